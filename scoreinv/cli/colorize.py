@@ -60,7 +60,7 @@ def colorize(
     inputs = {"the hints": hints, "the model": model}
     everything = plan(photos, "_colorized", colour.results, output, inputs)
     if uncertainty is not None:
-        check_uncertainty(uncertainty, everything, colour.samples, common, inputs)
+        check_uncertainty(uncertainty, everything, colour.samples, common, inputs, photos, output)
     scene = Model(model, common)
 
     def read(job: Job, picture: Picture) -> KnownColours | None:

@@ -119,9 +119,9 @@ def inpaint(
     if avoid is not None:  # a photo without one is filled from all of it
         avoided, _ = find_masks(avoid, everything, reading, deep=output.recursive, name="--avoid")
     if uncertainty is not None:
-        source = everything.jobs[0].source
-        own = {"the mask": masks.get(source), "what is avoided": avoided.get(source), "the model": model}
-        check_uncertainty(uncertainty, everything, filling.samples, common, own)
+        own: dict[str, str | None] = {f"the mask of {photo}": path for photo, path in masks.items()}
+        own |= {f"what is avoided in {photo}": path for photo, path in avoided.items()}
+        check_uncertainty(uncertainty, everything, filling.samples, common, own | {"the model": model}, photos, output)
     prior = None if filling.classical is not None else Model(model or "photo", common)
     detector = Detector(DETECTOR, common) if found else None
 

@@ -50,8 +50,8 @@ UncertaintyOption = Annotated[
     str | None,
     output_option(
         "--uncertainty",
-        metavar="FILE",
-        help="Also write a map of where the samples of one photo differ. Needs --samples 2 or more.",
+        metavar="FILE|FOLDER",
+        help="Also write a map of where samples differ; of several photos, into a folder. Needs --samples 2 or more.",
     ),
 ]
 PhotosArgument = Annotated[

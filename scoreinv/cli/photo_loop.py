@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 import typer
 
 from scoreinv.cli.loading import Model
-from scoreinv.cli.outputs import STREAM, output_folders, refuse_inputs
+from scoreinv.cli.outputs import STREAM, check_beside, output_folders, refuse_inputs
 from scoreinv.cli.plan import Job, Plan
 from scoreinv.cli.record import BY_ANOTHER, COLUMNS, EXISTS, MANIFEST, Outcome, Record, Table, failure
-from scoreinv.cli.report import rehearse
+from scoreinv.cli.report import notice, rehearse
 from scoreinv.errors import ExistsError, InputError
 from scoreinv.machine import OPENMP, available_bytes, device_of, processors
 from scoreinv.terminal import progress_bar
@@ -52,7 +52,7 @@ class Run(Generic[Given]):
         result_of: gives a picture of the size and mode of the result (None: as the photograph), to check it early.
         left_out: why photographs are not done, by their sources.
         beside: the files that may be written beside the results.
-        uncertainty: file of a map of where the samples differ.
+        uncertainty: file of a map of where the samples differ; in a batch the folder of these.
         folders: of what is written beside the results.
     """
 
@@ -67,6 +67,10 @@ class Run(Generic[Given]):
     beside: Callable[[Job], list[str]] = lambda job: []
     uncertainty: str | None = None
     folders: Set[Path] = frozenset()
+
+    def map_of(self, job: Job) -> str | None:
+        """The file of a map of where the samples of a photograph differ; None where none is asked for."""
+        return None if self.uncertainty is None else uncertainty_of(job, self.uncertainty, batch=self.plan.batch)
 
     def missing(self, job: Job) -> list[str]:
         """The results to make; in a batch only those that do not exist, unless they may be replaced."""
@@ -125,16 +129,20 @@ class Run(Generic[Given]):
         try:
             with progress_bar(title, quiet=common.quiet or not title, note=note) as show:
                 made, more = self.compute(job, picture, given, show)
-            if self.uncertainty is not None and made.std is not None:
+            if (where := self.map_of(job)) is not None and made.std is not None:
                 from scoreinv.imaging.picture import Picture
                 from scoreinv.imaging.sheet import deviation_map
 
-                write_picture(self.uncertainty, Picture(deviation_map(made.std)), overwrite=common.overwrite)
-                more = {"uncertainty": self.uncertainty} | more
+                # In a batch one that is there is of a photograph that an earlier run did not finish.
+                write_picture(where, Picture(deviation_map(made.std)), overwrite=common.overwrite or plan.batch)
+                more = {"uncertainty": where} | more
             if plan.folder is not None:
                 Path(job.output).parent.mkdir(parents=True, exist_ok=True)
-            pictures = made.samples if len(job.outputs) > 1 else [made.image]
-            for path, result in zip(job.outputs, pictures, strict=True):
+            outputs, pictures = job.outputs, made.samples if len(job.outputs) > 1 else [made.image]
+            if len(outputs) > 1 and made.std is not None and not made.std.any():
+                notice(common, f"{job.source}: its samples do not differ: one is written")
+                outputs, pictures = outputs[:1], pictures[:1]
+            for path, result in zip(outputs, pictures, strict=True):
                 if path in missing:
                     try:
                         write_picture(path, result, overwrite=common.overwrite, quality=self.output.quality)
@@ -145,6 +153,7 @@ class Run(Generic[Given]):
                 raise there
         except Exception as error:
             return self._failed(job, error)
+        written = written or [*outputs]  # of one that an earlier run has written
         seconds = round(time.monotonic() - started, 3)
         _log.info("%s: by %s, the network ran %d times for a sample", job.source, made.method, made.nfe)
         record = {"input": job.source, "output": written[0], "outputs": written, "seconds": seconds, "nfe": made.nfe}
@@ -177,7 +186,8 @@ def run(run: Run[Given]) -> None:
         device_of(common.device)
     if common.dry_run:
         raise typer.Exit(_rehearse(run))
-    with output_folders(plan.folders | run.folders, shared=run.output.shard is not None):
+    maps = {Path(where).parent for job in plan.own if plan.batch and (where := run.map_of(job)) is not None}
+    with output_folders(plan.folders | run.folders | maps, shared=run.output.shard is not None):
         manifest = None if plan.folder is None else Table(plan.folder / MANIFEST, COLUMNS)
         settled = {job: outcome for job in plan.own if (outcome := run.settled(job)) is not None}
         wanted = [job for job in plan.own if job not in settled]
@@ -247,7 +257,7 @@ def _rehearse(run: Run[Given]) -> int:
             continue
         said = f"{job.source}: would be written to {', '.join(outputs)}"
         record = {"input": job.source, "outputs": outputs}
-        beside = [*run.beside(job), *filter(None, [run.uncertainty])]
+        beside = [*run.beside(job), *filter(None, [run.map_of(job)])]
         if beside:
             said += f"; with it, at most, {', '.join(beside)}"
             record["beside"] = beside
@@ -255,23 +265,39 @@ def _rehearse(run: Run[Given]) -> int:
     return 1 if failed else 0
 
 
-def check_uncertainty(path: str, plan: Plan, samples: int, common: Common, read: dict[str, str | None]) -> None:
-    """Raise InputError where a map of the samples could not be written, or be of nothing; ScoreinvError without OpenCV.
+def uncertainty_of(job: Job, path: str, *, batch: bool) -> str:
+    """The file of the map of a photograph: the path itself, or in a batch one in this folder that is named by it."""
+    return str(Path(path) / job.inside / f"{Path(job.output).stem}.png") if batch else path
 
-    read: files that are read beside the photograph, by what they are.
+
+def check_uncertainty(
+    path: str, plan: Plan, samples: int, common: Common, read: dict[str, str | None], photos: list[str], output: Output
+) -> None:
+    """Raise InputError where maps of the samples could not be written, or be of nothing; ScoreinvError without OpenCV.
+
+    Args:
+        read: files that are read beside the photographs, by what they are.
+        photos: as given.
     """
     from scoreinv.imaging.opencv import load_opencv
     from scoreinv.imaging.write import check_output
 
-    if plan.batch:
-        raise InputError("--uncertainty writes one file: it takes one photo")
     if samples < 2:
         raise InputError("--uncertainty is the spread of several samples: add --samples 4, or another number from 2 on")
-    if Path(path).suffix.lower() not in (".png", ".tif", ".tiff"):
-        raise InputError(f"--uncertainty {path}: the standard deviation is written to .png or .tif")
-    (job,) = plan.jobs
-    if os.path.realpath(path) in map(os.path.realpath, job.outputs):
-        raise InputError(f"--uncertainty {path}: is a result too: name another file")
-    refuse_inputs("--uncertainty", [path], {"the photo": job.source, **read})
-    check_output(path, overwrite=common.overwrite)
+    is_file = Path(path).suffix.lower() in (".png", ".tif", ".tiff")
+    if plan.batch:
+        if is_file:
+            raise InputError(f"--uncertainty {path}: of several photos there are as many maps: name a folder")
+        written = [uncertainty_of(job, path, batch=True) for job in plan.jobs]
+        others = [each for job in plan.jobs for each in (job.source, *job.outputs)]
+        given = [*others, *filter(None, read.values())]
+        check_beside("--uncertainty", Path(path), written, given, photos, recursive=output.recursive)
+    else:
+        if not is_file:
+            raise InputError(f"--uncertainty {path}: the standard deviation is written to .png or .tif")
+        (job,) = plan.jobs
+        if os.path.realpath(path) in map(os.path.realpath, job.outputs):
+            raise InputError(f"--uncertainty {path}: is a result too: name another file")
+        refuse_inputs("--uncertainty", [path], {"the photo": job.source, **read})
+        check_output(path, overwrite=common.overwrite)
     load_opencv()  # its colour map is wanted when the work is done

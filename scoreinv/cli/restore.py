@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +20,7 @@ from scoreinv.cli.options import (
     option,
     output_option,
 )
-from scoreinv.cli.outputs import STREAM, check_folder
+from scoreinv.cli.outputs import STREAM, check_beside
 from scoreinv.cli.photo_loop import Progress, Run
 from scoreinv.cli.plan import Job, Plan, plan
 from scoreinv.cli.report import notice, warn
@@ -187,17 +186,9 @@ class StepPictures:
             photos: as given: in a folder of these the next run would take them for photos.
             given: masks and strokes of colour.
         """
-        check_folder(self.folder)
         written = [path for job in everything.jobs for path in self.paths(job).values()]
         others = [path for job in everything.jobs for path in (job.source, *job.outputs)]
-        counts = Counter(Path(path).resolve() for path in (*written, *others, *given))
-        if taken := [path for path in written if counts[Path(path).resolve()] > 1]:
-            problem = f"{taken[0]} is read by this run, or would be written twice: name another folder"
-            raise InputError(f"--steps-to {self.folder}: {problem}")
-        own = self.folder.resolve()
-        for folder in (Path(photo).resolve() for photo in photos if Path(photo).is_dir()):
-            if own == folder or (recursive and folder in own.parents):
-                raise InputError(f"--steps-to {self.folder}: is a folder of the photos: name another")
+        check_beside("--steps-to", self.folder, written, [*others, *given], photos, recursive=recursive)
 
     def refuse_existing(self, job: Job) -> None:
         """Raise InputError for one that is there already, unless it may be replaced."""

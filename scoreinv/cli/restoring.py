@@ -64,7 +64,7 @@ def restore_photos(
     read_too = {"the model": network.model, **work.inputs}
     everything = plan(photos, work.suffix, settings.results, output, read_too)
     if network.uncertainty is not None:
-        check_uncertainty(network.uncertainty, everything, settings.samples, common, read_too)
+        check_uncertainty(network.uncertainty, everything, settings.samples, common, read_too, photos, output)
     model = Model(network.model, common)
 
     def result_of(job: Job, picture: Picture) -> Picture:

@@ -79,6 +79,35 @@ def test_dry_run_names_the_map_of_uncertainty(scoreinv, photo, mask):
         assert json.loads(scoreinv(words[0], photo, *words[1:], *options).out)["beside"] == ["map.png"]
 
 
+def test_samples_that_do_not_differ_are_written_once(scoreinv, tmp_path):
+    """Those of a photograph without damage; and a second run finds it so."""
+    for folder, name, mode in (("scans", "new.png", "RGB"), ("masks", "new_damage.png", "L")):
+        (tmp_path / folder).mkdir()
+        Image.new(mode, (16, 16)).save(tmp_path / folder / name)
+    for _ in range(2):
+        outcome = scoreinv("inpaint", "scans", "--mask", "masks", "--samples", 3)
+        assert outcome.code == 0
+        assert "scans/new.png: its samples do not differ: one is written\n" in outcome.err
+        there = {path.name for path in (tmp_path / "scans_inpainted").iterdir()}
+        assert there == {"new_inpainted.1.png", "manifest.csv"}
+
+
+def test_the_maps_of_a_folder_go_into_a_folder(scoreinv, mask, tmp_path):
+    pytest.importorskip("cv2", exc_type=ImportError)
+    for name in ("a.png", "within/b.png"):
+        (tmp_path / "scans" / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", Image.open(mask).size, "green").save(tmp_path / "scans" / name)
+    words = ("inpaint", "scans", "--recursive", "--mask", mask, "--samples", 2, "--steps", 1, "--uncertainty")
+    for folder in ("scans", "scans/maps", mask):
+        refused = scoreinv(*words, folder)
+        assert (refused.code, refused.err.count("\n"), "--uncertainty" in refused.err) == (2, 1, True)
+    outcome = scoreinv(*words, "maps", "--json")
+    assert outcome.code == 0, outcome.err
+    records = [json.loads(line) for line in outcome.out.splitlines()]
+    assert [record["uncertainty"] for record in records] == ["maps/a_inpainted.png", "maps/within/b_inpainted.png"]
+    assert all((tmp_path / record["uncertainty"]).exists() for record in records)
+
+
 def test_dry_run_checks_the_inputs(scoreinv, photo, mask, tmp_path):
     Image.new("L", (3, 3), 255).save("small.png")
     for words in (

@@ -191,7 +191,10 @@ CASES = [
     (f"{INPAINT} --uncertainty u.png", "add --samples 4"),
     (f"{INPAINT} --uncertainty u.jpg --samples 2", "--uncertainty u.jpg"),
     (f"{INPAINT} --uncertainty mask.png --samples 2 --overwrite", "--uncertainty mask.png: is the mask"),
-    ("inpaint scans --mask mask.png --uncertainty u.png --samples 2", "--uncertainty writes one file"),
+    (
+        "inpaint scans --mask mask.png --uncertainty u.png --samples 2",
+        "of several photos there are as many maps: name a folder",
+    ),
     ("likelihood photo.png --csv table.csv", "exists already: choose another name by --csv, or allow"),
     ("likelihood photo.png --csv photo.png --overwrite", "--csv photo.png: is one of the pictures"),
     (f"{CONVERT} -o new.pth", ".safetensors"),
