@@ -195,6 +195,7 @@ def test_the_snippets_run_in_their_order(page, folder):
             exec(compile(block, page, "exec", dont_inherit=True), names)
     if page == "README":
         assert (folder / "filled_4.png").exists()
+        assert Image.open(folder / "fills.png").size == (128, 32)
     elif "ray" in names:
         assert {path.name for path in (folder / "clean_by_ray").iterdir()} >= {"one.jpg", "two.jpg"}
 
