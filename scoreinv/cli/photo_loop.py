@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -34,7 +35,7 @@ Given = TypeVar("Given")
 """What belongs to a photograph beside its pixels: its mask, its hints."""
 Progress = Callable[[float], None]
 """Called with the share of the work on a photograph that is done."""
-WORTH_A_WORKER = 4
+WORTH_A_WORKER = 8
 """Photographs that a further process has to do for its start to pay."""
 _WORKER_BYTES = 2_000_000_000
 """Memory that a process may take: 0.6 GB for torch and a photograph of 2 megapixels."""
@@ -205,7 +206,11 @@ def run(run: Run[Given]) -> None:
             if workers is not None:
                 from scoreinv.cli.workers import work_by
 
-                work_by(workers, run, wanted, record.add)
+                bar = progress_bar(f"{len(wanted)} photographs", quiet=common.quiet or common.json)
+                with bar as show, closing(work_by(workers, run, wanted)) as outcomes:
+                    for outcome in outcomes:
+                        record.add(outcome)
+                        show(1 - record.left / len(wanted))
         except KeyboardInterrupt:
             record.interrupted(replacing=replacing)
             raise

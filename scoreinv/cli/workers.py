@@ -18,7 +18,7 @@ import signal
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
@@ -44,8 +44,8 @@ Answer = tuple[list[str], Outcome, bool]
 """Lines for stderr, what has become of a photograph, and whether its error ends the run."""
 
 
-def work_by(workers: int | Literal["ray"], run: Run[Any], jobs: list[Job], told: Callable[[Outcome], None]) -> None:
-    """Do the photographs, and tell what becomes of each as it ends; what ends the run (an unusable model) is raised.
+def work_by(workers: int | Literal["ray"], run: Run[Any], jobs: list[Job]) -> Generator[Outcome, None, None]:
+    """Do the photographs; gives what becomes of each as it ends, and raises what ends the run (an unusable model).
 
     Raises:
         InputError: this machine has fewer processors than a worker of Ray is to take.
@@ -53,9 +53,8 @@ def work_by(workers: int | Literal["ray"], run: Run[Any], jobs: list[Job], told:
     """
     for model in run.models:
         model.check()  # before minutes of a cluster's start
-    threads = run.common.threads or 1
     settings = {name: value for name, value in os.environ.items() if name.startswith(f"{PREFIX}_")}
-    worker = Worker(sys.argv[1:], str(Path.cwd()), threads, settings)
+    worker = Worker(sys.argv[1:], str(Path.cwd()), run.common.threads or 1, settings)
     answers = _by_ray(worker, jobs, run.common.device) if workers == "ray" else _by_pools(worker, jobs, workers)
     with closing(answers):
         for lines, outcome, ends in answers:
@@ -63,7 +62,7 @@ def work_by(workers: int | Literal["ray"], run: Run[Any], jobs: list[Job], told:
                 say(line)
             if ends and outcome.error is not None:
                 raise outcome.error
-            told(outcome)
+            yield outcome
 
 
 class Worker:

@@ -89,8 +89,8 @@ def a_run(monkeypatch: pytest.MonkeyPatch, **common: object) -> Run[None]:
     ("asked", "common", "wanted", "count"),
     [
         (None, {}, 80, 4),  # as many as there are processors
-        (None, {}, 11, 2),  # each with a few photographs to do
-        (None, {}, 7, None),
+        (None, {}, 23, 2),  # each with a few photographs to do
+        (None, {}, 15, None),
         (None, {"threads": 3}, 80, None),
         (None, {"device": "cuda"}, 80, None),
         ("1", {}, 80, None),
@@ -167,9 +167,8 @@ class Pool:
 def test_a_photograph_whose_worker_is_killed_is_given_out_again(capsys, monkeypatch):
     monkeypatch.setattr(workers, "ProcessPoolExecutor", Pool)
     monkeypatch.setattr(Pool, "fragile", {"3": 9, "5": 1})
-    outcomes: list[Outcome] = []
     run = a_run(monkeypatch)
-    workers.work_by(2, run, run.plan.own, outcomes.append)
+    outcomes = list(workers.work_by(2, run, run.plan.own))
     assert sorted(outcome.source for outcome in outcomes) == list("012345678")
     (failed,) = (outcome for outcome in outcomes if outcome.error)
     assert (failed.source, "killed 4 times" in str(failed.error)) == ("3", True)
@@ -222,14 +221,11 @@ def work(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, threads: int) -> lis
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setitem(sys.modules, "ray", cluster)
     monkeypatch.setitem(sys.modules, "ray.util", SimpleNamespace(ActorPool=cluster.pool))
-    outcomes: list[Outcome] = []
-
-    def tell(outcome: Outcome) -> None:
+    run = a_run(monkeypatch, threads=threads)
+    outcomes = []
+    for outcome in workers.work_by("ray", run, run.plan.own):
         print(outcome.source)
         outcomes.append(outcome)
-
-    run = a_run(monkeypatch, threads=threads)
-    workers.work_by("ray", run, run.plan.own, tell)
     return outcomes
 
 
