@@ -9,11 +9,14 @@ has unit variance at every level, and the probability flow du/ds = noise(u, s) b
 
     dq/dtheta = -force,        force = (q sin(theta) - noise) / cos(theta).
 
-The force is 0 where the posterior is Gaussian, of this mean and of independent errors of this variance: any number of
-steps is exact there. Each component has its own path in theta; one that is known (w = 0) does not
-move. The force is
-extrapolated over a step from the one before it (Adams and Bashforth's second order). The sample is the denoised mean at
-the last level.
+The force is 0 where the posterior is Gaussian, of this mean and of independent errors of this variance: up to the last
+level any number of steps is exact there. Each component has its own path in theta; one that is known (w = 0) does not
+move. The force is extrapolated over a step from the one before it (Adams and Bashforth's second order).
+
+The sample is the denoised mean at the last level s. There an error of deviation sqrt(w) keeps w / sqrt(s^2 + w) of it:
+0.97 of 30 grey levels, 0.71 of 7 and 0.39 of 3. To go on to s = 0, m + sqrt(w) q, would keep it all, and grain of
+small errors that were expected too large with it: on held-out photographs' scratches (2 to 4 pixels) samples then lose
+1.3 dB, and have 1.16 of the photographs' detail in place of 0.84.
 
 The start is approximate: at the first level s_1 the state is m + s_1 z + e. Its mean and variances are right, and the
 error e is correlated over a few pixels, as a blurred white noise is: with independent errors, averages over several

@@ -22,7 +22,7 @@ from scoreinv.operators import (
     random_projections,
     valid_blur,
 )
-from scoreinv.samplers import DDRM, DPIR, PC, AnnealedLangevin, DPMpp2M, NoiseStream, State
+from scoreinv.samplers import DDIM, DDRM, DPIR, PC, AnnealedLangevin, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import SDE, as_time
 
 pytestmark = pytest.mark.portable
@@ -129,6 +129,20 @@ def test_diffpir_is_exact_where_the_prior_says_nothing():
     y, x = observe(known, operator, noise_std), noisy(known, 0.4)
     exact = posterior(prior, operator, y, noise_std).noise(x, 0.4)
     torch.testing.assert_close(DiffPIR(prior, operator, y, noise_std).noise(x, 0.4), exact, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("sampler", [DDIM, DPMpp2M])
+def test_a_step_has_the_papers_zeta(sampler, eta):
+    """Algorithm 1 of DiffPIR, with the zeta that its docstring gives."""
+    prior, t, lower = smooth(SDES["vp"]), as_time(0.5), as_time(0.4)
+    sde, x = prior.sde, noisy(prior, 0.5)
+    ratio = sde.noise_to_signal(lower) / sde.noise_to_signal(t)
+    zeta = eta**2 * (1 - ratio**2) if sampler is DDIM else 1 - ratio ** (2 * eta)
+    old, fresh = prior.noise(x, t), BatchStream(5, 3).normal(x.shape)
+    noise = (1 - zeta).sqrt() * old + zeta.sqrt() * fresh
+    found = sampler(eta).step(prior, x, t, lower, BatchStream(5, 3))
+    torch.testing.assert_close(found, sde.alpha(lower) * prior.denoise(x, t) + sde.sigma(lower) * noise)
 
 
 @pytest.mark.parametrize("name", ["area", "bicubic"])

@@ -12,7 +12,7 @@ from scoreinv.guidance import ConstrainedPC
 from scoreinv.operators import mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import NoiseStream, PosteriorFlow, posterior_flow
-from scoreinv.samplers.posterior_flow import blurred
+from scoreinv.samplers.posterior_flow import LAST, blurred
 from scoreinv.sdes import SDE, VE, VP, as_time, broadcast
 
 pytestmark = pytest.mark.portable
@@ -80,6 +80,16 @@ def test_any_number_of_steps_is_exact_where_the_error_is_as_expected(
     tolerance = 2e-3 if isinstance(sde, VE) else 0.01  # at the highest noise level the mean is not quite the mean
     torch.testing.assert_close(result.x0, expected, atol=tolerance, rtol=0)
     assert result.nfe.tolist() == [steps] * 3
+
+
+@pytest.mark.parametrize("steps", [2, 4])
+def test_of_an_error_the_last_step_keeps_what_it_says(steps: int) -> None:
+    prior = posterior(VE(0.0001, 1000.0))
+    sampler = PosteriorFlow(prior.variance, basis(), steps)
+    kept = prior.variance / (LAST**2 + prior.variance).sqrt()
+    expected = prior.mean + torch.einsum("kc,bkhw->bchw", basis(), kept * started(sampler, prior))
+    x0 = sampler.sample(prior, SHAPE, rng=NoiseStream(0, 3)).x0
+    torch.testing.assert_close(x0, expected, atol=2e-3, rtol=0)
 
 
 def test_what_is_known_comes_back() -> None:

@@ -13,7 +13,7 @@ from scoreinv.models.codec import decode, encode
 from scoreinv.models.published import PUBLISHED
 from scoreinv.sdes import VP
 from scoreinv.training.config import DataConfig, OptimizerConfig, TrainingConfig, read_config
-from scoreinv.training.presets import paper_training, small_training
+from scoreinv.training.presets import classifier_training, paper_training, small_training
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -82,6 +82,13 @@ def test_bad_configurations_name_the_entry(change: dict, message: str) -> None:
         del data["model"]
     with pytest.raises(InputError, match=message):
         decode(TrainingConfig, data)
+
+
+def test_a_classifier_has_no_likelihood_weighting() -> None:
+    """Its times would be drawn by importance, and no loss weighed to make up for it."""
+    data = encode(classifier_training(VP(), DataConfig(), ("a", "b")))
+    with pytest.raises(InputError, match="a classifier has no likelihood weighting"):
+        decode(TrainingConfig, data | {"objective": {"weighting": "likelihood"}})
 
 
 @pytest.mark.parametrize(("steps", "held_out", "grid"), [(2, 32, 4), (20, 48, 4), (100, 240, 13), (1000, 256, 16)])
