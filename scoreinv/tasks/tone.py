@@ -16,14 +16,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.colour_space import colour_basis, luma, luma_weights
-from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.files import PRETRAINED
 from scoreinv.imaging.colour import STRAY_CHROMA
 from scoreinv.imaging.curves import ToneCurves, described, difference, with_tones
 from scoreinv.imaging.picture import Picture
-from scoreinv.models.catalogue import load
+from scoreinv.models.catalogue import MODEL_FILE
+from scoreinv.models.weights import opened
+from scoreinv.networks.blocks import channels_last
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.fading import QUANTILES, SIDE, ToneNetwork, load_tone
 
+_CHROMA = "chroma."
+"""What the names of that network's weights begin with."""
 SEEN_SIDE = 224
 """Side at which the colours of a picture's greys are guessed, whatever its shape."""
 _LOOKED_AT, _MOST_BORDER, _PLAIN = 128, 0.2, 0.03
@@ -66,11 +70,13 @@ def load_toner() -> Toner:
 
 
 def chroma_network() -> ChromaNetwork:
-    """The network of `scene` that knows what colours greys have."""
-    prior = load("scene")
-    assert isinstance(prior, ConditionalPrior)
-    assert prior.chroma is not None
-    return prior.chroma
+    """The network of `scene` that knows what colours greys have, read without the rest of its file."""
+    with torch.device("meta"):  # no random weights are drawn, only to be replaced
+        network = ChromaNetwork()
+    with opened(PRETRAINED / "scene" / MODEL_FILE) as (_, shapes, read):
+        weights = {name: read(name).float() for name in shapes if name.startswith(_CHROMA)}
+    network.load_state_dict({name.removeprefix(_CHROMA): value for name, value in weights.items()}, assign=True)
+    return channels_last(network.eval().requires_grad_(False))
 
 
 def tone_picture(

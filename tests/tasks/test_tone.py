@@ -11,7 +11,8 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
-from scoreinv.tasks.tone import tone_picture, without_border
+from scoreinv.models.catalogue import load
+from scoreinv.tasks.tone import chroma_network, tone_picture, without_border
 from scoreinv.training.pictures import BUILTIN
 
 PHOTOS = sorted([*BUILTIN.glob("*.jpg"), *(Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg")])
@@ -53,6 +54,12 @@ def test_healthy_photographs_are_hardly_changed(pairs):
     changes = [distance(tone_picture(Picture(truth)).image.pixels, truth) for truth, _ in pairs]
     assert np.median(changes) == 0
     assert max(changes) < 3
+
+
+def test_the_colours_of_greys_are_those_that_scene_knows():
+    ours, scenes = chroma_network().state_dict(), load("scene").chroma.state_dict()
+    assert ours.keys() == scenes.keys()
+    assert all((ours[name] == scenes[name]).all() for name in ours)
 
 
 def test_sixteen_bits_stay_sixteen_and_alpha_stays(pairs):
