@@ -7,6 +7,9 @@ those of the training: what remains of each dye's density in linear light is .35
 yellow stain, flare and a scanner's exposure are added, and three in ten fade more towards their borders. The same
 photographs unfaded tell what the step does to healthy ones. Beside it: each channel stretched between its percentiles.
 
+With `--steps` those that no model has seen are printed besides, grained, stained and cracked, as colour prints and as
+grey ones (`training.synthetic_damage`), and restored whole: CIEDE2000, PSNR and structural similarity after each step.
+
 With `--tint` it counts instead which of 200 pictures of each kind are taken for prints of one tint: prints toned by
 drawing, and photographs, as they are, faded, and in one hue (red rock, leaves, the sea, a sunset), faded or not.
 """
@@ -16,17 +19,25 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 from skimage.color import deltaE_ciede2000, rgb2lab
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from scoreinv.colour_space import luma
 from scoreinv.files import PRETRAINED
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_print
-from scoreinv.tasks.tone import tone_picture
+from scoreinv.models.catalogue import load, load_damage_detector
+from scoreinv.tasks.old_photo_settings import OldPhotoSettings
+from scoreinv.tasks.old_photos import OldPhotoModels, Step, restore_picture
+from scoreinv.tasks.tone import load_toner, tone_picture
+from scoreinv.training.config import DamageDrawing
+from scoreinv.training.prints import draw_medium, draw_print, scanned
+from scoreinv.training.synthetic_damage import damaged
 
 DRAWN = 200
 """Pictures of each kind that may be prints of one tint."""
@@ -39,6 +50,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sheet", type=Path, help="a contact sheet: truth, faded, restored, and unfaded restored")
     parser.add_argument("--tint", action="store_true", help="which pictures are prints of one tint?")
+    parser.add_argument("--steps", action="store_true", help="what does each step of restore do to damaged prints?")
     options = parser.parse_args()
     if options.tint:
         tints(sorted(options.folder.glob("*.jpg")), np.random.default_rng(options.seed))
@@ -46,6 +58,10 @@ def main() -> None:
     held = (PRETRAINED / "tone" / "held_out.txt").read_text().split()
     paths = {path.stem: path for path in options.folder.iterdir()}
     rng = np.random.default_rng(options.seed)
+    seen_by_none = json.loads((PRETRAINED / "photo" / "training.json").read_text())["data"]["holdout"]
+    if options.steps:
+        steps([paths[stem] for stem in seen_by_none], options.side, rng)
+        return
     rows, sheet = [], []
     for stem in held:
         truth = reduced(paths[stem], options.side)
@@ -65,11 +81,48 @@ def main() -> None:
         worse = int((one > before + 0.5).sum())
         figures = f"{one.mean():>9.2f}{one.mean() / before.mean():>8.2f}{worse:>14}"
         print(f"{name:<20}{figures}{own.mean():>16.2f}{(own < 1).sum():>10}")
-    seen_by_none = json.loads((PRETRAINED / "photo" / "training.json").read_text())["data"]["holdout"]
     blind = np.array([stem in seen_by_none for stem in held])
     print(f"the {blind.sum()} that no model has seen: {before[blind].mean():.2f} to {after[blind].mean():.2f}")
     if options.sheet:
         contact_sheet(sheet, 200).save(options.sheet, quality=90)
+
+
+def steps(paths: list[Path], side: int, rng: np.random.Generator) -> None:
+    """Print how near to the truth the prints of photographs, in colours and grey, are after each step of `restore`."""
+    models = OldPhotoModels(
+        load_damage_detector("damage"), load("photo"), load("denoiser"), load("scene"), load_toner()
+    )
+    figures: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
+    for number, path in enumerate(paths):
+        truth, kind = reduced(path, side), ("colours", "greys")[number % 2]
+        scan = Picture(np.rint(255 * old_print(truth / 255, kind == "greys", rng)).astype(np.uint8))
+        now = dict.fromkeys(("scan", "tint", "tone", "inpaint", "denoise", "colorize"), scan)
+
+        def told(step: Step, shown: Picture | None, now: dict[str, Picture] = now) -> None:
+            if step.name in now and shown is not None:
+                names = list(now)
+                now.update(dict.fromkeys(names[names.index(step.name) :], shown))
+
+        restore_picture(scan, models, OldPhotoSettings(), told=told)
+        for name, picture in now.items():
+            figures.setdefault((kind, name), []).append(likeness(picture.rgb(), truth / 255))
+        print(f"{path.stem:<44}{kind:<9}" + "".join(f"{likeness(x.rgb(), truth / 255)[0]:>7.2f}" for x in now.values()))
+    for (kind, name), rows in figures.items():
+        colour, noise, structure = np.mean(rows, axis=0)
+        print(f"{kind:<9}{name:<10} CIEDE2000 {colour:6.2f}   PSNR {noise:6.2f} dB   SSIM {structure:.3f}")
+
+
+def old_print(rgb: np.ndarray, gray: bool, rng: np.random.Generator) -> np.ndarray:
+    """A scan of the faded and damaged print of a photograph, both HxWx3 in [0, 1]."""
+    medium = replace(draw_medium(rng), gray=gray)
+    print_ = draw_print(faded(rgb, rng).astype(np.float32), medium, rng)
+    return scanned(damaged(print_, medium, rng, DamageDrawing().shares), medium, rng)
+
+
+def likeness(rgb: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:
+    """Mean CIEDE2000, PSNR in dB and structural similarity of pictures HxWx3 in [0, 1]."""
+    similar = structural_similarity(rgb, truth, channel_axis=-1, data_range=1)
+    return distance(rgb, truth), peak_signal_noise_ratio(truth, rgb, data_range=1), similar
 
 
 def tints(paths: list[Path], rng: np.random.Generator) -> None:
