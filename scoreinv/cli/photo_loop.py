@@ -23,7 +23,7 @@ from scoreinv.cli.plan import Job, Plan
 from scoreinv.cli.record import BY_ANOTHER, COLUMNS, EXISTS, MANIFEST, Outcome, Record, Table, failure
 from scoreinv.cli.report import notice, rehearse
 from scoreinv.errors import ExistsError, InputError
-from scoreinv.machine import OPENMP, available_bytes, device_of, processors
+from scoreinv.machine import device_of
 from scoreinv.terminal import progress_bar
 
 if TYPE_CHECKING:
@@ -35,10 +35,6 @@ Given = TypeVar("Given")
 """What belongs to a photograph beside its pixels: its mask, its hints."""
 Progress = Callable[[float], None]
 """Called with the share of the work on a photograph that is done."""
-WORTH_A_WORKER = 8
-"""Photographs that a further process has to do for its start to pay."""
-_WORKER_BYTES = 2_000_000_000
-"""Memory that a process may take: 0.6 GB for torch and a photograph of 2 megapixels."""
 _log = logging.getLogger(__name__)
 
 
@@ -195,17 +191,19 @@ def run(run: Run[Given]) -> None:
         replacing = common.overwrite and any(os.path.lexists(path) for job in wanted for path in job.outputs)
         record = Record(plan, common, manifest, len(wanted))
         note = record.note if len(wanted) > 1 else None
-        workers = workers_for(run, len(wanted))
         try:
+            workers: int | Literal["ray"] = 1
+            if plan.batch and wanted:
+                from scoreinv.cli.workers import work_by, workers_for
+
+                workers = workers_for(run, wanted)
             for number, job in enumerate(plan.own, 1):
                 if job in settled:
                     record.add(settled[job])
-                elif workers is None:
+                elif workers == 1:
                     title = f"[{number}/{len(plan.own)}] {job.source}" if plan.batch else job.source
                     record.add(run.one(job, title, note))
-            if workers is not None:
-                from scoreinv.cli.workers import work_by
-
+            if workers != 1:
                 bar = progress_bar(f"{len(wanted)} photographs", quiet=common.quiet or common.json)
                 with bar as show, closing(work_by(workers, run, wanted)) as outcomes:
                     for outcome in outcomes:
@@ -215,31 +213,6 @@ def run(run: Run[Given]) -> None:
             record.interrupted(replacing=replacing)
             raise
         raise typer.Exit(record.close())
-
-
-def workers_for(run: Run[Any], wanted: int) -> int | Literal["ray"] | None:
-    """What does so many photographs: processes of this machine, or those of Ray; None: this process.
-
-    A processor is best used by one thread of its own: networks on small windows make little of several. What is not
-    asked for is as many processes as there are processors, and room for them in memory, where each has some
-    photographs to do, as it loads Python and the models first; and one where a GPU does the work.
-    """
-    asked, common = run.output.workers, run.common
-    if not wanted or not run.plan.batch:
-        return None
-    if asked == "ray":
-        return "ray"
-    if asked is None:
-        if wanted < 2 * WORTH_A_WORKER or common.threads is not None or OPENMP in os.environ or not run.models:
-            return None
-        free = available_bytes()
-        room = wanted if free is None else free // _WORKER_BYTES
-        count = min(processors(), room, wanted // WORTH_A_WORKER)
-        if count < 2 or device_of(common.device) != "cpu":
-            return None
-    else:
-        count = min(int(asked), wanted)
-    return count if count > 1 else None
 
 
 def _rehearse(run: Run[Given]) -> int:

@@ -21,7 +21,7 @@ from collections import Counter, deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -33,15 +33,63 @@ from scoreinv.cli.plan import Job
 from scoreinv.cli.record import Outcome
 from scoreinv.cli.report import describe, say_traceback
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.machine import ENDING_SIGNALS, OPENMP
+from scoreinv.imaging.read import decode
+from scoreinv.machine import ENDING_SIGNALS, OPENMP, available_bytes, device_of, processors
 from scoreinv.terminal import say
 
+_WORTH_A_WORKER = 8
+"""Photographs that a further process has to do for its start to pay."""
+_PROCESS_BYTES, _PIXEL_BYTES = 600_000_000, 250
+"""Memory of a process and its models, and for each pixel of a photograph, at most: `restore` takes so much."""
+_LOOKED_AT = 5
+"""The largest files, among which the largest photograph is looked for."""
 RETRIES = 3
 """How often a photograph is given out again whose worker was killed."""
 _THREADS = (OPENMP, "OPENCV_FOR_THREADS_NUM")
 """Variables by which libraries take the number of their threads."""
 Answer = tuple[list[str], Outcome, bool]
 """Lines for stderr, what has become of a photograph, and whether its error ends the run."""
+
+
+def workers_for(run: Run[Any], jobs: list[Job]) -> int | Literal["ray"]:
+    """How many processes of this machine do the photographs of a batch, 1: this one; or those of Ray.
+
+    A processor is best used by one thread of its own: networks on small windows make little of several. So where none
+    is asked for there are as many as processors, as far as there is memory for photographs of the largest size, and
+    each has some to do, as it loads Python and the models first. A GPU is used by one.
+    """
+    asked, common = run.output.workers, run.common
+    if asked == "ray":
+        return "ray"
+    if asked is not None:
+        return min(int(asked), len(jobs))
+    count = min(processors(), len(jobs) // _WORTH_A_WORKER)
+    if count < 2 or common.threads is not None or OPENMP in os.environ or not run.models:
+        return 1
+    if (free := available_bytes()) is not None:
+        largest = sorted(jobs, key=lambda job: _file_bytes(job.source))[-_LOOKED_AT:]
+        count = min(count, free // (_PROCESS_BYTES + _PIXEL_BYTES * max(_pixels(job.source) for job in largest)))
+    return count if count > 1 and device_of(common.device) == "cpu" else 1
+
+
+def _file_bytes(path: str) -> int:
+    with suppress(OSError):
+        return Path(path).stat().st_size
+    return 0
+
+
+def _pixels(path: str) -> int:
+    """How many pixels a photograph has, which is not decoded; 0 where it cannot be read."""
+    found = 0
+
+    def look(width: int, height: int, needed: int) -> None:
+        nonlocal found
+        found = width * height
+        raise InputError("this is all")
+
+    with suppress(InputError):
+        decode(path, 0, look=look)
+    return found
 
 
 def work_by(workers: int | Literal["ray"], run: Run[Any], jobs: list[Job]) -> Generator[Outcome, None, None]:

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 from shell import photo_array, start_process, wait_for
 
-from scoreinv.cli import photo_loop, workers
+from scoreinv.cli import workers
 from scoreinv.cli.options import Common, Output
 from scoreinv.cli.photo_loop import Run
 from scoreinv.cli.plan import Job, Plan
@@ -90,27 +90,36 @@ def a_run(monkeypatch: pytest.MonkeyPatch, **common: object) -> Run[None]:
     [
         (None, {}, 80, 4),  # as many as there are processors
         (None, {}, 23, 2),  # each with a few photographs to do
-        (None, {}, 15, None),
-        (None, {"threads": 3}, 80, None),
-        (None, {"device": "cuda"}, 80, None),
-        ("1", {}, 80, None),
+        (None, {}, 15, 1),
+        (None, {"threads": 3}, 80, 1),
+        (None, {"device": "cuda"}, 80, 1),
+        ("1", {}, 80, 1),
         ("3", {"threads": 3, "device": "cuda"}, 2, 2),
         ("ray", {}, 1, "ray"),
-        ("ray", {}, 0, None),
     ],
 )
-def test_as_many_workers_as_pay(monkeypatch, asked, common, wanted, count):
+def test_as_many_workers_as_pay(monkeypatch, tmp_path, asked, common, wanted, count):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(photo_loop, "processors", lambda: 4)
-    monkeypatch.setattr(photo_loop, "available_bytes", lambda: 9e9)
-    monkeypatch.setattr(photo_loop, "device_of", lambda device: "cpu" if device == "auto" else device)
+    monkeypatch.setattr(workers, "processors", lambda: 4)
+    monkeypatch.setattr(workers, "available_bytes", lambda: 4 * 0.6e9 + 4 * 1e6)
+    monkeypatch.setattr(workers, "device_of", lambda device: "cpu" if device == "auto" else device)
+    photo = pictures(tmp_path / "scans", 1) / "0000.png"
+    jobs = [Job(str(photo), "out")] * wanted
     run = replace(a_run(monkeypatch, **common), output=Output(workers=asked))
-    assert photo_loop.workers_for(run, wanted) == count
-    monkeypatch.setattr(photo_loop, "available_bytes", lambda: 3e9)
-    assert photo_loop.workers_for(run, wanted) == (count if asked else None)
+    assert workers.workers_for(run, jobs) == count
+    as_asked = count if asked else 1
+    with monkeypatch.context() as patch:  # 16 megapixels take 4 GB
+        patch.setattr(workers, "_pixels", lambda path: 16_000_000)
+        assert workers.workers_for(run, jobs) == as_asked
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
-    assert photo_loop.workers_for(run, wanted) == (count if asked else None)
-    assert photo_loop.workers_for(replace(run, plan=replace(run.plan, batch=False)), wanted) is None
+    assert workers.workers_for(run, jobs) == as_asked
+
+
+def test_pixels_are_counted_without_decoding(tmp_path):
+    photo = pictures(tmp_path / "scans", 1) / "0000.png"
+    photo.write_bytes(photo.read_bytes()[:60])
+    assert workers._pixels(str(photo)) == Image.open(photo).width * Image.open(photo).height
+    assert workers._pixels(str(tmp_path / "gone.png")) == 0
 
 
 def test_a_worker_makes_the_run_of_the_command_line(model, tmp_path, monkeypatch):
