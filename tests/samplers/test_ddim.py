@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from gaussian import GaussianPrior
 from mixture import SDES, SHAPE, BatchStream, correlated, gaussian
 from solvers import EVERY_SDE, exact_flow, one_step
 
@@ -12,6 +13,8 @@ from scoreinv.samplers import (
     PC,
     Ancestral,
     Heun,
+    NoiseStream,
+    ReverseDiffusion,
     State,
     karras_times,
 )
@@ -39,6 +42,17 @@ def test_ddim_with_eta_1_is_ancestral_sampling(sde):
         for predictor in (DDIM(1.0), Ancestral("posterior"))
     )
     torch.testing.assert_close(ddim, ancestral, rtol=0, atol=1e-9)
+
+
+def test_in_few_steps_with_a_corrector_it_leaves_no_noise():
+    """As the scripts of the core draw, in sixty: reverse diffusion takes a step for a short one."""
+    prior = GaussianPrior(SDES["vp"], 0.2, 0.02**2)
+    stds = []
+    for predictor in (DDIM(1.0), ReverseDiffusion()):
+        drawn = PC(predictor, snr=0.1, steps=60).sample(prior, (4, 3, 16, 16), rng=NoiseStream(0, 4)).x0
+        stds.append(float(drawn.std()))
+    assert stds[0] < 0.02
+    assert stds[1] > 0.025
 
 
 @pytest.mark.parametrize("sde", [SDES["ve"], SDES["ddpm"]], ids=["ve", "ddpm"])
