@@ -27,45 +27,23 @@ from scoreinv.samplers import (
     NoPredictor,
     ReverseDiffusion,
     State,
-    karras_times,
 )
 
 pytestmark = pytest.mark.portable
 
 COUNT = 1500
-SAMPLERS = {
-    "euler-maruyama": PC(EulerMaruyama(), corrector_steps=0, steps=300),
-    "reverse-diffusion": PC(ReverseDiffusion(), corrector_steps=0, steps=300),
-    "reverse-diffusion-half": PC(ReverseDiffusion(0.5), corrector_steps=0, steps=300),
-    "probability-flow": PC(ReverseDiffusion(eta=0.0), corrector_steps=0, steps=800),
-    "ancestral": PC(Ancestral(), corrector_steps=0, steps=300),
-    "pc": PC(ReverseDiffusion(), AnnealedLangevin(), snr=0.1, steps=150),
-    "multistep": DPMpp2M(steps=30),
-    "multistep-sde": DPMpp2M(1.0, steps=120),
-    "multistep-half": DPMpp2M(0.5, steps=80),
-    "heun": Heun(steps=60),
-    "heun-churn": Heun(30, steps=80),
-    "ddim": PC(DDIM(), corrector_steps=0, steps=150, spacing=karras_times),
-    "ddim-1": PC(DDIM(1.0), corrector_steps=0, steps=300),
-    "ode": ODE(1e-4, 1e-4),
+SAMPLERS = {  # one of each formula; what eta and the SDE are in it, the files of each sampler test step by step
+    "euler-maruyama-subvp": PC(EulerMaruyama(), corrector_steps=0, steps=300),
+    "reverse-diffusion-half-vp": PC(ReverseDiffusion(0.5), corrector_steps=0, steps=300),
+    "ancestral-ve": PC(Ancestral(), corrector_steps=0, steps=300),
+    "ancestral-ddpm": PC(Ancestral(), corrector_steps=0, steps=300),
+    "pc-vp": PC(ReverseDiffusion(), AnnealedLangevin(), snr=0.1, steps=150),
+    "multistep-subvp": DPMpp2M(steps=30),
+    "multistep-sde-vp": DPMpp2M(1.0, steps=120),
+    "heun-churn-vp": Heun(30, steps=80),
+    "ddim-ve": PC(DDIM(1.0), corrector_steps=0, steps=300),
+    "ode-ve": ODE(1e-4, 1e-4),
 }
-SDES_OF = {
-    "euler-maruyama": ("subvp",),
-    "reverse-diffusion": ("subvp",),
-    "reverse-diffusion-half": ("vp",),
-    "probability-flow": ("vp",),
-    "ancestral": ("ve", "ddpm"),
-    "pc": ("vp",),
-    "multistep": ("subvp", "ddpm"),
-    "multistep-sde": ("ve", "vp"),
-    "multistep-half": ("subvp",),
-    "heun": ("ve",),
-    "heun-churn": ("vp",),
-    "ddim": ("vp",),
-    "ddim-1": ("ve",),
-    "ode": ("ve", "ddpm"),
-}
-CASES = [(name, sde) for name, sdes in SDES_OF.items() for sde in sdes]
 RESAMPLING = tuple(i / 50 for i in range(50, 9, -1)) + tuple(i / 50 for i in range(25, 0, -1)) + (0.01, 0.005, 0.001)
 
 
@@ -76,7 +54,7 @@ def exact() -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def threshold() -> float:
-    """The energy distance of two exact sample sets, its mean and 5 standard deviations over 20 pairs: about 0.011."""
+    """The energy distance of two exact sample sets, its mean and 5 standard deviations over 10 pairs: about 0.011."""
     return energy_threshold(correlated(SDES["ve"]), COUNT)
 
 
@@ -106,9 +84,9 @@ def test_the_criterion_tells_distributions_apart(exact, threshold):
     assert energy_distance(other.sample(COUNT, generator), exact) > threshold
 
 
-@pytest.mark.parametrize(("name", "sde"), CASES)
-def test_sampler_reaches_the_mixture(name, sde, exact, threshold):
-    prior = correlated(SDES[sde])
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_sampler_reaches_the_mixture(name, exact, threshold):
+    prior = correlated(SDES[name.rpartition("-")[2]])
     result = SAMPLERS[name].sample(prior, (COUNT, *SHAPE), rng=BatchStream(3, COUNT))
     assert reaches(result.x0, prior, exact, threshold), (
         energy_distance(result.x0, exact),
@@ -123,11 +101,10 @@ def wide(sde) -> Mixture:
     return Mixture(sde, torch.tensor([0.7, 0.3]).double(), means, torch.full((2, 192), 0.25).double())
 
 
-@pytest.mark.parametrize("sde", [SDES["ve"], SDES["vp"]], ids=["ve", "vp"])
-def test_langevin_corrector_in_192_dimensions(sde):
+def test_langevin_corrector_in_192_dimensions():
     """The paper's PC on two components: their weights within 5 standard errors, their variance within 4 % (four of
     its standard errors) of what random norms make of it, 1.035 at this snr over many seeds."""
-    prior = wide(sde)
+    prior = wide(SDES["ve"])
     x = PC(snr=0.1, steps=150).sample(prior, (400, 3, 8, 8), rng=BatchStream(3, 400)).x0
     first = x.mean((1, 2, 3)) > 0
     assert abs(float(first.double().mean()) - 0.7) < 5 * math.sqrt(0.21 / 400)
@@ -136,24 +113,19 @@ def test_langevin_corrector_in_192_dimensions(sde):
         assert float(x[chosen].var()) == pytest.approx(1.035 * 0.25, rel=0.04)
 
 
-@pytest.mark.parametrize(
-    ("corrector", "snr"), [(Langevin(), 0.15), (AnnealedLangevin(), 0.35)], ids=["langevin", "ald"]
-)
-def test_correctors_alone_sample_by_annealing(corrector, snr):
+def test_correctors_alone_sample_by_annealing():
     """Annealed Langevin dynamics on the noise scales of VE, without a predictor, in 192 dimensions."""
     prior = wide(SDES["ve"])
-    sampler = PC(NoPredictor(), corrector, corrector_steps=5, snr=snr, steps=150)
-    x = sampler.sample(prior, (200, 3, 8, 8), rng=BatchStream(3, 200)).x0
+    sampler = PC(NoPredictor(), Langevin(), corrector_steps=5, snr=0.15, steps=150)
+    x = sampler.sample(prior, (100, 3, 8, 8), rng=BatchStream(3, 100)).x0
     first = x.mean((1, 2, 3)) > 0
-    assert abs(float(first.double().mean()) - 0.7) < 5 * math.sqrt(0.21 / 200)
+    assert abs(float(first.double().mean()) - 0.7) < 5 * math.sqrt(0.21 / 100)
     for chosen, mean in ((first, 0.3), (~first, -0.3)):
         assert float(x[chosen].mean()) == pytest.approx(mean, abs=0.03)
         assert float(x[chosen].var()) == pytest.approx(0.25, rel=0.1)
 
 
-@pytest.mark.parametrize(
-    "sampler", [PC(corrector_steps=0, steps=150), DPMpp2M(steps=20), Heun(10, steps=20), ODE(1e-4, 1e-4)]
-)
+@pytest.mark.parametrize("sampler", [PC(corrector_steps=0, steps=150), ODE(1e-4, 1e-4)])
 def test_started_from_an_exact_state_at_half_time(sampler, exact, threshold):
     prior = correlated(SDES["vp"])
     start = State(prior.sample(COUNT, torch.Generator().manual_seed(4), 0.5), 0.5)
@@ -248,32 +220,28 @@ def test_vector_jacobian_products_of_guidance_are_counted_apart():
         assert torch.equal(result.vjps, result.nfe)
 
 
-EACH_KIND = pytest.mark.parametrize(
-    "sampler",
-    [
-        PC(steps=20),
-        PC(EulerMaruyama(), AnnealedLangevin(), steps=20),
-        DPMpp2M(steps=8),
-        DPMpp2M(1.0, 8),
-        Heun(2.0, steps=5),
-        ODE(),
-    ],
+KINDS = (
+    PC(steps=20),
+    PC(EulerMaruyama(), AnnealedLangevin(), steps=20),
+    DPMpp2M(steps=8),
+    DPMpp2M(1.0, 8),
+    Heun(2.0, steps=5),
+    ODE(),
 )
+EACH_KIND = pytest.mark.parametrize("sampler", KINDS)
 
 
-@EACH_KIND
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("sampler", "dtype"),
+    [(PC(steps=20), torch.float32), *((sampler, torch.float64) for sampler in KINDS)],
+)
 def test_samples_do_not_depend_on_their_batch(sampler, dtype):
-    """Sample i of a seed is the same alone, in a batch, and in a batch that begins elsewhere.
-
-    In float32 rounding moves the adaptive solver's steps, so that two solutions differ by its own error: 1e-5 a step,
-    in 10 to 20 steps, two to three times as much where the flow parts.
-    """
+    """Sample i of a seed is the same alone, in a batch, and in a batch that begins elsewhere."""
     prior = correlated(SDES["vp"])
     batch = sampler.sample(prior, (4, *SHAPE), rng=NoiseStream(9, 4, dtype=dtype))
     assert batch.x0.dtype == dtype
-    tolerance = 1e-10 if dtype == torch.float64 else 1e-3 if isinstance(sampler, ODE) else 1e-4
-    for i in range(4):
+    tolerance = 1e-10 if dtype == torch.float64 else 1e-4
+    for i in (0, 3):
         alone = sampler.sample(prior, (1, *SHAPE), rng=NoiseStream(9, 1, first=i, dtype=dtype))
         assert torch.allclose(alone.x0[0], batch.x0[i], atol=tolerance)
     assert (batch.x0[0] - batch.x0[1]).abs().max() > 0.1

@@ -152,7 +152,7 @@ def energy_distance(a: Tensor, b: Tensor) -> float:
     return float(2 * torch.cdist(a, b).mean() - within_a - within_b)
 
 
-def energy_threshold(prior: Mixture, count: int, pairs: int = 20) -> float:
+def energy_threshold(prior: Mixture, count: int, pairs: int = 10) -> float:
     """Mean + 5 standard deviations of the statistic between two exact sample sets of `count`: the noise of the test."""
     generator = torch.Generator().manual_seed(99)
     null = torch.tensor(
