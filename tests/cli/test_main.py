@@ -45,11 +45,6 @@ def onto(number: int, path: str) -> Callable[[], None]:
 full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
 
 
-ASCII = [
-    {"LC_ALL": "POSIX", "LANG": "", "PYTHONIOENCODING": "ascii:strict"},
-]
-
-
 def test_debug_shows_the_traceback(scoreinv, mask):
     outcome = scoreinv("inpaint", "missing.png", "--mask", mask, "--debug")
     assert outcome.code == 2
@@ -109,7 +104,7 @@ def test_a_signal_during_an_import(tmp_path, photo, mask, name, module, swallowe
 def test_being_terminated_leaves_nothing_half_done(model, tmp_path):
     words = ["sample", "-n", "2", "-o", "drawn/pictures", "--model", model, "--steps", "100000", "--quiet"]
     process = start_process(*words, cwd=tmp_path)
-    wait_for(lambda: (tmp_path / "drawn").exists() and cpu_seconds(process.pid) > 3)
+    wait_for(lambda: (tmp_path / "drawn").exists() and cpu_seconds(process.pid) > 2)
     process.terminate()
     out, err = process.communicate(timeout=300)
     assert (process.returncode, out, err) == (143, b"", b"scoreinv: terminated\n")
@@ -131,21 +126,20 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path):
 
 
 @posix
-@pytest.mark.parametrize("numbers", [(0, 1, 2)], ids=str)
-def test_closed_descriptors(model, photo, mask, tmp_path, numbers):
+def test_closed_descriptors(photo, mask, tmp_path):
     """The work is done all the same, and nothing is written into files that took the places of the streams."""
     before = photo.read_bytes()
-    words = ["inpaint", photo, "--mask", mask, "--model", model, "--steps", "1", "--json"]
-    done = run(*words, within=tmp_path, preexec_fn=closed(*numbers))
+    words = ["inpaint", photo, "--mask", mask, "--method", "biharmonic", "--json"]
+    done = run(*words, within=tmp_path, preexec_fn=closed(0, 1, 2))
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert Image.open(tmp_path / "photo_inpainted.png").size == (40, 24)
     assert photo.read_bytes() == before
 
 
 @posix
-def test_a_stderr_that_takes_nothing(model, photo, mask, tmp_path):
+def test_a_stderr_that_takes_nothing(photo, mask, tmp_path):
     """What there is to say is not said, and all is done."""
-    words = ["inpaint", photo, "--mask", mask, "--model", model, "--steps", "1"]
+    words = ["inpaint", photo, "--mask", mask, "--method", "biharmonic"]
     takes_nothing = onto(2, "/dev/full") if Path("/dev/full").exists() else closed(2)
     done = run(*words, within=tmp_path, preexec_fn=takes_nothing)
     assert (done.returncode, done.stdout) == (0, b"")
@@ -195,22 +189,22 @@ def test_a_reader_that_goes_away(tmp_path):
 
 
 @posix
-@pytest.mark.parametrize("environment", ASCII, ids=lambda given: "-".join(given))
-def test_locales_of_ascii(tmp_path, environment):
+def test_locales_of_ascii(tmp_path):
     """Names of files keep their bytes, what is said is escaped, help and errors are shown."""
+    environment = {"LC_ALL": "POSIX", "LANG": "", "PYTHONIOENCODING": "ascii:strict"}
     name = "Größe.png".encode()
     try:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(b"no picture")
     except OSError:
         pytest.skip("this file system has no such names")
-    done = run("likelihood", os.fsdecode(name), "--json", within=tmp_path, environment=environment)
+    words = ("inpaint", os.fsdecode(name), "--mask", "auto", "--method", "biharmonic", "--json")
+    done = run(*words, within=tmp_path, environment=environment)
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
     record = json.loads(done.stdout)
     said = record["input"].encode("utf-8", "surrogateescape")
     assert said == name
-    for words in (["--help"], ["inpaint", "--help"]):
-        helped = run(*words, within=tmp_path, environment=environment)
-        assert (helped.returncode, helped.stderr) == (0, b"")
+    helped = run("inpaint", "--help", within=tmp_path, environment=environment)
+    assert (helped.returncode, helped.stderr) == (0, b"")
 
 
 def test_names_with_control_characters_are_shown_escaped(scoreinv, mask, tmp_path):

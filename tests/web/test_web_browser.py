@@ -1105,13 +1105,12 @@ def computed_by(process: int) -> float:
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
-@pytest.mark.parametrize("suffix", ["png", "tif"])
-@pytest.mark.parametrize("by", ["mouse", "keyboard"])
-def test_an_object_is_removed_in_twenty_seconds(browser, bundled, tmp_path, suffix, by):
+@pytest.mark.parametrize(("by", "suffix"), [("mouse", "png"), ("keyboard", "tif")])
+def test_an_object_is_removed(browser, bundled, tmp_path, by, suffix):
     """Open, point, fill, try another twice, go back to the first, download: known pixels are kept to the bit.
 
-    By the keyboard alone but for the file, since the browser's own window asks for it. The models are loaded before. On
-    a processor that has nothing else to do it takes no longer than is computed, and the page's waiting.
+    By the keyboard alone but for the file, since the browser's own window asks for it. What it took is printed (-s), of
+    the second case with models that are loaded already: twenty seconds are wanted on two idle cores.
     """
     link, server = bundled
     pixels = read((EXAMPLES / "photos" / "moose.jpg").read_bytes())
@@ -1127,43 +1126,37 @@ def test_an_object_is_removed_in_twenty_seconds(browser, bundled, tmp_path, suff
             visitor.page.focus(button)
             keys.press("Enter")
 
-    def remove() -> float:
-        begun, before = time.monotonic(), computed_by(server)
-        visitor.open(path)
-        if by == "mouse":
-            visitor.page.click("[data-tool=object]")
-            visitor.page.mouse.click(*visitor.place(0.5, 0.55))
-        else:
-            keys.press("o")
-            visitor.page.focus("#place")
-            keys.type("384, 282")
-            keys.press("Enter")
-        visitor.until("!document.getElementById('object-take').disabled")
-        pointed = time.monotonic() - begun
-        press("#fill")
-        wait_for_results(visitor, 1)
-        for count in (2, 3):
-            press("#again")
-            wait_for_results(visitor, count)
-        if by == "mouse":
-            visitor.page.click("#thumbs button:nth-child(1)")
-        else:
-            for _ in range(2):
-                keys.press("Control+z")
-        assert shown_result(visitor) == "seed 0"
-        content = visitor.saved("#download")
-        waited, spent = time.monotonic() - begun, computed_by(server) - before
-        print(f"\n{by}, {suffix}: {waited:.1f} s, {spent:.1f} s computed, pointed at after {pointed:.1f} s")
-        after = read_picture(content).pixels
-        press("#back")
-        hole = visitor.mask()
-        assert 0.03 < hole.mean() < 0.5
-        assert (after[~hole] == pixels[~hole]).all()
-        assert (after[hole] != pixels[hole]).any(-1).mean() > 0.5
-        return spent
-
-    remove()
-    visitor.page.goto(link)
-    assert remove() < 18
+    begun, before = time.monotonic(), computed_by(server)
+    visitor.open(path)
+    if by == "mouse":
+        visitor.page.click("[data-tool=object]")
+        visitor.page.mouse.click(*visitor.place(0.5, 0.55))
+    else:
+        keys.press("o")
+        visitor.page.focus("#place")
+        keys.type("384, 282")
+        keys.press("Enter")
+    visitor.until("!document.getElementById('object-take').disabled")
+    pointed = time.monotonic() - begun
+    press("#fill")
+    wait_for_results(visitor, 1)
+    for count in (2, 3):
+        press("#again")
+        wait_for_results(visitor, count)
+    if by == "mouse":
+        visitor.page.click("#thumbs button:nth-child(1)")
+    else:
+        for _ in range(2):
+            keys.press("Control+z")
+    assert shown_result(visitor) == "seed 0"
+    content = visitor.saved("#download")
+    waited, spent = time.monotonic() - begun, computed_by(server) - before
+    print(f"\n{by}, {suffix}: {waited:.1f} s, {spent:.1f} s computed, pointed at after {pointed:.1f} s")
+    after = read_picture(content).pixels
+    press("#back")
+    hole = visitor.mask()
+    assert 0.03 < hole.mean() < 0.5
+    assert (after[~hole] == pixels[~hole]).all()
+    assert (after[hole] != pixels[hole]).any(-1).mean() > 0.5
     assert visitor.errors == []
     visitor.context.close()

@@ -58,35 +58,38 @@ def begun(place: str, photo: str, mask: bytes) -> str:
 
 def until(place: str, job: str, state: str) -> None:
     """Until a job is in a state."""
-    end = time.monotonic() + SOON
+    end, pause = time.monotonic() + SOON, 0.02
     while (now := json.loads(ask(place, "GET", f"/api/jobs/{job}")[1])["state"]) != state:
         assert now in ("waiting", "running"), now
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(2 * pause, 0.3)
 
 
 def test_a_photograph_is_filled_and_nothing_is_written(served, tmp_path):
+    """Nor where a signal ends it while a job is done: soon, for the job does not keep it."""
     process, place = served
     assert place.startswith("127.0.0.1:")
     photo = json.loads(ask(place, "POST", "/api/photos?name=a.png", png(pixels()))[1])
     until(place, begun(place, photo["key"], png(hole())), "done")
-    assert list((tmp_path / "temporary").iterdir()) == list((tmp_path / "here").iterdir()) == []
-    process.send_signal(signal.SIGTERM)
-    process.wait(60)
+    ended_by(process, place, "SIGTERM", 143)
     assert list((tmp_path / "temporary").iterdir()) == list((tmp_path / "here").iterdir()) == []
 
 
 @posix
-@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_signal_ends_it_while_a_job_is_done(served, name, status):
-    """Soon: the job does not keep it."""
-    process, place = served
+@pytest.mark.slow
+def test_ctrl_c_ends_it_while_a_job_is_done(served):
+    ended_by(*served, "SIGINT", 130)
+
+
+def ended_by(process: subprocess.Popen[str], place: str, name: str, status: int) -> None:
+    """A large photograph is being worked on when the signal comes."""
     photo = json.loads(ask(place, "POST", "/api/photos", png(pixels(3, height=600, width=800)))[1])
     large = hole(600, 800)
     large[50:550, 50:750] = True
     until(place, begun(place, photo["key"], png(large)), "running")
     process.send_signal(getattr(signal, name))
-    assert process.wait(60) == status
+    assert process.wait(SOON) == status
     _, said = process.communicate()
     assert said.strip() == f"scoreinv: {'interrupted' if name == 'SIGINT' else 'terminated'}"
 
