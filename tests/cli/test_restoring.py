@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
-from shell import photo_array, start_process
+from shell import photo_array
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
@@ -108,13 +107,6 @@ def test_a_folder_with_a_damaged_photo(restores, tmp_path, command):
     rows = list(csv.DictReader((folder / "manifest.csv").open()))
     assert [bool(row["error"]) for row in rows] == [False, True, False]
     assert "2 skipped because they exist" in restores(command, "scans").err
-
-
-def test_stdin_and_stdout(small_photo, model):
-    process = start_process("denoise", "-", "--model", model, "--noise", 9)
-    out, err = process.communicate(small_photo.read_bytes())
-    assert process.returncode == 0, err
-    assert np.asarray(Image.open(io.BytesIO(out))).ndim == 3
 
 
 def test_a_denoised_photo_has_less_noise(restores, tmp_path):

@@ -53,8 +53,11 @@ from scoreinv.tiling import crop
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
 
-@pytest.mark.parametrize("kind", ["area", "bicubic"])
-@pytest.mark.parametrize("sampling", [MEAN_OF_ONE, LinearSettings(steps=10, estimate="sample")], ids=["mean", "sample"])
+@pytest.mark.parametrize(
+    ("kind", "sampling"),
+    [("area", MEAN_OF_ONE), ("bicubic", LinearSettings(steps=10, estimate="sample"))],
+    ids=["mean", "sample"],
+)
 def test_an_upscaled_picture_reduces_to_the_one_that_was_given(kind, sampling):
     operator = downsampling(2, HEIGHT, WIDTH, kind)
     y = apply(operator, truth()).clip(0, 1)
@@ -188,8 +191,7 @@ def test_how_each_method_is_set_up():
     assert (guided.prior.tile, guided.prior.overlap) == (16, 2)
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint8), (2, np.uint16), (3, np.uint16), (4, np.uint8)])
 def test_every_mode_and_depth_comes_back(channels, dtype):
     peak = np.iinfo(dtype).max
     pixels = np.rint(truth(channels=channels) * peak).astype(dtype)
@@ -349,7 +351,7 @@ def test_a_sample_is_the_same_however_many_are_drawn(monkeypatch):
 def test_forms_in_and_out():
     operator = operator_of()
     y = noisy(apply(operator, truth()), 0.01)
-    known = {"prior": prior(), "noise_std": 0.05, "estimate": "mean"}
+    known = {"prior": prior(), "noise_std": 0.05, "estimate": "mean", "steps": 3}
     array = scoreinv.solve(operator, y, **known).image
     assert array.dtype == np.float32
     levels = np.rint(255 * y.clip(0, 1)).astype(np.uint8)
@@ -380,12 +382,13 @@ def test_nothing_but_noise_is_taken_off_exactly():
 
 
 def test_progress_and_stopping():
-    wide = Picture(truth(40, 200))
+    wide = Picture(truth(20, 60))
+    few = LinearSettings(steps=6, samples=2)
     for work in (
         lambda told: denoise_picture(wide, 0.05, prior(), MEAN_OF_ONE, told),
-        lambda told: denoise_picture(wide, 0.05, prior(), LinearSettings(steps=3, samples=2), told),
-        lambda told: upscale_picture(wide, 2, "area", 0.0, prior(), MEAN_OF_ONE, told),
-        lambda told: deblur_picture(wide, KERNEL, 0.05, prior(), LinearSettings(samples=2), told),
+        lambda told: denoise_picture(wide, 0.05, prior(), few, told),
+        lambda told: upscale_picture(wide, 2, "area", 0.0, prior(), LinearSettings(steps=6, estimate="mean"), told),
+        lambda told: deblur_picture(wide, KERNEL, 0.05, prior(), few, told),
     ):
         told: list[float] = []
         work(told.append)
@@ -528,9 +531,7 @@ def test_what_a_blur_leaves_open() -> None:
     assert wider == sorted(wider)
 
 
-@pytest.mark.parametrize(
-    ("kernel", "std"), [(kernels.motion(5, 20), 0.01), (kernels.gaussian(1), 0.05), (kernels.gaussian(1.5), 0.02)]
-)
+@pytest.mark.parametrize(("kernel", "std"), [(kernels.motion(5, 20), 0.01), (kernels.gaussian(1.5), 0.02)])
 def test_samples_of_a_blurred_photograph_vary_as_the_posterior(kernel, std):
     """Of independent pixels of variance v: the mean over frequencies of 1 / (1 / v + |K|^2 / std^2).
 
@@ -544,8 +545,10 @@ def test_samples_of_a_blurred_photograph_vary_as_the_posterior(kernel, std):
     assert np.mean(np.square(inside)) == pytest.approx(exact, rel=0.2)
 
 
-@pytest.mark.parametrize("method", [None, "pigdm", "mmps"])
-@pytest.mark.parametrize("seen", ["blurred", "half of the pixels"])
+@pytest.mark.parametrize(
+    ("seen", "method"),
+    [("blurred", None), ("blurred", "pigdm"), ("half of the pixels", None), ("half of the pixels", "mmps")],
+)
 def test_samples_of_a_denoiser_begin_at_the_estimate_of_the_mean(seen, method):
     """It knows nothing of pure noise: samples from there came out farther from the picture than what was observed."""
     rgb = read_picture(PHOTOS / "lake.jpg").resized_rgb(64, 96)[8:56, 24:72].copy()
