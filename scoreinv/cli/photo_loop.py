@@ -205,10 +205,12 @@ def run(run: Run[Given]) -> None:
                     record.add(run.one(job, title, note))
             if workers != 1:
                 bar = progress_bar(f"{len(wanted)} photographs", quiet=common.quiet or common.json)
+                begun = time.monotonic()
                 with bar as show, closing(work_by(workers, run, wanted)) as outcomes:
-                    for outcome in outcomes:
+                    for done, outcome in enumerate(outcomes, 1):
                         record.add(outcome)
-                        show(1 - record.left / len(wanted))
+                        pace = (time.monotonic() - begun) / done  # of all: they come in bursts
+                        show(done / len(wanted), (len(wanted) - done) * pace)
         except KeyboardInterrupt:
             record.interrupted(replacing=replacing)
             raise
