@@ -18,9 +18,10 @@ class DiffPIR(GivenObservation):
            = D + A^T (A A^T + strength noise_std^2 / s^2)^-1 (y - A D)
 
     So it is what a Gaussian about D of variance s^2 / strength would make of the observation: exact where the prior
-    says nothing, and too trusting of y where the prior knows more than the noise level tells. No gradients are taken.
-    Without noise it is `DDNM`. The paper's zeta, the share of fresh noise in what a step from s to s' puts in (its
-    Algorithm 1), is eta^2 (1 - (s' / s)^2) of `DDIM` and 1 - (s' / s)^(2 eta) of `DPMpp2M`.
+    says nothing, and too trusting of y where the prior knows more than the noise level tells. Of Gaussian fields
+    intervals of a nominal 90 % hold 87 to 94 % from 12 steps on, and 12 to 84 % in 4. No gradients are taken. Without
+    noise it is `DDNM`. The paper's zeta, the share of fresh noise in what a step from s to s' puts in (its Algorithm
+    1), is eta^2 (1 - (s' / s)^2) of `DDIM` and 1 - (s' / s)^(2 eta) of `DPMpp2M`.
 
     Arguments:
         strength: the paper's lambda, above 0: more weighs the prior more.

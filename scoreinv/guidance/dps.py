@@ -15,7 +15,9 @@ class DPS(LikelihoodGuidance):
 
     Stated as a likelihood: with S = noise_std^2, where the paper's code has a step size that depends on the residual
     and the grid. An exact observation needs a noise_std all the same: smaller is stricter, and needs more steps.
-    Samples need a sampler that adds noise, and some hundred steps: samples by an ODE hardly differ from one another.
+    Samples need a sampler that adds noise, and some hundred steps: samples by an ODE hardly differ from one another. Of
+    Gaussian fields intervals of a nominal 90 % then hold 83 to 90 %, unless it diverges, as it may where there is
+    little noise.
 
     Raises InputError unless noise_std is positive.
     """

@@ -19,7 +19,8 @@ class PiGDM(LikelihoodGuidance):
 
     S = r^2 A A^T + noise_std^2 with r^2 = s^2 v / (s^2 + v), s = sigma / alpha: exact for white Gaussian data of
     variance v. A A^T is the true one, by `LinearOperator.ridge`; where it is near singular, an observation without
-    noise is ill-posed: give the noise that it has.
+    noise is ill-posed: give the noise that it has. Of Gaussian fields that are not white, intervals are right from 36
+    steps on; in fewer it may overshoot, and vary too much.
 
     Arguments:
         variance: v, of the data's values, in the model's range; the paper's is 1.

@@ -8,7 +8,9 @@ level sigma / alpha is taken to the next lower one by (arXiv 2201.11793, eq. 7, 
     lower < tau_i      D_i + sqrt(1 - eta^2) lower (y_i - D_i) / tau_i + eta lower z_i
     lower >= tau_i     (1 - eta_b) D_i + eta_b y_i + sqrt(lower^2 - eta_b^2 tau_i^2) z_i
 
-all of x / alpha, so that it runs on any SDE. It approximates the posterior: well in few steps.
+all of x / alpha, so that it runs on any SDE. It approximates the posterior, and is too sure: of Gaussian fields
+intervals of a nominal 90 % hold 60 to 79 % in 12 steps. Through a blur more steps are worse: 36 hold 54 %, 400 hold 28,
+and samples of photographs err more; of half of the pixels they err less in 36 (`tests/benchmarks/README.md`).
 """
 
 from __future__ import annotations

@@ -113,6 +113,7 @@ def solve(
             `diffpir`, `ddnm`, `ddrm`, `pigdm`, `dps`, `mmps` and `pc` draw samples.
         steps: of the method. None: as many as were measured to be enough, 24 for `diffpir`, 30 for `dpir` and 300 for
             `dps`; for `diffpir` 8 where a model that knows little noise, as `denoiser`, finds the mean by `dpir` first.
+            `ddrm` takes 36, which serve a mask; through a blur 12 are better.
         samples: how many pictures are drawn.
         seed: the same one gives the same pictures; each sample has its own noise.
         estimate: `sample`: one possible picture; `mean`: the average of the samples, or for one an estimate of the

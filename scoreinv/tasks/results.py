@@ -109,7 +109,7 @@ class Restored(Generic[PictureKind]):
         samples: all samples.
         std: HxW, of a tensor (B)x1xHxW, standard deviation of the samples at each pixel, root mean square over the
             channels, in [0, 1] units (of colorization at the working scale, interpolated, and at its temperature);
-            None for one sample.
+            None for one sample. How far it goes with the error was measured (`tests/benchmarks/README.md`).
         nfe: evaluations of the network at each place for one sample; of a batch, those of the picture with most.
         method: how it was made; of a batch, that picture.
     """

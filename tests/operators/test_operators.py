@@ -174,7 +174,7 @@ class Mean3x3(LinearOperator):
 
 @pytest.mark.parametrize("goes_round", [False, True])
 def test_an_adjoint_of_another_boundary_is_found_in_a_large_picture(goes_round):
-    large = torch.zeros(1, 1, 256, 256)
+    large = torch.zeros(1, 1, 512, 512)
     check_adjoint(Mean3x3(goes_round, goes_round), large)
     with pytest.raises(InputError, match="the adjoint of Mean3x3 is not that"):
         check_adjoint(Mean3x3(goes_round, not goes_round), large)
