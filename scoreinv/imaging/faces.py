@@ -8,6 +8,7 @@ Faces are upright and seen from in front, and are found by scikit-image's cascad
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -70,13 +71,15 @@ def people_beside(hole: np.ndarray, gray: np.ndarray) -> np.ndarray:
     """Heads and shoulders that a fill of the hole should not repeat, HxW bool.
 
     A face that the hole touches is what is to be mended, and goes on out of itself; so do a head and shoulders of which
-    the hole takes a part.
+    the hole takes a part. A hole in which no face that is looked for has room, as a crack's, repeats none.
 
     Args:
         hole: HxW bool.
         gray: HxW in [0, 1], of what is to be removed too.
     """
     people = np.zeros_like(hole)
+    if not ndimage.minimum_filter(hole, math.ceil(_LEAST / _shrunk(gray))).any():
+        return people
     down, across = np.ogrid[: hole.shape[0], : hole.shape[1]]
     for top, left, height, width in faces(gray):
         if hole[top : top + height, left : left + width].any():
@@ -92,7 +95,7 @@ def people_beside(hole: np.ndarray, gray: np.ndarray) -> np.ndarray:
 def faces(gray: np.ndarray) -> list[Box]:
     """Where a grey picture (HxW in [0, 1]) shows faces."""
     height, width = gray.shape
-    scale = min(1.0, _SIDE / max(height, width))
+    scale = _shrunk(gray)
     small = Image.fromarray(np.rint(255 * gray.clip(0, 1)).astype(np.uint8))
     small = small.resize((max(1, round(scale * width)), max(1, round(scale * height))), Image.Resampling.BOX)
     most = min(small.size)
@@ -108,6 +111,11 @@ def faces(gray: np.ndarray) -> list[Box]:
     )
     sides = ("r", "c", "height", "width")
     return [tuple(round(face[side] / scale) for side in sides) for face in found]
+
+
+def _shrunk(gray: np.ndarray) -> float:
+    """What a picture is scaled by where faces are looked for."""
+    return min(1.0, _SIDE / max(gray.shape))
 
 
 def _within(place: slice, limits: tuple[float, float]) -> bool:

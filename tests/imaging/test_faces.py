@@ -92,6 +92,13 @@ def test_heads_and_shoulders_are_not_repeated_beside_them(portrait):
     assert not people_beside(hole, np.full_like(portrait, 0.5)).any()
 
 
+def test_a_crack_in_which_a_face_has_no_room_repeats_nobody(portrait):
+    for width, some in ((12, False), (40, True)):
+        hole = np.zeros(portrait.shape, dtype=bool)
+        hole[10:300, 360 : 360 + width] = True
+        assert people_beside(hole, portrait).any() == some
+
+
 @pytest.mark.parametrize("place", [np.s_[90:110, 200:220], np.s_[15:60, 180:280], np.s_[200:300, 150:300]])
 def test_people_in_whom_the_hole_is_are_what_is_to_be_filled(portrait, place):
     """An eye, the hair, the chest: the face is whole in the last two, and is left alone."""
