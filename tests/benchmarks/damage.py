@@ -81,7 +81,7 @@ def main() -> None:
     detector = load_damage_detector(options.model)
     prior = load_fast("photo") if options.fill and options.method is None else None
     counts, gains = [], []
-    paths = _files(options.photos)
+    paths = files_of(options.photos)
     for number, (draw, path) in enumerate(product(range(options.draws), paths)):
         scan = scan_of(path, number % len(paths), options.side, draw)
         found = scoreinv.find_damage(scan.damaged, sensitivity=options.sensitivity, grow=0, model=detector)
@@ -141,7 +141,7 @@ def row(name: str, counts: list[Counts]) -> str:
     return f"{name[:36]:36} {figures} {100 * whole.healthy_marked:6.3f} % {undamaged:6.3f} %"
 
 
-def _files(given: list[Path]) -> list[Path]:
+def files_of(given: list[Path]) -> list[Path]:
     files = [file for path in given for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
     return [file for file in files if file.suffix.lower() in SUFFIXES]
 
