@@ -19,6 +19,7 @@ import numpy as np
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.imaging.masks import check_mask_settings
 from scoreinv.kernels import normalised
+from scoreinv.machine import threads_that_pay
 from scoreinv.models.catalogue import bundled_file
 from scoreinv.options import MASK_THRESHOLD, Device, Precision, Whole, check, check_noise_share
 from scoreinv.tasks.colorize_settings import ColourSettings
@@ -94,7 +95,8 @@ class OnRows(ABC):
         results = []
         for number in range(len(images)):
             try:
-                restored = self.restored(*(batch[column][number] for column in self.columns), prior=prior)
+                with threads_that_pay():
+                    restored = self.restored(*(batch[column][number] for column in self.columns), prior=prior)
             except ScoreinvError as error:
                 key = "" if self.name is None else f" ({batch[self.name][number]})"
                 kind = InputError if isinstance(error, InputError) else ScoreinvError

@@ -5,17 +5,20 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from small_model import save_small
 
 import scoreinv
-from scoreinv import kernels
+from scoreinv import kernels, machine
 from scoreinv.errors import CheckpointError, InputError, ScoreinvError, SettingError
 from scoreinv.tasks import rows
 from scoreinv.tasks.rows import Batch, Colorizer, Inpainter, Restorer
@@ -60,6 +63,26 @@ MADE: dict[str, Callable[[str], rows.OnRows]] = {
     "upscale": lambda model: Restorer(model, factor=2, steps=2),
     "deblur": lambda model: Restorer(model, kernel=kernels.gaussian(1.0), steps=2),
 }
+
+
+def test_rows_take_one_of_the_threads_that_hinder_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the functions do that are called for one picture."""
+    monkeypatch.setattr(machine, "_spinning", True)
+    monkeypatch.setattr(machine, "_paid", (time.monotonic(), False))
+    taken, restored = [], Restorer.restored
+
+    def noted(*given: Any, **more: Any) -> Any:
+        taken.append(torch.get_num_threads())
+        return restored(*given, **more)
+
+    monkeypatch.setattr(Restorer, "restored", noted)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        Restorer("denoiser", noise_std=0.1)(table(2))
+        assert (taken, torch.get_num_threads()) == ([1, 1], 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(
