@@ -36,7 +36,7 @@ def prior(weights: str):
     return gaussian_colour_prior(MEAN, basis.T @ torch.diag(torch.tensor(SPREAD) ** 2) @ basis)
 
 
-@pytest.mark.parametrize(("weights", "start"), [("rec601", 1.0), ("average", math.inf), ("rec709", 1.0)])
+@pytest.mark.parametrize(("weights", "start"), [("rec601", 1.0), ("average", math.inf)])
 def test_chroma_is_a_sample_of_the_conditional(weights, start):
     gray = np.random.default_rng(1).uniform(0.35, 0.6, (16, 24)).astype(np.float32)
     result = colorize(gray, prior=prior(weights), gray_weights=weights, samples=12, steps=40, start=start)
@@ -57,14 +57,14 @@ def test_the_samples_of_a_pair_average_to_the_posterior_mean():
     """For Gaussian pictures every step is linear in the noise, so a pair's mean has none of it; one sample has."""
     basis = colour_basis("rec601")
     gray = np.random.default_rng(3).uniform(0.35, 0.6, (16, 24)).astype(np.float32)
-    result = colorize(gray, prior=prior("rec601"), samples=4, steps=60)
+    result = colorize(gray, prior=prior("rec601"), samples=4, steps=30)
     samples = np.stack(result.samples) @ basis[1:].T
     expected = basis[1:] @ MEAN.numpy()
     for pair in (samples[:2], samples[2:]):
         assert abs(pair.mean(0) - expected).max() < 0.1 * SPREAD[2]
     assert abs(samples[0] - expected).std(axis=(0, 1)).min() > 0.1 * SPREAD[2]
     assert abs(samples[0] - samples[2]).max() > 0.1 * SPREAD[2]
-    alone = colorize(gray, prior=prior("rec601"), steps=60)
+    alone = colorize(gray, prior=prior("rec601"), steps=30)
     np.testing.assert_allclose(alone.image, result.samples[0], atol=1e-5)
 
 
