@@ -145,6 +145,7 @@ def test_training_tells_the_unconditional_loss_too(conditional):
     assert all(line["unconditional"]["mean"] != line["validation"]["mean"] for line in held_out)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs signals of POSIX")
 def test_a_signal_saves_training_first(configuration, tmp_path):
     words = ("train", "--config", configuration, "--steps", 10**6, "--out", "run", "--json")

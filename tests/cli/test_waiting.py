@@ -35,6 +35,7 @@ def test_where_scoreinv_is_imported_first_threads_sleep_soon_unless_the_user_has
     assert done.stdout.split() == told.split()
 
 
+@pytest.mark.slow
 def test_the_runtime_of_torch_has_taken_it():
     """By GNU OpenMP's own account of its settings, which it gives when it is loaded.
 

@@ -198,6 +198,7 @@ def test_loading_leaves_the_random_state_alone(config: ModelConfig | ClassifierC
     assert all(parameter.requires_grad for parameter in again.network.parameters())
 
 
+@pytest.mark.slow
 def test_loading_is_quick() -> None:
     """Without memory for its tensors some of torch's operations load 60 MB of its compiler first."""
     script = (

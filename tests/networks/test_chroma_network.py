@@ -97,6 +97,7 @@ def training(folder: Path, steps: int = 3) -> TrainingConfig:
     )
 
 
+@pytest.mark.slow
 def test_the_memory_of_its_training_is_its_own(tmp_path: Path) -> None:
     config = replace(training(tmp_path), batch_size=64)
     assert training_bytes(config) > training_bytes(replace(config, trained="score")) + 2**27
@@ -242,6 +243,7 @@ def test_the_loss_is_the_error_over_that_of_grey(tmp_path: Path) -> None:
     assert learner.losses(prior, batch)[0].item() == pytest.approx(0.25 * energy[2].item() / 0.15, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_it_learns_the_colour_that_all_pictures_have(tinted: Path, tmp_path: Path) -> None:
     quick = replace(training(tinted, steps=15), optimizer=OptimizerConfig(3e-3, warmup=5), ema_decay=0.7)
     result = train(quick, tmp_path / "run")

@@ -84,6 +84,7 @@ def exact_logit(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
     return ((x - broadcast(middle, x)).flatten(1).sum(1) * gap / variance).float()
 
 
+@pytest.mark.slow
 def test_it_learns_the_exact_probabilities(run: Path) -> None:
     classifier = load_classifier(run)
     generator = torch.Generator().manual_seed(3)
@@ -106,6 +107,7 @@ def test_it_learns_the_exact_probabilities(run: Path) -> None:
     assert accuracy[-1] < 0.65
 
 
+@pytest.mark.slow
 def test_its_gradient_points_where_the_exact_one_does(run: Path) -> None:
     classifier = load_classifier(run)
     t = torch.full((64,), 0.3, dtype=torch.float64)
@@ -161,6 +163,7 @@ def test_the_judge_sees_the_picture_alone(folder: Path, tmp_path: Path) -> None:
     assert judge.features(x, TRAINING_START).shape == (256, 16)
 
 
+@pytest.mark.slow
 def test_smoothed_labels_are_what_it_learns(folder: Path, tmp_path: Path) -> None:
     model = replace(CONFIG, network=ConvNetConfig(channels=1, classes=2, widths=(16, 16)))
     smoothed = ObjectiveConfig(focus=(-6.0, 0.1), label_smoothing=0.4)

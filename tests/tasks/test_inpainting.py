@@ -239,7 +239,7 @@ def test_the_mean_of_a_hole_of_many_windows_tells_of_them_and_stops(monkeypatch)
     mask[8:58, 8:140] = True
     told = []
     inpaint(image, mask, prior=conditional_prior(), estimate="mean", callback=told.append)
-    assert len(told) > 5
+    assert len(told) > 4
     assert told == sorted(told)
     assert told[-1] == 1
     with pytest.raises(Cancelled):

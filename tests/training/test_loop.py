@@ -276,6 +276,7 @@ state.atomic_write = killed_at_the_third
 )
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_same_bits(folder: Path, tmp_path: Path) -> None:
     """Killed while it writes a state, which is left under another name and does not count."""
     config = replace(tiny_run(folder, dropout=0.1, steps=4), save_minutes=0.0)
