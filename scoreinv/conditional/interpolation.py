@@ -4,7 +4,7 @@ The initial estimate minimises the energy of a plate under tension, |Laplacian u
 pixels that are not observed, approximately: a multilevel scheme. *Pull* averages the known values level by level into
 coarser pictures with a weight each, until one pixel is left, and *push* goes back by bilinear interpolation (push-pull:
 Gortler et al., The Lumigraph, SIGGRAPH 1996, section 3.4.2); on each level a few steps of conjugate gradients then
-relax what is mostly unknown. Small holes come out as by biharmonic interpolation, which is the best of the classical
+relax what is unknown. Small holes come out as by biharmonic interpolation, which is the best of the classical
 fills there; the tension keeps large ones from overshooting.
 
 The error follows the same way. If a picture differs from the next coarser level by a detail of variance d_k at level k,
@@ -77,7 +77,7 @@ def smooth_estimate(
         coarse: (B, C, ceil(H / 2), ceil(W / 2)) means of blocks of 2x2 pixels that are known besides; NaN where not.
     """
     details = (torch.ones(1, 1) if details is None else details).to(values)[..., None, None]
-    weight = observed.to(values)
+    weight = observed.to(values)  # 0 or 1 on every level: 1 where anything is known
     mean = torch.where(weight > 0, values, 0.0)
     levels = [(mean, weight)]
     while max(mean.shape[-2:]) > 1:
@@ -101,7 +101,7 @@ def smooth_estimate(
             activity = ((total + 2 * activity) / (known + 2)).clamp_min(_LEAST_ACTIVITY)
             missing = activity * detail if level < details.shape[1] else 0.0
         filled = mean * weight + filled * (1 - weight)
-        free = (weight < (0.5 if level else 1)).to(filled)
+        free = 1 - weight
         if free.any():
             force = partial(_force, free=free, tension=TENSION * 4**level)
             steps = _COARSE_STEPS if level else _STEPS
