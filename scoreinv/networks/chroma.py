@@ -22,6 +22,9 @@ TUNED_STAGES = 4
 """Of the encoder, the last ones, are trained with the decoder."""
 
 _WIDTHS = (64, 128, 192)
+SEEN = _WIDTHS[0]
+"""Channels of what is seen at the finest level."""
+
 _PER_GROUP = 16
 _HEADS = 4
 _LUMA_BLOCK = 4
@@ -49,13 +52,18 @@ class ChromaNetwork(nn.Module):
         self.conv_out = conv(fine, 2, 3, 0.0)
 
     def forward(self, luma: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        h, maps = self.seen(luma)
+        return self.conv_out(h).to(luma.dtype), maps
+
+    def seen(self, luma: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """What the chroma is a convolution of, (B, `SEEN`, H / 8, W / 8), and the encoder's maps."""
         maps = self.encoder.of_gray(luma)
         fine, middle, coarse = maps
         h = self.coarse(self.coarse_in(coarse))
         h = self.middle(self.middle_in(torch.cat([_doubled(h), middle.to(h.dtype)], dim=1)))
         blocks = F.pixel_unshuffle(F.avg_pool2d(luma, 2), _LUMA_BLOCK) * 4 - 2
         h = self.fine(self.fine_in(torch.cat([_doubled(h), fine.to(h.dtype), blocks.to(h.dtype)], dim=1)))
-        return self.conv_out(norm_activate(self.norm, F.silu, h)).to(luma.dtype), maps
+        return norm_activate(self.norm, F.silu, h), maps
 
     def train_last_stages(self) -> None:
         """Let gradients reach the decoder and the last `TUNED_STAGES` stages of the encoder, and nothing before."""

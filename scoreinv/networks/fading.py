@@ -1,8 +1,9 @@
 """How far the tones of a photograph have faded: a network that reads them, and the curves that undo it.
 
-It sees each pixel of a small picture beside the colour that a photograph of its greys has on average
-(`networks.chroma`): skin, leaves and sky, which everyone knows the colours of, tell a cast from a colour. What the
-pixels say is pooled, joined with the quantiles of the channels, and read as three numbers a channel and one of all.
+It sees each pixel of a small picture beside the colour that a photograph of its greys has on average, and what that was
+told from (`networks.chroma`): skin, leaves and sky, which everyone knows the colours of, tell a cast from a colour, and
+clothes do not. What the pixels say is pooled, joined with the quantiles of the channels, and read as three numbers a
+channel and one of all.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from scoreinv.colour_space import luma_weights
 from scoreinv.errors import CheckpointError
 from scoreinv.files import PRETRAINED
+from scoreinv.networks.chroma import SEEN
 
 TONE_FILE = PRETRAINED / "tone" / "tone.safetensors"
 
@@ -25,13 +28,15 @@ SIDE = 56
 QUANTILES = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.995)
 """Of each channel, that the network is told; the first and last bound the curves."""
 
-_PIXEL, _WIDTH, _POWER = 48, 128, 1.6
+_PIXEL, _HEADS, _WIDTH, _POWER = 64, 8, 192, 1.6
 _FARTHEST = 0.97
 """Of the way that a curve's black goes to the darkest tones, and its white to the lightest: so nothing is clipped."""
 
 
 class ToneNetwork(nn.Module):
-    """Small pictures (B, N, 3), their expected colours (B, N, 3) and quantiles (B, 11, 3) to curves and their odds.
+    """Small pictures (B, N, 3), what is known of them (B, N, 3 + SEEN), quantiles (B, 11, 3) to curves and their odds.
+
+    Known are the chroma that greys such as theirs have on average, and what that was told from.
 
     `forward` gives black, white and log of the exponent of each channel's curve (B, 3, 3), and the log odds that the
     picture is faded at all (B,).
@@ -39,11 +44,11 @@ class ToneNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pixels = nn.Sequential(nn.Linear(12, _PIXEL), nn.SiLU(), nn.Linear(_PIXEL, _PIXEL), nn.SiLU())
-        self.weigh = nn.Linear(_PIXEL, 4)
+        self.pixels = nn.Sequential(nn.Linear(12 + SEEN, _PIXEL), nn.SiLU(), nn.Linear(_PIXEL, _PIXEL), nn.SiLU())
+        self.weigh = nn.Linear(_PIXEL, _HEADS)
         told = 2 * 3 * len(QUANTILES) + 27
         self.head = nn.Sequential(
-            nn.Linear(6 * _PIXEL + told, _WIDTH),
+            nn.Linear((_HEADS + 2) * _PIXEL + told, _WIDTH),
             nn.SiLU(),
             nn.Dropout(0.1),
             nn.Linear(_WIDTH, _WIDTH),
@@ -52,19 +57,27 @@ class ToneNetwork(nn.Module):
             nn.Linear(_WIDTH, 10),
         )
 
-    def forward(self, rgb: Tensor, expected: Tensor, quantiles: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, rgb: Tensor, known: Tensor, quantiles: Tensor) -> tuple[Tensor, Tensor]:
         low, high = quantiles[:, :1], quantiles[:, -1:]
-        stretched = (rgb - low) / (high - low).clamp_min(0.05)
-        seen = self.pixels(torch.cat([rgb, expected, stretched, stretched - expected], dim=-1) * 2 - 1)
+        stretched = ((rgb - low) / (high - low).clamp_min(0.05)).clamp(0, 1)
+        expected = stretched @ rgb.new_tensor(luma_weights("rec601"))[:, None] + known[..., :3]
+        colours = torch.cat([rgb, stretched, expected, stretched - expected], dim=-1) * 2 - 1
+        seen = self.pixels(torch.cat([colours, known[..., 3:]], dim=-1))
         weights = self.weigh(seen).softmax(dim=1)
         pooled = (weights.transpose(1, 2) @ seen).flatten(1)
         tones = torch.cat([quantiles, torch.log(quantiles + 0.02) / 2], dim=1).flatten(1)
-        moments = _moments(stretched.clamp(0, 1), expected)
-        out = self.head(torch.cat([pooled, seen.mean(1), seen.amax(1), tones, moments], dim=1))
+        moments = _moments(stretched, expected)
+        out = self.head(torch.cat([pooled, seen.mean(1), seen.std(1), tones, moments], dim=1))
         black = _FARTHEST * torch.sigmoid(out[:, 0:3] - 2) * low[:, 0]
         white = 1 - _FARTHEST * torch.sigmoid(out[:, 3:6] - 2) * (1 - high[:, 0])
         power = _POWER * torch.tanh(out[:, 6:9] / 2)
         return torch.stack([black, white, power], dim=1), out[:, 9]
+
+
+def through(rgb: Tensor, curves: Tensor) -> Tensor:
+    """Pixels (B, N, 3) through the curves (B, 3, 3) of `ToneNetwork`: ((x - black) / (white - black)) ^ exponent."""
+    black, white, power = (one[:, None] for one in curves.unbind(1))
+    return ((rgb - black) / (white - black)).clamp(1e-3, 1) ** power.exp()
 
 
 def _moments(rgb: Tensor, expected: Tensor) -> Tensor:

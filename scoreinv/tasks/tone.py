@@ -34,8 +34,8 @@ _LOOKED_AT, _MOST_BORDER, _PLAIN = 128, 0.2, 0.03
 """Side at which a border is looked for, the share of it that one takes at most, and how even it is."""
 LEAST_SIDE = 64
 """Of a picture whose tones can be told at all, in pixels."""
-_GATE = (0.0, 1.0)
-"""Log odds of having faded from which on a picture is changed, and from which on in full."""
+_LEAST_ODDS = 0.0
+"""Log odds of having faded from which on a picture is changed."""
 _LEAST_CHANGE = 3.5
 """CIEDE2000, in the mean, that a picture is changed by at least: of less it is not sure."""
 
@@ -103,40 +103,42 @@ def curves_of(picture: Picture, toner: Toner) -> tuple[ToneCurves | None, np.nda
     """The curves of a picture, None where it has not faded, and its colours (N, 3) at a small size."""
     inside = without_border(picture)
     seen = torch.from_numpy(inside.resized_rgb(SEEN_SIDE, SEEN_SIDE)).permute(2, 0, 1)[None]
-    rgb, expected, quantiles = told(seen, guessed_chroma(seen, toner.chroma))
-    raw, odds = toner.network(rgb, expected, quantiles)
+    rgb, known, quantiles = told(seen, guessed(seen, toner.chroma))
+    raw, odds = toner.network(rgb, known, quantiles)
     small = rgb[0].numpy()
-    least, most = _GATE
-    share = min(1.0, max(0.0, (float(odds[0]) - least) / (most - least)))
-    if not share:
+    if float(odds[0]) < _LEAST_ODDS:
         return None, small
     black, white, power = raw[0].double().numpy()
     curves = ToneCurves(black, white, np.exp(power), quantiles[0, 0].numpy(), quantiles[0, -1].numpy())
     if inside.is_gray(STRAY_CHROMA):
         mean = {name: np.full(3, values.mean()) for name, values in vars(curves).items()}
         curves = ToneCurves(**mean)
-    return curves.part(share), small
+    return curves, small
 
 
-def guessed_chroma(seen: Tensor, network: ChromaNetwork) -> Tensor:
-    """The chroma (B, 3, h, w) that photographs of the greys of pictures (B, 3, H, W) have on average."""
+def guessed(seen: Tensor, network: ChromaNetwork) -> Tensor:
+    """The chroma that photographs of the greys of pictures (B, 3, H, W) have on average, and what it is told from.
+
+    (B, 3 + SEEN, H / 16, W / 16).
+    """
     gray = stretched_luma(seen.flatten(2).transpose(1, 2)).reshape(len(seen), 1, *seen.shape[2:])
-    chroma, _ = network(gray)
+    features, _ = network.seen(gray)
     axes = torch.tensor(colour_basis()[1:], dtype=torch.float32)
-    return torch.einsum("bkhw,kc->bchw", chroma, axes) / 2
+    chroma = torch.einsum("bkhw,kc->bchw", network.conv_out(features), axes) / 2
+    return F.avg_pool2d(torch.cat([chroma, features], dim=1), 2)
 
 
-def told(seen: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What the network is told of pictures (B, 3, H, W) and their chroma as guessed: see `ToneNetwork`."""
+def told(seen: Tensor, guess: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What `ToneNetwork` is told of pictures (B, 3, H, W) and of what is guessed of them."""
     rgb = F.adaptive_avg_pool2d(seen, SIDE).flatten(2).transpose(1, 2)
-    return told_of(rgb, F.interpolate(chroma, size=(SIDE, SIDE), mode="bilinear").flatten(2).transpose(1, 2))
+    return told_of(rgb, F.interpolate(guess, size=(SIDE, SIDE), mode="bilinear").flatten(2).transpose(1, 2))
 
 
-def told_of(rgb: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The same of pixels (B, N, 3)."""
+def told_of(rgb: Tensor, guess: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of pixels (B, N, 3), with the guess of the first of them (B, n, 3 + SEEN): the others only count."""
     ordered = rgb.sort(1).values
     quantiles = ordered[:, [round(share * (rgb.shape[1] - 1)) for share in QUANTILES]]
-    return rgb, stretched_luma(rgb)[..., None] + chroma, quantiles
+    return rgb[:, : guess.shape[1]], guess, quantiles
 
 
 def stretched_luma(rgb: Tensor) -> Tensor:

@@ -1,18 +1,24 @@
 """Trains pretrained/tone/tone.safetensors, which tells how far a photograph has faded, on photographs faded by drawing.
 
-    python tests/data/make_tone.py PHOTOS [--minutes 14] [--seed 0] [--init FILE] [-o tone.safetensors]
+    python tests/data/make_tone.py PHOTOS MORE [MORE ...] [--most 1400] [--cache FILE] [--minutes 38] [--seed 0]
 
-PHOTOS is the folder of photographs; those that pretrained/tone/held_out.txt names are not looked at. A third of
-what is shown is healthy; the rest loses density by dye, gets stained, fogged, scanned with another curve, and fades
-unevenly. Healthy photographs are varied, in exposure, saturation, haze and a slight cast, so that such things are not
-undone. The loss is the distance of the corrected picture to the truth in CIELAB (CIE94), more where it is farther
-than the faded one was, and the cross-entropy of whether it has faded.
+Each is a folder of photographs, and of MORE no more than so many are taken, so that many of one kind do not crowd out
+the others; those that pretrained/tone/held_out.txt names are not looked at. What `scene` sees in them is kept in the
+cache.
+A third of what is shown is healthy; the rest loses density by dye, gets stained, fogged, scanned with another curve,
+and fades unevenly. Healthy photographs are varied, in exposure, saturation, haze and a slight cast, so that such things
+are not undone. The loss is the distance of the corrected picture to the truth in CIELAB (CIE94), more where it is
+farther than the faded one was, and the cross-entropy of whether it has faded.
+
+At the end it tells, for a few hundred photographs of MORE that were kept apart, what each choice of the gates in
+`scoreinv.tasks.tone` would do.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import random
 import time
 from pathlib import Path
 
@@ -20,48 +26,78 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor, nn
 
 from scoreinv.files import PRETRAINED
-from scoreinv.networks.fading import SIDE, TONE_FILE, ToneNetwork, load_tone
-from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, guessed_chroma, told_of
+from scoreinv.networks.fading import SIDE, TONE_FILE, ToneNetwork, load_tone, through
+from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, guessed, told_of
 
-BATCH, PIXELS, RATE, EMA = 48, 112, 2e-3, 0.998
-DRAWN = 448
+BATCH, PIXELS, RATE, EMA = 48, 80, 2e-3, 0.998
+DRAWN = 224
 """Pixels of each photograph that a step fades; of `PIXELS` of them the network sees more than quantiles."""
-GUESSES = 8
-"""Chroma of each photograph as guessed of its greys, of the truth and of it faded in other ways."""
+GUESSES = 3
+"""Of the colours of each of PHOTOS, from its greys or from those of it faded; of the others there is one."""
 HEALTHY, GRAY, HAZY = 0.33, 0.12, 0.06
-_LINE = torch.linspace(-1, 1, SIDE) ** 2
-RADIUS = ((_LINE[:, None] + _LINE) / 2).reshape(-1, 1)
-
-
-def corrected(rgb: Tensor, curves: Tensor) -> Tensor:
-    """Pixels (B, N, 3) through the curves (B, 3, 3) of `ToneNetwork`: ((x - black) / (white - black)) ^ exponent."""
-    black, white, power = (one[:, None] for one in curves.unbind(1))
-    return ((rgb - black) / (white - black)).clamp(1e-3, 1) ** power.exp()
+APART = 300
+"""Photographs that the gates are chosen on."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--minutes", type=float, default=14)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("more", type=Path, nargs="+")
+    parser.add_argument("--most", type=int, default=1400, help="photographs of each folder of MORE")
+    parser.add_argument("--cache", type=Path, help="where what was computed of the photographs is kept, or read")
+    parser.add_argument("--minutes", type=float, default=38)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=TONE_FILE)
     parser.add_argument("--init", type=Path, help="weights to go on from")
     options = parser.parse_args()
     torch.manual_seed(options.seed)
-    unseen = set((PRETRAINED / "tone" / "held_out.txt").read_text().split())
-    paths = sorted(path for path in options.folder.iterdir() if path.suffix in (".jpg", ".png"))
-    paths = [path for path in paths if path.stem not in unseen]
-    print(f"{len(paths)} photographs")
-    photos = torch.stack([read(path) for path in paths])
-    chroma = torch.stack([guesses(photos, number) for number in range(GUESSES)], dim=1)
-    chroma = F.interpolate(chroma.flatten(0, 1), size=(SIDE, SIDE), mode="bilinear").unflatten(0, (-1, GUESSES))
-    network = train(F.adaptive_avg_pool2d(photos, SIDE), chroma, options.minutes, options.init)
+    if options.cache is not None and options.cache.exists():
+        kept = load_file(options.cache)
+    else:
+        kept = computed(options.photos, options.more, options.most)
+        if options.cache is not None:
+            save_file(kept, options.cache)
+    photos, guesses = kept["photos"], kept["guesses"]
+    print(f"{len(photos)} photographs, some of them more than once")
+    network = train(photos[:-APART], guesses[:-APART], options.minutes, options.init)
     options.output.parent.mkdir(exist_ok=True)
     save_file({name: value.contiguous() for name, value in network.state_dict().items()}, options.output)
+    gates(network.eval(), photos[-APART:], guesses[-APART:])
+
+
+def computed(first: Path, more: list[Path], most: int) -> dict[str, Tensor]:
+    """Photographs (N, 3, 56, 56), uint8, and what is guessed of each (N, 3 + SEEN, 14, 14), those of `first` first."""
+    unseen = set((PRETRAINED / "tone" / "held_out.txt").read_text().split())
+    network, order = chroma_network(), random.Random(0)
+    others: list[Path] = []
+    for folder in more:
+        found = photographs(folder)
+        order.shuffle(found)
+        others += found[:most]
+    order.shuffle(others)
+    paths = [path for path in photographs(first) * GUESSES + others if path.stem not in unseen]
+    photos, guesses = [], []
+    for start in range(0, len(paths), 16):
+        some = torch.stack([read(path) for path in paths[start : start + 16]])
+        photos.append((255 * F.adaptive_avg_pool2d(some, SIDE)).round().byte())
+        if order.random() > 0.4:
+            gain, low, high = (uniform(a, b, len(some), 3, 1, 1) for a, b in ((0.35, 1.1), (0, 0.25), (0.7, 1)))
+            some = low + (high - low) * some**gain
+        with torch.no_grad():
+            guesses.append(guessed(some, network).half())
+        if start % 800 == 0:
+            print(f"{start} of {len(paths)} photographs", flush=True)
+    return {"photos": torch.cat(photos), "guesses": torch.cat(guesses)}
+
+
+def photographs(folder: Path) -> list[Path]:
+    """The files of a folder, and of the folders in it."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
 
 
 def read(path: Path) -> Tensor:
@@ -70,38 +106,22 @@ def read(path: Path) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
 
 
-@torch.no_grad()
-def guesses(photos: Tensor, number: int) -> Tensor:
-    """The chroma of each photograph as guessed of its greys, (N, 3, 28, 28): of the first two numbers of the truth."""
-    network, found = chroma_network(), []
-    for some in photos.split(25):
-        shown = some.flip(-1) if number % 2 else some
-        if number > 1:
-            gain, low, high = (uniform(a, b, len(some), 3, 1, 1) for a, b in ((0.35, 1.1), (0, 0.25), (0.7, 1)))
-            shown = low + (high - low) * shown**gain
-        chroma = guessed_chroma(shown, network)
-        found.append(chroma.flip(-1) if number % 2 else chroma)
-    print(f"guess {number + 1} of {GUESSES}", flush=True)
-    return torch.cat(found)
-
-
-def train(photos: Tensor, chroma: Tensor, minutes: float, init: Path | None) -> ToneNetwork:
+def train(photos: Tensor, guesses: Tensor, minutes: float, init: Path | None) -> ToneNetwork:
     """The network with the mean of its weights."""
     network = ToneNetwork() if init is None else load_tone(init).train().requires_grad_(True)
-    optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=0.02)
+    optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=0.02, fused=True)
     means = [value.detach().clone() for value in network.parameters()]
     begun, step, said = time.monotonic(), 0, []
     while (done := (time.monotonic() - begun) / 60 / minutes) < 1:
         optimizer.param_groups[0]["lr"] = RATE * min(1, step / 100) * (0.5 + 0.5 * math.cos(math.pi * done))
         which = torch.randint(len(photos), (BATCH,))
-        truth, guess = cropped(photos[which], chroma[which, torch.randint(GUESSES, (BATCH,))])
-        where = torch.randperm(SIDE * SIDE)[:DRAWN]
-        truth, scan, faded = faded_by_drawing(at(truth, where), RADIUS[where])
-        rgb, expected, quantiles = told_of(scan, at(guess, where))
-        rgb, expected, truth = rgb[:, :PIXELS], expected[:, :PIXELS], truth[:, :PIXELS]
-        curves, odds = network(rgb, expected, quantiles)
+        truth, guess, radius = cropped(photos[which], guesses[which])
+        truth, scan, faded = faded_by_drawing(truth, radius)
+        rgb, known, quantiles = told_of(scan, guess)
+        truth = truth[:, :PIXELS]
+        curves, odds = network(rgb, known, quantiles)
         before = distance(rgb, truth).mean(1)
-        after = distance(corrected(rgb, curves), truth).mean(1)
+        after = distance(through(rgb, curves), truth).mean(1)
         loss = after.mean() + F.relu(after - before).mean() / 2 + F.binary_cross_entropy_with_logits(odds, faded)
         optimizer.zero_grad()
         loss.backward()
@@ -109,8 +129,7 @@ def train(photos: Tensor, chroma: Tensor, minutes: float, init: Path | None) -> 
         optimizer.step()
         step += 1
         with torch.no_grad():
-            for value, mean in zip(network.parameters(), means, strict=True):
-                mean.lerp_(value, 1 - min(EMA, (1 + step) / (10 + step)))
+            torch._foreach_lerp_(means, list(network.parameters()), 1 - min(EMA, (1 + step) / (10 + step)))
         gone = faded > 0
         said.append([float(one.detach()) for one in (before[gone].mean(), after[gone].mean(), after[~gone].mean())])
         if step % 500 == 0:
@@ -122,28 +141,58 @@ def train(photos: Tensor, chroma: Tensor, minutes: float, init: Path | None) -> 
     return network
 
 
-def cropped(photos: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor]:
-    """Parts of three fifths and more of each side, some mirrored, of photographs and of their chroma."""
-    number = len(photos)
-    size = uniform(0.6, 1, number, 2)
-    place = torch.zeros(number, 2, 3)
-    place[:, 0, 0] = size[:, 0] * torch.where(torch.rand(number) < 0.5, 1.0, -1.0)
-    place[:, 1, 1] = size[:, 1]
-    place[:, :, 2] = uniform(-1, 1, number, 2) * (1 - size)
-    grid = F.affine_grid(place, (number, 3, SIDE, SIDE), align_corners=False)
-    first, second = (F.grid_sample(one, grid, align_corners=False, padding_mode="border") for one in (photos, chroma))
-    return first, second
+def cropped(photos: Tensor, guesses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Pixels (B, `DRAWN`, 3) in parts of three fifths and more of each side of photographs, some of them mirrored.
+
+    And what is guessed of the first `PIXELS` of them; and how far each is from the middle (B, `DRAWN`, 1), 1 in the
+    corners.
+    """
+    place = uniform(-1, 1, len(photos), DRAWN, 2)
+    size = uniform(0.6, 1, len(photos), 1, 2)
+    middle = uniform(-1, 1, len(photos), 1, 2) * (1 - size)
+    size[..., 0] *= torch.where(torch.rand(len(photos), 1) < 0.5, 1.0, -1.0)
+    grid = (middle + size * place)[:, None]
+    pixels, guess = (
+        F.grid_sample(one.float(), where, align_corners=False, padding_mode="border")[:, :, 0].transpose(1, 2)
+        for one, where in ((photos, grid), (guesses, grid[:, :, :PIXELS]))
+    )
+    return pixels / 255, guess, place.square().mean(-1, keepdim=True)
 
 
-def at(pictures: Tensor, where: Tensor) -> Tensor:
-    """Pixels (B, N, 3) of pictures (B, 3, H, W)."""
-    return pictures.flatten(2)[:, :, where].transpose(1, 2)
+@torch.no_grad()
+def gates(network: ToneNetwork, photos: Tensor, guesses: Tensor) -> None:
+    """Print what the step would do to these photographs, healthy and faded, with each choice of its gates."""
+    where = torch.randperm(SIDE * SIDE)[:DRAWN]
+    line = torch.linspace(-1, 1, SIDE) ** 2
+    radius = ((line[:, None] + line) / 2).reshape(1, -1, 1)[:, where].expand(len(photos), -1, -1)
+    guesses = F.interpolate(guesses.float(), size=(SIDE, SIDE), mode="bilinear")
+    pixels, guess = (one.flatten(2)[:, :, where].transpose(1, 2) for one in (photos / 255, guesses))
+    truth, scan, faded = faded_by_drawing(pixels, radius)
+    gone, found = faded > 0, []
+    for seen, known, wanted in ((scan[gone], guess[gone], truth[gone]), (pixels, guess, pixels)):
+        curves, odds = network(*told_of(seen, known))
+        toned = through(seen, curves)
+        found.append([odds.numpy(), *(difference(*two) for two in ((toned, seen), (seen, wanted), (toned, wanted)))])
+    (odds, change, before, after), (own_odds, own_change, _, _) = found
+    print(f"{len(before)} faded and {len(own_odds)} healthy photographs; changed from which odds and change on:")
+    for least in (-1, 0, 1, 2, 3):
+        for much in (0.0, 2.0, 3.5, 5.0):
+            then = np.where((odds > least) & (change > much), after, before)
+            kept = np.where((own_odds > least) & (own_change > much), own_change, 0) < 1
+            worse = then > before + 0.5
+            share = then.mean() / before.mean()
+            print(f"{least:>4}{much:>6}: {share:.3f}, {worse.mean():.1%} worse; healthy below 1: {kept.mean():.1%}")
+
+
+def difference(one: Tensor, other: Tensor) -> np.ndarray:
+    """The mean CIEDE2000 between pixels (B, N, 3): (B,)."""
+    return np.asarray(deltaE_ciede2000(rgb2lab(one.numpy()), rgb2lab(other.numpy())).mean(1))
 
 
 def faded_by_drawing(pixels: Tensor, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Pixels (B, N, 3) of healthy photographs, of scans of their prints, and 1 for those that have faded, else 0.
 
-    radius: (N, 1) squared distance of each from the middle, 1 in the corners.
+    radius: (B, N, 1) squared distance of each from the middle, 1 in the corners.
     """
     number = len(pixels)
     one, each = (number, 1, 1), (number, 1, 3)
@@ -154,8 +203,8 @@ def faded_by_drawing(pixels: Tensor, radius: Tensor) -> tuple[Tensor, Tensor, Te
     haze = (torch.rand(one) < HAZY) * uniform(0, 0.2, *one)
     truth = haze + (1 - haze) * truth
     faded = (torch.rand(one) > HEALTHY).float()
-    far = faded * uniform(0.3, 1.1, *one)
-    gain = 1 + ((uniform(0.35, 0.95, *one) * torch.exp(normal(0.25, *each))).clamp(0.25, 1.1) - 1) * far
+    far = faded * uniform(0.3, 1.6, *one)
+    gain = (1 + ((uniform(0.35, 0.95, *one) * torch.exp(normal(0.3, *each))).clamp(0.25, 1.1) - 1) * far).clamp_min(0.2)
     mixing = torch.eye(3) + normal(0.06, number, 3, 3) * (1 - torch.eye(3)) * far
     mixing = mixing / mixing.sum(2, keepdim=True)
     density = (-torch.log(truth.clamp(2e-3, 1)) @ mixing.transpose(1, 2)) * gain

@@ -1,0 +1,61 @@
+"""The network that reads tones: its curves clip nothing, whatever its weights, and no order of the pixels matters."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from scoreinv.errors import CheckpointError
+from scoreinv.imaging.curves import ToneCurves
+from scoreinv.networks.chroma import SEEN
+from scoreinv.networks.fading import QUANTILES, ToneNetwork, load_tone, through
+
+
+def pictures() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Pixels, what is known of them, and their quantiles."""
+    rng = torch.Generator().manual_seed(0)
+    rgb = 0.1 + 0.7 * torch.rand(4, 200, 3, generator=rng)
+    known = torch.randn(4, 200, 3 + SEEN, generator=rng)
+    return rgb, known, torch.quantile(rgb, torch.tensor(QUANTILES), dim=1).transpose(0, 1)
+
+
+def network(strength: float = 1.0) -> ToneNetwork:
+    torch.manual_seed(1)
+    one = ToneNetwork().eval().requires_grad_(False)
+    one.head[-1].weight.mul_(strength)
+    return one
+
+
+def test_its_curves_clip_nothing_whatever_its_weights():
+    rgb, known, quantiles = pictures()
+    curves, odds = network(1e4)(rgb, known, quantiles)
+    assert (curves[:, 0] < quantiles[:, 0]).all()
+    assert (curves[:, 1] > quantiles[:, -1]).all()
+    assert curves.isfinite().all()
+    assert odds.shape == (4,)
+
+
+def test_the_order_of_the_pixels_has_no_part_in_it():
+    rgb, known, quantiles = pictures()
+    order = torch.randperm(200, generator=torch.Generator().manual_seed(2))
+    one, other = network(), network()
+    for first, second in zip(one(rgb, known, quantiles), other(rgb[:, order], known[:, order], quantiles), strict=True):
+        torch.testing.assert_close(first, second)
+
+
+def test_training_goes_through_the_curves_that_pictures_are_given():
+    rgb, known, quantiles = pictures()
+    raw, _ = network()(rgb, known, quantiles)
+    black, white, power = raw[0].double().numpy()
+    low, high = quantiles[0, 0].numpy(), quantiles[0, -1].numpy()
+    curves = ToneCurves(black, white, np.exp(power), low, high)
+    inside = ((rgb[0].numpy() > low) & (rgb[0].numpy() < high)).all(-1)
+    assert np.allclose(through(rgb, raw)[0].numpy()[inside], curves.toned(rgb[0].numpy())[inside], atol=1e-5)
+
+
+def test_another_file_is_told(tmp_path):
+    save_file({"weights": torch.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match=r"other\.safetensors: not the weights of the tone network"):
+        load_tone(tmp_path / "other.safetensors")
