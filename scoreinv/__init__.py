@@ -7,14 +7,14 @@
     posterior = scoreinv.guidance.MMPS(prior, scoreinv.operators.mask(observed), y, noise_std=0.1)
 
 The names of `__init__.pyi` are imported when they are first used, so that importing scoreinv does not import torch.
-Where it is imported before torch, torch's threads sleep while they wait (`machine.wait_briefly`).
+Where it is imported before torch, torch's threads sleep while they wait (`waiting`).
 """
 
 import lazy_loader
 
-from scoreinv import machine as machine
+from scoreinv import waiting as waiting
 from scoreinv.version import __version__ as __version__
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
-machine.wait_briefly()
+waiting.wait_briefly()

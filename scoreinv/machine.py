@@ -20,6 +20,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
+from scoreinv import waiting
 from scoreinv.errors import SettingError
 
 if TYPE_CHECKING:
@@ -106,11 +107,6 @@ def keep_freed() -> None:
 
 OPENMP = "OMP_NUM_THREADS"
 """The variable by which users decide how many threads there are."""
-_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-"""Variables by which users decide how threads wait: of OpenMP, of GNU's runtime, of Intel's and LLVM's."""
-_TURNS = "3000"
-"""Turns of GNU's runtime before a waiting thread sleeps, of ten to fifty nanoseconds each. Beside a process that keeps
-one of two cores busy, jobs take 1.4 times as long as with none, and with 10,000 twice as long."""
 _TRIAL, _TRIALS = 0.025, 4
 """Seconds that each number of threads is tried for, and how often where they are alike."""
 _PAYING = 1.2
@@ -132,28 +128,8 @@ _GROUP_FILES = {
 
 
 _log = logging.getLogger(__name__)
-_spinning = False
-"""Whether torch was there before its threads could be told to sleep while they wait."""
 _paid: tuple[float, bool] = -math.inf, True
 """When several threads were last tried, and whether they did more than one."""
-
-
-def wait_briefly() -> None:
-    """Let torch's threads sleep soon while they wait, unless the user has decided; called when scoreinv is imported.
-
-    By default they spin for long, which keeps a processor from whatever else runs on it: beside other work the same job
-    took four to eight times as long. Where they sleep at once, waking them is most of a small operation: alone on two
-    cores fills took one and a half times as long as with so many turns. The runtime asks for this once, when it is
-    loaded with torch: where that has happened, `threads_that_pay` does what can be done.
-    """
-    global _spinning
-    if any(name in os.environ for name in _WAITING):
-        return
-    if "torch" in sys.modules:
-        _spinning = True
-        return
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-    os.environ["GOMP_SPINCOUNT"] = _TURNS  # GNU's runtime takes it before the policy; others sleep at once
 
 
 @contextmanager
@@ -167,7 +143,7 @@ def threads_that_pay() -> Iterator[None]:
     import torch
 
     count = torch.get_num_threads()
-    if not _spinning or count == 1:
+    if not waiting.spinning or count == 1:
         yield
         return
     if time.monotonic() - _paid[0] > _ANEW:
@@ -177,7 +153,7 @@ def threads_that_pay() -> Iterator[None]:
             _log.warning(
                 "torch was imported before scoreinv, and beside other work its threads hinder each other: one is taken "
                 "(import scoreinv first, or set OMP_WAIT_POLICY=PASSIVE and GOMP_SPINCOUNT=%s)",
-                _TURNS,
+                waiting.TURNS,
             )
     if not _paid[1]:
         torch.set_num_threads(1)

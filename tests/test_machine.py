@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scoreinv import machine
+from scoreinv import machine, waiting
 from scoreinv.machine import ALLOCATING, set_threads, threads_that_pay, uses_bfloat16
 
 GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library, which is left as it is")
@@ -162,7 +162,7 @@ def spinning(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     monkeypatch.setattr(time, "monotonic", lambda: now)
     monkeypatch.setattr(torch.nn.functional, "conv2d", convolve)
-    monkeypatch.setattr(machine, "_spinning", True)
+    monkeypatch.setattr(waiting, "spinning", True)
     monkeypatch.setattr(machine, "_paid", (-math.inf, True))
     return set_seconds
 
@@ -205,7 +205,7 @@ def test_beside_other_work_a_call_takes_one_of_the_threads_that_spin(
 def test_threads_that_sleep_are_not_measured(
     spinning: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "_spinning", False)
+    monkeypatch.setattr(waiting, "spinning", False)
     assert (threads_inside(), spinning(0.005)) == (2, [])
 
 

@@ -9,12 +9,12 @@ import sys
 import pytest
 import torch
 
-from scoreinv.machine import _WAITING as WAITING
 from scoreinv.machine import set_threads
+from scoreinv.waiting import VARIABLES
 
 
 def environment(**given: str) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in WAITING} | given
+    return {name: value for name, value in os.environ.items() if name not in VARIABLES} | given
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def environment(**given: str) -> dict[str, str]:
     ],
 )
 def test_where_scoreinv_is_imported_first_threads_sleep_soon_unless_the_user_has_decided(given, first, told):
-    shown = "os.environ.get('OMP_WAIT_POLICY'), os.environ.get('GOMP_SPINCOUNT'), scoreinv.machine._spinning"
+    shown = "os.environ.get('OMP_WAIT_POLICY'), os.environ.get('GOMP_SPINCOUNT'), scoreinv.waiting.spinning"
     code = f"import os, sys; {first}; import scoreinv; print({shown})"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment(**given)

@@ -18,7 +18,7 @@ import torch
 from small_model import save_small
 
 import scoreinv
-from scoreinv import kernels, machine
+from scoreinv import kernels, machine, waiting
 from scoreinv.errors import CheckpointError, InputError, ScoreinvError, SettingError
 from scoreinv.tasks import rows
 from scoreinv.tasks.rows import Batch, Colorizer, Inpainter, Restorer
@@ -67,7 +67,7 @@ MADE: dict[str, Callable[[str], rows.OnRows]] = {
 
 def test_rows_take_one_of_the_threads_that_hinder_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the functions do that are called for one picture."""
-    monkeypatch.setattr(machine, "_spinning", True)
+    monkeypatch.setattr(waiting, "spinning", True)
     monkeypatch.setattr(machine, "_paid", (time.monotonic(), False))
     taken, restored = [], Restorer.restored
 

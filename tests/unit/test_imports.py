@@ -34,6 +34,7 @@ ROOMS = (
     "colour_space",
     "window_placement",
     "machine",
+    "waiting",
     "options",
     "files",
     "linalg",
