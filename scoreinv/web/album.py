@@ -166,6 +166,6 @@ class Album:
         """The photograph of a key; GoneError where there is none."""
         with self._lock:
             if key not in self._photos:
-                raise GoneError("This photograph is no longer held here: open it again.")
+                raise GoneError("This is no longer held here: open the photograph again.")
             self._photos[key] = photo = self._photos.pop(key)  # the last that was used
             return photo

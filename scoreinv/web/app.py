@@ -370,12 +370,14 @@ def _add_jobs(app: FastAPI, queue: JobQueue) -> None:
 
 
 def _told(job: Job, queue: JobQueue) -> dict[str, Any]:
-    told: dict[str, Any] = {"state": job.state, "done": round(job.done, 4)}
-    if job.state == "waiting":
+    state = job.state  # once: the job goes on meanwhile, and what belongs to a state is there before it
+    told: dict[str, Any] = {"state": state, "done": round(job.done, 4)}
+    if state == "waiting":
         told["ahead"] = queue.ahead(job)
-    elif job.state == "running":
-        told["left"] = None if job.left is None else round(job.left, 1)
-    elif job.state == "failed":
+    elif state == "running":
+        left = job.left
+        told["left"] = None if left is None else round(left, 1)
+    elif state == "failed":
         told["error"] = _words(job.error)
     elif job.abandoned:
         told["note"] = "This was stopped, since the page was away for too long."
@@ -390,7 +392,7 @@ def _told(job: Job, queue: JobQueue) -> dict[str, Any]:
 def _sentence(text: str) -> str:
     """The text of an error as a sentence on the page."""
     told = text.strip()
-    if not re.match(r"\S+\.\w{1,5}:", told):  # no file's name begins it
+    if not re.match(r"[^:]+\.[a-zA-Z]\w{0,4}:", told):  # no file's name begins it
         told = told[:1].upper() + told[1:]
     return told if told.endswith((".", "!", "?")) else f"{told}."
 

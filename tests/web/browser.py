@@ -78,8 +78,11 @@ class Visitor:
         return {urlsplit(url).netloc for url in self.asked if not url.startswith(("blob:", "data:"))}
 
     def open(self, path: Path) -> None:
+        """A photograph, to be painted on: the page's first tool points at objects."""
         self.page.set_input_files("#file", path)
         self.wait("painting")
+        if self.page.evaluate("document.body.dataset.tool") == "object":
+            self.page.click("[data-tool=mask]")
 
     def wait(self, state: str) -> None:
         self.until("state => document.body.dataset.state === state", state)

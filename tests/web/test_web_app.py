@@ -20,7 +20,7 @@ from PIL import Image
 import scoreinv.tasks.inpaint
 import scoreinv.web
 from scoreinv.colour_space import luma
-from scoreinv.errors import ScoreinvError
+from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import Decoded, Look, decode, read_picture
@@ -559,6 +559,7 @@ def test_what_is_not_held(browser):
     ("error", "said"),
     [
         (ScoreinvError("the model gave values that are not finite"), "The model gave values that are not finite."),
+        (InputError("my photo 2.png: is damaged"), "my photo 2.png: is damaged."),
         (MemoryError(), "not enough memory"),
         (torch.OutOfMemoryError("of a GPU"), "not enough memory"),
         (ZeroDivisionError("x"), "(ZeroDivisionError)"),

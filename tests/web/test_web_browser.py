@@ -26,7 +26,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import decode, read_picture
 from scoreinv.imaging.write import write_picture
 from scoreinv.web import access, jobs
-from scoreinv.web.album import GoneError
+from scoreinv.web.album import Album, GoneError
 
 CPU = ("--device", "cpu")
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -854,6 +854,34 @@ def test_what_the_server_no_longer_holds(waiting, tmp_path, monkeypatch):
     visitor.page.reload()
     visitor.page.wait_for_selector("#error")
     assert visitor.page.evaluate("sessionStorage.page") is None
+
+
+def test_marks_that_the_server_no_longer_holds_are_sent_again(waiting, tmp_path, monkeypatch):
+    visitor, server = waiting
+    server.model.free.set()
+    visitor.open(photo(tmp_path))
+    visitor.paint((0.2, 0.5), (0.8, 0.5))
+    visitor.page.click("#fill")
+    wait_for_results(visitor, 1)
+    (dropped,) = sent_masks(visitor)
+    held = Album.get
+    monkeypatch.setattr(Album, "get", lambda album, key: gone() if key == dropped else held(album, key))
+    visitor.page.click("#again")
+    wait_for_results(visitor, 2)
+    assert len(set(sent_masks(visitor))) == 2
+
+
+def sent_masks(visitor: Visitor) -> list[str]:
+    """The keys of the masks by which fills were asked for."""
+    return [parse_qs(urlsplit(url).query)["mask"][0] for url in visitor.asked if "/fill?" in url]
+
+
+def test_the_first_tool_points_at_objects_where_that_is_installed(waiting, monkeypatch):
+    visitor, server = waiting
+    for lacks, tool in ((None, "object"), ("install it", "mask")):
+        monkeypatch.setattr("scoreinv.web.app.lacking", lambda lacks=lacks: lacks)
+        visitor.page.goto(server.link)
+        visitor.until("tool => document.body.dataset.tool === tool", tool)
 
 
 def gone(*_: object) -> None:

@@ -138,7 +138,7 @@ window.addEventListener("paste", (event) => open(event.clipboardData.files[0]));
 stage.onview = () => (find("fit").textContent = `${Math.round(100 * stage.view.scale * stage.ratio)} %`);
 
 choose_task("fill");
-choose_tool("mask");
+choose_tool(brush.tool);
 choose_colour(brush.colour);
 set_diameter(brush.diameter);
 improve();

@@ -18,12 +18,14 @@ let mark = null; // changes the marks, with a step of undo
 let brush = null;
 let missing = null; // what has to be installed first, in words
 
+// Gives what has to be installed before objects can be pointed at, in words, or null.
 export async function start(marking, with_brush) {
   mark = marking;
   brush = with_brush;
   tell();
   missing = (await (await ask("GET", "/api/limits")).json()).objects;
   tell();
+  return missing;
 }
 
 export function pending() {

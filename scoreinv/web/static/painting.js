@@ -7,7 +7,7 @@ import { find, show_colour, show_hole, show_tool, SWATCHES } from "./panel.js";
 import { mask_png } from "./png.js";
 import { Pointer } from "./pointer.js";
 
-export const brush = { tool: "mask", colour: "#3f7fbf", diameter: 40 };
+export const brush = { tool: "object", colour: "#3f7fbf", diameter: 40 };
 export const pointer = new Pointer(stage, () => (state() === "painting" ? brush : null), {
   stroke: (step) => history.add(step),
   pointed: object.pointed,
@@ -101,7 +101,9 @@ function picked(x, y) {
   if (number >= 0) find("thumbs").children[number].click();
 }
 
-object.start(mark, brush).catch(() => {}); // the tool says it when it is used
+object.start(mark, brush)
+  .then((missing) => missing && brush.tool === "object" && choose_tool("mask"))
+  .catch(() => {}); // the tool says it when it is used
 on("mask-open", () => find("mask-file").click());
 on("mask-file", (event) => open_mask(event.target.files[0]).then(() => (event.target.value = "")), "change");
 on("mask-save", save_mask);

@@ -119,23 +119,31 @@ async function round_of(mine, settings, layers) {
   }
   for (const each of rounds) if (await each.isOf(shown, mine.kind, settings, drawn)) return each;
   const made = new Round(shown, marks, mine.kind, settings, drawn);
-  let beside = ""; // what was sent already, to be held until all is there
-  for (const [layer, sent] of Object.entries(drawn)) {
-    const answer = await ask("POST", `/api/photos/${shown.photo.key}/layers${beside}`, sent, signal);
-    made.keys[layer] = (await answer.json()).key;
-    beside = `?beside=${made.keys[layer]}`;
-  }
+  await send_layers(made, signal);
   signal.throwIfAborted();
   if (mine.kind !== "damage") rounds.push(made);
   return made;
 }
 
-// Asks for the next result of a round.
+async function send_layers({ shown, layers, keys }, signal) {
+  let beside = ""; // what was sent already, to be held until all is there
+  for (const [layer, sent] of Object.entries(layers)) {
+    const answer = await ask("POST", `/api/photos/${shown.photo.key}/layers${beside}`, sent, signal);
+    keys[layer] = (await answer.json()).key;
+    beside = `?beside=${keys[layer]}`;
+  }
+}
+
+// Asks for the next result of a round, whose layers are sent again where the server has let go of them.
 async function submit(mine) {
-  const { kind, settings, keys, seed, shown } = mine.round;
+  const { kind, settings, layers, keys, seed, shown } = mine.round;
   const drawn = ["fill", "colorize", "restore"].includes(kind) ? { seed } : {};
-  const query = new URLSearchParams({ ...settings, ...keys, ...drawn });
-  const answer = await ask("POST", `/api/photos/${shown.photo.key}/${kind}?${query}`);
+  const asked_for = () => ask("POST", `/api/photos/${shown.photo.key}/${kind}?${new URLSearchParams({ ...settings, ...keys, ...drawn })}`);
+  const answer = await asked_for().catch(async (error) => {
+    if (error.status !== 404 || !Object.keys(layers).length) throw error;
+    await send_layers(mine.round, mine.stop.signal);
+    return asked_for();
+  });
   mine.key = (await answer.json()).job;
   if (mine.stop.signal.aborted) await ask("DELETE", `/api/jobs/${mine.key}`); // it was cancelled before it had a key
   else remember();
