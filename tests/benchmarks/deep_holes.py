@@ -39,7 +39,7 @@ from scoreinv.tasks.evaluate import frechet_distance
 
 SHORTER = 512
 LATTICE_FROM = 6
-Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Fill = Callable[..., np.ndarray]
 
 
 def main() -> None:
@@ -174,7 +174,7 @@ def method(name: str) -> Fill:
     """A fill by its name."""
     if name == "inpaint":
         prior = load_fast("photo")
-        return lambda rgb, hole: scoreinv.inpaint(rgb, hole, prior=prior).image
+        return lambda rgb, hole, **options: scoreinv.inpaint(rgb, hole, prior=prior, **options).image
     if name == "gmic":
         return by_gmic()
     flag = {"telea": cv2.INPAINT_TELEA, "navier-stokes": cv2.INPAINT_NS}[name]
