@@ -130,8 +130,8 @@ def test_a_photo_without_noise_is_left_as_it_is(restores, tmp_path):
     outcome = restores(("denoise",), "flat.png", "--samples", 2, "--uncertainty", "u.png")
     assert outcome.code == 0
     assert "flat.png: has less noise than the model can remove" in outcome.err
-    for i in (1, 2):
-        assert (read_picture(tmp_path / f"flat_denoised.{i}.png").pixels == flat).all()
+    assert "flat.png: its samples do not differ: one is written" in outcome.err
+    assert (read_picture(tmp_path / "flat_denoised.1.png").pixels == flat).all()
 
 
 def test_noise_that_the_model_does_not_know(restores, small_photo):
@@ -188,9 +188,6 @@ def test_kernels(restores, small_photo, tmp_path):
         assert refused.code == 2
         assert said in refused.err
         assert not (tmp_path / "no.png").exists()
-    for words, said in (
-        (["--samples", 2, "--uncertainty", "kernel.png"], "is the kernel"),
-        (["-o", "kernel.png"], "-o kernel.png: is the kernel"),
-    ):
-        refused = restores(("deblur", "--kernel", "kernel.png"), "photo.png", *words, "--overwrite")
-        assert (refused.code, said in refused.err) == (2, True)
+    words = ("--samples", 2, "--uncertainty", "kernel.png", "--overwrite")
+    refused = restores(("deblur", "--kernel", "kernel.png"), "photo.png", *words)
+    assert (refused.code, "is the kernel" in refused.err) == (2, True)
