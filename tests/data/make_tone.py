@@ -89,7 +89,7 @@ def computed(first: Path, more: list[Path], most: int) -> dict[str, Tensor]:
             gain, low, high = (uniform(a, b, len(some), 3, 1, 1) for a, b in ((0.35, 1.1), (0, 0.25), (0.7, 1)))
             some = low + (high - low) * some**gain
         with torch.no_grad():
-            guesses.append(guessed(some, network).half())
+            guesses.append(guessed(some, network).half().contiguous(memory_format=torch.contiguous_format))
         if start % 800 == 0:
             print(f"{start} of {len(paths)} photographs", flush=True)
     return {"photos": torch.cat(photos), "guesses": torch.cat(guesses)}
