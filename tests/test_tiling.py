@@ -131,8 +131,7 @@ BLURS: dict[str, LinearOperator] = {
 }
 
 
-@pytest.mark.parametrize("name", BLURS)
-@pytest.mark.parametrize("method", [PiGDM, MMPS])
+@pytest.mark.parametrize(("name", "method"), [*zip(BLURS, (PiGDM, MMPS, MMPS, PiGDM), strict=True)])
 def test_no_observation_is_lost_at_the_windows(method: type[PiGDM] | type[MMPS], name: str) -> None:
     """White Gaussian pictures, whose posterior mean given x_t and y is known: at the border and inside."""
     operator, noise_std, variance, t = BLURS[name], 0.1, 0.25, 0.5

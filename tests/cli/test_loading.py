@@ -89,6 +89,7 @@ def test_a_model_that_does_not_fit_into_memory(scoreinv, photo, mask, model, mon
     assert "GB are free" in outcome.err
 
 
+@pytest.mark.slow
 def test_a_model_of_the_hub_without_a_network(hub, photo, mask):
     outcome = run("inpaint", str(photo), "--mask", str(mask), "--model", "hf:google/absent")
     assert outcome.returncode == 2
