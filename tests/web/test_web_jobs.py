@@ -282,7 +282,7 @@ def test_photographs_that_were_not_used_for_the_longest_go_first():
         album.add(photo)
     assert album.get(photos[0].key) is photos[0]
     album.add(photos[3])
-    with pytest.raises(GoneError, match="open it again"):
+    with pytest.raises(GoneError, match="open the photograph again"):
         album.get(photos[1].key)
     assert [album.get(photos[number].key).stem for number in (0, 2, 3)] == ["0", "2", "3"]
     large = Photo(Picture(np.zeros((500, 500), np.uint8)), "large", "PNG")
