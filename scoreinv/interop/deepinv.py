@@ -4,7 +4,7 @@
     estimate = deepinv.sampling.DDRM(denoiser)(y, physics)
 
     operator = operator_of(physics, (3, 256, 256))
-    result = scoreinv.solve(operator, y, prior=prior, noise_std=0.05)
+    result = scoreinv.solve(operator, y, prior=prior, noise_std=0.05, method="ddrm")
 
 Needs deepinv: pip install 'scoreinv[bench]'.
 """
@@ -12,6 +12,7 @@ Needs deepinv: pip install 'scoreinv[bench]'.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import deepinv
 import torch
@@ -19,10 +20,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.errors import InputError
-from scoreinv.operators import LinearOperator
+from scoreinv.operators import LinearOperator, SpectralOperator
+from scoreinv.operators.base import damped_inverse, scaled
 from scoreinv.prior import Prior, check_prior
 from scoreinv.sdes import as_time, broadcast, time_at
 from scoreinv.text import shown
+
+_ROUNDED = 1e-5
+"""Of the largest squared singular value: smaller ones are lost in the rounding of float32."""
 
 
 class Denoiser(deepinv.models.Denoiser):
@@ -65,8 +70,10 @@ class Denoiser(deepinv.models.Denoiser):
 def operator_of(physics: deepinv.physics.LinearPhysics, shape: tuple[int, int, int]) -> LinearOperator:
     """The linear operator A of deepinv's physics, without its noise, on pictures of `shape` (C, H, W).
 
-    It works in the physics' dtype and on its device; A^+ and what else is inverted is by conjugate gradients. Physics
-    with a parameter for each picture of a batch are not taken.
+    It works in the physics' dtype and on its device; A^+ and what else is inverted is by conjugate gradients. It has a
+    singular value decomposition (`spectral`, for `ddrm`) where A A^T is diagonal, in pixels as for `Inpainting`, whose
+    mask is 1 where a pixel is observed, or in frequencies as for `BlurFFT`, and `Blur` and `Downsampling` with circular
+    padding. Physics with a parameter for each picture of a batch are not taken.
 
     Raises InputError for physics that are not linear, not for such pictures, or whose observation is not one tensor of
     real values.
@@ -80,18 +87,71 @@ def operator_of(physics: deepinv.physics.LinearPhysics, shape: tuple[int, int, i
         raise InputError(f"{type(physics).__name__} is not for pictures of {tuple(shape)}: {reason}") from error
     if not (isinstance(y, Tensor) and y.is_floating_point() and len(y) == 1):
         raise InputError(f"{type(physics).__name__} does not give one observation of real values for one picture")
-    return _Physics(physics)
+    return _Physics(physics, y.shape)
 
 
 @dataclass(frozen=True, eq=False)
 class _Physics(LinearOperator):
     physics: deepinv.physics.LinearPhysics
+    observed: torch.Size
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.physics.A(x)
 
     def adjoint(self, y: Tensor) -> Tensor:
         return self.physics.A_adjoint(y)
+
+    def spectral(self) -> SpectralOperator:
+        """The operator with its singular value decomposition where A A^T is diagonal, which a random y tells."""
+        y = torch.randn(self.observed, generator=torch.Generator().manual_seed(0))
+        if y.ndim == 4:
+            y = y.to(next(self.physics.buffers(), y))
+            seen = self(self.adjoint(y))
+            for frequencies in (False, True):
+                found = _Diagonal(self, frequencies)
+                if torch.allclose(found.squared(y), seen, rtol=0, atol=1e-4 * float(seen.abs().max())):
+                    return found
+        return super().spectral()
+
+
+@dataclass(frozen=True, eq=False)
+class _Diagonal(SpectralOperator):
+    """A of A A^T = F^-1 diag(s^2) F: U = F^-1, and V^T x = F A x / s, of the components that are observed.
+
+    Attributes:
+        frequencies: F is the unitary Fourier transform of each channel; else pixels are kept.
+    """
+
+    physics: _Physics
+    frequencies: bool
+
+    @cached_property
+    def singular(self) -> Tensor:
+        """s, 0 where the rounding of s^2 is more: A A^T is read off from what it makes of ones, or of a point."""
+        shape = self.physics.observed
+        y = torch.zeros(shape) if self.frequencies else torch.ones(shape)
+        y = y.to(next(self.physics.physics.buffers(), y))
+        if self.frequencies:
+            y[..., 0, 0] = 1
+        seen = self.physics(self.physics.adjoint(y))
+        squares = torch.fft.rfft2(seen).real if self.frequencies else seen
+        return torch.where(squares > _ROUNDED * squares.max(), squares, 0).sqrt()
+
+    def squared(self, y: Tensor) -> Tensor:
+        """A A^T y, if it is diagonal."""
+        return self.synthesise_observation(scaled(self.singular.square(), self.analyse_observation(y)))
+
+    def analyse(self, x: Tensor) -> Tensor:
+        return scaled(damped_inverse(self.singular, 0.0), self.analyse_observation(self.physics(x)))
+
+    def synthesise(self, spectrum: Tensor) -> Tensor:
+        return self.physics.adjoint(self.synthesise_observation(scaled(damped_inverse(self.singular, 0.0), spectrum)))
+
+    def analyse_observation(self, y: Tensor) -> Tensor:
+        return torch.fft.rfft2(y, norm="ortho") if self.frequencies else y
+
+    def synthesise_observation(self, spectrum: Tensor) -> Tensor:
+        return torch.fft.irfft2(spectrum, s=self.physics.observed[-2:], norm="ortho") if self.frequencies else spectrum
 
 
 def _levels(sigma: float | Tensor, count: int) -> Tensor:

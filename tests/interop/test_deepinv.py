@@ -136,6 +136,39 @@ def test_a_blur_of_deepinv_s_is_solved_as_one_of_ours():
     assert drawn.x0.isfinite().all()
 
 
+SPECTRAL = {
+    "inpainting": PHYSICS["inpainting"],
+    "blur": lambda: deepinv.physics.BlurFFT((3, 16, 24), KERNEL),
+    "circular blur": PHYSICS["blur"],
+    "super-resolution": lambda: deepinv.physics.Downsampling(
+        (3, 16, 24), filter="bicubic", factor=2, padding="circular"
+    ),
+    "grey": PHYSICS["grey"],
+}
+
+
+@pytest.mark.parametrize("name", SPECTRAL)
+def test_ddrm_works_with_physics_that_have_a_singular_value_decomposition(name):
+    torch.manual_seed(0)
+    operator = interop.operator_of(SPECTRAL[name](), (3, 16, 24))
+    svd, x = operator.spectral(), picture(1, 3, 16, 24).clamp(0, 1)
+    y = operator(x)
+    torch.testing.assert_close(svd(x), y, rtol=0, atol=1e-3)
+    torch.testing.assert_close(svd.adjoint(y), operator.adjoint(y), rtol=0, atol=1e-3)
+    spectrum = svd.analyse(x)
+    torch.testing.assert_close(svd.analyse(svd.synthesise(spectrum)), spectrum, rtol=0, atol=1e-2)  # V^T V = I
+    if name == "grey":
+        return  # one channel is observed, and `solve` takes three
+    result = scoreinv.solve(operator, y, prior=gaussian(), method="ddrm", steps=6)
+    torch.testing.assert_close(operator(result.image), y, rtol=0, atol=3e-2)  # clipped to [0, 1]
+
+
+def test_physics_without_such_a_decomposition():
+    operator = interop.operator_of(PHYSICS["valid blur"](), (3, 16, 24))
+    with pytest.raises(InputError, match="no singular value decomposition"):
+        operator.spectral()
+
+
 def test_physics_that_are_no_operators():
     with pytest.raises(InputError, match="linear physics"):
         interop.operator_of(torch.nn.Identity(), (3, 8, 8))
