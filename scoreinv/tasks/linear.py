@@ -108,12 +108,14 @@ def solve(
             picture is grey.
         prior: the model, or its name or file, which is then loaded for this call.
         noise_std: standard deviation of the white noise in y, in [0, 1] units.
-        method: None: `dpir` for the mean of one, else `diffpir`. Where A loses nothing (an orthogonal one) the
-            posterior of noise alone is sampled exactly, unless a method is asked for.
-            `diffpir`, `ddnm`, `ddrm`, `pigdm`, `dps`, `mmps` and `pc` draw samples.
-        steps: of the method. None: as many as were measured to be enough, 24 for `diffpir`, 30 for `dpir` and 300 for
-            `dps`; for `diffpir` 8 where a model that knows little noise, as `denoiser`, finds the mean by `dpir` first.
-            `ddrm` takes 36, which serve a mask; through a blur 12 are better.
+        method: None: `dpir` for the mean of one. Samples are drawn by `mmps` from pure noise, and by `diffpir` where a
+            model that knows little noise, as `denoiser`, finds the mean by `dpir` first: each was measured to be the
+            best there (tests/benchmarks/README.md). Where A loses nothing (an orthogonal one) the posterior of noise
+            alone is sampled exactly, unless a method is asked for. `ddnm`, `ddrm`, `pigdm`, `dps` and `pc` draw
+            samples, too; `ddrm`, in a seventh of the seconds of `mmps`, ones that vary too little.
+        steps: of the method. None: as many as were measured to be enough: 36 for `mmps`, 24 for `diffpir`, 30 for
+            `dpir` and 300 for `dps`; 8 for `diffpir` from a mean. `ddrm` takes 36, which serve a mask; through a blur
+            12 are better.
         samples: how many pictures are drawn.
         seed: the same one gives the same pictures; each sample has its own noise.
         estimate: `sample`: one possible picture; `mean`: the average of the samples, or for one an estimate of the

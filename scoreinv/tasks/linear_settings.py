@@ -53,7 +53,7 @@ class LinearSettings(Estimated):
         Setting(
             "dpir estimates the mean. These draw samples: diffpir (splitting), ddnm (projection), ddrm (spectral), "
             "pigdm, dps and mmps (gradients), pc (constrained predictor-corrector, the paper's). (default: dpir for "
-            "one mean, else diffpir)",
+            "one mean, diffpir for samples)",
             advanced=True,
         ),
     ] = None
@@ -99,7 +99,8 @@ class LinearSettings(Estimated):
 
         exact: whether the observation has no noise.
         """
-        method: RestorationMethod = self.method or ("dpir" if self.mean else "diffpir")
+        sampler: RestorationMethod = "diffpir" if estimated else "mmps"
+        method = self.method or ("dpir" if self.mean else sampler)
         if self.steps is not None:
             return method, self.steps
         if method == "dpir" and estimated and exact:
