@@ -15,6 +15,8 @@ from .samplers.ode import decode as decode
 from .samplers.ode import encode as encode
 from .tasks.colorize import Colorized as Colorized
 from .tasks.colorize import colorize as colorize
+from .tasks.deblur import Deblurred as Deblurred
+from .tasks.deblur import deblur as deblur
 from .tasks.find_damage import find_damage as find_damage
 from .tasks.generate import generate as generate
 from .tasks.inpaint import inpaint as inpaint

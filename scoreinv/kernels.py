@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -13,6 +15,43 @@ LARGEST = 200.0
 
 _FINE = 16
 """Points across a pixel, by which its share of a shape is told."""
+
+BlurKind = Literal["gaussian", "disk", "motion"]
+"""Soft, out of focus, moved."""
+
+
+@dataclass(frozen=True)
+class PointSpread:
+    """A blur of a known kind.
+
+    Attributes:
+        kind: of the kernel.
+        size: standard deviation, radius or length in pixels, above 0.
+        angle: of a movement, in degrees anticlockwise from the right.
+    """
+
+    kind: BlurKind
+    size: float
+    angle: float = 0.0
+
+    def __str__(self) -> str:
+        """As `--kernel` takes it: `disk:3`, `motion:15,30`."""
+        return f"{self.kind}:{self.size:g}" + (f",{self.angle:g}" if self.kind == "motion" else "")
+
+    @property
+    def words(self) -> str:
+        """What has blurred the photograph."""
+        if self.kind == "motion":
+            return f"moved by {self.size:.3g} pixels at {self.angle:.3g} degrees"
+        if self.kind == "disk":
+            return f"out of focus by a radius of {self.size:.2g} pixels"
+        return f"soft, by a Gaussian of {self.size:.2g} pixels"
+
+    def kernel(self) -> np.ndarray:
+        """The image of a point; InputError for a size that is none."""
+        if self.kind == "motion":
+            return motion(self.size, self.angle)
+        return disk(self.size) if self.kind == "disk" else gaussian(self.size)
 
 
 def gaussian(sigma: float) -> np.ndarray:

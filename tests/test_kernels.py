@@ -9,6 +9,7 @@ from PIL import Image
 from scoreinv import kernels
 from scoreinv.cli.deblur import kernel_from_text
 from scoreinv.errors import InputError
+from scoreinv.kernels import PointSpread
 
 EVERY = [
     kernels.gaussian(0.3),
@@ -104,3 +105,17 @@ def test_kernels_that_are_none(tmp_path, monkeypatch, text, said):
     Image.new("L", (5, 5)).save("black.png")
     with pytest.raises(InputError, match=said):
         kernel_from_text(text)
+
+
+@pytest.mark.parametrize(
+    ("blur", "text", "kernel"),
+    [
+        (PointSpread("gaussian", 1.5), "gaussian:1.5", kernels.gaussian(1.5)),
+        (PointSpread("disk", 3), "disk:3", kernels.disk(3)),
+        (PointSpread("motion", 15, 30), "motion:15,30", kernels.motion(15, 30)),
+    ],
+)
+def test_a_blur_is_written_as_the_command_line_takes_it(blur, text, kernel):
+    assert str(blur) == text
+    np.testing.assert_array_equal(blur.kernel(), kernel)
+    assert f"{blur.size:g}" in blur.words

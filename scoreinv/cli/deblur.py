@@ -1,8 +1,8 @@
-"""`scoreinv deblur PHOTO... --kernel KERNEL`: remove a known blur."""
+"""`scoreinv deblur PHOTO...`: remove a blur, which is found or given."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from scoreinv.cli.options import (
     Common,
@@ -14,13 +14,12 @@ from scoreinv.cli.options import (
 from scoreinv.cli.outputs import STREAM
 from scoreinv.cli.photo_loop import Progress, Run
 from scoreinv.cli.plan import Job
+from scoreinv.cli.report import notice
 from scoreinv.cli.restoring import Network, Restoration, restore_photos
 from scoreinv.errors import InputError
 from scoreinv.tasks.linear_settings import LinearSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
 
     from scoreinv.imaging.picture import Picture
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
     from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
-  scoreinv deblur photo.jpg --kernel motion:15,30  # writes photo_deblurred.png
+  scoreinv deblur photo.jpg                        # says what blurred it; writes photo_deblurred.png
+  scoreinv deblur photo.jpg --kernel motion:15,30  # moved
   scoreinv deblur photo.jpg --kernel disk:3        # out of focus
 """
 
@@ -37,36 +37,48 @@ def deblur(
     photos: PhotosArgument,
     *,
     kernel: Annotated[
-        str,
+        str | None,
         option(
             metavar="KERNEL",
             help="Blur kernel: gaussian:SIGMA, disk:RADIUS (defocus), motion:LENGTH,ANGLE (pixels, and degrees "
-            "anticlockwise from the right), or a picture file of the kernel.",
+            "anticlockwise from the right), or a picture file of the kernel. (default: found, where it can be told)",
         ),
-    ],
+    ] = None,
     noise: NoiseOption = None,
     settings: LinearSettings,
     network: Network,
     output: Output,
     common: Common,
 ) -> Run[Any]:
-    """Deblur photos, given the blur kernel: defocus, motion, or any other that is known."""
+    """Deblur photos: what blurred them, defocus, a movement or a Gaussian, is found, or its kernel is given."""
     if kernel == STREAM:
         raise InputError("--kernel -: name a file; stdin is for the photo")
-    values = kernel_from_text(kernel)
+    given = None if kernel is None else kernel_from_text(kernel)
 
-    def restore(job: Job, picture: Picture, std: float, prior: ScorePrior, progress: Progress) -> Restored[Picture]:
+    def restore(
+        job: Job, picture: Picture, std: float, prior: ScorePrior, progress: Progress
+    ) -> tuple[Restored[Picture], dict[str, Any]]:
+        from scoreinv.tasks.deblur import find_blur
         from scoreinv.tasks.linear import deblur_picture
 
-        return deblur_picture(picture, values, std, prior, settings, progress)
+        values, name = given, kernel
+        if values is None:
+            try:
+                found = find_blur(picture)
+            except InputError as error:
+                raise InputError(f"{job.source}: {error} (--kernel)") from error
+            notice(common, f"{job.source}: {found.words} (--kernel {found} sets it)")
+            values, name = found.kernel(), str(found)
+        return deblur_picture(picture, values, std, prior, settings, progress), {"kernel": name}
 
     def result_of(picture: Picture) -> Picture:
         from scoreinv.tasks.linear import check_kernel_size
 
-        check_kernel_size(values, picture)
+        if given is not None:
+            check_kernel_size(given, picture)
         return picture
 
-    work = Restoration("_deblurred", restore, result_of, inputs={"the kernel": kernel}, said={"kernel": kernel})
+    work = Restoration("_deblurred", restore, result_of, inputs={"the kernel": kernel})
     return restore_photos(photos, work, noise, settings, network, output, common)
 
 
@@ -76,25 +88,20 @@ def kernel_from_text(text: str) -> np.ndarray:
     Raises:
         InputError: an unknown name, a wrong number, or a file that cannot be a kernel.
     """
-    from scoreinv import kernels
     from scoreinv.imaging.read import read_picture
+    from scoreinv.kernels import BlurKind, PointSpread, normalised
 
-    shapes: dict[str, tuple[Callable[..., np.ndarray], int]] = {
-        "gaussian": (kernels.gaussian, 1),
-        "disk": (kernels.disk, 1),
-        "motion": (kernels.motion, 2),
-    }
     forms = "gaussian:SIGMA, disk:RADIUS or motion:LENGTH,ANGLE in pixels and degrees, or a picture of the kernel"
     name, colon, numbers = text.partition(":")
-    if name not in shapes:
-        return kernels.normalised(read_picture(text).luma(), text)
+    kind = next((kind for kind in get_args(BlurKind) if kind == name), None)
+    if kind is None:
+        return normalised(read_picture(text).luma(), text)
     if not colon:
         raise InputError(f"{text}: needs its size: {forms}")
-    shape, count = shapes[name]
     try:
         values = [float(number) for number in numbers.split(",")]
     except ValueError:
         values = []
-    if len(values) != count:
+    if len(values) != (2 if name == "motion" else 1):
         raise InputError(f"{text}: is not a kernel: give {forms}")
-    return shape(*values)
+    return PointSpread(kind, *values).kernel()

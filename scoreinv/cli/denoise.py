@@ -33,13 +33,15 @@ def denoise(
 ) -> Run[Any]:
     """Remove noise from photos: the average of what is possible, or with --samples some of that."""
 
-    def restore(job: Job, picture: Picture, std: float, prior: ScorePrior, progress: Progress) -> Restored[Picture]:
+    def restore(
+        job: Job, picture: Picture, std: float, prior: ScorePrior, progress: Progress
+    ) -> tuple[Restored[Picture], dict[str, Any]]:
         from scoreinv.tasks.denoise import denoise_picture, has_noise, unchanged
 
         if noise is None and not has_noise(picture, std, prior):
             remedy = "--noise sets a level"
             warn(f"{job.source}: has less noise than the model can remove, and is left as it is ({remedy})")
-            return unchanged(picture, settings)
-        return denoise_picture(picture, std, prior, settings, progress)
+            return unchanged(picture, settings), {}
+        return denoise_picture(picture, std, prior, settings, progress), {}
 
     return restore_photos(photos, Restoration("_denoised", restore), noise, settings, network, output, common)

@@ -34,17 +34,16 @@ class Restoration:
 
     Attributes:
         suffix: suffix of the results' names.
-        restore: the work on one photo, given the standard deviation of its noise, in [0, 1] units.
+        restore: the work on one photo, given the standard deviation of its noise, in [0, 1] units; and further entries
+            of its record.
         result_of: a picture of the size and mode of a photo's result; InputError where there can be none.
         inputs: what is read beside the photos, by what it is.
-        said: further entries of the records.
     """
 
     suffix: str
-    restore: Callable[[Job, Picture, float, ScorePrior, Progress], Restored[Picture]]
+    restore: Callable[[Job, Picture, float, ScorePrior, Progress], tuple[Restored[Picture], dict[str, Any]]]
     result_of: Callable[[Picture], Picture] = lambda picture: picture
     inputs: dict[str, str | None] = field(default_factory=dict)
-    said: dict[str, Any] = field(default_factory=dict)
 
 
 def restore_photos(
@@ -78,10 +77,10 @@ def restore_photos(
 
     def compute(job: Job, picture: Picture, std: float, progress: Progress) -> tuple[Restored[Picture], dict[str, Any]]:
         check_samples(settings.samples, work.result_of(picture), coloured=False)
-        restored = work.restore(job, picture, std, model.load(), progress)
+        restored, said = work.restore(job, picture, std, model.load(), progress)
         level = std * GRAY_LEVELS
         if noise is None:
             notice(common, f"{job.source}: noise of about {level:.2g} grey levels was found (--noise sets it)")
-        return restored, {"noise": round(level, 2)} | work.said
+        return restored, {"noise": round(level, 2)} | said
 
     return Run(everything, output, common, compute, [model], read, result_of, uncertainty=network.uncertainty)

@@ -50,12 +50,13 @@ def upscale(
 ) -> Run[Any]:
     """Enlarge photos: the result, reduced again, is the given photo."""
 
-    def restore(job: Job, picture: Picture, std: float, prior: ScorePrior, progress: Progress) -> Restored[Picture]:
+    def restore(
+        job: Job, picture: Picture, std: float, prior: ScorePrior, progress: Progress
+    ) -> tuple[Restored[Picture], dict[str, Any]]:
         from scoreinv.tasks.linear import upscale_picture
 
-        return upscale_picture(picture, factor, downsampling, std, prior, settings, progress)
+        made = upscale_picture(picture, factor, downsampling, std, prior, settings, progress)
+        return made, {"factor": factor}
 
-    work = Restoration(
-        "_upscaled", restore, result_of=lambda picture: picture.enlarged(factor), said={"factor": factor}
-    )
+    work = Restoration("_upscaled", restore, result_of=lambda picture: picture.enlarged(factor))
     return restore_photos(photos, work, noise, settings, network, output, common)

@@ -29,6 +29,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.kernels import BlurKind, PointSpread
 from scoreinv.machine import shortage
 from scoreinv.options import GRAY_LEVELS, SEED, SENSITIVITY, USUAL_SENSITIVITY
 from scoreinv.tasks.colorize_settings import ColourSettings
@@ -336,13 +337,13 @@ def _add_work(app: FastAPI, album: Album, queue: JobQueue, models: work.Models) 
     @app.post("/api/photos/{key}/deblur", status_code=202)
     async def deblur(
         key: str,
-        blur: work.Blur,
-        size: Annotated[float, Query(gt=0, le=100)],
+        blur: BlurKind | None = None,
+        size: Annotated[float, Query(gt=0, le=100)] = 2.0,
         angle: float = 0.0,
         noise: Noise | None = None,
     ) -> Any:
-        photo, kernel = album.get(key), await run_in_threadpool(work.kernel_of, blur, size, angle)
-        return begun(lambda report: work.deblur(photo, kernel, noise, models, report), photo)
+        photo, given = album.get(key), None if blur is None else PointSpread(blur, size, angle)
+        return begun(lambda report: work.deblur(photo, given, noise, models, report), photo)
 
 
 def _planes(photo: Photo) -> int:

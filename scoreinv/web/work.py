@@ -9,12 +9,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scoreinv.imaging.hints import KnownColours, hints_from_picture
 from scoreinv.imaging.masks import hole_from_picture, picture_of_hole
+from scoreinv.kernels import PointSpread
 from scoreinv.options import GRAY_LEVELS
 from scoreinv.tasks.colorize_settings import ColourSettings
 from scoreinv.tasks.inpaint_settings import FillSettings
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
     from scoreinv.networks.detector import DamageDetector
     from scoreinv.prior import ScorePrior
     from scoreinv.tasks.find_damage import Odds
-
-Blur = Literal["disk", "motion", "gaussian"]
-"""What a photograph may have: out of focus, moved, or soft."""
-
 
 _STEPS = {
     "damage": "Damage",
@@ -201,22 +198,16 @@ def upscale(photo: Photo, factor: int, noise: float | None, models: Models, repo
     return Made(photo.result(result.image, "upscaled"))
 
 
-def deblur(photo: Photo, kernel: np.ndarray, noise: float | None, models: Models, report: TaskCallback) -> Made:
-    """Take away a blur, whose image of a point is the kernel."""
+def deblur(photo: Photo, blur: PointSpread | None, noise: float | None, models: Models, report: TaskCallback) -> Made:
+    """Take away a blur; None: that which is found."""
+    from scoreinv.tasks.deblur import find_blur
     from scoreinv.tasks.linear import deblur_picture
 
+    found = find_blur(photo.picture) if blur is None else blur
     level, words = _noise_of(photo, noise)
-    result = deblur_picture(photo.picture, kernel, level, models.denoise(), LinearSettings(), report)
-    return Made(photo.result(result.image, "deblurred"), f"{words} was reckoned with.")
-
-
-def kernel_of(blur: Blur, size: float, angle: float) -> np.ndarray:
-    """The kernel of a blur: of this radius, length (and angle in degrees) or standard deviation in pixels."""
-    from scoreinv import kernels
-
-    if blur == "motion":
-        return kernels.motion(size, angle)
-    return kernels.disk(size) if blur == "disk" else kernels.gaussian(size)
+    result = deblur_picture(photo.picture, found.kernel(), level, models.denoise(), LinearSettings(), report)
+    said = f"The photograph was {found.words}. " if blur is None else ""
+    return Made(photo.result(result.image, "deblurred"), f"{said}{words} was reckoned with.")
 
 
 def _noise_of(photo: Photo, noise: float | None) -> tuple[float, str]:

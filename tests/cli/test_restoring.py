@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.signal import fftconvolve
 from shell import photo_array
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
 from scoreinv.imaging.write import write_picture
+from scoreinv.kernels import disk
 
+EXAMPLES = Path(__file__).parents[2] / "examples" / "photos"
 COMMON = ["input", "output", "outputs", "seconds", "nfe", "seed", "model", "method", "device", "precision"]
 COMMANDS = [("denoise",), ("upscale",), ("deblur", "--kernel", "gaussian:0.8")]
 EVERY = pytest.mark.parametrize("command", COMMANDS, ids=[words[0] for words in COMMANDS])
@@ -188,6 +192,21 @@ def test_kernels(restores, small_photo, tmp_path):
         assert refused.code == 2
         assert said in refused.err
         assert not (tmp_path / "no.png").exists()
-    words = ("--samples", 2, "--uncertainty", "kernel.png", "--overwrite")
+    words = ["--samples", 2, "--uncertainty", "kernel.png", "--overwrite"]
     refused = restores(("deblur", "--kernel", "kernel.png"), "photo.png", *words)
     assert (refused.code, "is the kernel" in refused.err) == (2, True)
+
+
+def test_a_blur_is_found_and_a_photo_where_it_cannot_be_is_refused(restores, small_photo, tmp_path):
+    facade = Image.open(EXAMPLES / "facade.jpg").convert("L")
+    sharp = np.asarray(facade.crop((100, 100, 300, 300)), np.float32)
+    seen = fftconvolve(sharp, disk(4), mode="valid").clip(0, 255)
+    Image.fromarray(np.rint(seen).astype(np.uint8)).save(tmp_path / "blurred.png")
+    outcome = restores(("deblur",), "blurred.png", "--json", "--steps", 1)
+    assert outcome.code == 0, outcome.err
+    kernel = json.loads(outcome.out)["kernel"]
+    assert float(kernel.removeprefix("disk:")) == pytest.approx(4, rel=0.15)
+    assert outcome.err == ""
+    refused = restores(("deblur",), "photo.png")
+    assert (refused.code, "photo.png: what blurred it is told from 128x128 pixels on" in refused.err) == (2, True)
+    assert not (tmp_path / "photo_deblurred.png").exists()

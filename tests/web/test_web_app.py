@@ -348,6 +348,8 @@ def test_noise_blur_and_size_are_improved(browser):
     assert end["note"].startswith("Noise of about ")
     for wrong in ("denoise?noise=-1", "upscale?factor=5", "deblur?blur=disk&size=0", "deblur?blur=/etc/passwd&size=2"):
         assert browser.post(f"{path}/{wrong}", headers=OPAQUE).status_code == 422
+    end = done(browser, f"{path}/deblur")  # without a kind: it is found, in more pixels than these
+    assert (end["state"], "128x128 pixels" in end["error"]) == ("failed", True)
     smooth = opened(browser, png(np.full((24, 40, 3), 90, np.uint8)))
     end = done(browser, f"/api/photos/{smooth['key']}/denoise")
     assert (end["photo"], "less noise than can be removed" in end["note"]) == (None, True)

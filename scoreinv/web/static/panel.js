@@ -73,6 +73,7 @@ export function show_colour(colour) {
 export function show_improvement(kind, blur) {
   for (const part of document.querySelectorAll("[data-of]")) part.hidden = part.dataset.of !== kind;
   find("noise").placeholder = kind === "upscale" ? "none" : "found by itself";
+  find("blur-extent").hidden = kind !== "deblur" || !blur; // else it is found
   find("blur-turn").hidden = kind !== "deblur" || blur !== "motion";
   find("blur-name").textContent = { disk: "Radius", motion: "Length", gaussian: "Width" }[blur];
   find("blur-px").textContent = `${find("blur-size").value} px`;

@@ -384,6 +384,7 @@ function improvement() {
 }
 
 function blur() {
+  if (!chosen_of("blur")) return {};
   const turned = chosen_of("blur") === "motion" ? { angle: find("blur-angle").value } : {};
   return { blur: chosen_of("blur"), size: find("blur-size").value, ...turned };
 }

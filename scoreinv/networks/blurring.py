@@ -1,0 +1,79 @@
+"""What has blurred a photograph: a network that reads its power spectrum.
+
+A blur multiplies the spectrum by its transfer function squared: a disk and a movement leave rings and stripes of zeros,
+a Gaussian a bell. The spectrum is given in polar coordinates, its radii as channels of a convolution along the
+angle, so that a turned photograph is told the same, turned.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from scoreinv.errors import CheckpointError
+from scoreinv.files import PRETRAINED
+
+BLUR_FILE = PRETRAINED / "blur" / "blur.safetensors"
+
+RADII, ANGLES = 48, 24
+"""Of the spectrum: radii up to half a cycle a pixel, and angles over half a turn."""
+
+_WIDTH, _REACH = 64, 5
+
+
+class Reading(NamedTuple):
+    """What the network tells of spectra.
+
+    Attributes:
+        kinds: log odds of no blur, a Gaussian, a disk and a movement, (B, 4).
+        size: mean of the logarithm of each blur's size in pixels, (B, 3).
+        spread: logarithm of its standard deviation, (B, 3).
+        angles: log odds of each angle of a movement, (B, ANGLES).
+    """
+
+    kinds: Tensor
+    size: Tensor
+    spread: Tensor
+    angles: Tensor
+
+
+class BlurNetwork(nn.Module):
+    """Spectra (B, 2, RADII, ANGLES), logarithms of two averages of a photograph's power, to a `Reading`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            [nn.Conv1d(2 * RADII + 1, _WIDTH, _REACH), *(nn.Conv1d(_WIDTH, _WIDTH, _REACH) for _ in range(2))]
+        )
+        self.angle = nn.Conv1d(_WIDTH, 1, 1)
+        self.head = nn.Sequential(nn.Linear(3 * _WIDTH, 96), nn.SiLU(), nn.Dropout(0.1), nn.Linear(96, 10))
+
+    def forward(self, spectra: Tensor) -> Reading:
+        level = spectra[:, :1].mean((2, 3), keepdim=True)
+        h = torch.cat([(spectra - level).flatten(1, 2), level.expand(-1, 1, 1, ANGLES).flatten(1, 2)], dim=1) / 3
+        for number, layer in enumerate(self.layers):
+            new = F.silu(layer(F.pad(h, (_REACH // 2, _REACH // 2), mode="circular")))
+            h = h + new if number else new
+        angles = self.angle(h)[:, 0]
+        pooled = torch.cat([h.mean(2), h.amax(2), (angles.softmax(1)[:, None] * h).sum(2)], dim=1)
+        kinds, size, spread = self.head(pooled).split((4, 3, 3), dim=1)
+        return Reading(kinds, size, spread, angles)
+
+
+def load_blur_network(path: Path = BLUR_FILE) -> BlurNetwork:
+    """Load the network: float32, in evaluation mode.
+
+    Raises CheckpointError when the file is missing or is not that of one.
+    """
+    network = BlurNetwork()
+    try:
+        network.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: not the weights of the blur network: install scoreinv again") from error
+    return network.eval().requires_grad_(False)
