@@ -125,8 +125,9 @@ def plan(
         folders = set(filter(Path.is_dir, folders))  # no others are made
     if output.quality is not None:
         check_quality([job.output for job in jobs], output.quality, "-o or --format")
-    if batch:  # of a single photo they are read before, and replaced as any file
-        refuse_inputs("-o", [path for job in jobs for path in job.outputs], inputs)
+    # What belongs to a single photo may be replaced as any file; a model serves others, too.
+    kept = inputs if batch else {what: path for what, path in inputs.items() if "model" in what}
+    refuse_inputs("-o", [path for job in jobs for path in job.outputs], kept)
     return Plan(jobs, own, batch, folders, folder, len(results))
 
 

@@ -187,6 +187,7 @@ CASES = [
     ("upscale clear.png -o new.jpg", "transparency"),
     ("colorize gray.png -o hints.png --hints hints.png", "hints.png: exists already: choose another name"),
     ("sample -n 1 -o model.safetensors --model model.safetensors --overwrite", "-o model.safetensors: is the model"),
+    (f"{INPAINT} -o gray.png --model gray.png --overwrite", "-o gray.png: is the model"),
     ("sample -n 1 -o results/", "exists already"),
     (f"{INPAINT} --uncertainty u.png", "add --samples 4"),
     (f"{INPAINT} --uncertainty u.jpg --samples 2", "--uncertainty u.jpg"),
