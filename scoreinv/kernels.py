@@ -35,7 +35,7 @@ class PointSpread:
     angle: float = 0.0
 
     def __str__(self) -> str:
-        """As `--kernel` takes it: `disk:3`, `motion:15,30`."""
+        """As a command takes it: `disk:3`, `motion:15,30`."""
         return f"{self.kind}:{self.size:g}" + (f",{self.angle:g}" if self.kind == "motion" else "")
 
     @property

@@ -78,6 +78,7 @@ def test_likelihood_of_a_ddpm_chain(make, chain):
     assert result.nfe.max() <= 150
 
 
+@pytest.mark.slow
 def test_log_likelihood_is_the_change_of_variables():
     """log p_t(x) at t = 1e-5, with N(0, prior_std^2) in place of p_1: off centre too, and to the solver's tolerance."""
     sde = EACH["ve"]
@@ -98,6 +99,7 @@ def test_offset_follows_the_data_range():
     assert torch.allclose(bits_per_dim(narrow, (x + 1) / 2).bits_per_dim, expected, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_hutchinson_probes_are_unbiased():
     """The mean over 400 probes within 5 standard errors of the exact value; both kinds of draw."""
     prior = correlated(SDES["vp"])
@@ -111,6 +113,7 @@ def test_hutchinson_probes_are_unbiased():
         assert (estimates.mean() - exact).abs() < 5 * error
 
 
+@pytest.mark.slow
 def test_several_probes_give_the_mean_of_each():
     prior = correlated(SDES["vp"])
     x = prior.sample(2, torch.Generator().manual_seed(2))
@@ -140,6 +143,7 @@ def test_counts_are_the_calls():
         assert counted.calls == int(result.nfe[0]) == 28
 
 
+@pytest.mark.slow
 def test_samples_do_not_depend_on_their_batch():
     prior = correlated(SDES["subvp"])
     x = prior.sample(5, torch.Generator().manual_seed(3)) * torch.tensor([1, 4, 0.1, 1, 1]).reshape(5, 1, 1, 1)
@@ -161,6 +165,7 @@ def strong(sde):
     return prior
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sde", [EACH["ddpm"], EACH["ve"]], ids=["ddpm", "ve"])
 def test_a_fixed_grid_of_twelve_steps_agrees_with_rk45(sde):
     """Within 0.005 bits/dim of RK45 at its default tolerance, in the latent codes within 0.01 of the prior's scale."""

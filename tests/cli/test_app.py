@@ -83,6 +83,7 @@ def test_the_file_of_the_working_folder_goes_before_the_users(scoreinv, photo, m
     assert scoreinv("models", "show", model).out.startswith("name: ")
 
 
+@pytest.mark.slow
 def test_defaults_of_a_group_of_commands(scoreinv, model, tmp_path):
     """They are of those that have such an option, and give way to those of a single one, wherever it stands."""
     (tmp_path / "scoreinv.toml").write_text("[models.list]\njson = false\n[models]\njson = true\n")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 import scoreinv as library
 from scoreinv.files import PRETRAINED
 
@@ -44,6 +46,7 @@ def test_convert_a_folder(scoreinv, capsys):
     assert not Path("n.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_the_parameters_of_a_converted_model_are_those_of_all_its_parts(scoreinv):
     two_networks = PRETRAINED / "scene"
     converted = scoreinv("convert", two_networks, "-o", "scene.safetensors", "--json")

@@ -51,6 +51,7 @@ def classes(tmp_path: Path) -> Path:
     return write_classes(tmp_path)
 
 
+@pytest.mark.slow
 def test_train_a_classifier_and_sample_a_class(scoreinv, guide, prior):
     (shown,) = json.loads(scoreinv("models", "show", guide, "--json").out)["models"]
     assert (shown["task"], shown["sampler"], shown["config"]["classes"]) == ("classifier", None, ["day", "night"])
@@ -69,6 +70,7 @@ def test_train_a_classifier_and_sample_a_class(scoreinv, guide, prior):
     assert not Path("dusk.png").exists()
 
 
+@pytest.mark.slow
 def test_evaluate_pictures_by_a_classifier(scoreinv, classes, guide):
     judge = ["--reference", classes / "night", "--classifier", guide]
     outcome = scoreinv("evaluate", classes / "day", *judge, "--class", "night", "--json")

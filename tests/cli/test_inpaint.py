@@ -165,6 +165,7 @@ def test_a_tiff_gives_a_tiff(scoreinv, mask, tmp_path):
     assert (tmp_path / "scan_inpainted.png").exists()
 
 
+@pytest.mark.slow
 def test_photographs_of_a_phone(scoreinv, mask, tmp_path):
     """HEIC and AVIF: the result is png by itself, and whatever -o names, with a quality."""
     pytest.importorskip("pillow_heif")
@@ -322,6 +323,7 @@ def test_a_large_photo(scoreinv, tmp_path):
     assert (after[hole == 0] == decoded[hole == 0]).all()
 
 
+@pytest.mark.slow
 def test_stdin_and_stdout(photo, mask):
     process = start_process("inpaint", "-", "--mask", mask, "--method", "biharmonic")
     out, err = process.communicate(photo.read_bytes())
@@ -387,6 +389,7 @@ def scene(tmp_path, name="photo.png"):
     return hole
 
 
+@pytest.mark.slow
 def test_what_is_avoided_stays_and_is_not_copied(scoreinv, conditional, tmp_path):
     hole = scene(tmp_path)
     words = ["inpaint", "photo.png", "--mask", "hole.png", "--model", conditional, "--overwrite", "--json"]

@@ -11,6 +11,7 @@ from shell import photo_array
 from scoreinv.imaging.read import read_picture
 
 
+@pytest.mark.slow
 def test_interpolate_in_a_row_and_a_folder(scoreinv, tmp_path):
     a, b = photo_array(8, 12), 255 - photo_array(8, 12)
     Image.fromarray(a).save(tmp_path / "a.png")

@@ -50,6 +50,7 @@ def test_a_likelihood_of_few_steps_is_warned_of(scoreinv, tmp_path):
     assert "warning" not in enough.err
 
 
+@pytest.mark.slow
 def test_likelihood_of_many_pictures(scoreinv, tmp_path):
     folder = tmp_path / "scans"
     (folder / "within").mkdir(parents=True)

@@ -99,6 +99,7 @@ def test_a_signal_during_an_import(tmp_path, photo, mask, name, module, swallowe
     assert not (tmp_path / "photo_inpainted.png").exists()
 
 
+@pytest.mark.slow
 @posix
 @proc
 def test_being_terminated_leaves_nothing_half_done(model, tmp_path):
@@ -125,6 +126,7 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path):
     assert (done.stdout, done.stderr) == ("7\n", "")
 
 
+@pytest.mark.slow
 @posix
 def test_closed_descriptors(photo, mask, tmp_path):
     """The work is done all the same, and nothing is written into files that took the places of the streams."""
@@ -136,6 +138,7 @@ def test_closed_descriptors(photo, mask, tmp_path):
     assert photo.read_bytes() == before
 
 
+@pytest.mark.slow
 @posix
 def test_a_stderr_that_takes_nothing(photo, mask, tmp_path):
     """What there is to say is not said, and all is done."""
@@ -188,6 +191,7 @@ def test_a_reader_that_goes_away(tmp_path):
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 @posix
 def test_locales_of_ascii(tmp_path):
     """Names of files keep their bytes, what is said is escaped, help and errors are shown."""
@@ -207,6 +211,7 @@ def test_locales_of_ascii(tmp_path):
     assert (helped.returncode, helped.stderr) == (0, b"")
 
 
+@pytest.mark.slow
 def test_names_with_control_characters_are_shown_escaped(scoreinv, mask, tmp_path):
     name = "a\x1b[31m\nb\u202e.png"
     try:
@@ -236,6 +241,7 @@ def test_names_with_control_characters_are_shown_escaped(scoreinv, mask, tmp_pat
         assert not {"\x1b", "\u202e"} & set(outcome.out + outcome.err)
 
 
+@pytest.mark.slow
 def test_signals_are_noted_for_the_time_of_a_command(scoreinv):
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     assert scoreinv("inpaint", "--help").code == 0

@@ -302,6 +302,7 @@ def test_the_format_of_a_folder(scoreinv, scans, mask, tmp_path):
     assert {path.suffix for path in (tmp_path / "scans_colorized").glob("*_*")} == {".tif"}
 
 
+@pytest.mark.slow
 def test_a_rerun_writes_the_samples_that_are_missing(scoreinv, scans, mask, tmp_path):
     words = ("inpaint", "scans", "--mask", mask, "--precision", "float32", "--samples")
     assert scoreinv(*words, 2).code == 0
@@ -332,6 +333,7 @@ def test_a_name_that_is_no_utf8(scoreinv, scans, mask, tmp_path):
     assert b"sc\xe9ne.png" in (tmp_path / "scans_inpainted" / "manifest.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_manifest_that_cannot_be_written_ends_the_batch_at_once(scoreinv, scans, mask, tmp_path):
     manifest = tmp_path / "scans_inpainted" / "manifest.csv"
     manifest.mkdir(parents=True)
@@ -368,6 +370,7 @@ def test_pictures_of_a_folder_that_are_not_read_are_told(scoreinv, scans, mask, 
     assert (refused.code, "phone: no pictures in this folder, but 1 of a kind" in refused.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_folder_as_its_own_output_is_not_its_own_input(scoreinv, scans, mask):
     """A rerun does what is missing, whatever the first run had named its results, and however it was cut off."""
     words = ("--mask", mask, "-o", "scans", "--samples", 2)

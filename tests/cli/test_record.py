@@ -61,6 +61,7 @@ def test_what_is_no_file_is_refused(tmp_path):
             Table(tmp_path / "zero.csv", COLUMNS)
 
 
+@pytest.mark.slow
 def test_several_processes_add_to_one(tmp_path):
     """From its beginning, which each of them finds."""
     code = (

@@ -161,6 +161,7 @@ def test_size_depth_and_alpha_are_kept(scoreinv, tmp_path, channels, dtype):
         assert (after[..., -1] == before[..., -1]).all()
 
 
+@pytest.mark.slow
 def test_damage_and_colours_are_given(scoreinv, tmp_path):
     save(tmp_path / "gray.png", levels(tones(24, 40)))
     save(tmp_path / "mask.png", hole_array().astype(np.uint8) * 255)
@@ -195,6 +196,7 @@ def test_hints_for_a_photo_in_colours_are_warned_of(scoreinv, tmp_path):
     assert "warning: new.png: the hints are not used" in outcome.err
 
 
+@pytest.mark.slow
 def test_samples(scoreinv, old, tmp_path):
     outcome = scoreinv("restore", "old.png", "--samples", 2, "--json", "--precision", "float32")
     assert json.loads(outcome.out)["outputs"] == ["old_restored.1.png", "old_restored.2.png"]
@@ -204,6 +206,7 @@ def test_samples(scoreinv, old, tmp_path):
     assert abs(read(tmp_path / "old_restored.png").astype(int) - first).max() <= 1
 
 
+@pytest.mark.slow
 def test_pictures_between_the_steps(scoreinv, old, tmp_path):
     outcome = scoreinv("restore", "old.png", "--steps-to", "steps")
     assert outcome.code == 0
@@ -222,6 +225,7 @@ def test_pictures_between_the_steps(scoreinv, old, tmp_path):
     assert scoreinv("restore", "old.png", "--steps-to", "steps", "--overwrite").code == 0
 
 
+@pytest.mark.slow
 def test_a_batch_that_was_cut_short_goes_on(scoreinv, tmp_path, monkeypatch):
     """Also where step pictures of the photo that it was at are written already."""
     from scoreinv.imaging import write as writing
@@ -254,6 +258,7 @@ def test_what_is_read_is_not_replaced_by_a_step_picture(scoreinv, old, tmp_path,
     assert read_too.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_no_folder_is_left_where_no_step_changed_anything(scoreinv, tmp_path):
     save(tmp_path / "new.png", in_colours())
     assert scoreinv("restore", "new.png", "--steps-to", "steps").code == 0

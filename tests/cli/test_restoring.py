@@ -166,6 +166,7 @@ def test_every_method_upscales(restores, small_photo, method):
     assert json.loads(outcome.out)["method"] == method
 
 
+@pytest.mark.slow
 def test_what_is_too_large_is_refused_before_the_work(restores, tmp_path):
     Image.new("L", (16000, 7000)).save(tmp_path / "huge.png")
     outcome = restores(("upscale",), "huge.png", "--factor", 4, "--model", "missing.safetensors")

@@ -162,6 +162,7 @@ def test_a_signal_saves_training_first(configuration, tmp_path):
     assert (tmp_path / "run/model.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_a_run_says_what_to_expect_what_it_has_written_and_that_it_is_noise(scoreinv, configuration, monkeypatch):
     monkeypatch.setattr("scoreinv.training.logbook._REPORT_SECONDS", 0.0)
     run = json.loads(configuration.read_text()) | {"sample_every": 5}
@@ -192,6 +193,7 @@ def test_a_model_that_takes_observations_starts_one_that_does(scoreinv, tmp_path
     assert refused.err.endswith("takes observations: train a conditional model\n")
 
 
+@pytest.mark.slow
 def test_a_model_of_another_run_is_replaced_only_on_demand(scoreinv, configuration, tmp_path):
     words = ("train", "--config", configuration, "--out", "run")
     assert scoreinv(*words).code == 0
@@ -227,6 +229,7 @@ def test_a_resumed_run_says_from_where_and_a_finished_one_that_nothing_is_left(s
     assert "training in run, from step 2 to 3 steps; " in longer.err
 
 
+@pytest.mark.slow
 def test_a_batch_without_memory_for_it_is_refused_at_once(scoreinv, monkeypatch, tmp_path):
     run = small_training(small_config().sde, DataConfig())
     (tmp_path / "run.json").write_text(json.dumps(encode(replace(run, batch_size=64))))

@@ -180,6 +180,7 @@ def test_what_takes_the_features_has_a_gradient_in_each_step(prior: ConditionalP
     prior.zero_grad()
 
 
+@pytest.mark.slow
 def test_a_prior_is_trained_with_it_and_saved_without_the_encoder(photographs: Path, tmp_path: Path) -> None:
     before = {name: value.clone() for name, value in CONFIG.build().encoder.state_dict().items()}
     trained = train(training(photographs), tmp_path / "run").trained

@@ -167,6 +167,7 @@ def test_large_noise_keeps_its_digits_in_bfloat16() -> None:
     assert (rounded - exact).abs().max() < 0.1
 
 
+@pytest.mark.slow
 def test_following_the_memory_of_a_gradient_leaves_the_prior_as_it_was() -> None:
     """Also where that is the first evaluation of the process, of weights that no other test uses."""
     reading = ResidualPreconditioning(gray_weights="rec709")
@@ -286,6 +287,7 @@ def test_the_initial_estimate_is_made_once_and_cut_out_once(monkeypatch: pytest.
     assert counts[0][1] == 0
 
 
+@pytest.mark.slow
 def test_the_average_over_orientations_turns_with_the_picture() -> None:
     """Over all eight the estimate of a turned picture is the turned estimate, and nothing else is exact."""
     prior, operator, x0 = conditional_prior(), holes(1), draw((1, 3, 16, 16), 1)

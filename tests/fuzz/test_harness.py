@@ -65,6 +65,7 @@ def dies(generator: random.Random, folder: Path) -> None:
 CASES = (holds, refuses, fails, hangs, waits, grows, grows_and_refuses, warns, talks, dies, holds)
 
 
+@pytest.mark.slow
 def test_each_kind_of_fault_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     if not Path("/proc/self/statm").exists():
         pytest.skip("memory is bounded on Linux only")

@@ -74,6 +74,7 @@ def built(data: dict[str, Any]) -> None:
 KINDS: tuple[Any, ...] = (None, True, 1.5, "x", [[]], {"a": 1}, -(10**400), float("nan"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [replace(SHOWN, sampler=CONFIG.sampler), JUDGE], ids=["shown", "judge"])
 def test_every_entry_of_every_wrong_kind(config: ModelConfig | ClassifierConfig) -> None:
     """Whatever stands in an entry, the answer is a configuration of the right types or one line about it."""

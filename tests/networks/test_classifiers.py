@@ -149,6 +149,7 @@ def test_a_file_of_an_unknown_network() -> None:
         decode_model(written)
 
 
+@pytest.mark.slow
 def test_the_judge_sees_the_picture_alone(folder: Path, tmp_path: Path) -> None:
     model = replace(CONFIG, network=ConvNetConfig(channels=1, classes=2, widths=(16, 16)))
     clean = ObjectiveConfig(focus=(-6.0, 0.1))

@@ -64,6 +64,7 @@ def test_the_energy_is_that_of_the_formula() -> None:
     assert torch.equal(found.displacements, torch.where(observed > 0, 0, field))
 
 
+@pytest.mark.slow
 def test_two_pixels_are_drawn_as_often_as_their_distribution_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sources that the pixels may take are flat patches but for their middles, so that all may be enumerated."""
     picture = torch.zeros(3, 15, 30)

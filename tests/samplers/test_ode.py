@@ -61,6 +61,7 @@ def test_rk45_is_scipy_s_one_sample_at_a_time():
             assert np.abs(reference.y[:, -1] - y[i].numpy()).max() < (1e-9 if reference.nfev == nfe[i] else 1e-5)
 
 
+@pytest.mark.slow
 @EVERY
 def test_the_flow_is_the_paper_s(sde):
     """What `encode` solves in variables of its own is the equation in t."""
@@ -107,6 +108,7 @@ def test_latent_code_of_a_gaussian(sde):
     assert torch.allclose(back.x0, alpha[2] * 0.3 + std[2] * standard, atol=1e-4)
 
 
+@pytest.mark.slow
 @EVERY
 def test_encode_decode_round_trip_of_a_mixture(sde):
     """Exact to where `encode` begins; at the default `sampling_end` the flow from there is left, under 0.02."""

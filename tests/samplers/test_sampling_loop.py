@@ -101,6 +101,7 @@ def wide(sde) -> Mixture:
     return Mixture(sde, torch.tensor([0.7, 0.3]).double(), means, torch.full((2, 192), 0.25).double())
 
 
+@pytest.mark.slow
 def test_langevin_corrector_in_192_dimensions():
     """The paper's PC on two components: their weights within 5 standard errors, their variance within 4 % (four of
     its standard errors) of what random norms make of it, 1.035 at this snr over many seeds."""

@@ -85,6 +85,7 @@ def test_hints_have_the_size_of_the_photo() -> None:
         colorize(gray(40, 64), prior=prior(), steps=2, hints=hints())
 
 
+@pytest.mark.slow
 def test_a_stroke_colours_its_own_side_of_an_edge():
     """As a user paints it, with the bundled model: the share of what it changes beyond the edge was 0.45."""
     gray = np.full((160, 160), 90, np.uint8)

@@ -64,6 +64,7 @@ def test_a_deep_hole_is_drawn_at_several_scales_in_windows_of_the_training_size(
     assert max(shape[-1] for shape in model.network.seen) == 16
 
 
+@pytest.mark.slow
 def test_a_hole_with_enough_around_it_asks_the_network_for_its_mean_alone() -> None:
     y, x = np.mgrid[:160, :200]
     picture = np.stack([0.5 + 0.35 * np.sin(2 * np.pi * (x / 12 + y / 8) + phase) for phase in range(3)], -1)
@@ -77,6 +78,7 @@ def test_a_hole_with_enough_around_it_asks_the_network_for_its_mean_alone() -> N
     assert np.sqrt(np.mean((result.image - picture)[hole] ** 2)) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sides", "evaluations"), [((40, 40), 2), ((20, 60), 1)])
 def test_a_hole_that_is_halved_once_is_begun_from_a_quarter_of_the_size_too(
     sides: tuple[int, int], evaluations: int
@@ -109,6 +111,7 @@ def test_a_hole_that_takes_most_of_the_picture_is_continued_from_twice_the_size(
     assert 0.7 < result.image[hole].std() / picture[hole].std() < 1.2
 
 
+@pytest.mark.slow
 def test_samples_of_a_continued_hole_differ_where_the_picture_may_go_on_in_several_ways() -> None:
     """Waves go on in one way; blotches of two pixels in any."""
     picture = ndimage.gaussian_filter(np.random.default_rng(0).random((160, 200, 3)), (1, 1, 0)).astype(np.float32)
@@ -129,6 +132,7 @@ def test_seeds_and_the_number_of_samples() -> None:
     assert np.abs(three.samples[0] - three.samples[1])[hole].mean() > 0.01
 
 
+@pytest.mark.slow
 def test_samples_of_a_deep_hole_differ_as_wholes_and_not_in_their_grain_alone() -> None:
     image, hole = scene()
     samples = np.stack(inpaint(image, hole, prior=prior(), steps=6, samples=12).samples)[:, 40:56, 52:68]
@@ -206,6 +210,7 @@ def deep(height: int = 160, width: int = 200) -> np.ndarray:
     return hole
 
 
+@pytest.mark.slow
 def test_what_is_avoided_is_kept_and_not_copied() -> None:
     """Waves everywhere, and a copy of what the hole hides beside it, but for a speck: the copy goes on best."""
     picture, hole = waves(), deep()
@@ -233,6 +238,7 @@ def test_where_all_around_is_avoided_pieces_come_from_further_away() -> None:
     assert np.abs(np.diff(image[inner], axis=1)).mean() < 0.1  # grey as what is far away
 
 
+@pytest.mark.slow
 def test_what_is_left_may_be_too_narrow_for_the_scale_of_the_hole() -> None:
     """Of an eighth of its size a band of 40 pixels has no patch; of half of it enough."""
     picture, hole = waves(160, 400), deep(160, 400)
@@ -268,6 +274,7 @@ def test_what_copies_nothing_says_so(caplog: pytest.LogCaptureFixture) -> None:
     assert (filled.image == inpaint(picture, narrow, prior=prior()).image).all()
 
 
+@pytest.mark.slow
 def test_people_are_avoided_by_themselves_where_something_else_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     picture, hole = ndimage.gaussian_filter(np.random.default_rng(0).random((160, 200, 3)), (1, 1, 0)), deep()
     picture, people = picture.astype(np.float32), np.zeros_like(hole)

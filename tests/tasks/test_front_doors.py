@@ -125,6 +125,7 @@ def test_a_likelihood_is_shown_without_its_latent_code() -> None:
     assert "latent" not in shown
 
 
+@pytest.mark.slow
 def test_a_name_or_a_file_stands_for_a_model(model: Path) -> None:
     at_hand = scoreinv.load(model)
     y = torch.rand(1, 3, 16, 8)
@@ -180,6 +181,7 @@ def test_a_model_or_a_picture_that_does_not_fit_the_task_is_warned_of() -> None:
         scoreinv.colorize(coloured, prior=any_model, steps=1)
 
 
+@pytest.mark.slow
 def test_long_calls_show_a_bar_where_that_is_asked(
     model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

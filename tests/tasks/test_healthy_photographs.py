@@ -116,6 +116,7 @@ def test_a_sign_is_read_and_not_mended():
     assert scoreinv.find_damage(np.asarray(photo), grow=0, model=detector()).mean() <= MOST
 
 
+@pytest.mark.slow
 def test_a_scratch_across_the_same_photographs_is_found():
     for name in ("skimage-chelsea", "avatar-Car"):
         photo = photograph(name).convert("L")

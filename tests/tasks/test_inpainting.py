@@ -152,6 +152,7 @@ def test_large_damage_is_done_in_bounded_blocks_that_share_its_pixels_out():
     assert (count == mask).all()
 
 
+@pytest.mark.slow
 def test_a_hole_as_large_as_several_windows_has_no_seams():
     # A prior of one colour per pixel cannot make seams by itself: its spread must be the same at every place.
     mask = np.zeros((64, 64), dtype=bool)
@@ -232,6 +233,7 @@ def test_of_what_was_drawn_the_holes_alone_are_kept(monkeypatch):
     assert kept == [6 * speck] * 4
 
 
+@pytest.mark.slow
 def test_the_mean_of_a_hole_of_many_windows_tells_of_them_and_stops(monkeypatch):
     """It is one evaluation, and of a large hole that takes minutes."""
     monkeypatch.setattr("scoreinv.tasks.common.pixels_at_once", lambda device: 1 << 11)

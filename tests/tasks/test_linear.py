@@ -133,6 +133,7 @@ def test_what_lies_beyond_the_border_of_a_blurred_picture_is_not_taken_for_black
         deblur_picture(Picture(y), KERNEL, 0.05, prior(), MEAN_OF_ONE)
 
 
+@pytest.mark.slow
 def test_black_that_the_first_estimates_do_not_reach_is_no_worse_for_being_known():
     """They are many deviations of the noise brighter there."""
     std, blurring = 0.01, torch.from_numpy(kernels.gaussian(1))
@@ -545,6 +546,7 @@ def test_samples_of_a_blurred_photograph_vary_as_the_posterior(kernel, std):
     assert np.mean(np.square(inside)) == pytest.approx(exact, rel=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seen", "method"),
     [("blurred", None), ("blurred", "pigdm"), ("half of the pixels", None), ("half of the pixels", "mmps")],

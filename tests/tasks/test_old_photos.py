@@ -269,6 +269,7 @@ def test_the_spread_is_that_of_pairs_where_colours_alone_are_drawn(count, monkey
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_each_form_and_a_batch():
     photo = scratched(levels(sepia(gray_scene())))
     image = restored(Image.fromarray(photo)).image
@@ -344,6 +345,7 @@ def test_each_step_is_told_with_its_picture():
     assert not shown["colorize"].is_gray()
 
 
+@pytest.mark.slow
 def test_stains_do_not_hide_a_tint():
     photo = levels(sepia(gray_scene()))
     mask = np.zeros((HEIGHT, WIDTH), bool)

@@ -50,12 +50,14 @@ def test_faded_photographs_come_nearer_to_what_they_were(pairs):
     assert (np.array(after) < np.array(before) + 0.5).all()
 
 
+@pytest.mark.slow
 def test_healthy_photographs_are_hardly_changed(pairs):
     changes = [distance(tone_picture(Picture(truth)).image.pixels, truth) for truth, _ in pairs]
     assert np.median(changes) == 0
     assert max(changes) < 3
 
 
+@pytest.mark.slow
 def test_the_colours_of_greys_are_those_that_scene_knows():
     ours, scenes = chroma_network().state_dict(), load("scene").chroma.state_dict()
     assert ours.keys() == scenes.keys()

@@ -70,6 +70,7 @@ def test_a_run_whose_states_are_gone_does_not_replace_its_model(
     assert train(config, out, resume=True).steps == 2
 
 
+@pytest.mark.slow
 def test_a_resumed_run_replaces_only_the_model_and_configuration_of_its_own(config: TrainingConfig, out: Path) -> None:
     train(config, out)
     longer = replace(config, steps=4)
@@ -93,6 +94,7 @@ def test_a_resumed_run_replaces_only_the_model_and_configuration_of_its_own(conf
     assert train(replace(config, steps=5), out, resume=True).model.exists()
 
 
+@pytest.mark.slow
 def test_files_that_are_not_of_a_run_stay_whatever_happens(config: TrainingConfig, out: Path) -> None:
     others = [
         "photo.png",

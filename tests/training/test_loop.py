@@ -195,6 +195,7 @@ def test_training_reaches_the_optimum_of_gaussian_data(tmp_path: Path) -> None:
     assert result.validation.mean < least + 0.06 * (start - least)
 
 
+@pytest.mark.slow
 def test_a_run_leaves_its_files(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs" / "one"
     config = replace(tiny_run(folder), sample_every=8, snapshot_every=8, save_minutes=0.0)
@@ -216,6 +217,7 @@ def test_a_run_leaves_its_files(folder: Path, tmp_path: Path) -> None:
         train(config, out)
 
 
+@pytest.mark.slow
 def test_resuming_gives_the_same_bits(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = replace(tiny_run(folder, dropout=0.2), precision="bfloat16", accumulate=2)
     before = torch.random.get_rng_state()
@@ -319,6 +321,7 @@ def test_whatever_a_callback_raises_the_state_is_saved(
     assert train(config, out, resume=True).steps == 2
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_last_states_of_which_a_damaged_one_is_passed_over(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -360,6 +363,7 @@ def test_a_run_whose_files_could_never_be_written_is_resumed(
     assert train(config, out, resume=True).steps == 2
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_at_once_goes_on_from_the_weights_it_was_given(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,6 +93,7 @@ class _WorkClock:
         return self.now
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("minutes", "every", "images", "seconds"),
     [
@@ -123,6 +124,7 @@ def test_a_run_by_the_clock_ends_within_a_tenth_of_its_time(
     assert (tmp_path / "out/schedule.jsonl").read_text().startswith('{"step": 0, ')
 
 
+@pytest.mark.slow
 def test_a_resumed_run_validates_the_same_pictures(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def test_a_parameter_that_missed_a_step_goes_on_by_its_own_count() -> None:
         assert torch.equal(whole.network[name].weight, resumed.network[name].weight)
 
 
+@pytest.mark.slow
 def test_two_saved_states_are_kept_and_never_the_unreadable_instead(config: TrainingConfig, out: Path) -> None:
     config = replace(config, steps=4, save_minutes=0.0)
     train(config, out)
@@ -76,6 +77,7 @@ def test_a_state_that_cannot_be_read_is_passed_over_in_one_line(
     assert "000000002.safetensors is unreadable and passed over: " in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -95,6 +97,7 @@ def test_a_state_that_says_nonsense_of_itself_is_refused(config: TrainingConfig,
         train(replace(config, steps=3), out, resume=True)
 
 
+@pytest.mark.slow
 def test_a_state_with_other_tensors_is_refused(config: TrainingConfig, out: Path) -> None:
     train(config, out)
     state = out / "state/000000002.safetensors"

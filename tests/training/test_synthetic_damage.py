@@ -124,6 +124,7 @@ def test_faint_damage_counts_for_nothing():
     assert (measured["damaged"] <= 0.75).all()
 
 
+@pytest.mark.slow
 def test_a_detector_and_nothing_else_is_trained_with_damage():
     config = replace(small_run(), damage=DamageDrawing(often=(("stains", 2.0),)))
     with pytest.raises(InputError, match="trained with damage"):
@@ -133,6 +134,7 @@ def test_a_detector_and_nothing_else_is_trained_with_damage():
     assert training_bytes(replace(large, frozen_norms=True)) < training_bytes(large)  # no normalised maps are kept
 
 
+@pytest.mark.slow
 def test_frozen_norms_keep_what_they_have_and_the_weights_are_learnt(tmp_path):
     """Over a resumption, too."""
     config = replace(small_run(), batch_size=2, steps=2, frozen_norms=True, validate_every=0)
@@ -148,6 +150,7 @@ def test_frozen_norms_keep_what_they_have_and_the_weights_are_learnt(tmp_path):
         train(config, tmp_path / "fresh", resume=True)  # there is no state to go on from
 
 
+@pytest.mark.slow
 def test_a_single_crop_that_is_a_pixel_in_the_end_is_refused(tmp_path):
     """Batch norms take the statistics of the parts of a batch."""
     for batch_size, accumulate in ((1, 1), (4, 4)):

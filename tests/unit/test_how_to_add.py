@@ -68,6 +68,7 @@ class Same(NoiseStream):
         return self.draw
 
 
+@pytest.mark.slow
 def test_the_predictor_draws_from_the_prior(page: dict[str, Any]) -> None:
     prior, count = GaussianPrior(VP(), 0.3, 0.04), 4000
     sampler = page["PC"](page["Jump"](), corrector_steps=0, steps=100, spacing=page["karras_times"])

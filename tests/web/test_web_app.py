@@ -207,6 +207,7 @@ def test_fill_keeps_known_pixels_and_another_seed_fills_otherwise(browser, dtype
     assert (fills[0] != fills[1]).any()
 
 
+@pytest.mark.slow
 def test_what_a_jpeg_smeared_is_redrawn_unless_all_is_to_stay(browser):
     y, x = np.mgrid[:96, :128]
     shade = 140 + 40 * np.sin(x / 30) + 20 * np.cos(y / 11)
@@ -250,6 +251,7 @@ def test_fill_is_that_of_the_library(browser):
     assert abs(after.astype(int) - expected).max() <= 1
 
 
+@pytest.mark.slow
 def test_colorize_with_strokes(browser):
     grey = pixels(1)
     photo = opened(browser, png(grey), "old.png")

@@ -94,6 +94,7 @@ def ended_by(process: subprocess.Popen[str], place: str, name: str, status: int)
     assert said.strip() == f"scoreinv: {'interrupted' if name == 'SIGINT' else 'terminated'}"
 
 
+@pytest.mark.slow
 def test_it_answers_before_torch_is_loaded_and_at_the_loopback_alone(tmp_path):
     with started(tmp_path) as (process, link):
         place = urlsplit(link).netloc
