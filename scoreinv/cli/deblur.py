@@ -78,7 +78,12 @@ def deblur(
             check_kernel_size(given, picture)
         return picture
 
-    work = Restoration("_deblurred", restore, result_of, inputs={"the kernel": kernel})
+    def noise_of(picture: Picture) -> float:
+        from scoreinv.imaging.noise import noise_under_blur
+
+        return noise_under_blur(picture)
+
+    work = Restoration("_deblurred", restore, result_of, {"the kernel": kernel}, noise_of)
     return restore_photos(photos, work, noise, settings, network, output, common)
 
 

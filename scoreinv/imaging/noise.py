@@ -36,6 +36,16 @@ def estimate_noise(picture: Picture) -> float:
     return float(np.mean([_channel_noise(picture, channel) for channel in range(channels)]))
 
 
+def noise_under_blur(picture: Picture) -> float:
+    """Standard deviation of the noise of a blurred picture, in [0, 1] units: what is found, or what a JPEG rounds by.
+
+    A coefficient that is rounded to steps of q is off by q / sqrt(12) (uniform error). JPEG rounds the fine noise of a
+    blurred picture to nothing, where `estimate_noise` looks for it; deblurring raises what is off beside it.
+    """
+    rounding = 0.0 if picture.coding is None else float(picture.coding.luma.mean()) / 12**0.5 / 255
+    return max(estimate_noise(picture), rounding)
+
+
 def white_noise(picture: Picture) -> float:
     """Standard deviation of the white noise of a picture, in [0, 1] units; 0 where only texture is found.
 

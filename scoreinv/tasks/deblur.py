@@ -16,7 +16,7 @@ import torch
 
 from scoreinv.errors import InputError
 from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.noise import estimate_noise
+from scoreinv.imaging.noise import noise_under_blur
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.spectrum import BLOCK, polar_spectrum
 from scoreinv.kernels import BlurKind, PointSpread, normalised
@@ -70,7 +70,8 @@ def deblur(
             in [0, 1].
         kernel: the image of a point, as `scoreinv.kernels` makes it; None: found, see `find_blur`.
         prior: the model, or its name or file, which is then loaded for this call.
-        noise_std: standard deviation of the photograph's noise, in [0, 1] units; None: estimated.
+        noise_std: standard deviation of the photograph's noise, in [0, 1] units; None: estimated, see
+            `noise_under_blur`.
         method, steps, samples, seed, estimate: as for `solve`; None for `estimate`: `mean` for one sample.
         callback: called with the share of the work that is done; stops the work by returning False.
         progress: show a bar with the time left on stderr, or a line now and then where that is no terminal.
@@ -93,7 +94,7 @@ def deblur(
         picture, blur = pictures[number], found[number]
         values = given if blur is None else blur.kernel()
         assert values is not None
-        noise = estimate_noise(picture) if noise_std is None else noise_std
+        noise = noise_under_blur(picture) if noise_std is None else noise_std
         result = deblur_picture(picture, values, noise, model, settings, share)
         return Deblurred(**{name: getattr(result, name) for name in Restored.__dataclass_fields__}, blur=blur)
 

@@ -15,6 +15,8 @@ import numpy as np
 
 from scoreinv.imaging.hints import KnownColours, hints_from_picture
 from scoreinv.imaging.masks import hole_from_picture, picture_of_hole
+from scoreinv.imaging.noise import estimate_noise, noise_under_blur
+from scoreinv.imaging.picture import Picture
 from scoreinv.kernels import PointSpread
 from scoreinv.options import GRAY_LEVELS
 from scoreinv.tasks.colorize_settings import ColourSettings
@@ -181,7 +183,7 @@ def denoise(photo: Photo, noise: float | None, models: Models, report: TaskCallb
     """Remove noise of so many grey levels; None: of as much as is found."""
     from scoreinv.tasks.denoise import denoise_picture, has_noise
 
-    level, words = _noise_of(photo, noise)
+    level, words = _noise_of(photo, noise, estimate_noise)
     prior = models.denoise()
     if noise is None and not has_noise(photo.picture, level, prior):
         return Made(note="There is less noise than can be removed. A level of your own removes more.")
@@ -204,15 +206,13 @@ def deblur(photo: Photo, blur: PointSpread | None, noise: float | None, models: 
     from scoreinv.tasks.linear import deblur_picture
 
     found = find_blur(photo.picture) if blur is None else blur
-    level, words = _noise_of(photo, noise)
+    level, words = _noise_of(photo, noise, noise_under_blur)
     result = deblur_picture(photo.picture, found.kernel(), level, models.denoise(), LinearSettings(), report)
     said = f"The photograph was {found.words}. " if blur is None else ""
     return Made(photo.result(result.image, "deblurred"), f"{said}{words} was reckoned with.")
 
 
-def _noise_of(photo: Photo, noise: float | None) -> tuple[float, str]:
+def _noise_of(photo: Photo, noise: float | None, estimate: Callable[[Picture], float]) -> tuple[float, str]:
     """The standard deviation of a photograph's noise in [0, 1], given in grey levels or found, and words for it."""
-    from scoreinv.imaging.noise import estimate_noise
-
-    level = estimate_noise(photo.picture) if noise is None else noise / GRAY_LEVELS
+    level = estimate(photo.picture) if noise is None else noise / GRAY_LEVELS
     return level, f"Noise of {'about ' if noise is None else ''}{level * GRAY_LEVELS:.2g} grey levels"
