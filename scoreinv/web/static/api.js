@@ -19,8 +19,8 @@ export async function ask(method, path, body, signal) {
   return answer;
 }
 
-// Tells the server what a page that ends has to say, whose answer nobody reads. No beacon: since the page sends no
-// referrer, some browsers would hide its origin there, without which nothing is let in.
+// Tells the server what a page that ends has to say. No beacon: some browsers would hide the page's origin there,
+// without which nothing is let in.
 export function tell_last(path) {
   fetch(path, { method: "POST", headers: OPAQUE, keepalive: true }).catch(() => {});
 }
@@ -33,8 +33,7 @@ async function reason(answer) {
   }
 }
 
-// Sends a file that a person has chosen, unless it is larger than the server takes: a refusal in the middle of it would
-// not be heard.
+// Sends a file, unless it is larger than the server takes: a refusal in the middle would not be heard.
 export async function send(path, file) {
   const { bytes } = await (await ask("GET", "/api/limits")).json();
   if (file.size > bytes) throw new Error(`${file.name} is larger than ${bytes >> 20} MB: use the command line for it.`);
@@ -42,7 +41,7 @@ export async function send(path, file) {
 }
 
 // Looks at a job until its end, as long as told(report) says so; gives its last report, or null. Each look is asked for
-// anew: a connection that stays open would be missing elsewhere, since a browser has six for all tabs of a server.
+// anew, since a browser has six connections for all tabs of a server.
 export async function follow(key, told) {
   let wait = 40;
   for (let failures = 0; ; await new Promise((resolve) => setTimeout(resolve, wait))) {

@@ -27,7 +27,7 @@ export function listen(actions, held) {
   window.addEventListener("blur", () => Object.values(held).forEach((told) => told(false)));
 }
 
-// What is printed on the key, by which [ and ] may need Alt; of other alphabets, what is there on a Latin keyboard.
+// What is printed on the key; of other alphabets, what is there on a Latin keyboard.
 function key_of({ key, code }) {
   if (key.length > 1) return key;
   if (key < "\x80") return key.toLowerCase();

@@ -1,5 +1,4 @@
-// Mouse, pen and fingers on the stage: one paints or points, two move and stretch; the wheel zooms, space or the middle
-// button pans.
+// Mouse, pen and fingers: one paints or points, two move and stretch; the wheel zooms, space or the middle button pans.
 
 const STILL = 4; // CSS pixels that a finger moves by itself
 

@@ -1,4 +1,4 @@
-// What was made of one photograph with the same marks and settings: results that differ by their seeds, all of which stay.
+// Results of one photograph with the same marks and settings, which differ by their seeds: all stay.
 
 export class Round {
   // shown, marks: of the photograph; settings: the query but for layers and seed; layers: { name: its PNG }.

@@ -1,5 +1,4 @@
-// A photograph as it is shown: its picture for the browser, and halves of it, so that a small view is neither slow nor
-// ragged.
+// A photograph as it is shown: its picture, and halves of it, so that a small view is neither slow nor ragged.
 
 import { ask } from "./api.js";
 
@@ -34,7 +33,7 @@ export class Shown {
     this.use();
   }
 
-  // It is shown: of many the others are reduced to their smallest picture. Gives what is waited for until it is whole.
+  // It is shown: the others are reduced to their smallest picture. Gives what is waited for until it is whole.
   use() {
     large.delete(this);
     large.add(this);

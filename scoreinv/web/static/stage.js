@@ -140,8 +140,7 @@ export class Stage {
     return this.results[this.chosen];
   }
 
-  // The part of a picture that lies between two shares of its cell's width. Whatever its size, it lies where the
-  // photograph does: a result may have more pixels.
+  // The part of a picture between two shares of its cell's width. It lies where the photograph does, whatever its size.
   drawPicture(context, cell, shown, from, to) {
     const r = this.ratio;
     const { photo } = this.shown;

@@ -10,7 +10,7 @@ export class View {
     this.fitted = true;
   }
 
-  // As large as fits into a space (CSS pixels) with a margin, in its middle; a small picture at most eight times as large.
+  // As large as fits into a space (CSS pixels) with a margin, in its middle; at most eight times as large.
   fit(photo, width, height, margin) {
     const inside = (length) => Math.max(40, length - 2 * margin);
     this.least = Math.min(inside(width) / photo.width, inside(height) / photo.height, 8);

@@ -93,9 +93,8 @@ const LAYERS = {
   strokes: (marks) => marks.colours.count && colour_png(marks.colours),
 };
 
-// Asks for work. kind: the route, which is also what the panel names; settings: its query; layers: what of the marks is
-// sent before, and named in the query. All that belongs to it is in an object of its own: it may be given up, and
-// another photograph opened, at any time.
+// Asks for work. kind: the route; settings: its query; layers: the marks that are sent before. What belongs to it is in an
+// object of its own: it may be given up, and another photograph opened, at any time.
 function work(kind, settings = {}, layers = []) {
   asked = kind;
   return finish(begun(kind, 1), async (mine) => {
@@ -333,7 +332,7 @@ export async function download() {
   });
 }
 
-// A page that is loaded anew takes up the results, and the job that is being done, with the hole that was sent.
+// A page that is loaded anew takes up the results, the job and the hole.
 export async function resume({ job: before, round: saved }) {
   const { shown, marks } = stage;
   const mask = saved?.keys.mask && (await bits(saved.keys.mask).catch(() => null)); // results count where it is gone
