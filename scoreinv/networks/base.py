@@ -6,12 +6,35 @@ builds. A line in a table of `scoreinv.models.config` gives it the name that fil
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol, Self
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
-from scoreinv.errors import InputError, SettingError
+from scoreinv.errors import CheckpointError, InputError, SettingError
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def with_weights(network: Module, path: Path, name: str) -> Module:
+    """Fill a bundled network, which may lie on the device `meta`: float32, in evaluation mode, on the CPU.
+
+    Args:
+        path: a safetensors file of its weights alone.
+        name: of the network, for the error.
+
+    Raises CheckpointError when the file is missing or is not that of one.
+    """
+    try:
+        with torch.device("cpu"):  # whatever the device that the model around it is built on
+            weights = {key: value.to(torch.float32, copy=True) for key, value in load_file(path).items()}
+        network.load_state_dict(weights, assign=True)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: not the weights of the {name}: install scoreinv again") from error
+    return network.eval().requires_grad_(False)
 
 
 class Network(nn.Module):

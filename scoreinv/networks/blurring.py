@@ -12,12 +12,10 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from scoreinv.errors import CheckpointError
 from scoreinv.files import PRETRAINED
+from scoreinv.networks.base import with_weights
 
 BLUR_FILE = PRETRAINED / "blur" / "blur.safetensors"
 
@@ -71,9 +69,4 @@ def load_blur_network(path: Path = BLUR_FILE) -> BlurNetwork:
 
     Raises CheckpointError when the file is missing or is not that of one.
     """
-    network = BlurNetwork()
-    try:
-        network.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: not the weights of the blur network: install scoreinv again") from error
-    return network.eval().requires_grad_(False)
+    return with_weights(BlurNetwork(), path, "blur network")

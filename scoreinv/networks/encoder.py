@@ -12,12 +12,10 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from scoreinv.errors import CheckpointError
 from scoreinv.files import PRETRAINED
+from scoreinv.networks.base import with_weights
 from scoreinv.networks.blocks import Layers, channels_last, convolved
 
 STRIDES = (8, 16, 32)
@@ -99,13 +97,7 @@ def load_encoder(path: Path = ENCODER_FILE) -> Encoder:
     """
     with torch.device("meta"):  # no random weights are drawn, only to be replaced
         encoder = Encoder()
-    try:
-        with torch.device("cpu"):  # whatever the device that the model around it is built on
-            weights = {name: value.to(torch.float32, copy=True) for name, value in load_file(path).items()}
-        encoder.load_state_dict(weights, assign=True)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: not the weights of the encoder: install scoreinv again") from error
-    return channels_last(encoder.eval().requires_grad_(False))
+    return channels_last(with_weights(encoder, path, "encoder"))
 
 
 class _Convolution(nn.Conv2d):

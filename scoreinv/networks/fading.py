@@ -11,13 +11,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from scoreinv.colour_space import luma_weights
-from scoreinv.errors import CheckpointError
 from scoreinv.files import PRETRAINED
+from scoreinv.networks.base import with_weights
 from scoreinv.networks.chroma import SEEN
 
 TONE_FILE = PRETRAINED / "tone" / "tone.safetensors"
@@ -96,9 +94,4 @@ def load_tone(path: Path = TONE_FILE) -> ToneNetwork:
 
     Raises CheckpointError when the file is missing or is not that of one.
     """
-    network = ToneNetwork()
-    try:
-        network.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: not the weights of the tone network: install scoreinv again") from error
-    return network.eval().requires_grad_(False)
+    return with_weights(ToneNetwork(), path, "tone network")
