@@ -110,7 +110,8 @@ def restore(
         from scoreinv.tasks.tone import load_toner
 
         def told(step: Step, shown: Picture | None) -> None:
-            notice(common, f"{job.source}: {step.name}: {step.words}")
+            offer = " (--crop-border cuts it off)" if step.name == "border" and not step.changed else ""
+            notice(common, f"{job.source}: {step.name}: {step.words}{offer}")
             if pictures is not None and shown is not None:
                 pictures.write(job, step.name, shown)
 

@@ -12,6 +12,7 @@ from scoreinv.colour_space import luma
 from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
+from scoreinv.window_placement import Box, crop
 
 _COLOURED = 0.06
 """Difference of the channels over a few pixels, as a fraction of the range, above which a photo has colour there."""
@@ -34,6 +35,10 @@ class KnownColours:
         height, width = self.known.shape
         if (height, width) != size:
             raise InputError(f"{name} are {width}x{height}, the photo is {size[1]}x{size[0]}: they must match")
+
+    def part(self, box: Box) -> KnownColours:
+        """Those in a box."""
+        return KnownColours(crop(self.rgb, box), crop(self.known, box))
 
     def small(self, height: int, width: int, weights: str) -> tuple[np.ndarray, np.ndarray]:
         """At another size: chroma height x width x 3, and where it is known.

@@ -238,6 +238,10 @@ class Picture:
         """A copy with other samples, of which the JPEG's coding no longer tells."""
         return replace(self, pixels=pixels, coding=None)
 
+    def part(self, box: Box) -> Picture:
+        """A copy of what lies in a box."""
+        return self.with_pixels(crop(self.pixels, box))
+
     def with_pixels_of(self, other: Picture, where: np.ndarray) -> Picture:
         """A copy with the samples of another picture of this mode and size where `where` (HxW bool)."""
         return self.with_pixels(np.where(where[..., None], other.pixels, self.pixels))

@@ -19,7 +19,7 @@ from scoreinv.options import (
     check_settings,
 )
 
-StepName = Literal["damage", "tint", "tone", "inpaint", "denoise", "colorize"]
+StepName = Literal["damage", "border", "tint", "tone", "inpaint", "denoise", "colorize"]
 OLD_PHOTO_STEPS: tuple[StepName, ...] = get_args(StepName)
 """In their order, see `tasks.old_photos`."""
 
@@ -53,6 +53,7 @@ class OldPhotoSettings:
     denoise: Annotated[bool, Setting("Remove noise, or leave it.")] = True
     colorize: Annotated[bool, Setting("Colour what is grey or of one tint, or leave it grey.")] = True
     keep_tint: Annotated[bool, Setting("Leave a print of one tint (sepia) as it is, without colours.")] = False
+    crop_border: Annotated[bool, Setting("Cut off a plain border, and edges that are torn away.")] = False
     sensitivity: Annotated[
         float | None,
         Setting(
@@ -73,7 +74,7 @@ class OldPhotoSettings:
             check_noise_share(self.noise_std)
             if not self.denoise:
                 raise SettingError("noise_std", "is for removing noise, which is left out")
-        if self.keep_tint and not (self.inpaint or self.tone or self.denoise or self.colorize):
+        if self.keep_tint and not (self.inpaint or self.crop_border or self.tone or self.denoise or self.colorize):
             raise SettingError("keep_tint", "is all that is left: with every step left out nothing is done")
 
     @property
@@ -81,6 +82,7 @@ class OldPhotoSettings:
         """The steps that are not left out, in their order."""
         left_out: dict[StepName, bool] = {
             "damage": not self.inpaint,
+            "border": not self.crop_border,
             "tint": self.keep_tint,
             "tone": not self.tone,
             "inpaint": not self.inpaint,

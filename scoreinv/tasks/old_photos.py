@@ -3,11 +3,12 @@
 Each step takes what the one before has left, in this order:
 
 1. *damage* is found, or given as a mask;
-2. the *tint* of a print of one tint is taken out, which the colours of stains and tears do not count for;
-3. faded tones are brought back (*tone*), so that all after it sees tones as it was trained on;
-4. the damage is filled (*inpaint*), before dust is taken for noise, and in grey where the print was tinted;
-5. noise is removed (*denoise*) where it is more than grain;
-6. colours are drawn (*colorize*) for what is grey then.
+2. a plain *border* is found, and edges that are torn away, and cut off where that is asked for;
+3. the *tint* of a print of one tint is taken out, which the colours of stains and tears do not count for;
+4. faded tones are brought back (*tone*), so that all after it sees tones as it was trained on;
+5. the damage is filled (*inpaint*), before dust is taken for noise, and in grey where the print was tinted;
+6. noise is removed (*denoise*) where it is more than grain;
+7. colours are drawn (*colorize*) for what is grey then.
 
 A step that finds nothing to do leaves the picture itself, so a healthy photograph in colours comes back bit for bit.
 """
@@ -20,7 +21,9 @@ from typing import Any
 
 import numpy as np
 
+from scoreinv.errors import SettingError
 from scoreinv.imaging.arrays import pictures_from_api
+from scoreinv.imaging.borders import within_border
 from scoreinv.imaging.hints import KnownColours
 from scoreinv.imaging.masks import as_holes, percent, picture_of_hole
 from scoreinv.imaging.noise import white_noise
@@ -51,6 +54,7 @@ from scoreinv.tasks.results import (
     tell,
 )
 from scoreinv.tasks.tone import Toner, load_toner, tone_picture
+from scoreinv.window_placement import Box, crop
 
 LEAST_REMOVED = 5 / GRAY_LEVELS
 """Noise that is taken for film grain below, and left: see `imaging.noise.white_noise`."""
@@ -58,7 +62,15 @@ LEAST_REMOVED = 5 / GRAY_LEVELS
 _MOST_FOUND = 0.5
 """Share of a picture above which what was found is no damage: a drawing, a page of text, what it never saw."""
 
-_SHARES: dict[StepName, float] = {"damage": 4, "tint": 0, "tone": 0.2, "inpaint": 10, "denoise": 5, "colorize": 1}
+_SHARES: dict[StepName, float] = {
+    "damage": 4,
+    "border": 0,
+    "tint": 0,
+    "tone": 0.2,
+    "inpaint": 10,
+    "denoise": 5,
+    "colorize": 1,
+}
 """Time that the steps take, in parts: of a scan of two megapixels, two hundredths of which are damaged."""
 
 
@@ -125,6 +137,7 @@ def restore(
     denoise: bool = True,
     colorize: bool = True,
     keep_tint: bool = False,
+    crop_border: bool = False,
     sensitivity: float | None = None,
     grow: int = FOUND_GROW,
     noise_std: float | None = None,
@@ -152,6 +165,7 @@ def restore(
         inpaint, denoise, colorize: whether to fill damage, remove noise, draw colours.
         tone: how far faded tones are brought back, from 0 to 1: contrast, black and white points, and casts.
         keep_tint: leave a print of one tint (sepia) in it, and without colours.
+        crop_border: cut off a plain border and edges that are torn away: the result is smaller, and so is `damage`.
         sensitivity: of what finds damage, see `find_damage`; None: 0.5, and in a photograph in colours 0.05.
         grow: pixels by which what is found is enlarged, as soft edges need.
         noise_std: standard deviation of the noise in [0, 1] units, which is then removed, from the least that the model
@@ -175,6 +189,7 @@ def restore(
         denoise=denoise,
         colorize=colorize,
         keep_tint=keep_tint,
+        crop_border=crop_border,
         sensitivity=sensitivity,
         grow=grow,
         samples=samples,
@@ -184,6 +199,8 @@ def restore(
     settings.check_given(masked=mask is not None, hinted=hints is not None)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
+    if crop_border and len(pictures) > 1:
+        raise SettingError("crop_border", "makes pictures of sizes of their own: give those of a batch one by one")
     holes: list[Any] = [None] * len(pictures)
     if mask is not None:
         holes = list(as_holes(mask, [picture.size for picture in pictures]))
@@ -226,6 +243,9 @@ def restore_picture(
     work = _Restoration([picture], settings, dict(zip(_SHARES, parts(callback, _SHARES.values()), strict=True)), told)
     if models.filler is not None:
         work.find_damage(models.detector, hole)
+    inside = work.find_border()
+    if hints is not None and inside is not None:
+        hints = hints.part(inside)
     whole = work.remove_tint()
     if models.toner is not None:
         work.bring_back_tones(models.toner, whole)
@@ -286,11 +306,27 @@ class _Restoration:
                 self.pictures[0], detector, sensitivity, self.settings.grow, self.callbacks["damage"]
             )
             words = f"found in {percent(hole)} of the picture" if hole.any() else "none was found"
+            if corners := int(hole[[0, 0, -1, -1], [0, -1, 0, -1]].sum()):
+                words += f", {corners} of its corners among it"
             if hole.mean() > _MOST_FOUND:
                 words = f"{percent(hole)} of the picture look like it, too much to be true: nothing is filled"
                 hole = np.zeros_like(hole)
         self.damage = hole
         self._tell("damage", words, mask=picture_of_hole(hole) if hole.any() else None)
+
+    def find_border(self) -> Box | None:
+        """Find a border, and cut it off where that is asked for; gives what is left then."""
+        (picture,) = self.pictures
+        inside = within_border(picture, self.damage)
+        if inside is None:
+            return None
+        size = "{1}x{0} pixels".format(*inside[2:])
+        if not self.settings.crop_border:
+            self._tell("border", f"left around {size}")
+            return None
+        self.damage = None if self.damage is None else crop(self.damage, inside)
+        self._tell("border", f"cut off, {size} are left", [picture.part(inside)])
+        return inside
 
     def remove_tint(self) -> Picture:
         """Find out what the picture is, and make it grey where it is of one tint; gives it without its damage."""

@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.colour_space import colour_basis, luma, luma_weights
+from scoreinv.colour_space import colour_basis, luma_weights
 from scoreinv.files import PRETRAINED
+from scoreinv.imaging.borders import within_border
 from scoreinv.imaging.colour import STRAY_CHROMA
 from scoreinv.imaging.curves import ToneCurves, described, difference, with_tones
 from scoreinv.imaging.picture import Picture
@@ -30,8 +31,6 @@ _CHROMA = "chroma."
 """What the names of that network's weights begin with."""
 SEEN_SIDE = 224
 """Side at which the colours of a picture's greys are guessed, whatever its shape."""
-_LOOKED_AT, _MOST_BORDER, _PLAIN = 128, 0.2, 0.03
-"""Side at which a border is looked for, the share of it that one takes at most, and how even it is."""
 LEAST_SIDE = 64
 """Of a picture whose tones can be told at all, in pixels."""
 _LEAST_ODDS = 0.0
@@ -101,7 +100,8 @@ def tone_picture(
 @torch.no_grad()
 def curves_of(picture: Picture, toner: Toner) -> tuple[ToneCurves | None, np.ndarray]:
     """The curves of a picture, None where it has not faded, and its colours (N, 3) at a small size."""
-    inside = without_border(picture)
+    box = within_border(picture)
+    inside = picture if box is None else picture.part(box)
     seen = torch.from_numpy(inside.resized_rgb(SEEN_SIDE, SEEN_SIDE)).permute(2, 0, 1)[None]
     rgb, known, quantiles = told(seen, guessed(seen, toner.chroma))
     raw, odds = toner.network(rgb, known, quantiles)
@@ -146,20 +146,3 @@ def stretched_luma(rgb: Tensor) -> Tensor:
     gray = rgb @ torch.tensor(luma_weights("rec601"), dtype=torch.float32)
     low, high = torch.quantile(gray, torch.tensor([0.005, 0.995]), dim=1)[..., None]
     return ((gray - low) / (high - low).clamp_min(0.1)).clamp(0, 1)
-
-
-def without_border(picture: Picture) -> Picture:
-    """The part of a picture within a plain border, the paper, that is seen on three sides or more."""
-    small = luma(picture.resized_rgb(_LOOKED_AT, _LOOKED_AT))
-    margins = []
-    for rows in (small, small[::-1], small.T, small.T[::-1]):
-        level = np.median(rows[0])
-        plain = np.abs(rows[: int(_MOST_BORDER * _LOOKED_AT)] - level).mean(1) < _PLAIN
-        margins.append(0 if not plain[0] else len(plain) if plain.all() else int(plain.argmin()))
-    if sum(margin > 0 for margin in margins) < 3:
-        return picture
-    top, bottom, left, right = (margin + 2 if margin else 0 for margin in margins)
-    high, wide = picture.height / _LOOKED_AT, picture.width / _LOOKED_AT
-    first, last = int(top * high), picture.height - int(bottom * high)
-    begin, end = int(left * wide), picture.width - int(right * wide)
-    return picture.with_pixels(picture.pixels[first:last, begin:end])

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _STEPS = {
     "damage": "Damage",
+    "border": "Border",
     "tint": "Tint",
     "tone": "Tones",
     "inpaint": "Fill",

@@ -22,7 +22,7 @@ from scoreinv.tasks.inpaint_settings import FILL_STEPS
 pytestmark = pytest.mark.usefixtures("white_detector")
 
 COMMON = ["input", "output", "outputs", "seconds", "nfe", "seed", "model", "method", "device", "precision"]
-STEPS = ["1_damage", "2_tint", "4_inpaint", "5_denoise", "6_colorize"]
+STEPS = ["1_damage", "3_tint", "5_inpaint", "6_denoise", "7_colorize"]
 
 
 def tones(height: int = 40, width: int = 50) -> np.ndarray:
@@ -206,6 +206,14 @@ def test_samples(scoreinv, old, tmp_path):
     assert abs(read(tmp_path / "old_restored.png").astype(int) - first).max() <= 1
 
 
+def test_a_border_is_cut_off(scoreinv, tmp_path):
+    save(tmp_path / "a.png", levels(np.pad(in_colours(), ((5, 4), (6, 4), (0, 0)))))
+    assert "border: left around 50x40 pixels (--crop-border cuts it off)" in scoreinv("restore", "a.png").err
+    outcome = scoreinv("restore", "a.png", "--crop-border", "--overwrite")
+    assert "border: cut off, 50x40 pixels are left" in outcome.err
+    assert (read(tmp_path / "a_restored.png") == levels(in_colours())).all()
+
+
 @pytest.mark.slow
 def test_pictures_between_the_steps(scoreinv, old, tmp_path):
     outcome = scoreinv("restore", "old.png", "--steps-to", "steps")
@@ -214,10 +222,10 @@ def test_pictures_between_the_steps(scoreinv, old, tmp_path):
     shown = {step: read(tmp_path / "steps" / f"old_{step}.png") for step in STEPS}
     scratch = SCRATCH
     assert (shown["1_damage"] == np.where(scratch, 255, 0)).all()
-    assert (shown["2_tint"][10:12, 5:35] == 255).all()
-    assert (shown["4_inpaint"][~scratch] == shown["2_tint"][~scratch]).all()
-    assert (shown["5_denoise"] != shown["4_inpaint"]).any()
-    assert (shown["6_colorize"] == read(tmp_path / "old_restored.png")).all()
+    assert (shown["3_tint"][10:12, 5:35] == 255).all()
+    assert (shown["5_inpaint"][~scratch] == shown["3_tint"][~scratch]).all()
+    assert (shown["6_denoise"] != shown["5_inpaint"]).any()
+    assert (shown["7_colorize"] == read(tmp_path / "old_restored.png")).all()
     refused = scoreinv("restore", "old.png", "--steps-to", "steps", "-o", "other.png")
     assert (refused.code, "old_1_damage.png: exists already" in refused.err) == (0, False)  # of another name
     refused = scoreinv("restore", "old.png", "--steps-to", "steps", "-o", "sub/")
@@ -295,7 +303,7 @@ def test_masks_of_a_folder_leave_out_photos_without(scoreinv, tmp_path):
 def test_a_dry_run_computes_and_writes_nothing(scoreinv, old, tmp_path):
     outcome = scoreinv("restore", "old.png", "--steps-to", "steps", "--dry-run")
     assert (outcome.code, outcome.err) == (0, "")
-    steps = [f"steps/old_{step}.png" for step in sorted([*STEPS, "3_tone"])]
+    steps = [f"steps/old_{step}.png" for step in sorted([*STEPS, "4_tone"])]
     said = "old.png: would be written to old_restored.png"
     assert outcome.out == f"{said}; with it, at most, {', '.join(steps)}\n"
     left_out = ("--no-denoise", "--no-tone", "--keep-tint")

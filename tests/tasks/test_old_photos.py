@@ -151,7 +151,7 @@ def test_a_damaged_noisy_sepia_print_takes_every_step_in_order():
     photo = scratched(levels(sepia(noisy(gray_scene()))))
     result = restored(photo)
     assert (result.found, changed(result)) == ("tinted", ["tint", "inpaint", "denoise", "colorize"])
-    assert [step.name for step in result.steps] == [name for name in OLD_PHOTO_STEPS if name != "tone"]
+    assert [step.name for step in result.steps] == [name for name in OLD_PHOTO_STEPS if name not in ("border", "tone")]
     assert (result.damage == SCRATCH).all()
     assert result.noise_std == pytest.approx(NOISE, rel=0.25)
     gray = luma(result.image / 255.0)
@@ -330,13 +330,34 @@ def test_settings_are_checked_where_they_are_made():
         OldPhotoSettings(seed=-1)
 
 
+def test_a_border_is_told_and_cut_off_where_that_is_asked():
+    photo = np.pad(levels(np.pad(coloured_scene(), ((24, 24), (32, 32), (0, 0)), "wrap")), ((9, 5), (7, 8), (0, 0)))
+    scratch = np.zeros(photo.shape[:2], bool)
+    scratch[30:32, 20:60] = True
+    hints = np.zeros((*photo.shape[:2], 4), np.uint8)
+    hints[40, 40] = (200, 30, 30, 255)
+    result = restored(photo, mask=scratch)
+    assert result.image.shape == photo.shape
+    assert result.steps[1] == Step("border", "left around 160x120 pixels", False)
+    result = restored(photo, mask=scratch, hints=hints, crop_border=True)
+    assert result.steps[1] == Step("border", "cut off, 160x120 pixels are left", True)
+    assert (result.damage == scratch[9:-5, 7:-8]).all()
+    known = ~result.damage
+    assert (result.image[known] == photo[9:-5, 7:-8][known]).all()
+    alone = restored(photo, crop_border=True, inpaint=False)
+    assert (alone.image == photo[9:-5, 7:-8]).all()
+    assert restored(photo[9:-5, 7:-8], mask=scratch[9:-5, 7:-8], crop_border=True).image.shape == (120, 160, 3)
+    with pytest.raises(SettingError, match="crop_border makes pictures of sizes of their own"):
+        restored(torch.zeros(2, 3, 40, 40), crop_border=True)
+
+
 def test_each_step_is_told_with_its_picture():
     told: list[tuple[Step, Picture | None]] = []
     photo = Picture(scratched(levels(sepia(gray_scene()))))
     models = OldPhotoModels(Whites(), prior(), prior(), prior())
     restore_picture(photo, models, OldPhotoSettings(tone=0.0), told=lambda *step: told.append(step))
     shown = {step.name: picture for step, picture in told}
-    assert list(shown) == [name for name in OLD_PHOTO_STEPS if name != "tone"]
+    assert list(shown) == [name for name in OLD_PHOTO_STEPS if name not in ("border", "tone")]
     assert (shown["damage"].pixels == SCRATCH * 255).all()
     assert shown["tint"].is_gray()
     assert (shown["inpaint"].pixels[~SCRATCH] == shown["tint"].pixels[~SCRATCH]).all()

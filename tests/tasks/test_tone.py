@@ -12,7 +12,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load
-from scoreinv.tasks.tone import chroma_network, tone_picture, without_border
+from scoreinv.tasks.tone import chroma_network, tone_picture
 from scoreinv.training.pictures import BUILTIN
 
 PHOTOS = sorted([*BUILTIN.glob("*.jpg"), *(Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg")])
@@ -82,15 +82,6 @@ def test_a_faded_grey_print_stays_grey(pairs):
     assert np.ptp(toned.image.pixels.astype(int)) >= np.ptp(scan.astype(int))
     triple = tone_picture(Picture(np.dstack([scan] * 3))).image.pixels
     assert np.ptp(triple.astype(int), axis=-1).max() == 0
-
-
-def test_a_plain_border_has_no_part_in_it(pairs):
-    _, scan = pairs[0]
-    framed = np.full((scan.shape[0] + 40, scan.shape[1] + 40, 3), 235, np.uint8)
-    framed[20:-20, 20:-20] = scan
-    inside = without_border(Picture(framed))
-    assert abs(inside.height - scan.shape[0]) < 20
-    assert without_border(Picture(scan)).size == scan.shape[:2]
 
 
 def test_restore_brings_tones_back_and_tells_so(pairs):

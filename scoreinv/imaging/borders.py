@@ -1,0 +1,68 @@
+"""What lies around a scanned picture: bare paper, an album's page, the scanner's lid, and edges that are torn away."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from PIL import Image
+
+from scoreinv.colour_space import luma
+from scoreinv.imaging.picture import Picture
+from scoreinv.window_placement import Box
+
+_LOOKED_AT = 512
+"""Longer side, in pixels, of the picture in which a border is looked for at most."""
+_MOST = 0.2
+"""Share of the picture's side that a border takes at most: an even ground goes on."""
+_PLAIN = 0.06
+"""Luma by which a border's pixels differ from its own, and borders of a picture from each other, at most."""
+_ALONG, _TORN, _ENDED = 0.9, 0.5, 0.1
+"""Share of a line that is of a plain border, or of an edge that is torn away, and less of which is of neither."""
+_LEAN = 0.02
+"""Of the side that a border ends within, where it lies askew."""
+
+
+def within_border(picture: Picture, torn: np.ndarray | None = None) -> Box | None:
+    """The part of a picture within its border; None where it has none.
+
+    A plain border is seen on three sides or more, the sky on one.
+
+    Args:
+        torn: HxW bool, what is damaged: an edge of which most is torn away is border, too.
+    """
+    scale = min(1.0, _LOOKED_AT / max(picture.size))
+    height, width = (max(1, round(scale * side)) for side in picture.size)
+    gray = luma(picture.resized_rgb(height, width))
+    gone = np.zeros(gray.shape, bool)
+    if torn is not None:
+        gone = np.asarray(Image.fromarray(torn).resize((width, height), Image.Resampling.NEAREST))
+    sides = _from_all_sides(gray)
+    levels = [np.median(lines[0]) for lines in sides]
+    plain = [
+        _depth(np.abs(lines - level) < _PLAIN, _ALONG) if abs(level - np.median(levels)) < _PLAIN else 0
+        for lines, level in zip(sides, levels, strict=True)
+    ]
+    if sum(depth > 0 for depth in plain) < 3:
+        plain = [0] * 4
+    depths = [max(depth, _depth(lost, _TORN)) for depth, lost in zip(plain, _from_all_sides(gone), strict=True)]
+    if not any(depths):
+        return None
+    top, bottom, left, right = (math.ceil(depth / scale) for depth in depths)
+    return top, left, picture.height - top - bottom, picture.width - left - right
+
+
+def _from_all_sides(values: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Seen from the top, the bottom, the left and the right."""
+    return values, values[::-1], values.T, values.T[::-1]
+
+
+def _depth(outside: np.ndarray, least: float) -> int:
+    """Lines from the first of which so much is border, 0 where it does not end; and those that it leans into."""
+    sideways = int(_MOST * outside.shape[1])  # where the border of the other sides is
+    shares = outside[: math.ceil((_MOST + _LEAN) * len(outside)), sideways : -sideways or None].mean(1)
+    if (shares >= least).all():
+        return 0
+    first = int((shares < least).argmax())
+    ended = shares[first : first + math.ceil(_LEAN * len(outside)) + 1] < _ENDED
+    return first + int(ended.argmax()) if first else 0
