@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import webbrowser
@@ -40,6 +41,7 @@ def serve(
     ] = None,
     port: Annotated[int, option("--port", min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = PORT,
     opened: Annotated[bool, option("--open/--no-open", help="Open the page in the browser.")] = True,
+    tied: Annotated[bool, advanced(help="End when stdin does, and so with the program that started it.")] = False,
     model: RestorerOption = MODELS[0],
     color_model: Annotated[
         str,
@@ -48,8 +50,7 @@ def serve(
     common: Common,
 ) -> None:
     """Open a page in the browser: point at what to remove, fill, colour, restore and compare."""
-    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
-        raise InputError("serve needs a web server, which is not installed: pip install 'scoreinv[web]'")
+    check_installed()
     fill, colours = Model(model, common), Model(color_model, common)
     damage, denoise = Detector(DETECTOR, common), Model(DENOISER, common)
     if (model, color_model) != MODELS or common.device != "auto":  # else there is no need to load torch now
@@ -67,12 +68,27 @@ def serve(
             rehearse(common, record, f"would serve {access.link}")
             return
         emit(common, record)
+        if tied:
+            threading.Thread(target=_end_with_stdin, daemon=True).start()
         if not common.json:
             say(f"scoreinv: open {access.link} in a browser; Ctrl-C ends it")
             if opened and _sees_a_browser():  # which may take its time
                 threading.Thread(target=webbrowser.open, args=(access.link,), daemon=True).start()
         models = Models(fill.load, colours.load, damage.load, denoise.load)
         serve(listener, models, access)
+
+
+def check_installed() -> None:
+    """Raise InputError where the web server is not installed."""
+    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
+        raise InputError("serve needs a web server, which is not installed: pip install 'scoreinv[web]'")
+
+
+def _end_with_stdin() -> None:
+    """Wait for the end of stdin, and end the process then."""
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _sees_a_browser() -> bool:

@@ -141,10 +141,11 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
         return {"bytes": MOST_BYTES, "objects": lacking()}
 
     @app.post("/api/photos", status_code=201)
-    async def open_photo(content: Content, name: str = "photo") -> dict[str, Any]:
+    async def open_photo(content: Content, name: str = "photo", look: bool = True) -> dict[str, Any]:
+        """A photograph, in which objects may be selected soon, if it is looked at."""
         photo = await read(name, content)
         album.add(photo)
-        if lacking() is None:
+        if look and lacking() is None:
             objects.look(photo)
         queue.expect()
         return photo.describe()

@@ -90,6 +90,12 @@ def test_clicks_and_boxes_select(browser):
     assert Squares.looks == 1  # when it was opened
 
 
+def test_a_photograph_in_which_nothing_is_selected_is_not_looked_at(browser):
+    assert browser.post("/api/photos?look=false", content=png(pixels()), headers=OPAQUE).status_code == 201
+    opened(browser, png(pixels()))
+    assert Squares.looks == 1
+
+
 def test_a_shadow_is_proposed(browser, monkeypatch):
     photo = opened(browser, png(pixels()))
     monkeypatch.setattr("scoreinv.imaging.shadows.propose_shadow", lambda picture, mask: np.roll(mask, 4, 1))

@@ -82,6 +82,20 @@ def test_ctrl_c_ends_it_while_a_job_is_done(served):
     ended_by(*served, "SIGINT", 130)
 
 
+@pytest.mark.slow
+def test_tied_it_ends_when_stdin_does():
+    words = [sys.executable, "-m", "scoreinv", "serve", "--tied", "--json", "--port", "0"]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    place = urlsplit(json.loads(process.stdout.readline())["link"]).netloc
+    assert ask(place, "GET", "/api/limits")[0] == 200
+    assert process.poll() is None
+    process.stdin.close()
+    assert process.wait(SOON) == (143 if os.name == "posix" else signal.SIGTERM)
+    process.stdout.close()
+
+
 def ended_by(process: subprocess.Popen[str], place: str, name: str, status: int) -> None:
     """A large photograph is being worked on when the signal comes."""
     photo = json.loads(ask(place, "POST", "/api/photos", png(pixels(3, height=600, width=800)))[1])
