@@ -101,7 +101,7 @@ def test_the_library_names_no_option_of_the_command_line():
     """But for whole commands, as remedies."""
     named = []
     for path in sorted(PACKAGE.rglob("*.py")):
-        if path.is_relative_to(PACKAGE / "cli"):
+        if path.relative_to(PACKAGE).parts[0] in ("cli", "gimp"):  # which calls it
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.search(OPTION, node.value):

@@ -33,11 +33,11 @@ TOML = "scoreinv.toml"
 PICTURES, MODELS = "Pictures", "Models"
 COMMANDS = {
     **dict.fromkeys(("restore", "inpaint", "select", "damage", "colorize"), PICTURES),
-    **dict.fromkeys(("denoise", "upscale", "deblur", "serve"), PICTURES),
+    **dict.fromkeys(("denoise", "upscale", "deblur", "serve", "gimp"), PICTURES),
     **dict.fromkeys(("sample", "interpolate", "train", "likelihood", "evaluate", "convert", "models"), MODELS),
 }
 """The commands in the order of the help, with their panels. Each is a module here, with a function of its name."""
-GROUPS = {"models": ("list", "show")}
+GROUPS = {"models": ("list", "show"), "gimp": ("install",)}
 """Those that are commands of commands: their modules have an `app`."""
 _COMMANDS = [[name, part] for name, parts in GROUPS.items() for part in parts]
 _COMMANDS += [[name] for name in COMMANDS if name not in GROUPS]

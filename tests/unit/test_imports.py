@@ -12,6 +12,7 @@ HOUSE = Path(scoreinv.__file__).parent
 
 ROOMS = (
     "cli",
+    "gimp",
     "web",
     "tasks",
     "interop",

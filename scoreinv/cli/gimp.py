@@ -1,0 +1,90 @@
+"""`scoreinv gimp install`: the plug-in, where GIMP 3 looks for it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import typer
+
+from scoreinv.cli.command import command
+from scoreinv.cli.options import Common
+from scoreinv.cli.report import emit, notice, rehearse
+from scoreinv.cli.serve import check_installed
+from scoreinv.errors import ExistsError, InputError
+from scoreinv.files import atomic_write
+
+app = typer.Typer(help="The plug-in for GIMP.", no_args_is_help=True, rich_markup_mode="rich")
+
+_UNUSED = ("seed", "device", "precision", "threads")
+_NAMES = ("gimp-3.0", "gimp-3", "gimp", "gimp-console-3.0", "gimp-console")
+_PLACES = ("/Applications/GIMP.app/Contents/MacOS/gimp", "C:/Program Files/GIMP 3/bin/gimp-console-3.0.exe")
+"""Where its own installers put it, on systems that do not find it by its name."""
+_HOW = "install GIMP 3 (Debian 13: apt install gimp; else from gimp.org), and run this again"
+_SYSTEM_PYTHON = Path("/usr/bin/python3")
+
+
+def install(common: Common) -> None:
+    """Write the plug-in where GIMP 3 looks for it: Filters > Scoreinv fills selections, restores, colours, denoises."""
+    check_installed()
+    version = max(_versions(), default=None)
+    if version is None:
+        raise InputError(f"GIMP is not found: {_HOW}")
+    if version < (3, 0):
+        raise InputError(f"GIMP {version[0]}.{version[1]} is installed, and the plug-in is for GIMP 3: {_HOW}")
+    path = _settings(version) / "plug-ins" / "scoreinv" / "scoreinv.py"
+    if common.dry_run:
+        rehearse(common, {"output": str(path)}, f"would write {path}")
+        return
+    if path.exists() and not common.overwrite:
+        raise ExistsError(f"{path}: exists already: allow to overwrite it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as temporary:
+        temporary.write_text(plugin(), encoding="utf-8")
+        temporary.chmod(0o755)
+    emit(common, {"output": str(path)})
+    notice(common, f"wrote {path}: start GIMP anew, and find Filters > Scoreinv")
+
+
+def plugin() -> str:
+    """The plug-in, which calls the scoreinv that runs here.
+
+    On Linux GIMP's Python is the system's, also where GIMP is started in an environment that has another one.
+    """
+    text = (files("scoreinv") / "gimp" / "plugin.py").read_text("utf-8")
+    text = text.replace('COMMAND = ["scoreinv"]', f"COMMAND = {[sys.executable, '-m', 'scoreinv']!r}")
+    if sys.platform == "linux" and _SYSTEM_PYTHON.exists():
+        text = text.replace("#!/usr/bin/env python3", f"#!{_SYSTEM_PYTHON}", 1)
+    return text
+
+
+def _versions() -> Iterator[tuple[int, int]]:
+    """The versions of GIMP that are here."""
+    for place in filter(None, [*map(shutil.which, _NAMES), *(place for place in _PLACES if Path(place).exists())]):
+        told = subprocess.run([place, "--version"], capture_output=True, text=True, check=False).stdout
+        if found := re.search(r"version (\d+)\.(\d+)", told):
+            yield int(found[1]), int(found[2])
+
+
+def _settings(version: tuple[int, int]) -> Path:
+    """The folder of GIMP's settings, by its version."""
+    if own := os.environ.get("GIMP3_DIRECTORY"):
+        return Path.home() / own
+    if sys.platform == "darwin":
+        root = Path.home() / "Library" / "Application Support"
+    elif sys.platform == "win32":
+        root = Path(os.environ["APPDATA"])
+    else:
+        root = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return root / "GIMP" / f"{version[0]}.{version[1]}"
+
+
+app.command("install", add_help_option=False)(
+    command(install, unused=_UNUSED, examples="  scoreinv gimp install   # then start GIMP anew")
+)
