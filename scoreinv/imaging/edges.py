@@ -31,13 +31,13 @@ class EdgesOfPicture:
         q = up(a) I + up(b),    a = (cov(I) + flat)^-1 cov(I, p),    b = mean(p) - a mean(I),    averaged over windows.
 
     Args:
-        low: (height, width) of the masks.
+        colours: of the picture at the size of the masks, hxwx3 float32 in [0, 1].
     """
 
-    def __init__(self, picture: Picture, low: tuple[int, int]) -> None:
+    def __init__(self, picture: Picture, colours: np.ndarray) -> None:
         self.picture = picture
-        self.low = low
-        self._colours = picture.resized_rgb(*low)
+        self.low = colours.shape[:2]
+        self._colours = colours
         self._mean = _mean(self._colours)
         products = self._colours[..., :, None] * self._colours[..., None, :]
         covariance = _mean(products) - self._mean[..., :, None] * self._mean[..., None, :]

@@ -20,6 +20,7 @@ from scipy import ndimage
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.regions import clusters
+from scoreinv.imaging.shadows import enlarged, reduced
 from scoreinv.window_placement import Box, crop
 
 WIDEST = 6
@@ -54,6 +55,9 @@ _FEWEST_PIXELS = 40
 """Of a sliver."""
 _MOST_OF_IT = 0.8
 """Share of a sliver that must have the object's colours, and none of the ground's."""
+_SIDE = 1024
+"""Longer side in pixels up to which slivers are looked for as they are; in larger pictures,
+in their reduction by a whole number."""
 _LEAST_WIDTH = 16
 """Of the holes that are looked at: narrow ones are scratches more often than objects."""
 
@@ -111,16 +115,21 @@ def _leftovers(picture: Picture, hole: np.ndarray) -> list[Leftover]:
             for look in (_beside, _within):
                 if (seen := look(rgb, alone, around)) is not None:
                     share, grow, pixels = seen
-                    found.append(Leftover(share, grow, box, pixels))
+                    found.append(Leftover(share, grow, box, pixels & ~around))
     return found
 
 
 _Seen = tuple[float, int, np.ndarray]
-"""Share, pixels to grow and pixels of a `Leftover` in the box of its hole."""
+"""Share, pixels to grow and pixels of a `Leftover` in the box of its hole, of which some may be in a hole."""
 
 
 def _within(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Seen | None:
     """The slivers within the outline of one hole that are of its object; `hole` has the others beside it too."""
+    if (step := max(hole.shape) // _SIDE) > 1:
+        if (seen := _within(reduced(rgb, step), reduced(own, step) > 0, reduced(hole, step) > 0)) is None:
+            return None
+        share, grow, pixels = seen
+        return share, step * grow, enlarged(pixels, step, hole.shape)
     # beyond the picture's border nothing closes a gap
     outline = ndimage.binary_fill_holes(_away(~np.pad(_near(own, _GAP), _GAP))[_GAP:-_GAP, _GAP:-_GAP] > _GAP) | own
     slivers, count = ndimage.label(outline & ~hole, np.ones((3, 3)))
@@ -146,7 +155,7 @@ def _within(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Seen | None:
     rim = _near(own, 1.5) & ~own
     share = (rim & found).sum() / max(1, (rim & ~hole).sum())
     grow = int(np.ceil(_away(hole)[found].max())) + _SOFT
-    return float(share), grow, _near(found, _SOFT) & ~hole
+    return float(share), grow, _near(found, _SOFT)
 
 
 def _seen(colours: np.ndarray, among: np.ndarray) -> np.ndarray:
@@ -203,7 +212,7 @@ def _beside(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Seen | None:
         near = np.s_[max(0, down - reach) : down + reach + 1, max(0, across - reach) : across + reach + 1]
         at = np.ogrid[near]
         left[near] |= np.hypot(at[0] - down, at[1] - across)[: left[near].shape[0], : left[near].shape[1]] <= reach
-    return float(solid.mean()), int(np.percentile(widths[solid], 90)) + _SOFT, left & ~hole
+    return float(solid.mean()), int(np.percentile(widths[solid], 90)) + _SOFT, left
 
 
 def _rim(own: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

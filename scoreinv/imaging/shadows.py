@@ -63,7 +63,7 @@ def propose_shadow(picture: Picture, mask: np.ndarray) -> np.ndarray | None:
     box = _box(mask)
     top, left, height, width = box
     step = max(1, round(max(height, width) / _SIDE))
-    rgb, own = _reduced(picture.rgb(box), step), _reduced(mask[top : top + height, left : left + width], step) > 0.5
+    rgb, own = reduced(picture.rgb(box), step), reduced(mask[top : top + height, left : left + width], step) > 0.5
     if min(own.shape) < 4 * _STEP or own.sum() < 100:
         return None
     found = [part for part in (_shadow(rgb, own), _reflection(rgb, own)) if part is not None]
@@ -71,11 +71,7 @@ def propose_shadow(picture: Picture, mask: np.ndarray) -> np.ndarray | None:
         return None
     near = ndimage.distance_transform_edt(~np.logical_or.reduce(found)) <= _ROOM
     proposed = np.zeros_like(mask)
-    part = proposed[top : top + height, left : left + width]
-    whole = near.repeat(step, 0).repeat(step, 1)
-    part[...] = np.pad(whole, [(0, max(0, side - have)) for side, have in zip(part.shape, whole.shape, strict=True)])[
-        : part.shape[0], : part.shape[1]
-    ]
+    proposed[top : top + height, left : left + width] = enlarged(near, step, (height, width))
     return proposed & ~mask
 
 
@@ -93,12 +89,18 @@ def _box(mask: np.ndarray) -> Box:
     )
 
 
-def _reduced(values: np.ndarray, step: int) -> np.ndarray:
+def reduced(values: np.ndarray, step: int) -> np.ndarray:
     """Means of whole blocks of step x step pixels."""
     from skimage.transform import downscale_local_mean
 
     height, width = (side - side % step for side in values.shape[:2])
     return downscale_local_mean(values[:height, :width], (step, step, 1)[: values.ndim])
+
+
+def enlarged(mask: np.ndarray, step: int, size: tuple[int, int]) -> np.ndarray:
+    """A mask of whole blocks as one of this size, HxW bool; nothing beyond the last of them."""
+    whole = mask.repeat(step, 0).repeat(step, 1)
+    return np.pad(whole, [(0, side - have) for side, have in zip(size, whole.shape, strict=True)])
 
 
 def _shadow(rgb: np.ndarray, own: np.ndarray) -> np.ndarray | None:

@@ -215,10 +215,11 @@ class Selection:
         self.scale = SIDE / max(picture.size)
         """From pixels of the picture to those of the square that the encoder sees."""
         seen = [max(1, round(self.scale * side)) for side in picture.size]
-        self.embedding = self.network.embedding(picture.resized_rgb(*seen))
+        rgb = picture.resized_rgb(*seen)
+        self.embedding = self.network.embedding(rgb)
         self._seen = seen[0] / CELL, seen[1] / CELL
         self._low = max(1, round(self._seen[0])), max(1, round(self._seen[1]))
-        self._edges = EdgesOfPicture(picture, self._low)
+        self._edges = EdgesOfPicture(picture, Picture(rgb).resized_rgb(*self._low))  # large pictures take long twice
         self._masks: dict[tuple[Prompt, Size | None], tuple[np.ndarray, np.ndarray]] = {}
 
     def select(self, prompt: Prompt, size: Size | None = None) -> Selected:

@@ -112,6 +112,20 @@ def test_slivers_within_the_outline_are_noticed_and_taken_in() -> None:
     assert not grown[~disk(RADIUS + 8)].any()
 
 
+def test_slivers_of_large_pictures_are_those_of_their_reductions(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture, hole = with_object(), disk(RADIUS + 4) & ~SLIVERS
+    large, mask = (values.repeat(2, 0).repeat(2, 1) for values in (picture.pixels, hole))
+    monkeypatch.setattr("scoreinv.imaging.rims._SIDE", 100)
+    seen, usual = find_leftover(Picture(large), mask), find_leftover(picture, hole)
+    assert seen is not None
+    assert usual is not None
+    assert seen.share == pytest.approx(usual.share, abs=0.05)
+    assert seen.grow in (2 * usual.grow - 2, 2 * usual.grow)
+    grown = take_in_leftovers(Picture(large), mask)
+    assert grown[disk(RADIUS).repeat(2, 0).repeat(2, 1)].all()
+    assert not grown[~disk(RADIUS + 10).repeat(2, 0).repeat(2, 1)].any()
+
+
 def test_gaps_through_which_the_ground_is_seen_are_no_slivers_of_the_object() -> None:
     share = ndimage.gaussian_filter((disk(RADIUS) & ~SLIVERS).astype(float), 0.7)[..., None]
     picture = as_picture(share * np.array([0.9, 0.6, 0.5]) + (1 - share) * ground())
