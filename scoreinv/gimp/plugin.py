@@ -4,10 +4,8 @@
 GIMP runs this file by its own Python; `scoreinv gimp install` puts it where GIMP looks, with the command that it calls.
 The layer, the selection and the strokes of colour go to the page's server: that which `scoreinv serve` runs already,
 its models loaded, or one that is started here and ends with this process. What comes back is a new layer, transparent
-where nothing is selected; the layer that was worked on stays as it is.
-
-GIMP's Cancel kills this process. Its own server ends then, since its stdin does; one that was there before stops the
-work twenty seconds after the last `left`.
+where nothing is selected; the layer that was worked on stays as it is. GIMP's Cancel kills this process: its own server
+ends then, since its stdin does, and one that was there before stops the work twenty seconds after the last `left`.
 """
 
 from __future__ import annotations
@@ -35,7 +33,6 @@ from gi.repository import Gegl, Gimp, GimpUi, Gio, GLib, GObject  # noqa: E402 -
 
 COMMAND = ["scoreinv"]  # `scoreinv gimp install` writes here what it was run as
 PORT = 8421  # of `scoreinv serve`
-_POLL = 0.1  # seconds between two looks at the work
 _EIGHT_BITS = (Gimp.Precision.U8_LINEAR, Gimp.Precision.U8_NON_LINEAR, Gimp.Precision.U8_PERCEPTUAL)
 Ask = Callable[..., Any]
 
@@ -158,7 +155,7 @@ def _followed(ask: Ask, job: str) -> dict[str, Any]:
     while (told := ask("GET", f"/api/jobs/{job}"))["state"] in ("waiting", "running"):
         ask("POST", f"/api/jobs/{job}/left")  # this process may be killed before its next look
         Gimp.progress_update(told["done"])
-        time.sleep(_POLL)
+        time.sleep(0.1)
     if told["state"] != "done":
         raise Failed(told.get("error") or told.get("note") or "The server of scoreinv was stopped.")
     return dict(told)
