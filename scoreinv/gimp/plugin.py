@@ -34,11 +34,10 @@ from gi.repository import Gegl, Gimp, GimpUi, Gio, GLib, GObject  # noqa: E402 -
 COMMAND = ["scoreinv"]  # `scoreinv gimp install` writes here what it was run as
 PORT = 8421  # of `scoreinv serve`
 _EIGHT_BITS = (Gimp.Precision.U8_LINEAR, Gimp.Precision.U8_NON_LINEAR, Gimp.Precision.U8_PERCEPTUAL)
-Ask = Callable[..., Any]
 
 
-class Failed(Exception):  # noqa: N818 - it is told to a person
-    """Why nothing came of it, in a sentence."""
+class Failed(Exception):  # noqa: N818
+    """Why nothing came of it, in a sentence for a person."""
 
 
 @dataclass(frozen=True)
@@ -134,13 +133,15 @@ def _work(work: str, image: Gimp.Image, layer: Gimp.Layer, options: dict[str, An
         raise Failed("Select on this layer what is to be filled.")
     Gimp.progress_init("Scoreinv: starting")
     place = _place(layer)
+    opaque = Gimp.ImageType.RGB_IMAGE if layer.is_rgb() else Gimp.ImageType.GRAY_IMAGE
+    kind = opaque if work == "fill" else layer.type()  # what was erased is filled too
     with _server() as ask:
-        photo = ask("POST", "/api/photos", _png(layer, place), look=False)["key"]
+        photo = ask("POST", "/api/photos", _png(layer, place, kind), look=False)["key"]
         query = {name: value for name, value in options.items() if name != "strokes" and (name, value) != ("noise", 0)}
         if work == "fill":
             query["mask"] = ask("POST", f"/api/photos/{photo}/layers", _mask(selected, place))["key"]
         if (strokes := options.get("strokes")) is not None:
-            query["strokes"] = ask("POST", f"/api/photos/{photo}/layers", _png(strokes, place))["key"]
+            query["strokes"] = ask("POST", f"/api/photos/{photo}/layers", _png(strokes, place, strokes.type()))["key"]
         told = _followed(ask, ask("POST", f"/api/photos/{photo}/{work}", **query)["job"])
         if told["photo"] is not None:
             content = ask("GET", f"/api/photos/{told['photo']['key']}/file", kind="PNG")
@@ -149,7 +150,7 @@ def _work(work: str, image: Gimp.Image, layer: Gimp.Layer, options: dict[str, An
         Gimp.message(told["note"])
 
 
-def _followed(ask: Ask, job: str) -> dict[str, Any]:
+def _followed(ask: Callable[..., Any], job: str) -> dict[str, Any]:
     """What is told of a job at its end; until then GIMP's progress bar shows how far it is."""
     Gimp.progress_set_text("Scoreinv: working")
     while (told := ask("GET", f"/api/jobs/{job}"))["state"] in ("waiting", "running"):
@@ -173,19 +174,19 @@ def _place(layer: Gimp.Layer) -> Gegl.Rectangle:
 def _copy(source: Gegl.Buffer, x: int, y: int, target: Gimp.Drawable) -> None:
     """Copy what a buffer has from (x, y) on into a drawable, and nothing where the buffer has ended."""
     buffer, width, height = target.get_buffer(), target.get_width(), target.get_height()
-    from_, to = Gegl.Rectangle.new(x, y, width, height), Gegl.Rectangle.new(0, 0, width, height)
-    source.copy(from_, Gegl.AbyssPolicy.NONE, buffer, to)
+    whole = Gegl.Rectangle.new(0, 0, width, height)
+    source.copy(Gegl.Rectangle.new(x, y, width, height), Gegl.AbyssPolicy.NONE, buffer, whole)
     buffer.flush()
     target.update(0, 0, width, height)
 
 
-def _png(layer: Gimp.Layer, place: Gegl.Rectangle) -> bytes:
+def _png(layer: Gimp.Layer, place: Gegl.Rectangle, kind: Gimp.ImageType) -> bytes:
     """What a layer has in a place, as a PNG of 8 or 16 bits in the colour space of its image."""
     image = layer.get_image()
     depth = Gimp.Precision.U8_NON_LINEAR if image.get_precision() in _EIGHT_BITS else Gimp.Precision.U16_NON_LINEAR
     alone = Gimp.Image.new_with_precision(place.width, place.height, image.get_base_type(), depth)
     alone.set_color_profile(image.get_effective_color_profile())
-    copy = Gimp.Layer.new(alone, "", place.width, place.height, layer.type(), 100, Gimp.LayerMode.NORMAL)
+    copy = Gimp.Layer.new(alone, "", place.width, place.height, kind, 100, Gimp.LayerMode.NORMAL)
     alone.insert_layer(copy, None, 0)
     _, x, y = layer.get_offsets()
     _copy(layer.get_buffer(), place.x - x, place.y - y, copy)
@@ -241,7 +242,7 @@ def _insert(content: bytes, below: Gimp.Layer, place: Gegl.Rectangle, selected: 
 
 
 @contextlib.contextmanager
-def _server() -> Iterator[Ask]:
+def _server() -> Iterator[Callable[..., Any]]:
     """What asks the server that runs already, or else one of its own, which ends with this."""
     if _is_served():
         yield partial(_ask, PORT)

@@ -152,6 +152,9 @@ for path in {paths}:
     image = opened(path)
     layer = image.get_layers()[0]
     image.select_ellipse(Gimp.ChannelOps.REPLACE, 20, 30, 40, 20)
+    if path.endswith("erased.png"):
+        layer.add_alpha()
+        layer.edit_clear()
     said = run("fill", layer)
     told(said=said, names=[each.get_name() for each in image.get_layers()],
          chosen=[each.get_name() for each in image.get_selected_layers()], was=layer.get_name())
@@ -163,12 +166,12 @@ for path in {paths}:
 
 
 def test_a_selection_is_filled_and_all_else_is_kept_to_the_bit(gimp, served, tmp_path):
-    """Of 8 and 16 bits, grey and in colours: a new layer, transparent where nothing is selected."""
+    """Of 8 and 16 bits, grey, in colours and erased there: a new layer, transparent where nothing is selected."""
     before = {}
     for bits in (8, 16):
-        for grey in (False, True):
-            path = tmp_path / f"{bits}{'grey' if grey else ''}.png"
-            before[path] = photo(path, bits=bits, grey=grey)
+        for kind in ("", "grey", "erased"):
+            path = tmp_path / f"{bits}{kind}.png"
+            before[path] = photo(path, bits=bits, grey=kind == "grey")
     reports = gimp.run(FILL.format(paths=[str(path) for path in before]), tmp_path)
     rows, columns = np.mgrid[0:96, 0:96] + 0.5
     away = ((columns - 40) / 20) ** 2 + ((rows - 40) / 10) ** 2
@@ -188,7 +191,9 @@ def test_a_selection_is_filled_and_all_else_is_kept_to_the_bit(gimp, served, tmp
         assert not layer[outside, -1].any()
         assert (layer[inside, -1] == np.iinfo(layer.dtype).max).all()
     assert not list(gimp.folder.rglob("*.part")) + list(gimp.folder.rglob("gimp-temp*"))
-    assert len({pixels(Path(f"{path}.layer.png")).tobytes() for path in before}) == len(before)
+    for bits in (8, 16):
+        whole, erased = (pixels(tmp_path / f"{bits}{kind}.png.layer.png") for kind in ("", "erased"))
+        assert np.array_equal(whole[inside], erased[inside])
 
 
 OTHERS = """
