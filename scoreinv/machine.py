@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -155,8 +155,17 @@ def threads_that_pay() -> Iterator[None]:
                 "(import scoreinv first, or set OMP_WAIT_POLICY=PASSIVE and GOMP_SPINCOUNT=%s)",
                 waiting.TURNS,
             )
-    if not _paid[1]:
-        torch.set_num_threads(1)
+    with nullcontext() if _paid[1] else one_thread():
+        yield
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch take one thread until the block ends: several share out sums, whose last bits then differ."""
+    import torch
+
+    count = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
         yield
     finally:

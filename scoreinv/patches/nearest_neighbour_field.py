@@ -15,6 +15,9 @@ and are drawn at once: a sweep is Gibbs sampling by colours of a lattice. What i
 candidates, what the neighbours' pieces would put there (as PatchMatch propagates, Barnes et al. 2009) and places around
 its own (random search), not among all of the picture; and few sweeps are made.
 
+Patches are compared in whole grey levels (`grey_levels`): their sums are exact in float32, in whatever order they are
+added, so that what is drawn hangs neither on the number of threads nor on the processor.
+
 The values are copied, not averaged. What the pieces at a hole's rim miss of the known pixels beside them, and by how
 much they differ in light where they meet, is evened out by a smooth correction (`poisson`): gradients stay those of the
 pieces, and neither rim nor seams show.
@@ -31,6 +34,8 @@ from scoreinv.conditional.interpolation import smooth_estimate
 from scoreinv.errors import InputError
 from scoreinv.patches.poisson import poisson_correction
 
+GREY_LEVEL = 1 / 127.5
+"""Of a picture on [-1, 1] with 8 bits."""
 TOLERANCE = 0.04
 """tau, of pictures on [-1, 1]: five grey levels."""
 _REACH = 3
@@ -46,6 +51,11 @@ _LIGHT = 0.3
 """Difference in light between two pieces, on [-1, 1], that is evened out at most."""
 _PIXELS_AT_ONCE = 1 << 11
 """Whose patches are compared together, with a dozen others each."""
+
+
+def grey_levels(values: Tensor) -> Tensor:
+    """Values on [-1, 1] in whole grey levels, from -128: those of 8 bits, and means of them, are far from rounding."""
+    return (values / GREY_LEVEL - 1 / 6).round()
 
 
 class NearestNeighbourField:
@@ -68,6 +78,7 @@ class NearestNeighbourField:
         self._observed = observed
         # Pixels of the picture with its border are numbered row by row.
         self._known = F.pad(torch.where(observed > 0, picture, 0.0), borders).flatten(1).T.contiguous()
+        self._levels = grey_levels(self._known)
         self._inside = F.pad(torch.ones_like(observed), borders).flatten()
         copied = observed if sources is None else sources
         whole = F.max_pool2d(1 - F.pad(copied, borders), 2 * _REACH + 1, 1) == 0
@@ -82,8 +93,8 @@ class NearestNeighbourField:
         if (taken < 0).any():
             raise InputError("a displacement leads out of what may be copied of the picture")
         self._source[self._pixels] = taken
-        self._filled = self._known.clone()
-        self._filled[self._pixels] = self._known[taken]
+        self._filled = self._levels.clone()
+        self._filled[self._pixels] = self._levels[taken]
         along = torch.arange(-_REACH, _REACH + 1, device=observed.device)
         down, across = torch.meshgrid(along, along, indexing="ij")
         other = (down != 0) | (across != 0)
@@ -102,7 +113,7 @@ class NearestNeighbourField:
     @property
     def energy(self) -> float:
         """E of the field."""
-        return float(self._own_differences().sum())
+        return float(self._own_differences().double().sum()) * GREY_LEVEL**2
 
     def sweep(self, generator: torch.Generator) -> None:
         """Draw the displacement of each pixel anew, given those of the others; `generator` is of the CPU."""
@@ -122,9 +133,9 @@ class NearestNeighbourField:
         hole = (self._observed[0] == 0).cpu().numpy()
         near = ndimage.binary_dilation(hole, np.ones((_REACH, _REACH)))
         holes = torch.from_numpy(ndimage.label(near, np.ones((3, 3)))[0][hole]).to(self._pixels)
-        gained = self._known.new_zeros(int(holes.max()) + 1)
-        for field, sign in ((self, 1.0), (other, -1.0)):
-            gained.index_add_(0, holes, sign * field._own_differences())
+        gained = self._pixels.new_zeros(int(holes.max()) + 1)
+        for field, sign in ((self, 1), (other, -1)):
+            gained.index_add_(0, holes, sign * field._own_differences().long())
         pixels = self._pixels[gained[holes] > 0]
         self._source[pixels] = other._source[pixels]
         self._filled[pixels] = other._filled[pixels]
@@ -151,7 +162,9 @@ class NearestNeighbourField:
         # Beyond the picture's border nothing is known that a fill would have to meet.
         unknown = (source >= 0) | (inside[0] == 0)
         away = torch.from_numpy(ndimage.distance_transform_edt(unknown.cpu().numpy())).to(even)
-        filled = self._picture(self._filled).clone()
+        colours = self._known.clone()
+        colours[self._pixels] = self._known[self._source[self._pixels]]
+        filled = self._picture(colours)
         filled[:, top:bottom, left:right] += even + fading * torch.exp(-away / _FADING)
         inner = (slice(None), slice(_REACH, -_REACH), slice(_REACH, -_REACH))
         return torch.where(self._observed > 0, self._picture(self._known)[inner], filled[inner])
@@ -186,17 +199,17 @@ class NearestNeighbourField:
         candidates = self._candidates(own, around, beside, generator)
         row, column = (candidates >= 0).nonzero().T
         source = candidates[row, column]
-        votes = (self._known[around.clamp_min(0)] * beside[..., None]).sum(1)
-        count = beside.sum(1, keepdim=True)
-        mean = votes / count.clamp_min(1)
+        # Of the second sum what differs between the candidates: all of it are whole numbers below 2^24.
+        votes = (self._levels[around.clamp_min(0)] * beside[..., None]).sum(1)
+        count, own_levels = beside.sum(1)[row, None], self._levels[source]
         costs = self._differences(pixels, row, source)
-        costs += count[row, 0] * (self._known[source] - mean[row]).square().sum(1)
+        costs += (own_levels * (count * own_levels - 2 * votes[row])).sum(1)
         gumbel = -torch.empty(candidates.shape).exponential_(generator=generator).log().to(costs)
         drawn = torch.full(candidates.shape, -torch.inf, device=costs.device)
-        drawn[row, column] = gumbel[row, column] - costs / (2 * TOLERANCE**2)
+        drawn[row, column] = gumbel[row, column] - costs * (GREY_LEVEL**2 / (2 * TOLERANCE**2))
         chosen = candidates.gather(1, drawn.argmax(1, keepdim=True))[:, 0]
         self._source[pixels] = chosen
-        self._filled[pixels] = self._known[chosen]
+        self._filled[pixels] = self._levels[chosen]
 
     def _candidates(self, own: Tensor, around: Tensor, beside: Tensor, generator: torch.Generator) -> Tensor:
         """Sources (n, k), each of a pixel's once; -1 where there is none.
@@ -220,7 +233,7 @@ class NearestNeighbourField:
         return self._differences(self._pixels, row, self._source[self._pixels])
 
     def _differences(self, pixels: Tensor, row: Tensor, sources: Tensor) -> Tensor:
-        """Squared differences between the fill around pixels and the picture around sources, (n,).
+        """Squared differences between the fill around pixels and the picture around sources, (n,), in grey levels.
 
         row: (n,) ascending, which of the pixels each source (n,) is compared with.
         """
@@ -233,7 +246,7 @@ class NearestNeighbourField:
             there = (taken[:, None] + self._offsets).flatten()
             filled = self._filled.index_select(0, here).view(-1, 3 * len(self._offsets))
             inside = self._inside[here].repeat_interleave(3).view_as(filled)
-            missing = self._known.index_select(0, there).view(len(taken), -1)
+            missing = self._levels.index_select(0, there).view(len(taken), -1)
             missing -= filled.index_select(0, of)
             missing *= inside.index_select(0, of)
             sums.append(missing.square_().sum(1))

@@ -19,6 +19,10 @@ What the mean misses at the known pixels around a hole is interpolated into the 
 The posterior is that of each patch by itself, and pixels of neighbouring patches are joined: that the whole picture
 agrees is approximated by drawing in steps. Comparing with all patches is for pictures of a few thousand pixels;
 `nearest_neighbour_field` goes on from there on finer scales.
+
+Distances are between whole grey levels (`grey_levels`), exact in whatever order they are summed; what is made of them
+is rounded once a value, or computed in float64. So a sample hangs neither on the number of threads nor on the processor
+but where a state lies within 1e-15 of the border between two levels.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ from torch import Tensor
 
 from scoreinv.conditional.interpolation import smooth_estimate
 from scoreinv.errors import InputError
-from scoreinv.patches.nearest_neighbour_field import TOLERANCE
+from scoreinv.patches.nearest_neighbour_field import GREY_LEVEL, TOLERANCE, grey_levels
 from scoreinv.prior import Prior
 from scoreinv.sdes import SDE, as_time, broadcast
 
@@ -49,6 +53,8 @@ _FEWEST = 200
 """Patches that are enough to continue a picture from."""
 _RIM = 2
 """Known pixels around a hole that are estimated too, to see what the estimate misses there."""
+_NEGLIGIBLE = 20.0
+"""Patches whose log weight is so much less than the largest do not count: all 4,096 of them are less than 1e-5."""
 _VALUES_AT_ONCE = 1 << 22
 _PARTS_KEPT = 8
 """Parts of so many values of which is kept what stays from step to step, for 32 MB each: of all pictures together, but
@@ -119,7 +125,7 @@ class PatchPrior(Prior):
         t = as_time(t).expand(len(x))
         clean, levels = x / broadcast(self.sde.alpha(t), x), self.sde.noise_to_signal(t).tolist()
         rows = zip(self._fills, clean, levels, strict=True)
-        return torch.stack([fill.mean(state, level) for fill, state, level in rows])
+        return torch.stack([fill.mean(state, level) for fill, state, level in rows]).to(x)
 
     def finish(self, x0: Tensor) -> Tensor:
         return torch.stack([fill.exact(row) for fill, row in zip(self._fills, x0, strict=True)])
@@ -148,17 +154,17 @@ class _Fill:
         """The posterior mean, given the state x (3, H, W) with noise of this level."""
         estimate, covered = self.estimate(x, level)
         rim = covered & (self.patches.observed > 0)
-        missed = smooth_estimate((self.patches.picture - estimate)[None], rim[None].to(x)).mean[0]
+        missed = smooth_estimate((self.patches.picture - estimate)[None], rim[None].to(estimate)).mean[0]
         return self.exact(estimate + missed)
 
     def estimate(self, x: Tensor, level: float) -> tuple[Tensor, Tensor]:
-        """The middles of the patches' means (3, H, W), and where there are any, (1, H, W)."""
-        values, places = self.patches.values, self.patches.places
-        middle = values.view(len(values), -1, 3)[:, _SIDE**2 // 2]
+        """The middles of the patches' means (3, H, W) in float64, and where there are any, (1, H, W)."""
+        places, (down, across) = self.patches.places, self.patches.at
+        middles = F.pad(self.patches.picture[:, down, across].T.double(), (0, 1), value=1.0)
         parts = self._log_weights(x, 1 / (2 * (level**2 + TOLERANCE**2)))
-        middles = torch.cat([torch.softmax(weights, 1) @ middle for weights in parts])
-        total = middle.new_zeros(4, *x.shape[-2:])
-        total[:, places[0], places[1]] = F.pad(middles, (0, 1), value=1.0).T
+        sums = torch.cat([_weighted(weights, middles) for weights in parts])
+        total = middles.new_zeros(4, *x.shape[-2:])
+        total[:, places[0], places[1]] = (sums / sums[:, 3:]).T
         return total[:3], total[3:] > 0
 
     def displacements(self, x0: Tensor) -> Tensor:
@@ -171,7 +177,7 @@ class _Fill:
 
     def exact(self, x0: Tensor) -> Tensor:
         """With its known pixels."""
-        return torch.where(self.patches.observed > 0, self.patches.picture, x0)
+        return torch.where(self.patches.observed > 0, self.patches.picture.to(x0), x0)
 
     def _log_weights(self, x: Tensor, precision: float) -> Iterator[Tensor]:
         parts = self.patches.log_weights(x, precision)
@@ -186,7 +192,7 @@ class _Patches:
 
     Attributes:
         places: (2, N), the pixels in the hole or its rim.
-        at, values: (2, M) and (M, D), the patches that places are compared with, by their middles.
+        at, values: (2, M) and (M, D), the patches that places are compared with, by their middles; in grey levels.
         kept: of how many parts of the places what stays from step to step is kept.
     """
 
@@ -202,13 +208,8 @@ class _Patches:
             raise InputError("there is nothing to continue: no patch of the picture may be copied")
         self.at = at = _near_and_far(at, observed, most_patches(len(self._here)))
         self._there = self._number(*at)
-        self.values = self._patches(self._padded(self.picture), self._there)
+        self.values = self._patches(self._padded(grey_levels(self.picture) * observed), self._there)
         self._squares = self.values.square().view(len(self.values), -1, 3).sum(2)  # of pixels
-        self._middle = self.places.to(self.values).mean(1, keepdim=True)
-        self._reach = torch.tensor(_REACH).to(self.values)[:, None]
-        there = (at - self._middle) / self._reach
-        # exp(-|there - here|^2 / 2) is, up to what is common to all of a place, exp(there . here - |there|^2 / 2).
-        self._compared = torch.cat([self.values, there.T, -there.square().sum(0)[:, None] / 2], 1)
         step = max(1, _VALUES_AT_ONCE // len(self._there))
         self._parts = [slice(first, first + step) for first in range(0, len(self._here), step)]
         self.kept = _PARTS_KEPT
@@ -224,13 +225,14 @@ class _Patches:
 
         precision: half that of a hidden pixel of the state x (3, H, W), given the patch.
         """
-        state = self._padded(torch.where(self.observed > 0, 0.0, x))
+        state = self._padded(torch.where(self.observed > 0, 0.0, grey_levels(x)).to(self.values))
         for number, part in enumerate(self._parts):
             observed, squares = self._kept.get(number) or self._fixed(part)
             if number < self.kept:
                 self._kept[number] = observed, squares
             here = self._patches(state, self._here[part])
-            yield torch.addmm(squares, here, self.values.T, beta=-precision, alpha=2 * precision).add_(observed)
+            closer = torch.addmm(squares, here, self.values.T, beta=-1, alpha=2)
+            yield closer.mul_(precision * GREY_LEVEL**2).add_(observed)
 
     def _fixed(self, part: slice) -> tuple[Tensor, Tensor]:
         """Log weights (n, M) by observed pixels and displacements, and the squares over hidden pixels.
@@ -239,11 +241,13 @@ class _Patches:
         """
         known, where, hidden = (
             self._patches(self._padded(pixels), self._here[part])
-            for pixels in (self.picture, self.observed, 1 - self.observed)
+            for pixels in (grey_levels(self.picture) * self.observed, self.observed, 1 - self.observed)
         )
-        here = (self.places[:, part] - self._middle) / self._reach
-        told = torch.cat([known / TOLERANCE**2, here.T, torch.ones_like(here[:1].T)], 1)
-        observed = torch.addmm(where @ self._squares.T, told, self._compared.T, beta=-1 / (2 * TOLERANCE**2))
+        closer = torch.addmm(where @ self._squares.T, known, self.values.T, beta=-1, alpha=2)
+        observed = closer.mul_(GREY_LEVEL**2 / (2 * TOLERANCE**2))
+        for here, there, reach in zip(self.places[:, part], self.at, _REACH, strict=True):
+            apart = here[:, None].to(observed) - there.to(observed)
+            observed -= apart.square_().div_(2 * reach**2)
         return observed, hidden @ self._squares.T
 
     def _number(self, down: Tensor, across: Tensor) -> Tensor:
@@ -258,6 +262,14 @@ class _Patches:
         along = torch.arange(_SIDE, device=starts.device)
         pixels = starts[:, None] + self._number(along[:, None], along).flatten()
         return padded.index_select(0, pixels.flatten()).view(len(starts), -1)
+
+
+def _weighted(log_weights: Tensor, values: Tensor) -> Tensor:
+    """Sums (n, C) of values (M, C) in float64, by weights (n, M) up to a factor for each row; overwrites these."""
+    log_weights -= log_weights.amax(1, keepdim=True)
+    row, patch = (log_weights > -_NEGLIGIBLE).nonzero().T
+    shares = log_weights[row, patch].double().exp()
+    return values.new_zeros(len(log_weights), values.shape[1]).index_add_(0, row, shares[:, None] * values[patch])
 
 
 def _near_and_far(at: Tensor, observed: Tensor, most: int) -> Tensor:

@@ -33,7 +33,7 @@ from torch import Tensor
 
 from scoreinv.conditional.interpolation import block_means
 from scoreinv.guidance import Conditioned, Tiled
-from scoreinv.machine import pixels_at_once
+from scoreinv.machine import one_thread, pixels_at_once
 from scoreinv.operators import mask
 from scoreinv.patches import NearestNeighbourField, PatchPrior
 from scoreinv.patches.patch_prior import most_patches
@@ -54,6 +54,9 @@ _FIRST = VE(sigma_min=0.02, sigma_max=0.5)
 network's mean. From noise that drowns that mean, objects are continued into what is beside them."""
 _FIRST_STEPS = (4, 4, 12)
 """From the full size, half of it, and smaller ones: larger holes are a hundredth nearer to the truth by as many."""
+_BEGUN_IN = 0.25
+"""Steps, on [-1, 1], that the state is rounded to at the beginning, which its noise of 0.5 evens out: the last bits of
+the network's mean, that differ by threads and processor, must not decide what is copied."""
 _ELSEWHERE = (0.3, 1.0)
 """Deviation of how far from a place samples look for its patches, down and across, in sides of the hole. What is far
 above or below seldom fits."""
@@ -143,7 +146,7 @@ def _drawn_by_patches(
     for number in range(first, len(scales)):
         _, tiled = _given(prior, scales[number][:2], None, MEAN_WINDOW * prior.image_size)
         z = noise(len(scales) + number - first).normal(scales[number].values.shape)
-        with torch.no_grad():
+        with torch.no_grad(), one_thread():  # what is copied hangs on it
             mean = tiled.finish(tiled.denoise(z * prior.sde.prior_std, 1.0))
         estimates[number] = prior.to_image(finite(mean))
         nfe += tiled.evaluations_per_noise
@@ -242,7 +245,8 @@ def _continued(
     layout, *sweeping = parts(callback, _work(scales, first))
     pictures, observed, sources = scales[first]
     patches, stream = PatchPrior(_FIRST, 2 * pictures - 1, observed, elsewhere / 2**first, sources), noise(first)
-    start = State(2 * initial - 1 + _FIRST.prior_std * stream.normal(initial.shape), 1.0)
+    begun = 2 * initial.double() - 1 + _FIRST.prior_std * stream.normal(initial.shape, dtype=torch.float64)
+    start = State(_BEGUN_IN * (begun / _BEGUN_IN).round(), 1.0)
     sampler = PC(Ancestral(), corrector_steps=0, steps=_at(_FIRST_STEPS, first))
     result = sampler.sample(patches, tuple(initial.shape), rng=stream, callback=for_sampler(layout), start=start)
     displacements = patches.displacements(result.x0)

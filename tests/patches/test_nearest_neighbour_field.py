@@ -30,6 +30,11 @@ def holed(height: int, width: int, box: tuple[int, int, int, int]) -> Tensor:
     return observed
 
 
+def of_8_bits(values: Tensor) -> Tensor:
+    """Values in [0, 1] as a picture's on [-1, 1]."""
+    return (255 * values).round() / 127.5 - 1
+
+
 def moved(height: int, width: int, down: int, across: int) -> Tensor:
     return torch.tensor([down, across])[:, None, None].expand(2, height, width).clone()
 
@@ -55,7 +60,7 @@ def test_a_picture_without_a_hole_is_refused() -> None:
 
 
 def test_the_energy_is_that_of_the_formula() -> None:
-    picture = torch.rand(3, 30, 24, generator=torch.Generator().manual_seed(0))
+    picture = of_8_bits(torch.rand(3, 30, 24, generator=torch.Generator().manual_seed(0)))
     observed = holed(30, 24, (26, 0, 4, 6))  # at the corner: what is beyond the border does not count
     field = moved(30, 24, -14, 8)
     field[:, 27:, 3:] = torch.tensor([-16, 11])[:, None, None]
@@ -69,7 +74,8 @@ def test_two_pixels_are_drawn_as_often_as_their_distribution_says(monkeypatch: p
     """Sources that the pixels may take are flat patches but for their middles, so that all may be enumerated."""
     picture = torch.zeros(3, 15, 30)
     generator = torch.Generator().manual_seed(1)
-    picture[:, 7, 14:22] = 0.03 * torch.rand(3, 8, generator=generator)
+    picture[:, 7, 14:22] = 0.015 * torch.rand(3, 8, generator=generator)
+    picture = of_8_bits(picture)
     observed = holed(15, 30, (7, 7, 1, 2))
     first = moved(15, 30, 0, 9)  # to columns 16 and 17
     field = NearestNeighbourField(picture, observed, first)
@@ -195,7 +201,7 @@ def test_each_hole_takes_the_likelier_of_two_fields(between: int, apart: bool) -
     With two known columns between them a patch reaches from one hole into the other, with three it does not.
     """
     y, x = torch.arange(40)[:, None], torch.arange(100)
-    picture = torch.stack([torch.sin(2 * math.pi * (x + y + k) / 10) for k in range(3)]) * 0.5
+    picture = of_8_bits(0.5 + torch.stack([torch.sin(2 * math.pi * (x + y + k) / 10) for k in range(3)]) / 4)
     wide, narrow = holed(40, 100, (14, 26, 8, 8)), holed(40, 100, (14, 34 + between, 8, 4))
     observed = torch.minimum(wide, narrow)
     first, second = moved(40, 100, 0, 25), moved(40, 100, 0, 25)

@@ -5,11 +5,16 @@ The network adds nothing: what it draws are samples of the initial estimate and 
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import ndimage
 from torch import Tensor, nn
 
@@ -24,6 +29,9 @@ from scoreinv.tasks.inpaint import inpaint, inpaint_picture
 from scoreinv.tasks.inpaint_settings import FillSettings
 
 pytestmark = pytest.mark.portable
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+_INPAINT = [sys.executable, "-m", "scoreinv", "inpaint", "--quiet"]
 
 
 class _Nothing(nn.Module):
@@ -130,6 +138,48 @@ def test_seeds_and_the_number_of_samples() -> None:
     three = inpaint(image, hole, prior=prior(), steps=4, seed=3, samples=3)
     np.testing.assert_allclose(one.image, three.samples[0], atol=1e-4)
     assert np.abs(three.samples[0] - three.samples[1])[hole].mean() > 0.01
+
+
+class _Unsteady(_Nothing):
+    """Its last digits are others each time; it notes by how many threads it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator, self.threads = torch.Generator().manual_seed(0), set[int]()
+
+    def forward(self, x: Tensor, label: Tensor, condition: Tensor | None = None) -> Tensor:
+        self.threads.add(torch.get_num_threads())
+        return 1e-4 * torch.randn(x.shape, generator=self.generator)
+
+
+def test_a_seed_gives_one_picture_whatever_the_number_of_threads() -> None:
+    picture = ndimage.gaussian_filter(np.random.default_rng(0).random((120, 130, 3)), (2, 2, 0))
+    picture = (0.5 + 3 * (picture - 0.5)).clip(0, 1).astype(np.float32)
+    model = ConditionalPrior(_Unsteady(), VE(0.01, 20.0), ResidualPreconditioning(), (-1.0, 1.0), 16).eval()
+    before, images = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            images.append(inpaint(picture, deep(120, 130), prior=model).image)
+    finally:
+        torch.set_num_threads(before)
+    for image in images[1:]:
+        assert np.abs(image - images[0]).max() < 2 / 255
+    assert model.network.threads == {1}  # its sums, in bfloat16, would differ by more
+
+
+@pytest.mark.slow
+def test_a_seed_gives_one_picture_on_another_processor(tmp_path: Path) -> None:
+    """As AVX2, with another number of threads, by the command and its own model."""
+    avx2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+    pictures = []
+    for name, threads, settings in (("here", "1", {}), ("there", "2", avx2)):
+        out = tmp_path / f"{name}.png"
+        command = [*_INPAINT, EXAMPLES / "photos" / "moose.jpg", "--mask", EXAMPLES / "masks" / "moose.png"]
+        command += ["--precision", "float32", "--threads", threads, "-o", out]
+        subprocess.run(list(map(str, command)), env=os.environ | settings, check=True)
+        pictures.append(np.asarray(Image.open(out)).astype(int))
+    assert np.abs(pictures[0] - pictures[1]).max() <= 2
 
 
 @pytest.mark.slow
