@@ -51,7 +51,8 @@ def run_in_a_store(arguments: list[str]) -> int:
     target, part = _taken(words, "-o", "--output"), _taken(words, "--shard")
     urls = [word for word in words if _URL.match(word)]
     if len(urls) != 1 or target is None or not _URL.match(target):
-        raise InputError("in a store one folder is done, and its results go into one: scoreinv COMMAND URL -o URL")
+        form = f"scoreinv {words[0]} URL -o URL"
+        raise InputError(f"in a store give two folders, {form}; masks and all else are files of this machine")
     source, target = urls[0].rstrip("/"), target.rstrip("/")
     words.remove(urls[0])
     if f"{target}/".startswith(f"{source}/"):

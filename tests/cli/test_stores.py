@@ -118,10 +118,10 @@ def test_nothing_is_put_where_a_write_fails(run, store, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["memory://scans"], "COMMAND URL -o URL"),
-        (["memory://scans", "-o", "here"], "COMMAND URL -o URL"),
-        (["scans", "-o", "memory://clean"], "COMMAND URL -o URL"),
-        (["memory://one", "memory://two", "-o", "memory://clean"], "COMMAND URL -o URL"),
+        (["memory://scans"], "scoreinv denoise URL -o URL"),
+        (["memory://scans", "-o", "here"], "scoreinv denoise URL -o URL"),
+        (["scans", "-o", "memory://clean"], "scoreinv denoise URL -o URL"),
+        (["memory://one", "memory://two", "-o", "memory://clean"], "scoreinv denoise URL -o URL"),
         (["memory://none", "-o", "memory://clean"], "memory://none: no pictures in this folder"),
         (["memory://scans", "-o", "memory://scans/clean"], "name another"),
         (["memory://none", "-o", "nosuchthing://clean"], "nosuchthing"),
