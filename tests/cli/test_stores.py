@@ -21,7 +21,7 @@ from scoreinv.cli.main import main
 NAMES = ("a.png", "b.jpg", "deep/c.png")
 
 
-@pytest.fixture(params=["memory", "file"])
+@pytest.fixture(params=["memory", pytest.param("file", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a folder that has `scans`."""
     url = "memory://bucket" if request.param == "memory" else f"file://{tmp_path}/bucket"
