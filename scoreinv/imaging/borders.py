@@ -13,8 +13,8 @@ from scoreinv.window_placement import Box
 
 _LOOKED_AT = 512
 """Longer side, in pixels, of the picture in which a border is looked for at most."""
-_MOST = 0.2
-"""Share of the picture's side that a border takes at most: an even ground goes on."""
+_LEAST, _MOST = 0.01, 0.2
+"""Share of the picture's side that a border takes at least, and at most: an even ground goes on."""
 _PLAIN = 0.06
 """Luma by which a border's pixels differ from its own, and borders of a picture from each other, at most."""
 _ALONG, _TORN, _ENDED = 0.9, 0.5, 0.1
@@ -65,4 +65,4 @@ def _depth(outside: np.ndarray, least: float) -> int:
         return 0
     first = int((shares < least).argmax())
     ended = shares[first : first + math.ceil(_LEAN * len(outside)) + 1] < _ENDED
-    return first + int(ended.argmax()) if first else 0
+    return first + int(ended.argmax()) if first > _LEAST * len(outside) else 0

@@ -26,7 +26,7 @@ import torch
 from scoreinv.colour_space import luma
 from scoreinv.conditional.interpolation import smooth_estimate
 from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.ensemble import ALL
+from scoreinv.ensemble import ALL, MIRRORED
 from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import STRAY_CHROMA, is_gray
@@ -186,7 +186,7 @@ def inpaint_pictures(
         batches = [rows[first : first + at_once] for first in range(0, len(rows), at_once)]
         drawn: list[np.ndarray] = []
         for batch, report in zip(batches, parts(part, map(len, batches)), strict=True):
-            drawn += _draw(batch, prior, sampling, report)
+            drawn += _draw(batch, prior, settings, report)
         for (filling, sample, region), rgb in zip(rows, drawn, strict=True):
             # The hole is kept alone: with what is around it, specks would take as much memory as the whole picture.
             down, across = extent(region.hole)
@@ -314,8 +314,9 @@ def _halvings(region: Region, prior: ScorePrior) -> int:
     return min(region.halvings, int(math.log2(max(1, min(region.hole.shape) // prior.stride))))
 
 
-def _draw(rows: list[_Row], prior: ScorePrior, sampling: Sampling, callback: TaskCallback) -> list[np.ndarray]:
+def _draw(rows: list[_Row], prior: ScorePrior, settings: FillSettings, callback: TaskCallback) -> list[np.ndarray]:
     """The colours of the box of each row, whose regions are alike."""
+    sampling = settings.sampling(conditional=prior.conditional)
     keys = [(sampling.seed, sample, *region.box[:2]) for _, sample, region in rows]
     values = to_tensor([filling.known(sample, region.box) for filling, sample, region in rows], prior.device)
     unknown = [crop(filling.unknown, region.box) for filling, _, region in rows]  # also of holes of other regions
@@ -333,7 +334,7 @@ def _draw(rows: list[_Row], prior: ScorePrior, sampling: Sampling, callback: Tas
     else:
         operator = ObservedComponents(observed)
         drawn, nfe = draw(
-            sampling,
+            replace(sampling, mean=sampling.mean or settings.smooth),
             prior,
             operator,
             operator(prior.to_model(values)),
@@ -342,7 +343,7 @@ def _draw(rows: list[_Row], prior: ScorePrior, sampling: Sampling, callback: Tas
             callback,
             tile=region.window,
             overlap=rows[0][0].window // 8,
-            orientations=ALL,
+            orientations=MIRRORED if settings.smooth else ALL,
             needed=None if region.in_one_window else torch.from_numpy(region.hole),
             narrow=region.narrow,
         )

@@ -25,6 +25,10 @@ class FillSettings(DrawnSettings):
     Deep holes of `conditioned` are continued out of the picture itself, take one evaluation or two and no steps
     (`tasks.deep_holes`). A classical method (`tasks.classical`) needs no model and draws nothing, so no other setting
     goes with it.
+
+    Attributes:
+        smooth: of `conditioned`, holes that are not deep get their posterior mean: a sample's own grain looks like
+            specks on a face.
     """
 
     usual_steps = FILL_STEPS
@@ -49,6 +53,8 @@ class FillSettings(DrawnSettings):
     exact: Annotated[
         bool, Setting("Keep every known pixel bit for bit, also where a JPEG smeared the colours of what is removed.")
     ] = False
+
+    smooth: bool = False
 
     @property
     def classical(self) -> ClassicalMethod | None:

@@ -16,7 +16,7 @@ A step that finds nothing to do leaves the picture itself, so a healthy photogra
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,9 @@ from scoreinv.errors import SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.borders import within_border
 from scoreinv.imaging.hints import KnownColours
-from scoreinv.imaging.masks import as_holes, percent, picture_of_hole
+from scoreinv.imaging.masks import as_holes, dilate, percent, picture_of_hole
 from scoreinv.imaging.noise import white_noise
+from scoreinv.imaging.oversampled import enlarged_fills, oversampling, reduced, reduced_hole
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_print, untinted
 from scoreinv.networks.detector import DamageDetector
@@ -36,7 +37,7 @@ from scoreinv.tasks.colorize import Found, colorize_picture, found_in, hints_for
 from scoreinv.tasks.colorize_settings import ColourSettings
 from scoreinv.tasks.common import Model, RunningSpread, model_of
 from scoreinv.tasks.denoise import check_noise, denoise_picture
-from scoreinv.tasks.find_damage import Detector, damage_in_picture, detector_of
+from scoreinv.tasks.find_damage import Detector, Odds, detector_of
 from scoreinv.tasks.inpaint import inpaint_picture
 from scoreinv.tasks.inpaint_settings import FillSettings
 from scoreinv.tasks.linear_settings import DenoiseSettings
@@ -61,6 +62,9 @@ LEAST_REMOVED = 5 / GRAY_LEVELS
 
 _MOST_FOUND = 0.5
 """Share of a picture above which what was found is no damage: a drawing, a page of text, what it never saw."""
+
+_SURELY = 0.005
+"""Share of a photograph in colours that is surely damaged, from which on it is an old one: of healthy ones 0.003."""
 
 _SHARES: dict[StepName, float] = {
     "damage": 4,
@@ -298,19 +302,20 @@ class _Restoration:
             words = f"marked in {percent(hole)} of the picture"
         else:
             assert detector is not None
-            sensitivity = self.settings.sensitivity
-            if sensitivity is None:
-                coloured = _what_is(self.pictures[0]) == "coloured"
-                sensitivity = COLOUR_SENSITIVITY if coloured else USUAL_SENSITIVITY
-            hole = damage_in_picture(
-                self.pictures[0], detector, sensitivity, self.settings.grow, self.callbacks["damage"]
-            )
-            words = f"found in {percent(hole)} of the picture" if hole.any() else "none was found"
-            if corners := int(hole[[0, 0, -1, -1], [0, -1, 0, -1]].sum()):
-                words += f", {corners} of its corners among it"
+            (picture,), sensitivity = self.pictures, self.settings.sensitivity
+            odds = Odds.seen(picture, detector, self.callbacks["damage"])
+            if sensitivity is None and _what_is(picture) == "coloured":
+                sure = odds.marked(COLOUR_SENSITIVITY, 0)
+                sensitivity = COLOUR_SENSITIVITY if sure.mean() < _SURELY else None
+            hole = odds.marked(USUAL_SENSITIVITY if sensitivity is None else sensitivity, 0)
             if hole.mean() > _MOST_FOUND:
                 words = f"{percent(hole)} of the picture look like it, too much to be true: nothing is filled"
                 hole = np.zeros_like(hole)
+            else:
+                hole = dilate(hole, self.settings.grow * oversampling(picture, hole))  # its rims are as soft
+                words = f"found in {percent(hole)} of the picture" if hole.any() else "none was found"
+                if corners := int(hole[[0, 0, -1, -1], [0, -1, 0, -1]].sum()):
+                    words += f", {corners} of its corners among it"
         self.damage = hole
         self._tell("damage", words, mask=picture_of_hole(hole) if hole.any() else None)
 
@@ -359,8 +364,15 @@ class _Restoration:
         """Fill the damage."""
         if self.damage is None or not self.damage.any():
             return
-        settings = FillSettings(samples=self.settings.samples, seed=self.settings.seed)
-        filled = inpaint_picture(self.pictures[0], self.damage, prior, settings, self.callbacks["inpaint"])
+        count = self.settings.samples
+        settings = FillSettings(samples=count, seed=self.settings.seed, smooth=count == 1)
+        (picture,), hole, told = self.pictures, self.damage, self.callbacks["inpaint"]
+        if (factor := oversampling(picture, hole)) > 1:
+            small = inpaint_picture(reduced(picture, factor), reduced_hole(hole, factor), prior, settings, told)
+            each = (enlarged_fills(sample, picture, hole, factor) for sample in small.samples)
+            filled = replace(small, samples=[picture.with_fills(fills) for fills in each])
+        else:
+            filled = inpaint_picture(picture, hole, prior, settings, told)
         self.nfe, self.method = filled.nfe, filled.method
         self._tell("inpaint", "the damage is filled", filled.samples)
 

@@ -13,7 +13,8 @@ from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.regions import BLOCK_WINDOWS, regions_to_fill
 from scoreinv.sdes import VP
-from scoreinv.tasks.inpaint import inpaint
+from scoreinv.tasks.inpaint import inpaint, inpaint_picture
+from scoreinv.tasks.inpaint_settings import FillSettings
 
 pytestmark = pytest.mark.portable
 
@@ -246,6 +247,21 @@ def test_the_mean_of_a_hole_of_many_windows_tells_of_them_and_stops(monkeypatch)
     assert told[-1] == 1
     with pytest.raises(Cancelled):
         inpaint(image, mask, prior=conditional_prior(), estimate="mean", callback=lambda fraction: fraction < 0.5)
+
+
+def test_smooth_fills_are_the_mean_where_they_are_not_deep():
+    narrow = np.zeros((40, 56), bool)
+    narrow[10:13, 5:50] = True
+    drawn, smooth = (
+        [
+            inpaint_picture(Picture(photo()), narrow, conditional_prior(), FillSettings(seed=seed, smooth=each))
+            for seed in (0, 1)
+        ]
+        for each in (False, True)
+    )
+    sampled, mean = (abs(one.image.pixels - other.image.pixels).max() for one, other in (drawn, smooth))
+    assert mean < sampled / 2  # a random network's mean follows its noise a little
+    assert smooth[0].nfe == 2  # as it is and mirrored
 
 
 def test_values_that_are_not_finite_are_an_error():

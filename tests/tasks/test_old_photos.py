@@ -330,6 +330,36 @@ def test_settings_are_checked_where_they_are_made():
         OldPhotoSettings(seed=-1)
 
 
+class Marks(Whites):
+    """Is sure of what is white, and half sure of what is nearly."""
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        return torch.maximum(super().logits(pictures), torch.where(pictures.amin(1, keepdim=True) > 0.96, 1.0, -6.0))
+
+
+def test_a_photograph_in_colours_that_is_surely_damaged_is_an_old_one():
+    photo = levels(coloured_scene())
+    photo[60:62, 20:60] = 250
+    assert not restored(photo, detector=Marks()).damage.any()
+    assert restored(scratched(photo), detector=Marks()).damage[60:62, 20:60].all()
+
+
+@pytest.mark.slow
+def test_an_enlarged_print_is_filled_as_small_as_it_is():
+    """And what is found is enlarged as far as its rims are soft there; what is given stays as it is."""
+    small = scratched(levels(gray_scene()))
+    photo = np.asarray(Image.fromarray(small).resize((8 * WIDTH, 8 * HEIGHT), Image.Resampling.NEAREST))
+    smooth = np.asarray(Image.fromarray(levels(gray_scene())).resize((8 * WIDTH, 8 * HEIGHT)))
+    photo = np.where(photo == 255, photo, smooth)
+    result = restored(photo, colorize=False, denoise=False)
+    scratch = photo == 255
+    assert (result.damage == dilate(scratch, 2 * FOUND_GROW)).all()
+    drawn = result.image[242:254, 90:630].astype(float)  # by a prior of white noise
+    assert np.diff(drawn).std() < 0.7 * (drawn[:, 4:] - drawn[:, :-4]).std()
+    given = restored(photo, mask=scratch, colorize=False, denoise=False)
+    assert (given.image[~scratch] == photo[~scratch]).all()
+
+
 def test_a_border_is_told_and_cut_off_where_that_is_asked():
     photo = np.pad(levels(np.pad(coloured_scene(), ((24, 24), (32, 32), (0, 0)), "wrap")), ((9, 5), (7, 8), (0, 0)))
     scratch = np.zeros(photo.shape[:2], bool)
