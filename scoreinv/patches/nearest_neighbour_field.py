@@ -3,9 +3,12 @@
 A hole that is filled with pieces of the picture I itself is x(p) = I(p + d(p)) at its pixels p, and x = I elsewhere.
 Each piece should go on around its pixel as the fill does: the field's distribution, given the known pixels, is
 
-    p(d | I) proportional to exp(-E(d) / (2 tau^2)),    E(d) = sum_p sum_o |x(p + o) - I(p + d(p) + o)|^2,
+    p(d | I) proportional to exp(-E(d) / (2 tau^2) - sum_p ((d_down(p) - c) / reach)^2 / 2),
+    E(d) = sum_p sum_o |x(p + o) - I(p + d(p) + o)|^2,
 
 over the pixels p of the hole and the offsets o of a patch around them. E is 0 inside of a piece and counts its seams.
+These cost least between flat pieces, and much of a picture is flat where it is far above or below, out of focus: so
+pieces come from about their own height, as those of `PatchPrior` do, from c further down.
 It sums pairs of pixels, so all but one displacement fixed, the cost of taking p from c is
 
     E_p(c) = sum_o |x(p + o) - I(c + o)|^2 + sum_o |I(c) - I(p + o + d(p + o) - o)|^2,
@@ -24,6 +27,8 @@ pieces, and neither rim nor seams show.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import torch
@@ -66,13 +71,23 @@ class NearestNeighbourField:
         observed: (1, H, W), 0 or 1.
         start: (2, H, W) int64, pixels down and across; looked at in the hole alone.
         sources: (1, H, W), 0 or 1: what of the observed may be copied; None for all of it.
+        below, reach: c and reach, in pixels; by default from anywhere.
 
     Raises InputError for a picture without a hole, and where `start` leads to a pixel around which the patch may not be
     copied as a whole.
     """
 
-    def __init__(self, picture: Tensor, observed: Tensor, start: Tensor, sources: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        picture: Tensor,
+        observed: Tensor,
+        start: Tensor,
+        sources: Tensor | None = None,
+        below: float = 0.0,
+        reach: float = math.inf,
+    ) -> None:
         borders = (_REACH,) * 4
+        self._below, self._height_reach = below, reach
         self._height, self._width = observed.shape[-2:]
         self._row = self._width + 2 * _REACH
         self._observed = observed
@@ -206,7 +221,9 @@ class NearestNeighbourField:
         costs += (own_levels * (count * own_levels - 2 * votes[row])).sum(1)
         gumbel = -torch.empty(candidates.shape).exponential_(generator=generator).log().to(costs)
         drawn = torch.full(candidates.shape, -torch.inf, device=costs.device)
-        drawn[row, column] = gumbel[row, column] - costs * (GREY_LEVEL**2 / (2 * TOLERANCE**2))
+        moved = source // self._row - pixels[row] // self._row
+        height = ((moved - self._below) / self._height_reach).square() / 2
+        drawn[row, column] = gumbel[row, column] - costs * (GREY_LEVEL**2 / (2 * TOLERANCE**2)) - height
         chosen = candidates.gather(1, drawn.argmax(1, keepdim=True))[:, 0]
         self._source[pixels] = chosen
         self._filled[pixels] = self._levels[chosen]

@@ -39,7 +39,7 @@ from scoreinv.patches.nearest_neighbour_field import GREY_LEVEL, TOLERANCE, grey
 from scoreinv.prior import Prior
 from scoreinv.sdes import SDE, as_time, broadcast
 
-_REACH = (0.5, 2.0)
+REACH = (0.5, 2.0)
 """Pixels down and across, by eye on removed objects: a meadow is below, and may be left or right. They are less than a
 patch since the values of a patch repeat each other, so that their summed differences overcount."""
 _PATCHES = (2048, 4096)
@@ -147,7 +147,7 @@ class _Fill:
 
     def __init__(self, patches: _Patches, centre: list[float]) -> None:
         self.patches = patches
-        towards = zip(centre, patches.at.to(patches.values), _REACH, strict=True)
+        towards = zip(centre, patches.at.to(patches.values), REACH, strict=True)
         self.nearer = torch.stack([c * place / reach**2 for c, place, reach in towards]).sum(0) if any(centre) else None
 
     def mean(self, x: Tensor, level: float) -> Tensor:
@@ -245,7 +245,7 @@ class _Patches:
         )
         closer = torch.addmm(where @ self._squares.T, known, self.values.T, beta=-1, alpha=2)
         observed = closer.mul_(GREY_LEVEL**2 / (2 * TOLERANCE**2))
-        for here, there, reach in zip(self.places[:, part], self.at, _REACH, strict=True):
+        for here, there, reach in zip(self.places[:, part], self.at, REACH, strict=True):
             apart = here[:, None].to(observed) - there.to(observed)
             observed -= apart.square_().div_(2 * reach**2)
         return observed, hidden @ self._squares.T

@@ -36,7 +36,7 @@ from scoreinv.guidance import Conditioned, Tiled
 from scoreinv.machine import one_thread, pixels_at_once
 from scoreinv.operators import mask
 from scoreinv.patches import NearestNeighbourField, PatchPrior
-from scoreinv.patches.patch_prior import most_patches
+from scoreinv.patches.patch_prior import REACH, most_patches
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Ancestral, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import VE, as_time
@@ -256,8 +256,10 @@ def _continued(
         if number < first:
             doubled = 2 * displacements.repeat_interleave(2, 2).repeat_interleave(2, 3)
             displacements, stream = doubled[..., : observed.shape[2], : observed.shape[3]], noise(number)
-        rows = zip(2 * pictures - 1, observed, displacements, sources, strict=True)
-        fields = [NearestNeighbourField(*row) for row in rows]
+        rows = zip(
+            2 * pictures - 1, observed, displacements, sources, (elsewhere[:, 0] / 2**number).tolist(), strict=True
+        )
+        fields = [NearestNeighbourField(*row, reach=REACH[0] * 2 ** (first - number)) for row in rows]
         generators = stream.generators()
         sweeps = _at(_SWEEPS, number)
         for sweep in range(sweeps):

@@ -100,6 +100,21 @@ def test_two_pixels_are_drawn_as_often_as_their_distribution_says(monkeypatch: p
     assert (drawn - shares).abs().max() < 0.04
 
 
+def test_heights_are_drawn_as_often_as_their_distribution_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a flat picture all pieces fit: where they come from is normal around c."""
+    picture, observed = torch.zeros(3, 60, 30), holed(60, 30, (30, 12, 1, 4))
+    field = NearestNeighbourField(picture, observed, moved(60, 30, 8, 0), below=10, reach=2)
+    rows = torch.arange(34, 47) + REACH  # of the picture with its border
+    monkeypatch.setattr(field, "_candidates", lambda own, *_: own[:, None] % field._row + rows * field._row)
+    generator, seen = torch.Generator().manual_seed(0), []
+    for _ in range(150):
+        field.sweep(generator)
+        seen.append(field.displacements[0, 30, 12:16])
+    drawn = torch.stack(seen).double()
+    assert drawn.mean() == pytest.approx(10, abs=0.3)
+    assert drawn.std() == pytest.approx(2, abs=0.25)
+
+
 def test_a_piece_that_fits_stays_and_its_rim_is_met() -> None:
     """A picture of period 10 under light that grows: a piece from one period away is too dark by as much everywhere."""
     y, x = torch.arange(40)[:, None], torch.arange(60)
