@@ -89,25 +89,30 @@ class Pointed(NamedTuple):
 POINTED = {
     "avatar-Astronaut": Pointed((156, 25, 216, 429), at=((180, 250),)),
     "gcompris-erase-goat": Pointed((203, 72, 1022, 669), at=((1184, 126),), grow=10),
-    "gcompris-erase-penguin": Pointed((352, 42, 518, 704), at=((430, 290),)),
+    "gcompris-erase-penguin": Pointed((352, 42, 518, 704), at=((430, 290),), avoid=((340, 645, 170, 123),)),
     "gcompris-farm_animals-duck": Pointed((93, 163, 571, 532)),
-    "gcompris-world_animals-moose": Pointed((120, 94, 709, 551), at=((346, 268), (405, 288), (340, 233)), grow=7),
+    "gcompris-world_animals-moose": Pointed(
+        (120, 94, 709, 551),
+        at=((346, 268), (405, 288), (340, 233)),
+        grow=7,
+        avoid=((0, 470, 130, 110), (560, 590, 464, 93)),
+    ),
     "gcompris-world_music-ireland": Pointed(
         (570, 120, 194, 274),
         at=((577, 305),),
-        avoid=((725, 245, 140, 70), (780, 290, 220, 126), (300, 275, 180, 110), (480, 220, 120, 190)),
+        avoid=((725, 185, 140, 150), (780, 290, 220, 126), (300, 275, 180, 110), (480, 220, 120, 190)),
     ),
     "grub2-Hortensia-1": Pointed((266, 183, 105, 135)),
     "libjxl-tmshre_riaphotographs_srgb8": Pointed((293, 138, 107, 365), at=((366, 410),), not_at=((331, 364),)),
-    "lomiri2004-Kleiber_by_Lukas_Baubkus": Pointed((546, 263, 194, 244)),
+    "lomiri2004-Kleiber_by_Lukas_Baubkus": Pointed((546, 263, 194, 244), at=((561, 273),)),
     "lxqt-appleflower": Pointed((589, 187, 224, 276)),
     "recipes-big-american": Pointed(
         (313, 107, 332, 259), avoid=((690, 0, 334, 389), (300, 200, 45, 189), (345, 350, 270, 39), (390, 90, 120, 20))
     ),
     "recipes-turkish": Pointed((0, 204, 141, 123)),
-    "skimage-astronaut": Pointed((353, 0, 122, 295), at=((388, 64),), grow=12),
+    "skimage-astronaut": Pointed((353, 0, 122, 295), at=((388, 64), (447, 178)), grow=12),
     "tuxpaint-reef-back": Pointed((219, 172, 110, 174)),
-    "gcompris-monuments-reimsCathedral": Pointed((561, 41, 48, 238)),
+    "gcompris-monuments-reimsCathedral": Pointed((561, 41, 48, 238), grow=9),
     "libjxl-bicycles_restarts": Pointed(
         (388, 203, 462, 428),
         at=((815, 400), (640, 232)),
