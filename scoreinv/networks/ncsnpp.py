@@ -365,7 +365,6 @@ class NCSNpp(Network):
             if condition is None:
                 condition = x.new_zeros(x.shape[0], config.condition_channels, *x.shape[2:])
             x = torch.cat([x, condition], dim=1)
-        autocast = torch.is_autocast_enabled(x.device.type)
         precision = inner_dtype(x, self.middle_in.conv_in)
         embedding = None
         x = F.pixel_unshuffle(x, config.patch) if config.patch > 1 else x
@@ -376,8 +375,8 @@ class NCSNpp(Network):
                 embedding = self.dense_in(self.embedding(label).to(dense))
                 embedding = self.activation(self.dense_out(self.activation(embedding))).to(precision)
             h = self.conv_in(x.to(self.conv_in.weight.dtype))
-        skips, pyramid = [h.to(precision) if autocast else h], x.to(precision)
         h = h.to(precision)
+        skips, pyramid = [h], x.to(precision)
         for number, down in enumerate(self.down):
             shown = features[number] if features is not None and number < len(features) else None
             h, pyramid = down(h, pyramid, embedding, skips, shown)
@@ -397,15 +396,9 @@ class NCSNpp(Network):
         return F.pixel_shuffle(h, config.patch) if config.patch > 1 else h
 
     def exact_parts(self) -> list[nn.Module]:
-        """The embedding and the way from the input to the output.
-
-        That way is the first convolution, whose features are the last block's skip, and all from that block on.
-        """
-        top = self.up[-1]
-        parts: list[nn.Module | None] = [self.embedding, self.conv_in, top.blocks[-1], *top.block_attention[-1:]]
-        parts += [top.attention, top.norm, top.pyramid]
-        parts += [getattr(self, name, None) for name in ("dense_in", "dense_out", "norm_out", "conv_out")]
-        return [part for part in parts if part is not None]
+        """The embedding, and the convolutions at the input and the output."""
+        names = ("dense_in", "dense_out", "conv_in", "conv_out")
+        return [self.embedding, *(getattr(self, name) for name in names if hasattr(self, name))]
 
 
 def _attention(channels: int, config: NCSNppConfig) -> Attention:

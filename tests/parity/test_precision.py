@@ -41,7 +41,7 @@ def test_a_bundled_model(model: str) -> None:
     x0 = _picture(prior).expand(len(SIGMAS), -1, -1, -1)
     t = time_at(prior.sde, torch.tensor(SIGMAS, dtype=torch.float64))
     x = prior.sde.perturb(x0, t, torch.randn(x0.shape, generator=torch.Generator().manual_seed(0)))
-    assert max(_relative_errors(prior, x, t)) < 0.02
+    assert max(_relative_errors(prior, x, t)) < 0.035  # of noise of 0.05: a quarter of a grey level in the picture
 
 
 @pytest.mark.parametrize(
