@@ -69,6 +69,13 @@ OBJECTS = {
 """Corners of a polygon around each, "across,down" where the shorter side is 512, by the stem of the photograph."""
 
 
+class Again(NamedTuple):
+    """What is filled once more after a look at the fill, and what is not copied then: corners around each."""
+
+    holes: tuple[str, ...]
+    avoid: tuple[str, ...]
+
+
 class Pointed(NamedTuple):
     """What a careful user points at, who has seen the outline that the box gave, in pixels of the photograph.
 
@@ -77,6 +84,7 @@ class Pointed(NamedTuple):
         at, not_at: at most three points on what the box missed, and on what it took too much.
         grow: of `select`; None for what is usual. Hair takes more.
         avoid: boxes of what is not to be copied.
+        again: what is marked for a second fill.
     """
 
     box: tuple[int, int, int, int]
@@ -84,11 +92,24 @@ class Pointed(NamedTuple):
     not_at: tuple[tuple[int, int], ...] = ()
     grow: int | None = None
     avoid: tuple[tuple[int, int, int, int], ...] = ()
+    again: Again | None = None
 
 
 POINTED = {
     "avatar-Astronaut": Pointed((156, 25, 216, 429), at=((180, 250),)),
-    "gcompris-erase-goat": Pointed((203, 72, 1022, 669), at=((1184, 126),), grow=10),
+    "gcompris-erase-goat": Pointed(
+        (203, 72, 1022, 669),
+        at=((1184, 126),),
+        grow=18,
+        again=Again(
+            (
+                "225,535 400,570 530,600 640,622 760,650 860,670 960,712 960,745 780,735 560,735 300,700 225,690",
+                "610,140 775,140 775,215 610,215",
+                "885,180 960,180 960,250 885,250",
+            ),
+            ("0,250 300,250 700,400 1365,400 1365,768 1130,768 960,712 225,535 0,515",),
+        ),
+    ),
     "gcompris-erase-penguin": Pointed((352, 42, 518, 704), at=((430, 290),), avoid=((340, 645, 170, 123),)),
     "gcompris-farm_animals-duck": Pointed((93, 163, 571, 532)),
     "gcompris-world_animals-moose": Pointed(
@@ -139,7 +160,11 @@ def main() -> None:
     for stem, corners in OBJECTS.items():
         photo, hole, avoid = selected(paths[stem], network) if options.selected else outlined(paths[stem], corners)
         marked, started = np.where(hole[..., None], (photo + RED) / 2, photo), time.process_time()
-        cells.append([marked, *(fill(photo, hole, **avoid) for fill in fills.values())])
+        filled = [fill(photo, hole, **avoid) for fill in fills.values()]
+        if options.selected and (again := POINTED[stem].again) is not None:
+            holes, avoided = (drawn(corners, hole.shape) for corners in again)
+            filled = [fill(first, holes, avoid=avoided) for fill, first in zip(fills.values(), filled, strict=True)]
+        cells.append([marked, *filled])
         print(f"{stem}: {time.process_time() - started:.1f} processor seconds", flush=True)
     sheet(cells).save(options.sheet, quality=75)
 
@@ -151,11 +176,16 @@ Marked = tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]
 def outlined(path: Path, corners: str) -> Marked:
     """The reduced photograph, and a polygon in it."""
     photo = reduced(path)
-    canvas = Image.new("1", (photo.shape[1], photo.shape[0]))
-    scale = min(photo.shape[:2]) / SHORTER
-    points = [tuple(scale * int(place) for place in corner.split(",")) for corner in corners.split()]
-    ImageDraw.Draw(canvas).polygon(points, fill=1)
-    return photo, np.array(canvas), {}
+    return photo, drawn((corners,), photo.shape[:2], min(photo.shape[:2]) / SHORTER), {}
+
+
+def drawn(outlines: tuple[str, ...], size: tuple[int, ...], scale: float = 1.0) -> np.ndarray:
+    """What lies within outlines, each its corners "across,down" before they are scaled, HxW bool."""
+    canvas = Image.new("1", size[::-1])
+    for outline in outlines:
+        points = [tuple(scale * int(place) for place in corner.split(",")) for corner in outline.split()]
+        ImageDraw.Draw(canvas).polygon(points, fill=1)
+    return np.array(canvas)
 
 
 def selected(path: Path, network: SegmentAnything) -> Marked:
