@@ -173,12 +173,19 @@ def inpaint_pictures(
 
     Raises InputError where it leaves too little that they could copy from.
     """
-    sampling = settings.sampling(conditional=prior.conditional)
-    if avoid is not None and sampling.method == "pc":
-        raise SettingError("avoid", "does not go with the method pc, which copies nothing")
     avoided: Sequence[np.ndarray | None] = [None] * len(pictures) if avoid is None else avoid
     each = zip(pictures, holes, avoided, strict=True)
-    fillings = [_Filling(picture, hole, prior, settings, marked) for picture, hole, marked in each]
+    fillings = [Filling(picture, hole, prior, settings, marked) for picture, hole, marked in each]
+    return draw_fills(fillings, prior, settings, callback)
+
+
+def draw_fills(
+    fillings: list[Filling], prior: ScorePrior, settings: FillSettings, callback: TaskCallback | None = None
+) -> list[Restored[Picture]]:
+    """`inpaint_pictures` of what was prepared for the same prior and settings but for seed and samples."""
+    sampling = settings.sampling(conditional=prior.conditional)
+    for filling in fillings:
+        filling.begin(sampling.samples)
     steps = list(_steps(fillings, sampling.samples))
     sizes = [sum(region.hole.size for _, _, region in rows) for rows in steps]
     for rows, part in zip(steps, parts(callback, sizes), strict=True):
@@ -199,13 +206,14 @@ def inpaint_pictures(
     return [filling.result(settings, sampling) for filling in fillings]
 
 
-class _Filling:
-    """The work on one picture.
+class Filling:
+    """The work on one picture: what is the same for all its fills is found once.
 
     Attributes:
         picture: what is filled, as the model is shown it.
         kept: what the fills are written into.
-        unknown: HxW bool, the pixels that are not filled yet.
+        hole: HxW bool.
+        unknown: HxW bool, the pixels of it that are not filled yet.
         gray: whether it is filled with luma.
         groups: its regions in the order in which they are filled, those of a group together, as they are alike.
         fills: of each sample, what was filled.
@@ -217,17 +225,23 @@ class _Filling:
         self, picture: Picture, hole: np.ndarray, prior: ScorePrior, settings: FillSettings, avoid: np.ndarray | None
     ) -> None:
         sampling = settings.sampling(conditional=prior.conditional)
+        if avoid is not None and sampling.method == "pc":
+            raise SettingError("avoid", "does not go with the method pc, which copies nothing")
         self.picture, self.kept = (picture, picture) if settings.exact else without_smears(picture, hole)
-        self.unknown = hole.copy()
+        self.hole = hole
         self.gray = is_gray(picture.pixels[~hole][None], STRAY_CHROMA)
-        self.fills: list[list[Fill]] = [[] for _ in range(sampling.samples)]
-        self.nfe = 0
+        self.begin(sampling.samples)
         deep = sampling.method == "conditioned" and not sampling.mean
         self.window = prior.image_size * (MEAN_WINDOW if sampling.mean else 1)
         groups = regions_to_fill(hole, self.window, prior.stride, deep=deep, at_once=PIXELS_AT_ONCE)
         self.groups = [[self._with_sources(region, prior, avoid) for region in group] for group in groups]
         if avoid is not None and not any(region.halvings for group in groups for region in group):
             _log.warning("what is avoided makes no difference: no hole is so deep that pieces are copied into it")
+
+    def begin(self, samples: int) -> None:
+        """Nothing is filled yet, of so many samples."""
+        self.unknown, self.nfe = self.hole.copy(), 0
+        self.fills: list[list[Fill]] = [[] for _ in range(samples)]
 
     def _with_sources(self, region: Region, prior: ScorePrior, avoid: np.ndarray | None) -> Region:
         """A region, if it is deep with what it takes no pieces from, and enlarged where too little else is left.
@@ -291,11 +305,11 @@ class _Filling:
         return Restored(image, filled, std, self.nfe, sampling.method)
 
 
-_Row = tuple[_Filling, int, Region]
+_Row = tuple[Filling, int, Region]
 """A sample of a region of a picture: a row of a batch."""
 
 
-def _steps(fillings: list[_Filling], samples: int) -> Iterator[list[_Row]]:
+def _steps(fillings: list[Filling], samples: int) -> Iterator[list[_Row]]:
     """What is drawn one after the other: the rows of regions that are alike, of all pictures and samples."""
     for groups in zip_longest(*(filling.groups for filling in fillings)):
         alike: defaultdict[Hashable, list[_Row]] = defaultdict(list)

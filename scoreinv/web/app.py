@@ -251,7 +251,7 @@ Pointed = Annotated[Prompt, Depends(_pointed)]
 
 
 def _add_work(app: FastAPI, album: Album, queue: JobQueue, models: work.Models) -> None:
-    seen = work.DamageSeen()
+    seen, prepared = work.DamageSeen(), work.FillPrepared()
 
     def begun(do: Callable[[TaskCallback], work.Made], photo: Photo, times: int = 1) -> Any:
         """A job that does it; InputError where a result of so many times the size does not fit in memory."""
@@ -288,7 +288,7 @@ def _add_work(app: FastAPI, album: Album, queue: JobQueue, models: work.Models) 
         hole = await run_in_threadpool(work.hole_of, photo, album.get(mask))
         spared = await run_in_threadpool(work.hole_of, photo, album.get(avoid)) if avoid else None
         settings = FillSettings(exact=exact, seed=seed)
-        return begun(lambda report: work.fill(photo, hole, spared, settings, models, report), photo)
+        return begun(lambda report: work.fill(photo, hole, spared, settings, prepared, models, report), photo)
 
     @app.post("/api/photos/{key}/colorize", status_code=202)
     async def colorize(key: str, strokes: str | None = None, seed: Seed = 0) -> Any:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from scoreinv.networks.detector import DamageDetector
     from scoreinv.prior import ScorePrior
     from scoreinv.tasks.find_damage import Odds
+    from scoreinv.tasks.inpaint import Filling
 
 _STEPS = {
     "damage": "Damage",
@@ -112,11 +113,31 @@ def find_damage(photo: Photo, sensitivity: float, seen: DamageSeen, models: Mode
     return Made(photo.result(picture_of_hole(hole), "damage"))
 
 
+class FillPrepared:
+    """What the last fill was prepared with: for another seed of the same marks it is enough."""
+
+    def __init__(self) -> None:
+        self._last: tuple[tuple[object, ...], Filling] | None = None
+
+    def of(
+        self, photo: Photo, hole: np.ndarray, avoid: np.ndarray | None, settings: FillSettings, prior: ScorePrior
+    ) -> Filling:
+        """The work on a photograph, its hole and what is to be avoided."""
+        from scoreinv.tasks.inpaint import Filling
+
+        marks = [None if marked is None else np.packbits(marked).tobytes() for marked in (hole, avoid)]
+        key = (photo.key, settings.exact, *marks)
+        if self._last is None or self._last[0] != key:
+            self._last = key, Filling(photo.picture, hole, prior, settings, avoid)
+        return self._last[1]
+
+
 def fill(
     photo: Photo,
     hole: np.ndarray,
     avoid: np.ndarray | None,
     settings: FillSettings,
+    prepared: FillPrepared,
     models: Models,
     report: TaskCallback,
 ) -> Made:
@@ -125,9 +146,10 @@ def fill(
     The note says what else was redrawn, and, of the first result, what seems to be left of the object.
     """
     from scoreinv.imaging.rims import find_leftover
-    from scoreinv.tasks.inpaint import inpaint_picture
+    from scoreinv.tasks.inpaint import draw_fills
 
-    result = inpaint_picture(photo.picture, hole, models.fill(), settings, report, avoid)
+    prior = models.fill()
+    (result,) = draw_fills([prepared.of(photo, hole, avoid, settings, prior)], prior, settings, report)
     notes = []
     if (result.image.pixels[~hole] != photo.picture.pixels[~hole]).any():
         notes.append("The JPEG had smeared the colours of what is removed: those just beside it are redrawn, too.")

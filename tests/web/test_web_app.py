@@ -226,21 +226,24 @@ def test_what_a_jpeg_smeared_is_redrawn_unless_all_is_to_stay(browser):
 
 def test_what_is_avoided_is_no_source_and_what_is_left_is_told(browser, monkeypatch):
     given: list[Any] = []
-    inpaint_picture = scoreinv.tasks.inpaint.inpaint_picture
+    prepared = scoreinv.tasks.inpaint.Filling
 
     def noted(*words: Any) -> Any:
         given.append(words[-1])
-        return inpaint_picture(*words[:-1])
+        return prepared(*words[:-1], None)
 
     photo = opened(browser, png(pixels()))
     avoided = opened(browser, png(~hole()))
-    monkeypatch.setattr("scoreinv.tasks.inpaint.inpaint_picture", noted)
+    monkeypatch.setattr("scoreinv.tasks.inpaint.Filling", noted)
     monkeypatch.setattr("scoreinv.imaging.rims.find_leftover", lambda picture, hole: object())
     path = f"/api/photos/{photo['key']}/fill"
     for seed in (0, 1):
         end = done(browser, path, png(hole()), avoid=avoided["key"], seed=seed)
         assert (given[-1] == ~hole()).all()
         assert ("brush a little wider" in (end["note"] or "")) == (seed == 0)
+    assert len(given) == 1  # it serves the second seed, too
+    done(browser, path, png(hole()))
+    assert given[1:] == [None]
 
 
 def test_fill_is_that_of_the_library(browser):
@@ -575,7 +578,7 @@ def test_work_that_fails_says_so_and_the_next_is_done(browser, monkeypatch, erro
 
     photo = opened(browser, png(pixels()))
     with monkeypatch.context() as patch:
-        patch.setattr("scoreinv.tasks.inpaint.inpaint_picture", fails)
+        patch.setattr("scoreinv.tasks.inpaint.draw_fills", fails)
         end = done(browser, f"/api/photos/{photo['key']}/fill", png(hole()))
     assert (end["state"], said in end["error"]) == ("failed", True)
     assert done(browser, f"/api/photos/{photo['key']}/fill", png(hole()))["state"] == "done"
