@@ -3,8 +3,8 @@
 Scratches are 1 to 8 pixels wide in the scans that the model was trained on, and those of a large scan may be wider. It
 is looked at with its longer side reduced to `WORKING_SIDE` pixels, to half of that, and so on, and what is found at any
 of these sizes is brought back to its own. The network sees windows, each with a margin that is not kept, so that memory
-is bounded whatever the picture's size. It sees each mirrored too: what it takes for damage in one and not in the other
-is seldom any.
+is bounded whatever the picture's size. Where it sees any, it sees the window mirrored too: what it takes for damage in
+one and not in the other is seldom any.
 
 A mark is surely damage somewhere, and goes on from there to what is less sure: two thresholds (hysteresis: Canny 1986).
 Eyes and mouths of faces are left out (`imaging.faces`).
@@ -28,7 +28,6 @@ from scipy.special import expit
 from torch import Tensor
 
 from scoreinv.colour_space import luma
-from scoreinv.ensemble import MIRRORED, turn, turn_back
 from scoreinv.errors import SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.faces import faces, facial_features
@@ -52,8 +51,10 @@ _LEAST_SIDE = 384
 _SURER = 7.0
 """How many times the odds of damage must be where a scan is seen smaller: antlers and spokes then look like hairs."""
 
-_CORE, _MARGIN = 448, 64
+_CORE, _MARGIN = 512, 48
 """Of a window: the side of what is kept of it, and what it sees beyond, in pixels."""
+_CLEAN = -2.0
+"""Log odds below which everywhere a window shows no damage: mirrored it would need as much more to have any."""
 
 _BESIDE = 16.0
 """How many times the odds of damage are where it goes on from a sure pixel: scratches and stains seldom end there."""
@@ -209,14 +210,16 @@ def damage_logits(rgb: np.ndarray, detector: DamageDetector, callback: TaskCallb
 
 
 def _looked_at(window: Tensor, detector: DamageDetector) -> Tensor:
-    """The logits of a window of any size, the mean of those that it has as it is and mirrored.
+    """The logits of a window of any size, the mean of those that it has as it is and, unless it is clean, mirrored.
 
     Its last row and column are repeated up to what the network takes.
     """
     height, width = window.shape[-2:]
     padded = F.pad(window, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
-    each = [turn_back(detector.logits(turn(padded, one)), one) for one in MIRRORED]
-    return torch.stack(each).mean(0)[..., :height, :width]
+    logits = detector.logits(padded)
+    if logits.max() > _CLEAN:
+        logits = (logits + detector.logits(padded.flip(-1)).flip(-1)) / 2
+    return logits[..., :height, :width]
 
 
 def _enlarged(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
