@@ -71,6 +71,11 @@ class Batch:
         """Some of the pictures, by a slice or their indices."""
         return replace(self, **{name: value[rows] for name, value in vars(self).items() if value is not None})
 
+    def pinned(self) -> Batch:
+        """In memory that a GPU reads while the processor goes on; the times, which stay on the CPU, as they are."""
+        kept = {name: value.pin_memory() for name, value in vars(self).items() if value is not None}
+        return replace(self, **kept | {"times": self.times})
+
     def to(self, device: torch.device | str) -> Batch:
         """On a device; the times stay on the CPU."""
         moved = {name: value.to(device, non_blocking=True) for name, value in vars(self).items() if value is not None}

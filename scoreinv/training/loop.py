@@ -91,10 +91,15 @@ def train(
         signals = stack.enter_context(deferred_interrupts())
         drawer = stack.enter_context(ThreadPoolExecutor(1))
         part = world.part(config.batch_size, config.accumulate)
-        drawn = drawer.submit(run.batches.batch, state.step, part)
+
+        def draw(step: int) -> Batch:
+            batch = run.batches.batch(step, part)
+            return batch.pinned() if world.device.type == "cuda" else batch
+
+        drawn = drawer.submit(draw, state.step)
         while not schedule.finished(state.step, log.clock() + log.step_seconds / 2):
             begun = clock()
-            batch, drawn = drawn.result(), drawer.submit(run.batches.batch, state.step + 1, part)
+            batch, drawn = drawn.result(), drawer.submit(draw, state.step + 1)
             fraction = schedule.fraction(state.step, log.clock())
             for group in state.optimizer.param_groups:
                 group["lr"] = learning_rate(config.optimizer, state.step, fraction)

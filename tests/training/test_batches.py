@@ -12,7 +12,7 @@ from PIL import Image
 from small_runs import TINY, tiny_run, write_gradient
 
 from scoreinv.errors import InputError
-from scoreinv.training.batches import BatchSource
+from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.config import DataConfig
 from scoreinv.training.pictures import Pictures, load_pictures, split
 from scoreinv.training.presets import with_estimated_sigma_max
@@ -160,3 +160,15 @@ def test_the_largest_noise_is_the_largest_distance_of_two_pictures(tmp_path: Pat
         (tmp_path / f"{index}.png").unlink()
     with pytest.raises(InputError, match="sigma_max cannot be estimated from pictures that are all alike"):
         with_estimated_sigma_max(run)
+
+
+def test_all_of_a_batch_is_pinned_but_its_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no GPU, torch pins nothing."""
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda value: value + 1)
+    batch = Batch(
+        torch.zeros(2, 3, 4, 4), torch.zeros(2), torch.zeros(2, 3, 4, 4), labels=torch.zeros(2, dtype=torch.int64)
+    )
+    pinned = batch.pinned()
+    assert all((value == 1).all() for value in (pinned.images, pinned.noise, pinned.labels))
+    assert pinned.times is batch.times
+    assert pinned.observed is None
