@@ -69,6 +69,15 @@ def colours(photo: Image.Image, prior: ScorePrior) -> Image.Image:
     return beside(*(small(picture.convert("RGB"), 240) for picture in (gray, *estimates, square)))
 
 
+def like_its_half(name: str, prior: ScorePrior) -> Image.Image:
+    """The left half of a photograph, the right one in grey, that without and with the left one as the reference."""
+    photo = Image.open(HERE / "photos" / f"{name}.jpg")
+    left, right = (photo.crop((begin, 0, begin + photo.width // 2, photo.height)) for begin in (0, photo.width // 2))
+    gray = right.convert("L")
+    results = [scoreinv.colorize(gray, prior=prior, like=like).image for like in (None, left)]
+    return beside(*(small(picture.convert("RGB"), 240) for picture in (left, gray, *results)))
+
+
 def restored(prior: ScorePrior) -> Iterator[Image.Image]:
     """Squares with noise, reduced or blurred; what the commands make of them; the squares as they were."""
     mean = LinearSettings(estimate="mean")
@@ -135,10 +144,10 @@ def main() -> None:
         beside(before, result.image).save(HERE / "readme" / f"inpaint_{name}.jpg", quality=90)
     old_photographs().save(HERE / "readme" / "restore_old.jpg", quality=85, optimize=True)
     prior = scoreinv.load("scene")
-    for name in ("lake", "moose"):
-        gray = Image.open(HERE / "grey" / f"{name}.jpg")
-        result = scoreinv.colorize(gray, prior=prior, samples=2)
-        small(beside(gray, *result.samples), 1200).save(HERE / "readme" / f"colorize_{name}.jpg", quality=90)
+    gray = Image.open(HERE / "grey" / "lake.jpg")
+    result = scoreinv.colorize(gray, prior=prior, samples=2)
+    small(beside(gray, *result.samples), 1200).save(HERE / "readme" / "colorize_lake.jpg", quality=90)
+    like_its_half("moose", prior).save(HERE / "readme" / "colorize_like.jpg", quality=88)
     gray, hints = Image.open(HERE / "grey" / "dog.jpg").convert("RGB"), Image.open(HERE / "hints" / "dog.png")
     result = scoreinv.colorize(gray, prior=prior, hints=hints, estimate="mean")
     gray.paste(hints, mask=hints)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -15,10 +18,11 @@ from scoreinv.cli.options import (
     RestorerOption,
     UncertaintyOption,
     option,
+    output_option,
 )
 from scoreinv.cli.outputs import STREAM, check_file
-from scoreinv.cli.photo_loop import Progress, Run, check_uncertainty
-from scoreinv.cli.plan import Job, plan
+from scoreinv.cli.photo_loop import Progress, Run, check_maps, check_uncertainty, map_of
+from scoreinv.cli.plan import Job, expand, plan
 from scoreinv.cli.report import warn
 from scoreinv.errors import InputError
 from scoreinv.tasks.colorize_settings import ColourSettings
@@ -26,11 +30,13 @@ from scoreinv.tasks.colorize_settings import ColourSettings
 if TYPE_CHECKING:
     from scoreinv.imaging.hints import KnownColours
     from scoreinv.imaging.picture import Picture
+    from scoreinv.tasks.references import Reference
     from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
   scoreinv colorize gray.jpg                     # writes gray_colorized.png
   scoreinv colorize gray.jpg --hints hints.png   # with strokes of your colours
+  scoreinv colorize gray.jpg --like summer.jpg   # with the colours of what looks alike there
 """
 HintsOption = Annotated[
     str | None,
@@ -44,6 +50,14 @@ def colorize(
     ],
     *,
     hints: HintsOption = None,
+    like: Annotated[
+        list[str] | None,
+        option(
+            "--like",
+            metavar="PHOTO|FOLDER",
+            help="A photo in colour, or a folder of them: what looks alike takes its colours. Can be repeated.",
+        ),
+    ] = None,
     tint: Annotated[
         Literal["luma", "white"],
         option(help="A tinted print (sepia) loses it. luma: its brightness stays; white: its lightest tone is white."),
@@ -51,17 +65,35 @@ def colorize(
     colour: ColourSettings,
     model: RestorerOption = "scene",
     uncertainty: UncertaintyOption = None,
+    matches: Annotated[
+        str | None,
+        output_option(
+            metavar="FILE|FOLDER",
+            help="Also write a picture of what was taken from where of --like; of several photos, into a folder.",
+        ),
+    ] = None,
     output: Output,
     common: Common,
 ) -> Run[Any]:
     """Colour grey photos; their brightness, and so all detail, is kept to the grey level."""
     colour = replace(colour, whiten=tint == "white")
     check_hints(hints)
-    inputs = {"the hints": hints, "the model": model}
+    pictures = read_references(like or (), deep=output.recursive)
+    inputs = {"the hints": hints, "the model": model, **{f"a photo of --like ({path})": path for path in pictures}}
     everything = plan(photos, "_colorized", colour.results, output, inputs)
     if uncertainty is not None:
         check_uncertainty(uncertainty, everything, colour.samples, common, inputs, photos, output)
+    if matches is not None:
+        if not pictures:
+            raise InputError("--matches is of what was taken of --like PHOTO: add that")
+        check_maps("--matches", matches, everything, common, inputs | {"--uncertainty": uncertainty}, photos, output)
     scene = Model(model, common)
+
+    @cache
+    def references() -> list[Reference]:
+        from scoreinv.tasks.colorize import references_of
+
+        return references_of(list(pictures.values()), scene.load())
 
     def read(job: Job, picture: Picture) -> KnownColours | None:
         from scoreinv.imaging.hints import read_hints
@@ -76,15 +108,40 @@ def colorize(
 
         keep_freed()
         check_samples(colour.samples, picture, coloured=True)
-        result = colorize_picture(picture, scene.load(), colour, given, progress)
+        result = colorize_picture(picture, scene.load(), colour, given, progress, references=references())
         if result.found == "coloured" and not colour.keep_color:
             warn(f"{job.source}: has colours already, which are replaced (--keep-color keeps them)")
         if result.found == "tinted" and tint == "luma":
             remedy = "--tint white makes its lightest tone white too"
             warn(f"{job.source}: is a tinted print, as sepia is: its tint is removed ({remedy})")
-        return result, {}
+        if matches is None:
+            return result, {}
+        from scoreinv.imaging.picture import Picture
+        from scoreinv.imaging.write import write_picture
 
-    return Run(everything, output, common, compute, [scene], read, uncertainty=uncertainty)
+        where = map_of(job, matches, batch=everything.batch)
+        Path(where).parent.mkdir(parents=True, exist_ok=True)
+        write_picture(where, Picture(result.matches), overwrite=common.overwrite or everything.batch)
+        return result, {"matches": where}
+
+    def files_beside(job: Job) -> list[str]:
+        return [] if matches is None else [map_of(job, matches, batch=everything.batch)]
+
+    return Run(everything, output, common, compute, [scene], read, beside=files_beside, uncertainty=uncertainty)
+
+
+def read_references(like: Iterable[str], *, deep: bool) -> dict[str, Picture]:
+    """The photos in colours of `--like`, which may be folders, by their paths; InputError where one is none."""
+    paths = [path for item in like for path in expand(item, deep=deep)]
+    if not paths:
+        return {}
+    from scoreinv.imaging.hints import read_reference
+
+    if STREAM in paths:
+        raise InputError("--like -: name a file; stdin is for the photo")
+    for path in paths:
+        check_file(path, "--like")
+    return {path: read_reference(path) for path in paths}
 
 
 def check_hints(hints: str | None) -> None:

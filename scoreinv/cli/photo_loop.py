@@ -67,7 +67,7 @@ class Run(Generic[Given]):
 
     def map_of(self, job: Job) -> str | None:
         """The file of a map of where the samples of a photograph differ; None where none is asked for."""
-        return None if self.uncertainty is None else uncertainty_of(job, self.uncertainty, batch=self.plan.batch)
+        return None if self.uncertainty is None else map_of(job, self.uncertainty, batch=self.plan.batch)
 
     def missing(self, job: Job) -> list[str]:
         """The results to make; in a batch only those that do not exist, unless they may be replaced."""
@@ -245,8 +245,8 @@ def _rehearse(run: Run[Given]) -> int:
     return 1 if failed else 0
 
 
-def uncertainty_of(job: Job, path: str, *, batch: bool) -> str:
-    """The file of the map of a photograph: the path itself, or in a batch one in this folder that is named by it."""
+def map_of(job: Job, path: str, *, batch: bool) -> str:
+    """The file of a map beside the result: the path itself, or in a batch one in this folder that is named by it."""
     return str(Path(path) / job.inside / f"{Path(job.output).stem}.png") if batch else path
 
 
@@ -255,29 +255,46 @@ def check_uncertainty(
 ) -> None:
     """Raise InputError where maps of the samples could not be written, or be of nothing; ScoreinvError without OpenCV.
 
+    See `check_maps`.
+    """
+    from scoreinv.imaging.opencv import load_opencv
+
+    if samples < 2:
+        raise InputError("--uncertainty is the spread of several samples: add --samples 4, or another number from 2 on")
+    check_maps("--uncertainty", path, plan, common, read, photos, output)
+    load_opencv()  # its colour map is wanted when the work is done
+
+
+def check_maps(
+    option: str,
+    path: str,
+    plan: Plan,
+    common: Common,
+    read: dict[str, str | None],
+    photos: list[str],
+    output: Output,
+) -> None:
+    """Raise InputError where a picture beside each result could not be written to the file, or folder, of an option.
+
     Args:
         read: files that are read beside the photographs, by what they are.
         photos: as given.
     """
-    from scoreinv.imaging.opencv import load_opencv
     from scoreinv.imaging.write import check_output
 
-    if samples < 2:
-        raise InputError("--uncertainty is the spread of several samples: add --samples 4, or another number from 2 on")
     is_file = Path(path).suffix.lower() in (".png", ".tif", ".tiff")
     if plan.batch:
         if is_file:
-            raise InputError(f"--uncertainty {path}: of several photos there are as many maps: name a folder")
-        written = [uncertainty_of(job, path, batch=True) for job in plan.jobs]
+            raise InputError(f"{option} {path}: of several photos there are as many maps: name a folder")
+        written = [map_of(job, path, batch=True) for job in plan.jobs]
         others = [each for job in plan.jobs for each in (job.source, *job.outputs)]
         given = [*others, *filter(None, read.values())]
-        check_beside("--uncertainty", Path(path), written, given, photos, recursive=output.recursive)
+        check_beside(option, Path(path), written, given, photos, recursive=output.recursive)
     else:
         if not is_file:
-            raise InputError(f"--uncertainty {path}: the standard deviation is written to .png or .tif")
+            raise InputError(f"{option} {path}: is written to .png or .tif")
         (job,) = plan.jobs
         if os.path.realpath(path) in map(os.path.realpath, job.outputs):
-            raise InputError(f"--uncertainty {path}: is a result too: name another file")
-        refuse_inputs("--uncertainty", [path], {"the photo": job.source, **read})
+            raise InputError(f"{option} {path}: is a result too: name another file")
+        refuse_inputs(option, [path], {"the photo": job.source, **read})
         check_output(path, overwrite=common.overwrite)
-    load_opencv()  # its colour map is wanted when the work is done

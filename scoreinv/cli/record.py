@@ -110,7 +110,7 @@ class Record:
             warn(f"{outcome.source}: skipped, {record['skipped']}")
         emit(common, record)
         if what == "done" and record["outputs"] != [STREAM]:
-            written = [*record["outputs"], *filter(None, [record.get("uncertainty")])]
+            written = [*record["outputs"], *(record[key] for key in ("uncertainty", "matches") if key in record)]
             notice(common, f"{', '.join(written)} ({duration(record['seconds'])})")
 
     def interrupted(self, *, replacing: bool) -> None:

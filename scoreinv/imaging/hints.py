@@ -10,12 +10,16 @@ from scipy import ndimage
 
 from scoreinv.colour_space import luma
 from scoreinv.errors import InputError
-from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.colour import STRAY_CHROMA
+from scoreinv.imaging.picture import Picture, to_samples
 from scoreinv.imaging.read import read_picture
+from scoreinv.imaging.tint import is_tinted
 from scoreinv.window_placement import Box, crop
 
 _COLOURED = 0.06
 """Difference of the channels over a few pixels, as a fraction of the range, above which a photo has colour there."""
+_REFERENCE_SIDE = 512
+"""Shorter side of a reference that waits for the model, which sees it smaller."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,21 @@ def present_colours(picture: Picture) -> KnownColours | None:
     rgb = picture.rgb()
     known = ndimage.uniform_filter(rgb.max(-1) - rgb.min(-1), 5) > _COLOURED
     return KnownColours(rgb, known) if known.any() else None
+
+
+def read_reference(path: str) -> Picture:
+    """A reference from a file, no larger than is seen of it; InputError where it has no colours."""
+    picture = read_picture(path)
+    check_reference(picture, path)
+    scale = min(1.0, _REFERENCE_SIDE / min(picture.size))
+    height, width = (max(1, round(scale * extent)) for extent in picture.size)
+    return Picture(to_samples(picture.resized_rgb(height, width), np.dtype(np.uint8)))
+
+
+def check_reference(picture: Picture, name: str) -> None:
+    """Raise InputError for a reference that is grey, or a print of one tint."""
+    if picture.is_gray(STRAY_CHROMA) or is_tinted(picture):
+        raise InputError(f"{name}: is grey, and gives no colours")
 
 
 def _resized(values: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -25,12 +25,13 @@ import torch
 from PIL import Image
 
 from scoreinv.colour_space import luma
-from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.matching import Told, looks_of, told_by
+from scoreinv.conditional.prior import ConditionalPrior, at_size_of
 from scoreinv.ensemble import MIRRORED
 from scoreinv.errors import InputError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import FINER, STRAY_CHROMA, ChromaAlongEdges, reach
-from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours
+from scoreinv.imaging.hints import KnownColours, check_reference, hints_from_picture, present_colours
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_tinted, untinted
 from scoreinv.machine import PIXELS_AT_ONCE
@@ -41,6 +42,7 @@ from scoreinv.tasks.colorize_settings import COLOUR_TEMPERATURE, MEAN_DRAWS, Col
 from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
 from scoreinv.tasks.drawn_settings import Estimate, Method, Sampling
 from scoreinv.tasks.picture_noise import PictureNoise, ddof_of_pairs, noise_weights_of
+from scoreinv.tasks.references import Reference, matches_of
 from scoreinv.tasks.results import Given, PictureKind, Restored, TaskCallback, as_given, at_work, parts, tell
 
 _log = logging.getLogger(__name__)
@@ -63,9 +65,12 @@ class Colorized(Restored[PictureKind]):
 
     Attributes:
         found: what the picture was; of a batch of pictures, a list of what each was.
+        matches: what was taken from where of references, hxwx3 uint8: the picture made of their parts, and beside it
+            these, both pale where nothing was taken. None without references; of a batch, a list.
     """
 
     found: Found | list[Found]
+    matches: Any = None
 
 
 def colorize(
@@ -80,6 +85,7 @@ def colorize(
     estimate: Estimate = "sample",
     start: float | None = None,
     hints: Any = None,
+    like: Any = None,
     keep_color: bool = False,
     saturation: float | None = None,
     temperature: float | None = None,
@@ -106,6 +112,7 @@ def colorize(
             and pure noise from 1000 steps on.
         hints: picture of the same size with alpha, as array, PIL image or tensor: where it is more than half opaque,
             the result takes its chroma. One serves all pictures; a tensor may have one for each.
+        like: a photograph in colours, or a list of some, of any size: what looks alike in them takes their colours.
         gray_weights: how the grey was made of red, green and blue: `rec601`, `average` or `rec709`.
         keep_color: leave what has colour already as it is, and let it guide the rest.
         saturation: factor of the drawn chroma. None: 1.45 for samples of `conditioned` at the default temperature
@@ -129,6 +136,7 @@ def colorize(
     check_callback(callback)
     pictures, form = pictures_from_api(image)
     given = hints_for(hints, len(pictures))
+    references = references_from_api(like, model)
     undecided = method is None and start is None
     if undecided and isinstance(model, ConditionalPrior) and model.gray_weights != gray_weights:
         _log.warning(
@@ -139,7 +147,9 @@ def colorize(
     if isinstance(model, ConditionalPrior) and not model.for_colour:
         warnings.warn("prior: was trained to fill holes, not to colour grey pictures as scene was", stacklevel=2)
     with at_work("colouring", callback, progress=progress) as told:
-        coloured: list[Colorized[Any]] = colorize_pictures(pictures, model, settings, given, told)
+        coloured: list[Colorized[Any]] = colorize_pictures(
+            pictures, model, settings, given, told, references=references
+        )
     if not keep_color and any(result.found == "coloured" for result in coloured):
         warnings.warn("image: is in colours, which are replaced: keep_color=True keeps them", stacklevel=2)
     return as_given(coloured, form)
@@ -158,6 +168,20 @@ def hints_for(hints: Any, count: int) -> list[KnownColours | None]:
     return [given[number % len(given)] for number in range(count)]
 
 
+def references_from_api(like: Any, model: ScorePrior) -> list[Reference]:
+    """The references that `colorize` is given, one or a list; InputError for one without colours."""
+    given = [] if like is None else like if isinstance(like, list | tuple) else [like]
+    pictures = [picture for one in given for picture in pictures_from_api(one)[0]]
+    for picture in pictures:
+        check_reference(picture, "like")
+    return references_of(pictures, model)
+
+
+def references_of(pictures: Sequence[Picture], prior: ScorePrior) -> list[Reference]:
+    """Pictures in colours, as a model sees them; InputError for a model that looks at none."""
+    return [Reference.of(one, prior, work_size(one.size, prior.image_size, prior.stride)) for one in pictures]
+
+
 def colorize_picture(
     picture: Picture,
     prior: ScorePrior,
@@ -165,11 +189,14 @@ def colorize_picture(
     hints: KnownColours | None = None,
     callback: TaskCallback | None = None,
     *,
+    references: Sequence[Reference] = (),
     first: int = 0,
     noise_weights: np.ndarray | None = None,
 ) -> Colorized[Picture]:
     """`colorize_pictures` of one."""
-    return colorize_pictures([picture], prior, settings, [hints], callback, first=first, noise_weights=noise_weights)[0]
+    return colorize_pictures(
+        [picture], prior, settings, [hints], callback, references=references, first=first, noise_weights=noise_weights
+    )[0]
 
 
 def colorize_pictures(
@@ -179,12 +206,14 @@ def colorize_pictures(
     hints: Sequence[KnownColours | None],
     callback: TaskCallback | None = None,
     *,
+    references: Sequence[Reference] = (),
     first: int = 0,
     noise_weights: np.ndarray | None = None,
 ) -> list[Colorized[Picture]]:
     """`colorize` for each `Picture` and its hints; gives a `Picture` for each, which the others do not change.
 
     Args:
+        references: of all, as the prior sees them; they go with its method `conditioned`.
         first: number of the first sample: samples 3 and 4 are the first two from 3 on.
         noise_weights: of the noise of all; None: each picture's own (`noise_weights_of`).
     """
@@ -198,7 +227,7 @@ def colorize_pictures(
         if strokes is not None:
             strokes.check_size(picture.size, "the hints")
     grays = [
-        _Gray.of(picture, prior, settings, sampling, strokes, noise_weights)
+        _Gray.of(picture, prior, settings, sampling, strokes, references, noise_weights)
         for picture, strokes in zip(pictures, hints, strict=True)
     ]
     averaged = settings.estimate == "mean" and sampling.samples > 1
@@ -225,7 +254,7 @@ def colorize_pictures(
             small = Image.fromarray(spread(np.stack(samples), ddof_of_pairs(len(samples))))
             size = (one.picture.width, one.picture.height)
             std = np.array(small.resize(size, Image.Resampling.BILINEAR))  # of the caller's own
-        results.append(Colorized(image, raised, std, nfe, sampling.method, one.found))
+        results.append(Colorized(image, raised, std, nfe, sampling.method, one.found, one.matches))
     return results
 
 
@@ -268,6 +297,8 @@ class _Gray:
         known: hxw bool.
         fine: the luma at the multiple of the size that the model takes, (s h)x(s w), where the picture is that large.
         features: what the picture shows, for a model that takes it.
+        told: what references tell of it.
+        matches: a picture of that.
     """
 
     picture: Picture
@@ -281,6 +312,8 @@ class _Gray:
     known: np.ndarray
     fine: np.ndarray | None
     features: tuple[torch.Tensor, ...] | None
+    told: Told | None
+    matches: np.ndarray | None
 
     @classmethod
     def of(
@@ -290,6 +323,7 @@ class _Gray:
         settings: ColourSettings,
         sampling: Sampling,
         strokes: KnownColours | None,
+        references: Sequence[Reference],
         noise_weights: np.ndarray | None,
     ) -> _Gray:
         weights = settings.gray_weights
@@ -307,13 +341,21 @@ class _Gray:
             gray = fine.reshape(height, scale, width, scale).mean((1, 3))
         else:
             gray = luma(picture.resized_rgb(height, width), weights)
-        features = None
+        features = told = matches = None
         if looking is not None and looking.encoder is not None:
             seen = luma(picture.resized_rgb(*looking.seen_size(height, width)), weights)
-            features = looking.look(to_tensor([seen[..., None]], prior.device))
+            shown = to_tensor([seen[..., None]], prior.device)
+            features = looking.look(shown)
+            if references:
+                told = told_by([reference.places for reference in references], looks_of(shown, looking))
+                matches = matches_of(told, seen, references)
+        elif references:
+            raise InputError("references go with the method conditioned and a model that looks at pictures, as scene")
         rgb, known = np.repeat(gray[..., None], 3, axis=2), np.zeros(gray.shape, dtype=bool)
         kept = present if settings.keep_color else None
-        one = cls(picture, found, weights, kept, strokes, noise_weights, gray, rgb, known, fine, features)
+        one = cls(
+            picture, found, weights, kept, strokes, noise_weights, gray, rgb, known, fine, features, told, matches
+        )
         return one if kept is None else one.given(kept)
 
     def given(self, colours: KnownColours) -> _Gray:
@@ -322,6 +364,15 @@ class _Gray:
         chroma, where = colours.small(height, width, self.weights)
         rgb = np.where(where[..., None], self.luma[..., None] + chroma, self.rgb)
         return replace(self, rgb=rgb, known=self.known | where)
+
+    def like_references(self, drawn: np.ndarray) -> np.ndarray:
+        """What was drawn, hxwx3, with the colours that references tell."""
+        if self.told is None:
+            return drawn
+        like = torch.empty(1, 1, *self.luma.shape)
+        chroma, doubt = (at_size_of(told.cpu(), like)[0].permute(1, 2, 0).numpy() for told in self.told[:2])
+        gray = self.luma[..., None]
+        return gray + doubt * (drawn - gray) + chroma
 
 
 def _draw_hinted(
@@ -333,7 +384,8 @@ def _draw_hinted(
     """
     strokes = [one.strokes for one in grays if one.strokes is not None]
     part, *rest = parts(callback, [1, 1] if strokes else [1])
-    without, nfe = _draw_tempered(grays, prior, settings, drawn_so, part)
+    alone, nfe = _draw_tempered(grays, prior, settings, drawn_so, part)
+    without = [list(map(one.like_references, samples)) for one, samples in zip(grays, alone, strict=True)]
     if not strokes:
         return without, nfe
     hinted = [one.given(some) for one, some in zip(grays, strokes, strict=True)]

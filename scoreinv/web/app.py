@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -29,6 +29,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.imaging.hints import check_reference
 from scoreinv.kernels import BlurKind, PointSpread
 from scoreinv.machine import shortage
 from scoreinv.options import GRAY_LEVELS, SEED, SENSITIVITY, USUAL_SENSITIVITY
@@ -179,13 +180,14 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
         return _bits(work.hole_of(mask, mask))
 
     @app.post("/api/photos/{key}/layers", status_code=201)
-    async def hold_layer(key: str, content: Content, beside: str | None = None) -> dict[str, str]:
-        """A mask or strokes of colour, held to be named where work is asked for; `beside` a layer that was sent before.
+    async def hold_layer(key: str, content: Content, of: str = "mask", beside: str | None = None) -> dict[str, str]:
+        """A mask, strokes of colour or a photograph of other colours, held to be named where work is asked for.
 
-        What belongs together stays together, however much it takes.
+        What belongs together stays together, however much it takes. of: which it is, as it is named there; beside: a
+        layer that was sent before.
         """
         photo = album.get(key)
-        layer = await read("the layer", content, photo.picture.size)
+        layer = await read("the layer", content, None if of == "like" else photo.picture.size)
         earlier = [album.get(beside)] if beside else []
         album.add(photo, *earlier, layer)
         return {"key": layer.key}
@@ -291,11 +293,14 @@ def _add_work(app: FastAPI, album: Album, queue: JobQueue, models: work.Models) 
         return begun(lambda report: work.fill(photo, hole, spared, settings, prepared, models, report), photo)
 
     @app.post("/api/photos/{key}/colorize", status_code=202)
-    async def colorize(key: str, strokes: str | None = None, seed: Seed = 0) -> Any:
+    async def colorize(key: str, strokes: str | None = None, like: str | None = None, seed: Seed = 0) -> Any:
         photo = album.get(key)
-        colours = await strokes_of(photo, strokes)
+        colours, reference = await strokes_of(photo, strokes), album.get(like) if like else None
+        if reference is not None:
+            check_reference(reference.picture, "The photograph of other colours")
         settings = ColourSettings(seed=seed)
-        return begun(lambda report: work.colorize(photo, colours, settings, models, report), photo, _planes(photo))
+        do = partial(work.colorize, photo, colours, reference, settings, models)
+        return begun(do, photo, _planes(photo))
 
     @app.post("/api/photos/{key}/restore", status_code=202)
     async def restore(

@@ -159,13 +159,19 @@ def fill(
 
 
 def colorize(
-    photo: Photo, strokes: Photo | None, settings: ColourSettings, models: Models, report: TaskCallback
+    photo: Photo,
+    strokes: Photo | None,
+    like: Photo | None,
+    settings: ColourSettings,
+    models: Models,
+    report: TaskCallback,
 ) -> Made:
-    """Draw the colours of a grey photograph."""
-    from scoreinv.tasks.colorize import colorize_picture
+    """Draw the colours of a grey photograph: as strokes say, and where it looks like another, as that has them."""
+    from scoreinv.tasks.colorize import colorize_picture, references_of
 
-    hints = None if strokes is None else hints_of(photo, strokes)
-    result = colorize_picture(photo.picture, models.colours(), settings, hints, report)
+    hints, prior = None if strokes is None else hints_of(photo, strokes), models.colours()
+    references = references_of([] if like is None else [like.picture], prior)
+    result = colorize_picture(photo.picture, prior, settings, hints, report, references=references)
     note = "The photograph had colours already, which were replaced." if result.found == "coloured" else None
     return Made(photo.result(result.image, "colorized", settings.seed), note, another=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
 from scoreinv.imaging.write import write_picture
 from scoreinv.tasks.colorize_settings import COLOUR_SATURATION, COLOUR_TEMPERATURE
+
+PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
 
 @pytest.mark.parametrize(("weights", "dtype"), [("rec601", np.uint8), ("average", np.uint16)])
@@ -93,6 +96,46 @@ def test_hints_by_a_file(scoreinv, conditional, tmp_path):
         refused = scoreinv(*words, "--hints", name, "-o", "other.png")
         assert refused.code == 2
         assert said in refused.err
+
+
+def test_what_is_no_photo_to_colour_like(scoreinv, conditional, tmp_path):
+    Image.fromarray(photo_array(channels=1)).save("grey.png")
+    Image.fromarray(photo_array()).save("colours.png")
+    (tmp_path / "torn.png").write_bytes((tmp_path / "colours.png").read_bytes()[:60])
+    for words, said in (
+        (("--like", "grey.png"), "grey.png: is grey, and gives no colours"),
+        (("--like", "colours.png", "--like", "torn.png"), "torn.png"),
+        (("--like", "absent.png"), "--like absent.png: no such file"),
+        (("--like", "-"), "stdin is for the photo"),
+        (("--matches", "map.png"), "add that"),
+        (("--like", "colours.png", "--model", conditional), "scene takes references"),
+    ):
+        refused = scoreinv("colorize", "grey.png", *words)
+        assert refused.code == 2
+        assert said in refused.err
+        assert len(refused.err.splitlines()) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"grey.png", "colours.png", "torn.png"}
+
+
+@pytest.mark.slow
+def test_a_half_is_coloured_like_the_other(scoreinv, tmp_path):
+    """By the bundled model, and a folder in which another photo lies, too."""
+    moose, dog = (Image.open(PHOTOS / f"{name}.jpg").resize((256, 192)) for name in ("moose", "dog"))
+    (tmp_path / "coloured").mkdir()
+    moose.crop((0, 0, 128, 192)).save("coloured/left.png")
+    dog.save("coloured/dog.png")
+    right = moose.crop((128, 0, 256, 192))
+    right.convert("L").save("right.png")
+    words = ("right.png", "--model", "scene", "--steps", 4)
+    outcome = scoreinv("colorize", *words, "--like", "coloured", "--matches", "map.png", "-o", "like.png", "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["matches"] == "map.png"
+    assert Image.open("map.png").size[0] > 3 * 224
+    assert scoreinv("colorize", *words, "-o", "without.png").code == 0
+    errors = [
+        np.square(np.subtract(Image.open(name), right, dtype=float)).mean() for name in ("like.png", "without.png")
+    ]
+    assert errors[0] < 0.7 * errors[1]
 
 
 def test_the_uncertainty_of_colours(scoreinv, conditional, tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_chroma import CONFIG, SHOWN, chroma_prior
 from torch import Tensor, nn
 
 from scoreinv.conditional.interpolation import smooth_estimate
@@ -21,7 +22,6 @@ from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_metadata, read_model, save
 from scoreinv.networks.chroma import TUNED_STAGES
-from scoreinv.networks.encoder import FEATURES
 from scoreinv.operators import gray
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.sdes import VE
@@ -34,36 +34,12 @@ from scoreinv.training.loop import train
 from scoreinv.training.presets import conditional_training
 from scoreinv.training.setup import initial_model
 
-SHOWN = replace(
-    conditional_training(VE(), DataConfig()).model.network,
-    width=8,
-    multipliers=(1, 1),
-    blocks=1,
-    attention_levels=(),
-    patch=2,
-    condition_channels=17,
-    feature_channels=FEATURES[1:],
-)
-CONFIG = ModelConfig(
-    SHOWN, VE(0.01, 20.0), ResidualPreconditioning(luma_scale=2), image_size=16, encoder_scale=4, chroma=True
-)
 AXES = ResidualPreconditioning()
-
-
-def built(seed: int = 0) -> ConditionalPrior:
-    """A model whose networks of score and chroma have outputs that are not negligible."""
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        model = CONFIG.build()
-        nn.init.normal_(model.network.conv_out.weight, std=0.1)
-        nn.init.normal_(model.chroma.conv_out.weight, std=0.02)
-    assert isinstance(model, ConditionalPrior)
-    return model
 
 
 @pytest.fixture(scope="module")
 def prior() -> ConditionalPrior:
-    return built()
+    return chroma_prior()
 
 
 @pytest.fixture
@@ -127,7 +103,7 @@ def test_the_luma_itself_is_seen_and_not_only_its_features(prior: ConditionalPri
 
 
 def test_gradients_reach_the_decoder_and_the_last_stages_only() -> None:
-    network = built().chroma
+    network = chroma_prior().chroma
     network.train_last_stages()
     network(luma(32, 32))[0].square().sum().backward()
     trained = {name for name, value in network.named_parameters() if value.grad is not None}
@@ -163,7 +139,7 @@ def test_the_initial_estimate_starts_from_the_expected_chroma_and_bends_it_to_wh
 
 
 def test_a_score_network_that_adds_nothing_leaves_the_expected_chroma(prior: ConditionalPrior) -> None:
-    quiet = built()
+    quiet = chroma_prior()
     nn.init.zeros_(quiet.network.conv_out.weight)
     shown, operator = luma(64, 64), gray("rec601", 16, 16)
     y = operator(torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1)
@@ -207,7 +183,7 @@ def test_a_file_has_both_networks(prior: ConditionalPrior, tmp_path: Path) -> No
 
 def test_a_file_that_lacks_it_is_refused(prior: ConditionalPrior, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
-    without = built()
+    without = chroma_prior()
     without.parts = lambda: {"": without.network}
     save(without, path)
     with pytest.raises(CheckpointError, match=r"lacks the tensor chroma\."):
@@ -223,7 +199,7 @@ def test_chroma_needs_an_encoder() -> None:
 
 def test_the_loss_is_the_error_over_that_of_grey(tmp_path: Path) -> None:
     """A vivid picture whose colours are half right counts no more than a pale one; of a grey one any colour counts."""
-    learner, prior = ChromaLearner(training(tmp_path)), initial_model(training(tmp_path), built())
+    learner, prior = ChromaLearner(training(tmp_path)), initial_model(training(tmp_path), chroma_prior())
     strength = torch.tensor([0.0, 0.2, 1.0])[:, None, None, None]
     images = strength * torch.tensor([0.9, -0.5, 0.3])[:, None, None].expand(-1, 16, 16)
     empty = torch.empty(0)
@@ -272,7 +248,7 @@ def test_resumed_it_is_the_same(tinted: Path, tmp_path: Path) -> None:
 def test_the_score_is_trained_after_it(tinted: Path, tmp_path: Path) -> None:
     """It leaves the network of chroma as it is, and looks anew once that is another one."""
     config = replace(training(tinted), trained="score", data=replace(training(tinted).data, crops=2), steps=2)
-    first, second = built(), built(seed=1)
+    first, second = chroma_prior(), chroma_prior(seed=1)
     trained = train(config, tmp_path / "run", init=first).trained
     for one, other in zip(first.chroma.parameters(), trained.chroma.parameters(), strict=True):
         assert torch.equal(one, other)
@@ -286,7 +262,7 @@ def test_the_score_is_trained_after_it(tinted: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("trained", ["chroma", "score"])
 def test_a_resumed_run_keeps_the_network_that_is_not_trained(trained: str, tinted: Path, tmp_path: Path) -> None:
     config = replace(training(tinted, steps=1), trained=trained)
-    start = built(seed=3)
+    start = chroma_prior(seed=3)
     train(config, tmp_path / "run", init=start)
     train(replace(config, steps=2), tmp_path / "run", resume=True)
     resumed = read_model(tmp_path / "run" / "model.safetensors")
@@ -302,7 +278,7 @@ def test_only_a_model_that_has_it_can_have_it_trained(tinted: Path) -> None:
 
 def test_colours_follow_it(prior: ConditionalPrior) -> None:
     picture = luma(48, 70)[0, 0].numpy()
-    other = built()
+    other = chroma_prior()
     with torch.no_grad():
         other.chroma.conv_out.bias += 0.2
     first, second = (colorize(picture, prior=model, steps=3, estimate="mean").image for model in (prior, other))

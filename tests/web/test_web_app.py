@@ -273,6 +273,21 @@ def test_colorize_with_strokes(browser):
     assert "had colours already" in done(browser, f"/api/photos/{red['key']}/colorize")["note"]
 
 
+def test_colours_of_another_photograph(browser):
+    """It may be of another size; a model that compares no pictures is asked for none, nor is a grey one taken."""
+    photo = opened(browser, png(pixels(1)), "old.png")
+    path = f"/api/photos/{photo['key']}"
+    held = [
+        browser.post(f"{path}/layers", content=png(content), headers=OPAQUE, params={"of": "like"})
+        for content in (pixels(1, height=30), pixels(height=30) // np.array([1, 2, 4], np.uint8))
+    ]
+    grey, coloured = (answer.json()["key"] for answer in held)
+    refused = asked(browser, f"{path}/colorize", like=grey)
+    assert (refused.status_code, "is grey" in refused.json()["error"]) == (422, True)
+    end = done(browser, f"{path}/colorize", like=coloured)
+    assert (end["state"], "scene takes references" in end["error"]) == ("failed", True)
+
+
 def test_damage_is_found(browser, monkeypatch):
     scratched = pixels() // 2
     scratched[8:13, 10:17] = 255

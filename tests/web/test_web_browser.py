@@ -393,7 +393,7 @@ def test_an_old_photograph_is_restored(visitor, tmp_path):
     visitor.until("['comparing', 'painting'].includes(document.body.dataset.state)")
     asked = [parse_qs(urlsplit(url).query) for url in visitor.asked if "/restore?" in url]
     sent = [urlsplit(url).query for url in visitor.asked if "/layers" in url]
-    assert sent == ["", f"beside={asked[0]['mask'][0]}"]
+    assert sent == ["of=mask", f"of=strokes&beside={asked[0]['mask'][0]}"]
     steps = {"inpaint", "tone", "denoise", "colorize", "keep_tint", "seed"}
     assert [sorted(query.keys() - steps) for query in asked] == [
         ["mask", "strokes"],

@@ -39,7 +39,7 @@ function busy(is) {
 async function begin(photo, mine) {
   const shown = await Shown.load(photo);
   if (mine !== opening) return;
-  if (state() === "working") await cancel(); // it has not ended yet
+  if (state() === "working") await cancel();
   forget();
   find("format").replaceChildren(); // that of its own file comes first, whatever was chosen before
   show(shown, new Marks(photo.width, photo.height));
@@ -129,8 +129,9 @@ window.addEventListener("dragover", (event) => {
 });
 window.addEventListener("dragleave", (event) => event.relatedTarget || (find("drop").hidden = true));
 window.addEventListener("drop", (event) => {
-  event.preventDefault();
   find("drop").hidden = true;
+  if (event.target.id === "like") return; // takes it itself
+  event.preventDefault();
   open(event.dataTransfer.files[0]);
 });
 window.addEventListener("paste", (event) => open(event.clipboardData.files[0]));

@@ -91,6 +91,7 @@ const LAYERS = {
   mask: (marks) => marks.hole.count && mask_png(marks.hole),
   avoid: (marks) => marks.avoid.count && mask_png(marks.avoid),
   strokes: (marks) => marks.colours.count && colour_png(marks.colours),
+  like: () => find("like").files[0],
 };
 
 // Asks for work. kind: the route; settings: its query; layers: the marks that are sent before. What belongs to it is in an
@@ -127,9 +128,9 @@ async function round_of(mine, settings, layers) {
 async function send_layers({ shown, layers, keys }, signal) {
   let beside = ""; // what was sent already, to be held until all is there
   for (const [layer, sent] of Object.entries(layers)) {
-    const answer = await ask("POST", `/api/photos/${shown.photo.key}/layers${beside}`, sent, signal);
+    const answer = await ask("POST", `/api/photos/${shown.photo.key}/layers?of=${layer}${beside}`, sent, signal);
     keys[layer] = (await answer.json()).key;
-    beside = `?beside=${keys[layer]}`;
+    beside = `&beside=${keys[layer]}`;
   }
 }
 
@@ -393,7 +394,7 @@ on("sensitivity", move_sensitivity, "input");
 on("sensitivity", () => stage.marks.searched || find("damage").click(), "change");
 for (const name of STEPS) on(`step-${name}`, () => (find("restore").disabled = !STEPS.some(step)), "change");
 on("fill", () => take_in(() => work("fill", find("exactly").checked ? { exact: true } : {}, ["mask", "avoid"])));
-on("colorize", () => work("colorize", {}, ["strokes"]));
+on("colorize", () => work("colorize", {}, ["strokes", "like"]));
 on("restore", () => take_in(restore));
 on("denoise", () => work("denoise", improvement()));
 on("upscale", () => work("upscale", { factor: chosen_of("factor"), ...improvement() }));
