@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
-from threading import Lock
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any, Literal
 
 from scoreinv import waiting
@@ -130,6 +130,9 @@ _GROUP_FILES = {
 _log = logging.getLogger(__name__)
 _paid: tuple[float, bool] = -math.inf, True
 """When several threads were last tried, and whether they did more than one."""
+_counting = Lock()
+_alone: dict[int, int] = {}
+"""How many threads torch had before, by the Python threads that are within `one_thread`."""
 
 
 @contextmanager
@@ -161,15 +164,26 @@ def threads_that_pay() -> Iterator[None]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch take one thread until the block ends: several share out sums, whose last bits then differ."""
+    """Let torch take one thread until the block ends: several share out sums, whose last bits then differ.
+
+    The number is of the thread that sets it, and of those that begin to use torch afterwards: what enters such a block
+    beside another gets back what that has found.
+    """
     import torch
 
-    count = torch.get_num_threads()
-    torch.set_num_threads(1)
+    mine = get_ident()
+    if mine in _alone:
+        yield
+        return
+    with _counting:
+        _alone[mine] = count = next(iter(_alone.values()), torch.get_num_threads())
+        torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(count)
+        with _counting:
+            torch.set_num_threads(count)
+            del _alone[mine]
 
 
 def _several_do_more(count: int) -> bool:

@@ -9,13 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
 
 from scoreinv import machine, waiting
-from scoreinv.machine import ALLOCATING, set_threads, threads_that_pay, uses_bfloat16
+from scoreinv.machine import ALLOCATING, one_thread, set_threads, threads_that_pay, uses_bfloat16
 
 GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library, which is left as it is")
 
@@ -199,6 +201,34 @@ def test_beside_other_work_a_call_takes_one_of_the_threads_that_spin(
     assert "import scoreinv first, or set OMP_WAIT_POLICY=PASSIVE and GOMP_SPINCOUNT=3000" in line
     spinning(0.0006, later=61)
     assert threads_inside() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_one_thread_ends_for_all_that_take_it_at_the_same_time() -> None:
+    """In another Python thread, which begins and ends within the block or after it, and nested."""
+
+    def inside(until: Event) -> tuple[int, int]:
+        with one_thread():
+            begun.set()
+            assert until.wait(60)
+            here = torch.get_num_threads()
+        return here, torch.get_num_threads()
+
+    begun, now, later = Event(), Event(), Event()
+    now.set()
+    with ThreadPoolExecutor() as pool:
+        with one_thread():
+            with one_thread():
+                assert torch.get_num_threads() == 1
+            assert torch.get_num_threads() == 1
+            assert pool.submit(inside, now).result() == (1, 2)
+            begun.clear()
+            after = pool.submit(inside, later)
+            assert begun.wait(60)
+        assert torch.get_num_threads() == 2
+        later.set()
+        assert after.result()[1] == 2
+    assert torch.get_num_threads() == 2
 
 
 @pytest.mark.usefixtures("two_threads")
