@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -26,7 +27,10 @@ _UNUSED = ("seed", "device", "precision", "threads")
 _NAMES = ("gimp-3.0", "gimp-3", "gimp", "gimp-console-3.0", "gimp-console")
 _PLACES = ("/Applications/GIMP.app/Contents/MacOS/gimp", "C:/Program Files/GIMP 3/bin/gimp-console-3.0.exe")
 """Where its own installers put it, on systems that do not find it by its name."""
-_HOW = "install GIMP 3 (Debian 13: apt install gimp; else from gimp.org), and run this again"
+_HOW = (
+    "install GIMP 3 (Debian 13: apt install gimp; else from gimp.org; not as Flatpak or Snap, which run no scoreinv), "
+    "and run this again"
+)
 _SYSTEM_PYTHON = Path("/usr/bin/python3")
 
 
@@ -39,11 +43,11 @@ def install(common: Common) -> None:
     if version < (3, 0):
         raise InputError(f"GIMP {version[0]}.{version[1]} is installed, and the plug-in is for GIMP 3: {_HOW}")
     path = _settings(version) / "plug-ins" / "scoreinv" / "scoreinv.py"
+    if path.exists() and not common.overwrite:
+        raise ExistsError(f"{path}: exists already: allow to overwrite it")
     if common.dry_run:
         rehearse(common, {"output": str(path)}, f"would write {path}")
         return
-    if path.exists() and not common.overwrite:
-        raise ExistsError(f"{path}: exists already: allow to overwrite it")
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
         temporary.write_text(plugin(), encoding="utf-8")
@@ -67,9 +71,10 @@ def plugin() -> str:
 def _versions() -> Iterator[tuple[int, int]]:
     """The versions of GIMP that are here."""
     for place in filter(None, [*map(shutil.which, _NAMES), *(place for place in _PLACES if Path(place).exists())]):
-        told = subprocess.run([place, "--version"], capture_output=True, text=True, check=False).stdout
-        if found := re.search(r"version (\d+)\.(\d+)", told):
-            yield int(found[1]), int(found[2])
+        with suppress(OSError, subprocess.TimeoutExpired):
+            told = subprocess.run([place, "--version"], capture_output=True, text=True, check=False, timeout=60)
+            if found := re.search(r"version (\d+)\.(\d+)", told.stdout):
+                yield int(found[1]), int(found[2])
 
 
 def _settings(version: tuple[int, int]) -> Path:
