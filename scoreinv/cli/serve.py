@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import threading
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any
 
 from scoreinv.cli.damage import DETECTOR
@@ -15,6 +19,7 @@ from scoreinv.cli.loading import Detector, Model
 from scoreinv.cli.options import Common, RestorerOption, advanced, option
 from scoreinv.cli.report import emit, rehearse
 from scoreinv.errors import InputError
+from scoreinv.files import atomic_write
 from scoreinv.terminal import say
 
 EXAMPLES = """
@@ -61,27 +66,48 @@ def serve(
     from scoreinv.web.app import serve
     from scoreinv.web.work import Models
 
+    if tied:
+        host = host or LOOPBACK  # with a token: only the program that started it asks
     with listen(host or LOOPBACK, port) as listener:
         access = Access.to(host, listener.getsockname()[1])
         record: dict[str, Any] = {"link": access.link}
         if common.dry_run:
             rehearse(common, record, f"would serve {access.link}")
             return
-        emit(common, record)
-        if tied:
-            threading.Thread(target=_end_with_stdin, daemon=True).start()
-        if not common.json:
-            say(f"scoreinv: open {access.link} in a browser; Ctrl-C ends it")
-            if opened and _sees_a_browser():  # which may take its time
-                threading.Thread(target=webbrowser.open, args=(access.link,), daemon=True).start()
-        models = Models(fill.load, colours.load, damage.load, denoise.load)
-        serve(listener, models, access)
+        with _told(access.link) if host is None else nullcontext():
+            emit(common, record)
+            if tied:
+                threading.Thread(target=_end_with_stdin, daemon=True).start()
+            if not common.json:
+                say(f"scoreinv: open {access.link} in a browser; Ctrl-C ends it")
+                if opened and _sees_a_browser():  # which may take its time
+                    threading.Thread(target=webbrowser.open, args=(access.link,), daemon=True).start()
+            models = Models(fill.load, colours.load, damage.load, denoise.load)
+            serve(listener, models, access)
 
 
 def check_installed() -> None:
     """Raise InputError where the web server is not installed."""
     if find_spec("fastapi") is None or find_spec("uvicorn") is None:
         raise InputError("serve needs a web server, which is not installed: pip install 'scoreinv[web]'")
+
+
+@contextmanager
+def _told(link: str) -> Iterator[None]:
+    """Tell GIMP's plug-in of this server until the block ends, in a file that only this user can read and write."""
+    path = Path(os.environ.get("XDG_RUNTIME_DIR") or Path.home() / ".cache") / "scoreinv-serve.json"
+    content = json.dumps({"link": link, "process": os.getpid()})
+    with suppress(OSError, InputError):  # the page is served all the same
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as temporary:
+            temporary.touch(0o600)
+            temporary.write_text(content, "utf-8")
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if path.read_text("utf-8") == content:  # else another has told of itself since
+                path.unlink()
 
 
 def _end_with_stdin() -> None:

@@ -6,14 +6,16 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -65,15 +67,19 @@ class Gimp:
     """A GIMP with the plug-in, whose settings are its own."""
 
     folder: Path
-    port: int
 
     @property
     def plugin(self) -> Path:
         return self.folder / "plug-ins" / "scoreinv" / "scoreinv.py"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """In which nobody else serves."""
+        own = dict.fromkeys(("GIMP3_DIRECTORY", "HOME", "TMPDIR", "XDG_RUNTIME_DIR"), str(self.folder))
+        return os.environ | own | {"OMP_NUM_THREADS": "1"}
+
     def start(self, script: str, here: Path) -> subprocess.Popen[str]:
         (here / "script.py").write_text(BEFORE + script)
-        own = {"GIMP3_DIRECTORY": str(self.folder), "HOME": str(self.folder), "TMPDIR": str(self.folder)}
         words = [
             str(GIMP),
             "-idf",
@@ -87,7 +93,7 @@ class Gimp:
         return subprocess.Popen(
             words,
             cwd=here,
-            env=os.environ | own | {"PATH": path, "OMP_NUM_THREADS": "1"},
+            env=self.environment | {"PATH": path},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -106,25 +112,31 @@ def heard(process: subprocess.Popen[str]) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def gimp(tmp_path_factory: pytest.TempPathFactory) -> Gimp:
-    """Its server's port is one that nobody else listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        found = Gimp(tmp_path_factory.mktemp("gimp"), free.getsockname()[1])
+    found = Gimp(tmp_path_factory.mktemp("gimp"))
     found.plugin.parent.mkdir(parents=True)
-    found.plugin.write_text(plugin().replace("PORT = 8421", f"PORT = {found.port}"))
+    found.plugin.write_text(plugin())
     found.plugin.chmod(0o755)
     return found
 
 
+def calling(plug_in: str, *command: str) -> str:
+    """The plug-in, which calls another command."""
+    return plug_in.replace(f"COMMAND = {[sys.executable, '-m', 'scoreinv']!r}", f"COMMAND = {list(command)!r}")
+
+
 @pytest.fixture
 def served(gimp: Gimp) -> Iterator[None]:
-    """A server that runs already."""
-    words = ["serve", "--no-open", "--json", "--threads", "1", "--port", str(gimp.port)]
-    process = subprocess.Popen([sys.executable, "-m", "scoreinv", *words], stdout=subprocess.PIPE, text=True)
+    """A server that runs already; the plug-in could not start another."""
+    words = [sys.executable, "-m", "scoreinv", "serve", "--no-open", "--json", "--threads", "1", "--port", "0"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=gimp.environment)
+    whole = gimp.plugin.read_text()
     try:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["link"]
+        gimp.plugin.write_text(calling(whole, "/no/such/python"))
         yield
     finally:
+        gimp.plugin.write_text(whole)
         process.kill()
         process.communicate()
 
@@ -190,7 +202,7 @@ def test_a_selection_is_filled_and_all_else_is_kept_to_the_bit(gimp, served, tmp
         assert layer.shape == (96, 96, channels + 1)
         assert not layer[outside, -1].any()
         assert (layer[inside, -1] == np.iinfo(layer.dtype).max).all()
-    assert not list(gimp.folder.rglob("*.part")) + list(gimp.folder.rglob("gimp-temp*"))
+    assert not list(gimp.folder.rglob("*.part")) + list(gimp.folder.glob("tmp*"))
     for bits in (8, 16):
         whole, erased = (pixels(tmp_path / f"{bits}{kind}.png.layer.png") for kind in ("", "erased"))
         assert np.array_equal(whole[inside], erased[inside])
@@ -289,13 +301,20 @@ SMALL = LARGE.replace("large", "small")
 
 
 def test_scoreinv_is_gone(gimp, tmp_path):
-    """One sentence says what to do."""
+    """One sentence says what to do, also where something else answers in its place, at a port that it had."""
     photo(tmp_path / "small.png")
     whole = gimp.plugin.read_text()
-    for command in (["/no/such/python", "-m", "scoreinv"], [sys.executable, "-m", "scoreinv_that_is_not_there"]):
-        gimp.plugin.write_text(
-            whole.replace(f"COMMAND = {[sys.executable, '-m', 'scoreinv']!r}", f"COMMAND = {command}")
-        )
+    other = HTTPServer(("127.0.0.1", 0), Other)
+    threading.Thread(target=other.serve_forever, daemon=True).start()
+    link = f"http://127.0.0.1:{other.server_port}/"
+    (gimp.folder / "scoreinv-serve.json").write_text(json.dumps({"link": link, "process": os.getpid()}))
+    commands = (
+        ["/no/such/python", "-m", "scoreinv"],
+        [sys.executable, "-m", "scoreinv_that_is_not_there"],
+        ["/bin/echo", "no JSON"],
+    )
+    for command in commands:
+        gimp.plugin.write_text(calling(whole, *command))
         try:
             (report,) = gimp.run(SMALL, tmp_path)
         finally:
@@ -303,3 +322,61 @@ def test_scoreinv_is_gone(gimp, tmp_path):
         status, words = report["said"]
         assert (status, words.count(".")) == ("execution-error", 1)
         assert "scoreinv gimp install" in words
+    other.shutdown()
+    (gimp.folder / "scoreinv-serve.json").unlink()
+    assert Other.asked == ["/api/limits"] * len(commands)  # and nothing was sent
+
+
+class Other(BaseHTTPRequestHandler):
+    """Another program, which answers as FastAPI does where it knows no such path."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path.rstrip("?"))
+        content = b'{"detail": "Not Found"}'
+        self.send_response(404)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+AGAIN = """
+image = opened("photo.png")
+layer = image.get_layers()[0]
+def filled(x, **options):
+    image.select_rectangle(Gimp.ChannelOps.REPLACE, x, 30, 20, 20)
+    told(said=run("fill", options.pop("on", layer), **options))
+filled(10)
+first = image.get_layers()[0]
+filled(10, seed=1)
+second = image.get_layers()[0]
+filled(60, on=second)
+Gimp.Selection.none(image)
+saved(image, "filled.png")
+told(said=run("denoise", layer, noise=1.0))
+told(names=[each.get_name() for each in image.get_layers()],
+     ordered=[each.get_id() for each in image.get_layers()[2:]] == [each.get_id() for each in (second, first, layer)])
+saved(image, "denoised.png")
+image.remove_layer(second)
+image.get_layers()[0].set_visible(False)
+saved(image, "without.png")
+"""
+
+
+def test_another_result_is_on_top_and_begins_with_what_is_seen(gimp, served, tmp_path):
+    """A fill, another of the same place, one elsewhere with the result chosen, and then the noise of all."""
+    known = photo(tmp_path / "photo.png").astype(float)
+    *said, order = gimp.run(AGAIN, tmp_path)
+    assert [report["said"] for report in said] == [["success", ""]] * 4
+    assert (order["names"][:2], len(order["names"]), order["ordered"]) == (["Denoise", "Fill the selection"], 5, True)
+    seen, denoised, first = (
+        pixels(tmp_path / name)[..., :3].astype(float) for name in ("filled.png", "denoised.png", "without.png")
+    )
+    same, elsewhere = (slice(30, 50), slice(10, 30)), (slice(30, 50), slice(60, 80))
+    assert (seen[same] != first[same]).any()  # of the other seed
+    assert np.array_equal(seen[elsewhere], first[elsewhere])
+    for place in (same, elsewhere):
+        drawn = np.abs(seen[place] - known[place]).mean()
+        assert np.abs(denoised[place] - seen[place]).mean() < 0.5 * drawn

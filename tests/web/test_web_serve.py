@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from process import started
 from small_model import save_small
 
 from scoreinv.cli.main import main
+from scoreinv.web.access import TOKEN_HEADER
 
 SOON = 120.0
 """Seconds: far more than anything takes here."""
@@ -67,13 +69,19 @@ def until(place: str, job: str, state: str) -> None:
 
 
 def test_a_photograph_is_filled_and_nothing_is_written(served, tmp_path):
-    """Nor where a signal ends it while a job is done: soon, for the job does not keep it."""
+    """Nor where a signal ends it while a job is done: soon, for the job does not keep it.
+
+    But for where it is, which only this user may read and write.
+    """
     process, place = served
+    told = tmp_path / "runtime" / "scoreinv-serve.json"
+    assert json.loads(told.read_text()) == {"link": f"http://{place}/", "process": process.pid}
+    assert os.name != "posix" or stat.S_IMODE(told.stat().st_mode) == 0o600
     assert place.startswith("127.0.0.1:")
     photo = json.loads(ask(place, "POST", "/api/photos?name=a.png", png(pixels()))[1])
     until(place, begun(place, photo["key"], png(hole())), "done")
     ended_by(process, place, "SIGTERM", 143)
-    assert list((tmp_path / "temporary").iterdir()) == list((tmp_path / "here").iterdir()) == []
+    assert [list((tmp_path / name).iterdir()) for name in ("temporary", "here", "runtime")] == [[], [], []]
 
 
 @posix
@@ -83,13 +91,15 @@ def test_ctrl_c_ends_it_while_a_job_is_done(served):
 
 
 @pytest.mark.slow
-def test_tied_it_ends_when_stdin_does():
+def test_tied_it_ends_when_stdin_does_and_asks_for_the_token():
     words = [sys.executable, "-m", "scoreinv", "serve", "--tied", "--json", "--port", "0"]
     process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
-    place = urlsplit(json.loads(process.stdout.readline())["link"]).netloc
-    assert ask(place, "GET", "/api/limits")[0] == 200
+    link = urlsplit(json.loads(process.stdout.readline())["link"])
+    assert ask(link.netloc, "GET", "/api/limits")[0] == 403
+    token = {TOKEN_HEADER: link.query.removeprefix("token=")}
+    assert ask(link.netloc, "GET", "/api/limits", headers=token)[0] == 200
     assert process.poll() is None
     process.stdin.close()
     assert process.wait(SOON) == (143 if os.name == "posix" else signal.SIGTERM)
@@ -157,12 +167,13 @@ def test_dry_run_says_what_would_be_served(monkeypatch, capsys):
         ({}, (), False),
     ],
 )
-def test_the_page_is_opened_where_there_is_a_browser(monkeypatch, capsys, screen, words, opens):
+def test_the_page_is_opened_where_there_is_a_browser(monkeypatch, capsys, tmp_path, screen, words, opens):
     asked: list[str] = []
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"):
         monkeypatch.delenv(name, raising=False)
     for name, value in screen.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr("webbrowser.open", asked.append)
     monkeypatch.setattr("scoreinv.web.app.serve", lambda *_: time.sleep(0.1))
