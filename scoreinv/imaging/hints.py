@@ -13,7 +13,7 @@ from scoreinv.errors import InputError
 from scoreinv.imaging.colour import STRAY_CHROMA
 from scoreinv.imaging.picture import Picture, to_samples
 from scoreinv.imaging.read import read_picture
-from scoreinv.imaging.tint import is_tinted
+from scoreinv.imaging.tint import is_print
 from scoreinv.window_placement import Box, crop
 
 _COLOURED = 0.06
@@ -99,7 +99,7 @@ def read_reference(path: str) -> Picture:
 
 def check_reference(picture: Picture, name: str) -> None:
     """Raise InputError for a reference that is grey, or a print of one tint."""
-    if picture.is_gray(STRAY_CHROMA) or is_tinted(picture):
+    if picture.is_gray(STRAY_CHROMA) or is_print(picture):
         raise InputError(f"{name}: is grey, and gives no colours")
 
 
