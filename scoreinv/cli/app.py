@@ -27,7 +27,6 @@ from scoreinv.cli import photo_loop
 from scoreinv.cli.command import HELP_ALL, VersionOption, command
 from scoreinv.cli.options import PREFIX, Common
 from scoreinv.cli.photo_loop import Run
-from scoreinv.cli.stores import are_in_a_store, run_in_a_store
 from scoreinv.errors import InputError
 
 TOML = "scoreinv.toml"
@@ -73,8 +72,6 @@ def run(arguments: list[str], do: Callable[[Run[Any]], None] = photo_loop.run) -
 
     do: what is done with the run over photographs that a command asks for.
     """
-    if are_in_a_store(arguments):
-        return run_in_a_store(arguments)
     group = _app(arguments)
     if f"_{PREFIX}_COMPLETE" in os.environ:
         group.main([], prog_name="scoreinv")  # tells the shell, and exits

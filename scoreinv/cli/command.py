@@ -15,6 +15,7 @@ import typer
 
 from scoreinv.cli.options import ADVANCED, PREFIX, Common, common_option, option
 from scoreinv.cli.report import show_log
+from scoreinv.cli.stores import is_url, run_in_a_store
 from scoreinv.errors import InputError
 from scoreinv.options import Setting
 from scoreinv.version import __version__
@@ -93,6 +94,9 @@ def command(function: Callable[..., Any], *, examples: str = "", unused: Collect
                     raise InputError(f"{name}: is empty (is a variable of the shell unset?)")
                 if isinstance(value, float) and math.isnan(value):
                     raise InputError(f"{name} {value}: give a number")
+            photos, output = given.get("photos", []), given.get("output")
+            if photos and any(map(is_url, [*photos, output or ""])):
+                raise typer.Exit(run_in_a_store(photos, output))
             settings: dict[str, Any] = {}
             for name, kind in groups.items():
                 own = {option.name: given[option.name] for option in options[name]}
