@@ -162,9 +162,9 @@ def _followed(ask: Callable[..., Any], job: str) -> dict[str, Any]:
 
 
 def _origin(layer: Gimp.Layer) -> int:
-    """The number of the layer that a result is of; 0 of any other."""
+    """The number of the layer that a result is of; of any other its own."""
     note = layer.get_parasite("scoreinv")
-    return int(bytes(note.get_data())) if note else 0
+    return int(bytes(note.get_data())) if note else layer.get_tattoo()
 
 
 def _results(layer: Gimp.Layer) -> list[Gimp.Layer]:

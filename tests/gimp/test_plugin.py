@@ -107,6 +107,7 @@ class Gimp:
 def heard(process: subprocess.Popen[str]) -> list[dict]:
     said, _ = process.communicate(timeout=SOON)
     assert "batch command executed successfully" in said, said
+    assert "error for procedure 'gimp-" not in said, said  # which is a window for a person
     return [json.loads(line.removeprefix("TOLD ")) for line in said.splitlines() if line.startswith("TOLD ")]
 
 
