@@ -31,7 +31,7 @@ _CHROMA = "chroma."
 """What the names of that network's weights begin with."""
 SEEN_SIDE = 224
 """Side at which the colours of a picture's greys are guessed, whatever its shape."""
-LEAST_SIDE = 64
+LEAST_SIDE = 144
 """Of a picture whose tones can be told at all, in pixels."""
 _LEAST_ODDS = 0.0
 """Log odds of having faded from which on a picture is changed."""

@@ -95,3 +95,9 @@ def test_restore_brings_tones_back_and_tells_so(pairs):
     assert distance(half.image, scan) < distance(result.image, scan)
     left = scoreinv.restore(scan, tone=0.0, inpaint=False, denoise=False, colorize=False)
     assert (left.image == scan).all()
+
+
+def test_of_a_small_crop_nothing_can_be_told(pairs):
+    _, scan = pairs[0]
+    toned = tone_picture(Picture(scan[:128, :200]))
+    assert (toned.changed, toned.words) == (False, "the picture is too small to tell")
