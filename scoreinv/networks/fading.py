@@ -26,7 +26,7 @@ SIDE = 56
 QUANTILES = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.995)
 """Of each channel, that the network is told; the first and last bound the curves."""
 
-_PIXEL, _HEADS, _WIDTH, _POWER = 64, 8, 192, 1.6
+_PIXEL, _HEADS, _WIDTH, _POWER = 96, 10, 256, 1.6
 _FARTHEST = 0.97
 """Of the way that a curve's black goes to the darkest tones, and its white to the lightest: so nothing is clipped."""
 

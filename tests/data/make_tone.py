@@ -1,14 +1,14 @@
 """Trains pretrained/tone/tone.safetensors, which tells how far a photograph has faded, on photographs faded by drawing.
 
-    python tests/data/make_tone.py PHOTOS MORE [MORE ...] [--most 1400] [--cache FILE] [--minutes 38] [--seed 0]
+    python tests/data/make_tone.py PHOTOS MORE [MORE ...] [--most 4000] [--cache FILE] [--steps 30000] [--seed 0]
 
 Each is a folder of photographs, and of MORE no more than so many are taken, so that many of one kind do not crowd out
 the others; those that pretrained/tone/held_out.txt names are not looked at. What `scene` sees in them is kept in the
 cache.
 A third of what is shown is healthy; the rest loses density by dye, gets stained, fogged, scanned with another curve,
 and fades unevenly. Healthy photographs are varied, in exposure, saturation, haze and a slight cast, so that such things
-are not undone. The loss is the distance of the corrected picture to the truth in CIELAB (CIE94), more where it is
-farther than the faded one was, and the cross-entropy of whether it has faded.
+are not undone. The loss is the distance of the corrected picture to the truth (CIEDE2000), more where it is farther
+than the faded one was, and the cross-entropy of whether it has faded, less where little is at stake.
 
 At the end it tells, for a few hundred photographs of MORE that were kept apart, what each choice of the gates in
 `scoreinv.tasks.tone` would do.
@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import math
 import random
-import time
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +33,18 @@ from scoreinv.files import PRETRAINED
 from scoreinv.networks.fading import SIDE, TONE_FILE, ToneNetwork, load_tone, through
 from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, guessed, told_of
 
-BATCH, PIXELS, RATE, EMA = 48, 80, 2e-3, 0.998
-DRAWN = 224
+BATCH, PIXELS, EMA = 48, 128, 0.998
+DRAWN = 256
 """Pixels of each photograph that a step fades; of `PIXELS` of them the network sees more than quantiles."""
 GUESSES = 3
 """Of the colours of each of PHOTOS, from its greys or from those of it faded; of the others there is one."""
-HEALTHY, GRAY, HAZY = 0.33, 0.12, 0.06
+HEALTHY, GRAY, HAZY, PALE, TINGED = 0.33, 0.12, 0.06, 0.05, 0.05
+"""Shares of what is shown: of healthy photographs, of grey and of hazy ones; and of the faded those that are so a
+little, and those that are seen as through a coloured filter."""
+OF_FIRST = 0.15
+"""Share of the photographs of PHOTOS, which are of more kinds than those of MORE."""
+AT_STAKE = 8.0
+"""CIEDE2000 from which on it counts in full whether a faded photograph is told from a healthy one."""
 APART = 300
 """Photographs that the gates are chosen on."""
 
@@ -48,9 +53,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photos", type=Path)
     parser.add_argument("more", type=Path, nargs="+")
-    parser.add_argument("--most", type=int, default=1400, help="photographs of each folder of MORE")
+    parser.add_argument("--most", type=int, default=4000, help="photographs of each folder of MORE")
     parser.add_argument("--cache", type=Path, help="where what was computed of the photographs is kept, or read")
-    parser.add_argument("--minutes", type=float, default=38)
+    parser.add_argument("--steps", type=int, default=30000)
+    parser.add_argument("--rate", type=float, default=2e-3, help="of learning, at first")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=TONE_FILE)
     parser.add_argument("--init", type=Path, help="weights to go on from")
@@ -64,7 +70,9 @@ def main() -> None:
             save_file(kept, options.cache)
     photos, guesses = kept["photos"], kept["guesses"]
     print(f"{len(photos)} photographs, some of them more than once")
-    network = train(photos[:-APART], guesses[:-APART], options.minutes, options.init)
+    network = ToneNetwork() if options.init is None else load_tone(options.init).train().requires_grad_(True)
+    first = GUESSES * len(photographs(options.photos))
+    train(network, photos[:-APART], guesses[:-APART], first, options.steps, options.rate)
     options.output.parent.mkdir(exist_ok=True)
     save_file({name: value.contiguous() for name, value in network.state_dict().items()}, options.output)
     gates(network.eval(), photos[-APART:], guesses[-APART:])
@@ -72,7 +80,6 @@ def main() -> None:
 
 def computed(first: Path, more: list[Path], most: int) -> dict[str, Tensor]:
     """Photographs (N, 3, 56, 56), uint8, and what is guessed of each (N, 3 + SEEN, 14, 14), those of `first` first."""
-    unseen = set((PRETRAINED / "tone" / "held_out.txt").read_text().split())
     network, order = chroma_network(), random.Random(0)
     others: list[Path] = []
     for folder in more:
@@ -80,7 +87,7 @@ def computed(first: Path, more: list[Path], most: int) -> dict[str, Tensor]:
         order.shuffle(found)
         others += found[:most]
     order.shuffle(others)
-    paths = [path for path in photographs(first) * GUESSES + others if path.stem not in unseen]
+    paths = photographs(first) * GUESSES + others
     photos, guesses = [], []
     for start in range(0, len(paths), 16):
         some = torch.stack([read(path) for path in paths[start : start + 16]])
@@ -96,8 +103,10 @@ def computed(first: Path, more: list[Path], most: int) -> dict[str, Tensor]:
 
 
 def photographs(folder: Path) -> list[Path]:
-    """The files of a folder, and of the folders in it."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    """The files of a folder, and of the folders in it, but for those that are held out."""
+    unseen = set((PRETRAINED / "tone" / "held_out.txt").read_text().split())
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    return [path for path in files if path.stem not in unseen]
 
 
 def read(path: Path) -> Tensor:
@@ -106,49 +115,57 @@ def read(path: Path) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
 
 
-def train(photos: Tensor, guesses: Tensor, minutes: float, init: Path | None) -> ToneNetwork:
-    """The network with the mean of its weights."""
-    network = ToneNetwork() if init is None else load_tone(init).train().requires_grad_(True)
-    optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=0.02, fused=True)
+def train(network: ToneNetwork, photos: Tensor, guesses: Tensor, first: int, steps: int, rate: float) -> None:
+    """Train a network, and leave it with the mean of its weights.
+
+    first: so many of the photographs, of all kinds, are seen in `OF_FIRST` of the draws.
+    """
+    optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=0.02, fused=True)
     means = [value.detach().clone() for value in network.parameters()]
-    begun, step, said = time.monotonic(), 0, []
-    while (done := (time.monotonic() - begun) / 60 / minutes) < 1:
-        optimizer.param_groups[0]["lr"] = RATE * min(1, step / 100) * (0.5 + 0.5 * math.cos(math.pi * done))
-        which = torch.randint(len(photos), (BATCH,))
+    said = []
+    for step in range(1, steps + 1):
+        optimizer.param_groups[0]["lr"] = rate * min(1, step / 100) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+        which = torch.randint(first, len(photos), (BATCH,))
+        which = torch.where(torch.rand(BATCH) < OF_FIRST, torch.randint(first, (BATCH,)), which)
         truth, guess, radius = cropped(photos[which], guesses[which])
         truth, scan, faded = faded_by_drawing(truth, radius)
         rgb, known, quantiles = told_of(scan, guess)
-        truth = truth[:, :PIXELS]
         curves, odds = network(rgb, known, quantiles)
-        before = distance(rgb, truth).mean(1)
-        after = distance(through(rgb, curves), truth).mean(1)
-        loss = after.mean() + F.relu(after - before).mean() / 2 + F.binary_cross_entropy_with_logits(odds, faded)
+        wanted = lab(truth[:, :PIXELS])
+        with torch.no_grad():
+            before = distance(lab(rgb), wanted).mean(1)
+        after = distance(lab(through(rgb, curves)), wanted).mean(1)
+        at_stake = torch.where(faded > 0, before / AT_STAKE, 1.5).clamp_max(1.5)
+        told = F.binary_cross_entropy_with_logits(odds, faded, at_stake)
+        loss = after.mean() + F.relu(after - before).mean() / 4 + told
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
-        step += 1
         with torch.no_grad():
             torch._foreach_lerp_(means, list(network.parameters()), 1 - min(EMA, (1 + step) / (10 + step)))
         gone = faded > 0
-        said.append([float(one.detach()) for one in (before[gone].mean(), after[gone].mean(), after[~gone].mean())])
+        figures = before[gone].mean(), after[gone].mean(), after[~gone].mean(), told
+        said.append([float(one.detach()) for one in figures])
         if step % 500 == 0:
-            print(f"{step}: faded {{:.2f}} to {{:.2f}}, healthy {{:.2f}}".format(*np.mean(said, 0)), flush=True)
+            print(
+                "{:.0f}: faded {:.2f} to {:.2f}, healthy {:.2f}, odds {:.3f}".format(step, *np.mean(said, 0)),
+                flush=True,
+            )
             said = []
     with torch.no_grad():
         for value, mean in zip(network.parameters(), means, strict=True):
             value.copy_(mean)
-    return network
 
 
 def cropped(photos: Tensor, guesses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Pixels (B, `DRAWN`, 3) in parts of three fifths and more of each side of photographs, some of them mirrored.
+    """Pixels (B, `DRAWN`, 3) in parts of half and more of each side of photographs, some of them mirrored.
 
     And what is guessed of the first `PIXELS` of them; and how far each is from the middle (B, `DRAWN`, 1), 1 in the
     corners.
     """
     place = uniform(-1, 1, len(photos), DRAWN, 2)
-    size = uniform(0.6, 1, len(photos), 1, 2)
+    size = uniform(0.5, 1, len(photos), 1, 2)
     middle = uniform(-1, 1, len(photos), 1, 2) * (1 - size)
     size[..., 0] *= torch.where(torch.rand(len(photos), 1) < 0.5, 1.0, -1.0)
     grid = (middle + size * place)[:, None]
@@ -175,7 +192,7 @@ def gates(network: ToneNetwork, photos: Tensor, guesses: Tensor) -> None:
         found.append([odds.numpy(), *(difference(*two) for two in ((toned, seen), (seen, wanted), (toned, wanted)))])
     (odds, change, before, after), (own_odds, own_change, _, _) = found
     print(f"{len(before)} faded and {len(own_odds)} healthy photographs; changed from which odds and change on:")
-    for least in (-1, 0, 1, 2, 3):
+    for least in (0, 1, 1.5, 2, 3):
         for much in (0.0, 2.0, 3.5, 5.0):
             then = np.where((odds > least) & (change > much), after, before)
             kept = np.where((own_odds > least) & (own_change > much), own_change, 0) < 1
@@ -203,13 +220,14 @@ def faded_by_drawing(pixels: Tensor, radius: Tensor) -> tuple[Tensor, Tensor, Te
     haze = (torch.rand(one) < HAZY) * uniform(0, 0.2, *one)
     truth = haze + (1 - haze) * truth
     faded = (torch.rand(one) > HEALTHY).float()
-    far = faded * uniform(0.3, 1.6, *one)
+    far = faded * torch.where(torch.rand(one) < PALE, uniform(0.15, 0.5, *one), uniform(0.3, 1.6, *one))
     gain = (1 + ((uniform(0.35, 0.95, *one) * torch.exp(normal(0.3, *each))).clamp(0.25, 1.1) - 1) * far).clamp_min(0.2)
     mixing = torch.eye(3) + normal(0.06, number, 3, 3) * (1 - torch.eye(3)) * far
     mixing = mixing / mixing.sum(2, keepdim=True)
     density = (-torch.log(truth.clamp(2e-3, 1)) @ mixing.transpose(1, 2)) * gain
     yellow = torch.tensor([0.0, 0.08, 0.3])
-    density = density + far * (yellow * uniform(0, 1.2, *one) + normal(0.03, *each).abs() + uniform(0, 0.15, *one))
+    filtered = torch.where(torch.rand(one) < TINGED, 0.12, 0.03) * normal(1, *each).abs()
+    density = density + far * (yellow * uniform(0, 1.2, *one) + filtered + uniform(0, 0.15, *one))
     scan = torch.exp(-density.clamp_min(0))
     ink = far * (uniform(0, 0.25, *one) * (torch.rand(one) < 0.7) + normal(0.04, *each)).clamp(0, 0.4)
     scan = (ink + (1 - ink) * scan) * (1 - far * (uniform(0, 0.15, *one) + normal(0.03, *each).abs()))
@@ -230,13 +248,27 @@ def normal(deviation: float, *shape: int) -> Tensor:
 
 
 def distance(one: Tensor, other: Tensor) -> Tensor:
-    """CIE94 between colours (..., 3)."""
-    first, second = lab(one), lab(other)
-    chroma, of_other = ((x[..., 1:].square().sum(-1) + 1e-6).sqrt() for x in (first, second))
-    difference = first - second
-    hue = (difference[..., 1:].square().sum(-1) - (chroma - of_other) ** 2).clamp_min(0)
-    paler = (chroma - of_other) / (1 + 0.045 * of_other)
-    return (difference[..., 0] ** 2 + paler**2 + hue / (1 + 0.015 * of_other) ** 2 + 1e-4).sqrt()
+    """CIEDE2000 between colours (..., 3) in CIELAB, but for its rotation of blues; its weights have no gradient."""
+    with torch.no_grad():
+        mean = (chroma(one) + chroma(other)) / 2
+        wider = 1 + (1 - mean**3.5 / (mean**7 + 25.0**7).sqrt()) / 2
+        scale = torch.stack([torch.ones_like(wider), wider, torch.ones_like(wider)], dim=-1)
+        middle = (one + other) * scale / 2
+        mean = (chroma(one * scale) + chroma(other * scale)) / 2
+        hue = torch.atan2(middle[..., 2], middle[..., 1])
+        terms = ((0.17, 1, -30, -1), (0.24, 2, 0, 1), (0.32, 3, 6, 1), (0.2, 4, -63, -1))
+        of_hue = 1 + sum(sign * much * torch.cos(times * hue + math.radians(by)) for much, times, by, sign in terms)
+        far = (middle[..., 0] - 50) ** 2
+        light, paler, turned = 1 + 0.015 * far / (20 + far).sqrt(), 1 + 0.045 * mean, 1 + 0.015 * mean * of_hue
+    first, second = one * scale, other * scale
+    between, of_chroma = first - second, chroma(first) - chroma(second)
+    of_hue = (between[..., 1:].square().sum(-1) - of_chroma**2).clamp_min(0)
+    return ((between[..., 0] / light) ** 2 + (of_chroma / paler) ** 2 + of_hue / turned**2 + 1e-4).sqrt()
+
+
+def chroma(colours: Tensor) -> Tensor:
+    """The chroma of colours (..., 3) in CIELAB."""
+    return (colours[..., 1:].square().sum(-1) + 1e-6).sqrt()
 
 
 def lab(rgb: Tensor) -> Tensor:
