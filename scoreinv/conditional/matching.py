@@ -27,7 +27,7 @@ from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.networks.encoder import load_encoder
 
 _SHARPNESS = 25.0
-_ALIKE = 0.82
+_ALIKE = 0.9
 """Cosine from which on places of pictures of different kinds count as alike."""
 _LUMA = 4.0
 """What the square of a difference of luma takes from the cosine."""

@@ -15,7 +15,7 @@ from scoreinv.conditional.prior import ConditionalPrior
 
 SIDE, DEPTH = 10, 400
 WEIGHTS = torch.tensor([0.299, 0.587, 0.114])
-ALIKE = math.exp(25 * (1 - 0.82))
+ALIKE = math.exp(25 * (1 - 0.9))
 """How much a place of the same looks counts beside what is drawn."""
 
 
@@ -60,9 +60,9 @@ def test_pictures_of_one_kind_need_be_less_alike_and_other_luma_more() -> None:
     one = Looks(keys, torch.tensor([0.5]), torch.tensor([1.0, 0.0]), (1, 1))
     like = one._replace(keys=torch.tensor([[0.6], [0.8]]))
     for other, cosine, alike in (
-        (like, 0.6, 0.82 - 1.2 * 0.7),
-        (like._replace(kind=torch.tensor([0.0, 1.0])), 0.6, 0.82),
-        (like._replace(luma=torch.tensor([0.7])), 0.6 - 4 * 0.04, 0.82 - 1.2 * 0.7),
+        (like, 0.6, 0.9 - 1.2 * 0.7),
+        (like._replace(kind=torch.tensor([0.0, 1.0])), 0.6, 0.9),
+        (like._replace(luma=torch.tensor([0.7])), 0.6 - 4 * 0.04, 0.9 - 1.2 * 0.7),
     ):
         told = told_by([Places(other, torch.zeros(3, 1))], one)
         assert float(told.doubt) == pytest.approx(1 / (1 + math.exp(25 * (cosine - alike))), rel=1e-4)
