@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 from scoreinv.errors import SettingError
 from scoreinv.options import STEPS, Setting
@@ -25,13 +25,10 @@ class FillSettings(DrawnSettings):
     Deep holes of `conditioned` are continued out of the picture itself, take one evaluation or two and no steps
     (`tasks.deep_holes`). A classical method (`tasks.classical`) needs no model and draws nothing, so no other setting
     goes with it.
-
-    Attributes:
-        smooth: of `conditioned`, holes that are not deep get their posterior mean: a sample's own grain looks like
-            specks on a face.
     """
 
     usual_steps = FILL_STEPS
+    smooth: ClassVar[bool] = False
 
     method: Annotated[
         FillMethod | None,
@@ -54,8 +51,6 @@ class FillSettings(DrawnSettings):
         bool, Setting("Keep every known pixel bit for bit, also where a JPEG smeared the colours of what is removed.")
     ] = False
 
-    smooth: bool = False
-
     @property
     def classical(self) -> ClassicalMethod | None:
         """The classical method that is asked for, if it is one."""
@@ -67,3 +62,10 @@ class FillSettings(DrawnSettings):
             raise SettingError("avoid", f"does not go with the method {self.method or 'pc'}, which copies nothing")
         if avoiding and self.mean:
             raise SettingError("avoid", "does not go with the mean of one sample, which copies nothing")
+
+
+@dataclass(frozen=True)
+class SmoothFillSettings(FillSettings):
+    """Those of old prints: holes that are not deep get their posterior mean, as a sample's grain is like specks."""
+
+    smooth: ClassVar[bool] = True

@@ -39,7 +39,7 @@ from scoreinv.tasks.common import Model, RunningSpread, model_of
 from scoreinv.tasks.denoise import check_noise, denoise_picture
 from scoreinv.tasks.find_damage import Detector, Odds, detector_of
 from scoreinv.tasks.inpaint import inpaint_picture
-from scoreinv.tasks.inpaint_settings import FillSettings
+from scoreinv.tasks.inpaint_settings import FillSettings, SmoothFillSettings
 from scoreinv.tasks.linear_settings import DenoiseSettings
 from scoreinv.tasks.old_photo_settings import COLOUR_SENSITIVITY, OldPhotoSettings, StepName
 from scoreinv.tasks.picture_noise import ddof_of_pairs, noise_weights_of
@@ -365,7 +365,8 @@ class _Restoration:
         if self.damage is None or not self.damage.any():
             return
         count = self.settings.samples
-        settings = FillSettings(samples=count, seed=self.settings.seed, smooth=count == 1)
+        kind = SmoothFillSettings if count == 1 else FillSettings
+        settings = kind(samples=count, seed=self.settings.seed)
         (picture,), hole, told = self.pictures, self.damage, self.callbacks["inpaint"]
         if (factor := oversampling(picture, hole)) > 1:
             small = inpaint_picture(reduced(picture, factor), reduced_hole(hole, factor), prior, settings, told)

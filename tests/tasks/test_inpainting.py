@@ -14,7 +14,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.regions import BLOCK_WINDOWS, regions_to_fill
 from scoreinv.sdes import VP
 from scoreinv.tasks.inpaint import inpaint, inpaint_picture
-from scoreinv.tasks.inpaint_settings import FillSettings
+from scoreinv.tasks.inpaint_settings import FillSettings, SmoothFillSettings
 
 pytestmark = pytest.mark.portable
 
@@ -253,11 +253,8 @@ def test_smooth_fills_are_the_mean_where_they_are_not_deep():
     narrow = np.zeros((40, 56), bool)
     narrow[10:13, 5:50] = True
     drawn, smooth = (
-        [
-            inpaint_picture(Picture(photo()), narrow, conditional_prior(), FillSettings(seed=seed, smooth=each))
-            for seed in (0, 1)
-        ]
-        for each in (False, True)
+        [inpaint_picture(Picture(photo()), narrow, conditional_prior(), kind(seed=seed)) for seed in (0, 1)]
+        for kind in (FillSettings, SmoothFillSettings)
     )
     sampled, mean = (abs(one.image.pixels - other.image.pixels).max() for one, other in (drawn, smooth))
     assert mean < sampled / 2  # a random network's mean follows its noise a little
