@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from scoreinv.cli.outputs import STREAM, check_folder, check_quality, refuse_inputs
 from scoreinv.cli.result_names import are_results, ending_of, of_batch, of_single, results_folder
@@ -18,7 +18,6 @@ from scoreinv.errors import InputError
 if TYPE_CHECKING:
     from scoreinv.cli.options import Output
 
-Item = TypeVar("Item")
 _log = logging.getLogger(__name__)
 
 FOREIGN = frozenset([".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"])
@@ -116,7 +115,7 @@ def plan(
         path = Path(job.output)
         several = tuple(str(path.with_name(f"{path.stem}.{i}{path.suffix}")) for i in range(1, files_each + 1))
         jobs[number] = replace(job, outputs=several if files_each > 1 else (job.output,))
-    own = jobs if output.shard is None else shard(output.shard, sorted(jobs, key=lambda job: job.source))
+    own = jobs if output.shard is None else _shard(output.shard, jobs)
     places = {(Path(job.output).parent, job.source) for job in own if job.output != STREAM}
     folders = {place for place, source in places if place != Path(source).parent or os.path.lexists(source)}
     if batch or (output.output or "").endswith(("/", os.sep)):
@@ -137,13 +136,13 @@ def _within(source: str, given: str) -> Path:
     return Path() if given == source else Path(source).parent.relative_to(given)
 
 
-def shard(text: str, ordered: list[Item]) -> list[Item]:
-    """Every N-th of what is in order, from the K-th of `K/N`."""
+def _shard(text: str, jobs: list[Job]) -> list[Job]:
+    """Every N-th job from the K-th of `K/N`, by the names of the sources: in whatever order they were given."""
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
     number, count = map(int, found.groups()) if found else (0, 0)
     if not 1 <= number <= count:
         raise InputError(f"--shard {text}: give K/N, the K-th of N parts, such as 3/16")
-    return ordered[number - 1 :: count]
+    return sorted(jobs, key=lambda job: job.source)[number - 1 :: count]
 
 
 def _warn_of_folders_within(given: list[str], others: Iterable[str | None]) -> None:
