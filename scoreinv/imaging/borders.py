@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from scoreinv.colour_space import luma
-from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.picture import Picture, scaled
 from scoreinv.window_placement import Box
 
 _LOOKED_AT = 512
@@ -32,7 +32,7 @@ def within_border(picture: Picture, torn: np.ndarray | None = None) -> Box | Non
         torn: HxW bool, what is damaged: an edge of which most is torn away is border, too.
     """
     scale = min(1.0, _LOOKED_AT / max(picture.size))
-    height, width = (max(1, round(scale * side)) for side in picture.size)
+    height, width = scaled(picture.size, scale)
     gray = luma(picture.resized_rgb(height, width))
     gone = np.zeros(gray.shape, bool)
     if torn is not None:

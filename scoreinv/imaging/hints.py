@@ -11,7 +11,7 @@ from scipy import ndimage
 from scoreinv.colour_space import luma
 from scoreinv.errors import InputError
 from scoreinv.imaging.colour import STRAY_CHROMA
-from scoreinv.imaging.picture import Picture, to_samples
+from scoreinv.imaging.picture import Picture, scaled, to_samples
 from scoreinv.imaging.read import read_picture
 from scoreinv.imaging.tint import is_print
 from scoreinv.window_placement import Box, crop
@@ -93,8 +93,7 @@ def read_reference(path: str) -> Picture:
     picture = read_picture(path)
     check_reference(picture, path)
     scale = min(1.0, _REFERENCE_SIDE / min(picture.size))
-    height, width = (max(1, round(scale * extent)) for extent in picture.size)
-    return Picture(to_samples(picture.resized_rgb(height, width), np.dtype(np.uint8)))
+    return Picture(to_samples(picture.resized_rgb(*scaled(picture.size, scale)), np.dtype(np.uint8)))
 
 
 def check_reference(picture: Picture, name: str) -> None:

@@ -333,6 +333,11 @@ def to_samples(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return np.rint(values * float(np.iinfo(dtype).max)).astype(dtype) if dtype.kind == "u" else values.astype(dtype)
 
 
+def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """A size (height, width) times a scale, of a pixel a side at least."""
+    return max(1, round(scale * size[0])), max(1, round(scale * size[1]))
+
+
 def eight_bits(samples: np.ndarray) -> np.ndarray:
     """uint16 samples as the nearest uint8: 257 levels to one."""
     out = np.empty(samples.shape, dtype=np.uint8)

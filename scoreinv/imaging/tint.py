@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from scoreinv.colour_space import luma
-from scoreinv.imaging.picture import STRIP_ROWS, Picture, to_float, to_samples
+from scoreinv.imaging.picture import STRIP_ROWS, Picture, scaled, to_float, to_samples
 
 _SIDE = 128
 _BINS = 12
@@ -134,9 +134,7 @@ def _small_colours(picture: Picture) -> np.ndarray:
 
 
 def _small_size(picture: Picture) -> tuple[int, int]:
-    scale = min(1.0, _SIDE / max(picture.size))
-    height, width = (max(1, round(side * scale)) for side in picture.size)
-    return height, width
+    return scaled(picture.size, min(1.0, _SIDE / max(picture.size)))
 
 
 def _rms(values: np.ndarray) -> float:

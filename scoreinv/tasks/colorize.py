@@ -32,7 +32,7 @@ from scoreinv.errors import InputError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import FINER, STRAY_CHROMA, ChromaAlongEdges, reach
 from scoreinv.imaging.hints import KnownColours, check_reference, hints_from_picture, present_colours
-from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.picture import Picture, scaled
 from scoreinv.imaging.tint import is_tinted, untinted
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import gray_and_hints
@@ -278,7 +278,7 @@ def work_size(size: tuple[int, int], side: int, stride: int) -> tuple[int, int]:
     shorter, longer = min(size), max(size)
     most = _LONGEST * side * side
     scale = min(1.0, side / shorter, math.sqrt(most / (shorter * longer)), most / (stride * longer))
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+    return scaled(size, scale)
 
 
 @dataclass(frozen=True)

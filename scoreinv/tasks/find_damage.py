@@ -32,7 +32,7 @@ from scoreinv.errors import SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.faces import faces, facial_features
 from scoreinv.imaging.masks import dilate, picture_of_hole
-from scoreinv.imaging.picture import STRIP_ROWS, Picture
+from scoreinv.imaging.picture import STRIP_ROWS, Picture, scaled
 from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.networks.detector import STRIDE, DamageDetector
 from scoreinv.options import FOUND_GROW, SENSITIVITY, USUAL_SENSITIVITY, Whole, check, check_callback
@@ -186,8 +186,7 @@ def detector_of(model: object) -> DamageDetector:
 
 def working_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
     """The sizes at which a picture of (height, width) is looked at, the largest first, each half of the one before."""
-    scale = min(1.0, WORKING_SIDE / max(size))
-    sizes = [(max(1, round(scale * size[0])), max(1, round(scale * size[1])))]
+    sizes = [scaled(size, min(1.0, WORKING_SIDE / max(size)))]
     while max(sizes[-1]) >= 2 * _LEAST_SIDE:
         sizes.append((max(1, sizes[-1][0] // 2), max(1, sizes[-1][1] // 2)))
     return sizes

@@ -26,7 +26,7 @@ from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.edges import EdgesOfPicture
 from scoreinv.imaging.masks import dilate, picture_of_hole
-from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.picture import Picture, scaled
 from scoreinv.imaging.rims import take_in_leftovers
 from scoreinv.imaging.shadows import propose_shadow
 from scoreinv.models.segment_anything import (
@@ -214,7 +214,7 @@ class Selection:
         self.network = SegmentAnything() if network is None else network
         self.scale = SIDE / max(picture.size)
         """From pixels of the picture to those of the square that the encoder sees."""
-        seen = [max(1, round(self.scale * side)) for side in picture.size]
+        seen = scaled(picture.size, self.scale)
         rgb = picture.resized_rgb(*seen)
         self.embedding = self.network.embedding(rgb)
         self._seen = seen[0] / CELL, seen[1] / CELL
