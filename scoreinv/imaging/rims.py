@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from scoreinv.imaging.blocks import mask_of_blocks, means_of_blocks
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.regions import clusters
-from scoreinv.imaging.shadows import enlarged, reduced
 from scoreinv.window_placement import Box, crop
 
 WIDEST = 6
@@ -126,10 +126,11 @@ _Seen = tuple[float, int, np.ndarray]
 def _within(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Seen | None:
     """The slivers within the outline of one hole that are of its object; `hole` has the others beside it too."""
     if (step := max(hole.shape) // _SIDE) > 1:
-        if (seen := _within(reduced(rgb, step), reduced(own, step) > 0, reduced(hole, step) > 0)) is None:
+        small = (means_of_blocks(mask, step) > 0 for mask in (own, hole))
+        if (seen := _within(means_of_blocks(rgb, step), *small)) is None:
             return None
         share, grow, pixels = seen
-        return share, step * grow, enlarged(pixels, step, hole.shape)
+        return share, step * grow, mask_of_blocks(pixels, step, hole.shape)
     # beyond the picture's border nothing closes a gap
     outline = ndimage.binary_fill_holes(_away(~np.pad(_near(own, _GAP), _GAP))[_GAP:-_GAP, _GAP:-_GAP] > _GAP) | own
     slivers, count = ndimage.label(outline & ~hole, np.ones((3, 3)))

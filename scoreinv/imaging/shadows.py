@@ -15,6 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from scoreinv.colour_space import luma
+from scoreinv.imaging.blocks import mask_of_blocks, means_of_blocks
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.regions import extent
 from scoreinv.window_placement import Box
@@ -63,7 +64,8 @@ def propose_shadow(picture: Picture, mask: np.ndarray) -> np.ndarray | None:
     box = _box(mask)
     top, left, height, width = box
     step = max(1, round(max(height, width) / _SIDE))
-    rgb, own = reduced(picture.rgb(box), step), reduced(mask[top : top + height, left : left + width], step) > 0.5
+    rgb = means_of_blocks(picture.rgb(box), step)
+    own = means_of_blocks(mask[top : top + height, left : left + width], step) > 0.5
     if min(own.shape) < 4 * _STEP or own.sum() < 100:
         return None
     found = [part for part in (_shadow(rgb, own), _reflection(rgb, own)) if part is not None]
@@ -71,7 +73,7 @@ def propose_shadow(picture: Picture, mask: np.ndarray) -> np.ndarray | None:
         return None
     near = ndimage.distance_transform_edt(~np.logical_or.reduce(found)) <= _ROOM
     proposed = np.zeros_like(mask)
-    proposed[top : top + height, left : left + width] = enlarged(near, step, (height, width))
+    proposed[top : top + height, left : left + width] = mask_of_blocks(near, step, (height, width))
     return proposed & ~mask
 
 
@@ -87,20 +89,6 @@ def _box(mask: np.ndarray) -> Box:
         min(mask.shape[0], rows.stop + around) - top,
         min(mask.shape[1], columns.stop + around) - left,
     )
-
-
-def reduced(values: np.ndarray, step: int) -> np.ndarray:
-    """Means of whole blocks of step x step pixels."""
-    from skimage.transform import downscale_local_mean
-
-    height, width = (side - side % step for side in values.shape[:2])
-    return downscale_local_mean(values[:height, :width], (step, step, 1)[: values.ndim])
-
-
-def enlarged(mask: np.ndarray, step: int, size: tuple[int, int]) -> np.ndarray:
-    """A mask of whole blocks as one of this size, HxW bool; nothing beyond the last of them."""
-    whole = mask.repeat(step, 0).repeat(step, 1)
-    return np.pad(whole, [(0, side - have) for side, have in zip(size, whole.shape, strict=True)])
 
 
 def _shadow(rgb: np.ndarray, own: np.ndarray) -> np.ndarray | None:
