@@ -29,9 +29,6 @@ TIMES, ORDER, NOISE, PICTURE, DROPOUT, OBSERVED, FILM, COLOUR_FILM, DAMAGE = ran
 _FINE_WITHHELD = 0.05
 """Share of the pictures whose finer luma is not shown, where a network takes it."""
 
-Place = tuple[int, int]
-"""What a picture's random numbers are drawn by: step and index; or, where crops come again, picture and crop."""
-
 
 def stream(seed: int, purpose: int, step: int, index: int = 0) -> np.random.Generator:
     """The generator of one use of randomness: Philox keyed by the seed, its counter set by purpose, step and index."""
@@ -53,7 +50,6 @@ class Batch:
         fine: (B, C, sH, sW), the pictures at the scale at which their luma is shown besides; NaN where it is not.
         seen: (B, 1, kH, kW) in [0, 1], the pictures' luma as it is shown to the encoder.
         damaged: (B, 1, H, W), 1 where the pictures were damaged, 0 where not, NaN where the damage is faint.
-        crops: (B,) numbers of the pictures' crops, which are drawn again; None where every crop is new.
     """
 
     images: Tensor
@@ -65,7 +61,6 @@ class Batch:
     fine: Tensor | None = None
     seen: Tensor | None = None
     damaged: Tensor | None = None
-    crops: Tensor | None = None
 
     def part(self, rows: slice | Tensor) -> Batch:
         """Some of the pictures, by a slice or their indices."""
@@ -100,61 +95,55 @@ class BatchSource:
 
     def batch(self, step: int, part: slice = slice(None)) -> Batch:
         """The global batch of a step (from 0), or the part of it that one process takes."""
-        config, model, data = self.config, self.config.model, self.config.data
+        config, model = self.config, self.config.model
         indices = range(self.batch_size)[part]
-        drawn = [self._picture(step * self.batch_size + index) for index in indices]
-        chosen = [picture for picture, _ in drawn]
-        places = drawn if data.crops else [(step, index) for index in indices]
+        chosen = [self._picture(step * self.batch_size + index) for index in indices]
         channels, side = self.pictures.levels[0][0].shape[2], config.drawn_side
         values = 0 if model.sde is None else channels
         images = np.empty((len(indices), side, side, channels), np.float32)
         noise = np.empty((len(indices), model.image_size, model.image_size, values), np.float32)
         for row, index in enumerate(indices):
-            self._draw(chosen[row], self._stream(PICTURE, places[row]), images[row])
-            self._stream(NOISE, (step, index)).standard_normal(dtype=np.float32, out=noise[row])
+            self._draw(chosen[row], self._stream(PICTURE, step, index), images[row])
+            self._stream(NOISE, step, index).standard_normal(dtype=np.float32, out=noise[row])
         pictures = torch.from_numpy(images).permute(0, 3, 1, 2)
         shown: dict[str, Tensor] = {}
         if config.observations is not None:
-            shown = self._observe(config.observations, step, indices, places, pictures)
+            shown = self._observe(config.observations, step, indices, pictures)
         if config.damage is not None:
-            shown["damaged"] = self._damage(places, pictures)
-        if data.crops:
-            shown["crops"] = torch.tensor([picture * data.crops + crop for picture, crop in drawn])
+            shown["damaged"] = self._damage(step, indices, pictures)
         if self.pictures.labels is not None:
             shown["labels"] = torch.from_numpy(self.pictures.labels[chosen])
         times = torch.zeros(self.batch_size, dtype=torch.float64)
         if model.sde is not None:
-            generator = self._stream(TIMES, (step, 0))
+            generator = self._stream(TIMES, step)
             times = draw_times(config.objective, model.sde, model.data_range, self.batch_size, generator)
         images_shown = _reduced(pictures, side // model.image_size)
         return Batch(images_shown, times[part], torch.from_numpy(noise).permute(0, 3, 1, 2), **shown)
 
-    def _stream(self, purpose: int, place: Place) -> np.random.Generator:
-        return stream(self.seed, purpose, *place)
+    def _stream(self, purpose: int, step: int, index: int = 0) -> np.random.Generator:
+        return stream(self.seed, purpose, step, index)
 
-    def _damage(self, places: list[Place], pictures: Tensor) -> Tensor:
+    def _damage(self, step: int, indices: range, pictures: Tensor) -> Tensor:
         """Make scans of the pictures, in place; returns where they are damaged, as `Batch.damaged`."""
         assert self.config.damage is not None
         masks = []
-        for picture, place in zip(pictures, places, strict=True):
+        for picture, index in zip(pictures, indices, strict=True):
             rgb = picture.permute(1, 2, 0).numpy()
-            scan = draw_scan(rgb, self.config.damage, self._stream(DAMAGE, place))
+            scan = draw_scan(rgb, self.config.damage, self._stream(DAMAGE, step, index))
             picture.copy_(torch.from_numpy(scan.damaged).permute(2, 0, 1))
             masks.append(np.where(scan.faint, np.float32(np.nan), scan.mask.astype(np.float32)))
         return torch.from_numpy(np.stack(masks))[:, None]
 
-    def _observe(
-        self, what: ObservationConfig, step: int, indices: range, places: list[Place], pictures: Tensor
-    ) -> dict[str, Tensor]:
+    def _observe(self, what: ObservationConfig, step: int, indices: range, pictures: Tensor) -> dict[str, Tensor]:
         """What a conditional prior is shown of the pictures, some of which get the luma or colours of another film."""
         config, reading = self.config, self.config.residual
         assert reading is not None  # as the configuration saw to
-        streams = [self._stream(OBSERVED, (step, index)) for index in indices]
+        streams = [self._stream(OBSERVED, step, index) for index in indices]
         drawn = [draw_observed(what, config.model.image_size, stream) for stream in streams]
         observed, refined = zip(*drawn, strict=True)
         shown = {"observed": torch.from_numpy(np.stack(observed)), "refined": torch.tensor(refined)}
-        for row, place in enumerate(places):
-            colours, film = self._stream(COLOUR_FILM, place), self._stream(FILM, place)
+        for row, index in enumerate(indices):
+            colours, film = self._stream(COLOUR_FILM, step, index), self._stream(FILM, step, index)
             if colours.random() < what.colour_films:
                 self._put_on(on_colour_film, pictures[row], reading.gray_weights, colours)
             if observed[row][0].any() and film.random() < what.other_films:
@@ -178,11 +167,11 @@ class BatchSource:
         changed = torch.from_numpy(film(rgb, gray_weights, generator)).permute(2, 0, 1)
         picture.copy_(changed * (high - low) + low)
 
-    def _picture(self, position: int) -> Place:
-        """The picture at a position of the endless sequence of shuffled passes over them, and which of its crops."""
+    def _picture(self, position: int) -> int:
+        """The picture at a position of the endless sequence of shuffled passes over them."""
         groups = self._groups
         number, place = divmod(position, sum(taken for _, taken in groups))
-        return int(_order(self.seed, number, groups)[place]), number % max(1, self.config.data.crops)
+        return int(_order(self.seed, number, groups)[place])
 
     @cached_property
     def _groups(self) -> tuple[tuple[int, int], ...]:

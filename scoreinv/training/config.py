@@ -61,8 +61,6 @@ class DataConfig:
         shares: of folders of the source, how much of their pictures each pass takes, drawn anew: sets of few subjects
             need not crowd out the others. ((folder, share), ...), each share above 0, and 2 is each
             picture twice; of other folders all once.
-        crops: of each picture, drawn once and shown in turn, one each pass: what an encoder makes of them is then
-            computed once and kept in the run's folder. 0: every pass draws new ones.
         flip: mirror every second picture.
         shift: move each drawn picture by up to so many pixels both ways, reflected at its borders.
         dequantise: values (k + u) / 256 with u uniform on [0, 1) instead of k / 255.
@@ -76,7 +74,6 @@ class DataConfig:
     scales: tuple[float, ...] = (1.0, 0.7, 0.5, 0.35, 0.25)
     least_zoom: float = 0.5
     shares: tuple[tuple[str, float], ...] = ()
-    crops: int = 0
     flip: bool = True
     shift: int = 0
     dequantise: bool = False
@@ -84,11 +81,10 @@ class DataConfig:
     holdout_fraction: float = 0.05
     memory_gb: float = 6.0
 
-    GONE: ClassVar = ("detail_candidates",)
+    GONE: ClassVar = ("detail_candidates", "crops")
 
     def __post_init__(self) -> None:
-        some, positive = Whole(0, 1000), Number(None)
-        _check("data.", self, least_zoom=Number(None, 1.0), crops=some, shift=some, memory_gb=positive)
+        _check("data.", self, least_zoom=Number(None, 1.0), shift=Whole(0, 1000), memory_gb=Number(None))
         require(all(0 < share <= 1000 for _, share in self.shares), "data.shares must lie in (0, 1000]")
         require(len(dict(self.shares)) == len(self.shares), "data.shares names a folder twice")
         require(self.source != "", "data.source is empty: name a folder or a zip file, or leave it out")

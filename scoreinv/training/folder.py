@@ -32,7 +32,7 @@ _FILES = {
     "snapshots": r"step-\d{9}\.safetensors",
     "samples": r"step-\d{9}\.png",
     "tensorboard": r"events\.out\.tfevents\..*",
-    "cache": r"(pictures|features)-[0-9a-f]{16}\.(bin|json)",
+    "cache": r"pictures-[0-9a-f]{16}\.(bin|json)",
 }
 """Names of a run's files, in its folder and those below it."""
 

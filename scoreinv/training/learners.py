@@ -21,7 +21,6 @@ from scoreinv.preconditioning import centre, noise_level
 from scoreinv.prior import ScorePrior
 from scoreinv.training.batches import Batch
 from scoreinv.training.config import TrainingConfig
-from scoreinv.training.features import KeptFeatures, features_given
 from scoreinv.training.score_matching import importance, per_image_loss, weight
 
 CROSS_ENTROPY = 20.0
@@ -58,13 +57,7 @@ class Learner(ABC, Generic[Trained]):
 
 
 class ScoreLearner(Learner[ScorePrior]):
-    """A prior, by denoising score matching.
-
-    Attributes:
-        kept: features of the batches' crops that were looked at before; None where nothing is kept.
-    """
-
-    kept: KeptFeatures | None = None
+    """A prior, by denoising score matching."""
 
     def losses(self, model: ScorePrior, batch: Batch) -> Tensor:
         """The objective for each picture, corrected for how its time was drawn."""
@@ -72,8 +65,7 @@ class ScoreLearner(Learner[ScorePrior]):
         if batch.observed is not None and isinstance(model, ConditionalPrior):
             features = coarse = None
             if batch.seen is not None:
-                shapes = model.feature_shapes(*batch.seen.shape[-2:])
-                features = features_given(batch.observed, batch.seen, model.look, shapes, batch.crops, self.kept)
+                features = features_given(model, batch.observed, batch.seen)
             if batch.refined is not None:
                 coarse = torch.where(batch.refined[:, None, None, None], block_means(batch.images), torch.nan)
             initial = model.initial_estimate(batch.images, batch.observed, coarse, batch.fine, features)
@@ -187,6 +179,23 @@ class DamageLearner(Learner[DamageDetector]):
         """Which pixels are damaged, and of which it can be told: 1 and 0, (B, 1, H, W)."""
         assert batch.damaged is not None  # as the configuration saw to
         return batch.damaged.nan_to_num(0.0), batch.damaged.isfinite().float()
+
+
+def features_given(model: ConditionalPrior, observed: Tensor, seen: Tensor) -> tuple[Tensor, ...]:
+    """What a model looks at (`ConditionalPrior.look`) of the pictures whose luma is shown whole, zeros for the others.
+
+    Where there is none such all are zeros: each step of training has a gradient for what takes the features, which
+    processes that train together wait for.
+
+    Args:
+        observed: (B, 3, H, W), the components of the pictures that are shown.
+        seen: what the encoder is shown of each, (B, 1, kH, kW).
+    """
+    whole = observed[:, 0].flatten(1).all(1)
+    if not whole.any():
+        return tuple(seen.new_zeros(len(seen), *shape) for shape in model.feature_shapes(*seen.shape[-2:]))
+    shown = model.look(seen[whole])
+    return tuple(value.new_zeros(len(seen), *value.shape[1:]).index_put((whole,), value) for value in shown)
 
 
 def learner_of(config: TrainingConfig) -> Learner[Any]:

@@ -50,8 +50,8 @@ def train(
         prior, file = result.trained, result.model
 
     The folder gets `config.json`, `metrics.jsonl`, `schedule.jsonl`, `model.safetensors` (averaged weights), `state/`
-    (the last two states of training), `snapshots/`, `samples/`, `cache/` (decoded pictures, and what an encoder made of
-    them) and `.scoreinv.lock`; nothing else in it is touched. Under torchrun every process calls this with the same
+    (the last two states of training), `snapshots/`, `samples/`, `cache/` (decoded pictures) and
+    `.scoreinv.lock`; nothing else in it is touched. Under torchrun every process calls this with the same
     arguments.
 
     Args:

@@ -23,9 +23,8 @@ from scoreinv.networks.blocks import channels_last, freeze_norms, norms_learn
 from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.distributed import World
-from scoreinv.training.features import KeptFeatures
 from scoreinv.training.folder import RunFolder
-from scoreinv.training.learners import Learner, ScoreLearner, learner_of
+from scoreinv.training.learners import Learner, learner_of
 from scoreinv.training.metrics import JsonLines
 from scoreinv.training.pictures import Pictures, load_pictures, split
 from scoreinv.training.schedule import Schedule
@@ -114,9 +113,6 @@ def set_up(
     pictures = _pictures(config, folder, world)
     about = _about(config, folder, world, saved, pictures, network)
     training, others = split(pictures, config.data)
-    if config.data.crops and config.encoder_scale and isinstance(learner, ScoreLearner):
-        learner.kept = _kept_features(about, folder, world, model, pictures)
-
     held_out = _held_out(config, others)
     record = JsonLines(folder.schedule)
     if world.leads:
@@ -213,32 +209,17 @@ def _held_out(config: TrainingConfig, pictures: Pictures) -> Batch | None:
     count = config.validated_images
     if not len(pictures) or not count:
         return None
-    batch = replace(BatchSource(config, pictures, count, _VALIDATION_SEED).batch(0), crops=None)
+    batch = BatchSource(config, pictures, count, _VALIDATION_SEED).batch(0)
     if config.minutes is None:
         return batch
     # In random order: any part is fair.
     return batch.part(torch.randperm(count, generator=torch.Generator().manual_seed(_VALIDATION_SEED)))
 
 
-def _kept_features(
-    about: SavedRun, folder: RunFolder, world: World, model: AnyModel, pictures: Pictures
-) -> KeptFeatures:
-    """What the encoder made of the run's crops so far, in a file that one process makes and the others find."""
-    assert isinstance(model, ConditionalPrior)  # as the configuration saw to
-    seeing = model.encoder if model.chroma is None else model.chroma
-    key = _hashed(about.config, pictures, seeing) + about.precision
-    side = about.config.model.image_size * about.config.encoder_scale
-    try:
-        with world.first_leads():
-            return KeptFeatures(folder.cache, key, model.feature_shapes(side, side))
-    except OSError as error:
-        raise InputError(f"{folder.cache}: cannot be written: {error.strerror}") from error
-
-
-def _hashed(config: TrainingConfig, pictures: Pictures, network: nn.Module | None) -> str:
-    """A hash of a configuration, pictures and weights: tells runs apart, and what is kept of crops."""
+def _hashed(config: TrainingConfig, pictures: Pictures, network: nn.Module) -> str:
+    """A hash of a configuration, pictures and weights, which tells runs apart."""
     found = hashlib.sha256(json.dumps([config.settled(), pictures.digest]).encode())
-    for value in network.state_dict().values() if network is not None else ():
+    for value in network.state_dict().values():
         found.update(value.detach().cpu().contiguous().numpy())
     return found.hexdigest()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,8 +27,7 @@ from scoreinv.sdes import VE
 from scoreinv.tasks.colorize import colorize
 from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
-from scoreinv.training.features import KeptFeatures, features_given
-from scoreinv.training.learners import ScoreLearner
+from scoreinv.training.learners import ScoreLearner, features_given
 from scoreinv.training.loop import train
 from scoreinv.training.pictures import load_pictures
 from scoreinv.training.presets import conditional_training
@@ -151,9 +149,8 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalP
     observed = torch.zeros(2, 3, 16, 16, dtype=torch.bool)
     observed[:, 0] = True
     observed[1, 0, 3, 4] = False
-    shapes = prior.feature_shapes(64, 64)
     pictures = [gray_picture(64, 64, seed).expand(2, -1, -1, -1) for seed in (0, 1)]
-    shown = [features_given(observed, picture, prior.look, shapes) for picture in pictures]
+    shown = [features_given(prior, observed, picture) for picture in pictures]
     first, second = (
         per_image_loss(objective, prior, x0, t, z, prior.initial_estimate(x0, observed, features=features))
         for features in shown
@@ -162,7 +159,7 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalP
     assert abs(first[0] - second[0]) > 1e-4
     torch.testing.assert_close(first[1], second[1])
     torch.testing.assert_close(first[1], unseen[1])
-    none = features_given(torch.zeros_like(observed), pictures[0], prior.look, shapes)
+    none = features_given(prior, torch.zeros_like(observed), pictures[0])
     assert [tuple(value.shape[1:]) for value in none] == [tuple(value.shape[1:]) for value in shown[0]]
     assert not any(value.any() for value in none)
 
@@ -194,110 +191,6 @@ def test_a_prior_is_trained_with_it_and_saved_without_the_encoder(photographs: P
     path = tmp_path / "run" / "model.safetensors"
     assert path.stat().st_size < 1e6  # the encoder has 19 MB
     assert read_metadata(path)[0].network.feature_channels == FEATURES
-
-
-@pytest.mark.slow
-def test_crops_that_are_drawn_again_are_the_same_and_looked_at_once(
-    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = training(photographs)
-    config = replace(
-        config,
-        data=replace(config.data, crops=2, holdout_fraction=0.0),
-        observations=replace(config.observations, nothing=0.0, gray=0.9, hints=0.1, damaged_gray=0.0),
-        optimizer=replace(config.optimizer, anneal="constant"),  # so that 5 steps are the first of 8
-        steps=8,
-        validation_images=0,
-    )
-    pictures = load_pictures(config.data, config.drawn_side, 3)
-    source = BatchSource(config, pictures, 8, 0)  # a pass each
-    first, second, third = (source.batch(step) for step in range(3))
-    back = [first.crops.tolist().index(crop) for crop in third.crops.tolist()]
-    assert sorted(second.crops.tolist()) == [2 * number + 1 for number in range(8)]
-    assert torch.equal(first.seen[back], third.seen)
-    assert torch.equal(first.images[back], third.images)
-    assert not torch.equal(first.noise[back], third.noise)
-    looked_at = []
-    look = ConditionalPrior.look
-    monkeypatch.setattr(ConditionalPrior, "look", lambda self, luma: (looked_at.append(len(luma)), look(self, luma))[1])
-    train(config, tmp_path / "run")
-    assert sum(looked_at) == 16  # of 32 that were shown
-    stopped = train(replace(config, steps=5), tmp_path / "parts").trained
-    resumed = train(config, tmp_path / "parts", resume=True).trained
-    whole = read_model(tmp_path / "run" / "model.safetensors")
-    assert sum(looked_at) == 32
-    for one, other in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
-        assert torch.equal(one, other)
-    assert not all(map(torch.equal, stopped.network.parameters(), whole.network.parameters()))
-
-
-def test_features_are_kept_as_they_were_until_the_crops_are_others(prior: ConditionalPrior, tmp_path: Path) -> None:
-    shapes = prior.feature_shapes(64, 64)
-    seen = torch.cat([gray_picture(64, 64, seed) for seed in range(3)])
-    fresh = prior.look(seen)
-    assert [part.shape[1:] for part in fresh] == shapes
-    kept = KeptFeatures(tmp_path, "one", shapes)
-    for part, expected in zip(kept.of([7, 2], seen[:2], prior.look), fresh, strict=True):
-        torch.testing.assert_close(part, expected[:2], rtol=2e-3, atol=2e-3)  # of float16
-    again = KeptFeatures(tmp_path, "one", shapes)
-    written = again.of([2, 7], seen[[1, 0]], lambda luma: pytest.fail("these are kept"))
-    for part, expected in zip(written, kept.of([2, 7], seen[[1, 0]], prior.look), strict=True):
-        assert torch.equal(part, expected)
-    looked_at = []
-    for lost in (64, 1):  # killed in the midst of the last row, and just before its end
-        (path,) = tmp_path.glob("features-*.bin")
-        with path.open("r+b") as file:
-            file.truncate(path.stat().st_size - lost)
-        again.of([2, 7], seen[[1, 0]], lambda luma: (looked_at.append(len(luma)), prior.look(luma))[1])
-    KeptFeatures(tmp_path, "another", shapes).of(
-        [2], seen[1:2], lambda luma: (looked_at.append(len(luma)), prior.look(luma))[1]
-    )
-    assert looked_at == [1, 1, 1]
-
-
-@pytest.mark.slow
-def test_features_of_another_encoder_or_number_format_are_not_taken(
-    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = training(photographs)
-    config = replace(config, data=replace(config.data, crops=1), steps=1, validation_images=0)
-    other = CONFIG.build().encoder
-    assert other is not None
-    with torch.no_grad():
-        other.stem.weight.mul_(1.05)
-    keys: set[str] = set()
-    for precision in ("float32", "bfloat16"):
-        train(replace(config, precision=precision), tmp_path / precision)
-        keys |= {path.name for path in (tmp_path / precision / "cache").iterdir()}
-    monkeypatch.setattr("scoreinv.models.config.load_encoder", lambda: other)
-    train(replace(config, precision="float32"), tmp_path / "other")
-    keys |= {path.name for path in (tmp_path / "other" / "cache").iterdir()}
-    assert len(keys) == 3
-
-
-def test_a_full_disk_ends_the_keeping_of_features_and_no_training(
-    prior: ConditionalPrior, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    kept = KeptFeatures(tmp_path, "one", prior.feature_shapes(64, 64))
-    kept._path = Path("/dev/full")
-    if not kept._path.exists():
-        pytest.skip("there is no device that is always full")
-    for _ in range(2):
-        kept._write(0, torch.ones(sum(kept._sizes), dtype=torch.float16))
-    assert [record.message for record in caplog.records] == [
-        "/dev/full: no more features are kept: No space left on device"
-    ]
-
-
-def test_features_leave_room_for_the_states_of_the_run(
-    prior: ConditionalPrior, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kept = KeptFeatures(tmp_path, "one", prior.feature_shapes(64, 64))
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**9))
-    kept._write(0, torch.ones(sum(kept._sizes), dtype=torch.float16))
-    assert kept._read(0) is None
-    assert caplog.records[0].message.endswith("no more features are kept: less than 2 GB are free")
 
 
 def test_a_model_without_an_encoder_says_so_nowhere(tmp_path: Path) -> None:

@@ -246,16 +246,12 @@ def test_resumed_it_is_the_same(tinted: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_score_is_trained_after_it(tinted: Path, tmp_path: Path) -> None:
-    """It leaves the network of chroma as it is, and looks anew once that is another one."""
-    config = replace(training(tinted), trained="score", data=replace(training(tinted).data, crops=2), steps=2)
-    first, second = chroma_prior(), chroma_prior(seed=1)
+    """It leaves the network of chroma as it is."""
+    config = replace(training(tinted), trained="score", steps=2)
+    first = chroma_prior()
     trained = train(config, tmp_path / "run", init=first).trained
     for one, other in zip(first.chroma.parameters(), trained.chroma.parameters(), strict=True):
         assert torch.equal(one, other)
-    (kept,) = (tmp_path / "run" / "cache").glob("features-*.bin")  # its name is a hash of what it was seen by
-    train(config, tmp_path / "other", init=second)
-    (other,) = (tmp_path / "other" / "cache").glob("features-*.bin")
-    assert other.name != kept.name
 
 
 @pytest.mark.slow
