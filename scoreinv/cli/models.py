@@ -15,12 +15,12 @@ from scoreinv.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scoreinv.models.catalogue import ModelDescription
-
 app = typer.Typer(help="The models that are there, and what they are.", no_args_is_help=True, rich_markup_mode="rich")
 
 _UNUSED = ("seed", "overwrite", "dry_run", "quiet", "device", "precision", "threads")
 
+_SHOWN_ALONE = ("sha256", "notes", "config")
+"""What is told of a model by `show` only."""
 _COLUMNS = ("name", "kind", "task", "SDE", "pixels", "weights", "MB", "licence", "FID")
 
 
@@ -30,14 +30,16 @@ def list_models(common: Common) -> None:
 
     models = describe_all()
     if common.json:
-        _print_json([_summary(model) for model in models])
+        _print_json([{key: value for key, value in model.items() if key not in _SHOWN_ALONE} for model in models])
         return
     rows = [_COLUMNS]
     for model in models:
-        fid = model.figures.get("fid", model.figures.get("fid_ode"))
-        size, weights = str(model.config.image_size), f"{model.parameters / 1e6:.1f} M"
-        kinds = model.name, model.kind, model.config.task, _summary(model)["sde"] or ""
-        rows.append((*kinds, size, weights, f"{model.megabytes:.0f}", model.licence, f"{fid:.2f}" if fid else ""))
+        fid = model["figures"].get("fid", model["figures"].get("fid_ode"))
+        size, weights = str(model["image_size"]), f"{model['parameters'] / 1e6:.1f} M"
+        kinds = model["name"], model["kind"], model["task"], model["sde"] or ""
+        rows.append(
+            (*kinds, size, weights, str(int(model["megabytes"] + 0.5)), model["licence"], f"{fid:.2f}" if fid else "")
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
     for row in rows:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -52,14 +54,8 @@ def show(
 ) -> None:
     """Show what a model is, where it is from, its recommended sampler and its configuration."""
     from scoreinv.models.catalogue import describe
-    from scoreinv.models.codec import encode
 
-    model = describe(name)
-    record = _summary(model) | {
-        "sha256": model.sha256,
-        "notes": model.notes,
-        "config": {key: value for key, value in encode(model.config).items() if key != "sampler"},
-    }
+    record = describe(name)
     if common.json:
         _print_json([record])
         return
@@ -77,27 +73,6 @@ def _lines(name: str, value: Any, indent: str = "") -> Iterator[str]:
             yield from _lines(key, part, f"{indent}  ")
     else:
         yield printable(f"{indent}{name}: {value if isinstance(value, str) else json.dumps(value)}")
-
-
-def _summary(model: ModelDescription) -> dict[str, Any]:
-    from scoreinv.models.codec import encode
-
-    config = encode(model.config)
-    return {
-        "name": model.name,
-        "kind": model.kind,
-        "task": model.config.task,
-        "parameters": model.parameters,
-        "megabytes": round(model.megabytes, 1),
-        "sde": config["sde"]["name"] if "sde" in config else None,
-        "image_size": model.config.image_size,
-        "licence": model.licence,
-        "source": model.source,
-        "card": None if model.card is None else str(model.card),
-        "figures": model.figures,
-        "sampler": config.get("sampler"),
-        "file": None if model.file is None else str(model.file),
-    }
 
 
 def _print_json(models: list[dict[str, Any]]) -> None:

@@ -6,7 +6,6 @@ Torch is imported only where a model is read.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,73 +146,58 @@ def full_name(model: str, path: Path) -> str:
     return f"{model.partition('@')[0]}@{path.name}" if model.startswith(HUB_PREFIX) else model
 
 
-@dataclass(frozen=True)
-class ModelDescription:
-    """A model in words and figures.
-
-    Attributes:
-        name: as it is asked for.
-        kind: `bundled`, `published` (a model of the paper, to be fetched and converted) or `file`.
-        parameters: number of weights.
-        config: all that builds it.
-        licence: of the weights.
-        source: where it is from.
-        card: the page that tells its data, licence and limits; None where there is none.
-        figures: what is reported of it.
-        file: where it lies; None for a published one.
-        sha256: of its weights; None for a published one.
-        notes: how it was trained, or what it was made from.
-    """
-
-    name: str
-    kind: str
-    parameters: int
-    config: AnyConfig
-    licence: str
-    source: str
-    figures: dict[str, float]
-    card: Path | None = None
-    file: Path | None = None
-    sha256: str | None = None
-    notes: dict[str, Any] | None = None
-
-    @property
-    def megabytes(self) -> float:
-        """Size of its file, or of one with float32 weights."""
-        return (self.file.stat().st_size if self.file and self.file.is_file() else 4 * self.parameters) / 1e6
-
-
-def describe_all() -> list[ModelDescription]:
+def describe_all() -> list[dict[str, Any]]:
     """Describe the bundled models, then the paper's."""
     from scoreinv.models.published import PUBLISHED
 
     return [describe(name) for name in (*bundled_names(), *PUBLISHED)]
 
 
-def describe(name: str) -> ModelDescription:
-    """Describe a bundled or published name, a file, a folder or `hf:NAME`; raises CheckpointError if there is none."""
+def describe(name: str) -> dict[str, Any]:
+    """Describe a bundled or published name, a file, a folder or `hf:NAME`; raises CheckpointError if there is none.
+
+    Returns:
+        What `scoreinv models show` prints. `kind` is `bundled`, `published` (a model of the paper, to be fetched and
+        converted, of which there is no `file`) or `file`; `megabytes` are of its file, or of one with float32 weights;
+        `figures` are what is reported of it, and `notes` how it was trained, or what it was made from.
+    """
+    from scoreinv.models.codec import encode
     from scoreinv.models.published import FIGURES, PUBLISHED, published, source
 
+    path: Path | None = None
+    card, notes = None, None
     if name in PUBLISHED:
         config: AnyConfig = published(name).config
-        figures = FIGURES.get(name, {})
-        return ModelDescription(name, "published", _weights(config), config, "Apache-2.0", source(name), figures)
-    path = locate(name)
-    config, notes = _read_notes(path)
-    bundled = path.parent.parent == PRETRAINED
-    return ModelDescription(
-        name=full_name(name, path),
-        kind="bundled" if bundled else "file",
-        parameters=_weights(config),
-        config=config,
-        licence=str(notes.get("licence", BUNDLED_LICENCE if bundled else "unknown")),
-        source=str(notes.get("source", BUNDLED_SOURCE if bundled else "unknown")),
-        card=path.parent / "README.md" if bundled else None,
-        figures={key: value for key, value in notes.items() if key.endswith("_loss")},
-        file=path,
-        sha256=sha256(path),
-        notes=notes,
-    )
+        kind, licence, origin, figures = "published", "Apache-2.0", source(name), FIGURES.get(name, {})
+    else:
+        path = locate(name)
+        config, notes = _read_notes(path)
+        bundled = path.parent.parent == PRETRAINED
+        name, kind = full_name(name, path), "bundled" if bundled else "file"
+        licence = str(notes.get("licence", BUNDLED_LICENCE if bundled else "unknown"))
+        origin = str(notes.get("source", BUNDLED_SOURCE if bundled else "unknown"))
+        figures = {key: value for key, value in notes.items() if key.endswith("_loss")}
+        card = str(path.parent / "README.md") if bundled else None
+    parameters, described = _weights(config), encode(config)
+    size = path.stat().st_size if path is not None and path.is_file() else 4 * parameters
+    return {
+        "name": name,
+        "kind": kind,
+        "task": config.task,
+        "parameters": parameters,
+        "megabytes": round(size / 1e6, 1),
+        "sde": described["sde"]["name"] if "sde" in described else None,
+        "image_size": config.image_size,
+        "licence": licence,
+        "source": origin,
+        "card": card,
+        "figures": figures,
+        "sampler": described.pop("sampler", None),
+        "file": None if path is None else str(path),
+        "sha256": None if path is None else sha256(path),
+        "notes": notes,
+        "config": described,
+    }
 
 
 def _weights(config: AnyConfig) -> int:

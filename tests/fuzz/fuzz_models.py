@@ -164,12 +164,10 @@ def use(folder: Path, content: bytes) -> None:
     """What the commands do with a model's file."""
     path = folder / "m.safetensors"
     path.write_bytes(content)
-    described = describe(str(path))
-    if described.config.task == "classifier":
-        config = described.config
+    if describe(str(path))["task"] == "classifier":
         classifier = load_classifier(path)
         with torch.no_grad():
-            classifier(torch.zeros(1, config.network.channels, 16, 16), torch.tensor(0.5))
+            classifier(torch.zeros(1, classifier.network.channels, 16, 16), torch.tensor(0.5))
     else:
         evaluate(scoreinv.load(str(path)))
 

@@ -185,11 +185,11 @@ def test_the_references_other_configurations(
     assert model.reduction == ("mean" if isinstance(sde, DDPM) else "sum")
     assert paper_training(name, DataConfig()).optimizer.learning_rate == rate
     if parameters is not None:
-        assert describe(name).parameters == parameters
+        assert describe(name)["parameters"] == parameters
 
 
 def test_published_weights_and_those_that_were_not() -> None:
-    assert "no weights" in describe("ve/celeba_ncsnpp").source
-    assert describe("ve/church_ncsnpp_continuous").source.startswith("hf:")
+    assert "no weights" in describe("ve/celeba_ncsnpp")["source"]
+    assert describe("ve/church_ncsnpp_continuous")["source"].startswith("hf:")
     with pytest.raises(CheckpointError, match="a published model, not bundled; its weights: no weights"):
         scoreinv.load("vp/bedroom_ddpm")

@@ -170,7 +170,7 @@ def test_a_file_has_both_networks(prior: ConditionalPrior, tmp_path: Path) -> No
     again = read_model(path)
     assert read_metadata(path)[0] == CONFIG
     weights = [value for part in prior.parts().values() for value in part.parameters()]
-    assert describe(str(path)).parameters == sum(value.numel() for value in weights)
+    assert describe(str(path))["parameters"] == sum(value.numel() for value in weights)
     for value, expected in zip(again.look(luma(64, 64)), prior.look(luma(64, 64)), strict=True):
         torch.testing.assert_close(value, expected)
     without = replace(CONFIG, chroma=False).build()

@@ -41,7 +41,7 @@ def test_a_file_gives_the_same_detector_again(tmp_path):
     with torch.no_grad():
         torch.testing.assert_close(again.logits(pictures), detector.logits(pictures))
     described = describe(str(tmp_path / "model.safetensors"))
-    assert (described.config.task, described.notes) == ("damage", {"step": 3})
+    assert (described["task"], described["notes"]) == ("damage", {"step": 3})
 
 
 def test_regions_are_told_what_their_positions_have_in_common():
