@@ -42,7 +42,7 @@ from scoreinv.web import work
 from scoreinv.web.access import Access, Guard
 from scoreinv.web.album import Album, GoneError, Photo
 from scoreinv.web.jobs import BusyError, Job, JobQueue
-from scoreinv.web.objects import Objects, cut_out, lacking, shadow_of
+from scoreinv.web.objects import Objects, cut_out, lacking
 
 MOST_BYTES = 256 << 20
 """Of a file that is sent here."""
@@ -235,8 +235,10 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
     @app.post("/api/photos/{key}/shadow")
     def shadow(key: str, pointed: Pointed, size: Size | None = None) -> dict[str, Any]:
         """The shadow of the object that is pointed at, where one is plain."""
+        from scoreinv.imaging.shadows import propose_shadow
+
         photo = album.get(key)
-        return cut_out(shadow_of(photo, objects.select(photo, pointed, size).mask))
+        return cut_out(propose_shadow(photo.picture, objects.select(photo, pointed, size).mask))
 
 
 def _pointed(click: Annotated[list[str] | None, Query()] = None, box: str | None = None) -> Prompt:
@@ -253,7 +255,7 @@ Pointed = Annotated[Prompt, Depends(_pointed)]
 
 
 def _add_work(app: FastAPI, album: Album, queue: JobQueue, models: work.Models) -> None:
-    seen, prepared = work.DamageSeen(), work.FillPrepared()
+    seen, prepared = work.Kept(2), work.Kept(1)
 
     def begun(do: Callable[[TaskCallback], work.Made], photo: Photo, times: int = 1) -> Any:
         """A job that does it; InputError where a result of so many times the size does not fit in memory."""

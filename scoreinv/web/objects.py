@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scoreinv.errors import InputError
+from scoreinv.imaging.regions import extent
 from scoreinv.web.album import Photo
 
 if TYPE_CHECKING:
@@ -65,13 +66,6 @@ class Objects:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def shadow_of(photo: Photo, mask: np.ndarray) -> np.ndarray | None:
-    """The shadow or reflection of an object, HxW bool; None where none is plain."""
-    from scoreinv.imaging.shadows import propose_shadow
-
-    return propose_shadow(photo.picture, mask)
-
-
 def _looked(photo: Photo) -> Selection:
     from scoreinv.tasks.select import Selection
 
@@ -89,10 +83,9 @@ def cut_out(mask: np.ndarray | None) -> dict[str, Any]:
     """A mask, HxW bool, as the page takes it: its box, and a bit for each pixel there, row by row, in base64."""
     if mask is None or not mask.any():
         return {"box": None, "bits": ""}
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    top, left, height, width = rows[0], columns[0], rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
-    bits = np.packbits(mask[top : top + height, left : left + width])
+    rows, columns = extent(mask)
+    bits = np.packbits(mask[rows, columns])
     return {
-        "box": [int(each) for each in (left, top, width, height)],
+        "box": [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
         "bits": base64.b64encode(bits.tobytes()).decode(),
     }

@@ -5,11 +5,9 @@ Each piece of work makes one result, by the seed that the page asks for: more of
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,8 +27,6 @@ from scoreinv.web.album import Photo
 if TYPE_CHECKING:
     from scoreinv.networks.detector import DamageDetector
     from scoreinv.prior import ScorePrior
-    from scoreinv.tasks.find_damage import Odds
-    from scoreinv.tasks.inpaint import Filling
 
 _STEPS = {
     "damage": "Damage",
@@ -81,55 +77,33 @@ def hints_of(photo: Photo, strokes: Photo) -> KnownColours:
     return hints
 
 
-class DamageSeen:
-    """What the last photographs in which damage was looked for were seen as: for another sensitivity it is enough."""
+class Kept:
+    """What the last photographs were seen as, or prepared for, by what it was made of: another look costs nothing.
 
-    _KEPT = 2
+    Used by the one thread of the jobs.
+    """
 
-    def __init__(self) -> None:
-        self._seen: OrderedDict[str, Odds] = OrderedDict()
-        self._lock = threading.Lock()
+    def __init__(self, most: int) -> None:
+        self._most, self._made = most, dict[Hashable, Any]()
 
-    def of(self, photo: Photo, detector: Callable[[], DamageDetector], report: TaskCallback) -> Odds:
-        """What the detector sees in a photograph."""
-        from scoreinv.tasks.find_damage import Odds
-
-        with self._lock:
-            seen = self._seen.get(photo.key)
-        if seen is None:
-            seen = Odds.seen(photo.picture, detector(), report)
-            with self._lock:
-                self._seen[photo.key] = seen
-                while len(self._seen) > self._KEPT:
-                    self._seen.popitem(last=False)
-        return seen
+    def of(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What was made of this, or is made now."""
+        if key not in self._made:
+            self._made[key] = make()
+            for old in list(self._made)[: -self._most]:
+                del self._made[old]
+        return self._made[key]
 
 
-def find_damage(photo: Photo, sensitivity: float, seen: DamageSeen, models: Models, report: TaskCallback) -> Made:
-    """Find the damage: the result is a mask, or none where nothing is found."""
-    hole = seen.of(photo, models.damage, report).marked(sensitivity)
+def find_damage(photo: Photo, sensitivity: float, seen: Kept, models: Models, report: TaskCallback) -> Made:
+    """Find the damage: the result is a mask, or none where nothing is found. seen: the last photographs here."""
+    from scoreinv.tasks.find_damage import Odds
+
+    odds: Odds = seen.of(photo.key, lambda: Odds.seen(photo.picture, models.damage(), report))
+    hole = odds.marked(sensitivity)
     if not hole.any():
         return Made(note="No damage was found. Move the slider to “more” to mark what is less certain.")
     return Made(photo.result(picture_of_hole(hole), "damage"))
-
-
-class FillPrepared:
-    """What the last fill was prepared with: for another seed of the same marks it is enough."""
-
-    def __init__(self) -> None:
-        self._last: tuple[tuple[object, ...], Filling] | None = None
-
-    def of(
-        self, photo: Photo, hole: np.ndarray, avoid: np.ndarray | None, settings: FillSettings, prior: ScorePrior
-    ) -> Filling:
-        """The work on a photograph, its hole and what is to be avoided."""
-        from scoreinv.tasks.inpaint import Filling
-
-        marks = [None if marked is None else np.packbits(marked).tobytes() for marked in (hole, avoid)]
-        key = (photo.key, settings.exact, *marks)
-        if self._last is None or self._last[0] != key:
-            self._last = key, Filling(photo.picture, hole, prior, settings, avoid)
-        return self._last[1]
 
 
 def fill(
@@ -137,19 +111,23 @@ def fill(
     hole: np.ndarray,
     avoid: np.ndarray | None,
     settings: FillSettings,
-    prepared: FillPrepared,
+    prepared: Kept,
     models: Models,
     report: TaskCallback,
 ) -> Made:
     """Fill the holes (HxW bool), with nothing copied from what is to be avoided (HxW bool).
 
-    The note says what else was redrawn, and, of the first result, what seems to be left of the object.
+    The note says what else was redrawn, and, of the first result, what seems to be left of the object. prepared: the
+    last fill, which is enough for another seed of the same marks.
     """
     from scoreinv.imaging.rims import find_leftover
-    from scoreinv.tasks.inpaint import draw_fills
+    from scoreinv.tasks.inpaint import Filling, draw_fills
 
     prior = models.fill()
-    (result,) = draw_fills([prepared.of(photo, hole, avoid, settings, prior)], prior, settings, report)
+    marks = [None if marked is None else np.packbits(marked).tobytes() for marked in (hole, avoid)]
+    key = (photo.key, settings.exact, *marks)
+    filling: Filling = prepared.of(key, lambda: Filling(photo.picture, hole, prior, settings, avoid))
+    (result,) = draw_fills([filling], prior, settings, report)
     notes = []
     if (result.image.pixels[~hole] != photo.picture.pixels[~hole]).any():
         notes.append("The JPEG had smeared the colours of what is removed: those just beside it are redrawn, too.")
