@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -21,7 +20,7 @@ from scoreinv.cli.options import (
     output_option,
 )
 from scoreinv.cli.outputs import STREAM, check_file
-from scoreinv.cli.photo_loop import Progress, Run, check_maps, check_uncertainty, map_of
+from scoreinv.cli.photo_loop import Maps, Progress, Run, uncertainty_maps
 from scoreinv.cli.plan import Job, expand, plan
 from scoreinv.cli.report import warn
 from scoreinv.errors import InputError
@@ -81,12 +80,12 @@ def colorize(
     pictures = read_references(like or (), deep=output.recursive)
     inputs = {"the hints": hints, "the model": model, **{f"a photo of --like ({path})": path for path in pictures}}
     everything = plan(photos, "_colorized", colour.results, output, inputs)
-    if uncertainty is not None:
-        check_uncertainty(uncertainty, everything, colour.samples, common, inputs, photos, output)
-    if matches is not None:
+    maps = uncertainty_maps(uncertainty, everything, colour.samples, common)
+    taken = None if matches is None else Maps("--matches", matches, everything, common.overwrite)
+    if taken is not None:
         if not pictures:
             raise InputError("--matches is of what was taken of --like PHOTO: add that")
-        check_maps("--matches", matches, everything, common, inputs | {"--uncertainty": uncertainty}, photos, output)
+        taken.check([] if maps is None else map(maps.of, everything.jobs))
     scene = Model(model, common)
 
     @cache
@@ -114,20 +113,12 @@ def colorize(
         if result.found == "tinted" and tint == "luma":
             remedy = "--tint white makes its lightest tone white too"
             warn(f"{job.source}: is a tinted print, as sepia is: its tint is removed ({remedy})")
-        if matches is None:
-            return result, {}
-        from scoreinv.imaging.picture import Picture
-        from scoreinv.imaging.write import write_picture
-
-        where = map_of(job, matches, batch=everything.batch)
-        Path(where).parent.mkdir(parents=True, exist_ok=True)
-        write_picture(where, Picture(result.matches), overwrite=common.overwrite or everything.batch)
-        return result, {"matches": where}
+        return result, {} if taken is None else {"matches": taken.write(job, result.matches)}
 
     def files_beside(job: Job) -> list[str]:
-        return [] if matches is None else [map_of(job, matches, batch=everything.batch)]
+        return [] if taken is None else [taken.of(job)]
 
-    return Run(everything, output, common, compute, [scene], read, beside=files_beside, uncertainty=uncertainty)
+    return Run(everything, output, common, compute, [scene], read, beside=files_beside, uncertainty=maps)
 
 
 def read_references(like: Iterable[str], *, deep: bool) -> dict[str, Picture]:

@@ -18,7 +18,7 @@ from scoreinv.cli.options import (
     option,
 )
 from scoreinv.cli.outputs import STREAM, check_file, refuse_inputs
-from scoreinv.cli.photo_loop import Progress, Run, check_uncertainty
+from scoreinv.cli.photo_loop import Progress, Run, uncertainty_maps
 from scoreinv.cli.plan import Job, Plan, expand, plan
 from scoreinv.cli.report import warn
 from scoreinv.errors import EmptyMaskError, InputError
@@ -118,10 +118,7 @@ def inpaint(
     avoided: dict[str, str] = {}
     if avoid is not None:  # a photo without one is filled from all of it
         avoided, _ = find_masks(avoid, everything, reading, deep=output.recursive, name="--avoid")
-    if uncertainty is not None:
-        own: dict[str, str | None] = {f"the mask of {photo}": path for photo, path in masks.items()}
-        own |= {f"what is avoided in {photo}": path for photo, path in avoided.items()}
-        check_uncertainty(uncertainty, everything, filling.samples, common, own | {"the model": model}, photos, output)
+    maps = uncertainty_maps(uncertainty, everything, filling.samples, common, [*masks.values(), *avoided.values()])
     prior = None if filling.classical is not None else Model(model or "photo", common)
     detector = Detector(DETECTOR, common) if found else None
 
@@ -164,7 +161,7 @@ def inpaint(
         return inpaint_picture(picture, hole, prior.load(), filling, progress, kept), more
 
     models = [each for each in (prior, detector) if each is not None]
-    return Run(everything, output, common, compute, models, read, left_out=left_out, uncertainty=uncertainty)
+    return Run(everything, output, common, compute, models, read, left_out=left_out, uncertainty=maps)
 
 
 def find_masks(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -81,29 +80,6 @@ def check_folder(folder: Path) -> None:
         TemporaryFile(dir=folder).close()  # by trying, as permissions do not say everything
     except OSError as error:
         raise InputError(f"{folder}: cannot be written to ({error.strerror}); -o names another place") from error
-
-
-def check_beside(
-    option: str, folder: Path, written: list[str], others: list[str], photos: list[str], *, recursive: bool
-) -> None:
-    """Raise InputError where files that go into a folder beside the results cannot be written there.
-
-    Args:
-        option: names the folder.
-        written: the files.
-        others: what is read, and the results.
-        photos: as given: in a folder of these the next run would take the files for photos.
-        recursive: whether folders within those are searched too.
-    """
-    check_folder(folder)
-    counts = Counter(Path(path).resolve() for path in (*written, *others))
-    if taken := [path for path in written if counts[Path(path).resolve()] > 1]:
-        problem = f"{taken[0]} is read by this run, or would be written twice: name another folder"
-        raise InputError(f"{option} {folder}: {problem}")
-    own = folder.resolve()
-    for given in (Path(photo).resolve() for photo in photos if Path(photo).is_dir()):
-        if own == given or (recursive and given in own.parents):
-            raise InputError(f"{option} {folder}: is a folder of the photos: name another")
 
 
 @contextmanager

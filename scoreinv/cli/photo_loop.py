@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 import typer
 
 from scoreinv.cli.loading import Model
-from scoreinv.cli.outputs import STREAM, check_beside, output_folders, refuse_inputs
+from scoreinv.cli.outputs import STREAM, output_folders, refuse_inputs
 from scoreinv.cli.plan import Job, Plan
 from scoreinv.cli.record import BY_ANOTHER, COLUMNS, EXISTS, MANIFEST, Outcome, Record, Table, failure
 from scoreinv.cli.report import notice, rehearse
@@ -27,6 +27,8 @@ from scoreinv.machine import device_of
 from scoreinv.terminal import progress_bar
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from scoreinv.cli.options import Common, Output
     from scoreinv.imaging.picture import Picture
     from scoreinv.tasks.results import Restored
@@ -39,6 +41,72 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Maps:
+    """Pictures that an option asks for beside the results: one of each photograph, in a batch into a folder.
+
+    Attributes:
+        option: names the file, or in a batch the folder.
+        path: what it names.
+        overwrite: what is there already may be replaced.
+    """
+
+    option: str
+    path: str
+    plan: Plan
+    overwrite: bool
+
+    def of(self, job: Job) -> str:
+        """The file of the map of a photograph."""
+        return str(Path(self.path) / job.inside / f"{Path(job.output).stem}.png") if self.plan.batch else self.path
+
+    def check(self, more: Iterable[str] = ()) -> None:
+        """Raise InputError where they could not be written; more: what is read or written, but for what plans have."""
+        from scoreinv.imaging.write import check_output
+
+        is_file = Path(self.path).suffix.lower() in (".png", ".tif", ".tiff")
+        if self.plan.batch:
+            if is_file:
+                raise InputError(f"{self.option} {self.path}: of several photos there are as many maps: name a folder")
+            self.plan.check_beside(self.option, Path(self.path), [self.of(job) for job in self.plan.jobs], more)
+        else:
+            if not is_file:
+                raise InputError(f"{self.option} {self.path}: is written to .png or .tif")
+            (job,) = self.plan.jobs
+            refuse_inputs(self.option, [self.path], {"the photo": job.source, **self.plan.read})
+            if os.path.realpath(self.path) in map(os.path.realpath, (*job.outputs, *more)):
+                raise InputError(f"{self.option} {self.path}: is a result too, or is read: name another file")
+            check_output(self.path, overwrite=self.overwrite)
+
+    def write(self, job: Job, shown: np.ndarray) -> str:
+        """Write the map of a photograph; returns its file."""
+        from scoreinv.imaging.picture import Picture
+        from scoreinv.imaging.write import write_picture
+
+        # In a batch one that is there is of a photograph that an earlier run did not finish.
+        write_picture(self.of(job), Picture(shown), overwrite=self.overwrite or self.plan.batch)
+        return self.of(job)
+
+
+def uncertainty_maps(
+    path: str | None, plan: Plan, samples: int, common: Common, more: Iterable[str] = ()
+) -> Maps | None:
+    """The maps of where samples differ; None where there is no path.
+
+    Raises InputError where they could not be written, see `Maps.check`, or be of nothing; ScoreinvError without OpenCV.
+    """
+    if path is None:
+        return None
+    from scoreinv.imaging.opencv import load_opencv
+
+    if samples < 2:
+        raise InputError("--uncertainty is the spread of several samples: add --samples 4, or another number from 2 on")
+    maps = Maps("--uncertainty", path, plan, common.overwrite)
+    maps.check(more)
+    load_opencv()  # its colour map is wanted when the work is done
+    return maps
+
+
+@dataclass(frozen=True)
 class Run(Generic[Given]):
     """A run over photographs: which they are, and what is done for each.
 
@@ -48,9 +116,8 @@ class Run(Generic[Given]):
         read: gives what belongs to a photograph (None: nothing); what it raises concerns this photograph alone.
         result_of: gives a picture of the size and mode of the result (None: as the photograph), to check it early.
         left_out: why photographs are not done, by their sources.
-        beside: the files that may be written beside the results.
-        uncertainty: file of a map of where the samples differ; in a batch the folder of these.
-        folders: of what is written beside the results.
+        beside: the files that may be written beside the results, but for the map of the uncertainty.
+        uncertainty: maps of where the samples differ.
     """
 
     plan: Plan
@@ -62,12 +129,11 @@ class Run(Generic[Given]):
     result_of: Callable[[Job, Picture], Picture] | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     beside: Callable[[Job], list[str]] = lambda job: []
-    uncertainty: str | None = None
-    folders: Set[Path] = frozenset()
+    uncertainty: Maps | None = None
 
-    def map_of(self, job: Job) -> str | None:
-        """The file of a map of where the samples of a photograph differ; None where none is asked for."""
-        return None if self.uncertainty is None else map_of(job, self.uncertainty, batch=self.plan.batch)
+    def all_beside(self, job: Job) -> list[str]:
+        """All files that may be written beside the results."""
+        return self.beside(job) + ([] if self.uncertainty is None else [self.uncertainty.of(job)])
 
     def missing(self, job: Job) -> list[str]:
         """The results to make; in a batch only those that do not exist, unless they may be replaced."""
@@ -126,13 +192,10 @@ class Run(Generic[Given]):
         try:
             with progress_bar(title, quiet=common.quiet or not title, note=note) as show:
                 made, more = self.compute(job, picture, given, show)
-            if (where := self.map_of(job)) is not None and made.std is not None:
-                from scoreinv.imaging.picture import Picture
+            if self.uncertainty is not None and made.std is not None:
                 from scoreinv.imaging.sheet import deviation_map
 
-                # In a batch one that is there is of a photograph that an earlier run did not finish.
-                write_picture(where, Picture(deviation_map(made.std)), overwrite=common.overwrite or plan.batch)
-                more = {"uncertainty": where} | more
+                more = {"uncertainty": self.uncertainty.write(job, deviation_map(made.std))} | more
             if plan.folder is not None:
                 Path(job.output).parent.mkdir(parents=True, exist_ok=True)
             outputs, pictures = job.outputs, made.samples if len(job.outputs) > 1 else [made.image]
@@ -183,8 +246,8 @@ def run(run: Run[Given]) -> None:
         device_of(common.device)
     if common.dry_run:
         raise typer.Exit(_rehearse(run))
-    maps = {Path(where).parent for job in plan.own if plan.batch and (where := run.map_of(job)) is not None}
-    with output_folders(plan.folders | run.folders | maps, shared=run.output.shard is not None):
+    beside = {Path(path).parent for job in plan.own for path in run.all_beside(job)}
+    with output_folders(plan.folders | beside, shared=run.output.shard is not None):
         manifest = None if plan.folder is None else Table(plan.folder / MANIFEST, COLUMNS)
         settled = {job: outcome for job in plan.own if (outcome := run.settled(job)) is not None}
         wanted = [job for job in plan.own if job not in settled]
@@ -237,64 +300,8 @@ def _rehearse(run: Run[Given]) -> int:
             continue
         said = f"{job.source}: would be written to {', '.join(outputs)}"
         record = {"input": job.source, "outputs": outputs}
-        beside = [*run.beside(job), *filter(None, [run.map_of(job)])]
-        if beside:
+        if beside := run.all_beside(job):
             said += f"; with it, at most, {', '.join(beside)}"
             record["beside"] = beside
         rehearse(common, record, said)
     return 1 if failed else 0
-
-
-def map_of(job: Job, path: str, *, batch: bool) -> str:
-    """The file of a map beside the result: the path itself, or in a batch one in this folder that is named by it."""
-    return str(Path(path) / job.inside / f"{Path(job.output).stem}.png") if batch else path
-
-
-def check_uncertainty(
-    path: str, plan: Plan, samples: int, common: Common, read: dict[str, str | None], photos: list[str], output: Output
-) -> None:
-    """Raise InputError where maps of the samples could not be written, or be of nothing; ScoreinvError without OpenCV.
-
-    See `check_maps`.
-    """
-    from scoreinv.imaging.opencv import load_opencv
-
-    if samples < 2:
-        raise InputError("--uncertainty is the spread of several samples: add --samples 4, or another number from 2 on")
-    check_maps("--uncertainty", path, plan, common, read, photos, output)
-    load_opencv()  # its colour map is wanted when the work is done
-
-
-def check_maps(
-    option: str,
-    path: str,
-    plan: Plan,
-    common: Common,
-    read: dict[str, str | None],
-    photos: list[str],
-    output: Output,
-) -> None:
-    """Raise InputError where a picture beside each result could not be written to the file, or folder, of an option.
-
-    Args:
-        read: files that are read beside the photographs, by what they are.
-        photos: as given.
-    """
-    from scoreinv.imaging.write import check_output
-
-    is_file = Path(path).suffix.lower() in (".png", ".tif", ".tiff")
-    if plan.batch:
-        if is_file:
-            raise InputError(f"{option} {path}: of several photos there are as many maps: name a folder")
-        written = [map_of(job, path, batch=True) for job in plan.jobs]
-        others = [each for job in plan.jobs for each in (job.source, *job.outputs)]
-        given = [*others, *filter(None, read.values())]
-        check_beside(option, Path(path), written, given, photos, recursive=output.recursive)
-    else:
-        if not is_file:
-            raise InputError(f"{option} {path}: is written to .png or .tif")
-        (job,) = plan.jobs
-        if os.path.realpath(path) in map(os.path.realpath, job.outputs):
-            raise InputError(f"{option} {path}: is a result too: name another file")
-        refuse_inputs(option, [path], {"the photo": job.source, **read})
-        check_output(path, overwrite=common.overwrite)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +53,9 @@ class Plan:
         folders: those of the results, without those of inputs that do not exist.
         folder: of the results, where a batch has one of its own.
         passed_over: how many inputs are left alone, since they are results of others.
+        photos: as given.
+        recursive: whether folders within those of the photos are searched too.
+        read: what is read or written beside the photos and results, by what it is.
     """
 
     jobs: list[Job]
@@ -60,6 +64,29 @@ class Plan:
     folders: set[Path]
     folder: Path | None
     passed_over: int
+    photos: Sequence[str] = ()
+    recursive: bool = False
+    read: Mapping[str, str | None] = field(default_factory=dict)
+
+    def check_beside(self, option: str, folder: Path, written: list[str], more: Iterable[str]) -> None:
+        """Raise InputError where files cannot be written into a folder beside the results.
+
+        Args:
+            option: names the folder.
+            written: the files.
+            more: what is read or written too, but for what the plan has.
+        """
+        check_folder(folder)
+        others = [path for job in self.jobs for path in (job.source, *job.outputs)]
+        counts = Counter(Path(path).resolve() for path in (*written, *others, *filter(None, self.read.values()), *more))
+        if taken := [path for path in written if counts[Path(path).resolve()] > 1]:
+            problem = f"{taken[0]} is read by this run, or would be written twice: name another folder"
+            raise InputError(f"{option} {folder}: {problem}")
+        own = folder.resolve()
+        for given in (Path(photo).resolve() for photo in self.photos if Path(photo).is_dir()):
+            # The next run would take the files for photos.
+            if own == given or (self.recursive and given in own.parents):
+                raise InputError(f"{option} {folder}: is a folder of the photos: name another")
 
 
 def plan(
@@ -128,7 +155,7 @@ def plan(
     # What belongs to a single photo may be replaced as any file; a model serves others, too.
     kept = inputs if batch else {what: path for what, path in inputs.items() if "model" in what}
     refuse_inputs("-o", [path for job in jobs for path in job.outputs], kept)
-    return Plan(jobs, own, batch, folders, folder, len(results))
+    return Plan(jobs, own, batch, folders, folder, len(results), photos, output.recursive, inputs)
 
 
 def _within(source: str, given: str) -> Path:

@@ -20,9 +20,9 @@ from scoreinv.cli.options import (
     option,
     output_option,
 )
-from scoreinv.cli.outputs import STREAM, check_beside
+from scoreinv.cli.outputs import STREAM
 from scoreinv.cli.photo_loop import Progress, Run
-from scoreinv.cli.plan import Job, Plan, plan
+from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice, warn
 from scoreinv.errors import InputError
 from scoreinv.options import GRAY_LEVELS
@@ -87,8 +87,8 @@ def restore(
     # In a batch those that are there are of a photo that an earlier run did not finish.
     pictures = None if steps_to is None else StepPictures(Path(steps_to), common.overwrite or everything.batch)
     if pictures is not None:
-        given = [*masks.values(), *filter(None, [hints])]
-        pictures.check(everything, photos, given, recursive=output.recursive)
+        written = [path for job in everything.jobs for path in pictures.paths(job).values()]
+        everything.check_beside("--steps-to", pictures.folder, written, masks.values())
     filler = Model(names.inpaint_model, common) if steps.inpaint else None
     denoiser = Model(names.denoise_model, common) if steps.denoise else None
     colorizer = Model(names.color_model, common) if steps.colorize else None
@@ -143,9 +143,7 @@ def restore(
         return [paths[step] for step in steps.wanted if step in paths]
 
     models = [model for model in (filler, denoiser, colorizer, detector) if model is not None]
-    folders = set() if pictures is None else {pictures.folder / job.inside for job in everything.own}
-    made = Run(everything, output, common, compute, models, read, left_out=left_out, beside=files_beside)
-    return replace(made, folders=folders)
+    return Run(everything, output, common, compute, models, read, left_out=left_out, beside=files_beside)
 
 
 def _checked(
@@ -179,17 +177,6 @@ class StepPictures:
         stem = Path(job.source if job.output == STREAM else job.output).stem.removesuffix(SUFFIX)
         within = self.folder / job.inside
         return {step: str(within / f"{stem}_{number}_{step}.png") for number, step in enumerate(OLD_PHOTO_STEPS, 1)}
-
-    def check(self, everything: Plan, photos: list[str], given: list[str], *, recursive: bool) -> None:
-        """Raise InputError where they could not be written, or have the name of another, or of what is read.
-
-        Args:
-            photos: as given: in a folder of these the next run would take them for photos.
-            given: masks and strokes of colour.
-        """
-        written = [path for job in everything.jobs for path in self.paths(job).values()]
-        others = [path for job in everything.jobs for path in (job.source, *job.outputs)]
-        check_beside("--steps-to", self.folder, written, [*others, *given], photos, recursive=recursive)
 
     def refuse_existing(self, job: Job) -> None:
         """Raise InputError for one that is there already, unless it may be replaced."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scoreinv.cli.loading import Model, check_samples
 from scoreinv.cli.options import Common, Output, RestorerOption, UncertaintyOption
-from scoreinv.cli.photo_loop import Progress, Run, check_uncertainty
+from scoreinv.cli.photo_loop import Progress, Run, uncertainty_maps
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import naming, notice
 from scoreinv.options import GRAY_LEVELS
@@ -68,10 +68,8 @@ def restore_photos(
     Args:
         noise: of every photo, in grey levels; None: estimated from each.
     """
-    read_too = {"the model": network.model, **work.inputs}
-    everything = plan(photos, work.suffix, settings.results, output, read_too)
-    if network.uncertainty is not None:
-        check_uncertainty(network.uncertainty, everything, settings.samples, common, read_too, photos, output)
+    everything = plan(photos, work.suffix, settings.results, output, {"the model": network.model, **work.inputs})
+    maps = uncertainty_maps(network.uncertainty, everything, settings.samples, common)
     model = Model(network.model, common)
 
     def result_of(job: Job, picture: Picture) -> Picture:
@@ -89,4 +87,4 @@ def restore_photos(
             notice(common, f"{job.source}: noise of about {level:.2g} grey levels was found (--noise sets it)")
         return restored, {"noise": round(level, 2)} | said
 
-    return Run(everything, output, common, compute, [model], read, result_of, uncertainty=network.uncertainty)
+    return Run(everything, output, common, compute, [model], read, result_of, uncertainty=maps)

@@ -149,6 +149,8 @@ def test_the_uncertainty_of_colours(scoreinv, conditional, tmp_path):
     std = np.sqrt(samples.var(axis=0, ddof=1).mean(-1))
     told = read_picture(tmp_path / "map.png").rgb()[: std.shape[0], : std.shape[1]]
     assert np.corrcoef(told.mean(-1).ravel(), std.ravel())[0, 1] > 0.6  # brighter where they differ more
+    maps = ("--uncertainty", "m.png", "--like", "gray_colorized.1.png", "--matches", "m.png")
+    assert "--matches m.png: is a result too" in scoreinv(*words, *maps, "-o", "new.png").err
 
 
 def test_a_sepia_print_is_said_to_be_one(scoreinv, conditional, tmp_path):
