@@ -47,21 +47,26 @@ def damage(
     def compute(
         job: Job, picture: Picture, given: None, progress: Progress
     ) -> tuple[Restored[Picture], dict[str, Any]]:
-        from scoreinv.imaging.masks import picture_of_hole
-        from scoreinv.tasks.results import Restored
-
         hole = find(job, picture, detector, sensitivity, grow, progress)
-        marked = picture_of_hole(hole)
-        return Restored(marked, [marked], None, 1, "segmentation"), {"damaged": damaged_share(hole)}
+        return as_mask(hole), {"damaged": damaged_share(hole)}
 
-    def mask_of(job: Job, picture: Picture) -> Picture:
-        import numpy as np
+    return Run(everything, output, common, compute, [detector], result_of=black_mask)
 
-        from scoreinv.imaging.masks import picture_of_hole
 
-        return picture_of_hole(np.zeros(picture.size, dtype=bool))
+def as_mask(hole: np.ndarray) -> Restored[Picture]:
+    """The result that is a mask, white where the hole is, HxW bool."""
+    from scoreinv.imaging.masks import picture_of_hole
+    from scoreinv.tasks.results import Restored
 
-    return Run(everything, output, common, compute, [detector], result_of=mask_of)
+    marked = picture_of_hole(hole)
+    return Restored(marked, [marked], None, 1, "segmentation")
+
+
+def black_mask(job: Job, picture: Picture) -> Picture:
+    """A mask of the size of a photo."""
+    import numpy as np
+
+    return as_mask(np.zeros(picture.size, dtype=bool)).image
 
 
 def find(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from scoreinv.cli.damage import as_mask, black_mask
 from scoreinv.cli.options import STREAM_HELP, Common, Output, option
 from scoreinv.cli.photo_loop import Progress, Run
 from scoreinv.cli.plan import Job, plan
@@ -82,10 +83,9 @@ def select(
     def compute(
         job: Job, picture: Picture, given: None, progress: Progress
     ) -> tuple[Restored[Picture], dict[str, Any]]:
-        from scoreinv.imaging.masks import dilate, percent, picture_of_hole
+        from scoreinv.imaging.masks import dilate, percent
         from scoreinv.imaging.shadows import propose_shadow
         from scoreinv.models.segment_anything import SegmentAnything
-        from scoreinv.tasks.results import Restored
         from scoreinv.tasks.select import Prompt, Selection, usual_grow, with_rim
 
         wider = usual_grow(picture.size) if grow is None else grow
@@ -103,19 +103,9 @@ def select(
         if found.size is not None:
             said += f": the {found.size} one of three that the point may mean (--size)"
         notice(common, said)
-        marked = picture_of_hole(mask)
-        record = {"model": "select", "selected": round(float(mask.mean()), 6), "size": found.size}
-        return Restored(marked, [marked], None, 1, "segmentation"), record
+        return as_mask(mask), {"model": "select", "selected": round(float(mask.mean()), 6), "size": found.size}
 
-    return Run(everything, output, common, compute, read=check, result_of=_mask_of)
-
-
-def _mask_of(job: Job, picture: Picture) -> Picture:
-    import numpy as np
-
-    from scoreinv.imaging.masks import picture_of_hole
-
-    return picture_of_hole(np.zeros(picture.size, dtype=bool))
+    return Run(everything, output, common, compute, read=check, result_of=black_mask)
 
 
 def _numbers(name: str, text: str, count: int) -> tuple[float, ...]:

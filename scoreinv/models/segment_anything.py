@@ -19,7 +19,7 @@ import numpy as np
 
 from scoreinv.errors import CheckpointError, ScoreinvError
 from scoreinv.files import PRETRAINED
-from scoreinv.machine import OPENMP, container_limits
+from scoreinv.machine import OPENMP, processors
 
 SIDE = 1024
 """Pixels of the square that the encoder sees: a picture's longer side is resized to it, and the rest is padded."""
@@ -89,7 +89,7 @@ class SegmentAnything:
 
 def _usable_threads() -> int:
     given = os.environ.get(OPENMP, "")
-    return int(given) if given.isdigit() and int(given) else int(min(os.cpu_count() or 1, container_limits()[1]))
+    return int(given) if given.isdigit() and int(given) else processors()
 
 
 def _load(file: Path, threads: int) -> Any:

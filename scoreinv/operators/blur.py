@@ -83,13 +83,13 @@ def valid_blur(kernel: Kernel, height: int, width: int, iterations: int = Compos
     that is not observed: `pad_observation` makes it of a photograph.
     """
     rows, columns = kernel.shape
-    observed = _padded(torch.ones(1, 1, height, width), kernel)
+    observed = pad_observation(torch.ones(1, 1, height, width), kernel)
     return Composed(mask(observed), Blur(kernel, height + rows - 1, width + columns - 1), iterations)
 
 
 def pad_observation(y: Tensor, kernel: Kernel) -> Tensor:
     """Photographs (..., H, W) as `valid_blur` observes the scene: zeros around."""
-    return _padded(y, kernel)
+    return F.pad(y, _margins(kernel))
 
 
 def photographed(kernel: Kernel, height: int, width: int) -> Box:
@@ -127,10 +127,6 @@ def _margins(kernel: Kernel) -> tuple[int, int, int, int]:
     """What the kernel reaches beyond a pixel: left, right, above, below."""
     rows, columns = kernel.shape
     return columns - 1 - columns // 2, columns // 2, rows - 1 - rows // 2, rows // 2
-
-
-def _padded(y: Tensor, kernel: Kernel) -> Tensor:
-    return F.pad(y, _margins(kernel))
 
 
 def _phase(values: Tensor) -> Tensor:
