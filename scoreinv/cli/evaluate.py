@@ -137,13 +137,7 @@ def _by_classifier(
         folders = [Path(path).parent.name for path in generated]
         asked = [classifier.classes.index(folder) for folder in folders if folder in classifier.classes]
     seen, true = (_look(paths, classifier, common) for paths in (generated, real))
-    result = compare(seen, true, classifier.classes)
-    record = {
-        "classifier": name,
-        "frechet_distance": result.frechet_distance,
-        "kernel_distance": result.kernel_distance,
-        "class_shares": result.class_shares,
-    }
+    record = {"classifier": name, **compare(seen, true, classifier.classes)}
     known = len(asked) == len(generated)  # what every picture should be
     return record | ({"accuracy": float((seen.labels == asked).mean())} if known else {})
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,28 +40,17 @@ class Seen:
     labels: np.ndarray
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """A set of generated pictures beside one of real pictures.
+def evaluate(generated: Seen, real: Seen, classes: Sequence[str]) -> dict[str, Any]:
+    """Compare what was seen in two sets: their distances, 0 being best, and the share of the generated in each class.
 
-    Attributes:
-        frechet_distance, kernel_distance: between the two, in the classifier's features; 0 is best.
-        class_shares: of the generated pictures, the share that is assigned to each class.
+    Raises InputError for a set of fewer than two pictures.
     """
-
-    frechet_distance: float
-    kernel_distance: float
-    class_shares: dict[str, float]
-
-
-def evaluate(generated: Seen, real: Seen, classes: Sequence[str]) -> Evaluation:
-    """Compare what was seen in two sets; InputError for a set of fewer than two pictures."""
     counts = np.bincount(generated.labels, minlength=len(classes))
-    return Evaluation(
-        frechet_distance(generated.features, real.features),
-        kernel_distance(generated.features, real.features),
-        dict(zip(classes, (counts / counts.sum()).tolist(), strict=True)),
-    )
+    return {
+        "frechet_distance": frechet_distance(generated.features, real.features),
+        "kernel_distance": kernel_distance(generated.features, real.features),
+        "class_shares": dict(zip(classes, (counts / counts.sum()).tolist(), strict=True)),
+    }
 
 
 @torch.no_grad()

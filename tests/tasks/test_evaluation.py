@@ -74,10 +74,10 @@ def test_sets_of_pictures() -> None:
     bright, again, dark = (look_at(pictures(*what), classifier) for what in ((200, 70), (200, 70), (50, 70)))
     assert bright.features.shape == (70, 64)
     same, other = evaluate(bright, again, CONFIG.classes), evaluate(dark, again, CONFIG.classes)
-    assert same.frechet_distance < other.frechet_distance
-    assert same.kernel_distance < other.kernel_distance
-    assert sum(same.class_shares.values()) == pytest.approx(1)
-    assert list(same.class_shares) == ["bright", "dark"]
+    assert same["frechet_distance"] < other["frechet_distance"]
+    assert same["kernel_distance"] < other["kernel_distance"]
+    assert sum(same["class_shares"].values()) == pytest.approx(1)
+    assert list(same["class_shares"]) == ["bright", "dark"]
     with pytest.raises(InputError, match="at least two"):
         evaluate(look_at(pictures(0, 1), classifier), again, CONFIG.classes)
     with pytest.raises(InputError, match="no pictures"):
