@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from scoreinv.errors import InputError
 from scoreinv.guidance.base import GivenObservation
 from scoreinv.operators import LinearOperator
+from scoreinv.options import Number, check
 from scoreinv.prior import Prior
 from scoreinv.sdes import as_time, broadcast
 
@@ -31,8 +31,7 @@ class DiffPIR(GivenObservation):
         self, prior: Prior, operator: LinearOperator, y: Tensor, noise_std: float = 0.0, strength: float = 1.0
     ) -> None:
         super().__init__(prior, operator, y, noise_std)
-        if not strength > 0:
-            raise InputError(f"the prior's strength must be positive, not {strength}")
+        check("strength", strength, Number(None))
         self.strength = strength
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:

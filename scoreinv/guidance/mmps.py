@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scoreinv.errors import InputError
 from scoreinv.guidance.base import LikelihoodGuidance, Transpose
 from scoreinv.linalg import conjugate_gradients
 from scoreinv.operators import LinearOperator
+from scoreinv.options import Whole, check
 from scoreinv.prior import Prior
 from scoreinv.sdes import broadcast
 
@@ -30,8 +30,7 @@ class MMPS(LikelihoodGuidance):
         self, prior: Prior, operator: LinearOperator, y: Tensor, noise_std: float = 0.0, iterations: int = 3
     ) -> None:
         super().__init__(prior, operator, y, noise_std)
-        if iterations < 1:
-            raise InputError(f"at least one iteration is needed, not {iterations}")
+        check("iterations", iterations, Whole(1))
         self.iterations = iterations
         self.vjps_per_noise = prior.vjps_per_noise + 1 + iterations
 

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scoreinv.errors import InputError
 from scoreinv.guidance.base import LikelihoodGuidance, Transpose
 from scoreinv.operators import LinearOperator
+from scoreinv.options import Number, check
 from scoreinv.prior import Prior
 from scoreinv.sdes import broadcast
 
@@ -30,8 +30,7 @@ class PiGDM(LikelihoodGuidance):
         self, prior: Prior, operator: LinearOperator, y: Tensor, noise_std: float = 0.0, variance: float = 1.0
     ) -> None:
         super().__init__(prior, operator, y, noise_std)
-        if not variance > 0:
-            raise InputError(f"the data's variance must be positive, not {variance}")
+        check("variance", variance, Number(None))
         self.variance = variance
 
     def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from scoreinv.errors import InputError
 from scoreinv.operators.base import SpectralOperator
+from scoreinv.options import Whole, check
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -73,10 +74,8 @@ def downsampling(factor: int, height: int, width: int, kind: str = "area") -> Se
     Raises:
         InputError: an unknown kind, or a factor that does not divide the sides.
     """
-    if kind not in ("area", "bicubic"):
-        raise InputError(f"unknown kind of downsampling {kind!r}: choose area or bicubic")
-    if factor < 1:
-        raise InputError(f"the factor must be at least 1, not {factor}")
+    check("kind", kind, ("area", "bicubic"))
+    check("factor", factor, Whole(1))
     if height % factor or width % factor:
         raise InputError(f"the sides of the large picture must be multiples of {factor}, not {width}x{height}")
 

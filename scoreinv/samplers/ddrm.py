@@ -58,8 +58,8 @@ class DDRM(GridSampler):
     def __post_init__(self) -> None:
         self.operator.spectral()
         within("noise_std", self.noise_std, 0, math.inf)
-        if not (0 <= self.eta <= 1 and 0 <= self.eta_b <= 1):
-            raise InputError(f"eta and eta_b must be from 0 to 1, not {self.eta} and {self.eta_b}")
+        within("eta", self.eta, 0, 1)
+        within("eta_b", self.eta_b, 0, 1)
         if self.times is not None and any(later >= before for before, later in pairwise(self.times)):
             raise InputError("DDRM goes down its times only")
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from scoreinv.errors import InputError
 from scoreinv.operators import LinearOperator
-from scoreinv.options import within
+from scoreinv.options import Number, check, within
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback, CountedPrior, Samples, State
 from scoreinv.samplers.rng import NoiseStream
@@ -59,8 +59,7 @@ class DPIR:
 
     def __post_init__(self) -> None:
         within("noise_std", self.noise_std, 0, math.inf)
-        if not self.strength > 0:
-            raise InputError(f"the denoiser's strength must be positive, not {self.strength}")
+        check("strength", self.strength, Number(None))
         if not 0 <= self.momentum < 1:
             raise InputError(f"the momentum must be at least 0 and below 1, not {self.momentum}")
 

@@ -13,14 +13,12 @@ Only alpha and sigma enter, so it runs on any SDE.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from scoreinv.errors import InputError
-from scoreinv.options import within
+from scoreinv.options import Number, check, within
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import GridSampler
 from scoreinv.samplers.rng import NoiseStream
@@ -52,8 +50,7 @@ class DPMpp2M(GridSampler):
 
     def __post_init__(self) -> None:
         within("eta", self.eta, 0, 1)
-        if not 0 < self.s_noise < math.inf:
-            raise InputError(f"s_noise must be positive, not {self.s_noise}")
+        check("s_noise", self.s_noise, Number(None))
 
     @property
     def deterministic(self) -> bool:

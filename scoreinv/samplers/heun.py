@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from scoreinv.errors import InputError
+from scoreinv.options import Number, check
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import GridSampler, constrain
 from scoreinv.samplers.rng import NoiseStream
@@ -49,10 +50,8 @@ class Heun(GridSampler):
     times: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.s_churn < math.inf:
-            raise InputError(f"s_churn must be a number of at least 0, not {self.s_churn}")
-        if not 0 < self.s_noise < math.inf:
-            raise InputError(f"s_noise must be positive, not {self.s_noise}")
+        check("s_churn", self.s_churn, Number())
+        check("s_noise", self.s_noise, Number(None))
         if not 0 <= self.s_tmin <= self.s_tmax:
             raise InputError(f"s_tmin and s_tmax must be noise levels that rise, not {self.s_tmin} and {self.s_tmax}")
 

@@ -19,7 +19,6 @@ The factor k in their step size e is 1 - beta_i of the *training* grid of N time
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -27,7 +26,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.errors import InputError
-from scoreinv.options import within
+from scoreinv.options import Number, Whole, check, within
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import GridSampler, Stepper, constrain
 from scoreinv.samplers.rng import NoiseStream
@@ -84,8 +83,7 @@ class Ancestral:
     variance: Literal["paper", "forward", "posterior"] = "paper"
 
     def __post_init__(self) -> None:
-        if self.variance not in ("paper", "forward", "posterior"):
-            raise InputError(f"the variance must be paper, forward or posterior, not {self.variance}")
+        check("variance", self.variance, ("paper", "forward", "posterior"))
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
         sde = prior.sde
@@ -184,10 +182,8 @@ class PC(GridSampler):
     times: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.corrector_steps < 0:
-            raise InputError(f"corrector steps must not be negative: {self.corrector_steps}")
-        if not 0 <= self.snr < math.inf:
-            raise InputError(f"snr must be a number of at least 0, not {self.snr}")
+        check("corrector_steps", self.corrector_steps, Whole())
+        check("snr", self.snr, Number())
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
         return self.predictor.step(prior, self.correct(prior, x, t, rng), t, s, rng)

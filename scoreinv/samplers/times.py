@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.errors import InputError
+from scoreinv.options import Whole, check
 from scoreinv.sdes import SDE, time_at
 
 Spacing = Callable[[SDE, int, float], Tensor]
@@ -38,8 +39,8 @@ def resampling_times(sde: SDE, steps: int, jump: int = 10, repeats: int = 10) ->
     the forward kernel, and down again, so that what is drawn comes to agree with what is known. Raises InputError
     unless all are at least 1.
     """
-    if min(steps, jump, repeats) < 1:
-        raise InputError(f"steps, jump and repeats must be at least 1, not {steps}, {jump} and {repeats}")
+    for name, value in {"steps": steps, "jump": jump, "repeats": repeats}.items():
+        check(name, value, Whole(1))
     grid = uniform_times(sde, steps).tolist()
     path = grid[:1]
     for begin in range(0, steps - 1, jump):
