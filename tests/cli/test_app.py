@@ -132,12 +132,6 @@ def test_a_wrong_file_is_one_line_that_names_it(scoreinv, photo, mask, tmp_path,
     assert scoreinv("inpaint", "--help-all").code == 0  # which the remedy names
 
 
-def test_an_option_that_is_missing_is_explained(scoreinv, photo):
-    said = scoreinv("inpaint", photo).err
-    assert said.startswith("scoreinv: error: Missing option '--mask': White marks what to remove: a picture")
-    assert said.count("\n") == 1
-
-
 def test_a_wrong_value_of_the_environment_names_its_variable(scoreinv, photo, mask, monkeypatch):
     monkeypatch.setenv("SCOREINV_THREADS", "many")
     outcome = scoreinv("inpaint", photo, "--mask", mask)

@@ -40,9 +40,6 @@ def test_convert_a_folder(scoreinv, capsys):
         assert (ours == theirs).all()
     refused = scoreinv("convert", DIFFUSERS / "ddpm", "--config", "vp/cifar10_ddpm", "-o", "n.safetensors")
     assert (refused.code, "leave out --config" in refused.err) == (2, True)
-    checkpoint = sorted(PARITY.glob("*/checkpoint.pth"))[0]
-    refused = scoreinv("convert", checkpoint, "-o", "n.safetensors")
-    assert (refused.code, "--config" in refused.err) == (2, True)
     assert not Path("n.safetensors").exists()
 
 

@@ -123,12 +123,7 @@ def test_a_reference_of_another_size_is_told_before_the_work(scoreinv, classes, 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["sample", "--class", "horse"], "has no classifier: take one of a model with classes (--model cifar10)"),
-        (["sample", "--guidance", 2], "belong to --class"),
-        (["sample", "--class", "horse", "--classifier", "photo"], "not a classifier"),
         (["evaluate", "data/day", "--reference", "data/night", "--classifier", "photo"], "not a classifier"),
-        (["evaluate", "data/day", "--reference", "none", "--inception", "x.pth"], "none"),
-        (["evaluate", "data/day", "--reference", "data/night", "--inception", "x.pth"], "x.pth"),
         (
             ["evaluate", "data/day", "--reference", "data/night", "--inception", "code.pth"],
             "code.pth: holds no weights",

@@ -43,28 +43,6 @@ def test_a_row_that_its_format_cannot_hold_is_refused_before_the_work(scoreinv, 
         assert (outcome.code, "row.webp: WebP ends at 16383 pixels a side" in outcome.err) == (2, True)
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "said"),
-    [
-        ("a.png", "wide.png", "wide.png: is 10x8, and a.png is 8x8"),
-        ("odd.png", "odd.png", "odd.png: the picture is 9x8"),
-        ("a.png", "missing.png", "missing.png: no such file"),
-        ("-", "-", "stdin"),
-        ("-", "a.png", "-o"),
-    ],
-)
-def test_pictures_that_cannot_be_interpolated(scoreinv, tmp_path, first, second, said):
-    for name, width in {"a": 8, "wide": 10, "odd": 9}.items():
-        Image.fromarray(photo_array(8, width)).save(tmp_path / f"{name}.png")
-    before = sorted(tmp_path.iterdir())
-    outcome = scoreinv("interpolate", first, second)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith("scoreinv: error: ")
-    assert outcome.err.count("\n") == 1
-    assert said in outcome.err
-    assert sorted(tmp_path.iterdir()) == before
-
-
 def test_interpolation_says_what_it_leaves_out(scoreinv, tmp_path):
     for name, channels in (("a.png", 3), ("b.png", 4)):
         Image.fromarray(photo_array(8, 8, channels)).save(tmp_path / name)

@@ -84,12 +84,6 @@ def test_a_folder_is_written_in_parts(scoreinv, tmp_path, model, monkeypatch):
         assert abs(one - other).max() <= 1
 
 
-def test_a_second_folder_of_samples_does_not_mix_with_the_first(scoreinv, tmp_path):
-    assert scoreinv("sample", "-n", 2, "-o", "drawn/").code == 0
-    again = scoreinv("sample", "-n", 10, "-o", "drawn/")
-    assert (again.code, "exists already" in again.err) == (2, True)
-
-
 def test_sampling_by_a_model_that_completes_is_said_to_draw_blots(scoreinv, conditional, model):
     told = scoreinv("sample", "-n", 1, "--model", conditional, "-o", "a.png")
     said = f"scoreinv: warning: {conditional}: was trained to complete pictures, and draws blots of colour"
