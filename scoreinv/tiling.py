@@ -13,6 +13,7 @@ Windows lie on a grid, or, where the estimate matters at some pixels only, aroun
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from typing import Protocol, runtime_checkable
@@ -26,8 +27,8 @@ from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time
 from scoreinv.window_placement import Box, grid, side_of, windows_around
 
-_KEPT = 1 << 22
-"""Most window pixels whose crops of an observation are kept from step to step, to bound memory."""
+_KEPT = 1 << 21
+"""Most window pixels of which what is made of an observation is kept from step to step, to bound memory."""
 
 
 @runtime_checkable
@@ -118,6 +119,7 @@ class Tiled(PriorWrapper):
         """The noise estimate of each box, in order."""
         samples = x.shape[0]
         together = max(1, self.pixels_at_once // (samples * boxes[0][2] * boxes[0][3]))
+        together = math.ceil(len(boxes) / math.ceil(len(boxes) / together))  # a small rest would take longer
         for first in range(0, len(boxes), together):
             if first and self._told is not None:
                 self._told(first / len(boxes))
