@@ -56,11 +56,16 @@ class ConditionalPrior(ScorePrior):
         """Whether it was trained to colour grey pictures, by what an encoder sees in them; else to fill holes."""
         return self.encoder is not None
 
-    def noise(self, x: Tensor, t: float | Tensor, initial: InitialEstimate | None = None) -> Tensor:
-        """-sigma(t) grad log p_t(x | y), given the initial estimate that was made from y; None: nothing is observed."""
+    def noise(
+        self, x: Tensor, t: float | Tensor, initial: InitialEstimate | None = None, condition: Tensor | None = None
+    ) -> Tensor:
+        """-sigma(t) grad log p_t(x | y), given the initial estimate that was made from y; None: nothing is observed.
+
+        condition: `preconditioning.condition(initial)`, where it is at hand.
+        """
         self._check_shape(x)
         t = as_time(t).expand(x.shape[0])
-        return self.preconditioning.noise(self.network, x, t, self.sde, self.data_range, initial)
+        return self.preconditioning.noise(self.network, x, t, self.sde, self.data_range, initial, condition)
 
     def initial_estimate(
         self,

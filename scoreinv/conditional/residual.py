@@ -77,8 +77,12 @@ class ResidualPreconditioning:
         sde: SDE,
         data_range: Range,
         initial: InitialEstimate | None = None,
+        condition: Tensor | None = None,
     ) -> Tensor:
-        """-sigma(t) grad log p_t(x | what the initial estimate was made from); None: nothing."""
+        """-sigma(t) grad log p_t(x | what the initial estimate was made from); None: nothing.
+
+        condition: `condition(initial)`, where it is at hand.
+        """
         s = noise_level(t, sde, data_range)
         level, (_, total), basis = broadcast(s, x), self.of_grays(x), self.basis
         mean = torch.zeros_like(x) if initial is None else initial.mean
@@ -86,20 +90,25 @@ class ResidualPreconditioning:
         residual = rotated(centre(x / broadcast(sde.alpha(t), x), data_range), basis) - mean
         norm = (level.square() + variance).sqrt()
         free = (variance > 0).to(x.dtype)
-        condition = None
         if initial is not None:
-            # What 5x5 means leave, over its rms in 9x9 pixels: faint detail counts as much as strong.
-            detail = mean - _box(mean, 2)
-            contrast = detail / (_box(detail.square(), 4) + 3e-4).sqrt()
-            parts = [mean, 1 - free, 1 - (variance / total).sqrt(), contrast]
-            if self.luma_scale > 1:
-                parts.append(self._texture(mean, initial.fine))
-            condition = torch.cat(parts, dim=1).expand(len(x), -1, -1, -1)
+            condition = (self.condition(initial) if condition is None else condition).expand(len(x), -1, -1, -1)
         # What is observed is known without noise: its noisy state says nothing.
         scaled = residual * free * variance**0.25 / norm**1.5
         shown = None if initial is None else initial.features
         output = network(scaled, s, condition) if shown is None else network(scaled, s, condition, shown)
         return rotated(level * residual / norm.square() - variance.sqrt() / norm * output, basis.T)
+
+    def condition(self, initial: InitialEstimate) -> Tensor:
+        """What the network is shown of an initial estimate beside its features, (B, `condition_channels`, H, W)."""
+        mean, variance = initial.mean, initial.variance
+        # What 5x5 means leave, over its rms in 9x9 pixels: faint detail counts as much as strong.
+        detail = mean - _box(mean, 2)
+        contrast = detail / (_box(detail.square(), 4) + 3e-4).sqrt()
+        known = (variance == 0).to(mean.dtype)
+        parts = [mean, known, 1 - (variance / self.of_grays(mean)[1]).sqrt(), contrast]
+        if self.luma_scale > 1:
+            parts.append(self._texture(mean, initial.fine))
+        return torch.cat(parts, dim=1)
 
     def expected_error(
         self, x: Tensor, t: Tensor, sde: SDE, data_range: Range, initial: InitialEstimate | None = None

@@ -78,6 +78,7 @@ class Conditioned(GivenObservation):
             raise InputError(f"this model takes luma of {wide}x{high} here, not {fine.shape[-1]}x{fine.shape[-2]}")
         super().__init__(prior, operator, y)
         self.initial = prior.initial_estimate(operator.pinv(y.to(prior.device)), observed, coarse, fine, features)
+        self._condition: Tensor | None = None  # made for the first of a sampler's evaluations
         self.orientations = orientations
         self.evaluations_per_noise = len(orientations)
 
@@ -87,7 +88,9 @@ class Conditioned(GivenObservation):
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         if self.orientations == UPRIGHT:
-            return self.prior.noise(x, t, self.initial)
+            if self._condition is None:
+                self._condition = self.prior.preconditioning.condition(self.initial)
+            return self.prior.noise(x, t, self.initial, self._condition)
         each = []
         for one in self.orientations:
             initial = self.initial.each(partial(turn, orientation=one))
@@ -111,7 +114,7 @@ class Conditioned(GivenObservation):
 
             features = tuple(map(shown, initial.features))
         part = copy(self)
-        part.initial = InitialEstimate(mean, variance, fine, features)
+        part.initial, part._condition = InitialEstimate(mean, variance, fine, features), None
         return part
 
 

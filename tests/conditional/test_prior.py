@@ -276,15 +276,22 @@ def test_the_initial_estimate_is_made_once_and_cut_out_once(monkeypatch: pytest.
             start(self, *args, **names)
 
         monkeypatch.setattr(kind, "__init__", counted)
+    condition = ResidualPreconditioning.condition
+
+    def shown(self: ResidualPreconditioning, initial: InitialEstimate) -> Tensor:
+        made.append("condition")
+        return condition(self, initial)
+
+    monkeypatch.setattr(ResidualPreconditioning, "condition", shown)
     operator = holes(1, 32)
     counts = []
     for steps in (2, 10):
         made.clear()
         windows = Tiled(Conditioned(conditional_prior(), operator, operator(draw((1, 3, 32, 32)))), 16, 8)
         DPMpp2M(1.0, steps=steps).sample(windows, (1, 3, 32, 32), rng=NoiseStream(0, 1))
-        counts.append((made.count("InitialEstimate"), made.count("ObservedComponents")))
+        counts.append(tuple(map(made.count, ("InitialEstimate", "ObservedComponents", "condition"))))
     assert counts[0] == counts[1]
-    assert counts[0][1] == 0
+    assert counts[0][1:] == (0, 1)
 
 
 @pytest.mark.slow
@@ -300,7 +307,7 @@ def test_the_average_over_orientations_turns_with_the_picture() -> None:
                 turn(upright.initial.mean, orientation), turn(upright.initial.variance, orientation)
             )
             turned = copy(upright)
-            turned.initial = initial
+            turned.initial, turned._condition = initial, None
             error = turned.noise(turn(x, orientation), 0.7) - turn(upright.noise(x, 0.7), orientation)
             assert (error.abs().max() < 1e-5) == exact
 
