@@ -7,14 +7,15 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.config import ModelConfig
-from scoreinv.prior import ScorePrior
+from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.sdes import SDE, VE
 from scoreinv.training.config import DataConfig
 from scoreinv.training.presets import conditional_training
 
-SMALL = replace(
+SMALL: NCSNppConfig = replace(
     conditional_training(VE(), DataConfig()).model.network,
     width=8,
     multipliers=(1, 1),
@@ -24,17 +25,25 @@ SMALL = replace(
 )
 
 
+def random_prior(config: ModelConfig, seed: int = 0, std: float = 0.3) -> ConditionalPrior:
+    """A random network whose output is not negligible."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        prior = config.build()
+        nn.init.normal_(prior.network.conv_out.weight, std=std)
+        if prior.chroma is not None:
+            nn.init.normal_(prior.chroma.conv_out.weight, std=0.02)
+    return prior
+
+
 def conditional_prior(
     sde: SDE | None = None,
     data_range: tuple[float, float] = (-1.0, 1.0),
     seed: int = 0,
     image_size: int = 16,
     patch: int = 1,
-) -> ScorePrior:
-    """A random network whose output is not negligible."""
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        network = replace(SMALL, patch=patch)
-        prior = ModelConfig(network, sde or VE(0.01, 20.0), ResidualPreconditioning(), data_range, image_size).build()
-        nn.init.normal_(prior.network.conv_out.weight, std=0.3)
-    return prior
+) -> ConditionalPrior:
+    """`random_prior` of one luma."""
+    reading = ResidualPreconditioning()
+    sde = VE(0.01, 20.0) if sde is None else sde
+    return random_prior(ModelConfig(replace(SMALL, patch=patch), sde, reading, data_range, image_size), seed)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from shell import Outcome, WhiteDetector, hole_array, photo_array
+from shell import Outcome, WhiteDetector, brief_run, hole_array, photo_array
 from small_model import save_small, small_config
 
 from scoreinv.cli.main import main
@@ -22,7 +22,7 @@ from scoreinv.models.model_file import read_model
 from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.prior import ScorePrior
-from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
+from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig
 
 DRAWING = ("inpaint", "colorize", "sample", "interpolate")
 CLASSICAL = ("telea", "navier-stokes", "biharmonic")
@@ -47,16 +47,11 @@ def conditional(tmp_path_factory: pytest.TempPathFactory) -> str:
     network: NCSNppConfig = replace(
         small_config().network, condition_channels=ResidualPreconditioning().condition_channels
     )
-    run = TrainingConfig(
-        replace(small_config(), network=network, preconditioning=ResidualPreconditioning()),
+    run = brief_run(
         DataConfig(),
-        ObjectiveConfig(weighting="residual"),
+        model=replace(small_config(), network=network, preconditioning=ResidualPreconditioning()),
+        objective=ObjectiveConfig(weighting="residual"),
         observations=ObservationConfig(),
-        batch_size=2,
-        steps=4,
-        validation_images=2,
-        samples=1,
-        log_every=2,
     )
     (folder / "run.json").write_text(json.dumps(encode(run)))
     with pytest.MonkeyPatch.context() as patch:

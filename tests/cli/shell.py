@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from foreground import default_signals
 from small_model import small_config as small_config
 
 from scoreinv.networks.detector import DamageDetector
+from scoreinv.training.config import DataConfig, TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,21 @@ class WhiteDetector(DamageDetector):
 
     def logits(self, pictures: torch.Tensor) -> torch.Tensor:
         return 20 * (pictures.amin(1, keepdim=True) - 0.9)
+
+
+def brief_run(data: DataConfig, **changes: object) -> TrainingConfig:
+    """A run of a small model on pictures of 16 pixels, two at a time."""
+    run = TrainingConfig(
+        replace(small_config(), image_size=16),
+        data,
+        batch_size=2,
+        steps=4,
+        validation_images=2,
+        samples=1,
+        save_minutes=100.0,
+        log_every=2,
+    )
+    return replace(run, **changes)
 
 
 def start_process(*arguments: str | Path, **options: object) -> subprocess.Popen[bytes]:

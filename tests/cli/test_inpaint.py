@@ -367,31 +367,6 @@ def test_what_is_avoided_stays_and_is_not_copied(scoreinv, conditional, tmp_path
     assert (other != again).any()
 
 
-def test_avoiding_where_nothing_is_copied_is_told(scoreinv, conditional, photo, mask, tmp_path):
-    words = ["inpaint", "photo.png", "--mask", "mask.png", "--overwrite"]
-    for options in (["--method", "pc"], ["--method", "biharmonic"], ["--estimate", "mean", "--model", conditional]):
-        refused = scoreinv(*words, "--avoid", "mask.png", *options)
-        assert refused.code == 2
-        assert "--avoid does not go with" in refused.err
-    narrow = np.zeros((24, 40), np.uint8)
-    narrow[4:20, 10] = 255
-    Image.fromarray(narrow).save(tmp_path / "scratch.png")
-    told = scoreinv("inpaint", "photo.png", "--mask", "scratch.png", "--avoid", "mask.png", "--model", conditional)
-    assert told.code == 0
-    assert "what is avoided makes no difference" in told.err
-
-
-def test_all_but_a_little_is_avoided(scoreinv, conditional, tmp_path):
-    hole = scene(tmp_path)
-    much = ~hole
-    much[:6] = False
-    Image.fromarray(much).save(tmp_path / "much.png")
-    outcome = scoreinv("inpaint", "photo.png", "--mask", "hole.png", "--avoid", "much.png", "--model", conditional)
-    assert outcome.code == 2
-    assert "leaves too little of the picture to copy from" in outcome.err
-    assert not (tmp_path / "photo_inpainted.png").exists()
-
-
 @pytest.mark.parametrize("method", ["conditioned", "telea"])
 def test_a_jpeg_has_the_colours_beside_a_scratch_redrawn_but_for_exact(scoreinv, conditional, tmp_path, method):
     if method == "telea":

@@ -42,6 +42,23 @@ def scans(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Has something done whenever a photo is about to be filled."""
+    from scoreinv.tasks import inpaint
+
+    fill = inpaint.inpaint_picture
+
+    def have_done(do: Callable[[], object]) -> None:
+        def filled(*given, **more):
+            do()
+            return fill(*given, **more)
+
+        monkeypatch.setattr(inpaint, "inpaint_picture", filled)
+
+    return have_done
+
+
 def lines(out: str) -> list[dict]:
     return [json.loads(line) for line in out.splitlines()]
 
@@ -230,17 +247,12 @@ def test_a_picture_that_is_done_is_not_left_out_for_want_of_a_mask(scoreinv, sca
     assert [line["finished"] for line in told[1:]] == [True, True]
 
 
-def test_the_folder_of_results_is_made_again_where_another_run_took_it(scoreinv, scans, mask, tmp_path, monkeypatch):
-    from scoreinv.tasks import inpaint
-
-    draw = inpaint.inpaint_picture
-
-    def another_ends(*arguments, **more):
+def test_the_folder_of_results_is_made_again_where_another_run_took_it(scoreinv, scans, mask, tmp_path, meanwhile):
+    def another_ends():
         with contextlib.suppress(OSError):
             (tmp_path / "scans_inpainted").rmdir()
-        return draw(*arguments, **more)
 
-    monkeypatch.setattr(inpaint, "inpaint_picture", another_ends)
+    meanwhile(another_ends)
     outcome = scoreinv("inpaint", "scans", "--mask", mask)
     assert (outcome.code, "3 done" in outcome.err) == (0, True)
     assert len(list(csv.DictReader((tmp_path / "scans_inpainted" / "manifest.csv").open()))) == 3
@@ -389,20 +401,16 @@ def test_the_result_of_one_photo_is_no_input_of_the_folder(scoreinv, scans, mask
     assert (scans / "a_inpainted_inpainted.png").exists()
 
 
-def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, monkeypatch):
+def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, meanwhile):
     """What another has written meanwhile is neither replaced nor a failure."""
-    from scoreinv.tasks import inpaint
-
     out = tmp_path / "scans_inpainted"
-    draw = inpaint.inpaint_picture
 
-    def another_is_faster(*arguments, **more):
+    def another_is_faster():
         for name in ("a_inpainted.png", "c_inpainted.png"):
             if not (out / name).exists():
                 (out / name).write_bytes(b"of another")
-        return draw(*arguments, **more)
 
-    monkeypatch.setattr(inpaint, "inpaint_picture", another_is_faster)
+    meanwhile(another_is_faster)
     outcome = scoreinv("inpaint", "scans", "--mask", mask, "--json")
     assert outcome.code == 0, outcome.err
     told = lines(outcome.out)
@@ -440,32 +448,16 @@ def test_what_another_writes_while_a_photo_is_read(scoreinv, scans, mask, tmp_pa
     assert left == [(3, 0)]
 
 
-def test_samples_that_another_has_written_in_part(scoreinv, scans, mask, tmp_path, monkeypatch):
-    from scoreinv.tasks import inpaint
-
-    draw = inpaint.inpaint_picture
-
-    def another_is_faster(*arguments, **more):
-        (tmp_path / "out" / "a_inpainted.1.png").write_bytes(b"of another")
-        return draw(*arguments, **more)
-
-    monkeypatch.setattr(inpaint, "inpaint_picture", another_is_faster)
+def test_samples_that_another_has_written_in_part(scoreinv, scans, mask, tmp_path, meanwhile):
+    meanwhile(lambda: (tmp_path / "out" / "a_inpainted.1.png").write_bytes(b"of another"))
     words = ("inpaint", "scans/a.png", "scans/c.png", "--mask", mask, "-o", "out", "--samples", 2, "--json")
     first, second = lines(scoreinv(*words).out)
     assert first["outputs"] == ["out/a_inpainted.2.png"]
     assert len(second["outputs"]) == 2
 
 
-def test_single_photos_do_not_share_their_results(scoreinv, photo, mask, tmp_path, monkeypatch):
-    from scoreinv.tasks import inpaint
-
-    draw = inpaint.inpaint_picture
-
-    def another_is_faster(*arguments, **more):
-        (tmp_path / "photo_inpainted.png").write_bytes(b"of another")
-        return draw(*arguments, **more)
-
-    monkeypatch.setattr(inpaint, "inpaint_picture", another_is_faster)
+def test_single_photos_do_not_share_their_results(scoreinv, photo, mask, tmp_path, meanwhile):
+    meanwhile(lambda: (tmp_path / "photo_inpainted.png").write_bytes(b"of another"))
     outcome = scoreinv("inpaint", photo, "--mask", mask)
     assert (outcome.code, "photo_inpainted.png: exists already" in outcome.err) == (2, True)
     assert (tmp_path / "photo_inpainted.png").read_bytes() == b"of another"

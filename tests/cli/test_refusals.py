@@ -176,6 +176,7 @@ CASES = [
     (f"{INPAINT} --avoid narrow.png", "narrow.png: what is avoided is 30x24, the photo"),
     (f"{INPAINT} --avoid white.png", "what is avoided is all of the picture"),
     (f"{INPAINT} --avoid gone.png", "--avoid gone.png: no such file"),
+    (f"{INPAINT} --avoid mask.png --method biharmonic", "--avoid does not go with"),
     ("inpaint photo.png --mask - --avoid -", "--avoid -: stdin can be read once, and --mask has it"),
     ("inpaint scans --mask mask.png --avoid masks", "--avoid masks: no mask in this folder has the name of a photo"),
     # outputs

@@ -13,29 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from shell import small_config, start_process, wait_for
+from shell import brief_run, small_config, start_process, wait_for
 
 from scoreinv.cli.training_notes import enough_steps
 from scoreinv.models.codec import encode
 from scoreinv.sdes import VE
-from scoreinv.training.config import DataConfig, TrainingConfig
+from scoreinv.training.config import DataConfig
 from scoreinv.training.presets import small_training
 
 
 @pytest.fixture
 def short_run(tmp_path: Path) -> Path:
-    run = TrainingConfig(
-        replace(small_config(), image_size=16),
-        DataConfig(),
-        batch_size=2,
-        steps=4,
-        validation_images=2,
-        samples=1,
-        save_minutes=100.0,
-        log_every=2,
-    )
     path = tmp_path / "run.json"
-    path.write_text(json.dumps(encode(run)))
+    path.write_text(json.dumps(encode(brief_run(DataConfig()))))
     return path
 
 
@@ -46,17 +36,7 @@ def configuration(tmp_path: Path) -> Path:
     (tmp_path / "data").mkdir()
     for index, pixels in enumerate(noise):
         Image.fromarray(pixels).save(tmp_path / f"data/{index}.png")
-    run = TrainingConfig(
-        replace(small_config(), image_size=16),
-        DataConfig("data", scales=(1.0,)),
-        batch_size=2,
-        steps=2,
-        validation_images=2,
-        samples=1,
-        sample_every=0,
-        save_minutes=100.0,
-        log_every=1,
-    )
+    run = brief_run(DataConfig("data", scales=(1.0,)), steps=2, sample_every=0, log_every=1)
     path = tmp_path / "run.json"
     path.write_text(json.dumps(encode(run)))
     return path

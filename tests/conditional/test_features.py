@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_conditional import SMALL, random_prior
 from torch import Tensor, nn
 
 from scoreinv.colour_space import luma
@@ -34,28 +35,14 @@ from scoreinv.training.presets import conditional_training
 from scoreinv.training.prints import on_colour_film, on_other_film
 from scoreinv.training.score_matching import per_image_loss
 
-SHOWN = replace(
-    conditional_training(VE(), DataConfig()).model.network,
-    width=8,
-    multipliers=(1, 1, 1),
-    blocks=1,
-    attention_levels=(),
-    patch=1,
-    condition_channels=17,
-    feature_channels=FEATURES,
-)
+SHOWN = replace(SMALL, multipliers=(1, 1, 1), condition_channels=17, feature_channels=FEATURES)
 CONFIG = ModelConfig(SHOWN, VE(0.01, 20.0), ResidualPreconditioning(luma_scale=2), image_size=16, encoder_scale=4)
 NOT_REFINED = torch.zeros(2, dtype=torch.bool)
 
 
 @pytest.fixture(scope="module")
 def prior() -> ConditionalPrior:
-    """A random network whose output is not negligible."""
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
-        model = CONFIG.build()
-        nn.init.normal_(model.network.conv_out.weight, std=0.3)
-    return model
+    return random_prior(CONFIG)
 
 
 @pytest.fixture

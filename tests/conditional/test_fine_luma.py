@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 from scipy import ndimage
-from torch import Tensor, nn
+from small_conditional import SMALL, random_prior
+from torch import Tensor
 
 from scoreinv.colour_space import luma
 from scoreinv.conditional.interpolation import block_means
@@ -33,25 +34,12 @@ from scoreinv.training.pictures import Pictures
 from scoreinv.training.presets import conditional_training
 
 READING = ResidualPreconditioning(luma_scale=2)
-NETWORK = replace(
-    conditional_training(VE(), DataConfig()).model.network,
-    condition_channels=READING.condition_channels,
-    width=8,
-    multipliers=(1, 1),
-    blocks=1,
-    attention_levels=(),
-    patch=1,
-)
+NETWORK = replace(SMALL, condition_channels=READING.condition_channels)
 CONFIG = ModelConfig(NETWORK, VE(0.01, 20.0), READING, (-1.0, 1.0), 16)
 
 
 def prior() -> ScorePrior:
-    """A random network whose output is not negligible."""
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
-        prior = CONFIG.build()
-        nn.init.normal_(prior.network.conv_out.weight, std=0.3)
-    return prior
+    return random_prior(CONFIG)
 
 
 def picture(count: int = 1, height: int = 32, width: int = 32, seed: int = 0) -> Tensor:

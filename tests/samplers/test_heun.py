@@ -7,7 +7,6 @@ import math
 import pytest
 import torch
 from mixture import SDES, SHAPE, BatchStream, correlated, gaussian
-from solvers import CONTINUOUS, grid_error, logarithmic
 
 from scoreinv.errors import InputError
 from scoreinv.guidance import ConstrainedPC
@@ -19,15 +18,6 @@ from scoreinv.samplers import (
 from scoreinv.sdes import time_at
 
 pytestmark = pytest.mark.portable
-
-
-@CONTINUOUS
-def test_order_of_convergence(sde):
-    """Halving the steps: a fourth of the error."""
-    prior = gaussian(sde)
-    x = prior.sample(16, torch.Generator().manual_seed(0), 0.8)
-    coarse, fine = (grid_error(Heun(times=logarithmic(sde, n)), prior, x) for n in (20, 40))
-    assert 3.6 < coarse / fine < 4.4
 
 
 @pytest.mark.parametrize("churned", [2, 3])

@@ -6,7 +6,8 @@ import math
 
 import pytest
 import torch
-from mixture import SDES, SHAPE, BatchStream, Mixture, correlated, energy_distance, energy_threshold
+from mixture import SDES, SHAPE, BatchStream, Mixture, correlated, energy_distance, energy_threshold, gaussian
+from solvers import CONTINUOUS, grid_error, logarithmic
 
 from scoreinv import samplers
 from scoreinv.errors import Cancelled, InputError
@@ -282,3 +283,13 @@ def test_names_of_before_version_0_2_warn():
     assert torch.equal(old.x0, new.x0)
     with pytest.raises(InputError, match="rng=NoiseStream"):
         DPMpp2M(steps=2).sample(correlated(SDES["vp"]), (1, *SHAPE))
+
+
+@CONTINUOUS
+@pytest.mark.parametrize(("sampler", "least", "most"), [(Heun, 3.6, 4.4), (DPMpp2M, 3.4, 4.6)])
+def test_order_of_convergence(sde, sampler, least, most):
+    """Halving the steps: a fourth of the error."""
+    prior = gaussian(sde)
+    x = prior.sample(16, torch.Generator().manual_seed(0), 0.8)
+    coarse, fine = (grid_error(sampler(times=logarithmic(sde, n)), prior, x) for n in (20, 40))
+    assert least < coarse / fine < most

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,6 +62,19 @@ def scene(height: int = 96, width: int = 120) -> tuple[np.ndarray, np.ndarray]:
     return image, hole
 
 
+def waves(height: int = 160, width: int = 200, phases: Sequence[float] = (0, 0, 0), periods: int = 4) -> np.ndarray:
+    """Waves of short periods, grey where their phases are the same."""
+    y, x = np.mgrid[:height, :width]
+    angles = 2 * np.pi * (x / (3 * periods) + y / (2 * periods))
+    return np.stack([0.45 + 0.25 * np.sin(angles + phase) for phase in phases], -1).astype(np.float32)
+
+
+def deep(height: int = 160, width: int = 200) -> np.ndarray:
+    hole = np.zeros((height, width), dtype=bool)
+    hole[60:84, 80:106] = True
+    return hole
+
+
 def test_a_deep_hole_is_drawn_at_several_scales_in_windows_of_the_training_size() -> None:
     image, hole = scene()
     model = prior()
@@ -74,11 +88,7 @@ def test_a_deep_hole_is_drawn_at_several_scales_in_windows_of_the_training_size(
 
 @pytest.mark.slow
 def test_a_hole_with_enough_around_it_asks_the_network_for_its_mean_alone() -> None:
-    y, x = np.mgrid[:160, :200]
-    picture = np.stack([0.5 + 0.35 * np.sin(2 * np.pi * (x / 12 + y / 8) + phase) for phase in range(3)], -1)
-    picture = picture.astype(np.float32)
-    hole = np.zeros((160, 200), dtype=bool)
-    hole[60:84, 80:106] = True
+    picture, hole = waves(phases=range(3)), deep()
     model = prior()
     result = inpaint(picture, hole, prior=model, samples=2, seed=1)
     assert (result.method, result.nfe) == ("conditioned", 1)
@@ -92,9 +102,7 @@ def test_a_hole_that_is_halved_once_is_begun_from_a_quarter_of_the_size_too(
     sides: tuple[int, int], evaluations: int
 ) -> None:
     """But not a strip, of which a quarter is narrower than a patch."""
-    y, x = np.mgrid[:160, :200]
-    picture = np.stack([0.5 + 0.35 * np.sin(2 * np.pi * (x / 24 + y / 16) + phase) for phase in range(3)], -1)
-    picture = picture.astype(np.float32)
+    picture = waves(phases=range(3), periods=8)
     hole = np.zeros((160, 200), dtype=bool)
     hole[60 : 60 + sides[0], 80 : 80 + sides[1]] = True
     told: list[float] = []
@@ -107,9 +115,7 @@ def test_a_hole_that_is_halved_once_is_begun_from_a_quarter_of_the_size_too(
 
 def test_a_hole_that_takes_most_of_the_picture_is_continued_from_twice_the_size() -> None:
     """Of an eighth of its size six pixels are known on each side, so that no patch is; of a quarter twelve."""
-    y, x = np.mgrid[:160, :160]
-    picture = np.stack([0.5 + 0.35 * np.sin(2 * np.pi * (x / 12 + y / 8) + phase) for phase in range(3)], -1)
-    picture = picture.astype(np.float32)
+    picture = waves(160, 160, phases=range(3))
     hole = np.zeros((160, 160), dtype=bool)
     hole[50:110, 50:110] = True
     model = prior()
@@ -123,8 +129,7 @@ def test_a_hole_that_takes_most_of_the_picture_is_continued_from_twice_the_size(
 def test_samples_of_a_continued_hole_differ_where_the_picture_may_go_on_in_several_ways() -> None:
     """Waves go on in one way; blotches of two pixels in any."""
     picture = ndimage.gaussian_filter(np.random.default_rng(0).random((160, 200, 3)), (1, 1, 0)).astype(np.float32)
-    hole = np.zeros((160, 200), dtype=bool)
-    hole[60:84, 80:106] = True
+    hole = deep()
     result = inpaint(picture, hole, prior=prior(), samples=2, seed=1)
     difference = np.abs(result.samples[0] - result.samples[1])
     assert result.nfe == 1
@@ -246,18 +251,6 @@ def test_a_band_narrower_than_a_coarse_pixel_still_tells_the_colours() -> None:
     result = inpaint(image, hole, prior=prior(), steps=5, samples=4)
     means = np.mean([sample[hole].mean(0) for sample in result.samples], axis=0)
     np.testing.assert_allclose(means, image[0, 0], atol=0.15)
-
-
-def waves(height: int = 160, width: int = 200) -> np.ndarray:
-    """Grey waves of short periods."""
-    y, x = np.mgrid[:height, :width]
-    return np.repeat((0.45 + 0.25 * np.sin(2 * np.pi * (x / 12 + y / 8)))[..., None], 3, 2).astype(np.float32)
-
-
-def deep(height: int = 160, width: int = 200) -> np.ndarray:
-    hole = np.zeros((height, width), dtype=bool)
-    hole[60:84, 80:106] = True
-    return hole
 
 
 @pytest.mark.slow
