@@ -78,12 +78,7 @@ def deblur(
             check_kernel_size(given, picture)
         return picture
 
-    def noise_of(picture: Picture) -> float:
-        from scoreinv.imaging.noise import noise_under_blur
-
-        return noise_under_blur(picture)
-
-    work = Restoration("_deblurred", restore, result_of, {"the kernel": kernel}, noise_of)
+    work = Restoration("_deblurred", restore, result_of, {"the kernel": kernel}, blurred=True)
     return restore_photos(photos, work, noise, settings, network, output, common)
 
 

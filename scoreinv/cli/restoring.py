@@ -28,12 +28,6 @@ class Network:
     uncertainty: UncertaintyOption = None
 
 
-def _estimated(picture: Picture) -> float:
-    from scoreinv.imaging.noise import estimate_noise
-
-    return estimate_noise(picture)
-
-
 @dataclass(frozen=True)
 class Restoration:
     """What a command does to each photo.
@@ -44,14 +38,14 @@ class Restoration:
             of its record.
         result_of: a picture of the size and mode of a photo's result; InputError where there can be none.
         inputs: what is read beside the photos, by what it is.
-        noise_of: estimates the noise of a photo, in [0, 1] units.
+        blurred: whether it is of photos that are blurred, when their noise is estimated.
     """
 
     suffix: str
     restore: Callable[[Job, Picture, float, ScorePrior, Progress], tuple[Restored[Picture], dict[str, Any]]]
     result_of: Callable[[Picture], Picture] = lambda picture: picture
     inputs: dict[str, str | None] = field(default_factory=dict)
-    noise_of: Callable[[Picture], float] = _estimated
+    blurred: bool = False
 
 
 def restore_photos(
@@ -77,7 +71,10 @@ def restore_photos(
             return work.result_of(picture)
 
     def read(job: Job, picture: Picture) -> float:
-        return work.noise_of(picture) if noise is None else noise / GRAY_LEVELS
+        from scoreinv.imaging.noise import estimate_noise, noise_under_blur
+
+        estimated = noise_under_blur if work.blurred else estimate_noise
+        return estimated(picture) if noise is None else noise / GRAY_LEVELS
 
     def compute(job: Job, picture: Picture, std: float, progress: Progress) -> tuple[Restored[Picture], dict[str, Any]]:
         check_samples(settings.samples, work.result_of(picture), coloured=False)

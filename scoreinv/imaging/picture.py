@@ -242,10 +242,6 @@ class Picture:
         """A copy of what lies in a box."""
         return self.with_pixels(crop(self.pixels, box))
 
-    def with_pixels_of(self, other: Picture, where: np.ndarray) -> Picture:
-        """A copy with the samples of another picture of this mode and size where `where` (HxW bool)."""
-        return self.with_pixels(np.where(where[..., None], other.pixels, self.pixels))
-
     def covered(self, hole: np.ndarray) -> Picture:
         """A copy whose hole (HxW bool, not all of it) has the samples of the nearest pixels beside it."""
         from scipy import ndimage  # slow to import, and needed by few commands

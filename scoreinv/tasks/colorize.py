@@ -488,7 +488,7 @@ def _raised(drawn: list[np.ndarray], one: _Gray, callback: TaskCallback) -> list
         finer = chroma if edges is None else edges.finer(chroma)
         coloured = picture.with_chroma(finer, one.weights, callback=partial(tell, part))
         if one.kept is not None:
-            coloured = coloured.with_pixels_of(picture, one.kept.known)
+            coloured = coloured.with_pixels(np.where(one.kept.known[..., None], picture.pixels, coloured.pixels))
         if one.strokes is not None:
             coloured = coloured.with_colours_at(one.strokes.rgb, one.strokes.known, picture, one.weights)
         raised.append(coloured)
