@@ -113,19 +113,14 @@ def warn_of_noise(result: TrainResult, run: TrainingConfig, folder: Path) -> Non
     loss, nothing = result.validation.mean, result.baseline_loss
     longer = f"train longer (--resume --out {shlex.quote(str(folder))} --steps {enough_steps(result.steps, run)})"
     if run.damage is not None:
-        if loss > _NOISE * nothing:
-            warn(f"{result.model}: finds little damage yet ({loss:.3g}, knowing nothing {nothing:.3g}): {longer}")
+        most, said = _NOISE, f"finds little damage yet ({loss:.3g}, knowing nothing {nothing:.3g}): {longer}"
     elif run.trained == "chroma":
-        if loss > _CLASSICAL * nothing:
-            warn(f"{result.model}: colours are hardly nearer than grey yet ({loss:.3g}, grey {nothing:.3g}): {longer}")
+        most, said = _CLASSICAL, f"colours are hardly nearer than grey yet ({loss:.3g}, grey {nothing:.3g}): {longer}"
     elif run.observations is not None:
-        if loss > _CLASSICAL * nothing:
-            warn(
-                f"{result.model}: fills are hardly better than classical ones yet: the held-out loss is {loss:.3g}, "
-                f"and theirs {nothing:.3g}: {longer}, or start from trained weights by --init photo"
-            )
-    elif loss > _NOISE * nothing:
-        warn(
-            f"{result.model}: samples are noise yet: the held-out loss is {loss:.3g}, and that of knowing nothing "
-            f"{nothing:.3g}: {longer}, or start from trained weights by --conditional --init photo"
-        )
+        said = f"fills are hardly better than classical ones yet: the held-out loss is {loss:.3g}, and theirs "
+        most, said = _CLASSICAL, f"{said}{nothing:.3g}: {longer}, or start from trained weights by --init photo"
+    else:
+        said = f"samples are noise yet: the held-out loss is {loss:.3g}, and that of knowing nothing {nothing:.3g}"
+        most, said = _NOISE, f"{said}: {longer}, or start from trained weights by --conditional --init photo"
+    if loss > most * nothing:
+        warn(f"{result.model}: {said}")
