@@ -55,13 +55,6 @@ def test_colorize_alpha_samples_and_colours(scoreinv, tmp_path):
     assert "has colours already" in outcome.err
 
 
-@pytest.mark.parametrize("size", [(1, 1), (300, 2)])
-def test_colorize_thin_pictures(scoreinv, tmp_path, size):
-    write_picture(tmp_path / "thin.png", Picture(photo_array(*size, channels=1)))
-    assert scoreinv("colorize", "thin.png").code == 0
-    assert read_picture(tmp_path / "thin_colorized.png").size == size
-
-
 def test_colours_are_drawn_and_the_luma_kept(scoreinv, conditional, tmp_path):
     gray = photo_array(channels=1)
     Image.fromarray(gray).save(tmp_path / "grey.png")

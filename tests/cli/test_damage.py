@@ -155,13 +155,6 @@ def test_what_cannot_be_done_is_said_in_a_line(scoreinv, old, words, said):
     assert said in outcome.err
 
 
-def test_uncertainty_of_what_is_found(scoreinv, old, tmp_path):
-    pytest.importorskip("cv2", exc_type=ImportError)
-    words = ("inpaint", "old.png", "--mask", "auto", "--samples", 2, "--uncertainty", "u.png")
-    assert scoreinv(*words).code == 0
-    assert (tmp_path / "u.png").exists()
-
-
 def test_masks_of_photos_that_share_their_stem(scoreinv, tmp_path):
     save(tmp_path / "scans" / "a.png")
     save(tmp_path / "scans" / "a.tif")

@@ -11,9 +11,7 @@ from PIL import Image
 from scipy.signal import fftconvolve
 from shell import photo_array
 
-from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
-from scoreinv.imaging.write import write_picture
 from scoreinv.kernels import disk
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "photos"
@@ -61,18 +59,6 @@ def test_json(restores, small_photo, model, command):
     assert (record["seed"], record["model"], record["noise"]) == (3, str(model), 20)
     assert (record["method"], record["nfe"]) == (("exact", 1) if command[0] == "denoise" else ("dpir", 10))
     assert outcome.err == ""
-
-
-@EVERY
-@pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint16), (4, np.uint8)])
-def test_mode_depth_and_alpha_are_kept(restores, tmp_path, command, channels, dtype):
-    before = photo_array(9, 11, channels=channels, dtype=dtype)
-    write_picture(tmp_path / "photo.png", Picture(before))
-    assert restores(command, "photo.png", "-o", "out.tif", "--noise", 10).code == 0
-    after = read_picture(tmp_path / "out.tif").pixels
-    assert (after.dtype, after.ndim) == (before.dtype, before.ndim)
-    if command[0] != "upscale" and channels in (2, 4):
-        assert (after[..., -1] == before[..., -1]).all()
 
 
 @EVERY
