@@ -249,6 +249,8 @@ class TrainingConfig:
         seed: of weights, pictures, noise and dropout.
         precision: of the network's inner layers; `auto` is bfloat16 where CUDA has it, or a processor is
             measured to be faster in it.
+        compile: the network's steps are compiled by `torch.compile`, which takes minutes, and then less time each; the
+            weights are the same to rounding, and so are the files.
         log_every, validate_every, sample_every, snapshot_every: steps between lines of metrics, held-out losses, sample
             grids and kept snapshots; 0 for none.
         validation_images: held-out pictures (crops) that the validation loss is taken over, at most.
@@ -272,6 +274,7 @@ class TrainingConfig:
     minutes: float | None = None
     seed: int = 0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool = False
     log_every: int = 50
     validate_every: int = 1000
     sample_every: int = 5000
@@ -380,6 +383,7 @@ _FREE = frozenset(
         "source",
         "memory_gb",
         "accumulate",
+        "compile",
         "steps",
         "minutes",
         "log_every",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -101,6 +103,8 @@ def set_up(
     frozen = freeze_norms(network) if config.frozen_norms else 0
     _refuse_single_pixels(config, network, world)
     state = TrainingState(network, learner.network(average), _optimizer(config, network, world), fixed)
+    if config.compile:
+        _compile(network)
     loss = world.wrap(BatchLoss(network, partial(learner.losses, model)))
 
     saved = _restored(config, folder, state) if resume else None
@@ -143,6 +147,13 @@ def _refuse_single_pixels(config: TrainingConfig, network: nn.Module, world: Wor
             "batch norms take no statistics of a single crop that is a pixel in the end: "
             "raise image_size or batch_size, or lower accumulate"
         )
+
+
+def _compile(network: nn.Module) -> None:
+    """Let torch compile the network, with its derivative, when it is first called; InputError without a compiler."""
+    if not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl"))):
+        raise InputError("compile: torch needs a C++ compiler, and there is none here (on Debian: apt install g++)")
+    network.compile()
 
 
 def _optimizer(config: TrainingConfig, network: nn.Module, world: World) -> torch.optim.Adam:

@@ -1,6 +1,6 @@
 """Images a second of one training step of a bundled network: the loop's step against plain eager loops.
 
-    python tests/benchmarks/training_speed.py [--model photo] [--batch 16] [--rounds 7]
+    python tests/benchmarks/training_speed.py [--model photo] [--batch 16] [--rounds 7] [--compile]
 
 All variants take turns in one process, so that a drifting machine is fair to all; medians are printed.
 """
@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("--model", default="photo")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--compile", action="store_true", help="with torch.compile too, which takes minutes")
     options = parser.parse_args()
     config, _ = read_metadata(locate(options.model))
     variants = {
@@ -76,6 +77,9 @@ def main() -> None:
         "plain eager, bfloat16 autocast": Step(config.build(), bfloat16=True, ours=False),
         "scoreinv, bfloat16": Step(config.build(), bfloat16=True, ours=True),
     }
+    if options.compile:
+        variants["scoreinv, compiled"] = Step(config.build(), bfloat16=True, ours=True)
+        variants["scoreinv, compiled"].prior.network.compile()
     size = config.image_size
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(options.batch, config.network.channels, size, size, generator=generator) * 2 - 1

@@ -223,6 +223,13 @@ def test_a_batch_without_memory_for_it_is_refused_at_once(scoreinv, monkeypatch,
     assert not (tmp_path / "run").exists()
 
 
+def test_without_a_compiler_a_compiled_run_is_refused(scoreinv, configuration, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    outcome = scoreinv("train", "--config", configuration, "--compile", "--out", "run")
+    assert (outcome.code, "torch needs a C++ compiler" in outcome.err) == (2, True)
+    assert not Path("run").exists()
+
+
 def test_a_rehearsal_refuses_what_the_run_would_refuse(scoreinv, configuration, tmp_path):
     words = ("train", "--config", configuration, "--out", "deep/run")
     rehearsed = scoreinv(*words, "--dry-run")

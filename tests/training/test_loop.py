@@ -7,11 +7,13 @@ import errno
 import json
 import logging
 import math
+import shutil
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -455,13 +457,33 @@ def test_two_processes_match_one_at_the_same_global_batch(folder: Path, tmp_path
     assert [a for a in losses[0] if a] == pytest.approx([b for b in losses[1] if b], rel=1e-4)
 
 
-def test_a_batch_in_parts_is_the_same_step(folder: Path, tmp_path: Path) -> None:
-    """Loss, gradient norm and weights to rounding; from any state, since it may be resumed in other parts."""
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"accumulate": 4},
+        pytest.param(
+            {"compile": True},
+            marks=[pytest.mark.slow, pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")],
+        ),
+    ],
+)
+def test_a_step_in_parts_or_compiled_is_the_same(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    """Loss, gradient norm and weights to rounding, also where the run goes on as a whole, and not compiled."""
+    compiled: list[nn.Module] = []
+
+    def traced(module: nn.Module) -> None:  # g++ itself would take a minute
+        compiled.append(module)
+        module.forward = torch.compile(module.forward, backend="aot_eager")
+
+    monkeypatch.setattr(nn.Module, "compile", traced)
     config = tiny_run(folder, steps=4)
     config = replace(config, log_every=1, optimizer=replace(config.optimizer, anneal="constant"))
     train(config, tmp_path / "whole")
-    train(replace(config, accumulate=4, steps=2), tmp_path / "parts")
-    train(replace(config, accumulate=4), tmp_path / "parts", resume=True)
+    train(replace(config, steps=3, **change), tmp_path / "parts")
+    train(config, tmp_path / "parts", resume=True)
+    assert len(compiled) == change.get("compile", 0)
     lines = [_training_lines(tmp_path / name) for name in ("whole", "parts")]
     for one, other in zip(*lines, strict=True):
         assert one["step"] == other["step"]
