@@ -71,7 +71,7 @@ def is_print(picture: Picture) -> bool:
 
 def _chroma(picture: Picture) -> tuple[np.ndarray, float]:
     """The chroma of a picture of `_small_colours`, Nx3, and the rms of what its tones leave unexplained of it."""
-    rgb = _small_colours(picture)
+    rgb = _small_colours(picture).reshape(-1, 3)
     gray = luma(rgb)
     chroma = rgb - gray[:, None]
     edges = np.unique(np.quantile(gray, np.linspace(0, 1, _BINS + 1)))
@@ -93,7 +93,7 @@ def _of_things(picture: Picture, along: np.ndarray) -> float:
     from scipy import ndimage  # slow to import, and needed by few commands
 
     gray = luma(_small_colours(picture))
-    height, width = _small_size(picture)
+    (height, width), gray = gray.shape, gray.ravel()
     y, x = (place.ravel() for place in np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j])
     places = [x, y, x * x, y * y, x * y]
     tones = [np.maximum(gray - knot, 0) for knot in np.quantile(gray, np.linspace(0, 1, 9)[:-1])]
@@ -117,7 +117,7 @@ def untinted(picture: Picture, weights: str = "rec601", tones: Picture | None = 
     """
     gray = picture.gray(weights).pixels
     gray = gray[..., 0] if picture.has_alpha else gray
-    rgb = _small_colours(tones or picture)
+    rgb = _small_colours(tones or picture).reshape(-1, 3)
     level = luma(rgb, weights)
     white = rgb[level >= np.quantile(level, 0.99)].mean(0)
     factor = np.float32(white.max() / max(float(luma(white, weights)), 1e-3))
@@ -129,12 +129,8 @@ def untinted(picture: Picture, weights: str = "rec601", tones: Picture | None = 
 
 
 def _small_colours(picture: Picture) -> np.ndarray:
-    """The colours of the picture at 128 pixels or fewer a side, Nx3: averaged, so without most of their noise."""
-    return picture.resized_rgb(*_small_size(picture)).reshape(-1, 3)
-
-
-def _small_size(picture: Picture) -> tuple[int, int]:
-    return scaled(picture.size, min(1.0, _SIDE / max(picture.size)))
+    """The picture's colours at 128 pixels or fewer a side, hxwx3: averaged, so without most of their noise."""
+    return picture.resized_rgb(*scaled(picture.size, min(1.0, _SIDE / max(picture.size))))
 
 
 def _rms(values: np.ndarray) -> float:
