@@ -115,10 +115,8 @@ def colorize(
             warn(f"{job.source}: is a tinted print, as sepia is: its tint is removed ({remedy})")
         return result, {} if taken is None else {"matches": taken.write(job, result.matches)}
 
-    def files_beside(job: Job) -> list[str]:
-        return [] if taken is None else [taken.of(job)]
-
-    return Run(everything, output, common, compute, [scene], read, beside=files_beside, uncertainty=maps)
+    beside = None if taken is None else lambda job: [taken.of(job)]
+    return Run(everything, output, common, compute, [scene], read, beside=beside, uncertainty=maps)
 
 
 def read_references(like: Iterable[str], *, deep: bool) -> dict[str, Picture]:

@@ -128,12 +128,13 @@ class Run(Generic[Given]):
     read: Callable[[Job, Picture], Given] | None = None
     result_of: Callable[[Job, Picture], Picture] | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
-    beside: Callable[[Job], list[str]] = lambda job: []
+    beside: Callable[[Job], list[str]] | None = None
     uncertainty: Maps | None = None
 
     def all_beside(self, job: Job) -> list[str]:
         """All files that may be written beside the results."""
-        return self.beside(job) + ([] if self.uncertainty is None else [self.uncertainty.of(job)])
+        maps = [] if self.uncertainty is None else [self.uncertainty.of(job)]
+        return maps if self.beside is None else self.beside(job) + maps
 
     def missing(self, job: Job) -> list[str]:
         """The results to make; in a batch only those that do not exist, unless they may be replaced."""

@@ -138,12 +138,11 @@ def restore(
             more["color_model"] = colorizer.record(result.method)["model"]
         return result, more
 
-    def files_beside(job: Job) -> list[str]:
-        paths = {} if pictures is None else pictures.paths(job)
-        return [paths[step] for step in steps.wanted if step in paths]
-
     models = [model for model in (filler, denoiser, colorizer, detector) if model is not None]
-    return Run(everything, output, common, compute, models, read, left_out=left_out, beside=files_beside)
+    made = Run(everything, output, common, compute, models, read, left_out=left_out)
+    if pictures is None:
+        return made
+    return replace(made, beside=lambda job: [pictures.paths(job)[step] for step in steps.wanted])
 
 
 def _checked(
