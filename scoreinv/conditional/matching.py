@@ -1,12 +1,14 @@
 """Colours of references: photographs in colours some places of which look like those of a grey picture.
 
 Each place of the picture, of chroma d as it is drawn without them, attends to all places of the references, whose
-chroma is c_i. With q the unit vectors by which places are compared, and l their luma,
+chroma is c_i. With q the unit vectors by which places are compared (`Likeness`), and l their luma,
 
-    c(x) = (d(x) + sum_i k_i c_i) / (1 + sum_i k_i),    k_i = exp(sharpness (q(x).q_i - 4 (l(x) - l_i)^2 - alike)),
+    c(x) = (d(x) + sum_i k_i min(1, l(x) / l_i) c_i) / (1 + sum_i k_i),
+    k_i = exp(sharpness (q(x).q_i - luma (l(x) - l_i)^2 - alike)),
 
 kernel regression (Nadaraya 1964, Watson 1964) with the drawn colour as one more place, which stays where nothing looks
-alike. The more both pictures as a whole are of one kind, the less alike their places need be.
+alike. What is darker than in the reference takes as much less of its chroma, as in shade. The less both pictures as a
+whole are of one kind, the more alike their places need be.
 
 Found on held-out photographs: mutual nearest neighbours alone, and neighbours that vote for their displacement, reject
 no more than a higher threshold does; references at other scales add wrong matches as well as right ones. As hints to
@@ -25,17 +27,23 @@ from torch import Tensor
 
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.networks.encoder import load_encoder
+from scoreinv.networks.likeness import load_likeness
 
 _SHARPNESS = 25.0
-_ALIKE = 0.9
-"""Cosine from which on places of pictures of different kinds count as alike."""
 _LUMA = 4.0
 """What the square of a difference of luma takes from the cosine."""
-_KIND, _LESS = 0.3, 1.2
-"""Cosine from which on pictures are of one kind, and how much less alike places need be for each 1 beyond it."""
+_ALIKE = 0.68
+"""Cosine from which on places of pictures of one kind count as alike."""
+_KIND, _UNLIKE = 0.6, 1.6
+"""Cosine from which on pictures are of one kind, and how much more alike places need be for each 1 below it."""
+_DARKEST = 0.05
+"""Luma that is added before two are divided."""
+_REACH, _SHADE, _SEEN = 3.0, 0.06, 8.0
+"""Of neighbours that share what they are told: deviations of distance, in places, and of luma; sharpness."""
 
 _encoder = cache(load_encoder)
 """That knows kinds of things as it was trained to, while that of a prior was trained on."""
+_likeness = cache(load_likeness)
 
 
 class Looks(NamedTuple):
@@ -43,12 +51,14 @@ class Looks(NamedTuple):
 
     Attributes:
         keys: (D, N), of its places, row by row, of unit length.
+        seen: (S, N), what the colour of its places hangs on, of unit length.
         luma: (N,), of its places.
-        kind: (C,), of all of it, of unit length.
+        kind: (K,), of all of it, of unit length.
         size: rows and columns of places.
     """
 
     keys: Tensor
+    seen: Tensor
     luma: Tensor
     kind: Tensor
     size: tuple[int, int]
@@ -76,25 +86,27 @@ class Told(NamedTuple):
 
 
 def looks_of(luma: Tensor, prior: ConditionalPrior) -> Looks:
-    """What a grey picture (1, 1, H, W) in [0, 1] looks like to a prior that has a network of the mean chroma.
-
-    A third of the keys each are the two coarser maps of the encoder, and what the mean chroma is a convolution of.
-    """
-    assert prior.chroma is not None
+    """What a grey picture (1, 1, H, W) in [0, 1] looks like to a prior that has a network of the mean chroma."""
     with torch.no_grad():
-        seen, maps = prior.chroma.seen(luma)
-        sized = [F.interpolate(value.float(), seen.shape[-2:], mode="bilinear") for value in (seen, *maps[1:])]
-        keys = torch.cat([F.normalize(value, dim=1) for value in sized], dim=1) / len(sized) ** 0.5
-        kind = F.normalize(_encoder().of_gray(luma.cpu())[-1].mean((0, 2, 3)), dim=0)
-    height, width = seen.shape[-2:]
-    small = F.interpolate(luma, (height, width), mode="area")
-    return Looks(keys[0].flatten(1), small.flatten(), kind, (height, width))
+        maps = maps_of(luma, prior)
+        keys, kind = _likeness()(maps)
+    height, width = maps[0].shape[-2:]
+    small = F.interpolate(luma.cpu(), (height, width), mode="area")
+    return Looks(keys, F.normalize(maps[0], dim=1)[0].flatten(1), small.flatten(), kind, (height, width))
+
+
+def maps_of(luma: Tensor, prior: ConditionalPrior) -> list[Tensor]:
+    """The maps that `Likeness` compares, on the CPU."""
+    assert prior.chroma is not None
+    seen, maps = prior.chroma.seen(luma)
+    large = _encoder().of_gray(F.interpolate(luma.cpu(), scale_factor=2, mode="bilinear"))
+    return [value.float().cpu() for value in (seen, *maps[1:], *large[1:])]
 
 
 def places_of(rgb: Tensor, luma: Tensor, prior: ConditionalPrior) -> Places:
     """The places of a picture (1, 3, H, W) in [0, 1], with its luma."""
     looks = looks_of(luma, prior)
-    return Places(looks, F.interpolate(rgb, looks.size, mode="area")[0].flatten(1) - looks.luma)
+    return Places(looks, F.interpolate(rgb.cpu(), looks.size, mode="area")[0].flatten(1) - looks.luma)
 
 
 def told_by(references: Sequence[Places], looks: Looks) -> Told:
@@ -102,15 +114,28 @@ def told_by(references: Sequence[Places], looks: Looks) -> Told:
     total, chroma = torch.ones_like(looks.luma), looks.luma.new_zeros(3, len(looks.luma))
     best, sources, before = torch.full_like(total, -torch.inf), torch.zeros_like(total, dtype=torch.long), 0
     for reference, colours in references:  # one by one: those of an album would take gigabytes together
-        alike = _ALIKE - _LESS * float((looks.kind @ reference.kind - _KIND).clamp(min=0))
+        alike = _ALIKE + _UNLIKE * float((_KIND - looks.kind @ reference.kind).clamp(min=0))
         steps = looks.luma[:, None] - reference.luma
         logits = _SHARPNESS * (looks.keys.T @ reference.keys - _LUMA * steps.square() - alike)
         weights = logits.exp()
         total += weights.sum(1)
-        chroma += colours @ weights.T
+        shade = ((looks.luma[:, None] + _DARKEST) / (reference.luma + _DARKEST)).clamp(max=1)
+        chroma += colours @ (shade * weights).T
         highest, number = logits.max(1)
         sources = torch.where(highest > best, before + number, sources)
         best = torch.maximum(highest, best)
         before += logits.shape[1]
-    shape = (1, -1, *looks.size)
-    return Told((chroma / total).reshape(shape), (1 / total).reshape(shape), sources.reshape(looks.size))
+    shared = torch.cat([chroma, torch.ones_like(total)[None]]) / total @ _neighbours(looks).T
+    chroma, doubt = shared.reshape(1, 4, *looks.size).split((3, 1), dim=1)
+    return Told(chroma, doubt, sources.reshape(looks.size))
+
+
+def _neighbours(looks: Looks) -> Tensor:
+    """The shares (N, N), rows of sum 1, that places have of what a place is told: near ones of the same thing.
+
+    What is beside a thing is often told what the thing is, since the encoder's maps are coarse.
+    """
+    places = torch.cartesian_prod(*(torch.arange(count, dtype=torch.float32) for count in looks.size))
+    far = torch.cdist(places, places) / _REACH
+    lighter = (looks.luma[:, None] - looks.luma) / _SHADE
+    return (_SEEN * (looks.seen.T @ looks.seen) - (far.square() + lighter.square()) / 2).softmax(1)

@@ -10,12 +10,15 @@ import torch.nn.functional as F
 from small_chroma import chroma_prior
 from torch import Tensor
 
+from scoreinv.conditional import matching
 from scoreinv.conditional.matching import Looks, Places, looks_of, places_of, told_by
 from scoreinv.conditional.prior import ConditionalPrior
 
 SIDE, DEPTH = 10, 400
 WEIGHTS = torch.tensor([0.299, 0.587, 0.114])
-ALIKE = math.exp(25 * (1 - 0.9))
+UNLIKE = matching._ALIKE + matching._UNLIKE * matching._KIND
+"""Cosine from which on places of pictures of different kinds count as alike."""
+ALIKE = math.exp(matching._SHARPNESS * (1 - matching._ALIKE))
 """How much a place of the same looks counts beside what is drawn."""
 
 
@@ -31,7 +34,8 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
 def unlike(seed: int = 0, kind: int = 0) -> Looks:
     """Of a picture none of whose places looks like another; kind: of all of it."""
     keys = F.normalize(drawn(DEPTH, SIDE * SIDE, seed=seed), dim=0)
-    return Looks(keys, torch.full((SIDE * SIDE,), 0.5), F.one_hot(torch.tensor(kind), 3).float(), (SIDE, SIDE))
+    seen = 100 * torch.eye(SIDE * SIDE)  # no place shares with another
+    return Looks(keys, seen, torch.full((SIDE * SIDE,), 0.5), F.one_hot(torch.tensor(kind), 3).float(), (SIDE, SIDE))
 
 
 CHROMA = drawn(3, SIDE, SIDE, seed=6)
@@ -40,7 +44,7 @@ CHROMA = drawn(3, SIDE, SIDE, seed=6)
 def test_a_translated_copy_matches_by_its_displacement() -> None:
     looks = unlike()
     moved = looks.keys.unflatten(1, (SIDE, SIDE)).roll((2, 3), (1, 2)).flatten(1)
-    copy = Places(looks._replace(keys=moved, kind=unlike(kind=1).kind), CHROMA.roll((2, 3), (1, 2)).flatten(1))
+    copy = Places(looks._replace(keys=moved, kind=looks.kind), CHROMA.roll((2, 3), (1, 2)).flatten(1))
     told = told_by([copy], looks)
     rows, columns = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
     assert (told.sources == (rows + 2) % SIDE * SIDE + (columns + 3) % SIDE).all()
@@ -55,17 +59,39 @@ def test_noise_matches_nothing() -> None:
 
 
 def test_pictures_of_one_kind_need_be_less_alike_and_other_luma_more() -> None:
-    """A cosine of .6 and a difference of luma of .2, which counts as .16 of it, on both sides of the threshold."""
+    """A cosine of .6 and a difference of luma of .2, on both sides of the threshold."""
     keys = torch.eye(2)[:, :1]
-    one = Looks(keys, torch.tensor([0.5]), torch.tensor([1.0, 0.0]), (1, 1))
+    one = Looks(keys, keys, torch.tensor([0.5]), torch.tensor([1.0, 0.0]), (1, 1))
     like = one._replace(keys=torch.tensor([[0.6], [0.8]]))
     for other, cosine, alike in (
-        (like, 0.6, 0.9 - 1.2 * 0.7),
-        (like._replace(kind=torch.tensor([0.0, 1.0])), 0.6, 0.9),
-        (like._replace(luma=torch.tensor([0.7])), 0.6 - 4 * 0.04, 0.9 - 1.2 * 0.7),
+        (like, 0.6, matching._ALIKE),
+        (like._replace(kind=torch.tensor([0.0, 1.0])), 0.6, UNLIKE),
+        (like._replace(luma=torch.tensor([0.7])), 0.6 - matching._LUMA * 0.04, matching._ALIKE),
     ):
         told = told_by([Places(other, torch.zeros(3, 1))], one)
-        assert float(told.doubt) == pytest.approx(1 / (1 + math.exp(25 * (cosine - alike))), rel=1e-4)
+        assert float(told.doubt) == pytest.approx(1 / (1 + math.exp(matching._SHARPNESS * (cosine - alike))), rel=1e-4)
+
+
+def test_what_is_darker_takes_as_much_less_colour_and_what_is_lighter_no_more() -> None:
+    one = Looks(torch.eye(2)[:, :1], torch.eye(2)[:, :1], torch.tensor([0.3]), torch.tensor([1.0, 0.0]), (1, 1))
+    chroma = torch.tensor([[0.4], [-0.1], [-0.2]])
+    for luma, share in ((0.3, 1), (0.65, 0.5), (0.2, 1)):
+        told = told_by([Places(one._replace(luma=torch.tensor([luma])), chroma)], one)
+        torch.testing.assert_close(told.chroma.flatten(), share * chroma[:, 0] * (1 - float(told.doubt)))
+
+
+def test_places_share_what_they_are_told_with_near_ones_of_the_same_thing_alone() -> None:
+    """Of two halves that are seen apart, a stripe of the left one and its rim in the right one have a match."""
+    looks = unlike()._replace(keys=torch.zeros(DEPTH, SIDE * SIDE))
+    columns = torch.arange(SIDE).repeat(SIDE)
+    matched, left = (columns >= 2) & (columns < 6), columns < 5
+    looks.keys[0, matched] = 1
+    looks = looks._replace(seen=F.one_hot(left.long(), 2).T.float())
+    whole = Places(looks, torch.ones(3, SIDE * SIDE))
+    told = told_by([whole], looks)
+    trust = 1 - told.doubt[0, 0, SIDE // 2]
+    assert trust[:2].min() > 0.4  # of themselves nothing
+    assert trust[5] < 0.4  # of itself all
 
 
 def test_several_references_tell_what_one_of_all_their_places_does() -> None:

@@ -1,0 +1,239 @@
+"""Trains pretrained/scene/likeness.safetensors, by which places of pictures are compared.
+
+    python tests/data/make_likeness.py PHOTOS CLOTHES KINDS [--most 200] [--steps 800] [--seed 0]
+
+PHOTOS: photographs of all kinds. CLOTHES: a copy of clothing-co-parsing, whose clothes people have marked. KINDS: a
+folder of photographs for each kind of thing. Five tasks take turns: halves of a photograph are to gain by each other's
+colours, in squared error; pictures of different kinds are to tell each other nothing; places of a crop are to find
+themselves in the whole; a garment is to find the same on other people; and the thing of its kind in a picture that in
+another, by the map of a linear classifier of the encoder's places (Zhou et al. 2016).
+
+The bundled weights came of a script of this loss.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from scipy.io import loadmat
+from torch import Tensor, nn
+
+import scoreinv
+from scoreinv.colour_space import luma
+from scoreinv.conditional.matching import maps_of
+from scoreinv.imaging.read import read_picture
+from scoreinv.networks.likeness import LIKENESS_FILE, Likeness
+from scoreinv.preconditioning import centre
+
+BATCH, QUERIES, DARKEST = 8, 256, 0.05
+SHARES = {"own": 0.25, "other": 0.2, "crop": 0.15, "clothes": 0.2, "kind": 0.2}
+"""Of the tasks."""
+CLOTHES = (
+    "skin", "hair",
+    "blazer blouse cape cardigan coat hoodie jacket jumper shirt sweater sweatshirt t-shirt top vest scarf",
+    "jeans leggings pants shorts skirt stockings tights socks", "dress romper bodysuit suit",
+    "boots clogs flats heels loafers pumps sandals shoes sneakers wedges",
+)  # fmt: skip
+UPPER, LOWER, DRESS = 3, 4, 5
+"""A dress finds those above and below the waist, and they it, where there is no other."""
+
+View = dict[str, Any]
+"""Of a picture or a part of it: maps, kind, drawn and true chroma (2, N), luma (N,), marks (N,), places (N, 2)."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in ("photos", "clothes", "kinds"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--most", type=int, default=200, help="photographs: half as many in clothes, a tenth of a kind")
+    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-o", "--output", type=Path, default=LIKENESS_FILE)
+    options = parser.parse_args()
+    torch.manual_seed(options.seed)
+    random.seed(options.seed)
+    prior = scoreinv.load("scene")
+    halves = [views(path, prior, "photo", halved=True) for path in some(options.photos, options.most)]
+    dressed = [views(path, prior, "clothes") for path in some(options.clothes / "photos", options.most // 2)]
+    kinds = [
+        [views(path, prior, folder.name) for path in some(folder, options.most // 10)]
+        for folder in sorted(options.kinds.iterdir())
+    ]
+    mark_things(kinds)
+    metric = Likeness()
+    numbers = nn.Parameter(torch.tensor([1.2, 0.85, 0.3, 2.0]))
+    train(metric, numbers, {"photo": halves, "clothes": dressed, "kinds": kinds}, options.steps)
+    weights = {name: value.half() if value.ndim > 1 else value for name, value in metric.state_dict().items()}
+    save_file({name: value.contiguous() for name, value in weights.items()}, options.output)
+    print("sharpness / 20, alike, less alike by kind, luma:", *(f"{value:.2f}" for value in numbers.tolist()))
+
+
+def some(folder: Path, most: int) -> list[Path]:
+    """So many of the photographs of a folder."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    return random.sample(files, min(most, len(files)))
+
+
+def views(path: Path, prior: Any, kind: str, *, halved: bool = False) -> list[View]:
+    """A photograph's halves, or it whole and a crop of it by another film."""
+    picture = read_picture(path)
+    height, width = (32 * min(12, max(7, round(7 * side / min(picture.size)))) for side in picture.size)
+    marks = worn(path, height // 8, width // 8) if kind == "clothes" else torch.zeros(height // 8, width // 8)
+    if halved:
+        both = picture.resized_rgb(224, 448)
+        return [view(both[:, side : side + 224], prior, kind, marks, (0, 0, 1)) for side in (0, 224)]
+    part = random.uniform(0.5, 0.95)
+    large = picture.resized_rgb(round(height / part), round(width / part))
+    top, left = random.randint(0, len(large) - height), random.randint(0, large.shape[1] - width)
+    box = (top / len(large), left / large.shape[1], part)
+    crop = large[top : top + height, left : left + width]
+    return [
+        view(picture.resized_rgb(height, width), prior, kind, marks, (0, 0, 1)),
+        view(crop, prior, kind, marks, box),
+    ]
+
+
+def worn(path: Path, height: int, width: int) -> Tensor:
+    """What `CLOTHES` has at each place, from 1 on, by the annotations beside the photographs."""
+    root = path.parents[1]
+    names = [str(name[0]) for name in loadmat(root / "label_list.mat")["label_list"][0]]
+    number = [next((k for k, some in enumerate(CLOTHES, 1) if name in some.split()), 0) for name in names]
+    marks = np.array(number)[loadmat(root / "annotations" / "pixel-level" / f"{path.stem}.mat")["groundtruth"]]
+    return F.interpolate(torch.from_numpy(marks)[None, None].float(), (height, width))[0, 0]
+
+
+def view(rgb: np.ndarray, prior: Any, kind: str, marks: Tensor, box: tuple[float, float, float]) -> View:
+    """What is kept of a part (top, left, share of the sides) of a picture."""
+    colours = torch.from_numpy(np.ascontiguousarray(rgb)).float().permute(2, 0, 1)[None]
+    gray = torch.from_numpy(luma(np.ascontiguousarray(rgb))).float()[None, None]
+    if box[2] < 1:
+        gray = gray ** math.exp(random.uniform(-0.4, 0.4))
+        gray = (0.5 + random.uniform(0.7, 1.2) * (gray - 0.5)).clamp(0, 1)
+    with torch.no_grad():
+        maps = [value.half() for value in maps_of(gray, prior)]
+        drawn = prior.chroma.conv_out(maps[0].float())[0].flatten(1)
+    size = maps[0].shape[-2:]
+    small = centre(F.interpolate(colours, size, mode="area"), (0, 1))
+    truth = prior.preconditioning.chroma_beyond_gray(small)[0].flatten(1)
+    places = torch.cartesian_prod(
+        *(start + box[2] * (torch.arange(n) + 0.5) / n for start, n in zip(box, size, strict=False))
+    )
+    light = F.interpolate(gray, size, mode="area").flatten()
+    one = {"maps": maps, "kind": kind, "drawn": drawn, "truth": truth, "luma": light, "places": places}
+    return one | {"marks": at(marks, places)}
+
+
+def at(marks: Tensor, places: Tensor) -> Tensor:
+    """The marks of places in [0, 1]."""
+    rows, columns = (places * torch.tensor(marks.shape)).long().T
+    return marks[rows, columns]
+
+
+def mark_things(kinds: list[list[list[View]]]) -> None:
+    """Mark what is of its kind in pictures, from 0 to 1, by a classifier of the mean of the encoder's coarsest map."""
+    pooled = torch.stack([one[0]["maps"][-1].float().mean((0, 2, 3)) for pictures in kinds for one in pictures])
+    labels = torch.tensor([number for number, pictures in enumerate(kinds) for _ in pictures])
+    mean, deviation = pooled.mean(0), pooled.std(0) + 0.05
+    classifier = nn.Linear(pooled.shape[1], len(kinds))
+    optimizer = torch.optim.AdamW(classifier.parameters(), 3e-3, weight_decay=0.3)
+    for _ in range(300):
+        loss = F.cross_entropy(classifier((pooled - mean) / deviation), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    weight = (classifier.weight - classifier.weight.mean(0)).detach() / deviation
+    for number, pictures in enumerate(kinds):
+        for whole, crop in pictures:
+            found = torch.einsum("c,bchw->bhw", weight[number], whole["maps"][-1].float())[None]
+            found = F.interpolate(found, whole["maps"][0].shape[-2:], mode="bicubic")[0, 0]
+            low, high = torch.quantile(found, torch.tensor([0.05, 0.97]))
+            found = ((found - low) / (high - low)).clamp(0, 1)
+            whole["marks"], crop["marks"] = found.flatten(), at(found, crop["places"])
+
+
+def train(metric: Likeness, numbers: nn.Parameter, given: dict[str, Any], steps: int) -> None:
+    """Train a metric, and the numbers that weigh it."""
+    groups = [{"params": metric.parameters(), "lr": 2e-3}, {"params": [numbers], "lr": 5e-3, "weight_decay": 0}]
+    optimizer = torch.optim.AdamW(groups, weight_decay=1e-2)
+    rate = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda t: min(1, (t + 1) / 30) * (0.5 + 0.5 * math.cos(math.pi * t / steps))
+    )
+    for step in range(steps):
+        tasks = random.choices(list(SHARES), list(SHARES.values()), k=BATCH)
+        losses = [loss_of(task, metric, numbers, given) for task in tasks]
+        loss = torch.stack(losses).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        rate.step()
+        if step % 50 == 0:
+            print(step, f"{loss:.3f}", flush=True)
+
+
+def loss_of(task: str, metric: Likeness, numbers: Tensor, given: dict[str, Any]) -> Tensor:
+    """The loss of one draw of a task."""
+    pairs = [*given["photo"], *given["clothes"], *(one for pictures in given["kinds"] for one in pictures)]
+    turn = random.randrange(2)
+    if task == "own":
+        one = random.choice(given["photo"])
+        a, b = one[turn], one[1 - turn]
+    elif task == "other":
+        a, b = random.choice(pairs)[turn], random.choice(pairs)[0]
+        while a["kind"] == b["kind"] != "photo":
+            b = random.choice(pairs)[0]
+    elif task == "crop":
+        b, a = random.choice(pairs[len(given["photo"]) :])
+    else:
+        pictures = given["clothes"] if task == "clothes" else random.choice(given["kinds"])
+        a, b = random.choice(pictures)[turn], random.choice(pictures)[0]
+    which = torch.randperm(len(a["luma"]))[:QUERIES]
+    a = a | {name: a[name][..., which] for name in ("drawn", "truth", "luma", "marks")} | {"places": a["places"][which]}
+    (keys, kind), (others, kind_of_b) = (metric([value.float() for value in one["maps"]]) for one in (a, b))
+    sharpness, alike, less, light = numbers
+    close = keys[:, which].T @ others - light * (a["luma"][:, None] - b["luma"]).square()
+    logits = 20 * sharpness * (close - alike + less * (kind @ kind_of_b))
+    if task == "own":
+        return -0.15 * gain(a, b, logits)
+    if task == "other":
+        return -0.3 * gain(a, b, logits) + 0.5 * (1 + logits.exp().sum(1)).log().mean()
+    if task == "crop":
+        steps = (a["places"][:, None] - b["places"]) * torch.tensor(b["maps"][0].shape[-2:])
+        return 0.2 * missed(logits, steps.square().sum(-1) < 6, nothing=torch.zeros(len(logits), dtype=torch.bool))
+    mine, theirs = a["marks"][:, None], b["marks"]
+    if task == "kind":
+        thing = mine > 0.45
+        return missed(logits, torch.where(thing, theirs > 0.5, theirs < 0.4), nothing=~thing[:, 0])
+    right = mine == theirs
+    for wanted, stand_in in ((DRESS, (UPPER, LOWER)), (UPPER, (DRESS,)), (LOWER, (DRESS,))):
+        if not (theirs == wanted).any():
+            right |= (mine == wanted) & torch.isin(theirs, torch.tensor(stand_in))
+    return missed(logits, right, nothing=~right.any(1) | (mine[:, 0] == 0))
+
+
+def missed(logits: Tensor, right: Tensor, nothing: Tensor) -> Tensor:
+    """-log of the share of what is right (Q, N), among which is that nothing is (Q,)."""
+    all_of_it = F.pad(logits, (0, 1))
+    hit = all_of_it.masked_fill(~torch.cat([right, nothing[:, None]], dim=1), -1e9)
+    return (all_of_it.logsumexp(1) - hit.logsumexp(1)).mean()
+
+
+def gain(a: View, b: View, logits: Tensor) -> Tensor:
+    """What a picture gains by another's colours, in dB."""
+    weights, e = logits.exp(), 2e-4
+    total = 1 + weights.sum(1)
+    shade = ((a["luma"][:, None] + DARKEST) / (b["luma"] + DARKEST)).clamp(max=1)
+    told = (b["truth"] @ (weights * shade).T + a["drawn"]) / total
+    before, after = ((x - a["truth"]).square().mean() for x in (a["drawn"], told))
+    return 10 * ((before + e) / (after + e)).log10()
+
+
+if __name__ == "__main__":
+    main()
