@@ -27,7 +27,7 @@ from scoreinv.cli.options import Common, Output
 from scoreinv.cli.photo_loop import Run
 from scoreinv.cli.plan import Job, Plan
 from scoreinv.cli.record import Outcome
-from scoreinv.errors import CheckpointError, InputError, SettingError
+from scoreinv.errors import InputError
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray, by the extra 'ray'")
 TWO_WORKERS = {
@@ -255,11 +255,6 @@ def test_jobs_are_worked_off_as_they_end(capsys, monkeypatch):
 def test_a_worker_takes_no_more_processors_than_there_are(monkeypatch):
     with pytest.raises(InputError, match="--threads 3: a worker takes so many, and the largest machine has 2"):
         work(Cluster(), monkeypatch, 3)
-
-
-def test_errors_of_the_library_can_be_pickled():
-    for error in (SettingError("steps", "are many"), CheckpointError("no model")):
-        assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
 @kinds_of_workers

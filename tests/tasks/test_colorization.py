@@ -141,17 +141,6 @@ def test_each_picture_of_a_batch_has_its_hints():
         colorize(gray[:1], prior=prior("rec601"), hints=hints, steps=2)
 
 
-def test_a_negative_seed():
-    with pytest.raises(InputError, match="seed must be from 0"):
-        colorize(np.zeros((8, 8)), prior=prior("rec601"), seed=-1)
-
-
-def test_a_temperature_of_constrained_sampling_or_none():
-    for temperature, message in ((0.8, "belongs to the method conditioned"), (-0.1, "from 0 to 2")):
-        with pytest.raises(InputError, match=message):
-            colorize(np.zeros((8, 8)), prior=prior("rec601"), temperature=temperature)
-
-
 def test_tensors_batch_and_alpha():
     gray = torch.rand(2, 1, 20, 24, generator=torch.Generator().manual_seed(0))
     result = colorize(gray, prior=prior("rec601"), steps=2)

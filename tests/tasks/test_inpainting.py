@@ -267,11 +267,6 @@ def test_values_that_are_not_finite_are_an_error():
         inpaint(photo(), hole(), prior=model, steps=2)
 
 
-def test_the_mean_of_one_is_no_matter_of_pc():
-    with pytest.raises(InputError, match="mean of pc is that of several samples"):
-        inpaint(photo(), hole(), prior=prior(), estimate="mean")
-
-
 def test_a_model_that_was_not_trained_for_it_is_refused_whatever_the_hole():
     wide = np.zeros((96, 96), dtype=bool)
     wide[20:76, 20:76] = True  # deep: no window would come to ask the model

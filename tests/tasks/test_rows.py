@@ -207,7 +207,9 @@ def test_no_rows(model: str) -> None:
     assert Inpainter(model)(none)["result"].shape == (0, 16, 24, 3)
 
 
-@pytest.mark.parametrize("error", [InputError("a"), SettingError("steps", "are many"), ScoreinvError("b\tc")])
+@pytest.mark.parametrize(
+    "error", [SettingError("steps", "are many"), CheckpointError("no model"), ScoreinvError("b\tc")]
+)
 def test_errors_come_back_from_other_processes(error: ScoreinvError) -> None:
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again)) == (type(error), str(error))
