@@ -3,14 +3,14 @@
 A JPEG keeps the cosine coefficients of blocks of 8x8 pixels, rounded, of the chroma mostly at half the size. So a blue
 scratch colours its neighbours, and its edge leaves waves in its block: a fill that goes on from there has blue lines.
 With z a plane (luma or chroma) of the picture as it was compressed, D its reduction (the mean of each cell), C the
-transform of the blocks, q their steps and y what was kept, z is taken as the minimum of
+transform of the blocks, q their steps and y what was kept, z is s in the scene beside a hole and h within, where it
+shows what hides the scene. s, which goes on behind the hole, and h are taken as the minimum of
 
-    |(C D z - y) / (q / sqrt(12))|^2 + sum over neighbours w_ij (z_i - z_j)^2,
+    |(C D z - y) / (q / sqrt(12))|^2 + sum over neighbours v_ij (s_i - s_j)^2 + w_ij (h_i - h_j)^2,
 
-the Gaussian posterior mean where rounding is uniform noise. Links w are weak across the edges of the luma, strong
-within a hole, for scratches are of one colour, and none between a hole and what is beside it. On photographs with drawn
-scratches at qualities 75 to 95 the pixels beside them then have a third of the error in chroma, and four fifths of it
-in luma.
+the Gaussian posterior mean where rounding is uniform noise. Links v are weak across the edges of the luma, w strong,
+for scratches are of one colour. On photographs with drawn scratches at qualities 75 to 95 the pixels beside them then
+have a third of the error in chroma, and four fifths of it in luma.
 """
 
 from __future__ import annotations
@@ -42,15 +42,19 @@ _AT_ONCE = 32
 _LUMA_STEP, _LUMA_EDGE = 5.0, 15.0
 """Standard deviation between neighbours, and the step of luma from which on it grows; in levels of 255. Chosen, as the
 others, for the least error on photographs with drawn scratches."""
-_CHROMA_STEP, _CHROMA_EDGE = 2.5, 5.0
-_HIDDEN_STEP = 2.0
-"""Within what a hole hides."""
+_CHROMA_STEP, _CHROMA_EDGE = 2.5, 2.5
+_LUMA_HIDING, _CHROMA_HIDING = 2.0, 1.0
+"""Standard deviation between neighbours of what hides the scene."""
+_BEHIND = 2
+"""Pixels that the scene goes on behind a hole: scratches of twice as many are bridged."""
+_UNSEEN = 0.1
+"""How strong links of its luma are there, where edges are not seen, as a share of the strongest."""
 _SMEARED = 2.0
 """How many times as much the chroma next to a hole changes as that at the end of its rim, where it is smeared."""
 _SEEN = 3.0
 """Levels, rms, below which no eye sees it."""
-_TOLERANCE, _ITERATIONS = 1e-4, 300
-"""Of the conjugate gradients. Beside a hole they converge slowly: with a tenth of the precision a fill loses 0.1 dB."""
+_TOLERANCE, _ITERATIONS = 3e-4, 300
+"""Of the conjugate gradients, which beside a hole converge slowly."""
 _TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 """JFIF's, which a JPEG's blocks are of."""
 _FROM_YCC = np.linalg.inv(_TO_YCC)
@@ -102,7 +106,8 @@ class _Tile:
 
     Attributes:
         place: rows and columns of it in the picture.
-        around: with its margin, to index a picture by; beyond the borders stand the pixels there, as encoders have it.
+        around: with its margin, to index a picture by; beyond the borders stand the pixels there, as encoders have it,
+            and beyond the last units these mirrored, whose coefficients are as those of the units.
         inside: of what `around` gives, the tile's own rows and columns.
     """
 
@@ -117,7 +122,9 @@ def _tiles(hole: np.ndarray, coding: Coding) -> Iterator[list[_Tile]]:
     for origin, cell, side in zip(coding.origin, coding.cell, hole.shape, strict=True):
         firsts = range(origin - 8 * cell if origin else 0, side, _TILE)
         places = [slice(max(0, first), min(side, first + _TILE)) for first in firsts]
-        around = [np.arange(first - _MARGIN, first + _TILE + _MARGIN).clip(0, side - 1) for first in firsts]
+        begin, end = origin - 8 * cell if origin else 0, side + (origin - side) % (8 * cell)
+        around = [np.arange(first - _MARGIN, first + _TILE + _MARGIN) for first in firsts]
+        around = [np.minimum(np.maximum(at, 2 * begin - 1 - at), 2 * end - 1 - at).clip(0, side - 1) for at in around]
         inside = [slice(p.start - f + _MARGIN, p.stop - f + _MARGIN) for p, f in zip(places, firsts, strict=True)]
         lines.append(list(zip(places, around, inside, strict=True)))
     tiles = (
@@ -146,56 +153,74 @@ def _write_colours(samples: np.ndarray, where: np.ndarray, levels: np.ndarray) -
 
 
 def _most_likely(ycc: np.ndarray, hole: np.ndarray, coding: Coding) -> np.ndarray:
-    """The planes of boxes of whole units of blocks, NxHxWx3, each as the minimum z."""
+    """The planes of boxes of whole units of blocks, NxHxWx3, each as the most likely scene s."""
     luma_plane, *chroma = np.moveaxis(ycc.astype(np.float32), -1, 0)
-    found = _most_likely_plane(luma_plane, coding.luma, (1, 1), _links(luma_plane, hole, _LUMA_STEP, _LUMA_EDGE))
-    links = _links(found, hole, _CHROMA_STEP, _CHROMA_EDGE)
-    return np.stack(
-        [found, *(_most_likely_plane(plane, coding.chroma, coding.cell, links) for plane in chroma)], axis=-1
-    )
+    near = _grown(~hole, _BEHIND)
+    links = [
+        np.where(hole[one] | hole[other], _UNSEEN * link.max() * (near[one] & near[other]), link)
+        for link, (one, other) in zip(_links(luma_plane, near, _LUMA_STEP, _LUMA_EDGE), _NEIGHBOURS, strict=True)
+    ]
+    found = _most_likely_plane(luma_plane, hole, coding.luma, (1, 1), links, _LUMA_HIDING)
+    links = _links(found, near, _CHROMA_STEP, _CHROMA_EDGE)
+    planes = [_most_likely_plane(plane, hole, coding.chroma, coding.cell, links, _CHROMA_HIDING) for plane in chroma]
+    return np.stack([found, *planes], axis=-1)
 
 
-def _links(guide: np.ndarray, hole: np.ndarray, step: float, edge: float) -> tuple[np.ndarray, np.ndarray]:
-    """w of each pixel and the one below it, and the one to its right."""
-    links = []
-    for one, other in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[..., :-1], np.s_[..., 1:])):
-        weight = 1 / (step**2 * (1 + ((guide[other] - guide[one]) / edge) ** 2))
-        weight[hole[one] & hole[other]] = _HIDDEN_STEP**-2
-        weight[hole[one] ^ hole[other]] = 0
-        links.append(weight)
-    return links[0], links[1]
+_NEIGHBOURS: tuple[tuple[tuple[slice, ...], ...], ...] = (
+    (np.s_[:, :-1], np.s_[:, 1:]),
+    (np.s_[:, :, :-1], np.s_[:, :, 1:]),
+)
+"""Each pixel and the one below it, and the one to its right."""
+
+
+def _links(guide: np.ndarray, near: np.ndarray, step: float, edge: float) -> list[np.ndarray]:
+    """v of neighbours, weak where a guide, NxHxW, changes, and none but near what is known."""
+    return [
+        (near[one] & near[other]) / (step**2 * (1 + ((guide[other] - guide[one]) / edge) ** 2))
+        for one, other in _NEIGHBOURS
+    ]
+
+
+def _flow(plane: np.ndarray, links: list[np.ndarray]) -> np.ndarray:
+    """Half the gradient of the sum over neighbours of links times their squared differences."""
+    out = np.zeros_like(plane)
+    for link, (one, other) in zip(links, _NEIGHBOURS, strict=True):
+        flow = link * (plane[other] - plane[one])
+        out[one] -= flow
+        out[other] += flow
+    return out
 
 
 def _most_likely_plane(
-    plane: np.ndarray, steps: np.ndarray, cell: tuple[int, int], links: tuple[np.ndarray, ...]
+    plane: np.ndarray,
+    hole: np.ndarray,
+    steps: np.ndarray,
+    cell: tuple[int, int],
+    links: list[np.ndarray],
+    hiding: float,
 ) -> np.ndarray:
-    """The minimum z for planes as they were decoded, NxHxW."""
+    """The most likely s for planes as they were decoded, NxHxW, from v and the step within what hides it."""
     count, height, width = plane.shape
     down, across = cell
-    below, right = links
     precision = (12 / steps**2).astype(np.float32)[:, None, :]
+    within = [np.float32(hiding**-2) * (hole[one] & hole[other]) for one, other in _NEIGHBOURS]
 
     def reduced(z: np.ndarray) -> np.ndarray:
         return z if cell == (1, 1) else z.reshape(count, height // down, down, width // across, across).mean((2, 4))
 
     def observed(samples: np.ndarray) -> np.ndarray:
-        """D^T C^T (12 / q^2) C of samples."""
+        """D^T C^T (12 / q^2) C of samples: what they say of s, and of h."""
         rows, columns = samples.shape[1:]
         blocks = samples.reshape(count, rows // 8, 8, columns // 8, 8)
         weighed = fft.dctn(blocks, axes=(2, 4), norm="ortho") * precision
         samples = fft.idctn(weighed, axes=(2, 4), norm="ortho").reshape(samples.shape)
-        return samples.repeat(down, 1).repeat(across, 2) / (down * across)
+        samples = samples.repeat(down, 1).repeat(across, 2) / (down * across)
+        return np.stack([samples * ~hole, samples * hole])
 
     def normal(flat: np.ndarray) -> np.ndarray:
-        z = flat.reshape(plane.shape)
-        out = observed(reduced(z))
-        flow = below * (z[:, 1:] - z[:, :-1])
-        out[:, :-1] -= flow
-        out[:, 1:] += flow
-        flow = right * (z[..., 1:] - z[..., :-1])
-        out[..., :-1] -= flow
-        out[..., 1:] += flow
-        return out.ravel()
+        scene, hider = flat.reshape(2, *plane.shape)
+        out = observed(reduced(np.where(hole, hider, scene)))
+        return (out + np.stack([_flow(scene, links), _flow(hider, within)])).ravel()
 
     samples = reduced(plane)
     for axis, size in enumerate(cell, start=1):
@@ -205,6 +230,9 @@ def _most_likely_plane(
             line = np.moveaxis(samples, axis, 0)
             solved = linalg.solve_banded((1, 1), bands, line.reshape(len(line), -1)).reshape(line.shape)
             samples = np.moveaxis(solved, 0, axis).astype(np.float32)
-    operator = LinearOperator((plane.size, plane.size), matvec=normal, dtype=np.float32)
-    found, _ = cg(operator, observed(samples).ravel(), x0=plane.ravel(), rtol=_TOLERANCE, maxiter=_ITERATIONS)
-    return found.reshape(plane.shape)
+    side = (1, 2 * _BEHIND + 1, 2 * _BEHIND + 1)
+    beside = ndimage.uniform_filter(plane * ~hole, side) / ndimage.uniform_filter(1e-6 + ~hole, side)
+    begin = np.stack([np.where(hole, beside, plane), plane]).ravel()
+    operator = LinearOperator((begin.size, begin.size), matvec=normal, dtype=np.float32)
+    found, _ = cg(operator, observed(samples).ravel(), x0=begin, rtol=_TOLERANCE, maxiter=_ITERATIONS)
+    return found.reshape(2, *plane.shape)[0]

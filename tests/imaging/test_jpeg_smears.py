@@ -8,11 +8,11 @@ import logging
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from scipy import ndimage
+from scipy import fft, ndimage
 
 from scoreinv.imaging.curves import ToneCurves, with_tones
 from scoreinv.imaging.jpeg import coding_of
-from scoreinv.imaging.jpeg_smears import RIM, without_smears
+from scoreinv.imaging.jpeg_smears import RIM, _most_likely_plane, without_smears
 from scoreinv.imaging.metadata import orient
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
@@ -74,6 +74,41 @@ def test_a_rim_has_half_the_error_or_less_in_every_orientation(orientation: int,
     for each in (shown, kept):
         assert (each.pixels[known_otherwise] == picture.pixels[known_otherwise]).all()
         assert (each.pixels[hole] == picture.pixels[hole]).all()
+
+
+def test_what_is_found_is_the_least_of_the_stated_sum() -> None:
+    rng = np.random.default_rng(0)
+    plane, hole = rng.normal(0, 30, (8, 16)), rng.random((8, 16)) < 0.3
+    steps, hiding = rng.uniform(5, 40, (8, 8)), 3.0
+    below, right = rng.uniform(0.01, 0.1, (7, 16)), rng.uniform(0.01, 0.1, (8, 15))
+    number = np.arange(128).reshape(8, 16)
+    shown = np.zeros((128, 256))  # s, then h
+    shown[number, number + 128 * hole] = 1
+    transform = (
+        fft.dctn(np.eye(128).reshape(8, 2, 8, 128), axes=(0, 2), norm="ortho") / (steps / 12**0.5)[:, None, :, None]
+    )
+    transform = transform.reshape(128, 128)
+    rows, kept = [transform @ shown], [transform @ plane.ravel()]
+    for link, one, other in ((below, np.s_[:-1], np.s_[1:]), (right, np.s_[:, :-1], np.s_[:, 1:])):
+        for weight, begin in ((link, 0), ((hole[one] & hole[other]) / hiding**2, 128)):
+            differences = np.eye(256)[begin + number[other].ravel()] - np.eye(256)[begin + number[one].ravel()]
+            rows.append(np.sqrt(weight).reshape(-1, 1) * differences)
+            kept.append(np.zeros(weight.size))
+    least = np.linalg.lstsq(np.concatenate(rows), np.concatenate(kept), rcond=None)[0][:128]
+    links = [link[None].astype(np.float32) for link in (below, right)]
+    found = _most_likely_plane(plane[None].astype(np.float32), hole[None], steps, (1, 1), links, hiding)
+    np.testing.assert_allclose(found.ravel(), least, atol=0.1)
+
+
+def test_the_border_is_as_if_the_picture_went_on_mirrored() -> None:
+    _, damaged, hole = scratched()
+    damaged, hole = damaged[:96, :144], hole[:96, :144].copy()
+    hole[30:33, :40], damaged[30:33, :40] = True, (40, 60, 200)
+    wide, around = np.pad(damaged, ((16, 16), (16, 16), (0, 0)), "symmetric"), np.pad(hole, 16, "symmetric")
+    shown, _ = without_smears(read_picture(as_jpeg(damaged)), hole)
+    whole, _ = without_smears(read_picture(as_jpeg(wide)), around)
+    apart = whole.pixels[16:-16, 16:-16].astype(int) - shown.pixels
+    assert np.abs(apart[ring(hole, 1, RIM)]).max() <= 2
 
 
 def test_the_smear_is_told_and_what_has_none_stays(caplog: pytest.LogCaptureFixture) -> None:
