@@ -24,7 +24,7 @@ SIDE = 56
 """Side of the small picture, in pixels, whatever the photograph's shape."""
 
 QUANTILES = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.995)
-"""Of each channel, that the network is told; the first and last bound the curves."""
+"""Of each channel, that the network is told beside its least and largest value; the first and last bound the curves."""
 
 _PIXEL, _HEADS, _WIDTH, _POWER = 96, 10, 256, 1.6
 _FARTHEST = 0.97
@@ -32,9 +32,10 @@ _FARTHEST = 0.97
 
 
 class ToneNetwork(nn.Module):
-    """Small pictures (B, N, 3), what is known of them (B, N, 3 + SEEN), quantiles (B, 11, 3) to curves and their odds.
+    """Small pictures (B, N, 3), what is known of them (B, N, 3 + SEEN), quantiles (B, 13, 3) to curves and their odds.
 
-    Known are the chroma that greys such as theirs have on average, and what that was told from.
+    Known are the chroma that greys such as theirs have on average, and what that was told from. The first and the last
+    of the quantiles are the least and the largest values of a larger picture: few healthy ones reach neither end.
 
     `forward` gives black, white and log of the exponent of each channel's curve (B, 3, 3), and the log odds that the
     picture is faded at all (B,).
@@ -44,7 +45,7 @@ class ToneNetwork(nn.Module):
         super().__init__()
         self.pixels = nn.Sequential(nn.Linear(12 + SEEN, _PIXEL), nn.SiLU(), nn.Linear(_PIXEL, _PIXEL), nn.SiLU())
         self.weigh = nn.Linear(_PIXEL, _HEADS)
-        told = 2 * 3 * len(QUANTILES) + 27
+        told = 2 * 3 * (len(QUANTILES) + 2) + 27
         self.head = nn.Sequential(
             nn.Linear((_HEADS + 2) * _PIXEL + told, _WIDTH),
             nn.SiLU(),
@@ -56,7 +57,7 @@ class ToneNetwork(nn.Module):
         )
 
     def forward(self, rgb: Tensor, known: Tensor, quantiles: Tensor) -> tuple[Tensor, Tensor]:
-        low, high = quantiles[:, :1], quantiles[:, -1:]
+        low, high = quantiles[:, 1:2], quantiles[:, -2:-1]
         stretched = ((rgb - low) / (high - low).clamp_min(0.05)).clamp(0, 1)
         expected = stretched @ rgb.new_tensor(luma_weights("rec601"))[:, None] + known[..., :3]
         colours = torch.cat([rgb, stretched, expected, stretched - expected], dim=-1) * 2 - 1

@@ -109,7 +109,8 @@ def curves_of(picture: Picture, toner: Toner) -> tuple[ToneCurves | None, np.nda
     if float(odds[0]) < _LEAST_ODDS:
         return None, small
     black, white, power = raw[0].double().numpy()
-    curves = ToneCurves(black, white, np.exp(power), quantiles[0, 0].numpy(), quantiles[0, -1].numpy())
+    low, high = quantiles[0, 1].numpy(), quantiles[0, -2].numpy()
+    curves = ToneCurves(black, white, np.exp(power), low, high)
     if inside.is_gray(STRAY_CHROMA):
         mean = {name: np.full(3, values.mean()) for name, values in vars(curves).items()}
         curves = ToneCurves(**mean)
@@ -130,15 +131,19 @@ def guessed(seen: Tensor, network: ChromaNetwork) -> Tensor:
 
 def told(seen: Tensor, guess: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """What `ToneNetwork` is told of pictures (B, 3, H, W) and of what is guessed of them."""
-    rgb = F.adaptive_avg_pool2d(seen, SIDE).flatten(2).transpose(1, 2)
-    return told_of(rgb, F.interpolate(guess, size=(SIDE, SIDE), mode="bilinear").flatten(2).transpose(1, 2))
+    rgb, all_of = (one.flatten(2).transpose(1, 2) for one in (F.adaptive_avg_pool2d(seen, SIDE), seen))
+    return told_of(rgb, F.interpolate(guess, size=(SIDE, SIDE), mode="bilinear").flatten(2).transpose(1, 2), all_of)
 
 
-def told_of(rgb: Tensor, guess: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The same of pixels (B, N, 3), with the guess of the first of them (B, n, 3 + SEEN): the others only count."""
+def told_of(rgb: Tensor, guess: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of pixels (B, N, 3), with the guess of the first of them (B, n, 3 + SEEN): the others only count.
+
+    ends: (B, M, 3) pixels of which the darkest and the lightest count.
+    """
     ordered = rgb.sort(1).values
     quantiles = ordered[:, [round(share * (rgb.shape[1] - 1)) for share in QUANTILES]]
-    return rgb[:, : guess.shape[1]], guess, quantiles
+    least, largest = ends.aminmax(dim=1, keepdim=True)
+    return rgb[:, : guess.shape[1]], guess, torch.cat([least, quantiles, largest], dim=1)
 
 
 def stretched_luma(rgb: Tensor) -> Tensor:

@@ -33,9 +33,13 @@ from scoreinv.files import PRETRAINED
 from scoreinv.networks.fading import SIDE, TONE_FILE, ToneNetwork, load_tone, through
 from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, guessed, told_of
 
-BATCH, PIXELS, EMA = 48, 128, 0.998
-DRAWN = 256
+BATCH, PIXELS, EMA = 48, 192, 0.998
+DRAWN = 384
 """Pixels of each photograph that a step fades; of `PIXELS` of them the network sees more than quantiles."""
+CELLS = 4
+"""In either direction, of whose darkest and lightest pixels there are some."""
+SPECKED = 0.1
+"""Share of the pictures that have specks at either end of their tones."""
 GUESSES = 3
 """Of the colours of each of PHOTOS, from its greys or from those of it faded; of the others there is one."""
 HEALTHY, GRAY, HAZY, PALE, TINGED = 0.33, 0.12, 0.06, 0.05, 0.05
@@ -68,18 +72,21 @@ def main() -> None:
         kept = computed(options.photos, options.more, options.most)
         if options.cache is not None:
             save_file(kept, options.cache)
-    photos, guesses = kept["photos"], kept["guesses"]
+    photos, guesses, ends = kept["photos"], kept["guesses"], kept["ends"]
     print(f"{len(photos)} photographs, some of them more than once")
     network = ToneNetwork() if options.init is None else load_tone(options.init).train().requires_grad_(True)
     first = GUESSES * len(photographs(options.photos))
-    train(network, photos[:-APART], guesses[:-APART], first, options.steps, options.rate)
+    train(network, photos[:-APART], guesses[:-APART], ends[:-APART], first, options.steps, options.rate)
     options.output.parent.mkdir(exist_ok=True)
     save_file({name: value.contiguous() for name, value in network.state_dict().items()}, options.output)
-    gates(network.eval(), photos[-APART:], guesses[-APART:])
+    gates(network.eval(), photos[-APART:], guesses[-APART:], ends[-APART:])
 
 
 def computed(first: Path, more: list[Path], most: int) -> dict[str, Tensor]:
-    """Photographs (N, 3, 56, 56), uint8, and what is guessed of each (N, 3 + SEEN, 14, 14), those of `first` first."""
+    """Photographs (N, 3, 56, 56), what is guessed of each (N, 3 + SEEN, 14, 14), and their `extremes`.
+
+    Those of `first` first; uint8 but for the guesses.
+    """
     network, order = chroma_network(), random.Random(0)
     others: list[Path] = []
     for folder in more:
@@ -88,10 +95,11 @@ def computed(first: Path, more: list[Path], most: int) -> dict[str, Tensor]:
         others += found[:most]
     order.shuffle(others)
     paths = photographs(first) * GUESSES + others
-    photos, guesses = [], []
+    photos, guesses, ends = [], [], []
     for start in range(0, len(paths), 16):
         some = torch.stack([read(path) for path in paths[start : start + 16]])
         photos.append((255 * F.adaptive_avg_pool2d(some, SIDE)).round().byte())
+        ends.append((255 * extremes(some)).round().byte())
         if order.random() > 0.4:
             gain, low, high = (uniform(a, b, len(some), 3, 1, 1) for a, b in ((0.35, 1.1), (0, 0.25), (0.7, 1)))
             some = low + (high - low) * some**gain
@@ -99,7 +107,17 @@ def computed(first: Path, more: list[Path], most: int) -> dict[str, Tensor]:
             guesses.append(guessed(some, network).half().contiguous(memory_format=torch.contiguous_format))
         if start % 800 == 0:
             print(f"{start} of {len(paths)} photographs", flush=True)
-    return {"photos": torch.cat(photos), "guesses": torch.cat(guesses)}
+    return {"photos": torch.cat(photos), "guesses": torch.cat(guesses), "ends": torch.cat(ends)}
+
+
+def extremes(seen: Tensor) -> Tensor:
+    """The pixels of pictures (B, 3, H, W) that are darkest and lightest by channel in each of `CELLS`^2 parts.
+
+    (B, CELLS^2, 6, 3).
+    """
+    _, where = F.adaptive_max_pool2d(torch.cat([seen, -seen], dim=1), CELLS, return_indices=True)
+    pixels = seen.flatten(2).gather(2, where.flatten(1)[:, None].expand(-1, 3, -1))
+    return pixels.unflatten(2, (6, CELLS**2)).permute(0, 3, 2, 1)
 
 
 def photographs(folder: Path) -> list[Path]:
@@ -115,7 +133,9 @@ def read(path: Path) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
 
 
-def train(network: ToneNetwork, photos: Tensor, guesses: Tensor, first: int, steps: int, rate: float) -> None:
+def train(
+    network: ToneNetwork, photos: Tensor, guesses: Tensor, ends: Tensor, first: int, steps: int, rate: float
+) -> None:
     """Train a network, and leave it with the mean of its weights.
 
     first: so many of the photographs, of all kinds, are seen in `OF_FIRST` of the draws.
@@ -127,9 +147,11 @@ def train(network: ToneNetwork, photos: Tensor, guesses: Tensor, first: int, ste
         optimizer.param_groups[0]["lr"] = rate * min(1, step / 100) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         which = torch.randint(first, len(photos), (BATCH,))
         which = torch.where(torch.rand(BATCH) < OF_FIRST, torch.randint(first, (BATCH,)), which)
-        truth, guess, radius = cropped(photos[which], guesses[which])
+        truth, guess, radius = cropped(photos[which], guesses[which], ends[which])
         truth, scan, faded = faded_by_drawing(truth, radius)
-        rgb, known, quantiles = told_of(scan, guess)
+        rgb, known, quantiles = told_of(scan[:, :DRAWN], guess, scan)
+        specks = (torch.rand(BATCH, 2, 1) < SPECKED) * torch.rand(BATCH, 2, 1)
+        quantiles[:, [0, -1]] = torch.lerp(quantiles[:, [0, -1]], torch.tensor([[0.0], [1.0]]), specks)
         curves, odds = network(rgb, known, quantiles)
         wanted = lab(truth[:, :PIXELS])
         with torch.no_grad():
@@ -158,14 +180,13 @@ def train(network: ToneNetwork, photos: Tensor, guesses: Tensor, first: int, ste
             value.copy_(mean)
 
 
-def cropped(photos: Tensor, guesses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Pixels (B, `DRAWN`, 3) in parts of half and more of each side of photographs, some of them mirrored.
+def cropped(photos: Tensor, guesses: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`DRAWN` pixels in parts of .85 and more of each side of photographs, some of them mirrored, and then `ends`.
 
-    And what is guessed of the first `PIXELS` of them; and how far each is from the middle (B, `DRAWN`, 1), 1 in the
-    corners.
+    And what is guessed of the first `PIXELS` of them; and how far each is from the middle, 1 in the corners.
     """
     place = uniform(-1, 1, len(photos), DRAWN, 2)
-    size = uniform(0.5, 1, len(photos), 1, 2)
+    size = uniform(0.85, 1, len(photos), 1, 2)
     middle = uniform(-1, 1, len(photos), 1, 2) * (1 - size)
     size[..., 0] *= torch.where(torch.rand(len(photos), 1) < 0.5, 1.0, -1.0)
     grid = (middle + size * place)[:, None]
@@ -173,32 +194,40 @@ def cropped(photos: Tensor, guesses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         F.grid_sample(one.float(), where, align_corners=False, padding_mode="border")[:, :, 0].transpose(1, 2)
         for one, where in ((photos, grid), (guesses, grid[:, :, :PIXELS]))
     )
-    return pixels / 255, guess, place.square().mean(-1, keepdim=True)
+    radius = torch.cat([place.square().mean(-1), far_out(CELLS).repeat_interleave(6).expand(len(photos), -1)], dim=1)
+    return torch.cat([pixels, ends.flatten(1, 2)], dim=1) / 255, guess, radius[..., None]
+
+
+def far_out(side: int) -> Tensor:
+    """How far each of `side`^2 parts of a picture is from its middle, squared, 1 in the corners: (side^2,)."""
+    line = ((torch.arange(side) + 0.5) * 2 / side - 1) ** 2
+    return ((line[:, None] + line) / 2).flatten()
 
 
 @torch.no_grad()
-def gates(network: ToneNetwork, photos: Tensor, guesses: Tensor) -> None:
+def gates(network: ToneNetwork, photos: Tensor, guesses: Tensor, ends: Tensor) -> None:
     """Print what the step would do to these photographs, healthy and faded, with each choice of its gates."""
     where = torch.randperm(SIDE * SIDE)[:DRAWN]
-    line = torch.linspace(-1, 1, SIDE) ** 2
-    radius = ((line[:, None] + line) / 2).reshape(1, -1, 1)[:, where].expand(len(photos), -1, -1)
+    radius = torch.cat([far_out(SIDE)[where], far_out(CELLS).repeat_interleave(6)])[None, :, None]
     guesses = F.interpolate(guesses.float(), size=(SIDE, SIDE), mode="bilinear")
-    pixels, guess = (one.flatten(2)[:, :, where].transpose(1, 2) for one in (photos / 255, guesses))
-    truth, scan, faded = faded_by_drawing(pixels, radius)
+    pixels, guess = (one.flatten(2)[:, :, where].transpose(1, 2) for one in (photos, guesses))
+    pixels = torch.cat([pixels, ends.flatten(1, 2)], dim=1) / 255
+    truth, scan, faded = faded_by_drawing(pixels, radius.expand(len(photos), -1, -1))
     gone, found = faded > 0, []
     for seen, known, wanted in ((scan[gone], guess[gone], truth[gone]), (pixels, guess, pixels)):
-        curves, odds = network(*told_of(seen, known))
-        toned = through(seen, curves)
-        found.append([odds.numpy(), *(difference(*two) for two in ((toned, seen), (seen, wanted), (toned, wanted)))])
+        rgb, known, quantiles = told_of(seen[:, :DRAWN], known, seen)
+        curves, odds = network(rgb, known, quantiles)
+        toned, wanted = through(rgb, curves), wanted[:, :DRAWN]
+        found.append([odds.numpy(), *(difference(*two) for two in ((toned, rgb), (rgb, wanted), (toned, wanted)))])
     (odds, change, before, after), (own_odds, own_change, _, _) = found
     print(f"{len(before)} faded and {len(own_odds)} healthy photographs; changed from which odds and change on:")
     for least in (0, 1, 1.5, 2, 3):
         for much in (0.0, 2.0, 3.5, 5.0):
             then = np.where((odds > least) & (change > much), after, before)
-            kept = np.where((own_odds > least) & (own_change > much), own_change, 0) < 1
+            left = (own_odds <= least) | (own_change <= much)
             worse = then > before + 0.5
             share = then.mean() / before.mean()
-            print(f"{least:>4}{much:>6}: {share:.3f}, {worse.mean():.1%} worse; healthy below 1: {kept.mean():.1%}")
+            print(f"{least:>4}{much:>6}: {share:.3f}, {worse.mean():.1%} worse; healthy ones left: {left.mean():.1%}")
 
 
 def difference(one: Tensor, other: Tensor) -> np.ndarray:

@@ -18,7 +18,7 @@ def pictures() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     rng = torch.Generator().manual_seed(0)
     rgb = 0.1 + 0.7 * torch.rand(4, 200, 3, generator=rng)
     known = torch.randn(4, 200, 3 + SEEN, generator=rng)
-    return rgb, known, torch.quantile(rgb, torch.tensor(QUANTILES), dim=1).transpose(0, 1)
+    return rgb, known, torch.quantile(rgb, torch.tensor([0.0, *QUANTILES, 1.0]), dim=1).transpose(0, 1)
 
 
 def network(strength: float = 1.0) -> ToneNetwork:
@@ -31,8 +31,8 @@ def network(strength: float = 1.0) -> ToneNetwork:
 def test_its_curves_clip_nothing_whatever_its_weights():
     rgb, known, quantiles = pictures()
     curves, odds = network(1e4)(rgb, known, quantiles)
-    assert (curves[:, 0] < quantiles[:, 0]).all()
-    assert (curves[:, 1] > quantiles[:, -1]).all()
+    assert (curves[:, 0] < quantiles[:, 1]).all()
+    assert (curves[:, 1] > quantiles[:, -2]).all()
     assert curves.isfinite().all()
     assert odds.shape == (4,)
 
@@ -49,7 +49,7 @@ def test_training_goes_through_the_curves_that_pictures_are_given():
     rgb, known, quantiles = pictures()
     raw, _ = network()(rgb, known, quantiles)
     black, white, power = raw[0].double().numpy()
-    low, high = quantiles[0, 0].numpy(), quantiles[0, -1].numpy()
+    low, high = quantiles[0, 1].numpy(), quantiles[0, -2].numpy()
     curves = ToneCurves(black, white, np.exp(power), low, high)
     inside = ((rgb[0].numpy() > low) & (rgb[0].numpy() < high)).all(-1)
     assert np.allclose(through(rgb, raw)[0].numpy()[inside], curves.toned(rgb[0].numpy())[inside], atol=1e-5)
