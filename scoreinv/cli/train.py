@@ -95,7 +95,8 @@ class RunOptions:
         bool, advanced("--tensorboard", help="Write the metrics to tensorboard/ in the run's folder too.")
     ] = False
     compile: Annotated[
-        bool, advanced("--compile", help="Compile the network first: minutes, for steps a fifth shorter. Needs g++.")
+        bool,
+        advanced("--compile", help="Compile the network first, for minutes: small ones then train faster. Needs g++."),
     ] = False
     batch_size: Annotated[int | None, advanced(min=1, max=BATCH_SIZE.most, help="Pictures in each step.")] = None
     learning_rate: Annotated[
