@@ -8,9 +8,10 @@ shows what hides the scene. s, which goes on behind the hole, and h are taken as
 
     |(C D z - y) / (q / sqrt(12))|^2 + sum over neighbours v_ij (s_i - s_j)^2 + w_ij (h_i - h_j)^2,
 
-the Gaussian posterior mean where rounding is uniform noise. Links v are weak across the edges of the luma, w strong,
-for scratches are of one colour. On photographs with drawn scratches at qualities 75 to 95 the pixels beside them then
-have a third of the error in chroma, and four fifths of it in luma.
+the Gaussian posterior mean where rounding is uniform noise. Links v are weak across the edges of the luma; w are
+strong, for scratches are of one colour, but not across steps of the plane, for a mask may be wider than its scratch.
+Where it is so wide that nothing begins at its edge, the rim stays as it is. On photographs with drawn scratches at
+qualities 75 to 95 the pixels beside them then have a third of the error in chroma, and four fifths of it in luma.
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ others, for the least error on photographs with drawn scratches."""
 _CHROMA_STEP, _CHROMA_EDGE = 2.5, 2.5
 _LUMA_HIDING, _CHROMA_HIDING = 2.0, 1.0
 """Standard deviation between neighbours of what hides the scene."""
+_HIDING_EDGE = 4.0
+"""The step from which on it grows."""
+_LARGER = 2.0
+"""How many times as large, rms, as those in its rim steps at a hole's edge are where what hides the scene begins."""
 _BEHIND = 2
 """Pixels that the scene goes on behind a hole: scratches of twice as many are bridged."""
 _UNSEEN = 0.1
@@ -80,6 +85,8 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
         after = decoded @ _FROM_YCC.T
         on_own_luma = 255 * with_luma(luma(before / 255), after / 255)
         beside, middle, rim = (_grown(hidden, by) & ~hidden for by in (2, RIM - 2, RIM))
+        smeared_over = _begins_there(before, hidden, rim)[:, None, None]
+        rim, beside = rim & smeared_over, beside & smeared_over
         for number, tile in enumerate(tiles):
             at = (number, *tile.inside)
             near.append(change[at][beside[at]])
@@ -139,6 +146,17 @@ def _tiles(hole: np.ndarray, coding: Coding) -> Iterator[list[_Tile]]:
 def _grown(hole: np.ndarray, by: int) -> np.ndarray:
     """Holes NxHxW, each with the pixels around it."""
     return ndimage.maximum_filter(hole, (1, 2 * by + 1, 2 * by + 1))
+
+
+def _begins_there(levels: np.ndarray, hole: np.ndarray, rim: np.ndarray) -> np.ndarray:
+    """Whether what hides a scene, NxHxWx3, begins where the hole does, N: steps are larger there than in the rim."""
+    sums = np.zeros((2, 2, len(hole)))
+    for one, other in _NEIGHBOURS:
+        step = np.square(levels[other] - levels[one]).sum(-1)
+        for into, pairs in zip(sums, (hole[one] ^ hole[other], rim[one] & rim[other]), strict=True):
+            into += (step * pairs).sum((1, 2)), pairs.sum((1, 2))
+    at_edge, usual = (total / np.maximum(count, 1) for total, count in sums)
+    return at_edge > _LARGER**2 * usual
 
 
 def _levels(samples: np.ndarray) -> np.ndarray:
@@ -203,7 +221,10 @@ def _most_likely_plane(
     count, height, width = plane.shape
     down, across = cell
     precision = (12 / steps**2).astype(np.float32)[:, None, :]
-    within = [np.float32(hiding**-2) * (hole[one] & hole[other]) for one, other in _NEIGHBOURS]
+    within = [
+        (hole[one] & hole[other]) / (hiding**2 * (1 + ((plane[other] - plane[one]) / _HIDING_EDGE) ** 2))
+        for one, other in _NEIGHBOURS
+    ]
 
     def reduced(z: np.ndarray) -> np.ndarray:
         return z if cell == (1, 1) else z.reshape(count, height // down, down, width // across, across).mean((2, 4))

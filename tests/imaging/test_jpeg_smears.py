@@ -90,7 +90,8 @@ def test_what_is_found_is_the_least_of_the_stated_sum() -> None:
     transform = transform.reshape(128, 128)
     rows, kept = [transform @ shown], [transform @ plane.ravel()]
     for link, one, other in ((below, np.s_[:-1], np.s_[1:]), (right, np.s_[:, :-1], np.s_[:, 1:])):
-        for weight, begin in ((link, 0), ((hole[one] & hole[other]) / hiding**2, 128)):
+        within = (hole[one] & hole[other]) / (hiding**2 * (1 + ((plane[other] - plane[one]) / 4) ** 2))
+        for weight, begin in ((link, 0), (within, 128)):
             differences = np.eye(256)[begin + number[other].ravel()] - np.eye(256)[begin + number[one].ravel()]
             rows.append(np.sqrt(weight).reshape(-1, 1) * differences)
             kept.append(np.zeros(weight.size))
@@ -98,6 +99,16 @@ def test_what_is_found_is_the_least_of_the_stated_sum() -> None:
     links = [link[None].astype(np.float32) for link in (below, right)]
     found = _most_likely_plane(plane[None].astype(np.float32), hole[None], steps, (1, 1), links, hiding)
     np.testing.assert_allclose(found.ravel(), least, atol=0.1)
+
+
+@pytest.mark.parametrize("wider", [1, 2, 4])
+def test_a_mask_that_is_wider_than_its_scratch_does_no_harm(wider: int) -> None:
+    truth, damaged, hole = scratched()
+    picture, wide = read_picture(as_jpeg(damaged, quality=75)), ndimage.maximum_filter(hole, 2 * wider + 1)
+    shown, _ = without_smears(picture, wide)
+    rim = ring(wide, 1, 2)
+    for after, before in zip(error(shown.pixels, truth, rim), error(picture.pixels, truth, rim), strict=True):
+        assert after <= before
 
 
 def test_the_border_is_as_if_the_picture_went_on_mirrored() -> None:
