@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice, product
+from itertools import compress, islice, product
 
 import numpy as np
 from scipy import fft, linalg, ndimage
@@ -75,18 +75,20 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
     if (coding := picture.coding) is None or not hole.any() or hole.all():
         return picture, picture
     shown, kept = picture.pixels.copy(), picture.pixels.copy()
-    near: list[np.ndarray] = []  # what the chroma changes by, beside the hole and at the rim's end
-    far: list[np.ndarray] = []
+    near = [np.empty((0, 2))]  # what the chroma changes by, beside the hole and at the rim's end
+    far = [np.empty((0, 2))]
     for tiles in _tiles(hole, coding):
         hidden = np.stack([hole[tile.around] for tile in tiles])
         before = np.stack([_levels(picture.pixels[tile.around]) for tile in tiles])
+        begins = _begins_there(before, hidden)
+        if not begins.any():
+            continue
+        tiles, hidden, before = list(compress(tiles, begins)), hidden[begins], before[begins]
         decoded = _most_likely(before @ _TO_YCC.T, hidden, coding)
         change = (decoded - before @ _TO_YCC.T)[..., 1:]
         after = decoded @ _FROM_YCC.T
         on_own_luma = 255 * with_luma(luma(before / 255), after / 255)
         beside, middle, rim = (_grown(hidden, by) & ~hidden for by in (2, RIM - 2, RIM))
-        smeared_over = _begins_there(before, hidden, rim)[:, None, None]
-        rim, beside = rim & smeared_over, beside & smeared_over
         for number, tile in enumerate(tiles):
             at = (number, *tile.inside)
             near.append(change[at][beside[at]])
@@ -148,8 +150,9 @@ def _grown(hole: np.ndarray, by: int) -> np.ndarray:
     return ndimage.maximum_filter(hole, (1, 2 * by + 1, 2 * by + 1))
 
 
-def _begins_there(levels: np.ndarray, hole: np.ndarray, rim: np.ndarray) -> np.ndarray:
+def _begins_there(levels: np.ndarray, hole: np.ndarray) -> np.ndarray:
     """Whether what hides a scene, NxHxWx3, begins where the hole does, N: steps are larger there than in the rim."""
+    rim = _grown(hole, RIM) & ~hole
     sums = np.zeros((2, 2, len(hole)))
     for one, other in _NEIGHBOURS:
         step = np.square(levels[other] - levels[one]).sum(-1)
