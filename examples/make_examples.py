@@ -14,9 +14,6 @@ from PIL import Image, ImageDraw, ImageFont
 HERE = Path(__file__).resolve().parent
 GRAY = ("dog", "lake", "moose", "tulips")
 CAPTION = "Reproduction for reference only"
-ASTRONAUT = [(160, 30), (215, 20), (302, 22), (318, 60), (318, 112), (370, 160), (368, 218), (335, 245), (350, 300)]
-ASTRONAUT += [(364, 390), (392, 432), (395, 446), (300, 480), (250, 512), (60, 512), (60, 500), (195, 420), (195, 340)]
-ASTRONAUT += [(150, 335), (150, 180), (178, 140)]
 MOOSE = [(182, 140), (190, 112), (225, 112), (240, 160), (300, 165), (330, 175), (375, 192), (395, 208), (425, 200)]
 MOOSE += [(400, 130), (412, 118), (440, 108), (470, 108), (500, 130), (540, 100), (560, 62), (585, 62), (592, 95)]
 MOOSE += [(622, 88), (625, 135), (600, 165), (540, 210), (480, 240), (495, 290), (535, 345), (536, 410), (505, 430)]
@@ -85,13 +82,6 @@ def caption(size: tuple[int, int], text: str) -> Image.Image:
     return mask.point(lambda value: 255 if value > 0 else 0)
 
 
-def ellipse(size: tuple[int, int], box: tuple[int, int, int, int]) -> Image.Image:
-    """The mask of one object, `box` = (left, top, right, bottom) in pixels."""
-    mask = Image.new("L", size)
-    ImageDraw.Draw(mask).ellipse(box, fill=255)
-    return mask
-
-
 def outline(size: tuple[int, int], corners: list[tuple[int, int]]) -> Image.Image:
     """The mask of one object, given by the corners around it, (x, y) in pixels."""
     mask = Image.new("L", size)
@@ -120,9 +110,7 @@ def main() -> None:
     masks = {
         "astronaut": scratches(photos["astronaut"].size, coverage=0.055, seed=5),
         "facade": caption(photos["facade"].size, CAPTION),
-        "moonwalk": outline(photos["moonwalk"].size, ASTRONAUT),
         "moose": outline(photos["moose"].size, MOOSE),
-        "tulips": ellipse(photos["tulips"].size, (386, 344, 481, 462)),
     }
     for name, mask in masks.items():
         mask.convert("1").save(HERE / "masks" / f"{name}.png", optimize=True)
