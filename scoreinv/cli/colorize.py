@@ -120,17 +120,24 @@ def colorize(
 
 
 def read_references(like: Iterable[str], *, deep: bool) -> dict[str, Picture]:
-    """The photos in colours of `--like`, which may be folders, by their paths; InputError where one is none."""
+    """The photos in colours of `--like`, which may be folders, by their paths; InputError where none has any."""
     paths = [path for item in like for path in expand(item, deep=deep)]
     if not paths:
         return {}
-    from scoreinv.imaging.hints import read_reference
+    from scoreinv.imaging.hints import gives_colours, read_reference
 
     if STREAM in paths:
         raise InputError("--like -: name a file; stdin is for the photo")
     for path in paths:
         check_file(path, "--like")
-    return {path: read_reference(path) for path in paths}
+    pictures = {path: read_reference(path) for path in paths}
+    coloured = {path: picture for path, picture in pictures.items() if gives_colours(picture)}
+    gray = [path for path in pictures if path not in coloured]
+    if not coloured:
+        raise InputError(f"{gray[0]}: is grey, and gives no colours")
+    if gray:
+        warn(f"--like: left out, as grey: {', '.join(gray)}")
+    return coloured
 
 
 def check_hints(hints: str | None) -> None:

@@ -89,16 +89,20 @@ def present_colours(picture: Picture) -> KnownColours | None:
 
 
 def read_reference(path: str) -> Picture:
-    """A reference from a file, no larger than is seen of it; InputError where it has no colours."""
+    """A reference from a file, no larger than is seen of it."""
     picture = read_picture(path)
-    check_reference(picture, path)
     scale = min(1.0, _REFERENCE_SIDE / min(picture.size))
     return Picture(to_samples(picture.resized_rgb(*scaled(picture.size, scale)), np.dtype(np.uint8)))
 
 
+def gives_colours(reference: Picture) -> bool:
+    """Whether a reference is neither grey nor a print of one tint."""
+    return not (reference.is_gray(STRAY_CHROMA) or is_print(reference))
+
+
 def check_reference(picture: Picture, name: str) -> None:
-    """Raise InputError for a reference that is grey, or a print of one tint."""
-    if picture.is_gray(STRAY_CHROMA) or is_print(picture):
+    """Raise InputError for a reference that gives no colours."""
+    if not gives_colours(picture):
         raise InputError(f"{name}: is grey, and gives no colours")
 
 

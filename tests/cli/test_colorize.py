@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 from shell import photo_array
 
+from scoreinv.cli.colorize import read_references
 from scoreinv.colour_space import luma
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
@@ -104,6 +105,14 @@ def test_what_is_no_photo_to_colour_like(scoreinv, conditional, tmp_path):
         assert said in refused.err
         assert len(refused.err.splitlines()) == 1
     assert {path.name for path in tmp_path.iterdir()} == {"grey.png", "colours.png", "torn.png"}
+
+
+def test_a_grey_photo_in_a_folder_to_colour_like_is_left_out(capsys, tmp_path):
+    for name, channels in (("a", 3), ("b", 1), ("c", 3)):
+        Image.fromarray(photo_array(channels=channels)).save(tmp_path / f"{name}.png")
+    assert [Path(path).stem for path in read_references([str(tmp_path)], deep=False)] == ["a", "c"]
+    said = capsys.readouterr().err
+    assert (len(said.splitlines()), said.rstrip().endswith("b.png")) == (1, True)
 
 
 @pytest.mark.slow
