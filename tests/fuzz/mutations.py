@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-_NUMBERS = (
+NUMBERS = (
     *(0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF),
     *(2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1),
 )
@@ -31,7 +31,7 @@ def damaged(generator: random.Random, data: bytes, times: int = 8) -> bytes:
                 result[place : place + length] = generator.randbytes(length)
             case 2:
                 size = generator.choice((1, 2, 4, 8))
-                number = generator.choice(_NUMBERS) & (256**size - 1)
+                number = generator.choice(NUMBERS) & (256**size - 1)
                 result[place : place + size] = number.to_bytes(size, generator.choice(("little", "big")))
             case 3:
                 del result[place : place + length]

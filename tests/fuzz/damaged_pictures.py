@@ -1,15 +1,22 @@
-"""Small pictures of every kind that is read, and what must hold of them once they are damaged."""
+"""Damaged pictures: small ones of every kind that is read are changed, read, and written in every format.
+
+Of TIFFs the numbers of their directories and their chain are changed as well as bytes, and the checksums of PNGs are
+made to fit what they protect.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import random
+import struct
+import zlib
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import tifffile
+from mutations import NUMBERS, damaged
 from PIL import Image, ImageCms
 
 from scoreinv.errors import ScoreinvError
@@ -20,6 +27,67 @@ from scoreinv.imaging.write import picture_bytes
 
 _LARGEST_WRITTEN = 500_000
 """Pixels: an empty picture of a few bytes may be large, and to write that takes its time by right."""
+
+
+_TAGS = (254, 255, 256, 257, 258, 259, 262, 266, 270, 273, 274, 277, 278, 279, 282, 283, 284, 292, 293, 296, 297, 305)
+_TAGS += (306, 315, 317, 320, 322, 323, 324, 325, 330, 338, 339, 340, 341, 347, 512, 513, 514, 529, 530, 531, 532, 700)
+_TAGS += (33432, 34377, 34665, 34675, 34853, 37724, 50706, 65000)
+_SMALL = (*range(19), 32, 64, 100, 255, 256, 1000, 4096, 32771, 32773, 32809, 32946, 34676, 34887, 34925, 50000, 50001)
+"""Types, counts, sides, compressions."""
+
+
+def a_tiff(generator: random.Random, folder: Path) -> None:
+    """A small TIFF with up to six numbers of its directories changed, and some with bytes changed then."""
+    data = bytearray(generator.choice(tiffs()))
+    places = numbers_of(bytes(data))
+    for _ in range(generator.choice((0, 1, 1, 1, 2, 3, 6))):
+        (place, form), (other, _) = generator.choice(places), generator.choice(places)
+        number = generator.choice((*NUMBERS, *_SMALL, *_TAGS, len(data), other, generator.randrange(len(data))))
+        struct.pack_into(form, data, place, number % 256 ** struct.calcsize(form))
+    read_and_write(generator, folder, damaged(generator, data, 2) if generator.random() < 0.2 else bytes(data))
+
+
+def numbers_of(data: bytes) -> list[tuple[int, str]]:
+    """Place and form of all numbers in the directories of an intact TIFF, and of those in its chain.
+
+    They are where the next directory is, the count of entries, and of each its tag, type, count and value or place,
+    which is a short too.
+    """
+    order, big = {b"II": "<", b"MM": ">"}[data[:2]], 43 in data[2:4]
+    word, counts = ("Q", "Q") if big else ("I", "H")
+    link = 8 if big else 4
+    found = [(link, order + word)]
+    while at := struct.unpack_from(order + word, data, link)[0]:
+        found.append((at, order + counts))
+        entry = at + struct.calcsize(counts)
+        size = struct.calcsize(word)
+        for _ in range(struct.unpack_from(order + counts, data, at)[0]):
+            found += [(entry, order + "H"), (entry + 2, order + "H"), (entry + 4, order + word)]
+            found += [(entry + 4 + size, order + word), (entry + 4 + size, order + "H")]
+            entry += 4 + 2 * size
+        link = entry
+        found.append((link, order + word))
+    return found
+
+
+def another(generator: random.Random, folder: Path) -> None:
+    """A small picture of another kind with up to three changes."""
+    data = damaged(generator, generator.choice(others()), 3)
+    read_and_write(generator, folder, with_checksums(data) if generator.random() < 0.7 else data)
+
+
+def with_checksums(data: bytes) -> bytes:
+    """A PNG with the checksums of its chunks anew, as far as these can be told; anything else as it is."""
+    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return data
+    result, place = bytearray(data), 8
+    while place + 12 <= len(result):
+        end = place + 8 + struct.unpack_from(">I", result, place)[0]
+        if end + 4 > len(result):
+            break
+        struct.pack_into(">I", result, end, zlib.crc32(result[place + 4 : end]))
+        place = end + 4
+    return bytes(result)
 
 
 def read_and_write(generator: random.Random, folder: Path, data: bytes) -> None:
