@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scoreinv.networks.base import Model, Network
-from scoreinv.networks.blocks import BatchNorm, conv, convolved
+from scoreinv.networks.blocks import BatchNorm, Layers, conv, convolved
 from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, STRIDES, Encoder
 from scoreinv.options import require, within
 
@@ -68,17 +68,18 @@ class DetectorNetwork(Network):
         full, half, fourth, eighth = widths = config.widths
         coarse = config.coarse_width
         seen_half, seen_fourth, seen_eighth, seen_coarse, seen_coarsest = (*FINE_FEATURES, *FEATURES)
-        self.into = nn.ModuleList([_layer(3, full), *(_layer(a, b, 3, 2) for a, b in pairwise(widths))])
-        self.down = nn.ModuleList([nn.Identity(), _layer(half, half), _Block(fourth), _Block(eighth)])
-        self.coarsest = _layer(seen_coarsest, coarse, 1)
-        self.coarse = nn.Sequential(_layer(coarse + seen_coarse, coarse, 1), _WideBlock(coarse), _WideBlock(coarse))
-        self.joined = nn.ModuleList(
-            [
-                _Joined([_Join(half, full, full), _layer(full, full)]),
-                _Joined([_Join(fourth, half + seen_half, half), _Block(half)]),
-                _Joined([_Join(eighth, fourth + seen_fourth, fourth), _Block(fourth)]),
-                _Joined([_Join(coarse, eighth + seen_eighth, eighth), _Block(eighth)]),
-            ]
+        self.into = nn.ModuleList([_Layer(3, full), *(_Layer(a, b, 3, 2) for a, b in pairwise(widths))])
+        self.down = nn.ModuleList([nn.Identity(), _Layer(half, half), _Block(fourth), _Block(eighth)])
+        self.coarsest = _Layer(seen_coarsest, coarse, 1)
+        self.coarse = nn.Sequential(_Layer(coarse + seen_coarse, coarse, 1), _WideBlock(coarse), _WideBlock(coarse))
+        self.joined: Layers[nn.ModuleList] = Layers(
+            nn.ModuleList(pair)
+            for pair in (
+                (_Join(half, full, full), _Layer(full, full)),
+                (_Join(fourth, half + seen_half, half), _Block(half)),
+                (_Join(eighth, fourth + seen_fourth, fourth), _Block(fourth)),
+                (_Join(coarse, eighth + seen_eighth, eighth), _Block(eighth)),
+            )
         )
         compared = [_Regions(width, config.regions) if config.regions else nn.Identity() for width in widths[1:]]
         self.compared = nn.ModuleList([nn.Identity(), *compared])
@@ -95,7 +96,8 @@ class DetectorNetwork(Network):
         h = self.coarse(torch.cat([_doubled(self.coarsest(coarsest)), coarse], dim=1))
         finer = [own[0], *(torch.cat(both, dim=1) for both in zip(own[1:], finer, strict=True))]
         for joined, compared, at_size in reversed(list(zip(self.joined, self.compared, finer, strict=True))):
-            h = compared(joined(h, at_size))
+            join, after = joined
+            h = compared(after(join(h, at_size)))
         return self.out(h)
 
     def exact_parts(self) -> list[nn.Module]:
@@ -139,7 +141,9 @@ class _Layer(nn.Module):
     A norm that keeps its statistics is a factor and a constant: they go into the filters, which saves time.
     """
 
-    def __init__(self, inputs: int, outputs: int, size: int, stride: int, groups: int, rectified: bool) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, size: int = 3, stride: int = 1, groups: int = 1, *, rectified: bool = True
+    ) -> None:
         super().__init__()
         self.filter = nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=False)
         # `kaiming_normal_` on the device `meta` makes torch load its compiler, which takes a second.
@@ -163,12 +167,6 @@ class _Layer(nn.Module):
         return F.relu(h, inplace=True) if self.rectified else h
 
 
-def _layer(
-    inputs: int, outputs: int, size: int = 3, stride: int = 1, groups: int = 1, *, rectified: bool = True
-) -> _Layer:
-    return _Layer(inputs, outputs, size, stride, groups, rectified)
-
-
 class _Join(_Layer):
     """A pointwise layer of a coarser map, doubled, and one of its own size.
 
@@ -176,7 +174,7 @@ class _Join(_Layer):
     """
 
     def __init__(self, coarser: int, own: int, outputs: int) -> None:
-        super().__init__(coarser + own, outputs, 1, 1, 1, rectified=True)
+        super().__init__(coarser + own, outputs, 1)
         self.coarser = coarser
 
     def forward(self, coarser: Tensor, own: Tensor) -> Tensor:  # type: ignore[override]  # a layer of two maps
@@ -187,24 +185,13 @@ class _Join(_Layer):
         )
 
 
-class _Joined(nn.ModuleList):
-    """A coarser map and one of its own size, joined, and the layers that follow."""
-
-    def forward(self, coarser: Tensor, own: Tensor) -> Tensor:
-        join, *after = self
-        h: Tensor = join(coarser, own)
-        for layer in after:
-            h = layer(h)
-        return h
-
-
 class _Block(nn.Module):
     """Two convolutions, residual (He et al. 2016)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = _layer(channels, channels)
-        self.second = _layer(channels, channels, rectified=False)
+        self.first = _Layer(channels, channels)
+        self.second = _Layer(channels, channels, rectified=False)
         nn.init.constant_(self.second.norm.weight, 0.2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -216,8 +203,8 @@ class _WideBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.filter = _layer(channels, channels, 5, groups=channels)
-        self.mix = _layer(channels, channels, 1, rectified=False)
+        self.filter = _Layer(channels, channels, 5, groups=channels)
+        self.mix = _Layer(channels, channels, 1, rectified=False)
         nn.init.constant_(self.mix.norm.weight, 0.2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -239,7 +226,7 @@ class _Regions(nn.Module):
         self.query = nn.Linear(channels, channels)
         self.key = nn.Linear(channels, channels)
         self.value = nn.Linear(channels, channels)
-        self.mix = _layer(channels, channels, 1, rectified=False)
+        self.mix = _Layer(channels, channels, 1, rectified=False)
         nn.init.zeros_(self.mix.norm.weight)
 
     def forward(self, x: Tensor) -> Tensor:
