@@ -7,9 +7,9 @@ import math
 import secrets
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any, Literal
 
 from scoreinv.errors import Cancelled, ScoreinvError
@@ -129,85 +129,68 @@ class JobQueue:
     """
 
     def __init__(self, prepare: Callable[[], object]) -> None:
-        self._prepare = prepare
-        self._expected: bool | None = False  # None: it is prepared
+        self._prepare: Callable[[], object] | None = prepare  # None: it is done, or will be
         self._jobs: dict[str, Job] = {}
-        self._waiting: deque[Job] = deque()
-        self._running: Job | None = None
-        self._closed = False
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._do_jobs, name="scoreinv-jobs", daemon=True)
+        self._lock = threading.Lock()
+        self._turns: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._take_turns, name="scoreinv-jobs", daemon=True)
         self._thread.start()
 
     def submit(self, work: Callable[[TaskCallback], dict[str, Any]]) -> Job:
         """A job for the work, done when its turn comes; BusyError where too many wait already."""
         job = Job(work)
-        with self._changed:
-            self._drop_unwanted()
-            if len(self._waiting) >= MOST_WAITING:
+        with self._lock:
+            if sum(each.state == "waiting" for each in self._unfinished()) >= MOST_WAITING:
                 raise BusyError(f"{MOST_WAITING} jobs are waiting already: try again in a few minutes.")
             self._jobs[job.key] = job
-            self._waiting.append(job)
             for key in [key for key, old in self._jobs.items() if old.over][:-_KEPT]:
                 del self._jobs[key]
-            self._changed.notify()
+            self._prepare = None  # the job does it
+            self._turns.put(job.run)
         return job
 
     def expect(self) -> None:
         """A job will come soon."""
-        with self._changed:
-            if self._expected is False:
-                self._expected = True
-                self._changed.notify()
+        with self._lock:
+            if self._prepare is not None:
+                self._turns.put(self._prepare)
+                self._prepare = None
 
     def get(self, key: str) -> Job:
         """The job of a key; GoneError where there is none."""
-        with self._changed:
+        with self._lock:
             if key not in self._jobs:
                 raise GoneError("This job is no longer known here: start it again.")
             return self._jobs[key]
 
     def ahead(self, job: Job) -> int:
-        """How many jobs come before a waiting one."""
-        with self._changed:
-            self._drop_unwanted()
-            return self._waiting.index(job) + (self._running is not None) if job in self._waiting else 0
+        """How many jobs come before one."""
+        with self._lock:
+            unfinished = self._unfinished()
+            return unfinished.index(job) if job in unfinished else 0
 
     def cancel(self, job: Job) -> None:
         """Stop a job: at once if it waits, at its next report if it runs."""
         job.cancel()
-        with self._changed:
-            self._drop_unwanted()
+        with self._lock:
+            self._unfinished()
 
     def close(self, seconds: float = 10.0) -> None:
         """Stop all jobs, and wait so long for the one that runs."""
-        with self._changed:
-            self._closed = True
-            for job in self._waiting:
-                job.drop()
-            self._waiting.clear()
-            if self._running is not None:
-                self._running.cancel()
-            self._changed.notify()
+        with self._lock:
+            for job in self._unfinished():
+                job.cancel()
+        self._turns.put(None)
         self._thread.join(seconds)
 
-    def _drop_unwanted(self) -> None:
-        """Jobs whose page has gone hold no places of the queue; called with the lock."""
-        for job in [job for job in self._waiting if job.is_unwanted()]:
-            self._waiting.remove(job)
-            job.drop()
+    def _unfinished(self) -> list[Job]:
+        """The jobs that run or wait, in order, without those whose page has gone; called with the lock."""
+        for job in self._jobs.values():
+            if job.state == "waiting" and job.is_unwanted():
+                job.drop()
+        return [job for job in self._jobs.values() if not job.over]
 
-    def _do_jobs(self) -> None:
-        while True:
-            with self._changed:
-                self._running = None
-                self._changed.wait_for(lambda: self._waiting or self._expected or self._closed)
-                if self._closed:
-                    return
-                job = self._running = self._waiting.popleft() if self._waiting else None
-                self._expected = None
-            if job is not None:
-                job.run()
-            else:
-                with suppress(Exception):  # the first job will fail by it, too, and say so
-                    self._prepare()
+    def _take_turns(self) -> None:
+        for turn in iter(self._turns.get, None):
+            with suppress(Exception):  # what cannot be prepared will fail the first job, too, which says so
+                turn()
