@@ -27,7 +27,7 @@ from scoreinv.training.state import SavedRun, read_saved, saved_states
 _log = logging.getLogger(__name__)
 
 _FILES = {
-    ".": rf"(config\.json|{re.escape(MODEL_FILE)}|metrics\.jsonl|schedule\.jsonl)",
+    ".": rf"(config\.json|{re.escape(MODEL_FILE)}|metrics\.jsonl)",
     "state": r"\d{9}\.safetensors",
     "snapshots": r"step-\d{9}\.safetensors",
     "samples": r"step-\d{9}\.png",
@@ -51,7 +51,6 @@ class RunFolder:
         self.config = path / "config.json"
         self.model = path / MODEL_FILE
         self.metrics = path / "metrics.jsonl"
-        self.schedule = path / "schedule.jsonl"
         self.states = path / "state"
         self.snapshots = path / "snapshots"
         self.samples = path / "samples"

@@ -2,7 +2,8 @@
 
 A step is a function of the state before it and of (seed, step): pictures, times, noise and dropout are drawn by
 counters. So a run that is killed and resumed from its last state goes through the same bits as one that was not (on the
-same processor, number of threads and processes); where `minutes` end it, the clock decides the last step.
+same processor, number of threads and processes); where `minutes` end it, the clock decides the last step, and how far
+an annealed learning rate has come.
 """
 
 from __future__ import annotations
@@ -49,10 +50,9 @@ def train(
         result = train(run, "runs/mine")
         prior, file = result.trained, result.model
 
-    The folder gets `config.json`, `metrics.jsonl`, `schedule.jsonl`, `model.safetensors` (averaged weights), `state/`
-    (the last two states of training), `snapshots/`, `samples/`, `cache/` (decoded pictures) and
-    `.scoreinv.lock`; nothing else in it is touched. Under torchrun every process calls this with the same
-    arguments.
+    The folder gets `config.json`, `metrics.jsonl`, `model.safetensors` (averaged weights), `state/` (the last two
+    states of training), `snapshots/`, `samples/`, `cache/` (decoded pictures) and `.scoreinv.lock`; nothing else in it
+    is touched. Under torchrun every process calls this with the same arguments.
 
     Args:
         config: the run.
@@ -97,10 +97,9 @@ def train(
             return batch.pinned() if world.device.type == "cuda" else batch
 
         drawn = drawer.submit(draw, state.step)
-        while not schedule.finished(state.step, log.clock() + log.step_seconds / 2):
+        while (fraction := schedule.fraction(state.step, log.clock() + log.step_seconds / 2)) < 1:
             begun = clock()
             batch, drawn = drawn.result(), drawer.submit(draw, state.step + 1)
-            fraction = schedule.fraction(state.step, log.clock())
             for group in state.optimizer.param_groups:
                 group["lr"] = learning_rate(config.optimizer, state.step, fraction)
             loss = _add_gradients(run, batch)

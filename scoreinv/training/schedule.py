@@ -6,9 +6,7 @@ import math
 
 from scoreinv.training.config import OptimizerConfig, TrainingConfig
 from scoreinv.training.distributed import World
-from scoreinv.training.metrics import JsonLines
 
-_BLOCK = 20
 _PICTURES_SHARE = 0.05
 
 
@@ -18,9 +16,6 @@ class Schedule:
     The last validation, the last samples and saving are done within the run's minutes. Steps have half of what loading
     leaves at least, and a tenth of all.
 
-    Time is no function of the step, so a fraction that depends on it is fixed for blocks of steps and recorded before
-    it is used: a run that is killed and resumed goes over the same steps with the same learning rates.
-
     Attributes:
         whole: seconds of the whole run; infinite where steps alone end it.
         pictures_seconds: what validation may take of them, and samples as much.
@@ -29,11 +24,8 @@ class Schedule:
             their share of the time.
     """
 
-    def __init__(self, config: TrainingConfig, record: JsonLines, world: World, *, validates: bool) -> None:
-        self.config, self.world, self.record = config, world, record
-        found = ((line["step"], line.get("fraction")) for line in record.read())
-        self.recorded = {step: value for step, value in found if isinstance(value, int | float) and value >= 0}
-        self.block, self.block_fraction = -1, 0.0
+    def __init__(self, config: TrainingConfig, world: World, *, validates: bool) -> None:
+        self.config, self.world = config, world
         self.whole = math.inf if config.minutes is None else 60 * config.minutes
         self.pictures_seconds = _PICTURES_SHARE * self.whole
         self.begun = 0.0
@@ -43,24 +35,11 @@ class Schedule:
             "samples": self.pictures_seconds if config.sample_every else 0.0,
         }
 
-    def finished(self, step: int, seconds: float) -> bool:
-        """Whether no step is left, after so many steps and seconds of the run."""
-        if self.config.steps is not None and step >= self.config.steps:
-            return True
-        return self.config.minutes is not None and self.world.agreed(self._passed(seconds)) >= 1
-
     def fraction(self, step: int, seconds: float) -> float:
-        """Between 0 and 1, at a step (from 0) that begins after so many seconds of the run."""
-        limits = [step / self.config.steps] if self.config.steps else []
-        if self.config.minutes is not None:
-            block = step - step % _BLOCK
-            if block != self.block:
-                passed = self.recorded.get(block, self._passed(seconds))
-                self.block, self.block_fraction = block, self.world.agreed(passed)
-                if self.world.leads and block not in self.recorded:
-                    self.record.append({"step": block, "fraction": self.block_fraction})
-            limits.append(self.block_fraction)
-        return min(max(limits), 1.0)
+        """How much of the run is over, from 0 to 1 (no step is left), after so many steps and seconds of it."""
+        by_steps = step / self.config.steps if self.config.steps else 0.0
+        by_time = 0.0 if self.config.minutes is None else self.world.agreed(self._passed(seconds))
+        return min(max(by_steps, by_time), 1.0)
 
     def _passed(self, seconds: float) -> float:
         """Share of the time for steps that is over after so many seconds of a run by the clock."""

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -118,11 +117,9 @@ def set_up(
     about = _about(config, folder, world, saved, pictures, network)
     training, others = split(pictures, config.data)
     held_out = _held_out(config, others)
-    record = JsonLines(folder.schedule)
     if world.leads:
         folder.begin(config, resume=resume)
         metrics.keep_until(state.step)
-        record.keep_until(sys.maxsize if resume else -1)
     return Run(
         config=config,
         folder=folder,
@@ -135,7 +132,7 @@ def set_up(
         held_out=held_out,
         about=about,
         metrics=metrics,
-        schedule=Schedule(config, record, world, validates=held_out is not None),
+        schedule=Schedule(config, world, validates=held_out is not None),
     )
 
 

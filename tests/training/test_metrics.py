@@ -32,7 +32,7 @@ def test_metrics_survive_a_kill_in_the_middle_of_a_line(tmp_path: Path) -> None:
     log.append({"step": 3, "again": True})
     with log.path.open("a") as file:
         file.write('{"ste')
-    log.keep_until(sys.maxsize)  # as a run does with its schedule when it is resumed
+    log.keep_until(3)
     log.append({"step": 4})
     assert log.read() == [{"step": 1}, {"step": 2}, {"step": 3, "again": True}, {"step": 4}]
 

@@ -16,7 +16,6 @@ from scoreinv.training.config import OptimizerConfig
 from scoreinv.training.distributed import World
 from scoreinv.training.learners import ScoreLearner
 from scoreinv.training.loop import train
-from scoreinv.training.metrics import JsonLines
 from scoreinv.training.schedule import Schedule, learning_rate
 from scoreinv.training.setup import BatchLoss
 
@@ -31,24 +30,14 @@ def test_learning_rate_warms_up_and_anneals() -> None:
     assert [learning_rate(cosine, 0, f) for f in (0, 0.5, 1)] == pytest.approx([0.1, 0.05, 0], abs=1e-12)
 
 
-def test_a_fraction_by_time_is_recorded_before_its_use_and_replayed(tmp_path: Path) -> None:
-    config, one = replace(tiny_run(tmp_path), steps=None, minutes=1.0), World(0, 1, torch.device("cpu"))
-    record = JsonLines(tmp_path / "schedule.jsonl")
-    schedule = Schedule(config, record, one, validates=False)
-    first = [schedule.fraction(step, 0.3 * step) for step in range(100)]
-    assert first[0] == 0
-    assert first == sorted(first)
-    assert first[99] == pytest.approx(0.3 * 80 / 60)
-    # Killed after step 99, resumed from step 50 on a slower machine: the same fractions as far as they were used.
-    record.append({"step": 120})  # a damaged line and one that tells nothing do no harm
-    record.append({"step": 140, "fraction": float("nan")})
-    resumed = Schedule(config, JsonLines(tmp_path / "schedule.jsonl"), one, validates=False)
-    assert [resumed.fraction(step, 9.0 * step) for step in range(50, 100)] == first[50:]
-    assert [resumed.fraction(step, 45.0) for step in (100, 120, 140)] == [0.75] * 3
-    config = replace(config, steps=100, minutes=None)
-    by_steps = Schedule(config, JsonLines(tmp_path / "none.jsonl"), one, validates=False)
-    assert [by_steps.fraction(step, 1e9) for step in (0, 50, 100)] == [0, 0.5, 1]
-    assert not (tmp_path / "none.jsonl").exists()
+def test_the_fraction_that_is_over_is_by_steps_or_by_time_whichever_is_more(tmp_path: Path) -> None:
+    one = World(0, 1, torch.device("cpu"))
+    by_time = Schedule(replace(tiny_run(tmp_path), steps=None, minutes=1.0), one, validates=False)
+    assert [by_time.fraction(10**6, seconds) for seconds in (0, 45, 90)] == [0, 0.75, 1]
+    by_steps = Schedule(replace(tiny_run(tmp_path), steps=100, minutes=None), one, validates=False)
+    assert [by_steps.fraction(step, 1e9) for step in (0, 50, 100, 101)] == [0, 0.5, 1, 1]
+    both = Schedule(replace(tiny_run(tmp_path), steps=100, minutes=1.0), one, validates=False)
+    assert [both.fraction(step, seconds) for step, seconds in ((50, 6), (10, 45))] == [0.5, 0.75]
 
 
 class _WorkClock:
@@ -121,7 +110,6 @@ def test_a_run_by_the_clock_ends_within_a_tenth_of_its_time(
     assert clock.validated >= 16
     assert result.samples is not None
     assert result.baseline_loss == pytest.approx(1.0, abs=0.9)
-    assert (tmp_path / "out/schedule.jsonl").read_text().startswith('{"step": 0, ')
 
 
 @pytest.mark.slow
