@@ -1,8 +1,8 @@
 """How an option is stated, once for Python and the command line; and ranges and defaults that several tasks share.
 
 Settings are data classes (`tasks.inpaint_settings` and its kin) whose fields are annotated with a `Setting`. By it they
-check themselves when they are made, so that errors come at once, and the command line makes options of them. `check` is
-of a setting; `require` and `within` are of what a configuration holds. Imports no torch.
+check themselves when they are made, so that errors come at once, and the command line makes options of them. What only
+Python and files give, as the options of a network, is annotated with its `Range`. Imports no torch.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ Whole, Number = partial(Range, int), partial(Range, float)
 
 # A thousand times the paper's, and the like: what can be asked for is bounded by memory and patience.
 STEPS = Whole(1, 1_000_000)
+GRID = Whole(2, 1_000_000)
+"""Times of a discrete model's grid."""
+CHANNELS = Whole(1, 64)
+"""Of the pictures of a network."""
 SAMPLES = Whole(1, 1000)
 SEED = Whole(0, 2**63 - 1)
 RTOL = Number(1e-12, 0.1)
@@ -81,22 +85,31 @@ class Setting:
 SampleCount = Annotated[int, Setting("Draw this many: NAME.1.png, NAME.2.png, ...", SAMPLES)]
 
 
-def check_settings(settings: Any) -> None:
-    """Raise SettingError for a declared field that is not a choice, a flag or in its range, and for a wrong seed."""
+def check_settings(settings: Any, within: str = "") -> None:
+    """Raise SettingError for a declared field that is not a choice, a flag or in its range, and for a wrong seed.
+
+    Declared are fields of a few words (`Literal`), and those annotated with a `Setting` or, of a tuple for each of its
+    entries, a `Range`. within: what their names begin with in messages.
+    """
     if hasattr(settings, "seed"):
         check("seed", settings.seed, SEED)
     for name, hint in get_type_hints(type(settings), include_extras=True).items():
-        if get_origin(hint) is not Annotated or not isinstance(hint.__metadata__[0], Setting):
-            continue
-        kind, setting = get_args(hint)
+        kind, told = get_args(hint)[:2] if get_origin(hint) is Annotated else (hint, None)
         value, members = getattr(settings, name), get_args(kind)
         if NoneType in members:
             if value is None:
                 continue
-            (kind,) = (member for member in members if member is not NoneType)
-        allowed = bool if kind is bool else get_args(kind) or setting.range
-        if allowed is not None:
-            check(name, value, allowed)
+            kind = next(member for member in members if member is not NoneType)
+        allowed = told.range if isinstance(told, Setting) else told
+        if get_origin(kind) is Literal:
+            allowed = get_args(kind)
+        elif kind is bool and isinstance(told, Setting):
+            allowed = bool
+        if get_origin(kind) is tuple and isinstance(allowed, Range):
+            for each in value:
+                check(f"each of {within}{name}", each, allowed)
+        elif isinstance(allowed, Range | tuple | type):
+            check(within + name, value, allowed)
 
 
 def check(setting: str, value: Any, allowed: Range | Sequence[str] | type[bool]) -> None:
@@ -147,9 +160,3 @@ def require(condition: bool, message: str) -> None:
     """Raise InputError with the message unless the condition holds."""
     if not condition:
         raise InputError(message)
-
-
-def within(name: str, value: float, low: float, high: float) -> None:
-    """Raise InputError unless a number lies in [low, high]; one that is not a number lies nowhere."""
-    if not low <= value <= high:
-        raise InputError(f"{name} must lie in [{low:g}, {high:g}], not {value:g}")

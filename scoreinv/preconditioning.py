@@ -7,11 +7,11 @@ along with the picture's range.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 from torch import Tensor, nn
 
-from scoreinv.options import within
+from scoreinv.options import GRID, Number, check_settings
 from scoreinv.sdes import SDE, broadcast
 
 Range = tuple[float, float]
@@ -54,10 +54,10 @@ class PaperVE:
 class PaperVP:
     """DDPM, DDPM++ and VP models as published: noise = F(x, label), label = t (steps - 1)."""
 
-    steps: int = 1000
+    steps: Annotated[int, GRID] = 1000
 
     def __post_init__(self) -> None:
-        within("steps", self.steps, 2, 1_000_000)
+        check_settings(self)
 
     def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
         return network(centre(x, data_range), t * (self.steps - 1))
@@ -71,10 +71,10 @@ class EDM:
     noise = (x / alpha) s / (s^2 + sigma_data^2) - F sigma_data / sqrt(s^2 + sigma_data^2), with x centred on [-1, 1].
     """
 
-    sigma_data: float = 0.5
+    sigma_data: Annotated[float, Number(1e-6, 1e6)] = 0.5
 
     def __post_init__(self) -> None:
-        within("sigma_data", self.sigma_data, 1e-6, 1e6)
+        check_settings(self)
 
     def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
         s, u = noise_level(t, sde, data_range), centre(x / broadcast(sde.alpha(t), x), data_range)
@@ -91,10 +91,10 @@ class DataPrediction:
     is: noise = (x / alpha - F) s / (s^2 + floor^2), with x centred on [-1, 1].
     """
 
-    floor: float = 0.01
+    floor: Annotated[float, Number(1e-6, 1e6)] = 0.01
 
     def __post_init__(self) -> None:
-        within("floor", self.floor, 1e-6, 1e6)
+        check_settings(self)
 
     def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
         s, u = noise_level(t, sde, data_range), centre(x / broadcast(sde.alpha(t), x), data_range)

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from scoreinv.errors import InputError, SettingError
 from scoreinv.networks.base import Model, Network
-from scoreinv.options import require, within
+from scoreinv.options import STEPS, Number, check_settings
 from scoreinv.preconditioning import PaperVE, Preconditioning
 from scoreinv.sdes import SDE, VE, as_time, broadcast
 from scoreinv.text import shown
@@ -117,13 +117,12 @@ class RecommendedSampler:
 
     predictor: Literal["reverse_diffusion", "euler_maruyama", "ancestral", "ancestral_posterior"]
     corrector: Literal["langevin", "none"] = "none"
-    snr: float = 0.16
-    steps: int = 1000
+    snr: Annotated[float, Number(None, 1e6)] = 0.16
+    steps: Annotated[int, STEPS] = 1000
     clip: bool = False
 
     def __post_init__(self) -> None:
-        require(0 < self.snr < 1e6, f"snr must be a positive number, not {self.snr:g}")
-        within("steps", self.steps, 1, 1_000_000)
+        check_settings(self)
 
 
 class ScorePrior(Model, Prior):

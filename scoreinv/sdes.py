@@ -22,13 +22,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from scoreinv.errors import InputError
-from scoreinv.options import require, within
+from scoreinv.options import GRID, Number, check_settings, require
 
 TRAINING_START = 1e-5
 """Smallest time of training, likelihood and encoding (Song et al. 2021, appendix C)."""
@@ -119,18 +120,16 @@ class VE(SDE):
 
     sampling_end = 1e-5
 
-    sigma_min: float = 0.01
-    sigma_max: float = 50.0
-    steps: int = 1000
+    sigma_min: Annotated[float, Number(1e-9, 1e9)] = 0.01
+    sigma_max: Annotated[float, Number(1e-9, 1e9)] = 50.0
+    steps: Annotated[int, GRID] = 1000
 
     def __post_init__(self) -> None:
         if not 0 < self.sigma_min < self.sigma_max < math.inf:
             raise InputError(
                 f"the VE SDE needs 0 < sigma_min < sigma_max, not {self.sigma_min:g} and {self.sigma_max:g}"
             )
-        within("sigma_min", self.sigma_min, 1e-9, 1e9)
-        within("sigma_max", self.sigma_max, 1e-9, 1e9)
-        within("steps", self.steps, 2, 1_000_000)
+        check_settings(self)
 
     @property
     def prior_std(self) -> float:
@@ -151,16 +150,15 @@ class _LinearBeta(SDE):
     prior_std = 1.0
 
     beta_min: float = 0.1
-    beta_max: float = 20.0
-    steps: int = 1000
+    beta_max: Annotated[float, Number(0, 160)] = 20.0  # alpha(1) is no less than e^-80, which float32 can hold
+    steps: Annotated[int, GRID] = 1000
 
     def __post_init__(self) -> None:
         if not 0 < self.beta_min <= self.beta_max < math.inf:
             raise InputError(
                 f"an SDE of linear beta needs 0 < beta_min <= beta_max, not {self.beta_min:g} and {self.beta_max:g}"
             )
-        within("beta_max", self.beta_max, 0, 160)  # then alpha(1) is no less than e^-80, which float32 can hold
-        within("steps", self.steps, 2, 1_000_000)
+        check_settings(self)
 
     def integral(self, t: Tensor) -> Tensor:
         """B(t), the integral of beta from 0 to t."""

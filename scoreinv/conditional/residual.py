@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from scoreinv.colour_space import colour_basis, luma_weights
 from scoreinv.conditional.interpolation import InitialEstimate
 from scoreinv.operators.pixelwise import rotated
-from scoreinv.options import require, within
+from scoreinv.options import Number, Whole, check, require
 from scoreinv.preconditioning import Range, centre, noise_level
 from scoreinv.sdes import SDE, broadcast
 
@@ -53,10 +54,9 @@ class ResidualPreconditioning:
     def __post_init__(self) -> None:
         lengths = {len(octaves) for octaves in self.details}
         require(len(self.details) == 3 and len(lengths) == 1, "details must be three lists of the same length")
-        within("the number of octaves of details", lengths.pop(), 1, 16)
-        for octaves in self.details:
-            for each in octaves:
-                within("each of details", each, 1e-12, 1e6)
+        check("the number of octaves of details", lengths.pop(), Whole(1, 16))
+        for each in chain(*self.details):
+            check("each of details", each, Number(1e-12, 1e6))
         luma_weights(self.gray_weights)
 
     @property

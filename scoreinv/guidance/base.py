@@ -8,7 +8,6 @@ PiGDM and MMPS each model y given x_t as Gaussian about A D(x_t), with a covaria
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable
 
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.operators import LinearOperator
-from scoreinv.options import within
+from scoreinv.options import Number, check
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time, broadcast
 
@@ -44,7 +43,7 @@ class GivenObservation(PriorWrapper):
         super().__init__(prior)
         if y.ndim != 4:
             raise InputError(f"an observation must have shape (B, C, H, W), not {tuple(y.shape)}")
-        within("noise_std", noise_std, 0, math.inf)
+        check("noise_std", noise_std, Number(0))
         self.operator = operator
         self.y = y
         self.noise_std = noise_std

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from scoreinv.errors import CheckpointError, InputError
+from scoreinv.options import Range
 from scoreinv.text import shown
 
 _MOST = 4_000_000
@@ -37,7 +38,8 @@ def encode(config: DataclassInstance) -> dict[str, Any]:
 
     A field of several classes is `Annotated` with a table of them by their names in files: what is encoded gets a
     `name`, but for a class whose name there is None. Of a class that the table lacks, what its `custom` class makes
-    `of` it is kept. Where no name is kept, the field is annotated with the function that decodes it.
+    `of` it is kept. Where no name is kept, the field is annotated with the function that decodes it. A `Range` is for
+    `options.check_settings`.
 
     Raises CheckpointError for an object of a class that has no name.
     """
@@ -153,6 +155,8 @@ def _decoded(hint: Any, value: Any, name: str) -> Any:
         return value
     if origin is Annotated:
         told = hint.__metadata__[0]
+        if isinstance(told, Range):
+            return _decoded(choices[0], value, name)
         if not isinstance(told, Mapping):
             return told(value)
         if not isinstance(value, dict):

@@ -18,7 +18,7 @@ from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
 from scoreinv.networks.encoder import FEATURES, STRIDES, load_encoder
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.options import require, within
+from scoreinv.options import Number, Whole, check_settings, require
 from scoreinv.preconditioning import EDM, DataPrediction, PaperVE, PaperVP, Preconditioning
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
@@ -74,6 +74,15 @@ CLASSIFIERS: dict[str, type[Any]] = {"wide_resnet": WideResNetConfig, "convnet":
 _DETECTOR = "damage"
 
 
+SIDE = Whole(1, 2**15)
+"""Of training pictures."""
+
+
+def _check_range(data_range: tuple[float, float]) -> None:
+    low, high = data_range
+    require(-1e6 <= low < high <= 1e6, f"data_range must be two numbers that rise, not {low:g} and {high:g}")
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """Everything that builds a prior but its weights.
@@ -95,15 +104,16 @@ class ModelConfig:
     sde: Annotated[SDE, SDES]
     preconditioning: Annotated[Preconditioning, PRECONDITIONINGS]
     data_range: tuple[float, float] = (-1.0, 1.0)
-    image_size: int = 32
+    image_size: Annotated[int, SIDE] = 32
     sampler: RecommendedSampler | None = None
-    encoder_scale: int = 0
-    s_noise: float = field(default=1.0, metadata={"was": "inflation"})
+    encoder_scale: Annotated[int, Whole(0, 64)] = 0
+    s_noise: Annotated[float, Number(0.5, 2)] = field(default=1.0, metadata={"was": "inflation"})
     chroma: bool = False
 
     task: ClassVar = "prior"
 
     def __post_init__(self) -> None:
+        check_settings(self)
         reading = self.residual
         scale = 1 if reading is None else reading.luma_scale
         if type(scale) is not int or not 1 <= scale <= 16:
@@ -112,7 +122,6 @@ class ModelConfig:
             raise CheckpointError("network and preconditioning must both take an observation, or neither")
         if reading is not None and self.network.channels != 3:
             raise CheckpointError("a prior that takes observations is one of colour pictures")
-        within("encoder_scale", self.encoder_scale, 0, 64)
         taken = self.network.feature_channels
         if bool(taken) != bool(self.encoder_scale) or (taken and taken != FEATURES[-len(taken) :]):
             raise CheckpointError(
@@ -120,7 +129,6 @@ class ModelConfig:
             )
         if self.encoder_scale and (reading is None or self.encoder_scale % scale):
             raise CheckpointError("encoder_scale is for priors that take observations, and a multiple of luma_scale")
-        within("s_noise", self.s_noise, 0.5, 2)
         if reading is not None and self.s_noise != 1:
             raise CheckpointError("s_noise is for priors that take no observations")
         if self.chroma and not self.encoder_scale:
@@ -129,9 +137,7 @@ class ModelConfig:
             raise CheckpointError(f"with chroma image_size times encoder_scale must be a multiple of {STRIDES[-1]}")
         if isinstance(self.preconditioning, PaperVE) and not isinstance(self.sde, VE | NamedSDE):
             raise CheckpointError("the paper's VE preconditioning needs the VE SDE")
-        within("image_size", self.image_size, 1, 2**15)
-        low, high = self.data_range
-        require(-1e6 <= low < high <= 1e6, f"data_range must be two numbers that rise, not {low:g} and {high:g}")
+        _check_range(self.data_range)
         if self.image_size % (stride := self.network.stride):
             raise CheckpointError(f"image_size must be a multiple of {stride} for this network, not {self.image_size}")
 
@@ -178,17 +184,16 @@ class ClassifierConfig:
     sde: Annotated[SDE, SDES]
     classes: tuple[str, ...]
     data_range: tuple[float, float] = (-1.0, 1.0)
-    image_size: int = 32
+    image_size: Annotated[int, SIDE] = 32
     guidance: float = 1.0
 
     task: ClassVar = "classifier"
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if len(self.classes) != self.network.classes:
             raise CheckpointError(f"the network has {self.network.classes} classes, and {len(self.classes)} are named")
-        within("image_size", self.image_size, 1, 2**15)
-        low, high = self.data_range
-        require(-1e6 <= low < high <= 1e6, f"data_range must be two numbers that rise, not {low:g} and {high:g}")
+        _check_range(self.data_range)
 
     def build(self) -> NoiseClassifier:
         """Build the classifier with fresh weights, in evaluation mode."""
@@ -206,14 +211,14 @@ class DetectorConfig:
     """
 
     network: Annotated[DetectorNetworkConfig, {_DETECTOR: DetectorNetworkConfig}]
-    image_size: int = 160
+    image_size: Annotated[int, SIDE] = 160
 
     task: ClassVar = "damage"
     sde: ClassVar[None] = None
     data_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
-        within("image_size", self.image_size, 1, 2**15)
+        check_settings(self)
         if self.image_size % self.network.stride:
             raise CheckpointError(f"image_size must be a multiple of {self.network.stride}, not {self.image_size}")
 

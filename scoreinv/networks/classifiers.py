@@ -13,6 +13,7 @@ the start (there by measured ones).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from scoreinv.networks.base import Model, Network
 from scoreinv.networks.blocks import BatchNorm, FourierEmbedding, conv, group_norm, initialised, norm_activate
-from scoreinv.options import require, within
+from scoreinv.options import CHANNELS, Number, Whole, check, check_settings, require
 from scoreinv.preconditioning import centre, noise_level
 from scoreinv.sdes import SDE, as_time, broadcast
 
@@ -29,6 +30,7 @@ _DATA_STD = 0.5
 _FADE = 5.0
 """Noise level where the classes of pictures drown: beyond it log-odds fall as 1/s."""
 
+CLASSES = Whole(1, 100_000)
 _BASE = 16
 _CHANNELS_PER_GROUP = 8
 _EMBEDDING = 128
@@ -47,21 +49,16 @@ class WideResNetConfig:
         fourier_scale: of the features of the noise level.
     """
 
-    channels: int = 3
-    classes: int = 10
-    depth: int = 16
-    width: int = 4
-    dropout: float = 0.1
-    fourier_scale: float = 1.0
+    channels: Annotated[int, CHANNELS] = 3
+    classes: Annotated[int, CLASSES] = 10
+    depth: Annotated[int, Whole(10, 400)] = 16
+    width: Annotated[int, Whole(1, 256)] = 4
+    dropout: Annotated[float, Number(0, 1)] = 0.1
+    fourier_scale: Annotated[float, Number(0, 1e6)] = 1.0
 
     def __post_init__(self) -> None:
-        within("channels", self.channels, 1, 64)
-        within("classes", self.classes, 1, 100_000)
-        within("depth", self.depth, 10, 400)
+        check_settings(self)
         require(self.depth % 6 == 4, f"depth must be 6 n + 4, not {self.depth}")
-        within("width", self.width, 1, 256)
-        within("dropout", self.dropout, 0, 1)
-        within("fourier_scale", self.fourier_scale, 0, 1e6)
 
     def build(self) -> WideResNet:
         return WideResNet(self)
@@ -143,16 +140,13 @@ class ConvNetConfig:
         widths: features of each stage; a stage halves the picture.
     """
 
-    channels: int = 3
-    classes: int = 10
-    widths: tuple[int, ...] = (64, 192, 256)
+    channels: Annotated[int, CHANNELS] = 3
+    classes: Annotated[int, CLASSES] = 10
+    widths: Annotated[tuple[int, ...], Whole(1, 2**16)] = (64, 192, 256)
 
     def __post_init__(self) -> None:
-        within("channels", self.channels, 1, 64)
-        within("classes", self.classes, 1, 100_000)
-        within("the number of widths", len(self.widths), 1, 10)
-        for each in self.widths:
-            within("each of widths", each, 1, 2**16)
+        check_settings(self)
+        check("the number of widths", len(self.widths), Whole(1, 10))
 
     def build(self) -> ConvNet:
         return ConvNet(self)

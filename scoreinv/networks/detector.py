@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from scoreinv.networks.base import Model, Network
 from scoreinv.networks.blocks import BatchNorm, Layers, conv, convolved
 from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, STRIDES, Encoder
-from scoreinv.options import require, within
+from scoreinv.options import Whole, check_settings, require
 
 STRIDE = STRIDES[-1]
 """Sides of what the network is shown are multiples of it."""
@@ -40,19 +40,16 @@ class DetectorNetworkConfig:
         regions: soft regions that each level below the full resolution compares (`_Regions`); 0 for none.
     """
 
-    widths: tuple[int, ...] = (12, 24, 48, 64)
-    coarse_width: int = 96
-    regions: int = 0
+    widths: Annotated[tuple[int, ...], Whole(1, 4096)] = (12, 24, 48, 64)
+    coarse_width: Annotated[int, Whole(1, 4096)] = 96
+    regions: Annotated[int, Whole(0, 4096)] = 0
 
     channels: ClassVar[int] = 3
     stride: ClassVar[int] = STRIDE
 
     def __post_init__(self) -> None:
         require(len(self.widths) == _LEVELS, f"widths must be {_LEVELS} numbers")
-        for width in self.widths:
-            within("widths", width, 1, 4096)
-        within("coarse_width", self.coarse_width, 1, 4096)
-        within("regions", self.regions, 0, 4096)
+        check_settings(self)
 
     def build(self) -> DetectorNetwork:
         return DetectorNetwork(self)

@@ -13,7 +13,7 @@ Under the strongest noise the stack knows nothing, and the last factor shrinks i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from scoreinv.networks.base import Network
 from scoreinv.networks.blocks import Layers, conv, inner_dtype
-from scoreinv.options import within
+from scoreinv.options import CHANNELS, Number, Whole, check_settings
 
 PATCH = 2
 """Pixels of a side that are channels of one place."""
@@ -40,20 +40,17 @@ class FFDNetConfig:
         noise_limit: the largest noise level that the stack is shown, of pictures on [-1, 1].
     """
 
-    channels: int = 3
-    width: int = 96
-    layers: int = 12
-    noise_limit: float = 150 / 255
+    channels: Annotated[int, CHANNELS] = 3
+    width: Annotated[int, Whole(1, 8192)] = 96
+    layers: Annotated[int, Whole(3, 256)] = 12
+    noise_limit: Annotated[float, Number(1e-3, 1e6)] = 150 / 255
 
     stride: ClassVar[int] = PATCH
     condition_channels: ClassVar[int] = 0
     feature_channels: ClassVar[tuple[int, ...]] = ()
 
     def __post_init__(self) -> None:
-        within("channels", self.channels, 1, 64)
-        within("width", self.width, 1, 8192)
-        within("layers", self.layers, 3, 256)
-        within("noise_limit", self.noise_limit, 1e-3, 1e6)
+        check_settings(self)
 
     def build(self) -> FFDNet:
         return FFDNet(self)

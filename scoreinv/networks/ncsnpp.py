@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +32,7 @@ from scoreinv.networks.blocks import (
     norm_activate,
 )
 from scoreinv.networks.resampling import Downsample, Upsample, downsample, upsample
-from scoreinv.options import require, within
+from scoreinv.options import CHANNELS, Number, Whole, check, check_settings, require
 
 Activation = Literal["swish", "elu", "relu", "lrelu"]
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
@@ -74,15 +74,15 @@ class NCSNppConfig:
         patch: pixel-unshuffle factor of the stem.
     """
 
-    channels: int = 3
-    condition_channels: int = 0
-    feature_channels: tuple[int, ...] = ()
-    width: int = 128
-    multipliers: tuple[int, ...] = (1, 2, 2, 2)
-    blocks: int = 4
+    channels: Annotated[int, CHANNELS] = 3
+    condition_channels: Annotated[int, Whole(0, 4096)] = 0
+    feature_channels: Annotated[tuple[int, ...], Whole(1, 2**14)] = ()
+    width: Annotated[int, Whole(1, 8192)] = 128
+    multipliers: Annotated[tuple[int, ...], Whole(1, 256)] = (1, 2, 2, 2)
+    blocks: Annotated[int, Whole(1, 32)] = 4
     attention_levels: tuple[int, ...] = (1,)
     up_attention: Literal["once", "each"] = "once"
-    attention_head: int | None = None
+    attention_head: Annotated[int | None, Whole(1, 2**20)] = None
     block: Literal["biggan", "ddpm"] = "biggan"
     fir_kernel: tuple[int, ...] | None = (1, 3, 3, 1)
     learned_resampling: bool = True
@@ -91,39 +91,25 @@ class NCSNppConfig:
     progressive_output: Literal["none", "output_skip", "residual"] = "none"
     combine: Literal["sum", "cat"] = "sum"
     embedding: Literal["fourier", "positional"] = "fourier"
-    fourier_scale: float = 16.0
+    fourier_scale: Annotated[float, Number(0, 1e6)] = 16.0
     noise_conditional: bool = True
-    dropout: float = 0.1
-    init_scale: float = 0.0
-    channels_per_group: int = 4
+    dropout: Annotated[float, Number(0, 1)] = 0.1
+    init_scale: Annotated[float, Number(0, 1e6)] = 0.0
+    channels_per_group: Annotated[int, Whole(1, 2**20)] = 4
     groups: tuple[int, ...] | None = None
-    norm_epsilon: float = 1e-6
+    norm_epsilon: Annotated[float, Number(0, 1)] = 1e-6
     activation: Activation = "swish"
-    patch: int = 1
+    patch: Annotated[int, Whole(1, 64)] = 1
 
     def __post_init__(self) -> None:
-        within("channels", self.channels, 1, 64)
-        within("condition_channels", self.condition_channels, 0, 4096)
-        within("the number of feature_channels", len(self.feature_channels), 0, len(self.multipliers))
-        for each in self.feature_channels:
-            within("each of feature_channels", each, 1, 2**14)
-        within("width", self.width, 1, 8192)
-        within("the number of multipliers", len(self.multipliers), 1, 10)
-        for each in self.multipliers:
-            within("each of multipliers", each, 1, 256)
-        within("blocks", self.blocks, 1, 32)
-        within("blocks of all levels", self.blocks * len(self.multipliers), 1, 160)
-        if self.attention_head is not None:
-            within("attention_head", self.attention_head, 1, 2**20)
+        check_settings(self)
+        levels = len(self.multipliers)
+        check("the number of multipliers", levels, Whole(1, 10))
+        check("the number of feature_channels", len(self.feature_channels), Whole(0, levels))
+        check("blocks of all levels", self.blocks * levels, Whole(1, 160))
         if self.fir_kernel is not None:
-            within("the number of taps of fir_kernel", len(self.fir_kernel), 2, 16)
+            check("the number of taps of fir_kernel", len(self.fir_kernel), Whole(2, 16))
             require(sum(self.fir_kernel) != 0, "the taps of fir_kernel must not add up to 0")
-        within("fourier_scale", self.fourier_scale, 0, 1e6)
-        within("dropout", self.dropout, 0, 1)
-        within("init_scale", self.init_scale, 0, 1e6)
-        within("channels_per_group", self.channels_per_group, 1, 2**20)
-        within("norm_epsilon", self.norm_epsilon, 0, 1)
-        within("patch", self.patch, 1, 64)
 
     @property
     def stride(self) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from scoreinv.options import within
+from scoreinv.options import Number, check
 from scoreinv.prior import Prior
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.sdes import broadcast
@@ -30,7 +30,7 @@ class DDIM:
     eta: float = 0.0
 
     def __post_init__(self) -> None:
-        within("eta", self.eta, 0, 1)
+        check("eta", self.eta, Number(0, 1))
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
         sde = prior.sde

@@ -15,7 +15,6 @@ and samples of photographs err more; of half of the pixels they err less in 36 (
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -24,7 +23,7 @@ from torch import Tensor
 
 from scoreinv.errors import InputError
 from scoreinv.operators import RANK_TOLERANCE, LinearOperator
-from scoreinv.options import within
+from scoreinv.options import Number, check
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import GridSampler
 from scoreinv.samplers.rng import NoiseStream
@@ -57,9 +56,9 @@ class DDRM(GridSampler):
 
     def __post_init__(self) -> None:
         self.operator.spectral()
-        within("noise_std", self.noise_std, 0, math.inf)
-        within("eta", self.eta, 0, 1)
-        within("eta_b", self.eta_b, 0, 1)
+        check("noise_std", self.noise_std, Number(0))
+        check("eta", self.eta, Number(0, 1))
+        check("eta_b", self.eta_b, Number(0, 1))
         if self.times is not None and any(later >= before for before, later in pairwise(self.times)):
             raise InputError("DDRM goes down its times only")
 

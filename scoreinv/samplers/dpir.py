@@ -14,7 +14,6 @@ to the truth than a sample is, as the posterior mean would be.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,7 +22,7 @@ from torch import Tensor
 
 from scoreinv.errors import InputError
 from scoreinv.operators import LinearOperator
-from scoreinv.options import Number, check, within
+from scoreinv.options import Number, check
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback, CountedPrior, Samples, State
 from scoreinv.samplers.rng import NoiseStream
@@ -58,7 +57,7 @@ class DPIR:
     momentum: float = 0.0
 
     def __post_init__(self) -> None:
-        within("noise_std", self.noise_std, 0, math.inf)
+        check("noise_std", self.noise_std, Number(0))
         check("strength", self.strength, Number(None))
         if not 0 <= self.momentum < 1:
             raise InputError(f"the momentum must be at least 0 and below 1, not {self.momentum}")

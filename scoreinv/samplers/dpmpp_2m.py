@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scoreinv.options import Number, check, within
+from scoreinv.options import Number, check
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import GridSampler
 from scoreinv.samplers.rng import NoiseStream
@@ -49,7 +49,7 @@ class DPMpp2M(GridSampler):
     s_noise: float = 1.0
 
     def __post_init__(self) -> None:
-        within("eta", self.eta, 0, 1)
+        check("eta", self.eta, Number(0, 1))
         check("s_noise", self.s_noise, Number(None))
 
     @property

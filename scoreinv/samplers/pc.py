@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.errors import InputError
-from scoreinv.options import Number, Whole, check, within
+from scoreinv.options import Number, Whole, check
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import GridSampler, Stepper, constrain
 from scoreinv.samplers.rng import NoiseStream
@@ -41,7 +41,7 @@ class EulerMaruyama:
     eta: float = 1.0
 
     def __post_init__(self) -> None:
-        within("eta", self.eta, 0, 1)
+        check("eta", self.eta, Number(0, 1))
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
         g2, dt = prior.sde.diffusion_squared(t), s - t
@@ -61,7 +61,7 @@ class ReverseDiffusion:
     eta: float = 1.0
 
     def __post_init__(self) -> None:
-        within("eta", self.eta, 0, 1)
+        check("eta", self.eta, Number(0, 1))
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
         ratio, variance = prior.sde.transition(s, t)

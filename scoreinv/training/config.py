@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal
 
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.codec import decode, encode, in_file, read_json
@@ -13,13 +13,12 @@ from scoreinv.models.config import AnyConfig, ClassifierConfig, DetectorConfig, 
 from scoreinv.options import (
     BATCH_SIZE,
     LEARNING_RATE,
-    SEED,
     TRAINING_MINUTES,
     TRAINING_STEPS,
     Number,
-    Range,
     Whole,
     check,
+    check_settings,
     require,
 )
 from scoreinv.sdes import DDPM, VE
@@ -72,19 +71,19 @@ class DataConfig:
     source: str | None = None
     mode: Literal["crops", "resize", "zooms"] = "crops"
     scales: tuple[float, ...] = (1.0, 0.7, 0.5, 0.35, 0.25)
-    least_zoom: float = 0.5
+    least_zoom: Annotated[float, Number(None, 1.0)] = 0.5
     shares: tuple[tuple[str, float], ...] = ()
     flip: bool = True
-    shift: int = 0
+    shift: Annotated[int, Whole(0, 1000)] = 0
     dequantise: bool = False
     holdout: tuple[str, ...] = ()
     holdout_fraction: float = 0.05
-    memory_gb: float = 6.0
+    memory_gb: Annotated[float, Number(None)] = 6.0
 
     GONE: ClassVar = ("detail_candidates", "crops")
 
     def __post_init__(self) -> None:
-        _check("data.", self, least_zoom=Number(None, 1.0), shift=Whole(0, 1000), memory_gb=Number(None))
+        check_settings(self, "data.")
         require(all(0 < share <= 1000 for _, share in self.shares), "data.shares must lie in (0, 1000]")
         require(len(dict(self.shares)) == len(self.shares), "data.shares names a folder twice")
         require(self.source != "", "data.source is empty: name a folder or a zip file, or leave it out")
@@ -104,19 +103,17 @@ class OptimizerConfig:
         anneal: `constant`, or `cosine` from the full rate at the start to 0 at the end of the run.
     """
 
-    learning_rate: float = 2e-4
+    learning_rate: Annotated[float, LEARNING_RATE] = 2e-4
     beta1: float = 0.9
     beta2: float = 0.999
-    epsilon: float = 1e-8
-    warmup: int = 5000
-    clip: float = 1.0
-    weight_decay: float = 0.0
+    epsilon: Annotated[float, Number(None)] = 1e-8
+    warmup: Annotated[int, Whole(0)] = 5000
+    clip: Annotated[float, Number(0)] = 1.0
+    weight_decay: Annotated[float, Number(0)] = 0.0
     anneal: Literal["constant", "cosine"] = "constant"
 
     def __post_init__(self) -> None:
-        zero = Number(0)
-        _check("optimizer.", self, learning_rate=LEARNING_RATE, epsilon=Number(None), warmup=zero)
-        _check("optimizer.", self, clip=zero, weight_decay=zero)
+        check_settings(self, "optimizer.")
         require(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "optimizer.beta1 and beta2 must lie in [0, 1)")
 
 
@@ -142,14 +139,14 @@ class ObjectiveConfig:
 
     times: Literal["continuous", "discrete"] = "continuous"
     weighting: Literal["paper", "likelihood", "uniform", "residual"] = "paper"
-    sigma_data: float = 0.5
+    sigma_data: Annotated[float, Number(None)] = 0.5
     reduction: Literal["mean", "sum"] = "mean"
     focus: tuple[float, float] | None = None
     stratified: bool = True
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        _check("objective.", self, sigma_data=Number(None))
+        check_settings(self, "objective.")
         require(0 <= self.label_smoothing < 1, "objective.label_smoothing must lie in [0, 1)")
         if self.focus is not None:
             check("the mean of objective.focus", self.focus[0], Number(-math.inf))
@@ -186,14 +183,14 @@ class ObservationConfig:
     hints: float = 0.1
     damaged_gray: float = 0.1
     refined: float = 0.1
-    other_films: float = 0.0
-    colour_films: float = 0.0
+    other_films: Annotated[float, Number(0, 1)] = 0.0
+    colour_films: Annotated[float, Number(0, 1)] = 0.0
 
     def __post_init__(self) -> None:
         shares = self.kinds.values()
         require(all(share >= 0 for share in shares), "observations: shares must not be negative")
         require(abs(sum(shares) - 1) < 1e-6, f"observations: shares must add up to 1, not {sum(shares):g}")
-        _check("observations.", self, other_films=Number(0, 1), colour_films=Number(0, 1))
+        check_settings(self, "observations.")
 
     @property
     def kinds(self) -> dict[str, float]:
@@ -210,11 +207,11 @@ class DamageDrawing:
         often: kinds of damage that are drawn more or less often than usual, and how many times: ((kind, times), ...).
     """
 
-    undamaged: float = 0.3
+    undamaged: Annotated[float, Number(0, 1)] = 0.3
     often: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
-        _check("damage.", self, undamaged=Number(0, 1))
+        check_settings(self, "damage.")
         for kind, times in self.often:
             check("a kind of damage.often", kind, tuple(DAMAGE_SHARES))
             require(0 < times <= 1000, f"damage.often of {kind} must lie in (0, 1000]")
@@ -266,28 +263,25 @@ class TrainingConfig:
     observations: ObservationConfig | None = None
     damage: DamageDrawing | None = None
     trained: Literal["score", "chroma"] = "score"
-    batch_size: int = 64
+    batch_size: Annotated[int, BATCH_SIZE] = 64
     accumulate: int = 1
     frozen_norms: bool = False
     ema_decay: float = 0.999
-    steps: int | None = None
-    minutes: float | None = None
+    steps: Annotated[int | None, TRAINING_STEPS] = None
+    minutes: Annotated[float | None, TRAINING_MINUTES] = None
     seed: int = 0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = False
-    log_every: int = 50
-    validate_every: int = 1000
-    sample_every: int = 5000
-    snapshot_every: int = 10000
-    validation_images: int = 256
-    samples: int = 16
-    save_minutes: float = 5.0
+    log_every: Annotated[int, Whole(0)] = 50
+    validate_every: Annotated[int, Whole(0)] = 1000
+    sample_every: Annotated[int, Whole(0)] = 5000
+    snapshot_every: Annotated[int, Whole(0)] = 10000
+    validation_images: Annotated[int, Whole(0, BATCH_SIZE.most)] = 256
+    samples: Annotated[int, Whole(1, 1000)] = 16
+    save_minutes: Annotated[float, Number(0)] = 5.0
 
     def __post_init__(self) -> None:
-        _check("", self, steps=TRAINING_STEPS, minutes=TRAINING_MINUTES, batch_size=BATCH_SIZE, seed=SEED)
-        _check("", self, validation_images=Whole(0, BATCH_SIZE.most), samples=Whole(1, 1000), save_minutes=Number(0))
-        often = Whole(0)
-        _check("", self, log_every=often, validate_every=often, sample_every=often, snapshot_every=often)
+        check_settings(self)
         require(
             self.trained == "score" or (isinstance(self.model, ModelConfig) and self.model.chroma),
             "only a model with a network of chroma can have that trained",
@@ -366,16 +360,6 @@ def read_config(path: Path) -> TrainingConfig:
     data = read_json(path)
     with in_file(path):
         return decode(TrainingConfig, data)
-
-
-def _check(prefix: str, config: Any, **ranges: Range) -> None:
-    """Raise SettingError for a field that is none of its choices, or in none of the given ranges; None is in all."""
-    for name, hint in get_type_hints(type(config)).items():
-        if get_origin(hint) is Literal:
-            check(prefix + name, getattr(config, name), get_args(hint))
-    for name, allowed in ranges.items():
-        if getattr(config, name) is not None:
-            check(prefix + name, getattr(config, name), allowed)
 
 
 _FREE = frozenset(
