@@ -20,7 +20,7 @@ from scoreinv.cli.options import (
     output_option,
 )
 from scoreinv.cli.outputs import STREAM, check_file
-from scoreinv.cli.photo_loop import Maps, Progress, Run, uncertainty_maps
+from scoreinv.cli.photo_loop import Made, Maps, Progress, Run, uncertainty_maps
 from scoreinv.cli.plan import Job, expand, plan
 from scoreinv.cli.report import warn
 from scoreinv.errors import InputError
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from scoreinv.imaging.hints import KnownColours
     from scoreinv.imaging.picture import Picture
     from scoreinv.tasks.references import Reference
-    from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
   scoreinv colorize gray.jpg                     # writes gray_colorized.png
@@ -99,13 +98,9 @@ def colorize(
 
         return None if hints is None else read_hints(hints, picture.size)
 
-    def compute(
-        job: Job, picture: Picture, given: KnownColours | None, progress: Progress
-    ) -> tuple[Restored[Picture], dict[str, Any]]:
-        from scoreinv.machine import keep_freed
+    def compute(job: Job, picture: Picture, given: KnownColours | None, progress: Progress) -> Made:
         from scoreinv.tasks.colorize import colorize_picture
 
-        keep_freed()
         check_samples(colour.samples, picture, coloured=True)
         result = colorize_picture(picture, scene.load(), colour, given, progress, references=references())
         if result.found == "coloured" and not colour.keep_color:

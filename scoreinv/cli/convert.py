@@ -11,7 +11,7 @@ from scoreinv.cli.options import Common, option
 from scoreinv.cli.outputs import check_file, check_folder, output_folders, refuse_existing
 from scoreinv.cli.report import emit, notice, rehearse
 from scoreinv.errors import InputError
-from scoreinv.models.catalogue import HUB_PREFIX
+from scoreinv.models.catalogue import HUB_PREFIX, configuration, full_name, load, locate
 
 EXAMPLES = """
   scoreinv convert model.pth --config ve/cifar10_ncsnpp -o own.safetensors
@@ -54,7 +54,6 @@ def convert(
     refuse_existing([output], overwrite=common.overwrite)
     place = source if on_hub else Path(source)  # a folder's name alone would be that of a bundled model
 
-    from scoreinv.models.catalogue import configuration, full_name, load, locate
     from scoreinv.models.model_file import save
     from scoreinv.models.official import load_official, read_official_config
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from scoreinv.cli.loading import Detector
 from scoreinv.cli.options import Common, Output, PhotosArgument, RestorerOption, option
-from scoreinv.cli.photo_loop import Progress, Run
+from scoreinv.cli.photo_loop import Made, Progress, Run
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice, warn
 from scoreinv.options import FOUND_GROW, MOST_GROW, SENSITIVITY, USUAL_SENSITIVITY
@@ -44,9 +44,7 @@ def damage(
     everything = plan(photos, SUFFIX, 1, output, {"the model": model}, "png")
     detector = Detector(model, common)
 
-    def compute(
-        job: Job, picture: Picture, given: None, progress: Progress
-    ) -> tuple[Restored[Picture], dict[str, Any]]:
+    def compute(job: Job, picture: Picture, given: None, progress: Progress) -> Made:
         hole = find(job, picture, detector, sensitivity, grow, progress)
         return as_mask(hole), {"damaged": damaged_share(hole)}
 

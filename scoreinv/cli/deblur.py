@@ -12,7 +12,7 @@ from scoreinv.cli.options import (
     option,
 )
 from scoreinv.cli.outputs import STREAM
-from scoreinv.cli.photo_loop import Progress, Run
+from scoreinv.cli.photo_loop import Made, Progress, Run
 from scoreinv.cli.plan import Job
 from scoreinv.cli.report import notice
 from scoreinv.cli.restoring import Network, Restoration, restore_photos
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
-    from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
   scoreinv deblur photo.jpg                        # says what blurred it; writes photo_deblurred.png
@@ -55,9 +54,7 @@ def deblur(
         raise InputError("--kernel -: name a file; stdin is for the photo")
     given = None if kernel is None else kernel_from_text(kernel)
 
-    def restore(
-        job: Job, picture: Picture, std: float, prior: ScorePrior, progress: Progress
-    ) -> tuple[Restored[Picture], dict[str, Any]]:
+    def restore(job: Job, picture: Picture, std: float, prior: ScorePrior, progress: Progress) -> Made:
         from scoreinv.tasks.deblur import find_blur
         from scoreinv.tasks.linear import deblur_picture
 

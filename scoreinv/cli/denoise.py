@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scoreinv.cli.options import Common, NoiseOption, Output, PhotosArgument
-from scoreinv.cli.photo_loop import Progress, Run
+from scoreinv.cli.photo_loop import Made, Progress, Run
 from scoreinv.cli.plan import Job
 from scoreinv.cli.report import warn
 from scoreinv.cli.restoring import Network, Restoration, restore_photos
@@ -14,7 +14,6 @@ from scoreinv.tasks.linear_settings import DenoiseSettings
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
-    from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
   scoreinv denoise photo.jpg              # writes photo_denoised.png
@@ -33,9 +32,7 @@ def denoise(
 ) -> Run[Any]:
     """Remove noise from photos: the average of what is possible, or with --samples some of that."""
 
-    def restore(
-        job: Job, picture: Picture, std: float, prior: ScorePrior, progress: Progress
-    ) -> tuple[Restored[Picture], dict[str, Any]]:
+    def restore(job: Job, picture: Picture, std: float, prior: ScorePrior, progress: Progress) -> Made:
         from scoreinv.tasks.denoise import denoise_picture, has_noise, unchanged
 
         if noise is None and not has_noise(picture, std, prior):

@@ -16,8 +16,8 @@ from scoreinv.cli.outputs import check_file
 from scoreinv.cli.plan import expand
 from scoreinv.cli.report import emit, notice, put, rehearse
 from scoreinv.errors import CheckpointError, InputError
-from scoreinv.machine import set_threads
-from scoreinv.models.catalogue import HUB_PREFIX
+from scoreinv.machine import device_of, set_threads
+from scoreinv.models.catalogue import HUB_PREFIX, load_classifier
 from scoreinv.terminal import progress_bar
 
 if TYPE_CHECKING:
@@ -144,8 +144,6 @@ def _by_classifier(
 
 def _judge(name: str, class_name: str | None, common: Common) -> tuple[NoiseClassifier, int | None]:
     """The classifier on the device of the run, and its label of the class that is asked for."""
-    from scoreinv.machine import device_of
-    from scoreinv.models.catalogue import load_classifier
     from scoreinv.tasks.generate import class_index
 
     classifier = load_classifier(name).to(device_of(common.device))
@@ -169,7 +167,6 @@ def _look(paths: list[str], classifier: NoiseClassifier, common: Common) -> Seen
 
 def _inception(weights: str, common: Common) -> Callable[[list[str], list[str]], dict[str, float]]:
     """What compares pictures by the features of Inception; InputError where it or its weights cannot be had."""
-    from scoreinv.machine import device_of
     from scoreinv.models.weights import read_pickled
 
     check_file(weights, "--inception")

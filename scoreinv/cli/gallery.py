@@ -11,6 +11,7 @@ from scoreinv.cli.options import Common
 from scoreinv.cli.outputs import STREAM, check_folder, check_quality, check_stdout, refuse_existing
 from scoreinv.cli.report import warn
 from scoreinv.errors import InputError
+from scoreinv.machine import shortage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,7 +71,6 @@ class Gallery:
         from scoreinv.imaging.picture import MAX_MEGAPIXELS
         from scoreinv.imaging.sheet import sheet_size
         from scoreinv.imaging.write import format_of
-        from scoreinv.machine import shortage
 
         pixels = self.count * size[0] * size[1]
         if self.is_file:

@@ -18,7 +18,7 @@ from scoreinv.cli.options import (
     option,
 )
 from scoreinv.cli.outputs import STREAM, check_file, refuse_inputs
-from scoreinv.cli.photo_loop import Progress, Run, uncertainty_maps
+from scoreinv.cli.photo_loop import Made, Progress, Run, uncertainty_maps
 from scoreinv.cli.plan import Job, Plan, expand, plan
 from scoreinv.cli.report import warn
 from scoreinv.errors import EmptyMaskError, InputError
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from scoreinv.imaging.picture import Picture
-    from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
   scoreinv inpaint photo.png --mask mask.png       # writes photo_inpainted.png
@@ -137,9 +136,7 @@ def inpaint(
             warn(f"{job.source}: {leftover.words}: try --grow {(reading.grow or 0) + leftover.grow}")
         return hole, kept
 
-    def compute(
-        job: Job, picture: Picture, given: _Given, progress: Progress
-    ) -> tuple[Restored[Picture], dict[str, Any]]:
+    def compute(job: Job, picture: Picture, given: _Given, progress: Progress) -> Made:
         (hole, kept), more = given, {}
         if detector is not None:
             grow = FOUND_GROW if reading.grow is None else reading.grow
@@ -153,10 +150,8 @@ def inpaint(
 
             assert filling.classical is not None
             return fill_classically(picture, hole, filling.classical, progress, exact=filling.exact), more
-        from scoreinv.machine import keep_freed
         from scoreinv.tasks.inpaint import inpaint_picture
 
-        keep_freed()
         check_samples(filling.samples, picture, coloured=False)
         return inpaint_picture(picture, hole, prior.load(), filling, progress, kept), more
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from scoreinv.cli.options import Common
 from scoreinv.cli.report import notice, warn
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.models.catalogue import HUB_PREFIX
+from scoreinv.machine import OPENMP, device_of, set_threads, shortage, uses_bfloat16
+from scoreinv.models import catalogue
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
@@ -51,11 +52,9 @@ class Model:
 
     def check(self) -> None:
         """Raise InputError where there is no such model or device; nothing is fetched from the hub."""
-        if not self.name.startswith(HUB_PREFIX):
+        if not self.name.startswith(catalogue.HUB_PREFIX):
             _ = self.path
         if self.common.device != "auto":
-            from scoreinv.machine import device_of
-
             device_of(self.common.device)
 
     def load(self) -> Any:
@@ -74,8 +73,6 @@ class Model:
             gc.enable()
             gc.freeze()
         import torch
-
-        from scoreinv.machine import OPENMP, device_of, set_threads, uses_bfloat16
 
         asked = self.common
         self.device = device = device_of(asked.device)
@@ -99,27 +96,22 @@ class Model:
 
     def _read(self) -> Any:
         """The model in float32, on the CPU; raises ScoreinvError where it takes more memory than there is."""
-        from scoreinv.models.catalogue import configuration, load
-
         files = [self.path] if self.path.is_file() else [file for file in self.path.rglob("*") if file.is_file()]
         if self.device == "cpu" and sum(file.stat().st_size for file in files) >= LARGE_BYTES:
-            from scoreinv.machine import shortage
             from scoreinv.models.peak_memory import process_bytes
 
             itemsize = 2 if self.common.precision == "bfloat16" else 4
-            needed = process_bytes(configuration(self.path), itemsize=itemsize)
+            needed = process_bytes(catalogue.configuration(self.path), itemsize=itemsize)
             if lacking := shortage(needed):
                 raise ScoreinvError(f"{self.name}: {lacking}: end other programs, or use a smaller model")
             notice(self.common, f"{self.name}: takes about {needed / 1e9:.1f} GB of memory")
-        return load(self.path)
+        return catalogue.load(self.path)
 
     def record(self, method: str) -> dict[str, Any]:
         """What a JSON line says about how a result was made."""
-        from scoreinv.models.catalogue import full_name
-
         return {
             "seed": self.common.seed or 0,
-            "model": full_name(self.name, self.path),
+            "model": catalogue.full_name(self.name, self.path),
             "method": method,
             "device": self.device,
             "precision": self.precision,
@@ -128,38 +120,28 @@ class Model:
     @cached_property
     def path(self) -> Path:
         """The file or folder of the model, which is fetched where it is on the hub."""
-        from scoreinv.models.catalogue import locate
-
-        return locate(self.name)
+        return catalogue.locate(self.name)
 
     @cached_property
     def sha256(self) -> str:
         """Hash of the model's weights, in hexadecimal."""
-        from scoreinv.models.catalogue import sha256
-
-        return sha256(self.path)
+        return catalogue.sha256(self.path)
 
     @property
     def configuration(self) -> ModelConfig | None:
         """The model's, without its weights; None of one on the hub, which would have to be fetched."""
-        from scoreinv.models.catalogue import configuration
-
-        return None if self.name.startswith(HUB_PREFIX) else configuration(self.path)
+        return None if self.name.startswith(catalogue.HUB_PREFIX) else catalogue.configuration(self.path)
 
 
 class Detector(Model):
     """A model that finds damage: `load` gives a `DamageDetector`."""
 
     def _read(self) -> Any:
-        from scoreinv.models.catalogue import load_damage_detector
-
-        return load_damage_detector(self.path)
+        return catalogue.load_damage_detector(self.path)
 
 
 def check_samples(count: int, picture: Picture, *, coloured: bool) -> None:
     """Raise InputError where so many results of a picture, in colour or its mode, do not fit in memory."""
-    from scoreinv.machine import shortage
-
     needed = count * (3 if coloured and picture.is_gray_mode else 1) * picture.pixels.nbytes
     if lacking := shortage(needed):
         size = f"{picture.width}x{picture.height}"

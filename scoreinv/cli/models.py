@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
 
 from scoreinv.cli.command import command
 from scoreinv.cli.options import Common
+from scoreinv.models.catalogue import describe, describe_all
 from scoreinv.text import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 app = typer.Typer(help="The models that are there, and what they are.", no_args_is_help=True, rich_markup_mode="rich")
 
@@ -26,8 +25,6 @@ _COLUMNS = ("name", "kind", "task", "SDE", "pixels", "weights", "MB", "licence",
 
 def list_models(common: Common) -> None:
     """List the bundled models, and the paper's with the figures that it reports of them."""
-    from scoreinv.models.catalogue import describe_all
-
     models = describe_all()
     if common.json:
         _print_json([{key: value for key, value in model.items() if key not in _SHOWN_ALONE} for model in models])
@@ -53,8 +50,6 @@ def show(
     common: Common,
 ) -> None:
     """Show what a model is, where it is from, its recommended sampler and its configuration."""
-    from scoreinv.models.catalogue import describe
-
     record = describe(name)
     if common.json:
         _print_json([record])

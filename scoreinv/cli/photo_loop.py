@@ -13,23 +13,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 import typer
 
 from scoreinv.cli.loading import Model
+from scoreinv.cli.options import Common, Output
 from scoreinv.cli.outputs import STREAM, output_folders, refuse_inputs
 from scoreinv.cli.plan import Job, Plan
 from scoreinv.cli.record import BY_ANOTHER, COLUMNS, EXISTS, MANIFEST, Outcome, Record, Table, failure
 from scoreinv.cli.report import notice, rehearse
 from scoreinv.errors import ExistsError, InputError
-from scoreinv.machine import device_of
+from scoreinv.machine import device_of, keep_freed
 from scoreinv.terminal import progress_bar
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from scoreinv.cli.options import Common, Output
     from scoreinv.imaging.picture import Picture
     from scoreinv.tasks.results import Restored
 
@@ -37,6 +37,8 @@ Given = TypeVar("Given")
 """What belongs to a photograph beside its pixels: its mask, its hints."""
 Progress = Callable[[float], None]
 """Called with the share of the work on a photograph that is done."""
+Made: TypeAlias = "tuple[Restored[Picture], dict[str, Any]]"
+"""What was made of a photograph, and further entries of its record."""
 _log = logging.getLogger(__name__)
 
 
@@ -111,7 +113,7 @@ class Run(Generic[Given]):
     """A run over photographs: which they are, and what is done for each.
 
     Attributes:
-        compute: gives what was made of a photograph by what `read` gave of it, and further entries of its record.
+        compute: makes a result of a photograph by what `read` gave of it.
         models: what `compute` needs, loaded once a photograph has been read; the record names the first.
         read: gives what belongs to a photograph (None: nothing); what it raises concerns this photograph alone.
         result_of: gives a picture of the size and mode of the result (None: as the photograph), to check it early.
@@ -123,7 +125,7 @@ class Run(Generic[Given]):
     plan: Plan
     output: Output
     common: Common
-    compute: Callable[[Job, Picture, Given, Progress], tuple[Restored[Picture], dict[str, Any]]]
+    compute: Callable[[Job, Picture, Given, Progress], Made]
     models: Sequence[Model] = ()
     read: Callable[[Job, Picture], Given] | None = None
     result_of: Callable[[Job, Picture], Picture] | None = None
@@ -188,6 +190,7 @@ class Run(Generic[Given]):
             return self._failed(job, error)
         for model in self.models:
             model.load()
+        keep_freed()
         started = time.monotonic()
         written, there = [], None
         try:

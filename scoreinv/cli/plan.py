@@ -10,14 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from scoreinv.cli.options import Output
 from scoreinv.cli.outputs import STREAM, check_folder, check_quality, refuse_inputs
 from scoreinv.cli.result_names import are_results, ending_of, of_batch, of_single, results_folder
 from scoreinv.errors import InputError
-
-if TYPE_CHECKING:
-    from scoreinv.cli.options import Output
 
 _log = logging.getLogger(__name__)
 

@@ -14,8 +14,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
+from scoreinv.cli.options import Common
 from scoreinv.cli.outputs import STREAM
 from scoreinv.cli.plan import Plan
 from scoreinv.cli.report import advise, describe, emit, notice, say_traceback, warn
@@ -23,9 +24,6 @@ from scoreinv.errors import InputError
 from scoreinv.terminal import duration, say
 from scoreinv.text import printable
 from scoreinv.time_left import Countdown
-
-if TYPE_CHECKING:
-    from scoreinv.cli.options import Common
 
 MANIFEST = "manifest.csv"
 COLUMNS = (

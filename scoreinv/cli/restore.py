@@ -21,7 +21,7 @@ from scoreinv.cli.options import (
     output_option,
 )
 from scoreinv.cli.outputs import STREAM
-from scoreinv.cli.photo_loop import Progress, Run
+from scoreinv.cli.photo_loop import Made, Progress, Run
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice, warn
 from scoreinv.errors import InputError
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from scoreinv.imaging.hints import KnownColours
     from scoreinv.imaging.picture import Picture
     from scoreinv.tasks.old_photos import Step
-    from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
   scoreinv restore old.jpg   # writes old_restored.png
@@ -104,8 +103,7 @@ def restore(
 
     def compute(
         job: Job, picture: Picture, given: tuple[np.ndarray | None, KnownColours | None], progress: Progress
-    ) -> tuple[Restored[Picture], dict[str, Any]]:
-        from scoreinv.machine import keep_freed
+    ) -> Made:
         from scoreinv.tasks.old_photos import OldPhotoModels, restore_picture
         from scoreinv.tasks.tone import load_toner
 
@@ -115,7 +113,6 @@ def restore(
             if pictures is not None and shown is not None:
                 pictures.write(job, step.name, shown)
 
-        keep_freed()
         check_samples(steps.samples, picture, coloured=steps.colorize)
         models = OldPhotoModels(
             detector=None if detector is None else detector.load(),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scoreinv.cli.loading import Model, check_samples
 from scoreinv.cli.options import Common, Output, RestorerOption, UncertaintyOption
-from scoreinv.cli.photo_loop import Progress, Run, uncertainty_maps
+from scoreinv.cli.photo_loop import Made, Progress, Run, uncertainty_maps
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import naming, notice
 from scoreinv.options import GRAY_LEVELS
@@ -17,7 +17,6 @@ from scoreinv.tasks.linear_settings import LinearSettings
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
-    from scoreinv.tasks.results import Restored
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Restoration:
     """
 
     suffix: str
-    restore: Callable[[Job, Picture, float, ScorePrior, Progress], tuple[Restored[Picture], dict[str, Any]]]
+    restore: Callable[[Job, Picture, float, ScorePrior, Progress], Made]
     result_of: Callable[[Picture], Picture] = lambda picture: picture
     inputs: dict[str, str | None] = field(default_factory=dict)
     blurred: bool = False
@@ -76,7 +75,7 @@ def restore_photos(
         estimated = noise_under_blur if work.blurred else estimate_noise
         return estimated(picture) if noise is None else noise / GRAY_LEVELS
 
-    def compute(job: Job, picture: Picture, std: float, progress: Progress) -> tuple[Restored[Picture], dict[str, Any]]:
+    def compute(job: Job, picture: Picture, std: float, progress: Progress) -> Made:
         check_samples(settings.samples, work.result_of(picture), coloured=False)
         restored, said = work.restore(job, picture, std, model.load(), progress)
         level = std * GRAY_LEVELS

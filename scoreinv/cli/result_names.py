@@ -10,13 +10,10 @@ import re
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from scoreinv.cli.options import Output
 from scoreinv.cli.outputs import STREAM, check_stdout
 from scoreinv.errors import InputError
-
-if TYPE_CHECKING:
-    from scoreinv.cli.options import Output
 
 
 def of_single(source: str, output: Output, ending: str) -> str:

@@ -14,7 +14,7 @@ from scoreinv.cli.options import Common, ModelOption, QualityOption, advanced, o
 from scoreinv.cli.outputs import output_folders, refuse_inputs
 from scoreinv.cli.report import emit, notice, rehearse
 from scoreinv.errors import CheckpointError, InputError
-from scoreinv.models.catalogue import HUB_PREFIX
+from scoreinv.models.catalogue import HUB_PREFIX, bundled_names, load_classifier
 from scoreinv.options import GUIDANCE
 from scoreinv.tasks.generate_settings import SamplerSettings
 from scoreinv.terminal import duration, progress_bar
@@ -178,7 +178,6 @@ def _guide(wanted: ClassOptions, model: str) -> tuple[NoiseClassifier, int] | tu
     """The classifier that is given, or the one that is bundled with the model, and its label of the class wanted."""
     if wanted.class_ is None:
         return None, None
-    from scoreinv.models.catalogue import bundled_names, load_classifier
     from scoreinv.tasks.generate import class_index
 
     name = wanted.classifier_of(model)

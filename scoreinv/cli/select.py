@@ -8,7 +8,7 @@ import typer
 
 from scoreinv.cli.damage import as_mask, black_mask
 from scoreinv.cli.options import STREAM_HELP, Common, Output, option
-from scoreinv.cli.photo_loop import Progress, Run
+from scoreinv.cli.photo_loop import Made, Progress, Run
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice
 from scoreinv.errors import InputError
@@ -16,7 +16,6 @@ from scoreinv.options import MOST_GROW
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
-    from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
   scoreinv select photo.jpg --box 250,120,180,260          # around an object; writes photo_selection.png
@@ -80,9 +79,7 @@ def select(
 
         Prompt.of(points, others, around).check(picture.size)
 
-    def compute(
-        job: Job, picture: Picture, given: None, progress: Progress
-    ) -> tuple[Restored[Picture], dict[str, Any]]:
+    def compute(job: Job, picture: Picture, given: None, progress: Progress) -> Made:
         from scoreinv.imaging.masks import dilate, percent
         from scoreinv.imaging.shadows import propose_shadow
         from scoreinv.models.segment_anything import SegmentAnything

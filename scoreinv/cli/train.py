@@ -16,7 +16,8 @@ from scoreinv.cli.options import Common, advanced, option
 from scoreinv.cli.report import advise, emit, notice, rehearse
 from scoreinv.cli.training_notes import Teller, ends, speed, warn_of_noise
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.machine import keep_freed, set_threads
+from scoreinv.machine import device_of, keep_freed, set_threads, shortage
+from scoreinv.models.catalogue import MODEL_FILE, load, load_classifier, load_damage_detector
 from scoreinv.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES, TRAINING_STEPS
 from scoreinv.terminal import duration, progress_bar
 
@@ -114,8 +115,6 @@ def train(*, subject: Subject, how: RunOptions, common: Common) -> None:
     leads = os.environ.get("RANK", "0") == "0"  # the first of torchrun's processes
     if not leads:
         common = replace(common, quiet=True, json=False)
-    from scoreinv.machine import device_of
-
     device = device_of(common.device)
     set_threads(common.threads)
     run = _configuration(subject, how, common)
@@ -132,7 +131,6 @@ def train(*, subject: Subject, how: RunOptions, common: Common) -> None:
             check_run(run, folder, resume=how.resume, overwrite=common.overwrite)
             rehearse(common, {"output": str(folder)}, f"{folder}: would be trained in, to {ends(run)}")
         return
-    from scoreinv.models.catalogue import MODEL_FILE
     from scoreinv.training.folder import RunFolder
 
     if how.resume and (done := RunFolder(folder).result(run)):
@@ -197,7 +195,6 @@ def _train(run: TrainingConfig, folder: Path, how: RunOptions, device: str, comm
 
     init: AnyModel | None = None
     if how.init is not None:
-        from scoreinv.models.catalogue import load, load_classifier, load_damage_detector
         from scoreinv.models.config import ClassifierConfig
 
         if run.damage is not None:
@@ -245,7 +242,6 @@ def _check_memory(run: TrainingConfig) -> None:
     share = replace(run, batch_size=max(1, run.batch_size // processes))
     if share.batch_size * share.drawn_side**2 < SMALL_BATCH:
         return
-    from scoreinv.machine import shortage
     from scoreinv.training.footprint import training_bytes
 
     if lacking := shortage(processes * training_bytes(share)):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from scoreinv.cli.options import Common
 from scoreinv.cli.report import notice, warn
+from scoreinv.models.catalogue import locate
 from scoreinv.terminal import duration
 
 if TYPE_CHECKING:
@@ -91,7 +92,6 @@ def _expectation(run: TrainingConfig) -> str:
 
 def _trained_on(model: str) -> int:
     """Pictures that a bundled model was trained on."""
-    from scoreinv.models.catalogue import locate
     from scoreinv.models.model_file import read_metadata
 
     return int(read_metadata(locate(model))[1]["images"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from scoreinv.cli.options import Common, Output, PhotosArgument, advanced, option
-from scoreinv.cli.photo_loop import Progress, Run
+from scoreinv.cli.photo_loop import Made, Progress, Run
 from scoreinv.cli.plan import Job
 from scoreinv.cli.restoring import Network, Restoration, restore_photos
 from scoreinv.options import GRAY_LEVELS
@@ -14,7 +14,6 @@ from scoreinv.tasks.linear_settings import Downsampling, LinearSettings
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
-    from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
   scoreinv upscale photo.png              # twice as large: photo_upscaled.png
@@ -50,9 +49,7 @@ def upscale(
 ) -> Run[Any]:
     """Enlarge photos: the result, reduced again, is the given photo."""
 
-    def restore(
-        job: Job, picture: Picture, std: float, prior: ScorePrior, progress: Progress
-    ) -> tuple[Restored[Picture], dict[str, Any]]:
+    def restore(job: Job, picture: Picture, std: float, prior: ScorePrior, progress: Progress) -> Made:
         from scoreinv.tasks.linear import upscale_picture
 
         made = upscale_picture(picture, factor, downsampling, std, prior, settings, progress)
