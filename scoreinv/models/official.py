@@ -18,8 +18,7 @@ from scoreinv.models.codec import decode, decode_foreign, in_file, read_json
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.published import NCSN, PUBLISHED, published
 from scoreinv.models.weights import install, plain_tensors, read_pickled, unfilled
-from scoreinv.networks.ddpm import ddpm_config
-from scoreinv.networks.ncsnpp import Activation, NCSNpp, NCSNppConfig
+from scoreinv.networks.ncsnpp import DDPM_UNET, Activation, NCSNpp, NCSNppConfig
 from scoreinv.preconditioning import PaperVE, PaperVP
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
@@ -167,7 +166,8 @@ def _check_network(name: object) -> None:
 
 def _network(model: dict[str, Any], options: _Network, pictures: _Data) -> NCSNppConfig:
     levels = range(len(options.ch_mult))
-    ours = ddpm_config(
+    ours = replace(
+        DDPM_UNET,
         channels=pictures.num_channels,
         width=options.nf,
         multipliers=options.ch_mult,

@@ -8,8 +8,7 @@ from typing import Literal
 
 from scoreinv.errors import CheckpointError
 from scoreinv.models.config import ModelConfig
-from scoreinv.networks.ddpm import ddpm_config
-from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.networks.ncsnpp import DDPM_UNET, NCSNppConfig
 from scoreinv.preconditioning import PaperVE, PaperVP, Preconditioning
 from scoreinv.prior import RecommendedSampler
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
@@ -81,7 +80,7 @@ def _large(
 
 def _ddpm_256() -> PublishedModel:
     """The U-Net of DDPM at 256 pixels, of its discrete chain."""
-    network = ddpm_config(multipliers=(1, 1, 2, 2, 4, 4), attention_levels=(4,), dropout=0.0)
+    network = replace(DDPM_UNET, multipliers=(1, 1, 2, 2, 4, 4), attention_levels=(4,), dropout=0.0)
     sampler = RecommendedSampler("ancestral", "none", 0.075)
     return PublishedModel(
         config=ModelConfig(network, DDPM(), PaperVP(), (-1.0, 1.0), 256, sampler),
@@ -129,7 +128,7 @@ _LARGE = _skip(128, (1, 1, 2, 2, 2, 2, 2), 2, 4)
 _LARGEST = _skip(16, (1, 2, 4, 8, 16, 32, 32, 32), 1, 6)
 
 PUBLISHED: dict[str, PublishedModel] = {
-    "ve/cifar10_ddpm": _cifar("ve", ddpm_config(), False, "reverse_diffusion"),
+    "ve/cifar10_ddpm": _cifar("ve", DDPM_UNET, False, "reverse_diffusion"),
     "ve/cifar10_ncsnpp": _cifar("ve", _plus(4, True, "positional"), False, "reverse_diffusion"),
     "ve/cifar10_ncsnpp_continuous": _cifar("ve", _plus(4, True, "fourier"), True, "reverse_diffusion"),
     "ve/cifar10_ncsnpp_deep_continuous": _cifar("ve", _plus(8, True, "fourier"), True, "reverse_diffusion", 950_001),
@@ -140,19 +139,19 @@ PUBLISHED: dict[str, PublishedModel] = {
     "ve/celeba_ncsnpp": _celeba(),
     "ve/celebahq_ncsnpp_continuous": _large(1348.0, 1024, 0.15, _LARGEST, 8, 0.9999),
     "ve/ffhq_ncsnpp_continuous": _large(1348.0, 1024, 0.15, _LARGEST, 8, 0.9999, "mean"),
-    "vp/cifar10_ddpm": _cifar("vp", ddpm_config(), False, "ancestral"),
-    "vp/cifar10_ddpm_unconditional": _cifar("vp", ddpm_config(noise_conditional=False), False, "ancestral"),
+    "vp/cifar10_ddpm": _cifar("vp", DDPM_UNET, False, "ancestral"),
+    "vp/cifar10_ddpm_unconditional": _cifar("vp", replace(DDPM_UNET, noise_conditional=False), False, "ancestral"),
     "vp/bedroom_ddpm": _ddpm_256(),
     "vp/church_ddpm": _ddpm_256(),
     "vp/celebahq_ddpm": _ddpm_256(),
-    "vp/cifar10_ddpm_continuous": _cifar("vp", ddpm_config(), True, "euler_maruyama"),
+    "vp/cifar10_ddpm_continuous": _cifar("vp", DDPM_UNET, True, "euler_maruyama"),
     "vp/cifar10_ddpmpp": _cifar("vp", _plus(4, False, "positional"), False, "ancestral"),
     "vp/cifar10_ddpmpp_continuous": _cifar("vp", _plus(4, False, "positional"), True, "euler_maruyama"),
     "vp/cifar10_ddpmpp_deep_continuous": _cifar("vp", _plus(8, False, "positional"), True, "euler_maruyama", 950_001),
     "vp/cifar10_ncsnpp": _cifar("vp", _plus(4, True, "positional"), False, "reverse_diffusion"),
     "vp/cifar10_ncsnpp_continuous": _cifar("vp", _plus(4, True, "positional"), True, "euler_maruyama"),
     "vp/cifar10_ncsnpp_deep_continuous": _cifar("vp", _plus(8, True, "positional"), True, "euler_maruyama", 950_001),
-    "subvp/cifar10_ddpm_continuous": _cifar("subvp", ddpm_config(), True, "euler_maruyama"),
+    "subvp/cifar10_ddpm_continuous": _cifar("subvp", DDPM_UNET, True, "euler_maruyama"),
     "subvp/cifar10_ddpmpp_continuous": _cifar("subvp", _plus(4, False, "positional"), True, "euler_maruyama"),
     "subvp/cifar10_ddpmpp_deep_continuous": _cifar(
         "subvp", _plus(8, False, "positional"), True, "euler_maruyama", 950_001

@@ -120,6 +120,19 @@ class NCSNppConfig:
         return NCSNpp(self)
 
 
+DDPM_UNET = NCSNppConfig(
+    blocks=2,
+    block="ddpm",
+    fir_kernel=None,
+    skip_rescale=False,
+    progressive_input="none",
+    embedding="positional",
+    channels_per_group=1,
+)
+"""The U-Net of DDPM (Ho et al. 2020) on CIFAR-10: plain resampling, 32 normalisation groups, positional embedding, no
+pyramids, no rescaling."""
+
+
 class ResidualBlock(nn.Module):
     """norm, act, [resample], convolution, + noise embedding, norm, act, dropout, convolution; + shortcut."""
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from scoreinv.errors import InputError
-from scoreinv.networks.ddpm import ddpm_config
-from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig
+from scoreinv.networks.ncsnpp import DDPM_UNET, NCSNpp, NCSNppConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE
@@ -49,7 +48,7 @@ def test_every_option_uses_every_weight_at_any_size(options: dict[str, object]) 
 
 
 def test_ddpm_is_a_choice_of_options() -> None:
-    net = NCSNpp(ddpm_config(width=32, multipliers=(1, 2), blocks=1))
+    net = NCSNpp(replace(DDPM_UNET, width=32, multipliers=(1, 2), blocks=1))
     assert net.middle_in.norm_in.num_groups == 32
     assert net(torch.randn(1, 3, 8, 8), torch.tensor([5.0])).shape == (1, 3, 8, 8)
 
