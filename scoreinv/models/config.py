@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
-from torch import Tensor
-
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError
@@ -25,7 +23,7 @@ from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
 
 
 @dataclass(frozen=True)
-class NamedSDE(SDE):
+class NamedSDE:
     """Placeholder for an SDE of a user's own: files keep its name only, and `load` must be given the SDE itself.
 
     Attributes:
@@ -45,24 +43,10 @@ class NamedSDE(SDE):
         """Return the error for an SDE that was not given."""
         return CheckpointError(f"has an SDE of your own, {cut(self.class_name)}: give it in Python by `sde=`")
 
-    @property
-    def sampling_end(self) -> float:
-        raise self.missing()
-
-    @property
-    def prior_std(self) -> float:
-        raise self.missing()
-
-    def alpha(self, t: Tensor) -> Tensor:
-        raise self.missing()
-
-    def sigma(self, t: Tensor) -> Tensor:
-        raise self.missing()
-
 
 NETWORKS: dict[str | None, type[Any]] = {None: NCSNppConfig, "ncsnpp": NCSNppConfig, "ffdnet": FFDNetConfig}
 """Networks of priors; a new kind is a new line. Files name none for the first."""
-SDES: dict[str, type[SDE]] = {"ve": VE, "vp": VP, "subvp": SubVP, "ddpm": DDPM, "custom": NamedSDE}
+SDES: dict[str, type[Any]] = {"ve": VE, "vp": VP, "subvp": SubVP, "ddpm": DDPM, "custom": NamedSDE}
 PRECONDITIONINGS: dict[str, type[Any]] = {
     "paper_ve": PaperVE,
     "paper_vp": PaperVP,

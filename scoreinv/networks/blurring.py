@@ -7,7 +7,6 @@ angle, so that a turned photograph is told the same, turned.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -15,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scoreinv.files import PRETRAINED
-from scoreinv.networks.base import with_weights
 
 BLUR_FILE = PRETRAINED / "blur" / "blur.safetensors"
 
@@ -62,11 +60,3 @@ class BlurNetwork(nn.Module):
         pooled = torch.cat([h.mean(2), h.amax(2), (angles.softmax(1)[:, None] * h).sum(2)], dim=1)
         kinds, size, spread = self.head(pooled).split((4, 3, 3), dim=1)
         return Reading(kinds, size, spread, angles)
-
-
-def load_blur_network(path: Path = BLUR_FILE) -> BlurNetwork:
-    """Load the network: float32, in evaluation mode.
-
-    Raises CheckpointError when the file is missing or is not that of one.
-    """
-    return with_weights(BlurNetwork(), path, "blur network")

@@ -20,7 +20,8 @@ from scoreinv.imaging.noise import noise_under_blur
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.spectrum import BLOCK, polar_spectrum
 from scoreinv.kernels import BlurKind, PointSpread, normalised
-from scoreinv.networks.blurring import ANGLES, RADII, BlurNetwork, load_blur_network
+from scoreinv.networks.base import with_weights
+from scoreinv.networks.blurring import ANGLES, BLUR_FILE, RADII, BlurNetwork
 from scoreinv.options import check_callback, check_noise_share
 from scoreinv.tasks.common import Model, model_of
 from scoreinv.tasks.drawn_settings import Estimate
@@ -133,4 +134,4 @@ def find_blur(picture: Picture, network: BlurNetwork | None = None) -> PointSpre
 
 @lru_cache(maxsize=1)
 def _network() -> BlurNetwork:
-    return load_blur_network()
+    return with_weights(BlurNetwork(), BLUR_FILE, "blur network")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
-from scoreinv.errors import CheckpointError
-from scoreinv.networks.blurring import ANGLES, RADII, BlurNetwork, load_blur_network
+from scoreinv.networks.blurring import ANGLES, RADII, BlurNetwork
 
 
 def test_a_turned_photograph_is_told_the_same_turned():
@@ -17,9 +15,3 @@ def test_a_turned_photograph_is_told_the_same_turned():
     for one, other in zip(told[:3], turned[:3], strict=True):
         torch.testing.assert_close(one, other)
     assert [tuple(each.shape) for each in told] == [(2, 4), (2, 3), (2, 3), (2, ANGLES)]
-
-
-def test_a_file_that_is_not_its_weights(tmp_path):
-    (tmp_path / "blur.safetensors").write_bytes(b"nothing")
-    with pytest.raises(CheckpointError, match="not the weights of the blur network"):
-        load_blur_network(tmp_path / "blur.safetensors")
