@@ -1,4 +1,8 @@
-"""What is kept and told of a run between its steps: metrics, held-out figures, samples, models and states."""
+"""What is kept and told of a run between its steps: metrics, held-out figures, samples, models and states.
+
+A run that ends by time has done its last validation, its last samples and saving within its minutes; steps have half of
+what loading leaves at least, and a tenth of all.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,7 @@ from scoreinv.training.state import save_state
 _log = logging.getLogger(__name__)
 
 _REPORT_SECONDS = 0.5
+_PICTURES_SHARE = 0.05
 
 
 class Logbook:
@@ -40,6 +45,11 @@ class Logbook:
         busy: seconds that these took.
         norm: of the last step's gradient.
         step_seconds, evaluation_seconds: what a step takes, and an evaluation of the network for a picture.
+        whole: seconds of the whole run; infinite where steps alone end it.
+        pictures_seconds: what validation may take of them, and samples as much.
+        loaded: the second at which steps began.
+        costs: seconds that validation, samples and saving take: as the last did; before, validation and samples have
+            their share of the time.
         told, saved: when the callback was told last, and when the state was saved.
         failure: why the last files could not be written; None where they were.
         loss: of the last line of metrics.
@@ -53,6 +63,14 @@ class Logbook:
         self.losses: list[Tensor] = []
         self.busy = self.step_seconds = self.evaluation_seconds = 0.0
         self.norm = torch.zeros(())
+        self.whole = math.inf if run.config.minutes is None else 60 * run.config.minutes
+        self.pictures_seconds = _PICTURES_SHARE * self.whole
+        self.loaded = 0.0
+        self.costs = {
+            "saving": 0.0,
+            "validation": 0.0 if run.held_out is None else self.pictures_seconds,
+            "samples": self.pictures_seconds if run.config.sample_every else 0.0,
+        }
         self.told = self.saved = clock()
         self.eta = ETA()
         self.failure: OSError | None = None
@@ -70,6 +88,19 @@ class Logbook:
     @property
     def images(self) -> int:
         return self.run.state.step * self.run.config.batch_size
+
+    def fraction(self) -> float:
+        """How much of the run is over before a step, from 0 to 1: no step is left."""
+        config, world = self.run.config, self.run.world
+        by_steps = self.run.state.step / config.steps if config.steps else 0.0
+        by_time = 0.0 if config.minutes is None else world.agreed(self._passed(self.clock() + self.step_seconds / 2))
+        return min(max(by_steps, by_time), 1.0)
+
+    def _passed(self, seconds: float) -> float:
+        """Share of the time for steps that is over after so many seconds of a run by the clock."""
+        least = max((self.whole - self.loaded) / 2, self.whole / 10)
+        end = self.costs["validation"] + self.costs["samples"] + 2 * self.costs["saving"]
+        return seconds / max(self.whole - end, self.loaded + least)
 
     def count(self, loss: Tensor, norm: Tensor, seconds: float) -> None:
         """A step is done."""
@@ -116,7 +147,7 @@ class Logbook:
         if self._is_due(config.validate_every):
             self.validate()
         if self._is_due(config.sample_every):
-            self._sample(self.run.schedule.pictures_seconds)
+            self._sample(self.pictures_seconds)
         if self._is_due(config.snapshot_every):
             path = self.run.folder.snapshots / f"step-{self.run.state.step:09d}.safetensors"
             self._write("snapshot", lambda: self._save_model(path))
@@ -133,7 +164,7 @@ class Logbook:
             if self.validation is None or not self._is_due(run.config.validate_every):
                 self.validate()
             if run.config.sample_every and not self._is_due(run.config.sample_every):
-                self._sample(run.schedule.whole - self.clock() - run.schedule.costs["saving"])
+                self._sample(self.whole - self.clock() - self.costs["saving"])
             self.ended = True
             self.save()
             if self.failure is not None:
@@ -170,7 +201,7 @@ class Logbook:
         if self.failure is None:  # a model without its state could not be told from another run's
             self._write("model", lambda: self._save_model(run.folder.model))
         self.saved = self.clock()
-        run.schedule.costs["saving"] = self.saved - begun
+        self.costs["saving"] = self.saved - begun
 
     def validate(self) -> None:
         """What the averaged weights make of the held-out pictures, into the metrics.
@@ -181,7 +212,7 @@ class Logbook:
         if self.held_out is None:
             return
         by_the_clock = run.config.minutes is not None
-        end = begun + run.schedule.pictures_seconds if not self.counted else math.inf
+        end = begun + self.pictures_seconds if not self.counted else math.inf
         with run.autocast():
             found, count = evaluate(
                 partial(run.learner.measures, run.average),
@@ -193,7 +224,7 @@ class Logbook:
             self.held_out, self.counted = self.held_out.part(slice(count)), True
             self.baseline_loss = run.learner.baseline_loss(run.average, self.held_out)
         self.validation = found["validation"]
-        cost = run.schedule.costs["validation"] = self.clock() - begun
+        cost = self.costs["validation"] = self.clock() - begun
         self.evaluation_seconds = cost / (count * (2 if "unconditional" in found else 1))
         figures = {name: asdict(values) for name, values in found.items()}
         line = {"step": run.state.step, "images": self.images, "validated": count, "ignorant": self.baseline_loss}
@@ -217,7 +248,7 @@ class Logbook:
 
         with run.autocast():
             self._write("samples", write)
-        run.schedule.costs["samples"] = self.clock() - begun
+        self.costs["samples"] = self.clock() - begun
 
     def _is_due(self, every: int) -> bool:
         return every > 0 and self.run.state.step % every == 0

@@ -21,14 +21,13 @@ from torch import Tensor, nn
 from scoreinv.errors import Cancelled, InputError
 from scoreinv.models.config import AnyModel, NamedSDE
 from scoreinv.training.batches import DROPOUT, Batch, stream
-from scoreinv.training.config import TrainingConfig
+from scoreinv.training.config import OptimizerConfig, TrainingConfig
 from scoreinv.training.distributed import World, processes
 from scoreinv.training.ema import update_average
 from scoreinv.training.folder import RunFolder, claimed, deferred_interrupts
 from scoreinv.training.logbook import Logbook
 from scoreinv.training.metrics import TrainCallback, TrainResult
 from scoreinv.training.pictures import check_source
-from scoreinv.training.schedule import learning_rate
 from scoreinv.training.setup import Run, set_up
 
 
@@ -82,12 +81,12 @@ def train(
         # The first process claims the folder for all.
         folder = stack.enter_context(claimed(Path(out))) if world.leads else RunFolder(Path(out))
         run = set_up(config, folder, world, resume=resume, overwrite=overwrite, init=init, tensorboard=tensorboard)
-        state, schedule, before = run.state, run.schedule, run.about.seconds
+        state, before = run.state, run.about.seconds
         log = Logbook(run, lambda: clock() + before)
         if (init is not None and state.step == 0) or config.minutes is not None:
             # What is killed before its first state would begin again without these weights. And saving is timed by it.
             log.save()
-        schedule.begun = clock()
+        log.loaded = clock()
         signals = stack.enter_context(deferred_interrupts())
         drawer = stack.enter_context(ThreadPoolExecutor(1))
         part = world.part(config.batch_size, config.accumulate)
@@ -97,7 +96,7 @@ def train(
             return batch.pinned() if world.device.type == "cuda" else batch
 
         drawn = drawer.submit(draw, state.step)
-        while (fraction := schedule.fraction(state.step, log.clock() + log.step_seconds / 2)) < 1:
+        while (fraction := log.fraction()) < 1:
             begun = clock()
             batch, drawn = drawn.result(), drawer.submit(draw, state.step + 1)
             for group in state.optimizer.param_groups:
@@ -121,6 +120,13 @@ def train(
                     world.agreed(0.0)  # the others wait for it: where one of them ends, the first is ended too
                 raise stop or Cancelled("training was stopped")
         return log.finish()
+
+
+def learning_rate(config: OptimizerConfig, step: int, fraction: float) -> float:
+    """Of a step (from 0): linear warm-up to the full rate, constant or annealed by the fraction that is done."""
+    warm = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
+    annealed = 0.5 * (1 + math.cos(math.pi * fraction)) if config.anneal == "cosine" else 1.0
+    return config.learning_rate * warm * annealed
 
 
 def _add_gradients(run: Run, batch: Batch) -> Tensor:

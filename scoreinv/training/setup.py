@@ -28,7 +28,6 @@ from scoreinv.training.folder import RunFolder
 from scoreinv.training.learners import Learner, learner_of
 from scoreinv.training.metrics import JsonLines
 from scoreinv.training.pictures import Pictures, load_pictures, split
-from scoreinv.training.schedule import Schedule
 from scoreinv.training.state import SavedRun, TrainingState, load_state
 
 _VALIDATION_SEED = 0  # of every run, so that runs can be compared
@@ -59,7 +58,7 @@ class Run:
         batches: what each step trains on.
         held_out: pictures for validation, with their times and noise; None without any.
         about: what its states say of it.
-        metrics, schedule: `metrics.jsonl`, and how far it is.
+        metrics: `metrics.jsonl`.
     """
 
     config: TrainingConfig
@@ -73,7 +72,6 @@ class Run:
     held_out: Batch | None
     about: SavedRun
     metrics: JsonLines
-    schedule: Schedule
 
     def autocast(self) -> torch.autocast | nullcontext[None]:
         """The precision that inner layers are computed in, for the time of a block."""
@@ -132,7 +130,6 @@ def set_up(
         held_out=held_out,
         about=about,
         metrics=metrics,
-        schedule=Schedule(config, world, validates=held_out is not None),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -15,8 +17,7 @@ from scoreinv.training.batches import Batch
 from scoreinv.training.config import OptimizerConfig
 from scoreinv.training.distributed import World
 from scoreinv.training.learners import ScoreLearner
-from scoreinv.training.loop import train
-from scoreinv.training.schedule import Schedule, learning_rate
+from scoreinv.training.loop import learning_rate, train
 from scoreinv.training.setup import BatchLoss
 
 pytestmark = pytest.mark.usefixtures("single_thread")
@@ -31,13 +32,14 @@ def test_learning_rate_warms_up_and_anneals() -> None:
 
 
 def test_the_fraction_that_is_over_is_by_steps_or_by_time_whichever_is_more(tmp_path: Path) -> None:
-    one = World(0, 1, torch.device("cpu"))
-    by_time = Schedule(replace(tiny_run(tmp_path), steps=None, minutes=1.0), one, validates=False)
-    assert [by_time.fraction(10**6, seconds) for seconds in (0, 45, 90)] == [0, 0.75, 1]
-    by_steps = Schedule(replace(tiny_run(tmp_path), steps=100, minutes=None), one, validates=False)
-    assert [by_steps.fraction(step, 1e9) for step in (0, 50, 100, 101)] == [0, 0.5, 1, 1]
-    both = Schedule(replace(tiny_run(tmp_path), steps=100, minutes=1.0), one, validates=False)
-    assert [both.fraction(step, seconds) for step, seconds in ((50, 6), (10, 45))] == [0.5, 0.75]
+    def fraction(step: int, seconds: float, **ends: float | None) -> float:
+        config, world = replace(tiny_run(tmp_path), **ends), World(0, 1, torch.device("cpu"))
+        run: Any = SimpleNamespace(config=config, world=world, state=SimpleNamespace(step=step), held_out=None)
+        return logbook.Logbook(run, lambda: seconds).fraction()
+
+    assert [fraction(10**6, seconds, steps=None, minutes=1.0) for seconds in (0, 45, 90)] == [0, 0.75, 1]
+    assert [fraction(step, 1e9, steps=100) for step in (0, 50, 100, 101)] == [0, 0.5, 1, 1]
+    assert [fraction(step, seconds, steps=100, minutes=1.0) for step, seconds in ((50, 6), (10, 45))] == [0.5, 0.75]
 
 
 class _WorkClock:
