@@ -25,14 +25,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from eye import Eye
+from eye import independent_eye
 from models import load_fast
+from photographs import pictures_in
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 import scoreinv
 from scoreinv.colour_space import luma
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.read import read_picture
 from scoreinv.tasks.evaluate import frechet_distance, kernel_distance
 
 GRAY = 2.0
@@ -41,9 +41,7 @@ GRAY = 2.0
 
 def photographs(folder: Path, count: int, side: int | None) -> list[np.ndarray]:
     """HxWx3 float in [0, 1], those with colours; with a side the middle square of each, reduced to it."""
-    paths = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in {".jpg", ".png", ".webp", ".tif"}]
-    pictures = (read_picture(path) for path in paths[:count])
-    shown = [picture.rgb() if side is None else middle(picture, side) for picture in pictures]
+    shown = [picture.rgb() if side is None else middle(picture, side) for picture in pictures_in(folder, count)]
     return [picture for picture in shown if colourfulness(picture) >= GRAY]
 
 
@@ -145,15 +143,6 @@ def main() -> None:
 def distances_of(features: np.ndarray, truth: np.ndarray) -> str:
     """What `main` prints of the features of estimates, (N, D), and of the photographs."""
     return f"{frechet_distance(features, truth):>9.2f}{1000 * kernel_distance(features, truth):>8.2f}"
-
-
-def independent_eye() -> Eye | None:
-    """None where its packages are missing."""
-    try:
-        return Eye()
-    except ModuleNotFoundError as error:
-        print(f"no Fréchet distances: {error}")
-        return None
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Seconds of whole commands, start-up included, on an idle machine and beside two busy processes.
 
-    python tests/benchmarks/commands.py [--rounds 5] [--beside 3] [--figure cost.png]
+    python tests/benchmarks/commands.py [--rounds 5] [--beside 3] [--only program] [--figure cost.png]
 
 Medians of the rounds: wall seconds, idle and beside the busy processes, processor seconds of all threads, and the most
 memory. Beside them are Telea's fill, by our `--method telea`, and G'MIC's `inpaint_matchpatch` where it is installed
@@ -32,6 +32,13 @@ from PIL import Image, ImageDraw
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCOREINV = (sys.executable, "-m", "scoreinv")
 GMIC = "import gmic, sys; gmic.run(sys.argv[1])"
+PROGRAM = """
+import {first}, scoreinv
+from PIL import Image
+
+photo, mask = Image.open({photo!r}), Image.open({mask!r})
+scoreinv.inpaint(photo, mask, prior=scoreinv.load("photo")).image.save({written!r})
+"""
 MEASURED = (
     "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:]).returncode; "
     "used = resource.getrusage(resource.RUSAGE_CHILDREN); print(used.ru_maxrss, used.ru_utime + used.ru_stime); "
@@ -100,6 +107,9 @@ def commands(folder: Path) -> dict[str, tuple[str, ...]]:
         "`--help`": (*SCOREINV, "--help"),
         "`inpaint`, 512x512, scratches over 5.5 %": fill(scratched, scratches, folder),
         "the same, `--estimate mean`": fill(scratched, scratches, folder, "--estimate", "mean"),
+        **{
+            f"the same, by a program, {name} imported first": by_program(name, folder) for name in ("scoreinv", "torch")
+        },
         "the same, `--method telea`": fill(scratched, scratches, folder, "--method", "telea"),
         "`inpaint`, 768x512, an object of 111,000 pixels": fill(*moose, folder),
         "`inpaint`, 12 megapixels, one hole of 64x64": fill(large, spot, folder),
@@ -116,6 +126,13 @@ def commands(folder: Path) -> dict[str, tuple[str, ...]]:
         line = f"{scratched} {scratches} inpaint_matchpatch[0] [1] output[0] {written}"
         found["the scratches by G'MIC's `inpaint_matchpatch`"] = (sys.executable, "-c", GMIC, line)
     return found
+
+
+def by_program(first: str, folder: Path) -> tuple[str, ...]:
+    """A program that calls `scoreinv.inpaint` for the scratches, and has imported another package before."""
+    photo, mask = (str(EXAMPLES / kind / "astronaut.png") for kind in ("damaged", "masks"))
+    program = PROGRAM.format(first=first, photo=photo, mask=mask, written=str(folder / "program.png"))
+    return (sys.executable, "-c", program)
 
 
 def restored(photo: Path, folder: Path, name: str, *more: str) -> tuple[str, ...]:
@@ -208,6 +225,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--beside", type=int, default=3, help="rounds beside two busy processes; 0 leaves them out")
+    parser.add_argument("--only", default="", help="rows whose names hold this word")
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--figure-only", action="store_true", help="leave out the table")
     options = parser.parse_args()
@@ -220,16 +238,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if not options.figure_only:
-            table(folder, options.rounds, options.beside)
+            table(folder, options.rounds, options.beside, options.only)
         if options.figure is not None:
             figure(options.figure, *curves(folder))
 
 
-def table(folder: Path, rounds: int, beside: int) -> None:
+def table(folder: Path, rounds: int, beside: int, only: str) -> None:
     """Print what the commands cost, a row each as it is measured."""
     titles = ("command", "seconds", "beside two busy processes", "processor seconds", "evaluations", "memory")
     print(f"| {' | '.join(titles)} |\n|{len(titles) * '---|'}")
     for title, words in commands(folder).items():
+        if only not in title:
+            continue
         idle = measure(words, rounds)
         others = ""
         if beside:

@@ -1,4 +1,4 @@
-"""How much of the package one photograph runs through, and how much of it there is.
+"""How much of the package one photograph runs through.
 
     python tests/benchmarks/concepts.py [PHOTO MASK]
 
@@ -11,8 +11,6 @@ classes of the package of which objects were made. Without PHOTO and MASK the ph
 from __future__ import annotations
 
 import json
-import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -76,30 +74,6 @@ def example(folder: Path) -> tuple[Path, Path]:
     return folder / "photo.png", folder / "mask.png"
 
 
-def lines(folder: Path) -> tuple[int, int]:
-    """Lines and files of Python below a folder."""
-    files = list(folder.rglob("*.py"))
-    return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files), len(files)
-
-
-def shown(*arguments: str) -> str:
-    """What the command line prints."""
-    words = [sys.executable, "-m", "scoreinv", *arguments]
-    environment = os.environ | {"COLUMNS": "200"}
-    return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, env=environment).stdout
-
-
-def options() -> dict[str, int]:
-    """How many options each command has, beside its help."""
-    commands = re.findall(r"^│ ([a-z]+) +[A-Z]", shown("--help"), re.MULTILINE)
-    found = {}
-    for name in commands:
-        page = shown(name, "--help-all") or shown(name, "--help")
-        names = re.findall(r"^[ │*]*(?:-\w, *)?(--[a-z][a-z-]*)", page, re.MULTILINE)
-        found[name] = len(set(names) - {"--help", "--help-all"})
-    return found
-
-
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -108,21 +82,10 @@ def main() -> None:
         for command, arguments in COMMANDS.items():
             given = [{"PHOTO": photo, "MASK": mask}.get(word, word) for word in arguments]
             counts = folder / f"{command}.json"
-            words = [
-                sys.executable,
-                __file__,
-                COUNT,
-                str(counts),
-                *given,
-                "-o",
-                str(folder / f"{command}.png"),
-                "--quiet",
-            ]
+            written = ["-o", str(folder / f"{command}.png"), "--quiet"]
+            words = [sys.executable, __file__, COUNT, str(counts), *given, *written]
             subprocess.run(words, check=True, cwd=ROOT)
             print(f"| `{command}` | {' | '.join(map(str, json.loads(counts.read_text())))} |", flush=True)
-    for name in ("scoreinv", "tests"):
-        print(f"{name}: {lines(ROOT / name)[0]:,} lines in {lines(ROOT / name)[1]} files")
-    print("options:", ", ".join(f"{command} {count}" for command, count in options().items()))
 
 
 if __name__ == "__main__":

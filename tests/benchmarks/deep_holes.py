@@ -25,16 +25,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 from eye import Eye
 from models import load_fast
+from photographs import pictures_in, reduced
 from PIL import Image
 from scipy import ndimage
 
 import scoreinv
 from scoreinv.colour_space import luma
-from scoreinv.imaging.read import read_picture
 from scoreinv.tasks.evaluate import frechet_distance
 
 SHORTER = 512
@@ -51,8 +50,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=["inpaint", "gmic", "telea", "navier-stokes"])
     parser.add_argument("--sheet", type=Path)
     options = parser.parse_args()
-    paths = sorted(path for path in options.folder.iterdir() if path.suffix.lower() in {".jpg", ".png", ".webp"})
-    photos = [reduced(path) for path in paths[: options.photos]]
+    photos = [reduced(picture, SHORTER) for picture in pictures_in(options.folder, options.photos)]
     fills = {name: method(name) for name in options.methods}
     eye, rows = Eye(), []
     print("| hole | method | distance | Fréchet | detail | lattice | seconds |\n|---|---|---|---|---|---|---|")
@@ -100,13 +98,6 @@ def compare(photos: list[np.ndarray], kind: str, size: int, fills: dict[str, Fil
             flush=True,
         )
     return [np.concatenate(row, axis=1) for row in shown]
-
-
-def reduced(path: Path) -> np.ndarray:
-    """HxWx3 in [0, 1], of a shorter side of 512 pixels, in its own luma and chroma."""
-    picture = read_picture(str(path))
-    scale = min(1.0, SHORTER / min(picture.size))
-    return picture.resized_rgb(*(round(scale * side) for side in picture.size)).astype(np.float32)
 
 
 def draw_hole(size: tuple[int, int], kind: str, side: int, rng: np.random.Generator) -> np.ndarray:
@@ -177,13 +168,7 @@ def method(name: str) -> Fill:
         return lambda rgb, hole, **options: scoreinv.inpaint(rgb, hole, prior=prior, **options).image
     if name == "gmic":
         return by_gmic()
-    flag = {"telea": cv2.INPAINT_TELEA, "navier-stokes": cv2.INPAINT_NS}[name]
-
-    def classical(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
-        levels = (rgb * 255).round().astype(np.uint8)
-        return cv2.inpaint(levels, hole.astype(np.uint8), 3, flag).astype(np.float32) / 255
-
-    return classical
+    return lambda rgb, hole: scoreinv.inpaint(rgb, hole, method=name).image
 
 
 def by_gmic() -> Fill:

@@ -1,4 +1,4 @@
-"""One evaluation and one training step of the paper's networks: ours against diffusers' and plain eager float32.
+"""One evaluation of the paper's networks: ours against diffusers' and plain eager float32.
 
     pip install 'scoreinv[bench]' && python tests/benchmarks/evaluation_speed.py [--batch 4] [--rounds 5]
 
@@ -97,17 +97,6 @@ class Variant:
             self(x, label)
         return time.perf_counter() - start
 
-    def train(self, x: Tensor, label: Tensor) -> float:
-        self.network.train()
-        if self.bfloat16:
-            self.network.set_precision(torch.float32)
-        start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            self(x, label).square().mean().backward()
-        seconds = time.perf_counter() - start
-        self.network.zero_grad(set_to_none=True)
-        return seconds
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -118,7 +107,7 @@ def main() -> None:
     x = torch.randn(options.batch, 3, SIZE, SIZE)
     label = torch.linspace(1, 40, options.batch)
     print(f"batch {options.batch} of {SIZE}x{SIZE}, {torch.get_num_threads()} threads, medians of {options.rounds}")
-    print(f"{'network':<27}{'variant':<22}{'evaluation ms':>15}{'ratio':>7}{'step ms':>10}{'ratio':>7}")
+    print(f"{'network':<27}{'variant':<22}{'evaluation ms':>15}{'ratio':>7}")
     for name, (config, other) in networks().items():
         variants = {"plain eager, float32": Variant(NCSNpp(config), bfloat16=False, ours=False)}
         if other is not None:
@@ -126,22 +115,16 @@ def main() -> None:
         variants["scoreinv, float32"] = Variant(NCSNpp(config), bfloat16=False, ours=True)
         if not options.no_bfloat16:
             variants["scoreinv, bfloat16"] = Variant(NCSNpp(config), bfloat16=True, ours=True)
-        times: dict[str, list[tuple[float, float]]] = {variant: [] for variant in variants}
+        times: dict[str, list[float]] = {variant: [] for variant in variants}
         for turn in range(options.rounds + 1):
             for variant, network in variants.items():
-                taken = (network.evaluate(x, label), network.train(x, label))
+                taken = network.evaluate(x, label)
                 if turn:  # the first turn warms up
                     times[variant].append(taken)
-        medians = {
-            variant: [statistics.median(column) for column in zip(*times[variant], strict=True)] for variant in variants
-        }
-        base = medians["plain eager, float32"]
-        for variant, (evaluation, step) in medians.items():
-            print(
-                f"{name:<27}{variant:<22}{1000 * evaluation:>15.0f}{base[0] / evaluation:>7.2f}"
-                f"{1000 * step:>10.0f}{base[1] / step:>7.2f}",
-                flush=True,
-            )
+        base = statistics.median(times["plain eager, float32"])
+        for variant, taken in times.items():
+            median = statistics.median(taken)
+            print(f"{name:<27}{variant:<22}{1000 * median:>15.0f}{base / median:>7.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -62,5 +62,14 @@ class Eye:
         return keep
 
 
+def independent_eye() -> Eye | None:
+    """None, and a line that says so, where its packages are missing."""
+    try:
+        return Eye()
+    except ModuleNotFoundError as error:
+        print(f"not installed, left out: the eye ({error})")
+        return None
+
+
 def _input(picture: np.ndarray) -> Tensor:
     return (torch.from_numpy(np.ascontiguousarray(picture)).float().permute(2, 0, 1)[None] * 255 - 127) / 128

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/inpainting.py FOLDER [--photos 18] [--side 256] [--kinds scratch text] [--methods ...]
 
-deepinv's DPS and DiffPIR are driven by the same prior, where deepinv is installed (`pip install 'scoreinv[bench]'`).
+deepinv's DDRM, DiffPIR and DPS are driven by the same prior, where it is installed (`pip install 'scoreinv[bench]'`).
 
 Centre crops of the folder's photographs (which no bundled model may have been trained on) are damaged, filled, and
 compared with the truth inside the holes: means over the photographs, and PSNR over the best classical method's. Detail
@@ -22,29 +22,19 @@ import numpy as np
 import torch
 from masks import KINDS
 from models import load_fast
-from peers import deepinv_methods
+from peers import deepinv_samplers
+from photographs import middle, pictures_in
 from scipy.ndimage import laplace
 from skimage.metrics import structural_similarity
 
 import scoreinv
 from scoreinv.imaging.opencv import load_opencv
-from scoreinv.imaging.read import read_picture
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.drawn_settings import ClassicalMethod
 
 Method = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, int]]
-
-
-def photographs(folder: Path, count: int, side: int) -> list[np.ndarray]:
-    """Centre crops, HxWx3 float in [0, 1]."""
-    crops = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in {".jpg", ".png", ".webp", ".tif"} or len(crops) == count:
-            continue
-        picture = read_picture(path)
-        height, width = min(side, picture.height), min(side, picture.width)
-        crops.append(picture.rgb(((picture.height - height) // 2, (picture.width - width) // 2, height, width)))
-    return crops
+NOISE = 0.01
+"""Deviation of the observation's noise that deepinv's samplers are told: some cannot take none."""
 
 
 def psnr(estimate: np.ndarray, truth: np.ndarray, hole: np.ndarray) -> float:
@@ -101,6 +91,19 @@ def guided(prior: ScorePrior, samples: int, pc_steps: int | None) -> dict[str, M
     return methods
 
 
+def theirs(prior: ScorePrior, steps: int) -> dict[str, Method]:
+    """deepinv's, with known pixels as they are."""
+
+    def by(sampler: Method) -> Method:
+        def run(damaged: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, int]:
+            estimate, nfe = sampler(damaged, ~hole)
+            return np.where(hole[..., None], estimate.clip(0, 1), damaged), nfe
+
+        return run
+
+    return {f"{name}, sample": by(sampler) for name, sampler in deepinv_samplers(prior, NOISE, steps)[0].items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -115,9 +118,9 @@ def main() -> None:
     options = parser.parse_args()
     reference = classical()
     prior = load_fast(options.model)
-    others = guided(prior, options.samples, options.pc_steps) | deepinv_methods(prior, options.steps)
+    others = guided(prior, options.samples, options.pc_steps) | theirs(prior, options.steps)
     chosen = {name: run for name, run in others.items() if any(text in name for text in options.methods)}
-    photos = photographs(options.folder, options.photos, options.side)
+    photos = [middle(picture.rgb(), options.side) for picture in pictures_in(options.folder, options.photos)]
     print(f"{len(photos)} photographs of {options.side} px, {torch.get_num_threads()} threads, model {options.model}")
     print(
         f"{'hole':<10}{'method':<24}{'PSNR dB':>9}{'gain':>7}{'SSIM':>7}{'detail':>8}{'off':>6}{'NFE':>6}{'s/photo':>9}"

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from deep_holes import draw_hole, reduced
+from deep_holes import SHORTER, draw_hole
+from photographs import pictures_in, reduced
 from scipy import ndimage
 
 from scoreinv.imaging.picture import Picture
@@ -31,8 +32,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--photos", type=int, default=24)
     options = parser.parse_args()
-    paths = sorted(path for path in options.folder.iterdir() if path.suffix.lower() in {".jpg", ".png", ".webp"})
-    photos = [reduced(path) for path in paths[: options.photos]]
+    photos = [reduced(picture, SHORTER) for picture in pictures_in(options.folder, options.photos)]
     found: dict[str, list[int]] = {}
     for number, photo in enumerate(photos):
         for name, rgb, hole in masks(photo, photos[(number + 1) % len(photos)], number):

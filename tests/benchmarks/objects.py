@@ -1,11 +1,10 @@
-"""Sixteen objects in the photographs held out by name, marked before any was filled: a contact sheet of their fills.
+"""Sixteen objects in the photographs held out by name, selected and removed: a contact sheet of their fills.
 
-    python tests/benchmarks/objects.py FOLDER [--methods inpaint gmic] [--selected] [--free] [--sheet FILE.jpg]
+    python tests/benchmarks/objects.py FOLDER [--methods inpaint gmic] [--free] [--sheet FILE.jpg]
 
-The photographs are reduced to a shorter side of 512 pixels, as in `deep_holes.py`, whose methods these are. With
-`--selected` they have their own size, the marks are what `select` makes of `POINTED`, with a shadow where one is
-proposed, and the fills are ours; `--free` does so with the objects of `FREE`. The sheet has each object marked in red,
-and beside it each fill. To be looked at: how many would a customer take without a second try?
+The marks are what `select` makes of `POINTED` (with `--free`, of `FREE`), with a shadow where one is proposed; the
+methods are those of `deep_holes.py`. The sheet has each object marked in red, and beside it each fill. To be looked at:
+how many would a customer take without a second try?
 """
 
 from __future__ import annotations
@@ -16,57 +15,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from deep_holes import SHORTER, method, reduced
+from deep_holes import method
 from PIL import Image, ImageDraw
 
 from scoreinv.imaging.read import read_picture
 from scoreinv.imaging.shadows import propose_shadow
 from scoreinv.models.segment_anything import SegmentAnything
 from scoreinv.tasks.select import Prompt, Selection, with_rim
-
-OBJECTS = {
-    "avatar-Astronaut": (
-        "168,20 318,20 322,120 372,175 362,230 345,260 350,350 385,430 365,448 300,445 285,350 262,345 "
-        "255,440 190,452 188,340 150,325 152,180 170,120"
-    ),
-    "gcompris-erase-goat": (
-        "130,160 260,105 430,110 620,130 690,110 690,40 730,50 770,100 790,70 815,90 800,150 815,230 790,290 "
-        "700,300 660,330 640,380 630,490 580,490 560,430 360,440 350,480 290,478 280,430 220,440 210,465 "
-        "150,455 165,350 130,260"
-    ),
-    "gcompris-erase-penguin": (
-        "410,30 510,30 515,100 540,180 590,260 575,310 535,290 535,380 525,500 450,500 440,455 390,450 "
-        "375,490 335,470 335,380 320,330 350,240 335,225 230,225 230,190 300,160 390,155 410,110"
-    ),
-    "gcompris-farm_animals-duck": (
-        "325,100 400,100 445,200 430,230 425,380 360,420 340,465 250,465 245,430 190,455 140,440 140,390 "
-        "95,330 55,290 60,240 200,210 320,220"
-    ),
-    "gcompris-world_animals-moose": (
-        "95,390 190,345 310,330 320,260 220,250 185,150 215,110 330,180 420,190 400,110 470,110 500,160 "
-        "570,60 625,95 600,170 500,235 540,400 520,440 340,460 100,480"
-    ),
-    "gcompris-world_music-ireland": "755,150 890,145 955,230 935,300 950,430 770,430 765,320 735,310 755,230",
-    "grub2-Hortensia-1": "280,200 330,165 385,190 400,260 385,340 340,350 280,300",
-    "libjxl-tmshre_riaphotographs_srgb8": (
-        "288,150 345,130 408,150 412,290 385,312 395,420 410,512 382,512 368,420 358,312 310,300"
-    ),
-    "lomiri2004-Kleiber_by_Lukas_Baubkus": "358,165 385,170 430,250 500,320 490,335 420,335 385,345 358,290",
-    "lxqt-appleflower": (
-        "385,160 440,115 480,125 510,190 480,210 500,235 555,250 545,275 505,270 480,295 395,280 400,240 "
-        "425,220 435,195 390,190"
-    ),
-    "recipes-big-american": "395,220 430,150 520,125 640,115 760,140 840,230 830,400 740,470 560,480 450,450 405,350",
-    "recipes-turkish": "0,240 60,215 130,215 170,260 160,350 90,395 0,400",
-    "skimage-astronaut": "370,10 470,10 470,200 480,285 345,285 345,210 370,180",
-    "tuxpaint-reef-back": "300,240 340,225 425,230 440,340 440,420 400,470 290,470 300,380 310,330",
-    "gcompris-monuments-reimsCathedral": "378,20 396,20 412,120 416,186 362,186 372,110",
-    "libjxl-bicycles_restarts": (
-        "330,400 350,330 410,300 430,240 470,190 540,165 580,190 580,230 620,270 640,320 690,350 690,420 "
-        "600,430 540,410 480,430 470,500 400,515 340,490"
-    ),
-}
-"""Corners of a polygon around each, "across,down" where the shorter side is 512, by the stem of the photograph."""
 
 
 class Again(NamedTuple):
@@ -170,23 +125,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--methods", nargs="+", default=["inpaint"])
-    parser.add_argument("--selected", action="store_true")
     parser.add_argument("--free", action="store_true")
     parser.add_argument("--sheet", type=Path, default=Path("objects.jpg"))
     options = parser.parse_args()
-    pointed = FREE if options.free else POINTED if options.selected else None
-    fills = [method(name) for name in (options.methods if pointed is None else ["inpaint"])]
+    fills = {name: method(name) for name in options.methods}
     paths = {path.stem: path for path in options.folder.iterdir()}
     network = SegmentAnything()
     cells = []
-    for stem in pointed or OBJECTS:
-        by = None if pointed is None else pointed[stem]
-        photo, hole, avoid = outlined(paths[stem], OBJECTS[stem]) if by is None else selected(paths[stem], by, network)
+    for stem, pointed in (FREE if options.free else POINTED).items():
+        photo, hole, avoid = selected(paths[stem], pointed, network)
         marked, started = np.where(hole[..., None], (photo + RED) / 2, photo), time.process_time()
-        filled = [fill(photo, hole, **avoid) for fill in fills]
-        if by is not None and by.again is not None:
-            holes, avoided = (drawn(corners, hole.shape) for corners in by.again)
-            filled = [fill(first, holes, avoid=avoided) for fill, first in zip(fills, filled, strict=True)]
+        filled = [fill(photo, hole, **(avoid if name == "inpaint" else {})) for name, fill in fills.items()]
+        if pointed.again is not None and "inpaint" in fills:
+            holes, avoided = (drawn(corners, hole.shape) for corners in pointed.again)
+            place = list(fills).index("inpaint")
+            filled[place] = fills["inpaint"](filled[place], holes, avoid=avoided)
         cells.append([marked, *filled])
         print(f"{stem}: {time.process_time() - started:.1f} processor seconds", flush=True)
     sheet(cells).save(options.sheet, quality=75)
@@ -196,17 +149,11 @@ Marked = tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]
 """A photograph, HxWx3 in [0, 1], its hole, HxW bool, and what else a fill is told."""
 
 
-def outlined(path: Path, corners: str) -> Marked:
-    """The reduced photograph, and a polygon in it."""
-    photo = reduced(path)
-    return photo, drawn((corners,), photo.shape[:2], min(photo.shape[:2]) / SHORTER), {}
-
-
-def drawn(outlines: tuple[str, ...], size: tuple[int, ...], scale: float = 1.0) -> np.ndarray:
-    """What lies within outlines, each its corners "across,down" before they are scaled, HxW bool."""
+def drawn(outlines: tuple[str, ...], size: tuple[int, ...]) -> np.ndarray:
+    """What lies within outlines, each its corners "across,down", HxW bool."""
     canvas = Image.new("1", size[::-1])
     for outline in outlines:
-        points = [tuple(scale * int(place) for place in corner.split(",")) for corner in outline.split()]
+        points = [tuple(int(place) for place in corner.split(",")) for corner in outline.split()]
         ImageDraw.Draw(canvas).polygon(points, fill=1)
     return np.array(canvas)
 

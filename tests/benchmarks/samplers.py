@@ -36,7 +36,7 @@ from scoreinv.samplers import (
     karras_times,
 )
 from scoreinv.sdes import VE, SubVP
-from scoreinv.tasks.evaluate import Seen, evaluate, look_at
+from scoreinv.tasks.evaluate import Seen, evaluate, frechet_distance, look_at
 from scoreinv.tasks.generate import generate
 
 SNR = {"ve": (0.16, 0.22), "vp": (0.01, 0.27)}
@@ -108,7 +108,7 @@ def main() -> None:
     seen = look_at(((str(path), read_picture(path)) for path in paths), classifier)
     held = Seen(seen.features[: options.n], seen.labels[: options.n])
     real = Seen(seen.features[options.n :], seen.labels[options.n :])
-    floor = evaluate(held, real, classifier.classes).frechet_distance
+    floor = frechet_distance(held.features, real.features)
     print(f"{options.n} draws, {len(real.labels)} real pictures, {torch.get_num_threads()} threads")
     print(f"{'sampler':<26}{'NFE':>6}{'distance':>10}{'least':>8}{'most':>7}{'s/picture':>11}")
     print(f"{'real':<26}{'':>6}{floor:>10.2f}")
@@ -118,10 +118,10 @@ def main() -> None:
         drawn = generate(prior, options.n, sampler=sampler)
         seconds = (time.perf_counter() - start) / options.n
         result = evaluate(look_at_arrays(drawn.images, classifier), real, classifier.classes)
-        shares = result.class_shares.values()
-        rows.append((name, drawn.nfe, result.frechet_distance))
+        distance, shares = result["frechet_distance"], result["class_shares"].values()
+        rows.append((name, drawn.nfe, distance))
         print(
-            f"{name:<26}{drawn.nfe:>6}{result.frechet_distance:>10.2f}{min(shares):>8.1%}{max(shares):>7.1%}{seconds:>11.3f}",
+            f"{name:<26}{drawn.nfe:>6}{distance:>10.2f}{min(shares):>8.1%}{max(shares):>7.1%}{seconds:>11.3f}",
             flush=True,
         )
     if options.figure is not None:

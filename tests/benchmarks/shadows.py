@@ -16,10 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from deep_holes import reduced
+from deep_holes import SHORTER
+from photographs import reduced
 from scipy import ndimage
 
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.read import read_picture
 from scoreinv.imaging.shadows import propose_shadow
 
 WIDE, HIGH = 90, 130
@@ -37,7 +39,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     options = parser.parse_args()
     paths = {path.stem: path for path in options.folder.iterdir()}
-    photos = [reduced(paths[stem]) for stem in GROUNDS]
+    photos = [reduced(read_picture(paths[stem]), SHORTER) for stem in GROUNDS]
     found: dict[str, list[float]] = {}
     for number, photo in enumerate(photos):
         for name, rgb, own, drawn in scenes(photo, photos[(number + 1) % len(photos)], number):
