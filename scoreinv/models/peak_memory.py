@@ -12,10 +12,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from scoreinv.machine import PIXELS_AT_ONCE
+from scoreinv.machine import pixels_at_once
 from scoreinv.models.config import ModelConfig
 from scoreinv.prior import ScorePrior
-
 _WORKSPACE = 1.25
 """Factor for what convolutions take to reorder their inputs."""
 PROGRAM_BYTES = 300_000_000
@@ -31,7 +30,7 @@ def process_bytes(config: ModelConfig, *, itemsize: int = 4) -> int:
     itemsize: bytes of a number, 4 of float32 or 2 of bfloat16.
     """
     side = config.image_size
-    batch = max(1, PIXELS_AT_ONCE // side**2)
+    batch = max(1, pixels_at_once(torch.device("cpu")) // side**2)
     with FakeTensorMode():
         network = config.network.build()
         weights = sum(parameter.numel() for parameter in network.parameters())
