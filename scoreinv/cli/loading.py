@@ -5,16 +5,15 @@ Inputs are checked before: a wrong file name should not wait for torch.
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
-import sys
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scoreinv.cli.options import Common
 from scoreinv.cli.report import notice, warn
+from scoreinv.deferred import import_torch
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.machine import OPENMP, device_of, set_threads, shortage, uses_bfloat16
 from scoreinv.models import catalogue
@@ -66,12 +65,7 @@ class Model:
         """
         if self._loaded is not None:
             return self._loaded
-        if "torch" not in sys.modules:
-            gc.disable()  # Python would go through all of the new objects again and again, though they stay to the end
-            import torch
-
-            gc.enable()
-            gc.freeze()
+        import_torch()
         import torch
 
         asked = self.common

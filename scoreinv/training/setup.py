@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.deferred import load_shapes
 from scoreinv.errors import InputError
 from scoreinv.machine import uses_bfloat16
 from scoreinv.models.config import AnyModel, ClassifierConfig
@@ -147,6 +148,7 @@ def _compile(network: nn.Module) -> None:
     """Let torch compile the network, with its derivative, when it is first called; InputError without a compiler."""
     if not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl"))):
         raise InputError("compile: torch needs a C++ compiler, and there is none here (on Debian: apt install g++)")
+    load_shapes()
     network.compile()
 
 

@@ -36,6 +36,7 @@ ROOMS = (
     "window_placement",
     "machine",
     "waiting",
+    "deferred",
     "options",
     "files",
     "linalg",
