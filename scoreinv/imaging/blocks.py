@@ -7,10 +7,9 @@ import numpy as np
 
 def means_of_blocks(values: np.ndarray, step: int) -> np.ndarray:
     """Means of whole blocks of step x step pixels."""
-    from skimage.transform import downscale_local_mean
-
-    height, width = (side - side % step for side in values.shape[:2])
-    return downscale_local_mean(values[:height, :width], (step, step, 1)[: values.ndim])
+    height, width = (side // step for side in values.shape[:2])
+    whole = values[: step * height, : step * width]
+    return whole.reshape(height, step, width, step, *values.shape[2:]).mean((1, 3))
 
 
 def mask_of_blocks(mask: np.ndarray, step: int, size: tuple[int, int]) -> np.ndarray:

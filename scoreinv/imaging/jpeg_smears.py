@@ -22,8 +22,7 @@ from dataclasses import dataclass, replace
 from itertools import compress, islice, product
 
 import numpy as np
-from scipy import fft, linalg, ndimage
-from scipy.sparse.linalg import LinearOperator, cg
+from scipy import ndimage
 
 from scoreinv.colour_space import luma
 from scoreinv.imaging.colour import with_luma
@@ -221,6 +220,9 @@ def _most_likely_plane(
     hiding: float,
 ) -> np.ndarray:
     """The most likely s for planes as they were decoded, NxHxW, from v and the step within what hides it."""
+    from scipy import fft, linalg  # slow to import, and needed for few pictures
+    from scipy.sparse.linalg import LinearOperator, cg
+
     count, height, width = plane.shape
     down, across = cell
     precision = (12 / steps**2).astype(np.float32)[:, None, :]

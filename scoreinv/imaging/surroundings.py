@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from scoreinv.imaging.blocks import means_of_blocks
+
 _BESIDE = 6
 """Pixels, of the scale at which a hole is drawn first, that are beside it."""
 _ALIKE = 0.1
@@ -28,14 +30,13 @@ def foreign(rgb: np.ndarray, hole: np.ndarray, halvings: int) -> np.ndarray:
         halvings: how often the picture is halved for the scale at which colours are compared.
     """
     from scipy.spatial import cKDTree
-    from skimage.transform import downscale_local_mean
 
     side = 2**halvings
     to_blocks = [(0, -length % side) for length in hole.shape]
     filled = np.pad(np.where(hole[..., None], 0.0, rgb), [*to_blocks, (0, 0)], mode="edge")
     unknown = np.pad(hole, to_blocks, mode="edge")
-    colours = downscale_local_mean(filled, (side, side, 1))
-    known = downscale_local_mean(unknown, (side, side)) == 0
+    colours = means_of_blocks(filled, side)
+    known = means_of_blocks(unknown, side) == 0
     beside = colours[known & (ndimage.distance_transform_edt(known) <= _BESIDE)]
     if not len(beside):
         return np.zeros_like(hole)
