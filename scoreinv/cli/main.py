@@ -7,10 +7,8 @@ The commands themselves are imported inside, so that a signal that comes meanwhi
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import errno
-import gc
 import io
 import os
 import signal
@@ -36,7 +34,6 @@ def main() -> int:
     """Run the command line on `sys.argv`; returns the exit status."""
     global _began
     _began = time.monotonic()
-    atexit.register(gc.freeze)  # at its end Python would look for garbage in all of its memory, for half a second
     came: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:

@@ -246,3 +246,13 @@ def test_signals_are_noted_for_the_time_of_a_command(scoreinv):
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     assert scoreinv("inpaint", "--help").code == 0
     assert {number: signal.getsignal(number) for number in before} == before
+
+
+def test_a_process_ends_with_its_status_once_all_that_was_registered_for_its_end_is_done():
+    code = (
+        "import atexit, sys; from scoreinv import __main__ as door; door.run = lambda: 3; "
+        "kept = type('Kept', (), {'__del__': lambda self: print('taken apart')})(); "
+        "status = door.main(); atexit.register(print, 'registered'); print('done'); sys.exit(status)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout.split("\n")) == (3, ["done", "registered", ""])
