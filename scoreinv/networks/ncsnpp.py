@@ -171,7 +171,8 @@ class ResidualBlock(nn.Module):
         h = self.conv_out(self.dropout(norm_activate(self.norm_out, self.activation, h)))
         if self.shortcut is not None:
             x = self.shortcut(x)
-        return (x + h) * self.rescale if self.rescale != 1 else x + h
+        h = x + h
+        return h.mul_(self.rescale) if self.rescale != 1 else h  # in place: a fresh tensor costs more than the product
 
 
 class DownLevel(nn.Module):
