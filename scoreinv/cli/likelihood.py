@@ -15,7 +15,7 @@ from scoreinv.cli.loading import Model
 from scoreinv.cli.options import Common, FrameOption, ModelOption, output_option
 from scoreinv.cli.outputs import STREAM, check_folder, refuse_existing, refuse_inputs
 from scoreinv.cli.plan import expand
-from scoreinv.cli.record import Table, failure
+from scoreinv.cli.record import Table, failed, tell_failure
 from scoreinv.cli.report import emit, naming, notice, put, rehearse, warn
 from scoreinv.errors import InputError
 from scoreinv.tasks.likelihood_settings import LikelihoodSettings
@@ -96,7 +96,7 @@ def _rehearse(source: str, frame: int | None, sides: Sided | None, common: Commo
     try:
         _check(source, read_picture(source, frame), sides)
     except Exception as error:
-        return failure(source, error, common, batch=batch)
+        return tell_failure(failed(source, error, common, batch=batch), common)
     rehearse(common, {"input": source}, f"{source}: its likelihood would be estimated")
     return 0
 
@@ -166,7 +166,7 @@ class _Run:
                     warn(f"{source}: transparency is left out")
                 group.append((source, picture))
             elif problem is not None:
-                self.failed += failure(source, problem, self.model.common, batch=self.batch)
+                self._fail(source, problem)
         if group:
             yield group
 
@@ -188,7 +188,7 @@ class _Run:
         except Exception as error:
             if len(group) == 1:
                 named = InputError(f"{first}: {error}") if isinstance(error, InputError) else error
-                self.failed += failure(first, named, self.model.common, batch=self.batch)
+                self._fail(first, named)
             else:
                 for item in group:
                     self.evaluate([item])
@@ -196,6 +196,10 @@ class _Run:
         seconds = (time.monotonic() - started) / len(group)
         for item, density in zip(group, densities, strict=True):
             self._put(item, density, seconds)
+
+    def _fail(self, source: str, error: Exception) -> None:
+        common = self.model.common
+        self.failed += tell_failure(failed(source, error, common, batch=self.batch), common)
 
     def _put(self, item: Item, density: PictureDensity, seconds: float) -> None:
         (source, picture), common = item, self.model.common

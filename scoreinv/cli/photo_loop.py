@@ -21,7 +21,7 @@ from scoreinv.cli.loading import Model
 from scoreinv.cli.options import Common, Output
 from scoreinv.cli.outputs import STREAM, output_folders, refuse_inputs
 from scoreinv.cli.plan import Job, Plan
-from scoreinv.cli.record import BY_ANOTHER, COLUMNS, EXISTS, MANIFEST, Outcome, Record, Table, failure
+from scoreinv.cli.record import BY_ANOTHER, COLUMNS, EXISTS, MANIFEST, Record, Table, failed, tell_failure
 from scoreinv.cli.report import notice, rehearse
 from scoreinv.errors import ExistsError, InputError
 from scoreinv.machine import device_of, keep_freed
@@ -143,15 +143,14 @@ class Run(Generic[Given]):
         goes_on = self.plan.batch and not self.common.overwrite
         return [path for path in job.outputs if not (goes_on and os.path.exists(path))]  # noqa: PTH110 - no errors
 
-    def settled(self, job: Job) -> Outcome | None:
-        """What has become of a photograph where nothing is to be done; else None."""
+    def settled(self, job: Job) -> dict[str, Any] | None:
+        """The row of a photograph where nothing is to be done; else None."""
         if not self.missing(job):
             return self._skipped(job, EXISTS)
         if job.source not in self.left_out:
             return None
         there = all(map(os.path.exists, job.outputs))
-        record = {"input": job.source, "skipped": self.left_out[job.source], "finished": there}
-        return Outcome(job.source, record, left_out=True)
+        return {"input": job.source, "skipped": self.left_out[job.source], "finished": there}
 
     def opened(self, job: Job, missing: list[str]) -> tuple[Picture, Given]:
         """The photograph with what belongs to it, once it is certain that its results can be written."""
@@ -169,8 +168,10 @@ class Run(Generic[Given]):
         given: Any = None if self.read is None else self.read(job, picture)
         return picture, given
 
-    def one(self, job: Job, title: str = "", note: Callable[[float, float], str] | None = None) -> Outcome:
-        """Read a photograph, do the work, and write the results; a model that cannot be used raises its error.
+    def one(self, job: Job, title: str = "", note: Callable[[float, float], str] | None = None) -> dict[str, Any]:
+        """Read a photograph, do the work, and write the results; gives its row (`Record.add`).
+
+        A model that cannot be used raises its error; outside of a batch so does whatever fails.
 
         Of samples, what an earlier run wrote is left: the first are the same however many are drawn.
 
@@ -223,19 +224,19 @@ class Run(Generic[Given]):
         record = {"input": job.source, "output": written[0], "outputs": written, "seconds": seconds, "nfe": made.nfe}
         if not self.models:  # on the CPU, in the picture's own numbers
             how = {"seed": common.seed or 0, "model": None, "method": made.method, "device": "cpu", "precision": None}
-            return Outcome(job.source, record | how | more)
+            return record | how | more
         model = self.models[0]
-        sha256 = model.sha256 if plan.folder is not None else ""
-        return Outcome(job.source, record | model.record(made.method) | more, model_sha256=sha256)
+        weights = {} if plan.folder is None else {"model_sha256": model.sha256}
+        return record | model.record(made.method) | weights | more
 
-    def _skipped(self, job: Job, why: str) -> Outcome:
+    def _skipped(self, job: Job, why: str) -> dict[str, Any]:
         there = {"output": job.outputs[0], "outputs": list(job.outputs)}
-        return Outcome(job.source, {"input": job.source, **there, "skipped": why, "finished": True})
+        return {"input": job.source, **there, "skipped": why, "finished": True}
 
-    def _failed(self, job: Job, error: Exception) -> Outcome:
+    def _failed(self, job: Job, error: Exception) -> dict[str, Any]:
         if isinstance(error, ExistsError) and self.plan.batch:
             return self._skipped(job, BY_ANOTHER)
-        return Outcome(job.source, error=error)
+        return failed(job.source, error, self.common, batch=self.plan.batch)
 
 
 def run(run: Run[Given]) -> None:
@@ -253,7 +254,7 @@ def run(run: Run[Given]) -> None:
     beside = {Path(path).parent for job in plan.own for path in run.all_beside(job)}
     with output_folders(plan.folders | beside, shared=run.output.shard is not None):
         manifest = None if plan.folder is None else Table(plan.folder / MANIFEST, COLUMNS)
-        settled = {job: outcome for job in plan.own if (outcome := run.settled(job)) is not None}
+        settled = {job: row for job in plan.own if (row := run.settled(job)) is not None}
         wanted = [job for job in plan.own if job not in settled]
         replacing = common.overwrite and any(os.path.lexists(path) for job in wanted for path in job.outputs)
         record = Record(plan, common, manifest, len(wanted))
@@ -273,9 +274,9 @@ def run(run: Run[Given]) -> None:
             if workers != 1:
                 bar = progress_bar(f"{len(wanted)} photographs", quiet=common.quiet or common.json)
                 begun = time.monotonic()
-                with bar as show, closing(work_by(workers, run, wanted)) as outcomes:
-                    for done, outcome in enumerate(outcomes, 1):
-                        record.add(outcome)
+                with bar as show, closing(work_by(workers, run, wanted)) as rows:
+                    for done, row in enumerate(rows, 1):
+                        record.add(row)
                         pace = (time.monotonic() - begun) / done  # of all: they come in bursts
                         show(done / len(wanted), (len(wanted) - done) * pace)
         except KeyboardInterrupt:
@@ -289,18 +290,17 @@ def _rehearse(run: Run[Given]) -> int:
     common = run.common
     for model in run.models:
         model.check()
-    failed = 0
+    count = 0
     for job in run.plan.own:
         settled, outputs = run.settled(job), run.missing(job)
         if settled is not None:
-            record = {"input": job.source, "skipped": settled.record["skipped"]}
-            record["finished"] = settled.record["finished"]
+            record = {key: settled[key] for key in ("input", "skipped", "finished")}
             rehearse(common, record, f"{job.source}: would be skipped, {record['skipped']}")
             continue
         try:
             run.opened(job, outputs)
         except Exception as error:
-            failed += failure(job.source, error, common, batch=run.plan.batch)
+            count += tell_failure(failed(job.source, error, common, batch=run.plan.batch), common)
             continue
         said = f"{job.source}: would be written to {', '.join(outputs)}"
         record = {"input": job.source, "outputs": outputs}
@@ -308,4 +308,4 @@ def _rehearse(run: Run[Given]) -> int:
             said += f"; with it, at most, {', '.join(beside)}"
             record["beside"] = beside
         rehearse(common, record, said)
-    return 1 if failed else 0
+    return 1 if count else 0

@@ -38,25 +38,6 @@ _TAIL = 1 << 16
 """Bytes of the end of a table in which a cut row is looked for."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What has become of a picture.
-
-    Attributes:
-        source: its path.
-        record: its line of `--json`: how it was done, or why it was `skipped`.
-        error: why it failed.
-        left_out: it was skipped, but not since its results are there.
-        model_sha256: hash of the weights of the model by which it was done.
-    """
-
-    source: str
-    record: dict[str, Any] = field(default_factory=dict)
-    error: Exception | None = None
-    left_out: bool = False
-    model_sha256: str = ""
-
-
 @dataclass
 class Record:
     """The record of a run.
@@ -84,32 +65,27 @@ class Record:
         left = self.eta.left(now, min(1.0, (self.wanted - self.left + done) / self.wanted))
         return "" if left is None else f"{duration(left)} for all"
 
-    def add(self, outcome: Outcome) -> None:
-        """Note what has become of a picture; outside of a batch the error of one that failed is raised."""
-        record, error, common = outcome.record, outcome.error, self.common
-        row: dict[str, Any] | None = record | {"model_sha256": outcome.model_sha256}
-        what = "done"
-        if error is not None:
-            row, what = {"input": outcome.source, "error": describe(error)}, "failed"
-        elif outcome.left_out:
-            row, what = record, "left out"
-        elif "skipped" in record:  # the manifest has it from whoever made the results, unless they were killed then
-            what = record["skipped"]
-            lacks = what == EXISTS and self.manifest is not None and outcome.source not in self.manifest.finished
-            row = record if lacks else None
+    def add(self, row: dict[str, Any]) -> None:
+        """Note what has become of a picture: how it was done, why it was `skipped`, or its `error`."""
+        what, noted = "failed" if "error" in row else "done", True
+        if "skipped" in row:
+            what = row["skipped"] if row["skipped"] in (EXISTS, BY_ANOTHER) else "left out"
+            # The manifest has it from whoever made the results, unless they were killed then.
+            lacks = what == EXISTS and self.manifest is not None and row["input"] not in self.manifest.finished
+            noted = lacks or what == "left out"
         self.counts[what] += 1
-        if self.manifest is not None and row is not None:  # first: who reads stdout may have enough
+        if self.manifest is not None and noted:  # first: who reads stdout may have enough
             outputs = {"outputs": json.dumps(row["outputs"])} if "outputs" in row else {}
             self.manifest.add(row | outputs)
-        if error is not None:
-            failure(outcome.source, error, common, batch=self.plan.batch)
+        if what == "failed":
+            tell_failure(row, self.common)
             return
-        if outcome.left_out:
-            warn(f"{outcome.source}: skipped, {record['skipped']}")
-        emit(common, record)
-        if what == "done" and record["outputs"] != [STREAM]:
-            written = [*record["outputs"], *(record[key] for key in ("uncertainty", "matches") if key in record)]
-            notice(common, f"{', '.join(written)} ({duration(record['seconds'])})")
+        if what == "left out":
+            warn(f"{row['input']}: skipped, {row['skipped']}")
+        emit(self.common, row)
+        if what == "done" and row["outputs"] != [STREAM]:
+            written = [*row["outputs"], *(row[key] for key in ("uncertainty", "matches") if key in row)]
+            notice(self.common, f"{', '.join(written)} ({duration(row['seconds'])})")
 
     def interrupted(self, *, replacing: bool) -> None:
         """The run ends before all of the pictures are done: say what is kept, and how to go on.
@@ -147,15 +123,20 @@ class Record:
         return 1 if counts["failed"] or lost else 0
 
 
-def failure(source: str, error: Exception, common: Common, *, batch: bool) -> int:
-    """Report an input that failed, and return 1 for counting; outside of a batch the error is raised."""
+def failed(source: str, error: Exception, common: Common, *, batch: bool) -> dict[str, Any]:
+    """The row of an input that failed, whose traceback `--debug` shows; outside of a batch the error is raised."""
     if not batch:
         vars(error)["source"] = source  # for the record
         raise error
-    message, shown = describe(error), printable(source)
-    emit(common, {"input": source, "error": message})
     if common.debug:
         say_traceback(error)
+    return {"input": source, "error": describe(error)}
+
+
+def tell_failure(row: dict[str, Any], common: Common) -> int:
+    """Report an input that failed, by its row; returns 1 for counting."""
+    emit(common, row)
+    message, shown = row["error"], printable(row["input"])
     say(f"scoreinv: error: {message if shown in message else f'{shown}: {message}'}")
     return 1
 

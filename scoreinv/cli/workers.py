@@ -22,7 +22,6 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout, suppress
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +29,6 @@ from typing import Any, Literal
 from scoreinv.cli.options import PREFIX
 from scoreinv.cli.photo_loop import Run
 from scoreinv.cli.plan import Job
-from scoreinv.cli.record import Outcome
 from scoreinv.cli.report import describe, say_traceback
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.read import decode
@@ -47,8 +45,8 @@ RETRIES = 3
 """How often a photograph is given out again whose worker was killed."""
 _THREADS = (OPENMP, "OPENCV_FOR_THREADS_NUM")
 """Variables by which libraries take the number of their threads."""
-Answer = tuple[list[str], Outcome, bool]
-"""Lines for stderr, what has become of a photograph, and whether its error ends the run."""
+Answer = tuple[list[str], dict[str, Any], ScoreinvError | None]
+"""Lines for stderr, the row of a photograph, and the error that ends the run."""
 
 
 def workers_for(run: Run[Any], jobs: list[Job]) -> int | Literal["ray"]:
@@ -92,8 +90,8 @@ def _pixels(path: str) -> int:
     return found
 
 
-def work_by(workers: int | Literal["ray"], run: Run[Any], jobs: list[Job]) -> Generator[Outcome, None, None]:
-    """Do the photographs; gives what becomes of each as it ends, and raises what ends the run (an unusable model).
+def work_by(workers: int | Literal["ray"], run: Run[Any], jobs: list[Job]) -> Generator[dict[str, Any], None, None]:
+    """Do the photographs; gives the row of each as it ends, and raises what ends the run (an unusable model).
 
     Raises:
         InputError: this machine has fewer processors than a worker of Ray is to take.
@@ -105,12 +103,12 @@ def work_by(workers: int | Literal["ray"], run: Run[Any], jobs: list[Job]) -> Ge
     worker = Worker(sys.argv[1:], str(Path.cwd()), run.common.threads or 1, settings)
     answers = _by_ray(worker, jobs, run.common.device) if workers == "ray" else _by_pools(worker, jobs, workers)
     with closing(answers):
-        for lines, outcome, ends in answers:
+        for lines, row, error in answers:
             for line in lines:
                 say(line)
-            if ends and outcome.error is not None:
-                raise outcome.error
-            yield outcome
+            if error is not None:
+                raise error
+            yield row
 
 
 class Worker:
@@ -143,23 +141,20 @@ class Worker:
 
     def work(self, job: Job) -> Answer:
         """Do a photograph."""
-        ends = False
+        row, ending = {"input": job.source}, None
         with redirect_stderr(io.StringIO()) as said:
             try:
-                outcome = self.run.one(job)
+                row = self.run.one(job)
             except Exception as error:
-                outcome, ends = Outcome(job.source, error=error), True
-            if (cause := outcome.error) is not None:
                 if "run" in vars(self) and self.run.common.debug:
-                    say_traceback(cause)
+                    say_traceback(error)
                 # Others cannot all be pickled: an error comes back as the same words.
-                portable = cause if isinstance(cause, ScoreinvError) else ScoreinvError(describe(cause))
-                outcome = replace(outcome, error=portable)
-        return said.getvalue().splitlines(), outcome, ends
+                ending = error if isinstance(error, ScoreinvError) else ScoreinvError(describe(error))
+        return said.getvalue().splitlines(), row, ending
 
 
 def _lost(job: Job, why: str) -> Answer:
-    return [], Outcome(job.source, error=ScoreinvError(f"its worker was lost, or its machine: {why}")), False
+    return [], {"input": job.source, "error": f"its worker was lost, or its machine: {why}"}, None
 
 
 # Processes of this machine
@@ -273,7 +268,7 @@ def _by_ray(worker: Worker, jobs: list[Job], device: str) -> Generator[Answer, N
                 except ray.exceptions.RayError as error:
                     why = str(error).strip().partition("\n")[0]
                     continue
-            del left[answer[1].source]
+            del left[answer[1]["input"]]
             yield answer
     finally:
         with redirect_stdout(io.StringIO()):

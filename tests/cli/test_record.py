@@ -13,7 +13,7 @@ import pytest
 
 from scoreinv.cli.options import Common
 from scoreinv.cli.plan import Job, Plan
-from scoreinv.cli.record import BY_ANOTHER, EXISTS, MANIFEST, Outcome, Record, Table
+from scoreinv.cli.record import BY_ANOTHER, EXISTS, MANIFEST, Record, Table
 from scoreinv.cli.record import COLUMNS as MANIFEST_COLUMNS
 from scoreinv.errors import InputError
 
@@ -133,7 +133,7 @@ def test_what_is_found_done_is_noted_where_a_run_was_killed_before_it_could(tmp_
         record = Record(plan, Common(quiet=True), Table(tmp_path / MANIFEST, MANIFEST_COLUMNS), 0)
         for name in names:
             done = {"input": name, "output": f"{name}.png", "outputs": [f"{name}.png"]}
-            record.add(Outcome(name, done | {"skipped": BY_ANOTHER if name == "by another" else EXISTS}))
+            record.add(done | {"skipped": BY_ANOTHER if name == "by another" else EXISTS})
     lines = [(row[0], row[1]) for row in rows(tmp_path / MANIFEST)[1:]]
     expected = ["noted", "failed before", "killed", "failed before"]
     assert lines == [(name, "" if number == 1 else f"{name}.png") for number, name in enumerate(expected)]
@@ -147,7 +147,7 @@ def test_time_left_for_all_pictures() -> None:
         for step in range(1, 11):
             now += 10
             said.append(record.note(now, step / 10))
-        record.add(Outcome(job.source, {"outputs": ["out.png"], "seconds": 100}))
+        record.add({"input": job.source, "outputs": ["out.png"], "seconds": 100})
     assert said[:2] == ["", ""]
     assert said[9] == "15:00 for all"
     assert said[54] == "7:30 for all"

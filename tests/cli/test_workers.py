@@ -16,7 +16,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from PIL import Image
@@ -26,7 +26,6 @@ from scoreinv.cli import workers
 from scoreinv.cli.options import Common, Output
 from scoreinv.cli.photo_loop import Run
 from scoreinv.cli.plan import Job, Plan
-from scoreinv.cli.record import Outcome
 from scoreinv.errors import InputError
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray, by the extra 'ray'")
@@ -136,18 +135,18 @@ def test_a_worker_makes_the_run_of_the_command_line(model, tmp_path, monkeypatch
     os.environ.pop("SCOREINV_DENOISE_FORMAT")
     assert worker.run.common.threads == 1
     assert done[0] == []
-    assert (done[1].record["output"], done[2]) == ("scans_denoised/0000_denoised.tif", False)
+    assert (done[1]["output"], done[2]) == ("scans_denoised/0000_denoised.tif", None)
     assert Path("scans_denoised/0000_denoised.tif").exists()
-    lines, outcome, ends = pickle.loads(pickle.dumps(failed))
-    assert ("not a picture" in str(outcome.error), lines, ends) == (True, [], False)
+    lines, row, ending = pickle.loads(pickle.dumps(failed))
+    assert ("not a picture" in row["error"], lines, ending) == (True, [], None)
 
 
 def test_what_no_photograph_could_be_done_with_ends_the_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pictures(tmp_path / "scans", 1)
     worker = workers.Worker(["denoise", "scans", "--model", "none.safetensors"], str(tmp_path), 1, {})
-    _, outcome, ends = worker.work(Job("scans/0000.png", "out.png", outputs=("out.png",)))
-    assert (ends, "none.safetensors" in str(outcome.error)) == (True, True)
+    *_, ending = worker.work(Job("scans/0000.png", "out.png", outputs=("out.png",)))
+    assert "none.safetensors" in str(ending)
 
 
 class Pool:
@@ -167,7 +166,7 @@ class Pool:
             self.broken = True
             future.set_exception(BrokenProcessPool())
         else:
-            future.set_result(([f"about {job.source}"], Outcome(job.source, {"skipped": "done"}), False))
+            future.set_result(([f"about {job.source}"], {"input": job.source, "skipped": "done"}, None))
         return future
 
     def shutdown(self, *, cancel_futures: bool) -> None: ...
@@ -177,10 +176,10 @@ def test_a_photograph_whose_worker_is_killed_is_given_out_again(capsys, monkeypa
     monkeypatch.setattr(workers, "ProcessPoolExecutor", Pool)
     monkeypatch.setattr(Pool, "fragile", {"3": 9, "5": 1})
     run = a_run(monkeypatch)
-    outcomes = list(workers.work_by(2, run, run.plan.own))
-    assert sorted(outcome.source for outcome in outcomes) == list("012345678")
-    (failed,) = (outcome for outcome in outcomes if outcome.error)
-    assert (failed.source, "killed 4 times" in str(failed.error)) == ("3", True)
+    rows = list(workers.work_by(2, run, run.plan.own))
+    assert sorted(row["input"] for row in rows) == list("012345678")
+    (failed,) = (row for row in rows if "error" in row)
+    assert (failed["input"], "killed 4 times" in failed["error"]) == ("3", True)
     assert Pool.fragile == {"3": 5, "5": 0}
     assert capsys.readouterr().err.splitlines().count("about 5") == 1
 
@@ -217,39 +216,39 @@ class Cluster:
     def has_next(self) -> bool:
         return bool(self.waiting)
 
-    def get_next_unordered(self) -> tuple[list[str], Outcome, bool]:
+    def get_next_unordered(self) -> workers.Answer:
         job = self.waiting.pop()
         print("(raylet) A worker died")
         if job.source == "3":
             raise LostError("of memory\nand so on")
-        return [f"about {job.source}"], Outcome(job.source, {"skipped": "done"}), False
+        return [f"about {job.source}"], {"input": job.source, "skipped": "done"}, None
 
 
-def work(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, threads: int) -> list[Outcome]:
+def work(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, threads: int) -> list[dict[str, Any]]:
     """What becomes of nine photographs."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setitem(sys.modules, "ray", cluster)
     monkeypatch.setitem(sys.modules, "ray.util", SimpleNamespace(ActorPool=cluster.pool))
     run = a_run(monkeypatch, threads=threads)
-    outcomes = []
-    for outcome in workers.work_by("ray", run, run.plan.own):
-        print(outcome.source)
-        outcomes.append(outcome)
-    return outcomes
+    rows = []
+    for row in workers.work_by("ray", run, run.plan.own):
+        print(row["input"])
+        rows.append(row)
+    return rows
 
 
 def test_jobs_are_worked_off_as_they_end(capsys, monkeypatch):
-    """Each once; what a worker said is said before its outcome, and what Ray prints is no result."""
+    """Each once; what a worker said is said before its row, and what Ray prints is no result."""
     cluster = Cluster()
-    outcomes = work(cluster, monkeypatch, 1)
-    assert [outcome.source for outcome in outcomes] == ["8", "7", "6", "5", "4", "2", "1", "0", "3"]
+    rows = work(cluster, monkeypatch, 1)
+    assert [row["input"] for row in rows] == ["8", "7", "6", "5", "4", "2", "1", "0", "3"]
     assert cluster.workers == 2
     assert cluster.resources == {"num_cpus": 1, "num_gpus": 0, "max_restarts": 3, "max_task_retries": 3}
-    (failed,) = (outcome for outcome in outcomes if outcome.error)
-    assert str(failed.error) == "its worker was lost, or its machine: of memory"
+    (failed,) = (row for row in rows if "error" in row)
+    assert failed["error"] == "its worker was lost, or its machine: of memory"
     captured = capsys.readouterr()
     assert captured.err.splitlines().count("about 5") == 1
-    assert captured.out.splitlines() == [outcome.source for outcome in outcomes]
+    assert captured.out.splitlines() == [row["input"] for row in rows]
 
 
 def test_a_worker_takes_no_more_processors_than_there_are(monkeypatch):
