@@ -105,7 +105,6 @@ def restore(
         job: Job, picture: Picture, given: tuple[np.ndarray | None, KnownColours | None], progress: Progress
     ) -> Made:
         from scoreinv.tasks.old_photos import OldPhotoModels, restore_picture
-        from scoreinv.tasks.tone import load_toner
 
         def told(step: Step, shown: Picture | None) -> None:
             offer = " (--crop-border cuts it off)" if step.name == "border" and not step.changed else ""
@@ -119,7 +118,6 @@ def restore(
             filler=None if filler is None else filler.load(),
             denoiser=None if denoiser is None else denoiser.load(),
             colorizer=None if colorizer is None else colorizer.load(),
-            toner=load_toner() if steps.tone else None,
         )
         result = restore_picture(picture, models, steps, *given, progress, told)
         done = [step.name for step in result.steps if step.changed]

@@ -54,7 +54,7 @@ from scoreinv.tasks.results import (
     restore_each,
     tell,
 )
-from scoreinv.tasks.tone import Toner, load_toner, tone_picture
+from scoreinv.tasks.tone import tone_picture
 from scoreinv.window_placement import Box, crop
 
 LEAST_REMOVED = 5 / GRAY_LEVELS
@@ -102,14 +102,12 @@ class OldPhotoModels:
 
     Attributes:
         detector: None also where masks are given.
-        toner: what brings back faded tones.
     """
 
     detector: DamageDetector | None
     filler: ScorePrior | None
     denoiser: ScorePrior | None
     colorizer: ScorePrior | None
-    toner: Toner | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -214,7 +212,6 @@ def restore(
         model_of(filler) if inpaint else None,
         model_of(denoiser) if denoise else None,
         model_of(colorizer) if colorize else None,
-        load_toner() if tone else None,
     )
 
     def restored(number: int, share: TaskCallback) -> RestoredPhoto[Any]:
@@ -251,8 +248,8 @@ def restore_picture(
     if hints is not None and inside is not None:
         hints = hints.part(inside)
     whole = work.remove_tint()
-    if models.toner is not None:
-        work.bring_back_tones(models.toner, whole)
+    if settings.tone:
+        work.bring_back_tones(whole)
     del whole  # as large as the picture
     if models.filler is not None:
         work.fill(models.filler)
@@ -348,7 +345,7 @@ class _Restoration:
             return gray if whole is picture else untinted(whole)
         return whole
 
-    def bring_back_tones(self, toner: Toner, whole: Picture) -> None:
+    def bring_back_tones(self, whole: Picture) -> None:
         """Undo fading, as far as the settings say; a print that keeps its tint keeps its tones.
 
         whole: the picture without its damage.
@@ -356,7 +353,7 @@ class _Restoration:
         if self.found == "tinted" and self.settings.keep_tint:
             return
         (picture,) = self.pictures
-        toned = tone_picture(picture, toner, self.settings.tone, whole)
+        toned = tone_picture(picture, share=self.settings.tone, tones=whole)
         tell(self.callbacks["tone"], 1.0)
         self._tell("tone", toned.words, [toned.image] if toned.changed else None)
 

@@ -167,14 +167,12 @@ def restore(
     The note says what each step did, in a line. There is no result where nothing was to be done.
     """
     from scoreinv.tasks.old_photos import OldPhotoModels, restore_picture
-    from scoreinv.tasks.tone import load_toner
 
     steps = OldPhotoModels(
         models.damage() if settings.inpaint and hole is None else None,
         models.fill() if settings.inpaint else None,
         models.denoise() if settings.denoise else None,
         models.colours() if settings.colorize else None,
-        load_toner() if settings.tone else None,
     )
     hints = None if strokes is None else hints_of(photo, strokes)
     result = restore_picture(photo.picture, steps, settings, hole, hints, report)

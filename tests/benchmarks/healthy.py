@@ -23,7 +23,6 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.tasks.old_photo_settings import OldPhotoSettings
 from scoreinv.tasks.old_photos import OldPhotoModels, restore_picture
-from scoreinv.tasks.tone import load_toner
 
 MOST = 0.001
 """Share of a photograph's pixels that may change."""
@@ -39,9 +38,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=640, help="longer side at most, in pixels")
     options = parser.parse_args()
     logging.getLogger("scoreinv").setLevel(logging.ERROR)
-    models = OldPhotoModels(
-        load_damage_detector("damage"), load_fast("photo"), load_fast("denoiser"), None, load_toner()
-    )
+    models = OldPhotoModels(load_damage_detector("damage"), load_fast("photo"), load_fast("denoiser"), None)
     paths = [path for folder in options.folders for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
     paths = paths[:: max(1, len(paths) // options.photos)][: options.photos]
     for mode in ("RGB", "L"):

@@ -34,7 +34,7 @@ from scoreinv.imaging.tint import is_print
 from scoreinv.models.catalogue import load, load_damage_detector
 from scoreinv.tasks.old_photo_settings import OldPhotoSettings
 from scoreinv.tasks.old_photos import OldPhotoModels, Step, restore_picture
-from scoreinv.tasks.tone import load_toner, tone_picture
+from scoreinv.tasks.tone import tone_picture
 from scoreinv.training.config import DamageDrawing
 from scoreinv.training.prints import draw_medium, draw_print, scanned
 from scoreinv.training.synthetic_damage import damaged
@@ -89,9 +89,7 @@ def main() -> None:
 
 def steps(paths: list[Path], side: int, rng: np.random.Generator) -> None:
     """Print how near to the truth the prints of photographs, in colours and grey, are after each step of `restore`."""
-    models = OldPhotoModels(
-        load_damage_detector("damage"), load("photo"), load("denoiser"), load("scene"), load_toner()
-    )
+    models = OldPhotoModels(load_damage_detector("damage"), load("photo"), load("denoiser"), load("scene"))
     figures: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
     for number, path in enumerate(paths):
         truth, kind = reduced(path, side), ("colours", "greys")[number % 2]
