@@ -20,7 +20,7 @@ from scoreinv.cli.options import (
     output_option,
 )
 from scoreinv.cli.outputs import STREAM, check_file
-from scoreinv.cli.photo_loop import Made, Maps, Progress, Run, uncertainty_maps
+from scoreinv.cli.photo_loop import Beside, Made, Progress, Run, uncertainty_maps
 from scoreinv.cli.plan import Job, expand, plan
 from scoreinv.cli.report import warn
 from scoreinv.errors import InputError
@@ -80,11 +80,11 @@ def colorize(
     inputs = {"the hints": hints, "the model": model, **{f"a photo of --like ({path})": path for path in pictures}}
     everything = plan(photos, "_colorized", colour.results, output, inputs)
     maps = uncertainty_maps(uncertainty, everything, colour.samples, common)
-    taken = None if matches is None else Maps("--matches", matches, everything, common.overwrite)
+    taken = None if matches is None else Beside("--matches", matches, everything, common.overwrite)
     if taken is not None:
         if not pictures:
             raise InputError("--matches is of what was taken of --like PHOTO: add that")
-        taken.check([] if maps is None else map(maps.of, everything.jobs))
+        taken.check([] if maps is None else [path for job in everything.jobs for path in maps.of(job)])
     scene = Model(model, common)
 
     @cache
@@ -99,6 +99,7 @@ def colorize(
         return None if hints is None else read_hints(hints, picture.size)
 
     def compute(job: Job, picture: Picture, given: KnownColours | None, progress: Progress) -> Made:
+        from scoreinv.imaging.picture import Picture
         from scoreinv.tasks.colorize import colorize_picture
 
         check_samples(colour.samples, picture, coloured=True)
@@ -108,10 +109,9 @@ def colorize(
         if result.found == "tinted" and tint == "luma":
             remedy = "--tint white makes its lightest tone white too"
             warn(f"{job.source}: is a tinted print, as sepia is: its tint is removed ({remedy})")
-        return result, {} if taken is None else {"matches": taken.write(job, result.matches)}
+        return result, {} if taken is None else {"matches": taken.write(job, Picture(result.matches))}
 
-    beside = None if taken is None else lambda job: [taken.of(job)]
-    return Run(everything, output, common, compute, [scene], read, beside=beside, uncertainty=maps)
+    return Run(everything, output, common, compute, [scene], read, beside=taken, uncertainty=maps)
 
 
 def read_references(like: Iterable[str], *, deep: bool) -> dict[str, Picture]:

@@ -28,8 +28,6 @@ from scoreinv.machine import device_of, keep_freed
 from scoreinv.terminal import progress_bar
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from scoreinv.imaging.picture import Picture
     from scoreinv.tasks.results import Restored
 
@@ -43,33 +41,45 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Maps:
-    """Pictures that an option asks for beside the results: one of each photograph, in a batch into a folder.
+class Beside:
+    """Pictures that an option asks for beside the results: of each photograph one, or several into a folder.
 
     Attributes:
-        option: names the file, or in a batch the folder.
+        option: names the file, or in a batch, and for several, the folder.
         path: what it names.
         overwrite: what is there already may be replaced.
+        endings: of several, what their names add to the photograph's.
+        suffix: that of the results' names, which theirs do not have.
     """
 
     option: str
     path: str
     plan: Plan
     overwrite: bool
+    endings: tuple[str, ...] = ()
+    suffix: str = ""
 
-    def of(self, job: Job) -> str:
-        """The file of the map of a photograph."""
-        return str(Path(self.path) / job.inside / f"{Path(job.output).stem}.png") if self.plan.batch else self.path
+    def of(self, job: Job) -> list[str]:
+        """The files of a photograph."""
+        if not (self.endings or self.plan.batch):
+            return [self.path]
+        name = Path(job.source if job.output == STREAM else job.output).stem.removesuffix(self.suffix)
+        return [str(Path(self.path) / job.inside / f"{name}{ending}.png") for ending in self.endings or ("",)]
 
     def check(self, more: Iterable[str] = ()) -> None:
         """Raise InputError where they could not be written; more: what is read or written, but for what plans have."""
         from scoreinv.imaging.write import check_output
 
         is_file = Path(self.path).suffix.lower() in (".png", ".tif", ".tiff")
-        if self.plan.batch:
+        if self.endings or self.plan.batch:
             if is_file:
-                raise InputError(f"{self.option} {self.path}: of several photos there are as many maps: name a folder")
-            self.plan.check_beside(self.option, Path(self.path), [self.of(job) for job in self.plan.jobs], more)
+                raise InputError(f"{self.option} {self.path}: there are several pictures: name a folder")
+            files = [path for job in self.plan.jobs for path in self.of(job)]
+            self.plan.check_beside(self.option, Path(self.path), files, more)
+            there = next(filter(os.path.exists, files), None)
+            if there is not None and not (self.overwrite or self.plan.batch):
+                problem = f"exists already; --overwrite replaces it, {self.option} names another folder"
+                raise InputError(f"{there}: {problem}")
         else:
             if not is_file:
                 raise InputError(f"{self.option} {self.path}: is written to .png or .tif")
@@ -79,22 +89,21 @@ class Maps:
                 raise InputError(f"{self.option} {self.path}: is a result too, or is read: name another file")
             check_output(self.path, overwrite=self.overwrite)
 
-    def write(self, job: Job, shown: np.ndarray) -> str:
-        """Write the map of a photograph; returns its file."""
-        from scoreinv.imaging.picture import Picture
+    def write(self, job: Job, picture: Picture, number: int = 0) -> str:
+        """Write a picture of a photograph, of several that of the number; returns its file."""
         from scoreinv.imaging.write import write_picture
 
         # In a batch one that is there is of a photograph that an earlier run did not finish.
-        write_picture(self.of(job), Picture(shown), overwrite=self.overwrite or self.plan.batch)
-        return self.of(job)
+        write_picture(self.of(job)[number], picture, overwrite=self.overwrite or self.plan.batch)
+        return self.of(job)[number]
 
 
 def uncertainty_maps(
     path: str | None, plan: Plan, samples: int, common: Common, more: Iterable[str] = ()
-) -> Maps | None:
+) -> Beside | None:
     """The maps of where samples differ; None where there is no path.
 
-    Raises InputError where they could not be written, see `Maps.check`, or be of nothing; ScoreinvError without OpenCV.
+    Raises InputError where they could not be written (`Beside.check`), or be of nothing; ScoreinvError without OpenCV.
     """
     if path is None:
         return None
@@ -102,7 +111,7 @@ def uncertainty_maps(
 
     if samples < 2:
         raise InputError("--uncertainty is the spread of several samples: add --samples 4, or another number from 2 on")
-    maps = Maps("--uncertainty", path, plan, common.overwrite)
+    maps = Beside("--uncertainty", path, plan, common.overwrite)
     maps.check(more)
     load_opencv()  # its colour map is wanted when the work is done
     return maps
@@ -118,7 +127,7 @@ class Run(Generic[Given]):
         read: gives what belongs to a photograph (None: nothing); what it raises concerns this photograph alone.
         result_of: gives a picture of the size and mode of the result (None: as the photograph), to check it early.
         left_out: why photographs are not done, by their sources.
-        beside: the files that may be written beside the results, but for the map of the uncertainty.
+        beside: what may be written beside the results, but for the maps of the uncertainty.
         uncertainty: maps of where the samples differ.
     """
 
@@ -130,13 +139,12 @@ class Run(Generic[Given]):
     read: Callable[[Job, Picture], Given] | None = None
     result_of: Callable[[Job, Picture], Picture] | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
-    beside: Callable[[Job], list[str]] | None = None
-    uncertainty: Maps | None = None
+    beside: Beside | None = None
+    uncertainty: Beside | None = None
 
     def all_beside(self, job: Job) -> list[str]:
         """All files that may be written beside the results."""
-        maps = [] if self.uncertainty is None else [self.uncertainty.of(job)]
-        return maps if self.beside is None else self.beside(job) + maps
+        return [path for each in (self.beside, self.uncertainty) if each is not None for path in each.of(job)]
 
     def missing(self, job: Job) -> list[str]:
         """The results to make; in a batch only those that do not exist, unless they may be replaced."""
@@ -198,9 +206,10 @@ class Run(Generic[Given]):
             with progress_bar(title, quiet=common.quiet or not title, note=note) as show:
                 made, more = self.compute(job, picture, given, show)
             if self.uncertainty is not None and made.std is not None:
+                from scoreinv.imaging.picture import Picture
                 from scoreinv.imaging.sheet import deviation_map
 
-                more = {"uncertainty": self.uncertainty.write(job, deviation_map(made.std))} | more
+                more = {"uncertainty": self.uncertainty.write(job, Picture(deviation_map(made.std)))} | more
             if plan.folder is not None:
                 Path(job.output).parent.mkdir(parents=True, exist_ok=True)
             outputs, pictures = job.outputs, made.samples if len(job.outputs) > 1 else [made.image]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from scoreinv.cli.colorize import HintsOption, check_hints
@@ -20,13 +19,12 @@ from scoreinv.cli.options import (
     option,
     output_option,
 )
-from scoreinv.cli.outputs import STREAM
-from scoreinv.cli.photo_loop import Made, Progress, Run
+from scoreinv.cli.photo_loop import Beside, Made, Progress, Run
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice, warn
 from scoreinv.errors import InputError
 from scoreinv.options import GRAY_LEVELS
-from scoreinv.tasks.old_photo_settings import OLD_PHOTO_STEPS, OldPhotoSettings, StepName
+from scoreinv.tasks.old_photo_settings import OLD_PHOTO_STEPS, OldPhotoSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,11 +81,11 @@ def restore(
     read_too = beside | {name.replace("_", " "): path for name, path in vars(names).items()}
     everything = plan(photos, SUFFIX, steps.samples, output, read_too)
     masks, left_out = ({}, {}) if mask is None else find_masks(mask, everything, reading, deep=output.recursive)
-    # In a batch those that are there are of a photo that an earlier run did not finish.
-    pictures = None if steps_to is None else StepPictures(Path(steps_to), common.overwrite or everything.batch)
-    if pictures is not None:
-        written = [path for job in everything.jobs for path in pictures.paths(job).values()]
-        everything.check_beside("--steps-to", pictures.folder, written, masks.values())
+    pictures = None
+    if steps_to is not None:
+        endings = tuple(f"_{number}_{step}" for number, step in enumerate(OLD_PHOTO_STEPS, 1) if step in steps.wanted)
+        pictures = Beside("--steps-to", steps_to, everything, common.overwrite, endings, SUFFIX)
+        pictures.check(masks.values())
     filler = Model(names.inpaint_model, common) if steps.inpaint else None
     denoiser = Model(names.denoise_model, common) if steps.denoise else None
     colorizer = Model(names.color_model, common) if steps.colorize else None
@@ -96,8 +94,6 @@ def restore(
     def read(job: Job, picture: Picture) -> tuple[np.ndarray | None, KnownColours | None]:
         from scoreinv.imaging.hints import read_hints
 
-        if pictures is not None:
-            pictures.refuse_existing(job)
         hole = None if mask is None else read_hole(masks[job.source], reading, job, picture)
         return hole, None if hints is None else read_hints(hints, picture.size)
 
@@ -110,7 +106,7 @@ def restore(
             offer = " (--crop-border cuts it off)" if step.name == "border" and not step.changed else ""
             notice(common, f"{job.source}: {step.name}: {step.words}{offer}")
             if pictures is not None and shown is not None:
-                pictures.write(job, step.name, shown)
+                pictures.write(job, shown, steps.wanted.index(step.name))
 
         check_samples(steps.samples, picture, coloured=steps.colorize)
         models = OldPhotoModels(
@@ -134,10 +130,7 @@ def restore(
         return result, more
 
     models = [model for model in (filler, denoiser, colorizer, detector) if model is not None]
-    made = Run(everything, output, common, compute, models, read, left_out=left_out)
-    if pictures is None:
-        return made
-    return replace(made, beside=lambda job: [pictures.paths(job)[step] for step in steps.wanted])
+    return Run(everything, output, common, compute, models, read, left_out=left_out, beside=pictures)
 
 
 def _checked(
@@ -152,34 +145,3 @@ def _checked(
     check_hints(hints)
     grow = steps.grow if mask is not None or reading.grow is None else reading.grow
     return replace(steps, grow=grow, noise_std=None if noise is None else noise / GRAY_LEVELS)
-
-
-@dataclass(frozen=True)
-class StepPictures:
-    """Where the pictures between the steps go: FOLDER/STEM_NUMBER_STEP.png.
-
-    Attributes:
-        folder: of all of them; those of photos in folders go into folders within it.
-        overwrite: whether those that are there already are replaced.
-    """
-
-    folder: Path
-    overwrite: bool
-
-    def paths(self, job: Job) -> dict[StepName, str]:
-        """Of a photo, after each step."""
-        stem = Path(job.source if job.output == STREAM else job.output).stem.removesuffix(SUFFIX)
-        within = self.folder / job.inside
-        return {step: str(within / f"{stem}_{number}_{step}.png") for number, step in enumerate(OLD_PHOTO_STEPS, 1)}
-
-    def refuse_existing(self, job: Job) -> None:
-        """Raise InputError for one that is there already, unless it may be replaced."""
-        there = [path for path in self.paths(job).values() if Path(path).exists()]
-        if there and not self.overwrite:
-            raise InputError(f"{there[0]}: exists already; --overwrite replaces it, --steps-to names another folder")
-
-    def write(self, job: Job, step: StepName, picture: Picture) -> None:
-        """Write the picture after a step."""
-        from scoreinv.imaging.write import write_picture
-
-        write_picture(self.paths(job)[step], picture, overwrite=self.overwrite)

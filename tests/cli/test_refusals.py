@@ -201,7 +201,7 @@ CASES = [
     ("deblur photo.png --kernel mask.png --uncertainty mask.png --samples 2 --overwrite", "is the kernel"),
     (
         "inpaint scans --mask mask.png --uncertainty u.png --samples 2",
-        "of several photos there are as many maps: name a folder",
+        "there are several pictures: name a folder",
     ),
     ("likelihood photo.png --csv table.csv", "exists already: choose another name by --csv, or allow"),
     ("likelihood photo.png --csv photo.png --overwrite", "--csv photo.png: is one of the pictures"),
