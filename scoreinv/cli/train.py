@@ -8,7 +8,7 @@ import shlex
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from scoreinv.cli.loading import Model
 from scoreinv.cli.main import running_seconds
@@ -251,18 +251,13 @@ def _check_memory(run: TrainingConfig) -> None:
 def _configuration(subject: Subject, how: RunOptions, common: Common) -> TrainingConfig:
     """The run that is asked for, as changed by the other options."""
     run = _named(subject, Path(how.out) if how.resume and how.out is not None else None)
-    if common.seed is not None:
-        run = replace(run, seed=common.seed)
-    if common.precision != "auto":
-        run = replace(run, precision=common.precision)
+    given: dict[str, Any] = {"seed": common.seed, "batch_size": how.batch_size, "compile": how.compile or None}
+    given["precision"] = None if common.precision == "auto" else common.precision
+    run = replace(run, **{name: value for name, value in given.items() if value is not None})
     if subject.data is not None:
         run = replace(run, data=replace(run.data, source=subject.data))
     if how.learning_rate is not None:
         run = replace(run, optimizer=replace(run.optimizer, learning_rate=how.learning_rate))
-    if how.batch_size is not None:
-        run = replace(run, batch_size=how.batch_size)
-    if how.compile:
-        run = replace(run, compile=True)
     if how.steps is not None or how.minutes is not None:
         # A run by the clock has no number of steps, unless both are asked for.
         run = replace(run, steps=how.steps, minutes=how.minutes)
