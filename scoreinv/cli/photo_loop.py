@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ import typer
 
 from scoreinv.cli.loading import Model
 from scoreinv.cli.options import Common, Output
-from scoreinv.cli.outputs import STREAM, output_folders, refuse_inputs
+from scoreinv.cli.outputs import STREAM, check_folder, output_folders, refuse_inputs
 from scoreinv.cli.plan import Job, Plan
 from scoreinv.cli.record import BY_ANOTHER, COLUMNS, EXISTS, MANIFEST, Record, Table, failed, tell_failure
 from scoreinv.cli.report import notice, rehearse
@@ -74,12 +75,7 @@ class Beside:
         if self.endings or self.plan.batch:
             if is_file:
                 raise InputError(f"{self.option} {self.path}: there are several pictures: name a folder")
-            files = [path for job in self.plan.jobs for path in self.of(job)]
-            self.plan.check_beside(self.option, Path(self.path), files, more)
-            there = next(filter(os.path.exists, files), None)
-            if there is not None and not (self.overwrite or self.plan.batch):
-                problem = f"exists already; --overwrite replaces it, {self.option} names another folder"
-                raise InputError(f"{there}: {problem}")
+            self._check_folder(more)
         else:
             if not is_file:
                 raise InputError(f"{self.option} {self.path}: is written to .png or .tif")
@@ -88,6 +84,25 @@ class Beside:
             if os.path.realpath(self.path) in map(os.path.realpath, (*job.outputs, *more)):
                 raise InputError(f"{self.option} {self.path}: is a result too, or is read: name another file")
             check_output(self.path, overwrite=self.overwrite)
+
+    def _check_folder(self, more: Iterable[str]) -> None:
+        plan, folder = self.plan, Path(self.path)
+        check_folder(folder)
+        files = [path for job in plan.jobs for path in self.of(job)]
+        others = [path for job in plan.jobs for path in (job.source, *job.outputs)]
+        counts = Counter(Path(path).resolve() for path in (*files, *others, *filter(None, plan.read.values()), *more))
+        if taken := [path for path in files if counts[Path(path).resolve()] > 1]:
+            problem = f"{taken[0]} is read by this run, or would be written twice: name another folder"
+            raise InputError(f"{self.option} {folder}: {problem}")
+        own = folder.resolve()
+        for given in (Path(photo).resolve() for photo in plan.photos if Path(photo).is_dir()):
+            # The next run would take the files for photos.
+            if own == given or (plan.recursive and given in own.parents):
+                raise InputError(f"{self.option} {folder}: is a folder of the photos: name another")
+        there = next(filter(os.path.exists, files), None)
+        if there is not None and not (self.overwrite or plan.batch):
+            problem = f"exists already; --overwrite replaces it, {self.option} names another folder"
+            raise InputError(f"{there}: {problem}")
 
     def write(self, job: Job, picture: Picture, number: int = 0) -> str:
         """Write a picture of a photograph, of several that of the number; returns its file."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -64,26 +63,6 @@ class Plan:
     photos: Sequence[str] = ()
     recursive: bool = False
     read: Mapping[str, str | None] = field(default_factory=dict)
-
-    def check_beside(self, option: str, folder: Path, written: list[str], more: Iterable[str]) -> None:
-        """Raise InputError where files cannot be written into a folder beside the results.
-
-        Args:
-            option: names the folder.
-            written: the files.
-            more: what is read or written too, but for what the plan has.
-        """
-        check_folder(folder)
-        others = [path for job in self.jobs for path in (job.source, *job.outputs)]
-        counts = Counter(Path(path).resolve() for path in (*written, *others, *filter(None, self.read.values()), *more))
-        if taken := [path for path in written if counts[Path(path).resolve()] > 1]:
-            problem = f"{taken[0]} is read by this run, or would be written twice: name another folder"
-            raise InputError(f"{option} {folder}: {problem}")
-        own = folder.resolve()
-        for given in (Path(photo).resolve() for photo in self.photos if Path(photo).is_dir()):
-            # The next run would take the files for photos.
-            if own == given or (self.recursive and given in own.parents):
-                raise InputError(f"{option} {folder}: is a folder of the photos: name another")
 
 
 def plan(
