@@ -236,7 +236,10 @@ class ChromaAlongEdges:
         height, width = gray.shape[0] // scale, gray.shape[1] // scale
         means = _block_means(height, width, scale)
         stiffness = _stiffness(gray, lambda steps: 1 / (1 + (steps / _CHROMA_EDGE) ** 2) + _LEAST_LINK)
-        return cls(scale, splu((stiffness + _TRUST * scale**2 * (means.T @ means)).tocsc()))
+        system = (stiffness + _TRUST * scale**2 * (means.T @ means)).tocsc()
+        # as it is symmetric and positive definite: in half the time and memory of the default, which pivots
+        symmetric = {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}}
+        return cls(scale, splu(system, **symmetric))
 
     def finer(self, chroma: np.ndarray) -> np.ndarray:
         """(s h)x(s w)x3 float32, of chroma hxwx3."""
