@@ -55,7 +55,7 @@ def install(path: Path, model: AnyModel, shapes: Shapes, read: Callable[[str], T
             shape = shapes[prefix + name]
             layout = torch.channels_last if len(shape) == 4 else torch.preserve_format
             value = read(prefix + name).reshape(shape).to(torch.float32, copy=True, memory_format=layout)
-            if not value.isfinite().all():
+            if not (value.sum().isfinite() or value.isfinite().all()):  # a sum, which may overflow, is sooner made
                 raise CheckpointError(
                     f"{path}: weights are not finite ({prefix}{name}); the file is damaged or training diverged"
                 )
