@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from mixture import SDES, SHAPE, BatchStream, Mixture, correlated, energy_distance, gaussian
+from mixture import SDES, SHAPE, BatchStream, correlated, energy_distance, gaussian
 from torch import Tensor
 
 from scoreinv.errors import InputError
@@ -21,7 +21,7 @@ from scoreinv.samplers import (
     resampling_times,
     uniform_times,
 )
-from scoreinv.sdes import VE, VP, as_time, broadcast
+from scoreinv.sdes import VE, VP, broadcast
 
 pytestmark = pytest.mark.portable
 
@@ -80,19 +80,6 @@ def test_mmps_is_exact_for_gaussian_data(name: str, operator: LinearOperator, t:
     torch.testing.assert_close(MMPS(prior, operator, y, iterations=12).noise(x, t), exact, rtol=1e-5, atol=1e-6)
 
 
-def posterior_noise(prior: Mixture, operator: LinearOperator, y: Tensor, std: float, x: Tensor, t: float) -> Tensor:
-    """-sigma grad log p_t(x | y) of a Gaussian prior, y = A x0 + std n: its posterior is a Gaussian, diffused."""
-    mean, covariance = prior.moments()
-    matrix = operator(torch.eye(12, dtype=torch.float64).reshape(12, *SHAPE)).flatten(1).T
-    seen = matrix.abs().sum(1) > 0
-    matrix, values = matrix[seen], y.flatten()[seen]
-    gain = covariance @ matrix.T @ torch.linalg.inv(matrix @ covariance @ matrix.T + std**2 * torch.eye(len(matrix)))
-    posterior_mean, posterior = mean + gain @ (values - matrix @ mean), covariance - gain @ matrix @ covariance
-    alpha, sigma = prior.sde.alpha(as_time(t)), prior.sde.sigma(as_time(t))
-    total = alpha**2 * posterior + sigma**2 * torch.eye(12)
-    return (sigma * torch.linalg.solve(total, (x.flatten(1) - alpha * posterior_mean).T).T).reshape(x.shape)
-
-
 @NAMES
 @ANY
 @pytest.mark.parametrize("std", [0.0, 0.05, 0.5])
@@ -102,7 +89,7 @@ def test_pigdm_is_exact_for_white_gaussian_data(name: str, operator: LinearOpera
     y = y + std * operator(draw(1, *SHAPE, seed=5))
     for t in (0.05, 0.4, 0.9):
         x = prior.sample(5, torch.Generator().manual_seed(4), t)
-        exact = posterior_noise(prior, operator, y, std, x, t)
+        exact = prior.conditional(operator, y, std).noise(x, t)
         torch.testing.assert_close(PiGDM(prior, operator, y, std, 0.25).noise(x, t), exact, rtol=1e-6, atol=1e-8)
 
 
@@ -115,17 +102,6 @@ def test_dps_is_the_gradient_of_its_likelihood(name: str) -> None:
     (gradient,) = torch.autograd.grad(log_likelihood, x)
     expected = prior.noise(x, t) - broadcast(prior.sde.sigma(t), x) * gradient
     torch.testing.assert_close(DPS(prior, LEFT, y, 0.3).noise(x, t), expected)
-
-
-@ANY
-def test_noisy_observations_are_weighed_against_the_prior(operator: LinearOperator) -> None:
-    """MMPS with noise: the score of the Gaussian posterior of y = A x0 + noise, diffused."""
-    std, t = 0.4, 0.5
-    prior = correlated(SDES["ve"]).component(1)
-    y = operator(prior.sample(1, torch.Generator().manual_seed(3)))
-    x = prior.sample(5, torch.Generator().manual_seed(4), t)
-    exact = posterior_noise(prior, operator, y, std, x, t)
-    torch.testing.assert_close(MMPS(prior, operator, y, std, 12).noise(x, t), exact, rtol=1e-5, atol=1e-6)
 
 
 @NAMES

@@ -85,10 +85,11 @@ class Mixture(Prior):
         matrix, y = matrix[seen], y.flatten()[seen]
         means, covariances = self.means.flatten(1), self.covariances()
         scatter = matrix @ covariances @ matrix.T + noise_std**2 * torch.eye(len(matrix), dtype=matrix.dtype)
-        gain = covariances @ matrix.T @ torch.linalg.inv(scatter)
-        surprise = y - means @ matrix.T
-        observed = torch.distributions.MultivariateNormal(means @ matrix.T, scatter)
-        weights = (self.weights.log() + observed.log_prob(y)).softmax(0)
+        gain = covariances @ matrix.T @ torch.linalg.pinv(scatter)
+        surprise, weights = y - means @ matrix.T, self.weights
+        if len(weights) > 1:
+            observed = torch.distributions.MultivariateNormal(means @ matrix.T, scatter)
+            weights = (weights.log() + observed.log_prob(y)).softmax(0)
         means = means + torch.einsum("kij,kj->ki", gain, surprise)
         variances, axes = torch.linalg.eigh(covariances - gain @ matrix @ covariances)
         return Mixture(self.sde, weights, means.reshape(-1, *self.shape), variances.clamp(min=0), axes)
