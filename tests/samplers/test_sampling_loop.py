@@ -147,6 +147,29 @@ def test_grids_that_jump_up(sampler, exact, threshold):
     assert int(result.nfe[0]) == (2 * steps - 1 if isinstance(sampler, Heun) else steps)
 
 
+DOWN = (0.8, 0.5, 0.2)
+
+
+@pytest.mark.parametrize("sde", [SDES["ve"], SDES["ddpm"]], ids=["ve", "ddpm"])
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        *(PC(DDIM(eta), corrector_steps=0, times=DOWN) for eta in (0.3, 1.0)),
+        *(DPMpp2M(eta, times=DOWN) for eta in (0.3, 1.0)),
+        *(Heun(churn, times=DOWN) for churn in (1.0, 1e6)),
+    ],
+)
+def test_the_noise_of_a_step_keeps_the_marginals(sampler, sde):
+    """Data at one point: steps are exact in any number, and so is the noise that is added in them or before."""
+    prior, told = gaussian(sde, std=1e-9), []
+    x = prior.sample(20000, torch.Generator().manual_seed(0), 0.8)
+    sampler.sample(prior, x.shape, rng=BatchStream(0, len(x)), start=State(x, 0.8), callback=told.append)
+    for progress in told[:2]:
+        t = torch.tensor(progress.t, dtype=torch.float64)
+        assert float(progress.x.std()) == pytest.approx(float(sde.sigma(t)), rel=0.01)
+        assert float(progress.x.mean()) == pytest.approx(float(sde.alpha(t) * 0.3), abs=0.01 * float(sde.sigma(t)))
+
+
 class Calls(Prior):
     """Counts evaluations as rows of the batches that reach the model."""
 

@@ -118,12 +118,8 @@ def test_a_class_by_its_classifier():
     bright = generate(prior(VE()), 8, sampler="multistep", classifier=classifier, label=0).images
     dark = generate(prior(VE()), 8, sampler="multistep", classifier=classifier, label=1).images
     assert bright.mean() > dark.mean()
-    with pytest.raises(InputError, match="a class needs a classifier"):
-        generate(prior(VE()), 1, label=0)
     with pytest.raises(InputError, match="has names"):
         generate(prior(VE()), 1, classifier=classifier, label="bright")
-    with pytest.raises(InputError, match="guidance must be"):
-        generate(prior(VE()), 1, classifier=classifier, label=0, guidance=math.nan)
 
 
 def test_classes_by_name_and_number():
@@ -141,11 +137,3 @@ def test_pc_in_few_steps_is_warned_of(caplog):
     generate(prior(VP()), 1, sampler="pc", steps=100)
     generate(prior(VP()), 1, steps=5)
     assert not caplog.records
-
-
-def test_settings_that_are_not_such():
-    for options in ({"sampler": "magic"}, {"sampler": "ode", "steps": 3}, {"sampler": "multistep", "steps": 0}):
-        with pytest.raises(InputError):
-            generate(prior(VE()), 1, **options)
-    with pytest.raises(InputError):
-        generate(prior(VE()), 0)

@@ -113,8 +113,6 @@ def test_what_cannot_be_interpolated():
     for one, other, options, said in (
         (a, b[:, :2], {}, "4x4 and 2x4"),
         (a[:3], b[:3], {}, "multiples of 4"),
-        (a, b, {"count": 1}, "at least 2"),
-        (a, b, {"temperature": -1.0}, "temperature"),
         (a, b, {"steps": 0}, "at least one step"),
         (torch.zeros(2, 3, 4, 4), torch.zeros(3, 4, 4), {}, "single pictures"),
     ):

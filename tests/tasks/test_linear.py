@@ -458,7 +458,6 @@ def test_methods_that_do_not_go_with_what_is_asked_for(options, said):
         (torch.zeros(3, HEIGHT, WIDTH, device="meta"), "without plain values"),
         (np.ma.masked_less(truth(), 0.5), "masked array"),
         (np.zeros((0, WIDTH)), f"not 0x{WIDTH}"),
-        ("photo.png", "not str"),
     ],
 )
 def test_observations_that_are_none(y, said):
