@@ -84,6 +84,37 @@ class Visitor:
         if self.page.evaluate("document.body.dataset.tool") == "object":
             self.page.click("[data-tool=mask]")
 
+    def open_painted(self, path: Path, y: float = 0.5) -> np.ndarray:
+        """A photograph, with a line through it; returns the mask."""
+        self.open(path)
+        self.paint((0.2, y), (0.8, y))
+        return self.mask()
+
+    def fill(self) -> None:
+        """What is painted, until the result is there."""
+        self.page.click("#fill")
+        self.wait("comparing")
+
+    def keep(self) -> None:
+        """The result that is shown."""
+        self.page.click("#keep")
+        self.wait("painting")
+
+    def error(self) -> str:
+        """What the page says, once it has something to complain of."""
+        self.page.wait_for_selector("#error")
+        return self.text("#error span")
+
+    def drawn(self) -> str:
+        """The picture as it is on the screen after the next frames."""
+        frames = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        return self.page.evaluate(f"{frames}.then(() => document.querySelector('#base').toDataURL())")
+
+    def slide(self, sensitivity: str) -> None:
+        """How readily damage is found."""
+        self.page.evaluate("value => (document.getElementById('sensitivity').value = value)", sensitivity)
+        self.page.dispatch_event("#sensitivity", "input")
+
     def wait(self, state: str) -> None:
         self.until("state => document.body.dataset.state === state", state)
 

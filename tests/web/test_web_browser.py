@@ -88,8 +88,7 @@ def test_paint_fill_and_download(visitor, tmp_path, name, kind):
     hole = visitor.mask()
     assert hole.shape == (120, 160)
     assert 0.01 < hole.mean() < 0.2
-    visitor.page.click("#fill")
-    visitor.wait("comparing")
+    visitor.fill()
     content = visitor.saved("#download")
     before, after = read_picture(path).pixels, read_picture(content).pixels
     assert content[:4] == path.read_bytes()[:4]
@@ -137,9 +136,7 @@ def test_a_stroke_is_what_its_pixels_say(visitor, tmp_path):
 
 
 def test_undo_redo_eraser_and_keys(visitor, tmp_path):
-    visitor.open(photo(tmp_path))
-    visitor.paint((0.2, 0.5), (0.8, 0.5))
-    first = visitor.mask()
+    first = visitor.open_painted(photo(tmp_path))
     visitor.paint((0.5, 0.2), (0.5, 0.8))
     both = visitor.mask()
     assert both.sum() > first.sum()
@@ -168,9 +165,7 @@ def test_undo_redo_eraser_and_keys(visitor, tmp_path):
 
 
 def test_undo_while_a_stroke_is_drawn_takes_that_back(visitor, tmp_path):
-    visitor.open(photo(tmp_path))
-    visitor.paint((0.2, 0.5), (0.8, 0.5))
-    first = visitor.mask()
+    first = visitor.open_painted(photo(tmp_path))
     for key, expected in (("Control+z", first), ("Control+y", None)):
         visitor.page.mouse.move(*visitor.place(0.5, 0.2))
         visitor.page.mouse.down()
@@ -272,8 +267,7 @@ def test_damage_is_found_and_added_to_the_hole(visitor):
 
     def move(sensitivity: str) -> np.ndarray:
         before = visitor.text("#hole")
-        visitor.page.evaluate("value => (document.getElementById('sensitivity').value = value)", sensitivity)
-        visitor.page.dispatch_event("#sensitivity", "input")
+        visitor.slide(sensitivity)
         visitor.until("was => document.getElementById('hole').textContent != was", before)
         return visitor.mask()
 
@@ -377,8 +371,7 @@ def test_an_old_photograph_is_restored(visitor, tmp_path):
     assert visitor.page.is_visible("#exact")
     visitor.page.click("#mask-clear")
     for sensitivity in ("0.5", "0.9"):
-        visitor.page.evaluate("value => (document.getElementById('sensitivity').value = value)", sensitivity)
-        visitor.page.dispatch_event("#sensitivity", "input")  # nothing was looked for yet
+        visitor.slide(sensitivity)  # nothing was looked for yet
         visitor.page.click("#restore")
         visitor.wait("comparing")
         assert "marked in" not in visitor.text("#note")
@@ -436,8 +429,7 @@ def test_noise_size_and_blur_are_improved(visitor, tmp_path):
     visitor.wait("comparing")
     assert np.allclose(visitor.place(1, 1), corner)
     assert read(visitor.saved("#download")).shape == (180, 240, 3)
-    visitor.page.click("#keep")
-    visitor.wait("painting")
+    visitor.keep()
     assert "240" in visitor.text("#title")
     asked = [url.rpartition("/")[2] for url in visitor.asked if re.search("/(denoise|deblur|upscale)", url)]
     assert asked == ["denoise?noise=12", "deblur?blur=motion&size=2&angle=0", "upscale?factor=3"]
@@ -482,8 +474,7 @@ def test_results_are_kept_and_undo_goes_back_to_any(visitor, tmp_path):
     visitor.page.keyboard.press("Control+y")
     visitor.wait("comparing")
     assert (read(visitor.saved("#download")) == second).all()
-    visitor.page.click("#keep")
-    visitor.wait("painting")
+    visitor.keep()
     visitor.page.click("#undo")
     visitor.wait("comparing")
     assert shown_result(visitor) == "seed 1"
@@ -518,28 +509,23 @@ def test_what_is_cancelled_among_four_leaves_those_that_are_there(waiting, tmp_p
 
 
 def test_before_is_a_key_or_a_button_that_is_held_down(visitor, tmp_path):
-    def drawn() -> str:
-        frames = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-        return visitor.page.evaluate(f"{frames}.then(() => document.querySelector('#base').toDataURL())")
-
     visitor.open(photo(tmp_path))
-    before = drawn()
+    before = visitor.drawn()
     visitor.paint((0.1, 0.5), (0.3, 0.5))
-    visitor.page.click("#fill")
-    visitor.wait("comparing")
-    after = drawn()
+    visitor.fill()
+    after = visitor.drawn()
     assert after != before  # the result, at once
     visitor.page.keyboard.down("x")
-    assert drawn() == before
+    assert visitor.drawn() == before
     assert visitor.page.is_visible("#labels .tag")
     visitor.page.keyboard.up("x")
-    assert drawn() == after
+    assert visitor.drawn() == after
     for button in ("#before", "#marks"):
         visitor.page.hover(button)
         visitor.page.mouse.down()
-        assert drawn() == before
+        assert visitor.drawn() == before
         visitor.page.mouse.up()
-        assert drawn() == after
+        assert visitor.drawn() == after
     visitor.page.click("label:has([name=compare][value=divider])")
     share = int(visitor.page.get_attribute("#divider", "aria-valuenow"))
     left, right = (visitor.place(x, 0.5)[0] / visitor.page.locator("#stage").bounding_box()["width"] for x in (0, 1))
@@ -547,13 +533,9 @@ def test_before_is_a_key_or_a_button_that_is_held_down(visitor, tmp_path):
 
 
 def test_results_are_compared_and_one_is_kept(visitor, tmp_path):
-    def drawn() -> str:
-        frames = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-        return visitor.page.evaluate(f"{frames}.then(() => document.querySelector('#base').toDataURL())")
-
     path = photo(tmp_path)
     visitor.open(path)
-    first = drawn()
+    first = visitor.drawn()
     visitor.paint((0.3, 0.5), (0.7, 0.5))
     hole = visitor.mask()
     visitor.page.click("#fill")
@@ -564,12 +546,11 @@ def test_results_are_compared_and_one_is_kept(visitor, tmp_path):
     assert visitor.page.locator("#labels .tag").all_inner_texts() == ["before", *(f"result {n}" for n in range(1, 6))]
     visitor.page.click("#thumbs button:nth-child(3)")
     chosen = read(visitor.saved("#download"))
-    visitor.page.click("#keep")
-    visitor.wait("painting")
+    visitor.keep()
     kept = read(visitor.saved("#download"))
     assert (kept == chosen).all()
     assert visitor.text("#title").startswith("photo_inpainted_2")
-    last = drawn()
+    last = visitor.drawn()
     assert last != first
     for key, state, name in (
         ("Control+z", "comparing", "photo"),
@@ -579,9 +560,9 @@ def test_results_are_compared_and_one_is_kept(visitor, tmp_path):
         visitor.page.keyboard.press(key)
         visitor.wait(state)
         assert visitor.text("#title").split()[0] == name
-        assert state == "comparing" or drawn() == last
+        assert state == "comparing" or visitor.drawn() == last
     visitor.page.click("#back")
-    assert drawn() == first
+    assert visitor.drawn() == first
     assert (visitor.mask() == hole).all()
     assert (read(visitor.saved("#download")) == read_picture(path).pixels).all()
     visitor.page.keyboard.press("Control+z")
@@ -598,10 +579,8 @@ def test_a_format_that_was_chosen_stays(visitor, tmp_path):
     visitor.open(path)
     visitor.page.select_option("#format", "PNG")
     visitor.paint((0.3, 0.5), (0.7, 0.5))
-    visitor.page.click("#fill")
-    visitor.wait("comparing")
-    visitor.page.click("#keep")
-    visitor.wait("painting")
+    visitor.fill()
+    visitor.keep()
     assert visitor.page.input_value("#format") == "PNG"
     visitor.page.keyboard.press("Control+z")
     assert visitor.page.input_value("#format") == "PNG"
@@ -612,8 +591,7 @@ def test_a_format_that_was_chosen_stays(visitor, tmp_path):
 def test_the_divider_shows_before_and_after(visitor, tmp_path):
     visitor.open(photo(tmp_path))
     visitor.paint((0.1, 0.5), (0.9, 0.5))
-    visitor.page.click("#fill")
-    visitor.wait("comparing")
+    visitor.fill()
     visitor.page.click("label:has([name=compare][value=divider])")
 
     def drawn() -> np.ndarray:
@@ -638,9 +616,7 @@ def test_the_divider_shows_before_and_after(visitor, tmp_path):
 
 def begin_fill(visitor: Visitor, folder: Path) -> np.ndarray:
     """Open a photograph, paint a hole and have it filled, until the model is waited for; returns the hole."""
-    visitor.open(photo(folder))
-    visitor.paint((0.2, 0.3), (0.8, 0.3))
-    hole = visitor.mask()
+    hole = visitor.open_painted(photo(folder), 0.3)
     visitor.page.click("#fill")
     wait_for_the_model(visitor)
     return hole
@@ -660,15 +636,12 @@ def test_cancel_and_what_comes_after(waiting, tmp_path):
     visitor.wait("painting")
     assert (visitor.mask() == hole).all()
     assert server.jobs[0].state == "cancelled"
-    visitor.page.click("#fill")
-    visitor.wait("comparing")
+    visitor.fill()
 
 
 def test_what_is_cancelled_while_its_result_comes(waiting, tmp_path):
     visitor, server = waiting
-    visitor.open(photo(tmp_path))
-    visitor.paint((0.2, 0.3), (0.8, 0.3))
-    hole = visitor.mask()
+    hole = visitor.open_painted(photo(tmp_path), 0.3)
     server.model.free.set()
     held = held_back(visitor, "**/view")
     visitor.page.click("#fill")
@@ -685,8 +658,7 @@ def test_what_is_cancelled_while_its_result_comes(waiting, tmp_path):
 def test_what_is_cancelled_while_it_is_sent(waiting, tmp_path, path, then):
     """The press counts at once, and a job that the server has begun all the same is stopped."""
     visitor, server = waiting
-    visitor.open(photo(tmp_path))
-    visitor.paint((0.2, 0.3), (0.8, 0.3))
+    visitor.open_painted(photo(tmp_path), 0.3)
     sent: list[Any] = []
     visitor.page.route(path, lambda route: sent.append(route))
     visitor.page.click("#fill")
@@ -765,8 +737,7 @@ def test_a_job_that_fails_after_the_page_was_loaded_anew(waiting, tmp_path):
     wait_for_the_model(visitor)
     server.model.error = ScoreinvError("the model is broken")
     server.model.free.set()
-    visitor.page.wait_for_selector("#error")
-    assert visitor.text("#error span") == "The model is broken."
+    assert visitor.error() == "The model is broken."
     visitor.wait("painting")
     assert (visitor.mask() == hole).all()
     visitor.page.reload()
@@ -826,9 +797,7 @@ def test_of_two_photographs_the_last_that_was_asked_for_is_opened(visitor, tmp_p
 def test_a_mask_that_comes_while_something_is_done_changes_nothing(waiting, tmp_path):
     """What was sent is what is shown."""
     visitor, server = waiting
-    visitor.open(photo(tmp_path))
-    visitor.paint((0.2, 0.3), (0.8, 0.3))
-    hole = visitor.mask()
+    hole = visitor.open_painted(photo(tmp_path), 0.3)
     Image.fromarray(np.random.default_rng(0).random((120, 160)) > 0.5).save(tmp_path / "mask.png")
     held = held_back(visitor, "**/mask")
     visitor.page.set_input_files("#mask-file", tmp_path / "mask.png")
@@ -836,8 +805,7 @@ def test_a_mask_that_comes_while_something_is_done_changes_nothing(waiting, tmp_
     visitor.page.click("#fill")
     wait_for_the_model(visitor)
     held[0].continue_()
-    visitor.page.wait_for_selector("#error")
-    assert visitor.text("#error span").startswith("mask.png was read while")
+    assert visitor.error().startswith("mask.png was read while")
     server.model.free.set()
     visitor.wait("comparing")
     visitor.page.click("#back")
@@ -849,8 +817,7 @@ def test_what_the_server_no_longer_holds(waiting, tmp_path, monkeypatch):
     visitor.open(photo(tmp_path))
     monkeypatch.setattr("scoreinv.web.app.Album.get", gone)
     visitor.page.click("#download")
-    visitor.page.wait_for_selector("#error")
-    assert visitor.text("#error span") == "It is gone."
+    assert visitor.error() == "It is gone."
     visitor.page.reload()
     visitor.page.wait_for_selector("#error")
     assert visitor.page.evaluate("sessionStorage.page") is None
@@ -859,8 +826,7 @@ def test_what_the_server_no_longer_holds(waiting, tmp_path, monkeypatch):
 def test_marks_that_the_server_no_longer_holds_are_sent_again(waiting, tmp_path, monkeypatch):
     visitor, server = waiting
     server.model.free.set()
-    visitor.open(photo(tmp_path))
-    visitor.paint((0.2, 0.5), (0.8, 0.5))
+    visitor.open_painted(photo(tmp_path))
     visitor.page.click("#fill")
     wait_for_results(visitor, 1)
     (dropped,) = sent_masks(visitor)
@@ -894,16 +860,13 @@ def test_a_file_that_is_too_large_is_not_sent(waiting, tmp_path, monkeypatch):
     monkeypatch.setattr("scoreinv.web.app.MOST_BYTES", 1 << 20)
     path.write_bytes(path.read_bytes() + bytes(1 << 20))
     visitor.page.set_input_files("#file", path)
-    visitor.page.wait_for_selector("#error")
-    assert visitor.text("#error span") == "photo.png is larger than 1 MB: use the command line for it."
+    assert visitor.error() == "photo.png is larger than 1 MB: use the command line for it."
     assert not [url for url in visitor.asked if "/api/photos" in url]
 
 
 def test_a_page_that_is_loaded_anew_goes_on(visitor, tmp_path):
     path = photo(tmp_path, 300, 400)
-    visitor.open(path)
-    visitor.paint((0.2, 0.5), (0.8, 0.5))
-    hole = visitor.mask()
+    hole = visitor.open_painted(path)
     visitor.page.click("#fill")
     visitor.until('sessionStorage.page.includes(\'"key":"\')')
     visitor.page.reload()
@@ -942,13 +905,11 @@ def test_a_page_that_did_not_end_after_all_is_remembered(visitor, tmp_path, back
 def test_errors_are_sentences_on_the_page(visitor, tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
     visitor.page.set_input_files("#file", tmp_path / "notes.txt")
-    visitor.page.wait_for_selector("#error")
-    assert visitor.text("#error span").startswith("notes.txt: not a picture of a kind that is read here")
+    assert visitor.error().startswith("notes.txt: not a picture of a kind that is read here")
     assert visitor.page.locator("#error").bounding_box()["width"] > 200
     visitor.page.click("#error button")
     assert visitor.page.is_hidden("#error")
-    visitor.open(photo(tmp_path))
-    visitor.paint((0.2, 0.5), (0.8, 0.5))
+    visitor.open_painted(photo(tmp_path))
     visitor.page.route("**/api/**", lambda route: route.abort())
     visitor.page.click("#fill")
     visitor.page.wait_for_selector("#error")
@@ -1032,8 +993,7 @@ def test_twelve_megapixels(visitor, tmp_path):
     hole = visitor.mask()
     assert hole.shape == (3000, 4000)
     assert 0 < hole.mean() < 0.01
-    visitor.page.click("#fill")
-    visitor.wait("comparing")
+    visitor.fill()
     after = read(visitor.saved("#download"))
     assert (after[~hole] == large[~hole]).all()
     assert (after[hole] != large[hole]).any()
