@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from scoreinv import imaging, tasks
 from scoreinv.cli.loading import Model, check_samples
 from scoreinv.cli.options import (
     STREAM_HELP,
@@ -25,11 +26,6 @@ from scoreinv.cli.plan import Job, expand, plan
 from scoreinv.cli.report import warn
 from scoreinv.errors import InputError
 from scoreinv.tasks.colorize_settings import ColourSettings
-
-if TYPE_CHECKING:
-    from scoreinv.imaging.hints import KnownColours
-    from scoreinv.imaging.picture import Picture
-    from scoreinv.tasks.references import Reference
 
 EXAMPLES = """
   scoreinv colorize gray.jpg                     # writes gray_colorized.png
@@ -88,45 +84,36 @@ def colorize(
     scene = Model(model, common)
 
     @cache
-    def references() -> list[Reference]:
-        from scoreinv.tasks.colorize import references_of
+    def references() -> list[tasks.Reference]:
+        return tasks.references_of(list(pictures.values()), scene.load())
 
-        return references_of(list(pictures.values()), scene.load())
+    def read(job: Job, picture: imaging.Picture) -> imaging.KnownColours | None:
+        return None if hints is None else imaging.read_hints(hints, picture.size)
 
-    def read(job: Job, picture: Picture) -> KnownColours | None:
-        from scoreinv.imaging.hints import read_hints
-
-        return None if hints is None else read_hints(hints, picture.size)
-
-    def compute(job: Job, picture: Picture, given: KnownColours | None, progress: Progress) -> Made:
-        from scoreinv.imaging.picture import Picture
-        from scoreinv.tasks.colorize import colorize_picture
-
+    def compute(job: Job, picture: imaging.Picture, given: imaging.KnownColours | None, progress: Progress) -> Made:
         check_samples(colour.samples, picture, coloured=True)
-        result = colorize_picture(picture, scene.load(), colour, given, progress, references=references())
+        result = tasks.colorize_picture(picture, scene.load(), colour, given, progress, references=references())
         if result.found == "coloured" and not colour.keep_color:
             warn(f"{job.source}: has colours already, which are replaced (--keep-color keeps them)")
         if result.found == "tinted" and tint == "luma":
             remedy = "--tint white makes its lightest tone white too"
             warn(f"{job.source}: is a tinted print, as sepia is: its tint is removed ({remedy})")
-        return result, {} if taken is None else {"matches": taken.write(job, Picture(result.matches))}
+        return result, {} if taken is None else {"matches": taken.write(job, imaging.Picture(result.matches))}
 
     return Run(everything, output, common, compute, [scene], read, beside=taken, uncertainty=maps)
 
 
-def read_references(like: Iterable[str], *, deep: bool) -> dict[str, Picture]:
+def read_references(like: Iterable[str], *, deep: bool) -> dict[str, imaging.Picture]:
     """The photos in colours of `--like`, which may be folders, by their paths; InputError where none has any."""
     paths = [path for item in like for path in expand(item, deep=deep)]
     if not paths:
         return {}
-    from scoreinv.imaging.hints import gives_colours, read_reference
-
     if STREAM in paths:
         raise InputError("--like -: name a file; stdin is for the photo")
     for path in paths:
         check_file(path, "--like")
-    pictures = {path: read_reference(path) for path in paths}
-    coloured = {path: picture for path, picture in pictures.items() if gives_colours(picture)}
+    pictures = {path: imaging.read_reference(path) for path in paths}
+    coloured = {path: picture for path, picture in pictures.items() if imaging.gives_colours(picture)}
     gray = [path for path in pictures if path not in coloured]
     if not coloured:
         raise InputError(f"{gray[0]}: is grey, and gives no colours")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
+from scoreinv import imaging, tasks
 from scoreinv.cli.loading import Detector
 from scoreinv.cli.options import Common, Output, PhotosArgument, RestorerOption, option
 from scoreinv.cli.photo_loop import Made, Progress, Run
@@ -13,9 +14,6 @@ from scoreinv.options import FOUND_GROW, MOST_GROW, SENSITIVITY, USUAL_SENSITIVI
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from scoreinv.imaging.picture import Picture
-    from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
   scoreinv damage old.jpg                    # writes old_damage.png, a mask
@@ -44,23 +42,20 @@ def damage(
     everything = plan(photos, SUFFIX, 1, output, {"the model": model}, "png")
     detector = Detector(model, common)
 
-    def compute(job: Job, picture: Picture, given: None, progress: Progress) -> Made:
+    def compute(job: Job, picture: imaging.Picture, given: None, progress: Progress) -> Made:
         hole = find(job, picture, detector, sensitivity, grow, progress)
         return as_mask(hole), {"damaged": damaged_share(hole)}
 
     return Run(everything, output, common, compute, [detector], result_of=black_mask)
 
 
-def as_mask(hole: np.ndarray) -> Restored[Picture]:
+def as_mask(hole: np.ndarray) -> tasks.Restored[imaging.Picture]:
     """The result that is a mask, white where the hole is, HxW bool."""
-    from scoreinv.imaging.masks import picture_of_hole
-    from scoreinv.tasks.results import Restored
-
-    marked = picture_of_hole(hole)
-    return Restored(marked, [marked], None, 1, "segmentation")
+    marked = imaging.picture_of_hole(hole)
+    return tasks.Restored(marked, [marked], None, 1, "segmentation")
 
 
-def black_mask(job: Job, picture: Picture) -> Picture:
+def black_mask(job: Job, picture: imaging.Picture) -> imaging.Picture:
     """A mask of the size of a photo."""
     import numpy as np
 
@@ -68,16 +63,13 @@ def black_mask(job: Job, picture: Picture) -> Picture:
 
 
 def find(
-    job: Job, picture: Picture, detector: Detector, sensitivity: float, grow: int, progress: Progress | None
+    job: Job, picture: imaging.Picture, detector: Detector, sensitivity: float, grow: int, progress: Progress | None
 ) -> np.ndarray:
     """The damage of a photo, HxW bool; says how much of it there is."""
-    from scoreinv.imaging.masks import percent
-    from scoreinv.tasks.find_damage import damage_in_picture
-
-    hole = damage_in_picture(picture, detector.load(), sensitivity, grow, progress)
+    hole = tasks.damage_in_picture(picture, detector.load(), sensitivity, grow, progress)
     source = job.source
     if hole.any():
-        notice(detector.common, f"{source}: {percent(hole)} of it is marked as damage (--sensitivity sets it)")
+        notice(detector.common, f"{source}: {imaging.percent(hole)} of it is marked as damage (--sensitivity sets it)")
     else:
         warn(f"{source}: no damage was found (a --sensitivity above {sensitivity:g} marks more readily)")
     return hole

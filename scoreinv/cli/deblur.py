@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
+from scoreinv import imaging, tasks
 from scoreinv.cli.options import (
     Common,
     NoiseOption,
@@ -22,7 +23,6 @@ from scoreinv.tasks.linear_settings import LinearSettings
 if TYPE_CHECKING:
     import numpy as np
 
-    from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
 
 EXAMPLES = """
@@ -54,25 +54,20 @@ def deblur(
         raise InputError("--kernel -: name a file; stdin is for the photo")
     given = None if kernel is None else kernel_from_text(kernel)
 
-    def restore(job: Job, picture: Picture, std: float, prior: ScorePrior, progress: Progress) -> Made:
-        from scoreinv.tasks.deblur import find_blur
-        from scoreinv.tasks.linear import deblur_picture
-
+    def restore(job: Job, picture: imaging.Picture, std: float, prior: ScorePrior, progress: Progress) -> Made:
         values, name = given, kernel
         if values is None:
             try:
-                found = find_blur(picture)
+                found = tasks.find_blur(picture)
             except InputError as error:
                 raise InputError(f"{job.source}: {error} (--kernel)") from error
             notice(common, f"{job.source}: {found.words} (--kernel {found} sets it)")
             values, name = found.kernel(), str(found)
-        return deblur_picture(picture, values, std, prior, settings, progress), {"kernel": name}
+        return tasks.deblur_picture(picture, values, std, prior, settings, progress), {"kernel": name}
 
-    def result_of(picture: Picture) -> Picture:
-        from scoreinv.tasks.linear import check_kernel_size
-
+    def result_of(picture: imaging.Picture) -> imaging.Picture:
         if given is not None:
-            check_kernel_size(given, picture)
+            tasks.check_kernel_size(given, picture)
         return picture
 
     work = Restoration("_deblurred", restore, result_of, {"the kernel": kernel}, blurred=True)
@@ -85,14 +80,13 @@ def kernel_from_text(text: str) -> np.ndarray:
     Raises:
         InputError: an unknown name, a wrong number, or a file that cannot be a kernel.
     """
-    from scoreinv.imaging.read import read_picture
     from scoreinv.kernels import BlurKind, PointSpread, normalised
 
     forms = "gaussian:SIGMA, disk:RADIUS or motion:LENGTH,ANGLE in pixels and degrees, or a picture of the kernel"
     name, colon, numbers = text.partition(":")
     kind = next((kind for kind in get_args(BlurKind) if kind == name), None)
     if kind is None:
-        return normalised(read_picture(text).luma(), text)
+        return normalised(imaging.read_picture(text).luma(), text)
     if not colon:
         raise InputError(f"{text}: needs its size: {forms}")
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scoreinv import imaging, tasks
 from scoreinv.cli.options import Common, NoiseOption, Output, PhotosArgument
 from scoreinv.cli.photo_loop import Made, Progress, Run
 from scoreinv.cli.plan import Job
@@ -12,7 +13,6 @@ from scoreinv.cli.restoring import Network, Restoration, restore_photos
 from scoreinv.tasks.linear_settings import DenoiseSettings
 
 if TYPE_CHECKING:
-    from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
 
 EXAMPLES = """
@@ -32,13 +32,11 @@ def denoise(
 ) -> Run[Any]:
     """Remove noise from photos: the average of what is possible, or with --samples some of that."""
 
-    def restore(job: Job, picture: Picture, std: float, prior: ScorePrior, progress: Progress) -> Made:
-        from scoreinv.tasks.denoise import denoise_picture, has_noise, unchanged
-
-        if noise is None and not has_noise(picture, std, prior):
+    def restore(job: Job, picture: imaging.Picture, std: float, prior: ScorePrior, progress: Progress) -> Made:
+        if noise is None and not tasks.has_noise(picture, std, prior):
             remedy = "--noise sets a level"
             warn(f"{job.source}: has less noise than the model can remove, and is left as it is ({remedy})")
-            return unchanged(picture, settings), {}
-        return denoise_picture(picture, std, prior, settings, progress), {}
+            return tasks.unchanged(picture, settings), {}
+        return tasks.denoise_picture(picture, std, prior, settings, progress), {}
 
     return restore_photos(photos, Restoration("_denoised", restore), noise, settings, network, output, common)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scoreinv import imaging, tasks
 from scoreinv.cli.options import Common, advanced, option
 from scoreinv.cli.outputs import check_file
 from scoreinv.cli.plan import expand
@@ -21,9 +22,7 @@ from scoreinv.models.catalogue import HUB_PREFIX, load_classifier
 from scoreinv.terminal import progress_bar
 
 if TYPE_CHECKING:
-    from scoreinv.imaging.picture import Picture
     from scoreinv.networks.classifiers import NoiseClassifier
-    from scoreinv.tasks.evaluate import Seen
 
 EXAMPLES = """
   scoreinv evaluate drawn/ --reference photographs/
@@ -124,13 +123,12 @@ def _told(key: str, record: dict[str, Any]) -> str:
 def _by_classifier(
     generated: list[str], real: list[str], name: str, class_name: str | None, common: Common
 ) -> dict[str, Any]:
-    from scoreinv.imaging.read import read_picture
     from scoreinv.tasks.evaluate import evaluate as compare
     from scoreinv.tasks.evaluate import look_at
 
     classifier, label = _judge(name, class_name, common)
     for first in (generated[0], real[0]):  # pictures of another size are told before minutes of looking at the others
-        look_at([(first, read_picture(first))], classifier)
+        look_at([(first, imaging.read_picture(first))], classifier)
     if label is not None:
         asked = [label] * len(generated)
     else:
@@ -150,16 +148,15 @@ def _judge(name: str, class_name: str | None, common: Common) -> tuple[NoiseClas
     return classifier, None if class_name is None else class_index(classifier, class_name)
 
 
-def _look(paths: list[str], classifier: NoiseClassifier, common: Common) -> Seen:
-    from scoreinv.imaging.read import read_picture
+def _look(paths: list[str], classifier: NoiseClassifier, common: Common) -> tasks.Seen:
     from scoreinv.tasks.evaluate import look_at
 
     title = os.path.commonpath([Path(path).parent for path in paths])
     with progress_bar(title, quiet=common.quiet) as show:
 
-        def pictures() -> Iterator[tuple[str, Picture]]:
+        def pictures() -> Iterator[tuple[str, imaging.Picture]]:
             for number, path in enumerate(paths, 1):
-                yield path, read_picture(path)
+                yield path, imaging.read_picture(path)
                 show(number / len(paths))
 
         return look_at(pictures(), classifier)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scoreinv import imaging
 from scoreinv.cli.options import Common
 from scoreinv.cli.outputs import STREAM, check_folder, check_quality, check_stdout, refuse_existing
 from scoreinv.cli.report import warn
@@ -51,9 +52,7 @@ class Gallery:
         names = [f"{i:06d}.png" for i in range(1, count + 1)]
         self.outputs = [target] if self.is_file else [str(Path(target) / name) for name in names]
         if self.is_file:
-            from scoreinv.imaging.write import check_output
-
-            check_output(target, overwrite=common.overwrite)
+            imaging.check_output(target, overwrite=common.overwrite)
         else:
             check_folder(Path(target))
             refuse_existing(self.outputs, overwrite=common.overwrite)
@@ -68,29 +67,21 @@ class Gallery:
 
     def check(self, size: tuple[int, int]) -> None:
         """Raise InputError where all pictures of a size (height, width) cannot be at hand at once, or be written."""
-        from scoreinv.imaging.picture import MAX_MEGAPIXELS
-        from scoreinv.imaging.sheet import sheet_size
-        from scoreinv.imaging.write import format_of
-
         pixels = self.count * size[0] * size[1]
         if self.is_file:
-            if pixels > MAX_MEGAPIXELS * 10**6:
+            if pixels > imaging.MAX_MEGAPIXELS * 10**6:
                 raise InputError(
                     f"-n {self.count}: one picture of all would have {pixels / 1e6:.0f} megapixels, and the limit is "
-                    f"{MAX_MEGAPIXELS}: name a folder by -o FOLDER/"
+                    f"{imaging.MAX_MEGAPIXELS}: name a folder by -o FOLDER/"
                 )
-            format_of(self.outputs[0], sheet_size(self.count, size, self.columns))
+            imaging.format_of(self.outputs[0], imaging.sheet_size(self.count, size, self.columns))
         if lacking := shortage(pixels * _PIXEL_BYTES):
             wanted = f"{size[1]}x{size[0]}"
             raise InputError(f"-n {self.count}: drawing so many pictures of {wanted} {lacking}: ask for fewer")
 
     def write(self, images: np.ndarray, first: int = 0) -> None:
         """Write pictures NxHxWxC in [0, 1], of which `first` is the number of the first."""
-        from scoreinv.imaging.picture import Picture
-        from scoreinv.imaging.sheet import contact_sheet
-        from scoreinv.imaging.write import write_picture
-
         levels = (images * 255).round().astype("uint8")
-        sheets = [contact_sheet(part, self.columns) for part in ([levels] if self.is_file else levels[:, None])]
+        sheets = [imaging.contact_sheet(part, self.columns) for part in ([levels] if self.is_file else levels[:, None])]
         for path, sheet in zip(self.outputs[first : first + len(sheets)], sheets, strict=True):
-            write_picture(path, Picture(sheet), overwrite=self.overwrite, quality=self.quality)
+            imaging.write_picture(path, imaging.Picture(sheet), overwrite=self.overwrite, quality=self.quality)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from scoreinv import imaging, tasks
 from scoreinv.cli.damage import DETECTOR, SUFFIX, damaged_share, find
 from scoreinv.cli.loading import Detector, Model, check_samples
 from scoreinv.cli.options import (
@@ -27,8 +28,6 @@ from scoreinv.tasks.inpaint_settings import FillSettings
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from scoreinv.imaging.picture import Picture
 
 EXAMPLES = """
   scoreinv inpaint photo.png --mask mask.png       # writes photo_inpainted.png
@@ -101,9 +100,7 @@ def inpaint(
                 how = f"--method {filling.classical}, which needs no model and draws nothing"
                 raise InputError(f"{name} does not go with {how}")
         if filling.classical != "biharmonic":
-            from scoreinv.imaging.opencv import load_opencv
-
-            load_opencv()
+            imaging.load_opencv()
     found = mask == AUTO
     if sensitivity is not None and not found:
         raise InputError("--sensitivity belongs to --mask auto")
@@ -121,22 +118,18 @@ def inpaint(
     prior = None if filling.classical is not None else Model(model or "photo", common)
     detector = Detector(DETECTOR, common) if found else None
 
-    def read(job: Job, picture: Picture) -> _Given:
+    def read(job: Job, picture: imaging.Picture) -> _Given:
         kept = None
         if job.source in avoided:
-            from scoreinv.imaging.masks import read_avoided
-
-            kept = read_avoided(avoided[job.source], picture.size, threshold=reading.mask_threshold)
+            kept = imaging.read_avoided(avoided[job.source], picture.size, threshold=reading.mask_threshold)
         if found:
             return None, kept
-        from scoreinv.imaging.rims import find_leftover
-
         hole = read_hole(masks[job.source], reading, job, picture)
-        if (leftover := find_leftover(picture, hole)) is not None:
+        if (leftover := imaging.find_leftover(picture, hole)) is not None:
             warn(f"{job.source}: {leftover.words}: try --grow {(reading.grow or 0) + leftover.grow}")
         return hole, kept
 
-    def compute(job: Job, picture: Picture, given: _Given, progress: Progress) -> Made:
+    def compute(job: Job, picture: imaging.Picture, given: _Given, progress: Progress) -> Made:
         (hole, kept), more = given, {}
         if detector is not None:
             grow = FOUND_GROW if reading.grow is None else reading.grow
@@ -146,14 +139,10 @@ def inpaint(
             more = {"damaged": damaged_share(hole)}
         assert hole is not None
         if prior is None:
-            from scoreinv.tasks.classical import fill_classically
-
             assert filling.classical is not None
-            return fill_classically(picture, hole, filling.classical, progress, exact=filling.exact), more
-        from scoreinv.tasks.inpaint import inpaint_picture
-
+            return tasks.fill_classically(picture, hole, filling.classical, progress, exact=filling.exact), more
         check_samples(filling.samples, picture, coloured=False)
-        return inpaint_picture(picture, hole, prior.load(), filling, progress, kept), more
+        return tasks.inpaint_picture(picture, hole, prior.load(), filling, progress, kept), more
 
     models = [each for each in (prior, detector) if each is not None]
     return Run(everything, output, common, compute, models, read, left_out=left_out, uncertainty=maps)
@@ -193,17 +182,17 @@ def find_masks(
     return masks, {source: f"there is no mask named {stem} in {mask}" for source, stem in missing.items()}
 
 
-def read_hole(mask: str, how: MaskReading, job: Job, picture: Picture) -> np.ndarray:
+def read_hole(mask: str, how: MaskReading, job: Job, picture: imaging.Picture) -> np.ndarray:
     """The holes of a photo, HxW bool; warns where most of it is one.
 
     A mask of the name that `damage` gives may be all black: that photo is healthy. Raises InputError for others.
     """
     import numpy as np
 
-    from scoreinv.imaging.masks import read_mask
-
     try:
-        hole = read_mask(mask, picture.size, threshold=how.mask_threshold, invert=how.invert_mask, grow=how.grow or 0)
+        hole = imaging.read_mask(
+            mask, picture.size, threshold=how.mask_threshold, invert=how.invert_mask, grow=how.grow or 0
+        )
     except EmptyMaskError as error:
         if not error.black:
             raise InputError(f"{error} (--mask-threshold 0, --no-invert-mask)") from error

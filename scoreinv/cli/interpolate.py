@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from scoreinv import imaging, tasks
 from scoreinv.cli.gallery import Gallery
 from scoreinv.cli.loading import Model, warn_of_completing
 from scoreinv.cli.options import (
@@ -24,10 +25,6 @@ from scoreinv.errors import InputError
 from scoreinv.options import STEPS
 from scoreinv.tasks.likelihood_settings import FIXED_STEPS
 from scoreinv.terminal import duration, progress_bar
-
-if TYPE_CHECKING:
-    from scoreinv.imaging.picture import Picture
-    from scoreinv.tasks.common import Sided
 
 EXAMPLES = """
   scoreinv interpolate a.png b.png --model cifar10 -o row.png
@@ -59,15 +56,13 @@ def interpolate(
     frame: FrameOption = None,
 ) -> None:
     """Make pictures between two pictures, by an arc between their latent codes."""
-    from scoreinv.imaging.read import read_picture
-
     if STREAM in (first, second) and (first == second or output is None):
         raise InputError("- (stdin) is one of the pictures, and needs a name for the result: -o")
     target = output if output is not None else str(Path(first).parent / f"{Path(first).stem}_interpolated.png")
     refuse_inputs("-o", [target], {"the model": model})
     loaded = Model(model, common, exact=True)
     gallery = Gallery(target, count, quality, common, columns=count)
-    a, b = pictures = read_picture(first, frame), read_picture(second, frame)
+    a, b = pictures = imaging.read_picture(first, frame), imaging.read_picture(second, frame)
     if a.size != b.size:
         sizes = f"{second}: is {b.width}x{b.height}, and {first} is {a.width}x{a.height}"
         raise InputError(f"{sizes}: crop them to one size")
@@ -84,15 +79,13 @@ def interpolate(
             if picture.has_alpha or picture.peak > 255:
                 warn(f"{source}: transparency is left out, and more than 8 bits are rounded")
 
-        from scoreinv.tasks.latents import interpolate_pictures
-
         _check_sides((first, second), pictures, loaded.load())
         warn_of_completing(
             loaded, "what it puts between two is a cross-fade; --model cifar10 joins pictures of 32x32 pixels"
         )
         started = time.monotonic()
         with progress_bar("interpolating", quiet=common.quiet) as show:
-            result = interpolate_pictures(
+            result = tasks.interpolate_pictures(
                 *pictures, loaded.load(), count, temperature=temperature, steps=steps, callback=show
             )
         gallery.write(result.images)
@@ -109,9 +102,9 @@ def interpolate(
     notice(common, f"{count} pictures in {target} ({duration(seconds)})")
 
 
-def _check_sides(sources: tuple[str, str], pictures: tuple[Picture, Picture], model: Sided) -> None:
-    from scoreinv.tasks.common import check_sides
-
+def _check_sides(
+    sources: tuple[str, str], pictures: tuple[imaging.Picture, imaging.Picture], model: tasks.Sided
+) -> None:
     for source, picture in zip(sources, pictures, strict=True):
         with naming(source):
-            check_sides(picture, model)
+            tasks.check_sides(picture, model)

@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from scoreinv import imaging, tasks
 from scoreinv.cli.loading import Model
 from scoreinv.cli.options import Common, FrameOption, ModelOption, output_option
 from scoreinv.cli.outputs import STREAM, check_folder, refuse_existing, refuse_inputs
@@ -21,11 +22,6 @@ from scoreinv.errors import InputError
 from scoreinv.tasks.likelihood_settings import LikelihoodSettings
 from scoreinv.terminal import LONG_SECONDS, duration, progress_bar
 
-if TYPE_CHECKING:
-    from scoreinv.imaging.picture import Picture
-    from scoreinv.tasks.bits import PictureDensity
-    from scoreinv.tasks.common import Sided
-
 EXAMPLES = """
   scoreinv likelihood pictures/ --model cifar10 --steps 16 --csv table.csv
 """
@@ -34,7 +30,7 @@ _LEAST_STEPS = 8
 COLUMNS = ("input", "width", "height", "bits_per_dim", "standard_error", "repeats", "nfe", "seconds")
 
 
-Item = tuple[str, "Picture"]
+Item = tuple[str, "imaging.Picture"]
 """A picture at hand, and its path."""
 
 
@@ -77,9 +73,7 @@ def likelihood(
     for group in run.groups(sources):
         run.evaluate(group)
     if batch and run.bits and not common.json:
-        from scoreinv.tasks.bits import standard_error
-
-        mean = _figure(sum(run.bits) / len(run.bits), standard_error(run.bits))
+        mean = _figure(sum(run.bits) / len(run.bits), tasks.standard_error(run.bits))
         put(f"{mean} bits/dim  mean of {len(run.bits)} {'picture' if len(run.bits) == 1 else 'pictures'}")
     lost = 0 if table is None else table.lost
     if csv is not None and run.bits:
@@ -89,25 +83,21 @@ def likelihood(
     raise typer.Exit(1 if run.failed or lost else 0)
 
 
-def _rehearse(source: str, frame: int | None, sides: Sided | None, common: Common, *, batch: bool) -> int:
+def _rehearse(source: str, frame: int | None, sides: tasks.Sided | None, common: Common, *, batch: bool) -> int:
     """Read a picture and say so; returns 1 where it cannot be read, or not be given to a model of such sides."""
-    from scoreinv.imaging.read import read_picture
-
     try:
-        _check(source, read_picture(source, frame), sides)
+        _check(source, imaging.read_picture(source, frame), sides)
     except Exception as error:
         return tell_failure(failed(source, error, common, batch=batch), common)
     rehearse(common, {"input": source}, f"{source}: its likelihood would be estimated")
     return 0
 
 
-def _check(source: str, picture: Picture, sides: Sided | None) -> None:
+def _check(source: str, picture: imaging.Picture, sides: tasks.Sided | None) -> None:
     """Raise InputError for a picture that cannot be given to a model of such sides (None: any)."""
-    from scoreinv.tasks.bits import check_picture
-
     if sides is not None:
         with naming(source):
-            check_picture(picture, sides)
+            tasks.check_picture(picture, sides)
 
 
 def _new_table(path: str, sources: list[str], model: str, common: Common) -> Table:
@@ -141,14 +131,11 @@ class _Run:
 
     def groups(self, sources: list[str]) -> Iterator[list[Item]]:
         """The pictures in order, those together that are evaluated together; a failure is reported in its place."""
-        from scoreinv.imaging.read import read_picture
-        from scoreinv.tasks.bits import pictures_at_once
-
         group: list[Item] = []
         for source in sources:
             picture = problem = None
             try:
-                picture = read_picture(source, self.frame)
+                picture = imaging.read_picture(source, self.frame)
             except Exception as error:
                 problem = error
             if picture is not None:
@@ -158,7 +145,9 @@ class _Run:
                 except InputError as error:
                     picture, problem = None, error
             size = group[0][1].size if group else None
-            if size is not None and (picture is None or picture.size != size or len(group) >= pictures_at_once(size)):
+            if size is not None and (
+                picture is None or picture.size != size or len(group) >= tasks.pictures_at_once(size)
+            ):
                 yield group
                 group = []
             if picture is not None:
@@ -172,11 +161,9 @@ class _Run:
 
     def evaluate(self, group: list[Item]) -> None:
         """Evaluate pictures of one size, and tell of each; where they fail together, one by one."""
-        from scoreinv.tasks.bits import expected_seconds, pictures_bits_per_dim
-
         first, pictures = group[0][0], [picture for _, picture in group]
         title = first if len(group) == 1 else f"{first} and {len(group) - 1} more"
-        expected = expected_seconds(pictures[0].size, len(group), self.model.load(), self.estimate)
+        expected = tasks.expected_seconds(pictures[0].size, len(group), self.model.load(), self.estimate)
         if expected >= LONG_SECONDS:  # before nothing is heard of it for minutes
             shorter = "--steps 16 takes half of it, " if self.estimate.steps is None else ""
             said = f"about {duration(expected)} here; {shorter}a smaller picture or a crop less"
@@ -184,7 +171,7 @@ class _Run:
         started = time.monotonic()
         try:
             with progress_bar(title, quiet=self.model.common.quiet) as show:
-                densities = pictures_bits_per_dim(pictures, self.model.load(), self.estimate, show)
+                densities = tasks.pictures_bits_per_dim(pictures, self.model.load(), self.estimate, show)
         except Exception as error:
             if len(group) == 1:
                 named = InputError(f"{first}: {error}") if isinstance(error, InputError) else error
@@ -201,7 +188,7 @@ class _Run:
         common = self.model.common
         self.failed += tell_failure(failed(source, error, common, batch=self.batch), common)
 
-    def _put(self, item: Item, density: PictureDensity, seconds: float) -> None:
+    def _put(self, item: Item, density: tasks.PictureDensity, seconds: float) -> None:
         (source, picture), common = item, self.model.common
         self.bits.append(density.bits_per_dim)
         record: dict[str, object] = {

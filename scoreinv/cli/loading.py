@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scoreinv import imaging
 from scoreinv.cli.options import Common
 from scoreinv.cli.report import notice, warn
 from scoreinv.deferred import import_torch
@@ -19,7 +20,6 @@ from scoreinv.machine import OPENMP, device_of, set_threads, shortage, uses_bflo
 from scoreinv.models import catalogue
 
 if TYPE_CHECKING:
-    from scoreinv.imaging.picture import Picture
     from scoreinv.models.config import ModelConfig
 
 _log = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class Detector(Model):
         return catalogue.load_damage_detector(self.path)
 
 
-def check_samples(count: int, picture: Picture, *, coloured: bool) -> None:
+def check_samples(count: int, picture: imaging.Picture, *, coloured: bool) -> None:
     """Raise InputError where so many results of a picture, in colour or its mode, do not fit in memory."""
     needed = count * (3 if coloured and picture.is_gray_mode else 1) * picture.pixels.nbytes
     if lacking := shortage(needed):

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
+from scoreinv import imaging
 from scoreinv.errors import ExistsError, InputError
 from scoreinv.files import remove_leftovers
 
@@ -62,9 +63,7 @@ def check_file(path: str, option: str | None = None) -> None:
 
 def check_quality(paths: list[str], quality: int, choose: str) -> None:
     """Raise InputError where a quality is given and no result has a format with one; choose: by which option to."""
-    from scoreinv.imaging.write import FORMATS
-
-    if all(FORMATS.get(Path(path).suffix.lower(), "PNG") in ("PNG", "TIFF") for path in paths):
+    if all(imaging.FORMATS.get(Path(path).suffix.lower(), "PNG") in ("PNG", "TIFF") for path in paths):
         raise InputError(
             f"--quality applies only to jpg, webp, heic and avif, not to {paths[0]}: choose one by {choose}"
         )

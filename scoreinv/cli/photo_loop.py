@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import typer
 
+from scoreinv import imaging, tasks
 from scoreinv.cli.loading import Model
 from scoreinv.cli.options import Common, Output
 from scoreinv.cli.outputs import STREAM, check_folder, output_folders, refuse_inputs
@@ -28,15 +29,11 @@ from scoreinv.errors import ExistsError, InputError
 from scoreinv.machine import device_of, keep_freed
 from scoreinv.terminal import progress_bar
 
-if TYPE_CHECKING:
-    from scoreinv.imaging.picture import Picture
-    from scoreinv.tasks.results import Restored
-
 Given = TypeVar("Given")
 """What belongs to a photograph beside its pixels: its mask, its hints."""
 Progress = Callable[[float], None]
 """Called with the share of the work on a photograph that is done."""
-Made: TypeAlias = "tuple[Restored[Picture], dict[str, Any]]"
+Made: TypeAlias = "tuple[tasks.Restored[imaging.Picture], dict[str, Any]]"
 """What was made of a photograph, and further entries of its record."""
 _log = logging.getLogger(__name__)
 
@@ -69,8 +66,6 @@ class Beside:
 
     def check(self, more: Iterable[str] = ()) -> None:
         """Raise InputError where they could not be written; more: what is read or written, but for what plans have."""
-        from scoreinv.imaging.write import check_output
-
         is_file = Path(self.path).suffix.lower() in (".png", ".tif", ".tiff")
         if self.endings or self.plan.batch:
             if is_file:
@@ -83,7 +78,7 @@ class Beside:
             refuse_inputs(self.option, [self.path], {"the photo": job.source, **self.plan.read})
             if os.path.realpath(self.path) in map(os.path.realpath, (*job.outputs, *more)):
                 raise InputError(f"{self.option} {self.path}: is a result too, or is read: name another file")
-            check_output(self.path, overwrite=self.overwrite)
+            imaging.check_output(self.path, overwrite=self.overwrite)
 
     def _check_folder(self, more: Iterable[str]) -> None:
         plan, folder = self.plan, Path(self.path)
@@ -104,12 +99,10 @@ class Beside:
             problem = f"exists already; --overwrite replaces it, {self.option} names another folder"
             raise InputError(f"{there}: {problem}")
 
-    def write(self, job: Job, picture: Picture, number: int = 0) -> str:
+    def write(self, job: Job, picture: imaging.Picture, number: int = 0) -> str:
         """Write a picture of a photograph, of several that of the number; returns its file."""
-        from scoreinv.imaging.write import write_picture
-
         # In a batch one that is there is of a photograph that an earlier run did not finish.
-        write_picture(self.of(job)[number], picture, overwrite=self.overwrite or self.plan.batch)
+        imaging.write_picture(self.of(job)[number], picture, overwrite=self.overwrite or self.plan.batch)
         return self.of(job)[number]
 
 
@@ -122,13 +115,11 @@ def uncertainty_maps(
     """
     if path is None:
         return None
-    from scoreinv.imaging.opencv import load_opencv
-
     if samples < 2:
         raise InputError("--uncertainty is the spread of several samples: add --samples 4, or another number from 2 on")
     maps = Beside("--uncertainty", path, plan, common.overwrite)
     maps.check(more)
-    load_opencv()  # its colour map is wanted when the work is done
+    imaging.load_opencv()  # its colour map is wanted when the work is done
     return maps
 
 
@@ -149,10 +140,10 @@ class Run(Generic[Given]):
     plan: Plan
     output: Output
     common: Common
-    compute: Callable[[Job, Picture, Given, Progress], Made]
+    compute: Callable[[Job, imaging.Picture, Given, Progress], Made]
     models: Sequence[Model] = ()
-    read: Callable[[Job, Picture], Given] | None = None
-    result_of: Callable[[Job, Picture], Picture] | None = None
+    read: Callable[[Job, imaging.Picture], Given] | None = None
+    result_of: Callable[[Job, imaging.Picture], imaging.Picture] | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     beside: Beside | None = None
     uncertainty: Beside | None = None
@@ -175,19 +166,16 @@ class Run(Generic[Given]):
         there = all(map(os.path.exists, job.outputs))
         return {"input": job.source, "skipped": self.left_out[job.source], "finished": there}
 
-    def opened(self, job: Job, missing: list[str]) -> tuple[Picture, Given]:
+    def opened(self, job: Job, missing: list[str]) -> tuple[imaging.Picture, Given]:
         """The photograph with what belongs to it, once it is certain that its results can be written."""
-        from scoreinv.imaging.read import read_picture
-        from scoreinv.imaging.write import check_format, check_output
-
-        picture = read_picture(job.source, self.output.frame)
+        picture = imaging.read_picture(job.source, self.output.frame)
         folder = Path(job.output).parent
         if self.plan.folder is not None and not self.common.dry_run:
             folder.mkdir(parents=True, exist_ok=True)  # another run that ended without any result may have removed it
         if folder.is_dir() or folder not in self.plan.folders:  # which a rehearsal does not make
             for output in missing:
-                check_output(output, overwrite=self.common.overwrite)
-        check_format(job.output, picture if self.result_of is None else self.result_of(job, picture))
+                imaging.check_output(output, overwrite=self.common.overwrite)
+        imaging.check_format(job.output, picture if self.result_of is None else self.result_of(job, picture))
         given: Any = None if self.read is None else self.read(job, picture)
         return picture, given
 
@@ -202,8 +190,6 @@ class Run(Generic[Given]):
             title: what its progress is shown under; empty: it is not shown.
             note: what is shown beside it, see `progress_bar`.
         """
-        from scoreinv.imaging.write import write_picture
-
         plan, common = self.plan, self.common
         missing = self.missing(job)
         if not missing:
@@ -221,10 +207,9 @@ class Run(Generic[Given]):
             with progress_bar(title, quiet=common.quiet or not title, note=note) as show:
                 made, more = self.compute(job, picture, given, show)
             if self.uncertainty is not None and made.std is not None:
-                from scoreinv.imaging.picture import Picture
-                from scoreinv.imaging.sheet import deviation_map
-
-                more = {"uncertainty": self.uncertainty.write(job, Picture(deviation_map(made.std)))} | more
+                more = {
+                    "uncertainty": self.uncertainty.write(job, imaging.Picture(imaging.deviation_map(made.std)))
+                } | more
             if plan.folder is not None:
                 Path(job.output).parent.mkdir(parents=True, exist_ok=True)
             outputs, pictures = job.outputs, made.samples if len(job.outputs) > 1 else [made.image]
@@ -234,7 +219,7 @@ class Run(Generic[Given]):
             for path, result in zip(outputs, pictures, strict=True):
                 if path in missing:
                     try:
-                        write_picture(path, result, overwrite=common.overwrite, quality=self.output.quality)
+                        imaging.write_picture(path, result, overwrite=common.overwrite, quality=self.output.quality)
                         written.append(path)
                     except ExistsError as error:  # another process wrote it meanwhile
                         there = error

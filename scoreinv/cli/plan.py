@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from scoreinv import imaging
 from scoreinv.cli.options import Output
 from scoreinv.cli.outputs import STREAM, check_folder, check_quality, refuse_inputs
 from scoreinv.cli.result_names import are_results, ending_of, of_batch, of_single, results_folder
@@ -153,13 +154,13 @@ def _warn_of_folders_within(given: list[str], others: Iterable[str | None]) -> N
 
     others: what else is given; a folder that is one of these, or holds one, has a use of its own.
     """
-    from scoreinv.imaging.read import is_picture
-
     known = [Path(os.path.realpath(path)) for path in (*given, *others) if path is not None]
     entries = [entry for folder in given for entry in Path(folder).iterdir() if entry.name[0] != "."]
     within = [entry for entry in entries if entry.is_dir() and not entry.is_symlink()]
     unused = [folder for folder in within if not any(path.is_relative_to(os.path.realpath(folder)) for path in known)]
-    passed = [folder for folder in unused if any(is_picture(file.relative_to(folder)) for file in folder.rglob("*"))]
+    passed = [
+        folder for folder in unused if any(imaging.is_picture(file.relative_to(folder)) for file in folder.rglob("*"))
+    ]
     if passed:
         names = ", ".join(str(Path(folder)) for folder in given)
         _log.warning("%s: folders within are passed over (%d): --recursive takes them too", names, len(passed))
@@ -173,8 +174,6 @@ def expand(item: str, *, deep: bool) -> list[str]:
     path = Path(item)
     if item == STREAM or not path.is_dir():
         return [item]
-    from scoreinv.imaging.read import SUFFIXES, is_hidden
-
     entries, linked = [] if deep else list(path.iterdir()), []
     for where, folders, names in os.walk(path) if deep else ():  # which goes through no links
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -182,8 +181,8 @@ def expand(item: str, *, deep: bool) -> list[str]:
         linked += [str(folder) for name in folders if (folder := Path(where, name)).is_symlink()]
     if linked:
         _log.warning("%s: linked folders are passed over (%s): name them beside it", item, ", ".join(linked))
-    files = [entry for entry in entries if entry.is_file() and not is_hidden(entry.relative_to(path))]
-    found = sorted(str(file) for file in files if file.suffix.lower() in SUFFIXES)
+    files = [entry for entry in entries if entry.is_file() and not imaging.is_hidden(entry.relative_to(path))]
+    found = sorted(str(file) for file in files if file.suffix.lower() in imaging.SUFFIXES)
     foreign = [suffix for file in files if (suffix := file.suffix.lower()) in FOREIGN]
     kinds = f"{len(foreign)} of a kind that is not read here ({', '.join(sorted(set(foreign)))})" if foreign else ""
     if not found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
+from scoreinv import imaging, tasks
 from scoreinv.cli.colorize import HintsOption, check_hints
 from scoreinv.cli.damage import DETECTOR, damaged_share
 from scoreinv.cli.inpaint import AUTO, MaskReading, find_masks, read_hole
@@ -29,15 +30,13 @@ from scoreinv.tasks.old_photo_settings import OLD_PHOTO_STEPS, OldPhotoSettings
 if TYPE_CHECKING:
     import numpy as np
 
-    from scoreinv.imaging.hints import KnownColours
-    from scoreinv.imaging.picture import Picture
-    from scoreinv.tasks.old_photos import Step
-
 EXAMPLES = """
   scoreinv restore old.jpg   # writes old_restored.png
   scoreinv restore scans/ --no-colorize --steps-to steps/
 """
 SUFFIX = "_restored"
+_Given = tuple["np.ndarray | None", "imaging.KnownColours | None"]
+"""The holes of a photo, and its colours that are known; None where they are to be found."""
 
 
 def _model_option(name: str, does: str) -> Any:
@@ -91,31 +90,25 @@ def restore(
     colorizer = Model(names.color_model, common) if steps.colorize else None
     detector = Detector(names.damage_model, common) if steps.inpaint and mask is None else None
 
-    def read(job: Job, picture: Picture) -> tuple[np.ndarray | None, KnownColours | None]:
-        from scoreinv.imaging.hints import read_hints
-
+    def read(job: Job, picture: imaging.Picture) -> _Given:
         hole = None if mask is None else read_hole(masks[job.source], reading, job, picture)
-        return hole, None if hints is None else read_hints(hints, picture.size)
+        return hole, None if hints is None else imaging.read_hints(hints, picture.size)
 
-    def compute(
-        job: Job, picture: Picture, given: tuple[np.ndarray | None, KnownColours | None], progress: Progress
-    ) -> Made:
-        from scoreinv.tasks.old_photos import OldPhotoModels, restore_picture
-
-        def told(step: Step, shown: Picture | None) -> None:
+    def compute(job: Job, picture: imaging.Picture, given: _Given, progress: Progress) -> Made:
+        def told(step: tasks.Step, shown: imaging.Picture | None) -> None:
             offer = " (--crop-border cuts it off)" if step.name == "border" and not step.changed else ""
             notice(common, f"{job.source}: {step.name}: {step.words}{offer}")
             if pictures is not None and shown is not None:
                 pictures.write(job, shown, steps.wanted.index(step.name))
 
         check_samples(steps.samples, picture, coloured=steps.colorize)
-        models = OldPhotoModels(
+        models = tasks.OldPhotoModels(
             detector=None if detector is None else detector.load(),
             filler=None if filler is None else filler.load(),
             denoiser=None if denoiser is None else denoiser.load(),
             colorizer=None if colorizer is None else colorizer.load(),
         )
-        result = restore_picture(picture, models, steps, *given, progress, told)
+        result = tasks.restore_picture(picture, models, steps, *given, progress, told)
         done = [step.name for step in result.steps if step.changed]
         if hints is not None and "colorize" not in done:
             remedy = "scoreinv colorize --hints replaces colours"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from scoreinv import imaging
 from scoreinv.cli.loading import Model, check_samples
 from scoreinv.cli.options import Common, Output, RestorerOption, UncertaintyOption
 from scoreinv.cli.photo_loop import Made, Progress, Run, uncertainty_maps
@@ -15,7 +16,6 @@ from scoreinv.options import GRAY_LEVELS
 from scoreinv.tasks.linear_settings import LinearSettings
 
 if TYPE_CHECKING:
-    from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
 
 
@@ -41,8 +41,8 @@ class Restoration:
     """
 
     suffix: str
-    restore: Callable[[Job, Picture, float, ScorePrior, Progress], Made]
-    result_of: Callable[[Picture], Picture] = lambda picture: picture
+    restore: Callable[[Job, imaging.Picture, float, ScorePrior, Progress], Made]
+    result_of: Callable[[imaging.Picture], imaging.Picture] = lambda picture: picture
     inputs: dict[str, str | None] = field(default_factory=dict)
     blurred: bool = False
 
@@ -65,17 +65,15 @@ def restore_photos(
     maps = uncertainty_maps(network.uncertainty, everything, settings.samples, common)
     model = Model(network.model, common)
 
-    def result_of(job: Job, picture: Picture) -> Picture:
+    def result_of(job: Job, picture: imaging.Picture) -> imaging.Picture:
         with naming(job.source):
             return work.result_of(picture)
 
-    def read(job: Job, picture: Picture) -> float:
-        from scoreinv.imaging.noise import estimate_noise, noise_under_blur
-
-        estimated = noise_under_blur if work.blurred else estimate_noise
+    def read(job: Job, picture: imaging.Picture) -> float:
+        estimated = imaging.noise_under_blur if work.blurred else imaging.estimate_noise
         return estimated(picture) if noise is None else noise / GRAY_LEVELS
 
-    def compute(job: Job, picture: Picture, std: float, progress: Progress) -> Made:
+    def compute(job: Job, picture: imaging.Picture, std: float, progress: Progress) -> Made:
         check_samples(settings.samples, work.result_of(picture), coloured=False)
         restored, said = work.restore(job, picture, std, model.load(), progress)
         level = std * GRAY_LEVELS

@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from scoreinv import imaging
 from scoreinv.cli.options import Output
 from scoreinv.cli.outputs import STREAM, check_stdout
 from scoreinv.errors import InputError
@@ -33,10 +34,8 @@ def of_single(source: str, output: Output, ending: str) -> str:
         if target is None and sys.stdout.isatty():
             raise InputError("the result of - goes to stdout, which is a terminal: name a file by -o, or redirect it")
         return STREAM
-    from scoreinv.imaging.write import FORMATS
-
-    if Path(str(target)).suffix.lower() not in FORMATS:
-        raise InputError(f"{target}: end the output's name in {', '.join(FORMATS)}, or in / for a folder")
+    if Path(str(target)).suffix.lower() not in imaging.FORMATS:
+        raise InputError(f"{target}: end the output's name in {', '.join(imaging.FORMATS)}, or in / for a folder")
     return str(target)
 
 
@@ -72,9 +71,7 @@ def of_batch(sources: list[tuple[str, str, Path]], output: str | None, suffix: s
 def results_folder(given: str, output: str | None, suffix: str) -> Path:
     """The folder of a batch's results: that of `-o`, or one beside the folder that was given."""
     if output is not None:
-        from scoreinv.imaging.write import FORMATS
-
-        if output == STREAM or Path(output).is_file() or Path(output).suffix.lower() in FORMATS:
+        if output == STREAM or Path(output).is_file() or Path(output).suffix.lower() in imaging.FORMATS:
             raise InputError(f"-o {output}: with several inputs the output is a folder")
         return Path(output)
     base = Path(given)

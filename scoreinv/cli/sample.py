@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from scoreinv import tasks
 from scoreinv.cli.gallery import Gallery
 from scoreinv.cli.loading import Model, warn_of_completing
 from scoreinv.cli.options import Common, ModelOption, QualityOption, advanced, option, output_option
@@ -126,7 +127,6 @@ def _draw(wanted: ClassOptions, asked: SamplerSettings, gallery: Gallery, loaded
     import torch
 
     from scoreinv.tasks.generate import default_sampler, generate
-    from scoreinv.tasks.results import parts
 
     common, count = loaded.common, gallery.count
     guide, label = _guide(wanted, loaded.name)
@@ -143,7 +143,7 @@ def _draw(wanted: ClassOptions, asked: SamplerSettings, gallery: Gallery, loaded
         gallery.check((side, side))
     nfe = 0
     with progress_bar("sampling", quiet=common.quiet) as show:
-        for part, report in zip(ranges, parts(show, map(len, ranges)), strict=True):
+        for part, report in zip(ranges, tasks.parts(show, map(len, ranges)), strict=True):
             result = generate(
                 loaded.load(),
                 len(part),

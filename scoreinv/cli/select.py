@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from scoreinv import imaging, tasks
 from scoreinv.cli.damage import as_mask, black_mask
 from scoreinv.cli.options import STREAM_HELP, Common, Output, option
 from scoreinv.cli.photo_loop import Made, Progress, Run
@@ -13,9 +14,6 @@ from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice
 from scoreinv.errors import InputError
 from scoreinv.options import MOST_GROW
-
-if TYPE_CHECKING:
-    from scoreinv.imaging.picture import Picture
 
 EXAMPLES = """
   scoreinv select photo.jpg --box 250,120,180,260          # around an object; writes photo_selection.png
@@ -74,27 +72,24 @@ def select(
 
     load_onnxruntime()
 
-    def check(job: Job, picture: Picture) -> None:
-        from scoreinv.tasks.select import Prompt
+    def check(job: Job, picture: imaging.Picture) -> None:
+        tasks.Prompt.of(points, others, around).check(picture.size)
 
-        Prompt.of(points, others, around).check(picture.size)
-
-    def compute(job: Job, picture: Picture, given: None, progress: Progress) -> Made:
-        from scoreinv.imaging.masks import dilate, percent
-        from scoreinv.imaging.shadows import propose_shadow
+    def compute(job: Job, picture: imaging.Picture, given: None, progress: Progress) -> Made:
         from scoreinv.models.segment_anything import SegmentAnything
-        from scoreinv.tasks.select import Prompt, Selection, usual_grow, with_rim
 
-        wider = usual_grow(picture.size) if grow is None else grow
-        found = Selection(picture, SegmentAnything(common.threads)).select(Prompt.of(points, others, around), size)
-        mask = with_rim(picture, found.mask, wider)
-        seen = propose_shadow(picture, found.mask) if shadow else None
-        more = "with what seemed to be left of it beside" if (mask != dilate(found.mask, wider)).any() else ""
+        wider = tasks.usual_grow(picture.size) if grow is None else grow
+        found = tasks.Selection(picture, SegmentAnything(common.threads)).select(
+            tasks.Prompt.of(points, others, around), size
+        )
+        mask = tasks.with_rim(picture, found.mask, wider)
+        seen = imaging.propose_shadow(picture, found.mask) if shadow else None
+        more = "with what seemed to be left of it beside" if (mask != imaging.dilate(found.mask, wider)).any() else ""
         if seen is not None:
             mask |= seen
             more += ", and " if more else ""
             more += "with its shadow or reflection"
-        said = f"{job.source}: {percent(mask)} of it is selected"
+        said = f"{job.source}: {imaging.percent(mask)} of it is selected"
         said += f", {more}" if more else ""
         said += ", without a shadow, of which none is plain" if shadow and seen is None else ""
         if found.size is not None:

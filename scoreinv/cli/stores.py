@@ -22,6 +22,7 @@ from typing import Any
 
 import typer
 
+from scoreinv import imaging
 from scoreinv.cli import photo_loop
 from scoreinv.cli.photo_loop import Run
 from scoreinv.cli.plan import Job
@@ -125,11 +126,9 @@ class Folder:
 
     def list_here(self) -> bool:
         """Make an empty file for each picture in it and in folders within; returns whether there are any."""
-        from scoreinv.imaging.read import is_picture
-
         with self._named():
             inside = [PurePosixPath(path).relative_to(self._path) for path in self._files.find(self._path)]
-        found = [self.here / path for path in inside if is_picture(path)]  # none with a `..`, which is hidden
+        found = [self.here / path for path in inside if imaging.is_picture(path)]  # none with a `..`, which is hidden
         for path in found:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from scoreinv import training
 from scoreinv.cli.loading import Model
 from scoreinv.cli.main import running_seconds
 from scoreinv.cli.options import Common, advanced, option
@@ -23,8 +24,6 @@ from scoreinv.terminal import duration, progress_bar
 
 if TYPE_CHECKING:
     from scoreinv.models.config import AnyModel
-    from scoreinv.training.config import TrainingConfig
-    from scoreinv.training.metrics import TrainProgress, TrainResult
 
 EXAMPLES = """
   scoreinv train --sde ve --conditional --init photo --data PHOTOS/ --out mine
@@ -124,16 +123,12 @@ def train(*, subject: Subject, how: RunOptions, common: Common) -> None:
         _check_memory(run)
     if common.dry_run:
         if leads:  # what can be checked without decoding pictures
-            from scoreinv.training.loop import check_run
-
             if how.init is not None:
                 Model(how.init, common).check()
-            check_run(run, folder, resume=how.resume, overwrite=common.overwrite)
+            training.check_run(run, folder, resume=how.resume, overwrite=common.overwrite)
             rehearse(common, {"output": str(folder)}, f"{folder}: would be trained in, to {ends(run)}")
         return
-    from scoreinv.training.folder import RunFolder
-
-    if how.resume and (done := RunFolder(folder).result(run)):
+    if how.resume and (done := training.RunFolder(folder).result(run)):
         model = str(folder / MODEL_FILE)
         emit(common, {"output": model, "outputs": [model], "steps": done["step"], "images": done["images"]})
         notice(common, f"{folder}: nothing is left of {ends(run)}; to go on give more by --steps or --minutes")
@@ -186,12 +181,11 @@ def _check(subject: Subject, how: RunOptions) -> None:
         raise InputError("say what to train: --sde ve, vp or subvp, --damage, or --config FILE")
 
 
-def _train(run: TrainingConfig, folder: Path, how: RunOptions, device: str, common: Common) -> TrainResult:
+def _train(
+    run: training.TrainingConfig, folder: Path, how: RunOptions, device: str, common: Common
+) -> training.TrainResult:
     """Do the run, with its progress shown."""
     import torch
-
-    from scoreinv.training.loop import train as train_model
-    from scoreinv.training.state import saved_states
 
     init: AnyModel | None = None
     if how.init is not None:
@@ -205,7 +199,7 @@ def _train(run: TrainingConfig, folder: Path, how: RunOptions, device: str, comm
     keep_freed()
     with progress_bar("training", quiet=common.quiet) as show:
 
-        def tell(progress: TrainProgress) -> None:
+        def tell(progress: training.TrainProgress) -> None:
             teller.tell(progress)
             show(
                 progress.fraction,
@@ -214,7 +208,7 @@ def _train(run: TrainingConfig, folder: Path, how: RunOptions, device: str, comm
             )
 
         try:
-            return train_model(
+            return training.train(
                 run,
                 folder,
                 resume=how.resume,
@@ -226,7 +220,7 @@ def _train(run: TrainingConfig, folder: Path, how: RunOptions, device: str, comm
                 clock=running_seconds,
             )
         except KeyboardInterrupt:
-            if saved_states(folder / STATES):
+            if training.saved_states(folder / STATES):
                 kept = f"saved in {folder}; go on by: scoreinv train --resume --out {shlex.quote(str(folder))}"
             else:
                 kept = "nothing was done yet, and nothing is kept: begin again"
@@ -236,19 +230,17 @@ def _train(run: TrainingConfig, folder: Path, how: RunOptions, device: str, comm
             raise ScoreinvError(f"--batch-size {run.batch_size}: more than the memory of {device} takes") from error
 
 
-def _check_memory(run: TrainingConfig) -> None:
+def _check_memory(run: training.TrainingConfig) -> None:
     """Raise InputError where a step would take more memory than there is."""
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     share = replace(run, batch_size=max(1, run.batch_size // processes))
     if share.batch_size * share.drawn_side**2 < SMALL_BATCH:
         return
-    from scoreinv.training.footprint import training_bytes
-
-    if lacking := shortage(processes * training_bytes(share)):
+    if lacking := shortage(processes * training.training_bytes(share)):
         raise InputError(f"--batch-size {run.batch_size}: a step of so many pictures {lacking}: take fewer")
 
 
-def _configuration(subject: Subject, how: RunOptions, common: Common) -> TrainingConfig:
+def _configuration(subject: Subject, how: RunOptions, common: Common) -> training.TrainingConfig:
     """The run that is asked for, as changed by the other options."""
     run = _named(subject, Path(how.out) if how.resume and how.out is not None else None)
     given: dict[str, Any] = {"seed": common.seed, "batch_size": how.batch_size, "compile": how.compile or None}
@@ -264,12 +256,11 @@ def _configuration(subject: Subject, how: RunOptions, common: Common) -> Trainin
     if how.sigma_max is None:
         return run
     from scoreinv.sdes import VE
-    from scoreinv.training.presets import with_estimated_sigma_max
 
     if not isinstance(run.model.sde, VE):
         raise InputError("--sigma-max belongs to the VE SDE")
     if how.sigma_max == "data":
-        return with_estimated_sigma_max(run)
+        return training.with_estimated_sigma_max(run)
     try:
         value = float(how.sigma_max)
     except ValueError:
@@ -279,29 +270,27 @@ def _configuration(subject: Subject, how: RunOptions, common: Common) -> Trainin
     return replace(run, model=replace(run.model, sde=replace(run.model.sde, sigma_max=value)))
 
 
-def _named(subject: Subject, resumed: Path | None) -> TrainingConfig:
+def _named(subject: Subject, resumed: Path | None) -> training.TrainingConfig:
     """The run of a file, of a published name, of the folder that is resumed, or of an SDE."""
     from scoreinv.models.config import SDES
     from scoreinv.training import presets
-    from scoreinv.training.config import DataConfig, read_config
-    from scoreinv.training.pictures import class_names
 
     if subject.config is not None:
         is_file = subject.config.endswith(".json")
-        return read_config(Path(subject.config)) if is_file else presets.paper_training(subject.config)
+        return training.read_config(Path(subject.config)) if is_file else presets.paper_training(subject.config)
     if resumed is not None and (resumed / CONFIG).is_file():
-        run = read_config(resumed / CONFIG)
+        run = training.read_config(resumed / CONFIG)
         if subject.sde is not None and type(run.model.sde) is not SDES[subject.sde]:
             raise InputError(
                 f"{resumed}: holds a run of another SDE than {subject.sde}; leave --sde out to go on with it"
             )
         return run
-    data = DataConfig()
+    data = training.DataConfig()
     if subject.damage:
         return presets.damage_training(data)
     if subject.sde is None:
         raise InputError(f"{resumed}: holds no run to resume; say what to train by --sde or --config")
     sde = SDES[subject.sde]()
     if subject.classifier and subject.data is not None:
-        return presets.classifier_training(sde, data, class_names(Path(subject.data)))
+        return presets.classifier_training(sde, data, training.class_names(Path(subject.data)))
     return presets.conditional_training(sde, data) if subject.conditional else presets.small_training(sde, data)

@@ -6,16 +6,12 @@ import math
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from scoreinv import training
 from scoreinv.cli.options import Common
 from scoreinv.cli.report import notice, warn
 from scoreinv.models.catalogue import locate
 from scoreinv.terminal import duration
-
-if TYPE_CHECKING:
-    from scoreinv.training.config import TrainingConfig
-    from scoreinv.training.metrics import TrainProgress, TrainResult
 
 _STEPS_THAT_TELL = 5
 """Steps after which the pace of a run is told: the first is slower."""
@@ -25,7 +21,7 @@ _CLASSICAL = 0.95
 """The same of a prior that takes observations, above which its fills are hardly better than the initial estimate's."""
 
 
-def ends(run: TrainingConfig) -> str:
+def ends(run: training.TrainingConfig) -> str:
     """When a run ends, in words."""
     ends = [f"{run.steps:,} steps" if run.steps else "", f"{run.minutes:g} minutes" if run.minutes else ""]
     return " or ".join(filter(None, ends))
@@ -47,13 +43,13 @@ class Teller:
     """
 
     folder: Path
-    run: TrainingConfig
+    run: training.TrainingConfig
     fresh: bool
     common: Common
     first: int | None = None
     paced: bool = False
 
-    def tell(self, progress: TrainProgress) -> None:
+    def tell(self, progress: training.TrainProgress) -> None:
         """Say what is known by now and was not before: that nothing is wrong with data and folder, then the pace."""
         if self.first is None:
             self.first = progress.step
@@ -73,7 +69,7 @@ class Teller:
             notice(self.common, f"{pace}{_expectation(self.run) if self.fresh else ''}")
 
 
-def _expectation(run: TrainingConfig) -> str:
+def _expectation(run: training.TrainingConfig) -> str:
     """What such a run leads to, by what was seen of the bundled models."""
     from scoreinv.models.config import ClassifierConfig
 
@@ -97,14 +93,14 @@ def _trained_on(model: str) -> int:
     return int(read_metadata(locate(model))[1]["images"])
 
 
-def enough_steps(steps: int, run: TrainingConfig) -> int:
+def enough_steps(steps: int, run: training.TrainingConfig) -> int:
     """Steps to go on to, rounded up to one digit: ten times what was not enough, or its warm-up."""
     least = 10 * max(steps, run.optimizer.warmup, 1)
     digit = 10 ** (len(str(least)) - 1)
     return -(-least // digit) * digit
 
 
-def warn_of_noise(result: TrainResult, run: TrainingConfig, folder: Path) -> None:
+def warn_of_noise(result: training.TrainResult, run: training.TrainingConfig, folder: Path) -> None:
     """Warn where the model is hardly better than one that knows nothing."""
     from scoreinv.models.config import ClassifierConfig
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
+from scoreinv import imaging, tasks
 from scoreinv.cli.options import Common, Output, PhotosArgument, advanced, option
 from scoreinv.cli.photo_loop import Made, Progress, Run
 from scoreinv.cli.plan import Job
@@ -12,7 +13,6 @@ from scoreinv.options import GRAY_LEVELS
 from scoreinv.tasks.linear_settings import Downsampling, LinearSettings
 
 if TYPE_CHECKING:
-    from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
 
 EXAMPLES = """
@@ -49,10 +49,8 @@ def upscale(
 ) -> Run[Any]:
     """Enlarge photos: the result, reduced again, is the given photo."""
 
-    def restore(job: Job, picture: Picture, std: float, prior: ScorePrior, progress: Progress) -> Made:
-        from scoreinv.tasks.linear import upscale_picture
-
-        made = upscale_picture(picture, factor, downsampling, std, prior, settings, progress)
+    def restore(job: Job, picture: imaging.Picture, std: float, prior: ScorePrior, progress: Progress) -> Made:
+        made = tasks.upscale_picture(picture, factor, downsampling, std, prior, settings, progress)
         return made, {"factor": factor}
 
     work = Restoration("_upscaled", restore, result_of=lambda picture: picture.enlarged(factor))

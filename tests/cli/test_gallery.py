@@ -39,7 +39,7 @@ def test_results_that_do_not_fit_into_memory(scoreinv, photo, mask, tmp_path, li
 
 
 def test_one_picture_of_too_many(scoreinv, tmp_path, monkeypatch):
-    monkeypatch.setattr("scoreinv.imaging.picture.MAX_MEGAPIXELS", 1)
+    monkeypatch.setattr("scoreinv.imaging.MAX_MEGAPIXELS", 1)
     outcome = scoreinv("sample", "-n", 4000, "-o", "grid.png")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert "-n 4000: one picture of all would have 1 megapixels, and the limit is 1: name a folder" in outcome.err

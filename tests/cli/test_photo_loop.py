@@ -45,16 +45,16 @@ def scans(tmp_path: Path) -> Path:
 @pytest.fixture
 def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
     """Has something done whenever a photo is about to be filled."""
-    from scoreinv.tasks import inpaint
+    from scoreinv import tasks
 
-    fill = inpaint.inpaint_picture
+    fill = tasks.inpaint_picture
 
     def have_done(do: Callable[[], object]) -> None:
         def filled(*given, **more):
             do()
             return fill(*given, **more)
 
-        monkeypatch.setattr(inpaint, "inpaint_picture", filled)
+        monkeypatch.setattr(tasks, "inpaint_picture", filled)
 
     return have_done
 
@@ -66,9 +66,9 @@ def lines(out: str) -> list[dict]:
 @pytest.fixture
 def interrupted_at_the_third(monkeypatch) -> Callable[[], None]:
     """Ctrl-C comes before the third result is written; the function that this gives stops that."""
-    from scoreinv.imaging import write as writing
+    from scoreinv import imaging
 
-    write, written = writing.write_picture, []
+    write, written = imaging.write_picture, []
 
     def interrupted(path: str, *rest: object, **more: object) -> None:
         if len(written) == 2:
@@ -76,8 +76,8 @@ def interrupted_at_the_third(monkeypatch) -> Callable[[], None]:
         written.append(path)
         write(path, *rest, **more)
 
-    monkeypatch.setattr(writing, "write_picture", interrupted)
-    return lambda: monkeypatch.setattr(writing, "write_picture", write)
+    monkeypatch.setattr(imaging, "write_picture", interrupted)
+    return lambda: monkeypatch.setattr(imaging, "write_picture", write)
 
 
 def test_dry_run_of_photos(scoreinv, photo, mask, tmp_path):
@@ -426,10 +426,10 @@ def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, mean
 
 def test_what_another_writes_while_a_photo_is_read(scoreinv, scans, mask, tmp_path, monkeypatch):
     """It counts as finished for the time left."""
+    from scoreinv import imaging
     from scoreinv.cli.record import Record
-    from scoreinv.imaging import read
 
-    left, close, read_picture = [], Record.close, read.read_picture
+    left, close, read_picture = [], Record.close, imaging.read_picture
 
     def too_late(source, frame):
         if "a." in source:
@@ -440,7 +440,7 @@ def test_what_another_writes_while_a_photo_is_read(scoreinv, scans, mask, tmp_pa
         left.append((record.wanted, record.left))
         return close(record)
 
-    monkeypatch.setattr(read, "read_picture", too_late)
+    monkeypatch.setattr(imaging, "read_picture", too_late)
     monkeypatch.setattr(Record, "close", watched)
     outcome = scoreinv("colorize", "scans", "--json")
     assert outcome.code == 0, outcome.err

@@ -236,11 +236,11 @@ def test_pictures_between_the_steps(scoreinv, old, tmp_path):
 @pytest.mark.slow
 def test_a_batch_that_was_cut_short_goes_on(scoreinv, tmp_path, monkeypatch):
     """Also where step pictures of the photo that it was at are written already."""
-    from scoreinv.imaging import write as writing
+    from scoreinv import imaging
 
     for name in ("a", "b"):
         save(tmp_path / f"scans/{name}.png", old_print())
-    write = writing.write_picture
+    write = imaging.write_picture
 
     def interrupted(path: str, *rest: object, **more: object) -> None:
         if path.endswith("b_restored.png"):
@@ -248,10 +248,10 @@ def test_a_batch_that_was_cut_short_goes_on(scoreinv, tmp_path, monkeypatch):
         write(path, *rest, **more)
 
     words = ("restore", "scans", "--no-colorize", "--steps-to", "steps")
-    monkeypatch.setattr(writing, "write_picture", interrupted)
+    monkeypatch.setattr(imaging, "write_picture", interrupted)
     assert scoreinv(*words).code == 130
     assert (tmp_path / "steps/b_1_damage.png").exists()
-    monkeypatch.setattr(writing, "write_picture", write)
+    monkeypatch.setattr(imaging, "write_picture", write)
     again = scoreinv(*words)
     assert (again.code, "1 done, 1 skipped because they exist" in again.err) == (0, True)
 

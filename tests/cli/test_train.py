@@ -104,7 +104,7 @@ def test_a_published_model_is_trained_on_all_pictures(scoreinv, monkeypatch, tmp
         runs.append(run)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("scoreinv.training.loop.train", train)
+    monkeypatch.setattr("scoreinv.training.train", train)
     (tmp_path / "photos").mkdir()
     outcome = scoreinv("train", "--config", "vp/cifar10_ddpm", "--data", "photos", "--steps", 9)
     assert outcome.code == 130
@@ -201,7 +201,7 @@ def test_a_resumed_run_says_from_where_and_a_finished_one_that_nothing_is_left(s
     assert scoreinv("train", "--config", configuration, "--out", "run").code == 0
     again = ("train", "--resume", "--out", "run")
     with monkeypatch.context() as patched:
-        patched.setattr("scoreinv.training.loop.train", None)  # nothing is loaded or saved again
+        patched.setattr("scoreinv.training.train", None)  # nothing is loaded or saved again
         done = scoreinv(*again)
     assert done.code == 0
     assert done.err == "scoreinv: run: nothing is left of 2 steps; to go on give more by --steps or --minutes\n"
@@ -215,7 +215,7 @@ def test_a_batch_without_memory_for_it_is_refused_at_once(scoreinv, monkeypatch,
     (tmp_path / "run.json").write_text(json.dumps(encode(replace(run, batch_size=64))))
     monkeypatch.setattr("scoreinv.machine.available_bytes", lambda: 10**9)
     # A run that begins would take all memory there is.
-    monkeypatch.setattr("scoreinv.training.loop.train", None)
+    monkeypatch.setattr("scoreinv.training.train", None)
     refused = scoreinv("train", "--config", "run.json", "--out", "run")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
     assert refused.err.startswith("scoreinv: error: --batch-size ")

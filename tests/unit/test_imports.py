@@ -7,6 +7,9 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import scoreinv
+import scoreinv.imaging
+import scoreinv.tasks
+import scoreinv.training
 
 HOUSE = Path(scoreinv.__file__).parent
 
@@ -113,3 +116,9 @@ def test_no_module_imports_itself_through_others() -> None:
     # A package is imported before its modules are, and imports some of them: only theirs count.
     leaves = {name: {other for other in others if not name.startswith(f"{other}.")} for name, others in graph.items()}
     TopologicalSorter(leaves).prepare()
+
+
+def test_rooms_have_what_their_doors_name() -> None:
+    for offered in (scoreinv.imaging, scoreinv.tasks, scoreinv.training):
+        assert offered.__all__
+        assert all(hasattr(offered, name) for name in offered.__all__)
