@@ -124,11 +124,10 @@ def _by_classifier(
     generated: list[str], real: list[str], name: str, class_name: str | None, common: Common
 ) -> dict[str, Any]:
     from scoreinv.tasks.evaluate import evaluate as compare
-    from scoreinv.tasks.evaluate import look_at
 
     classifier, label = _judge(name, class_name, common)
     for first in (generated[0], real[0]):  # pictures of another size are told before minutes of looking at the others
-        look_at([(first, imaging.read_picture(first))], classifier)
+        tasks.look_at([(first, imaging.read_picture(first))], classifier)
     if label is not None:
         asked = [label] * len(generated)
     else:
@@ -142,15 +141,11 @@ def _by_classifier(
 
 def _judge(name: str, class_name: str | None, common: Common) -> tuple[NoiseClassifier, int | None]:
     """The classifier on the device of the run, and its label of the class that is asked for."""
-    from scoreinv.tasks.generate import class_index
-
     classifier = load_classifier(name).to(device_of(common.device))
-    return classifier, None if class_name is None else class_index(classifier, class_name)
+    return classifier, None if class_name is None else tasks.class_index(classifier, class_name)
 
 
 def _look(paths: list[str], classifier: NoiseClassifier, common: Common) -> tasks.Seen:
-    from scoreinv.tasks.evaluate import look_at
-
     title = os.path.commonpath([Path(path).parent for path in paths])
     with progress_bar(title, quiet=common.quiet) as show:
 
@@ -159,7 +154,7 @@ def _look(paths: list[str], classifier: NoiseClassifier, common: Common) -> task
                 yield path, imaging.read_picture(path)
                 show(number / len(paths))
 
-        return look_at(pictures(), classifier)
+        return tasks.look_at(pictures(), classifier)
 
 
 def _inception(weights: str, common: Common) -> Callable[[list[str], list[str]], dict[str, float]]:

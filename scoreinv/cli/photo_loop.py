@@ -207,9 +207,8 @@ class Run(Generic[Given]):
             with progress_bar(title, quiet=common.quiet or not title, note=note) as show:
                 made, more = self.compute(job, picture, given, show)
             if self.uncertainty is not None and made.std is not None:
-                more = {
-                    "uncertainty": self.uncertainty.write(job, imaging.Picture(imaging.deviation_map(made.std)))
-                } | more
+                shown = imaging.Picture(imaging.deviation_map(made.std))
+                more = {"uncertainty": self.uncertainty.write(job, shown)} | more
             if plan.folder is not None:
                 Path(job.output).parent.mkdir(parents=True, exist_ok=True)
             outputs, pictures = job.outputs, made.samples if len(job.outputs) > 1 else [made.image]

@@ -126,7 +126,7 @@ def _draw(wanted: ClassOptions, asked: SamplerSettings, gallery: Gallery, loaded
     """Draw and write the pictures; returns their record."""
     import torch
 
-    from scoreinv.tasks.generate import default_sampler, generate
+    from scoreinv.tasks.generate import generate
 
     common, count = loaded.common, gallery.count
     guide, label = _guide(wanted, loaded.name)
@@ -134,7 +134,7 @@ def _draw(wanted: ClassOptions, asked: SamplerSettings, gallery: Gallery, loaded
     if guide is not None:
         guide = guide.to(loaded.device, getattr(torch, loaded.precision))
     warn_of_completing(loaded, "draws blots of colour from nothing; --model cifar10 draws pictures of 32x32 pixels")
-    method = asked.asked or default_sampler(loaded.load())
+    method = asked.asked or tasks.default_sampler(loaded.load())
     _log.info("sampler %s%s", method, "" if asked.asked else ", recommended with the model")
     started = time.monotonic()
     side = loaded.load().image_size
@@ -178,8 +178,6 @@ def _guide(wanted: ClassOptions, model: str) -> tuple[NoiseClassifier, int] | tu
     """The classifier that is given, or the one that is bundled with the model, and its label of the class wanted."""
     if wanted.class_ is None:
         return None, None
-    from scoreinv.tasks.generate import class_index
-
     name = wanted.classifier_of(model)
     if wanted.classifier is None and name not in bundled_names():
         others = [known.removesuffix(_OWN) for known in bundled_names() if known.endswith(_OWN)]
@@ -191,4 +189,4 @@ def _guide(wanted: ClassOptions, model: str) -> tuple[NoiseClassifier, int] | tu
         classifier = load_classifier(name)
     except CheckpointError as error:
         raise InputError(f"--class: needs a classifier of noisy pictures, by --classifier: {error}") from error
-    return classifier, class_index(classifier, wanted.class_)
+    return classifier, tasks.class_index(classifier, wanted.class_)

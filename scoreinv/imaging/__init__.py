@@ -1,6 +1,7 @@
 """Pictures and masks outside the network: files, arrays, colour, regions. Nothing here imports torch.
 
-The names of `__init__.pyi`, which commands take, are imported when they are first used: no help waits for them.
+The names of `__init__.pyi`, which commands and page take, are imported when they are first used: no help waits for
+them.
 """
 
 import lazy_loader

@@ -5,7 +5,7 @@ A file a task. Its function of the task's name takes arrays, PIL images or tenso
 A task brings a picture to the model's scale and range, wraps the prior in what is known, samples, and brings the result
 back: known pixels are those of the picture, bit for bit.
 
-The names of `__init__.pyi`, which commands take, are imported when they are first used: torch comes late.
+The names of `__init__.pyi`, which commands and page take, are imported when they are first used: torch comes late.
 """
 
 import lazy_loader

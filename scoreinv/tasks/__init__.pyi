@@ -14,7 +14,13 @@ from .denoise import denoise_picture as denoise_picture
 from .denoise import has_noise as has_noise
 from .denoise import unchanged as unchanged
 from .evaluate import Seen as Seen
+from .evaluate import look_at as look_at
+from .find_damage import Odds as Odds
 from .find_damage import damage_in_picture as damage_in_picture
+from .generate import class_index as class_index
+from .generate import default_sampler as default_sampler
+from .inpaint import Filling as Filling
+from .inpaint import draw_fills as draw_fills
 from .inpaint import inpaint_picture as inpaint_picture
 from .latents import interpolate_pictures as interpolate_pictures
 from .linear import check_kernel_size as check_kernel_size

@@ -28,6 +28,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
+from scoreinv import imaging
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.hints import check_reference
 from scoreinv.kernels import BlurKind, PointSpread
@@ -235,10 +236,8 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
     @app.post("/api/photos/{key}/shadow")
     def shadow(key: str, pointed: Pointed, size: Size | None = None) -> dict[str, Any]:
         """The shadow of the object that is pointed at, where one is plain."""
-        from scoreinv.imaging.shadows import propose_shadow
-
         photo = album.get(key)
-        return cut_out(propose_shadow(photo.picture, objects.select(photo, pointed, size).mask))
+        return cut_out(imaging.propose_shadow(photo.picture, objects.select(photo, pointed, size).mask))
 
 
 def _pointed(click: Annotated[list[str] | None, Query()] = None, box: str | None = None) -> Prompt:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scoreinv import imaging, tasks
 from scoreinv.imaging.hints import KnownColours, hints_from_picture
 from scoreinv.imaging.masks import hole_from_picture, picture_of_hole
 from scoreinv.imaging.noise import estimate_noise, noise_under_blur
@@ -97,9 +98,7 @@ class Kept:
 
 def find_damage(photo: Photo, sensitivity: float, seen: Kept, models: Models, report: TaskCallback) -> Made:
     """Find the damage: the result is a mask, or none where nothing is found. seen: the last photographs here."""
-    from scoreinv.tasks.find_damage import Odds
-
-    odds: Odds = seen.of(photo.key, lambda: Odds.seen(photo.picture, models.damage(), report))
+    odds: tasks.Odds = seen.of(photo.key, lambda: tasks.Odds.seen(photo.picture, models.damage(), report))
     hole = odds.marked(sensitivity)
     if not hole.any():
         return Made(note="No damage was found. Move the slider to “more” to mark what is less certain.")
@@ -120,18 +119,15 @@ def fill(
     The note says what else was redrawn, and, of the first result, what seems to be left of the object. prepared: the
     last fill, which is enough for another seed of the same marks.
     """
-    from scoreinv.imaging.rims import find_leftover
-    from scoreinv.tasks.inpaint import Filling, draw_fills
-
     prior = models.fill()
     marks = [None if marked is None else np.packbits(marked).tobytes() for marked in (hole, avoid)]
     key = (photo.key, settings.exact, *marks)
-    filling: Filling = prepared.of(key, lambda: Filling(photo.picture, hole, prior, settings, avoid))
-    (result,) = draw_fills([filling], prior, settings, report)
+    filling: tasks.Filling = prepared.of(key, lambda: tasks.Filling(photo.picture, hole, prior, settings, avoid))
+    (result,) = tasks.draw_fills([filling], prior, settings, report)
     notes = []
     if (result.image.pixels[~hole] != photo.picture.pixels[~hole]).any():
         notes.append("The JPEG had smeared the colours of what is removed: those just beside it are redrawn, too.")
-    if settings.seed == 0 and find_leftover(photo.picture, hole) is not None:
+    if settings.seed == 0 and imaging.find_leftover(photo.picture, hole) is not None:
         notes.append("Something of it seems to be left beside the marks: go back to them, and brush a little wider.")
     return Made(photo.result(result.image, "inpainted", settings.seed), "\n".join(notes) or None, another=True)
 
@@ -145,11 +141,9 @@ def colorize(
     report: TaskCallback,
 ) -> Made:
     """Draw the colours of a grey photograph: as strokes say, and where it looks like another, as that has them."""
-    from scoreinv.tasks.colorize import colorize_picture, references_of
-
     hints, prior = None if strokes is None else hints_of(photo, strokes), models.colours()
-    references = references_of([] if like is None else [like.picture], prior)
-    result = colorize_picture(photo.picture, prior, settings, hints, report, references=references)
+    references = tasks.references_of([] if like is None else [like.picture], prior)
+    result = tasks.colorize_picture(photo.picture, prior, settings, hints, report, references=references)
     note = "The photograph had colours already, which were replaced." if result.found == "coloured" else None
     return Made(photo.result(result.image, "colorized", settings.seed), note, another=True)
 
@@ -166,16 +160,14 @@ def restore(
 
     The note says what each step did, in a line. There is no result where nothing was to be done.
     """
-    from scoreinv.tasks.old_photos import OldPhotoModels, restore_picture
-
-    steps = OldPhotoModels(
+    steps = tasks.OldPhotoModels(
         models.damage() if settings.inpaint and hole is None else None,
         models.fill() if settings.inpaint else None,
         models.denoise() if settings.denoise else None,
         models.colours() if settings.colorize else None,
     )
     hints = None if strokes is None else hints_of(photo, strokes)
-    result = restore_picture(photo.picture, steps, settings, hole, hints, report)
+    result = tasks.restore_picture(photo.picture, steps, settings, hole, hints, report)
     note = "\n".join(f"{_STEPS[step.name]}: {step.words}." for step in result.steps)
     changed = {step.name for step in result.steps if step.changed}
     if not changed:
@@ -186,33 +178,26 @@ def restore(
 
 def denoise(photo: Photo, noise: float | None, models: Models, report: TaskCallback) -> Made:
     """Remove noise of so many grey levels; None: of as much as is found."""
-    from scoreinv.tasks.denoise import denoise_picture, has_noise
-
     level, words = _noise_of(photo, noise, estimate_noise)
     prior = models.denoise()
-    if noise is None and not has_noise(photo.picture, level, prior):
+    if noise is None and not tasks.has_noise(photo.picture, level, prior):
         return Made(note="There is less noise than can be removed. A level of your own removes more.")
-    result = denoise_picture(photo.picture, level, prior, DenoiseSettings(), report)
+    result = tasks.denoise_picture(photo.picture, level, prior, DenoiseSettings(), report)
     return Made(photo.result(result.image, "denoised"), f"{words} was removed.")
 
 
 def upscale(photo: Photo, factor: int, noise: float | None, models: Models, report: TaskCallback) -> Made:
     """Make a photograph `factor` times as large; None: it has no noise."""
-    from scoreinv.tasks.linear import upscale_picture
-
     level = (noise or 0.0) / GRAY_LEVELS
-    result = upscale_picture(photo.picture, factor, "area", level, models.denoise(), LinearSettings(), report)
+    result = tasks.upscale_picture(photo.picture, factor, "area", level, models.denoise(), LinearSettings(), report)
     return Made(photo.result(result.image, "upscaled"))
 
 
 def deblur(photo: Photo, blur: PointSpread | None, noise: float | None, models: Models, report: TaskCallback) -> Made:
     """Take away a blur; None: that which is found."""
-    from scoreinv.tasks.deblur import find_blur
-    from scoreinv.tasks.linear import deblur_picture
-
-    found = find_blur(photo.picture) if blur is None else blur
+    found = tasks.find_blur(photo.picture) if blur is None else blur
     level, words = _noise_of(photo, noise, noise_under_blur)
-    result = deblur_picture(photo.picture, found.kernel(), level, models.denoise(), LinearSettings(), report)
+    result = tasks.deblur_picture(photo.picture, found.kernel(), level, models.denoise(), LinearSettings(), report)
     said = f"The photograph was {found.words}. " if blur is None else ""
     return Made(photo.result(result.image, "deblurred"), f"{said}{words} was reckoned with.")
 

@@ -234,8 +234,8 @@ def test_what_is_avoided_is_no_source_and_what_is_left_is_told(browser, monkeypa
 
     photo = opened(browser, png(pixels()))
     avoided = opened(browser, png(~hole()))
-    monkeypatch.setattr("scoreinv.tasks.inpaint.Filling", noted)
-    monkeypatch.setattr("scoreinv.imaging.rims.find_leftover", lambda picture, hole: object())
+    monkeypatch.setattr("scoreinv.tasks.Filling", noted)
+    monkeypatch.setattr("scoreinv.imaging.find_leftover", lambda picture, hole: object())
     path = f"/api/photos/{photo['key']}/fill"
     for seed in (0, 1):
         end = done(browser, path, png(hole()), avoid=avoided["key"], seed=seed)
@@ -593,7 +593,7 @@ def test_work_that_fails_says_so_and_the_next_is_done(browser, monkeypatch, erro
 
     photo = opened(browser, png(pixels()))
     with monkeypatch.context() as patch:
-        patch.setattr("scoreinv.tasks.inpaint.draw_fills", fails)
+        patch.setattr("scoreinv.tasks.draw_fills", fails)
         end = done(browser, f"/api/photos/{photo['key']}/fill", png(hole()))
     assert (end["state"], said in end["error"]) == ("failed", True)
     assert done(browser, f"/api/photos/{photo['key']}/fill", png(hole()))["state"] == "done"
