@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from scoreinv import models
 from scoreinv.cli.options import Common, option
 from scoreinv.cli.outputs import check_file, check_folder, output_folders, refuse_existing
 from scoreinv.cli.report import emit, notice, rehearse
@@ -54,12 +55,9 @@ def convert(
     refuse_existing([output], overwrite=common.overwrite)
     place = source if on_hub else Path(source)  # a folder's name alone would be that of a bundled model
 
-    from scoreinv.models.model_file import save
-    from scoreinv.models.official import load_official, read_official_config
-
     if common.dry_run:
         if config is not None:
-            read_official_config(config)
+            models.read_official_config(config)
         elif not on_hub:
             configuration(locate(place))
         rehearse(common, {"input": source, "outputs": [output]}, f"{source}: would be written to {output}")
@@ -68,9 +66,9 @@ def convert(
         path = locate(place)
         prior, notes = load(path), {"source": full_name(source, path)}
     else:
-        prior = load_official(Path(source), read_official_config(config), ema=ema)
+        prior = models.load_official(Path(source), models.read_official_config(config), ema=ema)
         notes = {"source": Path(source).name, "config": config, "weights": "ema" if ema else "raw"}
     with output_folders([Path(output).parent]):
-        save(prior, output, notes=notes)
+        models.save(prior, output, notes=notes)
     emit(common, {"input": source, "output": output, "outputs": [output], "parameters": prior.weights})
     notice(common, f"{output} ({prior.weights:,} parameters)")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoreinv import imaging, tasks
+from scoreinv import imaging, models, tasks
 from scoreinv.cli.options import Common, advanced, option
 from scoreinv.cli.outputs import check_file
 from scoreinv.cli.plan import expand
@@ -159,11 +159,9 @@ def _look(paths: list[str], classifier: NoiseClassifier, common: Common) -> task
 
 def _inception(weights: str, common: Common) -> Callable[[list[str], list[str]], dict[str, float]]:
     """What compares pictures by the features of Inception; InputError where it or its weights cannot be had."""
-    from scoreinv.models.weights import read_pickled
-
     check_file(weights, "--inception")
     try:
-        read_pickled(Path(weights))  # torch-fidelity would run what a pickle says
+        models.read_pickled(Path(weights))  # torch-fidelity would run what a pickle says
     except CheckpointError as error:
         raise InputError(f"--inception {weights}: holds no weights as torch-fidelity takes them") from error
     try:

@@ -9,18 +9,15 @@ import logging
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from scoreinv import imaging
+from scoreinv import imaging, models
 from scoreinv.cli.options import Common
 from scoreinv.cli.report import notice, warn
 from scoreinv.deferred import import_torch
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.machine import OPENMP, device_of, set_threads, shortage, uses_bfloat16
 from scoreinv.models import catalogue
-
-if TYPE_CHECKING:
-    from scoreinv.models.config import ModelConfig
 
 _log = logging.getLogger(__name__)
 
@@ -92,10 +89,8 @@ class Model:
         """The model in float32, on the CPU; raises ScoreinvError where it takes more memory than there is."""
         files = [self.path] if self.path.is_file() else [file for file in self.path.rglob("*") if file.is_file()]
         if self.device == "cpu" and sum(file.stat().st_size for file in files) >= LARGE_BYTES:
-            from scoreinv.models.peak_memory import process_bytes
-
             itemsize = 2 if self.common.precision == "bfloat16" else 4
-            needed = process_bytes(catalogue.configuration(self.path), itemsize=itemsize)
+            needed = models.process_bytes(catalogue.configuration(self.path), itemsize=itemsize)
             if lacking := shortage(needed):
                 raise ScoreinvError(f"{self.name}: {lacking}: end other programs, or use a smaller model")
             notice(self.common, f"{self.name}: takes about {needed / 1e9:.1f} GB of memory")
@@ -122,7 +117,7 @@ class Model:
         return catalogue.sha256(self.path)
 
     @property
-    def configuration(self) -> ModelConfig | None:
+    def configuration(self) -> models.ModelConfig | None:
         """The model's, without its weights; None of one on the hub, which would have to be fetched."""
         return None if self.name.startswith(catalogue.HUB_PREFIX) else catalogue.configuration(self.path)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from scoreinv import imaging, tasks
+from scoreinv import imaging, models, tasks
 from scoreinv.cli.damage import as_mask, black_mask
 from scoreinv.cli.options import STREAM_HELP, Common, Output, option
 from scoreinv.cli.photo_loop import Made, Progress, Run
@@ -68,18 +68,14 @@ def select(
     everything = plan([photo], SUFFIX, 1, output, {})
     if everything.batch:
         raise InputError(f"{photo}: is a folder: name a photo")
-    from scoreinv.models.segment_anything import load_onnxruntime
-
-    load_onnxruntime()
+    models.load_onnxruntime()
 
     def check(job: Job, picture: imaging.Picture) -> None:
         tasks.Prompt.of(points, others, around).check(picture.size)
 
     def compute(job: Job, picture: imaging.Picture, given: None, progress: Progress) -> Made:
-        from scoreinv.models.segment_anything import SegmentAnything
-
         wider = tasks.usual_grow(picture.size) if grow is None else grow
-        found = tasks.Selection(picture, SegmentAnything(common.threads)).select(
+        found = tasks.Selection(picture, models.SegmentAnything(common.threads)).select(
             tasks.Prompt.of(points, others, around), size
         )
         mask = tasks.with_rim(picture, found.mask, wider)

@@ -8,9 +8,9 @@ import shlex
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from scoreinv import training
+from scoreinv import models, training
 from scoreinv.cli.loading import Model
 from scoreinv.cli.main import running_seconds
 from scoreinv.cli.options import Common, advanced, option
@@ -21,9 +21,6 @@ from scoreinv.machine import device_of, keep_freed, set_threads, shortage
 from scoreinv.models.catalogue import MODEL_FILE, load, load_classifier, load_damage_detector
 from scoreinv.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES, TRAINING_STEPS
 from scoreinv.terminal import duration, progress_bar
-
-if TYPE_CHECKING:
-    from scoreinv.models.config import AnyModel
 
 EXAMPLES = """
   scoreinv train --sde ve --conditional --init photo --data PHOTOS/ --out mine
@@ -187,14 +184,12 @@ def _train(
     """Do the run, with its progress shown."""
     import torch
 
-    init: AnyModel | None = None
+    init: models.AnyModel | None = None
     if how.init is not None:
-        from scoreinv.models.config import ClassifierConfig
-
         if run.damage is not None:
             init = load_damage_detector(how.init)
         else:
-            init = load_classifier(how.init) if isinstance(run.model, ClassifierConfig) else load(how.init)
+            init = load_classifier(how.init) if isinstance(run.model, models.ClassifierConfig) else load(how.init)
     teller = Teller(folder, run, init is None and not how.resume, common)
     keep_freed()
     with progress_bar("training", quiet=common.quiet) as show:
@@ -272,7 +267,6 @@ def _configuration(subject: Subject, how: RunOptions, common: Common) -> trainin
 
 def _named(subject: Subject, resumed: Path | None) -> training.TrainingConfig:
     """The run of a file, of a published name, of the folder that is resumed, or of an SDE."""
-    from scoreinv.models.config import SDES
     from scoreinv.training import presets
 
     if subject.config is not None:
@@ -280,7 +274,7 @@ def _named(subject: Subject, resumed: Path | None) -> training.TrainingConfig:
         return training.read_config(Path(subject.config)) if is_file else presets.paper_training(subject.config)
     if resumed is not None and (resumed / CONFIG).is_file():
         run = training.read_config(resumed / CONFIG)
-        if subject.sde is not None and type(run.model.sde) is not SDES[subject.sde]:
+        if subject.sde is not None and type(run.model.sde) is not models.SDES[subject.sde]:
             raise InputError(
                 f"{resumed}: holds a run of another SDE than {subject.sde}; leave --sde out to go on with it"
             )
@@ -290,7 +284,7 @@ def _named(subject: Subject, resumed: Path | None) -> training.TrainingConfig:
         return presets.damage_training(data)
     if subject.sde is None:
         raise InputError(f"{resumed}: holds no run to resume; say what to train by --sde or --config")
-    sde = SDES[subject.sde]()
+    sde = models.SDES[subject.sde]()
     if subject.classifier and subject.data is not None:
         return presets.classifier_training(sde, data, training.class_names(Path(subject.data)))
     return presets.conditional_training(sde, data) if subject.conditional else presets.small_training(sde, data)

@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoreinv import training
+from scoreinv import models, training
 from scoreinv.cli.options import Common
 from scoreinv.cli.report import notice, warn
 from scoreinv.models.catalogue import locate
@@ -71,9 +71,7 @@ class Teller:
 
 def _expectation(run: training.TrainingConfig) -> str:
     """What such a run leads to, by what was seen of the bundled models."""
-    from scoreinv.models.config import ClassifierConfig
-
-    if isinstance(run.model, ClassifierConfig) or run.trained == "chroma" or run.damage is not None:
+    if isinstance(run.model, models.ClassifierConfig) or run.trained == "chroma" or run.damage is not None:
         return ""
     if run.observations is not None:
         return (
@@ -88,9 +86,7 @@ def _expectation(run: training.TrainingConfig) -> str:
 
 def _trained_on(model: str) -> int:
     """Pictures that a bundled model was trained on."""
-    from scoreinv.models.model_file import read_metadata
-
-    return int(read_metadata(locate(model))[1]["images"])
+    return int(models.read_metadata(locate(model))[1]["images"])
 
 
 def enough_steps(steps: int, run: training.TrainingConfig) -> int:
@@ -102,9 +98,7 @@ def enough_steps(steps: int, run: training.TrainingConfig) -> int:
 
 def warn_of_noise(result: training.TrainResult, run: training.TrainingConfig, folder: Path) -> None:
     """Warn where the model is hardly better than one that knows nothing."""
-    from scoreinv.models.config import ClassifierConfig
-
-    if result.validation is None or result.baseline_loss is None or isinstance(run.model, ClassifierConfig):
+    if result.validation is None or result.baseline_loss is None or isinstance(run.model, models.ClassifierConfig):
         return
     loss, nothing = result.validation.mean, result.baseline_loss
     longer = f"train longer (--resume --out {shlex.quote(str(folder))} --steps {enough_steps(result.steps, run)})"

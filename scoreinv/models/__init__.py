@@ -1,1 +1,8 @@
-"""Model files: scoreinv's own format, the published `.pth` checkpoints, and the catalogue of named models."""
+"""Model files: scoreinv's own format, the published `.pth` checkpoints, and the catalogue of named models.
+
+The names of `__init__.pyi`, which commands take, are imported when they are first used: torch comes late.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

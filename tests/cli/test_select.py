@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 from pointing import LEFT, LENGTH, Network, square_picture
 
-from scoreinv.models import segment_anything
+from scoreinv import models
 
 
 @pytest.fixture(autouse=True)
 def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(segment_anything, "SegmentAnything", Network)
-    monkeypatch.setattr(segment_anything, "load_onnxruntime", lambda: None)
+    monkeypatch.setattr(models, "SegmentAnything", Network)
+    monkeypatch.setattr(models, "load_onnxruntime", lambda: None)
     Image.fromarray(square_picture()).save(tmp_path / "photo.png")
     return tmp_path / "photo.png"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import scoreinv
 import scoreinv.imaging
+import scoreinv.models
 import scoreinv.tasks
 import scoreinv.training
 
@@ -119,6 +120,6 @@ def test_no_module_imports_itself_through_others() -> None:
 
 
 def test_rooms_have_what_their_doors_name() -> None:
-    for offered in (scoreinv.imaging, scoreinv.tasks, scoreinv.training):
+    for offered in (scoreinv.imaging, scoreinv.models, scoreinv.tasks, scoreinv.training):
         assert offered.__all__
         assert all(hasattr(offered, name) for name in offered.__all__)
