@@ -42,7 +42,7 @@ from scoreinv.patches.poisson import poisson_correction
 GREY_LEVEL = 1 / 127.5
 """Of a picture on [-1, 1] with 8 bits."""
 TOLERANCE = 0.04
-"""tau, of pictures on [-1, 1]: five grey levels."""
+"""tau, of colours on [-1, 1]: five grey levels."""
 _REACH = 3
 """Pixels of a patch on each side of the one in its middle."""
 _SEARCHED = (16, 5, 1)
@@ -63,11 +63,16 @@ def grey_levels(values: Tensor) -> Tensor:
     return (values / GREY_LEVEL - 1 / 6).round()
 
 
+def of_channels(deviation: float, channels: int) -> float:
+    """A deviation of three channels in a picture of 3, or of 1 that is the mean of three alike, and weighs as much."""
+    return deviation * math.sqrt(channels / 3)
+
+
 class NearestNeighbourField:
     """One picture with a hole, and the displacements to the places that its pixels are taken from.
 
     Arguments:
-        picture: (3, H, W) on [-1, 1]; not looked at where not observed.
+        picture: (C, H, W) on [-1, 1], of 3 channels or 1 (`of_channels`); not looked at where not observed.
         observed: (1, H, W), 0 or 1.
         start: (2, H, W) int64, pixels down and across; looked at in the hole alone.
         sources: (1, H, W), 0 or 1: what of the observed may be copied; None for all of it.
@@ -91,26 +96,26 @@ class NearestNeighbourField:
         self._height, self._width = observed.shape[-2:]
         self._row = self._width + 2 * _REACH
         self._observed = observed
-        # Pixels of the picture with its border are numbered row by row.
-        self._known = F.pad(torch.where(observed > 0, picture, 0.0), borders).flatten(1).T.contiguous()
+        self._precision = GREY_LEVEL**2 / (2 * of_channels(TOLERANCE, len(picture)) ** 2)
+        # Pixels of the picture with its border are numbered row by row, in 32 bits, by which they are looked up faster.
+        self._known = F.pad(torch.where(observed > 0, picture, 0.0), borders).flatten(1)
         self._levels = grey_levels(self._known)
         self._inside = F.pad(torch.ones_like(observed), borders).flatten()
         copied = observed if sources is None else sources
         whole = F.max_pool2d(1 - F.pad(copied, borders), 2 * _REACH + 1, 1) == 0
         self._usable = F.pad(whole, borders).flatten()
         hole = F.pad(observed == 0, borders)[0]
-        self._at = hole.nonzero().T
+        self._at = hole.nonzero().T.int()
         self._pixels = self._number(*self._at)
         if not len(self._pixels):
             raise InputError("the picture has no hole")
-        self._source = torch.full_like(self._usable, -1, dtype=torch.int64)
-        taken = self._legal(*(self._at + start[:, self._at[0] - _REACH, self._at[1] - _REACH]))
+        self._source = torch.full_like(self._usable, -1, dtype=torch.int32)
+        taken = self._legal(*(self._at + start[:, self._at[0] - _REACH, self._at[1] - _REACH].int()))
         if (taken < 0).any():
             raise InputError("a displacement leads out of what may be copied of the picture")
-        self._source[self._pixels] = taken
         self._filled = self._levels.clone()
-        self._filled[self._pixels] = self._levels[taken]
-        along = torch.arange(-_REACH, _REACH + 1, device=observed.device)
+        self._take(self._pixels, taken)
+        along = torch.arange(-_REACH, _REACH + 1, device=observed.device, dtype=torch.int32)
         down, across = torch.meshgrid(along, along, indexing="ij")
         other = (down != 0) | (across != 0)
         self._offsets = self._number(down, across)[other]
@@ -119,10 +124,10 @@ class NearestNeighbourField:
     @property
     def displacements(self) -> Tensor:
         """From each pixel of the hole to where it is taken from, (2, H, W) int64; 0 outside of the hole."""
-        displacements = self._at.new_zeros(2, self._height, self._width)
+        displacements = self._at.new_zeros(2, self._height, self._width, dtype=torch.int64)
         source = self._source[self._pixels]
         moved = torch.stack([source // self._row, source % self._row]) - self._at
-        displacements[:, self._at[0] - _REACH, self._at[1] - _REACH] = moved
+        displacements[:, self._at[0] - _REACH, self._at[1] - _REACH] = moved.long()
         return displacements
 
     @property
@@ -148,97 +153,98 @@ class NearestNeighbourField:
         hole = (self._observed[0] == 0).cpu().numpy()
         near = ndimage.binary_dilation(hole, np.ones((_REACH, _REACH)))
         holes = torch.from_numpy(ndimage.label(near, np.ones((3, 3)))[0][hole]).to(self._pixels)
-        gained = self._pixels.new_zeros(int(holes.max()) + 1)
+        gained = self._pixels.new_zeros(int(holes.max()) + 1, dtype=torch.int64)
         for field, sign in ((self, 1), (other, -1)):
             gained.index_add_(0, holes, sign * field._own_differences().long())
         pixels = self._pixels[gained[holes] > 0]
-        self._source[pixels] = other._source[pixels]
-        self._filled[pixels] = other._filled[pixels]
+        self._take(pixels, other._source[pixels])
 
     def fill(self) -> Tensor:
-        """The picture (3, H, W) with its known pixels; the pieces meet each other and these without steps of light."""
+        """The picture (C, H, W) with its known pixels; the pieces meet each other and these without steps of light."""
         from scipy import ndimage  # slow to import, and needed by these fills alone
 
         top, left = (self._at.amin(1) - 1).tolist()
         bottom, right = (self._at.amax(1) + 2).tolist()
         missed, rim, source, inside = (
             self._picture(values)[:, top:bottom, left:right]
-            for values in (*self._missed(), self._source[:, None], self._inside[:, None])
+            for values in (*self._missed(), self._source[None], self._inside[None])
         )
         shade = missed.clamp(-_SHADE, _SHADE)
         even, fading = smooth_estimate(torch.stack([shade, missed - shade]), rim[None]).mean
         source = source[0]
-        light = F.avg_pool2d(self._picture(self._known), 2 * _REACH + 1, 1, _REACH).flatten(1).T
+        light = F.avg_pool2d(self._picture(self._known), 2 * _REACH + 1, 1, _REACH).flatten(1)
         down = self._evening(light, source[:-1], source[1:], self._row)
         across = self._evening(light, source[:, :-1], source[:, 1:], 1)
         told = torch.cat([shade * rim, rim])
         beside = torch.stack([told.roll(step, axis) for axis in (1, 2) for step in (-1, 1)]).sum(0)
-        even = poisson_correction(even, source >= 0, down, across, beside[:3], beside[3])
+        even = poisson_correction(even, source >= 0, down, across, beside[:-1], beside[-1])
         # Beyond the picture's border nothing is known that a fill would have to meet.
         unknown = (source >= 0) | (inside[0] == 0)
         away = torch.from_numpy(ndimage.distance_transform_edt(unknown.cpu().numpy())).to(even)
         colours = self._known.clone()
-        colours[self._pixels] = self._known[self._source[self._pixels]]
+        colours[:, self._pixels] = self._known[:, self._source[self._pixels]]
         filled = self._picture(colours)
         filled[:, top:bottom, left:right] += even + fading * torch.exp(-away / _FADING)
         inner = (slice(None), slice(_REACH, -_REACH), slice(_REACH, -_REACH))
         return torch.where(self._observed > 0, self._picture(self._known)[inner], filled[inner])
 
     def _picture(self, values: Tensor) -> Tensor:
-        """Values (N, C) of the pixels as a picture with its border, (C, H, W)."""
-        return values.T.reshape(-1, self._height + 2 * _REACH, self._row)
+        """Values (C, N) of the pixels as a picture with its border, (C, H, W)."""
+        return values.view(-1, self._height + 2 * _REACH, self._row)
 
     def _evening(self, light: Tensor, here: Tensor, there: Tensor, step: int) -> Tensor:
         """The changes between pixels taken from `here` and, so many numbers on, from `there` that make light go on.
 
-        light: (N, 3), the means of the patches around the pixels. here, there: (h, w); looked at where neither is
-        negative. Returns (3, h, w): differences of those patches that may be copied, 0 where none are.
+        light: (C, N), the means of the patches around the pixels. here, there: (h, w); looked at where neither is
+        negative. Returns (C, h, w): differences of those patches that may be copied, 0 where none are.
         """
         here, there = here.clamp_min(0), there.clamp_min(step)
-        change, count = light.new_zeros(*here.shape, 3), light.new_zeros(*here.shape, 1)
+        change, count = light.new_zeros(len(light), *here.shape), light.new_zeros(here.shape)
         for one, other in ((here, there - step), (here + step, there)):
-            whole = (self._usable[one] & self._usable[other])[..., None]
-            change += whole * (light[other] - light[one])
+            whole = self._usable[one] & self._usable[other]
+            change += whole * (light[:, other] - light[:, one])
             count += whole
-        return (change / count.clamp_min(1)).clamp(-_LIGHT, _LIGHT).permute(2, 0, 1)
+        return (change / count.clamp_min(1)).clamp(-_LIGHT, _LIGHT)
 
     def _draw(self, pixels: Tensor, generator: torch.Generator) -> None:
         """Draw the sources of pixels that do not see each other; of those inside of a piece nothing changes."""
-        around = self._source[pixels[:, None] + self._offsets] - self._offsets
-        beside = around + self._offsets >= 0
+        around = _looked_up(self._source, pixels[:, None] + self._offsets) - self._offsets
         own = self._source[pixels]
-        seam = (~beside | (around != own[:, None])).any(1)
-        pixels, around, beside, own = pixels[seam], around[seam], beside[seam], own[seam]
+        seam = (around != own[:, None]).any(1)
+        pixels, around, own = pixels[seam], around[seam], own[seam]
         if not len(pixels):
             return
-        candidates = self._candidates(own, around, beside, generator)
+        around.masked_fill_(around + self._offsets < 0, 0)  # beside no piece; the border's first pixel is 0
+        candidates = self._candidates(own, around, generator)
         row, column = (candidates >= 0).nonzero().T
         source = candidates[row, column]
         # Of the second sum what differs between the candidates: all of it are whole numbers below 2^24.
-        votes = (self._levels[around.clamp_min(0)] * beside[..., None]).sum(1)
-        count, own_levels = beside.sum(1)[row, None], self._levels[source]
-        costs = self._differences(pixels, row, source)
-        costs += (own_levels * (count * own_levels - 2 * votes[row])).sum(1)
+        count, costs = (around > 0).sum(1), self._differences(pixels, row, source)
+        for plane in self._levels:
+            votes, own_level = _looked_up(plane, around).sum(1), plane[source]
+            costs += own_level * (count[row] * own_level - 2 * votes[row])
         gumbel = -torch.empty(candidates.shape).exponential_(generator=generator).log().to(costs)
         drawn = torch.full(candidates.shape, -torch.inf, device=costs.device)
         moved = source // self._row - pixels[row] // self._row
         height = ((moved - self._below) / self._height_reach).square() / 2
-        drawn[row, column] = gumbel[row, column] - costs * (GREY_LEVEL**2 / (2 * TOLERANCE**2)) - height
+        drawn[row, column] = gumbel[row, column] - costs * self._precision - height
         chosen = candidates.gather(1, drawn.argmax(1, keepdim=True))[:, 0]
-        self._source[pixels] = chosen
-        self._filled[pixels] = self._levels[chosen]
+        self._take(pixels, chosen)
 
-    def _candidates(self, own: Tensor, around: Tensor, beside: Tensor, generator: torch.Generator) -> Tensor:
+    def _take(self, pixels: Tensor, sources: Tensor) -> None:
+        self._source[pixels] = sources
+        self._filled[:, pixels] = self._levels[:, sources]
+
+    def _candidates(self, own: Tensor, around: Tensor, generator: torch.Generator) -> Tensor:
         """Sources (n, k), each of a pixel's once; -1 where there is none.
 
-        own: (n,). around, beside: (n, offsets), where the pieces of the neighbours would take a pixel from, and whether
-        they are pieces.
+        own: (n,). around: (n, offsets), where the pieces of the neighbours would take a pixel from, 0 for none.
         """
-        around, beside = around[:, self._touching], beside[:, self._touching]
-        near = torch.where(beside & self._usable[around.clamp_min(0)], around, -1)
+        around = around[:, self._touching]
+        near = torch.where(_looked_up(self._usable, around), around, -1)
         places = [own[:, None], near]
         for reach in _SEARCHED:
-            steps = torch.randint(-reach, reach + 1, (2, len(own)), generator=generator).to(own.device)
+            steps = torch.randint(-reach, reach + 1, (2, len(own)), generator=generator).to(own)
             places.append(self._legal(own // self._row + steps[0], own % self._row + steps[1])[:, None])
         found = torch.cat(places, 1).sort(1).values
         found[:, 1:][found[:, 1:] == found[:, :-1]] = -1
@@ -259,25 +265,29 @@ class NearestNeighbourField:
             ends = torch.tensor([first, first + _PIXELS_AT_ONCE], device=row.device)
             begin, end = torch.searchsorted(row, ends).tolist()
             of, taken = row[begin:end] - first, sources[begin:end]
-            here = (pixels[first : first + _PIXELS_AT_ONCE, None] + self._offsets).flatten()
-            there = (taken[:, None] + self._offsets).flatten()
-            filled = self._filled.index_select(0, here).view(-1, 3 * len(self._offsets))
-            inside = self._inside[here].repeat_interleave(3).view_as(filled)
-            missing = self._levels.index_select(0, there).view(len(taken), -1)
-            missing -= filled.index_select(0, of)
-            missing *= inside.index_select(0, of)
-            sums.append(missing.square_().sum(1))
+            here = pixels[first : first + _PIXELS_AT_ONCE, None] + self._offsets
+            there = taken[:, None] + self._offsets
+            inside = _looked_up(self._inside, here)
+            part = self._levels.new_zeros(len(taken))
+            for filled, known in zip(self._filled, self._levels, strict=True):
+                missing = _looked_up(known, there)
+                missing -= _looked_up(filled, here).index_select(0, of)
+                if not inside.all():
+                    missing *= inside.index_select(0, of)
+                part += missing.square_().sum(1)
+            sums.append(part)
         return torch.cat(sums)
 
     def _missed(self) -> tuple[Tensor, Tensor]:
-        """What the pieces beside a known pixel miss of it, (N, 3), and whether there are any, (N, 1)."""
-        total = self._known.new_zeros(len(self._known), 4)
+        """What the pieces beside a known pixel miss of it, (C, N), and whether there are any, (1, N)."""
+        total, count = torch.zeros_like(self._known), torch.zeros_like(self._inside)
         for step in (-1, 1, -self._row, self._row):
             beside = self._pixels + step
             rim = (self._source[beside] < 0) & (self._inside[beside] > 0)
             beside, continued = beside[rim], self._source[self._pixels[rim]] + step
-            total.index_add_(0, beside, F.pad(self._known[beside] - self._known[continued], (0, 1), value=1.0))
-        return total[:, :3] / total[:, 3:].clamp_min(1), (total[:, 3:] > 0).to(total)
+            total.index_add_(1, beside, self._known[:, beside] - self._known[:, continued])
+            count.index_add_(0, beside, torch.ones_like(count[beside]))
+        return total / count.clamp_min(1), (count > 0).to(total)[None]
 
     def _legal(self, down: Tensor, across: Tensor) -> Tensor:
         """Numbers of pixels at places; -1 for those around which the patch may not be copied as a whole."""
@@ -287,3 +297,8 @@ class NearestNeighbourField:
 
     def _number(self, down: Tensor, across: Tensor) -> Tensor:
         return down * self._row + across
+
+
+def _looked_up(values: Tensor, numbers: Tensor) -> Tensor:
+    """The values (N,) of pixels, of the shape of their numbers."""
+    return values.index_select(0, numbers.flatten()).view(numbers.shape)

@@ -27,7 +27,9 @@ but where a state lies within 1e-15 of the border between two levels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -35,14 +37,14 @@ from torch import Tensor
 
 from scoreinv.conditional.interpolation import smooth_estimate
 from scoreinv.errors import InputError
-from scoreinv.patches.nearest_neighbour_field import GREY_LEVEL, TOLERANCE, grey_levels
+from scoreinv.patches.nearest_neighbour_field import GREY_LEVEL, TOLERANCE, grey_levels, of_channels
 from scoreinv.prior import Prior
 from scoreinv.sdes import SDE, as_time, broadcast
 
 REACH = (0.5, 2.0)
 """Pixels down and across, by eye on removed objects: a meadow is below, and may be left or right. They are less than a
 patch since the values of a patch repeat each other, so that their summed differences overcount."""
-_PATCHES = (2048, 4096)
+_PATCHES = (512, 4096)
 """Patches that every place is compared with at most, where there are many places and where there are few."""
 _COMPARISONS = 1 << 23
 """Of a place with a patch in one step; where there are more places, fewer patches are compared."""
@@ -55,16 +57,17 @@ _RIM = 2
 """Known pixels around a hole that are estimated too, to see what the estimate misses there."""
 _NEGLIGIBLE = 20.0
 """Patches whose log weight is so much less than the largest do not count: all 4,096 of them are less than 1e-5."""
-_VALUES_AT_ONCE = 1 << 22
-_PARTS_KEPT = 8
-"""Parts of so many values of which is kept what stays from step to step, for 32 MB each: of all pictures together, but
-one of each at least."""
+_TILE = 48
+"""Longest side of a part of the places: each part of a long crack has patches of its own."""
+_BLIND = 0.1
+"""Share of a hole's pixels whose patches may be hidden as a whole: of cracks where they cross, of a square that is a
+third wider than a patch. What sees across all but these has no better fills of twice the scale."""
 
 
-def most_patches(places: int) -> int:
-    """How many patches each of so many places is compared with at most."""
+def most_patches(places: int, parts: int = 1) -> int:
+    """How many patches each of so many places is compared with at most, where those of each part have their own."""
     fewest, most = _PATCHES
-    return min(most, max(fewest, _COMPARISONS // max(1, places)))
+    return max(fewest, min(most, _COMPARISONS // max(1, places)) // parts)
 
 
 class PatchPrior(Prior):
@@ -72,7 +75,8 @@ class PatchPrior(Prior):
 
     Arguments:
         sde: of the noise.
-        pictures: (B, 3, H, W) on [-1, 1], each for itself; not looked at where not observed.
+        pictures: (B, C, H, W) on [-1, 1], of 3 channels or 1 (`of_channels`), each for itself; not looked at where not
+            observed.
         observed: (B or 1, 1, H, W), 0 or 1.
         elsewhere: (B, 2), c of each picture, in pixels down and across; None for 0.
         sources: (B or 1, 1, H, W), 0 or 1: what of the observed may be copied; None for all of it.
@@ -100,9 +104,6 @@ class PatchPrior(Prior):
         for picture, known, copied in zip(pictures, observed, sources, strict=True):
             alike = (other for other in patches if other.are_of(picture, known, copied))  # samples of one picture
             patches.append(next(alike, None) or _Patches(picture, known, copied))
-        different = set(patches)
-        for one in different:
-            one.kept = max(1, _PARTS_KEPT // len(different))
         self._fills = [_Fill(*row) for row in zip(patches, centres.tolist(), strict=True)]
 
     @staticmethod
@@ -114,8 +115,9 @@ class PatchPrior(Prior):
 
     @staticmethod
     def reached(observed: Tensor) -> bool:
-        """Whether every patch sees something known of pictures of which this is observed, (B, 1, H, W)."""
-        return not bool(_wholly_known(1 - observed, _SIDE).any())
+        """Whether nearly all hidden pixels of which this is observed, (B, 1, H, W), have patches that see more."""
+        hidden = 1 - observed
+        return bool(_wholly_known(hidden, _SIDE).sum() <= _BLIND * hidden.sum())
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         t = as_time(t)
@@ -131,7 +133,7 @@ class PatchPrior(Prior):
         return torch.stack([fill.exact(row) for fill, row in zip(self._fills, x0, strict=True)])
 
     def displacements(self, x0: Tensor) -> Tensor:
-        """Where the likeliest patches of samples (B, 3, H, W) are: (B, 2, H, W) int64, down and across from each pixel.
+        """Where the likeliest patches of samples (B, C, H, W) are: (B, 2, H, W) int64, down and across from each pixel.
 
         0 outside of the holes and their rims.
         """
@@ -146,42 +148,42 @@ class _Fill:
     """
 
     def __init__(self, patches: _Patches, centre: list[float]) -> None:
-        self.patches = patches
-        towards = zip(centre, patches.at.to(patches.values), REACH, strict=True)
-        self.nearer = torch.stack([c * place / reach**2 for c, place, reach in towards]).sum(0) if any(centre) else None
+        self.patches, self.centre = patches, centre
 
     def mean(self, x: Tensor, level: float) -> Tensor:
-        """The posterior mean, given the state x (3, H, W) with noise of this level."""
+        """The posterior mean, given the state x (C, H, W) with noise of this level."""
         estimate, covered = self.estimate(x, level)
         rim = covered & (self.patches.observed > 0)
-        missed = smooth_estimate((self.patches.picture - estimate)[None], rim[None].to(estimate)).mean[0]
-        return self.exact(estimate + missed)
+        box = self.patches.box
+        missed = (self.patches.picture - estimate)[:, *box][None]
+        estimate[:, *box] += smooth_estimate(missed, rim[:, *box][None].to(estimate)).mean[0]
+        return self.exact(estimate)
 
     def estimate(self, x: Tensor, level: float) -> tuple[Tensor, Tensor]:
-        """The middles of the patches' means (3, H, W) in float64, and where there are any, (1, H, W)."""
-        places, (down, across) = self.patches.places, self.patches.at
-        middles = F.pad(self.patches.picture[:, down, across].T.double(), (0, 1), value=1.0)
-        parts = self._log_weights(x, 1 / (2 * (level**2 + TOLERANCE**2)))
-        sums = torch.cat([_weighted(weights, middles) for weights in parts])
-        total = middles.new_zeros(4, *x.shape[-2:])
-        total[:, places[0], places[1]] = (sums / sums[:, 3:]).T
-        return total[:3], total[3:] > 0
+        """The middles of the patches' means (C, H, W) in float64, and where there are any, (1, H, W)."""
+        total = x.new_zeros(len(x) + 1, *x.shape[-2:], dtype=torch.float64)
+        for tile, weights in self._log_weights(x, level):
+            sums = _weighted(weights, F.pad(tile.middles, (0, 1), value=1.0))
+            total[:, *tile.places] = (sums / sums[:, -1:]).T
+        return total[:-1], total[-1:] > 0
 
     def displacements(self, x0: Tensor) -> Tensor:
-        """Where the pixels of a sample (3, H, W) are taken from, (2, H, W)."""
-        places = self.patches.places
-        likeliest = torch.cat([weights.argmax(1) for weights in self._log_weights(x0, 1 / (2 * TOLERANCE**2))])
-        moved = places.new_zeros(2, *x0.shape[-2:])
-        moved[:, places[0], places[1]] = self.patches.at[:, likeliest] - places
+        """Where the pixels of a sample (C, H, W) are taken from, (2, H, W)."""
+        moved = x0.new_zeros(2, *x0.shape[-2:], dtype=torch.int64)
+        for tile, weights in self._log_weights(x0, 0.0):
+            moved[:, *tile.places] = tile.at[:, weights.argmax(1)] - tile.places
         return moved
 
     def exact(self, x0: Tensor) -> Tensor:
         """With its known pixels."""
         return torch.where(self.patches.observed > 0, self.patches.picture.to(x0), x0)
 
-    def _log_weights(self, x: Tensor, precision: float) -> Iterator[Tensor]:
-        parts = self.patches.log_weights(x, precision)
-        return parts if self.nearer is None else (weights.add_(self.nearer) for weights in parts)
+    def _log_weights(self, x: Tensor, level: float) -> Iterator[tuple[_Tile, Tensor]]:
+        for tile, weights in self.patches.log_weights(x, level):
+            for c, place, reach in zip(self.centre, tile.at, REACH, strict=True):
+                if c:
+                    weights += c * place.to(weights) / reach**2
+            yield tile, weights
 
 
 class _Patches:
@@ -189,79 +191,82 @@ class _Patches:
 
     Patches of C channels are rows of D = C side^2 values. Each is identified by its first pixel, a number of the
     picture with a border of the margin's width around (`_padded`), whose rows have `_row` of them.
-
-    Attributes:
-        places: (2, N), the pixels in the hole or its rim.
-        at, values: (2, M) and (M, D), the patches that places are compared with, by their middles; in grey levels.
-        kept: of how many parts of the places what stays from step to step is kept.
     """
 
     def __init__(self, picture: Tensor, observed: Tensor, sources: Tensor) -> None:
         self.picture, self.observed, self.sources = torch.where(observed > 0, picture, 0.0), observed, sources
         self._row = observed.shape[-1] + 2 * _MARGIN
-        self.places = F.max_pool2d(1 - observed, 2 * _RIM + 1, 1, _RIM)[0].nonzero().T
-        self._here = self._number(*self.places)
-        if not len(self._here):
+        self._tau = of_channels(TOLERANCE, len(picture))
+        places = F.max_pool2d(1 - observed, 2 * _RIM + 1, 1, _RIM)[0].nonzero().T
+        if not places.shape[1]:
             raise InputError("the picture has no hole")
         at = _wholly_known(F.pad(sources, (_MARGIN,) * 4), _SIDE)[0].nonzero().T
         if not at.shape[1]:
             raise InputError("there is nothing to continue: no patch of the picture may be copied")
-        self.at = at = _near_and_far(at, observed, most_patches(len(self._here)))
-        self._there = self._number(*at)
-        self.values = self._patches(self._padded(grey_levels(self.picture) * observed), self._there)
-        self._squares = self.values.square().view(len(self.values), -1, 3).sum(2)  # of pixels
-        step = max(1, _VALUES_AT_ONCE // len(self._there))
-        self._parts = [slice(first, first + step) for first in range(0, len(self._here), step)]
-        self.kept = _PARTS_KEPT
-        self._kept: dict[int, tuple[Tensor, Tensor]] = {}
+        self.box = tuple(slice(int(along.min()), int(along.max()) + 1) for along in places)
+        tiles = _tiles(places)
+        most = most_patches(places.shape[1], len(tiles))
+        self.tiles = [self._tile(tile, _near_and_far(at, tile, most)) for tile in tiles]
 
     def are_of(self, picture: Tensor, observed: Tensor, sources: Tensor) -> bool:
-        """Whether these are the patches of this picture (3, H, W), given what of it is observed and may be copied."""
+        """Whether these are the patches of this picture (C, H, W), given what of it is observed and may be copied."""
         alike = torch.equal(self.observed, observed) and torch.equal(self.sources, sources)
         return alike and torch.equal(torch.where(observed > 0, picture, 0.0), self.picture)
 
-    def log_weights(self, x: Tensor, precision: float) -> Iterator[Tensor]:
-        """Of each patch at the places, (n, M) part by part, up to what is common to all of a place.
+    def log_weights(self, x: Tensor, level: float) -> Iterator[tuple[_Tile, Tensor]]:
+        """Of each patch at the places of a tile, (n, M), up to what is common to all of a place.
 
-        precision: half that of a hidden pixel of the state x (3, H, W), given the patch.
+        x: the state (C, H, W), with noise of this level.
         """
-        state = self._padded(torch.where(self.observed > 0, 0.0, grey_levels(x)).to(self.values))
-        for number, part in enumerate(self._parts):
-            observed, squares = self._kept.get(number) or self._fixed(part)
-            if number < self.kept:
-                self._kept[number] = observed, squares
-            here = self._patches(state, self._here[part])
-            closer = torch.addmm(squares, here, self.values.T, beta=-1, alpha=2)
-            yield closer.mul_(precision * GREY_LEVEL**2).add_(observed)
+        precision = 1 / (2 * (level**2 + self._tau**2))
+        state = self._padded(torch.where(self.observed > 0, 0.0, grey_levels(x)))
+        for tile in self.tiles:
+            here = self._patches(state, tile.places).to(tile.values)
+            closer = torch.addmm(tile.hidden, here, tile.values.T, beta=-1, alpha=2)
+            yield tile, closer.mul_(precision * GREY_LEVEL**2).add_(tile.known)
 
-    def _fixed(self, part: slice) -> tuple[Tensor, Tensor]:
-        """Log weights (n, M) by observed pixels and displacements, and the squares over hidden pixels.
-
-        |state - value|^2 without what is common to all values.
-        """
-        known, where, hidden = (
-            self._patches(self._padded(pixels), self._here[part])
-            for pixels in (grey_levels(self.picture) * self.observed, self.observed, 1 - self.observed)
+    def _tile(self, places: Tensor, at: Tensor) -> _Tile:
+        levels = grey_levels(self.picture) * self.observed
+        values = self._patches(self._padded(levels), at)
+        squares = values.square().view(len(values), -1, len(levels)).sum(2)  # of pixels
+        here, where, hidden = (
+            self._patches(self._padded(pixels), places) for pixels in (levels, self.observed, 1 - self.observed)
         )
-        closer = torch.addmm(where @ self._squares.T, known, self.values.T, beta=-1, alpha=2)
-        observed = closer.mul_(GREY_LEVEL**2 / (2 * TOLERANCE**2))
-        for here, there, reach in zip(self.places[:, part], self.at, REACH, strict=True):
-            apart = here[:, None].to(observed) - there.to(observed)
-            observed -= apart.square_().div_(2 * reach**2)
-        return observed, hidden @ self._squares.T
-
-    def _number(self, down: Tensor, across: Tensor) -> Tensor:
-        return down * self._row + across
+        closer = torch.addmm(where @ squares.T, here, values.T, beta=-1, alpha=2)
+        known = closer.mul_(GREY_LEVEL**2 / (2 * self._tau**2))
+        for place, there, reach in zip(places, at, REACH, strict=True):
+            known -= (place[:, None] - there).to(known).square_().div_(2 * reach**2)
+        return _Tile(places, at, self.picture[:, *at].T.double(), values, known, hidden @ squares.T)
 
     def _padded(self, picture: Tensor) -> Tensor:
         """Pixels (P, C) of a picture (C, H, W) and its border, which is 0."""
         return F.pad(picture, (_MARGIN,) * 4).flatten(1).T.contiguous()
 
-    def _patches(self, padded: Tensor, starts: Tensor) -> Tensor:
-        """The patches (n, D) that start at pixels (n,)."""
-        along = torch.arange(_SIDE, device=starts.device)
-        pixels = starts[:, None] + self._number(along[:, None], along).flatten()
-        return padded.index_select(0, pixels.flatten()).view(len(starts), -1)
+    def _patches(self, padded: Tensor, at: Tensor) -> Tensor:
+        """The patches (n, D) around pixels (2, n)."""
+        along = torch.arange(_SIDE, device=at.device)
+        pixels = (at[0] * self._row + at[1])[:, None] + (along[:, None] * self._row + along).flatten()
+        return padded.index_select(0, pixels.flatten()).view(len(pixels), -1)
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """Places beside each other, and the patches that they are compared with.
+
+    Attributes:
+        places: (2, n).
+        at, middles, values: (2, M), (M, C) and (M, D), the patches' middles, their values and the patches in grey
+            levels.
+        known: (n, M), log weights by observed pixels and displacements, up to what is common to all of a place.
+        hidden: (n, M), the patches' squares over hidden pixels.
+    """
+
+    places: Tensor
+    at: Tensor
+    middles: Tensor
+    values: Tensor
+    known: Tensor
+    hidden: Tensor
 
 
 def _weighted(log_weights: Tensor, values: Tensor) -> Tensor:
@@ -272,8 +277,18 @@ def _weighted(log_weights: Tensor, values: Tensor) -> Tensor:
     return values.new_zeros(len(log_weights), values.shape[1]).index_add_(0, row, shares[:, None] * values[patch])
 
 
-def _near_and_far(at: Tensor, observed: Tensor, most: int) -> Tensor:
-    """So many patches at most, (2, M) by their middles: one half those nearest to the hole, the others anywhere.
+def _tiles(places: Tensor) -> list[Tensor]:
+    """Places (2, N), those of a part of the picture together."""
+    tile = torch.zeros_like(places[0])
+    for along in places:
+        length = int(along.max() - along.min()) + 1
+        count = math.ceil(length / _TILE)
+        tile = tile * count + (along - along.min()) * count // length
+    return [places[:, tile == number] for number in tile.unique()]
+
+
+def _near_and_far(at: Tensor, places: Tensor, most: int) -> Tensor:
+    """So many patches at most, (2, M) by their middles: one half those nearest to the places, the others anywhere.
 
     Near ones are likeliest, and those further away are what samples differ by.
     """
@@ -281,8 +296,10 @@ def _near_and_far(at: Tensor, observed: Tensor, most: int) -> Tensor:
         return at
     from scipy import ndimage  # slow to import, and needed by these fills alone
 
-    away = torch.from_numpy(ndimage.distance_transform_edt((observed[0] > 0).cpu().numpy())).to(observed)
-    order = away[at[0], at[1]].argsort(stable=True)
+    apart = torch.ones((torch.maximum(at.amax(1), places.amax(1)) + 1).tolist(), dtype=torch.bool)
+    apart[*places.cpu()] = False
+    away = torch.from_numpy(ndimage.distance_transform_edt(apart.numpy())).to(at.device)
+    order = away[*at].argsort(stable=True)
     near, far = order[: most // 2], order[most // 2 :]
     spread = torch.arange(most - len(near), device=far.device) * (len(far) - 1) // (most - len(near) - 1)
     return at[:, torch.cat([near, far[spread]]).sort().values]

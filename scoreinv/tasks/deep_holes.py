@@ -12,8 +12,8 @@ the hole is large (`drawn_elsewhere`).
 
 At half the size a hole may be wide for the patches there, which then lose windows and horizons; at a quarter they see
 across it, and lose what is fine. A hole whose first scale is of half the size is therefore filled from a quarter too,
-if it is as wide as a patch even there, and keeps the fill of the lower energy at the picture's own size. The energy
-no longer tells for an eighth: shores and roofs are gone there, and what is flat has little.
+if it is as wide as a patch even there, and keeps the fill of the lower energy at half the size. The energy no longer
+tells for an eighth: shores and roofs are gone there, and what is flat has little.
 
 Where a hole leaves too few patches at that scale, the first is of twice the size. Where there are too few of them there
 too (all is hole but a corner), the network draws the picture first at a scale where it sees across the hole. On each
@@ -24,7 +24,7 @@ detail is then left open, so sampling begins at a noise level just above it and 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +36,7 @@ from scoreinv.guidance import Conditioned, Tiled
 from scoreinv.machine import one_thread, pixels_at_once
 from scoreinv.operators import mask
 from scoreinv.patches import NearestNeighbourField, PatchPrior
+from scoreinv.patches.nearest_neighbour_field import of_channels
 from scoreinv.patches.patch_prior import REACH, most_patches
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Ancestral, DPMpp2M, NoiseStream, State
@@ -49,9 +50,9 @@ _NETWORK_START = 0.75
 octave of detail."""
 _NETWORK_STEPS = 8
 
-_FIRST = VE(sigma_min=0.02, sigma_max=0.5)
-"""The patches' process at the first scale, for pictures in [-1, 1]: it begins at noise as strong as the errors of the
-network's mean. From noise that drowns that mean, objects are continued into what is beside them."""
+_FIRST = (0.02, 0.5)
+"""Noise from which to which the patches' process goes at the first scale, of colours on [-1, 1]: it begins as strong as
+the errors of the network's mean. From noise that drowns that mean, objects are continued into what is beside them."""
 _FIRST_STEPS = (4, 4, 12)
 """From the full size, half of it, and smaller ones: larger holes are a hundredth nearer to the truth by as many."""
 _BEGUN_IN = 0.25
@@ -70,7 +71,7 @@ class Scale(NamedTuple):
     """Pictures at one size.
 
     Attributes:
-        values: (B, 3, H, W) in [0, 1].
+        values: (B, C, H, W) in [0, 1], of 3 channels, or of 1 where they are grey.
         observed: (B, 1, H, W), 0 or 1.
         sources: (B, 1, H, W), 0 or 1, what of the observed may be copied.
     """
@@ -105,10 +106,12 @@ def draw_in_scales(
         scales.append(_halved(scales[-1]))
     # A hole that takes most of the picture: at twice the size more patches are wholly known.
     if not any(PatchPrior.enough(scale.observed) for scale in scales[_few(halvings) :]):
-        return _drawn_by_network(sampling, prior, [scale[:2] for scale in scales], noise, callback)
+        pairs = [(_coloured(scale.values), scale.observed) for scale in scales]
+        return _drawn_by_network(sampling, prior, pairs, noise, callback)
     while len(scales) > 2 and not PatchPrior.enough(scales[-1].sources):
         scales.pop()
-    return _drawn_by_patches(prior, scales, typical, noise, callback)
+    drawn, nfe = _drawn_by_patches(prior, scales, typical, noise, callback)
+    return _coloured(drawn), nfe
 
 
 def enough_to_copy(known: np.ndarray, sources: np.ndarray, halvings: int) -> bool | None:
@@ -144,8 +147,9 @@ def _drawn_by_patches(
         scales = [*scales, coarser]
     estimates, nfe = {}, 0
     for number in range(first, len(scales)):
-        _, tiled = _given(prior, scales[number][:2], None, MEAN_WINDOW * prior.image_size)
-        z = noise(len(scales) + number - first).normal(scales[number].values.shape)
+        values, known, _ = scales[number]
+        _, tiled = _given(prior, (_coloured(values), known), None, MEAN_WINDOW * prior.image_size)
+        z = noise(len(scales) + number - first).normal(_coloured(values).shape)
         with torch.no_grad(), one_thread():  # what is copied hangs on it
             mean = tiled.finish(tiled.denoise(z * prior.sde.prior_std, 1.0))
         estimates[number] = prior.to_image(finite(mean))
@@ -212,62 +216,60 @@ def continue_surroundings(
     noise: Callable[[int], NoiseStream],
     callback: TaskCallback | None,
 ) -> Tensor:
-    """Samples (B, 3, H, W) in [0, 1] of pictures that go on in their holes as they are around them.
+    """Samples (B, C, H, W) in [0, 1] of pictures that go on in their holes as they are around them.
 
     Args:
         scales: each at half the size of the one before; those that are begun from with patches enough
             (`PatchPrior.enough`).
-        estimates: of the pictures of those scales that are begun from, by their numbers; at least one. Each
+        estimates: of the pictures of those scales that are begun from, in colours, by their numbers; at least one. Each
             hole keeps the fill of the lowest energy.
         elsewhere: (B, 2), how far from a place its patches are looked for, in pixels of the finest scale.
         noise: the noise of each scale, 0 the finest.
     """
-    told = parts(callback, [sum(_work(scales, first)) for first in estimates])
-    fills = [
-        _continued(scales, first, initial, elsewhere, noise, part)
-        for (first, initial), part in zip(estimates.items(), told, strict=True)
-    ]
-    for fields in fills[1:]:
-        for likelier, field in zip(fills[0], fields, strict=True):
-            likelier.take_likelier(field)
-    return (torch.stack([field.fill() for field in fills[0]]) + 1) / 2
-
-
-def _continued(
-    scales: list[Scale],
-    first: int,
-    initial: Tensor,
-    elsewhere: Tensor,
-    noise: Callable[[int], NoiseStream],
-    callback: TaskCallback,
-) -> list[NearestNeighbourField]:
-    """The displacements of each picture at the finest scale, drawn from `first` on, of which an estimate is given."""
-    layout, *sweeping = parts(callback, _work(scales, first))
-    pictures, observed, sources = scales[first]
-    patches, stream = PatchPrior(_FIRST, 2 * pictures - 1, observed, elsewhere / 2**first, sources), noise(first)
-    begun = 2 * initial.double() - 1 + _FIRST.prior_std * stream.normal(initial.shape, dtype=torch.float64)
-    start = State(_BEGUN_IN * (begun / _BEGUN_IN).round(), 1.0)
-    sampler = PC(Ancestral(), corrector_steps=0, steps=_at(_FIRST_STEPS, first))
-    result = sampler.sample(patches, tuple(initial.shape), rng=stream, callback=for_sampler(layout), start=start)
-    displacements = patches.displacements(result.x0)
-    del patches  # and what it keeps
-    for number, part in zip(reversed(range(first + 1)), sweeping, strict=True):
+    coarsest = max(estimates)
+    told = iter(parts(callback, _work(scales, estimates)))
+    fields: list[NearestNeighbourField] = []
+    for number in reversed(range(coarsest + 1)):
         pictures, observed, sources = scales[number]
-        if number < first:
-            doubled = 2 * displacements.repeat_interleave(2, 2).repeat_interleave(2, 3)
-            displacements, stream = doubled[..., : observed.shape[2], : observed.shape[3]], noise(number)
-        rows = zip(
-            2 * pictures - 1, observed, displacements, sources, (elsewhere[:, 0] / 2**number).tolist(), strict=True
-        )
-        fields = [NearestNeighbourField(*row, reach=REACH[0] * 2 ** (first - number)) for row in rows]
-        generators = stream.generators()
-        sweeps = _at(_SWEEPS, number)
-        for sweep in range(sweeps):
-            for field, generator in zip(fields, generators, strict=True):
-                field.sweep(generator)
-            tell(part, (sweep + 1) / sweeps)
-        displacements = torch.stack([field.displacements for field in fields])
-    return fields
+        below = elsewhere / 2**number
+        starts = []
+        if fields:
+            coarse = torch.stack([field.displacements for field in fields])
+            doubled = 2 * coarse.repeat_interleave(2, 2).repeat_interleave(2, 3)
+            starts.append(doubled[..., : observed.shape[2], : observed.shape[3]])
+        if number in estimates:
+            steps = _at(_FIRST_STEPS, number)
+            starts.append(_laid_out(scales[number], estimates[number], below, steps, noise(number), next(told)))
+        fields = []
+        for displacements in starts:
+            rows = zip(2 * pictures - 1, observed, displacements, sources, below[:, 0].tolist(), strict=True)
+            drawn = [NearestNeighbourField(*row, reach=REACH[0] * 2 ** (coarsest - number)) for row in rows]
+            generators, part, sweeps = noise(number).generators(), next(told), _at(_SWEEPS, number)
+            for sweep in range(sweeps):
+                for field, generator in zip(drawn, generators, strict=True):
+                    field.sweep(generator)
+                tell(part, (sweep + 1) / sweeps)
+            for likelier, field in zip(fields, drawn, strict=False):
+                likelier.take_likelier(field)
+            fields = fields or drawn
+    return (torch.stack([field.fill() for field in fields]) + 1) / 2
+
+
+def _laid_out(
+    scale: Scale, initial: Tensor, elsewhere: Tensor, steps: int, noise: NoiseStream, callback: TaskCallback
+) -> Tensor:
+    """Displacements (B, 2, H, W) of the likeliest patches of samples that are drawn around an initial estimate."""
+    pictures, observed, sources = scale
+    least, most = (of_channels(sigma, pictures.shape[1]) for sigma in _FIRST)
+    sde = VE(least, most)
+    patches = PatchPrior(sde, 2 * pictures - 1, observed, elsewhere, sources)
+    if pictures.shape[1] == 1:
+        initial = initial.mean(1, keepdim=True)
+    begun = 2 * initial.double() - 1 + sde.prior_std * noise.normal(initial.shape, dtype=torch.float64)
+    start = State(_BEGUN_IN * (begun / _BEGUN_IN).round(), 1.0)
+    sampler = PC(Ancestral(), corrector_steps=0, steps=steps)
+    result = sampler.sample(patches, tuple(initial.shape), rng=noise, callback=for_sampler(callback), start=start)
+    return patches.displacements(result.x0)
 
 
 def drawn_elsewhere(observed: Tensor, noise: NoiseStream) -> Tensor:
@@ -279,13 +281,23 @@ def drawn_elsewhere(observed: Tensor, noise: NoiseStream) -> Tensor:
     return noise.normal((len(observed), 2)) * sides * torch.tensor(_ELSEWHERE).to(sides)
 
 
-def _work(scales: list[Scale], first: int) -> list[float]:
-    """How long a fill from the scale `first` takes there, and then the sweeps on each scale down to the finest."""
-    holes = [float((1 - scale.observed).sum()) for scale in scales[: first + 1]]
-    sources = scales[first].sources
-    compared = min(most_patches(math.ceil(holes[first] / len(sources))), float(sources.sum()) / len(sources))
-    layout = _at(_FIRST_STEPS, first) * holes[first] * compared / _PATCHES_IN_THE_TIME
-    return [layout] + [_at(_SWEEPS, number) * pixels for number, pixels in reversed(list(enumerate(holes)))]
+def _work(scales: list[Scale], begun: Collection[int]) -> list[float]:
+    """How long a fill takes from scale to scale: where it is begun the first draw, and for each start its sweeps."""
+    work: list[float] = []
+    for number in reversed(range(max(begun) + 1)):
+        hidden, copied = (float(pixels.sum()) for pixels in (1 - scales[number].observed, scales[number].sources))
+        starts = int(number < max(begun)) + int(number in begun)
+        if number in begun:
+            count = len(scales[number].sources)
+            compared = min(most_patches(math.ceil(hidden / count)), copied / count)
+            work.append(_at(_FIRST_STEPS, number) * hidden * compared / _PATCHES_IN_THE_TIME)
+        work += starts * [_at(_SWEEPS, number) * hidden]
+    return work
+
+
+def _coloured(values: Tensor) -> Tensor:
+    """Pictures of three channels, as the network takes them."""
+    return values.expand(-1, 3, -1, -1)
 
 
 def _at(numbers: tuple[int, ...], scale: int) -> int:

@@ -343,7 +343,8 @@ def _draw(rows: list[_Row], prior: ScorePrior, settings: FillSettings, callback:
             return NoiseStream.keyed([(*key, scale) for key in keys] if scale else keys, prior.device)
 
         typical = torch.tensor([sample == 0 for _, sample, _ in rows], device=prior.device)
-        finest = Scale(values, observed, sources)
+        pictures = values.mean(1, keepdim=True) if rows[0][0].gray else values
+        finest = Scale(pictures, observed, sources)
         drawn, nfe = draw_in_scales(sampling, prior, finest, halvings, typical, noise, callback)
     else:
         operator = ObservedComponents(observed)

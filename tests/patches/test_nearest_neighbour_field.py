@@ -80,7 +80,7 @@ def test_two_pixels_are_drawn_as_often_as_their_distribution_says(monkeypatch: p
     first = moved(15, 30, 0, 9)  # to columns 16 and 17
     field = NearestNeighbourField(picture, observed, first)
     own = field._source[field._pixels]
-    allowed = own[0] + torch.arange(3)
+    allowed = own[0] + torch.arange(3, dtype=torch.int32)
     monkeypatch.setattr(field, "_candidates", lambda own, *_: allowed.expand(len(own), -1))
     costs = {}
     for pair in itertools.product(range(3), repeat=2):
@@ -104,7 +104,7 @@ def test_heights_are_drawn_as_often_as_their_distribution_says(monkeypatch: pyte
     """In a flat picture all pieces fit: where they come from is normal around c."""
     picture, observed = torch.zeros(3, 60, 30), holed(60, 30, (30, 12, 1, 4))
     field = NearestNeighbourField(picture, observed, moved(60, 30, 8, 0), below=10, reach=2)
-    rows = torch.arange(34, 47) + REACH  # of the picture with its border
+    rows = torch.arange(34, 47, dtype=torch.int32) + REACH  # of the picture with its border
     monkeypatch.setattr(field, "_candidates", lambda own, *_: own[:, None] % field._row + rows * field._row)
     generator, seen = torch.Generator().manual_seed(0), []
     for _ in range(150):
@@ -154,6 +154,19 @@ def test_sweeps_mend_a_field_of_wrong_places() -> None:
     for _ in range(6):
         field.sweep(generator)
     assert field.energy < 0.2 * before
+
+
+def test_one_channel_stands_for_three_alike() -> None:
+    """It draws the same sources at the same random numbers, and fills with the same values."""
+    picture = of_8_bits(0.5 + 0.03 * torch.rand(1, 40, 60, generator=torch.Generator().manual_seed(0)))
+    observed = holed(40, 60, (0, 26, 10, 10))
+    fields = [NearestNeighbourField(x, observed, moved(40, 60, 12, -17)) for x in (picture, picture.expand(3, -1, -1))]
+    for field in fields:
+        field.sweep(torch.Generator().manual_seed(1))
+    one, three = fields
+    assert torch.equal(one.displacements, three.displacements)
+    assert 3 * one.energy == pytest.approx(three.energy)
+    torch.testing.assert_close(one.fill().expand(3, -1, -1), three.fill(), atol=1e-4, rtol=0)
 
 
 def test_sources_that_are_not_known_are_refused() -> None:

@@ -202,7 +202,8 @@ def test_too_little_to_continue() -> None:
     assert not PatchPrior.enough(holed(12, 12, (0, 0, 2, 12)))
     assert PatchPrior.enough(holed(32, 32, (0, 0, 2, 12)))
     assert PatchPrior.reached(holed(32, 32, (4, 4, 8, 20)))
-    assert not PatchPrior.reached(holed(32, 32, (4, 4, 9, 9)))
+    assert PatchPrior.reached(holed(32, 32, (4, 4, 11, 11)))  # all but 9 of 121
+    assert not PatchPrior.reached(holed(32, 32, (4, 4, 12, 12)))
     with pytest.raises(InputError, match="no hole"):
         PatchPrior(SDE, stripes(12, 12), torch.ones(1, 1, 12, 12))
     with pytest.raises(InputError, match="nothing to continue"):
@@ -219,17 +220,44 @@ def test_samples_look_as_far_away_as_the_hole_is_wide() -> None:
 
 
 def test_places_are_compared_alike_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where more parts are compared than are kept, at one noise level after another."""
+    """Where all parts have all patches, at one noise level after another and wherever samples look."""
     picture, observed = stripes(40, 48), holed(40, 48, (12, 14, 14, 16))
     states = [picture + 0.2 * torch.randn(picture.shape, generator=torch.Generator().manual_seed(n)) for n in range(2)]
 
-    def means() -> list[Tensor]:
-        prior = PatchPrior(SDE, picture, observed)
-        return [prior.denoise(state, t) for state, t in zip(states, (0.6, 0.2), strict=True)]
+    def means(count: int) -> list[Tensor]:
+        prior = PatchPrior(SDE, picture, observed, torch.tensor([[0.5, -3.0]]))
+        assert len(prior._fills[0].patches.tiles) == count
+        places = prior.displacements(states[1])
+        return [prior.denoise(state, t) for state, t in zip(states, (0.6, 0.2), strict=True)] + [places]
 
-    at_once = means()
-    monkeypatch.setattr(patch_prior, "_VALUES_AT_ONCE", 40_000)
-    torch.testing.assert_close(means(), at_once, atol=1e-4, rtol=0)
+    at_once = means(1)
+    monkeypatch.setattr(patch_prior, "_TILE", 10)
+    torch.testing.assert_close(means(4), at_once, atol=1e-4, rtol=0)
+
+
+def test_each_part_of_a_long_crack_has_patches_from_beside_it() -> None:
+    """As many at all of them together as a hole of one part, but for a least number."""
+    picture, observed = stripes(40, 400), holed(40, 400, (16, 20, 8, 360))
+    tiles = PatchPrior(SDE, picture, observed)._fills[0].patches.tiles
+    assert sum(tile.places.shape[1] for tile in tiles) == 12 * 364
+    assert len(tiles) == 8
+    for tile in tiles:
+        assert tile.at.shape[1] == 512
+        middle = float(tile.places[1].double().mean())
+        assert ((tile.at[1] - middle).abs() < 35).sum() > 256
+
+
+def test_one_channel_stands_for_three_alike() -> None:
+    """With as much less noise as the mean of three has."""
+    generator = torch.Generator().manual_seed(1)
+    gray = of_8_bits(0.5 + 0.03 * torch.rand(1, 1, 40, 48, generator=generator))  # so that no patch is certain
+    observed = holed(40, 48, (12, 14, 14, 16))
+    state, t = gray + 0.1 * torch.randn(gray.shape, generator=torch.Generator().manual_seed(0)), 0.5
+    less = VE(SDE.sigma_min / math.sqrt(3), SDE.sigma_max / math.sqrt(3))
+    both = [PatchPrior(SDE, gray.expand(-1, 3, -1, -1), observed), PatchPrior(less, gray, observed)]
+    expected, found = both[0].denoise(state.expand(-1, 3, -1, -1), t)[:, :1], both[1].denoise(state, t)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert torch.equal(both[1].displacements(state), both[0].displacements(state.expand(-1, 3, -1, -1)))
 
 
 def test_of_many_patches_the_nearest_and_some_of_all_others_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +267,8 @@ def test_of_many_patches_the_nearest_and_some_of_all_others_are_compared(monkeyp
     monkeypatch.setattr(patch_prior, "_PATCHES", (100, 2000))
     for comparisons, compared in ((2000 * places, 2000), (500 * places, 500), (places, 100)):
         monkeypatch.setattr(patch_prior, "_COMPARISONS", comparisons)
-        at = PatchPrior(SDE, picture, observed)._fills[0].patches.at
+        (tile,) = PatchPrior(SDE, picture, observed)._fills[0].patches.tiles
+        at = tile.at
         assert at.shape == (2, compared)
         outside = torch.stack([(30 - at[0]).clamp_min(at[0] - 49), (40 - at[1]).clamp_min(at[1] - 59)]).clamp_min(0)
         away = outside.square().sum(0).sqrt().sort().values
@@ -252,8 +281,8 @@ def test_patches_that_touch_what_may_not_be_copied_are_not_compared() -> None:
     picture, observed = stripes(30, 40), holed(30, 40, (12, 5, 5, 5))
     sources = observed.clone()
     sources[..., 20, 30] = 0
-    at = PatchPrior(SDE, picture, observed, sources=sources)._fills[0].patches.at
-    everywhere = PatchPrior(SDE, picture, observed)._fills[0].patches.at
+    at = PatchPrior(SDE, picture, observed, sources=sources)._fills[0].patches.tiles[0].at
+    everywhere = PatchPrior(SDE, picture, observed)._fills[0].patches.tiles[0].at
     margin = SIDE // 2
     near = ((everywhere - torch.tensor([[20], [30]])).abs() <= margin).all(0)
     assert near.sum() == SIDE * (2 * margin + 1 - max(0, 20 + margin - (29 - margin)))  # the border is near, too
@@ -279,4 +308,4 @@ def test_all_scales_look_at_the_same_place(monkeypatch: pytest.MonkeyPatch) -> N
     scales = [Scale(values, observed, observed) for values, observed in pairs]
     estimates = {first: scales[first][0] for first in (1, 2)}
     continue_surroundings(scales, estimates, torch.tensor([[8.0, -20.0]]), lambda scale: NoiseStream(scale, 1), None)
-    assert [found.tolist() for found in seen] == [[[4.0, -10.0]], [[2.0, -5.0]]]
+    assert [found.tolist() for found in seen] == [[[2.0, -5.0]], [[4.0, -10.0]]]

@@ -97,7 +97,7 @@ def test_a_hole_with_enough_around_it_asks_the_network_for_its_mean_alone() -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("sides", "evaluations"), [((40, 40), 2), ((20, 60), 1)])
+@pytest.mark.parametrize(("sides", "evaluations"), [((48, 48), 2), ((20, 60), 1)])
 def test_a_hole_that_is_halved_once_is_begun_from_a_quarter_of_the_size_too(
     sides: tuple[int, int], evaluations: int
 ) -> None:
