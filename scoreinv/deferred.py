@@ -39,19 +39,20 @@ class _Deferred(ModuleType):
 
 def import_torch() -> None:
     """Import torch for a process of our own, unless it is there; what it registers for shapes alone is deferred."""
-    if "torch" in sys.modules:
-        return
-    gc.disable()  # Python would go through all of the new objects again and again, though they stay to the end
-    if deferred := _torch_version().startswith(_TRIED):
-        sys.modules[_SHAPES] = _Deferred(_SHAPES)
-    import torch
+    with _loading:  # another thread must not use torch half made
+        if "torch" in sys.modules:
+            return
+        gc.disable()  # Python would go through all of the new objects again and again, though they stay to the end
+        if deferred := _torch_version().startswith(_TRIED):
+            sys.modules[_SHAPES] = _Deferred(_SHAPES)
+        import torch
 
-    if deferred:  # what importing that would also have done
-        from torch._opaque_base import OpaqueBaseMeta
+        if deferred:  # what importing that would also have done
+            from torch._opaque_base import OpaqueBaseMeta
 
-        torch._C._set_generator_metaclass(OpaqueBaseMeta)  # type: ignore[attr-defined]
-    gc.enable()
-    gc.freeze()
+            torch._C._set_generator_metaclass(OpaqueBaseMeta)  # type: ignore[attr-defined]
+        gc.enable()
+        gc.freeze()
 
 
 def _torch_version() -> str:
