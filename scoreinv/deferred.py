@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import sys
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from threading import RLock
 from types import ModuleType
 from typing import Any
@@ -57,6 +56,8 @@ def import_torch() -> None:
 
 def _torch_version() -> str:
     """The version that would be imported; empty where nothing tells it."""
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, and help needs none of it
+
     try:
         return version("torch")
     except PackageNotFoundError:
