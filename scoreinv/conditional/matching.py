@@ -7,8 +7,9 @@ chroma is c_i. With q the unit vectors by which places are compared (`Likeness`)
     k_i = exp(sharpness (q(x).q_i - luma (l(x) - l_i)^2 - alike)),
 
 kernel regression (Nadaraya 1964, Watson 1964) with the drawn colour as one more place, which stays where nothing looks
-alike. What is darker than in the reference takes as much less of its chroma, as in shade. The less both pictures as a
-whole are of one kind, the more alike their places need be.
+alike. What is darker than in the reference takes as much less of its chroma, as in shade. The less both pictures
+resemble each other where they do most, the more alike their places need be. Near places of one thing vote: where the
+mean share of what is told, sum_i k_i / (1 + sum_i k_i), is t among them, it becomes t^2 / (t^2 + (1 - t)^2).
 
 Found on held-out photographs: mutual nearest neighbours alone, and neighbours that vote for their displacement, reject
 no more than a higher threshold does; references at other scales add wrong matches as well as right ones. As hints to
@@ -17,6 +18,7 @@ the network, or in place of its mean, colours of references made it draw their o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
@@ -33,13 +35,15 @@ _SHARPNESS = 25.0
 _LUMA = 4.0
 """What the square of a difference of luma takes from the cosine."""
 _ALIKE = 0.68
-"""Cosine from which on places of pictures of one kind count as alike."""
-_KIND, _UNLIKE = 0.6, 1.6
-"""Cosine from which on pictures are of one kind, and how much more alike places need be for each 1 below it."""
+"""What places of pictures of one kind need to be alike."""
+_KIND, _UNLIKE = 0.8, 3.0
+"""`resemblance` from which on pictures are of one kind, and how much more alike places need be for each 1 below it."""
+_BEST = 0.25
+"""Of the places, those that tell how much pictures resemble each other."""
 _DARKEST = 0.05
 """Luma that is added before two are divided."""
-_REACH, _SHADE, _SEEN = 3.0, 0.06, 8.0
-"""Of neighbours that share what they are told: deviations of distance, in places, and of luma; sharpness."""
+_REACH, _SHADE, _SEEN = 5.0, 0.06, 12.0
+"""Of neighbours that vote on what they are told: deviations of distance, in places, and of luma; sharpness."""
 
 _encoder = cache(load_encoder)
 """That knows kinds of things as it was trained to, while that of a prior was trained on."""
@@ -53,14 +57,12 @@ class Looks(NamedTuple):
         keys: (D, N), of its places, row by row, of unit length.
         seen: (S, N), what the colour of its places hangs on, of unit length.
         luma: (N,), of its places.
-        kind: (K,), of all of it, of unit length.
         size: rows and columns of places.
     """
 
     keys: Tensor
     seen: Tensor
     luma: Tensor
-    kind: Tensor
     size: tuple[int, int]
 
 
@@ -75,8 +77,8 @@ class Told(NamedTuple):
     """What references tell of the places of a picture.
 
     Attributes:
-        chroma: (1, 3, h, w), sum_i k_i c_i / (1 + sum_i k_i).
-        doubt: (1, 1, h, w), 1 / (1 + sum_i k_i), the share of what is drawn.
+        chroma: (1, 3, h, w), with its share.
+        doubt: (1, 1, h, w), the share of what is drawn.
         sources: (h, w), the numbers of the places that look most alike, counted through all references.
     """
 
@@ -89,10 +91,10 @@ def looks_of(luma: Tensor, prior: ConditionalPrior) -> Looks:
     """What a grey picture (1, 1, H, W) in [0, 1] looks like to a prior that has a network of the mean chroma."""
     with torch.no_grad():
         maps = maps_of(luma, prior)
-        keys, kind = _likeness()(maps)
+        keys = _likeness()(maps)
     height, width = maps[0].shape[-2:]
     small = F.interpolate(luma.cpu(), (height, width), mode="area")
-    return Looks(keys, F.normalize(maps[0], dim=1)[0].flatten(1), small.flatten(), kind, (height, width))
+    return Looks(keys, F.normalize(maps[0], dim=1)[0].flatten(1), small.flatten(), (height, width))
 
 
 def maps_of(luma: Tensor, prior: ConditionalPrior) -> list[Tensor]:
@@ -114,9 +116,9 @@ def told_by(references: Sequence[Places], looks: Looks) -> Told:
     total, chroma = torch.ones_like(looks.luma), looks.luma.new_zeros(3, len(looks.luma))
     best, sources, before = torch.full_like(total, -torch.inf), torch.zeros_like(total, dtype=torch.long), 0
     for reference, colours in references:  # one by one: those of an album would take gigabytes together
-        alike = _ALIKE + _UNLIKE * float((_KIND - looks.kind @ reference.kind).clamp(min=0))
         steps = looks.luma[:, None] - reference.luma
-        logits = _SHARPNESS * (looks.keys.T @ reference.keys - _LUMA * steps.square() - alike)
+        close = looks.keys.T @ reference.keys - _LUMA * steps.square()
+        logits = _SHARPNESS * (close - _ALIKE - _UNLIKE * (_KIND - resemblance(close)).clamp(min=0))
         weights = logits.exp()
         total += weights.sum(1)
         shade = ((looks.luma[:, None] + _DARKEST) / (reference.luma + _DARKEST)).clamp(max=1)
@@ -127,7 +129,19 @@ def told_by(references: Sequence[Places], looks: Looks) -> Told:
         before += logits.shape[1]
     shared = torch.cat([chroma, torch.ones_like(total)[None]]) / total @ _neighbours(looks).T
     chroma, doubt = shared.reshape(1, 4, *looks.size).split((3, 1), dim=1)
-    return Told(chroma, doubt, sources.reshape(looks.size))
+    trust = 1 - doubt
+    votes = trust.square() + doubt.square()  # so that most of a thing decides for all of it
+    return Told(chroma * trust / votes, doubt.square() / votes, sources.reshape(looks.size))
+
+
+def resemblance(close: Tensor) -> Tensor:
+    """How much two pictures resemble each other, of how alike their places are (N, M), in [-1, 1].
+
+    It is the mean of the best matches of that one whose best are worse: of pictures of one kind much has a good match,
+    of others at most what all pictures have.
+    """
+    best = [close.amax(axis).topk(math.ceil(_BEST * close.shape[1 - axis])).values.mean() for axis in (0, 1)]
+    return torch.minimum(*best)
 
 
 def _neighbours(looks: Looks) -> Tensor:

@@ -1,4 +1,4 @@
-"""How alike places of pictures are, and pictures as a whole: a metric on maps of features, as vectors of unit length.
+"""How alike places of pictures are: a metric on maps of features, as vectors of unit length.
 
 Places of one kind of thing (two dresses, two dogs) are to have a large cosine, whatever their size, light and colour,
 and those of other things a small one.
@@ -22,29 +22,24 @@ _MAPS = (SEEN, *FEATURES[1:], *FEATURES[1:])
 """Channels of what is compared: what the network of the mean chroma sees and its encoder's two coarser maps, and those
 of the encoder as it was trained first, of the picture at twice the size."""
 
-_WIDTH, _KEYS, _KINDS = 128, 64, 32
+_WIDTH, _KEYS = 128, 64
 
 LIKENESS_FILE = PRETRAINED / "scene" / "likeness.safetensors"
 
 
 class Likeness(nn.Module):
-    """Maps (1, C, h, w) of a picture to the keys of its places (`_KEYS`, H W) and its kind (`_KINDS`,), of unit length.
-
-    HxW is the size of the first map.
-    """
+    """Maps (1, C, h, w) of a picture to the keys of its places (`_KEYS`, H W), of unit length; the first map is HxW."""
 
     def __init__(self) -> None:
         super().__init__()
         self.maps = nn.ModuleList(conv(channels, _WIDTH, 1) for channels in _MAPS)
         self.keys = nn.Conv2d(_WIDTH, _KEYS, 1, bias=False)
-        self.kind = nn.Linear(_MAPS[-1], _KINDS)
 
-    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
         size = maps[0].shape[-2:]
         mixed = [mix(value) for mix, value in zip(self.maps, maps, strict=True)]  # first, since they are smaller then
         h = torch.stack([F.interpolate(value, size, mode="bilinear") for value in mixed]).sum(0)
-        keys, kind = self.keys(F.silu(h)), self.kind(maps[-1].mean((2, 3)))
-        return F.normalize(keys, dim=1)[0].flatten(1), F.normalize(kind, dim=1)[0]
+        return F.normalize(self.keys(F.silu(h)), dim=1)[0].flatten(1)
 
 
 def load_likeness() -> Likeness:

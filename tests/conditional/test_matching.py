@@ -11,13 +11,11 @@ from small_chroma import chroma_prior
 from torch import Tensor
 
 from scoreinv.conditional import matching
-from scoreinv.conditional.matching import Looks, Places, looks_of, places_of, told_by
+from scoreinv.conditional.matching import Looks, Places, looks_of, places_of, resemblance, told_by
 from scoreinv.conditional.prior import ConditionalPrior
 
 SIDE, DEPTH = 10, 400
 WEIGHTS = torch.tensor([0.299, 0.587, 0.114])
-UNLIKE = matching._ALIKE + matching._UNLIKE * matching._KIND
-"""Cosine from which on places of pictures of different kinds count as alike."""
 ALIKE = math.exp(matching._SHARPNESS * (1 - matching._ALIKE))
 """How much a place of the same looks counts beside what is drawn."""
 
@@ -31,11 +29,11 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def unlike(seed: int = 0, kind: int = 0) -> Looks:
-    """Of a picture none of whose places looks like another; kind: of all of it."""
+def unlike(seed: int = 0) -> Looks:
+    """Of a picture none of whose places looks like another."""
     keys = F.normalize(drawn(DEPTH, SIDE * SIDE, seed=seed), dim=0)
     seen = 100 * torch.eye(SIDE * SIDE)  # no place shares with another
-    return Looks(keys, seen, torch.full((SIDE * SIDE,), 0.5), F.one_hot(torch.tensor(kind), 3).float(), (SIDE, SIDE))
+    return Looks(keys, seen, torch.full((SIDE * SIDE,), 0.5), (SIDE, SIDE))
 
 
 CHROMA = drawn(3, SIDE, SIDE, seed=6)
@@ -44,44 +42,56 @@ CHROMA = drawn(3, SIDE, SIDE, seed=6)
 def test_a_translated_copy_matches_by_its_displacement() -> None:
     looks = unlike()
     moved = looks.keys.unflatten(1, (SIDE, SIDE)).roll((2, 3), (1, 2)).flatten(1)
-    copy = Places(looks._replace(keys=moved, kind=looks.kind), CHROMA.roll((2, 3), (1, 2)).flatten(1))
+    copy = Places(looks._replace(keys=moved), CHROMA.roll((2, 3), (1, 2)).flatten(1))
     told = told_by([copy], looks)
     rows, columns = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
     assert (told.sources == (rows + 2) % SIDE * SIDE + (columns + 3) % SIDE).all()
-    torch.testing.assert_close(told.doubt, torch.full_like(told.doubt, 1 / (1 + ALIKE)), rtol=0.01, atol=0)
-    torch.testing.assert_close(told.chroma[0], ALIKE * CHROMA / (1 + ALIKE), rtol=0, atol=1e-3)
+    torch.testing.assert_close(told.doubt, torch.full_like(told.doubt, 1 / (1 + ALIKE**2)), rtol=0.01, atol=0)
+    torch.testing.assert_close(told.chroma[0], CHROMA, rtol=0, atol=1e-3)
 
 
 def test_noise_matches_nothing() -> None:
-    told = told_by([Places(unlike(1, kind=1), CHROMA.flatten(1))], unlike())
+    told = told_by([Places(unlike(1), CHROMA.flatten(1))], unlike())
     assert told.doubt.min() > 0.999
     assert told.chroma.abs().max() < 1e-3
 
 
-def test_pictures_of_one_kind_need_be_less_alike_and_other_luma_more() -> None:
-    """A cosine of .6 and a difference of luma of .2, on both sides of the threshold."""
-    keys = torch.eye(2)[:, :1]
-    one = Looks(keys, keys, torch.tensor([0.5]), torch.tensor([1.0, 0.0]), (1, 1))
-    like = one._replace(keys=torch.tensor([[0.6], [0.8]]))
-    for other, cosine, alike in (
-        (like, 0.6, matching._ALIKE),
-        (like._replace(kind=torch.tensor([0.0, 1.0])), 0.6, UNLIKE),
-        (like._replace(luma=torch.tensor([0.7])), 0.6 - matching._LUMA * 0.04, matching._ALIKE),
+def test_pictures_that_resemble_each_other_need_be_less_alike_and_other_luma_more() -> None:
+    """A cosine of .6 and a difference of luma of .2, beside a place that both have, or not."""
+    axes, luma = torch.eye(4), torch.full((2,), 0.5)
+    one = Looks(axes[:, :2], 100 * axes[:, :2], luma, (1, 2))
+    some, shared, new = 0.6 * axes[0] + 0.8 * axes[2], axes[1], axes[3]
+    unlike = matching._UNLIKE * (matching._KIND - 0.6)
+    for keys, lighter, needed in (
+        ((some, shared), 0.0, 0.0),
+        ((some, new), 0.0, unlike),
+        ((some, shared), 0.2, matching._LUMA * 0.2**2),
     ):
-        told = told_by([Places(other, torch.zeros(3, 1))], one)
-        assert float(told.doubt) == pytest.approx(1 / (1 + math.exp(matching._SHARPNESS * (cosine - alike))), rel=1e-4)
+        other = one._replace(keys=torch.stack(keys, dim=1), luma=luma + torch.tensor([lighter, 0.0]))
+        told = told_by([Places(other, torch.zeros(3, 2))], one)
+        odds = math.exp(matching._SHARPNESS * (0.6 - matching._ALIKE - needed))
+        assert float(told.doubt[0, 0, 0, 0]) == pytest.approx(1 / (1 + odds**2), rel=1e-4)
+
+
+def test_pictures_resemble_each_other_as_the_one_does_that_has_more_of_its_own() -> None:
+    """Half of a picture is all of another, and an eighth of a third."""
+    whole, half, eighth = torch.eye(16), torch.eye(16)[:8], torch.eye(16)[:2]
+    for close, much in ((whole, 1), (half, 1), (eighth, 0.5)):
+        assert float(resemblance(close)) == float(resemblance(close.T)) == much
 
 
 def test_what_is_darker_takes_as_much_less_colour_and_what_is_lighter_no_more() -> None:
-    one = Looks(torch.eye(2)[:, :1], torch.eye(2)[:, :1], torch.tensor([0.3]), torch.tensor([1.0, 0.0]), (1, 1))
-    chroma = torch.tensor([[0.4], [-0.1], [-0.2]])
-    for luma, share in ((0.3, 1), (0.65, 0.5), (0.2, 1)):
-        told = told_by([Places(one._replace(luma=torch.tensor([luma])), chroma)], one)
-        torch.testing.assert_close(told.chroma.flatten(), share * chroma[:, 0] * (1 - float(told.doubt)))
+    one = Looks(torch.eye(2), 100 * torch.eye(2), torch.tensor([0.3, 0.3]), (1, 2))
+    chroma = torch.tensor([[0.4, 0.0], [-0.1, 0.0], [-0.2, 0.0]])
+    for luma, share in ((0.3, 1), (0.5, 0.35 / 0.55), (0.2, 1)):
+        told = told_by([Places(one._replace(luma=torch.tensor([luma, 0.3])), chroma)], one)
+        taken = 1 - float(told.doubt[0, 0, 0, 0])
+        assert taken > 0.5
+        torch.testing.assert_close(told.chroma[0, :, 0, 0], share * chroma[:, 0] * taken)
 
 
-def test_places_share_what_they_are_told_with_near_ones_of_the_same_thing_alone() -> None:
-    """Of two halves that are seen apart, a stripe of the left one and its rim in the right one have a match."""
+def test_most_of_a_thing_decides_for_all_of_it() -> None:
+    """Of two halves that are seen apart, three fifths of the left one and a fifth of the right one have a match."""
     looks = unlike()._replace(keys=torch.zeros(DEPTH, SIDE * SIDE))
     columns = torch.arange(SIDE).repeat(SIDE)
     matched, left = (columns >= 2) & (columns < 6), columns < 5
@@ -90,8 +100,8 @@ def test_places_share_what_they_are_told_with_near_ones_of_the_same_thing_alone(
     whole = Places(looks, torch.ones(3, SIDE * SIDE))
     told = told_by([whole], looks)
     trust = 1 - told.doubt[0, 0, SIDE // 2]
-    assert trust[:2].min() > 0.4  # of themselves nothing
-    assert trust[5] < 0.4  # of itself all
+    assert trust[:2].min() > 0.6  # of themselves nothing
+    assert trust[5:].max() < 0.25  # one of them of itself all
 
 
 def test_several_references_tell_what_one_of_all_their_places_does() -> None:

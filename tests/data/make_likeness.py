@@ -8,7 +8,8 @@ colours, in squared error; pictures of different kinds are to tell each other no
 themselves in the whole; a garment is to find the same on other people; and the thing of its kind in a picture that in
 another, by the map of a linear classifier of the encoder's places (Zhou et al. 2016).
 
-The bundled weights came of a script of this loss.
+That pictures of one kind need be less alike is learned beside it, by `Kind`, and not kept: `matching.resemblance` tells
+them apart better. The bundled weights came of a script of this loss.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import scoreinv
 from scoreinv.colour_space import luma
 from scoreinv.conditional.matching import maps_of
 from scoreinv.imaging.read import read_picture
+from scoreinv.networks.encoder import FEATURES
 from scoreinv.networks.likeness import LIKENESS_FILE, Likeness
 from scoreinv.preconditioning import centre
 
@@ -47,6 +49,16 @@ UPPER, LOWER, DRESS = 3, 4, 5
 
 View = dict[str, Any]
 """Of a picture or a part of it: maps, kind, drawn and true chroma (2, N), luma (N,), marks (N,), places (N, 2)."""
+
+
+class Kind(nn.Linear):
+    """Of which kind a picture is, by the mean of the encoder's coarsest map: (32,), of unit length."""
+
+    def __init__(self) -> None:
+        super().__init__(FEATURES[-1], 32)
+
+    def forward(self, coarse: Tensor) -> Tensor:
+        return F.normalize(super().forward(coarse.mean((2, 3))), dim=1)[0]
 
 
 def main() -> None:
@@ -68,9 +80,9 @@ def main() -> None:
         for folder in sorted(options.kinds.iterdir())
     ]
     mark_things(kinds)
-    metric = Likeness()
+    metric, kind = Likeness(), Kind()
     numbers = nn.Parameter(torch.tensor([1.2, 0.85, 0.3, 2.0]))
-    train(metric, numbers, {"photo": halves, "clothes": dressed, "kinds": kinds}, options.steps)
+    train(metric, kind, numbers, {"photo": halves, "clothes": dressed, "kinds": kinds}, options.steps)
     weights = {name: value.half() if value.ndim > 1 else value for name, value in metric.state_dict().items()}
     save_file({name: value.contiguous() for name, value in weights.items()}, options.output)
     print("sharpness / 20, alike, less alike by kind, luma:", *(f"{value:.2f}" for value in numbers.tolist()))
@@ -159,16 +171,17 @@ def mark_things(kinds: list[list[list[View]]]) -> None:
             whole["marks"], crop["marks"] = found.flatten(), at(found, crop["places"])
 
 
-def train(metric: Likeness, numbers: nn.Parameter, given: dict[str, Any], steps: int) -> None:
+def train(metric: Likeness, kind: Kind, numbers: nn.Parameter, given: dict[str, Any], steps: int) -> None:
     """Train a metric, and the numbers that weigh it."""
-    groups = [{"params": metric.parameters(), "lr": 2e-3}, {"params": [numbers], "lr": 5e-3, "weight_decay": 0}]
+    layers = [*metric.parameters(), *kind.parameters()]
+    groups = [{"params": layers, "lr": 2e-3}, {"params": [numbers], "lr": 5e-3, "weight_decay": 0}]
     optimizer = torch.optim.AdamW(groups, weight_decay=1e-2)
     rate = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda t: min(1, (t + 1) / 30) * (0.5 + 0.5 * math.cos(math.pi * t / steps))
     )
     for step in range(steps):
         tasks = random.choices(list(SHARES), list(SHARES.values()), k=BATCH)
-        losses = [loss_of(task, metric, numbers, given) for task in tasks]
+        losses = [loss_of(task, metric, kind, numbers, given) for task in tasks]
         loss = torch.stack(losses).mean()
         optimizer.zero_grad()
         loss.backward()
@@ -178,7 +191,7 @@ def train(metric: Likeness, numbers: nn.Parameter, given: dict[str, Any], steps:
             print(step, f"{loss:.3f}", flush=True)
 
 
-def loss_of(task: str, metric: Likeness, numbers: Tensor, given: dict[str, Any]) -> Tensor:
+def loss_of(task: str, metric: Likeness, kind: Kind, numbers: Tensor, given: dict[str, Any]) -> Tensor:
     """The loss of one draw of a task."""
     pairs = [*given["photo"], *given["clothes"], *(one for pictures in given["kinds"] for one in pictures)]
     turn = random.randrange(2)
@@ -196,10 +209,11 @@ def loss_of(task: str, metric: Likeness, numbers: Tensor, given: dict[str, Any])
         a, b = random.choice(pictures)[turn], random.choice(pictures)[0]
     which = torch.randperm(len(a["luma"]))[:QUERIES]
     a = a | {name: a[name][..., which] for name in ("drawn", "truth", "luma", "marks")} | {"places": a["places"][which]}
-    (keys, kind), (others, kind_of_b) = (metric([value.float() for value in one["maps"]]) for one in (a, b))
+    keys, others = (metric([value.float() for value in one["maps"]]) for one in (a, b))
+    of_one_kind = kind(a["maps"][-1].float()) @ kind(b["maps"][-1].float())
     sharpness, alike, less, light = numbers
     close = keys[:, which].T @ others - light * (a["luma"][:, None] - b["luma"]).square()
-    logits = 20 * sharpness * (close - alike + less * (kind @ kind_of_b))
+    logits = 20 * sharpness * (close - alike + less * of_one_kind)
     if task == "own":
         return -0.15 * gain(a, b, logits)
     if task == "other":
