@@ -37,6 +37,9 @@ _LEAST_ODDS = 1.75
 """Log odds of having faded from which on a picture is changed."""
 _LEAST_CHANGE = 3.5
 """CIEDE2000, in the mean, that a picture is changed by at least: of less it is not sure."""
+_BLACK, _DARKER = 0.01, 0.5
+"""Of a channel that is dark throughout, its darkest tone, and its lightest to another's: so is red in green water, no
+channel of a print, whose darkest tones fading makes lighter."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,9 @@ def curves_of(picture: Picture, toner: Toner) -> tuple[ToneCurves | None, np.nda
     seen = torch.from_numpy(inside.resized_rgb(SEEN_SIDE, SEEN_SIDE)).permute(2, 0, 1)[None]
     rgb, known, quantiles = told(seen, guessed(seen, toner.chroma))
     raw, odds = toner.network(rgb, known, quantiles)
-    small = rgb[0].numpy()
-    if float(odds[0]) < _LEAST_ODDS:
+    small, least, largest = rgb[0].numpy(), quantiles[0, 0], quantiles[0, -1]
+    dark = (least < _BLACK) & (largest < _DARKER * largest.max())
+    if float(odds[0]) < _LEAST_ODDS or dark.any():
         return None, small
     black, white, power = raw[0].double().numpy()
     low, high = quantiles[0, 1].numpy(), quantiles[0, -2].numpy()

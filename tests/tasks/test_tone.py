@@ -64,6 +64,14 @@ def test_the_colours_of_greys_are_those_that_scene_knows():
     assert all((ours[name] == scenes[name]).all() for name in ours)
 
 
+def test_a_channel_that_is_dark_throughout_has_not_faded(pairs):
+    _, scan = pairs[0]
+    darker = scan.copy()
+    darker[..., 0] = 0.35 * (scan[..., 0] - scan[..., 0].min())
+    assert tone_picture(Picture(scan)).changed
+    assert not tone_picture(Picture(darker)).changed
+
+
 def test_sixteen_bits_stay_sixteen_and_alpha_stays(pairs):
     _, scan = pairs[0]
     deep = np.dstack([scan.astype(np.uint16) * 257, np.full(scan.shape[:2], 999, np.uint16)])
