@@ -66,6 +66,9 @@ _MOST_FOUND = 0.5
 _SURELY = 0.005
 """Share of a photograph in colours that is surely damaged, from which on it is an old one: of healthy ones 0.003."""
 
+_WORN = 0.01
+"""Share of a picture that is damaged, with its rims, from which on it is a print, grained and worn."""
+
 _SHARES: dict[StepName, float] = {
     "damage": 4,
     "border": 0,
@@ -353,7 +356,8 @@ class _Restoration:
         if self.found == "tinted" and self.settings.keep_tint:
             return
         (picture,) = self.pictures
-        toned = tone_picture(picture, share=self.settings.tone, tones=whole)
+        worn = self.damage is not None and bool(self.damage.mean() > _WORN)
+        toned = tone_picture(picture, share=self.settings.tone, tones=whole, worn=worn)
         tell(self.callbacks["tone"], 1.0)
         self._tell("tone", toned.words, [toned.image] if toned.changed else None)
 

@@ -81,19 +81,17 @@ def chroma_network() -> ChromaNetwork:
     return channels_last(network.eval().requires_grad_(False))
 
 
-def tone_picture(
-    picture: Picture, toner: Toner | None = None, share: float = 1.0, tones: Picture | None = None
-) -> Toned:
+def tone_picture(picture: Picture, share: float = 1.0, tones: Picture | None = None, worn: bool = False) -> Toned:
     """Bring back the tones of a picture.
 
     Args:
-        toner: the networks; None: the bundled ones.
         share: how far to go, from 0 to 1.
         tones: what they are read from: the picture without its damage. None: the picture.
+        worn: it is a damaged print, of whose ends of tones grain and the rims of cracks are not to tell.
     """
     if min(picture.size) < LEAST_SIDE:
         return Toned(picture, "the picture is too small to tell", False)
-    curves, small = curves_of(tones or picture, toner or load_toner())
+    curves, small = curves_of(tones or picture, load_toner(), worn)
     if curves is None or not share or difference(small, curves.toned(small)) < _LEAST_CHANGE:
         return Toned(picture, "not faded, as far as can be told", False)
     curves = curves.part(share)
@@ -101,12 +99,13 @@ def tone_picture(
 
 
 @torch.no_grad()
-def curves_of(picture: Picture, toner: Toner) -> tuple[ToneCurves | None, np.ndarray]:
+def curves_of(picture: Picture, toner: Toner, worn: bool) -> tuple[ToneCurves | None, np.ndarray]:
     """The curves of a picture, None where it has not faded, and its colours (N, 3) at a small size."""
     box = within_border(picture)
     inside = picture if box is None else picture.part(box)
     seen = torch.from_numpy(inside.resized_rgb(SEEN_SIDE, SEEN_SIDE)).permute(2, 0, 1)[None]
-    rgb, known, quantiles = told(seen, guessed(seen, toner.chroma))
+    ends = F.adaptive_avg_pool2d(seen, SIDE) if worn else seen
+    rgb, known, quantiles = told(seen, guessed(seen, toner.chroma), ends)
     raw, odds = toner.network(rgb, known, quantiles)
     small, least, largest = rgb[0].numpy(), quantiles[0, 0], quantiles[0, -1]
     dark = (least < _BLACK) & (largest < _DARKER * largest.max())
@@ -133,10 +132,13 @@ def guessed(seen: Tensor, network: ChromaNetwork) -> Tensor:
     return F.avg_pool2d(torch.cat([chroma, features], dim=1), 2)
 
 
-def told(seen: Tensor, guess: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What `ToneNetwork` is told of pictures (B, 3, H, W) and of what is guessed of them."""
-    rgb, all_of = (one.flatten(2).transpose(1, 2) for one in (F.adaptive_avg_pool2d(seen, SIDE), seen))
-    return told_of(rgb, F.interpolate(guess, size=(SIDE, SIDE), mode="bilinear").flatten(2).transpose(1, 2), all_of)
+def told(seen: Tensor, guess: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What `ToneNetwork` is told of pictures (B, 3, H, W), of what is guessed of them, and of the ends of their tones.
+
+    ends: the pictures at a size of which the darkest and the lightest pixels count.
+    """
+    small = F.adaptive_avg_pool2d(seen, SIDE), F.interpolate(guess, size=(SIDE, SIDE), mode="bilinear")
+    return told_of(*(one.flatten(2).transpose(1, 2) for one in (*small, ends)))
 
 
 def told_of(rgb: Tensor, guess: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:

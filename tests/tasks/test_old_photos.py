@@ -25,6 +25,7 @@ from scoreinv.tasks.common import spread
 from scoreinv.tasks.old_photo_settings import OLD_PHOTO_STEPS, OldPhotoSettings
 from scoreinv.tasks.old_photos import OldPhotoModels, Step, restore_picture
 from scoreinv.tasks.results import Restored
+from scoreinv.tasks.tone import Toned
 from scoreinv.training.pictures import BUILTIN
 
 HEIGHT, WIDTH = 72, 96
@@ -265,6 +266,24 @@ def test_the_spread_is_that_of_pairs_where_colours_alone_are_drawn(count, monkey
     squares = count * np.square(spread(draws, ddof=0))
     expected = np.sqrt(squares / np.where(hole, count - 1, count - count % 2 / count))
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("rows", "worn"), [(0, False), (1, True)])
+def test_tones_of_what_is_damaged_are_read_as_those_of_a_worn_print(rows, worn, monkeypatch):
+    photo = Picture(levels(coloured_scene()))
+    hole = np.zeros(photo.size, bool)
+    hole[0, 0] = hole[:rows] = True
+    asked = []
+
+    def toned(picture, *, worn, **_):
+        asked.append(worn)
+        return Toned(picture, "as they are", False)
+
+    monkeypatch.setattr(old_photos, "tone_picture", toned)
+    monkeypatch.setattr(old_photos, "inpaint_picture", lambda *_: Restored(photo, [photo], None, 1, "pc"))
+    models = OldPhotoModels(None, prior(), None, None)
+    restore_picture(photo, models, OldPhotoSettings(denoise=False, colorize=False), hole)
+    assert asked == [worn]
 
 
 @pytest.mark.slow

@@ -72,6 +72,14 @@ def test_a_channel_that_is_dark_throughout_has_not_faded(pairs):
     assert not tone_picture(Picture(darker)).changed
 
 
+def test_the_grain_of_a_worn_print_is_no_black_and_no_white(pairs):
+    truth, scan = pairs[0]
+    grain = np.random.default_rng(0).normal(0, 14, scan.shape)
+    grainy = Picture((scan + grain).clip(0, 255).astype(np.uint8))
+    as_it_is, worn = (distance(tone_picture(grainy, worn=worn).image.pixels, truth) for worn in (False, True))
+    assert worn < as_it_is - 1
+
+
 def test_sixteen_bits_stay_sixteen_and_alpha_stays(pairs):
     _, scan = pairs[0]
     deep = np.dstack([scan.astype(np.uint16) * 257, np.full(scan.shape[:2], 999, np.uint16)])
