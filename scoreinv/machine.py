@@ -62,24 +62,35 @@ def pixels_at_once(device: torch.device) -> int:
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # for the next, by torch
         free, most = torch.cuda.mem_get_info(device)[0] + kept, _MOST_AT_ONCE
     else:
-        free, most = available_bytes() or sys.maxsize, _MOST_ON_CPU
+        most = _MOST_ON_CPU
+        free = available_bytes(enough=2 * _BYTES_OF_A_PIXEL * most) or sys.maxsize
     return max(_FEWEST_AT_ONCE, min(most, free // 2 // _BYTES_OF_A_PIXEL))
 
 
-def available_bytes() -> int | None:
-    """Return the memory that machine and container leave this process; None if the system tells neither."""
-    if _kept:
-        ctypes.CDLL(None).malloc_trim(0)  # what is kept is no shortage
+def available_bytes(enough: float = math.inf) -> int | None:
+    """Return the memory that machine and container leave this process; None if the system tells neither.
+
+    enough: what is asked for. Where less is free, this process gives back what it has kept: that is no shortage.
+    """
+    free = _free_bytes()
+    if _kept and free < enough:
+        ctypes.CDLL(None).malloc_trim(0)
+        free = _free_bytes()
+    return None if math.isinf(free) else int(free)
+
+
+def _free_bytes() -> float:
+    """The memory that is free for this process now; inf where nothing tells."""
     free = container_limits()[0]
     with suppress(OSError, StopIteration, ValueError):
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = min(free, next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")))
-    return None if math.isinf(free) else int(free)
+    return free
 
 
 def shortage(needed: int) -> str | None:
     """Say how much memory is needed and free if it does not suffice; None if it does, or if nobody knows."""
-    free = available_bytes()
+    free = available_bytes(enough=needed)
     if free is None or needed <= free:
         return None
     return f"takes about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
