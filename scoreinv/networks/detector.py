@@ -4,11 +4,14 @@ A scratch is a matter of single pixels, and whether a bright line is a scratch o
 A path of its own keeps the pixels: it goes from the full resolution to an eighth of it. The encoder, which was trained
 to name what photographs show, says the rest. The decoder joins both, from the coarsest map up, and tells each position
 what the parts of the window that look alike have in common. Batch norms see no picture at all when it works.
+
+What it learns later it learns in levels of their own, beside those that it has: the odds of both add up, and nothing
+is forgotten.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Annotated, ClassVar, Self
 
@@ -38,11 +41,13 @@ class DetectorNetworkConfig:
         widths: channels at the full resolution, at a half, a fourth and an eighth of it.
         coarse_width: channels below that.
         regions: soft regions that each level below the full resolution compares (`_Regions`); 0 for none.
+        second: the levels above an eighth of the resolution are there a second time, and those alone are trained.
     """
 
     widths: Annotated[tuple[int, ...], Whole(1, 4096)] = (12, 24, 48, 64)
     coarse_width: Annotated[int, Whole(1, 4096)] = 96
     regions: Annotated[int, Whole(0, 4096)] = 0
+    second: bool = False
 
     channels: ClassVar[int] = 3
     stride: ClassVar[int] = STRIDE
@@ -82,24 +87,57 @@ class DetectorNetwork(Network):
         self.compared = nn.ModuleList([nn.Identity(), *compared])
         self.out = conv(full, 1, 3)
         self.out.bias = nn.Parameter(torch.full((1,), _USUAL))
+        self.second = None
+        if config.second:
+            self.requires_grad_(False)
+            self.second = _Second(DetectorNetwork(replace(config, second=False)))
 
     def forward(self, pictures: Tensor, maps: tuple[Tensor, ...]) -> Tensor:
-        own = []
-        h = (4 * pictures - 2).to(self.out.weight.dtype)
-        for into, down in zip(self.into, self.down, strict=True):
-            h = down(into(h))
-            own.append(h)
         *finer, coarse, coarsest = maps
+        pictures = (4 * pictures - 2).to(self.out.weight.dtype)
         h = self.coarse(torch.cat([_doubled(self.coarsest(coarsest)), coarse], dim=1))
-        finer = [own[0], *(torch.cat(both, dim=1) for both in zip(own[1:], finer, strict=True))]
-        for joined, compared, at_size in reversed(list(zip(self.joined, self.compared, finer, strict=True))):
-            join, after = joined
-            h = compared(after(join(h, at_size)))
-        return self.out(h)
+        *levels, eighth = _levels(self, pictures, finer)
+        h = _decoded(h, [eighth])
+        logits: Tensor = self.out(_decoded(h, levels))
+        if self.second is not None:
+            others = self.second.out(_decoded(h, _levels(self.second, pictures, finer[:-1])))
+            logits = torch.logaddexp(logits, others)
+        return logits
 
     def exact_parts(self) -> list[nn.Module]:
         """The layers with norms, whose filters are folded with their statistics first."""
         return [module for module in self.modules() if isinstance(module, _Layer)]
+
+
+class _Second(nn.Module):
+    """The levels of a network above an eighth of the resolution."""
+
+    def __init__(self, network: DetectorNetwork) -> None:
+        super().__init__()
+        self.into, self.down = network.into[:-1], network.down[:-1]
+        self.joined, self.compared = network.joined[:-1], network.compared[:-1]
+        self.out = network.out
+
+
+_Level = tuple[nn.ModuleList, nn.Module, Tensor]
+"""What joins a coarser map with those of a level and goes on, what compares its regions, and its maps."""
+
+
+def _levels(network: DetectorNetwork | _Second, pictures: Tensor, maps: list[Tensor]) -> list[_Level]:
+    """The levels of a network from the finest on, with its own maps of the pictures beside the encoder's."""
+    own, h = [], pictures
+    for into, down in zip(network.into, network.down, strict=True):
+        h = down(into(h))
+        own.append(h)
+    both = [own[0], *(torch.cat(pair, dim=1) for pair in zip(own[1:], maps, strict=True))]
+    return list(zip(network.joined, network.compared, both, strict=True))
+
+
+def _decoded(h: Tensor, levels: list[_Level]) -> Tensor:
+    """The map at the finest of the levels, from one coarser than all of them."""
+    for (join, after), compared, at_size in reversed(levels):
+        h = compared(after(join(h, at_size)))
+    return h
 
 
 class DamageDetector(Model):

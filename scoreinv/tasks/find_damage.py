@@ -6,9 +6,6 @@ of these sizes is brought back to its own. The network sees windows, each with a
 is bounded whatever the picture's size. Where it sees any, it sees the window mirrored too: what it takes for damage in
 one and not in the other is seldom any.
 
-Scratches along a film are straight lines from border to border, which the network takes for wires where they are dark:
-they are found without it (`imaging.film_lines`).
-
 A mark is surely damage somewhere, and goes on from there to what is less sure: two thresholds (hysteresis: Canny 1986).
 Eyes and mouths of faces are left out (`imaging.faces`).
 """
@@ -34,7 +31,6 @@ from scoreinv.colour_space import luma
 from scoreinv.errors import SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.faces import faces, facial_features
-from scoreinv.imaging.film_lines import film_lines
 from scoreinv.imaging.masks import dilate, picture_of_hole
 from scoreinv.imaging.picture import STRIP_ROWS, Picture, scaled
 from scoreinv.models.catalogue import load_damage_detector
@@ -60,8 +56,6 @@ _CORE, _MARGIN = 512, 48
 _CLEAN = -2.0
 """Log odds below which everywhere a window shows no damage: mirrored it would need as much more to have any."""
 
-_FILM_LINE = 3.0
-"""Log odds at least of what is marked as a scratch along a film: enough for photographs in colours, too."""
 _BESIDE = 16.0
 """How many times the odds of damage are where it goes on from a sure pixel: scratches and stains seldom end there."""
 _EIGHT = np.ones((3, 3), bool)
@@ -137,7 +131,7 @@ class Odds:
     Attributes:
         size: (height, width) of the picture.
         gray: its luma at the largest working size, HxW in [0, 1].
-        logits: the log odds of damage at each working size, the smallest first; of the last with the lines of a film.
+        logits: the log odds of damage at each working size, the smallest first.
     """
 
     size: tuple[int, int]
@@ -154,9 +148,7 @@ class Odds:
             logits.append(damage_logits(rgb, detector, part))
             if size != sizes[-1]:
                 logits[-1] -= math.log(_SURER)
-        gray = luma(rgb)
-        np.maximum(logits[-1], _FILM_LINE, out=logits[-1], where=film_lines(gray))
-        return cls(picture.size, gray, logits)
+        return cls(picture.size, luma(rgb), logits)
 
     @cached_property
     def faces(self) -> list[Box]:

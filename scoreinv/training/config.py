@@ -42,6 +42,8 @@ DAMAGE_SHARES = {
     "rips": 0.05,
     "writing": 0.04,
     "faded_border": 0.04,
+    "film": 0.05,
+    "specks": 0.05,
 }
 """The kinds of damage, and how often they are drawn usually."""
 
@@ -205,16 +207,18 @@ class DamageDrawing:
     Attributes:
         undamaged: share of the pictures that get none.
         often: kinds of damage that are drawn more or less often than usual, and how many times: ((kind, times), ...).
+        most: kinds of a picture at most.
     """
 
     undamaged: Annotated[float, Number(0, 1)] = 0.3
     often: tuple[tuple[str, float], ...] = ()
+    most: Annotated[int, Whole(1, 4)] = 4
 
     def __post_init__(self) -> None:
         check_settings(self, "damage.")
         for kind, times in self.often:
             check("a kind of damage.often", kind, tuple(DAMAGE_SHARES))
-            require(0 < times <= 1000, f"damage.often of {kind} must lie in (0, 1000]")
+            require(0 <= times <= 1000, f"damage.often of {kind} must lie in [0, 1000]")
         require(len(dict(self.often)) == len(self.often), "damage.often names a kind twice")
 
     @property

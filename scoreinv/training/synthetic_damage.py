@@ -1,6 +1,6 @@
 """Random damage of training pictures: scans of damaged prints, and holes.
 
-    scan = scanned(blurred(damaged(draw_print(photograph))))     # for the damage detector
+    scan = scanned(damaged(blurred(damaged(draw_print(photograph)))))     # for the damage detector
     hole = draw_hole(side, generator)                            # for conditional priors
 
 What is damaged is where it is visible: where the print's values differ by more than the grain hides. Where they differ
@@ -74,10 +74,12 @@ def draw_scan(rgb: np.ndarray, config: DamageDrawing, generator: Generator) -> S
     """A scan of a photograph (H, W, 3) in [0, 1]."""
     medium = draw_medium(generator)
     print_ = draw_print(rgb, medium, generator)
-    changed = print_
+    kinds: list[str] = []
     if generator.random() >= config.undamaged:
-        changed = damaged(print_, medium, generator, config.shares)
+        kinds = draw_kinds(config, generator)
+    changed = damaged(print_, medium, generator, [kind for kind in kinds if kind not in _SHARP])
     print_, changed = blurred(print_, medium.focus), blurred(changed, medium.focus)
+    changed = damaged(changed, medium, generator, [kind for kind in kinds if kind in _SHARP])
     change = np.abs(changed - print_).max(axis=2)
     mask = change > VISIBLE + medium.grain
     seed = int(generator.integers(2**63))
@@ -85,9 +87,14 @@ def draw_scan(rgb: np.ndarray, config: DamageDrawing, generator: Generator) -> S
     return Scan(scan, mask, (change > HEALTHY) & ~mask, print_, medium, seed)
 
 
-def damaged(print_: np.ndarray, medium: Medium, generator: Generator, shares: dict[str, float]) -> np.ndarray:
-    """The print with damage of one to four kinds. shares: how often each is drawn; they add up to 1."""
-    kinds = generator.choice(list(shares), size=int(generator.integers(1, 5)), replace=False, p=list(shares.values()))
+def draw_kinds(config: DamageDrawing, generator: Generator) -> list[str]:
+    """One to `config.most` kinds of damage."""
+    count = int(generator.integers(1, config.most + 1))
+    return list(generator.choice(list(config.shares), size=count, replace=False, p=list(config.shares.values())))
+
+
+def damaged(print_: np.ndarray, medium: Medium, generator: Generator, kinds: list[str]) -> np.ndarray:
+    """The print with damage of these kinds."""
     values = print_
     for kind in kinds:
         values = Sheet(values, medium, generator).covered(_KINDS[kind])
@@ -315,7 +322,34 @@ def _faded_border(sheet: Sheet) -> Cover:
     return cover, sheet.textured(_bright_or_dark(sheet, 0.85))
 
 
-_DRAWN = (_scratches, _creases, _folds, _cracks, _dust, _rubbed, _hairs, _stains, _torn, _rips, _writing, _faded_border)
+def _film(sheet: Sheet) -> Cover:
+    """Scratches that a gate or a roller made along a film: straight, parallel to a border, from there to the other."""
+    rng, canvas = sheet.rng, _Canvas(sheet)
+    angle = rng.choice([0, np.pi / 2], p=(0.3, 0.7)) + rng.normal(0, 0.004)
+    way = 1.1 * sheet.longer * np.array([np.cos(angle), np.sin(angle)])
+    whole = rng.choice([1.0, 0.85])
+    for _ in range(_several(sheet, 1)):
+        start, thick, value = sheet.place() - way, _log_uniform(rng, 0.5, 3.5), int(255 * rng.uniform(0.4, 1))
+        for line in pairwise(_path(rng, start, angle, 2.2 * sheet.longer, 0.003)):
+            if rng.random() < whole:
+                canvas.line(np.stack(line), thick, value)
+    return canvas.cover(), _bright_or_dark(sheet, 0.3) if rng.random() < 0.5 else _black_or_white(sheet)
+
+
+def _specks(sheet: Sheet) -> Cover:
+    """Dust on a scanner's glass: small specks, blacker than ink and whiter than paper, more often dark than light."""
+    rng, canvas = sheet.rng, _Canvas(sheet)
+    for _ in range(4 + _several(sheet, 15, 0.8)):
+        canvas.speck(sheet.place(), 0.5 + 2.5 * rng.random() ** 2, int(255 * rng.uniform(0.6, 1)), rng)
+    return canvas.cover(), _black_or_white(sheet)
+
+
+_DRAWN = (
+    *(_scratches, _creases, _folds, _cracks, _dust, _rubbed, _hairs),
+    *(_stains, _torn, _rips, _writing, _faded_border, _film, _specks),
+)
+_SHARP = ("film", "specks")
+"""Kinds that the blur of a print's scan leaves: those of a scanned film, and of the scanner's glass."""
 _KINDS = {kind.__name__.removeprefix("_"): kind for kind in _DRAWN}
 """What draws each kind of damage (`config.DAMAGE_SHARES`)."""
 
@@ -344,6 +378,12 @@ def _bright_or_dark(sheet: Sheet, bright: float) -> np.ndarray:
     if not medium.gray and rng.random() < 0.25:  # one layer of a colour film
         colour = colour * rng.uniform(0.3, 1.2, 3)
     return np.clip(colour, 0, 1).astype(np.float32)
+
+
+def _black_or_white(sheet: Sheet) -> np.ndarray:
+    """What lies on the scanner's glass or was scratched out of a film, more often dark: (3,)."""
+    level = sheet.rng.uniform(0, 0.2) if sheet.rng.random() < 0.65 else sheet.rng.uniform(0.8, 1)
+    return np.full(3, level, np.float32)
 
 
 def _lighter_or_darker(print_: np.ndarray, relief: np.ndarray) -> Cover:

@@ -39,6 +39,8 @@ from scoreinv.training.synthetic_damage import Scan, draw_scan
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 SEED = 2025
+DAMAGE = DamageDrawing(undamaged=0.0, often=(("film", 0.0), ("specks", 0.0)))
+"""The kinds that there were when the first figures were taken; `scan_marks.py` has the others."""
 LEAST_DAMAGE = 0.003
 """Share of a scan's pixels."""
 
@@ -111,7 +113,7 @@ def scan_of(path: Path, number: int, side: int, draw: int = 0) -> Scan:
     rgb = picture.resized_rgb(round(scale * picture.height), round(scale * picture.width))
     generator = np.random.default_rng([SEED, number, draw] if draw else [SEED, number])
     while True:
-        scan = draw_scan(rgb, DamageDrawing(undamaged=0.0), generator)
+        scan = draw_scan(rgb, DAMAGE, generator)
         if LEAST_DAMAGE < scan.mask.mean() < 0.5:
             return scan
 

@@ -23,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from damage import DAMAGE
 from PIL import Image, ImageOps
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -35,9 +36,8 @@ from scoreinv.models.catalogue import load, load_damage_detector
 from scoreinv.tasks.old_photo_settings import OldPhotoSettings
 from scoreinv.tasks.old_photos import OldPhotoModels, Step, restore_picture
 from scoreinv.tasks.tone import tone_picture
-from scoreinv.training.config import DamageDrawing
 from scoreinv.training.prints import draw_medium, draw_print, scanned
-from scoreinv.training.synthetic_damage import damaged
+from scoreinv.training.synthetic_damage import damaged, draw_kinds
 
 DRAWN = 200
 """Pictures of each kind that may be prints of one tint."""
@@ -114,7 +114,7 @@ def old_print(rgb: np.ndarray, gray: bool, rng: np.random.Generator) -> np.ndarr
     """A scan of the faded and damaged print of a photograph, both HxWx3 in [0, 1]."""
     medium = replace(draw_medium(rng), gray=gray)
     print_ = draw_print(faded(rgb, rng).astype(np.float32), medium, rng)
-    return scanned(damaged(print_, medium, rng, DamageDrawing().shares), medium, rng)
+    return scanned(damaged(print_, medium, rng, draw_kinds(DAMAGE, rng)), medium, rng)
 
 
 def likeness(rgb: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:

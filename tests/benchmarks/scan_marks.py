@@ -1,4 +1,4 @@
-"""How well marks are found that no training drew: those of films and scanners, light and dark.
+"""How well marks of films and scanners are found, light and dark, as no training draws them.
 
     python tests/benchmarks/scan_marks.py PHOTOS [PHOTOS ...] [--side 384] [--sensitivity 0.5] [--sheet FILE.png]
 

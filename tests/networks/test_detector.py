@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -143,3 +144,26 @@ def test_a_model_of_another_kind_is_refused(load, name, message):
 def test_a_configuration_that_cannot_be_built_is_refused(entries):
     with pytest.raises(InputError):
         decode_model(encode(SMALL) | entries)
+
+
+def test_the_odds_of_the_second_levels_are_added_and_they_alone_are_trained():
+    torch.manual_seed(4)
+    plain = SMALL.network.build().eval()
+    both = replace(SMALL.network, second=True).build().eval()
+    both.load_state_dict(plain.state_dict(), strict=False)
+    assert both.second is not None
+    pictures = torch.rand(1, 3, 32, 64)
+    maps = SMALL.build().encoder.all_maps(pictures)
+    for levels in ("into", "down", "joined", "compared", "out"):
+        own = getattr(plain, levels).state_dict()
+        getattr(both.second, levels).load_state_dict(
+            {name: own[name] for name in getattr(both.second, levels).state_dict()}
+        )
+    expected = plain(pictures, maps)
+    torch.testing.assert_close(both(pictures, maps), expected + math.log(2))  # twice the same odds
+    both.second.out.bias.data -= 40
+    torch.testing.assert_close(both(pictures, maps), expected)
+    both(pictures, maps).sum().backward()
+    learnt = {name for name, parameter in both.named_parameters() if parameter.grad is not None}
+    assert learnt
+    assert all(name.startswith("second.") for name in learnt)

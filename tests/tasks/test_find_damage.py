@@ -152,12 +152,3 @@ def test_what_cannot_be_done_is_said(bright):
 
 def test_a_picture_of_one_pixel_is_looked_at(bright):
     assert not scoreinv.find_damage(np.zeros((1, 1), np.uint8), model=bright).any()
-
-
-def test_a_scratch_along_a_film_is_damage_whatever_the_network_sees(bright):
-    pixels = np.full((128, 160), 0.2, np.float32)
-    pixels[:, 70] = 0.0
-    found = scoreinv.find_damage(pixels, model=bright, grow=0)
-    assert found[:, 70].all()
-    assert not found[:, :69].any()
-    assert not scoreinv.find_damage(pixels, model=bright, grow=0, sensitivity=0.01).any()
