@@ -44,13 +44,15 @@ def import_torch() -> None:
         gc.disable()  # Python would go through all of the new objects again and again, though they stay to the end
         if deferred := _torch_version().startswith(_TRIED):
             sys.modules[_SHAPES] = _Deferred(_SHAPES)
-        import torch
+        try:
+            import torch
 
-        if deferred:  # what importing that would also have done
-            from torch._opaque_base import OpaqueBaseMeta
+            if deferred:  # what importing that would also have done
+                from torch._opaque_base import OpaqueBaseMeta
 
-            torch._C._set_generator_metaclass(OpaqueBaseMeta)  # type: ignore[attr-defined]
-        gc.enable()
+                torch._C._set_generator_metaclass(OpaqueBaseMeta)  # type: ignore[attr-defined]
+        finally:
+            gc.enable()
         gc.freeze()
 
 
