@@ -1,4 +1,4 @@
-"""The state of a run: what must be saved for a resumed run to be the same, bit for bit.
+"""The state of a run: what must be saved for a resumed run to be the same, bit for bit, but for rates set by the clock.
 
 Random numbers are functions of (seed, step), so a state is the weights, their average, Adam's moments and the step; and
 the weights of the model that are not trained, which a run may have from another model.
