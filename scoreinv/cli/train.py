@@ -84,9 +84,7 @@ class RunOptions:
         float | None,
         option(min=0.01, max=TRAINING_MINUTES.most, help="Stop after this time, in all.", rich_help_panel=RUN),
     ] = None
-    resume: Annotated[bool, option("--resume", help="Resume the run in --out, bit-exactly.", rich_help_panel=RUN)] = (
-        False
-    )
+    resume: Annotated[bool, option("--resume", help="Resume the run in --out.", rich_help_panel=RUN)] = False
     init: Annotated[str | None, option(metavar="NAME|FILE", help="Model to start from.", rich_help_panel=RUN)] = None
     tensorboard: Annotated[
         bool, advanced("--tensorboard", help="Write the metrics to tensorboard/ in the run's folder too.")
@@ -238,6 +236,9 @@ def _check_memory(run: training.TrainingConfig) -> None:
 def _configuration(subject: Subject, how: RunOptions, common: Common) -> training.TrainingConfig:
     """The run that is asked for, as changed by the other options."""
     run = _named(subject, Path(how.out) if how.resume and how.out is not None else None)
+    if subject.damage and how.init is not None:  # the run goes on with the network of that model
+        network = load_damage_detector(how.init).network.config
+        run = replace(run, model=models.DetectorConfig(network), frozen_norms=network.second)
     given: dict[str, Any] = {"seed": common.seed, "batch_size": how.batch_size, "compile": how.compile or None}
     given["precision"] = None if common.precision == "auto" else common.precision
     run = replace(run, **{name: value for name, value in given.items() if value is not None})

@@ -1,6 +1,7 @@
 from .config import SDES as SDES
 from .config import AnyModel as AnyModel
 from .config import ClassifierConfig as ClassifierConfig
+from .config import DetectorConfig as DetectorConfig
 from .config import ModelConfig as ModelConfig
 from .model_file import read_metadata as read_metadata
 from .model_file import save as save

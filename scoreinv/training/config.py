@@ -220,6 +220,8 @@ class DamageDrawing:
             check("a kind of damage.often", kind, tuple(DAMAGE_SHARES))
             require(0 <= times <= 1000, f"damage.often of {kind} must lie in [0, 1000]")
         require(len(dict(self.often)) == len(self.often), "damage.often names a kind twice")
+        drawn = sum(dict(self.often).get(kind, 1.0) > 0 for kind in DAMAGE_SHARES)
+        require(drawn >= self.most, f"damage.often leaves {drawn} kinds: damage.most must be no more")
 
     @property
     def shares(self) -> dict[str, float]:
@@ -305,6 +307,10 @@ class TrainingConfig:
             "a damage detector is trained with damage, and no other is",
         )
         objective, model = self.objective, self.model
+        require(
+            self.frozen_norms or not isinstance(model, DetectorConfig) or not model.network.second,
+            "second levels are trained with frozen_norms: the other levels stay what they are",
+        )
         require(
             objective.times != "discrete" or model.sde is None or isinstance(model.sde, VE | DDPM),
             "discrete times need the VE SDE (SMLD) or the DDPM chain (DDPM)",

@@ -174,6 +174,13 @@ def test_a_model_that_takes_observations_starts_one_that_does(scoreinv, tmp_path
 
 
 @pytest.mark.slow
+def test_training_of_damage_goes_on_from_the_bundled_detector(scoreinv, tmp_path):
+    words = ("train", "--damage", "--init", "damage", "--batch-size", 2, "--steps", 1, "--out", "run")
+    assert scoreinv(*words).code == 0
+    assert json.loads((tmp_path / "run/config.json").read_text())["model"]["network"]["second"]
+
+
+@pytest.mark.slow
 def test_a_model_of_another_run_is_replaced_only_on_demand(scoreinv, configuration, tmp_path):
     words = ("train", "--config", configuration, "--out", "run")
     assert scoreinv(*words).code == 0

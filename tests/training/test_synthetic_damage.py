@@ -113,6 +113,8 @@ def test_kinds_are_drawn_as_often_as_asked():
         reaches_the_edge += max(*mask[[0, -1]].mean(axis=1), *mask[:, [0, -1]].mean(axis=0)) > 0.1
     assert reaches_the_edge >= 15
     assert DamageDrawing(often=(("stains", 2.0),)).shares["stains"] == pytest.approx(0.14 / 1.17)
+    with pytest.raises(InputError, match="leaves 0 kinds"):
+        replace(ALL, often=tuple((kind, 0.0) for kind in ALL.shares))
 
 
 def test_faint_damage_counts_for_nothing():
@@ -135,6 +137,8 @@ def test_a_detector_and_nothing_else_is_trained_with_damage():
     config = replace(small_run(), damage=DamageDrawing(often=(("stains", 2.0),)))
     with pytest.raises(InputError, match="trained with damage"):
         replace(config, damage=None)
+    with pytest.raises(InputError, match="trained with frozen_norms"):
+        replace(config, model=replace(config.model, network=replace(config.model.network, second=True)))
     assert decode(TrainingConfig, encode(config)) == config
     large = replace(config, batch_size=64, model=replace(config.model, image_size=320))
     assert training_bytes(replace(large, frozen_norms=True)) < training_bytes(large)  # no normalised maps are kept
