@@ -91,7 +91,7 @@ def tone_picture(picture: Picture, share: float = 1.0, tones: Picture | None = N
     """
     if min(picture.size) < LEAST_SIDE:
         return Toned(picture, "the picture is too small to tell", False)
-    curves, small = curves_of(tones or picture, load_toner(), worn)
+    curves, small = curves_of(tones or picture, worn)
     if curves is None or not share or difference(small, curves.toned(small)) < _LEAST_CHANGE:
         return Toned(picture, "not faded, as far as can be told", False)
     curves = curves.part(share)
@@ -99,12 +99,13 @@ def tone_picture(picture: Picture, share: float = 1.0, tones: Picture | None = N
 
 
 @torch.no_grad()
-def curves_of(picture: Picture, toner: Toner, worn: bool) -> tuple[ToneCurves | None, np.ndarray]:
+def curves_of(picture: Picture, worn: bool) -> tuple[ToneCurves | None, np.ndarray]:
     """The curves of a picture, None where it has not faded, and its colours (N, 3) at a small size."""
     box = within_border(picture)
     inside = picture if box is None else picture.part(box)
     seen = torch.from_numpy(inside.resized_rgb(SEEN_SIDE, SEEN_SIDE)).permute(2, 0, 1)[None]
     ends = F.adaptive_avg_pool2d(seen, SIDE) if worn else seen
+    toner = load_toner()
     rgb, known, quantiles = told(seen, guessed(seen, toner.chroma), ends)
     raw, odds = toner.network(rgb, known, quantiles)
     small, least, largest = rgb[0].numpy(), quantiles[0, 0], quantiles[0, -1]
