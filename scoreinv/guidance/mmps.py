@@ -20,7 +20,7 @@ class MMPS(LikelihoodGuidance):
     gradients, each step of which takes a vector-Jacobian product. Exact for Gaussian data, in as many steps as the
     covariance has levels. The J of a network is not even symmetric: of `denoiser` |J - J^T| is 0.3 to 0.5 of |J|, and
     the variance that J implies is 1.1 of the squared error in noise of 5 grey levels, and 0.8 of it in noise of 50, so
-    that intervals by its samples are no better than measured (`tests/benchmarks/calibration.py`).
+    that intervals by its samples are no better than measured (`tests/benchmarks/restoration.py`).
 
     Arguments:
         iterations: of conjugate gradients, at least 1.

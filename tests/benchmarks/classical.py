@@ -11,8 +11,6 @@ from functools import partial
 
 import numpy as np
 from PIL import Image
-from scipy.signal import fftconvolve
-from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet, wiener
 
 Restore = Callable[[np.ndarray], np.ndarray]
 Variants = dict[str, Sequence[Restore]]
@@ -20,26 +18,11 @@ Variants = dict[str, Sequence[Restore]]
 
 def denoisers(noise: float) -> tuple[Variants, list[str]]:
     """Of white noise of this standard deviation; and the names of those that are not installed."""
-    nlm = partial(denoise_nl_means, patch_size=5, patch_distance=8, sigma=noise, fast_mode=True, channel_axis=-1)
-    variants: Variants = {
-        "total variation": [partial(denoise_tv_chambolle, weight=w * noise, channel_axis=-1) for w in (0.5, 0.8, 1.2)],
-        "NLM": [partial(nlm, h=h * noise) for h in (0.4, 0.6, 0.8)],
-    }
-    missing = []
-    try:
-        import pywt  # noqa: F401  (scikit-image asks for it when it is too late)
-
-        shrink = partial(denoise_wavelet, sigma=noise, channel_axis=-1, convert2ycbcr=True, rescale_sigma=True)
-        variants["wavelets"] = [partial(shrink, method=method) for method in ("BayesShrink", "VisuShrink")]
-    except ImportError:
-        missing.append("wavelets (PyWavelets)")
     try:
         from bm3d import bm3d_rgb
-
-        variants["BM3D"] = [lambda y: np.asarray(bm3d_rgb(y, noise))]
     except ImportError:
-        missing.append("BM3D (bm3d)")
-    return variants, missing
+        return {}, ["BM3D (bm3d)"]
+    return {"BM3D": [lambda y: np.asarray(bm3d_rgb(y, noise))]}, []
 
 
 def enlargers(factor: int) -> Variants:
@@ -55,31 +38,7 @@ def enlargers(factor: int) -> Variants:
 
 def deblurrers(kernel: np.ndarray) -> Variants:
     """Of a known blur, of pictures whose surroundings are not known: they are continued by their mirror image."""
-    return {
-        "Wiener": [partial(_wiener, kernel=kernel, balance=b) for b in np.geomspace(1e-3, 1, 7)],
-        "Richardson-Lucy": [partial(_richardson_lucy, kernel=kernel, iterations=n) for n in (5, 10, 20, 40)],
-        "total variation": [partial(_total_variation, kernel=kernel, weight=w) for w in (5e-4, 2e-3, 8e-3, 2e-2)],
-    }
-
-
-def _wiener(y: np.ndarray, kernel: np.ndarray, balance: float) -> np.ndarray:
-    return _extended(lambda z: np.stack([wiener(z[..., c], kernel, balance, clip=False) for c in range(3)], -1), y)
-
-
-def _richardson_lucy(y: np.ndarray, kernel: np.ndarray, iterations: int) -> np.ndarray:
-    """Richardson 1972, Lucy 1974."""
-
-    def blurred(x: np.ndarray, k: np.ndarray) -> np.ndarray:
-        return fftconvolve(x, k[..., None], mode="same", axes=(0, 1))
-
-    def run(z: np.ndarray) -> np.ndarray:
-        z = z.clip(1e-3)
-        x = z
-        for _ in range(iterations):
-            x = x * blurred(z / blurred(x, kernel).clip(1e-3), kernel[::-1, ::-1])
-        return x
-
-    return _extended(run, y, reach=2 * max(kernel.shape))
+    return {"total variation": [partial(_total_variation, kernel=kernel, weight=w) for w in (5e-4, 2e-3, 8e-3, 2e-2)]}
 
 
 def _total_variation(y: np.ndarray, kernel: np.ndarray, weight: float, iterations: int = 40) -> np.ndarray:
@@ -110,8 +69,8 @@ def _total_variation(y: np.ndarray, kernel: np.ndarray, weight: float, iteration
     return _extended(run, y)
 
 
-def _extended(run: Restore, y: np.ndarray, reach: int | None = None) -> np.ndarray:
-    """Run on the picture and its mirror image around: `reach` pixels, or half of it, which makes it periodic."""
-    around = [(reach, reach) if reach is not None else (side // 2, side - side // 2) for side in y.shape[:2]]
+def _extended(run: Restore, y: np.ndarray) -> np.ndarray:
+    """Run on the picture and half of its mirror image around, which makes it periodic."""
+    around = [(side // 2, side - side // 2) for side in y.shape[:2]]
     (down, _), (across, _) = around
     return run(np.pad(y, (*around, (0, 0)), mode="symmetric"))[down : down + y.shape[0], across : across + y.shape[1]]

@@ -1,4 +1,4 @@
-"""Photographs degraded in known ways, and what undoes it: the tasks of `restoration.py` and `calibration.py`.
+"""Photographs degraded in known ways, and what undoes it: the tasks of `restoration.py`.
 
 - denoise-15, -25, -50: white noise of that many grey levels, not clipped.
 - denoise-stored-15, -25, -50: the same, clipped to black and white as files are.

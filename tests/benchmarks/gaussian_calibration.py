@@ -27,49 +27,24 @@ from scoreinv.guidance import DPS, MMPS, DiffPIR, PiGDM
 from scoreinv.operators import Blur, LinearOperator, downsampling, mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import DDRM, DPMpp2M, PosteriorFlow, Sampler
-from scoreinv.sdes import VE, as_time, broadcast
+from scoreinv.sdes import VE
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
-from mixture import BatchStream
+from mixture import BatchStream, Mixture
 
 SIDE, MEAN, STD = 10, 0.5, 0.25
 SAMPLES, LEFT_OUT = 39, 2
 """Order statistics: between the k-th least and the k-th largest of n are 1 - 2 k / (n + 1) of all draws."""
 
 
-class Gaussian(Prior):
-    """N(mean, axes diag(values) axes^T), mean (B or 1, D): noise = sigma (alpha^2 C + sigma^2)^-1 (x - alpha mean)."""
-
-    data_range = (0.0, 1.0)
-
-    def __init__(self, mean: Tensor, covariance: Tensor) -> None:
-        self.sde = VE(0.005, 25.0)
-        self.mean, self.covariance = mean, covariance
-        values, self.axes = torch.linalg.eigh(covariance)
-        self.values = values.clamp_min(0)
-
-    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        t = as_time(t)
-        alpha, sigma = (broadcast(f(t), x.flatten(1)) for f in (self.sde.alpha, self.sde.sigma))
-        offset = (x.flatten(1) - alpha * self.mean) @ self.axes
-        return (sigma * offset / (alpha**2 * self.values + sigma**2) @ self.axes.T).reshape(x.shape)
-
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        z = torch.randn(count, len(self.values), generator=generator, dtype=torch.float64)
-        return (self.mean + z * self.values.sqrt() @ self.axes.T).reshape(count, 1, SIDE, SIDE)
-
-    def given(self, a: Tensor, y: Tensor, noise: float) -> Gaussian:
-        """The posteriors of observations y (B, d) of A x + noise: of one covariance, whatever y is."""
-        gain = self.covariance @ a.T @ torch.linalg.inv(a @ self.covariance @ a.T + noise**2 * torch.eye(len(a)))
-        return Gaussian(self.mean + (y - self.mean @ a.T) @ gain.T, self.covariance - gain @ a @ self.covariance)
-
-
-def field() -> Gaussian:
+def field() -> Mixture:
     frequency = torch.fft.fftfreq(SIDE, dtype=torch.float64)
     power = 1 / (frequency[:, None] ** 2 + frequency**2).clamp_min(SIDE**-2.0)
     units = torch.eye(SIDE**2, dtype=torch.float64).reshape(-1, SIDE, SIDE)
     covariance = torch.fft.ifft2(power * torch.fft.fft2(units)).real.flatten(1)
-    return Gaussian(torch.full((1, SIDE**2), MEAN).double(), covariance * STD**2 / covariance[0, 0])
+    values, axes = torch.linalg.eigh(covariance * STD**2 / covariance[0, 0])
+    mean = torch.full((1, 1, SIDE, SIDE), MEAN, dtype=torch.float64)
+    return Mixture(VE(0.005, 25.0), torch.ones(1).double(), mean, values.clamp_min(0)[None], axes[None])
 
 
 def operators() -> dict[str, LinearOperator]:
@@ -78,17 +53,17 @@ def operators() -> dict[str, LinearOperator]:
     return {"mask": mask(seen.double()), "blur": blur, "x2": downsampling(2, SIDE, SIDE)}
 
 
-Method = Callable[[Gaussian, Gaussian, LinearOperator, Tensor, float, int], tuple[Prior, Sampler]]
-"""Of the prior, its posteriors, an operator, observations, their noise and steps."""
+Method = Callable[[Mixture, Mixture, LinearOperator, Tensor, float, int], tuple[Prior, Sampler]]
+"""Of the prior, its posterior, an operator, an observation, its noise and steps."""
 
 
 def solver(steps: int) -> DPMpp2M:
     return DPMpp2M(eta=1.0, steps=steps)
 
 
-def flow(posterior: Gaussian, steps: int) -> PosteriorFlow:
-    variance = posterior.covariance.diagonal().reshape(1, 1, SIDE, SIDE).expand(len(posterior.mean), -1, -1, -1)
-    return PosteriorFlow(variance, torch.eye(1), steps)
+def flow(posterior: Mixture, steps: int) -> PosteriorFlow:
+    variance = posterior.covariances()[0].diagonal().reshape(1, 1, SIDE, SIDE)
+    return PosteriorFlow(variance.expand(SAMPLES, -1, -1, -1), torch.eye(1), steps)
 
 
 METHODS: dict[str, Method] = {
@@ -105,21 +80,19 @@ METHODS: dict[str, Method] = {
 def calibration(method: Method, operator: LinearOperator, noise: float, steps: int, fields: int) -> tuple[float, float]:
     """The share of the true values that samples hold, and their deviation over the posterior's."""
     prior, generator = field(), torch.Generator().manual_seed(1)
-    truth = prior.draw(fields, generator)
-    units = torch.eye(SIDE**2, dtype=torch.float64).reshape(-1, 1, SIDE, SIDE)
-    a = operator(units).flatten(1).T
-    y = operator(truth)
-    seen = (a.abs().sum(1) > 0).reshape(1, *y.shape[1:])
-    y = y + noise * seen * torch.randn(y.shape, generator=generator, dtype=y.dtype)
-    posterior = prior.given(a, y.flatten(1), noise)
-    rows = Gaussian(posterior.mean.repeat_interleave(SAMPLES, 0), posterior.covariance)
-    wrapped, sampler = method(prior, rows, operator, y.repeat_interleave(SAMPLES, 0), noise, steps)
-    shape = (fields * SAMPLES, 1, SIDE, SIDE)
-    x0 = sampler.sample(wrapped, shape, rng=BatchStream(0, len(rows.mean))).x0
-    samples = x0.reshape(fields, SAMPLES, *truth.shape[1:]).sort(1).values
-    held = (truth >= samples[:, LEFT_OUT - 1]) & (truth <= samples[:, -LEFT_OUT])
-    spread = samples.var(1).mean() / posterior.covariance.diagonal().mean()
-    return float(held.double().mean()), math.sqrt(spread)
+    held, drawn, exact = [], [], []
+    for number in range(fields):
+        truth = prior.sample(1, generator)
+        y = operator(truth)
+        seen = operator(torch.ones_like(truth)) != 0
+        y = y + noise * seen * torch.randn(y.shape, generator=generator, dtype=y.dtype)
+        posterior = prior.conditional(operator, y, noise)
+        wrapped, sampler = method(prior, posterior, operator, y, noise, steps)
+        x0 = sampler.sample(wrapped, (SAMPLES, 1, SIDE, SIDE), rng=BatchStream(number, SAMPLES)).x0.sort(0).values
+        held.append(((truth >= x0[LEFT_OUT - 1]) & (truth <= x0[-LEFT_OUT])).double().mean())
+        drawn.append(x0.var(0).mean())
+        exact.append(posterior.variances.mean())
+    return float(sum(held) / fields), math.sqrt(sum(drawn) / sum(exact))
 
 
 def main() -> None:

@@ -1,24 +1,19 @@
-"""Seconds of one evaluation and of one training step: ours against plain eager float32, and diffusers'.
+"""Seconds of one training step: ours against plain eager float32.
 
-    python tests/benchmarks/speed.py evaluation [--batch 4] [--rounds 5]
-    python tests/benchmarks/speed.py training [--model photo] [--batch 16] [--rounds 7] [--compile]
+    python tests/benchmarks/speed.py [--model photo] [--batch 16] [--rounds 7] [--compile]
 
-Evaluated are the paper's networks with random weights: NCSN++ (continuous) and DDPM of CIFAR-10, and NCSN++ with the
-pyramids that diffusers' blocks can express (those of church-256) at 32 pixels. Trained is a bundled network. All
-variants take turns in one process, so that a drifting machine is fair to all; medians are printed.
+Trained is a bundled network. All variants take turns in one process, so that a drifting machine is fair to all; medians
+are printed.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import math
 import statistics
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
-from importlib.util import find_spec
 from unittest.mock import patch
 
 import numpy as np
@@ -28,8 +23,6 @@ from torch import Tensor, nn
 
 from scoreinv.models.catalogue import locate
 from scoreinv.models.model_file import read_metadata
-from scoreinv.models.published import published
-from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig
 from scoreinv.prior import ScorePrior
 from scoreinv.training.config import ObjectiveConfig
 from scoreinv.training.ema import update_average
@@ -57,84 +50,6 @@ def report(name: str, variants: dict[str, Callable[[], object]], batch: int, rou
     for variant, taken in seconds.items():
         median = statistics.median(taken)
         print(f"{name:<27}{variant:<34}{1000 * median:>8.0f}{batch / median:>10.1f}{base / median:>7.2f}", flush=True)
-
-
-SIZE = 32
-
-
-def networks() -> dict[str, tuple[NCSNppConfig, Callable[[], nn.Module] | None]]:
-    """Name to our configuration, and what makes diffusers' network of the same shape where it has one."""
-    ncsnpp = published("ve/cifar10_ncsnpp_continuous").config.network
-    skips = replace(
-        ncsnpp, blocks=2, attention_levels=(1,), progressive_input="input_skip", progressive_output="output_skip"
-    )
-    ddpm = replace(published("vp/cifar10_ddpm").config.network, up_attention="each")
-    return {
-        "NCSN++ continuous": (ncsnpp, None),
-        "NCSN++ with skip pyramids": (skips, diffusers_ncsnpp),
-        "DDPM": (ddpm, diffusers_ddpm),
-    }
-
-
-def diffusers_ncsnpp() -> nn.Module:
-    from diffusers import UNet2DModel
-
-    down, up = ["SkipDownBlock2D"] * 4, ["SkipUpBlock2D"] * 4
-    down[1], up[2] = "AttnSkipDownBlock2D", "AttnSkipUpBlock2D"
-    return UNet2DModel(
-        sample_size=SIZE,
-        time_embedding_type="fourier",
-        block_out_channels=(128, 256, 256, 256),
-        norm_eps=1e-6,
-        norm_num_groups=None,
-        mid_block_scale_factor=math.sqrt(2),
-        attention_head_dim=None,
-        down_block_types=tuple(down),
-        up_block_types=tuple(up),
-    )
-
-
-def diffusers_ddpm() -> nn.Module:
-    from diffusers import UNet2DModel
-
-    return UNet2DModel(
-        sample_size=SIZE,
-        freq_shift=1,
-        flip_sin_to_cos=False,
-        downsample_padding=0,
-        block_out_channels=(128, 256, 256, 256),
-        norm_eps=1e-6,
-        attention_head_dim=None,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
-    )
-
-
-def evaluation(network: nn.Module, x: Tensor, label: Tensor, *, ours: bool) -> Callable[[], object]:
-    """One evaluation of a network in one way of computing it."""
-    network.eval()
-    if ours:
-        network, x = network.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
-
-    @torch.no_grad()
-    def run() -> None:
-        with nullcontext() if ours else plain():
-            network(x, label)
-
-    return run
-
-
-def evaluations(options: argparse.Namespace) -> None:
-    x, label = torch.randn(options.batch, 3, SIZE, SIZE), torch.linspace(1, 40, options.batch)
-    for name, (config, other) in networks().items():
-        variants = {PLAIN: evaluation(NCSNpp(config), x, label, ours=False)}
-        if other is not None and find_spec("diffusers"):
-            variants["diffusers, float32"] = evaluation(other(), x, label, ours=False)
-        variants["scoreinv, float32"] = evaluation(NCSNpp(config), x, label, ours=True)
-        half = NCSNpp(config)
-        half.set_precision(torch.bfloat16)
-        variants["scoreinv, bfloat16"] = evaluation(half, x, label, ours=True)
-        report(name, variants, options.batch, options.rounds)
 
 
 def step(prior: ScorePrior, batch: tuple[Tensor, ...], *, bfloat16: bool, ours: bool) -> Callable[[], object]:
@@ -168,7 +83,15 @@ def step(prior: ScorePrior, batch: tuple[Tensor, ...], *, bfloat16: bool, ours: 
     return run
 
 
-def steps(options: argparse.Namespace) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--model", default="photo", help="that is trained")
+    parser.add_argument("--compile", action="store_true", help="train with torch.compile too, which takes minutes")
+    options = parser.parse_args()
+    print(f"batch {options.batch}, {torch.get_num_threads()} threads, medians of {options.rounds}")
+    print(f"{'network':<27}{'variant':<34}{'ms':>8}{'images/s':>10}{'ratio':>7}")
     config, _ = read_metadata(locate(options.model))
     size, generator = config.image_size, torch.Generator().manual_seed(0)
     images = torch.rand(options.batch, config.network.channels, size, size, generator=generator) * 2 - 1
@@ -187,20 +110,6 @@ def steps(options: argparse.Namespace) -> None:
         compiled.network.compile()
         variants["scoreinv, compiled"] = step(compiled, batch, bfloat16=True, ours=True)
     report(options.model, variants, options.batch, options.rounds)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["evaluation", "training"])
-    parser.add_argument("--batch", type=int)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--model", default="photo", help="that is trained")
-    parser.add_argument("--compile", action="store_true", help="train with torch.compile too, which takes minutes")
-    options = parser.parse_args()
-    options.batch = options.batch or {"evaluation": 4, "training": 16}[options.what]
-    print(f"batch {options.batch}, {torch.get_num_threads()} threads, medians of {options.rounds}")
-    print(f"{'network':<27}{'variant':<34}{'ms':>8}{'images/s':>10}{'ratio':>7}")
-    {"evaluation": evaluations, "training": steps}[options.what](options)
 
 
 if __name__ == "__main__":
