@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from mutations import NUMBERS, damaged
 from PIL import Image, ImageCms
 
 from scoreinv.errors import ScoreinvError
@@ -29,6 +28,10 @@ _LARGEST_WRITTEN = 500_000
 """Pixels: an empty picture of a few bytes may be large, and to write that takes its time by right."""
 
 
+NUMBERS = (
+    *(0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF),
+    *(2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1),
+)
 _TAGS = (254, 255, 256, 257, 258, 259, 262, 266, 270, 273, 274, 277, 278, 279, 282, 283, 284, 292, 293, 296, 297, 305)
 _TAGS += (306, 315, 317, 320, 322, 323, 324, 325, 330, 338, 339, 340, 341, 347, 512, 513, 514, 529, 530, 531, 532, 700)
 _TAGS += (33432, 34377, 34665, 34675, 34853, 37724, 50706, 65000)
@@ -74,6 +77,35 @@ def another(generator: random.Random, folder: Path) -> None:
     """A small picture of another kind with up to three changes."""
     data = damaged(generator, generator.choice(others()), 3)
     read_and_write(generator, folder, with_checksums(data) if generator.random() < 0.7 else data)
+
+
+def damaged(generator: random.Random, data: bytes, times: int = 8) -> bytes:
+    """A few bytes changed, put in, taken out, repeated or cut off, up to so many times."""
+    result = bytearray(data)
+    for _ in range(generator.randint(1, times)):
+        place = generator.randrange(len(result) + 1)
+        length = min(generator.choice((1, 1, 2, 4, 8, 16, 100, 1000)), len(result) - place)
+        match generator.randrange(8):
+            case 0 if length:
+                result[place] ^= 1 << generator.randrange(8)
+            case 1:
+                result[place : place + length] = generator.randbytes(length)
+            case 2:
+                size = generator.choice((1, 2, 4, 8))
+                number = generator.choice(NUMBERS) & (256**size - 1)
+                result[place : place + size] = number.to_bytes(size, generator.choice(("little", "big")))
+            case 3:
+                del result[place : place + length]
+            case 4:
+                result[place:place] = result[place : place + length]
+            case 5:
+                result[place:place] = generator.randbytes(length)
+            case 6 if generator.random() < 0.3:
+                del result[place:]
+            case 7:
+                other = generator.randrange(len(result) + 1)
+                result[place : place + length] = result[other : other + length]
+    return bytes(result)
 
 
 def with_checksums(data: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """Runs damaged inputs by the thousand, each bounded in time and memory, up to the first that gets through the fences.
 
-    nice python tests/fuzz/fuzz.py models --cases 50000 --seed 1
-    python tests/fuzz/fuzz.py models --seed 1 --first 1234 --keep FOLDER   # on from that case, whose input stays
+    nice python tests/fuzz/fuzz.py tiffs --cases 50000 --seed 1
+    python tests/fuzz/fuzz.py tiffs --seed 1 --first 1234 --keep FOLDER   # on from that case, whose input stays
 
 A case makes a damaged input in an empty folder and has the library read it. It holds when it ends, in 2 s of processor
 time and 1 GB of memory beyond what the library itself takes, with a result or a ScoreinvError, and nothing is written
@@ -122,10 +122,9 @@ def _limit_memory() -> None:
 
 
 def main() -> int:
-    import damaged_models
     import damaged_pictures
 
-    kinds = {"tiffs": damaged_pictures.a_tiff, "pictures": damaged_pictures.another, "models": damaged_models.case}
+    kinds = {"tiffs": damaged_pictures.a_tiff, "pictures": damaged_pictures.another}
     parser = argparse.ArgumentParser()
     parser.add_argument("kind", choices=kinds)
     parser.add_argument("--seed", type=int, default=0)
@@ -134,8 +133,6 @@ def main() -> int:
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--keep", type=Path, help="folder for what the last case is given")
     options = parser.parse_args()
-    if options.kind == "models":
-        damaged_models.prepare()
     numbers = range(options.first, options.first + options.cases)
     fault = fuzz(kinds[options.kind], options.seed, numbers, options.seconds, options.keep)
     print(fault or "all hold")
