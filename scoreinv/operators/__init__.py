@@ -14,8 +14,7 @@
 | `Blur`: any kernel, periodic boundary | no | yes |
 | `valid_blur`: any kernel, unknown boundary: the scene extends beyond the photograph | no | no |
 | `downsampling`: block means, or bicubic with antialiasing | for block means | yes |
-| `random_projections`: compressed sensing | yes | yes |
-| A @ B | | if B is orthogonal |
+| A @ B | no | no |
 
 Pictures are (B, C, H, W); operators hold tensors of a batch of 1 (shared) or B, and follow the picture's device and
 dtype.
@@ -30,7 +29,6 @@ from scoreinv.operators.base import (
 )
 from scoreinv.operators.blur import Blur, pad_observation, photographed, valid_blur
 from scoreinv.operators.pixelwise import ObservedComponents, gray, gray_and_hints, mask
-from scoreinv.operators.projections import ScrambledHartley, random_projections
 from scoreinv.operators.resize import Separable, downsampling
 
 __all__ = [
@@ -39,7 +37,6 @@ __all__ = [
     "Composed",
     "LinearOperator",
     "ObservedComponents",
-    "ScrambledHartley",
     "Separable",
     "SpectralOperator",
     "check_adjoint",
@@ -49,6 +46,5 @@ __all__ = [
     "mask",
     "pad_observation",
     "photographed",
-    "random_projections",
     "valid_blur",
 ]

@@ -143,48 +143,6 @@ class Composed(LinearOperator):
     def adjoint(self, y: Tensor) -> Tensor:
         return self.inner.adjoint(self.outer.adjoint(y))
 
-    def pinv(self, y: Tensor) -> Tensor:
-        if self.inner.orthogonal or self.outer.orthogonal:
-            return self.inner.pinv(self.outer.pinv(y))
-        return super().pinv(y)
-
-    def ridge(self, y: Tensor, level: float | Tensor) -> Tensor:
-        if self.inner.orthogonal:
-            return self.inner.adjoint(self.outer.ridge(y, level))
-        if self.outer.orthogonal:
-            return self.inner.ridge(self.outer.adjoint(y), level)
-        return super().ridge(y, level)
-
-    @property
-    def orthogonal(self) -> bool:
-        return self.inner.orthogonal and self.outer.orthogonal
-
-    def spectral(self) -> SpectralOperator:
-        return SpectralComposed(self.outer.spectral(), self.inner) if self.inner.orthogonal else super().spectral()
-
-
-@dataclass(frozen=True, repr=False)
-class SpectralComposed(Composed, SpectralOperator):
-    """outer after an orthogonal inner: V^T x = V_outer^T inner(x)."""
-
-    outer: SpectralOperator
-
-    @property
-    def singular(self) -> Tensor:
-        return self.outer.singular
-
-    def analyse(self, x: Tensor) -> Tensor:
-        return self.outer.analyse(self.inner(x))
-
-    def synthesise(self, spectrum: Tensor) -> Tensor:
-        return self.inner.adjoint(self.outer.synthesise(spectrum))
-
-    def analyse_observation(self, y: Tensor) -> Tensor:
-        return self.outer.analyse_observation(y)
-
-    def synthesise_observation(self, spectrum: Tensor) -> Tensor:
-        return self.outer.synthesise_observation(spectrum)
-
 
 def check_adjoint(operator: LinearOperator, like: Tensor) -> None:
     """Raise InputError unless <A x, y> = <x, A^T y> for a random x and y = A x, and for a random y and x = A^T y.

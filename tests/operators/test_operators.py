@@ -15,14 +15,12 @@ from scoreinv.operators import (
     Composed,
     LinearOperator,
     ObservedComponents,
-    ScrambledHartley,
     check_adjoint,
     downsampling,
     gray,
     mask,
     pad_observation,
     photographed,
-    random_projections,
     valid_blur,
 )
 
@@ -54,12 +52,10 @@ OPERATORS: dict[str, LinearOperator] = {
     "reduced components": downsampling(3, HEIGHT, WIDTH) @ ObservedComponents(PER_SAMPLE[:1], BASIS),
     "some of a reduced picture": mask(OBSERVED[..., :6, :9]) @ downsampling(2, HEIGHT, WIDTH),
     "turned after blur": TURNED @ Blur(LOPSIDED, HEIGHT, WIDTH),
-    "projections": random_projections(0.3, 3, HEIGHT, WIDTH),
-    "all projections": ScrambledHartley(torch.ones(1, 1, HEIGHT, WIDTH)),
 }
 EVERY = pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS.keys())
-WITHOUT_SVD = ["valid blur", "blurred, then reduced", "blurred components", "reduced components"]
-WITHOUT_SVD += ["some of a reduced picture", "turned after blur", "all projections"]
+WITHOUT_SVD = ["composed", "valid blur", "blurred, then reduced", "blurred components", "reduced components"]
+WITHOUT_SVD += ["some of a reduced picture", "turned after blur"]
 SPECTRAL = [name for name in OPERATORS if name not in WITHOUT_SVD]
 
 
@@ -100,9 +96,7 @@ def test_pseudo_inverse_is_moore_penrose(operator):
     torch.testing.assert_close((operator.pinv(operator(x)) * other).sum(), (x * operator.pinv(operator(other))).sum())
 
 
-@pytest.mark.parametrize(
-    "name", ["turned after blur", "blur", "bicubic", "valid blur", "projections", "all projections"]
-)
+@pytest.mark.parametrize("name", ["turned after blur", "blur", "bicubic", "valid blur"])
 def test_ridge_is_the_damped_inverse(name):
     operator = OPERATORS[name]
     a, y = matrix(operator), observation(operator)
@@ -131,7 +125,7 @@ def test_singular_values(name):
     torch.testing.assert_close(operator.analyse_observation(operator.synthesise_observation(seen)), seen)
 
 
-@pytest.mark.parametrize("name", ["components", "bicubic", "area", "projections"])
+@pytest.mark.parametrize("name", ["components", "bicubic", "area"])
 def test_singular_values_are_those_of_the_matrix(name):
     operator = OPERATORS[name].spectral()
     a = matrix(OPERATORS[name])
@@ -243,24 +237,9 @@ def test_factors_that_are_none():
         lambda: downsampling(0, HEIGHT, WIDTH),
         lambda: downsampling(5, HEIGHT, WIDTH),
         lambda: downsampling(2, HEIGHT, WIDTH, "nearest"),
-        lambda: random_projections(0.0, 3, HEIGHT, WIDTH),
-        lambda: ScrambledHartley(torch.zeros(1, 1, HEIGHT, WIDTH)),
     ):
         with pytest.raises(InputError):
             wrong()
-
-
-# --- projections ------------------------------------------------------------------------------------------------------
-
-
-def test_projections_are_of_the_whole_picture_and_orthonormal():
-    operator, point = OPERATORS["projections"], torch.zeros(1, 3, HEIGHT, WIDTH, dtype=torch.float64)
-    point[0, 1, 3, 4] = 1
-    kept = operator(torch.randn(1, 3, HEIGHT, WIDTH, generator=GENERATOR, dtype=torch.float64)) != 0
-    assert kept.sum() == round(0.3 * 3 * HEIGHT * WIDTH)
-    assert (operator(point)[kept & (torch.arange(3).reshape(1, 3, 1, 1) == 1)].abs() > 1e-6).all()
-    y = observation(operator) * kept
-    torch.testing.assert_close(operator(operator.adjoint(y)), y)
 
 
 @pytest.mark.parametrize(
