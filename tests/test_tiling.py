@@ -13,7 +13,7 @@ from torch import Tensor
 from scoreinv import kernels, tiling
 from scoreinv.ensemble import UPRIGHT, SelfEnsemble
 from scoreinv.errors import InputError
-from scoreinv.guidance import DDNM, MMPS, ConstrainedPC, PiGDM
+from scoreinv.guidance import MMPS, ConstrainedPC, DiffPIR, PiGDM
 from scoreinv.operators import Blur, LinearOperator, mask, valid_blur
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers import ODE, PC, DPMpp2M, NoiseStream
@@ -80,17 +80,6 @@ def test_pictures_smaller_than_the_stride(height, width):
     scene = Scene(random(1, 1, 1, 1), stride=4)
     x = random(1, 3, height, width)
     assert torch.allclose(Tiled(scene, 8, 2).noise(x, 0.4), Scene(scene.means).noise(x, 0.4))
-
-
-def test_memory_bound_does_not_change_the_estimate():
-    x = random(2, 3, 40, 40)
-    scene = Scene(random(2, 1, 1, 1))
-    together, apart = Tiled(scene, 8, 2), Tiled(scene, 8, 2, pixels_at_once=3 * 2 * 64)
-    expected = together.noise(x, 0.4)
-    assert max(n for n, *_ in scene.seen) == 2 * 49
-    scene.seen.clear()
-    assert torch.allclose(apart.noise(x, 0.4), expected, atol=1e-12)
-    assert max(n for n, *_ in scene.seen) == 6
 
 
 def test_blend_is_continuous_across_windows():
@@ -206,14 +195,6 @@ def test_each_group_of_windows_is_cut_out_once_for_all_steps() -> None:
         assert len({box for boxes, _ in cut.cut for box in boxes}) == 9
 
 
-def test_another_number_of_samples_has_windows_of_its_own() -> None:
-    cut = Cut(GaussianPrior(VE(0.01, 20.0), 0.3, 0.1))
-    windows = Tiled(cut, 8, 4)
-    for count in (1, 2, 1):
-        draw(windows, count, steps=2)
-    assert [samples for _, samples in cut.cut] == [1, 2]
-
-
 def test_windows_beyond_the_bound_of_memory_are_cut_out_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     prior = GaussianPrior(VE(0.01, 20.0), 0.3, 0.1)
     expected = draw(Tiled(prior, 8, 4, 64))
@@ -226,9 +207,9 @@ def test_windows_beyond_the_bound_of_memory_are_cut_out_anew(monkeypatch: pytest
 def test_a_condition_inside_is_refused() -> None:
     prior, operator = GaussianPrior(SDES["vp"], 0.3, 0.1), mask(torch.ones(1, 1, 16, 16))
     with pytest.raises(InputError, match="put the tiles inside"):
-        Tiled(DDNM(prior, operator, torch.zeros(1, 1, 16, 16)), 8, 0)
-    with pytest.raises(InputError, match="put the tiles inside, DDNM"):
-        Tiled(SelfEnsemble(DDNM(prior, operator, torch.zeros(1, 1, 16, 16)), UPRIGHT), 8, 0)
+        Tiled(DiffPIR(prior, operator, torch.zeros(1, 1, 16, 16)), 8, 0)
+    with pytest.raises(InputError, match="put the tiles inside, DiffPIR"):
+        Tiled(SelfEnsemble(DiffPIR(prior, operator, torch.zeros(1, 1, 16, 16)), UPRIGHT), 8, 0)
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [(0, 0), (6, 0), (8, 8), (8, -1)])

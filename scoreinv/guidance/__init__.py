@@ -7,7 +7,6 @@ from scoreinv.guidance.base import GivenObservation, LikelihoodGuidance
 from scoreinv.guidance.classifier import ClassifierGuidance
 from scoreinv.guidance.clipped import Clipped
 from scoreinv.guidance.conditioned import Conditioned
-from scoreinv.guidance.ddnm import DDNM
 from scoreinv.guidance.diffpir import DiffPIR
 from scoreinv.guidance.dps import DPS
 from scoreinv.guidance.mmps import MMPS
@@ -16,7 +15,6 @@ from scoreinv.guidance.replacement import ConstrainedPC
 from scoreinv.tiling import Tiled
 
 __all__ = [
-    "DDNM",
     "DPS",
     "MMPS",
     "ClassifierGuidance",

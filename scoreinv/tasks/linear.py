@@ -20,7 +20,7 @@ from torch import Tensor
 
 from scoreinv.ensemble import ALL, SelfEnsemble
 from scoreinv.errors import InputError, ScoreinvError, SettingError
-from scoreinv.guidance import DDNM, DPS, MMPS, ConstrainedPC, DiffPIR, PiGDM
+from scoreinv.guidance import DPS, MMPS, ConstrainedPC, DiffPIR, PiGDM
 from scoreinv.imaging.arrays import (
     Form,
     is_tensor,
@@ -111,8 +111,8 @@ def solve(
         method: None: `dpir` for the mean of one. Samples are drawn by `mmps` from pure noise, and by `diffpir` where a
             model that knows little noise, as `denoiser`, finds the mean by `dpir` first: each was measured to be the
             best there (tests/benchmarks/README.md). Where A loses nothing (an orthogonal one) the posterior of noise
-            alone is sampled exactly, unless a method is asked for. `ddnm`, `ddrm`, `pigdm`, `dps` and `pc` draw
-            samples, too; `ddrm`, in a seventh of the seconds of `mmps`, ones that vary too little.
+            alone is sampled exactly, unless a method is asked for. `ddrm`, `pigdm`, `dps` and `pc` draw samples,
+            too; `ddrm`, in a seventh of the seconds of `mmps`, ones that vary too little.
         steps: of the method. None: as many as were measured to be enough: 36 for `mmps`, 24 for `diffpir`, 30 for
             `dpir` and 300 for `dps`; 8 for `diffpir` from a mean. `ddrm` takes 36, which serve a mask; through a blur
             12 are better.
@@ -386,8 +386,6 @@ class _Method:
             return ConstrainedPC(tiled, operator, y), pc_sampler(prior, self.steps)
         if self.name == "diffpir":
             return DiffPIR(tiled, operator, y, noise), solver
-        if self.name == "ddnm":
-            return DDNM(tiled, operator, y, noise), solver
         if self.name == "pigdm":
             return PiGDM(tiled, operator, y, noise, (_PICTURE_STD * scale) ** 2), solver
         if self.name == "dps":

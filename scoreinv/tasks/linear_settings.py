@@ -9,14 +9,13 @@ from scoreinv.errors import SettingError
 from scoreinv.options import STEPS, SampleCount, Setting, Whole, check, check_settings
 from scoreinv.tasks.drawn_settings import Estimate, Estimated
 
-RestorationMethod = Literal["diffpir", "ddnm", "ddrm", "pigdm", "dps", "mmps", "pc", "dpir"]
+RestorationMethod = Literal["diffpir", "ddrm", "pigdm", "dps", "mmps", "pc", "dpir"]
 Downsampling = Literal["area", "bicubic"]
 ORIENTATIONS = (1, 2, 4, 8)
 """How many of the eight flips and turns of a picture an estimate can be averaged over."""
 
 RESTORATION_STEPS: dict[RestorationMethod, int] = {
     "diffpir": 8,
-    "ddnm": 8,
     "ddrm": 12,
     "pigdm": 12,
     "dps": 300,
@@ -37,8 +36,8 @@ DENOISING_STEPS = 10
 class LinearSettings(Estimated):
     """How a picture is restored from an observation y = A x + noise of all of it.
 
-    Samples are drawn by `diffpir` (splitting), `ddnm` (null-space projection), `ddrm` (component by component, for
-    operators with a singular value decomposition), `pigdm`, `dps` or `mmps` (gradients of a likelihood), or `pc` (the
+    Samples are drawn by `diffpir` (splitting; without noise it is DDNM), `ddrm` (component by component, for operators
+    with a singular value decomposition), `pigdm`, `dps` or `mmps` (gradients of a likelihood), or `pc` (the
     paper's constrained predictor-corrector sampling, for y without noise). `dpir` draws nothing: it is the estimate by
     half-quadratic splitting.
 
@@ -51,7 +50,7 @@ class LinearSettings(Estimated):
     method: Annotated[
         RestorationMethod | None,
         Setting(
-            "dpir estimates the mean. These draw samples: diffpir (splitting), ddnm (projection), ddrm (spectral), "
+            "dpir estimates the mean. These draw samples: diffpir (splitting), ddrm (spectral), "
             "pigdm, dps and mmps (gradients), pc (constrained predictor-corrector, the paper's). (default: dpir for "
             "one mean, diffpir for samples)",
             advanced=True,

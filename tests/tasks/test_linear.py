@@ -238,7 +238,7 @@ def test_a_method_that_diverges_stops_with_its_remedy(std, steps):
         scoreinv.solve(mask(torch.ones(1, 1, HEIGHT, WIDTH)), y, prior=model, method="dps", steps=steps)
 
 
-@pytest.mark.parametrize("method", [None, "ddnm", "ddrm", "pigdm", "mmps", "pc"])
+@pytest.mark.parametrize("method", [None, "diffpir", "ddrm", "pigdm", "mmps", "pc"])
 def test_an_exact_observation_is_kept_by_every_method(method):
     operator = downsampling(2, HEIGHT, WIDTH)
     y = apply(operator, truth())
@@ -330,7 +330,7 @@ def test_progress_and_stopping():
             work(lambda fraction: False)
 
 
-@pytest.mark.parametrize("method", ["ddrm", "ddnm", "pc"])
+@pytest.mark.parametrize("method", ["ddrm", "pc"])
 def test_what_a_method_cannot_do_is_told_before_the_network_is_asked(method, monkeypatch):
     def asked(*_):
         raise AssertionError("the network was evaluated")
