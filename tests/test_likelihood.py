@@ -16,7 +16,7 @@ from scoreinv.samplers import (
 )
 from scoreinv.samplers.base import CountedPrior
 from scoreinv.samplers.ode import decode, encode
-from scoreinv.sdes import DDPM, VE
+from scoreinv.sdes import VE
 
 pytestmark = pytest.mark.portable
 
@@ -57,36 +57,6 @@ def test_bits_per_dim_of_a_mixture(sde):
     assert torch.allclose(result.log_likelihood, prior.log_prob(x), atol=1e-3 * 12 * math.log(2))
     assert (result.vjps == 12 * result.nfe).all()
     assert result.nfe.max() <= 150
-
-
-@pytest.mark.parametrize(
-    ("make", "chain"), [(gaussian, DDPM(0.1, 10.0, 50)), (correlated, DDPM())], ids=["gaussian", "mixture"]
-)
-def test_likelihood_of_a_ddpm_chain(make, chain):
-    """Of what the chain's first state is drawn from, within 1e-3 bits/dim in at most 150 evaluations.
-
-    The first state has noise, and of p_1 the model takes N(0, I) for what is not wholly so: both in closed form here.
-    """
-    prior = make(chain)
-    prior.means = prior.means - prior.moments()[0].reshape(prior.means[0].shape)
-    x = prior.sample(6, torch.Generator().manual_seed(2), 1e-5)
-    result = bits_per_dim(prior, x, probe=exact_probes(x))
-    latent = result.latent
-    correction = (chain.prior_log_prob(latent) - prior.log_prob(latent, 1.0)) / (math.log(2) * x[0].numel())
-    exact = -prior.log_prob(x, 1e-5) / (math.log(2) * x[0].numel()) + 7 - correction
-    assert (result.bits_per_dim - exact).abs().max() < 1e-3
-    assert result.nfe.max() <= 150
-
-
-@pytest.mark.slow
-def test_log_likelihood_is_the_change_of_variables():
-    """log p_t(x) at t = 1e-5, with N(0, prior_std^2) in place of p_1: off centre too, and to the solver's tolerance."""
-    sde = EACH["ve"]
-    prior = correlated(sde)
-    x = prior.sample(4, torch.Generator().manual_seed(2))
-    result = bits_per_dim(prior, x, probe=exact_probes(x), rtol=1e-8, atol=1e-8)
-    expected = prior.log_prob(x, 1e-5) - prior.log_prob(result.latent, 1.0) + sde.prior_log_prob(result.latent)
-    assert torch.allclose(result.log_likelihood, expected, atol=1e-5)
 
 
 def test_offset_follows_the_data_range():
@@ -156,27 +126,6 @@ def test_samples_do_not_depend_on_their_batch():
         assert abs(int(alone.nfe - batch.nfe[i])) <= 6  # rounding may cost a step
     fixed = encode(prior, x, steps=5).z
     assert torch.allclose(encode(prior, x[1:2], steps=5).z, fixed[1:2], rtol=1e-12)
-
-
-def strong(sde):
-    """Correlated components of standard deviations 0.01 to 0.7: from fine detail to the range of pictures."""
-    prior = correlated(sde)
-    prior.variances = torch.logspace(-2, math.log10(0.7), 12, dtype=torch.float64).square().expand(3, 12)
-    return prior
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("sde", [EACH["ddpm"], EACH["ve"]], ids=["ddpm", "ve"])
-def test_a_fixed_grid_of_twelve_steps_agrees_with_rk45(sde):
-    """Within 0.005 bits/dim of RK45 at its default tolerance, in the latent codes within 0.01 of the prior's scale."""
-    prior = strong(sde)
-    x = prior.sample(3, torch.Generator().manual_seed(2))
-    adaptive = bits_per_dim(prior, x, probe=exact_probes(x))
-    fixed = bits_per_dim(prior, x, probe=exact_probes(x), steps=12)
-    assert (fixed.bits_per_dim - adaptive.bits_per_dim).abs().max() < 0.005
-    assert (fixed.latent - adaptive.latent).abs().max() < 0.01 * sde.prior_std
-    assert (fixed.nfe == 48).all()
-    assert (adaptive.nfe > 48).all()
 
 
 def test_order_of_the_fixed_grid():

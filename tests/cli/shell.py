@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from foreground import default_signals
+from processes import default_signals
 from small_model import small_config as small_config
 
 from scoreinv.networks.detector import DamageDetector
@@ -78,17 +76,3 @@ def hole_array(height: int = 24, width: int = 40) -> np.ndarray:
     hole = np.zeros((height, width), dtype=bool)
     hole[8:13, 10:17] = True
     return hole
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 300) -> None:
-    """Until the condition holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.1)
-
-
-def cpu_seconds(pid: int) -> float:
-    """What a process has computed so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

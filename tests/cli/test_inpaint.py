@@ -66,8 +66,7 @@ def test_a_mask_that_leaves_little_of_the_photo_is_warned_of(scoreinv, photo, ma
     assert f"mask.png: {share:.0%} of photo.png is hole" in scoreinv(*words, "--invert-mask").err
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint8), (2, np.uint16), (3, np.uint16), (4, np.uint8)])
 def test_known_pixels_and_alpha_are_bit_identical_in_every_mode(scoreinv, mask, tmp_path, channels, dtype):
     before = photo_array(channels=channels, dtype=dtype)
     write_picture(tmp_path / "photo.png", Picture(before))
@@ -214,30 +213,6 @@ def test_photos_of_other_modes_are_done_and_said_once(scoreinv, mask, tmp_path):
         assert Image.open(tmp_path / f"{name}.out.png").mode == "RGB"
         quiet = scoreinv("inpaint", name, "--mask", mask, "-o", "q.png", "--quiet", "--overwrite")
         assert (quiet.code, quiet.err) == (0, f"scoreinv: warning: {name}: {said}\n")
-
-
-def test_frames(scoreinv, mask, tmp_path):
-    frames = [Image.fromarray(photo_array()), Image.fromarray(photo_array()[::-1].copy())]
-    frames[0].save(tmp_path / "moving.tif", save_all=True, append_images=frames[1:])
-    outcome = scoreinv("inpaint", "moving.tif", "--mask", mask, "-o", "out.png")
-    assert outcome.code == 2
-    assert "--frame must be given, from 0 to 1" in outcome.err
-    assert scoreinv("inpaint", "moving.tif", "--mask", mask, "-o", "out.png", "--frame", 1).code == 0
-    hole = hole_array()
-    assert (read_picture(tmp_path / "out.png").pixels[~hole] == photo_array()[::-1][~hole]).all()
-
-
-def test_a_large_photo(scoreinv, tmp_path):
-    before = np.tile(photo_array(250, 300), (3, 3, 1))
-    hole = np.zeros(before.shape[:2], np.uint8)
-    hole[350:370, 450:470] = 255
-    hole[740:, 890:] = 255
-    Image.fromarray(before).save(tmp_path / "large.jpg")
-    Image.fromarray(hole).save(tmp_path / "hole.png", compress_level=1)
-    outcome = scoreinv("inpaint", "large.jpg", "--mask", "hole.png", "-o", "out.tif")
-    assert outcome.code == 0
-    after, decoded = read_picture(tmp_path / "out.tif").pixels, read_picture(tmp_path / "large.jpg").pixels
-    assert (after[hole == 0] == decoded[hole == 0]).all()
 
 
 @pytest.mark.slow

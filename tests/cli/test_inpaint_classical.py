@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import subprocess
 import sys
 
 import pytest
-from conftest import CLASSICAL
 from PIL import Image
-from shell import photo_array
 
 
 @pytest.fixture(autouse=True)
@@ -26,34 +23,11 @@ def test_json(scoreinv, photo, mask):
     assert (record["device"], record["precision"]) == ("cpu", None)
 
 
-def test_a_folder(scoreinv, photo, mask, tmp_path):
-    (tmp_path / "scans").mkdir()
-    for name in ("a.png", "b.png"):
-        Image.fromarray(photo_array()).save(tmp_path / "scans" / name)
-    assert scoreinv("inpaint", "scans", "--mask", "mask.png", "--method", "biharmonic").code == 0
-    with (tmp_path / "scans_inpainted" / "manifest.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["method"], row["model"], row["model_sha256"]) for row in rows] == [("biharmonic", "", "")] * 2
-
-
-@pytest.mark.parametrize("method", CLASSICAL)
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["--samples", "2"],
-        ["--steps", "10"],
-        ["--estimate", "mean"],
-        ["--start", "1"],
-        ["--start", "prior"],
-        ["--model", "photo"],
-        ["--uncertainty", "u.png"],
-    ],
-)
-def test_what_belongs_to_a_model_is_refused(scoreinv, photo, mask, tmp_path, method, words):
-    outcome = scoreinv("inpaint", "photo.png", "--mask", "mask.png", "--method", method, *words)
+@pytest.mark.parametrize("words", [["--samples", "2"], ["--start", "prior"], ["--model", "photo"]])
+def test_what_belongs_to_a_model_is_refused(scoreinv, photo, mask, tmp_path, words):
+    outcome = scoreinv("inpaint", "photo.png", "--mask", "mask.png", "--method", "telea", *words)
     assert outcome.code == 2
     assert outcome.err.startswith(f"scoreinv: error: {words[0]} does not go with ")
-    assert method in outcome.err
     assert outcome.err.count("\n") == 1
     assert not (tmp_path / "photo_inpainted.png").exists()
 

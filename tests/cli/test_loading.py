@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
-from shell import photo_array
 
 DIFFUSERS = Path(__file__).parents[1] / "data" / "diffusers"
 
@@ -63,20 +59,6 @@ def test_verbose_says_what_was_chosen_and_why(scoreinv, photo, mask, model, monk
         assert f"scoreinv: {said}" in outcome.err or said in outcome.err
     silent = scoreinv("inpaint", photo, "--mask", mask, "-q", "--overwrite")
     assert (silent.code, silent.err) == (0, "")
-
-
-@pytest.mark.parametrize("name", ["ncsnpp"])
-def test_inpaint_and_colorize_by_a_folder(scoreinv, photo, mask, name):
-    model = f"{DIFFUSERS / name}/"
-    outcome = scoreinv("inpaint", photo, "--mask", mask, "--model", model, "--json")
-    assert outcome.code == 0
-    assert json.loads(outcome.out)["method"] == "pc"
-    before, after = np.asarray(Image.open(photo)), np.asarray(Image.open("photo_inpainted.png"))
-    hole = np.asarray(Image.open(mask)) > 0
-    assert (before[~hole] == after[~hole]).all()
-    assert (before[hole] != after[hole]).any()
-    Image.fromarray(photo_array(channels=1)).save("gray.png")
-    assert scoreinv("colorize", "gray.png", "--model", model).code == 0
 
 
 def test_a_model_that_does_not_fit_into_memory(scoreinv, photo, mask, model, monkeypatch):

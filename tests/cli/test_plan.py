@@ -86,15 +86,6 @@ def test_masks_are_matched_by_place(scoreinv, scans, tmp_path):
     assert written(tmp_path / "filled") == ["a_inpainted.png", "two/deep/a_inpainted.png"]
 
 
-def test_results_in_the_folder_of_the_photos_are_no_photos(scoreinv, scans):
-    words = ("denoise", "scans", "--recursive", "--noise", 10, "-o", "scans")
-    assert scoreinv(*words).code == 0
-    again = scoreinv(*words)
-    assert again.code == 0
-    assert "3 left alone, being results" in again.err
-    assert len(written(scans)) == 6
-
-
 def test_hidden_pictures_are_not_counted(tmp_path):
     for name in ("1.png", "in/2.pnm", ".thumbnails/3.png", "in/.4.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -61,26 +58,6 @@ def test_what_is_no_file_is_refused(tmp_path):
             Table(tmp_path / "zero.csv", COLUMNS)
 
 
-@pytest.mark.slow
-def test_several_processes_add_to_one(tmp_path):
-    """From its beginning, which each of them finds."""
-    code = (
-        "import sys, time; from pathlib import Path; from scoreinv.cli.record import Table\n"
-        "while time.time() < float(sys.argv[2]): pass\n"
-        "table = Table(Path('t.csv'), ('input', 'said', 'more'))\n"
-        "for number in range(60): table.add({'input': f'{sys.argv[1]} {number}', 'said': 'x' * 9000, 'more': 'a\\nb'})"
-    )
-    names, begin = "abc", str(time.time() + 1)
-    processes = [subprocess.Popen([sys.executable, "-c", code, name, begin], cwd=tmp_path) for name in names]
-    assert {process.wait(60) for process in processes} == {0}
-    found = rows(tmp_path / "t.csv")
-    assert found.count(list(COLUMNS)) == 1
-    assert found[0] == list(COLUMNS)
-    assert sorted(row[0] for row in found[1:]) == sorted(f"{name} {n}" for name in names for n in range(60))
-    assert {tuple(row[1:]) for row in found[1:]} == {("x" * 9000, "a\nb")}
-    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
-
-
 def test_one_waits_for_the_other(tmp_path):
     fcntl = pytest.importorskip("fcntl")
     path = tmp_path / "t.csv"
@@ -109,16 +86,6 @@ def test_a_row_that_was_cut_is_removed_before_the_next(tmp_path):
             path.write_bytes(after[:length])
             Table(path, COLUMNS).add(RECORDS[3])
             assert rows(path) == expected([*before, RECORDS[3]]), length
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
-def test_a_full_disk_is_told_once(tmp_path, capsys):
-    table = Table(tmp_path / "t.csv", COLUMNS)
-    (tmp_path / "t.csv").symlink_to("/dev/full")
-    for record in RECORDS:
-        table.add(record)
-    assert table.lost == len(RECORDS)
-    assert capsys.readouterr().err.count("t.csv: cannot be written to") == 1
 
 
 def test_what_is_found_done_is_noted_where_a_run_was_killed_before_it_could(tmp_path):

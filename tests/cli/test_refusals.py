@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -22,23 +20,20 @@ def world(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that the commands run in."""
     folder = tmp_path_factory.mktemp("world")
     photo, mask = photo_array(), hole_array().astype(np.uint8) * 255
-    for name in ("scans", "masks", "pair", "empty", "sub", "twins", "other", "results"):
+    for name in ("scans", "masks", "pair", "empty", "twins", "other", "results"):
         (folder / name).mkdir()
     pictures = {
-        **dict.fromkeys(("photo.png", "photo2.png", "existing.png", "scans/a.png", "scans/c.png", "pair/a.png"), photo),
+        **dict.fromkeys(("photo.png", "existing.png", "scans/a.png", "scans/c.png", "pair/a.png"), photo),
         **dict.fromkeys(("mask.png", "masks/z.png", "twins/a.png", "twins/a.tif"), mask),
         "results/000001.png": photo,
         "gray.png": photo_array(channels=1),
         "small.png": photo_array(12, 12),
         "odd.png": photo_array(23, 41),
-        "deep.png": photo_array(channels=1, dtype=np.uint16),
         "narrow.png": mask[:, :30],
         "black.png": mask * 0,
-        "white.png": mask * 0 + 255,
         "binary.png": mask // 255,
         "clear.png": np.dstack([photo, np.full(photo.shape[:2], 90, np.uint8)]),
         "hints.png": np.dstack([photo, mask]),
-        "hints_small.png": np.dstack([photo, mask])[:12, :12],
     }
     for name, pixels in pictures.items():
         Image.fromarray(pixels).save(folder / name)
@@ -46,22 +41,16 @@ def world(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     frames[0].save(folder / "frames.tif", save_all=True, append_images=frames[1:])
     whole = (folder / "photo.png").read_bytes()
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
-    (folder / "text.png").write_text("a letter")
-    (folder / "sub/notes.txt").write_text("a letter")
     (folder / "model.safetensors").write_bytes(model.read_bytes())
     (folder / "cut.safetensors").write_bytes(model.read_bytes()[:3000])
     (folder / "weights.pth").write_text("no pickle")
     (folder / "notes.json").write_text("{")
     (folder / "table.csv").write_text("a,b\n")
     (folder / "other/manifest.csv").write_text("another,table\n")
-    with zipfile.ZipFile(folder / "texts.zip", "w") as archive:
-        archive.writestr("notes.txt", "a letter")
     if os.name == "posix":
         os.mkfifo(folder / "pipe.png")
         (folder / "ring.png").symlink_to("ring.png")
-        (folder / "zero.png").symlink_to("/dev/zero")
         (folder / "same.png").hardlink_to(folder / "photo.png")
-        (folder / "mask_link.png").symlink_to("mask.png")
     return folder
 
 
@@ -75,59 +64,41 @@ CASES = [
     ("models show ''", "NAME: is empty"),
     # not there
     ("denoise gone.png", "gone.png: no such file: check the path"),
+    ("denoise 'a\x1b[31m\nb\u202e.png'", r"a\x1b[31m\nb\u202e.png: no such file"),  # nothing acts on the terminal
     ("inpaint photo.png --mask gone.png", "--mask gone.png: no such file"),
-    ("colorize gray.png --hints gone.png", "--hints gone.png: no such file"),
-    ("deblur photo.png --kernel gone.png", "gone.png"),
     (f"{INPAINT} --model phto", "no bundled model is named 'phto'"),
     ("sample --model gone.safetensors", "gone.safetensors: no such model file"),
     ("sample --model ve/church_ncsnpp_continuous", "a published model, not bundled"),
-    ("restore photo.png --damage-model gone.safetensors", "gone.safetensors: no such model file"),
-    ("evaluate gone --reference scans", "GENERATED gone: no such folder"),
     ("evaluate photo.png --reference scans", "photo.png: is a file: give a folder"),
     ("evaluate scans --reference scans --inception gone.pth", "--inception gone.pth: no such file"),
-    ("train --sde ve --data gone", "gone: no such folder"),
-    ("train --config ve/no_such_model", "ve/no_such_model"),
     # damaged, or of another kind
     ("denoise cut.png", "cut.png"),
-    ("colorize text.png", "text.png: not a picture"),
-    ("inpaint photo.png --mask cut.png", "cut.png"),
     ("denoise photo.png --model cut.safetensors", "cut.safetensors"),
-    ("sample --model weights.pth", "weights.pth"),
     ("likelihood photo.png --model damage", "not a prior"),
-    ("sample --class horse --classifier photo", "not a classifier"),
     (f"{CONVERT} -o new.safetensors", "weights.pth"),
-    ("convert weights.pth --config notes.json -o new.safetensors", "notes.json"),
     ("train --config notes.json --out new", "notes.json"),
     ("train --sde ve --data empty --out new", "empty: holds no pictures"),
-    ("train --sde ve --data photo.png --out new", "photo.png: neither a folder nor a readable zip file"),
     ("evaluate scans --reference empty", "empty: no pictures in this folder"),
     # out of range
     (f"{INPAINT} --steps 0", "'--steps'"),
-    (f"{INPAINT} --samples many", "'--samples'"),
     (f"{INPAINT} --seed {2**63}", "'--seed'"),
     (f"{INPAINT} --start soon", "--start must be a noise level"),
     (f"{INPAINT} --mask-threshold 1", "--mask-threshold 1: nothing is above it"),
     (f"{INPAINT} --grow 99999", "grown by 99999 pixels"),
     (f"{INPAINT} --frame 3", "--frame must be from 0 to 0, not 3"),
+    ("denoise frames.tif", "--frame must be given, from 0 to 1"),
     ("upscale photo.png --noise nan", "'--noise'"),
     ("denoise photo.png --noise 0.5", "noise of 0.5 grey levels of 255 is out of the model's range, from 1.3 to 1275"),
-    ("denoise photo.png --orientations 3", "--orientations must be 1, 2, 4 or 8, not 3"),
-    ("sample --snr 0", "--snr must be positive"),
     ("deblur photo.png --kernel gaussian", "gaussian: needs its size"),
-    ("deblur photo.png --kernel gaussian:9", "the kernel is 73x73 and the picture 40x24"),
-    ("deblur photo.png --kernel black.png", "black.png: is black everywhere"),
     ("train --sde ve --sigma-max lots", "--sigma-max lots: give a number, or data"),
     # no such choice, option or command
     (f"{INPAINT} --method magic", "'--method'"),
     (f"{INPAINT} --nonsense", "No such option: --nonsense"),
     ("inpaint photo.png", "Missing option '--mask': White marks what to remove"),
-    ("interpolate photo.png", "Missing argument 'B'"),
     ("nonsense", "No such command 'nonsense'"),
     ("train", "say what to train"),
     # not together
     (f"{INPAINT} --method conditioned --start 1", "--start does not go with conditioned"),
-    (f"{INPAINT} --method conditioned --model model.safetensors", "trained without observations"),
-    (f"{INPAINT} --estimate mean --method pc", "--estimate mean of pc is that of several"),
     (f"{INPAINT} --sensitivity 0.5", "--sensitivity belongs to --mask auto"),
     ("inpaint photo.png --mask auto --invert-mask", "are for masks of your own"),
     (f"{INPAINT} --quality 80", "--quality applies only to jpg, webp, heic and avif"),
@@ -138,45 +109,34 @@ CASES = [
     (f"{INPAINT} --shard 1/2", "--shard 1/2: is for a folder or several photos"),
     ("colorize gray.png --hints -", "--hints -: name a file"),
     ("colorize gray.png --hints gray.png", "transparency"),
-    ("colorize gray.png --hints hints_small.png", "12x12"),
-    ("colorize gray.png --method pc --temperature 1", "--temperature belongs to the method conditioned"),
     ("denoise photo.png --steps 5", "--steps are for samples"),
-    ("upscale photo.png --method dpir --samples 2", "--method dpir draws no samples"),
     ("restore photo.png --mask mask.png --no-inpaint", "--mask marks damage to be filled, which is left out"),
-    ("restore photo.png --noise 9 --no-denoise", "--noise is for removing noise, which is left out"),
-    ("restore photo.png --hints hints.png --no-colorize", "--hints are for drawing colours, which is left out"),
     ("restore photo.png --invert-mask", "belong to --mask"),
     ("restore photo.png --grow 2 --no-inpaint", "--grow does not go with --no-inpaint"),
     ("sample --sampler ode --steps 5", "--steps do not go with the sampler ode"),
     ("sample --guidance 2", "belong to --class"),
     ("sample --model model.safetensors --class horse", "has no classifier: take one of a model with classes (--model"),
     ("interpolate photo.png small.png", "small.png: is 12x12"),
-    ("interpolate odd.png odd.png", "odd.png: the picture is 41x23"),
     ("interpolate - -", "stdin"),
     ("interpolate - photo.png", "-o"),
     ("likelihood photo.png --steps 4 --rtol 1e-3", "--rtol does not go with steps"),
     ("likelihood photo.png --precision bfloat16", "--precision bfloat16: ODE solvers and likelihood need float32"),
     ("likelihood odd.png", "odd.png: the picture is 41x23"),
-    ("likelihood deep.png", "8-bit"),
     ("convert weights.pth -o new.safetensors", "--config"),
     ("train --sde ve --config notes.json", "give one of them"),
-    ("train --sde ve --resume", "--resume: name the run's folder by --out"),
     ("train --sde vp --sigma-max 50", "--sigma-max belongs to the VE SDE"),
+    ("train --sde ve --resume", "--resume: name the run's folder by --out"),
     # masks
     ("inpaint photo.png --mask photo.png", "--mask photo.png: is a photo itself"),
     ("inpaint scans --mask scans", "is a photo itself"),
     ("inpaint photo.png --mask narrow.png", "30x24"),
     ("inpaint photo.png --mask black.png", "the largest value is 0 of 255"),
-    ("inpaint photo.png --mask white.png", "no known pixel"),
     ("inpaint photo.png --mask binary.png", "--mask-threshold 0"),
     ("inpaint photo.png --mask frames.tif", "has 2 frames"),
     ("inpaint scans --mask masks", "masks: no mask in this folder has the name of a photo"),
     ("inpaint scans --mask twins", "are masks of one name"),
     (f"{INPAINT} --avoid photo.png", "--avoid photo.png: is a photo itself"),
     (f"{INPAINT} --avoid narrow.png", "narrow.png: what is avoided is 30x24, the photo"),
-    (f"{INPAINT} --avoid white.png", "what is avoided is all of the picture"),
-    (f"{INPAINT} --avoid gone.png", "--avoid gone.png: no such file"),
-    (f"{INPAINT} --avoid mask.png --method biharmonic", "--avoid does not go with"),
     ("inpaint photo.png --mask - --avoid -", "--avoid -: stdin can be read once, and --mask has it"),
     ("inpaint scans --mask mask.png --avoid masks", "--avoid masks: no mask in this folder has the name of a photo"),
     # outputs
@@ -196,7 +156,6 @@ CASES = [
     (f"{INPAINT} --uncertainty u.png", "add --samples 4"),
     (f"{INPAINT} --uncertainty u.jpg --samples 2", "--uncertainty u.jpg"),
     (f"{INPAINT} --uncertainty mask.png --samples 2 --overwrite", "--uncertainty mask.png: is the mask"),
-    (f"{INPAINT} --uncertainty photo.png --samples 2 --overwrite", "--uncertainty photo.png: is the photo"),
     (f"{INPAINT} -o r.png --uncertainty r.1.png --samples 2", "--uncertainty r.1.png: is a result"),
     ("deblur photo.png --kernel mask.png --uncertainty mask.png --samples 2 --overwrite", "is the kernel"),
     (
@@ -204,7 +163,6 @@ CASES = [
         "there are several pictures: name a folder",
     ),
     ("likelihood photo.png --csv table.csv", "exists already: choose another name by --csv, or allow"),
-    ("likelihood photo.png --csv photo.png --overwrite", "--csv photo.png: is one of the pictures"),
     (f"{CONVERT} -o new.pth", ".safetensors"),
     ("restore scans --steps-to scans", "--steps-to scans: is a folder of the photos"),
     # batches
@@ -219,7 +177,6 @@ CASES = [
     # special files
     ("denoise pipe.png", "use -"),
     ("denoise ring.png", "ring.png"),
-    ("denoise zero.png", "zero.png"),
     ("denoise photo.png -o pipe.png --overwrite", "pipe.png"),
     ("inpaint photo.png --mask same.png", "is a photo itself"),
     (f"{INPAINT} --model pipe.png", "pipe.png"),
@@ -228,7 +185,7 @@ CASES = [
 
 @pytest.mark.parametrize(("line", "said"), CASES, ids=[line[:60] for line, _ in CASES])
 def test_bad_input_is_refused(scoreinv, world, monkeypatch, line, said):
-    if os.name != "posix" and any(name in line for name in ("pipe", "ring", "zero", "same", "link")):
+    if os.name != "posix" and any(name in line for name in ("pipe", "ring", "same")):
         pytest.skip("needs files of POSIX")
     monkeypatch.chdir(world)
     before = state(world)
@@ -245,9 +202,3 @@ def state(folder: Path) -> dict[str, tuple[int, ...]]:
     """All that is in a folder, and when it was last written."""
     found = {path: path.lstat() for path in folder.rglob("*")}
     return {str(path): (status.st_mode, status.st_ino, status.st_mtime_ns) for path, status in found.items()}
-
-
-def test_bad_input_in_json(scoreinv, mask):
-    outcome = scoreinv("inpaint", "gone.png", "--mask", mask, "--json")
-    assert (outcome.code, json.loads(outcome.out)["input"]) == (2, "gone.png")
-    assert "no such file" in json.loads(outcome.out)["error"]

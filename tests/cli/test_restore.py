@@ -12,9 +12,6 @@ from PIL import Image
 from shell import hole_array
 
 from scoreinv.imaging.masks import dilate
-from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.read import read_picture
-from scoreinv.imaging.write import write_picture
 from scoreinv.options import FOUND_GROW
 from scoreinv.tasks.colorize_settings import COLOUR_STEPS
 from scoreinv.tasks.inpaint_settings import FILL_STEPS
@@ -93,20 +90,6 @@ def test_an_old_print_takes_every_step_and_each_is_told_in_a_line(scoreinv, old,
     assert scoreinv("restore", "old.png", "--overwrite", "-q").err == ""
 
 
-def test_a_healthy_photo_comes_back_bit_for_bit(scoreinv, tmp_path):
-    save(tmp_path / "new.png", in_colours())
-    outcome = scoreinv("restore", "new.png")
-    assert outcome.code == 0
-    assert (read(tmp_path / "new_restored.png") == in_colours()).all()
-    for line in (
-        "damage: none was found",
-        "tint: none, it is in colours",
-        "is left: film has so much",
-        "colorize: its own colours are kept",
-    ):
-        assert line in outcome.err
-
-
 def test_steps_are_left_out(scoreinv, old, tmp_path):
     words = ("restore", "old.png", "--overwrite", "--no-inpaint", "--no-denoise", "--no-colorize")
     outcome = scoreinv(*words)
@@ -149,18 +132,6 @@ def test_json_of_a_tint_alone_names_no_model(scoreinv, old):
     assert (record["model"], record["steps"]) == (None, ["tint"])
 
 
-@pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint16), (4, np.uint8)])
-def test_size_depth_and_alpha_are_kept(scoreinv, tmp_path, channels, dtype):
-    values = np.repeat(tones(20, 24)[..., None], channels, axis=2) / 255 * np.iinfo(dtype).max
-    before = np.rint(values).astype(dtype)
-    write_picture(tmp_path / "gray.png", Picture(before[..., 0] if channels == 1 else before))
-    assert scoreinv("restore", "gray.png", "-o", "out.tif").code == 0
-    after = read_picture(tmp_path / "out.tif").pixels
-    assert (after.dtype, after.shape) == (dtype, (20, 24, 3 + (channels in (2, 4))))
-    if channels in (2, 4):
-        assert (after[..., -1] == before[..., -1]).all()
-
-
 @pytest.mark.slow
 def test_damage_and_colours_are_given(scoreinv, tmp_path):
     save(tmp_path / "gray.png", levels(tones(24, 40)))
@@ -194,16 +165,6 @@ def test_hints_for_a_photo_in_colours_are_warned_of(scoreinv, tmp_path):
     outcome = scoreinv("restore", "new.png", "--hints", "hints.png")
     assert outcome.code == 0
     assert "warning: new.png: the hints are not used" in outcome.err
-
-
-@pytest.mark.slow
-def test_samples(scoreinv, old, tmp_path):
-    outcome = scoreinv("restore", "old.png", "--samples", 2, "--json", "--precision", "float32")
-    assert json.loads(outcome.out)["outputs"] == ["old_restored.1.png", "old_restored.2.png"]
-    first, second = (read(tmp_path / f"old_restored.{number}.png") for number in (1, 2))
-    assert (first != second).any()
-    assert scoreinv("restore", "old.png", "--precision", "float32").code == 0
-    assert abs(read(tmp_path / "old_restored.png").astype(int) - first).max() <= 1
 
 
 def test_a_border_is_cut_off(scoreinv, tmp_path):
@@ -288,16 +249,6 @@ def test_a_folder_with_folders_and_a_damaged_file(scoreinv, tmp_path):
     rows = list(csv.DictReader((results / "manifest.csv").open()))
     assert [bool(row["error"]) for row in rows] == [False, True, False]
     assert "2 skipped because they exist" in scoreinv("restore", "scans", "--recursive", "--steps-to", "steps").err
-
-
-def test_masks_of_a_folder_leave_out_photos_without(scoreinv, tmp_path):
-    for name in ("a", "b"):
-        save(tmp_path / f"scans/{name}.png", levels(tones(24, 40)))
-    save(tmp_path / "masks/b.png", hole_array().astype(np.uint8) * 255)
-    outcome = scoreinv("restore", "scans", "--mask", "masks", "--no-colorize")
-    assert outcome.code == 0
-    assert "a.png: skipped, there is no mask named a in masks" in outcome.err
-    assert (tmp_path / "scans_restored/b_restored.png").exists()
 
 
 def test_a_dry_run_computes_and_writes_nothing(scoreinv, old, tmp_path):

@@ -47,15 +47,6 @@ PREDICTORS = {
 }
 
 
-def test_parts_of_a_folder_are_bounded_by_their_pixels():
-    from scoreinv.cli.sample import _parts
-
-    assert [len(part) for part in _parts(1000, 64, at_once=False)] == [512, 488]
-    assert {len(part) for part in _parts(40, 1024, at_once=False)} == {16, 8}
-    assert len(_parts(2, 10**6, at_once=False)) == 2
-    assert [len(part) for part in _parts(1000, 64, at_once=True)] == [1000]
-
-
 def test_sample_a_grid_and_a_folder(scoreinv, tmp_path, model):
     outcome = scoreinv("sample", "-n", 3, "--json", "--precision", "float32")
     assert outcome.code == 0
@@ -189,11 +180,6 @@ def test_an_sde_without_a_chain_has_no_ancestral_sampling(scoreinv, tmp_path):
     save(config.build(), tmp_path / "subvp.safetensors")
     outcome = scoreinv("sample", "-n", 1, "--model", "subvp.safetensors", "--predictor", "ancestral", "-o", "out/")
     assert (outcome.code, "not for SubVP" in outcome.err) == (2, True)
-
-
-@pytest.mark.parametrize(("count", "said"), [(1, "1 picture by"), (2, "2 pictures by")])
-def test_one_picture_is_no_plural(scoreinv, count, said):
-    assert scoreinv("sample", "-n", count, "--dry-run").out.startswith(said)
 
 
 def test_pictures_of_an_earlier_run_are_told(scoreinv, tmp_path):

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from shell import brief_run, small_config, start_process, wait_for
+from processes import wait_for
+from shell import brief_run, small_config, start_process
 
 from scoreinv.cli.training_notes import enough_steps
 from scoreinv.models.codec import encode

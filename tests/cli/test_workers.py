@@ -20,7 +20,8 @@ from typing import Any, ClassVar
 
 import pytest
 from PIL import Image
-from shell import photo_array, start_process, wait_for
+from processes import wait_for
+from shell import photo_array, start_process
 
 from scoreinv.cli import workers
 from scoreinv.cli.options import Common, Output

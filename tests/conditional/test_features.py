@@ -16,9 +16,8 @@ from scoreinv.colour_space import luma
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.ensemble import MIRRORED, turn, turn_back
-from scoreinv.errors import CheckpointError, InputError
+from scoreinv.errors import CheckpointError
 from scoreinv.guidance import Conditioned, Tiled
-from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_metadata, read_model
 from scoreinv.networks.encoder import FEATURES, Encoder
@@ -178,17 +177,6 @@ def test_a_prior_is_trained_with_it_and_saved_without_the_encoder(photographs: P
     path = tmp_path / "run" / "model.safetensors"
     assert path.stat().st_size < 1e6  # the encoder has 19 MB
     assert read_metadata(path)[0].network.feature_channels == FEATURES
-
-
-def test_a_model_without_an_encoder_says_so_nowhere(tmp_path: Path) -> None:
-    config = replace(CONFIG, network=replace(SHOWN, feature_channels=()), encoder_scale=0)
-    described = encode(config)
-    del described["encoder_scale"], described["network"]["feature_channels"]  # as files of before have it
-    assert decode(ModelConfig, described) == config
-    model = config.build()
-    assert model.encoder is None
-    with pytest.raises(InputError, match="without an encoder"):
-        model.look(gray_picture(64, 64))
 
 
 @pytest.mark.parametrize(

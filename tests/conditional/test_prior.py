@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from copy import copy
 from dataclasses import asdict, replace
 from functools import partial
@@ -26,7 +25,6 @@ from scoreinv.errors import Cancelled, CheckpointError, InputError
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ModelConfig
-from scoreinv.models.model_file import read_model, save
 from scoreinv.models.peak_memory import gradient_bytes
 from scoreinv.operators import ObservedComponents, gray, mask
 from scoreinv.operators.pixelwise import rotated
@@ -52,8 +50,6 @@ from scoreinv.training.score_matching import per_image_loss
 from scoreinv.training.synthetic_damage import draw_hole
 
 pytestmark = pytest.mark.portable
-
-NOT_REFINED = torch.zeros(2, dtype=torch.bool)
 
 
 def draw(shape: tuple[int, ...], seed: int = 0) -> Tensor:
@@ -237,19 +233,6 @@ def test_narrow_holes_take_few_evaluations_and_each_its_own_way() -> None:
     np.testing.assert_array_equal(alone.image[~scratch], image[~scratch])
 
 
-def test_narrow_holes_are_the_same_in_another_range() -> None:
-    """Of a model whose black is 0 and white 1, the error is half of what it is between -1 and 1."""
-    image, scratch = np.full((32, 32, 3), 0.5, dtype=np.float32), np.zeros((32, 32), dtype=bool)
-    scratch[10:12, 4:28] = True
-    priors = conditional_prior(), conditional_prior(VE(0.005, 10.0), (0.0, 1.0))
-    for prior in priors:
-        nn.init.zeros_(prior.network.conv_out.weight)
-        nn.init.zeros_(prior.network.conv_out.bias)
-    one, other = (inpaint(image, scratch, prior=prior).image for prior in priors)
-    np.testing.assert_allclose(one, other, atol=1e-4)
-    assert one[scratch].std() > 0.002
-
-
 # --- the wrapper ------------------------------------------------------------------------------------------------------
 
 
@@ -264,34 +247,6 @@ def test_windows_see_the_same_initial_estimate() -> None:
     tiled = Tiled(condition, 16, 4)
     estimate = tiled.denoise(draw((3, 3, 32, 32)), 0.5)
     assert (operator(estimate) - y).abs().max() < 2e-5
-
-
-def test_the_initial_estimate_is_made_once_and_cut_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[str] = []
-    for kind in (InitialEstimate, ObservedComponents):
-        start = kind.__init__
-
-        def counted(self: object, *args: object, start: Callable[..., None] = start, **names: object) -> None:
-            made.append(type(self).__name__)
-            start(self, *args, **names)
-
-        monkeypatch.setattr(kind, "__init__", counted)
-    condition = ResidualPreconditioning.condition
-
-    def shown(self: ResidualPreconditioning, initial: InitialEstimate) -> Tensor:
-        made.append("condition")
-        return condition(self, initial)
-
-    monkeypatch.setattr(ResidualPreconditioning, "condition", shown)
-    operator = holes(1, 32)
-    counts = []
-    for steps in (2, 10):
-        made.clear()
-        windows = Tiled(Conditioned(conditional_prior(), operator, operator(draw((1, 3, 32, 32)))), 16, 8)
-        DPMpp2M(1.0, steps=steps).sample(windows, (1, 3, 32, 32), rng=NoiseStream(0, 1))
-        counts.append(tuple(map(made.count, ("InitialEstimate", "ObservedComponents", "condition"))))
-    assert counts[0] == counts[1]
-    assert counts[0][1:] == (0, 1)
 
 
 @pytest.mark.slow
@@ -349,19 +304,6 @@ def test_network_and_reading_belong_together() -> None:
             ModelConfig(network, VE(), reading)
     with pytest.raises(CheckpointError, match="colour"):
         ModelConfig(replace(SMALL, channels=1), VE(), ResidualPreconditioning())
-
-
-def test_a_file_keeps_a_conditional_prior(tmp_path: Path) -> None:
-    prior = conditional_prior()
-    save(prior, tmp_path / "model.safetensors")
-    again = read_model(tmp_path / "model.safetensors")
-    assert again.conditional
-    assert again.preconditioning == prior.preconditioning
-    operator = holes()
-    y, x = operator(draw((2, 3, 16, 16))), draw((2, 3, 16, 16), 1)
-    torch.testing.assert_close(
-        Conditioned(again, operator, y).noise(x, 0.4), Conditioned(prior, operator, y).noise(x, 0.4)
-    )
 
 
 def test_what_a_coarser_scale_drew_is_believed() -> None:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from processes import cpu_seconds, wait_for
 
 from scoreinv.cli.gimp import plugin
 from scoreinv.imaging.picture import Picture
@@ -267,22 +267,14 @@ def test_cancel_ends_what_it_began(gimp, tmp_path):
     large = np.random.default_rng(0).integers(0, 256, (2400, 2400, 3)).astype(np.uint8)
     (tmp_path / "large.png").write_bytes(picture_bytes(Picture(large), "large.png"))
     process = gimp.start(LARGE, tmp_path)
-    plug_in = until(lambda: found(lambda words, _: str(gimp.plugin) in words and "-run" in words))
-    child = until(lambda: found(lambda words, parent: "--tied" in words and parent == plug_in))
-    until(lambda: seconds(child) > 4)  # it is at work
+    plug_in = wait_for(lambda: found(lambda words, _: str(gimp.plugin) in words and "-run" in words))
+    child = wait_for(lambda: found(lambda words, parent: "--tied" in words and parent == plug_in))
+    wait_for(lambda: cpu_seconds(child) > 4)  # it is at work
     os.kill(plug_in, signal.SIGKILL)
-    until(lambda: not Path(f"/proc/{child}").exists())
+    wait_for(lambda: not Path(f"/proc/{child}").exists())
     (report,) = heard(process)
     assert report["said"][0] != "success"
     assert len(report["names"]) == 1
-
-
-def until(what: Callable[[], int | bool | None]) -> int:
-    end = time.monotonic() + SOON
-    while not (found := what()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-    return found
 
 
 def found(wanted: Callable[[list[str], int], bool]) -> int | None:
@@ -293,12 +285,6 @@ def found(wanted: Callable[[list[str], int], bool]) -> int | None:
             if wanted(words, int((entry / "stat").read_text().rpartition(")")[2].split()[1])):
                 return int(entry.name)
     return None
-
-
-def seconds(process: int) -> float:
-    """Of the processor that a process has had."""
-    user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 SMALL = LARGE.replace("large", "small")

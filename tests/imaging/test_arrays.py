@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,27 +102,18 @@ def test_a_truncated_pil_image_is_refused():
     [
         (np.zeros((3, 8, 8), np.uint8), "3x8x8.*channels last"),
         (np.zeros((8, 8, 2), np.uint8), "8x8x2"),
-        (np.zeros((0, 8), np.uint8), "0x8"),
         (np.zeros((8, 8), np.int64), "int64.*uint8, uint16 or float"),
         (np.full((8, 8), np.nan), "NaN"),
-        (np.full((8, 8), np.inf), "inf"),
         (np.full((8, 8), 200.0), "divide by 255"),
         (torch.zeros(8, 8), "8x8.*CxHxW"),
         (torch.zeros(8, 8, 3), "8x8x3.*channels first"),
         (torch.zeros(3, 8, 8, dtype=torch.int64), "int64, and must be uint8, uint16 or floating-point"),
-        (torch.full((3, 8, 8), float("nan")), "NaN"),
         (Image.fromarray(np.ones((2, 2), np.float32)), "mode F"),
-        ([[0]], "list"),
         ("photo.png", "not str: read the file"),
-        (Path("photo.png"), "Path: read the file"),
-        (np.array([[None]]), "object"),
         (np.zeros(()), "a scalar"),
-        (np.zeros((2, 2, 3, 3)), "2x2x3x3"),
         (np.ma.zeros((8, 8)), "masked array"),
         (torch.zeros(3, 0, 8), "3x0x8"),
         (torch.zeros(3, 8, 8, device="meta"), "without plain values"),
-        (torch.zeros(3, 8, 8).to_sparse(), "without plain values"),
-        (Image.new("RGB", (0, 0)), "0x0x3"),
         (Image.new("I", (2, 2), -5), "outside 0 to 65535"),
     ],
 )

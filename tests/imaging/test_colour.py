@@ -98,22 +98,6 @@ def random_chroma(height: int, width: int) -> np.ndarray:
     return rgb - luma(rgb)[..., None]
 
 
-def test_finer_chroma_changes_at_the_edge_and_not_beside_it():
-    """Two halves of a picture whose border runs through the middle of small pixels, as drawn: blurred."""
-    gray = np.full((24, 32), 0.3, np.float32)
-    gray[:, 18:] = 0.7
-    warm, cold = np.array([0.1, -0.02, -0.2], np.float32), np.array([-0.1, 0.0, 0.25], np.float32)
-    share = np.clip((np.arange(8) - 3.0) / 3, 0, 1)[None, :, None].repeat(6, 0).astype(np.float32)
-    finer = ChromaAlongEdges.fit(gray, 4).finer(warm + share * (cold - warm))
-    plain = (warm + share * (cold - warm)).repeat(4, 0).repeat(4, 1)
-    step, plain_step = (np.abs(np.diff(values[12], axis=0)).sum(-1) for values in (finer, plain))
-    assert step.argmax() == 17
-    assert step[17] > 1.9 * plain_step.max()
-    assert step[17] > 0.5 * np.abs(warm - cold).sum()
-    assert_allclose(finer[:, :8].mean((0, 1)), warm, atol=0.05)
-    assert_allclose(finer[:, -8:].mean((0, 1)), cold, atol=0.05)
-
-
 def test_finer_chroma_of_smooth_ground_keeps_means_and_bounds_and_has_no_luma():
     gray = np.random.default_rng(0).random((20, 28)).astype(np.float32)
     chroma = random_chroma(5, 7)

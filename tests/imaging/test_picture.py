@@ -124,15 +124,6 @@ def test_the_colours_of_a_photograph_come_back(dtype):
     assert error < 2.5 / peak
 
 
-def test_with_chroma_is_exact_on_one_colour_and_keeps_the_luma():
-    gray = picture("L", np.uint8, 270, 333)
-    flat = np.broadcast_to(np.float32([0.5, 0.45, 0.6]), (7, 9, 3))
-    assert_array_equal(gray.with_chroma(flat).pixels, gray.colorized(np.broadcast_to(flat[0, 0], (270, 333, 3))).pixels)
-    noisy = np.random.default_rng(2).random((27, 33, 3))
-    levels = gray.with_chroma(noisy).pixels @ colour_space.luma_weights("rec601")
-    assert_array_equal(np.rint(levels), gray.pixels)
-
-
 def test_with_chroma_follows_an_edge_of_the_luma():
     """A dark red half and a bright blue half, the edge off the coarse grid: sharper than interpolation alone."""
     rgb = np.zeros((96, 96, 3), np.float32)

@@ -109,19 +109,6 @@ def test_tiny_pictures(shape):
     check(hole, [region])
 
 
-def test_overlapping_boxes_are_merged_and_distant_ones_are_not():
-    near = holes((600, 600), (100, 100, 8, 8), (100, 150, 8, 8))
-    assert len(hole_regions(near, context=32, maximum=1100)) == 1
-    far = holes((600, 600), (100, 100, 8, 8), (100, 400, 8, 8))
-    regions = hole_regions(far, context=32, maximum=1100)
-    assert len(regions) == 2
-    check(far, regions)
-    # merging two makes a box that meets the third
-    chain = holes((600, 600), (100, 100, 8, 8), (300, 130, 8, 8), (230, 300, 8, 8), (230, 60, 8, 60))
-    regions = hole_regions(chain, context=40, maximum=1100)
-    check(chain, regions)
-
-
 def test_boxes_do_not_overlap_where_the_maximum_is_the_picture():
     rng = np.random.default_rng(0)
     for count in (5, 40, 300):
@@ -146,14 +133,6 @@ def test_a_maximum_bounds_boxes_of_many_holes_and_keeps_each_hole_whole():
     assert max(max(region.box[2:]) for region in regions) <= 320
     labels, count = ndimage.label(hole)
     assert sum(len(np.unique(crop(labels, region.box)[region.hole])) for region in regions) == count
-
-
-def test_a_hole_longer_than_the_maximum_is_done_in_blocks():
-    scratch = np.eye(700, dtype=bool)
-    scratch[10:14, 600:604] = True  # lies in its box, and so joins it
-    parts = hole_regions(scratch, context=32, multiple=32, minimum=128, maximum=256)
-    check(scratch, parts)
-    assert {max(part.box[2:]) for part in parts} == {128, 320}
 
 
 def test_halvings_bring_every_pixel_of_a_hole_within_reach():

@@ -51,13 +51,6 @@ def test_a_rim_of_the_object_is_noticed_and_growing_takes_it_in(left: int) -> No
     assert find_leftover(with_object(), grown) is None
 
 
-def test_a_rim_on_one_side_is_noticed() -> None:
-    """The mask is as large as the object, and lies 4 pixels beside it."""
-    leftover = find_leftover(with_object(), np.hypot(DOWN - 70, ACROSS - 94) < RADIUS + 1)
-    assert leftover is not None
-    assert 0.18 <= leftover.share < 0.6
-
-
 def test_grey_pictures_and_pictures_of_16_bits() -> None:
     gray = with_object().luma()
     hole = disk(RADIUS - 4)
@@ -79,11 +72,6 @@ def test_edges_of_the_scene_along_the_rim_are_not_the_object() -> None:
     assert find_leftover(as_picture(scene), hole) is None
     hole = (DOWN >= 36) & (DOWN < 100) & (ACROSS >= 60) & (ACROSS < 120)
     assert find_leftover(as_picture(scene), hole) is None
-
-
-def test_light_that_changes_is_no_edge() -> None:
-    light = np.repeat((0.9 - AWAY / 150).clip(0, 1)[..., None], 3, axis=2)
-    assert find_leftover(as_picture(light), disk(RADIUS)) is None
 
 
 def test_scratches_and_holes_at_the_border_and_of_nearly_all() -> None:
@@ -110,20 +98,6 @@ def test_slivers_within_the_outline_are_noticed_and_taken_in() -> None:
     assert grown[disk(RADIUS)].all()
     assert find_leftover(with_object(), grown) is None
     assert not grown[~disk(RADIUS + 8)].any()
-
-
-def test_slivers_of_large_pictures_are_those_of_their_reductions(monkeypatch: pytest.MonkeyPatch) -> None:
-    picture, hole = with_object(), disk(RADIUS + 4) & ~SLIVERS
-    large, mask = (values.repeat(2, 0).repeat(2, 1) for values in (picture.pixels, hole))
-    monkeypatch.setattr("scoreinv.imaging.rims._SIDE", 100)
-    seen, usual = find_leftover(Picture(large), mask), find_leftover(picture, hole)
-    assert seen is not None
-    assert usual is not None
-    assert seen.share == pytest.approx(usual.share, abs=0.05)
-    assert seen.grow in (2 * usual.grow - 2, 2 * usual.grow)
-    grown = take_in_leftovers(Picture(large), mask)
-    assert grown[disk(RADIUS).repeat(2, 0).repeat(2, 1)].all()
-    assert not grown[~disk(RADIUS + 10).repeat(2, 0).repeat(2, 1)].any()
 
 
 def test_gaps_through_which_the_ground_is_seen_are_no_slivers_of_the_object() -> None:

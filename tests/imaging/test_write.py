@@ -213,22 +213,3 @@ def test_pipes_and_devices_are_neither_read_nor_replaced(special, tmp_path):
     assert sorted(tmp_path.iterdir()) == before
     assert stat.S_ISFIFO(special[0].stat().st_mode)
     assert special[2].is_symlink()
-
-
-def test_rings_of_links(tmp_path):
-    (tmp_path / "a.png").symlink_to("b.png")
-    (tmp_path / "b.png").symlink_to("a.png")
-    with pytest.raises(InputError, match=r"a\.png: cannot be read"):
-        read_picture(tmp_path / "a.png")
-    with pytest.raises(InputError, match=r"a\.png: cannot be written"):
-        write_picture(tmp_path / "a.png", Picture(samples("L")), overwrite=True)
-    assert (tmp_path / "a.png").is_symlink()
-
-
-def test_names_at_the_limit_of_the_file_system(tmp_path):
-    longest = os.pathconf(tmp_path, "PC_NAME_MAX")
-    path = tmp_path / ("a" * (longest - 4) + ".png")
-    write_picture(path, Picture(samples("L")))
-    assert_array_equal(read_picture(path).pixels, samples("L"))
-    unwritable(tmp_path / ("a" * (longest - 3) + ".png"), "cannot be written")
-    assert list(tmp_path.iterdir()) == [path]

@@ -27,8 +27,6 @@ from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP
 
 pytestmark = pytest.mark.portable
-
-PARITY = Path(__file__).parents[1] / "data" / "parity"
 CONFIG = ModelConfig(NCSNppConfig(width=8, multipliers=(1, 2), blocks=1), VE(0.02, 30.0), EDM(0.4), image_size=16)
 
 

@@ -154,38 +154,19 @@ def test_discrete_published_models_use_their_own_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "sde", "attention", "snr", "batch", "rate", "parameters"),
+    ("name", "attention", "rate", "parameters"),
     [
-        ("ve/celeba_ncsnpp", 64, VE(0.01, 90.0), (2,), 0.17, 128, 2e-4, 62_693_251),
-        ("ve/celebahq_ncsnpp_continuous", 1024, VE(0.01, 1348.0, 2000), (6,), 0.15, 8, 2e-4, 105_785_880),
-        ("vp/bedroom_ddpm", 256, DDPM(), (4,), 0.075, 64, 2e-5, 111_569_923),
-        ("vp/church_ddpm", 256, DDPM(), (4,), 0.075, 64, 2e-5, 111_569_923),
-        ("vp/celebahq_ddpm", 256, DDPM(), (4,), 0.075, 64, 2e-5, 111_569_923),
-        ("vp/cifar10_ddpm_unconditional", 32, DDPM(), (1,), 0.16, 128, 2e-4, None),
+        ("ve/celeba_ncsnpp", (2,), 2e-4, 62_693_251),
+        ("ve/celebahq_ncsnpp_continuous", (6,), 2e-4, 105_785_880),
+        ("vp/bedroom_ddpm", (4,), 2e-5, 111_569_923),
     ],
 )
-def test_the_references_other_configurations(
-    name: str,
-    size: int,
-    sde: SDE,
-    attention: tuple[int, ...],
-    snr: float,
-    batch: int,
-    rate: float,
-    parameters: int | None,
+def test_networks_have_the_weights_of_the_references(
+    name: str, attention: tuple[int, ...], rate: float, parameters: int
 ) -> None:
-    """Settings of the reference's `configs/`, and the weights that its networks have.
-
-    Without conditioning its DDPM cannot be built (it appends to a list that is not there).
-    """
-    model = published(name)
-    config = model.config
-    assert (config.image_size, config.sde, config.network.attention_levels) == (size, sde, attention)
-    assert (config.sampler.snr, model.batch_size, model.learning_rate) == (snr, batch, rate)
-    assert model.reduction == ("mean" if isinstance(sde, DDPM) else "sum")
+    assert published(name).config.network.attention_levels == attention
     assert paper_training(name, DataConfig()).optimizer.learning_rate == rate
-    if parameters is not None:
-        assert describe(name)["parameters"] == parameters
+    assert describe(name)["parameters"] == parameters
 
 
 def test_published_weights_and_those_that_were_not() -> None:

@@ -26,8 +26,6 @@ PARITY = Path(__file__).parents[1] / "data" / "parity"
         ({f"w{index}": torch.zeros(1).expand(2000) for index in range(10)}, "larger than the file"),
         ({"w": torch.eye(3).to_sparse()}, "'w' is not a plain tensor"),
         ({"w": torch.zeros(3, dtype=torch.int64)}, "'w' is not a plain tensor"),
-        ({"w": torch.zeros(3, dtype=torch.complex64)}, "'w' is not a plain tensor"),
-        ({"w": torch.zeros(3, device="meta")}, "'w' is not a plain tensor"),
         ({"w": 3.0}, "'w' is not a plain tensor"),
         ({7: torch.zeros(3)}, "7 is not a plain tensor"),
         ([torch.zeros(3)], "not the weights of a network"),
@@ -83,7 +81,6 @@ def test_torch_has_nothing_to_say(tmp_path: Path) -> None:
     ("state", "said"),
     [
         ({"model": 3}, "no 'model' in it"),
-        ([1], "no 'model' in it"),
         ({"model": {3: torch.zeros(1)}}, "3 is not a plain tensor"),
         ({"model": {"w": torch.zeros(1)}, "ema": 5}, "no EMA weights that fit"),
         ({"model": {"w": torch.zeros(1)}, "ema": {"shadow_params": [3]}}, "'w' is not a plain tensor"),

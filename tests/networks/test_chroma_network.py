@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from scoreinv.conditional.interpolation import smooth_estimate
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
-from scoreinv.errors import CheckpointError, InputError
+from scoreinv.errors import CheckpointError
 from scoreinv.guidance import Conditioned
 from scoreinv.models.catalogue import describe
 from scoreinv.models.codec import decode, encode
@@ -236,25 +236,6 @@ def test_it_learns_the_colour_that_all_pictures_have(tinted: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_resumed_it_is_the_same(tinted: Path, tmp_path: Path) -> None:
-    whole = train(training(tinted, steps=4), tmp_path / "whole").trained
-    train(training(tinted, steps=2), tmp_path / "parts")
-    resumed = train(training(tinted, steps=4), tmp_path / "parts", resume=True).trained
-    for one, other in zip(whole.chroma.parameters(), resumed.chroma.parameters(), strict=True):
-        assert torch.equal(one, other)
-
-
-@pytest.mark.slow
-def test_the_score_is_trained_after_it(tinted: Path, tmp_path: Path) -> None:
-    """It leaves the network of chroma as it is."""
-    config = replace(training(tinted), trained="score", steps=2)
-    first = chroma_prior()
-    trained = train(config, tmp_path / "run", init=first).trained
-    for one, other in zip(first.chroma.parameters(), trained.chroma.parameters(), strict=True):
-        assert torch.equal(one, other)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("trained", ["chroma", "score"])
 def test_a_resumed_run_keeps_the_network_that_is_not_trained(trained: str, tinted: Path, tmp_path: Path) -> None:
     config = replace(training(tinted, steps=1), trained=trained)
@@ -265,11 +246,6 @@ def test_a_resumed_run_keeps_the_network_that_is_not_trained(trained: str, tinte
     fixed = "" if trained == "chroma" else "chroma."
     for one, other in zip(start.parts()[fixed].parameters(), resumed.parts()[fixed].parameters(), strict=True):
         assert torch.equal(one, other)
-
-
-def test_only_a_model_that_has_it_can_have_it_trained(tinted: Path) -> None:
-    with pytest.raises(InputError, match="network of chroma"):
-        replace(training(tinted), model=replace(CONFIG, chroma=False))
 
 
 def test_colours_follow_it(prior: ConditionalPrior) -> None:

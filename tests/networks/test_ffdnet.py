@@ -7,10 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import scoreinv
 from scoreinv.errors import InputError
 from scoreinv.models.config import ModelConfig
-from scoreinv.models.model_file import save
 from scoreinv.networks.base import Network
 from scoreinv.networks.ffdnet import LAST_KNOWN, FFDNet, FFDNetConfig
 from scoreinv.preconditioning import DataPrediction
@@ -71,16 +69,6 @@ def test_beyond_its_limit_it_sees_a_picture_of_weaker_contrast(level: float) -> 
 def test_it_has_a_gradient_in_the_picture() -> None:
     network, x = _filled(PLAIN), _pictures(1, 8).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: network(x, torch.tensor([0.3], dtype=torch.float64))[..., :2, :2], x)
-
-
-def test_saved_and_loaded(tmp_path) -> None:
-    config = ModelConfig(PLAIN, VE(0.01, 80.0), DataPrediction(), (-1.0, 1.0), 16)
-    prior = config.build()
-    prior.network.load_state_dict(_filled(PLAIN).float().state_dict())
-    save(prior, tmp_path / "model.safetensors")
-    again, x = scoreinv.load(tmp_path / "model.safetensors"), _pictures().float()
-    assert again.network.config == PLAIN
-    torch.testing.assert_close(again.noise(x, 0.5), prior.noise(x, 0.5), atol=1e-4, rtol=1e-4)
 
 
 def test_bfloat16_is_near_float32() -> None:

@@ -68,19 +68,6 @@ def test_errors_of_different_pictures_are_independent():
     assert abs(errors.mean()) < 4 * errors.std() / math.sqrt(len(errors))  # as no shared draw would leave it
 
 
-def test_standard_error_is_that_of_the_repeats():
-    levels = np.random.default_rng(0).integers(60, 200, (4, 4, 3)).astype(np.uint8)
-    options = {"steps": 2, "probe": "gaussian"}
-    result = picture_bits_per_dim(Picture(levels), prior(VE(0.001, 20.0)), repeats=30, **options)
-    others = [
-        picture_bits_per_dim(Picture(levels), prior(VE(0.001, 20.0)), seed=seed, **options) for seed in range(1, 31)
-    ]
-    spread = np.std([other.bits_per_dim for other in others], ddof=1)
-    assert result.standard_error == pytest.approx(spread / math.sqrt(30), rel=0.5)
-    assert {other.standard_error for other in others} == {None}
-    assert result.nfe == 30 * 8
-
-
 def test_pictures_together_are_as_alone(monkeypatch):
     monkeypatch.setattr("scoreinv.tasks.bits.PIXELS_AT_ONCE", 48)  # batches across pictures and repeats
     levels = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3)).astype(np.uint8)

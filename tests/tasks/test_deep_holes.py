@@ -281,19 +281,6 @@ def test_where_all_around_is_avoided_pieces_come_from_further_away() -> None:
     assert np.abs(np.diff(image[inner], axis=1)).mean() < 0.1  # grey as what is far away
 
 
-@pytest.mark.slow
-def test_what_is_left_may_be_too_narrow_for_the_scale_of_the_hole() -> None:
-    """Of an eighth of its size a band of 40 pixels has no patch; of half of it enough."""
-    picture, hole = waves(160, 400), deep(160, 400)
-    hole[40:104, 80:146] = True
-    avoid = ~hole
-    avoid[112:152] = False
-    picture[avoid] = np.random.default_rng(0).random((avoid.sum(), 3))
-    image = inpaint(picture, hole, prior=prior(), avoid=avoid).image
-    inner = ndimage.binary_erosion(hole, iterations=6)
-    assert np.abs(np.diff(image[inner], axis=1)).mean() < 0.1
-
-
 def test_what_leaves_nothing_to_copy_is_refused_before_any_work() -> None:
     picture, hole = waves(), deep()
     avoid = ~hole

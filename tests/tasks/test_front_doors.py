@@ -114,11 +114,6 @@ def test_arrays_of_another_layout_are_told_what_to_do(model: Path, shape: tuple[
             use()
 
 
-def test_an_observation_with_an_alpha_first_is_told_both(model: Path) -> None:
-    with pytest.raises(InputError, match=r"HxWx3, not 4x16x16: leave out the alpha, and put the channels last$"):
-        scoreinv.solve(EveryOther(), np.zeros((4, 16, 16), np.float32), prior=model)
-
-
 def test_a_likelihood_is_shown_without_its_latent_code() -> None:
     shown = repr(scoreinv.Likelihood(*(torch.full((1,), float(number)) for number in range(5))))
     assert "bits_per_dim=tensor([0.])" in shown
@@ -220,17 +215,6 @@ def test_models_are_shown_on_a_line(model: Path) -> None:
     guide = scoreinv.load_classifier("cifar10-classifier")
     assert repr(guide).startswith("NoiseClassifier(10 classes, VP(")
     assert "\n" not in said + repr(guide)
-
-
-def test_results_are_of_types_that_can_be_named(model: Path) -> None:
-    prior = scoreinv.load(model)
-    assert isinstance(scoreinv.inpaint(PICTURE, HOLE, prior=prior, steps=2), scoreinv.Restored)
-    assert isinstance(scoreinv.colorize(PICTURE, prior=prior, steps=2), scoreinv.Colorized)
-    assert isinstance(scoreinv.generate(prior, 1, sampler="multistep", steps=2), scoreinv.Drawn)
-    x = torch.zeros(1, 3, 16, 16)
-    assert isinstance(scoreinv.bits_per_dim(prior, x, steps=1), scoreinv.Likelihood)
-    for kind in (scoreinv.Restored, scoreinv.RestoredPhoto, scoreinv.Colorized, scoreinv.Drawn, scoreinv.Likelihood):
-        assert "Attributes:" in (kind.__doc__ or "")
 
 
 @pytest.mark.parametrize("method", ["dpir", "diffpir", "pigdm", "dps", "mmps"])

@@ -11,7 +11,6 @@ from small_conditional import conditional_prior
 
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.regions import BLOCK_WINDOWS, regions_to_fill
 from scoreinv.sdes import VP
 from scoreinv.tasks.inpaint import inpaint, inpaint_picture
 from scoreinv.tasks.inpaint_settings import FillSettings, SmoothFillSettings
@@ -137,20 +136,6 @@ def test_the_network_sees_windows_of_its_training_size_around_holes_only():
     assert {shape[2:] for shape in shapes} == {(16, 16)}
     each = sum(shape[0] for shape in shapes) / 4
     assert each < 2.5 * 400 / 12  # one or two rows of windows, 12 pixels apart
-
-
-def test_large_damage_is_done_in_bounded_blocks_that_share_its_pixels_out():
-    mask = np.zeros((700, 600), dtype=bool)
-    mask[::9] = True
-    mask[:, ::11] = True
-    regions = [region for (region,) in regions_to_fill(mask, 16, 4, deep=False)]
-    assert len(regions) > 1
-    count = np.zeros(mask.shape, int)
-    for region in regions:
-        top, left, height, width = region.box
-        assert max(height, width) <= BLOCK_WINDOWS * 16 + 8
-        count[top : top + height, left : left + width] += region.hole
-    assert (count == mask).all()
 
 
 @pytest.mark.slow

@@ -8,15 +8,10 @@ import numpy as np
 import pytest
 import torch
 from analytic import gaussian_colour_prior
-from mixture import correlated
 from PIL import Image
-from torch import Tensor, nn
 
 import scoreinv
 from scoreinv.errors import Cancelled, InputError
-from scoreinv.preconditioning import EDM
-from scoreinv.prior import ScorePrior
-from scoreinv.samplers.ode import flow
 from scoreinv.sdes import VE, VP
 from scoreinv.tasks.latents import slerp
 
@@ -118,69 +113,3 @@ def test_what_cannot_be_interpolated():
     ):
         with pytest.raises(InputError, match=said):
             scoreinv.interpolate(one, other, **options, prior=prior(VE()))
-
-
-class _Perceptron(nn.Module):
-    channels, stride = 3, 1
-
-    def __init__(self, width: int, seed: int) -> None:
-        super().__init__()
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            self.layers = nn.Sequential(
-                nn.Linear(12 + 8, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 12)
-            )
-
-    def forward(self, x: Tensor, s: Tensor) -> Tensor:
-        level = s.to(x).log()[:, None] / 4
-        phases = level * math.pi * torch.arange(1, 5) / 2
-        embedding = torch.cat([phases.sin(), phases.cos()], 1)
-        return self.layers(torch.cat([x.flatten(1), embedding], 1)).reshape(x.shape)
-
-
-def _trained(data, width: int, seed: int, steps: int) -> ScorePrior:
-    """A perceptron, trained by denoising score matching from its own weights on its own draws."""
-    model = ScorePrior(_Perceptron(width, seed), data.sde, EDM(), image_size=2)
-    optimiser = torch.optim.Adam(model.network.parameters(), 3e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(steps, 1))
-    generator = torch.Generator().manual_seed(seed)
-    for _ in range(steps):
-        x0 = data.sample(256, generator).float()
-        t = torch.rand(256, generator=generator, dtype=torch.float64)
-        z = torch.randn(x0.shape, generator=generator)
-        s = data.sde.noise_to_signal(t).float()
-        weight = 1 + (s / 0.5).square()
-        error = model.noise(data.sde.perturb(x0, t, z), t) - z
-        loss = (weight[:, None, None, None] * error.square()).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-    return model.eval()
-
-
-@pytest.mark.slow
-def test_codes_belong_to_the_data_and_not_to_the_network():
-    """Uniquely identifiable encoding (Song et al. 2021, D.5): networks of other widths, weights and training draws.
-
-    The data are of very unequal deviations along mixed axes, so that the code of an untrained network, which takes them
-    for an isotropic Gaussian, is another one.
-    """
-    data = correlated(VE(0.01, 20.0))
-    data.means = data.means[:1] * 0
-    data.weights = torch.ones(1, dtype=torch.float64)
-    data.variances = torch.logspace(-1.3, 0, 12, dtype=torch.float64).square()[None]
-    data.axes = data.axes[:1]
-    x = data.sample(64, torch.Generator().manual_seed(9)).float()
-
-    def code(model) -> Tensor:
-        return flow(model, x, 1e-5, 1.0, steps=16).x.flatten() / data.sde.prior_std
-
-    def correlation(a: Tensor, b: Tensor) -> float:
-        return float(torch.corrcoef(torch.stack([a, b]))[0, 1])
-
-    first, second, exact = code(_trained(data, 96, 1, 500)), code(_trained(data, 128, 2, 500)), code(data)
-    untrained = code(_trained(data, 96, 3, 0))
-    assert correlation(first, second) > 0.98
-    assert correlation(first, exact) > 0.98
-    assert correlation(first, untrained) < 0.85

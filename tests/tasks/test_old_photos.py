@@ -55,13 +55,6 @@ def prior():
     )
 
 
-def gray_prior():
-    """A model of pictures of one channel."""
-    model = prior()
-    model.channels = 1
-    return model
-
-
 def gray_scene() -> np.ndarray:
     """Smooth tones between 0.2 and 0.8, HxW, without noise."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]

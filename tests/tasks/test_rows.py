@@ -154,27 +154,17 @@ def test_a_path_is_none_of_a_bundled_name() -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: Inpainter(steps=0), "steps must be from 1"),
         (lambda: Inpainter(method="magic"), "method must be"),
-        (lambda: Inpainter(grow=-1), "grow must be at least 0"),
-        (lambda: Inpainter(mask_threshold=1), "mask_threshold must be below 1"),
         (lambda: Inpainter("photo", method="telea"), "model does not go with telea"),
-        (lambda: Inpainter(device="abacus"), "device must be"),
         (lambda: Inpainter("foto"), "no bundled model is named 'foto' .*photo"),
-        (lambda: Colorizer(gray_weights="red"), "gray_weights must be"),
         (lambda: Colorizer(method="pc", temperature=1), "temperature belongs to the method conditioned"),
         (lambda: Restorer(factor=1), "factor must be at least 2"),
         (lambda: Restorer(factor=2, kernel=np.ones((3, 3))), "factor does not go with a kernel"),
         (lambda: Restorer(kernel=-np.ones((3, 3))), "the kernel: a kernel is an array of finite values of at least 0"),
-        (lambda: Restorer(kernel=[[1.0]]), "the kernel: a kernel is an array"),
-        (lambda: Restorer(kernel=np.zeros((0, 3))), "the kernel: a kernel is an array"),
-        (lambda: Restorer(kernel=np.array([["1"]])), "the kernel: a kernel is an array"),
-        (lambda: Restorer(noise_std=-1), "noise_std must be at least 0"),
         (lambda: Restorer(method="dps"), "method does not go with noise alone"),
         (lambda: Restorer(steps=3), "steps are for samples"),
         (lambda: Restorer(factor=2, orientations=8), "orientations belong to noise alone"),
         (lambda: Restorer(downsampling="bicubic"), "downsampling belongs to a factor"),
-        (lambda: Restorer(factor=2, downsampling="nearest"), "downsampling must be"),
     ],
 )
 def test_wrong_settings_are_told_at_once(make: Callable[[], object], said: str) -> None:

@@ -71,30 +71,6 @@ def test_a_run_whose_states_are_gone_does_not_replace_its_model(
 
 
 @pytest.mark.slow
-def test_a_resumed_run_replaces_only_the_model_and_configuration_of_its_own(config: TrainingConfig, out: Path) -> None:
-    train(config, out)
-    longer = replace(config, steps=4)
-    other = train(replace(config, seed=9), out.with_name("other"))
-    for name, content in (
-        ("model.safetensors", other.model.read_bytes()),  # of another run with a network of the same shape
-        ("model.safetensors", b"damaged"),
-        ("config.json", (out.with_name("other") / "config.json").read_bytes()),
-        ("config.json", b"{}"),
-    ):
-        own = (out / name).read_bytes()
-        (out / name).write_bytes(content)
-        before = _files(out)
-        with pytest.raises(InputError, match=f"{name}: is there already"):
-            train(longer, out, resume=True)
-        assert _files(out) == before
-        (out / name).write_bytes(own)
-    (out / "config.json").unlink()
-    assert train(longer, out, resume=True).steps == 4
-    (out / "model.safetensors").unlink()
-    assert train(replace(config, steps=5), out, resume=True).model.exists()
-
-
-@pytest.mark.slow
 def test_files_that_are_not_of_a_run_stay_whatever_happens(config: TrainingConfig, out: Path) -> None:
     others = [
         "photo.png",

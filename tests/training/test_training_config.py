@@ -25,27 +25,6 @@ def test_published_settings_make_a_whole_configuration(name: str) -> None:
     assert config.optimizer == OptimizerConfig(rate, 0.9, 0.999, 1e-8, warmup=5000, clip=1.0)
 
 
-@pytest.mark.parametrize(
-    ("name", "reduction", "ema_decay", "batch_size", "steps"),
-    [
-        ("ve/cifar10_ncsnpp", "sum", 0.999, 128, 1_300_001),
-        ("ve/ffhq_ncsnpp_continuous", "mean", 0.9999, 8, 2_400_001),
-        ("vp/cifar10_ddpm", "mean", 0.9999, 128, 1_300_001),
-        ("subvp/cifar10_ddpmpp_deep_continuous", "mean", 0.9999, 128, 950_001),
-    ],
-)
-def test_published_models_are_trained_as_in_the_paper(
-    name: str, reduction: str, ema_decay: float, batch_size: int, steps: int
-) -> None:
-    """Reference: configs/default_*.py and those of the models; one uniform time a picture, weight 1."""
-    config = paper_training(name)
-    assert (config.objective.reduction, config.ema_decay) == (reduction, ema_decay)
-    assert (config.batch_size, config.steps) == (batch_size, steps)
-    assert (config.objective.weighting, config.objective.stratified, config.objective.focus) == ("paper", False, None)
-    assert (config.data.mode, config.data.flip, config.data.dequantise) == ("resize", True, False)
-    assert config.data.holdout_fraction == 0
-
-
 def test_the_bundled_configurations_and_those_of_version_0_1_are_read() -> None:
     for path in PRETRAINED.glob("*/*.json"):
         read_config(path)
@@ -69,11 +48,8 @@ def test_the_bundled_configurations_and_those_of_version_0_1_are_read() -> None:
         ({"damage": {"often": [["rust", 2.0]]}}, "damage.often"),
         ({"objective": {"focus": [0.0, -1.0]}}, "focus"),
         ({"objective": {"weighting": "likelihood", "focus": [0.0, 1.0]}}, "focus does not go with the likelihood"),
-        ({"steps": 10**9}, "steps must be from 1 to 999,999,999"),
-        ({"batch_size": 10**12}, "batch_size"),
         ({"accumulate": 3}, "accumulate must divide the batch of 16 evenly"),
         ({"objective": {"times": "discrete"}}, "discrete times need the VE SDE"),
-        ({"log_every": -1}, "log_every"),
     ],
 )
 def test_bad_configurations_name_the_entry(change: dict, message: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from foreground import default_signals
+from processes import default_signals
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import re
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -114,15 +113,6 @@ def test_a_photograph_of_a_phone(browser):
     assert files["HEIC"].headers["content-disposition"].endswith("photo.heic")
     assert {kind: decode(answer.content).kind for kind, answer in files.items()} == {kind: kind for kind in files}
     assert {"PNG", "JPEG", "TIFF", "WebP", "HEIC", "AVIF"} == set(files)
-
-
-def test_a_photograph_of_a_phone_without_the_package(browser, monkeypatch):
-    pytest.importorskip("pillow_heif")
-    content = picture_bytes(Picture(pixels()), "a.heic")
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    answer = browser.post("/api/photos?name=a.heic", content=content, headers=OPAQUE)
-    assert (answer.status_code, "pip install 'scoreinv[heif]'" in answer.json()["error"]) == (422, True)
-    assert "HEIC" not in opened(browser, png(pixels()))["formats"]
 
 
 @pytest.mark.parametrize("channels", [1, 4])

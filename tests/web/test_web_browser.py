@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -14,16 +12,16 @@ import numpy as np
 import pytest
 from browser import Visitor, chromium, read
 from client import pixels
-from held import SOON, served
+from held import served
 from PIL import Image
 from process import started
+from processes import cpu_seconds, wait_for
 from small_model import save_small
 
 import scoreinv
-from scoreinv.colour_space import luma
 from scoreinv.errors import ScoreinvError
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.read import decode, read_picture
+from scoreinv.imaging.read import read_picture
 from scoreinv.imaging.write import write_picture
 from scoreinv.web import access, jobs
 from scoreinv.web.album import Album, GoneError
@@ -66,13 +64,6 @@ def waiting(browser):
         opened.context.close()
 
 
-def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + SOON
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
-
-
 def photo(folder: Path, height: int = 120, width: int = 160, name: str = "photo.png", **kind) -> Path:
     write_picture(folder / name, Picture(pixels(height=height, width=width, **kind)))
     return folder / name
@@ -107,16 +98,6 @@ def test_what_a_format_means_for_the_pixels_is_said(visitor, tmp_path):
     assert [kind for kind in told if "to the bit" in told[kind]] == ["PNG", "TIFF"]
     assert [kind for kind in told if "8 bits" in told[kind]] == ["JPEG", "WebP", "HEIC", "AVIF"]
     assert [kind for kind in told if "anew" in told[kind]] == ["JPEG", "HEIC", "AVIF"]
-
-
-def test_a_photograph_of_a_phone(visitor, tmp_path):
-    """It is offered in its own format, and as what everybody opens."""
-    pytest.importorskip("pillow_heif")
-    visitor.open(photo(tmp_path, name="photo.heic"))
-    assert visitor.page.eval_on_selector("#format", "chosen => chosen.value") == "HEIC"
-    for kind in ("HEIC", "JPEG", "PNG"):
-        visitor.page.select_option("#format", kind)
-        assert decode(visitor.saved("#download")).kind == kind
 
 
 def test_a_stroke_is_what_its_pixels_say(visitor, tmp_path):
@@ -335,20 +316,6 @@ def test_all_is_done_by_the_keyboard(visitor, tmp_path):
     assert not visitor.page.evaluate("document.getElementById('help').open")
 
 
-def test_colours_by_strokes(visitor, tmp_path):
-    path = photo(tmp_path, channels=1)
-    visitor.open(path)
-    visitor.page.click("[data-tool=colour]")
-    visitor.page.click("#swatches button[title='red']")
-    visitor.paint((0.2, 0.5), (0.8, 0.5))
-    visitor.page.click("#colorize")
-    visitor.wait("comparing")
-    after = read(visitor.saved("#download"))
-    assert (np.rint(luma(after.astype(float), "rec601")) == read_picture(path).pixels).all()
-    row = after[60, 40:120].astype(int)
-    assert (row[:, 0] > row[:, 1] + 10).mean() > 0.8
-
-
 def test_an_old_photograph_is_restored(visitor, tmp_path):
     """With a hole and strokes of colour, where they are painted; else by what is found, as readily as is asked for."""
     visitor.open(photo(tmp_path, channels=1))
@@ -498,7 +465,7 @@ def test_what_is_cancelled_among_four_leaves_those_that_are_there(waiting, tmp_p
     wait_for_results(visitor, 1)
     server.model.free.clear()
     visitor.page.click("#four")
-    until(lambda: len(server.jobs) == 2)
+    wait_for(lambda: len(server.jobs) == 2)
     server.model.free.set()
     visitor.until("document.querySelectorAll('#thumbs button').length === 2")
     visitor.page.click("#cancel")
@@ -631,7 +598,7 @@ def test_cancel_and_what_comes_after(waiting, tmp_path):
     hole = begin_fill(visitor, tmp_path)
     assert visitor.page.get_by_role("progressbar", name="Filling the hole").is_visible()
     visitor.page.click("#cancel")
-    until(lambda: server.jobs[0].is_unwanted())
+    wait_for(lambda: server.jobs[0].is_unwanted())
     server.model.free.set()
     visitor.wait("painting")
     assert (visitor.mask() == hole).all()
@@ -645,7 +612,7 @@ def test_what_is_cancelled_while_its_result_comes(waiting, tmp_path):
     server.model.free.set()
     held = held_back(visitor, "**/view")
     visitor.page.click("#fill")
-    until(lambda: visitor.page.evaluate("1") and held)
+    wait_for(lambda: visitor.page.evaluate("1") and held)
     visitor.page.click("#cancel")
     visitor.until("document.getElementById('job-text').textContent.startsWith('Stopping')")
     held[0].continue_()
@@ -663,7 +630,7 @@ def test_what_is_cancelled_while_it_is_sent(waiting, tmp_path, path, then):
     visitor.page.route(path, lambda route: sent.append(route))
     visitor.page.click("#fill")
     visitor.until("document.getElementById('job-text').textContent.startsWith('Sending')")
-    until(lambda: visitor.page.evaluate("1") and sent)  # the browser's events come while it is asked for something
+    wait_for(lambda: visitor.page.evaluate("1") and sent)  # the browser's events come while it is asked for something
     if then == "cancel":
         visitor.page.click("#cancel")
     else:
@@ -673,7 +640,7 @@ def test_what_is_cancelled_while_it_is_sent(waiting, tmp_path, path, then):
     visitor.wait("painting")
     if path != "**/layers?*":
         sent[0].continue_()
-        until(lambda: visitor.page.evaluate("1") and len(server.jobs) == 1 and server.jobs[0].is_unwanted())
+        wait_for(lambda: visitor.page.evaluate("1") and len(server.jobs) == 1 and server.jobs[0].is_unwanted())
     visitor.page.unroute(path)
     assert visitor.page.is_hidden("#error")
     visitor.paint((0.2, 0.5), (0.8, 0.5))
@@ -691,7 +658,7 @@ def test_a_page_that_ends_says_so_as_it_asks_for_all_else(waiting, tmp_path, mon
     begin_fill(visitor, tmp_path)
     before = len(modes)
     visitor.page.close()
-    until(lambda: len(modes) > before and server.jobs[0]._patience == jobs.SHORT_PATIENCE)
+    wait_for(lambda: len(modes) > before and server.jobs[0]._patience == jobs.SHORT_PATIENCE)
     assert {headers["sec-fetch-mode"] for headers in modes} == {"cors"}
 
 
@@ -708,7 +675,7 @@ def test_two_tabs_wait_for_each_other_and_a_closed_one_does_not_keep_the_other(w
     visitor.until("document.getElementById('job-text').textContent.includes('one job is before this one')")
     monkeypatch.setattr(jobs, "SHORT_PATIENCE", 0.0)
     tabs[0].close()
-    until(lambda: server.jobs[0].is_unwanted())
+    wait_for(lambda: server.jobs[0].is_unwanted())
     server.model.free.set()
     visitor.wait("comparing")
     assert [job.state for job in server.jobs] == ["cancelled", "done"]
@@ -727,7 +694,7 @@ def test_seven_tabs_do_not_keep_each_other(waiting, tmp_path):
     visitor.page = visitor.tab()
     visitor.open(path)
     first.click("#cancel")
-    until(lambda: server.jobs[0].is_unwanted())
+    wait_for(lambda: server.jobs[0].is_unwanted())
 
 
 def test_a_job_that_fails_after_the_page_was_loaded_anew(waiting, tmp_path):
@@ -765,7 +732,7 @@ def test_nothing_is_done_with_a_photograph_while_another_is_opened(visitor, tmp_
     visitor.open(photo(tmp_path))
     held = held_back(visitor, "**/view")
     visitor.page.set_input_files("#file", photo(tmp_path, name="other.png"))
-    until(lambda: visitor.page.evaluate("1") and held)  # the browser's events come while it is asked for something
+    wait_for(lambda: visitor.page.evaluate("1") and held)  # the browser's events come while it is asked for something
     visitor.paint((0.2, 0.5), (0.8, 0.5))
     assert visitor.page.is_disabled("#fill")
     assert visitor.page.evaluate("document.querySelector('main').inert")
@@ -782,7 +749,7 @@ def test_of_two_photographs_the_last_that_was_asked_for_is_opened(visitor, tmp_p
     visitor.open(photo(tmp_path, name="slow.png"))
     held = held_back(visitor, "**/view")
     visitor.page.reload()
-    until(lambda: visitor.page.evaluate("1") and held)  # the browser's events come while it is asked for something
+    wait_for(lambda: visitor.page.evaluate("1") and held)  # the browser's events come while it is asked for something
     visitor.page.set_input_files("#file", photo(tmp_path, name="last.png"))
     visitor.until("document.title.startsWith('last')")
     visitor.until("document.getElementById('busy').hidden")
@@ -801,7 +768,7 @@ def test_a_mask_that_comes_while_something_is_done_changes_nothing(waiting, tmp_
     Image.fromarray(np.random.default_rng(0).random((120, 160)) > 0.5).save(tmp_path / "mask.png")
     held = held_back(visitor, "**/mask")
     visitor.page.set_input_files("#mask-file", tmp_path / "mask.png")
-    until(lambda: visitor.page.evaluate("1") and held)
+    wait_for(lambda: visitor.page.evaluate("1") and held)
     visitor.page.click("#fill")
     wait_for_the_model(visitor)
     held[0].continue_()
@@ -982,23 +949,6 @@ def test_a_phone_on_its_side_shows_the_photograph(browser, link, tmp_path):
     phone.context.close()
 
 
-def test_twelve_megapixels(visitor, tmp_path):
-    path = tmp_path / "large.png"
-    rng = np.random.default_rng(0)
-    coarse = Image.fromarray(rng.integers(0, 255, (60, 80, 3), np.uint8)).resize((4000, 3000), Image.Resampling.BICUBIC)
-    large = np.asarray(coarse) ^ rng.integers(0, 4, (3000, 4000, 3), np.uint8)
-    write_picture(path, Picture(large))
-    visitor.open(path)
-    visitor.paint((0.9, 0.9), (0.92, 0.9))
-    hole = visitor.mask()
-    assert hole.shape == (3000, 4000)
-    assert 0 < hole.mean() < 0.01
-    visitor.fill()
-    after = read(visitor.saved("#download"))
-    assert (after[~hole] == large[~hole]).all()
-    assert (after[hole] != large[hole]).any()
-
-
 FRAMES = """async () => {
     const { stage } = await import("/static/page.js");
     const box = stage.element.getBoundingClientRect();
@@ -1046,17 +996,6 @@ def test_the_first_paint_waits_for_little(visitor):
     assert sum(size for *_, size in loaded) < 100_000
 
 
-def test_with_a_host_the_link_lets_in(browser, tmp_path):
-    with started(tmp_path, "--host", "127.0.0.1", *CPU) as (_, link):
-        place = link.split("/")[2]
-        guest = Visitor(browser, link)
-        assert guest.page.url == f"http://{place}/"  # the token has left the address
-        guest.open(photo(tmp_path))
-        stranger = browser.new_context().new_page()
-        assert stranger.goto(f"http://{place}/").status == 403
-        assert guest.errors == []
-
-
 def test_other_pages_get_nothing(waiting, tmp_path):
     """A page of another origin, open in the same browser, can neither write nor read here."""
     visitor, server = waiting
@@ -1084,15 +1023,7 @@ def bundled(tmp_path_factory: pytest.TempPathFactory):
         yield found, process.pid
 
 
-def computed_by(process: int) -> float:
-    """Seconds that the threads of a process have computed, whatever else computed beside it."""
-    try:
-        words = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
-        pytest.skip("this system does not tell what a process has computed")
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
-
-
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs the CPU time of a process")
 @pytest.mark.parametrize(("by", "suffix"), [("mouse", "png"), ("keyboard", "tif")])
 def test_an_object_is_removed(browser, bundled, tmp_path, by, suffix):
     """Open, point, fill, try another twice, go back to the first, download: known pixels are kept to the bit.
@@ -1114,7 +1045,7 @@ def test_an_object_is_removed(browser, bundled, tmp_path, by, suffix):
             visitor.page.focus(button)
             keys.press("Enter")
 
-    begun, before = time.monotonic(), computed_by(server)
+    begun, before = time.monotonic(), cpu_seconds(server)
     visitor.open(path)
     if by == "mouse":
         visitor.page.click("[data-tool=object]")
@@ -1138,7 +1069,7 @@ def test_an_object_is_removed(browser, bundled, tmp_path, by, suffix):
             keys.press("Control+z")
     assert shown_result(visitor) == "seed 0"
     content = visitor.saved("#download")
-    waited, spent = time.monotonic() - begun, computed_by(server) - before
+    waited, spent = time.monotonic() - begun, cpu_seconds(server) - before
     print(f"\n{by}, {suffix}: {waited:.1f} s, {spent:.1f} s computed, pointed at after {pointed:.1f} s")
     after = read_picture(content).pixels
     press("#back")

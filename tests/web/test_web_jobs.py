@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from processes import wait_for
 
 from scoreinv.errors import Cancelled, ScoreinvError
 from scoreinv.imaging.metadata import Metadata
@@ -64,18 +65,11 @@ class Work:
         return {"answer": 42}
 
 
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-
-
 def test_one_after_the_other(queue):
     works = [Work() for _ in range(3)]
     first, second, third = (queue.submit(work) for work in works)
     works[0].begun.wait(60)
-    until(lambda: first.done == 0.5)
+    wait_for(lambda: first.done == 0.5)
     assert [job.state for job in (first, second, third)] == ["running", "waiting", "waiting"]
     assert [queue.ahead(job) for job in (first, second, third)] == [0, 1, 2]
     works[0].free.set()
@@ -84,7 +78,7 @@ def test_one_after_the_other(queue):
     assert not works[2].begun.is_set()
     works[1].free.set()
     works[2].free.set()
-    until(lambda: third.over)
+    wait_for(lambda: third.over)
     assert queue.get(third.key) is third
 
 
@@ -95,10 +89,10 @@ def test_cancel(queue):
     queue.cancel(waiting)
     assert waiting.state == "cancelled"
     queue.cancel(running)
-    until(lambda: running.over)
+    wait_for(lambda: running.over)
     assert (running.state, works[0].stopped) == ("cancelled", True)
     works[2].free.set()
-    until(lambda: last.over)
+    wait_for(lambda: last.over)
     assert (last.state, works[1].begun.is_set()) == ("done", False)
     queue.cancel(last)
     assert last.state == "done"
@@ -109,7 +103,7 @@ def test_a_job_that_nobody_looks_at_is_stopped(clock, queue):
 
     def goes_on(work: Work) -> None:
         before = work.reports
-        until(lambda: work.reports > before + 1)
+        wait_for(lambda: work.reports > before + 1)
 
     looked_at, left, never = Work(), Work(), Work()
     job, queued = queue.submit(looked_at), queue.submit(Work())
@@ -121,7 +115,7 @@ def test_a_job_that_nobody_looks_at_is_stopped(clock, queue):
     goes_on(looked_at)
     assert job.state == "running"
     clock.now += 0.2 * jobs.PATIENCE
-    until(lambda: job.over and queued.over)
+    wait_for(lambda: job.over and queued.over)
     assert (job.state, queued.state, looked_at.stopped) == ("cancelled", "cancelled", True)
     job = queue.submit(left)
     job.look()
@@ -135,12 +129,12 @@ def test_a_job_that_nobody_looks_at_is_stopped(clock, queue):
     job.leave()
     job.look()
     clock.now += 1.1 * jobs.SHORT_PATIENCE
-    until(lambda: job.over)
+    wait_for(lambda: job.over)
     assert (job.state, job.abandoned, left.stopped) == ("cancelled", True, True)
     job = queue.submit(never)
     goes_on(never)
     clock.now += 1.1 * jobs.SHORT_PATIENCE
-    until(lambda: job.over)
+    wait_for(lambda: job.over)
     assert job.abandoned
 
 
@@ -150,7 +144,7 @@ def test_who_cancels_a_job_has_not_abandoned_it(queue):
     works[0].begun.wait(60)
     for job in reversed(made):
         queue.cancel(job)
-    until(lambda: made[0].over and made[1].over)
+    wait_for(lambda: made[0].over and made[1].over)
     assert [job.abandoned for job in made] == [False, False]
 
 
@@ -186,7 +180,7 @@ def test_old_jobs_are_forgotten(queue, monkeypatch):
     made = []
     for _ in range(5):
         made.append(queue.submit(lambda report: {}))
-        until(lambda: made[-1].over)
+        wait_for(lambda: made[-1].over)
     queue.get(made[-1].key)
     with pytest.raises(GoneError):
         queue.get(made[0].key)
@@ -210,7 +204,7 @@ def test_what_takes_long_is_prepared_once_and_only_when_a_job_is_expected():
     queue = JobQueue(prepare)
     try:
         job = queue.submit(lambda report: {})
-        until(lambda: job.over)
+        wait_for(lambda: job.over)
         queue.expect()
         time.sleep(0.1)
         assert calls == []  # the job has done it
@@ -219,10 +213,10 @@ def test_what_takes_long_is_prepared_once_and_only_when_a_job_is_expected():
     queue = JobQueue(prepare)
     try:
         queue.expect()
-        until(lambda: calls == [1])
+        wait_for(lambda: calls == [1])
         queue.expect()
         job = queue.submit(lambda report: {})
-        until(lambda: job.over)
+        wait_for(lambda: job.over)
         assert (job.state, calls) == ("done", [1])
     finally:
         queue.close()
@@ -270,8 +264,8 @@ def test_a_job_that_is_over_holds_no_pictures(queue, end):
     if end == "dropped":
         queue.cancel(job)
     first.free.set()
-    until(lambda: job.over)
-    until(lambda: gc.collect() >= 0 and held() is None)
+    wait_for(lambda: job.over)
+    wait_for(lambda: gc.collect() >= 0 and held() is None)
     assert queue.get(job.key).state == ("cancelled" if end == "dropped" else end)
 
 
