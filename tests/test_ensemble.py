@@ -8,7 +8,7 @@ import torch
 from mixture import SDES
 
 import scoreinv
-from scoreinv.ensemble import ALL, MIRRORED, SelfEnsemble, turn, turn_back
+from scoreinv.ensemble import ALL, MIRRORED, SelfEnsemble
 from scoreinv.errors import SettingError
 from scoreinv.operators import mask
 from scoreinv.prior import Prior
@@ -47,29 +47,6 @@ def test_evaluations_are_counted_and_windows_are_the_same():
     assert result.nfe.tolist() == [24, 24]
     x = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(Tiled(averaged, 4, 0).noise(x, 0.5), averaged.noise(x, 0.5))
-
-
-@pytest.mark.parametrize("orientations", [1, 2, 4, 8])
-def test_a_denoised_picture_is_the_mean_over_its_orientations(orientations):
-    prior = scoreinv.load("denoiser")
-    y = np.random.default_rng(1).uniform(size=(16, 24, 3)).astype(np.float32)
-
-    def denoised(y, count):
-        everything = mask(torch.ones(1, 1, *y.shape[:2]))
-        return scoreinv.solve(everything, y, prior=prior, noise_std=0.1, estimate="mean", orientations=count)
-
-    result = denoised(y, orientations)
-    assert result.nfe == orientations
-    expected = []
-    for each in ALL[:orientations]:
-        turned = turn(torch.from_numpy(y).permute(2, 0, 1), each).permute(1, 2, 0).numpy()
-        estimate = torch.from_numpy(denoised(turned, 1).image).permute(2, 0, 1)
-        expected.append(turn_back(estimate, each).permute(1, 2, 0))
-    # The mean of what is clipped to [0, 1] is not the clipped mean: compare where nothing is.
-    inside = np.all([(one > 0).numpy() & (one < 1).numpy() for one in expected], axis=0)
-    assert inside.mean() > 0.5
-    difference = np.abs(result.image - torch.stack(expected).mean(0).numpy())
-    assert difference[inside].max() < 1e-3
 
 
 def test_an_estimate_by_splitting_can_be_averaged_too():

@@ -70,13 +70,3 @@ def faults(files: list[str], rows: list[Row]) -> list[str]:
 
 def test_every_picture_and_weights_file_has_a_source() -> None:
     assert faults(held_files(), rows_of_tables()) == []
-
-
-def test_a_row_or_a_source_taken_out_is_told_by_name() -> None:
-    files, rows = held_files(), rows_of_tables()
-    for place, row in enumerate(rows):
-        without = rows[:place] + rows[place + 1 :]
-        assert f"{next(name for name in files if fnmatch(name, row['file']))}: no row" in faults(files, without)
-        for source in ("", "https://example.org/photo.jpg", "command python examples/no_such_script.py"):
-            changed = [*without, row | {"source": source}]
-            assert faults(files, changed) == [f"{row['file']}: no source"]

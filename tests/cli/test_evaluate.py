@@ -102,16 +102,6 @@ def test_evaluate_pictures_by_a_classifier(scoreinv, classes, guide):
     assert (odd.code, "wide.png: is 40x32" in odd.err) == (2, True)
 
 
-@pytest.mark.parametrize("protocol", [3, 4])  # torch warns of both, and does not read the second
-def test_weights_pickled_by_another_protocol_are_told_in_one_line(scoreinv, classes, recwarn, protocol):
-    torch.save({"weight": torch.zeros(1)}, "weights.pth", pickle_protocol=protocol)
-    words = ["evaluate", classes / "day", "--reference", classes / "night", "--inception", "weights.pth"]
-    outcome = scoreinv(*words, "--dry-run")
-    assert [str(warning.message) for warning in recwarn] == []
-    assert outcome.err.count("\n") == outcome.code / 2
-    assert ("holds no weights" in outcome.err) == (protocol == 4)
-
-
 def test_a_reference_of_another_size_is_told_before_the_work(scoreinv, classes, monkeypatch):
     for path in (classes / "night").iterdir():
         Image.new("RGB", (40, 32)).save(path)

@@ -189,19 +189,6 @@ def test_mask_options(scoreinv, photo, tmp_path):
     assert not changed[3, 12]
 
 
-def test_orientation_is_applied_to_photo_and_mask(scoreinv, tmp_path):
-    exif = Image.Exif()
-    exif[274] = 6
-    before = photo_array()
-    Image.fromarray(before).save(tmp_path / "photo.tif", exif=exif)
-    turned, hole = np.rot90(before, -1), np.rot90(hole_array(), -1)
-    Image.fromarray(hole).save(tmp_path / "upright.png")
-    assert scoreinv("inpaint", "photo.tif", "--mask", "upright.png", "-o", "out.png").code == 0
-    after = Image.open(tmp_path / "out.png")
-    assert after.getexif().get(274, 1) == 1
-    assert (np.asarray(after)[~hole] == turned[~hole]).all()
-
-
 def test_photos_of_other_modes_are_done_and_said_once(scoreinv, mask, tmp_path):
     Image.fromarray(photo_array()).convert("CMYK").save(tmp_path / "cmyk.tif")
     Image.fromarray(photo_array()).convert("P", palette=Image.Palette.ADAPTIVE).save(tmp_path / "palette.png")
@@ -223,12 +210,6 @@ def test_stdin_and_stdout(photo, mask):
     after = np.asarray(Image.open(io.BytesIO(out)))
     hole = hole_array()
     assert (after[~hole] == photo_array()[~hole]).all()
-
-
-def test_json_and_stdout_do_not_go_together(scoreinv, photo, mask):
-    outcome = scoreinv("inpaint", photo, "--mask", mask, "-o", "-", "--json")
-    assert outcome.code == 2
-    assert "stdout" in outcome.err
 
 
 def test_a_mask_that_leaves_a_rim_of_the_object_is_told(scoreinv, tmp_path):

@@ -313,15 +313,6 @@ def test_a_name_that_is_no_utf8(scoreinv, scans, mask, tmp_path):
     assert b"sc\xe9ne.png" in (tmp_path / "scans_inpainted" / "manifest.csv").read_bytes()
 
 
-@pytest.mark.slow
-def test_a_manifest_that_cannot_be_written_ends_the_batch_at_once(scoreinv, scans, mask, tmp_path):
-    manifest = tmp_path / "scans_inpainted" / "manifest.csv"
-    manifest.mkdir(parents=True)
-    outcome = scoreinv("inpaint", "scans", "--mask", mask)
-    assert (outcome.code, "manifest.csv: cannot be written to" in outcome.err) == (2, True)
-    assert [path.name for path in manifest.parent.iterdir()] == ["manifest.csv"]
-
-
 def test_pictures_of_a_folder_that_are_not_read_are_told(scoreinv, scans, mask, tmp_path):
     for name in ("d.jxl", "e.NEF", "notes.txt", ".f.jxl"):
         (tmp_path / "scans" / name).write_bytes(b"x")

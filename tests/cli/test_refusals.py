@@ -50,7 +50,6 @@ def world(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if os.name == "posix":
         os.mkfifo(folder / "pipe.png")
         (folder / "ring.png").symlink_to("ring.png")
-        (folder / "same.png").hardlink_to(folder / "photo.png")
     return folder
 
 
@@ -104,6 +103,7 @@ CASES = [
     (f"{INPAINT} --quality 80", "--quality applies only to jpg, webp, heic and avif"),
     (f"{INPAINT} -o new.tif --format jpg", "give one of them"),
     (f"{INPAINT} -o - --samples 2", "--samples: several do not fit on stdout"),
+    (f"{INPAINT} -o - --json", "stdout"),
     ("inpaint - --mask -", "stdin can be read once"),
     ("inpaint scans - --mask mask.png", "cannot be combined"),
     (f"{INPAINT} --shard 1/2", "--shard 1/2: is for a folder or several photos"),
@@ -149,8 +149,6 @@ CASES = [
     ("denoise photo.png -o photo.png/new.png", "photo.png/new.png: cannot be written (Not a directory)"),
     (f"denoise photo.png -o {LONG}.png", "name"),
     ("upscale clear.png -o new.jpg --model gone.safetensors", "JPEG has no transparency"),
-    ("colorize gray.png -o hints.png --hints hints.png", "hints.png: exists already: choose another name"),
-    ("sample -n 1 -o model.safetensors --model model.safetensors --overwrite", "-o model.safetensors: is the model"),
     (f"{INPAINT} -o gray.png --model gray.png --overwrite", "-o gray.png: is the model"),
     ("sample -n 1 -o results/", "exists already"),
     (f"{INPAINT} --uncertainty u.png", "add --samples 4"),
@@ -178,14 +176,13 @@ CASES = [
     ("denoise pipe.png", "use -"),
     ("denoise ring.png", "ring.png"),
     ("denoise photo.png -o pipe.png --overwrite", "pipe.png"),
-    ("inpaint photo.png --mask same.png", "is a photo itself"),
     (f"{INPAINT} --model pipe.png", "pipe.png"),
 ]
 
 
 @pytest.mark.parametrize(("line", "said"), CASES, ids=[line[:60] for line, _ in CASES])
 def test_bad_input_is_refused(scoreinv, world, monkeypatch, line, said):
-    if os.name != "posix" and any(name in line for name in ("pipe", "ring", "same")):
+    if os.name != "posix" and any(name in line for name in ("pipe", "ring")):
         pytest.skip("needs files of POSIX")
     monkeypatch.chdir(world)
     before = state(world)

@@ -124,19 +124,6 @@ def test_unfit_pictures(image, words):
         as_holes(image, [(8, 8)])
 
 
-@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
-def test_nested_tensors_and_closed_images_are_refused():
-    nested = torch.nested.nested_tensor([torch.zeros(3, 4, 4), torch.zeros(3, 5, 5)])
-    flat = torch.nested.nested_tensor([torch.zeros(3), torch.zeros(5)])
-    closed = Image.new("RGB", (4, 4))
-    closed.close()
-    for image in (nested, flat, closed):
-        with pytest.raises(InputError):
-            pictures_from_api(image)
-        with pytest.raises(InputError):
-            as_holes(image, [(4, 4)])
-
-
 class OwnTensor(torch.Tensor):
     """As libraries of transforms have them."""
 

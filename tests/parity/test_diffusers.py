@@ -84,16 +84,6 @@ def test_the_pipeline_of_ddpm() -> None:
     assert generate(prior, 1).images.shape == (1, 16, 16, 3)
 
 
-def test_recommended_sampler_of_a_folder() -> None:
-    sampler = scoreinv.load(DATA / "ncsnpp").sampler
-    assert (sampler.predictor, sampler.corrector, sampler.snr, sampler.steps) == (
-        "reverse_diffusion",
-        "langevin",
-        0.075,
-        2000,
-    )
-
-
 def test_the_published_shape_is_the_papers_network(tmp_path: Path) -> None:
     """google/ncsnpp-church-256 has the configuration of the paper's own checkpoint: groups by our rule, one head."""
     widths = [128, 128, 256, 256, 256, 256, 256]

@@ -22,21 +22,6 @@ from scoreinv.training.metrics import JsonLines, evaluate
 from scoreinv.training.score_matching import draw_times, per_image_loss
 
 
-def test_metrics_survive_a_kill_in_the_middle_of_a_line(tmp_path: Path) -> None:
-    log = JsonLines(tmp_path / "metrics.jsonl")
-    for step in (1, 2, 3):
-        log.append({"step": step})
-    with log.path.open("a") as file:
-        file.write('{"ste')
-    log.keep_until(2)
-    log.append({"step": 3, "again": True})
-    with log.path.open("a") as file:
-        file.write('{"ste')
-    log.keep_until(3)
-    log.append({"step": 4})
-    assert log.read() == [{"step": 1}, {"step": 2}, {"step": 3, "again": True}, {"step": 4}]
-
-
 def test_damaged_metrics_are_mended(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever a line holds, those before and after it stay."""
     log = JsonLines(tmp_path / "metrics.jsonl")

@@ -589,16 +589,6 @@ def test_work_that_fails_says_so_and_the_next_is_done(browser, monkeypatch, erro
     assert done(browser, f"/api/photos/{photo['key']}/fill", png(hole()))["state"] == "done"
 
 
-def test_a_finished_job_is_told_again(browser):
-    """To a page that is loaded anew."""
-    photo = opened(browser, png(pixels()))
-    job = asked(browser, f"/api/photos/{photo['key']}/fill", png(hole())).json()["job"]
-    first, again = (ended(browser, job) for _ in range(2))
-    assert first == again
-    assert browser.delete(f"/api/jobs/{job}", headers=OPAQUE).status_code == 204
-    assert ended(browser, job)["state"] == "done"
-
-
 def test_a_job_whose_page_was_away_says_so(browser, monkeypatch):
     for patience in ("PATIENCE", "SHORT_PATIENCE"):
         monkeypatch.setattr(f"scoreinv.web.jobs.{patience}", -1)

@@ -517,17 +517,10 @@ def test_results_are_compared_and_one_is_kept(visitor, tmp_path):
     kept = read(visitor.saved("#download"))
     assert (kept == chosen).all()
     assert visitor.text("#title").startswith("photo_inpainted_2")
-    last = visitor.drawn()
-    assert last != first
-    for key, state, name in (
-        ("Control+z", "comparing", "photo"),
-        ("Control+y", "painting", "photo_inpainted_2"),
-        ("Control+z", "comparing", "photo"),
-    ):
-        visitor.page.keyboard.press(key)
-        visitor.wait(state)
-        assert visitor.text("#title").split()[0] == name
-        assert state == "comparing" or visitor.drawn() == last
+    assert visitor.drawn() != first
+    visitor.page.keyboard.press("Control+z")
+    visitor.wait("comparing")
+    assert visitor.text("#title").split()[0] == "photo"
     visitor.page.click("#back")
     assert visitor.drawn() == first
     assert (visitor.mask() == hole).all()
