@@ -56,6 +56,8 @@ def test_json(scoreinv, photo, mask, model):
     assert record["device"] == "cpu"
     assert record["precision"] in ("float32", "bfloat16")
     assert outcome.err == ""
+    both = json.loads(scoreinv("inpaint", "photo.png", "--mask", "mask.png", "--json", "-o", "-").out)
+    assert "both want stdout" in both["error"]
 
 
 def test_a_mask_that_leaves_little_of_the_photo_is_warned_of(scoreinv, photo, mask, tmp_path):

@@ -103,7 +103,6 @@ CASES = [
     (f"{INPAINT} --quality 80", "--quality applies only to jpg, webp, heic and avif"),
     (f"{INPAINT} -o new.tif --format jpg", "give one of them"),
     (f"{INPAINT} -o - --samples 2", "--samples: several do not fit on stdout"),
-    (f"{INPAINT} -o - --json", "stdout"),
     ("inpaint - --mask -", "stdin can be read once"),
     ("inpaint scans - --mask mask.png", "cannot be combined"),
     (f"{INPAINT} --shard 1/2", "--shard 1/2: is for a folder or several photos"),
