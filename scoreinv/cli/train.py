@@ -18,7 +18,7 @@ from scoreinv.cli.report import advise, emit, notice, rehearse
 from scoreinv.cli.training_notes import Teller, ends, speed, warn_of_noise
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.machine import device_of, keep_freed, set_threads, shortage
-from scoreinv.models.catalogue import MODEL_FILE, load, load_classifier, load_damage_detector
+from scoreinv.models.catalogue import MODEL_FILE, load, load_classifier, load_damage_detector, locate
 from scoreinv.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES, TRAINING_STEPS
 from scoreinv.terminal import duration, progress_bar
 
@@ -237,8 +237,9 @@ def _configuration(subject: Subject, how: RunOptions, common: Common) -> trainin
     """The run that is asked for, as changed by the other options."""
     run = _named(subject, Path(how.out) if how.resume and how.out is not None else None)
     if subject.damage and how.init is not None:  # the run goes on with the network of that model
-        network = load_damage_detector(how.init).network.config
-        run = replace(run, model=models.DetectorConfig(network), frozen_norms=network.second)
+        known, _ = models.read_metadata(locate(how.init))
+        if isinstance(known, models.DetectorConfig):  # what is none is refused when it is loaded
+            run = replace(run, model=models.DetectorConfig(known.network), frozen_norms=known.network.second)
     given: dict[str, Any] = {"seed": common.seed, "batch_size": how.batch_size, "compile": how.compile or None}
     given["precision"] = None if common.precision == "auto" else common.precision
     run = replace(run, **{name: value for name, value in given.items() if value is not None})
