@@ -23,8 +23,8 @@ StepName = Literal["damage", "border", "tint", "tone", "inpaint", "denoise", "co
 OLD_PHOTO_STEPS: tuple[StepName, ...] = get_args(StepName)
 """In their order, see `tasks.old_photos`."""
 
-COLOUR_SENSITIVITY = 0.05
-"""Sensitivity for photographs in colours, seldom old ones: of 24 healthy ones it changes 0.3 % of the pixels of one
+SURE_SENSITIVITY = 0.05
+"""Sensitivity where damage is seldom, as in colours: of 24 healthy photographs it changes 0.3 % of the pixels of one
 and nothing of the others, where 0.2 changes three and the usual one four, two of them in more than 0.5 %."""
 
 
@@ -33,8 +33,8 @@ class OldPhotoSettings:
     """Which steps an old photograph takes, and what decides them.
 
     Attributes:
-        sensitivity: how readily damage is marked, see `tasks.find_damage.find_damage`. None: the usual one, and in
-            photographs in colours `COLOUR_SENSITIVITY`.
+        sensitivity: how readily damage is marked, see `tasks.find_damage.find_damage`. None: the usual one, but
+            `SURE_SENSITIVITY` in photographs in colours and where hardly anything is marked.
         grow: pixels by which damage that is found is enlarged, as its soft edges need.
         noise_std: standard deviation of the noise in [0, 1] units, which is then removed however low it is; None: it is
             estimated, and removed where it is more than grain.
@@ -57,8 +57,7 @@ class OldPhotoSettings:
     sensitivity: Annotated[
         float | None,
         Setting(
-            "How readily damage is marked, 0 to 1. "
-            f"(default: {USUAL_SENSITIVITY:g}, in colours {COLOUR_SENSITIVITY:g})",
+            f"How readily damage is marked, 0 to 1. (default: {USUAL_SENSITIVITY:g}, in colours {SURE_SENSITIVITY:g})",
             SENSITIVITY,
         ),
     ] = None

@@ -41,7 +41,7 @@ from scoreinv.tasks.find_damage import Detector, Odds, detector_of
 from scoreinv.tasks.inpaint import inpaint_picture
 from scoreinv.tasks.inpaint_settings import FillSettings, SmoothFillSettings
 from scoreinv.tasks.linear_settings import DenoiseSettings
-from scoreinv.tasks.old_photo_settings import COLOUR_SENSITIVITY, OldPhotoSettings, StepName
+from scoreinv.tasks.old_photo_settings import SURE_SENSITIVITY, OldPhotoSettings, StepName
 from scoreinv.tasks.picture_noise import ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.results import (
     AnyMethod,
@@ -65,6 +65,9 @@ _MOST_FOUND = 0.5
 
 _SURELY = 0.005
 """Share of a photograph in colours that is surely damaged, from which on it is an old one: of healthy ones 0.003."""
+
+_HARDLY = 0.0001
+"""And of a grey one, of which less than `_WORN` is marked: blades of grass and lace are seldom surely hairs."""
 
 _WORN = 0.01
 """Share of a picture that is damaged, with its rims, from which on it is a print, grained and worn."""
@@ -171,7 +174,8 @@ def restore(
         tone: how far faded tones are brought back, from 0 to 1: contrast, black and white points, and casts.
         keep_tint: leave a print of one tint (sepia) in it, and without colours.
         crop_border: cut off a plain border and edges that are torn away: the result is smaller, and so is `damage`.
-        sensitivity: of what finds damage, see `find_damage`; None: 0.5, and in a photograph in colours 0.05.
+        sensitivity: of what finds damage, see `find_damage`; None: 0.5, but 0.05 in a photograph in colours, and in a
+            grey one where hardly anything is marked.
         grow: pixels by which what is found is enlarged, as soft edges need.
         noise_std: standard deviation of the noise in [0, 1] units, which is then removed, from the least that the model
             knows on; None: it is estimated, and removed from 5 grey levels of 255 on.
@@ -304,10 +308,10 @@ class _Restoration:
             assert detector is not None
             (picture,), sensitivity = self.pictures, self.settings.sensitivity
             odds = Odds.seen(picture, detector, self.callbacks["damage"])
-            if sensitivity is None and _what_is(picture) == "coloured":
-                sure = odds.marked(COLOUR_SENSITIVITY, 0)
-                sensitivity = COLOUR_SENSITIVITY if sure.mean() < _SURELY else None
             hole = odds.marked(USUAL_SENSITIVITY if sensitivity is None else sensitivity, 0)
+            if sensitivity is None and ((coloured := _what_is(picture) == "coloured") or 0 < hole.mean() < _WORN):
+                sure = odds.marked(SURE_SENSITIVITY, 0)
+                hole = sure if sure.mean() < (_SURELY if coloured else _HARDLY) else hole
             if hole.mean() > _MOST_FOUND:
                 words = f"{percent(hole)} of the picture look like it, too much to be true: nothing is filled"
                 hole = np.zeros_like(hole)

@@ -196,13 +196,18 @@ def test_sensitivity_decides_what_is_damage():
     assert changed(restored(photo)) == ["inpaint"]
 
 
-def test_of_a_photograph_in_colours_only_what_is_surely_damage_is_filled():
+def test_in_colours_and_where_there_is_little_only_what_is_surely_damage_is_filled():
     class Unsure(Whites):
         def logits(self, pictures: Tensor) -> Tensor:
             return super().logits(pictures).clamp(max=2.5)
 
-    assert changed(restored(scratched(levels(coloured_scene())), detector=Unsure())) == []
-    assert "inpaint" in changed(restored(scratched(levels(gray_scene())), detector=Unsure()))
+    speck = levels(gray_scene())
+    speck[40:42, 30:34] = 255
+    for photo, unsure in ((coloured_scene(), False), (gray_scene(), True)):
+        photo = scratched(levels(photo))
+        assert ("inpaint" in changed(restored(photo, detector=Unsure(), colorize=False))) == unsure
+    assert changed(restored(speck, detector=Unsure(), colorize=False)) == []
+    assert changed(restored(speck, colorize=False)) == ["inpaint"]
 
 
 def test_found_damage_is_enlarged_and_what_is_none_is_not():
