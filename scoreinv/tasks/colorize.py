@@ -217,9 +217,7 @@ def colorize_pictures(
         first: number of the first sample: samples 3 and 4 are the first two from 3 on.
         noise_weights: of the noise of all; None: each picture's own (`noise_weights_of`).
     """
-    # By other weights than the network's it was given another grey.
-    knows_gray = isinstance(prior, ConditionalPrior) and prior.gray_weights == settings.gray_weights
-    sampling = replace(settings.sampling(conditional=knows_gray), first=first)
+    sampling = replace(settings.sampling(conditional=knows_gray(prior, settings)), first=first)
     drawn_so = [sampling]
     if sampling.method == "conditioned" and not sampling.mean:
         drawn_so.append(replace(sampling, samples=1, mean=True))  # which the samples are brought nearer to
@@ -256,6 +254,11 @@ def colorize_pictures(
             std = np.array(small.resize(size, Image.Resampling.BILINEAR))  # of the caller's own
         results.append(Colorized(image, raised, std, nfe, sampling.method, one.found, one.matches))
     return results
+
+
+def knows_gray(prior: ScorePrior, settings: ColourSettings) -> bool:
+    """Whether a network is given the grey: by other weights than its own it was given another."""
+    return isinstance(prior, ConditionalPrior) and prior.gray_weights == settings.gray_weights
 
 
 def found_in(picture: Picture) -> tuple[Found, KnownColours | None]:

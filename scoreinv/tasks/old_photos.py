@@ -33,8 +33,8 @@ from scoreinv.imaging.tint import is_print, untinted
 from scoreinv.networks.detector import DamageDetector
 from scoreinv.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY, check_callback
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.colorize import Found, colorize_picture, found_in, hints_for
-from scoreinv.tasks.colorize_settings import ColourSettings
+from scoreinv.tasks.colorize import Found, colorize_picture, found_in, hints_for, knows_gray
+from scoreinv.tasks.colorize_settings import COLOUR_SATURATION, ColourSettings
 from scoreinv.tasks.common import Model, RunningSpread, model_of
 from scoreinv.tasks.denoise import check_noise, denoise_picture
 from scoreinv.tasks.find_damage import Detector, Odds, detector_of
@@ -407,6 +407,10 @@ class _Restoration:
             self._tell("colorize", "none are drawn, as the tint is kept")
         else:
             settings, samples = ColourSettings(seed=self.settings.seed), self.samples()
+            if len(samples) == 1 and knows_gray(prior, settings):
+                # What a sample has beyond the mean is patches of red around hands, and at the borders of prints.
+                strength = COLOUR_SATURATION if hints is None else None
+                settings = replace(settings, estimate="mean", saturation=strength)
             own = noise_weights_of(samples[0])  # one for all: pairs of opposite noise stay pairs
             told, coloured = parts(self.callbacks["colorize"], [1] * len(samples)), []
             for number, (sample, part) in enumerate(zip(samples, told, strict=True)):

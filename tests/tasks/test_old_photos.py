@@ -15,12 +15,14 @@ from torch import Tensor, nn
 import scoreinv
 from scoreinv.colour_space import luma
 from scoreinv.errors import Cancelled, InputError, SettingError
+from scoreinv.imaging.hints import KnownColours
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
 from scoreinv.networks.detector import DamageDetector
 from scoreinv.options import FOUND_GROW
 from scoreinv.tasks import old_photos
 from scoreinv.tasks.colorize import Colorized
+from scoreinv.tasks.colorize_settings import COLOUR_SATURATION
 from scoreinv.tasks.common import spread
 from scoreinv.tasks.old_photo_settings import OLD_PHOTO_STEPS, OldPhotoSettings
 from scoreinv.tasks.old_photos import OldPhotoModels, Step, restore_picture
@@ -264,6 +266,29 @@ def test_the_spread_is_that_of_pairs_where_colours_alone_are_drawn(count, monkey
     squares = count * np.square(spread(draws, ddof=0))
     expected = np.sqrt(squares / np.where(hole, count - 1, count - count % 2 / count))
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("count", "hinted", "asked"),
+    [(1, False, ("mean", COLOUR_SATURATION)), (1, True, ("mean", None)), (2, False, ("sample", None))],
+)
+def test_colours_drawn_once_are_the_mean_as_strong_as_samples(count, hinted, asked, monkeypatch):
+    """As a network gives it that knows the grey; in the colours of hints nothing is strengthened."""
+    photo, found = Picture(levels(gray_scene())), []
+    hints = (
+        KnownColours(np.zeros((HEIGHT, WIDTH, 3), np.float32), np.eye(HEIGHT, WIDTH, dtype=bool)) if hinted else None
+    )
+
+    def coloured(picture, _, settings, *__, **___):
+        found.append((settings.estimate, settings.saturation))
+        return Colorized(picture, [], None, 1, "conditioned", "grey")
+
+    monkeypatch.setattr(old_photos, "colorize_picture", coloured)
+    monkeypatch.setattr(old_photos, "knows_gray", lambda *_: True)
+    restore_picture(
+        photo, OldPhotoModels(None, None, None, prior()), OldPhotoSettings(samples=count, tone=0.0), hints=hints
+    )
+    assert found == [asked] * count
 
 
 @pytest.mark.parametrize(("rows", "worn"), [(0, False), (1, True)])
