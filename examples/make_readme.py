@@ -19,7 +19,7 @@ from scoreinv.operators import Blur, LinearOperator, downsampling
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.denoise import denoise_picture
 from scoreinv.tasks.linear import deblur_picture, upscale_picture
-from scoreinv.tasks.linear_settings import LinearSettings
+from scoreinv.tasks.settings import LinearSettings
 
 HERE = Path(__file__).resolve().parent
 GAP = 8

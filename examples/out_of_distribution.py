@@ -23,7 +23,7 @@ import scoreinv
 from scoreinv.imaging.arrays import picture_from_array
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.bits import pictures_bits_per_dim
-from scoreinv.tasks.likelihood_settings import LikelihoodSettings
+from scoreinv.tasks.settings import LikelihoodSettings
 
 
 def pictures(folder: Path, count: int, side: int) -> np.ndarray:

@@ -1,8 +1,8 @@
 """How an option is stated, once for Python and the command line; and ranges and defaults that several tasks share.
 
-Settings are data classes (`tasks.inpaint_settings` and its kin) whose fields are annotated with a `Setting`. By it they
-check themselves when they are made, so that errors come at once, and the command line makes options of them. What only
-Python and files give, as the options of a network, is annotated with its `Range`. Imports no torch.
+Settings are data classes (`tasks.settings`) whose fields are annotated with a `Setting`. By it they check themselves
+when they are made, so that errors come at once, and the command line makes options of them. What only Python and files
+give, as the options of a network, is annotated with its `Range`. Imports no torch.
 """
 
 from __future__ import annotations

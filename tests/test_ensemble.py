@@ -13,7 +13,7 @@ from scoreinv.errors import SettingError
 from scoreinv.operators import mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import DPMpp2M, NoiseStream
-from scoreinv.tasks.linear_settings import LinearSettings
+from scoreinv.tasks.settings import LinearSettings
 from scoreinv.tiling import Tiled
 
 pytestmark = pytest.mark.portable

@@ -25,7 +25,7 @@ from scoreinv.cli.photo_loop import Beside, Made, Progress, Run, uncertainty_map
 from scoreinv.cli.plan import Job, expand, plan
 from scoreinv.cli.report import warn
 from scoreinv.errors import InputError
-from scoreinv.tasks.colorize_settings import ColourSettings
+from scoreinv.tasks.settings import ColourSettings
 
 EXAMPLES = """
   scoreinv colorize gray.jpg                     # writes gray_colorized.png

@@ -18,7 +18,7 @@ from scoreinv.cli.plan import Job
 from scoreinv.cli.report import notice
 from scoreinv.cli.restoring import Network, Restoration, restore_photos
 from scoreinv.errors import InputError
-from scoreinv.tasks.linear_settings import LinearSettings
+from scoreinv.tasks.settings import LinearSettings
 
 if TYPE_CHECKING:
     import numpy as np

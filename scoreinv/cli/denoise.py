@@ -10,7 +10,7 @@ from scoreinv.cli.photo_loop import Made, Progress, Run
 from scoreinv.cli.plan import Job
 from scoreinv.cli.report import warn
 from scoreinv.cli.restoring import Network, Restoration, restore_photos
-from scoreinv.tasks.linear_settings import DenoiseSettings
+from scoreinv.tasks.settings import DenoiseSettings
 
 if TYPE_CHECKING:
     from scoreinv.prior import ScorePrior

@@ -24,7 +24,7 @@ from scoreinv.cli.plan import Job, Plan, expand, plan
 from scoreinv.cli.report import warn
 from scoreinv.errors import EmptyMaskError, InputError
 from scoreinv.options import FOUND_GROW, MASK_THRESHOLD, MOST_GROW, SENSITIVITY, USUAL_SENSITIVITY
-from scoreinv.tasks.inpaint_settings import FillSettings
+from scoreinv.tasks.settings import FillSettings
 
 if TYPE_CHECKING:
     import numpy as np

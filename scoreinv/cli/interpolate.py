@@ -23,7 +23,7 @@ from scoreinv.cli.outputs import STREAM, output_folders, refuse_inputs
 from scoreinv.cli.report import emit, naming, notice, rehearse, warn
 from scoreinv.errors import InputError
 from scoreinv.options import STEPS
-from scoreinv.tasks.likelihood_settings import FIXED_STEPS
+from scoreinv.tasks.settings import FIXED_STEPS
 from scoreinv.terminal import duration, progress_bar
 
 EXAMPLES = """

@@ -19,7 +19,7 @@ from scoreinv.cli.plan import expand
 from scoreinv.cli.record import Table, failed, tell_failure
 from scoreinv.cli.report import emit, naming, notice, put, rehearse, warn
 from scoreinv.errors import InputError
-from scoreinv.tasks.likelihood_settings import LikelihoodSettings
+from scoreinv.tasks.settings import LikelihoodSettings
 from scoreinv.terminal import LONG_SECONDS, duration, progress_bar
 
 EXAMPLES = """

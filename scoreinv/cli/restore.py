@@ -25,7 +25,7 @@ from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice, warn
 from scoreinv.errors import InputError
 from scoreinv.options import GRAY_LEVELS
-from scoreinv.tasks.old_photo_settings import OLD_PHOTO_STEPS, OldPhotoSettings
+from scoreinv.tasks.settings import OLD_PHOTO_STEPS, OldPhotoSettings
 
 if TYPE_CHECKING:
     import numpy as np

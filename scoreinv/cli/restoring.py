@@ -13,7 +13,7 @@ from scoreinv.cli.photo_loop import Made, Progress, Run, uncertainty_maps
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import naming, notice
 from scoreinv.options import GRAY_LEVELS
-from scoreinv.tasks.linear_settings import LinearSettings
+from scoreinv.tasks.settings import LinearSettings
 
 if TYPE_CHECKING:
     from scoreinv.prior import ScorePrior

@@ -17,7 +17,7 @@ from scoreinv.cli.report import emit, notice, rehearse
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.models.catalogue import HUB_PREFIX, bundled_names, load_classifier
 from scoreinv.options import GUIDANCE
-from scoreinv.tasks.generate_settings import SamplerSettings
+from scoreinv.tasks.settings import SamplerSettings
 from scoreinv.terminal import duration, progress_bar
 
 if TYPE_CHECKING:

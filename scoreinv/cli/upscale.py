@@ -10,7 +10,7 @@ from scoreinv.cli.photo_loop import Made, Progress, Run
 from scoreinv.cli.plan import Job
 from scoreinv.cli.restoring import Network, Restoration, restore_photos
 from scoreinv.options import GRAY_LEVELS
-from scoreinv.tasks.linear_settings import Downsampling, LinearSettings
+from scoreinv.tasks.settings import Downsampling, LinearSettings
 
 if TYPE_CHECKING:
     from scoreinv.prior import ScorePrior

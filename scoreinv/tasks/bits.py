@@ -20,8 +20,8 @@ from scoreinv.options import ODE_RTOL
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.common import Sided, check_sides, colours_for, model_of, to_tensor
-from scoreinv.tasks.likelihood_settings import LikelihoodSettings
 from scoreinv.tasks.results import TaskCallback, for_sampler, parts
+from scoreinv.tasks.settings import LikelihoodSettings
 
 _DEQUANTISATION, _PROBE = 0, 1
 _ADAPTIVE_EVALUATIONS = 130

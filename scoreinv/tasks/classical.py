@@ -14,8 +14,8 @@ from scoreinv.imaging.jpeg_smears import without_smears
 from scoreinv.imaging.opencv import navier_stokes, telea
 from scoreinv.imaging.picture import Picture, to_float, to_samples
 from scoreinv.imaging.regions import hole_regions, known_first
-from scoreinv.tasks.drawn_settings import ClassicalMethod
 from scoreinv.tasks.results import Restored, TaskCallback, parts, tell
+from scoreinv.tasks.settings import ClassicalMethod
 from scoreinv.window_placement import crop
 
 _CONTEXT = 16

@@ -38,12 +38,19 @@ from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import gray_and_hints
 from scoreinv.options import check_callback
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.colorize_settings import COLOUR_TEMPERATURE, MEAN_DRAWS, ColourSettings, GrayWeights
 from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
-from scoreinv.tasks.drawn_settings import Estimate, Method, Sampling
 from scoreinv.tasks.picture_noise import PictureNoise, ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.references import Reference, matches_of
 from scoreinv.tasks.results import Given, PictureKind, Restored, TaskCallback, as_given, at_work, parts, tell
+from scoreinv.tasks.settings import (
+    COLOUR_TEMPERATURE,
+    MEAN_DRAWS,
+    ColourSettings,
+    Estimate,
+    GrayWeights,
+    Method,
+    Sampling,
+)
 
 _log = logging.getLogger(__name__)
 

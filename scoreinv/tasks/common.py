@@ -33,10 +33,8 @@ from scoreinv.samplers import (
     State,
 )
 from scoreinv.sdes import VE, VP, as_time, time_at
-from scoreinv.tasks.drawn_settings import START_LEVEL, Sampling
-from scoreinv.tasks.inpaint_settings import NARROW_FILL_STEPS
-from scoreinv.tasks.linear_settings import LinearSettings
 from scoreinv.tasks.results import AnyMethod, Restored, TaskCallback, for_sampler, parts, tell
+from scoreinv.tasks.settings import NARROW_FILL_STEPS, START_LEVEL, LinearSettings, Sampling
 from scoreinv.text import shown
 from scoreinv.window_placement import covering_tile
 

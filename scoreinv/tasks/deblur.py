@@ -24,10 +24,9 @@ from scoreinv.networks.base import with_weights
 from scoreinv.networks.blurring import ANGLES, BLUR_FILE, RADII, BlurNetwork
 from scoreinv.options import check_callback, check_noise_share
 from scoreinv.tasks.common import Model, model_of
-from scoreinv.tasks.drawn_settings import Estimate
 from scoreinv.tasks.linear import deblur_picture
-from scoreinv.tasks.linear_settings import LinearSettings, RestorationMethod
 from scoreinv.tasks.results import Given, Restored, TaskCallback, at_work, restore_each
+from scoreinv.tasks.settings import Estimate, LinearSettings, RestorationMethod
 
 _KINDS: tuple[BlurKind, ...] = get_args(BlurKind)
 _LARGEST = {"gaussian": 4.5, "disk": 7.0, "motion": 24.0}

@@ -42,8 +42,8 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Ancestral, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import VE, as_time
 from scoreinv.tasks.common import MEAN_WINDOW, finite, start_time
-from scoreinv.tasks.drawn_settings import Sampling
 from scoreinv.tasks.results import TaskCallback, for_sampler, parts, tell
+from scoreinv.tasks.settings import Sampling
 
 _NETWORK_START = 0.75
 """Noise level at which the network begins a finer scale, for pictures in [0, 1]: five times the strongest

@@ -37,8 +37,8 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers import DPMpp2M, NoiseStream, State
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.tasks.common import gathered, noise_range, start_time, wide_tile
-from scoreinv.tasks.linear_settings import DENOISING_STEPS, LinearSettings
 from scoreinv.tasks.results import Restored, TaskCallback, for_sampler, parts, tell
+from scoreinv.tasks.settings import DENOISING_STEPS, LinearSettings
 from scoreinv.tiling import Tiled
 
 _MUCH_CUT_OFF = 0.15

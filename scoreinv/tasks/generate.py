@@ -33,8 +33,8 @@ from scoreinv.samplers import Sampler as Solver
 from scoreinv.samplers.base import Stepper
 from scoreinv.sdes import DDPM, VE
 from scoreinv.tasks.common import Model, finite, model_of, to_arrays
-from scoreinv.tasks.generate_settings import SAMPLER_STEPS, Corrector, Predictor, Sampler, SamplerSettings
 from scoreinv.tasks.results import Drawn, TaskCallback, at_work, for_sampler, parts
+from scoreinv.tasks.settings import SAMPLER_STEPS, Corrector, Predictor, Sampler, SamplerSettings
 from scoreinv.text import shown
 
 _log = logging.getLogger(__name__)

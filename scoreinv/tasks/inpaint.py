@@ -45,9 +45,8 @@ from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.classical import fill_classically
 from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
 from scoreinv.tasks.deep_holes import Scale, draw_in_scales, enough_to_copy
-from scoreinv.tasks.drawn_settings import Estimate, Sampling
-from scoreinv.tasks.inpaint_settings import FillMethod, FillSettings
 from scoreinv.tasks.results import Given, Restored, TaskCallback, as_given, at_work, parts, restore_each
+from scoreinv.tasks.settings import Estimate, FillMethod, FillSettings, Sampling
 from scoreinv.window_placement import Box, crop
 
 _log = logging.getLogger(__name__)

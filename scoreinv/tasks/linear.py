@@ -40,9 +40,8 @@ from scoreinv.samplers import DDRM, DPIR, DPMpp2M, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
 from scoreinv.tasks.common import Model, gathered, model_of, pc_sampler, start_time, wide_tile
 from scoreinv.tasks.denoise import cut_off, denoise, expected, photograph, white_level, written
-from scoreinv.tasks.drawn_settings import Estimate
-from scoreinv.tasks.linear_settings import DenoiseSettings, Downsampling, LinearSettings, RestorationMethod
 from scoreinv.tasks.results import Given, Restored, TaskCallback, at_work, for_sampler, parts, restore_each
+from scoreinv.tasks.settings import DenoiseSettings, Downsampling, Estimate, LinearSettings, RestorationMethod
 from scoreinv.text import shown
 from scoreinv.tiling import Tiled, crop
 from scoreinv.window_placement import Box

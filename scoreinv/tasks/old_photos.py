@@ -34,14 +34,10 @@ from scoreinv.networks.detector import DamageDetector
 from scoreinv.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY, check_callback
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.colorize import Found, colorize_picture, found_in, hints_for, knows_gray
-from scoreinv.tasks.colorize_settings import COLOUR_SATURATION, ColourSettings
 from scoreinv.tasks.common import Model, RunningSpread, model_of
 from scoreinv.tasks.denoise import check_noise, denoise_picture
 from scoreinv.tasks.find_damage import Detector, Odds, detector_of
 from scoreinv.tasks.inpaint import inpaint_picture
-from scoreinv.tasks.inpaint_settings import FillSettings, SmoothFillSettings
-from scoreinv.tasks.linear_settings import DenoiseSettings
-from scoreinv.tasks.old_photo_settings import SURE_SENSITIVITY, OldPhotoSettings, StepName
 from scoreinv.tasks.picture_noise import ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.results import (
     AnyMethod,
@@ -53,6 +49,16 @@ from scoreinv.tasks.results import (
     parts,
     restore_each,
     tell,
+)
+from scoreinv.tasks.settings import (
+    COLOUR_SATURATION,
+    SURE_SENSITIVITY,
+    ColourSettings,
+    DenoiseSettings,
+    FillSettings,
+    OldPhotoSettings,
+    SmoothFillSettings,
+    StepName,
 )
 from scoreinv.tasks.tone import tone_picture
 from scoreinv.window_placement import Box, crop

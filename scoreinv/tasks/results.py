@@ -19,8 +19,7 @@ from scoreinv.errors import Cancelled
 from scoreinv.imaging.arrays import Form
 from scoreinv.machine import threads_that_pay
 from scoreinv.options import check, says_stop
-from scoreinv.tasks.inpaint_settings import FillMethod
-from scoreinv.tasks.linear_settings import RestorationMethod
+from scoreinv.tasks.settings import FillMethod, RestorationMethod
 from scoreinv.terminal import progress_bar
 from scoreinv.text import one_line
 

@@ -22,9 +22,7 @@ from scoreinv.kernels import normalised
 from scoreinv.machine import threads_that_pay
 from scoreinv.models.catalogue import bundled_file
 from scoreinv.options import MASK_THRESHOLD, Device, Precision, Whole, check, check_noise_share
-from scoreinv.tasks.colorize_settings import ColourSettings
-from scoreinv.tasks.inpaint_settings import FillSettings
-from scoreinv.tasks.linear_settings import DenoiseSettings, Downsampling, LinearSettings
+from scoreinv.tasks.settings import ColourSettings, DenoiseSettings, Downsampling, FillSettings, LinearSettings
 
 if TYPE_CHECKING:
     from scoreinv.prior import ScorePrior

@@ -34,11 +34,9 @@ from scoreinv.imaging.hints import check_reference
 from scoreinv.kernels import BlurKind, PointSpread
 from scoreinv.machine import shortage
 from scoreinv.options import GRAY_LEVELS, SEED, SENSITIVITY, USUAL_SENSITIVITY
-from scoreinv.tasks.colorize_settings import ColourSettings
-from scoreinv.tasks.inpaint_settings import FillSettings
-from scoreinv.tasks.old_photo_settings import OldPhotoSettings
 from scoreinv.tasks.results import TaskCallback
 from scoreinv.tasks.select import Prompt, Size, with_rim
+from scoreinv.tasks.settings import ColourSettings, FillSettings, OldPhotoSettings
 from scoreinv.web import work
 from scoreinv.web.access import Access, Guard
 from scoreinv.web.album import Album, GoneError, Photo

@@ -18,11 +18,8 @@ from scoreinv.imaging.noise import estimate_noise, noise_under_blur
 from scoreinv.imaging.picture import Picture
 from scoreinv.kernels import PointSpread
 from scoreinv.options import GRAY_LEVELS
-from scoreinv.tasks.colorize_settings import ColourSettings
-from scoreinv.tasks.inpaint_settings import FillSettings
-from scoreinv.tasks.linear_settings import DenoiseSettings, LinearSettings
-from scoreinv.tasks.old_photo_settings import OldPhotoSettings
 from scoreinv.tasks.results import TaskCallback
+from scoreinv.tasks.settings import ColourSettings, DenoiseSettings, FillSettings, LinearSettings, OldPhotoSettings
 from scoreinv.web.album import Photo
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from scoreinv.kernels import PointSpread
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.deblur import find_blur
 from scoreinv.tasks.linear import deblur_picture
-from scoreinv.tasks.linear_settings import LinearSettings
+from scoreinv.tasks.settings import LinearSettings
 
 SIDE, MIDDLE, RIM, JUDGED = 448, 160, 16, 24
 RANGES = {"disk": (1.0, 6.0), "gaussian": (0.7, 4.0), "motion": (4.0, 20.0)}

@@ -30,8 +30,8 @@ from scoreinv.operators import Blur, LinearOperator, downsampling, mask
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.denoise import denoise_picture
 from scoreinv.tasks.linear import deblur_picture, upscale_picture
-from scoreinv.tasks.linear_settings import Downsampling, LinearSettings
 from scoreinv.tasks.results import Restored
+from scoreinv.tasks.settings import Downsampling, LinearSettings
 
 MARGIN = 16
 """Of the scene around the crops of blurred pictures."""

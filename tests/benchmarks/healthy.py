@@ -21,8 +21,8 @@ from PIL import Image, ImageOps
 from scoreinv.colour_space import luma
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load_damage_detector
-from scoreinv.tasks.old_photo_settings import OldPhotoSettings
 from scoreinv.tasks.old_photos import OldPhotoModels, restore_picture
+from scoreinv.tasks.settings import OldPhotoSettings
 
 MOST = 0.001
 """Share of a photograph's pixels that may change."""

@@ -23,7 +23,7 @@ import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
 from scoreinv.tasks.inpaint import inpaint_picture
-from scoreinv.tasks.inpaint_settings import FillSettings
+from scoreinv.tasks.settings import FillSettings
 
 QUALITIES = (75, 85, 90, 95)
 

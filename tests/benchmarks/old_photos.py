@@ -33,8 +33,8 @@ from scoreinv.files import PRETRAINED
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_print
 from scoreinv.models.catalogue import load, load_damage_detector
-from scoreinv.tasks.old_photo_settings import OldPhotoSettings
 from scoreinv.tasks.old_photos import OldPhotoModels, Step, restore_picture
+from scoreinv.tasks.settings import OldPhotoSettings
 from scoreinv.tasks.tone import tone_picture
 from scoreinv.training.prints import draw_medium, draw_print, scanned
 from scoreinv.training.synthetic_damage import damaged, draw_kinds

@@ -40,7 +40,7 @@ from photographs import middle
 from skimage.metrics import structural_similarity
 
 from scoreinv.errors import ScoreinvError
-from scoreinv.tasks.linear_settings import LinearSettings, RestorationMethod
+from scoreinv.tasks.settings import LinearSettings, RestorationMethod
 
 Run = Callable[[np.ndarray], Samples]
 OURS = {"mean": LinearSettings(estimate="mean"), "sample": LinearSettings(estimate="sample")}

@@ -15,7 +15,7 @@ from scoreinv.colour_space import luma
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
 from scoreinv.imaging.write import write_picture
-from scoreinv.tasks.colorize_settings import COLOUR_SATURATION, COLOUR_TEMPERATURE
+from scoreinv.tasks.settings import COLOUR_SATURATION, COLOUR_TEMPERATURE
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 

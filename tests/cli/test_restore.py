@@ -13,8 +13,7 @@ from shell import hole_array
 
 from scoreinv.imaging.masks import dilate
 from scoreinv.options import FOUND_GROW
-from scoreinv.tasks.colorize_settings import COLOUR_STEPS
-from scoreinv.tasks.inpaint_settings import FILL_STEPS
+from scoreinv.tasks.settings import COLOUR_STEPS, FILL_STEPS
 
 pytestmark = pytest.mark.usefixtures("white_detector")
 

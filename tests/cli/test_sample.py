@@ -32,7 +32,7 @@ from scoreinv.samplers import (
 )
 from scoreinv.sdes import VP, SubVP
 from scoreinv.tasks.generate import make_sampler
-from scoreinv.tasks.generate_settings import SamplerSettings
+from scoreinv.tasks.settings import SamplerSettings
 
 DIFFUSERS = Path(__file__).parents[1] / "data" / "diffusers"
 

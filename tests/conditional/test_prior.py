@@ -32,9 +32,8 @@ from scoreinv.preconditioning import EDM
 from scoreinv.samplers import PC, DPMpp2M, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
 from scoreinv.tasks.colorize import colorize
-from scoreinv.tasks.colorize_settings import COLOUR_SATURATION, COLOUR_TEMPERATURE, MEAN_DRAWS, ColourSettings
 from scoreinv.tasks.inpaint import inpaint
-from scoreinv.tasks.inpaint_settings import NARROW_FILL_STEPS
+from scoreinv.tasks.settings import COLOUR_SATURATION, COLOUR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS, ColourSettings
 from scoreinv.training import batches
 from scoreinv.training.batches import draw_observed
 from scoreinv.training.config import (

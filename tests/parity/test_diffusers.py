@@ -21,7 +21,7 @@ from scoreinv.models.published import PUBLISHED
 from scoreinv.samplers import PC
 from scoreinv.sdes import DDPM, VE
 from scoreinv.tasks.generate import generate, make_sampler
-from scoreinv.tasks.generate_settings import SamplerSettings
+from scoreinv.tasks.settings import SamplerSettings
 
 pytestmark = pytest.mark.portable
 

@@ -10,7 +10,7 @@ from analytic import gaussian_colour_prior
 
 from scoreinv import kernels
 from scoreinv.operators import Blur
-from scoreinv.tasks.linear_settings import LinearSettings
+from scoreinv.tasks.settings import LinearSettings
 
 MEAN, STD = 0.5, 0.1
 HEIGHT, WIDTH = 24, 36

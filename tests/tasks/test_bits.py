@@ -17,7 +17,7 @@ from scoreinv.preconditioning import PaperVE
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE
 from scoreinv.tasks.bits import PictureDensity, pictures_bits_per_dim
-from scoreinv.tasks.likelihood_settings import LikelihoodSettings
+from scoreinv.tasks.settings import LikelihoodSettings
 
 STD = 0.1
 

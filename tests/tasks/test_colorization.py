@@ -20,9 +20,9 @@ from scoreinv.tasks.colorize import (
     hints_for,
     work_size,
 )
-from scoreinv.tasks.colorize_settings import ColourSettings
 from scoreinv.tasks.common import spread
 from scoreinv.tasks.picture_noise import ddof_of_pairs
+from scoreinv.tasks.settings import ColourSettings
 
 pytestmark = pytest.mark.portable
 

@@ -17,8 +17,7 @@ from scoreinv.operators import mask
 from scoreinv.samplers import PC, NoiseStream
 from scoreinv.samplers.base import Samples
 from scoreinv.tasks.common import RunningSpread, draw, spread, start_time, wide_tile
-from scoreinv.tasks.drawn_settings import START_LEVEL
-from scoreinv.tasks.inpaint_settings import FillSettings
+from scoreinv.tasks.settings import START_LEVEL, FillSettings
 
 
 def prior(**options):

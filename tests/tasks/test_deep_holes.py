@@ -27,7 +27,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE
 from scoreinv.tasks import deep_holes
 from scoreinv.tasks.inpaint import inpaint, inpaint_picture
-from scoreinv.tasks.inpaint_settings import FillSettings
+from scoreinv.tasks.settings import FillSettings
 
 pytestmark = pytest.mark.portable
 

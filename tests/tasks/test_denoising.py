@@ -15,7 +15,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.sdes import VP
 from scoreinv.tasks.common import noise_range
 from scoreinv.tasks.denoise import denoise_picture
-from scoreinv.tasks.linear_settings import LinearSettings
+from scoreinv.tasks.settings import LinearSettings
 
 
 @pytest.mark.parametrize("options", [{}, {"data_range": (-1.0, 1.0)}, {"sde": VP()}], ids=["VE", "range", "VP"])

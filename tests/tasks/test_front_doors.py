@@ -26,7 +26,7 @@ from scoreinv.operators import Blur, LinearOperator, mask
 from scoreinv.preconditioning import EDM
 from scoreinv.samplers import DPMpp2M, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
-from scoreinv.tasks import colorize_settings, generate_settings, inpaint_settings, linear_settings
+from scoreinv.tasks import settings
 
 PICTURE = np.linspace(0, 1, 16 * 16 * 3, dtype=np.float32).reshape(16, 16, 3)
 HOLE = np.pad(np.ones((4, 4), bool), 6)
@@ -82,16 +82,16 @@ def test_what_users_of_python_catch_and_pass_is_there_without_an_import_of_its_o
 
 def test_front_doors_tell_the_steps_there_are() -> None:
     doc = {name: " ".join((getattr(scoreinv, name).__doc__ or "").split()) for name in ("inpaint", "colorize", "solve")}
-    narrow = f"of which narrow holes take {inpaint_settings.NARROW_FILL_STEPS} at most"
-    fill, colour = inpaint_settings.FILL_STEPS, colorize_settings.COLOUR_STEPS
+    narrow = f"of which narrow holes take {settings.NARROW_FILL_STEPS} at most"
+    fill, colour = settings.FILL_STEPS, settings.COLOUR_STEPS
     assert f"{fill['conditioned']} for `conditioned`, {narrow}, and {fill['pc']} for `pc`" in doc["inpaint"]
     assert f"{colour['conditioned']} for `conditioned`, {colour['pc']} for `pc`" in doc["colorize"]
-    dps = linear_settings.RESTORATION_STEPS["dps"]
-    steps = {method: linear_settings.FULL_STEPS * count for method, count in linear_settings.RESTORATION_STEPS.items()}
+    dps = settings.RESTORATION_STEPS["dps"]
+    steps = {method: settings.FULL_STEPS * count for method, count in settings.RESTORATION_STEPS.items()}
     assert f"{steps['diffpir']} for `diffpir`, {steps['dpir']} for `dpir` and {dps} for `dps`" in doc["solve"]
-    assert f"None: {colorize_settings.COLOUR_TEMPERATURE:g}" in doc["colorize"]
-    assert f"None: {colorize_settings.COLOUR_SATURATION:g} for samples" in doc["colorize"]
-    for sampler, count in generate_settings.SAMPLER_STEPS.items():
+    assert f"None: {settings.COLOUR_TEMPERATURE:g}" in doc["colorize"]
+    assert f"None: {settings.COLOUR_SATURATION:g} for samples" in doc["colorize"]
+    for sampler, count in settings.SAMPLER_STEPS.items():
         assert f"{count} for `{sampler}`" in (scoreinv.generate.__doc__ or "")
 
 

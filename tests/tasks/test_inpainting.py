@@ -13,7 +13,7 @@ from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.imaging.picture import Picture
 from scoreinv.sdes import VP
 from scoreinv.tasks.inpaint import inpaint, inpaint_picture
-from scoreinv.tasks.inpaint_settings import FillSettings, SmoothFillSettings
+from scoreinv.tasks.settings import FillSettings, SmoothFillSettings
 
 pytestmark = pytest.mark.portable
 

@@ -43,8 +43,8 @@ from scoreinv.operators import (
 )
 from scoreinv.tasks.denoise import denoise_picture
 from scoreinv.tasks.linear import blurred_detail, deblur_picture, missing_detail, upscale_picture
-from scoreinv.tasks.linear_settings import LinearSettings
 from scoreinv.tasks.results import Restored, as_given
+from scoreinv.tasks.settings import LinearSettings
 from scoreinv.tiling import crop
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"

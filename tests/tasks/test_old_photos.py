@@ -22,11 +22,10 @@ from scoreinv.networks.detector import DamageDetector
 from scoreinv.options import FOUND_GROW
 from scoreinv.tasks import old_photos
 from scoreinv.tasks.colorize import Colorized
-from scoreinv.tasks.colorize_settings import COLOUR_SATURATION
 from scoreinv.tasks.common import spread
-from scoreinv.tasks.old_photo_settings import OLD_PHOTO_STEPS, OldPhotoSettings
 from scoreinv.tasks.old_photos import OldPhotoModels, Step, restore_picture
 from scoreinv.tasks.results import Restored
+from scoreinv.tasks.settings import COLOUR_SATURATION, OLD_PHOTO_STEPS, OldPhotoSettings
 from scoreinv.tasks.tone import Toned
 from scoreinv.training.pictures import BUILTIN
 

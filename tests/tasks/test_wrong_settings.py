@@ -13,7 +13,7 @@ from scoreinv.errors import InputError, SettingError
 from scoreinv.operators import mask
 from scoreinv.options import SEED, STEPS
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.likelihood_settings import LikelihoodSettings
+from scoreinv.tasks.settings import LikelihoodSettings
 from scoreinv.text import shown
 
 PICTURE, MASK = np.zeros((8, 8)), np.eye(8, dtype=bool)

@@ -21,7 +21,7 @@ from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VP
 from scoreinv.tasks.bits import pictures_bits_per_dim
-from scoreinv.tasks.likelihood_settings import LikelihoodSettings
+from scoreinv.tasks.settings import LikelihoodSettings
 
 DIFFUSERS = Path(__file__).parents[1] / "data" / "diffusers" / "ddpm"
 PRIOR = gaussian_colour_prior(torch.full((3,), 0.5), torch.eye(3) * 0.01)
