@@ -26,7 +26,7 @@ from scipy import ndimage
 
 from scoreinv.colour_space import luma
 from scoreinv.imaging.colour import with_luma
-from scoreinv.imaging.jpeg import Coding
+from scoreinv.imaging.metadata import Coding
 from scoreinv.imaging.picture import Picture
 
 _log = logging.getLogger(__name__)

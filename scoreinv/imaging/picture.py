@@ -17,8 +17,7 @@ from PIL import Image
 from scoreinv.colour_space import luma
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.colour import GuidedUpsampling, is_gray, quantize_keeping_luma, with_luma
-from scoreinv.imaging.jpeg import Coding
-from scoreinv.imaging.metadata import Metadata
+from scoreinv.imaging.metadata import Coding, Metadata
 from scoreinv.window_placement import Box, crop
 
 _Item = TypeVar("_Item")

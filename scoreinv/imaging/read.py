@@ -45,8 +45,7 @@ from PIL import (
 from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging import heif
 from scoreinv.imaging.guard import guarded, reason
-from scoreinv.imaging.jpeg import coding_of
-from scoreinv.imaging.metadata import describe, orient
+from scoreinv.imaging.metadata import coding_of, describe, orient
 from scoreinv.imaging.picture import Picture, check_megapixels
 from scoreinv.imaging.tiff import decode_by_tifffile, read_directories, unpremultiply
 

@@ -11,9 +11,8 @@ from PIL import Image, ImageDraw
 from scipy import fft, ndimage
 
 from scoreinv.imaging.curves import ToneCurves, with_tones
-from scoreinv.imaging.jpeg import coding_of
 from scoreinv.imaging.jpeg_smears import RIM, _most_likely_plane, without_smears
-from scoreinv.imaging.metadata import orient
+from scoreinv.imaging.metadata import coding_of, orient
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
 from scoreinv.imaging.tint import untinted
