@@ -1,10 +1,16 @@
-"""Which photographs are done: those that are given, or are in folders, but for the results among them."""
+"""Which photographs are done, and what their results are called.
+
+Done are those that are given, or are in folders, but for the results among them. A result lies beside the photo as
+`STEM_inpainted.png`, or where `-o` says; of a folder in `FOLDER_inpainted/`.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import re
+import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -12,8 +18,7 @@ from pathlib import Path
 
 from scoreinv import imaging
 from scoreinv.cli.options import Output
-from scoreinv.cli.outputs import STREAM, check_folder, check_quality, refuse_inputs
-from scoreinv.cli.result_names import are_results, ending_of, of_batch, of_single, results_folder
+from scoreinv.cli.outputs import STREAM, check_folder, check_quality, check_stdout, refuse_inputs
 from scoreinv.errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -103,16 +108,20 @@ def plan(
     folder = None
     if batch:
         sources = [(source, item) for item in photos for source in expand(item, deep=output.recursive)]
-        results = are_results([source for source, _ in sources], output, suffix)
+        results = _are_results([source for source, _ in sources], output, suffix)
         for result in sorted(results):
             _log.info("%s: left alone, being a result by its name", result)
-        wanted = [(source, item, _within(source, item)) for source, item in sources if source not in results]
-        names = of_batch(wanted, output.output, suffix, kind)
+        wanted = [
+            (source, item, Path() if source == item else Path(source).parent.relative_to(item))
+            for source, item in sources
+            if source not in results
+        ]
+        names = _of_batch(wanted, output.output, suffix, kind)
         jobs = [Job(source, name, inside) for name, (source, _, inside) in zip(names, wanted, strict=True)]
         if output.output is not None or len(given) == len(photos) == 1:
-            folder = results_folder(photos[0], output.output, suffix)
+            folder = _results_folder(photos[0], output.output, suffix)
     else:
-        jobs = [Job(photos[0], of_single(photos[0], output, ending_of(photos[0], suffix, kind)))]
+        jobs = [Job(photos[0], _of_single(photos[0], output, _ending(photos[0], suffix, kind)))]
     if files_each > 1 and jobs[0].output == STREAM:
         raise InputError("--samples: several do not fit on stdout: name a file by -o")
     for number, job in enumerate(jobs):
@@ -133,11 +142,6 @@ def plan(
     kept = inputs if batch else {what: path for what, path in inputs.items() if "model" in what}
     refuse_inputs("-o", [path for job in jobs for path in job.outputs], kept)
     return Plan(jobs, own, batch, folders, folder, len(results), photos, output.recursive, inputs)
-
-
-def _within(source: str, given: str) -> Path:
-    """The folder of a picture in the folder that was given; where it was given itself `.`."""
-    return Path() if given == source else Path(source).parent.relative_to(given)
 
 
 def _shard(text: str, jobs: list[Job]) -> list[Job]:
@@ -189,4 +193,85 @@ def expand(item: str, *, deep: bool) -> list[str]:
         raise InputError(f"{item}: no pictures in this folder{f', but {kinds}: convert them first' if kinds else ''}")
     if kinds:
         _log.warning("%s: %s, left out: convert them first", item, kinds)
+    return found
+
+
+def _of_single(source: str, output: Output, ending: str) -> str:
+    """Where the result of a single photo goes."""
+    target = output.output
+    stem = "stdin" if source == STREAM else Path(source).stem
+    if target is None and source != STREAM:
+        return str(Path(source).with_name(f"{stem}{ending}"))
+    if target is not None and (target.endswith(("/", os.sep)) or (target != STREAM and Path(target).is_dir())):
+        return str(Path(target) / f"{stem}{ending}")
+    if output.format is not None:
+        raise InputError(
+            f"--format {output.format}: {target or STREAM} has a format already, on stdout png: give one of them"
+        )
+    if target in (None, STREAM):
+        check_stdout()
+        if target is None and sys.stdout.isatty():
+            raise InputError("the result of - goes to stdout, which is a terminal: name a file by -o, or redirect it")
+        return STREAM
+    if Path(str(target)).suffix.lower() not in imaging.FORMATS:
+        raise InputError(f"{target}: end the output's name in {', '.join(imaging.FORMATS)}, or in / for a folder")
+    return str(target)
+
+
+def _ending(source: str, suffix: str, kind: str | None) -> str:
+    """What takes the place of a photo's suffix in its result's name; see `plan`."""
+    return f"{suffix}.{kind or ('tif' if Path(source).suffix.lower() in ('.tif', '.tiff') else 'png')}"
+
+
+def _of_batch(sources: list[tuple[str, str, Path]], output: str | None, suffix: str, kind: str | None) -> list[str]:
+    """Where the result of each picture goes.
+
+    Where stems would give two pictures one result, results are named by whole file names.
+
+    Args:
+        sources: each picture's name, what was given (itself, or a folder that holds it), and its folder in that.
+    """
+    names = []
+    for source, given, inside in sources:
+        beside = given == source and output is None
+        folder = Path(source).parent if beside else _results_folder(given, output, suffix) / inside
+        names.append(str(folder / f"{Path(source).stem}{_ending(source, suffix, kind)}"))
+    counts, first = Counter(names), dict[str, str]()
+    for number, (source, _, _) in enumerate(sources):
+        if counts[names[number]] > 1:
+            whole = f"{Path(source).name}{_ending(source, suffix, kind)}"
+            names[number] = str(Path(names[number]).with_name(whole))
+        if (other := first.get(names[number])) is not None:
+            raise InputError(f"{other} and {source} would both be written to {names[number]}: do them apart, with -o")
+        first[names[number]] = source
+    return names
+
+
+def _results_folder(given: str, output: str | None, suffix: str) -> Path:
+    """The folder of a batch's results: that of `-o`, or one beside the folder that was given."""
+    if output is not None:
+        if output == STREAM or Path(output).is_file() or Path(output).suffix.lower() in imaging.FORMATS:
+            raise InputError(f"-o {output}: with several inputs the output is a folder")
+        return Path(output)
+    base = Path(given)
+    base = base.resolve() if base.name in ("", "..") else base
+    return base.with_name(f"{base.name}{suffix}")
+
+
+def _are_results(sources: list[str], output: Output, suffix: str) -> set[str]:
+    """The pictures that are results of other pictures here: of single ones beside them, or where all results go.
+
+    They are known by their names: a run that was killed may not have noted the last one.
+    """
+    places = {(Path(source).parent, name) for source in sources for name in (Path(source).name, Path(source).stem)}
+    names = {name for _, name in places}
+    target = None if output.output is None else Path(output.output).resolve()
+    found = set()
+    for source in sources:
+        of, _, number = Path(source).stem.rpartition(suffix)
+        if of and re.fullmatch(r"(\.\d+)?", number):
+            parent = Path(source).parent
+            where = [parent.resolve(), *(parent.resolve().parents if output.recursive else ())]
+            if (parent, of) in places or (target in where and of in names):
+                found.add(source)
     return found
