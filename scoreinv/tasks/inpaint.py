@@ -123,7 +123,9 @@ def inpaint(
     pictures, form = pictures_from_api(image)
     sizes = [picture.size for picture in pictures]
     holes = as_holes(mask, sizes, threshold=mask_threshold, invert=invert, grow=grow)
-    avoided = None if avoid is None else as_avoided(avoid, sizes, threshold=mask_threshold)
+    avoided: Sequence[np.ndarray | None] = [None] * len(pictures)
+    if avoid is not None:
+        avoided = as_avoided(avoid, sizes, threshold=mask_threshold)
     for picture, hole in zip(pictures, holes, strict=True):
         if (leftover := find_leftover(picture, hole)) is not None:
             _log.warning("%s: try grow=%d", leftover.words, grow + leftover.grow)
@@ -137,7 +139,9 @@ def inpaint(
     with at_work("inpainting", callback, progress=progress) as told:
         if model is None:
             return restore_each(pictures, form, filled, told)
-        results: list[Restored[Any]] = inpaint_pictures(pictures, holes, model, settings, told, avoided)
+        each = zip(pictures, holes, avoided, strict=True)
+        fillings = [Filling(picture, hole, model, settings, marked) for picture, hole, marked in each]
+        results: list[Restored[Any]] = draw_fills(fillings, model, settings, told)
         return as_given(results, form)
 
 
@@ -149,39 +153,26 @@ def inpaint_picture(
     callback: TaskCallback | None = None,
     avoid: np.ndarray | None = None,
 ) -> Restored[Picture]:
-    """`inpaint_pictures` of one."""
-    (result,) = inpaint_pictures([picture], [hole], prior, settings, callback, None if avoid is None else [avoid])
-    return result
+    """`inpaint` for one `Picture` and its holes, HxW bool; settings are of no classical method.
 
-
-def inpaint_pictures(
-    pictures: Sequence[Picture],
-    holes: Sequence[np.ndarray],
-    prior: ScorePrior,
-    settings: FillSettings,
-    callback: TaskCallback | None = None,
-    avoid: Sequence[np.ndarray] | None = None,
-) -> list[Restored[Picture]]:
-    """`inpaint` for each `Picture` and its holes, HxW bool; gives a `Picture` for each, which the others do not change.
-
-    Where all that is known is grey, the fill is its luma, whatever the file's mode. Settings are of no classical
-    method.
+    Where all that is known is grey, the fill is its luma, whatever the file's mode.
 
     Args:
-        avoid: of each picture, HxW bool, what deep holes copy nothing from.
+        avoid: HxW bool, what deep holes copy nothing from.
 
     Raises InputError where it leaves too little that they could copy from.
     """
-    avoided: Sequence[np.ndarray | None] = [None] * len(pictures) if avoid is None else avoid
-    each = zip(pictures, holes, avoided, strict=True)
-    fillings = [Filling(picture, hole, prior, settings, marked) for picture, hole, marked in each]
-    return draw_fills(fillings, prior, settings, callback)
+    (result,) = draw_fills([Filling(picture, hole, prior, settings, avoid)], prior, settings, callback)
+    return result
 
 
 def draw_fills(
     fillings: list[Filling], prior: ScorePrior, settings: FillSettings, callback: TaskCallback | None = None
 ) -> list[Restored[Picture]]:
-    """`inpaint_pictures` of what was prepared for the same prior and settings but for seed and samples."""
+    """Fill pictures that were prepared for the same prior and settings, but for seed and samples.
+
+    Gives a `Picture` for each, which the others do not change.
+    """
     sampling = settings.sampling(conditional=prior.conditional)
     for filling in fillings:
         filling.begin(sampling.samples)
@@ -248,23 +239,26 @@ class Filling:
         That is what the user says, people, and what is foreign to the hole's surroundings. Where people are all that
         there is, they are copied. Raises InputError where `avoid` leaves too little.
         """
+        wanted = region.halvings
         while True:
-            box, times = region.box, _halvings(region, prior)
-            if not times:
+            box = region.box
+            most = int(math.log2(max(1, min(box[2:]) // prior.stride)))  # to the model's least side
+            region = replace(region, halvings=min(wanted, most))
+            if not region.halvings:
                 return region
             known = ~crop(self.unknown, box)
             people = self._people(box)
             marked = np.zeros_like(known) if avoid is None else crop(avoid, box)
             left = known & ~people & ~marked
-            if (enough := enough_to_copy(known, left, times)) is None:
+            if (enough := enough_to_copy(known, left, region.halvings)) is None:
                 return region
             if enough:
-                near = left & ~foreign(self.picture.rgb(box), ~known, times)
-                return replace(region, avoid=known & ~(near if enough_to_copy(near, near, times) else left))
+                near = left & ~foreign(self.picture.rgb(box), ~known, region.halvings)
+                return replace(region, avoid=known & ~(near if enough_to_copy(near, near, region.halvings) else left))
             if known.shape == self.picture.size:
                 break
             region = widened(region, self.picture.size, prior.stride)
-        if not enough_to_copy(known, known & ~marked, times):
+        if not enough_to_copy(known, known & ~marked, region.halvings):
             raise InputError("what is avoided leaves too little of the picture to copy from: mark less of it")
         return replace(region, avoid=marked)
 
@@ -322,11 +316,6 @@ def _steps(fillings: list[Filling], samples: int) -> Iterator[list[_Row]]:
         yield from alike.values()
 
 
-def _halvings(region: Region, prior: ScorePrior) -> int:
-    """How often a region is halved: as often as wanted, if it is then no smaller than the model's least side."""
-    return min(region.halvings, int(math.log2(max(1, min(region.hole.shape) // prior.stride))))
-
-
 def _draw(rows: list[_Row], prior: ScorePrior, settings: FillSettings, callback: TaskCallback) -> list[np.ndarray]:
     """The colours of the box of each row, whose regions are alike."""
     sampling = settings.sampling(conditional=prior.conditional)
@@ -335,7 +324,7 @@ def _draw(rows: list[_Row], prior: ScorePrior, settings: FillSettings, callback:
     unknown = [crop(filling.unknown, region.box) for filling, _, region in rows]  # also of holes of other regions
     observed = torch.from_numpy(np.stack([observed_from_hole(hole) for hole in unknown]))[:, None].to(prior.device)
     region = rows[0][2]
-    if halvings := _halvings(region, prior):
+    if region.halvings:
         sources = observed if region.avoid is None else observed * torch.from_numpy(~region.avoid).to(observed)
 
         def noise(scale: int) -> NoiseStream:
@@ -344,7 +333,7 @@ def _draw(rows: list[_Row], prior: ScorePrior, settings: FillSettings, callback:
         typical = torch.tensor([sample == 0 for _, sample, _ in rows], device=prior.device)
         pictures = values.mean(1, keepdim=True) if rows[0][0].gray else values
         finest = Scale(pictures, observed, sources)
-        drawn, nfe = draw_in_scales(sampling, prior, finest, halvings, typical, noise, callback)
+        drawn, nfe = draw_in_scales(sampling, prior, finest, region.halvings, typical, noise, callback)
     else:
         operator = ObservedComponents(observed)
         drawn, nfe = draw(
