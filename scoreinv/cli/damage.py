@@ -55,7 +55,7 @@ def as_mask(hole: np.ndarray) -> tasks.Restored[imaging.Picture]:
     return tasks.Restored(marked, [marked], None, 1, "segmentation")
 
 
-def black_mask(job: Job, picture: imaging.Picture) -> imaging.Picture:
+def black_mask(picture: imaging.Picture) -> imaging.Picture:
     """A mask of the size of a photo."""
     import numpy as np
 

@@ -24,7 +24,7 @@ from scoreinv.cli.options import Common, Output
 from scoreinv.cli.outputs import STREAM, check_folder, output_folders, refuse_inputs
 from scoreinv.cli.plan import Job, Plan
 from scoreinv.cli.record import BY_ANOTHER, COLUMNS, EXISTS, MANIFEST, Record, Table, failed, tell_failure
-from scoreinv.cli.report import notice, rehearse
+from scoreinv.cli.report import naming, notice, rehearse
 from scoreinv.errors import ExistsError, InputError
 from scoreinv.machine import device_of, keep_freed
 from scoreinv.terminal import progress_bar
@@ -131,7 +131,8 @@ class Run(Generic[Given]):
         compute: makes a result of a photograph by what `read` gave of it.
         models: what `compute` needs, loaded once a photograph has been read; the record names the first.
         read: gives what belongs to a photograph (None: nothing); what it raises concerns this photograph alone.
-        result_of: gives a picture of the size and mode of the result (None: as the photograph), to check it early.
+        result_of: gives a picture of the size and mode of the result (None: as the photograph), to check it early;
+            InputError where there can be none.
         left_out: why photographs are not done, by their sources.
         beside: what may be written beside the results, but for the maps of the uncertainty.
         uncertainty: maps of where the samples differ.
@@ -143,7 +144,7 @@ class Run(Generic[Given]):
     compute: Callable[[Job, imaging.Picture, Given, Progress], Made]
     models: Sequence[Model] = ()
     read: Callable[[Job, imaging.Picture], Given] | None = None
-    result_of: Callable[[Job, imaging.Picture], imaging.Picture] | None = None
+    result_of: Callable[[imaging.Picture], imaging.Picture] | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     beside: Beside | None = None
     uncertainty: Beside | None = None
@@ -175,7 +176,11 @@ class Run(Generic[Given]):
         if folder.is_dir() or folder not in self.plan.folders:  # which a rehearsal does not make
             for output in missing:
                 imaging.check_output(output, overwrite=self.common.overwrite)
-        imaging.check_format(job.output, picture if self.result_of is None else self.result_of(job, picture))
+        result = picture
+        if self.result_of is not None:
+            with naming(job.source):
+                result = self.result_of(picture)
+        imaging.check_format(job.output, result)
         given: Any = None if self.read is None else self.read(job, picture)
         return picture, given
 

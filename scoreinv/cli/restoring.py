@@ -11,7 +11,7 @@ from scoreinv.cli.loading import Model, check_samples
 from scoreinv.cli.options import Common, Output, RestorerOption, UncertaintyOption
 from scoreinv.cli.photo_loop import Made, Progress, Run, uncertainty_maps
 from scoreinv.cli.plan import Job, plan
-from scoreinv.cli.report import naming, notice
+from scoreinv.cli.report import notice
 from scoreinv.options import GRAY_LEVELS
 from scoreinv.tasks.settings import LinearSettings
 
@@ -65,10 +65,6 @@ def restore_photos(
     maps = uncertainty_maps(network.uncertainty, everything, settings.samples, common)
     model = Model(network.model, common)
 
-    def result_of(job: Job, picture: imaging.Picture) -> imaging.Picture:
-        with naming(job.source):
-            return work.result_of(picture)
-
     def read(job: Job, picture: imaging.Picture) -> float:
         estimated = imaging.noise_under_blur if work.blurred else imaging.estimate_noise
         return estimated(picture) if noise is None else noise / GRAY_LEVELS
@@ -81,4 +77,4 @@ def restore_photos(
             notice(common, f"{job.source}: noise of about {level:.2g} grey levels was found (--noise sets it)")
         return restored, {"noise": round(level, 2)} | said
 
-    return Run(everything, output, common, compute, [model], read, result_of, uncertainty=maps)
+    return Run(everything, output, common, compute, [model], read, work.result_of, uncertainty=maps)
