@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
     from scipy.sparse.linalg import SuperLU
 
-STRAY_CHROMA = 0.02
-"""Difference of the channels, as a fraction of the range, that a grey picture may have: JPEG leaves some."""
-
 _WINDOW = 3
 """Side of the windows of `GuidedUpsampling`, in low-resolution pixels."""
 _FLAT = 1e-2
@@ -41,23 +38,6 @@ _LEAST_LINK = 1e-3
 """Weight of the widest step: across it colours are told by what is drawn."""
 _TRUST = 0.05
 """Weight of the chroma that was drawn for a pixel beside the agreement of the finer ones in it, for each of these."""
-
-
-def is_gray(pixels: np.ndarray, tolerance: float = 0.0) -> bool:
-    """Whether no pixel's channels differ by more than `tolerance`, a fraction of the type's range.
-
-    Takes HxW (always grey), or HxWxC with C = 2 (grey and alpha), 3 or 4; alpha is ignored.
-    """
-    if pixels.ndim == 2 or pixels.shape[2] < 3:
-        return True
-    peak = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1.0
-    for rows in np.array_split(pixels, max(1, pixels.shape[0] // 256)):
-        red, green, blue = rows[..., 0], rows[..., 1], rows[..., 2]
-        highest = np.maximum(np.maximum(red, green), blue)
-        lowest = np.minimum(np.minimum(red, green), blue)
-        if (highest - lowest).max(initial=0) > tolerance * peak:
-            return False
-    return True
 
 
 def with_luma(gray: np.ndarray, rgb: np.ndarray, name: str = "rec601") -> np.ndarray:

@@ -10,7 +10,6 @@ from scipy import ndimage
 
 from scoreinv.colour_space import luma
 from scoreinv.errors import InputError
-from scoreinv.imaging.colour import STRAY_CHROMA
 from scoreinv.imaging.picture import Picture, scaled, to_samples
 from scoreinv.imaging.read import read_picture
 from scoreinv.imaging.tint import is_print
@@ -97,7 +96,7 @@ def read_reference(path: str) -> Picture:
 
 def gives_colours(reference: Picture) -> bool:
     """Whether a reference is neither grey nor a print of one tint."""
-    return not (reference.is_gray(STRAY_CHROMA) or is_print(reference))
+    return not (reference.is_gray() or is_print(reference))
 
 
 def check_reference(picture: Picture, name: str) -> None:

@@ -6,7 +6,6 @@ from itertools import product
 
 import numpy as np
 
-from scoreinv.imaging.colour import STRAY_CHROMA
 from scoreinv.imaging.picture import Picture
 
 _HIGH_PASS = np.array([1 - 3**0.5, -(3 - 3**0.5), 3 + 3**0.5, -(1 + 3**0.5)], dtype=np.float32) / np.float32(32**0.5)
@@ -32,7 +31,7 @@ def estimate_noise(picture: Picture) -> float:
     section 4.2), as `skimage.restoration.estimate_sigma` computes it where PyWavelets is installed. Texture counts as
     noise, and where a camera or JPEG has smoothed there seems to be less. 0 for pictures of fewer than 4x4 pixels.
     """
-    channels = 1 if picture.is_gray(STRAY_CHROMA) else 3
+    channels = 1 if picture.is_gray() else 3
     return float(np.mean([_channel_noise(picture, channel) for channel in range(channels)]))
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from scoreinv.colour_space import luma
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.imaging.colour import GuidedUpsampling, is_gray, quantize_keeping_luma, with_luma
+from scoreinv.imaging.colour import GuidedUpsampling, quantize_keeping_luma, with_luma
 from scoreinv.imaging.metadata import Coding, Metadata
 from scoreinv.window_placement import Box, crop
 
@@ -26,6 +26,8 @@ MAX_MEGAPIXELS = 400
 
 STRIP_ROWS = 256
 _STRIP_PIXELS = 1 << 20
+_STRAY_CHROMA = 0.02
+"""Difference of the channels, as a fraction of the range, that a grey picture may have: JPEG leaves some."""
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
@@ -99,9 +101,18 @@ class Picture:
         """The sample value of full intensity: 255, 65535 or 1."""
         return float(np.iinfo(self.pixels.dtype).max) if self.pixels.dtype.kind == "u" else 1.0
 
-    def is_gray(self, tolerance: float = 0.0) -> bool:
-        """Whether all pixels are grey within `tolerance` (a fraction of the range), whatever the mode."""
-        return is_gray(self.pixels, tolerance)
+    def is_gray(self, where: np.ndarray | None = None) -> bool:
+        """Whether all pixels, or those where HxW bool is true, are grey but for `_STRAY_CHROMA`, whatever the mode."""
+        if self.is_gray_mode:
+            return True
+        pixels = self.pixels if where is None else self.pixels[where][None]
+        for rows in np.array_split(pixels, max(1, pixels.shape[0] // STRIP_ROWS)):
+            red, green, blue = rows[..., 0], rows[..., 1], rows[..., 2]
+            highest = np.maximum(np.maximum(red, green), blue)
+            lowest = np.minimum(np.minimum(red, green), blue)
+            if (highest - lowest).max(initial=0) > _STRAY_CHROMA * self.peak:
+                return False
+        return True
 
     def rgb(self, box: Box | None = None) -> np.ndarray:
         """Colours of a box (default: the whole picture), hxwx3 float32 in [0, 1]; grey is repeated, alpha left out."""

@@ -30,7 +30,7 @@ from scoreinv.conditional.prior import ConditionalPrior, at_size_of
 from scoreinv.ensemble import MIRRORED
 from scoreinv.errors import InputError
 from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.colour import FINER, STRAY_CHROMA, ChromaAlongEdges, reach
+from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
 from scoreinv.imaging.hints import KnownColours, check_reference, hints_from_picture, present_colours
 from scoreinv.imaging.picture import Picture, scaled
 from scoreinv.imaging.tint import is_tinted, untinted
@@ -270,7 +270,7 @@ def knows_gray(prior: ScorePrior, settings: ColourSettings) -> bool:
 
 def found_in(picture: Picture) -> tuple[Found, KnownColours | None]:
     """What a picture is, and the colours of one that has any. A tint may be too pale to count as colour anywhere."""
-    if picture.is_gray(STRAY_CHROMA):
+    if picture.is_gray():
         return "grey", None
     if is_tinted(picture):
         return "tinted", None

@@ -29,7 +29,6 @@ from torch import Tensor
 
 from scoreinv.ensemble import ALL, SelfEnsemble
 from scoreinv.errors import InputError
-from scoreinv.imaging.colour import STRAY_CHROMA
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.options import GRAY_LEVELS, check_noise_share
@@ -80,12 +79,12 @@ def denoise_picture(
 
 def has_noise(picture: Picture, noise_std: float, prior: ScorePrior) -> bool:
     """Whether noise of this standard deviation is above the least that the model knows."""
-    return white_level(noise_std, gray=picture.is_gray(STRAY_CHROMA)) > noise_range(prior)[0]
+    return white_level(noise_std, gray=picture.is_gray()) > noise_range(prior)[0]
 
 
 def check_noise(picture: Picture, noise_std: float, prior: ScorePrior) -> None:
     """Raise InputError unless the model knows noise of this standard deviation, for `denoise_picture`."""
-    denoising_time(prior, white_level(noise_std, gray=picture.is_gray(STRAY_CHROMA)))
+    denoising_time(prior, white_level(noise_std, gray=picture.is_gray()))
 
 
 def unchanged(picture: Picture, settings: LinearSettings) -> Restored[Picture]:
@@ -96,7 +95,7 @@ def unchanged(picture: Picture, settings: LinearSettings) -> Restored[Picture]:
 
 def photograph(picture: Picture) -> tuple[Tensor, bool]:
     """The colours as (1, 3, H, W) in [0, 1], and whether they are grey; those of a grey photograph are exactly so."""
-    gray = picture.is_gray(STRAY_CHROMA)
+    gray = picture.is_gray()
     rgb = np.repeat(picture.luma()[..., None], 3, axis=2) if gray else picture.rgb()
     return torch.from_numpy(rgb).permute(2, 0, 1)[None].contiguous(), gray
 

@@ -29,7 +29,6 @@ from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.ensemble import ALL, MIRRORED
 from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.colour import STRAY_CHROMA, is_gray
 from scoreinv.imaging.faces import people_beside
 from scoreinv.imaging.jpeg_smears import without_smears
 from scoreinv.imaging.masks import as_avoided, as_holes, observed_from_hole
@@ -219,7 +218,7 @@ class Filling:
             raise SettingError("avoid", "does not go with the method pc, which copies nothing")
         self.picture, self.kept = (picture, picture) if settings.exact else without_smears(picture, hole)
         self.hole = hole
-        self.gray = is_gray(picture.pixels[~hole][None], STRAY_CHROMA)
+        self.gray = picture.is_gray(~hole)
         self.begin(sampling.samples)
         deep = sampling.method == "conditioned" and not sampling.mean
         self.window = prior.image_size * (MEAN_WINDOW if sampling.mean else 1)

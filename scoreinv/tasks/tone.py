@@ -18,7 +18,6 @@ from torch import Tensor
 from scoreinv.colour_space import colour_basis, luma_weights
 from scoreinv.files import PRETRAINED
 from scoreinv.imaging.borders import within_border
-from scoreinv.imaging.colour import STRAY_CHROMA
 from scoreinv.imaging.curves import ToneCurves, described, difference, with_tones
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import MODEL_FILE
@@ -115,7 +114,7 @@ def curves_of(picture: Picture, worn: bool) -> tuple[ToneCurves | None, np.ndarr
     black, white, power = raw[0].double().numpy()
     low, high = quantiles[0, 1].numpy(), quantiles[0, -2].numpy()
     curves = ToneCurves(black, white, np.exp(power), low, high)
-    if inside.is_gray(STRAY_CHROMA):
+    if inside.is_gray():
         mean = {name: np.full(3, values.mean()) for name, values in vars(curves).items()}
         curves = ToneCurves(**mean)
     return curves, small

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from scoreinv.colour_space import GRAY_WEIGHTS, luma, luma_weights
-from scoreinv.imaging.colour import ChromaAlongEdges, GuidedUpsampling, is_gray, quantize_keeping_luma, reach, with_luma
+from scoreinv.imaging.colour import ChromaAlongEdges, GuidedUpsampling, quantize_keeping_luma, reach, with_luma
 
 
 @pytest.mark.parametrize("name", GRAY_WEIGHTS)
@@ -55,20 +55,6 @@ def test_guided_chroma_has_no_luma_and_agrees_at_low_resolution():
     full = rng.random((50, 61)).astype(np.float32)
     parts = [fit.rows(full[top : top + 20], top, 50) for top in (0, 20, 40)]
     assert_allclose(np.concatenate(parts), fit.rows(full, 0, 50), atol=1e-6)
-
-
-def test_is_gray():
-    gray = np.random.default_rng(0).integers(0, 250, (600, 8, 1), dtype=np.uint8)
-    rgb = np.repeat(gray, 3, axis=2)
-    assert is_gray(rgb)
-    assert is_gray(np.dstack([rgb, gray[::-1]]))  # alpha does not matter
-    assert is_gray(gray[..., 0])
-    assert is_gray(np.dstack([gray, gray[::-1]]))
-    rgb[599, 7, 2] += 5
-    assert not is_gray(rgb)
-    assert is_gray(rgb, tolerance=5.1 / 255)
-    assert not is_gray(rgb, tolerance=4.9 / 255)
-    assert not is_gray((rgb / 255).astype(np.float32), tolerance=4.9 / 255)
 
 
 def test_strokes_reach_over_smooth_ground_and_not_across_edges():

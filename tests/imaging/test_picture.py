@@ -169,3 +169,18 @@ def test_covered_holes_show_what_is_nearest():
     assert (Picture(values).covered(hole).pixels == expected).all()
     colours = Picture(np.dstack([values] * 4)).covered(hole).pixels
     assert (colours == expected[..., None]).all()
+
+
+def test_is_gray():
+    gray = np.random.default_rng(0).integers(0, 245, (600, 8, 1), dtype=np.uint8)
+    rgb = np.repeat(gray, 3, axis=2)
+    assert Picture(rgb).is_gray()
+    assert Picture(np.dstack([rgb, gray[::-1]])).is_gray()  # alpha does not matter
+    assert Picture(gray[..., 0]).is_gray()
+    assert Picture(np.dstack([gray, gray[::-1]])).is_gray()
+    rgb[599, 7, 2] += 5  # as a JPEG leaves
+    assert Picture(rgb).is_gray()
+    rgb[599, 7, 2] += 1
+    assert not Picture(rgb).is_gray()
+    assert not Picture((rgb / 255).astype(np.float32)).is_gray()
+    assert Picture(rgb).is_gray(np.ones((600, 8), bool) & ~(np.arange(8) == 7))
