@@ -69,7 +69,10 @@ def progress_bar(
         What is called with the share of the work that is done, in (0, 1], as often as one likes; and, where they are
         known better, with the seconds left and what is shown beside.
     """
-    eta, started, title = Countdown(), time.monotonic(), printable(title)
+    if quiet:
+        yield lambda *_: None
+        return
+    eta, started = Countdown(), time.monotonic()
     last_line = -math.inf
     bar: Progress | None = None
 
@@ -81,7 +84,7 @@ def progress_bar(
             beside = "" if note is None else note(now, done)
             if left is not None and now - started + left < LONG_SECONDS:
                 last_line = max(last_line, started)
-        if quiet or now - started < SHOW_AFTER_SECONDS:
+        if now - started < SHOW_AFTER_SECONDS:
             return
         if sys.stderr.isatty():
             if bar is None:
@@ -91,7 +94,7 @@ def progress_bar(
                 words = TextColumn("{task.fields[left]} left"), TextColumn("{task.fields[note]}", markup=False)
                 columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), *words
                 bar = Progress(*columns, console=Console(stderr=True), transient=True)
-                bar.add_task(title, total=100, left="?", note="")
+                bar.add_task(printable(title), total=100, left="?", note="")
                 bar.start()
             told = "?" if left is None else duration(left)
             bar.update(bar.task_ids[0], completed=math.floor(100 * done), left=told, note=beside)
