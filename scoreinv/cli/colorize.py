@@ -74,9 +74,9 @@ def colorize(
     check_hints(hints)
     pictures = read_references(like or (), deep=output.recursive)
     inputs = {"the hints": hints, "the model": model, **{f"a photo of --like ({path})": path for path in pictures}}
-    everything = plan(photos, "_colorized", colour.results, output, inputs)
-    maps = uncertainty_maps(uncertainty, everything, colour.samples, common)
-    taken = None if matches is None else Beside("--matches", matches, everything, common.overwrite)
+    everything = plan(photos, "_colorized", colour.results, output, common, inputs)
+    maps = uncertainty_maps(uncertainty, everything, colour.samples)
+    taken = None if matches is None else Beside("--matches", matches, everything)
     if taken is not None:
         if not pictures:
             raise InputError("--matches is of what was taken of --like PHOTO: add that")
@@ -100,7 +100,7 @@ def colorize(
             warn(f"{job.source}: is a tinted print, as sepia is: its tint is removed ({remedy})")
         return result, {} if taken is None else {"matches": taken.write(job, imaging.Picture(result.matches))}
 
-    return Run(everything, output, common, compute, [scene], read, beside=taken, uncertainty=maps)
+    return Run(everything, compute, [scene], read, beside=taken, uncertainty=maps)
 
 
 def read_references(like: Iterable[str], *, deep: bool) -> dict[str, imaging.Picture]:

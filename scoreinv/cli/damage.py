@@ -39,14 +39,14 @@ def damage(
     common: Common,
 ) -> Run[Any]:
     """Find scratches, creases, dust, stains, torn corners and writing in scans: a mask, white where it is damaged."""
-    everything = plan(photos, SUFFIX, 1, output, {"the model": model}, "png")
+    everything = plan(photos, SUFFIX, 1, output, common, {"the model": model}, "png")
     detector = Detector(model, common)
 
     def compute(job: Job, picture: imaging.Picture, given: None, progress: Progress) -> Made:
         hole = find(job, picture, detector, sensitivity, grow, progress)
         return as_mask(hole), {"damaged": damaged_share(hole)}
 
-    return Run(everything, output, common, compute, [detector], result_of=black_mask)
+    return Run(everything, compute, [detector], result_of=black_mask)
 
 
 def as_mask(hole: np.ndarray) -> tasks.Restored[imaging.Picture]:

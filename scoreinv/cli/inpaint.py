@@ -109,12 +109,12 @@ def inpaint(
     if avoid == mask == STREAM:
         raise InputError("--avoid -: stdin can be read once, and --mask has it")
     read_too = {"the mask": mask, "what is avoided": avoid, "the model": model}
-    everything = plan(photos, "_inpainted", filling.results, output, read_too)
-    masks, left_out = ({}, {}) if found else find_masks(mask, everything, reading, deep=output.recursive)
+    everything = plan(photos, "_inpainted", filling.results, output, common, read_too)
+    masks, left_out = ({}, {}) if found else find_masks(mask, everything, reading)
     avoided: dict[str, str] = {}
     if avoid is not None:  # a photo without one is filled from all of it
-        avoided, _ = find_masks(avoid, everything, reading, deep=output.recursive, name="--avoid")
-    maps = uncertainty_maps(uncertainty, everything, filling.samples, common, [*masks.values(), *avoided.values()])
+        avoided, _ = find_masks(avoid, everything, reading, name="--avoid")
+    maps = uncertainty_maps(uncertainty, everything, filling.samples, [*masks.values(), *avoided.values()])
     prior = None if filling.classical is not None else Model(model or "photo", common)
     detector = Detector(DETECTOR, common) if found else None
 
@@ -145,17 +145,16 @@ def inpaint(
         return tasks.inpaint_picture(picture, hole, prior.load(), filling, progress, kept), more
 
     models = [each for each in (prior, detector) if each is not None]
-    return Run(everything, output, common, compute, models, read, left_out=left_out, uncertainty=maps)
+    return Run(everything, compute, models, read, left_out=left_out, uncertainty=maps)
 
 
 def find_masks(
-    mask: str, everything: Plan, reading: MaskReading, *, deep: bool, name: Literal["--mask", "--avoid"] = "--mask"
+    mask: str, everything: Plan, reading: MaskReading, name: Literal["--mask", "--avoid"] = "--mask"
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The masks of photos: one for all, or those of a folder by their names.
 
     Args:
         mask: file or folder, as given.
-        deep: folders within the folder are searched too.
         name: the option that gives it.
 
     Returns:
@@ -167,7 +166,7 @@ def find_masks(
     if reading.mask_threshold == 1:
         raise InputError("--mask-threshold 1: nothing is above it: give less than 1")
     if Path(mask).is_dir():
-        masks = _by_name(mask, name, everything, deep=deep)
+        masks = _by_name(mask, name, everything)
     else:
         check_file(mask, name)
         if mask == STREAM and (everything.batch or everything.jobs[0].source == STREAM):
@@ -205,10 +204,10 @@ def read_hole(mask: str, how: MaskReading, job: Job, picture: imaging.Picture) -
     return hole
 
 
-def _by_name(folder: str, option: str, everything: Plan, *, deep: bool) -> dict[str, str]:
+def _by_name(folder: str, option: str, everything: Plan) -> dict[str, str]:
     """The masks of a folder by the photos that they are of."""
     by_name: dict[str, str] = {}
-    for path in map(Path, expand(folder, deep=deep)):
+    for path in map(Path, expand(folder, deep=everything.output.recursive)):
         name = str(path.relative_to(folder).with_suffix(""))
         if name in by_name:
             raise InputError(f"{option}: {by_name[name]} and {path} are masks of one name: remove one of them")

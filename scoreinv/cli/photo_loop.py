@@ -20,7 +20,6 @@ import typer
 
 from scoreinv import imaging, tasks
 from scoreinv.cli.loading import Model
-from scoreinv.cli.options import Common, Output
 from scoreinv.cli.outputs import STREAM, check_folder, output_folders, refuse_inputs
 from scoreinv.cli.plan import Job, Plan
 from scoreinv.cli.record import BY_ANOTHER, COLUMNS, EXISTS, MANIFEST, Record, Table, failed, tell_failure
@@ -45,7 +44,6 @@ class Beside:
     Attributes:
         option: names the file, or in a batch, and for several, the folder.
         path: what it names.
-        overwrite: what is there already may be replaced.
         endings: of several, what their names add to the photograph's.
         suffix: that of the results' names, which theirs do not have.
     """
@@ -53,7 +51,6 @@ class Beside:
     option: str
     path: str
     plan: Plan
-    overwrite: bool
     endings: tuple[str, ...] = ()
     suffix: str = ""
 
@@ -78,7 +75,7 @@ class Beside:
             refuse_inputs(self.option, [self.path], {"the photo": job.source, **self.plan.read})
             if os.path.realpath(self.path) in map(os.path.realpath, (*job.outputs, *more)):
                 raise InputError(f"{self.option} {self.path}: is a result too, or is read: name another file")
-            imaging.check_output(self.path, overwrite=self.overwrite)
+            imaging.check_output(self.path, overwrite=self.plan.common.overwrite)
 
     def _check_folder(self, more: Iterable[str]) -> None:
         plan, folder = self.plan, Path(self.path)
@@ -92,23 +89,21 @@ class Beside:
         own = folder.resolve()
         for given in (Path(photo).resolve() for photo in plan.photos if Path(photo).is_dir()):
             # The next run would take the files for photos.
-            if own == given or (plan.recursive and given in own.parents):
+            if own == given or (plan.output.recursive and given in own.parents):
                 raise InputError(f"{self.option} {folder}: is a folder of the photos: name another")
         there = next(filter(os.path.exists, files), None)
-        if there is not None and not (self.overwrite or plan.batch):
+        if there is not None and not (plan.common.overwrite or plan.batch):
             problem = f"exists already; --overwrite replaces it, {self.option} names another folder"
             raise InputError(f"{there}: {problem}")
 
     def write(self, job: Job, picture: imaging.Picture, number: int = 0) -> str:
         """Write a picture of a photograph, of several that of the number; returns its file."""
         # In a batch one that is there is of a photograph that an earlier run did not finish.
-        imaging.write_picture(self.of(job)[number], picture, overwrite=self.overwrite or self.plan.batch)
+        imaging.write_picture(self.of(job)[number], picture, overwrite=self.plan.common.overwrite or self.plan.batch)
         return self.of(job)[number]
 
 
-def uncertainty_maps(
-    path: str | None, plan: Plan, samples: int, common: Common, more: Iterable[str] = ()
-) -> Beside | None:
+def uncertainty_maps(path: str | None, plan: Plan, samples: int, more: Iterable[str] = ()) -> Beside | None:
     """The maps of where samples differ; None where there is no path.
 
     Raises InputError where they could not be written (`Beside.check`), or be of nothing; ScoreinvError without OpenCV.
@@ -117,7 +112,7 @@ def uncertainty_maps(
         return None
     if samples < 2:
         raise InputError("--uncertainty is the spread of several samples: add --samples 4, or another number from 2 on")
-    maps = Beside("--uncertainty", path, plan, common.overwrite)
+    maps = Beside("--uncertainty", path, plan)
     maps.check(more)
     imaging.load_opencv()  # its colour map is wanted when the work is done
     return maps
@@ -139,8 +134,6 @@ class Run(Generic[Given]):
     """
 
     plan: Plan
-    output: Output
-    common: Common
     compute: Callable[[Job, imaging.Picture, Given, Progress], Made]
     models: Sequence[Model] = ()
     read: Callable[[Job, imaging.Picture], Given] | None = None
@@ -155,7 +148,7 @@ class Run(Generic[Given]):
 
     def missing(self, job: Job) -> list[str]:
         """The results to make; in a batch only those that do not exist, unless they may be replaced."""
-        goes_on = self.plan.batch and not self.common.overwrite
+        goes_on = self.plan.batch and not self.plan.common.overwrite
         return [path for path in job.outputs if not (goes_on and os.path.exists(path))]  # noqa: PTH110 - no errors
 
     def settled(self, job: Job) -> dict[str, Any] | None:
@@ -169,13 +162,14 @@ class Run(Generic[Given]):
 
     def opened(self, job: Job, missing: list[str]) -> tuple[imaging.Picture, Given]:
         """The photograph with what belongs to it, once it is certain that its results can be written."""
-        picture = imaging.read_picture(job.source, self.output.frame)
+        plan, common = self.plan, self.plan.common
+        picture = imaging.read_picture(job.source, plan.output.frame)
         folder = Path(job.output).parent
-        if self.plan.folder is not None and not self.common.dry_run:
+        if plan.folder is not None and not common.dry_run:
             folder.mkdir(parents=True, exist_ok=True)  # another run that ended without any result may have removed it
-        if folder.is_dir() or folder not in self.plan.folders:  # which a rehearsal does not make
+        if folder.is_dir() or folder not in plan.folders:  # which a rehearsal does not make
             for output in missing:
-                imaging.check_output(output, overwrite=self.common.overwrite)
+                imaging.check_output(output, overwrite=common.overwrite)
         result = picture
         if self.result_of is not None:
             with naming(job.source):
@@ -195,7 +189,7 @@ class Run(Generic[Given]):
             title: what its progress is shown under; empty: it is not shown.
             note: what is shown beside it, see `progress_bar`.
         """
-        plan, common = self.plan, self.common
+        plan, common = self.plan, self.plan.common
         missing = self.missing(job)
         if not missing:
             return self._skipped(job, BY_ANOTHER)
@@ -223,7 +217,7 @@ class Run(Generic[Given]):
             for path, result in zip(outputs, pictures, strict=True):
                 if path in missing:
                     try:
-                        imaging.write_picture(path, result, overwrite=common.overwrite, quality=self.output.quality)
+                        imaging.write_picture(path, result, overwrite=common.overwrite, quality=plan.output.quality)
                         written.append(path)
                     except ExistsError as error:  # another process wrote it meanwhile
                         there = error
@@ -249,7 +243,7 @@ class Run(Generic[Given]):
     def _failed(self, job: Job, error: Exception) -> dict[str, Any]:
         if isinstance(error, ExistsError) and self.plan.batch:
             return self._skipped(job, BY_ANOTHER)
-        return failed(job.source, error, self.common, batch=self.plan.batch)
+        return failed(job.source, error, self.plan.common, batch=self.plan.batch)
 
 
 def run(run: Run[Given]) -> None:
@@ -257,7 +251,7 @@ def run(run: Run[Given]) -> None:
 
     The failure of a single photograph, and that of a model, is raised. In a batch the next photograph follows.
     """
-    plan, common = run.plan, run.common
+    plan, common = run.plan, run.plan.common
     if common.json and any(job.output == STREAM for job in plan.jobs):
         raise InputError("the picture and --json both want stdout: name a file by -o")
     if not run.models and common.device not in ("auto", "cpu"):  # neither is absent, and torch is slow to import
@@ -265,12 +259,12 @@ def run(run: Run[Given]) -> None:
     if common.dry_run:
         raise typer.Exit(_rehearse(run))
     beside = {Path(path).parent for job in plan.own for path in run.all_beside(job)}
-    with output_folders(plan.folders | beside, shared=run.output.shard is not None):
+    with output_folders(plan.folders | beside, shared=plan.output.shard is not None):
         manifest = None if plan.folder is None else Table(plan.folder / MANIFEST, COLUMNS)
         settled = {job: row for job in plan.own if (row := run.settled(job)) is not None}
         wanted = [job for job in plan.own if job not in settled]
         replacing = common.overwrite and any(os.path.lexists(path) for job in wanted for path in job.outputs)
-        record = Record(plan, common, manifest, len(wanted))
+        record = Record(plan, manifest, len(wanted))
         note = record.note if len(wanted) > 1 else None
         try:
             workers: int | Literal["ray"] = 1
@@ -300,7 +294,7 @@ def run(run: Run[Given]) -> None:
 
 def _rehearse(run: Run[Given]) -> int:
     """Check the models and all inputs, and say what would become of each; returns the exit status."""
-    common = run.common
+    common = run.plan.common
     for model in run.models:
         model.check()
     count = 0

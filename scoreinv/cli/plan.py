@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from scoreinv import imaging
-from scoreinv.cli.options import Output
+from scoreinv.cli.options import Common, Output
 from scoreinv.cli.outputs import STREAM, check_folder, check_quality, check_stdout, refuse_inputs
 from scoreinv.errors import InputError
 
@@ -55,8 +55,7 @@ class Plan:
         folders: those of the results, without those of inputs that do not exist.
         folder: of the results, where a batch has one of its own.
         passed_over: how many inputs are left alone, since they are results of others.
-        photos: as given.
-        recursive: whether folders within those of the photos are searched too.
+        photos, output, common: as given.
         read: what is read or written beside the photos and results, by what it is.
     """
 
@@ -67,7 +66,8 @@ class Plan:
     folder: Path | None
     passed_over: int
     photos: Sequence[str] = ()
-    recursive: bool = False
+    output: Output = field(default_factory=Output)
+    common: Common = field(default_factory=Common)
     read: Mapping[str, str | None] = field(default_factory=dict)
 
 
@@ -76,6 +76,7 @@ def plan(
     suffix: str,
     files_each: int,
     output: Output,
+    common: Common,
     inputs: Mapping[str, str | None],
     kind: str | None = None,
 ) -> Plan:
@@ -141,7 +142,7 @@ def plan(
     # What belongs to a single photo may be replaced as any file; a model serves others, too.
     kept = inputs if batch else {what: path for what, path in inputs.items() if "model" in what}
     refuse_inputs("-o", [path for job in jobs for path in job.outputs], kept)
-    return Plan(jobs, own, batch, folders, folder, len(results), photos, output.recursive, inputs)
+    return Plan(jobs, own, batch, folders, folder, len(results), photos, output, common, inputs)
 
 
 def _shard(text: str, jobs: list[Job]) -> list[Job]:

@@ -49,7 +49,6 @@ class Record:
     """
 
     plan: Plan
-    common: Common
     manifest: Table | None
     wanted: int
     counts: Counter[str] = field(default_factory=Counter)
@@ -78,14 +77,14 @@ class Record:
             outputs = {"outputs": json.dumps(row["outputs"])} if "outputs" in row else {}
             self.manifest.add(row | outputs)
         if what == "failed":
-            tell_failure(row, self.common)
+            tell_failure(row, self.plan.common)
             return
         if what == "left out":
             warn(f"{row['input']}: skipped, {row['skipped']}")
-        emit(self.common, row)
+        emit(self.plan.common, row)
         if what == "done" and row["outputs"] != [STREAM]:
             written = [*row["outputs"], *(row[key] for key in ("uncertainty", "matches") if key in row)]
-            notice(self.common, f"{', '.join(written)} ({duration(row['seconds'])})")
+            notice(self.plan.common, f"{', '.join(written)} ({duration(row['seconds'])})")
 
     def interrupted(self, *, replacing: bool) -> None:
         """The run ends before all of the pictures are done: say what is kept, and how to go on.
@@ -97,11 +96,11 @@ class Record:
         words, does = sys.argv[1:], "go on by"
         if replacing:
             does = "with --overwrite all are done again by"
-        elif self.common.overwrite:
+        elif self.plan.common.overwrite:
             # After the command's name, as what follows a `--` is no option.
             words = [words[0], "--no-overwrite", *(word for word in words[1:] if word != "--overwrite")]
         again = shlex.join(["scoreinv", *words])
-        advise(self.common, f"{self.counts['done']} done and kept, {self.left} left; {does}: {again}")
+        advise(self.plan.common, f"{self.counts['done']} done and kept, {self.left} left; {does}: {again}")
 
     def close(self) -> int:
         """Say what the run has come to; returns the exit status: 1 where a picture of a batch or a line is missing."""
@@ -119,7 +118,7 @@ class Record:
                 f"{lost} missing in {MANIFEST}" if lost else "",
             ]
             where = f"; {plan.folder} has them, and {MANIFEST}" if plan.folder is not None and counts["done"] else ""
-            notice(self.common, f"{', '.join(filter(None, parts))}{where}")
+            notice(self.plan.common, f"{', '.join(filter(None, parts))}{where}")
         return 1 if counts["failed"] or lost else 0
 
 

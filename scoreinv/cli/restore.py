@@ -78,12 +78,12 @@ def restore(
     steps = _checked(replace(steps, tone=0.0) if no_tone else steps, mask, noise, hints, reading)
     beside = {"the hints": hints, "the mask": mask, "--steps-to": steps_to}
     read_too = beside | {name.replace("_", " "): path for name, path in vars(names).items()}
-    everything = plan(photos, SUFFIX, steps.samples, output, read_too)
-    masks, left_out = ({}, {}) if mask is None else find_masks(mask, everything, reading, deep=output.recursive)
+    everything = plan(photos, SUFFIX, steps.samples, output, common, read_too)
+    masks, left_out = ({}, {}) if mask is None else find_masks(mask, everything, reading)
     pictures = None
     if steps_to is not None:
         endings = tuple(f"_{number}_{step}" for number, step in enumerate(OLD_PHOTO_STEPS, 1) if step in steps.wanted)
-        pictures = Beside("--steps-to", steps_to, everything, common.overwrite, endings, SUFFIX)
+        pictures = Beside("--steps-to", steps_to, everything, endings, SUFFIX)
         pictures.check(masks.values())
     filler = Model(names.inpaint_model, common) if steps.inpaint else None
     denoiser = Model(names.denoise_model, common) if steps.denoise else None
@@ -123,7 +123,7 @@ def restore(
         return result, more
 
     models = [model for model in (filler, denoiser, colorizer, detector) if model is not None]
-    return Run(everything, output, common, compute, models, read, left_out=left_out, beside=pictures)
+    return Run(everything, compute, models, read, left_out=left_out, beside=pictures)
 
 
 def _checked(

@@ -61,8 +61,9 @@ def restore_photos(
     Args:
         noise: of every photo, in grey levels; None: estimated from each.
     """
-    everything = plan(photos, work.suffix, settings.results, output, {"the model": network.model, **work.inputs})
-    maps = uncertainty_maps(network.uncertainty, everything, settings.samples, common)
+    read_too = {"the model": network.model, **work.inputs}
+    everything = plan(photos, work.suffix, settings.results, output, common, read_too)
+    maps = uncertainty_maps(network.uncertainty, everything, settings.samples)
     model = Model(network.model, common)
 
     def read(job: Job, picture: imaging.Picture) -> float:
@@ -77,4 +78,4 @@ def restore_photos(
             notice(common, f"{job.source}: noise of about {level:.2g} grey levels was found (--noise sets it)")
         return restored, {"noise": round(level, 2)} | said
 
-    return Run(everything, output, common, compute, [model], read, work.result_of, uncertainty=maps)
+    return Run(everything, compute, [model], read, work.result_of, uncertainty=maps)

@@ -65,7 +65,7 @@ def select(
     around = None if box is None else _numbers("--box", box, 4)
     if not points and around is None:
         raise InputError("nothing is pointed at: give --at X,Y or --box X,Y,W,H")
-    everything = plan([photo], SUFFIX, 1, output, {})
+    everything = plan([photo], SUFFIX, 1, output, common, {})
     if everything.batch:
         raise InputError(f"{photo}: is a folder: name a photo")
     models.load_onnxruntime()
@@ -93,7 +93,7 @@ def select(
         notice(common, said)
         return as_mask(mask), {"model": "select", "selected": round(float(mask.mean()), 6), "size": found.size}
 
-    return Run(everything, output, common, compute, read=check, result_of=black_mask)
+    return Run(everything, compute, read=check, result_of=black_mask)
 
 
 def _numbers(name: str, text: str, count: int) -> tuple[float, ...]:

@@ -75,11 +75,11 @@ def _do(words: list[str], there: Folder, results: Folder, spoken: Callable[[str]
     asked: list[Run[Any]] = []
     run_here(words, asked.append)
     (run,) = asked
-    if run.common.dry_run:
+    if run.plan.common.dry_run:
         return _status_of(_Listed(**{field.name: getattr(run, field.name) for field in fields(run)}))
     left = [job for job in run.plan.own if run.missing(job)]
     remedy = " (--overwrite makes them anew)" if len(left) < len(run.plan.own) else ""
-    notice(run.common, f"{len(left)} to do, {len(run.plan.own) - len(left)} exist already{remedy}")
+    notice(run.plan.common, f"{len(left)} to do, {len(run.plan.own) - len(left)} exist already{remedy}")
     if left:
         results.check()
     status = 0
@@ -92,7 +92,7 @@ def _do(words: list[str], there: Folder, results: Folder, spoken: Callable[[str]
             status = max(status, _status_of(replace(run, plan=replace(run.plan, jobs=part, own=part))))
         finally:
             if count := results.put([Path(path) for job in part for path in job.outputs], spoken):
-                notice(run.common, f"{count} put into {results.url}")
+                notice(run.plan.common, f"{count} put into {results.url}")
         for job in part:
             Path(job.source).write_bytes(b"")
     return status

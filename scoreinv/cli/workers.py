@@ -56,7 +56,7 @@ def workers_for(run: Run[Any], jobs: list[Job]) -> int | Literal["ray"]:
     is asked for there are as many as processors, as far as there is memory for photographs of the largest size, and
     each has some to do, as it loads Python and the models first. A GPU is used by one.
     """
-    asked, common = run.output.workers, run.common
+    asked, common = run.plan.output.workers, run.plan.common
     if asked == "ray":
         return "ray"
     if asked is not None:
@@ -97,11 +97,12 @@ def work_by(workers: int | Literal["ray"], run: Run[Any], jobs: list[Job]) -> Ge
         InputError: this machine has fewer processors than a worker of Ray is to take.
         ScoreinvError: there is no cluster.
     """
+    common = run.plan.common
     for model in run.models:
         model.check()  # before minutes of a cluster's start
     settings = {name: value for name, value in os.environ.items() if name.startswith(f"{PREFIX}_")}
-    worker = Worker(sys.argv[1:], str(Path.cwd()), run.common.threads or 1, settings)
-    answers = _by_ray(worker, jobs, run.common.device) if workers == "ray" else _by_pools(worker, jobs, workers)
+    worker = Worker(sys.argv[1:], str(Path.cwd()), common.threads or 1, settings)
+    answers = _by_ray(worker, jobs, common.device) if workers == "ray" else _by_pools(worker, jobs, workers)
     with closing(answers):
         for lines, row, error in answers:
             for line in lines:
@@ -146,7 +147,7 @@ class Worker:
             try:
                 row = self.run.one(job)
             except Exception as error:
-                if "run" in vars(self) and self.run.common.debug:
+                if "run" in vars(self) and self.run.plan.common.debug:
                     say_traceback(error)
                 # Others cannot all be pickled: an error comes back as the same words.
                 ending = error if isinstance(error, ScoreinvError) else ScoreinvError(describe(error))

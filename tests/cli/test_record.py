@@ -91,13 +91,13 @@ def test_a_row_that_was_cut_is_removed_before_the_next(tmp_path):
 def test_what_is_found_done_is_noted_where_a_run_was_killed_before_it_could(tmp_path):
     """And not once more, nor where another run is about to note it."""
     names = ("noted", "killed", "failed before", "by another")
-    plan = Plan([], [], batch=True, folders=set(), folder=tmp_path, passed_over=0)
+    plan = Plan([], [], batch=True, folders=set(), folder=tmp_path, passed_over=0, common=Common(quiet=True))
     for _ in range(2):
         table = Table(tmp_path / MANIFEST, MANIFEST_COLUMNS)
         if not table.finished:
             table.add({"input": "noted", "output": "noted.png"})
             table.add({"input": "failed before", "error": "no memory"})
-        record = Record(plan, Common(quiet=True), Table(tmp_path / MANIFEST, MANIFEST_COLUMNS), 0)
+        record = Record(plan, Table(tmp_path / MANIFEST, MANIFEST_COLUMNS), 0)
         for name in names:
             done = {"input": name, "output": f"{name}.png", "outputs": [f"{name}.png"]}
             record.add(done | {"skipped": BY_ANOTHER if name == "by another" else EXISTS})
@@ -109,7 +109,7 @@ def test_what_is_found_done_is_noted_where_a_run_was_killed_before_it_could(tmp_
 def test_time_left_for_all_pictures() -> None:
     """Loading takes a minute, each of ten pictures 100 seconds, in ten steps."""
     jobs = [Job(str(number), "out.png", outputs=("out.png",)) for number in range(10)]
-    record, now, said = Record(Plan(jobs, jobs, True, set(), None, 0), Common(quiet=True), None, 10), 60.0, []
+    record, now, said = Record(Plan(jobs, jobs, True, set(), None, 0), None, 10), 60.0, []
     for job in jobs:
         for step in range(1, 11):
             now += 10

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -76,13 +75,14 @@ def test_numbers_of_workers(scoreinv, photo, count):
     assert (outcome.code, outcome.err) == (2, said)
 
 
-def a_run(monkeypatch: pytest.MonkeyPatch, **common: object) -> Run[None]:
+def a_run(monkeypatch: pytest.MonkeyPatch, workers: str | None = None, **common: object) -> Run[None]:
     """Of nine photographs, to be done by what stands for a model."""
     monkeypatch.setattr(sys, "argv", ["scoreinv", "denoise", "scans"])
     jobs = [Job(str(number), "out", outputs=("out",)) for number in range(9)]
-    plan = Plan(jobs, jobs, batch=True, folders=set(), folder=None, passed_over=0)
+    asked = {"output": Output(workers=workers), "common": Common(**common)}
+    plan = Plan(jobs, jobs, batch=True, folders=set(), folder=None, passed_over=0, **asked)
     model = SimpleNamespace(check=lambda: None)
-    return Run(plan, Output(), Common(**common), lambda job, picture, given, progress: None, [model])
+    return Run(plan, lambda job, picture, given, progress: None, [model])
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_as_many_workers_as_pay(monkeypatch, tmp_path, asked, common, wanted, co
     monkeypatch.setattr(workers, "device_of", lambda device: "cpu" if device == "auto" else device)
     photo = pictures(tmp_path / "scans", 1) / "0000.png"
     jobs = [Job(str(photo), "out")] * wanted
-    run = replace(a_run(monkeypatch, **common), output=Output(workers=asked))
+    run = a_run(monkeypatch, asked, **common)
     assert workers.workers_for(run, jobs) == count
     as_asked = count if asked else 1
     with monkeypatch.context() as patch:  # 16 megapixels take 4 GB
@@ -134,7 +134,7 @@ def test_a_worker_makes_the_run_of_the_command_line(model, tmp_path, monkeypatch
     monkeypatch.delenv("SCOREINV_DENOISE_FORMAT", raising=False)
     done, failed = (worker.work(job) for job in worker.run.plan.jobs)
     os.environ.pop("SCOREINV_DENOISE_FORMAT")
-    assert worker.run.common.threads == 1
+    assert worker.run.plan.common.threads == 1
     assert done[0] == []
     assert (done[1]["output"], done[2]) == ("scans_denoised/0000_denoised.tif", None)
     assert Path("scans_denoised/0000_denoised.tif").exists()
