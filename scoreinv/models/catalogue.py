@@ -14,7 +14,7 @@ from scoreinv.files import PRETRAINED
 from scoreinv.text import shown
 
 if TYPE_CHECKING:
-    from scoreinv.models.config import AnyConfig, ModelConfig
+    from scoreinv.models.config import AnyConfig, AnyModel, ModelConfig
     from scoreinv.networks.classifiers import NoiseClassifier
     from scoreinv.networks.detector import DamageDetector
     from scoreinv.prior import ScorePrior
@@ -58,14 +58,14 @@ def locate(model: str | Path) -> Path:
     """
     if not isinstance(model, str | Path) or not str(model):
         raise CheckpointError(f"a model is a name or a path, not {shown(model)}")
-    from scoreinv.models.diffusers_folder import fetch, is_diffusers_folder
-
-    if str(model).startswith(HUB_PREFIX):
-        return fetch(str(model))
     path = Path(model)
     try:
         if (bundled := bundled_file(model)) is not None:
             return bundled
+        from scoreinv.models.diffusers_folder import fetch, is_diffusers_folder  # a room that no model here needs
+
+        if str(model).startswith(HUB_PREFIX):
+            return fetch(str(model))
         if path.is_dir() and not (path / MODEL_FILE).is_file() and is_diffusers_folder(path):
             return path
         file = path / MODEL_FILE if path.is_dir() else path
@@ -105,11 +105,16 @@ def load_damage_detector(model: str | Path) -> DamageDetector:
 
 
 def _load(kind: str, model: str | Path, sde: SDE | None) -> Any:
-    from scoreinv.models.diffusers_folder import load_diffusers
-    from scoreinv.models.model_file import read_model
-
     path = locate(model)
-    loaded = load_diffusers(path, sde) if path.is_dir() else read_model(path, sde)
+    loaded: AnyModel
+    if path.is_dir():
+        from scoreinv.models.diffusers_folder import load_diffusers
+
+        loaded = load_diffusers(path, sde)
+    else:
+        from scoreinv.models.model_file import read_model
+
+        loaded = read_model(path, sde)
     if loaded.kind != kind:
         raise CheckpointError(f"{path}: is {loaded.kind}, not {kind}")
     return loaded

@@ -21,13 +21,8 @@ from torch import nn
 from scoreinv.errors import CheckpointError
 from scoreinv.models.codec import decode_foreign, in_file, read_json
 from scoreinv.models.config import ModelConfig
-from scoreinv.models.weights import (
-    install,
-    opened,
-    plain_tensors,
-    read_pickled,
-    unfilled,
-)
+from scoreinv.models.model_file import install, opened, unfilled
+from scoreinv.models.pickled import plain_tensors, read_pickled
 from scoreinv.networks.ncsnpp import Activation, NCSNpp, NCSNppConfig
 from scoreinv.options import require
 from scoreinv.preconditioning import PaperVE, PaperVP

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from scoreinv.errors import CheckpointError
 from scoreinv.models.codec import decode, decode_foreign, in_file, read_json
 from scoreinv.models.config import ModelConfig
+from scoreinv.models.model_file import install, unfilled
+from scoreinv.models.pickled import plain_tensors, read_pickled
 from scoreinv.models.published import NCSN, PUBLISHED, published
-from scoreinv.models.weights import install, plain_tensors, read_pickled, unfilled
 from scoreinv.networks.ncsnpp import DDPM_UNET, Activation, NCSNpp, NCSNppConfig
 from scoreinv.preconditioning import PaperVE, PaperVP
 from scoreinv.prior import RecommendedSampler, ScorePrior

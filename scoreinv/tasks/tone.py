@@ -21,7 +21,7 @@ from scoreinv.imaging.borders import within_border
 from scoreinv.imaging.curves import ToneCurves, described, difference, with_tones
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import MODEL_FILE
-from scoreinv.models.weights import opened
+from scoreinv.models.model_file import opened
 from scoreinv.networks.blocks import channels_last
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.fading import QUANTILES, SIDE, ToneNetwork, load_tone

@@ -14,7 +14,7 @@ import torch
 
 from scoreinv.errors import CheckpointError
 from scoreinv.models.official import load_official, read_official_config
-from scoreinv.models.weights import plain_tensors, read_pickled
+from scoreinv.models.pickled import plain_tensors, read_pickled
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 
