@@ -1,4 +1,4 @@
-"""A smooth initial estimate of what is not observed, and how wrong it is expected to be.
+"""What a conditional prior begins with: a smooth estimate of what is not observed, and how wrong that may be.
 
 The initial estimate minimises the energy of a plate under tension, |Laplacian u|^2 + tension |gradient u|^2 over the
 pixels that are not observed, approximately: a multilevel scheme. *Pull* averages the known values level by level into

@@ -1,4 +1,4 @@
-"""Colours of references: photographs in colours some places of which look like those of a grey picture.
+"""What a conditional prior is told by references, photographs in colours some places of which look like a grey one's.
 
 Each place of the picture, of chroma d as it is drawn without them, attends to all places of the references, whose
 chroma is c_i. With q the unit vectors by which places are compared (`Likeness`), and l their luma,

@@ -1,4 +1,4 @@
-"""A prior whose network was trained to take an observation, and what it makes of one."""
+"""The conditional prior, whose network was trained to take an observation, and what it makes of one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a network that takes an observation is read: EDM of what an initial estimate leaves open."""
+"""How the network of a conditional prior is read: EDM of what an initial estimate leaves open."""
 
 from __future__ import annotations
 

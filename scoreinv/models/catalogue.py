@@ -62,7 +62,7 @@ def locate(model: str | Path) -> Path:
     try:
         if (bundled := bundled_file(model)) is not None:
             return bundled
-        from scoreinv.models.diffusers_folder import fetch, is_diffusers_folder  # a room that no model here needs
+        from scoreinv.models.diffusers_folder import fetch, is_diffusers_folder  # which no bundled model needs
 
         if str(model).startswith(HUB_PREFIX):
             return fetch(str(model))

@@ -1,4 +1,4 @@
-"""Exact likelihood of 8-bit pictures, in bits per dimension (Song et al. 2021, section 4.3 and appendix D.2)."""
+"""The task `likelihood`: that of 8-bit pictures, exact, in bits per dimension (Song et al. 2021, section 4.3, D.2)."""
 
 from __future__ import annotations
 

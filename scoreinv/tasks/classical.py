@@ -1,4 +1,4 @@
-"""Holes filled by classical methods: no model, no noise, one result. Imports no torch.
+"""The task `inpaint` by classical methods: holes filled without a model or noise. Imports no torch.
 
 They are the baseline: fast and smooth, and 1 to 2 dB further from the truth than the posterior mean of `photo`.
 """

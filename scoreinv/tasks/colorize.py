@@ -1,4 +1,4 @@
-"""Colour for grey pictures: samples of the prior whose luma is the picture's.
+"""The task `colorize`: samples of the prior whose luma is the picture's.
 
 A model that takes the luma as an observation is sampled by `conditioned`, where by default samples are pulled towards
 the posterior mean (`COLOUR_TEMPERATURE`) and their chroma is strengthened (`COLOUR_SATURATION`). Another is sampled by

@@ -1,5 +1,4 @@
-"""What tasks share: the model that is asked for, pictures as tensors and back, and how samples are drawn of a prior
-that is given an observation."""
+"""What tasks share: models, pictures as tensors and back, and how a prior that is given an observation is sampled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photographs without their blur: what blurred them is told from their power spectrum, where it can be, and taken away.
+"""The task `deblur`: what blurred photographs is told from their power spectrum, where it can be, and taken away.
 
 A network reads the spectrum (`networks.blurring`) and tells how likely each kind of blur is, and how large. Where it is
 not sure nothing is done: a wrong kernel rings, and a sharp photograph has nothing to gain.

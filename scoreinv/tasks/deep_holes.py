@@ -1,4 +1,4 @@
-"""Deep holes, from coarse to fine.
+"""The task `inpaint` in deep holes, from coarse to fine.
 
 What surrounds a deep hole says more about its texture than a small network knows about all pictures, and the network
 more about its colours. Where there are patches enough, the network is asked once, at a scale where it sees across the

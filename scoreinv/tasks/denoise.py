@@ -1,4 +1,4 @@
-"""Pictures without their white noise, by the posterior mean or by samples; and noise that black and white cut off.
+"""The task `denoise`: white noise removed, by the posterior mean or by samples; also where black and white cut it off.
 
 Noise alone needs no approximation: alpha times a picture with white noise of standard deviation sigma / alpha *is* a
 state of the forward process, so one evaluation there is the posterior mean (Tweedie's formula), and the reverse process

@@ -1,4 +1,4 @@
-"""How like real pictures generated ones are: distances between sets in the features of a classifier.
+"""The task `evaluate`: how like real pictures generated ones are, by distances in the features of a classifier.
 
 Frechet distance   |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))   of the features' means and covariances
                    (Heusel et al. 2017, eq. 6; FID when the features are Inception's)

@@ -1,4 +1,4 @@
-"""Damage of a scanned photograph, found: scratches, creases, dust, hairs, stains, torn corners, writing.
+"""The task `find_damage`: scratches, creases, dust, hairs, stains, torn corners and writing of scanned photographs.
 
 Scratches are 1 to 8 pixels wide in the scans that the model was trained on, and those of a large scan may be wider. It
 is looked at with its longer side reduced to `WORKING_SIDE` pixels, to half of that, and so on, and what is found at any

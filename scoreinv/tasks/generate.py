@@ -1,4 +1,4 @@
-"""New pictures from the prior, of a class where a classifier is given (Song et al. 2021, section 4, appendix I.1)."""
+"""The task `generate`: new pictures from the prior, of a class if a classifier knows it (Song et al. 2021, 4, I.1)."""
 
 from __future__ import annotations
 

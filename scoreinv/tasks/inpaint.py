@@ -1,4 +1,4 @@
-"""Holes filled by samples of the prior given what surrounds them (Song et al. 2021, appendix I.2).
+"""The task `inpaint`: holes filled by samples of the prior given what surrounds them (Song et al. 2021, appendix I.2).
 
 The picture is never put through the network as a whole. Holes are grouped into regions with known pixels around; these
 are done one after another, in a fixed order, each given what was filled before; around its holes lie windows of about

@@ -1,4 +1,4 @@
-"""Pictures between two pictures, by way of their latent codes (Song et al. 2021, section 4.3 and appendix D.4)."""
+"""The task `interpolate`: pictures between two, by way of their latent codes (Song et al. 2021, section 4.3, D.4)."""
 
 from __future__ import annotations
 

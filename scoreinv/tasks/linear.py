@@ -1,4 +1,4 @@
-"""Whole pictures drawn, or estimated, from a linear observation of all of them, y = A x + noise.
+"""The tasks `solve` and `upscale`: pictures drawn, or estimated, from a linear observation of all, y = A x + noise.
 
 Any linear inverse problem by `solve`; photographs by `upscale_picture` and `deblur_picture`, and by `tasks.denoise`.
 The network sees the picture through windows of about the size that it was trained at, and the observation is imposed on

@@ -1,4 +1,4 @@
-"""Old photographs restored in one go: damage, tint, tones, noise and colours.
+"""The task `restore`: damage, tint, tones, noise and colours of old photographs in one go.
 
 Each step takes what the one before has left, in this order:
 

@@ -1,4 +1,4 @@
-"""Noise of a picture's own, which hardly changes when the picture is resized.
+"""What `colorize` draws by: noise of a picture's own, which hardly changes when the picture is resized.
 
 With one noise for all, the pictures of a folder would have one tint; with noise keyed by a hash of its pixels, a
 picture would have other colours once it is a few pixels larger. Here

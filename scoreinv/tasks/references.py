@@ -1,4 +1,4 @@
-"""Photographs in colours that a grey one is to be coloured like: as the model sees them, and what was taken of them."""
+"""What `colorize` takes colours of: photographs as the model sees them, and what was taken of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is pointed at in a photograph, selected: a mask of the object that clicks or a box mean.
+"""The task `select`: what is pointed at in a photograph, as a mask of the object that clicks or a box mean.
 
 A picture is looked at once, and then each prompt is answered by a small decoder (`models.segment_anything`). A single
 click may mean a part, more of it, or the whole: three masks answer it, and the one is taken that the decoder trusts

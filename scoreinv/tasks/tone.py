@@ -1,4 +1,4 @@
-"""The tones of a faded photograph brought back: black and white points, contrast and cast, by a curve a channel.
+"""The tones that `restore` brings back: black and white points, contrast and cast, by a curve a channel.
 
 A network reads a small picture beside the colours that a photograph of the same greys has on average (`scene` knows
 them), and tells the curves and the odds that anything has faded (`networks.fading`). Where these are low the picture is
