@@ -31,17 +31,12 @@ class Model:
     Args:
         name: name or path, as typed.
         exact: the work needs float32 (likelihood, ODE solvers): bfloat16 rounding multiplies adaptive steps.
-
-    Attributes:
-        device, precision: where and in which numbers (`float32` or `bfloat16`) it computes, once it is loaded.
     """
 
     def __init__(self, name: str, common: Common, *, exact: bool = False) -> None:
         self.name = name
         self.common = common
         self.exact = exact
-        self.device: str = common.device
-        self.precision = "float32"
         self._loaded: Any = None
         if exact and common.precision == "bfloat16":
             raise InputError("--precision bfloat16: ODE solvers and likelihood need float32")
@@ -66,21 +61,19 @@ class Model:
         import torch
 
         asked = self.common
-        self.device = device = device_of(asked.device)
+        set_threads(asked.threads)
+        device, precision = self.place
         first = ", as asked for" if asked.device != "auto" else " (the first that is here of cuda, mps and cpu)"
         _log.info("model %s: %s", self.name, self.path)
         _log.info("device %s%s", device, first)
-        set_threads(asked.threads)
         loaded = self._read()
-        if not self.exact and uses_bfloat16(asked.precision, torch.device(device)):
-            self.precision = "bfloat16"
         why = "as needed by the ODE and the likelihood" if self.exact else "as is faster here"
-        _log.info("precision %s, %s", self.precision, why if asked.precision == "auto" else "as asked for")
+        _log.info("precision %s, %s", precision, why if asked.precision == "auto" else "as asked for")
         if device == "cpu":
             given = asked.threads is not None or OPENMP in os.environ
             _log.info("threads %d%s", torch.get_num_threads(), ", as asked for" if given else "")
         try:
-            self._loaded = loaded.to(torch.device(device), getattr(torch, self.precision))
+            self._loaded = loaded.to(torch.device(device), getattr(torch, precision))
         except torch.OutOfMemoryError as error:
             raise ScoreinvError(f"{self.name}: does not fit in the memory of {device}: use --device cpu") from error
         return self._loaded
@@ -88,7 +81,7 @@ class Model:
     def _read(self) -> Any:
         """The model in float32, on the CPU; raises ScoreinvError where it takes more memory than there is."""
         files = [self.path] if self.path.is_file() else [file for file in self.path.rglob("*") if file.is_file()]
-        if self.device == "cpu" and sum(file.stat().st_size for file in files) >= LARGE_BYTES:
+        if device_of(self.common.device) == "cpu" and sum(file.stat().st_size for file in files) >= LARGE_BYTES:
             itemsize = 2 if self.common.precision == "bfloat16" else 4
             needed = models.process_bytes(catalogue.configuration(self.path), itemsize=itemsize)
             if lacking := shortage(needed):
@@ -98,13 +91,18 @@ class Model:
 
     def record(self, method: str) -> dict[str, Any]:
         """What a JSON line says about how a result was made."""
-        return {
-            "seed": self.common.seed or 0,
-            "model": catalogue.full_name(self.name, self.path),
-            "method": method,
-            "device": self.device,
-            "precision": self.precision,
-        }
+        model, (device, precision) = catalogue.full_name(self.name, self.path), self.place
+        how = {"method": method, "device": device, "precision": precision}
+        return {"seed": self.common.seed or 0, "model": model} | how
+
+    @cached_property
+    def place(self) -> tuple[str, str]:
+        """The device on which it computes, and in which numbers, `float32` or `bfloat16`."""
+        device = device_of(self.common.device)
+        import torch
+
+        fast = not self.exact and uses_bfloat16(self.common.precision, torch.device(device))
+        return device, "bfloat16" if fast else "float32"
 
     @cached_property
     def path(self) -> Path:

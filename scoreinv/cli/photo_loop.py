@@ -24,7 +24,7 @@ from scoreinv.cli.outputs import STREAM, check_folder, output_folders, refuse_in
 from scoreinv.cli.plan import Job, Plan
 from scoreinv.cli.record import BY_ANOTHER, COLUMNS, EXISTS, MANIFEST, Record, Table, failed, tell_failure
 from scoreinv.cli.report import naming, notice, rehearse
-from scoreinv.errors import ExistsError, InputError
+from scoreinv.errors import CheckpointError, ExistsError, InputError
 from scoreinv.machine import device_of, keep_freed
 from scoreinv.terminal import progress_bar
 
@@ -124,7 +124,8 @@ class Run(Generic[Given]):
 
     Attributes:
         compute: makes a result of a photograph by what `read` gave of it.
-        models: what `compute` needs, loaded once a photograph has been read; the record names the first.
+        models: what `compute` may need; the record names the first.
+        needed: those of them that are loaded once a photograph has been read (None: all), and not where it needs them.
         read: gives what belongs to a photograph (None: nothing); what it raises concerns this photograph alone.
         result_of: gives a picture of the size and mode of the result (None: as the photograph), to check it early;
             InputError where there can be none.
@@ -137,6 +138,7 @@ class Run(Generic[Given]):
     compute: Callable[[Job, imaging.Picture, Given, Progress], Made]
     models: Sequence[Model] = ()
     read: Callable[[Job, imaging.Picture], Given] | None = None
+    needed: Sequence[Model] | None = None
     result_of: Callable[[imaging.Picture], imaging.Picture] | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     beside: Beside | None = None
@@ -198,7 +200,10 @@ class Run(Generic[Given]):
         except Exception as error:
             return self._failed(job, error)
         for model in self.models:
-            model.load()
+            if self.needed is None or model in self.needed:
+                model.load()
+            else:
+                model.check()
         keep_freed()
         started = time.monotonic()
         written, there = [], None
@@ -223,6 +228,8 @@ class Run(Generic[Given]):
                         there = error
             if there is not None and not (written and plan.batch):
                 raise there
+        except CheckpointError:  # of a model that was loaded now
+            raise
         except Exception as error:
             return self._failed(job, error)
         written = written or [*outputs]  # of one that an earlier run has written

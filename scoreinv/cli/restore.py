@@ -103,10 +103,10 @@ def restore(
 
         check_samples(steps.samples, picture, coloured=steps.colorize)
         models = tasks.OldPhotoModels(
-            detector=None if detector is None else detector.load(),
-            filler=None if filler is None else filler.load(),
-            denoiser=None if denoiser is None else denoiser.load(),
-            colorizer=None if colorizer is None else colorizer.load(),
+            detector=None if detector is None else detector.load,
+            filler=None if filler is None else filler.load,
+            denoiser=None if denoiser is None else denoiser.load,
+            colorizer=None if colorizer is None else colorizer.load,
         )
         result = tasks.restore_picture(picture, models, steps, *given, progress, told)
         done = [step.name for step in result.steps if step.changed]
@@ -123,7 +123,8 @@ def restore(
         return result, more
 
     models = [model for model in (filler, denoiser, colorizer, detector) if model is not None]
-    return Run(everything, compute, models, read, left_out=left_out, beside=pictures)
+    needed = [] if detector is None else [detector]
+    return Run(everything, compute, models, read, needed=needed, left_out=left_out, beside=pictures)
 
 
 def _checked(

@@ -78,4 +78,4 @@ def restore_photos(
             notice(common, f"{job.source}: noise of about {level:.2g} grey levels was found (--noise sets it)")
         return restored, {"noise": round(level, 2)} | said
 
-    return Run(everything, compute, [model], read, work.result_of, uncertainty=maps)
+    return Run(everything, compute, [model], read, result_of=work.result_of, uncertainty=maps)

@@ -132,7 +132,8 @@ def _draw(wanted: ClassOptions, asked: SamplerSettings, gallery: Gallery, loaded
     guide, label = _guide(wanted, loaded.name)
     loaded.load()
     if guide is not None:
-        guide = guide.to(loaded.device, getattr(torch, loaded.precision))
+        device, precision = loaded.place
+        guide = guide.to(device, getattr(torch, precision))
     warn_of_completing(loaded, "draws blots of colour from nothing; --model cifar10 draws pictures of 32x32 pixels")
     method = asked.asked or tasks.default_sampler(loaded.load())
     _log.info("sampler %s%s", method, "" if asked.asked else ", recommended with the model")

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -62,6 +62,8 @@ from scoreinv.tasks.settings import (
 )
 from scoreinv.tasks.tone import tone_picture
 from scoreinv.window_placement import Box, crop
+
+Loaded = TypeVar("Loaded")
 
 LEAST_REMOVED = 5 / GRAY_LEVELS
 """Noise that is taken for film grain below, and left: see `imaging.noise.white_noise`."""
@@ -110,16 +112,16 @@ Told = Callable[[Step, Picture | None], None]
 
 @dataclass(frozen=True)
 class OldPhotoModels:
-    """The models of the steps; None for those that are left out.
+    """What gives the models of the steps, each called where the picture needs it; None for steps that are left out.
 
     Attributes:
         detector: None also where masks are given.
     """
 
-    detector: DamageDetector | None
-    filler: ScorePrior | None
-    denoiser: ScorePrior | None
-    colorizer: ScorePrior | None
+    detector: Callable[[], DamageDetector] | None
+    filler: Callable[[], ScorePrior] | None
+    denoiser: Callable[[], ScorePrior] | None
+    colorizer: Callable[[], ScorePrior] | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -221,10 +223,10 @@ def restore(
         holes = list(as_holes(mask, [picture.size for picture in pictures]))
     strokes = hints_for(hints, len(pictures))
     models = OldPhotoModels(
-        detector_of(detector) if inpaint and mask is None else None,
-        model_of(filler) if inpaint else None,
-        model_of(denoiser) if denoise else None,
-        model_of(colorizer) if colorize else None,
+        _loaded(detector_of, detector) if inpaint and mask is None else None,
+        _loaded(model_of, filler) if inpaint else None,
+        _loaded(model_of, denoiser) if denoise else None,
+        _loaded(model_of, colorizer) if colorize else None,
     )
 
     def restored(number: int, share: TaskCallback) -> RestoredPhoto[Any]:
@@ -232,6 +234,12 @@ def restore(
 
     with at_work("restoring", callback, progress=progress) as told:
         return restore_each(pictures, form, restored, told)
+
+
+def _loaded(load: Callable[[object], Loaded], model: object) -> Callable[[], Loaded]:
+    """What gives a model, which is loaded at once: what is wrong with it is told before the work."""
+    loaded = load(model)
+    return lambda: loaded
 
 
 def restore_picture(
@@ -253,7 +261,7 @@ def restore_picture(
     if hints is not None:
         hints.check_size(picture.size, "the hints")
     if models.denoiser is not None and settings.noise_std is not None:
-        check_noise(picture, settings.noise_std, models.denoiser)
+        check_noise(picture, settings.noise_std, models.denoiser())
     work = _Restoration([picture], settings, dict(zip(_SHARES, parts(callback, _SHARES.values()), strict=True)), told)
     if models.filler is not None:
         work.find_damage(models.detector, hole)
@@ -306,14 +314,14 @@ class _Restoration:
     nfe: int = 0
     method: AnyMethod = "exact"
 
-    def find_damage(self, detector: DamageDetector | None, hole: np.ndarray | None) -> None:
+    def find_damage(self, load: Callable[[], DamageDetector] | None, hole: np.ndarray | None) -> None:
         """Take the hole that is given for the damage, or what is found."""
         if hole is not None:
             words = f"marked in {percent(hole)} of the picture"
         else:
-            assert detector is not None
+            assert load is not None
             (picture,), sensitivity = self.pictures, self.settings.sensitivity
-            odds = Odds.seen(picture, detector, self.callbacks["damage"])
+            odds = Odds.seen(picture, load(), self.callbacks["damage"])
             hole = odds.marked(USUAL_SENSITIVITY if sensitivity is None else sensitivity, 0)
             if sensitivity is None and ((coloured := _what_is(picture) == "coloured") or 0 < hole.mean() < _WORN):
                 sure = odds.marked(SURE_SENSITIVITY, 0)
@@ -371,11 +379,11 @@ class _Restoration:
         tell(self.callbacks["tone"], 1.0)
         self._tell("tone", toned.words, [toned.image] if toned.changed else None)
 
-    def fill(self, prior: ScorePrior) -> None:
+    def fill(self, load: Callable[[], ScorePrior]) -> None:
         """Fill the damage."""
         if self.damage is None or not self.damage.any():
             return
-        count = self.settings.samples
+        count, prior = self.settings.samples, load()
         kind = SmoothFillSettings if count == 1 else FillSettings
         settings = kind(samples=count, seed=self.settings.seed)
         (picture,), hole, told = self.pictures, self.damage, self.callbacks["inpaint"]
@@ -388,7 +396,7 @@ class _Restoration:
         self.nfe, self.method = filled.nfe, filled.method
         self._tell("inpaint", "the damage is filled", filled.samples)
 
-    def remove_noise(self, prior: ScorePrior) -> None:
+    def remove_noise(self, load: Callable[[], ScorePrior]) -> None:
         """Remove the noise that is given, or found and more than grain."""
         given = self.settings.noise_std
         self.noise_std = white_noise(self.pictures[0]) if given is None else given
@@ -400,19 +408,19 @@ class _Restoration:
         clean = []
         told = parts(self.callbacks["denoise"], [1] * len(self.pictures))
         for picture, part in zip(self.pictures, told, strict=True):
-            denoised = denoise_picture(picture, self.noise_std, prior, DenoiseSettings(), part)
+            denoised = denoise_picture(picture, self.noise_std, load(), DenoiseSettings(), part)
             clean.append(denoised.image)
         self.nfe += denoised.nfe
         self._tell("denoise", f"{level} is removed", clean)
 
-    def add_colours(self, prior: ScorePrior, hints: KnownColours | None) -> None:
+    def add_colours(self, load: Callable[[], ScorePrior], hints: KnownColours | None) -> None:
         """Draw colours for a picture that is grey."""
         if self.found == "coloured":
             self._tell("colorize", "its own colours are kept")
         elif self.found == "tinted" and self.settings.keep_tint:
             self._tell("colorize", "none are drawn, as the tint is kept")
         else:
-            settings, samples = ColourSettings(seed=self.settings.seed), self.samples()
+            settings, samples, prior = ColourSettings(seed=self.settings.seed), self.samples(), load()
             if len(samples) == 1 and knows_gray(prior, settings):
                 # What a sample has beyond the mean is patches of red around hands, and at the borders of prints.
                 strength = COLOUR_SATURATION if hints is None else None

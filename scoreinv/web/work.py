@@ -158,10 +158,10 @@ def restore(
     The note says what each step did, in a line. There is no result where nothing was to be done.
     """
     steps = tasks.OldPhotoModels(
-        models.damage() if settings.inpaint and hole is None else None,
-        models.fill() if settings.inpaint else None,
-        models.denoise() if settings.denoise else None,
-        models.colours() if settings.colorize else None,
+        models.damage if settings.inpaint and hole is None else None,
+        models.fill if settings.inpaint else None,
+        models.denoise if settings.denoise else None,
+        models.colours if settings.colorize else None,
     )
     hints = None if strokes is None else hints_of(photo, strokes)
     result = tasks.restore_picture(photo.picture, steps, settings, hole, hints, report)

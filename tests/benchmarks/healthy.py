@@ -38,7 +38,8 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=640, help="longer side at most, in pixels")
     options = parser.parse_args()
     logging.getLogger("scoreinv").setLevel(logging.ERROR)
-    models = OldPhotoModels(load_damage_detector("damage"), load_fast("photo"), load_fast("denoiser"), None)
+    detector, filler, denoiser = load_damage_detector("damage"), load_fast("photo"), load_fast("denoiser")
+    models = OldPhotoModels(lambda: detector, lambda: filler, lambda: denoiser, None)
     paths = [path for folder in options.folders for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
     paths = paths[:: max(1, len(paths) // options.photos)][: options.photos]
     for mode in ("RGB", "L"):

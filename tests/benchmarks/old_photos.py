@@ -20,6 +20,7 @@ import argparse
 import json
 from collections import Counter
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +90,8 @@ def main() -> None:
 
 def steps(paths: list[Path], side: int, rng: np.random.Generator) -> None:
     """Print how near to the truth the prints of photographs, in colours and grey, are after each step of `restore`."""
-    models = OldPhotoModels(load_damage_detector("damage"), load("photo"), load("denoiser"), load("scene"))
+    loads = ((load_damage_detector, "damage"), (load, "photo"), (load, "denoiser"), (load, "scene"))
+    models = OldPhotoModels(*(cache(partial(function, name)) for function, name in loads))
     figures: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
     for number, path in enumerate(paths):
         truth, kind = reduced(path, side), ("colours", "greys")[number % 2]

@@ -260,7 +260,7 @@ def test_the_spread_is_that_of_pairs_where_colours_alone_are_drawn(count, monkey
 
     monkeypatch.setattr(old_photos, "colorize_picture", coloured)
     monkeypatch.setattr(old_photos, "inpaint_picture", lambda *_: Restored(photo, [photo] * count, None, 1, "pc"))
-    models = OldPhotoModels(None, prior(), None, prior())
+    models = OldPhotoModels(None, prior, None, prior)
     found = restore_picture(photo, models, OldPhotoSettings(samples=count, tone=0.0, denoise=False), hole).std
     squares = count * np.square(spread(draws, ddof=0))
     expected = np.sqrt(squares / np.where(hole, count - 1, count - count % 2 / count))
@@ -285,7 +285,7 @@ def test_colours_drawn_once_are_the_mean_as_strong_as_samples(count, hinted, ask
     monkeypatch.setattr(old_photos, "colorize_picture", coloured)
     monkeypatch.setattr(old_photos, "knows_gray", lambda *_: True)
     restore_picture(
-        photo, OldPhotoModels(None, None, None, prior()), OldPhotoSettings(samples=count, tone=0.0), hints=hints
+        photo, OldPhotoModels(None, None, None, prior), OldPhotoSettings(samples=count, tone=0.0), hints=hints
     )
     assert found == [asked] * count
 
@@ -303,7 +303,7 @@ def test_tones_of_what_is_damaged_are_read_as_those_of_a_worn_print(rows, worn, 
 
     monkeypatch.setattr(old_photos, "tone_picture", toned)
     monkeypatch.setattr(old_photos, "inpaint_picture", lambda *_: Restored(photo, [photo], None, 1, "pc"))
-    models = OldPhotoModels(None, prior(), None, None)
+    models = OldPhotoModels(None, prior, None, None)
     restore_picture(photo, models, OldPhotoSettings(denoise=False, colorize=False), hole)
     assert asked == [worn]
 
@@ -412,7 +412,7 @@ def test_a_border_is_told_and_cut_off_where_that_is_asked():
 def test_each_step_is_told_with_its_picture():
     told: list[tuple[Step, Picture | None]] = []
     photo = Picture(scratched(levels(sepia(gray_scene()))))
-    models = OldPhotoModels(Whites(), prior(), prior(), prior())
+    models = OldPhotoModels(Whites, prior, prior, prior)
     restore_picture(photo, models, OldPhotoSettings(tone=0.0), told=lambda *step: told.append(step))
     shown = {step.name: picture for step, picture in told}
     assert list(shown) == [name for name in OLD_PHOTO_STEPS if name not in ("border", "tone")]
