@@ -52,7 +52,11 @@ class Record:
     manifest: Table | None
     wanted: int
     counts: Counter[str] = field(default_factory=Counter)
-    eta: Countdown = field(default_factory=Countdown)
+
+    @cached_property
+    def eta(self) -> Countdown:
+        """The time left for all pictures."""
+        return Countdown()
 
     @property
     def left(self) -> int:

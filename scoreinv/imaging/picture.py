@@ -90,11 +90,11 @@ class Picture:
     @property
     def is_gray_mode(self) -> bool:
         """Whether the picture has one colour channel (L, LA)."""
-        return self.mode in ("L", "LA")
+        return self.pixels.ndim == 2 or self.pixels.shape[2] == 2
 
     @property
     def has_alpha(self) -> bool:
-        return self.mode in ("LA", "RGBA")
+        return self.pixels.ndim == 3 and self.pixels.shape[2] in (2, 4)
 
     @property
     def peak(self) -> float:

@@ -1,4 +1,4 @@
-"""Where to work in a large picture: regions around holes, each with known pixels around it."""
+"""Where to work in a large picture: regions around holes, each with known pixels around it; and blocks of pixels."""
 
 from __future__ import annotations
 
@@ -283,3 +283,16 @@ def _around(box: Box, shape: tuple[int, int], context: int, multiple: int, minim
         starts.append(min(max(first - (side - length) // 2, 0), size - side))
         sides.append(side)
     return starts[0], starts[1], sides[0], sides[1]
+
+
+def means_of_blocks(values: np.ndarray, step: int) -> np.ndarray:
+    """Means of whole blocks of step x step pixels."""
+    height, width = (side // step for side in values.shape[:2])
+    whole = values[: step * height, : step * width]
+    return whole.reshape(height, step, width, step, *values.shape[2:]).mean((1, 3))
+
+
+def mask_of_blocks(mask: np.ndarray, step: int, size: tuple[int, int]) -> np.ndarray:
+    """A mask of whole blocks as one of this size, HxW bool; nothing beyond the last of them."""
+    whole = mask.repeat(step, 0).repeat(step, 1)
+    return np.pad(whole, [(0, side - have) for side, have in zip(size, whole.shape, strict=True)])

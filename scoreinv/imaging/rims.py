@@ -18,9 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from scoreinv.imaging.blocks import mask_of_blocks, means_of_blocks
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.regions import clusters
+from scoreinv.imaging.regions import clusters, mask_of_blocks, means_of_blocks
 from scoreinv.window_placement import Box, crop
 
 WIDEST = 6

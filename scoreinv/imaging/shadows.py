@@ -15,9 +15,8 @@ import numpy as np
 from scipy import ndimage
 
 from scoreinv.colour_space import luma
-from scoreinv.imaging.blocks import mask_of_blocks, means_of_blocks
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.regions import extent
+from scoreinv.imaging.regions import extent, mask_of_blocks, means_of_blocks
 from scoreinv.window_placement import Box
 
 _SIDE = 384

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from scoreinv.imaging.blocks import means_of_blocks
+from scoreinv.imaging.regions import means_of_blocks
 
 _BESIDE = 6
 """Pixels, of the scale at which a hole is drawn first, that are beside it."""

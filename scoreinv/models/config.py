@@ -60,11 +60,8 @@ _DETECTOR = "damage"
 
 SIDE = Whole(1, 2**15)
 """Of training pictures."""
-
-
-def _check_range(data_range: tuple[float, float]) -> None:
-    low, high = data_range
-    require(-1e6 <= low < high <= 1e6, f"data_range must be two numbers that rise, not {low:g} and {high:g}")
+_END = Number(-1e6, 1e6)
+"""A model value of black or white."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ class ModelConfig:
     network: Annotated[NetworkConfig, NETWORKS]
     sde: Annotated[SDE, SDES]
     preconditioning: Annotated[Preconditioning, PRECONDITIONINGS]
-    data_range: tuple[float, float] = (-1.0, 1.0)
+    data_range: Annotated[tuple[float, float], _END] = (-1.0, 1.0)
     image_size: Annotated[int, SIDE] = 32
     sampler: RecommendedSampler | None = None
     encoder_scale: Annotated[int, Whole(0, 64)] = 0
@@ -121,7 +118,7 @@ class ModelConfig:
             raise CheckpointError(f"with chroma image_size times encoder_scale must be a multiple of {STRIDES[-1]}")
         if isinstance(self.preconditioning, PaperVE) and not isinstance(self.sde, VE | NamedSDE):
             raise CheckpointError("the paper's VE preconditioning needs the VE SDE")
-        _check_range(self.data_range)
+        require(self.data_range[0] < self.data_range[1], "data_range must be two numbers that rise")
         if self.image_size % (stride := self.network.stride):
             raise CheckpointError(f"image_size must be a multiple of {stride} for this network, not {self.image_size}")
 
@@ -167,7 +164,7 @@ class ClassifierConfig:
     network: Annotated[WideResNetConfig | ConvNetConfig, CLASSIFIERS]
     sde: Annotated[SDE, SDES]
     classes: tuple[str, ...]
-    data_range: tuple[float, float] = (-1.0, 1.0)
+    data_range: Annotated[tuple[float, float], _END] = (-1.0, 1.0)
     image_size: Annotated[int, SIDE] = 32
     guidance: float = 1.0
 
@@ -177,7 +174,7 @@ class ClassifierConfig:
         check_settings(self)
         if len(self.classes) != self.network.classes:
             raise CheckpointError(f"the network has {self.network.classes} classes, and {len(self.classes)} are named")
-        _check_range(self.data_range)
+        require(self.data_range[0] < self.data_range[1], "data_range must be two numbers that rise")
 
     def build(self) -> NoiseClassifier:
         """Build the classifier with fresh weights, in evaluation mode."""

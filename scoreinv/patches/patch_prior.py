@@ -104,7 +104,7 @@ class PatchPrior(Prior):
         for picture, known, copied in zip(pictures, observed, sources, strict=True):
             alike = (other for other in patches if other.are_of(picture, known, copied))  # samples of one picture
             patches.append(next(alike, None) or _Patches(picture, known, copied))
-        self._fills = [_Fill(*row) for row in zip(patches, centres.tolist(), strict=True)]
+        self._rows = list(zip(patches, centres.tolist(), strict=True))
 
     @staticmethod
     def enough(sources: Tensor) -> bool:
@@ -126,64 +126,18 @@ class PatchPrior(Prior):
     def denoise(self, x: Tensor, t: float | Tensor) -> Tensor:
         t = as_time(t).expand(len(x))
         clean, levels = x / broadcast(self.sde.alpha(t), x), self.sde.noise_to_signal(t).tolist()
-        rows = zip(self._fills, clean, levels, strict=True)
-        return torch.stack([fill.mean(state, level) for fill, state, level in rows]).to(x)
+        rows = zip(self._rows, clean, levels, strict=True)
+        return torch.stack([of.mean(state, level, centre) for (of, centre), state, level in rows]).to(x)
 
     def finish(self, x0: Tensor) -> Tensor:
-        return torch.stack([fill.exact(row) for fill, row in zip(self._fills, x0, strict=True)])
+        return torch.stack([of.exact(row) for (of, _), row in zip(self._rows, x0, strict=True)])
 
     def displacements(self, x0: Tensor) -> Tensor:
         """Where the likeliest patches of samples (B, C, H, W) are: (B, 2, H, W) int64, down and across from each pixel.
 
         0 outside of the holes and their rims.
         """
-        return torch.stack([fill.displacements(row) for fill, row in zip(self._fills, x0, strict=True)])
-
-
-class _Fill:
-    """One picture of `PatchPrior`, whose patches are looked for at displacements of about `centre`.
-
-    As patches are weighed against each other, exp(-|(displacement - c) / reach|^2 / 2) is what it is for c = 0 times
-    exp(c . place / reach^2), wherever it is looked from.
-    """
-
-    def __init__(self, patches: _Patches, centre: list[float]) -> None:
-        self.patches, self.centre = patches, centre
-
-    def mean(self, x: Tensor, level: float) -> Tensor:
-        """The posterior mean, given the state x (C, H, W) with noise of this level."""
-        estimate, covered = self.estimate(x, level)
-        rim = covered & (self.patches.observed > 0)
-        box = self.patches.box
-        missed = (self.patches.picture - estimate)[:, *box][None]
-        estimate[:, *box] += smooth_estimate(missed, rim[:, *box][None].to(estimate)).mean[0]
-        return self.exact(estimate)
-
-    def estimate(self, x: Tensor, level: float) -> tuple[Tensor, Tensor]:
-        """The middles of the patches' means (C, H, W) in float64, and where there are any, (1, H, W)."""
-        total = x.new_zeros(len(x) + 1, *x.shape[-2:], dtype=torch.float64)
-        for tile, weights in self._log_weights(x, level):
-            sums = _weighted(weights, F.pad(tile.middles, (0, 1), value=1.0))
-            total[:, *tile.places] = (sums / sums[:, -1:]).T
-        return total[:-1], total[-1:] > 0
-
-    def displacements(self, x0: Tensor) -> Tensor:
-        """Where the pixels of a sample (C, H, W) are taken from, (2, H, W)."""
-        moved = x0.new_zeros(2, *x0.shape[-2:], dtype=torch.int64)
-        for tile, weights in self._log_weights(x0, 0.0):
-            moved[:, *tile.places] = tile.at[:, weights.argmax(1)] - tile.places
-        return moved
-
-    def exact(self, x0: Tensor) -> Tensor:
-        """With its known pixels."""
-        return torch.where(self.patches.observed > 0, self.patches.picture.to(x0), x0)
-
-    def _log_weights(self, x: Tensor, level: float) -> Iterator[tuple[_Tile, Tensor]]:
-        for tile, weights in self.patches.log_weights(x, level):
-            for c, place, reach in zip(self.centre, tile.at, REACH, strict=True):
-                if c:
-                    weights += c * place.to(weights) / reach**2
-            yield tile, weights
+        return torch.stack([of.displacements(row, centre) for (of, centre), row in zip(self._rows, x0, strict=True)])
 
 
 class _Patches:
@@ -213,17 +167,48 @@ class _Patches:
         alike = torch.equal(self.observed, observed) and torch.equal(self.sources, sources)
         return alike and torch.equal(torch.where(observed > 0, picture, 0.0), self.picture)
 
-    def log_weights(self, x: Tensor, level: float) -> Iterator[tuple[_Tile, Tensor]]:
+    def mean(self, x: Tensor, level: float, centre: list[float]) -> Tensor:
+        """The posterior mean (C, H, W), given the state x with noise of this level, of patches at about `centre`."""
+        total = x.new_zeros(len(x) + 1, *x.shape[-2:], dtype=torch.float64)
+        for tile, weights in self._log_weights(x, level, centre):
+            sums = _weighted(weights, F.pad(tile.middles, (0, 1), value=1.0))
+            total[:, *tile.places] = (sums / sums[:, -1:]).T
+        estimate, rim = total[:-1], (total[-1:] > 0) & (self.observed > 0)
+        missed = (self.picture - estimate)[:, *self.box][None]
+        estimate[:, *self.box] += smooth_estimate(missed, rim[:, *self.box][None].to(estimate)).mean[0]
+        return self.exact(estimate)
+
+    def displacements(self, x0: Tensor, centre: list[float]) -> Tensor:
+        """Where the pixels of a sample (C, H, W) are taken from, (2, H, W), of patches at about `centre`."""
+        moved = x0.new_zeros(2, *x0.shape[-2:], dtype=torch.int64)
+        for tile, weights in self._log_weights(x0, 0.0, centre):
+            moved[:, *tile.places] = tile.at[:, weights.argmax(1)] - tile.places
+        return moved
+
+    def exact(self, x0: Tensor) -> Tensor:
+        """With its known pixels."""
+        return torch.where(self.observed > 0, self.picture.to(x0), x0)
+
+    def _log_weights(self, x: Tensor, level: float, centre: list[float]) -> Iterator[tuple[_Tile, Tensor]]:
         """Of each patch at the places of a tile, (n, M), up to what is common to all of a place.
 
-        x: the state (C, H, W), with noise of this level.
+        As patches are weighed against each other, exp(-|(displacement - c) / reach|^2 / 2) is what it is for c = 0
+        times exp(c . place / reach^2), wherever it is looked from.
+
+        Args:
+            x: the state (C, H, W), with noise of this level.
+            centre: c, down and across.
         """
         precision = 1 / (2 * (level**2 + self._tau**2))
         state = self._padded(torch.where(self.observed > 0, 0.0, grey_levels(x)))
         for tile in self.tiles:
             here = self._patches(state, tile.places).to(tile.values)
             closer = torch.addmm(tile.hidden, here, tile.values.T, beta=-1, alpha=2)
-            yield tile, closer.mul_(precision * GREY_LEVEL**2).add_(tile.known)
+            weights = closer.mul_(precision * GREY_LEVEL**2).add_(tile.known)
+            for c, place, reach in zip(centre, tile.at, REACH, strict=True):
+                if c:
+                    weights += c * place.to(weights) / reach**2
+            yield tile, weights
 
     def _tile(self, places: Tensor, at: Tensor) -> _Tile:
         levels = grey_levels(self.picture) * self.observed
