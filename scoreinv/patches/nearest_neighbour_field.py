@@ -106,7 +106,7 @@ class NearestNeighbourField:
         self._usable = F.pad(whole, borders).flatten()
         hole = F.pad(observed == 0, borders)[0]
         self._at = hole.nonzero().T.int()
-        self._pixels = self._number(*self._at)
+        self._pixels = self._at[0] * self._row + self._at[1]
         if not len(self._pixels):
             raise InputError("the picture has no hole")
         self._source = torch.full_like(self._usable, -1, dtype=torch.int32)
@@ -118,7 +118,7 @@ class NearestNeighbourField:
         along = torch.arange(-_REACH, _REACH + 1, device=observed.device, dtype=torch.int32)
         down, across = torch.meshgrid(along, along, indexing="ij")
         other = (down != 0) | (across != 0)
-        self._offsets = self._number(down, across)[other]
+        self._offsets = (down * self._row + across)[other]
         self._touching = torch.maximum(down.abs(), across.abs())[other] == 1  # the eight neighbours
 
     @property
@@ -292,11 +292,8 @@ class NearestNeighbourField:
     def _legal(self, down: Tensor, across: Tensor) -> Tensor:
         """Numbers of pixels at places; -1 for those around which the patch may not be copied as a whole."""
         inside = (down >= 0) & (down < self._height + 2 * _REACH) & (across >= 0) & (across < self._row)
-        number = torch.where(inside, self._number(down, across), 0)
+        number = torch.where(inside, down * self._row + across, 0)
         return torch.where(self._usable[number], number, -1)
-
-    def _number(self, down: Tensor, across: Tensor) -> Tensor:
-        return down * self._row + across
 
 
 def _looked_up(values: Tensor, numbers: Tensor) -> Tensor:

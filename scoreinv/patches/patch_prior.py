@@ -169,14 +169,19 @@ class _Patches:
 
     def mean(self, x: Tensor, level: float, centre: list[float]) -> Tensor:
         """The posterior mean (C, H, W), given the state x with noise of this level, of patches at about `centre`."""
+        estimate, covered = self.estimate(x, level, centre)
+        rim = covered & (self.observed > 0)
+        missed = (self.picture - estimate)[:, *self.box][None]
+        estimate[:, *self.box] += smooth_estimate(missed, rim[:, *self.box][None].to(estimate)).mean[0]
+        return self.exact(estimate)
+
+    def estimate(self, x: Tensor, level: float, centre: list[float]) -> tuple[Tensor, Tensor]:
+        """The middles of the patches' means (C, H, W) in float64, and where there are any, (1, H, W)."""
         total = x.new_zeros(len(x) + 1, *x.shape[-2:], dtype=torch.float64)
         for tile, weights in self._log_weights(x, level, centre):
             sums = _weighted(weights, F.pad(tile.middles, (0, 1), value=1.0))
             total[:, *tile.places] = (sums / sums[:, -1:]).T
-        estimate, rim = total[:-1], (total[-1:] > 0) & (self.observed > 0)
-        missed = (self.picture - estimate)[:, *self.box][None]
-        estimate[:, *self.box] += smooth_estimate(missed, rim[:, *self.box][None].to(estimate)).mean[0]
-        return self.exact(estimate)
+        return total[:-1], total[-1:] > 0
 
     def displacements(self, x0: Tensor, centre: list[float]) -> Tensor:
         """Where the pixels of a sample (C, H, W) are taken from, (2, H, W), of patches at about `centre`."""

@@ -106,8 +106,7 @@ def draw_in_scales(
         scales.append(_halved(scales[-1]))
     # A hole that takes most of the picture: at twice the size more patches are wholly known.
     if not any(PatchPrior.enough(scale.observed) for scale in scales[_few(halvings) :]):
-        pairs = [(_coloured(scale.values), scale.observed) for scale in scales]
-        return _drawn_by_network(sampling, prior, pairs, noise, callback)
+        return _drawn_by_network(sampling, prior, scales, noise, callback)
     while len(scales) > 2 and not PatchPrior.enough(scales[-1].sources):
         scales.pop()
     drawn, nfe = _drawn_by_patches(prior, scales, typical, noise, callback)
@@ -147,9 +146,8 @@ def _drawn_by_patches(
         scales = [*scales, coarser]
     estimates, nfe = {}, 0
     for number in range(first, len(scales)):
-        values, known, _ = scales[number]
-        _, tiled = _given(prior, (_coloured(values), known), None, MEAN_WINDOW * prior.image_size)
-        z = noise(len(scales) + number - first).normal(_coloured(values).shape)
+        _, tiled = _given(prior, scales[number], None, MEAN_WINDOW * prior.image_size)
+        z = noise(len(scales) + number - first).normal(_coloured(scales[number].values).shape)
         with torch.no_grad(), one_thread():  # what is copied hangs on it
             mean = tiled.finish(tiled.denoise(z * prior.sde.prior_std, 1.0))
         estimates[number] = prior.to_image(finite(mean))
@@ -162,7 +160,7 @@ def _drawn_by_patches(
 def _drawn_by_network(
     sampling: Sampling,
     prior: ScorePrior,
-    scales: list[tuple[Tensor, Tensor]],
+    scales: list[Scale],
     noise: Callable[[int], NoiseStream],
     callback: TaskCallback | None,
 ) -> tuple[Tensor, int]:
@@ -171,40 +169,37 @@ def _drawn_by_network(
     # a pixel, as a band along the border, would not tell which colours the picture has.
     found = scales[:1]
     for _ in scales[1:]:
-        values, observed = found[-1]
-        coarser = _halved_known(values, observed)
-        if not coarser[1].flatten(1).any(1).all():
-            share_known = block_means(observed)
-            coarser = coarser[0] / share_known.clamp_min(0.25), (share_known > 0).to(values)
+        coarser = _halved(found[-1])
+        if not coarser.observed.flatten(1).any(1).all():
+            share_known = block_means(found[-1].observed)
+            values = coarser.values / share_known.clamp_min(0.25)
+            coarser = coarser._replace(values=values, observed=(share_known > 0).to(values))
         found.append(coarser)
-    scales = found
     drawn, nfe = None, 0
-    told = parts(callback, [known.numel() for _, known in reversed(scales)])
-    for (scale, (values, known)), part in zip(reversed(list(enumerate(scales))), told, strict=True):
-        condition, tiled = _given(prior, (values, known), drawn, prior.image_size)
-        stream, start, steps = noise(scale), None, sampling.steps
+    told = parts(callback, [scale.observed.numel() for scale in reversed(found)])
+    for (number, scale), part in zip(reversed(list(enumerate(found))), told, strict=True):
+        condition, tiled = _given(prior, scale, drawn, prior.image_size)
+        stream, start, steps, shape = noise(number), None, sampling.steps, _coloured(scale.values).shape
         if drawn is not None:
             time, steps = start_time(prior, _NETWORK_START), _NETWORK_STEPS
-            z = stream.normal(values.shape)
+            z = stream.normal(shape)
             start = None if time is None else State(prior.sde.perturb(condition.smooth(), as_time(time), z), time)
         sampler = DPMpp2M(eta=1.0, steps=steps)
-        result = sampler.sample(tiled, tuple(values.shape), rng=stream, callback=for_sampler(part), start=start)
+        result = sampler.sample(tiled, tuple(shape), rng=stream, callback=for_sampler(part), start=start)
         drawn = prior.to_image(finite(result.x0))
         nfe += int(result.nfe[0])
     assert drawn is not None
     return drawn, nfe
 
 
-def _given(
-    prior: ScorePrior, picture: tuple[Tensor, Tensor], coarse: Tensor | None, tile: int
-) -> tuple[Conditioned, Tiled]:
-    """The prior given what is observed of a picture, and it as seen through windows of `tile` pixels around its holes.
+def _given(prior: ScorePrior, scale: Scale, coarse: Tensor | None, tile: int) -> tuple[Conditioned, Tiled]:
+    """The prior given what is observed of pictures, and it as seen through windows of `tile` pixels around their holes.
 
-    picture: values and what of them is observed. coarse: the picture at half the size, in [0, 1], or None.
+    coarse: the pictures at half the size, in [0, 1], or None.
     """
-    values, observed = picture
+    observed = scale.observed
     operator = mask(observed)
-    y = operator(prior.to_model(values))
+    y = operator(prior.to_model(_coloured(scale.values)))
     condition = Conditioned(prior, operator, y, None if coarse is None else prior.to_model(coarse))
     return condition, Tiled(condition, tile, tile // 8, pixels_at_once(prior.device), (observed == 0).any(0)[0])
 
@@ -307,10 +302,6 @@ def _at(numbers: tuple[int, ...], scale: int) -> int:
 
 def _halved(scale: Scale) -> Scale:
     """Pictures at half the size."""
-    values, observed = _halved_known(scale.values, scale.observed)
-    return Scale(values, observed, (block_means(scale.sources) == 1).to(values))
-
-
-def _halved_known(values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
-    """A picture and what of it is observed at half the size."""
-    return block_means(torch.where(observed > 0, values, 0.0)), (block_means(observed) == 1).to(values)
+    values = block_means(torch.where(scale.observed > 0, scale.values, 0.0))
+    observed, sources = ((block_means(known) == 1).to(values) for known in (scale.observed, scale.sources))
+    return Scale(values, observed, sources)

@@ -219,7 +219,6 @@ class Filling:
         self.picture, self.kept = (picture, picture) if settings.exact else without_smears(picture, hole)
         self.hole = hole
         self.gray = picture.is_gray(~hole)
-        self.begin(sampling.samples)
         deep = sampling.method == "conditioned" and not sampling.mean
         self.window = prior.image_size * (MEAN_WINDOW if sampling.mean else 1)
         groups = regions_to_fill(hole, self.window, prior.stride, deep=deep, at_once=PIXELS_AT_ONCE)
@@ -245,7 +244,7 @@ class Filling:
             region = replace(region, halvings=min(wanted, most))
             if not region.halvings:
                 return region
-            known = ~crop(self.unknown, box)
+            known = ~crop(self.hole, box)
             people = self._people(box)
             marked = np.zeros_like(known) if avoid is None else crop(avoid, box)
             left = known & ~people & ~marked
@@ -268,7 +267,7 @@ class Filling:
         bottom, right = (first + side + side // 4 for first, side in zip(box[:2], box[2:], strict=True))
         height, width = self.picture.size
         wide = (top, left, min(bottom, height) - top, min(right, width) - left)
-        people = people_beside(crop(self.unknown, wide), luma(self.picture.rgb(wide)))
+        people = people_beside(crop(self.hole, wide), luma(self.picture.rgb(wide)))
         return crop(people, (box[0] - top, box[1] - left, *box[2:]))
 
     def known(self, sample: int, box: Box) -> np.ndarray:

@@ -84,8 +84,8 @@ def test_the_mean_is_that_of_the_formula(row: int, elsewhere: tuple[float, float
             centres.append(there[:, 4, 4])
     expected = torch.softmax(-torch.stack(costs), 0) @ torch.stack(centres)
     prior = PatchPrior(SDE, picture, observed, torch.tensor([elsewhere]))
-    fill = prior._fills[0]
-    estimate, _ = fill.estimate(state[0], level)
+    patches, centre = prior._rows[0]
+    estimate, _ = patches.estimate(state[0], level, centre)
     torch.testing.assert_close(estimate[:, row, 12].double(), expected, atol=2e-4, rtol=0)
     # What the estimate misses around the pixel is added, so here the known neighbours count too.
     assert (prior.denoise(state, t)[0, :, row, 12] - estimate[:, row, 12]).abs().max() < 0.3
