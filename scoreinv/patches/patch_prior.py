@@ -100,11 +100,10 @@ class PatchPrior(Prior):
         observed = observed.expand(len(pictures), -1, -1, -1)
         sources = observed if sources is None else sources.expand(len(pictures), -1, -1, -1)
         centres = pictures.new_zeros(len(pictures), 2) if elsewhere is None else elsewhere
-        patches: list[_Patches] = []
+        self._centres, self._patches = centres.tolist(), list[_Patches]()
         for picture, known, copied in zip(pictures, observed, sources, strict=True):
-            alike = (other for other in patches if other.are_of(picture, known, copied))  # samples of one picture
-            patches.append(next(alike, None) or _Patches(picture, known, copied))
-        self._rows = list(zip(patches, centres.tolist(), strict=True))
+            alike = (other for other in self._patches if other.are_of(picture, known, copied))  # samples of one picture
+            self._patches.append(next(alike, None) or _Patches(picture, known, copied))
 
     @staticmethod
     def enough(sources: Tensor) -> bool:
@@ -126,18 +125,19 @@ class PatchPrior(Prior):
     def denoise(self, x: Tensor, t: float | Tensor) -> Tensor:
         t = as_time(t).expand(len(x))
         clean, levels = x / broadcast(self.sde.alpha(t), x), self.sde.noise_to_signal(t).tolist()
-        rows = zip(self._rows, clean, levels, strict=True)
-        return torch.stack([of.mean(state, level, centre) for (of, centre), state, level in rows]).to(x)
+        rows = zip(self._patches, clean, levels, self._centres, strict=True)
+        return torch.stack([patches.mean(state, level, centre) for patches, state, level, centre in rows]).to(x)
 
     def finish(self, x0: Tensor) -> Tensor:
-        return torch.stack([of.exact(row) for (of, _), row in zip(self._rows, x0, strict=True)])
+        return torch.stack([patches.exact(row) for patches, row in zip(self._patches, x0, strict=True)])
 
     def displacements(self, x0: Tensor) -> Tensor:
         """Where the likeliest patches of samples (B, C, H, W) are: (B, 2, H, W) int64, down and across from each pixel.
 
         0 outside of the holes and their rims.
         """
-        return torch.stack([of.displacements(row, centre) for (of, centre), row in zip(self._rows, x0, strict=True)])
+        rows = zip(self._patches, x0, self._centres, strict=True)
+        return torch.stack([patches.displacements(row, centre) for patches, row, centre in rows])
 
 
 class _Patches:

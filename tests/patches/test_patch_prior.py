@@ -84,8 +84,7 @@ def test_the_mean_is_that_of_the_formula(row: int, elsewhere: tuple[float, float
             centres.append(there[:, 4, 4])
     expected = torch.softmax(-torch.stack(costs), 0) @ torch.stack(centres)
     prior = PatchPrior(SDE, picture, observed, torch.tensor([elsewhere]))
-    patches, centre = prior._rows[0]
-    estimate, _ = patches.estimate(state[0], level, centre)
+    estimate, _ = prior._patches[0].estimate(state[0], level, list(elsewhere))
     torch.testing.assert_close(estimate[:, row, 12].double(), expected, atol=2e-4, rtol=0)
     # What the estimate misses around the pixel is added, so here the known neighbours count too.
     assert (prior.denoise(state, t)[0, :, row, 12] - estimate[:, row, 12]).abs().max() < 0.3
@@ -226,7 +225,7 @@ def test_places_are_compared_alike_in_parts(monkeypatch: pytest.MonkeyPatch) -> 
 
     def means(count: int) -> list[Tensor]:
         prior = PatchPrior(SDE, picture, observed, torch.tensor([[0.5, -3.0]]))
-        assert len(prior._fills[0].patches.tiles) == count
+        assert len(prior._patches[0].tiles) == count
         places = prior.displacements(states[1])
         return [prior.denoise(state, t) for state, t in zip(states, (0.6, 0.2), strict=True)] + [places]
 
@@ -238,7 +237,7 @@ def test_places_are_compared_alike_in_parts(monkeypatch: pytest.MonkeyPatch) -> 
 def test_each_part_of_a_long_crack_has_patches_from_beside_it() -> None:
     """As many at all of them together as a hole of one part, but for a least number."""
     picture, observed = stripes(40, 400), holed(40, 400, (16, 20, 8, 360))
-    tiles = PatchPrior(SDE, picture, observed)._fills[0].patches.tiles
+    tiles = PatchPrior(SDE, picture, observed)._patches[0].tiles
     assert sum(tile.places.shape[1] for tile in tiles) == 12 * 364
     assert len(tiles) == 8
     for tile in tiles:
@@ -267,7 +266,7 @@ def test_of_many_patches_the_nearest_and_some_of_all_others_are_compared(monkeyp
     monkeypatch.setattr(patch_prior, "_PATCHES", (100, 2000))
     for comparisons, compared in ((2000 * places, 2000), (500 * places, 500), (places, 100)):
         monkeypatch.setattr(patch_prior, "_COMPARISONS", comparisons)
-        (tile,) = PatchPrior(SDE, picture, observed)._fills[0].patches.tiles
+        (tile,) = PatchPrior(SDE, picture, observed)._patches[0].tiles
         at = tile.at
         assert at.shape == (2, compared)
         outside = torch.stack([(30 - at[0]).clamp_min(at[0] - 49), (40 - at[1]).clamp_min(at[1] - 59)]).clamp_min(0)
@@ -281,14 +280,14 @@ def test_patches_that_touch_what_may_not_be_copied_are_not_compared() -> None:
     picture, observed = stripes(30, 40), holed(30, 40, (12, 5, 5, 5))
     sources = observed.clone()
     sources[..., 20, 30] = 0
-    at = PatchPrior(SDE, picture, observed, sources=sources)._fills[0].patches.tiles[0].at
-    everywhere = PatchPrior(SDE, picture, observed)._fills[0].patches.tiles[0].at
+    at = PatchPrior(SDE, picture, observed, sources=sources)._patches[0].tiles[0].at
+    everywhere = PatchPrior(SDE, picture, observed)._patches[0].tiles[0].at
     margin = SIDE // 2
     near = ((everywhere - torch.tensor([[20], [30]])).abs() <= margin).all(0)
     assert near.sum() == SIDE * (2 * margin + 1 - max(0, 20 + margin - (29 - margin)))  # the border is near, too
     assert torch.equal(at, everywhere[:, ~near])
     both = PatchPrior(SDE, picture.expand(2, -1, -1, -1), observed, sources=torch.cat([observed, sources]))
-    assert both._fills[0].patches is not both._fills[1].patches
+    assert both._patches[0] is not both._patches[1]
     with pytest.raises(InputError, match="may be copied"):
         PatchPrior(SDE, picture, observed, sources=torch.zeros_like(observed))
 
