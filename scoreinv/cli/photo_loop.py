@@ -24,7 +24,7 @@ from scoreinv.cli.outputs import STREAM, check_folder, output_folders, refuse_in
 from scoreinv.cli.plan import Job, Plan
 from scoreinv.cli.record import BY_ANOTHER, COLUMNS, EXISTS, MANIFEST, Record, Table, failed, tell_failure
 from scoreinv.cli.report import naming, notice, rehearse
-from scoreinv.errors import CheckpointError, ExistsError, InputError
+from scoreinv.errors import ExistsError, InputError
 from scoreinv.machine import device_of, keep_freed
 from scoreinv.terminal import progress_bar
 
@@ -125,7 +125,7 @@ class Run(Generic[Given]):
     Attributes:
         compute: makes a result of a photograph by what `read` gave of it.
         models: what `compute` may need; the record names the first.
-        needed: those of them that are loaded once a photograph has been read (None: all), and not where it needs them.
+        needed: those of them that are loaded once a photograph has been read (None: all); others where it needs them.
         read: gives what belongs to a photograph (None: nothing); what it raises concerns this photograph alone.
         result_of: gives a picture of the size and mode of the result (None: as the photograph), to check it early;
             InputError where there can be none.
@@ -199,11 +199,8 @@ class Run(Generic[Given]):
             picture, given = self.opened(job, missing)
         except Exception as error:
             return self._failed(job, error)
-        for model in self.models:
-            if self.needed is None or model in self.needed:
-                model.load()
-            else:
-                model.check()
+        for model in self.models if self.needed is None else self.needed:
+            model.load()
         keep_freed()
         started = time.monotonic()
         written, there = [], None
@@ -228,8 +225,6 @@ class Run(Generic[Given]):
                         there = error
             if there is not None and not (written and plan.batch):
                 raise there
-        except CheckpointError:  # of a model that was loaded now
-            raise
         except Exception as error:
             return self._failed(job, error)
         written = written or [*outputs]  # of one that an earlier run has written

@@ -123,7 +123,8 @@ def restore(
         return result, more
 
     models = [model for model in (filler, denoiser, colorizer, detector) if model is not None]
-    needed = [] if detector is None else [detector]
+    # What is wrong with a model of the user's own is told before the work.
+    needed = [model for model in models if model is detector or model.name not in vars(StepModels()).values()]
     return Run(everything, compute, models, read, needed=needed, left_out=left_out, beside=pictures)
 
 
