@@ -134,7 +134,7 @@ def test_a_wrong_value_of_the_environment_names_its_variable(scoreinv, photo, ma
     assert outcome.err.startswith("scoreinv: error: SCOREINV_THREADS: Invalid value for '--threads'")
 
 
-@pytest.mark.parametrize("shell", ["bash", "fish"])
+@pytest.mark.parametrize("shell", ["bash", pytest.param("fish", marks=pytest.mark.slow)])
 def test_completion_of_the_shell(shell, tmp_path):
     def asked(**variables: str) -> str:
         words = [sys.executable, "-m", "scoreinv"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import subprocess
 import sys
 
 import numpy as np
@@ -170,14 +169,3 @@ def test_16_bits_are_rounded_with_a_warning(caplog):
     after = read_picture(picture_bytes(Picture(ramp().astype(np.uint16) * 257), "a.heic"))
     assert error(after.pixels, ramp()) < 3
     assert "HEIC has 8 bits, the picture's 16 are rounded" in caplog.text
-
-
-def test_nothing_is_imported_for_other_files(tmp_path):
-    (tmp_path / "a.png").write_bytes(picture_bytes(Picture(ramp()), "a.png"))
-    script = (
-        "import sys; from scoreinv.imaging.read import read_picture; from scoreinv.imaging.write import write_picture;"
-        "write_picture('b.tif', read_picture('a.png')); write_picture('b.png', read_picture('b.tif'));"
-        "print('pillow_heif' in sys.modules, 'PIL.AvifImagePlugin' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == "False False\n"

@@ -61,7 +61,7 @@ def posterior(sde: SDE, share_known: float = 0.5) -> Posterior:
 
 @pytest.mark.parametrize("side", [3, 4, 8, 32])
 def test_blurred_noise_has_unit_variance_at_any_size(side: int) -> None:
-    white = drawn((4000, 1, side, side), 4)
+    white = drawn((200_000 // side**2, 1, side, side), 4)
     assert blurred(white, (2.0,)).square().mean() == pytest.approx(1.0, abs=0.05)
 
 

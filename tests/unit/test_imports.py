@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -87,6 +88,7 @@ def room(module: str) -> str:
     return module.split(".")[1]
 
 
+@cache
 def arrows() -> list[tuple[str, str]]:
     """(importing, imported) modules, those of one room and the doors left out."""
     found = [(name, other) for name, path in MODULES.items() for other in imported(path)]

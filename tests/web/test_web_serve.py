@@ -68,6 +68,7 @@ def until(place: str, job: str, state: str) -> None:
         pause = min(2 * pause, 0.3)
 
 
+@pytest.mark.slow
 def test_a_photograph_is_filled_and_nothing_is_written(served, tmp_path):
     """Nor where a signal ends it while a job is done: soon, for the job does not keep it.
 
