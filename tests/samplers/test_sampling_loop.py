@@ -34,10 +34,10 @@ pytestmark = pytest.mark.portable
 
 COUNT = 1500
 SAMPLERS = {  # one of each formula; what eta and the SDE are in it, the files of each sampler test step by step
-    "euler-maruyama-subvp": PC(EulerMaruyama(), corrector_steps=0, steps=300),
-    "reverse-diffusion-half-vp": PC(ReverseDiffusion(0.5), corrector_steps=0, steps=300),
-    "ancestral-ve": PC(Ancestral(), corrector_steps=0, steps=300),
-    "ancestral-ddpm": PC(Ancestral(), corrector_steps=0, steps=300),
+    "euler-maruyama-subvp": PC(EulerMaruyama(), corrector_steps=0, steps=150),
+    "reverse-diffusion-half-vp": PC(ReverseDiffusion(0.5), corrector_steps=0, steps=150),
+    "ancestral-ve": PC(Ancestral(), corrector_steps=0, steps=150),
+    "ancestral-ddpm": PC(Ancestral(), corrector_steps=0, steps=150),
     "pc-vp": PC(ReverseDiffusion(), AnnealedLangevin(), snr=0.1, steps=150),
     "multistep-subvp": DPMpp2M(steps=30),
     "multistep-sde-vp": DPMpp2M(1.0, steps=120),
