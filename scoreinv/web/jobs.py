@@ -63,6 +63,7 @@ class Job:
         self._stopped = threading.Event()
         self._seen, self._patience = time.monotonic(), SHORT_PATIENCE
         self._left_at = -math.inf
+        self._begins = threading.Lock()
 
     @property
     def over(self) -> bool:
@@ -90,17 +91,19 @@ class Job:
         self._patience = SHORT_PATIENCE
 
     def drop(self) -> None:
-        """Let go of the work, and of the pictures that it holds: it was cancelled before its turn."""
-        self._work = None
-        self.state = "cancelled"
+        """Let go of the work, and of the pictures that it holds, unless it has begun: it was cancelled before."""
+        with self._begins:
+            if self.state == "waiting":
+                self._work, self.state = None, "cancelled"
 
     def run(self) -> None:
         """Do the work, once, unless nobody wants it any more."""
-        work, self._work = self._work, None  # a job that is remembered holds no pictures
-        if work is None or self.is_unwanted():
-            self.state = "cancelled"
-            return
-        self.state = "running"
+        with self._begins:
+            work, self._work = self._work, None  # a job that is remembered holds no pictures
+            if work is None or self.is_unwanted():
+                self.state = "cancelled"
+                return
+            self.state = "running"
         try:
             self.made = work(self._report)
         except Cancelled:
@@ -129,7 +132,7 @@ class JobQueue:
     """
 
     def __init__(self, prepare: Callable[[], object]) -> None:
-        self._prepare: Callable[[], object] | None = prepare  # None: it is done, or will be
+        self._prepare: Callable[[], object] | None = prepare  # None: it is done, or not needed
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
         self._turns: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
@@ -151,10 +154,7 @@ class JobQueue:
 
     def expect(self) -> None:
         """A job will come soon."""
-        with self._lock:
-            if self._prepare is not None:
-                self._turns.put(self._prepare)
-                self._prepare = None
+        self._turns.put(self._get_ready)
 
     def get(self, key: str) -> Job:
         """The job of a key; GoneError where there is none."""
@@ -176,8 +176,9 @@ class JobQueue:
             self._unfinished()
 
     def close(self, seconds: float = 10.0) -> None:
-        """Stop all jobs, and wait so long for the one that runs."""
+        """Stop all jobs, and wait so long for the one that runs; nothing more is prepared."""
         with self._lock:
+            self._prepare = None
             for job in self._unfinished():
                 job.cancel()
         self._turns.put(None)
@@ -189,6 +190,12 @@ class JobQueue:
             if job.state == "waiting" and job.is_unwanted():
                 job.drop()
         return [job for job in self._jobs.values() if not job.over]
+
+    def _get_ready(self) -> None:
+        with self._lock:
+            prepare, self._prepare = self._prepare, None
+        if prepare is not None:
+            prepare()
 
     def _take_turns(self) -> None:
         for turn in iter(self._turns.get, None):

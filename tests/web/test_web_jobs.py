@@ -194,6 +194,33 @@ def test_the_end_stops_what_is_done():
     assert (running.state, waiting.state, never.begun.is_set()) == ("cancelled", "cancelled", False)
 
 
+def test_nothing_is_prepared_at_the_end():
+    calls: list[int] = []
+    queue, work = JobQueue(prepare=lambda: calls.append(1)), Work()
+    running = Job(work)
+    queue._turns.put(running.run)
+    work.begun.wait(60)
+    queue.expect()  # which waits for its turn
+    closing = threading.Thread(target=queue.close)
+    closing.start()
+    wait_for(lambda: queue._prepare is None)
+    work.free.set()
+    closing.join()
+    assert calls == []
+
+
+def test_a_job_is_dropped_or_has_begun(queue):
+    """Whoever cancels it in the moment in which it begins stops it; it is not over before."""
+    work = Work()
+    job = queue.submit(work)
+    work.begun.wait(60)
+    job.cancel()
+    job.drop()  # of one that was seen waiting just before
+    assert job.state == "running"
+    wait_for(lambda: job.over)
+    assert (job.state, work.stopped) == ("cancelled", True)
+
+
 def test_what_takes_long_is_prepared_once_and_only_when_a_job_is_expected():
     calls = []
 
