@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from scoreinv.colour_space import luma
 from scoreinv.errors import InputError
@@ -49,6 +48,8 @@ class KnownColours:
         A small pixel is known when a quarter of it is, or more than of any beside it: so thin strokes count, and wide
         ones do not spread.
         """
+        from scipy import ndimage  # slow to import, and not needed without hints
+
         share = _resized(self.known.astype(np.float32), height, width)
         chroma = np.where(self.known[..., None], self.rgb - luma(self.rgb, weights)[..., None], np.float32(0))
         sums = np.stack([_resized(plane, height, width) for plane in np.moveaxis(chroma, -1, 0)], axis=-1)
@@ -82,6 +83,8 @@ def present_colours(picture: Picture) -> KnownColours | None:
     """The colours that a partly coloured photo has; None for a grey one."""
     if picture.is_gray_mode:
         return None
+    from scipy import ndimage  # as above
+
     rgb = picture.rgb()
     known = ndimage.uniform_filter(rgb.max(-1) - rgb.min(-1), 5) > _COLOURED
     return KnownColours(rgb, known) if known.any() else None

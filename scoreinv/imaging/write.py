@@ -45,6 +45,8 @@ _LONGEST_PROFILE = {"PNG": PngImagePlugin.MAX_TEXT_CHUNK - 1, "JPEG": 255 * 6551
 _JPEG_SEGMENT = 65533 - 64  # of EXIF or XMP, less its heading
 _STRIP_BYTES = 1 << 20
 _DEFLATE = 6
+_PNG_LEVEL = 3
+"""Of Pillow's PNGs: in two fifths of the time of its own choice, which makes files smaller by 2 %."""
 _logger = logging.getLogger(__name__)
 
 
@@ -238,7 +240,7 @@ def _write_by_pillow(stream: BinaryIO, picture: Picture, name: str, kind: str, q
         chunks = PngImagePlugin.PngInfo()
         if metadata.xmp:
             chunks.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8", "replace"))
-        keep |= {"xmp": None, "pnginfo": chunks, "dpi": metadata.dpi}
+        keep |= {"xmp": None, "pnginfo": chunks, "dpi": metadata.dpi, "compress_level": _PNG_LEVEL}
     elif kind == "WebP":
         keep |= {"lossless": True, "exact": True} if quality is None else {"quality": quality}
     else:
