@@ -42,6 +42,10 @@ _FEWEST_AT_ONCE = 1 << 12
 _MOST_ON_CPU, _MOST_AT_ONCE = 3 << 17, 1 << 21
 """The most for a CPU and for a GPU. Threads share out each operation, and small ones gain little by it: with a third of
 these on two threads the nine windows of a 512x512 picture took a quarter more; with more they are no faster."""
+_MOST_GIVEN_BACK = 15 << 14
+"""The most for a CPU where memory is given back: no map of `photo` in float32 is then larger than `_LARGEST_KEPT`."""
+_LARGEST_KEPT = (32 << 20) - (1 << 13)
+"""Bytes of the largest block that the GNU C library keeps by itself, and that only once it has seen one freed."""
 _BYTES_OF_A_PIXEL = 6000
 """Features of the paper's networks for CIFAR-10 in float32; `photo` takes a quarter."""
 
@@ -56,13 +60,15 @@ _kept = False
 
 def pixels_at_once(device: torch.device) -> int:
     """Return how many pixels to evaluate together: enough to keep the device busy, within half of its free memory."""
-    if device.type == "cuda":
-        import torch
+    import torch
 
+    if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # for the next, by torch
         free, most = torch.cuda.mem_get_info(device)[0] + kept, _MOST_AT_ONCE
     else:
-        most = _MOST_ON_CPU
+        most = _MOST_ON_CPU if _kept else _MOST_GIVEN_BACK
+        if not _kept:
+            torch.empty(_LARGEST_KEPT, dtype=torch.uint8)  # freed at once, untouched
         free = available_bytes(enough=2 * _BYTES_OF_A_PIXEL * most) or sys.maxsize
     return max(_FEWEST_AT_ONCE, min(most, free // 2 // _BYTES_OF_A_PIXEL))
 

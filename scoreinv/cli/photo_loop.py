@@ -199,9 +199,9 @@ class Run(Generic[Given]):
             picture, given = self.opened(job, missing)
         except Exception as error:
             return self._failed(job, error)
+        keep_freed()
         for model in self.models if self.needed is None else self.needed:
             model.load()
-        keep_freed()
         started = time.monotonic()
         written, there = [], None
         try:
