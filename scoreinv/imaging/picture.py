@@ -252,6 +252,13 @@ class Picture:
         """A copy of what lies in a box."""
         return self.with_pixels(crop(self.pixels, box))
 
+    def around(self, part: Picture, box: Box) -> Picture:
+        """A copy in colours, with a part in colours in place of what lies in a box."""
+        channels = [0, 0, 0, 1] if self.has_alpha else [0, 0, 0]
+        pixels = np.atleast_3d(self.pixels)[..., channels] if self.is_gray_mode else self.pixels.copy()
+        crop(pixels, box)[:] = part.pixels
+        return part.with_pixels(pixels)
+
     def covered(self, hole: np.ndarray) -> Picture:
         """A copy whose hole (HxW bool, not all of it) has the samples of the nearest pixels beside it."""
         from scipy import ndimage  # slow to import, and needed by few commands

@@ -8,7 +8,7 @@ Each step takes what the one before has left, in this order:
 4. faded tones are brought back (*tone*), so that all after it sees tones as it was trained on;
 5. the damage is filled (*inpaint*), before dust is taken for noise, and in grey where the print was tinted;
 6. noise is removed (*denoise*) where it is more than grain;
-7. colours are drawn (*colorize*) for what is grey then.
+7. colours are drawn (*colorize*) for what is grey then, but for the paper around it.
 
 A step that finds nothing to do leaves the picture itself, so a healthy photograph in colours comes back bit for bit.
 """
@@ -425,11 +425,14 @@ class _Restoration:
                 # What a sample has beyond the mean is patches of red around hands, and at the borders of prints.
                 strength = COLOUR_SATURATION if hints is None else None
                 settings = replace(settings, estimate="mean", saturation=strength)
-            own = noise_weights_of(samples[0])  # one for all: pairs of opposite noise stay pairs
+            # Paper has no colours but those that are given, and tells nothing of the picture's.
+            inside = within_border(samples[0]) if hints is None else None
+            shown = samples if inside is None else [sample.part(inside) for sample in samples]
+            own = noise_weights_of(shown[0])  # one for all: pairs of opposite noise stay pairs
             told, coloured = parts(self.callbacks["colorize"], [1] * len(samples)), []
-            for number, (sample, part) in enumerate(zip(samples, told, strict=True)):
+            for number, (sample, part) in enumerate(zip(shown, told, strict=True)):
                 drawn = colorize_picture(sample, prior, settings, hints, part, first=number, noise_weights=own)
-                coloured.append(drawn.image)
+                coloured.append(drawn.image if inside is None else samples[number].around(drawn.image, inside))
             self.nfe, self.method = self.nfe + drawn.nfe, drawn.method
             self._tell("colorize", "colours are drawn", coloured)
 

@@ -388,6 +388,18 @@ def test_an_enlarged_print_is_filled_as_small_as_it_is():
     assert (given.image[~scratch] == photo[~scratch]).all()
 
 
+@pytest.mark.parametrize("channels", [(), 4])
+def test_the_paper_around_a_grey_print_stays_grey(channels):
+    gray = np.pad(levels(gray_scene()), ((9, 5), (7, 8)), constant_values=240)
+    photo = np.repeat(gray[..., None], channels, 2) if channels else gray
+    result = restored(photo, inpaint=False, denoise=False).image[..., :3].astype(int)
+    inside = np.zeros(gray.shape, bool)
+    inside[9:-5, 7:-8] = True
+    assert (result[~inside] == 240).all()
+    assert np.ptp(result, axis=-1)[inside].max() > 0
+    assert abs(luma(result.astype(np.float32)) - gray).max() <= 0.5
+
+
 def test_a_border_is_told_and_cut_off_where_that_is_asked():
     photo = np.pad(levels(np.pad(coloured_scene(), ((24, 24), (32, 32), (0, 0)), "wrap")), ((9, 5), (7, 8), (0, 0)))
     scratch = np.zeros(photo.shape[:2], bool)
