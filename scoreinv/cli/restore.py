@@ -25,7 +25,7 @@ from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice, warn
 from scoreinv.errors import InputError
 from scoreinv.options import GRAY_LEVELS
-from scoreinv.tasks.settings import OLD_PHOTO_STEPS, OldPhotoSettings
+from scoreinv.tasks.settings import OLD_PHOTO_STEPS, OldPhotoSettings, PhotoModels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,10 +85,17 @@ def restore(
         endings = tuple(f"_{number}_{step}" for number, step in enumerate(OLD_PHOTO_STEPS, 1) if step in steps.wanted)
         pictures = Beside("--steps-to", steps_to, everything, endings, SUFFIX)
         pictures.check(masks.values())
-    filler = Model(names.inpaint_model, common) if steps.inpaint else None
-    denoiser = Model(names.denoise_model, common) if steps.denoise else None
-    colorizer = Model(names.color_model, common) if steps.colorize else None
-    detector = Detector(names.damage_model, common) if steps.inpaint and mask is None else None
+    filler, denoiser = Model(names.inpaint_model, common), Model(names.denoise_model, common)
+    colorizer, detector = Model(names.color_model, common), Detector(names.damage_model, common)
+    wanted = {
+        filler: steps.inpaint,
+        denoiser: steps.denoise,
+        colorizer: steps.colorize,
+        detector: steps.inpaint and mask is None,
+    }
+    used = [model for model, is_wanted in wanted.items() if is_wanted]
+    # What is wrong with a model of the user's own is told before the work.
+    needed = [model for model in used if model is detector or model.name not in vars(StepModels()).values()]
 
     def read(job: Job, picture: imaging.Picture) -> _Given:
         hole = None if mask is None else read_hole(masks[job.source], reading, job, picture)
@@ -102,12 +109,7 @@ def restore(
                 pictures.write(job, shown, steps.wanted.index(step.name))
 
         check_samples(steps.samples, picture, coloured=steps.colorize)
-        models = tasks.OldPhotoModels(
-            detector=None if detector is None else detector.load,
-            filler=None if filler is None else filler.load,
-            denoiser=None if denoiser is None else denoiser.load,
-            colorizer=None if colorizer is None else colorizer.load,
-        )
+        models = PhotoModels(detector.load, filler.load, denoiser.load, colorizer.load)
         result = tasks.restore_picture(picture, models, steps, *given, progress, told)
         done = [step.name for step in result.steps if step.changed]
         if hints is not None and "colorize" not in done:
@@ -118,14 +120,11 @@ def restore(
             more["damaged"] = round(float(result.damage.mean()), 6)
         if result.noise_std is not None:
             more["noise"] = round(result.noise_std * GRAY_LEVELS, 2)
-        if colorizer is not None:
+        if steps.colorize:
             more["color_model"] = colorizer.record(result.method)["model"]
         return result, more
 
-    models = [model for model in (filler, denoiser, colorizer, detector) if model is not None]
-    # What is wrong with a model of the user's own is told before the work.
-    needed = [model for model in models if model is detector or model.name not in vars(StepModels()).values()]
-    return Run(everything, compute, models, read, needed=needed, left_out=left_out, beside=pictures)
+    return Run(everything, compute, used, read, needed=needed, left_out=left_out, beside=pictures)
 
 
 def _checked(

@@ -20,6 +20,7 @@ from scoreinv.cli.options import Common, RestorerOption, advanced, option
 from scoreinv.cli.report import emit, rehearse
 from scoreinv.errors import InputError
 from scoreinv.files import atomic_write
+from scoreinv.tasks.settings import PhotoModels
 from scoreinv.terminal import say
 
 EXAMPLES = """
@@ -64,7 +65,6 @@ def serve(
 
     from scoreinv.web.access import LOOPBACK, Access, listen
     from scoreinv.web.app import serve
-    from scoreinv.web.work import Models
 
     if tied:
         host = host or LOOPBACK  # with a token: only the program that started it asks
@@ -82,7 +82,7 @@ def serve(
                 say(f"scoreinv: open {access.link} in a browser; Ctrl-C ends it")
                 if opened and _sees_a_browser():  # which may take its time
                     threading.Thread(target=webbrowser.open, args=(access.link,), daemon=True).start()
-            models = Models(fill.load, colours.load, damage.load, denoise.load)
+            models = PhotoModels(damage.load, fill.load, denoise.load, colours.load)
             serve(listener, models, access)
 
 

@@ -4,7 +4,6 @@ from .hints import read_hints as read_hints
 from .hints import read_reference as read_reference
 from .masks import dilate as dilate
 from .masks import percent as percent
-from .masks import picture_of_hole as picture_of_hole
 from .masks import read_avoided as read_avoided
 from .masks import read_mask as read_mask
 from .noise import estimate_noise as estimate_noise
@@ -12,6 +11,7 @@ from .noise import noise_under_blur as noise_under_blur
 from .opencv import load_opencv as load_opencv
 from .picture import MAX_MEGAPIXELS as MAX_MEGAPIXELS
 from .picture import Picture as Picture
+from .picture import picture_of_hole as picture_of_hole
 from .read import SUFFIXES as SUFFIXES
 from .read import is_hidden as is_hidden
 from .read import is_picture as is_picture

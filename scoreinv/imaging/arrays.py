@@ -12,7 +12,7 @@ from PIL import Image
 
 from scoreinv.errors import InputError
 from scoreinv.imaging.guard import guarded, reason
-from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.picture import Picture, picture_of_hole
 from scoreinv.imaging.read import decode_image
 from scoreinv.imaging.write import to_pillow
 
@@ -54,6 +54,12 @@ class Form:
         whole = not self.dtype.is_floating_point  # a map of floats has no place in such numbers
         batch = batch.to(device=self.device, dtype=batch.dtype if whole else self.dtype)
         return batch[0] if self.dims == 3 else batch
+
+    def holes(self, holes: Sequence[np.ndarray]) -> Any:
+        """Holes HxW bool, one a picture: as they are, a PIL image that is white there, or a tensor of 0 and 1."""
+        if self.kind == "pil":
+            return self.pictures([picture_of_hole(hole) for hole in holes])
+        return self.maps([hole.astype(np.float32) for hole in holes] if self.kind == "tensor" else holes)
 
     def values(self, values: list[Any]) -> Any:
         """Values of any kind, one a picture: a list for a batch, else the value itself."""

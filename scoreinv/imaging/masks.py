@@ -222,11 +222,6 @@ def _level(highest: float, picture: Picture) -> str:
     return f"{highest:.3g} of 1" if picture.peak == 1 else f"{highest * picture.peak:g} of {picture.peak:g}"
 
 
-def picture_of_hole(hole: np.ndarray) -> Picture:
-    """The picture, of mode L, that `read_mask` reads as this mask (HxW bool): white is a hole."""
-    return Picture(np.where(hole, np.uint8(255), np.uint8(0)))
-
-
 def observed_from_hole(hole: np.ndarray) -> np.ndarray:
     """From the masks' polarity (true = hole) to the operators' (1 = observed): float32 of the same shape."""
     return np.logical_not(hole).astype(np.float32)

@@ -358,3 +358,8 @@ def eight_bits(samples: np.ndarray) -> np.ndarray:
         rows = slice(top, top + STRIP_ROWS)
         out[rows] = (samples[rows].astype(np.uint32) + 128) // 257
     return out
+
+
+def picture_of_hole(hole: np.ndarray) -> Picture:
+    """The picture, of mode L, that `read_mask` reads as this mask (HxW bool): white is a hole."""
+    return Picture(np.where(hole, np.uint8(255), np.uint8(0)))

@@ -26,7 +26,6 @@ from .latents import interpolate_pictures as interpolate_pictures
 from .linear import check_kernel_size as check_kernel_size
 from .linear import deblur_picture as deblur_picture
 from .linear import upscale_picture as upscale_picture
-from .old_photos import OldPhotoModels as OldPhotoModels
 from .old_photos import Step as Step
 from .old_photos import restore_picture as restore_picture
 from .references import Reference as Reference

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +30,7 @@ from scoreinv.colour_space import luma
 from scoreinv.errors import SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.faces import faces, facial_features
-from scoreinv.imaging.masks import dilate, picture_of_hole
+from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import STRIP_ROWS, Picture, scaled
 from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.networks.detector import STRIDE, DamageDetector
@@ -105,12 +104,7 @@ def find_damage(
             damage_in_picture(picture, detector, sensitivity, grow, part)
             for picture, part in zip(pictures, parts(told, [1] * len(pictures)), strict=True)
         ]
-    masks: Any = found[0]
-    if form.kind == "pil":
-        masks = form.pictures([picture_of_hole(found[0])])
-    elif form.kind == "tensor":
-        masks = form.maps([mask.astype(np.float32) for mask in found])
-    return masks
+    return form.holes(found)
 
 
 def damage_in_picture(

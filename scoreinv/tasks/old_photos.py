@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -25,10 +25,10 @@ from scoreinv.errors import SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.borders import within_border
 from scoreinv.imaging.hints import KnownColours
-from scoreinv.imaging.masks import as_holes, dilate, percent, picture_of_hole
+from scoreinv.imaging.masks import as_holes, dilate, percent
 from scoreinv.imaging.noise import white_noise
 from scoreinv.imaging.oversampled import enlarged_fills, oversampling, reduced, reduced_hole
-from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.picture import Picture, picture_of_hole
 from scoreinv.imaging.tint import is_print, untinted
 from scoreinv.networks.detector import DamageDetector
 from scoreinv.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY, check_callback
@@ -57,13 +57,12 @@ from scoreinv.tasks.settings import (
     DenoiseSettings,
     FillSettings,
     OldPhotoSettings,
+    PhotoModels,
     SmoothFillSettings,
     StepName,
 )
 from scoreinv.tasks.tone import tone_picture
 from scoreinv.window_placement import Box, crop
-
-Loaded = TypeVar("Loaded")
 
 LEAST_REMOVED = 5 / GRAY_LEVELS
 """Noise that is taken for film grain below, and left: see `imaging.noise.white_noise`."""
@@ -108,20 +107,6 @@ class Step:
 
 Told = Callable[[Step, Picture | None], None]
 """Called after each step: with the mask after `damage`, and the first sample after a step that changed the picture."""
-
-
-@dataclass(frozen=True)
-class OldPhotoModels:
-    """What gives the models of the steps, each called where the picture needs it; None for steps that are left out.
-
-    Attributes:
-        detector: None also where masks are given.
-    """
-
-    detector: Callable[[], DamageDetector] | None
-    filler: Callable[[], ScorePrior] | None
-    denoiser: Callable[[], ScorePrior] | None
-    colorizer: Callable[[], ScorePrior] | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -222,11 +207,11 @@ def restore(
     if mask is not None:
         holes = list(as_holes(mask, [picture.size for picture in pictures]))
     strokes = hints_for(hints, len(pictures))
-    models = OldPhotoModels(
-        _loaded(detector_of, detector) if inpaint and mask is None else None,
-        _loaded(model_of, filler) if inpaint else None,
-        _loaded(model_of, denoiser) if denoise else None,
-        _loaded(model_of, colorizer) if colorize else None,
+    models = PhotoModels(
+        _loaded(detector_of, detector, inpaint and mask is None),
+        _loaded(model_of, filler, inpaint),
+        _loaded(model_of, denoiser, denoise),
+        _loaded(model_of, colorizer, colorize),
     )
 
     def restored(number: int, share: TaskCallback) -> RestoredPhoto[Any]:
@@ -236,15 +221,15 @@ def restore(
         return restore_each(pictures, form, restored, told)
 
 
-def _loaded(load: Callable[[object], Loaded], model: object) -> Callable[[], Loaded]:
-    """What gives a model, which is loaded at once: what is wrong with it is told before the work."""
-    loaded = load(model)
+def _loaded(load: Callable[[object], Any], model: object, needed: bool) -> Callable[[], Any]:
+    """What gives a model, which is loaded at once if it is needed: what is wrong with it is told before the work."""
+    loaded = load(model) if needed else None
     return lambda: loaded
 
 
 def restore_picture(
     picture: Picture,
-    models: OldPhotoModels,
+    models: PhotoModels,
     settings: OldPhotoSettings,
     hole: np.ndarray | None = None,
     hints: KnownColours | None = None,
@@ -254,16 +239,16 @@ def restore_picture(
     """`restore` for one `Picture`.
 
     Args:
-        models: of all steps that the settings do not leave out.
+        models: those of steps that the settings leave out are not called.
         hole: HxW bool, its damage; None: it is to be found.
         hints: colours that are wanted.
     """
     if hints is not None:
         hints.check_size(picture.size, "the hints")
-    if models.denoiser is not None and settings.noise_std is not None:
+    if settings.noise_std is not None:
         check_noise(picture, settings.noise_std, models.denoiser())
     work = _Restoration([picture], settings, dict(zip(_SHARES, parts(callback, _SHARES.values()), strict=True)), told)
-    if models.filler is not None:
+    if settings.inpaint:
         work.find_damage(models.detector, hole)
     inside = work.find_border()
     if hints is not None and inside is not None:
@@ -272,11 +257,11 @@ def restore_picture(
     if settings.tone:
         work.bring_back_tones(whole)
     del whole  # as large as the picture
-    if models.filler is not None:
+    if settings.inpaint:
         work.fill(models.filler)
-    if models.denoiser is not None:
+    if settings.denoise:
         work.remove_noise(models.denoiser)
-    if models.colorizer is not None:
+    if settings.colorize:
         work.add_colours(models.colorizer, hints)
     tell(callback, 1.0)
     samples, std = work.samples(), None
@@ -314,12 +299,11 @@ class _Restoration:
     nfe: int = 0
     method: AnyMethod = "exact"
 
-    def find_damage(self, load: Callable[[], DamageDetector] | None, hole: np.ndarray | None) -> None:
+    def find_damage(self, load: Callable[[], DamageDetector], hole: np.ndarray | None) -> None:
         """Take the hole that is given for the damage, or what is found."""
         if hole is not None:
             words = f"marked in {percent(hole)} of the picture"
         else:
-            assert load is not None
             (picture,), sensitivity = self.pictures, self.settings.sensitivity
             odds = Odds.seen(picture, load(), self.callbacks["damage"])
             hole = odds.marked(USUAL_SENSITIVITY if sensitivity is None else sensitivity, 0)

@@ -25,7 +25,7 @@ from scipy.special import expit
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.edges import EdgesOfPicture
-from scoreinv.imaging.masks import dilate, picture_of_hole
+from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture, scaled
 from scoreinv.imaging.rims import take_in_leftovers
 from scoreinv.imaging.shadows import propose_shadow
@@ -170,14 +170,10 @@ def select(
     (picture,) = pictures
     prompt.check(picture.size)
     found = Selection(picture).select(prompt, size).mask
-    mask: Any = with_rim(picture, found, grow)
+    mask = with_rim(picture, found, grow)
     if shadow and (seen := propose_shadow(picture, found)) is not None:
         mask |= seen
-    if form.kind == "pil":
-        mask = form.pictures([picture_of_hole(mask)])
-    elif form.kind == "tensor":
-        mask = form.maps([mask.astype(np.float32)])
-    return mask
+    return form.holes([mask])
 
 
 def usual_grow(size: tuple[int, int]) -> int:

@@ -36,7 +36,7 @@ from scoreinv.machine import shortage
 from scoreinv.options import GRAY_LEVELS, SEED, SENSITIVITY, USUAL_SENSITIVITY
 from scoreinv.tasks.results import TaskCallback
 from scoreinv.tasks.select import Prompt, Size, with_rim
-from scoreinv.tasks.settings import ColourSettings, FillSettings, OldPhotoSettings
+from scoreinv.tasks.settings import ColourSettings, FillSettings, OldPhotoSettings, PhotoModels
 from scoreinv.web import work
 from scoreinv.web.access import Access, Guard
 from scoreinv.web.album import Album, GoneError, Photo
@@ -65,10 +65,10 @@ Sensitivity = Annotated[float, Query(ge=SENSITIVITY.least, le=SENSITIVITY.most)]
 Noise = Annotated[float, Query(ge=0, le=GRAY_LEVELS)]
 
 
-def serve(listener: socket.socket, models: work.Models, access: Access) -> None:
+def serve(listener: socket.socket, models: PhotoModels, access: Access) -> None:
     """Serve the page until a signal comes, which is then raised as elsewhere."""
     config = uvicorn.Config(
-        make_app(models, access, JobQueue(prepare=models.fill)),
+        make_app(models, access, JobQueue(prepare=models.filler)),
         http="h11",
         ws="none",
         lifespan="on",
@@ -82,7 +82,7 @@ def serve(listener: socket.socket, models: work.Models, access: Access) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def make_app(models: work.Models, access: Access, queue: JobQueue) -> ASGIApp:
+def make_app(models: PhotoModels, access: Access, queue: JobQueue) -> ASGIApp:
     """The application, which holds its photographs until it ends, and then closes the queue."""
     album, objects = Album(), Objects()
 
@@ -251,7 +251,7 @@ def _pointed(click: Annotated[list[str] | None, Query()] = None, box: str | None
 Pointed = Annotated[Prompt, Depends(_pointed)]
 
 
-def _add_work(app: FastAPI, album: Album, queue: JobQueue, models: work.Models) -> None:
+def _add_work(app: FastAPI, album: Album, queue: JobQueue, models: PhotoModels) -> None:
     seen, prepared = work.Kept(2), work.Kept(1)
 
     def begun(do: Callable[[TaskCallback], work.Made], photo: Photo, times: int = 1) -> Any:

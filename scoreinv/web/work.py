@@ -13,18 +13,24 @@ import numpy as np
 
 from scoreinv import imaging, tasks
 from scoreinv.imaging.hints import KnownColours, hints_from_picture
-from scoreinv.imaging.masks import hole_from_picture, picture_of_hole
+from scoreinv.imaging.masks import hole_from_picture
 from scoreinv.imaging.noise import estimate_noise, noise_under_blur
-from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.picture import Picture, picture_of_hole
 from scoreinv.kernels import PointSpread
 from scoreinv.options import GRAY_LEVELS
 from scoreinv.tasks.results import TaskCallback
-from scoreinv.tasks.settings import ColourSettings, DenoiseSettings, FillSettings, LinearSettings, OldPhotoSettings
+from scoreinv.tasks.settings import (
+    ColourSettings,
+    DenoiseSettings,
+    FillSettings,
+    LinearSettings,
+    OldPhotoSettings,
+    PhotoModels,
+)
 from scoreinv.web.album import Photo
 
 if TYPE_CHECKING:
-    from scoreinv.networks.detector import DamageDetector
-    from scoreinv.prior import ScorePrior
+    pass
 
 _STEPS = {
     "damage": "Damage",
@@ -36,16 +42,6 @@ _STEPS = {
     "colorize": "Colours",
 }
 """What the page calls the steps of a restoration."""
-
-
-@dataclass(frozen=True)
-class Models:
-    """The models that work is done by, each loaded by its first call."""
-
-    fill: Callable[[], ScorePrior]
-    colours: Callable[[], ScorePrior]
-    damage: Callable[[], DamageDetector]
-    denoise: Callable[[], ScorePrior]
 
 
 @dataclass(frozen=True)
@@ -93,9 +89,9 @@ class Kept:
         return self._made[key]
 
 
-def find_damage(photo: Photo, sensitivity: float, seen: Kept, models: Models, report: TaskCallback) -> Made:
+def find_damage(photo: Photo, sensitivity: float, seen: Kept, models: PhotoModels, report: TaskCallback) -> Made:
     """Find the damage: the result is a mask, or none where nothing is found. seen: the last photographs here."""
-    odds: tasks.Odds = seen.of(photo.key, lambda: tasks.Odds.seen(photo.picture, models.damage(), report))
+    odds: tasks.Odds = seen.of(photo.key, lambda: tasks.Odds.seen(photo.picture, models.detector(), report))
     hole = odds.marked(sensitivity)
     if not hole.any():
         return Made(note="No damage was found. Move the slider to “more” to mark what is less certain.")
@@ -108,7 +104,7 @@ def fill(
     avoid: np.ndarray | None,
     settings: FillSettings,
     prepared: Kept,
-    models: Models,
+    models: PhotoModels,
     report: TaskCallback,
 ) -> Made:
     """Fill the holes (HxW bool), with nothing copied from what is to be avoided (HxW bool).
@@ -116,7 +112,7 @@ def fill(
     The note says what else was redrawn, and, of the first result, what seems to be left of the object. prepared: the
     last fill, which is enough for another seed of the same marks.
     """
-    prior = models.fill()
+    prior = models.filler()
     marks = [None if marked is None else np.packbits(marked).tobytes() for marked in (hole, avoid)]
     key = (photo.key, settings.exact, *marks)
     filling: tasks.Filling = prepared.of(key, lambda: tasks.Filling(photo.picture, hole, prior, settings, avoid))
@@ -134,11 +130,11 @@ def colorize(
     strokes: Photo | None,
     like: Photo | None,
     settings: ColourSettings,
-    models: Models,
+    models: PhotoModels,
     report: TaskCallback,
 ) -> Made:
     """Draw the colours of a grey photograph: as strokes say, and where it looks like another, as that has them."""
-    hints, prior = None if strokes is None else hints_of(photo, strokes), models.colours()
+    hints, prior = None if strokes is None else hints_of(photo, strokes), models.colorizer()
     references = tasks.references_of([] if like is None else [like.picture], prior)
     result = tasks.colorize_picture(photo.picture, prior, settings, hints, report, references=references)
     note = "The photograph had colours already, which were replaced." if result.found == "coloured" else None
@@ -150,21 +146,15 @@ def restore(
     hole: np.ndarray | None,
     strokes: Photo | None,
     settings: OldPhotoSettings,
-    models: Models,
+    models: PhotoModels,
     report: TaskCallback,
 ) -> Made:
     """Restore an old photograph, its damage being the hole, or what is found.
 
     The note says what each step did, in a line. There is no result where nothing was to be done.
     """
-    steps = tasks.OldPhotoModels(
-        models.damage if settings.inpaint and hole is None else None,
-        models.fill if settings.inpaint else None,
-        models.denoise if settings.denoise else None,
-        models.colours if settings.colorize else None,
-    )
     hints = None if strokes is None else hints_of(photo, strokes)
-    result = tasks.restore_picture(photo.picture, steps, settings, hole, hints, report)
+    result = tasks.restore_picture(photo.picture, models, settings, hole, hints, report)
     note = "\n".join(f"{_STEPS[step.name]}: {step.words}." for step in result.steps)
     changed = {step.name for step in result.steps if step.changed}
     if not changed:
@@ -173,28 +163,30 @@ def restore(
     return Made(photo.result(result.image, "restored", settings.seed if another else 0), note, another)
 
 
-def denoise(photo: Photo, noise: float | None, models: Models, report: TaskCallback) -> Made:
+def denoise(photo: Photo, noise: float | None, models: PhotoModels, report: TaskCallback) -> Made:
     """Remove noise of so many grey levels; None: of as much as is found."""
     level, words = _noise_of(photo, noise, estimate_noise)
-    prior = models.denoise()
+    prior = models.denoiser()
     if noise is None and not tasks.has_noise(photo.picture, level, prior):
         return Made(note="There is less noise than can be removed. A level of your own removes more.")
     result = tasks.denoise_picture(photo.picture, level, prior, DenoiseSettings(), report)
     return Made(photo.result(result.image, "denoised"), f"{words} was removed.")
 
 
-def upscale(photo: Photo, factor: int, noise: float | None, models: Models, report: TaskCallback) -> Made:
+def upscale(photo: Photo, factor: int, noise: float | None, models: PhotoModels, report: TaskCallback) -> Made:
     """Make a photograph `factor` times as large; None: it has no noise."""
     level = (noise or 0.0) / GRAY_LEVELS
-    result = tasks.upscale_picture(photo.picture, factor, "area", level, models.denoise(), LinearSettings(), report)
+    result = tasks.upscale_picture(photo.picture, factor, "area", level, models.denoiser(), LinearSettings(), report)
     return Made(photo.result(result.image, "upscaled"))
 
 
-def deblur(photo: Photo, blur: PointSpread | None, noise: float | None, models: Models, report: TaskCallback) -> Made:
+def deblur(
+    photo: Photo, blur: PointSpread | None, noise: float | None, models: PhotoModels, report: TaskCallback
+) -> Made:
     """Take away a blur; None: that which is found."""
     found = tasks.find_blur(photo.picture) if blur is None else blur
     level, words = _noise_of(photo, noise, noise_under_blur)
-    result = tasks.deblur_picture(photo.picture, found.kernel(), level, models.denoise(), LinearSettings(), report)
+    result = tasks.deblur_picture(photo.picture, found.kernel(), level, models.denoiser(), LinearSettings(), report)
     said = f"The photograph was {found.words}. " if blur is None else ""
     return Made(photo.result(result.image, "deblurred"), f"{said}{words} was reckoned with.")
 

@@ -21,8 +21,8 @@ from PIL import Image, ImageOps
 from scoreinv.colour_space import luma
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load_damage_detector
-from scoreinv.tasks.old_photos import OldPhotoModels, restore_picture
-from scoreinv.tasks.settings import OldPhotoSettings
+from scoreinv.tasks.old_photos import restore_picture
+from scoreinv.tasks.settings import OldPhotoSettings, PhotoModels
 
 MOST = 0.001
 """Share of a photograph's pixels that may change."""
@@ -39,7 +39,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.getLogger("scoreinv").setLevel(logging.ERROR)
     detector, filler, denoiser = load_damage_detector("damage"), load_fast("photo"), load_fast("denoiser")
-    models = OldPhotoModels(lambda: detector, lambda: filler, lambda: denoiser, None)
+    models = PhotoModels(lambda: detector, lambda: filler, lambda: denoiser, lambda: denoiser)
     paths = [path for folder in options.folders for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
     paths = paths[:: max(1, len(paths) // options.photos)][: options.photos]
     for mode in ("RGB", "L"):

@@ -34,8 +34,8 @@ from scoreinv.files import PRETRAINED
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_print
 from scoreinv.models.catalogue import load, load_damage_detector
-from scoreinv.tasks.old_photos import OldPhotoModels, Step, restore_picture
-from scoreinv.tasks.settings import OldPhotoSettings
+from scoreinv.tasks.old_photos import Step, restore_picture
+from scoreinv.tasks.settings import OldPhotoSettings, PhotoModels
 from scoreinv.tasks.tone import tone_picture
 from scoreinv.training.prints import draw_medium, draw_print, scanned
 from scoreinv.training.synthetic_damage import damaged, draw_kinds
@@ -91,7 +91,7 @@ def main() -> None:
 def steps(paths: list[Path], side: int, rng: np.random.Generator) -> None:
     """Print how near to the truth the prints of photographs, in colours and grey, are after each step of `restore`."""
     loads = ((load_damage_detector, "damage"), (load, "photo"), (load, "denoiser"), (load, "scene"))
-    models = OldPhotoModels(*(cache(partial(function, name)) for function, name in loads))
+    models = PhotoModels(*(cache(partial(function, name)) for function, name in loads))
     figures: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
     for number, path in enumerate(paths):
         truth, kind = reduced(path, side), ("colours", "greys")[number % 2]

@@ -23,9 +23,9 @@ from scoreinv.options import FOUND_GROW
 from scoreinv.tasks import old_photos
 from scoreinv.tasks.colorize import Colorized
 from scoreinv.tasks.common import spread
-from scoreinv.tasks.old_photos import OldPhotoModels, Step, restore_picture
+from scoreinv.tasks.old_photos import Step, restore_picture
 from scoreinv.tasks.results import Restored
-from scoreinv.tasks.settings import COLOUR_SATURATION, OLD_PHOTO_STEPS, OldPhotoSettings
+from scoreinv.tasks.settings import COLOUR_SATURATION, OLD_PHOTO_STEPS, OldPhotoSettings, PhotoModels
 from scoreinv.tasks.tone import Toned
 from scoreinv.training.pictures import BUILTIN
 
@@ -260,7 +260,7 @@ def test_the_spread_is_that_of_pairs_where_colours_alone_are_drawn(count, monkey
 
     monkeypatch.setattr(old_photos, "colorize_picture", coloured)
     monkeypatch.setattr(old_photos, "inpaint_picture", lambda *_: Restored(photo, [photo] * count, None, 1, "pc"))
-    models = OldPhotoModels(None, prior, None, prior)
+    models = PhotoModels(Whites, prior, prior, prior)
     found = restore_picture(photo, models, OldPhotoSettings(samples=count, tone=0.0, denoise=False), hole).std
     squares = count * np.square(spread(draws, ddof=0))
     expected = np.sqrt(squares / np.where(hole, count - 1, count - count % 2 / count))
@@ -285,7 +285,10 @@ def test_colours_drawn_once_are_the_mean_as_strong_as_samples(count, hinted, ask
     monkeypatch.setattr(old_photos, "colorize_picture", coloured)
     monkeypatch.setattr(old_photos, "knows_gray", lambda *_: True)
     restore_picture(
-        photo, OldPhotoModels(None, None, None, prior), OldPhotoSettings(samples=count, tone=0.0), hints=hints
+        photo,
+        PhotoModels(Whites, prior, prior, prior),
+        OldPhotoSettings(inpaint=False, denoise=False, samples=count, tone=0.0),
+        hints=hints,
     )
     assert found == [asked] * count
 
@@ -303,7 +306,7 @@ def test_tones_of_what_is_damaged_are_read_as_those_of_a_worn_print(rows, worn, 
 
     monkeypatch.setattr(old_photos, "tone_picture", toned)
     monkeypatch.setattr(old_photos, "inpaint_picture", lambda *_: Restored(photo, [photo], None, 1, "pc"))
-    models = OldPhotoModels(None, prior, None, None)
+    models = PhotoModels(Whites, prior, prior, prior)
     restore_picture(photo, models, OldPhotoSettings(denoise=False, colorize=False), hole)
     assert asked == [worn]
 
@@ -424,7 +427,7 @@ def test_a_border_is_told_and_cut_off_where_that_is_asked():
 def test_each_step_is_told_with_its_picture():
     told: list[tuple[Step, Picture | None]] = []
     photo = Picture(scratched(levels(sepia(gray_scene()))))
-    models = OldPhotoModels(Whites, prior, prior, prior)
+    models = PhotoModels(Whites, prior, prior, prior)
     restore_picture(photo, models, OldPhotoSettings(tone=0.0), told=lambda *step: told.append(step))
     shown = {step.name: picture for step, picture in told}
     assert list(shown) == [name for name in OLD_PHOTO_STEPS if name not in ("border", "tone")]

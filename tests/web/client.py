@@ -19,10 +19,10 @@ from scoreinv.imaging.write import picture_bytes
 from scoreinv.models.config import DetectorConfig
 from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
 from scoreinv.prior import ScorePrior
+from scoreinv.tasks.settings import PhotoModels
 from scoreinv.web.access import Access
 from scoreinv.web.app import make_app
 from scoreinv.web.jobs import JobQueue
-from scoreinv.web.work import Models
 
 PORT = 8421
 ORIGIN = f"http://127.0.0.1:{PORT}"
@@ -48,7 +48,9 @@ def quick_prior() -> ScorePrior:
 def client(host: str | None = None, raises: bool = True) -> TestClient:
     """One that knows the loopback's address, and no token; `raises` what the application does not expect."""
     app = make_app(
-        Models(quick_prior, quick_prior, Bright, quick_prior), Access.to(host, PORT), JobQueue(prepare=lambda: None)
+        PhotoModels(Bright, quick_prior, quick_prior, quick_prior),
+        Access.to(host, PORT),
+        JobQueue(prepare=lambda: None),
     )
     return TestClient(app, base_url=ORIGIN, raise_server_exceptions=raises)
 

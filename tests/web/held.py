@@ -12,10 +12,10 @@ from client import Bright
 from small_model import small_prior
 
 from scoreinv.prior import ScorePrior
+from scoreinv.tasks.settings import PhotoModels
 from scoreinv.web.access import LOOPBACK, Access, listen
 from scoreinv.web.app import make_app
 from scoreinv.web.jobs import Job, JobQueue
-from scoreinv.web.work import Models
 
 SOON = 90.0
 """Seconds: far more than anything takes here."""
@@ -54,7 +54,7 @@ def served() -> Iterator[Served]:
     model, queue = HeldModel(), JobQueue(prepare=lambda: None)
     with listen(LOOPBACK, 0) as listener:
         access = Access.to(None, listener.getsockname()[1])
-        app = make_app(Models(model, small_prior, Bright, small_prior), access, queue)
+        app = make_app(PhotoModels(Bright, model, small_prior, small_prior), access, queue)
         server = uvicorn.Server(uvicorn.Config(app, ws="none", lifespan="on", log_config=None))
         server.config.timeout_graceful_shutdown = 1
         thread = threading.Thread(target=server.run, args=([listener],))
