@@ -39,7 +39,7 @@ def prior(weights: str):
 @pytest.mark.parametrize(("weights", "start"), [("rec601", 1.0), ("average", math.inf)])
 def test_chroma_is_a_sample_of_the_conditional(weights, start):
     gray = np.random.default_rng(1).uniform(0.35, 0.6, (16, 24)).astype(np.float32)
-    result = colorize(gray, prior=prior(weights), gray_weights=weights, samples=12, steps=40, start=start)
+    result = colorize(gray, prior=prior(weights), gray_weights=weights, samples=12, steps=25, start=start)
     colours = np.stack(result.samples)
     np.testing.assert_allclose(luma(colours, weights), np.broadcast_to(gray, colours.shape[:3]), atol=1e-5)
     chroma = colours @ colour_basis(weights)[1:].T

@@ -163,13 +163,12 @@ def test_a_seed_gives_one_picture_whatever_the_number_of_threads() -> None:
     model = ConditionalPrior(_Unsteady(), VE(0.01, 20.0), ResidualPreconditioning(), (-1.0, 1.0), 16).eval()
     before, images = torch.get_num_threads(), []
     try:
-        for threads in (1, 2, 3):
+        for threads in (1, 3):
             torch.set_num_threads(threads)
             images.append(inpaint(picture, deep(120, 130), prior=model).image)
     finally:
         torch.set_num_threads(before)
-    for image in images[1:]:
-        assert np.abs(image - images[0]).max() < 2 / 255
+    assert np.abs(images[1] - images[0]).max() < 2 / 255
     assert model.network.threads == {1}  # its sums, in bfloat16, would differ by more
 
 

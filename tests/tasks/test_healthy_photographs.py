@@ -107,6 +107,7 @@ def test_restore_fills_next_to_nothing_of_a_photograph_in_colours(name):
     assert hole.mean() <= 0.005
 
 
+@pytest.mark.slow
 def test_a_sign_is_read_and_not_mended():
     photo = photograph("wp25-coming-soon-bg-image")
     draw = ImageDraw.Draw(photo)

@@ -231,6 +231,7 @@ def test_ray_data_takes_them_as_they_are(model: str) -> None:
         ray.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("dask") is None, reason="needs Dask")
 def test_dask_takes_them_as_they_are(model: str) -> None:
     import dask
