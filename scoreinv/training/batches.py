@@ -19,7 +19,7 @@ from torch import Tensor
 from scoreinv.colour_space import luma_weights
 from scoreinv.training.config import ObservationConfig, TrainingConfig
 from scoreinv.training.pictures import Pictures
-from scoreinv.training.prints import Film, on_colour_film, on_other_film
+from scoreinv.training.prints import Film, on_colour_film, on_old_print, on_other_film
 from scoreinv.training.score_matching import draw_times
 from scoreinv.training.synthetic_damage import draw_hints, draw_hole, draw_scan
 
@@ -146,8 +146,12 @@ class BatchSource:
             colours, film = self._stream(COLOUR_FILM, step, index), self._stream(FILM, step, index)
             if colours.random() < what.colour_films:
                 self._put_on(on_colour_film, pictures[row], reading.gray_weights, colours)
-            if observed[row][0].any() and film.random() < what.other_films:
+            if not observed[row][0].any():
+                continue
+            if film.random() < what.other_films:
                 self._put_on(on_other_film, pictures[row], reading.gray_weights, film)
+            elif film.random() < what.old_prints:
+                self._put_on(on_old_print, pictures[row], reading.gray_weights, film)
         scale = config.drawn_side // config.model.image_size
         if reading.luma_scale > 1:
             withheld = torch.tensor([stream.random() < _FINE_WITHHELD for stream in streams])

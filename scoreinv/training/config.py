@@ -173,6 +173,7 @@ class ObservationConfig:
         refined: holes, and the whole picture at half the size: the step from one scale to the next finer one.
         other_films: of the pictures whose luma is shown, the share that gets one that another film made
             (`prints.on_other_film`).
+        old_prints: of the rest of these, the share that is shown as an old print (`prints.on_old_print`).
         colour_films: of all pictures, the share that is shown in the colours of another film
             (`prints.on_colour_film`).
 
@@ -186,6 +187,7 @@ class ObservationConfig:
     damaged_gray: float = 0.1
     refined: float = 0.1
     other_films: Annotated[float, Number(0, 1)] = 0.0
+    old_prints: Annotated[float, Number(0, 1)] = 0.0
     colour_films: Annotated[float, Number(0, 1)] = 0.0
 
     def __post_init__(self) -> None:
@@ -197,7 +199,7 @@ class ObservationConfig:
     @property
     def kinds(self) -> dict[str, float]:
         """Share of each kind of observation."""
-        return {name: share for name, share in asdict(self).items() if not name.endswith("films")}
+        return {name: share for name, share in asdict(self).items() if not name.endswith(("films", "prints"))}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ plate. `scoreinv.training.synthetic_damage` damages it. A conditional prior is s
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from io import BytesIO
 
@@ -135,6 +135,17 @@ def on_colour_film(rgb: np.ndarray, gray_weights: str, generator: Generator) -> 
     return with_luma(gray, tinted, gray_weights)
 
 
+def on_old_print(rgb: np.ndarray, gray_weights: str, generator: Generator) -> np.ndarray:
+    """The scan of an old grey print of a picture (H, W, 3) in [0, 1], in its colours; half show their edge, in grey."""
+    medium = draw_medium(generator)
+    paper, ink = (np.full(3, colour.mean()) for colour in (medium.paper, medium.ink))
+    medium = replace(medium, gray=True, paper=paper, ink=ink)
+    print_ = with_luma(luma(on_old_film(rgb, medium, generator), gray_weights), rgb, gray_weights)
+    if generator.random() < 0.5:
+        print_ = _with_edge(print_, medium, generator)
+    return scanned(print_, medium, generator)
+
+
 def draw_medium(generator: Generator) -> Medium:
     """A random one: half of them grey or toned, some without grain or loss."""
     faded = generator.random() < 0.6
@@ -158,8 +169,10 @@ def draw_medium(generator: Generator) -> Medium:
 def draw_print(rgb: np.ndarray, medium: Medium, generator: Generator) -> np.ndarray:
     """A print of a photograph (H, W, 3) in [0, 1], with its edge or, mostly, a part from within."""
     print_ = on_old_film(rgb, medium, generator)
-    if generator.random() >= _EDGED:
-        return print_
+    return _with_edge(print_, medium, generator) if generator.random() < _EDGED else print_
+
+
+def _with_edge(print_: np.ndarray, medium: Medium, generator: Generator) -> np.ndarray:
     kind = list(_EDGES)[generator.choice(len(_EDGES), p=list(_EDGES.values()))]
     return Sheet(print_, medium, generator).covered(kind).astype(np.float32)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import ndimage
 from small_conditional import SMALL, random_prior
 from torch import Tensor, nn
 
@@ -31,7 +32,7 @@ from scoreinv.training.learners import ScoreLearner, features_given
 from scoreinv.training.loop import train
 from scoreinv.training.pictures import load_pictures
 from scoreinv.training.presets import conditional_training
-from scoreinv.training.prints import on_colour_film, on_other_film
+from scoreinv.training.prints import on_colour_film, on_old_print, on_other_film
 from scoreinv.training.score_matching import per_image_loss
 
 SHOWN = replace(SMALL, multipliers=(1, 1, 1), condition_channels=17, feature_channels=FEATURES)
@@ -219,7 +220,8 @@ def test_batches_have_the_luma_that_the_encoder_is_shown(photographs: Path) -> N
     pictures = load_pictures(config.data, config.drawn_side, 3)
     plain = replace(config, observations=replace(config.observations, other_films=0.0))
     tinted = replace(config, observations=replace(plain.observations, colour_films=0.5))
-    for run in (config, plain):
+    printed = replace(config, observations=replace(plain.observations, old_prints=0.5))
+    for run in (config, plain, printed):
         batch = BatchSource(run, pictures, 16, 0).batch(0)
         assert batch.images.shape == (16, 3, 16, 16)
         assert batch.fine.shape == (16, 3, 32, 32)
@@ -227,10 +229,12 @@ def test_batches_have_the_luma_that_the_encoder_is_shown(photographs: Path) -> N
         rgb = (batch.images + 1) / 2
         shown = nn.functional.avg_pool2d(batch.seen, 4)[:, 0]
         torch.testing.assert_close(luma_of(rgb), shown)
-    changed, same = (BatchSource(run, pictures, 16, 0).batch(0) for run in (config, plain))
-    differ = (changed.images - same.images).abs().amax((1, 2, 3)) > 1e-3
-    assert 2 < differ.sum() < 14
-    assert not differ[~same.observed[:, 0].flatten(1).any(1)].any()
+    same = BatchSource(plain, pictures, 16, 0).batch(0)
+    for run in (config, printed):
+        changed = BatchSource(run, pictures, 16, 0).batch(0)
+        differ = (changed.images - same.images).abs().amax((1, 2, 3)) > 1e-3
+        assert 2 < differ.sum() < 14
+        assert not differ[~same.observed[:, 0].flatten(1).any(1)].any()
     coloured = BatchSource(tinted, pictures, 16, 0).batch(0)
     assert 2 < ((coloured.images - same.images).abs().amax((1, 2, 3)) > 1e-3).sum() < 14
     torch.testing.assert_close(coloured.seen, same.seen)
@@ -255,6 +259,21 @@ def test_another_film_changes_the_luma_and_keeps_the_tint() -> None:
         np.testing.assert_allclose(after, factor[..., None] * chroma, atol=1e-5)
     assert np.std(lumas, axis=0).min() > 0.03
     assert np.abs(np.mean(lumas, axis=0) - gray_before).max() < 0.1
+
+
+def test_an_old_print_has_other_tones_and_the_tint_of_the_picture_within_its_grey_edge() -> None:
+    rgb = np.full((64, 64, 3), (0.6, 0.5, 0.4), np.float32)
+    chroma = rgb[0, 0] - luma(rgb[0, 0])
+    edges, lumas = [], []
+    for seed in range(40):
+        found = on_old_print(rgb, "rec601", np.random.default_rng(seed))
+        after = found - luma(found)[..., None]
+        factor = (after * chroma).sum(-1) / (chroma**2).sum()
+        assert factor[24:40, 24:40].mean() == pytest.approx(1, abs=0.15)  # but for what is clipped, and JPEG
+        edges.append((np.abs(ndimage.uniform_filter(factor, 5)) < 0.1).any())
+        lumas.append(luma(found)[24:40, 24:40].mean())
+    assert np.std(lumas) > 0.05
+    assert 8 < sum(edges) < 32
 
 
 def test_a_colour_film_changes_the_tint_and_keeps_the_luma() -> None:
