@@ -26,16 +26,20 @@ SIDE = 56
 QUANTILES = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.995)
 """Of each channel, that the network is told beside its least and largest value; the first and last bound the curves."""
 
-_PIXEL, _HEADS, _WIDTH, _POWER = 96, 10, 256, 1.6
+PARTS = 4
+"""In either direction, of whose darkest and lightest values the odds are told."""
+
+_PIXEL, _HEADS, _WIDTH, _ODDS, _POWER = 96, 10, 256, 128, 1.6
 _FARTHEST = 0.97
 """Of the way that a curve's black goes to the darkest tones, and its white to the lightest: so nothing is clipped."""
 
 
 class ToneNetwork(nn.Module):
-    """Small pictures (B, N, 3), what is known of them (B, N, 3 + SEEN), quantiles (B, 13, 3) to curves and their odds.
+    """Small pictures (B, N, 3), what is known of them (B, N, 3 + SEEN), and their tones to curves and odds.
 
     Known are the chroma that greys such as theirs have on average, and what that was told from. The first and the last
-    of the quantiles are the least and the largest values of a larger picture: few healthy ones reach neither end.
+    of the quantiles (B, 13, 3) are the least and the largest values of a larger picture: few healthy ones reach neither
+    end. Its ends (B, 2, `PARTS`^2, 3) are the darkest values of its parts, and the lightest, each in rising order.
 
     `forward` gives black, white and log of the exponent of each channel's curve (B, 3, 3), and the log odds that the
     picture is faded at all (B,).
@@ -53,10 +57,12 @@ class ToneNetwork(nn.Module):
             nn.Linear(_WIDTH, _WIDTH),
             nn.SiLU(),
             nn.Dropout(0.1),
-            nn.Linear(_WIDTH, 10),
         )
+        self.curves = nn.Linear(_WIDTH, 9)
+        tones = 3 * (2 * PARTS**2 + len(QUANTILES) + 2)
+        self.odds = nn.Sequential(nn.Linear(_WIDTH + tones, _ODDS), nn.SiLU(), nn.Dropout(0.2), nn.Linear(_ODDS, 1))
 
-    def forward(self, rgb: Tensor, known: Tensor, quantiles: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, rgb: Tensor, known: Tensor, quantiles: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
         low, high = quantiles[:, 1:2], quantiles[:, -2:-1]
         stretched = ((rgb - low) / (high - low).clamp_min(0.05)).clamp(0, 1)
         expected = stretched @ rgb.new_tensor(luma_weights("rec601"))[:, None] + known[..., :3]
@@ -66,11 +72,12 @@ class ToneNetwork(nn.Module):
         pooled = (weights.transpose(1, 2) @ seen).flatten(1)
         tones = torch.cat([quantiles, torch.log(quantiles + 0.02) / 2], dim=1).flatten(1)
         moments = _moments(stretched, expected)
-        out = self.head(torch.cat([pooled, seen.mean(1), seen.std(1), tones, moments], dim=1))
+        read = self.head(torch.cat([pooled, seen.mean(1), seen.std(1), tones, moments], dim=1))
+        out, odds = self.curves(read), self.odds(torch.cat([read, ends.flatten(1), quantiles.flatten(1)], dim=1))
         black = _FARTHEST * torch.sigmoid(out[:, 0:3] - 2) * low[:, 0]
         white = 1 - _FARTHEST * torch.sigmoid(out[:, 3:6] - 2) * (1 - high[:, 0])
         power = _POWER * torch.tanh(out[:, 6:9] / 2)
-        return torch.stack([black, white, power], dim=1), out[:, 9]
+        return torch.stack([black, white, power], dim=1), odds[:, 0]
 
 
 def through(rgb: Tensor, curves: Tensor) -> Tensor:

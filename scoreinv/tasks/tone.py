@@ -24,7 +24,7 @@ from scoreinv.models.catalogue import MODEL_FILE
 from scoreinv.models.model_file import opened
 from scoreinv.networks.blocks import channels_last
 from scoreinv.networks.chroma import ChromaNetwork
-from scoreinv.networks.fading import QUANTILES, SIDE, ToneNetwork, load_tone
+from scoreinv.networks.fading import PARTS, QUANTILES, SIDE, ToneNetwork, load_tone
 
 _CHROMA = "chroma."
 """What the names of that network's weights begin with."""
@@ -32,7 +32,7 @@ SEEN_SIDE = 224
 """Side at which the colours of a picture's greys are guessed, whatever its shape."""
 LEAST_SIDE = 144
 """Of a picture whose tones can be told at all, in pixels."""
-_LEAST_ODDS = 1.75
+_LEAST_ODDS = 2.5
 """Log odds of having faded from which on a picture is changed."""
 _LEAST_CHANGE = 3.5
 """CIEDE2000, in the mean, that a picture is changed by at least: of less it is not sure."""
@@ -103,10 +103,9 @@ def curves_of(picture: Picture, worn: bool) -> tuple[ToneCurves | None, np.ndarr
     box = within_border(picture)
     inside = picture if box is None else picture.part(box)
     seen = torch.from_numpy(inside.resized_rgb(SEEN_SIDE, SEEN_SIDE)).permute(2, 0, 1)[None]
-    ends = F.adaptive_avg_pool2d(seen, SIDE) if worn else seen
     toner = load_toner()
-    rgb, known, quantiles = told(seen, guessed(seen, toner.chroma), ends)
-    raw, odds = toner.network(rgb, known, quantiles)
+    rgb, known, quantiles, ends = told(seen, guessed(seen, toner.chroma), worn)
+    raw, odds = toner.network(rgb, known, quantiles, ends)
     small, least, largest = rgb[0].numpy(), quantiles[0, 0], quantiles[0, -1]
     dark = (least < _BLACK) & (largest < _DARKER * largest.max())
     if float(odds[0]) < _LEAST_ODDS or dark.any():
@@ -132,24 +131,27 @@ def guessed(seen: Tensor, network: ChromaNetwork) -> Tensor:
     return F.avg_pool2d(torch.cat([chroma, features], dim=1), 2)
 
 
-def told(seen: Tensor, guess: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What `ToneNetwork` is told of pictures (B, 3, H, W), of what is guessed of them, and of the ends of their tones.
+def told(seen: Tensor, guess: Tensor, worn: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What `ToneNetwork` is told of pictures (B, 3, H, W), and of what is guessed of them.
 
-    ends: the pictures at a size of which the darkest and the lightest pixels count.
+    worn: the ends of their tones are those of the small pictures, which have no grain.
     """
-    small = F.adaptive_avg_pool2d(seen, SIDE), F.interpolate(guess, size=(SIDE, SIDE), mode="bilinear")
-    return told_of(*(one.flatten(2).transpose(1, 2) for one in (*small, ends)))
+    small, guess = F.adaptive_avg_pool2d(seen, SIDE), F.interpolate(guess, size=(SIDE, SIDE), mode="bilinear")
+    of = small if worn else seen
+    ends = torch.stack([sign * F.adaptive_max_pool2d(sign * of, PARTS) for sign in (-1, 1)], dim=1)
+    rgb, known, ends = (one.flatten(-2).transpose(-1, -2) for one in (small, guess, ends))
+    return told_of(rgb, known, ends)
 
 
-def told_of(rgb: Tensor, guess: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def told_of(rgb: Tensor, guess: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The same of pixels (B, N, 3), with the guess of the first of them (B, n, 3 + SEEN): the others only count.
 
-    ends: (B, M, 3) pixels of which the darkest and the lightest count.
+    ends: (B, 2, `PARTS`^2, 3), the darkest values of the parts of the pictures, and the lightest.
     """
-    ordered = rgb.sort(1).values
+    ordered, ends = rgb.sort(1).values, ends.sort(2).values
     quantiles = ordered[:, [round(share * (rgb.shape[1] - 1)) for share in QUANTILES]]
-    least, largest = ends.aminmax(dim=1, keepdim=True)
-    return rgb[:, : guess.shape[1]], guess, torch.cat([least, quantiles, largest], dim=1)
+    quantiles = torch.cat([ends[:, 0, :1], quantiles, ends[:, 1, -1:]], dim=1)
+    return rgb[:, : guess.shape[1]], guess, quantiles, ends
 
 
 def stretched_luma(rgb: Tensor) -> Tensor:

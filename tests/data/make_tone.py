@@ -30,14 +30,12 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor, nn
 
 from scoreinv.files import PRETRAINED
-from scoreinv.networks.fading import SIDE, TONE_FILE, ToneNetwork, load_tone, through
+from scoreinv.networks.fading import PARTS, SIDE, TONE_FILE, ToneNetwork, load_tone, through
 from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, guessed, told_of
 
 BATCH, PIXELS, EMA = 48, 192, 0.998
 DRAWN = 384
 """Pixels of each photograph that a step fades; of `PIXELS` of them the network sees more than quantiles."""
-CELLS = 4
-"""In either direction, of whose darkest and lightest pixels there are some."""
 SPECKED = 0.1
 """Share of the pictures that have specks at either end of their tones."""
 GUESSES = 3
@@ -64,6 +62,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=TONE_FILE)
     parser.add_argument("--init", type=Path, help="weights to go on from")
+    parser.add_argument("--odds", action="store_true", help="train only the layers that tell the odds")
     options = parser.parse_args()
     torch.manual_seed(options.seed)
     if options.cache is not None and options.cache.exists():
@@ -76,6 +75,9 @@ def main() -> None:
     print(f"{len(photos)} photographs, some of them more than once")
     network = ToneNetwork() if options.init is None else load_tone(options.init).train().requires_grad_(True)
     first = GUESSES * len(photographs(options.photos))
+    if options.odds:
+        network.requires_grad_(False)
+        network.odds.requires_grad_(True)
     train(network, photos[:-APART], guesses[:-APART], ends[:-APART], first, options.steps, options.rate)
     options.output.parent.mkdir(exist_ok=True)
     save_file({name: value.contiguous() for name, value in network.state_dict().items()}, options.output)
@@ -111,13 +113,19 @@ def computed(first: Path, more: list[Path], most: int) -> dict[str, Tensor]:
 
 
 def extremes(seen: Tensor) -> Tensor:
-    """The pixels of pictures (B, 3, H, W) that are darkest and lightest by channel in each of `CELLS`^2 parts.
+    """The pixels of pictures (B, 3, H, W) that are darkest and lightest by channel in each of `PARTS`^2 parts.
 
-    (B, CELLS^2, 6, 3).
+    (B, PARTS^2, 6, 3).
     """
-    _, where = F.adaptive_max_pool2d(torch.cat([seen, -seen], dim=1), CELLS, return_indices=True)
+    _, where = F.adaptive_max_pool2d(torch.cat([seen, -seen], dim=1), PARTS, return_indices=True)
     pixels = seen.flatten(2).gather(2, where.flatten(1)[:, None].expand(-1, 3, -1))
-    return pixels.unflatten(2, (6, CELLS**2)).permute(0, 3, 2, 1)
+    return pixels.unflatten(2, (6, PARTS**2)).permute(0, 3, 2, 1)
+
+
+def ends_of(pixels: Tensor) -> Tensor:
+    """The darkest values of the parts of pictures, and the lightest (B, 2, PARTS^2, 3), of their `extremes`."""
+    parts = pixels.unflatten(1, (PARTS**2, 6))
+    return torch.stack([parts.amin(2), parts.amax(2)], dim=1)
 
 
 def photographs(folder: Path) -> list[Path]:
@@ -140,8 +148,9 @@ def train(
 
     first: so many of the photographs, of all kinds, are seen in `OF_FIRST` of the draws.
     """
-    optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=0.02, fused=True)
-    means = [value.detach().clone() for value in network.parameters()]
+    parameters = [value for value in network.parameters() if value.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, rate, weight_decay=0.02, fused=True)
+    means = [value.detach().clone() for value in parameters]
     said = []
     for step in range(1, steps + 1):
         optimizer.param_groups[0]["lr"] = rate * min(1, step / 100) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
@@ -149,10 +158,10 @@ def train(
         which = torch.where(torch.rand(BATCH) < OF_FIRST, torch.randint(first, (BATCH,)), which)
         truth, guess, radius = cropped(photos[which], guesses[which], ends[which])
         truth, scan, faded = faded_by_drawing(truth, radius)
-        rgb, known, quantiles = told_of(scan[:, :DRAWN], guess, scan)
+        rgb, known, quantiles, parts = told_of(scan[:, :DRAWN], guess, ends_of(scan[:, DRAWN:]))
         specks = (torch.rand(BATCH, 2, 1) < SPECKED) * torch.rand(BATCH, 2, 1)
         quantiles[:, [0, -1]] = torch.lerp(quantiles[:, [0, -1]], torch.tensor([[0.0], [1.0]]), specks)
-        curves, odds = network(rgb, known, quantiles)
+        curves, odds = network(rgb, known, quantiles, parts)
         wanted = lab(truth[:, :PIXELS])
         with torch.no_grad():
             before = distance(lab(rgb), wanted).mean(1)
@@ -162,10 +171,10 @@ def train(
         loss = after.mean() + F.relu(after - before).mean() / 4 + told
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         with torch.no_grad():
-            torch._foreach_lerp_(means, list(network.parameters()), 1 - min(EMA, (1 + step) / (10 + step)))
+            torch._foreach_lerp_(means, parameters, 1 - min(EMA, (1 + step) / (10 + step)))
         gone = faded > 0
         figures = before[gone].mean(), after[gone].mean(), after[~gone].mean(), told
         said.append([float(one.detach()) for one in figures])
@@ -176,7 +185,7 @@ def train(
             )
             said = []
     with torch.no_grad():
-        for value, mean in zip(network.parameters(), means, strict=True):
+        for value, mean in zip(parameters, means, strict=True):
             value.copy_(mean)
 
 
@@ -194,7 +203,7 @@ def cropped(photos: Tensor, guesses: Tensor, ends: Tensor) -> tuple[Tensor, Tens
         F.grid_sample(one.float(), where, align_corners=False, padding_mode="border")[:, :, 0].transpose(1, 2)
         for one, where in ((photos, grid), (guesses, grid[:, :, :PIXELS]))
     )
-    radius = torch.cat([place.square().mean(-1), far_out(CELLS).repeat_interleave(6).expand(len(photos), -1)], dim=1)
+    radius = torch.cat([place.square().mean(-1), far_out(PARTS).repeat_interleave(6).expand(len(photos), -1)], dim=1)
     return torch.cat([pixels, ends.flatten(1, 2)], dim=1) / 255, guess, radius[..., None]
 
 
@@ -208,20 +217,20 @@ def far_out(side: int) -> Tensor:
 def gates(network: ToneNetwork, photos: Tensor, guesses: Tensor, ends: Tensor) -> None:
     """Print what the step would do to these photographs, healthy and faded, with each choice of its gates."""
     where = torch.randperm(SIDE * SIDE)[:DRAWN]
-    radius = torch.cat([far_out(SIDE)[where], far_out(CELLS).repeat_interleave(6)])[None, :, None]
+    radius = torch.cat([far_out(SIDE)[where], far_out(PARTS).repeat_interleave(6)])[None, :, None]
     guesses = F.interpolate(guesses.float(), size=(SIDE, SIDE), mode="bilinear")
     pixels, guess = (one.flatten(2)[:, :, where].transpose(1, 2) for one in (photos, guesses))
     pixels = torch.cat([pixels, ends.flatten(1, 2)], dim=1) / 255
     truth, scan, faded = faded_by_drawing(pixels, radius.expand(len(photos), -1, -1))
     gone, found = faded > 0, []
     for seen, known, wanted in ((scan[gone], guess[gone], truth[gone]), (pixels, guess, pixels)):
-        rgb, known, quantiles = told_of(seen[:, :DRAWN], known, seen)
-        curves, odds = network(rgb, known, quantiles)
+        curves, odds = network(*told_of(seen[:, :DRAWN], known, ends_of(seen[:, DRAWN:])))
+        rgb = seen[:, :DRAWN]
         toned, wanted = through(rgb, curves), wanted[:, :DRAWN]
         found.append([odds.numpy(), *(difference(*two) for two in ((toned, rgb), (rgb, wanted), (toned, wanted)))])
     (odds, change, before, after), (own_odds, own_change, _, _) = found
     print(f"{len(before)} faded and {len(own_odds)} healthy photographs; changed from which odds and change on:")
-    for least in (0, 1, 1.5, 2, 3):
+    for least in (0, 1, 2, 2.5, 3):
         for much in (0.0, 2.0, 3.5, 5.0):
             then = np.where((odds > least) & (change > much), after, before)
             left = (own_odds <= least) | (own_change <= much)

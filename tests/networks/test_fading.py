@@ -10,27 +10,28 @@ from safetensors.torch import save_file
 from scoreinv.errors import CheckpointError
 from scoreinv.imaging.curves import ToneCurves
 from scoreinv.networks.chroma import SEEN
-from scoreinv.networks.fading import QUANTILES, ToneNetwork, load_tone, through
+from scoreinv.networks.fading import PARTS, QUANTILES, ToneNetwork, load_tone, through
 
 
-def pictures() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Pixels, what is known of them, and their quantiles."""
+def pictures() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Pixels, what is known of them, their quantiles, and the ends of their parts."""
     rng = torch.Generator().manual_seed(0)
     rgb = 0.1 + 0.7 * torch.rand(4, 200, 3, generator=rng)
     known = torch.randn(4, 200, 3 + SEEN, generator=rng)
-    return rgb, known, torch.quantile(rgb, torch.tensor([0.0, *QUANTILES, 1.0]), dim=1).transpose(0, 1)
+    quantiles = torch.quantile(rgb, torch.tensor([0.0, *QUANTILES, 1.0]), dim=1).transpose(0, 1)
+    return rgb, known, quantiles, torch.rand(4, 2, PARTS**2, 3, generator=rng).sort(2).values
 
 
 def network(strength: float = 1.0) -> ToneNetwork:
     torch.manual_seed(1)
     one = ToneNetwork().eval().requires_grad_(False)
-    one.head[-1].weight.mul_(strength)
+    one.curves.weight.mul_(strength)
     return one
 
 
 def test_its_curves_clip_nothing_whatever_its_weights():
-    rgb, known, quantiles = pictures()
-    curves, odds = network(1e4)(rgb, known, quantiles)
+    rgb, known, quantiles, ends = pictures()
+    curves, odds = network(1e4)(rgb, known, quantiles, ends)
     assert (curves[:, 0] < quantiles[:, 1]).all()
     assert (curves[:, 1] > quantiles[:, -2]).all()
     assert curves.isfinite().all()
@@ -38,16 +39,16 @@ def test_its_curves_clip_nothing_whatever_its_weights():
 
 
 def test_the_order_of_the_pixels_has_no_part_in_it():
-    rgb, known, quantiles = pictures()
+    rgb, known, *tones = pictures()
     order = torch.randperm(200, generator=torch.Generator().manual_seed(2))
-    one, other = network(), network()
-    for first, second in zip(one(rgb, known, quantiles), other(rgb[:, order], known[:, order], quantiles), strict=True):
+    one = network()
+    for first, second in zip(one(rgb, known, *tones), one(rgb[:, order], known[:, order], *tones), strict=True):
         torch.testing.assert_close(first, second)
 
 
 def test_training_goes_through_the_curves_that_pictures_are_given():
-    rgb, known, quantiles = pictures()
-    raw, _ = network()(rgb, known, quantiles)
+    rgb, known, quantiles, ends = pictures()
+    raw, _ = network()(rgb, known, quantiles, ends)
     black, white, power = raw[0].double().numpy()
     low, high = quantiles[0, 1].numpy(), quantiles[0, -2].numpy()
     curves = ToneCurves(black, white, np.exp(power), low, high)

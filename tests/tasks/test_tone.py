@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load
-from scoreinv.tasks.tone import chroma_network, tone_picture
+from scoreinv.networks.chroma import SEEN
+from scoreinv.networks.fading import PARTS
+from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, told, tone_picture
 from scoreinv.training.pictures import BUILTIN
 
 PHOTOS = sorted([*BUILTIN.glob("*.jpg"), *(Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg")])
@@ -70,6 +73,19 @@ def test_a_channel_that_is_dark_throughout_has_not_faded(pairs):
     darker[..., 0] = 0.35 * (scan[..., 0] - scan[..., 0].min())
     assert tone_picture(Picture(scan)).changed
     assert not tone_picture(Picture(darker)).changed
+
+
+def test_the_odds_are_told_the_ends_of_each_part_but_of_a_worn_print_not_of_single_pixels():
+    seen = torch.full((1, 3, SEEN_SIDE, SEEN_SIDE), 0.5)
+    seen[0, 0, :60, :60], seen[0, 2, 7, 9] = 0.75, 0.25
+    _, _, quantiles, ends = told(seen, torch.zeros(1, 3 + SEEN, 14, 14), worn=False)
+    wanted = torch.full((2, PARTS**2, 3), 0.5)
+    wanted[0, 0, 2] = 0.25
+    wanted[0, -1, 0], wanted[1, -4:, 0] = 0.75, 0.75
+    assert (ends[0] == wanted).all()
+    assert quantiles[0, 0].tolist() == [0.5, 0.5, 0.25]
+    _, _, quantiles, ends = told(seen, torch.zeros(1, 3 + SEEN, 14, 14), worn=True)
+    assert ends[0, 0, 0, 2] == quantiles[0, 0, 2] == (15 * 0.5 + 0.25) / 16
 
 
 def test_the_grain_of_a_worn_print_is_no_black_and_no_white(pairs):
