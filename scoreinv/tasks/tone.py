@@ -32,8 +32,8 @@ SEEN_SIDE = 224
 """Side at which the colours of a picture's greys are guessed, whatever its shape."""
 LEAST_SIDE = 144
 """Of a picture whose tones can be told at all, in pixels."""
-_LEAST_ODDS = 2.5
-"""Log odds of having faded from which on a picture is changed."""
+_LEAST_ODDS, _LEAST_OF_WORN = 2.5, 0.0
+"""Log odds of having faded from which on a picture is changed, and one that its damage tells to be a print."""
 _LEAST_CHANGE = 3.5
 """CIEDE2000, in the mean, that a picture is changed by at least: of less it is not sure."""
 _BLACK, _DARKER = 0.01, 0.5
@@ -108,7 +108,7 @@ def curves_of(picture: Picture, worn: bool) -> tuple[ToneCurves | None, np.ndarr
     raw, odds = toner.network(rgb, known, quantiles, ends)
     small, least, largest = rgb[0].numpy(), quantiles[0, 0], quantiles[0, -1]
     dark = (least < _BLACK) & (largest < _DARKER * largest.max())
-    if float(odds[0]) < _LEAST_ODDS or dark.any():
+    if float(odds[0]) < (_LEAST_OF_WORN if worn else _LEAST_ODDS) or dark.any():
         return None, small
     black, white, power = raw[0].double().numpy()
     low, high = quantiles[0, 1].numpy(), quantiles[0, -2].numpy()
