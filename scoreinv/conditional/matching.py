@@ -4,12 +4,15 @@ Each place of the picture, of chroma d as it is drawn without them, attends to a
 chroma is c_i. With q the unit vectors by which places are compared (`Likeness`), and l their luma,
 
     c(x) = (d(x) + sum_i k_i min(1, l(x) / l_i) c_i) / (1 + sum_i k_i),
-    k_i = exp(sharpness (q(x).q_i - luma (l(x) - l_i)^2 - alike)),
+    k_i = exp(sharpness (q(x).q_i - luma (l(x) - l_i)^2 - alike)) B(p_x, p_i)^stuff min(1, p_x(c_i) / p_i(c_i)),
 
 kernel regression (Nadaraya 1964, Watson 1964) with the drawn colour as one more place, which stays where nothing looks
-alike. What is darker than in the reference takes as much less of its chroma, as in shade. The less both pictures
-resemble each other where they do most, the more alike their places need be. Near places of one thing vote: where the
-mean share of what is told, sum_i k_i / (1 + sum_i k_i), is t among them, it becomes t^2 / (t^2 + (1 - t)^2).
+alike. p is the density of chroma where something looks so (`Colours`), and B the coefficient of Bhattacharyya (1943) of
+its shares: leaf and petal are of one flower, but of two stuffs. By Bayes' rule, a colour that is less likely here than
+there tells as much against both being one. What is darker than in the reference takes as much less of its chroma, as in
+shade. The less both pictures resemble each other where they do most, the more alike their places need be. Near places
+of one thing vote: where the mean share of what is told, sum_i k_i / (1 + sum_i k_i), is t among them, it becomes
+t^2 / (t^2 + (1 - t)^2).
 
 Found on held-out photographs: mutual nearest neighbours alone, and neighbours that vote for their displacement, reject
 no more than a higher threshold does; references at other scales add wrong matches as well as right ones. As hints to
@@ -40,6 +43,8 @@ _KIND, _UNLIKE = 0.8, 3.0
 """`resemblance` from which on pictures are of one kind, and how much more alike places need be for each 1 below it."""
 _BEST = 0.25
 """Of the places, those that tell how much pictures resemble each other."""
+_STUFF = 8.0
+"""Power of how alike the colours are that places may have."""
 _DARKEST = 0.05
 """Luma that is added before two are divided."""
 _REACH, _SHADE, _SEEN = 5.0, 0.06, 12.0
@@ -56,12 +61,14 @@ class Looks(NamedTuple):
     Attributes:
         keys: (D, N), of its places, row by row, of unit length.
         seen: (S, N), what the colour of its places hangs on, of unit length.
+        colours: (K, N), the shares of the colours that its places may have.
         luma: (N,), of its places.
         size: rows and columns of places.
     """
 
     keys: Tensor
     seen: Tensor
+    colours: Tensor
     luma: Tensor
     size: tuple[int, int]
 
@@ -91,10 +98,10 @@ def looks_of(luma: Tensor, prior: ConditionalPrior) -> Looks:
     """What a grey picture (1, 1, H, W) in [0, 1] looks like to a prior that has a network of the mean chroma."""
     with torch.no_grad():
         maps = maps_of(luma, prior)
-        keys = _likeness()(maps)
+        keys, colours = _likeness()(maps), _likeness().colours(maps[0])
     height, width = maps[0].shape[-2:]
     small = F.interpolate(luma.cpu(), (height, width), mode="area")
-    return Looks(keys, F.normalize(maps[0], dim=1)[0].flatten(1), small.flatten(), (height, width))
+    return Looks(keys, F.normalize(maps[0], dim=1)[0].flatten(1), colours, small.flatten(), (height, width))
 
 
 def maps_of(luma: Tensor, prior: ConditionalPrior) -> list[Tensor]:
@@ -114,19 +121,19 @@ def places_of(rgb: Tensor, luma: Tensor, prior: ConditionalPrior) -> Places:
 def told_by(references: Sequence[Places], looks: Looks) -> Told:
     """What references tell of a picture."""
     total, chroma = torch.ones_like(looks.luma), looks.luma.new_zeros(3, len(looks.luma))
-    best, sources, before = torch.full_like(total, -torch.inf), torch.zeros_like(total, dtype=torch.long), 0
+    best, sources, before = torch.zeros_like(total), torch.zeros_like(total, dtype=torch.long), 0
     for reference, colours in references:  # one by one: those of an album would take gigabytes together
         steps = looks.luma[:, None] - reference.luma
         close = looks.keys.T @ reference.keys - _LUMA * steps.square()
         logits = _SHARPNESS * (close - _ALIKE - _UNLIKE * (_KIND - resemblance(close)).clamp(min=0))
-        weights = logits.exp()
+        weights = logits.exp() * _of_one_stuff(looks, reference, colours)
         total += weights.sum(1)
         shade = ((looks.luma[:, None] + _DARKEST) / (reference.luma + _DARKEST)).clamp(max=1)
         chroma += colours @ (shade * weights).T
-        highest, number = logits.max(1)
+        highest, number = weights.max(1)
         sources = torch.where(highest > best, before + number, sources)
         best = torch.maximum(highest, best)
-        before += logits.shape[1]
+        before += weights.shape[1]
     shared = torch.cat([chroma, torch.ones_like(total)[None]]) / total @ _neighbours(looks).T
     chroma, doubt = shared.reshape(1, 4, *looks.size).split((3, 1), dim=1)
     trust = 1 - doubt
@@ -142,6 +149,14 @@ def resemblance(close: Tensor) -> Tensor:
     """
     best = [close.amax(axis).topk(math.ceil(_BEST * close.shape[1 - axis])).values.mean() for axis in (0, 1)]
     return torch.minimum(*best)
+
+
+def _of_one_stuff(looks: Looks, reference: Looks, chroma: Tensor) -> Tensor:
+    """How far places of a picture and of a reference of this chroma are of one stuff, by colours: (N, M), at most 1."""
+    with torch.no_grad():
+        gaussians = _likeness().colours.log_densities(chroma).softmax(0)  # a factor of the chroma cancels
+    alike = (looks.colours.sqrt().T @ reference.colours.sqrt()) ** _STUFF
+    return alike * (looks.colours.T @ gaussians / (reference.colours * gaussians).sum(0)).clamp(max=1)
 
 
 def _neighbours(looks: Looks) -> Tensor:

@@ -1,7 +1,9 @@
-"""How alike places of pictures are: a metric on maps of features, as vectors of unit length.
+"""How alike places of pictures are, and which colours they may have.
 
-Places of one kind of thing (two dresses, two dogs) are to have a large cosine, whatever their size, light and colour,
-and those of other things a small one.
+A metric on maps of features, as vectors of unit length: places of one kind of thing (two dresses, two dogs) are to have
+a large cosine, whatever their size, light and colour, and those of other things a small one. And a density of chroma,
+a mixture of Gaussians (Bishop 1994, "Mixture density networks") whose shares what is seen tells: a petal may be red, a
+leaf hardly.
 """
 
 from __future__ import annotations
@@ -24,7 +26,30 @@ of the encoder as it was trained first, of the picture at twice the size."""
 
 _WIDTH, _KEYS = 128, 64
 
+_COLOURS = 48
+"""Gaussians of chroma."""
+_ANY = 0.01
+"""Share of all of them alike in the mixture, whatever is seen."""
+
 LIKENESS_FILE = PRETRAINED / "scene" / "likeness.safetensors"
+
+
+class Colours(nn.Module):
+    """What is seen of a picture, (1, `SEEN`, h, w), to which colours its places may have: shares (`_COLOURS`, h w)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shares = nn.Conv2d(SEEN, _COLOURS, 1)
+        self.centres = nn.Parameter(torch.zeros(3, _COLOURS))
+        self.log_width = nn.Parameter(torch.zeros(_COLOURS, 1))
+
+    def forward(self, seen: Tensor) -> Tensor:
+        return torch.lerp(self.shares(seen)[0].flatten(1).softmax(0), torch.tensor(1 / _COLOURS), _ANY)
+
+    def log_densities(self, chroma: Tensor) -> Tensor:
+        """Of each Gaussian, in two dimensions, up to a constant: (`_COLOURS`, N) at chroma (3, N), RGB less luma."""
+        far = torch.cdist(self.centres.T, chroma.T) / self.log_width.exp()
+        return -far.square() / 2 - 2 * self.log_width
 
 
 class Likeness(nn.Module):
@@ -32,6 +57,7 @@ class Likeness(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.colours = Colours()
         self.maps = nn.ModuleList(conv(channels, _WIDTH, 1) for channels in _MAPS)
         self.keys = nn.Conv2d(_WIDTH, _KEYS, 1, bias=False)
 

@@ -13,11 +13,14 @@ from torch import Tensor
 from scoreinv.conditional import matching
 from scoreinv.conditional.matching import Looks, Places, looks_of, places_of, resemblance, told_by
 from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.networks.likeness import Likeness
 
 SIDE, DEPTH = 10, 400
 WEIGHTS = torch.tensor([0.299, 0.587, 0.114])
 ALIKE = math.exp(matching._SHARPNESS * (1 - matching._ALIKE))
 """How much a place of the same looks counts beside what is drawn."""
+ANY = torch.full((48, 1), 1 / 48)
+"""Shares of places that may have one colour as well as another."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def unlike(seed: int = 0) -> Looks:
     """Of a picture none of whose places looks like another."""
     keys = F.normalize(drawn(DEPTH, SIDE * SIDE, seed=seed), dim=0)
     seen = 100 * torch.eye(SIDE * SIDE)  # no place shares with another
-    return Looks(keys, seen, torch.full((SIDE * SIDE,), 0.5), (SIDE, SIDE))
+    return Looks(keys, seen, ANY, torch.full((SIDE * SIDE,), 0.5), (SIDE, SIDE))
 
 
 CHROMA = drawn(3, SIDE, SIDE, seed=6)
@@ -59,7 +62,7 @@ def test_noise_matches_nothing() -> None:
 def test_pictures_that_resemble_each_other_need_be_less_alike_and_other_luma_more() -> None:
     """A cosine of .6 and a difference of luma of .2, beside a place that both have, or not."""
     axes, luma = torch.eye(4), torch.full((2,), 0.5)
-    one = Looks(axes[:, :2], 100 * axes[:, :2], luma, (1, 2))
+    one = Looks(axes[:, :2], 100 * axes[:, :2], ANY, luma, (1, 2))
     some, shared, new = 0.6 * axes[0] + 0.8 * axes[2], axes[1], axes[3]
     unlike = matching._UNLIKE * (matching._KIND - 0.6)
     for keys, lighter, needed in (
@@ -81,13 +84,30 @@ def test_pictures_resemble_each_other_as_the_one_does_that_has_more_of_its_own()
 
 
 def test_what_is_darker_takes_as_much_less_colour_and_what_is_lighter_no_more() -> None:
-    one = Looks(torch.eye(2), 100 * torch.eye(2), torch.tensor([0.3, 0.3]), (1, 2))
+    one = Looks(torch.eye(2), 100 * torch.eye(2), ANY, torch.tensor([0.3, 0.3]), (1, 2))
     chroma = torch.tensor([[0.4, 0.0], [-0.1, 0.0], [-0.2, 0.0]])
     for luma, share in ((0.3, 1), (0.5, 0.35 / 0.55), (0.2, 1)):
         told = told_by([Places(one._replace(luma=torch.tensor([luma, 0.3])), chroma)], one)
         taken = 1 - float(told.doubt[0, 0, 0, 0])
         assert taken > 0.5
         torch.testing.assert_close(told.chroma[0, :, 0, 0], share * chroma[:, 0] * taken)
+
+
+def test_places_count_as_far_as_their_colours_are_those_of_one_stuff(monkeypatch: pytest.MonkeyPatch) -> None:
+    metric = Likeness().requires_grad_(False)
+    metric.colours.centres[:] = drawn(3, 48)
+    metric.colours.log_width[:] = -6  # so that a chroma is of one Gaussian alone
+    monkeypatch.setattr(matching, "_likeness", lambda: metric)
+    looks = Looks(torch.eye(2), 100 * torch.eye(2), ANY, torch.full((2,), 0.5), (1, 2))
+    for here, there in ((0.3, 0.5), (0.5, 0.3)):
+        one, other = (
+            looks._replace(colours=torch.eye(48)[:, :2] * share + (1 - share) / 48) for share in (here, there)
+        )
+        of_it = [share + (1 - share) / 48 for share in (here, there)]
+        alike = math.sqrt(math.prod(of_it)) + 47 / 48 * math.sqrt((1 - here) * (1 - there))
+        odds = ALIKE * alike**matching._STUFF * min(1, of_it[0] / of_it[1])
+        told = told_by([Places(other, metric.colours.centres[:, :2])], one)
+        torch.testing.assert_close(told.doubt, torch.full_like(told.doubt, 1 / (1 + odds**2)), rtol=0.01, atol=0)
 
 
 def test_most_of_a_thing_decides_for_all_of_it() -> None:

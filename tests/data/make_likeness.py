@@ -6,7 +6,8 @@ PHOTOS: photographs of all kinds. CLOTHES: a copy of clothing-co-parsing, whose 
 folder of photographs for each kind of thing. Five tasks take turns: halves of a photograph are to gain by each other's
 colours, in squared error; pictures of different kinds are to tell each other nothing; places of a crop are to find
 themselves in the whole; a garment is to find the same on other people; and the thing of its kind in a picture that in
-another, by the map of a linear classifier of the encoder's places (Zhou et al. 2016).
+another, by the map of a linear classifier of the encoder's places (Zhou et al. 2016). Which colours places may have is
+learned after it, by the likelihood of those that the same places have.
 
 That pictures of one kind need be less alike is learned beside it, by `Kind`, and not kept: `matching.resemblance` tells
 them apart better. The bundled weights came of a script of this loss.
@@ -32,7 +33,7 @@ from scoreinv.colour_space import luma
 from scoreinv.conditional.matching import maps_of
 from scoreinv.imaging.read import read_picture
 from scoreinv.networks.encoder import FEATURES
-from scoreinv.networks.likeness import LIKENESS_FILE, Likeness
+from scoreinv.networks.likeness import LIKENESS_FILE, Colours, Likeness
 from scoreinv.preconditioning import centre
 
 BATCH, QUERIES, DARKEST = 8, 256, 0.05
@@ -48,7 +49,8 @@ UPPER, LOWER, DRESS = 3, 4, 5
 """A dress finds those above and below the waist, and they it, where there is no other."""
 
 View = dict[str, Any]
-"""Of a picture or a part of it: maps, kind, drawn and true chroma (2, N), luma (N,), marks (N,), places (N, 2)."""
+"""Of a picture or a part of it: maps, kind, drawn and true chroma (2, N), luma (N,), marks (N,), places (N, 2), and
+RGB less the luma, `beyond` it (3, N)."""
 
 
 class Kind(nn.Linear):
@@ -83,6 +85,8 @@ def main() -> None:
     metric, kind = Likeness(), Kind()
     numbers = nn.Parameter(torch.tensor([1.2, 0.85, 0.3, 2.0]))
     train(metric, kind, numbers, {"photo": halves, "clothes": dressed, "kinds": kinds}, options.steps)
+    pairs = [*halves, *dressed, *(pair for pictures in kinds for pair in pictures)]
+    train_colours(metric.colours, [one for pair in pairs for one in pair], options.steps)
     weights = {name: value.half() if value.ndim > 1 else value for name, value in metric.state_dict().items()}
     save_file({name: value.contiguous() for name, value in weights.items()}, options.output)
     print("sharpness / 20, alike, less alike by kind, luma:", *(f"{value:.2f}" for value in numbers.tolist()))
@@ -125,7 +129,7 @@ def worn(path: Path, height: int, width: int) -> Tensor:
 def view(rgb: np.ndarray, prior: Any, kind: str, marks: Tensor, box: tuple[float, float, float]) -> View:
     """What is kept of a part (top, left, share of the sides) of a picture."""
     colours = torch.from_numpy(np.ascontiguousarray(rgb)).float().permute(2, 0, 1)[None]
-    gray = torch.from_numpy(luma(np.ascontiguousarray(rgb))).float()[None, None]
+    gray = clean = torch.from_numpy(luma(np.ascontiguousarray(rgb))).float()[None, None]
     if box[2] < 1:
         gray = gray ** math.exp(random.uniform(-0.4, 0.4))
         gray = (0.5 + random.uniform(0.7, 1.2) * (gray - 0.5)).clamp(0, 1)
@@ -133,14 +137,14 @@ def view(rgb: np.ndarray, prior: Any, kind: str, marks: Tensor, box: tuple[float
         maps = [value.half() for value in maps_of(gray, prior)]
         drawn = prior.chroma.conv_out(maps[0].float())[0].flatten(1)
     size = maps[0].shape[-2:]
-    small = centre(F.interpolate(colours, size, mode="area"), (0, 1))
+    small, beyond = (F.interpolate(value, size, mode="area") for value in (centre(colours, (0, 1)), colours - clean))
     truth = prior.preconditioning.chroma_beyond_gray(small)[0].flatten(1)
     places = torch.cartesian_prod(
         *(start + box[2] * (torch.arange(n) + 0.5) / n for start, n in zip(box, size, strict=False))
     )
     light = F.interpolate(gray, size, mode="area").flatten()
     one = {"maps": maps, "kind": kind, "drawn": drawn, "truth": truth, "luma": light, "places": places}
-    return one | {"marks": at(marks, places)}
+    return one | {"marks": at(marks, places), "beyond": beyond[0].flatten(1)}
 
 
 def at(marks: Tensor, places: Tensor) -> Tensor:
@@ -189,6 +193,27 @@ def train(metric: Likeness, kind: Kind, numbers: nn.Parameter, given: dict[str, 
         rate.step()
         if step % 50 == 0:
             print(step, f"{loss:.3f}", flush=True)
+
+
+def train_colours(colours: Colours, given: list[View], steps: int) -> None:
+    """Train which colours places may have, from Gaussians at colours that they have, vivid ones rather."""
+    seen = torch.cat([one["maps"][0][0].flatten(1) for one in given], dim=1)
+    chroma = torch.cat([one["beyond"] for one in given], dim=1)
+    some = torch.randint(chroma.shape[1], (100_000,))
+    vivid = torch.multinomial(chroma[:, some].norm(dim=0) + 0.02, len(colours.log_width))
+    colours.centres.data = chroma[:, some[vivid]]
+    colours.log_width.data.fill_(math.log(0.03))
+    optimizer = torch.optim.AdamW(colours.parameters(), 2e-3, weight_decay=1e-2)
+    rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(steps):
+        which = torch.randint(chroma.shape[1], (512,))
+        shares = colours(seen[None, :, None, which].float())
+        loss = -(shares.log() + colours.log_densities(chroma[:, which])).logsumexp(0).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        rate.step()
+    print("colours", f"{loss:.3f}", flush=True)
 
 
 def loss_of(task: str, metric: Likeness, kind: Kind, numbers: Tensor, given: dict[str, Any]) -> Tensor:
