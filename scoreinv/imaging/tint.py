@@ -22,6 +22,8 @@ _ACROSS = 0.17
 _THINGS = (0.035, 0.003)
 """Chroma (rms) along the hue that neither the tones of a print explain nor a slow change over it, stains and yellowed
 borders, at most: as a fraction of all of it, or as it is. Beyond, things have colours: red rock, leaves, the sea."""
+_WORN_THINGS = 0.1
+"""The fraction of a worn print, whose grain, dirt and faded patches are of other colours than its tones."""
 _DAMAGED = 0.1
 """Share of a print that may be scratched or stained, and is then of another colour than its tones."""
 _OPPOSITE = 0.02
@@ -46,12 +48,14 @@ def is_tinted(picture: Picture) -> bool:
     return _rms(chroma) >= _GRAY and stray < min(_STRAY, _rms(chroma) / 3)
 
 
-def is_print(picture: Picture) -> bool:
+def is_print(picture: Picture, *, worn: bool = False) -> bool:
     """Whether a picture is surely a print of one tint: tinted, of one hue from red brown to yellow, as sepia.
 
     Some are purplish or greenish: they are prints too, where they are pale and their tones explain nearly all of it.
     A photograph in colours may be tinted too, such as one of fog, of the sea, or of a leaf. Its hue is another, its
     tones are of several, or it strays more from them: of 275 photographs in colours 13 are tinted, and none is a print.
+
+    worn: it is damaged as prints are, and may stray more.
     """
     if not is_tinted(picture):
         return False
@@ -63,7 +67,7 @@ def is_print(picture: Picture) -> bool:
     if not one_hue or blue >= 0 or stray >= max(_rms(chroma) / 4, _PALE_STRAY):
         return False
     share, least_things = _THINGS
-    if _of_things(picture, along) >= max(share * _rms(chroma), least_things):
+    if _of_things(picture, along) >= max((_WORN_THINGS if worn else share) * _rms(chroma), least_things):
         return False
     least, most = _RARE_HUES if stray < _RARE_STRAY and _rms(chroma) < _RARE_CHROMA else _HUES
     return bool(least < red / -blue < most)

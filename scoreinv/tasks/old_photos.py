@@ -339,7 +339,7 @@ class _Restoration:
         """Find out what the picture is, and make it grey where it is of one tint; gives it without its damage."""
         (picture,) = self.pictures
         whole = picture if self.damage is None or not self.damage.any() else picture.covered(self.damage)
-        self.found = _what_is(whole)
+        self.found = _what_is(whole, worn=self.damage is not None and bool(self.damage.mean() > _SURELY))
         if self.found != "tinted":
             self._tell("tint", "none, it is grey" if self.found == "grey" else "none, it is in colours")
         elif self.settings.keep_tint:
@@ -435,7 +435,7 @@ class _Restoration:
             self.told(self.steps[-1], mask if pictures is None else pictures[0])
 
 
-def _what_is(picture: Picture) -> Found:
-    """What a picture is; of one tint are prints alone, and a photograph of the sea is in colours."""
+def _what_is(picture: Picture, *, worn: bool = False) -> Found:
+    """What a picture is; of one tint are prints alone, worn or not, and a photograph of the sea is in colours."""
     found, _ = found_in(picture)
-    return "coloured" if found == "tinted" and not is_print(picture) else found
+    return "coloured" if found == "tinted" and not is_print(picture, worn=worn) else found
