@@ -21,7 +21,6 @@ from scoreinv.sdes import VE
 pytestmark = pytest.mark.portable
 
 EACH = {name: SDES[name] for name in ("vp", "subvp", "ddpm")} | {"ve": VE(0.01, 100.0)}
-EVERY = pytest.mark.parametrize("sde", EACH.values(), ids=EACH.keys())
 
 
 def exact_probes(x):
@@ -42,14 +41,16 @@ def closed_form_bits(prior, x):
     return -prior.log_prob(x) / (math.log(2) * x[0].numel()) + 7
 
 
-@EVERY
-def test_bits_per_dim_of_a_mixture(sde):
+@pytest.mark.parametrize(
+    "name", ["ve", "subvp", *(pytest.param(name, marks=pytest.mark.slow) for name in ("vp", "ddpm"))]
+)
+def test_bits_per_dim_of_a_mixture(name):
     """With the exact divergence, within 1e-3 bits/dim of the closed form of the data's own density.
 
     At the default tolerance 60 to 110 evaluations of a mixture, of discrete-time chains too; the adaptive ODE took 500
     to 7,000 of a chain whose table was piecewise linear. How many exactly is the processor's to say.
     """
-    prior = correlated(sde, spread=1.5)
+    prior = correlated(EACH[name], spread=1.5)
     prior = centred(prior, prior.moments()[0].reshape(3, 2, 2))
     x = prior.sample(4, torch.Generator().manual_seed(2))
     result = bits_per_dim(prior, x, probe=exact_probes(x))
