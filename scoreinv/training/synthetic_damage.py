@@ -333,15 +333,15 @@ def _film(sheet: Sheet) -> Cover:
         for line in pairwise(_path(rng, start, angle, 2.2 * sheet.longer, 0.003)):
             if rng.random() < whole:
                 canvas.line(np.stack(line), thick, value)
-    return canvas.cover(), _bright_or_dark(sheet, 0.3) if rng.random() < 0.5 else _black_or_white(sheet)
+    return canvas.cover(), _bright_or_dark(sheet, 0.3) if rng.random() < 0.5 else _black_or_white(sheet, 0.65)
 
 
 def _specks(sheet: Sheet) -> Cover:
     """Dust on a scanner's glass: small specks, blacker than ink and whiter than paper, more often dark than light."""
     rng, canvas = sheet.rng, _Canvas(sheet)
     for _ in range(4 + _several(sheet, 15, 0.8)):
-        canvas.speck(sheet.place(), 0.5 + 2.5 * rng.random() ** 2, int(255 * rng.uniform(0.6, 1)), rng)
-    return canvas.cover(), _black_or_white(sheet)
+        canvas.speck(sheet.place(), 0.5 + 3 * rng.random() ** 2, int(255 * rng.uniform(0.6, 1)), rng)
+    return canvas.cover(), _black_or_white(sheet, 0.8)
 
 
 _DRAWN = (
@@ -380,9 +380,9 @@ def _bright_or_dark(sheet: Sheet, bright: float) -> np.ndarray:
     return np.clip(colour, 0, 1).astype(np.float32)
 
 
-def _black_or_white(sheet: Sheet) -> np.ndarray:
-    """What lies on the scanner's glass or was scratched out of a film, more often dark: (3,)."""
-    level = sheet.rng.uniform(0, 0.2) if sheet.rng.random() < 0.65 else sheet.rng.uniform(0.8, 1)
+def _black_or_white(sheet: Sheet, black: float) -> np.ndarray:
+    """What lies on the scanner's glass or was scratched out of a film, dark with this probability: (3,)."""
+    level = sheet.rng.uniform(0, 0.2) if sheet.rng.random() < black else sheet.rng.uniform(0.8, 1)
     return np.full(3, level, np.float32)
 
 
