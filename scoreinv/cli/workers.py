@@ -38,7 +38,8 @@ from scoreinv.terminal import say
 _WORTH_A_WORKER = 8
 """Photographs that a further process has to do for its start to pay."""
 _PROCESS_BYTES, _PIXEL_BYTES = 600_000_000, 250
-"""Memory of a process and its models, and for each pixel of a photograph, at most: `restore` takes so much."""
+"""Memory of a process and its models, and for each pixel of a photograph, at most. Of 2 megapixels of which 4 % are
+scratched `inpaint` took 0.98 GB, `restore` 0.91, of others `denoise` 0.62 and `colorize` 0.46."""
 _LOOKED_AT = 5
 """The largest files, among which the largest photograph is looked for."""
 RETRIES = 3
