@@ -55,7 +55,7 @@ def is_print(picture: Picture, *, worn: bool = False) -> bool:
     A photograph in colours may be tinted too, such as one of fog, of the sea, or of a leaf. Its hue is another, its
     tones are of several, or it strays more from them: of 275 photographs in colours 13 are tinted, and none is a print.
 
-    worn: it is damaged as prints are, and may stray more.
+    worn: it is damaged as prints are, and may stray more; of the 275 none would be a print so, either.
     """
     if not is_tinted(picture):
         return False

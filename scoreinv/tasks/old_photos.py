@@ -76,6 +76,10 @@ _SURELY = 0.005
 _HARDLY = 0.0001
 """And of a grey one, of which less than `_WORN` is marked: blades of grass and lace are seldom surely hairs."""
 
+_SCRATCHED = 0.005
+"""Share of a picture that was found surely damaged, with its rims, from which on it may be a worn print of one tint:
+see `imaging.tint.is_print`. What is marked by hand tells nothing: a mask may be of anything."""
+
 _WORN = 0.01
 """Share of a picture that is damaged, with its rims, from which on it is a print, grained and worn."""
 
@@ -286,6 +290,7 @@ class _Restoration:
     Attributes:
         pictures: one, or all samples once something was drawn.
         callbacks: tell of the progress of each step.
+        worn: whether so much damage was found that it may be a worn print.
     """
 
     pictures: list[Picture]
@@ -294,6 +299,7 @@ class _Restoration:
     told: Told | None
     found: Found = "grey"
     damage: np.ndarray | None = None
+    worn: bool = False
     noise_std: float | None = None
     steps: list[Step] = field(default_factory=list)
     nfe: int = 0
@@ -307,14 +313,18 @@ class _Restoration:
             (picture,), sensitivity = self.pictures, self.settings.sensitivity
             odds = Odds.seen(picture, load(), self.callbacks["damage"])
             hole = odds.marked(USUAL_SENSITIVITY if sensitivity is None else sensitivity, 0)
-            if sensitivity is None and ((coloured := _what_is(picture) == "coloured") or 0 < hole.mean() < _WORN):
+            coloured, sure = _what_is(picture) == "coloured", hole
+            if coloured or (sensitivity is None and 0 < hole.mean() < _WORN):
                 sure = odds.marked(SURE_SENSITIVITY, 0)
-                hole = sure if sure.mean() < (_SURELY if coloured else _HARDLY) else hole
+            if sensitivity is None and sure.mean() < (_SURELY if coloured else _HARDLY):
+                hole = sure
             if hole.mean() > _MOST_FOUND:
                 words = f"{percent(hole)} of the picture look like it, too much to be true: nothing is filled"
                 hole = np.zeros_like(hole)
             else:
-                hole = dilate(hole, self.settings.grow * oversampling(picture, hole))  # its rims are as soft
+                factor = oversampling(picture, hole)  # its rims are as soft
+                self.worn = coloured and bool(dilate(sure, FOUND_GROW * factor).mean() > _SCRATCHED)
+                hole = dilate(hole, self.settings.grow * factor)
                 words = f"found in {percent(hole)} of the picture" if hole.any() else "none was found"
                 if corners := int(hole[[0, 0, -1, -1], [0, -1, 0, -1]].sum()):
                     words += f", {corners} of its corners among it"
@@ -339,7 +349,7 @@ class _Restoration:
         """Find out what the picture is, and make it grey where it is of one tint; gives it without its damage."""
         (picture,) = self.pictures
         whole = picture if self.damage is None or not self.damage.any() else picture.covered(self.damage)
-        self.found = _what_is(whole, worn=self.damage is not None and bool(self.damage.mean() > _SURELY))
+        self.found = _what_is(whole, worn=self.worn)
         if self.found != "tinted":
             self._tell("tint", "none, it is grey" if self.found == "grey" else "none, it is in colours")
         elif self.settings.keep_tint:
