@@ -31,21 +31,48 @@ def within_border(picture: Picture, torn: np.ndarray | None = None) -> Box | Non
     Args:
         torn: HxW bool, what is damaged: an edge of which most is torn away is border, too.
     """
-    scale = min(1.0, _LOOKED_AT / max(picture.size))
-    height, width = scaled(picture.size, scale)
-    gray = luma(picture.resized_rgb(height, width))
+    gray, scale = _looked_at(picture)
     gone = np.zeros(gray.shape, bool)
     if torn is not None:
+        height, width = gray.shape
         gone = np.asarray(Image.fromarray(torn).resize((width, height), Image.Resampling.NEAREST))
-    sides = _from_all_sides(gray)
-    levels = [np.median(lines[0]) for lines in sides]
-    plain = [
-        _depth(np.abs(lines - level) < _PLAIN, _ALONG) if abs(level - np.median(levels)) < _PLAIN else 0
-        for lines, level in zip(sides, levels, strict=True)
-    ]
+    plain = [depth for depth, _ in _plain_sides(gray)]
     if sum(depth > 0 for depth in plain) < 3:
         plain = [0] * 4
-    depths = [max(depth, _depth(lost, _TORN)) for depth, lost in zip(plain, _from_all_sides(gone), strict=True)]
+    lost = [_depth(lines, _TORN)[0] for lines in _from_all_sides(gone)]
+    return _within(picture, [max(pair) for pair in zip(plain, lost, strict=True)], scale)
+
+
+def within_paper(picture: Picture) -> Box | None:
+    """The part of a picture that paper, or a lid, surely lies around; None where it has none.
+
+    Three sides or more of it end along a straight line each, as few subjects on a plain ground do: of 275 photographs
+    without a border `within_border` finds one around five, this around none.
+    """
+    gray, scale = _looked_at(picture)
+    sides = _plain_sides(gray)
+    return (
+        _within(picture, [depth for depth, _ in sides], scale) if sum(straight for _, straight in sides) >= 3 else None
+    )
+
+
+def _looked_at(picture: Picture) -> tuple[np.ndarray, float]:
+    """The luma of a picture, and how many times smaller it is made."""
+    scale = min(1.0, _LOOKED_AT / max(picture.size))
+    return luma(picture.resized_rgb(*scaled(picture.size, scale))), scale
+
+
+def _plain_sides(gray: np.ndarray) -> list[tuple[int, bool]]:
+    """Of each side: how deep its plain border is, and whether that ends along a straight line."""
+    sides = _from_all_sides(gray)
+    levels = [np.median(lines[0]) for lines in sides]
+    return [
+        _depth(np.abs(lines - level) < _PLAIN, _ALONG) if abs(level - np.median(levels)) < _PLAIN else (0, False)
+        for lines, level in zip(sides, levels, strict=True)
+    ]
+
+
+def _within(picture: Picture, depths: list[int], scale: float) -> Box | None:
     if not any(depths):
         return None
     top, bottom, left, right = (math.ceil(depth / scale) for depth in depths)
@@ -57,12 +84,17 @@ def _from_all_sides(values: np.ndarray) -> tuple[np.ndarray, ...]:
     return values, values[::-1], values.T, values.T[::-1]
 
 
-def _depth(outside: np.ndarray, least: float) -> int:
-    """Lines from the first of which so much is border, 0 where it does not end; and those that it leans into."""
+def _depth(outside: np.ndarray, least: float) -> tuple[int, bool]:
+    """Lines from the first of which so much is border, 0 where it does not end; and those that it leans into.
+
+    And whether it ends within these.
+    """
     sideways = int(_MOST * outside.shape[1])  # where the border of the other sides is
     shares = outside[: math.ceil((_MOST + _LEAN) * len(outside)), sideways : -sideways or None].mean(1)
     if (shares >= least).all():
-        return 0
+        return 0, False
     first = int((shares < least).argmax())
+    if first <= _LEAST * len(outside):
+        return 0, False
     ended = shares[first : first + math.ceil(_LEAN * len(outside)) + 1] < _ENDED
-    return first + int(ended.argmax()) if first > _LEAST * len(outside) else 0
+    return first + int(ended.argmax()), bool(ended.any())

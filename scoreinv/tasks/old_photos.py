@@ -8,7 +8,7 @@ Each step takes what the one before has left, in this order:
 4. faded tones are brought back (*tone*), so that all after it sees tones as it was trained on;
 5. the damage is filled (*inpaint*), before dust is taken for noise, and in grey where the print was tinted;
 6. noise is removed (*denoise*) where it is more than grain;
-7. colours are drawn (*colorize*) for what is grey then, but for the paper around it.
+7. colours are drawn (*colorize*) for what is grey then, but for paper that surely lies around it.
 
 A step that finds nothing to do leaves the picture itself, so a healthy photograph in colours comes back bit for bit.
 """
@@ -23,7 +23,7 @@ import numpy as np
 
 from scoreinv.errors import SettingError
 from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.borders import within_border
+from scoreinv.imaging.borders import within_border, within_paper
 from scoreinv.imaging.hints import KnownColours
 from scoreinv.imaging.masks import as_holes, dilate, percent
 from scoreinv.imaging.noise import white_noise
@@ -420,7 +420,7 @@ class _Restoration:
                 strength = COLOUR_SATURATION if hints is None else None
                 settings = replace(settings, estimate="mean", saturation=strength)
             # Paper has no colours but those that are given, and tells nothing of the picture's.
-            inside = within_border(samples[0]) if hints is None else None
+            inside = within_paper(samples[0]) if hints is None else None
             shown = samples if inside is None else [sample.part(inside) for sample in samples]
             own = noise_weights_of(shown[0])  # one for all: pairs of opposite noise stay pairs
             told, coloured = parts(self.callbacks["colorize"], [1] * len(samples)), []

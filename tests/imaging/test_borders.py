@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from scoreinv.imaging.borders import within_border
+from scoreinv.imaging.borders import within_border, within_paper
 from scoreinv.imaging.picture import Picture
 from scoreinv.training.pictures import BUILTIN
 
@@ -23,7 +23,8 @@ def bordered(level: int, noise: float = 0.0) -> np.ndarray:
 
 @pytest.mark.parametrize("level", [12, 240])
 def test_a_plain_border_is_found_to_the_pixel(level):
-    assert within_border(Picture(bordered(level, 3.0))) == (12, 15, 150, 200)
+    for within in (within_border, within_paper):
+        assert within(Picture(bordered(level, 3.0))) == (12, 15, 150, 200)
 
 
 def test_one_that_leans_is_cut_where_it_ends():
@@ -45,3 +46,12 @@ def test_photographs_have_none():
     for path in (*BUILTIN.glob("*.jpg"), *(Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg")):
         assert within_border(Picture(np.asarray(Image.open(path).convert("RGB").reduce(4)))) is None, path.name
     assert within_border(Picture(np.full((40, 50), 128, np.uint8))) is None
+
+
+@pytest.mark.parametrize(("ground", "subject"), [(240, 90), (10, 200)])
+def test_the_plain_ground_around_a_subject_is_no_paper(ground, subject):
+    y, x = np.mgrid[:150, :200]
+    depth = 1 - ((y - 75) / 52) ** 2 - ((x - 100) / 74) ** 2
+    shaded = ground + (subject - ground) * np.clip(3 * depth, 0, 1) * (0.8 + 0.2 * x / 200)
+    assert within_border(Picture(shaded.astype(np.uint8))) is not None  # it may be cut off where that is asked for
+    assert within_paper(Picture(shaded.astype(np.uint8))) is None
