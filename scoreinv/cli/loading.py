@@ -25,6 +25,12 @@ LARGE_BYTES = 40_000_000
 """A model of larger files may not fit; the bundled ones do."""
 
 
+def start_torch(common: Common) -> None:
+    """Import torch for this process, and bound its threads as asked for: before anything computes by it."""
+    import_torch()
+    set_threads(common.threads)
+
+
 class Model:
     """A model by its name or path, on the device and in the precision of a run; loaded once, on first use.
 
@@ -57,11 +63,10 @@ class Model:
         """
         if self._loaded is not None:
             return self._loaded
-        import_torch()
+        asked = self.common
+        start_torch(asked)
         import torch
 
-        asked = self.common
-        set_threads(asked.threads)
         device, precision = self.place
         first = ", as asked for" if asked.device != "auto" else " (the first that is here of cuda, mps and cpu)"
         _log.info("model %s: %s", self.name, self.path)

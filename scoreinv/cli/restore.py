@@ -9,7 +9,7 @@ from scoreinv import imaging, tasks
 from scoreinv.cli.colorize import HintsOption, check_hints
 from scoreinv.cli.damage import DETECTOR
 from scoreinv.cli.inpaint import AUTO, MaskReading, find_masks, read_hole
-from scoreinv.cli.loading import Detector, Model, check_samples
+from scoreinv.cli.loading import Detector, Model, check_samples, start_torch
 from scoreinv.cli.options import (
     MODEL_HELP,
     Common,
@@ -109,6 +109,7 @@ def restore(
                 pictures.write(job, shown, steps.wanted.index(step.name))
 
         check_samples(steps.samples, picture, coloured=steps.colorize)
+        start_torch(common)  # tones are read before any model is loaded, or without one
         models = PhotoModels(detector.load, filler.load, denoiser.load, colorizer.load)
         result = tasks.restore_picture(picture, models, steps, *given, progress, told)
         done = [step.name for step in result.steps if step.changed]

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from shell import hole_array
 
 from scoreinv.imaging.masks import dilate
 from scoreinv.options import FOUND_GROW
 from scoreinv.tasks.settings import COLOUR_STEPS, FILL_STEPS
+from scoreinv.tasks.tone import tone_picture
 
 pytestmark = pytest.mark.usefixtures("white_detector")
 
@@ -104,6 +106,23 @@ def test_steps_are_left_out(scoreinv, old, tmp_path):
     scratch = SCRATCH
     assert (after[~scratch] == before[~scratch]).all()
     assert (after[scratch] != 255).any()
+
+
+def test_tones_are_read_by_the_threads_that_are_asked_for(scoreinv, old, monkeypatch):
+    """No model is loaded before them, or none at all."""
+    before, seen = torch.get_num_threads(), []
+
+    def read_tones(*given, **more):
+        seen.append(torch.get_num_threads())
+        return tone_picture(*given, **more)
+
+    monkeypatch.setattr("scoreinv.tasks.old_photos.tone_picture", read_tones)
+    words = ("restore", "old.png", "--no-inpaint", "--no-denoise", "--no-colorize", "--threads", before + 1)
+    try:
+        outcome = scoreinv(*words)
+    finally:
+        torch.set_num_threads(before)
+    assert (outcome.code, seen) == (0, [before + 1]), outcome.err
 
 
 def test_the_defaults_of_a_folder_leave_steps_out(scoreinv, old, tmp_path, monkeypatch):
