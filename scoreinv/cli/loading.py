@@ -51,7 +51,7 @@ class Model:
         """Raise InputError where there is no such model or device; nothing is fetched from the hub."""
         if not self.name.startswith(catalogue.HUB_PREFIX):
             _ = self.path
-        if self.common.device != "auto":
+        if self.common.device not in ("auto", "cpu"):  # neither is absent, and torch is slow to import
             device_of(self.common.device)
 
     def load(self) -> Any:

@@ -183,7 +183,8 @@ class Run(Generic[Given]):
     def one(self, job: Job, title: str = "", note: Callable[[float, float], str] | None = None) -> dict[str, Any]:
         """Read a photograph, do the work, and write the results; gives its row (`Record.add`).
 
-        A model that cannot be used raises its error; outside of a batch so does whatever fails.
+        One of the models that are needed raises its error where it cannot be used; outside of a batch so does whatever
+        fails.
 
         Of samples, what an earlier run wrote is left: the first are the same however many are drawn.
 
@@ -251,11 +252,14 @@ class Run(Generic[Given]):
 def run(run: Run[Given]) -> None:
     """Do all photographs, and end the command: with 1 where one of a batch failed, or the manifest lacks a line.
 
-    The failure of a single photograph, and that of a model, is raised. In a batch the next photograph follows.
+    The failure of a single photograph is raised, and that of a model or device before it is used: there is none, or it
+    cannot be loaded. In a batch the next photograph follows.
     """
     plan, common = run.plan, run.plan.common
     if common.json and any(job.output == STREAM for job in plan.jobs):
         raise InputError("the picture and --json both want stdout: name a file by -o")
+    for model in run.models:
+        model.check()
     if not run.models and common.device not in ("auto", "cpu"):  # neither is absent, and torch is slow to import
         device_of(common.device)
     if common.dry_run:
@@ -295,10 +299,8 @@ def run(run: Run[Given]) -> None:
 
 
 def _rehearse(run: Run[Given]) -> int:
-    """Check the models and all inputs, and say what would become of each; returns the exit status."""
+    """Check all inputs, and say what would become of each; returns the exit status."""
     common = run.plan.common
-    for model in run.models:
-        model.check()
     count = 0
     for job in run.plan.own:
         settled, outputs = run.settled(job), run.missing(job)

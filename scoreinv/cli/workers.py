@@ -99,8 +99,6 @@ def work_by(workers: int | Literal["ray"], run: Run[Any], jobs: list[Job]) -> Ge
         ScoreinvError: there is no cluster.
     """
     common = run.plan.common
-    for model in run.models:
-        model.check()  # before minutes of a cluster's start
     settings = {name: value for name, value in os.environ.items() if name.startswith(f"{PREFIX}_")}
     worker = Worker(sys.argv[1:], str(Path.cwd()), common.threads or 1, settings)
     answers = _by_ray(worker, jobs, common.device) if workers == "ray" else _by_pools(worker, jobs, workers)

@@ -108,6 +108,17 @@ def test_steps_are_left_out(scoreinv, old, tmp_path):
     assert (after[scratch] != 255).any()
 
 
+def test_an_absent_device_ends_a_folder_before_its_photographs(scoreinv, old, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has one")
+    for name in ("a.png", "b.png"):
+        save(tmp_path / "scans" / name, old_print())
+    save(tmp_path / "mask.png", hole_array(40, 50))
+    outcome = scoreinv("restore", "scans", "--mask", "mask.png", "--device", "cuda")
+    said = "scoreinv: error: --device cuda: there is none here (available: cpu)\n"
+    assert (outcome.code, outcome.err, (tmp_path / "scans_restored").exists()) == (2, said, False)
+
+
 def test_tones_are_read_by_the_threads_that_are_asked_for(scoreinv, old, monkeypatch):
     """No model is loaded before them, or none at all."""
     before, seen = torch.get_num_threads(), []
