@@ -68,7 +68,7 @@ def pixels_at_once(device: torch.device) -> int:
     else:
         most = _MOST_ON_CPU if _kept else _MOST_GIVEN_BACK
         if not _kept:
-            torch.empty(_LARGEST_KEPT, dtype=torch.uint8)  # freed at once, untouched
+            torch.empty(_LARGEST_KEPT, dtype=torch.uint8, device="cpu")  # freed at once, untouched
         free = available_bytes(enough=2 * _BYTES_OF_A_PIXEL * most) or sys.maxsize
     return max(_FEWEST_AT_ONCE, min(most, free // 2 // _BYTES_OF_A_PIXEL))
 

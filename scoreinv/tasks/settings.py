@@ -1,7 +1,7 @@
 """Settings of tasks: a data class each, for command line, page and Python alike, checked when it is made.
 
 Choices, ranges, defaults and words of each option stand here once; the words are also its help on the command line.
-Imports no torch, so that settings are checked before it loads.
+Imports no torch, so that settings are checked before it loads. `PhotoModels`, at the end, is what gives the models.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -28,9 +28,6 @@ from scoreinv.tasks.settings import (
     PhotoModels,
 )
 from scoreinv.web.album import Photo
-
-if TYPE_CHECKING:
-    pass
 
 _STEPS = {
     "damage": "Damage",
