@@ -481,7 +481,7 @@ def test_an_interrupted_run_that_replaces_results_has_to_do_all_again(
     old.write_bytes(b"of before")
     outcome = scoreinv("inpaint", "scans", "--mask", mask, "-o", "out", "--overwrite")
     assert (outcome.code, old.read_bytes()) == (130, b"of before")
-    said = outcome.err.splitlines()[-2]
+    (said,) = (line for line in outcome.err.splitlines() if "again by: scoreinv " in line)
     assert "2 done and kept, 1 left; with --overwrite all are done again by: scoreinv inpaint scans " in said
     interrupted_at_the_third()
     assert scoreinv(*shlex.split(said.partition("again by: scoreinv ")[2])).code == 0

@@ -293,8 +293,9 @@ def test_many_pictures_of_which_a_worker_is_killed(model, tmp_path, kind):
     process = start_process(
         "denoise", "scans", "--model", model, "--noise", "20", "--json", *TWO_WORKERS[kind], cwd=tmp_path
     )
-    told, busy = [], []
-    while len(told) < 100 or not busy:  # between two pictures a worker is called otherwise
+    # Processes are looked for only then, and early: a loaded machine may have done them all before they are found.
+    told, busy = [json.loads(process.stdout.readline()) for _ in range(20)], []
+    while not busy:  # between two pictures a worker of Ray is called otherwise
         told.append(json.loads(process.stdout.readline()))
         busy = [pid for pid, command in descendants(process.pid).items() if BUSY[kind] in command]
     os.kill(busy[0], signal.SIGKILL)
