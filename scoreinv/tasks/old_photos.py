@@ -177,7 +177,7 @@ def restore(
         noise_std: standard deviation of the noise in [0, 1] units, which is then removed, from the least that the model
             knows on; None: it is estimated, and removed from 5 grey levels of 255 on.
         samples: how often fill and colours are drawn.
-        seed: the same one gives the same fill and colours.
+        seed: the same one gives the same fill and colours. Those of one sample are the mean by 0, and drawn by others.
         detector, filler, denoiser, colorizer: the models, or their names or files, which are then loaded for this
             picture. Those of steps that are left out are not.
         callback: called with the share of the work that is done; stops the work by returning False.
@@ -415,8 +415,9 @@ class _Restoration:
             self._tell("colorize", "none are drawn, as the tint is kept")
         else:
             settings, samples, prior = ColourSettings(seed=self.settings.seed), self.samples(), load()
-            if len(samples) == 1 and knows_gray(prior, settings):
-                # What a sample has beyond the mean is patches of red around hands, and at the borders of prints.
+            if len(samples) == 1 and not settings.seed and knows_gray(prior, settings):
+                # What a sample has beyond the mean is patches of red around hands, and at the borders of prints. But
+                # means are alike, and by a seed another result is asked for.
                 strength = COLOUR_SATURATION if hints is None else None
                 settings = replace(settings, estimate="mean", saturation=strength)
             # Paper has no colours but those that are given, and tells nothing of the picture's.

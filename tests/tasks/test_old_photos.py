@@ -279,11 +279,19 @@ def test_the_spread_is_that_of_pairs_where_colours_alone_are_drawn(count, monkey
 
 
 @pytest.mark.parametrize(
-    ("count", "hinted", "asked"),
-    [(1, False, ("mean", COLOUR_SATURATION)), (1, True, ("mean", None)), (2, False, ("sample", None))],
+    ("count", "seed", "hinted", "asked"),
+    [
+        (1, 0, False, ("mean", COLOUR_SATURATION)),
+        (1, 0, True, ("mean", None)),
+        (1, 1, False, ("sample", None)),
+        (2, 0, False, ("sample", None)),
+    ],
 )
-def test_colours_drawn_once_are_the_mean_as_strong_as_samples(count, hinted, asked, monkeypatch):
-    """As a network gives it that knows the grey; in the colours of hints nothing is strengthened."""
+def test_colours_drawn_once_are_the_mean_as_strong_as_samples(count, seed, hinted, asked, monkeypatch):
+    """As a network gives it that knows the grey; in the colours of hints nothing is strengthened.
+
+    A seed asks for others.
+    """
     photo, found = Picture(levels(gray_scene())), []
     hints = (
         KnownColours(np.zeros((HEIGHT, WIDTH, 3), np.float32), np.eye(HEIGHT, WIDTH, dtype=bool)) if hinted else None
@@ -298,7 +306,7 @@ def test_colours_drawn_once_are_the_mean_as_strong_as_samples(count, hinted, ask
     restore_picture(
         photo,
         PhotoModels(Whites, prior, prior, prior),
-        OldPhotoSettings(inpaint=False, denoise=False, samples=count, tone=0.0),
+        OldPhotoSettings(inpaint=False, denoise=False, samples=count, seed=seed, tone=0.0),
         hints=hints,
     )
     assert found == [asked] * count

@@ -25,6 +25,8 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import Decoded, Look, decode, read_picture
 from scoreinv.imaging.write import picture_bytes, write_picture
 from scoreinv.options import FOUND_GROW
+from scoreinv.tasks.colorize import colorize_picture
+from scoreinv.tasks.settings import COLOUR_STEPS, ColourSettings
 from scoreinv.web import album, app
 
 STATIC = Path(scoreinv.web.__file__).parent / "static"
@@ -312,6 +314,23 @@ def test_an_old_photograph_is_restored(browser):
     after = read(made(browser, end))
     assert after.shape == (24, 40, 3)
     assert (luma(after[hole()].astype(float), "rec601") < 250).mean() > 0.5
+
+
+def test_another_restoration_has_colours_of_its_own(browser, monkeypatch):
+    """The first has the mean of those that may be, the others draw theirs."""
+    asked_for = []
+
+    def coloured(picture, prior, settings, *given, **more):
+        asked_for.append((settings.estimate, settings.seed))
+        return colorize_picture(picture, prior, ColourSettings(seed=settings.seed), *given, **more)
+
+    monkeypatch.setattr("scoreinv.tasks.old_photos.colorize_picture", coloured)
+    monkeypatch.setattr("scoreinv.tasks.old_photos.knows_gray", lambda *_: True)
+    monkeypatch.setitem(COLOUR_STEPS, "pc", 4)
+    path = f"/api/photos/{opened(browser, png(pixels(1)))['key']}/restore"
+    for seed in (0, 1, 2):
+        assert done(browser, path, seed=seed, inpaint=False, denoise=False, tone=False)["another"]
+    assert asked_for == [("mean", 0), ("sample", 1), ("sample", 2)]
 
 
 def test_steps_of_a_restoration_are_left_out(browser):
