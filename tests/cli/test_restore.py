@@ -114,7 +114,8 @@ def test_an_absent_device_ends_a_folder_before_its_photographs(scoreinv, old, tm
     for name in ("a.png", "b.png"):
         save(tmp_path / "scans" / name, old_print())
     save(tmp_path / "mask.png", hole_array(40, 50))
-    outcome = scoreinv("restore", "scans", "--mask", "mask.png", "--device", "cuda")
+    bundled = ("--inpaint-model", "photo", "--denoise-model", "denoiser", "--color-model", "scene")  # loaded later
+    outcome = scoreinv("restore", "scans", "--mask", "mask.png", *bundled, "--device", "cuda")
     said = "scoreinv: error: --device cuda: there is none here (available: cpu)\n"
     assert (outcome.code, outcome.err, (tmp_path / "scans_restored").exists()) == (2, said, False)
 
