@@ -51,9 +51,9 @@ def within_paper(picture: Picture) -> Box | None:
     """
     gray, scale = _looked_at(picture)
     sides = _plain_sides(gray)
-    return (
-        _within(picture, [depth for depth, _ in sides], scale) if sum(straight for _, straight in sides) >= 3 else None
-    )
+    if sum(straight for _, straight in sides) < 3:
+        return None
+    return _within(picture, [depth for depth, _ in sides], scale)
 
 
 def _looked_at(picture: Picture) -> tuple[np.ndarray, float]:
