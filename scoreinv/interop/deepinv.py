@@ -73,7 +73,8 @@ def operator_of(physics: deepinv.physics.LinearPhysics, shape: tuple[int, int, i
     It works in the physics' dtype and on its device; A^+ and what else is inverted is by conjugate gradients. It has a
     singular value decomposition (`spectral`, for `ddrm`) where A A^T is diagonal, in pixels as for `Inpainting`, whose
     mask is 1 where a pixel is observed, or in frequencies as for `BlurFFT`, and `Blur` and `Downsampling` with circular
-    padding. Physics with a parameter for each picture of a batch are not taken.
+    padding. `solve` takes observations (B, C, H, W): for compressed sensing use `StructuredRandom`, not
+    `CompressedSensing`. Physics with a parameter for each picture of a batch are not taken.
 
     Raises InputError for physics that are not linear, not for such pictures, or whose observation is not one tensor of
     real values.

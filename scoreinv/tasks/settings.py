@@ -474,7 +474,8 @@ class OldPhotoSettings:
     sensitivity: Annotated[
         float | None,
         Setting(
-            f"How readily damage is marked, 0 to 1. (default: {USUAL_SENSITIVITY:g}, in colours {SURE_SENSITIVITY:g})",
+            "How readily damage is marked, 0 to 1. "
+            f"(default: {USUAL_SENSITIVITY:g}, but {SURE_SENSITIVITY:g} in colours or where little is)",
             SENSITIVITY,
         ),
     ] = None
