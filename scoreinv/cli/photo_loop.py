@@ -252,14 +252,12 @@ class Run(Generic[Given]):
 def run(run: Run[Given]) -> None:
     """Do all photographs, and end the command: with 1 where one of a batch failed, or the manifest lacks a line.
 
-    The failure of a single photograph is raised, and that of a model or device before it is used: there is none, or it
-    cannot be loaded. In a batch the next photograph follows.
+    The failure of a single photograph is raised, and that of a model or device of which there is none, or of a model
+    that is needed. In a batch the next photograph follows.
     """
     plan, common = run.plan, run.plan.common
     if common.json and any(job.output == STREAM for job in plan.jobs):
         raise InputError("the picture and --json both want stdout: name a file by -o")
-    for model in run.models:
-        model.check()
     if not run.models and common.device not in ("auto", "cpu"):  # neither is absent, and torch is slow to import
         device_of(common.device)
     if common.dry_run:
@@ -277,6 +275,8 @@ def run(run: Run[Given]) -> None:
             if plan.batch and wanted:
                 from scoreinv.cli.workers import work_by, workers_for
 
+                for model in run.models:
+                    model.check()  # what all would fail by, one after another
                 workers = workers_for(run, wanted)
             for number, job in enumerate(plan.own, 1):
                 if job in settled:
@@ -299,8 +299,10 @@ def run(run: Run[Given]) -> None:
 
 
 def _rehearse(run: Run[Given]) -> int:
-    """Check all inputs, and say what would become of each; returns the exit status."""
+    """Check the models and all inputs, and say what would become of each; returns the exit status."""
     common = run.plan.common
+    for model in run.models:
+        model.check()
     count = 0
     for job in run.plan.own:
         settled, outputs = run.settled(job), run.missing(job)
