@@ -44,7 +44,7 @@ def damage(
 
     def compute(job: Job, picture: imaging.Picture, given: None, progress: Progress) -> Made:
         hole = find(job, picture, detector, sensitivity, grow, progress)
-        return as_mask(hole), {"damaged": round(float(hole.mean()), 6)}
+        return as_mask(hole), {"damaged": damaged_share(hole)}
 
     return Run(everything, compute, [detector], result_of=black_mask)
 
@@ -73,3 +73,8 @@ def find(
     else:
         warn(f"{source}: no damage was found (a --sensitivity above {sensitivity:g} marks more readily)")
     return hole
+
+
+def damaged_share(hole: np.ndarray) -> float:
+    """What records say of how much is damaged: a share of the pixels."""
+    return round(float(hole.mean()), 6)

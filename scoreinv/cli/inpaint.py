@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from scoreinv import imaging, tasks
-from scoreinv.cli.damage import DETECTOR, SUFFIX, find
+from scoreinv.cli.damage import DETECTOR, SUFFIX, damaged_share, find
 from scoreinv.cli.loading import Detector, Model, check_samples
 from scoreinv.cli.options import (
     MODEL_HELP,
@@ -136,7 +136,7 @@ def inpaint(
             hole = find(job, picture, detector, USUAL_SENSITIVITY if sensitivity is None else sensitivity, grow, None)
             if hole.all():
                 raise InputError(f"{job.source}: all of it is marked as damage: lower --sensitivity or --grow")
-            more = {"damaged": round(float(hole.mean()), 6)}
+            more = {"damaged": damaged_share(hole)}
         assert hole is not None
         if prior is None:
             assert filling.classical is not None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from scoreinv import imaging, tasks
 from scoreinv.cli.colorize import HintsOption, check_hints
-from scoreinv.cli.damage import DETECTOR
+from scoreinv.cli.damage import DETECTOR, damaged_share
 from scoreinv.cli.inpaint import AUTO, MaskReading, find_masks, read_hole
 from scoreinv.cli.loading import Detector, Model, check_samples, start_torch
 from scoreinv.cli.options import (
@@ -118,7 +118,7 @@ def restore(
             warn(f"{job.source}: the hints are not used, as it is not grey ({remedy})")
         more: dict[str, Any] = {"found": result.found, "steps": done}
         if result.damage is not None:
-            more["damaged"] = round(float(result.damage.mean()), 6)
+            more["damaged"] = damaged_share(result.damage)
         if result.noise_std is not None:
             more["noise"] = round(result.noise_std * GRAY_LEVELS, 2)
         if steps.colorize:
