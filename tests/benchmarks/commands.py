@@ -1,12 +1,10 @@
 """Seconds of whole commands, start-up included, on an idle machine and beside two busy processes.
 
-    python tests/benchmarks/commands.py [--rounds 5] [--beside 3] [--only program] [--figure cost.png]
+    python tests/benchmarks/commands.py [--rounds 5] [--beside 3] [--only program]
 
 Medians of the rounds: wall seconds, idle and beside the busy processes, processor seconds of all threads, and the most
 memory. Beside them are Telea's fill, by our `--method telea`, and G'MIC's `inpaint_matchpatch` where it is installed
-(`pip install gmic`). The pictures are those of `examples/`; larger ones are that photograph enlarged. `--figure` draws
-what a fill costs against the size of the picture, at one hole, and against the area of scratches, at one size; it
-prints these seconds too.
+(`pip install gmic`). The pictures are those of `examples/`; larger ones are that photograph enlarged.
 """
 
 from __future__ import annotations
@@ -26,7 +24,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -169,78 +166,18 @@ def spotted(photo: Path, side: int, folder: Path) -> Path:
     return path
 
 
-def scratched(photo: Path, share: float, folder: Path) -> Path:
-    """A mask with lines of 3 pixels over that share of the picture."""
-    with Image.open(photo) as picture:
-        mask = Image.new("L", picture.size)
-    random, draw = np.random.default_rng(0), ImageDraw.Draw(mask)
-    while np.asarray(mask).mean() / 255 < share:
-        x, y = random.uniform(0, mask.size)
-        dx, dy = random.normal(0, 60, 2)
-        draw.line((x, y, x + dx, y + dy), fill=255, width=3)
-    path = folder / f"{photo.stem}_{share:g}.png"
-    mask.save(path)
-    return path
-
-
-SIZES = (0.25, 1, 4, 12, 24)
-"""Megapixels of the pictures of the figure."""
-SHARES = (0.002, 0.01, 0.02, 0.04)
-"""Of a megapixel that is scratched."""
-
-
-def curves(folder: Path) -> tuple[list[float], list[float]]:
-    """Seconds of a fill of one hole by `SIZES`, and of scratches by `SHARES`, of one round each; printed too."""
-    photo = EXAMPLES / "photos" / "moose.jpg"
-    one = enlarged(photo, 1, folder)
-    by_size, by_share = [], []
-    print("\n| megapixels, one hole of 64x64 | seconds |\n|---|---|")
-    for size in SIZES:
-        larger = enlarged(photo, size, folder)
-        by_size.append(measure(fill(larger, spotted(larger, 64, folder), folder), 1).seconds)
-        print(f"| {size:g} | {by_size[-1]:.1f} |", flush=True)
-    print("\n| scratched of a megapixel | seconds |\n|---|---|")
-    for share in SHARES:
-        by_share.append(measure(fill(one, scratched(one, share, folder), folder), 1).seconds)
-        print(f"| {share:.1%} | {by_share[-1]:.1f} |", flush=True)
-    return by_size, by_share
-
-
-def figure(path: Path, by_size: list[float], by_share: list[float]) -> None:
-    """Draw seconds against megapixels, and against the thousands of pixels that are scratched."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    _, (left, right) = pyplot.subplots(1, 2, figsize=(8, 3), sharey=True, layout="constrained")
-    left.plot(SIZES, by_size, "o-")
-    right.plot([1000 * share for share in SHARES], by_share, "o-")
-    left.set(xlabel="megapixels, one hole of 64x64", ylabel="seconds", xlim=(0, None), ylim=(0, None))
-    right.set(xlabel="thousands of pixels scratched, of a megapixel", xlim=(0, None))
-    pyplot.savefig(path, dpi=120)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--beside", type=int, default=3, help="rounds beside two busy processes; 0 leaves them out")
     parser.add_argument("--only", default="", help="rows whose names hold this word")
-    parser.add_argument("--figure", type=Path)
-    parser.add_argument("--figure-only", action="store_true", help="leave out the table")
     options = parser.parse_args()
-    if options.figure is not None:
-        import matplotlib  # noqa: F401  # where it is missing, this is said before minutes of work
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors, "
         f"medians of {options.rounds} (beside others of {options.beside})\n"
     )
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        if not options.figure_only:
-            table(folder, options.rounds, options.beside, options.only)
-        if options.figure is not None:
-            figure(options.figure, *curves(folder))
+        table(Path(name), options.rounds, options.beside, options.only)
 
 
 def table(folder: Path, rounds: int, beside: int, only: str) -> None:

@@ -1,11 +1,10 @@
 """The paper's Table 1 in small: distance to real pictures against evaluations, for each sampler of one prior.
 
-    python tests/benchmarks/samplers.py --model NAME --classifier NAME --reference FOLDER [-n 500] [--figure out.png]
+    python tests/benchmarks/samplers.py --model NAME --classifier NAME --reference FOLDER [-n 500]
 
 Fréchet distance in the features of a classifier of clean pictures (at its smallest noise level) between the reference
 and `n` draws, and the share of the classes that gets the fewest and the most draws. The row `real` is of `n`
-real pictures against the others: no sampler can be expected to be below it. The figure needs matplotlib
-(`scoreinv[bench]`).
+real pictures against the others: no sampler can be expected to be below it.
 """
 
 from __future__ import annotations
@@ -69,25 +68,6 @@ def look_at_arrays(images: np.ndarray, classifier: NoiseClassifier) -> Seen:
     )
 
 
-def draw_figure(rows: list[tuple[str, int, float]], floor: float, path: Path) -> None:
-    import matplotlib.pyplot as plt
-    from matplotlib.ticker import NullFormatter, ScalarFormatter
-
-    figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
-    for name in dict.fromkeys(row[0] for row in rows):
-        points = sorted((nfe, distance) for other, nfe, distance in rows if other == name)
-        axes.plot(*zip(*points, strict=True), marker="o", label=name)
-    axes.axhline(floor, color="black", linestyle=":", label="real pictures")
-    axes.set(xscale="log", yscale="log", xlabel="evaluations of the network", ylabel="Fréchet distance")
-    evaluations = sorted({row[1] for row in rows if row[0] == "multistep"})
-    axes.set_xticks(evaluations, map(str, evaluations))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        set_formatter(ScalarFormatter())
-    figure.legend(loc="outside right upper", fontsize=8)
-    figure.savefig(path, dpi=110)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
@@ -98,10 +78,7 @@ def main() -> None:
         "--reference-n", type=int, default=5000, help="real pictures to compare with, from all of the folder"
     )
     parser.add_argument("--evaluations", type=int, nargs="*", default=[10, 20, 50, 100])
-    parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
-    if options.figure is not None:
-        import matplotlib  # noqa: F401  (told now that it is missing, not at the end)
     prior, classifier = load_fast(options.model), load_classifier(options.classifier)
     paths = sorted(path for path in options.reference.rglob("*") if path.suffix.lower() in {".png", ".jpg"})
     paths = [paths[i] for i in np.random.default_rng(0).permutation(len(paths))[: options.reference_n + options.n]]
@@ -112,20 +89,16 @@ def main() -> None:
     print(f"{options.n} draws, {len(real.labels)} real pictures, {torch.get_num_threads()} threads")
     print(f"{'sampler':<26}{'NFE':>6}{'distance':>10}{'least':>8}{'most':>7}{'s/picture':>11}")
     print(f"{'real':<26}{'':>6}{floor:>10.2f}")
-    rows = []
     for name, sampler in samplers(prior, options.evaluations):
         start = time.perf_counter()
         drawn = generate(prior, options.n, sampler=sampler)
         seconds = (time.perf_counter() - start) / options.n
         result = evaluate(look_at_arrays(drawn.images, classifier), real, classifier.classes)
         distance, shares = result["frechet_distance"], result["class_shares"].values()
-        rows.append((name, drawn.nfe, distance))
         print(
             f"{name:<26}{drawn.nfe:>6}{distance:>10.2f}{min(shares):>8.1%}{max(shares):>7.1%}{seconds:>11.3f}",
             flush=True,
         )
-    if options.figure is not None:
-        draw_figure(rows, floor, options.figure)
 
 
 if __name__ == "__main__":
