@@ -104,14 +104,6 @@ def test_mask_auto_fills_what_is_found_and_nothing_else(scoreinv, old, tmp_path)
     assert (after[scratch] != 255).any()
 
 
-def test_the_mask_that_is_written_is_the_one_that_auto_fills(scoreinv, old, tmp_path):
-    assert scoreinv("damage", "old.png").code == 0
-    words = ("--method", "biharmonic", "-o")
-    assert scoreinv("inpaint", "old.png", "--mask", "old_damage.png", *words, "one.png").code == 0
-    assert scoreinv("inpaint", "old.png", "--mask", "auto", *words, "two.png").code == 0
-    np.testing.assert_array_equal(read(tmp_path / "one.png"), read(tmp_path / "two.png"))
-
-
 def test_mask_auto_without_a_model_grown_and_as_json(scoreinv, old, tmp_path):
     words = ("inpaint", old, "--mask", "auto", "--grow", 1, "--method", "biharmonic", "--json")
     outcome = scoreinv(*words)

@@ -23,15 +23,6 @@ def test_json(scoreinv, photo, mask):
     assert (record["device"], record["precision"]) == ("cpu", None)
 
 
-@pytest.mark.parametrize("words", [["--samples", "2"], ["--start", "prior"], ["--model", "photo"]])
-def test_what_belongs_to_a_model_is_refused(scoreinv, photo, mask, tmp_path, words):
-    outcome = scoreinv("inpaint", "photo.png", "--mask", "mask.png", "--method", "telea", *words)
-    assert outcome.code == 2
-    assert outcome.err.startswith(f"scoreinv: error: {words[0]} does not go with ")
-    assert outcome.err.count("\n") == 1
-    assert not (tmp_path / "photo_inpainted.png").exists()
-
-
 def test_torch_is_not_loaded(photo, mask, tmp_path):
     code = (
         "import sys; from scoreinv.cli.main import main; sys.argv = ['scoreinv', 'inpaint', 'photo.png', '--mask', "

@@ -182,17 +182,6 @@ def test_dry_run_refuses_what_the_run_would(scoreinv, photo, mask, words, said):
     assert names() == before
 
 
-def test_a_folder_with_one_mask(scoreinv, scans, mask, tmp_path):
-    outcome = scoreinv("inpaint", "scans", "--mask", mask)
-    assert outcome.code == 0
-    names = sorted(path.name for path in (tmp_path / "scans_inpainted").glob("*.png"))
-    assert names == ["a_inpainted.png", "b_inpainted.png", "c_inpainted.png"]
-    assert "3 done, 0 skipped" in outcome.err
-    again = scoreinv("inpaint", "scans/", "--mask", mask)
-    assert again.code == 0
-    assert "0 done, 3 skipped" in again.err
-
-
 def test_a_folder_of_masks_by_name(scoreinv, scans, mask, tmp_path):
     (tmp_path / "masks").mkdir()
     for name in ("a.png", "c.tif"):
@@ -238,18 +227,6 @@ def test_the_folder_of_results_is_made_again_where_another_run_took_it(scoreinv,
     outcome = scoreinv("inpaint", "scans", "--mask", mask)
     assert (outcome.code, "3 done" in outcome.err) == (0, True)
     assert len(list(csv.DictReader((tmp_path / "scans_inpainted" / "manifest.csv").open()))) == 3
-
-
-def test_failures_do_not_stop_the_others(scoreinv, scans, mask, tmp_path):
-    (scans / "b.jpg").write_bytes(b"\xff\xd8\xff broken")
-    outcome = scoreinv("inpaint", "scans", "--mask", mask, "--json")
-    assert outcome.code == 1
-    first, second, third = lines(outcome.out)
-    assert first["outputs"] == ["scans_inpainted/a_inpainted.png"]
-    assert list(second) == ["input", "error"]
-    assert third["input"] == "scans/c.png"
-    assert (tmp_path / "scans_inpainted" / "c_inpainted.png").exists()
-    assert outcome.err.startswith("scoreinv: error: scans/b.jpg")
 
 
 def test_a_folder_of_results_has_a_manifest_that_a_rerun_goes_on_with(scoreinv, model, scans, mask, tmp_path):

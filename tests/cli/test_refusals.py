@@ -60,13 +60,11 @@ CASES = [
     # nothing given
     ("inpaint '' --mask mask.png", "PHOTO: is empty"),
     (f"{INPAINT} -o ''", "--output: is empty"),
-    ("models show ''", "NAME: is empty"),
     # not there
     ("denoise gone.png", "gone.png: no such file: check the path"),
     ("denoise 'a\x1b[31m\nb\u202e.png'", r"a\x1b[31m\nb\u202e.png: no such file"),  # nothing acts on the terminal
     ("inpaint photo.png --mask gone.png", "--mask gone.png: no such file"),
     (f"{INPAINT} --model phto", "no bundled model is named 'phto'"),
-    ("sample --model gone.safetensors", "gone.safetensors: no such model file"),
     ("sample --model ve/church_ncsnpp_continuous", "a published model, not bundled"),
     ("evaluate photo.png --reference scans", "photo.png: is a file: give a folder"),
     ("evaluate scans --reference scans --inception gone.pth", "--inception gone.pth: no such file"),
@@ -75,18 +73,14 @@ CASES = [
     ("denoise photo.png --model cut.safetensors", "cut.safetensors"),
     ("likelihood photo.png --model damage", "not a prior"),
     (f"{CONVERT} -o new.safetensors", "weights.pth"),
-    ("train --config notes.json --out new", "notes.json"),
     ("train --sde ve --data empty --out new", "empty: holds no pictures"),
-    ("evaluate scans --reference empty", "empty: no pictures in this folder"),
     # out of range
     (f"{INPAINT} --steps 0", "'--steps'"),
-    (f"{INPAINT} --seed {2**63}", "'--seed'"),
     (f"{INPAINT} --start soon", "--start must be a noise level"),
     (f"{INPAINT} --mask-threshold 1", "--mask-threshold 1: nothing is above it"),
     (f"{INPAINT} --grow 99999", "grown by 99999 pixels"),
     (f"{INPAINT} --frame 3", "--frame must be from 0 to 0, not 3"),
     ("denoise frames.tif", "--frame must be given, from 0 to 1"),
-    ("upscale photo.png --noise nan", "'--noise'"),
     ("denoise photo.png --noise 0.5", "noise of 0.5 grey levels of 255 is out of the model's range, from 1.3 to 1275"),
     ("deblur photo.png --kernel gaussian", "gaussian: needs its size"),
     ("train --sde ve --sigma-max lots", "--sigma-max lots: give a number, or data"),
@@ -98,6 +92,7 @@ CASES = [
     ("train", "say what to train"),
     # not together
     (f"{INPAINT} --method conditioned --start 1", "--start does not go with conditioned"),
+    (f"{INPAINT} --method biharmonic --samples 2", "--samples does not go with biharmonic"),
     (f"{INPAINT} --sensitivity 0.5", "--sensitivity belongs to --mask auto"),
     ("inpaint photo.png --mask auto --invert-mask", "are for masks of your own"),
     (f"{INPAINT} --quality 80", "--quality applies only to jpg, webp, heic and avif"),
@@ -114,8 +109,6 @@ CASES = [
     ("restore photo.png --grow 2 --no-inpaint", "--grow does not go with --no-inpaint"),
     ("sample --sampler ode --steps 5", "--steps do not go with the sampler ode"),
     ("sample --guidance 2", "belong to --class"),
-    ("sample --model model.safetensors --class horse", "has no classifier: take one of a model with classes (--model"),
-    ("interpolate photo.png small.png", "small.png: is 12x12"),
     ("interpolate - -", "stdin"),
     ("interpolate - photo.png", "-o"),
     ("likelihood photo.png --steps 4 --rtol 1e-3", "--rtol does not go with steps"),
@@ -165,12 +158,10 @@ CASES = [
     # batches
     ("denoise empty", "empty: no pictures in this folder"),
     ("denoise scans -o new.png", "the output is a folder"),
-    ("denoise scans -o -", "the output is a folder"),
-    ("denoise scans pair -o new", "would both be written"),
     ("denoise photo.png photo.png", "would both be written"),
     ("denoise scans -o other", "manifest.csv: has columns of another version"),
     ("denoise scans --model gone.safetensors", "gone.safetensors"),
-    *((f"denoise scans --shard {shard}", f"--shard {shard}: give K/N") for shard in ("0/2", "3/2", "٣/4")),
+    *((f"denoise scans --shard {shard}", f"--shard {shard}: give K/N") for shard in ("3/2", "٣/4")),
     # special files
     ("denoise pipe.png", "use -"),
     ("denoise ring.png", "ring.png"),

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from scipy import ndimage
 from small_conditional import SMALL, random_prior
 from torch import Tensor
@@ -29,7 +28,6 @@ from scoreinv.tasks.colorize import colorize
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
 from scoreinv.training.learners import ScoreLearner
-from scoreinv.training.loop import train
 from scoreinv.training.pictures import Pictures
 from scoreinv.training.presets import conditional_training
 
@@ -141,20 +139,6 @@ def test_batches_hold_the_pictures_at_both_scales() -> None:
     assert (losses[0] != losses[1])[shown & batch.observed[:, 0].flatten(1).any(1)].all()
     again = source.batch(0, slice(3, 6))
     torch.testing.assert_close(again.images, batch.images[3:6])
-
-
-def test_a_run_trains_with_finer_luma_and_its_file_keeps_the_scale(tmp_path: Path) -> None:
-    for number in range(6):
-        pixels = np.random.default_rng(number).integers(0, 256, (40, 40, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
-    trained = train(_config(tmp_path), tmp_path / "run").trained
-    again = read_model(tmp_path / "run" / "model.safetensors")
-    assert again.preconditioning.luma_scale == 2
-    fine, x = picture(), picture(1, 16, 16, 1)
-    operator = gray("rec601", 16, 16)
-    y = operator(block_means(fine))
-    found = [Conditioned(model, operator, y, fine=fine).noise(x, 0.5) for model in (trained, again)]
-    torch.testing.assert_close(*found)
 
 
 def test_the_network_takes_as_many_channels_as_the_scale_needs(tmp_path: Path) -> None:

@@ -6,17 +6,15 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from mixture import SDES, SHAPE, BatchStream, correlated, energy_distance, gaussian
+from mixture import SDES, SHAPE, BatchStream, correlated, gaussian
 from torch import Tensor
 
 from scoreinv.errors import InputError
-from scoreinv.guidance import DPS, MMPS, ConstrainedPC, DiffPIR, PiGDM
+from scoreinv.guidance import DPS, MMPS, DiffPIR, PiGDM
 from scoreinv.operators import LinearOperator, gray, mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import (
     ODE,
-    PC,
-    Ancestral,
     DPMpp2M,
     resampling_times,
     uniform_times,
@@ -153,16 +151,3 @@ def test_resampling_goes_through_each_stretch_again() -> None:
     )
     with pytest.raises(InputError, match="at least 1"):
         resampling_times(VE(), 10, repeats=0)
-
-
-def test_resampling_brings_replacement_nearer_to_the_exact_conditional() -> None:
-    prior = correlated(SDES["vp"])
-    y = LEFT(prior.sample(1, torch.Generator().manual_seed(7)))
-    exact = prior.conditional(LEFT, y).sample(600, torch.Generator().manual_seed(1))
-    distances = []
-    for repeats in (1, 8):
-        times = resampling_times(prior.sde, 41, jump=4, repeats=repeats)
-        sampler = PC(Ancestral(), corrector_steps=0, times=times)
-        x0 = sampler.sample(ConstrainedPC(prior, LEFT, y), (600, *SHAPE), rng=BatchStream(3, 600)).x0
-        distances.append(energy_distance(x0, exact))
-    assert distances[1] < 0.25 * distances[0]

@@ -163,9 +163,3 @@ def test_what_is_not_installed_is_told_with_the_remedy(suffix, monkeypatch):
 def test_avif_by_a_brand_that_it_is_compatible_with():
     data = picture_bytes(Picture(ramp()), "a.avif")
     assert decode(data[:8] + b"mif1" + data[12:]).kind == "AVIF"
-
-
-def test_16_bits_are_rounded_with_a_warning(caplog):
-    after = read_picture(picture_bytes(Picture(ramp().astype(np.uint16) * 257), "a.heic"))
-    assert error(after.pixels, ramp()) < 3
-    assert "HEIC has 8 bits, the picture's 16 are rounded" in caplog.text

@@ -163,7 +163,6 @@ def test_one_mask_for_all_pictures_or_one_each():
     [
         (HOLE.astype(np.int64), "int64"),
         (HOLE * 255.0, "divide by 255"),
-        (HOLE[None], "leave out the first axis"),
         ("mask.png", "str"),
         (torch.from_numpy(HOLE).int()[None], "floating-point"),
     ],

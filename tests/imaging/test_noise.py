@@ -66,15 +66,6 @@ def test_what_has_none():
     assert estimate_noise(Picture(scene().astype(np.float32))) < 5e-4
 
 
-def test_it_is_scikit_images():
-    pytest.importorskip("pywt")
-    from skimage.restoration import estimate_sigma
-
-    pixels = noisy(0.03)
-    expected = estimate_sigma(pixels, channel_axis=-1, average_sigmas=True)
-    assert estimate_noise(Picture(pixels)) == pytest.approx(expected, rel=0.02)  # it takes the borders in
-
-
 @pytest.mark.parametrize("std", [0.01, 0.03])
 def test_texture_in_most_of_a_picture_is_no_noise_where_it_is_quiet(std):
     values = noisy(std)

@@ -75,13 +75,6 @@ def test_white_is_zero(tmp_path, dtype):
     assert_array_equal(read_picture(tmp_path / "a.tif").pixels, np.iinfo(dtype).max - stored)
 
 
-def test_grey_with_alpha_in_planes():
-    pixels = np.stack([PIXELS, PIXELS[::-1]])
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, pixels, photometric="minisblack", planarconfig="separate", extrasamples=["unassalpha"])
-    assert_array_equal(read_picture(buffer.getvalue()).pixels, np.moveaxis(pixels, 0, -1))
-
-
 def test_previews_are_not_frames(tmp_path):
     pixels = samples("RGB", np.uint16)
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
@@ -186,24 +179,16 @@ def test_a_tag_that_is_there_twice():
 SHORT_OF = "too short for the picture"
 BROKEN = {
     "a tile without width": (tiled(change={322: (SHORT, 0)}), "tiles of 0x16"),
-    "a strip without rows": (plain(change={278: (SHORT, 0)}), "tiles of 5x0"),
     "no width": (plain(change={256: (SHORT, 0)}), "a picture of 0x6"),
-    "no height": (plain(change={257: None}), "tag 257 is missing"),
     "no samples": (plain(change={277: (SHORT, 0)}), "no known layout"),
-    "many bits": (plain(change={258: (SHORT, 65)}), "no known layout"),
-    "no planes": (plain(change={284: (SHORT, 0)}), "no known layout"),
     "a fraction as width": (plain(change={256: (RATIONAL, 5, 1)}), "tag 256 is no whole number"),
     "three widths": (plain(change={256: (SHORT, 5, 5, 5)}), "tag 256 has 3 values"),
-    "a huge tile": (tiled(change={322: (LONG, 2**31)}), SHORT_OF),
-    "a huge number of samples": (plain(change={277: (LONG, 2**31)}), SHORT_OF),
     "strips and tiles": (tiled(change={273: (LONG, 8), 279: (LONG, 30)}), "strips and tiles"),
     "no strips": (plain(change={273: None}), "tag 273 is missing"),
     "one strip of six": (plain(change={278: (SHORT, 1)}), "1 of 6 strips"),
     "a strip beyond the end": (plain(change={273: (LONG, 10**6)}), "are missing"),
-    "a strip without bytes": (plain(change={279: (LONG, 0)}), "are missing"),
     "a strip over the end": (plain(change={273: (LONG, 150)}), SHORT_OF),
     "a packed strip over the end": (plain(change={259: (SHORT, 8), 279: (LONG, 1000)}), "end outside of the file"),
-    "more rows than bytes": (plain(change={257: (LONG, 10**7), 278: (LONG, 10**7)}), SHORT_OF),
     "more rows than deflate makes": (
         plain(change={259: (SHORT, 8), 257: (LONG, 10**7), 278: (LONG, 10**7)}),
         SHORT_OF,
@@ -216,7 +201,6 @@ BROKEN = {
         plain(change={259: (SHORT, 6), 273: None, 257: (LONG, 10**6), 513: (LONG, 8)}),
         "too short for its picture",
     ),
-    "a rare one with a short strip": (rare(change={257: (LONG, 10**7), 278: (LONG, 10**7)}), SHORT_OF),
     "strips listed beyond the end": (
         plain(change={273: (LONG, *range(8, 14)), 278: (SHORT, 1)})[:-2],
         "tag 273 lies outside",

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from scoreinv.models.official import read_official_config
 from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
 from scoreinv.networks.encoder import FEATURES
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.preconditioning import EDM, PaperVE, PaperVP
+from scoreinv.preconditioning import EDM, PaperVE
 from scoreinv.prior import RecommendedSampler
 from scoreinv.sdes import DDPM, VE, VP
 
@@ -55,63 +54,21 @@ def changed(data: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str
     return {key: entry for key, entry in data.items() if key != first} | ({} if value is ... else {first: value})
 
 
-def refusal(read: Callable[[], object]) -> str | None:
-    """What an input error says; None where there is none, and any other error goes on."""
-    try:
-        read()
-    except InputError as error:
-        return str(error)
-    return None
-
-
-def built(data: dict[str, Any]) -> None:
-    config = decode_model(data)
-    with torch.device("meta"):
-        config.network.build()
-    assert decode_model(json.loads(json.dumps(encode(config), allow_nan=False))) == config
-
-
-KINDS: tuple[Any, ...] = (None, True, 1.5, "x", [[]], {"a": 1}, -(10**400), float("nan"))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("config", [replace(SHOWN, sampler=CONFIG.sampler), JUDGE], ids=["shown", "judge"])
-def test_every_entry_of_every_wrong_kind(config: ModelConfig | ClassifierConfig) -> None:
-    """Whatever stands in an entry, the answer is a configuration of the right types or one line about it."""
-    data = json.loads(json.dumps(encode(config)))
-    paths = [(key,) for key in data]
-    paths += [(key, name) for key, part in data.items() if isinstance(part, dict) for name in part]
-    refused = 0
-    for path in paths:
-        for value in (*KINDS, -1, 0, 10**9, ...):
-            said = refusal(partial(built, changed(data, path, value)))
-            refused += said is not None
-            assert said is None or len(said) < 500
-    assert refused > 5 * len(paths)
-
-
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
         (("network",), 3, "network = 3 is not supported: this entry must be a JSON object"),
-        (("network", "width"), "8", "network.width = '8' is not supported: this entry must be a whole number"),
         (("network", "width"), 0, "width must be from 1 to 8,192, not 0"),
-        (("network", "colour"), 1, "has no entry network.colour"),
-        (("network", "name"), "transformer", "unknown name 'transformer'"),
         (("network", "multipliers"), [], "the number of multipliers must be from 1 to 10"),
         (("network", "block"), "resnet", "must be one of 'biggan', 'ddpm'"),
         (("network", "fir_kernel"), [0, 0], "must not add up to 0"),
         (("network", "channels_per_group"), 64, "do not make a group of 64"),
-        (("network", "groups"), [3] * 24, "channels do not make 3 groups"),
         (("sde",), {}, "sde lacks 'name'"),
-        (("sde", "sigma_min"), -1, "0 < sigma_min < sigma_max"),
         (("preconditioning", "sigma_data"), float("inf"), "must be a finite number"),
-        (("network", "feature_channels"), [1], "feature_channels"),
         (("data_range",), [1, -1], "data_range must be two numbers that rise"),
         (("image_size",), 15, "image_size must be a multiple of 2"),
         (("preconditioning",), ..., "lacks 'preconditioning'"),
         (("sampler", "predictor"), "magic", "sampler.predictor = 'magic'"),
-        (("sampler", "clip"), "yes", "this entry must be true or false"),
     ],
 )
 def test_a_wrong_entry_is_named(tmp_path: Path, path: tuple[str, ...], value: Any, said: str) -> None:
@@ -130,16 +87,12 @@ def test_a_wrong_entry_is_named(tmp_path: Path, path: tuple[str, ...], value: An
     ("make", "said"),
     [
         (lambda: replace(CONFIG, sde=VP(), preconditioning=PaperVE()), "needs the VE SDE"),
-        (lambda: PaperVP(steps=1), "steps"),
         (lambda: replace(CONFIG, sde=DDPM(steps=10)), "beta_max below"),
         (lambda: VP(beta_max=1000.0), "beta_max"),
         (lambda: VE(1e-30, 1.0), "sigma_min"),
         (lambda: ResidualPreconditioning(details=((0.1,), (0.1,))), "three lists"),
-        (lambda: ResidualPreconditioning(details=((0.1,), (0.1,), (0.0,))), "details"),
         (lambda: ResidualPreconditioning(gray_weights="green"), "grey weights"),
         (lambda: NCSNppConfig(multipliers=(1,) * 10, blocks=17), "blocks of all levels"),
-        (lambda: WideResNetConfig(depth=11), "6 n"),
-        (lambda: ConvNetConfig(widths=()), "widths"),
         (lambda: replace(CLASSIFIER, classes=("a",)), "2 classes, and 1 are named"),
     ],
 )
@@ -285,17 +238,6 @@ def test_notes_of_any_kind_are_notes(tmp_path: Path) -> None:
 
 def official(folder: str) -> dict[str, Any]:
     return json.loads((PARITY / folder / "config.json").read_text())
-
-
-def test_every_entry_of_the_references_json(tmp_path: Path) -> None:
-    data, path = official("ve_cifar10_ncsnpp_continuous"), tmp_path / "c.json"
-    for section in ("model", "data", "training", "sampling"):
-        for name in (None, *data[section]):
-            for value in (None, "x", {"a": 1}, -1, ...):
-                where = (section,) if name is None else (section, name)
-                path.write_text(json.dumps(changed(data, where, value)))
-                said = refusal(partial(read_official_config, str(path)))
-                assert said is None or (said.startswith(f"{path}: ") and len(said) < 500)
 
 
 def test_a_wrong_entry_of_the_references_json_is_named_as_there(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,24 +36,6 @@ def test_an_unconditional_network_has_no_use_for_noise_levels() -> None:
     told = replace(config, network=replace(config.network, noise_conditional=True))
     with pytest.raises(CheckpointError, match="do not belong together"):
         load_official(folder / "checkpoint.pth", told, ema=True)
-
-
-class _Bomb:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return exec, ("open('exploded', 'w')",)
-
-
-def test_a_pickle_with_code_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "bomb.pth"
-    torch.save({"model": {"x": torch.zeros(1)}, "bomb": _Bomb()}, path)
-    config = read_official_config("vp/cifar10_ddpm")
-    with pytest.raises(CheckpointError, match="nothing was executed"):
-        load_official(path, config, ema=True)
-    path.write_bytes(pickle.dumps(_Bomb()))
-    with pytest.raises(CheckpointError, match="nothing was executed"):
-        load_official(path, config, ema=True)
-    assert not (tmp_path / "exploded").exists()
 
 
 def test_wrong_configurations(tmp_path: Path) -> None:

@@ -58,12 +58,20 @@ def test_what_memory_does_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         read_pickled(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x02.", b"\x80\x02(((((", b"PK\x03\x04" + bytes(300)])
-def test_no_checkpoints(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "w.bin"
-    path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"w\.bin: not a readable checkpoint .*nothing was executed"):
-        read_pickled(path)
+class _Bomb:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return exec, ("open('exploded', 'w')",)
+
+
+def test_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path, zipped = tmp_path / "bomb.pth", io.BytesIO()
+    torch.save({"model": {"x": torch.zeros(1)}, "bomb": _Bomb()}, zipped)
+    for content in (zipped.getvalue(), pickle.dumps(_Bomb()), b"", b"\x80\x02(((((", b"PK\x03\x04" + bytes(300)):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match=r"bomb\.pth: not a readable checkpoint .*nothing was executed"):
+            read_pickled(path)
+    assert not (tmp_path / "exploded").exists()
 
 
 def test_torch_has_nothing_to_say(tmp_path: Path) -> None:

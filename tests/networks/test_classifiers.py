@@ -199,15 +199,6 @@ def test_the_network_sees_the_picture_at_its_own_scale(sde: VE | VP, data_range:
     torch.testing.assert_close(classifier(x, t), expected / (1 + (level / 5) ** 2).sqrt()[:, None])
 
 
-def test_the_range_of_the_values_is_no_matter() -> None:
-    torch.manual_seed(0)
-    narrow = replace(CONFIG, sde=VE(0.01, 10.0), data_range=(0.0, 1.0)).build()
-    wide = replace(CONFIG, sde=VE(0.02, 20.0)).build()
-    wide.network.load_state_dict(narrow.network.state_dict())
-    x, t = torch.rand(3, 1, 8, 8), torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
-    torch.testing.assert_close(narrow(x, t), wide(2 * x - 1, t), atol=1e-5, rtol=1e-4)
-
-
 def test_its_gradient_in_bfloat16() -> None:
     torch.manual_seed(0)
     exact, fast = CONFIG.build(), CONFIG.build()
@@ -249,8 +240,3 @@ def test_states_in_float64() -> None:
     for exact, usual in ((classifier(x, 0.5), classifier(x.float(), 0.5)), (classifier.features(x, 0.5), None)):
         assert exact.dtype == torch.float64
         assert usual is None or (exact - usual).abs().max() < 1e-5
-
-
-def test_times_of_a_grid_need_an_sde_that_has_one() -> None:
-    with pytest.raises(InputError, match="discrete times need"):
-        TrainingConfig(CONFIG, DataConfig("PICTURES"), ObjectiveConfig(times="discrete"), steps=1)

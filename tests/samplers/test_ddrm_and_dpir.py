@@ -109,15 +109,6 @@ def test_without_noise_diffpir_takes_the_observed_part_from_the_observation(oper
     torch.testing.assert_close(operator(found), y.expand_as(operator(found)), rtol=1e-5, atol=1e-6)
 
 
-def test_diffpir_is_exact_where_the_prior_says_nothing():
-    """The posterior under a flat prior, A^+ y with the observation's noise, at every noise level."""
-    operator, noise_std = OPERATORS["blur"], 0.3
-    prior, known = smooth(SDES["ve"], std=300.0), smooth(SDES["ve"])
-    y, x = observe(known, operator, noise_std), noisy(known, 0.4)
-    exact = prior.conditional(operator, y, noise_std).noise(x, 0.4)
-    torch.testing.assert_close(DiffPIR(prior, operator, y, noise_std).noise(x, 0.4), exact, rtol=1e-3, atol=1e-3)
-
-
 @pytest.mark.parametrize("eta", [0.0, 0.6, 1.0])
 @pytest.mark.parametrize("sampler", [DDIM, DPMpp2M])
 def test_a_step_has_the_papers_zeta(sampler, eta):
@@ -212,14 +203,6 @@ class Recorded(NoiseStream):
 
     def __init__(self) -> None:
         super().__init__(11, 1, dtype=torch.float64)
-
-
-@pytest.mark.parametrize(("name", "noise_std"), [("area", 0.0), ("blur", 0.2), ("bicubic", 0.1)])
-def test_ddrm_is_near_the_posterior(name, noise_std):
-    prior, operator = smooth(SDES["ve"]), OPERATORS[name]
-    y = observe(prior, operator, noise_std)
-    x0 = DDRM(operator, y, noise_std).sample(prior, (300, *SHAPE), rng=BatchStream(3, 300)).x0
-    check_moments(x0, prior.conditional(operator, y, noise_std), bias=0.35, spread=(0.4, 1.3))
 
 
 def test_what_ddrm_refuses():

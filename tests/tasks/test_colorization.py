@@ -89,14 +89,6 @@ def test_a_picture_has_one_noise_in_whatever_form_it_is_given():
         np.testing.assert_allclose(image / scale, found[0] / 255, atol=0.005)
 
 
-def test_pictures_have_noise_of_their_own_together_and_alone():
-    grays = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    together = colorize(grays, prior=prior("rec601"), steps=3).image
-    assert (together[0] - together[1]).abs().max() > 0.01
-    alone = colorize(grays[1:], prior=prior("rec601"), steps=3).image
-    torch.testing.assert_close(alone[0], together[1], atol=1e-5, rtol=0)
-
-
 def test_pictures_are_coloured_together_each_as_alone():
     """Of several sizes, in samples and their mean, some with hints."""
     draw = np.random.default_rng(0)
@@ -115,18 +107,6 @@ def test_pictures_are_coloured_together_each_as_alone():
         assert together[number].nfe == alone.nfe
 
 
-def test_the_luma_is_kept_to_the_grey_level_and_the_mean_is_the_mean():
-    gray = np.random.default_rng(2).integers(0, 256, (100, 70), dtype=np.uint8)
-    result = colorize(gray, prior=prior("rec601"), steps=3, samples=2)
-    for sample in result.samples:
-        assert (np.rint(luma(sample.astype(np.float64))) == gray).all()
-    assert (result.samples[0] != result.samples[1]).any()
-    again = colorize(gray, prior=prior("rec601"), steps=3)
-    assert abs(again.image.astype(int) - result.samples[0]).max() <= 1
-    mean = colorize(gray, prior=prior("rec601"), steps=3, samples=2, estimate="mean").image
-    assert (np.rint(luma(mean.astype(np.float64))) == gray).all()
-
-
 def test_each_picture_of_a_batch_has_its_hints():
     gray = torch.full((2, 1, 16, 16), 0.5)
     hints = torch.zeros(2, 4, 16, 16)
@@ -139,14 +119,6 @@ def test_each_picture_of_a_batch_has_its_hints():
     torch.testing.assert_close(both[0], both[1], atol=1e-5, rtol=0)
     with pytest.raises(InputError, match="2 hints for 1 pictures"):
         colorize(gray[:1], prior=prior("rec601"), hints=hints, steps=2)
-
-
-def test_tensors_batch_and_alpha():
-    gray = torch.rand(2, 1, 20, 24, generator=torch.Generator().manual_seed(0))
-    result = colorize(gray, prior=prior("rec601"), steps=2)
-    assert result.image.shape == (2, 3, 20, 24)
-    la = np.dstack([np.full((20, 20), 100, np.uint8)] * 3 + [np.arange(400, dtype=np.uint8).reshape(20, 20)])
-    assert (colorize(la, prior=prior("rec601"), steps=2).image[..., 3] == la[..., 3]).all()
 
 
 @pytest.mark.parametrize(

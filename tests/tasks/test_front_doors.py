@@ -91,25 +91,6 @@ def test_front_doors_tell_the_steps_there_are() -> None:
         assert f"{count} for `{sampler}`" in (scoreinv.generate.__doc__ or "")
 
 
-@pytest.mark.parametrize(
-    ("shape", "remedy"),
-    [
-        ((2, 16, 16, 3), "give the pictures of a batch one by one, or as a tensor BxCxHxW"),
-        ((16, 16, 1), r"leave out the last axis, by \[..., 0\]"),
-        ((3, 16, 16), "put the channels last"),
-    ],
-)
-def test_arrays_of_another_layout_are_told_what_to_do(model: Path, shape: tuple[int, ...], remedy: str) -> None:
-    array = np.zeros(shape, np.float32)
-    for use in (
-        lambda: scoreinv.inpaint(array, HOLE, prior=model),
-        lambda: scoreinv.colorize(array, prior=model),
-        lambda: scoreinv.solve(EveryOther(), array, prior=model),
-    ):
-        with pytest.raises(InputError, match=f"HxWx3.*{remedy}$"):
-            use()
-
-
 def test_a_likelihood_is_shown_without_its_latent_code() -> None:
     shown = repr(scoreinv.Likelihood(*(torch.full((1,), float(number)) for number in range(5))))
     assert "bits_per_dim=tensor([0.])" in shown
@@ -132,24 +113,6 @@ def test_a_name_or_a_file_stands_for_a_model(model: Path) -> None:
             np.testing.assert_array_equal(call(prior), call(at_hand), err_msg=name)
         with pytest.raises(CheckpointError, match="no_such_model"):
             call("no_such_model")
-
-
-def test_a_tensor_of_whole_numbers_is_taken_like_an_array(model: Path) -> None:
-    """By front doors of each kind: of pictures with a mask, and of observations."""
-    levels = (255 * PICTURE).round().astype(np.uint8)
-    tensor = torch.from_numpy(levels).permute(2, 0, 1)
-    settings = {"prior": model, "samples": 2, "steps": 1}
-    mask_of_levels = torch.from_numpy(HOLE).to(torch.uint8) * 255
-    array = scoreinv.inpaint(levels, HOLE, **settings)
-    given = scoreinv.inpaint(tensor, mask_of_levels, **settings)
-    assert given.image.dtype == torch.uint8
-    np.testing.assert_array_equal(given.image.permute(1, 2, 0), array.image)
-    np.testing.assert_array_equal(given.std[0], array.std)
-    seen = tensor[..., ::2]
-    array = scoreinv.solve(EveryOther(), seen.permute(1, 2, 0).numpy(), **settings)
-    given = scoreinv.solve(EveryOther(), seen, **settings)
-    assert given.image.dtype == torch.uint8
-    np.testing.assert_array_equal(given.image.permute(1, 2, 0), array.image)
 
 
 def test_a_model_or_a_picture_that_does_not_fit_the_task_is_warned_of() -> None:

@@ -396,11 +396,6 @@ def test_noise_above_white_of_observations_that_reach_further():
     scoreinv.solve(mask(torch.ones(1, 1, 8, 8)), y, prior=prior(), noise_std=40.0, method="diffpir", steps=2)
 
 
-def test_noise_of_photographs_in_grey_levels():
-    with pytest.raises(InputError, match="noise_std must be from 0 to 1, not 25: 25 grey levels are 25/255"):
-        scoreinv.Restorer(noise_std=25)
-
-
 class _Wrong(LinearOperator):
     """A crop, or what is none, with the adjoint of another operator."""
 

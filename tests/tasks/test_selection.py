@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -14,7 +12,6 @@ import scoreinv
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
-from scoreinv.models import segment_anything
 from scoreinv.tasks.select import SIZES, Prompt, Selection, usual_grow, with_rim
 
 MIDDLE = (80, 80)
@@ -127,12 +124,6 @@ def test_a_mask_is_enlarged_for_soft_edges_and_by_what_is_left_beside_it(network
     assert with_rim(picture, missing, 0) is missing
 
 
-def test_a_mask_is_what_inpaint_takes(network):
-    pixels = square_picture()
-    filled = scoreinv.inpaint(pixels, scoreinv.select(pixels, at=MIDDLE, grow=0), method="biharmonic").image
-    np.testing.assert_array_equal(filled[square("middle")], 100)
-
-
 def test_what_cannot_be_done_is_said(network):
     pixels = square_picture()
     with pytest.raises(InputError, match="at is missing: say where the object is, or give a box"):
@@ -157,13 +148,6 @@ def test_what_cannot_be_done_is_said(network):
     with pytest.raises(InputError, match="2 pictures: points are of one"):
         scoreinv.select(torch.zeros(2, 3, 40, 40), at=(3, 3))
     with pytest.raises(ScoreinvError, match="nothing is found there"):
-        scoreinv.select(np.zeros((40, 50), np.uint8), at=(3, 3))
-
-
-def test_a_machine_without_onnxruntime_is_told_the_remedy(monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    segment_anything.load_onnxruntime.cache_clear()
-    with pytest.raises(ScoreinvError, match=r"needs onnxruntime, .*: pip install 'scoreinv\[select\]'"):
         scoreinv.select(np.zeros((40, 50), np.uint8), at=(3, 3))
 
 

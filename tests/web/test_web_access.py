@@ -39,20 +39,9 @@ def test_other_names_are_refused(browser, host, path):
     assert (answer.status_code, list(answer.json())) == (421, ["error"])
 
 
-@pytest.mark.parametrize(
-    "origin",
-    [
-        None,
-        "null",
-        "",
-        "http://evil.example",
-        "https://evil.example",
-        "http://127.0.0.1:1",
-        "http://localhost:8421",
-        "[",
-    ],
-)
-def test_writes_come_from_the_page(browser, origin):
+@pytest.mark.parametrize("origin", [None, "null", "", "http://evil.example", "http://localhost:8421", "["])
+def test_writes_come_from_the_page_and_reads_from_anywhere(browser, origin):
+    photo = opened(browser, png(pixels()))
     headers = {name: value for name, value in OPAQUE.items() if name != "origin"}
     headers |= {} if origin is None else {"origin": origin}
     answers = [
@@ -61,11 +50,7 @@ def test_writes_come_from_the_page(browser, origin):
         browser.options("/api/photos", headers=headers),
     ]
     assert [answer.status_code for answer in answers] == [403, 403, 403]
-
-
-def test_reads_need_no_origin(browser):
-    photo = opened(browser, png(pixels()))
-    assert browser.get(f"/api/photos/{photo['key']}").status_code == 200
+    assert browser.get(f"/api/photos/{photo['key']}", headers=headers).status_code == 200
 
 
 def test_elsewhere_the_links_token_is_needed():

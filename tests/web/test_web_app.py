@@ -70,23 +70,10 @@ def test_answers_have_their_headers_whatever_they_are(browser):
         assert not {name for name in answer.headers if name.startswith("access-control")}
 
 
-@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/static/"])
+@pytest.mark.parametrize("path", ["docs", "openapi.json", "static/", "static/..%2fapp.py", "static/index.html%00.js"])
 def test_what_is_not_there(browser, path):
-    answer = browser.get(path)
+    answer = browser.get(f"/{path}")
     assert (answer.status_code, list(answer.json())) == (404, ["error"])
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/static/..%2fapp.py",
-        "/static/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
-        "/static/index.html%00.js",
-        "/api/photos/..%2f..%2fetc%2fpasswd/view",
-    ],
-)
-def test_paths_lead_nowhere_else(browser, path):
-    assert browser.get(path).status_code == 404
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -160,22 +147,19 @@ def test_the_format_is_the_photographs_own(browser, tmp_path):
     assert (refused.status_code, refused.json()["error"][:4]) == (422, "EXE:")
 
 
-@pytest.mark.parametrize(
-    ("name", "stem"),
-    [
-        ("../../etc/passwd.png", "passwd"),
-        ("C:\\pictures\\lake.png", "lake"),
-        ("a\x1b[2J\n.png", "a\\x1b[2J\\n"),
-        ("Großmutter „1912“.png", "Großmutter „1912“"),
-        ("", "photo"),
-        ("x" * 5000, "x" * 120),
-    ],
-)
-def test_names_are_names(browser, name, stem):
-    photo = opened(browser, png(pixels()), name)
-    assert photo["name"] == stem
-    answer = browser.get(f"/api/photos/{photo['key']}/file", params={"kind": "PNG"})
-    assert re.fullmatch(r"attachment; filename\*=UTF-8''[\w%.~-]+\.png", answer.headers["content-disposition"])
+def test_names_are_names(browser):
+    for name, stem in {
+        "../../etc/passwd.png": "passwd",
+        "C:\\pictures\\lake.png": "lake",
+        "a\x1b[2J\n.png": "a\\x1b[2J\\n",
+        "Großmutter „1912“.png": "Großmutter „1912“",
+        "": "photo",
+        "x" * 5000: "x" * 120,
+    }.items():
+        photo = opened(browser, png(pixels()), name)
+        assert photo["name"] == stem
+        answer = browser.get(f"/api/photos/{photo['key']}/file", params={"kind": "PNG"})
+        assert re.fullmatch(r"attachment; filename\*=UTF-8''[\w%.~-]+\.png", answer.headers["content-disposition"])
 
 
 def made(browser, end: dict[str, Any]) -> bytes:
@@ -202,18 +186,15 @@ def test_fill_keeps_known_pixels_and_another_seed_fills_otherwise(browser, dtype
 @pytest.mark.slow
 def test_what_a_jpeg_smeared_is_redrawn_unless_all_is_to_stay(browser):
     y, x = np.mgrid[:96, :128]
-    shade = 140 + 40 * np.sin(x / 30) + 20 * np.cos(y / 11)
-    pixels = np.stack([1.1 * shade, shade, 0.7 * shade], axis=-1).clip(0, 255).astype(np.uint8)
-    hole = abs(y - 20 - x // 2) < 2
-    pixels[hole] = 40, 60, 200
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "JPEG", quality=75, subsampling=2)
-    before = read(stream.getvalue())
-    photo = opened(browser, stream.getvalue(), "scan.jpg")
+    scratched, stream = np.full((96, 128, 3), (150, 130, 100), np.uint8), io.BytesIO()
+    scratch = abs(y - 20 - x // 2) < 2
+    scratched[scratch] = 40, 60, 200
+    Image.fromarray(scratched).save(stream, "JPEG", quality=75, subsampling=2)
+    before, photo = read(stream.getvalue()), opened(browser, stream.getvalue(), "scan.jpg")
     for exact in (False, True):
-        end = done(browser, f"/api/photos/{photo['key']}/fill", png(hole), exact=exact)
+        end = done(browser, f"/api/photos/{photo['key']}/fill", png(scratch), exact=exact)
         assert ("had smeared" in (end["note"] or "")) != exact
-        assert (read(made(browser, end))[~hole] != before[~hole]).any() != exact
+        assert (read(made(browser, end))[~scratch] != before[~scratch]).any() != exact
 
 
 def test_what_is_avoided_is_no_source_and_what_is_left_is_told(browser, monkeypatch):
@@ -334,28 +315,31 @@ def test_another_restoration_has_colours_of_its_own(browser, monkeypatch):
 
 
 def test_steps_of_a_restoration_are_left_out(browser):
-    photo = opened(browser, png(pixels(1)))
-    path = f"/api/photos/{photo['key']}/restore"
+    path = f"/api/photos/{opened(browser, png(pixels(1)))['key']}/restore"
     left_out = {"colorize": False, "denoise": False, "tone": False}
     end = done(browser, path, png(hole()), **left_out)
     assert [line.partition(":")[0] for line in end["note"].splitlines()] == ["Damage", "Tint", "Fill"]
     assert read(made(browser, end)).shape == (24, 40)
-    assert done(browser, path, **left_out, inpaint=False)["note"].startswith("Nothing was to be done.\nTint: ")
     refused = asked(browser, path, png(hole()), inpaint=False)
     assert (refused.status_code, "left out" in refused.json()["error"]) == (422, True)
 
 
-def test_mask_and_strokes_of_a_restored_photograph(browser):
-    photo = opened(browser, png(pixels(1)))
+def test_mask_and_strokes_of_a_restored_photograph(browser, monkeypatch):
+    """They are held till both are there, also where they take more than the album is meant to hold."""
+    monkeypatch.setattr("scoreinv.web.app.Album", lambda: album.Album(most=1))
     strokes = np.zeros((24, 40, 4), np.uint8)
     strokes[4:20, 5:35] = 200, 40, 40, 255
-    path = f"/api/photos/{photo['key']}/restore"
+    with client() as small:
+        path = f"/api/photos/{opened(small, png(pixels(1)))['key']}"
+        assert asked(small, f"{path}/restore", png(hole()), png(strokes)).status_code == 202
+        beside = small.post(f"{path}/layers?beside=gone", content=png(hole()), headers=OPAQUE)
+        assert beside.status_code == 404
+    path = f"/api/photos/{opened(browser, png(pixels(1)))['key']}/restore"
     end = done(browser, path, png(hole()), png(strokes))
     assert "marked in" in end["note"]
     after = read(made(browser, end)).astype(int)[4:20, 5:35]
     assert (after[..., 0] > after[..., 1] + 10).mean() > 0.8
-    other = opened(browser, png(strokes[1:]), "strokes")
-    refused = asked(browser, f"{path}?strokes={other['key']}")
+    refused = asked(browser, f"{path}?strokes={opened(browser, png(strokes[1:]), 'strokes')['key']}")
     assert (refused.status_code, refused.json()["error"][:22]) == (422, "The strokes of colour ")
     for wrong in ({"strokes": "gone"}, {"mask": "gone"}):
         assert browser.post(path, headers=OPAQUE, params=wrong).status_code == 404
@@ -384,18 +368,6 @@ def test_noise_blur_and_size_are_improved(browser):
     assert (end["photo"], "less noise than can be removed" in end["note"]) == (None, True)
 
 
-def test_a_mask_is_held_until_the_strokes_are_there_too(monkeypatch):
-    """Also where the photograph and both take more than the album is meant to hold."""
-    monkeypatch.setattr("scoreinv.web.app.Album", lambda: album.Album(most=1))
-    with client() as browser:
-        photo = opened(browser, png(pixels(1)))
-        strokes = np.zeros((24, 40, 4), np.uint8)
-        strokes[4:20, 5:35] = 200, 40, 40, 255
-        assert asked(browser, f"/api/photos/{photo['key']}/restore", png(hole()), png(strokes)).status_code == 202
-        layers = f"/api/photos/{photo['key']}/layers?beside=gone"
-        assert browser.post(layers, content=png(hole()), headers=OPAQUE).status_code == 404
-
-
 def test_what_needs_no_restoration_has_no_result_and_what_is_not_drawn_no_other(browser):
     y, x = np.mgrid[:60, :128] / 128  # too small for its tones to be told
     smooth = np.stack([0.2 + 0.4 * x, 0.2 + 0.4 * y, 0.6 - 0.4 * x], axis=-1)
@@ -408,55 +380,27 @@ def test_what_needs_no_restoration_has_no_result_and_what_is_not_drawn_no_other(
 
 
 def test_masks_are_read_as_the_commands_read_them(browser):
-    photo = opened(browser, png(pixels()))
-    answer = browser.post(f"/api/photos/{photo['key']}/mask", content=png(hole()), headers=OPAQUE)
-    bits = np.unpackbits(np.frombuffer(answer.content, np.uint8))[: hole().size].reshape(hole().shape)
-    assert (bits.astype(bool) == hole()).all()
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (png(np.zeros((24, 40), bool)), "The mask has no hole"),
-        (png(np.ones((24, 40), bool)), "inverted, holes and known pixels are swapped"),
-        (png(np.ones((24, 40), np.uint8)), "use a mask threshold of 0"),
-        (b"<html>", "The mask: not a picture"),
-        (png(hole())[:60], "The mask: damaged or incomplete PNG file"),
-    ],
-)
-def test_wrong_masks(browser, content, said):
-    photo = opened(browser, png(pixels()))
-    answer = browser.post(f"/api/photos/{photo['key']}/mask", content=content, headers=OPAQUE)
-    assert answer.status_code == 422
-    assert said in answer.json()["error"]
-    assert answer.json()["error"].endswith(".")
-    assert "`" not in answer.json()["error"]
-
-
-def test_wrong_strokes(browser):
-    photo = opened(browser, png(pixels(1)))
-    for content, said in ((png(pixels()), "need transparency"), (png(np.zeros((24, 40, 4), np.uint8)), "nothing is")):
-        answer = asked(browser, f"/api/photos/{photo['key']}/colorize", strokes=content)
-        assert (answer.status_code, said in answer.json()["error"]) == (422, True)
-
-
-def pages() -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(pixels()).save(stream, "TIFF", save_all=True, append_images=[Image.fromarray(pixels() // 2)])
-    return stream.getvalue()
-
-
-def test_what_is_no_photograph(browser):
+    path = f"/api/photos/{opened(browser, png(pixels()))['key']}/mask"
+    bits = np.frombuffer(browser.post(path, content=png(hole()), headers=OPAQUE).content, np.uint8)
+    assert (np.unpackbits(bits)[: hole().size].reshape(hole().shape).astype(bool) == hole()).all()
     for content, said in (
-        (b"", "the file is empty"),
-        (b"MZ\x90", "not a picture of a kind"),
-        (b"\xff\xd8\xff", "JPEG"),
-        (pages(), "save one as a file of its own"),
+        (png(np.ones((24, 40), bool)), "inverted, holes and known pixels are swapped."),
+        (png(hole())[:60], "The mask: damaged or incomplete PNG file"),
     ):
+        answer = browser.post(path, content=content, headers=OPAQUE)
+        assert (answer.status_code, said in answer.json()["error"]) == (422, True)
+        assert "`" not in answer.json()["error"]
+
+
+def test_what_is_no_photograph_and_what_are_no_strokes(browser):
+    photo, stream = opened(browser, png(pixels(1))), io.BytesIO()
+    Image.fromarray(pixels()).save(stream, "TIFF", save_all=True, append_images=[Image.fromarray(pixels() // 2)])
+    for content, said in ((b"MZ\x90", "not a picture of a kind"), (stream.getvalue(), "save one as a file of its own")):
         answer = browser.post("/api/photos?name=a.jpg", content=content, headers=OPAQUE)
-        assert answer.status_code == 422
-        assert answer.json()["error"].startswith("a.jpg: ")
+        assert (answer.status_code, answer.json()["error"].startswith("a.jpg: ")) == (422, True)
         assert said in answer.json()["error"]
+    answer = asked(browser, f"/api/photos/{photo['key']}/colorize", strokes=png(pixels()))
+    assert (answer.status_code, "need transparency" in answer.json()["error"]) == (422, True)
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", ""])
@@ -481,12 +425,10 @@ def test_long_files_are_refused_by_what_they_say_and_by_what_they_are(browser, m
         assert (answer.status_code, "larger than 1 MB" in answer.json()["error"]) == (413, True)
 
 
-@pytest.mark.parametrize("query", [{"seed": -1}, {"seed": 2**63}, {"seed": "x"}])
-def test_wrong_settings(browser, query):
+def test_a_wrong_setting_is_named(browser):
     photo = opened(browser, png(pixels()))
-    answer = asked(browser, f"/api/photos/{photo['key']}/fill", png(hole()), **query)
-    assert answer.status_code == 422
-    assert answer.json()["error"].startswith(next(iter(query)).capitalize())
+    answer = asked(browser, f"/api/photos/{photo['key']}/fill", png(hole()), seed=-1)
+    assert (answer.status_code, answer.json()["error"].startswith("Seed")) == (422, True)
 
 
 def test_results_that_do_not_fit_in_memory(browser, monkeypatch):
@@ -505,10 +447,9 @@ def no_decoding(monkeypatch):
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", refused)
 
 
-@pytest.mark.parametrize("suffix", ["png", "tif", "webp"])
-def test_a_photograph_that_does_not_fit_in_memory_is_not_decoded(browser, monkeypatch, suffix):
+def test_a_photograph_that_does_not_fit_in_memory_is_not_decoded(browser, monkeypatch):
     """Some bytes may stand for 400 megapixels of four samples of 16 bits."""
-    content = picture_bytes(Picture(pixels(4, np.uint8 if suffix == "webp" else np.uint16)), f"test.{suffix}")
+    content = picture_bytes(Picture(pixels(4, np.uint16)), "test.png")
     no_decoding(monkeypatch)
     monkeypatch.setattr("scoreinv.machine.available_bytes", lambda enough=0: 24 * 40 * 24 - 1)
     answer = browser.post("/api/photos?name=a.file", content=content, headers=OPAQUE)
@@ -517,23 +458,15 @@ def test_a_photograph_that_does_not_fit_in_memory_is_not_decoded(browser, monkey
 
 
 @pytest.mark.parametrize("what", ["mask", "layers"])
-def test_masks_of_another_size_are_not_decoded(browser, monkeypatch, what):
-    photo = opened(browser, png(pixels()))
-    no_decoding(monkeypatch)
-    answer = browser.post(f"/api/photos/{photo['key']}/{what}", content=png(hole(24, 41)), headers=OPAQUE)
-    assert (answer.status_code, " is 41x24, the photo 40x24 " in answer.json()["error"]) == (422, True)
-
-
-@pytest.mark.parametrize("what", ["mask", "layers"])
-def test_a_mask_may_lie_on_its_side(browser, what):
-    """As cameras store what they turn upright."""
-    photo = opened(browser, png(pixels()))
-    stream = io.BytesIO()
-    exif = Image.Exif()
+def test_masks_are_measured_upright_before_they_are_decoded(browser, monkeypatch, what):
+    """One may lie on its side, as cameras store what they turn."""
+    path, stream, exif = f"/api/photos/{opened(browser, png(pixels()))['key']}/{what}", io.BytesIO(), Image.Exif()
     exif[274] = 6  # is to be turned
     Image.fromarray(hole().T[::-1]).save(stream, "PNG", exif=exif)
-    answer = browser.post(f"/api/photos/{photo['key']}/{what}", content=stream.getvalue(), headers=OPAQUE)
-    assert answer.status_code < 300, answer.text
+    assert browser.post(path, content=stream.getvalue(), headers=OPAQUE).status_code < 300
+    no_decoding(monkeypatch)
+    answer = browser.post(path, content=png(hole(24, 41)), headers=OPAQUE)
+    assert (answer.status_code, " is 41x24, the photo 40x24 " in answer.json()["error"]) == (422, True)
 
 
 @pytest.mark.parametrize("channels", [3, 4])

@@ -83,6 +83,7 @@ def test_one_after_the_other(queue):
 
 
 def test_cancel(queue):
+    """Whoever does it has not abandoned the job."""
     works = [Work() for _ in range(3)]
     running, waiting, last = (queue.submit(work) for work in works)
     works[0].begun.wait(60)
@@ -96,6 +97,8 @@ def test_cancel(queue):
     assert (last.state, works[1].begun.is_set()) == ("done", False)
     queue.cancel(last)
     assert last.state == "done"
+    assert not running.abandoned
+    assert not waiting.abandoned
 
 
 def test_a_job_that_nobody_looks_at_is_stopped(clock, queue):
@@ -136,16 +139,6 @@ def test_a_job_that_nobody_looks_at_is_stopped(clock, queue):
     clock.now += 1.1 * jobs.SHORT_PATIENCE
     wait_for(lambda: job.over)
     assert job.abandoned
-
-
-def test_who_cancels_a_job_has_not_abandoned_it(queue):
-    works = [Work(), Work()]
-    made = [queue.submit(work) for work in works]
-    works[0].begun.wait(60)
-    for job in reversed(made):
-        queue.cancel(job)
-    wait_for(lambda: made[0].over and made[1].over)
-    assert [job.abandoned for job in made] == [False, False]
 
 
 def test_the_queue_has_an_end(queue):
