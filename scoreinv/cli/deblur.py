@@ -15,7 +15,7 @@ from scoreinv.cli.options import (
 from scoreinv.cli.outputs import STREAM
 from scoreinv.cli.photo_loop import Made, Progress, Run
 from scoreinv.cli.plan import Job
-from scoreinv.cli.report import notice
+from scoreinv.cli.report import notice, warn
 from scoreinv.cli.restoring import Network, Restoration, restore_photos
 from scoreinv.errors import InputError
 from scoreinv.tasks.settings import LinearSettings
@@ -63,6 +63,8 @@ def deblur(
                 raise InputError(f"{job.source}: {error} (--kernel)") from error
             notice(common, f"{job.source}: {found.words} (--kernel {found} sets it)")
             values, name = found.kernel(), str(found)
+        elif tasks.looks_sharp(picture):
+            warn(f"{job.source}: looks sharp: a kernel that did not blur it draws rings")
         return tasks.deblur_picture(picture, values, std, prior, settings, progress), {"kernel": name}
 
     def result_of(picture: imaging.Picture) -> imaging.Picture:

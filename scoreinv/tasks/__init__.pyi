@@ -10,6 +10,7 @@ from .colorize import references_of as references_of
 from .common import Sided as Sided
 from .common import check_sides as check_sides
 from .deblur import find_blur as find_blur
+from .deblur import looks_sharp as looks_sharp
 from .denoise import denoise_picture as denoise_picture
 from .denoise import has_noise as has_noise
 from .denoise import unchanged as unchanged

@@ -21,7 +21,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.spectrum import BLOCK, polar_spectrum
 from scoreinv.kernels import BlurKind, PointSpread, normalised
 from scoreinv.networks.base import with_weights
-from scoreinv.networks.blurring import ANGLES, BLUR_FILE, RADII, BlurNetwork
+from scoreinv.networks.blurring import ANGLES, BLUR_FILE, RADII, BlurNetwork, Reading
 from scoreinv.options import check_callback, check_noise_share
 from scoreinv.tasks.common import Model, model_of
 from scoreinv.tasks.linear import deblur_picture
@@ -33,6 +33,9 @@ _LARGEST = {"gaussian": 4.5, "disk": 7.0, "motion": 24.0}
 """Pixels up to which sizes are told: the network was trained a little further."""
 _BLURRED, _ONE_KIND, _MOST_SPREAD = 0.9, 0.55, 0.2
 """Probability of any blur, and of its kind, and deviation of the logarithm of its size, that are sure enough."""
+_SHARP = 0.5
+"""Probability of no blur above which a kernel that is given is doubted. All of 22 photographs had it, and one of 132
+that were blurred by a pixel or more."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -113,8 +116,7 @@ def find_blur(picture: Picture, network: BlurNetwork | None = None) -> PointSpre
     """
     if min(picture.size) < BLOCK:
         raise InputError(f"what blurred it is told from {BLOCK}x{BLOCK} pixels on: name the blur")
-    spectrum = torch.from_numpy(polar_spectrum(picture, RADII, ANGLES))[None]
-    told = (network or _network())(spectrum)
+    told = _reading(picture, network or _network())
     odds = told.kinds[0].softmax(0).tolist()
     number = int(np.argmax(odds[1:]))
     kind, size = _KINDS[number], math.exp(float(told.size[0, number]))
@@ -129,6 +131,16 @@ def find_blur(picture: Picture, network: BlurNetwork | None = None) -> PointSpre
     middle = (told.angles[0].softmax(0) * turns).sum()
     angle = math.degrees(float(middle.angle())) / 2 % 180 if kind == "motion" else 0.0
     return PointSpread(kind, round(size, 2), round(angle))
+
+
+@torch.no_grad()
+def looks_sharp(picture: Picture) -> bool:
+    """Whether a photograph has no blur, as far as can be told: to take one away would draw rings."""
+    return min(picture.size) >= BLOCK and float(_reading(picture, _network()).kinds[0].softmax(0)[0]) > _SHARP
+
+
+def _reading(picture: Picture, network: BlurNetwork) -> Reading:
+    return network(torch.from_numpy(polar_spectrum(picture, RADII, ANGLES))[None])
 
 
 @lru_cache(maxsize=1)

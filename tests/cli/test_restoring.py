@@ -119,6 +119,16 @@ def test_a_blur_is_found_and_a_photo_where_it_cannot_be_is_refused(restores, sma
     kernel = json.loads(outcome.out)["kernel"]
     assert float(kernel.removeprefix("disk:")) == pytest.approx(4, rel=0.15)
     assert outcome.err == ""
+    assert restores(("deblur", "--kernel", "disk:4"), "blurred.png", "--quiet", "--steps", 1, "-o", "a.png").err == ""
     refused = restores(("deblur",), "photo.png")
     assert (refused.code, "photo.png: what blurred it is told from 128x128 pixels on" in refused.err) == (2, True)
     assert not (tmp_path / "photo_deblurred.png").exists()
+
+
+def test_a_kernel_for_a_sharp_photo_is_doubted(restores, tmp_path):
+    Image.open(EXAMPLES / "facade.jpg").convert("L").crop((100, 100, 300, 300)).save(tmp_path / "sharp.png")
+    outcome = restores(("deblur", "--kernel", "disk:4"), "sharp.png", "--quiet", "--steps", 1)
+    assert (outcome.code, outcome.err) == (
+        0,
+        "scoreinv: warning: sharp.png: looks sharp: a kernel that did not blur it draws rings\n",
+    )
