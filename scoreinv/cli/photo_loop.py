@@ -23,7 +23,7 @@ from scoreinv.cli.loading import Model
 from scoreinv.cli.outputs import STREAM, check_folder, output_folders, refuse_inputs
 from scoreinv.cli.plan import Job, Plan
 from scoreinv.cli.record import BY_ANOTHER, COLUMNS, EXISTS, MANIFEST, Record, Table, failed, tell_failure
-from scoreinv.cli.report import naming, notice, rehearse
+from scoreinv.cli.report import naming, naming_what_is_logged, notice, rehearse
 from scoreinv.errors import ExistsError, InputError
 from scoreinv.machine import device_of, keep_freed
 from scoreinv.terminal import progress_bar
@@ -206,7 +206,8 @@ class Run(Generic[Given]):
         started = time.monotonic()
         written, there = [], None
         try:
-            with progress_bar(title, quiet=common.quiet or not title, note=note) as show:
+            bar = progress_bar(title, quiet=common.quiet or not title, note=note)
+            with naming_what_is_logged(job.source), bar as show:
                 made, more = self.compute(job, picture, given, show)
             if self.uncertainty is not None and made.std is not None:
                 shown = imaging.Picture(imaging.deviation_map(made.std))

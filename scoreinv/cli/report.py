@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from scoreinv.errors import ExistsError, InputError, ScoreinvError, SettingError
@@ -109,9 +110,28 @@ def _one_line(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def naming(source: str) -> Any:
+def naming(source: str) -> Iterator[None]:
     """Have an InputError of the block begin with the file that it is about."""
     try:
         yield
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
+
+
+@contextlib.contextmanager
+def naming_what_is_logged(source: str) -> Iterator[None]:
+    """Have what tasks, which know of no files, log in the block begin with the photograph that it is about."""
+
+    def name(record: logging.LogRecord) -> bool:
+        if record.name.startswith(("scoreinv.tasks.", "scoreinv.imaging.")):
+            record.msg, record.args = f"{source}: {record.getMessage()}", None
+        return True
+
+    handlers = logging.getLogger("scoreinv").handlers
+    for handler in handlers:
+        handler.addFilter(name)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(name)
