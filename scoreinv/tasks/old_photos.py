@@ -55,6 +55,7 @@ from scoreinv.tasks.settings import (
     SURE_SENSITIVITY,
     ColourSettings,
     DenoiseSettings,
+    Estimate,
     FillSettings,
     OldPhotoSettings,
     PhotoModels,
@@ -148,6 +149,7 @@ def restore(
     noise_std: float | None = None,
     samples: int = 1,
     seed: int = 0,
+    estimate: Estimate | None = None,
     detector: Detector = "damage",
     filler: Model = "photo",
     denoiser: Model = "denoiser",
@@ -177,7 +179,8 @@ def restore(
         noise_std: standard deviation of the noise in [0, 1] units, which is then removed, from the least that the model
             knows on; None: it is estimated, and removed from 5 grey levels of 255 on.
         samples: how often fill and colours are drawn.
-        seed: the same one gives the same fill and colours. Those of one sample are the mean by 0, and drawn by others.
+        seed: the same one gives the same fill and colours.
+        estimate: of colours, `mean` or `sample`, see `colorize`; None: the mean for one sample.
         detector, filler, denoiser, colorizer: the models, or their names or files, which are then loaded for this
             picture. Those of steps that are left out are not.
         callback: called with the share of the work that is done; stops the work by returning False.
@@ -200,6 +203,7 @@ def restore(
         grow=grow,
         samples=samples,
         seed=seed,
+        estimate=estimate,
         noise_std=noise_std,
     )
     settings.check_given(masked=mask is not None, hinted=hints is not None)
@@ -415,9 +419,8 @@ class _Restoration:
             self._tell("colorize", "none are drawn, as the tint is kept")
         else:
             settings, samples, prior = ColourSettings(seed=self.settings.seed), self.samples(), load()
-            if len(samples) == 1 and not settings.seed and knows_gray(prior, settings):
-                # What a sample has beyond the mean is patches of red around hands, and at the borders of prints. But
-                # means are alike, and by a seed another result is asked for.
+            if self.settings.mean and knows_gray(prior, settings):
+                # What a sample has beyond the mean is patches of red around hands, and at the borders of prints.
                 strength = COLOUR_SATURATION if hints is None else None
                 settings = replace(settings, estimate="mean", saturation=strength)
             # Paper has no colours but those that are given, and tells nothing of the picture's.

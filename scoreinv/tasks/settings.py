@@ -446,7 +446,7 @@ and nothing of the others, where 0.2 changes three and the usual one four, two o
 
 
 @dataclass(frozen=True)
-class OldPhotoSettings:
+class OldPhotoSettings(Estimated):
     """Which steps an old photograph takes, and what decides them.
 
     Attributes:
@@ -456,6 +456,7 @@ class OldPhotoSettings:
         noise_std: standard deviation of the noise in [0, 1] units, which is then removed however low it is; None: it is
             estimated, and removed where it is more than grain.
         samples, seed: of what is drawn, fill and colours.
+        estimate: of colours, by a model that knows the mean; fills of one sample are smooth by either.
     """
 
     inpaint: Annotated[bool, Setting("Fill the damage, or leave it.")] = True
@@ -482,11 +483,19 @@ class OldPhotoSettings:
     grow: int = FOUND_GROW
     samples: SampleCount = 1
     seed: int = 0
+    estimate: Annotated[
+        Estimate | None,
+        Setting("Of colours: mean, the average of what is possible; sample, possible ones. (default: mean of one)"),
+    ] = None
     noise_std: float | None = None
 
     def __post_init__(self) -> None:
         check_settings(self)
         check("grow", self.grow, Whole())
+        if self.estimate is None:
+            object.__setattr__(self, "estimate", "mean" if self.samples == 1 else "sample")
+        if self.estimate == "mean" and self.samples > 1:
+            raise SettingError("samples", "are drawn, and the estimate mean is one: leave either out")
         if self.noise_std is not None:
             check_noise_share(self.noise_std)
             if not self.denoise:

@@ -325,6 +325,7 @@ def _add_work(app: FastAPI, album: Album, queue: JobQueue, models: PhotoModels) 
             keep_tint=keep_tint,
             sensitivity=sensitivity,
             seed=seed,
+            estimate="sample" if seed else "mean",  # of which there is one, and the page asks for another
         )
         settings.check_given(masked=hole is not None, hinted=colours is not None)
         return begun(lambda report: work.restore(photo, hole, colours, settings, models, report), photo, _planes(photo))

@@ -279,19 +279,16 @@ def test_the_spread_is_that_of_pairs_where_colours_alone_are_drawn(count, monkey
 
 
 @pytest.mark.parametrize(
-    ("count", "seed", "hinted", "asked"),
+    ("count", "estimate", "hinted", "asked"),
     [
-        (1, 0, False, ("mean", COLOUR_SATURATION)),
-        (1, 0, True, ("mean", None)),
-        (1, 1, False, ("sample", None)),
-        (2, 0, False, ("sample", None)),
+        (1, None, False, ("mean", COLOUR_SATURATION)),
+        (1, "mean", True, ("mean", None)),
+        (1, "sample", False, ("sample", None)),
+        (2, None, False, ("sample", None)),
     ],
 )
-def test_colours_drawn_once_are_the_mean_as_strong_as_samples(count, seed, hinted, asked, monkeypatch):
-    """As a network gives it that knows the grey; in the colours of hints nothing is strengthened.
-
-    A seed asks for others.
-    """
+def test_colours_drawn_once_are_the_mean_as_strong_as_samples(count, estimate, hinted, asked, monkeypatch):
+    """As a network gives it that knows the grey, whatever the seed; in the colours of hints nothing is strengthened."""
     photo, found = Picture(levels(gray_scene())), []
     hints = (
         KnownColours(np.zeros((HEIGHT, WIDTH, 3), np.float32), np.eye(HEIGHT, WIDTH, dtype=bool)) if hinted else None
@@ -306,7 +303,7 @@ def test_colours_drawn_once_are_the_mean_as_strong_as_samples(count, seed, hinte
     restore_picture(
         photo,
         PhotoModels(Whites, prior, prior, prior),
-        OldPhotoSettings(inpaint=False, denoise=False, samples=count, seed=seed, tone=0.0),
+        OldPhotoSettings(inpaint=False, denoise=False, samples=count, seed=3, estimate=estimate, tone=0.0),
         hints=hints,
     )
     assert found == [asked] * count
@@ -368,6 +365,7 @@ def test_models_of_steps_that_are_left_out_are_not_loaded():
         ),
         ({"sensitivity": 1.5}, "sensitivity"),
         ({"noise_std": 10}, "25/255"),
+        ({"samples": 2, "estimate": "mean"}, "samples are drawn, and the estimate mean is one"),
         ({"mask": SCRATCH[:20]}, "the mask is 96x20, the photo 96x72"),
         ({"hints": np.full((20, 20, 4), 255, np.uint8)}, "everything is opaque"),
         ({"noise_std": 1e-4}, "out of the model's range"),
