@@ -8,11 +8,10 @@ import numpy as np
 from PIL import Image
 
 from scoreinv.colour_space import luma
-from scoreinv.imaging.picture import Picture, scaled
+from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.tint import LOOKED_AT, seen
 from scoreinv.window_placement import Box
 
-_LOOKED_AT = 512
-"""Longer side, in pixels, of the picture in which a border is looked for at most."""
 _LEAST, _MOST = 0.01, 0.2
 """Share of the picture's side that a border takes at least, and at most: an even ground goes on."""
 _PLAIN = 0.06
@@ -58,8 +57,7 @@ def within_paper(picture: Picture) -> Box | None:
 
 def _looked_at(picture: Picture) -> tuple[np.ndarray, float]:
     """The luma of a picture, and how many times smaller it is made."""
-    scale = min(1.0, _LOOKED_AT / max(picture.size))
-    return luma(picture.resized_rgb(*scaled(picture.size, scale))), scale
+    return luma(seen(picture).rgb()), min(1.0, LOOKED_AT / max(picture.size))
 
 
 def _plain_sides(gray: np.ndarray) -> list[tuple[int, bool]]:

@@ -11,11 +11,9 @@ from scoreinv.colour_space import luma
 from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture, scaled, to_samples
 from scoreinv.imaging.read import read_picture
-from scoreinv.imaging.tint import is_print
+from scoreinv.imaging.tint import coloured_at, is_print
 from scoreinv.window_placement import Box, crop
 
-_COLOURED = 0.06
-"""Difference of the channels over a few pixels, as a fraction of the range, above which a photo has colour there."""
 _REFERENCE_SIDE = 512
 """Shorter side of a reference that waits for the model, which sees it smaller."""
 
@@ -81,13 +79,8 @@ def hints_from_picture(picture: Picture, name: str = "the hints") -> KnownColour
 
 def present_colours(picture: Picture) -> KnownColours | None:
     """The colours that a partly coloured photo has; None for a grey one."""
-    if picture.is_gray_mode:
-        return None
-    from scipy import ndimage  # as above
-
-    rgb = picture.rgb()
-    known = ndimage.uniform_filter(rgb.max(-1) - rgb.min(-1), 5) > _COLOURED
-    return KnownColours(rgb, known) if known.any() else None
+    known = coloured_at(picture)
+    return KnownColours(picture.rgb(), known) if known.any() else None
 
 
 def read_reference(path: str) -> Picture:

@@ -1,15 +1,26 @@
-"""Prints and scans of one tint, sepia or the like: grey pictures whose tones have a colour each."""
+"""What pictures are: grey, in colours, or prints of one tint, sepia or the like, whose tones have a colour each."""
 
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 
 from scoreinv.colour_space import luma
 from scoreinv.imaging.picture import STRIP_ROWS, Picture, scaled, to_float, to_samples
 
+Found = Literal["grey", "tinted", "coloured"]
+"""What a picture is: `tinted` has tones of one colour each, as sepia has."""
+
+LOOKED_AT = 512
+"""Longer side, in pixels, of the picture in which borders and colours are looked for at most."""
+_COLOURED = 0.06
+"""Difference of the channels over a few pixels, as a fraction of the range, above which a picture has colour there."""
+_KNOWN = 0.25
+"""Share of its pixels there that are known from which on a place is."""
 _SIDE = 128
+"""And of that in which a tint is."""
 _BINS = 12
 _GRAY = 0.01
 """Chroma (rms, in [0, 1]) below which a picture is grey."""
@@ -34,6 +45,41 @@ _RARE_HUES = (0.15, 1.6)
 """The same from the greenish to the purplish ones, which are pale and whose tones explain all of it, nearly."""
 _RARE_CHROMA = 0.08
 _RARE_STRAY = 0.007
+
+
+def seen(picture: Picture, hole: np.ndarray | None = None) -> Picture:
+    """A picture as it is looked at to tell what it is: small, in floats, and without a hole (HxW bool, not all of it).
+
+    One that is small and whole is seen itself.
+    """
+    size = scaled(picture.size, min(1.0, LOOKED_AT / max(picture.size)))
+    if hole is None or not hole.any():
+        return picture if size == picture.size else Picture(picture.resized_rgb(*size))
+    if size == picture.size:
+        return picture.covered(hole)
+    pixels = picture.pixels.copy()
+    pixels[hole] = 0
+    known = Picture((~hole).astype(np.float32)).resized_rgb(*size)
+    rgb = picture.with_pixels(pixels).resized_rgb(*size) / np.maximum(known, 1e-6)
+    return Picture(rgb.clip(0, 1)).covered(known[..., 0] < min(_KNOWN, known.max()))
+
+
+def found_in(picture: Picture) -> Found:
+    """What a picture is. A tint may be too pale to count as colour anywhere."""
+    small = seen(picture)
+    if small.is_gray():
+        return "grey"
+    if is_tinted(small):
+        return "tinted"
+    return "coloured" if coloured_at(small).any() else "grey"
+
+
+def coloured_at(picture: Picture) -> np.ndarray:
+    """Where a picture has colour, HxW bool."""
+    from scipy import ndimage  # slow to import, and needed by few commands
+
+    rgb = picture.rgb()
+    return np.asarray(ndimage.uniform_filter(rgb.max(-1) - rgb.min(-1), 5) > _COLOURED)
 
 
 def is_tinted(picture: Picture) -> bool:
@@ -94,7 +140,7 @@ def _of_things(picture: Picture, along: np.ndarray) -> float:
     The tones are piecewise linear in the luma, what changes slowly is of second order in the place, and each in turn
     may grow with the luma.
     """
-    from scipy import ndimage  # slow to import, and needed by few commands
+    from scipy import ndimage  # as above
 
     gray = luma(_small_colours(picture))
     (height, width), gray = gray.shape, gray.ravel()

@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
 from scoreinv.imaging.hints import KnownColours, check_reference, hints_from_picture, present_colours
 from scoreinv.imaging.picture import Picture, scaled
-from scoreinv.imaging.tint import is_tinted, untinted
+from scoreinv.imaging.tint import Found, found_in, untinted
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import gray_and_hints
 from scoreinv.options import check_callback
@@ -61,9 +61,6 @@ _FINE_PIXELS = 1 << 16
 """What is solved at once for colours along edges: a quarter of a second, and 100 MB."""
 _RAISED_AT_ONCE = 300
 """Pixels whose colours are raised to full size in the time in which the network evaluates one, on a CPU."""
-
-Found = Literal["grey", "tinted", "coloured"]
-"""What a picture was: `tinted` has tones of one colour each, as sepia has."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -268,16 +265,6 @@ def knows_gray(prior: ScorePrior, settings: ColourSettings) -> bool:
     return isinstance(prior, ConditionalPrior) and prior.gray_weights == settings.gray_weights
 
 
-def found_in(picture: Picture) -> tuple[Found, KnownColours | None]:
-    """What a picture is, and the colours of one that has any. A tint may be too pale to count as colour anywhere."""
-    if picture.is_gray():
-        return "grey", None
-    if is_tinted(picture):
-        return "tinted", None
-    present = present_colours(picture)
-    return "grey" if present is None else "coloured", present
-
-
 def work_size(size: tuple[int, int], side: int, stride: int) -> tuple[int, int]:
     """(height, width) at which colours are drawn: the shorter side is the model's, and nothing is enlarged.
 
@@ -337,7 +324,7 @@ class _Gray:
         noise_weights: np.ndarray | None,
     ) -> _Gray:
         weights = settings.gray_weights
-        found, present = found_in(picture)
+        found = found_in(picture)
         if found == "tinted" and settings.whiten:
             picture = untinted(picture, weights)
         if noise_weights is None:
@@ -362,7 +349,7 @@ class _Gray:
         elif references:
             raise InputError("references go with the method conditioned and a model that looks at pictures, as scene")
         rgb, known = np.repeat(gray[..., None], 3, axis=2), np.zeros(gray.shape, dtype=bool)
-        kept = present if settings.keep_color else None
+        kept = present_colours(picture) if settings.keep_color and found != "tinted" else None
         one = cls(
             picture, found, weights, kept, strokes, noise_weights, gray, rgb, known, fine, features, told, matches
         )

@@ -29,11 +29,11 @@ from scoreinv.imaging.masks import as_holes, dilate, percent
 from scoreinv.imaging.noise import white_noise
 from scoreinv.imaging.oversampled import enlarged_fills, oversampling, reduced, reduced_hole
 from scoreinv.imaging.picture import Picture, picture_of_hole
-from scoreinv.imaging.tint import is_print, untinted
+from scoreinv.imaging.tint import Found, found_in, is_print, seen, untinted
 from scoreinv.networks.detector import DamageDetector
 from scoreinv.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY, check_callback
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.colorize import Found, colorize_picture, found_in, hints_for, knows_gray
+from scoreinv.tasks.colorize import colorize_picture, hints_for, knows_gray
 from scoreinv.tasks.common import Model, RunningSpread, model_of
 from scoreinv.tasks.denoise import check_noise, denoise_picture
 from scoreinv.tasks.find_damage import Detector, Odds, detector_of
@@ -264,7 +264,6 @@ def restore_picture(
     whole = work.remove_tint()
     if settings.tone:
         work.bring_back_tones(whole)
-    del whole  # as large as the picture
     if settings.inpaint:
         work.fill(models.filler)
     if settings.denoise:
@@ -350,24 +349,23 @@ class _Restoration:
         return inside
 
     def remove_tint(self) -> Picture:
-        """Find out what the picture is, and make it grey where it is of one tint; gives it without its damage."""
+        """Find out what the picture is, and make it grey where it is of one tint; gives what is `seen` of it then."""
         (picture,) = self.pictures
-        whole = picture if self.damage is None or not self.damage.any() else picture.covered(self.damage)
+        whole = seen(picture, self.damage)
         self.found = _what_is(whole, worn=self.worn)
         if self.found != "tinted":
             self._tell("tint", "none, it is grey" if self.found == "grey" else "none, it is in colours")
         elif self.settings.keep_tint:
             self._tell("tint", "the tint of the print is kept")
         else:
-            gray = untinted(picture, tones=whole)
-            self._tell("tint", "the tint of the print is removed", [gray])
-            return gray if whole is picture else untinted(whole)
+            self._tell("tint", "the tint of the print is removed", [untinted(picture, tones=whole)])
+            return untinted(whole)
         return whole
 
     def bring_back_tones(self, whole: Picture) -> None:
         """Undo fading, as far as the settings say; a print that keeps its tint keeps its tones.
 
-        whole: the picture without its damage.
+        whole: what is seen of the picture without its damage.
         """
         if self.found == "tinted" and self.settings.keep_tint:
             return
@@ -451,5 +449,6 @@ class _Restoration:
 
 def _what_is(picture: Picture, *, worn: bool = False) -> Found:
     """What a picture is; of one tint are prints alone, worn or not, and a photograph of the sea is in colours."""
-    found, _ = found_in(picture)
-    return "coloured" if found == "tinted" and not is_print(picture, worn=worn) else found
+    small = seen(picture)
+    found = found_in(small)
+    return "coloured" if found == "tinted" and not is_print(small, worn=worn) else found

@@ -7,7 +7,7 @@ import pytest
 
 from scoreinv.colour_space import luma
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.tint import is_print, is_tinted, untinted
+from scoreinv.imaging.tint import coloured_at, found_in, is_print, is_tinted, seen, untinted
 
 
 def tones(height: int = 60, width: int = 90) -> np.ndarray:
@@ -99,3 +99,22 @@ def test_red_rock_is_no_print() -> None:
     stain = np.linspace(-1, 1, 90)[None] ** 2
     stained = gray[..., None] + (0.07 + 0.02 * stain)[..., None] * np.array([1.0, -0.25, -1.3]) * np.ones((60, 1, 1))
     assert is_print(eight_bit(stained))
+
+
+def test_a_large_print_is_seen_small_and_without_its_damage() -> None:
+    print_ = eight_bit(sepia(tones(40, 2048)))
+    hole = np.zeros(print_.size, bool)
+    hole[:, 700:900] = True
+    torn = print_.pixels.copy()
+    torn[hole] = (20, 60, 250)
+    small, away = seen(Picture(torn), hole), np.abs(np.arange(512) - 200) > 27
+    assert small.size == (10, 512)
+    np.testing.assert_allclose(small.pixels[:, away], seen(print_).pixels[:, away], atol=1e-6)
+    assert (small.pixels[..., 0] > small.pixels[..., 2]).all()
+    assert (found_in(Picture(torn)), found_in(small)) == ("coloured", "tinted")
+
+
+def test_the_noise_of_a_large_grey_scan_is_no_colour() -> None:
+    scan = eight_bit(np.repeat(tones(32, 1536)[..., None], 3, 2), noise=0.06)
+    assert coloured_at(scan).any()
+    assert found_in(scan) == "grey"
