@@ -179,14 +179,18 @@ def test_a_tag_that_is_there_twice():
 SHORT_OF = "too short for the picture"
 BROKEN = {
     "a tile without width": (tiled(change={322: (SHORT, 0)}), "tiles of 0x16"),
+    "a strip without rows": (plain(change={278: (SHORT, 0)}), "tiles of 5x0"),
     "no width": (plain(change={256: (SHORT, 0)}), "a picture of 0x6"),
     "no samples": (plain(change={277: (SHORT, 0)}), "no known layout"),
+    "many bits": (plain(change={258: (SHORT, 65)}), "no known layout"),
+    "no planes": (plain(change={284: (SHORT, 0)}), "no known layout"),
     "a fraction as width": (plain(change={256: (RATIONAL, 5, 1)}), "tag 256 is no whole number"),
     "three widths": (plain(change={256: (SHORT, 5, 5, 5)}), "tag 256 has 3 values"),
     "strips and tiles": (tiled(change={273: (LONG, 8), 279: (LONG, 30)}), "strips and tiles"),
     "no strips": (plain(change={273: None}), "tag 273 is missing"),
     "one strip of six": (plain(change={278: (SHORT, 1)}), "1 of 6 strips"),
     "a strip beyond the end": (plain(change={273: (LONG, 10**6)}), "are missing"),
+    "a strip without bytes": (plain(change={279: (LONG, 0)}), "are missing"),
     "a strip over the end": (plain(change={273: (LONG, 150)}), SHORT_OF),
     "a packed strip over the end": (plain(change={259: (SHORT, 8), 279: (LONG, 1000)}), "end outside of the file"),
     "more rows than deflate makes": (
