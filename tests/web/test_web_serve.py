@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 from client import OPAQUE, hole, pixels, png
 from process import started
+from processes import wait_for
 from small_model import save_small
 
 from scoreinv.cli.main import main
@@ -177,7 +178,7 @@ def test_the_page_is_opened_where_there_is_a_browser(monkeypatch, capsys, tmp_pa
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr("webbrowser.open", asked.append)
-    monkeypatch.setattr("scoreinv.web.app.serve", lambda *_: time.sleep(0.1))
+    monkeypatch.setattr("scoreinv.web.app.serve", lambda *_: wait_for(lambda: asked) if opens else time.sleep(0.1))
     assert run(monkeypatch, capsys, "--port", "0", *words)[0] == 0
     assert [link.startswith("http://127.0.0.1:") for link in asked] == [True] * opens
 
