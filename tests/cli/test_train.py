@@ -185,23 +185,12 @@ def test_training_of_damage_goes_on_from_the_bundled_detector(scoreinv, tmp_path
 def test_a_model_of_another_run_is_replaced_only_on_demand(scoreinv, configuration, tmp_path):
     words = ("train", "--config", configuration, "--out", "run")
     assert scoreinv(*words).code == 0
-    own = (tmp_path / "run/model.safetensors").read_bytes()
     assert scoreinv(*words[:-1], "other", "--seed", 7).code == 0
     shutil.copy(tmp_path / "other/model.safetensors", tmp_path / "run")
-    other = scoreinv(*words, "--resume")
-    assert (other.code, "overwrite it" in other.err) == (2, True)
-    (tmp_path / "run/model.safetensors").write_bytes(own)
-    shutil.rmtree(tmp_path / "run/state")
-    model = (tmp_path / "run/model.safetensors").read_bytes()
-    for more in ((), ("--resume",)):
-        refused = scoreinv(*words, *more)
-        assert (refused.code, refused.out) == (2, "")
-        assert refused.err.count("\n") == 1
-        assert "overwrite it" in refused.err
-        assert (tmp_path / "run/model.safetensors").read_bytes() == model
-    again = scoreinv(*words, "--resume", "--overwrite", "--steps", 1, "--json")
-    assert (again.code, json.loads(again.out)["steps"]) == (0, 1)
-    assert "it starts at step 0" in again.err
+    refused = scoreinv(*words, "--resume")
+    assert (refused.code, refused.out, "overwrite it" in refused.err) == (2, "", True)
+    again = scoreinv(*words, "--resume", "--overwrite", "--steps", 3, "--json")
+    assert (again.code, json.loads(again.out)["steps"]) == (0, 3)
 
 
 def test_a_resumed_run_says_from_where_and_a_finished_one_that_nothing_is_left(scoreinv, configuration, monkeypatch):

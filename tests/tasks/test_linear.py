@@ -420,12 +420,6 @@ def test_an_operator_whose_adjoint_is_anothers(kind):
     scoreinv.solve(_Wrong("right"), y, prior=prior(), steps=2)
 
 
-def test_ddrm_says_what_it_needs():
-    operator = valid_blur(torch.from_numpy(KERNEL), HEIGHT - 4, WIDTH - 4)
-    with pytest.raises(InputError, match="no singular value decomposition"):
-        scoreinv.solve(operator, truth(), prior=prior(), noise_std=0.05, method="ddrm")
-
-
 def test_what_a_blur_leaves_open() -> None:
     """Of no blur the noise; of one that lets the mean through alone all else that photographs have, per component."""
     assert blurred_detail(np.ones((1, 1)), 0.001) == pytest.approx(0.001, rel=1e-3)
