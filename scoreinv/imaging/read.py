@@ -47,7 +47,7 @@ from scoreinv.imaging import heif
 from scoreinv.imaging.guard import guarded, reason
 from scoreinv.imaging.metadata import coding_of, describe, orient
 from scoreinv.imaging.picture import Picture, check_megapixels
-from scoreinv.imaging.tiff import decode_by_tifffile, read_directories, unpremultiply
+from scoreinv.imaging.tiff import check_directory, decode_by_tifffile, is_preview, read_directories, unpremultiply
 
 STREAM = "-"
 """What names standard input and output."""
@@ -69,7 +69,6 @@ _LONGEST_FILE = 4 << 30
 _BLOCK = 1 << 20
 _MOST_BYTES = 24
 """Of a pixel, while it is decoded: four samples of 16 bits."""
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR_CONFIGURATION = 258, 262, 284
 _PLAIN_MODES = {"1": "L", "L": "L", "RGB": "RGB", "La": "LA", "RGBa": "RGBA", "P": "RGB", "PA": "RGBA"}
 """What is converted without a loss: to what, if no colour is transparent."""
 _SIXTEEN_BITS = re.compile(r"(RGB|RGBA|RGBX|RGBa);16([LBN])")
@@ -169,7 +168,7 @@ def decode_image(image: Image.Image, name: str) -> tuple[Picture, str | None]:
         InputError: a mode without a stated range, or one that cannot be converted; `name` is what it calls the image.
     """
     image.load()
-    white_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
+    white_is_zero = getattr(image, "tag_v2", {}).get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
     orientation, metadata = describe(image.info, image.getexif)
     coding = coding_of(image, orientation)
     note = None
@@ -291,29 +290,29 @@ def _decode_other(kind: str, stream: BinaryIO, name: str, frame: int | None, loo
 
 def _decode_tiff(stream: BinaryIO, name: str, frame: int | None, look: Look) -> tuple[Picture, str | None]:
     directories = read_directories(stream)
-    pictures = [directory for directory in directories if not directory.is_preview] or directories[:1]
-    directory = pictures[_frame(len(pictures), frame, name)]
-    directory.check(name)
-    if directory.is_signed:
-        raise InputError(f"{name}: signed samples are not read: save the picture with 8 or 16 bits from 0 on")
+    frames = [number for number, each in enumerate(directories) if not is_preview(each)] or [0]
+    index = frames[_frame(len(frames), frame, name)]
+    directory = directories[index]
+    check_directory(directory, stream.seek(0, os.SEEK_END), name)
+    stream.seek(0)
     image = None
-    if not (directory.big and directory.order == ">"):  # Pillow takes it for a TIFF that is not big
+    if stream.read(4) != b"MM\0+":  # Pillow takes that for a TIFF that is not big
         with suppress(Exception):  # it is of a kind that Pillow does not know
             stream.seek(0)
             opened = _Tiff(stream)
-            opened.seek(directory.index)
-            bits = opened.tag_v2.get(_BITS_PER_SAMPLE, (1,))
+            opened.seek(index)
+            bits = directory.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
             # Pillow does not read such samples in planes apart, or reads them wrongly
             deep = len(bits) > 1 and (max(bits) > 8 or opened.mode == "LA")
-            if not (deep and opened.tag_v2.get(_PLANAR_CONFIGURATION, 1) == 2):
+            if not (deep and directory.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) == 2):
                 image = opened
     if image is not None:
-        return _decode_opened(image, stream, directory.index, name, look)
-    width, height = directory.size
+        return _decode_opened(image, stream, index, name, look)
+    width, height = directory[TiffImagePlugin.IMAGEWIDTH], directory[TiffImagePlugin.IMAGELENGTH]
     look(width, height, _MOST_BYTES * width * height)
     what = "damaged TIFF file, or of a kind that is not read: save it again as PNG, or as an uncompressed TIFF"
     with guarded(name, what):
-        return decode_by_tifffile(stream, name, directory.index), None
+        return decode_by_tifffile(stream, name, index), None
 
 
 def _decode_avif(stream: BinaryIO, name: str, frame: int | None, look: Look) -> tuple[Picture, str | None]:

@@ -1,9 +1,8 @@
 """TIFFs: directories checked before any decoder sees the file, the kinds that Pillow does not read, and all writing.
 
-A directory (TIFF 6.0; BigTIFF as of libtiff 4) says where the strips or tiles lie, how large they are, and which
-directory follows. Damaged or made up, these numbers send decoders round in circles, or let them take gigabytes for a
-picture that is not there. What is checked holds for every whole file: the directories are a chain without loops inside
-the file, and all strips or tiles of the chosen one are there and can hold their share of the picture.
+A directory (TIFF 6.0; BigTIFF as of libtiff 4) says how large a picture is, where its strips or tiles lie, and which
+directory follows. Pillow reads the tags. Damaged or made up, they let decoders take gigabytes for a picture that is not
+there: so it is checked that the file is long enough for it.
 
 TIFFs are written here, since Pillow's tag directory, used for them, is the only one at hand that writes nested EXIF
 directories.
@@ -11,15 +10,15 @@ directories.
 
 from __future__ import annotations
 
+import math
 import os
-import struct
 import zlib
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image
+from PIL import TiffImagePlugin as Tag
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from scoreinv.errors import InputError
 from scoreinv.imaging.metadata import describe, orient, writable
@@ -32,198 +31,82 @@ MAX_FRAMES = 10_000
 _STRIP_LENGTH = 1 << 20
 """Bytes of a strip that is written, before it is packed."""
 _DEFLATE = 6
-
-_SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
-_STRIP_OFFSETS, _SAMPLES, _ROWS, _STRIP_BYTES, _PLANES = 273, 277, 278, 279, 284
-_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES, _SAMPLE_FORMAT = 322, 323, 324, 325, 339
-_TILES = frozenset([_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES])
-_LAYOUT = frozenset([*range(_WIDTH, _COMPRESSION + 1), _PHOTOMETRIC, _STRIP_OFFSETS, _SAMPLES, _ROWS, _STRIP_BYTES])
-_LAYOUT |= _TILES | {_PLANES, _SAMPLE_FORMAT}
-_NUMBERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}  # the types of whole numbers from 0 on
-
-_ICC, _XMP, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 34675, 700, 282, 283, 296
-
-_RAW, _FAX, _OLD_JPEG, _JPEG = 1, (3, 4), 6, 7
+_SUBFILE_TYPE, _PREVIEWS = 254, (1, 3, 5, 7)
+"""What says that a picture is a reduced one of another's."""
+_FAX, _OLD_JPEG, _JPEG = (2, 3, 4), 6, 7
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR = 0, 1, 2, 6
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _SIGNED = 2
 
-# By compression the most bytes of a picture that a byte of the file can stand for: of the fax code 2560 pixels take 12
-# bits, of LZW less than 4096 bytes a code of 12 bits, of deflate 258 bytes take 2 bits, of JPEG 64 samples one, of
-# PackBits 128 bytes take 2. Others know no such limit.
-_EXPANSION = {_RAW: 1, 2: 256, 5: 4096, _OLD_JPEG: 1024, _JPEG: 1024, 8: 1032, 32771: 1, 32773: 64, 32946: 1032}
+# By compression the most bytes of a picture that a byte of the file can stand for: of LZW less than 4096 bytes a code
+# of 12 bits, of deflate 258 bytes take 2 bits, of JPEG 64 samples one, of PackBits 128 bytes take 2. By the fax codes a
+# row takes a bit. Others know no such limit.
+_EXPANSION = {1: 1, 5: 4096, _OLD_JPEG: 1024, _JPEG: 1024, 8: 1032, 32771: 1, 32773: 64, 32946: 1032}
 _UNLIMITED = 100_000
 
 
-@dataclass(frozen=True)
-class Directory:
-    """One directory, which describes one picture.
+def read_directories(stream: BinaryIO) -> list[ImageFileDirectory_v2]:
+    """All directories of the chain, which ends where it comes to one for the second time.
 
-    Attributes:
-        stream: the file.
-        index: its place in the chain.
-        order: of its bytes, "<" or ">".
-        big: whether it is of a BigTIFF.
-        table: its entries as they are in the file.
-    """
-
-    stream: BinaryIO
-    index: int
-    order: str
-    big: bool
-    table: bytes
-
-    @cached_property
-    def entries(self) -> dict[int, tuple[int, int, bytes]]:
-        """Type, count, and the field of the values or of their place, by tag; ValueError where one of use is twice."""
-        entries: dict[int, tuple[int, int, bytes]] = {}
-        for tag, *entry in struct.iter_unpack(self.order + _entry_form(self.big), self.table):
-            if tag in entries and tag in _LAYOUT:
-                raise ValueError(f"tag {tag} is there twice")
-            entries.setdefault(tag, tuple(entry))
-        return entries
-
-    @property
-    def is_preview(self) -> bool:
-        """Whether it says that its picture is a reduced one of another's."""
-        kind, count, field = self.entries.get(_SUBFILE_TYPE, (0, 0, b""))
-        return kind in (3, 4) and count == 1 and bool(np.frombuffer(field, self.order + _NUMBERS[kind], 1)[0] & 1)
-
-    @property
-    def is_signed(self) -> bool:
-        """Whether the samples are numbers below and above 0."""
-        return bool((self._values(_SAMPLE_FORMAT, 1) == _SIGNED).any())
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) as it says."""
-        return self._one(_WIDTH), self._one(_HEIGHT)
-
-    def check(self, name: str) -> None:
-        """Find out whether the whole of its picture can be there.
-
-        Raises:
-            InputError: more megapixels than are worked on.
-            ValueError: the directory contradicts itself or the file.
-        """
-        width, height = self.size
-        if not (width and height):
-            raise ValueError(f"a picture of {width}x{height}")
-        check_megapixels(width, height, name)
-        compression = self._one(_COMPRESSION, _RAW)
-        if compression == _OLD_JPEG and _STRIP_OFFSETS not in self.entries:  # its data are one JPEG file somewhere
-            if width * height > self.stream.seek(0, os.SEEK_END) * _EXPANSION[_OLD_JPEG]:
-                raise ValueError("the file is too short for its picture")
-            return
-        samples, planes = self._one(_SAMPLES, 1), self._one(_PLANES, 1)
-        bits = self._values(_BITS, 1)
-        if not (samples and planes in (1, 2) and len(bits) and bits.min() and bits.max() <= 64):
-            raise ValueError("its samples are of no known layout")
-        tiled = not _TILES.isdisjoint(self.entries)
-        if tiled and _STRIP_OFFSETS in self.entries:
-            raise ValueError("it has strips and tiles")
-        if tiled:
-            across, rows = self._one(_TILE_WIDTH), self._one(_TILE_HEIGHT)
-        else:
-            across, rows = width, min(self._one(_ROWS, height), height)
-        if not (across and rows):
-            raise ValueError(f"strips or tiles of {across}x{rows}")
-        apart = samples if planes == 2 else 1
-        grid = (apart, -(-height // rows), -(-width // across))
-        # at the least: of JPEG and YCbCr all samples but the first may be fewer
-        subsampled = compression in (_OLD_JPEG, _JPEG) or self._one(_PHOTOMETRIC, 0) == _YCBCR
-        row = -(-across * int(bits.min()) * (1 if subsampled else samples // apart) // 8)
-        last = rows if tiled else height - (grid[1] - 1) * rows
-        capacity = self._capacity(tiled, grid, compression, row)
-        if capacity[:, :-1].min(initial=rows * row) < rows * row or capacity[:, -1].min() < last * row:
-            raise ValueError("its strips or tiles are too short for the picture")
-
-    def _capacity(self, tiled: bool, grid: tuple[int, int, int], compression: int, row: int) -> np.ndarray:
-        """The most bytes of the picture that each strip or tile can hold, as the grid (planes, down, across).
-
-        ValueError unless all are there.
-        """
-        count, end = grid[0] * grid[1] * grid[2], self.stream.seek(0, os.SEEK_END)
-        tags = (_TILE_OFFSETS, _TILE_BYTES) if tiled else (_STRIP_OFFSETS, _STRIP_BYTES)
-        offsets = self._values(tags[0])[:count]
-        sizes = self._values(tags[1])[:count] if tags[1] in self.entries else np.maximum(offsets, 1)
-        if min(len(offsets), len(sizes)) < count:
-            raise ValueError(f"{min(len(offsets), len(sizes))} of {count} strips or tiles are there")
-        if not (offsets.all() and sizes.all() and offsets.max() < end):
-            raise ValueError("strips or tiles are missing")
-        there = end - offsets.astype(np.int64)
-        if compression == _RAW or tags[1] not in self.entries:
-            sizes = there  # what is stated of plain samples is often wrong, and no decoder asks
-        if (sizes > there).any():
-            raise ValueError("strips or tiles end outside of the file")
-        # by the two-dimensional fax codes a row takes a bit when it is as the one above
-        most = 8 * row if compression in _FAX else _EXPANSION.get(compression, _UNLIMITED)
-        return sizes.astype(np.float64).reshape(grid) * most
-
-    def _one(self, tag: int, default: int | None = None) -> int:
-        values = self._values(tag, default)
-        if len(values) != 1:
-            raise ValueError(f"tag {tag} has {len(values)} values")
-        return int(values[0])
-
-    def _values(self, tag: int, default: int | None = None) -> np.ndarray:
-        """The values of a tag of whole numbers; ValueError where there are none, or they are of another type."""
-        if tag not in self.entries:
-            if default is None:
-                raise ValueError(f"tag {tag} is missing")
-            return np.array([default])
-        kind, count, field = self.entries[tag]
-        if kind not in _NUMBERS:
-            raise ValueError(f"tag {tag} is no whole number")
-        numbers = np.dtype(self.order + _NUMBERS[kind])
-        size = count * numbers.itemsize
-        if size > len(field):
-            (place,) = struct.unpack(self.order + ("Q" if self.big else "I"), field)
-            if place + size > self.stream.seek(0, os.SEEK_END):
-                raise ValueError(f"tag {tag} lies outside of the file")
-            self.stream.seek(place)
-            field = self.stream.read(size)
-        return np.frombuffer(field, numbers, count)
-
-
-def read_directories(stream: BinaryIO) -> list[Directory]:
-    """All directories of the chain.
-
-    Raises:
-        ValueError: no TIFF, or its chain has a loop, leaves the file, or has more than `MAX_FRAMES` members.
+    Raises ValueError where there are none, or more than `MAX_FRAMES`, or they are longer than the file.
     """
     end = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     header = stream.read(16)
-    order, big = {b"II": "<", b"MM": ">"}[header[:2]], 43 in header[2:4]
-    word, head = ("Q", 8) if big else ("I", 2)
-    entry = struct.calcsize("=" + _entry_form(big))
-    (place,) = struct.unpack_from(order + word, header, 8 if big else 4)
-    directories: list[Directory] = []
-    visited: set[int] = set()
-    taken = 0
-    while place:
-        if place in visited:
-            raise ValueError("its directories go round in a circle")
-        visited.add(place)
-        if len(visited) > MAX_FRAMES:
+    # as of the other byte order, since Pillow takes a big TIFF of this one for one that is not big
+    start = b"II+\0" + header[4:] if 43 in header[2:4] else b"II*\0" + header[4:8]
+    place, taken = ImageFileDirectory_v2(start, header[:2]).next, 0
+    found: dict[int, ImageFileDirectory_v2] = {}
+    while place and place not in found:
+        directory = ImageFileDirectory_v2(start, header[:2])
+        directory.next = 0  # the link that ends the chain may be missing
+        taken -= stream.seek(min(place, end))
+        directory.load(stream)
+        taken += stream.tell()
+        if taken > end:  # they overlap, for one
+            raise ValueError("its directories do not fit in the file")
+        if len(directory):
+            found[place] = directory
+        place = directory.next
+        if len(found) > MAX_FRAMES:
             raise ValueError(f"it has more than {MAX_FRAMES} frames")
-        stream.seek(min(place, end))
-        (count,) = struct.unpack(order + ("Q" if big else "H"), stream.read(head))
-        taken += head + count * entry
-        if not count or place + head + count * entry > end or taken > end:
-            raise ValueError("a directory is empty, or does not fit in the file")
-        table = stream.read(count * entry)
-        directories.append(Directory(stream, len(directories), order, big, table))
-        link = stream.read(struct.calcsize("=" + word))
-        place = struct.unpack(order + word, link)[0] if len(link) == struct.calcsize("=" + word) else 0
-    if not directories:
+    if not found:
         raise ValueError("it has no directory")
-    return directories
+    return list(found.values())
 
 
-def _entry_form(big: bool) -> str:
-    return "HHQ8s" if big else "HHI4s"
+def is_preview(directory: ImageFileDirectory_v2) -> bool:
+    """Whether a directory says that its picture is a reduced one of another's."""
+    return directory.get(_SUBFILE_TYPE) in _PREVIEWS
+
+
+def check_directory(directory: ImageFileDirectory_v2, length: int, name: str) -> None:
+    """Find out whether the whole of a directory's picture can be in a file of so many bytes.
+
+    Raises:
+        InputError: more megapixels than are worked on, or signed samples.
+        ValueError: it cannot.
+    """
+    width, height = directory[Tag.IMAGEWIDTH], directory[Tag.IMAGELENGTH]
+    across = directory.get(Tag.TILEWIDTH, width)
+    down = directory.get(Tag.TILELENGTH, min(directory.get(Tag.ROWSPERSTRIP, height), height))
+    samples, bits = directory.get(Tag.SAMPLESPERPIXEL, 1), min(directory.get(Tag.BITSPERSAMPLE, (1,)))
+    if not (all(isinstance(value, int) for value in (width, height, across, down)) and min(across, down, samples) > 0):
+        raise ValueError("its picture has no size")
+    check_megapixels(width, height, name)
+    if _SIGNED in directory.get(Tag.SAMPLEFORMAT, ()):
+        raise InputError(f"{name}: signed samples are not read: save the picture with 8 or 16 bits from 0 on")
+    compression = directory.get(Tag.COMPRESSION, 1)
+    planes = samples if directory.get(Tag.PLANAR_CONFIGURATION) == 2 else 1
+    offsets = directory.get(Tag.TILEOFFSETS) or directory.get(Tag.STRIPOFFSETS) or ()
+    if len(offsets) < planes * math.ceil(height / down) * math.ceil(width / across) and compression != _OLD_JPEG:
+        raise ValueError("strips or tiles are missing")
+    # at the least: of JPEG and YCbCr all samples but the first may be fewer
+    subsampled = compression in (_OLD_JPEG, _JPEG) or directory.get(Tag.PHOTOMETRIC_INTERPRETATION) == _YCBCR
+    needed = max(width * height, across * down) * bits * (1 if subsampled else samples) / 8
+    most = width if compression in _FAX else _EXPANSION.get(compression, _UNLIMITED)
+    if needed > length * most:
+        raise ValueError("the file is too short for its picture")
 
 
 def decode_by_tifffile(stream: BinaryIO, name: str, index: int) -> Picture:
@@ -244,10 +127,10 @@ def decode_by_tifffile(stream: BinaryIO, name: str, index: int) -> Picture:
         exif = Image.Exif()
         exif.endian = page.parent.byteorder
         exif.load_from_fp(stream, page.offset)
-        info: dict[str, Any] = {"icc_profile": exif.get(_ICC), "xmp": exif.get(_XMP)}
-        unit: Any = {2: 1.0, 3: 2.54}.get(exif.get(_RESOLUTION_UNIT, 2))  # to the inch
-        if unit and _X_RESOLUTION in exif and _Y_RESOLUTION in exif:
-            info["dpi"] = (float(exif[_X_RESOLUTION]) * unit, float(exif[_Y_RESOLUTION]) * unit)
+        info: dict[str, Any] = {"icc_profile": exif.get(Tag.ICCPROFILE), "xmp": exif.get(Tag.XMP)}
+        unit: Any = {2: 1.0, 3: 2.54}.get(exif.get(Tag.RESOLUTION_UNIT, 2))  # to the inch
+        if unit and Tag.X_RESOLUTION in exif and Tag.Y_RESOLUTION in exif:
+            info["dpi"] = (float(exif[Tag.X_RESOLUTION]) * unit, float(exif[Tag.Y_RESOLUTION]) * unit)
         orientation, metadata = describe(info, lambda: exif)
         return Picture(orient(pixels, orientation), metadata)
 
@@ -292,30 +175,30 @@ def write_tiff(stream: BinaryIO, picture: Picture) -> None:
     sizes = [len(strip) for strip in strips]
     offsets = np.concatenate([[0], np.cumsum(sizes[:-1])]).astype(np.int64).tolist()
 
-    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags = ImageFileDirectory_v2()
     if metadata.exif:
         exif = Image.Exif()
         exif.load(metadata.exif)
         for tag in exif:
             tags[tag] = writable(exif, tag)
     if metadata.dpi:
-        tags[TiffImagePlugin.X_RESOLUTION], tags[TiffImagePlugin.Y_RESOLUTION] = metadata.dpi
-        tags[TiffImagePlugin.RESOLUTION_UNIT] = 2  # the inch
+        tags[Tag.X_RESOLUTION], tags[Tag.Y_RESOLUTION] = metadata.dpi
+        tags[Tag.RESOLUTION_UNIT] = 2  # the inch
     if metadata.icc:
-        tags[TiffImagePlugin.ICCPROFILE] = metadata.icc
+        tags[Tag.ICCPROFILE] = metadata.icc
     if metadata.xmp:
-        tags[TiffImagePlugin.XMP] = metadata.xmp
-    tags[TiffImagePlugin.IMAGEWIDTH], tags[TiffImagePlugin.IMAGELENGTH] = picture.width, picture.height
-    tags[TiffImagePlugin.BITSPERSAMPLE] = (pixels.itemsize * 8,) * channels
-    tags[TiffImagePlugin.COMPRESSION], tags[TiffImagePlugin.PREDICTOR] = 8, 2  # Adobe deflate, horizontal differences
-    tags[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION] = 1 if picture.is_gray_mode else 2  # black is zero, or RGB
-    tags[TiffImagePlugin.SAMPLESPERPIXEL] = channels
-    tags[TiffImagePlugin.PLANAR_CONFIGURATION] = 1  # samples side by side
-    tags[TiffImagePlugin.ROWSPERSTRIP] = rows
-    tags[TiffImagePlugin.STRIPOFFSETS], tags[TiffImagePlugin.STRIPBYTECOUNTS] = tuple(offsets), tuple(sizes)
-    tags[TiffImagePlugin.SAMPLEFORMAT] = (1,) * channels  # whole numbers from 0 on
+        tags[Tag.XMP] = metadata.xmp
+    tags[Tag.IMAGEWIDTH], tags[Tag.IMAGELENGTH] = picture.width, picture.height
+    tags[Tag.BITSPERSAMPLE] = (pixels.itemsize * 8,) * channels
+    tags[Tag.COMPRESSION], tags[Tag.PREDICTOR] = 8, 2  # Adobe deflate, horizontal differences
+    tags[Tag.PHOTOMETRIC_INTERPRETATION] = 1 if picture.is_gray_mode else 2  # black is zero, or RGB
+    tags[Tag.SAMPLESPERPIXEL] = channels
+    tags[Tag.PLANAR_CONFIGURATION] = 1  # samples side by side
+    tags[Tag.ROWSPERSTRIP] = rows
+    tags[Tag.STRIPOFFSETS], tags[Tag.STRIPBYTECOUNTS] = tuple(offsets), tuple(sizes)
+    tags[Tag.SAMPLEFORMAT] = (1,) * channels  # whole numbers from 0 on
     if picture.has_alpha:
-        tags[TiffImagePlugin.EXTRASAMPLES] = 2  # not multiplied into the colours
+        tags[Tag.EXTRASAMPLES] = 2  # not multiplied into the colours
     tags.save(stream)
     for packed in strips:
         stream.write(packed)
