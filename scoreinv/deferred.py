@@ -14,8 +14,7 @@ from types import ModuleType
 from typing import Any
 
 _SHAPES = "torch._meta_registrations"
-_TRIED = "2.13."
-"""The version of torch that is known to do without; others are imported whole."""
+_TRIED = "2.13."  # the version of torch that is known to do without; others are imported whole
 _OF_NUMPY = ("f2py", "testing")
 _loading = RLock()
 

@@ -13,8 +13,7 @@ from scoreinv.errors import InputError
 LARGEST = 200.0
 """Limit of a standard deviation, radius or length, in pixels."""
 
-_FINE = 16
-"""Points across a pixel, by which its share of a shape is told."""
+_FINE = 16  # points across a pixel, by which its share of a shape is told
 
 BlurKind = Literal["gaussian", "disk", "motion"]
 """Soft, out of focus, moved."""

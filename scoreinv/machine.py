@@ -46,13 +46,11 @@ _MOST_GIVEN_BACK = 15 << 14
 """The most for a CPU where memory is given back: no map of `photo` in float32 is then larger than `_LARGEST_KEPT`."""
 _LARGEST_KEPT = (32 << 20) - (1 << 13)
 """Bytes of the largest block that the GNU C library keeps by itself, and that only once it has seen one freed."""
-_BYTES_OF_A_PIXEL = 6000
-"""Features of the paper's networks for CIFAR-10 in float32; `photo` takes a quarter."""
+_BYTES_OF_A_PIXEL = 6000  # features of the paper's networks for CIFAR-10 in float32; `photo` takes a quarter
 
 ALLOCATING = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_", "GLIBC_TUNABLES")
 """Variables by which users decide when the GNU C library gives memory back."""
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-"""Parameters of mallopt(3)."""
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameters of mallopt(3)
 
 _kept = False
 """Whether this process keeps what it frees."""
@@ -125,13 +123,11 @@ def keep_freed() -> None:
 
 OPENMP = "OMP_NUM_THREADS"
 """The variable by which users decide how many threads there are."""
-_TRIAL, _TRIALS = 0.025, 4
-"""Seconds that each number of threads is tried for, and how often where they are alike."""
+_TRIAL, _TRIALS = 0.025, 4  # seconds that each number of threads is tried for, and how often where they are alike
 _PAYING = 1.2
 """How many times as much several threads have to do as one, to be taken although they spin: on idle cores two do 1.8
 times as much, beside other work a fraction."""
-_ANEW = 60.0
-"""Seconds after which this is measured anew, as other work comes and goes."""
+_ANEW = 60.0  # seconds after which this is measured anew, as other work comes and goes
 
 _GROUPS = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")

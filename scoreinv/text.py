@@ -7,8 +7,7 @@ from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any
 
-_LONGEST = 40
-"""Letters of a wrong value that are shown."""
+_LONGEST = 40  # letters of a wrong value that are shown
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode's categories of controls, marks that reorder or hide text, halves of characters, and ends of lines."""
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-_TELLING = 0.02
-"""Share of the work whose pace tells that of the rest."""
-_APART = 0.002
-"""Share of the work between two reports that are kept: 500 at most."""
+_TELLING = 0.02  # share of the work whose pace tells that of the rest
+_APART = 0.002  # share of the work between two reports that are kept: 500 at most
 
 
 @dataclass

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _NUMBERED = re.compile(r"\d{6}\.png")
-_PIXEL_BYTES = 3 * (4 + 4 + 4 + 1)
-"""Memory of a pixel that is drawn: alone, among all, as levels, and rounded."""
+_PIXEL_BYTES = 3 * (4 + 4 + 4 + 1)  # memory of a pixel that is drawn: alone, among all, as levels, and rounded
 
 
 class Gallery:

@@ -18,8 +18,7 @@ app = typer.Typer(help="The models that are there, and what they are.", no_args_
 
 _UNUSED = ("seed", "overwrite", "dry_run", "quiet", "device", "precision", "threads")
 
-_SHOWN_ALONE = ("sha256", "notes", "config")
-"""What is told of a model by `show` only."""
+_SHOWN_ALONE = ("sha256", "notes", "config")  # what is told of a model by `show` only
 _COLUMNS = ("name", "kind", "task", "SDE", "pixels", "weights", "MB", "licence", "FID")
 
 

@@ -34,8 +34,7 @@ EXISTS = "exists already"
 """What is said of a picture whose results are there."""
 BY_ANOTHER = "done by another"
 """What is said of a picture whose results another process has written meanwhile."""
-_TAIL = 1 << 16
-"""Bytes of the end of a table in which a cut row is looked for."""
+_TAIL = 1 << 16  # bytes of the end of a table in which a cut row is looked for
 
 
 @dataclass

@@ -29,12 +29,9 @@ EXAMPLES = """
   scoreinv sample --model cifar10 --class horse -n 64 -o horses.png
 """
 _log = logging.getLogger(__name__)
-_OWN = "-classifier"
-"""What the name of a model's own classifier adds to it."""
-_WRITTEN_AT_ONCE = 512
-"""Pictures of a folder that are drawn before they are written: what an interruption loses."""
-_PIXELS_AT_ONCE = 1 << 24
-"""Their pixels at most: a bound of memory."""
+_OWN = "-classifier"  # what the name of a model's own classifier adds to it
+_WRITTEN_AT_ONCE = 512  # pictures of a folder that are drawn before they are written: what an interruption loses
+_PIXELS_AT_ONCE = 1 << 24  # their pixels at most: a bound of memory
 
 
 @dataclass(frozen=True)

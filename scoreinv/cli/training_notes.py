@@ -13,8 +13,7 @@ from scoreinv.cli.report import notice, warn
 from scoreinv.models.catalogue import locate
 from scoreinv.terminal import duration
 
-_STEPS_THAT_TELL = 5
-"""Steps after which the pace of a run is told: the first is slower."""
+_STEPS_THAT_TELL = 5  # steps after which the pace of a run is told: the first is slower
 _NOISE = 0.5
 """Held-out loss of a prior over that of knowing nothing, above which its samples are noise or blots of colour."""
 _CLASSICAL = 0.95

@@ -30,10 +30,8 @@ _FADING = 3e-4
 
 FINER = 4
 """Pixels on each side of what `ChromaAlongEdges` makes of one."""
-_CHROMA_EDGE = 0.02
-"""Difference of luma between neighbours that halves how much their colours agree."""
-_LEAST_LINK = 1e-3
-"""Weight of the widest step: across it colours are told by what is drawn."""
+_CHROMA_EDGE = 0.02  # difference of luma between neighbours that halves how much their colours agree
+_LEAST_LINK = 1e-3  # weight of the widest step: across it colours are told by what is drawn
 _TRUST = 0.05
 """Weight of the chroma that was drawn for a pixel beside the agreement of the finer ones in it, for each of these."""
 

@@ -13,12 +13,9 @@ from scoreinv.window_placement import Box
 
 _RADIUS = 2
 """Of the windows, in pixels of the mask. With 1 and 3 the outlines of sixteen objects are a little less exact."""
-_FLAT = 1e-3
-"""Variance of colours below which a window is flat ground, without an edge."""
-_TILE = 8
-"""Side of the tiles that are raised one by one, in pixels of the mask. Most of them are of one value."""
-_SURE = 0.02
-"""Distance from 0 or 1 within which a tile's probabilities are of one value."""
+_FLAT = 1e-3  # variance of colours below which a window is flat ground, without an edge
+_TILE = 8  # side of the tiles that are raised one by one, in pixels of the mask. Most of them are of one value
+_SURE = 0.02  # distance from 0 or 1 within which a tile's probabilities are of one value
 
 
 class EdgesOfPicture:

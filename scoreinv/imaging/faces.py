@@ -21,12 +21,9 @@ from scoreinv.window_placement import Box
 if TYPE_CHECKING:
     from skimage.feature import Cascade
 
-_SIDE = 768
-"""Longer side, in pixels, of the picture in which faces are looked for at most."""
-_LEAST = 30
-"""Side of the smallest faces, in pixels of that picture."""
-_LARGER = 1.2
-"""Between one size of faces that are looked for and the next."""
+_SIDE = 768  # longer side, in pixels, of the picture in which faces are looked for at most
+_LEAST = 30  # side of the smallest faces, in pixels of that picture
+_LARGER = 1.2  # between one size of faces that are looked for and the next
 _NEIGHBOURS = 6
 """Places near each other that must look like a face. Of 55 photographs four have a face that is none, with the usual 4
 nine; of six real ones in four scratched prints and a portrait none is lost before 7."""
@@ -36,8 +33,7 @@ _PARTS = ((0.22, 0.52, 0.05, 0.97), (0.5, 0.7, 0.33, 0.67), (0.7, 0.92, 0.22, 0.
 _HEAD, _SHOULDERS = (0.35, 0.9, 0.85), (1.9, 1.0, 1.5)
 """A head with its hair, and shoulders with what is worn around the neck, as ellipses: their middles below the top of a
 face's box, half of their height and half of their width, in sides of that box."""
-_DAMAGED = 0.05
-"""Share of a head, or of shoulders, that a hole takes where they are what is to be filled."""
+_DAMAGED = 0.05  # share of a head, or of shoulders, that a hole takes where they are what is to be filled
 _EIGHT = np.ones((3, 3), bool)
 
 

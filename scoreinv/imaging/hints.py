@@ -14,8 +14,7 @@ from scoreinv.imaging.read import read_picture
 from scoreinv.imaging.tint import coloured_at, is_print
 from scoreinv.window_placement import Box, crop
 
-_REFERENCE_SIDE = 512
-"""Shorter side of a reference that waits for the model, which sees it smaller."""
+_REFERENCE_SIDE = 512  # shorter side of a reference that waits for the model, which sees it smaller
 
 
 @dataclass(frozen=True)

@@ -33,32 +33,23 @@ _log = logging.getLogger(__name__)
 
 RIM = 8
 """Pixels beside a hole that are looked at: a block's side."""
-_TILE = 64
-"""Side of what is solved at once. A multiple, as the margin, of the largest unit of blocks."""
-_MARGIN = 16
-"""Pixels around it, that its border may not matter."""
-_AT_ONCE = 32
-"""Tiles."""
+_TILE = 64  # side of what is solved at once. A multiple, as the margin, of the largest unit of blocks
+_MARGIN = 16  # pixels around it, that its border may not matter
+_AT_ONCE = 32  # tiles
 _LUMA_STEP, _LUMA_EDGE = 5.0, 15.0
 """Standard deviation between neighbours, and the step of luma from which on it grows; in levels of 255. Chosen, as the
 others, for the least error on photographs with drawn scratches."""
 _CHROMA_STEP, _CHROMA_EDGE = 2.5, 2.5
-_LUMA_HIDING, _CHROMA_HIDING = 2.0, 1.0
-"""Standard deviation between neighbours of what hides the scene."""
-_HIDING_EDGE = 4.0
-"""The step from which on it grows."""
+_LUMA_HIDING, _CHROMA_HIDING = 2.0, 1.0  # standard deviation between neighbours of what hides the scene
+_HIDING_EDGE = 4.0  # the step from which on it grows
 _LARGER = 2.0
 """How many times as large, rms, as those in its rim steps at a hole's edge are where what hides the scene begins."""
-_BEHIND = 2
-"""Pixels that the scene goes on behind a hole: scratches of twice as many are bridged."""
-_UNSEEN = 0.1
-"""How strong links of its luma are there, where edges are not seen, as a share of the strongest."""
+_BEHIND = 2  # pixels that the scene goes on behind a hole: scratches of twice as many are bridged
+_UNSEEN = 0.1  # how strong links of its luma are there, where edges are not seen, as a share of the strongest
 _SMEARED = 2.0
 """How many times as much the chroma next to a hole changes as that at the end of its rim, where it is smeared."""
-_SEEN = 3.0
-"""Levels, rms, below which no eye sees it."""
-_TOLERANCE, _ITERATIONS = 3e-4, 300
-"""Of the conjugate gradients, which beside a hole converge slowly."""
+_SEEN = 3.0  # levels, rms, below which no eye sees it
+_TOLERANCE, _ITERATIONS = 3e-4, 300  # of the conjugate gradients, which beside a hole converge slowly
 _TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 """JFIF's, which a JPEG's blocks are of."""
 _FROM_YCC = np.linalg.inv(_TO_YCC)

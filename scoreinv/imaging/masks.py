@@ -24,8 +24,7 @@ from scoreinv.options import MASK_THRESHOLD, Number, Whole, check
 
 _log = logging.getLogger(__name__)
 _ROWS = 512
-_BETWEEN = 0.2
-"""Share of a mask's pixels that may be neither dark nor bright, as soft edges are: a photo has more."""
+_BETWEEN = 0.2  # share of a mask's pixels that may be neither dark nor bright, as soft edges are: a photo has more
 
 
 def percent(hole: np.ndarray) -> str:

@@ -14,10 +14,8 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 EXIF_IFD, GPS_IFD = 34665, 34853
-_INTEROPERABILITY_IFD = 40965
-"""Within the EXIF directory."""
-_SIDES = 40962, 40963
-"""Tags of the width and height: a result may have others."""
+_INTEROPERABILITY_IFD = 40965  # within the EXIF directory
+_SIDES = 40962, 40963  # tags of the width and height: a result may have others
 _OF_THE_FILE = rb"tiff:Orientation|tiff:ImageWidth|tiff:ImageLength|exif:PixelXDimension|exif:PixelYDimension"
 """What XMP says of the file, likewise."""
 _ORIENTATION = 274

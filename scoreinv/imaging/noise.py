@@ -11,17 +11,13 @@ from scoreinv.imaging.picture import Picture
 _HIGH_PASS = np.array([1 - 3**0.5, -(3 - 3**0.5), 3 + 3**0.5, -(1 + 3**0.5)], dtype=np.float32) / np.float32(32**0.5)
 """Daubechies' wavelet with two vanishing moments: blind to constants and slopes, of unit length."""
 
-_STRIP = 256
-"""Rows at a time, an even number, so that a large picture is never held in floats."""
+_STRIP = 256  # rows at a time, an even number, so that a large picture is never held in floats
 
-_BLOCK = 64
-"""Side of the blocks of `white_noise`, in pixels: a thousand details at the finest scale."""
+_BLOCK = 64  # side of the blocks of `white_noise`, in pixels: a thousand details at the finest scale
 
-_WHITE = 0.75
-"""What means of 2x2 pixels may have left of noise: of white noise it is half, of texture 0.8 or more."""
+_WHITE = 0.75  # what means of 2x2 pixels may have left of noise: of white noise it is half, of texture 0.8 or more
 
-_GAUSSIAN_MEDIAN = 0.6744897501960817
-"""Of |z| for a standard normal z."""
+_GAUSSIAN_MEDIAN = 0.6744897501960817  # of |z| for a standard normal z
 
 
 def estimate_noise(picture: Picture) -> float:

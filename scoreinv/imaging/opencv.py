@@ -9,8 +9,7 @@ import numpy as np
 from scoreinv.errors import ScoreinvError
 
 _LEVELS = 65535
-_RADIUS = 3.0
-"""Pixels around one of a hole that its value is made of."""
+_RADIUS = 3.0  # pixels around one of a hole that its value is made of
 
 REMEDY = "run `apt install libgl1`, or install opencv-python-headless in place of opencv-python"
 

@@ -10,12 +10,10 @@ from scipy import ndimage
 
 from scoreinv.imaging.picture import STRIP_ROWS, Fill, Picture
 
-_MOST, _LEAST_SIDE = 8, 384
-"""Times smaller at most, and the longer side that is left at least, in pixels."""
+_MOST, _LEAST_SIDE = 8, 384  # times smaller at most, and the longer side that is left at least, in pixels
 _LOST, _SELDOM = 4 / 255, 0.001
 """Luma that is lost of what is seen, and the share of the pixels that may lose more: of photographs it is over 11."""
-_AROUND = 2
-"""Pixels at that size from a hole, whose own values are none of the picture's."""
+_AROUND = 2  # pixels at that size from a hole, whose own values are none of the picture's
 
 
 def oversampling(picture: Picture, hole: np.ndarray) -> int:

@@ -67,8 +67,7 @@ _LONGEST_STREAM = 1 << 30
 _LONGEST_FILE = 4 << 30
 """Bytes of a file, more than a picture of 400 megapixels has uncompressed, in four channels of 16 bits."""
 _BLOCK = 1 << 20
-_MOST_BYTES = 24
-"""Of a pixel, while it is decoded: four samples of 16 bits."""
+_MOST_BYTES = 24  # of a pixel, while it is decoded: four samples of 16 bits
 _PLAIN_MODES = {"1": "L", "L": "L", "RGB": "RGB", "La": "LA", "RGBa": "RGBA", "P": "RGB", "PA": "RGBA"}
 """What is converted without a loss: to what, if no colour is transparent."""
 _SIXTEEN_BITS = re.compile(r"(RGB|RGBA|RGBX|RGBa);16([LBN])")

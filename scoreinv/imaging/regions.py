@@ -20,26 +20,22 @@ _CELL = 16
 BLOCK_WINDOWS = 12
 """Longest side of a region in windows; larger clusters of holes are done in blocks, each given those before."""
 
-_DEEP_CONTEXT = 32
-"""Pixels around a deep hole at the scale where it is drawn first: what it is continued from."""
+_DEEP_CONTEXT = 32  # pixels around a deep hole at the scale where it is drawn first: what it is continued from
 
 _DEEP_BLOCK = 5
 """Longest side of what is drawn at once there, in half windows: each place is compared with many patches of what is
 around, so that a long crack is done in blocks."""
 
-_STRIP = 8
-"""Pixels from the middle of a strip to known ones from which on it is continued from what surrounds it."""
+_STRIP = 8  # pixels from the middle of a strip to known ones from which on it is continued from what surrounds it
 
 _ARM = 24
 """Pixels from a hole's deep ones, along rows and columns, beyond which what is narrow of it is an arm: a scratch that
 meets a tear. Corners and the ends of strips are nearer."""
 NARROW = 5
 """Pixels from a narrow hole to known ones at most, along rows and columns."""
-_EXCEPTIONS = 0.05
-"""Share of narrow holes that may be further from known pixels, as where scratches cross."""
+_EXCEPTIONS = 0.05  # share of narrow holes that may be further from known pixels, as where scratches cross
 
-_WINDOWS = (0.75, 3)
-"""Sides of the windows of narrow holes, in windows of the model: from, to."""
+_WINDOWS = (0.75, 3)  # sides of the windows of narrow holes, in windows of the model: from, to
 
 
 @dataclass(frozen=True)

@@ -24,41 +24,26 @@ from scoreinv.window_placement import Box, crop
 
 WIDEST = 6
 """Pixels of a leftover at most."""
-_SOFT = 2
-"""Pixels of an edge, of which neither the object's nor the ground's colour is asked."""
-_FARTHER = np.arange(10, 27, 2)
-"""Pixels from the rim at which the ground is looked at."""
-_ALIKE = 0.1
-"""Distance of colours, RGB in [0, 1], within which they are one."""
-_RARE = 0.02
-"""Share of the ground that may have a colour that counts as not seen there."""
-_FEWEST = 50
-"""Colours of the ground that are enough to say what is not seen there."""
-_NEAR = 32.0
-"""Pixels along the rim within which its ground is looked at."""
-_BESIDE = 8
-"""Points to each side that tell whether one is there by chance."""
-_COMPARED = 1000
-"""Colours that another is compared with, at most."""
-_POINTS = 500
-"""Of a rim, at most."""
-_NORMAL = 6
-"""Radius in pixels of the disk whose known pixels tell which way is outwards."""
+_SOFT = 2  # pixels of an edge, of which neither the object's nor the ground's colour is asked
+_FARTHER = np.arange(10, 27, 2)  # pixels from the rim at which the ground is looked at
+_ALIKE = 0.1  # distance of colours, RGB in [0, 1], within which they are one
+_RARE = 0.02  # share of the ground that may have a colour that counts as not seen there
+_FEWEST = 50  # colours of the ground that are enough to say what is not seen there
+_NEAR = 32.0  # pixels along the rim within which its ground is looked at
+_BESIDE = 8  # points to each side that tell whether one is there by chance
+_COMPARED = 1000  # colours that another is compared with, at most
+_POINTS = 500  # of a rim, at most
+_NORMAL = 6  # radius in pixels of the disk whose known pixels tell which way is outwards
 _NOTICED = 0.18
 """Share of a rim from which on a leftover is told: chosen by `tests/benchmarks/leftovers.py` and on real objects."""
-_GAP = 8
-"""Radius in pixels of the disk that fills the gaps of a mask, which gives its outline."""
-_INSIDE = 16
-"""Pixels of a hole around a sliver that tell the object's colours there."""
-_FEWEST_PIXELS = 40
-"""Of a sliver."""
-_MOST_OF_IT = 0.8
-"""Share of a sliver that must have the object's colours, and none of the ground's."""
+_GAP = 8  # radius in pixels of the disk that fills the gaps of a mask, which gives its outline
+_INSIDE = 16  # pixels of a hole around a sliver that tell the object's colours there
+_FEWEST_PIXELS = 40  # of a sliver
+_MOST_OF_IT = 0.8  # share of a sliver that must have the object's colours, and none of the ground's
 _SIDE = 1024
 """Longer side in pixels up to which slivers are looked for as they are; in larger pictures,
 in their reduction by a whole number."""
-_LEAST_WIDTH = 16
-"""Of the holes that are looked at: narrow ones are scratches more often than objects."""
+_LEAST_WIDTH = 16  # of the holes that are looked at: narrow ones are scratches more often than objects
 
 
 @dataclass(frozen=True)

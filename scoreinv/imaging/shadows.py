@@ -19,37 +19,24 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.regions import extent, mask_of_blocks, means_of_blocks
 from scoreinv.window_placement import Box
 
-_SIDE = 384
-"""Longer side in pixels of what is looked at."""
-_AROUND = 1.0
-"""How much of the picture is looked at beside and below the object, in its own sides."""
-_FOOT = 0.6
-"""Share of the object's height, from below, that its shadow begins at."""
-_LEVELS = (0.5, 0.6, 0.7, 0.8)
-"""Brightness of a shadow at most, in that of the lit ground beside it."""
-_FAINTEST, _DARKEST = 0.2, 1.5
-"""Natural logarithm of the ratio of light across a shadow's edge."""
-_STEP = 3
-"""Pixels to each side of an edge at which colours are compared: it may be that soft."""
+_SIDE = 384  # longer side in pixels of what is looked at
+_AROUND = 1.0  # how much of the picture is looked at beside and below the object, in its own sides
+_FOOT = 0.6  # share of the object's height, from below, that its shadow begins at
+_LEVELS = (0.5, 0.6, 0.7, 0.8)  # brightness of a shadow at most, in that of the lit ground beside it
+_FAINTEST, _DARKEST = 0.2, 1.5  # natural logarithm of the ratio of light across a shadow's edge
+_STEP = 3  # pixels to each side of an edge at which colours are compared: it may be that soft
 _PLAIN = 3.0
 """That logarithm over its mean deviation along the edge, at least. Of shadows on the Moon and on a rock it is 4 and 6,
 of a trunk and of a stem, and of dark places in moss and grass, 2.3 and less, with other hues mostly."""
 _HUE = 0.01
 """Change of red, green and blue as shares of their sum across the edge, at most, in the middle of all its points."""
-_AT_FOOT = 0.7
-"""Share of what of a shadow is beside the object that is so at its foot."""
-_FEWEST = 12
-"""Pixels of an edge."""
-_AREAS = (0.06, 1.5)
-"""Of a shadow or reflection, in areas of the object: least and most."""
-_OPEN = 0.25
-"""Share of a shadow's edge that may have no ground beside it, as at the picture's border."""
-_ALIKE = 0.6
-"""Correlation of a reflection with the object, at least."""
-_BETTER = 0.2
-"""By how much it is more than that of the mirrored object moved sideways."""
-_ROOM = 2
-"""Pixels by which the outline is wider than what was found, as an edge is soft."""
+_AT_FOOT = 0.7  # share of what of a shadow is beside the object that is so at its foot
+_FEWEST = 12  # pixels of an edge
+_AREAS = (0.06, 1.5)  # of a shadow or reflection, in areas of the object: least and most
+_OPEN = 0.25  # share of a shadow's edge that may have no ground beside it, as at the picture's border
+_ALIKE = 0.6  # correlation of a reflection with the object, at least
+_BETTER = 0.2  # by how much it is more than that of the mirrored object moved sideways
+_ROOM = 2  # pixels by which the outline is wider than what was found, as an edge is soft
 
 
 def propose_shadow(picture: Picture, mask: np.ndarray) -> np.ndarray | None:

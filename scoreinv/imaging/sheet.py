@@ -9,10 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from scoreinv.imaging.opencv import viridis
 
-_LEAST, _SHARE = 11, 40
-"""Size of letters: a share of the picture's width, and no less."""
-_SHOWN = 0.99
-"""Share of the pixels that deviate whose deviations are told apart by colours."""
+_LEAST, _SHARE = 11, 40  # size of letters: a share of the picture's width, and no less
+_SHOWN = 0.99  # share of the pixels that deviate whose deviations are told apart by colours
 
 
 def sheet_size(count: int, size: tuple[int, int], columns: int | None = None) -> tuple[int, int]:

@@ -12,14 +12,11 @@ from scoreinv.imaging.picture import Picture
 BLOCK = 128
 """Side of the blocks whose spectra are averaged, in pixels."""
 
-_ACROSS = 8
-"""Blocks across a picture, at most."""
+_ACROSS = 8  # blocks across a picture, at most
 
-_EDGES = (0.03, 0.25)
-"""Cycles a pixel of what tells blocks with edges from plain ones."""
+_EDGES = (0.03, 0.25)  # cycles a pixel of what tells blocks with edges from plain ones
 
-_TINY = 1e-8
-"""Power far below what rounding to 8 bits leaves."""
+_TINY = 1e-8  # power far below what rounding to 8 bits leaves
 
 
 def polar_spectrum(picture: Picture, radii: int, angles: int) -> np.ndarray:

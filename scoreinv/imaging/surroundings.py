@@ -11,14 +11,10 @@ from scipy import ndimage
 
 from scoreinv.imaging.regions import means_of_blocks
 
-_BESIDE = 6
-"""Pixels, of the scale at which a hole is drawn first, that are beside it."""
-_ALIKE = 0.1
-"""Distance of colours, RGB in [0, 1], within which they are one."""
-_RARE = 0.01
-"""Share of the pixels beside a hole that may have a colour that counts as not seen there."""
-_PLACE = 5
-"""Side in pixels of a place, half a patch: it is foreign where most of its pixels are."""
+_BESIDE = 6  # pixels, of the scale at which a hole is drawn first, that are beside it
+_ALIKE = 0.1  # distance of colours, RGB in [0, 1], within which they are one
+_RARE = 0.01  # share of the pixels beside a hole that may have a colour that counts as not seen there
+_PLACE = 5  # side in pixels of a place, half a patch: it is foreign where most of its pixels are
 
 
 def foreign(rgb: np.ndarray, hole: np.ndarray, halvings: int) -> np.ndarray:

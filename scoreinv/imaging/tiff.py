@@ -28,11 +28,9 @@ if TYPE_CHECKING:
     import tifffile
 
 MAX_FRAMES = 10_000
-_STRIP_LENGTH = 1 << 20
-"""Bytes of a strip that is written, before it is packed."""
+_STRIP_LENGTH = 1 << 20  # bytes of a strip that is written, before it is packed
 _DEFLATE = 6
-_SUBFILE_TYPE, _PREVIEWS = 254, (1, 3, 5, 7)
-"""What says that a picture is a reduced one of another's."""
+_SUBFILE_TYPE, _PREVIEWS = 254, (1, 3, 5, 7)  # what says that a picture is a reduced one of another's
 _FAX, _OLD_JPEG, _JPEG = (2, 3, 4), 6, 7
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR = 0, 1, 2, 6
 _ASSOCIATED, _UNASSOCIATED = 1, 2

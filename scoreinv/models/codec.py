@@ -22,8 +22,7 @@ from scoreinv.text import shown
 
 _MOST = 4_000_000
 _DEPTH = 32
-_INTEGERS = 2**63
-"""Bound of whole numbers: torch counts sizes in 64 bits."""
+_INTEGERS = 2**63  # bound of whole numbers: torch counts sizes in 64 bits
 
 _hints = cache(partial(get_type_hints, include_extras=True))
 

@@ -60,8 +60,7 @@ _DETECTOR = "damage"
 
 SIDE = Whole(1, 2**15)
 """Of training pictures."""
-_END = Number(-1e6, 1e6)
-"""A model value of black or white."""
+_END = Number(-1e6, 1e6)  # a model value of black or white
 
 
 @dataclass(frozen=True)

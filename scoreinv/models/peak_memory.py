@@ -18,8 +18,7 @@ from scoreinv.models.config import ModelConfig
 from scoreinv.prior import ScorePrior
 
 load_shapes()
-_WORKSPACE = 1.25
-"""Factor for what convolutions take to reorder their inputs."""
+_WORKSPACE = 1.25  # factor for what convolutions take to reorder their inputs
 PROGRAM_BYTES = 300_000_000
 """Memory of torch and this package themselves."""
 

@@ -43,19 +43,14 @@ GREY_LEVEL = 1 / 127.5
 """Of a picture on [-1, 1] with 8 bits."""
 TOLERANCE = 0.04
 """tau, of colours on [-1, 1]: five grey levels."""
-_REACH = 3
-"""Pixels of a patch on each side of the one in its middle."""
-_SEARCHED = (16, 5, 1)
-"""Pixels around its own source from which a candidate each is drawn."""
+_REACH = 3  # pixels of a patch on each side of the one in its middle
+_SEARCHED = (16, 5, 1)  # pixels around its own source from which a candidate each is drawn
 _SHADE = 0.1
 """Difference at the rim, on [-1, 1], that is one of light and so goes on through the hole; what is above is one of
 things, and fades."""
-_FADING = 4.0
-"""Pixels in which it fades to a third."""
-_LIGHT = 0.3
-"""Difference in light between two pieces, on [-1, 1], that is evened out at most."""
-_PIXELS_AT_ONCE = 1 << 11
-"""Whose patches are compared together, with a dozen others each."""
+_FADING = 4.0  # pixels in which it fades to a third
+_LIGHT = 0.3  # difference in light between two pieces, on [-1, 1], that is evened out at most
+_PIXELS_AT_ONCE = 1 << 11  # whose patches are compared together, with a dozen others each
 
 
 def grey_levels(values: Tensor) -> Tensor:

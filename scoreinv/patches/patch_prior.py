@@ -46,19 +46,14 @@ REACH = (0.5, 2.0)
 patch since the values of a patch repeat each other, so that their summed differences overcount."""
 _PATCHES = (512, 4096)
 """Patches that every place is compared with at most, where there are many places and where there are few."""
-_COMPARISONS = 1 << 23
-"""Of a place with a patch in one step; where there are more places, fewer patches are compared."""
-_MARGIN = 4
-"""Pixels of a patch around the one in its middle."""
+_COMPARISONS = 1 << 23  # of a place with a patch in one step; where there are more places, fewer patches are compared
+_MARGIN = 4  # pixels of a patch around the one in its middle
 _SIDE = 2 * _MARGIN + 1
-_FEWEST = 200
-"""Patches that are enough to continue a picture from."""
-_RIM = 2
-"""Known pixels around a hole that are estimated too, to see what the estimate misses there."""
+_FEWEST = 200  # patches that are enough to continue a picture from
+_RIM = 2  # known pixels around a hole that are estimated too, to see what the estimate misses there
 _NEGLIGIBLE = 20.0
 """Patches whose log weight is so much less than the largest do not count: all 4,096 of them are less than 1e-5."""
-_TILE = 48
-"""Longest side of a part of the places: each part of a long crack has patches of its own."""
+_TILE = 48  # longest side of a part of the places: each part of a long crack has patches of its own
 _BLIND = 0.1
 """Share of a hole's pixels whose patches may be hidden as a whole: of cracks where they cross, of a square that is a
 third wider than a patch. What sees across all but these has no better fills of twice the scale."""

@@ -15,10 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_STEPS = 100
-"""Of conjugate gradients at most: seams are even by then, and to what is further away the start has it."""
-_TOLERANCE = 1e-6
-"""Of the residual, by the norm of what is told."""
+_STEPS = 100  # of conjugate gradients at most: seams are even by then, and to what is further away the start has it
+_TOLERANCE = 1e-6  # of the residual, by the norm of what is told
 
 
 def poisson_correction(start: Tensor, hole: Tensor, down: Tensor, across: Tensor, rim: Tensor, known: Tensor) -> Tensor:
