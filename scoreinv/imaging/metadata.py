@@ -95,16 +95,14 @@ def describe(info: Mapping[Any, Any], get_exif: Callable[[], Image.Exif]) -> tup
 
 def orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Turn and mirror pixels as EXIF orientation 1 to 8 wants them shown; other values leave them."""
-    turned = {
-        2: lambda: pixels[:, ::-1],
-        3: lambda: pixels[::-1, ::-1],
-        4: lambda: pixels[::-1],
-        5: lambda: np.swapaxes(pixels, 0, 1),
-        6: lambda: np.rot90(pixels, -1),
-        7: lambda: np.swapaxes(pixels[::-1, ::-1], 0, 1),
-        8: lambda: np.rot90(pixels),
-    }.get(orientation, lambda: pixels)()
-    return np.ascontiguousarray(turned)
+    turned = pixels.swapaxes(0, 1) if 5 <= orientation <= 8 else pixels
+    down, across = (-1 if mirrored else 1 for mirrored in _mirrored(orientation))
+    return np.ascontiguousarray(turned[::down, ::across])
+
+
+def _mirrored(orientation: int) -> tuple[bool, bool]:
+    """Whether rows and columns are in reverse order, once they have changed places where they do."""
+    return orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
 
 
 def profile_fits(icc: bytes, *, gray: bool) -> bool:
@@ -163,6 +161,6 @@ def coding_of(image: Image.Image, orientation: int = 1) -> Coding | None:
     cell, size = (down // layers[-1][2], across // layers[-1][1]), (image.height, image.width)
     if orientation >= 5:  # rows and columns change places
         of_luma, of_chroma, cell, size = of_luma.T, of_chroma.T, cell[::-1], size[::-1]
-    cut_first = (orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7))  # the unit that the border cuts
+    cut_first = _mirrored(orientation)  # the unit that the border cuts
     rows, columns = (side % (8 * each) if cut else 0 for side, each, cut in zip(size, cell, cut_first, strict=True))
     return Coding(of_luma, of_chroma, cell, (rows, columns))

@@ -9,6 +9,7 @@ from PIL import Image
 from scipy import ndimage
 
 from scoreinv.imaging.picture import STRIP_ROWS, Fill, Picture
+from scoreinv.imaging.regions import touched_blocks
 
 _MOST, _LEAST_SIDE = 8, 384  # times smaller at most, and the longer side that is left at least, in pixels
 _LOST, _SELDOM = 4 / 255, 0.001
@@ -31,13 +32,6 @@ def reduced(picture: Picture, factor: int) -> Picture:
     return Picture(rgb[..., 0] if picture.is_gray_mode else rgb)
 
 
-def reduced_hole(hole: np.ndarray, factor: int) -> np.ndarray:
-    """The blocks that a hole takes any pixel of."""
-    padded = np.pad(hole, [(0, -side % factor) for side in hole.shape])
-    rows, columns = (side // factor for side in padded.shape)
-    return np.asarray(padded.reshape(rows, factor, columns, factor).any(axis=(1, 3)))
-
-
 def enlarged_fills(small: Picture, picture: Picture, hole: np.ndarray, factor: int) -> Iterator[Fill]:
     """A hole's values from those of the picture that `reduced` gives, filled."""
     rgb = small.rgb()
@@ -48,7 +42,7 @@ def enlarged_fills(small: Picture, picture: Picture, hole: np.ndarray, factor: i
 
 
 def _is_kept(picture: Picture, hole: np.ndarray, factor: int) -> bool:
-    near = ndimage.binary_dilation(reduced_hole(hole, factor), np.ones((3, 3), bool), _AROUND)
+    near = ndimage.binary_dilation(touched_blocks(hole, factor), np.ones((3, 3), bool), _AROUND)
     seen = lost = 0
     for top, left, rows, width in _strips(picture):
         gray = picture.luma((top, left, rows, width))[..., None]

@@ -166,9 +166,7 @@ def overlap(a: Box, b: Box) -> tuple[tuple[slice, slice], tuple[slice, slice]] |
 
 def clusters(hole: np.ndarray) -> list[tuple[Box, np.ndarray]]:
     """Holes that touch or lie in neighbouring cells, by the first row: the box of each, and its holes in it."""
-    cells = np.pad(hole, [(0, -side % _CELL) for side in hole.shape])
-    rows, columns = (side // _CELL for side in cells.shape)
-    labels, _ = ndimage.label(cells.reshape(rows, _CELL, columns, _CELL).any(axis=(1, 3)), structure=np.ones((3, 3)))
+    labels, _ = ndimage.label(touched_blocks(hole, _CELL), structure=np.ones((3, 3)))
     found = []
     for number, place in enumerate(ndimage.find_objects(labels), 1):
         top, left = (cells.start * _CELL for cells in place)
@@ -279,6 +277,13 @@ def _around(box: Box, shape: tuple[int, int], context: int, multiple: int, minim
         starts.append(min(max(first - (side - length) // 2, 0), size - side))
         sides.append(side)
     return starts[0], starts[1], sides[0], sides[1]
+
+
+def touched_blocks(hole: np.ndarray, side: int) -> np.ndarray:
+    """The blocks of so many pixels a side that a hole (HxW bool) takes any pixel of."""
+    padded = np.pad(hole, [(0, -length % side) for length in hole.shape])
+    rows, columns = (length // side for length in padded.shape)
+    return np.asarray(padded.reshape(rows, side, columns, side).any(axis=(1, 3)))
 
 
 def means_of_blocks(values: np.ndarray, step: int) -> np.ndarray:

@@ -27,8 +27,9 @@ from scoreinv.imaging.borders import within_border, within_paper
 from scoreinv.imaging.hints import KnownColours
 from scoreinv.imaging.masks import as_holes, dilate, percent
 from scoreinv.imaging.noise import white_noise
-from scoreinv.imaging.oversampled import enlarged_fills, oversampling, reduced, reduced_hole
+from scoreinv.imaging.oversampled import enlarged_fills, oversampling, reduced
 from scoreinv.imaging.picture import Picture, picture_of_hole
+from scoreinv.imaging.regions import touched_blocks
 from scoreinv.imaging.tint import Found, found_in, is_print, seen, untinted
 from scoreinv.networks.detector import DamageDetector
 from scoreinv.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY, check_callback
@@ -384,7 +385,7 @@ class _Restoration:
         settings = kind(samples=count, seed=self.settings.seed)
         (picture,), hole, told = self.pictures, self.damage, self.callbacks["inpaint"]
         if (factor := oversampling(picture, hole)) > 1:
-            small = inpaint_picture(reduced(picture, factor), reduced_hole(hole, factor), prior, settings, told)
+            small = inpaint_picture(reduced(picture, factor), touched_blocks(hole, factor), prior, settings, told)
             each = (enlarged_fills(sample, picture, hole, factor) for sample in small.samples)
             filled = replace(small, samples=[picture.with_fills(fills) for fills in each])
         else:

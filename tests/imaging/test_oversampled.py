@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scoreinv.imaging.oversampled import enlarged_fills, oversampling, reduced, reduced_hole
+from scoreinv.imaging.oversampled import enlarged_fills, oversampling, reduced
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.regions import touched_blocks
 from scoreinv.training.pictures import BUILTIN
 
 PHOTO = Image.open(sorted(BUILTIN.glob("*.jpg"))[3]).convert("RGB").resize((130, 100))
@@ -33,7 +34,7 @@ def test_what_is_reduced_comes_back_where_the_hole_is(shape):
     hole[251:262, 7:30] = hole[290:, 39:] = True
     small = reduced(picture, 4)
     assert (small.size, small.mode) == ((75, 11), picture.mode)
-    blocks = reduced_hole(hole, 4)
+    blocks = touched_blocks(hole, 4)
     assert blocks.shape == small.size
     assert (blocks.repeat(4, 0).repeat(4, 1)[:300, :41] >= hole).all()
     assert blocks.sum() == 4 * 7 + 3 * 2
