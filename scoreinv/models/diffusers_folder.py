@@ -25,7 +25,7 @@ from scoreinv.models.model_file import install, opened, unfilled
 from scoreinv.models.pickled import plain_tensors, read_pickled
 from scoreinv.networks.ncsnpp import Activation, NCSNpp, NCSNppConfig
 from scoreinv.options import require
-from scoreinv.preconditioning import PaperVE, PaperVP
+from scoreinv.preconditioning import PaperVE, PaperVP, Preconditioning
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE
 from scoreinv.text import shown
@@ -93,18 +93,11 @@ def read_diffusers_config(folder: Path) -> ModelConfig:
     with in_file(path):
         unet = decode_foreign(_UNet, {"attention_head_dim": options.get("num_head_channels", 8)} | options)
         network = _network(unet)
-    fourier = network.embedding == "fourier"
-    schedule: _VESchedule | _DDPMSchedule = _schedule(folder, _VESchedule if fourier else _DDPMSchedule)
+    sde, reading, sampler = _schedule(folder, _VESchedule if network.embedding == "fourier" else _DDPMSchedule)
+    span = (0.0, 1.0) if unet.center_input_sample else (-1.0, 1.0)
     size = unet.sample_size or 32
     with in_file(path):
-        return ModelConfig(
-            network=network,
-            sde=schedule.sde(),
-            preconditioning=PaperVE() if fourier else PaperVP(schedule.num_train_timesteps),
-            data_range=(0.0, 1.0) if unet.center_input_sample else (-1.0, 1.0),
-            image_size=size if isinstance(size, int) else min(size),
-            sampler=schedule.sampler(),
-        )
+        return ModelConfig(network, sde, reading, span, size if isinstance(size, int) else min(size), sampler)
 
 
 @dataclass(frozen=True)
@@ -218,6 +211,9 @@ def _with_groups(config: NCSNppConfig, fixed: int | None) -> NCSNppConfig:
     return config if counts == tuple(norm.num_groups for norm in norms) else replace(config, groups=counts)
 
 
+_Parts = tuple[SDE, Preconditioning, RecommendedSampler]
+
+
 @dataclass(frozen=True)
 class _VESchedule:
     """Entries of `ScoreSdeVeScheduler`."""
@@ -227,11 +223,10 @@ class _VESchedule:
     sigma_max: float = 1348.0
     snr: float = 0.15
 
-    def sde(self) -> VE:
-        return VE(self.sigma_min, self.sigma_max, self.num_train_timesteps)
-
-    def sampler(self) -> RecommendedSampler:
-        return RecommendedSampler("reverse_diffusion", "langevin", self.snr, self.num_train_timesteps)
+    def parts(self) -> _Parts:
+        steps = self.num_train_timesteps
+        sampler = RecommendedSampler("reverse_diffusion", "langevin", self.snr, steps)
+        return VE(self.sigma_min, self.sigma_max, steps), PaperVE(), sampler
 
 
 @dataclass(frozen=True)
@@ -247,29 +242,23 @@ class _DDPMSchedule:
     variance_type: str = "fixed_small"
     clip_sample: bool = True
 
-    def sde(self) -> DDPM:
+    def parts(self) -> _Parts:
         steps = self.num_train_timesteps
-        return DDPM(self.beta_start * steps, self.beta_end * steps, steps)
-
-    def sampler(self) -> RecommendedSampler:
-        return RecommendedSampler(
-            "ancestral" if self.variance_type == "fixed_large" else "ancestral_posterior",
-            steps=self.num_train_timesteps,
-            clip=self.clip_sample,
+        larger = self.variance_type == "fixed_large"
+        sampler = RecommendedSampler(
+            "ancestral" if larger else "ancestral_posterior", steps=steps, clip=self.clip_sample
         )
+        return DDPM(self.beta_start * steps, self.beta_end * steps, steps), PaperVP(steps), sampler
 
 
-def _schedule(folder: Path, kind: type[_VESchedule | _DDPMSchedule]) -> _VESchedule | _DDPMSchedule:
+def _schedule(folder: Path, kind: type[_VESchedule | _DDPMSchedule]) -> _Parts:
     for path in (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json"):
         if path.is_file():
             options = read_json(path)
             with in_file(path):
-                schedule = decode_foreign(kind, options)
-                schedule.sampler()  # what it and the SDE ask of the numbers is said of this file
-                schedule.sde()
-                return schedule
+                return decode_foreign(kind, options).parts()
     _log.warning("%s: has no scheduler_config.json: its noise levels are taken to be the usual ones", folder)
-    return kind()
+    return kind().parts()
 
 
 def _unet_folder(folder: Path) -> Path:
