@@ -63,38 +63,34 @@ class Beside:
 
     def check(self, more: Iterable[str] = ()) -> None:
         """Raise InputError where they could not be written; more: what is read or written, but for what plans have."""
-        is_file = Path(self.path).suffix.lower() in (".png", ".tif", ".tiff")
-        if self.endings or self.plan.batch:
-            if is_file:
-                raise InputError(f"{self.option} {self.path}: there are several pictures: name a folder")
-            self._check_folder(more)
-        else:
+        plan, path, option = self.plan, Path(self.path), self.option
+        is_file = path.suffix.lower() in (".png", ".tif", ".tiff")
+        if not (self.endings or plan.batch):
             if not is_file:
-                raise InputError(f"{self.option} {self.path}: is written to .png or .tif")
-            (job,) = self.plan.jobs
-            refuse_inputs(self.option, [self.path], {"the photo": job.source, **self.plan.read})
-            if os.path.realpath(self.path) in map(os.path.realpath, (*job.outputs, *more)):
-                raise InputError(f"{self.option} {self.path}: is a result too, or is read: name another file")
-            imaging.check_output(self.path, overwrite=self.plan.common.overwrite)
-
-    def _check_folder(self, more: Iterable[str]) -> None:
-        plan, folder = self.plan, Path(self.path)
-        check_folder(folder)
-        files = [path for job in plan.jobs for path in self.of(job)]
-        others = [path for job in plan.jobs for path in (job.source, *job.outputs)]
-        counts = Counter(Path(path).resolve() for path in (*files, *others, *filter(None, plan.read.values()), *more))
-        if taken := [path for path in files if counts[Path(path).resolve()] > 1]:
+                raise InputError(f"{option} {path}: is written to .png or .tif")
+            (job,) = plan.jobs
+            refuse_inputs(option, [self.path], {"the photo": job.source, **plan.read})
+            if os.path.realpath(path) in map(os.path.realpath, (*job.outputs, *more)):
+                raise InputError(f"{option} {path}: is a result too, or is read: name another file")
+            imaging.check_output(path, overwrite=plan.common.overwrite)
+            return
+        if is_file:
+            raise InputError(f"{option} {path}: there are several pictures: name a folder")
+        check_folder(path)
+        files = [file for job in plan.jobs for file in self.of(job)]
+        others = [file for job in plan.jobs for file in (job.source, *job.outputs)]
+        counts = Counter(Path(each).resolve() for each in (*files, *others, *filter(None, plan.read.values()), *more))
+        if taken := [file for file in files if counts[Path(file).resolve()] > 1]:
             problem = f"{taken[0]} is read by this run, or would be written twice: name another folder"
-            raise InputError(f"{self.option} {folder}: {problem}")
-        own = folder.resolve()
+            raise InputError(f"{option} {path}: {problem}")
+        own = path.resolve()
         for given in (Path(photo).resolve() for photo in plan.photos if Path(photo).is_dir()):
             # The next run would take the files for photos.
             if own == given or (plan.output.recursive and given in own.parents):
-                raise InputError(f"{self.option} {folder}: is a folder of the photos: name another")
+                raise InputError(f"{option} {path}: is a folder of the photos: name another")
         there = next(filter(os.path.exists, files), None)
         if there is not None and not (plan.common.overwrite or plan.batch):
-            problem = f"exists already; --overwrite replaces it, {self.option} names another folder"
-            raise InputError(f"{there}: {problem}")
+            raise InputError(f"{there}: exists already; --overwrite replaces it, {option} names another folder")
 
     def write(self, job: Job, picture: imaging.Picture, number: int = 0) -> str:
         """Write a picture of a photograph, of several that of the number; returns its file."""
