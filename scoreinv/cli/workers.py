@@ -22,6 +22,7 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -108,18 +109,21 @@ def work_by(workers: int | Literal["ray"], run: Run[Any], jobs: list[Job]) -> Ge
             yield row
 
 
+@dataclass
 class Worker:
     """Does one photograph after another in a process of its own; its models are loaded once.
 
-    Args:
+    Attributes:
         words: the command line.
         folder: where it was started.
         threads: processors that it takes.
         settings: variables of the environment that give options.
     """
 
-    def __init__(self, words: list[str], folder: str, threads: int, settings: dict[str, str]) -> None:
-        self.words, self.folder, self.threads, self.settings = words, folder, threads, settings
+    words: list[str]
+    folder: str
+    threads: int
+    settings: dict[str, str]
 
     @cached_property
     def run(self) -> Run[Any]:
@@ -297,5 +301,4 @@ def _actors(ray: Any, worker: Worker, most: int, device: str) -> list[Any]:
         raise InputError(f"--threads {worker.threads}: a worker takes so many, and the largest machine has {largest:g}")
     limits = {"num_cpus": worker.threads, "num_gpus": gpus, "max_restarts": RETRIES, "max_task_retries": RETRIES}
     actor: Any = ray.remote(Worker).options(**limits)
-    given = worker.words, worker.folder, worker.threads, worker.settings
-    return [actor.remote(*given) for _ in range(min(most, int(sum(room))))]
+    return [actor.remote(**vars(worker)) for _ in range(min(most, int(sum(room))))]
