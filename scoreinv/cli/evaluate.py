@@ -28,8 +28,7 @@ EXAMPLES = """
   scoreinv evaluate drawn/ --reference photographs/
 """
 UNUSED = ("seed", "overwrite", "precision")
-_JUDGE = "cifar10-judge"
-"""The bundled classifier of clean pictures."""
+_JUDGE = "cifar10-judge"  # the bundled classifier of clean pictures
 
 
 def evaluate(
@@ -37,15 +36,11 @@ def evaluate(
         str, typer.Argument(metavar="GENERATED", help="Generated pictures, in a folder or in folders named by classes.")
     ],
     common: Common,
-    reference: Annotated[
-        str, option("--reference", metavar="FOLDER", help="Real pictures of the same kind, ideally as many.")
-    ],
+    reference: Annotated[str, option(metavar="FOLDER", help="Real pictures of the same kind, ideally as many.")],
     classifier: Annotated[
         str | None,
         option(
-            "--classifier",
-            metavar="NAME|FILE",
-            help="Distances in its features, and shares of its classes. (default: cifar10-judge)",
+            metavar="NAME|FILE", help="Distances in its features, and shares of its classes. (default: cifar10-judge)"
         ),
     ] = None,
     class_: Annotated[
@@ -60,9 +55,7 @@ def evaluate(
     inception: Annotated[
         str | None,
         advanced(
-            "--inception",
-            metavar="FILE",
-            help="Weights of Inception as torch-fidelity takes them: FID, KID and Inception score.",
+            metavar="FILE", help="Weights of Inception as torch-fidelity takes them: FID, KID and Inception score."
         ),
     ] = None,
 ) -> None:
@@ -77,15 +70,15 @@ def evaluate(
         if len(found) < 2:
             raise InputError(f"{folder}: holds one picture, and a set to be compared needs two at least")
     measure = None if inception is None else _inception(inception, common)
+    record: dict[str, Any] = {"input": generated, "reference": reference, "pictures": len(drawn)}
     if common.dry_run:
         if not (classifier or "").startswith(HUB_PREFIX):  # nothing is fetched
             _judge(classifier or _JUDGE, class_, common)
         said = f"{len(drawn)} pictures in {generated} would be compared with {len(real)} in {reference}"
-        rehearse(common, {"input": generated, "reference": reference, "pictures": len(drawn)}, said)
+        rehearse(common, record, said)
         return
     started = time.monotonic()
     set_threads(common.threads)
-    record: dict[str, Any] = {"input": generated, "reference": reference, "pictures": len(drawn)}
     try:
         record |= _by_classifier(drawn, real, classifier or _JUDGE, class_, common)
     except InputError as error:
@@ -128,11 +121,10 @@ def _by_classifier(
     classifier, label = _judge(name, class_name, common)
     for first in (generated[0], real[0]):  # pictures of another size are told before minutes of looking at the others
         tasks.look_at([(first, imaging.read_picture(first))], classifier)
+    folders = [Path(path).parent.name for path in generated]
+    asked = [classifier.classes.index(folder) for folder in folders if folder in classifier.classes]
     if label is not None:
         asked = [label] * len(generated)
-    else:
-        folders = [Path(path).parent.name for path in generated]
-        asked = [classifier.classes.index(folder) for folder in folders if folder in classifier.classes]
     seen, true = (_look(paths, classifier, common) for paths in (generated, real))
     record = {"classifier": name, **compare(seen, true, classifier.classes)}
     known = len(asked) == len(generated)  # what every picture should be

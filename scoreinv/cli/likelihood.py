@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Annotated
 
@@ -25,8 +26,7 @@ from scoreinv.terminal import LONG_SECONDS, duration, progress_bar
 EXAMPLES = """
   scoreinv likelihood pictures/ --model cifar10 --steps 16 --csv table.csv
 """
-_LEAST_STEPS = 8
-"""Of the fixed grid, below which a likelihood is off by hundredths of a bit and more."""
+_LEAST_STEPS = 8  # of the fixed grid, below which a likelihood is off by hundredths of a bit and more
 COLUMNS = ("input", "width", "height", "bits_per_dim", "standard_error", "repeats", "nfe", "seconds")
 
 
@@ -47,8 +47,7 @@ def likelihood(
     model: ModelOption = "photo",
     estimate: LikelihoodSettings,
     csv: Annotated[
-        str | None,
-        output_option("--csv", metavar="FILE", help="Also write a table, a row for each picture."),
+        str | None, output_option(metavar="FILE", help="Also write a table, a row for each picture.")
     ] = None,
     frame: FrameOption = None,
     common: Common,
@@ -70,15 +69,15 @@ def likelihood(
     if estimate.steps is not None and estimate.steps < _LEAST_STEPS:
         warn(f"--steps {estimate.steps}: so few tell the density only roughly: take 16")
     run = _Run(loaded, estimate, table, frame, batch)
-    for group in run.groups(sources):
-        run.evaluate(group)
+    for size, alike in groupby(run.pictures(sources), lambda item: item[1].size):
+        while group := list(islice(alike, tasks.pictures_at_once(size))):
+            run.evaluate(group)
     if batch and run.bits and not common.json:
         mean = _figure(sum(run.bits) / len(run.bits), tasks.standard_error(run.bits))
         put(f"{mean} bits/dim  mean of {len(run.bits)} {'picture' if len(run.bits) == 1 else 'pictures'}")
-    lost = 0 if table is None else table.lost
     if csv is not None and run.bits:
         notice(common, csv)
-    if lost:
+    if lost := 0 if table is None else table.lost:
         warn(f"{lost} of {len(run.bits)} lines are missing in {csv}")
     raise typer.Exit(1 if run.failed or lost else 0)
 
@@ -129,35 +128,23 @@ class _Run:
     bits: list[float] = field(default_factory=list)
     failed: int = 0
 
-    def groups(self, sources: list[str]) -> Iterator[list[Item]]:
-        """The pictures in order, those together that are evaluated together; a failure is reported in its place."""
-        group: list[Item] = []
+    def pictures(self, sources: list[str]) -> Iterator[Item]:
+        """The pictures in order, but for those that cannot be read or given to the model, whose failure is reported."""
         for source in sources:
-            picture = problem = None
             try:
                 picture = imaging.read_picture(source, self.frame)
             except Exception as error:
-                problem = error
-            if picture is not None:
-                self.model.load()  # outside: a model that cannot be used ends the whole run
-                try:
-                    _check(source, picture, self.model.load())
-                except InputError as error:
-                    picture, problem = None, error
-            size = group[0][1].size if group else None
-            if size is not None and (
-                picture is None or picture.size != size or len(group) >= tasks.pictures_at_once(size)
-            ):
-                yield group
-                group = []
-            if picture is not None:
-                if picture.has_alpha:
-                    warn(f"{source}: transparency is left out")
-                group.append((source, picture))
-            elif problem is not None:
-                self._fail(source, problem)
-        if group:
-            yield group
+                self._fail(source, error)
+                continue
+            prior = self.model.load()  # outside: a model that cannot be used ends the whole run
+            try:
+                _check(source, picture, prior)
+            except InputError as error:
+                self._fail(source, error)
+                continue
+            if picture.has_alpha:
+                warn(f"{source}: transparency is left out")
+            yield source, picture
 
     def evaluate(self, group: list[Item]) -> None:
         """Evaluate pictures of one size, and tell of each; where they fail together, one by one."""
@@ -173,12 +160,10 @@ class _Run:
             with progress_bar(title, quiet=self.model.common.quiet) as show:
                 densities = tasks.pictures_bits_per_dim(pictures, self.model.load(), self.estimate, show)
         except Exception as error:
+            for item in group if len(group) > 1 else ():
+                self.evaluate([item])
             if len(group) == 1:
-                named = InputError(f"{first}: {error}") if isinstance(error, InputError) else error
-                self._fail(first, named)
-            else:
-                for item in group:
-                    self.evaluate([item])
+                self._fail(first, InputError(f"{first}: {error}") if isinstance(error, InputError) else error)
             return
         seconds = (time.monotonic() - started) / len(group)
         for item, density in zip(group, densities, strict=True):
