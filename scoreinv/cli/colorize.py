@@ -11,15 +11,7 @@ import typer
 
 from scoreinv import imaging, tasks
 from scoreinv.cli.loading import Model, check_samples
-from scoreinv.cli.options import (
-    STREAM_HELP,
-    Common,
-    Output,
-    RestorerOption,
-    UncertaintyOption,
-    option,
-    output_option,
-)
+from scoreinv.cli.options import STREAM_HELP, Common, Output, RestorerOption, UncertaintyOption, option, output_option
 from scoreinv.cli.outputs import STREAM, check_file
 from scoreinv.cli.photo_loop import Beside, Made, Progress, Run, uncertainty_maps
 from scoreinv.cli.plan import Job, expand, plan
@@ -33,8 +25,7 @@ EXAMPLES = """
   scoreinv colorize gray.jpg --like summer.jpg   # with the colours of what looks alike there
 """
 HintsOption = Annotated[
-    str | None,
-    option("--hints", metavar="FILE", help="Colour strokes, on a transparent picture of the photo's size."),
+    str | None, option(metavar="FILE", help="Colour strokes, on a transparent picture of the photo's size.")
 ]
 
 
@@ -47,7 +38,6 @@ def colorize(
     like: Annotated[
         list[str] | None,
         option(
-            "--like",
             metavar="PHOTO|FOLDER",
             help="A photo in colour, or a folder of them: what looks alike takes its colours. Can be repeated.",
         ),

@@ -31,8 +31,7 @@ def convert(
     output: Annotated[str, option("-o", "--output", metavar="OUT", help="Model file to write (.safetensors).")],
     common: Common,
     config: Annotated[
-        str | None,
-        option("--config", metavar="FILE|NAME", help="Configuration of a .pth: a JSON file or published name."),
+        str | None, option(metavar="FILE|NAME", help="Configuration of a .pth: a JSON file or published name.")
     ] = None,
     ema: Annotated[
         bool, option("--ema/--raw", help="Take the averaged weights of a .pth, or the last raw ones.")

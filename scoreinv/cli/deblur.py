@@ -5,13 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from scoreinv import imaging, tasks
-from scoreinv.cli.options import (
-    Common,
-    NoiseOption,
-    Output,
-    PhotosArgument,
-    option,
-)
+from scoreinv.cli.options import Common, NoiseOption, Output, PhotosArgument, option
 from scoreinv.cli.outputs import STREAM
 from scoreinv.cli.photo_loop import Made, Progress, Run
 from scoreinv.cli.plan import Job

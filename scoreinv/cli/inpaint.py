@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from scoreinv import imaging, tasks
 from scoreinv.cli.damage import DETECTOR, SUFFIX, damaged_share, find
 from scoreinv.cli.loading import Detector, Model, check_samples
-from scoreinv.cli.options import (
-    MODEL_HELP,
-    Common,
-    Output,
-    PhotosArgument,
-    UncertaintyOption,
-    advanced,
-    option,
-)
+from scoreinv.cli.options import MODEL_HELP, Common, Output, PhotosArgument, UncertaintyOption, advanced, option
 from scoreinv.cli.outputs import STREAM, check_file, refuse_inputs
 from scoreinv.cli.photo_loop import Made, Progress, Run, uncertainty_maps
 from scoreinv.cli.plan import Job, Plan, expand, plan

@@ -11,14 +11,7 @@ import typer
 from scoreinv import imaging, tasks
 from scoreinv.cli.gallery import Gallery
 from scoreinv.cli.loading import Model, warn_of_completing
-from scoreinv.cli.options import (
-    Common,
-    FrameOption,
-    ModelOption,
-    QualityOption,
-    option,
-    output_option,
-)
+from scoreinv.cli.options import Common, FrameOption, ModelOption, QualityOption, option, output_option
 from scoreinv.cli.outputs import STREAM, output_folders, refuse_inputs
 from scoreinv.cli.report import emit, naming, notice, rehearse, warn
 from scoreinv.errors import InputError
@@ -39,8 +32,7 @@ def interpolate(
     model: ModelOption = "photo",
     count: Annotated[int, option("-n", "--count", min=2, max=10_000, help="Pictures, the ends included.")] = 8,
     temperature: Annotated[
-        float,
-        option("--temperature", min=0, max=100, help="Factor of the latent codes: below 1 for smoother pictures."),
+        float, option(min=0, max=100, help="Factor of the latent codes: below 1 for smoother pictures.")
     ] = 1.0,
     steps: Annotated[int | None, option(min=STEPS.least, max=STEPS.most, help=FIXED_STEPS.words)] = None,
     output: Annotated[

@@ -23,33 +23,25 @@ advanced = partial(option, rich_help_panel=ADVANCED)
 output_option = partial(option, rich_help_panel=OUTPUT)
 
 MODEL_HELP = "A bundled model, or the path of a model file (with / or a suffix)."
-ModelOption = Annotated[str, option("--model", metavar="NAME|FILE", help=MODEL_HELP)]
-RestorerOption = Annotated[str, advanced("--model", metavar="NAME|FILE", help=MODEL_HELP)]
+ModelOption = Annotated[str, option(metavar="NAME|FILE", help=MODEL_HELP)]
+RestorerOption = Annotated[str, advanced(metavar="NAME|FILE", help=MODEL_HELP)]
 """The model of a command that has the right one by itself."""
 QualityOption = Annotated[
     int | None,
     output_option(
-        "--quality",
-        min=1,
-        max=100,
-        help="Quality of jpg, webp, heic and avif. (default: 95 for jpg, webp lossless, else 90)",
+        min=1, max=100, help="Quality of jpg, webp, heic and avif. (default: 95 for jpg, webp lossless, else 90)"
     ),
 ]
-FrameOption = Annotated[int | None, advanced("--frame", min=0, help="Which of several frames to take; the first is 0.")]
+FrameOption = Annotated[int | None, advanced(min=0, help="Which of several frames to take; the first is 0.")]
 NoiseOption = Annotated[
     float | None,
     option(
-        "--noise",
-        metavar="LEVEL",
-        min=0,
-        max=GRAY_LEVELS,
-        help="Standard deviation, in grey levels of 255. (default: estimated)",
+        metavar="LEVEL", min=0, max=GRAY_LEVELS, help="Standard deviation, in grey levels of 255. (default: estimated)"
     ),
 ]
 UncertaintyOption = Annotated[
     str | None,
     output_option(
-        "--uncertainty",
         metavar="FILE|FOLDER",
         help="Also write a map of where samples differ; of several photos, into a folder. Needs --samples 2 or more.",
     ),
@@ -129,8 +121,7 @@ class Common:
     device: Annotated[Device, advanced(help="Where to compute.")] = "auto"
     precision: Annotated[Precision, advanced(help="Number format; auto takes bfloat16 where it is faster.")] = "auto"
     threads: Annotated[
-        int | None,
-        advanced(min=1, max=1024, help="CPU threads. (default: all, or fewer where that is faster)"),
+        int | None, advanced(min=1, max=1024, help="CPU threads. (default: all, or fewer where that is faster)")
     ] = None
     json: Annotated[bool, advanced(help="Print a JSON object for each input, one a line, on stdout.")] = False
     debug: Annotated[bool, advanced(help="Show tracebacks.")] = False

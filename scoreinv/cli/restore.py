@@ -57,8 +57,7 @@ def restore(
     photos: PhotosArgument,
     *,
     mask: Annotated[
-        str | None,
-        option(metavar="MASK", help="White is damage; a picture, or a folder of them. (default: found)"),
+        str | None, option(metavar="MASK", help="White is damage; a picture, or a folder of them. (default: found)")
     ] = None,
     steps: OldPhotoSettings,
     no_tone: Annotated[bool, option("--no-tone", help="Leave faded tones as they are.", show_default=False)] = False,

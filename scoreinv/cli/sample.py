@@ -56,19 +56,13 @@ class ClassOptions:
     guidance: Annotated[
         float | None,
         advanced(
-            "--guidance",
             min=GUIDANCE.least,
             max=GUIDANCE.most,
             help="Strength of --class: 1 is exact, more is more typical and less varied. (default: the classifier's)",
         ),
     ] = None
     classifier: Annotated[
-        str | None,
-        advanced(
-            "--classifier",
-            metavar="NAME|FILE",
-            help="Classifier of --class. (default: MODEL-classifier)",
-        ),
+        str | None, advanced(metavar="NAME|FILE", help="Classifier of --class. (default: MODEL-classifier)")
     ] = None
 
     def __post_init__(self) -> None:

@@ -30,15 +30,14 @@ def select(
     *,
     at: Annotated[
         list[str] | None,
-        option("--at", metavar="X,Y", help="A point on the object, in pixels from the upper left. Can be repeated."),
+        option(metavar="X,Y", help="A point on the object, in pixels from the upper left. Can be repeated."),
     ] = None,
     not_at: Annotated[
         list[str] | None,
         option("--not", metavar="X,Y", help="A point beside it, that is not to be selected. Can be repeated."),
     ] = None,
     box: Annotated[
-        str | None,
-        option("--box", metavar="X,Y,W,H", help="A box around it: its upper left corner, width and height."),
+        str | None, option(metavar="X,Y,W,H", help="A box around it: its upper left corner, width and height.")
     ] = None,
     size: Annotated[
         Literal["small", "middle", "large"] | None,

@@ -40,19 +40,14 @@ def serve(
     host: Annotated[
         str | None,
         option(
-            "--host",
-            metavar="ADDRESS",
-            help="Address to listen on instead of loopback; requests then need the link's token.",
+            metavar="ADDRESS", help="Address to listen on instead of loopback; requests then need the link's token."
         ),
     ] = None,
-    port: Annotated[int, option("--port", min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = PORT,
+    port: Annotated[int, option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = PORT,
     opened: Annotated[bool, option("--open/--no-open", help="Open the page in the browser.")] = True,
     tied: Annotated[bool, advanced(help="End when stdin does, and so with the program that started it.")] = False,
     model: RestorerOption = MODELS[0],
-    color_model: Annotated[
-        str,
-        advanced("--color-model", metavar="NAME|FILE", help="Model of colours."),
-    ] = MODELS[1],
+    color_model: Annotated[str, advanced(metavar="NAME|FILE", help="Model of colours.")] = MODELS[1],
     common: Common,
 ) -> None:
     """Open a page in the browser: point at what to remove, fill, colour, restore and compare."""

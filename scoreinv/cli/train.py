@@ -41,8 +41,7 @@ class Subject:
         option(help="Which of the paper's SDEs, with a small network for crops of colour photographs."),
     ] = None
     config: Annotated[
-        str | None,
-        advanced(metavar="FILE|NAME", help="A training configuration (JSON), or a published model's name."),
+        str | None, advanced(metavar="FILE|NAME", help="A training configuration (JSON), or a published model's name.")
     ] = None
     conditional: Annotated[
         bool,
@@ -59,12 +58,10 @@ class Subject:
         ),
     ] = False
     damage: Annotated[
-        bool,
-        advanced("--damage", help="Train the damage-detection model of scoreinv damage instead of a prior."),
+        bool, advanced("--damage", help="Train the damage-detection model of scoreinv damage instead of a prior.")
     ] = False
     data: Annotated[
-        str | None,
-        option(metavar="FOLDER|ZIP", help="Pictures. (default: a small built-in set of photographs)"),
+        str | None, option(metavar="FOLDER|ZIP", help="Pictures. (default: a small built-in set of photographs)")
     ] = None
 
 
@@ -73,8 +70,7 @@ class RunOptions:
     """Where a run is, where it begins, when it ends, and what is changed in its steps; None leaves the default."""
 
     out: Annotated[
-        str | None,
-        option(metavar="FOLDER", help="Folder of this run. (default: runs/SDE-DATE)", rich_help_panel=RUN),
+        str | None, option(metavar="FOLDER", help="Folder of this run. (default: runs/SDE-DATE)", rich_help_panel=RUN)
     ] = None
     steps: Annotated[
         int | None,
@@ -98,8 +94,7 @@ class RunOptions:
         float | None, advanced(min=1e-12, max=LEARNING_RATE.most, help="Learning rate of Adam.")
     ] = None
     sigma_max: Annotated[
-        str | None,
-        advanced(metavar="NUMBER|data", help="Largest noise of VE; data: estimated from the pictures."),
+        str | None, advanced(metavar="NUMBER|data", help="Largest noise of VE; data: estimated from the pictures.")
     ] = None
 
 
