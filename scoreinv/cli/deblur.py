@@ -10,7 +10,7 @@ from scoreinv.cli.outputs import STREAM
 from scoreinv.cli.photo_loop import Made, Progress, Run
 from scoreinv.cli.plan import Job
 from scoreinv.cli.report import notice, warn
-from scoreinv.cli.restoring import Network, Restoration, restore_photos
+from scoreinv.cli.restoring import Network, restore_photos
 from scoreinv.errors import InputError
 from scoreinv.tasks.settings import LinearSettings
 
@@ -66,8 +66,9 @@ def deblur(
             tasks.check_kernel_size(given, picture)
         return picture
 
-    work = Restoration("_deblurred", restore, result_of, {"the kernel": kernel}, blurred=True)
-    return restore_photos(photos, work, noise, settings, network, output, common)
+    how = noise, settings, network, output, common
+    estimate = imaging.noise_under_blur
+    return restore_photos(photos, "_deblurred", restore, *how, result_of=result_of, estimate=estimate, kernel=kernel)
 
 
 def kernel_from_text(text: str) -> np.ndarray:

@@ -9,7 +9,7 @@ from scoreinv.cli.options import Common, NoiseOption, Output, PhotosArgument
 from scoreinv.cli.photo_loop import Made, Progress, Run
 from scoreinv.cli.plan import Job
 from scoreinv.cli.report import warn
-from scoreinv.cli.restoring import Network, Restoration, restore_photos
+from scoreinv.cli.restoring import Network, restore_photos
 from scoreinv.tasks.settings import DenoiseSettings
 
 if TYPE_CHECKING:
@@ -39,4 +39,4 @@ def denoise(
             return tasks.unchanged(picture, settings), {}
         return tasks.denoise_picture(picture, std, prior, settings, progress), {}
 
-    return restore_photos(photos, Restoration("_denoised", restore), noise, settings, network, output, common)
+    return restore_photos(photos, "_denoised", restore, noise, settings, network, output, common)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scoreinv import imaging
@@ -27,55 +27,47 @@ class Network:
     uncertainty: UncertaintyOption = None
 
 
-@dataclass(frozen=True)
-class Restoration:
-    """What a command does to each photo.
-
-    Attributes:
-        suffix: suffix of the results' names.
-        restore: the work on one photo, given the standard deviation of its noise, in [0, 1] units; and further entries
-            of its record.
-        result_of: a picture of the size and mode of a photo's result; InputError where there can be none.
-        inputs: what is read beside the photos, by what it is.
-        blurred: whether it is of photos that are blurred, when their noise is estimated.
-    """
-
-    suffix: str
-    restore: Callable[[Job, imaging.Picture, float, ScorePrior, Progress], Made]
-    result_of: Callable[[imaging.Picture], imaging.Picture] = lambda picture: picture
-    inputs: dict[str, str | None] = field(default_factory=dict)
-    blurred: bool = False
+Restore = Callable[[Job, imaging.Picture, float, "ScorePrior", Progress], Made]
+"""The work on one photo, given the standard deviation of its noise, in [0, 1] units."""
 
 
 def restore_photos(
     photos: list[str],
-    work: Restoration,
+    suffix: str,
+    restore: Restore,
     noise: float | None,
     settings: LinearSettings,
     network: Network,
     output: Output,
     common: Common,
+    *,
+    result_of: Callable[[imaging.Picture], imaging.Picture] | None = None,
+    estimate: Callable[[imaging.Picture], float] | None = None,
+    kernel: str | None = None,
 ) -> Run[Any]:
     """Restore all photos.
 
     Args:
-        noise: of every photo, in grey levels; None: estimated from each.
+        suffix: suffix of the results' names.
+        noise: of every photo, in grey levels; None: it is estimated from each.
+        result_of: see `Run`.
+        estimate: what estimates it; None: `imaging.estimate_noise`.
+        kernel: a file that is read beside the photos.
     """
-    read_too = {"the model": network.model, **work.inputs}
-    everything = plan(photos, work.suffix, settings.results, output, common, read_too)
+    read_too = {"the model": network.model, "the kernel": kernel}
+    everything = plan(photos, suffix, settings.results, output, common, read_too)
     maps = uncertainty_maps(network.uncertainty, everything, settings.samples)
     model = Model(network.model, common)
 
     def read(job: Job, picture: imaging.Picture) -> float:
-        estimated = imaging.noise_under_blur if work.blurred else imaging.estimate_noise
-        return estimated(picture) if noise is None else noise / GRAY_LEVELS
+        return (estimate or imaging.estimate_noise)(picture) if noise is None else noise / GRAY_LEVELS
 
     def compute(job: Job, picture: imaging.Picture, std: float, progress: Progress) -> Made:
-        check_samples(settings.samples, work.result_of(picture), coloured=False)
-        restored, said = work.restore(job, picture, std, model.load(), progress)
+        check_samples(settings.samples, picture if result_of is None else result_of(picture), coloured=False)
+        restored, said = restore(job, picture, std, model.load(), progress)
         level = std * GRAY_LEVELS
         if noise is None:
             notice(common, f"{job.source}: noise of about {level:.2g} grey levels was found (--noise sets it)")
         return restored, {"noise": round(level, 2)} | said
 
-    return Run(everything, compute, [model], read, result_of=work.result_of, uncertainty=maps)
+    return Run(everything, compute, [model], read, result_of=result_of, uncertainty=maps)

@@ -8,7 +8,7 @@ from scoreinv import imaging, tasks
 from scoreinv.cli.options import Common, Output, PhotosArgument, advanced, option
 from scoreinv.cli.photo_loop import Made, Progress, Run
 from scoreinv.cli.plan import Job
-from scoreinv.cli.restoring import Network, Restoration, restore_photos
+from scoreinv.cli.restoring import Network, restore_photos
 from scoreinv.options import GRAY_LEVELS
 from scoreinv.tasks.settings import Downsampling, LinearSettings
 
@@ -53,5 +53,5 @@ def upscale(
         made = tasks.upscale_picture(picture, factor, downsampling, std, prior, settings, progress)
         return made, {"factor": factor}
 
-    work = Restoration("_upscaled", restore, result_of=lambda picture: picture.enlarged(factor))
-    return restore_photos(photos, work, noise, settings, network, output, common)
+    how = noise, settings, network, output, common
+    return restore_photos(photos, "_upscaled", restore, *how, result_of=lambda picture: picture.enlarged(factor))
