@@ -35,6 +35,8 @@ EXAMPLES = """
   scoreinv restore scans/ --no-colorize --steps-to steps/
 """
 SUFFIX = "_restored"
+_OFFERS = {"border": " (--crop-border cuts it off)", "tone": " (--tone 1 if it is)"}
+"""What is said of steps that have left a photo as it was."""
 _Given = tuple["np.ndarray | None", "imaging.KnownColours | None"]
 """The holes of a photo, and its colours that are known; None where they are to be found."""
 
@@ -102,7 +104,7 @@ def restore(
 
     def compute(job: Job, picture: imaging.Picture, given: _Given, progress: Progress) -> Made:
         def told(step: tasks.Step, shown: imaging.Picture | None) -> None:
-            offer = " (--crop-border cuts it off)" if step.name == "border" and not step.changed else ""
+            offer = "" if step.changed else _OFFERS.get(step.name, "")
             notice(common, f"{job.source}: {step.name}: {step.words}{offer}")
             if pictures is not None and shown is not None:
                 pictures.write(job, shown, steps.wanted.index(step.name))

@@ -140,7 +140,7 @@ def restore(
     mask: Any = None,
     hints: Any = None,
     inpaint: bool = True,
-    tone: float = 1.0,
+    tone: float | None = None,
     denoise: bool = True,
     colorize: bool = True,
     keep_tint: bool = False,
@@ -171,7 +171,8 @@ def restore(
         mask: the damage, as `inpaint` takes it; None: it is found.
         hints: colours that are wanted, as `colorize` takes them.
         inpaint, denoise, colorize: whether to fill damage, remove noise, draw colours.
-        tone: how far faded tones are brought back, from 0 to 1: contrast, black and white points, and casts.
+        tone: how far the tones of a picture that has faded are brought back, from 0 to 1: contrast, black and white
+            points, and casts; None: to 1 where it surely has.
         keep_tint: leave a print of one tint (sepia) in it, and without colours.
         crop_border: cut off a plain border and edges that are torn away: the result is smaller, and so is `damage`.
         sensitivity: of what finds damage, see `find_damage`; None: 0.5, but 0.05 in a photograph in colours, and in a
@@ -263,7 +264,7 @@ def restore_picture(
     if hints is not None and inside is not None:
         hints = hints.part(inside)
     whole = work.remove_tint()
-    if settings.tone:
+    if settings.tone != 0:
         work.bring_back_tones(whole)
     if settings.inpaint:
         work.fill(models.filler)

@@ -461,13 +461,14 @@ class OldPhotoSettings(Estimated):
 
     inpaint: Annotated[bool, Setting("Fill the damage, or leave it.")] = True
     tone: Annotated[
-        float,
+        float | None,
         Setting(
-            "How far faded tones are brought back, 0 to 1: contrast, black, white and cast.",
+            "It has faded: how far its tones are brought back, 0 to 1: contrast, black, white and cast. "
+            "(default: 1 where it surely has)",
             Number(0.0, 1.0),
             advanced=True,
         ),
-    ] = 1.0
+    ] = None
     denoise: Annotated[bool, Setting("Remove noise, or leave it.")] = True
     colorize: Annotated[bool, Setting("Colour what is grey or of one tint, or leave it grey.")] = True
     keep_tint: Annotated[bool, Setting("Leave a print of one tint (sepia) as it is, without colours.")] = False
@@ -500,7 +501,7 @@ class OldPhotoSettings(Estimated):
             check_noise_share(self.noise_std)
             if not self.denoise:
                 raise SettingError("noise_std", "is for removing noise, which is left out")
-        if self.keep_tint and not (self.inpaint or self.crop_border or self.tone or self.denoise or self.colorize):
+        if self.keep_tint and not self.wanted:
             raise SettingError("keep_tint", "is all that is left: with every step left out nothing is done")
 
     @property
@@ -510,7 +511,7 @@ class OldPhotoSettings(Estimated):
             "damage": not self.inpaint,
             "border": not self.crop_border,
             "tint": self.keep_tint,
-            "tone": not self.tone,
+            "tone": self.tone == 0,
             "inpaint": not self.inpaint,
             "denoise": not self.denoise,
             "colorize": not self.colorize,

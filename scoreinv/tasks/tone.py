@@ -1,8 +1,8 @@
 """The tones that `restore` brings back: black and white points, contrast and cast, by a curve a channel.
 
 A network reads a small picture beside the colours that a photograph of the same greys has on average (`scene` knows
-them), and tells the curves and the odds that anything has faded (`networks.fading`). Where these are low the picture is
-left itself.
+them), and tells the curves that undo its fading and the odds that it has faded (`networks.fading`). Where these are low
+the picture is left itself, unless the user knows that it has.
 """
 
 from __future__ import annotations
@@ -80,26 +80,28 @@ def chroma_network() -> ChromaNetwork:
     return channels_last(network.eval().requires_grad_(False))
 
 
-def tone_picture(picture: Picture, share: float = 1.0, tones: Picture | None = None, worn: bool = False) -> Toned:
+def tone_picture(
+    picture: Picture, share: float | None = None, tones: Picture | None = None, worn: bool = False
+) -> Toned:
     """Bring back the tones of a picture.
 
     Args:
-        share: how far to go, from 0 to 1.
+        share: how far to go, from 0 to 1, of a picture that has faded. None: to 1 where it surely has.
         tones: what they are read from: the picture without its damage. None: the picture.
         worn: it is a damaged print, of whose ends of tones grain and the rims of cracks are not to tell.
     """
-    if min(picture.size) < LEAST_SIDE:
-        return Toned(picture, "the picture is too small to tell", False)
-    curves, small = curves_of(tones or picture, worn)
-    if curves is None or not share or difference(small, curves.toned(small)) < _LEAST_CHANGE:
+    if share is None and min(picture.size) < LEAST_SIDE:
+        return Toned(picture, "too small to tell whether it is faded", False)
+    curves, small, faded = curves_of(tones or picture, worn)
+    if share is None and not (faded and difference(small, curves.toned(small)) >= _LEAST_CHANGE):
         return Toned(picture, "not faded, as far as can be told", False)
-    curves = curves.part(share)
+    curves = curves.part(1.0 if share is None else share)
     return Toned(with_tones(picture, curves), described(small, curves.toned(small)), True)
 
 
 @torch.no_grad()
-def curves_of(picture: Picture, worn: bool) -> tuple[ToneCurves | None, np.ndarray]:
-    """The curves of a picture, None where it has not faded, and its colours (N, 3) at a small size."""
+def curves_of(picture: Picture, worn: bool) -> tuple[ToneCurves, np.ndarray, bool]:
+    """The curves of a picture, if it has faded, its colours (N, 3) at a small size, and whether it surely has."""
     box = within_border(picture)
     inside = picture if box is None else picture.part(box)
     seen = torch.from_numpy(inside.resized_rgb(SEEN_SIDE, SEEN_SIDE)).permute(2, 0, 1)[None]
@@ -108,15 +110,14 @@ def curves_of(picture: Picture, worn: bool) -> tuple[ToneCurves | None, np.ndarr
     raw, odds = toner.network(rgb, known, quantiles, ends)
     small, least, largest = rgb[0].numpy(), quantiles[0, 0], quantiles[0, -1]
     dark = (least < _BLACK) & (largest < _DARKER * largest.max())
-    if float(odds[0]) < (_LEAST_OF_WORN if worn else _LEAST_ODDS) or dark.any():
-        return None, small
+    faded = float(odds[0]) >= (_LEAST_OF_WORN if worn else _LEAST_ODDS) and not bool(dark.any())
     black, white, power = raw[0].double().numpy()
     low, high = quantiles[0, 1].numpy(), quantiles[0, -2].numpy()
     curves = ToneCurves(black, white, np.exp(power), low, high)
     if inside.is_gray():
         mean = {name: np.full(3, values.mean()) for name, values in vars(curves).items()}
         curves = ToneCurves(**mean)
-    return curves, small
+    return curves, small, faded
 
 
 def guessed(seen: Tensor, network: ChromaNetwork) -> Tensor:

@@ -307,7 +307,7 @@ def _add_work(app: FastAPI, album: Album, queue: JobQueue, models: PhotoModels) 
         mask: str | None = None,
         strokes: str | None = None,
         inpaint: bool = True,
-        tone: bool = True,
+        tone: Annotated[float, Query(ge=0, le=1)] | None = None,
         denoise: bool = True,
         colorize: bool = True,
         keep_tint: bool = False,
@@ -319,7 +319,7 @@ def _add_work(app: FastAPI, album: Album, queue: JobQueue, models: PhotoModels) 
         colours = await strokes_of(photo, strokes)
         settings = OldPhotoSettings(
             inpaint=inpaint,
-            tone=float(tone),
+            tone=tone,
             denoise=denoise,
             colorize=colorize,
             keep_tint=keep_tint,

@@ -78,7 +78,7 @@ def test_an_old_print_takes_every_step_and_each_is_told_in_a_line(scoreinv, old,
     lines = [line.removeprefix("scoreinv: old.png: ") for line in said]
     assert lines[0] == f"damage: found in {100 * SCRATCH.mean():.2g} % of the picture"
     assert lines[1] == "tint: the tint of the print is removed"
-    assert lines[2] == "tone: the picture is too small to tell"
+    assert lines[2] == "tone: too small to tell whether it is faded (--tone 1 if it is)"
     assert lines[3] == "inpaint: the damage is filled"
     assert lines[4].startswith("denoise: noise of about 1")
     assert lines[5] == "colorize: colours are drawn"

@@ -137,7 +137,7 @@ def test_a_photograph_of_one_hue_keeps_it():
 )
 def test_of_a_healthy_photograph_nothing_but_damage_could_change(path):
     """What is taken for damage: `test_healthy_photographs`."""
-    result = restored(Image.open(path), inpaint=False, tone=1.0)
+    result = restored(Image.open(path), inpaint=False, tone=None)
     assert (result.found, changed(result)) == ("coloured", []), result.steps
 
 

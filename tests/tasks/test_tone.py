@@ -132,4 +132,15 @@ def test_restore_brings_tones_back_and_tells_so(pairs):
 def test_of_a_small_crop_nothing_can_be_told(pairs):
     _, scan = pairs[0]
     toned = tone_picture(Picture(scan[:128, :200]))
-    assert (toned.changed, toned.words) == (False, "the picture is too small to tell")
+    assert (toned.changed, toned.words) == (False, "too small to tell whether it is faded")
+
+
+def test_what_is_said_to_have_faded_is_not_asked_about(pairs):
+    _, scan = pairs[0]
+    scan = scan.copy()
+    scan[..., 0] = 0.35 * (scan[..., 0] - scan[..., 0].min())  # as no print is
+    for left in (Picture(scan), Picture(pairs[1][1][:128, :200])):
+        assert tone_picture(left).image is left
+        half, whole = (tone_picture(left, share) for share in (0.5, 1.0))
+        assert half.changed
+        assert 0.5 < distance(half.image.pixels, left.pixels) < distance(whole.image.pixels, left.pixels)

@@ -310,13 +310,13 @@ def test_another_restoration_has_colours_of_its_own(browser, monkeypatch):
     monkeypatch.setitem(COLOUR_STEPS, "pc", 4)
     path = f"/api/photos/{opened(browser, png(pixels(1)))['key']}/restore"
     for seed in (0, 1, 2):
-        assert done(browser, path, seed=seed, inpaint=False, denoise=False, tone=False)["another"]
+        assert done(browser, path, seed=seed, inpaint=False, denoise=False, tone=0)["another"]
     assert asked_for == [("mean", 0), ("sample", 1), ("sample", 2)]
 
 
 def test_steps_of_a_restoration_are_left_out(browser):
     path = f"/api/photos/{opened(browser, png(pixels(1)))['key']}/restore"
-    left_out = {"colorize": False, "denoise": False, "tone": False}
+    left_out = {"colorize": False, "denoise": False, "tone": 0}
     end = done(browser, path, png(hole()), **left_out)
     assert [line.partition(":")[0] for line in end["note"].splitlines()] == ["Damage", "Tint", "Fill"]
     assert read(made(browser, end)).shape == (24, 40)

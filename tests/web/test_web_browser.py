@@ -343,6 +343,7 @@ def test_an_old_photograph_is_restored(visitor, tmp_path):
         visitor.wait("comparing")
         assert "marked in" not in visitor.text("#note")
         visitor.page.click("#back")
+        visitor.page.check("#step-faded")
     visitor.page.uncheck("#step-inpaint")
     for step in ("colorize", "denoise", "tone", "tint"):
         assert visitor.page.is_enabled("#restore")
@@ -362,9 +363,9 @@ def test_an_old_photograph_is_restored(visitor, tmp_path):
         ["sensitivity"],
     ]
     assert asked[2]["sensitivity"] == ["0.9"]
-    assert {step: asked[3][step] for step in steps - {"seed"}} == {
+    assert [query.get("tone") for query in asked] == [None, None, ["1"], ["0"]]
+    assert {step: asked[3][step] for step in steps - {"seed", "tone"}} == {
         "inpaint": ["true"],
-        "tone": ["false"],
         "denoise": ["false"],
         "colorize": ["false"],
         "keep_tint": ["true"],

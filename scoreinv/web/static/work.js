@@ -137,7 +137,7 @@ async function send_layers({ shown, layers, keys }, signal) {
 // Asks for the next result of a round, whose layers are sent again where the server has let go of them.
 async function submit(mine) {
   const { kind, settings, layers, keys, seed, shown } = mine.round;
-  const drawn = ["fill", "colorize", "restore"].includes(kind) ? { seed } : {};
+  const drawn = ["fill", "colorize", "restore"].includes(kind) && { seed };
   const asked_for = () => ask("POST", `/api/photos/${shown.photo.key}/${kind}?${new URLSearchParams({ ...settings, ...keys, ...drawn })}`);
   const answer = await asked_for().catch(async (error) => {
     if (error.status !== 404 || !Object.keys(layers).length) throw error;
@@ -367,15 +367,16 @@ async function take_in(then) {
 
 function restore() {
   const layers = [...(step("inpaint") ? ["mask"] : []), ...(step("colorize") ? ["strokes"] : [])];
-  const steps = { inpaint: step("inpaint"), tone: step("tone"), denoise: step("denoise"), colorize: step("colorize") };
-  return work("restore", { ...steps, keep_tint: !step("tint"), ...changed_sensitivity() }, layers);
+  const steps = { inpaint: step("inpaint"), denoise: step("denoise"), colorize: step("colorize") };
+  const tone = step("tone") ? step("faded") && { tone: 1 } : { tone: 0 };
+  return work("restore", { ...steps, ...tone, keep_tint: !step("tint"), ...changed_sensitivity() }, layers);
 }
 
 // How readily damage is looked for counts once it was changed: what is usual depends on the photograph.
 function changed_sensitivity() {
   const { value, defaultValue } = find("sensitivity");
   const looks = step("inpaint") && !stage.marks.hole.count;
-  return looks && value !== defaultValue ? { sensitivity: value } : {};
+  return looks && value !== defaultValue && { sensitivity: value };
 }
 
 function improvement() {
@@ -384,9 +385,10 @@ function improvement() {
 }
 
 function blur() {
-  if (!chosen_of("blur")) return {};
-  const turned = chosen_of("blur") === "motion" ? { angle: find("blur-angle").value } : {};
-  return { blur: chosen_of("blur"), size: find("blur-size").value, ...turned };
+  const blur = chosen_of("blur");
+  if (!blur) return {};
+  const turned = blur === "motion" && { angle: find("blur-angle").value };
+  return { blur, size: find("blur-size").value, ...turned };
 }
 
 on("damage", () => work("damage", { sensitivity: find("sensitivity").value }));
@@ -409,11 +411,9 @@ on("compare", () => {
   stage.mode = chosen_of("compare");
   stage.fit();
 }, "change");
-for (const [event, is] of [["pointerdown", true], ["pointerup", false], ["pointerleave", false], ["blur", false]]) {
-  on("before", () => show_before(is), event);
-}
+on("before", () => show_before(true), "pointerdown");
 on("before", (event) => [" ", "Enter"].includes(event.key) && show_before(true), "keydown");
-on("before", () => show_before(false), "keyup");
+for (const event of ["pointerup", "pointerleave", "blur", "keyup"]) on("before", () => show_before(false), event);
 
 window.addEventListener("beforeunload", (event) => {
   leaving = true;
