@@ -20,7 +20,7 @@ from scoreinv.cli.options import Common, RestorerOption, advanced, option
 from scoreinv.cli.report import emit, rehearse
 from scoreinv.errors import InputError
 from scoreinv.files import atomic_write
-from scoreinv.tasks.settings import PhotoModels
+from scoreinv.models.photo_models import PhotoModels
 from scoreinv.terminal import say
 
 EXAMPLES = """

@@ -1,7 +1,7 @@
 """What a conditional prior is told by references, photographs in colours some places of which look like a grey one's.
 
 Each place of the picture, of chroma d as it is drawn without them, attends to all places of the references, whose
-chroma is c_i. With q the unit vectors by which places are compared (`Likeness`), and l their luma,
+chroma is c_i. With q the unit vectors by which places are compared (`PlaceNetwork`), and l their luma,
 
     c(x) = (d(x) + sum_i k_i min(1, l(x) / l_i) c_i) / (1 + sum_i k_i),
     k_i = exp(sharpness (q(x).q_i - luma (l(x) - l_i)^2 - alike)) B(p_x, p_i)^stuff min(1, p_x(c_i) / p_i(c_i)),
@@ -32,7 +32,7 @@ from torch import Tensor
 
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.networks.encoder import load_encoder
-from scoreinv.networks.likeness import load_likeness
+from scoreinv.networks.likeness import load_place_network
 
 _SHARPNESS = 25.0
 _LUMA = 4.0
@@ -52,7 +52,7 @@ _REACH, _SHADE, _SEEN = 5.0, 0.06, 12.0
 
 _encoder = cache(load_encoder)
 """That knows kinds of things as it was trained to, while that of a prior was trained on."""
-_likeness = cache(load_likeness)
+_network = cache(load_place_network)
 
 
 class Looks(NamedTuple):
@@ -98,14 +98,14 @@ def looks_of(luma: Tensor, prior: ConditionalPrior) -> Looks:
     """What a grey picture (1, 1, H, W) in [0, 1] looks like to a prior that has a network of the mean chroma."""
     with torch.no_grad():
         maps = maps_of(luma, prior)
-        keys, colours = _likeness()(maps), _likeness().colours(maps[0])
+        keys, colours = _network()(maps)
     height, width = maps[0].shape[-2:]
     small = F.interpolate(luma.cpu(), (height, width), mode="area")
     return Looks(keys, F.normalize(maps[0], dim=1)[0].flatten(1), colours, small.flatten(), (height, width))
 
 
 def maps_of(luma: Tensor, prior: ConditionalPrior) -> list[Tensor]:
-    """The maps that `Likeness` compares, on the CPU."""
+    """The maps that `PlaceNetwork` takes, on the CPU."""
     assert prior.chroma is not None
     seen, maps = prior.chroma.seen(luma)
     large = _encoder().of_gray(F.interpolate(luma.cpu(), scale_factor=2, mode="bilinear"))
@@ -154,7 +154,7 @@ def resemblance(close: Tensor) -> Tensor:
 def _of_one_stuff(looks: Looks, reference: Looks, chroma: Tensor) -> Tensor:
     """How far places of a picture and of a reference of this chroma are of one stuff, by colours: (N, M), at most 1."""
     with torch.no_grad():
-        gaussians = _likeness().colours.log_densities(chroma).softmax(0)  # a factor of the chroma cancels
+        gaussians = _network().colours.log_densities(chroma).softmax(0)  # a factor of the chroma cancels
     alike = (looks.colours.sqrt().T @ reference.colours.sqrt()) ** _STUFF
     return alike * (looks.colours.T @ gaussians / (reference.colours * gaussians).sum(0)).clamp(max=1)
 

@@ -52,8 +52,11 @@ class Colours(nn.Module):
         return -far.square() / 2 - 2 * self.log_width
 
 
-class Likeness(nn.Module):
-    """Maps (1, C, h, w) of a picture to the keys of its places (`_KEYS`, H W), of unit length; the first map is HxW."""
+class PlaceNetwork(nn.Module):
+    """Maps (1, C, h, w) of a picture to what its places are compared by; the first map is HxW.
+
+    `forward` gives their keys (`_KEYS`, H W), of unit length, and their shares of `Colours` (`_COLOURS`, H W).
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,15 +64,13 @@ class Likeness(nn.Module):
         self.maps = nn.ModuleList(conv(channels, _WIDTH, 1) for channels in _MAPS)
         self.keys = nn.Conv2d(_WIDTH, _KEYS, 1, bias=False)
 
-    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         size = maps[0].shape[-2:]
         mixed = [mix(value) for mix, value in zip(self.maps, maps, strict=True)]  # first, since they are smaller then
         h = torch.stack([F.interpolate(value, size, mode="bilinear") for value in mixed]).sum(0)
-        return F.normalize(self.keys(F.silu(h)), dim=1)[0].flatten(1)
+        return F.normalize(self.keys(F.silu(h)), dim=1)[0].flatten(1), self.colours(maps[0])
 
 
-def load_likeness() -> Likeness:
-    """The trained metric: float32, on the CPU, in evaluation mode."""
-    likeness = Likeness()
-    with_weights(likeness, LIKENESS_FILE, "likeness")
-    return likeness
+def load_place_network() -> PlaceNetwork:
+    """The trained network: float32, on the CPU, in evaluation mode."""
+    return with_weights(PlaceNetwork(), LIKENESS_FILE, "likeness")

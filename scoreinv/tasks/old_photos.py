@@ -31,6 +31,7 @@ from scoreinv.imaging.oversampled import enlarged_fills, oversampling, reduced
 from scoreinv.imaging.picture import Picture, picture_of_hole
 from scoreinv.imaging.regions import touched_blocks
 from scoreinv.imaging.tint import Found, found_in, is_print, seen, untinted
+from scoreinv.models.photo_models import PhotoModels
 from scoreinv.networks.detector import DamageDetector
 from scoreinv.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY, check_callback
 from scoreinv.prior import ScorePrior
@@ -59,7 +60,6 @@ from scoreinv.tasks.settings import (
     Estimate,
     FillSettings,
     OldPhotoSettings,
-    PhotoModels,
     SmoothFillSettings,
     StepName,
 )

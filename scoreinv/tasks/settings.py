@@ -1,15 +1,14 @@
 """Settings of tasks: a data class each, for command line, page and Python alike, checked when it is made.
 
 Choices, ranges, defaults and words of each option stand here once; the words are also its help on the command line.
-Imports no torch, so that settings are checked before it loads. `PhotoModels`, at the end, is what gives the models.
+Imports no torch, so that settings are checked before it loads.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 from scoreinv.errors import SettingError
 from scoreinv.options import (
@@ -28,10 +27,6 @@ from scoreinv.options import (
     check_settings,
 )
 from scoreinv.text import shown
-
-if TYPE_CHECKING:
-    from scoreinv.networks.detector import DamageDetector
-    from scoreinv.prior import ScorePrior
 
 Method = Literal["conditioned", "pc"]
 Estimate = Literal["sample", "mean"]
@@ -675,13 +670,3 @@ class LikelihoodSettings:
         check_settings(self)
         if self.steps is not None and self.rtol is not None:
             raise SettingError("rtol", "does not go with steps: the fixed grid has no tolerance")
-
-
-@dataclass(frozen=True)
-class PhotoModels:
-    """What gives the models that photographs are worked on by, each called where one is needed."""
-
-    detector: Callable[[], DamageDetector]
-    filler: Callable[[], ScorePrior]
-    denoiser: Callable[[], ScorePrior]
-    colorizer: Callable[[], ScorePrior]

@@ -33,10 +33,11 @@ from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.hints import check_reference
 from scoreinv.kernels import BlurKind, PointSpread
 from scoreinv.machine import shortage
+from scoreinv.models.photo_models import PhotoModels
 from scoreinv.options import GRAY_LEVELS, SEED, SENSITIVITY, USUAL_SENSITIVITY
 from scoreinv.tasks.results import TaskCallback
 from scoreinv.tasks.select import Prompt, Size, with_rim
-from scoreinv.tasks.settings import ColourSettings, FillSettings, OldPhotoSettings, PhotoModels
+from scoreinv.tasks.settings import ColourSettings, FillSettings, OldPhotoSettings
 from scoreinv.web import work
 from scoreinv.web.access import Access, Guard
 from scoreinv.web.album import Album, GoneError, Photo

@@ -17,6 +17,7 @@ from scoreinv.imaging.masks import hole_from_picture
 from scoreinv.imaging.noise import estimate_noise, noise_under_blur
 from scoreinv.imaging.picture import Picture, picture_of_hole
 from scoreinv.kernels import PointSpread
+from scoreinv.models.photo_models import PhotoModels
 from scoreinv.options import GRAY_LEVELS
 from scoreinv.tasks.results import TaskCallback
 from scoreinv.tasks.settings import (
@@ -25,7 +26,6 @@ from scoreinv.tasks.settings import (
     FillSettings,
     LinearSettings,
     OldPhotoSettings,
-    PhotoModels,
 )
 from scoreinv.web.album import Photo
 

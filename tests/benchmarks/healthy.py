@@ -21,8 +21,9 @@ from PIL import Image, ImageOps
 from scoreinv.colour_space import luma
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load_damage_detector
+from scoreinv.models.photo_models import PhotoModels
 from scoreinv.tasks.old_photos import restore_picture
-from scoreinv.tasks.settings import OldPhotoSettings, PhotoModels
+from scoreinv.tasks.settings import OldPhotoSettings
 
 MOST = 0.001
 """Share of a photograph's pixels that may change."""

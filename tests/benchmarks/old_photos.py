@@ -34,8 +34,9 @@ from scoreinv.files import PRETRAINED
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_print
 from scoreinv.models.catalogue import load, load_damage_detector
+from scoreinv.models.photo_models import PhotoModels
 from scoreinv.tasks.old_photos import Step, restore_picture
-from scoreinv.tasks.settings import OldPhotoSettings, PhotoModels
+from scoreinv.tasks.settings import OldPhotoSettings
 from scoreinv.tasks.tone import tone_picture
 from scoreinv.training.prints import draw_medium, draw_print, scanned
 from scoreinv.training.synthetic_damage import damaged, draw_kinds

@@ -13,7 +13,7 @@ from torch import Tensor
 from scoreinv.conditional import matching
 from scoreinv.conditional.matching import Looks, Places, looks_of, places_of, resemblance, told_by
 from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.networks.likeness import Likeness
+from scoreinv.networks.likeness import PlaceNetwork
 
 SIDE, DEPTH = 10, 400
 WEIGHTS = torch.tensor([0.299, 0.587, 0.114])
@@ -94,10 +94,10 @@ def test_what_is_darker_takes_as_much_less_colour_and_what_is_lighter_no_more() 
 
 
 def test_places_count_as_far_as_their_colours_are_those_of_one_stuff(monkeypatch: pytest.MonkeyPatch) -> None:
-    metric = Likeness().requires_grad_(False)
+    metric = PlaceNetwork().requires_grad_(False)
     metric.colours.centres[:] = drawn(3, 48)
     metric.colours.log_width[:] = -6  # so that a chroma is of one Gaussian alone
-    monkeypatch.setattr(matching, "_likeness", lambda: metric)
+    monkeypatch.setattr(matching, "_network", lambda: metric)
     looks = Looks(torch.eye(2), 100 * torch.eye(2), ANY, torch.full((2,), 0.5), (1, 2))
     for here, there in ((0.3, 0.5), (0.5, 0.3)):
         one, other = (

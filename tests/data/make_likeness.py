@@ -33,7 +33,7 @@ from scoreinv.colour_space import luma
 from scoreinv.conditional.matching import maps_of
 from scoreinv.imaging.read import read_picture
 from scoreinv.networks.encoder import FEATURES
-from scoreinv.networks.likeness import LIKENESS_FILE, Colours, Likeness
+from scoreinv.networks.likeness import LIKENESS_FILE, Colours, PlaceNetwork
 from scoreinv.preconditioning import centre
 
 BATCH, QUERIES, DARKEST = 8, 256, 0.05
@@ -82,7 +82,7 @@ def main() -> None:
         for folder in sorted(options.kinds.iterdir())
     ]
     mark_things(kinds)
-    metric, kind = Likeness(), Kind()
+    metric, kind = PlaceNetwork(), Kind()
     numbers = nn.Parameter(torch.tensor([1.2, 0.85, 0.3, 2.0]))
     train(metric, kind, numbers, {"photo": halves, "clothes": dressed, "kinds": kinds}, options.steps)
     pairs = [*halves, *dressed, *(pair for pictures in kinds for pair in pictures)]
@@ -175,7 +175,7 @@ def mark_things(kinds: list[list[list[View]]]) -> None:
             whole["marks"], crop["marks"] = found.flatten(), at(found, crop["places"])
 
 
-def train(metric: Likeness, kind: Kind, numbers: nn.Parameter, given: dict[str, Any], steps: int) -> None:
+def train(metric: PlaceNetwork, kind: Kind, numbers: nn.Parameter, given: dict[str, Any], steps: int) -> None:
     """Train a metric, and the numbers that weigh it."""
     layers = [*metric.parameters(), *kind.parameters()]
     groups = [{"params": layers, "lr": 2e-3}, {"params": [numbers], "lr": 5e-3, "weight_decay": 0}]
@@ -216,7 +216,7 @@ def train_colours(colours: Colours, given: list[View], steps: int) -> None:
     print("colours", f"{loss:.3f}", flush=True)
 
 
-def loss_of(task: str, metric: Likeness, kind: Kind, numbers: Tensor, given: dict[str, Any]) -> Tensor:
+def loss_of(task: str, metric: PlaceNetwork, kind: Kind, numbers: Tensor, given: dict[str, Any]) -> Tensor:
     """The loss of one draw of a task."""
     pairs = [*given["photo"], *given["clothes"], *(one for pictures in given["kinds"] for one in pictures)]
     turn = random.randrange(2)
@@ -234,7 +234,7 @@ def loss_of(task: str, metric: Likeness, kind: Kind, numbers: Tensor, given: dic
         a, b = random.choice(pictures)[turn], random.choice(pictures)[0]
     which = torch.randperm(len(a["luma"]))[:QUERIES]
     a = a | {name: a[name][..., which] for name in ("drawn", "truth", "luma", "marks")} | {"places": a["places"][which]}
-    keys, others = (metric([value.float() for value in one["maps"]]) for one in (a, b))
+    keys, others = (metric([value.float() for value in one["maps"]])[0] for one in (a, b))
     of_one_kind = kind(a["maps"][-1].float()) @ kind(b["maps"][-1].float())
     sharpness, alike, less, light = numbers
     close = keys[:, which].T @ others - light * (a["luma"][:, None] - b["luma"]).square()

@@ -7,16 +7,16 @@ import math
 import torch
 from torch.distributions import Normal
 
-from scoreinv.networks.likeness import Colours, load_likeness
+from scoreinv.networks.likeness import Colours, load_place_network
 
 
 def test_vectors_of_unit_length_that_hang_on_no_other_place() -> None:
-    metric, rng = load_likeness(), torch.Generator().manual_seed(0)
+    metric, rng = load_place_network(), torch.Generator().manual_seed(0)
     channels = [layer.in_channels for layer in metric.maps]
     maps = [torch.randn(1, count, 4, 6, generator=rng) for count in channels]
-    keys = metric(maps)
+    keys, _ = metric(maps)
     torch.testing.assert_close(keys.square().sum(0), torch.ones(24))
-    fewer = metric([value[..., :3] for value in maps])
+    fewer, _ = metric([value[..., :3] for value in maps])
     torch.testing.assert_close(fewer.unflatten(1, (4, 3)), keys.unflatten(1, (4, 6))[..., :3])
 
 

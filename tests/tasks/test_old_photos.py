@@ -18,6 +18,7 @@ from scoreinv.errors import Cancelled, InputError, SettingError
 from scoreinv.imaging.hints import KnownColours
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
+from scoreinv.models.photo_models import PhotoModels
 from scoreinv.networks.detector import DamageDetector
 from scoreinv.options import FOUND_GROW
 from scoreinv.tasks import old_photos
@@ -25,7 +26,7 @@ from scoreinv.tasks.colorize import Colorized
 from scoreinv.tasks.common import spread
 from scoreinv.tasks.old_photos import Step, restore_picture
 from scoreinv.tasks.results import Restored
-from scoreinv.tasks.settings import COLOUR_SATURATION, OLD_PHOTO_STEPS, OldPhotoSettings, PhotoModels
+from scoreinv.tasks.settings import COLOUR_SATURATION, OLD_PHOTO_STEPS, OldPhotoSettings
 from scoreinv.tasks.tone import Toned
 from scoreinv.training.pictures import BUILTIN
 

@@ -17,9 +17,9 @@ from torch import Tensor
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.write import picture_bytes
 from scoreinv.models.config import DetectorConfig
+from scoreinv.models.photo_models import PhotoModels
 from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.settings import PhotoModels
 from scoreinv.web.access import Access
 from scoreinv.web.app import make_app
 from scoreinv.web.jobs import JobQueue

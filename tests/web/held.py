@@ -11,8 +11,8 @@ import uvicorn
 from client import Bright
 from small_model import small_prior
 
+from scoreinv.models.photo_models import PhotoModels
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.settings import PhotoModels
 from scoreinv.web.access import LOOPBACK, Access, listen
 from scoreinv.web.app import make_app
 from scoreinv.web.jobs import Job, JobQueue
