@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import hmac
 import ipaddress
+import os
 import secrets
 import socket
 from dataclasses import dataclass
@@ -44,23 +45,18 @@ _HEADERS = {
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens at a host and port (0: any that is free); SettingError where it cannot."""
-    listener = None
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen()
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        if listener is None or (isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL):
-            problem = SettingError("host", f"{host} is no address of this machine ({reason})")
-        else:
-            problem = SettingError("port", f"{port} cannot be had at {host} ({reason}): name another")
-        if listener is not None:
-            listener.close()
-        raise problem from error
-    return listener
+        raise SettingError("host", f"{host} is no address of this machine ({error})") from error
+    both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()  # `::` stands for all addresses of IPv4, too
+    try:
+        return socket.create_server(address, family=family, dualstack_ipv6=both)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise SettingError("host", f"{host} is no address of this machine ({reason})") from error
+        raise SettingError("port", f"{port} cannot be had at {host} ({reason}): name another") from error
 
 
 @dataclass(frozen=True)
