@@ -1,7 +1,7 @@
 """What the page asks for: photographs are sent here, worked on, looked at and fetched.
 
-A route is a few lines: it reads what is sent, and leaves the rest to `album`, `jobs` and `work`. Another kind of work
-is one more route, which gives `JobQueue.submit` what is to be done.
+A route is a few lines: it reads what is sent, and leaves the rest to `album`, `objects` and `jobs`; those that ask for
+work are in `work`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -30,19 +30,13 @@ from starlette.types import ASGIApp
 
 from scoreinv import imaging
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.imaging.hints import check_reference
-from scoreinv.kernels import BlurKind, PointSpread
-from scoreinv.machine import shortage
 from scoreinv.models.photo_models import PhotoModels
-from scoreinv.options import GRAY_LEVELS, SEED, SENSITIVITY, USUAL_SENSITIVITY
-from scoreinv.tasks.results import TaskCallback
 from scoreinv.tasks.select import Prompt, Size, with_rim
-from scoreinv.tasks.settings import ColourSettings, FillSettings, OldPhotoSettings
-from scoreinv.web import work
 from scoreinv.web.access import Access, Guard
 from scoreinv.web.album import Album, GoneError, Photo
 from scoreinv.web.jobs import BusyError, Job, JobQueue
 from scoreinv.web.objects import Objects, cut_out, lacking
+from scoreinv.web.work import add_work, hole_of
 
 MOST_BYTES = 256 << 20
 """Of a file that is sent here."""
@@ -60,10 +54,6 @@ _TYPES = {
 }
 _STATUS = {GoneError: 404, BusyError: 503, InputError: 422}
 """The first that fits counts: GoneError is an InputError."""
-
-Seed = Annotated[int, Query(ge=SEED.least, le=SEED.most)]
-Sensitivity = Annotated[float, Query(ge=SENSITIVITY.least, le=SENSITIVITY.most)]
-Noise = Annotated[float, Query(ge=0, le=GRAY_LEVELS)]
 
 
 def serve(listener: socket.socket, models: PhotoModels, access: Access) -> None:
@@ -101,7 +91,7 @@ def make_app(models: PhotoModels, access: Access, queue: JobQueue) -> ASGIApp:
     _add_page(app)
     _add_photos(app, album, queue, objects)
     _add_objects(app, album, objects)
-    _add_work(app, album, queue, models)
+    add_work(app, album, queue, models)
     _add_jobs(app, queue)
     return Guard(app, access)  # around all of it: Starlette answers unexpected errors outside of its middleware
 
@@ -171,13 +161,13 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
         """The holes of a mask file, a bit each, row by row, with the first of eight the highest."""
         photo = album.get(key)
         mask = await read("the mask", content, photo.picture.size)
-        return _bits(await run_in_threadpool(work.hole_of, photo, mask))
+        return _bits(await run_in_threadpool(hole_of, photo, mask))
 
     @app.get("/api/photos/{key}/bits")
     def bits(key: str) -> Response:
         """The same of a mask that was found here, or sent as a layer."""
         mask = album.get(key)
-        return _bits(work.hole_of(mask, mask))
+        return _bits(hole_of(mask, mask))
 
     @app.post("/api/photos/{key}/layers", status_code=201)
     async def hold_layer(key: str, content: Content, of: str = "mask", beside: str | None = None) -> dict[str, str]:
@@ -250,112 +240,6 @@ def _pointed(click: Annotated[list[str] | None, Query()] = None, box: str | None
 
 
 Pointed = Annotated[Prompt, Depends(_pointed)]
-
-
-def _add_work(app: FastAPI, album: Album, queue: JobQueue, models: PhotoModels) -> None:
-    seen, prepared = work.Kept(2), work.Kept(1)
-
-    def begun(do: Callable[[TaskCallback], work.Made], photo: Photo, times: int = 1) -> Any:
-        """A job that does it; InputError where a result of so many times the size does not fit in memory."""
-        if lacking := shortage(times * photo.picture.pixels.nbytes):
-            raise InputError(f"Making a result of this size {lacking}.")
-
-        def whole(report: TaskCallback) -> dict[str, Any]:
-            made = do(report)
-            if made.photo is not None:
-                album.add(made.photo)
-            return {
-                "photo": None if made.photo is None else made.photo.describe(),
-                "note": made.note,
-                "another": made.another,
-            }
-
-        return {"job": queue.submit(whole).key}
-
-    async def strokes_of(photo: Photo, strokes: str | None) -> Photo | None:
-        """Strokes that are checked: a job that waits holds their 8-bit pixels."""
-        colours = album.get(strokes) if strokes else None
-        if colours is not None:
-            await run_in_threadpool(work.hints_of, photo, colours)
-        return colours
-
-    @app.post("/api/photos/{key}/damage", status_code=202)
-    async def damage(key: str, sensitivity: Sensitivity = USUAL_SENSITIVITY) -> Any:
-        photo = album.get(key)
-        return begun(lambda report: work.find_damage(photo, sensitivity, seen, models, report), photo)
-
-    @app.post("/api/photos/{key}/fill", status_code=202)
-    async def fill(key: str, mask: str, avoid: str | None = None, exact: bool = False, seed: Seed = 0) -> Any:
-        photo = album.get(key)
-        hole = await run_in_threadpool(work.hole_of, photo, album.get(mask))
-        spared = await run_in_threadpool(work.hole_of, photo, album.get(avoid)) if avoid else None
-        settings = FillSettings(exact=exact, seed=seed)
-        return begun(lambda report: work.fill(photo, hole, spared, settings, prepared, models, report), photo)
-
-    @app.post("/api/photos/{key}/colorize", status_code=202)
-    async def colorize(key: str, strokes: str | None = None, like: str | None = None, seed: Seed = 0) -> Any:
-        photo = album.get(key)
-        colours, reference = await strokes_of(photo, strokes), album.get(like) if like else None
-        if reference is not None:
-            check_reference(reference.picture, "The photograph of other colours")
-        settings = ColourSettings(seed=seed)
-        do = partial(work.colorize, photo, colours, reference, settings, models)
-        return begun(do, photo, _planes(photo))
-
-    @app.post("/api/photos/{key}/restore", status_code=202)
-    async def restore(
-        key: str,
-        mask: str | None = None,
-        strokes: str | None = None,
-        inpaint: bool = True,
-        tone: Annotated[float, Query(ge=0, le=1)] | None = None,
-        denoise: bool = True,
-        colorize: bool = True,
-        keep_tint: bool = False,
-        sensitivity: Sensitivity | None = None,
-        seed: Seed = 0,
-    ) -> Any:
-        photo = album.get(key)
-        hole = await run_in_threadpool(work.hole_of, photo, album.get(mask)) if mask else None
-        colours = await strokes_of(photo, strokes)
-        settings = OldPhotoSettings(
-            inpaint=inpaint,
-            tone=tone,
-            denoise=denoise,
-            colorize=colorize,
-            keep_tint=keep_tint,
-            sensitivity=sensitivity,
-            seed=seed,
-            estimate="sample" if seed else "mean",  # of which there is one, and the page asks for another
-        )
-        settings.check_given(masked=hole is not None, hinted=colours is not None)
-        return begun(lambda report: work.restore(photo, hole, colours, settings, models, report), photo, _planes(photo))
-
-    @app.post("/api/photos/{key}/denoise", status_code=202)
-    async def denoise(key: str, noise: Noise | None = None) -> Any:
-        photo = album.get(key)
-        return begun(lambda report: work.denoise(photo, noise, models, report), photo)
-
-    @app.post("/api/photos/{key}/upscale", status_code=202)
-    async def upscale(key: str, factor: Annotated[int, Query(ge=2, le=4)] = 2, noise: Noise | None = None) -> Any:
-        photo = album.get(key)
-        return begun(lambda report: work.upscale(photo, factor, noise, models, report), photo, factor**2)
-
-    @app.post("/api/photos/{key}/deblur", status_code=202)
-    async def deblur(
-        key: str,
-        blur: BlurKind | None = None,
-        size: Annotated[float, Query(gt=0, le=100)] = 2.0,
-        angle: float = 0.0,
-        noise: Noise | None = None,
-    ) -> Any:
-        photo, given = album.get(key), None if blur is None else PointSpread(blur, size, angle)
-        return begun(lambda report: work.deblur(photo, given, noise, models, report), photo)
-
-
-def _planes(photo: Photo) -> int:
-    """How many times its size a photograph takes in colours."""
-    return 3 if photo.picture.is_gray_mode else 1
 
 
 def _add_jobs(app: FastAPI, queue: JobQueue) -> None:

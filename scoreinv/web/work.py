@@ -1,24 +1,28 @@
 """What is done with a photograph: damage found, holes filled, colours drawn, all at once, noise or blur taken away.
 
-Each piece of work makes one result, by the seed that the page asks for: more of them are more pieces of work.
+A route here checks what it is given, and begins a job. Each makes one result, by the seed that the page asks for: more
+of them are more jobs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
 import numpy as np
+from fastapi import FastAPI, Query
 
 from scoreinv import imaging, tasks
-from scoreinv.imaging.hints import KnownColours, hints_from_picture
+from scoreinv.errors import InputError
+from scoreinv.imaging.hints import KnownColours, check_reference, hints_from_picture
 from scoreinv.imaging.masks import hole_from_picture
 from scoreinv.imaging.noise import estimate_noise, noise_under_blur
 from scoreinv.imaging.picture import Picture, picture_of_hole
-from scoreinv.kernels import PointSpread
+from scoreinv.kernels import BlurKind, PointSpread
+from scoreinv.machine import shortage
 from scoreinv.models.photo_models import PhotoModels
-from scoreinv.options import GRAY_LEVELS
+from scoreinv.options import GRAY_LEVELS, SEED, SENSITIVITY, USUAL_SENSITIVITY
 from scoreinv.tasks.results import TaskCallback
 from scoreinv.tasks.settings import (
     ColourSettings,
@@ -27,7 +31,14 @@ from scoreinv.tasks.settings import (
     LinearSettings,
     OldPhotoSettings,
 )
-from scoreinv.web.album import Photo
+from scoreinv.web.album import Album, Photo
+from scoreinv.web.jobs import JobQueue
+
+Seed = Annotated[int, Query(ge=SEED.least, le=SEED.most)]
+Sensitivity = Annotated[float, Query(ge=SENSITIVITY.least, le=SENSITIVITY.most)]
+Noise = Annotated[float, Query(ge=0, le=GRAY_LEVELS)]
+Made = dict[str, Any]
+"""What the page is told of a result: the photograph, a note, and whether another seed would give another one."""
 
 _STEPS = {
     "damage": "Damage",
@@ -39,21 +50,8 @@ _STEPS = {
     "colorize": "Colours",
 }
 """What the page calls the steps of a restoration."""
-
-
-@dataclass(frozen=True)
-class Made:
-    """What has come of a piece of work.
-
-    Attributes:
-        photo: the result; None where nothing was to be done.
-        note: what has to be said of it; None for nothing.
-        another: whether another seed would give another result.
-    """
-
-    photo: Photo | None = None
-    note: str | None = None
-    another: bool = False
+_SMEARED = "The JPEG had smeared the colours of what is removed: those just beside it are redrawn, too."
+_LEFT = "Something of it seems to be left beside the marks: go back to them, and brush a little wider."
 
 
 def hole_of(photo: Photo, mask: Photo) -> np.ndarray:
@@ -61,134 +59,191 @@ def hole_of(photo: Photo, mask: Photo) -> np.ndarray:
     return hole_from_picture(mask.picture, photo.picture.size, name="the mask")
 
 
-def hints_of(photo: Photo, strokes: Photo) -> KnownColours:
+def add_work(app: FastAPI, album: Album, queue: JobQueue, models: PhotoModels) -> None:
+    """Add the routes of all work to the application."""
+    looks: dict[str, tasks.Odds] = {}  # used by the one thread of the jobs, as the next
+    fillings: dict[Hashable, tasks.Filling] = {}
+
+    def begun(photo: Photo, do: Callable[[TaskCallback], Made], times: int = 1) -> dict[str, str]:
+        """A job that does it; InputError where a result of so many times the size does not fit in memory."""
+        if lacking := shortage(times * photo.picture.pixels.nbytes):
+            raise InputError(f"Making a result of this size {lacking}.")
+        return {"job": queue.submit(do).key}
+
+    def made(photo: Photo | None = None, note: str | None = None, another: bool = False) -> Made:
+        """What has come of it; no photograph where nothing was to be done, no note where nothing has to be said."""
+        if photo is not None:
+            album.add(photo)
+        return {"photo": None if photo is None else photo.describe(), "note": note, "another": another}
+
+    def colours_of(photo: Photo, strokes: str | None) -> Photo | None:
+        """Strokes that are checked: a job that waits holds their 8-bit pixels."""
+        colours = album.get(strokes) if strokes else None
+        _hints_of(photo, colours)
+        return colours
+
+    @app.post("/api/photos/{key}/damage", status_code=202)
+    def damage(key: str, sensitivity: Sensitivity = USUAL_SENSITIVITY) -> Any:
+        photo = album.get(key)
+
+        def find(report: TaskCallback) -> Made:
+            detect = partial(tasks.Odds.seen, photo.picture, models.detector(), report)
+            odds: tasks.Odds = _kept(looks, 2, photo.key, detect)
+            hole = odds.marked(sensitivity)
+            if not hole.any():
+                return made(note="No damage was found. Move the slider to “more” to mark what is less certain.")
+            return made(photo.result(picture_of_hole(hole), "damage"))
+
+        return begun(photo, find)
+
+    @app.post("/api/photos/{key}/fill", status_code=202)
+    def fill(key: str, mask: str, avoid: str | None = None, exact: bool = False, seed: Seed = 0) -> Any:
+        """The note says what else was redrawn, and, of the first result, what seems to be left of the object."""
+        photo, settings = album.get(key), FillSettings(exact=exact, seed=seed)
+        hole = hole_of(photo, album.get(mask))
+        spared = hole_of(photo, album.get(avoid)) if avoid else None
+
+        def draw(report: TaskCallback) -> Made:
+            prior = models.filler()
+            marks = (None if marked is None else np.packbits(marked).tobytes() for marked in (hole, spared))
+            prepare = partial(tasks.Filling, photo.picture, hole, prior, settings, spared)
+            filling = _kept(fillings, 1, (photo.key, exact, *marks), prepare)  # enough for another seed of these marks
+            (result,) = tasks.draw_fills([filling], prior, settings, report)
+            notes = []
+            if (result.image.pixels[~hole] != photo.picture.pixels[~hole]).any():
+                notes.append(_SMEARED)
+            if seed == 0 and imaging.find_leftover(photo.picture, hole) is not None:
+                notes.append(_LEFT)
+            return made(photo.result(result.image, "inpainted", seed), "\n".join(notes) or None, another=True)
+
+        return begun(photo, draw)
+
+    @app.post("/api/photos/{key}/colorize", status_code=202)
+    def colorize(key: str, strokes: str | None = None, like: str | None = None, seed: Seed = 0) -> Any:
+        photo = album.get(key)
+        colours, reference = colours_of(photo, strokes), album.get(like) if like else None
+        if reference is not None:
+            check_reference(reference.picture, "The photograph of other colours")
+
+        def draw(report: TaskCallback) -> Made:
+            prior, settings = models.colorizer(), ColourSettings(seed=seed)
+            references = tasks.references_of([] if reference is None else [reference.picture], prior)
+            hints = _hints_of(photo, colours)
+            result = tasks.colorize_picture(photo.picture, prior, settings, hints, report, references=references)
+            had = result.found == "coloured"
+            note = "The photograph had colours already, which were replaced." if had else None
+            return made(photo.result(result.image, "colorized", seed), note, another=True)
+
+        return begun(photo, draw, _planes(photo))
+
+    @app.post("/api/photos/{key}/restore", status_code=202)
+    def restore(
+        key: str,
+        mask: str | None = None,
+        strokes: str | None = None,
+        inpaint: bool = True,
+        tone: Annotated[float, Query(ge=0, le=1)] | None = None,
+        denoise: bool = True,
+        colorize: bool = True,
+        keep_tint: bool = False,
+        sensitivity: Sensitivity | None = None,
+        seed: Seed = 0,
+    ) -> Any:
+        """The note says what each step did, in a line."""
+        photo = album.get(key)
+        hole = hole_of(photo, album.get(mask)) if mask else None
+        colours = colours_of(photo, strokes)
+        settings = OldPhotoSettings(
+            inpaint=inpaint,
+            tone=tone,
+            denoise=denoise,
+            colorize=colorize,
+            keep_tint=keep_tint,
+            sensitivity=sensitivity,
+            seed=seed,
+            estimate="sample" if seed else "mean",  # of which there is one, and the page asks for another
+        )
+        settings.check_given(masked=hole is not None, hinted=colours is not None)
+
+        def mend(report: TaskCallback) -> Made:
+            result = tasks.restore_picture(photo.picture, models, settings, hole, _hints_of(photo, colours), report)
+            note = "\n".join(f"{_STEPS[step.name]}: {step.words}." for step in result.steps)
+            changed = {step.name for step in result.steps if step.changed}
+            if not changed:
+                return made(note=f"Nothing was to be done.\n{note}")
+            another = bool(changed & {"inpaint", "colorize"})
+            return made(photo.result(result.image, "restored", seed if another else 0), note, another)
+
+        return begun(photo, mend, _planes(photo))
+
+    @app.post("/api/photos/{key}/denoise", status_code=202)
+    def denoise(key: str, noise: Noise | None = None) -> Any:
+        photo = album.get(key)
+
+        def clean(report: TaskCallback) -> Made:
+            prior, (level, words) = models.denoiser(), _noise_of(photo, noise, estimate_noise)
+            if noise is None and not tasks.has_noise(photo.picture, level, prior):
+                return made(note="There is less noise than can be removed. A level of your own removes more.")
+            result = tasks.denoise_picture(photo.picture, level, prior, DenoiseSettings(), report)
+            return made(photo.result(result.image, "denoised"), f"{words} was removed.")
+
+        return begun(photo, clean)
+
+    @app.post("/api/photos/{key}/upscale", status_code=202)
+    def upscale(key: str, factor: Annotated[int, Query(ge=2, le=4)] = 2, noise: Noise = 0.0) -> Any:
+        photo = album.get(key)
+
+        def enlarge(report: TaskCallback) -> Made:
+            prior, level = models.denoiser(), noise / GRAY_LEVELS
+            result = tasks.upscale_picture(photo.picture, factor, "area", level, prior, LinearSettings(), report)
+            return made(photo.result(result.image, "upscaled"))
+
+        return begun(photo, enlarge, factor**2)
+
+    @app.post("/api/photos/{key}/deblur", status_code=202)
+    def deblur(
+        key: str,
+        blur: BlurKind | None = None,
+        size: Annotated[float, Query(gt=0, le=100)] = 2.0,
+        angle: float = 0.0,
+        noise: Noise | None = None,
+    ) -> Any:
+        photo = album.get(key)
+
+        def sharpen(report: TaskCallback) -> Made:
+            spread = tasks.find_blur(photo.picture) if blur is None else PointSpread(blur, size, angle)
+            prior, (level, words) = models.denoiser(), _noise_of(photo, noise, noise_under_blur)
+            result = tasks.deblur_picture(photo.picture, spread.kernel(), level, prior, LinearSettings(), report)
+            said = f"The photograph was {spread.words}. " if blur is None else ""
+            return made(photo.result(result.image, "deblurred"), f"{said}{words} was reckoned with.")
+
+        return begun(photo, sharpen)
+
+
+def _kept(made: dict[Any, Any], most: int, key: Hashable, make: Callable[[], Any]) -> Any:
+    """What was made of the last photographs by what it was made of, or is made now: another look costs nothing."""
+    if key not in made:
+        made[key] = make()
+        for old in list(made)[:-most]:
+            del made[old]
+    return made[key]
+
+
+def _hints_of(photo: Photo, strokes: Photo | None) -> KnownColours | None:
     """The colours of strokes for a photograph; InputError where there are none."""
+    if strokes is None:
+        return None
     hints = hints_from_picture(strokes.picture, "the strokes of colour")
     hints.check_size(photo.picture.size, "the strokes of colour")
     return hints
-
-
-class Kept:
-    """What the last photographs were seen as, or prepared for, by what it was made of: another look costs nothing.
-
-    Used by the one thread of the jobs.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most, self._made = most, dict[Hashable, Any]()
-
-    def of(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """What was made of this, or is made now."""
-        if key not in self._made:
-            self._made[key] = make()
-            for old in list(self._made)[: -self._most]:
-                del self._made[old]
-        return self._made[key]
-
-
-def find_damage(photo: Photo, sensitivity: float, seen: Kept, models: PhotoModels, report: TaskCallback) -> Made:
-    """Find the damage: the result is a mask, or none where nothing is found. seen: the last photographs here."""
-    odds: tasks.Odds = seen.of(photo.key, lambda: tasks.Odds.seen(photo.picture, models.detector(), report))
-    hole = odds.marked(sensitivity)
-    if not hole.any():
-        return Made(note="No damage was found. Move the slider to “more” to mark what is less certain.")
-    return Made(photo.result(picture_of_hole(hole), "damage"))
-
-
-def fill(
-    photo: Photo,
-    hole: np.ndarray,
-    avoid: np.ndarray | None,
-    settings: FillSettings,
-    prepared: Kept,
-    models: PhotoModels,
-    report: TaskCallback,
-) -> Made:
-    """Fill the holes (HxW bool), with nothing copied from what is to be avoided (HxW bool).
-
-    The note says what else was redrawn, and, of the first result, what seems to be left of the object. prepared: the
-    last fill, which is enough for another seed of the same marks.
-    """
-    prior = models.filler()
-    marks = [None if marked is None else np.packbits(marked).tobytes() for marked in (hole, avoid)]
-    key = (photo.key, settings.exact, *marks)
-    filling: tasks.Filling = prepared.of(key, lambda: tasks.Filling(photo.picture, hole, prior, settings, avoid))
-    (result,) = tasks.draw_fills([filling], prior, settings, report)
-    notes = []
-    if (result.image.pixels[~hole] != photo.picture.pixels[~hole]).any():
-        notes.append("The JPEG had smeared the colours of what is removed: those just beside it are redrawn, too.")
-    if settings.seed == 0 and imaging.find_leftover(photo.picture, hole) is not None:
-        notes.append("Something of it seems to be left beside the marks: go back to them, and brush a little wider.")
-    return Made(photo.result(result.image, "inpainted", settings.seed), "\n".join(notes) or None, another=True)
-
-
-def colorize(
-    photo: Photo,
-    strokes: Photo | None,
-    like: Photo | None,
-    settings: ColourSettings,
-    models: PhotoModels,
-    report: TaskCallback,
-) -> Made:
-    """Draw the colours of a grey photograph: as strokes say, and where it looks like another, as that has them."""
-    hints, prior = None if strokes is None else hints_of(photo, strokes), models.colorizer()
-    references = tasks.references_of([] if like is None else [like.picture], prior)
-    result = tasks.colorize_picture(photo.picture, prior, settings, hints, report, references=references)
-    note = "The photograph had colours already, which were replaced." if result.found == "coloured" else None
-    return Made(photo.result(result.image, "colorized", settings.seed), note, another=True)
-
-
-def restore(
-    photo: Photo,
-    hole: np.ndarray | None,
-    strokes: Photo | None,
-    settings: OldPhotoSettings,
-    models: PhotoModels,
-    report: TaskCallback,
-) -> Made:
-    """Restore an old photograph, its damage being the hole, or what is found.
-
-    The note says what each step did, in a line. There is no result where nothing was to be done.
-    """
-    hints = None if strokes is None else hints_of(photo, strokes)
-    result = tasks.restore_picture(photo.picture, models, settings, hole, hints, report)
-    note = "\n".join(f"{_STEPS[step.name]}: {step.words}." for step in result.steps)
-    changed = {step.name for step in result.steps if step.changed}
-    if not changed:
-        return Made(note=f"Nothing was to be done.\n{note}")
-    another = bool(changed & {"inpaint", "colorize"})
-    return Made(photo.result(result.image, "restored", settings.seed if another else 0), note, another)
-
-
-def denoise(photo: Photo, noise: float | None, models: PhotoModels, report: TaskCallback) -> Made:
-    """Remove noise of so many grey levels; None: of as much as is found."""
-    level, words = _noise_of(photo, noise, estimate_noise)
-    prior = models.denoiser()
-    if noise is None and not tasks.has_noise(photo.picture, level, prior):
-        return Made(note="There is less noise than can be removed. A level of your own removes more.")
-    result = tasks.denoise_picture(photo.picture, level, prior, DenoiseSettings(), report)
-    return Made(photo.result(result.image, "denoised"), f"{words} was removed.")
-
-
-def upscale(photo: Photo, factor: int, noise: float | None, models: PhotoModels, report: TaskCallback) -> Made:
-    """Make a photograph `factor` times as large; None: it has no noise."""
-    level = (noise or 0.0) / GRAY_LEVELS
-    result = tasks.upscale_picture(photo.picture, factor, "area", level, models.denoiser(), LinearSettings(), report)
-    return Made(photo.result(result.image, "upscaled"))
-
-
-def deblur(
-    photo: Photo, blur: PointSpread | None, noise: float | None, models: PhotoModels, report: TaskCallback
-) -> Made:
-    """Take away a blur; None: that which is found."""
-    found = tasks.find_blur(photo.picture) if blur is None else blur
-    level, words = _noise_of(photo, noise, noise_under_blur)
-    result = tasks.deblur_picture(photo.picture, found.kernel(), level, models.denoiser(), LinearSettings(), report)
-    said = f"The photograph was {found.words}. " if blur is None else ""
-    return Made(photo.result(result.image, "deblurred"), f"{said}{words} was reckoned with.")
 
 
 def _noise_of(photo: Photo, noise: float | None, estimate: Callable[[Picture], float]) -> tuple[float, str]:
     """The standard deviation of a photograph's noise in [0, 1], given in grey levels or found, and words for it."""
     level = estimate(photo.picture) if noise is None else noise / GRAY_LEVELS
     return level, f"Noise of {'about ' if noise is None else ''}{level * GRAY_LEVELS:.2g} grey levels"
+
+
+def _planes(photo: Photo) -> int:
+    """How many times its size a photograph takes in colours."""
+    return 3 if photo.picture.is_gray_mode else 1
