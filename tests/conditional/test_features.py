@@ -14,8 +14,7 @@ from small_conditional import SMALL, random_prior
 from torch import Tensor, nn
 
 from scoreinv.colour_space import luma
-from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
 from scoreinv.ensemble import MIRRORED, turn, turn_back
 from scoreinv.errors import CheckpointError
 from scoreinv.guidance import Conditioned, Tiled

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scoreinv.colour_space import luma
 from scoreinv.conditional.interpolation import block_means
-from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.conditional.prior import ResidualPreconditioning
 from scoreinv.ensemble import MIRRORED
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import Conditioned, Tiled

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from scoreinv.colour_space import colour_basis
 from scoreinv.conditional.interpolation import InitialEstimate, block_means
-from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.conditional.prior import ResidualPreconditioning
 from scoreinv.ensemble import ALL, MIRRORED, UPRIGHT, turn, turn_back
 from scoreinv.errors import Cancelled, CheckpointError, InputError
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled

@@ -13,8 +13,7 @@ from small_chroma import CONFIG, SHOWN, chroma_prior
 from torch import Tensor, nn
 
 from scoreinv.conditional.interpolation import smooth_estimate
-from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
 from scoreinv.errors import CheckpointError
 from scoreinv.guidance import Conditioned
 from scoreinv.models.catalogue import describe

@@ -19,8 +19,7 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor, nn
 
-from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
 from scoreinv.errors import Cancelled, InputError, SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.prior import ScorePrior
