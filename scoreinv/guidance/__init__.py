@@ -3,27 +3,14 @@
 `Clipped` keeps the estimates within the range of pictures, and `Tiled` makes them through windows.
 """
 
-from scoreinv.guidance.base import GivenObservation, LikelihoodGuidance
-from scoreinv.guidance.classifier import ClassifierGuidance
-from scoreinv.guidance.clipped import Clipped
-from scoreinv.guidance.conditioned import Conditioned
-from scoreinv.guidance.diffpir import DiffPIR
-from scoreinv.guidance.dps import DPS
-from scoreinv.guidance.mmps import MMPS
-from scoreinv.guidance.pigdm import PiGDM
-from scoreinv.guidance.replacement import ConstrainedPC
-from scoreinv.tiling import Tiled
-
-__all__ = [
-    "DPS",
-    "MMPS",
-    "ClassifierGuidance",
-    "Clipped",
-    "Conditioned",
-    "ConstrainedPC",
-    "DiffPIR",
-    "GivenObservation",
-    "LikelihoodGuidance",
-    "PiGDM",
-    "Tiled",
-]
+from scoreinv.guidance.base import GivenObservation as GivenObservation
+from scoreinv.guidance.base import LikelihoodGuidance as LikelihoodGuidance
+from scoreinv.guidance.classifier import ClassifierGuidance as ClassifierGuidance
+from scoreinv.guidance.conditioned import Conditioned as Conditioned
+from scoreinv.guidance.diffpir import DiffPIR as DiffPIR
+from scoreinv.guidance.dps import DPS as DPS
+from scoreinv.guidance.mmps import MMPS as MMPS
+from scoreinv.guidance.pigdm import PiGDM as PiGDM
+from scoreinv.guidance.replacement import ConstrainedPC as ConstrainedPC
+from scoreinv.prior import Clipped as Clipped
+from scoreinv.tiling import Tiled as Tiled

@@ -20,31 +20,18 @@ Pictures are (B, C, H, W); operators hold tensors of a batch of 1 (shared) or B,
 dtype.
 """
 
-from scoreinv.operators.base import (
-    RANK_TOLERANCE,
-    Composed,
-    LinearOperator,
-    SpectralOperator,
-    check_adjoint,
-)
-from scoreinv.operators.blur import Blur, pad_observation, photographed, valid_blur
-from scoreinv.operators.pixelwise import ObservedComponents, gray, gray_and_hints, mask
-from scoreinv.operators.resize import Separable, downsampling
-
-__all__ = [
-    "RANK_TOLERANCE",
-    "Blur",
-    "Composed",
-    "LinearOperator",
-    "ObservedComponents",
-    "Separable",
-    "SpectralOperator",
-    "check_adjoint",
-    "downsampling",
-    "gray",
-    "gray_and_hints",
-    "mask",
-    "pad_observation",
-    "photographed",
-    "valid_blur",
-]
+from scoreinv.operators.base import RANK_TOLERANCE as RANK_TOLERANCE
+from scoreinv.operators.base import Composed as Composed
+from scoreinv.operators.base import LinearOperator as LinearOperator
+from scoreinv.operators.base import SpectralOperator as SpectralOperator
+from scoreinv.operators.base import check_adjoint as check_adjoint
+from scoreinv.operators.blur import Blur as Blur
+from scoreinv.operators.blur import pad_observation as pad_observation
+from scoreinv.operators.blur import photographed as photographed
+from scoreinv.operators.blur import valid_blur as valid_blur
+from scoreinv.operators.pixelwise import ObservedComponents as ObservedComponents
+from scoreinv.operators.pixelwise import gray as gray
+from scoreinv.operators.pixelwise import gray_and_hints as gray_and_hints
+from scoreinv.operators.pixelwise import mask as mask
+from scoreinv.operators.resize import Separable as Separable
+from scoreinv.operators.resize import downsampling as downsampling

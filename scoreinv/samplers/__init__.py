@@ -7,25 +7,31 @@ observation.
 
 import warnings
 
-from scoreinv.samplers.base import GridSampler, Progress, Sampler, Samples, State, constrain
-from scoreinv.samplers.ddim import DDIM
-from scoreinv.samplers.ddrm import DDRM
-from scoreinv.samplers.dpir import DPIR
-from scoreinv.samplers.dpmpp_2m import DPMpp2M
-from scoreinv.samplers.heun import Heun
-from scoreinv.samplers.ode import ODE
-from scoreinv.samplers.pc import (
-    PC,
-    Ancestral,
-    AnnealedLangevin,
-    EulerMaruyama,
-    Langevin,
-    NoPredictor,
-    ReverseDiffusion,
-)
-from scoreinv.samplers.posterior_flow import PosteriorFlow
-from scoreinv.samplers.rng import NoiseStream
-from scoreinv.samplers.times import karras_times, log_times, resampling_times, uniform_times
+from scoreinv.samplers.base import GridSampler as GridSampler
+from scoreinv.samplers.base import Progress as Progress
+from scoreinv.samplers.base import Sampler as Sampler
+from scoreinv.samplers.base import Samples as Samples
+from scoreinv.samplers.base import State as State
+from scoreinv.samplers.base import constrain as constrain
+from scoreinv.samplers.ddrm import DDRM as DDRM
+from scoreinv.samplers.dpir import DPIR as DPIR
+from scoreinv.samplers.dpmpp_2m import DPMpp2M as DPMpp2M
+from scoreinv.samplers.heun import Heun as Heun
+from scoreinv.samplers.ode import ODE as ODE
+from scoreinv.samplers.pc import DDIM as DDIM
+from scoreinv.samplers.pc import PC as PC
+from scoreinv.samplers.pc import Ancestral as Ancestral
+from scoreinv.samplers.pc import AnnealedLangevin as AnnealedLangevin
+from scoreinv.samplers.pc import EulerMaruyama as EulerMaruyama
+from scoreinv.samplers.pc import Langevin as Langevin
+from scoreinv.samplers.pc import NoPredictor as NoPredictor
+from scoreinv.samplers.pc import ReverseDiffusion as ReverseDiffusion
+from scoreinv.samplers.posterior_flow import PosteriorFlow as PosteriorFlow
+from scoreinv.samplers.rng import NoiseStream as NoiseStream
+from scoreinv.samplers.times import karras_times as karras_times
+from scoreinv.samplers.times import log_times as log_times
+from scoreinv.samplers.times import resampling_times as resampling_times
+from scoreinv.samplers.times import uniform_times as uniform_times
 
 
 def __getattr__(name: str) -> object:
@@ -33,32 +39,3 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     warnings.warn("Multistep is now called DPMpp2M", DeprecationWarning, stacklevel=2)
     return DPMpp2M
-
-
-__all__ = [
-    "DDIM",
-    "DDRM",
-    "DPIR",
-    "ODE",
-    "PC",
-    "Ancestral",
-    "AnnealedLangevin",
-    "DPMpp2M",
-    "EulerMaruyama",
-    "GridSampler",
-    "Heun",
-    "Langevin",
-    "NoPredictor",
-    "NoiseStream",
-    "PosteriorFlow",
-    "Progress",
-    "ReverseDiffusion",
-    "Sampler",
-    "Samples",
-    "State",
-    "constrain",
-    "karras_times",
-    "log_times",
-    "resampling_times",
-    "uniform_times",
-]

@@ -21,7 +21,7 @@ from torch import Tensor
 from scoreinv.errors import Cancelled, InputError
 from scoreinv.options import says_stop
 from scoreinv.prior import Prior, PriorWrapper
-from scoreinv.samplers.rng import HeldNoise, NoiseStream
+from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, time_grid
 
 
@@ -158,7 +158,7 @@ class GridSampler(ABC):
             raise InputError("a sampler needs a stream of noise for each sample: rng=NoiseStream(seed, count)")
         times = time_grid(prior.sde, self.spacing, self.steps, self.times, None if start is None else start.t)
         counted = CountedPrior(prior)
-        own = HeldNoise(rng) if self.deterministic else rng  # the noise of steps and constraints
+        own = rng.held() if self.deterministic else rng  # the noise of steps and constraints
         x = self.begin(counted, initial_state(prior, shape, times[0], rng, start), times[0], own)
         trajectory = self.trajectory()
         for done, (t, s) in enumerate(pairwise(times), 1):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from functools import cache
 from typing import Self
 
 import numpy as np
@@ -77,22 +79,8 @@ class NoiseStream:
         """A generator on the CPU for each sample, from its stream: for draws of which it is not known how many."""
         return [torch.Generator().manual_seed(int(g.integers(2**63))) for g in self._generators]
 
-
-class HeldNoise(NoiseStream):
-    """Streams that draw normal noise once, and give the same again: what an ODE's trajectory is constrained with.
-
-    All else is drawn from `rng`. Raises InputError for noise of another shape than the first.
-    """
-
-    def __init__(self, rng: NoiseStream) -> None:
-        self.rng, self.device, self.dtype, self._generators = rng, rng.device, rng.dtype, rng._generators
-        self._drawn: Tensor | None = None
-
-    def normal(
-        self, shape: torch.Size | tuple[int, ...], device: torch.device | None = None, dtype: torch.dtype | None = None
-    ) -> Tensor:
-        if self._drawn is None:
-            self._drawn = self.rng.normal(shape, device, dtype)
-        if self._drawn.shape != torch.Size(shape):
-            raise InputError(f"the held noise has shape {tuple(self._drawn.shape)}, not {tuple(shape)}")
-        return self._drawn.to(device=device or self.device, dtype=dtype or self.dtype)
+    def held(self) -> Self:
+        """The same, but that `like` gives one noise again and again: what an ODE's trajectory is constrained with."""
+        held, drawn = copy(self), cache(self.normal)
+        held.like = lambda x: drawn(x.shape, x.device, x.dtype)  # type: ignore[method-assign]
+        return held
