@@ -5,6 +5,7 @@ Random numbers are drawn by counters (`stream`), so there is no generator whose 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import accumulate, groupby
@@ -68,13 +69,15 @@ class Batch:
 
     def pinned(self) -> Batch:
         """In memory that a GPU reads while the processor goes on; the times, which stay on the CPU, as they are."""
-        kept = {name: value.pin_memory() for name, value in vars(self).items() if value is not None}
-        return replace(self, **kept | {"times": self.times})
+        return self._but_times(Tensor.pin_memory)
 
     def to(self, device: torch.device | str) -> Batch:
         """On a device; the times stay on the CPU."""
-        moved = {name: value.to(device, non_blocking=True) for name, value in vars(self).items() if value is not None}
-        return replace(self, **moved | {"times": self.times})
+        return self._but_times(lambda value: value.to(device, non_blocking=True))
+
+    def _but_times(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        changed = {name: change(value) for name, value in vars(self).items() if value is not None and name != "times"}
+        return replace(self, **changed)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from scoreinv.models.config import AnyModel, NamedSDE
 from scoreinv.training.batches import DROPOUT, Batch, stream
 from scoreinv.training.config import OptimizerConfig, TrainingConfig
 from scoreinv.training.distributed import World, processes
-from scoreinv.training.ema import update_average
 from scoreinv.training.folder import RunFolder, claimed, deferred_interrupts
 from scoreinv.training.logbook import Logbook
 from scoreinv.training.metrics import TrainCallback, TrainResult
@@ -127,6 +126,26 @@ def learning_rate(config: OptimizerConfig, step: int, fraction: float) -> float:
     warm = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
     annealed = 0.5 * (1 + math.cos(math.pi * fraction)) if config.anneal == "cosine" else 1.0
     return config.learning_rate * warm * annealed
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, update: int, decay: float) -> None:
+    """The moving average: average += (1 - decay_n) (network - average), for the n-th update, n from 1.
+
+    decay_1 = 0, so that the first update copies the network; decay_n = min(decay, (1 + n) / (10 + n)) from the second
+    on, as in the reference implementation.
+    Buffers are averaged too, so that a frozen embedding is never lost; counts, such as BatchNorm's, are copied.
+    """
+    decay = min(decay, (1 + update) / (10 + update)) if update > 1 else 0.0
+    mean: list[Tensor] = [*average.parameters()]
+    latest: list[Tensor] = [*network.parameters()]
+    for kept, current in zip(average.buffers(), network.buffers(), strict=True):
+        if current.is_floating_point():
+            mean.append(kept)
+            latest.append(current)
+        else:
+            kept.copy_(current)
+    torch._foreach_lerp_(mean, latest, 1 - decay)
 
 
 def _add_gradients(run: Run, batch: Batch) -> Tensor:

@@ -119,19 +119,8 @@ def set_up(
     if world.leads:
         folder.begin(config, resume=resume)
         metrics.keep_until(state.step)
-    return Run(
-        config=config,
-        folder=folder,
-        world=world,
-        learner=learner,
-        average=average,
-        state=state,
-        loss=loss,
-        batches=BatchSource(config, training, config.batch_size, config.seed),
-        held_out=held_out,
-        about=about,
-        metrics=metrics,
-    )
+    batches = BatchSource(config, training, config.batch_size, config.seed)
+    return Run(config, folder, world, learner, average, state, loss, batches, held_out, about, metrics)
 
 
 def _refuse_single_pixels(config: TrainingConfig, network: nn.Module, world: World) -> None:
@@ -202,7 +191,10 @@ def _about(
     if saved is None:
         # The processes must agree on it, and a resumed run with those before: `auto` is measured.
         bfloat16 = bool(world.agreed(float(uses_bfloat16(config.precision, world.device))))
-        return SavedRun(config, _hashed(config, pictures, network)[:16], pictures.digest, bfloat16, 0, 0.0)
+        own = hashlib.sha256(json.dumps([config.settled(), pictures.digest]).encode())
+        for value in network.state_dict().values():
+            own.update(value.detach().cpu().contiguous().numpy())
+        return SavedRun(config, own.hexdigest()[:16], pictures.digest, bfloat16, 0, 0.0)
     if saved.pictures != pictures.digest:
         raise InputError(
             f"{config.data.source or 'the built-in pictures'}: the pictures are not those that the run in "
@@ -221,14 +213,6 @@ def _held_out(config: TrainingConfig, pictures: Pictures) -> Batch | None:
         return batch
     # In random order: any part is fair.
     return batch.part(torch.randperm(count, generator=torch.Generator().manual_seed(_VALIDATION_SEED)))
-
-
-def _hashed(config: TrainingConfig, pictures: Pictures, network: nn.Module) -> str:
-    """A hash of a configuration, pictures and weights, which tells runs apart."""
-    found = hashlib.sha256(json.dumps([config.settled(), pictures.digest]).encode())
-    for value in network.state_dict().values():
-        found.update(value.detach().cpu().contiguous().numpy())
-    return found.hexdigest()
 
 
 def initial_model(config: TrainingConfig, init: AnyModel | None) -> AnyModel:

@@ -25,7 +25,7 @@ from scoreinv.models.catalogue import locate
 from scoreinv.models.model_file import read_metadata
 from scoreinv.prior import ScorePrior
 from scoreinv.training.config import ObjectiveConfig
-from scoreinv.training.ema import update_average
+from scoreinv.training.loop import update_average
 from scoreinv.training.score_matching import per_image_loss
 from scoreinv.training.synthetic_damage import draw_hole
 

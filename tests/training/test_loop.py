@@ -33,10 +33,9 @@ from scoreinv.training import state as state_module
 from scoreinv.training.batches import DROPOUT, BatchSource, stream
 from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig, read_config
 from scoreinv.training.distributed import World
-from scoreinv.training.ema import update_average
 from scoreinv.training.learners import ScoreLearner
 from scoreinv.training.logbook import Logbook
-from scoreinv.training.loop import train
+from scoreinv.training.loop import train, update_average
 from scoreinv.training.metrics import TrainProgress
 from scoreinv.training.pictures import load_pictures, split
 
