@@ -53,13 +53,15 @@ def upsample(x: Tensor, kernel: tuple[int, ...] | None) -> Tensor:
     return full[..., crop : crop + 2 * x.shape[-2], crop : crop + 2 * x.shape[-1]].to(x.dtype)
 
 
-class Downsample(nn.Module):
-    """Half the size with a learned 3x3 convolution (if `learned`) and the FIR filter (if `kernel`)."""
-
+class _Resample(nn.Module):
     def __init__(self, inputs: int, outputs: int, learned: bool, kernel: tuple[int, ...] | None) -> None:
         super().__init__()
         self.kernel = kernel
         self.conv = conv(inputs, outputs, 3) if learned else None
+
+
+class Downsample(_Resample):
+    """Half the size with a learned 3x3 convolution (if `learned`) and the FIR filter (if `kernel`)."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.conv is None:
@@ -71,13 +73,8 @@ class Downsample(nn.Module):
         return F.conv2d(_filter(x, self.kernel, ((extra + 1) // 2, extra // 2)), weight, bias, stride=2)
 
 
-class Upsample(nn.Module):
+class Upsample(_Resample):
     """Twice the size with a learned 3x3 convolution (if `learned`) and the FIR filter (if `kernel`)."""
-
-    def __init__(self, inputs: int, outputs: int, learned: bool, kernel: tuple[int, ...] | None) -> None:
-        super().__init__()
-        self.kernel = kernel
-        self.conv = conv(inputs, outputs, 3) if learned else None
 
     def forward(self, x: Tensor) -> Tensor:
         if self.conv is None:
