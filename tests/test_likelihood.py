@@ -161,7 +161,7 @@ def test_wrong_probe_and_tolerance_are_named():
     x = prior.sample(2, torch.Generator().manual_seed(3))
     with pytest.raises(InputError, match="probe"):
         bits_per_dim(prior, x, probe=x[:1])
-    with pytest.raises(InputError, match="tolerances"):
+    with pytest.raises(InputError, match="rtol must be positive"):
         bits_per_dim(prior, x, rtol=0)
-    with pytest.raises(InputError, match="at least one step"):
+    with pytest.raises(InputError, match="steps must be at least 1"):
         bits_per_dim(prior, x, steps=0)

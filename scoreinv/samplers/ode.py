@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scoreinv.errors import Cancelled, InputError
+from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.machine import true_float32
 from scoreinv.options import Number, Whole, check, check_callback, says_stop
 from scoreinv.prior import Prior, check_prior
@@ -196,9 +196,9 @@ def flow(
     check_prior(prior)
     check_states(x)
     if steps is not None:
-        check("steps", steps, Whole(-math.inf))
-    check("rtol", rtol, Number(-math.inf))
-    check("atol", atol, Number(-math.inf))
+        check("steps", steps, Whole(1))
+    check("rtol", rtol, Number(None))
+    check("atol", atol, Number(None))
     check_callback(callback)
     drift = _Drift(prior, constraint)
     first, last = drift.clock(start), drift.clock(end)
@@ -207,9 +207,12 @@ def flow(
     def function(clock: Tensor, y: Tensor) -> Tensor:
         state = y[:, :values].reshape(-1, *x.shape[1:]).to(x)
         if probes is None:
-            return _flat(drift.rate(state, clock)).to(y)
-        rate, divergence = drift.rate_and_divergence(state, clock, probes)
-        return torch.cat([_flat(rate), _flat(divergence[:, None])], 1).to(y)
+            slope = _flat(drift.rate(state, clock)).to(y)
+        else:
+            slope = torch.cat([_flat(each) for each in drift.rate_and_divergence(state, clock, probes)], 1).to(y)
+        if not slope.isfinite().all():
+            raise ScoreinvError("the prior is not finite along the probability-flow ODE")
+        return slope
 
     def monitor(clock: Tensor, y: Tensor, nfe: Tensor) -> None:
         nonlocal rounds
@@ -292,12 +295,12 @@ class _Drift:
         return broadcast(pace / r, y) * (self.prior.noise(x, t) - broadcast(s / r, y) * y)
 
     def rate_and_divergence(self, y: Tensor, clock: Tensor, probes: Tensor) -> tuple[Tensor, Tensor]:
-        """The rate (B, C, H, W) and the mean over the probes (K, B, C, H, W) of e^T (drate/dy) e, (B,)."""
+        """The rate (B, C, H, W) and the mean over the probes (K, B, C, H, W) of e^T (drate/dy) e, (B, 1)."""
         with torch.enable_grad():
             y = y.detach().requires_grad_()
             rate = self.rate(y, clock)
-        divergence = torch.zeros(len(y), dtype=y.dtype, device=y.device)
+        divergence = y.new_zeros(len(y), 1)
         for k, probe in enumerate(probes, 1):
             product = torch.autograd.grad(rate, y, probe, retain_graph=k < len(probes))[0]
-            divergence += (product * probe).flatten(1).sum(1)
+            divergence += (product * probe).flatten(1).sum(1, keepdim=True)
         return rate.detach(), divergence / len(probes)

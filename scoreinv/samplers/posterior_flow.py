@@ -36,6 +36,7 @@ from torch import Tensor
 
 from scoreinv.errors import InputError
 from scoreinv.operators.pixelwise import rotated
+from scoreinv.options import Whole, check
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback, CountedPrior, Samples, State
 from scoreinv.samplers.rng import NoiseStream
@@ -80,8 +81,7 @@ class PosteriorFlow:
         Raises InputError for no steps, for a `start`, and for a prior that constrains states: a network that takes
         the observation does not need it.
         """
-        if self.steps < 1:
-            raise InputError(f"at least one step is needed, not {self.steps}")
+        check("steps", self.steps, Whole(1))
         if start is not None or prior.constrains:
             raise InputError("this sampler starts from the posterior mean of a prior that takes the observation")
         counted, sde, device = CountedPrior(prior), prior.sde, rng.device

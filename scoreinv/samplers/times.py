@@ -59,10 +59,9 @@ def time_grid(
     Raises InputError when there are none, they do not move, lie outside of [0, 1], have no noise, or begin elsewhere
     than at the start.
     """
+    check("steps", steps, Whole(1))
     if times is not None:
         grid = torch.tensor(times, dtype=torch.float64)
-    elif steps < 1:
-        raise InputError(f"at least one step is needed, not {steps}")
     elif start is not None and start <= sde.sampling_end:
         raise InputError(f"the start must be later than t = {sde.sampling_end}, not {start}")
     else:

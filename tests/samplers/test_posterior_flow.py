@@ -149,7 +149,7 @@ def test_a_prior_that_has_to_be_constrained_is_refused() -> None:
     given = ConstrainedPC(prior, mask(torch.ones(1, 1, 16, 16)), prior.mean)
     with pytest.raises(InputError, match="takes the observation"):
         PosteriorFlow(prior.variance, basis()).sample(given, SHAPE, rng=NoiseStream(0, 3))
-    with pytest.raises(InputError, match="at least one step"):
+    with pytest.raises(InputError, match="steps must be at least 1"):
         PosteriorFlow(prior.variance, basis(), 0).sample(prior, SHAPE, rng=NoiseStream(0, 3))
 
 

@@ -108,7 +108,7 @@ def test_what_cannot_be_interpolated():
     for one, other, options, said in (
         (a, b[:, :2], {}, "4x4 and 2x4"),
         (a[:3], b[:3], {}, "multiples of 4"),
-        (a, b, {"steps": 0}, "at least one step"),
+        (a, b, {"steps": 0}, "steps must be at least 1"),
         (torch.zeros(2, 3, 4, 4), torch.zeros(3, 4, 4), {}, "single pictures"),
     ):
         with pytest.raises(InputError, match=said):
