@@ -271,10 +271,10 @@ def _told(job: Job, queue: JobQueue) -> dict[str, Any]:
         told["left"] = None if left is None else round(left, 1)
     elif state == "failed":
         told["error"] = _words(job.error)
-    elif job.abandoned:
-        told["note"] = "This was stopped, since the page was away for too long."
     elif job.made is not None:
         told |= job.made
+    elif job.abandoned:
+        told["note"] = "This was stopped, since the page was away for too long."
     return told
 
 

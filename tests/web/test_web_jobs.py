@@ -18,6 +18,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.tasks.results import tell
 from scoreinv.web import jobs
 from scoreinv.web.album import Album, GoneError, Photo
+from scoreinv.web.app import _told
 from scoreinv.web.jobs import BusyError, Job, JobQueue
 
 
@@ -252,6 +253,18 @@ def test_the_time_left_is_told(clock):
     job = Job(work)
     job.run()
     assert job.left == pytest.approx(5)  # as long as the half that is done
+
+
+def test_a_job_that_was_done_before_it_could_be_stopped_tells_its_result(clock, queue):
+    def work(report: Callable[[float], bool]) -> dict[str, int]:
+        clock.now += 1.1 * jobs.SHORT_PATIENCE
+        report(1.0)
+        return {"answer": 42}
+
+    job = queue.submit(work)
+    wait_for(lambda: job.over)
+    assert job.abandoned
+    assert _told(job, queue) == {"state": "done", "done": 1.0, "answer": 42}
 
 
 @pytest.mark.parametrize("end", ["done", "failed", "cancelled", "dropped"])
