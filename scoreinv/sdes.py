@@ -28,7 +28,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.errors import InputError
 from scoreinv.options import GRID, Number, check_settings, require
 
 TRAINING_START = 1e-5
@@ -125,11 +124,8 @@ class VE(SDE):
     steps: Annotated[int, GRID] = 1000
 
     def __post_init__(self) -> None:
-        if not 0 < self.sigma_min < self.sigma_max < math.inf:
-            raise InputError(
-                f"the VE SDE needs 0 < sigma_min < sigma_max, not {self.sigma_min:g} and {self.sigma_max:g}"
-            )
         check_settings(self)
+        require(self.sigma_min < self.sigma_max, "the VE SDE needs sigma_min below sigma_max")
 
     @property
     def prior_std(self) -> float:
@@ -149,16 +145,13 @@ class _LinearBeta(SDE):
     sampling_end = 1e-3
     prior_std = 1.0
 
-    beta_min: float = 0.1
+    beta_min: Annotated[float, Number(None)] = 0.1
     beta_max: Annotated[float, Number(0, 160)] = 20.0  # alpha(1) is no less than e^-80, which float32 can hold
     steps: Annotated[int, GRID] = 1000
 
     def __post_init__(self) -> None:
-        if not 0 < self.beta_min <= self.beta_max < math.inf:
-            raise InputError(
-                f"an SDE of linear beta needs 0 < beta_min <= beta_max, not {self.beta_min:g} and {self.beta_max:g}"
-            )
         check_settings(self)
+        require(self.beta_min <= self.beta_max, "an SDE of linear beta needs beta_min of at most beta_max")
 
     def integral(self, t: Tensor) -> Tensor:
         """B(t), the integral of beta from 0 to t."""
