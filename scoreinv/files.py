@@ -57,7 +57,7 @@ def atomic_write(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the unfinished files in a folder which nobody will finish.
+    """Remove the unfinished files in a folder, where there is one, which nobody will finish.
 
     Their processes, of this machine, are no more; or nothing has been written to them for a day.
     """

@@ -9,9 +9,10 @@ import typer
 
 from scoreinv import models
 from scoreinv.cli.options import Common, option
-from scoreinv.cli.outputs import check_file, check_folder, output_folders, refuse_existing
+from scoreinv.cli.outputs import check_file, check_folder, refuse_existing
 from scoreinv.cli.report import emit, notice, rehearse
 from scoreinv.errors import InputError
+from scoreinv.files import remove_leftovers
 from scoreinv.models.catalogue import HUB_PREFIX, configuration, full_name, load, locate
 
 EXAMPLES = """
@@ -67,7 +68,8 @@ def convert(
     else:
         prior = models.load_official(Path(source), models.read_official_config(config), ema=ema)
         notes = {"source": Path(source).name, "config": config, "weights": "ema" if ema else "raw"}
-    with output_folders([Path(output).parent]):
-        models.save(prior, output, notes=notes)
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(Path(output).parent)
+    models.save(prior, output, notes=notes)
     emit(common, {"input": source, "output": output, "outputs": [output], "parameters": prior.weights})
     notice(common, f"{output} ({prior.weights:,} parameters)")

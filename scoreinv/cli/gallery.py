@@ -12,6 +12,7 @@ from scoreinv.cli.options import Common
 from scoreinv.cli.outputs import STREAM, check_folder, check_quality, check_stdout, refuse_existing
 from scoreinv.cli.report import warn
 from scoreinv.errors import InputError
+from scoreinv.files import remove_leftovers
 from scoreinv.machine import shortage
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ class Gallery:
 
     Attributes:
         outputs: the files.
-        folders: where they go.
 
     Raises:
         InputError: they could not be written, or a quality is asked for of a format without.
@@ -55,7 +55,6 @@ class Gallery:
         else:
             check_folder(Path(target))
             refuse_existing(self.outputs, overwrite=common.overwrite)
-        self.folders = [] if target == STREAM else [Path(self.outputs[0]).parent]
         if quality is not None:
             check_quality(self.outputs, quality, "-o")
         others: set[str] = set()
@@ -80,6 +79,9 @@ class Gallery:
 
     def write(self, images: np.ndarray, first: int = 0) -> None:
         """Write pictures NxHxWxC in [0, 1], of which `first` is the number of the first."""
+        folder = Path(self.outputs[0]).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder)
         levels = (images * 255).round().astype("uint8")
         sheets = [imaging.contact_sheet(part, self.columns) for part in ([levels] if self.is_file else levels[:, None])]
         for path, sheet in zip(self.outputs[first : first + len(sheets)], sheets, strict=True):

@@ -12,7 +12,7 @@ from scoreinv import imaging, tasks
 from scoreinv.cli.gallery import Gallery
 from scoreinv.cli.loading import Model, warn_of_completing
 from scoreinv.cli.options import Common, FrameOption, ModelOption, QualityOption, option, output_option
-from scoreinv.cli.outputs import STREAM, output_folders, refuse_inputs
+from scoreinv.cli.outputs import STREAM, refuse_inputs
 from scoreinv.cli.report import emit, naming, notice, rehearse, warn
 from scoreinv.errors import InputError
 from scoreinv.options import STEPS
@@ -66,21 +66,20 @@ def interpolate(
         said = f"{count} pictures from {first} to {second} would be written to {target}"
         rehearse(common, {"inputs": [first, second], "outputs": gallery.outputs}, said)
         return
-    with output_folders(gallery.folders):
-        for source, picture in zip((first, second), pictures, strict=True):
-            if picture.has_alpha or picture.peak > 255:
-                warn(f"{source}: transparency is left out, and more than 8 bits are rounded")
+    for source, picture in zip((first, second), pictures, strict=True):
+        if picture.has_alpha or picture.peak > 255:
+            warn(f"{source}: transparency is left out, and more than 8 bits are rounded")
 
-        _check_sides((first, second), pictures, loaded.load())
-        warn_of_completing(
-            loaded, "what it puts between two is a cross-fade; --model cifar10 joins pictures of 32x32 pixels"
+    _check_sides((first, second), pictures, loaded.load())
+    warn_of_completing(
+        loaded, "what it puts between two is a cross-fade; --model cifar10 joins pictures of 32x32 pixels"
+    )
+    started = time.monotonic()
+    with progress_bar("interpolating", quiet=common.quiet) as show:
+        result = tasks.interpolate_pictures(
+            *pictures, loaded.load(), count, temperature=temperature, steps=steps, callback=show
         )
-        started = time.monotonic()
-        with progress_bar("interpolating", quiet=common.quiet) as show:
-            result = tasks.interpolate_pictures(
-                *pictures, loaded.load(), count, temperature=temperature, steps=steps, callback=show
-            )
-        gallery.write(result.images)
+    gallery.write(result.images)
     seconds = time.monotonic() - started
     record = {
         "input": first,

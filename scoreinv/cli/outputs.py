@@ -1,21 +1,19 @@
-"""What may be written and where: outputs are checked before anything is computed, and their folders made."""
+"""What may be written and where: outputs are checked before anything is computed. Their folders come with the first."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from scoreinv import imaging
 from scoreinv.errors import ExistsError, InputError
-from scoreinv.files import remove_leftovers
 
 STREAM = "-"
 """Stands for stdin and stdout."""
-_NO_FOLDER = "is no folder that results could go into: name another"
 
 
 def refuse_existing(outputs: Iterable[str], *, overwrite: bool, option: str = "-o") -> None:
@@ -74,33 +72,8 @@ def check_folder(folder: Path) -> None:
     while not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir():
-        raise InputError(f"{folder}: {_NO_FOLDER}")
+        raise InputError(f"{folder}: is no folder that results could go into: name another")
     try:
         TemporaryFile(dir=folder).close()  # by trying, as permissions do not say everything
     except OSError as error:
         raise InputError(f"{folder}: cannot be written to ({error.strerror}); -o names another place") from error
-
-
-@contextmanager
-def output_folders(folders: Iterable[Path], *, shared: bool = False) -> Iterator[None]:
-    """Make the folders that results go into where there are none; those that stay empty are removed.
-
-    Unless they are `shared`: then another run may be about to write into them. What killed runs have left of unfinished
-    pictures in them goes too. Raises InputError where a folder cannot be made.
-    """
-    made: list[Path] = []
-    try:
-        for folder in folders:
-            made += reversed([each for each in (folder, *folder.parents) if not each.exists()])
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except FileExistsError as error:
-                raise InputError(f"{folder}: {_NO_FOLDER}") from error
-            except OSError as error:
-                raise InputError(f"{folder}: cannot be created: {error.strerror}") from error
-            remove_leftovers(folder)
-        yield
-    finally:
-        for folder in [] if shared else reversed(made):
-            with suppress(OSError):  # something is in it
-                folder.rmdir()

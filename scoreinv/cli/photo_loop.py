@@ -20,11 +20,12 @@ import typer
 
 from scoreinv import imaging, tasks
 from scoreinv.cli.loading import Model
-from scoreinv.cli.outputs import STREAM, check_folder, output_folders, refuse_inputs
+from scoreinv.cli.outputs import STREAM, check_folder, refuse_inputs
 from scoreinv.cli.plan import Job, Plan
 from scoreinv.cli.record import BY_ANOTHER, COLUMNS, EXISTS, MANIFEST, Record, Table, failed, tell_failure
 from scoreinv.cli.report import naming, naming_what_is_logged, notice, rehearse
 from scoreinv.errors import ExistsError, InputError
+from scoreinv.files import remove_leftovers
 from scoreinv.machine import device_of, keep_freed
 from scoreinv.terminal import progress_bar
 
@@ -94,9 +95,11 @@ class Beside:
 
     def write(self, job: Job, picture: imaging.Picture, number: int = 0) -> str:
         """Write a picture of a photograph, of several that of the number; returns its file."""
+        path = self.of(job)[number]
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         # In a batch one that is there is of a photograph that an earlier run did not finish.
-        imaging.write_picture(self.of(job)[number], picture, overwrite=self.plan.common.overwrite or self.plan.batch)
-        return self.of(job)[number]
+        imaging.write_picture(path, picture, overwrite=self.plan.common.overwrite or self.plan.batch)
+        return path
 
 
 def uncertainty_maps(path: str | None, plan: Plan, samples: int, more: Iterable[str] = ()) -> Beside | None:
@@ -163,9 +166,7 @@ class Run(Generic[Given]):
         plan, common = self.plan, self.plan.common
         picture = imaging.read_picture(job.source, plan.output.frame)
         folder = Path(job.output).parent
-        if plan.folder is not None and not common.dry_run:
-            folder.mkdir(parents=True, exist_ok=True)  # another run that ended without any result may have removed it
-        if folder.is_dir() or folder not in plan.folders:  # which a rehearsal does not make
+        if folder.is_dir() or folder not in plan.folders:  # which come with the first result
             for output in missing:
                 imaging.check_output(output, overwrite=common.overwrite)
         result = picture
@@ -208,8 +209,7 @@ class Run(Generic[Given]):
             if self.uncertainty is not None and made.std is not None:
                 shown = imaging.Picture(imaging.deviation_map(made.std))
                 more = {"uncertainty": self.uncertainty.write(job, shown)} | more
-            if plan.folder is not None:
-                Path(job.output).parent.mkdir(parents=True, exist_ok=True)
+            Path(job.output).parent.mkdir(parents=True, exist_ok=True)
             outputs, pictures = job.outputs, made.samples if len(job.outputs) > 1 else [made.image]
             if len(outputs) > 1 and made.std is not None and not made.std.any():
                 notice(common, f"{job.source}: its samples do not differ: one is written")
@@ -259,40 +259,40 @@ def run(run: Run[Given]) -> None:
         device_of(common.device)
     if common.dry_run:
         raise typer.Exit(_rehearse(run))
-    beside = {Path(path).parent for job in plan.own for path in run.all_beside(job)}
-    with output_folders(plan.folders | beside, shared=plan.output.shard is not None):
-        manifest = None if plan.folder is None else Table(plan.folder / MANIFEST, COLUMNS)
-        settled = {job: row for job in plan.own if (row := run.settled(job)) is not None}
-        wanted = [job for job in plan.own if job not in settled]
-        replacing = common.overwrite and any(os.path.lexists(path) for job in wanted for path in job.outputs)
-        record = Record(plan, manifest, len(wanted))
-        note = record.note if len(wanted) > 1 else None
-        try:
-            workers: int | Literal["ray"] = 1
-            if plan.batch and wanted:
-                from scoreinv.cli.workers import work_by, workers_for
+    for folder in plan.folders | {Path(path).parent for job in plan.own for path in run.all_beside(job)}:
+        remove_leftovers(folder)
+    manifest = None if plan.folder is None else Table(plan.folder / MANIFEST, COLUMNS)
+    settled = {job: row for job in plan.own if (row := run.settled(job)) is not None}
+    wanted = [job for job in plan.own if job not in settled]
+    replacing = common.overwrite and any(os.path.lexists(path) for job in wanted for path in job.outputs)
+    record = Record(plan, manifest, len(wanted))
+    note = record.note if len(wanted) > 1 else None
+    try:
+        workers: int | Literal["ray"] = 1
+        if plan.batch and wanted:
+            from scoreinv.cli.workers import work_by, workers_for
 
-                for model in run.models:
-                    model.check()  # what all would fail by, one after another
-                workers = workers_for(run, wanted)
-            for number, job in enumerate(plan.own, 1):
-                if job in settled:
-                    record.add(settled[job])
-                elif workers == 1:
-                    title = f"[{number}/{len(plan.own)}] {job.source}" if plan.batch else job.source
-                    record.add(run.one(job, title, note))
-            if workers != 1:
-                bar = progress_bar(f"{len(wanted)} photographs", quiet=common.quiet or common.json)
-                begun = time.monotonic()
-                with bar as show, closing(work_by(workers, run, wanted)) as rows:
-                    for done, row in enumerate(rows, 1):
-                        record.add(row)
-                        pace = (time.monotonic() - begun) / done  # of all: they come in bursts
-                        show(done / len(wanted), (len(wanted) - done) * pace)
-        except KeyboardInterrupt:
-            record.interrupted(replacing=replacing)
-            raise
-        raise typer.Exit(record.close())
+            for model in run.models:
+                model.check()  # what all would fail by, one after another
+            workers = workers_for(run, wanted)
+        for number, job in enumerate(plan.own, 1):
+            if job in settled:
+                record.add(settled[job])
+            elif workers == 1:
+                title = f"[{number}/{len(plan.own)}] {job.source}" if plan.batch else job.source
+                record.add(run.one(job, title, note))
+        if workers != 1:
+            bar = progress_bar(f"{len(wanted)} photographs", quiet=common.quiet or common.json)
+            begun = time.monotonic()
+            with bar as show, closing(work_by(workers, run, wanted)) as rows:
+                for done, row in enumerate(rows, 1):
+                    record.add(row)
+                    pace = (time.monotonic() - begun) / done  # of all: they come in bursts
+                    show(done / len(wanted), (len(wanted) - done) * pace)
+    except KeyboardInterrupt:
+        record.interrupted(replacing=replacing)
+        raise
+    raise typer.Exit(record.close())
 
 
 def _rehearse(run: Run[Given]) -> int:

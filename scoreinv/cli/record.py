@@ -194,6 +194,7 @@ class Table:
             if self._replacing:
                 self.path.unlink(missing_ok=True)
                 self._replacing = False
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             with _locked(self.path) as (file, alone):
                 if alone:
                     _remove_cut_row(file)

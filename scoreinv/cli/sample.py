@@ -12,7 +12,7 @@ from scoreinv import tasks
 from scoreinv.cli.gallery import Gallery
 from scoreinv.cli.loading import Model, warn_of_completing
 from scoreinv.cli.options import Common, ModelOption, QualityOption, advanced, option, output_option
-from scoreinv.cli.outputs import output_folders, refuse_inputs
+from scoreinv.cli.outputs import refuse_inputs
 from scoreinv.cli.report import emit, notice, rehearse
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.models.catalogue import HUB_PREFIX, bundled_names, load_classifier
@@ -103,8 +103,7 @@ def sample(
             _guide(wanted, model)
         rehearse(common, {"outputs": gallery.outputs}, f"{_pictures(count)} by {model} would be written to {target}")
         return
-    with output_folders(gallery.folders):
-        record = _draw(wanted, sampler, gallery, loaded)
+    record = _draw(wanted, sampler, gallery, loaded)
     emit(common, record)
     notice(common, f"{_pictures(count)} in {target} ({duration(record['seconds'])})")
 
