@@ -37,23 +37,24 @@ class PublishedModel:
 def _cifar(
     kind: Literal["ve", "vp", "subvp"],
     network: NCSNppConfig,
-    continuous: bool,
-    predictor: Literal["reverse_diffusion", "euler_maruyama", "ancestral"],
-    iterations: int = 1_300_001,
+    predictor: Literal["reverse_diffusion", "ancestral"] | None,
 ) -> PublishedModel:
+    """A model of CIFAR-10; predictor: of one of discrete noise levels, None for continuous ones."""
     sde: SDE
     reading: Preconditioning
+    continuous = predictor is None
     if kind == "ve":
         sde, reading, span = VE(0.01, 50.0), PaperVE("sigma" if continuous else "index"), (0.0, 1.0)
     else:
         sde, reading, span = (SubVP() if kind == "subvp" else VP() if continuous else DDPM()), PaperVP(), (-1.0, 1.0)
-    sampler = RecommendedSampler(predictor, "langevin" if kind == "ve" else "none")
+    usual: Literal["reverse_diffusion", "euler_maruyama"] = "reverse_diffusion" if kind == "ve" else "euler_maruyama"
+    sampler = RecommendedSampler(predictor or usual, "langevin" if kind == "ve" else "none")
     return PublishedModel(
         config=ModelConfig(network, sde, reading, span, 32, sampler),
         continuous=continuous,
         reduction="sum" if kind == "ve" else "mean",
         batch_size=128,
-        iterations=iterations,
+        iterations=950_001 if network.blocks == 8 else 1_300_001,
         ema_decay=0.999 if kind == "ve" else 0.9999,
     )
 
@@ -95,10 +96,10 @@ def _ddpm_256() -> PublishedModel:
 
 def _celeba() -> PublishedModel:
     """NCSN++ at 64 pixels, of discrete noise levels."""
-    network = replace(_plus(4, True, "positional"), attention_levels=(2,))
+    network = replace(_NCSNPP, attention_levels=(2,))
     sampler = RecommendedSampler("reverse_diffusion", "langevin", 0.17)
     config = ModelConfig(network, VE(0.01, 90.0), PaperVE("index"), (0.0, 1.0), 64, sampler)
-    return replace(_cifar("ve", network, False, "reverse_diffusion"), config=config)
+    return replace(_cifar("ve", network, "reverse_diffusion"), config=config)
 
 
 def _plus(blocks: int, fir: bool, embedding: Literal["fourier", "positional"]) -> NCSNppConfig:
@@ -124,14 +125,16 @@ def _skip(width: int, multipliers: tuple[int, ...], blocks: int, attention_level
     )
 
 
+_DDPMPP, _NCSNPP = (_plus(4, fir, "positional") for fir in (False, True))
+_DEEP_DDPMPP, _DEEP_NCSNPP = (_plus(8, fir, "positional") for fir in (False, True))
 _LARGE = _skip(128, (1, 1, 2, 2, 2, 2, 2), 2, 4)
 _LARGEST = _skip(16, (1, 2, 4, 8, 16, 32, 32, 32), 1, 6)
 
 PUBLISHED: dict[str, PublishedModel] = {
-    "ve/cifar10_ddpm": _cifar("ve", DDPM_UNET, False, "reverse_diffusion"),
-    "ve/cifar10_ncsnpp": _cifar("ve", _plus(4, True, "positional"), False, "reverse_diffusion"),
-    "ve/cifar10_ncsnpp_continuous": _cifar("ve", _plus(4, True, "fourier"), True, "reverse_diffusion"),
-    "ve/cifar10_ncsnpp_deep_continuous": _cifar("ve", _plus(8, True, "fourier"), True, "reverse_diffusion", 950_001),
+    "ve/cifar10_ddpm": _cifar("ve", DDPM_UNET, "reverse_diffusion"),
+    "ve/cifar10_ncsnpp": _cifar("ve", _NCSNPP, "reverse_diffusion"),
+    "ve/cifar10_ncsnpp_continuous": _cifar("ve", _plus(4, True, "fourier"), None),
+    "ve/cifar10_ncsnpp_deep_continuous": _cifar("ve", _plus(8, True, "fourier"), None),
     "ve/bedroom_ncsnpp_continuous": _large(378.0, 256, 0.075, _LARGE, 64),
     "ve/church_ncsnpp_continuous": _large(380.0, 256, 0.075, _LARGE, 64),
     "ve/celebahq_256_ncsnpp_continuous": _large(348.0, 256, 0.075, _LARGE, 64),
@@ -139,27 +142,23 @@ PUBLISHED: dict[str, PublishedModel] = {
     "ve/celeba_ncsnpp": _celeba(),
     "ve/celebahq_ncsnpp_continuous": _large(1348.0, 1024, 0.15, _LARGEST, 8, 0.9999),
     "ve/ffhq_ncsnpp_continuous": _large(1348.0, 1024, 0.15, _LARGEST, 8, 0.9999, "mean"),
-    "vp/cifar10_ddpm": _cifar("vp", DDPM_UNET, False, "ancestral"),
-    "vp/cifar10_ddpm_unconditional": _cifar("vp", replace(DDPM_UNET, noise_conditional=False), False, "ancestral"),
+    "vp/cifar10_ddpm": _cifar("vp", DDPM_UNET, "ancestral"),
+    "vp/cifar10_ddpm_unconditional": _cifar("vp", replace(DDPM_UNET, noise_conditional=False), "ancestral"),
     "vp/bedroom_ddpm": _ddpm_256(),
     "vp/church_ddpm": _ddpm_256(),
     "vp/celebahq_ddpm": _ddpm_256(),
-    "vp/cifar10_ddpm_continuous": _cifar("vp", DDPM_UNET, True, "euler_maruyama"),
-    "vp/cifar10_ddpmpp": _cifar("vp", _plus(4, False, "positional"), False, "ancestral"),
-    "vp/cifar10_ddpmpp_continuous": _cifar("vp", _plus(4, False, "positional"), True, "euler_maruyama"),
-    "vp/cifar10_ddpmpp_deep_continuous": _cifar("vp", _plus(8, False, "positional"), True, "euler_maruyama", 950_001),
-    "vp/cifar10_ncsnpp": _cifar("vp", _plus(4, True, "positional"), False, "reverse_diffusion"),
-    "vp/cifar10_ncsnpp_continuous": _cifar("vp", _plus(4, True, "positional"), True, "euler_maruyama"),
-    "vp/cifar10_ncsnpp_deep_continuous": _cifar("vp", _plus(8, True, "positional"), True, "euler_maruyama", 950_001),
-    "subvp/cifar10_ddpm_continuous": _cifar("subvp", DDPM_UNET, True, "euler_maruyama"),
-    "subvp/cifar10_ddpmpp_continuous": _cifar("subvp", _plus(4, False, "positional"), True, "euler_maruyama"),
-    "subvp/cifar10_ddpmpp_deep_continuous": _cifar(
-        "subvp", _plus(8, False, "positional"), True, "euler_maruyama", 950_001
-    ),
-    "subvp/cifar10_ncsnpp_continuous": _cifar("subvp", _plus(4, True, "positional"), True, "euler_maruyama"),
-    "subvp/cifar10_ncsnpp_deep_continuous": _cifar(
-        "subvp", _plus(8, True, "positional"), True, "euler_maruyama", 950_001
-    ),
+    "vp/cifar10_ddpm_continuous": _cifar("vp", DDPM_UNET, None),
+    "vp/cifar10_ddpmpp": _cifar("vp", _DDPMPP, "ancestral"),
+    "vp/cifar10_ddpmpp_continuous": _cifar("vp", _DDPMPP, None),
+    "vp/cifar10_ddpmpp_deep_continuous": _cifar("vp", _DEEP_DDPMPP, None),
+    "vp/cifar10_ncsnpp": _cifar("vp", _NCSNPP, "reverse_diffusion"),
+    "vp/cifar10_ncsnpp_continuous": _cifar("vp", _NCSNPP, None),
+    "vp/cifar10_ncsnpp_deep_continuous": _cifar("vp", _DEEP_NCSNPP, None),
+    "subvp/cifar10_ddpm_continuous": _cifar("subvp", DDPM_UNET, None),
+    "subvp/cifar10_ddpmpp_continuous": _cifar("subvp", _DDPMPP, None),
+    "subvp/cifar10_ddpmpp_deep_continuous": _cifar("subvp", _DEEP_DDPMPP, None),
+    "subvp/cifar10_ncsnpp_continuous": _cifar("subvp", _NCSNPP, None),
+    "subvp/cifar10_ncsnpp_deep_continuous": _cifar("subvp", _DEEP_NCSNPP, None),
 }
 
 FIGURES: dict[str, dict[str, float]] = {
