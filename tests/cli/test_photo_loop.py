@@ -351,6 +351,7 @@ def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, mean
     out = tmp_path / "scans_inpainted"
 
     def another_is_faster():
+        out.mkdir(exist_ok=True)
         for name in ("a_inpainted.png", "c_inpainted.png"):
             if not (out / name).exists():
                 (out / name).write_bytes(b"of another")
@@ -370,6 +371,7 @@ def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, mean
 
 
 def test_samples_that_another_has_written_in_part(scoreinv, scans, mask, tmp_path, meanwhile):
+    (tmp_path / "out").mkdir()
     meanwhile(lambda: (tmp_path / "out" / "a_inpainted.1.png").write_bytes(b"of another"))
     words = ("inpaint", "scans/a.png", "scans/c.png", "--mask", mask, "-o", "out", "--samples", 2, "--json")
     first, second = lines(scoreinv(*words).out)
