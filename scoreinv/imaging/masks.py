@@ -159,7 +159,19 @@ def hole_from_picture(
 
     A warning is logged where it looks like a photograph, as one that was painted on does.
     """
-    hole, highest = _marked(picture, size, threshold, name)
+    check_mask_size(picture.size, size, name)
+    hole = np.empty(picture.size, dtype=bool)
+    highest, between = 0.0, 0
+    for top in range(0, picture.height, _ROWS):
+        samples = to_float(picture.pixels[top : top + _ROWS])
+        values = samples if samples.ndim == 2 else samples[..., : 1 if picture.is_gray_mode else 3].max(axis=-1)
+        if picture.has_alpha:
+            values *= samples[..., -1]
+        hole[top : top + _ROWS] = values > threshold
+        highest = max(highest, float(values.max()))
+        between += int(np.count_nonzero((values > 0.1) & (values < 0.9)))
+    if between > _BETWEEN * hole.size:
+        _log.warning("%s looks like a photograph: paint white on black, or on a transparent layer", name)
     marked = bool(hole.any())
     if invert:
         hole = ~hole
@@ -170,7 +182,7 @@ def hole_from_picture(
     empty = not hole.any()
     if not (empty or hole.all()):
         return hole
-    level = _level(highest, picture)
+    level = f"{highest:.3g} of 1" if picture.peak == 1 else f"{highest * picture.peak:g} of {picture.peak:g}"
     if marked:
         remedy = (
             "do not invert it" if invert else "is it the other way round? inverted, holes and known pixels are swapped"
@@ -187,38 +199,12 @@ def avoided_from_picture(
     picture: Picture, size: tuple[int, int], *, name: str, threshold: float = MASK_THRESHOLD
 ) -> np.ndarray:
     """`read_avoided` for a picture at hand; `name` is what messages call it."""
-    avoided, highest = _marked(picture, size, threshold, name)
-    if highest > 0 and not avoided.any():
-        level = _level(highest, picture)
-        raise InputError(
-            f"{name} marks nothing (the largest value is {level}): if it holds 0 and 1, use a mask threshold of 0"
-        )
-    if avoided.all():
-        raise InputError(f"{name} is all of the picture, so that nothing is left to copy: leave some of it black")
-    return avoided
-
-
-def _marked(picture: Picture, size: tuple[int, int], threshold: float, name: str) -> tuple[np.ndarray, float]:
-    """What a mask of this size marks, HxW bool, and its largest value in [0, 1]; warns of a photograph."""
-    check_mask_size(picture.size, size, name)
-    marked = np.empty(picture.size, dtype=bool)
-    highest, between = 0.0, 0
-    for top in range(0, picture.height, _ROWS):
-        samples = to_float(picture.pixels[top : top + _ROWS])
-        values = samples if samples.ndim == 2 else samples[..., : 1 if picture.is_gray_mode else 3].max(axis=-1)
-        if picture.has_alpha:
-            values *= samples[..., -1]
-        marked[top : top + _ROWS] = values > threshold
-        highest = max(highest, float(values.max()))
-        between += int(np.count_nonzero((values > 0.1) & (values < 0.9)))
-    if between > _BETWEEN * marked.size:
-        _log.warning("%s looks like a photograph: paint white on black, or on a transparent layer", name)
-    return marked, highest
-
-
-def _level(highest: float, picture: Picture) -> str:
-    """A mask's largest value in words."""
-    return f"{highest:.3g} of 1" if picture.peak == 1 else f"{highest * picture.peak:g} of {picture.peak:g}"
+    try:
+        return hole_from_picture(picture, size, name=name, threshold=threshold)
+    except EmptyMaskError as error:
+        if not error.black:
+            raise
+        return np.zeros(size, dtype=bool)
 
 
 def observed_from_hole(hole: np.ndarray) -> np.ndarray:

@@ -211,7 +211,7 @@ def test_what_is_avoided_is_found_by_the_names_of_the_photos(scoreinv, condition
         Image.fromarray(pixels).save(tmp_path / name)
     words = ["inpaint", "a.png", "b.png", "--mask", "hole.png", "--model", conditional, "--avoid", "avoid", "-o", "out"]
     asked = scoreinv(*words)
-    assert (asked.code, "marks nothing (the largest value is 1 of 255)" in asked.err) == (1, True)
+    assert (asked.code, "has no hole (the largest value is 1 of 255)" in asked.err) == (1, True)
     assert scoreinv(*words, "--mask-threshold", "0").code == 0
     avoided, free = (np.asarray(Image.open(tmp_path / f"out/{name}_inpainted.png")) for name in "ab")
     assert np.ptp(avoided[hole > 0].astype(int), axis=1).max() < 60

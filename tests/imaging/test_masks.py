@@ -197,10 +197,10 @@ def test_what_is_avoided_may_be_nothing_but_not_all(tmp_path):
     assert_array_equal(read_avoided(tmp_path / "avoid.png", (6, 8)), marks > 0)
     with pytest.raises(InputError, match=r"avoid.png: what is avoided is 8x6, the photo 9x6"):
         read_avoided(tmp_path / "avoid.png", (6, 9))
-    with pytest.raises(InputError, match=r"marks nothing \(the largest value is 1 of 255\): .* threshold of 0"):
+    with pytest.raises(InputError, match=r"has no hole \(the largest value is 1 of 255\): .* threshold of 0"):
         as_avoided(marks // 255, [(6, 8)])
     assert_array_equal(as_avoided(marks // 255, [(6, 8)], threshold=0)[0], marks > 0)
-    with pytest.raises(InputError, match="all of the picture"):
+    with pytest.raises(InputError, match="no known pixel"):
         as_avoided(np.ones((6, 8), bool), [(6, 8)])
     with pytest.raises(InputError, match="mask_threshold"):
         as_avoided(marks, [(6, 8)], threshold=1)
