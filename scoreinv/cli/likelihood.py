@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -69,9 +69,13 @@ def likelihood(
     if estimate.steps is not None and estimate.steps < _LEAST_STEPS:
         warn(f"--steps {estimate.steps}: so few tell the density only roughly: take 16")
     run = _Run(loaded, estimate, table, frame, batch)
-    for size, alike in groupby(run.pictures(sources), lambda item: item[1].size):
-        while group := list(islice(alike, tasks.pictures_at_once(size))):
-            run.evaluate(group)
+    for size, alike in groupby(run.opened(sources), lambda opened: getattr(opened[1], "size", None)):
+        if size is None:
+            for source, error in alike:
+                run.fail(source, error)
+        else:
+            while group := list(islice(alike, tasks.pictures_at_once(size))):
+                run.evaluate(group)
     if batch and run.bits and not common.json:
         mean = _figure(sum(run.bits) / len(run.bits), tasks.standard_error(run.bits))
         put(f"{mean} bits/dim  mean of {len(run.bits)} {'picture' if len(run.bits) == 1 else 'pictures'}")
@@ -128,19 +132,19 @@ class _Run:
     bits: list[float] = field(default_factory=list)
     failed: int = 0
 
-    def pictures(self, sources: list[str]) -> Iterator[Item]:
-        """The pictures in order, but for those that cannot be read or given to the model, whose failure is reported."""
+    def opened(self, sources: list[str]) -> Iterator[tuple[str, Any]]:
+        """The pictures in order, each with its path; or why it cannot be read, or not be given to the model."""
         for source in sources:
             try:
                 picture = imaging.read_picture(source, self.frame)
             except Exception as error:
-                self._fail(source, error)
+                yield source, error
                 continue
             prior = self.model.load()  # outside: a model that cannot be used ends the whole run
             try:
                 _check(source, picture, prior)
             except InputError as error:
-                self._fail(source, error)
+                yield source, error
                 continue
             if picture.has_alpha:
                 warn(f"{source}: transparency is left out")
@@ -163,13 +167,14 @@ class _Run:
             for item in group if len(group) > 1 else ():
                 self.evaluate([item])
             if len(group) == 1:
-                self._fail(first, InputError(f"{first}: {error}") if isinstance(error, InputError) else error)
+                self.fail(first, InputError(f"{first}: {error}") if isinstance(error, InputError) else error)
             return
         seconds = (time.monotonic() - started) / len(group)
         for item, density in zip(group, densities, strict=True):
             self._put(item, density, seconds)
 
-    def _fail(self, source: str, error: Exception) -> None:
+    def fail(self, source: str, error: Exception) -> None:
+        """Tell of a picture why it is not evaluated; outside of a batch the error is raised."""
         common = self.model.common
         self.failed += tell_failure(failed(source, error, common, batch=self.batch), common)
 
