@@ -22,7 +22,7 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -301,4 +301,4 @@ def _actors(ray: Any, worker: Worker, most: int, device: str) -> list[Any]:
         raise InputError(f"--threads {worker.threads}: a worker takes so many, and the largest machine has {largest:g}")
     limits = {"num_cpus": worker.threads, "num_gpus": gpus, "max_restarts": RETRIES, "max_task_retries": RETRIES}
     actor: Any = ray.remote(Worker).options(**limits)
-    return [actor.remote(**vars(worker)) for _ in range(min(most, int(sum(room))))]
+    return [actor.remote(*astuple(worker)) for _ in range(min(most, int(sum(room))))]
