@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -103,8 +104,8 @@ def solve(
     Args:
         operator: A, on pictures of values in [0, 1].
         y: the observation, of the shape A(x): array HxW or HxWx3, PIL image, or tensor (B)xCxHxW, of any floats, or of
-            uint8 or uint16 that stand for [0, 1]. One channel stands for three alike, with one and the same noise: the
-            picture is grey.
+            uint8 or uint16 that stand for [0, 1]. One channel, where A gives three, stands for three alike, with one
+            and the same noise: the picture is grey.
         prior: the model, or its name or file, which is then loaded for this call.
         noise_std: standard deviation of the white noise in y, in [0, 1] units.
         method: None: `dpir` for the mean of one. Samples are drawn by `mmps` from pure noise, and by `diffpir` where a
@@ -151,7 +152,7 @@ def solve(
         )
 
     def solved(number: int, share: TaskCallback) -> Restored[Any]:
-        values, gray = _three_channels(observations[number])
+        values, gray = _as_seen(operator, observations[number])
         finish = partial(_as_picture, dtype=dtype, gray=gray)
         if noise_alone:
             seen = operator.adjoint(values)
@@ -262,7 +263,7 @@ class Problem:
 
     Attributes:
         operator: A.
-        y: (1, 3, h, w), of pictures in [0, 1].
+        y: (1, C, h, w), of pictures in [0, 1].
         noise_std: standard deviation of the noise in y, at least 0.
         gray: whether the channels of y, and their noise, are the same: the picture is grey.
         finish: makes the result of colours HxWx3 in [0, 1].
@@ -434,8 +435,8 @@ def _observations(y: Any) -> tuple[list[Tensor], np.dtype, Form]:
     """The observations of a caller, (1, C, h, w) each, for pictures in [0, 1]; the results' type, and their form."""
     if is_tensor(y):
         refuse_nested(y, "the observation")
-        if y.ndim not in (3, 4) or 0 in y.shape or y.shape[-3] not in (1, 3):
-            raise InputError(f"an observation is a (B)xCxHxW of 1 or 3 channels, not {tuple(y.shape)}")
+        if y.ndim not in (3, 4) or 0 in y.shape:
+            raise InputError(f"an observation is a (B)xCxHxW, not {tuple(y.shape)}")
         values = plain_values(y, "the observation")
         peak = 1 if values.dtype.kind == "f" else np.iinfo(values.dtype).max
         dtype = np.dtype(np.float32) if peak == 1 else values.dtype
@@ -470,27 +471,30 @@ def _check_observed(operator: LinearOperator, observations: list[Tensor], noise_
             "noise_std",
             f"is in [0, 1] units, and {noise_std:g} is more than the observation holds: 25 grey levels are 25/255",
         )
-    y, _ = _three_channels(observations[0])
-    try:
+    y, _ = _as_seen(operator, observations[0])
+    back = again = None
+    with suppress(RuntimeError):
         back = operator.adjoint(y)
         again = operator(back).shape
-    except RuntimeError:
-        again = None
     if again is not None and again[0] > 1:
         raise InputError(f"{type(operator).__name__} is of {again[0]} pictures: solve each with its own operator")
-    if again != y.shape:
+    if back is None or back.shape[1] != 3 or again != y.shape:
         gives = "does not take that" if again is None else f"gives {'x'.join(map(str, again[1:]))} of it"
         raise InputError(
-            f"the observation is {'x'.join(map(str, y.shape[1:]))} (channels, height, width; one channel stands for "
-            f"three alike), and {type(operator).__name__} {gives}: it must give three channels of the observation's "
-            "size"
+            f"the observation is {'x'.join(map(str, y.shape[1:]))} (channels, height, width; one channel may stand for "
+            f"three alike), and {type(operator).__name__} {gives}: it must give that of pictures of three channels"
         )
     check_adjoint(operator, back)
 
 
-def _three_channels(y: Tensor) -> tuple[Tensor, bool]:
-    """An observation with three channels, and whether they are one channel repeated."""
-    return (y.expand(-1, 3, -1, -1).contiguous(), True) if y.shape[1] == 1 else (y, False)
+def _as_seen(operator: LinearOperator, y: Tensor) -> tuple[Tensor, bool]:
+    """An observation of the shape A x, and whether the picture is grey: where one channel stands for three alike."""
+    if y.shape[1] != 1:
+        return y, False
+    with suppress(RuntimeError):  # of an operator that takes three channels alone
+        if operator.adjoint(y).shape[1] == 3 and operator(operator.adjoint(y)).shape[1] == 1:
+            return y, False
+    return y.expand(-1, 3, -1, -1).contiguous(), True
 
 
 def _as_picture(rgb: np.ndarray, *, dtype: np.dtype, gray: bool) -> Picture:

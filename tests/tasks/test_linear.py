@@ -365,17 +365,57 @@ def test_methods_that_do_not_go_with_what_is_asked_for(options, said):
 @pytest.mark.parametrize(
     ("y", "said"),
     [
-        (truth(10, 10), "the observation is 3x10x10 .*: it must give three channels of the observation.s size"),
+        (truth(10, 10), "the observation is 3x10x10 .*: it must give that of pictures of three channels"),
         (truth(channels=4), "HxW or HxWx3"),
         (np.full((HEIGHT, WIDTH), np.nan, np.float32), "not finite"),
         (np.zeros((HEIGHT, WIDTH, 4), np.uint8), "alpha"),
-        (torch.zeros(2, HEIGHT, WIDTH), "1 or 3 channels"),
+        (torch.zeros(2, HEIGHT, WIDTH), "2x24x36 of it: it must give that of pictures of three channels"),
         (torch.zeros(3, HEIGHT, WIDTH, device="meta"), "without plain values"),
     ],
 )
 def test_observations_that_are_none(y, said):
     with pytest.raises(InputError, match=said):
         scoreinv.solve(operator_of(), y, prior=prior())
+
+
+class _ChannelMean(LinearOperator):
+    def __call__(self, x):
+        return x.mean(1, keepdim=True)
+
+    def adjoint(self, y):
+        return y.expand(-1, 3, -1, -1) / 3
+
+
+class _Projections(LinearOperator):
+    """40 numbers of a picture of 8x8."""
+
+    rows = torch.randn(40, 192, generator=torch.Generator().manual_seed(0)) / 14
+
+    def __call__(self, x):
+        return (x.flatten(1) @ self.rows.T)[..., None, None]
+
+    def adjoint(self, y):
+        return (y.flatten(1) @ self.rows).reshape(-1, 3, 8, 8)
+
+
+def test_an_observation_of_one_channel_by_an_operator_that_gives_one():
+    noise, samples = 0.05, 8
+    y = noisy(truth().mean(2), noise)
+    result = scoreinv.solve(_ChannelMean(), y, prior=prior(), noise_std=noise, samples=samples, estimate="mean")
+    assert result.image.shape == (HEIGHT, WIDTH, 3)
+    shrinking = STD**2 / 3 / (STD**2 / 3 + noise**2)  # the mean of three has a third of the variance
+    error = result.image.mean(2) - (MEAN + shrinking * (y - MEAN))
+    assert np.sqrt(np.square(error).mean()) < 1.25 * noise * math.sqrt(shrinking / samples)
+
+
+def test_an_observation_that_is_no_picture():
+    operator, picture = _Projections(), torch.from_numpy(truth(8, 8)).permute(2, 0, 1)[None]
+    y = operator(picture)
+    result = scoreinv.solve(operator, y, prior=prior(), samples=2)
+    assert result.image.shape == picture.shape
+    for sample in result.samples:
+        torch.testing.assert_close(operator(sample), y, rtol=0, atol=1e-3)
+    assert (result.samples[0] - result.samples[1]).abs().mean() > 0.5 * STD
 
 
 def test_an_operator_of_several_pictures():
