@@ -126,7 +126,7 @@ def _usage(error: Any) -> str:
     from scoreinv.text import printable
 
     context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
-    message = " ".join(error.format_message().split()).rstrip(".")
+    message = " ".join(error.format_message().split()).rstrip(".").replace(": Value error, ", ": ")  # Pydantic's
     if not message:
         return ""
     source = None if context is None or parameter is None else context.get_parameter_source(parameter.name)

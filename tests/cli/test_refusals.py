@@ -83,6 +83,7 @@ CASES = [
     ("denoise frames.tif", "--frame must be given, from 0 to 1"),
     ("denoise photo.png --noise 0.5", "noise of 0.5 grey levels of 255 is out of the model's range, from 1.3 to 1275"),
     ("deblur photo.png --kernel gaussian", "gaussian: needs its size"),
+    ("train --sde edm", "'--sde': 'edm' is not one of 've', 'vp', 'subvp'"),
     ("train --sde ve --sigma-max lots", "--sigma-max lots: give a number, or data"),
     # no such choice, option or command
     (f"{INPAINT} --method magic", "'--method'"),
