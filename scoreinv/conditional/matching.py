@@ -1,22 +1,24 @@
-"""What a conditional prior is told by references, photographs in colours some places of which look like a grey one's.
+"""Colours of references: what a grey picture takes from photographs in colours, where places of both look alike.
 
-Each place of the picture, of chroma d as it is drawn without them, attends to all places of the references, whose
-chroma is c_i. With q the unit vectors by which places are compared (`PlaceNetwork`), and l their luma,
+It is attention, or kernel regression (Nadaraya 1964, Watson 1964). A place of the picture has a query q of unit length
+(`PlaceNetwork`), a luma l, and the chroma d that is drawn without references; place i of the references has a key q_i,
+a luma l_i and a chroma c_i:
 
-    c(x) = (d(x) + sum_i k_i min(1, l(x) / l_i) c_i) / (1 + sum_i k_i),
-    k_i = exp(sharpness (q(x).q_i - luma (l(x) - l_i)^2 - alike)) B(p_x, p_i)^stuff min(1, p_x(c_i) / p_i(c_i)),
+    c = (d + sum_i k_i min(1, l / l_i) c_i) / (1 + sum_i k_i),
+    k_i = exp(sharpness (q . q_i - luma (l - l_i)^2 - alike)) B(p, p_i)^stuff min(1, p(c_i) / p_i(c_i))
 
-kernel regression (Nadaraya 1964, Watson 1964) with the drawn colour as one more place, which stays where nothing looks
-alike. p is the density of chroma where something looks so (`Colours`), and B the coefficient of Bhattacharyya (1943) of
-its shares: leaf and petal are of one flower, but of two stuffs. By Bayes' rule, a colour that is less likely here than
-there tells as much against both being one. What is darker than in the reference takes as much less of its chroma, as in
-shade. The less both pictures resemble each other where they do most, the more alike their places need be. Near places
-of one thing vote: where the mean share of what is told, sum_i k_i / (1 + sum_i k_i), is t among them, it becomes
-t^2 / (t^2 + (1 - t)^2).
+- d counts as one more place, so that it stays where nothing looks alike.
+- What is darker than in the reference takes as much less of its chroma, as in shade.
+- The less two pictures resemble each other where they do most (`resemblance`), the more alike places need be.
+- p is the density of the chroma that a place may have by its look (`Colours`), and B the coefficient of Bhattacharyya
+  (1943) of two: leaf and petal are parts of one flower, but of two stuffs. By Bayes' rule, a colour that is less likely
+  here than there tells as much against the match.
+- Neighbours of one thing vote: where the mean of sum_i k_i / (1 + sum_i k_i) among them is t, the share of the
+  references becomes t^2 / (t^2 + (1 - t)^2).
 
-Found on held-out photographs: mutual nearest neighbours alone, and neighbours that vote for their displacement, reject
-no more than a higher threshold does; references at other scales add wrong matches as well as right ones. As hints to
-the network, or in place of its mean, colours of references made it draw their opposite beside them.
+Tried on held-out photographs, and left out: mutual nearest neighbours, and neighbours that vote for their displacement,
+reject no more than a higher threshold does; references at other scales add wrong matches as well as right ones; colours
+of references as hints to the network, or in place of its mean, made it draw their opposite beside them.
 """
 
 from __future__ import annotations
@@ -36,22 +38,22 @@ from scoreinv.networks.likeness import load_place_network
 
 _SHARPNESS = 25.0
 _LUMA = 4.0
-"""What the square of a difference of luma takes from the cosine."""
+"""Weight of the squared difference of luma, which is taken from the cosine."""
 _ALIKE = 0.68
-"""What places of pictures of one kind need to be alike."""
+"""Cosine at which places of pictures of one kind count as much as the drawn colour."""
 _KIND, _UNLIKE = 0.8, 3.0
-"""`resemblance` from which on pictures are of one kind, and how much more alike places need be for each 1 below it."""
+"""`resemblance` from which on pictures are of one kind, and how much the cosine must rise for each 1 below it."""
 _BEST = 0.25
-"""Of the places, those that tell how much pictures resemble each other."""
+"""Share of the places, the best matched ones, by which `resemblance` goes."""
 _STUFF = 8.0
-"""Power of how alike the colours are that places may have."""
+"""Power of Bhattacharyya's coefficient."""
 _DARKEST = 0.05
-"""Luma that is added before two are divided."""
+"""Luma that is added to both before they are divided."""
 _REACH, _SHADE, _SEEN = 5.0, 0.06, 12.0
-"""Of neighbours that vote on what they are told: deviations of distance, in places, and of luma; sharpness."""
+"""Of neighbours that vote: standard deviations of distance, in places, and of luma; sharpness of their likeness."""
 
 _encoder = cache(load_encoder)
-"""That knows kinds of things as it was trained to, while that of a prior was trained on."""
+"""ImageNet's, which knows kinds of things; that of a prior was trained further, for colours."""
 _network = cache(load_place_network)
 
 
@@ -60,7 +62,7 @@ class Looks(NamedTuple):
 
     Attributes:
         keys: (D, N), of its places, row by row, of unit length.
-        seen: (S, N), what the colour of its places hangs on, of unit length.
+        seen: (S, N), what the prior's colours of its places depend on, of unit length.
         colours: (K, N), the shares of the colours that its places may have.
         luma: (N,), of its places.
         size: rows and columns of places.
@@ -84,8 +86,8 @@ class Told(NamedTuple):
     """What references tell of the places of a picture.
 
     Attributes:
-        chroma: (1, 3, h, w), with its share.
-        doubt: (1, 1, h, w), the share of what is drawn.
+        chroma: (1, 3, h, w), the references' times their share.
+        doubt: (1, 1, h, w), the share of the drawn chroma, 1 less theirs.
         sources: (h, w), the numbers of the places that look most alike, counted through all references.
     """
 
