@@ -51,13 +51,14 @@ def bits_per_dim(
     atol: float = 1e-5,
     callback: Callback | None = None,
 ) -> Likelihood:
-    """-log2 p_0(x) / D + log2(256 / (hi - lo)), for 8-bit data x = (k + u)/256 mapped to the prior's range [lo, hi].
+    """Compute the exact likelihood of pictures in bits per dimension: -log2 p_0(x) / D + log2(256 / (hi - lo)).
 
         x = prior.to_model((levels + torch.rand(levels.shape)) / 256)  # of levels (B, C, H, W) from 0 to 255
         scoreinv.bits_per_dim(prior, x, steps=16).bits_per_dim
 
-    Nothing is dequantised here: the uniform u is the caller's to add. Values of another range, such as [0, 1] under a
-    prior of [-1, 1], are other pictures, paler ones, and have a likelihood too: it is not noticed.
+    It is that of 8-bit data k as x = (k + u) / 256, u uniform, mapped to the prior's range [lo, hi]. Nothing is
+    dequantised here: u is the caller's to add. Values of another range, such as [0, 1] under a prior of [-1, 1], are
+    other pictures, paler ones, and have a likelihood too: it is not noticed.
 
     Arguments:
         x: pictures (B, C, H, W) in the model's range, `prior.data_range`; `prior.to_model` brings [0, 1] there.
