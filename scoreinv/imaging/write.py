@@ -295,16 +295,10 @@ def _write_deep_png(stream: BinaryIO, picture: Picture) -> None:
 
 
 def _filtered(strip: np.ndarray, above: np.ndarray, pixel_bytes: int) -> bytes:
-    """Rows of bytes, each with whichever of the filters Sub, Up and Paeth leaves the smallest sum (PNG, section 9)."""
+    """Rows of bytes by the filter Paeth (PNG, section 9): with the best of all, row by row, photographs are larger."""
     up = np.concatenate([above, strip[:-1]])
     left, upper_left = (np.pad(rows, ((0, 0), (pixel_bytes, 0)))[:, :-pixel_bytes] for rows in (strip, up))
     a, b, c = (rows.astype(np.int16) for rows in (left, up, upper_left))
     to_a, to_b, to_c = np.abs(b - c), np.abs(a - c), np.abs(a + b - 2 * c)
     paeth = np.where((to_a <= to_b) & (to_a <= to_c), left, np.where(to_b <= to_c, up, upper_left))
-    candidates = np.stack([strip - left, strip - up, strip - paeth])
-    sums = np.minimum(candidates, 0 - candidates).sum(axis=2, dtype=np.int64)
-    best = sums.argmin(axis=0)
-    out = np.empty((strip.shape[0], strip.shape[1] + 1), dtype=np.uint8)
-    out[:, 0] = np.array([1, 2, 4], dtype=np.uint8)[best]
-    out[:, 1:] = candidates[best, np.arange(strip.shape[0])]
-    return out.tobytes()
+    return np.insert(strip - paeth, 0, 4, axis=1).tobytes()
