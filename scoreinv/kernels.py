@@ -10,9 +10,7 @@ import numpy as np
 
 from scoreinv.errors import InputError
 
-LARGEST = 200.0
-"""Limit of a standard deviation, radius or length, in pixels."""
-
+LARGEST = 200.0  # limit of a standard deviation, radius or length, in pixels
 _FINE = 16  # points across a pixel, by which its share of a shape is told
 
 BlurKind = Literal["gaussian", "disk", "motion"]

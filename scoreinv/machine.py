@@ -121,8 +121,7 @@ def keep_freed() -> None:
 
 # Processors and containers
 
-OPENMP = "OMP_NUM_THREADS"
-"""The variable by which users decide how many threads there are."""
+OPENMP = "OMP_NUM_THREADS"  # the variable by which users decide how many threads there are
 _TRIAL, _TRIALS = 0.025, 4  # seconds that each number of threads is tried for, and how often where they are alike
 _PAYING = 1.2
 """How many times as much several threads have to do as one, to be taken although they spin: on idle cores two do 1.8

@@ -21,8 +21,7 @@ from scoreinv.text import shown
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
-GRAY_LEVELS = 255
-"""The command line gives levels of noise in these."""
+GRAY_LEVELS = 255  # the command line gives levels of noise in these
 
 
 @dataclass(frozen=True)
@@ -38,29 +37,22 @@ Whole, Number = partial(Range, int), partial(Range, float)
 
 # A thousand times the paper's, and the like: what can be asked for is bounded by memory and patience.
 STEPS = Whole(1, 1_000_000)
-GRID = Whole(2, 1_000_000)
-"""Times of a discrete model's grid."""
-CHANNELS = Whole(1, 64)
-"""Of the pictures of a network."""
+GRID = Whole(2, 1_000_000)  # times of a discrete model's grid
+CHANNELS = Whole(1, 64)  # of the pictures of a network
 SAMPLES = Whole(1, 1000)
 SEED = Whole(0, 2**63 - 1)
 RTOL = Number(1e-12, 0.1)
-ODE_RTOL = 1e-5
-"""Tolerance of the adaptive solver, relative and absolute."""
+ODE_RTOL = 1e-5  # tolerance of the adaptive solver, relative and absolute
 GUIDANCE = Number(0.0, 1e6)
 TRAINING_STEPS = Whole(1, 999_999_999)  # what the nine digits of a state's name count
 TRAINING_MINUTES = Number(None, 1e7)  # nineteen years
 BATCH_SIZE = Whole(1, 2**20)  # far more than any memory takes of pictures of a useful size
 LEARNING_RATE = Number(None, 1000.0)
 SENSITIVITY = Number(0.0, 1.0)
-USUAL_SENSITIVITY = 0.5
-"""Pixels whose probability of damage is above 1 - 0.5 are marked."""
-MOST_GROW = 100_000
-"""Pixels by which holes may grow on the command line: more than a picture's side."""
-FOUND_GROW = 2
-"""Pixels by which damage that is found is enlarged: soft edges would show as outlines of what is filled."""
-MASK_THRESHOLD = 0.5
-"""Values of a mask in [0, 1] above which pixels are holes."""
+USUAL_SENSITIVITY = 0.5  # pixels whose probability of damage is above 1 - 0.5 are marked
+MOST_GROW = 100_000  # pixels by which holes may grow on the command line: more than a picture's side
+FOUND_GROW = 2  # pixels by which damage that is found is enlarged: soft edges would show as outlines of what is filled
+MASK_THRESHOLD = 0.5  # values of a mask in [0, 1] above which pixels are holes
 
 
 @dataclass(frozen=True)

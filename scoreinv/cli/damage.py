@@ -19,10 +19,8 @@ EXAMPLES = """
   scoreinv damage old.jpg                    # writes old_damage.png, a mask
   scoreinv damage scans/ --sensitivity 0.7   # a folder; marks more
 """
-SUFFIX = "_damage"
-"""Of the names of results, by which `inpaint` finds them in a folder too."""
-DETECTOR = "damage"
-"""The bundled model."""
+SUFFIX = "_damage"  # of the names of results, by which `inpaint` finds them in a folder too
+DETECTOR = "damage"  # the bundled model
 
 
 def damage(

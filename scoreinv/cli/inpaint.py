@@ -26,8 +26,7 @@ EXAMPLES = """
   scoreinv inpaint photo.png --mask mask.png --avoid words.png
   scoreinv inpaint scans/ --mask auto --samples 4  # a folder, its damage found
 """
-AUTO = "auto"
-"""The mask that is found."""
+AUTO = "auto"  # the mask that is found
 _Given = tuple["np.ndarray | None", "np.ndarray | None"]
 """The holes of a photo, None where they are yet to be found, and what is not to be copied into them."""
 _MOSTLY_HOLE = 0.6

@@ -21,8 +21,7 @@ from scoreinv.models import catalogue
 
 _log = logging.getLogger(__name__)
 
-LARGE_BYTES = 40_000_000
-"""A model of larger files may not fit; the bundled ones do."""
+LARGE_BYTES = 40_000_000  # a model of larger files may not fit; the bundled ones do
 
 
 def start_torch(common: Common) -> None:

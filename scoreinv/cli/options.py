@@ -10,8 +10,7 @@ import typer
 
 from scoreinv.options import GRAY_LEVELS, SEED, Device, Precision
 
-PREFIX = "SCOREINV"
-"""What the names of environment variables that give options begin with."""
+PREFIX = "SCOREINV"  # what the names of environment variables that give options begin with
 OUTPUT, COMMON, ADVANCED = "Output", "Common options", "For scripts and researchers"
 """Panels of the help. Those of scripts and researchers are shown by `--help-all` alone."""
 STREAM_HELP = "- is stdin."

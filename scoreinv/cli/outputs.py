@@ -12,8 +12,7 @@ from tempfile import TemporaryFile
 from scoreinv import imaging
 from scoreinv.errors import ExistsError, InputError
 
-STREAM = "-"
-"""Stands for stdin and stdout."""
+STREAM = "-"  # stands for stdin and stdout
 
 
 def refuse_existing(outputs: Iterable[str], *, overwrite: bool, option: str = "-o") -> None:

@@ -30,10 +30,8 @@ COLUMNS = (
     *("input", "output", "outputs", "seconds", "nfe", "seed", "model", "model_sha256", "color_model", "method"),
     *("skipped", "error"),
 )
-EXISTS = "exists already"
-"""What is said of a picture whose results are there."""
-BY_ANOTHER = "done by another"
-"""What is said of a picture whose results another process has written meanwhile."""
+EXISTS = "exists already"  # what is said of a picture whose results are there
+BY_ANOTHER = "done by another"  # what is said of a picture whose results another process has written meanwhile
 _TAIL = 1 << 16  # bytes of the end of a table in which a cut row is looked for
 
 

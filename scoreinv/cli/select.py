@@ -21,8 +21,7 @@ EXAMPLES = """
   scoreinv inpaint photo.jpg --mask photo_selection.png    # takes it out
 """
 UNUSED = ("seed", "device", "precision")
-SUFFIX = "_selection"
-"""Of the names of results."""
+SUFFIX = "_selection"  # of the names of results
 
 
 def select(

@@ -29,10 +29,8 @@ EXAMPLES = """
 """
 UNUSED = ("seed", "overwrite")
 PORT = 8421
-MODELS = "photo", "scene"
-"""What fills and what colours, by default: they are bundled."""
-DENOISER = "denoiser"
-"""What removes noise of old photographs."""
+MODELS = "photo", "scene"  # what fills and what colours, by default: they are bundled
+DENOISER = "denoiser"  # what removes noise of old photographs
 
 
 def serve(

@@ -30,8 +30,7 @@ from scoreinv.cli.record import MANIFEST
 from scoreinv.cli.report import notice, warn
 from scoreinv.errors import InputError, ScoreinvError
 
-AT_ONCE = 100
-"""Photographs that are fetched, and put back, together."""
+AT_ONCE = 100  # photographs that are fetched, and put back, together
 TABLES = "manifests"
 _PREFIX = "scoreinv-"
 is_url = re.compile(r"[a-z][a-z0-9+.-]+://.").match

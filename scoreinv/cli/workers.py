@@ -41,8 +41,7 @@ _PROCESS_BYTES, _PIXEL_BYTES = 600_000_000, 250
 """Memory of a process and its models, and for each pixel of a photograph, at most. Of 2 megapixels of which 4 % are
 scratched `inpaint` took 0.98 GB, `restore` 0.91, of others `denoise` 0.62 and `colorize` 0.46."""
 _LOOKED_AT = 5  # the largest files, among which the largest photograph is looked for
-RETRIES = 3
-"""How often a photograph is given out again whose worker was killed."""
+RETRIES = 3  # how often a photograph is given out again whose worker was killed
 _THREADS = (OPENMP, "OPENCV_FOR_THREADS_NUM")  # variables by which libraries take the number of their threads
 Answer = tuple[list[str], dict[str, Any], ScoreinvError | None]
 """Lines for stderr, the row of a photograph, and the error that ends the run."""

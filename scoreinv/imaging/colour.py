@@ -28,8 +28,7 @@ _STROKE_EDGE = 0.1
 _FADING = 3e-4
 """Of the reach of strokes: without edges it falls to 1/e in 1 / sqrt(this) of those pixels, two sides of a picture."""
 
-FINER = 4
-"""Pixels on each side of what `ChromaAlongEdges` makes of one."""
+FINER = 4  # pixels on each side of what `ChromaAlongEdges` makes of one
 _CHROMA_EDGE = 0.02  # difference of luma between neighbours that halves how much their colours agree
 _LEAST_LINK = 1e-3  # weight of the widest step: across it colours are told by what is drawn
 _TRUST = 0.05

@@ -18,8 +18,7 @@ from scoreinv.imaging.metadata import Metadata, describe
 from scoreinv.imaging.tiff import unpremultiply
 
 SUFFIXES = {".heic": "HEIC", ".heif": "HEIC", ".hif": "HEIC", ".avif": "AVIF"}
-LONGEST_SIDE = 16384
-"""What HEVC's highest level allows, and readers of AVIF by default."""
+LONGEST_SIDE = 16384  # what HEVC's highest level allows, and readers of AVIF by default
 
 _MODULES = {"HEIC": "pillow_heif", "AVIF": "PIL.AvifImagePlugin"}
 _HEIC_BRANDS = frozenset([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"])

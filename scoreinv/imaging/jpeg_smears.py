@@ -31,8 +31,7 @@ from scoreinv.imaging.picture import Picture
 
 _log = logging.getLogger(__name__)
 
-RIM = 8
-"""Pixels beside a hole that are looked at: a block's side."""
+RIM = 8  # pixels beside a hole that are looked at: a block's side
 _TILE = 64  # side of what is solved at once. A multiple, as the margin, of the largest unit of blocks
 _MARGIN = 16  # pixels around it, that its border may not matter
 _AT_ONCE = 32  # tiles

@@ -12,11 +12,8 @@ _HIGH_PASS = np.array([1 - 3**0.5, -(3 - 3**0.5), 3 + 3**0.5, -(1 + 3**0.5)], dt
 """Daubechies' wavelet with two vanishing moments: blind to constants and slopes, of unit length."""
 
 _STRIP = 256  # rows at a time, an even number, so that a large picture is never held in floats
-
 _BLOCK = 64  # side of the blocks of `white_noise`, in pixels: a thousand details at the finest scale
-
 _WHITE = 0.75  # what means of 2x2 pixels may have left of noise: of white noise it is half, of texture 0.8 or more
-
 _GAUSSIAN_MEDIAN = 0.6744897501960817  # of |z| for a standard normal z
 
 

@@ -49,16 +49,14 @@ from scoreinv.imaging.metadata import coding_of, describe, orient
 from scoreinv.imaging.picture import Picture, check_megapixels
 from scoreinv.imaging.tiff import check_directory, decode_by_tifffile, is_preview, read_directories, unpremultiply
 
-STREAM = "-"
-"""What names standard input and output."""
+STREAM = "-"  # what names standard input and output
 
 SUFFIXES = frozenset(
     [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".pnm", ".pbm", ".pgm", ".ppm"]
 ) | frozenset(heif.SUFFIXES)
 """Of the pictures in a folder or archive; a file that is named is read whatever its suffix."""
 
-PREFIX_BYTES = 64
-"""Of the beginning of a file, which tell its kind."""
+PREFIX_BYTES = 64  # of the beginning of a file, which tell its kind
 
 Look = Callable[[int, int, int], None]
 """Is told a picture's width and height, maybe not yet turned upright, and the bytes that decoding takes at its peak."""

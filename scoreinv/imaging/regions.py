@@ -31,10 +31,8 @@ _STRIP = 8  # pixels from the middle of a strip to known ones from which on it i
 _ARM = 24
 """Pixels from a hole's deep ones, along rows and columns, beyond which what is narrow of it is an arm: a scratch that
 meets a tear. Corners and the ends of strips are nearer."""
-NARROW = 5
-"""Pixels from a narrow hole to known ones at most, along rows and columns."""
+NARROW = 5  # pixels from a narrow hole to known ones at most, along rows and columns
 _EXCEPTIONS = 0.05  # share of narrow holes that may be further from known pixels, as where scratches cross
-
 _WINDOWS = (0.75, 3)  # sides of the windows of narrow holes, in windows of the model: from, to
 
 

@@ -22,8 +22,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.regions import clusters, mask_of_blocks, means_of_blocks
 from scoreinv.window_placement import Box, crop
 
-WIDEST = 6
-"""Pixels of a leftover at most."""
+WIDEST = 6  # pixels of a leftover at most
 _SOFT = 2  # pixels of an edge, of which neither the object's nor the ground's colour is asked
 _FARTHER = np.arange(10, 27, 2)  # pixels from the rim at which the ground is looked at
 _ALIKE = 0.1  # distance of colours, RGB in [0, 1], within which they are one

@@ -9,13 +9,9 @@ import numpy as np
 from scoreinv.colour_space import luma
 from scoreinv.imaging.picture import Picture
 
-BLOCK = 128
-"""Side of the blocks whose spectra are averaged, in pixels."""
-
+BLOCK = 128  # side of the blocks whose spectra are averaged, in pixels
 _ACROSS = 8  # blocks across a picture, at most
-
 _EDGES = (0.03, 0.25)  # cycles a pixel of what tells blocks with edges from plain ones
-
 _TINY = 1e-8  # power far below what rounding to 8 bits leaves
 
 

@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from scoreinv.prior import ScorePrior
     from scoreinv.sdes import SDE
 
-MODEL_FILE = "model.safetensors"
-"""File name of a model in its own folder."""
-HUB_PREFIX = "hf:"
-"""Prefix of a model on the Hugging Face hub."""
+MODEL_FILE = "model.safetensors"  # file name of a model in its own folder
+HUB_PREFIX = "hf:"  # prefix of a model on the Hugging Face hub
 BUNDLED_LICENCE = "Apache-2.0"
 BUNDLED_SOURCE = "trained for scoreinv, on the pictures that its card names"
 """Used for bundled models whose notes name no other."""

@@ -57,8 +57,7 @@ CLASSIFIERS: dict[str, type[Any]] = {"wide_resnet": WideResNetConfig, "convnet":
 _DETECTOR = "damage"
 
 
-SIDE = Whole(1, 2**15)
-"""Of training pictures."""
+SIDE = Whole(1, 2**15)  # of training pictures
 _END = Number(-1e6, 1e6)  # a model value of black or white
 
 

@@ -19,8 +19,7 @@ from scoreinv.prior import ScorePrior
 
 load_shapes()
 _WORKSPACE = 1.25  # factor for what convolutions take to reorder their inputs
-PROGRAM_BYTES = 300_000_000
-"""Memory of torch and this package themselves."""
+PROGRAM_BYTES = 300_000_000  # memory of torch and this package themselves
 
 
 def process_bytes(config: ModelConfig, *, itemsize: int = 4) -> int:

@@ -23,8 +23,7 @@ from scoreinv.machine import OPENMP, processors
 
 SIDE = 1024
 """Pixels of the square that the encoder sees: a picture's longer side is resized to it, and the rest is padded."""
-CELL = 4
-"""Pixels of the square for each of the decoder's masks, which are of 256x256."""
+CELL = 4  # pixels of the square for each of the decoder's masks, which are of 256x256
 
 INSIDE, OUTSIDE, CORNER, OTHER_CORNER, NO_POINT = 1, 0, 2, 3, -1
 """Labels of the points of a prompt; `NO_POINT` pads a prompt without a box."""

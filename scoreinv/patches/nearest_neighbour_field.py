@@ -39,10 +39,8 @@ from scoreinv.conditional.interpolation import smooth_estimate
 from scoreinv.errors import InputError
 from scoreinv.patches.poisson import poisson_correction
 
-GREY_LEVEL = 1 / 127.5
-"""Of a picture on [-1, 1] with 8 bits."""
-TOLERANCE = 0.04
-"""tau, of colours on [-1, 1]: five grey levels."""
+GREY_LEVEL = 1 / 127.5  # of a picture on [-1, 1] with 8 bits
+TOLERANCE = 0.04  # tau, of colours on [-1, 1]: five grey levels
 _REACH = 3  # pixels of a patch on each side of the one in its middle
 _SEARCHED = (16, 5, 1)  # pixels around its own source from which a candidate each is drawn
 _SHADE = 0.1
