@@ -261,7 +261,5 @@ def _block_means(height: int, width: int, scale: int) -> csr_array:
     """The matrix of the means of the scale x scale blocks of a grid (scale height)x(scale width)."""
     from scipy import sparse
 
-    rows, columns = np.arange(height * scale) // scale, np.arange(width * scale) // scale
-    block = (rows[:, None] * width + columns).ravel()
-    shape = (height * width, block.size)
-    return sparse.coo_array((np.full(block.size, scale**-2), (block, np.arange(block.size))), shape=shape).tocsr()
+    down, across = (sparse.kron(sparse.eye_array(side), np.full((1, scale), 1 / scale)) for side in (height, width))
+    return sparse.kron(down, across, "csr")

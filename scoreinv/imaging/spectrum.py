@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
+from scipy import ndimage
 
 from scoreinv.colour_space import luma
 from scoreinv.imaging.picture import Picture
@@ -52,19 +51,8 @@ def _places(side: int) -> list[int]:
 
 def _in_polar(values: np.ndarray, radii: int, angles: int) -> np.ndarray:
     """Values of the half plane (BLOCK, BLOCK // 2 + 1) at radii and angles, interpolated."""
-    row, column, across, down = _polar_places(radii, angles)
-    below = (row + 1) % BLOCK
-    upper = (1 - across) * values[row, column] + across * values[row, column + 1]
-    lower = (1 - across) * values[below, column] + across * values[below, column + 1]
-    return (1 - down) * upper + down * lower
-
-
-@lru_cache(maxsize=2)
-def _polar_places(radii: int, angles: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     radius = np.linspace(1.5 / BLOCK, 0.5 - 1e-6, radii)[:, None] * BLOCK
     angle = np.pi * np.arange(angles) / angles
     x, y = radius * np.cos(angle), -radius * np.sin(angle)
     flip = np.where(x < 0, -1, 1)  # the spectrum of real values is the same at -f
-    x, y = x * flip, y * flip
-    column, row = np.floor(x + 1e-9).astype(int), np.floor(y).astype(int)
-    return row % BLOCK, column, x - column, y - row
+    return ndimage.map_coordinates(values, [y * flip, x * flip], order=1, mode="grid-wrap")
