@@ -22,14 +22,12 @@ def uniform_times(sde: SDE, steps: int, start: float = 1.0) -> Tensor:
 
 def log_times(sde: SDE, steps: int, start: float = 1.0) -> Tensor:
     """Evenly spaced in log(sigma / alpha) (Lu et al. 2022, DPM-Solver, section 3.3)."""
-    high, low = _ends(sde, start).log()
-    return _grid(sde, start, torch.linspace(high, low, steps, dtype=torch.float64).exp())
+    return _even(sde, steps, start, torch.log, torch.exp)
 
 
 def karras_times(sde: SDE, steps: int, start: float = 1.0) -> Tensor:
     """Evenly spaced in (sigma / alpha)^(1/7): denser towards the end (Karras et al. 2022, eq. 5)."""
-    high, low = _ends(sde, start) ** (1 / 7)
-    return _grid(sde, start, torch.linspace(high, low, steps, dtype=torch.float64) ** 7)
+    return _even(sde, steps, start, lambda ratio: ratio ** (1 / 7), lambda root: root**7)
 
 
 def resampling_times(sde: SDE, steps: int, jump: int = 10, repeats: int = 10) -> tuple[float, ...]:
@@ -77,13 +75,13 @@ def time_grid(
     return grid
 
 
-def _ends(sde: SDE, start: float) -> Tensor:
-    return sde.noise_to_signal(torch.tensor([start, sde.sampling_end], dtype=torch.float64))
-
-
-def _grid(sde: SDE, start: float, ratios: Tensor) -> Tensor:
-    times = time_at(sde, ratios)
+def _even(
+    sde: SDE, steps: int, start: float, scale: Callable[[Tensor], Tensor], inverse: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Times from the start to the SDE's `sampling_end`, even in a scale of sigma / alpha."""
+    high, low = scale(sde.noise_to_signal(torch.tensor([start, sde.sampling_end], dtype=torch.float64)))
+    times = time_at(sde, inverse(torch.linspace(high, low, steps, dtype=torch.float64)))
     times[0] = start
-    if len(times) > 1:
+    if steps > 1:
         times[-1] = sde.sampling_end
     return times

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -61,28 +62,18 @@ def look_at(pictures: Iterable[tuple[str, Picture]], classifier: NoiseClassifier
 
     Raises InputError naming a picture of another size, and when there are none.
     """
-    features: list[np.ndarray] = []
-    labels: list[np.ndarray] = []
-    batch: list[np.ndarray] = []
-
-    def take() -> None:
-        x = to_tensor(batch, next(classifier.parameters()).device)
+    features, labels, side, rest = [], [], classifier.image_size, iter(pictures)
+    while batch := list(islice(rest, _BATCH)):
+        for name, picture in batch:
+            if picture.size != (side, side):
+                raise InputError(f"{name}: is {picture.width}x{picture.height}, and the classifier sees {side}x{side}")
+        colours = [colours_for(picture, classifier.network.channels) for _, picture in batch]
+        x = to_tensor(colours, next(classifier.parameters()).device)
         low, high = classifier.data_range
         both = classifier.features(low + (high - low) * torch.cat([x, x.flip(-1)]), TRAINING_START)
         seen = both.unflatten(0, (2, len(x))).mean(0)
         features.append(seen.cpu().double().numpy())
         labels.append(classifier.network.head(seen).argmax(1).cpu().numpy())
-        batch.clear()
-
-    side = classifier.image_size
-    for name, picture in pictures:
-        if picture.size != (side, side):
-            raise InputError(f"{name}: is {picture.width}x{picture.height}, and the classifier sees {side}x{side}")
-        batch.append(colours_for(picture, classifier.network.channels))
-        if len(batch) == _BATCH:
-            take()
-    if batch:
-        take()
     if not features:
         raise InputError("there are no pictures to look at")
     return Seen(np.concatenate(features), np.concatenate(labels))
