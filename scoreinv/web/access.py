@@ -48,7 +48,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
-        raise SettingError("host", f"{host} is no address of this machine ({error})") from error
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise SettingError("host", f"{host} is no address of this machine ({reason})") from error
     both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()  # `::` stands for all addresses of IPv4, too
     try:
         return socket.create_server(address, family=family, dualstack_ipv6=both)
