@@ -92,46 +92,27 @@ def plan(
         InputError: an empty folder, stdin among other inputs, a result of an unknown kind or that cannot be made, or
             that replaces an input, a kind or quality of a file without, two inputs with one result.
     """
-    if output.workers == "ray" and find_spec("ray") is None:
-        raise InputError("--workers ray: Ray is not installed: pip install 'scoreinv[ray]'")
-    if output.workers not in (None, "ray") and not re.fullmatch("[1-9][0-9]{0,2}", str(output.workers)):
-        raise InputError(f"--workers {output.workers}: give a number of processes from 1 to 999, or ray")
+    _check_workers(output.workers)
     kind = output.format or kind
     given = [item for item in photos if item != STREAM and Path(item).is_dir()]
     batch = len(photos) > 1 or bool(given)
-    if given and not output.recursive:
-        _warn_of_folders_within(given, [output.output, *inputs.values()])
     if STREAM in photos and batch:
         raise InputError("- (stdin) cannot be combined with other inputs")
     if output.shard is not None and not batch:
         raise InputError(f"--shard {output.shard}: is for a folder or several photos")
-    results: set[str] = set()
-    folder = None
+    if given and not output.recursive:
+        _warn_of_folders_within(given, [output.output, *inputs.values()])
     if batch:
-        sources = [(source, item) for item in photos for source in expand(item, deep=output.recursive)]
-        results = _are_results([source for source, _ in sources], output, suffix)
-        for result in sorted(results):
-            _log.info("%s: left alone, being a result by its name", result)
-        wanted = [
-            (source, item, Path() if source == item else Path(source).parent.relative_to(item))
-            for source, item in sources
-            if source not in results
-        ]
-        names = _of_batch(wanted, output.output, suffix, kind)
-        jobs = [Job(source, name, inside) for name, (source, _, inside) in zip(names, wanted, strict=True)]
-        if output.output is not None or len(given) == len(photos) == 1:
-            folder = _results_folder(photos[0], output.output, suffix)
+        jobs, passed_over = _jobs_of_batch(photos, suffix, kind, output)
     else:
-        jobs = [Job(photos[0], _of_single(photos[0], output, _ending(photos[0], suffix, kind)))]
+        jobs, passed_over = [Job(photos[0], _of_single(photos[0], output, _ending(photos[0], suffix, kind)))], 0
+    has_folder = batch and (output.output is not None or len(given) == len(photos) == 1)
+    folder = _results_folder(photos[0], output.output, suffix) if has_folder else None
     if files_each > 1 and jobs[0].output == STREAM:
         raise InputError("--samples: several do not fit on stdout: name a file by -o")
-    for number, job in enumerate(jobs):
-        path = Path(job.output)
-        several = tuple(str(path.with_name(f"{path.stem}.{i}{path.suffix}")) for i in range(1, files_each + 1))
-        jobs[number] = replace(job, outputs=several if files_each > 1 else (job.output,))
+    jobs = [replace(job, outputs=_numbered(job.output, files_each)) for job in jobs]
     own = jobs if output.shard is None else _shard(output.shard, jobs)
-    places = {(Path(job.output).parent, job.source) for job in own if job.output != STREAM}
-    folders = {place for place, source in places if place != Path(source).parent or os.path.lexists(source)}
+    folders = _folders_of(own)
     if batch or (output.output or "").endswith(("/", os.sep)):
         for each in folders:
             check_folder(each)
@@ -142,7 +123,42 @@ def plan(
     # What belongs to a single photo may be replaced as any file; a model serves others, too.
     kept = inputs if batch else {what: path for what, path in inputs.items() if "model" in what}
     refuse_inputs("-o", [path for job in jobs for path in job.outputs], kept)
-    return Plan(jobs, own, batch, folders, folder, len(results), photos, output, common, inputs)
+    return Plan(jobs, own, batch, folders, folder, passed_over, photos, output, common, inputs)
+
+
+def _check_workers(workers: str | None) -> None:
+    if workers == "ray" and find_spec("ray") is None:
+        raise InputError("--workers ray: Ray is not installed: pip install 'scoreinv[ray]'")
+    if workers not in (None, "ray") and not re.fullmatch("[1-9][0-9]{0,2}", str(workers)):
+        raise InputError(f"--workers {workers}: give a number of processes from 1 to 999, or ray")
+
+
+def _jobs_of_batch(photos: list[str], suffix: str, kind: str | None, output: Output) -> tuple[list[Job], int]:
+    """The jobs of several photos and folders, their results unnumbered; and how many are left alone as results."""
+    sources = [(source, item) for item in photos for source in expand(item, deep=output.recursive)]
+    results = _are_results([source for source, _ in sources], output, suffix)
+    for result in sorted(results):
+        _log.info("%s: left alone, being a result by its name", result)
+    wanted = [
+        (source, item, Path() if source == item else Path(source).parent.relative_to(item))
+        for source, item in sources
+        if source not in results
+    ]
+    names = _of_batch(wanted, output.output, suffix, kind)
+    return [Job(source, name, inside) for name, (source, _, inside) in zip(names, wanted, strict=True)], len(results)
+
+
+def _numbered(output: str, count: int) -> tuple[str, ...]:
+    """The files of several results: `NAME.1.png`, `NAME.2.png`, ...; of one the output itself."""
+    path = Path(output)
+    several = tuple(str(path.with_name(f"{path.stem}.{number}{path.suffix}")) for number in range(1, count + 1))
+    return several if count > 1 else (output,)
+
+
+def _folders_of(jobs: list[Job]) -> set[Path]:
+    """The folders of the results, without those of inputs that do not exist."""
+    places = {(Path(job.output).parent, job.source) for job in jobs if job.output != STREAM}
+    return {place for place, source in places if place != Path(source).parent or os.path.lexists(source)}
 
 
 def _shard(text: str, jobs: list[Job]) -> list[Job]:
