@@ -60,7 +60,7 @@ def bits_per_dim(
     dequantised here: u is the caller's to add. Values of another range, such as [0, 1] under a prior of [-1, 1], are
     other pictures, paler ones, and have a likelihood too: it is not noticed.
 
-    Arguments:
+    Args:
         x: pictures (B, C, H, W) in the model's range, `prior.data_range`; `prior.to_model` brings [0, 1] there.
         probe: e, of the shape of x, or (K, B, C, H, W) for the mean over K probes; None: a Rademacher one of seed 0.
         steps: of a fixed grid, four evaluations each (`samplers.ode`); 16 are within 0.005 bits of RK45. None for

@@ -147,7 +147,7 @@ class ScorePrior(Model, Prior):
 
     The same model with other weights is a copy, `copy.deepcopy(prior)`, whose `network` is another one of the kind.
 
-    Arguments:
+    Args:
         network: maps (B, C, H, W) and noise labels (B,) to (B, C, H, W); has `channels` and `stride`.
         sde: the forward process it was trained on.
         preconditioning: how its output is read.

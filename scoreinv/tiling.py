@@ -47,7 +47,7 @@ class Tiled(PriorWrapper):
     takes the observation (`Conditioned`) goes inside, and is shown it through the windows. Where gradients are taken,
     groups of windows are evaluated again in the backward pass, so that memory is that of one group.
 
-    Arguments:
+    Args:
         prior: the model.
         tile: side of the windows in pixels, a multiple of the prior's stride. A picture side shorter than that, or not
             a multiple of the stride, is covered by shorter windows that are.

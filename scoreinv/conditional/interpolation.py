@@ -69,7 +69,7 @@ def smooth_estimate(
 ) -> InitialEstimate:
     """Interpolate smoothly what is not observed.
 
-    Arguments:
+    Args:
         values: (B, C, H, W) float; not looked at where not observed (NaN may stand there).
         observed: (B or 1, C or 1, H, W), 0 or 1.
         details: (C or 1, K) variances d_k > 0 of a picture's details at each octave from the finest, the last one that

@@ -164,7 +164,7 @@ class ResidualPreconditioning:
 class ConditionalPrior(ScorePrior):
     """A `ScorePrior` that also knows grad log p_t(x | y), given the initial estimate that was made from y.
 
-    Arguments:
+    Args:
         network, sde, preconditioning, data_range, image_size, sampler: see `ScorePrior`.
         encoder: computes the features of grey pictures that its network takes; None where it takes none.
         encoder_scale: how many times larger than the picture its luma is shown to the encoder.
@@ -223,7 +223,7 @@ class ConditionalPrior(ScorePrior):
         It interpolates the luma, and the chroma beyond what is expected of a grey of this luma. Without other
         expectations a grey picture stays grey.
 
-        Arguments:
+        Args:
             observed: (B or 1, 3 or 1, H, W), 0 or 1: luma and the two axes of chroma.
             coarse: pictures of half the size (rounded up), means of 2x2 pixels, known besides; NaN where not.
             fine: pictures of `luma_scale` times the size, whose luma is known too where it is observed.

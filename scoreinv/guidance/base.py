@@ -30,7 +30,7 @@ Transpose = Callable[[Tensor], Tensor]
 class GivenObservation(PriorWrapper):
     """A prior given y = A x0 + noise_std n.
 
-    Arguments:
+    Args:
         operator: A.
         y: the observation, of shape A(x), in the model's range: A applied to a picture in the model's range.
         noise_std: standard deviation of the noise in y, at least 0, in the model's range. Without noise the end result

@@ -19,7 +19,7 @@ Classifier = Callable[[Tensor, Tensor], Tensor]
 class ClassifierGuidance(PriorWrapper):
     """grad log p_t(x) + scale grad log p_t(label | x), that is noise(x, t) - scale sigma(t) grad log p_t(label | x).
 
-    Arguments:
+    Args:
         classifier: maps (x, t) to logits, t float64 of shape (B,).
         label: class index, an int for all samples or a tensor (B,).
         scale: 1 is the exact conditional; larger values trade variety for typicality.

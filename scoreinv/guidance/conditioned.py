@@ -29,7 +29,7 @@ class Conditioned(GivenObservation):
     draw from p(x0 | y). At sigma_max its prediction is the posterior mean E[x0 | y] (`denoise`). The observed
     components of the estimate are y itself.
 
-    Arguments:
+    Args:
         prior: what it conditions.
         operator: A, the components of each pixel that are observed: a mask of whole pixels, or components in the basis
             of the grey weights that the prior was trained with.
@@ -121,7 +121,7 @@ class Conditioned(GivenObservation):
 def window(features: Tensor, box: tuple[int, int, int, int], size: tuple[int, int]) -> Tensor:
     """The part of a map that covers a window of a picture, by bilinear interpolation.
 
-    Arguments:
+    Args:
         features: (B, C, h, w), over all of the picture.
         box: top, left, height and width of the window in pixels; it may reach beyond the last row or column.
         size: height and width of the picture.

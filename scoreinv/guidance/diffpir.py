@@ -24,7 +24,7 @@ class DiffPIR(GivenObservation):
     of fresh noise in what a step from s to s' puts in (its Algorithm 1), is eta^2 (1 - (s' / s)^2) of `DDIM` and
     1 - (s' / s)^(2 eta) of `DPMpp2M`.
 
-    Arguments:
+    Args:
         strength: the paper's lambda, above 0: more weighs the prior more.
     """
 

@@ -22,7 +22,7 @@ class MMPS(LikelihoodGuidance):
     the variance that J implies is 1.1 of the squared error in noise of 5 grey levels, and 0.8 of it in noise of 50, so
     that intervals by its samples are no better than measured (`tests/benchmarks/restoration.py`).
 
-    Arguments:
+    Args:
         iterations: of conjugate gradients, at least 1.
     """
 

@@ -22,7 +22,7 @@ class PiGDM(LikelihoodGuidance):
     noise is ill-posed: give the noise that it has. Of Gaussian fields that are not white, intervals are right from 36
     steps on; in fewer it may overshoot, and vary too much.
 
-    Arguments:
+    Args:
         variance: v, of the data's values, in the model's range; the paper's is 1.
     """
 

@@ -43,7 +43,7 @@ def facial_features(marked: np.ndarray, gray: np.ndarray, boxes: list[Box]) -> n
     Such a mark lies within that part of a face, and is darker than the face. What is brighter is dust or lost emulsion,
     and what goes on beyond is a scratch.
 
-    Arguments:
+    Args:
         marked: HxW bool, what is taken for damage.
         gray: HxW in [0, 1].
         boxes: where it shows `faces`.

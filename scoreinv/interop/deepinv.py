@@ -36,7 +36,7 @@ class Denoiser(deepinv.models.Denoiser):
     Below the least noise that the prior knows it is denoised as if it had that much, and above the largest it is first
     shrunk towards mid-grey until it has that. Sides that are no multiples of the prior's stride are continued.
 
-    Arguments:
+    Args:
         prior: unconditional; wrapped where it is to see windows (`Tiled`) or several orientations (`SelfEnsemble`).
     """
 

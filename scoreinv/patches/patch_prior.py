@@ -68,7 +68,7 @@ def most_patches(places: int, parts: int = 1) -> int:
 class PatchPrior(Prior):
     """Pictures with holes as a distribution over their fills, all of whose patches are among those that are known.
 
-    Arguments:
+    Args:
         sde: of the noise.
         pictures: (B, C, H, W) on [-1, 1], of 3 channels or 1 (`of_channels`), each for itself; not looked at where not
             observed.

@@ -22,7 +22,7 @@ _TOLERANCE = 1e-6  # of the residual, by the norm of what is told
 def poisson_correction(start: Tensor, hole: Tensor, down: Tensor, across: Tensor, rim: Tensor, known: Tensor) -> Tensor:
     """The correction u, (C, H, W), 0 outside of the hole; steps of conjugate gradients from `start`.
 
-    Arguments:
+    Args:
         start: (C, H, W), an initial estimate of u.
         hole: (H, W) bool.
         down, across: (C, H - 1, W) and (C, H, W - 1), t from each pixel to the one below, and to the right; looked at

@@ -87,7 +87,7 @@ class Sampler(Protocol):
     ) -> Samples:
         """Samples of shape (B, C, H, W), on the device and in the dtype of `rng`, or of `start` when given.
 
-        Arguments:
+        Args:
             rng: a stream of noise for each sample.
             callback: told of each step; may stop the work.
             start: where to begin; None: at a draw of the SDE's prior, at t = 1.

@@ -104,7 +104,7 @@ def encode(
 ) -> Latent:
     """The latent code of x (B, C, H, W) in the model's range: the ODE from t = 1e-5 to 1.
 
-    Arguments:
+    Args:
         steps: of a fixed grid, four evaluations each, 16 being good; None for adaptive RK45.
         rtol, atol: tolerances of RK45, each sample with its own error control.
         callback: told of each step; may stop the work.
@@ -130,7 +130,7 @@ def decode(
 ) -> Samples:
     """The picture of a latent code z (B, C, H, W): the ODE from t = 1 to `end`, not denoised.
 
-    Arguments:
+    Args:
         temperature: the code is multiplied by it, at least 0; below 1 pictures are smoother and more alike (Song et al.
             2021, D.4).
         end: a time from 0 to below 1 at which the SDE has noise. None: the SDE's `sampling_end`, as the paper's
@@ -183,7 +183,7 @@ def flow(
 ) -> Flowed:
     """The states x (B, C, H, W) at time `start`, carried by the probability flow to time `end`.
 
-    Arguments:
+    Args:
         constraint: noise of the shape of x, for a prior to constrain the states with that it is evaluated at; None:
             they are not constrained.
         probes: (K, B, C, H, W), for the volume: the divergence is the mean of e^T (dv/dx) e over them.

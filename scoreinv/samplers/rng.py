@@ -20,7 +20,7 @@ class NoiseStream:
     Draws are made on the CPU in float32 and then moved, so that every device, precision and thread count sees the
     same numbers.
 
-    Arguments:
+    Args:
         seed: a non-negative integer.
         count: number of samples, B.
         first: number of the first sample; `NoiseStream(s, 2, first=4)` are samples 4 and 5 of `NoiseStream(s, 6)`.
