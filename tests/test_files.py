@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,21 @@ def test_a_name_at_the_limit_of_the_file_system(tmp_path: Path, letter: str) -> 
     with atomic_write(path) as temporary:
         temporary.write_bytes(b"new")
     assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [(path.name, b"new")]
+
+
+def test_a_name_that_is_taken_meanwhile_stays_so_without_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unable(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, "no links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", unable)
+    for text in ("first", "second"):
+        with suppress(FileExistsError), atomic_write(tmp_path / "a.txt", overwrite=False) as temporary:
+            temporary.write_text(text)
+    assert (tmp_path / "a.txt").read_text() == "first"
+    with pytest.raises(InputError, match=r"the folder .* does not exist"), atomic_write(tmp_path / "gone/a.txt"):
+        pass
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no pipes among its files")

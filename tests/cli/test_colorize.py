@@ -42,6 +42,14 @@ def test_maps_of_one_name(scoreinv, conditional):
     assert "--matches m.png: is a result too" in scoreinv("colorize", "gray.png", *maps).err
 
 
+def test_of_a_photo_that_is_not_grey_it_is_said_what_becomes_of_its_colours(scoreinv, conditional):
+    sepia = (photo_array(channels=1)[..., None] * np.array((1, 0.85, 0.65))).astype(np.uint8)
+    for pixels, said in ((photo_array(), "has colours already"), (sepia, "is a tinted print")):
+        Image.fromarray(pixels).save("photo.png")
+        outcome = scoreinv("colorize", "photo.png", "--model", conditional, "--overwrite")
+        assert (outcome.code, outcome.err.count(said)) == (0, 1)
+
+
 def test_colours_are_drawn_and_the_luma_kept(scoreinv, conditional, tmp_path):
     gray = photo_array(channels=1)
     Image.fromarray(gray).save(tmp_path / "grey.png")

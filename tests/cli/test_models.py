@@ -40,6 +40,8 @@ def test_models_list_is_a_table(scoreinv, monkeypatch):
     assert photo.split()[1:5] == ["bundled", "prior", "ve", "64"]
     deep = next(line for line in lines if line.startswith("ve/cifar10_ncsnpp_deep_continuous"))
     assert deep.split()[1:] == ["published", "prior", "ve", "32", "107.6", "M", "430", "Apache-2.0", "2.20"]
+    listed = json.loads(scoreinv("models", "list", "--json").out)["models"]
+    assert [model["name"] for model in listed] == [line.split()[0] for line in lines[1:]]
 
 
 def test_a_published_model_is_shown_with_its_sampler_and_source(scoreinv):

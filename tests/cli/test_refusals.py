@@ -68,10 +68,13 @@ CASES = [
     ("sample --model ve/church_ncsnpp_continuous", "a published model, not bundled"),
     ("evaluate photo.png --reference scans", "photo.png: is a file: give a folder"),
     ("evaluate scans --reference scans --inception gone.pth", "--inception gone.pth: no such file"),
+    ("train --sde ve --data gone", "gone: no such folder or zip file of pictures"),
+    ("sample --class x --classifier gone.safetensors", "--class: needs a classifier of noisy pictures"),
     # damaged, or of another kind
     ("denoise cut.png", "cut.png"),
     ("denoise photo.png --model cut.safetensors", "cut.safetensors"),
     ("likelihood photo.png --model damage", "not a prior"),
+    ("evaluate pair --reference scans", "pair: holds one picture"),
     (f"{CONVERT} -o new.safetensors", "weights.pth"),
     ("train --sde ve --data empty --out new", "empty: holds no pictures"),
     # out of range
@@ -84,7 +87,9 @@ CASES = [
     ("denoise photo.png --noise 0.5", "noise of 0.5 grey levels of 255 is out of the model's range, from 1.3 to 1275"),
     ("deblur photo.png --kernel gaussian", "gaussian: needs its size"),
     ("train --sde edm", "'--sde': 'edm' is not one of 've', 'vp', 'subvp'"),
+    ("deblur photo.png --kernel gaussian:wide", "gaussian:wide: is not a kernel: give"),
     ("train --sde ve --sigma-max lots", "--sigma-max lots: give a number, or data"),
+    ("train --sde ve --sigma-max 0.001", "--sigma-max 0.001: must be above sigma_min"),
     # no such choice, option or command
     (f"{INPAINT} --method magic", "'--method'"),
     (f"{INPAINT} --nonsense", "No such option: --nonsense"),
@@ -102,6 +107,8 @@ CASES = [
     ("inpaint - --mask -", "stdin can be read once"),
     ("inpaint scans - --mask mask.png", "cannot be combined"),
     (f"{INPAINT} --shard 1/2", "--shard 1/2: is for a folder or several photos"),
+    ("likelihood - photo.png", "- (stdin) cannot be combined"),
+    ("deblur photo.png --kernel -", "--kernel -: name a file"),
     ("colorize gray.png --hints -", "--hints -: name a file"),
     ("colorize gray.png --hints gray.png", "transparency"),
     ("denoise photo.png --steps 5", "--steps are for samples"),
@@ -110,6 +117,7 @@ CASES = [
     ("restore photo.png --grow 2 --no-inpaint", "--grow does not go with --no-inpaint"),
     ("sample --sampler ode --steps 5", "--steps do not go with the sampler ode"),
     ("sample --guidance 2", "belong to --class"),
+    ("interpolate photo.png small.png", "small.png: is 12x12, and photo.png is"),
     ("interpolate - -", "stdin"),
     ("interpolate - photo.png", "-o"),
     ("likelihood photo.png --steps 4 --rtol 1e-3", "--rtol does not go with steps"),
@@ -119,6 +127,7 @@ CASES = [
     ("train --sde ve --config notes.json", "give one of them"),
     ("train --sde vp --sigma-max 50", "--sigma-max belongs to the VE SDE"),
     ("train --sde ve --resume", "--resume: name the run's folder by --out"),
+    ("train --sde ve --resume --out new --init model.safetensors", "--init and --resume: a resumed run"),
     # masks
     ("inpaint photo.png --mask photo.png", "--mask photo.png: is a photo itself"),
     ("inpaint scans --mask scans", "is a photo itself"),
@@ -159,6 +168,7 @@ CASES = [
     # batches
     ("denoise empty", "empty: no pictures in this folder"),
     ("denoise scans -o new.png", "the output is a folder"),
+    ("denoise scans -o photo.png/new", "photo.png: is no folder that results could go into"),
     ("denoise photo.png photo.png", "would both be written"),
     ("denoise scans -o other", "manifest.csv: has columns of another version"),
     ("denoise scans --model gone.safetensors", "gone.safetensors"),

@@ -91,6 +91,7 @@ def test_the_mask_is_what_inpaint_takes(scoreinv):
     [
         (("photo.png",), "nothing is pointed at: give --at X,Y or --box X,Y,W,H"),
         (("photo.png", "--at", "3"), "--at 3: give X,Y, in pixels"),
+        (("photo.png", "--at", "a,b"), "--at a,b: give X,Y, in pixels"),
         (("photo.png", "--box", "1,2,3"), "--box 1,2,3: give X,Y,W,H, in pixels"),
         ((".", "--at", "3,3"), ".: is a folder: name a photo"),
     ],

@@ -116,7 +116,7 @@ def test_missing_folder_empty_and_foreign_files(tmp_path):
     refused(tmp_path / "no.png", "no.png", "no such file")
     refused(tmp_path, "folder")
     (tmp_path / "empty.png").touch()
-    refused(tmp_path / "empty.png", "empty.png", "empty")
+    refused(tmp_path / "empty.png", "empty.png", "the file is empty")
     (tmp_path / "text.png").write_text("This is a text, and no picture at all.")
     refused(tmp_path / "text.png", "text.png", "not a picture", "PNG")
     refused(b"GIF89a", "damaged")

@@ -42,6 +42,7 @@ SHOWN = ModelConfig(
 )
 CLASSIFIER = ClassifierConfig(WideResNetConfig(classes=2, depth=10, width=1), VP(), ("a", "b"), image_size=8)
 JUDGE = replace(CLASSIFIER, network=ConvNetConfig(classes=2, widths=(16, 32)))
+SHOWN_BARE = replace(NETWORK, feature_channels=FEATURES[1:])
 
 EACH = pytest.mark.parametrize("config", [CONFIG, SHOWN, JUDGE], ids=["prior", "shown", "judge"])
 
@@ -58,16 +59,23 @@ def changed(data: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str
     ("path", "value", "said"),
     [
         (("network",), 3, "network = 3 is not supported: this entry must be a JSON object"),
+        (("network", "colour"), 1, "NCSNppConfig has no entry network.colour"),
+        (("network", "name"), "transformer", "unknown name 'transformer'"),
+        (("network", "width"), "8", "network.width = '8' is not supported: this entry must be a whole number"),
         (("network", "width"), 0, "width must be from 1 to 8,192, not 0"),
         (("network", "multipliers"), [], "the number of multipliers must be from 1 to 10"),
         (("network", "block"), "resnet", "must be one of 'biggan', 'ddpm'"),
         (("network", "fir_kernel"), [0, 0], "must not add up to 0"),
+        (("network", "groups"), [3] * 24, "channels do not make 3 groups"),
+        (("network", "feature_channels"), [1], "feature_channels"),
         (("network", "channels_per_group"), 64, "do not make a group of 64"),
+        (("sde", "sigma_min"), 40.0, "the VE SDE needs sigma_min below sigma_max"),
         (("sde",), {}, "sde lacks 'name'"),
         (("preconditioning", "sigma_data"), float("inf"), "must be a finite number"),
         (("data_range",), [1, -1], "data_range must be two numbers that rise"),
         (("image_size",), 15, "image_size must be a multiple of 2"),
         (("preconditioning",), ..., "lacks 'preconditioning'"),
+        (("sampler", "clip"), "yes", "this entry must be true or false"),
         (("sampler", "predictor"), "magic", "sampler.predictor = 'magic'"),
     ],
 )
@@ -91,8 +99,18 @@ def test_a_wrong_entry_is_named(tmp_path: Path, path: tuple[str, ...], value: An
         (lambda: VP(beta_max=1000.0), "beta_max"),
         (lambda: VE(1e-30, 1.0), "sigma_min"),
         (lambda: ResidualPreconditioning(details=((0.1,), (0.1,))), "three lists"),
+        (lambda: ResidualPreconditioning(details=((0.1,), (0.1,), (0.0,))), "details"),
         (lambda: ResidualPreconditioning(gray_weights="green"), "grey weights"),
         (lambda: NCSNppConfig(multipliers=(1,) * 10, blocks=17), "blocks of all levels"),
+        (lambda: replace(SHOWN, preconditioning=ResidualPreconditioning(luma_scale=17)), "luma_scale must be"),
+        (lambda: replace(CONFIG, network=SHOWN_BARE, encoder_scale=4), "encoder_scale is for priors that take"),
+        (lambda: replace(CONFIG, preconditioning=ResidualPreconditioning()), "must both take an observation"),
+        (lambda: replace(SHOWN, network=replace(SHOWN.network, channels=1)), "is one of colour pictures"),
+        (lambda: replace(SHOWN, s_noise=1.003), "s_noise is for priors that take no observations"),
+        (lambda: replace(CONFIG, chroma=True), "chroma is told by an encoder"),
+        (lambda: replace(SHOWN, chroma=True, image_size=20), "must be a multiple of 32"),
+        (lambda: WideResNetConfig(depth=11), "6 n"),
+        (lambda: ConvNetConfig(widths=()), "widths"),
         (lambda: replace(CLASSIFIER, classes=("a",)), "2 classes, and 1 are named"),
     ],
 )
@@ -245,6 +263,10 @@ def test_a_wrong_entry_of_the_references_json_is_named_as_there(tmp_path: Path) 
     for where, value, said in (
         (("model", "nf"), "many", "model.nf = 'many'"),
         (("model", "resblock_type"), "resnet", "model.resblock_type = 'resnet'"),
+        (("model", "name"), "transformer", "only ncsnpp and ddpm are"),
+        (("model", "embedding_type"), "positional", "with positional embedding cannot scale by sigma"),
+        (("training", "continuous"), False, "Fourier embeddings belong to continuous-time training"),
+        (("training", "sde"), "vpsde", "scale_by_sigma belongs to VE models"),
         (("model", "ch_mult"), [1] * 100_000, "multipliers"),
         (("model", "sigma_max"), ..., "model lacks 'sigma_max'"),
         (("training", "sde"), "edm", "training.sde = 'edm'"),

@@ -105,6 +105,9 @@ def test_missing_truncated_and_foreign_files(model: Path, tmp_path: Path) -> Non
     for name in ("x" * 300, f"./{'x' * 300}.safetensors"):
         with pytest.raises(CheckpointError, match=r"[xs]: File name too long"):
             scoreinv.load(name)
+    for no_name in ("", None):
+        with pytest.raises(CheckpointError, match="a model is a name or a path, not"):
+            scoreinv.load(no_name)
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(model.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match=r"cut\.safetensors: not a readable safetensors"):

@@ -77,6 +77,8 @@ def test_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_torch_has_nothing_to_say(tmp_path: Path) -> None:
     """Of pickles by another protocol it warns, and then reads them or says why not."""
     path = tmp_path / "w.bin"
+    with pytest.raises(CheckpointError, match=r"w\.bin: no such checkpoint"):
+        read_pickled(path)
     path.write_bytes(pickle.dumps({"w": 1}, protocol=4))
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")

@@ -71,11 +71,19 @@ def test_the_flow_is_the_paper_s(sde):
     torch.testing.assert_close(z[0], torch.from_numpy(expected), rtol=0, atol=2e-5 * sde.prior_std)
 
 
-def test_a_prior_that_is_not_finite_ends_the_ode():
+@pytest.mark.parametrize("settings", [{}, {"steps": 4}])
+@pytest.mark.parametrize("begin", [0.0, 0.5])
+def test_a_prior_that_is_not_finite_ends_the_ode(settings, begin, monkeypatch):
+    """At once, and on the way."""
     prior = gaussian(VE(0.01, 20.0))
-    prior.means = prior.means * float("nan")
+    exact = prior.noise
+
+    def broken(x, t):
+        return exact(x, t) * torch.where(torch.as_tensor(t) < begin, 1.0, math.nan).reshape(-1, 1, 1, 1)
+
+    monkeypatch.setattr(prior, "noise", broken)
     with pytest.raises(ScoreinvError, match="finite"):
-        encode(prior, torch.zeros(1, *SHAPE, dtype=torch.float64))
+        encode(prior, torch.zeros(1, *SHAPE, dtype=torch.float64), **settings)
 
 
 @EVERY

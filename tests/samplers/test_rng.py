@@ -24,6 +24,8 @@ def test_noise_streams():
     assert not torch.equal(NoiseStream(4, 1).normal((1, *shape)), NoiseStream(3, 1).normal((1, *shape)))
     with pytest.raises(InputError, match="seed"):
         NoiseStream(-1, 1)
+    with pytest.raises(InputError, match="at least one sample is needed, not 0"):
+        NoiseStream(0, 0)
     with pytest.raises(InputError, match="6 samples"):
         whole.normal((5, *shape))
 

@@ -257,3 +257,5 @@ def test_a_model_that_was_not_trained_for_it_is_refused_whatever_the_hole():
     wide[20:76, 20:76] = True  # deep: no window would come to ask the model
     with pytest.raises(InputError, match="trained without observations"):
         inpaint(photo(96, 96), wide, prior=prior(), method="conditioned")
+    with pytest.raises(InputError, match="avoid does not go with the method pc"):
+        inpaint(photo(), hole(), prior=prior(), avoid=~hole())

@@ -12,10 +12,11 @@ from PIL import Image
 from small_runs import TINY, tiny_run, write_gradient
 
 from scoreinv.errors import InputError
+from scoreinv.sdes import VP
 from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.config import DataConfig
 from scoreinv.training.pictures import Pictures, load_pictures, split
-from scoreinv.training.presets import with_estimated_sigma_max
+from scoreinv.training.presets import small_training, with_estimated_sigma_max
 
 
 def _source(pictures: Pictures, data: DataConfig, size: int, batch_size: int = 8, seed: int = 0) -> BatchSource:
@@ -160,6 +161,8 @@ def test_the_largest_noise_is_the_largest_distance_of_two_pictures(tmp_path: Pat
         (tmp_path / f"{index}.png").unlink()
     with pytest.raises(InputError, match="sigma_max cannot be estimated from pictures that are all alike"):
         with_estimated_sigma_max(run)
+    with pytest.raises(InputError, match="for the VE SDE only"):
+        with_estimated_sigma_max(small_training(VP(), DataConfig()))
 
 
 def test_all_of_a_batch_is_pinned_but_its_times(monkeypatch: pytest.MonkeyPatch) -> None:

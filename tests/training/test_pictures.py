@@ -64,7 +64,7 @@ def test_a_zip_holds_the_same_pictures_as_its_folder(mixed: Path, tmp_path: Path
         assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_sources_without_pictures_are_refused(tmp_path: Path) -> None:
+def test_sources_without_pictures_are_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "broken.png").write_bytes(b"x")
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.zip").write_bytes(b"no zip")
@@ -72,6 +72,13 @@ def test_sources_without_pictures_are_refused(tmp_path: Path) -> None:
     for name, message in cases.items():
         with pytest.raises(InputError, match=message):
             load_pictures(DataConfig(str(tmp_path / name)), 8, 3)
+    Image.new("L", (1, 2**14)).save(tmp_path / "empty/thread.png")
+    with pytest.raises(InputError, match="none of its 1"):
+        load_pictures(DataConfig(str(tmp_path / "empty")), 128, 1)
+    assert "thread.png: 1x16384 is too narrow" in caplog.text
+    Image.new("L", (64, 64)).save(tmp_path / "empty/thread.png")
+    with pytest.raises(InputError, match="the decoded pictures take more than 1e-06 GB"):
+        load_pictures(DataConfig(str(tmp_path / "empty"), memory_gb=1e-6), 64, 1)
 
 
 def _zip_of(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:

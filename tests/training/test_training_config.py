@@ -12,7 +12,7 @@ from scoreinv.files import PRETRAINED
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.published import PUBLISHED
 from scoreinv.sdes import VP
-from scoreinv.training.config import DataConfig, OptimizerConfig, TrainingConfig, read_config
+from scoreinv.training.config import DAMAGE_SHARES, DataConfig, OptimizerConfig, TrainingConfig, read_config
 from scoreinv.training.presets import classifier_training, paper_training, small_training
 
 
@@ -43,11 +43,25 @@ def test_the_bundled_configurations_and_those_of_version_0_1_are_read() -> None:
         ({"objective": {"weighting": "best"}}, "weighting"),
         ({"data": {"scales": [2.0]}}, "scales"),
         ({"data": {"shares": [["a", 0.5], ["a", 2.0]]}}, "names a folder twice"),
+        ({"data": {"shares": [["a", 0.0]]}}, "data.shares must lie in"),
+        ({"data": {"source": ""}}, "data.source is empty"),
+        ({"data": {"holdout_fraction": 1.0}}, "holdout_fraction must lie in"),
         ({"data": {"memory_gb": float("nan")}}, "memory_gb"),
         ({"optimizer": {"beta1": 1.0}}, "beta1"),
-        ({"damage": {"often": [["rust", 2.0]]}}, "damage.often"),
+        ({"damage": {"often": [["rust", 2.0]]}}, "a kind of damage.often must be"),
+        ({"damage": {"often": [["dust", -1.0]]}}, "damage.often of dust must lie in"),
+        ({"damage": {"often": [["dust", 1.0], ["dust", 2.0]]}}, "names a kind twice"),
+        ({"damage": {"often": [[kind, 0.0] for kind in DAMAGE_SHARES]}}, "leaves 0 kinds"),
+        ({"observations": {"nothing": -0.1, "holes": 0.65}}, "shares must not be negative"),
+        ({"observations": {"holes": 0.5}}, "shares must add up to 1, not 1.1"),
+        ({"observations": {}}, "a conditional prior is trained with observations, and no other is"),
+        ({"trained": "chroma"}, "only a model with a network of chroma"),
+        ({"objective": {"weighting": "residual"}}, "need each other"),
+        ({"objective": {"label_smoothing": 1.0}}, "label_smoothing must lie in"),
+        ({"objective": {"times": "discrete", "focus": [0.0, 1.0]}}, "focus is for continuous times"),
         ({"objective": {"focus": [0.0, -1.0]}}, "focus"),
         ({"objective": {"weighting": "likelihood", "focus": [0.0, 1.0]}}, "focus does not go with the likelihood"),
+        ({"ema_decay": 1.0}, "ema_decay must lie in"),
         ({"accumulate": 3}, "accumulate must divide the batch of 16 evenly"),
         ({"objective": {"times": "discrete"}}, "discrete times need the VE SDE"),
     ],
