@@ -75,7 +75,7 @@ def colorize(
 
     @cache
     def references() -> list[tasks.Reference]:
-        return tasks.references_of(list(pictures.values()), scene.load())
+        return [tasks.Reference.of(picture, scene.load()) for picture in pictures.values()]
 
     def read(job: Job, picture: imaging.Picture) -> imaging.KnownColours | None:
         return None if hints is None else imaging.read_hints(hints, picture.size)

@@ -6,7 +6,6 @@ from .bits import pictures_bits_per_dim as pictures_bits_per_dim
 from .bits import standard_error as standard_error
 from .classical import fill_classically as fill_classically
 from .colorize import colorize_picture as colorize_picture
-from .colorize import references_of as references_of
 from .common import Sided as Sided
 from .common import check_sides as check_sides
 from .deblur import find_blur as find_blur

@@ -32,7 +32,7 @@ from scoreinv.errors import InputError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
 from scoreinv.imaging.hints import KnownColours, check_reference, hints_from_picture, present_colours
-from scoreinv.imaging.picture import Picture, scaled
+from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import Found, found_in, untinted
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import gray_and_hints
@@ -40,7 +40,7 @@ from scoreinv.options import check_callback
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
 from scoreinv.tasks.picture_noise import PictureNoise, ddof_of_pairs, noise_weights_of
-from scoreinv.tasks.references import Reference, matches_of
+from scoreinv.tasks.references import Reference, matches_of, work_size
 from scoreinv.tasks.results import Given, PictureKind, Restored, TaskCallback, as_given, at_work, parts, tell
 from scoreinv.tasks.settings import (
     COLOUR_TEMPERATURE,
@@ -53,9 +53,6 @@ from scoreinv.tasks.settings import (
 )
 
 _log = logging.getLogger(__name__)
-
-_LONGEST = 4
-"""Longer side of a picture, in shorter ones, up to which its colours are drawn at the model's own scale."""
 
 _FINE_PIXELS = 1 << 16
 """What is solved at once for colours along edges: a quarter of a second, and 100 MB."""
@@ -178,12 +175,7 @@ def references_from_api(like: Any, model: ScorePrior) -> list[Reference]:
     pictures = [picture for one in given for picture in pictures_from_api(one)[0]]
     for picture in pictures:
         check_reference(picture, "like")
-    return references_of(pictures, model)
-
-
-def references_of(pictures: Sequence[Picture], prior: ScorePrior) -> list[Reference]:
-    """Pictures in colours, as a model sees them; InputError for a model that looks at none."""
-    return [Reference.of(one, prior, work_size(one.size, prior.image_size, prior.stride)) for one in pictures]
+    return [Reference.of(picture, model) for picture in pictures]
 
 
 def colorize_picture(
@@ -263,19 +255,6 @@ def colorize_pictures(
 def knows_gray(prior: ScorePrior, settings: ColourSettings) -> bool:
     """Whether a network is given the grey: by other weights than its own it was given another."""
     return isinstance(prior, ConditionalPrior) and prior.gray_weights == settings.gray_weights
-
-
-def work_size(size: tuple[int, int], side: int, stride: int) -> tuple[int, int]:
-    """(height, width) at which colours are drawn: the shorter side is the model's, and nothing is enlarged.
-
-    A picture of more than `_LONGEST` times its shorter side is drawn smaller, so that it takes no more windows than one
-    of that shape: the time is that of the picture's size, whatever its shape. side: of the model's windows; stride: the
-    least that a window is high and wide.
-    """
-    shorter, longer = min(size), max(size)
-    most = _LONGEST * side * side
-    scale = min(1.0, side / shorter, math.sqrt(most / (shorter * longer)), most / (stride * longer))
-    return scaled(size, scale)
 
 
 @dataclass(frozen=True)

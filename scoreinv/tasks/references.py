@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from scoreinv.colour_space import luma
 from scoreinv.conditional.matching import Places, Told, places_of
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import InputError
-from scoreinv.imaging.picture import Picture, to_samples
+from scoreinv.imaging.picture import Picture, scaled, to_samples
 from scoreinv.networks.chroma import CHROMA_STRIDE
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.common import to_tensor
@@ -20,6 +21,21 @@ _PALE = 0.3
 """Contrast of what was not taken, in the picture of what was."""
 _SHOWN = 6
 """References in that picture, at most."""
+_LONGEST = 4
+"""Longer side of a picture, in shorter ones, up to which its colours are drawn at the model's own scale."""
+
+
+def work_size(size: tuple[int, int], side: int, stride: int) -> tuple[int, int]:
+    """(height, width) at which colours are drawn: the shorter side is the model's, and nothing is enlarged.
+
+    A picture of more than `_LONGEST` times its shorter side is drawn smaller, so that it takes no more windows than one
+    of that shape: the time is that of the picture's size, whatever its shape. side: of the model's windows; stride: the
+    least that a window is high and wide.
+    """
+    shorter, longer = min(size), max(size)
+    most = _LONGEST * side * side
+    scale = min(1.0, side / shorter, math.sqrt(most / (shorter * longer)), most / (stride * longer))
+    return scaled(size, scale)
 
 
 @dataclass(frozen=True)
@@ -35,10 +51,11 @@ class Reference:
     places: Places
 
     @classmethod
-    def of(cls, picture: Picture, prior: ScorePrior, size: tuple[int, int]) -> Reference:
-        """What a model sees that draws at this size (height, width); InputError for one that looks at no pictures."""
+    def of(cls, picture: Picture, prior: ScorePrior) -> Reference:
+        """What a model sees of a photograph; InputError for one that looks at none."""
         if not isinstance(prior, ConditionalPrior) or prior.chroma is None:
             raise InputError("this model compares no pictures: scene takes references")
+        size = work_size(picture.size, prior.image_size, prior.stride)
         rgb = picture.resized_rgb(*prior.seen_size(*size))
         gray = luma(rgb, prior.gray_weights)[..., None]
         return cls(rgb, places_of(to_tensor([rgb], prior.device), to_tensor([gray], prior.device), prior))

@@ -481,7 +481,10 @@ class OldPhotoSettings(Estimated):
     seed: int = 0
     estimate: Annotated[
         Estimate | None,
-        Setting("Of colours: mean, the average of what is possible; sample, possible ones. (default: mean of one)"),
+        Setting(
+            "Colours: mean, the average of what is possible; sample, one of them. "
+            "(default: mean; sample for several samples)"
+        ),
     ] = None
     noise_std: float | None = None
 

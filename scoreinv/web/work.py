@@ -127,7 +127,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: PhotoModels) -
 
         def draw(report: TaskCallback) -> Made:
             prior, settings = models.colorizer(), ColourSettings(seed=seed)
-            references = tasks.references_of([] if reference is None else [reference.picture], prior)
+            references = [] if reference is None else [tasks.Reference.of(reference.picture, prior)]
             hints = _hints_of(photo, colours)
             result = tasks.colorize_picture(photo.picture, prior, settings, hints, report, references=references)
             had = result.found == "coloured"

@@ -52,7 +52,7 @@ def test_what_was_taken_is_shown_and_the_rest_is_pale() -> None:
     """Of two places of the picture the left one is taken from the lower place of the reference."""
     rgb = np.zeros((16, 8, 3), np.float32)
     rgb[:8], rgb[8:] = (1, 0, 0), (0, 0, 1)
-    reference = Reference.of(Picture(blocks()), chroma_prior(), (8, 8))
+    reference = Reference.of(Picture(blocks()), chroma_prior())
     reference = Reference(rgb, reference.places)
     told = Told(torch.zeros(1, 3, 1, 2), torch.tensor([[[[0.0, 1.0]]]]), torch.tensor([[1, 0]]))
     shown = matches_of(told, np.full((8, 16), 0.5, np.float32), [reference])
