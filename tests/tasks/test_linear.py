@@ -368,6 +368,7 @@ def test_methods_that_do_not_go_with_what_is_asked_for(options, said):
     [
         (truth(10, 10), "the observation is 3x10x10 .*: it must give that of pictures of three channels"),
         (truth(channels=4), "HxW or HxWx3"),
+        (np.zeros((4, HEIGHT, WIDTH), np.float32), "leave out the alpha, and put the channels last"),
         (np.full((HEIGHT, WIDTH), np.nan, np.float32), "not finite"),
         (np.zeros((HEIGHT, WIDTH, 4), np.uint8), "alpha"),
         (torch.zeros(2, HEIGHT, WIDTH), "2x24x36 of it: it must give that of pictures of three channels"),
@@ -417,6 +418,15 @@ def test_an_observation_that_is_no_picture():
     for sample in result.samples:
         torch.testing.assert_close(operator(sample), y, rtol=0, atol=1e-3)
     assert (result.samples[0] - result.samples[1]).abs().mean() > 0.5 * STD
+
+
+def test_a_tensor_of_whole_numbers_is_taken_like_an_array():
+    levels = np.rint(255 * truth()).astype(np.uint8)
+    array = scoreinv.solve(operator_of(), levels, prior=prior(), noise_std=0.1).image
+    for tensor in (torch.from_numpy(levels).permute(2, 0, 1), torch.from_numpy(levels).permute(2, 0, 1)[None]):
+        given = scoreinv.solve(operator_of(), tensor, prior=prior(), noise_std=0.1).image
+        assert (given.dtype, given.shape) == (torch.uint8, tensor.shape)
+        np.testing.assert_array_equal(given.reshape(3, HEIGHT, WIDTH).permute(1, 2, 0), array)
 
 
 def test_an_operator_of_several_pictures():

@@ -119,6 +119,15 @@ def test_it_is_what_the_functions_give(model: str) -> None:
         assert apart(coloured[number], scoreinv.colorize(image[..., 0], prior=prior, steps=2, seed=5).image) <= 1
 
 
+def test_colours_are_given_by_a_column(model: str) -> None:
+    batch = table(2, gray=True) | {"hints": np.zeros((2, 16, 24, 4), np.uint8)}
+    batch["hints"][:, 4:12, 4:20] = 150, 110, 90, 255
+    given = Colorizer(model, hints="hints", steps=2)(batch)["result"]
+    alone = scoreinv.colorize(batch["image"][1], hints=batch["hints"][1], prior=scoreinv.load(model), steps=2).image
+    assert apart(given[1], alone) <= 1
+    assert apart(given[1], Colorizer(model, steps=2)(batch)["result"][1]) > 1
+
+
 def test_the_model_is_loaded_once_a_process(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By whatever copy, in whatever thread; and not before it is needed."""
     from scoreinv.models import catalogue
