@@ -43,14 +43,17 @@ class Record:
         manifest: the table of the folder of results.
         wanted: pictures that are to be done.
         counts: how many were done, failed, were skipped as they exist, ...
-        eta: the time left for all pictures.
     """
 
     plan: Plan
     manifest: Table | None
     wanted: int
     counts: Counter[str] = field(default_factory=Counter)
-    eta: Countdown = field(default_factory=Countdown)
+
+    @cached_property
+    def eta(self) -> Countdown:
+        """The time left for all pictures."""
+        return Countdown()
 
     @property
     def left(self) -> int:

@@ -166,10 +166,6 @@ class Picture:
         pixels = self.pixels.copy()
         for fill in fills:
             top, left, height, width = fill.box
-            if fill.hole.shape != (height, width) or fill.rgb.shape != (height, width, 3):
-                raise InputError(
-                    f"a fill of {fill.rgb.shape} with a mask of {fill.hole.shape} in a box of {(height, width)}"
-                )
             target = pixels[top : top + height, left : left + width]
             values = fill.rgb[fill.hole]
             if not np.isfinite(values).all():
@@ -188,8 +184,6 @@ class Picture:
         (`colour.quantize_keeping_luma`); colours out of gamut move towards grey (`colour.with_luma`). Alpha is
         bit-identical, and a grey colour profile is dropped.
         """
-        if rgb.shape != (*self.size, 3):
-            raise InputError(f"colours of {rgb.shape} for a picture of {self.size}")
         return self._recoloured(((top, rgb[top : top + rows]) for top, rows in self._strips()), weights)
 
     def with_chroma(
