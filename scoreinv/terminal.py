@@ -50,9 +50,7 @@ def duration(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def progress_bar(
-    title: str, *, quiet: bool, note: Callable[[float, float], str] | None = None
-) -> Iterator[Callable[..., None]]:
+def progress_bar(title: str, *, quiet: bool) -> Iterator[Callable[..., None]]:
     """Show how far a piece of work is: a bar on a terminal, elsewhere a line now and then, nothing when quiet.
 
     rich draws the bar; the lines of logs, the first of which comes at once where the work is going to be long, and the
@@ -63,7 +61,6 @@ def progress_bar(
     Args:
         title: what is done.
         quiet: nothing is shown.
-        note: gives what is shown beside, by the time and the share of the work that is done then.
 
     Yields:
         What is called with the share of the work that is done, in (0, 1], as often as one likes; and, where they are
@@ -81,7 +78,6 @@ def progress_bar(
         now = time.monotonic()
         if left is None:
             left = eta.left(now, done)
-            beside = "" if note is None else note(now, done)
             if left is not None and now - started + left < LONG_SECONDS:
                 last_line = max(last_line, started)
         if now - started < SHOW_AFTER_SECONDS:
@@ -97,7 +93,7 @@ def progress_bar(
                 bar.add_task(printable(title), total=100, left="?", note="")
                 bar.start()
             told = "?" if left is None else duration(left)
-            bar.update(bar.task_ids[0], completed=math.floor(100 * done), left=told, note=beside)
+            bar.update(bar.task_ids[0], completed=math.floor(100 * done), left=told, note=printable(beside))
         elif left is not None and now - last_line >= LINE_EVERY_SECONDS:
             last_line = now
             say(", ".join(filter(None, [f"{title}: {math.floor(100 * done)} %, {duration(left)} left", beside])))

@@ -177,17 +177,13 @@ class Run(Generic[Given]):
         given: Any = None if self.read is None else self.read(job, picture)
         return picture, given
 
-    def one(self, job: Job, title: str = "", note: Callable[[float, float], str] | None = None) -> dict[str, Any]:
+    def one(self, job: Job, progress: Progress = lambda share: None) -> dict[str, Any]:
         """Read a photograph, do the work, and write the results; gives its row (`Record.add`).
 
         One of the models that are needed raises its error where it cannot be used; outside of a batch so does whatever
         fails.
 
         Of samples, what an earlier run wrote is left: the first are the same however many are drawn.
-
-        Args:
-            title: what its progress is shown under; empty: it is not shown.
-            note: what is shown beside it, see `progress_bar`.
         """
         plan, common = self.plan, self.plan.common
         missing = self.missing(job)
@@ -203,9 +199,8 @@ class Run(Generic[Given]):
         started = time.monotonic()
         written, there = [], None
         try:
-            bar = progress_bar(title, quiet=common.quiet or not title, note=note)
-            with naming_what_is_logged(job.source), bar as show:
-                made, more = self.compute(job, picture, given, show)
+            with naming_what_is_logged(job.source):
+                made, more = self.compute(job, picture, given, progress)
             if self.uncertainty is not None and made.std is not None:
                 shown = imaging.Picture(imaging.deviation_map(made.std))
                 more = {"uncertainty": self.uncertainty.write(job, shown)} | more
@@ -266,7 +261,7 @@ def run(run: Run[Given]) -> None:
     wanted = [job for job in plan.own if job not in settled]
     replacing = common.overwrite and any(os.path.lexists(path) for job in wanted for path in job.outputs)
     record = Record(plan, manifest, len(wanted))
-    note = record.note if len(wanted) > 1 else None
+    title = wanted[0].source if len(wanted) == 1 else f"{len(wanted)} photographs"
     try:
         workers: int | Literal["ray"] = 1
         if plan.batch and wanted:
@@ -275,20 +270,26 @@ def run(run: Run[Given]) -> None:
             for model in run.models:
                 model.check()  # what all would fail by, one after another
             workers = workers_for(run, wanted)
-        for number, job in enumerate(plan.own, 1):
-            if job in settled:
-                record.add(settled[job])
-            elif workers == 1:
-                title = f"[{number}/{len(plan.own)}] {job.source}" if plan.batch else job.source
-                record.add(run.one(job, title, note))
-        if workers != 1:
-            bar = progress_bar(f"{len(wanted)} photographs", quiet=common.quiet or common.json)
-            begun = time.monotonic()
-            with bar as show, closing(work_by(workers, run, wanted)) as rows:
-                for done, row in enumerate(rows, 1):
-                    record.add(row)
-                    pace = (time.monotonic() - begun) / done  # of all: they come in bursts
-                    show(done / len(wanted), (len(wanted) - done) * pace)
+        with progress_bar(title, quiet=common.quiet or (common.json and workers != 1)) as show:
+            done, doing = 0, ""
+
+            def show_part(share: float) -> None:
+                show((done + share) / len(wanted), None, doing)
+
+            for job in plan.own:
+                if job in settled:
+                    record.add(settled[job])
+                elif workers == 1:
+                    doing = job.source if len(wanted) > 1 else ""
+                    record.add(run.one(job, show_part))
+                    done += 1
+            if workers != 1:
+                begun = time.monotonic()
+                with closing(work_by(workers, run, wanted)) as rows:
+                    for done, row in enumerate(rows, 1):
+                        record.add(row)
+                        pace = (time.monotonic() - begun) / done  # of all: they come in bursts
+                        show(done / len(wanted), (len(wanted) - done) * pace)
     except KeyboardInterrupt:
         record.interrupted(replacing=replacing)
         raise

@@ -23,7 +23,6 @@ from scoreinv.cli.report import advise, describe, emit, notice, say_traceback, w
 from scoreinv.errors import InputError
 from scoreinv.terminal import duration, say
 from scoreinv.text import printable
-from scoreinv.time_left import Countdown
 
 MANIFEST = "manifest.csv"
 COLUMNS = (
@@ -50,20 +49,10 @@ class Record:
     wanted: int
     counts: Counter[str] = field(default_factory=Counter)
 
-    @cached_property
-    def eta(self) -> Countdown:
-        """The time left for all pictures."""
-        return Countdown()
-
     @property
     def left(self) -> int:
         """How many of the pictures that are to be done are not."""
         return self.wanted - sum(self.counts[outcome] for outcome in ("done", BY_ANOTHER, "failed"))
-
-    def note(self, now: float, done: float) -> str:
-        """The time left for all pictures, when so much of the current one is done; empty where nothing tells it."""
-        left = self.eta.left(now, min(1.0, (self.wanted - self.left + done) / self.wanted))
-        return "" if left is None else f"{duration(left)} for all"
 
     def add(self, row: dict[str, Any]) -> None:
         """Note what has become of a picture: how it was done, why it was `skipped`, or its `error`."""

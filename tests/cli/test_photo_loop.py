@@ -491,3 +491,10 @@ def test_a_shard_of_nothing_is_done(scoreinv, scans, mask, tmp_path):
         outcome = scoreinv("inpaint", "scans", "--mask", "masks", "--shard", shard)
         assert (outcome.code, "0 done" in outcome.err) == (0, True), outcome.err
     assert (tmp_path / "scans_inpainted").exists()  # into which another may be about to write
+
+
+def test_a_folder_has_one_progress(scoreinv, scans, mask, monkeypatch):
+    for name in ("SHOW_AFTER_SECONDS", "LINE_EVERY_SECONDS"):
+        monkeypatch.setattr(f"scoreinv.terminal.{name}", 0)
+    told = scoreinv("inpaint", "scans", "--mask", mask, "--method", "biharmonic").err
+    assert "3 photographs: 66 %, 0 s left, scans/b.jpg" in told

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scoreinv.cli.options import Common
-from scoreinv.cli.plan import Job, Plan
+from scoreinv.cli.plan import Plan
 from scoreinv.cli.record import BY_ANOTHER, EXISTS, MANIFEST, Record, Table
 from scoreinv.cli.record import COLUMNS as MANIFEST_COLUMNS
 from scoreinv.errors import InputError
@@ -104,17 +104,3 @@ def test_what_is_found_done_is_noted_where_a_run_was_killed_before_it_could(tmp_
     lines = [(row[0], row[1]) for row in rows(tmp_path / MANIFEST)[1:]]
     expected = ["noted", "failed before", "killed", "failed before"]
     assert lines == [(name, "" if number == 1 else f"{name}.png") for number, name in enumerate(expected)]
-
-
-def test_time_left_for_all_pictures() -> None:
-    """Loading takes a minute, each of ten pictures 100 seconds, in ten steps."""
-    jobs = [Job(str(number), "out.png", outputs=("out.png",)) for number in range(10)]
-    record, now, said = Record(Plan(jobs, jobs, True, set(), None, 0), None, 10), 60.0, []
-    for job in jobs:
-        for step in range(1, 11):
-            now += 10
-            said.append(record.note(now, step / 10))
-        record.add({"input": job.source, "outputs": ["out.png"], "seconds": 100})
-    assert said[:2] == ["", ""]
-    assert said[9] == "15:00 for all"
-    assert said[54] == "7:30 for all"
