@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -105,7 +104,7 @@ def _check(source: str, picture: imaging.Picture, sides: tasks.Sided | None) -> 
 
 def _new_table(path: str, sources: list[str], model: str, common: Common) -> Table:
     """The table to write; InputError where there cannot be one."""
-    if path == STREAM or (os.path.lexists(path) and not Path(path).is_file()):  # it may be replaced: no device
+    if path == STREAM:
         raise InputError(f"--csv {path}: name a file")
     refuse_inputs("--csv", [path], {"the model": model} | {f"one of the pictures ({each})": each for each in sources})
     if not Path(path).parent.is_dir():

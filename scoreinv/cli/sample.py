@@ -129,7 +129,9 @@ def _draw(wanted: ClassOptions, asked: SamplerSettings, gallery: Gallery, loaded
     _log.info("sampler %s%s", method, "" if asked.asked else ", recommended with the model")
     started = time.monotonic()
     side = loaded.load().image_size
-    ranges = _parts(count, side, at_once=gallery.is_file)
+    # Each part is drawn and written before the next; all at once where they share a file.
+    size = count if gallery.is_file else max(1, min(_WRITTEN_AT_ONCE, _PIXELS_AT_ONCE // side**2))
+    ranges = [range(first, min(first + size, count)) for first in range(0, count, size)]
     if len(ranges) == 1:
         gallery.check((side, side))
     nfe = 0
@@ -157,12 +159,6 @@ def _draw(wanted: ClassOptions, asked: SamplerSettings, gallery: Gallery, loaded
         classifier = wanted.classifier_of(loaded.name)
         record |= {"class": guide.classes[label], "classifier": classifier, "guidance": guidance}
     return record
-
-
-def _parts(count: int, side: int, *, at_once: bool) -> list[range]:
-    """The pictures in parts, each of them drawn and written before the next; all at once where they share a file."""
-    size = count if at_once else max(1, min(_WRITTEN_AT_ONCE, _PIXELS_AT_ONCE // side**2))
-    return [range(first, min(first + size, count)) for first in range(0, count, size)]
 
 
 def _guide(wanted: ClassOptions, model: str) -> tuple[NoiseClassifier, int] | tuple[None, None]:

@@ -187,10 +187,7 @@ class Picture:
         return self._recoloured(((top, rgb[top : top + rows]) for top, rows in self._strips()), weights)
 
     def with_chroma(
-        self,
-        low_rgb: np.ndarray,
-        weights: str = "rec601",
-        callback: Callable[[float], object] | None = None,
+        self, low_rgb: np.ndarray, weights: str = "rec601", callback: Callable[[float], object] | None = None
     ) -> Picture:
         """`colorized` by a small picture's chroma, raised along the edges of the luma (`colour.GuidedUpsampling`).
 
@@ -285,10 +282,7 @@ class Picture:
             yield top, min(rows, self.height - top)
 
     def _recoloured(
-        self,
-        strips: Iterator[tuple[int, np.ndarray]],
-        weights: str,
-        callback: Callable[[float], object] | None = None,
+        self, strips: Iterator[tuple[int, np.ndarray]], weights: str, callback: Callable[[float], object] | None = None
     ) -> Picture:
         dtype = self.pixels.dtype
         pixels = np.empty((*self.size, 4 if self.has_alpha else 3), dtype=dtype)

@@ -69,12 +69,7 @@ def _box(mask: np.ndarray) -> Box:
     high, wide = rows.stop - rows.start, columns.stop - columns.start
     around = round(_AROUND * max(high, wide))
     top, left = max(0, rows.start - around // 4), max(0, columns.start - around)
-    return (
-        top,
-        left,
-        min(mask.shape[0], rows.stop + around) - top,
-        min(mask.shape[1], columns.stop + around) - left,
-    )
+    return (top, left, min(mask.shape[0], rows.stop + around) - top, min(mask.shape[1], columns.stop + around) - left)
 
 
 def _shadow(rgb: np.ndarray, own: np.ndarray) -> np.ndarray | None:

@@ -50,11 +50,7 @@ _logger = logging.getLogger(__name__)
 
 
 def write_picture(
-    path: str | os.PathLike[str],
-    picture: Picture,
-    *,
-    overwrite: bool = False,
-    quality: int | None = None,
+    path: str | os.PathLike[str], picture: Picture, *, overwrite: bool = False, quality: int | None = None
 ) -> None:
     """Write a picture in the format of the suffix, one of `FORMATS`, whole or not at all.
 
