@@ -44,7 +44,7 @@ class MaskReading:
         option(
             min=0,
             max=MOST_GROW,
-            help=f"Enlarge what is marked by this many pixels. (default: 0, of damage that is found {FOUND_GROW})",
+            help=f"Enlarge what is marked by this many pixels. (default: 0; {FOUND_GROW} where damage is found)",
         ),
     ] = None
 

@@ -172,7 +172,7 @@ def restore(
         hints: colours that are wanted, as `colorize` takes them.
         inpaint, denoise, colorize: whether to fill damage, remove noise, draw colours.
         tone: how far the tones of a picture that has faded are brought back, from 0 to 1: contrast, black and white
-            points, and casts; None: to 1 where it surely has.
+            points, and casts; None: 1 where it surely has faded.
         keep_tint: leave a print of one tint (sepia) in it, and without colours.
         crop_border: cut off a plain border and edges that are torn away: the result is smaller, and so is `damage`.
         sensitivity: of what finds damage, see `find_damage`; None: 0.5, but 0.05 in a photograph in colours, and in a

@@ -458,8 +458,8 @@ class OldPhotoSettings(Estimated):
     tone: Annotated[
         float | None,
         Setting(
-            "It has faded: how far its tones are brought back, 0 to 1: contrast, black, white and cast. "
-            "(default: 1 where it surely has)",
+            "Take it for faded, and bring its contrast, black, white and cast back so far, 0 to 1. "
+            "(default: 1 where it surely is)",
             Number(0.0, 1.0),
             advanced=True,
         ),
@@ -472,7 +472,7 @@ class OldPhotoSettings(Estimated):
         float | None,
         Setting(
             "How readily damage is marked, 0 to 1. "
-            f"(default: {USUAL_SENSITIVITY:g}, but {SURE_SENSITIVITY:g} in colours or where little is)",
+            f"(default: {USUAL_SENSITIVITY:g}; {SURE_SENSITIVITY:g} in photos in colours or of little damage)",
             SENSITIVITY,
         ),
     ] = None

@@ -86,7 +86,7 @@ def tone_picture(
     """Bring back the tones of a picture.
 
     Args:
-        share: how far to go, from 0 to 1, of a picture that has faded. None: to 1 where it surely has.
+        share: how far to go, from 0 to 1, of a picture that has faded. None: 1 where it surely has.
         tones: what they are read from: the picture without its damage. None: the picture.
         worn: it is a damaged print, of whose ends of tones grain and the rims of cracks are not to tell.
     """
