@@ -354,7 +354,6 @@ def test_values_that_are_not_finite_are_an_error():
         ({"method": "dpir", "estimate": "sample"}, "draws no samples"),
         ({"method": "dpir", "samples": 2}, "draws no samples"),
         ({"method": "mmps", "estimate": "mean"}, "several samples"),
-        ({"orientations": 2, "samples": 2}, "belong to the estimate mean of one sample"),
         ({"method": "pc", "noise_std": 0.1}, "exact"),
     ],
 )

@@ -13,7 +13,7 @@ from scoreinv.errors import InputError, SettingError
 from scoreinv.operators import mask
 from scoreinv.options import SEED, STEPS
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.settings import ColourSettings, FillSettings, LikelihoodSettings
+from scoreinv.tasks.settings import FillSettings, LikelihoodSettings
 from scoreinv.text import shown
 
 PICTURE, MASK = np.zeros((8, 8)), np.eye(8, dtype=bool)
@@ -126,21 +126,9 @@ def test_settings_that_do_not_go_together(settings, said, prior):
         scoreinv.generate(prior, 1, **settings)
 
 
-def test_settings_that_do_not_go_with_the_kind_of_model():
-    for kind, settings, conditional, said in (
-        (FillSettings, {"estimate": "mean"}, False, "estimate mean of pc is that of several samples"),
-        (ColourSettings, {"temperature": 1.0}, False, "temperature belongs to the method conditioned"),
-        (ColourSettings, {"temperature": 1.0, "estimate": "mean"}, True, "temperature does not go with the posterior"),
-    ):
-        with pytest.raises(SettingError, match="^" + said):
-            kind(**settings).sampling(conditional=conditional)
-
-
-def test_states_of_another_shape_than_the_models_are_refused(prior, x):
-    with pytest.raises(InputError, match="takes pictures of 3 channels, not 1"):
-        prior.noise(x[:, :1], 0.5)
-    with pytest.raises(InputError, match="sides that are multiples of"):
-        prior.noise(x[..., :30, :], 0.5)
+def test_one_sample_of_pc_is_no_mean():
+    with pytest.raises(SettingError, match=r"^estimate mean of pc is that of several samples"):
+        FillSettings(estimate="mean").sampling(conditional=False)
 
 
 def test_repeats_have_a_bound():
