@@ -226,8 +226,7 @@ def _derivative(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
         return torch.autograd.grad(value.sum(), s)[0] if value.requires_grad else torch.zeros_like(t)
 
 
-_PARTS, _ROUNDS = 16, 15
-"""Of `time_at`: 16^15 = 2^60 parts of [0, 1]."""
+_PARTS, _ROUNDS = 16, 15  # of `time_at`: 16^15 = 2^60 parts of [0, 1]
 
 
 def time_at(sde: SDE, ratio: Tensor) -> Tensor:

@@ -27,8 +27,7 @@ from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time
 from scoreinv.window_placement import Box, grid, side_of, windows_around
 
-_KEPT = 1 << 21
-"""Most window pixels of which what is made of an observation is kept from step to step, to bound memory."""
+_KEPT = 1 << 21  # most window pixels of which what is made of an observation is kept from step to step, to bound memory
 
 
 @runtime_checkable

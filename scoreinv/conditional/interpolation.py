@@ -29,13 +29,10 @@ from scoreinv.linalg import conjugate_gradients
 TENSION = 0.1
 """The plate's tension, in 1/pixel^2, fitted on held-out photographs; it dominates beyond 3 pixels."""
 
-_LEAST_ACTIVITY = 0.02
-"""The least activity that is expected: flat surroundings may hide an edge."""
+_LEAST_ACTIVITY = 0.02  # the least activity that is expected: flat surroundings may hide an edge
 
-_STEPS = 10
-"""Steps of conjugate gradients on the picture itself; further ones change the error by under 1 %."""
-_COARSE_STEPS = 6
-"""The same on coarser levels."""
+_STEPS = 10  # steps of conjugate gradients on the picture itself; further ones change the error by under 1 %
+_COARSE_STEPS = 6  # the same on coarser levels
 
 
 @dataclass(frozen=True)

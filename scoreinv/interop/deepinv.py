@@ -26,8 +26,7 @@ from scoreinv.prior import Prior, check_prior
 from scoreinv.sdes import as_time, broadcast, time_at
 from scoreinv.text import shown
 
-_ROUNDED = 1e-5
-"""Of the largest squared singular value: smaller ones are lost in the rounding of float32."""
+_ROUNDED = 1e-5  # of the largest squared singular value: smaller ones are lost in the rounding of float32
 
 
 class Denoiser(deepinv.models.Denoiser):

@@ -101,8 +101,7 @@ def group_norm(channels: int, channels_per_group: int) -> nn.GroupNorm:
     return nn.GroupNorm(groups, channels, eps=1e-6)
 
 
-_NORM_EPSILON = 1e-5
-"""Added to a batch norm's variance."""
+_NORM_EPSILON = 1e-5  # added to a batch norm's variance
 
 
 class BatchNorm(nn.Module):
@@ -227,8 +226,7 @@ class _NormSiLU(torch.autograd.Function):
         return grad_x, grad_weight.to(weight.dtype), grad_bias.to(weight.dtype), None, None
 
 
-_SMALL = 1024
-"""Pixels of a map below which torch's kernel in bfloat16 goes over the groups in strides of a few values."""
+_SMALL = 1024  # pixels of a map below which torch's kernel in bfloat16 goes over the groups in strides of a few values
 
 
 def _normalised(x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> tuple[Tensor, Tensor, Tensor]:

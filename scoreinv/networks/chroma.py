@@ -27,8 +27,7 @@ SEEN = _WIDTHS[0]
 
 _PER_GROUP = 16
 _HEADS = 4
-_LUMA_BLOCK = 4
-"""Side of the block of luma, reduced by two, that each pixel of chroma sees."""
+_LUMA_BLOCK = 4  # side of the block of luma, reduced by two, that each pixel of chroma sees
 
 
 class ChromaNetwork(nn.Module):

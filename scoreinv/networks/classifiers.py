@@ -25,10 +25,8 @@ from scoreinv.options import CHANNELS, Number, Whole, check, check_settings, req
 from scoreinv.preconditioning import centre, noise_level
 from scoreinv.sdes import SDE, as_time, broadcast
 
-_DATA_STD = 0.5
-"""Of pictures on [-1, 1]: the network's input has about unit variance at every noise level."""
-_FADE = 5.0
-"""Noise level where the classes of pictures drown: beyond it log-odds fall as 1/s."""
+_DATA_STD = 0.5  # of pictures on [-1, 1]: the network's input has about unit variance at every noise level
+_FADE = 5.0  # noise level where the classes of pictures drown: beyond it log-odds fall as 1/s
 
 CLASSES = Whole(1, 100_000)
 _BASE = 16

@@ -36,8 +36,7 @@ from scoreinv.samplers.runge_kutta import rk4, rk45
 from scoreinv.samplers.times import time_grid, uniform_times
 from scoreinv.sdes import TRAINING_START, as_time, broadcast, time_at
 
-_SPREAD, _FINEST, _COARSEST = 0.5, 0.01, 10.0
-"""c, d and k for pictures on [-1, 1]."""
+_SPREAD, _FINEST, _COARSEST = 0.5, 0.01, 10.0  # c, d and k for pictures on [-1, 1]
 _FARTHEST = 1e7
 """Noise level, likewise, from which on the flow moves y by a millionth, and where rounding moves it as much."""
 

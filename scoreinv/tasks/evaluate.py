@@ -24,8 +24,7 @@ from scoreinv.sdes import TRAINING_START
 from scoreinv.tasks.common import colours_for, to_tensor
 
 _BATCH = 64
-_ROWS = 1024
-"""Rows of the kernel's matrix that are computed at once: the whole of 50,000 pictures would take 20 GB."""
+_ROWS = 1024  # rows of the kernel's matrix that are computed at once: the whole of 50,000 pictures would take 20 GB
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,7 @@ from scoreinv.training.synthetic_damage import draw_hints, draw_hole, draw_scan
 TIMES, ORDER, NOISE, PICTURE, DROPOUT, OBSERVED, FILM, COLOUR_FILM, DAMAGE = range(9)
 """What a stream is for; streams of different purposes are independent."""
 
-_FINE_WITHHELD = 0.05
-"""Share of the pictures whose finer luma is not shown, where a network takes it."""
+_FINE_WITHHELD = 0.05  # share of the pictures whose finer luma is not shown, where a network takes it
 
 
 def stream(seed: int, purpose: int, step: int, index: int = 0) -> np.random.Generator:

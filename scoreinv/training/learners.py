@@ -25,10 +25,8 @@ from scoreinv.training.score_matching import importance, per_image_loss, weight
 
 CROSS_ENTROPY = 20.0
 """Weight of the cross-entropy beside the Dice loss, of the detector of damage."""
-_ANY = 100.0
-"""Pixels that stand for some damage, e: a picture without any asks for few found."""
-_PALE = 0.15
-"""Energy of a picture's chroma, 1 on average, that counts as grey: e."""
+_ANY = 100.0  # pixels that stand for some damage, e: a picture without any asks for few found
+_PALE = 0.15  # energy of a picture's chroma, 1 on average, that counts as grey: e
 
 Trained = TypeVar("Trained", bound=AnyModel)
 

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_BINS = 8
-"""Of times, in which held-out figures are told."""
+_BINS = 8  # of times, in which held-out figures are told
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,7 @@ from scoreinv.training.pictures import load_pictures
 PAPER_DATA = DataConfig(mode="resize", holdout_fraction=0.0)
 """Whole pictures, of which none is held out: the paper measures on sets of their own."""
 
-_COMPARED_PIXELS = 2**24
-"""How many are compared at once, to estimate sigma_max."""
+_COMPARED_PIXELS = 2**24  # how many are compared at once, to estimate sigma_max
 
 _SMALL_NETWORK = NCSNppConfig(
     width=64,

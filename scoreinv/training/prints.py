@@ -20,8 +20,7 @@ from scipy import ndimage
 from scoreinv.colour_space import luma
 from scoreinv.imaging.colour import with_luma
 
-_EDGED = 0.15
-"""Share of the prints whose own edge is seen."""
+_EDGED = 0.15  # share of the prints whose own edge is seen
 
 _EXTENT = 160
 """Side of the picture, in pixels, that the largest stains, torn corners, letters and faded borders are a part of."""

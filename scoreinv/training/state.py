@@ -28,8 +28,7 @@ _log = logging.getLogger(__name__)
 _KEPT = 2
 _NAME = re.compile(r"\d{9}\.safetensors")
 _MOMENTS = ("exp_avg", "exp_avg_sq")
-_COUNT = "step"
-"""Of a parameter's steps, as the optimizer calls it."""
+_COUNT = "step"  # of a parameter's steps, as the optimizer calls it
 
 
 @dataclass

@@ -25,8 +25,7 @@ from scoreinv.text import printable
 HELD_BYTES = 2 << 30
 """Of all photographs together, or half of what is free at the start: the one not asked for the longest goes first."""
 
-_LEAST_BYTES = 1 << 14
-"""That a photograph counts as, so that their number has a limit too."""
+_LEAST_BYTES = 1 << 14  # that a photograph counts as, so that their number has a limit too
 
 _SEEN_PIXELS = 24_000_000
 _SEEN_SIDE = 16_384

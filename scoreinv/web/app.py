@@ -40,20 +40,16 @@ from scoreinv.web.work import add_work, hole_of
 
 MOST_BYTES = 256 << 20
 """Of a file that is sent here."""
-_THREADS = 2
-"""Photographs that are shown or written at the same time: each takes several times its own memory."""
-_CONNECTIONS = 64
-"""At once; what keeps slow and greedy clients away is a proxy in front of it."""
-_GRACE = 5
-"""Seconds that answers under way have after an interruption."""
+_THREADS = 2  # photographs that are shown or written at the same time: each takes several times its own memory
+_CONNECTIONS = 64  # at once; what keeps slow and greedy clients away is a proxy in front of it
+_GRACE = 5  # seconds that answers under way have after an interruption
 _TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-_STATUS = {GoneError: 404, BusyError: 503, InputError: 422}
-"""The first that fits counts: GoneError is an InputError."""
+_STATUS = {GoneError: 404, BusyError: 503, InputError: 422}  # the first that fits counts: GoneError is an InputError
 
 
 def serve(listener: socket.socket, models: PhotoModels, access: Access) -> None:

@@ -24,10 +24,8 @@ PATIENCE = 300.0
 """Seconds that a job goes on without being looked at: its page may be in the background, or on a locked phone."""
 SHORT_PATIENCE = 20.0
 """The same once its page has ended: one that is loaded anew comes back, a closed one does not."""
-_ON_THE_WAY = 2.0
-"""Seconds that a look may take to come here."""
-_KEPT = 64
-"""Jobs that are remembered after their end."""
+_ON_THE_WAY = 2.0  # seconds that a look may take to come here
+_KEPT = 64  # jobs that are remembered after their end
 _log = logging.getLogger(__name__)
 
 

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from scoreinv.models.segment_anything import SegmentAnything
     from scoreinv.tasks.select import Prompt, Selected, Selection, Size
 
-_KEPT = 2
-"""Photographs that are held as they were looked at, each some tens of megabytes."""
+_KEPT = 2  # photographs that are held as they were looked at, each some tens of megabytes
 
 
 def lacking() -> str | None:
