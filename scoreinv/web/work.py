@@ -24,13 +24,7 @@ from scoreinv.machine import shortage
 from scoreinv.models.photo_models import PhotoModels
 from scoreinv.options import GRAY_LEVELS, SEED, SENSITIVITY, USUAL_SENSITIVITY
 from scoreinv.tasks.results import TaskCallback
-from scoreinv.tasks.settings import (
-    ColourSettings,
-    DenoiseSettings,
-    FillSettings,
-    LinearSettings,
-    OldPhotoSettings,
-)
+from scoreinv.tasks.settings import ColourSettings, DenoiseSettings, FillSettings, LinearSettings, OldPhotoSettings
 from scoreinv.web.album import Album, Photo
 from scoreinv.web.jobs import JobQueue
 
