@@ -26,8 +26,8 @@ from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.distributed import World
 from scoreinv.training.folder import RunFolder
+from scoreinv.training.json_lines import JsonLines
 from scoreinv.training.learners import Learner, learner_of
-from scoreinv.training.metrics import JsonLines
 from scoreinv.training.pictures import Pictures, load_pictures, split
 from scoreinv.training.state import SavedRun, TrainingState, load_state
 
