@@ -60,7 +60,6 @@ from scoreinv.tasks.settings import (
     Estimate,
     FillSettings,
     OldPhotoSettings,
-    SmoothFillSettings,
     StepName,
 )
 from scoreinv.tasks.tone import tone_picture
@@ -382,8 +381,7 @@ class _Restoration:
         if self.damage is None or not self.damage.any():
             return
         count, prior = self.settings.samples, load()
-        kind = SmoothFillSettings if count == 1 else FillSettings
-        settings = kind(samples=count, seed=self.settings.seed)
+        settings = FillSettings(samples=count, seed=self.settings.seed, smooth=count == 1)
         (picture,), hole, told = self.pictures, self.damage, self.callbacks["inpaint"]
         if (factor := oversampling(picture, hole)) > 1:
             small = inpaint_picture(reduced(picture, factor), touched_blocks(hole, factor), prior, settings, told)

@@ -8,7 +8,6 @@ how rows are cut into batches, and its noise comes from the seed as if it were t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -144,7 +143,7 @@ class Inpainter(OnRows):
         elif model is not None:
             raise SettingError("model", f"does not go with {filling.classical}, which needs none")
         super().__init__(filling, model, [image, mask], result, name, device, precision)
-        self.settings = asdict(filling) | {"mask_threshold": mask_threshold, "invert": invert, "grow": grow}
+        self.settings = settings | {"mask_threshold": mask_threshold, "invert": invert, "grow": grow}
 
     def restored(self, image: np.ndarray, *others: np.ndarray, prior: ScorePrior | None) -> Restored[Any]:
         from scoreinv.tasks.inpaint import inpaint
@@ -178,7 +177,7 @@ class Colorizer(OnRows):
     ) -> None:
         colours = ColourSettings(**settings)
         super().__init__(colours, model, [image] if hints is None else [image, hints], result, name, device, precision)
-        self.settings = asdict(colours)
+        self.settings = settings
 
     def restored(self, image: np.ndarray, *others: np.ndarray, prior: ScorePrior | None) -> Restored[Any]:
         from scoreinv.tasks.colorize import colorize

@@ -174,10 +174,12 @@ class FillSettings(DrawnSettings):
     Deep holes of `conditioned` are continued out of the picture itself, take one evaluation or two and no steps
     (`tasks.deep_holes`). A classical method (`tasks.classical`) needs no model and draws nothing, so no other setting
     goes with it.
+
+    Attributes:
+        smooth: holes that are not deep get their posterior mean, for old prints: a sample's grain is like specks.
     """
 
     usual_steps = FILL_STEPS
-    smooth: ClassVar[bool] = False
 
     method: Annotated[
         FillMethod | None,
@@ -199,6 +201,7 @@ class FillSettings(DrawnSettings):
     exact: Annotated[
         bool, Setting("Keep every known pixel bit for bit, also where a JPEG smeared the colours of what is removed.")
     ] = False
+    smooth: bool = False
 
     @property
     def classical(self) -> ClassicalMethod | None:
@@ -211,13 +214,6 @@ class FillSettings(DrawnSettings):
             raise SettingError("avoid", f"does not go with the method {self.method or 'pc'}, which copies nothing")
         if avoiding and self.mean:
             raise SettingError("avoid", "does not go with the mean of one sample, which copies nothing")
-
-
-@dataclass(frozen=True)
-class SmoothFillSettings(FillSettings):
-    """Those of old prints: holes that are not deep get their posterior mean, as a sample's grain is like specks."""
-
-    smooth: ClassVar[bool] = True
 
 
 GrayWeights = Literal["rec601", "average", "rec709"]

@@ -13,7 +13,7 @@ from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.imaging.picture import Picture
 from scoreinv.sdes import VP
 from scoreinv.tasks.inpaint import inpaint, inpaint_picture
-from scoreinv.tasks.settings import FillSettings, SmoothFillSettings
+from scoreinv.tasks.settings import FillSettings
 
 pytestmark = pytest.mark.portable
 
@@ -237,10 +237,9 @@ def test_the_mean_of_a_hole_of_many_windows_tells_of_them_and_stops(monkeypatch)
 def test_smooth_fills_are_the_mean_where_they_are_not_deep():
     narrow = np.zeros((40, 56), bool)
     narrow[10:13, 5:50] = True
-    drawn, smooth = (
-        [inpaint_picture(Picture(photo()), narrow, conditional_prior(), kind(seed=seed)) for seed in (0, 1)]
-        for kind in (FillSettings, SmoothFillSettings)
-    )
+    kinds = [FillSettings(seed=seed, smooth=smooth) for smooth in (False, True) for seed in (0, 1)]
+    fills = [inpaint_picture(Picture(photo()), narrow, conditional_prior(), kind) for kind in kinds]
+    drawn, smooth = fills[:2], fills[2:]
     sampled, mean = (abs(one.image.pixels - other.image.pixels).max() for one, other in (drawn, smooth))
     assert mean < sampled / 2  # a random network's mean follows its noise a little
     assert smooth[0].nfe == 2  # as it is and mirrored
