@@ -19,6 +19,7 @@ _SIDES = 40962, 40963  # tags of the width and height: a result may have others
 _OF_THE_FILE = rb"tiff:Orientation|tiff:ImageWidth|tiff:ImageLength|exif:PixelXDimension|exif:PixelYDimension"
 """What XMP says of the file, likewise."""
 _ORIENTATION = 274
+_REVERSE = (3, 4, 7, 8), (2, 3, 6, 7)  # of its values those by which rows, and columns, are in reverse order
 # The descriptive tags of a picture's first directory. The rest describes how that one file is coded (in a TIFF the
 # same directory holds both) or, as the thumbnail does, shows the picture as it was.
 _KEPT_TAGS = frozenset(
@@ -96,13 +97,8 @@ def describe(info: Mapping[Any, Any], get_exif: Callable[[], Image.Exif]) -> tup
 def orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Turn and mirror pixels as EXIF orientation 1 to 8 wants them shown; other values leave them."""
     turned = pixels.swapaxes(0, 1) if 5 <= orientation <= 8 else pixels
-    down, across = (-1 if mirrored else 1 for mirrored in _mirrored(orientation))
+    down, across = (-1 if orientation in reverse else 1 for reverse in _REVERSE)
     return np.ascontiguousarray(turned[::down, ::across])
-
-
-def _mirrored(orientation: int) -> tuple[bool, bool]:
-    """Whether rows and columns are in reverse order, once they have changed places where they do."""
-    return orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
 
 
 def profile_fits(icc: bytes, *, gray: bool) -> bool:
@@ -161,6 +157,6 @@ def coding_of(image: Image.Image, orientation: int = 1) -> Coding | None:
     cell, size = (down // layers[-1][2], across // layers[-1][1]), (image.height, image.width)
     if orientation >= 5:  # rows and columns change places
         of_luma, of_chroma, cell, size = of_luma.T, of_chroma.T, cell[::-1], size[::-1]
-    cut_first = _mirrored(orientation)  # the unit that the border cuts
+    cut_first = [orientation in reverse for reverse in _REVERSE]  # the unit that the border cuts
     rows, columns = (side % (8 * each) if cut else 0 for side, each, cut in zip(size, cell, cut_first, strict=True))
     return Coding(of_luma, of_chroma, cell, (rows, columns))
