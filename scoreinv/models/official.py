@@ -131,7 +131,9 @@ def _translate(config: dict[str, Any]) -> ModelConfig:
         {name: value.lower() if isinstance(value, str) else value for name, value in config[section].items()}
         for section in ("model", "data", "training")
     )
-    _check_network(model.get("name"))
+    if (name := model.get("name")) not in ("ncsnpp", "ddpm"):
+        why = NCSN if str(name).startswith("ncsn") else "only ncsnpp and ddpm are"
+        raise CheckpointError(f"network {shown(name)} is not supported: {why}")
     pictures, objective = decode_foreign(_Data, data, "data"), decode_foreign(_Training, training, "training")
     options = decode_foreign(_Network, model, "model")
     network = _network(model, options, pictures)
@@ -155,14 +157,6 @@ def _translate(config: dict[str, Any]) -> ModelConfig:
     span = (-1.0, 1.0) if pictures.centered else (0.0, 1.0)
     sampling = decode_foreign(_Sampling, config.get("sampling", {}), "sampling")
     return ModelConfig(network, sde, reading, span, pictures.image_size, _sampler(sampling, steps))
-
-
-def _check_network(name: object) -> None:
-    """Raise CheckpointError unless the reference's network of this name is supported."""
-    if isinstance(name, str) and name.startswith("ncsn") and name != "ncsnpp":
-        raise CheckpointError(f"network {shown(name)} is not supported: {NCSN}")
-    if name not in ("ncsnpp", "ddpm"):
-        raise CheckpointError(f"network {shown(name)} is not supported: only ncsnpp and ddpm are")
 
 
 def _network(model: dict[str, Any], options: _Network, pictures: _Data) -> NCSNppConfig:
