@@ -64,7 +64,7 @@ def of_channels(deviation: float, channels: int) -> float:
 class NearestNeighbourField:
     """One picture with a hole, and the displacements to the places that its pixels are taken from.
 
-    Arguments:
+    Args:
         picture: (C, H, W) on [-1, 1], of 3 channels or 1 (`of_channels`); not looked at where not observed.
         observed: (1, H, W), 0 or 1.
         start: (2, H, W) int64, pixels down and across; looked at in the hole alone.
