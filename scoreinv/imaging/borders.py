@@ -30,7 +30,7 @@ def within_border(picture: Picture, torn: np.ndarray | None = None) -> Box | Non
     Args:
         torn: HxW bool, what is damaged: an edge of which most is torn away is border, too.
     """
-    gray, scale = _looked_at(picture)
+    gray = luma(seen(picture).rgb())
     gone = np.zeros(gray.shape, bool)
     if torn is not None:
         height, width = gray.shape
@@ -39,7 +39,7 @@ def within_border(picture: Picture, torn: np.ndarray | None = None) -> Box | Non
     if sum(depth > 0 for depth in plain) < 3:
         plain = [0] * 4
     lost = [_depth(lines, _TORN)[0] for lines in _from_all_sides(gone)]
-    return _within(picture, [max(pair) for pair in zip(plain, lost, strict=True)], scale)
+    return _within(picture, [max(pair) for pair in zip(plain, lost, strict=True)])
 
 
 def within_paper(picture: Picture) -> Box | None:
@@ -48,16 +48,11 @@ def within_paper(picture: Picture) -> Box | None:
     Three sides or more of it end along a straight line each, as few subjects on a plain ground do: of 275 photographs
     without a border `within_border` finds one around five, this around none.
     """
-    gray, scale = _looked_at(picture)
+    gray = luma(seen(picture).rgb())
     sides = _plain_sides(gray)
     if sum(straight for _, straight in sides) < 3:
         return None
-    return _within(picture, [depth for depth, _ in sides], scale)
-
-
-def _looked_at(picture: Picture) -> tuple[np.ndarray, float]:
-    """The luma of a picture, and how many times smaller it is made."""
-    return luma(seen(picture).rgb()), min(1.0, LOOKED_AT / max(picture.size))
+    return _within(picture, [depth for depth, _ in sides])
 
 
 def _plain_sides(gray: np.ndarray) -> list[tuple[int, bool]]:
@@ -70,9 +65,11 @@ def _plain_sides(gray: np.ndarray) -> list[tuple[int, bool]]:
     ]
 
 
-def _within(picture: Picture, depths: list[int], scale: float) -> Box | None:
+def _within(picture: Picture, depths: list[int]) -> Box | None:
+    """What lies within borders of these depths of what is `seen`."""
     if not any(depths):
         return None
+    scale = min(1.0, LOOKED_AT / max(picture.size))
     top, bottom, left, right = (math.ceil(depth / scale) for depth in depths)
     return top, left, picture.height - top - bottom, picture.width - left - right
 
