@@ -6,7 +6,7 @@ the posterior mean (`COLOUR_TEMPERATURE`) and their chroma is strengthened (`COL
 
 Colour is smooth and depends on the whole scene, so it is drawn at the model's own scale (`work_size`) and raised to
 full resolution along the edges of the picture's luma. The luma, and so all detail, stays the picture's own, to the grey
-level. Colours of several pictures that are of one size there are drawn together.
+level. Colours of several pictures, of one size, are drawn together.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -209,6 +208,8 @@ def colorize_pictures(
     """`colorize` for each `Picture` and its hints; gives a `Picture` for each, which the others do not change.
 
     Args:
+        pictures: of one size.
+        hints: of each picture, or None for all.
         references: of all, as the prior sees them; they go with its method `conditioned`.
         first: number of the first sample: samples 3 and 4 are the first two from 3 on.
         noise_weights: of the noise of all; None: each picture's own (`noise_weights_of`).
@@ -226,23 +227,13 @@ def colorize_pictures(
     ]
     averaged = settings.estimate == "mean" and sampling.samples > 1
     evaluations = sum(map(_evaluations, drawn_so))
-    drawing = [evaluations * one.luma.size * (1 if one.strokes is None else 2) for one in grays]
+    drawing = evaluations * sum(one.luma.size * (1 if one.strokes is None else 2) for one in grays)
     raising = [(sampling.samples + averaged) * math.prod(one.picture.size) / _RAISED_AT_ONCE for one in grays]
-    # Drawn together are pictures of one size, with the same things known.
-    alike: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
-    for number, one in enumerate(grays):
-        maps = None if one.features is None else tuple(shown.shape for shown in one.features)
-        alike[one.luma.shape, one.fine is None, maps, one.strokes is None].append(number)
-    sizes = [sum(drawing[number] for number in numbers) for numbers in alike.values()]
-    told = iter(parts(callback, sizes + raising))
-    drawn: dict[int, tuple[list[np.ndarray], int]] = {}
-    for numbers in alike.values():
-        some, nfe = _draw_hinted([grays[number] for number in numbers], prior, settings, drawn_so, next(told))
-        drawn |= zip(numbers, [(samples, nfe) for samples in some], strict=True)
+    told, *rest = parts(callback, [drawing, *raising])
+    drawn, nfe = _draw_hinted(grays, prior, settings, drawn_so, told)
     results = []
-    for number, one in enumerate(grays):
-        samples, nfe = drawn[number]
-        raised = _raised([*samples, np.mean(samples, axis=0)] if averaged else samples, one, next(told))
+    for one, samples, part in zip(grays, drawn, rest, strict=True):
+        raised = _raised([*samples, np.mean(samples, axis=0)] if averaged else samples, one, part)
         image, std = raised.pop() if averaged else raised[0], None
         if len(samples) > 1:
             small = Image.fromarray(spread(np.stack(samples), ddof_of_pairs(len(samples))))
