@@ -74,8 +74,9 @@ _MOST_FOUND = 0.5
 _SURELY = 0.005
 """Share of a photograph in colours that is surely damaged, from which on it is an old one: of healthy ones 0.003."""
 
-_HARDLY = 0.0001
-"""And of a grey one, of which less than `_WORN` is marked: blades of grass and lace are seldom surely hairs."""
+_EVIDENCE = 16.5
+"""How far damage of less than `_WORN` must stand out from the rest of a picture (`Odds.evidence`), as it does in 97 of
+100 scans with a few marks: else it is a wire, the veins of a leaf, specks on water."""
 
 _SCRATCHED = 0.005
 """Share of a picture that was found surely damaged, with its rims, from which on it may be a worn print of one tint:
@@ -174,8 +175,8 @@ def restore(
             points, and casts; None: 1 where it surely has faded.
         keep_tint: leave a print of one tint (sepia) in it, and without colours.
         crop_border: cut off a plain border and edges that are torn away: the result is smaller, and so is `damage`.
-        sensitivity: of what finds damage, see `find_damage`; None: 0.5, but 0.05 in a photograph in colours, and in a
-            grey one where hardly anything is marked.
+        sensitivity: of what finds damage, see `find_damage`; None: 0.5, but 0.05 in a photograph in colours, and
+            nothing where little is marked that does not stand out from the rest of the picture.
         grow: pixels by which what is found is enlarged, as soft edges need.
         noise_std: standard deviation of the noise in [0, 1] units, which is then removed, from the least that the model
             knows on; None: it is estimated, and removed from 5 grey levels of 255 on.
@@ -317,11 +318,12 @@ class _Restoration:
             (picture,), sensitivity = self.pictures, self.settings.sensitivity
             odds = Odds.seen(picture, load(), self.callbacks["damage"])
             hole = odds.marked(USUAL_SENSITIVITY if sensitivity is None else sensitivity, 0)
-            coloured, sure = _what_is(picture) == "coloured", hole
-            if coloured or (sensitivity is None and 0 < hole.mean() < _WORN):
-                sure = odds.marked(SURE_SENSITIVITY, 0)
-            if sensitivity is None and sure.mean() < (_SURELY if coloured else _HARDLY):
+            coloured = _what_is(picture) == "coloured"
+            sure = odds.marked(SURE_SENSITIVITY, 0) if coloured else hole
+            if sensitivity is None and coloured and sure.mean() < _SURELY:
                 hole = sure
+            if sensitivity is None and 0 < hole.mean() < _WORN and odds.evidence(SURE_SENSITIVITY) < _EVIDENCE:
+                hole = sure = np.zeros_like(hole)
             if hole.mean() > _MOST_FOUND:
                 words = f"{percent(hole)} of the picture look like it, too much to be true: nothing is filled"
                 hole = np.zeros_like(hole)

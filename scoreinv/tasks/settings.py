@@ -442,7 +442,7 @@ class OldPhotoSettings(Estimated):
 
     Attributes:
         sensitivity: how readily damage is marked, see `tasks.find_damage.find_damage`. None: the usual one, but
-            `SURE_SENSITIVITY` in photographs in colours and where hardly anything is marked.
+            `SURE_SENSITIVITY` in photographs in colours, and 0 where little is marked that does not stand out.
         grow: pixels by which damage that is found is enlarged, as its soft edges need.
         noise_std: standard deviation of the noise in [0, 1] units, which is then removed however low it is; None: it is
             estimated, and removed where it is more than grain.
@@ -468,7 +468,7 @@ class OldPhotoSettings(Estimated):
         float | None,
         Setting(
             "How readily damage is marked, 0 to 1. "
-            f"(default: {USUAL_SENSITIVITY:g}; {SURE_SENSITIVITY:g} in photos in colours or of little damage)",
+            f"(default: {USUAL_SENSITIVITY:g}; {SURE_SENSITIVITY:g} in colours; a few marks must stand out)",
             SENSITIVITY,
         ),
     ] = None

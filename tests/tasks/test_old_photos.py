@@ -209,18 +209,30 @@ def test_sensitivity_decides_what_is_damage():
     assert changed(restored(photo)) == ["inpaint"]
 
 
-def test_in_colours_and_where_there_is_little_only_what_is_surely_damage_is_filled():
+def test_in_colours_only_what_is_surely_damage_is_filled():
     class Unsure(Whites):
         def logits(self, pictures: Tensor) -> Tensor:
             return super().logits(pictures).clamp(max=2.5)
 
-    speck = levels(gray_scene())
-    speck[40:42, 30:34] = 255
     for photo, unsure in ((coloured_scene(), False), (gray_scene(), True)):
         photo = scratched(levels(photo))
         assert ("inpaint" in changed(restored(photo, detector=Unsure(), colorize=False))) == unsure
-    assert changed(restored(speck, detector=Unsure(), colorize=False)) == []
-    assert changed(restored(speck, colorize=False)) == ["inpaint"]
+
+
+@pytest.mark.parametrize("scene", [coloured_scene, gray_scene], ids=["in colours", "grey"])
+def test_a_few_marks_that_do_not_stand_out_are_left(scene):
+    class Doubtful(Whites):
+        """Thinks a little of damage everywhere."""
+
+        def logits(self, pictures: Tensor) -> Tensor:
+            return super().logits(pictures).clamp(min=-3)
+
+    photo = levels(scene())
+    photo[30:32, 10:40] = 255
+    assert changed(restored(photo, colorize=False)) == ["inpaint"]
+    assert changed(restored(photo, detector=Doubtful(), colorize=False)) == []
+    assert changed(restored(photo, detector=Doubtful(), colorize=False, sensitivity=0.05)) == ["inpaint"]
+    assert changed(restored(scratched(photo), detector=Doubtful(), colorize=False)) == ["inpaint"]
 
 
 def test_found_damage_is_enlarged_and_what_is_none_is_not():
