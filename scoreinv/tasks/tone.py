@@ -32,7 +32,7 @@ SEEN_SIDE = 224
 """Side at which the colours of a picture's greys are guessed, whatever its shape."""
 LEAST_SIDE = 144
 """Of a picture whose tones can be told at all, in pixels."""
-_LEAST_ODDS, _LEAST_OF_WORN = 2.5, 0.0
+_LEAST_ODDS, _LEAST_OF_WORN = 2.0, 0.0
 """Log odds of having faded from which on a picture is changed, and one that its damage tells to be a print."""
 _LEAST_CHANGE = 3.5
 """CIEDE2000, in the mean, that a picture is changed by at least: of less it is not sure."""

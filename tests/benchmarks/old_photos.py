@@ -5,7 +5,8 @@
 The photographs are those that pretrained/tone/held_out.txt names as held out; each is faded once, by other curves than
 those of the training: what remains of each dye's density in linear light is .35 to .95 of it, with a toe of its own; a
 yellow stain, flare and a scanner's exposure are added, and three in ten fade more towards their borders. The same
-photographs unfaded tell what the step does to healthy ones. Beside it: each channel stretched between its percentiles.
+photographs unfaded tell what the step does to healthy ones. Beside it: the step told that they have faded (`--tone 1`),
+and each channel stretched between its percentiles.
 
 With `--steps` those that no model has seen are printed besides, grained, stained and cracked, as colour prints and as
 grey ones (`training.synthetic_damage`), and restored whole: CIEDE2000, PSNR and structural similarity after each step.
@@ -68,17 +69,21 @@ def main() -> None:
     for stem in held:
         truth = reduced(paths[stem], options.side)
         scan = np.rint(255 * faded(truth / 255, rng)).astype(np.uint8)
-        restored, kept = (tone_picture(Picture(pixels)).image.pixels for pixels in (scan, truth))
-        rows.append([distance(image, truth) for image in (scan, stretched(scan), restored, stretched(truth), kept)])
+        restored, told, kept, told_too = (
+            tone_picture(Picture(pixels), share).image.pixels for pixels in (scan, truth) for share in (None, 1.0)
+        )
+        of_faded, of_unfaded = (scan, stretched(scan), restored, told), (stretched(truth), kept, told_too)
+        rows.append([distance(image, truth) for image in (*of_faded, *of_unfaded)])
         sheet.append([truth, scan, restored, kept])
         print(f"{stem:<44}" + "".join(f"{value:>8.2f}" for value in rows[-1]), flush=True)
     table = np.array(rows)
-    before, percentiles, after, healthy_percentiles, healthy = table.T
+    before, percentiles, after, by_word, healthy_percentiles, healthy, healthy_by_word = table.T
     print(f"{len(rows)} photographs        CIEDE2000   ratio   worse by .5   unfaded: mean   below 1")
     for name, one, own in (
         ("faded", before, 0 * before),
         ("percentiles", percentiles, healthy_percentiles),
         ("tone", after, healthy),
+        ("tone, by word", by_word, healthy_by_word),
     ):
         worse = int((one > before + 0.5).sum())
         figures = f"{one.mean():>9.2f}{one.mean() / before.mean():>8.2f}{worse:>14}"

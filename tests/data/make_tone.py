@@ -7,8 +7,9 @@ the others; those that pretrained/tone/held_out.txt names are not looked at. Wha
 cache.
 A third of what is shown is healthy; the rest loses density by dye, gets stained, fogged, scanned with another curve,
 and fades unevenly. Healthy photographs are varied, in exposure, saturation, haze and a slight cast, so that such things
-are not undone. The loss is the distance of the corrected picture to the truth (CIEDE2000), more where it is farther
-than the faded one was, and the cross-entropy of whether it has faded, less where little is at stake.
+are not undone; some lie in a mist, which grows with what is far. The loss is the distance of what has faded, corrected,
+to the truth (CIEDE2000), more where it is farther than the faded one was, and the cross-entropy of whether a picture
+has faded, less where little is at stake: the curves are those of a picture that has.
 
 At the end it tells, for a few hundred photographs of MORE that were kept apart, what each choice of the gates in
 `scoreinv.tasks.tone` would do.
@@ -43,6 +44,10 @@ GUESSES = 3
 HEALTHY, GRAY, HAZY, PALE, TINGED = 0.33, 0.12, 0.06, 0.05, 0.05
 """Shares of what is shown: of healthy photographs, of grey and of hazy ones; and of the faded those that are so a
 little, and those that are seen as through a coloured filter."""
+MISTY, BLACK = 0.1, 0.12
+"""Share of the photographs of MORE that are brought into a mist, where something stays so dark in all channels."""
+MATTED = 0.1
+"""Share of what the odds are shown that lies in a mat, or in the black around a round print."""
 OF_FIRST = 0.15
 """Share of the photographs of PHOTOS, which are of more kinds than those of MORE."""
 AT_STAKE = 8.0
@@ -78,7 +83,8 @@ def main() -> None:
     if options.odds:
         network.requires_grad_(False)
         network.odds.requires_grad_(True)
-    train(network, photos[:-APART], guesses[:-APART], ends[:-APART], first, options.steps, options.rate)
+    seen = (photos[:-APART], guesses[:-APART], ends[:-APART])
+    train(network, *seen, first, options.steps, options.rate, MATTED if options.odds else 0.0)
     options.output.parent.mkdir(exist_ok=True)
     save_file({name: value.contiguous() for name, value in network.state_dict().items()}, options.output)
     gates(network.eval(), photos[-APART:], guesses[-APART:], ends[-APART:])
@@ -100,6 +106,8 @@ def computed(first: Path, more: list[Path], most: int) -> dict[str, Tensor]:
     photos, guesses, ends = [], [], []
     for start in range(0, len(paths), 16):
         some = torch.stack([read(path) for path in paths[start : start + 16]])
+        if start >= len(paths) - len(others):
+            some = torch.where(torch.rand(len(some), 1, 1, 1) < MISTY, in_mist(some), some)
         photos.append((255 * F.adaptive_avg_pool2d(some, SIDE)).round().byte())
         ends.append((255 * extremes(some)).round().byte())
         if order.random() > 0.4:
@@ -110,6 +118,27 @@ def computed(first: Path, more: list[Path], most: int) -> dict[str, Tensor]:
         if start % 800 == 0:
             print(f"{start} of {len(paths)} photographs", flush=True)
     return {"photos": torch.cat(photos), "guesses": torch.cat(guesses), "ends": torch.cat(ends)}
+
+
+def in_mist(seen: Tensor) -> Tensor:
+    """Photographs (B, 3, H, W) in a mist: J t + A (1 - t) with t = exp(-depth), which grows up the picture.
+
+    Narasimhan and Nayar 2002, eq. 6. Left are those in which nothing would be black: they could as well have faded.
+    """
+    number = len(seen)
+    one = (number, 1, 1, 1)
+    up = torch.linspace(1, 0, seen.shape[2])[None, None, :, None]
+    depth = (up / uniform(0.35, 1.1, *one)).clamp(0, 1) ** uniform(0.7, 3, *one)
+    things = F.interpolate(torch.rand(number, 1, 5, 5), size=seen.shape[2:], mode="bilinear")
+    depth = (depth * (1 + uniform(0, 0.75, *one) * (things - 0.5))).clamp(0, 1)
+    far = uniform(0.05, 0.75, *one)
+    near = far + (1 - far) * torch.rand(one).sqrt()
+    through_air = far**depth * near ** (1 - depth)
+    warm = uniform(-0.08, 0.08, *one) * torch.tensor([-1.0, 0.0, 1.0])[:, None, None]
+    air = (uniform(0.45, 1, *one) * (1 + normal(0.06, number, 3, 1, 1) + warm)).clamp(0, 1)
+    mist = (seen * through_air + air * (1 - through_air)).clamp(0, 1)
+    dark = mist.amin((2, 3)).amax(1) < BLACK
+    return torch.where(dark[:, None, None, None], mist, seen)
 
 
 def extremes(seen: Tensor) -> Tensor:
@@ -142,11 +171,19 @@ def read(path: Path) -> Tensor:
 
 
 def train(
-    network: ToneNetwork, photos: Tensor, guesses: Tensor, ends: Tensor, first: int, steps: int, rate: float
+    network: ToneNetwork,
+    photos: Tensor,
+    guesses: Tensor,
+    ends: Tensor,
+    first: int,
+    steps: int,
+    rate: float,
+    matted: float,
 ) -> None:
     """Train a network, and leave it with the mean of its weights.
 
     first: so many of the photographs, of all kinds, are seen in `OF_FIRST` of the draws.
+    matted: share of them that lies in a mat, which no curves are learned of.
     """
     parameters = [value for value in network.parameters() if value.requires_grad]
     optimizer = torch.optim.AdamW(parameters, rate, weight_decay=0.02, fused=True)
@@ -158,6 +195,7 @@ def train(
         which = torch.where(torch.rand(BATCH) < OF_FIRST, torch.randint(first, (BATCH,)), which)
         truth, guess, radius = cropped(photos[which], guesses[which], ends[which])
         truth, scan, faded = faded_by_drawing(truth, radius)
+        truth, scan = in_mats(truth, scan, radius, matted)
         rgb, known, quantiles, parts = told_of(scan[:, :DRAWN], guess, ends_of(scan[:, DRAWN:]))
         specks = (torch.rand(BATCH, 2, 1) < SPECKED) * torch.rand(BATCH, 2, 1)
         quantiles[:, [0, -1]] = torch.lerp(quantiles[:, [0, -1]], torch.tensor([[0.0], [1.0]]), specks)
@@ -166,16 +204,16 @@ def train(
         with torch.no_grad():
             before = distance(lab(rgb), wanted).mean(1)
         after = distance(lab(through(rgb, curves)), wanted).mean(1)
-        at_stake = torch.where(faded > 0, before / AT_STAKE, 1.5).clamp_max(1.5)
+        gone = faded > 0
+        at_stake = torch.where(gone, before / AT_STAKE, 1.5).clamp_max(1.5)
         told = F.binary_cross_entropy_with_logits(odds, faded, at_stake)
-        loss = after.mean() + F.relu(after - before).mean() / 4 + told
+        loss = after[gone].mean() + F.relu(after - before)[gone].mean() / 4 + told
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         with torch.no_grad():
             torch._foreach_lerp_(means, parameters, 1 - min(EMA, (1 + step) / (10 + step)))
-        gone = faded > 0
         figures = before[gone].mean(), after[gone].mean(), after[~gone].mean(), told
         said.append([float(one.detach()) for one in figures])
         if step % 500 == 0:
@@ -275,6 +313,21 @@ def faded_by_drawing(pixels: Tensor, radius: Tensor) -> tuple[Tensor, Tensor, Te
     scan = truth + (scan - truth) * (1 + uneven * (radius - 0.4)).clamp(0, 1.2)
     scan = torch.where(is_gray, scan[..., 1:2], scan + faded * normal(0.006, *scan.shape))
     return truth, scan.clamp(0, 1), faded[:, 0, 0]
+
+
+def in_mats(truth: Tensor, scan: Tensor, radius: Tensor, matted: float) -> tuple[Tensor, Tensor]:
+    """Photographs and scans of their prints (B, N, 3), a share of them in a mat of a twentieth to two fifths of them.
+
+    It is black or white, and has not faded. radius: see `faded_by_drawing`; where the pixels of mats begin varies.
+    """
+    one = (len(scan), 1, 1)
+    far = radius + torch.cat([torch.zeros(DRAWN, 1), uniform(-0.15, 0.15, radius.shape[1] - DRAWN, 1)])
+    share = torch.where(torch.rand(one) < matted, uniform(0.05, 0.4, *one), 0.0)
+    inner = far[:, :DRAWN].sort(1).values.gather(1, ((1 - share) * (DRAWN - 1)).long())
+    black, white = (depth * torch.rand(one) * torch.rand(len(scan), 1, 3) for depth in (0.04, 0.06))
+    mat = torch.where(torch.rand(one) < 0.7, black, 1 - white) + uniform(0, 0.01, *scan.shape[:2], 1)
+    within = (share > 0) & (far > inner)
+    return torch.where(within, mat.clamp(0, 1), truth), torch.where(within, mat.clamp(0, 1), scan)
 
 
 def uniform(low: float, high: float, *shape: int) -> Tensor:
