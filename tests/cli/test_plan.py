@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -105,3 +106,9 @@ def test_tiffs_of_a_folder_give_tiffs_and_masks_are_png(scoreinv, tmp_path):
         assert f"scans_damage/{name}" in found.out
     named = scoreinv("denoise", "scans/a.TIFF", "--noise", 10, "--dry-run", "--format", "jpg")
     assert "a_denoised.jpg" in named.out
+
+
+def test_a_picture_does_not_go_to_a_terminal(scoreinv, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    refused = scoreinv("denoise", "-")
+    assert (refused.code, refused.out, "goes to stdout, which is a terminal" in refused.err) == (2, "", True)
