@@ -27,7 +27,7 @@ class Network:
     uncertainty: UncertaintyOption = None
 
 
-Restore = Callable[[Job, imaging.Picture, float, "ScorePrior", Progress], Made]
+Restore = Callable[[Job, "imaging.Picture", float, "ScorePrior", Progress], Made]
 """The work on one photo, given the standard deviation of its noise, in [0, 1] units."""
 
 
