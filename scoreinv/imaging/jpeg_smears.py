@@ -92,7 +92,7 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
     if smeared:
         _log.warning(
             "the JPEG smeared the colours of what is removed: those of the %d pixels beside it are redrawn too "
-            "(--exact, in Python exact=True, keeps them)",
+            "(what is asked to be exact keeps them)",
             RIM,
         )
     return replace(picture, pixels=shown), replace(picture, pixels=kept) if smeared else picture

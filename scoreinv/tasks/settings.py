@@ -462,7 +462,7 @@ class OldPhotoSettings(Estimated):
     ] = None
     denoise: Annotated[bool, Setting("Remove noise, or leave it.")] = True
     colorize: Annotated[bool, Setting("Colour what is grey or of one tint, or leave it grey.")] = True
-    keep_tint: Annotated[bool, Setting("Leave a print of one tint (sepia) as it is, without colours.")] = False
+    keep_tint: Annotated[bool, Setting("Leave a print of one tint (sepia) as it is.")] = False
     crop_border: Annotated[bool, Setting("Cut off a plain border, and edges that are torn away.")] = False
     sensitivity: Annotated[
         float | None,
@@ -477,10 +477,7 @@ class OldPhotoSettings(Estimated):
     seed: int = 0
     estimate: Annotated[
         Estimate | None,
-        Setting(
-            "Colours: mean, the average of what is possible; sample, one of them. "
-            "(default: mean; sample for several samples)"
-        ),
+        Setting("Colours: the mean of what is possible, or a sample. (default: mean; sample for several samples)"),
     ] = None
     noise_std: float | None = None
 
