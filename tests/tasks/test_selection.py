@@ -47,6 +47,18 @@ def test_a_click_means_one_of_three_and_the_next_comes_by_another(selection):
     assert len(selection.network.asked) == 1  # the three came at once
 
 
+def test_the_decoder_is_given_the_middles_of_pixels_and_the_corners_of_a_box(selection, monkeypatch):
+    given, masks = [], selection.network.masks
+
+    def noted(embedding, points, labels, previous=None):
+        given.append(points / selection.scale)
+        return masks(embedding, points, labels, previous)
+
+    monkeypatch.setattr(selection.network, "masks", noted)
+    selection.select(Prompt.of(at=(80, 90), box=(45, 50, 70, 60)))
+    np.testing.assert_allclose(given[-1], [(80.5, 90.5), (45, 50), (115, 110)])
+
+
 def test_what_looks_the_same_is_no_other_size():
     flat = np.zeros((100, 100, 3), np.uint8)
     flat[20:60, 20:60] = 250
