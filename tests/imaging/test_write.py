@@ -213,3 +213,13 @@ def test_pipes_and_devices_are_neither_read_nor_replaced(special, tmp_path):
     assert sorted(tmp_path.iterdir()) == before
     assert stat.S_ISFIFO(special[0].stat().st_mode)
     assert special[2].is_symlink()
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp"])
+def test_a_lower_quality_takes_fewer_bytes(tmp_path, suffix):
+    picture, paths = Picture(np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)), []
+    for quality in (20, 80, None):
+        paths.append(tmp_path / f"{quality}.{suffix}")
+        write_picture(paths[-1], picture, quality=quality)
+    sizes = [path.stat().st_size for path in paths]
+    assert sizes[0] < sizes[1] < sizes[2]
