@@ -85,6 +85,12 @@ def test_what_is_kept_is_no_shortage() -> None:
     assert kept > 150 << 20 > 3 * left
 
 
+def test_a_shortage_is_told_in_gigabytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "available_bytes", lambda enough=0: 2 * 10**9)
+    assert machine.shortage(2 * 10**9) is None
+    assert machine.shortage(31 * 10**8) == "takes about 3.1 GB of memory, and 2.0 GB are free"
+
+
 @pytest.fixture
 def root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The folder of control groups."""

@@ -133,6 +133,7 @@ def test_settings_that_are_none() -> None:
     prior, y = gaussian(SDES["ve"]), torch.zeros(1, *SHAPE).double()
     for wrong in (
         lambda: DPS(prior, LEFT, y, 0.0),
+        lambda: PiGDM(prior, LEFT, y[0], 0.1),
         lambda: PiGDM(prior, LEFT, y, -1.0),
         lambda: PiGDM(prior, LEFT, y, variance=0.0),
         lambda: MMPS(prior, LEFT, y, iterations=0),
