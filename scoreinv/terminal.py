@@ -89,7 +89,9 @@ def progress_bar(title: str, *, quiet: bool) -> Iterator[Callable[..., None]]:
 
                 words = TextColumn("{task.fields[left]} left"), TextColumn("{task.fields[note]}", markup=False)
                 columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), *words
-                bar = Progress(*columns, console=Console(stderr=True), transient=True)
+                # rich's way of writing above the bar leads to stderr: what goes to a file or a program stays as it is
+                above, console = sys.stdout.isatty(), Console(stderr=True)
+                bar = Progress(*columns, console=console, transient=True, redirect_stdout=above)
                 bar.add_task(printable(title), total=100, left="?", note="")
                 bar.start()
             told = "?" if left is None else duration(left)

@@ -37,3 +37,16 @@ def test_a_hundred_per_cent_is_told_when_nothing_is_left(
     told = re.findall(r"(\d+) ?%.*?(\d+|\?) s? ?left", terminal.getvalue())
     assert ("99", "3") in told
     assert "100" not in dict(told)
+
+
+def test_what_goes_to_a_program_is_left_alone_while_there_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines of --json of a folder went to stderr, wrapped, where that was a terminal."""
+    stdout = io.StringIO()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setattr("scoreinv.terminal.SHOW_AFTER_SECONDS", 0)
+    with progress_bar("filling", quiet=False) as show:
+        show(0.5)
+        print("{}")
+    assert stdout.getvalue() == "{}\n"
