@@ -97,7 +97,9 @@ def check_directory(directory: ImageFileDirectory_v2, length: int, name: str) ->
     compression = directory.get(Tag.COMPRESSION, 1)
     planes = samples if directory.get(Tag.PLANAR_CONFIGURATION) == 2 else 1
     offsets = directory.get(Tag.TILEOFFSETS) or directory.get(Tag.STRIPOFFSETS) or ()
-    if len(offsets) < planes * math.ceil(height / down) * math.ceil(width / across) and compression != _OLD_JPEG:
+    counts = directory.get(Tag.TILEBYTECOUNTS) or directory.get(Tag.STRIPBYTECOUNTS) or ()
+    there = len(offsets) >= planes * math.ceil(height / down) * math.ceil(width / across) or compression == _OLD_JPEG
+    if not (there and all(offsets) and all(counts)):  # those of a file that was cut short: decoders may show them black
         raise ValueError("strips or tiles are missing")
     # at the least: of JPEG and YCbCr all samples but the first may be fewer
     subsampled = compression in (_OLD_JPEG, _JPEG) or directory.get(Tag.PHOTOMETRIC_INTERPRETATION) == _YCBCR

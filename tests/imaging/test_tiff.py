@@ -174,6 +174,8 @@ BROKEN = {
     "a huge tile": (tiled(change={322: (LONG, 2**31)}), SHORT_OF),
     "a huge number of samples": (plain(change={277: (LONG, 2**31)}), SHORT_OF),
     "one strip of six": (plain(change={278: (SHORT, 1)}), "are missing"),
+    "a strip without a place": (plain(change={273: (LONG, 0)}), "are missing"),
+    "a tile without bytes": (tiled(change={325: (LONG, 0)}), "are missing"),
     "strips listed beyond the end": (
         plain(change={273: (LONG, *range(8, 14)), 278: (SHORT, 1)})[:-2],
         "are missing",
