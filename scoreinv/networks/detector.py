@@ -5,8 +5,8 @@ A path of its own keeps the pixels: it goes from the full resolution to an eight
 to name what photographs show, says the rest. The decoder joins both, from the coarsest map up, and tells each position
 what the parts of the window that look alike have in common. Batch norms see no picture at all when it works.
 
-What it learns later it learns in levels of their own, beside those that it has: the odds of both add up, and nothing
-is forgotten.
+What it learns later it learns in levels of their own, beside those that it has: they add odds of damage of other kinds,
+and veto what is sure and is no damage: fences, cords and twigs. Nothing is forgotten: what a veto leaves is unsure.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ _LEVELS = 4
 """Of the path of its own: the full resolution and three halvings."""
 _USUAL = -3.0
 """Logit that training starts from: few pixels are damaged."""
+_SELDOM = -4.0
+"""What the veto starts from: it takes away hardly any odds."""
+_UNSURE = 2.9
+"""Log odds down to which the veto takes what is surer: marked at the usual sensitivity, and not where 0.95 is asked."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,11 @@ class DetectorNetwork(Network):
         h = _decoded(h, [eighth])
         logits: Tensor = self.out(_decoded(h, levels))
         if self.second is not None:
-            others = self.second.out(_decoded(h, _levels(self.second, pictures, finer[:-1])))
-            logits = torch.logaddexp(logits, others)
+            others, veto = self.second.out(_decoded(h, _levels(self.second, pictures, finer[:-1]))).chunk(2, dim=1)
+            logits, taken = torch.logaddexp(logits, others), F.softplus(veto)
+            if not self.training:
+                taken = torch.minimum(taken, F.relu(logits - _UNSURE))
+            logits = logits - taken
         return logits
 
     def exact_parts(self) -> list[nn.Module]:
@@ -110,13 +117,18 @@ class DetectorNetwork(Network):
 
 
 class _Second(nn.Module):
-    """The levels of a network above an eighth of the resolution."""
+    """The levels of a network above an eighth of the resolution, which have a say in all odds.
+
+    With o the odds of damage by the first levels, a pixel has the odds (o + exp a) / (1 + exp v): a and v, the veto,
+    are the two channels of `out`. When the network works the veto takes no more than what is beyond `_UNSURE`.
+    """
 
     def __init__(self, network: DetectorNetwork) -> None:
         super().__init__()
         self.into, self.down = network.into[:-1], network.down[:-1]
         self.joined, self.compared = network.joined[:-1], network.compared[:-1]
-        self.out = network.out
+        self.out = conv(network.config.widths[0], 2, 3)
+        self.out.bias = nn.Parameter(torch.tensor([_USUAL, _SELDOM]))
 
 
 _Level = tuple[nn.ModuleList, nn.Module, Tensor]

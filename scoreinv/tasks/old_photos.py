@@ -74,9 +74,9 @@ _MOST_FOUND = 0.5
 _SURELY = 0.005
 """Share of a photograph in colours that is surely damaged, from which on it is an old one: of healthy ones 0.003."""
 
-_EVIDENCE = 16.5
-"""How far damage of less than `_WORN` must stand out from the rest of a picture (`Odds.evidence`), as it does in 97 of
-100 scans with a few marks: else it is a wire, the veins of a leaf, specks on water."""
+_EVIDENCE = 14.0
+"""How far damage of less than `_WORN` must stand out from the rest of a picture (`Odds.evidence`), as it does in most
+scans with a few marks: else it is a wire, the veins of a leaf, specks on water."""
 
 _SCRATCHED = 0.005
 """Share of a picture that was found surely damaged, with its rims, from which on it may be a worn print of one tint:

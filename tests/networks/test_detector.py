@@ -14,7 +14,8 @@ from scoreinv.errors import CheckpointError
 from scoreinv.models.catalogue import describe, load_damage_detector
 from scoreinv.models.codec import encode
 from scoreinv.models.config import DetectorConfig, config_of, decode_model
-from scoreinv.networks.detector import DetectorNetworkConfig, _Join, _Layer, _Regions
+from scoreinv.networks.blocks import freeze_norms
+from scoreinv.networks.detector import _UNSURE, DetectorNetworkConfig, _Join, _Layer, _Regions
 from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, FINE_STRIDES, STRIDES
 
 SMALL = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8, regions=3), image_size=32)
@@ -124,7 +125,8 @@ def test_a_model_of_another_kind_is_refused(load, name, message):
         load(name)
 
 
-def test_the_odds_of_the_second_levels_are_added_and_they_alone_are_trained():
+@pytest.mark.parametrize(("added", "veto"), [(-0.7, 2.6), (5.0, 0.5), (3.7, 2.6)])
+def test_the_second_levels_add_odds_and_veto_what_is_sure_and_they_alone_are_trained(added, veto):
     torch.manual_seed(4)
     plain = SMALL.network.build().eval()
     both = replace(SMALL.network, second=True).build().eval()
@@ -132,16 +134,19 @@ def test_the_odds_of_the_second_levels_are_added_and_they_alone_are_trained():
     assert both.second is not None
     pictures = torch.rand(1, 3, 32, 64)
     maps = SMALL.build().encoder.all_maps(pictures)
-    for levels in ("into", "down", "joined", "compared", "out"):
-        own = getattr(plain, levels).state_dict()
-        getattr(both.second, levels).load_state_dict(
-            {name: own[name] for name in getattr(both.second, levels).state_dict()}
-        )
     expected = plain(pictures, maps)
-    torch.testing.assert_close(both(pictures, maps), expected + math.log(2))  # twice the same odds
-    both.second.out.bias.data -= 40
+    both.second.out.weight.data.zero_()
+    both.second.out.bias.data.fill_(-40)
     torch.testing.assert_close(both(pictures, maps), expected)
-    both(pictures, maps).sum().backward()
+    both.second.out.bias.data = torch.tensor([added, veto])
+    odds = expected.exp() + math.exp(added)
+    vetoed = (odds / (1 + math.exp(veto))).log()
+    unsure = odds.log().clamp(max=_UNSURE)  # what a veto leaves is marked at the usual sensitivity as before
+    torch.testing.assert_close(both(pictures, maps), torch.maximum(vetoed, unsure))
+    freeze_norms(both.train())
+    found = both(pictures, maps)
+    torch.testing.assert_close(found, vetoed)
+    found.sum().backward()
     learnt = {name for name, parameter in both.named_parameters() if parameter.grad is not None}
     assert learnt
     assert all(name.startswith("second.") for name in learnt)
