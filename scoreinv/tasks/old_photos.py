@@ -74,7 +74,7 @@ _MOST_FOUND = 0.5
 _SURELY = 0.005
 """Share of a photograph in colours that is surely damaged, from which on it is an old one: of healthy ones 0.003."""
 
-_EVIDENCE = 14.0
+_EVIDENCE = 16.0
 """How far damage of less than `_WORN` must stand out from the rest of a picture (`Odds.evidence`), as it does in most
 scans with a few marks: else it is a wire, the veins of a leaf, specks on water."""
 
