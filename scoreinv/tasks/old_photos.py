@@ -322,7 +322,9 @@ class _Restoration:
             sure = odds.marked(SURE_SENSITIVITY, 0) if coloured else hole
             if sensitivity is None and coloured and sure.mean() < _SURELY:
                 hole = sure
+            words = "none was found"
             if sensitivity is None and 0 < hole.mean() < _WORN and odds.evidence(SURE_SENSITIVITY) < _EVIDENCE:
+                words = f"{percent(hole)} of the picture may be some, too unsure to fill unless a sensitivity is given"
                 hole = sure = np.zeros_like(hole)
             if hole.mean() > _MOST_FOUND:
                 words = f"{percent(hole)} of the picture look like it, too much to be true: nothing is filled"
@@ -331,7 +333,8 @@ class _Restoration:
                 factor = oversampling(picture, hole)  # its rims are as soft
                 self.worn = coloured and bool(dilate(sure, FOUND_GROW * factor).mean() > _SCRATCHED)
                 hole = dilate(hole, self.settings.grow * factor)
-                words = f"found in {percent(hole)} of the picture" if hole.any() else "none was found"
+                if hole.any():
+                    words = f"found in {percent(hole)} of the picture"
                 if corners := int(hole[[0, 0, -1, -1], [0, -1, 0, -1]].sum()):
                     words += f", {corners} of its corners among it"
         self.damage = hole

@@ -230,7 +230,9 @@ def test_a_few_marks_that_do_not_stand_out_are_left(scene):
     photo = levels(scene())
     photo[30:32, 10:40] = 255
     assert changed(restored(photo, colorize=False)) == ["inpaint"]
-    assert changed(restored(photo, detector=Doubtful(), colorize=False)) == []
+    left = restored(photo, detector=Doubtful(), colorize=False)
+    assert changed(left) == []
+    assert "too unsure to fill" in left.steps[0].words
     assert changed(restored(photo, detector=Doubtful(), colorize=False, sensitivity=0.05)) == ["inpaint"]
     assert changed(restored(scratched(photo), detector=Doubtful(), colorize=False)) == ["inpaint"]
 
