@@ -77,7 +77,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: PhotoModels) -
         return colours
 
     @app.post("/api/photos/{key}/damage", status_code=202)
-    def damage(key: str, sensitivity: Sensitivity = USUAL_SENSITIVITY) -> Any:
+    async def damage(key: str, sensitivity: Sensitivity = USUAL_SENSITIVITY) -> Any:
         photo = album.get(key)
 
         def find(report: TaskCallback) -> Made:
@@ -171,7 +171,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: PhotoModels) -
         return begun(photo, mend, _planes(photo))
 
     @app.post("/api/photos/{key}/denoise", status_code=202)
-    def denoise(key: str, noise: Noise | None = None) -> Any:
+    async def denoise(key: str, noise: Noise | None = None) -> Any:
         photo = album.get(key)
 
         def clean(report: TaskCallback) -> Made:
@@ -184,7 +184,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: PhotoModels) -
         return begun(photo, clean)
 
     @app.post("/api/photos/{key}/upscale", status_code=202)
-    def upscale(key: str, factor: Annotated[int, Query(ge=2, le=4)] = 2, noise: Noise = 0.0) -> Any:
+    async def upscale(key: str, factor: Annotated[int, Query(ge=2, le=4)] = 2, noise: Noise = 0.0) -> Any:
         photo = album.get(key)
 
         def enlarge(report: TaskCallback) -> Made:
@@ -195,7 +195,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: PhotoModels) -
         return begun(photo, enlarge, factor**2)
 
     @app.post("/api/photos/{key}/deblur", status_code=202)
-    def deblur(
+    async def deblur(
         key: str,
         blur: BlurKind | None = None,
         size: Annotated[float, Query(gt=0, le=100)] = 2.0,

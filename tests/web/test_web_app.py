@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -343,6 +344,20 @@ def test_mask_and_strokes_of_a_restored_photograph(browser, monkeypatch):
     assert (refused.status_code, refused.json()["error"][:22]) == (422, "The strokes of colour ")
     for wrong in ({"strokes": "gone"}, {"mask": "gone"}):
         assert browser.post(path, headers=OPAQUE, params=wrong).status_code == 404
+
+
+def test_work_begins_while_photographs_are_shown(browser, monkeypatch):
+    """It waited for one of the two threads that show them, unless it has masks or strokes to read."""
+    photo, free = opened(browser, png(pixels())), threading.Event()
+    monkeypatch.setattr(album.Photo, "view", lambda _: ("image/png", b"" if free.wait(5) else b"late"))
+    path = f"/api/photos/{photo['key']}"
+    with ThreadPoolExecutor(2) as views:
+        shown = [views.submit(browser.get, f"{path}/view") for _ in range(2)]
+        time.sleep(0.1)
+        for kind in ("damage", "denoise", "upscale", "deblur"):
+            assert asked(browser, f"{path}/{kind}").status_code == 202
+        free.set()
+        assert [each.result().content for each in shown] == [b"", b""]
 
 
 def test_noise_blur_and_size_are_improved(browser):
