@@ -78,7 +78,7 @@ _EVIDENCE = 16.0
 """How far damage of less than `_WORN` must stand out from the rest of a picture (`Odds.evidence`), as it does in most
 scans with a few marks: else it is a wire, the veins of a leaf, specks on water."""
 
-_SCRATCHED = 0.005
+_SCRATCHED = 0.0025
 """Share of a picture that was found surely damaged, with its rims, from which on it may be a worn print of one tint:
 see `imaging.tint.is_print`. What is marked by hand tells nothing: a mask may be of anything."""
 
@@ -318,25 +318,24 @@ class _Restoration:
             (picture,), sensitivity = self.pictures, self.settings.sensitivity
             odds = Odds.seen(picture, load(), self.callbacks["damage"])
             hole = odds.marked(USUAL_SENSITIVITY if sensitivity is None else sensitivity, 0)
-            coloured = _what_is(picture) == "coloured"
-            sure = odds.marked(SURE_SENSITIVITY, 0) if coloured else hole
-            if sensitivity is None and coloured and sure.mean() < _SURELY:
-                hole = sure
-            words = "none was found"
+            factor = oversampling(picture, hole)  # its rims are as soft
+            if _what_is(picture) == "coloured":
+                sure = odds.marked(SURE_SENSITIVITY, 0)
+                self.worn = bool(dilate(sure, FOUND_GROW * factor).mean() > _SCRATCHED)
+                tinted = self.worn and _what_is(picture, worn=True) == "tinted"
+                if sensitivity is None and not tinted and sure.mean() < _SURELY:
+                    hole = sure
+            left = None
             if sensitivity is None and 0 < hole.mean() < _WORN and odds.evidence(SURE_SENSITIVITY) < _EVIDENCE:
-                words = f"{percent(hole)} of the picture may be some, too unsure to fill unless a sensitivity is given"
-                hole = sure = np.zeros_like(hole)
-            if hole.mean() > _MOST_FOUND:
-                words = f"{percent(hole)} of the picture look like it, too much to be true: nothing is filled"
-                hole = np.zeros_like(hole)
-            else:
-                factor = oversampling(picture, hole)  # its rims are as soft
-                self.worn = coloured and bool(dilate(sure, FOUND_GROW * factor).mean() > _SCRATCHED)
-                hole = dilate(hole, self.settings.grow * factor)
-                if hole.any():
-                    words = f"found in {percent(hole)} of the picture"
-                if corners := int(hole[[0, 0, -1, -1], [0, -1, 0, -1]].sum()):
-                    words += f", {corners} of its corners among it"
+                left = f"{percent(hole)} of the picture may be some, too unsure to fill unless a sensitivity is given"
+            elif hole.mean() > _MOST_FOUND:
+                left = f"{percent(hole)} of the picture look like it, too much to be true: nothing is filled"
+            if left:
+                hole, self.worn = np.zeros_like(hole), False
+            hole = dilate(hole, self.settings.grow * factor)
+            words = left or (f"found in {percent(hole)} of the picture" if hole.any() else "none was found")
+            if corners := int(hole[[0, 0, -1, -1], [0, -1, 0, -1]].sum()):
+                words += f", {corners} of its corners among it"
         self.damage = hole
         self._tell("damage", words, mask=picture_of_hole(hole) if hole.any() else None)
 

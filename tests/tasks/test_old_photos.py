@@ -123,6 +123,19 @@ def test_a_print_of_one_tint_with_dirt_on_it_is_known_by_the_damage_that_is_foun
     assert restored(scratched(photo), **few).found == "tinted"
     assert restored(scratched(photo), sensitivity=0.001, **few).found == "tinted"
 
+    class Unsure(Whites):
+        """Takes what is nearly white for damage, too, but not surely."""
+
+        def logits(self, pictures: Tensor) -> Tensor:
+            nearly = (pictures.amin(1, keepdim=True) > 0.93) & (pictures.amin(1, keepdim=True) < 0.99)
+            return torch.where(nearly, 2.0, super().logits(pictures))
+
+    speck, coloured = np.s_[58:66, 40:50], levels(coloured_scene())
+    for image in (photo, coloured):
+        image[30:32, 10:25], image[speck] = 255, 245
+    assert restored(photo, detector=Unsure(), **few).damage[speck].all()  # of a print, what is likely is enough
+    assert not restored(coloured, detector=Unsure(), **few).damage[speck].any()
+
 
 def test_a_photograph_of_one_hue_keeps_it():
     blue = levels(gray_scene()[..., None] * np.array([0.5, 0.8, 1.0]))
