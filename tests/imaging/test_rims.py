@@ -130,5 +130,5 @@ def test_python_is_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="scoreinv"):
         scoreinv.inpaint(picture, disk(RADIUS - 4), method="biharmonic", grow=2)
         scoreinv.inpaint(picture, disk(RADIUS + 4), method="biharmonic")
-    (record,) = caplog.records
-    assert record.message.endswith(("try grow=6", "try grow=7"))
+    (message,) = {record.message for record in caplog.records if "grow" in record.message}
+    assert message.endswith(("try grow=6", "try grow=7"))
