@@ -32,8 +32,9 @@ SEEN_SIDE = 224
 """Side at which the colours of a picture's greys are guessed, whatever its shape."""
 LEAST_SIDE = 144
 """Of a picture whose tones can be told at all, in pixels."""
-_LEAST_ODDS, _LEAST_OF_WORN = 2.0, 0.0
-"""Log odds of having faded from which on a picture is changed, and one that its damage tells to be a print."""
+_LEAST_ODDS, _LEAST_OF_GRAY, _LEAST_OF_WORN = 2.0, 0.5, -0.5
+"""Log odds of having faded from which on a picture is changed; one that is grey, of which fewer are taken for faded;
+and one that its damage tells to be a print."""
 _LEAST_CHANGE = 3.5
 """CIEDE2000, in the mean, that a picture is changed by at least: of less it is not sure."""
 _BLACK, _DARKER = 0.01, 0.5
@@ -110,7 +111,8 @@ def curves_of(picture: Picture, worn: bool) -> tuple[ToneCurves, np.ndarray, boo
     raw, odds = toner.network(rgb, known, quantiles, ends)
     small, least, largest = rgb[0].numpy(), quantiles[0, 0], quantiles[0, -1]
     dark = (least < _BLACK) & (largest < _DARKER * largest.max())
-    faded = float(odds[0]) >= (_LEAST_OF_WORN if worn else _LEAST_ODDS) and not bool(dark.any())
+    enough = _LEAST_OF_WORN if worn else _LEAST_OF_GRAY if inside.is_gray() else _LEAST_ODDS
+    faded = float(odds[0]) >= enough and not bool(dark.any())
     black, white, power = raw[0].double().numpy()
     low, high = quantiles[0, 1].numpy(), quantiles[0, -2].numpy()
     curves = ToneCurves(black, white, np.exp(power), low, high)

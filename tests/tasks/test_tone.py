@@ -15,7 +15,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load
 from scoreinv.networks.chroma import SEEN
 from scoreinv.networks.fading import PARTS
-from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, told, tone_picture
+from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, load_toner, told, tone_picture
 from scoreinv.training.pictures import BUILTIN
 
 PHOTOS = sorted([*BUILTIN.glob("*.jpg"), *(Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg")])
@@ -114,6 +114,17 @@ def test_a_faded_grey_print_stays_grey(pairs):
     assert np.ptp(toned.image.pixels.astype(int)) >= np.ptp(scan.astype(int))
     triple = tone_picture(Picture(np.dstack([scan] * 3))).image.pixels
     assert np.ptp(triple.astype(int), axis=-1).max() == 0
+
+
+@pytest.mark.parametrize(("odds", "changed"), [(1.0, [False, True, True]), (0.2, [False, False, True])])
+def test_of_grey_and_of_worn_pictures_lower_odds_are_enough(odds, changed, pairs, monkeypatch):
+    truth, scan = pairs[0]
+    gray = (90 + np.asarray(Image.fromarray(truth).convert("L")) * 0.4).astype(np.uint8)
+    network = load_toner().network
+    curves = network.forward
+    monkeypatch.setattr(network, "forward", lambda *of: (curves(*of)[0], torch.tensor([odds])))
+    pictures = ((scan, False), (gray, False), (scan, True))
+    assert [tone_picture(Picture(pixels), worn=worn).changed for pixels, worn in pictures] == changed
 
 
 def test_restore_brings_tones_back_and_tells_so(pairs):
