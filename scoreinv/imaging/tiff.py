@@ -140,6 +140,8 @@ def _samples(page: tifffile.TiffPage, name: str) -> np.ndarray:
     extra = tuple(int(kind) for kind in page.extrasamples)
     if page.dtype not in (np.uint8, np.uint16) or not colours or page.imagedepth != 1:
         raise InputError(f"{name}: only grey and RGB samples of 8 or 16 bits are read: save the picture as such")
+    if page.size > 4 * page.imagelength * page.imagewidth:
+        raise ValueError("it has more samples than its kind")
     pixels = page.asarray()
     if pixels.ndim == 3 and int(page.planarconfig) == 2:
         pixels = np.moveaxis(pixels, 0, -1)
