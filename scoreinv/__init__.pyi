@@ -1,10 +1,9 @@
-from . import errors as errors
 from . import guidance as guidance
 from . import kernels as kernels
-from . import machine as machine
 from . import operators as operators
 from . import samplers as samplers
 from . import sdes as sdes
+from . import system as system
 from .likelihood import Likelihood as Likelihood
 from .likelihood import bits_per_dim as bits_per_dim
 from .models.catalogue import load as load
@@ -13,6 +12,8 @@ from .models.catalogue import load_damage_detector as load_damage_detector
 from .models.model_file import save as save
 from .samplers.ode import decode as decode
 from .samplers.ode import encode as encode
+from .system import errors as errors
+from .system.version import __version__ as __version__
 from .tasks.colorize import Colorized as Colorized
 from .tasks.colorize import colorize as colorize
 from .tasks.deblur import Deblurred as Deblurred
@@ -30,4 +31,3 @@ from .tasks.rows import Colorizer as Colorizer
 from .tasks.rows import Inpainter as Inpainter
 from .tasks.rows import Restorer as Restorer
 from .tasks.select import select as select
-from .version import __version__ as __version__

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scoreinv.errors import InputError
+from scoreinv.system.errors import InputError
 
 GRAY_WEIGHTS: dict[str, tuple[float, float, float]] = {
     "rec601": (0.299, 0.587, 0.114),

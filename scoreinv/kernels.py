@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from scoreinv.errors import InputError
+from scoreinv.system.errors import InputError
 
 LARGEST = 200.0  # limit of a standard deviation, radius or length, in pixels
 _FINE = 16  # points across a pixel, by which its share of a shape is told

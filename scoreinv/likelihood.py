@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from scoreinv.errors import InputError, SettingError
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback
 from scoreinv.samplers.ode import check_states, flow
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.sdes import TRAINING_START
-from scoreinv.text import shown
+from scoreinv.system.errors import InputError, SettingError
+from scoreinv.system.text import shown
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Annotated, Literal, Protocol
 
 from torch import Tensor, nn
 
-from scoreinv.options import GRID, Number, check_settings
 from scoreinv.sdes import SDE, broadcast
+from scoreinv.system.options import GRID, Number, check_settings
 
 Range = tuple[float, float]
 """Model values of black and white."""

@@ -17,12 +17,12 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from scoreinv.errors import InputError, SettingError
 from scoreinv.networks.base import Model, Network
-from scoreinv.options import STEPS, Number, check_settings
 from scoreinv.preconditioning import PaperVE, Preconditioning
 from scoreinv.sdes import SDE, VE, as_time, broadcast
-from scoreinv.text import shown
+from scoreinv.system.errors import InputError, SettingError
+from scoreinv.system.options import STEPS, Number, check_settings
+from scoreinv.system.text import shown
 
 
 class Prior(ABC):

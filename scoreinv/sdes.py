@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.options import GRID, Number, check_settings, require
+from scoreinv.system.options import GRID, Number, check_settings, require
 
 TRAINING_START = 1e-5
 """Smallest time of training, likelihood and encoding (Song et al. 2021, appendix C)."""

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from scoreinv.errors import InputError
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time
+from scoreinv.system.errors import InputError
 from scoreinv.window_placement import Box, grid, side_of, windows_around
 
 _KEPT = 1 << 21  # most window pixels of which what is made of an observation is kept from step to step, to bound memory

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from scoreinv.colour_space import GRAY_WEIGHTS, colour_basis, luma, luma_weights
-from scoreinv.errors import InputError
+from scoreinv.system.errors import InputError
 
 
 @pytest.mark.parametrize("name", GRAY_WEIGHTS)

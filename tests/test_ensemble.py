@@ -9,10 +9,10 @@ from mixture import SDES
 
 import scoreinv
 from scoreinv.ensemble import ALL, MIRRORED, SelfEnsemble
-from scoreinv.errors import SettingError
 from scoreinv.operators import mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import DPMpp2M, NoiseStream
+from scoreinv.system.errors import SettingError
 from scoreinv.tasks.settings import LinearSettings
 from scoreinv.tiling import Tiled
 

@@ -8,8 +8,8 @@ from PIL import Image
 
 from scoreinv import kernels
 from scoreinv.cli.deblur import kernel_from_text
-from scoreinv.errors import InputError
 from scoreinv.kernels import PointSpread
+from scoreinv.system.errors import InputError
 
 EVERY = [
     kernels.gaussian(0.3),

@@ -8,7 +8,6 @@ import pytest
 import torch
 from mixture import SDES, correlated, gaussian
 
-from scoreinv.errors import InputError
 from scoreinv.guidance import ClassifierGuidance
 from scoreinv.likelihood import bits_per_dim
 from scoreinv.samplers import (
@@ -17,6 +16,7 @@ from scoreinv.samplers import (
 from scoreinv.samplers.base import CountedPrior
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import VE
+from scoreinv.system.errors import InputError
 
 pytestmark = pytest.mark.portable
 

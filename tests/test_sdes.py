@@ -9,10 +9,10 @@ import pytest
 import torch
 from mixture import SHAPE, gaussian
 
-from scoreinv.errors import InputError
 from scoreinv.samplers import AnnealedLangevin, Langevin, NoiseStream
 from scoreinv.samplers.pc import one_minus_beta
 from scoreinv.sdes import DDPM, VE, VP, SubVP, time_at
+from scoreinv.system.errors import InputError
 
 T = torch.tensor([1e-5, 1e-3, 0.05, 0.3, 0.77, 1.0], dtype=torch.float64)
 VE_SDE, VP_SDE, SUBVP_SDE, DDPM_SDE = VE(0.01, 50.0), VP(0.1, 20.0), SubVP(0.1, 20.0), DDPM(0.1, 20.0)

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from scoreinv import kernels, tiling
 from scoreinv.ensemble import UPRIGHT, SelfEnsemble
-from scoreinv.errors import InputError
 from scoreinv.guidance import MMPS, ConstrainedPC, DiffPIR, PiGDM
 from scoreinv.operators import Blur, LinearOperator, mask, valid_blur
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers import ODE, PC, DPMpp2M, NoiseStream
 from scoreinv.sdes import VE, as_time, broadcast
+from scoreinv.system.errors import InputError
 from scoreinv.tiling import Tiled, crops
 from scoreinv.window_placement import Box
 

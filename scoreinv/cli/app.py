@@ -27,8 +27,8 @@ from scoreinv.cli import photo_loop
 from scoreinv.cli.command import HELP_ALL, VersionOption, command
 from scoreinv.cli.options import PREFIX, Common
 from scoreinv.cli.photo_loop import Run
-from scoreinv.deferred import defer_of_numpy
-from scoreinv.errors import InputError
+from scoreinv.system.deferred import defer_of_numpy
+from scoreinv.system.errors import InputError
 
 TOML = "scoreinv.toml"
 PICTURES, MODELS = "Pictures", "Models"

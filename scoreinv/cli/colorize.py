@@ -16,7 +16,7 @@ from scoreinv.cli.outputs import STREAM, check_file
 from scoreinv.cli.photo_loop import Beside, Made, Progress, Run, uncertainty_maps
 from scoreinv.cli.plan import Job, expand, plan
 from scoreinv.cli.report import warn
-from scoreinv.errors import InputError
+from scoreinv.system.errors import InputError
 from scoreinv.tasks.settings import ColourSettings
 
 EXAMPLES = """

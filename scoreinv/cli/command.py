@@ -16,9 +16,9 @@ import typer
 from scoreinv.cli.options import ADVANCED, PREFIX, Common, common_option, option
 from scoreinv.cli.report import show_log
 from scoreinv.cli.stores import is_url, run_in_a_store
-from scoreinv.errors import InputError
-from scoreinv.options import Setting
-from scoreinv.version import __version__
+from scoreinv.system.errors import InputError
+from scoreinv.system.options import Setting
+from scoreinv.system.version import __version__
 
 _log = logging.getLogger(__name__)
 HELP_ALL = "--help-all"

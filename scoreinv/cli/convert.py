@@ -11,9 +11,9 @@ from scoreinv import models
 from scoreinv.cli.options import Common, option
 from scoreinv.cli.outputs import check_file, check_folder, refuse_existing
 from scoreinv.cli.report import emit, notice, rehearse
-from scoreinv.errors import InputError
-from scoreinv.files import remove_leftovers
 from scoreinv.models.catalogue import HUB_PREFIX, configuration, full_name, load, locate
+from scoreinv.system.errors import InputError
+from scoreinv.system.files import remove_leftovers
 
 EXAMPLES = """
   scoreinv convert model.pth --config ve/cifar10_ncsnpp -o own.safetensors

@@ -10,7 +10,7 @@ from scoreinv.cli.options import Common, Output, PhotosArgument, RestorerOption,
 from scoreinv.cli.photo_loop import Made, Progress, Run
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice, warn
-from scoreinv.options import FOUND_GROW, MOST_GROW, SENSITIVITY, USUAL_SENSITIVITY
+from scoreinv.system.options import FOUND_GROW, MOST_GROW, SENSITIVITY, USUAL_SENSITIVITY
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,7 @@ from scoreinv.cli.photo_loop import Made, Progress, Run
 from scoreinv.cli.plan import Job
 from scoreinv.cli.report import notice, warn
 from scoreinv.cli.restoring import Network, restore_photos
-from scoreinv.errors import InputError
+from scoreinv.system.errors import InputError
 from scoreinv.tasks.settings import LinearSettings
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from scoreinv.cli.options import Common, advanced, option
 from scoreinv.cli.outputs import check_file
 from scoreinv.cli.plan import expand
 from scoreinv.cli.report import emit, notice, put, rehearse
-from scoreinv.errors import CheckpointError, InputError
-from scoreinv.machine import device_of, set_threads
 from scoreinv.models.catalogue import HUB_PREFIX, load_classifier
-from scoreinv.terminal import progress_bar
+from scoreinv.system.errors import CheckpointError, InputError
+from scoreinv.system.machine import device_of, set_threads
+from scoreinv.system.terminal import progress_bar
 
 if TYPE_CHECKING:
     from scoreinv.networks.classifiers import NoiseClassifier

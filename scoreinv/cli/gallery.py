@@ -11,9 +11,9 @@ from scoreinv import imaging
 from scoreinv.cli.options import Common
 from scoreinv.cli.outputs import STREAM, check_folder, check_quality, check_stdout, refuse_existing
 from scoreinv.cli.report import warn
-from scoreinv.errors import InputError
-from scoreinv.files import remove_leftovers
-from scoreinv.machine import shortage
+from scoreinv.system.errors import InputError
+from scoreinv.system.files import remove_leftovers
+from scoreinv.system.machine import shortage
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,8 +18,8 @@ from scoreinv.cli.command import command
 from scoreinv.cli.options import Common
 from scoreinv.cli.report import emit, notice, rehearse
 from scoreinv.cli.serve import check_installed
-from scoreinv.errors import ExistsError, InputError
-from scoreinv.files import atomic_write
+from scoreinv.system.errors import ExistsError, InputError
+from scoreinv.system.files import atomic_write
 
 app = typer.Typer(help="The plug-in for GIMP.", no_args_is_help=True, rich_markup_mode="rich")
 

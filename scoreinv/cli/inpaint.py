@@ -14,8 +14,8 @@ from scoreinv.cli.outputs import STREAM, check_file, refuse_inputs
 from scoreinv.cli.photo_loop import Made, Progress, Run, uncertainty_maps
 from scoreinv.cli.plan import Job, Plan, expand, plan
 from scoreinv.cli.report import warn
-from scoreinv.errors import EmptyMaskError, InputError
-from scoreinv.options import FOUND_GROW, MASK_THRESHOLD, MOST_GROW, SENSITIVITY, USUAL_SENSITIVITY
+from scoreinv.system.errors import EmptyMaskError, InputError
+from scoreinv.system.options import FOUND_GROW, MASK_THRESHOLD, MOST_GROW, SENSITIVITY, USUAL_SENSITIVITY
 from scoreinv.tasks.settings import FillSettings
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from scoreinv.cli.loading import Model, warn_of_completing
 from scoreinv.cli.options import Common, FrameOption, ModelOption, QualityOption, option, output_option
 from scoreinv.cli.outputs import STREAM, refuse_inputs
 from scoreinv.cli.report import emit, naming, notice, rehearse, warn
-from scoreinv.errors import InputError
-from scoreinv.options import STEPS
+from scoreinv.system.errors import InputError
+from scoreinv.system.options import STEPS
+from scoreinv.system.terminal import duration, progress_bar
 from scoreinv.tasks.settings import FIXED_STEPS
-from scoreinv.terminal import duration, progress_bar
 
 EXAMPLES = """
   scoreinv interpolate a.png b.png --model cifar10 -o row.png

@@ -18,9 +18,9 @@ from scoreinv.cli.outputs import STREAM, check_folder, refuse_existing, refuse_i
 from scoreinv.cli.plan import expand
 from scoreinv.cli.record import Table, failed, tell_failure
 from scoreinv.cli.report import emit, naming, notice, put, rehearse, warn
-from scoreinv.errors import InputError
+from scoreinv.system.errors import InputError
+from scoreinv.system.terminal import LONG_SECONDS, duration, progress_bar
 from scoreinv.tasks.settings import LikelihoodSettings
-from scoreinv.terminal import LONG_SECONDS, duration, progress_bar
 
 EXAMPLES = """
   scoreinv likelihood pictures/ --model cifar10 --steps 16 --csv table.csv

@@ -14,10 +14,10 @@ from typing import Any
 from scoreinv import imaging, models
 from scoreinv.cli.options import Common
 from scoreinv.cli.report import notice, warn
-from scoreinv.deferred import import_torch
-from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.machine import OPENMP, device_of, set_threads, shortage, uses_bfloat16
 from scoreinv.models import catalogue
+from scoreinv.system.deferred import import_torch
+from scoreinv.system.errors import InputError, ScoreinvError
+from scoreinv.system.machine import OPENMP, device_of, set_threads, shortage, uses_bfloat16
 
 _log = logging.getLogger(__name__)
 

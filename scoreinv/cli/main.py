@@ -52,14 +52,14 @@ def main() -> int:
         ended = signal.Signals(came[-1] if came else signal.SIGINT)
         status = 128 + ended
         with contextlib.suppress(KeyboardInterrupt):  # once more
-            from scoreinv.terminal import say
+            from scoreinv.system.terminal import say
 
             say(f"scoreinv: {_WORDS[ended.name]}")
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     with contextlib.suppress(KeyboardInterrupt):
-        from scoreinv.terminal import give_up
+        from scoreinv.system.terminal import give_up
 
         for stream in (sys.stdout, sys.stderr):
             try:
@@ -78,7 +78,7 @@ def _run(arguments: list[str], came: list[int]) -> int:
     """Run a command line; returns the exit status. came: the signals so far."""
     _open_streams()
     from scoreinv.cli.report import show_log
-    from scoreinv.terminal import give_up
+    from scoreinv.system.terminal import give_up
 
     try:
         from scoreinv.cli.app import run
@@ -99,8 +99,8 @@ def _run(arguments: list[str], came: list[int]) -> int:
 def _failed(error: Exception, arguments: list[str]) -> int:
     """Say what went wrong; returns the exit status: 2 for usage and bad input, 1 for any other failure."""
     from scoreinv.cli.report import describe, put, say_traceback
-    from scoreinv.errors import ScoreinvError
-    from scoreinv.terminal import say
+    from scoreinv.system.errors import ScoreinvError
+    from scoreinv.system.terminal import say
 
     common = getattr(error, "common", None)  # None: the options themselves are wrong
     if "--debug" in arguments if common is None else common.debug:
@@ -123,7 +123,7 @@ def _failed(error: Exception, arguments: list[str]) -> int:
 def _usage(error: Any) -> str:
     """What Click says of a wrong command line, with what gave the option, and which help tells more."""
     from scoreinv.cli.command import WHERE
-    from scoreinv.text import printable
+    from scoreinv.system.text import printable
 
     context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
     message = " ".join(error.format_message().split()).rstrip(".").replace(": Value error, ", ": ")  # Pydantic's

@@ -12,7 +12,7 @@ import typer
 from scoreinv.cli.command import command
 from scoreinv.cli.options import Common
 from scoreinv.models.catalogue import describe, describe_all
-from scoreinv.text import printable
+from scoreinv.system.text import printable
 
 app = typer.Typer(help="The models that are there, and what they are.", no_args_is_help=True, rich_markup_mode="rich")
 

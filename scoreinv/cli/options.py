@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from scoreinv.options import GRAY_LEVELS, SEED, Device, Precision
+from scoreinv.system.options import GRAY_LEVELS, SEED, Device, Precision
 
 PREFIX = "SCOREINV"  # what the names of environment variables that give options begin with
 OUTPUT, COMMON, ADVANCED = "Output", "Common options", "For scripts and researchers"

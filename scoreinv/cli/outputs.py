@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from scoreinv import imaging
-from scoreinv.errors import ExistsError, InputError
+from scoreinv.system.errors import ExistsError, InputError
 
 STREAM = "-"  # stands for stdin and stdout
 

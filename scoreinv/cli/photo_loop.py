@@ -24,10 +24,10 @@ from scoreinv.cli.outputs import STREAM, check_folder, refuse_inputs
 from scoreinv.cli.plan import Job, Plan
 from scoreinv.cli.record import BY_ANOTHER, COLUMNS, EXISTS, MANIFEST, Record, Table, failed, tell_failure
 from scoreinv.cli.report import naming, naming_what_is_logged, notice, rehearse
-from scoreinv.errors import ExistsError, InputError
-from scoreinv.files import remove_leftovers
-from scoreinv.machine import device_of, keep_freed
-from scoreinv.terminal import progress_bar
+from scoreinv.system.errors import ExistsError, InputError
+from scoreinv.system.files import remove_leftovers
+from scoreinv.system.machine import device_of, keep_freed
+from scoreinv.system.terminal import progress_bar
 
 Given = TypeVar("Given")
 """What belongs to a photograph beside its pixels: its mask, its hints."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from scoreinv import imaging
 from scoreinv.cli.options import Common, Output
 from scoreinv.cli.outputs import STREAM, check_folder, check_quality, check_stdout, refuse_inputs
-from scoreinv.errors import InputError
+from scoreinv.system.errors import InputError
 
 _log = logging.getLogger(__name__)
 

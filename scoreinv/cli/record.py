@@ -20,9 +20,9 @@ from scoreinv.cli.options import Common
 from scoreinv.cli.outputs import STREAM
 from scoreinv.cli.plan import Plan
 from scoreinv.cli.report import advise, describe, emit, notice, say_traceback, warn
-from scoreinv.errors import InputError
-from scoreinv.terminal import duration, say
-from scoreinv.text import printable
+from scoreinv.system.errors import InputError
+from scoreinv.system.terminal import duration, say
+from scoreinv.system.text import printable
 
 MANIFEST = "manifest.csv"
 COLUMNS = (

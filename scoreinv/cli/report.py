@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from scoreinv.errors import ExistsError, InputError, ScoreinvError, SettingError
-from scoreinv.terminal import say
-from scoreinv.text import printable
+from scoreinv.system.errors import ExistsError, InputError, ScoreinvError, SettingError
+from scoreinv.system.terminal import say
+from scoreinv.system.text import printable
 
 if TYPE_CHECKING:
     from scoreinv.cli.options import Common

@@ -23,9 +23,9 @@ from scoreinv.cli.options import (
 from scoreinv.cli.photo_loop import Beside, Made, Progress, Run
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice, warn
-from scoreinv.errors import InputError
 from scoreinv.models.photo_models import PhotoModels
-from scoreinv.options import GRAY_LEVELS
+from scoreinv.system.errors import InputError
+from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.tasks.settings import OLD_PHOTO_STEPS, OldPhotoSettings
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from scoreinv.cli.options import Common, Output, RestorerOption, UncertaintyOpti
 from scoreinv.cli.photo_loop import Made, Progress, Run, uncertainty_maps
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice
-from scoreinv.options import GRAY_LEVELS
+from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.tasks.settings import LinearSettings
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from scoreinv.cli.loading import Model, warn_of_completing
 from scoreinv.cli.options import Common, ModelOption, QualityOption, advanced, option, output_option
 from scoreinv.cli.outputs import refuse_inputs
 from scoreinv.cli.report import emit, notice, rehearse
-from scoreinv.errors import CheckpointError, InputError
 from scoreinv.models.catalogue import HUB_PREFIX, bundled_names, load_classifier
-from scoreinv.options import GUIDANCE
+from scoreinv.system.errors import CheckpointError, InputError
+from scoreinv.system.options import GUIDANCE
+from scoreinv.system.terminal import duration, progress_bar
 from scoreinv.tasks.settings import SamplerSettings
-from scoreinv.terminal import duration, progress_bar
 
 if TYPE_CHECKING:
     from scoreinv.networks.classifiers import NoiseClassifier

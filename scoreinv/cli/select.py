@@ -12,8 +12,8 @@ from scoreinv.cli.options import STREAM_HELP, Common, Output, option
 from scoreinv.cli.photo_loop import Made, Progress, Run
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice
-from scoreinv.errors import InputError
-from scoreinv.options import MOST_GROW
+from scoreinv.system.errors import InputError
+from scoreinv.system.options import MOST_GROW
 
 EXAMPLES = """
   scoreinv select photo.jpg --box 250,120,180,260          # around an object; writes photo_selection.png

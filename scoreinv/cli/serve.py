@@ -18,10 +18,10 @@ from scoreinv.cli.damage import DETECTOR
 from scoreinv.cli.loading import Detector, Model
 from scoreinv.cli.options import Common, RestorerOption, advanced, option
 from scoreinv.cli.report import emit, rehearse
-from scoreinv.errors import InputError
-from scoreinv.files import atomic_write
 from scoreinv.models.photo_models import PhotoModels
-from scoreinv.terminal import say
+from scoreinv.system.errors import InputError
+from scoreinv.system.files import atomic_write
+from scoreinv.system.terminal import say
 
 EXAMPLES = """
   scoreinv serve                            # opens the page in the browser

@@ -28,7 +28,7 @@ from scoreinv.cli.photo_loop import Run
 from scoreinv.cli.plan import Job
 from scoreinv.cli.record import MANIFEST
 from scoreinv.cli.report import notice, warn
-from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.system.errors import InputError, ScoreinvError
 
 AT_ONCE = 100  # photographs that are fetched, and put back, together
 TABLES = "manifests"

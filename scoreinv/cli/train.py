@@ -16,11 +16,11 @@ from scoreinv.cli.main import running_seconds
 from scoreinv.cli.options import Common, advanced, option
 from scoreinv.cli.report import advise, emit, notice, rehearse
 from scoreinv.cli.training_notes import Teller, ends, speed, warn_of_noise
-from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.machine import device_of, keep_freed, set_threads, shortage
 from scoreinv.models.catalogue import MODEL_FILE, load, load_classifier, load_damage_detector, locate
-from scoreinv.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES, TRAINING_STEPS
-from scoreinv.terminal import duration, progress_bar
+from scoreinv.system.errors import InputError, ScoreinvError
+from scoreinv.system.machine import device_of, keep_freed, set_threads, shortage
+from scoreinv.system.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES, TRAINING_STEPS
+from scoreinv.system.terminal import duration, progress_bar
 
 EXAMPLES = """
   scoreinv train --sde ve --conditional --init photo --data PHOTOS/ --out mine

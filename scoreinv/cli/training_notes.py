@@ -11,7 +11,7 @@ from scoreinv import models, training
 from scoreinv.cli.options import Common
 from scoreinv.cli.report import notice, warn
 from scoreinv.models.catalogue import locate
-from scoreinv.terminal import duration
+from scoreinv.system.terminal import duration
 
 _STEPS_THAT_TELL = 5  # steps after which the pace of a run is told: the first is slower
 _NOISE = 0.5

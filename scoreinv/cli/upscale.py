@@ -9,7 +9,7 @@ from scoreinv.cli.options import Common, Output, PhotosArgument, advanced, optio
 from scoreinv.cli.photo_loop import Made, Progress, Run
 from scoreinv.cli.plan import Job
 from scoreinv.cli.restoring import Network, restore_photos
-from scoreinv.options import GRAY_LEVELS
+from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.tasks.settings import Downsampling, LinearSettings
 
 if TYPE_CHECKING:

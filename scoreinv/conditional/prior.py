@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from scoreinv.colour_space import colour_basis, luma_weights
 from scoreinv.conditional.interpolation import InitialEstimate, smooth_estimate
-from scoreinv.errors import InputError
 from scoreinv.networks.base import Network
 from scoreinv.networks.chroma import CHROMA_STRIDE, ChromaNetwork
 from scoreinv.networks.encoder import STRIDES, Encoder
 from scoreinv.operators.pixelwise import rotated
-from scoreinv.options import Number, Whole, check, require
 from scoreinv.preconditioning import Range, centre, noise_level
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import SDE, as_time, broadcast
+from scoreinv.system.errors import InputError
+from scoreinv.system.options import Number, Whole, check, require
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.operators import LinearOperator
-from scoreinv.options import Number, check
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time, broadcast
+from scoreinv.system.errors import InputError, ScoreinvError
+from scoreinv.system.options import Number, check
 
 _BEYOND = 1000.0
 """A denoised mean farther out than so many times (the data's range + sigma / alpha) means divergence: good runs

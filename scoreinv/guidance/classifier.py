@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from scoreinv.errors import InputError
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time, broadcast
+from scoreinv.system.errors import InputError
 
 Classifier = Callable[[Tensor, Tensor], Tensor]
 """Logits (B, classes) from states (B, C, H, W) and times (B,)."""

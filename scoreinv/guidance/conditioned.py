@@ -13,11 +13,11 @@ from torch import Tensor
 from scoreinv.conditional.interpolation import InitialEstimate
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.ensemble import UPRIGHT, Orientation, turn, turn_back
-from scoreinv.errors import InputError
 from scoreinv.guidance.base import GivenObservation
 from scoreinv.operators import ObservedComponents
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.prior import Prior
+from scoreinv.system.errors import InputError
 from scoreinv.tiling import crops
 from scoreinv.window_placement import Box
 

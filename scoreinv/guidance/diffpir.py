@@ -6,9 +6,9 @@ from torch import Tensor
 
 from scoreinv.guidance.base import GivenObservation
 from scoreinv.operators import LinearOperator
-from scoreinv.options import Number, check
 from scoreinv.prior import Prior
 from scoreinv.sdes import as_time, broadcast
+from scoreinv.system.options import Number, check
 
 
 class DiffPIR(GivenObservation):

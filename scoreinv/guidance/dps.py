@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from scoreinv.errors import InputError
 from scoreinv.guidance.base import LikelihoodGuidance, Transpose
 from scoreinv.operators import LinearOperator
 from scoreinv.prior import Prior
+from scoreinv.system.errors import InputError
 
 
 class DPS(LikelihoodGuidance):

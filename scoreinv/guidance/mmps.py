@@ -8,9 +8,9 @@ from torch import Tensor
 from scoreinv.guidance.base import LikelihoodGuidance, Transpose
 from scoreinv.linalg import conjugate_gradients
 from scoreinv.operators import LinearOperator
-from scoreinv.options import Whole, check
 from scoreinv.prior import Prior
 from scoreinv.sdes import broadcast
+from scoreinv.system.options import Whole, check
 
 
 class MMPS(LikelihoodGuidance):

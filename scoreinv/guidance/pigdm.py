@@ -9,9 +9,9 @@ from torch import Tensor
 
 from scoreinv.guidance.base import LikelihoodGuidance, Transpose
 from scoreinv.operators import LinearOperator
-from scoreinv.options import Number, check
 from scoreinv.prior import Prior
 from scoreinv.sdes import broadcast
+from scoreinv.system.options import Number, check
 
 
 class PiGDM(LikelihoodGuidance):

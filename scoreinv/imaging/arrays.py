@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from scoreinv.errors import InputError
 from scoreinv.imaging.guard import guarded, reason
 from scoreinv.imaging.picture import Picture, picture_of_hole
 from scoreinv.imaging.read import decode_image
 from scoreinv.imaging.write import to_pillow
+from scoreinv.system.errors import InputError
 
 _SLACK = 1e-6  # of float32 arithmetic on the caller's side
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
-from scoreinv.errors import InputError
+from scoreinv.system.errors import InputError
 
 _LOGGERS = ("PIL.TiffImagePlugin", "tifffile")
 _NOTHING = logging.Filter("no logger")

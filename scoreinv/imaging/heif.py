@@ -13,9 +13,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from scoreinv.errors import InputError
 from scoreinv.imaging.metadata import Metadata, describe
 from scoreinv.imaging.tiff import unpremultiply
+from scoreinv.system.errors import InputError
 
 SUFFIXES = {".heic": "HEIC", ".heif": "HEIC", ".hif": "HEIC", ".avif": "AVIF"}
 LONGEST_SIDE = 16384  # what HEVC's highest level allows, and readers of AVIF by default

@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 
 from scoreinv.colour_space import luma
-from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture, scaled, to_samples
 from scoreinv.imaging.read import read_picture
 from scoreinv.imaging.tint import coloured_at, is_print
+from scoreinv.system.errors import InputError
 from scoreinv.window_placement import Box, crop
 
 _REFERENCE_SIDE = 512  # shorter side of a reference that waits for the model, which sees it smaller

@@ -16,11 +16,11 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from scoreinv.errors import EmptyMaskError, InputError, SettingError
 from scoreinv.imaging.arrays import is_tensor, picture_from_array, picture_from_pil, pictures_from_tensor
 from scoreinv.imaging.picture import Picture, to_float
 from scoreinv.imaging.read import decode
-from scoreinv.options import MASK_THRESHOLD, Number, Whole, check
+from scoreinv.system.errors import EmptyMaskError, InputError, SettingError
+from scoreinv.system.options import MASK_THRESHOLD, Number, Whole, check
 
 _log = logging.getLogger(__name__)
 _ROWS = 512

@@ -6,7 +6,7 @@ from types import ModuleType
 
 import numpy as np
 
-from scoreinv.errors import ScoreinvError
+from scoreinv.system.errors import ScoreinvError
 
 _LEVELS = 65535
 _RADIUS = 3.0  # pixels around one of a hole that its value is made of

@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from scoreinv.colour_space import luma
-from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.colour import GuidedUpsampling, quantize_keeping_luma, with_luma
 from scoreinv.imaging.metadata import Coding, Metadata
+from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.window_placement import Box, crop
 
 _Item = TypeVar("_Item")

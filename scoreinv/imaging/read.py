@@ -42,12 +42,12 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging import heif
 from scoreinv.imaging.guard import guarded, reason
 from scoreinv.imaging.metadata import coding_of, describe, orient
 from scoreinv.imaging.picture import Picture, check_megapixels
 from scoreinv.imaging.tiff import check_directory, decode_by_tifffile, is_preview, read_directories, unpremultiply
+from scoreinv.system.errors import InputError, SettingError
 
 STREAM = "-"  # what names standard input and output
 

@@ -20,9 +20,9 @@ from PIL import Image
 from PIL import TiffImagePlugin as Tag
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from scoreinv.errors import InputError
 from scoreinv.imaging.metadata import describe, orient, writable
 from scoreinv.imaging.picture import Picture, check_megapixels
+from scoreinv.system.errors import InputError
 
 if TYPE_CHECKING:
     import tifffile

@@ -22,14 +22,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from scoreinv.errors import ExistsError, InputError, ScoreinvError
-from scoreinv.files import atomic_write
 from scoreinv.imaging import heif
 from scoreinv.imaging.guard import reason
 from scoreinv.imaging.metadata import profile_fits
 from scoreinv.imaging.picture import Picture, eight_bits
 from scoreinv.imaging.read import STREAM, special_file
 from scoreinv.imaging.tiff import write_tiff
+from scoreinv.system.errors import ExistsError, InputError, ScoreinvError
+from scoreinv.system.files import atomic_write
 
 FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WebP", ".jpg": "JPEG", ".jpeg": "JPEG"}
 FORMATS |= heif.SUFFIXES

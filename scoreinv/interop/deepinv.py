@@ -19,12 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.errors import InputError
 from scoreinv.operators import LinearOperator, SpectralOperator
 from scoreinv.operators.base import damped_inverse, scaled
 from scoreinv.prior import Prior, check_prior
 from scoreinv.sdes import as_time, broadcast, time_at
-from scoreinv.text import shown
+from scoreinv.system.errors import InputError
+from scoreinv.system.text import shown
 
 _ROUNDED = 1e-5  # of the largest squared singular value: smaller ones are lost in the rounding of float32
 

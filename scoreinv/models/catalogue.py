@@ -9,9 +9,9 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scoreinv.errors import CheckpointError
-from scoreinv.files import PRETRAINED
-from scoreinv.text import shown
+from scoreinv.system.errors import CheckpointError
+from scoreinv.system.files import PRETRAINED
+from scoreinv.system.text import shown
 
 if TYPE_CHECKING:
     from scoreinv.models.config import AnyConfig, AnyModel, ModelConfig

@@ -16,9 +16,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from scoreinv.errors import CheckpointError, InputError
-from scoreinv.options import Range
-from scoreinv.text import shown
+from scoreinv.system.errors import CheckpointError, InputError
+from scoreinv.system.options import Range
+from scoreinv.system.text import shown
 
 _MOST = 4_000_000
 _DEPTH = 32
@@ -38,7 +38,7 @@ def encode(config: DataclassInstance) -> dict[str, Any]:
     A field of several classes is `Annotated` with a table of them by their names in files: what is encoded gets a
     `name`, but for a class whose name there is None. Of a class that the table lacks, what its `custom` class makes
     `of` it is kept. Where no name is kept, the field is annotated with the function that decodes it. A `Range` is for
-    `options.check_settings`.
+    `system.options.check_settings`.
 
     Raises CheckpointError for an object of a class that has no name.
     """

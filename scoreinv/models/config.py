@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
-from scoreinv.errors import CheckpointError
 from scoreinv.models.codec import cut, decode, unsupported
 from scoreinv.networks.base import NetworkConfig
 from scoreinv.networks.chroma import ChromaNetwork
@@ -15,10 +14,11 @@ from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
 from scoreinv.networks.encoder import FEATURES, STRIDES, load_encoder
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.options import Number, Whole, check_settings, require
 from scoreinv.preconditioning import EDM, DataPrediction, PaperVE, PaperVP, Preconditioning
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
+from scoreinv.system.errors import CheckpointError
+from scoreinv.system.options import Number, Whole, check_settings, require
 
 
 @dataclass(frozen=True)

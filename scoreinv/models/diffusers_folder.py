@@ -18,17 +18,17 @@ from typing import Literal
 import torch
 from torch import nn
 
-from scoreinv.errors import CheckpointError
 from scoreinv.models.codec import decode_foreign, in_file, read_json
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import install, opened, unfilled
 from scoreinv.models.pickled import plain_tensors, read_pickled
 from scoreinv.networks.ncsnpp import Activation, NCSNpp, NCSNppConfig
-from scoreinv.options import require
 from scoreinv.preconditioning import PaperVE, PaperVP, Preconditioning
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE
-from scoreinv.text import shown
+from scoreinv.system.errors import CheckpointError
+from scoreinv.system.options import require
+from scoreinv.system.text import shown
 
 _log = logging.getLogger(__name__)
 

@@ -18,13 +18,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
 from torch import Tensor
 
-from scoreinv.errors import CheckpointError, SettingError
-from scoreinv.files import atomic_write
-from scoreinv.machine import shortage
 from scoreinv.models.codec import cut, encode, in_file, parse_json
 from scoreinv.models.config import AnyConfig, AnyModel, DetectorConfig, NamedSDE, config_of, decode_model
 from scoreinv.sdes import SDE
-from scoreinv.text import shown
+from scoreinv.system.errors import CheckpointError, SettingError
+from scoreinv.system.files import atomic_write
+from scoreinv.system.machine import shortage
+from scoreinv.system.text import shown
 
 _FORMAT = "scoreinv"
 _HEADER_BYTES = 10_000_000

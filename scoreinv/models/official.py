@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from scoreinv.errors import CheckpointError
 from scoreinv.models.codec import decode, decode_foreign, in_file, read_json
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import install, unfilled
@@ -23,7 +22,8 @@ from scoreinv.networks.ncsnpp import DDPM_UNET, Activation, NCSNpp, NCSNppConfig
 from scoreinv.preconditioning import PaperVE, PaperVP
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
-from scoreinv.text import shown
+from scoreinv.system.errors import CheckpointError
+from scoreinv.system.text import shown
 
 
 def load_official(path: Path, config: ModelConfig, *, ema: bool) -> ScorePrior:

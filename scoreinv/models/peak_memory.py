@@ -12,10 +12,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from scoreinv.deferred import load_shapes
-from scoreinv.machine import pixels_at_once
 from scoreinv.models.config import ModelConfig
 from scoreinv.prior import ScorePrior
+from scoreinv.system.deferred import load_shapes
+from scoreinv.system.machine import pixels_at_once
 
 load_shapes()
 _WORKSPACE = 1.25  # factor for what convolutions take to reorder their inputs

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scoreinv.errors import CheckpointError
-from scoreinv.machine import shortage
 from scoreinv.models.model_file import FLOATS
-from scoreinv.text import shown
+from scoreinv.system.errors import CheckpointError
+from scoreinv.system.machine import shortage
+from scoreinv.system.text import shown
 
 
 def read_pickled(path: Path) -> Any:

@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from scoreinv.errors import CheckpointError
 from scoreinv.models.config import ModelConfig
 from scoreinv.networks.ncsnpp import DDPM_UNET, NCSNppConfig
 from scoreinv.preconditioning import PaperVE, PaperVP, Preconditioning
 from scoreinv.prior import RecommendedSampler
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
+from scoreinv.system.errors import CheckpointError
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from scoreinv.errors import CheckpointError, ScoreinvError
-from scoreinv.files import PRETRAINED
-from scoreinv.machine import OPENMP, processors
+from scoreinv.system.errors import CheckpointError, ScoreinvError
+from scoreinv.system.files import PRETRAINED
+from scoreinv.system.machine import OPENMP, processors
 
 SIDE = 1024
 """Pixels of the square that the encoder sees: a picture's longer side is resized to it, and the rest is padded."""

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from scoreinv.errors import CheckpointError, InputError, SettingError
+from scoreinv.system.errors import CheckpointError, InputError, SettingError
 
 Module = TypeVar("Module", bound=nn.Module)
 

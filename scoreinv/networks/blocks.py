@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from scoreinv.options import require
+from scoreinv.system.options import require
 
 Layer = TypeVar("Layer", bound=nn.Module)
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.files import PRETRAINED
+from scoreinv.system.files import PRETRAINED
 
 BLUR_FILE = PRETRAINED / "blur" / "blur.safetensors"
 

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from scoreinv.networks.base import Model, Network
 from scoreinv.networks.blocks import BatchNorm, FourierEmbedding, conv, group_norm, initialised, norm_activate
-from scoreinv.options import CHANNELS, Number, Whole, check, check_settings, require
 from scoreinv.preconditioning import centre, noise_level
 from scoreinv.sdes import SDE, as_time, broadcast
+from scoreinv.system.options import CHANNELS, Number, Whole, check, check_settings, require
 
 _DATA_STD = 0.5  # of pictures on [-1, 1]: the network's input has about unit variance at every noise level
 _FADE = 5.0  # noise level where the classes of pictures drown: beyond it log-odds fall as 1/s

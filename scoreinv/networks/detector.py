@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from scoreinv.networks.base import Model, Network
 from scoreinv.networks.blocks import BatchNorm, Layers, conv, convolved
 from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, STRIDES, Encoder
-from scoreinv.options import Whole, check_settings, require
+from scoreinv.system.options import Whole, check_settings, require
 
 STRIDE = STRIDES[-1]
 """Sides of what the network is shown are multiples of it."""

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.files import PRETRAINED
 from scoreinv.networks.base import with_weights
 from scoreinv.networks.blocks import Layers, channels_last, convolved
+from scoreinv.system.files import PRETRAINED
 
 STRIDES = (8, 16, 32)
 """Pixels of the picture to one of each map of features."""

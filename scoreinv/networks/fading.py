@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from scoreinv.colour_space import luma_weights
-from scoreinv.files import PRETRAINED
 from scoreinv.networks.base import with_weights
 from scoreinv.networks.chroma import SEEN
+from scoreinv.system.files import PRETRAINED
 
 TONE_FILE = PRETRAINED / "tone" / "tone.safetensors"
 

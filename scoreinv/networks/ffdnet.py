@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from scoreinv.networks.base import Network
 from scoreinv.networks.blocks import Layers, conv, inner_dtype
-from scoreinv.options import CHANNELS, Number, Whole, check_settings
+from scoreinv.system.options import CHANNELS, Number, Whole, check_settings
 
 PATCH = 2
 """Pixels of a side that are channels of one place."""

@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.files import PRETRAINED
 from scoreinv.networks.base import with_weights
 from scoreinv.networks.blocks import conv
 from scoreinv.networks.chroma import SEEN
 from scoreinv.networks.encoder import FEATURES
+from scoreinv.system.files import PRETRAINED
 
 _MAPS = (SEEN, *FEATURES[1:], *FEATURES[1:])
 """Channels of what is compared: what the network of the mean chroma sees and its encoder's two coarser maps, and those

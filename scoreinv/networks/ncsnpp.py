@@ -32,7 +32,7 @@ from scoreinv.networks.blocks import (
     norm_activate,
 )
 from scoreinv.networks.resampling import Downsample, Upsample, downsample, upsample
-from scoreinv.options import CHANNELS, Number, Whole, check, check_settings, require
+from scoreinv.system.options import CHANNELS, Number, Whole, check, check_settings, require
 
 Activation = Literal["swish", "elu", "relu", "lrelu"]
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {

@@ -8,9 +8,9 @@ from dataclasses import dataclass, is_dataclass
 import torch
 from torch import Tensor
 
-from scoreinv.errors import InputError
 from scoreinv.linalg import conjugate_gradients
-from scoreinv.text import one_line
+from scoreinv.system.errors import InputError
+from scoreinv.system.text import one_line
 
 RANK_TOLERANCE = 1e-6
 """Singular values below this fraction of the largest count as 0: float32 cannot resolve what they let through."""

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.errors import InputError
 from scoreinv.operators.base import Composed, SpectralOperator
 from scoreinv.operators.pixelwise import mask
-from scoreinv.text import shown
+from scoreinv.system.errors import InputError
+from scoreinv.system.text import shown
 from scoreinv.window_placement import Box
 
 Kernel = Tensor | np.ndarray

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from scoreinv.colour_space import colour_basis
-from scoreinv.errors import InputError
 from scoreinv.operators.base import SpectralOperator
+from scoreinv.system.errors import InputError
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.errors import InputError
 from scoreinv.operators.base import SpectralOperator
-from scoreinv.options import Whole, check
+from scoreinv.system.errors import InputError
+from scoreinv.system.options import Whole, check
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -36,8 +36,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.conditional.interpolation import smooth_estimate
-from scoreinv.errors import InputError
 from scoreinv.patches.poisson import poisson_correction
+from scoreinv.system.errors import InputError
 
 GREY_LEVEL = 1 / 127.5  # of a picture on [-1, 1] with 8 bits
 TOLERANCE = 0.04  # tau, of colours on [-1, 1]: five grey levels

@@ -36,10 +36,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.conditional.interpolation import smooth_estimate
-from scoreinv.errors import InputError
 from scoreinv.patches.nearest_neighbour_field import GREY_LEVEL, TOLERANCE, grey_levels, of_channels
 from scoreinv.prior import Prior
 from scoreinv.sdes import SDE, as_time, broadcast
+from scoreinv.system.errors import InputError
 
 REACH = (0.5, 2.0)
 """Pixels down and across, by eye on removed objects: a meadow is below, and may be left or right. They are less than a

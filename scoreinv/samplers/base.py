@@ -18,11 +18,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from scoreinv.errors import Cancelled, InputError
-from scoreinv.options import says_stop
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, time_grid
+from scoreinv.system.errors import Cancelled, InputError
+from scoreinv.system.options import says_stop
 
 
 @dataclass(frozen=True)

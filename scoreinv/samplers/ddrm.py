@@ -21,14 +21,14 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from scoreinv.errors import InputError
 from scoreinv.operators import RANK_TOLERANCE, LinearOperator
-from scoreinv.options import Number, check
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import GridSampler
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, karras_times
 from scoreinv.sdes import broadcast
+from scoreinv.system.errors import InputError
+from scoreinv.system.options import Number, check
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,14 +20,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scoreinv.errors import InputError
 from scoreinv.operators import LinearOperator
-from scoreinv.options import Number, check
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback, CountedPrior, Samples, State
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, log_times, time_grid
 from scoreinv.sdes import broadcast
+from scoreinv.system.errors import InputError
+from scoreinv.system.options import Number, check
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scoreinv.options import Number, check
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import GridSampler
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, karras_times
 from scoreinv.sdes import broadcast
+from scoreinv.system.options import Number, check
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from scoreinv.errors import InputError
-from scoreinv.options import Number, check
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import GridSampler, constrain
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, karras_times
 from scoreinv.sdes import broadcast, time_at
+from scoreinv.system.errors import InputError
+from scoreinv.system.options import Number, check
 
 
 @dataclass(frozen=True)

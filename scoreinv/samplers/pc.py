@@ -25,13 +25,13 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from scoreinv.errors import InputError
-from scoreinv.options import Number, Whole, check
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import GridSampler, Stepper, constrain
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, uniform_times
 from scoreinv.sdes import DDPM, SDE, VE, VP, broadcast
+from scoreinv.system.errors import InputError
+from scoreinv.system.options import Number, Whole, check
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.errors import InputError
 from scoreinv.operators.pixelwise import rotated
-from scoreinv.options import Whole, check
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback, CountedPrior, Samples, State
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.sdes import as_time, broadcast, time_at
+from scoreinv.system.errors import InputError
+from scoreinv.system.options import Whole, check
 
 START = 3.0
 """First noise level over the rms of the error."""

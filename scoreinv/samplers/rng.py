@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.errors import InputError
+from scoreinv.system.errors import InputError
 
 
 class NoiseStream:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from scoreinv.errors import ScoreinvError
+from scoreinv.system.errors import ScoreinvError
 
 Function = Callable[[Tensor, Tensor], Tensor]
 """dy/dt (B, D) at times t (B,) and states y (B, D)."""

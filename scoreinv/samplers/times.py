@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from scoreinv.errors import InputError
-from scoreinv.options import Whole, check
 from scoreinv.sdes import SDE, time_at
+from scoreinv.system.errors import InputError
+from scoreinv.system.options import Whole, check
 
 Spacing = Callable[[SDE, int, float], Tensor]
 """(sde, steps, start) to a float64 grid of `steps` decreasing times from `start` to the SDE's `sampling_end`."""

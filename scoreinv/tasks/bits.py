@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.picture import Picture
 from scoreinv.likelihood import bits_per_dim
-from scoreinv.machine import PIXELS_AT_ONCE, shortage
 from scoreinv.models.peak_memory import gradient_bytes
-from scoreinv.options import ODE_RTOL
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
+from scoreinv.system.errors import InputError, ScoreinvError
+from scoreinv.system.machine import PIXELS_AT_ONCE, shortage
+from scoreinv.system.options import ODE_RTOL
 from scoreinv.tasks.common import Sided, check_sides, colours_for, model_of, to_tensor
 from scoreinv.tasks.results import TaskCallback, for_sampler, parts
 from scoreinv.tasks.settings import LikelihoodSettings

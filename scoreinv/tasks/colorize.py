@@ -27,16 +27,16 @@ from scoreinv.colour_space import luma
 from scoreinv.conditional.matching import Told, looks_of, told_by
 from scoreinv.conditional.prior import ConditionalPrior, at_size_of
 from scoreinv.ensemble import MIRRORED
-from scoreinv.errors import InputError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
 from scoreinv.imaging.hints import KnownColours, check_reference, hints_from_picture, present_colours
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import Found, found_in, untinted
-from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import gray_and_hints
-from scoreinv.options import check_callback
 from scoreinv.prior import ScorePrior
+from scoreinv.system.errors import InputError
+from scoreinv.system.machine import PIXELS_AT_ONCE
+from scoreinv.system.options import check_callback
 from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
 from scoreinv.tasks.picture_noise import PictureNoise, ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.references import Reference, matches_of, work_size

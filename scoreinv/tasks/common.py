@@ -13,10 +13,8 @@ import torch
 from torch import Tensor
 
 from scoreinv.ensemble import UPRIGHT, Orientation
-from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.imaging.picture import Picture
-from scoreinv.machine import PIXELS_AT_ONCE, pixels_at_once
 from scoreinv.models.catalogue import load
 from scoreinv.operators import ObservedComponents
 from scoreinv.prior import Prior, ScorePrior
@@ -32,9 +30,11 @@ from scoreinv.samplers import (
     State,
 )
 from scoreinv.sdes import VE, VP, as_time, time_at
+from scoreinv.system.errors import InputError, ScoreinvError, SettingError
+from scoreinv.system.machine import PIXELS_AT_ONCE, pixels_at_once
+from scoreinv.system.text import shown
 from scoreinv.tasks.results import AnyMethod, Restored, TaskCallback, for_sampler, parts, tell
 from scoreinv.tasks.settings import NARROW_FILL_STEPS, START_LEVEL, LinearSettings, Sampling
-from scoreinv.text import shown
 from scoreinv.window_placement import covering_tile
 
 Model = ScorePrior | str | Path

@@ -14,7 +14,6 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from scoreinv.errors import InputError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.noise import noise_under_blur
 from scoreinv.imaging.picture import Picture
@@ -22,7 +21,8 @@ from scoreinv.imaging.spectrum import BLOCK, polar_spectrum
 from scoreinv.kernels import BlurKind, PointSpread, normalised
 from scoreinv.networks.base import with_weights
 from scoreinv.networks.blurring import ANGLES, BLUR_FILE, RADII, BlurNetwork, Reading
-from scoreinv.options import check_callback, check_noise_share
+from scoreinv.system.errors import InputError
+from scoreinv.system.options import check_callback, check_noise_share
 from scoreinv.tasks.common import Model, model_of
 from scoreinv.tasks.linear import deblur_picture
 from scoreinv.tasks.results import Given, Restored, TaskCallback, at_work, restore_each

@@ -33,7 +33,6 @@ from torch import Tensor
 
 from scoreinv.conditional.interpolation import block_means
 from scoreinv.guidance import Conditioned, Tiled
-from scoreinv.machine import one_thread, pixels_at_once
 from scoreinv.operators import mask
 from scoreinv.patches import NearestNeighbourField, PatchPrior
 from scoreinv.patches.nearest_neighbour_field import of_channels
@@ -41,6 +40,7 @@ from scoreinv.patches.patch_prior import REACH, most_patches
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Ancestral, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import VE, as_time
+from scoreinv.system.machine import one_thread, pixels_at_once
 from scoreinv.tasks.common import MEAN_WINDOW, finite, start_time
 from scoreinv.tasks.results import TaskCallback, for_sampler, parts, tell
 from scoreinv.tasks.settings import Sampling

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from scipy import linalg
 
-from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture
 from scoreinv.networks.classifiers import NoiseClassifier
 from scoreinv.sdes import TRAINING_START
+from scoreinv.system.errors import InputError
 from scoreinv.tasks.common import colours_for, to_tensor
 
 _BATCH = 64

@@ -27,17 +27,17 @@ from scipy.special import expit
 from torch import Tensor
 
 from scoreinv.colour_space import luma
-from scoreinv.errors import SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.faces import faces, facial_features
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import STRIP_ROWS, Picture, scaled
 from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.networks.detector import STRIDE, DamageDetector
-from scoreinv.options import FOUND_GROW, SENSITIVITY, USUAL_SENSITIVITY, Whole, check, check_callback
+from scoreinv.system.errors import SettingError
+from scoreinv.system.options import FOUND_GROW, SENSITIVITY, USUAL_SENSITIVITY, Whole, check, check_callback
+from scoreinv.system.text import shown
 from scoreinv.tasks.common import finite, to_tensor
 from scoreinv.tasks.results import Given, TaskCallback, at_work, parts, tell
-from scoreinv.text import shown
 from scoreinv.window_placement import Box
 
 Detector = DamageDetector | str | Path

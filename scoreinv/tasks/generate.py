@@ -7,12 +7,9 @@ from numbers import Integral
 
 import numpy as np
 
-from scoreinv.errors import InputError, SettingError
 from scoreinv.guidance import ClassifierGuidance, Clipped
 from scoreinv.guidance.classifier import Classifier
-from scoreinv.machine import pixels_at_once
 from scoreinv.networks.classifiers import NoiseClassifier
-from scoreinv.options import GUIDANCE, SEED, Whole, check, check_callback
 from scoreinv.prior import Prior, RecommendedSampler, ScorePrior
 from scoreinv.samplers import (
     DDIM,
@@ -32,10 +29,13 @@ from scoreinv.samplers import (
 from scoreinv.samplers import Sampler as Solver
 from scoreinv.samplers.base import Stepper
 from scoreinv.sdes import DDPM, VE
+from scoreinv.system.errors import InputError, SettingError
+from scoreinv.system.machine import pixels_at_once
+from scoreinv.system.options import GUIDANCE, SEED, Whole, check, check_callback
+from scoreinv.system.text import shown
 from scoreinv.tasks.common import Model, finite, model_of, to_arrays
 from scoreinv.tasks.results import Drawn, TaskCallback, at_work, for_sampler, parts
 from scoreinv.tasks.settings import SAMPLER_STEPS, Corrector, Predictor, Sampler, SamplerSettings
-from scoreinv.text import shown
 
 _log = logging.getLogger(__name__)
 

@@ -27,7 +27,6 @@ from scoreinv.colour_space import luma
 from scoreinv.conditional.interpolation import smooth_estimate
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.ensemble import ALL, MIRRORED
-from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.faces import people_beside
 from scoreinv.imaging.jpeg_smears import without_smears
@@ -36,11 +35,12 @@ from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.imaging.regions import Region, extent, overlap, regions_to_fill, widened
 from scoreinv.imaging.rims import find_leftover
 from scoreinv.imaging.surroundings import foreign
-from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import ObservedComponents
-from scoreinv.options import MASK_THRESHOLD, check_callback
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
+from scoreinv.system.errors import InputError, SettingError
+from scoreinv.system.machine import PIXELS_AT_ONCE
+from scoreinv.system.options import MASK_THRESHOLD, check_callback
 from scoreinv.tasks.classical import fill_classically
 from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
 from scoreinv.tasks.deep_holes import Scale, draw_in_scales, enough_to_copy

@@ -20,7 +20,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.ensemble import ALL, SelfEnsemble
-from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.guidance import DPS, MMPS, ConstrainedPC, DiffPIR, PiGDM
 from scoreinv.imaging.arrays import (
     Form,
@@ -32,18 +31,19 @@ from scoreinv.imaging.arrays import (
     refuse_nested,
 )
 from scoreinv.imaging.picture import Picture
-from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.networks.ffdnet import FFDNet
 from scoreinv.operators import LinearOperator, check_adjoint, downsampling, pad_observation, photographed, valid_blur
-from scoreinv.options import Number, check, check_callback, check_noise_share
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import DDRM, DPIR, DPMpp2M, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
+from scoreinv.system.errors import InputError, ScoreinvError, SettingError
+from scoreinv.system.machine import PIXELS_AT_ONCE
+from scoreinv.system.options import Number, check, check_callback, check_noise_share
+from scoreinv.system.text import shown
 from scoreinv.tasks.common import Model, gathered, model_of, pc_sampler, start_time, wide_tile
 from scoreinv.tasks.denoise import cut_off, denoise, expected, photograph, white_level, written
 from scoreinv.tasks.results import Given, Restored, TaskCallback, at_work, for_sampler, parts, restore_each
 from scoreinv.tasks.settings import DenoiseSettings, Downsampling, Estimate, LinearSettings, RestorationMethod
-from scoreinv.text import shown
 from scoreinv.tiling import Tiled, crop
 from scoreinv.window_placement import Box
 

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 
-from scoreinv.errors import SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.borders import within_border, within_paper
 from scoreinv.imaging.hints import KnownColours
@@ -33,8 +32,9 @@ from scoreinv.imaging.regions import touched_blocks
 from scoreinv.imaging.tint import Found, found_in, is_print, seen, untinted
 from scoreinv.models.photo_models import PhotoModels
 from scoreinv.networks.detector import DamageDetector
-from scoreinv.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY, check_callback
 from scoreinv.prior import ScorePrior
+from scoreinv.system.errors import SettingError
+from scoreinv.system.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY, check_callback
 from scoreinv.tasks.colorize import colorize_picture, hints_for, knows_gray
 from scoreinv.tasks.common import Model, RunningSpread, model_of
 from scoreinv.tasks.denoise import check_noise, denoise_picture

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 import numpy as np
 from PIL import Image
 
-from scoreinv.errors import Cancelled
 from scoreinv.imaging.arrays import Form
-from scoreinv.machine import threads_that_pay
-from scoreinv.options import check, says_stop
+from scoreinv.system.errors import Cancelled
+from scoreinv.system.machine import threads_that_pay
+from scoreinv.system.options import check, says_stop
+from scoreinv.system.terminal import progress_bar
+from scoreinv.system.text import one_line
 from scoreinv.tasks.settings import FillMethod, RestorationMethod
-from scoreinv.terminal import progress_bar
-from scoreinv.text import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor

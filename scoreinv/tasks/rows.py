@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.imaging.masks import check_mask_settings
 from scoreinv.kernels import normalised
-from scoreinv.machine import threads_that_pay
 from scoreinv.models.catalogue import bundled_file
-from scoreinv.options import MASK_THRESHOLD, Device, Precision, Whole, check, check_noise_share
+from scoreinv.system.errors import InputError, ScoreinvError, SettingError
+from scoreinv.system.machine import threads_that_pay
+from scoreinv.system.options import MASK_THRESHOLD, Device, Precision, Whole, check, check_noise_share
 from scoreinv.tasks.settings import ColourSettings, DenoiseSettings, Downsampling, FillSettings, LinearSettings
 
 if TYPE_CHECKING:
@@ -264,8 +264,8 @@ class Restorer(OnRows):
 def _load(model: str | Path, device: Device, precision: Precision) -> ScorePrior:
     import torch
 
-    from scoreinv.machine import device_of, uses_bfloat16
     from scoreinv.models.catalogue import load
+    from scoreinv.system.machine import device_of, uses_bfloat16
 
     place = torch.device(device_of(device))
     return load(model).to(place, torch.bfloat16 if uses_bfloat16(precision, place) else torch.float32)

@@ -22,7 +22,6 @@ from PIL import Image
 from scipy import ndimage
 from scipy.special import expit
 
-from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.edges import EdgesOfPicture
 from scoreinv.imaging.masks import dilate
@@ -39,9 +38,10 @@ from scoreinv.models.segment_anything import (
     SIDE,
     SegmentAnything,
 )
-from scoreinv.options import Whole, check
+from scoreinv.system.errors import InputError, ScoreinvError, SettingError
+from scoreinv.system.options import Whole, check
+from scoreinv.system.text import shown
 from scoreinv.tasks.results import Given
-from scoreinv.text import shown
 
 Size = Literal["small", "middle", "large"]
 SIZES: tuple[Size, ...] = get_args(Size)

@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, get_args
 
-from scoreinv.errors import SettingError
-from scoreinv.options import (
+from scoreinv.system.errors import SettingError
+from scoreinv.system.options import (
     FOUND_GROW,
     ODE_RTOL,
     RTOL,
@@ -26,7 +26,7 @@ from scoreinv.options import (
     check_noise_share,
     check_settings,
 )
-from scoreinv.text import shown
+from scoreinv.system.text import shown
 
 Method = Literal["conditioned", "pc"]
 Estimate = Literal["sample", "mean"]

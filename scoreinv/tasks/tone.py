@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.colour_space import colour_basis, luma_weights
-from scoreinv.files import PRETRAINED
 from scoreinv.imaging.borders import within_border
 from scoreinv.imaging.curves import ToneCurves, described, difference, with_tones
 from scoreinv.imaging.picture import Picture
@@ -25,6 +24,7 @@ from scoreinv.models.model_file import opened
 from scoreinv.networks.blocks import channels_last
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.fading import PARTS, QUANTILES, SIDE, ToneNetwork, load_tone
+from scoreinv.system.files import PRETRAINED
 
 _CHROMA = "chroma."
 """What the names of that network's weights begin with."""

@@ -10,7 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from scoreinv.conditional.prior import ResidualPreconditioning
 from scoreinv.models.codec import decode, encode, in_file, read_json
 from scoreinv.models.config import AnyConfig, ClassifierConfig, DetectorConfig, ModelConfig
-from scoreinv.options import (
+from scoreinv.sdes import DDPM, VE
+from scoreinv.system.options import (
     BATCH_SIZE,
     LEARNING_RATE,
     TRAINING_MINUTES,
@@ -21,7 +22,6 @@ from scoreinv.options import (
     check_settings,
     require,
 )
-from scoreinv.sdes import DDPM, VE
 
 GRID_STEPS = 18
 """Evaluations of the network for each picture of a sample grid."""

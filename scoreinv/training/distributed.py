@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from scoreinv.errors import InputError
+from scoreinv.system.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from scoreinv.errors import InputError
-from scoreinv.files import atomic_write, remove_leftovers
-from scoreinv.machine import ENDING_SIGNALS
 from scoreinv.models.catalogue import MODEL_FILE
 from scoreinv.models.codec import encode
 from scoreinv.models.model_file import read_metadata
+from scoreinv.system.errors import InputError
+from scoreinv.system.files import atomic_write, remove_leftovers
+from scoreinv.system.machine import ENDING_SIGNALS
 from scoreinv.training.config import TrainingConfig, read_config
 from scoreinv.training.state import SavedRun, read_saved, saved_states
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scoreinv.errors import InputError
-from scoreinv.files import atomic_write
+from scoreinv.system.errors import InputError
+from scoreinv.system.files import atomic_write
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

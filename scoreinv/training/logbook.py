@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scoreinv.errors import Cancelled, ScoreinvError
 from scoreinv.models.model_file import save
-from scoreinv.options import says_stop
 from scoreinv.prior import ScorePrior
-from scoreinv.time_left import ETA
+from scoreinv.system.errors import Cancelled, ScoreinvError
+from scoreinv.system.options import says_stop
+from scoreinv.system.time_left import ETA
 from scoreinv.training.config import GRID_STEPS, STEP_EVALUATIONS
 from scoreinv.training.learners import ScoreLearner
 from scoreinv.training.metrics import HeldOut, TrainCallback, TrainProgress, TrainResult, evaluate, write_samples

@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from scoreinv.errors import Cancelled, InputError
 from scoreinv.models.config import AnyModel, NamedSDE
+from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.training.batches import DROPOUT, Batch, stream
 from scoreinv.training.config import OptimizerConfig, TrainingConfig
 from scoreinv.training.distributed import World, processes

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scoreinv.files import atomic_write
 from scoreinv.imaging.sheet import contact_sheet
 from scoreinv.models.config import AnyModel
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers.dpmpp_2m import DPMpp2M
 from scoreinv.samplers.rng import NoiseStream
+from scoreinv.system.files import atomic_write
 from scoreinv.training.batches import Batch
 from scoreinv.training.config import GRID_STEPS
 

@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from scoreinv.errors import InputError
-from scoreinv.files import atomic_write
 from scoreinv.imaging.guard import reason
 from scoreinv.imaging.picture import Picture, eight_bits
 from scoreinv.imaging.read import SUFFIXES, decode, is_picture
+from scoreinv.system.errors import InputError
+from scoreinv.system.files import atomic_write
 from scoreinv.training.config import DataConfig
 
 _log = logging.getLogger(__name__)

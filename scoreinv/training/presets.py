@@ -7,7 +7,6 @@ from dataclasses import replace
 import torch
 
 from scoreinv.conditional.prior import ResidualPreconditioning
-from scoreinv.errors import InputError
 from scoreinv.models.config import ClassifierConfig, DetectorConfig, ModelConfig
 from scoreinv.models.published import published
 from scoreinv.networks.classifiers import WideResNetConfig
@@ -15,6 +14,7 @@ from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import SDE, VE
+from scoreinv.system.errors import InputError
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import (
     DamageDrawing,

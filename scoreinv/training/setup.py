@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.deferred import load_shapes
-from scoreinv.errors import InputError
-from scoreinv.machine import uses_bfloat16
 from scoreinv.models.config import AnyModel, ClassifierConfig
 from scoreinv.networks.blocks import channels_last, freeze_norms, norms_learn
+from scoreinv.system.deferred import load_shapes
+from scoreinv.system.errors import InputError
+from scoreinv.system.machine import uses_bfloat16
 from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.distributed import World

@@ -17,10 +17,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from scoreinv.errors import InputError
-from scoreinv.files import atomic_write
 from scoreinv.models.codec import decode, encode, in_file, parse_json
-from scoreinv.options import require
+from scoreinv.system.errors import InputError
+from scoreinv.system.files import atomic_write
+from scoreinv.system.options import require
 from scoreinv.training.config import TrainingConfig
 
 _log = logging.getLogger(__name__)

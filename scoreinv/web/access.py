@@ -24,7 +24,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from scoreinv.errors import SettingError
+from scoreinv.system.errors import SettingError
 
 LOOPBACK = "127.0.0.1"
 TOKEN_HEADER = "x-scoreinv-token"

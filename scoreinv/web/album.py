@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.masks import check_mask_size
 from scoreinv.imaging.metadata import profile_fits
 from scoreinv.imaging.picture import Picture, eight_bits
 from scoreinv.imaging.read import decode
 from scoreinv.imaging.write import check_format, picture_bytes
-from scoreinv.machine import available_bytes, shortage
-from scoreinv.text import printable
+from scoreinv.system.errors import InputError, SettingError
+from scoreinv.system.machine import available_bytes, shortage
+from scoreinv.system.text import printable
 
 HELD_BYTES = 2 << 30
 """Of all photographs together, or half of what is free at the start: the one not asked for the longest goes first."""

@@ -29,8 +29,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from scoreinv import imaging
-from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.models.photo_models import PhotoModels
+from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.tasks.select import Prompt, Size, with_rim
 from scoreinv.web.access import Access, Guard
 from scoreinv.web.album import Album, GoneError, Photo

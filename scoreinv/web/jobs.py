@@ -12,9 +12,9 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Literal
 
-from scoreinv.errors import Cancelled, ScoreinvError
+from scoreinv.system.errors import Cancelled, ScoreinvError
+from scoreinv.system.time_left import Countdown
 from scoreinv.tasks.results import TaskCallback
-from scoreinv.time_left import Countdown
 from scoreinv.web.album import GoneError
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]

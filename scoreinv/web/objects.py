@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scoreinv.errors import InputError
 from scoreinv.imaging.regions import extent
+from scoreinv.system.errors import InputError
 from scoreinv.web.album import Photo
 
 if TYPE_CHECKING:

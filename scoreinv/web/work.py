@@ -14,15 +14,15 @@ import numpy as np
 from fastapi import FastAPI, Query
 
 from scoreinv import imaging, tasks
-from scoreinv.errors import InputError
 from scoreinv.imaging.hints import KnownColours, check_reference, hints_from_picture
 from scoreinv.imaging.masks import hole_from_picture
 from scoreinv.imaging.noise import estimate_noise, noise_under_blur
 from scoreinv.imaging.picture import Picture, picture_of_hole
 from scoreinv.kernels import BlurKind, PointSpread
-from scoreinv.machine import shortage
 from scoreinv.models.photo_models import PhotoModels
-from scoreinv.options import GRAY_LEVELS, SEED, SENSITIVITY, USUAL_SENSITIVITY
+from scoreinv.system.errors import InputError
+from scoreinv.system.machine import shortage
+from scoreinv.system.options import GRAY_LEVELS, SEED, SENSITIVITY, USUAL_SENSITIVITY
 from scoreinv.tasks.results import TaskCallback
 from scoreinv.tasks.settings import ColourSettings, DenoiseSettings, FillSettings, LinearSettings, OldPhotoSettings
 from scoreinv.web.album import Album, Photo

@@ -21,12 +21,12 @@ from models import load_fast
 from PIL import Image
 from scipy.signal import fftconvolve
 
-from scoreinv.errors import InputError
-from scoreinv.files import PRETRAINED
 from scoreinv.imaging.noise import estimate_noise
 from scoreinv.imaging.picture import Picture
 from scoreinv.kernels import PointSpread
 from scoreinv.prior import ScorePrior
+from scoreinv.system.errors import InputError
+from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.deblur import find_blur
 from scoreinv.tasks.linear import deblur_picture
 from scoreinv.tasks.settings import LinearSettings

@@ -32,7 +32,7 @@ import scoreinv
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.read import read_picture
 from scoreinv.models.catalogue import load_damage_detector
-from scoreinv.options import FOUND_GROW
+from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks.settings import ClassicalMethod
 from scoreinv.training.config import DamageDrawing
 from scoreinv.training.synthetic_damage import Scan, draw_scan

@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 from scoreinv import kernels
-from scoreinv.errors import ScoreinvError
 from scoreinv.guidance import DPS, MMPS, DiffPIR, PiGDM
 from scoreinv.operators import Blur, LinearOperator, downsampling, mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import DDRM, DPMpp2M, PosteriorFlow, Sampler
 from scoreinv.sdes import VE
+from scoreinv.system.errors import ScoreinvError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from mixture import BatchStream, Mixture

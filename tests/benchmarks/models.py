@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 import scoreinv
-from scoreinv.machine import uses_bfloat16
 from scoreinv.prior import ScorePrior
+from scoreinv.system.machine import uses_bfloat16
 
 
 def load_fast(model: str) -> ScorePrior:

@@ -39,7 +39,7 @@ from peers import Peer
 from photographs import middle
 from skimage.metrics import structural_similarity
 
-from scoreinv.errors import ScoreinvError
+from scoreinv.system.errors import ScoreinvError
 from scoreinv.tasks.settings import LinearSettings, RestorationMethod
 
 Run = Callable[[np.ndarray], Samples]

@@ -31,7 +31,7 @@ TWO = ["photo_inpainted.1.png", "photo_inpainted.2.png"]
 
 @pytest.mark.parametrize("words", [["--version"], ["inpaint", "--version"], ["models", "list", "--version"]])
 def test_version(scoreinv, words):
-    from scoreinv.version import __version__
+    from scoreinv.system.version import __version__
 
     outcome = scoreinv(*words)
     assert (outcome.code, outcome.out) == (0, f"scoreinv {__version__}\n")

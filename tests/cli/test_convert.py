@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import scoreinv as library
-from scoreinv.files import PRETRAINED
+from scoreinv.system.files import PRETRAINED
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 

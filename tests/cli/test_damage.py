@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from scoreinv.imaging.masks import dilate
-from scoreinv.options import FOUND_GROW
+from scoreinv.system.options import FOUND_GROW
 
 pytestmark = pytest.mark.usefixtures("white_detector")
 

@@ -157,7 +157,7 @@ def test_a_photo_from_a_closed_stdin_is_empty(mask, tmp_path):
 @full
 def test_a_full_stdout_is_told(tmp_path, monkeypatch):
     from scoreinv.cli.report import put
-    from scoreinv.errors import ScoreinvError
+    from scoreinv.system.errors import ScoreinvError
 
     done = run("inpaint", "--help", within=tmp_path, preexec_fn=onto(1, "/dev/full"))
     assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from shell import hole_array, photo_array
 
-from scoreinv.files import atomic_write
+from scoreinv.system.files import atomic_write
 
 
 def names(folder: str = ".") -> list[str]:
@@ -494,6 +494,6 @@ def test_a_shard_of_nothing_is_done(scoreinv, scans, mask, tmp_path):
 
 def test_a_folder_has_one_progress(scoreinv, scans, mask, monkeypatch):
     for name in ("SHOW_AFTER_SECONDS", "LINE_EVERY_SECONDS"):
-        monkeypatch.setattr(f"scoreinv.terminal.{name}", 0)
+        monkeypatch.setattr(f"scoreinv.system.terminal.{name}", 0)
     told = scoreinv("inpaint", "scans", "--mask", mask, "--method", "biharmonic").err
     assert "3 photographs: 66 %, 0 s left, scans/b.jpg" in told

@@ -12,7 +12,7 @@ from scoreinv.cli.options import Common
 from scoreinv.cli.plan import Plan
 from scoreinv.cli.record import BY_ANOTHER, EXISTS, MANIFEST, Record, Table
 from scoreinv.cli.record import COLUMNS as MANIFEST_COLUMNS
-from scoreinv.errors import InputError
+from scoreinv.system.errors import InputError
 
 COLUMNS = ("input", "said", "more")
 RECORDS = [

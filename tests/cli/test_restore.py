@@ -13,7 +13,7 @@ from PIL import Image
 from shell import hole_array
 
 from scoreinv.imaging.masks import dilate
-from scoreinv.options import FOUND_GROW
+from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks.settings import COLOUR_STEPS, FILL_STEPS
 from scoreinv.tasks.tone import tone_picture
 

@@ -26,7 +26,7 @@ from scoreinv.cli import workers
 from scoreinv.cli.options import Common, Output
 from scoreinv.cli.photo_loop import Run
 from scoreinv.cli.plan import Job, Plan
-from scoreinv.errors import InputError
+from scoreinv.system.errors import InputError
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray, by the extra 'ray'")
 TWO_WORKERS = {

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from scoreinv.colour_space import luma
 from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
 from scoreinv.ensemble import MIRRORED, turn, turn_back
-from scoreinv.errors import CheckpointError
 from scoreinv.guidance import Conditioned, Tiled
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_metadata, read_model
@@ -24,6 +23,7 @@ from scoreinv.networks.encoder import FEATURES, Encoder
 from scoreinv.operators import gray
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
+from scoreinv.system.errors import CheckpointError
 from scoreinv.tasks.colorize import colorize
 from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig

@@ -16,7 +16,6 @@ from scoreinv.colour_space import luma
 from scoreinv.conditional.interpolation import block_means
 from scoreinv.conditional.prior import ResidualPreconditioning
 from scoreinv.ensemble import MIRRORED
-from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import Conditioned, Tiled
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_model, save
@@ -24,6 +23,7 @@ from scoreinv.operators import gray, mask
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE
+from scoreinv.system.errors import CheckpointError, InputError
 from scoreinv.tasks.colorize import colorize
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig

@@ -21,7 +21,6 @@ from scoreinv.colour_space import colour_basis
 from scoreinv.conditional.interpolation import InitialEstimate, block_means
 from scoreinv.conditional.prior import ResidualPreconditioning
 from scoreinv.ensemble import ALL, MIRRORED, UPRIGHT, turn, turn_back
-from scoreinv.errors import Cancelled, CheckpointError, InputError
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ModelConfig
@@ -31,6 +30,7 @@ from scoreinv.operators.pixelwise import rotated
 from scoreinv.preconditioning import EDM
 from scoreinv.samplers import PC, DPMpp2M, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
+from scoreinv.system.errors import Cancelled, CheckpointError, InputError
 from scoreinv.tasks.colorize import colorize
 from scoreinv.tasks.inpaint import inpaint
 from scoreinv.tasks.settings import COLOUR_SATURATION, COLOUR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS, ColourSettings

@@ -24,10 +24,10 @@ from scipy import fft
 from torch import Tensor
 
 from scoreinv import kernels
-from scoreinv.files import PRETRAINED
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.spectrum import polar_spectrum
 from scoreinv.networks.blurring import ANGLES, BLUR_FILE, RADII, BlurNetwork
+from scoreinv.system.files import PRETRAINED
 
 SIDE, MARGIN = (192, 320), 16
 SHARP, SOFT = 0.34, 0.55

@@ -20,11 +20,11 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageCms
 
-from scoreinv.errors import ScoreinvError
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
 from scoreinv.imaging.write import picture_bytes
+from scoreinv.system.errors import ScoreinvError
 
 _LARGEST_WRITTEN = 500_000
 """Pixels: an empty picture of a few bytes may be large, and to write that takes its time by right."""

@@ -27,7 +27,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from scoreinv.errors import ScoreinvError
+from scoreinv.system.errors import ScoreinvError
 
 Case = Callable[[random.Random, Path], None]
 """Makes a damaged input in an empty folder and reads it; raises what the library raises."""

@@ -9,7 +9,6 @@ import torch
 from mixture import SDES, SHAPE, BatchStream, correlated, gaussian
 from torch import Tensor
 
-from scoreinv.errors import InputError
 from scoreinv.guidance import DPS, MMPS, DiffPIR, PiGDM
 from scoreinv.operators import LinearOperator, gray, mask
 from scoreinv.prior import Prior
@@ -20,6 +19,7 @@ from scoreinv.samplers import (
     uniform_times,
 )
 from scoreinv.sdes import VE, VP, broadcast
+from scoreinv.system.errors import InputError
 
 pytestmark = pytest.mark.portable
 

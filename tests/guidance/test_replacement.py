@@ -8,11 +8,11 @@ import pytest
 import torch
 from mixture import SDES, SHAPE, BatchStream, correlated, energy_distance, energy_threshold, gaussian
 
-from scoreinv.errors import InputError
 from scoreinv.guidance import ConstrainedPC
 from scoreinv.operators import gray, mask
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers import ODE, PC, AnnealedLangevin, DPMpp2M, Langevin, NoiseStream
+from scoreinv.system.errors import InputError
 
 pytestmark = pytest.mark.portable
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
 from scoreinv.imaging.write import picture_bytes
+from scoreinv.system.errors import InputError
 
 CHANNELS = {"L": (), "LA": (2,), "RGB": (3,), "RGBA": (4,)}
 PIXELS = np.arange(6 * 5, dtype=np.uint8).reshape(6, 5) * 8

@@ -10,10 +10,10 @@ import torch
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from scoreinv.errors import InputError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.masks import as_holes
 from scoreinv.imaging.picture import Fill, Picture
+from scoreinv.system.errors import InputError
 
 
 @pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3), (6, 5, 4)])

@@ -12,9 +12,9 @@ import tifffile
 from picture_files import LONG, PIXELS, RATIONAL, SHORT, broken_deflate, plain, rare, refused, saved
 from PIL import BmpImagePlugin, Image, TiffImagePlugin
 
-from scoreinv.errors import InputError
 from scoreinv.imaging import guard
 from scoreinv.imaging.read import read_picture
+from scoreinv.system.errors import InputError
 
 
 @pytest.mark.parametrize("error", [RecursionError, StopIteration, MemoryError, OSError])

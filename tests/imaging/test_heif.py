@@ -12,12 +12,12 @@ from numpy.testing import assert_array_equal
 from picture_files import refused, saved
 from PIL import Image, ImageCms
 
-from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging import heif
 from scoreinv.imaging.metadata import Metadata, orient
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import decode, read_picture
 from scoreinv.imaging.write import check_format, picture_bytes
+from scoreinv.system.errors import InputError, SettingError
 
 pillow_heif = pytest.importorskip("pillow_heif")
 pytest.importorskip("PIL.AvifImagePlugin")

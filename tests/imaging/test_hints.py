@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scoreinv.errors import InputError
 from scoreinv.imaging.hints import KnownColours, gives_colours, hints_from_picture, present_colours
 from scoreinv.imaging.picture import Picture
+from scoreinv.system.errors import InputError
 
 
 def test_thin_strokes_count_at_a_smaller_size_and_wide_ones_do_not_spread() -> None:

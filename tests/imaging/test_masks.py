@@ -8,8 +8,8 @@ import torch
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from scoreinv.errors import InputError
 from scoreinv.imaging.masks import as_avoided, as_holes, dilate, observed_from_hole, percent, read_avoided, read_mask
+from scoreinv.system.errors import InputError
 
 HOLE = np.zeros((20, 30), dtype=bool)
 HOLE[4:9, 6:15] = True

@@ -9,9 +9,9 @@ import pytest
 from numpy.testing import assert_allclose
 from skimage.color import rgb2lab
 
-from scoreinv.errors import ScoreinvError
 from scoreinv.imaging import opencv
 from scoreinv.imaging.opencv import viridis
+from scoreinv.system.errors import ScoreinvError
 
 
 def test_steps_look_even_and_lightness_rises() -> None:

@@ -11,9 +11,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from scoreinv import colour_space
-from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Fill, Picture
+from scoreinv.system.errors import InputError, ScoreinvError
 
 MODES = {"L": (), "LA": (2,), "RGB": (3,), "RGBA": (4,)}
 TYPES = [np.uint8, np.uint16, np.float32]

@@ -15,11 +15,11 @@ from numpy.testing import assert_array_equal
 from picture_files import PIXELS, png_with, refused, samples, saved
 from PIL import GifImagePlugin, Image, ImageFile
 
-from scoreinv.errors import InputError
 from scoreinv.imaging import read
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import decode, read_picture
 from scoreinv.imaging.write import picture_bytes
+from scoreinv.system.errors import InputError
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])

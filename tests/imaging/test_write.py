@@ -18,12 +18,12 @@ import tifffile
 from numpy.testing import assert_array_equal
 from picture_files import CHANNELS, samples
 
-from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging import write
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
 from scoreinv.imaging.write import check_output, picture_bytes, write_picture
+from scoreinv.system.errors import InputError, ScoreinvError
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])

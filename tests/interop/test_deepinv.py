@@ -8,11 +8,11 @@ from analytic import gaussian_colour_prior
 
 import scoreinv
 from scoreinv import kernels
-from scoreinv.errors import InputError
 from scoreinv.guidance import DPS, Tiled
 from scoreinv.operators import Blur
 from scoreinv.samplers import DPMpp2M, NoiseStream
 from scoreinv.sdes import VE, VP
+from scoreinv.system.errors import InputError
 
 deepinv = pytest.importorskip("deepinv")
 interop = pytest.importorskip("scoreinv.interop.deepinv")

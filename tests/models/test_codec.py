@@ -17,7 +17,6 @@ from safetensors.torch import load_file, save_file
 
 import scoreinv
 from scoreinv.conditional.prior import ResidualPreconditioning
-from scoreinv.errors import CheckpointError, InputError
 from scoreinv.models.catalogue import configuration, load_classifier
 from scoreinv.models.codec import encode, parse_json
 from scoreinv.models.config import ClassifierConfig, ModelConfig, decode_model
@@ -29,6 +28,7 @@ from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM, PaperVE
 from scoreinv.prior import RecommendedSampler
 from scoreinv.sdes import DDPM, VE, VP
+from scoreinv.system.errors import CheckpointError, InputError
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 NETWORK = NCSNppConfig(width=8, multipliers=(1, 2), blocks=1)
@@ -126,7 +126,7 @@ def test_a_file_whose_configuration_asks_for_the_moon(tmp_path: Path) -> None:
 def test_what_memory_does_not_hold_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "m.safetensors"
     save(CONFIG.build(), path)
-    monkeypatch.setattr("scoreinv.machine.available_bytes", lambda enough=0: 1000)
+    monkeypatch.setattr("scoreinv.system.machine.available_bytes", lambda enough=0: 1000)
     with pytest.raises(CheckpointError, match=r"m\.safetensors: takes about .* GB of memory"):
         read_model(path)
 

@@ -12,7 +12,6 @@ from small_runs import TINY
 
 import scoreinv
 from scoreinv.conditional.prior import ResidualPreconditioning
-from scoreinv.errors import CheckpointError, InputError
 from scoreinv.models import config as model_config
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ClassifierConfig, ModelConfig, config_of
@@ -25,6 +24,7 @@ from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM, DataPrediction, PaperVP, Preconditioning
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP
+from scoreinv.system.errors import CheckpointError, InputError
 
 pytestmark = pytest.mark.portable
 CONFIG = ModelConfig(NCSNppConfig(width=8, multipliers=(1, 2), blocks=1), VE(0.02, 30.0), EDM(0.4), image_size=16)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from scoreinv.errors import CheckpointError
 from scoreinv.models.official import load_official, read_official_config
+from scoreinv.system.errors import CheckpointError
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 

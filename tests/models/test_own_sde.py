@@ -14,12 +14,12 @@ from small_runs import TINY, tiny_run
 from torch import Tensor
 
 import scoreinv
-from scoreinv.errors import CheckpointError, InputError
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ModelConfig, NamedSDE
 from scoreinv.models.model_file import read_metadata
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import SDE, VE
+from scoreinv.system.errors import CheckpointError, InputError
 from scoreinv.training.config import TrainingConfig, read_config
 from scoreinv.training.loop import train
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from scoreinv.errors import CheckpointError
 from scoreinv.models.official import load_official, read_official_config
 from scoreinv.models.pickled import plain_tensors, read_pickled
+from scoreinv.system.errors import CheckpointError
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 
@@ -53,7 +53,7 @@ def test_entries_that_unfold(tmp_path: Path) -> None:
 def test_what_memory_does_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "w.bin"
     torch.save({"w": torch.zeros(3)}, path)
-    monkeypatch.setattr("scoreinv.machine.available_bytes", lambda enough=0: 10)
+    monkeypatch.setattr("scoreinv.system.machine.available_bytes", lambda enough=0: 10)
     with pytest.raises(CheckpointError, match=r"w\.bin: takes about"):
         read_pickled(path)
 

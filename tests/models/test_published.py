@@ -8,12 +8,12 @@ import pytest
 import torch
 
 import scoreinv
-from scoreinv.errors import CheckpointError
 from scoreinv.models.catalogue import describe
 from scoreinv.models.published import PUBLISHED, published
 from scoreinv.preconditioning import PaperVE
 from scoreinv.prior import RecommendedSampler
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
+from scoreinv.system.errors import CheckpointError
 from scoreinv.training.config import DataConfig
 from scoreinv.training.presets import paper_training
 

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from scoreinv.conditional.interpolation import smooth_estimate
 from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
-from scoreinv.errors import CheckpointError
 from scoreinv.guidance import Conditioned
 from scoreinv.models.catalogue import describe
 from scoreinv.models.codec import decode, encode
@@ -24,6 +23,7 @@ from scoreinv.networks.chroma import TUNED_STAGES
 from scoreinv.operators import gray
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.sdes import VE
+from scoreinv.system.errors import CheckpointError
 from scoreinv.tasks.colorize import colorize
 from scoreinv.training.batches import Batch
 from scoreinv.training.config import DataConfig, ObservationConfig, OptimizerConfig, TrainingConfig

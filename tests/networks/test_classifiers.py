@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from gaussian import write_noise_pictures
 from torch import nn
 
-from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import ClassifierGuidance
 from scoreinv.models.catalogue import load_classifier
 from scoreinv.models.codec import encode
@@ -22,6 +21,7 @@ from scoreinv.networks.classifiers import ConvNetConfig, NoiseClassifier, WideRe
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import TRAINING_START, VE, VP, broadcast
+from scoreinv.system.errors import CheckpointError, InputError
 from scoreinv.tasks.generate import generate
 from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig
 from scoreinv.training.loop import train

@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 
 import scoreinv
-from scoreinv.errors import CheckpointError
 from scoreinv.models.catalogue import describe, load_damage_detector
 from scoreinv.models.codec import encode
 from scoreinv.models.config import DetectorConfig, config_of, decode_model
 from scoreinv.networks.blocks import freeze_norms
 from scoreinv.networks.detector import _UNSURE, DetectorNetworkConfig, _Join, _Layer, _Regions
 from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, FINE_STRIDES, STRIDES
+from scoreinv.system.errors import CheckpointError
 
 SMALL = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8, regions=3), image_size=32)
 

@@ -7,13 +7,13 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from scoreinv.errors import SettingError
 from scoreinv.models.config import ClassifierConfig, ModelConfig
 from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM, DataPrediction, PaperVP
 from scoreinv.sdes import VE, VP
+from scoreinv.system.errors import SettingError
 
 NCSNPP = NCSNppConfig(width=8, multipliers=(1, 1), blocks=1, attention_levels=(1,))
 

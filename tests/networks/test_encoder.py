@@ -12,9 +12,9 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from scoreinv.errors import CheckpointError
 from scoreinv.guidance.conditioned import window
 from scoreinv.networks.encoder import FEATURES, STRIDES, Encoder, load_encoder
+from scoreinv.system.errors import CheckpointError
 
 ROOT = Path(__file__).parents[2]
 

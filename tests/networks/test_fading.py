@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from scoreinv.errors import CheckpointError
 from scoreinv.imaging.curves import ToneCurves
 from scoreinv.networks.chroma import SEEN
 from scoreinv.networks.fading import PARTS, QUANTILES, ToneNetwork, load_tone, through
+from scoreinv.system.errors import CheckpointError
 
 
 def pictures() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:

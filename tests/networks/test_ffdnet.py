@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.errors import InputError
 from scoreinv.models.config import ModelConfig
 from scoreinv.networks.base import Network
 from scoreinv.networks.ffdnet import LAST_KNOWN, FFDNet, FFDNetConfig
 from scoreinv.preconditioning import DataPrediction
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE, VP, time_at
+from scoreinv.system.errors import InputError
 
 PLAIN = FFDNetConfig(width=12, layers=4)
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from scoreinv.errors import InputError
 from scoreinv.networks.ncsnpp import DDPM_UNET, NCSNpp, NCSNppConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE
+from scoreinv.system.errors import InputError
 
 SMALL = NCSNppConfig(width=8, multipliers=(1, 2), blocks=1, dropout=0.0, init_scale=1.0)
 

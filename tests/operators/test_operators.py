@@ -9,7 +9,6 @@ from PIL import Image
 from PIL.Image import Resampling
 
 from scoreinv import kernels
-from scoreinv.errors import InputError
 from scoreinv.operators import (
     Blur,
     Composed,
@@ -24,6 +23,7 @@ from scoreinv.operators import (
     photographed,
     valid_blur,
 )
+from scoreinv.system.errors import InputError
 
 HEIGHT, WIDTH = 12, 18
 GENERATOR = torch.Generator().manual_seed(0)

@@ -13,11 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import scoreinv
-from scoreinv.errors import CheckpointError
 from scoreinv.models.diffusers_folder import read_diffusers_config
 from scoreinv.models.published import PUBLISHED
 from scoreinv.samplers import PC
 from scoreinv.sdes import DDPM, VE
+from scoreinv.system.errors import CheckpointError
 from scoreinv.tasks.generate import generate, make_sampler
 from scoreinv.tasks.settings import SamplerSettings
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from scoreinv.conditional.interpolation import block_means, smooth_estimate
-from scoreinv.errors import InputError
 from scoreinv.patches import NearestNeighbourField
 from scoreinv.patches.nearest_neighbour_field import TOLERANCE
 from scoreinv.samplers import NoiseStream
+from scoreinv.system.errors import InputError
 from scoreinv.tasks.deep_holes import Scale, continue_surroundings
 
 pytestmark = pytest.mark.portable

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from scoreinv.conditional.interpolation import block_means, push, smooth_estimate
-from scoreinv.errors import InputError
 from scoreinv.patches import PatchPrior, patch_prior
 from scoreinv.samplers import PC, NoiseStream, State
 from scoreinv.sdes import VE, VP
+from scoreinv.system.errors import InputError
 from scoreinv.tasks.deep_holes import Scale, continue_surroundings, drawn_elsewhere
 
 pytestmark = pytest.mark.portable

@@ -11,7 +11,6 @@ from mixture import SDES, BatchStream, Mixture
 from torch import Tensor
 
 from scoreinv import kernels
-from scoreinv.errors import InputError
 from scoreinv.guidance import MMPS, ConstrainedPC, DiffPIR
 from scoreinv.operators import (
     Blur,
@@ -23,6 +22,7 @@ from scoreinv.operators import (
 )
 from scoreinv.samplers import DDIM, DDRM, DPIR, PC, AnnealedLangevin, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import SDE, as_time
+from scoreinv.system.errors import InputError
 
 pytestmark = pytest.mark.portable
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from mixture import SDES, BatchStream, correlated, gaussian
 
-from scoreinv.errors import InputError
 from scoreinv.samplers import (
     DPMpp2M,
     State,
 )
+from scoreinv.system.errors import InputError
 
 pytestmark = pytest.mark.portable
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from mixture import SDES, SHAPE, BatchStream, correlated
 
-from scoreinv.errors import InputError
 from scoreinv.guidance import ConstrainedPC
 from scoreinv.operators import mask
 from scoreinv.samplers import (
@@ -16,6 +15,7 @@ from scoreinv.samplers import (
     State,
 )
 from scoreinv.sdes import time_at
+from scoreinv.system.errors import InputError
 
 pytestmark = pytest.mark.portable
 

@@ -11,7 +11,6 @@ from gaussian import GaussianPrior
 from mixture import SDES, SHAPE, BatchStream, correlated, gaussian
 from solvers import CONTINUOUS, EVERY_SDE, grid_error, logarithmic, one_step
 
-from scoreinv.errors import InputError
 from scoreinv.samplers import (
     DDIM,
     PC,
@@ -24,6 +23,7 @@ from scoreinv.samplers import (
     State,
     karras_times,
 )
+from scoreinv.system.errors import InputError
 
 pytestmark = pytest.mark.portable
 

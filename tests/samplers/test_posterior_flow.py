@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from scoreinv.errors import Cancelled, InputError
 from scoreinv.guidance import ConstrainedPC
 from scoreinv.operators import mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import NoiseStream, PosteriorFlow, posterior_flow
 from scoreinv.samplers.posterior_flow import LAST, blurred
 from scoreinv.sdes import SDE, VE, VP, as_time, broadcast
+from scoreinv.system.errors import Cancelled, InputError
 
 pytestmark = pytest.mark.portable
 

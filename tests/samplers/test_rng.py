@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scoreinv.errors import InputError
 from scoreinv.samplers import NoiseStream
+from scoreinv.system.errors import InputError
 
 
 def test_noise_streams():

@@ -10,7 +10,6 @@ from mixture import SDES, SHAPE, BatchStream, Mixture, correlated, energy_distan
 from solvers import CONTINUOUS, grid_error, logarithmic
 
 from scoreinv import samplers
-from scoreinv.errors import Cancelled, InputError
 from scoreinv.guidance import ClassifierGuidance, ConstrainedPC, Tiled
 from scoreinv.operators import mask
 from scoreinv.prior import Prior
@@ -29,6 +28,7 @@ from scoreinv.samplers import (
     ReverseDiffusion,
     State,
 )
+from scoreinv.system.errors import Cancelled, InputError
 
 pytestmark = pytest.mark.portable
 

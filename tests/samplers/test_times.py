@@ -7,7 +7,6 @@ import torch
 from mixture import SDES, SHAPE, gaussian
 from solvers import EVERY_SDE
 
-from scoreinv.errors import InputError
 from scoreinv.samplers import (
     PC,
     DPMpp2M,
@@ -18,6 +17,7 @@ from scoreinv.samplers import (
     log_times,
     uniform_times,
 )
+from scoreinv.system.errors import InputError
 
 
 @EVERY_SDE

@@ -7,8 +7,8 @@ import pytest
 from skimage.restoration import inpaint_biharmonic
 
 import scoreinv
-from scoreinv.errors import Cancelled, SettingError
 from scoreinv.imaging.picture import Picture
+from scoreinv.system.errors import Cancelled, SettingError
 from scoreinv.tasks import classical
 from scoreinv.tasks.classical import fill_classically
 

@@ -10,9 +10,9 @@ from PIL import Image
 
 import scoreinv
 from scoreinv.colour_space import colour_basis, luma
-from scoreinv.errors import Cancelled, InputError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.tint import untinted
+from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.tasks.colorize import colorize, colorize_picture, colorize_pictures, hints_for
 from scoreinv.tasks.common import spread
 from scoreinv.tasks.picture_noise import ddof_of_pairs

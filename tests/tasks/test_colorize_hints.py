@@ -9,7 +9,7 @@ from analytic import gaussian_colour_prior
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 import scoreinv
-from scoreinv.errors import InputError
+from scoreinv.system.errors import InputError
 from scoreinv.tasks.colorize import colorize
 
 

@@ -10,12 +10,12 @@ import torch
 from analytic import gaussian_colour_prior
 
 from scoreinv.ensemble import UPRIGHT
-from scoreinv.errors import SettingError
 from scoreinv.guidance import Tiled
 from scoreinv.imaging.sheet import contact_sheet
 from scoreinv.operators import mask
 from scoreinv.samplers import PC, NoiseStream
 from scoreinv.samplers.base import Samples
+from scoreinv.system.errors import SettingError
 from scoreinv.tasks.common import RunningSpread, draw, spread, start_time, wide_tile
 from scoreinv.tasks.settings import START_LEVEL, FillSettings
 

@@ -12,9 +12,9 @@ from scipy.signal import fftconvolve
 
 import scoreinv
 from scoreinv import kernels
-from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.picture import Picture
 from scoreinv.kernels import PointSpread
+from scoreinv.system.errors import InputError, SettingError
 from scoreinv.tasks.deblur import find_blur
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"

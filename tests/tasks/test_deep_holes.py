@@ -20,10 +20,10 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
-from scoreinv.errors import Cancelled, InputError, SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE
+from scoreinv.system.errors import Cancelled, InputError, SettingError
 from scoreinv.tasks import deep_holes
 from scoreinv.tasks.inpaint import inpaint, inpaint_picture
 from scoreinv.tasks.settings import FillSettings

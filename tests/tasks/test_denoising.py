@@ -10,9 +10,9 @@ import torch
 from analytic import gaussian_colour_prior
 from independent_pixels import MEAN_OF_ONE, STD, gray_prior, noisy, prior, shrunk, truth
 
-from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture
 from scoreinv.sdes import VP
+from scoreinv.system.errors import InputError
 from scoreinv.tasks.common import noise_range
 from scoreinv.tasks.denoise import denoise_picture
 from scoreinv.tasks.settings import LinearSettings

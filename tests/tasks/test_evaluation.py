@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.config import ClassifierConfig
 from scoreinv.networks.classifiers import WideResNetConfig
 from scoreinv.sdes import VP
+from scoreinv.system.errors import InputError
 from scoreinv.tasks.evaluate import evaluate, frechet_distance, kernel_distance, look_at
 
 CONFIG = ClassifierConfig(

@@ -9,12 +9,12 @@ from PIL import Image
 from torch import Tensor
 
 import scoreinv
-from scoreinv.errors import Cancelled, InputError
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.config import DetectorConfig
 from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
-from scoreinv.options import FOUND_GROW
+from scoreinv.system.errors import Cancelled, InputError
+from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks.find_damage import WORKING_SIDE, Odds, damage_in_picture, damage_logits, working_sizes
 
 SMALL = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8, regions=3), image_size=32)

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 import scoreinv
 from scoreinv import kernels
-from scoreinv.errors import CheckpointError, InputError, ScoreinvError
 from scoreinv.guidance import DPS, MMPS
 from scoreinv.models.config import ModelConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
@@ -26,6 +25,7 @@ from scoreinv.operators import Blur, LinearOperator, mask
 from scoreinv.preconditioning import EDM
 from scoreinv.samplers import DPMpp2M, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
+from scoreinv.system.errors import CheckpointError, InputError, ScoreinvError
 from scoreinv.tasks import settings
 
 PICTURE = np.linspace(0, 1, 16 * 16 * 3, dtype=np.float32).reshape(16, 16, 3)
@@ -139,8 +139,8 @@ def test_a_model_or_a_picture_that_does_not_fit_the_task_is_warned_of() -> None:
 def test_long_calls_show_a_bar_where_that_is_asked(
     model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scoreinv.terminal.SHOW_AFTER_SECONDS", 0)
-    monkeypatch.setattr("scoreinv.terminal.LONG_SECONDS", 0)
+    monkeypatch.setattr("scoreinv.system.terminal.SHOW_AFTER_SECONDS", 0)
+    monkeypatch.setattr("scoreinv.system.terminal.LONG_SECONDS", 0)
     shares: list[float] = []
     calls = {
         "inpainting": lambda **given: scoreinv.inpaint(PICTURE, HOLE, prior=model, steps=3, **given),

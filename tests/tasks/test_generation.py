@@ -9,12 +9,12 @@ from analytic import gaussian_colour_prior
 from torch import nn
 
 import scoreinv
-from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.picture import Picture
 from scoreinv.networks.classifiers import NoiseClassifier
 from scoreinv.prior import RecommendedSampler
 from scoreinv.samplers import DPMpp2M
 from scoreinv.sdes import VE, VP
+from scoreinv.system.errors import InputError, SettingError
 from scoreinv.tasks.common import colours_for
 from scoreinv.tasks.generate import class_index, default_sampler, generate
 

@@ -9,9 +9,9 @@ from analytic import gaussian_colour_prior
 from PIL import Image
 from small_conditional import conditional_prior
 
-from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.imaging.picture import Picture
 from scoreinv.sdes import VP
+from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.tasks.inpaint import inpaint, inpaint_picture
 from scoreinv.tasks.settings import FillSettings
 

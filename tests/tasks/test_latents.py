@@ -11,8 +11,8 @@ from analytic import gaussian_colour_prior
 from PIL import Image
 
 import scoreinv
-from scoreinv.errors import Cancelled, InputError
 from scoreinv.sdes import VE, VP
+from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.tasks.latents import slerp
 
 SDES = pytest.mark.parametrize("sde", [VE(0.005, 20.0), VP()], ids=["VE", "VP"])

@@ -27,7 +27,6 @@ from PIL import Image
 
 import scoreinv
 from scoreinv import kernels
-from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.imaging.arrays import Form
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
@@ -41,6 +40,7 @@ from scoreinv.operators import (
     photographed,
     valid_blur,
 )
+from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.tasks.denoise import denoise_picture
 from scoreinv.tasks.linear import blurred_detail, deblur_picture, missing_detail, upscale_picture
 from scoreinv.tasks.results import Restored, as_given

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 import scoreinv
 from scoreinv.colour_space import luma
-from scoreinv.errors import Cancelled, InputError, SettingError
 from scoreinv.imaging.hints import KnownColours
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.photo_models import PhotoModels
 from scoreinv.networks.detector import DamageDetector
-from scoreinv.options import FOUND_GROW
+from scoreinv.system.errors import Cancelled, InputError, SettingError
+from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks import old_photos
 from scoreinv.tasks.colorize import Colorized
 from scoreinv.tasks.common import spread

@@ -10,8 +10,8 @@ from small_chroma import chroma_prior
 
 from scoreinv.colour_space import luma
 from scoreinv.conditional.matching import Told
-from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture
+from scoreinv.system.errors import InputError
 from scoreinv.tasks.colorize import colorize
 from scoreinv.tasks.references import Reference, matches_of
 

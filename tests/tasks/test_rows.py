@@ -18,8 +18,9 @@ import torch
 from small_model import save_small
 
 import scoreinv
-from scoreinv import kernels, machine, waiting
-from scoreinv.errors import CheckpointError, InputError, ScoreinvError, SettingError
+from scoreinv import kernels
+from scoreinv.system import machine, waiting
+from scoreinv.system.errors import CheckpointError, InputError, ScoreinvError, SettingError
 from scoreinv.tasks import rows
 from scoreinv.tasks.rows import Batch, Colorizer, Inpainter, Restorer
 

@@ -9,9 +9,9 @@ from PIL import Image
 from pointing import LEFT, LENGTH, Network, square_picture
 
 import scoreinv
-from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
+from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.tasks.select import SIZES, Prompt, Selection, usual_grow, with_rim
 
 MIDDLE = (80, 80)

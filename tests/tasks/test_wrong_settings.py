@@ -9,12 +9,12 @@ import pytest
 import torch
 
 import scoreinv
-from scoreinv.errors import InputError, SettingError
 from scoreinv.operators import mask
-from scoreinv.options import SEED, STEPS
 from scoreinv.prior import ScorePrior
+from scoreinv.system.errors import InputError, SettingError
+from scoreinv.system.options import SEED, STEPS
+from scoreinv.system.text import shown
 from scoreinv.tasks.settings import FillSettings, LikelihoodSettings
-from scoreinv.text import shown
 
 PICTURE, MASK = np.zeros((8, 8)), np.eye(8, dtype=bool)
 WHOLE = mask(torch.ones(1, 1, 8, 8))

@@ -11,8 +11,8 @@ from gaussian import write_noise_pictures
 from PIL import Image
 from small_runs import TINY, tiny_run, write_gradient
 
-from scoreinv.errors import InputError
 from scoreinv.sdes import VP
+from scoreinv.system.errors import InputError
 from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.config import DataConfig
 from scoreinv.training.pictures import Pictures, load_pictures, split

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from scoreinv.errors import InputError
 from scoreinv.models.model_file import read_metadata
+from scoreinv.system.errors import InputError
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.folder import deferred_interrupts
 from scoreinv.training.loop import train

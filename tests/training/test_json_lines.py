@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from small_runs import tiny_run
 
-from scoreinv.errors import InputError
+from scoreinv.system.errors import InputError
 from scoreinv.training.json_lines import JsonLines
 from scoreinv.training.loop import train
 

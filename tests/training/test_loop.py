@@ -23,12 +23,12 @@ from safetensors.torch import load_file
 from small_runs import TINY, tiny_run
 from torch import Tensor, nn
 
-from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.models.codec import encode
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_model
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE, SubVP
+from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.training import state as state_module
 from scoreinv.training.batches import DROPOUT, BatchSource, stream
 from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig, read_config

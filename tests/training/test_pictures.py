@@ -15,7 +15,7 @@ from gaussian import write_noise_pictures
 from PIL import Image
 from small_runs import write_gradient
 
-from scoreinv.errors import InputError
+from scoreinv.system.errors import InputError
 from scoreinv.training import pictures as pictures_module
 from scoreinv.training.config import DataConfig
 from scoreinv.training.pictures import check_source, load_pictures, split

@@ -9,8 +9,8 @@ import pytest
 import torch
 from gaussian import GaussianPrior, standard_normal
 
-from scoreinv.errors import InputError
 from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, VP, SubVP, broadcast
+from scoreinv.system.errors import InputError
 from scoreinv.training.batches import TIMES, Batch, stream
 from scoreinv.training.config import DataConfig, ObjectiveConfig
 from scoreinv.training.learners import ScoreLearner

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from scoreinv.errors import InputError
+from scoreinv.system.errors import InputError
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.loop import train
 from scoreinv.training.state import TrainingState

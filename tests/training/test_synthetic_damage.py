@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from scoreinv.errors import InputError
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import DetectorConfig
 from scoreinv.networks.detector import DetectorNetworkConfig
+from scoreinv.system.errors import InputError
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DamageDrawing, DataConfig, TrainingConfig
 from scoreinv.training.footprint import training_bytes

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from scoreinv.errors import InputError
-from scoreinv.files import PRETRAINED
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.published import PUBLISHED
 from scoreinv.sdes import VP
+from scoreinv.system.errors import InputError
+from scoreinv.system.files import PRETRAINED
 from scoreinv.training.config import DAMAGE_SHARES, DataConfig, OptimizerConfig, TrainingConfig, read_config
 from scoreinv.training.presets import classifier_training, paper_training, small_training
 

@@ -7,6 +7,8 @@ from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 import scoreinv
 import scoreinv.imaging
 import scoreinv.models
@@ -39,17 +41,8 @@ ROOMS = (
     "kernels",
     "colour_space",
     "window_placement",
-    "machine",
-    "waiting",
-    "deferred",
-    "options",
-    "files",
     "linalg",
-    "errors",
-    "terminal",
-    "time_left",
-    "text",
-    "version",
+    "system",
 )
 """From top to bottom: each may import those below it."""
 
@@ -110,7 +103,7 @@ def test_the_core_is_closed() -> None:
 
 
 def test_pictures_need_no_core() -> None:
-    known = {"colour_space", "window_placement", "machine", "files", "defaults", "options", "errors", "text"}
+    known = {"colour_space", "window_placement", "system"}
     assert {room(other) for name, other in arrows() if room(name) == "imaging"} <= known
 
 
@@ -125,3 +118,14 @@ def test_rooms_have_what_their_doors_name() -> None:
     for offered in (scoreinv.imaging, scoreinv.models, scoreinv.tasks, scoreinv.training):
         assert offered.__all__
         assert all(hasattr(offered, name) for name in offered.__all__)
+
+
+def test_moved_public_modules_stay_importable_with_a_warning() -> None:
+    with pytest.warns(DeprecationWarning, match=r"scoreinv\.machine is scoreinv\.system"):
+        assert scoreinv.machine.keep_freed is scoreinv.system.keep_freed  # type: ignore[attr-defined]
+    with pytest.warns(DeprecationWarning, match="since 0.3"):
+        from scoreinv.machine import one_thread  # type: ignore[import-not-found]
+    from scoreinv.errors import InputError  # type: ignore[import-not-found]
+
+    assert one_thread is scoreinv.system.one_thread
+    assert InputError is scoreinv.errors.InputError

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from processes import wait_for
 
-from scoreinv.errors import Cancelled, ScoreinvError
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
+from scoreinv.system.errors import Cancelled, ScoreinvError
 from scoreinv.tasks.results import tell
 from scoreinv.web import jobs
 from scoreinv.web.album import Album, GoneError, Photo

@@ -11,8 +11,8 @@ import pytest
 from client import OPAQUE, client, opened, pixels, png
 from fastapi.testclient import TestClient
 
-from scoreinv.errors import ScoreinvError
 from scoreinv.imaging.picture import Picture
+from scoreinv.system.errors import ScoreinvError
 from scoreinv.tasks.select import Prompt, Selected, Size
 from scoreinv.web import objects
 

@@ -15,8 +15,8 @@ import pytest
 
 import scoreinv
 from scoreinv.cli.report import describe
-from scoreinv.errors import SettingError
-from scoreinv.options import Number, Setting, Whole, check, check_settings
+from scoreinv.system.errors import SettingError
+from scoreinv.system.options import Number, Setting, Whole, check, check_settings
 
 PACKAGE = Path(scoreinv.__file__).parent
 OPTION = r"(?<!`scoreinv train )--[a-z]"

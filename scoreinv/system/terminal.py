@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
-from scoreinv.text import printable
-from scoreinv.time_left import Countdown
+from scoreinv.system.text import printable
+from scoreinv.system.time_left import Countdown
 
 if TYPE_CHECKING:
     from rich.progress import Progress

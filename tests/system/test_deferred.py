@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from scoreinv import deferred
+from scoreinv.system import deferred
 
 WORK = """
 import sys
-from scoreinv import deferred
+from scoreinv.system import deferred
 deferred.defer_of_numpy()
 deferred.import_torch()
 import numpy, torch
@@ -59,9 +59,8 @@ def test_another_version_of_torch_is_imported_whole(tmp_path: Path) -> None:
     package.mkdir()
     (package / "__init__.py").write_text("from torch import _meta_registrations\n")
     (package / "_meta_registrations.py").write_text("")
-    code = (
-        "import sys; from scoreinv import deferred; deferred._torch_version = lambda: '2.6.0'; deferred.import_torch()"
-    )
+    code = "import sys; from scoreinv.system import deferred; deferred._torch_version = lambda: '2.6.0'"
+    code += "; deferred.import_torch()"
     show = f"{code}; print(sys.modules['torch'].__file__, type(sys.modules[deferred._SHAPES]).__name__)"
     run = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {show}"],

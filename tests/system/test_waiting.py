@@ -9,8 +9,8 @@ import sys
 import pytest
 import torch
 
-from scoreinv.machine import set_threads
-from scoreinv.waiting import VARIABLES
+from scoreinv.system.machine import set_threads
+from scoreinv.system.waiting import VARIABLES
 
 
 def environment(**given: str) -> dict[str, str]:
@@ -27,7 +27,7 @@ def environment(**given: str) -> dict[str, str]:
     ],
 )
 def test_where_scoreinv_is_imported_first_threads_sleep_soon_unless_the_user_has_decided(given, first, told):
-    shown = "os.environ.get('OMP_WAIT_POLICY'), os.environ.get('GOMP_SPINCOUNT'), scoreinv.waiting.spinning"
+    shown = "os.environ.get('OMP_WAIT_POLICY'), os.environ.get('GOMP_SPINCOUNT'), scoreinv.system.waiting.spinning"
     code = f"import os, sys; {first}; import scoreinv; print({shown})"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment(**given)
@@ -52,7 +52,7 @@ def test_the_runtime_of_torch_has_taken_it():
 
 def test_a_command_takes_no_more_threads_than_its_container_allows(monkeypatch):
     before = torch.get_num_threads()
-    monkeypatch.setattr("scoreinv.machine.container_limits", lambda: (float("inf"), 2))
+    monkeypatch.setattr("scoreinv.system.machine.container_limits", lambda: (float("inf"), 2))
     try:
         for given, threads in ((None, 2), ("5", 5)):  # what the user has decided stands
             torch.set_num_threads(5)

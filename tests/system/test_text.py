@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.text import printable, shown
+from scoreinv.system.errors import InputError, ScoreinvError
+from scoreinv.system.text import printable, shown
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from scoreinv.likelihood import bits_per_dim
-from scoreinv.machine import true_float32
 from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import ODE, PC, DPMpp2M, NoiseStream
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import VP
+from scoreinv.system.machine import true_float32
 
 CUDNN, PRODUCTS = torch.backends.cudnn, torch.backends.cuda.matmul
 NEWER = [(CUDNN.conv, "fp32_precision"), (CUDNN.rnn, "fp32_precision"), (PRODUCTS, "fp32_precision")]

@@ -16,14 +16,14 @@ from threading import Event
 import pytest
 import torch
 
-from scoreinv import machine, waiting
-from scoreinv.machine import ALLOCATING, one_thread, set_threads, threads_that_pay, uses_bfloat16
+from scoreinv.system import machine, waiting
+from scoreinv.system.machine import ALLOCATING, one_thread, set_threads, threads_that_pay, uses_bfloat16
 
 GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library, which is left as it is")
 
 FAULTS = """
 import resource, sys
-from scoreinv.machine import keep_freed
+from scoreinv.system.machine import keep_freed
 keep_freed()
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -34,7 +34,7 @@ print(first, min(faults() for _ in range(3)))
 """
 HELD = """
 from pathlib import Path
-from scoreinv.machine import available_bytes, keep_freed
+from scoreinv.system.machine import available_bytes, keep_freed
 keep_freed()
 def held(): return 4096 * int(Path('/proc/self/statm').read_text().split()[1])
 blocks = [bytearray(b'1') * (1 << 20) for _ in range(200)]
@@ -47,7 +47,7 @@ print(kept, held())
 
 IN_PROGRAMS = """
 import resource, torch
-from scoreinv.machine import pixels_at_once
+from scoreinv.system.machine import pixels_at_once
 pixels_at_once(torch.device("cpu"))
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

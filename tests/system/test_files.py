@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from scoreinv.errors import InputError
-from scoreinv.files import atomic_write, remove_leftovers
+from scoreinv.system.errors import InputError
+from scoreinv.system.files import atomic_write, remove_leftovers
 
 
 @pytest.mark.parametrize("letter", ["a", "ä", "写"])

@@ -15,8 +15,8 @@ from numbers import Integral, Real
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from scoreinv.errors import InputError, SettingError
-from scoreinv.text import shown
+from scoreinv.system.errors import InputError, SettingError
+from scoreinv.system.text import shown
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]

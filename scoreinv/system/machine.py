@@ -20,8 +20,8 @@ from pathlib import Path
 from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any, Literal
 
-from scoreinv import waiting
-from scoreinv.errors import SettingError
+from scoreinv.system import waiting
+from scoreinv.system.errors import SettingError
 
 if TYPE_CHECKING:
     import torch

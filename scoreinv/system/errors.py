@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scoreinv.text import printable
+from scoreinv.system.text import printable
 
 
 class ScoreinvError(Exception):

@@ -1,0 +1,8 @@
+"""The machine and the process: threads, memory, devices, files, terminal, options and errors.
+
+Programs call `scoreinv.system.keep_freed()`, `set_threads` or `uses_bfloat16`; everything else is internal.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
