@@ -13,9 +13,8 @@ import torch
 from PIL import Image
 
 import scoreinv
-from scoreinv import kernels
 from scoreinv.imaging.picture import Picture
-from scoreinv.operators import Blur, LinearOperator, downsampling
+from scoreinv.operators import Blur, LinearOperator, downsampling, kernels
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.denoise import denoise_picture
 from scoreinv.tasks.linear import deblur_picture, upscale_picture

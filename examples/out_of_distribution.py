@@ -20,7 +20,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 import scoreinv
-from scoreinv.imaging.arrays import picture_from_array
+from scoreinv.inputs.arrays import picture_from_array
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.bits import pictures_bits_per_dim
 from scoreinv.tasks.settings import LikelihoodSettings

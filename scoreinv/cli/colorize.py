@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from scoreinv import imaging, tasks
+from scoreinv import imaging, inputs, tasks
 from scoreinv.cli.loading import Model, check_samples
 from scoreinv.cli.options import STREAM_HELP, Common, Output, RestorerOption, UncertaintyOption, option, output_option
 from scoreinv.cli.outputs import STREAM, check_file
@@ -63,8 +63,8 @@ def colorize(
     colour = replace(colour, whiten=tint == "white")
     check_hints(hints)
     pictures = read_references(like or (), deep=output.recursive)
-    inputs = {"the hints": hints, "the model": model, **{f"a photo of --like ({path})": path for path in pictures}}
-    everything = plan(photos, "_colorized", colour.results, output, common, inputs)
+    read_too = {"the hints": hints, "the model": model, **{f"a photo of --like ({path})": path for path in pictures}}
+    everything = plan(photos, "_colorized", colour.results, output, common, read_too)
     maps = uncertainty_maps(uncertainty, everything, colour.samples)
     taken = None if matches is None else Beside("--matches", matches, everything)
     if taken is not None:
@@ -77,10 +77,10 @@ def colorize(
     def references() -> list[tasks.Reference]:
         return [tasks.Reference.of(picture, scene.load()) for picture in pictures.values()]
 
-    def read(job: Job, picture: imaging.Picture) -> imaging.KnownColours | None:
-        return None if hints is None else imaging.read_hints(hints, picture.size)
+    def read(job: Job, picture: imaging.Picture) -> inputs.KnownColours | None:
+        return None if hints is None else inputs.read_hints(hints, picture.size)
 
-    def compute(job: Job, picture: imaging.Picture, given: imaging.KnownColours | None, progress: Progress) -> Made:
+    def compute(job: Job, picture: imaging.Picture, given: inputs.KnownColours | None, progress: Progress) -> Made:
         check_samples(colour.samples, picture, coloured=True)
         result = tasks.colorize_picture(picture, scene.load(), colour, given, progress, references=references())
         if result.found == "coloured" and not colour.keep_color:
@@ -102,8 +102,8 @@ def read_references(like: Iterable[str], *, deep: bool) -> dict[str, imaging.Pic
         raise InputError("--like -: name a file; stdin is for the photo")
     for path in paths:
         check_file(path, "--like")
-    pictures = {path: imaging.read_reference(path) for path in paths}
-    coloured = {path: picture for path, picture in pictures.items() if imaging.gives_colours(picture)}
+    pictures = {path: inputs.read_reference(path) for path in paths}
+    coloured = {path: picture for path, picture in pictures.items() if inputs.gives_colours(picture)}
     gray = [path for path in pictures if path not in coloured]
     if not coloured:
         raise InputError(f"{gray[0]}: is grey, and gives no colours")

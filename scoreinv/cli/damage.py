@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from scoreinv import imaging, tasks
+from scoreinv import imaging, inputs, tasks
 from scoreinv.cli.loading import Detector
 from scoreinv.cli.options import Common, Output, PhotosArgument, RestorerOption, option
 from scoreinv.cli.photo_loop import Made, Progress, Run
@@ -67,7 +67,7 @@ def find(
     hole = tasks.damage_in_picture(picture, detector.load(), sensitivity, grow, progress)
     source = job.source
     if hole.any():
-        notice(detector.common, f"{source}: {imaging.percent(hole)} of it is marked as damage (--sensitivity sets it)")
+        notice(detector.common, f"{source}: {inputs.percent(hole)} of it is marked as damage (--sensitivity sets it)")
     else:
         warn(f"{source}: no damage was found (a --sensitivity above {sensitivity:g} marks more readily)")
     return hole

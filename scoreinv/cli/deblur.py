@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-from scoreinv import imaging, tasks
+from scoreinv import analysis, files, imaging, tasks
 from scoreinv.cli.options import Common, NoiseOption, Output, PhotosArgument, option
 from scoreinv.cli.outputs import STREAM
 from scoreinv.cli.photo_loop import Made, Progress, Run
@@ -67,7 +67,7 @@ def deblur(
         return picture
 
     how = noise, settings, network, output, common
-    estimate = imaging.noise_under_blur
+    estimate = analysis.noise_under_blur
     return restore_photos(photos, "_deblurred", restore, *how, result_of=result_of, estimate=estimate, kernel=kernel)
 
 
@@ -77,13 +77,13 @@ def kernel_from_text(text: str) -> np.ndarray:
     Raises:
         InputError: an unknown name, a wrong number, or a file that cannot be a kernel.
     """
-    from scoreinv.kernels import BlurKind, PointSpread, normalised
+    from scoreinv.operators.kernels import BlurKind, PointSpread, normalised
 
     forms = "gaussian:SIGMA, disk:RADIUS or motion:LENGTH,ANGLE in pixels and degrees, or a picture of the kernel"
     name, colon, numbers = text.partition(":")
     kind = next((kind for kind in get_args(BlurKind) if kind == name), None)
     if kind is None:
-        return normalised(imaging.read_picture(text).luma(), text)
+        return normalised(files.read_picture(text).luma(), text)
     if not colon:
         raise InputError(f"{text}: needs its size: {forms}")
     try:

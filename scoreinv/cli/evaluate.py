@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoreinv import imaging, models, tasks
+from scoreinv import files, imaging, models, tasks
 from scoreinv.cli.options import Common, advanced, option
 from scoreinv.cli.outputs import check_file
 from scoreinv.cli.plan import expand
@@ -120,7 +120,7 @@ def _by_classifier(
 
     classifier, label = _judge(name, class_name, common)
     for first in (generated[0], real[0]):  # pictures of another size are told before minutes of looking at the others
-        tasks.look_at([(first, imaging.read_picture(first))], classifier)
+        tasks.look_at([(first, files.read_picture(first))], classifier)
     folders = [Path(path).parent.name for path in generated]
     asked = [classifier.classes.index(folder) for folder in folders if folder in classifier.classes]
     if label is not None:
@@ -143,7 +143,7 @@ def _look(paths: list[str], classifier: NoiseClassifier, common: Common) -> task
 
         def pictures() -> Iterator[tuple[str, imaging.Picture]]:
             for number, path in enumerate(paths, 1):
-                yield path, imaging.read_picture(path)
+                yield path, files.read_picture(path)
                 show(number / len(paths))
 
         return tasks.look_at(pictures(), classifier)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scoreinv import imaging
+from scoreinv import files, imaging
 from scoreinv.cli.options import Common
 from scoreinv.cli.outputs import STREAM, check_folder, check_quality, check_stdout, refuse_existing
 from scoreinv.cli.report import warn
@@ -51,7 +51,7 @@ class Gallery:
         names = [f"{i:06d}.png" for i in range(1, count + 1)]
         self.outputs = [target] if self.is_file else [str(Path(target) / name) for name in names]
         if self.is_file:
-            imaging.check_output(target, overwrite=common.overwrite)
+            files.check_output(target, overwrite=common.overwrite)
         else:
             check_folder(Path(target))
             refuse_existing(self.outputs, overwrite=common.overwrite)
@@ -72,7 +72,7 @@ class Gallery:
                     f"-n {self.count}: one picture of all would have {pixels / 1e6:.0f} megapixels, and the limit is "
                     f"{imaging.MAX_MEGAPIXELS}: name a folder by -o FOLDER/"
                 )
-            imaging.format_of(self.outputs[0], imaging.sheet_size(self.count, size, self.columns))
+            files.format_of(self.outputs[0], imaging.sheet_size(self.count, size, self.columns))
         if lacking := shortage(pixels * _PIXEL_BYTES):
             wanted = f"{size[1]}x{size[0]}"
             raise InputError(f"-n {self.count}: drawing so many pictures of {wanted} {lacking}: ask for fewer")
@@ -85,4 +85,4 @@ class Gallery:
         levels = (images * 255).round().astype("uint8")
         sheets = [imaging.contact_sheet(part, self.columns) for part in ([levels] if self.is_file else levels[:, None])]
         for path, sheet in zip(self.outputs[first : first + len(sheets)], sheets, strict=True):
-            imaging.write_picture(path, imaging.Picture(sheet), overwrite=self.overwrite, quality=self.quality)
+            files.write_picture(path, imaging.Picture(sheet), overwrite=self.overwrite, quality=self.quality)

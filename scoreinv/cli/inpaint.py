@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from scoreinv import imaging, tasks
+from scoreinv import analysis, imaging, inputs, tasks
 from scoreinv.cli.damage import DETECTOR, SUFFIX, damaged_share, find
 from scoreinv.cli.loading import Detector, Model, check_samples
 from scoreinv.cli.options import MODEL_HELP, Common, Output, PhotosArgument, UncertaintyOption, advanced, option
@@ -112,11 +112,11 @@ def inpaint(
     def read(job: Job, picture: imaging.Picture) -> _Given:
         kept = None
         if job.source in avoided:
-            kept = imaging.read_avoided(avoided[job.source], picture.size, threshold=reading.mask_threshold)
+            kept = inputs.read_avoided(avoided[job.source], picture.size, threshold=reading.mask_threshold)
         if found:
             return None, kept
         hole = read_hole(masks[job.source], reading, job, picture)
-        if (leftover := imaging.find_leftover(picture, hole)) is not None:
+        if (leftover := analysis.find_leftover(picture, hole)) is not None:
             warn(f"{job.source}: {leftover.words}: try --grow {(reading.grow or 0) + leftover.grow}")
         return hole, kept
 
@@ -180,7 +180,7 @@ def read_hole(mask: str, how: MaskReading, job: Job, picture: imaging.Picture) -
     import numpy as np
 
     try:
-        hole = imaging.read_mask(
+        hole = inputs.read_mask(
             mask, picture.size, threshold=how.mask_threshold, invert=how.invert_mask, grow=how.grow or 0
         )
     except EmptyMaskError as error:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from scoreinv import imaging, tasks
+from scoreinv import files, imaging, tasks
 from scoreinv.cli.gallery import Gallery
 from scoreinv.cli.loading import Model, warn_of_completing
 from scoreinv.cli.options import Common, FrameOption, ModelOption, QualityOption, option, output_option
@@ -54,7 +54,7 @@ def interpolate(
     refuse_inputs("-o", [target], {"the model": model})
     loaded = Model(model, common, exact=True)
     gallery = Gallery(target, count, quality, common, columns=count)
-    a, b = pictures = imaging.read_picture(first, frame), imaging.read_picture(second, frame)
+    a, b = pictures = files.read_picture(first, frame), files.read_picture(second, frame)
     if a.size != b.size:
         sizes = f"{second}: is {b.width}x{b.height}, and {first} is {a.width}x{a.height}"
         raise InputError(f"{sizes}: crop them to one size")

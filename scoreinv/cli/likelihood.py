@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scoreinv import imaging, tasks
+from scoreinv import files, imaging, tasks
 from scoreinv.cli.loading import Model
 from scoreinv.cli.options import Common, FrameOption, ModelOption, output_option
 from scoreinv.cli.outputs import STREAM, check_folder, refuse_existing, refuse_inputs
@@ -88,7 +88,7 @@ def likelihood(
 def _rehearse(source: str, frame: int | None, sides: tasks.Sided | None, common: Common, *, batch: bool) -> int:
     """Read a picture and say so; returns 1 where it cannot be read, or not be given to a model of such sides."""
     try:
-        _check(source, imaging.read_picture(source, frame), sides)
+        _check(source, files.read_picture(source, frame), sides)
     except Exception as error:
         return tell_failure(failed(source, error, common, batch=batch), common)
     rehearse(common, {"input": source}, f"{source}: its likelihood would be estimated")
@@ -135,7 +135,7 @@ class _Run:
         """The pictures in order, each with its path; or why it cannot be read, or not be given to the model."""
         for source in sources:
             try:
-                picture = imaging.read_picture(source, self.frame)
+                picture = files.read_picture(source, self.frame)
             except Exception as error:
                 yield source, error
                 continue

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from scoreinv import imaging
+from scoreinv import files
 from scoreinv.system.errors import ExistsError, InputError
 
 STREAM = "-"  # stands for stdin and stdout
@@ -60,7 +60,7 @@ def check_file(path: str, option: str | None = None) -> None:
 
 def check_quality(paths: list[str], quality: int, choose: str) -> None:
     """Raise InputError where a quality is given and no result has a format with one; choose: by which option to."""
-    if all(imaging.FORMATS.get(Path(path).suffix.lower(), "PNG") in ("PNG", "TIFF") for path in paths):
+    if all(files.FORMATS.get(Path(path).suffix.lower(), "PNG") in ("PNG", "TIFF") for path in paths):
         raise InputError(
             f"--quality applies only to jpg, webp, heic and avif, not to {paths[0]}: choose one by {choose}"
         )

@@ -18,7 +18,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import typer
 
-from scoreinv import imaging, tasks
+from scoreinv import files, imaging, tasks
 from scoreinv.cli.loading import Model
 from scoreinv.cli.outputs import STREAM, check_folder, refuse_inputs
 from scoreinv.cli.plan import Job, Plan
@@ -73,15 +73,15 @@ class Beside:
             refuse_inputs(option, [self.path], {"the photo": job.source, **plan.read})
             if os.path.realpath(path) in map(os.path.realpath, (*job.outputs, *more)):
                 raise InputError(f"{option} {path}: is a result too, or is read: name another file")
-            imaging.check_output(path, overwrite=plan.common.overwrite)
+            files.check_output(path, overwrite=plan.common.overwrite)
             return
         if is_file:
             raise InputError(f"{option} {path}: there are several pictures: name a folder")
         check_folder(path)
-        files = [file for job in plan.jobs for file in self.of(job)]
+        paths = [file for job in plan.jobs for file in self.of(job)]
         others = [file for job in plan.jobs for file in (job.source, *job.outputs)]
-        counts = Counter(Path(each).resolve() for each in (*files, *others, *filter(None, plan.read.values()), *more))
-        if taken := [file for file in files if counts[Path(file).resolve()] > 1]:
+        counts = Counter(Path(each).resolve() for each in (*paths, *others, *filter(None, plan.read.values()), *more))
+        if taken := [file for file in paths if counts[Path(file).resolve()] > 1]:
             problem = f"{taken[0]} is read by this run, or would be written twice: name another folder"
             raise InputError(f"{option} {path}: {problem}")
         own = path.resolve()
@@ -89,7 +89,7 @@ class Beside:
             # The next run would take the files for photos.
             if own == given or (plan.output.recursive and given in own.parents):
                 raise InputError(f"{option} {path}: is a folder of the photos: name another")
-        there = next(filter(os.path.exists, files), None)
+        there = next(filter(os.path.exists, paths), None)
         if there is not None and not (plan.common.overwrite or plan.batch):
             raise InputError(f"{there}: exists already; --overwrite replaces it, {option} names another folder")
 
@@ -98,7 +98,7 @@ class Beside:
         path = self.of(job)[number]
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         # In a batch one that is there is of a photograph that an earlier run did not finish.
-        imaging.write_picture(path, picture, overwrite=self.plan.common.overwrite or self.plan.batch)
+        files.write_picture(path, picture, overwrite=self.plan.common.overwrite or self.plan.batch)
         return path
 
 
@@ -164,16 +164,16 @@ class Run(Generic[Given]):
     def opened(self, job: Job, missing: list[str]) -> tuple[imaging.Picture, Given]:
         """The photograph with what belongs to it, once it is certain that its results can be written."""
         plan, common = self.plan, self.plan.common
-        picture = imaging.read_picture(job.source, plan.output.frame)
+        picture = files.read_picture(job.source, plan.output.frame)
         folder = Path(job.output).parent
         if folder.is_dir() or folder not in plan.folders:  # which come with the first result
             for output in missing:
-                imaging.check_output(output, overwrite=common.overwrite)
+                files.check_output(output, overwrite=common.overwrite)
         result = picture
         if self.result_of is not None:
             with naming(job.source):
                 result = self.result_of(picture)
-        imaging.check_format(job.output, result)
+        files.check_format(job.output, result)
         given: Any = None if self.read is None else self.read(job, picture)
         return picture, given
 
@@ -212,7 +212,7 @@ class Run(Generic[Given]):
             for path, result in zip(outputs, pictures, strict=True):
                 if path in missing:
                     try:
-                        imaging.write_picture(path, result, overwrite=common.overwrite, quality=plan.output.quality)
+                        files.write_picture(path, result, overwrite=common.overwrite, quality=plan.output.quality)
                         written.append(path)
                     except ExistsError as error:  # another process wrote it meanwhile
                         there = error

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from scoreinv import imaging
+from scoreinv import files
 from scoreinv.cli.options import Common, Output
 from scoreinv.cli.outputs import STREAM, check_folder, check_quality, check_stdout, refuse_inputs
 from scoreinv.system.errors import InputError
@@ -180,7 +180,7 @@ def _warn_of_folders_within(given: list[str], others: Iterable[str | None]) -> N
     within = [entry for entry in entries if entry.is_dir() and not entry.is_symlink()]
     unused = [folder for folder in within if not any(path.is_relative_to(os.path.realpath(folder)) for path in known)]
     passed = [
-        folder for folder in unused if any(imaging.is_picture(file.relative_to(folder)) for file in folder.rglob("*"))
+        folder for folder in unused if any(files.is_picture(file.relative_to(folder)) for file in folder.rglob("*"))
     ]
     if passed:
         names = ", ".join(str(Path(folder)) for folder in given)
@@ -202,9 +202,9 @@ def expand(item: str, *, deep: bool) -> list[str]:
         linked += [str(folder) for name in folders if (folder := Path(where, name)).is_symlink()]
     if linked:
         _log.warning("%s: linked folders are passed over (%s): name them beside it", item, ", ".join(linked))
-    files = [entry for entry in entries if entry.is_file() and not imaging.is_hidden(entry.relative_to(path))]
-    found = sorted(str(file) for file in files if file.suffix.lower() in imaging.SUFFIXES)
-    foreign = [suffix for file in files if (suffix := file.suffix.lower()) in FOREIGN]
+    inside = [entry for entry in entries if entry.is_file() and not files.is_hidden(entry.relative_to(path))]
+    found = sorted(str(file) for file in inside if file.suffix.lower() in files.SUFFIXES)
+    foreign = [suffix for file in inside if (suffix := file.suffix.lower()) in FOREIGN]
     kinds = f"{len(foreign)} of a kind that is not read here ({', '.join(sorted(set(foreign)))})" if foreign else ""
     if not found:
         raise InputError(f"{item}: no pictures in this folder{f', but {kinds}: convert them first' if kinds else ''}")
@@ -230,8 +230,8 @@ def _of_single(source: str, output: Output, ending: str) -> str:
         if target is None and sys.stdout.isatty():
             raise InputError("the result of - goes to stdout, which is a terminal: name a file by -o, or redirect it")
         return STREAM
-    if Path(str(target)).suffix.lower() not in imaging.FORMATS:
-        raise InputError(f"{target}: end the output's name in {', '.join(imaging.FORMATS)}, or in / for a folder")
+    if Path(str(target)).suffix.lower() not in files.FORMATS:
+        raise InputError(f"{target}: end the output's name in {', '.join(files.FORMATS)}, or in / for a folder")
     return str(target)
 
 
@@ -267,7 +267,7 @@ def _of_batch(sources: list[tuple[str, str, Path]], output: str | None, suffix: 
 def _results_folder(given: str, output: str | None, suffix: str) -> Path:
     """The folder of a batch's results: that of `-o`, or one beside the folder that was given."""
     if output is not None:
-        if output == STREAM or Path(output).is_file() or Path(output).suffix.lower() in imaging.FORMATS:
+        if output == STREAM or Path(output).is_file() or Path(output).suffix.lower() in files.FORMATS:
             raise InputError(f"-o {output}: with several inputs the output is a folder")
         return Path(output)
     base = Path(given)

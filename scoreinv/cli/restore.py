@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-from scoreinv import imaging, tasks
+from scoreinv import imaging, inputs, tasks
 from scoreinv.cli.colorize import HintsOption, check_hints
 from scoreinv.cli.damage import DETECTOR, damaged_share
 from scoreinv.cli.inpaint import AUTO, MaskReading, find_masks, read_hole
@@ -38,7 +38,7 @@ EXAMPLES = """
 SUFFIX = "_restored"
 _OFFERS = {"border": " (--crop-border cuts it off)", "tone": " (--tone 1 if it is)"}
 """What is said of steps that have left a photo as it was."""
-_Given = tuple["np.ndarray | None", "imaging.KnownColours | None"]
+_Given = tuple["np.ndarray | None", "inputs.KnownColours | None"]
 """The holes of a photo, and its colours that are known; None where they are to be found."""
 
 
@@ -101,7 +101,7 @@ def restore(
 
     def read(job: Job, picture: imaging.Picture) -> _Given:
         hole = None if mask is None else read_hole(masks[job.source], reading, job, picture)
-        return hole, None if hints is None else imaging.read_hints(hints, picture.size)
+        return hole, None if hints is None else inputs.read_hints(hints, picture.size)
 
     def compute(job: Job, picture: imaging.Picture, given: _Given, progress: Progress) -> Made:
         def told(step: tasks.Step, shown: imaging.Picture | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scoreinv import imaging
+from scoreinv import analysis, imaging
 from scoreinv.cli.loading import Model, check_samples
 from scoreinv.cli.options import Common, Output, RestorerOption, UncertaintyOption
 from scoreinv.cli.photo_loop import Made, Progress, Run, uncertainty_maps
@@ -51,7 +51,7 @@ def restore_photos(
         suffix: suffix of the results' names.
         noise: of every photo, in grey levels; None: it is estimated from each.
         result_of: see `Run`.
-        estimate: what estimates it; None: `imaging.estimate_noise`.
+        estimate: what estimates it; None: `analysis.estimate_noise`.
         kernel: a file that is read beside the photos.
     """
     read_too = {"the model": network.model, "the kernel": kernel}
@@ -60,7 +60,7 @@ def restore_photos(
     model = Model(network.model, common)
 
     def read(job: Job, picture: imaging.Picture) -> float:
-        return (estimate or imaging.estimate_noise)(picture) if noise is None else noise / GRAY_LEVELS
+        return (estimate or analysis.estimate_noise)(picture) if noise is None else noise / GRAY_LEVELS
 
     def compute(job: Job, picture: imaging.Picture, std: float, progress: Progress) -> Made:
         check_samples(settings.samples, picture if result_of is None else result_of(picture), coloured=False)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from scoreinv import imaging, models, tasks
+from scoreinv import analysis, imaging, inputs, models, tasks
 from scoreinv.cli.damage import as_mask, black_mask
 from scoreinv.cli.options import STREAM_HELP, Common, Output, option
 from scoreinv.cli.photo_loop import Made, Progress, Run
@@ -77,13 +77,13 @@ def select(
             tasks.Prompt.of(points, others, around), size
         )
         mask = tasks.with_rim(picture, found.mask, wider)
-        seen = imaging.propose_shadow(picture, found.mask) if shadow else None
-        more = "with what seemed to be left of it beside" if (mask != imaging.dilate(found.mask, wider)).any() else ""
+        seen = analysis.propose_shadow(picture, found.mask) if shadow else None
+        more = "with what seemed to be left of it beside" if (mask != inputs.dilate(found.mask, wider)).any() else ""
         if seen is not None:
             mask |= seen
             more += ", and " if more else ""
             more += "with its shadow or reflection"
-        said = f"{job.source}: {imaging.percent(mask)} of it is selected"
+        said = f"{job.source}: {inputs.percent(mask)} of it is selected"
         said += f", {more}" if more else ""
         said += ", without a shadow, of which none is plain" if shadow and seen is None else ""
         if found.size is not None:

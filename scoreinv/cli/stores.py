@@ -22,7 +22,7 @@ from typing import Any
 
 import typer
 
-from scoreinv import imaging
+from scoreinv import files
 from scoreinv.cli import photo_loop
 from scoreinv.cli.photo_loop import Run
 from scoreinv.cli.plan import Job
@@ -127,7 +127,7 @@ class Folder:
         """Make an empty file for each picture in it and in folders within; returns whether there are any."""
         with self._named():
             inside = [PurePosixPath(path).relative_to(self._path) for path in self._files.find(self._path)]
-        found = [self.here / path for path in inside if imaging.is_picture(path)]  # none with a `..`, which is hidden
+        found = [self.here / path for path in inside if files.is_picture(path)]  # none with a `..`, which is hidden
         for path in found:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()

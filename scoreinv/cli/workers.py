@@ -31,7 +31,7 @@ from scoreinv.cli.options import PREFIX
 from scoreinv.cli.photo_loop import Run
 from scoreinv.cli.plan import Job
 from scoreinv.cli.report import describe, say_traceback
-from scoreinv.imaging.read import decode
+from scoreinv.files.read import decode
 from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.system.machine import ENDING_SIGNALS, OPENMP, available_bytes, device_of, processors
 from scoreinv.system.terminal import say

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.colour_space import colour_basis, luma_weights
-from scoreinv.conditional.interpolation import InitialEstimate, smooth_estimate
+from scoreinv.conditional.initial_estimate import InitialEstimate, smooth_estimate
 from scoreinv.networks.base import Network
 from scoreinv.networks.chroma import CHROMA_STRIDE, ChromaNetwork
 from scoreinv.networks.encoder import STRIDES, Encoder
+from scoreinv.operators.colour_space import colour_basis, luma_weights
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.preconditioning import Range, centre, noise_level
 from scoreinv.prior import RecommendedSampler, ScorePrior

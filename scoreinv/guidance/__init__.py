@@ -12,5 +12,8 @@ from scoreinv.guidance.dps import DPS as DPS
 from scoreinv.guidance.mmps import MMPS as MMPS
 from scoreinv.guidance.pigdm import PiGDM as PiGDM
 from scoreinv.guidance.replacement import ConstrainedPC as ConstrainedPC
+from scoreinv.guidance.solvers.ddrm import DDRM as DDRM
+from scoreinv.guidance.solvers.dpir import DPIR as DPIR
+from scoreinv.guidance.solvers.posterior_flow import PosteriorFlow as PosteriorFlow
 from scoreinv.prior import Clipped as Clipped
-from scoreinv.tiling import Tiled as Tiled
+from scoreinv.windows.tiled import Tiled as Tiled

@@ -10,16 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.conditional.interpolation import InitialEstimate
+from scoreinv.conditional.initial_estimate import InitialEstimate
 from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.ensemble import UPRIGHT, Orientation, turn, turn_back
 from scoreinv.guidance.base import GivenObservation
 from scoreinv.operators import ObservedComponents
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.prior import Prior
 from scoreinv.system.errors import InputError
-from scoreinv.tiling import crops
-from scoreinv.window_placement import Box
+from scoreinv.windows.boxes import Box
+from scoreinv.windows.ensemble import UPRIGHT, Orientation, turn, turn_back
+from scoreinv.windows.tiled import crops
 
 
 class Conditioned(GivenObservation):

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from scoreinv.guidance.base import LikelihoodGuidance, Transpose
-from scoreinv.linalg import conjugate_gradients
 from scoreinv.operators import LinearOperator
+from scoreinv.operators.linalg import conjugate_gradients
 from scoreinv.prior import Prior
 from scoreinv.sdes import broadcast
 from scoreinv.system.options import Whole, check

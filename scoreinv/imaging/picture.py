@@ -14,11 +14,11 @@ from typing import TypeVar, cast
 import numpy as np
 from PIL import Image
 
-from scoreinv.colour_space import luma
 from scoreinv.imaging.colour import GuidedUpsampling, quantize_keeping_luma, with_luma
 from scoreinv.imaging.metadata import Coding, Metadata
+from scoreinv.operators.colour_space import luma
 from scoreinv.system.errors import InputError, ScoreinvError
-from scoreinv.window_placement import Box, crop
+from scoreinv.windows.boxes import Box, crop
 
 _Item = TypeVar("_Item")
 

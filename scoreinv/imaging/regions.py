@@ -12,7 +12,8 @@ from itertools import product
 import numpy as np
 from scipy import ndimage
 
-from scoreinv.window_placement import Box, cheapest_tile, crop
+from scoreinv.windows.boxes import Box, crop
+from scoreinv.windows.placement import cheapest_tile
 
 _CELL = 16
 """Side in pixels of the cells on which holes are grouped: labels of a 30-megapixel mask are then a small picture's."""

@@ -60,7 +60,7 @@ def locate(model: str | Path) -> Path:
     try:
         if (bundled := bundled_file(model)) is not None:
             return bundled
-        from scoreinv.models.diffusers_folder import fetch, is_diffusers_folder  # which no bundled model needs
+        from scoreinv.models.foreign.diffusers import fetch, is_diffusers_folder  # which no bundled model needs
 
         if str(model).startswith(HUB_PREFIX):
             return fetch(str(model))
@@ -71,7 +71,10 @@ def locate(model: str | Path) -> Path:
             return file
     except OSError as error:  # a name too long, a folder that may not be looked into
         raise CheckpointError(f"{model}: {error.strerror}") from error
-    from scoreinv.models.published import PUBLISHED, source  # a table of thirty models, which no model here needs
+    from scoreinv.models.foreign.published import (  # a table of thirty models, which no model here needs
+        PUBLISHED,
+        source,
+    )
 
     if model in PUBLISHED:
         raise CheckpointError(f"{model}: a published model, not bundled; its weights: {source(str(model))}")
@@ -106,7 +109,7 @@ def _load(kind: str, model: str | Path, sde: SDE | None) -> Any:
     path = locate(model)
     loaded: AnyModel
     if path.is_dir():
-        from scoreinv.models.diffusers_folder import load_diffusers
+        from scoreinv.models.foreign.diffusers import load_diffusers
 
         loaded = load_diffusers(path, sde)
     else:
@@ -130,7 +133,7 @@ def configuration(path: Path) -> ModelConfig:
 
 def _read_notes(path: Path) -> tuple[AnyConfig, dict[str, Any]]:
     """Read configuration and notes of a located model."""
-    from scoreinv.models.diffusers_folder import read_diffusers_config
+    from scoreinv.models.foreign.diffusers import read_diffusers_config
     from scoreinv.models.model_file import read_metadata
 
     return (read_diffusers_config(path), {}) if path.is_dir() else read_metadata(path)
@@ -138,7 +141,7 @@ def _read_notes(path: Path) -> tuple[AnyConfig, dict[str, Any]]:
 
 def sha256(path: Path) -> str:
     """Hash the weights of a located model; hexadecimal."""
-    from scoreinv.models.diffusers_folder import weights_file
+    from scoreinv.models.foreign.diffusers import weights_file
 
     with (weights_file(path) if path.is_dir() else path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -151,7 +154,7 @@ def full_name(model: str, path: Path) -> str:
 
 def describe_all() -> list[dict[str, Any]]:
     """Describe the bundled models, then the paper's."""
-    from scoreinv.models.published import PUBLISHED
+    from scoreinv.models.foreign.published import PUBLISHED
 
     return [describe(name) for name in (*bundled_names(), *PUBLISHED)]
 
@@ -165,7 +168,7 @@ def describe(name: str) -> dict[str, Any]:
         `figures` are what is reported of it, and `notes` how it was trained, or what it was made from.
     """
     from scoreinv.models.codec import encode
-    from scoreinv.models.published import FIGURES, PUBLISHED, published, source
+    from scoreinv.models.foreign.published import FIGURES, PUBLISHED, published, source
 
     path: Path | None = None
     card, notes = None, None

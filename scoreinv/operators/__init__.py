@@ -18,20 +18,10 @@
 
 Pictures are (B, C, H, W); operators hold tensors of a batch of 1 (shared) or B, and follow the picture's device and
 dtype.
+
+The names of `__init__.pyi` are imported on first use: `kernels` and `colour_space` need no torch.
 """
 
-from scoreinv.operators.base import RANK_TOLERANCE as RANK_TOLERANCE
-from scoreinv.operators.base import Composed as Composed
-from scoreinv.operators.base import LinearOperator as LinearOperator
-from scoreinv.operators.base import SpectralOperator as SpectralOperator
-from scoreinv.operators.base import check_adjoint as check_adjoint
-from scoreinv.operators.blur import Blur as Blur
-from scoreinv.operators.blur import pad_observation as pad_observation
-from scoreinv.operators.blur import photographed as photographed
-from scoreinv.operators.blur import valid_blur as valid_blur
-from scoreinv.operators.pixelwise import ObservedComponents as ObservedComponents
-from scoreinv.operators.pixelwise import gray as gray
-from scoreinv.operators.pixelwise import gray_and_hints as gray_and_hints
-from scoreinv.operators.pixelwise import mask as mask
-from scoreinv.operators.resize import Separable as Separable
-from scoreinv.operators.resize import downsampling as downsampling
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, is_dataclass
 import torch
 from torch import Tensor
 
-from scoreinv.linalg import conjugate_gradients
+from scoreinv.operators.linalg import conjugate_gradients
 from scoreinv.system.errors import InputError
 from scoreinv.system.text import one_line
 

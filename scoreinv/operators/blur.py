@@ -20,10 +20,9 @@ from scoreinv.operators.base import Composed, SpectralOperator
 from scoreinv.operators.pixelwise import mask
 from scoreinv.system.errors import InputError
 from scoreinv.system.text import shown
-from scoreinv.window_placement import Box
 
 Kernel = Tensor | np.ndarray
-"""A blur kernel (h, w), as `scoreinv.kernels` makes them or a tensor."""
+"""A blur kernel (h, w), as `scoreinv.operators.kernels` makes them or a tensor."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -92,7 +91,7 @@ def pad_observation(y: Tensor, kernel: Kernel) -> Tensor:
     return F.pad(y, _margins(kernel))
 
 
-def photographed(kernel: Kernel, height: int, width: int) -> Box:
+def photographed(kernel: Kernel, height: int, width: int) -> tuple[int, int, int, int]:
     """Where in the scene of `valid_blur` the photograph of height x width lies."""
     left, _, top, _ = _margins(kernel)
     return top, left, height, width

@@ -8,8 +8,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from scoreinv.colour_space import colour_basis
 from scoreinv.operators.base import SpectralOperator
+from scoreinv.operators.colour_space import colour_basis
 from scoreinv.system.errors import InputError
 
 

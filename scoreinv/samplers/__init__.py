@@ -1,11 +1,9 @@
 """Samplers of the reverse process: predictor-corrector, probability-flow ODE, DPM-Solver++, EDM's Heun, and others.
 
 Each is a frozen dataclass of settings with a method `sample` (`Sampler`); predictors and correctors, the parts of `PC`,
-have a `step` alone. `PC`, `DPMpp2M`, `Heun` and `ODE` run on any prior, conditional or not; `DDRM` and `DPIR` hold the
-observation.
+have a `step` alone. Samplers run on any prior and never see an observation; the
+solvers of `guidance` hold one.
 """
-
-import warnings
 
 from scoreinv.samplers.base import GridSampler as GridSampler
 from scoreinv.samplers.base import Progress as Progress
@@ -13,8 +11,6 @@ from scoreinv.samplers.base import Sampler as Sampler
 from scoreinv.samplers.base import Samples as Samples
 from scoreinv.samplers.base import State as State
 from scoreinv.samplers.base import constrain as constrain
-from scoreinv.samplers.ddrm import DDRM as DDRM
-from scoreinv.samplers.dpir import DPIR as DPIR
 from scoreinv.samplers.dpmpp_2m import DPMpp2M as DPMpp2M
 from scoreinv.samplers.heun import Heun as Heun
 from scoreinv.samplers.ode import ODE as ODE
@@ -26,16 +22,19 @@ from scoreinv.samplers.pc import EulerMaruyama as EulerMaruyama
 from scoreinv.samplers.pc import Langevin as Langevin
 from scoreinv.samplers.pc import NoPredictor as NoPredictor
 from scoreinv.samplers.pc import ReverseDiffusion as ReverseDiffusion
-from scoreinv.samplers.posterior_flow import PosteriorFlow as PosteriorFlow
 from scoreinv.samplers.rng import NoiseStream as NoiseStream
 from scoreinv.samplers.times import karras_times as karras_times
 from scoreinv.samplers.times import log_times as log_times
 from scoreinv.samplers.times import resampling_times as resampling_times
 from scoreinv.samplers.times import uniform_times as uniform_times
+from scoreinv.system.moved import moved
 
-
-def __getattr__(name: str) -> object:
-    if name != "Multistep":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    warnings.warn("Multistep is now called DPMpp2M", DeprecationWarning, stacklevel=2)
-    return DPMpp2M
+__getattr__ = moved(
+    __name__,
+    {
+        "Multistep": "scoreinv.samplers.DPMpp2M",
+        "DDRM": "scoreinv.guidance.DDRM",
+        "DPIR": "scoreinv.guidance.DPIR",
+        "PosteriorFlow": "scoreinv.guidance.PosteriorFlow",
+    },
+)

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from scoreinv.imaging.jpeg_smears import without_smears
+from scoreinv.analysis.jpeg import without_smears
 from scoreinv.imaging.opencv import navier_stokes, telea
 from scoreinv.imaging.picture import Picture, to_float, to_samples
 from scoreinv.imaging.regions import hole_regions, known_first
 from scoreinv.tasks.results import Restored, TaskCallback, parts, tell
 from scoreinv.tasks.settings import ClassicalMethod
-from scoreinv.window_placement import crop
+from scoreinv.windows.boxes import crop
 
 _CONTEXT = 16
 """Pixels around a hole that its fill is made of; no method looks further than 3."""

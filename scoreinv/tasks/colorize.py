@@ -23,16 +23,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from scoreinv.colour_space import luma
-from scoreinv.conditional.matching import Told, looks_of, told_by
+from scoreinv.analysis.kind import Found, found_in, untinted
 from scoreinv.conditional.prior import ConditionalPrior, at_size_of
-from scoreinv.ensemble import MIRRORED
-from scoreinv.imaging.arrays import pictures_from_api
+from scoreinv.conditional.references import Told, looks_of, told_by
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
-from scoreinv.imaging.hints import KnownColours, check_reference, hints_from_picture, present_colours
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.tint import Found, found_in, untinted
+from scoreinv.inputs.arrays import pictures_from_api
+from scoreinv.inputs.hints import KnownColours, check_reference, hints_from_picture, present_colours
 from scoreinv.operators import gray_and_hints
+from scoreinv.operators.colour_space import luma
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.system.machine import PIXELS_AT_ONCE
@@ -50,6 +49,7 @@ from scoreinv.tasks.settings import (
     Method,
     Sampling,
 )
+from scoreinv.windows.ensemble import MIRRORED
 
 _log = logging.getLogger(__name__)
 

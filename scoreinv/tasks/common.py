@@ -12,30 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.ensemble import UPRIGHT, Orientation
-from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
+from scoreinv.guidance import Conditioned, ConstrainedPC, PosteriorFlow, Tiled
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load
 from scoreinv.operators import ObservedComponents
 from scoreinv.prior import Prior, ScorePrior
-from scoreinv.samplers import (
-    PC,
-    Ancestral,
-    AnnealedLangevin,
-    DPMpp2M,
-    NoiseStream,
-    PosteriorFlow,
-    ReverseDiffusion,
-    Sampler,
-    State,
-)
+from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, DPMpp2M, NoiseStream, ReverseDiffusion, Sampler, State
 from scoreinv.sdes import VE, VP, as_time, time_at
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.machine import PIXELS_AT_ONCE, pixels_at_once
 from scoreinv.system.text import shown
 from scoreinv.tasks.results import AnyMethod, Restored, TaskCallback, for_sampler, parts, tell
 from scoreinv.tasks.settings import NARROW_FILL_STEPS, START_LEVEL, LinearSettings, Sampling
-from scoreinv.window_placement import covering_tile
+from scoreinv.windows.ensemble import UPRIGHT, Orientation
+from scoreinv.windows.placement import covering_tile
 
 Model = ScorePrior | str | Path
 """A model at hand, or what `scoreinv.load` takes for one."""

@@ -14,13 +14,13 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.noise import noise_under_blur
+from scoreinv.analysis.noise import noise_under_blur
+from scoreinv.analysis.spectrum import BLOCK, polar_spectrum
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.spectrum import BLOCK, polar_spectrum
-from scoreinv.kernels import BlurKind, PointSpread, normalised
+from scoreinv.inputs.arrays import pictures_from_api
+from scoreinv.models.blur_estimator import ANGLES, BLUR_FILE, RADII, BlurNetwork, Reading
 from scoreinv.networks.base import with_weights
-from scoreinv.networks.blurring import ANGLES, BLUR_FILE, RADII, BlurNetwork, Reading
+from scoreinv.operators.kernels import BlurKind, PointSpread, normalised
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import check_callback, check_noise_share
 from scoreinv.tasks.common import Model, model_of
@@ -71,7 +71,7 @@ def deblur(
     Args:
         image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW or BxCxHxW
             in [0, 1].
-        kernel: the image of a point, as `scoreinv.kernels` makes it; None: found, see `find_blur`.
+        kernel: the image of a point, as `scoreinv.operators.kernels` makes it; None: found, see `find_blur`.
         prior: the model, or its name or file, which is then loaded for this call.
         noise_std: standard deviation of the photograph's noise, in [0, 1] units; None: estimated, see
             `noise_under_blur`.

@@ -31,12 +31,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.conditional.interpolation import block_means
+from scoreinv.conditional.initial_estimate import block_means
 from scoreinv.guidance import Conditioned, Tiled
 from scoreinv.operators import mask
-from scoreinv.patches import NearestNeighbourField, PatchPrior
-from scoreinv.patches.nearest_neighbour_field import of_channels
-from scoreinv.patches.patch_prior import REACH, most_patches
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Ancestral, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import VE, as_time
@@ -44,6 +41,9 @@ from scoreinv.system.machine import one_thread, pixels_at_once
 from scoreinv.tasks.common import MEAN_WINDOW, finite, start_time
 from scoreinv.tasks.results import TaskCallback, for_sampler, parts, tell
 from scoreinv.tasks.settings import Sampling
+from scoreinv.texture import NearestNeighbourField, PatchPrior
+from scoreinv.texture.nearest_neighbour_field import of_channels
+from scoreinv.texture.patch_prior import REACH, most_patches
 
 _NETWORK_START = 0.75
 """Noise level at which the network begins a finer scale, for pictures in [0, 1]: five times the strongest

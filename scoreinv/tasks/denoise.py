@@ -27,7 +27,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.ensemble import ALL, SelfEnsemble
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import DPMpp2M, NoiseStream, State
@@ -38,7 +37,8 @@ from scoreinv.system.options import GRAY_LEVELS, check_noise_share
 from scoreinv.tasks.common import gathered, noise_range, start_time, wide_tile
 from scoreinv.tasks.results import Restored, TaskCallback, for_sampler, parts, tell
 from scoreinv.tasks.settings import DENOISING_STEPS, LinearSettings
-from scoreinv.tiling import Tiled
+from scoreinv.windows.ensemble import ALL, SelfEnsemble
+from scoreinv.windows.tiled import Tiled
 
 _MUCH_CUT_OFF = 0.15
 """Share of the values at black and white from which on a picture is estimated twice: below it gains 0.02 dB at most."""

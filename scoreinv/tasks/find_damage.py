@@ -26,19 +26,19 @@ from scipy import ndimage
 from scipy.special import expit
 from torch import Tensor
 
-from scoreinv.colour_space import luma
-from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.faces import faces, facial_features
-from scoreinv.imaging.masks import dilate
+from scoreinv.analysis.faces import faces, facial_features
 from scoreinv.imaging.picture import STRIP_ROWS, Picture, scaled
+from scoreinv.inputs.arrays import pictures_from_api
+from scoreinv.inputs.masks import dilate
 from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.networks.detector import STRIDE, DamageDetector
+from scoreinv.operators.colour_space import luma
 from scoreinv.system.errors import SettingError
 from scoreinv.system.options import FOUND_GROW, SENSITIVITY, USUAL_SENSITIVITY, Whole, check, check_callback
 from scoreinv.system.text import shown
 from scoreinv.tasks.common import finite, to_tensor
 from scoreinv.tasks.results import Given, TaskCallback, at_work, parts, tell
-from scoreinv.window_placement import Box
+from scoreinv.windows.boxes import Box
 
 Detector = DamageDetector | str | Path
 """A model at hand, or the name or file of one."""

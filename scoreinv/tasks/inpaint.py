@@ -23,19 +23,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from scoreinv.colour_space import luma
-from scoreinv.conditional.interpolation import smooth_estimate
+from scoreinv.analysis.faces import people_beside
+from scoreinv.analysis.jpeg import without_smears
+from scoreinv.analysis.leftovers import find_leftover
+from scoreinv.analysis.nearby_colours import foreign
+from scoreinv.conditional.initial_estimate import smooth_estimate
 from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.ensemble import ALL, MIRRORED
-from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.faces import people_beside
-from scoreinv.imaging.jpeg_smears import without_smears
-from scoreinv.imaging.masks import as_avoided, as_holes, observed_from_hole
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.imaging.regions import Region, extent, overlap, regions_to_fill, widened
-from scoreinv.imaging.rims import find_leftover
-from scoreinv.imaging.surroundings import foreign
+from scoreinv.inputs.arrays import pictures_from_api
+from scoreinv.inputs.masks import as_avoided, as_holes, observed_from_hole
 from scoreinv.operators import ObservedComponents
+from scoreinv.operators.colour_space import luma
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.system.errors import InputError, SettingError
@@ -46,7 +45,8 @@ from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to
 from scoreinv.tasks.deep_holes import Scale, draw_in_scales, enough_to_copy
 from scoreinv.tasks.results import Given, Restored, TaskCallback, as_given, at_work, parts, restore_each
 from scoreinv.tasks.settings import Estimate, FillMethod, FillSettings, Sampling
-from scoreinv.window_placement import Box, crop
+from scoreinv.windows.boxes import Box, crop
+from scoreinv.windows.ensemble import ALL, MIRRORED
 
 _log = logging.getLogger(__name__)
 

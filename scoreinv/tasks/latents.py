@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.picture import Fill, Picture
+from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import TRAINING_START

@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.ensemble import ALL, SelfEnsemble
-from scoreinv.guidance import DPS, MMPS, ConstrainedPC, DiffPIR, PiGDM
-from scoreinv.imaging.arrays import (
+from scoreinv.guidance import DDRM, DPIR, DPS, MMPS, ConstrainedPC, DiffPIR, PiGDM
+from scoreinv.imaging.picture import Picture
+from scoreinv.inputs.arrays import (
     Form,
     is_tensor,
     layout_remedy,
@@ -30,11 +30,10 @@ from scoreinv.imaging.arrays import (
     refuse_masked,
     refuse_nested,
 )
-from scoreinv.imaging.picture import Picture
 from scoreinv.networks.ffdnet import FFDNet
 from scoreinv.operators import LinearOperator, check_adjoint, downsampling, pad_observation, photographed, valid_blur
 from scoreinv.prior import Prior, ScorePrior
-from scoreinv.samplers import DDRM, DPIR, DPMpp2M, NoiseStream, Sampler, State
+from scoreinv.samplers import DPMpp2M, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.machine import PIXELS_AT_ONCE
@@ -44,8 +43,9 @@ from scoreinv.tasks.common import Model, gathered, model_of, pc_sampler, start_t
 from scoreinv.tasks.denoise import cut_off, denoise, expected, photograph, white_level, written
 from scoreinv.tasks.results import Given, Restored, TaskCallback, at_work, for_sampler, parts, restore_each
 from scoreinv.tasks.settings import DenoiseSettings, Downsampling, Estimate, LinearSettings, RestorationMethod
-from scoreinv.tiling import Tiled, crop
-from scoreinv.window_placement import Box
+from scoreinv.windows.boxes import Box
+from scoreinv.windows.ensemble import ALL, SelfEnsemble
+from scoreinv.windows.tiled import Tiled, crop
 
 LEAST_NOISE = 0.3 / 255
 """Noise that rounding to 8 bits leaves in a photograph: no photograph has less."""
@@ -98,7 +98,7 @@ def solve(
 ) -> Restored[Given]:
     """Restore pictures from an observation y = A x + noise, for any linear A.
 
-        blur = scoreinv.operators.Blur(scoreinv.kernels.gaussian(2), 256, 256)
+        blur = scoreinv.operators.Blur(scoreinv.operators.kernels.gaussian(2), 256, 256)
         result = scoreinv.solve(blur, y, prior=scoreinv.load("denoiser"), noise_std=0.02)
 
     Args:
@@ -210,7 +210,7 @@ def deblur_picture(
     settings: LinearSettings,
     callback: TaskCallback | None = None,
 ) -> Restored[Picture]:
-    """A photograph without the blur of a kernel (`scoreinv.kernels`); gives a `Picture`.
+    """A photograph without the blur of a kernel (`scoreinv.operators.kernels`); gives a `Picture`.
 
     What lay beyond the photograph's borders and was blurred into it is restored too, and left out.
 

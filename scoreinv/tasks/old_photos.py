@@ -21,15 +21,15 @@ from typing import Any
 
 import numpy as np
 
-from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.borders import within_border, within_paper
-from scoreinv.imaging.hints import KnownColours
-from scoreinv.imaging.masks import as_holes, dilate, percent
-from scoreinv.imaging.noise import white_noise
-from scoreinv.imaging.oversampled import enlarged_fills, oversampling, reduced
+from scoreinv.analysis.borders import within_border, within_paper
+from scoreinv.analysis.effective_resolution import enlarged_fills, oversampling, reduced
+from scoreinv.analysis.kind import Found, found_in, is_print, seen, untinted
+from scoreinv.analysis.noise import white_noise
 from scoreinv.imaging.picture import Picture, picture_of_hole
 from scoreinv.imaging.regions import touched_blocks
-from scoreinv.imaging.tint import Found, found_in, is_print, seen, untinted
+from scoreinv.inputs.arrays import pictures_from_api
+from scoreinv.inputs.hints import KnownColours
+from scoreinv.inputs.masks import as_holes, dilate, percent
 from scoreinv.models.photo_models import PhotoModels
 from scoreinv.networks.detector import DamageDetector
 from scoreinv.prior import ScorePrior
@@ -63,7 +63,7 @@ from scoreinv.tasks.settings import (
     StepName,
 )
 from scoreinv.tasks.tone import tone_picture
-from scoreinv.window_placement import Box, crop
+from scoreinv.windows.boxes import Box, crop
 
 LEAST_REMOVED = 5 / GRAY_LEVELS
 """Noise that is taken for film grain below, and left: see `imaging.noise.white_noise`."""

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.colour_space import luma
 from scoreinv.imaging.picture import Picture
+from scoreinv.operators.colour_space import luma
 from scoreinv.samplers import NoiseStream
 
 _FIELDS = 16

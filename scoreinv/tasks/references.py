@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoreinv.colour_space import luma
-from scoreinv.conditional.matching import Places, Told, places_of
 from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.references import Places, Told, places_of
 from scoreinv.imaging.picture import Picture, scaled, to_samples
 from scoreinv.networks.chroma import CHROMA_STRIDE
+from scoreinv.operators.colour_space import luma
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.tasks.common import to_tensor

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 import numpy as np
 from PIL import Image
 
-from scoreinv.imaging.arrays import Form
+from scoreinv.inputs.arrays import Form
 from scoreinv.system.errors import Cancelled
 from scoreinv.system.machine import threads_that_pay
 from scoreinv.system.options import check, says_stop

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from scoreinv.imaging.masks import check_mask_settings
-from scoreinv.kernels import normalised
+from scoreinv.inputs.masks import check_mask_settings
 from scoreinv.models.catalogue import bundled_file
+from scoreinv.operators.kernels import normalised
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.machine import threads_that_pay
 from scoreinv.system.options import MASK_THRESHOLD, Device, Precision, Whole, check, check_noise_share
@@ -238,8 +238,8 @@ class Restorer(OnRows):
         self.factor, self.downsampling, self.noise_std = factor, downsampling, noise_std
 
     def restored(self, image: np.ndarray, *others: np.ndarray, prior: ScorePrior | None) -> Restored[Any]:
-        from scoreinv.imaging.arrays import pictures_from_api
-        from scoreinv.imaging.noise import estimate_noise
+        from scoreinv.analysis.noise import estimate_noise
+        from scoreinv.inputs.arrays import pictures_from_api
         from scoreinv.tasks.denoise import denoise_picture, has_noise, unchanged
         from scoreinv.tasks.linear import deblur_picture, upscale_picture
         from scoreinv.tasks.results import as_given

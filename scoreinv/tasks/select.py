@@ -22,12 +22,12 @@ from PIL import Image
 from scipy import ndimage
 from scipy.special import expit
 
-from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.edges import EdgesOfPicture
-from scoreinv.imaging.masks import dilate
+from scoreinv.analysis.edges import EdgesOfPicture
+from scoreinv.analysis.leftovers import take_in_leftovers
+from scoreinv.analysis.shadows import propose_shadow
 from scoreinv.imaging.picture import Picture, scaled
-from scoreinv.imaging.rims import take_in_leftovers
-from scoreinv.imaging.shadows import propose_shadow
+from scoreinv.inputs.arrays import pictures_from_api
+from scoreinv.inputs.masks import dilate
 from scoreinv.models.segment_anything import (
     CELL,
     CORNER,

@@ -15,15 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.colour_space import colour_basis, luma_weights
-from scoreinv.imaging.borders import within_border
-from scoreinv.imaging.curves import ToneCurves, described, difference, with_tones
+from scoreinv.analysis.borders import within_border
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.tone_curves import ToneCurves, described, difference, with_tones
 from scoreinv.models.catalogue import MODEL_FILE
 from scoreinv.models.model_file import opened
+from scoreinv.models.tone_estimator import PARTS, QUANTILES, SIDE, ToneNetwork, load_tone
 from scoreinv.networks.blocks import channels_last
 from scoreinv.networks.chroma import ChromaNetwork
-from scoreinv.networks.fading import PARTS, QUANTILES, SIDE, ToneNetwork, load_tone
+from scoreinv.operators.colour_space import colour_basis, luma_weights
 from scoreinv.system.files import PRETRAINED
 
 _CHROMA = "chroma."

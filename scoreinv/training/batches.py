@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from scoreinv.colour_space import luma_weights
+from scoreinv.operators.colour_space import luma_weights
 from scoreinv.training.config import ObservationConfig, TrainingConfig
 from scoreinv.training.pictures import Pictures
 from scoreinv.training.prints import Film, on_colour_film, on_old_print, on_other_film

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.conditional.interpolation import block_means
+from scoreinv.conditional.initial_estimate import block_means
 from scoreinv.conditional.prior import ConditionalPrior, at_size_of
 from scoreinv.models.config import AnyModel, ClassifierConfig
 from scoreinv.networks.chroma import ChromaNetwork

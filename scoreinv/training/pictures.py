@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from scoreinv.imaging.guard import reason
+from scoreinv.files.guard import reason
+from scoreinv.files.read import SUFFIXES, decode, is_picture
 from scoreinv.imaging.picture import Picture, eight_bits
-from scoreinv.imaging.read import SUFFIXES, decode, is_picture
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import atomic_write
 from scoreinv.training.config import DataConfig

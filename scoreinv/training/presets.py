@@ -8,7 +8,7 @@ import torch
 
 from scoreinv.conditional.prior import ResidualPreconditioning
 from scoreinv.models.config import ClassifierConfig, DetectorConfig, ModelConfig
-from scoreinv.models.published import published
+from scoreinv.models.foreign.published import published
 from scoreinv.networks.classifiers import WideResNetConfig
 from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from scoreinv.colour_space import luma
 from scoreinv.imaging.colour import with_luma
+from scoreinv.operators.colour_space import luma
 
 _EDGED = 0.15  # share of the prints whose own edge is seen
 

@@ -27,7 +27,7 @@ import torch
 from scipy import special
 from torch import Tensor
 
-from scoreinv.conditional.interpolation import InitialEstimate
+from scoreinv.conditional.initial_estimate import InitialEstimate
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.preconditioning import Range, noise_level
 from scoreinv.prior import Prior

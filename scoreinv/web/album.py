@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from scoreinv.imaging.masks import check_mask_size
+from scoreinv.files.read import decode
+from scoreinv.files.write import check_format, picture_bytes
 from scoreinv.imaging.metadata import profile_fits
 from scoreinv.imaging.picture import Picture, eight_bits
-from scoreinv.imaging.read import decode
-from scoreinv.imaging.write import check_format, picture_bytes
+from scoreinv.inputs.masks import check_mask_size
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.machine import available_bytes, shortage
 from scoreinv.system.text import printable

@@ -28,7 +28,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
-from scoreinv import imaging
+from scoreinv import analysis
 from scoreinv.models.photo_models import PhotoModels
 from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.tasks.select import Prompt, Size, with_rim
@@ -222,7 +222,7 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
     def shadow(key: str, pointed: Pointed, size: Size | None = None) -> dict[str, Any]:
         """The shadow of the object that is pointed at, where one is plain."""
         photo = album.get(key)
-        return cut_out(imaging.propose_shadow(photo.picture, objects.select(photo, pointed, size).mask))
+        return cut_out(analysis.propose_shadow(photo.picture, objects.select(photo, pointed, size).mask))
 
 
 def _pointed(click: Annotated[list[str] | None, Query()] = None, box: str | None = None) -> Prompt:

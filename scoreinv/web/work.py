@@ -13,13 +13,13 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import FastAPI, Query
 
-from scoreinv import imaging, tasks
-from scoreinv.imaging.hints import KnownColours, check_reference, hints_from_picture
-from scoreinv.imaging.masks import hole_from_picture
-from scoreinv.imaging.noise import estimate_noise, noise_under_blur
+from scoreinv import analysis, tasks
+from scoreinv.analysis.noise import estimate_noise, noise_under_blur
 from scoreinv.imaging.picture import Picture, picture_of_hole
-from scoreinv.kernels import BlurKind, PointSpread
+from scoreinv.inputs.hints import KnownColours, check_reference, hints_from_picture
+from scoreinv.inputs.masks import hole_from_picture
 from scoreinv.models.photo_models import PhotoModels
+from scoreinv.operators.kernels import BlurKind, PointSpread
 from scoreinv.system.errors import InputError
 from scoreinv.system.machine import shortage
 from scoreinv.system.options import GRAY_LEVELS, SEED, SENSITIVITY, USUAL_SENSITIVITY
@@ -106,7 +106,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: PhotoModels) -
             notes = []
             if (result.image.pixels[~hole] != photo.picture.pixels[~hole]).any():
                 notes.append(_SMEARED)
-            if seed == 0 and imaging.find_leftover(photo.picture, hole) is not None:
+            if seed == 0 and analysis.find_leftover(photo.picture, hole) is not None:
                 notes.append(_LEFT)
             return made(photo.result(result.image, "inpainted", seed), "\n".join(notes) or None, another=True)
 

@@ -21,9 +21,9 @@ from models import load_fast
 from PIL import Image
 from scipy.signal import fftconvolve
 
-from scoreinv.imaging.noise import estimate_noise
+from scoreinv.analysis.noise import estimate_noise
 from scoreinv.imaging.picture import Picture
-from scoreinv.kernels import PointSpread
+from scoreinv.operators.kernels import PointSpread
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import PRETRAINED

@@ -31,8 +31,8 @@ from photographs import pictures_in
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 import scoreinv
-from scoreinv.colour_space import luma
 from scoreinv.imaging.picture import Picture
+from scoreinv.operators.colour_space import luma
 from scoreinv.tasks.evaluate import frechet_distance, kernel_distance
 
 GRAY = 2.0

@@ -29,8 +29,8 @@ from models import load_fast
 from scipy import ndimage
 
 import scoreinv
-from scoreinv.imaging.masks import dilate
-from scoreinv.imaging.read import read_picture
+from scoreinv.files.read import read_picture
+from scoreinv.inputs.masks import dilate
 from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks.settings import ClassicalMethod

@@ -33,7 +33,7 @@ from PIL import Image
 from scipy import ndimage
 
 import scoreinv
-from scoreinv.colour_space import luma
+from scoreinv.operators.colour_space import luma
 from scoreinv.tasks.evaluate import frechet_distance
 
 SHORTER = 512

@@ -24,9 +24,8 @@ from peers import Peer, deepinv_samplers, span
 from photographs import middle, pictures_in
 
 import scoreinv
-from scoreinv import kernels
 from scoreinv.imaging.picture import Picture
-from scoreinv.operators import Blur, LinearOperator, downsampling, mask
+from scoreinv.operators import Blur, LinearOperator, downsampling, kernels, mask
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.denoise import denoise_picture
 from scoreinv.tasks.linear import deblur_picture, upscale_picture

@@ -21,15 +21,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scoreinv import kernels
-from scoreinv.guidance import DPS, MMPS, DiffPIR, PiGDM
-from scoreinv.operators import Blur, LinearOperator, downsampling, mask
+from scoreinv.guidance import DDRM, DPS, MMPS, DiffPIR, PiGDM, PosteriorFlow
+from scoreinv.operators import Blur, LinearOperator, downsampling, kernels, mask
 from scoreinv.prior import Prior
-from scoreinv.samplers import DDRM, DPMpp2M, PosteriorFlow, Sampler
+from scoreinv.samplers import DPMpp2M, Sampler
 from scoreinv.sdes import VE
 from scoreinv.system.errors import ScoreinvError
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from mixture import BatchStream, Mixture
 
 SIDE, MEAN, STD = 10, 0.5, 0.25

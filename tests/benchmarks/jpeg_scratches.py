@@ -20,8 +20,8 @@ from masks import scratches
 from PIL import Image
 
 import scoreinv
+from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.read import read_picture
 from scoreinv.tasks.inpaint import inpaint_picture
 from scoreinv.tasks.settings import FillSettings
 

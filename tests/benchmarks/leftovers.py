@@ -20,8 +20,8 @@ from deep_holes import SHORTER, draw_hole
 from photographs import pictures_in, reduced
 from scipy import ndimage
 
+from scoreinv.analysis.leftovers import find_leftover
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.rims import find_leftover
 
 SIDE = 96
 SOFT = 0.7

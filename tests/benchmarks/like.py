@@ -20,9 +20,9 @@ from colorization import GRAY, colourfulness, difference, psnr
 from models import load_fast
 
 import scoreinv
-from scoreinv.colour_space import luma
+from scoreinv.files.read import SUFFIXES, read_picture
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.read import SUFFIXES, read_picture
+from scoreinv.operators.colour_space import luma
 
 
 def halves(picture: Picture, side: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,8 +18,8 @@ import numpy as np
 from deep_holes import method
 from PIL import Image, ImageDraw
 
-from scoreinv.imaging.read import read_picture
-from scoreinv.imaging.shadows import propose_shadow
+from scoreinv.analysis.shadows import propose_shadow
+from scoreinv.files.read import read_picture
 from scoreinv.models.segment_anything import SegmentAnything
 from scoreinv.tasks.select import Prompt, Selection, with_rim
 

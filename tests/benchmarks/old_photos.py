@@ -30,11 +30,11 @@ from PIL import Image, ImageOps
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from scoreinv.colour_space import luma
+from scoreinv.analysis.kind import is_print
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.tint import is_print
 from scoreinv.models.catalogue import load, load_damage_detector
 from scoreinv.models.photo_models import PhotoModels
+from scoreinv.operators.colour_space import luma
 from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.old_photos import Step, restore_picture
 from scoreinv.tasks.settings import OldPhotoSettings

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from scoreinv.files.read import SUFFIXES, read_picture
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.read import SUFFIXES, read_picture
 
 
 def files_in(folder: Path) -> list[Path]:

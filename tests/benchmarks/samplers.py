@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from models import load_fast
 
-from scoreinv.imaging.arrays import picture_from_array
-from scoreinv.imaging.read import read_picture
+from scoreinv.files.read import read_picture
+from scoreinv.inputs.arrays import picture_from_array
 from scoreinv.models.catalogue import load_classifier
 from scoreinv.networks.classifiers import NoiseClassifier
 from scoreinv.prior import ScorePrior

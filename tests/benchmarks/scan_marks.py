@@ -17,7 +17,7 @@ from damage import Counts, count, files_of, row
 from PIL import Image, ImageDraw
 
 import scoreinv
-from scoreinv.imaging.read import read_picture
+from scoreinv.files.read import read_picture
 from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.training.prints import Generator, blurred, draw_medium, draw_print, scanned
 from scoreinv.training.synthetic_damage import HEALTHY, VISIBLE, Scan

@@ -27,8 +27,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.read import read_picture
 from scoreinv.models.segment_anything import SegmentAnything
 from scoreinv.tasks.select import Prompt, Selection
 

@@ -20,9 +20,9 @@ from deep_holes import SHORTER
 from photographs import reduced
 from scipy import ndimage
 
+from scoreinv.analysis.shadows import propose_shadow
+from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.read import read_picture
-from scoreinv.imaging.shadows import propose_shadow
 
 WIDE, HIGH = 90, 130
 GROUNDS = (

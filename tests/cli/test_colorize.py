@@ -11,10 +11,10 @@ from PIL import Image
 from shell import photo_array
 
 from scoreinv.cli.colorize import read_references
-from scoreinv.colour_space import luma
+from scoreinv.files.read import read_picture
+from scoreinv.files.write import write_picture
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.read import read_picture
-from scoreinv.imaging.write import write_picture
+from scoreinv.operators.colour_space import luma
 from scoreinv.tasks.settings import COLOUR_SATURATION, COLOUR_TEMPERATURE
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"

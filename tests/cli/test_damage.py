@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scoreinv.imaging.masks import dilate
+from scoreinv.inputs.masks import dilate
 from scoreinv.system.options import FOUND_GROW
 
 pytestmark = pytest.mark.usefixtures("white_detector")

@@ -22,10 +22,10 @@ import pytest
 import torch
 from PIL import Image
 
+from scoreinv.analysis.noise import estimate_noise
 from scoreinv.cli.main import main
-from scoreinv.imaging.noise import estimate_noise
+from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.read import read_picture
 
 ROOT = Path(__file__).parents[2]
 PAGES = {"README": ROOT / "README.md", "guide": ROOT / "examples" / "README.md"}

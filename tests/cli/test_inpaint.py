@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 from shell import hole_array, photo_array, start_process
 
+from scoreinv.files.read import read_picture
+from scoreinv.files.write import write_picture
 from scoreinv.imaging.opencv import viridis
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.read import read_picture
-from scoreinv.imaging.write import write_picture
 
 JSON_KEYS = ["input", "output", "outputs", "seconds", "nfe", "seed", "model", "method", "device", "precision"]
 

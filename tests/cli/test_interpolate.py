@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from shell import photo_array
 
-from scoreinv.imaging.read import read_picture
+from scoreinv.files.read import read_picture
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ def test_an_unexpected_error_is_one_line_with_its_type(scoreinv, photo, monkeypa
     def broken(*_: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("scoreinv.imaging.read_picture", broken)
+    monkeypatch.setattr("scoreinv.files.read_picture", broken)
     outcome = scoreinv("denoise", photo)
     assert outcome.code == 1
     assert outcome.err == "scoreinv: error: ZeroDivisionError: by zero (--debug shows where)\n"

@@ -13,8 +13,8 @@ from shell import small_config
 
 import scoreinv as library
 from scoreinv.models.codec import encode
+from scoreinv.models.foreign.published import PUBLISHED
 from scoreinv.models.model_file import save
-from scoreinv.models.published import PUBLISHED
 
 
 def test_models(scoreinv, model):
@@ -33,7 +33,7 @@ def test_a_model_is_shown_in_lines_for_people(scoreinv, model):
 
 def test_models_list_is_a_table(scoreinv, monkeypatch):
     few = {name: model for name, model in PUBLISHED.items() if name.startswith("ve/cifar10_ncsnpp")}
-    monkeypatch.setattr("scoreinv.models.published.PUBLISHED", few)  # each is built, that its weights are counted
+    monkeypatch.setattr("scoreinv.models.foreign.published.PUBLISHED", few)  # each is built
     lines = scoreinv("models", "list").out.splitlines()
     assert lines[0].split() == ["name", "kind", "task", "SDE", "pixels", "weights", "MB", "licence", "FID"]
     photo = next(line for line in lines if line.startswith("photo "))

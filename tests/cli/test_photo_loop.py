@@ -64,9 +64,9 @@ def lines(out: str) -> list[dict]:
 @pytest.fixture
 def interrupted_at_the_third(monkeypatch) -> Callable[[], None]:
     """Ctrl-C comes before the third result is written; the function that this gives stops that."""
-    from scoreinv import imaging
+    from scoreinv import files
 
-    write, written = imaging.write_picture, []
+    write, written = files.write_picture, []
 
     def interrupted(path: str, *rest: object, **more: object) -> None:
         if len(written) == 2:
@@ -74,8 +74,8 @@ def interrupted_at_the_third(monkeypatch) -> Callable[[], None]:
         written.append(path)
         write(path, *rest, **more)
 
-    monkeypatch.setattr(imaging, "write_picture", interrupted)
-    return lambda: monkeypatch.setattr(imaging, "write_picture", write)
+    monkeypatch.setattr(files, "write_picture", interrupted)
+    return lambda: monkeypatch.setattr(files, "write_picture", write)
 
 
 def test_dry_run_of_photos(scoreinv, photo, mask, tmp_path):

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from shell import hole_array
 
-from scoreinv.imaging.masks import dilate
+from scoreinv.inputs.masks import dilate
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks.settings import COLOUR_STEPS, FILL_STEPS
 from scoreinv.tasks.tone import tone_picture
@@ -227,11 +227,11 @@ def test_pictures_between_the_steps(scoreinv, old, tmp_path):
 @pytest.mark.slow
 def test_a_batch_that_was_cut_short_goes_on(scoreinv, tmp_path, monkeypatch):
     """Also where step pictures of the photo that it was at are written already."""
-    from scoreinv import imaging
+    from scoreinv import files
 
     for name in ("a", "b"):
         save(tmp_path / f"scans/{name}.png", old_print())
-    write = imaging.write_picture
+    write = files.write_picture
 
     def interrupted(path: str, *rest: object, **more: object) -> None:
         if path.endswith("b_restored.png"):
@@ -239,10 +239,10 @@ def test_a_batch_that_was_cut_short_goes_on(scoreinv, tmp_path, monkeypatch):
         write(path, *rest, **more)
 
     words = ("restore", "scans", "--no-colorize", "--steps-to", "steps")
-    monkeypatch.setattr(imaging, "write_picture", interrupted)
+    monkeypatch.setattr(files, "write_picture", interrupted)
     assert scoreinv(*words).code == 130
     assert (tmp_path / "steps/b_1_damage.png").exists()
-    monkeypatch.setattr(imaging, "write_picture", write)
+    monkeypatch.setattr(files, "write_picture", write)
     again = scoreinv(*words)
     assert (again.code, "1 done, 1 skipped because they exist" in again.err) == (0, True)
 

@@ -11,8 +11,8 @@ from PIL import Image
 from scipy.signal import fftconvolve
 from shell import photo_array
 
-from scoreinv.imaging.read import read_picture
-from scoreinv.kernels import disk
+from scoreinv.files.read import read_picture
+from scoreinv.operators.kernels import disk
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "photos"
 COMMON = ["input", "output", "outputs", "seconds", "nfe", "seed", "model", "method", "device", "precision"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from shell import small_config
 
-from scoreinv.imaging.read import read_picture
+from scoreinv.files.read import read_picture
 from scoreinv.models.model_file import save
 from scoreinv.prior import RecommendedSampler
 from scoreinv.samplers import (

@@ -13,14 +13,13 @@ from scipy import ndimage
 from small_conditional import SMALL, random_prior
 from torch import Tensor, nn
 
-from scoreinv.colour_space import luma
 from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
-from scoreinv.ensemble import MIRRORED, turn, turn_back
 from scoreinv.guidance import Conditioned, Tiled
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_metadata, read_model
 from scoreinv.networks.encoder import FEATURES, Encoder
 from scoreinv.operators import gray
+from scoreinv.operators.colour_space import luma
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
 from scoreinv.system.errors import CheckpointError
@@ -33,6 +32,7 @@ from scoreinv.training.pictures import load_pictures
 from scoreinv.training.presets import conditional_training
 from scoreinv.training.prints import on_colour_film, on_old_print, on_other_film
 from scoreinv.training.score_matching import per_image_loss
+from scoreinv.windows.ensemble import MIRRORED, turn, turn_back
 
 SHOWN = replace(SMALL, multipliers=(1, 1, 1), condition_channels=17, feature_channels=FEATURES)
 CONFIG = ModelConfig(SHOWN, VE(0.01, 20.0), ResidualPreconditioning(luma_scale=2), image_size=16, encoder_scale=4)

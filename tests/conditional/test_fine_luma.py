@@ -12,14 +12,13 @@ from scipy import ndimage
 from small_conditional import SMALL, random_prior
 from torch import Tensor
 
-from scoreinv.colour_space import luma
-from scoreinv.conditional.interpolation import block_means
+from scoreinv.conditional.initial_estimate import block_means
 from scoreinv.conditional.prior import ResidualPreconditioning
-from scoreinv.ensemble import MIRRORED
 from scoreinv.guidance import Conditioned, Tiled
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_model, save
 from scoreinv.operators import gray, mask
+from scoreinv.operators.colour_space import luma
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE
@@ -30,6 +29,7 @@ from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConf
 from scoreinv.training.learners import ScoreLearner
 from scoreinv.training.pictures import Pictures
 from scoreinv.training.presets import conditional_training
+from scoreinv.windows.ensemble import MIRRORED
 
 READING = ResidualPreconditioning(luma_scale=2)
 NETWORK = replace(SMALL, condition_channels=READING.condition_channels)

@@ -17,15 +17,14 @@ from scipy import ndimage
 from small_conditional import SMALL, conditional_prior
 from torch import Tensor, nn
 
-from scoreinv.colour_space import colour_basis
-from scoreinv.conditional.interpolation import InitialEstimate, block_means
+from scoreinv.conditional.initial_estimate import InitialEstimate, block_means
 from scoreinv.conditional.prior import ResidualPreconditioning
-from scoreinv.ensemble import ALL, MIRRORED, UPRIGHT, turn, turn_back
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.peak_memory import gradient_bytes
 from scoreinv.operators import ObservedComponents, gray, mask
+from scoreinv.operators.colour_space import colour_basis
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.preconditioning import EDM
 from scoreinv.samplers import PC, DPMpp2M, NoiseStream
@@ -47,6 +46,7 @@ from scoreinv.training.loop import train
 from scoreinv.training.presets import conditional_training, small_training
 from scoreinv.training.score_matching import per_image_loss
 from scoreinv.training.synthetic_damage import draw_hole
+from scoreinv.windows.ensemble import ALL, MIRRORED, UPRIGHT, turn, turn_back
 
 pytestmark = pytest.mark.portable
 

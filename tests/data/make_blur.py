@@ -23,10 +23,10 @@ from safetensors.torch import save_file
 from scipy import fft
 from torch import Tensor
 
-from scoreinv import kernels
+from scoreinv.analysis.spectrum import polar_spectrum
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.spectrum import polar_spectrum
-from scoreinv.networks.blurring import ANGLES, BLUR_FILE, RADII, BlurNetwork
+from scoreinv.models.blur_estimator import ANGLES, BLUR_FILE, RADII, BlurNetwork
+from scoreinv.operators import kernels
 from scoreinv.system.files import PRETRAINED
 
 SIDE, MARGIN = (192, 320), 16

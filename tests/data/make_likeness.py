@@ -29,11 +29,11 @@ from scipy.io import loadmat
 from torch import Tensor, nn
 
 import scoreinv
-from scoreinv.colour_space import luma
-from scoreinv.conditional.matching import maps_of
-from scoreinv.imaging.read import read_picture
+from scoreinv.conditional.references import maps_of
+from scoreinv.files.read import read_picture
 from scoreinv.networks.encoder import FEATURES
-from scoreinv.networks.likeness import LIKENESS_FILE, Colours, PlaceNetwork
+from scoreinv.networks.place_embedding import LIKENESS_FILE, Colours, PlaceNetwork
+from scoreinv.operators.colour_space import luma
 from scoreinv.preconditioning import centre
 
 BATCH, QUERIES, DARKEST = 8, 256, 0.05

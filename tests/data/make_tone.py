@@ -30,7 +30,7 @@ from safetensors.torch import load_file, save_file
 from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor, nn
 
-from scoreinv.networks.fading import PARTS, SIDE, TONE_FILE, ToneNetwork, load_tone, through
+from scoreinv.models.tone_estimator import PARTS, SIDE, TONE_FILE, ToneNetwork, load_tone, through
 from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, guessed, told_of
 

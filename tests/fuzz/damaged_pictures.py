@@ -20,10 +20,10 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageCms
 
+from scoreinv.files.read import read_picture
+from scoreinv.files.write import picture_bytes
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.read import read_picture
-from scoreinv.imaging.write import picture_bytes
 from scoreinv.system.errors import ScoreinvError
 
 _LARGEST_WRITTEN = 500_000

@@ -10,7 +10,7 @@ import pytest
 from damaged_pictures import a_tiff, another, others, tiffs
 from fuzz import BYTES, Case, fuzz
 
-from scoreinv.imaging.read import read_picture
+from scoreinv.files.read import read_picture
 from scoreinv.system.errors import InputError
 
 PICTURES = pytest.mark.parametrize("case", [a_tiff, another], ids=["tiffs", "pictures"])

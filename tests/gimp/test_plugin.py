@@ -21,9 +21,9 @@ import pytest
 from processes import cpu_seconds, wait_for
 
 from scoreinv.cli.gimp import plugin
+from scoreinv.files.read import read_picture
+from scoreinv.files.write import picture_bytes
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.read import read_picture
-from scoreinv.imaging.write import picture_bytes
 
 GIMP = shutil.which("gimp-console-3.0")
 PHOTO = Path(__file__).parents[2] / "examples" / "damaged" / "astronaut.png"

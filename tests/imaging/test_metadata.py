@@ -10,10 +10,10 @@ import pytest
 from picture_files import LONG, PIXELS, RATIONAL, SHORT, SIGNED_BYTE, plain, png_with, rare, refused, samples, saved
 from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
 
+from scoreinv.files.read import read_picture
+from scoreinv.files.write import picture_bytes, write_picture
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.read import read_picture
-from scoreinv.imaging.write import picture_bytes, write_picture
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GRAY_PROFILE = SRGB[:16] + b"GRAY" + SRGB[20:]

@@ -10,9 +10,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from scoreinv import colour_space
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Fill, Picture
+from scoreinv.operators import colour_space
 from scoreinv.system.errors import InputError, ScoreinvError
 
 MODES = {"L": (), "LA": (2,), "RGB": (3,), "RGBA": (4,)}

@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 from scipy import ndimage
 
 from scoreinv.imaging.regions import Region, halvings_of_holes, hole_regions, regions_to_fill, widened
-from scoreinv.window_placement import crop
+from scoreinv.windows.boxes import crop
 
 
 def holes(shape: tuple[int, int], *boxes: tuple[int, int, int, int]) -> np.ndarray:

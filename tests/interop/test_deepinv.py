@@ -7,9 +7,8 @@ import torch
 from analytic import gaussian_colour_prior
 
 import scoreinv
-from scoreinv import kernels
 from scoreinv.guidance import DPS, Tiled
-from scoreinv.operators import Blur
+from scoreinv.operators import Blur, kernels
 from scoreinv.samplers import DPMpp2M, NoiseStream
 from scoreinv.sdes import VE, VP
 from scoreinv.system.errors import InputError

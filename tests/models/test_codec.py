@@ -20,8 +20,8 @@ from scoreinv.conditional.prior import ResidualPreconditioning
 from scoreinv.models.catalogue import configuration, load_classifier
 from scoreinv.models.codec import encode, parse_json
 from scoreinv.models.config import ClassifierConfig, ModelConfig, decode_model
+from scoreinv.models.foreign.official import read_official_config
 from scoreinv.models.model_file import read_metadata, read_model, save
-from scoreinv.models.official import read_official_config
 from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
 from scoreinv.networks.encoder import FEATURES
 from scoreinv.networks.ncsnpp import NCSNppConfig

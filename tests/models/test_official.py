@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scoreinv.models.official import load_official, read_official_config
+from scoreinv.models.foreign.official import load_official, read_official_config
 from scoreinv.system.errors import CheckpointError
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"

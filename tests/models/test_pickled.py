@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from scoreinv.models.official import load_official, read_official_config
-from scoreinv.models.pickled import plain_tensors, read_pickled
+from scoreinv.models.foreign.official import load_official, read_official_config
+from scoreinv.models.foreign.pickled import plain_tensors, read_pickled
 from scoreinv.system.errors import CheckpointError
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"

@@ -9,7 +9,7 @@ import torch
 
 import scoreinv
 from scoreinv.models.catalogue import describe
-from scoreinv.models.published import PUBLISHED, published
+from scoreinv.models.foreign.published import PUBLISHED, published
 from scoreinv.preconditioning import PaperVE
 from scoreinv.prior import RecommendedSampler
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.read import read_picture
 from scoreinv.models.segment_anything import CORNER, INSIDE, NO_POINT, OTHER_CORNER, SegmentAnything
 from scoreinv.system.errors import CheckpointError
 from scoreinv.tasks.select import Prompt, Selection

@@ -12,7 +12,7 @@ from PIL import Image
 from small_chroma import CONFIG, SHOWN, chroma_prior
 from torch import Tensor, nn
 
-from scoreinv.conditional.interpolation import smooth_estimate
+from scoreinv.conditional.initial_estimate import smooth_estimate
 from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
 from scoreinv.guidance import Conditioned
 from scoreinv.models.catalogue import describe

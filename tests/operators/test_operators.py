@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 from PIL.Image import Resampling
 
-from scoreinv import kernels
 from scoreinv.operators import (
     Blur,
     Composed,
@@ -18,6 +17,7 @@ from scoreinv.operators import (
     check_adjoint,
     downsampling,
     gray,
+    kernels,
     mask,
     pad_observation,
     photographed,

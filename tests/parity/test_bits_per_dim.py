@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import scoreinv
-from scoreinv.models.official import load_official, read_official_config
+from scoreinv.models.foreign.official import load_official, read_official_config
 from scoreinv.prior import ScorePrior
 
 DATA = Path(__file__).parents[1] / "data" / "parity"

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import scoreinv
-from scoreinv.models.diffusers_folder import read_diffusers_config
-from scoreinv.models.published import PUBLISHED
+from scoreinv.models.foreign.diffusers import read_diffusers_config
+from scoreinv.models.foreign.published import PUBLISHED
 from scoreinv.samplers import PC
 from scoreinv.sdes import DDPM, VE
 from scoreinv.system.errors import CheckpointError

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 import scoreinv
-from scoreinv.models.published import published
+from scoreinv.models.foreign.published import published
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import time_at
 

@@ -36,7 +36,7 @@ def test_score_of_a_converted_checkpoint_equals_the_reference(
 
 
 def test_raw_weights_differ_from_the_average(tmp_path: Path) -> None:
-    from scoreinv.models.official import load_official, read_official_config
+    from scoreinv.models.foreign.official import load_official, read_official_config
 
     folder = FOLDERS[0]
     config = read_official_config(str(folder / "config.json"))

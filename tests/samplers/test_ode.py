@@ -10,13 +10,13 @@ import torch
 from mixture import SDES, SHAPE, BatchStream, Mixture, correlated, gaussian
 from scipy.integrate import solve_ivp
 
-from scoreinv.ensemble import ALL, SelfEnsemble
 from scoreinv.guidance import ConstrainedPC
 from scoreinv.operators import mask
 from scoreinv.samplers.ode import ODE, decode, encode
 from scoreinv.samplers.runge_kutta import rk45
 from scoreinv.sdes import TRAINING_START, VE, SubVP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.windows.ensemble import ALL, SelfEnsemble
 
 pytestmark = pytest.mark.portable
 

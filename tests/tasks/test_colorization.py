@@ -9,9 +9,9 @@ from analytic import gaussian_colour_prior
 from PIL import Image
 
 import scoreinv
-from scoreinv.colour_space import colour_basis, luma
-from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.tint import untinted
+from scoreinv.analysis.kind import untinted
+from scoreinv.inputs.arrays import pictures_from_api
+from scoreinv.operators.colour_space import colour_basis, luma
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.tasks.colorize import colorize, colorize_picture, colorize_pictures, hints_for
 from scoreinv.tasks.common import spread

@@ -9,7 +9,6 @@ import pytest
 import torch
 from analytic import gaussian_colour_prior
 
-from scoreinv.ensemble import UPRIGHT
 from scoreinv.guidance import Tiled
 from scoreinv.imaging.sheet import contact_sheet
 from scoreinv.operators import mask
@@ -18,6 +17,7 @@ from scoreinv.samplers.base import Samples
 from scoreinv.system.errors import SettingError
 from scoreinv.tasks.common import RunningSpread, draw, spread, start_time, wide_tile
 from scoreinv.tasks.settings import START_LEVEL, FillSettings
+from scoreinv.windows.ensemble import UPRIGHT
 
 
 def prior(**options):

@@ -11,9 +11,9 @@ from PIL import Image
 from scipy.signal import fftconvolve
 
 import scoreinv
-from scoreinv import kernels
 from scoreinv.imaging.picture import Picture
-from scoreinv.kernels import PointSpread
+from scoreinv.operators import kernels
+from scoreinv.operators.kernels import PointSpread
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.tasks.deblur import find_blur
 

@@ -20,7 +20,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
-from scoreinv.imaging.arrays import pictures_from_api
+from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE
 from scoreinv.system.errors import Cancelled, InputError, SettingError

@@ -9,8 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 import scoreinv
-from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
+from scoreinv.inputs.masks import dilate
 from scoreinv.models.config import DetectorConfig
 from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
 from scoreinv.system.errors import Cancelled, InputError

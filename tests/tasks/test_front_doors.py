@@ -17,11 +17,10 @@ from small_conditional import conditional_prior
 from torch import Tensor, nn
 
 import scoreinv
-from scoreinv import kernels
 from scoreinv.guidance import DPS, MMPS
 from scoreinv.models.config import ModelConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.operators import Blur, LinearOperator, mask
+from scoreinv.operators import Blur, LinearOperator, kernels, mask
 from scoreinv.preconditioning import EDM
 from scoreinv.samplers import DPMpp2M, NoiseStream
 from scoreinv.sdes import SDE, VE, VP

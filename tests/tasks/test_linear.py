@@ -26,15 +26,15 @@ from independent_pixels import (
 from PIL import Image
 
 import scoreinv
-from scoreinv import kernels
-from scoreinv.imaging.arrays import Form
+from scoreinv.files.read import read_picture
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.read import read_picture
+from scoreinv.inputs.arrays import Form
 from scoreinv.operators import (
     Blur,
     LinearOperator,
     downsampling,
+    kernels,
     mask,
     pad_observation,
     photographed,
@@ -45,7 +45,7 @@ from scoreinv.tasks.denoise import denoise_picture
 from scoreinv.tasks.linear import blurred_detail, deblur_picture, missing_detail, upscale_picture
 from scoreinv.tasks.results import Restored, as_given
 from scoreinv.tasks.settings import LinearSettings
-from scoreinv.tiling import crop
+from scoreinv.windows.tiled import crop
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 

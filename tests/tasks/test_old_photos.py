@@ -13,12 +13,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 import scoreinv
-from scoreinv.colour_space import luma
-from scoreinv.imaging.hints import KnownColours
-from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
+from scoreinv.inputs.hints import KnownColours
+from scoreinv.inputs.masks import dilate
 from scoreinv.models.photo_models import PhotoModels
 from scoreinv.networks.detector import DamageDetector
+from scoreinv.operators.colour_space import luma
 from scoreinv.system.errors import Cancelled, InputError, SettingError
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks import old_photos

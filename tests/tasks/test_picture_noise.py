@@ -12,7 +12,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor
 
 import scoreinv
-from scoreinv.imaging.arrays import pictures_from_api
+from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.tasks.common import spread
 from scoreinv.tasks.picture_noise import PictureNoise, ddof_of_pairs, noise_weights_of
 

@@ -8,9 +8,9 @@ import torch
 from analytic import gaussian_colour_prior
 from small_chroma import chroma_prior
 
-from scoreinv.colour_space import luma
-from scoreinv.conditional.matching import Told
+from scoreinv.conditional.references import Told
 from scoreinv.imaging.picture import Picture
+from scoreinv.operators.colour_space import luma
 from scoreinv.system.errors import InputError
 from scoreinv.tasks.colorize import colorize
 from scoreinv.tasks.references import Reference, matches_of

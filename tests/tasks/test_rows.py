@@ -18,7 +18,7 @@ import torch
 from small_model import save_small
 
 import scoreinv
-from scoreinv import kernels
+from scoreinv.operators import kernels
 from scoreinv.system import machine, waiting
 from scoreinv.system.errors import CheckpointError, InputError, ScoreinvError, SettingError
 from scoreinv.tasks import rows

@@ -9,8 +9,8 @@ from PIL import Image
 from pointing import LEFT, LENGTH, Network, square_picture
 
 import scoreinv
-from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
+from scoreinv.inputs.masks import dilate
 from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.tasks.select import SIZES, Prompt, Selection, usual_grow, with_rim
 

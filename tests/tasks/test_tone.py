@@ -13,8 +13,8 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load
+from scoreinv.models.tone_estimator import PARTS
 from scoreinv.networks.chroma import SEEN
-from scoreinv.networks.fading import PARTS
 from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, load_toner, told, tone_picture
 from scoreinv.training.pictures import BUILTIN
 

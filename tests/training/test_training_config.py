@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from scoreinv.models.codec import decode, encode
-from scoreinv.models.published import PUBLISHED
+from scoreinv.models.foreign.published import PUBLISHED
 from scoreinv.sdes import VP
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import PRETRAINED

@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from torch import Tensor
 
+from scoreinv.files.write import picture_bytes
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.write import picture_bytes
 from scoreinv.models.config import DetectorConfig
 from scoreinv.models.photo_models import PhotoModels
 from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig

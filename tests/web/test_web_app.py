@@ -19,11 +19,11 @@ from PIL import Image
 
 import scoreinv.tasks.inpaint
 import scoreinv.web
-from scoreinv.colour_space import luma
-from scoreinv.imaging.masks import dilate
+from scoreinv.files.read import Decoded, Look, decode, read_picture
+from scoreinv.files.write import picture_bytes, write_picture
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.read import Decoded, Look, decode, read_picture
-from scoreinv.imaging.write import picture_bytes, write_picture
+from scoreinv.inputs.masks import dilate
+from scoreinv.operators.colour_space import luma
 from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks.colorize import colorize_picture
@@ -209,7 +209,7 @@ def test_what_is_avoided_is_no_source_and_what_is_left_is_told(browser, monkeypa
     photo = opened(browser, png(pixels()))
     avoided = opened(browser, png(~hole()))
     monkeypatch.setattr("scoreinv.tasks.Filling", noted)
-    monkeypatch.setattr("scoreinv.imaging.find_leftover", lambda picture, hole: object())
+    monkeypatch.setattr("scoreinv.analysis.find_leftover", lambda picture, hole: object())
     path = f"/api/photos/{photo['key']}/fill"
     for seed in (0, 1):
         end = done(browser, path, png(hole()), avoid=avoided["key"], seed=seed)

@@ -19,9 +19,9 @@ from processes import cpu_seconds, wait_for
 from small_model import save_small
 
 import scoreinv
+from scoreinv.files.read import read_picture
+from scoreinv.files.write import write_picture
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.read import read_picture
-from scoreinv.imaging.write import write_picture
 from scoreinv.system.errors import ScoreinvError
 from scoreinv.web import access, jobs
 from scoreinv.web.album import Album, GoneError

@@ -1,0 +1,187 @@
+"""What pictures are: grey, in colours, or prints of one tint, sepia or the like, whose tones have a colour each."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from scoreinv.imaging.picture import STRIP_ROWS, Picture, scaled, to_float, to_samples
+from scoreinv.operators.colour_space import luma
+
+Found = Literal["grey", "tinted", "coloured"]
+"""What a picture is: `tinted` has tones of one colour each, as sepia has."""
+
+LOOKED_AT = 512
+"""Longer side, in pixels, of the picture in which borders and colours are looked for at most."""
+_COLOURED = 0.06
+"""Difference of the channels over a few pixels, as a fraction of the range, above which a picture has colour there."""
+_KNOWN = 0.25
+"""Share of its pixels there that are known from which on a place is."""
+_SIDE = 128
+"""And of that in which a tint is."""
+_BINS = 12
+_GRAY = 0.01
+"""Chroma (rms, in [0, 1]) below which a picture is grey."""
+_STRAY = 0.015
+"""Chroma (rms) that the tones of a tinted picture leave unexplained at most: noise, stains, compression."""
+_PALE_STRAY = 0.006
+"""What the tones of a print may leave unexplained however pale it is."""
+_ACROSS = 0.17
+"""Chroma of a print across its hue, as a fraction of that along it."""
+_THINGS = (0.035, 0.003)
+"""Chroma (rms) along the hue that neither the tones of a print explain nor a slow change over it, stains and yellowed
+borders, at most: as a fraction of all of it, or as it is. Beyond, things have colours: red rock, leaves, the sea."""
+_WORN_THINGS = 0.1
+"""The fraction of a worn print, whose grain, dirt and faded patches are of other colours than its tones."""
+_DAMAGED = 0.1
+"""Share of a print that may be scratched or stained, and is then of another colour than its tones."""
+_OPPOSITE = 0.02
+"""Share of a print that may have the opposite hue."""
+_HUES = (0.25, 1.3)
+"""Of the hue of a print: how much more red than grey it has, by how much less blue: from yellow to red brown."""
+_RARE_HUES = (0.15, 1.6)
+"""The same from the greenish to the purplish ones, which are pale and whose tones explain all of it, nearly."""
+_RARE_CHROMA = 0.08
+_RARE_STRAY = 0.007
+
+
+def seen(picture: Picture, hole: np.ndarray | None = None) -> Picture:
+    """A picture as it is looked at to tell what it is: small, in floats, and without a hole (HxW bool, not all of it).
+
+    One that is small and whole is seen itself.
+    """
+    size = scaled(picture.size, min(1.0, LOOKED_AT / max(picture.size)))
+    if hole is None or not hole.any():
+        return picture if size == picture.size else Picture(picture.resized_rgb(*size))
+    if size == picture.size:
+        return picture.covered(hole)
+    pixels = picture.pixels.copy()
+    pixels[hole] = 0
+    known = Picture((~hole).astype(np.float32)).resized_rgb(*size)
+    rgb = picture.with_pixels(pixels).resized_rgb(*size) / np.maximum(known, 1e-6)
+    return Picture(rgb.clip(0, 1)).covered(known[..., 0] < min(_KNOWN, known.max()))
+
+
+def found_in(picture: Picture) -> Found:
+    """What a picture is. A tint may be too pale to count as colour anywhere."""
+    small = seen(picture)
+    if small.is_gray():
+        return "grey"
+    if is_tinted(small):
+        return "tinted"
+    return "coloured" if coloured_at(small).any() else "grey"
+
+
+def coloured_at(picture: Picture) -> np.ndarray:
+    """Where a picture has colour, HxW bool."""
+    from scipy import ndimage  # slow to import, and needed by few commands
+
+    rgb = picture.rgb()
+    return np.asarray(ndimage.uniform_filter(rgb.max(-1) - rgb.min(-1), 5) > _COLOURED)
+
+
+def is_tinted(picture: Picture) -> bool:
+    """Whether the picture's chroma is a function of its luma alone, and not all grey.
+
+    The chroma is predicted from the luma through its means in 12 classes of luma; what that leaves must be small, and
+    less than a third of the chroma.
+    """
+    if picture.is_gray_mode:
+        return False
+    chroma, stray = _chroma(picture)
+    return _rms(chroma) >= _GRAY and stray < min(_STRAY, _rms(chroma) / 3)
+
+
+def is_print(picture: Picture, *, worn: bool = False) -> bool:
+    """Whether a picture is surely a print of one tint: tinted, of one hue from red brown to yellow, as sepia.
+
+    Some are purplish or greenish: they are prints too, where they are pale and their tones explain nearly all of it.
+    A photograph in colours may be tinted too, such as one of fog, of the sea, or of a leaf. Its hue is another, its
+    tones are of several, or it strays more from them: of 275 photographs in colours 13 are tinted, and none is a print.
+
+    worn: it is damaged as prints are, and may stray more; of the 275 none would be a print so, either.
+    """
+    if not is_tinted(picture):
+        return False
+    chroma, stray = _chroma(picture)
+    _, sizes, axes = np.linalg.svd(chroma, full_matrices=False)
+    along = chroma @ axes[0]
+    red, _, blue = axes[0] * np.sign(along.sum())
+    one_hue = (sizes[1:] < _ACROSS * sizes[0]).all() and np.mean(along * np.sign(along.sum()) < -_GRAY) < _OPPOSITE
+    if not one_hue or blue >= 0 or stray >= max(_rms(chroma) / 4, _PALE_STRAY):
+        return False
+    share, least_things = _THINGS
+    if _of_things(picture, along) >= max((_WORN_THINGS if worn else share) * _rms(chroma), least_things):
+        return False
+    least, most = _RARE_HUES if stray < _RARE_STRAY and _rms(chroma) < _RARE_CHROMA else _HUES
+    return bool(least < red / -blue < most)
+
+
+def _chroma(picture: Picture) -> tuple[np.ndarray, float]:
+    """The chroma of a picture of `_small_colours`, Nx3, and the rms of what its tones leave unexplained of it."""
+    rgb = _small_colours(picture).reshape(-1, 3)
+    gray = luma(rgb)
+    chroma = rgb - gray[:, None]
+    edges = np.unique(np.quantile(gray, np.linspace(0, 1, _BINS + 1)))
+    member = np.clip(np.searchsorted(edges, gray, side="right") - 1, 0, max(0, len(edges) - 2))
+    counts = np.maximum(np.bincount(member, minlength=len(edges)), 1)[:, None]
+    centre = np.bincount(member, gray, minlength=len(edges))[:, None] / counts
+    tones = np.stack([np.bincount(member, plane, minlength=len(edges)) for plane in chroma.T], axis=1) / counts
+    used = np.bincount(member, minlength=len(edges)) > 0
+    expected = np.stack([np.interp(gray, centre[used, 0], plane) for plane in tones[used].T], axis=1)
+    return chroma, _rms(chroma - expected)
+
+
+def _of_things(picture: Picture, along: np.ndarray) -> float:
+    """The rms of the chroma along a hue (N,), but for noise, that a regression on the tones and on the place leaves.
+
+    The tones are piecewise linear in the luma, what changes slowly is of second order in the place, and each in turn
+    may grow with the luma.
+    """
+    from scipy import ndimage  # as above
+
+    gray = luma(_small_colours(picture))
+    (height, width), gray = gray.shape, gray.ravel()
+    y, x = (place.ravel() for place in np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j])
+    places = [x, y, x * x, y * y, x * y]
+    tones = [np.maximum(gray - knot, 0) for knot in np.quantile(gray, np.linspace(0, 1, 9)[:-1])]
+    terms = np.stack([np.ones_like(x), *tones, *places, *(gray * place for place in places)], axis=1)
+    left = along - terms @ np.linalg.lstsq(terms, along, rcond=None)[0]
+    sound = abs(left) <= np.quantile(abs(left), 1 - _DAMAGED)
+    left = along - terms @ np.linalg.lstsq(terms[sound], along[sound], rcond=None)[0]
+    smooth = np.sort(abs(ndimage.uniform_filter(left.reshape(height, width), 3)), axis=None)
+    return _rms(smooth[: math.ceil((1 - _DAMAGED) * smooth.size)])
+
+
+def untinted(picture: Picture, weights: str = "rec601", tones: Picture | None = None) -> Picture:
+    """A colour picture with its luma in all channels, brightened so that its lightest tone is white.
+
+    White is as bright as the brightest channel of that tone.
+
+    Args:
+        picture: of colour mode, which is kept, as its metadata and alpha are.
+        weights: grey weights.
+        tones: what the lightest tone is taken from: the picture without what is no part of it. None: the picture.
+    """
+    gray = picture.gray(weights).pixels
+    gray = gray[..., 0] if picture.has_alpha else gray
+    rgb = _small_colours(tones or picture).reshape(-1, 3)
+    level = luma(rgb, weights)
+    white = rgb[level >= np.quantile(level, 0.99)].mean(0)
+    factor = np.float32(white.max() / max(float(luma(white, weights)), 1e-3))
+    pixels = picture.pixels.copy()
+    for top in range(0, picture.height, STRIP_ROWS):
+        rows = slice(top, top + STRIP_ROWS)
+        pixels[rows, :, :3] = to_samples(to_float(gray[rows]) * factor, pixels.dtype)[..., None]
+    return picture.with_pixels(pixels)
+
+
+def _small_colours(picture: Picture) -> np.ndarray:
+    """The picture's colours at 128 pixels or fewer a side, hxwx3: averaged, so without most of their noise."""
+    return picture.resized_rgb(*scaled(picture.size, min(1.0, _SIDE / max(picture.size))))
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))

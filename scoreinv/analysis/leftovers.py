@@ -1,0 +1,212 @@
+"""Leftovers: masks that are too small leave a rim of the object beside the hole, which a fill would continue.
+
+Colours are followed from points of the rim straight outwards. A point shows a leftover of w pixels where the colours at
+1 to w pixels are hardly seen farther out, 10 to 26 pixels from this part of the rim; where those from w + 2 on are; and
+where they jump between. Texture has such points by chance. An object's edge has them all along: points count where most
+of their neighbours along the rim show a leftover too. An edge of the scene that happens to run along the rim goes on
+beyond the hole, so that its colours are seen farther out.
+
+A mask may also miss slivers within its outline, between two limbs of the object, or spots. Whether what is known there
+is of the object or of the ground behind it, its colours tell: the object's are seen beside it in the hole, where the
+picture still shows what is to be removed, and not on the ground around the outline.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.regions import clusters, mask_of_blocks, means_of_blocks
+from scoreinv.windows.boxes import Box, crop
+
+WIDEST = 6  # pixels of a leftover at most
+_SOFT = 2  # pixels of an edge, of which neither the object's nor the ground's colour is asked
+_FARTHER = np.arange(10, 27, 2)  # pixels from the rim at which the ground is looked at
+_ALIKE = 0.1  # distance of colours, RGB in [0, 1], within which they are one
+_RARE = 0.02  # share of the ground that may have a colour that counts as not seen there
+_FEWEST = 50  # colours of the ground that are enough to say what is not seen there
+_NEAR = 32.0  # pixels along the rim within which its ground is looked at
+_BESIDE = 8  # points to each side that tell whether one is there by chance
+_COMPARED = 1000  # colours that another is compared with, at most
+_POINTS = 500  # of a rim, at most
+_NORMAL = 6  # radius in pixels of the disk whose known pixels tell which way is outwards
+_NOTICED = 0.18
+"""Share of a rim from which on a leftover is told: chosen by `tests/benchmarks/leftovers.py` and on real objects."""
+_GAP = 8  # radius in pixels of the disk that fills the gaps of a mask, which gives its outline
+_INSIDE = 16  # pixels of a hole around a sliver that tell the object's colours there
+_FEWEST_PIXELS = 40  # of a sliver
+_MOST_OF_IT = 0.8  # share of a sliver that must have the object's colours, and none of the ground's
+_SIDE = 1024
+"""Longer side in pixels up to which slivers are looked for as they are; in larger pictures,
+in their reduction by a whole number."""
+_LEAST_WIDTH = 16  # of the holes that are looked at: narrow ones are scratches more often than objects
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """What seems to be left of an object beside a hole, or within its outline.
+
+    Attributes:
+        share: of the hole's rim, in (0, 1].
+        grow: pixels by which to enlarge the hole.
+        box, pixels: where it is, with its soft edge, hxw bool.
+    """
+
+    share: float
+    grow: int
+    box: Box
+    pixels: np.ndarray
+
+    @property
+    def words(self) -> str:
+        """What there is, without the remedy."""
+        return f"{100 * self.share:.0f} % of a hole's rim looks like a leftover of what the mask should hide"
+
+
+def find_leftover(picture: Picture, hole: np.ndarray) -> Leftover | None:
+    """The leftover that takes most of its hole's rim, of all holes (HxW bool) of a picture; None where none is."""
+    return max(_leftovers(picture, hole), key=lambda leftover: leftover.share, default=None)
+
+
+def take_in_leftovers(picture: Picture, hole: np.ndarray) -> np.ndarray:
+    """The holes (HxW bool) with all that seems to be left of their objects: for a mask that nobody has painted."""
+    grown = hole.copy()
+    for leftover in _leftovers(picture, hole):
+        crop(grown, leftover.box)[leftover.pixels] = True
+    return grown
+
+
+def _leftovers(picture: Picture, hole: np.ndarray) -> list[Leftover]:
+    """What is left beside each hole, and within its outline."""
+    margin = int(_FARTHER[-1]) + 1
+    found = []
+    for (top, left, _, _), holes in clusters(hole):
+        labels, _ = ndimage.label(holes)
+        for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+            own = labels[rows, columns] == number
+            if not ndimage.minimum_filter(own, _LEAST_WIDTH, mode="constant").any():
+                continue
+            y, x = max(0, top + rows.start - margin), max(0, left + columns.start - margin)
+            around = hole[y : top + rows.stop + margin, x : left + columns.stop + margin]
+            alone = np.zeros_like(around)
+            crop(alone, (top + rows.start - y, left + columns.start - x, *own.shape))[...] = own
+            box = (y, x, *around.shape)
+            rgb = picture.rgb(box)
+            for look in (_beside, _within):
+                if (seen := look(rgb, alone, around)) is not None:
+                    share, grow, pixels = seen
+                    found.append(Leftover(share, grow, box, pixels & ~around))
+    return found
+
+
+_Seen = tuple[float, int, np.ndarray]
+"""Share, pixels to grow and pixels of a `Leftover` in the box of its hole, of which some may be in a hole."""
+
+
+def _within(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Seen | None:
+    """The slivers within the outline of one hole that are of its object; `hole` has the others beside it too."""
+    if (step := max(hole.shape) // _SIDE) > 1:
+        small = (means_of_blocks(mask, step) > 0 for mask in (own, hole))
+        if (seen := _within(means_of_blocks(rgb, step), *small)) is None:
+            return None
+        share, grow, pixels = seen
+        return share, step * grow, mask_of_blocks(pixels, step, hole.shape)
+    # beyond the picture's border nothing closes a gap
+    outline = ndimage.binary_fill_holes(_away(~np.pad(_near(own, _GAP), _GAP))[_GAP:-_GAP, _GAP:-_GAP] > _GAP) | own
+    slivers, count = ndimage.label(outline & ~hole, np.ones((3, 3)))
+    if not count:
+        return None
+    away = _away(outline)
+    ground = rgb[(away > _SOFT) & (away <= _FARTHER[-1]) & ~hole]
+    if len(ground) < _FEWEST:
+        return None
+    found = np.zeros_like(own)
+    for number, place in enumerate(ndimage.find_objects(slivers), start=1):
+        wider = tuple(slice(max(0, part.start - _INSIDE), part.stop + _INSIDE) for part in place)
+        sliver, inside = slivers[wider] == number, own[wider]
+        if sliver.sum() < _FEWEST_PIXELS:
+            continue
+        colours = rgb[wider][sliver]
+        known = _seen(colours, ground) >= _RARE
+        of_object = _seen(colours, rgb[wider][inside & _near(sliver, _INSIDE)]) >= _RARE
+        if (of_object & ~known).mean() > _MOST_OF_IT:
+            found[wider] |= sliver
+    if not found.any():
+        return None
+    rim = _near(own, 1.5) & ~own
+    share = (rim & found).sum() / max(1, (rim & ~hole).sum())
+    grow = int(np.ceil(_away(hole)[found].max())) + _SOFT
+    return float(share), grow, _near(found, _SOFT)
+
+
+def _seen(colours: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """The share of colours Nx3 that each of Mx3 is like, (M,)."""
+    among = among[:: -(-len(among) // _COMPARED)]
+    parts = np.array_split(colours, -(-len(colours) // _COMPARED))
+    alike = [np.linalg.norm(part[:, None] - among, axis=2) < _ALIKE for part in parts]
+    return np.concatenate([part.mean(1) for part in alike])
+
+
+def _away(hole: np.ndarray) -> np.ndarray:
+    """Pixels from a hole, 0 in it."""
+    return ndimage.distance_transform_edt(~hole)
+
+
+def _near(hole: np.ndarray, pixels: float) -> np.ndarray:
+    """What is within so many pixels of a hole."""
+    return _away(hole) <= pixels
+
+
+def _beside(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Seen | None:
+    """The leftover beside one hole; `hole` has the others beside it too."""
+    points, outwards = _rim(own, hole)
+    if not len(points):
+        return None
+    steps = np.arange(1, _FARTHER[-1] + 1)
+    at = np.rint(points[:, None] + outwards[:, None] * steps[:, None]).astype(int)
+    known = ((at >= 0) & (at < hole.shape)).all(2)
+    down, across = np.moveaxis(np.where(known[..., None], at, 0), 2, 0)
+    known &= ~hole[down, across]
+    colours = rgb[down, across]
+    apart = np.linalg.norm(points[:, None] - points, axis=2)
+    band = WIDEST + _SOFT
+    strange = np.zeros((len(points), band), dtype=bool)
+    for number, near in enumerate(apart < _NEAR):
+        ground = colours[near][:, _FARTHER - 1][known[near][:, _FARTHER - 1]]
+        if len(ground) >= _FEWEST:
+            distances = np.linalg.norm(colours[number, :band, None] - ground, axis=2)
+            strange[number] = (distances < _ALIKE).mean(1) < _RARE
+    widths = np.zeros(len(points), dtype=int)
+    for width in range(1, WIDEST + 1):
+        jumps = np.linalg.norm(colours[:, width - 1] - colours[:, width + _SOFT - 1], axis=1) > _ALIKE
+        ends = strange[:, :width].all(1) & ~strange[:, width + _SOFT - 1 :].any(1)
+        widths[ends & jumps & known[:, :band].all(1)] = width
+    shown = widths > 0
+    spacing = max(1.0, float(np.median(np.partition(apart, 1, axis=1)[:, 1]))) if len(points) > 1 else 1.0
+    beside = apart < _BESIDE * spacing
+    solid = shown & ((beside & shown).sum(1) > beside.sum(1) / 2)
+    if solid.mean() < _NOTICED:
+        return None
+    left = np.zeros_like(hole)
+    for (down, across), width in zip(points[solid], widths[solid], strict=True):
+        reach = width + _SOFT
+        near = np.s_[max(0, down - reach) : down + reach + 1, max(0, across - reach) : across + reach + 1]
+        at = np.ogrid[near]
+        left[near] |= np.hypot(at[0] - down, at[1] - across)[: left[near].shape[0], : left[near].shape[1]] <= reach
+    return float(solid.mean()), int(np.percentile(widths[solid], 90)) + _SOFT, left
+
+
+def _rim(own: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels of a hole beside known ones, Nx2, and the directions out of it, Nx2 of length 1."""
+    points = np.argwhere(own & ~ndimage.binary_erosion(own, border_value=1))
+    points = points[:: -(-len(points) // _POINTS) or 1]
+    around = np.argwhere(np.ones((2 * _NORMAL + 1,) * 2)) - _NORMAL
+    around = around[np.hypot(*around.T) <= _NORMAL]
+    padded = np.pad(hole, _NORMAL, mode="edge")
+    seen = points[:, None] + around + _NORMAL
+    outwards = np.where(padded[seen[..., 0], seen[..., 1], None], -around, around).sum(1).astype(float)
+    length = np.linalg.norm(outwards, axis=1)
+    return points[length > 0], outwards[length > 0] / length[length > 0, None]

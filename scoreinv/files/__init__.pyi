@@ -1,0 +1,9 @@
+from .read import SUFFIXES as SUFFIXES
+from .read import is_hidden as is_hidden
+from .read import is_picture as is_picture
+from .read import read_picture as read_picture
+from .write import FORMATS as FORMATS
+from .write import check_format as check_format
+from .write import check_output as check_output
+from .write import format_of as format_of
+from .write import write_picture as write_picture

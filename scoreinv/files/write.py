@@ -1,0 +1,300 @@
+"""From a `Picture` to a file, whole or not at all, with 16 bits and metadata where its format can hold them.
+
+Pillow writes 8-bit files and 16-bit grey. 16-bit PNGs of several channels, which it cannot write, are written here
+(filters and zlib), TIFFs by `tiff`.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import stat
+import struct
+import sys
+import zlib
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from scoreinv.files import heif
+from scoreinv.files.guard import reason
+from scoreinv.files.read import STREAM, special_file
+from scoreinv.files.tiff import write_tiff
+from scoreinv.imaging.metadata import profile_fits
+from scoreinv.imaging.picture import Picture, eight_bits
+from scoreinv.system.errors import ExistsError, InputError, ScoreinvError
+from scoreinv.system.files import atomic_write
+
+FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WebP", ".jpg": "JPEG", ".jpeg": "JPEG"}
+FORMATS |= heif.SUFFIXES
+"""Kinds of file by the suffix."""
+
+_QUALITY = {"JPEG": 95, "HEIC": 90, "AVIF": 90}
+"""Where none is given; a kind that is not here keeps every sample of 8 bits."""
+_SUBSAMPLING = {"JPEG": "4:4:4", "HEIC": "4:2:0", "AVIF": "4:4:4"}
+"""Of the chroma: at full resolution, but for HEIC, which phones show for certain with a quarter of it alone."""
+_LONGEST_SIDE = {"WebP": 16383, "JPEG": 65500, "HEIC": heif.LONGEST_SIDE, "AVIF": heif.LONGEST_SIDE}
+# what Pillow, and what is built on it, takes from a PNG; and 255 segments of a JPEG
+_LONGEST_PROFILE = {"PNG": PngImagePlugin.MAX_TEXT_CHUNK - 1, "JPEG": 255 * 65519}
+_JPEG_SEGMENT = 65533 - 64  # of EXIF or XMP, less its heading
+_STRIP_BYTES = 1 << 20
+_DEFLATE = 6
+_PNG_LEVEL = 3  # of Pillow's PNGs: in two fifths of the time of its own choice, which makes files smaller by 2 %
+_logger = logging.getLogger(__name__)
+
+
+def write_picture(
+    path: str | os.PathLike[str], picture: Picture, *, overwrite: bool = False, quality: int | None = None
+) -> None:
+    """Write a picture in the format of the suffix, one of `FORMATS`, whole or not at all.
+
+    The bytes go to a temporary file beside, are synced, and take the name in one step. The folder must exist.
+    PNG and TIFF keep every sample. WebP is lossless unless a quality is given; JPEG (quality 95), HEIC and AVIF (90)
+    are not. These four have 8 bits: 16 are rounded to 8, with a warning. JPEG has no alpha: an opaque one is left out.
+    A colour profile of another kind than the pixels (grey on colour) is left out, and with a warning one that is too
+    long for the format.
+
+    Args:
+        path: file; "-" is standard output, as PNG.
+        overwrite: replace an existing file.
+        quality: 1 to 100, for JPEG, WebP, HEIC and AVIF.
+
+    Raises:
+        InputError: the path cannot be written, exists, or its format cannot hold the picture.
+        ScoreinvError: writing failed midway (disk full); nothing is left behind.
+    """
+    name = os.fsdecode(path)
+    if name == STREAM:
+        _write_stream(picture)
+        return
+    target = check_output(name, overwrite=overwrite)
+    try:
+        with atomic_write(target, overwrite=overwrite) as temporary, temporary.open("xb") as stream:
+            encode(stream, picture, name, quality)
+    except InputError:
+        raise
+    except FileExistsError as error:
+        raise _exists(name) from error
+    except Exception as error:  # an encoder's, too
+        raise ScoreinvError(f"{name}: writing failed ({_why(error)}): nothing was written") from error
+
+
+def picture_bytes(picture: Picture, name: str) -> bytes:
+    """The bytes of the file that `write_picture` would write under this name.
+
+    Raises:
+        InputError: the format of its suffix cannot hold the picture.
+    """
+    buffer = io.BytesIO()
+    encode(buffer, picture, name)
+    return buffer.getvalue()
+
+
+def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Find out whether `write_picture` could write there, before anything is computed; returns the real target.
+
+    Raises:
+        InputError: no path, unknown suffix, no such folder, a folder that cannot be written to, an existing file, or
+            with `overwrite` too what is no file: a folder, a device, a pipe.
+    """
+    name = os.fsdecode(path)
+    given = Path(name)
+    if name == STREAM:
+        return given
+    if given.suffix.lower() not in FORMATS:
+        what = f"the suffix {given.suffix}" if given.suffix else "a name without suffix"
+        raise InputError(f"{name}: {what} names no format: use {', '.join(FORMATS)}")
+    mode: int | None = None
+    try:
+        with suppress(FileNotFoundError):
+            mode = given.stat().st_mode
+        target = given.resolve()  # a link stays a link: what it points to is replaced
+        in_folder = target.parent.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # rings of links, too long a name, a folder that is closed
+        raise InputError(f"{name}: cannot be written ({_why(error)}): choose another name") from error
+    if not in_folder:
+        raise InputError(f"{name}: there is no folder {given.parent}: make it first")
+    if mode is not None and stat.S_ISDIR(mode):
+        raise InputError(f"{name}: is a folder: name a file in it")
+    if mode is not None and not stat.S_ISREG(mode):
+        raise InputError(f"{name}: is {special_file(mode)}, which is never replaced: name a file, or - for stdout")
+    if mode is not None and not overwrite:
+        raise _exists(name)
+    try:
+        TemporaryFile(dir=target.parent).close()  # by trying, as permissions do not say everything
+    except OSError as error:
+        raise InputError(
+            f"{name}: the folder {given.parent} cannot be written to ({_why(error)}): choose another"
+        ) from error
+    return target
+
+
+def format_of(path: str | os.PathLike[str], size: tuple[int, int]) -> str:
+    """The format of a path; InputError where it is not there, or cannot hold a picture of a size (height, width)."""
+    name = os.fsdecode(path)
+    kind = "PNG" if name == STREAM else FORMATS[Path(name).suffix.lower()]
+    if max(size) > _LONGEST_SIDE.get(kind, max(size)):
+        raise InputError(f"{name}: {kind} ends at {_LONGEST_SIDE[kind]} pixels a side: choose .png or .tif")
+    if kind in heif.SUFFIXES.values():
+        heif.codec(kind, name)
+    return kind
+
+
+def check_format(path: str | os.PathLike[str], picture: Picture) -> str:
+    """The format of a path; InputError where it cannot hold a picture of this size, sample type and alpha."""
+    name = os.fsdecode(path)
+    if picture.pixels.dtype.kind != "u":
+        raise InputError(f"{name}: files hold 8 or 16 bits, not {picture.pixels.dtype}")
+    kind = format_of(name, picture.size)
+    if kind == "JPEG" and picture.has_alpha and (picture.pixels[..., -1] != picture.peak).any():
+        raise InputError(f"{name}: JPEG has no transparency, which the picture has: choose .png, .tif or .webp")
+    return kind
+
+
+def to_pillow(picture: Picture) -> Image.Image:
+    """A Pillow image with the picture's metadata; 16-bit colour, which Pillow has no mode for, is rounded to 8 bits."""
+    pixels = picture.pixels
+    if pixels.dtype == np.uint16 and picture.mode != "L":
+        _logger.warning("Pillow has no 16-bit mode %s: the picture's 16 bits are rounded to 8", picture.mode)
+        pixels = eight_bits(pixels)
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    metadata = picture.metadata
+    info = {"icc_profile": metadata.icc, "exif": metadata.exif, "xmp": metadata.xmp, "dpi": metadata.dpi}
+    image.info.update({key: value for key, value in info.items() if value})
+    return image
+
+
+# --- files: atomic, never silently destructive ------------------------------------------------------------------------
+
+
+def _exists(name: str) -> ExistsError:
+    return ExistsError(f"{name}: exists already: choose another name, or allow to overwrite it")
+
+
+def _write_stream(picture: Picture) -> None:
+    """The picture on standard output, as PNG."""
+    if sys.stdout is None:
+        raise InputError("standard output is closed: name a file")
+    content = picture_bytes(picture, STREAM)
+    try:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise  # who read it has enough
+    except OSError as error:
+        raise ScoreinvError(f"standard output: writing failed ({error.strerror})") from error
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or reason(error)
+
+
+# --- formats ----------------------------------------------------------------------------------------------------------
+
+
+def encode(stream: BinaryIO, picture: Picture, name: str, quality: int | None = None) -> None:
+    """Write a picture in the format of a name, as the format holds it: see `write_picture`."""
+    kind, pixels, metadata = check_format(name, picture), picture.pixels, picture.metadata
+    if kind == "JPEG" and picture.has_alpha:
+        pixels = pixels[..., 0] if picture.mode == "LA" else pixels[..., :3]
+    if kind not in ("PNG", "TIFF") and pixels.dtype == np.uint16:
+        _logger.warning("%s: %s has 8 bits, the picture's 16 are rounded (.png and .tif keep them)", name, kind)
+        pixels = eight_bits(pixels)
+    if metadata.icc and not profile_fits(metadata.icc, gray=_is_stored_gray(picture, kind)):
+        metadata = replace(metadata, icc=None)
+    if metadata.icc and len(metadata.icc) > _LONGEST_PROFILE.get(kind, len(metadata.icc)):
+        _logger.warning("%s: the colour profile is too long for a %s and is left out (.tif keeps it)", name, kind)
+        metadata = replace(metadata, icc=None)
+    picture = Picture(np.ascontiguousarray(pixels), metadata)
+    if kind == "TIFF":
+        write_tiff(stream, picture)
+    elif kind == "PNG" and pixels.dtype == np.uint16 and picture.mode != "L":
+        _write_deep_png(stream, picture)
+    else:
+        _write_by_pillow(stream, picture, name, kind, quality)
+
+
+def _is_stored_gray(picture: Picture, kind: str) -> bool:
+    """Whether a file of this kind holds the picture as grey; some have no grey, or none with alpha."""
+    if kind == "HEIC":
+        return picture.mode == "L"
+    return picture.is_gray_mode and kind not in ("WebP", "AVIF")
+
+
+def _write_by_pillow(stream: BinaryIO, picture: Picture, name: str, kind: str, quality: int | None) -> None:
+    """PNG of 8 bits or of 16-bit grey, WebP, JPEG, HEIC or AVIF."""
+    metadata = picture.metadata
+    keep: dict[str, Any] = {"icc_profile": metadata.icc, "exif": metadata.exif, "xmp": metadata.xmp}
+    if kind == "PNG":
+        chunks = PngImagePlugin.PngInfo()
+        if metadata.xmp:
+            chunks.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8", "replace"))
+        keep |= {"xmp": None, "pnginfo": chunks, "dpi": metadata.dpi, "compress_level": _PNG_LEVEL}
+    elif kind == "WebP":
+        keep |= {"lossless": True, "exact": True} if quality is None else {"quality": quality}
+    else:
+        keep |= {"quality": _QUALITY[kind] if quality is None else quality, "subsampling": _SUBSAMPLING[kind]}
+    if kind == "JPEG":
+        for key in ("exif", "xmp"):
+            if keep[key] and len(keep[key]) > _JPEG_SEGMENT:
+                remedy = ".png and .tif keep it"
+                _logger.warning(
+                    "%s: the %s block is too long for a JPEG and is left out (%s)", name, key.upper(), remedy
+                )
+                keep[key] = None
+        keep["dpi"] = metadata.dpi and tuple(round(value) for value in metadata.dpi)
+    keep = {key: value for key, value in keep.items() if value}
+    if kind == "HEIC":
+        heif.encode_heic(stream, picture.pixels, picture.mode, keep)
+    else:
+        Image.fromarray(picture.pixels).save(stream, kind, **keep)
+
+
+# --- PNG --------------------------------------------------------------------------------------------------------------
+
+
+def _write_deep_png(stream: BinaryIO, picture: Picture) -> None:
+    """16 bits and several channels, by the PNG specification (ISO/IEC 15948)."""
+
+    def chunk(kind: bytes, data: bytes) -> None:
+        stream.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
+
+    pixels, metadata = picture.pixels, picture.metadata
+    colour_type = {"LA": 4, "RGB": 2, "RGBA": 6}[picture.mode]
+    stream.write(b"\x89PNG\r\n\x1a\n")
+    chunk(b"IHDR", struct.pack(">IIBBBBB", picture.width, picture.height, 16, colour_type, 0, 0, 0))
+    if metadata.icc:
+        chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc))
+    if metadata.dpi:
+        chunk(b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in metadata.dpi), 1))
+    if metadata.xmp:
+        chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp)
+    if metadata.exif:
+        chunk(b"eXIf", metadata.exif.removeprefix(b"Exif\0\0"))
+    deflate = zlib.compressobj(_DEFLATE)
+    above = np.zeros((1, picture.width * pixels.shape[2] * 2), dtype=np.uint8)
+    rows = max(1, _STRIP_BYTES // above.size)
+    for top in range(0, picture.height, rows):
+        strip = pixels[top : top + rows].astype(">u2").view(np.uint8).reshape(-1, above.size)
+        packed = deflate.compress(_filtered(strip, above, pixels.shape[2] * 2))
+        if packed:
+            chunk(b"IDAT", packed)
+        above = strip[-1:]
+    chunk(b"IDAT", deflate.flush())
+    chunk(b"IEND", b"")
+
+
+def _filtered(strip: np.ndarray, above: np.ndarray, pixel_bytes: int) -> bytes:
+    """Rows of bytes by the filter Paeth (PNG, section 9): with the best of all, row by row, photographs are larger."""
+    up = np.concatenate([above, strip[:-1]])
+    left, upper_left = (np.pad(rows, ((0, 0), (pixel_bytes, 0)))[:, :-pixel_bytes] for rows in (strip, up))
+    a, b, c = (rows.astype(np.int16) for rows in (left, up, upper_left))
+    to_a, to_b, to_c = np.abs(b - c), np.abs(a - c), np.abs(a + b - 2 * c)
+    paeth = np.where((to_a <= to_b) & (to_a <= to_c), left, np.where(to_b <= to_c, up, upper_left))
+    return np.insert(strip - paeth, 0, 4, axis=1).tobytes()

@@ -1,0 +1,104 @@
+"""Colours that are known at some pixels of a picture to be coloured: hints by hand, or what it has already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from scoreinv.analysis.kind import coloured_at, is_print
+from scoreinv.files.read import read_picture
+from scoreinv.imaging.picture import Picture, scaled, to_samples
+from scoreinv.operators.colour_space import luma
+from scoreinv.system.errors import InputError
+from scoreinv.windows.boxes import Box, crop
+
+_REFERENCE_SIDE = 512  # shorter side of a reference that waits for the model, which sees it smaller
+
+
+@dataclass(frozen=True)
+class KnownColours:
+    """Chroma known at some pixels.
+
+    Attributes:
+        rgb: HxWx3 float32 in [0, 1]; its chroma counts, where known.
+        known: HxW bool.
+    """
+
+    rgb: np.ndarray
+    known: np.ndarray
+
+    def check_size(self, size: tuple[int, int], name: str) -> None:
+        """Raise InputError, `name` standing for the hints, unless they have the (height, width) of the photo."""
+        height, width = self.known.shape
+        if (height, width) != size:
+            raise InputError(f"{name} are {width}x{height}, the photo is {size[1]}x{size[0]}: they must match")
+
+    def part(self, box: Box) -> KnownColours:
+        """Those in a box."""
+        return KnownColours(crop(self.rgb, box), crop(self.known, box))
+
+    def small(self, height: int, width: int, weights: str) -> tuple[np.ndarray, np.ndarray]:
+        """At another size: chroma height x width x 3, and where it is known.
+
+        A small pixel is known when a quarter of it is, or more than of any beside it: so thin strokes count, and wide
+        ones do not spread.
+        """
+        from scipy import ndimage  # slow to import, and not needed without hints
+
+        share = _resized(self.known.astype(np.float32), height, width)
+        chroma = np.where(self.known[..., None], self.rgb - luma(self.rgb, weights)[..., None], np.float32(0))
+        sums = np.stack([_resized(plane, height, width) for plane in np.moveaxis(chroma, -1, 0)], axis=-1)
+        peak = (share > 1e-6) & (share >= ndimage.maximum_filter(share, 3))
+        return sums / np.maximum(share, 1e-6)[..., None], peak | (share >= 0.25)
+
+
+def read_hints(path: str, size: tuple[int, int]) -> KnownColours:
+    """Hints from a picture of the photo's size that is transparent but for strokes of colour.
+
+    Raises InputError when it is of another size, has no alpha channel, or nothing (or everything) is opaque.
+    """
+    name = f"{path}: the hints"
+    hints = hints_from_picture(read_picture(path), name)
+    hints.check_size(size, name)
+    return hints
+
+
+def hints_from_picture(picture: Picture, name: str = "the hints") -> KnownColours:
+    """Hints from a picture with alpha: its colours where it is more than half opaque."""
+    if not picture.has_alpha:
+        raise InputError(f"{name} need transparency, with strokes of colour on it (RGBA)")
+    known = picture.pixels[..., -1] > picture.peak / 2
+    if not known.any() or known.all():
+        what = "nothing" if not known.any() else "everything"
+        raise InputError(f"{name}: {what} is opaque; paint strokes of colour on a transparent layer")
+    return KnownColours(picture.rgb(), known)
+
+
+def present_colours(picture: Picture) -> KnownColours | None:
+    """The colours that a partly coloured photo has; None for a grey one."""
+    known = coloured_at(picture)
+    return KnownColours(picture.rgb(), known) if known.any() else None
+
+
+def read_reference(path: str) -> Picture:
+    """A reference from a file, no larger than is seen of it."""
+    picture = read_picture(path)
+    scale = min(1.0, _REFERENCE_SIDE / min(picture.size))
+    return Picture(to_samples(picture.resized_rgb(*scaled(picture.size, scale)), np.dtype(np.uint8)))
+
+
+def gives_colours(reference: Picture) -> bool:
+    """Whether a reference is neither grey nor a print of one tint."""
+    return not (reference.is_gray() or is_print(reference))
+
+
+def check_reference(picture: Picture, name: str) -> None:
+    """Raise InputError for a reference that gives no colours."""
+    if not gives_colours(picture):
+        raise InputError(f"{name}: is grey, and gives no colours")
+
+
+def _resized(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(values).resize((width, height), Image.Resampling.BOX))

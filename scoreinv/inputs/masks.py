@@ -1,0 +1,229 @@
+"""Masks: which pixels of a picture are holes.
+
+Everywhere outside the operators a mask says what is missing: **true is a hole**. `observed_from_hole` is the one place
+where the polarity turns, to the operators' 1 = observed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from scoreinv.files.read import decode
+from scoreinv.imaging.picture import Picture, to_float
+from scoreinv.inputs.arrays import is_tensor, picture_from_array, picture_from_pil, pictures_from_tensor
+from scoreinv.system.errors import EmptyMaskError, InputError, SettingError
+from scoreinv.system.options import MASK_THRESHOLD, Number, Whole, check
+
+_log = logging.getLogger(__name__)
+_ROWS = 512
+_BETWEEN = 0.2  # share of a mask's pixels that may be neither dark nor bright, as soft edges are: a photo has more
+
+
+def percent(hole: np.ndarray) -> str:
+    """The share of a mask that is true, in words: of two digits, and of more than nothing at least 0.01 %."""
+    share = 100 * float(hole.mean())
+    if not share:
+        return "0 %"
+    return f"{share:.0f} %" if share >= 10 else f"{max(share, 0.01):.2g} %"
+
+
+def read_mask(
+    path: str | os.PathLike[str] | bytes,
+    size: tuple[int, int],
+    *,
+    threshold: float = MASK_THRESHOLD,
+    invert: bool = False,
+    grow: int = 0,
+) -> np.ndarray:
+    """Read a mask file for a photo: HxW bool, true = hole.
+
+    A pixel's value is max(R, G, B) x alpha over the type's range, orientation applied; above `threshold` it is a hole.
+
+    Args:
+        path: file, "-" for standard input, or a file's bytes.
+        size: (height, width) of the photo after its orientation is applied.
+        threshold: in [0, 1); 0 suits a mask of the values 0 and 1.
+        invert: the marked pixels are the known ones instead.
+        grow: radius in pixels of a disk by which holes are dilated, after inversion.
+
+    Raises:
+        InputError: an unreadable file, another size than the photo's, or no known pixel in it.
+        EmptyMaskError: it has no hole.
+    """
+    decoded = decode(path)
+    name = f"{decoded.name}: the mask"
+    return hole_from_picture(decoded.picture, size, name=name, threshold=threshold, invert=invert, grow=grow)
+
+
+def read_avoided(
+    path: str | os.PathLike[str] | bytes, size: tuple[int, int], *, threshold: float = MASK_THRESHOLD
+) -> np.ndarray:
+    """Read a mask file of what a fill copies nothing from: as `read_mask`, but one that is all black marks nothing."""
+    decoded = decode(path)
+    return avoided_from_picture(decoded.picture, size, name=f"{decoded.name}: what is avoided", threshold=threshold)
+
+
+def as_holes(
+    mask: Any,
+    sizes: Sequence[tuple[int, int]],
+    *,
+    threshold: float = MASK_THRESHOLD,
+    invert: bool = False,
+    grow: int = 0,
+) -> list[np.ndarray]:
+    """Masks given from Python, one HxW bool (true = hole) for each picture.
+
+    Args:
+        mask: array HxW or HxWx3(4), PIL image, or tensor HxW or (B)xCxHxW, of bool, uint8, uint16 or float in [0, 1].
+            One mask serves all pictures, or a tensor has one for each.
+        sizes: (height, width) of each picture.
+        threshold, invert, grow: as for `read_mask`.
+
+    Raises:
+        InputError: as `read_mask`, and for other shapes, types, NaN and values out of range.
+    """
+    check_mask_settings(threshold, invert, grow)
+    return _for_each(mask, sizes, partial(hole_from_picture, threshold=threshold, invert=invert, grow=grow), "the mask")
+
+
+def as_avoided(mask: Any, sizes: Sequence[tuple[int, int]], *, threshold: float = MASK_THRESHOLD) -> list[np.ndarray]:
+    """Masks from Python of what a fill copies nothing from, as `as_holes`; one that is all 0 marks nothing."""
+    check_mask_settings(threshold, False, 0)
+    return _for_each(mask, sizes, partial(avoided_from_picture, threshold=threshold), "what is avoided")
+
+
+def _for_each(
+    mask: Any, sizes: Sequence[tuple[int, int]], read: Callable[..., np.ndarray], what: str
+) -> list[np.ndarray]:
+    """What `read` gives of a mask from Python for each size; what: what messages call the mask."""
+    if isinstance(mask, Image.Image):
+        pictures = [picture_from_pil(mask, what)]
+    elif is_tensor(mask):
+        batch = mask[None] if mask.ndim == 2 and not mask.is_nested else mask
+        pictures = pictures_from_tensor(batch.float() if str(batch.dtype) == "torch.bool" else batch, what)
+    elif isinstance(mask, np.ndarray):
+        array = mask.astype(np.uint8) * np.uint8(255) if mask.dtype == np.bool_ else mask
+        pictures = [picture_from_array(array, what)]
+    else:
+        raise InputError(f"a mask is an array, a tensor or a PIL image, not {type(mask).__name__}")
+    if is_tensor(mask) and mask.ndim == 3 and len(mask) == len(sizes) > 1 and bool((mask != mask[:1]).any()):
+        raise InputError(
+            f"a mask of {'x'.join(map(str, mask.shape))}, for {len(sizes)} pictures: give masks as Bx1xHxW"
+        )
+    if len(pictures) not in (1, len(sizes)):
+        raise InputError(f"{len(pictures)} masks for {len(sizes)} pictures: give one, or one for each")
+    if len(pictures) == 1:
+        # One mask fits one size.
+        found = {size: read(pictures[0], size, name=what) for size in dict.fromkeys(sizes)}
+        return [found[size] for size in sizes]
+    rows = enumerate(zip(pictures, sizes, strict=True))
+    return [read(picture, size, name=f"row {row} of the batch: {what}") for row, (picture, size) in rows]
+
+
+def check_mask_settings(threshold: float, invert: bool, grow: int) -> None:
+    """Raise SettingError unless masks can be read so."""
+    check("mask_threshold", threshold, Number(0))
+    if threshold >= 1:
+        raise SettingError("mask_threshold", f"must be below 1, not {threshold:g}: nothing is above the whole range")
+    check("invert", invert, bool)
+    check("grow", grow, Whole())
+
+
+def check_mask_size(found: tuple[int, int], size: tuple[int, int], name: str) -> None:
+    """Raise InputError unless a mask of (height, width) `found` has the size of its photo."""
+    if found != tuple(size):
+        raise InputError(
+            f"{name} is {found[1]}x{found[0]}, the photo {size[1]}x{size[0]} (width x height, turned upright): "
+            "make them the same size"
+        )
+
+
+def hole_from_picture(
+    picture: Picture,
+    size: tuple[int, int],
+    *,
+    name: str,
+    threshold: float = MASK_THRESHOLD,
+    invert: bool = False,
+    grow: int = 0,
+) -> np.ndarray:
+    """`read_mask` for a picture at hand; `name` is what messages call it.
+
+    A warning is logged where it looks like a photograph, as one that was painted on does.
+    """
+    check_mask_size(picture.size, size, name)
+    hole = np.empty(picture.size, dtype=bool)
+    highest, between = 0.0, 0
+    for top in range(0, picture.height, _ROWS):
+        samples = to_float(picture.pixels[top : top + _ROWS])
+        values = samples if samples.ndim == 2 else samples[..., : 1 if picture.is_gray_mode else 3].max(axis=-1)
+        if picture.has_alpha:
+            values *= samples[..., -1]
+        hole[top : top + _ROWS] = values > threshold
+        highest = max(highest, float(values.max()))
+        between += int(np.count_nonzero((values > 0.1) & (values < 0.9)))
+    if between > _BETWEEN * hole.size:
+        _log.warning("%s looks like a photograph: paint white on black, or on a transparent layer", name)
+    marked = bool(hole.any())
+    if invert:
+        hole = ~hole
+    if grow and not hole.all():
+        hole = dilate(hole, grow)
+        if hole.all():
+            raise InputError(f"{name}, grown by {grow} pixels: its holes leave no known one: let them grow less")
+    empty = not hole.any()
+    if not (empty or hole.all()):
+        return hole
+    level = f"{highest:.3g} of 1" if picture.peak == 1 else f"{highest * picture.peak:g} of {picture.peak:g}"
+    if marked:
+        remedy = (
+            "do not invert it" if invert else "is it the other way round? inverted, holes and known pixels are swapped"
+        )
+    elif highest > 0:
+        remedy = "if it holds 0 and 1, use a mask threshold of 0"
+    else:
+        remedy = "paint the known pixels white" if invert else "paint the holes white"
+    problem = f"{name} {'has no hole' if empty else 'leaves no known pixel'} (the largest value is {level}): {remedy}"
+    raise EmptyMaskError(problem, black=highest == 0 and not invert) if empty else InputError(problem)
+
+
+def avoided_from_picture(
+    picture: Picture, size: tuple[int, int], *, name: str, threshold: float = MASK_THRESHOLD
+) -> np.ndarray:
+    """`read_avoided` for a picture at hand; `name` is what messages call it."""
+    try:
+        return hole_from_picture(picture, size, name=name, threshold=threshold)
+    except EmptyMaskError as error:
+        if not error.black:
+            raise
+        return np.zeros(size, dtype=bool)
+
+
+def observed_from_hole(hole: np.ndarray) -> np.ndarray:
+    """From the masks' polarity (true = hole) to the operators' (1 = observed): float32 of the same shape."""
+    return np.logical_not(hole).astype(np.float32)
+
+
+def dilate(hole: np.ndarray, radius: int) -> np.ndarray:
+    """Every pixel within Euclidean distance `radius` (0 or more) of a hole, in strips so that memory stays small."""
+    out = hole.copy()
+    height, width = hole.shape
+    radius = min(radius, height + width)  # that reaches all of it
+    for top in range(0, height, _ROWS):
+        bottom = min(top + _ROWS, height)
+        first, last = max(0, top - radius), min(height, bottom + radius)
+        columns = np.flatnonzero(hole[first:last].any(axis=0))
+        if not columns.size:
+            continue
+        left, right = max(0, columns[0] - radius), min(width, columns[-1] + radius + 1)
+        distance = ndimage.distance_transform_edt(~hole[first:last, left:right])
+        out[top:bottom, left:right] = distance[top - first : bottom - first] <= radius
+    return out

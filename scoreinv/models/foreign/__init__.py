@@ -1,0 +1,1 @@
+"""Models of other projects: official checkpoints, published names, diffusers' folders, pickles."""

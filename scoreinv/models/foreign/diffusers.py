@@ -1,0 +1,342 @@
+"""Folders in the format of the diffusers library: its `UNet2DModel`, read as our network.
+
+Two families of its blocks are the paper's networks: the `Skip` blocks of NCSN++ (google/ncsnpp-*), whose output is the
+score, and the plain ones of DDPM (google/ddpm-*), whose output is the noise. A folder holds `config.json`, the weights
+and `scheduler_config.json`, or has them in its folders `unet` and `scheduler`. Nothing in it is executed.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+
+from scoreinv.models.codec import decode_foreign, in_file, read_json
+from scoreinv.models.config import ModelConfig
+from scoreinv.models.foreign.pickled import plain_tensors, read_pickled
+from scoreinv.models.model_file import install, opened, unfilled
+from scoreinv.networks.ncsnpp import Activation, NCSNpp, NCSNppConfig
+from scoreinv.preconditioning import PaperVE, PaperVP, Preconditioning
+from scoreinv.prior import RecommendedSampler, ScorePrior
+from scoreinv.sdes import DDPM, SDE, VE
+from scoreinv.system.errors import CheckpointError
+from scoreinv.system.options import require
+from scoreinv.system.text import shown
+
+_log = logging.getLogger(__name__)
+
+WEIGHTS_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
+
+_ACTIVATIONS: dict[str, Activation] = {"silu": "swish", "swish": "swish", "relu": "relu"}
+
+
+def is_diffusers_folder(folder: Path) -> bool:
+    """Whether a folder holds a model of the diffusers library."""
+    return any((part / name).is_file() for part in (folder, folder / "unet") for name in WEIGHTS_FILES)
+
+
+def weights_file(folder: Path) -> Path:
+    """Find a folder's weights, safetensors before pickled ones; raises CheckpointError if there are none."""
+    unet = _unet_folder(folder)
+    for name in WEIGHTS_FILES:
+        if (unet / name).is_file():
+            return unet / name
+    raise CheckpointError(f"{folder}: holds no weights ({' or '.join(WEIGHTS_FILES)})")
+
+
+def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
+    """Load the prior of a folder, with `sde` in place of its own if given: float32, on the CPU, in evaluation mode.
+
+    Raises CheckpointError when something is missing, truncated, holds code, does not fit its configuration or the
+    memory, or is of a kind that this network is not.
+    """
+    config = read_diffusers_config(folder)
+    path = weights_file(folder)
+    prior = unfilled(path, config if sde is None else replace(config, sde=sde))
+    network = prior.network
+    assert isinstance(prior, ScorePrior)
+    assert isinstance(network, NCSNpp)
+    with ExitStack() as files:
+        if path.suffix == ".safetensors":
+            _, found, read = files.enter_context(opened(path))
+        else:
+            tensors = plain_tensors(path, read_pickled(path))
+            found, read = {name: tuple(value.shape) for name, value in tensors.items()}, tensors.__getitem__
+        unused = {_replaced(name, _OLD_NAMES): name for name in found}
+        names, shapes = {}, {}
+        last = len(network.up) - 1
+        top = ((rf"^up\.{last}\.norm\.", "conv_norm_out."), (rf"^up\.{last}\.pyramid\.", "conv_out."))
+        for ours, tensor in network.state_dict().items():
+            theirs = _replaced(ours, (*top, *_NAMES))
+            if theirs not in unused:
+                raise CheckpointError(f"{path}: lacks {theirs}: weights and config.json do not belong together")
+            names[ours] = name = unused.pop(theirs)
+            # Attention is by linear layers there, by 1x1 convolutions here.
+            linear = len(found[name]) == 2 and tensor.ndim == 4
+            shapes[ours] = (*found[name], 1, 1) if linear else found[name]
+        shapes |= {name: found[name] for name in unused.values()}
+        install(path, prior, shapes, lambda ours: read(names[ours]))
+    return prior
+
+
+def read_diffusers_config(folder: Path) -> ModelConfig:
+    """Read the configuration of a folder; raises CheckpointError naming the entry that is missing or unsupported."""
+    path = _unet_folder(folder) / "config.json"
+    options = read_json(path)
+    with in_file(path):
+        unet = decode_foreign(_UNet, {"attention_head_dim": options.get("num_head_channels", 8)} | options)
+        network = _network(unet)
+    sde, reading, sampler = _schedule(folder, _VESchedule if network.embedding == "fourier" else _DDPMSchedule)
+    span = (0.0, 1.0) if unet.center_input_sample else (-1.0, 1.0)
+    size = unet.sample_size or 32
+    with in_file(path):
+        return ModelConfig(network, sde, reading, span, size if isinstance(size, int) else min(size), sampler)
+
+
+@dataclass(frozen=True)
+class _UNet:
+    """Entries of `UNet2DModel` with its defaults; where there is one value only, another is not supported."""
+
+    block_out_channels: tuple[int, ...]
+    down_block_types: tuple[str, ...]
+    up_block_types: tuple[str, ...]
+    _class_name: Literal["UNet2DModel"] = "UNet2DModel"
+    sample_size: int | tuple[int, int] | None = None
+    in_channels: int = 3
+    out_channels: int = 3
+    center_input_sample: bool = False
+    time_embedding_type: Literal["positional", "fourier"] = "positional"
+    time_embedding_dim: int | None = None
+    freq_shift: int = 0
+    flip_sin_to_cos: bool = True
+    mid_block_type: Literal["UNetMidBlock2D"] = "UNetMidBlock2D"
+    mid_block_scale_factor: float = 1.0
+    layers_per_block: int = 2
+    downsample_padding: int | None = 1
+    downsample_type: Literal["conv"] = "conv"
+    upsample_type: Literal["conv"] = "conv"
+    resnet_time_scale_shift: Literal["default"] = "default"
+    add_attention: Literal[True] = True
+    attention_head_dim: int | None = 8
+    attn_norm_num_groups: None = None
+    class_embed_type: None = None
+    num_class_embeds: None = None
+    act_fn: Literal["silu", "swish", "relu"] = "silu"
+    dropout: float = 0.0
+    norm_num_groups: int | None = 32
+    norm_eps: float = 1e-5
+
+
+def _network(unet: _UNet) -> NCSNppConfig:
+    def refuse_unless(condition: bool, entry: str) -> None:
+        require(condition, f"{entry} = {shown(getattr(unet, entry))} is not supported")
+
+    down, up = unet.down_block_types, unet.up_block_types[::-1]
+    skip = all("Skip" in kind for kind in (*down, *up))
+    family = ("SkipDownBlock2D", "SkipUpBlock2D") if skip else ("DownBlock2D", "UpBlock2D")
+    attends = [kind == f"Attn{family[0]}" for kind in down]
+    refuse_unless(down == tuple(f"Attn{family[0]}" if there else family[0] for there in attends), "down_block_types")
+    refuse_unless(up == tuple(f"Attn{family[1]}" if there else family[1] for there in attends), "up_block_types")
+    widths = unet.block_out_channels
+    width = widths[0] if widths else 0
+    fit = len(widths) == len(down) and width > 0 and all(features % width == 0 for features in widths)
+    refuse_unless(fit, "block_out_channels")
+    fourier = unet.time_embedding_type == "fourier"
+    refuse_unless(fourier == skip, "time_embedding_type")
+    refuse_unless(fourier or unet.freq_shift == 1, "freq_shift")
+    refuse_unless(fourier or not unet.flip_sin_to_cos, "flip_sin_to_cos")
+    refuse_unless(skip or unet.downsample_padding == 0, "downsample_padding")
+    refuse_unless(unet.time_embedding_dim in (None, 4 * width), "time_embedding_dim")
+    scale = math.sqrt(2) if skip else 1
+    refuse_unless(math.isclose(unet.mid_block_scale_factor, scale, rel_tol=1e-4), "mid_block_scale_factor")
+    refuse_unless(unet.in_channels == (3 if skip else unet.out_channels), "in_channels")
+    refuse_unless(unet.out_channels == unet.in_channels, "out_channels")
+    network = NCSNppConfig(
+        channels=unet.in_channels,
+        width=width,
+        multipliers=tuple(features // width for features in widths),
+        blocks=unet.layers_per_block,
+        attention_levels=tuple(level for level, there in enumerate(attends) if there),
+        up_attention="once" if skip else "each",
+        attention_head=unet.attention_head_dim,
+        block="biggan" if skip else "ddpm",
+        fir_kernel=(1, 3, 3, 1) if skip else None,
+        skip_rescale=skip,
+        progressive_input="input_skip" if skip else "none",
+        progressive_output="output_skip" if skip else "none",
+        embedding="fourier" if fourier else "positional",
+        dropout=unet.dropout,
+        channels_per_group=4 if skip else 1,
+        norm_epsilon=unet.norm_eps,
+        activation=_ACTIVATIONS[unet.act_fn],
+    )
+    return _with_groups(network, unet.norm_num_groups)
+
+
+def _with_groups(config: NCSNppConfig, fixed: int | None) -> NCSNppConfig:
+    """The configuration with diffusers' numbers of groups, where they are not those of our rule.
+
+    `fixed` is its `norm_num_groups`, which the Skip blocks do not heed.
+    """
+    with torch.device("meta"):
+        network = NCSNpp(config)
+    skip = config.block == "biggan"
+    norms = [module for module in network.modules() if isinstance(module, nn.GroupNorm)]
+    by_four = {norm: min(norm.num_channels // 4, 32) for norm in norms}
+    groups = by_four if skip or fixed is None else dict.fromkeys(norms, fixed)
+    if skip:
+        groups |= {layer.norm: 32 for level in network.down for layer in level.attention}
+        below = network.down[-1].outputs
+        for level in network.up:
+            if level.attention is not None:
+                groups[level.attention.norm] = 32
+                for block in level.blocks:
+                    # A slip of diffusers: of these blocks' inputs it divides the skip connection's channels only.
+                    total = block.norm_in.num_channels
+                    groups[block.norm_in] = min(below + (total - below) // 4, 32)
+                    below = level.outputs
+            below = level.outputs
+        if fixed is not None:
+            middle = (network.middle_in, network.middle_attention, network.middle_out, network.up[-1].norm)
+            parts = [module for part in middle if part is not None for module in part.modules()]
+            groups |= {module: fixed for module in parts if isinstance(module, nn.GroupNorm)}
+    counts = tuple(groups[norm] for norm in norms)
+    return config if counts == tuple(norm.num_groups for norm in norms) else replace(config, groups=counts)
+
+
+_Parts = tuple[SDE, Preconditioning, RecommendedSampler]
+
+
+@dataclass(frozen=True)
+class _VESchedule:
+    """Entries of `ScoreSdeVeScheduler`."""
+
+    num_train_timesteps: int = 2000
+    sigma_min: float = 0.01
+    sigma_max: float = 1348.0
+    snr: float = 0.15
+
+    def parts(self) -> _Parts:
+        steps = self.num_train_timesteps
+        sampler = RecommendedSampler("reverse_diffusion", "langevin", self.snr, steps)
+        return VE(self.sigma_min, self.sigma_max, steps), PaperVE(), sampler
+
+
+@dataclass(frozen=True)
+class _DDPMSchedule:
+    """Entries of `DDPMScheduler`."""
+
+    num_train_timesteps: int = 1000
+    beta_start: float = 1e-4
+    beta_end: float = 0.02
+    beta_schedule: Literal["linear"] = "linear"
+    prediction_type: Literal["epsilon"] = "epsilon"
+    trained_betas: None = None
+    variance_type: str = "fixed_small"
+    clip_sample: bool = True
+
+    def parts(self) -> _Parts:
+        steps = self.num_train_timesteps
+        larger = self.variance_type == "fixed_large"
+        sampler = RecommendedSampler(
+            "ancestral" if larger else "ancestral_posterior", steps=steps, clip=self.clip_sample
+        )
+        return DDPM(self.beta_start * steps, self.beta_end * steps, steps), PaperVP(steps), sampler
+
+
+def _schedule(folder: Path, kind: type[_VESchedule | _DDPMSchedule]) -> _Parts:
+    for path in (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json"):
+        if path.is_file():
+            options = read_json(path)
+            with in_file(path):
+                return decode_foreign(kind, options).parts()
+    _log.warning("%s: has no scheduler_config.json: its noise levels are taken to be the usual ones", folder)
+    return kind().parts()
+
+
+def _unet_folder(folder: Path) -> Path:
+    return folder / "unet" if (folder / "unet" / "config.json").is_file() else folder
+
+
+_NAMES = (
+    (r"^embedding\.frequencies", "time_proj.weight"),
+    (r"^dense_in\.", "time_embedding.linear_1."),
+    (r"^dense_out\.", "time_embedding.linear_2."),
+    (r"^norm_out\.", "conv_norm_out."),
+    (r"^middle_in\.", "mid_block.resnets.0."),
+    (r"^middle_attention\.", "mid_block.attentions.0."),
+    (r"^middle_out\.", "mid_block.resnets.1."),
+    (r"^(down|up)\.", r"\1_blocks."),
+    (r"\.blocks\.", ".resnets."),
+    (r"\.(block_)?attention\.(\d+)\.", r".attentions.\2."),
+    (r"\.attention\.", ".attentions.0."),
+    (r"\.(down|up)\.conv\.", r".\1samplers.0.conv."),
+    (r"\.(down|up)\.", r".resnet_\1."),
+    (r"(attentions\.\d+)\.norm\.", r"\1.group_norm."),
+    (r"\.query\.", ".to_q."),
+    (r"\.key\.", ".to_k."),
+    (r"\.value\.", ".to_v."),
+    (r"\.output\.", ".to_out.0."),
+    (r"\.norm\.", ".skip_norm."),
+    (r"\.pyramid\.", ".skip_conv."),
+    (r"\.norm_in\.", ".norm1."),
+    (r"\.conv_in\.", ".conv1."),
+    (r"\.embed\.", ".time_emb_proj."),
+    (r"\.norm_out\.", ".norm2."),
+    (r"\.conv_out\.", ".conv2."),
+    (r"\.shortcut\.", ".conv_shortcut."),
+)
+"""What makes our names of tensors diffusers', in this order. It has no residual pyramids."""
+
+_OLD_NAMES = (
+    (r"^time_proj\.W$", "time_proj.weight"),
+    (r"(attentions\..*)\.query\.", r"\1.to_q."),
+    (r"(attentions\..*)\.key\.", r"\1.to_k."),
+    (r"(attentions\..*)\.value\.", r"\1.to_v."),
+    (r"(attentions\..*)\.proj_attn\.", r"\1.to_out.0."),
+)
+"""What makes names of diffusers' older versions the present ones."""
+
+
+def _replaced(name: str, table: tuple[tuple[str, str], ...]) -> str:
+    for pattern, replacement in table:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+# The Hugging Face hub, by the library huggingface_hub, which keeps what it fetched under HF_HOME
+
+_CONFIGURATION = ["config.json", "scheduler_config.json", "unet/config.json", "scheduler/scheduler_config.json"]
+
+
+def fetch(name: str) -> Path:
+    """Fetch `hf:OWNER/NAME` or `hf:OWNER/NAME@REVISION` unless it is cached; return its folder, named by its revision.
+
+    Raises CheckpointError, which says how to bring the files, when it can be had neither here nor from the hub.
+    """
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise CheckpointError(f"{name}: needs huggingface_hub: pip install 'scoreinv[hub]'") from error
+    repository, _, revision = name.partition(":")[2].partition("@")
+    for weights in WEIGHTS_FILES:  # pickled ones only where there are no others
+        patterns = [*_CONFIGURATION, weights, f"unet/{weights}"]
+        try:
+            folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=patterns))
+        except Exception as error:  # the library lets many kinds of errors through, also those of its own transport
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise CheckpointError(
+                f"{name}: neither in the cache nor to be had from the hub ({reason}); without a network "
+                "bring its config.json, scheduler_config.json and diffusion_pytorch_model file in a folder, and name "
+                "FOLDER/ instead"
+            ) from error
+        if is_diffusers_folder(folder):
+            return folder
+    raise CheckpointError(f"{name}: holds no model in diffusers' format")

@@ -1,0 +1,273 @@
+"""Checkpoints of the reference implementation (`.pth` of score_sde_pytorch) and its configurations as JSON.
+
+The reference keeps its network as one list of modules in the order of use; `_tensor_names` walks ours in that order,
+which maps every tensor by name. Files are read with `weights_only=True`: nothing in them is executed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from scoreinv.models.codec import decode, decode_foreign, in_file, read_json
+from scoreinv.models.config import ModelConfig
+from scoreinv.models.foreign.pickled import plain_tensors, read_pickled
+from scoreinv.models.foreign.published import NCSN, PUBLISHED, published
+from scoreinv.models.model_file import install, unfilled
+from scoreinv.networks.ncsnpp import DDPM_UNET, Activation, NCSNpp, NCSNppConfig
+from scoreinv.preconditioning import PaperVE, PaperVP
+from scoreinv.prior import RecommendedSampler, ScorePrior
+from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
+from scoreinv.system.errors import CheckpointError
+from scoreinv.system.text import shown
+
+
+def load_official(path: Path, config: ModelConfig, *, ema: bool) -> ScorePrior:
+    """Load the prior of a reference checkpoint: its EMA weights, or (`ema=False`) the last raw ones.
+
+    Raises CheckpointError when the file is missing, truncated, holds code, or does not fit the configuration or the
+    memory.
+    """
+    prior = unfilled(path, config)
+    network = prior.network
+    assert isinstance(prior, ScorePrior)
+    assert isinstance(network, NCSNpp)
+    state = read_pickled(path)
+    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
+        raise CheckpointError(f"{path}: not a checkpoint of the reference implementation (no 'model' in it)")
+    weights = {
+        name.removeprefix("module."): value
+        for name, value in plain_tensors(path, state["model"]).items()
+        if not name.endswith("sigmas")
+    }
+    if ema:
+        weights |= _averaged(path, weights, state)
+    renamed = _renamed(path, network, weights)
+    install(path, prior, {name: tuple(value.shape) for name, value in renamed.items()}, renamed.__getitem__)
+    return prior
+
+
+def read_official_config(name_or_file: str) -> ModelConfig:
+    """Read the configuration of a published name (`ve/cifar10_ncsnpp_continuous`) or of the reference's JSON file.
+
+    Raises CheckpointError naming the file and the entry that is missing or not supported.
+    """
+    if name_or_file in PUBLISHED or not name_or_file.endswith(".json"):
+        return published(name_or_file).config
+    path = Path(name_or_file)
+    options = read_json(path)
+    with in_file(path):
+        for section in ("model", "data", "training"):
+            if not isinstance(options.get(section), dict):
+                raise CheckpointError(f"not a configuration of the reference implementation: lacks {section!r}")
+        return _translate(options)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """Entries of the reference's `training`, and below of its other sections; words are lowercase."""
+
+    sde: Literal["vesde", "vpsde", "subvpsde"]
+    continuous: bool
+
+
+@dataclass(frozen=True)
+class _Data:
+    image_size: int
+    num_channels: int
+    centered: bool
+
+
+@dataclass(frozen=True)
+class _Network:
+    """Entries of `model` for both networks."""
+
+    nf: int
+    ch_mult: tuple[int, ...]
+    num_res_blocks: int
+    attn_resolutions: tuple[int, ...]
+    resamp_with_conv: bool
+    conditional: bool
+    dropout: float
+    nonlinearity: Activation
+    num_scales: int
+    scale_by_sigma: bool
+    sigma_min: float
+    sigma_max: float
+    beta_min: float
+    beta_max: float
+
+
+@dataclass(frozen=True)
+class _NCSNpp:
+    """Entries of `model` for NCSN++ only."""
+
+    resblock_type: Literal["biggan", "ddpm"]
+    fir: bool
+    fir_kernel: tuple[int, ...]
+    skip_rescale: bool
+    progressive: Literal["none", "output_skip", "residual"]
+    progressive_input: Literal["none", "input_skip", "residual"]
+    progressive_combine: Literal["sum", "cat"]
+    embedding_type: Literal["fourier", "positional"]
+    init_scale: float
+    fourier_scale: float = 16.0
+
+
+@dataclass(frozen=True)
+class _Sampling:
+    method: str = ""
+    predictor: str = ""
+    corrector: str = ""
+    snr: float = 0.16
+
+
+def _translate(config: dict[str, Any]) -> ModelConfig:
+    model, data, training = (
+        {name: value.lower() if isinstance(value, str) else value for name, value in config[section].items()}
+        for section in ("model", "data", "training")
+    )
+    if (name := model.get("name")) not in ("ncsnpp", "ddpm"):
+        why = NCSN if str(name).startswith("ncsn") else "only ncsnpp and ddpm are"
+        raise CheckpointError(f"network {shown(name)} is not supported: {why}")
+    pictures, objective = decode_foreign(_Data, data, "data"), decode_foreign(_Training, training, "training")
+    options = decode_foreign(_Network, model, "model")
+    network = _network(model, options, pictures)
+    steps, scaled = options.num_scales, options.scale_by_sigma
+    if network.embedding == "fourier" and not objective.continuous:
+        raise CheckpointError("Fourier embeddings belong to continuous-time training; this configuration is discrete")
+    sde: SDE
+    reading: PaperVE | PaperVP
+    if objective.sde == "vesde":
+        sde = VE(options.sigma_min, options.sigma_max, steps)
+        reading = PaperVE("sigma" if objective.continuous else "index", scaled)
+        if objective.continuous and scaled and network.embedding == "positional":
+            raise CheckpointError("a continuous VE model with positional embedding cannot scale by sigma")
+    else:
+        if scaled:
+            raise CheckpointError("scale_by_sigma belongs to VE models; this configuration is VP")
+        is_chain = objective.sde == "vpsde" and not objective.continuous
+        family = DDPM if is_chain else VP if objective.sde == "vpsde" else SubVP
+        sde = family(options.beta_min, options.beta_max, steps)
+        reading = PaperVP(steps) if is_chain else PaperVP()
+    span = (-1.0, 1.0) if pictures.centered else (0.0, 1.0)
+    sampling = decode_foreign(_Sampling, config.get("sampling", {}), "sampling")
+    return ModelConfig(network, sde, reading, span, pictures.image_size, _sampler(sampling, steps))
+
+
+def _network(model: dict[str, Any], options: _Network, pictures: _Data) -> NCSNppConfig:
+    levels = range(len(options.ch_mult))
+    ours = replace(
+        DDPM_UNET,
+        channels=pictures.num_channels,
+        width=options.nf,
+        multipliers=options.ch_mult,
+        blocks=options.num_res_blocks,
+        learned_resampling=options.resamp_with_conv,
+        noise_conditional=options.conditional,
+        dropout=options.dropout,
+        activation=options.nonlinearity,
+        attention_levels=tuple(level for level in levels if pictures.image_size >> level in options.attn_resolutions),
+    )
+    if model["name"] == "ddpm":
+        return ours
+    plus = decode_foreign(_NCSNpp, model, "model")
+    return replace(
+        ours,
+        block=plus.resblock_type,
+        fir_kernel=plus.fir_kernel if plus.fir else None,
+        skip_rescale=plus.skip_rescale,
+        progressive_input=plus.progressive_input,
+        progressive_output=plus.progressive,
+        combine=plus.progressive_combine,
+        embedding=plus.embedding_type,
+        fourier_scale=plus.fourier_scale,
+        init_scale=plus.init_scale,
+        channels_per_group=4,
+    )
+
+
+def _sampler(sampling: _Sampling, steps: int) -> RecommendedSampler | None:
+    """Return the recommended sampler; None for one that is not a predictor-corrector of this package."""
+    predictor = {"ancestral_sampling": "ancestral"}.get(sampling.predictor, sampling.predictor)
+    known = predictor in ("reverse_diffusion", "euler_maruyama", "ancestral")
+    if not known or sampling.corrector not in ("langevin", "none") or sampling.method != "pc":
+        return None
+    return decode(
+        RecommendedSampler,
+        {"predictor": predictor, "corrector": sampling.corrector, "snr": sampling.snr, "steps": steps},
+    )
+
+
+def _averaged(path: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> dict[str, Tensor]:
+    """The EMA weights: a bare list in parameter order, without the frozen Fourier frequencies."""
+    ema = state.get("ema")
+    average = ema.get("shadow_params") if isinstance(ema, dict) else None
+    names = [name for name in weights if name != "all_modules.0.W"]
+    if not isinstance(average, list) or len(average) != len(names):
+        raise CheckpointError(f"{path}: has no EMA weights that fit (the last raw ones may be there)")
+    return plain_tensors(path, dict(zip(names, average, strict=True)))
+
+
+def _renamed(path: Path, network: NCSNpp, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Name the reference's tensors as ours."""
+    renamed, unused = {}, dict(weights)
+    for source, target in _tensor_names(network):
+        if source not in unused:
+            raise CheckpointError(f"{path}: lacks {source}: checkpoint and configuration do not belong together")
+        value = unused.pop(source)
+        # The reference's 1x1 "NIN" layers are (in, out) matrices; ours are 1x1 convolutions.
+        renamed[target] = value.t()[:, :, None, None] if source.endswith(".W") and value.ndim == 2 else value
+    for source in unused:
+        # The reference's blocks have the layer that takes the noise level also where no level is told.
+        if network.config.noise_conditional or ".Dense_0." not in source:
+            raise CheckpointError(f"{path}: has {source} besides: checkpoint and configuration do not belong together")
+    return renamed
+
+
+_LAYERS = {
+    "norm_in": "GroupNorm_0",
+    "conv_in": "Conv_0",
+    "embed": "Dense_0",
+    "norm_out": "GroupNorm_1",
+    "conv_out": "Conv_1",
+    "norm": "GroupNorm_0",
+    "query": "NIN_0",
+    "key": "NIN_1",
+    "value": "NIN_2",
+    "output": "NIN_3",
+}
+"""Our layers of blocks and of attention, and the reference's."""
+
+
+def _tensor_names(network: NCSNpp) -> Iterator[tuple[str, str]]:
+    """Yield (reference's name, our name) of every tensor."""
+    config = network.config
+    layers = _LAYERS | {
+        "conv": "Conv2d_0" if config.fir_kernel else "Conv_0",
+        "shortcut": "Conv_2" if config.block == "biggan" else "NIN_0",
+    }
+    order: list[nn.Module | None] = [network.embedding] if config.embedding == "fourier" else []
+    order += [network.dense_in, network.dense_out] if config.noise_conditional else []
+    order += [network.conv_in]
+    for down in network.down:
+        for number, block in enumerate(down.blocks):
+            order += [block, *down.attention[number : number + 1]]
+        order += [down.down, down.pyramid]
+    order += [network.middle_in, network.middle_attention, network.middle_out]
+    for up in network.up:
+        order += [*up.blocks, up.attention, up.norm, up.pyramid, up.up]
+    order += [] if config.progressive_output == "output_skip" else [network.norm_out, network.conv_out]
+    ours = {module: name for name, module in network.named_modules()}
+    for index, module in enumerate(module for module in order if module is not None):
+        pointwise = isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)
+        for name in module.state_dict():
+            layer, _, kind = name.rpartition(".")
+            theirs = layers[layer] if layer else "Conv_0" if pointwise else ""
+            if theirs.startswith("NIN") or kind == "frequencies":
+                kind = "b" if kind == "bias" else "W"
+            yield ".".join(part for part in ("all_modules", str(index), theirs, kind) if part), f"{ours[module]}.{name}"

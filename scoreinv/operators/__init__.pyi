@@ -1,0 +1,15 @@
+from .base import RANK_TOLERANCE as RANK_TOLERANCE
+from .base import Composed as Composed
+from .base import LinearOperator as LinearOperator
+from .base import SpectralOperator as SpectralOperator
+from .base import check_adjoint as check_adjoint
+from .blur import Blur as Blur
+from .blur import pad_observation as pad_observation
+from .blur import photographed as photographed
+from .blur import valid_blur as valid_blur
+from .pixelwise import ObservedComponents as ObservedComponents
+from .pixelwise import gray as gray
+from .pixelwise import gray_and_hints as gray_and_hints
+from .pixelwise import mask as mask
+from .resize import Separable as Separable
+from .resize import downsampling as downsampling

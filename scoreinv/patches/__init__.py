@@ -1,6 +1,0 @@
-"""Texture synthesis for deep holes: fills that are put together of patches of the picture around them."""
-
-from scoreinv.patches.nearest_neighbour_field import NearestNeighbourField
-from scoreinv.patches.patch_prior import PatchPrior
-
-__all__ = ["NearestNeighbourField", "PatchPrior"]

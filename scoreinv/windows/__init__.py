@@ -1,0 +1,8 @@
+"""Windows: a model evaluated on a large picture in overlapping parts. `boxes` and `placement` import no torch.
+
+The names of `__init__.pyi` are imported on first use.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

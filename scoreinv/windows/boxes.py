@@ -1,0 +1,14 @@
+"""Boxes: rectangular parts of a picture. Imports no torch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+Box = tuple[int, int, int, int]
+"""Where a window or a region lies in a picture: top, left, height and width, in pixels."""
+
+
+def crop(values: np.ndarray, box: Box) -> np.ndarray:
+    """The values HxW(xC) in a box; a view."""
+    top, left, height, width = box
+    return values[top : top + height, left : left + width]

@@ -1,0 +1,57 @@
+"""Borders of scans: paper and lids are found as they lie, what a photograph shows at its rim is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from scoreinv.analysis.borders import within_border, within_paper
+from scoreinv.imaging.picture import Picture
+from scoreinv.training.pictures import BUILTIN
+
+PHOTO = np.asarray(Image.open(sorted(BUILTIN.glob("*.jpg"))[3]).convert("RGB").resize((200, 150)))
+
+
+def bordered(level: int, noise: float = 0.0) -> np.ndarray:
+    framed = np.pad(PHOTO, ((12, 20), (15, 11), (0, 0)), constant_values=level).astype(np.float64)
+    return np.clip(framed + noise * np.random.default_rng(0).standard_normal(framed.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("level", [12, 240])
+def test_a_plain_border_is_found_to_the_pixel(level):
+    for within in (within_border, within_paper):
+        assert within(Picture(bordered(level, 3.0))) == (12, 15, 150, 200)
+
+
+def test_one_that_leans_is_cut_where_it_ends():
+    askew = ndimage.rotate(bordered(240), 1, reshape=False, cval=240)
+    top, left, height, width = within_border(Picture(askew))
+    inside = askew[top : top + height, left : left + width].min(-1)
+    assert max((line > 235).mean() for line in (inside[0], inside[-1], inside[:, 0], inside[:, -1])) < 0.35
+    assert height * width > 0.9 * 150 * 200
+
+
+def test_edges_that_are_torn_away_are_border():
+    torn = np.zeros(PHOTO.shape[:2], bool)
+    torn[:8] = True
+    torn[8:, :4] = np.random.default_rng(1).random((142, 4)) < 0.8
+    assert within_border(Picture(PHOTO), torn) == (8, 4, 142, 196)
+
+
+def test_photographs_have_none():
+    for path in (*BUILTIN.glob("*.jpg"), *(Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg")):
+        assert within_border(Picture(np.asarray(Image.open(path).convert("RGB").reduce(4)))) is None, path.name
+    assert within_border(Picture(np.full((40, 50), 128, np.uint8))) is None
+
+
+@pytest.mark.parametrize(("ground", "subject"), [(240, 90), (10, 200)])
+def test_the_plain_ground_around_a_subject_is_no_paper(ground, subject):
+    y, x = np.mgrid[:150, :200]
+    depth = 1 - ((y - 75) / 52) ** 2 - ((x - 100) / 74) ** 2
+    shaded = ground + (subject - ground) * np.clip(3 * depth, 0, 1) * (0.8 + 0.2 * x / 200)
+    assert within_border(Picture(shaded.astype(np.uint8))) is not None  # it may be cut off where that is asked for
+    assert within_paper(Picture(shaded.astype(np.uint8))) is None

@@ -1,0 +1,49 @@
+"""Masks of low resolution raised along the edges of a photograph."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from scoreinv.analysis.edges import EdgesOfPicture
+from scoreinv.imaging.picture import Picture
+
+
+def scene(height: int, width: int) -> tuple[Picture, np.ndarray]:
+    """A reddish ellipse on greenish ground, both with texture, and where it is."""
+    down, across = np.mgrid[:height, :width]
+    inside = ((down - 0.45 * height) / (0.3 * height)) ** 2 + ((across - 0.52 * width) / (0.25 * width)) ** 2 < 1
+    texture = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(height, width)), 2)[..., None]
+    rgb = np.where(inside[..., None], (0.7, 0.4, 0.35), (0.3, 0.5, 0.35)) + 0.3 * texture
+    return Picture(np.rint(255 * rgb.clip(0, 1)).astype(np.uint8)), inside
+
+
+@pytest.mark.parametrize("size", [(400, 600), (403, 591)])
+def test_a_mask_follows_the_edges(size):
+    picture, inside = scene(*size)
+    low = (40, 60)
+    small = np.asarray(Image.fromarray(inside.astype(np.float32)).resize(low[::-1], Image.Resampling.BOX))
+    blurred = ndimage.gaussian_filter(np.roll(small, 1, axis=1), 0.7)  # half a cell or so beside it
+    mask = EdgesOfPicture(picture, picture.resized_rgb(*low)).raised(blurred)
+    plain = np.asarray(Image.fromarray(blurred).resize(size[::-1], Image.Resampling.BILINEAR)) > 0.5
+    wrong, wrong_plainly = (mask != inside).sum(), (plain != inside).sum()
+    assert wrong < 0.5 * wrong_plainly
+
+
+def test_what_is_sure_is_as_it_is_whatever_the_picture_shows():
+    picture, _ = scene(120, 90)
+    edges = EdgesOfPicture(picture, picture.resized_rgb(30, 22))
+    assert edges.raised(np.ones((30, 22), np.float32)).all()
+    assert not edges.raised(np.zeros((30, 22), np.float32)).any()
+
+
+def test_a_picture_may_be_smaller_than_the_mask():
+    pixels = np.zeros((6, 9, 3), np.uint8)
+    pixels[:, 4:] = 200
+    mask = np.zeros((60, 90), np.float32)
+    mask[:, 40:] = 1
+    picture = Picture(pixels)
+    found = EdgesOfPicture(picture, picture.resized_rgb(60, 90)).raised(mask)
+    np.testing.assert_array_equal(found, pixels[..., 0] > 0)

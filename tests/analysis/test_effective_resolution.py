@@ -1,0 +1,44 @@
+"""Scans finer than what they show: how many times, and that a hole's values come back from the smaller size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scoreinv.analysis.effective_resolution import enlarged_fills, oversampling, reduced
+from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.regions import touched_blocks
+from scoreinv.training.pictures import BUILTIN
+
+PHOTO = Image.open(sorted(BUILTIN.glob("*.jpg"))[3]).convert("RGB").resize((130, 100))
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_scan_is_told_from_a_photograph_that_was_enlarged(factor):
+    pixels = np.asarray(PHOTO.resize((factor * 400 + 3, factor * 300 + 1), Image.Resampling.BICUBIC)).copy()
+    hole = np.zeros(pixels.shape[:2], bool)
+    hole[40:43, 10:340] = True
+    pixels[hole] = 255  # what lies in the hole does not count
+    assert oversampling(Picture(pixels), hole) == factor
+    grainy = pixels + np.random.default_rng(0).integers(-6, 7, pixels.shape)
+    assert oversampling(Picture(grainy.clip(0, 255).astype(np.uint8)), hole) == 1
+
+
+@pytest.mark.parametrize("shape", [(300, 41), (300, 41, 3)])
+def test_what_is_reduced_comes_back_where_the_hole_is(shape):
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    smooth = 0.5 + 0.3 * np.sin(rows / 40) * np.cos(columns / 30)
+    picture = Picture((smooth if len(shape) == 2 else np.repeat(smooth[..., None], 3, 2)).astype(np.float32))
+    hole = np.zeros(shape[:2], bool)
+    hole[251:262, 7:30] = hole[290:, 39:] = True
+    small = reduced(picture, 4)
+    assert (small.size, small.mode) == ((75, 11), picture.mode)
+    blocks = touched_blocks(hole, 4)
+    assert blocks.shape == small.size
+    assert (blocks.repeat(4, 0).repeat(4, 1)[:300, :41] >= hole).all()
+    assert blocks.sum() == 4 * 7 + 3 * 2
+    broken = Picture(np.where(hole if len(shape) == 2 else hole[..., None], np.float32(0), picture.pixels))
+    again = broken.with_fills(enlarged_fills(small, broken, hole, 4)).pixels
+    assert abs(again - picture.pixels).max() < 0.01
+    assert (again == picture.pixels)[~hole].all()

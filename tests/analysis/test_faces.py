@@ -1,0 +1,109 @@
+"""Marks in faces that are an eye or a mouth, no damage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from torch import Tensor
+
+import scoreinv
+from scoreinv.analysis.faces import faces, facial_features, people_beside
+from scoreinv.models.config import DetectorConfig
+from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
+
+PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+EYES = (slice(97, 106), slice(199, 208)), (slice(99, 108), slice(242, 260))
+"""Pupils and lashes of `astronaut`."""
+
+
+class Dark(DamageDetector):
+    """Takes for damage what is darker than about 0.3."""
+
+    def __init__(self) -> None:
+        small = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32).build()
+        super().__init__(small.network, small.encoder, small.image_size)
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        return 100 * (0.3 - pictures.mean(1, keepdim=True))
+
+
+@pytest.fixture
+def portrait() -> np.ndarray:
+    return photograph("astronaut")
+
+
+def photograph(name: str) -> np.ndarray:
+    if not PHOTOS.exists():
+        pytest.skip("the package is installed without its examples")
+    return np.asarray(Image.open(PHOTOS / f"{name}.jpg").convert("L"), np.float32) / 255
+
+
+def found(gray: np.ndarray) -> np.ndarray:
+    return scoreinv.find_damage(gray, grow=0, model=Dark())
+
+
+@pytest.mark.parametrize("scale", [1, 3])
+def test_a_face_is_found_where_it_is(portrait, scale):
+    boxes = np.array(faces(np.kron(portrait, np.ones((scale, scale), np.float32)))) / scale
+    assert (np.abs(boxes - (62, 169, 109, 109)).max(axis=1) < 20).sum() == 1
+
+
+def test_what_is_no_face_or_too_small_for_one():
+    for name in ("dog", "moose", "facade"):
+        assert faces(photograph(name)) == []
+    for size in ((1, 1), (29, 300), (30, 30)):
+        assert faces(np.zeros(size, np.float32)) == []
+
+
+def test_eyes_are_no_damage(portrait):
+    assert all(portrait[eye].min() < 0.2 for eye in EYES)
+    mask = found(portrait)
+    assert not any(mask[eye].any() for eye in EYES)
+    assert mask[portrait < 0.2].mean() > 0.9  # all else that is dark
+
+
+def test_a_spot_on_the_cheek_is_damage_and_so_is_a_scratch_through_an_eye(portrait):
+    portrait[125:131, 200:206] = 0
+    portrait[101, 150:210] = 0
+    mask = found(portrait)
+    assert mask[125:131, 200:206].all()
+    assert mask[101, 150:210].all()
+    assert not mask[EYES[1]].any()
+
+
+def test_a_bright_speck_in_an_eye_is_damage(portrait):
+    marked = np.zeros(portrait.shape, bool)
+    marked[101:104, 201:204] = True
+    assert (facial_features(marked, portrait, faces(portrait)) == marked).all()
+    portrait[101:104, 201:204] = 1
+    assert not facial_features(marked, portrait, faces(portrait)).any()
+
+
+def test_heads_and_shoulders_are_not_repeated_beside_them(portrait):
+    hole = np.zeros(portrait.shape, dtype=bool)
+    hole[10:300, 360:460] = True
+    people = people_beside(hole, portrait)
+    assert people[20:165, 165:290].mean() > 0.95  # hair, face and chin
+    assert people[200:290, 150:300].all()  # the ring of the suit
+    assert not people[:, 400:].any()
+    assert not people_beside(hole, np.full_like(portrait, 0.5)).any()
+
+
+def test_a_crack_in_which_a_face_has_no_room_repeats_nobody(portrait):
+    for width, some in ((12, False), (40, True)):
+        hole = np.zeros(portrait.shape, dtype=bool)
+        hole[10:300, 360 : 360 + width] = True
+        assert people_beside(hole, portrait).any() == some
+
+
+@pytest.mark.parametrize("place", [np.s_[90:110, 200:220], np.s_[15:60, 180:280], np.s_[200:300, 150:300]])
+def test_people_in_whom_the_hole_is_are_what_is_to_be_filled(portrait, place):
+    """An eye, the hair, the chest: the face is whole in the last two, and is left alone."""
+    hole = np.zeros(portrait.shape, dtype=bool)
+    hole[place] = True
+    people = people_beside(hole, portrait)
+    assert not people[place].any()
+    assert people.any() == (place != np.s_[90:110, 200:220])

@@ -1,0 +1,175 @@
+"""What a scratch does to a JPEG beside it is taken out, in whatever orientation and sampling."""
+
+from __future__ import annotations
+
+import io
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+from scipy import fft, ndimage
+
+from scoreinv.analysis.jpeg import RIM, _most_likely_plane, without_smears
+from scoreinv.analysis.kind import untinted
+from scoreinv.files.read import read_picture
+from scoreinv.imaging.metadata import coding_of, orient
+from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.tone_curves import ToneCurves, with_tones
+
+HEIGHT, WIDTH = 100, 148  # no multiple of a unit of blocks
+LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def scratched() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A scene of shades and an edge, the same with a blue scratch, and where that is."""
+    down, across = np.mgrid[:HEIGHT, :WIDTH]
+    grain = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(HEIGHT, WIDTH)), 1)
+    shade = 140 + 40 * np.sin(across / 30) + 20 * np.cos(down / 11) + 30 * grain - 50 * (across > 90)
+    truth = np.clip(np.stack([1.1 * shade, shade, 0.7 * shade], axis=-1), 0, 255).astype(np.uint8)
+    line = Image.new("1", (WIDTH, HEIGHT))
+    ImageDraw.Draw(line).line((5, 20, 140, 85), fill=1, width=3)
+    hole = np.asarray(line)
+    damaged = truth.copy()
+    damaged[hole] = (40, 60, 200)
+    return truth, damaged, hole
+
+
+def as_jpeg(pixels: np.ndarray, *, quality: int = 80, subsampling: int = 2, orientation: int = 1) -> bytes:
+    """A JPEG that shows these pixels when it is oriented."""
+    exif = Image.Exif()
+    exif[274] = orientation
+    stored = orient(pixels, {6: 8, 8: 6}.get(orientation, orientation))
+    file = io.BytesIO()
+    Image.fromarray(stored).save(file, "JPEG", quality=quality, subsampling=subsampling, exif=exif)
+    return file.getvalue()
+
+
+def ring(hole: np.ndarray, least: int, most: int) -> np.ndarray:
+    """The pixels from `least` to `most` beside a hole."""
+    return ndimage.maximum_filter(hole, 2 * most + 1) & ~ndimage.maximum_filter(hole, 2 * least - 1)
+
+
+def error(pixels: np.ndarray, truth: np.ndarray, where: np.ndarray) -> tuple[float, float]:
+    """Rms in levels, of luma and of the colours beyond it."""
+    wrong = (pixels.astype(float) - truth)[where]
+    luma = wrong @ LUMA
+    return float(np.sqrt(np.mean(luma**2))), float(np.sqrt(np.mean((wrong - luma[:, None]) ** 2)))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("subsampling", [1, 2])
+def test_a_rim_has_half_the_error_or_less_in_every_orientation(orientation: int, subsampling: int) -> None:
+    truth, damaged, hole = scratched()
+    picture = read_picture(as_jpeg(damaged, subsampling=subsampling, orientation=orientation))
+    shown, kept = without_smears(picture, hole)
+    rim = ring(hole, 1, 2)
+    luma, chroma = error(picture.pixels, truth, rim)
+    assert error(shown.pixels, truth, rim)[0] < 0.8 * luma
+    assert error(shown.pixels, truth, rim)[1] < 0.5 * chroma
+    assert error(kept.pixels, truth, rim)[1] < 0.5 * chroma
+    assert np.abs((kept.pixels.astype(float) - picture.pixels)[rim] @ LUMA).max() <= 0.5 + 1e-6
+    known_otherwise = ~hole & ~ring(hole, 1, RIM)
+    for each in (shown, kept):
+        assert (each.pixels[known_otherwise] == picture.pixels[known_otherwise]).all()
+        assert (each.pixels[hole] == picture.pixels[hole]).all()
+
+
+def test_what_is_found_is_the_least_of_the_stated_sum() -> None:
+    rng = np.random.default_rng(0)
+    plane, hole = rng.normal(0, 30, (8, 16)), rng.random((8, 16)) < 0.3
+    steps, hiding = rng.uniform(5, 40, (8, 8)), 3.0
+    below, right = rng.uniform(0.01, 0.1, (7, 16)), rng.uniform(0.01, 0.1, (8, 15))
+    number = np.arange(128).reshape(8, 16)
+    shown = np.zeros((128, 256))  # s, then h
+    shown[number, number + 128 * hole] = 1
+    transform = (
+        fft.dctn(np.eye(128).reshape(8, 2, 8, 128), axes=(0, 2), norm="ortho") / (steps / 12**0.5)[:, None, :, None]
+    )
+    transform = transform.reshape(128, 128)
+    rows, kept = [transform @ shown], [transform @ plane.ravel()]
+    for link, one, other in ((below, np.s_[:-1], np.s_[1:]), (right, np.s_[:, :-1], np.s_[:, 1:])):
+        within = (hole[one] & hole[other]) / (hiding**2 * (1 + ((plane[other] - plane[one]) / 4) ** 2))
+        for weight, begin in ((link, 0), (within, 128)):
+            differences = np.eye(256)[begin + number[other].ravel()] - np.eye(256)[begin + number[one].ravel()]
+            rows.append(np.sqrt(weight).reshape(-1, 1) * differences)
+            kept.append(np.zeros(weight.size))
+    least = np.linalg.lstsq(np.concatenate(rows), np.concatenate(kept), rcond=None)[0][:128]
+    links = [link[None].astype(np.float32) for link in (below, right)]
+    found = _most_likely_plane(plane[None].astype(np.float32), hole[None], steps, (1, 1), links, hiding)
+    np.testing.assert_allclose(found.ravel(), least, atol=0.1)
+
+
+@pytest.mark.parametrize("wider", [1, 2, 4])
+def test_a_mask_that_is_wider_than_its_scratch_does_no_harm(wider: int) -> None:
+    truth, damaged, hole = scratched()
+    picture, wide = read_picture(as_jpeg(damaged, quality=75)), ndimage.maximum_filter(hole, 2 * wider + 1)
+    shown, _ = without_smears(picture, wide)
+    rim = ring(wide, 1, 2)
+    for after, before in zip(error(shown.pixels, truth, rim), error(picture.pixels, truth, rim), strict=True):
+        assert after <= before
+
+
+def test_the_border_is_as_if_the_picture_went_on_mirrored() -> None:
+    _, damaged, hole = scratched()
+    damaged, hole = damaged[:96, :144], hole[:96, :144].copy()
+    hole[30:33, :40], damaged[30:33, :40] = True, (40, 60, 200)
+    wide, around = np.pad(damaged, ((16, 16), (16, 16), (0, 0)), "symmetric"), np.pad(hole, 16, "symmetric")
+    shown, _ = without_smears(read_picture(as_jpeg(damaged)), hole)
+    whole, _ = without_smears(read_picture(as_jpeg(wide)), around)
+    apart = whole.pixels[16:-16, 16:-16].astype(int) - shown.pixels
+    assert np.abs(apart[ring(hole, 1, RIM)]).max() <= 2
+
+
+def test_the_smear_is_told_and_what_has_none_stays(caplog: pytest.LogCaptureFixture) -> None:
+    truth, damaged, hole = scratched()
+    with caplog.at_level(logging.WARNING, "scoreinv"):
+        fine = read_picture(as_jpeg(damaged, quality=95, subsampling=0))
+        healthy = read_picture(as_jpeg(truth))
+        gray = read_picture(as_jpeg(np.rint(damaged @ LUMA).astype(np.uint8)))
+        for picture in (fine, healthy, gray):
+            assert without_smears(picture, hole)[1] is picture
+    assert not caplog.records
+    with caplog.at_level(logging.WARNING, "scoreinv"):
+        without_smears(read_picture(as_jpeg(damaged)), hole)
+    (record,) = caplog.records
+    assert "8 pixels" in record.getMessage()
+
+
+def test_no_hole_and_one_without_a_whole_rim_change_nothing() -> None:
+    _, damaged, hole = scratched()
+    picture = read_picture(as_jpeg(damaged))
+    nothing, nearly_all = np.zeros_like(hole), np.ones_like(hole)
+    nearly_all[:3] = False
+    assert without_smears(picture, nothing) == (picture, picture)
+    assert without_smears(picture, nearly_all)[1] is picture
+
+
+def test_gray_pictures_are_shown_without_the_waves_of_a_scratch() -> None:
+    truth, damaged, hole = scratched()
+    truth, damaged = (np.rint(rgb @ LUMA).astype(np.uint8) for rgb in (truth, damaged))
+    damaged[hole] = 255
+    picture = read_picture(as_jpeg(damaged, quality=75))
+    shown, _ = without_smears(picture, hole)
+    before, after = ((each.pixels.astype(float) - truth)[ring(hole, 1, 2)] for each in (picture, shown))
+    assert np.sqrt(np.mean(after**2)) < 0.8 * np.sqrt(np.mean(before**2))
+
+
+def test_tones_that_were_changed_are_no_longer_those_that_were_compressed() -> None:
+    _, damaged, hole = scratched()
+    picture = read_picture(as_jpeg(damaged))
+    ends = np.array([0.1, 0.9])[:, None].repeat(3, axis=1)
+    curves = ToneCurves(np.full(3, 0.05), np.full(3, 0.95), np.ones(3), *ends)
+    for changed in (untinted(picture), with_tones(picture, curves), picture.covered(hole)):
+        assert without_smears(changed, hole) == (changed, changed)
+
+
+def test_what_is_no_jpeg_of_luma_and_chroma_has_no_coding() -> None:
+    _, damaged, hole = scratched()
+    picture = Picture(damaged)
+    assert without_smears(picture, hole) == (picture, picture)
+    for mode in ("RGB", "CMYK"):
+        file = io.BytesIO()
+        Image.fromarray(damaged).convert(mode).save(file, "PNG" if mode == "RGB" else "JPEG")
+        file.seek(0)
+        assert coding_of(Image.open(file)) is None

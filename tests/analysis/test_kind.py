@@ -1,0 +1,120 @@
+"""Sepia prints are told from grey and from coloured pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scoreinv.analysis.kind import coloured_at, found_in, is_print, is_tinted, seen, untinted
+from scoreinv.imaging.picture import Picture
+from scoreinv.operators.colour_space import luma
+
+
+def tones(height: int = 60, width: int = 90) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return np.clip(np.linspace(0.1, 0.95, width)[None] + 0.1 * rng.standard_normal((height, width)), 0, 1)
+
+
+def sepia(gray: np.ndarray) -> np.ndarray:
+    """Dark brown over tan to a yellowish white."""
+    dark, light = np.array([0.15, 0.08, 0.03]), np.array([0.98, 0.93, 0.8])
+    return dark + gray[..., None] * (light - dark)
+
+
+def eight_bit(rgb: np.ndarray, noise: float = 0.0) -> Picture:
+    rgb = rgb + noise * np.random.default_rng(1).standard_normal(rgb.shape)
+    return Picture(np.rint(255 * rgb.clip(0, 1)).astype(np.uint8))
+
+
+def test_prints_of_one_tint() -> None:
+    assert is_tinted(eight_bit(sepia(tones())))
+    assert is_tinted(eight_bit(sepia(tones()), noise=0.01))
+    assert is_tinted(eight_bit(tones()[..., None] * np.array([0.9, 1.0, 0.95])))
+
+
+def test_grey_and_coloured_pictures_are_none() -> None:
+    gray = np.repeat(tones()[..., None], 3, 2)
+    assert not is_tinted(eight_bit(gray))
+    assert not is_tinted(Picture(np.rint(255 * tones()).astype(np.uint8)))
+    coloured = gray.copy()
+    coloured[:, :45] *= (1.0, 0.8, 0.6)
+    coloured[:, 45:] *= (0.7, 0.9, 1.0)
+    coloured[20:40] *= (1.0, 0.7, 1.0)
+    assert not is_tinted(eight_bit(coloured))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (50, 3)])
+def test_small_pictures(size: tuple[int, int]) -> None:
+    picture = eight_bit(sepia(tones(*size)))
+    assert is_tinted(picture)
+    assert is_print(picture)
+
+
+def test_the_lightest_tone_becomes_white() -> None:
+    picture = eight_bit(sepia(tones()))
+    old, new = luma(picture.rgb()), luma(untinted(picture).rgb())
+    light = old >= np.quantile(old, 0.99)
+    assert new[light].mean() > old[light].mean() + 0.02
+    assert np.corrcoef(old.ravel(), new.ravel())[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_without_its_tint_a_print_keeps_its_mode(alpha) -> None:
+    picture = eight_bit(sepia(tones()))
+    if alpha:
+        picture = Picture(np.dstack([picture.pixels, np.full(picture.size, 77, np.uint8)]))
+    plain = untinted(picture)
+    assert plain.mode == picture.mode
+    assert (plain.pixels[..., :3] == plain.pixels[..., :1]).all()
+    assert not alpha or (plain.pixels[..., 3] == 77).all()
+
+
+def test_a_print_is_brown_to_yellow_in_all_its_tones() -> None:
+    assert is_print(eight_bit(sepia(tones()), noise=0.01))
+    assert is_print(eight_bit(tones()[..., None] * np.array([1.0, 0.85, 0.65])))
+    assert is_print(eight_bit(tones()[..., None] * np.array([1.0, 0.97, 0.9])))
+    assert is_print(eight_bit(tones()[..., None] * np.array([1.0, 0.75, 0.64]), noise=0.01))  # a woodburytype
+    for greenish_or_purplish in ((0.955, 0.945, 0.85), (1.0, 0.93, 0.91)):
+        print_ = tones()[..., None] * np.array(greenish_or_purplish)
+        assert is_print(eight_bit(print_))
+        assert not is_print(eight_bit(print_, noise=0.01))
+    gray = np.repeat(tones()[..., None], 3, 2)
+    assert not is_print(eight_bit(gray))
+    for hue in ((0.6, 0.8, 1.0), (0.8, 1.0, 0.5), (1.0, 0.6, 0.6)):  # of the sea, a leaf, a rose
+        picture = eight_bit(gray * hue)
+        assert is_tinted(picture)
+        assert not is_print(picture)
+    dark, light = np.array([0.15, 0.05, 0.03]), np.array([0.95, 0.9, 0.2])  # a yellow flower before brown earth
+    assert not is_print(eight_bit(dark + gray * (light - dark)))
+    split = gray * np.where(gray < 0.5, (1.0, 0.9, 0.7), (0.85, 0.95, 1.0))  # sand under a pale sky
+    assert not is_print(eight_bit(split))
+
+
+def test_red_rock_is_no_print() -> None:
+    """A photograph of one hue has things of more and of less colour among the same tones; a stained print has none."""
+    gray = tones()
+    rows = np.sin(np.arange(60) / 4)[:, None] * np.cos(np.arange(90) / 5)
+    rock = gray[..., None] + (0.05 + 0.035 * rows)[..., None] * np.array([1.0, -0.25, -1.3])
+    assert not is_print(eight_bit(rock))
+    stain = np.linspace(-1, 1, 90)[None] ** 2
+    stained = gray[..., None] + (0.07 + 0.02 * stain)[..., None] * np.array([1.0, -0.25, -1.3]) * np.ones((60, 1, 1))
+    assert is_print(eight_bit(stained))
+
+
+def test_a_large_print_is_seen_small_and_without_its_damage() -> None:
+    print_ = eight_bit(sepia(tones(40, 2048)))
+    hole = np.zeros(print_.size, bool)
+    hole[:, 700:900] = True
+    torn = print_.pixels.copy()
+    torn[hole] = (20, 60, 250)
+    small, away = seen(Picture(torn), hole), np.abs(np.arange(512) - 200) > 27
+    assert small.size == (10, 512)
+    np.testing.assert_allclose(small.pixels[:, away], seen(print_).pixels[:, away], atol=1e-6)
+    assert (small.pixels[..., 0] > small.pixels[..., 2]).all()
+    assert (found_in(Picture(torn)), found_in(small)) == ("coloured", "tinted")
+
+
+def test_the_noise_of_a_large_grey_scan_is_no_colour() -> None:
+    scan = eight_bit(np.repeat(tones(32, 1536)[..., None], 3, 2), noise=0.06)
+    assert coloured_at(scan).any()
+    assert found_in(scan) == "grey"

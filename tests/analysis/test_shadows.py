@@ -1,0 +1,71 @@
+"""Shadows and reflections that are proposed: what is drawn by one ratio or mirrored is found, dark things are not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from scoreinv.analysis.shadows import propose_shadow
+from scoreinv.imaging.picture import Picture
+
+HEIGHT, WIDTH, FOOT = 240, 300, 170
+DOWN, ACROSS = np.mgrid[:HEIGHT, :WIDTH]
+OWN = ((DOWN - 120) / 50) ** 2 + ((ACROSS - 150) / 30) ** 2 <= 1
+SHADOW = (((FOOT - DOWN) / 36 - 1) ** 2 + ((ACROSS - 150 - 1.5 * (FOOT - DOWN)) / 30) ** 2 <= 1) & ~OWN
+
+
+def ground() -> np.ndarray:
+    grain = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(HEIGHT, WIDTH)), 1.5)
+    return np.array([0.5, 0.6, 0.4]) * (1 + 0.4 * grain)[..., None]
+
+
+def standing(scene: np.ndarray, own: np.ndarray = OWN) -> Picture:
+    """The scene with an object on it, in 8 bits."""
+    colours = np.stack([0.8 + 0 * DOWN, 0.2 + DOWN / 600, 0.3 + 0.2 * (DOWN // 8 % 2)], 2)
+    share = ndimage.gaussian_filter(own.astype(float), 0.7)[..., None]
+    return Picture(np.rint(255 * (share * colours + (1 - share) * scene).clip(0, 1)).astype(np.uint8))
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    return float((one & other).sum() / (one | other).sum())
+
+
+@pytest.mark.parametrize("ratio", [0.3, 0.5, 0.7])
+def test_a_shadow_is_where_light_is_less_by_one_ratio(ratio: float) -> None:
+    soft = ndimage.gaussian_filter(SHADOW.astype(float), 1.5)[..., None]
+    proposed = propose_shadow(standing(ground() * (1 - (1 - ratio) * soft)), OWN)
+    assert proposed is not None
+    assert not (proposed & OWN).any()
+    assert overlap(proposed, SHADOW) > 0.8
+
+
+def test_it_is_found_on_a_picture_of_a_larger_size() -> None:
+    soft = ndimage.gaussian_filter(SHADOW.astype(float), 1.5)[..., None]
+    pixels = standing(ground() * (1 - 0.5 * soft)).pixels.repeat(4, 0).repeat(4, 1)
+    proposed = propose_shadow(Picture(pixels), OWN.repeat(4, 0).repeat(4, 1))
+    assert proposed is not None
+    assert overlap(proposed, SHADOW.repeat(4, 0).repeat(4, 1)) > 0.75
+
+
+def test_nothing_is_proposed_where_there_is_none() -> None:
+    assert propose_shadow(standing(ground()), OWN) is None
+    assert propose_shadow(standing(ground()), np.zeros_like(OWN)) is None
+    assert propose_shadow(standing(ground()), np.ones_like(OWN)) is None
+
+
+def test_a_dark_thing_of_another_hue_and_one_that_is_apart_are_no_shadow() -> None:
+    thing = np.where(SHADOW[..., None], ground() * [0.3, 0.3, 0.6], ground())
+    assert propose_shadow(standing(thing), OWN) is None
+    apart = np.roll(SHADOW, 100, 1)
+    assert propose_shadow(standing(np.where(apart[..., None], 0.5 * ground(), ground())), OWN) is None
+
+
+def test_a_reflection_is_the_object_upside_down() -> None:
+    scene = standing(ground()).rgb()
+    scene[FOOT:] = 0.6 * ndimage.gaussian_filter(scene[2 * FOOT - HEIGHT : FOOT][::-1], (1, 1, 0))
+    mirrored = np.zeros_like(OWN)
+    mirrored[FOOT:] = OWN[2 * FOOT - HEIGHT : FOOT][::-1]
+    proposed = propose_shadow(Picture(np.rint(255 * scene).astype(np.uint8)), OWN)
+    assert proposed is not None
+    assert overlap(proposed, mirrored & ~OWN) > 0.85

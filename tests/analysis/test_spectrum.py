@@ -1,0 +1,35 @@
+"""The power spectrum of a photograph in polar coordinates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scoreinv.analysis.spectrum import polar_spectrum
+from scoreinv.imaging.picture import Picture
+
+ANGLES = 24
+
+
+def waves(angle: float, cycles: float, size: tuple[int, int] = (160, 200)) -> Picture:
+    """Waves that go on in a direction, anticlockwise from the right, `cycles` a pixel."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    way = x * np.cos(np.radians(angle)) - y * np.sin(np.radians(angle))
+    return Picture((0.5 + 0.3 * np.cos(2 * np.pi * cycles * way)).astype(np.float32))
+
+
+@pytest.mark.parametrize(("angle", "cycles"), [(0, 0.1), (30, 0.2), (90, 0.15), (120, 0.2)])
+def test_waves_are_seen_at_their_angle_and_radius(angle, cycles):
+    spectrum = polar_spectrum(waves(angle, cycles), 64, ANGLES)
+    assert spectrum.shape == (2, 64, ANGLES)
+    for values in spectrum:
+        radius, column = np.unravel_index(values.argmax(), values.shape)
+        assert column * 180 / ANGLES == angle
+        assert np.linspace(1.5 / 128, 0.5, 64)[radius] == pytest.approx(cycles, abs=0.01)
+
+
+def test_blocks_cover_pictures_of_any_size_and_plain_ones_have_a_spectrum_too():
+    small = polar_spectrum(waves(0, 0.1, (128, 128)), 8, ANGLES)
+    assert np.isfinite(small).all()
+    assert polar_spectrum(waves(0, 0.1, (131, 1500)), 8, ANGLES) == pytest.approx(small, abs=2)
+    assert np.isfinite(polar_spectrum(Picture(np.full((130, 130, 3), 7, np.uint8)), 8, ANGLES)).all()

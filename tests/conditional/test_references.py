@@ -1,0 +1,146 @@
+"""Colours of references: which places look alike, and what they tell."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from small_chroma import chroma_prior
+from torch import Tensor
+
+from scoreinv.conditional import references as matching
+from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.references import Looks, Places, looks_of, places_of, resemblance, told_by
+from scoreinv.networks.place_embedding import PlaceNetwork
+
+SIDE, DEPTH = 10, 400
+WEIGHTS = torch.tensor([0.299, 0.587, 0.114])
+ALIKE = math.exp(matching._SHARPNESS * (1 - matching._ALIKE))
+"""How much a place of the same looks counts beside what is drawn."""
+ANY = torch.full((48, 1), 1 / 48)
+"""Shares of places that may have one colour as well as another."""
+
+
+@pytest.fixture(scope="module")
+def prior() -> ConditionalPrior:
+    return chroma_prior()
+
+
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def unlike(seed: int = 0) -> Looks:
+    """Of a picture none of whose places looks like another."""
+    keys = F.normalize(drawn(DEPTH, SIDE * SIDE, seed=seed), dim=0)
+    seen = 100 * torch.eye(SIDE * SIDE)  # no place shares with another
+    return Looks(keys, seen, ANY, torch.full((SIDE * SIDE,), 0.5), (SIDE, SIDE))
+
+
+CHROMA = drawn(3, SIDE, SIDE, seed=6)
+
+
+def test_a_translated_copy_matches_by_its_displacement() -> None:
+    looks = unlike()
+    moved = looks.keys.unflatten(1, (SIDE, SIDE)).roll((2, 3), (1, 2)).flatten(1)
+    copy = Places(looks._replace(keys=moved), CHROMA.roll((2, 3), (1, 2)).flatten(1))
+    told = told_by([copy], looks)
+    rows, columns = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
+    assert (told.sources == (rows + 2) % SIDE * SIDE + (columns + 3) % SIDE).all()
+    torch.testing.assert_close(told.doubt, torch.full_like(told.doubt, 1 / (1 + ALIKE**2)), rtol=0.01, atol=0)
+    torch.testing.assert_close(told.chroma[0], CHROMA, rtol=0, atol=1e-3)
+
+
+def test_noise_matches_nothing() -> None:
+    told = told_by([Places(unlike(1), CHROMA.flatten(1))], unlike())
+    assert told.doubt.min() > 0.999
+    assert told.chroma.abs().max() < 1e-3
+
+
+def test_pictures_that_resemble_each_other_need_be_less_alike_and_other_luma_more() -> None:
+    """A cosine of .6 and a difference of luma of .2, beside a place that both have, or not."""
+    axes, luma = torch.eye(4), torch.full((2,), 0.5)
+    one = Looks(axes[:, :2], 100 * axes[:, :2], ANY, luma, (1, 2))
+    some, shared, new = 0.6 * axes[0] + 0.8 * axes[2], axes[1], axes[3]
+    unlike = matching._UNLIKE * (matching._KIND - 0.6)
+    for keys, lighter, needed in (
+        ((some, shared), 0.0, 0.0),
+        ((some, new), 0.0, unlike),
+        ((some, shared), 0.2, matching._LUMA * 0.2**2),
+    ):
+        other = one._replace(keys=torch.stack(keys, dim=1), luma=luma + torch.tensor([lighter, 0.0]))
+        told = told_by([Places(other, torch.zeros(3, 2))], one)
+        odds = math.exp(matching._SHARPNESS * (0.6 - matching._ALIKE - needed))
+        assert float(told.doubt[0, 0, 0, 0]) == pytest.approx(1 / (1 + odds**2), rel=1e-4)
+
+
+def test_pictures_resemble_each_other_as_the_one_does_that_has_more_of_its_own() -> None:
+    """Half of a picture is all of another, and an eighth of a third."""
+    whole, half, eighth = torch.eye(16), torch.eye(16)[:8], torch.eye(16)[:2]
+    for close, much in ((whole, 1), (half, 1), (eighth, 0.5)):
+        assert float(resemblance(close)) == float(resemblance(close.T)) == much
+
+
+def test_what_is_darker_takes_as_much_less_colour_and_what_is_lighter_no_more() -> None:
+    one = Looks(torch.eye(2), 100 * torch.eye(2), ANY, torch.tensor([0.3, 0.3]), (1, 2))
+    chroma = torch.tensor([[0.4, 0.0], [-0.1, 0.0], [-0.2, 0.0]])
+    for luma, share in ((0.3, 1), (0.5, 0.35 / 0.55), (0.2, 1)):
+        told = told_by([Places(one._replace(luma=torch.tensor([luma, 0.3])), chroma)], one)
+        taken = 1 - float(told.doubt[0, 0, 0, 0])
+        assert taken > 0.5
+        torch.testing.assert_close(told.chroma[0, :, 0, 0], share * chroma[:, 0] * taken)
+
+
+def test_places_count_as_far_as_their_colours_are_those_of_one_stuff(monkeypatch: pytest.MonkeyPatch) -> None:
+    metric = PlaceNetwork().requires_grad_(False)
+    metric.colours.centres[:] = drawn(3, 48)
+    metric.colours.log_width[:] = -6  # so that a chroma is of one Gaussian alone
+    monkeypatch.setattr(matching, "_network", lambda: metric)
+    looks = Looks(torch.eye(2), 100 * torch.eye(2), ANY, torch.full((2,), 0.5), (1, 2))
+    for here, there in ((0.3, 0.5), (0.5, 0.3)):
+        one, other = (
+            looks._replace(colours=torch.eye(48)[:, :2] * share + (1 - share) / 48) for share in (here, there)
+        )
+        of_it = [share + (1 - share) / 48 for share in (here, there)]
+        alike = math.sqrt(math.prod(of_it)) + 47 / 48 * math.sqrt((1 - here) * (1 - there))
+        odds = ALIKE * alike**matching._STUFF * min(1, of_it[0] / of_it[1])
+        told = told_by([Places(other, metric.colours.centres[:, :2])], one)
+        torch.testing.assert_close(told.doubt, torch.full_like(told.doubt, 1 / (1 + odds**2)), rtol=0.01, atol=0)
+
+
+def test_most_of_a_thing_decides_for_all_of_it() -> None:
+    """Of two halves that are seen apart, three fifths of the left one and a fifth of the right one have a match."""
+    looks = unlike()._replace(keys=torch.zeros(DEPTH, SIDE * SIDE))
+    columns = torch.arange(SIDE).repeat(SIDE)
+    matched, left = (columns >= 2) & (columns < 6), columns < 5
+    looks.keys[0, matched] = 1
+    looks = looks._replace(seen=F.one_hot(left.long(), 2).T.float())
+    whole = Places(looks, torch.ones(3, SIDE * SIDE))
+    told = told_by([whole], looks)
+    trust = 1 - told.doubt[0, 0, SIDE // 2]
+    assert trust[:2].min() > 0.6  # of themselves nothing
+    assert trust[5:].max() < 0.25  # one of them of itself all
+
+
+def test_several_references_tell_what_one_of_all_their_places_does() -> None:
+    whole, parts = unlike(), (slice(0, 30), slice(30, None))
+    colours = CHROMA.flatten(1)
+    cut = [Places(whole._replace(keys=whole.keys[:, part], luma=whole.luma[part]), colours[:, part]) for part in parts]
+    once, twice = told_by([Places(whole, colours)], whole), told_by(cut, whole)
+    assert (once.sources == twice.sources).all()
+    torch.testing.assert_close(once.chroma, twice.chroma)
+    torch.testing.assert_close(once.doubt, twice.doubt)
+
+
+def test_a_picture_is_told_its_own_colours(prior: ConditionalPrior) -> None:
+    """Of blocks of colour that the grey tells apart, by networks of random weights."""
+    rgb = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)).repeat_interleave(8, 2)
+    rgb = rgb.repeat_interleave(8, 3)
+    luma = torch.einsum("c,bchw->bhw", WEIGHTS, rgb)[:, None]
+    own, looks = places_of(rgb, luma, prior), looks_of(luma, prior)
+    torch.testing.assert_close(looks.keys.square().sum(0), torch.ones(64))
+    torch.testing.assert_close(looks.luma, luma[0, 0, ::8, ::8].flatten())
+    torch.testing.assert_close(own.chroma, (rgb - luma)[0, :, ::8, ::8].flatten(1))
+    assert (told_by([own], looks).sources.flatten() == torch.arange(64)).all()

@@ -1,0 +1,165 @@
+"""HEIC and AVIF: upright once, as deep as they are, the main picture of several, and refused in one line."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from picture_files import refused, saved
+from PIL import Image, ImageCms
+
+from scoreinv.files import heif
+from scoreinv.files.read import decode, read_picture
+from scoreinv.files.write import check_format, picture_bytes
+from scoreinv.imaging.metadata import Metadata, orient
+from scoreinv.imaging.picture import Picture
+from scoreinv.system.errors import InputError, SettingError
+
+pillow_heif = pytest.importorskip("pillow_heif")
+pytest.importorskip("PIL.AvifImagePlugin")
+
+BOTH = pytest.mark.parametrize("suffix", ["heic", "avif"])
+
+
+def ramp(height: int = 40, width: int = 64, channels: int = 3) -> np.ndarray:
+    """Smooth, so that little of it is lost, and no two of its sides are alike."""
+    down, across = np.linspace(0, 1, height)[:, None], np.linspace(0, 1, width)
+    planes = (0.9 * across + 0 * down, 0.9 * down + 0 * across, (down + across) / 3, 0.2 + 0.8 * across * down)
+    return np.rint(255 * np.stack(planes, axis=-1)[..., :channels]).astype(np.uint8)
+
+
+def heic(pixels: np.ndarray, mode: str = "RGB", **options: object) -> bytes:
+    stream = io.BytesIO()
+    size = pixels.shape[1::-1]
+    pillow_heif.from_bytes(mode, size, pixels.tobytes()).save(stream, **({"quality": 95, "chroma": 444} | options))
+    return stream.getvalue()
+
+
+def error(pixels: np.ndarray, expected: np.ndarray) -> float:
+    assert pixels.shape == expected.shape
+    return float(np.abs(pixels.astype(float) - expected).mean())
+
+
+@BOTH
+@pytest.mark.parametrize("channels", [3, 4])
+def test_what_is_written_is_read_with_its_metadata(suffix, channels):
+    exif = Image.Exif()
+    exif[271] = "Maker"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    before = Picture(ramp(channels=channels), Metadata(profile, exif.tobytes(), b"<x:xmpmeta/>"))
+    after = read_picture(picture_bytes(before, f"a.{suffix}"))
+    assert after.metadata == before.metadata
+    assert error(after.pixels, before.pixels) < 2.5
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [("heic", "L"), ("avif", "RGB")])
+def test_grey(suffix, mode):
+    after = read_picture(picture_bytes(Picture(ramp()[..., 0]), f"a.{suffix}"))
+    assert after.mode == mode  # Pillow makes colour of grey in an AVIF
+    assert error(after.pixels.reshape(40, 64, -1)[..., 0], ramp()[..., 0]) < 2
+    with_alpha = read_picture(picture_bytes(Picture(ramp()[..., :2]), f"a.{suffix}"))
+    assert error(with_alpha.pixels, ramp()[..., [0, 0, 0, 1]]) < 2
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 6, 7, 8])
+@BOTH
+def test_it_is_turned_once(suffix, orientation):
+    """The file states turns of its own and, as phones write it, the same in EXIF."""
+    exif = Image.Exif()
+    exif[274] = orientation
+    if suffix == "avif":
+        data = saved(Image.fromarray(ramp()), "AVIF", exif=exif, quality=95, subsampling="4:4:4")
+    else:
+        data = heic(ramp(), exif=exif.tobytes())
+        stated = Image.Exif()
+        stated.load(pillow_heif.open_heif(data).info["exif"])
+        assert stated[274] == orientation
+    after = read_picture(data)
+    assert error(after.pixels, orient(ramp(), orientation)) < 3
+    assert after.metadata.exif is None
+
+
+@pytest.mark.parametrize("mode", ["RGB;16", "I;16"])
+def test_ten_bits_are_kept_and_white_is_white(mode, caplog):
+    deep = np.linspace(0, 65535, 40 * 64).astype(np.uint16).reshape(40, 64)
+    if mode == "RGB;16":
+        deep = np.dstack([deep, deep[::-1], deep])
+    with caplog.at_level(logging.WARNING):
+        after = read_picture(heic(deep, mode, quality=-1)).pixels
+    assert after.dtype == np.uint16
+    assert error(after, deep) < 65535 / 1023
+    assert (after.min(), after.max()) == (0, 65535)
+    assert not caplog.records
+
+
+def test_bits_that_are_lost_are_told():
+    """The configuration of an AV1 stream stands in the file's head."""
+    data = saved(Image.fromarray(ramp()), "AVIF")
+    assert decode(data).note is None
+    place = data.index(b"av1C") + 6
+    for bits, byte in ((10, 0x40), (12, 0x60)):
+        stream = io.BytesIO(data[:place] + bytes([data[place] | byte]) + data[place + 1 :])
+        assert heif.avif_note(stream) == f"its {bits} bits are rounded to 8"
+
+
+def test_an_hdr_curve_is_told():
+    hdr = {"color_primaries": 9, "transfer_characteristics": 16, "matrix_coefficients": 9, "full_range_flag": 1}
+    assert "HDR (PQ)" in (decode(heic(ramp(), **hdr)).note or "")
+
+
+def test_of_several_pictures_the_main_one():
+    file = pillow_heif.HeifFile()
+    for level in (10, 100, 200):
+        file.add_frombytes("RGB", (64, 40), np.full((40, 64, 3), level, np.uint8).tobytes())
+    stream = io.BytesIO()
+    file.save(stream, primary_index=1, quality=95)
+    levels = [round(read_picture(stream.getvalue(), frame).pixels.mean()) for frame in (None, 0, 2)]
+    assert_array_equal(np.abs(np.subtract(levels, [100, 10, 200])) <= 1, True)
+    with pytest.raises(SettingError, match="from 0 to 2"):
+        read_picture(stream.getvalue(), 3)
+
+
+@BOTH
+def test_sizes_are_checked_before_it_is_decoded(suffix, monkeypatch):
+    data, seen = picture_bytes(Picture(ramp()), f"a.{suffix}"), []
+
+    def look(*numbers: int) -> None:
+        seen.append(numbers)
+        raise InputError("too large")
+
+    monkeypatch.setattr("pillow_heif.HeifImage.load", lambda _: pytest.fail("was decoded"))
+    monkeypatch.setattr("PIL.AvifImagePlugin.AvifImageFile.load", lambda _: pytest.fail("was decoded"))
+    with pytest.raises(InputError, match="too large"):
+        decode(data, look=look)
+    ((width, height, needed),) = seen
+    assert (width, height) == (64, 40)
+    assert needed >= 5 * 64 * 40
+    monkeypatch.setattr("scoreinv.imaging.picture.MAX_MEGAPIXELS", 0.002)
+    refused(data, "megapixels, the limit is")
+
+
+@BOTH
+def test_a_file_that_is_cut_off_is_refused(suffix):
+    data = picture_bytes(Picture(ramp()), f"a.{suffix}")
+    kind = suffix.upper()
+    for length in (20, 40, 200, len(data) // 2, len(data) - 5):
+        refused(data[:length], f"the picture: damaged or incomplete {kind} file (")
+
+
+@BOTH
+def test_what_is_not_installed_is_told_with_the_remedy(suffix, monkeypatch):
+    data = picture_bytes(Picture(ramp()), f"a.{suffix}")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.setattr("PIL.AvifImagePlugin.SUPPORTED", False)
+    assert refused(data).endswith(f"for {suffix.upper()} files a package is missing: pip install 'scoreinv[heif]'")
+    with pytest.raises(InputError, match=r"pip install 'scoreinv\[heif\]'"):
+        check_format(f"a.{suffix}", Picture(ramp()))
+
+
+def test_avif_by_a_brand_that_it_is_compatible_with():
+    data = picture_bytes(Picture(ramp()), "a.avif")
+    assert decode(data[:8] + b"mif1" + data[12:]).kind == "AVIF"

@@ -1,0 +1,260 @@
+"""Picture files: every mode is brought to one that is worked on, and what cannot be read is refused in one line."""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+import sys
+import zlib
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.testing import assert_array_equal
+from picture_files import PIXELS, png_with, refused, samples, saved
+from PIL import GifImagePlugin, Image, ImageFile
+
+from scoreinv.files import read
+from scoreinv.files.read import decode, read_picture
+from scoreinv.files.write import picture_bytes
+from scoreinv.imaging.picture import Picture
+from scoreinv.system.errors import InputError
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bit_files_of_other_software_keep_all_bits(tmp_path, mode, suffix):
+    """OpenCV writes TIFF with LZW, which tifffile alone does not read."""
+    cv2 = pytest.importorskip("cv2", exc_type=ImportError)
+    pixels = samples(mode, np.uint16)
+    path = tmp_path / f"a{suffix}"
+    assert cv2.imwrite(str(path), pixels[..., [2, 1, 0, 3][: pixels.shape[2]]])
+    assert_array_equal(read_picture(path).pixels, pixels)
+
+
+def test_16_bit_pgm():
+    pixels = samples("L", np.uint16)
+    assert_array_equal(read_picture(b"P5 37 23 65535\n" + pixels.astype(">u2").tobytes()).pixels, pixels)
+
+
+def test_two_level_pictures_become_grey(caplog):
+    bits = samples("L") > 127
+    for kind in ("PNG", "TIFF"):
+        assert_array_equal(read_picture(saved(Image.fromarray(bits), kind)).pixels, bits * np.uint8(255))
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_palette_becomes_colour_and_says_so_once(tmp_path, caplog, keyed):
+    image = Image.fromarray(samples("L") % 4).convert("P")
+    image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255])
+    image.save(tmp_path / "a.png", **({"transparency": 2} if keyed else {}))
+    with caplog.at_level(logging.WARNING):
+        picture = read_picture(tmp_path / "a.png")
+    index = samples("L") % 4
+    colours = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255]], dtype=np.uint8)
+    assert_array_equal(picture.pixels[..., :3], colours[index])
+    assert picture.mode == ("RGBA" if keyed else "RGB")
+    if keyed:
+        assert_array_equal(picture.pixels[..., 3], np.where(index == 2, 0, 255))
+    assert [record.getMessage() for record in caplog.records] == [f"{tmp_path / 'a.png'}: palette colours become sRGB"]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_cmyk_becomes_srgb_and_says_so_once(caplog, kind):
+    ink = np.zeros((16, 24, 4), dtype=np.uint8)
+    ink[:, 12:, 0] = 255
+    exif = Image.Exif()
+    exif[271] = "Maker"
+    with caplog.at_level(logging.WARNING):
+        picture = read_picture(saved(Image.fromarray(ink, "CMYK"), kind, dpi=(300, 300), exif=exif))
+    assert picture.mode == "RGB"
+    assert_array_equal(np.abs(picture.pixels[8, [2, 20]].astype(int) - [[255, 255, 255], [0, 255, 255]]) <= 2, True)
+    assert picture.metadata.dpi == (300, 300)
+    assert b"Maker" in (picture.metadata.exif or b"")
+    assert [record.getMessage() for record in caplog.records] == ["the picture: CMYK becomes sRGB"]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_transparent_colour_becomes_alpha(dtype):
+    """PNG's tRNS chunk, put in by hand since Pillow writes it for 8 bits only."""
+    pixels = samples("RGB", dtype)
+    pixels[3, 4] = pixels[0, 0] = (1, 2, 3)
+    again = read_picture(png_with(b"tRNS", struct.pack(">HHH", 1, 2, 3), pixels))
+    assert again.pixels.dtype == dtype
+    assert_array_equal(again.pixels[..., :3], pixels)
+    clear = (pixels == (1, 2, 3)).all(axis=-1)
+    assert_array_equal(again.pixels[..., 3], np.where(clear, 0, np.iinfo(dtype).max))
+
+
+def test_a_jpeg_that_carries_further_pictures_is_its_first(tmp_path):
+    first, second = Image.fromarray(samples("RGB")), Image.fromarray(samples("RGB")[::-1])
+    first.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[second], quality=95)
+    assert_array_equal(read_picture(tmp_path / "a.jpg").pixels, np.asarray(Image.open(tmp_path / "a.jpg")))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "PNG", "WEBP"])
+def test_several_frames_need_a_choice(tmp_path, kind):
+    frames = [Image.new("RGB", (8, 6), colour) for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
+    path = tmp_path / "a.bin"
+    lossless = {"lossless": True} if kind == "WEBP" else {}
+    frames[0].save(path, kind, save_all=True, append_images=frames[1:], **lossless)
+    refused(path, "a.bin", "3 frames", "frame must be given, from 0 to 2")
+    for absent in (3, -1):
+        refused(path, f"not {absent}", "from 0 to 2", frame=absent)
+    for wrong in ("1", 1.0):
+        refused(path, "whole number", frame=wrong)
+    for index, colour in enumerate(((255, 0, 0), (0, 255, 0), (0, 0, 255))):
+        assert_array_equal(read_picture(path, frame=index).pixels[2, 3, :3], colour)
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+def test_missing_folder_empty_and_foreign_files(tmp_path):
+    refused(tmp_path / "no.png", "no.png", "no such file")
+    refused(tmp_path, "folder")
+    (tmp_path / "empty.png").touch()
+    refused(tmp_path / "empty.png", "empty.png", "the file is empty")
+    (tmp_path / "text.png").write_text("This is a text, and no picture at all.")
+    refused(tmp_path / "text.png", "text.png", "not a picture", "PNG")
+    refused(b"GIF89a", "damaged")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("suffix", ["png", "tif", "webp", "jpg"])
+def test_truncated_files(suffix, dtype):
+    data = picture_bytes(Picture(samples("RGB", dtype, 64, 64) | 1), f"a.{suffix}")
+    for part in (0.3, 0.7):
+        refused(data[: int(len(data) * part)])
+
+
+def test_damaged_png_content():
+    data = bytearray(saved(Image.fromarray(samples("RGB")), "PNG"))
+    data[len(data) // 2] ^= 255
+    refused(bytes(data), "damaged")
+
+
+def test_samples_without_a_range_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "float.tif", np.ones((4, 5), np.float32))
+    refused(tmp_path / "float.tif", "floating-point", "16 bits")
+    tifffile.imwrite(tmp_path / "rgb.tif", np.ones((4, 5, 3), np.float32), photometric="rgb")
+    refused(tmp_path / "rgb.tif", "8 or 16 bits")
+    refused(b"P6 2 1 65535\n" + bytes(12), "PNG or TIFF")
+
+
+def huge_png(width: int, height: int) -> bytes:
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = b"IDAT" + zlib.compress(b"")
+    chunks = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (header, data, b"IEND")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def test_a_huge_header_is_refused_before_decoding(tmp_path, recwarn):
+    refused(huge_png(60000, 20000), "60000x20000", "1200 megapixels", "400")
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((1, 1, 2), np.uint16), photometric="minisblack", extrasamples=[2])
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    for tag in (256, 257):
+        at = data.index(struct.pack("<HHI", tag, 4, 1)) + 8
+        data[at : at + 4] = struct.pack("<I", 40000)
+    refused(bytes(data), "40000x40000", "1600 megapixels")
+    gif = saved(Image.new("L", (1, 1)), "GIF")
+    refused(gif[:6] + struct.pack("<HH", 40000, 40000) + gif[10:], "40000x40000", "1600 megapixels")
+    assert not recwarn.list
+
+
+def test_a_file_that_is_too_short_for_its_size(monkeypatch):
+    """Refused before memory is taken, and before its frames are gone through."""
+    frames = [Image.fromarray(PIXELS), Image.fromarray(PIXELS[::-1])]
+    gif = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    monkeypatch.setattr(Image.core, "new", None)
+    monkeypatch.setattr(GifImagePlugin.GifImageFile, "seek", None)
+    refused(gif[:6] + struct.pack("<HH", 15000, 15000) + gif[10:], "15000x15000", "short", frame=0)
+    refused(b"P5 10000 10000 255\n" + bytes(100), "10000x10000", "short")
+
+
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "PNG", "WEBP"])
+def test_an_empty_picture_is_short_by_right(kind):
+    lossless = {"lossless": True} if kind == "WEBP" else {}
+    data = saved(Image.new("1" if kind == "PNG" else "RGB", (1500, 2000)), kind, **lossless)
+    assert read_picture(data).size == (2000, 1500)
+
+
+def test_pillows_own_limit_does_not_apply(monkeypatch, recwarn):
+    """Pillow warns beyond a global limit and refuses beyond twice that; the limit is left alone and not in the way."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    for kind in ("PNG", "TIFF", "JPEG"):
+        assert read_picture(saved(Image.fromarray(samples("RGB")), kind)).size == (23, 37)
+    assert not recwarn.list
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("mode", ["L", "RGBA"])
+@pytest.mark.parametrize("suffix", ["png", "tif", "planes.tif", "webp"])
+def test_what_decoding_takes_is_told_before_it_is_taken(monkeypatch, suffix, mode, dtype):
+    """The picture as Pillow holds it, and the array while it is made: twice the pixels are the least."""
+    data = picture_bytes(Picture(samples(mode, dtype)), f"a.{suffix}")
+    if suffix == "planes.tif" and mode != "L":
+        buffer = io.BytesIO()
+        planes = np.moveaxis(samples(mode, dtype), -1, 0)
+        extra = ["unassalpha"] if mode.endswith("A") else None
+        photometric = "rgb" if mode.startswith("RGB") else "minisblack"
+        tifffile.imwrite(buffer, planes, photometric=photometric, planarconfig="separate", extrasamples=extra)
+        data = buffer.getvalue()
+    held = read_picture(data).pixels.nbytes
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("was decoded"))
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", lambda _: pytest.fail("was decoded"))
+    told = []
+
+    def look(width: int, height: int, needed: int) -> None:
+        told.append((width, height))
+        assert 2 * held <= needed <= 24 * width * height
+        raise InputError("enough")
+
+    with pytest.raises(InputError, match="enough"):
+        decode(data, look=look)
+    assert told == [(37, 23)]
+
+
+# --- where the bytes come from ----------------------------------------------------------------------------------------
+
+
+class Endless(io.RawIOBase):
+    """What follows the beginning of a stream goes on and on."""
+
+    def __init__(self, beginning: bytes) -> None:
+        self.beginning = beginning
+        self.taken = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        count = min(len(buffer), len(self.beginning)) or len(buffer)
+        buffer[:count] = self.beginning[:count] or bytes(count)
+        self.beginning = self.beginning[count:]
+        self.taken += count
+        return count
+
+
+def test_a_file_longer_than_any_picture_is_not_read(tmp_path, monkeypatch):
+    path = tmp_path / "scan.tif"
+    path.write_bytes(saved(Image.new("L", (40, 30)), "TIFF"))
+    monkeypatch.setattr(read, "_LONGEST_FILE", path.stat().st_size)
+    assert read_picture(path).size == (30, 40)
+    monkeypatch.setattr(read, "_LONGEST_FILE", path.stat().st_size - 1)
+    with pytest.raises(InputError, match=r"scan\.tif: is 0 GB long, more than any picture that is worked on: save"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize(("beginning", "words"), [(b"", "not a picture"), (b"\x89PNG\r\n\x1a\n", "longer than")])
+def test_a_stream_that_does_not_end(monkeypatch, beginning, words):
+    monkeypatch.setattr(read, "_LONGEST_STREAM", 5_000_000)
+    stream = Endless(beginning)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(stream)))
+    refused("-", "standard input", words)
+    assert stream.taken < (10_000_000 if beginning else 100_000)
+    monkeypatch.setattr(sys, "stdin", None)
+    refused("-", "is closed")

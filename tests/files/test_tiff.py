@@ -1,0 +1,221 @@
+"""TIFFs: every layout of 16 bits, kinds that Pillow does not read, and damaged directories."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.testing import assert_array_equal
+from picture_files import (
+    CHANNELS,
+    LAYOUT,
+    LONG,
+    PIXELS,
+    RATIONAL,
+    SHORT,
+    plain,
+    rare,
+    refused,
+    samples,
+    saved,
+    tiff,
+    tiled,
+)
+from PIL import Image, TiffImagePlugin
+
+from scoreinv.files import tiff as directories
+from scoreinv.files.read import read_picture
+
+
+def test_the_files_made_here_are_read():
+    for order in "<>":
+        for big in (False, True):
+            assert_array_equal(read_picture(plain(order=order, big=big)).pixels, PIXELS)
+    assert_array_equal(read_picture(tiled()).pixels, PIXELS)
+    assert read_picture(rare()).pixels.shape == (6, 5, 2)
+
+
+@pytest.mark.parametrize(("byteorder", "compression", "tile"), [("<", None, (16, 16)), (">", "zlib", None)])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+@pytest.mark.parametrize("mode", CHANNELS)
+def test_16_bits_of_every_layout(tmp_path, byteorder, compression, planes, tile, mode):
+    pixels = samples(mode, np.uint16)
+    apart = planes == "separate" and mode != "L"
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        np.moveaxis(pixels, -1, 0) if apart else pixels,
+        byteorder=byteorder,
+        compression=compression,
+        planarconfig=None if mode == "L" else planes,
+        photometric="rgb" if mode.startswith("RGB") else "minisblack",
+        extrasamples=["unassalpha"] if mode.endswith("A") else None,
+        tile=tile,
+    )
+    again = read_picture(tmp_path / "a.tif")
+    assert again.pixels.dtype == np.uint16
+    assert_array_equal(again.pixels, pixels)
+
+
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_premultiplied_16_bits_are_divided_by_their_alpha(tmp_path, planes):
+    stored = np.full((4, 5, 4), (1000, 2000, 3000, 32768), dtype=np.uint16)
+    stored = np.moveaxis(stored, -1, 0) if planes == "separate" else stored
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planes, extrasamples=["assocalpha"])
+    expected = np.rint(np.array([1000, 2000, 3000]) * 65535 / 32768)
+    assert_array_equal(read_picture(tmp_path / "a.tif").pixels[0, 0], [*expected, 32768])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_white_is_zero(tmp_path, dtype):
+    stored = samples("L", dtype)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="miniswhite")
+    assert_array_equal(read_picture(tmp_path / "a.tif").pixels, np.iinfo(dtype).max - stored)
+
+
+def test_previews_are_not_frames(tmp_path):
+    pixels = samples("RGB", np.uint16)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(pixels[::2, ::2], photometric="rgb", subfiletype=1)
+        writer.write(pixels, photometric="rgb")
+    assert_array_equal(read_picture(tmp_path / "a.tif").pixels, pixels)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32])
+def test_signed_samples_are_refused(dtype):
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, np.zeros((6, 5), dtype), photometric="minisblack")
+    refused(buffer.getvalue(), "signed samples", "8 or 16 bits")
+
+
+def test_samples_of_12_bits_are_refused():
+    """Pillow would give them as 16-bit ones, and so the picture almost black."""
+    refused(plain(data=bytes(48), change={258: (SHORT, 12), 279: (LONG, 48)}), "12 or 32 bits", "16 bits")
+
+
+# --- directories ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_a_chain_ends_where_it_runs_into_itself(big):
+    assert_array_equal(read_picture(plain(big=big, following=(16 if big else 8) + 30)).pixels, PIXELS)
+    data = io.BytesIO()
+    with tifffile.TiffWriter(data, bigtiff=big) as writer:
+        for _ in range(3):
+            writer.write(PIXELS, photometric="minisblack", metadata=None)
+    with tifffile.TiffFile(io.BytesIO(data.getvalue())) as file:
+        links = [page.offset + (8 + 20 * len(page.tags) if big else 2 + 12 * len(page.tags)) for page in file.pages]
+        first, second, _ = (page.offset for page in file.pages)
+    for at, target, count in ((links[2], first, 3), (links[1], second, 2), (links[1], 10**6, 2)):
+        turned = bytearray(data.getvalue())
+        struct.pack_into("<Q" if big else "<I", turned, at, target)
+        assert_array_equal(read_picture(bytes(turned), frame=count - 1).pixels, PIXELS)
+        refused(bytes(turned), f"from 0 to {count - 1}", frame=count)
+
+
+def test_many_frames(monkeypatch):
+    monkeypatch.setattr(directories, "MAX_FRAMES", 3)
+    data = io.BytesIO()
+    with tifffile.TiffWriter(data) as writer:
+        for count in range(4):
+            writer.write(PIXELS, photometric="minisblack", metadata=None)
+            if count == 2:
+                assert_array_equal(read_picture(data.getvalue(), frame=2).pixels, PIXELS)
+    refused(data.getvalue(), "more than 3 frames", frame=0)
+
+
+def test_directories_that_share_their_bytes_are_no_chain():
+    """Each begins four bytes after the one before and is there, but all of them are far more than the file."""
+    count = 300
+    data = bytearray(struct.pack("<2sHI", b"II", 42, 8) + struct.pack("<HH", count, 0) * count)
+    data += bytes(10 + 12 * count - len(data))
+    data += b"".join(struct.pack("<I", 8 + 4 * number) for number in range(1, count)) + bytes(4)
+    refused(bytes(data), "do not fit", frame=0)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"II*\0", "damaged"),
+        (b"MM\0+\0\x08\0\0" + bytes(8), "no directory"),
+        (b"II*\0\x08\0\0\0\0\0", "no directory"),
+    ],
+)
+def test_no_directory(data, words):
+    refused(data, words)
+
+
+def test_a_directory_that_is_cut():
+    whole = plain(change={65000: (SHORT, 7)})
+    assert_array_equal(read_picture(whole[:-4]).pixels, PIXELS)  # the link that ends the chain may be missing
+    refused(whole[: whole.index(struct.pack("<HHI", 257, SHORT, 1))], "damaged")
+
+
+def test_a_big_tiff_of_the_other_byte_order_is_none_that_is_not_big():
+    """Pillow takes the first bytes of the place of its directory for the place of one of another kind."""
+    big = plain(order=">", big=True)
+    other = tiff(LAYOUT | {273: (LONG, 8), 278: (SHORT, 6), 279: (LONG, 30)}, bytes(30), order=">")
+    decoy = bytearray(big.ljust(0x80000, b"\0") + other[38:])
+    assert TiffImagePlugin.TiffImageFile(io.BytesIO(decoy)).size == (5, 6)
+    assert_array_equal(read_picture(bytes(decoy)).pixels, PIXELS)
+
+
+# --- strips and tiles -------------------------------------------------------------------------------------------------
+
+SHORT_OF = "too short for its picture"
+BROKEN = {
+    "a tile without width": (tiled(change={322: (SHORT, 0)}), "no size"),
+    "no width": (plain(change={256: (SHORT, 0)}), "no size"),
+    "no samples": (plain(change={277: (SHORT, 0)}), "no size"),
+    "a fraction as width": (plain(change={256: (RATIONAL, 5, 1)}), "no size"),
+    "many bits": (plain(change={258: (SHORT, 65)}), SHORT_OF),
+    "a huge tile": (tiled(change={322: (LONG, 2**31)}), SHORT_OF),
+    "a huge number of samples": (plain(change={277: (LONG, 2**31)}), SHORT_OF),
+    "one strip of six": (plain(change={278: (SHORT, 1)}), "are missing"),
+    "a strip without a place": (plain(change={273: (LONG, 0)}), "are missing"),
+    "a tile without bytes": (tiled(change={325: (LONG, 0)}), "are missing"),
+    "strips listed beyond the end": (
+        plain(change={273: (LONG, *range(8, 14)), 278: (SHORT, 1)})[:-2],
+        "are missing",
+    ),
+    "more rows than deflate makes": (
+        plain(change={259: (SHORT, 8), 257: (LONG, 10**7), 278: (LONG, 10**7)}),
+        SHORT_OF,
+    ),
+    "more rows than a fax has bits": (
+        plain(change={259: (SHORT, 4), 258: (SHORT, 1), 257: (SHORT, 2000), 278: (SHORT, 2000)}),
+        SHORT_OF,
+    ),
+    "more pixels than an old JPEG has": (
+        plain(change={259: (SHORT, 6), 273: None, 257: (LONG, 10**6), 513: (LONG, 8)}),
+        SHORT_OF,
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "words"), BROKEN.values(), ids=BROKEN.keys())
+def test_broken_strips_and_tiles(data, words, monkeypatch):
+    """Refused by their numbers, before a decoder is asked."""
+    monkeypatch.setattr(TiffImagePlugin.TiffImageFile, "load", None)
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", None)
+    refused(data, "the picture: damaged or incomplete TIFF file", words)
+
+
+@pytest.mark.parametrize("change", [{273: (LONG, 10**6)}, {273: (LONG, 150)}, {259: (SHORT, 8), 279: (LONG, 1000)}])
+def test_strips_over_the_end_are_refused_by_the_decoder(change):
+    refused(plain(change=change), "the picture: damaged or incomplete TIFF file")
+
+
+def test_strips_of_unstated_or_wrong_length_are_read():
+    assert_array_equal(read_picture(plain(change={279: None})).pixels, PIXELS)
+    assert_array_equal(read_picture(plain(change={279: (LONG, 10**6)})).pixels, PIXELS)
+    assert_array_equal(read_picture(plain(change={278: (LONG, 2**32 - 1)})).pixels, PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("compression", "mode"), [("group4", "1"), ("group3", "1"), ("tiff_lzw", "L"), ("packbits", "L"), ("jpeg", "L")]
+)
+def test_an_empty_picture_is_short_by_right(compression, mode):
+    assert read_picture(saved(Image.new(mode, (3000, 4000)), "TIFF", compression=compression)).pixels.max() == 0

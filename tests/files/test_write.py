@@ -1,0 +1,225 @@
+"""Files of pictures: every sample there and back, whole or not at all, nothing replaced unasked."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import socket
+import stat
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.testing import assert_array_equal
+from picture_files import CHANNELS, samples
+
+from scoreinv.files import write
+from scoreinv.files.read import read_picture
+from scoreinv.files.write import check_output, picture_bytes, write_picture
+from scoreinv.imaging.metadata import Metadata
+from scoreinv.imaging.picture import Picture
+from scoreinv.system.errors import InputError, ScoreinvError
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("mode", CHANNELS)
+@pytest.mark.parametrize("size", [(23, 37), (1, 1), (300, 1)])
+def test_lossless_formats_keep_every_sample(suffix, dtype, mode, size):
+    pixels = samples(mode, dtype, *size)
+    again = read_picture(picture_bytes(Picture(pixels), f"a.{suffix}"))
+    assert again.mode == mode
+    assert again.pixels.dtype == dtype
+    assert_array_equal(again.pixels, pixels)
+
+
+@pytest.mark.parametrize("mode", CHANNELS)
+def test_16_bit_files_are_what_other_software_reads(tmp_path, mode):
+    cv2 = pytest.importorskip("cv2", exc_type=ImportError)
+    pixels = samples(mode, np.uint16)
+    write_picture(tmp_path / "a.png", Picture(pixels))
+    write_picture(tmp_path / "a.tif", Picture(pixels))
+    assert_array_equal(tifffile.imread(tmp_path / "a.tif"), pixels)
+    seen = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_UNCHANGED)
+    if mode == "LA":  # OpenCV repeats the grey of LA
+        assert_array_equal(seen[..., [0, 3]], pixels)
+    else:
+        order = {"L": ..., "RGB": [2, 1, 0], "RGBA": [2, 1, 0, 3]}[mode]
+        assert_array_equal(seen if mode == "L" else seen[..., order], pixels)
+
+
+@pytest.mark.parametrize("mode", CHANNELS)
+def test_webp_is_lossless_unless_asked(tmp_path, mode):
+    picture = Picture(samples(mode))
+    write_picture(tmp_path / "a.webp", picture)
+    again = read_picture(tmp_path / "a.webp")
+    assert_array_equal(again.rgb(), picture.rgb())
+    if picture.has_alpha:
+        assert_array_equal(again.pixels[..., -1], picture.pixels[..., -1])
+    write_picture(tmp_path / "b.webp", picture, quality=50)
+    assert (tmp_path / "b.webp").stat().st_size < (tmp_path / "a.webp").stat().st_size
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_jpeg_keeps_the_mode_and_nearly_the_pixels(mode):
+    ramp = np.add.outer(np.arange(32), np.arange(40)).astype(np.uint8) * 3
+    pixels = ramp if mode == "L" else np.stack([ramp, ramp[::-1], 255 - ramp], axis=-1)
+    again = read_picture(picture_bytes(Picture(pixels), "a.jpg"))
+    assert again.mode == mode
+    assert np.abs(again.pixels.astype(int) - pixels).max() <= 8
+
+
+def test_standard_input_and_output_are_png(monkeypatch):
+    picture = Picture(samples("RGB", np.uint16))
+    out = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(sys, "stdout", out)
+    write_picture("-", picture)
+    data = out.buffer.getvalue()
+    assert data.startswith(b"\x89PNG")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert_array_equal(read_picture("-").pixels, picture.pixels)
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(InputError, match="is closed"):
+        write_picture("-", picture)
+
+
+def unwritable(path: Path, *words: str, picture: Picture | None = None) -> None:
+    with pytest.raises(InputError) as caught:
+        write_picture(path, picture or Picture(samples("RGB")))
+    assert "\n" not in str(caught.value)
+    for word in (path.name, *words):
+        assert word in str(caught.value)
+
+
+def test_existing_files_are_replaced_only_when_asked(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"precious")
+    unwritable(path, "exists", "or allow to overwrite it")
+    assert path.read_bytes() == b"precious"
+    write_picture(path, Picture(samples("L")), overwrite=True)
+    assert_array_equal(read_picture(path).pixels, samples("L"))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_file_that_appears_meanwhile_is_kept(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    real = write.encode
+
+    def encode_while_another_writes(*args):
+        real(*args)
+        path.write_bytes(b"precious")
+
+    monkeypatch.setattr(write, "encode", encode_while_another_writes)
+    unwritable(path, "exists")
+    assert path.read_bytes() == b"precious"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), struct.error("ushort format")])
+def test_a_failure_midway_leaves_nothing(tmp_path, monkeypatch, overwrite, error):
+    path = tmp_path / "a.png"
+    if overwrite:
+        path.write_bytes(b"precious")
+
+    def failing(stream, *_):
+        stream.write(b"half a picture")
+        raise error
+
+    monkeypatch.setattr(write, "encode", failing)
+    with pytest.raises(ScoreinvError, match=r"a\.png: writing failed \((No space left on device|ushort)") as caught:
+        write_picture(path, Picture(samples("L")), overwrite=overwrite)
+    assert not isinstance(caught.value, InputError)
+    assert [entry.read_bytes() for entry in tmp_path.iterdir()] == ([b"precious"] if overwrite else [])
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "real.png").write_bytes(b"old")
+    (tmp_path / "link.png").symlink_to("real.png")
+    write_picture(tmp_path / "link.png", Picture(samples("L")), overwrite=True)
+    assert (tmp_path / "link.png").is_symlink()
+    assert_array_equal(read_picture(tmp_path / "real.png").pixels, samples("L"))
+
+
+def test_bad_outputs(tmp_path, monkeypatch):
+    unwritable(tmp_path / "a.xyz", ".xyz", ".png")
+    unwritable(tmp_path / "a", "without suffix")
+    unwritable(tmp_path / "no" / "a.png", "no folder")
+    (tmp_path / "folder.png").mkdir()
+    unwritable(tmp_path / "folder.png", "folder")
+    assert check_output(tmp_path / "fine.PNG") == (tmp_path / "fine.PNG").resolve()
+
+    def read_only(*_args, **_kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("scoreinv.files.write.TemporaryFile", read_only)
+    unwritable(tmp_path / "a.png", "cannot be written to", "Permission denied")
+    monkeypatch.setattr(Path, "stat", read_only)
+    unwritable(tmp_path / "a.png", "cannot be written (Permission denied)")
+
+
+@pytest.mark.parametrize("path", ["", "a\0b.png", "\ud800.png"])
+def test_what_is_no_path(path):
+    words = "cannot name|cannot be written" if path else "is a folder|without suffix"
+    for use in (read_picture, check_output, lambda path: write_picture(path, Picture(samples("L")))):
+        with pytest.raises(InputError, match=words):
+            use(path)
+
+
+def test_what_jpeg_and_webp_cannot_hold(tmp_path, caplog):
+    unwritable(tmp_path / "a.jpg", "transparency", ".png", picture=Picture(samples("RGBA")))
+    opaque = samples("RGBA")
+    opaque[..., 3] = 255
+    write_picture(tmp_path / "opaque.jpg", Picture(opaque))
+    assert read_picture(tmp_path / "opaque.jpg").mode == "RGB"
+    unwritable(tmp_path / "wide.webp", "16383", picture=Picture(np.zeros((1, 16384), np.uint8)))
+    unwritable(tmp_path / "a.png", "8 or 16 bits", picture=Picture(np.zeros((2, 2), np.float32)))
+    with caplog.at_level(logging.WARNING):
+        write_picture(tmp_path / "deep.webp", Picture(samples("RGB", np.uint16)))
+    assert "16 are rounded" in caplog.text
+    assert_array_equal(read_picture(tmp_path / "deep.webp").pixels, np.rint(samples("RGB", np.uint16) / 257))
+    with caplog.at_level(logging.WARNING):
+        write_picture(tmp_path / "long.jpg", Picture(samples("L"), Metadata(xmp=b"x" * 70000)))
+    assert "XMP block is too long" in caplog.text
+
+
+# --- what is no file --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def special(tmp_path: Path) -> Iterator[list[Path]]:
+    """A pipe, a socket and a link to a device, with names of pictures."""
+    os.mkfifo(tmp_path / "pipe.png")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket.png"))
+        (tmp_path / "device.png").symlink_to("/dev/null")
+        yield [tmp_path / "pipe.png", tmp_path / "socket.png", tmp_path / "device.png"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such files")
+def test_pipes_and_devices_are_neither_read_nor_replaced(special, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    for path, kind in zip(special, ("a pipe", "a socket", "a device"), strict=True):
+        with pytest.raises(InputError, match=f"{path.name}: is {kind}.*use -"):
+            read_picture(path)
+        for overwrite in (False, True):
+            with pytest.raises(InputError, match="never replaced"):
+                write_picture(path, Picture(samples("L")), overwrite=overwrite)
+    assert sorted(tmp_path.iterdir()) == before
+    assert stat.S_ISFIFO(special[0].stat().st_mode)
+    assert special[2].is_symlink()
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp"])
+def test_a_lower_quality_takes_fewer_bytes(tmp_path, suffix):
+    picture, paths = Picture(np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)), []
+    for quality in (20, 80, None):
+        paths.append(tmp_path / f"{quality}.{suffix}")
+        write_picture(paths[-1], picture, quality=quality)
+    sizes = [path.stat().st_size for path in paths]
+    assert sizes[0] < sizes[1] < sizes[2]

@@ -1,0 +1,279 @@
+"""DiffPIR, DDRM and half-quadratic splitting: against their equations, and exact posteriors of Gaussians."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from mixture import SDES, BatchStream, Mixture
+from torch import Tensor
+
+from scoreinv.guidance import DDRM, DPIR, MMPS, ConstrainedPC, DiffPIR
+from scoreinv.operators import (
+    Blur,
+    LinearOperator,
+    downsampling,
+    gray,
+    kernels,
+    mask,
+    valid_blur,
+)
+from scoreinv.samplers import DDIM, PC, AnnealedLangevin, DPMpp2M, NoiseStream, State
+from scoreinv.sdes import SDE, as_time
+from scoreinv.system.errors import InputError
+
+pytestmark = pytest.mark.portable
+
+SIDE = 6
+SHAPE = (3, SIDE, SIDE)
+SIZE = math.prod(SHAPE)
+GENERATOR = torch.Generator().manual_seed(0)
+GAUSSIAN = torch.from_numpy(kernels.gaussian(0.5))
+LOPSIDED = torch.tensor([[0.1, 0.6, 0.1], [0.0, 0.15, 0.05]])
+
+OPERATORS: dict[str, LinearOperator] = {
+    "mask": mask((torch.rand(1, 1, SIDE, SIDE, generator=GENERATOR) > 0.5).double()),
+    "gray": gray("rec601", SIDE, SIDE),
+    "blur": Blur(LOPSIDED, SIDE, SIDE),
+    "valid blur": valid_blur(LOPSIDED, SIDE - 1, SIDE - 2),
+    "area": downsampling(2, SIDE, SIDE),
+    "bicubic": downsampling(3, SIDE, SIDE, "bicubic"),
+    "both": downsampling(2, SIDE, SIDE) @ Blur(GAUSSIAN, SIDE, SIDE),
+}
+EVERY = pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS)
+SPECTRAL = pytest.mark.parametrize("name", ["mask", "gray", "blur", "area", "bicubic"])
+
+
+def smooth(sde: SDE, std: float = 0.4) -> Mixture:
+    """A Gaussian whose values are the more correlated the nearer they are, as those of pictures."""
+    places = torch.stack(torch.meshgrid(*[torch.arange(n).double() for n in SHAPE], indexing="ij")).flatten(1).T
+    distance = torch.cdist(places * torch.tensor([0.7, 1.0, 1.0]).double(), places * torch.tensor([0.7, 1.0, 1.0]))
+    values, axes = torch.linalg.eigh(std**2 * (-distance / 2).exp())
+    means = torch.full((1, *SHAPE), 0.2, dtype=torch.float64)
+    return Mixture(sde, torch.ones(1).double(), means, values[None], axes[None])
+
+
+def matrix(operator: LinearOperator) -> Tensor:
+    """A, dense."""
+    return operator(torch.eye(SIZE, dtype=torch.float64).reshape(SIZE, *SHAPE)).flatten(1).T
+
+
+def observe(prior: Mixture, operator: LinearOperator, noise_std: float, seed: int = 3) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    y = operator(prior.sample(1, generator))
+    seen = (matrix(operator).abs().sum(1) > 1e-9).reshape(y.shape[1:])
+    return y + noise_std * seen * torch.randn(y.shape, generator=generator, dtype=torch.float64)
+
+
+def noisy(prior: Mixture, t: float, count: int = 3) -> Tensor:
+    return prior.sample(count, torch.Generator().manual_seed(4), t)
+
+
+# --- all methods of guidance, under every operator --------------------------------------------------------------------
+
+
+@EVERY
+@pytest.mark.parametrize(("sde", "noise_std"), [("ve", 0.0), ("subvp", 0.2)])
+def test_mmps_is_exact_for_gaussian_data(operator, sde, noise_std):
+    prior = smooth(SDES[sde])
+    y = observe(prior, operator, noise_std)
+    x, t = noisy(prior, 0.6), as_time(0.6)
+    exact = prior.conditional(operator, y, noise_std).noise(x, t)
+    found = MMPS(prior, operator, y, noise_std, iterations=60).noise(x, t)
+    torch.testing.assert_close(found, exact, rtol=1e-4, atol=1e-5)
+
+
+@EVERY
+def test_diffpir_minimises_its_objective(operator):
+    prior, noise_std, strength, t = smooth(SDES["vp"]), 0.2, 0.7, 0.5
+    y, x = observe(prior, operator, noise_std), noisy(prior, t)
+    mean = prior.denoise(x, t)
+    level = prior.sde.noise_to_signal(as_time(t))
+    a = matrix(operator)
+    weight = strength * noise_std**2 / level**2
+    left = a.T @ a + weight * torch.eye(SIZE)
+    right = y.flatten() @ a + weight * mean.flatten(1)
+    expected = torch.linalg.solve(left, right.T).T.reshape(x.shape)
+    found = DiffPIR(prior, operator, y, noise_std, strength).denoise(x, t)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@EVERY
+def test_without_noise_diffpir_takes_the_observed_part_from_the_observation(operator):
+    prior = smooth(SDES["ve"])
+    y, x = observe(prior, operator, 0.0), noisy(prior, 0.5)
+    found = DiffPIR(prior, operator, y).denoise(x, 0.5)
+    torch.testing.assert_close(found, operator.replace(prior.denoise(x, 0.5), y), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(operator(found), y.expand_as(operator(found)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("sampler", [DDIM, DPMpp2M])
+def test_a_step_has_the_papers_zeta(sampler, eta):
+    """Algorithm 1 of DiffPIR, with the zeta that its docstring gives."""
+    prior, t, lower = smooth(SDES["vp"]), as_time(0.5), as_time(0.4)
+    sde, x = prior.sde, noisy(prior, 0.5)
+    ratio = sde.noise_to_signal(lower) / sde.noise_to_signal(t)
+    zeta = eta**2 * (1 - ratio**2) if sampler is DDIM else 1 - ratio ** (2 * eta)
+    old, fresh = prior.noise(x, t), BatchStream(5, 3).normal(x.shape)
+    noise = (1 - zeta).sqrt() * old + zeta.sqrt() * fresh
+    found = sampler(eta).step(prior, x, t, lower, BatchStream(5, 3))
+    torch.testing.assert_close(found, sde.alpha(lower) * prior.denoise(x, t) + sde.sigma(lower) * noise)
+
+
+@pytest.mark.parametrize("name", ["area", "bicubic"])
+def test_constrained_pc_needs_no_projection(name):
+    """Its diffused observation has the noise of the state whatever the singular values are."""
+    prior, operator = smooth(SDES["ve"]), OPERATORS[name]
+    y = observe(prior, operator, 0.0)
+    exact = prior.conditional(operator, y, 0.0)
+    sampler = PC(corrector=AnnealedLangevin(), corrector_steps=6, snr=0.3, steps=25)
+    x0 = sampler.sample(ConstrainedPC(prior, operator, y), (100, *SHAPE), rng=BatchStream(3, 100)).x0
+    torch.testing.assert_close(operator(x0), y.expand_as(operator(x0)), rtol=1e-5, atol=1e-6)
+    check_moments(x0, exact, bias=0.1, spread=(0.8, 1.2))
+
+
+def check_moments(x0: Tensor, exact: Mixture, *, bias: float, spread: tuple[float, float]) -> None:
+    """Samples' mean within `bias` of the posterior's, root mean square over its spread; and their deviation's ratio."""
+    mean, covariance = exact.moments()
+    free = covariance.diagonal() > 1e-6
+    deviation = covariance.diagonal()[free].sqrt()
+    values = x0.flatten(1)[:, free]
+    off = ((values.mean(0) - mean[free]) / deviation).square().mean().sqrt()
+    assert off < bias + 3 / math.sqrt(len(x0))
+    ratio = float((values.std(0) / deviation).square().mean().sqrt())
+    assert spread[0] < ratio < spread[1]
+
+
+# --- DDRM -------------------------------------------------------------------------------------------------------------
+
+
+def paper_step(
+    settings: DDRM, a: Tensor, x: Tensor, mean: Tensor, s: float, r: float, z: Tensor, first: bool = False
+) -> Tensor:
+    """Eq. 7 (first) and 8 of the paper, component by component, with a dense decomposition; x / alpha in and out."""
+    u, values, vt = torch.linalg.svd(a)
+    count = int((values > 1e-9).sum())
+    told = (u.T @ settings.y.flatten())[:count] / values[:count]
+    state, mean, z = vt @ x, vt @ mean, vt @ z
+    kept = math.sqrt(1 - settings.eta**2)
+    out = torch.empty_like(state)
+    for i in range(len(state)):
+        tau = settings.noise_std / float(values[i]) if i < count else math.inf
+        if first:
+            out[i] = told[i] + math.sqrt(s**2 - tau**2) * z[i] if tau < s else state[i]
+        elif i >= count:
+            out[i] = mean[i] + kept * r * (state[i] - mean[i]) / s + settings.eta * r * z[i]
+        elif r < tau:
+            out[i] = mean[i] + kept * r * (told[i] - mean[i]) / tau + settings.eta * r * z[i]
+        else:
+            rest = math.sqrt(r**2 - (settings.eta_b * tau) ** 2)
+            out[i] = (1 - settings.eta_b) * mean[i] + settings.eta_b * told[i] + rest * z[i]
+    return vt.T @ out
+
+
+@SPECTRAL
+@pytest.mark.parametrize("sde", ["ve", "vp"])
+@pytest.mark.parametrize("noise_std", [0.0, 0.3])
+def test_ddrm_takes_the_papers_steps(name, sde, noise_std):
+    prior, operator = smooth(SDES[sde]), OPERATORS[name]
+    y = observe(prior, operator, noise_std)
+    settings = DDRM(operator, y, noise_std, eta=0.7, eta_b=0.9, steps=6)
+    states, draws, a = [], Recorded(), matrix(operator)
+    # At t = 0.5 the state tells some components of a blurred picture more clearly than a noisy observation does.
+    start = State(noisy(prior, 0.5, 1), 0.5) if noise_std else None
+    x0 = settings.sample(prior, (1, *SHAPE), rng=Recorded(), callback=states.append, start=start).x0
+    times = [start.t if start else 1.0, *(progress.t for progress in states[:-1])]
+    levels = [float(prior.sde.noise_to_signal(as_time(t))) for t in times]
+    alphas = [float(prior.sde.alpha(as_time(t))) for t in times]
+    x = (start.x if start else prior.sde.prior_std * draws.normal((1, *SHAPE))).flatten() / alphas[0]
+    x = paper_step(settings, a, x, x, levels[0], 0.0, draws.normal((1, *SHAPE)).flatten(), first=True)
+    for k in range(1, len(times)):
+        mean = prior.denoise((alphas[k - 1] * x).reshape(1, *SHAPE), times[k - 1]).flatten()
+        x = paper_step(settings, a, x, mean, levels[k - 1], levels[k], draws.normal((1, *SHAPE)).flatten())
+        torch.testing.assert_close(states[k - 1].x.flatten(), alphas[k] * x, rtol=1e-5, atol=1e-6)
+    if noise_std == 0:
+        torch.testing.assert_close(operator(x0), y, rtol=1e-5, atol=1e-6)
+
+
+class Recorded(NoiseStream):
+    """The same float64 draws each time."""
+
+    def __init__(self) -> None:
+        super().__init__(11, 1, dtype=torch.float64)
+
+
+def test_what_ddrm_refuses():
+    prior, operator = smooth(SDES["ve"]), OPERATORS["blur"]
+    y = operator(torch.zeros(1, *SHAPE).double())
+    for wrong in (
+        lambda: DDRM(OPERATORS["valid blur"], y),
+        lambda: DDRM(operator, y, -0.1),
+        lambda: DDRM(operator, y, eta=1.2),
+        lambda: DDRM(operator, y, eta_b=-0.1),
+        lambda: DDRM(operator, y, times=(1.0, 0.5, 0.7)).sample(prior, (1, *SHAPE), rng=Recorded()),
+        lambda: DDRM(operator, y).sample(ConstrainedPC(prior, OPERATORS["mask"], y), (1, *SHAPE), rng=Recorded()),
+        lambda: DiffPIR(prior, operator, y, 0.1, strength=0.0),
+        lambda: DPIR(operator, y, -0.1),
+        lambda: DPIR(operator, y, strength=0.0),
+        lambda: DPIR(operator, y, momentum=1.0),
+        lambda: DPIR(operator, y).sample(
+            ConstrainedPC(prior, operator, y), (1, *SHAPE), rng=Recorded(), start=State(torch.zeros(1, *SHAPE), 0.6)
+        ),
+    ):
+        with pytest.raises(InputError):
+            wrong()
+
+
+# --- half-quadratic splitting -----------------------------------------------------------------------------------------
+
+
+@EVERY
+@pytest.mark.parametrize("noise_std", [0.0, 0.15])
+def test_half_quadratic_splitting_comes_near_the_posterior_mean(operator, noise_std):
+    prior = smooth(SDES["ve"])
+    y = observe(prior, operator, noise_std)
+    exact, _ = prior.conditional(operator, y, noise_std).moments()
+    initial = prior.moments()[0].reshape(1, *SHAPE)
+    start = State(initial, 0.6)
+    found = DPIR(operator, y, noise_std, steps=12).sample(prior, (1, *SHAPE), rng=Recorded(), start=start)
+    before, after = (initial.flatten() - exact).norm(), (found.x0.flatten() - exact).norm()
+    assert after < 0.45 * before
+    assert int(found.nfe[0]) == 12
+    if noise_std == 0:
+        seen = operator(found.x0)
+        torch.testing.assert_close(seen, y.expand_as(seen), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("share", "momentum"), [(0.0, 0.0), (0.3, 0.0), (0.0, 0.6)])
+def test_half_quadratic_splitting_takes_the_papers_steps(share, momentum):
+    """Of an observation that is as it is, or partly what the estimate so far makes of it; or with momentum."""
+    prior, operator, noise_std = smooth(SDES["vp"]), OPERATORS["valid blur"], 0.2
+    y = observe(prior, operator, noise_std)
+    a, x = matrix(operator), torch.zeros(SIZE).double()
+    times, earlier = (0.7, 0.4, 0.2), None
+    for t in times:
+        s = float(prior.sde.noise_to_signal(as_time(t)))
+        left = a.T @ a / noise_std**2 + 0.4 / s**2 * torch.eye(SIZE)
+        observed = (1 - share) * y.flatten() + share * a @ x
+        z = torch.linalg.solve(left, a.T @ observed / noise_std**2 + 0.4 / s**2 * x)
+        shown = z if earlier is None else z + momentum * (z - earlier)
+        x, earlier = prior.denoise(prior.sde.alpha(as_time(t)) * shown.reshape(1, *SHAPE), t).flatten(), z
+    start = State(torch.zeros(1, *SHAPE).double(), 0.7)
+    complete = (lambda seen: (1 - share) * y + share * seen) if share else None
+    settings = DPIR(operator, y, noise_std, 0.4, times=times, complete=complete, momentum=momentum)
+    found = settings.sample(prior, (1, *SHAPE), rng=Recorded(), start=start).x0
+    torch.testing.assert_close(found.flatten(), x, rtol=1e-5, atol=1e-6)
+
+
+def test_estimates_are_per_sample():
+    """No row knows the others."""
+    prior, operator = smooth(SDES["ve"]), OPERATORS["blur"]
+    y = torch.cat([observe(prior, operator, 0.1, seed) for seed in (1, 2)])
+    both = DDRM(operator, y, 0.1, steps=4).sample(prior, (2, *SHAPE), rng=NoiseStream(0, 2, dtype=torch.float64))
+    second = DDRM(operator, y[1:], 0.1, steps=4).sample(
+        prior, (1, *SHAPE), rng=NoiseStream(0, 1, first=1, dtype=torch.float64)
+    )
+    np.testing.assert_allclose(both.x0[1], second.x0[0], atol=1e-9)

@@ -1,0 +1,150 @@
+"""Pictures from Python: the kind that came in goes out, known samples bit-identical."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from PIL import Image
+
+from scoreinv.imaging.picture import Fill, Picture
+from scoreinv.inputs.arrays import pictures_from_api
+from scoreinv.inputs.masks import as_holes
+from scoreinv.system.errors import InputError
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3), (6, 5, 4)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64, np.float16])
+def test_arrays(shape, dtype):
+    values = np.random.default_rng(0).random(shape)
+    array = (values * (1 if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max)).astype(dtype)
+    (picture,), form = pictures_from_api(array)
+    assert picture.rgb().dtype == np.float32
+    hole = np.zeros((6, 5), bool)
+    hole[2, 2] = True
+    out = form.pictures([picture.with_fills([Fill((0, 0, 6, 5), hole, np.full((6, 5, 3), 0.5))])])
+    assert out.dtype == dtype
+    assert_array_equal(out[~hole], array[~hole])
+    assert np.abs(out[2, 2].astype(float).reshape(-1)[:3] / picture.peak - 0.5).max() < 2e-3
+
+
+@pytest.mark.parametrize("shape", [(3, 6, 5), (2, 1, 6, 5), (2, 3, 6, 5), (1, 4, 6, 5)])
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.uint8, torch.uint16]
+)
+def test_tensors(shape, dtype):
+    values = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    tensor = (values if dtype.is_floating_point else values * torch.iinfo(dtype).max).to(dtype)
+    pictures, form = pictures_from_api(tensor)
+    assert len(pictures) == (shape[0] if len(shape) == 4 else 1)
+    out = form.pictures(pictures)
+    assert out.dtype == dtype
+    assert torch.equal(out, tensor)
+    maps = form.maps([np.full((6, 5), 0.25, np.float32)] * len(pictures))
+    assert maps.shape == (*tensor.shape[:-3], 1, 6, 5)
+    assert bool((maps == 0.25).all())
+
+
+def test_a_grey_tensor_gains_channels_when_coloured():
+    pictures, form = pictures_from_api(torch.full((2, 1, 4, 4), 0.5))
+    out = form.pictures([picture.colorized(np.full((4, 4, 3), 0.2)) for picture in pictures])
+    assert out.shape == (2, 3, 4, 4)
+    assert torch.allclose(out, torch.tensor(0.5), atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16"])
+def test_pil_images(mode):
+    rng = np.random.default_rng(0)
+    bands = Image.new(mode, (1, 1)).getbands()
+    dtype = np.uint16 if mode == "I;16" else np.uint8
+    pixels = rng.integers(0, np.iinfo(dtype).max, (6, 5, len(bands)), dtype=dtype)
+    image = Image.fromarray(pixels[..., 0] if len(bands) == 1 else pixels)
+    image.info["icc_profile"] = b"profile"
+    (picture,), form = pictures_from_api(image)
+    out = form.pictures([picture])
+    assert out.mode == mode
+    assert_array_equal(np.asarray(out), np.asarray(image))
+    assert out.info["icc_profile"] == b"profile"
+
+
+def test_pil_modes_are_converted_and_turned_upright():
+    pixels = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40
+    image = Image.fromarray(pixels)
+    image.getexif()[274] = 6
+    image.info["exif"] = image.getexif().tobytes()
+    (picture,), form = pictures_from_api(image)
+    assert_array_equal(np.asarray(form.pictures([picture])), np.rot90(pixels, -1))
+    for mode, becomes in {"P": "RGB", "PA": "RGBA", "La": "LA", "CMYK": "RGB", "YCbCr": "RGB", "1": "L"}.items():
+        image = Image.fromarray(pixels).convert("LA" if mode in ("PA", "La") else "L").convert(mode)
+        (picture,), form = pictures_from_api(image)
+        assert form.pictures([picture]).mode == becomes
+
+
+def test_16_bit_colour_as_pil_image_is_rounded_and_says_so(caplog):
+    _, form = pictures_from_api(Image.fromarray(np.zeros((2, 2), np.uint16)))
+    out = form.pictures([Picture(np.full((2, 2, 3), 300, np.uint16))])
+    assert_array_equal(np.asarray(out), 1)
+    assert "rounded to 8" in caplog.text
+
+
+def test_a_truncated_pil_image_is_refused():
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)).save(buffer, "PNG")
+    with pytest.raises(InputError, match="the picture: the PIL image cannot be decoded"):
+        pictures_from_api(Image.open(io.BytesIO(buffer.getvalue()[:1000])))
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (np.zeros((3, 8, 8), np.uint8), "3x8x8.*channels last"),
+        (np.zeros((2, 8, 8, 3), np.uint8), "one by one, or as a tensor BxCxHxW"),
+        (np.zeros((8, 8, 1), np.uint8), r"leave out the last axis, by \[..., 0\]"),
+        (np.zeros((1, 8, 8), np.uint8), r"leave out the first axis, by \[0\]"),
+        (np.zeros((8, 8), np.int64), "int64.*uint8, uint16 or float"),
+        (np.full((8, 8), np.nan), "NaN"),
+        (np.full((8, 8), 200.0), "divide by 255"),
+        (torch.zeros(8, 8), "8x8.*CxHxW"),
+        (torch.zeros(8, 8, 3), "8x8x3.*channels first"),
+        (torch.nested.nested_tensor([torch.zeros(3, 8, 8)] * 2), "a nested tensor: pass its pictures one by one"),
+        (Image.fromarray(np.ones((2, 2), np.float32)), "mode F"),
+        ("photo.png", "not str: read the file"),
+        (np.ma.zeros((8, 8)), "masked array"),
+        (torch.zeros(3, 8, 8, device="meta"), "without plain values"),
+        (Image.new("I", (2, 2), -5), "outside 0 to 65535"),
+    ],
+)
+def test_unfit_pictures(image, words):
+    with pytest.raises(InputError, match=words):
+        pictures_from_api(image)
+    with pytest.raises(InputError):
+        as_holes(image, [(8, 8)])
+
+
+class OwnTensor(torch.Tensor):
+    """As libraries of transforms have them."""
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_kinds_of_tensors_and_arrays_that_are_as_good():
+    values = np.random.default_rng(0).random((6, 5)).astype(np.float32)
+    for dtype in (">f4", "<f4", np.longdouble):
+        (picture,), _ = pictures_from_api(values.astype(dtype))
+        assert_array_equal(picture.rgb()[..., 0], values)
+        assert torch.from_numpy(picture.rgb()).shape == (6, 5, 3)
+    deep = (values * 65535).astype(np.uint16)
+    (picture,), _ = pictures_from_api(deep.astype(">u2"))
+    assert_array_equal(picture.pixels, deep)
+    (picture,), _ = pictures_from_api(np.asmatrix(deep))
+    assert type(picture.pixels) is np.ndarray
+    assert_array_equal(picture.pixels, deep)
+    for tensor in (
+        torch.nn.Parameter(torch.from_numpy(values)[None]),
+        torch.from_numpy(values)[None].as_subclass(OwnTensor),
+    ):
+        (picture,), form = pictures_from_api(tensor)
+        assert form.kind == "tensor"
+        assert_array_equal(picture.pixels, values)

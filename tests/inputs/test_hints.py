@@ -1,0 +1,54 @@
+"""Colours known at some pixels: strokes on a transparent layer, and what a photo has."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scoreinv.imaging.picture import Picture
+from scoreinv.inputs.hints import KnownColours, gives_colours, hints_from_picture, present_colours
+from scoreinv.system.errors import InputError
+
+
+def test_thin_strokes_count_at_a_smaller_size_and_wide_ones_do_not_spread() -> None:
+    rgb = np.full((64, 64, 3), 0.5, np.float32)
+    rgb[...] = (0.8, 0.4, 0.4)
+    known = np.zeros((64, 64), bool)
+    known[20, 8:40] = True  # an eighth of the small pixels it crosses
+    known[41:64, 33:64] = True
+    chroma, where = KnownColours(rgb, known).small(8, 8, "rec601")
+    assert where[2, 1:5].all()
+    assert where[:2].sum() == where[3:5, :4].sum() == 0
+    assert where[6:, 5:].all()
+    assert not where[4, 5:].any()
+    expected = np.array([0.8, 0.4, 0.4]) - 0.299 * 0.8 - 0.701 * 0.4
+    np.testing.assert_allclose(chroma[where], np.broadcast_to(expected, chroma[where].shape), atol=1e-5)
+
+
+def test_layers_that_are_no_hints() -> None:
+    for pixels, said in (
+        (np.zeros((8, 8, 3), np.uint8), "transparency"),
+        (np.zeros((8, 8, 4), np.uint8), "nothing is opaque"),
+        (np.full((8, 8, 4), 255, np.uint8), "everything is opaque"),
+    ):
+        with pytest.raises(InputError, match=said):
+            hints_from_picture(Picture(pixels))
+
+
+def test_a_grey_photo_has_no_colours() -> None:
+    gray = np.random.default_rng(0).integers(0, 256, (48, 64), np.uint8)
+    assert present_colours(Picture(gray)) is None
+    rgb = np.repeat(gray[..., None], 3, 2)
+    assert present_colours(Picture(rgb)) is None
+    rgb[20:40, 10:30, 2] //= 2
+    found = present_colours(Picture(rgb))
+    assert found is not None
+    assert found.known[22:38, 12:28].any()
+    assert not found.known[:, 40:].any()
+
+
+def test_a_reference_is_neither_grey_nor_sepia_but_may_be_of_one_hue() -> None:
+    levels = np.linspace(0.1, 0.9, 64 * 64).reshape(64, 64, 1) + np.zeros(3)
+    for picture in (Picture(levels), Picture(levels * np.array([1.0, 0.86, 0.66]))):
+        assert not gives_colours(picture)
+    assert gives_colours(Picture(levels * np.array([0.5, 0.8, 1.0])))

@@ -1,0 +1,206 @@
+"""Which pixels a mask marks: polarity, soft, coloured and transparent masks, sizes, empty and full ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from PIL import Image
+
+from scoreinv.inputs.masks import as_avoided, as_holes, dilate, observed_from_hole, percent, read_avoided, read_mask
+from scoreinv.system.errors import InputError
+
+HOLE = np.zeros((20, 30), dtype=bool)
+HOLE[4:9, 6:15] = True
+
+
+def saved(tmp_path, pixels: np.ndarray, name: str = "mask.png", **options):
+    Image.fromarray(pixels).save(tmp_path / name, **options)
+    return tmp_path / name
+
+
+def refused(call, *words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value), str(caught.value)
+
+
+def test_white_is_hole_in_every_mode(tmp_path):
+    white = HOLE * np.uint8(255)
+    opaque = np.full_like(white, 255)
+    variants = {
+        "L": white,
+        "two-level": HOLE,
+        "LA": np.dstack([white, opaque]),
+        "RGB": np.dstack([white] * 3),
+        "RGBA": np.dstack([white] * 3 + [opaque]),
+        "16 bits": white.astype(np.uint16) * 257,
+        "red": np.dstack([white, white * 0, white * 0]),
+        "blue": np.dstack([white * 0, white * 0, white]),
+    }
+    for name, pixels in variants.items():
+        assert_array_equal(read_mask(saved(tmp_path, pixels), HOLE.shape), HOLE, err_msg=name)
+    palette = Image.fromarray(HOLE.astype(np.uint8)).convert("P")
+    palette.putpalette([0, 0, 0, 255, 255, 255])
+    palette.save(tmp_path / "palette.png")
+    assert_array_equal(read_mask(tmp_path / "palette.png", HOLE.shape), HOLE)
+
+
+def test_values_are_colour_times_alpha_and_above_half(tmp_path):
+    soft = np.array([[0, 127, 128, 255]], dtype=np.uint8)
+    assert read_mask(saved(tmp_path, soft), (1, 4)).tolist() == [[False, False, True, True]]
+    #             white, clear      white, half     white, more than half   grey 200 at alpha 200 (0.615)
+    rgba = np.array([[[255] * 3 + [0], [255] * 3 + [127], [255] * 3 + [128], [200] * 4, [180] * 4]], dtype=np.uint8)
+    assert read_mask(saved(tmp_path, rgba), (1, 5)).tolist() == [[False, False, True, True, False]]
+    # the strongest channel counts, not the luma
+    rgb = np.array([[[0, 0, 200], [100, 120, 100]]], dtype=np.uint8)
+    assert read_mask(saved(tmp_path, rgb), (1, 2)).tolist() == [[True, False]]
+
+
+def test_threshold(tmp_path):
+    path = saved(tmp_path, HOLE.astype(np.uint8))
+    refused(
+        lambda: read_mask(path, HOLE.shape),
+        "mask.png",
+        "no hole",
+        "largest value is 1 of 255",
+        "use a mask threshold of 0",
+    )
+    assert_array_equal(read_mask(path, HOLE.shape, threshold=0), HOLE)
+    deep = saved(tmp_path, np.array([[0, 39000, 40000]], dtype=np.uint16))
+    assert read_mask(deep, (1, 3), threshold=0.6).tolist() == [[False, False, True]]
+    for threshold in (128, "0.5", float("nan"), -0.1):
+        refused(lambda wrong=threshold: as_holes(HOLE, [HOLE.shape], threshold=wrong), "mask_threshold must be")
+
+
+def test_invert_and_grow(tmp_path):
+    path = saved(tmp_path, (~HOLE) * np.uint8(255))
+    assert_array_equal(read_mask(path, HOLE.shape, invert=True), HOLE)
+    grown = read_mask(path, HOLE.shape, invert=True, grow=2)  # the holes grow, not the known
+    assert_array_equal(grown, dilate(HOLE, 2))
+    refused(lambda: as_holes(HOLE, [HOLE.shape], grow=-1), "grow must be at least 0")
+    refused(lambda: as_holes(HOLE, [HOLE.shape], grow=1.5), "grow must be a whole number")
+    refused(lambda: read_mask(path, HOLE.shape, invert=True, grow=2**70), "leave no known one")
+
+
+def test_growing_is_by_a_disk_across_strips():
+    hole = np.zeros((1100, 60), dtype=bool)
+    points = [(511, 3), (512, 40), (1099, 59), (0, 0)]
+    for point in points:
+        hole[point] = True
+    down, across = np.indices(hole.shape)
+    near = [(down - y) ** 2 + (across - x) ** 2 <= 7**2 for y, x in points]
+    assert_array_equal(dilate(hole, 7), np.any(near, axis=0))
+
+
+def test_empty_and_full_masks(tmp_path):
+    black, white = np.zeros((20, 30), np.uint8), np.full((20, 30), 255, np.uint8)
+    refused(lambda: read_mask(saved(tmp_path, black), (20, 30)), "no hole", "largest value is 0 of 255", "white")
+    refused(
+        lambda: read_mask(saved(tmp_path, white), (20, 30)),
+        "no known pixel",
+        "255 of 255",
+        "inverted, holes and known pixels are swapped",
+    )
+    refused(lambda: read_mask(saved(tmp_path, white), (20, 30), invert=True), "no hole", "do not invert it")
+    refused(
+        lambda: read_mask(saved(tmp_path, HOLE * np.uint8(255)), (20, 30), grow=50),
+        "grown by 50 pixels",
+        "let them grow less",
+    )
+    refused(lambda: as_holes(np.zeros((20, 30), np.float32), [(20, 30)]), "0 of 1")
+    rows = torch.stack([torch.from_numpy(HOLE), torch.from_numpy(HOLE.copy()).roll(1, 0), torch.from_numpy(HOLE)])
+    refused(lambda: as_holes(rows, [HOLE.shape] * 3), "3x20x30, for 3 pictures", "Bx1xHxW")
+    assert len(as_holes(rows[:1].expand(3, -1, -1), [HOLE.shape] * 3)) == 3  # one mask of three channels
+
+
+def test_sizes_are_compared_upright(tmp_path):
+    path = saved(tmp_path, HOLE * np.uint8(255))
+    refused(lambda: read_mask(path, (30, 20)), "mask.png", "30x20", "20x30")
+    exif = Image.Exif()
+    exif[274] = 6
+    lying = saved(tmp_path, np.rot90(HOLE) * np.uint8(255), "lying.png", exif=exif)
+    assert_array_equal(read_mask(lying, HOLE.shape), HOLE)
+
+
+def test_masks_from_python():
+    white = HOLE * np.uint8(255)
+    for mask in (
+        HOLE,
+        white,
+        white.astype(np.uint16) * 257,
+        HOLE.astype(np.float32),
+        HOLE.astype(np.float64) * 0.51,
+        np.dstack([white * 0, white, white * 0]),
+        Image.fromarray(white),
+        torch.from_numpy(HOLE),
+        torch.from_numpy(HOLE)[None, None],
+        torch.from_numpy(HOLE).float()[None],
+        torch.from_numpy(HOLE).to(torch.bfloat16),
+    ):
+        assert_array_equal(as_holes(mask, [HOLE.shape])[0], HOLE)
+    assert_array_equal(as_holes(HOLE, [HOLE.shape], invert=True)[0], ~HOLE)
+    assert_array_equal(as_holes(HOLE.astype(np.uint8), [HOLE.shape], threshold=0)[0], HOLE)
+
+
+def test_one_mask_for_all_pictures_or_one_each():
+    pair = torch.stack([torch.from_numpy(HOLE), torch.from_numpy(~HOLE)])[:, None]
+    first, second = as_holes(pair, [HOLE.shape] * 2)
+    assert_array_equal(first, HOLE)
+    assert_array_equal(second, ~HOLE)
+    assert len(as_holes(HOLE, [HOLE.shape] * 3)) == 3
+    refused(lambda: as_holes(pair, [HOLE.shape] * 3), "2 masks for 3 pictures")
+    refused(lambda: as_holes(HOLE, [HOLE.shape, (9, 9)]), "the photo 9x9")
+    pair[1] = False
+    refused(lambda: as_holes(pair, [HOLE.shape] * 2), "row 1 of the batch: the mask has no hole")
+
+
+@pytest.mark.parametrize(
+    ("mask", "word"),
+    [
+        (HOLE.astype(np.int64), "int64"),
+        (HOLE * 255.0, "divide by 255"),
+        ("mask.png", "str"),
+        (torch.from_numpy(HOLE).int()[None], "floating-point"),
+    ],
+)
+def test_unfit_masks_from_python(mask, word):
+    refused(lambda: as_holes(mask, [HOLE.shape]), word)
+
+
+def test_operators_have_the_other_polarity():
+    observed = observed_from_hole(HOLE)
+    assert observed.dtype == np.float32
+    assert_array_equal(observed, 1 - HOLE)
+
+
+@pytest.mark.parametrize(
+    ("marked", "said"), [(0, "0 %"), (1, "0.01 %"), (250, "1.2 %"), (9990, "50 %"), (19990, "100 %"), (20000, "100 %")]
+)
+def test_shares_of_a_mask_in_words(marked, said):
+    hole = np.zeros(20000, dtype=bool)
+    hole[:marked] = True
+    assert percent(hole) == said
+
+
+def test_what_is_avoided_may_be_nothing_but_not_all(tmp_path):
+    """As a mask in size and threshold; values that are all below it are asked about."""
+    marks = np.zeros((6, 8), np.uint8)
+    marks[2:4, 3:5] = 255
+    assert_array_equal(as_avoided(marks, [(6, 8)])[0], marks > 0)
+    assert_array_equal(as_avoided(marks > 0, [(6, 8), (6, 8)])[1], marks > 0)
+    assert not as_avoided(np.zeros((6, 8), bool), [(6, 8)])[0].any()
+    Image.fromarray(marks).save(tmp_path / "avoid.png")
+    assert_array_equal(read_avoided(tmp_path / "avoid.png", (6, 8)), marks > 0)
+    with pytest.raises(InputError, match=r"avoid.png: what is avoided is 8x6, the photo 9x6"):
+        read_avoided(tmp_path / "avoid.png", (6, 9))
+    with pytest.raises(InputError, match=r"has no hole \(the largest value is 1 of 255\): .* threshold of 0"):
+        as_avoided(marks // 255, [(6, 8)])
+    assert_array_equal(as_avoided(marks // 255, [(6, 8)], threshold=0)[0], marks > 0)
+    with pytest.raises(InputError, match="no known pixel"):
+        as_avoided(np.ones((6, 8), bool), [(6, 8)])
+    with pytest.raises(InputError, match="mask_threshold"):
+        as_avoided(marks, [(6, 8)], threshold=1)

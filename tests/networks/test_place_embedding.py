@@ -1,0 +1,34 @@
+"""The metric of places, and their colours."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.distributions import Normal
+
+from scoreinv.networks.place_embedding import Colours, load_place_network
+
+
+def test_vectors_of_unit_length_that_hang_on_no_other_place() -> None:
+    metric, rng = load_place_network(), torch.Generator().manual_seed(0)
+    channels = [layer.in_channels for layer in metric.maps]
+    maps = [torch.randn(1, count, 4, 6, generator=rng) for count in channels]
+    keys, _ = metric(maps)
+    torch.testing.assert_close(keys.square().sum(0), torch.ones(24))
+    fewer, _ = metric([value[..., :3] for value in maps])
+    torch.testing.assert_close(fewer.unflatten(1, (4, 3)), keys.unflatten(1, (4, 6))[..., :3])
+
+
+def test_colours_have_the_density_of_a_mixture() -> None:
+    colours, rng = Colours().requires_grad_(False), torch.Generator().manual_seed(1)
+    colours.centres[:2], colours.log_width[:] = (
+        torch.randn(2, 48, generator=rng),
+        0.3 * torch.randn(48, 1, generator=rng),
+    )
+    shares, chroma = colours(torch.randn(1, 64, 2, 3, generator=rng)), torch.zeros(3, 5)
+    torch.testing.assert_close(shares.sum(0), torch.ones(6))
+    chroma[:2] = torch.randn(2, 5, generator=rng)
+    axes = [Normal(colours.centres[k, None], colours.log_width.exp().T) for k in (0, 1)]
+    gaussians = sum(axes[k].log_prob(chroma[k, :, None]) for k in (0, 1)).exp()  # (5, 48)
+    torch.testing.assert_close(colours.log_densities(chroma).exp().T @ shares, 2 * math.pi * gaussians @ shares)

@@ -1,0 +1,117 @@
+"""Blur kernels: their sum, centre, spread and direction; by name and from a file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scoreinv.cli.deblur import kernel_from_text
+from scoreinv.operators import kernels
+from scoreinv.operators.kernels import PointSpread
+from scoreinv.system.errors import InputError
+
+EVERY = [
+    kernels.gaussian(0.3),
+    kernels.gaussian(2.5),
+    kernels.disk(0.4),
+    kernels.disk(3),
+    kernels.disk(4.7),
+    kernels.motion(0.5, 10),
+    kernels.motion(15, 30),
+    kernels.motion(8, 200),
+]
+
+
+def moments(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance (down, across) of where a point goes, from the kernel's centre."""
+    places = np.stack(np.indices(kernel.shape)) - np.array([n // 2 for n in kernel.shape]).reshape(2, 1, 1)
+    mean = (places * kernel).sum((1, 2))
+    return mean, np.einsum("iyx,jyx,yx->ij", places, places, kernel) - np.outer(mean, mean)
+
+
+@pytest.mark.parametrize("kernel", EVERY)
+def test_light_is_neither_lost_nor_moved(kernel):
+    assert kernel.sum() == pytest.approx(1, abs=1e-12)
+    assert kernel.min() >= 0
+    assert abs(moments(kernel)[0]).max() < 1e-9
+    assert [n % 2 for n in kernel.shape] == [1, 1]
+    assert kernel[0].any()
+    assert kernel[:, 0].any()
+
+
+def test_spreads():
+    np.testing.assert_allclose(moments(kernels.gaussian(2.5))[1], 6.25 * np.eye(2), rtol=2e-3, atol=1e-9)
+    # of an even disk r^2 / 4
+    np.testing.assert_allclose(moments(kernels.disk(4.7))[1], 4.7**2 / 4 * np.eye(2), rtol=0.02, atol=1e-9)
+    # of an even line l^2 / 12 along it, and across what the pixels' own width adds
+    down, across = -np.sin(np.radians(30)), np.cos(np.radians(30))
+    covariance = moments(kernels.motion(15, 30))[1]
+    along = np.array([down, across])
+    assert along @ covariance @ along == pytest.approx(15**2 / 12, rel=0.02)
+    aside = np.array([across, -down])
+    assert aside @ covariance @ aside < 0.2
+
+
+def test_a_movement_upwards_to_the_right():
+    kernel = kernels.motion(9, 45)
+    assert kernel[1, -2] > 0.05
+    assert kernel[1, 1] == 0
+    np.testing.assert_allclose(kernels.motion(9, 225), kernel, atol=1e-12)
+    assert kernels.motion(9, 0).shape[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "kernel"),
+    [("gaussian:2.5", EVERY[1]), ("disk:3", EVERY[3]), ("motion:15,30", EVERY[6]), ("motion:15, 30.0", EVERY[6])],
+)
+def test_by_name(text, kernel):
+    np.testing.assert_array_equal(kernel_from_text(text), kernel)
+
+
+def test_from_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = np.zeros((9, 8), np.uint16)
+    values[4:6, 3:5] = [[10000, 20000], [0, 10000]]
+    Image.fromarray(values).save("point.png")
+    np.testing.assert_allclose(kernel_from_text("point.png"), [[0, 0, 0], [0.25, 0.5, 0], [0, 0.25, 0]], atol=1e-9)
+    colour = np.zeros((3, 3, 4), np.uint8)
+    colour[1, 1] = 255
+    colour[1, 2, 1] = 255
+    Image.fromarray(colour).save("colour.png")
+    np.testing.assert_allclose(kernel_from_text("colour.png"), np.array([[0, 1, 0.587]]) / 1.587, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("gaussian", "needs its size"),
+        ("gaussian:wide", "is not a kernel"),
+        ("gaussian:0", "above 0"),
+        ("gaussian:nan", "above 0"),
+        ("disk:1e9", "at most 200"),
+        ("motion:5", "is not a kernel"),
+        ("motion:5,inf", "degrees"),
+        ("missing.png", "missing.png: no such file"),
+        ("black.png", "black.png: is black everywhere"),
+    ],
+)
+def test_kernels_that_are_none(tmp_path, monkeypatch, text, said):
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (5, 5)).save("black.png")
+    with pytest.raises(InputError, match=said):
+        kernel_from_text(text)
+
+
+@pytest.mark.parametrize(
+    ("blur", "text", "kernel"),
+    [
+        (PointSpread("gaussian", 1.5), "gaussian:1.5", kernels.gaussian(1.5)),
+        (PointSpread("disk", 3), "disk:3", kernels.disk(3)),
+        (PointSpread("motion", 15, 30), "motion:15,30", kernels.motion(15, 30)),
+    ],
+)
+def test_a_blur_is_written_as_the_command_line_takes_it(blur, text, kernel):
+    assert str(blur) == text
+    np.testing.assert_array_equal(blur.kernel(), kernel)
+    assert f"{blur.size:g}" in blur.words

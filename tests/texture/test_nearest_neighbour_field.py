@@ -1,0 +1,241 @@
+"""Fields of displacements: against their energy and distribution, and on structures whose continuation is known."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from scoreinv.conditional.initial_estimate import block_means, smooth_estimate
+from scoreinv.samplers import NoiseStream
+from scoreinv.system.errors import InputError
+from scoreinv.tasks.deep_holes import Scale, continue_surroundings
+from scoreinv.texture import NearestNeighbourField
+from scoreinv.texture.nearest_neighbour_field import TOLERANCE
+
+pytestmark = pytest.mark.portable
+
+REACH = 3
+
+
+def holed(height: int, width: int, box: tuple[int, int, int, int]) -> Tensor:
+    """What is observed around a box (top, left, height, width), (1, H, W)."""
+    observed = torch.ones(1, height, width)
+    top, left, tall, wide = box
+    observed[:, top : top + tall, left : left + wide] = 0
+    return observed
+
+
+def of_8_bits(values: Tensor) -> Tensor:
+    """Values in [0, 1] as a picture's on [-1, 1]."""
+    return (255 * values).round() / 127.5 - 1
+
+
+def moved(height: int, width: int, down: int, across: int) -> Tensor:
+    return torch.tensor([down, across])[:, None, None].expand(2, height, width).clone()
+
+
+def energy(picture: Tensor, observed: Tensor, field: Tensor) -> float:
+    """E as the module's docstring has it, pixel by pixel."""
+    height, width = observed.shape[-2:]
+    hole = [tuple(place) for place in (observed[0] == 0).nonzero().tolist()]
+    filled, total = picture.double().clone(), 0.0
+    for y, x in hole:
+        filled[:, y, x] = picture[:, y + field[0, y, x], x + field[1, y, x]]
+    for y, x in hole:
+        for down, across in itertools.product(range(-REACH, REACH + 1), repeat=2):
+            if 0 <= y + down < height and 0 <= x + across < width:
+                there = picture[:, y + field[0, y, x] + down, x + field[1, y, x] + across]
+                total += float((filled[:, y + down, x + across] - there).square().sum())
+    return total
+
+
+def test_a_picture_without_a_hole_is_refused() -> None:
+    with pytest.raises(InputError, match="the picture has no hole"):
+        NearestNeighbourField(torch.zeros(3, 20, 20), torch.ones(1, 20, 20), torch.zeros(2, 20, 20, dtype=torch.int64))
+
+
+def test_the_energy_is_that_of_the_formula() -> None:
+    picture = of_8_bits(torch.rand(3, 30, 24, generator=torch.Generator().manual_seed(0)))
+    observed = holed(30, 24, (26, 0, 4, 6))  # at the corner: what is beyond the border does not count
+    field = moved(30, 24, -14, 8)
+    field[:, 27:, 3:] = torch.tensor([-16, 11])[:, None, None]
+    found = NearestNeighbourField(picture, observed, field)
+    assert found.energy == pytest.approx(energy(picture, observed, field), rel=1e-4)
+    assert torch.equal(found.displacements, torch.where(observed > 0, 0, field))
+
+
+@pytest.mark.slow
+def test_two_pixels_are_drawn_as_often_as_their_distribution_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sources that the pixels may take are flat patches but for their middles, so that all may be enumerated."""
+    picture = torch.zeros(3, 15, 30)
+    generator = torch.Generator().manual_seed(1)
+    picture[:, 7, 14:22] = 0.015 * torch.rand(3, 8, generator=generator)
+    picture = of_8_bits(picture)
+    observed = holed(15, 30, (7, 7, 1, 2))
+    first = moved(15, 30, 0, 9)  # to columns 16 and 17
+    field = NearestNeighbourField(picture, observed, first)
+    own = field._source[field._pixels]
+    allowed = own[0] + torch.arange(3, dtype=torch.int32)
+    monkeypatch.setattr(field, "_candidates", lambda own, *_: allowed.expand(len(own), -1))
+    costs = {}
+    for pair in itertools.product(range(3), repeat=2):
+        trial = first.clone()
+        trial[1, 7, 7], trial[1, 7, 8] = 9 + pair[0], 8 + pair[1]
+        costs[pair] = energy(picture, observed, trial)
+    weights = {pair: math.exp(-cost / (2 * TOLERANCE**2)) for pair, cost in costs.items()}
+    total, seen, draws = sum(weights.values()), dict.fromkeys(costs, 0), 1000
+    for _ in range(draws):
+        field.sweep(generator)
+        found = (field._source[field._pixels] - own[0]).tolist()
+        seen[found[0], found[1]] += 1
+    shares = torch.tensor([weights[pair] / total for pair in costs])
+    assert shares.max() < 0.5  # they differ, and none is certain
+    assert shares.max() > 2 * shares.min()
+    drawn = torch.tensor([seen[pair] / draws for pair in costs])
+    assert (drawn - shares).abs().max() < 0.04
+
+
+def test_heights_are_drawn_as_often_as_their_distribution_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a flat picture all pieces fit: where they come from is normal around c."""
+    picture, observed = torch.zeros(3, 60, 30), holed(60, 30, (30, 12, 1, 4))
+    field = NearestNeighbourField(picture, observed, moved(60, 30, 8, 0), below=10, reach=2)
+    rows = torch.arange(34, 47, dtype=torch.int32) + REACH  # of the picture with its border
+    monkeypatch.setattr(field, "_candidates", lambda own, *_: own[:, None] % field._row + rows * field._row)
+    generator, seen = torch.Generator().manual_seed(0), []
+    for _ in range(150):
+        field.sweep(generator)
+        seen.append(field.displacements[0, 30, 12:16])
+    drawn = torch.stack(seen).double()
+    assert drawn.mean() == pytest.approx(10, abs=0.3)
+    assert drawn.std() == pytest.approx(2, abs=0.25)
+
+
+def test_a_piece_that_fits_stays_and_its_rim_is_met() -> None:
+    """A picture of period 10 under light that grows: a piece from one period away is too dark by as much everywhere."""
+    y, x = torch.arange(40)[:, None], torch.arange(60)
+    waves = torch.stack([torch.sin(2 * math.pi * (x + y + k) / 10) for k in range(3)]) * 0.3
+    light = (x / 500.0).expand(3, 40, -1)
+    observed = holed(40, 60, (12, 24, 14, 15))
+    field = NearestNeighbourField(waves + light, observed, moved(40, 60, 0, -20))
+    hole = (observed == 0).expand(3, -1, -1)
+    assert (field.fill() - waves - light)[hole].abs().max() < 0.005
+    flat = NearestNeighbourField(waves, observed, moved(40, 60, 0, -20))
+    flat.sweep(torch.Generator().manual_seed(0))
+    assert flat.energy < 1e-6
+    torch.testing.assert_close(flat.fill(), waves, atol=1e-4, rtol=0)
+
+
+def test_what_a_piece_misses_fades_from_known_pixels_and_not_from_the_border() -> None:
+    """A bright piece in dark surroundings, which has to meet them at the rim alone."""
+    picture = torch.full((3, 60, 90), -0.5)
+    picture[..., 60:] = 0.3
+    observed = holed(60, 90, (16, 0, 28, 30))  # open to the left
+    start = moved(60, 90, 0, 0)
+    start[1] = 75 - torch.arange(90)
+    along = NearestNeighbourField(picture, observed, start).fill()[0, 30, :30]
+    assert along[-1] < 0  # at the rim
+    assert along[0] > 0.15  # light goes on to the border, and what is of things has faded
+    assert (along.diff() < 0.01).all()
+
+
+def test_sweeps_mend_a_field_of_wrong_places() -> None:
+    y, x = torch.arange(40)[:, None], torch.arange(60)
+    picture = torch.stack([torch.sin(2 * math.pi * (x + y + k) / 10) for k in range(3)]) * 0.5
+    observed = holed(40, 60, (14, 26, 10, 10))
+    generator = torch.Generator().manual_seed(0)
+    start = moved(40, 60, 0, -17) + torch.randint(-1, 2, (2, 40, 60), generator=generator)
+    field = NearestNeighbourField(picture, observed, start)
+    before = field.energy
+    for _ in range(6):
+        field.sweep(generator)
+    assert field.energy < 0.2 * before
+
+
+def test_one_channel_stands_for_three_alike() -> None:
+    """It draws the same sources at the same random numbers, and fills with the same values."""
+    picture = of_8_bits(0.5 + 0.03 * torch.rand(1, 40, 60, generator=torch.Generator().manual_seed(0)))
+    observed = holed(40, 60, (0, 26, 10, 10))
+    fields = [NearestNeighbourField(x, observed, moved(40, 60, 12, -17)) for x in (picture, picture.expand(3, -1, -1))]
+    for field in fields:
+        field.sweep(torch.Generator().manual_seed(1))
+    one, three = fields
+    assert torch.equal(one.displacements, three.displacements)
+    assert 3 * one.energy == pytest.approx(three.energy)
+    torch.testing.assert_close(one.fill().expand(3, -1, -1), three.fill(), atol=1e-4, rtol=0)
+
+
+def test_sources_that_are_not_known_are_refused() -> None:
+    picture, observed = torch.zeros(3, 30, 30), holed(30, 30, (10, 10, 8, 8))
+    for step in (1, 11, 30):
+        with pytest.raises(InputError, match="leads out"):
+            NearestNeighbourField(picture, observed, moved(30, 30, 0, step))
+
+
+def test_nothing_is_taken_from_where_it_may_not_be_copied() -> None:
+    """What goes on best is a copy of what is around the hole, and may not be taken."""
+    generator = torch.Generator().manual_seed(0)
+    picture, observed = torch.rand(3, 40, 60, generator=generator), holed(40, 60, (14, 14, 8, 8))
+    picture[:, 8:28, 34:54] = picture[:, 8:28, 8:28]
+    sources = observed.clone()
+    sources[:, :, 32:] = 0
+    with pytest.raises(InputError, match="leads out of what may be copied"):
+        NearestNeighbourField(picture, observed, moved(40, 60, 0, 26), sources)
+    free = NearestNeighbourField(picture, observed, moved(40, 60, 14, 0))
+    bound = NearestNeighbourField(picture, observed, moved(40, 60, 14, 0), sources)
+    for field in (free, bound):
+        for _ in range(4):
+            field.sweep(generator)
+    at = torch.stack(torch.meshgrid(torch.arange(14, 22), torch.arange(14, 22), indexing="ij"))
+    taken = at + bound.displacements[:, 14:22, 14:22]
+    for down, across in taken.flatten(1).T.tolist():
+        assert sources[0, down - REACH : down + REACH + 1, across - REACH : across + REACH + 1].all()
+    assert (bound.fill()[:, observed[0] > 0] == picture[:, observed[0] > 0]).all()
+
+
+def checkerboard(height: int, width: int) -> Tensor:
+    cells = torch.arange(height)[:, None] // 8 + torch.arange(width) // 8
+    return (cells % 2 - 0.5).expand(3, -1, -1).clone()
+
+
+def diagonal(height: int, width: int) -> Tensor:
+    stripes = (torch.arange(height)[:, None] + torch.arange(width)) // 6 % 2 - 0.5
+    return torch.stack([stripes, -stripes, stripes])
+
+
+@pytest.mark.parametrize("structure", [checkerboard, diagonal])
+def test_structure_goes_straight_on_through_the_hole(structure: Callable[[int, int], Tensor]) -> None:
+    """Half the size loses the windows and bends the horizon; a quarter shows both."""
+    picture, observed = structure(120, 144), holed(120, 144, (37, 51, 36, 40))
+    scales = [Scale((picture[None] + 1) / 2, observed[None], observed[None])]
+    for _ in range(2):
+        values, known, _ = scales[-1]
+        half = (block_means(known) == 1).float()
+        scales.append(Scale(block_means(torch.where(known > 0, values, 0.0)), half, half))
+    estimates = {first: 0.5 + smooth_estimate(scales[first][0] - 0.5, scales[first][1]).mean for first in (1, 2)}
+    drawn = continue_surroundings(scales, estimates, torch.zeros(1, 2), lambda scale: NoiseStream(scale, 1), None)
+    wrong = (2 * drawn[0] - 1 - picture).abs().amax(0)[observed[0] == 0] > 0.25
+    assert wrong.float().mean() < 0.03
+
+
+@pytest.mark.parametrize(("between", "apart"), [(2, False), (3, True)])
+def test_each_hole_takes_the_likelier_of_two_fields(between: int, apart: bool) -> None:
+    """Waves of period 10: a piece from three periods away goes on, one from half a period less does not.
+
+    With two known columns between them a patch reaches from one hole into the other, with three it does not.
+    """
+    y, x = torch.arange(40)[:, None], torch.arange(100)
+    picture = of_8_bits(0.5 + torch.stack([torch.sin(2 * math.pi * (x + y + k) / 10) for k in range(3)]) / 4)
+    wide, narrow = holed(40, 100, (14, 26, 8, 8)), holed(40, 100, (14, 34 + between, 8, 4))
+    observed = torch.minimum(wide, narrow)
+    first, second = moved(40, 100, 0, 25), moved(40, 100, 0, 25)
+    first[1, :, 34:], second[1, :, :34] = 30, 30
+    found = NearestNeighbourField(picture, observed, first)
+    found.take_likelier(NearestNeighbourField(picture, observed, second))
+    best = moved(40, 100, 0, 30) if apart else second  # that of the wide hole, where they decide together
+    assert torch.equal(found.displacements, torch.where(observed > 0, 0, best))
+    assert found.energy == pytest.approx(energy(picture, observed, best), abs=1e-3)

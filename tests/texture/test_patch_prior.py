@@ -1,0 +1,310 @@
+"""The score of a picture's own patches: against its formula, and on textures whose continuation is known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from scoreinv.conditional.initial_estimate import block_means, push, smooth_estimate
+from scoreinv.samplers import PC, NoiseStream, State
+from scoreinv.sdes import VE, VP
+from scoreinv.system.errors import InputError
+from scoreinv.tasks.deep_holes import Scale, continue_surroundings, drawn_elsewhere
+from scoreinv.texture import PatchPrior, patch_prior
+
+pytestmark = pytest.mark.portable
+
+SDE = VE(0.02, 2.0)
+TOLERANCE, REACH, SIDE = 0.04, (0.5, 2.0), 9
+
+
+def holed(height: int, width: int, box: tuple[int, int, int, int]) -> Tensor:
+    """What is observed around a box (top, left, height, width), (1, 1, H, W)."""
+    observed = torch.ones(1, 1, height, width)
+    top, left, tall, wide = box
+    observed[..., top : top + tall, left : left + wide] = 0
+    return observed
+
+
+def continued(values: Tensor, observed: Tensor, *halves: tuple[Tensor, Tensor], samples: int = 1) -> Tensor:
+    """Samples of pictures (B, 3, H, W) in [0, 1], with a smooth initial estimate in place of a network's."""
+    scales = [Scale(*pair, pair[1]) for pair in ((values, observed), *halves)]
+    initial = 0.5 + smooth_estimate(scales[-1][0] - 0.5, scales[-1][1]).mean
+    here = torch.zeros(len(values), 2)
+    return continue_surroundings(scales, {len(halves): initial}, here, lambda scale: NoiseStream(scale, samples), None)
+
+
+def halved(values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+    return block_means(torch.where(observed > 0, values, 0.0)), (block_means(observed) == 1).to(values)
+
+
+def of_8_bits(values: Tensor) -> Tensor:
+    """Values in [0, 1] as a picture's on [-1, 1]."""
+    return (255 * values).round() / 127.5 - 1
+
+
+def stripes(height: int, width: int) -> Tensor:
+    """Slanted waves of period 12 and 8, of three colours, on [-1, 1]: (1, 3, H, W)."""
+    y, x = torch.arange(height)[:, None], torch.arange(width)
+    waves = [torch.sin(2 * math.pi * (x / 12 + y / 8) + phase) for phase in (0.0, 1.0, 2.0)]
+    return 0.7 * torch.stack(waves)[None]
+
+
+@pytest.mark.parametrize(("row", "elsewhere"), [(10, (0.0, 0.0)), (10, (0.7, -3.0)), (1, (0.0, 0.0))])
+def test_the_mean_is_that_of_the_formula(row: int, elsewhere: tuple[float, float]) -> None:
+    """One hidden pixel: all its patch is known but itself, so only the patch around it is asked for it.
+
+    Beyond the picture's border nothing counts, neither as known nor as hidden.
+    """
+    generator = torch.Generator().manual_seed(0)
+    picture = of_8_bits(torch.rand(1, 3, 20, 24, generator=generator) * 0.1)
+    observed = holed(20, 24, (row, 12, 1, 1))
+    state = of_8_bits((picture + 1) / 2 + 0.15 * torch.randn(picture.shape, generator=generator))
+    level = 0.05
+    t = math.log(level / SDE.sigma_min) / math.log(SDE.sigma_max / SDE.sigma_min)
+    costs, centres = [], []
+    patch = (slice(None), slice(row, row + SIDE), slice(8, 17))  # of what has a border
+    bordered = [torch.nn.functional.pad(values[0], (0, 0, 4, 4)) for values in (state, picture, observed, 1 - observed)]
+    here, inside = (values.double()[patch].clone() for values in bordered[:2])
+    known, hidden = (values.expand(3, -1, -1)[patch] > 0 for values in bordered[2:])
+    here[known] = inside[known]
+    for top in range(20 - SIDE + 1):
+        for left in range(24 - SIDE + 1):
+            there = picture[0].double()[:, top : top + SIDE, left : left + SIDE]
+            if (observed[0, 0, top : top + SIDE, left : left + SIDE] == 0).any():
+                continue
+            squares = (here - there).square()
+            cost = squares[known].sum() / (2 * TOLERANCE**2)
+            cost += squares[hidden].sum() / (2 * (level**2 + TOLERANCE**2))
+            down, across = top + 4 - row - elsewhere[0], left - 8 - elsewhere[1]
+            costs.append(cost + (down / REACH[0]) ** 2 / 2 + (across / REACH[1]) ** 2 / 2)
+            centres.append(there[:, 4, 4])
+    expected = torch.softmax(-torch.stack(costs), 0) @ torch.stack(centres)
+    prior = PatchPrior(SDE, picture, observed, torch.tensor([elsewhere]))
+    estimate, _ = prior._patches[0].estimate(state[0], level, list(elsewhere))
+    torch.testing.assert_close(estimate[:, row, 12].double(), expected, atol=2e-4, rtol=0)
+    # What the estimate misses around the pixel is added, so here the known neighbours count too.
+    assert (prior.denoise(state, t)[0, :, row, 12] - estimate[:, row, 12]).abs().max() < 0.3
+
+
+def test_the_noise_of_the_state_counts_as_much_as_it_is() -> None:
+    """A hidden pixel among flat ones: flat patches nearby against a dot further away, which its noisy state favours.
+
+    How much depends on s^2 + tau^2: at tau^2 alone the dot would be certain, without a state the flat patches.
+    """
+    value, level = 76 / 127.5, 0.25
+    picture = torch.zeros(1, 3, 31, 49)
+    picture[..., 15, 33] = value
+    observed = holed(31, 49, (15, 23, 1, 1))
+    state = torch.full_like(picture, value)
+    costs, centres = [], []
+    for top in range(31 - SIDE + 1):
+        for left in range(49 - SIDE + 1):
+            there = picture[0, 0, top : top + SIDE, left : left + SIDE]
+            if (observed[0, 0, top : top + SIDE, left : left + SIDE] == 0).any():
+                continue
+            elsewhere = there.square().sum() - there[4, 4].square()
+            cost = 3 * elsewhere / (2 * TOLERANCE**2)
+            cost += 3 * (value - there[4, 4]) ** 2 / (2 * (level**2 + TOLERANCE**2))
+            costs.append(cost + ((top - 11) / REACH[0]) ** 2 / 2 + ((left - 19) / REACH[1]) ** 2 / 2)
+            centres.append(there[4, 4])
+    expected = torch.softmax(-torch.stack(costs).double(), 0) @ torch.stack(centres).double()
+    assert 0.1 * value < expected < 0.9 * value
+    t = math.log(level / SDE.sigma_min) / math.log(SDE.sigma_max / SDE.sigma_min)
+    found = PatchPrior(SDE, picture, observed).denoise(state, t)[0, :, 15, 23]
+    torch.testing.assert_close(found.double(), expected.expand(3), atol=2e-3, rtol=0)
+
+
+def test_a_fill_begins_with_as_much_noise_as_the_sde_has_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, observed = torch.full((2, 3, 64, 64), 0.5), holed(64, 64, (24, 24, 8, 8)).expand(2, -1, -1, -1)
+    starts: list[State] = []
+
+    class Started(PC):
+        def sample(self, *arguments: object, start: State, **options: object) -> object:
+            starts.append(start)
+            return super().sample(*arguments, start=start, **options)
+
+    monkeypatch.setattr("scoreinv.tasks.deep_holes.PC", Started)
+    continued(values, observed, halved(values, observed), samples=2)
+    (start,) = starts
+    assert start.t == 1.0
+    noise = start.x - start.x.mean()
+    assert float(noise.std()) == pytest.approx(0.5, rel=0.05)
+    assert (start.x[0] - start.x[1]).std() > 0.5
+    assert len(start.x.unique()) < 20  # the estimate's last digits are rounded away
+
+
+def test_larger_holes_take_more_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+
+    class Counted(PC):
+        def sample(self, *arguments: object, **options: object) -> object:
+            taken.append(self.steps)
+            return super().sample(*arguments, **options)
+
+    monkeypatch.setattr("scoreinv.tasks.deep_holes.PC", Counted)
+    values, observed = torch.full((1, 3, 96, 96), 0.5), holed(96, 96, (40, 40, 16, 16))
+    half = halved(values, observed)
+    continued(values, observed, half)
+    continued(values, observed, half, halved(*half))
+    assert taken == [4, 12]
+
+
+def test_noise_is_what_the_mean_leaves_on_any_sde() -> None:
+    picture, observed = stripes(24, 24), holed(24, 24, (8, 8, 6, 6))
+    for sde in (SDE, VP()):
+        prior, t = PatchPrior(sde, picture, observed), torch.tensor([0.4], dtype=torch.float64)
+        x = sde.perturb(picture, t, torch.randn(picture.shape, generator=torch.Generator().manual_seed(1)))
+        mean = prior.denoise(x, t)
+        torch.testing.assert_close(
+            x, sde.alpha(t).float() * mean + sde.sigma(t).float() * prior.noise(x, t), atol=1e-5, rtol=0
+        )
+        assert torch.equal(mean[:, :, :8], picture[:, :, :8])
+
+
+def test_waves_go_on_through_a_hole() -> None:
+    picture, observed = stripes(64, 80), holed(64, 80, (20, 28, 22, 24))
+    drawn = continued((picture + 1) / 2, observed)
+    error = (2 * drawn - 1 - picture)[(observed == 0).expand_as(picture)]
+    assert error.square().mean().sqrt() < 0.1  # of 0.5 that the waves have
+    assert torch.equal(drawn[..., :20, :], ((picture + 1) / 2)[..., :20, :])
+
+
+@pytest.mark.parametrize("box", [(32, 48, 30, 32), (32, 0, 30, 24), (65, 97, 30, 30)])
+def test_details_go_on_at_the_finer_scale(box: tuple[int, int, int, int]) -> None:
+    """Waves of 4 and 3 pixels, which half the size does not show, on the coarse ones that it does."""
+    y, x = torch.arange(95)[:, None], torch.arange(127)
+    fine = 0.2 * torch.sin(2 * math.pi * (x / 4 + y / 3)).expand(1, 3, -1, -1)
+    picture, observed = stripes(95, 127) + fine, holed(95, 127, box)
+    drawn = 2 * continued((picture + 1) / 2, observed, halved((picture + 1) / 2, observed)) - 1
+    hole = (observed == 0).expand_as(picture)
+    detail = [values - push(block_means(values), values.shape) for values in (drawn, picture)]
+    ratio = detail[0][hole].std() / detail[1][hole].std()
+    assert 0.8 < ratio < 1.1
+    assert (drawn - picture)[hole].square().mean().sqrt() < 0.25
+
+
+def test_each_picture_of_a_batch_is_its_own() -> None:
+    pictures = torch.cat([stripes(32, 32), -stripes(32, 32).flip(3)])
+    observed = torch.cat([holed(32, 32, (10, 10, 8, 8)), holed(32, 32, (4, 16, 9, 7))])
+    both = PatchPrior(SDE, pictures, observed)
+    x = pictures + 0.2 * torch.randn(pictures.shape, generator=torch.Generator().manual_seed(2))
+    alone = [PatchPrior(SDE, pictures[i : i + 1], observed[i : i + 1]).denoise(x[i : i + 1], 0.3) for i in range(2)]
+    torch.testing.assert_close(both.denoise(x, 0.3), torch.cat(alone))
+
+
+def test_too_little_to_continue() -> None:
+    assert not PatchPrior.enough(torch.zeros(1, 1, 5, 40))
+    assert not PatchPrior.enough(holed(12, 12, (0, 0, 2, 12)))
+    assert PatchPrior.enough(holed(32, 32, (0, 0, 2, 12)))
+    assert PatchPrior.reached(holed(32, 32, (4, 4, 8, 20)))
+    assert PatchPrior.reached(holed(32, 32, (4, 4, 11, 11)))  # all but 9 of 121
+    assert not PatchPrior.reached(holed(32, 32, (4, 4, 12, 12)))
+    with pytest.raises(InputError, match="no hole"):
+        PatchPrior(SDE, stripes(12, 12), torch.ones(1, 1, 12, 12))
+    with pytest.raises(InputError, match="nothing to continue"):
+        PatchPrior(SDE, stripes(12, 12), holed(12, 12, (2, 2, 8, 8)))
+
+
+def test_samples_look_as_far_away_as_the_hole_is_wide() -> None:
+    observed = torch.cat([holed(80, 96, (16, 16, side, side)).expand(3000, -1, -1, -1) for side in (20, 40)])
+    down, across = drawn_elsewhere(observed, NoiseStream(0, 6000)).unflatten(0, (2, 3000)).unbind(2)
+    for number, side in enumerate((20, 40)):
+        assert float(down[number].std()) == pytest.approx(0.3 * side, rel=0.1)
+        assert float(across[number].std()) == pytest.approx(side, rel=0.1)
+        assert abs(float(across[number].mean())) < 0.2 * side
+
+
+def test_places_are_compared_alike_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all parts have all patches, at one noise level after another and wherever samples look."""
+    picture, observed = stripes(40, 48), holed(40, 48, (12, 14, 14, 16))
+    states = [picture + 0.2 * torch.randn(picture.shape, generator=torch.Generator().manual_seed(n)) for n in range(2)]
+
+    def means(count: int) -> list[Tensor]:
+        prior = PatchPrior(SDE, picture, observed, torch.tensor([[0.5, -3.0]]))
+        assert len(prior._patches[0].tiles) == count
+        places = prior.displacements(states[1])
+        return [prior.denoise(state, t) for state, t in zip(states, (0.6, 0.2), strict=True)] + [places]
+
+    at_once = means(1)
+    monkeypatch.setattr(patch_prior, "_TILE", 10)
+    torch.testing.assert_close(means(4), at_once, atol=1e-4, rtol=0)
+
+
+def test_each_part_of_a_long_crack_has_patches_from_beside_it() -> None:
+    """As many at all of them together as a hole of one part, but for a least number."""
+    picture, observed = stripes(40, 400), holed(40, 400, (16, 20, 8, 360))
+    tiles = PatchPrior(SDE, picture, observed)._patches[0].tiles
+    assert sum(tile.places.shape[1] for tile in tiles) == 12 * 364
+    assert len(tiles) == 8
+    for tile in tiles:
+        assert tile.at.shape[1] == 512
+        middle = float(tile.places[1].double().mean())
+        assert ((tile.at[1] - middle).abs() < 35).sum() > 256
+
+
+def test_one_channel_stands_for_three_alike() -> None:
+    """With as much less noise as the mean of three has."""
+    generator = torch.Generator().manual_seed(1)
+    gray = of_8_bits(0.5 + 0.03 * torch.rand(1, 1, 40, 48, generator=generator))  # so that no patch is certain
+    observed = holed(40, 48, (12, 14, 14, 16))
+    state, t = gray + 0.1 * torch.randn(gray.shape, generator=torch.Generator().manual_seed(0)), 0.5
+    less = VE(SDE.sigma_min / math.sqrt(3), SDE.sigma_max / math.sqrt(3))
+    both = [PatchPrior(SDE, gray.expand(-1, 3, -1, -1), observed), PatchPrior(less, gray, observed)]
+    expected, found = both[0].denoise(state.expand(-1, 3, -1, -1), t)[:, :1], both[1].denoise(state, t)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert torch.equal(both[1].displacements(state), both[0].displacements(state.expand(-1, 3, -1, -1)))
+
+
+def test_of_many_patches_the_nearest_and_some_of_all_others_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the comparisons of a step, where places are many."""
+    picture, observed = stripes(80, 100), holed(80, 100, (30, 40, 20, 20))
+    places = 24**2  # of the hole and its rim; 5840 patches are known
+    monkeypatch.setattr(patch_prior, "_PATCHES", (100, 2000))
+    for comparisons, compared in ((2000 * places, 2000), (500 * places, 500), (places, 100)):
+        monkeypatch.setattr(patch_prior, "_COMPARISONS", comparisons)
+        (tile,) = PatchPrior(SDE, picture, observed)._patches[0].tiles
+        at = tile.at
+        assert at.shape == (2, compared)
+        outside = torch.stack([(30 - at[0]).clamp_min(at[0] - 49), (40 - at[1]).clamp_min(at[1] - 59)]).clamp_min(0)
+        away = outside.square().sum(0).sqrt().sort().values
+        assert away[compared // 2 - 1] < 5 + compared / 200  # a rim of so many
+        assert away[compared // 2 :].median() > 18  # and others of all of the picture
+
+
+def test_patches_that_touch_what_may_not_be_copied_are_not_compared() -> None:
+    """And where samples of one picture may copy different parts of it, each has patches of its own."""
+    picture, observed = stripes(30, 40), holed(30, 40, (12, 5, 5, 5))
+    sources = observed.clone()
+    sources[..., 20, 30] = 0
+    at = PatchPrior(SDE, picture, observed, sources=sources)._patches[0].tiles[0].at
+    everywhere = PatchPrior(SDE, picture, observed)._patches[0].tiles[0].at
+    margin = SIDE // 2
+    near = ((everywhere - torch.tensor([[20], [30]])).abs() <= margin).all(0)
+    assert near.sum() == SIDE * (2 * margin + 1 - max(0, 20 + margin - (29 - margin)))  # the border is near, too
+    assert torch.equal(at, everywhere[:, ~near])
+    both = PatchPrior(SDE, picture.expand(2, -1, -1, -1), observed, sources=torch.cat([observed, sources]))
+    assert both._patches[0] is not both._patches[1]
+    with pytest.raises(InputError, match="may be copied"):
+        PatchPrior(SDE, picture, observed, sources=torch.zeros_like(observed))
+
+
+def test_all_scales_look_at_the_same_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+
+    class Seen(PatchPrior):
+        def __init__(self, sde: VE, pictures: Tensor, observed: Tensor, elsewhere: Tensor, sources: Tensor) -> None:
+            seen.append(elsewhere)
+            super().__init__(sde, pictures, observed, elsewhere, sources)
+
+    monkeypatch.setattr("scoreinv.tasks.deep_holes.PatchPrior", Seen)
+    pairs = [(torch.full((1, 3, 96, 96), 0.5), holed(96, 96, (40, 40, 16, 16)))]
+    for _ in range(2):
+        pairs.append(halved(*pairs[-1]))
+    scales = [Scale(values, observed, observed) for values, observed in pairs]
+    estimates = {first: scales[first][0] for first in (1, 2)}
+    continue_surroundings(scales, estimates, torch.tensor([[8.0, -20.0]]), lambda scale: NoiseStream(scale, 1), None)
+    assert [found.tolist() for found in seen] == [[[2.0, -5.0]], [[4.0, -10.0]]]

@@ -1,0 +1,218 @@
+"""Tiles around a model: blending, memory, gradients, what goes inside and outside of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from gaussian import GaussianPrior
+from mixture import SDES
+from torch import Tensor
+
+from scoreinv.guidance import MMPS, ConstrainedPC, DiffPIR, PiGDM
+from scoreinv.operators import Blur, LinearOperator, kernels, mask, valid_blur
+from scoreinv.prior import Prior, PriorWrapper
+from scoreinv.samplers import ODE, PC, DPMpp2M, NoiseStream
+from scoreinv.sdes import VE, as_time, broadcast
+from scoreinv.system.errors import InputError
+from scoreinv.windows import tiled as tiling
+from scoreinv.windows.boxes import Box
+from scoreinv.windows.ensemble import UPRIGHT, SelfEnsemble
+from scoreinv.windows.tiled import Tiled, crops
+
+pytestmark = pytest.mark.portable
+
+
+def random(*shape: int, seed: int = 4) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+class Scene(Prior):
+    """Pixels apart, each Gaussian with its own mean: position and sample matter, the neighbours do not."""
+
+    data_range = (-1.0, 1.0)
+
+    def __init__(self, means: Tensor, stride: int = 1) -> None:
+        self.sde, self.means, self.stride = SDES["vp"], means, stride
+        self.seen: list[tuple[int, ...]] = []
+
+    def noise(self, x, t):
+        height, width = x.shape[-2:]
+        assert height % self.stride == 0
+        assert width % self.stride == 0
+        self.seen.append(tuple(x.shape))
+        t = as_time(t)
+        alpha, sigma = broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
+        return sigma * (x - alpha * self.means) / (alpha**2 * 0.04 + sigma**2)
+
+    def windows(self, boxes, samples):
+        if self.means.shape[-1] > 1:
+            means = crops(self.means, boxes, samples)
+        else:
+            means = self.means if len(self.means) == 1 else self.means.repeat(len(boxes), 1, 1, 1)
+        scene = self if means is self.means else Scene(means, self.stride)
+        scene.seen = self.seen
+        return scene
+
+
+SIZES = pytest.mark.parametrize(("height", "width"), [(24, 40), (37, 21), (8, 8), (7, 30), (5, 6), (9, 8)])
+MEANS = {"anywhere": (1, 1, 1, 1), "per sample": (2, 1, 1, 1), "per pixel": (1, 3, -1, -1), "both": (2, 3, -1, -1)}
+
+
+@SIZES
+@pytest.mark.parametrize("overlap", [0, 3, 4])
+@pytest.mark.parametrize("kind", MEANS)
+def test_tiled_prior_of_separate_pixels_is_the_prior(kind, overlap, height, width):
+    """Windows see their own place and sample, the blend adds up to 1, and sides respect the stride."""
+    shape = [height if n == -1 and i == 2 else width if n == -1 else n for i, n in enumerate(MEANS[kind])]
+    scene = Scene(random(*shape), stride=4)
+    free = Scene(scene.means)
+    x, t = random(2, 3, height, width), torch.tensor([0.3, 0.8], dtype=torch.float64)
+    tiled = Tiled(scene, 8, overlap)
+    assert torch.allclose(tiled.noise(x, t), free.noise(x, t), atol=1e-12)
+    assert max(h for _, _, h, _ in scene.seen) <= 8
+    assert max(w for _, _, _, w in scene.seen) <= 8
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 9), (20, 2)])
+def test_pictures_smaller_than_the_stride(height, width):
+    scene = Scene(random(1, 1, 1, 1), stride=4)
+    x = random(1, 3, height, width)
+    assert torch.allclose(Tiled(scene, 8, 2).noise(x, 0.4), Scene(scene.means).noise(x, 0.4))
+
+
+def test_blend_is_continuous_across_windows():
+    """Windows that disagree (each subtracts its own mean): no jump over the overlap larger than the ramp's step."""
+
+    class OwnMean(Scene):
+        def noise(self, x, t):
+            return x - x + x.mean((1, 2, 3), keepdim=True)
+
+    x = torch.arange(64, dtype=torch.float64).expand(1, 1, 16, 64)
+    blended = Tiled(OwnMean(torch.zeros(1, 1, 1, 1)), 16, 8).noise(x, 0.4)
+    assert float(blended[0, 0].diff(dim=1).abs().max()) <= 8 / 8 * 1.01
+    assert float(blended[0, 0, 0, -1] - blended[0, 0, 0, 0]) == pytest.approx(48)
+
+
+@pytest.mark.parametrize("sampler", [PC(steps=6), DPMpp2M(1.0, steps=6), ODE(1e-3, 1e-3)])
+def test_tiles_inside_of_a_condition(sampler):
+    """condition(Tiled(prior)) and condition(prior) are one sampler for separate pixels."""
+    scene = Scene(random(2, 3, 13, 22))
+    observed = mask((random(1, 1, 13, 22) > 0).double())
+    y = observed(random(2, 3, 13, 22))
+    plain, tiled = (
+        sampler.sample(ConstrainedPC(prior, observed, y), (2, 3, 13, 22), rng=NoiseStream(1, 2, dtype=torch.float64))
+        for prior in (scene, Tiled(scene, 8, 3))
+    )
+    assert torch.allclose(tiled.x0, plain.x0, atol=1e-9)
+    # Rounding may cost an adaptive solver a step.
+    assert (tiled.nfe - plain.nfe).abs().max() <= (6 if isinstance(sampler, ODE) else 0)
+    assert torch.equal(observed(tiled.x0), y)
+
+
+WIDE = torch.rand(16, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+BLURS: dict[str, LinearOperator] = {
+    "periodic": Blur(kernels.gaussian(2), 40, 40),
+    "periodic, as wide as a window": Blur(WIDE / WIDE.sum(), 40, 40),
+    "valid": valid_blur(kernels.gaussian(1), 32, 32),
+    "valid, as wide as a window": valid_blur(WIDE / WIDE.sum(), 25, 25),
+}
+
+
+@pytest.mark.parametrize(("name", "method"), [*zip(BLURS, (PiGDM, MMPS, MMPS, PiGDM), strict=True)])
+def test_no_observation_is_lost_at_the_windows(method: type[PiGDM] | type[MMPS], name: str) -> None:
+    """White Gaussian pictures, whose posterior mean given x_t and y is known: at the border and inside."""
+    operator, noise_std, variance, t = BLURS[name], 0.1, 0.25, 0.5
+    prior = GaussianPrior(VE(0.01, 20.0), 0.3, variance)
+    x0 = 0.3 + 0.5 * random(1, 1, 40, 40)
+    x = prior.sde.perturb(x0, as_time(t), random(1, 1, 40, 40, seed=5))
+    y = operator(x0)
+    y = y + noise_std * (y != 0) * random(*y.shape, seed=6)
+    tiled = Tiled(prior, 16, 4)
+    option = {"variance": variance} if method is PiGDM else {"iterations": 100}
+    found = method(tiled, operator, y, noise_std, **option).denoise(x, t)
+    mean, level = prior.denoise(x, t), float(prior.sde.noise_to_signal(as_time(t))) ** 2
+    spread = level * variance / (level + variance)
+    exact = mean + operator.ridge(y - operator(mean), noise_std**2 / spread)
+    assert (exact - mean).abs().max() > 0.05
+    torch.testing.assert_close(found, exact, rtol=0, atol=1e-5)
+
+
+def test_gradients_through_groups_of_windows_are_those_of_all_at_once() -> None:
+    """What is evaluated again in the backward pass: first and second derivatives, and how often."""
+    calls: list[int] = []
+
+    class Counted(PriorWrapper):
+        def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+            calls.append(len(x))
+            return self.prior.noise(x.sin() + x.mean((2, 3), keepdim=True), t)
+
+    prior = Counted(GaussianPrior(SDES["vp"], 0.3, 0.1))
+    x, v = random(1, 1, 16, 16).requires_grad_(), random(1, 1, 16, 16, seed=7)
+
+    def derivatives(pixels: int) -> list[Tensor]:
+        calls.clear()
+        noise = Tiled(prior, 8, 4, pixels).noise(x, 0.5)
+        (first,) = torch.autograd.grad(noise, x, v, create_graph=True)
+        (second,) = torch.autograd.grad(first, x, v, retain_graph=True)
+        (again,) = torch.autograd.grad(noise, x, v)
+        return [noise, first, second, again]
+
+    whole = derivatives(1 << 18)
+    assert calls == [9]
+    for found, expected in zip(derivatives(4 * 64), whole, strict=True):
+        torch.testing.assert_close(found, expected)
+    assert calls[:3] == [3, 3, 3]
+    assert len(calls) > 3
+    with torch.no_grad():
+        calls.clear()
+        Tiled(prior, 8, 4, 4 * 64).noise(x, 0.5)
+    assert calls == [3, 3, 3]
+
+
+class Cut(PriorWrapper):
+    """Notes each time that windows are cut out of it."""
+
+    def __init__(self, prior: Prior) -> None:
+        super().__init__(prior)
+        self.cut: list[tuple[tuple[Box, ...], int]] = []
+
+    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
+        self.cut.append((tuple(boxes), samples))
+        return self.prior
+
+
+def draw(prior: Prior, count: int = 1, steps: int = 10) -> Tensor:
+    return DPMpp2M(1.0, steps=steps).sample(prior, (count, 1, 16, 16), rng=NoiseStream(0, count)).x0
+
+
+def test_each_group_of_windows_is_cut_out_once_for_all_steps() -> None:
+    for at_once, groups in ((1 << 17, 1), (2 * 64, 5)):  # nine windows of 8 pixels
+        cut = Cut(GaussianPrior(VE(0.01, 20.0), 0.3, 0.1))
+        draw(Tiled(cut, 8, 4, at_once))
+        assert len(cut.cut) == groups
+        assert len({box for boxes, _ in cut.cut for box in boxes}) == 9
+
+
+def test_windows_beyond_the_bound_of_memory_are_cut_out_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    prior = GaussianPrior(VE(0.01, 20.0), 0.3, 0.1)
+    expected = draw(Tiled(prior, 8, 4, 64))
+    monkeypatch.setattr(tiling, "_KEPT", 2 * 64)
+    cut = Cut(prior)
+    assert torch.equal(draw(Tiled(cut, 8, 4, 64)), expected)
+    assert len(cut.cut) == 2 + 7 * 10  # of nine windows two are kept through ten steps
+
+
+def test_a_condition_inside_is_refused() -> None:
+    prior, operator = GaussianPrior(SDES["vp"], 0.3, 0.1), mask(torch.ones(1, 1, 16, 16))
+    with pytest.raises(InputError, match="put the tiles inside"):
+        Tiled(DiffPIR(prior, operator, torch.zeros(1, 1, 16, 16)), 8, 0)
+    with pytest.raises(InputError, match="put the tiles inside, DiffPIR"):
+        Tiled(SelfEnsemble(DiffPIR(prior, operator, torch.zeros(1, 1, 16, 16)), UPRIGHT), 8, 0)
+
+
+@pytest.mark.parametrize(("tile", "overlap"), [(0, 0), (6, 0), (8, 8), (8, -1)])
+def test_wrong_tiles_are_named(tile, overlap):
+    with pytest.raises(InputError, match="tile"):
+        Tiled(Scene(random(1, 1, 1, 1), stride=4), tile, overlap)
