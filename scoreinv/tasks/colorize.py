@@ -35,7 +35,7 @@ from scoreinv.imaging.tint import Found, found_in, untinted
 from scoreinv.operators import gray_and_hints
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
-from scoreinv.system.machine import PIXELS_AT_ONCE
+from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import check_callback
 from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
 from scoreinv.tasks.picture_noise import PictureNoise, ddof_of_pairs, noise_weights_of

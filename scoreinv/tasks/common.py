@@ -31,7 +31,7 @@ from scoreinv.samplers import (
 )
 from scoreinv.sdes import VE, VP, as_time, time_at
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
-from scoreinv.system.machine import PIXELS_AT_ONCE, pixels_at_once
+from scoreinv.system.memory import PIXELS_AT_ONCE, pixels_at_once
 from scoreinv.system.text import shown
 from scoreinv.tasks.results import AnyMethod, Restored, TaskCallback, for_sampler, parts, tell
 from scoreinv.tasks.settings import NARROW_FILL_STEPS, START_LEVEL, LinearSettings, Sampling
