@@ -154,7 +154,7 @@ class Inpainter(OnRows):
 class Colorizer(OnRows):
     """Colour the grey pictures of a batch.
 
-        scoreinv.Colorizer(temperature=0.5)({"image": grays})["result"]
+        scoreinv.Colorizer(saturation=1.2)({"image": grays})["result"]
 
     Args:
         model: name or file.

@@ -170,7 +170,6 @@ def test_a_path_is_none_of_a_bundled_name() -> None:
         (lambda: Inpainter(method="magic"), "method must be"),
         (lambda: Inpainter("photo", method="telea"), "model does not go with telea"),
         (lambda: Inpainter("foto"), "no bundled model is named 'foto' .*photo"),
-        (lambda: Colorizer(method="pc", temperature=1), "temperature belongs to the method conditioned"),
         (lambda: Restorer(factor=1), "factor must be at least 2"),
         (lambda: Restorer(factor=2, kernel=np.ones((3, 3))), "factor does not go with a kernel"),
         (lambda: Restorer(kernel=-np.ones((3, 3))), "the kernel: a kernel is an array of finite values of at least 0"),
