@@ -7,7 +7,7 @@
     posterior = scoreinv.guidance.MMPS(prior, scoreinv.operators.mask(observed), y, noise_std=0.1)
 
 The names of `__init__.pyi` are imported when they are first used, so that importing scoreinv does not import torch.
-Import scoreinv before torch, so that torch's threads sleep while they wait (`system.waiting`).
+Import scoreinv before torch, so that torch's threads sleep while they wait (`system.threads`).
 """
 
 import sys
@@ -19,7 +19,7 @@ from typing import Any
 import lazy_loader
 
 from scoreinv.system import errors as errors
-from scoreinv.system import waiting
+from scoreinv.system.threads import sleep_when_idle
 from scoreinv.system.version import __version__ as __version__
 
 _MOVED = {"machine": "system"}
@@ -46,4 +46,4 @@ def __getattr__(name: str) -> Any:
 
 sys.modules["scoreinv.errors"] = errors
 sys.modules |= {f"scoreinv.{name}": _Moved(f"scoreinv.{name}") for name in _MOVED}
-waiting.wait_briefly()
+sleep_when_idle()

@@ -11,9 +11,9 @@ import typer
 
 from scoreinv import imaging, inputs, tasks
 from scoreinv.cli.loading import Model, check_samples
-from scoreinv.cli.options import STREAM_HELP, Common, Output, RestorerOption, UncertaintyOption, option, output_option
+from scoreinv.cli.options import STREAM_HELP, Common, Output, RestorerOption, UncertaintyOption, option
 from scoreinv.cli.outputs import STREAM, check_file
-from scoreinv.cli.photo_loop import Beside, Made, Progress, Run, uncertainty_maps
+from scoreinv.cli.photo_loop import Made, Progress, Run, uncertainty_maps
 from scoreinv.cli.plan import Job, expand, plan
 from scoreinv.cli.report import warn
 from scoreinv.system.errors import InputError
@@ -49,13 +49,6 @@ def colorize(
     colour: ColourSettings,
     model: RestorerOption = "scene",
     uncertainty: UncertaintyOption = None,
-    matches: Annotated[
-        str | None,
-        output_option(
-            metavar="FILE|FOLDER",
-            help="Also write a picture of what was taken from where of --like; of several photos, into a folder.",
-        ),
-    ] = None,
     output: Output,
     common: Common,
 ) -> Run[Any]:
@@ -66,11 +59,6 @@ def colorize(
     read_too = {"the hints": hints, "the model": model, **{f"a photo of --like ({path})": path for path in pictures}}
     everything = plan(photos, "_colorized", colour.results, output, common, read_too)
     maps = uncertainty_maps(uncertainty, everything, colour.samples)
-    taken = None if matches is None else Beside("--matches", matches, everything)
-    if taken is not None:
-        if not pictures:
-            raise InputError("--matches is of what was taken of --like PHOTO: add that")
-        taken.check([] if maps is None else [path for job in everything.jobs for path in maps.of(job)])
     scene = Model(model, common)
 
     @cache
@@ -88,9 +76,9 @@ def colorize(
         if result.found == "tinted" and tint == "luma":
             remedy = "--tint white makes its lightest tone white too"
             warn(f"{job.source}: is a tinted print, as sepia is: its tint is removed ({remedy})")
-        return result, {} if taken is None else {"matches": taken.write(job, imaging.Picture(result.matches))}
+        return result, {}
 
-    return Run(everything, compute, [scene], read, beside=taken, uncertainty=maps)
+    return Run(everything, compute, [scene], read, uncertainty=maps)
 
 
 def read_references(like: Iterable[str], *, deep: bool) -> dict[str, imaging.Picture]:

@@ -17,9 +17,10 @@ from scoreinv.cli.outputs import check_file
 from scoreinv.cli.plan import expand
 from scoreinv.cli.report import emit, notice, put, rehearse
 from scoreinv.models.catalogue import HUB_PREFIX, load_classifier
+from scoreinv.system.devices import device_of
 from scoreinv.system.errors import CheckpointError, InputError
-from scoreinv.system.machine import device_of, set_threads
 from scoreinv.system.terminal import progress_bar
+from scoreinv.system.threads import set_threads
 
 if TYPE_CHECKING:
     from scoreinv.networks.classifiers import NoiseClassifier

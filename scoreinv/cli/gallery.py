@@ -13,7 +13,7 @@ from scoreinv.cli.outputs import STREAM, check_folder, check_quality, check_stdo
 from scoreinv.cli.report import warn
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import remove_leftovers
-from scoreinv.system.machine import shortage
+from scoreinv.system.memory import shortage
 
 if TYPE_CHECKING:
     import numpy as np

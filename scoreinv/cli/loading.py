@@ -16,8 +16,10 @@ from scoreinv.cli.options import Common
 from scoreinv.cli.report import notice, warn
 from scoreinv.models import catalogue
 from scoreinv.system.deferred import import_torch
+from scoreinv.system.devices import device_of, uses_bfloat16
 from scoreinv.system.errors import InputError, ScoreinvError
-from scoreinv.system.machine import OPENMP, device_of, set_threads, shortage, uses_bfloat16
+from scoreinv.system.memory import shortage
+from scoreinv.system.threads import OPENMP, set_threads
 
 _log = logging.getLogger(__name__)
 

@@ -24,9 +24,10 @@ from scoreinv.cli.outputs import STREAM, check_folder, refuse_inputs
 from scoreinv.cli.plan import Job, Plan
 from scoreinv.cli.record import BY_ANOTHER, COLUMNS, EXISTS, MANIFEST, Record, Table, failed, tell_failure
 from scoreinv.cli.report import naming, naming_what_is_logged, notice, rehearse
+from scoreinv.system.devices import device_of
 from scoreinv.system.errors import ExistsError, InputError
 from scoreinv.system.files import remove_leftovers
-from scoreinv.system.machine import device_of, keep_freed
+from scoreinv.system.memory import keep_freed
 from scoreinv.system.terminal import progress_bar
 
 Given = TypeVar("Given")

@@ -73,7 +73,7 @@ class Record:
             warn(f"{row['input']}: skipped, {row['skipped']}")
         emit(self.plan.common, row)
         if what == "done" and row["outputs"] != [STREAM]:
-            written = [*row["outputs"], *(row[key] for key in ("uncertainty", "matches") if key in row)]
+            written = [*row["outputs"], *([row["uncertainty"]] if "uncertainty" in row else [])]
             notice(self.plan.common, f"{', '.join(written)} ({duration(row['seconds'])})")
 
     def interrupted(self, *, replacing: bool) -> None:

@@ -63,7 +63,6 @@ def restore(
         str | None, option(metavar="MASK", help="White is damage; a picture, or a folder of them. (default: found)")
     ] = None,
     steps: OldPhotoSettings,
-    no_tone: Annotated[bool, option("--no-tone", help="Leave faded tones as they are.", show_default=False)] = False,
     noise: NoiseOption = None,
     hints: HintsOption = None,
     reading: MaskReading,
@@ -77,7 +76,7 @@ def restore(
 ) -> Run[Any]:
     """Restore old photos: fill damage, bring back tones, take out tint and noise, draw colours; where it is needed."""
     mask = None if mask == AUTO else mask
-    steps = _checked(replace(steps, tone=0.0) if no_tone else steps, mask, noise, hints, reading)
+    steps = _checked(steps, mask, noise, hints, reading)
     beside = {"the hints": hints, "the mask": mask, "--steps-to": steps_to}
     read_too = beside | {name.replace("_", " "): path for name, path in vars(names).items()}
     everything = plan(photos, SUFFIX, steps.samples, output, common, read_too)

@@ -50,9 +50,7 @@ def select(
             help="Enlarge it by this many pixels; 0: it alone. (default: a 256th of the longer side, and one)",
         ),
     ] = None,
-    shadow: Annotated[
-        bool, option(help="Take in its cast shadow or reflection too, where the photo shows one plainly.")
-    ] = False,
+    shadow: Annotated[bool, option(help="Include its cast shadow, if the photo shows a clear one.")] = False,
     output: Output,
     common: Common,
 ) -> Run[Any]:
@@ -82,10 +80,10 @@ def select(
         if seen is not None:
             mask |= seen
             more += ", and " if more else ""
-            more += "with its shadow or reflection"
+            more += "with its shadow"
         said = f"{job.source}: {inputs.percent(mask)} of it is selected"
         said += f", {more}" if more else ""
-        said += ", without a shadow, of which none is plain" if shadow and seen is None else ""
+        said += ", without a shadow: none is clear enough" if shadow and seen is None else ""
         if found.size is not None:
             said += f": the {found.size} one of three that the point may mean (--size)"
         notice(common, said)

@@ -17,10 +17,12 @@ from scoreinv.cli.options import Common, advanced, option
 from scoreinv.cli.report import advise, emit, notice, rehearse
 from scoreinv.cli.training_notes import Teller, ends, speed, warn_of_noise
 from scoreinv.models.catalogue import MODEL_FILE, load, load_classifier, load_damage_detector, locate
+from scoreinv.system.devices import device_of
 from scoreinv.system.errors import InputError, ScoreinvError
-from scoreinv.system.machine import device_of, keep_freed, set_threads, shortage
+from scoreinv.system.memory import keep_freed, shortage
 from scoreinv.system.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES, TRAINING_STEPS
 from scoreinv.system.terminal import duration, progress_bar
+from scoreinv.system.threads import set_threads
 
 EXAMPLES = """
   scoreinv train --sde ve --conditional --init photo --data PHOTOS/ --out mine

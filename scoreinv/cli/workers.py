@@ -32,9 +32,11 @@ from scoreinv.cli.photo_loop import Run
 from scoreinv.cli.plan import Job
 from scoreinv.cli.report import describe, say_traceback
 from scoreinv.files.read import decode
+from scoreinv.system.devices import device_of
 from scoreinv.system.errors import InputError, ScoreinvError
-from scoreinv.system.machine import ENDING_SIGNALS, OPENMP, available_bytes, device_of, processors
-from scoreinv.system.terminal import say
+from scoreinv.system.memory import available_bytes
+from scoreinv.system.terminal import ENDING_SIGNALS, say
+from scoreinv.system.threads import OPENMP, processors
 
 _WORTH_A_WORKER = 8  # photographs that a further process has to do for its start to pay
 _PROCESS_BYTES, _PIXEL_BYTES = 600_000_000, 250

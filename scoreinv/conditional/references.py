@@ -88,12 +88,10 @@ class Told(NamedTuple):
     Attributes:
         chroma: (1, 3, h, w), the references' times their share.
         doubt: (1, 1, h, w), the share of the drawn chroma, 1 less theirs.
-        sources: (h, w), the numbers of the places that look most alike, counted through all references.
     """
 
     chroma: Tensor
     doubt: Tensor
-    sources: Tensor
 
 
 def looks_of(luma: Tensor, prior: ConditionalPrior) -> Looks:
@@ -123,7 +121,6 @@ def places_of(rgb: Tensor, luma: Tensor, prior: ConditionalPrior) -> Places:
 def told_by(references: Sequence[Places], looks: Looks) -> Told:
     """What references tell of a picture."""
     total, chroma = torch.ones_like(looks.luma), looks.luma.new_zeros(3, len(looks.luma))
-    best, sources, before = torch.zeros_like(total), torch.zeros_like(total, dtype=torch.long), 0
     for reference, colours in references:  # one by one: those of an album would take gigabytes together
         steps = looks.luma[:, None] - reference.luma
         close = looks.keys.T @ reference.keys - _LUMA * steps.square()
@@ -132,15 +129,11 @@ def told_by(references: Sequence[Places], looks: Looks) -> Told:
         total += weights.sum(1)
         shade = ((looks.luma[:, None] + _DARKEST) / (reference.luma + _DARKEST)).clamp(max=1)
         chroma += colours @ (shade * weights).T
-        highest, number = weights.max(1)
-        sources = torch.where(highest > best, before + number, sources)
-        best = torch.maximum(highest, best)
-        before += weights.shape[1]
     shared = torch.cat([chroma, torch.ones_like(total)[None]]) / total @ _neighbours(looks).T
     chroma, doubt = shared.reshape(1, 4, *looks.size).split((3, 1), dim=1)
     trust = 1 - doubt
     votes = trust.square() + doubt.square()  # so that most of a thing decides for all of it
-    return Told(chroma * trust / votes, doubt.square() / votes, sources.reshape(looks.size))
+    return Told(chroma * trust / votes, doubt.square() / votes)
 
 
 def resemblance(close: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from scoreinv.models.config import AnyConfig, AnyModel, DetectorConfig, NamedSDE
 from scoreinv.sdes import SDE
 from scoreinv.system.errors import CheckpointError, SettingError
 from scoreinv.system.files import atomic_write
-from scoreinv.system.machine import shortage
+from scoreinv.system.memory import shortage
 from scoreinv.system.text import shown
 
 _FORMAT = "scoreinv"

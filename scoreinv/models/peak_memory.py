@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from scoreinv.models.config import ModelConfig
 from scoreinv.prior import ScorePrior
 from scoreinv.system.deferred import load_shapes
-from scoreinv.system.machine import pixels_at_once
+from scoreinv.system.memory import pixels_at_once
 
 load_shapes()
 _WORKSPACE = 1.25  # factor for what convolutions take to reorder their inputs

@@ -19,7 +19,7 @@ import numpy as np
 
 from scoreinv.system.errors import CheckpointError, ScoreinvError
 from scoreinv.system.files import PRETRAINED
-from scoreinv.system.machine import OPENMP, processors
+from scoreinv.system.threads import OPENMP, processors
 
 SIDE = 1024
 """Pixels of the square that the encoder sees: a picture's longer side is resized to it, and the rest is padded."""

@@ -32,8 +32,8 @@ from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.runge_kutta import rk4, rk45
 from scoreinv.samplers.times import time_grid, uniform_times
 from scoreinv.sdes import TRAINING_START, as_time, broadcast, time_at
+from scoreinv.system.devices import true_float32
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
-from scoreinv.system.machine import true_float32
 from scoreinv.system.options import Number, Whole, check, check_callback, says_stop
 
 _SPREAD, _FINEST, _COARSEST = 0.5, 0.01, 10.0  # c, d and k for pictures on [-1, 1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,9 @@ from scoreinv.system.time_left import Countdown
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+ENDING_SIGNALS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Signals of this system that end a process: Ctrl-C, termination, loss of the terminal."""
 
 SHOW_AFTER_SECONDS = 1.0
 LINE_EVERY_SECONDS = 30.0

@@ -17,7 +17,7 @@ from scoreinv.models.peak_memory import gradient_bytes
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.system.errors import InputError, ScoreinvError
-from scoreinv.system.machine import PIXELS_AT_ONCE, shortage
+from scoreinv.system.memory import PIXELS_AT_ONCE, shortage
 from scoreinv.system.options import ODE_RTOL
 from scoreinv.tasks.common import Sided, check_sides, colours_for, model_of, to_tensor
 from scoreinv.tasks.results import TaskCallback, for_sampler, parts

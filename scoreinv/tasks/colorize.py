@@ -34,11 +34,11 @@ from scoreinv.operators import gray_and_hints
 from scoreinv.operators.colour_space import luma
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
-from scoreinv.system.machine import PIXELS_AT_ONCE
+from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import check_callback
 from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
 from scoreinv.tasks.picture_noise import PictureNoise, ddof_of_pairs, noise_weights_of
-from scoreinv.tasks.references import Reference, matches_of, work_size
+from scoreinv.tasks.references import Reference, work_size
 from scoreinv.tasks.results import Given, PictureKind, Restored, TaskCallback, as_given, at_work, parts, tell
 from scoreinv.tasks.settings import (
     COLOUR_TEMPERATURE,
@@ -64,13 +64,10 @@ class Colorized(Restored[PictureKind]):
     """A coloured picture.
 
     Attributes:
-        found: what the picture was; of a batch of pictures, a list of what each was.
-        matches: what was taken from where of references, hxwx3 uint8: the picture made of their parts, and beside it
-            these, both pale where nothing was taken. None without references; of a batch, a list.
+        found: whether the picture was grey, tinted or in colours; for a batch of pictures, a list.
     """
 
     found: Found | list[Found]
-    matches: Any = None
 
 
 def colorize(
@@ -88,7 +85,6 @@ def colorize(
     like: Any = None,
     keep_color: bool = False,
     saturation: float | None = None,
-    temperature: float | None = None,
     whiten: bool = False,
     callback: TaskCallback | None = None,
     progress: bool = False,
@@ -115,9 +111,7 @@ def colorize(
         like: a photograph in colours, or a list of some, of any size: what looks alike in them takes their colours.
         gray_weights: how the grey was made of red, green and blue: `rec601`, `average` or `rec709`.
         keep_color: leave what has colour already as it is, and let it guide the rest.
-        saturation: factor of the drawn chroma. None: 1.45 for samples of `conditioned` at the default temperature
-            without colours given, else 1.
-        temperature: factor of the deviation of samples of `conditioned` from the posterior mean. None: 0.2.
+        saturation: factor of the drawn chroma. None: 1.45 for samples of `conditioned` if no colours are given, else 1.
         whiten: of a print of one tint, which always loses the tint: make its lightest tone white.
         callback: called with the share of the work that is done; stops the work by returning False.
         progress: show a bar with the time left on stderr, or a line now and then where that is no terminal.
@@ -130,7 +124,7 @@ def colorize(
         ScoreinvError: the model gave values that are not finite.
     """
     settings = ColourSettings(
-        method, steps, start, samples, seed, estimate, gray_weights, keep_color, saturation, temperature, whiten
+        method, steps, start, samples, seed, estimate, gray_weights, keep_color, saturation, whiten
     )
     model = model_of(prior)
     check_callback(callback)
@@ -239,7 +233,7 @@ def colorize_pictures(
             small = Image.fromarray(spread(np.stack(samples), ddof_of_pairs(len(samples))))
             size = (one.picture.width, one.picture.height)
             std = np.array(small.resize(size, Image.Resampling.BILINEAR))  # of the caller's own
-        results.append(Colorized(image, raised, std, nfe, sampling.method, one.found, one.matches))
+        results.append(Colorized(image, raised, std, nfe, sampling.method, one.found))
     return results
 
 
@@ -265,7 +259,6 @@ class _Gray:
         fine: the luma at the multiple of the size that the model takes, (s h)x(s w), where the picture is that large.
         features: what the picture shows, for a model that takes it.
         told: what references tell of it.
-        matches: a picture of that.
     """
 
     picture: Picture
@@ -280,7 +273,6 @@ class _Gray:
     fine: np.ndarray | None
     features: tuple[torch.Tensor, ...] | None
     told: Told | None
-    matches: np.ndarray | None
 
     @classmethod
     def of(
@@ -308,21 +300,18 @@ class _Gray:
             gray = fine.reshape(height, scale, width, scale).mean((1, 3))
         else:
             gray = luma(picture.resized_rgb(height, width), weights)
-        features = told = matches = None
+        features = told = None
         if looking is not None and looking.encoder is not None:
             seen = luma(picture.resized_rgb(*looking.seen_size(height, width)), weights)
             shown = to_tensor([seen[..., None]], prior.device)
             features = looking.look(shown)
             if references:
                 told = told_by([reference.places for reference in references], looks_of(shown, looking))
-                matches = matches_of(told, seen, references)
         elif references:
             raise InputError("references go with the method conditioned and a model that looks at pictures, as scene")
         rgb, known = np.repeat(gray[..., None], 3, axis=2), np.zeros(gray.shape, dtype=bool)
         kept = present_colours(picture) if settings.keep_color and found != "tinted" else None
-        one = cls(
-            picture, found, weights, kept, strokes, noise_weights, gray, rgb, known, fine, features, told, matches
-        )
+        one = cls(picture, found, weights, kept, strokes, noise_weights, gray, rgb, known, fine, features, told)
         return one if kept is None else one.given(kept)
 
     def given(self, colours: KnownColours) -> _Gray:
@@ -377,9 +366,8 @@ def _draw_tempered(
         nfe += more
     drawn = found[0]
     if len(found) > 1:
-        factor = COLOUR_TEMPERATURE if settings.temperature is None else settings.temperature
         drawn = [
-            [middle + factor * (sample - middle) for sample in samples]
+            [middle + COLOUR_TEMPERATURE * (sample - middle) for sample in samples]
             for samples, (middle,) in zip(*found, strict=True)
         ]
     for one, samples in zip(grays, drawn, strict=True):

@@ -20,7 +20,7 @@ from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, DPMpp2M, NoiseStream, ReverseDiffusion, Sampler, State
 from scoreinv.sdes import VE, VP, as_time, time_at
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
-from scoreinv.system.machine import PIXELS_AT_ONCE, pixels_at_once
+from scoreinv.system.memory import PIXELS_AT_ONCE, pixels_at_once
 from scoreinv.system.text import shown
 from scoreinv.tasks.results import AnyMethod, Restored, TaskCallback, for_sampler, parts, tell
 from scoreinv.tasks.settings import NARROW_FILL_STEPS, START_LEVEL, LinearSettings, Sampling

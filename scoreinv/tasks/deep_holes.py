@@ -37,7 +37,8 @@ from scoreinv.operators import mask
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Ancestral, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import VE, as_time
-from scoreinv.system.machine import one_thread, pixels_at_once
+from scoreinv.system.memory import pixels_at_once
+from scoreinv.system.threads import limit_threads
 from scoreinv.tasks.common import MEAN_WINDOW, finite, start_time
 from scoreinv.tasks.results import TaskCallback, for_sampler, parts, tell
 from scoreinv.tasks.settings import Sampling
@@ -148,7 +149,7 @@ def _drawn_by_patches(
     for number in range(first, len(scales)):
         _, tiled = _given(prior, scales[number], None, MEAN_WINDOW * prior.image_size)
         z = noise(len(scales) + number - first).normal(_coloured(scales[number].values).shape)
-        with torch.no_grad(), one_thread():  # what is copied hangs on it
+        with torch.no_grad(), limit_threads(1):  # the last bits of sums decide which patch is copied
             mean = tiled.finish(tiled.denoise(z * prior.sde.prior_std, 1.0))
         estimates[number] = prior.to_image(finite(mean))
         nfe += tiled.evaluations_per_noise

@@ -32,7 +32,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers import DPMpp2M, NoiseStream, State
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.system.errors import InputError
-from scoreinv.system.machine import PIXELS_AT_ONCE
+from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import GRAY_LEVELS, check_noise_share
 from scoreinv.tasks.common import gathered, noise_range, start_time, wide_tile
 from scoreinv.tasks.results import Restored, TaskCallback, for_sampler, parts, tell

@@ -30,7 +30,7 @@ from scoreinv.samplers import Sampler as Solver
 from scoreinv.samplers.base import Stepper
 from scoreinv.sdes import DDPM, VE
 from scoreinv.system.errors import InputError, SettingError
-from scoreinv.system.machine import pixels_at_once
+from scoreinv.system.memory import pixels_at_once
 from scoreinv.system.options import GUIDANCE, SEED, Whole, check, check_callback
 from scoreinv.system.text import shown
 from scoreinv.tasks.common import Model, finite, model_of, to_arrays

@@ -38,7 +38,7 @@ from scoreinv.operators.colour_space import luma
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.system.errors import InputError, SettingError
-from scoreinv.system.machine import PIXELS_AT_ONCE
+from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import MASK_THRESHOLD, check_callback
 from scoreinv.tasks.classical import fill_classically
 from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor

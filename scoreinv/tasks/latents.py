@@ -14,7 +14,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import TRAINING_START
 from scoreinv.system.errors import InputError
-from scoreinv.system.machine import PIXELS_AT_ONCE
+from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import Number, Whole, check, check_callback
 from scoreinv.tasks.common import Model, check_sides, colours_for, finite, model_of, to_arrays, to_tensor
 from scoreinv.tasks.results import Drawn, Given, TaskCallback, at_work, for_sampler, parts

@@ -36,7 +36,7 @@ from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import DPMpp2M, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
-from scoreinv.system.machine import PIXELS_AT_ONCE
+from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import Number, check, check_callback, check_noise_share
 from scoreinv.system.text import shown
 from scoreinv.tasks.common import Model, gathered, model_of, pc_sampler, start_time, wide_tile

@@ -17,10 +17,10 @@ from PIL import Image
 
 from scoreinv.inputs.arrays import Form
 from scoreinv.system.errors import Cancelled
-from scoreinv.system.machine import threads_that_pay
 from scoreinv.system.options import check, says_stop
 from scoreinv.system.terminal import progress_bar
 from scoreinv.system.text import one_line
+from scoreinv.system.threads import yield_to_load
 from scoreinv.tasks.settings import FillMethod, RestorationMethod
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def at_work(title: str, callback: TaskCallback | None, *, progress: bool) -> Ite
     Raises SettingError where progress is no flag.
     """
     check("progress", progress, bool)
-    with threads_that_pay(), progress_bar(title, quiet=not progress) as show:
+    with yield_to_load(), progress_bar(title, quiet=not progress) as show:
 
         def shown(fraction: float) -> bool | None:
             show(fraction)

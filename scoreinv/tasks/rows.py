@@ -19,8 +19,8 @@ from scoreinv.inputs.masks import check_mask_settings
 from scoreinv.models.catalogue import bundled_file
 from scoreinv.operators.kernels import normalised
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
-from scoreinv.system.machine import threads_that_pay
 from scoreinv.system.options import MASK_THRESHOLD, Device, Precision, Whole, check, check_noise_share
+from scoreinv.system.threads import yield_to_load
 from scoreinv.tasks.settings import ColourSettings, DenoiseSettings, Downsampling, FillSettings, LinearSettings
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class OnRows(ABC):
         results = []
         for number in range(len(images)):
             try:
-                with threads_that_pay():
+                with yield_to_load():
                     restored = self.restored(*(batch[column][number] for column in self.columns), prior=prior)
             except ScoreinvError as error:
                 key = "" if self.name is None else f" ({batch[self.name][number]})"
@@ -154,7 +154,7 @@ class Inpainter(OnRows):
 class Colorizer(OnRows):
     """Colour the grey pictures of a batch.
 
-        scoreinv.Colorizer(temperature=0.5)({"image": grays})["result"]
+        scoreinv.Colorizer(saturation=1.2)({"image": grays})["result"]
 
     Args:
         model: name or file.
@@ -265,7 +265,7 @@ def _load(model: str | Path, device: Device, precision: Precision) -> ScorePrior
     import torch
 
     from scoreinv.models.catalogue import load
-    from scoreinv.system.machine import device_of, uses_bfloat16
+    from scoreinv.system.devices import device_of, uses_bfloat16
 
     place = torch.device(device_of(device))
     return load(model).to(place, torch.bfloat16 if uses_bfloat16(precision, place) else torch.float32)

@@ -148,7 +148,7 @@ def select(
         size: of what a click may mean: `small`, `middle` or `large`; None for what is likeliest.
         grow: pixels by which what is found is enlarged, since what is left of an object would be continued into its
             hole; None for `usual_grow`. What still seems to be left is taken in too; with 0 it is the object alone.
-        shadow: take in its cast shadow or reflection too, where the picture shows one plainly.
+        shadow: include its cast shadow, if the picture shows a clear one.
 
     Returns:
         The object: an array HxW of bool; for a PIL image one of mode L, 255 where it is; for a tensor one of 0 and 1,

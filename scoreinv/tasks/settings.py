@@ -223,11 +223,11 @@ COLOUR_STEPS: dict[Method, int] = {"conditioned": 15, "pc": 30}
 MEAN_DRAWS = 4
 """Noises that the posterior mean of colours is averaged over: a single one would leave a tint."""
 COLOUR_TEMPERATURE = 0.2
-"""What is left of the deviation of drawn colours from the posterior mean. Larger deviations of those of `scene` are
-patches of odd colours: between 0.5 and 0.7 a sample errs as much as the grey picture (Kodak), at 1 more."""
+"""Factor of the deviation of drawn colours from the posterior mean. At larger ones, samples of `scene` have patches of
+odd colours: between 0.5 and 0.7, a sample's error is that of the grey picture (Kodak), at 1 it is larger."""
 COLOUR_SATURATION = 1.45
-"""Factor of the chroma of such samples, which are as pale as the mean is: 0.56 as colourful as the truth without it,
-0.81 with it, for 0.6 dB (256 pixels, held-out photographs)."""
+"""Factor of the chroma of such samples, which are as pale as the mean: it raises their colourfulness from 0.56 to 0.81
+of the truth's, at a cost of 0.6 dB (256 pixels, held-out photographs)."""
 
 
 @dataclass(frozen=True)
@@ -235,8 +235,7 @@ class ColourSettings(DrawnSettings):
     """How a grey picture is coloured.
 
     Attributes:
-        saturation, temperature: None: `COLOUR_SATURATION`, where no colours are given, which would stand out, and
-            `COLOUR_TEMPERATURE`. At temperature 1 samples are those of the posterior, at 0 its mean.
+        saturation: factor of the chroma. None: `saturation_of`.
         whiten: of a print or scan of one tint, which always loses the tint: make the lightest tone white; else the
             print's luma is kept.
     """
@@ -264,18 +263,8 @@ class ColourSettings(DrawnSettings):
         float | None,
         Setting(
             "How colourful: 0 is grey, 1 as drawn. "
-            f"(default: {COLOUR_SATURATION:g}; 1 for the mean, by the method pc, with a temperature, or where colours "
-            "are given)",
+            f"(default: {COLOUR_SATURATION:g}; 1 for the mean, by the method pc, or if colours are given)",
             Number(0.0, 10.0),
-        ),
-    ] = None
-    temperature: Annotated[
-        float | None,
-        Setting(
-            "Only for conditioned: 1 draws samples of all that is possible; less brings them nearer to the average, "
-            f"paler and with fewer odd patches. (default: {COLOUR_TEMPERATURE:g})",
-            Number(0.0, 2.0),
-            advanced=True,
         ),
     ] = None
     whiten: bool = False
@@ -284,23 +273,12 @@ class ColourSettings(DrawnSettings):
         super().__post_init__()
         check("whiten", self.whiten, bool)
 
-    def sampling(self, *, conditional: bool) -> Sampling:
-        sampling = super().sampling(conditional=conditional)
-        if self.temperature is not None and sampling.method == "pc":
-            raise SettingError("temperature", "belongs to the method conditioned")
-        if self.temperature is not None and sampling.mean:
-            raise SettingError(
-                "temperature",
-                "does not go with the posterior mean, which has no temperature: it is what samples have at 0",
-            )
-        return sampling
-
     def saturation_of(self, sampling: Sampling, *, hinted: bool) -> float:
-        """The factor of the chroma that such sampling draws; hinted: some colours are given."""
+        """Return the factor of the drawn chroma; hinted: the user gives some colours, which it would contradict."""
         if self.saturation is not None:
             return self.saturation
-        pulled = sampling.method == "conditioned" and self.estimate == "sample" and self.temperature is None
-        return COLOUR_SATURATION if pulled and not hinted else 1.0
+        is_pale = sampling.method == "conditioned" and self.estimate == "sample"  # see `COLOUR_TEMPERATURE`
+        return COLOUR_SATURATION if is_pale and not hinted else 1.0
 
 
 RestorationMethod = Literal["diffpir", "ddrm", "pigdm", "dps", "mmps", "pc", "dpir"]

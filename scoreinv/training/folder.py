@@ -20,7 +20,7 @@ from scoreinv.models.codec import encode
 from scoreinv.models.model_file import read_metadata
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import atomic_write, remove_leftovers
-from scoreinv.system.machine import ENDING_SIGNALS
+from scoreinv.system.terminal import ENDING_SIGNALS
 from scoreinv.training.config import TrainingConfig, read_config
 from scoreinv.training.state import SavedRun, read_saved, saved_states
 

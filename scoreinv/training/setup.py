@@ -20,8 +20,8 @@ from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.models.config import AnyModel, ClassifierConfig
 from scoreinv.networks.blocks import channels_last, freeze_norms, norms_learn
 from scoreinv.system.deferred import load_shapes
+from scoreinv.system.devices import uses_bfloat16
 from scoreinv.system.errors import InputError
-from scoreinv.system.machine import uses_bfloat16
 from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.distributed import World

@@ -19,7 +19,7 @@ from scoreinv.imaging.metadata import profile_fits
 from scoreinv.imaging.picture import Picture, eight_bits
 from scoreinv.inputs.masks import check_mask_size
 from scoreinv.system.errors import InputError, SettingError
-from scoreinv.system.machine import available_bytes, shortage
+from scoreinv.system.memory import available_bytes, shortage
 from scoreinv.system.text import printable
 
 HELD_BYTES = 2 << 30

@@ -21,7 +21,7 @@ from scoreinv.inputs.masks import hole_from_picture
 from scoreinv.models.photo_models import PhotoModels
 from scoreinv.operators.kernels import BlurKind, PointSpread
 from scoreinv.system.errors import InputError
-from scoreinv.system.machine import shortage
+from scoreinv.system.memory import shortage
 from scoreinv.system.options import GRAY_LEVELS, SEED, SENSITIVITY, USUAL_SENSITIVITY
 from scoreinv.tasks.results import TaskCallback
 from scoreinv.tasks.settings import ColourSettings, DenoiseSettings, FillSettings, LinearSettings, OldPhotoSettings

@@ -1,4 +1,4 @@
-"""Shadows and reflections that are proposed: what is drawn by one ratio or mirrored is found, dark things are not."""
+"""Shadows of a constant ratio are proposed; other dark regions are not."""
 
 from __future__ import annotations
 
@@ -59,13 +59,3 @@ def test_a_dark_thing_of_another_hue_and_one_that_is_apart_are_no_shadow() -> No
     assert propose_shadow(standing(thing), OWN) is None
     apart = np.roll(SHADOW, 100, 1)
     assert propose_shadow(standing(np.where(apart[..., None], 0.5 * ground(), ground())), OWN) is None
-
-
-def test_a_reflection_is_the_object_upside_down() -> None:
-    scene = standing(ground()).rgb()
-    scene[FOOT:] = 0.6 * ndimage.gaussian_filter(scene[2 * FOOT - HEIGHT : FOOT][::-1], (1, 1, 0))
-    mirrored = np.zeros_like(OWN)
-    mirrored[FOOT:] = OWN[2 * FOOT - HEIGHT : FOOT][::-1]
-    proposed = propose_shadow(Picture(np.rint(255 * scene).astype(np.uint8)), OWN)
-    assert proposed is not None
-    assert overlap(proposed, mirrored & ~OWN) > 0.85

@@ -1,6 +1,6 @@
 """Colorization against the truth: RGB PSNR and CIEDE2000 against the grey picture's own, colourfulness, seconds.
 
-    python tests/benchmarks/colorization.py FOLDER [--photos 18] [--samples 8] [--method conditioned] [--temperature T]
+    python tests/benchmarks/colorization.py FOLDER [--photos 18] [--samples 8] [--method conditioned]
 
 Photographs (which no bundled model may have been trained on) are made grey by their Rec. 601 luma and coloured again
 at full size, or with `--side 256` reduced to a shorter side of so many pixels and cut to its square, as papers on
@@ -76,7 +76,6 @@ def main() -> None:
     parser.add_argument("--method", choices=["conditioned", "pc"])
     parser.add_argument("--photos", type=int, default=18)
     parser.add_argument("--samples", type=int, default=8)
-    parser.add_argument("--temperature", type=float)
     parser.add_argument("--side", type=int)
     options = parser.parse_args()
     prior, eye = load_fast(options.model), independent_eye()
@@ -92,7 +91,7 @@ def main() -> None:
         base = psnr(flat, truth)
         grays.append((base, difference(flat, truth)))
         start = time.perf_counter()
-        asked = {"method": options.method, "samples": options.samples, "temperature": options.temperature}
+        asked = {"method": options.method, "samples": options.samples}
         result = scoreinv.colorize(gray, prior=prior, **asked)
         seconds += time.perf_counter() - start
         nfe = result.nfe

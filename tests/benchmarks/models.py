@@ -6,7 +6,7 @@ import torch
 
 import scoreinv
 from scoreinv.prior import ScorePrior
-from scoreinv.system.machine import uses_bfloat16
+from scoreinv.system.devices import uses_bfloat16
 
 
 def load_fast(model: str) -> ScorePrior:

@@ -1,12 +1,11 @@
-"""Shadows and reflections that are proposed: how often where there is one, how well, and how often where none is.
+"""Shadows that are proposed: how often if there is one, how well, and how often if there is none.
 
     python tests/benchmarks/shadows.py FOLDER
 
 Photographs with ground below are reduced to a shorter side of 512 pixels. On each an upright oval of the next one
 stands, 90 pixels wide and 130 high. It has a shadow that falls to one side and takes 30, 50 or 70 % of the light, with
-an edge of 2 pixels; or it is mirrored below a line at its foot, with 60 % of its light and blurred as by small waves;
-or neither. Shown are how often something is proposed, and the median of its overlap with what was drawn, intersection
-over union.
+an edge of 2 pixels; or no shadow. Printed are how often a shadow is proposed, and the median intersection over union
+with the drawn one.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ def main() -> None:
 def scenes(
     photo: np.ndarray, other: np.ndarray, number: int
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
-    """What there is, the picture, the object and what of it is its shadow or reflection."""
+    """Yield a name, the picture, the object and its shadow."""
     rng = np.random.default_rng(number)
     height, width = photo.shape[:2]
     down, across = np.indices((height, width))
@@ -78,14 +77,6 @@ def scenes(
     for taken in (0.3, 0.5, 0.7):
         light = 1 - taken * ndimage.gaussian_filter(shadow.astype(float), 2)[..., None]
         yield f"a shadow, {taken:.0%} of the light", standing(photo * light), own, shadow
-    scene = standing(photo)
-    room = min(height - foot, foot)
-    mirrored = ndimage.gaussian_filter(scene[foot - room : foot][::-1], (2, 1, 0))
-    ground = photo.copy()
-    ground[foot : foot + room] = 0.6 * mirrored
-    reflected = np.zeros_like(own)
-    reflected[foot : foot + room] = own[foot - room : foot][::-1]
-    yield "a reflection", standing(ground), own, reflected & ~own
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from shell import photo_array
 
 @pytest.fixture
 def little_memory(monkeypatch):
-    monkeypatch.setattr("scoreinv.system.machine.available_bytes", lambda enough=0: 100_000)
+    monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 100_000)
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_a_model_that_does_not_fit_into_memory(scoreinv, photo, mask, model, mon
     monkeypatch.setattr("scoreinv.cli.loading.LARGE_BYTES", 1)
     fits = scoreinv("inpaint", photo, "--mask", mask)
     assert (fits.code, "of memory" in fits.err) == (0, True)
-    monkeypatch.setattr("scoreinv.system.machine.available_bytes", lambda enough=0: 1000)
+    monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 1000)
     outcome = scoreinv("inpaint", photo, "--mask", mask, "--overwrite")
     assert outcome.code == 1
     assert "GB are free" in outcome.err

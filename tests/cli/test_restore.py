@@ -287,7 +287,7 @@ def test_a_dry_run_computes_and_writes_nothing(scoreinv, old, tmp_path):
     steps = [f"steps/old_{step}.png" for step in sorted([*STEPS, "4_tone"])]
     said = "old.png: would be written to old_restored.png"
     assert outcome.out == f"{said}; with it, at most, {', '.join(steps)}\n"
-    left_out = ("--no-denoise", "--no-tone", "--keep-tint")
+    left_out = ("--no-denoise", "--tone", 0, "--keep-tint")
     words = ("restore", "old.png", "--steps-to", "steps", *left_out, "--dry-run", "--json")
     assert json.loads(scoreinv(*words).out)["beside"] == [steps[0], steps[3], steps[5]]
     assert scoreinv("restore", "old.png", "--dry-run").out == f"{said}\n"

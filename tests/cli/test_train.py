@@ -210,7 +210,7 @@ def test_a_resumed_run_says_from_where_and_a_finished_one_that_nothing_is_left(s
 def test_a_batch_without_memory_for_it_is_refused_at_once(scoreinv, monkeypatch, tmp_path):
     run = small_training(small_config().sde, DataConfig())
     (tmp_path / "run.json").write_text(json.dumps(encode(replace(run, batch_size=64))))
-    monkeypatch.setattr("scoreinv.system.machine.available_bytes", lambda enough=0: 10**9)
+    monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 10**9)
     # A run that begins would take all memory there is.
     monkeypatch.setattr("scoreinv.training.train", None)
     refused = scoreinv("train", "--config", "run.json", "--out", "run")

@@ -181,27 +181,25 @@ def test_a_posterior_mean_tells_its_end_and_can_be_stopped(task) -> None:
     assert told[-1] == 1.0
     with pytest.raises(Cancelled):
         task(picture, prior=conditional_prior(), estimate="mean", callback=lambda _: False)
-    with pytest.raises(InputError, match="has no temperature"):
-        colorize(picture, prior=conditional_prior(), estimate="mean", temperature=0.5)
 
 
-def test_the_temperature_of_colours_is_their_share_of_the_way_from_the_mean() -> None:
+def test_colours_deviate_from_the_mean_by_a_part_of_the_drawn_deviation(monkeypatch: pytest.MonkeyPatch) -> None:
     draw_colours = partial(colorize, np.full((16, 16), 0.5), prior=conditional_prior(), saturation=0.2)  # in gamut
-    mean = draw_colours(estimate="mean").image
-    whole, default, none = (draw_colours(steps=3, temperature=temperature) for temperature in (1.0, None, 0.0))
-    assert abs(whole.image - mean).max() > 0.02
-    np.testing.assert_allclose(default.image - mean, COLOUR_TEMPERATURE * (whole.image - mean), atol=1e-5)
-    np.testing.assert_allclose(none.image, mean, atol=1e-5)
+    mean, default = draw_colours(estimate="mean").image, draw_colours(steps=3)
+    monkeypatch.setattr("scoreinv.tasks.colorize.COLOUR_TEMPERATURE", 1.0)
+    whole = draw_colours(steps=3).image
+    assert abs(whole - mean).max() > 0.02
+    np.testing.assert_allclose(default.image - mean, COLOUR_TEMPERATURE * (whole - mean), atol=1e-5)
     assert default.nfe == 3 + MEAN_DRAWS * len(MIRRORED)
 
 
-def test_samples_at_the_default_temperature_are_strengthened() -> None:
+def test_the_chroma_of_samples_is_strengthened() -> None:
     def factor(*, hinted: bool = False, **options: Any) -> float:
         settings = ColourSettings(**options)
         return settings.saturation_of(settings.sampling(conditional=True), hinted=hinted)
 
     assert factor() == COLOUR_SATURATION > 1
-    assert factor(temperature=0.2) == factor(estimate="mean") == factor(method="pc") == factor(hinted=True) == 1
+    assert factor(estimate="mean") == factor(method="pc") == factor(hinted=True) == 1
     assert factor(saturation=0.8) == factor(saturation=0.8, estimate="mean") == 0.8
     gray = np.full((16, 16), 0.5)
     default, same, plain = (

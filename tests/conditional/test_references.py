@@ -47,8 +47,6 @@ def test_a_translated_copy_matches_by_its_displacement() -> None:
     moved = looks.keys.unflatten(1, (SIDE, SIDE)).roll((2, 3), (1, 2)).flatten(1)
     copy = Places(looks._replace(keys=moved), CHROMA.roll((2, 3), (1, 2)).flatten(1))
     told = told_by([copy], looks)
-    rows, columns = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
-    assert (told.sources == (rows + 2) % SIDE * SIDE + (columns + 3) % SIDE).all()
     torch.testing.assert_close(told.doubt, torch.full_like(told.doubt, 1 / (1 + ALIKE**2)), rtol=0.01, atol=0)
     torch.testing.assert_close(told.chroma[0], CHROMA, rtol=0, atol=1e-3)
 
@@ -129,7 +127,6 @@ def test_several_references_tell_what_one_of_all_their_places_does() -> None:
     colours = CHROMA.flatten(1)
     cut = [Places(whole._replace(keys=whole.keys[:, part], luma=whole.luma[part]), colours[:, part]) for part in parts]
     once, twice = told_by([Places(whole, colours)], whole), told_by(cut, whole)
-    assert (once.sources == twice.sources).all()
     torch.testing.assert_close(once.chroma, twice.chroma)
     torch.testing.assert_close(once.doubt, twice.doubt)
 
@@ -143,4 +140,6 @@ def test_a_picture_is_told_its_own_colours(prior: ConditionalPrior) -> None:
     torch.testing.assert_close(looks.keys.square().sum(0), torch.ones(64))
     torch.testing.assert_close(looks.luma, luma[0, 0, ::8, ::8].flatten())
     torch.testing.assert_close(own.chroma, (rgb - luma)[0, :, ::8, ::8].flatten(1))
-    assert (told_by([own], looks).sources.flatten() == torch.arange(64)).all()
+    chroma = told_by([own], looks).chroma[0].flatten(1)
+    correlation = (chroma * own.chroma).sum() / (chroma.norm() * own.chroma.norm())
+    assert correlation > 0.8

@@ -53,7 +53,7 @@ def test_entries_that_unfold(tmp_path: Path) -> None:
 def test_what_memory_does_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "w.bin"
     torch.save({"w": torch.zeros(3)}, path)
-    monkeypatch.setattr("scoreinv.system.machine.available_bytes", lambda enough=0: 10)
+    monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 10)
     with pytest.raises(CheckpointError, match=r"w\.bin: takes about"):
         read_pickled(path)
 

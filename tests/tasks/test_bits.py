@@ -94,7 +94,7 @@ def test_a_picture_too_big_for_the_memory_is_refused(monkeypatch):
     monkeypatch.setattr("scoreinv.tasks.bits.PIXELS_AT_ONCE", 8)
     picture = Picture(np.full((4, 4, 3), 128, np.uint8))
     assert math.isfinite(picture_bits_per_dim(picture, prior(VE()), steps=2).bits_per_dim)
-    monkeypatch.setattr("scoreinv.system.machine.available_bytes", lambda enough=0: 10)
+    monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 10)
     with pytest.raises(InputError, match=r"4x4 pixels takes about .* GB .* reduce or crop"):
         picture_bits_per_dim(picture, prior(VE()), steps=2)
 

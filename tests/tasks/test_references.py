@@ -1,4 +1,4 @@
-"""Colours from photographs that one has: `like` of `colorize`, and the picture of what was taken."""
+"""Colours from photographs that one has: `like` of `colorize`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ import torch
 from analytic import gaussian_colour_prior
 from small_chroma import chroma_prior
 
-from scoreinv.conditional.references import Told
-from scoreinv.imaging.picture import Picture
 from scoreinv.operators.colour_space import luma
 from scoreinv.system.errors import InputError
 from scoreinv.tasks.colorize import colorize
-from scoreinv.tasks.references import Reference, matches_of
 
 
 def blocks(seed: int = 0) -> np.ndarray:
@@ -32,10 +29,8 @@ def test_a_picture_takes_the_colours_of_its_own_photograph(estimate: str) -> Non
     settings = {"prior": prior, "estimate": estimate, "steps": 3}
     without = colorize(gray, **settings)
     told = colorize(gray, like=[blocks(7), truth], **settings)
-    assert without.matches is None
     assert error(told.image, truth) < 0.5 * error(without.image, truth)
     np.testing.assert_allclose(luma(told.image), gray, atol=2e-3)
-    assert told.matches.shape == (64, 64 + 2 * (64 + 8), 3)
 
 
 def test_what_is_no_reference() -> None:
@@ -46,19 +41,3 @@ def test_what_is_no_reference() -> None:
         colorize(gray, prior=prior, like=blocks(), method="pc", steps=2)
     with pytest.raises(InputError, match="scene takes references"):
         colorize(gray, prior=gaussian_colour_prior(torch.zeros(3), torch.eye(3)), like=blocks(), steps=2)
-
-
-def test_what_was_taken_is_shown_and_the_rest_is_pale() -> None:
-    """Of two places of the picture the left one is taken from the lower place of the reference."""
-    rgb = np.zeros((16, 8, 3), np.float32)
-    rgb[:8], rgb[8:] = (1, 0, 0), (0, 0, 1)
-    reference = Reference.of(Picture(blocks()), chroma_prior())
-    reference = Reference(rgb, reference.places)
-    told = Told(torch.zeros(1, 3, 1, 2), torch.tensor([[[[0.0, 1.0]]]]), torch.tensor([[1, 0]]))
-    shown = matches_of(told, np.full((8, 16), 0.5, np.float32), [reference])
-    assert shown.shape == (16, 16 + 8 + 8, 3)
-    assert (shown[:8, :8] == (0, 0, 255)).all()
-    assert (shown[8:, 24:] == (0, 0, 255)).all()
-    for pale in (shown[:8, 8:16], shown[:8, 24:]):
-        assert (np.ptp(pale, axis=-1) == 0).all()
-        assert pale.min() > 170

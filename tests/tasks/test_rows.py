@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -19,7 +18,7 @@ from small_model import save_small
 
 import scoreinv
 from scoreinv.operators import kernels
-from scoreinv.system import machine, waiting
+from scoreinv.system import threads
 from scoreinv.system.errors import CheckpointError, InputError, ScoreinvError, SettingError
 from scoreinv.tasks import rows
 from scoreinv.tasks.rows import Batch, Colorizer, Inpainter, Restorer
@@ -71,10 +70,10 @@ MADE: dict[str, Callable[[str], rows.OnRows]] = {
 }
 
 
-def test_rows_take_one_of_the_threads_that_hinder_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the functions do that are called for one picture."""
-    monkeypatch.setattr(waiting, "spinning", True)
-    monkeypatch.setattr(machine, "_paid", (time.monotonic(), False))
+def test_rows_yield_to_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the functions for one picture do."""
+    monkeypatch.setattr(threads, "_spinning", True)
+    monkeypatch.setattr(threads, "_busy_elsewhere", lambda: 1000)
     taken, restored = [], Restorer.restored
 
     def noted(*given: Any, **more: Any) -> Any:
@@ -171,7 +170,6 @@ def test_a_path_is_none_of_a_bundled_name() -> None:
         (lambda: Inpainter(method="magic"), "method must be"),
         (lambda: Inpainter("photo", method="telea"), "model does not go with telea"),
         (lambda: Inpainter("foto"), "no bundled model is named 'foto' .*photo"),
-        (lambda: Colorizer(method="pc", temperature=1), "temperature belongs to the method conditioned"),
         (lambda: Restorer(factor=1), "factor must be at least 2"),
         (lambda: Restorer(factor=2, kernel=np.ones((3, 3))), "factor does not go with a kernel"),
         (lambda: Restorer(kernel=-np.ones((3, 3))), "the kernel: a kernel is an array of finite values of at least 0"),

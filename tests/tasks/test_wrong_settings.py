@@ -43,7 +43,7 @@ WRONG: dict[str, object] = {
 WRONG_FLOW = {"prior": "photo", "steps": True, "rtol": math.nan, "atol": "4", "callback": 1}
 WRONG_OF = {
     "inpaint": WRONG | {"mask_threshold": 1, "grow": None, "invert": 1},
-    "colorize": WRONG | {"gray_weights": "rec2020", "saturation": -1, "temperature": -1, "keep_color": 1, "whiten": 1},
+    "colorize": WRONG | {"gray_weights": "rec2020", "saturation": -1, "keep_color": 1, "whiten": 1},
     "solve": {key: value for key, value in WRONG.items() if key != "start"}
     | {"noise_std": -0.1, "operator": abs, "orientations": 3},
     "generate": {

@@ -448,7 +448,7 @@ def test_a_wrong_setting_is_named(browser):
 
 def test_results_that_do_not_fit_in_memory(browser, monkeypatch):
     photo = opened(browser, png(pixels()))
-    monkeypatch.setattr("scoreinv.system.machine.available_bytes", lambda enough=0: 30_000)
+    monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 30_000)
     path = f"/api/photos/{photo['key']}/upscale"
     assert asked(browser, path, factor=2).status_code == 202
     answer = asked(browser, path, factor=4)
@@ -466,7 +466,7 @@ def test_a_photograph_that_does_not_fit_in_memory_is_not_decoded(browser, monkey
     """Some bytes may stand for 400 megapixels of four samples of 16 bits."""
     content = picture_bytes(Picture(pixels(4, np.uint16)), "test.png")
     no_decoding(monkeypatch)
-    monkeypatch.setattr("scoreinv.system.machine.available_bytes", lambda enough=0: 24 * 40 * 24 - 1)
+    monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 24 * 40 * 24 - 1)
     answer = browser.post("/api/photos?name=a.file", content=content, headers=OPAQUE)
     assert answer.status_code == 422
     assert re.match(r"a\.file: opening it takes about [\d.]+ GB of memory", answer.json()["error"])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scoreinv.models.model_file import FLOATS
 from scoreinv.system.errors import CheckpointError
-from scoreinv.system.machine import shortage
+from scoreinv.system.memory import shortage
 from scoreinv.system.text import shown
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from threading import Thread
@@ -16,7 +17,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers import ODE, PC, DPMpp2M, NoiseStream
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import VP
-from scoreinv.system.machine import true_float32
+from scoreinv.system.devices import true_float32, uses_bfloat16
 
 CUDNN, PRODUCTS = torch.backends.cudnn, torch.backends.cuda.matmul
 NEWER = [(CUDNN.conv, "fp32_precision"), (CUDNN.rnn, "fp32_precision"), (PRODUCTS, "fp32_precision")]
@@ -109,3 +110,28 @@ def test_they_come_back_after_an_error_and_with_the_last_of_several() -> None:
     assert not CUDNN.allow_tf32
     second.__exit__(None, None, None)
     assert settings() == before
+
+
+@pytest.mark.parametrize(("half", "expected"), [(0.5, True), (0.95, False), (1.5, False)])
+def test_auto_takes_bfloat16_only_where_a_convolution_is_faster(
+    monkeypatch: pytest.MonkeyPatch, half: float, expected: bool
+) -> None:
+    now = 0.0
+
+    def convolve(x: torch.Tensor, weight: torch.Tensor, padding: int) -> None:
+        nonlocal now
+        now += half if x.dtype == torch.bfloat16 else 1.0
+
+    monkeypatch.setattr(time, "process_time", lambda: now)
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    monkeypatch.setattr(torch.nn.functional, "conv2d", convolve)
+    decide, cpu = uses_bfloat16.__wrapped__, torch.device("cpu")
+    assert decide("auto", cpu) is expected
+    assert decide("bfloat16", cpu)
+    assert not decide("float32", cpu)
+
+
+def test_timing_leaves_random_numbers_alone() -> None:
+    state = torch.get_rng_state()
+    uses_bfloat16.__wrapped__("auto", torch.device("cpu"))
+    assert torch.equal(torch.get_rng_state(), state)

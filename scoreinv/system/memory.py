@@ -1,0 +1,101 @@
+"""Free memory, and how much of it work takes at once. Torch is imported inside the functions."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scoreinv.system.container import container_limits
+
+if TYPE_CHECKING:
+    import torch
+
+PIXELS_AT_ONCE = 1 << 17
+"""Most pixels evaluated together, in windows of one picture or in several pictures, on every device.
+
+`pixels_at_once` is for work that may use all of the device's free memory.
+"""
+
+_FEWEST_AT_ONCE = 1 << 12
+_MOST_ON_CPU, _MOST_AT_ONCE = 3 << 17, 1 << 21
+"""Most pixels on a CPU and on a GPU. A third of them took a quarter more time on two threads, for the nine windows of a
+512x512 picture; more were no faster."""
+_MOST_IF_RETURNED = 15 << 14
+"""Most pixels on a CPU if freed memory returns to the system: float32 features of `photo` then fit `_LARGEST_KEPT`."""
+_LARGEST_KEPT = (32 << 20) - (1 << 13)
+"""Bytes of the largest block that the GNU C library reuses by default, after it has freed one such block."""
+_BYTES_PER_PIXEL = 6000  # features of the paper's networks for CIFAR-10 in float32; `photo` takes a quarter
+
+ALLOCATING = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_", "GLIBC_TUNABLES")
+"""Variables by which users decide when the GNU C library returns memory to the system."""
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameters of mallopt(3)
+
+_keeps_freed = False
+
+
+def pixels_at_once(device: torch.device) -> int:
+    """Return the number of pixels to evaluate together: as many as keep the device busy in half of its free memory."""
+    import torch
+
+    if device.type == "cuda":
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        free, most = torch.cuda.mem_get_info(device)[0] + cached, _MOST_AT_ONCE
+    else:
+        most = _MOST_ON_CPU if _keeps_freed else _MOST_IF_RETURNED
+        if not _keeps_freed:
+            torch.empty(_LARGEST_KEPT, dtype=torch.uint8, device="cpu")  # freed at once, see _LARGEST_KEPT
+        free = available_bytes(enough=2 * _BYTES_PER_PIXEL * most) or sys.maxsize
+    return max(_FEWEST_AT_ONCE, min(most, free // 2 // _BYTES_PER_PIXEL))
+
+
+def available_bytes(enough: float = math.inf) -> int | None:
+    """Return the memory available to this process within the machine's and container's limits; None if unknown.
+
+    Args:
+        enough: bytes that the caller needs. If fewer are free, return this process's own freed memory to the system.
+    """
+    free = _free_bytes()
+    if _keeps_freed and free < enough:
+        ctypes.CDLL(None).malloc_trim(0)
+        free = _free_bytes()
+    return None if math.isinf(free) else int(free)
+
+
+def _free_bytes() -> float:
+    """Return the system's free bytes for this process; inf if unknown."""
+    free = container_limits()[0]
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = min(free, next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")))
+    return free
+
+
+def shortage(needed: int) -> str | None:
+    """Return a phrase with the needed and the free memory if they do not suffice; None if they do or are unknown."""
+    free = available_bytes(enough=needed)
+    if free is None or needed <= free:
+        return None
+    return f"takes about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
+
+
+def keep_freed() -> None:
+    """Keep the memory that this process frees for its next allocations, unless the user has decided by `ALLOCATING`.
+
+    By default the GNU C library returns large blocks to the system, which clears their pages before it lends them
+    again. That took a tenth of a training step, which frees all that it allocates, and a sixteenth of filling
+    scratches. The process then stays at its peak memory. Other C libraries are left unchanged.
+    """
+    global _keeps_freed
+    if sys.platform != "linux" or any(name in os.environ for name in ALLOCATING):
+        return
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.gnu_get_libc_version  # noqa: B018  # only the GNU library has it
+        library.mallopt(_TRIM_THRESHOLD, -1)
+        library.mallopt(_MMAP_MAX, 0)
+        _keeps_freed = True

@@ -1,0 +1,136 @@
+"""How many threads torch uses on the CPU, and how they wait for each other.
+
+Importing scoreinv imports this module, which therefore imports torch inside its functions.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from threading import Lock, get_ident
+
+from scoreinv.system.container import container_limits
+
+OPENMP = "OMP_NUM_THREADS"  # the variable by which users decide on the number of threads
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+"""Variables by which users decide how threads wait: of OpenMP, of GNU's runtime, of Intel's and LLVM's."""
+SPIN_COUNT = "3000"
+"""Iterations, 10 to 50 ns each, before a waiting thread of GNU's runtime sleeps. Beside a process that keeps one of two
+cores busy, jobs take 1.4 times as long as with none, and with 10,000 iterations twice as long."""
+
+_LOAD = Path("/proc/loadavg")
+_OWN_THREADS = Path("/proc/self/task")
+
+_log = logging.getLogger(__name__)
+_spinning = False
+"""Whether torch was imported before its threads could be set to sleep while they wait."""
+_advised = False
+_limiting = Lock()
+_unlimited: dict[int, int] = {}
+"""Torch's number of threads outside `limit_threads`, by the Python threads that are inside."""
+
+
+def sleep_when_idle() -> None:
+    """Set torch's threads to sleep soon while they wait, unless the user has decided; called on importing scoreinv.
+
+    By default they spin for long and keep their processors from other programs: beside other work, the same job took
+    four to eight times as long. Sleeping at once costs time, too: alone on two cores, fills took 1.5 times as long as
+    with `SPIN_COUNT`. The runtime reads the variables once, when torch loads it; after that `yield_to_load` helps.
+    """
+    global _spinning
+    if any(name in os.environ for name in WAITING):
+        return
+    if "torch" in sys.modules:
+        _spinning = True
+        return
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT  # GNU's runtime prefers it to the policy; others sleep at once
+
+
+def set_threads(count: int | None) -> None:
+    """Set torch's number of CPU threads for this process: to a count, or (None) within the container's limit.
+
+    Torch counts the machine's processors: 64 threads in a container of two take many times as long. The user's
+    OMP_NUM_THREADS takes precedence over the container's limit.
+    """
+    import torch
+
+    if count is None and OPENMP not in os.environ:
+        count = int(min(torch.get_num_threads(), container_limits()[1]))
+    if count is not None:
+        torch.set_num_threads(count)
+
+
+def processors() -> int:
+    """Return the number of processors available to this process within the machine's and container's limits."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(min(here, container_limits()[1]))
+
+
+@contextmanager
+def yield_to_load() -> Iterator[None]:
+    """Within the block, leave the processors that other programs use to them, if torch's threads spin.
+
+    Each operation ends when its slowest thread does. Of two spinning threads on one free processor, one spins while the
+    other has no processor to work on. The first limitation logs a remedy.
+    """
+    global _advised
+    if not _spinning:
+        yield
+        return
+    import torch
+
+    count = max(1, min(processors(), (os.cpu_count() or 1) - _busy_elsewhere()))
+    limited = count < torch.get_num_threads()
+    if limited and not _advised:
+        _advised = True
+        _log.warning(
+            "torch was imported before scoreinv, and its spinning threads slow each other down beside other work: "
+            "using %d (remedy: import scoreinv first, or set OMP_WAIT_POLICY=PASSIVE and GOMP_SPINCOUNT=%s)",
+            count,
+            SPIN_COUNT,
+        )
+    with limit_threads(count) if limited else nullcontext():
+        yield
+
+
+def _busy_elsewhere() -> int:
+    """Return the number of threads of other processes that run or wait for a processor now; 0 if unknown.
+
+    The load averages of Linux are means of this number. The momentary value counts work that has just begun, and not
+    this process's own past.
+    """
+    running = own = 0
+    with suppress(OSError, ValueError, IndexError):
+        running = int(_LOAD.read_text().split()[3].split("/")[0])
+        for thread in _OWN_THREADS.iterdir():
+            with suppress(OSError):  # the thread has ended
+                own += (thread / "stat").read_text().rpartition(")")[2].split()[0] == "R"
+    return max(0, running - own)
+
+
+@contextmanager
+def limit_threads(count: int) -> Iterator[None]:
+    """Limit torch to at most `count` threads within the block. One makes sums reproducible to the last bit.
+
+    Torch's number belongs to the Python thread that sets it and to those that begin to use torch afterwards. Blocks
+    that overlap in several Python threads therefore share the number to restore.
+    """
+    import torch
+
+    thread = get_ident()
+    with _limiting:
+        before = torch.get_num_threads()
+        is_outermost = thread not in _unlimited
+        if is_outermost:
+            _unlimited[thread] = next(iter(_unlimited.values()), before)
+        torch.set_num_threads(min(count, before))
+    try:
+        yield
+    finally:
+        with _limiting:
+            torch.set_num_threads(_unlimited.pop(thread) if is_outermost else before)

@@ -1,0 +1,152 @@
+"""How many threads torch takes, and how they wait for each other: spinning briefly, unless the user has decided."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+
+import pytest
+import torch
+
+from scoreinv.system import threads
+from scoreinv.system.threads import WAITING, limit_threads, set_threads, yield_to_load
+
+
+def environment(**given: str) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in WAITING} | given
+
+
+@pytest.mark.parametrize(
+    ("given", "first", "told"),
+    [
+        ({}, "pass", "PASSIVE 3000 False"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "pass", "ACTIVE None False"),
+        ({}, "sys.modules['torch'] = None", "None None True"),  # whose runtime has looked already
+        ({"OMP_WAIT_POLICY": "PASSIVE"}, "sys.modules['torch'] = None", "PASSIVE None False"),
+    ],
+)
+def test_where_scoreinv_is_imported_first_threads_sleep_soon_unless_the_user_has_decided(given, first, told):
+    shown = "os.environ.get('OMP_WAIT_POLICY'), os.environ.get('GOMP_SPINCOUNT'), threads._spinning"
+    code = f"import os, sys; {first}; import scoreinv; from scoreinv.system import threads; print({shown})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment(**given)
+    )
+    assert done.stdout.split() == told.split()
+
+
+@pytest.mark.slow
+def test_the_runtime_of_torch_has_taken_it():
+    """By GNU OpenMP's own account of its settings, which it gives when it is loaded.
+
+    Threads that spin while they wait took four to eight times as long beside two other processes on two cores.
+    """
+    words = [sys.executable, "-c", "import scoreinv, torch"]
+    settings = environment(OMP_DISPLAY_ENV="VERBOSE")
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=settings)
+    turns = [line.split("=")[1].strip(" '") for line in done.stderr.splitlines() if "GOMP_SPINCOUNT" in line]
+    if not turns:
+        pytest.skip("this torch has another OpenMP")
+    assert turns == ["3000"]
+
+
+def test_a_command_takes_no_more_threads_than_its_container_allows(monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.setattr("scoreinv.system.threads.container_limits", lambda: (float("inf"), 2))
+    try:
+        for given, threads in ((None, 2), ("5", 5)):  # what the user has decided stands
+            torch.set_num_threads(5)
+            monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+            if given is not None:
+                monkeypatch.setenv("OMP_NUM_THREADS", given)
+            set_threads(None)
+            assert torch.get_num_threads() == threads
+        set_threads(3)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def busy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Have torch's threads spin on two processors; returns the file that states the load, of one own thread now."""
+    own, load = tmp_path / "task" / "7", tmp_path / "loadavg"
+    own.mkdir(parents=True)
+    (own / "stat").write_text("7 (a (name) R) R 1 7 7 0")
+    load.write_text("0.00 0.00 0.00 1/300 7")
+    for name, value in (("_spinning", True), ("_advised", False), ("_LOAD", load), ("_OWN_THREADS", own.parent)):
+        monkeypatch.setattr(threads, name, value)
+    monkeypatch.setattr(threads, "processors", lambda: 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    return load
+
+
+def threads_inside() -> int:
+    with yield_to_load():
+        return torch.get_num_threads()
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_spinning_threads_leave_busy_processors_to_others(
+    busy: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert (threads_inside(), caplog.messages) == (2, [])
+    busy.write_text("0.20 0.10 0.10 7/300 7")  # six processes that have just begun
+    assert (threads_inside(), torch.get_num_threads()) == (1, 2)
+    with pytest.raises(ZeroDivisionError), yield_to_load():
+        raise ZeroDivisionError
+    assert (threads_inside(), torch.get_num_threads()) == (1, 2)
+    assert len(caplog.messages) == 1
+    busy.write_text("6.00 6.00 6.00 1/300 7")  # and have just ended
+    assert threads_inside() == 2
+    busy.unlink()  # another system
+    assert threads_inside() == 2
+    monkeypatch.setattr(threads, "processors", lambda: 1)  # in a container
+    assert threads_inside() == 1
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_sleeping_threads_are_not_limited(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy.write_text("9.00 9.00 9.00 9/300 7")
+    monkeypatch.setattr(threads, "_spinning", False)
+    assert threads_inside() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_overlapping_limits_of_several_python_threads_are_all_lifted() -> None:
+    """In another Python thread, which begins and ends within the block or after it, and nested."""
+
+    def inside(until: Event) -> tuple[int, int]:
+        with limit_threads(1):
+            begun.set()
+            assert until.wait(60)
+            here = torch.get_num_threads()
+        return here, torch.get_num_threads()
+
+    begun, now, later = Event(), Event(), Event()
+    now.set()
+    with ThreadPoolExecutor() as pool:
+        with limit_threads(1):
+            with limit_threads(1):
+                assert torch.get_num_threads() == 1
+            assert torch.get_num_threads() == 1
+            assert pool.submit(inside, now).result() == (1, 2)
+            begun.clear()
+            after = pool.submit(inside, later)
+            assert begun.wait(60)
+        assert torch.get_num_threads() == 2
+        later.set()
+        assert after.result()[1] == 2
+    assert torch.get_num_threads() == 2
