@@ -22,7 +22,7 @@ from scoreinv.system import errors as errors
 from scoreinv.system.threads import sleep_when_idle
 from scoreinv.system.version import __version__ as __version__
 
-_MOVED = {"machine": "system"}
+_MOVED = {"kernels": "operators.kernels", "machine": "system"}
 """Public modules of 0.2 by their names of today, importable with a DeprecationWarning for one release."""
 
 _lazy_getattr, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,5 +1,4 @@
 from . import guidance as guidance
-from . import kernels as kernels
 from . import operators as operators
 from . import samplers as samplers
 from . import sdes as sdes
