@@ -20,6 +20,7 @@ from scoreinv.machine import PIXELS_AT_ONCE, pixels_at_once
 from scoreinv.models.catalogue import load
 from scoreinv.operators import ObservedComponents
 from scoreinv.prior import Prior, ScorePrior
+from scoreinv.reporting import reporting
 from scoreinv.samplers import (
     PC,
     Ancestral,
@@ -222,13 +223,12 @@ def draw(
     else:
         turned = orientations if sampling.mean else UPRIGHT
         given = Conditioned(prior, operator, y, fine=fine, features=features, orientations=turned)
-        condition = tiled = Tiled(given, tile, overlap, at_once, needed)
+        condition = Tiled(given, tile, overlap, at_once, needed)
         if sampling.mean:
-            tiled = tiled.telling(partial(tell, callback))
-            with torch.no_grad():
-                x0 = tiled.finish(tiled.denoise(noise.normal(initial.shape) * prior.sde.prior_std, 1.0))
+            with torch.no_grad(), reporting(partial(tell, callback)):
+                x0 = condition.finish(condition.denoise(noise.normal(initial.shape) * prior.sde.prior_std, 1.0))
             tell(callback, 1.0)
-            return prior.to_image(finite(x0)), tiled.evaluations_per_noise
+            return prior.to_image(finite(x0)), condition.evaluations_per_noise
         if narrow:
             low, high = given.data_range
             error = torch.tensor(_ERROR_SHARE).to(given.initial.variance)[:, None, None]

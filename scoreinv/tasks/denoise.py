@@ -33,6 +33,7 @@ from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.options import GRAY_LEVELS, check_noise_share
 from scoreinv.prior import ScorePrior
+from scoreinv.reporting import reporting
 from scoreinv.samplers import DPMpp2M, NoiseStream, State
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.tasks.common import gathered, noise_range, start_time, wide_tile
@@ -145,7 +146,8 @@ def denoise(
 
         def mean(y: Tensor) -> Tensor:
             part = next(told)
-            x = prior.to_image(tiled.telling(partial(tell, part)).denoise(alpha * prior.to_model(y), time))
+            with reporting(partial(tell, part)):
+                x = prior.to_image(tiled.denoise(alpha * prior.to_model(y), time))
             tell(part, 1.0)
             return x
 

@@ -45,6 +45,7 @@ ROOMS = (
     "options",
     "files",
     "linalg",
+    "reporting",
     "errors",
     "terminal",
     "time_left",
