@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from scoreinv.text import printable
-from scoreinv.time_left import Countdown
+from scoreinv.time_left import ETA
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -69,7 +69,7 @@ def progress_bar(title: str, *, quiet: bool) -> Iterator[Callable[..., None]]:
     if quiet:
         yield lambda *_: None
         return
-    eta, started = Countdown(), time.monotonic()
+    eta, started = ETA(), time.monotonic()
     last_line = -math.inf
     bar: Progress | None = None
 
