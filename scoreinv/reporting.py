@@ -40,7 +40,6 @@ def part(number: int, count: int) -> Iterator[None]:
     if outer is None:
         yield
         return
-    if number:
-        outer(number / count)
+    outer(number / count)
     with reporting(lambda share: outer((number + share) / count)):
         yield

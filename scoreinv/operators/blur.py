@@ -19,6 +19,7 @@ from torch import Tensor
 from scoreinv.errors import InputError
 from scoreinv.operators.base import Composed, SpectralOperator
 from scoreinv.operators.pixelwise import mask
+from scoreinv.reporting import report
 from scoreinv.text import shown
 from scoreinv.window_placement import Box
 
@@ -64,6 +65,7 @@ class Blur(SpectralOperator):
         return self.synthesise(_as(self._transfer.conj(), y) * self.analyse(y))
 
     def analyse(self, x: Tensor) -> Tensor:
+        report()  # a transform of 3 megapixels takes half a second
         return torch.fft.rfft2(x, norm="ortho")
 
     def synthesise(self, spectrum: Tensor) -> Tensor:

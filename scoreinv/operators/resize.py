@@ -103,13 +103,15 @@ def _svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     gram = matrix @ matrix.mT
     squares = gram.diagonal(dim1=-2, dim2=-1)
     if torch.equal(gram, squares.diag_embed()):  # as of means of blocks, whose rows are orthogonal
-        u = torch.eye(len(squares[0]), dtype=gram.dtype).expand_as(gram)
+        u, turned = torch.eye(gram.shape[-1], dtype=gram.dtype).expand_as(gram), matrix
     else:
+        report()
         squares, u = torch.linalg.eigh(gram)
+        turned = u.mT @ matrix
     s = squares.clamp_min(0).sqrt()
     counts = s > RANK_TOLERANCE * s.amax(-1, keepdim=True)
     inverse = torch.where(counts, 1 / torch.where(counts, s, 1), 0)
-    return u, torch.where(counts, s, 0), inverse[..., None] * (u.mT @ matrix)
+    return u, torch.where(counts, s, 0), inverse[..., None] * turned
 
 
 def _between(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
