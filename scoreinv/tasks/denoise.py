@@ -33,7 +33,7 @@ from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.options import GRAY_LEVELS, check_noise_share
 from scoreinv.prior import ScorePrior
-from scoreinv.reporting import reporting
+from scoreinv.reporting import report, reporting
 from scoreinv.samplers import DPMpp2M, NoiseStream, State
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.tasks.common import gathered, noise_range, start_time, wide_tile
@@ -243,6 +243,7 @@ def nearby(values: Tensor, reach: int) -> Tensor:
 
 
 def _around(y: Tensor, noise_std: float) -> Tensor:
+    report()
     where = cut_off(y)
     white = y[where] >= 1
     filled = y.clone()
