@@ -17,6 +17,7 @@ from scoreinv.operators import ObservedComponents
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.prior import Prior
 from scoreinv.system.errors import InputError
+from scoreinv.system.reporting import part
 from scoreinv.windows.boxes import Box
 from scoreinv.windows.ensemble import UPRIGHT, Orientation, turn, turn_back
 from scoreinv.windows.tiled import crops
@@ -92,9 +93,10 @@ class Conditioned(GivenObservation):
                 self._condition = self.prior.preconditioning.condition(self.initial)
             return self.prior.noise(x, t, self.initial, self._condition)
         each = []
-        for one in self.orientations:
+        for number, one in enumerate(self.orientations):
             initial = self.initial.each(partial(turn, orientation=one))
-            each.append(turn_back(self.prior.noise(turn(x, one), t, initial), one))
+            with part(number, len(self.orientations)):
+                each.append(turn_back(self.prior.noise(turn(x, one), t, initial), one))
         return torch.stack(each).mean(0)
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Conditioned:

@@ -19,6 +19,7 @@ from torch import Tensor
 from scoreinv.operators.base import Composed, SpectralOperator
 from scoreinv.operators.pixelwise import mask
 from scoreinv.system.errors import InputError
+from scoreinv.system.reporting import report
 from scoreinv.system.text import shown
 
 Kernel = Tensor | np.ndarray
@@ -63,6 +64,7 @@ class Blur(SpectralOperator):
         return self.synthesise(_as(self._transfer.conj(), y) * self.analyse(y))
 
     def analyse(self, x: Tensor) -> Tensor:
+        report()  # a transform of 3 megapixels takes half a second
         return torch.fft.rfft2(x, norm="ortho")
 
     def synthesise(self, spectrum: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from scoreinv.system.reporting import report
+
 
 def conjugate_gradients(
     image: Callable[[Tensor], Tensor],
@@ -32,6 +34,7 @@ def conjugate_gradients(
     for _ in range(iterations):
         if (size <= enough).all():
             break
+        report()
         moved = image(direction)
         curvature = (direction * moved).sum(dims, keepdim=True)
         length = torch.where(curvature > 0, size / curvature.clamp_min(tiny), 0)

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.operators.base import SpectralOperator
+from scoreinv.operators.base import RANK_TOLERANCE, SpectralOperator
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import Whole, check
+from scoreinv.system.reporting import report
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -90,10 +91,33 @@ def downsampling(factor: int, height: int, width: int, kind: str = "area") -> Se
 
 
 def _svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """U (B, m, k), s (B, k), V^T (B, k, H) in float64 on the CPU."""
-    return tuple(torch.linalg.svd(matrix.detach().cpu().double(), full_matrices=False))
+    """Return U (B, m, k), s (B, k), V^T (B, k, H) of the matrix (B, m, H), k = min(m, H), in float64 on the CPU.
+
+    They come from the eigenvalues s^2 of the smaller Gram matrix: for 1512 of 3024 rows in a hundredth of the time of
+    the decomposition itself. The rows of V^T (if m > H, the columns of U) are 0 for singular values that count as 0.
+    """
+    matrix = matrix.detach().cpu().double()
+    if matrix.shape[-2] > matrix.shape[-1]:
+        v, s, u = _svd(matrix.mT)
+        return u.mT, s, v.mT
+    gram = matrix @ matrix.mT
+    squares = gram.diagonal(dim1=-2, dim2=-1)
+    if torch.equal(gram, squares.diag_embed()):  # as of means of blocks, whose rows are orthogonal
+        u, turned = torch.eye(gram.shape[-1], dtype=gram.dtype).expand_as(gram), matrix
+    else:
+        report()
+        squares, u = torch.linalg.eigh(gram)
+        turned = u.mT @ matrix
+    s = squares.clamp_min(0).sqrt()
+    counts = s > RANK_TOLERANCE * s.amax(-1, keepdim=True)
+    inverse = torch.where(counts, 1 / torch.where(counts, s, 1), 0)
+    return u, torch.where(counts, s, 0), inverse[..., None] * turned
 
 
 def _between(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
-    """left x right of each channel, for matrices (B, ., .)."""
-    return left.to(x)[:, None] @ x @ right.to(x)[:, None]
+    """Return left x right of each channel, for matrices (B, ., .); report each: one of 12 megapixels takes a second."""
+    left, right, planes = left.to(x), right.to(x), []
+    for plane in x.unbind(1):
+        report()
+        planes.append(left @ plane @ right)
+    return torch.stack(planes, 1)

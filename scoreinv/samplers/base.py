@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -23,6 +24,7 @@ from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, time_grid
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.system.options import says_stop
+from scoreinv.system.reporting import reporting
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,10 @@ class State:
 
 @dataclass(frozen=True)
 class Progress:
-    """What a callback is told after each step.
+    """How far a run is: after each step, and within evaluations that consist of several windows.
 
     Attributes:
-        fraction: share of the work that is done, in (0, 1].
+        fraction: share of the work that is done, in [0, 1].
         step: steps done.
         steps: steps in all; None where the solver chooses them.
         t: the time that the state is at; the mean over the samples where each has its own.
@@ -70,7 +72,7 @@ class Progress:
 
 
 Callback = Callable[[Progress], bool | None]
-"""Told of each step; the work stops with `Cancelled` when it returns False."""
+"""Called after each step and at each window; it stops the work with `Cancelled` by returning False."""
 
 
 class Sampler(Protocol):
@@ -89,7 +91,7 @@ class Sampler(Protocol):
 
         Args:
             rng: a stream of noise for each sample.
-            callback: told of each step; may stop the work.
+            callback: called after each step and at each window; may stop the work.
             start: where to begin; None: at a draw of the SDE's prior, at t = 1.
 
         Raises InputError where the settings do not go with the prior or the start, Cancelled when the callback stopped.
@@ -157,20 +159,22 @@ class GridSampler(ABC):
         if rng is None:
             raise InputError("a sampler needs a stream of noise for each sample: rng=NoiseStream(seed, count)")
         times = time_grid(prior.sde, self.spacing, self.steps, self.times, None if start is None else start.t)
-        counted = CountedPrior(prior)
+        counted = CountedPrior(prior, callback, len(times))
         own = rng.held() if self.deterministic else rng  # the noise of steps and constraints
-        x = self.begin(counted, initial_state(prior, shape, times[0], rng, start), times[0], own)
-        trajectory = self.trajectory()
-        for done, (t, s) in enumerate(pairwise(times), 1):
-            if s < t:
-                x = trajectory.step(counted, x, t, s, own)
-            else:
-                x = prior.sde.diffuse(x, t, s, rng.like(x))
-                trajectory = self.trajectory()
-            x = constrain(counted, x, s, own)
-            counted.report(callback, done, len(times), float(s), x)
-        result = counted.samples(self.end(counted, x, times[-1], own))
-        counted.report(callback, len(times), len(times), 0.0, result.x0)
+        x = initial_state(prior, shape, times[0], rng, start)
+        with counted.reporting(float(times[0]), x):
+            x = self.begin(counted, x, times[0], own)
+            trajectory = self.trajectory()
+            for done, (t, s) in enumerate(pairwise(times), 1):
+                if s < t:
+                    x = trajectory.step(counted, x, t, s, own)
+                else:
+                    x = prior.sde.diffuse(x, t, s, rng.like(x))
+                    trajectory = self.trajectory()
+                x = constrain(counted, x, s, own)
+                counted.report(done, float(s), x)
+            result = counted.samples(self.end(counted, x, times[-1], own))
+            counted.report(len(times), 0.0, result.x0)
         return result
 
 
@@ -191,21 +195,42 @@ def constrain(prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
 
 
 class CountedPrior(PriorWrapper):
-    """The prior of one run: it counts the calls of `noise`, and reports on the run."""
+    """The prior of one run, which counts the calls of `noise` and reports to the run's callback.
 
-    def __init__(self, prior: Prior) -> None:
+    Args:
+        callback: called after each step, and for each report from within an evaluation (`scoreinv.system.reporting`).
+        steps: of the run.
+    """
+
+    def __init__(self, prior: Prior, callback: Callback | None, steps: int) -> None:
         super().__init__(prior)
         self.calls = 0
+        self._callback, self._steps = callback, steps
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         self.calls += 1
         return self.prior.noise(x, t)
 
-    def report(self, callback: Callback | None, step: int, steps: int, t: float, x: Tensor) -> None:
-        """Tell the callback that so many steps are done; raises Cancelled when it returns False."""
-        progress = Progress(step / steps, step, steps, t, x, self.calls * self.evaluations_per_noise)
-        if callback is not None and says_stop(callback(progress)):
-            raise Cancelled(f"stopped after step {step}")
+    @contextmanager
+    def reporting(self, t: float, x: Tensor) -> Iterator[None]:
+        """Take reports from within evaluations until the block ends; the run begins at the state x at time t."""
+        self._progress = Progress(0.0, 0, self._steps, t, x, 0)
+        with nullcontext() if self._callback is None else reporting(self._within):
+            yield
+
+    def report(self, step: int, t: float, x: Tensor) -> None:
+        """Report that so many steps are done; raise Cancelled if the callback returns False."""
+        self._send(Progress(step / self._steps, step, self._steps, t, x, 0))
+
+    def _within(self, share: float) -> None:
+        # A step of several evaluations, or a backward pass, reports shares that fall.
+        fraction = max(self._progress.fraction, (self._progress.step + share) / self._steps)
+        self._send(replace(self._progress, fraction=fraction))
+
+    def _send(self, progress: Progress) -> None:
+        self._progress = replace(progress, nfe=self.calls * self.evaluations_per_noise)
+        if self._callback is not None and says_stop(self._callback(self._progress)):
+            raise Cancelled(f"stopped after step {progress.step}")
 
     def samples(self, x0: Tensor) -> Samples:
         """The result, with what the calls took."""

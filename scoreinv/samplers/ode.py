@@ -35,6 +35,7 @@ from scoreinv.sdes import TRAINING_START, as_time, broadcast, time_at
 from scoreinv.system.devices import true_float32
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.system.options import Number, Whole, check, check_callback, says_stop
+from scoreinv.system.reporting import reporting
 
 _SPREAD, _FINEST, _COARSEST = 0.5, 0.01, 10.0  # c, d and k for pictures on [-1, 1]
 _FARTHEST = 1e7
@@ -106,7 +107,7 @@ def encode(
     Args:
         steps: of a fixed grid, four evaluations each, 16 being good; None for adaptive RK45.
         rtol, atol: tolerances of RK45, each sample with its own error control.
-        callback: told of each step; may stop the work.
+        callback: called after each step and at each window; may stop the work.
 
     Returns the code with the evaluations that it took. Raises InputError for what is no such picture or setting,
     ScoreinvError where the prior is not finite, and Cancelled when the callback stopped.
@@ -201,7 +202,12 @@ def flow(
     check_callback(callback)
     drift = _Drift(prior, constraint)
     first, last = drift.clock(start), drift.clock(end)
-    values, rounds = x[0].numel(), 0
+    values = x[0].numel()
+    progress = Progress(0.0, 0, steps, start, x, 0)
+
+    def call_back(share: float = 0.0) -> None:  # within a step its share is unknown
+        if callback is not None and says_stop(callback(progress)):
+            raise Cancelled(f"stopped after step {progress.step}")
 
     def function(clock: Tensor, y: Tensor) -> Tensor:
         state = y[:, :values].reshape(-1, *x.shape[1:]).to(x)
@@ -214,23 +220,23 @@ def flow(
         return slope
 
     def monitor(clock: Tensor, y: Tensor, nfe: Tensor) -> None:
-        nonlocal rounds
-        rounds += 1
+        nonlocal progress
         mean = clock.mean()
         t = float(time_at(prior.sde, drift.level(mean)))
         state = drift.unscaled(y[:, :values], t).reshape(x.shape).to(x)
         evaluations = prior.evaluations_per_noise * int(nfe.max())
-        progress = Progress((float(mean) - first) / (last - first), rounds, steps, t, state, evaluations)
-        if callback is not None and says_stop(callback(progress)):
-            raise Cancelled(f"stopped after step {rounds}")
+        fraction = (float(mean) - first) / (last - first)
+        progress = Progress(fraction, progress.step + 1, steps, t, state, evaluations)
+        call_back()
 
     y = drift.scaled(_flat(x), start)
     if probes is not None:
         y = torch.nn.functional.pad(y, (0, 1))
-    if steps is None:
-        y, nfe = rk45(function, y, first, last, rtol, atol, monitor)
-    else:
-        y, nfe = rk4(function, y, first, last, steps, monitor)
+    with reporting(call_back):
+        if steps is None:
+            y, nfe = rk45(function, y, first, last, rtol, atol, monitor)
+        else:
+            y, nfe = rk4(function, y, first, last, steps, monitor)
     volume = y.new_zeros(len(y)) if probes is None else y[:, values]
     volume = volume + values * (drift.log_scale(end) - drift.log_scale(start))
     return Flowed(drift.unscaled(y[:, :values], end).reshape(x.shape), volume, nfe)

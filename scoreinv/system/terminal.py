@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from scoreinv.system.text import printable
-from scoreinv.system.time_left import Countdown
+from scoreinv.system.time_left import ETA
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -73,7 +73,7 @@ def progress_bar(title: str, *, quiet: bool) -> Iterator[Callable[..., None]]:
     if quiet:
         yield lambda *_: None
         return
-    eta, started = Countdown(), time.monotonic()
+    eta, started = ETA(), time.monotonic()
     last_line = -math.inf
     bar: Progress | None = None
 

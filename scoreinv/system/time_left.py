@@ -10,48 +10,28 @@ _APART = 0.002  # share of the work between two reports that are kept: 500 at mo
 
 @dataclass
 class ETA:
-    """Estimates the time left by the pace of the later half of what is done.
+    """Estimate the time left by the slower of two paces: that of all that is done, and that of its later half.
 
-    What comes before the first report (loading, and the first evaluation, which is slower) does not count, and a part
-    that was slower or faster than the rest is forgotten as the work goes on. No clock is looked at here.
+    The estimate rises when the work slows down. It is never below what the work done so far implies. The time before
+    the first progress (loading, and the first evaluation, which is slower) does not count. No clock is read here.
     """
 
     _reports: list[tuple[float, float]] = field(default_factory=list)
 
     def left(self, now: float, done: float) -> float | None:
-        """Seconds left at the time `now`, in seconds of any clock, when this share of the work in [0, 1] is done.
+        """Return the seconds left at the time `now`, when this share of the work in [0, 1] is done.
 
-        None where the reports so far do not tell it.
+        `now` is in seconds of any clock. Return None if the reports so far are too few.
         """
+        if not 0 < done < 1:
+            return None if done <= 0 else 0.0
         reports = self._reports
         while reports and done < reports[-1][1]:
             reports.pop()  # what failed is done in another way
         if not reports or done >= reports[-1][1] + _APART:
             reports.append((now, done))
         half = (reports[0][1] + done) / 2
-        begun, before = next(report for report in reversed(reports) if report[1] <= half)
-        if done - before < _TELLING:
+        halfway = next(report for report in reversed(reports) if report[1] <= half)
+        if done - halfway[1] < _TELLING:
             return None
-        return (1 - done) * (now - begun) / (done - before)
-
-
-class Countdown(ETA):
-    """The same as a person is told it: it never rises.
-
-    A part that turns out slower than its share makes an estimate rise, which nobody who waits believes; the least that
-    was told stands until what is left is less.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._done = 0.0
-        self._told: float | None = None
-
-    def left(self, now: float, done: float) -> float | None:
-        estimate = 0.0 if done >= 1 else super().left(now, done)
-        if done < self._done:
-            self._told = None  # the work begins anew, in another way
-        self._done = done
-        if self._told is None or (estimate is not None and estimate < self._told):
-            self._told = estimate
-        return self._told
+        return max((1 - done) * (now - begun) / (done - before) for begun, before in (reports[0], halfway))

@@ -25,6 +25,7 @@ from .inpaint import inpaint_picture as inpaint_picture
 from .latents import interpolate_pictures as interpolate_pictures
 from .linear import check_kernel_size as check_kernel_size
 from .linear import deblur_picture as deblur_picture
+from .linear import improvement_seconds as improvement_seconds
 from .linear import upscale_picture as upscale_picture
 from .old_photos import Step as Step
 from .old_photos import restore_picture as restore_picture

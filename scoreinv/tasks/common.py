@@ -21,6 +21,7 @@ from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, DPMpp2M, NoiseStr
 from scoreinv.sdes import VE, VP, as_time, time_at
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.memory import PIXELS_AT_ONCE, pixels_at_once
+from scoreinv.system.reporting import reporting
 from scoreinv.system.text import shown
 from scoreinv.tasks.results import AnyMethod, Restored, TaskCallback, for_sampler, parts, tell
 from scoreinv.tasks.settings import NARROW_FILL_STEPS, START_LEVEL, LinearSettings, Sampling
@@ -212,13 +213,12 @@ def draw(
     else:
         turned = orientations if sampling.mean else UPRIGHT
         given = Conditioned(prior, operator, y, fine=fine, features=features, orientations=turned)
-        condition = tiled = Tiled(given, tile, overlap, at_once, needed)
+        condition = Tiled(given, tile, overlap, at_once, needed)
         if sampling.mean:
-            tiled = tiled.telling(partial(tell, callback))
-            with torch.no_grad():
-                x0 = tiled.finish(tiled.denoise(noise.normal(initial.shape) * prior.sde.prior_std, 1.0))
+            with torch.no_grad(), reporting(partial(tell, callback)):
+                x0 = condition.finish(condition.denoise(noise.normal(initial.shape) * prior.sde.prior_std, 1.0))
             tell(callback, 1.0)
-            return prior.to_image(finite(x0)), tiled.evaluations_per_noise
+            return prior.to_image(finite(x0)), condition.evaluations_per_noise
         if narrow:
             low, high = given.data_range
             error = torch.tensor(_ERROR_SHARE).to(given.initial.variance)[:, None, None]

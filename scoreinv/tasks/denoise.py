@@ -34,6 +34,7 @@ from scoreinv.sdes import as_time, broadcast
 from scoreinv.system.errors import InputError
 from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import GRAY_LEVELS, check_noise_share
+from scoreinv.system.reporting import report, reporting
 from scoreinv.tasks.common import gathered, noise_range, start_time, wide_tile
 from scoreinv.tasks.results import Restored, TaskCallback, for_sampler, parts, tell
 from scoreinv.tasks.settings import DENOISING_STEPS, LinearSettings
@@ -145,7 +146,8 @@ def denoise(
 
         def mean(y: Tensor) -> Tensor:
             part = next(told)
-            x = prior.to_image(tiled.telling(partial(tell, part)).denoise(alpha * prior.to_model(y), time))
+            with reporting(partial(tell, part)):
+                x = prior.to_image(tiled.denoise(alpha * prior.to_model(y), time))
             tell(part, 1.0)
             return x
 
@@ -241,6 +243,7 @@ def nearby(values: Tensor, reach: int) -> Tensor:
 
 
 def _around(y: Tensor, noise_std: float) -> Tensor:
+    report()
     where = cut_off(y)
     white = y[where] >= 1
     filled = y.clone()

@@ -18,6 +18,7 @@ from PIL import Image
 from scoreinv.inputs.arrays import Form
 from scoreinv.system.errors import Cancelled
 from scoreinv.system.options import check, says_stop
+from scoreinv.system.reporting import reporting
 from scoreinv.system.terminal import progress_bar
 from scoreinv.system.text import one_line
 from scoreinv.system.threads import yield_to_load
@@ -29,32 +30,36 @@ if TYPE_CHECKING:
     from scoreinv.samplers import Progress
 
 TaskCallback = Callable[[float], bool | None]
-"""Called with the share of the work that is done, in (0, 1]; by returning False it stops the work with `Cancelled`."""
+"""Called with the share of the work that is done, in [0, 1], at every window; it stops the work by returning False."""
 
 
 def tell(callback: TaskCallback | None, fraction: float) -> None:
-    """Report that a fraction of the work is done; raises Cancelled when the callback returns False."""
+    """Report that a fraction of the work is done; raise Cancelled if the callback returns False."""
     if callback is not None and says_stop(callback(fraction)):
         raise Cancelled("stopped")
 
 
 @contextmanager
-def at_work(title: str, callback: TaskCallback | None, *, progress: bool) -> Iterator[TaskCallback | None]:
-    """A call from Python is at work until the block ends: on as many threads as pay, and with a bar where it is asked.
+def at_work(title: str, callback: TaskCallback | None, *, progress: bool) -> Iterator[TaskCallback]:
+    """Run a call from Python until the block ends: on as many threads as pay, and with a bar if it is asked for.
 
     Yields:
-        What the work is to report to in place of the callback.
+        What the work calls in place of the callback. What is done outside of a sampler calls it by `report`.
 
-    Raises SettingError where progress is no flag.
+    Raises SettingError if progress is no flag.
     """
     check("progress", progress, bool)
+    done = 0.0
     with yield_to_load(), progress_bar(title, quiet=not progress) as show:
 
-        def shown(fraction: float) -> bool | None:
+        def call_back(fraction: float) -> bool | None:
+            nonlocal done
+            done = fraction
             show(fraction)
             return None if callback is None else callback(fraction)
 
-        yield shown if progress else callback
+        with reporting(lambda _: tell(call_back, done)):
+            yield call_back
 
 
 def for_sampler(callback: TaskCallback | None) -> Callable[[Progress], bool | None] | None:

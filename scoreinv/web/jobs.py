@@ -13,8 +13,9 @@ from queue import SimpleQueue
 from typing import Any, Literal
 
 from scoreinv.system.errors import Cancelled, ScoreinvError
-from scoreinv.system.time_left import Countdown
-from scoreinv.tasks.results import TaskCallback
+from scoreinv.system.reporting import reporting
+from scoreinv.system.time_left import ETA
+from scoreinv.tasks.results import TaskCallback, tell
 from scoreinv.web.album import GoneError
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -42,7 +43,7 @@ class Job:
     Attributes:
         state: waiting, running, and one of three ends.
         done: the share of the work that is done.
-        left: seconds that it still takes, which never rise; None where nothing tells it.
+        left: seconds that it still takes; None if nothing tells it.
         made: what the page is told of the result of one that is done.
         error: why one failed, without its traceback, which would hold the pictures that were worked on.
         abandoned: it was cancelled since nobody looked at it for too long.
@@ -57,7 +58,7 @@ class Job:
         self.error: Exception | None = None
         self.abandoned = False
         self._work: Callable[[TaskCallback], dict[str, Any]] | None = work
-        self._pace = Countdown()
+        self._pace = ETA()
         self._stopped = threading.Event()
         self._seen, self._patience = time.monotonic(), SHORT_PATIENCE
         self._left_at = -math.inf
@@ -103,7 +104,8 @@ class Job:
                 return
             self.state = "running"
         try:
-            self.made = work(self._report)
+            with reporting(lambda _: tell(self._report, self.done)):
+                self.made = work(self._report)
         except Cancelled:
             self.state = "cancelled"
         except Exception as error:

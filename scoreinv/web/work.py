@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import FastAPI, Query
@@ -31,6 +31,7 @@ from scoreinv.web.jobs import JobQueue
 Seed = Annotated[int, Query(ge=SEED.least, le=SEED.most)]
 Sensitivity = Annotated[float, Query(ge=SENSITIVITY.least, le=SENSITIVITY.most)]
 Noise = Annotated[float, Query(ge=0, le=GRAY_LEVELS)]
+Factor = Annotated[int, Query(ge=2, le=4)]
 Made = dict[str, Any]
 """What the page is told of a result: the photograph, a note, and whether another seed would give another one."""
 
@@ -184,7 +185,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: PhotoModels) -
         return begun(photo, clean)
 
     @app.post("/api/photos/{key}/upscale", status_code=202)
-    async def upscale(key: str, factor: Annotated[int, Query(ge=2, le=4)] = 2, noise: Noise = 0.0) -> Any:
+    async def upscale(key: str, factor: Factor = 2, noise: Noise = 0.0) -> Any:
         photo = album.get(key)
 
         def enlarge(report: TaskCallback) -> Made:
@@ -193,6 +194,11 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: PhotoModels) -
             return made(photo.result(result.image, "upscaled"))
 
         return begun(photo, enlarge, factor**2)
+
+    @app.get("/api/photos/{key}/seconds")
+    def seconds(key: str, work: Literal["denoise", "upscale", "deblur"], factor: Factor = 2) -> dict[str, float]:
+        """Estimate how long an improvement takes, before it is asked for."""
+        return {"seconds": tasks.improvement_seconds(work, album.get(key).picture.size, factor, models.denoiser())}
 
     @app.post("/api/photos/{key}/deblur", status_code=202)
     async def deblur(

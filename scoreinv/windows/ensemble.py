@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.prior import Prior, PriorWrapper
+from scoreinv.system.reporting import part
 
 Orientation = tuple[bool, int]
 """Whether a picture is mirrored left to right, and by how many quarters it is turned then."""
@@ -47,5 +48,8 @@ class SelfEnsemble(PriorWrapper):
         self.vjps_per_noise = len(orientations) * prior.vjps_per_noise
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        each = [turn_back(self.prior.noise(turn(x, one), t), one) for one in self.orientations]
+        each = []
+        for number, one in enumerate(self.orientations):
+            with part(number, len(self.orientations)):
+                each.append(turn_back(self.prior.noise(turn(x, one), t), one))
         return torch.stack(each).mean(0)

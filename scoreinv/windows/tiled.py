@@ -14,8 +14,7 @@ Windows lie on a grid, or, where the estimate matters at some pixels only, aroun
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from copy import copy
+from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -25,6 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time
 from scoreinv.system.errors import InputError
+from scoreinv.system.reporting import part
 from scoreinv.windows.boxes import Box
 from scoreinv.windows.placement import grid, side_of, windows_around
 
@@ -82,16 +82,6 @@ class Tiled(PriorWrapper):
         self._around = None if needed is None else windows_around(needed.cpu().numpy(), tile, overlap, prior.stride)
         self._windows: dict[tuple[tuple[Box, ...], int], Prior] = {}
         self._room = _KEPT
-        self._told: Callable[[float], object] | None = None
-
-    def telling(self, told: Callable[[float], object]) -> Tiled:
-        """The same prior, which calls `told` with the share of the windows that are done, as an estimate goes on.
-
-        It is not called at the end, nor between windows that are evaluated together; what it raises stops the estimate.
-        """
-        other = copy(self)
-        other._told = told
-        return other
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         t = as_time(t).expand(x.shape[0])
@@ -116,13 +106,17 @@ class Tiled(PriorWrapper):
         return total.div_(weights.clamp_(min=torch.finfo(x.dtype).tiny))
 
     def _estimates(self, x: Tensor, t: Tensor, boxes: list[Box]) -> Iterator[Tensor]:
-        """The noise estimate of each box, in order."""
+        """Yield the noise estimate of each box, in order."""
         samples = x.shape[0]
         together = max(1, self.pixels_at_once // (samples * boxes[0][2] * boxes[0][3]))
-        together = math.ceil(len(boxes) / math.ceil(len(boxes) / together))  # a small rest would take longer
-        for first in range(0, len(boxes), together):
-            if first and self._told is not None:
-                self._told(first / len(boxes))
+        count = math.ceil(len(boxes) / together)
+        together = math.ceil(len(boxes) / count)  # a small rest would take longer
+
+        def evaluate(prior: Prior, windows: Tensor, times: Tensor, number: int) -> Tensor:
+            with part(number, count):
+                return prior.noise(windows, times)
+
+        for number, first in enumerate(range(0, len(boxes), together)):
             group = tuple(boxes[first : first + together])
             prior, windows = self.prior, torch.cat([crop(x, box) for box in group])
             if isinstance(self.prior, Local):  # an observation is cut out once for all the steps of a sampler
@@ -133,11 +127,11 @@ class Tiled(PriorWrapper):
                     if pixels <= self._room:
                         self._room -= pixels
                         self._windows[group, samples] = prior
-            times = t.repeat(len(group))
-            if together < len(boxes) and windows.requires_grad and torch.is_grad_enabled():
-                noise = checkpoint(prior.noise, windows, times, use_reentrant=False, preserve_rng_state=False)
+            given = prior, windows, t.repeat(len(group)), number
+            if count > 1 and windows.requires_grad and torch.is_grad_enabled():
+                noise = checkpoint(evaluate, *given, use_reentrant=False, preserve_rng_state=False)
             else:
-                noise = prior.noise(windows, times)
+                noise = evaluate(*given)
             yield from noise.split(samples)
 
 

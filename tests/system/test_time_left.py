@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from scoreinv.system.time_left import ETA, Countdown
+from scoreinv.system.time_left import ETA
 
 
 def _errors(costs: Sequence[float], start: float = 0.0, parts: Sequence[float] | None = None) -> list[float]:
@@ -51,8 +51,9 @@ def test_work_whose_second_part_is_slower_than_its_share() -> None:
 def test_nothing_is_told_too_early() -> None:
     pace = ETA()
     assert [pace.left(now, done) for now, done in ((5, 0.3), (6, 0.31), (7, 0.315))] == [None] * 3
-    assert pace.left(8, 0.4) == pytest.approx(0.6 / 0.085)  # as fast as since 0.315
-    assert ETA().left(5, 1.0) is None
+    assert pace.left(8, 0.4) == pytest.approx(0.6 * 3 / 0.1)
+    assert ETA().left(5, 0.0) is None
+    assert ETA().left(5, 1.0) == 0
 
 
 def test_work_that_falls_back_is_estimated_anew() -> None:
@@ -63,16 +64,42 @@ def test_work_that_falls_back_is_estimated_anew() -> None:
     assert pace.left(40, 0.2) == pytest.approx(80)
 
 
-def test_what_a_person_is_told_never_rises() -> None:
-    """As it did for a fill whose second part is slower, 6, 5, 4, 7, 9, 14 seconds; but for work that begins anew."""
-    estimate, told, seen, shown = ETA(), Countdown(), [], []
-    for done in range(1, 100):
-        now = done if done <= 50 else 50 + 3 * (done - 50)
-        seen.append(estimate.left(now, done / 100) or 1e9)
-        shown.append(told.left(now, done / 100) or 1e9)
-    assert max(seen[50:]) > seen[49] + 5
-    assert shown == sorted(shown, reverse=True)
-    assert told.left(152, 0.9999) is not None
-    assert told.left(152, 1.0) == 0
-    told.left(160, 0.1)
-    assert (told.left(260, 0.2) or 0) > 100
+def test_an_estimate_rises_when_the_work_slows_down() -> None:
+    """As for a folder: nine small photographs of a second each, then one of a minute, of a tenth of the work."""
+    pace, now, estimates = ETA(), 1000.0, []
+    for number, seconds in enumerate([1.0] * 9 + [60.0]):
+        for window in range(1, 11):
+            now += seconds / 10
+            estimates.append(pace.left(now, (number + window / 10) / 10))
+    assert estimates[88] == pytest.approx(1.1, rel=0.01)
+    assert (estimates[95] or 0) > 3  # the last one is seen to be slow
+    assert estimates[-1] == 0
+
+
+def test_an_estimate_is_never_below_what_the_work_implies() -> None:
+    """Work whose later parts are quicker, as of a folder whose last photographs are small."""
+    pace, now = ETA(), 0.0
+    for number, seconds in enumerate([10.0] * 20 + [1.0] * 80, 1):
+        now += seconds
+        left, done = pace.left(now, number / 100), number / 100
+        if left is not None:
+            assert left >= (1 - done) * (now - 10) / (done - 0.01) - 1e-9  # since the first report
+    assert left == 0
+
+
+def test_a_job_that_starts_slowly() -> None:
+    """It reports no progress for five minutes, then works evenly: the five minutes do not count."""
+    pace = ETA()
+    assert [pace.left(now, 0.0) for now in range(0, 300, 10)] == [None] * 30
+    estimates = [pace.left(300 + 2 * number, number / 100) for number in range(1, 100)]
+    known = {number: left for number, left in enumerate(estimates, 1) if left is not None}
+    assert min(known) <= 5
+    assert [known[number] for number in known] == pytest.approx([2 * (100 - number) for number in known])
+
+
+def test_work_that_stands_still_takes_longer() -> None:
+    pace = ETA()
+    for number in range(1, 51):
+        pace.left(number, number / 100)
+    assert pace.left(50, 0.5) == pytest.approx(50)
+    assert (pace.left(150, 0.5) or 0) > 100

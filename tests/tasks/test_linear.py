@@ -40,9 +40,17 @@ from scoreinv.operators import (
     photographed,
     valid_blur,
 )
+from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.system.reporting import reporting
 from scoreinv.tasks.denoise import denoise_picture
-from scoreinv.tasks.linear import blurred_detail, deblur_picture, missing_detail, upscale_picture
+from scoreinv.tasks.linear import (
+    blurred_detail,
+    deblur_picture,
+    improvement_seconds,
+    missing_detail,
+    upscale_picture,
+)
 from scoreinv.tasks.results import Restored, as_given
 from scoreinv.tasks.settings import LinearSettings
 from scoreinv.windows.tiled import crop
@@ -324,10 +332,79 @@ def test_progress_and_stopping():
         told: list[float] = []
         work(told.append)
         assert told == sorted(told)
-        assert 0 < told[0] <= told[-1] <= 1
+        assert 0 <= told[0] < told[-1] <= 1
         assert told[-1] > 0.8
         with pytest.raises(Cancelled):
             work(lambda fraction: False)
+
+
+@pytest.mark.parametrize("method", ["dpir", "diffpir", "mmps", "pigdm", "dps", "ddrm", "pc", "denoise"])
+def test_every_method_calls_back_at_every_window(method, monkeypatch):
+    """At most one window is evaluated between two calls, and a call that says stop is the last."""
+    known = prior()
+    wide = Picture(truth(2 * known.image_size, 3 * known.image_size))
+    settings = LinearSettings(
+        method=None if method == "denoise" else method,
+        steps=2,
+        estimate="mean" if method in ("dpir", "denoise") else "sample",
+        orientations=4 if method in ("dpir", "denoise") else 1,
+    )
+    for module in ("linear", "denoise"):
+        monkeypatch.setattr(f"scoreinv.tasks.{module}.PIXELS_AT_ONCE", 1)
+    between, noise = [0], ScorePrior.noise
+
+    def counted(self, x, t):
+        between[-1] += 1
+        return noise(self, x, t)
+
+    monkeypatch.setattr(ScorePrior, "noise", counted)
+
+    def work(callback):
+        if method == "denoise":
+            return denoise_picture(wide, 0.05, known, settings, callback)
+        noise_std = 0.05 if method in ("dps", "pigdm", "mmps") else 0.0
+        return upscale_picture(wide, 2, "area", noise_std, known, settings, callback)
+
+    told: list[float] = []
+
+    def call_back(share):
+        told.append(share)
+        between.append(0)
+        return len(told) < stop
+
+    stop = math.inf
+    work(call_back)
+    assert max(between) == 1
+    assert sum(between) >= 4
+    assert told == sorted(told)
+    for stop in (1, 2, len(told) // 2, len(told) - 1):
+        told.clear()
+        with pytest.raises(Cancelled):
+            work(call_back)
+        assert len(told) == stop
+
+
+def test_the_solver_of_a_blur_calls_back_before_each_product(monkeypatch):
+    """Conjugate gradients take 20 products before the first evaluation."""
+    products, told = [], []
+    transform = Blur.analyse
+    monkeypatch.setattr(Blur, "analyse", lambda self, x: products.append(len(told)) or transform(self, x))
+    with reporting(told.append):
+        y = pad_observation(torch.rand(1, 3, HEIGHT, WIDTH), KERNEL)
+        valid_blur(KERNEL, HEIGHT, WIDTH, 20).ridge(y, 0.01)
+    assert len(products) > 20
+    assert len(told) >= len(products)
+
+
+def test_the_time_of_an_improvement_is_its_windows_times_that_of_one(monkeypatch):
+    monkeypatch.setattr("scoreinv.tasks.linear._seconds", lambda do: 0.25)
+    known = prior()
+    side, steps = known.image_size, LinearSettings().decided(estimated=True, exact=True)[1]
+    one = improvement_seconds("denoise", (side, side), 2, known)
+    assert one == 0.25
+    assert improvement_seconds("upscale", (side // 2, side // 2), 2, known) == pytest.approx(0.25 * steps)
+    assert improvement_seconds("upscale", (8 * side, 8 * side), 2, known) > 4 * 0.25 * steps
+    assert improvement_seconds("deblur", (side, side), 2, known) > 20 * 0.25
 
 
 @pytest.mark.parametrize("method", ["ddrm", "pc"])

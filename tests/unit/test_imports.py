@@ -131,8 +131,8 @@ def test_moved_public_modules_stay_importable_with_a_warning() -> None:
     with pytest.warns(DeprecationWarning, match=r"scoreinv\.machine is scoreinv\.system"):
         assert scoreinv.machine.keep_freed is scoreinv.system.keep_freed  # type: ignore[attr-defined]
     with pytest.warns(DeprecationWarning, match="since 0.3"):
-        from scoreinv.machine import set_threads  # type: ignore[import-not-found]
-    from scoreinv.errors import InputError  # type: ignore[import-not-found]
+        from scoreinv.system.threads import set_threads  # type: ignore[import-not-found]
+    from scoreinv.system.errors import InputError  # type: ignore[import-not-found]
 
     assert set_threads is scoreinv.system.set_threads
-    assert InputError is scoreinv.errors.InputError
+    assert InputError is scoreinv.system.errors.InputError

@@ -15,6 +15,7 @@ from processes import wait_for
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import Cancelled, ScoreinvError
+from scoreinv.system.reporting import report
 from scoreinv.tasks.results import tell
 from scoreinv.web import jobs
 from scoreinv.web.album import Album, GoneError, Photo
@@ -241,6 +242,24 @@ def test_what_takes_long_is_prepared_once_and_only_when_a_job_is_expected():
         assert (job.state, calls) == ("done", [1])
     finally:
         queue.close()
+
+
+def test_work_that_has_made_no_progress_is_stopped(queue):
+    """As of a model that is loaded, or a photograph that is looked at before the first window."""
+    begun, free = threading.Event(), threading.Event()
+
+    def work(_: Callable[[float], bool]) -> dict[str, int]:
+        begun.set()
+        while not free.wait(0.01):
+            report()
+        return {}
+
+    job = queue.submit(work)
+    begun.wait(60)
+    queue.cancel(job)
+    wait_for(lambda: job.over)
+    free.set()
+    assert (job.state, job.done) == ("cancelled", 0)
 
 
 def test_the_time_left_is_told(clock):

@@ -86,17 +86,18 @@ class DPIR:
             x = torch.zeros(shape, device=rng.device, dtype=rng.dtype)
         else:
             x = start.x / broadcast(prior.sde.alpha(times[0]), start.x)
-        counted, y = CountedPrior(prior), self.y.to(x)
+        counted, y = CountedPrior(prior, callback, len(times)), self.y.to(x)
         before: Tensor | None = None
-        for done, t in enumerate(times, 1):
-            level = self.strength * (self.noise_std / prior.sde.noise_to_signal(t)).square()
-            seen = self.operator(x)
-            y = y if self.complete is None else self.complete(seen)
-            z = x + self.operator.ridge(y - seen, level)
-            shown = z if before is None else z + self.momentum * (z - before)
-            x, before = counted.denoise(broadcast(prior.sde.alpha(t), z) * shown, t), z
-            if done < len(times):
-                counted.report(callback, done, len(times), float(t), x)
-        result = counted.samples(x if self.noise_std else self.operator.replace(x, y))
-        counted.report(callback, len(times), len(times), 0.0, result.x0)
+        with counted.reporting(float(times[0]), x):
+            for done, t in enumerate(times, 1):
+                level = self.strength * (self.noise_std / prior.sde.noise_to_signal(t)).square()
+                seen = self.operator(x)
+                y = y if self.complete is None else self.complete(seen)
+                z = x + self.operator.ridge(y - seen, level)
+                shown = z if before is None else z + self.momentum * (z - before)
+                x, before = counted.denoise(broadcast(prior.sde.alpha(t), z) * shown, t), z
+                if done < len(times):
+                    counted.report(done, float(t), x)
+            result = counted.samples(x if self.noise_std else self.operator.replace(x, y))
+            counted.report(len(times), 0.0, result.x0)
         return result

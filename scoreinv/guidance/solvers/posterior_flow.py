@@ -84,35 +84,41 @@ class PosteriorFlow:
         check("steps", self.steps, Whole(1))
         if start is not None or prior.constrains:
             raise InputError("this sampler starts from the posterior mean of a prior that takes the observation")
-        counted, sde, device = CountedPrior(prior), prior.sde, rng.device
+        counted, sde, device = CountedPrior(prior, callback, self.steps), prior.sde, rng.device
         variance, basis = self.variance.to(device, rng.dtype), self.basis.to(device, rng.dtype)
         error = variance.sqrt()
 
-        mean = counted.denoise(sde.prior_std * rng.normal(shape), 1.0)
-        counted.report(callback, 1, self.steps, 1.0, mean)
-        grid = self.levels(prior)
-        first = broadcast(grid[0] if grid else torch.zeros(len(error)), error)
-        white, errors = (rotated(rng.normal(shape), basis) for _ in range(2))
-        q = (first * white + error * blurred(errors, self.reach)) / (first.square() + variance).sqrt().clamp_min(1e-12)
-        angles = [torch.atan2(broadcast(level, error).expand_as(error), error) for level in grid]
-        x0 = mean + rotated(error * q, basis.T)
-        before: Tensor | None = None
-        for step, level in enumerate(grid):
-            s, t = broadcast(level, error), time_at(sde, level)
-            norm = (s.square() + variance).sqrt()
-            u = mean + rotated(norm * q, basis.T)
-            predicted = counted.noise(broadcast(sde.alpha(t), u) * u, t)
-            x0, last = u - s * predicted, step + 1 == len(grid)
-            if not last:
-                along = rotated(predicted, basis)
-                force = torch.where(error > 0, (q * s - norm * along) / error.clamp_min(1e-12), 0.0)
-                way = angles[step] - angles[step + 1]
-                slope = force
-                if before is not None:
-                    slope = force + (force - before) * way / (2 * (angles[step - 1] - angles[step])).clamp_min(1e-12)
-                q, before = q + way * slope, force
-            shown = x0 if last else broadcast(sde.alpha(t), u) * u
-            counted.report(callback, step + 2, self.steps, 0.0 if last else float(t.mean()), shown)
+        x = sde.prior_std * rng.normal(shape)
+        with counted.reporting(1.0, x):
+            mean = counted.denoise(x, 1.0)
+            counted.report(1, 1.0, mean)
+            grid = self.levels(prior)
+            first = broadcast(grid[0] if grid else torch.zeros(len(error)), error)
+            white, errors = (rotated(rng.normal(shape), basis) for _ in range(2))
+            q = (first * white + error * blurred(errors, self.reach)) / (first.square() + variance).sqrt().clamp_min(
+                1e-12
+            )
+            angles = [torch.atan2(broadcast(level, error).expand_as(error), error) for level in grid]
+            x0 = mean + rotated(error * q, basis.T)
+            before: Tensor | None = None
+            for step, level in enumerate(grid):
+                s, t = broadcast(level, error), time_at(sde, level)
+                norm = (s.square() + variance).sqrt()
+                u = mean + rotated(norm * q, basis.T)
+                predicted = counted.noise(broadcast(sde.alpha(t), u) * u, t)
+                x0, last = u - s * predicted, step + 1 == len(grid)
+                if not last:
+                    along = rotated(predicted, basis)
+                    force = torch.where(error > 0, (q * s - norm * along) / error.clamp_min(1e-12), 0.0)
+                    way = angles[step] - angles[step + 1]
+                    slope = force
+                    if before is not None:
+                        slope = force + (force - before) * way / (2 * (angles[step - 1] - angles[step])).clamp_min(
+                            1e-12
+                        )
+                    q, before = q + way * slope, force
+                shown = x0 if last else broadcast(sde.alpha(t), u) * u
+                counted.report(step + 2, 0.0 if last else float(t.mean()), shown)
         return counted.samples(x0)
 
     def levels(self, prior: Prior) -> list[Tensor]:

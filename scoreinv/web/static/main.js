@@ -8,7 +8,7 @@ import { attempt, chosen_of, history, on, stage, state } from "./page.js";
 import { brush, changed, choose_colour, choose_task, choose_tool, pointer, set_diameter, show_before } from "./painting.js";
 import { find, say_exact, say_note, show_improvement } from "./panel.js";
 import { Shown } from "./shown.js";
-import { cancel, enter, forget, resume, show, unsaved } from "./work.js";
+import { cancel, enter, estimate, forget, resume, show, unsaved } from "./work.js";
 
 let opening = 0; // how many photographs were asked for: the last is the one that counts, whichever comes first
 
@@ -94,6 +94,7 @@ on("zoom-out", () => stage.zoom(1 / 1.5));
 on("fit", () => stage.fit());
 for (const id of ["format", "exactly"]) on(id, say_exact, "change");
 on("improve", improve, "input");
+for (const id of ["improve", "tasks"]) on(id, estimate, "change");
 on("help-open", () => find("help").showModal());
 find("error").querySelector("button").addEventListener("click", () => (find("error").hidden = true));
 

@@ -80,6 +80,11 @@ export function show_improvement(kind, blur) {
   find("blur-deg").textContent = `${find("blur-angle").value}°`;
 }
 
+// How long the chosen improvement takes; null while that is unknown.
+export function say_seconds(seconds) {
+  find("seconds").textContent = seconds === null ? "" : `This takes ${duration(seconds)}.`;
+}
+
 // job: { kind, count } of what is done; report: what the server tells of it.
 export function show_job({ kind, count }, report) {
   const title = count > 1 ? `${JOBS[kind]}: ${count} to go` : JOBS[kind];

@@ -5,7 +5,7 @@ import { Marks } from "./marks.js";
 import * as object from "./object.js";
 import { attempt, chosen_of, history, on, save, stage, state } from "./page.js";
 import { changed, mark, pointer, show_before } from "./painting.js";
-import { find, part_around, say_note, show_chosen, show_job, show_photo, show_results } from "./panel.js";
+import { find, part_around, say_note, say_seconds, show_chosen, show_job, show_photo, show_results } from "./panel.js";
 import { colour_png, mask_png } from "./png.js";
 import { Round } from "./rounds.js";
 import { Shown } from "./shown.js";
@@ -34,6 +34,7 @@ export function enter(next) {
   pointer.cursor();
   stage.redraw();
   remember();
+  estimate();
 }
 
 function focus(id) {
@@ -382,6 +383,18 @@ function changed_sensitivity() {
 function improvement() {
   const noise = find("noise").value;
   return noise === "" ? {} : { noise };
+}
+
+// Tells how long the chosen improvement takes, before it is asked for.
+let estimated = null; // what was asked last
+
+export async function estimate() {
+  say_seconds(null);
+  if (!stage.shown || chosen_of("task") !== "improve" || state() !== "painting") return;
+  const query = new URLSearchParams({ work: chosen_of("improve"), factor: chosen_of("factor") });
+  const mine = (estimated = `/api/photos/${stage.shown.photo.key}/seconds?${query}`);
+  const told = await ask("GET", mine).then((answer) => answer.json()).catch(() => null); // it can be done without
+  if (told && estimated === mine) say_seconds(told.seconds);
 }
 
 function blur() {
