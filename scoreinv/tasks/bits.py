@@ -19,6 +19,7 @@ from scoreinv.models.peak_memory import gradient_bytes
 from scoreinv.options import ODE_RTOL
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
+from scoreinv.samplers.rng import generator
 from scoreinv.tasks.common import Sided, check_sides, colours_for, model_of, to_tensor
 from scoreinv.tasks.results import TaskCallback, for_sampler, parts
 from scoreinv.tasks.settings import LikelihoodSettings
@@ -88,8 +89,7 @@ def pictures_bits_per_dim(
     bits, nfe = [], []
     for some, part in zip(batches, parts(callback, map(len, batches)), strict=True):
         keys = [(settings.seed, repeat, int.from_bytes(hashes[item])) for item, repeat in some]
-        generators = [np.random.default_rng([*key, _DEQUANTISATION]) for key in keys]
-        u = np.stack([generator.random(levels.shape[1:], np.float32) for generator in generators])
+        u = np.stack([generator(*key, _DEQUANTISATION).random(levels.shape[1:], np.float32) for key in keys])
         x = prior.to_model((levels[[item for item, _ in some]] + torch.from_numpy(u).to(levels)) / 256)
         noise = NoiseStream.keyed([(*key, _PROBE) for key in keys], prior.device)
         result = bits_per_dim(
