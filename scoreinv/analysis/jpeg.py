@@ -84,11 +84,7 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
             far.append(change[at][rim[at] & ~middle[at]])
             _write_colours(shown[tile.place], rim[at], after[at])
             _write_colours(kept[tile.place], rim[at], on_own_luma[at])
-    beside_it, at_end = (np.concatenate(changes) for changes in (near, far))
-    smeared = False
-    if len(at_end) and not picture.is_gray_mode:
-        seen, usual = (float(np.sqrt(np.square(changes).mean())) for changes in (beside_it, at_end))
-        smeared = seen > max(_SEEN, _SMEARED * usual)
+    smeared = not picture.is_gray_mode and _is_smeared(np.concatenate(near), np.concatenate(far))
     if smeared:
         _log.warning(
             "the JPEG smeared the colours of what is removed: those of the %d pixels beside it are redrawn too "
@@ -96,6 +92,18 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
             RIM,
         )
     return replace(picture, pixels=shown), replace(picture, pixels=kept) if smeared else picture
+
+
+def _is_smeared(beside: np.ndarray, at_end: np.ndarray) -> bool:
+    """Return whether chroma changes more beside a hole than at the end of its rim; False without pixels of either.
+
+    Args:
+        beside, at_end: changes of chroma in grey levels, Nx2.
+    """
+    if not len(beside) or not len(at_end):
+        return False
+    seen, usual = (float(np.sqrt(np.square(changes).mean())) for changes in (beside, at_end))
+    return seen > max(_SEEN, _SMEARED * usual)
 
 
 @dataclass(frozen=True)

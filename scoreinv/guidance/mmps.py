@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from scoreinv.guidance.base import LikelihoodGuidance, Transpose
 from scoreinv.operators import LinearOperator
-from scoreinv.operators.linalg import conjugate_gradients
+from scoreinv.operators.linalg import gmres
 from scoreinv.prior import Prior
 from scoreinv.sdes import broadcast
 from scoreinv.system.options import Whole, check
@@ -16,14 +15,14 @@ from scoreinv.system.options import Whole, check
 class MMPS(LikelihoodGuidance):
     """Moment matching posterior sampling (Rozet et al. 2024, arXiv 2405.13712, section 4.2).
 
-    The covariance of x0 given x_t is (sigma^2 / alpha) J, where the score is the true one; S^-1 is applied by conjugate
-    gradients, each step of which takes a vector-Jacobian product. Exact for Gaussian data, in as many steps as the
-    covariance has levels. The J of a network is not even symmetric: of `denoiser` |J - J^T| is 0.3 to 0.5 of |J|, and
-    the variance that J implies is 1.1 of the squared error in noise of 5 grey levels, and 0.8 of it in noise of 50, so
-    that intervals by its samples are no better than measured (`tests/benchmarks/restoration.py`).
+    The covariance of x0 given x_t is (sigma^2 / alpha) J for the true score. GMRES applies S^-1, at one vector-Jacobian
+    product per iteration. For Gaussian data it is exact after as many iterations as the covariance has levels. The J of
+    a network is neither symmetric nor definite, so S is not, either: |J - J^T| is 0.3 to 0.5 of |J| for `denoiser`. The
+    variance that this J implies is 1.1 of the squared error at noise of 5 grey levels, and 0.8 of it at 50. Intervals
+    of its samples are therefore no better than measured (`tests/benchmarks/restoration.py`).
 
     Args:
-        iterations: of conjugate gradients, at least 1.
+        iterations: of GMRES, at least 1.
     """
 
     def __init__(
@@ -41,5 +40,4 @@ class MMPS(LikelihoodGuidance):
         def covariance(v: Tensor) -> Tensor:
             return self.noise_std**2 * v + ratio * self.operator(transpose(self.operator.adjoint(v)))
 
-        solution = conjugate_gradients(covariance, torch.zeros_like(residual), residual, self.iterations)
-        return self.operator.adjoint(solution)
+        return self.operator.adjoint(gmres(covariance, residual, self.iterations))

@@ -13,7 +13,7 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.text import one_line
 
 RANK_TOLERANCE = 1e-6
-"""Singular values below this fraction of the largest count as 0: float32 cannot resolve what they let through."""
+"""Share of a batch element's largest singular value; smaller ones count as 0, as float32 cannot resolve them."""
 
 _ADJOINT_TOLERANCE = 0.01
 """Of |A x|^2: so far <x, A^T A x> may be from it, as in transforms whose adjoint is interpolated."""
@@ -93,7 +93,7 @@ class SpectralOperator(LinearOperator):
     @property
     @abstractmethod
     def singular(self) -> Tensor:
-        """s, of a shape that multiplies spectra, on the operator's own device."""
+        """s, (1 or B, ...), of a shape that multiplies spectra, on the operator's own device."""
 
     @abstractmethod
     def analyse(self, x: Tensor) -> Tensor:
@@ -180,11 +180,22 @@ def _product(a: Tensor, b: Tensor) -> float:
     return float((a.cpu().double() * b.cpu().double()).sum())
 
 
+def in_rank(singular: Tensor) -> Tensor:
+    """Return which singular values (1 or B, ...) count as nonzero in their batch element."""
+    largest = singular.flatten(1).amax(1)
+    return singular > RANK_TOLERANCE * _column(largest, singular)
+
+
 def damped_inverse(singular: Tensor, level: float | Tensor) -> Tensor:
-    """s / (s^2 + level), and 0 for s that count as 0; level a number or (B,)."""
+    """Return s / (s^2 + level), and 0 where s counts as zero.
+
+    Args:
+        singular: s, (1 or B, ...).
+        level: at least 0; a number or (B,).
+    """
     singular = singular if singular.device.type == "mps" else singular.double()
     inverse = singular / (singular.square() + _column(level, singular)).clamp_min(torch.finfo(singular.dtype).tiny)
-    return torch.where(singular > RANK_TOLERANCE * singular.max(), inverse, 0)
+    return torch.where(in_rank(singular), inverse, 0)
 
 
 def scaled(factor: Tensor, spectrum: Tensor) -> Tensor:

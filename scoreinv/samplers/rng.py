@@ -12,21 +12,36 @@ import torch
 from torch import Tensor
 
 from scoreinv.system.errors import InputError
+from scoreinv.system.options import SEED, check
+
+
+def generator(seed: int, *key: int) -> np.random.Generator:
+    """Return the generator of a seed and a key; other seeds and keys, of any length, have independent ones.
+
+    NumPy pads short entropy with zeros and splits integers into words of 32 bits. As entropy (5, 3), (5, 3, 0) and
+    5 + 3 * 2^32 would be one stream, so the key is a spawn key of two words per number.
+
+    Args:
+        seed: from 0 to 2^128 - 1.
+        key: numbers from 0 to 2^64 - 1.
+    """
+    words = [word for number in key for word in divmod(int(number), 2**32)]
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=words))
 
 
 class NoiseStream:
-    """Independent streams of noise, one for each sample; sample i of a seed is the same in any batch.
+    """Draw independent noise for each sample; sample i of a seed has the same noise in any batch.
 
-    Draws are made on the CPU in float32 and then moved, so that every device, precision and thread count sees the
-    same numbers.
+    The stream of sample i is that of the key (seed, i). Draws are made on the CPU in float32 and then moved, so every
+    device, precision and thread count has the same numbers.
 
     Args:
-        seed: a non-negative integer.
+        seed: from 0 to 2^63 - 1.
         count: number of samples, B.
         first: number of the first sample; `NoiseStream(s, 2, first=4)` are samples 4 and 5 of `NoiseStream(s, 6)`.
-        device, dtype: where draws are delivered unless a draw says otherwise.
+        device, dtype: of the draws, unless a draw gives its own.
 
-    Raises InputError for a negative seed or no samples.
+    Raises InputError for a seed out of range or no samples.
     """
 
     def __init__(
@@ -37,19 +52,18 @@ class NoiseStream:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        if seed < 0:
-            raise InputError(f"a seed must not be negative: {seed}")
+        check("seed", seed, SEED)
         if count < 1:
             raise InputError(f"at least one sample is needed, not {count}")
         self.device = torch.device(device)
         self.dtype = dtype
-        self._generators = [np.random.default_rng([seed, first + i]) for i in range(count)]
+        self._generators = [generator(seed, first + i) for i in range(count)]
 
     @classmethod
     def keyed(cls, keys: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> Self:
-        """A stream for each key, a sequence of non-negative integers such as (seed, sample, top, left)."""
+        """Return noise of one stream per key, such as (seed, sample, top, left); see `generator`."""
         noise = cls(0, len(keys), device=device)
-        noise._generators = [np.random.default_rng(list(key)) for key in keys]
+        noise._generators = [generator(*key) for key in keys]
         return noise
 
     def __len__(self) -> int:

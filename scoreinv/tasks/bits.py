@@ -16,6 +16,7 @@ from scoreinv.likelihood import bits_per_dim
 from scoreinv.models.peak_memory import gradient_bytes
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
+from scoreinv.samplers.rng import generator
 from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.system.memory import PIXELS_AT_ONCE, shortage
 from scoreinv.system.options import ODE_RTOL
@@ -88,8 +89,7 @@ def pictures_bits_per_dim(
     bits, nfe = [], []
     for some, part in zip(batches, parts(callback, map(len, batches)), strict=True):
         keys = [(settings.seed, repeat, int.from_bytes(hashes[item])) for item, repeat in some]
-        generators = [np.random.default_rng([*key, _DEQUANTISATION]) for key in keys]
-        u = np.stack([generator.random(levels.shape[1:], np.float32) for generator in generators])
+        u = np.stack([generator(*key, _DEQUANTISATION).random(levels.shape[1:], np.float32) for key in keys])
         x = prior.to_model((levels[[item for item, _ in some]] + torch.from_numpy(u).to(levels)) / 256)
         noise = NoiseStream.keyed([(*key, _PROBE) for key in keys], prior.device)
         result = bits_per_dim(

@@ -22,6 +22,7 @@ from torch import Tensor
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators.colour_space import luma
 from scoreinv.samplers import NoiseStream
+from scoreinv.samplers.rng import generator
 
 _FIELDS = 16
 """The noises of two unlike pictures have a correlation of about 1 / sqrt(16)."""
@@ -76,9 +77,8 @@ class PictureNoise(NoiseStream):
         channels, height, width = shape[1:]
         fields = {}  # that all pictures mix, (H, W, C, 16) of each pair
         for pair in {number // 2 for number in self._numbers}:
-            keys = [[self._seed, pair, *_STREAM, self._drawn, row] for row in range(height)]
-            rows = [np.random.default_rng(key).standard_normal((width, channels, _FIELDS), np.float32) for key in keys]
-            fields[pair] = np.stack(rows)
+            streams = (generator(self._seed, pair, *_STREAM, self._drawn, row) for row in range(height))
+            fields[pair] = np.stack([rng.standard_normal((width, channels, _FIELDS), np.float32) for rng in streams])
         draws = [
             (-1 if number % 2 else 1) * (fields[number // 2] @ weights).transpose(2, 0, 1).astype(np.float32)
             for number, weights in zip(self._numbers, self._weights, strict=True)

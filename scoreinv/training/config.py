@@ -130,7 +130,6 @@ class ObjectiveConfig:
             drawn by importance), or `uniform` (unit weight on the output of an EDM-preconditioned network, in
             expectation); `residual`, for networks that take an observation: the error of each picture over that of the
             initial estimate it starts from, as decibels count it.
-        sigma_data: of `uniform`; the preconditioning's.
         reduction: over a picture's values: `mean`, or `sum` (halved, as in the paper).
         focus: mean and standard deviation of the logarithm of the noise levels sigma / alpha (of pictures on [-1, 1])
             that continuous times are drawn at (Karras et al. 2022, section 5); None: times are uniform. Not for the
@@ -141,11 +140,12 @@ class ObjectiveConfig:
 
     times: Literal["continuous", "discrete"] = "continuous"
     weighting: Literal["paper", "likelihood", "uniform", "residual"] = "paper"
-    sigma_data: Annotated[float, Number(None)] = 0.5
     reduction: Literal["mean", "sum"] = "mean"
     focus: tuple[float, float] | None = None
     stratified: bool = True
     label_smoothing: float = 0.0
+
+    GONE: ClassVar = ("sigma_data",)  # the preconditioning's own counts
 
     def __post_init__(self) -> None:
         check_settings(self, "objective.")

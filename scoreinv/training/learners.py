@@ -89,7 +89,7 @@ class ScoreLearner(Learner[ScorePrior]):
         variance = centre(batch.images, model.data_range).double().var()
         error = variance / (noise_level(t, model.sde, model.data_range).square() + variance)
         values = 1.0 if objective.reduction == "mean" else 0.5 * batch.images[0].numel()
-        factors = weight(objective, model.sde, t, model.data_range) * importance(objective, model.sde, t)
+        factors = weight(objective, model, t) * importance(objective, model.sde, t)
         return (values * factors * error).mean().item()
 
 

@@ -6,8 +6,9 @@ With x_t = alpha x0 + sigma z and e(x_t, t) = -sigma grad log p_t(x_t), every ob
 
     paper        1                                  lambda(t) = sigma^2 (appendix C)
     likelihood   g(t)^2 / sigma^2                   lambda(t) = g^2 (Song et al. 2021, "Maximum likelihood training")
-    uniform      (s^2 + sd^2) / sd^2                s = sigma / alpha; the error of the denoised picture, weighted by
-                                                    (s^2 + sd^2) / (s sd)^2 (Karras et al. 2022, table 1)
+    uniform      (s^2 + sd^2) / sd^2                s = sigma / alpha, sd the preconditioning's sigma_data; the error
+                                                    of the denoised picture, weighted by (s^2 + sd^2) / (s sd)^2
+                                                    (Karras et al. 2022, table 1)
     residual     1 / mean of v / (s^2 + v)          of conditional priors: the error over that of the initial
                                                     estimate (F = 0), v the variance of what an observation leaves
                                                     open, for each picture
@@ -29,7 +30,7 @@ from torch import Tensor
 
 from scoreinv.conditional.initial_estimate import InitialEstimate
 from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.preconditioning import Range, noise_level
+from scoreinv.preconditioning import EDM, Range, noise_level
 from scoreinv.prior import Prior
 from scoreinv.sdes import SDE, TRAINING_START, broadcast, time_at
 from scoreinv.training.config import ObjectiveConfig
@@ -57,25 +58,35 @@ def draw_times(
     return torch.from_numpy(TRAINING_START + uniform * (1 - TRAINING_START))
 
 
-def weight(objective: ObjectiveConfig, sde: SDE, t: Tensor, data_range: Range) -> Tensor:
-    """The weight on |e - z|^2 at times t, float64, the shape of t; `sigma_data` refers to pictures on [-1, 1]."""
+def weight(objective: ObjectiveConfig, prior: Prior, t: Tensor) -> Tensor:
+    """Return the weight on |e - z|^2 at times t, float64, the shape of t.
+
+    The uniform weight takes the prior's `EDM` preconditioning for sd, or `EDM()` if it has another.
+    """
     if objective.weighting == "paper":
         return torch.ones_like(t)
     if objective.weighting == "likelihood":
-        return sde.diffusion_squared(t) / sde.sigma(t).square()
-    return (noise_level(t, sde, data_range) / objective.sigma_data).square() + 1
+        return _likelihood_weight(prior.sde, t)
+    own = getattr(prior, "preconditioning", None)
+    edm = own if isinstance(own, EDM) else EDM()
+    return (noise_level(t, prior.sde, prior.data_range) / edm.sigma_data).square() + 1
+
+
+def _likelihood_weight(sde: SDE, t: Tensor) -> Tensor:
+    """Return g^2 / sigma^2 at times t."""
+    return sde.diffusion_squared(t) / sde.sigma(t).square()
 
 
 def importance(objective: ObjectiveConfig, sde: SDE, t: Tensor) -> Tensor:
-    """Density of uniform times over that of the times t which `draw_times` draws, float64, the shape of t.
+    """Return the density of uniform times over that of `draw_times` at times t, float64, the shape of t.
 
-    The factor that leaves the expectation of a loss what it is over uniform times. It is 1 but for the likelihood
-    weighting: a focus is there to change the expectation.
+    This factor keeps the expectation of a loss over uniform times. It is 1 except for the likelihood weighting, because
+    a focus is meant to change the expectation.
     """
     if objective.weighting != "likelihood" or objective.times == "discrete":
         return torch.ones_like(t)
     low, high = _log_levels(sde)
-    return 2 * (high - low) / (1 - TRAINING_START) / weight(objective, sde, t, (-1.0, 1.0))
+    return 2 * (high - low) / (1 - TRAINING_START) / _likelihood_weight(sde, t)
 
 
 def _log_levels(sde: SDE) -> tuple[float, float]:
@@ -87,13 +98,13 @@ def _log_levels(sde: SDE) -> tuple[float, float]:
 def per_image_loss(
     objective: ObjectiveConfig, prior: Prior, x0: Tensor, t: Tensor, z: Tensor, initial: InitialEstimate | None = None
 ) -> Tensor:
-    """Weighted squared error of the noise prediction, (B,).
+    """Return the weighted squared error of the noise prediction, (B,).
 
     Args:
         x0: pictures (B, C, H, W) in the model's range.
         t: times (B,).
         z: noise, the shape of x0.
-        initial: what a conditional prior makes of what it is shown of the pictures; None: it is shown nothing.
+        initial: initial estimate of a conditional prior; None if it observes nothing.
     """
     x = prior.sde.perturb(x0, t, z)
     error = (prior.noise(x, t, initial) if isinstance(prior, ConditionalPrior) else prior.noise(x, t)) - z
@@ -102,4 +113,4 @@ def per_image_loss(
     if objective.weighting == "residual":
         assert isinstance(prior, ConditionalPrior)  # as the configuration saw to
         return loss / prior.preconditioning.expected_error(x0, t, prior.sde, prior.data_range, initial)
-    return broadcast(weight(objective, prior.sde, t, prior.data_range), error[:, 0, 0, 0]) * loss
+    return broadcast(weight(objective, prior, t), error[:, 0, 0, 0]) * loss

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 from scipy import fft, ndimage
 
-from scoreinv.analysis.jpeg import RIM, _most_likely_plane, without_smears
+from scoreinv.analysis.jpeg import RIM, _is_smeared, _most_likely_plane, without_smears
 from scoreinv.analysis.kind import untinted
 from scoreinv.files.read import read_picture
 from scoreinv.imaging.metadata import coding_of, orient
@@ -134,6 +134,29 @@ def test_the_smear_is_told_and_what_has_none_stays(caplog: pytest.LogCaptureFixt
         without_smears(read_picture(as_jpeg(damaged)), hole)
     (record,) = caplog.records
     assert "8 pixels" in record.getMessage()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("beside", "at_end", "smeared"),
+    [([], [1.0], False), ([9.0], [], False), ([], [], False), ([9.0], [1.0], True), ([9.0], [8.0], False)],
+)
+def test_a_smear_needs_pixels_beside_the_hole_and_at_the_end_of_its_rim(
+    beside: list[float], at_end: list[float], smeared: bool
+) -> None:
+    changes = (np.repeat(np.array(values).reshape(-1, 1), 2, axis=1) for values in (beside, at_end))
+    assert _is_smeared(*changes) is smeared
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_pixels_beside_the_hole_are_no_smear() -> None:
+    """Steps show at the hole's edge near the next tile alone, which holds the end of its rim and no pixel beside it."""
+    damaged = scratched()[0].astype(int)
+    damaged[20:23, 50:58] += [-70, -35, 70]
+    picture = read_picture(as_jpeg(np.clip(damaged, 0, 255).astype(np.uint8)))
+    hole = np.zeros((HEIGHT, WIDTH), bool)
+    hole[20:23, :58] = True
+    assert without_smears(picture, hole)[1] is picture
 
 
 def test_no_hole_and_one_without_a_whole_rim_change_nothing() -> None:

@@ -14,6 +14,7 @@ from scoreinv.guidance import DDRM, DPIR, MMPS, ConstrainedPC, DiffPIR
 from scoreinv.operators import (
     Blur,
     LinearOperator,
+    Separable,
     downsampling,
     gray,
     kernels,
@@ -75,7 +76,7 @@ def noisy(prior: Mixture, t: float, count: int = 3) -> Tensor:
 
 
 @EVERY
-@pytest.mark.parametrize(("sde", "noise_std"), [("ve", 0.0), ("subvp", 0.2)])
+@pytest.mark.parametrize(("sde", "noise_std"), [("ve", 0.0), ("vp", 0.05), ("subvp", 0.2)])
 def test_mmps_is_exact_for_gaussian_data(operator, sde, noise_std):
     prior = smooth(SDES[sde])
     y = observe(prior, operator, noise_std)
@@ -280,3 +281,17 @@ def test_estimates_are_per_sample():
         prior, (1, *SHAPE), rng=NoiseStream(0, 1, first=1, dtype=torch.float64)
     )
     np.testing.assert_allclose(both.x0[1], second.x0[0], atol=1e-9)
+
+
+@pytest.mark.parametrize("sde", ["ve", "vp"])
+def test_ddrm_takes_the_rank_of_each_sample(sde):
+    """Observations of tiny scale beside others hold exactly all the same."""
+    prior, reduce = smooth(SDES[sde]), OPERATORS["area"]
+    scale = torch.tensor([1.0, 1e-7]).double()[:, None, None]
+    operator = Separable(scale * reduce.vertical, reduce.horizontal)
+    y = operator(prior.sample(2, torch.Generator().manual_seed(1)))
+    x0 = DDRM(operator, y, steps=6).sample(prior, (2, *SHAPE), rng=NoiseStream(0, 2, dtype=torch.float64)).x0
+    torch.testing.assert_close(reduce(x0), y / scale[..., None], rtol=1e-6, atol=1e-6)
+    alone = DDRM(Separable(1e-7 * reduce.vertical, reduce.horizontal), y[1:], steps=6)
+    alone = alone.sample(prior, (1, *SHAPE), rng=NoiseStream(0, 1, first=1, dtype=torch.float64))
+    torch.testing.assert_close(x0[1:], alone.x0)

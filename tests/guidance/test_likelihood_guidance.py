@@ -18,7 +18,7 @@ from scoreinv.samplers import (
     resampling_times,
     uniform_times,
 )
-from scoreinv.sdes import VE, VP, broadcast
+from scoreinv.sdes import SDE, VE, VP, as_time, broadcast
 from scoreinv.system.errors import InputError
 
 pytestmark = pytest.mark.portable
@@ -77,6 +77,35 @@ def test_pigdm_is_exact_for_white_gaussian_data(name: str, operator: LinearOpera
         x = prior.sample(5, torch.Generator().manual_seed(4), t)
         exact = prior.conditional(operator, y, std).noise(x, t)
         torch.testing.assert_close(PiGDM(prior, operator, y, std, 0.25).noise(x, t), exact, rtol=1e-6, atol=1e-8)
+
+
+class Linear(Prior):
+    """A denoised mean D(x) = M x of any M (12, 12), as of a network whose Jacobian is no covariance."""
+
+    data_range = (-1.0, 1.0)
+
+    def __init__(self, sde: SDE, matrix: Tensor) -> None:
+        self.sde, self.matrix = sde, matrix
+
+    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        alpha, sigma = (broadcast(coefficient(as_time(t)), x) for coefficient in (self.sde.alpha, self.sde.sigma))
+        return (x - alpha * (x.flatten(1) @ self.matrix.T).unflatten(1, SHAPE)) / sigma
+
+
+@NAMES
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("std", [0.0, 0.1])
+def test_mmps_solves_for_any_jacobian(name: str, symmetric: bool, std: float) -> None:
+    """noise - sigma J^T A^T S^-1 (y - A D), S = (sigma^2 / alpha) A J^T A^T + std^2, by a dense solver."""
+    jacobian = draw(12, 12, seed=2)
+    jacobian = (jacobian + jacobian.T) / 2 if symmetric else jacobian
+    prior, y, x, t = Linear(SDES[name], jacobian), draw(1, 7, 1, 1, seed=3), draw(4, *SHAPE, seed=4), as_time(0.4)
+    alpha, sigma, a = prior.sde.alpha(t), prior.sde.sigma(t), MIXED.matrix
+    scatter = sigma**2 / alpha * a @ jacobian.T @ a.T + std**2 * torch.eye(7)
+    residual = (y - MIXED(prior.denoise(x, t))).flatten(1)
+    gradient = torch.linalg.solve(scatter, residual.T).T @ a @ jacobian
+    exact = prior.noise(x, t) - sigma * gradient.unflatten(1, SHAPE)
+    torch.testing.assert_close(MMPS(prior, MIXED, y, std, iterations=7).noise(x, t), exact, rtol=1e-6, atol=1e-8)
 
 
 @NAMES

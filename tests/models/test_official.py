@@ -38,6 +38,45 @@ def test_an_unconditional_network_has_no_use_for_noise_levels() -> None:
         load_official(folder / "checkpoint.pth", told, ema=True)
 
 
+NEEDED = {
+    "data": ("image_size", "num_channels", "centered"),
+    "training": ("sde", "continuous"),
+    "ddpm": (
+        *("name", "nf", "ch_mult", "num_res_blocks", "attn_resolutions", "resamp_with_conv", "conditional", "dropout"),
+        *("nonlinearity", "num_scales"),
+    ),
+    "ncsnpp": (
+        *("resblock_type", "fir", "fir_kernel", "skip_rescale", "progressive", "progressive_input"),
+        *("progressive_combine", "embedding_type", "init_scale"),
+    ),
+    "vesde": ("sigma_min", "sigma_max", "scale_by_sigma"),
+    "vpsde": ("beta_min", "beta_max"),
+    "subvpsde": ("beta_min", "beta_max"),
+}
+
+
+@pytest.mark.parametrize("folder", sorted(PARITY.iterdir()), ids=lambda folder: folder.name)
+def test_a_configuration_needs_only_the_entries_of_its_sde_and_network(folder: Path, tmp_path: Path) -> None:
+    """Published VE configurations at 1024 pixels have no beta_min and no beta_max."""
+    whole = json.loads((folder / "config.json").read_text())
+    model = NEEDED["ddpm"] + NEEDED[whole["training"]["sde"]]
+    model += NEEDED["ncsnpp"] if whole["model"]["name"] == "ncsnpp" else ()
+    needed = {"model": model, "data": NEEDED["data"], "training": NEEDED["training"]}
+    least = {section: {entry: whole[section][entry] for entry in entries} for section, entries in needed.items()}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(least | {"sampling": whole["sampling"]}))
+    config = read_official_config(str(path))
+    assert config == read_official_config(str(folder / "config.json"))
+    prior = load_official(folder / "checkpoint.pth", config, ema=True)
+    assert prior.sde == config.sde
+    for section, entries in needed.items():
+        for entry in entries:
+            lacking = {**least, section: {name: value for name, value in least[section].items() if name != entry}}
+            path.write_text(json.dumps(lacking))
+            with pytest.raises(CheckpointError, match=entry if entry != "name" else "None"):
+                read_official_config(str(path))
+
+
 def test_wrong_configurations(tmp_path: Path) -> None:
     checkpoint = PARITY / "vp_ddpm_cifar10" / "checkpoint.pth"
     with pytest.raises(CheckpointError, match="do not belong together"):

@@ -111,6 +111,17 @@ def test_ridge_is_the_damped_inverse(name):
         torch.testing.assert_close(found, torch.stack(expected).reshape(found.shape), rtol=1e-6, atol=1e-8)
 
 
+def test_the_rank_is_that_of_each_batch_element():
+    """An element of tiny values has the pseudo-inverse that it has alone."""
+    reduce = downsampling(3, HEIGHT, WIDTH)
+    scale = torch.tensor([1.0, 1e-7]).double()[:, None, None]
+    both, tiny = Separable(scale * reduce.vertical, reduce.horizontal), 1e-7 * reduce.vertical
+    y = observation(reduce)[:2]
+    exact = torch.linalg.pinv(matrix(reduce)) @ y[1].flatten() / 1e-7
+    torch.testing.assert_close(both.pinv(y)[1], Separable(tiny, reduce.horizontal).pinv(y[1:])[0])
+    torch.testing.assert_close(both.pinv(y)[1].flatten(), exact)
+
+
 @pytest.mark.parametrize("name", SPECTRAL)
 def test_singular_values(name):
     operator = OPERATORS[name].spectral()

@@ -77,7 +77,7 @@ def test_saturation_leaves_the_colours_that_are_given():
         for factor in (1.0, 2.0)
     )
     assert abs(once[16, 16].astype(int) - twice[16, 16]).max() <= 1
-    assert abs(once[16, 0].astype(int) - twice[16, 0]).max() > 1
+    assert abs(once[:, :4].astype(int) - twice[:, :4]).max() > 1
 
 
 def test_hints_have_the_size_of_the_photo() -> None:

@@ -9,6 +9,10 @@ import pytest
 import torch
 from gaussian import GaussianPrior, standard_normal
 
+from scoreinv.models.codec import decode
+from scoreinv.models.config import ModelConfig
+from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.preconditioning import EDM
 from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, VP, SubVP, broadcast
 from scoreinv.system.errors import InputError
 from scoreinv.training.batches import TIMES, Batch, stream
@@ -40,13 +44,14 @@ def test_weightings_are_their_formulas_on_the_score_and_on_the_denoised_picture(
     score_error = prior.score(x, t) + z / broadcast(sde.sigma(t), z)
     denoising_error = prior.denoise(x, t) - x0
     level, sd = sde.noise_to_signal(t), 0.4
+    prior.preconditioning = EDM(sd)
     expected = {
         "paper": sde.sigma(t).square() * score_error.square().flatten(1).mean(1),
         "likelihood": sde.diffusion_squared(t) * score_error.square().flatten(1).mean(1),
         "uniform": (level**2 + sd**2) / (level * sd) ** 2 * denoising_error.square().flatten(1).mean(1),
     }
     for weighting, value in expected.items():
-        loss = per_image_loss(ObjectiveConfig(weighting=weighting, sigma_data=sd), prior, x0, t, z)
+        loss = per_image_loss(ObjectiveConfig(weighting=weighting), prior, x0, t, z)
         torch.testing.assert_close(loss, value, rtol=1e-6, atol=1e-9)
 
 
@@ -54,8 +59,32 @@ def test_uniform_weight_counts_noise_in_units_of_centred_pictures() -> None:
     t = torch.tensor([0.3, 0.9], dtype=torch.float64)
     objective = ObjectiveConfig(weighting="uniform")
     # The same process on [0, 1] has half the noise of the one on [-1, 1].
-    half, whole = weight(objective, VE(0.01, 10), t, (0.0, 1.0)), weight(objective, VE(0.02, 20), t, (-1.0, 1.0))
-    torch.testing.assert_close(half, whole)
+    half, whole = (GaussianPrior(VE(scale * 0.01, scale * 10), 0.0, 1.0) for scale in (1, 2))
+    half.data_range = (0.0, 1.0)
+    torch.testing.assert_close(weight(objective, half, t), weight(objective, whole, t))
+
+
+@pytest.mark.parametrize("sigma_data", [0.5, 2.0])
+@pytest.mark.parametrize("sde", [VE(0.01, 50.0), VP()], ids=lambda sde: type(sde).__name__)
+def test_uniform_weight_is_one_on_the_output_of_the_networks_own_preconditioning(sde: SDE, sigma_data: float) -> None:
+    """The loss is |F - target|^2 of EDM, for the sigma_data of the model alone."""
+    torch.manual_seed(0)
+    prior = ModelConfig(
+        NCSNppConfig(width=8, multipliers=(1,), blocks=1, init_scale=1.0), sde, EDM(sigma_data), image_size=8
+    ).build()
+    x0, z, t = standard_normal((2, 3, 8, 8), 1), standard_normal((2, 3, 8, 8), 2), torch.tensor([0.2, 0.8]).double()
+    s = broadcast(sde.noise_to_signal(t), x0)
+    total = (s.square() + sigma_data**2).sqrt()
+    with torch.no_grad():
+        output = prior.network((x0 + s * z) / total, sde.noise_to_signal(t))
+        loss = per_image_loss(ObjectiveConfig(weighting="uniform"), prior, x0, t, z)
+    target = (s * x0 - sigma_data**2 * z) / (sigma_data * total)
+    torch.testing.assert_close(loss, (output - target).square().flatten(1).mean(1), rtol=1e-4, atol=1e-6)
+
+
+def test_configurations_of_released_versions_keep_loading() -> None:
+    """Their objective had a sigma_data, which counted whatever the preconditioning's was."""
+    assert decode(ObjectiveConfig, {"weighting": "uniform", "sigma_data": 0.7}) == ObjectiveConfig(weighting="uniform")
 
 
 @pytest.mark.parametrize("sde", [*SDES, DDPM()], ids=lambda sde: type(sde).__name__)
@@ -138,12 +167,14 @@ def test_times_of_the_likelihood_weighting_have_the_density_of_its_weight(sde: S
 @pytest.mark.parametrize("sde", [*SDES, DDPM()], ids=lambda sde: type(sde).__name__)
 def test_times_by_importance_leave_the_expectation_and_let_all_pictures_count_alike(sde: SDE) -> None:
     times = draw_times(LIKELIHOOD, sde, UNIT, 4096, stream(0, TIMES, 3))
-    weights = weight(LIKELIHOOD, sde, times, UNIT) * importance(LIKELIHOOD, sde, times)
+    weights = weight(LIKELIHOOD, GaussianPrior(sde, 0.0, 1.0), times) * importance(LIKELIHOOD, sde, times)
     torch.testing.assert_close(weights, weights[:1].expand(4096), rtol=1e-9, atol=0)
     # Over uniform times, by the trapezoidal rule on a grid that is fine where the weight is large.
     grid = torch.logspace(np.log10(TRAINING_START), 0, 100_001, dtype=torch.float64)
     for loss in (torch.ones_like, lambda t: (1 + 5 * t).reciprocal(), lambda t: t.sqrt()):
-        exact = torch.trapezoid(weight(LIKELIHOOD, sde, grid, UNIT) * loss(grid), grid) / (1 - TRAINING_START)
+        exact = torch.trapezoid(weight(LIKELIHOOD, GaussianPrior(sde, 0.0, 1.0), grid) * loss(grid), grid) / (
+            1 - TRAINING_START
+        )
         assert float((weights * loss(times)).mean()) == pytest.approx(float(exact), rel=2e-3)
 
 

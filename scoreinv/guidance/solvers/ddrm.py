@@ -21,7 +21,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from scoreinv.operators import RANK_TOLERANCE, LinearOperator
+from scoreinv.operators import LinearOperator
+from scoreinv.operators.base import in_rank
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import GridSampler
 from scoreinv.samplers.rng import NoiseStream
@@ -100,7 +101,7 @@ class _Observed:
     def __init__(self, settings: DDRM, x: Tensor) -> None:
         self.operator = settings.operator.spectral()
         singular = self.operator.singular.to(x)
-        self.known = singular > RANK_TOLERANCE * singular.max()
+        self.known = in_rank(singular)
         safe = torch.where(self.known, singular, 1)
         self.values = self.operator.analyse_observation(settings.y.to(x)) / safe
         self.noise = settings.noise_std / safe

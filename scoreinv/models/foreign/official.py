@@ -95,11 +95,24 @@ class _Network:
     dropout: float
     nonlinearity: Activation
     num_scales: int
-    scale_by_sigma: bool
+
+
+@dataclass(frozen=True)
+class _VE:
+    """Entries of `model` for the VE SDE."""
+
     sigma_min: float
     sigma_max: float
+    scale_by_sigma: bool
+
+
+@dataclass(frozen=True)
+class _VP:
+    """Entries of `model` for the VP and sub-VP SDEs."""
+
     beta_min: float
     beta_max: float
+    scale_by_sigma: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,22 +150,24 @@ def _translate(config: dict[str, Any]) -> ModelConfig:
     pictures, objective = decode_foreign(_Data, data, "data"), decode_foreign(_Training, training, "training")
     options = decode_foreign(_Network, model, "model")
     network = _network(model, options, pictures)
-    steps, scaled = options.num_scales, options.scale_by_sigma
+    steps = options.num_scales
     if network.embedding == "fourier" and not objective.continuous:
         raise CheckpointError("Fourier embeddings belong to continuous-time training; this configuration is discrete")
     sde: SDE
     reading: PaperVE | PaperVP
     if objective.sde == "vesde":
-        sde = VE(options.sigma_min, options.sigma_max, steps)
-        reading = PaperVE("sigma" if objective.continuous else "index", scaled)
-        if objective.continuous and scaled and network.embedding == "positional":
+        ve = decode_foreign(_VE, model, "model")
+        sde = VE(ve.sigma_min, ve.sigma_max, steps)
+        reading = PaperVE("sigma" if objective.continuous else "index", ve.scale_by_sigma)
+        if objective.continuous and ve.scale_by_sigma and network.embedding == "positional":
             raise CheckpointError("a continuous VE model with positional embedding cannot scale by sigma")
     else:
-        if scaled:
+        vp = decode_foreign(_VP, model, "model")
+        if vp.scale_by_sigma:
             raise CheckpointError("scale_by_sigma belongs to VE models; this configuration is VP")
         is_chain = objective.sde == "vpsde" and not objective.continuous
         family = DDPM if is_chain else VP if objective.sde == "vpsde" else SubVP
-        sde = family(options.beta_min, options.beta_max, steps)
+        sde = family(vp.beta_min, vp.beta_max, steps)
         reading = PaperVP(steps) if is_chain else PaperVP()
     span = (-1.0, 1.0) if pictures.centered else (0.0, 1.0)
     sampling = decode_foreign(_Sampling, config.get("sampling", {}), "sampling")
