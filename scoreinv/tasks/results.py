@@ -18,7 +18,7 @@ from PIL import Image
 from scoreinv.errors import Cancelled
 from scoreinv.imaging.arrays import Form
 from scoreinv.machine import threads_that_pay
-from scoreinv.options import check, says_stop
+from scoreinv.options import check, check_callback, says_stop
 from scoreinv.reporting import reporting
 from scoreinv.tasks.settings import FillMethod, RestorationMethod
 from scoreinv.terminal import progress_bar
@@ -46,9 +46,10 @@ def at_work(title: str, callback: TaskCallback | None, *, progress: bool) -> Ite
     Yields:
         What the work calls in place of the callback. What is done outside of a sampler calls it by `report`.
 
-    Raises SettingError if progress is no flag.
+    Raises SettingError if progress is no flag, or the callback no function.
     """
     check("progress", progress, bool)
+    check_callback(callback)
     done = 0.0
     with threads_that_pay(), progress_bar(title, quiet=not progress) as show:
 
