@@ -17,7 +17,7 @@ from PIL import Image
 
 from scoreinv.inputs.arrays import Form
 from scoreinv.system.errors import Cancelled
-from scoreinv.system.options import check, says_stop
+from scoreinv.system.options import check, check_callback, says_stop
 from scoreinv.system.reporting import reporting
 from scoreinv.system.terminal import progress_bar
 from scoreinv.system.text import one_line
@@ -46,9 +46,10 @@ def at_work(title: str, callback: TaskCallback | None, *, progress: bool) -> Ite
     Yields:
         What the work calls in place of the callback. What is done outside of a sampler calls it by `report`.
 
-    Raises SettingError if progress is no flag.
+    Raises SettingError if progress is no flag, or the callback no function.
     """
     check("progress", progress, bool)
+    check_callback(callback)
     done = 0.0
     with yield_to_load(), progress_bar(title, quiet=not progress) as show:
 
