@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scoreinv.errors import InputError
+from scoreinv.options import GUIDANCE, check
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time, broadcast
 
@@ -29,6 +30,7 @@ class ClassifierGuidance(PriorWrapper):
 
     def __init__(self, prior: Prior, classifier: Classifier, label: int | Tensor, scale: float = 1.0) -> None:
         super().__init__(prior)
+        check("scale", scale, GUIDANCE)
         self.classifier = classifier
         self.label = torch.as_tensor(label, dtype=torch.long).reshape(-1)
         self.scale = scale

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from scoreinv.errors import Cancelled, InputError
-from scoreinv.options import says_stop
+from scoreinv.options import check_callback, check_settings, says_stop
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers.rng import NoiseStream
-from scoreinv.samplers.times import Spacing, time_grid
+from scoreinv.samplers.times import Spacing, Steps, Times, time_grid
 
 
 @dataclass(frozen=True)
@@ -114,9 +114,12 @@ class GridSampler(ABC):
         times: the grid itself; times may jump up, by the forward process.
     """
 
-    steps: int
+    steps: Steps
     spacing: Spacing
-    times: tuple[float, ...] | None
+    times: Times
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     @abstractmethod
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
@@ -156,6 +159,7 @@ class GridSampler(ABC):
             rng = noise
         if rng is None:
             raise InputError("a sampler needs a stream of noise for each sample: rng=NoiseStream(seed, count)")
+        check_callback(callback)
         times = time_grid(prior.sde, self.spacing, self.steps, self.times, None if start is None else start.t)
         counted = CountedPrior(prior)
         own = rng.held() if self.deterministic else rng  # the noise of steps and constraints

@@ -22,13 +22,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.machine import true_float32
-from scoreinv.options import Number, Whole, check, check_callback, says_stop
+from scoreinv.options import Number, Whole, check, check_callback, check_settings, says_stop
 from scoreinv.prior import Prior, check_prior
 from scoreinv.samplers.base import Callback, Progress, Samples, State, initial_state
 from scoreinv.samplers.rng import NoiseStream
@@ -52,8 +53,11 @@ class ODE:
         rtol, atol: relative and absolute tolerance of a step, as scipy's RK45 has them, for states of unit variance.
     """
 
-    rtol: float = 1e-5
-    atol: float = 1e-5
+    rtol: Annotated[float, Number(None)] = 1e-5
+    atol: Annotated[float, Number(None)] = 1e-5
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     @torch.no_grad()
     @true_float32()

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -36,10 +37,11 @@ from torch import Tensor
 
 from scoreinv.errors import InputError
 from scoreinv.operators.pixelwise import rotated
-from scoreinv.options import Whole, check
+from scoreinv.options import Number, check_callback, check_settings
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback, CountedPrior, Samples, State
 from scoreinv.samplers.rng import NoiseStream
+from scoreinv.samplers.times import Steps
 from scoreinv.sdes import as_time, broadcast, time_at
 
 START = 3.0
@@ -63,8 +65,11 @@ class PosteriorFlow:
 
     variance: Tensor
     basis: Tensor
-    steps: int = 3
-    reach: tuple[float, ...] = ()
+    steps: Steps = 3
+    reach: Annotated[tuple[float, ...], Number()] = ()
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     @torch.no_grad()
     def sample(
@@ -78,10 +83,10 @@ class PosteriorFlow:
     ) -> Samples:
         """Samples of shape (B, C, H, W); see `Sampler.sample`.
 
-        Raises InputError for no steps, for a `start`, and for a prior that constrains states: a network that takes
+        Raises InputError for a `start`, and for a prior that constrains states: a network that takes
         the observation does not need it.
         """
-        check("steps", self.steps, Whole(1))
+        check_callback(callback)
         if start is not None or prior.constrains:
             raise InputError("this sampler starts from the posterior mean of a prior that takes the observation")
         counted, sde, device = CountedPrior(prior), prior.sde, rng.device
