@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.system.errors import InputError
+from scoreinv.system.options import GUIDANCE, check
 
 Classifier = Callable[[Tensor, Tensor], Tensor]
 """Logits (B, classes) from states (B, C, H, W) and times (B,)."""
@@ -29,6 +30,7 @@ class ClassifierGuidance(PriorWrapper):
 
     def __init__(self, prior: Prior, classifier: Classifier, label: int | Tensor, scale: float = 1.0) -> None:
         super().__init__(prior)
+        check("scale", scale, GUIDANCE)
         self.classifier = classifier
         self.label = torch.as_tensor(label, dtype=torch.long).reshape(-1)
         self.scale = scale

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers.rng import NoiseStream
-from scoreinv.samplers.times import Spacing, time_grid
+from scoreinv.samplers.times import Spacing, Steps, Times, time_grid
 from scoreinv.system.errors import Cancelled, InputError
-from scoreinv.system.options import says_stop
+from scoreinv.system.options import check_callback, check_settings, says_stop
 from scoreinv.system.reporting import reporting
 
 
@@ -116,9 +116,12 @@ class GridSampler(ABC):
         times: the grid itself; times may jump up, by the forward process.
     """
 
-    steps: int
+    steps: Steps
     spacing: Spacing
-    times: tuple[float, ...] | None
+    times: Times
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     @abstractmethod
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
@@ -158,6 +161,7 @@ class GridSampler(ABC):
             rng = noise
         if rng is None:
             raise InputError("a sampler needs a stream of noise for each sample: rng=NoiseStream(seed, count)")
+        check_callback(callback)
         times = time_grid(prior.sde, self.spacing, self.steps, self.times, None if start is None else start.t)
         counted = CountedPrior(prior, callback, len(times))
         own = rng.held() if self.deterministic else rng  # the noise of steps and constraints

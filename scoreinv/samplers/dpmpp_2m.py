@@ -14,6 +14,7 @@ Only alpha and sigma enter, so it runs on any SDE.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -21,9 +22,9 @@ from torch import Tensor
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import GridSampler
 from scoreinv.samplers.rng import NoiseStream
-from scoreinv.samplers.times import Spacing, karras_times
+from scoreinv.samplers.times import Spacing, Steps, Times, karras_times
 from scoreinv.sdes import broadcast
-from scoreinv.system.options import Number, check
+from scoreinv.system.options import Number
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,11 @@ class DPMpp2M(GridSampler):
         steps, spacing, times: as in `PC`.
     """
 
-    eta: float = 0.0
-    steps: int = 25
+    eta: Annotated[float, Number(0, 1)] = 0.0
+    steps: Steps = 25
     spacing: Spacing = karras_times
-    times: tuple[float, ...] | None = None
-    s_noise: float = 1.0
-
-    def __post_init__(self) -> None:
-        check("eta", self.eta, Number(0, 1))
-        check("s_noise", self.s_noise, Number(None))
+    times: Times = None
+    s_noise: Annotated[float, Number(None)] = 1.0
 
     @property
     def deterministic(self) -> bool:

@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor
 
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import GridSampler, constrain
 from scoreinv.samplers.rng import NoiseStream
-from scoreinv.samplers.times import Spacing, karras_times
+from scoreinv.samplers.times import Spacing, Steps, Times, karras_times
 from scoreinv.sdes import broadcast, time_at
-from scoreinv.system.errors import InputError
 from scoreinv.system.options import Number, check
 
 
@@ -41,19 +41,18 @@ class Heun(GridSampler):
         steps, spacing, times: as in `PC`.
     """
 
-    s_churn: float = 0.0
-    s_tmin: float = 0.0
+    s_churn: Annotated[float, Number()] = 0.0
+    s_tmin: Annotated[float, Number()] = 0.0
     s_tmax: float = math.inf
-    s_noise: float = 1.0
-    steps: int = 18
+    s_noise: Annotated[float, Number(None)] = 1.0
+    steps: Steps = 18
     spacing: Spacing = karras_times
-    times: tuple[float, ...] | None = None
+    times: Times = None
 
     def __post_init__(self) -> None:
-        check("s_churn", self.s_churn, Number())
-        check("s_noise", self.s_noise, Number(None))
-        if not 0 <= self.s_tmin <= self.s_tmax:
-            raise InputError(f"s_tmin and s_tmax must be noise levels that rise, not {self.s_tmin} and {self.s_tmax}")
+        super().__post_init__()
+        if self.s_tmax != math.inf:
+            check("s_tmax", self.s_tmax, Number(self.s_tmin))
 
     @property
     def deterministic(self) -> bool:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -34,7 +35,7 @@ from scoreinv.samplers.times import time_grid, uniform_times
 from scoreinv.sdes import TRAINING_START, as_time, broadcast, time_at
 from scoreinv.system.devices import true_float32
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
-from scoreinv.system.options import Number, Whole, check, check_callback, says_stop
+from scoreinv.system.options import Number, Whole, check, check_callback, check_settings, says_stop
 from scoreinv.system.reporting import reporting
 
 _SPREAD, _FINEST, _COARSEST = 0.5, 0.01, 10.0  # c, d and k for pictures on [-1, 1]
@@ -53,8 +54,11 @@ class ODE:
         rtol, atol: relative and absolute tolerance of a step, as scipy's RK45 has them, for states of unit variance.
     """
 
-    rtol: float = 1e-5
-    atol: float = 1e-5
+    rtol: Annotated[float, Number(None)] = 1e-5
+    atol: Annotated[float, Number(None)] = 1e-5
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     @torch.no_grad()
     @true_float32()

@@ -20,7 +20,7 @@ The factor k in their step size e is 1 - beta_i of the *training* grid of N time
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -28,20 +28,20 @@ from torch import Tensor
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import GridSampler, Stepper, constrain
 from scoreinv.samplers.rng import NoiseStream
-from scoreinv.samplers.times import Spacing, uniform_times
+from scoreinv.samplers.times import Spacing, Steps, Times, uniform_times
 from scoreinv.sdes import DDPM, SDE, VE, VP, broadcast
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import Number, Whole, check
+from scoreinv.system.options import Number, Whole, check_settings
 
 
 @dataclass(frozen=True)
 class EulerMaruyama:
     """A predictor: x + [f - (1 + eta)/2 g^2 score] (s - t) + sqrt(eta (t - s)) g z, with f and g at t."""
 
-    eta: float = 1.0
+    eta: Annotated[float, Number(0, 1)] = 1.0
 
     def __post_init__(self) -> None:
-        check("eta", self.eta, Number(0, 1))
+        check_settings(self)
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
         g2, dt = prior.sde.diffusion_squared(t), s - t
@@ -58,10 +58,10 @@ class ReverseDiffusion:
     eta = 0 is the discretised probability flow of appendix E.
     """
 
-    eta: float = 1.0
+    eta: Annotated[float, Number(0, 1)] = 1.0
 
     def __post_init__(self) -> None:
-        check("eta", self.eta, Number(0, 1))
+        check_settings(self)
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
         ratio, variance = prior.sde.transition(s, t)
@@ -83,7 +83,7 @@ class Ancestral:
     variance: Literal["paper", "forward", "posterior"] = "paper"
 
     def __post_init__(self) -> None:
-        check("variance", self.variance, ("paper", "forward", "posterior"))
+        check_settings(self)
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
         sde = prior.sde
@@ -112,10 +112,10 @@ class DDIM:
         eta: how much noise a step adds, from 0 (none) to 1 (ancestral sampling).
     """
 
-    eta: float = 0.0
+    eta: Annotated[float, Number(0, 1)] = 0.0
 
     def __post_init__(self) -> None:
-        check("eta", self.eta, Number(0, 1))
+        check_settings(self)
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
         sde = prior.sde
@@ -204,15 +204,11 @@ class PC(GridSampler):
 
     predictor: Stepper = field(default_factory=ReverseDiffusion)
     corrector: Corrector = field(default_factory=Langevin)
-    corrector_steps: int = 1
-    snr: float = 0.16
-    steps: int = 1000
+    corrector_steps: Annotated[int, Whole()] = 1
+    snr: Annotated[float, Number()] = 0.16
+    steps: Steps = 1000
     spacing: Spacing = uniform_times
-    times: tuple[float, ...] | None = None
-
-    def __post_init__(self) -> None:
-        check("corrector_steps", self.corrector_steps, Whole())
-        check("snr", self.snr, Number())
+    times: Times = None
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
         return self.predictor.step(prior, self.correct(prior, x, t, rng), t, s, rng)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from scoreinv.sdes import SDE, time_at
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import Whole, check
+from scoreinv.system.options import STEPS, Number, Whole, check
 
 Spacing = Callable[[SDE, int, float], Tensor]
 """(sde, steps, start) to a float64 grid of `steps` decreasing times from `start` to the SDE's `sampling_end`."""
+
+Steps = Annotated[int, STEPS]
+Times = Annotated[tuple[float, ...] | None, Number(0, 1)]
+"""Fields of samplers: times in the grid, and the grid itself."""
 
 
 def uniform_times(sde: SDE, steps: int, start: float = 1.0) -> Tensor:
@@ -52,12 +57,11 @@ def resampling_times(sde: SDE, steps: int, jump: int = 10, repeats: int = 10) ->
 def time_grid(
     sde: SDE, spacing: Spacing, steps: int, times: tuple[float, ...] | None = None, start: float | None = None
 ) -> Tensor:
-    """The times to visit, float64 (N,): `times` as given, or `steps` of them by `spacing`, from the start or t = 1.
+    """Return the times to visit, float64 (N,): `times`, or `steps` of them by `spacing`, from the start or t = 1.
 
-    Raises InputError when there are none, they do not move, lie outside of [0, 1], have no noise, or begin elsewhere
-    than at the start.
+    Raises InputError if there are none, two in a row are equal, one is outside of [0, 1] or without noise, or the first
+    is not the start.
     """
-    check("steps", steps, Whole(1))
     if times is not None:
         grid = torch.tensor(times, dtype=torch.float64)
     elif start is not None and start <= sde.sampling_end:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -26,10 +27,10 @@ from scoreinv.operators.base import in_rank
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import GridSampler
 from scoreinv.samplers.rng import NoiseStream
-from scoreinv.samplers.times import Spacing, karras_times
+from scoreinv.samplers.times import Spacing, Steps, Times, karras_times
 from scoreinv.sdes import broadcast
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import Number, check
+from scoreinv.system.options import Number
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,18 +49,16 @@ class DDRM(GridSampler):
 
     operator: LinearOperator
     y: Tensor
-    noise_std: float = 0.0
-    eta: float = 0.85
-    eta_b: float = 1.0
-    steps: int = 20
+    noise_std: Annotated[float, Number(0)] = 0.0
+    eta: Annotated[float, Number(0, 1)] = 0.85
+    eta_b: Annotated[float, Number(0, 1)] = 1.0
+    steps: Steps = 20
     spacing: Spacing = karras_times
-    times: tuple[float, ...] | None = None
+    times: Times = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.operator.spectral()
-        check("noise_std", self.noise_std, Number(0))
-        check("eta", self.eta, Number(0, 1))
-        check("eta_b", self.eta_b, Number(0, 1))
         if self.times is not None and any(later >= before for before, later in pairwise(self.times)):
             raise InputError("DDRM goes down its times only")
 

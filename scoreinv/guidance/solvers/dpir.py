@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -24,10 +25,10 @@ from scoreinv.operators import LinearOperator
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback, CountedPrior, Samples, State
 from scoreinv.samplers.rng import NoiseStream
-from scoreinv.samplers.times import Spacing, log_times, time_grid
+from scoreinv.samplers.times import Spacing, Steps, Times, log_times, time_grid
 from scoreinv.sdes import broadcast
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import Number, check
+from scoreinv.system.options import Number, check_callback, check_settings, require
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,19 +49,17 @@ class DPIR:
 
     operator: LinearOperator
     y: Tensor
-    noise_std: float = 0.0
-    strength: float = 0.23
-    steps: int = 8
+    noise_std: Annotated[float, Number(0)] = 0.0
+    strength: Annotated[float, Number(None)] = 0.23
+    steps: Steps = 8
     spacing: Spacing = log_times
-    times: tuple[float, ...] | None = None
+    times: Times = None
     complete: Callable[[Tensor], Tensor] | None = None
-    momentum: float = 0.0
+    momentum: Annotated[float, Number(0, 1)] = 0.0
 
     def __post_init__(self) -> None:
-        check("noise_std", self.noise_std, Number(0))
-        check("strength", self.strength, Number(None))
-        if not 0 <= self.momentum < 1:
-            raise InputError(f"the momentum must be at least 0 and below 1, not {self.momentum}")
+        check_settings(self)
+        require(self.momentum < 1, "momentum must be below 1")
 
     @torch.no_grad()
     def sample(
@@ -79,6 +78,7 @@ class DPIR:
 
         Raises InputError for a prior with constraints, which would not be heeded.
         """
+        check_callback(callback)
         if prior.constrains:
             raise InputError("DPIR holds the observation itself: give it a prior without constraints")
         times = time_grid(prior.sde, self.spacing, self.steps, self.times, None if start is None else start.t)

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -38,9 +39,10 @@ from scoreinv.operators.pixelwise import rotated
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback, CountedPrior, Samples, State
 from scoreinv.samplers.rng import NoiseStream
+from scoreinv.samplers.times import Steps
 from scoreinv.sdes import as_time, broadcast, time_at
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import Whole, check
+from scoreinv.system.options import Number, check_callback, check_settings
 
 START = 3.0
 """First noise level over the rms of the error."""
@@ -63,8 +65,11 @@ class PosteriorFlow:
 
     variance: Tensor
     basis: Tensor
-    steps: int = 3
-    reach: tuple[float, ...] = ()
+    steps: Steps = 3
+    reach: Annotated[tuple[float, ...], Number()] = ()
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     @torch.no_grad()
     def sample(
@@ -78,10 +83,10 @@ class PosteriorFlow:
     ) -> Samples:
         """Samples of shape (B, C, H, W); see `Sampler.sample`.
 
-        Raises InputError for no steps, for a `start`, and for a prior that constrains states: a network that takes
+        Raises InputError for a `start`, and for a prior that constrains states: a network that takes
         the observation does not need it.
         """
-        check("steps", self.steps, Whole(1))
+        check_callback(callback)
         if start is not None or prior.constrains:
             raise InputError("this sampler starts from the posterior mean of a prior that takes the observation")
         counted, sde, device = CountedPrior(prior, callback, self.steps), prior.sde, rng.device
