@@ -8,8 +8,8 @@ from .classical import fill_classically as fill_classically
 from .colorize import colorize_picture as colorize_picture
 from .common import Sided as Sided
 from .common import check_sides as check_sides
+from .deblur import deblur_photo as deblur_photo
 from .deblur import find_blur as find_blur
-from .deblur import looks_sharp as looks_sharp
 from .denoise import denoise_picture as denoise_picture
 from .denoise import has_noise as has_noise
 from .denoise import unchanged as unchanged
@@ -24,7 +24,6 @@ from .inpaint import draw_fills as draw_fills
 from .inpaint import inpaint_picture as inpaint_picture
 from .latents import interpolate_pictures as interpolate_pictures
 from .linear import check_kernel_size as check_kernel_size
-from .linear import deblur_picture as deblur_picture
 from .linear import upscale_picture as upscale_picture
 from .old_photos import Step as Step
 from .old_photos import restore_picture as restore_picture

@@ -32,6 +32,7 @@ from scoreinv.imaging.arrays import (
     refuse_nested,
 )
 from scoreinv.imaging.picture import Picture
+from scoreinv.kernels import PointSpread
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.networks.ffdnet import FFDNet
 from scoreinv.operators import LinearOperator, check_adjoint, downsampling, pad_observation, photographed, valid_blur
@@ -235,8 +236,9 @@ def deblur_picture(
     return restore(problem, prior, settings, callback)
 
 
-def check_kernel_size(kernel: np.ndarray, picture: Picture) -> None:
-    """Raise InputError for a kernel that is larger than the photograph."""
+def check_kernel_size(kernel: PointSpread | np.ndarray, picture: Picture) -> None:
+    """Raise InputError if a kernel is larger than the photograph."""
+    kernel = kernel.kernel() if isinstance(kernel, PointSpread) else kernel
     if kernel.shape[0] > picture.height or kernel.shape[1] > picture.width:
         raise InputError(
             f"the kernel is {kernel.shape[1]}x{kernel.shape[0]} and the picture {picture.width}x{picture.height}: it "
