@@ -131,6 +131,18 @@ def as_image(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels if pixels.dtype == np.uint8 else np.rint(255 * pixels.clip(0, 1)).astype(np.uint8))
 
 
+def moved() -> Image.Image:
+    """Tulips, moved by 25 pixels at 30 and at 150 degrees; each kernel, enlarged, in a corner."""
+    photo, panels = square("tulips", (250, 150)), []
+    for angle in (30, 150):
+        kernel = kernels.motion(25, angle)
+        panel = as_image(photographed(Blur(torch.from_numpy(kernel), *photo.shape[:2]), photo))
+        point = as_image(kernel / kernel.max())
+        panel.paste(point.resize((2 * point.width, 2 * point.height)), (0, 0))
+        panels.append(panel)
+    return beside(as_image(photo), *panels)
+
+
 def main() -> None:
     (HERE / "readme").mkdir(exist_ok=True)
     prior = scoreinv.load("photo")
@@ -152,6 +164,7 @@ def main() -> None:
     gray.paste(hints, mask=hints)
     small(beside(gray, result.image), 800).save(HERE / "readme" / "colorize_dog.jpg", quality=90)
     above(*restored(scoreinv.load("denoiser"))).save(HERE / "readme" / "restored.jpg", quality=90)
+    moved().save(HERE / "readme" / "moved.jpg", quality=85)
     photos = [Image.open(HERE / "photos" / f"{name}.jpg") for name in SEEN_GRAY]
     above(*(colours(photo, prior) for photo in photos)).save(HERE / "readme" / "colours.jpg", quality=88)
 

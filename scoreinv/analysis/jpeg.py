@@ -24,8 +24,8 @@ from itertools import compress, islice, product
 import numpy as np
 from scipy import ndimage
 
+from scoreinv.analysis.jpeg_quantisation import TO_YCC, Coding, chroma_samples, coding_of, evidence
 from scoreinv.imaging.colour import with_luma
-from scoreinv.imaging.metadata import Coding
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators.colour_space import luma
 
@@ -49,32 +49,32 @@ _SMEARED = 2.0
 """How many times as much the chroma next to a hole changes as that at the end of its rim, where it is smeared."""
 _SEEN = 3.0  # levels, rms, below which no eye sees it
 _TOLERANCE, _ITERATIONS = 3e-4, 300  # of the conjugate gradients, which beside a hole converge slowly
-_TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
-"""JFIF's, which a JPEG's blocks are of."""
-_FROM_YCC = np.linalg.inv(_TO_YCC)
+_FROM_YCC = np.linalg.inv(TO_YCC)
 
 
 def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture]:
-    """A JPEG as a fill of `hole` (HxW bool) should see it, and as it should stay.
+    """Return a JPEG as a fill of `hole` (HxW bool) should see it, and as it should stay.
 
-    The first has, in a rim of `RIM` pixels around the hole, the luma and chroma that it had without what the hole
-    hides. The second has that chroma on its own luma, if what the hole hides was smeared over the rim: if chroma
-    changes more beside the hole than at the rim's end. Then a warning is logged. A picture that is no JPEG is both.
+    The first has, in a rim of `RIM` pixels around the hole, the luma and chroma of the scene without the hole's
+    content. The second has that chroma on its own luma, if the hole's content was smeared over the rim: if chroma
+    changes more beside the hole than at the rim's end. Then a warning is logged. Both are the picture itself if a JPEG
+    did not quantise it, or if the hole's content was painted later.
     """
-    if (coding := picture.coding) is None or not hole.any() or hole.all():
+    if not hole.any() or hole.all() or (coding := coding_of(picture)) is None:
         return picture, picture
     shown, kept = picture.pixels.copy(), picture.pixels.copy()
+    colours, peak = _colours(picture.pixels), picture.peak
     near = [np.empty((0, 2))]  # what the chroma changes by, beside the hole and at the rim's end
     far = [np.empty((0, 2))]
     for tiles in _tiles(hole, coding):
         hidden = np.stack([hole[tile.around] for tile in tiles])
-        before = np.stack([_levels(picture.pixels[tile.around]) for tile in tiles])
-        begins = _begins_there(before, hidden)
+        before = np.stack([_levels(colours[tile.around], peak) for tile in tiles])
+        begins = _begins_there(before, hidden) & _quantised(before, hidden, coding.luma)
         if not begins.any():
             continue
         tiles, hidden, before = list(compress(tiles, begins)), hidden[begins], before[begins]
-        decoded = _most_likely(before @ _TO_YCC.T, hidden, coding)
-        change = (decoded - before @ _TO_YCC.T)[..., 1:]
+        decoded = _most_likely(before @ TO_YCC.T, hidden, coding)
+        change = (decoded - before @ TO_YCC.T)[..., 1:]
         after = decoded @ _FROM_YCC.T
         on_own_luma = 255 * with_luma(luma(before / 255), after / 255)
         beside, middle, rim = (_grown(hidden, by) & ~hidden for by in (2, RIM - 2, RIM))
@@ -82,8 +82,8 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
             at = (number, *tile.inside)
             near.append(change[at][beside[at]])
             far.append(change[at][rim[at] & ~middle[at]])
-            _write_colours(shown[tile.place], rim[at], after[at])
-            _write_colours(kept[tile.place], rim[at], on_own_luma[at])
+            _write_colours(_colours(shown)[tile.place], rim[at], after[at], peak)
+            _write_colours(_colours(kept)[tile.place], rim[at], on_own_luma[at], peak)
     smeared = not picture.is_gray_mode and _is_smeared(np.concatenate(near), np.concatenate(far))
     if smeared:
         _log.warning(
@@ -159,15 +159,38 @@ def _begins_there(levels: np.ndarray, hole: np.ndarray) -> np.ndarray:
     return at_edge > _LARGER**2 * usual
 
 
-def _levels(samples: np.ndarray) -> np.ndarray:
+def _colours(pixels: np.ndarray) -> np.ndarray:
+    """A view of grey samples HxW or colours HxWx3, without alpha."""
+    if pixels.ndim == 2:
+        return pixels
+    return pixels[..., :3] if pixels.shape[2] > 2 else pixels[..., 0]
+
+
+def _levels(samples: np.ndarray, peak: float) -> np.ndarray:
     """Colours, hxwx3 in levels of 255."""
-    return np.repeat(samples[..., None], 3, axis=2).astype(float) if samples.ndim == 2 else samples.astype(float)
+    levels = samples * (255 / peak)
+    return np.repeat(levels[..., None], 3, axis=2) if levels.ndim == 2 else levels
 
 
-def _write_colours(samples: np.ndarray, where: np.ndarray, levels: np.ndarray) -> None:
-    """Write colours into samples."""
-    new = np.rint(levels[where]).clip(0, 255)
-    samples[where] = np.rint(luma(new)) if samples.ndim == 2 else new
+def _write_colours(samples: np.ndarray, where: np.ndarray, levels: np.ndarray, peak: float) -> None:
+    """Write colours in levels of 255 into samples of full intensity `peak`."""
+    new = levels[where].clip(0, 255) * (peak / 255)
+    new = luma(new) if samples.ndim == 2 else new
+    samples[where] = np.rint(new) if samples.dtype.kind == "u" else new
+
+
+def _quantised(levels: np.ndarray, hole: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Whether the blocks across the edges of holes NxHxW have coefficients of these steps: N bool.
+
+    Damage that was painted after decompression smeared over nothing.
+
+    Args:
+        levels: colours NxHxWx3, in levels of 255.
+    """
+    count, height, width = hole.shape
+    blocks = hole.reshape(count, height // 8, 8, width // 8, 8)
+    ratios = evidence(levels @ TO_YCC[0] - 128, np.any((levels <= 0) | (levels >= 255), axis=-1), steps)
+    return (ratios * (blocks.any((2, 4)) & ~blocks.all((2, 4)))).sum((1, 2)) > 0
 
 
 def _most_likely(ycc: np.ndarray, hole: np.ndarray, coding: Coding) -> np.ndarray:
@@ -218,7 +241,7 @@ def _most_likely_plane(
     hiding: float,
 ) -> np.ndarray:
     """The most likely s for planes as they were decoded, NxHxW, from v and the step within what hides it."""
-    from scipy import fft, linalg  # slow to import, and needed for few pictures
+    from scipy import fft  # slow to import, and needed for few pictures
     from scipy.sparse.linalg import LinearOperator, cg
 
     count, height, width = plane.shape
@@ -246,14 +269,7 @@ def _most_likely_plane(
         out = observed(reduced(np.where(hole, hider, scene)))
         return (out + np.stack([_flow(scene, links), _flow(hider, within)])).ravel()
 
-    samples = reduced(plane)
-    for axis, size in enumerate(cell, start=1):
-        if size == 2:  # decoders raise by [1 3 3 1] / 4, whose mean over a cell is [1 6 1] / 8 of the samples
-            bands = np.full((3, samples.shape[axis]), 1 / 8)
-            bands[1, 1:-1], bands[1, [0, -1]] = 6 / 8, 7 / 8
-            line = np.moveaxis(samples, axis, 0)
-            solved = linalg.solve_banded((1, 1), bands, line.reshape(len(line), -1)).reshape(line.shape)
-            samples = np.moveaxis(solved, 0, axis).astype(np.float32)
+    samples = chroma_samples(plane, cell)
     side = (1, 2 * _BEHIND + 1, 2 * _BEHIND + 1)
     beside = ndimage.uniform_filter(plane * ~hole, side) / ndimage.uniform_filter(1e-6 + ~hole, side)
     begin = np.stack([np.where(hole, beside, plane), plane]).ravel()

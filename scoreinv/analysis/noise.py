@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 
+from scoreinv.analysis.jpeg_quantisation import coding_of
 from scoreinv.imaging.picture import Picture
 
 _HIGH_PASS = np.array([1 - 3**0.5, -(3 - 3**0.5), 3 + 3**0.5, -(1 + 3**0.5)], dtype=np.float32) / np.float32(32**0.5)
@@ -29,12 +30,14 @@ def estimate_noise(picture: Picture) -> float:
 
 
 def noise_under_blur(picture: Picture) -> float:
-    """Standard deviation of the noise of a blurred picture, in [0, 1] units: what is found, or what a JPEG rounds by.
+    """Standard deviation of the noise of a blurred picture, in [0, 1] units, or of its quantisation by JPEG if larger.
 
-    A coefficient that is rounded to steps of q is off by q / sqrt(12) (uniform error). JPEG rounds the fine noise of a
-    blurred picture to nothing, where `estimate_noise` looks for it; deblurring raises what is off beside it.
+    A coefficient that is rounded to steps of q has an error of q / sqrt(12). JPEG removes the fine noise by which
+    `estimate_noise` works, and deblurring amplifies the errors of the other coefficients. The steps are estimated from
+    the pixels (`jpeg_steps`), because most former JPEGs come as arrays, PNGs or crops.
     """
-    rounding = 0.0 if picture.coding is None else float(picture.coding.luma.mean()) / 12**0.5 / 255
+    coding = coding_of(picture)
+    rounding = 0.0 if coding is None else float(coding.luma.mean()) / 12**0.5 / 255
     return max(estimate_noise(picture), rounding)
 
 

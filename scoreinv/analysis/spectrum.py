@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
+
 import numpy as np
 from scipy import ndimage
 
@@ -11,6 +14,12 @@ from scoreinv.operators.colour_space import luma
 BLOCK = 128  # side of the blocks whose spectra are averaged, in pixels
 _ACROSS = 8  # blocks across a picture, at most
 _EDGES = (0.03, 0.25)  # cycles a pixel of what tells blocks with edges from plain ones
+_EXPONENTS = (1.6, 2.2, 2.8)
+"""a of photographs, whose power falls as 1 / |f|^a."""
+_LEVELS = np.geomspace(1e-6, 0.1, 16)
+"""P, for pixels in [0, 1]."""
+_NOISES = np.geomspace(0.3, 10, 5) / 255
+"""n: from the rounding to 8 bits on."""
 _TINY = 1e-8  # power far below what rounding to 8 bits leaves
 
 
@@ -24,14 +33,7 @@ def polar_spectrum(picture: Picture, radii: int, angles: int) -> np.ndarray:
     Args:
         picture: of at least `BLOCK` pixels a side.
     """
-    profile = np.hanning(BLOCK + 1)[:BLOCK]
-    window = np.outer(profile, profile) / np.square(profile).mean()
-    powers = []
-    for top in _places(picture.height):
-        for left in _places(picture.width):
-            values = luma(picture.rgb((top, left, BLOCK, BLOCK))).astype(np.float32)
-            powers.append(np.square(np.abs(np.fft.rfft2((values - values.mean()) * window))) / BLOCK**2)
-    found = np.array(powers)
+    found = _powers(picture)
     rows, columns = np.fft.fftfreq(BLOCK)[:, None], np.fft.rfftfreq(BLOCK)
     radius = np.hypot(rows, columns)
     middle = (radius > _EDGES[0]) & (radius < _EDGES[1])
@@ -41,6 +43,44 @@ def polar_spectrum(picture: Picture, radii: int, angles: int) -> np.ndarray:
     one = np.log(np.tensordot(weights / weights.sum(), found, 1) + _TINY)
     other = np.log(found + _TINY).mean(0)
     return np.stack([_in_polar(values, radii, angles) for values in (one, other)]).astype(np.float32)
+
+
+def blur_misfits(picture: Picture, kernels: Sequence[np.ndarray]) -> list[float]:
+    """Return Whittle's negative log-likelihood per frequency of a photograph under each blur kernel, in nats.
+
+    The expected power at a frequency f is S = P |K(f)|^2 / |f|^a + n^2, with K the kernel's transfer function; the
+    misfit is the least mean of log S + I / S over P, a and n, with I the mean power of the luma's blocks. A kernel of
+    another angle has its zeros elsewhere, and gains 0.5 nats or more.
+
+    Args:
+        picture: of at least `BLOCK` pixels a side.
+        kernels: (h, w), of sum 1. Parts beyond `BLOCK` pixels are wrapped.
+    """
+    rows, columns = np.fft.fftfreq(BLOCK)[:, None], np.fft.rfftfreq(BLOCK)
+    radius = np.hypot(rows, columns)
+    used = (radius > _EDGES[0]) & (radius < 0.5)
+    power, falls = _powers(picture).mean(0)[used], [radius[used] ** -exponent for exponent in _EXPONENTS]
+    misfits = []
+    for kernel in kernels:
+        turns = [np.exp(-2j * np.pi * np.outer(np.fft.fftfreq(BLOCK), np.arange(length))) for length in kernel.shape]
+        transfer = np.square(abs(turns[0] @ kernel @ turns[1][: BLOCK // 2 + 1].T))[used]
+        least = np.inf
+        for fall, level, noise in product(falls, _LEVELS, _NOISES):
+            expected = level * transfer * fall + noise**2
+            least = min(least, float((np.log(expected) + power / expected).mean()))
+        misfits.append(least)
+    return misfits
+
+
+def _powers(picture: Picture) -> np.ndarray:
+    """The power of the luma's windowed blocks, (N, BLOCK, BLOCK // 2 + 1)."""
+    profile = np.hanning(BLOCK + 1)[:BLOCK]
+    window = np.outer(profile, profile) / np.square(profile).mean()
+    powers = []
+    for top, left in product(_places(picture.height), _places(picture.width)):
+        values = luma(picture.rgb((top, left, BLOCK, BLOCK))).astype(np.float32)
+        powers.append(np.square(np.abs(np.fft.rfft2((values - values.mean()) * window))) / BLOCK**2)
+    return np.array(powers)
 
 
 def _places(side: int) -> list[int]:

@@ -17,6 +17,7 @@ from scoreinv.tasks.settings import LinearSettings
 if TYPE_CHECKING:
     import numpy as np
 
+    from scoreinv.operators.kernels import PointSpread
     from scoreinv.prior import ScorePrior
 
 EXAMPLES = """
@@ -49,17 +50,17 @@ def deblur(
     given = None if kernel is None else kernel_from_text(kernel)
 
     def restore(job: Job, picture: imaging.Picture, std: float, prior: ScorePrior, progress: Progress) -> Made:
-        values, name = given, kernel
-        if values is None:
+        found = None
+        if given is None:
             try:
                 found = tasks.find_blur(picture)
             except InputError as error:
                 raise InputError(f"{job.source}: {error} (--kernel)") from error
             notice(common, f"{job.source}: {found.words} (--kernel {found} sets it)")
-            values, name = found.kernel(), str(found)
-        elif tasks.looks_sharp(picture):
-            warn(f"{job.source}: looks sharp: a kernel that did not blur it draws rings")
-        return tasks.deblur_picture(picture, values, std, prior, settings, progress), {"kernel": name}
+        result = tasks.deblur_photo(picture, found if given is None else given, std, prior, settings, progress, found)
+        for note in result.notes:
+            warn(f"{job.source}: {note}")
+        return result, {"kernel": kernel if found is None else str(found)}
 
     def result_of(picture: imaging.Picture) -> imaging.Picture:
         if given is not None:
@@ -71,8 +72,8 @@ def deblur(
     return restore_photos(photos, "_deblurred", restore, *how, result_of=result_of, estimate=estimate, kernel=kernel)
 
 
-def kernel_from_text(text: str) -> np.ndarray:
-    """The kernel called `gaussian:2`, `disk:3` or `motion:15,30`, or that of a picture file (its luma).
+def kernel_from_text(text: str) -> PointSpread | np.ndarray:
+    """Return the kernel named `gaussian:2`, `disk:3` or `motion:15,30`, or that of a picture file (its luma).
 
     Raises:
         InputError: an unknown name, a wrong number, or a file that cannot be a kernel.
@@ -92,4 +93,6 @@ def kernel_from_text(text: str) -> np.ndarray:
         values = []
     if len(values) != (2 if name == "motion" else 1):
         raise InputError(f"{text}: is not a kernel: give {forms}")
-    return PointSpread(kind, *values).kernel()
+    spread = PointSpread(kind, *values)
+    spread.kernel()  # raises if it cannot be one
+    return spread

@@ -45,7 +45,7 @@ from PIL import (
 from scoreinv.files import heif
 from scoreinv.files.guard import guarded, reason
 from scoreinv.files.tiff import check_directory, decode_by_tifffile, is_preview, read_directories, unpremultiply
-from scoreinv.imaging.metadata import coding_of, describe, orient
+from scoreinv.imaging.metadata import describe, orient
 from scoreinv.imaging.picture import Picture, check_megapixels
 from scoreinv.system.errors import InputError, SettingError
 
@@ -167,7 +167,6 @@ def decode_image(image: Image.Image, name: str) -> tuple[Picture, str | None]:
     image.load()
     white_is_zero = getattr(image, "tag_v2", {}).get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
     orientation, metadata = describe(image.info, image.getexif)
-    coding = coding_of(image, orientation)
     note = None
     if image.mode in ("CMYK", "LAB", "YCbCr", "RGBX", "HSV"):
         note = f"{image.mode} becomes sRGB"
@@ -193,7 +192,7 @@ def decode_image(image: Image.Image, name: str) -> tuple[Picture, str | None]:
         if white_is_zero:  # Pillow turns 8-bit grey round itself, but not 16-bit
             pixels = 65535 - pixels
         pixels = _alpha_from_key(pixels, image.info.get("transparency"))
-    return Picture(orient(pixels, orientation), metadata, coding), note
+    return Picture(orient(pixels, orientation), metadata), note
 
 
 def is_hidden(path: PurePath) -> bool:

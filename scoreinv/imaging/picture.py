@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from scoreinv.imaging.colour import GuidedUpsampling, quantize_keeping_luma, with_luma
-from scoreinv.imaging.metadata import Coding, Metadata
+from scoreinv.imaging.metadata import Metadata
 from scoreinv.operators.colour_space import luma
 from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.windows.boxes import Box, crop
@@ -54,12 +54,10 @@ class Picture:
         pixels: HxW (L), HxWx2 (LA), HxWx3 (RGB) or HxWx4 (RGBA), of uint8, uint16, or (arrays only, never files)
             float in [0, 1]. Never written to.
         metadata: colour profile and the like.
-        coding: how a JPEG was compressed, of whose pixels nothing but holes was changed; None of other pictures.
     """
 
     pixels: np.ndarray
     metadata: Metadata = field(default_factory=Metadata)
-    coding: Coding | None = None
 
     def __post_init__(self) -> None:
         shape, dtype = self.pixels.shape, self.pixels.dtype
@@ -236,8 +234,8 @@ class Picture:
         return Picture(pixels, replace(self.metadata, dpi=scaled))
 
     def with_pixels(self, pixels: np.ndarray) -> Picture:
-        """A copy with other samples, of which the JPEG's coding no longer tells."""
-        return replace(self, pixels=pixels, coding=None)
+        """Return a copy with other samples."""
+        return replace(self, pixels=pixels)
 
     def part(self, box: Box) -> Picture:
         """A copy of what lies in a box."""

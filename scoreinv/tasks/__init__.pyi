@@ -8,8 +8,8 @@ from .classical import fill_classically as fill_classically
 from .colorize import colorize_picture as colorize_picture
 from .common import Sided as Sided
 from .common import check_sides as check_sides
+from .deblur import deblur_photo as deblur_photo
 from .deblur import find_blur as find_blur
-from .deblur import looks_sharp as looks_sharp
 from .denoise import denoise_picture as denoise_picture
 from .denoise import has_noise as has_noise
 from .denoise import unchanged as unchanged

@@ -42,6 +42,7 @@ from scoreinv.operators import (
     photographed,
     valid_blur,
 )
+from scoreinv.operators.kernels import PointSpread
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import DPMpp2M, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
@@ -279,8 +280,9 @@ def deblur_picture(
     return restore(problem, prior, settings, callback)
 
 
-def check_kernel_size(kernel: np.ndarray, picture: Picture) -> None:
-    """Raise InputError for a kernel that is larger than the photograph."""
+def check_kernel_size(kernel: PointSpread | np.ndarray, picture: Picture) -> None:
+    """Raise InputError if a kernel is larger than the photograph."""
+    kernel = kernel.kernel() if isinstance(kernel, PointSpread) else kernel
     if kernel.shape[0] > picture.height or kernel.shape[1] > picture.width:
         raise InputError(
             f"the kernel is {kernel.shape[1]}x{kernel.shape[0]} and the picture {picture.width}x{picture.height}: it "

@@ -238,7 +238,7 @@ class Restorer(OnRows):
         self.factor, self.downsampling, self.noise_std = factor, downsampling, noise_std
 
     def restored(self, image: np.ndarray, *others: np.ndarray, prior: ScorePrior | None) -> Restored[Any]:
-        from scoreinv.analysis.noise import estimate_noise
+        from scoreinv.analysis.noise import estimate_noise, noise_under_blur
         from scoreinv.inputs.arrays import pictures_from_api
         from scoreinv.tasks.denoise import denoise_picture, has_noise, unchanged
         from scoreinv.tasks.linear import deblur_picture, upscale_picture
@@ -248,7 +248,8 @@ class Restorer(OnRows):
         (picture,), form = pictures_from_api(image)
         noise = self.noise_std
         if noise is None:
-            noise = 0.0 if self.factor is not None else estimate_noise(picture)
+            estimate = estimate_noise if self.kernel is None else noise_under_blur
+            noise = 0.0 if self.factor is not None else estimate(picture)
         if self.factor is not None:
             restored = upscale_picture(picture, self.factor, self.downsampling, noise, prior, self.settings)
         elif self.kernel is not None:

@@ -211,11 +211,12 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: PhotoModels) -
         photo = album.get(key)
 
         def sharpen(report: TaskCallback) -> Made:
-            spread = tasks.find_blur(photo.picture) if blur is None else PointSpread(blur, size, angle)
+            spread = None if blur is None else PointSpread(blur, size, angle)
             prior, (level, words) = models.denoiser(), _noise_of(photo, noise, noise_under_blur)
-            result = tasks.deblur_picture(photo.picture, spread.kernel(), level, prior, LinearSettings(), report)
-            said = f"The photograph was {spread.words}. " if blur is None else ""
-            return made(photo.result(result.image, "deblurred"), f"{said}{words} was reckoned with.")
+            result = tasks.deblur_photo(photo.picture, spread, level, prior, LinearSettings(), report)
+            said = "" if result.blur is None else f"The photograph was {result.blur.words}. "
+            doubts = "".join(f" The photograph {note}." for note in result.notes)
+            return made(photo.result(result.image, "deblurred"), f"{said}{words} was reckoned with.{doubts}")
 
         return begun(photo, sharpen)
 

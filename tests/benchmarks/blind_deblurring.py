@@ -21,7 +21,7 @@ from models import load_fast
 from PIL import Image
 from scipy.signal import fftconvolve
 
-from scoreinv.analysis.noise import estimate_noise
+from scoreinv.analysis.noise import noise_under_blur
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.prior import ScorePrior
@@ -83,7 +83,7 @@ def restored(picture: Picture, truth: np.ndarray, blur: PointSpread, prior: Scor
     """PSNR of the middle of a photograph without the blur, but for its rim."""
     top, left = ((length - MIDDLE) // 2 for length in picture.size)
     part = Picture(np.ascontiguousarray(picture.pixels[top : top + MIDDLE, left : left + MIDDLE]))
-    result = deblur_picture(part, blur.kernel(), estimate_noise(part), prior, LinearSettings()).image.rgb()
+    result = deblur_picture(part, blur.kernel(), noise_under_blur(part), prior, LinearSettings()).image.rgb()
     errors = np.square(result - truth[top : top + MIDDLE, left : left + MIDDLE])[RIM:-RIM, RIM:-RIM]
     return float(-10 * np.log10(errors.mean()))
 

@@ -66,7 +66,9 @@ def test_a_movement_upwards_to_the_right():
     [("gaussian:2.5", EVERY[1]), ("disk:3", EVERY[3]), ("motion:15,30", EVERY[6]), ("motion:15, 30.0", EVERY[6])],
 )
 def test_by_name(text, kernel):
-    np.testing.assert_array_equal(kernel_from_text(text), kernel)
+    found = kernel_from_text(text)
+    assert isinstance(found, PointSpread)
+    np.testing.assert_array_equal(found.kernel(), kernel)
 
 
 def test_from_a_file(tmp_path, monkeypatch):

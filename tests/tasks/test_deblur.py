@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ from PIL import Image
 from scipy.signal import fftconvolve
 
 import scoreinv
+from scoreinv.cli.deblur import kernel_from_text
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators import kernels
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.system.errors import InputError, SettingError
-from scoreinv.tasks.deblur import find_blur
+from scoreinv.tasks.deblur import find_blur, kernel_doubts
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
@@ -44,6 +46,28 @@ def test_a_blur_is_told(truth):
     assert abs((found.angle - truth.angle + 90) % 180 - 90) <= 8
 
 
+@pytest.mark.parametrize("name", ["facade", "moose"])
+@pytest.mark.parametrize("angle", [30, 150])
+def test_a_movement_is_refined_by_its_likelihood(name, angle):
+    found = find_blur(blurred(photo(name), PointSpread("motion", 15, angle)))
+    assert found.size == pytest.approx(15, rel=0.05)
+    assert abs(found.angle - angle) <= 2
+
+
+def test_a_kernel_that_turns_the_wrong_way_is_doubted():
+    picture = blurred(photo("lake"), PointSpread("motion", 15, 150))
+    (doubt,) = kernel_doubts(picture, PointSpread("motion", 15, 30))
+    better = kernel_from_text(re.findall(r"motion:[\d.,]+", doubt)[0])
+    assert better.size == pytest.approx(15, rel=0.05)
+    assert abs(better.angle - 150) <= 2
+    (doubt,) = kernel_doubts(picture, kernels.motion(15, 30))
+    assert "mirrored" in doubt or "motion:1" in doubt
+    assert kernel_doubts(picture, PointSpread("motion", 15, 150)) == []
+    assert kernel_doubts(picture, kernels.motion(15, 150)) == []
+    (doubt,) = kernel_doubts(Picture(np.rint(255 * photo("lake")).astype(np.uint8)), PointSpread("disk", 4))
+    assert "sharp" in doubt
+
+
 def test_a_sharp_photograph_and_what_cannot_be_told_are_refused():
     with pytest.raises(InputError, match="it is sharp, or not blurred all over"):
         find_blur(Picture((255 * photo("facade")).astype(np.uint8)))
@@ -68,7 +92,7 @@ def test_a_photograph_without_the_blur_that_was_found():
 def test_a_kernel_that_is_given_is_taken():
     seen = truth()
     result = scoreinv.deblur(seen, kernel=kernels.gaussian(0.5), prior=prior(), noise_std=0.05, samples=2, steps=2)
-    assert (result.blur, len(result.samples), result.image.shape) == (None, 2, seen.shape)
+    assert (result.blur, result.notes, len(result.samples), result.image.shape) == (None, [], 2, seen.shape)
     with pytest.raises(InputError, match="the kernel"):
         scoreinv.deblur(seen, kernel=np.full((3, 3), -1.0))
     with pytest.raises(SettingError, match="noise_std"):

@@ -1,0 +1,68 @@
+"""The quantisation of a former JPEG, from its pixels."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scoreinv.analysis.jpeg_quantisation import coding_of
+from scoreinv.imaging.picture import Picture
+
+PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+CELLS = {0: (1, 1), 1: (1, 2), 2: (2, 2)}
+
+
+def reduced(name: str, side: int = 232) -> np.ndarray:
+    """The middle of a photograph at half its size, which no JPEG has quantised."""
+    image = Image.open(PHOTOS / f"{name}.jpg").convert("RGB").reduce(2)
+    left, top = ((length - side) // 2 for length in image.size)
+    return np.asarray(image.crop((left, top, left + side, top + side)))
+
+
+def decoded(pixels: np.ndarray, quality: int, subsampling: int = 2) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The pixels of a JPEG, and its tables."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=subsampling)
+    image = Image.open(file)
+    return np.asarray(image), [np.reshape(table, (8, 8)) for table in image.quantization.values()]
+
+
+@pytest.mark.parametrize("quality", [75, 85, 92])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_steps_cells_and_grid_of_a_crop(quality: int, subsampling: int) -> None:
+    pixels, tables = decoded(reduced("lake"), quality, subsampling)
+    found = coding_of(Picture(np.ascontiguousarray(pixels[3:, 5:])))
+    assert found is not None
+    assert found.cell == CELLS[subsampling]
+    assert found.origin == tuple(8 * cell - cut for cell, cut in zip(found.cell, (3, 5), strict=True))
+    for steps, table in zip((found.luma, found.chroma), tables, strict=True):
+        assert np.mean(abs(steps - table) <= 1) > 0.9
+        assert steps.mean() == pytest.approx(table.mean(), rel=0.05)
+
+
+@pytest.mark.parametrize("kind", ["float", "16 bits", "grey", "turned"])
+def test_any_form_of_the_same_pixels(kind: str) -> None:
+    pixels, (table, _) = decoded(reduced("facade"), 85)
+    if kind == "grey":
+        pixels, (table,) = decoded(np.asarray(Image.fromarray(reduced("facade")).convert("L")), 85, 0)
+    elif kind == "turned":
+        pixels, table = np.rot90(pixels).copy(), table.T
+    else:
+        pixels = pixels / np.float32(255) if kind == "float" else pixels.astype(np.uint16) * 257
+    found = coding_of(Picture(pixels))
+    assert found is not None
+    assert np.mean(found.luma == table) > 0.8
+
+
+@pytest.mark.parametrize("name", ["lake", "facade", "moose", "dog"])
+def test_a_photograph_that_was_never_compressed_has_none(name: str) -> None:
+    assert coding_of(Picture(reduced(name, 200))) is None
+
+
+def test_too_small_or_flat_pictures_have_none() -> None:
+    assert coding_of(Picture(np.full((7, 40), 9, np.uint8))) is None
+    assert coding_of(Picture(np.full((64, 64, 3), 99, np.uint8))) is None

@@ -1,0 +1,107 @@
+"""The same pixels in a JPEG file, a PNG, an array and a tensor give the same decisions and results."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from independent_pixels import prior
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+import scoreinv
+from scoreinv.analysis.noise import estimate_noise, noise_under_blur, white_noise
+from scoreinv.files.read import read_picture
+from scoreinv.imaging.picture import Picture
+from scoreinv.operators import kernels
+from scoreinv.tasks.classical import fill_classically
+from scoreinv.tasks.deblur import deblur_photo
+from scoreinv.tasks.denoise import denoise_picture
+from scoreinv.tasks.linear import upscale_picture
+from scoreinv.tasks.rows import Restorer
+from scoreinv.tasks.settings import DenoiseSettings, LinearSettings
+
+PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "lake.jpg"
+
+
+def jpeg() -> bytes:
+    """A blurred photograph with a blue scratch, at quality 85."""
+    pixels = gaussian_filter(
+        np.asarray(Image.open(PHOTO).convert("RGB").reduce(2))[:136, :144].astype(float), (1, 1, 0)
+    )
+    pixels[hole()] = (40, 60, 200)
+    file = io.BytesIO()
+    Image.fromarray(np.rint(pixels).astype(np.uint8)).save(file, "JPEG", quality=85)
+    return file.getvalue()
+
+
+def _rgb(image: Picture | np.ndarray) -> np.ndarray:
+    return (image if isinstance(image, Picture) else Picture(image)).rgb()
+
+
+def hole() -> np.ndarray:
+    down, across = np.mgrid[:136, :144]
+    return (abs(down - across // 2 - 30) < 2) & (across < 44)
+
+
+def pictures() -> list[Picture]:
+    """The file, the PNG, the array and the floats."""
+    file = read_picture(jpeg())
+    png = io.BytesIO()
+    Image.fromarray(file.pixels).save(png, "PNG")
+    return [file, read_picture(png.getvalue()), Picture(file.pixels.copy()), Picture(file.pixels / np.float32(255))]
+
+
+@pytest.mark.parametrize("estimate", [estimate_noise, noise_under_blur, white_noise])
+def test_estimates_of_noise(estimate) -> None:
+    file, *others = map(estimate, pictures())
+    assert others == pytest.approx([file] * 3, rel=1e-3)
+
+
+def test_jpeg_counts_as_noise_under_a_blur_in_every_form_and_in_a_crop() -> None:
+    pixels = read_picture(jpeg()).pixels
+    levels = [255 * noise_under_blur(picture) for picture in (*pictures(), Picture(pixels[3:, 5:].copy()))]
+    assert levels == pytest.approx([17.33 / 12**0.5] * 5, rel=0.05)  # the mean of the standard's table at quality 85
+
+
+def test_deblurring() -> None:
+    settings = LinearSettings(steps=1)
+    file, *others = (
+        deblur_photo(each, kernels.gaussian(1), None, prior(), settings).image.rgb() for each in pictures()
+    )
+    for other in others:
+        assert np.abs(other - file).max() < 1.5 / 255
+    pixels = read_picture(jpeg()).pixels
+    tensor = torch.from_numpy(pixels.copy()).permute(2, 0, 1) / 255
+    found = scoreinv.deblur(tensor, kernel=kernels.gaussian(1), prior=prior(), steps=1).image
+    assert np.abs(found.permute(1, 2, 0).numpy() - file).max() < 1.5 / 255
+
+
+def test_fills_and_the_rims_of_their_holes() -> None:
+    file, *others = (fill_classically(each, hole(), "telea").image.rgb() for each in pictures())
+    assert np.abs(file - pictures()[0].rgb())[~hole()].max() > 3 / 255  # the smeared rim is redrawn
+    for other in others:
+        assert np.abs(other - file).max() < 1.5 / 255
+
+
+def test_noise_and_size_and_old_photographs() -> None:
+    for work in (
+        lambda picture: denoise_picture(picture, 0.02 + estimate_noise(picture), prior(), DenoiseSettings()),
+        lambda picture: upscale_picture(picture, 2, "area", 0, prior(), LinearSettings(steps=2)),
+        lambda picture: scoreinv.restore(picture.pixels, inpaint=False, colorize=False),
+    ):
+        file, *others = (_rgb(work(picture).image) for picture in pictures())
+        for other in others:
+            assert np.abs(other - file).max() < 1.5 / 255
+
+
+def test_rows_estimate_the_noise_of_blurred_pictures_alike() -> None:
+    values = kernels.gaussian(1)
+    rows = Restorer(kernel=values, steps=2)
+    picture = pictures()[0]
+    found = rows.restored(picture.pixels, prior=prior()).image
+    expected = deblur_photo(picture, values, None, prior(), LinearSettings(steps=2)).image
+    np.testing.assert_array_equal(found, expected.pixels)
