@@ -44,6 +44,6 @@ def __getattr__(name: str) -> Any:
     return sys.modules[f"scoreinv.{name}"] if name in _MOVED else _lazy_getattr(name)
 
 
-sys.modules["scoreinv.system.errors"] = errors
+sys.modules[f"{__name__}.errors"] = errors
 sys.modules |= {f"scoreinv.{name}": _Moved(f"scoreinv.{name}") for name in _MOVED}
 sleep_when_idle()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import warnings
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -127,12 +129,19 @@ def test_rooms_have_what_their_doors_name() -> None:
         assert all(hasattr(offered, name) for name in offered.__all__)
 
 
-def test_moved_public_modules_stay_importable_with_a_warning() -> None:
-    with pytest.warns(DeprecationWarning, match=r"scoreinv\.machine is scoreinv\.system"):
-        assert scoreinv.machine.keep_freed is scoreinv.system.keep_freed  # type: ignore[attr-defined]
-    with pytest.warns(DeprecationWarning, match="since 0.3"):
-        from scoreinv.system.threads import set_threads  # type: ignore[import-not-found]
-    from scoreinv.system.errors import InputError  # type: ignore[import-not-found]
-
-    assert set_threads is scoreinv.system.set_threads
-    assert InputError is scoreinv.system.errors.InputError
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("machine:keep_freed", "system:keep_freed"),
+        ("errors:InputError", "system.errors:InputError"),
+        ("kernels:motion", "operators.kernels:motion"),
+        ("samplers:DDRM", "guidance:DDRM"),
+    ],
+)
+def test_names_of_the_last_release_stay_importable(old: str, new: str) -> None:
+    (old_module, name), (new_module, new_name) = (each.split(":") for each in (old, new))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = getattr(importlib.import_module(f"scoreinv.{old_module}"), name)
+    assert found is getattr(importlib.import_module(f"scoreinv.{new_module}"), new_name)
+    assert [each.category for each in caught] == ([] if old_module == "errors" else [DeprecationWarning])
