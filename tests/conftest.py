@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,15 @@ def _one_thread() -> None:
     """The pictures of tests are small: more threads mostly wait for each other, unless somebody asks for them."""
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _opencv(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide OpenCV from tests without its marker, so that they hold on a machine without libGL."""
+    if request.node.get_closest_marker("opencv"):
+        pytest.importorskip("cv2", exc_type=ImportError)
+    else:
+        monkeypatch.setitem(sys.modules, "cv2", None)
 
 
 @pytest.fixture

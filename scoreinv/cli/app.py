@@ -27,7 +27,6 @@ from scoreinv.cli import photo_loop
 from scoreinv.cli.command import HELP_ALL, VersionOption, command
 from scoreinv.cli.options import PREFIX, Common
 from scoreinv.cli.photo_loop import Run
-from scoreinv.system.deferred import defer_of_numpy
 from scoreinv.system.errors import InputError
 
 TOML = "scoreinv.toml"
@@ -79,8 +78,6 @@ def run(arguments: list[str], do: Callable[[Run[Any]], None] = photo_loop.run) -
     settings: dict[str, Any] = {}
     if not {"--help", "-h", HELP_ALL, "--version"} & set(arguments):  # they answer beside a wrong file, too
         settings = {"default_map": _defaults(group, arguments), "auto_envvar_prefix": PREFIX}
-        if COMMANDS.get(arguments[0] if arguments else "") == PICTURES:
-            defer_of_numpy()
     try:
         # Not by `main` of the command, which reports interruptions in its own way.
         with group.make_context("scoreinv", list(arguments), obj=do, **settings) as context:

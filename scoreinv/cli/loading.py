@@ -5,6 +5,7 @@ Inputs are checked before: a wrong file name should not wait for torch.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from functools import cached_property
@@ -15,10 +16,9 @@ from scoreinv import imaging, models
 from scoreinv.cli.options import Common
 from scoreinv.cli.report import notice, warn
 from scoreinv.models import catalogue
-from scoreinv.system.deferred import import_torch
 from scoreinv.system.devices import device_of, uses_bfloat16
 from scoreinv.system.errors import InputError, ScoreinvError
-from scoreinv.system.memory import shortage
+from scoreinv.system.memory import pixels_at_once, shortage
 from scoreinv.system.threads import OPENMP, set_threads
 
 _log = logging.getLogger(__name__)
@@ -27,8 +27,12 @@ LARGE_BYTES = 40_000_000  # a model of larger files may not fit; the bundled one
 
 
 def start_torch(common: Common) -> None:
-    """Import torch for this process, and bound its threads as asked for: before anything computes by it."""
-    import_torch()
+    """Import torch for this process and set its number of threads, before the first computation."""
+    gc.disable()  # else Python traverses torch's objects repeatedly, which takes a sixth of the import
+    import torch as torch
+
+    gc.enable()
+    gc.freeze()
     set_threads(common.threads)
 
 
@@ -85,15 +89,30 @@ class Model:
         return self._loaded
 
     def _read(self) -> Any:
-        """The model in float32, on the CPU; raises ScoreinvError where it takes more memory than there is."""
+        """Return the model in float32 on the CPU. Raise ScoreinvError if it does not fit in the free memory."""
         files = [self.path] if self.path.is_file() else [file for file in self.path.rglob("*") if file.is_file()]
-        if device_of(self.common.device) == "cpu" and sum(file.stat().st_size for file in files) >= LARGE_BYTES:
-            itemsize = 2 if self.common.precision == "bfloat16" else 4
-            needed = models.process_bytes(catalogue.configuration(self.path), itemsize=itemsize)
+        weights = sum(file.stat().st_size for file in files)  # in float32
+        if device_of(self.common.device) == "cpu" and weights >= LARGE_BYTES:
+            needed = self._needed_bytes(weights)
             if lacking := shortage(needed):
                 raise ScoreinvError(f"{self.name}: {lacking}: end other programs, or use a smaller model")
             notice(self.common, f"{self.name}: takes about {needed / 1e9:.1f} GB of memory")
         return catalogue.load(self.path)
+
+    def _needed_bytes(self, weights: int) -> int:
+        """Return the approximate peak memory of this process; weights: their bytes in float32."""
+        import torch
+
+        from scoreinv.models.peak_memory import PROGRAM_BYTES, evaluation_bytes
+        from scoreinv.networks.ncsnpp import NCSNppConfig
+
+        itemsize = 2 if self.common.precision == "bfloat16" else 4
+        needed = PROGRAM_BYTES + weights + (0 if itemsize == 4 else weights // 2)
+        config = catalogue.configuration(self.path)
+        if isinstance(config.network, NCSNppConfig):
+            pixels = max(pixels_at_once(torch.device("cpu")), config.image_size**2)
+            needed += evaluation_bytes(config.network, pixels, itemsize=itemsize)
+        return needed
 
     def record(self, method: str) -> dict[str, Any]:
         """What a JSON line says about how a result was made."""

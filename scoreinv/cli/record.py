@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -131,10 +131,10 @@ def tell_failure(row: dict[str, Any], common: Common) -> int:
 
 
 class Table:
-    """A CSV file that grows by a line for each finished picture; several processes may write to it at once.
+    """A CSV file with a line for each finished picture, to which several processes may append.
 
-    They take turns by a lock. What a killed process, or a full disk, left of a row is removed before the next is added.
-    Where a file system has no locks, each line is still one write at the end of the file.
+    A lock gives them turns. A row that a killed process or a full disk cut off is removed before the next is added.
+    On a file system without locks, each line is still a single write at the end of the file.
 
     Args:
         columns: their names, in order; the first line of a new file.
@@ -204,20 +204,23 @@ class Table:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
-    """The file, made where there is none, and whether it is locked against other processes that add to it."""
-    number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
-    with os.fdopen(number, "r+b") as file:
-        alone = False
-        with suppress(ImportError, OSError):  # Windows, or a file system without locks
-            import fcntl
+    """Open a file for appending, created if missing; yield it and whether this process has locked it.
 
-            fcntl.flock(file, fcntl.LOCK_EX)
+    The lock is on a hidden file beside it, since locking with filelock truncates the locked file.
+    """
+    from filelock import FileLock
+
+    alone = False
+    with ExitStack() as stack:
+        with suppress(OSError, NotImplementedError):  # a file system without locks
+            stack.enter_context(FileLock(path.with_name(f".{path.name}.lock")))
             alone = True
-        yield file, alone
+        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+        yield stack.enter_context(os.fdopen(number, "r+b")), alone
 
 
 def _remove_cut_row(file: BinaryIO) -> None:
-    """Cut off what stands behind the last end of a line."""
+    """Remove everything after the last line break."""
     size = file.seek(0, os.SEEK_END)
     begin = max(0, size - _TAIL)
     file.seek(begin)

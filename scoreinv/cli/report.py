@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from scoreinv.system.errors import ExistsError, InputError, ScoreinvError, SettingError
+from scoreinv.system.memory import is_out_of_memory
 from scoreinv.system.terminal import say
 from scoreinv.system.text import printable
 
@@ -92,14 +93,14 @@ def say_traceback(error: BaseException) -> None:
 
 
 def describe(error: BaseException) -> str:
-    """What went wrong, on one line; an unexpected error with its type and the option that shows its traceback."""
+    """Return one line about an error. That of an unexpected error names its type and --debug."""
     if isinstance(error, SettingError):
         option = _OPTIONS.get(error.setting, f"--{error.setting.replace('_', '-')}")
         return printable(f"{option} {error.problem}")
     if isinstance(error, ScoreinvError):
         return _one_line(error) + (" by --overwrite" if isinstance(error, ExistsError) else "")
-    if isinstance(error, MemoryError):
-        return "out of memory"
+    if is_out_of_memory(error):
+        return "out of memory: end other programs, or use a smaller picture, batch or model"
     if isinstance(error, OSError) and error.strerror:
         return printable(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
     return f"{type(error).__name__}: {_one_line(error)} (--debug shows where)"

@@ -19,7 +19,7 @@ from scoreinv.cli.training_notes import Teller, ends, speed, warn_of_noise
 from scoreinv.models.catalogue import MODEL_FILE, load, load_classifier, load_damage_detector, locate
 from scoreinv.system.devices import device_of
 from scoreinv.system.errors import InputError, ScoreinvError
-from scoreinv.system.memory import keep_freed, shortage
+from scoreinv.system.memory import keep_freed
 from scoreinv.system.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES, TRAINING_STEPS
 from scoreinv.system.terminal import duration, progress_bar
 from scoreinv.system.threads import set_threads
@@ -30,8 +30,6 @@ EXAMPLES = """
 """
 RUN = "Run"
 CONFIG, STATES = "config.json", "state"
-SMALL_BATCH = 250_000
-"""Pixels of a batch whose memory is not estimated, which takes seconds: 10 GB at most, of the largest networks."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +109,6 @@ def train(*, subject: Subject, how: RunOptions, common: Common) -> None:
     run = _configuration(subject, how, common)
     kind = "damage" if run.damage is not None else type(run.model.sde).__name__.lower()
     folder = Path(how.out or f"runs/{kind}-{datetime.now():%Y-%m-%d-%H%M%S}")
-    if device == "cpu":
-        _check_memory(run)
     if common.dry_run:
         if leads:  # what can be checked without decoding pictures
             if how.init is not None:
@@ -218,16 +214,6 @@ def _train(
             raise
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise ScoreinvError(f"--batch-size {run.batch_size}: more than the memory of {device} takes") from error
-
-
-def _check_memory(run: training.TrainingConfig) -> None:
-    """Raise InputError where a step would take more memory than there is."""
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    share = replace(run, batch_size=max(1, run.batch_size // processes))
-    if share.batch_size * share.drawn_side**2 < SMALL_BATCH:
-        return
-    if lacking := shortage(processes * training.training_bytes(share)):
-        raise InputError(f"--batch-size {run.batch_size}: a step of so many pictures {lacking}: take fewer")
 
 
 def _configuration(subject: Subject, how: RunOptions, common: Common) -> training.TrainingConfig:

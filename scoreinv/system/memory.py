@@ -83,6 +83,13 @@ def shortage(needed: int) -> str | None:
     return f"takes about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error of Python or torch, on any device, means that memory does not suffice."""
+    # torch's OutOfMemoryError is a GPU's; its allocator on the CPU raises RuntimeError.
+    is_torch = type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and is_torch)
+
+
 def keep_freed() -> None:
     """Keep the memory that this process frees for its next allocations, unless the user has decided by `ALLOCATING`.
 

@@ -14,6 +14,7 @@ import torch
 from scoreinv.imaging.picture import Picture
 from scoreinv.likelihood import bits_per_dim
 from scoreinv.models.peak_memory import gradient_bytes
+from scoreinv.networks.ncsnpp import NCSNpp
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.samplers.rng import generator
@@ -76,7 +77,8 @@ def pictures_bits_per_dim(
         check_picture(picture, prior)
     height, width = pictures[0].size
     large = prior.device.type == "cpu" and height * width > PIXELS_AT_ONCE
-    if large and (lacking := shortage(gradient_bytes(prior, (height, width)))):
+    needed = gradient_bytes(prior.network.config, height * width) if isinstance(prior.network, NCSNpp) else 0
+    if large and (lacking := shortage(needed)):
         raise InputError(f"a likelihood of {width}x{height} pixels {lacking}: reduce or crop the picture")
     colours = [colours_for(picture, prior.channels) for picture in pictures]
     # So the draws of different pictures are independent.

@@ -2,7 +2,6 @@ from .config import DataConfig as DataConfig
 from .config import TrainingConfig as TrainingConfig
 from .config import read_config as read_config
 from .folder import RunFolder as RunFolder
-from .footprint import training_bytes as training_bytes
 from .loop import check_run as check_run
 from .loop import train as train
 from .metrics import TrainProgress as TrainProgress

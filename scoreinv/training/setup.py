@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.models.config import AnyModel, ClassifierConfig
 from scoreinv.networks.blocks import channels_last, freeze_norms, norms_learn
-from scoreinv.system.deferred import load_shapes
 from scoreinv.system.devices import uses_bfloat16
 from scoreinv.system.errors import InputError
 from scoreinv.training.batches import Batch, BatchSource
@@ -137,7 +136,6 @@ def _compile(network: nn.Module) -> None:
     """Let torch compile the network, with its derivative, when it is first called; InputError without a compiler."""
     if not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl"))):
         raise InputError("compile: torch needs a C++ compiler, and there is none here (on Debian: apt install g++)")
-    load_shapes()
     network.compile()
 
 

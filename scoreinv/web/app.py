@@ -31,6 +31,7 @@ from starlette.types import ASGIApp
 from scoreinv import analysis
 from scoreinv.models.photo_models import PhotoModels
 from scoreinv.system.errors import InputError, ScoreinvError
+from scoreinv.system.memory import is_out_of_memory
 from scoreinv.tasks.select import Prompt, Size, with_rim
 from scoreinv.web.access import Access, Guard
 from scoreinv.web.album import Album, GoneError, Photo
@@ -288,7 +289,7 @@ def _sentence(text: str) -> str:
 def _words(error: Exception | None) -> str:
     if isinstance(error, ScoreinvError):
         return _sentence(str(error))
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # of torch, for a GPU
+    if error is not None and is_out_of_memory(error):
         return "There is not enough memory for this: close other programs, or ask for fewer results."
     return f"Something unexpected went wrong ({type(error).__name__}); the terminal of `scoreinv serve` tells more."
 

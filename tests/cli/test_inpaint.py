@@ -68,8 +68,8 @@ def test_a_mask_that_leaves_little_of_the_photo_is_warned_of(scoreinv, photo, ma
     assert f"mask.png: {share:.0%} of photo.png is hole" in scoreinv(*words, "--invert-mask").err
 
 
+@pytest.mark.opencv
 def test_samples_estimate_and_uncertainty(scoreinv, photo, mask, tmp_path):
-    pytest.importorskip("cv2", exc_type=ImportError)
     arguments = ["inpaint", "photo.png", "--mask", "mask.png", "--samples", 3, "--precision", "float32"]
     outcome = scoreinv(*arguments, "--json", "--uncertainty", "std.png")
     names = [f"photo_inpainted.{i}.png" for i in (1, 2, 3)]
@@ -218,10 +218,8 @@ def test_what_is_avoided_is_found_by_the_names_of_the_photos(scoreinv, condition
     assert (avoided != free).any()
 
 
-@pytest.mark.parametrize("method", ["conditioned", "telea"])
+@pytest.mark.parametrize("method", ["conditioned", pytest.param("telea", marks=pytest.mark.opencv)])
 def test_a_jpeg_has_the_colours_beside_a_scratch_redrawn_but_for_exact(scoreinv, conditional, tmp_path, method):
-    if method == "telea":
-        pytest.importorskip("cv2", exc_type=ImportError)
     pixels = np.full((64, 64, 3), (150, 130, 100), np.uint8)
     hole = np.zeros((64, 64), bool)
     hole[30:33, 8:50] = True

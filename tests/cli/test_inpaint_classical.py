@@ -9,10 +9,7 @@ import sys
 import pytest
 from PIL import Image
 
-
-@pytest.fixture(autouse=True)
-def _opencv() -> None:
-    pytest.importorskip("cv2", exc_type=ImportError)
+pytestmark = pytest.mark.opencv
 
 
 def test_json(scoreinv, photo, mask):

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from scoreinv.cli.options import Common
 from scoreinv.cli.plan import Plan
@@ -59,16 +60,13 @@ def test_what_is_no_file_is_refused(tmp_path):
 
 
 def test_one_waits_for_the_other(tmp_path):
-    fcntl = pytest.importorskip("fcntl")
     path = tmp_path / "t.csv"
-    with path.open("w") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
+    with FileLock(tmp_path / ".t.csv.lock"):
         adding = threading.Thread(target=Table(path, COLUMNS).add, args=(RECORDS[0],))
         adding.start()
         adding.join(0.3)
-        assert path.read_bytes() == b""
-        fcntl.flock(other, fcntl.LOCK_UN)
-        adding.join()
+        assert not path.exists()
+    adding.join()
     assert rows(path) == expected(RECORDS[:1])
 
 

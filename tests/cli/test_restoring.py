@@ -61,8 +61,8 @@ def test_json(restores, small_photo, model, command):
     assert outcome.err == ""
 
 
+@pytest.mark.opencv
 def test_samples_estimate_and_uncertainty(restores, small_photo, tmp_path):
-    pytest.importorskip("cv2", exc_type=ImportError)
     words = ["photo.png", "--samples", 3, "--noise", 15, "--steps", 2, "--precision", "float32"]
     record = json.loads(restores(("upscale",), *words, "--json", "--uncertainty", "where.png").out)
     names = [f"photo_upscaled.{i}.png" for i in (1, 2, 3)]
@@ -78,8 +78,8 @@ def test_orientations(restores, small_photo):
     assert json.loads(outcome.out)["nfe"] == 8
 
 
+@pytest.mark.opencv
 def test_a_photo_without_noise_is_left_as_it_is(restores, tmp_path):
-    pytest.importorskip("cv2", exc_type=ImportError)
     flat = np.repeat(np.arange(100, 130, dtype=np.uint8)[:, None], 30, axis=1)
     Image.fromarray(flat).save(tmp_path / "flat.png")
     outcome = restores(("denoise",), "flat.png", "--samples", 2, "--uncertainty", "u.png")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from processes import wait_for
-from shell import brief_run, small_config, start_process
+from shell import brief_run, start_process
 
 from scoreinv.cli.training_notes import enough_steps
 from scoreinv.models.codec import encode
@@ -204,20 +204,6 @@ def test_a_resumed_run_says_from_where_and_a_finished_one_that_nothing_is_left(s
     assert done.err == "scoreinv: run: nothing is left of 2 steps; to go on give more by --steps or --minutes\n"
     longer = scoreinv(*again, "--steps", 3)
     assert "training in run, from step 2 to 3 steps; " in longer.err
-
-
-@pytest.mark.slow
-def test_a_batch_without_memory_for_it_is_refused_at_once(scoreinv, monkeypatch, tmp_path):
-    run = small_training(small_config().sde, DataConfig())
-    (tmp_path / "run.json").write_text(json.dumps(encode(replace(run, batch_size=64))))
-    monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 10**9)
-    # A run that begins would take all memory there is.
-    monkeypatch.setattr("scoreinv.training.train", None)
-    refused = scoreinv("train", "--config", "run.json", "--out", "run")
-    assert (refused.code, refused.err.count("\n")) == (2, 1)
-    assert refused.err.startswith("scoreinv: error: --batch-size ")
-    assert "GB of memory" in refused.err
-    assert not (tmp_path / "run").exists()
 
 
 def test_without_a_compiler_a_compiled_run_is_refused(scoreinv, configuration, monkeypatch):

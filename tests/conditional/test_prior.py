@@ -22,7 +22,6 @@ from scoreinv.conditional.prior import ResidualPreconditioning
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ModelConfig
-from scoreinv.models.peak_memory import gradient_bytes
 from scoreinv.operators import ObservedComponents, gray, mask
 from scoreinv.operators.colour_space import colour_basis
 from scoreinv.operators.pixelwise import rotated
@@ -160,15 +159,6 @@ def test_large_noise_keeps_its_digits_in_bfloat16() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         rounded = condition.denoise(x0 + 80 * z, 1.0)
     assert (rounded - exact).abs().max() < 0.1
-
-
-@pytest.mark.slow
-def test_following_the_memory_of_a_gradient_leaves_the_prior_as_it_was() -> None:
-    """Also where that is the first evaluation of the process, of weights that no other test uses."""
-    reading = ResidualPreconditioning(gray_weights="rec709")
-    prior = ModelConfig(SMALL, VE(0.01, 20.0), reading, (-1.0, 1.0), 16).build()
-    assert gradient_bytes(prior, (32, 32)) > 0
-    assert type(prior.noise(draw((1, 3, 16, 16)), 0.5)) is Tensor
 
 
 @pytest.mark.parametrize("task", [colorize, partial(inpaint, mask=np.arange(256).reshape(16, 16) < 99)])

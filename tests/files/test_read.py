@@ -22,11 +22,13 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import InputError
 
 
+@pytest.mark.opencv
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_16_bit_files_of_other_software_keep_all_bits(tmp_path, mode, suffix):
     """OpenCV writes TIFF with LZW, which tifffile alone does not read."""
-    cv2 = pytest.importorskip("cv2", exc_type=ImportError)
+    import cv2
+
     pixels = samples(mode, np.uint16)
     path = tmp_path / f"a{suffix}"
     assert cv2.imwrite(str(path), pixels[..., [2, 1, 0, 3][: pixels.shape[2]]])

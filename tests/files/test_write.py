@@ -38,9 +38,11 @@ def test_lossless_formats_keep_every_sample(suffix, dtype, mode, size):
     assert_array_equal(again.pixels, pixels)
 
 
+@pytest.mark.opencv
 @pytest.mark.parametrize("mode", CHANNELS)
 def test_16_bit_files_are_what_other_software_reads(tmp_path, mode):
-    cv2 = pytest.importorskip("cv2", exc_type=ImportError)
+    import cv2
+
     pixels = samples(mode, np.uint16)
     write_picture(tmp_path / "a.png", Picture(pixels))
     write_picture(tmp_path / "a.tif", Picture(pixels))

@@ -14,16 +14,16 @@ from scoreinv.imaging.opencv import viridis
 from scoreinv.system.errors import ScoreinvError
 
 
+@pytest.mark.opencv
 def test_steps_look_even_and_lightness_rises() -> None:
-    pytest.importorskip("cv2", exc_type=ImportError)
     colours = rgb2lab(viridis(np.arange(0, 256, 5) / 255)[None])[0]
     assert (np.diff(colours[:, 0]) > 0.5).all()
     steps = np.linalg.norm(np.diff(colours, axis=0), axis=1)
     assert steps.max() < 2.6 * steps.min()
 
 
+@pytest.mark.opencv
 def test_ends_and_shapes() -> None:
-    pytest.importorskip("cv2", exc_type=ImportError)
     assert np.abs(viridis(np.array([-1.0, 2.0])).astype(int) - [[70, 1, 85], [252, 231, 36]]).max() <= 4
     assert viridis(np.zeros((3, 5))).shape == (3, 5, 3)
     assert viridis(np.zeros((3, 5))).dtype == np.uint8
@@ -35,9 +35,9 @@ def test_a_missing_opencv_names_the_remedy(monkeypatch):
         opencv.load_opencv()
 
 
+@pytest.mark.opencv
 @pytest.mark.parametrize("fill", [opencv.telea, opencv.navier_stokes])
 def test_a_flat_picture_is_filled_flat(fill):
-    pytest.importorskip("cv2", exc_type=ImportError)
     hole = np.zeros((80, 80), bool)
     hole[5:75, 5:75] = True
     flat = np.where(hole[..., None], 0, np.array([0.35, 0.0, 1.0]))

@@ -24,8 +24,8 @@ def test_a_caption_leaves_the_picture_as_it_is(shape):
     assert shape[1] >= 300 or shown.shape[1] < 200  # no wider than they need
 
 
+@pytest.mark.opencv
 def test_a_map_of_few_pixels_is_scaled_to_their_largest_deviation():
-    pytest.importorskip("cv2", exc_type=ImportError)
     std = np.zeros((30, 40))
     std[3, 5], std[4, 6] = 0.1, 0.05
     shown = deviation_map(std)
@@ -36,8 +36,8 @@ def test_a_map_of_few_pixels_is_scaled_to_their_largest_deviation():
     assert (deviation_map(2 * std)[:41, :40] == shown[:41, :40]).all()
 
 
+@pytest.mark.opencv
 def test_one_bright_pixel_does_not_leave_the_rest_violet():
-    pytest.importorskip("cv2", exc_type=ImportError)
     std = np.zeros((30, 40))
     std[:10] = np.linspace(0.001, 0.1, 400).reshape(10, 40)
     even = deviation_map(std)

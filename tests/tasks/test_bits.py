@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from analytic import gaussian_colour_prior
-from torch import nn
+from small_conditional import SMALL
 
 from scoreinv.imaging.picture import Picture
-from scoreinv.models.peak_memory import gradient_bytes
-from scoreinv.preconditioning import PaperVE
-from scoreinv.prior import ScorePrior
+from scoreinv.models.config import ModelConfig
+from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
 from scoreinv.system.errors import InputError
 from scoreinv.tasks.bits import PictureDensity, pictures_bits_per_dim
@@ -92,22 +92,9 @@ def test_likelihood_needs_8_bits_and_fitting_sides():
 
 def test_a_picture_too_big_for_the_memory_is_refused(monkeypatch):
     monkeypatch.setattr("scoreinv.tasks.bits.PIXELS_AT_ONCE", 8)
-    picture = Picture(np.full((4, 4, 3), 128, np.uint8))
-    assert math.isfinite(picture_bits_per_dim(picture, prior(VE()), steps=2).bits_per_dim)
+    model = ModelConfig(replace(SMALL, condition_channels=0), VE(0.01, 20.0), EDM(), (-1.0, 1.0), 16).build()
+    picture = Picture(np.full((16, 16, 3), 128, np.uint8))
+    assert math.isfinite(picture_bits_per_dim(picture, model, steps=2).bits_per_dim)
     monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 10)
-    with pytest.raises(InputError, match=r"4x4 pixels takes about .* GB .* reduce or crop"):
-        picture_bits_per_dim(picture, prior(VE()), steps=2)
-
-
-def test_memory_of_a_gradient_counts_the_features_that_it_keeps():
-    features = nn.Sequential(nn.Conv2d(3, 256, 3, padding=1), nn.ReLU(), nn.Conv2d(256, 3, 3, padding=1))
-
-    class Network(nn.Module):
-        channels, stride = 3, 1
-
-        def forward(self, x, level):
-            return features(x)
-
-    taken = gradient_bytes(ScorePrior(Network(), VE(), PaperVE()), (64, 48))
-    kept = 4 * 256 * 64 * 48  # what the ReLU returned; at the peak with the gradients on both of its sides
-    assert 3 * kept < taken < 3.1 * kept
+    with pytest.raises(InputError, match=r"16x16 pixels takes about .* GB .* reduce or crop"):
+        picture_bits_per_dim(picture, model, steps=2)

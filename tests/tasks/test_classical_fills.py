@@ -12,7 +12,7 @@ from scoreinv.system.errors import Cancelled, SettingError
 from scoreinv.tasks import classical
 from scoreinv.tasks.classical import fill_classically
 
-cv2 = pytest.importorskip("cv2", exc_type=ImportError)
+pytestmark = pytest.mark.opencv
 
 METHODS = ("telea", "navier-stokes", "biharmonic")
 
@@ -62,6 +62,8 @@ def test_known_pixels_are_bit_identical_in_every_mode_and_type(method, mode, dty
 
 @pytest.mark.parametrize(("method", "flag"), [("telea", "INPAINT_TELEA"), ("navier-stokes", "INPAINT_NS")])
 def test_fills_are_those_of_opencv(method, flag):
+    import cv2
+
     picture = np.random.default_rng(0).integers(0, 256, (120, 150, 3)).astype(np.uint8)
     hole = spots(120, 150)
     filled = scoreinv.inpaint(picture, hole, method=method).image

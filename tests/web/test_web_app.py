@@ -553,6 +553,7 @@ def test_what_is_not_held(browser):
         (InputError("my photo 2.png: is damaged"), "my photo 2.png: is damaged."),
         (MemoryError(), "not enough memory"),
         (torch.OutOfMemoryError("of a GPU"), "not enough memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "not enough memory"),
         (ZeroDivisionError("x"), "(ZeroDivisionError)"),
     ],
 )
