@@ -204,7 +204,7 @@ class ObservationConfig:
 
 @dataclass(frozen=True)
 class DamageDrawing:
-    """How a damage detector is shown its training pictures; see `scoreinv.training.synthetic_damage`.
+    """How a damage detector is shown its training pictures; see `scoreinv.training.data.synthetic_damage`.
 
     Attributes:
         undamaged: share of the pictures that get none.

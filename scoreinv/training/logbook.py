@@ -23,7 +23,7 @@ from scoreinv.options import says_stop
 from scoreinv.prior import ScorePrior
 from scoreinv.time_left import ETA
 from scoreinv.training.config import GRID_STEPS, STEP_EVALUATIONS
-from scoreinv.training.learners import ScoreLearner
+from scoreinv.training.losses import ScoreLearner
 from scoreinv.training.metrics import HeldOut, TrainCallback, TrainProgress, TrainResult, evaluate, write_samples
 from scoreinv.training.setup import Run
 from scoreinv.training.state import save_state

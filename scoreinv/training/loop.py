@@ -20,13 +20,13 @@ from torch import Tensor, nn
 
 from scoreinv.errors import Cancelled, InputError
 from scoreinv.models.config import AnyModel, NamedSDE
-from scoreinv.training.batches import DROPOUT, Batch, stream
 from scoreinv.training.config import OptimizerConfig, TrainingConfig
+from scoreinv.training.data.batches import DROPOUT, Batch, stream
+from scoreinv.training.data.pictures import check_source
 from scoreinv.training.distributed import World, processes
-from scoreinv.training.folder import RunFolder, claimed, deferred_interrupts
 from scoreinv.training.logbook import Logbook
 from scoreinv.training.metrics import TrainCallback, TrainResult
-from scoreinv.training.pictures import check_source
+from scoreinv.training.run import RunFolder, claimed, deferred_interrupts
 from scoreinv.training.setup import Run, set_up
 
 

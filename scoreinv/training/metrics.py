@@ -17,8 +17,8 @@ from scoreinv.models.config import AnyModel
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers.dpmpp_2m import DPMpp2M
 from scoreinv.samplers.rng import NoiseStream
-from scoreinv.training.batches import Batch
 from scoreinv.training.config import GRID_STEPS
+from scoreinv.training.data.batches import Batch
 
 _BINS = 8  # of times, in which held-out figures are told
 

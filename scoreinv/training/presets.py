@@ -15,7 +15,6 @@ from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import SDE, VE
-from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import (
     DamageDrawing,
     DataConfig,
@@ -24,7 +23,8 @@ from scoreinv.training.config import (
     OptimizerConfig,
     TrainingConfig,
 )
-from scoreinv.training.pictures import load_pictures
+from scoreinv.training.data.batches import BatchSource
+from scoreinv.training.data.pictures import load_pictures
 
 PAPER_DATA = DataConfig(mode="resize", holdout_fraction=0.0)
 """Whole pictures, of which none is held out: the paper measures on sets of their own."""

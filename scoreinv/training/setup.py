@@ -22,13 +22,13 @@ from scoreinv.errors import InputError
 from scoreinv.machine import uses_bfloat16
 from scoreinv.models.config import AnyModel, ClassifierConfig
 from scoreinv.networks.blocks import channels_last, freeze_norms, norms_learn
-from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.config import TrainingConfig
+from scoreinv.training.data.batches import Batch, BatchSource
+from scoreinv.training.data.pictures import Pictures, load_pictures, split
 from scoreinv.training.distributed import World
-from scoreinv.training.folder import RunFolder
 from scoreinv.training.json_lines import JsonLines
-from scoreinv.training.learners import Learner, learner_of
-from scoreinv.training.pictures import Pictures, load_pictures, split
+from scoreinv.training.losses import Learner, learner_of
+from scoreinv.training.run import RunFolder
 from scoreinv.training.state import SavedRun, TrainingState, load_state
 
 _VALIDATION_SEED = 0  # of every run, so that runs can be compared

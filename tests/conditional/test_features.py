@@ -25,13 +25,13 @@ from scoreinv.operators import gray
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
 from scoreinv.tasks.colorize import colorize
-from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
-from scoreinv.training.learners import ScoreLearner, features_given
+from scoreinv.training.data.batches import Batch, BatchSource
+from scoreinv.training.data.pictures import load_pictures
+from scoreinv.training.data.prints import on_colour_film, on_old_print, on_other_film
 from scoreinv.training.loop import train
-from scoreinv.training.pictures import load_pictures
+from scoreinv.training.losses import ScoreLearner, features_given
 from scoreinv.training.presets import conditional_training
-from scoreinv.training.prints import on_colour_film, on_old_print, on_other_film
 from scoreinv.training.score_matching import per_image_loss
 
 SHOWN = replace(SMALL, multipliers=(1, 1, 1), condition_channels=17, feature_channels=FEATURES)

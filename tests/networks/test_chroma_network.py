@@ -25,11 +25,11 @@ from scoreinv.operators import gray
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.sdes import VE
 from scoreinv.tasks.colorize import colorize
-from scoreinv.training.batches import Batch
 from scoreinv.training.config import DataConfig, ObservationConfig, OptimizerConfig, TrainingConfig
+from scoreinv.training.data.batches import Batch
 from scoreinv.training.footprint import training_bytes
-from scoreinv.training.learners import ChromaLearner
 from scoreinv.training.loop import train
+from scoreinv.training.losses import ChromaLearner
 from scoreinv.training.presets import conditional_training
 from scoreinv.training.setup import initial_model
 

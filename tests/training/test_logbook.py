@@ -13,11 +13,11 @@ import torch
 from small_runs import tiny_run
 
 from scoreinv.training import logbook
-from scoreinv.training.batches import Batch
 from scoreinv.training.config import OptimizerConfig
+from scoreinv.training.data.batches import Batch
 from scoreinv.training.distributed import World
-from scoreinv.training.learners import ScoreLearner
 from scoreinv.training.loop import learning_rate, train
+from scoreinv.training.losses import ScoreLearner
 from scoreinv.training.setup import BatchLoss
 
 pytestmark = pytest.mark.usefixtures("single_thread")

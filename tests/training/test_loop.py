@@ -30,14 +30,14 @@ from scoreinv.models.model_file import read_model
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE, SubVP
 from scoreinv.training import state as state_module
-from scoreinv.training.batches import DROPOUT, BatchSource, stream
 from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig, read_config
+from scoreinv.training.data.batches import DROPOUT, BatchSource, stream
+from scoreinv.training.data.pictures import load_pictures, split
 from scoreinv.training.distributed import World
-from scoreinv.training.learners import ScoreLearner
 from scoreinv.training.logbook import Logbook
 from scoreinv.training.loop import train, update_average
+from scoreinv.training.losses import ScoreLearner
 from scoreinv.training.metrics import TrainProgress
-from scoreinv.training.pictures import load_pictures, split
 
 pytestmark = pytest.mark.usefixtures("single_thread")
 

@@ -7,8 +7,8 @@ import torch
 from gaussian import GaussianPrior, standard_normal
 
 from scoreinv.sdes import VE
-from scoreinv.training.batches import TIMES, Batch, stream
 from scoreinv.training.config import ObjectiveConfig
+from scoreinv.training.data.batches import TIMES, Batch, stream
 from scoreinv.training.metrics import evaluate
 from scoreinv.training.score_matching import draw_times, per_image_loss
 

@@ -11,9 +11,9 @@ from gaussian import GaussianPrior, standard_normal
 
 from scoreinv.errors import InputError
 from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, VP, SubVP, broadcast
-from scoreinv.training.batches import TIMES, Batch, stream
 from scoreinv.training.config import DataConfig, ObjectiveConfig
-from scoreinv.training.learners import ScoreLearner
+from scoreinv.training.data.batches import TIMES, Batch, stream
+from scoreinv.training.losses import ScoreLearner
 from scoreinv.training.presets import small_training
 from scoreinv.training.score_matching import draw_times, importance, per_image_loss, weight
 

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from scoreinv.colour_space import luma_weights
 from scoreinv.training.config import ObservationConfig, TrainingConfig
-from scoreinv.training.pictures import Pictures
-from scoreinv.training.prints import Film, on_colour_film, on_old_print, on_other_film
+from scoreinv.training.data.pictures import Pictures
+from scoreinv.training.data.prints import Film, on_colour_film, on_old_print, on_other_film
+from scoreinv.training.data.synthetic_damage import draw_hints, draw_hole, draw_scan
 from scoreinv.training.score_matching import draw_times
-from scoreinv.training.synthetic_damage import draw_hints, draw_hole, draw_scan
 
 TIMES, ORDER, NOISE, PICTURE, DROPOUT, OBSERVED, FILM, COLOUR_FILM, DAMAGE = range(9)
 """What a stream is for; streams of different purposes are independent."""

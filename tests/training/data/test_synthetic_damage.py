@@ -12,15 +12,15 @@ from scoreinv.errors import InputError
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import DetectorConfig
 from scoreinv.networks.detector import DetectorNetworkConfig
-from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DamageDrawing, DataConfig, TrainingConfig
+from scoreinv.training.data.batches import BatchSource
+from scoreinv.training.data.pictures import load_pictures
+from scoreinv.training.data.prints import _EDGES, Sheet, blurred, draw_medium, draw_print, on_old_film
+from scoreinv.training.data.synthetic_damage import _KINDS, _SHARP, HEALTHY, VISIBLE, damaged, draw_kinds, draw_scan
 from scoreinv.training.footprint import training_bytes
-from scoreinv.training.learners import DamageLearner
 from scoreinv.training.loop import train
-from scoreinv.training.pictures import load_pictures
+from scoreinv.training.losses import DamageLearner
 from scoreinv.training.presets import damage_training
-from scoreinv.training.prints import _EDGES, Sheet, blurred, draw_medium, draw_print, on_old_film
-from scoreinv.training.synthetic_damage import _KINDS, _SHARP, HEALTHY, VISIBLE, damaged, draw_kinds, draw_scan
 
 ALL = DamageDrawing(undamaged=0.0)
 

@@ -16,9 +16,9 @@ from PIL import Image
 from small_runs import write_gradient
 
 from scoreinv.errors import InputError
-from scoreinv.training import pictures as pictures_module
 from scoreinv.training.config import DataConfig
-from scoreinv.training.pictures import check_source, load_pictures, split
+from scoreinv.training.data import pictures as pictures_module
+from scoreinv.training.data.pictures import check_source, load_pictures, split
 
 
 @pytest.fixture
@@ -208,7 +208,7 @@ def test_names_that_are_missing_are_told_before_any_picture_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    monkeypatch.setattr("scoreinv.training.pictures._decode_all", lambda *_: 1 / 0)
+    monkeypatch.setattr("scoreinv.training.data.pictures._decode_all", lambda *_: 1 / 0)
     for data, said in (
         (DataConfig(str(tmp_path), holdout=("a", "absent")), "holdout: there is no readable picture named absent"),
         (DataConfig(str(tmp_path), shares=(("b", 0.5),)), "there is no folder of pictures named b"),

@@ -19,8 +19,8 @@ from scoreinv.networks.classifiers import NoiseClassifier
 from scoreinv.networks.detector import DamageDetector
 from scoreinv.preconditioning import centre, noise_level
 from scoreinv.prior import ScorePrior
-from scoreinv.training.batches import Batch
 from scoreinv.training.config import TrainingConfig
+from scoreinv.training.data.batches import Batch
 from scoreinv.training.score_matching import importance, per_image_loss, weight
 
 CROSS_ENTROPY = 20.0

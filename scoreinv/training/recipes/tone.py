@@ -1,6 +1,6 @@
 """Trains pretrained/tone/tone.safetensors, which tells how far a photograph has faded, on photographs faded by drawing.
 
-    python tests/data/make_tone.py PHOTOS MORE [MORE ...] [--most 4000] [--cache FILE] [--steps 30000] [--seed 0]
+    python -m scoreinv.training.recipes.tone PHOTOS MORE [MORE ...] [--most 4000] [--cache FILE] [--steps 30000]
 
 Each is a folder of photographs, and of MORE no more than so many are taken, so that many of one kind do not crowd out
 the others; those that pretrained/tone/held_out.txt names are not looked at. What `scene` sees in them is kept in the
@@ -185,7 +185,7 @@ def train(
     first: so many of the photographs, of all kinds, are seen in `OF_FIRST` of the draws.
     matted: share of them that lies in a mat, which no curves are learned of.
     """
-    parameters = [value for value in network.parameters() if value.requires_grad]
+    parameters: list[Tensor] = [value for value in network.parameters() if value.requires_grad]
     optimizer = torch.optim.AdamW(parameters, rate, weight_decay=0.02, fused=True)
     means = [value.detach().clone() for value in parameters]
     said = []

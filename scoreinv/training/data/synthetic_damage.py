@@ -5,7 +5,7 @@
 
 What is damaged is where it is visible: where the print's values differ by more than the grain hides. Where they differ
 by less it is faint, and nobody could say. A large share of the pictures has no damage, so that wires, masts, whiskers
-and the letters of signs are learnt as what they are, and the print's own edge is healthy (`scoreinv.training.prints`).
+and the letters of signs are learnt as what they are, and the print's own edge is healthy (`prints`).
 
 Damage is drawn at three times the resolution, so that edges are soft, for pictures of any size: widths and areas are in
 pixels, the lengths of lines grow with the picture. Holes have hard edges and take a large part of a training crop, more
@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from scoreinv.training.config import DamageDrawing
-from scoreinv.training.prints import (
+from scoreinv.training.data.prints import (
     LETTERS,
     Cover,
     Generator,

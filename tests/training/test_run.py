@@ -17,8 +17,8 @@ from PIL import Image
 from scoreinv.errors import InputError
 from scoreinv.models.model_file import read_metadata
 from scoreinv.training.config import TrainingConfig
-from scoreinv.training.folder import deferred_interrupts
 from scoreinv.training.loop import train
+from scoreinv.training.run import deferred_interrupts
 
 Files = dict[str, bytes]
 

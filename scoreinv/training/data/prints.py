@@ -3,7 +3,7 @@
     scan = scanned(blurred(draw_print(photograph)))
 
 All of it is healthy, the print's own edge too: its plain border, the mask of an oval portrait, the dark edge of a glass
-plate. `scoreinv.training.synthetic_damage` damages it. A conditional prior is shown pictures on other films.
+plate. `scoreinv.training.data.synthetic_damage` damages it. A conditional prior is shown pictures on other films.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Trains pretrained/scene/likeness.safetensors, by which places of pictures are compared.
 
-    python tests/data/make_likeness.py PHOTOS CLOTHES KINDS [--most 200] [--steps 800] [--seed 0]
+    python -m scoreinv.training.recipes.likeness PHOTOS CLOTHES KINDS [--most 200] [--steps 800] [--seed 0]
 
 PHOTOS: photographs of all kinds. CLOTHES: a copy of clothing-co-parsing, whose clothes people have marked. KINDS: a
 folder of photographs for each kind of thing. Five tasks take turns: halves of a photograph are to gain by each other's

