@@ -1,12 +1,11 @@
 from .config import DataConfig as DataConfig
 from .config import TrainingConfig as TrainingConfig
 from .config import read_config as read_config
-from .data.pictures import class_names as class_names
-from .footprint import training_bytes as training_bytes
+from .data.folder import class_names as class_names
 from .loop import check_run as check_run
 from .loop import train as train
 from .metrics import TrainProgress as TrainProgress
 from .metrics import TrainResult as TrainResult
 from .presets import with_estimated_sigma_max as with_estimated_sigma_max
-from .run import RunFolder as RunFolder
+from .run import TrainingRun as TrainingRun
 from .state import saved_states as saved_states

@@ -1,4 +1,20 @@
-"""How each kind of model is trained: which of its networks, by which loss, and what is told of held-out pictures."""
+"""Training losses: denoising score matching, chroma regression, noisy classification and damage detection.
+
+Denoising score matching (Song et al. 2021, eq. 7 and appendix C): with x_t = alpha x0 + sigma z and
+e(x_t, t) = -sigma grad log p_t(x_t), every objective of the paper is a weight on
+
+    |e(x_t, t) - z|^2 = sigma^2 |score(x_t, t) - grad log p_t(x_t | x0)|^2:
+
+    paper        1                                  lambda(t) = sigma^2 (appendix C)
+    likelihood   g(t)^2 / sigma^2                   lambda(t) = g^2 (Song et al. 2021, "Maximum likelihood training")
+    uniform      (s^2 + sd^2) / sd^2                s = sigma / alpha; the error of the denoised picture, weighted by
+                                                    (s^2 + sd^2) / (s sd)^2 (Karras et al. 2022, table 1)
+    residual     1 / mean of v / (s^2 + v)          for conditional priors: each picture's error, relative to the
+                                                    error of its initial estimate (F = 0); v is the variance that the
+                                                    observation leaves
+
+SMLD and DDPM are the paper's weight at the discrete times t = i / (N - 1) of the VE SDE and of the DDPM chain.
+"""
 
 from __future__ import annotations
 
@@ -11,59 +27,90 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.conditional.interpolation import block_means
+from scoreinv.conditional.interpolation import InitialEstimate, block_means
 from scoreinv.conditional.prior import ConditionalPrior, at_size_of
 from scoreinv.models.config import AnyModel, ClassifierConfig
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.classifiers import NoiseClassifier
 from scoreinv.networks.detector import DamageDetector
-from scoreinv.preconditioning import centre, noise_level
-from scoreinv.prior import ScorePrior
-from scoreinv.training.config import TrainingConfig
+from scoreinv.preconditioning import Range, centre, noise_level
+from scoreinv.prior import Prior, ScorePrior
+from scoreinv.sdes import SDE, broadcast
+from scoreinv.training.config import ObjectiveConfig, TrainingConfig
 from scoreinv.training.data.batches import Batch
-from scoreinv.training.score_matching import importance, per_image_loss, weight
+from scoreinv.training.data.training_times import importance
 
 CROSS_ENTROPY = 20.0
-"""Weight of the cross-entropy beside the Dice loss, of the detector of damage."""
-_ANY = 100.0  # pixels that stand for some damage, e: a picture without any asks for few found
-_PALE = 0.15  # energy of a picture's chroma, 1 on average, that counts as grey: e
+"""Weight of the cross-entropy relative to the Dice loss, for the damage detector."""
+_DICE_OFFSET = 100.0  # e, in pixels: makes the Dice loss of undamaged pictures finite
+_PALE = 0.15  # e: chroma energy of a nearly grey picture; the average picture's is 1
 
 Trained = TypeVar("Trained", bound=AnyModel)
 
 
+def weight(objective: ObjectiveConfig, sde: SDE, t: Tensor, data_range: Range) -> Tensor:
+    """Return the weight on |e - z|^2 at times t, float64, the shape of t; `sigma_data` is for pictures on [-1, 1]."""
+    if objective.weighting == "paper":
+        return torch.ones_like(t)
+    if objective.weighting == "likelihood":
+        return sde.diffusion_squared(t) / sde.sigma(t).square()
+    return (noise_level(t, sde, data_range) / objective.sigma_data).square() + 1
+
+
+def per_image_loss(
+    objective: ObjectiveConfig, prior: Prior, x0: Tensor, t: Tensor, z: Tensor, initial: InitialEstimate | None = None
+) -> Tensor:
+    """Return the weighted squared error of the noise prediction for each picture, (B,).
+
+    Args:
+        x0: pictures (B, C, H, W) in the model's range.
+        t: times (B,).
+        z: noise, the shape of x0.
+        initial: initial estimate of a conditional prior from its observation; None: no observation.
+    """
+    x = prior.sde.perturb(x0, t, z)
+    error = (prior.noise(x, t, initial) if isinstance(prior, ConditionalPrior) else prior.noise(x, t)) - z
+    squares = error.square().flatten(1)
+    loss = squares.mean(1) if objective.reduction == "mean" else 0.5 * squares.sum(1)
+    if objective.weighting == "residual":
+        assert isinstance(prior, ConditionalPrior)  # checked by the configuration
+        return loss / prior.preconditioning.expected_error(x0, t, prior.sde, prior.data_range, initial)
+    return broadcast(weight(objective, prior.sde, t, prior.data_range), error[:, 0, 0, 0]) * loss
+
+
 class Learner(ABC, Generic[Trained]):
-    """How a kind of model is trained: which of its networks, by which loss, and what is told of held-out pictures."""
+    """How one kind of model is trained: its network, its loss and its held-out figures."""
 
     def __init__(self, config: TrainingConfig) -> None:
         self.config = config
 
     def network(self, model: Trained) -> nn.Module:
-        """The network that is trained; the model's other parts stay as they are."""
+        """Return the network to train; the other parts of the model stay fixed."""
         return model.network
 
     @abstractmethod
     def losses(self, model: Trained, batch: Batch) -> Tensor:
-        """What is minimised, for each picture, (B,)."""
+        """Return the loss of each picture, (B,)."""
 
     def measures(self, model: Trained, batch: Batch) -> dict[str, Tensor]:
-        """What is told of held-out pictures, each (B,); the first is their loss, `validation`."""
+        """Return figures of held-out pictures by name, each (B,); the loss is `validation`."""
         return {"validation": self.losses(model, batch)}
 
     @abstractmethod
     def baseline_loss(self, model: Trained, batch: Batch) -> float:
-        """The loss over held-out pictures of a model that knows nothing of them."""
+        """Return the held-out loss of the best prediction that ignores the pictures."""
 
 
 class ScoreLearner(Learner[ScorePrior]):
-    """A prior, by denoising score matching."""
+    """Trains a prior by denoising score matching."""
 
     def losses(self, model: ScorePrior, batch: Batch) -> Tensor:
-        """The objective for each picture, corrected for how its time was drawn."""
+        """Return the objective of each picture, corrected for the density of its time."""
         initial = None
         if batch.observed is not None and isinstance(model, ConditionalPrior):
             features = coarse = None
-            if batch.seen is not None:
-                features = features_given(model, batch.observed, batch.seen)
+            if batch.encoder_luma is not None:
+                features = luma_features(model, batch.observed, batch.encoder_luma)
             if batch.refined is not None:
                 coarse = torch.where(batch.refined[:, None, None, None], block_means(batch.images), torch.nan)
             initial = model.initial_estimate(batch.images, batch.observed, coarse, batch.fine, features)
@@ -77,11 +124,10 @@ class ScoreLearner(Learner[ScorePrior]):
         return found
 
     def baseline_loss(self, model: ScorePrior, batch: Batch) -> float:
-        """The loss of knowing nothing of the pictures but the mean and variance of their values.
+        """Return the loss of the best prediction from the mean and variance of all values.
 
-        For values N(m, v), independent of each other, the best noise prediction is wrong by
-        E|e - z|^2 = v / (s^2 + v), with s and v of pictures on [-1, 1]. The residual weighting counts errors in those
-        of the initial estimate: 1 is that estimate.
+        For independent values N(m, v) the best noise prediction has the error E|e - z|^2 = v / (s^2 + v), with s and v
+        for pictures on [-1, 1]. The residual weighting is relative to the initial estimate, whose loss is 1.
         """
         objective, t = self.config.objective, batch.times
         if objective.weighting == "residual":
@@ -94,40 +140,41 @@ class ScoreLearner(Learner[ScorePrior]):
 
 
 class ChromaLearner(Learner[ConditionalPrior]):
-    """The mean chroma of grey pictures that a prior starts its initial estimate from, by regression.
+    """Trains a prior's estimate of the mean chroma of grey pictures, by regression.
 
-    Trained are the decoder and the last stages of the encoder; the score network stays as it is.
+    It trains the decoder and the last stages of the encoder; the score network stays fixed.
     """
 
     def network(self, model: ConditionalPrior) -> ChromaNetwork:
-        assert model.chroma is not None  # as the configuration saw to
+        assert model.chroma is not None  # checked by the configuration
         return model.chroma
 
     def losses(self, model: ConditionalPrior, batch: Batch) -> Tensor:
-        """|chroma - truth|^2 / (|truth|^2 + e), (B,): the error over that of grey, as gains in decibels count it.
+        """Return |chroma - truth|^2 / (|truth|^2 + e), (B,): the error relative to grey's.
 
-        Squared errors alone are those of vivid pictures: what learns by them paints pale ones too boldly.
+        Plain squared errors are dominated by vivid pictures, and a network trained on them oversaturates pale ones.
         """
-        assert batch.seen is not None
-        found, _ = self.network(model)(batch.seen)
+        assert batch.encoder_luma is not None
+        found, _ = self.network(model)(batch.encoder_luma)
         truth = self._truth(model, batch)
         error = self._energy(model, at_size_of(found, batch.images) - truth)
         return error / (self._energy(model, truth) + _PALE)
 
     def baseline_loss(self, model: ConditionalPrior, batch: Batch) -> float:
+        """Return the loss of grey."""
         energy = self._energy(model, self._truth(model, batch))
-        return float((energy / (energy + _PALE)).mean())  # of grey
+        return float((energy / (energy + _PALE)).mean())
 
     def _truth(self, model: ConditionalPrior, batch: Batch) -> Tensor:
         return model.preconditioning.chroma_beyond_gray(centre(batch.images, model.data_range))
 
     def _energy(self, model: ConditionalPrior, chroma: Tensor) -> Tensor:
-        """|chroma|^2 over what is expected of a picture, (B,)."""
+        """Return |chroma|^2 relative to its expectation, (B,)."""
         return chroma.square().flatten(1).mean(1) / model.preconditioning.chroma_variance
 
 
 class ClassifierLearner(Learner[NoiseClassifier]):
-    """A classifier of noisy pictures, by the cross-entropy of their classes (Song et al. 2021, appendix I.1)."""
+    """Trains a classifier of noisy pictures by cross-entropy (Song et al. 2021, appendix I.1)."""
 
     def losses(self, model: NoiseClassifier, batch: Batch) -> Tensor:
         logits, labels = self._logits(model, batch)
@@ -142,62 +189,70 @@ class ClassifierLearner(Learner[NoiseClassifier]):
         return math.log(len(model.classes))
 
     def _logits(self, model: NoiseClassifier, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Logits of the pictures at the batch's times, and their labels."""
-        assert batch.labels is not None  # as `load_pictures` of the run saw to
+        """Return the logits of the noisy pictures, and their labels."""
+        assert batch.labels is not None  # checked when the pictures were loaded
         return model(model.sde.perturb(batch.images, batch.times, batch.noise), batch.times).float(), batch.labels
 
 
 class DamageLearner(Learner[DamageDetector]):
-    """A detector of damage, by the cross-entropy of its pixels and the overlap with what is damaged.
+    """Trains a damage detector by pixelwise cross-entropy and the overlap of the masks.
 
     The loss of a picture is `CROSS_ENTROPY` times the mean cross-entropy plus the soft Dice loss (Milletari et al.
-    2016), 1 - (2 sum p y + e) / (sum p + sum y + e), which counts what is damaged alike however little it is.
+    2016), 1 - (2 sum p y + e) / (sum p + sum y + e), which weighs small and large damage equally.
     """
 
     def losses(self, model: DamageDetector, batch: Batch) -> Tensor:
-        damaged, told = self._damaged(batch)
+        damaged, certain = self._masks(batch)
         logits = model.logits(batch.images).float()
-        entropy = F.binary_cross_entropy_with_logits(logits, damaged, told, reduction="none").flatten(1).mean(1)
-        found, there = (told * logits.sigmoid()).flatten(1), damaged.flatten(1)
-        overlap = (2 * (found * there).sum(1) + _ANY) / (found.sum(1) + there.sum(1) + _ANY)
+        entropy = F.binary_cross_entropy_with_logits(logits, damaged, certain, reduction="none").flatten(1).mean(1)
+        found, truth = (certain * logits.sigmoid()).flatten(1), damaged.flatten(1)
+        overlap = (2 * (found * truth).sum(1) + _DICE_OFFSET) / (found.sum(1) + truth.sum(1) + _DICE_OFFSET)
         return CROSS_ENTROPY * entropy + 1 - overlap
 
     def measures(self, model: DamageDetector, batch: Batch) -> dict[str, Tensor]:
-        damaged, told = self._damaged(batch)
-        found = told * (model.logits(batch.images) > 0)
+        damaged, certain = self._masks(batch)
+        found = certain * (model.logits(batch.images) > 0)
         shares = {"damaged": damaged, "missed": damaged * (1 - found), "wrong": found * (1 - damaged)}
         return super().measures(model, batch) | {name: value.flatten(1).mean(1) for name, value in shares.items()}
 
     def baseline_loss(self, model: DamageDetector, batch: Batch) -> float:
-        share = self._damaged(batch)[0].mean().clamp(1e-6, 1 - 1e-6)  # found everywhere with this probability
+        """Return the loss of one probability for all pixels."""
+        share = self._masks(batch)[0].mean().clamp(1e-6, 1 - 1e-6)
         entropy = -(share * share.log() + (1 - share) * (1 - share).log())
         return float(CROSS_ENTROPY * entropy + 1 - share)
 
-    def _damaged(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Which pixels are damaged, and of which it can be told: 1 and 0, (B, 1, H, W)."""
-        assert batch.damaged is not None  # as the configuration saw to
+    def _masks(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the damaged pixels, and those with certain labels: 1 or 0, (B, 1, H, W)."""
+        assert batch.damaged is not None  # checked by the configuration
         return batch.damaged.nan_to_num(0.0), batch.damaged.isfinite().float()
 
 
-def features_given(model: ConditionalPrior, observed: Tensor, seen: Tensor) -> tuple[Tensor, ...]:
-    """What a model looks at (`ConditionalPrior.look`) of the pictures whose luma is shown whole, zeros for the others.
+def luma_features(model: ConditionalPrior, observed: Tensor, luma: Tensor) -> tuple[Tensor, ...]:
+    """Return encoder features (`ConditionalPrior.look`) of the pictures with all luma observed, zeros for the others.
 
-    Where there is none such all are zeros: each step of training has a gradient for what takes the features, which
-    processes that train together wait for.
+    If there are no such pictures, all features are zeros, so that each step has a gradient for the layers that take
+    them: distributed processes wait for it.
 
     Args:
-        observed: (B, 3, H, W), the components of the pictures that are shown.
-        seen: what the encoder is shown of each, (B, 1, kH, kW).
+        observed: observed components of the pictures, (B, 3, H, W).
+        luma: the encoder's input for each picture, (B, 1, kH, kW).
     """
     whole = observed[:, 0].flatten(1).all(1)
     if not whole.any():
-        return tuple(seen.new_zeros(len(seen), *shape) for shape in model.feature_shapes(*seen.shape[-2:]))
-    shown = model.look(seen[whole])
-    return tuple(value.new_zeros(len(seen), *value.shape[1:]).index_put((whole,), value) for value in shown)
+        return tuple(luma.new_zeros(len(luma), *shape) for shape in model.feature_shapes(*luma.shape[-2:]))
+    found = model.look(luma[whole])
+    return tuple(value.new_zeros(len(luma), *value.shape[1:]).index_put((whole,), value) for value in found)
+
+
+def useful_loss(config: TrainingConfig, baseline: float) -> float:
+    """Return the held-out loss above which samples are noise, or results hardly better than a classical method's."""
+    if isinstance(config.model, ClassifierConfig):
+        return math.inf
+    return (0.95 if config.trained == "chroma" or config.observations is not None else 0.5) * baseline
 
 
 def learner_of(config: TrainingConfig) -> Learner[Any]:
-    """How the model of a run is trained."""
+    """Return the learner for the model of a run."""
     if isinstance(config.model, ClassifierConfig):
         return ClassifierLearner(config)
     if config.damage is not None:

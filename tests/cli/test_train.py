@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from processes import wait_for
-from shell import brief_run, small_config, start_process
+from shell import brief_run, start_process
 
-from scoreinv.cli.training_notes import enough_steps
+from scoreinv.cli.train import _enough_steps
 from scoreinv.models.codec import encode
 from scoreinv.sdes import VE
 from scoreinv.training.config import DataConfig
@@ -145,14 +145,16 @@ def test_a_signal_saves_training_first(configuration, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_says_what_to_expect_what_it_has_written_and_that_it_is_noise(scoreinv, configuration, monkeypatch):
-    monkeypatch.setattr("scoreinv.training.logbook._REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("scoreinv.training.loop._CALLBACK_SECONDS", 0.0)
     run = json.loads(configuration.read_text()) | {"sample_every": 5}
     configuration.write_text(json.dumps(run))
     done = scoreinv("train", "--config", configuration, "--out", "my run", "--steps", 10)
     assert done.code == 0
     said = [line for line in done.err.splitlines() if line.startswith("scoreinv: ")]  # without progress
     assert said[0] == "scoreinv: training in my run, to 10 steps; Ctrl-C saves, --resume goes on"
-    assert re.match(r"scoreinv: \S+ pictures a second here: .* to the end, 20 in all. Expect noise, ", said[1])
+    assert re.match(
+        r"scoreinv: \S+ pictures a second here: .* to the end, 20 in all. The bundled cifar10 was ", said[1]
+    )
     written = "my run/model.safetensors, my run/samples/step-000000010.png (10 steps, "
     assert said[2].startswith(f"scoreinv: {written}")
     assert said[4].startswith(
@@ -165,7 +167,7 @@ def test_a_run_says_what_to_expect_what_it_has_written_and_that_it_is_noise(scor
 @pytest.mark.parametrize(("done", "warmup", "steps"), [(0, 0, 10), (37, 0, 400), (5, 500, 5000)])
 def test_the_steps_advised_are_beyond_the_warm_up(done, warmup, steps):
     run = small_training(VE(), DataConfig())
-    assert enough_steps(done, replace(run, optimizer=replace(run.optimizer, warmup=warmup))) == steps
+    assert _enough_steps(done, replace(run, optimizer=replace(run.optimizer, warmup=warmup))) == steps
 
 
 def test_a_model_that_takes_observations_starts_one_that_does(scoreinv, tmp_path):
@@ -194,7 +196,7 @@ def test_a_model_of_another_run_is_replaced_only_on_demand(scoreinv, configurati
 
 
 def test_a_resumed_run_says_from_where_and_a_finished_one_that_nothing_is_left(scoreinv, configuration, monkeypatch):
-    monkeypatch.setattr("scoreinv.training.logbook._REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("scoreinv.training.loop._CALLBACK_SECONDS", 0.0)
     assert scoreinv("train", "--config", configuration, "--out", "run").code == 0
     again = ("train", "--resume", "--out", "run")
     with monkeypatch.context() as patched:
@@ -204,20 +206,6 @@ def test_a_resumed_run_says_from_where_and_a_finished_one_that_nothing_is_left(s
     assert done.err == "scoreinv: run: nothing is left of 2 steps; to go on give more by --steps or --minutes\n"
     longer = scoreinv(*again, "--steps", 3)
     assert "training in run, from step 2 to 3 steps; " in longer.err
-
-
-@pytest.mark.slow
-def test_a_batch_without_memory_for_it_is_refused_at_once(scoreinv, monkeypatch, tmp_path):
-    run = small_training(small_config().sde, DataConfig())
-    (tmp_path / "run.json").write_text(json.dumps(encode(replace(run, batch_size=64))))
-    monkeypatch.setattr("scoreinv.machine.available_bytes", lambda enough=0: 10**9)
-    # A run that begins would take all memory there is.
-    monkeypatch.setattr("scoreinv.training.train", None)
-    refused = scoreinv("train", "--config", "run.json", "--out", "run")
-    assert (refused.code, refused.err.count("\n")) == (2, 1)
-    assert refused.err.startswith("scoreinv: error: --batch-size ")
-    assert "GB of memory" in refused.err
-    assert not (tmp_path / "run").exists()
 
 
 def test_without_a_compiler_a_compiled_run_is_refused(scoreinv, configuration, monkeypatch):

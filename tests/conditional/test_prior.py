@@ -45,8 +45,8 @@ from scoreinv.training.data import batches
 from scoreinv.training.data.batches import draw_observed
 from scoreinv.training.data.synthetic_damage import draw_hole
 from scoreinv.training.loop import train
+from scoreinv.training.losses import per_image_loss
 from scoreinv.training.presets import conditional_training, small_training
-from scoreinv.training.score_matching import per_image_loss
 
 pytestmark = pytest.mark.portable
 

@@ -18,7 +18,6 @@ from scoreinv.errors import InputError
 from scoreinv.models.model_file import read_metadata
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.loop import train
-from scoreinv.training.run import deferred_interrupts
 
 Files = dict[str, bytes]
 
@@ -166,27 +165,3 @@ def test_changed_pictures_are_noticed_by_a_resumed_run(config: TrainingConfig, o
     Image.new("L", (8, 8)).save(picture)
     with pytest.raises(InputError, match="the pictures are not those that the run"):
         train(replace(longer, steps=4), out, resume=True)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="sends signals")
-def test_a_signal_is_handed_on_when_the_work_is_done_and_an_ignored_one_stays_ignored() -> None:
-    came: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with deferred_interrupts() as noted:
-            signal.raise_signal(signal.SIGHUP)
-            assert not noted
-            signal.raise_signal(signal.SIGTERM)
-            assert (noted, came) == ([signal.SIGTERM], [])
-            signal.raise_signal(signal.SIGTERM)  # once more: at once
-            assert came == [signal.SIGTERM]
-        assert came == [signal.SIGTERM, signal.SIGTERM]
-        with pytest.raises(KeyboardInterrupt), deferred_interrupts():
-            signal.raise_signal(signal.SIGINT)
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

