@@ -252,7 +252,7 @@ class TrainingConfig:
             grids and kept snapshots; 0 for none.
         validation_images: largest number of held-out crops for the validation loss.
         samples: largest number of pictures in a sample grid. Both are lowered to 10 % of the training time, but to no
-            fewer than 32 and 4 pictures (`metrics.validation_size`).
+            fewer than 16 and 1 pictures (`metrics.validation_size`).
         save_minutes: time between training states.
     """
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from time import monotonic
 from types import FrameType
@@ -189,6 +189,7 @@ class Trainer:
         state: changed by each step.
         model: the model with averaged weights.
         record: identity and precision of the run.
+        held_out: held-out pictures by their number, with the same times and noise in each validation.
     """
 
     def __init__(
@@ -206,7 +207,7 @@ class Trainer:
         self.log = MetricsLog(run.metrics, run.tensorboard if tensorboard and world.leads else None)
         self.learner = learner_of(config)
         self.part = world.part(config.batch_size, config.accumulate)
-        trained, self.model, self.state = new_state(config, init, world.device, self.part.stop - self.part.start)
+        trained, self.model, self.state = new_state(config, init, world.device, config.batch_size // world.size)
         self.loss = world.wrap(BatchLoss(self.state.network, partial(self.learner.losses, trained)))
         saved = load_state(run.states, self.state) if resume else None
         if saved is not None:
@@ -237,7 +238,8 @@ class Trainer:
             run.begin(config, resume=resume)
             self.log.begin(self.state.step)
         self.batches = BatchSource(config, training, config.batch_size, config.seed)
-        self.held_out = partial(BatchSource, config, held_out, seed=_VALIDATION_SEED) if len(held_out) else None
+        self.held_out = cache(lambda count: BatchSource(config, held_out, count, _VALIDATION_SEED).batch(0))
+        self.validates = len(held_out) > 0
         self.validation: HeldOut | None = None
         self.baseline_loss: float | None = None
         self.samples: Path | None = None
@@ -378,9 +380,9 @@ class Trainer:
     def _validate(self) -> None:
         """Log the held-out figures of the averaged weights."""
         count = validation_size(self.config, self.state.step)
-        if self.held_out is None or not count:
+        if not self.validates or not count:
             return
-        data = self.held_out(batch_size=count).batch(0)
+        data = self.held_out(count)
         with self._autocast():
             found = evaluate(
                 partial(self.learner.measures, self.model),

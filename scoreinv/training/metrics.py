@@ -196,16 +196,16 @@ def _scalars(line: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, floa
 
 
 def validation_size(config: TrainingConfig, step: int) -> int:
-    """Return the number of held-out pictures to evaluate at a step: at least 32, and at most 10 % of the work.
+    """Return the number of held-out pictures to evaluate at a step: at least 16, and at most 10 % of the work.
 
     The work is that of the training steps since the last validation, counted in network evaluations.
     """
-    return min(config.validation_images, max(32, _evaluations(config, step, config.validate_every) // 10))
+    return min(config.validation_images, max(16, _evaluations(config, step, config.validate_every) // 10))
 
 
 def grid_size(config: TrainingConfig, step: int) -> int:
-    """Return the number of pictures in a sample grid at a step: at least 4, and likewise at most 10 % of the work."""
-    return min(config.samples, max(4, _evaluations(config, step, config.sample_every) // (10 * _GRID_STEPS)))
+    """Return the number of pictures in a sample grid at a step: likewise, and at least 1."""
+    return min(config.samples, max(1, _evaluations(config, step, config.sample_every) // (10 * _GRID_STEPS)))
 
 
 def _evaluations(config: TrainingConfig, step: int, every: int) -> int:
