@@ -14,7 +14,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-TABLES = [ROOT / folder / "LICENSES.csv" for folder in ("examples", "pretrained", "scoreinv/training/builtin", "tests")]
+FOLDERS = ("examples", "pretrained", "scoreinv/training/data/builtin", "tests")
+TABLES = [ROOT / folder / "LICENSES.csv" for folder in FOLDERS]
 KINDS = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".jp2", ".ico"}  # pictures
 KINDS |= {".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".onnx", ".npz", ".npy", ".mat", ".h5"}  # weights and arrays
 PACKAGE = re.compile(r"(Debian|Python|npm) package \S+ [0-9]\S*: \S+")
@@ -51,7 +52,7 @@ def has_source(row: Row) -> bool:
     program, name, *words = shlex.split(command)
     named = [word for word in words if word.startswith("pretrained/")]  # a configuration in the repository
     if program == "python":
-        named.append(name)
+        named.append(f"{words[0].replace('.', '/')}.py" if name == "-m" else name)
     return program in ("python", "scoreinv") and all((ROOT / path).is_file() for path in named)
 
 

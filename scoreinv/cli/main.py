@@ -14,7 +14,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from types import FrameType
 from typing import Any
 
@@ -27,13 +26,9 @@ _PATHS = {
 } - {None}
 """What is wrong with a path that was given, and not with the machine."""
 
-_began = time.monotonic()
-
 
 def main() -> int:
     """Run the command line on `sys.argv`; returns the exit status."""
-    global _began
-    _began = time.monotonic()
     came: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -67,11 +62,6 @@ def main() -> int:
             except OSError:  # it would be an error when the interpreter ends
                 give_up(stream)
     return status
-
-
-def running_seconds() -> float:
-    """Seconds since the command began, loading Python's modules included: `train --minutes` counts them."""
-    return time.monotonic() - _began
 
 
 def _run(arguments: list[str], came: list[int]) -> int:

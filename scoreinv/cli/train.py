@@ -1,24 +1,22 @@
-"""`scoreinv train --sde ve|vp|subvp`: train a prior."""
+"""`scoreinv train --sde ve|vp|subvp`: train a prior, a classifier or a damage detector."""
 
 from __future__ import annotations
 
 import math
 import os
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from scoreinv import models, training
 from scoreinv.cli.loading import Model
-from scoreinv.cli.main import running_seconds
 from scoreinv.cli.options import Common, advanced, option
-from scoreinv.cli.report import advise, emit, notice, rehearse
-from scoreinv.cli.training_notes import Teller, ends, speed, warn_of_noise
-from scoreinv.models.catalogue import MODEL_FILE, load, load_classifier, load_damage_detector, locate
+from scoreinv.cli.report import advise, emit, notice, rehearse, warn
+from scoreinv.models.catalogue import load, load_classifier, load_damage_detector, locate
 from scoreinv.system.devices import device_of
-from scoreinv.system.errors import InputError, ScoreinvError
+from scoreinv.system.errors import InputError
 from scoreinv.system.memory import keep_freed
 from scoreinv.system.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES, TRAINING_STEPS
 from scoreinv.system.terminal import duration, progress_bar
@@ -26,29 +24,26 @@ from scoreinv.system.threads import set_threads
 
 EXAMPLES = """
   scoreinv train --sde ve --conditional --init photo --data PHOTOS/ --out mine
-  scoreinv train --resume --out mine   # goes on exactly where it was
+  scoreinv train --resume --out mine   # continues exactly where it stopped
 """
 RUN = "Run"
-CONFIG, STATES = "config.json", "state"
+_PACE_STEPS = 5  # steps before the speed is reported: the first are slower
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is trained, and on which pictures."""
+    """What to train, and on which pictures."""
 
     sde: Annotated[
         Literal["ve", "vp", "subvp"] | None,
-        option(help="Which of the paper's SDEs, with a small network for crops of colour photographs."),
+        option(help="SDE of the paper, with a small network for crops of colour photographs."),
     ] = None
     config: Annotated[
         str | None, advanced(metavar="FILE|NAME", help="A training configuration (JSON), or a published model's name.")
     ] = None
     conditional: Annotated[
         bool,
-        option(
-            "--conditional",
-            help="With --sde: a network that is also given what is known of a picture: holes, grey, hints.",
-        ),
+        option("--conditional", help="With --sde: a network that also takes an observation: holes, grey, hints."),
     ] = False
     classifier: Annotated[
         bool,
@@ -67,7 +62,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where a run is, where it begins, when it ends, and what is changed in its steps; None leaves the default."""
+    """Folder, start, end and settings of a run; None leaves the default."""
 
     out: Annotated[
         str | None, option(metavar="FOLDER", help="Folder of this run. (default: runs/SDE-DATE)", rich_help_panel=RUN)
@@ -78,7 +73,7 @@ class RunOptions:
     ] = None
     minutes: Annotated[
         float | None,
-        option(min=0.01, max=TRAINING_MINUTES.most, help="Stop after this time, in all.", rich_help_panel=RUN),
+        option(min=0.01, max=TRAINING_MINUTES.most, help="Stop after this training time, in all.", rich_help_panel=RUN),
     ] = None
     resume: Annotated[bool, option("--resume", help="Resume the run in --out.", rich_help_panel=RUN)] = False
     init: Annotated[str | None, option(metavar="NAME|FILE", help="Model to start from.", rich_help_panel=RUN)] = None
@@ -106,22 +101,22 @@ def train(*, subject: Subject, how: RunOptions, common: Common) -> None:
         common = replace(common, quiet=True, json=False)
     device = device_of(common.device)
     set_threads(common.threads)
-    run = _configuration(subject, how, common)
-    kind = "damage" if run.damage is not None else type(run.model.sde).__name__.lower()
-    folder = Path(how.out or f"runs/{kind}-{datetime.now():%Y-%m-%d-%H%M%S}")
+    config = _configuration(subject, how, common)
+    kind = "damage" if config.damage is not None else type(config.model.sde).__name__.lower()
+    run = training.TrainingRun(Path(how.out or f"runs/{kind}-{datetime.now():%Y-%m-%d-%H%M%S}"))
     if common.dry_run:
-        if leads:  # what can be checked without decoding pictures
+        if leads:
             if how.init is not None:
                 Model(how.init, common).check()
-            training.check_run(run, folder, resume=how.resume, overwrite=common.overwrite)
-            rehearse(common, {"output": str(folder)}, f"{folder}: would be trained in, to {ends(run)}")
+            training.check_run(config, run.path, resume=how.resume, overwrite=common.overwrite)
+            rehearse(common, {"output": str(run.path)}, f"{run.path}: would be trained in, to {_ends(config)}")
         return
-    if how.resume and (done := training.RunFolder(folder).result(run)):
-        model = str(folder / MODEL_FILE)
-        emit(common, {"output": model, "outputs": [model], "steps": done["step"], "images": done["images"]})
-        notice(common, f"{folder}: nothing is left of {ends(run)}; to go on give more by --steps or --minutes")
+    if how.resume and (notes := run.finished(config)):
+        model = str(run.model)
+        emit(common, {"output": model, "outputs": [model], "steps": notes["step"], "images": notes["images"]})
+        notice(common, f"{run.path}: nothing is left of {_ends(config)}; to go on give more by --steps or --minutes")
         return
-    result = _train(run, folder, how, device, common)
+    result = _train(config, run, how, device, common)
     outputs = [str(path) for path in (result.model, result.samples) if path is not None]
     emit(
         common,
@@ -133,19 +128,20 @@ def train(*, subject: Subject, how: RunOptions, common: Common) -> None:
             "loss": result.loss,
             "validation_loss": result.validation.mean if result.validation else None,
             "seconds": round(result.seconds, 3),
-            "seed": run.seed,
+            "seed": config.seed,
             "device": device,
             "precision": result.precision,
         },
     )
     loss = "" if result.loss is None else f", loss {result.loss:.4f}"
     notice(common, f"{', '.join(outputs)} ({result.steps:,} steps, {duration(result.seconds)}{loss})")
-    notice(common, f"{folder}: the run's config.json, metrics.jsonl and state/, by which --resume goes on")
-    warn_of_noise(result, run, folder)
+    notice(common, f"{run.path}: config.json, metrics.jsonl and state/; --resume continues from them")
+    if result.useful is False:
+        warn(f"{result.model}: {_warning(result, config, run)}")
 
 
 def _check(subject: Subject, how: RunOptions) -> None:
-    """Raise InputError where the options do not go together, or with torchrun; or where there are no pictures."""
+    """Raise InputError if options exclude each other or the pictures are missing."""
     if subject.data is not None and not os.path.lexists(subject.data):
         raise InputError(f"{subject.data}: no such folder or zip file of pictures")
     if how.resume and how.out is None:
@@ -158,112 +154,102 @@ def _check(subject: Subject, how: RunOptions) -> None:
         raise InputError("--sde and --config: the configuration names its SDE; give one of them")
     for name, given in (("--conditional", subject.conditional), ("--classifier", subject.classifier)):
         if given and (subject.sde is None or how.resume):
-            raise InputError(f"{name}: goes with --sde, for a new run; a configuration says it by itself")
+            raise InputError(f"{name}: goes with --sde, for a new run; a configuration contains it")
     if subject.conditional and subject.classifier:
         raise InputError("--conditional and --classifier: a prior, or a classifier; give one of them")
     if subject.classifier and subject.data is None:
         raise InputError("--classifier: name the pictures by --data: a folder of each class's folder")
     if subject.damage and (subject.sde is not None or subject.config is not None or how.resume):
-        raise InputError("--damage: goes in place of --sde, for a new run; a configuration says it by itself")
+        raise InputError("--damage: goes in place of --sde, for a new run; a configuration contains it")
     if subject.sde is None and subject.config is None and not subject.damage and not how.resume:
         raise InputError("say what to train: --sde ve, vp or subvp, --damage, or --config FILE")
 
 
 def _train(
-    run: training.TrainingConfig, folder: Path, how: RunOptions, device: str, common: Common
+    config: training.TrainingConfig, run: training.TrainingRun, how: RunOptions, device: str, common: Common
 ) -> training.TrainResult:
-    """Do the run, with its progress shown."""
-    import torch
-
+    """Train with a progress bar; say how to continue after an interrupt."""
     init: models.AnyModel | None = None
     if how.init is not None:
-        if run.damage is not None:
+        if config.damage is not None:
             init = load_damage_detector(how.init)
         else:
-            init = load_classifier(how.init) if isinstance(run.model, models.ClassifierConfig) else load(how.init)
-    teller = Teller(folder, run, init is None and not how.resume, common)
+            init = load_classifier(how.init) if isinstance(config.model, models.ClassifierConfig) else load(how.init)
+    notices = _Notices(config, run, init is None and not how.resume, common)
     keep_freed()
     with progress_bar("training", quiet=common.quiet) as show:
 
-        def tell(progress: training.TrainProgress) -> None:
-            teller.tell(progress)
-            show(
-                progress.fraction,
-                progress.seconds_left,
-                f"loss {progress.loss:.4f}, {speed(progress.images_per_second)} images/s",
-            )
+        def callback(progress: training.TrainProgress) -> None:
+            notices.update(progress)
+            speed = _speed(progress.images_per_second)
+            show(progress.fraction, progress.seconds_left, f"loss {progress.loss:.4f}, {speed} images/s")
 
         try:
             return training.train(
-                run,
-                folder,
+                config,
+                run.path,
                 resume=how.resume,
                 overwrite=common.overwrite,
                 init=init,
                 device=device,
                 tensorboard=how.tensorboard,
-                callback=tell,
-                clock=running_seconds,
+                callback=callback,
             )
         except KeyboardInterrupt:
-            if training.saved_states(folder / STATES):
-                kept = f"saved in {folder}; go on by: scoreinv train --resume --out {shlex.quote(str(folder))}"
+            if training.saved_states(run.states):
+                again = f"scoreinv train --resume --out {shlex.quote(str(run.path))}"
+                advise(common, f"saved in {run.path}; go on by: {again}")
             else:
-                kept = "nothing was done yet, and nothing is kept: begin again"
-            advise(common, kept)
+                advise(common, "nothing was done yet, and nothing is kept: begin again")
             raise
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise ScoreinvError(f"--batch-size {run.batch_size}: more than the memory of {device} takes") from error
 
 
 def _configuration(subject: Subject, how: RunOptions, common: Common) -> training.TrainingConfig:
-    """The run that is asked for, as changed by the other options."""
-    run = _named(subject, Path(how.out) if how.resume and how.out is not None else None)
-    if subject.damage and how.init is not None:  # the run goes on with the network of that model
+    """Return the configuration of the run, with the command's options applied."""
+    config = _named(subject, Path(how.out) if how.resume and how.out is not None else None)
+    if subject.damage and how.init is not None:  # continue with the network of that model
         known, _ = models.read_metadata(locate(how.init))
-        if isinstance(known, models.DetectorConfig):  # what is none is refused when it is loaded
-            run = replace(run, model=models.DetectorConfig(known.network), frozen_norms=known.network.second)
+        if isinstance(known, models.DetectorConfig):  # other models are refused when they are loaded
+            config = replace(config, model=models.DetectorConfig(known.network), frozen_norms=known.network.second)
     given: dict[str, Any] = {"seed": common.seed, "batch_size": how.batch_size, "compile": how.compile or None}
     given["precision"] = None if common.precision == "auto" else common.precision
-    run = replace(run, **{name: value for name, value in given.items() if value is not None})
+    config = replace(config, **{name: value for name, value in given.items() if value is not None})
     if subject.data is not None:
-        run = replace(run, data=replace(run.data, source=subject.data))
+        config = replace(config, data=replace(config.data, source=subject.data))
     if how.learning_rate is not None:
-        run = replace(run, optimizer=replace(run.optimizer, learning_rate=how.learning_rate))
+        config = replace(config, optimizer=replace(config.optimizer, learning_rate=how.learning_rate))
     if how.steps is not None or how.minutes is not None:
-        # A run by the clock has no number of steps, unless both are asked for.
-        run = replace(run, steps=how.steps, minutes=how.minutes)
+        # A run by the clock has no number of steps, unless both are given.
+        config = replace(config, steps=how.steps, minutes=how.minutes)
     if how.sigma_max is None:
-        return run
+        return config
     from scoreinv.sdes import VE
 
-    if not isinstance(run.model.sde, VE):
+    if not isinstance(config.model.sde, VE):
         raise InputError("--sigma-max belongs to the VE SDE")
     if how.sigma_max == "data":
-        return training.with_estimated_sigma_max(run)
+        return training.with_estimated_sigma_max(config)
     try:
         value = float(how.sigma_max)
     except ValueError:
         raise InputError(f"--sigma-max {how.sigma_max}: give a number, or data") from None
-    if not run.model.sde.sigma_min < value < math.inf:
-        raise InputError(f"--sigma-max {how.sigma_max}: must be above sigma_min, {run.model.sde.sigma_min:g}")
-    return replace(run, model=replace(run.model, sde=replace(run.model.sde, sigma_max=value)))
+    if not config.model.sde.sigma_min < value < math.inf:
+        raise InputError(f"--sigma-max {how.sigma_max}: must be above sigma_min, {config.model.sde.sigma_min:g}")
+    return replace(config, model=replace(config.model, sde=replace(config.model.sde, sigma_max=value)))
 
 
 def _named(subject: Subject, resumed: Path | None) -> training.TrainingConfig:
-    """The run of a file, of a published name, of the folder that is resumed, or of an SDE."""
+    """Return the configuration in a file, of a published model, of the resumed run, or for an SDE."""
     from scoreinv.training import presets
 
     if subject.config is not None:
         is_file = subject.config.endswith(".json")
         return training.read_config(Path(subject.config)) if is_file else presets.paper_training(subject.config)
-    if resumed is not None and (resumed / CONFIG).is_file():
-        run = training.read_config(resumed / CONFIG)
-        if subject.sde is not None and type(run.model.sde) is not models.SDES[subject.sde]:
-            raise InputError(
-                f"{resumed}: holds a run of another SDE than {subject.sde}; leave --sde out to go on with it"
-            )
-        return run
+    if resumed is not None and (path := training.TrainingRun(resumed).config).is_file():
+        config = training.read_config(path)
+        if subject.sde is not None and type(config.model.sde) is not models.SDES[subject.sde]:
+            raise InputError(f"{resumed}: holds a run of another SDE than {subject.sde}; leave --sde out to resume it")
+        return config
     data = training.DataConfig()
     if subject.damage:
         return presets.damage_training(data)
@@ -273,3 +259,80 @@ def _named(subject: Subject, resumed: Path | None) -> training.TrainingConfig:
     if subject.classifier and subject.data is not None:
         return presets.classifier_training(sde, data, training.class_names(Path(subject.data)))
     return presets.conditional_training(sde, data) if subject.conditional else presets.small_training(sde, data)
+
+
+@dataclass
+class _Notices:
+    """Lines on stderr while a run trains: its folder and end at the first report, then its speed.
+
+    Attributes:
+        fresh: whether the run starts from random weights.
+    """
+
+    config: training.TrainingConfig
+    run: training.TrainingRun
+    fresh: bool
+    common: Common
+    first: int | None = field(default=None, init=False)
+    paced: bool = field(default=False, init=False)
+
+    def update(self, progress: training.TrainProgress) -> None:
+        config = self.config
+        if self.first is None:
+            self.first = progress.step
+            start = f"from step {progress.begun:,} " if progress.begun else ""
+            end = f"to {_ends(config)}; Ctrl-C saves, --resume goes on"
+            notice(self.common, f"training in {self.run.path}, {start}{end}")
+        if not self.paced and progress.step >= self.first + _PACE_STEPS:
+            self.paced = True
+            rate, left = progress.images_per_second, progress.seconds_left
+            total = progress.images + round(rate * left)
+            pace = f"{_speed(rate)} pictures a second here: {duration(left)} to the end, {total:,} in all"
+            notice(self.common, pace + (_expectation(config) if self.fresh else ""))
+
+
+def _expectation(config: training.TrainingConfig) -> str:
+    """Compare a new prior with the training of a bundled one."""
+    if isinstance(config.model, models.ClassifierConfig) or config.trained == "chroma" or config.damage is not None:
+        return ""
+    name = "cifar10" if config.observations is None else "photo"
+    images = int(models.read_metadata(locate(name))[1]["images"])
+    better = "to restore photographs, use --conditional --init photo" if config.observations is None else "--init photo"
+    return f". The bundled {name} was trained on {images:,} pictures; {better} starts from trained weights"
+
+
+def _ends(config: training.TrainingConfig) -> str:
+    """Return the end of a run, in words."""
+    steps = f"{config.steps:,} steps" if config.steps else ""
+    minutes = f"{config.minutes:g} minutes" if config.minutes else ""
+    return " or ".join(filter(None, (steps, minutes)))
+
+
+def _speed(rate: float) -> str:
+    """Return pictures a second, with two digits at least."""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+
+
+def _warning(result: training.TrainResult, config: training.TrainingConfig, run: training.TrainingRun) -> str:
+    """Return what to expect of a model that is hardly better than the baseline, and a remedy."""
+    assert result.validation is not None
+    loss, baseline = f"{result.validation.mean:.3g}", f"{result.baseline_loss:.3g}"
+    remedy = f"train longer (--resume --out {shlex.quote(str(run.path))} --steps {_enough_steps(result.steps, config)})"
+    if config.damage is not None:
+        said = f"finds little damage yet: the held-out loss is {loss}, that of a constant {baseline}"
+    elif config.trained == "chroma":
+        said = f"colours are hardly better than grey yet: the held-out loss is {loss}, that of grey {baseline}"
+    elif config.observations is not None:
+        said = f"fills are hardly better than classical ones yet: the held-out loss is {loss}, theirs {baseline}"
+        remedy += ", or start from trained weights by --init photo"
+    else:
+        said = f"samples are noise yet: the held-out loss is {loss}, that of a constant {baseline}"
+        remedy += ", or start from trained weights by --conditional --init photo"
+    return f"{said}: {remedy}"
+
+
+def _enough_steps(steps: int, config: training.TrainingConfig) -> int:
+    """Return ten times the steps so far (at least the warm-up), rounded up to one digit."""
+    least = 10 * max(steps, config.optimizer.warmup, 1)
+    digit = 10 ** (len(str(least)) - 1)
+    return -(-least // digit) * digit

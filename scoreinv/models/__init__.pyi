@@ -8,9 +8,5 @@ from .foreign.official import read_official_config as read_official_config
 from .foreign.pickled import read_pickled as read_pickled
 from .model_file import read_metadata as read_metadata
 from .model_file import save as save
-from .official import load_official as load_official
-from .official import read_official_config as read_official_config
-from .peak_memory import process_bytes as process_bytes
-from .pickled import read_pickled as read_pickled
 from .segment_anything import SegmentAnything as SegmentAnything
 from .segment_anything import load_onnxruntime as load_onnxruntime

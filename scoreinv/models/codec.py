@@ -51,7 +51,7 @@ def decode(cls: type[Built], data: Any, name: str = "") -> Built:
 
     name: of the entry, for messages. Values may also be dataclasses that were built already. Files of released versions
     go on loading: a field whose metadata have `was` is found by this name, too, and entries that the class lists in
-    `GONE` mean nothing any more and are passed over.
+    `removed_fields` are ignored.
 
     Raises CheckpointError naming the entry that is missing, unknown or of another kind; InputError from the class.
     """
@@ -60,8 +60,8 @@ def decode(cls: type[Built], data: Any, name: str = "") -> Built:
     prefix = f"{name}." if name else ""
     hints, known = _hints(cls), {field.name: field for field in fields(cls)}
     renamed = {field.metadata["was"]: field.name for field in fields(cls) if "was" in field.metadata}
-    gone = getattr(cls, "GONE", ())
-    data = {renamed.get(entry, entry): value for entry, value in data.items() if entry not in gone}
+    removed = getattr(cls, "removed_fields", ())
+    data = {renamed.get(entry, entry): value for entry, value in data.items() if entry not in removed}
     unknown = [entry for entry in data if entry not in known]
     if unknown:
         raise CheckpointError(f"{cls.__name__} has no entry {cut(prefix + unknown[0])}")

@@ -31,7 +31,7 @@ class NamedSDE:
 
     class_name: str
 
-    GONE: ClassVar = ("marginal",)
+    removed_fields: ClassVar = ("marginal",)
 
     @classmethod
     def of(cls, sde: SDE) -> NamedSDE:

@@ -1,11 +1,12 @@
 from .config import DataConfig as DataConfig
 from .config import TrainingConfig as TrainingConfig
 from .config import read_config as read_config
+from .data.folder import class_names as class_names
 from .folder import RunFolder as RunFolder
 from .loop import check_run as check_run
 from .loop import train as train
 from .metrics import TrainProgress as TrainProgress
 from .metrics import TrainResult as TrainResult
-from .pictures import class_names as class_names
 from .presets import with_estimated_sigma_max as with_estimated_sigma_max
+from .run import TrainingRun as TrainingRun
 from .state import saved_states as saved_states

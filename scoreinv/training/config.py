@@ -1,4 +1,4 @@
-"""What a training run is told, as frozen dataclasses with a JSON round trip."""
+"""Configuration of a training run: frozen dataclasses, stored as JSON."""
 
 from __future__ import annotations
 
@@ -23,12 +23,6 @@ from scoreinv.system.options import (
     require,
 )
 
-GRID_STEPS = 18
-"""Evaluations of the network for each picture of a sample grid."""
-
-STEP_EVALUATIONS = 3
-"""Evaluations of the network in the time that a step takes."""
-
 DAMAGE_SHARES = {
     "scratches": 0.19,
     "creases": 0.10,
@@ -45,29 +39,28 @@ DAMAGE_SHARES = {
     "film": 0.05,
     "specks": 0.05,
 }
-"""The kinds of damage, and how often they are drawn usually."""
+"""Kinds of synthetic damage and their default probabilities."""
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The pictures and what is drawn from them; the side of a drawn picture is `TrainingConfig.drawn_side`.
+    """Training pictures, and how crops are drawn from them; `TrainingConfig.drawn_side` is the side of a crop.
 
     Attributes:
         source: a folder (read recursively) or a zip file; None for the small built-in set of photographs.
-        mode: `crops` of big pictures at several scales; whole pictures brought to size by `resize` (the shorter side
-            becomes the drawn one; of a longer one a random part is taken); or `zooms`, squares of any size from
-            `least_zoom` of the shorter side up to all of it, brought to size.
-        scales: of the pictures that crops are taken from, at most 1; equally likely where the picture allows.
-        least_zoom: of `zooms`, side of the smallest square, as a share of the picture's shorter side.
-        shares: of folders of the source, how much of their pictures each pass takes, drawn anew: sets of few subjects
-            need not crowd out the others. ((folder, share), ...), each share above 0, and 2 is each
-            picture twice; of other folders all once.
-        flip: mirror every second picture.
-        shift: move each drawn picture by up to so many pixels both ways, reflected at its borders.
+        mode: `crops` of large pictures at several scales; `resize`, whole pictures with the shorter side resized to the
+            drawn one, and a random part of the longer side; or `zooms`, random squares from `least_zoom` of the shorter
+            side up to all of it, resized.
+        scales: of the pictures to crop, at most 1; equally likely if the picture is large enough.
+        least_zoom: side of the smallest square of `zooms`, as a share of the picture's shorter side.
+        shares: share of a folder's pictures in each pass, drawn again for each pass, so that large sets of few subjects
+            do not crowd out others: ((folder, share), ...). A share of 2 takes each picture twice; the default is 1.
+        flip: mirror half of the pictures.
+        shift: largest shift of a drawn picture in both directions, in pixels, reflected at its borders.
         dequantise: values (k + u) / 256 with u uniform on [0, 1) instead of k / 255.
-        holdout: names of pictures (with or without their folder) that are kept for validation.
-        holdout_fraction: share of the pictures kept for validation besides, chosen by a hash of their names.
-        memory_gb: decoded pictures beyond this are kept in a memory-mapped file in the run's folder.
+        holdout: names of pictures (with or without their folder) to keep for validation.
+        holdout_fraction: share of further pictures to keep for validation, chosen by a hash of their names.
+        memory_gb: beyond this size, decoded pictures stay in a memory-mapped file in the run's folder.
     """
 
     source: str | None = None
@@ -82,7 +75,7 @@ class DataConfig:
     holdout_fraction: float = 0.05
     memory_gb: Annotated[float, Number(None)] = 6.0
 
-    GONE: ClassVar = ("detail_candidates", "crops")
+    removed_fields: ClassVar = ("detail_candidates", "crops")
 
     def __post_init__(self) -> None:
         check_settings(self, "data.")
@@ -99,8 +92,8 @@ class OptimizerConfig:
 
     Attributes:
         learning_rate, beta1, beta2, epsilon: of Adam.
-        warmup: steps over which the learning rate rises linearly from 0.
-        clip: largest norm of the whole gradient; 0 for none.
+        warmup: steps of linear warm-up of the learning rate.
+        clip: largest norm of the whole gradient; 0 for no clipping.
         weight_decay: decoupled from the gradient (Loshchilov & Hutter 2019).
         anneal: `constant`, or `cosine` from the full rate at the start to 0 at the end of the run.
     """
@@ -121,21 +114,21 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """Denoising score matching; see `scoreinv.training.score_matching` for the formulas.
+    """Denoising score matching; `scoreinv.training.losses` has the formulas.
 
     Attributes:
         times: `continuous`, on [1e-5, 1]; or `discrete`, uniform on the grid of the SDE's `steps` times: SMLD
             on the VE SDE, DDPM on the DDPM chain.
-        weighting: `paper` (unit weight on the noise prediction), `likelihood` (g^2 on the score; continuous times are
-            drawn by importance), or `uniform` (unit weight on the output of an EDM-preconditioned network, in
-            expectation); `residual`, for networks that take an observation: the error of each picture over that of the
-            initial estimate it starts from, as decibels count it.
+        weighting: `paper` (unit weight on the noise prediction), `likelihood` (g^2 on the score, with continuous times
+            drawn by importance), `uniform` (unit weight on the output of an EDM-preconditioned network, in
+            expectation); or `residual`, for networks that take an observation: each picture's error, relative to that
+            of its initial estimate.
         reduction: over a picture's values: `mean`, or `sum` (halved, as in the paper).
-        focus: mean and standard deviation of the logarithm of the noise levels sigma / alpha (of pictures on [-1, 1])
-            that continuous times are drawn at (Karras et al. 2022, section 5); None: times are uniform. Not for the
-            likelihood weighting, which is a bound of the likelihood over uniform times only.
-        stratified: spread the times of a batch evenly (one uniform offset); less noise, same expectation.
-        label_smoothing: of a classifier: so much of the probability that is aimed at is spread over all classes.
+        focus: mean and standard deviation of the logarithm of the noise levels sigma / alpha (for pictures on [-1, 1])
+            of continuous times (Karras et al. 2022, section 5); None: uniform times. Not for the likelihood weighting,
+            which bounds the likelihood over uniform times only.
+        stratified: spread the times of a batch evenly (one uniform offset), for less variance.
+        label_smoothing: for a classifier: share of the target probability that is spread over all classes.
     """
 
     times: Literal["continuous", "discrete"] = "continuous"
@@ -145,7 +138,7 @@ class ObjectiveConfig:
     stratified: bool = True
     label_smoothing: float = 0.0
 
-    GONE: ClassVar = ("sigma_data",)  # the preconditioning's own counts
+    removed_fields: ClassVar = ("sigma_data",)  # the loss takes the preconditioning's
 
     def __post_init__(self) -> None:
         check_settings(self, "objective.")
@@ -162,22 +155,21 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True)
 class ObservationConfig:
-    """What a conditional prior is shown of its training pictures: the share of each kind; they add up to 1.
+    """Observations of training pictures for a conditional prior: shares of six kinds, and of films and prints.
+
+    The shares of the first six attributes add up to 1.
 
     Attributes:
         nothing: the unconditional prior.
-        holes: whole pixels lost: single ones, scratches, writing, strokes, boxes, borders, halves.
+        holes: missing pixels: single ones, scratches, writing, strokes, boxes, borders, halves.
         gray: luma only.
-        hints: luma, and chroma at a few places.
-        damaged_gray: luma with holes, sometimes with chroma at a few places.
-        refined: holes, and the whole picture at half the size: the step from one scale to the next finer one.
-        other_films: of the pictures whose luma is shown, the share that gets one that another film made
+        hints: luma, and chroma in a few places.
+        damaged_gray: luma with holes, sometimes with chroma in a few places.
+        refined: holes, and the whole picture at half the size, for refining a coarser result.
+        other_films: of the pictures with observed luma, the share with the luma of another film
             (`prints.on_other_film`).
-        old_prints: of the rest of these, the share that is shown as an old print (`prints.on_old_print`).
-        colour_films: of all pictures, the share that is shown in the colours of another film
-            (`prints.on_colour_film`).
-
-    What is observed is one of the first six, whose shares add up to 1.
+        old_prints: of the rest of these, the share on an old print (`prints.on_old_print`).
+        colour_films: of all pictures, the share in the colours of another film (`prints.on_colour_film`).
     """
 
     nothing: float = 0.15
@@ -198,18 +190,18 @@ class ObservationConfig:
 
     @property
     def kinds(self) -> dict[str, float]:
-        """Share of each kind of observation."""
+        """Return the share of each kind of observation."""
         return {name: share for name, share in asdict(self).items() if not name.endswith(("films", "prints"))}
 
 
 @dataclass(frozen=True)
 class DamageDrawing:
-    """How a damage detector is shown its training pictures; see `scoreinv.training.synthetic_damage`.
+    """Synthetic damage for training a damage detector; see `scoreinv.training.data.synthetic_damage`.
 
     Attributes:
-        undamaged: share of the pictures that get none.
-        often: kinds of damage that are drawn more or less often than usual, and how many times: ((kind, times), ...).
-        most: kinds of a picture at most.
+        undamaged: share of the pictures without damage.
+        often: factors on the probabilities of kinds of damage: ((kind, factor), ...).
+        most: largest number of kinds in a picture.
     """
 
     undamaged: Annotated[float, Number(0, 1)] = 0.3
@@ -227,40 +219,40 @@ class DamageDrawing:
 
     @property
     def shares(self) -> dict[str, float]:
-        """How often each kind is drawn; they add up to 1."""
+        """Return the probability of each kind."""
         weights = {kind: share * dict(self.often).get(kind, 1.0) for kind, share in DAMAGE_SHARES.items()}
         return {kind: weight / sum(weights.values()) for kind, weight in weights.items()}
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """A whole run.
+    """A whole training run. It needs `steps` or `minutes`, and ends at whichever is reached first.
 
     Attributes:
-        model: what is trained: a prior, a classifier of noisy pictures, or a damage detector.
-        data, objective, optimizer: see there; of a classifier the objective's times and label smoothing only, of a
-            damage detector nothing of the objective.
-        observations: what a conditional prior is shown; None for the others.
-        damage: what a damage detector is shown; None for the others.
-        trained: of a prior, its `score` network; or the network that tells it the mean `chroma` of grey pictures.
-        batch_size: pictures a step, over all processes.
-        accumulate: parts of a step's batch that are done one after the other, for less memory; their gradients add up
-            to those of the whole batch, to rounding; but batch norms that are not frozen take each part's statistics.
-        frozen_norms: batch norms keep the statistics of the weights that the run starts from, and normalise by them, as
-            when the model works. Those of a batch of a few pictures are of these pictures: a network that learns with
-            them is a little wrong without.
+        model: a prior, a classifier of noisy pictures, or a damage detector.
+        data, objective, optimizer: see there. A classifier uses only the times and the label smoothing of the
+            objective, a damage detector nothing of it.
+        observations: for a conditional prior; None for the others.
+        damage: for a damage detector; None for the others.
+        trained: network of a prior to train: `score`, or the `chroma` network, which estimates mean colours.
+        batch_size: pictures of a step, over all processes.
+        accumulate: number of parts that a batch is computed in, to save memory. Gradients are those of the whole batch,
+            to rounding, except that batch norms (unless frozen) normalise each part.
+        frozen_norms: batch norms keep the statistics of the initial weights and normalise by them, as in evaluation.
+            Statistics of small batches are inaccurate, and a network trained on them is less accurate in evaluation.
         ema_decay: of the moving average of the weights, after its warm-up min(decay, (1 + n) / (10 + n)).
-        steps, minutes: the run ends at whichever is reached first; one of them must be given.
+        steps: number of training steps.
+        minutes: training time, over all resumptions, without loading pictures before the first step.
         seed: of weights, pictures, noise and dropout.
-        precision: of the network's inner layers; `auto` is bfloat16 where CUDA has it, or a processor is
-            measured to be faster in it.
-        compile: the network's steps are compiled by `torch.compile`, which takes minutes, and then less time each; the
-            weights are the same to rounding, and so are the files.
+        precision: of the network's inner layers; `auto` is bfloat16 on CUDA devices that support it, and on processors
+            on which it is measured to be faster.
+        compile: compile the network by `torch.compile`, which takes minutes and makes steps faster. Weights are the
+            same to rounding, and files the same.
         log_every, validate_every, sample_every, snapshot_every: steps between lines of metrics, held-out losses, sample
             grids and kept snapshots; 0 for none.
-        validation_images: held-out pictures (crops) that the validation loss is taken over, at most.
-        samples: pictures of a sample grid, at most. A run of few steps takes fewer of both, so that each costs a tenth
-            of the training (but no fewer than 32 and 4); so does one of few minutes, as it goes on.
+        validation_images: largest number of held-out crops for the validation loss.
+        samples: largest number of pictures in a sample grid. Both are lowered to 10 % of the training time, but to no
+            fewer than 16 and 1 pictures (`metrics.validation_size`).
         save_minutes: time between training states.
     """
 
@@ -311,7 +303,7 @@ class TrainingConfig:
         objective, model = self.objective, self.model
         require(
             self.frozen_norms or not isinstance(model, DetectorConfig) or not model.network.second,
-            "second levels are trained with frozen_norms: the other levels stay what they are",
+            "second levels are trained with frozen_norms: the other levels stay fixed",
         )
         require(
             objective.times != "discrete" or model.sde is None or isinstance(model.sde, VE | DDPM),
@@ -329,38 +321,24 @@ class TrainingConfig:
 
     @property
     def residual(self) -> ResidualPreconditioning | None:
-        """How the network of a conditional prior is read; None for the other models."""
+        """Return the preconditioning of a conditional prior; None for other models."""
         return self.model.residual if isinstance(self.model, ModelConfig) else None
 
     @property
     def encoder_scale(self) -> int:
-        """How many times larger than the picture its luma is shown to the encoder; 0: not at all."""
+        """Return the size of the encoder's luma relative to the picture; 0 without an encoder."""
         return self.model.encoder_scale if isinstance(self.model, ModelConfig) else 0
 
     @property
     def drawn_side(self) -> int:
-        """Side of the pictures that are drawn, in pixels: the model's, or that of the finest luma it is shown."""
+        """Return the side of drawn pictures, in pixels: that of the finest luma which the model takes."""
         luma_scale = 1 if self.residual is None else self.residual.luma_scale
         return self.model.image_size * max(luma_scale, self.encoder_scale)
 
-    @property
-    def validated_images(self) -> int:
-        """Held-out pictures that this run is validated on: of one that ends by steps a tenth of what they cost pays."""
-        if self.steps is None:
-            return self.validation_images
-        return min(self.validation_images, max(32, STEP_EVALUATIONS * self.steps * self.batch_size // 10))
+    def resume_key(self) -> dict[str, Any]:
+        """Return the entries that a resumed run must not change.
 
-    @property
-    def grid_images(self) -> int:
-        """Pictures of this run's sample grids, likewise."""
-        if self.steps is None:
-            return self.samples
-        return min(self.samples, max(4, STEP_EVALUATIONS * self.steps * self.batch_size // (10 * GRID_STEPS)))
-
-    def settled(self) -> dict[str, Any]:
-        """What stays as it is through all of a run, and tells it from others.
-
-        Not how long it is and what it tells meanwhile, nor where its pictures lie and what memory holds at once.
+        They exclude the length of the run, its reports, the location of the pictures and the use of memory.
         """
         entries = {name: value for name, value in encode(self).items() if name not in _FREE}
         data = {name: value for name, value in entries["data"].items() if name not in _FREE}
@@ -368,7 +346,7 @@ class TrainingConfig:
 
 
 def read_config(path: Path) -> TrainingConfig:
-    """The run that a JSON file describes; raises InputError naming the file, and what is wrong with it."""
+    """Read a configuration from a JSON file; raise InputError naming the file and the fault."""
     data = read_json(path)
     with in_file(path):
         return decode(TrainingConfig, data)
@@ -391,4 +369,4 @@ _FREE = frozenset(
         "save_minutes",
     }
 )
-"""Entries of a configuration, and of its data, in which a resumed run may differ."""
+"""Entries of a configuration and its data that a resumed run may change."""

@@ -1,4 +1,4 @@
-"""Several processes under torchrun: each takes its part of every batch; the first writes files and decides."""
+"""Processes under torchrun: each trains on its part of every batch; the first writes files and makes decisions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from scoreinv.system.errors import InputError
@@ -18,7 +18,7 @@ from scoreinv.system.errors import InputError
 
 @dataclass(frozen=True)
 class World:
-    """The processes of this run: this one's number, how many there are, and the device that it computes on."""
+    """The processes of a run: the rank of this one, their number, and the device of this one."""
 
     rank: int
     size: int
@@ -29,19 +29,16 @@ class World:
         """Whether this process writes files and decides when to stop."""
         return self.rank == 0
 
-    def part(self, batch_size: int, parts: int = 1) -> slice:
-        """This process's part of the global batch; raises InputError when it cannot be shared out evenly.
-
-        parts: into which each process divides its own again.
-        """
-        if batch_size % (self.size * parts):
-            divided = f"{self.size} processes" + (f", in {parts} parts each" if parts > 1 else "")
-            raise InputError(f"a batch of {batch_size} cannot be shared out evenly among {divided}")
+    def part(self, batch_size: int, accumulate: int = 1) -> slice:
+        """Return this process's part of a batch; raise InputError unless it divides evenly, `accumulate` times."""
+        if batch_size % (self.size * accumulate):
+            among = f"{self.size} processes" + (f", in {accumulate} parts each" if accumulate > 1 else "")
+            raise InputError(f"a batch of {batch_size} cannot be shared out evenly among {among}")
         share = batch_size // self.size
         return slice(self.rank * share, (self.rank + 1) * share)
 
     def agreed(self, value: float) -> float:
-        """The first process's value, in all of them."""
+        """Return the first process's value in all processes."""
         if self.size == 1:
             return value
         tensor = torch.tensor(value, dtype=torch.float64)
@@ -50,15 +47,15 @@ class World:
 
     @contextmanager
     def first_leads(self) -> Iterator[None]:
-        """The block is gone through by the first process, then by the others, which find what it has written."""
+        """Run the block in the first process before the others, which can then read its files."""
         if not self.leads:
             self.agreed(0)
         yield
         if self.leads:
             self.agreed(0)
 
-    def mean(self, value: torch.Tensor) -> torch.Tensor:
-        """The mean of a tensor over the processes, in all of them."""
+    def mean(self, value: Tensor) -> Tensor:
+        """Return the mean of a tensor over the processes."""
         if self.size > 1:
             value = value.clone()
             dist.all_reduce(value)
@@ -66,18 +63,18 @@ class World:
         return value
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """The module with its gradients averaged over the processes."""
+        """Return the module with gradients averaged over the processes."""
         return DistributedDataParallel(module) if self.size > 1 else module
 
     @staticmethod
-    def alone(module: nn.Module) -> AbstractContextManager[None]:
-        """A wrapped module whose gradients stay with this process, until those of all are exchanged at once."""
+    def without_exchange(module: nn.Module) -> AbstractContextManager[None]:
+        """Keep gradients of a wrapped module in this process, for all but the last part of an accumulated batch."""
         return module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext()
 
 
 @contextmanager
-def processes(device: torch.device) -> Iterator[World]:
-    """The world that torchrun's environment describes (one process without it), for the time of the block."""
+def process_group(device: torch.device) -> Iterator[World]:
+    """Join the process group that torchrun's environment describes, for the duration of the block."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield World(0, 1, device)
@@ -85,12 +82,10 @@ def processes(device: torch.device) -> Iterator[World]:
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
-    # Decisions are exchanged between the processors' memories, whatever the gradients travel by.
-    # They wait for the first also while it decodes all pictures, which may take hours.
+    # Decisions are exchanged on the CPU. The timeout covers hours of decoding pictures in the first process.
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=timedelta(days=1))
     try:
         yield World(dist.get_rank(), size, device)
-        # Some of those that ended while the first still wrote the results were aborted at their exit.
-        dist.barrier()
+        dist.barrier()  # a process that exits while the first still writes results is aborted
     finally:
         dist.destroy_process_group()

@@ -1,33 +1,60 @@
 """The training loop.
 
-A step is a function of the state before it and of (seed, step): pictures, times, noise and dropout are drawn by
-counters. So a run that is killed and resumed from its last state goes through the same bits as one that was not (on the
-same processor, number of threads and processes); where `minutes` end it, the clock decides the last step, and how far
-an annealed learning rate has come.
+A step is a function of the previous state and of (seed, step): pictures, times, noise and dropout come from counters.
+A resumed run therefore gives the same bits as an uninterrupted one, on the same processor and number of threads and
+processes. The exception is a run that ends by `minutes`: the clock decides its last step and annealed learning rates.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-import time
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, replace
+from functools import cache, partial
 from pathlib import Path
+from time import monotonic
+from types import FrameType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from scoreinv.models.config import AnyModel, NamedSDE
-from scoreinv.system.errors import Cancelled, InputError
-from scoreinv.training.batches import DROPOUT, Batch, stream
+from scoreinv.models.config import AnyModel, ClassifierConfig, NamedSDE
+from scoreinv.models.model_file import save
+from scoreinv.prior import ScorePrior
+from scoreinv.system.devices import uses_bfloat16
+from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.system.options import says_stop
+from scoreinv.system.terminal import ENDING_SIGNALS
 from scoreinv.training.config import OptimizerConfig, TrainingConfig
-from scoreinv.training.distributed import World, processes
-from scoreinv.training.folder import RunFolder, claimed, deferred_interrupts
-from scoreinv.training.logbook import Logbook
-from scoreinv.training.metrics import TrainCallback, TrainResult
-from scoreinv.training.pictures import check_source
-from scoreinv.training.setup import Run, set_up
+from scoreinv.training.data.batches import DROPOUT, Batch, BatchSource, stream
+from scoreinv.training.data.folder import check_source
+from scoreinv.training.data.pictures import load_pictures, split
+from scoreinv.training.distributed import World, process_group
+from scoreinv.training.losses import ScoreLearner, learner_of, useful_loss
+from scoreinv.training.metrics import (
+    HeldOut,
+    MetricsLog,
+    TrainCallback,
+    TrainProgress,
+    TrainResult,
+    evaluate,
+    grid_size,
+    validation_size,
+    write_samples,
+)
+from scoreinv.training.run import TrainingRun, claimed
+from scoreinv.training.state import load_state, new_record, new_state, save_state
+
+_log = logging.getLogger(__name__)
+
+_CALLBACK_SECONDS = 0.5
+_VALIDATION_SEED = 0  # the same for all runs, so that they can be compared
 
 
 def train(
@@ -40,89 +67,70 @@ def train(
     device: str | torch.device = "cpu",
     tensorboard: bool = False,
     callback: TrainCallback | None = None,
-    clock: Callable[[], float] | None = None,
 ) -> TrainResult:
-    """Train a model into the folder `out`: a prior by denoising score matching, a classifier, a detector of damage.
+    """Train a prior, a classifier or a damage detector.
 
-        run = small_training(VE(), DataConfig("PHOTOS"))  # of `training.presets` and `training.config`
-        result = train(run, "runs/mine")
+        config = small_training(VE(), DataConfig("PHOTOS"))  # of `training.presets` and `training.config`
+        result = train(config, "runs/mine")
         prior, file = result.trained, result.model
 
     The folder gets `config.json`, `metrics.jsonl`, `model.safetensors` (averaged weights), `state/` (the last two
-    states of training), `snapshots/`, `samples/`, `cache/` (decoded pictures) and `.scoreinv.lock`; nothing else in it
-    is touched. Under torchrun every process calls this with the same arguments.
+    training states), `snapshots/`, `samples/`, `cache/` (decoded pictures) and `.scoreinv.lock`. Other files in it are
+    left alone. Under torchrun, call this with the same arguments in every process.
 
     Args:
-        config: the run.
-        out: folder of the run; made when it is not there, and not kept when the run cannot begin.
-        resume: go on from the last state in `out`, if there is one.
-        overwrite: files of these names that this run has not written may be replaced.
-        init: weights to start from instead of fresh ones.
-        device: to compute on; under torchrun with `cuda`, each process takes its own.
-        tensorboard: write the metrics to the folder's `tensorboard/` too, for that program.
-        callback: told about progress; ends the run by returning False.
-        clock: seconds since the run was asked for, by which `minutes` end it; None: since this call.
+        config: configuration of the run.
+        out: folder of the run; created if necessary, and removed again if the run cannot begin.
+        resume: continue from the last state in `out`, if there is one.
+        overwrite: allow the run to replace files of its names that it has not written.
+        init: model to start from instead of random weights.
+        device: to compute on; under torchrun with `cuda`, each process takes its own GPU.
+        tensorboard: also write the metrics to `tensorboard/` in the folder.
+        callback: receives the progress twice a second; returning False ends the run.
 
     Raises:
-        InputError: bad configuration or data; a run there already (`resume=False`), a different one (`resume=True`),
-            or one that another process is training; files of others (`overwrite=False`); no TensorBoard where it is
-            wanted.
-        ScoreinvError: the loss is not finite, or the end result could not be written.
-        KeyboardInterrupt: by Ctrl-C, after the state was saved. SIGTERM and SIGHUP save it too, and then do what they
-            did before: if nothing, they end the process.
-        Cancelled: the callback ended the run; after the state was saved, as for whatever else the callback raises.
+        InputError: bad configuration or data; `out` holds a run (without `resume`), a different run (with `resume`),
+            a run in progress, or files of others (without `overwrite`); TensorBoard is wanted but not installed.
+        ScoreinvError: the loss is not finite, memory is exhausted, or the result cannot be written.
+        KeyboardInterrupt: on Ctrl-C, after saving. SIGTERM and SIGHUP also save, and then have their usual effect.
+        Cancelled: the callback ended the run, after saving. Exceptions of the callback are raised after saving, too.
     """
-    called = time.monotonic()
-    clock = clock or (lambda: time.monotonic() - called)
     _refuse_named_sde(config, out)
     with ExitStack() as stack:
-        world = stack.enter_context(processes(torch.device(device)))
-        # The first process claims the folder for all.
-        folder = stack.enter_context(claimed(Path(out))) if world.leads else RunFolder(Path(out))
-        run = set_up(config, folder, world, resume=resume, overwrite=overwrite, init=init, tensorboard=tensorboard)
-        state, before = run.state, run.about.seconds
-        log = Logbook(run, lambda: clock() + before)
-        if (init is not None and state.step == 0) or config.minutes is not None:
-            # What is killed before its first state would begin again without these weights. And saving is timed by it.
-            log.save()
-        log.loaded = clock()
-        signals = stack.enter_context(deferred_interrupts())
-        drawer = stack.enter_context(ThreadPoolExecutor(1))
-        part = world.part(config.batch_size, config.accumulate)
-
-        def draw(step: int) -> Batch:
-            batch = run.batches.batch(step, part)
-            return batch.pinned() if world.device.type == "cuda" else batch
-
-        drawn = drawer.submit(draw, state.step)
-        while (fraction := log.fraction()) < 1:
-            begun = clock()
-            batch, drawn = drawn.result(), drawer.submit(draw, state.step + 1)
+        world = stack.enter_context(process_group(torch.device(device)))
+        run = stack.enter_context(claimed(Path(out))) if world.leads else TrainingRun(Path(out))
+        trainer = Trainer(config, run, world, resume=resume, overwrite=overwrite, init=init, tensorboard=tensorboard)
+        state = trainer.state
+        if init is not None and state.step == 0:
+            trainer.save()  # a killed run keeps the initial weights
+        stack.enter_context(_memory_remedy(config, world))
+        signals = stack.enter_context(deferred_signals())
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        drawn = pool.submit(trainer.draw, state.step)
+        while (fraction := trainer.fraction()) < 1:
+            batch, drawn = drawn.result(), pool.submit(trainer.draw, state.step + 1)
             for group in state.optimizer.param_groups:
                 group["lr"] = learning_rate(config.optimizer, state.step, fraction)
-            loss = _add_gradients(run, batch)
+            loss = trainer.add_gradients(batch)
             norm = nn.utils.clip_grad_norm_(state.network.parameters(), config.optimizer.clip or math.inf)
             state.optimizer.step()
             state.optimizer.zero_grad(set_to_none=True)
             state.step += 1
             update_average(state.average, state.network, state.step, config.ema_decay)
 
-            log.count(loss, norm, clock() - begun)
-            stop = log.tell(callback)
-            if signals:
-                stop = Cancelled(f"training was ended by {signals[0].name}")
-            log.periodic()
+            trainer.write_due(loss, norm)
+            stop = Cancelled(f"training was ended by {signals[0].name}") if signals else trainer.report(callback)
             if world.agreed(float(stop is not None)):
                 try:
-                    log.save()
+                    trainer.save()
                 finally:
-                    world.agreed(0.0)  # the others wait for it: where one of them ends, the first is ended too
+                    world.agreed(0.0)  # torchrun ends all processes when one exits: wait until the first has saved
                 raise stop or Cancelled("training was stopped")
-        return log.finish()
+        return trainer.finish()
 
 
 def learning_rate(config: OptimizerConfig, step: int, fraction: float) -> float:
-    """Of a step (from 0): linear warm-up to the full rate, constant or annealed by the fraction that is done."""
+    """Return the learning rate of a step (from 0): linear warm-up, then constant, or cosine in the fraction done."""
     warm = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
     annealed = 0.5 * (1 + math.cos(math.pi * fraction)) if config.anneal == "cosine" else 1.0
     return config.learning_rate * warm * annealed
@@ -130,11 +138,10 @@ def learning_rate(config: OptimizerConfig, step: int, fraction: float) -> float:
 
 @torch.no_grad()
 def update_average(average: nn.Module, network: nn.Module, update: int, decay: float) -> None:
-    """The moving average: average += (1 - decay_n) (network - average), for the n-th update, n from 1.
+    """Update the moving average: average += (1 - decay_n) (network - average), for the n-th update, n from 1.
 
-    decay_1 = 0, so that the first update copies the network; decay_n = min(decay, (1 + n) / (10 + n)) from the second
-    on, as in the reference implementation.
-    Buffers are averaged too, so that a frozen embedding is never lost; counts, such as BatchNorm's, are copied.
+    decay_1 = 0, so the first update copies the network; then decay_n = min(decay, (1 + n) / (10 + n)), as in the
+    reference implementation. Buffers are averaged, too, to keep frozen embeddings; integer buffers are copied.
     """
     decay = min(decay, (1 + update) / (10 + update)) if update > 1 else 0.0
     mean: list[Tensor] = [*average.parameters()]
@@ -148,25 +155,314 @@ def update_average(average: nn.Module, network: nn.Module, update: int, decay: f
     torch._foreach_lerp_(mean, latest, 1 - decay)
 
 
-def _add_gradients(run: Run, batch: Batch) -> Tensor:
-    """The mean loss of a batch, in parts done one after the other, whose gradients are added to the network's."""
-    world, parts = run.world, run.config.accumulate
-    total = torch.zeros((), device=world.device)
-    size = len(batch.times) // parts
-    with _dropout(run.config.seed, run.state.step, world):
-        for start in range(0, len(batch.times), size):
-            is_last = start + size == len(batch.times)
-            with nullcontext() if is_last else world.alone(run.loss):
-                with run.autocast():
-                    loss = run.loss(batch.part(slice(start, start + size)).to(world.device)) / parts
-                loss.backward()
-            total += loss.detach()
-    return total
+def check_run(config: TrainingConfig, out: Path | str, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Raise the InputError of `train` as far as it depends on neither pictures nor states; leave no new folder."""
+    _refuse_named_sde(config, out)
+    check_source(config.data)
+    with claimed(Path(out)) as run:
+        run.refuse_files(config, resume=resume, overwrite=overwrite or resume)
+
+
+def _refuse_named_sde(config: TrainingConfig, out: Path | str) -> None:
+    """Raise InputError if the configuration has the name of an own SDE instead of its class."""
+    if isinstance(config.model.sde, NamedSDE):
+        raise InputError(f"{out}: the run {config.model.sde.missing()}, in the configuration to train or resume by")
+
+
+class BatchLoss(nn.Module):
+    """The mean loss of a batch, as a module around the network, for DistributedDataParallel."""
+
+    def __init__(self, network: nn.Module, losses: Callable[[Batch], Tensor]) -> None:
+        super().__init__()
+        self.network = network
+        self.losses = losses
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.losses(batch).mean()
+
+
+class Trainer:
+    """A run in progress: its state and data, and the files that it writes between steps.
+
+    Arguments and errors are those of `train`.
+
+    Attributes:
+        state: changed by each step.
+        model: the model with averaged weights.
+        record: identity and precision of the run.
+        held_out: held-out pictures by their number, with the same times and noise in each validation.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        run: TrainingRun,
+        world: World,
+        *,
+        resume: bool,
+        overwrite: bool,
+        init: AnyModel | None,
+        tensorboard: bool,
+    ) -> None:
+        self.config, self.run, self.world = config, run, world
+        self.log = MetricsLog(run.metrics, run.tensorboard if tensorboard and world.leads else None)
+        self.learner = learner_of(config)
+        self.part = world.part(config.batch_size, config.accumulate)
+        trained, self.model, self.state = new_state(config, init, world.device, config.batch_size // world.size)
+        self.loss = world.wrap(BatchLoss(self.state.network, partial(self.learner.losses, trained)))
+        saved = load_state(run.states, self.state) if resume else None
+        if saved is not None:
+            saved.refuse_change(config, run.path)
+        elif config.frozen_norms and init is None:
+            raise InputError("frozen_norms needs the statistics of trained weights: give a model to start from")
+        if world.leads:
+            run.refuse_files(config, saved, resume=resume, overwrite=overwrite)
+            if resume and saved is None:
+                _log.warning("%s: there is no state of a run to go on from: it starts at step 0", run.path)
+        with world.first_leads():  # the others read the cache of the first
+            side, channels = config.drawn_side, config.model.network.channels
+            pictures = load_pictures(config.data, side, channels, cache=run.cache)
+        if isinstance(config.model, ClassifierConfig) and pictures.classes != config.model.classes:
+            raise InputError(
+                f"{config.data.source}: its folders are {', '.join(pictures.classes) or 'no classes'}, and the "
+                f"classifier's classes {', '.join(config.model.classes)}"
+            )
+        if saved is None:
+            # `auto` is measured, so the processes have to agree on it; a resumed run keeps it.
+            bfloat16 = bool(world.agreed(float(uses_bfloat16(config.precision, world.device))))
+            self.record = new_record(config, self.state, pictures.digest, bfloat16)
+        else:
+            saved.refuse_other_pictures(pictures.digest, run.path)
+            self.record = replace(saved, config=config)
+        training, held_out = split(pictures, config.data)
+        if world.leads:
+            run.begin(config, resume=resume)
+            self.log.begin(self.state.step)
+        self.batches = BatchSource(config, training, config.batch_size, config.seed)
+        self.held_out = cache(lambda count: BatchSource(config, held_out, count, _VALIDATION_SEED).batch(0))
+        self.validates = len(held_out) > 0
+        self.validation: HeldOut | None = None
+        self.baseline_loss: float | None = None
+        self.samples: Path | None = None
+        self.last_loss: float | None = None  # of the last line of metrics
+        self.losses: list[Tensor] = []  # of the steps since then
+        self.step_loss = self.norm = torch.zeros(())  # of the last step, and the norm of its gradient
+        self.failure: OSError | None = None  # of the last attempt to write files
+        self.ended = False
+        self.begun = self.saved = self.reported = monotonic()
+        self.begun_step, self.begun_fraction = self.state.step, self._fraction()
+
+    @property
+    def images(self) -> int:
+        return self.state.step * self.config.batch_size
+
+    def seconds(self) -> float:
+        """Return the training time, over all resumptions."""
+        return self.record.seconds + monotonic() - self.begun
+
+    def fraction(self) -> float:
+        """Return the completed fraction of the run, by steps or by time, in all processes alike."""
+        fraction = self._fraction()
+        return fraction if self.config.minutes is None else self.world.agreed(fraction)
+
+    def _fraction(self) -> float:
+        config = self.config
+        by_steps = self.state.step / config.steps if config.steps else 0.0
+        by_time = self.seconds() / (60 * config.minutes) if config.minutes else 0.0
+        return min(max(by_steps, by_time), 1.0)
+
+    def draw(self, step: int) -> Batch:
+        """Draw this process's part of a batch."""
+        batch = self.batches.batch(step, self.part)
+        return batch.pinned() if self.world.device.type == "cuda" else batch
+
+    def add_gradients(self, batch: Batch) -> Tensor:
+        """Add the gradients of a batch, computed in `accumulate` parts; return its mean loss."""
+        parts, device = self.config.accumulate, self.world.device
+        total = torch.zeros((), device=device)
+        size = len(batch.times) // parts
+        with _dropout(self.config.seed, self.state.step, self.world):
+            for start in range(0, len(batch.times), size):
+                is_last = start + size == len(batch.times)
+                with nullcontext() if is_last else self.world.without_exchange(self.loss):
+                    with self._autocast():
+                        loss = self.loss(batch.part(slice(start, start + size)).to(device)) / parts
+                    loss.backward()
+                total += loss.detach()
+        return total
+
+    def report(self, callback: TrainCallback | None) -> BaseException | None:
+        """Call the callback, at most twice a second; return its exception, or Cancelled if it ends the run."""
+        now = monotonic()
+        if callback is None or not self.world.leads or now - self.reported < _CALLBACK_SECONDS:
+            return None
+        self.reported = now
+        fraction = self._fraction()
+        done = max(fraction - self.begun_fraction, 1e-12)
+        progress = TrainProgress(
+            step=self.state.step,
+            begun=self.begun_step,
+            images=self.images,
+            fraction=fraction,
+            loss=self.step_loss.item(),
+            images_per_second=self._images_per_second(),
+            seconds_left=(now - self.begun) * (1 - fraction) / done,
+        )
+        try:
+            return Cancelled("training was stopped") if says_stop(callback(progress)) else None
+        except BaseException as error:  # SystemExit, too
+            return error
+
+    def write_due(self, loss: Tensor, norm: Tensor) -> None:
+        """Write the metrics, validation, samples, snapshot and state that are due after a step."""
+        config = self.config
+        self.losses.append(loss)
+        self.step_loss, self.norm = loss, norm
+        if self._is_due(config.log_every):
+            self._log_losses()
+        if not self.world.leads:
+            return
+        if self._is_due(config.validate_every):
+            self._validate()
+        if self._is_due(config.sample_every):
+            self._sample()
+        if self._is_due(config.snapshot_every):
+            path = self.run.snapshots / f"step-{self.state.step:09d}.safetensors"
+            self._write("snapshot", lambda: self._save_model(path))
+        if monotonic() - self.saved >= 60 * config.save_minutes:
+            self.save()
+
+    def finish(self) -> TrainResult:
+        """Write the last metrics, state, validation, samples and model; raise ScoreinvError if that fails."""
+        if self.losses:
+            self._log_losses()
+        if self.world.leads:
+            self.save()  # before the rest, which may be interrupted
+            if self.validation is None or not self._is_due(self.config.validate_every):
+                self._validate()
+            if self.config.sample_every and not self._is_due(self.config.sample_every):
+                self._sample()
+            self.ended = True
+            self.save()
+            if self.failure is not None:
+                raise ScoreinvError(
+                    f"{self.run.path}: the end of the run could not be written ({self.failure}): "
+                    "make room and resume; the last state written before is intact"
+                ) from self.failure
+        useful = None
+        if self.validation is not None and self.baseline_loss is not None:
+            useful = self.validation.mean <= useful_loss(self.config, self.baseline_loss)
+        return TrainResult(
+            trained=self.model,
+            model=self.run.model,
+            steps=self.state.step,
+            images=self.images,
+            seconds=self.seconds(),
+            loss=self.last_loss,
+            validation=self.validation,
+            baseline_loss=self.baseline_loss,
+            useful=useful,
+            samples=self.samples,
+            precision="bfloat16" if self.record.bfloat16 else "float32",
+        )
+
+    def save(self) -> None:
+        """Write the state and the model, or log a failure; raise ScoreinvError if the loss is not finite."""
+        if not self.world.leads:
+            return
+        self._require_finite()
+        self.failure = None
+        record = replace(self.record, step=self.state.step, seconds=self.seconds())
+        self._write("training state", lambda: save_state(self.run.states, self.state, record))
+        if self.failure is None:  # the state identifies the run's model
+            self._write("model", lambda: self._save_model(self.run.model))
+        self.saved = monotonic()
+
+    def _validate(self) -> None:
+        """Log the held-out figures of the averaged weights."""
+        count = validation_size(self.config, self.state.step)
+        if not self.validates or not count:
+            return
+        data = self.held_out(count)
+        with self._autocast():
+            found = evaluate(
+                partial(self.learner.measures, self.model),
+                data,
+                batch_size=self.config.batch_size,
+                device=self.world.device,
+            )
+        self.validation = found["validation"]
+        self.baseline_loss = self.learner.baseline_loss(self.model, data)
+        line = {"step": self.state.step, "images": self.images, "validated": count, "ignorant": self.baseline_loss}
+        self.log.append(line | {name: asdict(values) for name, values in found.items()})
+
+    def _sample(self) -> None:
+        """Write a grid of samples of a prior."""
+        prior = self.model
+        if isinstance(self.learner, ScoreLearner) and isinstance(prior, ScorePrior):
+            path = self.run.samples / f"step-{self.state.step:09d}.png"
+            count = grid_size(self.config, self.state.step)
+            with self._autocast():
+                self._write("samples", lambda: write_samples(path, prior, count, self.config.seed))
+            self.samples = path if path.exists() else self.samples
+
+    def _log_losses(self) -> None:
+        """Write a line of metrics; raise ScoreinvError if the loss is not finite."""
+        self.last_loss = self.world.mean(torch.stack(self.losses).mean()).item()
+        if self.world.leads:
+            self._require_finite()
+            self.log.append(
+                {
+                    "step": self.state.step,
+                    "images": self.images,
+                    "loss": self.last_loss,
+                    "learning_rate": self.state.optimizer.param_groups[0]["lr"],
+                    "gradient_norm": self.norm.item(),
+                    "images_per_second": self._images_per_second(),
+                    "seconds": self.seconds(),
+                }
+            )
+        self.losses = []
+
+    def _save_model(self, path: Path) -> None:
+        notes: dict[str, Any] = {"step": self.state.step, "images": self.images, "run": self.record.run}
+        if self.validation is not None:
+            notes["validation_loss"] = self.validation.mean
+        if self.ended:
+            notes["ended"] = [self.config.steps, self.config.minutes]
+        path.parent.mkdir(exist_ok=True)
+        save(self.model, path, notes=notes)
+
+    def _write(self, what: str, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as error:
+            self.failure = error
+            _log.error("%s: the %s of step %d was not written: %s", self.run.path, what, self.state.step, error)
+
+    def _require_finite(self) -> None:
+        if not math.isfinite((self.norm + self.step_loss).item()):
+            weights = f" from {self.run.model}" if self.run.model.exists() else ""
+            raise ScoreinvError(
+                f"{self.run.path}: the loss is not finite at step {self.state.step}: begin another run{weights} at "
+                "a lower learning rate, or in float32"
+            )
+
+    def _is_due(self, every: int) -> bool:
+        return every > 0 and self.state.step % every == 0
+
+    def _images_per_second(self) -> float:
+        """Return the speed since the run was started or resumed."""
+        return (self.state.step - self.begun_step) * self.config.batch_size / max(monotonic() - self.begun, 1e-9)
+
+    def _autocast(self) -> torch.autocast | nullcontext[None]:
+        """Return a context with the precision of inner layers."""
+        return torch.autocast(self.world.device.type, torch.bfloat16) if self.record.bfloat16 else nullcontext()
 
 
 @contextmanager
 def _dropout(seed: int, step: int, world: World) -> Iterator[None]:
-    """Dropout as a function of (seed, step); the caller's generators are put back."""
+    """Make dropout a function of (seed, step), and restore the caller's generators afterwards."""
     device = world.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         drawn = int(stream(seed, DROPOUT, step, world.rank).integers(2**63))
@@ -179,20 +475,47 @@ def _dropout(seed: int, step: int, world: World) -> Iterator[None]:
         yield
 
 
-def check_run(config: TrainingConfig, out: Path | str, *, resume: bool = False, overwrite: bool = False) -> None:
-    """Raise the InputError by which `train` would refuse to begin, as far as it reads no picture and no state for that.
+@contextmanager
+def _memory_remedy(config: TrainingConfig, world: World) -> Iterator[None]:
+    """Turn exhausted memory into a ScoreinvError with a remedy."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if type(error) is RuntimeError and "allocate memory" not in str(error):  # torch has no class for the CPU's
+            raise
+        raise ScoreinvError(
+            f"not enough memory on {world.device} for batch_size {config.batch_size}, accumulate {config.accumulate}: "
+            "lower the batch size, or raise accumulate in the configuration"
+        ) from error
 
-    Arguments as of `train`. A folder that is not there is not made.
+
+@contextmanager
+def deferred_signals() -> Iterator[list[signal.Signals]]:
+    """Collect Ctrl-C, SIGTERM and SIGHUP in the block; afterwards, pass the first on to its previous handler.
+
+    A second signal has its usual effect at once. Ignored signals stay ignored: `nohup` ignores SIGHUP, and shells
+    ignore SIGINT in background jobs. Outside of the main thread nothing is collected.
     """
-    _refuse_named_sde(config, out)
-    check_source(config.data)
-    with claimed(Path(out)) as folder:
-        folder.refuse_states(resume=resume)
-        if not resume:
-            folder.refuse_others(config, None, resume=False, overwrite=overwrite)
+    came: list[signal.Signals] = []
+    handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    # None is a handler that Python did not install and cannot restore.
+    handlers = {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
+    if threading.current_thread() is not threading.main_thread():
+        handlers = {}
 
+    def restore() -> None:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
-def _refuse_named_sde(config: TrainingConfig, out: Path | str) -> None:
-    """Raise InputError for an SDE that only its name is known of."""
-    if isinstance(config.model.sde, NamedSDE):
-        raise InputError(f"{out}: the run {config.model.sde.missing()}, in the configuration to train or resume by")
+    def collect(number: int, frame: FrameType | None) -> None:
+        came.append(signal.Signals(number))
+        restore()
+
+    for number in handlers:
+        signal.signal(number, collect)
+    try:
+        yield came
+    finally:
+        restore()
+        if came:
+            signal.raise_signal(came[0])

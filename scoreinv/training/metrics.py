@@ -1,11 +1,14 @@
-"""What a run tells of itself: its progress and result, figures of held-out pictures, and sample grids."""
+"""Measurements of a run: progress and result, the log of metrics, held-out losses and sample grids."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -16,25 +19,33 @@ from scoreinv.models.config import AnyModel
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers.dpmpp_2m import DPMpp2M
 from scoreinv.samplers.rng import NoiseStream
+from scoreinv.system.errors import InputError
 from scoreinv.system.files import atomic_write
-from scoreinv.training.batches import Batch
-from scoreinv.training.config import GRID_STEPS
+from scoreinv.training.config import TrainingConfig
+from scoreinv.training.data.batches import Batch
 
-_BINS = 8  # of times, in which held-out figures are told
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+_log = logging.getLogger(__name__)
+
+_BINS = 8  # of times, for held-out figures
+_GRID_STEPS = 18  # network evaluations for each sample of a grid
+_STEP_EVALUATIONS = 3  # cost of a training step for each picture, in network evaluations
 
 
 @dataclass(frozen=True)
 class TrainProgress:
-    """What a callback is told, about twice a second.
+    """The progress of a run, for a callback.
 
     Attributes:
-        step: steps done.
-        begun: steps done before this call, which it goes on from.
-        images: pictures trained on.
-        fraction: of the run that is done.
+        step: number of steps done.
+        begun: step from which this call started.
+        images: number of training pictures so far.
+        fraction: completed fraction of the run.
         loss: of the last step.
-        images_per_second: over the last moments.
-        seconds_left: an estimate.
+        images_per_second: current speed.
+        seconds_left: estimated time left.
     """
 
     step: int
@@ -47,18 +58,12 @@ class TrainProgress:
 
 
 TrainCallback = Callable[[TrainProgress], bool | None]
-"""By returning False it ends the run with `Cancelled`; its state is saved first."""
+"""Returning False saves the state and ends the run with `Cancelled`."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A figure over held-out pictures.
-
-    Attributes:
-        mean: over all of them.
-        times: middle of each bin of times.
-        by_time: mean of the figure in each bin; None for a bin without pictures.
-    """
+    """A figure of held-out pictures: its mean, the centres of bins of times, and the mean in each (None if empty)."""
 
     mean: float
     times: tuple[float, ...]
@@ -67,18 +72,18 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A run that has ended.
+    """The result of a run.
 
     Attributes:
-        trained: the prior or classifier with the averaged weights, in evaluation mode.
-        model: the file that they are in.
-        steps, images: done in all, over all resumptions.
-        seconds: spent, likewise.
-        loss: mean of the last line of metrics; None when no step was done.
+        trained: the model with averaged weights, in evaluation mode.
+        model: its file.
+        steps, images, seconds: totals over all resumptions.
+        loss: training loss in the last line of metrics; None if no step was done.
         validation: held-out loss of the averaged weights; None without held-out pictures.
-        baseline_loss: held-out loss of knowing nothing of the pictures, likewise.
-        samples: the file of the last samples; None where none were drawn.
-        precision: that the network's inner layers were computed in, `float32` or `bfloat16`.
+        baseline_loss: held-out loss of a prediction that ignores the pictures; None without held-out pictures.
+        useful: whether the held-out loss is well below the baseline (`losses.useful_loss`); None without.
+        samples: file of the last sample grid; None if there is none.
+        precision: of the network's inner layers, `float32` or `bfloat16`.
     """
 
     trained: AnyModel
@@ -89,8 +94,122 @@ class TrainResult:
     loss: float | None
     validation: HeldOut | None
     baseline_loss: float | None
+    useful: bool | None
     samples: Path | None
     precision: str
+
+
+class MetricsLog:
+    """A file of JSON objects, each with a `step`, that survives kills, full disks and damaged lines.
+
+    A line that cannot be written is lost with a warning; it does not end the run.
+
+    Args:
+        path: the file.
+        tensorboard: folder for the same numbers in TensorBoard's format; None for none.
+
+    Raises:
+        InputError: TensorBoard is wanted, but not installed.
+    """
+
+    def __init__(self, path: Path, tensorboard: Path | None = None) -> None:
+        if tensorboard is not None:
+            try:
+                import torch.utils.tensorboard  # noqa: F401
+            except ImportError as error:
+                raise InputError("TensorBoard is not installed: pip install 'scoreinv[tensorboard]'") from error
+        self.path, self.tensorboard = path, tensorboard
+        self._failed = False
+        self._writer: SummaryWriter | None = None
+
+    def begin(self, step: int) -> None:
+        """Delete damaged lines and those after `step`, which a resumed run writes again; fill TensorBoard's folder."""
+        lines = self._read()
+        kept = [line for line in map(_parsed, lines) if line is not None and line["step"] <= step]
+        damaged = sum(_parsed(line) is None for line in lines[:-1])  # a kill may have cut the last one short
+        if damaged:
+            _log.warning("%s: %d damaged lines are dropped", self.path, damaged)
+        try:
+            with atomic_write(self.path) as temporary:
+                temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+            if self.tensorboard is not None:
+                from torch.utils.tensorboard import SummaryWriter
+
+                for path in self.tensorboard.glob("events.out.tfevents.*"):
+                    path.unlink()
+                # purge_step makes a running server forget the deleted files.
+                self._writer = SummaryWriter(str(self.tensorboard), purge_step=0)
+        except OSError as error:
+            _log.warning("%s: cannot be written: %s", self.path, error)
+        for line in kept:
+            self._show(line)
+
+    def append(self, line: dict[str, Any]) -> None:
+        """Write a line."""
+        start = "\n" if self._failed else ""  # a full disk may have cut the previous line short
+        try:
+            with self.path.open("a") as file:
+                file.write(f"{start}{json.dumps(line)}\n")
+        except OSError as error:
+            if not self._failed:
+                _log.warning("%s: lines are lost: %s", self.path, error)
+            self._failed = True
+        self._show(line)
+
+    def _show(self, line: dict[str, Any]) -> None:
+        if self._writer is None:
+            return
+        try:
+            for name, value in _scalars(line):
+                self._writer.add_scalar(name, value, line["step"])
+            self._writer.flush()
+        except OSError as error:  # the next resumption fills the gap from the file
+            _log.warning("%s: nothing more is written: %s", self.tensorboard, error)
+            self._writer = None
+
+    def _read(self) -> list[bytes]:
+        try:
+            return [line for line in self.path.read_bytes().splitlines() if line.strip()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            _log.warning("%s: cannot be read: %s", self.path, error)
+            return []
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """Return the object of a line; None if it is damaged."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and type(value.get("step")) is int else None
+
+
+def _scalars(line: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Yield the numbers of a line by name, nested ones as `entry/name`, except the step."""
+    for name, value in line.items():
+        if isinstance(value, dict):
+            yield from _scalars(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float) and name != "step":
+            yield f"{prefix}{name}", value
+
+
+def validation_size(config: TrainingConfig, step: int) -> int:
+    """Return the number of held-out pictures to evaluate at a step: at least 16, and at most 10 % of the work.
+
+    The work is that of the training steps since the last validation, counted in network evaluations.
+    """
+    return min(config.validation_images, max(16, _evaluations(config, step, config.validate_every) // 10))
+
+
+def grid_size(config: TrainingConfig, step: int) -> int:
+    """Return the number of pictures in a sample grid at a step: likewise, and at least 1."""
+    return min(config.samples, max(1, _evaluations(config, step, config.sample_every) // (10 * _GRID_STEPS)))
+
+
+def _evaluations(config: TrainingConfig, step: int, every: int) -> int:
+    return _STEP_EVALUATIONS * config.batch_size * min(step, every or step)
 
 
 @torch.no_grad()
@@ -100,47 +219,36 @@ def evaluate(
     *,
     batch_size: int = 64,
     device: torch.device | str = "cpu",
-    enough: Callable[[], bool] = lambda: False,
-) -> tuple[dict[str, HeldOut], int]:
-    """Each measure over `data` and by time: two values differ by the weights only, since the noise is fixed.
+) -> dict[str, HeldOut]:
+    """Return the mean of each measure over held-out pictures, in all and by time.
 
     Args:
-        measures: values (B,) of a batch's pictures, by name.
-        data: a `BatchSource.batch` of a fixed seed and step.
-        batch_size: pictures that are evaluated at once.
+        measures: returns values (B,) of a batch's pictures, by name.
+        data: a batch of a fixed seed and step, so that two values differ by the weights only.
+        batch_size: pictures that are evaluated together.
         device: to evaluate on.
-        enough: asked after each batch; by True the pictures so far are all.
-
-    Returns:
-        The figures, and of how many pictures they are.
     """
-    parts: list[dict[str, Tensor]] = []
-    for start in range(0, len(data.times), batch_size):
-        parts.append(measures(data.part(slice(start, start + batch_size)).to(device)))
-        if enough():
-            break
+    starts = range(0, len(data.times), batch_size)
+    parts = [measures(data.part(slice(start, start + batch_size)).to(device)) for start in starts]
     values = {name: torch.cat([part[name].cpu().double() for part in parts]) for name in parts[0]}
-    count = len(next(iter(values.values())))
-    bin_of = (data.times[:count] * _BINS).long().clamp(0, _BINS - 1)
-    middles = tuple((number + 0.5) / _BINS for number in range(_BINS))
+    bin_of = (data.times * _BINS).long().clamp(0, _BINS - 1)
+    centres = tuple((number + 0.5) / _BINS for number in range(_BINS))
     found = {}
     for name, value in values.items():
         members = [value[bin_of == number] for number in range(_BINS)]
         means = tuple(part.mean().item() if len(part) else None for part in members)
-        found[name] = HeldOut(value.mean().item(), middles, means)
-    return found, count
+        found[name] = HeldOut(value.mean().item(), centres, means)
+    return found
 
 
 def write_samples(path: Path, prior: ScorePrior, count: int, seed: int) -> None:
-    """A PNG of `count` samples of the training size in rows, drawn by DPM-Solver++ in few steps from a fixed seed.
-
-    Raises OSError when it cannot be written.
-    """
+    """Write a PNG grid of samples, drawn by DPM-Solver++ from a fixed seed; raises OSError."""
     shape = (count, prior.channels, prior.image_size, prior.image_size)
     noise = NoiseStream(seed, count, device=prior.device)
-    samples = prior.to_image(DPMpp2M(steps=GRID_STEPS).sample(prior, shape, rng=noise).x0)
+    samples = prior.to_image(DPMpp2M(steps=_GRID_STEPS).sample(prior, shape, rng=noise).x0)
     pixels = (samples.nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8).cpu().permute(0, 2, 3, 1).numpy()
     buffer = BytesIO()
     Image.fromarray(contact_sheet(pixels)).save(buffer, "PNG")
+    path.parent.mkdir(exist_ok=True)
     with atomic_write(path) as temporary:
         temporary.write_bytes(buffer.getvalue())

@@ -1,4 +1,4 @@
-"""Ready training configurations: the paper's models by their published names, and a small one for a plain computer."""
+"""Training configurations: the paper's models by their published names, and small models for a plain computer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import SDE, VE
 from scoreinv.system.errors import InputError
-from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import (
     DamageDrawing,
     DataConfig,
@@ -24,12 +23,13 @@ from scoreinv.training.config import (
     OptimizerConfig,
     TrainingConfig,
 )
-from scoreinv.training.pictures import load_pictures
+from scoreinv.training.data.batches import BatchSource
+from scoreinv.training.data.pictures import load_pictures
 
 PAPER_DATA = DataConfig(mode="resize", holdout_fraction=0.0)
-"""Whole pictures, of which none is held out: the paper measures on sets of their own."""
+"""Whole pictures without held-out ones: the paper evaluates on separate sets."""
 
-_COMPARED_PIXELS = 2**24  # how many are compared at once, to estimate sigma_max
+_COMPARED_PIXELS = 2**24  # limit of memory for the estimate of sigma_max
 
 _SMALL_NETWORK = NCSNppConfig(
     width=64,
@@ -45,7 +45,7 @@ _SMALL_NETWORK = NCSNppConfig(
 
 
 def paper_training(name: str, data: DataConfig = PAPER_DATA) -> TrainingConfig:
-    """A published model trained as in the paper; raises CheckpointError listing the names when there is none such."""
+    """Return the paper's training of a published model; raise CheckpointError with the names if it is unknown."""
     model = published(name)
     return TrainingConfig(
         model=model.config,
@@ -62,13 +62,15 @@ def paper_training(name: str, data: DataConfig = PAPER_DATA) -> TrainingConfig:
 
 
 def conditional_training(sde: SDE, data: DataConfig) -> TrainingConfig:
-    """`small_training` of a network that also takes an observation of the picture: shallower levels, more blocks."""
+    """Return `small_training` for a network that takes an observation: shallower levels, more blocks."""
     run = small_training(sde, data)
-    reading = ResidualPreconditioning()
-    network = replace(_SMALL_NETWORK, condition_channels=reading.condition_channels, multipliers=(1, 1, 2, 2), blocks=2)
+    preconditioning = ResidualPreconditioning()
+    network = replace(
+        _SMALL_NETWORK, condition_channels=preconditioning.condition_channels, multipliers=(1, 1, 2, 2), blocks=2
+    )
     return replace(
         run,
-        model=ModelConfig(network, sde, reading, image_size=64),
+        model=ModelConfig(network, sde, preconditioning, image_size=64),
         objective=ObjectiveConfig(weighting="residual", focus=(-0.5, 2.0)),
         observations=ObservationConfig(),
         optimizer=replace(run.optimizer, learning_rate=1e-3),
@@ -76,7 +78,7 @@ def conditional_training(sde: SDE, data: DataConfig) -> TrainingConfig:
 
 
 def classifier_training(sde: SDE, data: DataConfig, classes: tuple[str, ...]) -> TrainingConfig:
-    """A wide residual network (WRN-16-4) that classifies states of the SDE at all of its times, 32 pixels wide."""
+    """Return the training of a noisy classifier: a wide residual network (WRN-16-4), at 32 pixels."""
     return TrainingConfig(
         model=ClassifierConfig(WideResNetConfig(classes=len(classes)), sde, classes),
         data=replace(data, mode="resize", shift=4, dequantise=True),
@@ -91,7 +93,7 @@ def classifier_training(sde: SDE, data: DataConfig, classes: tuple[str, ...]) ->
 
 
 def damage_training(data: DataConfig) -> TrainingConfig:
-    """What finds damage: crops of 160 pixels, some of pictures at 0.6 of their size, with synthetic damage."""
+    """Return the training of a damage detector, on crops of 160 pixels at scales 1 and 0.6, with synthetic damage."""
     return TrainingConfig(
         model=DetectorConfig(DetectorNetworkConfig((16, 32, 80, 160), coarse_width=256, regions=16)),
         data=replace(data, scales=(1.0, 0.6)),
@@ -110,7 +112,7 @@ def damage_training(data: DataConfig) -> TrainingConfig:
 
 
 def small_training(sde: SDE, data: DataConfig) -> TrainingConfig:
-    """Crops of 64 pixels, a network of 7 million weights with a pixel-unshuffle stem, EDM preconditioning."""
+    """Return the training of 7 million weights on crops of 64 pixels: pixel-unshuffle stem, EDM preconditioning."""
     return TrainingConfig(
         model=ModelConfig(_SMALL_NETWORK, sde, EDM(), image_size=64),
         data=data,
@@ -125,12 +127,12 @@ def small_training(sde: SDE, data: DataConfig) -> TrainingConfig:
 
 
 def with_estimated_sigma_max(config: TrainingConfig, count: int = 1000) -> TrainingConfig:
-    """The configuration with the VE SDE's sigma_max as large as the data (Song & Ermon 2020, technique 1).
+    """Return the configuration with the VE SDE's sigma_max estimated from the data (Song & Ermon 2020, technique 1).
 
-    It is the largest Euclidean distance between two of `count` random pictures (or crops), held-out ones among them, in
-    the model's range: every picture can be reached from any other. Fewer are taken where they are large.
+    It is the largest Euclidean distance between two of `count` random pictures (or crops), including held-out ones, in
+    the model's range, so that the noise connects all pictures. Fewer are compared if they are large.
 
-    Raises InputError for another SDE than VE, and for pictures that are all alike.
+    Raises InputError for another SDE than VE, or if all pictures are alike.
     """
     model = config.model
     if not isinstance(model.sde, VE):

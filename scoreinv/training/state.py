@@ -1,14 +1,18 @@
-"""The state of a run: what must be saved for a resumed run to be the same, bit for bit, but for rates set by the clock.
+"""The state of a training run, from which a resumed run continues bit for bit.
 
-Random numbers are functions of (seed, step), so a state is the weights, their average, Adam's moments and the step; and
-the weights of the model that are not trained, which a run may have from another model.
+Random numbers are functions of (seed, step), so a state consists of the weights, their moving average, Adam's moments
+and the step. It also holds the weights that are not trained, because they may come from another model.
 """
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import json
 import logging
+import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,30 +21,34 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.models.codec import decode, encode, in_file, parse_json
+from scoreinv.models.config import AnyModel
+from scoreinv.networks.blocks import channels_last, freeze_norms, norms_learn
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import atomic_write
 from scoreinv.system.options import require
 from scoreinv.training.config import TrainingConfig
+from scoreinv.training.losses import learner_of
 
 _log = logging.getLogger(__name__)
 
 _KEPT = 2
 _NAME = re.compile(r"\d{9}\.safetensors")
 _MOMENTS = ("exp_avg", "exp_avg_sq")
-_COUNT = "step"  # of a parameter's steps, as the optimizer calls it
+_COUNT = "step"  # Adam's name for the number of updates of a parameter
 
 
 @dataclass
 class TrainingState:
-    """What a step changes, and what it needs besides.
+    """Everything that a training step changes, and the weights that it does not.
 
     Attributes:
         network: the weights in training.
-        average: the same network with their moving average.
+        average: the same network with the moving average of the weights.
         optimizer: Adam over the network's parameters.
-        fixed: the parts of the model that stay as they are.
-        step: steps done.
+        fixed: the parts of the model that are not trained.
+        step: number of steps done.
     """
 
     network: nn.Module
@@ -49,8 +57,13 @@ class TrainingState:
     fixed: nn.Module
     step: int = 0
 
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """Modules by the prefix of their tensors' names."""
+        return {"network": self.network, "average": self.average, "fixed": self.fixed}
+
     def tensors(self) -> dict[str, Tensor]:
-        """All of it that is tensors, by name."""
+        """Return all tensors of the state by name."""
         found = {
             f"{part}.{name}": value
             for part, module in self.parts.items()
@@ -62,36 +75,95 @@ class TrainingState:
         return found
 
     def restore(self, tensors: dict[str, Tensor], step: int) -> None:
-        """Put a saved state in place, values into the memory layout that is there."""
+        """Load tensors into the existing modules and their memory layout."""
         for part, module in self.parts.items():
-            own = f"{part}."
-            module.load_state_dict({name.removeprefix(own): v for name, v in tensors.items() if name.startswith(own)})
+            prefix = f"{part}."
+            values = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
+            module.load_state_dict(values)
         for name, parameter in self.network.named_parameters():
             if not any(f"{key}.{name}" in tensors for key in _MOMENTS):
                 continue
-            # The fused kernel goes over raw memory: moments must lie as their parameter does.
+            # The fused kernel reads raw memory: moments need the layout of their parameter.
             saved = {key: tensors[f"{key}.{name}"].view(parameter.shape) for key in _MOMENTS}
             moments = {key: torch.empty_like(parameter).copy_(value) for key, value in saved.items()}
-            count = tensors[f"{_COUNT}.{name}"].to(parameter.device)  # fewer than the run's where it had no gradient
+            count = tensors[f"{_COUNT}.{name}"].to(parameter.device)  # lower than `step` after steps without gradient
             self.optimizer.state[parameter] = {_COUNT: count, **moments}
         self.step = step
 
-    @property
-    def parts(self) -> dict[str, nn.Module]:
-        """What the names of tensors begin with, and whose they are."""
-        return {"network": self.network, "average": self.average, "fixed": self.fixed}
+
+def new_state(
+    config: TrainingConfig, init: AnyModel | None, device: torch.device, batch_size: int
+) -> tuple[AnyModel, AnyModel, TrainingState]:
+    """Build the state at step 0; return the trained model, its moving average, and the state.
+
+    batch_size: pictures of this process.
+
+    Raises InputError if `init` has another network, the network cannot normalise its batches, or there is no compiler
+    for `compile`.
+    """
+    learner = learner_of(config)
+    model = initial_model(config, init).to(device)
+    network = channels_last(learner.network(model)).train()
+    fixed = nn.ModuleList(part for part in model.parts().values() if part is not network)
+    # The average shares the parts that are not trained, so that restoring one restores both.
+    average: AnyModel = copy.deepcopy(model, {id(module): module for module in fixed.modules()}).eval()
+    if config.frozen_norms and not freeze_norms(network):
+        raise InputError("frozen_norms: this network has no batch norms")
+    single = batch_size == config.accumulate
+    if single and norms_learn(network) and config.model.image_size // vars(network)["stride"] <= 1:
+        raise InputError(
+            "batch norms cannot normalise a single crop of one pixel in the coarsest level: "
+            "raise image_size or batch_size, or lower accumulate"
+        )
+    options = config.optimizer
+    optimizer = torch.optim.AdamW(
+        network.parameters(),
+        lr=options.learning_rate,
+        betas=(options.beta1, options.beta2),
+        eps=options.epsilon,
+        weight_decay=options.weight_decay,
+        fused=device.type in ("cpu", "cuda"),
+    )
+    if config.compile:
+        if not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl"))):
+            raise InputError("compile: torch needs a C++ compiler, and there is none here (on Debian: apt install g++)")
+        network.compile()
+    return model, average, TrainingState(network, learner.network(average), optimizer, fixed)
+
+
+def initial_model(config: TrainingConfig, init: AnyModel | None) -> AnyModel:
+    """Build the model with weights drawn from the seed, or with those of `init`.
+
+    Raises InputError if `init` has another network. It may lack a chroma network: that starts from the bundled encoder.
+    """
+    with torch.random.fork_rng([]):
+        torch.default_generator.manual_seed(config.seed)
+        model = config.model.build()
+    if init is not None:
+        if isinstance(init, ConditionalPrior) and config.observations is None:
+            raise InputError("the model to start from takes observations: train a conditional model")
+        parts = model.parts()
+        try:
+            for name, part in init.parts().items():
+                parts[name].load_state_dict(part.state_dict())
+        except (RuntimeError, KeyError) as error:
+            raise InputError("the model to start from has another network than the one to train") from error
+    if config.trained == "chroma" and isinstance(model, ConditionalPrior) and model.chroma is not None:
+        model.chroma.train_last_stages()
+    return model
 
 
 @dataclass(frozen=True)
-class SavedRun:
-    """What a state says of its run.
+class RunRecord:
+    """The description of a run that each of its state files carries.
 
     Attributes:
-        config: that it was saved with.
-        run: tells runs apart; the models of a run carry it.
-        pictures: digest of those that it is trained on (`Pictures.digest`).
-        bfloat16: whether inner layers are computed in it.
-        step, seconds: done and spent by then.
+        config: the run's configuration.
+        run: identifier of the run; its models carry it, too.
+        pictures: digest of the training pictures (`Pictures.digest`).
+        bfloat16: whether inner layers are computed in bfloat16.
+        step: number of steps done.
+        seconds: training time, over all resumptions.
     """
 
     config: TrainingConfig
@@ -101,45 +173,63 @@ class SavedRun:
     step: int
     seconds: float
 
-    @property
-    def precision(self) -> str:
-        return "bfloat16" if self.bfloat16 else "float32"
-
     def __post_init__(self) -> None:
         require(self.step >= 0 and self.seconds >= 0, "step and seconds must not be negative")
 
+    def refuse_change(self, config: TrainingConfig, folder: Path) -> None:
+        """Raise InputError if a configuration belongs to another run."""
+        before = self.config.resume_key()
+        if different := [name for name, value in config.resume_key().items() if value != before[name]]:
+            raise InputError(f"{folder}: the run to resume differs in {', '.join(different)}: use another folder")
 
-def save_state(folder: Path, state: TrainingState, about: SavedRun) -> None:
-    """Write a new file of the state, and remove all but it and the one before; OSError leaves the older ones intact."""
+    def refuse_other_pictures(self, digest: str, folder: Path) -> None:
+        """Raise InputError if the training pictures have changed."""
+        if self.pictures != digest:
+            raise InputError(
+                f"{folder}: the pictures are not those that the run was trained on so far: put them back, or start "
+                "another run from its model"
+            )
+
+
+def new_record(config: TrainingConfig, state: TrainingState, pictures: str, bfloat16: bool) -> RunRecord:
+    """Return the record of a new run, with an identifier from its configuration, pictures and initial weights."""
+    own = hashlib.sha256(json.dumps([config.resume_key(), pictures]).encode())
+    for value in state.network.state_dict().values():
+        own.update(value.detach().cpu().contiguous().numpy())
+    return RunRecord(config, own.hexdigest()[:16], pictures, bfloat16, step=0, seconds=0.0)
+
+
+def save_state(folder: Path, state: TrainingState, record: RunRecord) -> None:
+    """Write the state to a new file and delete all but the last two; on OSError the older files stay intact."""
     folder.mkdir(exist_ok=True)
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.tensors().items()}
     written = folder / f"{state.step:09d}.safetensors"
     with atomic_write(written) as temporary:
-        temporary.write_bytes(save(tensors, {"about": json.dumps(encode(about))}))
+        temporary.write_bytes(save(tensors, {"about": json.dumps(encode(record))}))
     earlier = [path for path in saved_states(folder) if path < written]
-    # Later ones could not be read, or the run would have gone on from them.
+    # Files of later steps were unreadable; otherwise the run would have resumed from them.
     for old in set(saved_states(folder)) - {written, *earlier[1 - _KEPT :]}:
         old.unlink()
 
 
 def saved_states(folder: Path) -> list[Path]:
-    """The files of states in a folder, from the oldest to the newest."""
+    """Return the state files in a folder, oldest first."""
     return sorted(path for path in folder.glob("*.safetensors") if _NAME.fullmatch(path.name))
 
 
-def read_saved(path: Path) -> SavedRun | None:
-    """What the file of a state says of its run, or None where that cannot be read."""
+def read_record(path: Path) -> RunRecord | None:
+    """Read the record of a state file; return None if it is unreadable."""
     try:
         with safe_open(path, framework="pt") as file:
-            return decode(SavedRun, parse_json((file.metadata() or {}).get("about", "")))
+            return decode(RunRecord, parse_json((file.metadata() or {}).get("about", "")))
     except (SafetensorError, OSError, InputError):
         return None
 
 
-def load_state(folder: Path, state: TrainingState) -> SavedRun | None:
-    """Restore the newest readable state; return what it says of its run, or None without any.
+def load_state(folder: Path, state: TrainingState) -> RunRecord | None:
+    """Restore the newest readable state and return its record, or None if there is none.
 
-    Raises InputError when it is of another model, or says of itself what no state of this version says.
+    Raises InputError if the state belongs to another model, or its record is invalid.
     """
     for path in reversed(saved_states(folder)):
         try:
@@ -150,10 +240,10 @@ def load_state(folder: Path, state: TrainingState) -> SavedRun | None:
             _log.warning("%s is unreadable and passed over: %s", path, error)
             continue
         with in_file(path):
-            saved = decode(SavedRun, about)
+            record = decode(RunRecord, about)
         try:
-            state.restore(tensors, saved.step)
+            state.restore(tensors, record.step)
         except (RuntimeError, KeyError) as error:
             raise InputError(f"{path}: this state is of another model than the configuration's") from error
-        return saved
+        return record
     return None

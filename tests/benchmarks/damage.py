@@ -35,7 +35,7 @@ from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks.settings import ClassicalMethod
 from scoreinv.training.config import DamageDrawing
-from scoreinv.training.synthetic_damage import Scan, draw_scan
+from scoreinv.training.data.synthetic_damage import Scan, draw_scan
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 SEED = 2025

@@ -39,8 +39,8 @@ from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.old_photos import Step, restore_picture
 from scoreinv.tasks.settings import OldPhotoSettings
 from scoreinv.tasks.tone import tone_picture
-from scoreinv.training.prints import draw_medium, draw_print, scanned
-from scoreinv.training.synthetic_damage import damaged, draw_kinds
+from scoreinv.training.data.prints import draw_medium, draw_print, scanned
+from scoreinv.training.data.synthetic_damage import damaged, draw_kinds
 
 DRAWN = 200
 """Pictures of each kind that may be prints of one tint."""

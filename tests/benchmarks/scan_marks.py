@@ -19,8 +19,8 @@ from PIL import Image, ImageDraw
 import scoreinv
 from scoreinv.files.read import read_picture
 from scoreinv.models.catalogue import load_damage_detector
-from scoreinv.training.prints import Generator, blurred, draw_medium, draw_print, scanned
-from scoreinv.training.synthetic_damage import HEALTHY, VISIBLE, Scan
+from scoreinv.training.data.prints import Generator, blurred, draw_medium, draw_print, scanned
+from scoreinv.training.data.synthetic_damage import HEALTHY, VISIBLE, Scan
 
 SEED = 2026
 FINE = 4

@@ -25,9 +25,9 @@ from scoreinv.models.catalogue import locate
 from scoreinv.models.model_file import read_metadata
 from scoreinv.prior import ScorePrior
 from scoreinv.training.config import ObjectiveConfig
+from scoreinv.training.data.synthetic_damage import draw_hole
 from scoreinv.training.loop import update_average
-from scoreinv.training.score_matching import per_image_loss
-from scoreinv.training.synthetic_damage import draw_hole
+from scoreinv.training.losses import per_image_loss
 
 PLAIN = "plain eager, float32"
 

@@ -16,7 +16,7 @@ from PIL import Image
 from processes import wait_for
 from shell import brief_run, start_process
 
-from scoreinv.cli.training_notes import enough_steps
+from scoreinv.cli.train import _enough_steps
 from scoreinv.models.codec import encode
 from scoreinv.sdes import VE
 from scoreinv.training.config import DataConfig
@@ -145,14 +145,16 @@ def test_a_signal_saves_training_first(configuration, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_says_what_to_expect_what_it_has_written_and_that_it_is_noise(scoreinv, configuration, monkeypatch):
-    monkeypatch.setattr("scoreinv.training.logbook._REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("scoreinv.training.loop._CALLBACK_SECONDS", 0.0)
     run = json.loads(configuration.read_text()) | {"sample_every": 5}
     configuration.write_text(json.dumps(run))
     done = scoreinv("train", "--config", configuration, "--out", "my run", "--steps", 10)
     assert done.code == 0
     said = [line for line in done.err.splitlines() if line.startswith("scoreinv: ")]  # without progress
     assert said[0] == "scoreinv: training in my run, to 10 steps; Ctrl-C saves, --resume goes on"
-    assert re.match(r"scoreinv: \S+ pictures a second here: .* to the end, 20 in all. Expect noise, ", said[1])
+    assert re.match(
+        r"scoreinv: \S+ pictures a second here: .* to the end, 20 in all. The bundled cifar10 was ", said[1]
+    )
     written = "my run/model.safetensors, my run/samples/step-000000010.png (10 steps, "
     assert said[2].startswith(f"scoreinv: {written}")
     assert said[4].startswith(
@@ -165,7 +167,7 @@ def test_a_run_says_what_to_expect_what_it_has_written_and_that_it_is_noise(scor
 @pytest.mark.parametrize(("done", "warmup", "steps"), [(0, 0, 10), (37, 0, 400), (5, 500, 5000)])
 def test_the_steps_advised_are_beyond_the_warm_up(done, warmup, steps):
     run = small_training(VE(), DataConfig())
-    assert enough_steps(done, replace(run, optimizer=replace(run.optimizer, warmup=warmup))) == steps
+    assert _enough_steps(done, replace(run, optimizer=replace(run.optimizer, warmup=warmup))) == steps
 
 
 def test_a_model_that_takes_observations_starts_one_that_does(scoreinv, tmp_path):
@@ -194,7 +196,7 @@ def test_a_model_of_another_run_is_replaced_only_on_demand(scoreinv, configurati
 
 
 def test_a_resumed_run_says_from_where_and_a_finished_one_that_nothing_is_left(scoreinv, configuration, monkeypatch):
-    monkeypatch.setattr("scoreinv.training.logbook._REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("scoreinv.training.loop._CALLBACK_SECONDS", 0.0)
     assert scoreinv("train", "--config", configuration, "--out", "run").code == 0
     again = ("train", "--resume", "--out", "run")
     with monkeypatch.context() as patched:

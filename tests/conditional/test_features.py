@@ -24,14 +24,13 @@ from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
 from scoreinv.system.errors import CheckpointError
 from scoreinv.tasks.colorize import colorize
-from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
-from scoreinv.training.learners import ScoreLearner, features_given
+from scoreinv.training.data.batches import Batch, BatchSource
+from scoreinv.training.data.pictures import load_pictures
+from scoreinv.training.data.prints import on_colour_film, on_old_print, on_other_film
 from scoreinv.training.loop import train
-from scoreinv.training.pictures import load_pictures
+from scoreinv.training.losses import ScoreLearner, luma_features, per_image_loss
 from scoreinv.training.presets import conditional_training
-from scoreinv.training.prints import on_colour_film, on_old_print, on_other_film
-from scoreinv.training.score_matching import per_image_loss
 from scoreinv.windows.ensemble import MIRRORED, turn, turn_back
 
 SHOWN = replace(SMALL, multipliers=(1, 1, 1), condition_channels=17, feature_channels=FEATURES)
@@ -136,7 +135,7 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalP
     observed[:, 0] = True
     observed[1, 0, 3, 4] = False
     pictures = [gray_picture(64, 64, seed).expand(2, -1, -1, -1) for seed in (0, 1)]
-    shown = [features_given(prior, observed, picture) for picture in pictures]
+    shown = [luma_features(prior, observed, picture) for picture in pictures]
     first, second = (
         per_image_loss(objective, prior, x0, t, z, prior.initial_estimate(x0, observed, features=features))
         for features in shown
@@ -145,7 +144,7 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalP
     assert abs(first[0] - second[0]) > 1e-4
     torch.testing.assert_close(first[1], second[1])
     torch.testing.assert_close(first[1], unseen[1])
-    none = features_given(prior, torch.zeros_like(observed), pictures[0])
+    none = luma_features(prior, torch.zeros_like(observed), pictures[0])
     assert [tuple(value.shape[1:]) for value in none] == [tuple(value.shape[1:]) for value in shown[0]]
     assert not any(value.any() for value in none)
 
@@ -154,7 +153,7 @@ def test_what_takes_the_features_has_a_gradient_in_each_step(prior: ConditionalP
     """Also where no picture shows its whole luma: processes that train together wait for each other's."""
     x0, z, t = draw(2, 3, 16, 16).clamp(-1, 1), draw(2, 3, 16, 16, seed=1), torch.full((2,), 0.5, dtype=torch.float64)
     batch = Batch(x0, t, z, observed=torch.zeros(2, 3, 16, 16, dtype=torch.bool), refined=NOT_REFINED)
-    batch = replace(batch, seen=gray_picture(64, 64).expand(2, -1, -1, -1))
+    batch = replace(batch, encoder_luma=gray_picture(64, 64).expand(2, -1, -1, -1))
     learner = ScoreLearner(conditional_training(VE(), DataConfig()))
     prior.zero_grad()
     learner.losses(prior, batch).sum().backward()
@@ -212,9 +211,9 @@ def test_batches_have_the_luma_that_the_encoder_is_shown(photographs: Path) -> N
         batch = BatchSource(run, pictures, 16, 0).batch(0)
         assert batch.images.shape == (16, 3, 16, 16)
         assert batch.fine.shape == (16, 3, 32, 32)
-        assert batch.seen.shape == (16, 1, 64, 64)
+        assert batch.encoder_luma.shape == (16, 1, 64, 64)
         rgb = (batch.images + 1) / 2
-        shown = nn.functional.avg_pool2d(batch.seen, 4)[:, 0]
+        shown = nn.functional.avg_pool2d(batch.encoder_luma, 4)[:, 0]
         torch.testing.assert_close(luma_of(rgb), shown)
     same = BatchSource(plain, pictures, 16, 0).batch(0)
     for run in (config, printed):
@@ -224,7 +223,7 @@ def test_batches_have_the_luma_that_the_encoder_is_shown(photographs: Path) -> N
         assert not differ[~same.observed[:, 0].flatten(1).any(1)].any()
     coloured = BatchSource(tinted, pictures, 16, 0).batch(0)
     assert 2 < ((coloured.images - same.images).abs().amax((1, 2, 3)) > 1e-3).sum() < 14
-    torch.testing.assert_close(coloured.seen, same.seen)
+    torch.testing.assert_close(coloured.encoder_luma, same.encoder_luma)
 
 
 def luma_of(rgb: Tensor) -> Tensor:

@@ -24,10 +24,10 @@ from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE
 from scoreinv.system.errors import CheckpointError, InputError
 from scoreinv.tasks.colorize import colorize
-from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
-from scoreinv.training.learners import ScoreLearner
-from scoreinv.training.pictures import Pictures
+from scoreinv.training.data.batches import BatchSource
+from scoreinv.training.data.pictures import Pictures
+from scoreinv.training.losses import ScoreLearner
 from scoreinv.training.presets import conditional_training
 from scoreinv.windows.ensemble import MIRRORED
 

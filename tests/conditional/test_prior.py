@@ -32,8 +32,6 @@ from scoreinv.system.errors import Cancelled, CheckpointError, InputError
 from scoreinv.tasks.colorize import colorize
 from scoreinv.tasks.inpaint import inpaint
 from scoreinv.tasks.settings import COLOUR_SATURATION, COLOUR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS, ColourSettings
-from scoreinv.training import batches
-from scoreinv.training.batches import draw_observed
 from scoreinv.training.config import (
     DataConfig,
     ObjectiveConfig,
@@ -41,10 +39,12 @@ from scoreinv.training.config import (
     OptimizerConfig,
     TrainingConfig,
 )
+from scoreinv.training.data import batches
+from scoreinv.training.data.batches import draw_observed
+from scoreinv.training.data.synthetic_damage import draw_hole
 from scoreinv.training.loop import train
+from scoreinv.training.losses import per_image_loss
 from scoreinv.training.presets import conditional_training, small_training
-from scoreinv.training.score_matching import per_image_loss
-from scoreinv.training.synthetic_damage import draw_hole
 from scoreinv.windows.ensemble import ALL, MIRRORED, UPRIGHT, turn, turn_back
 
 pytestmark = pytest.mark.portable

@@ -25,13 +25,12 @@ from scoreinv.operators.pixelwise import rotated
 from scoreinv.sdes import VE
 from scoreinv.system.errors import CheckpointError
 from scoreinv.tasks.colorize import colorize
-from scoreinv.training.batches import Batch
 from scoreinv.training.config import DataConfig, ObservationConfig, OptimizerConfig, TrainingConfig
-from scoreinv.training.footprint import training_bytes
-from scoreinv.training.learners import ChromaLearner
+from scoreinv.training.data.batches import Batch
 from scoreinv.training.loop import train
+from scoreinv.training.losses import ChromaLearner
 from scoreinv.training.presets import conditional_training
-from scoreinv.training.setup import initial_model
+from scoreinv.training.state import initial_model
 
 AXES = ResidualPreconditioning()
 
@@ -70,12 +69,6 @@ def training(folder: Path, steps: int = 3) -> TrainingConfig:
         sample_every=0,
         precision="float32",
     )
-
-
-@pytest.mark.slow
-def test_the_memory_of_its_training_is_its_own(tmp_path: Path) -> None:
-    config = replace(training(tmp_path), batch_size=64)
-    assert training_bytes(config) > training_bytes(replace(config, trained="score")) + 2**27
 
 
 def test_there_is_a_chroma_for_every_eight_pixels_and_the_maps_are_the_encoders(prior: ConditionalPrior) -> None:
@@ -202,7 +195,7 @@ def test_the_loss_is_the_error_over_that_of_grey(tmp_path: Path) -> None:
     strength = torch.tensor([0.0, 0.2, 1.0])[:, None, None, None]
     images = strength * torch.tensor([0.9, -0.5, 0.3])[:, None, None].expand(-1, 16, 16)
     empty = torch.empty(0)
-    batch = Batch(images, empty, empty, seen=luma(64, 64).expand(3, -1, -1, -1))
+    batch = Batch(images, empty, empty, encoder_luma=luma(64, 64).expand(3, -1, -1, -1))
     truth = AXES.chroma_beyond_gray(images)
     energy = truth.square().mean((1, 2, 3)) / AXES.chroma_variance
     assert 0.2 < energy[1] < 0.3 < 5 < energy[2]

@@ -28,7 +28,7 @@ from scoreinv.tasks.old_photos import Step, restore_picture
 from scoreinv.tasks.results import Restored
 from scoreinv.tasks.settings import COLOUR_SATURATION, OLD_PHOTO_STEPS, OldPhotoSettings
 from scoreinv.tasks.tone import Toned
-from scoreinv.training.pictures import BUILTIN
+from scoreinv.training.data.folder import BUILTIN
 
 HEIGHT, WIDTH = 72, 96
 HEALTHY = sorted([*BUILTIN.glob("*.jpg"), *(Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg")])

@@ -7,6 +7,7 @@ import errno
 import json
 import logging
 import math
+import os
 import shutil
 import signal
 import subprocess
@@ -30,21 +31,20 @@ from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE, SubVP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.training import state as state_module
-from scoreinv.training.batches import DROPOUT, BatchSource, stream
 from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig, read_config
+from scoreinv.training.data.batches import DROPOUT, Batch, BatchSource, stream
+from scoreinv.training.data.pictures import load_pictures, split
 from scoreinv.training.distributed import World
-from scoreinv.training.learners import ScoreLearner
-from scoreinv.training.logbook import Logbook
-from scoreinv.training.loop import train, update_average
+from scoreinv.training.loop import Trainer, deferred_signals, learning_rate, train, update_average
+from scoreinv.training.losses import ScoreLearner
 from scoreinv.training.metrics import TrainProgress
-from scoreinv.training.pictures import load_pictures, split
 
 pytestmark = pytest.mark.usefixtures("single_thread")
 
 
 def _stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> object:
     """A callback that cancels the run after a step; reports are made at every step."""
-    monkeypatch.setattr("scoreinv.training.logbook._REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("scoreinv.training.loop._CALLBACK_SECONDS", 0.0)
 
     def callback(progress: TrainProgress) -> bool | None:
         return False if progress.step >= step else None
@@ -73,6 +73,64 @@ def test_average_warms_up_and_holds_buffers() -> None:
         for tensor in (*average.parameters(), average.running_mean, average.running_var):
             assert tensor.item() == pytest.approx(expected, rel=1e-12)
         assert average.num_batches_tracked.item() == value  # a whole number, which has no average
+
+
+def test_learning_rate_warms_up_and_anneals() -> None:
+    options = OptimizerConfig(learning_rate=0.1, warmup=4)
+    rates = [learning_rate(options, step, step / 10) for step in range(10)]
+    assert rates == pytest.approx([0.025, 0.05, 0.075, *[0.1] * 7])
+    cosine = replace(options, warmup=0, anneal="cosine")
+    assert [learning_rate(cosine, 0, f) for f in (0, 0.5, 1)] == pytest.approx([0.1, 0.05, 0], abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("steps", "minutes", "expected"), [(None, 0.1, (6, 6.0)), (100, 0.1, (6, 6.0)), (4, 10.0, (4, 4.0))]
+)
+def test_a_run_ends_by_steps_or_by_training_time_over_all_resumptions(
+    config: TrainingConfig,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    steps: int | None,
+    minutes: float,
+    expected: tuple[int, float],
+) -> None:
+    """Loading does not count. Each step takes a second; the first call is ended after two."""
+    now = 100.0
+    monkeypatch.setattr("scoreinv.training.loop.monotonic", lambda: now)
+    monkeypatch.setattr("scoreinv.training.loop._CALLBACK_SECONDS", 0.0)
+    add_gradients = Trainer.add_gradients
+
+    def slow(self: Trainer, batch: Batch) -> Tensor:
+        nonlocal now
+        now += 1
+        return add_gradients(self, batch)
+
+    monkeypatch.setattr(Trainer, "add_gradients", slow)
+    config = replace(config, steps=steps, minutes=minutes)
+    reports: list[TrainProgress] = []
+
+    def callback(progress: TrainProgress) -> bool:
+        reports.append(progress)
+        return len(reports) != 2
+
+    with pytest.raises(Cancelled):
+        train(config, out, callback=callback)
+    now += 50
+    result = train(config, out, resume=True, callback=callback)
+    assert (result.steps, result.seconds) == expected
+    end = expected[0]
+    assert [report.fraction for report in reports] == pytest.approx([step / end for step in range(1, end + 1)])
+    assert [report.seconds_left for report in reports] == pytest.approx([end - step for step in range(1, end + 1)])
+    assert {report.images_per_second for report in reports} == {config.batch_size}
+
+
+def test_exhausted_memory_has_a_remedy(config: TrainingConfig, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(self: Trainer, batch: Batch) -> Tensor:
+        return torch.empty(2**60, dtype=torch.uint8)
+
+    monkeypatch.setattr(Trainer, "add_gradients", exhausted)
+    with pytest.raises(ScoreinvError, match="not enough memory on cpu for batch_size 8, accumulate 1: lower"):
+        train(config, out)
 
 
 def _config(folder: Path) -> TrainingConfig:
@@ -299,10 +357,10 @@ def test_a_killed_run_goes_on_with_the_same_bits(folder: Path, tmp_path: Path) -
 def test_an_end_that_is_interrupted_was_saved_before(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(self: Logbook, *arguments: object) -> None:
+    def interrupted(self: Trainer) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Logbook, "validate", interrupted)
+    monkeypatch.setattr(Trainer, "_validate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(replace(tiny_run(folder, steps=2), validate_every=1000, sample_every=1000), tmp_path / "out")
     assert [path.name for path in (tmp_path / "out/state").iterdir()] == ["000000002.safetensors"]
@@ -311,7 +369,7 @@ def test_an_end_that_is_interrupted_was_saved_before(
 def test_whatever_a_callback_raises_the_state_is_saved(
     config: TrainingConfig, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scoreinv.training.logbook._REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("scoreinv.training.loop._CALLBACK_SECONDS", 0.0)
 
     def callback(progress: TrainProgress) -> None:
         raise SystemExit(3)
@@ -375,7 +433,7 @@ def test_a_run_that_is_killed_at_once_goes_on_from_the_weights_it_was_given(
             parameter.add_(0.01)
     whole = train(config, tmp_path / "whole", init=init).trained.network.state_dict()
     with monkeypatch.context() as patched:
-        patched.setattr(Logbook, "count", lambda *_: 1 / 0)  # before anything else is saved
+        patched.setattr(Trainer, "write_due", lambda *_: 1 / 0)  # before anything else is saved
         with pytest.raises(ZeroDivisionError):
             train(config, tmp_path / "out", init=init)
     resumed = train(config, tmp_path / "out", resume=True).trained.network.state_dict()
@@ -420,7 +478,7 @@ def test_a_resumed_run_keeps_the_precision_that_was_measured(
 ) -> None:
     config = replace(config, precision="auto")
     for measured, steps in ((True, 2), (False, 3)):
-        monkeypatch.setattr("scoreinv.training.setup.uses_bfloat16", lambda precision, device, found=measured: found)
+        monkeypatch.setattr("scoreinv.training.loop.uses_bfloat16", lambda precision, device, found=measured: found)
         assert train(replace(config, steps=steps), out, resume=True).precision == "bfloat16"
 
 
@@ -496,3 +554,27 @@ def test_a_step_in_parts_or_compiled_is_the_same(
 def _training_lines(out: Path) -> list[dict[str, float]]:
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     return [line for line in lines if "loss" in line]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+def test_a_signal_is_handed_on_when_the_work_is_done_and_an_ignored_one_stays_ignored() -> None:
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with deferred_signals() as noted:
+            signal.raise_signal(signal.SIGHUP)
+            assert not noted
+            signal.raise_signal(signal.SIGTERM)
+            assert (noted, came) == ([signal.SIGTERM], [])
+            signal.raise_signal(signal.SIGTERM)  # once more: at once
+            assert came == [signal.SIGTERM]
+        assert came == [signal.SIGTERM, signal.SIGTERM]
+        with pytest.raises(KeyboardInterrupt), deferred_signals():
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,16 +1,98 @@
-"""Figures of held-out pictures."""
+"""The log of metrics survives kills and full disks, and held-out figures have closed forms."""
 
 from __future__ import annotations
+
+import errno
+import json
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
 from gaussian import GaussianPrior, standard_normal
+from small_runs import tiny_run
 
 from scoreinv.sdes import VE
-from scoreinv.training.batches import TIMES, Batch, stream
-from scoreinv.training.config import ObjectiveConfig
-from scoreinv.training.metrics import evaluate
-from scoreinv.training.score_matching import draw_times, per_image_loss
+from scoreinv.system.errors import InputError
+from scoreinv.training.config import ObjectiveConfig, TrainingConfig
+from scoreinv.training.data.batches import TIMES, Batch, stream
+from scoreinv.training.data.training_times import draw_times
+from scoreinv.training.loop import train
+from scoreinv.training.losses import per_image_loss
+from scoreinv.training.metrics import MetricsLog, evaluate, grid_size, validation_size
+
+needs_tensorboard = pytest.mark.skipif(find_spec("tensorboard") is None, reason="needs the extra 'tensorboard'")
+
+
+def test_damaged_metrics_are_mended(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever a line holds, those before and after it stay."""
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    damage = [b"\xff\xfe\x00", b"[1, 2]", b'{"loss": 3}', b'{"step": "4"}', b"[" * 100_000, b"null"]
+    whole = [b'{"step": %d}' % step for step in range(len(damage) + 1)]
+    lines = [line for pair in zip(whole, damage, strict=False) for line in pair]
+    log.path.write_bytes(b"\n".join([*lines, whole[-1], b'{"ste']))
+    log.begin(5)
+    assert log.path.read_text() == "".join(f'{{"step": {step}}}\n' for step in range(6))
+    assert "6 damaged lines are dropped" in caplog.text
+
+
+def test_a_line_after_one_that_a_full_disk_cut_short_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    log.append({"step": 1})
+
+    def full(self: Path, mode: str) -> None:
+        with open(self, "a") as file:  # noqa: PTH123 - Path.open is this function
+            file.write('{"st')
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as context:
+        context.setattr(Path, "open", full)
+        log.append({"step": 2})
+    log.append({"step": 3})
+    log.begin(3)
+    assert [json.loads(line) for line in log.path.read_text().splitlines()] == [{"step": 1}, {"step": 3}]
+
+
+def shown(out: Path) -> dict[str, list[tuple[int, float]]]:
+    """The scalars that TensorBoard finds, by name: (step, value) in the order in which they are written."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(out / "tensorboard"), size_guidance={"scalars": 0}, purge_orphaned_data=False)
+    events.Reload()
+    return {name: [(event.step, event.value) for event in events.Scalars(name)] for name in events.Tags()["scalars"]}
+
+
+@pytest.mark.slow
+@needs_tensorboard
+def test_it_shows_the_metrics_and_goes_on_with_them(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    train(tiny_run(folder, steps=8), out)
+    assert not (out / "tensorboard").exists()
+    train(tiny_run(folder, steps=12), out, resume=True, tensorboard=True)  # what came before is shown too
+    lines = map(json.loads, (out / "metrics.jsonl").read_text().splitlines())
+    losses = [(line["step"], pytest.approx(line["loss"], rel=1e-6)) for line in lines if "loss" in line]
+    assert [step for step, _ in losses] == [4, 8, 12]
+    assert shown(out)["loss"] == losses
+    assert "validation/mean" in shown(out)
+
+
+def test_without_tensorboard(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(InputError, match=r"pip install 'scoreinv\[tensorboard\]'"):
+        train(tiny_run(folder, steps=4), tmp_path / "out", tensorboard=True)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("step", "held_out", "grid"), [(2, 16, 1), (20, 48, 2), (100, 240, 13), (1000, 256, 16)])
+def test_evaluation_is_limited_to_a_tenth_of_the_work(
+    config: TrainingConfig, step: int, held_out: int, grid: int
+) -> None:
+    config = replace(config, validation_images=256, samples=16)
+    assert (validation_size(config, step), grid_size(config, step)) == (held_out, grid)
+    often = replace(config, validate_every=20, sample_every=100)  # the work since the last time counts
+    assert (validation_size(often, 10**6), grid_size(often, 10**6)) == (48, 13)
 
 
 def test_held_out_loss_by_noise_level_is_the_closed_form() -> None:
@@ -23,12 +105,12 @@ def test_held_out_loss_by_noise_level_is_the_closed_form() -> None:
     def measures(batch: Batch) -> dict[str, torch.Tensor]:
         return {"loss": per_image_loss(ObjectiveConfig(), prior, batch.images, batch.times, batch.noise)}
 
-    result = evaluate(measures, data, batch_size=150)[0]["loss"]
+    result = evaluate(measures, data, batch_size=150)["loss"]
     least = prior.least_loss(times)
     assert result.mean == pytest.approx(least.mean().item(), rel=0.02)
     assert result.times == tuple((number + 0.5) / 8 for number in range(8))
     for number, value in enumerate(result.by_time):
         members = (times * 8).long().clamp(max=7) == number
         assert value == pytest.approx(least[members].mean().item(), rel=0.04)
-    again = evaluate(measures, data, batch_size=400)[0]["loss"]
+    again = evaluate(measures, data, batch_size=400)["loss"]
     assert again.mean == pytest.approx(result.mean, rel=1e-6)

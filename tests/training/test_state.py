@@ -1,4 +1,4 @@
-"""States of runs: two are kept, and what is no state of the run is not gone on from."""
+"""States of runs: two are kept, and a run resumes from its own valid states only."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_two_saved_states_are_kept_and_never_the_unreadable_instead(config: Trai
 
 
 def _rewrite(path: Path, about: str | None = None, change: Callable[[dict[str, Tensor]], object] = dict) -> None:
-    """A state with other words about its run, or other tensors."""
+    """Replace the record of a state, or change its tensors."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
     tensors = load_file(path)
@@ -77,40 +77,28 @@ def test_a_state_that_cannot_be_read_is_passed_over_in_one_line(
     assert "000000002.safetensors is unreadable and passed over: " in caplog.text
 
 
+def _without(name: str) -> Callable[[dict[str, Tensor]], object]:
+    return lambda tensors: tensors.pop(name)
+
+
+def _cut(name: str) -> Callable[[dict[str, Tensor]], object]:
+    return lambda tensors: tensors.update({name: tensors[name].flatten()[:1].clone()})
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"config": {"model": 3}},
-        {"step": -1},
-        {"of": "another program"},
-    ],
-    ids=str,
-)
-def test_a_state_that_says_nonsense_of_itself_is_refused(config: TrainingConfig, out: Path, change: dict) -> None:
+def test_a_state_with_an_invalid_record_or_other_tensors_is_refused(config: TrainingConfig, out: Path) -> None:
     train(config, out)
     state = out / "state/000000002.safetensors"
+    whole, tensors = state.read_bytes(), load_file(state)
     with safe_open(state, framework="pt") as file:
         about = json.loads(file.metadata()["about"])
-    _rewrite(state, json.dumps(about | change))
-    with pytest.raises(InputError, match=r"^\S*000000002\.safetensors: [^\n]*$"):
-        train(replace(config, steps=3), out, resume=True)
-
-
-@pytest.mark.slow
-def test_a_state_with_other_tensors_is_refused(config: TrainingConfig, out: Path) -> None:
-    train(config, out)
-    state = out / "state/000000002.safetensors"
-    whole = state.read_bytes()
-
-    def cut(tensors: dict[str, Tensor], name: str) -> None:
-        tensors[name] = tensors[name].flatten()[:1].clone()
-
-    names = load_file(state)
+    invalid = ({"config": {"model": 3}}, {"step": -1}, {"of": "another program"})
+    cases = [(json.dumps(about | change), dict, "[^\n]*$") for change in invalid]
     for part in ("network.", "exp_avg_sq."):
-        name = next(name for name, value in names.items() if name.startswith(part) and value.numel() > 1)
-        for change in (lambda tensors, name=name: cut(tensors, name), lambda tensors, name=name: tensors.pop(name)):
-            _rewrite(state, change=change)
-            with pytest.raises(InputError, match=r"000000002\.safetensors: this state is of another model"):
-                train(replace(config, steps=3), out, resume=True)
-            state.write_bytes(whole)
+        name = next(name for name, value in tensors.items() if name.startswith(part) and value.numel() > 1)
+        cases += [(None, change, "this state is of another model") for change in (_without(name), _cut(name))]
+    for record, change, message in cases:
+        _rewrite(state, record, change)
+        with pytest.raises(InputError, match=rf"^\S*000000002\.safetensors: {message}"):
+            train(replace(config, steps=3), out, resume=True)
+        state.write_bytes(whole)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -79,16 +78,3 @@ def test_a_classifier_has_no_likelihood_weighting() -> None:
     data = encode(classifier_training(VP(), DataConfig(), ("a", "b")))
     with pytest.raises(InputError, match="a classifier has no likelihood weighting"):
         decode(TrainingConfig, data | {"objective": {"weighting": "likelihood"}})
-
-
-@pytest.mark.parametrize(("steps", "held_out", "grid"), [(2, 32, 4), (20, 48, 4), (100, 240, 13), (1000, 256, 16)])
-def test_a_short_run_tells_of_itself_in_proportion(
-    config: TrainingConfig, steps: int, held_out: int, grid: int
-) -> None:
-    config = replace(config, steps=steps, validation_images=256, samples=16)
-    assert (config.validated_images, config.grid_images) == (held_out, grid)
-    training = 3 * steps * config.batch_size
-    assert config.validated_images <= max(32, training / 10)
-    assert 18 * config.grid_images <= max(18 * 4, training / 10)
-    by_time = replace(config, steps=None, minutes=1.0)
-    assert (by_time.validated_images, by_time.grid_images) == (256, 16)

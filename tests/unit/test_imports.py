@@ -20,6 +20,7 @@ import scoreinv.training
 HOUSE = Path(scoreinv.__file__).parent
 
 ROOMS = (
+    "recipes",
     "cli",
     "gimp",
     "web",
@@ -78,7 +79,8 @@ def imported(path: Path, *, at_import: bool = False) -> set[str]:
 
 
 def room(module: str) -> str:
-    return module.split(".")[1]
+    """The package or module below `scoreinv`; recipes are programs, on top of all others."""
+    return "recipes" if module.startswith("scoreinv.training.recipes") else module.split(".")[1]
 
 
 @cache

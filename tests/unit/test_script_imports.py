@@ -1,4 +1,4 @@
-"""Benchmarks and examples are not run by the tests: what they import from the package must be there."""
+"""Benchmarks, examples and recipes are not run by the tests: what they import from the package must be there."""
 
 import ast
 import importlib
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = sorted([*(ROOT / "tests" / "benchmarks").glob("*.py"), *(ROOT / "examples").glob("*.py")])
+FOLDERS = ("tests/benchmarks", "examples", "scoreinv/training/recipes")
+SCRIPTS = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.py"))
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

@@ -13,9 +13,9 @@ from small_runs import TINY, tiny_run, write_gradient
 
 from scoreinv.sdes import VP
 from scoreinv.system.errors import InputError
-from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.config import DataConfig
-from scoreinv.training.pictures import Pictures, load_pictures, split
+from scoreinv.training.data.batches import Batch, BatchSource
+from scoreinv.training.data.pictures import Pictures, load_pictures, split
 from scoreinv.training.presets import small_training, with_estimated_sigma_max
 
 

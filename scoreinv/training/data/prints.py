@@ -1,9 +1,9 @@
-"""Prints of photographs, and their scans: what film, paper and scanner do to a picture.
+"""Synthetic prints of photographs and their scans: the effects of film, paper and scanner.
 
     scan = scanned(blurred(draw_print(photograph)))
 
-All of it is healthy, the print's own edge too: its plain border, the mask of an oval portrait, the dark edge of a glass
-plate. `scoreinv.training.synthetic_damage` damages it. A conditional prior is shown pictures on other films.
+Nothing here is damage, including the edge of a print: its plain border, the mask of an oval portrait, the dark edge of
+a glass plate. `synthetic_damage` damages prints; conditional priors observe pictures on other films.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from scipy import ndimage
 from scoreinv.imaging.colour import with_luma
 from scoreinv.operators.colour_space import luma
 
-_EDGED = 0.15  # share of the prints whose own edge is seen
+_EDGED = 0.15  # share of the prints with a visible edge
 
 _EXTENT = 160
-"""Side of the picture, in pixels, that the largest stains, torn corners, letters and faded borders are a part of."""
+"""Largest picture, in pixels, to which the sizes of stains, torn corners, letters and faded borders are relative."""
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 Generator = np.random.Generator
 
 Film = Callable[[np.ndarray, str, Generator], np.ndarray]
-"""Gives another rendering of a picture (H, W, 3) in [0, 1], by the name of the grey weights and a generator."""
+"""Returns another rendering of a picture (H, W, 3) in [0, 1], from the name of the grey weights and a generator."""
 
 
 @dataclass(frozen=True)
 class Medium:
-    """What a picture is printed on and scanned with.
+    """Film, paper and scanner of a print.
 
     Attributes:
-        gray: whether it is one of greys, maybe toned.
+        gray: whether the print is grey, possibly toned.
         paper, ink: (3,) colours of the bare paper and of the deepest black.
         grain: standard deviation of the grain.
-        grain_size: of the grain, in pixels.
+        grain_size: standard deviation of its blur, in pixels.
         focus: standard deviation of the scanner's blur, in pixels; 0 for none.
-        quality: of the JPEG file; None for one without loss.
+        quality: of the JPEG file; None for a lossless file.
     """
 
     gray: bool
@@ -56,18 +56,18 @@ class Medium:
 
 
 Cover = tuple[np.ndarray, np.ndarray]
-"""How much of each pixel is covered, (H, W) in [0, 1], and by which colour, (3,) or (H, W, 3)."""
+"""Opacity of each pixel, (H, W) in [0, 1], and the colour on top, (3,) or (H, W, 3)."""
 
 
 class Sheet:
-    """A print that is drawn on: an edge or a kind of damage is a function of it that returns a `Cover`.
+    """A print to draw on: edges and kinds of damage are functions of a sheet that return a `Cover`.
 
     Attributes:
         print_: (H, W, 3) in [0, 1].
-        medium: what it is printed on.
-        rng: of all that is drawn.
-        height, width, longer: of the print, and the longer of both, in pixels.
-        extent: what the sizes of areas are relative to: a training crop shows no larger ones than itself.
+        medium: its medium.
+        rng: source of randomness.
+        height, width, longer: size of the print and its longer side, in pixels.
+        extent: length to which the sizes of areas are relative, at most `_EXTENT`.
     """
 
     def __init__(self, print_: np.ndarray, medium: Medium, rng: Generator) -> None:
@@ -76,15 +76,15 @@ class Sheet:
         self.longer, self.extent = max(self.height, self.width), min(self.height, self.width, _EXTENT)
 
     def place(self) -> np.ndarray:
-        """A place (x, y) anywhere."""
+        """Draw a random place (x, y)."""
         return self.rng.uniform(0, (self.width, self.height))
 
     def pixels(self) -> np.ndarray:
-        """Rows and columns of all pixels, (2, H, W) float32."""
+        """Return the rows and columns of all pixels, (2, H, W) float32."""
         return np.mgrid[: self.height, : self.width].astype(np.float32)
 
     def clouds(self, size: float) -> np.ndarray:
-        """Smooth noise of unit variance, (H, W) float32, whose blots have about this size in pixels."""
+        """Draw smooth noise of unit variance, (H, W) float32, with blots of about this size in pixels."""
         size = max(1.0, size)
         shape = (int(self.height / size) + 4, int(self.width / size) + 4)
         coarse = Image.fromarray(self.rng.standard_normal(shape, dtype=np.float32))
@@ -93,26 +93,26 @@ class Sheet:
         return 1.3 * np.asarray(coarse.resize((self.width, self.height), Image.Resampling.BICUBIC, box=box))
 
     def textured(self, colour: np.ndarray) -> np.ndarray:
-        """The colour, uneven: (H, W, 3)."""
+        """Return the colour with smooth variations, (H, W, 3)."""
         waves = self.rng.uniform(0, 0.08) * self.clouds(self.rng.uniform(2, 30))
         return np.clip(colour + waves[..., None], 0, 1).astype(np.float32)
 
     def toned(self, colour: np.ndarray) -> np.ndarray:
-        """A colour in the light of the paper's tone."""
+        """Return a colour tinted by the paper."""
         paper = self.medium.paper
         return np.clip(colour * paper / paper.max(), 0, 1).astype(np.float32)
 
     def covered(self, kind: Callable[[Sheet], Cover]) -> np.ndarray:
-        """The print with an edge or with damage, (H, W, 3)."""
+        """Return the print with an edge or with damage, (H, W, 3)."""
         cover, colour = kind(self)
         return self.print_ + cover[..., None] * (colour - self.print_)
 
 
 def on_other_film(rgb: np.ndarray, gray_weights: str, generator: Generator) -> np.ndarray:
-    """A picture (H, W, 3) in [0, 1] on the luma that a random film, developed somehow, would have made of it.
+    """Return a picture (H, W, 3) in [0, 1] with the luma of a random film.
 
-    Old films were blind to red, and no film has Rec. 601's weights: the weights of the channels, the gamma and the
-    greys of black and white are random. The chroma stays, as far as it fits (`with_luma`).
+    Channel weights, gamma and the greys of black and white are random: old films were blind to red, and no film has
+    the weights of Rec. 601. The chroma is kept within the gamut (`with_luma`).
     """
     sensitivity = generator.dirichlet((1.5, 2.0, 1.5)).astype(np.float32)
     gamma = np.float32(np.exp(generator.normal(0.0, 0.3)))
@@ -122,10 +122,9 @@ def on_other_film(rgb: np.ndarray, gray_weights: str, generator: Generator) -> n
 
 
 def on_colour_film(rgb: np.ndarray, gray_weights: str, generator: Generator) -> np.ndarray:
-    """A picture (H, W, 3) in [0, 1] in the colours of a random colour film, print or scan; the luma stays.
+    """Return a picture (H, W, 3) in [0, 1] in the colours of a random colour film, with the same luma.
 
-    They are mostly paler and warmer than a digital camera's: in old slides and prints the yellow dye outlives the
-    others.
+    Most films are paler and warmer than digital cameras: in old slides and prints the yellow dye fades last.
     """
     saturation = np.float32(generator.uniform(0.5, 1.15))
     gains = generator.normal((0.03, 0.0, -0.1), (0.06, 0.03, 0.12))
@@ -135,7 +134,7 @@ def on_colour_film(rgb: np.ndarray, gray_weights: str, generator: Generator) -> 
 
 
 def on_old_print(rgb: np.ndarray, gray_weights: str, generator: Generator) -> np.ndarray:
-    """The scan of an old grey print of a picture (H, W, 3) in [0, 1], in its colours; half show their edge, in grey."""
+    """Return a scan of an old grey print of a picture (H, W, 3) in [0, 1], with its chroma; half have a grey edge."""
     medium = draw_medium(generator)
     paper, ink = (np.full(3, colour.mean()) for colour in (medium.paper, medium.ink))
     medium = replace(medium, gray=True, paper=paper, ink=ink)
@@ -146,7 +145,7 @@ def on_old_print(rgb: np.ndarray, gray_weights: str, generator: Generator) -> np
 
 
 def draw_medium(generator: Generator) -> Medium:
-    """A random one: half of them grey or toned, some without grain or loss."""
+    """Draw a medium: 60 % are grey or toned, some have no grain or a lossless file."""
     faded = generator.random() < 0.6
     paper = generator.uniform(0.75, 1.0) if faded else 1.0
     ink = generator.uniform(0.0, 0.25) if faded else 0.0
@@ -166,7 +165,7 @@ def draw_medium(generator: Generator) -> Medium:
 
 
 def draw_print(rgb: np.ndarray, medium: Medium, generator: Generator) -> np.ndarray:
-    """A print of a photograph (H, W, 3) in [0, 1], with its edge or, mostly, a part from within."""
+    """Draw a print of a photograph (H, W, 3) in [0, 1], with an edge in `_EDGED` of the cases."""
     print_ = on_old_film(rgb, medium, generator)
     return _with_edge(print_, medium, generator) if generator.random() < _EDGED else print_
 
@@ -177,13 +176,13 @@ def _with_edge(print_: np.ndarray, medium: Medium, generator: Generator) -> np.n
 
 
 def on_old_film(rgb: np.ndarray, medium: Medium, generator: Generator) -> np.ndarray:
-    """The picture as the medium shows it, before anything damaged it: its tones, and the blur of its lens."""
+    """Return the picture in the tones of the medium, with the blur of an old lens."""
     values = rgb
     if medium.gray:
-        blind = np.array([generator.uniform(0, 0.3), 0.4, 0.3], np.float32)  # to red, as early plates were
+        blind = np.array([generator.uniform(0, 0.3), 0.4, 0.3], np.float32)  # early plates were blind to red
         grays = luma(rgb) if generator.random() < 0.6 else rgb @ (blind / blind.sum())
         values = np.repeat(grays[..., None], 3, axis=2)
-    if generator.random() < 0.3:  # hard paper: bright things are white, and dark ones black
+    if generator.random() < 0.3:  # hard paper clips highlights and shadows
         values = np.clip(0.5 + (values - generator.uniform(0.3, 0.6)) * generator.uniform(1.2, 2.2), 0, 1)
         values = values.astype(np.float32)
     if generator.random() < 0.5:
@@ -193,7 +192,7 @@ def on_old_film(rgb: np.ndarray, medium: Medium, generator: Generator) -> np.nda
 
 
 def scanned(print_: np.ndarray, medium: Medium, generator: Generator) -> np.ndarray:
-    """The print with its grain, as its file holds it; the same generator makes the same grain."""
+    """Add grain to a print and store it in its file format; the same generator makes the same grain."""
     height, width = print_.shape[:2]
     values = print_
     if medium.grain:
@@ -212,7 +211,7 @@ def scanned(print_: np.ndarray, medium: Medium, generator: Generator) -> np.ndar
 
 
 def _plain_border(sheet: Sheet) -> Cover:
-    """Bare paper around the picture, maybe with a line between, a printed name, or the ground it lies on."""
+    """Draw a border of bare paper, possibly with a line, a printed name, or the background of the scan."""
     rng, medium = sheet.rng, sheet.medium
     inside = _inside_frame(sheet, 0.02, 0.3, 0.0 if rng.random() < 0.7 else 0.1)
     soft = rng.uniform(0.7, 2)
@@ -220,7 +219,7 @@ def _plain_border(sheet: Sheet) -> Cover:
     if rng.random() < 0.25:  # a printed line around the picture
         line = np.clip(1.5 - np.abs(inside + rng.uniform(1, 4)), 0, 1)
         paper = paper + line[..., None] * (medium.ink * rng.uniform(1, 2) - paper)
-    if rng.random() < 0.3:  # the photographer's name, printed where the border is wide enough
+    if rng.random() < 0.3:  # the photographer's name, if the border is wide enough
         size = int(rng.integers(7, 17))
         rows = np.flatnonzero(inside[:, sheet.width // 2] < -1.1 * size)
         canvas = Image.new("L", (sheet.width, sheet.height))
@@ -238,7 +237,7 @@ def _plain_border(sheet: Sheet) -> Cover:
 
 
 def _oval_mask(sheet: Sheet) -> Cover:
-    """A portrait whose corners are rounded or fade away, to white or black."""
+    """Round the corners, sharply or gradually, to white or black."""
     inside = _inside_frame(sheet, 0.0, 0.08, sheet.rng.uniform(0.15, 0.5))
     soft = np.exp(sheet.rng.uniform(0, np.log(0.2 * sheet.extent)))
     ground = sheet.medium.paper if sheet.rng.random() < 0.7 else sheet.medium.ink
@@ -246,7 +245,7 @@ def _oval_mask(sheet: Sheet) -> Cover:
 
 
 def _plate_edge(sheet: Sheet) -> Cover:
-    """The dark edge of a glass plate, where its holder lay and the emulsion ends: straight, and hardly uneven."""
+    """Draw the dark, nearly straight edge of a glass plate, where its holder covered the emulsion."""
     rng = sheet.rng
     inside = _inside_frame(sheet, 0.01, 0.06, 0.03)
     inside = inside + rng.uniform(0, 1.5) * sheet.clouds(rng.uniform(5, 30))
@@ -256,39 +255,40 @@ def _plate_edge(sheet: Sheet) -> Cover:
 
 
 _EDGES: dict[Callable[[Sheet], Cover], float] = {_plain_border: 0.55, _oval_mask: 0.2, _plate_edge: 0.25}
-"""How often the kinds of healthy edges are drawn, where one is."""
+"""Probabilities of the kinds of edges."""
 
 
 def _inside_frame(sheet: Sheet, least: float, most: float, rounding: float) -> np.ndarray:
-    """Pixels to the rim of a frame with round corners, seen on one side or more; negative outside of it: (H, W).
+    """Return the signed distance to a slightly tilted frame with round corners, in pixels; negative outside: (H, W).
 
-    The margins, from `least` to `most`, and the radius of the corners are relative to the extent. It leans a little.
+    It is visible on at least one side. `least` and `most` bound the margins; these and the `rounding` of the corners
+    are relative to the extent.
     """
     height, width, size, generator = sheet.height, sheet.width, sheet.extent, sheet.rng
-    seen = generator.random(4) < 0.6
-    seen[generator.integers(4)] = True
+    visible = generator.random(4) < 0.6
+    visible[generator.integers(4)] = True
     radius = rounding * size
-    # A side that is not seen lies so far out that the corners are out too.
-    margins = np.where(seen, size * generator.uniform(least, most, 4), -size - radius)
+    # Invisible sides are so far outside that their corners are, too.
+    margins = np.where(visible, size * generator.uniform(least, most, 4), -size - radius)
     middle = np.array([height - 1 + margins[0] - margins[1], width - 1 + margins[2] - margins[3]]) / 2
     half = np.array([height - margins[0] - margins[1], width - margins[2] - margins[3]]) / 2
-    lean = generator.normal(0, 0.008)
+    tilt = generator.normal(0, 0.008)
     rows, columns = sheet.pixels()
     down, right = rows - middle[0], columns - middle[1]
     beyond = [
-        np.abs(down + lean * right) - half[0] + radius,
-        np.abs(right - lean * down) - half[1] + radius,
+        np.abs(down + tilt * right) - half[0] + radius,
+        np.abs(right - tilt * down) - half[1] + radius,
     ]
     outside = np.hypot(np.maximum(beyond[0], 0), np.maximum(beyond[1], 0))
     return (radius - outside - np.minimum(np.maximum(*beyond), 0)).astype(np.float32)
 
 
 def blurred(values: np.ndarray, deviation: float) -> np.ndarray:
-    """A picture (H, W, 3), with Gaussian blur of this deviation in pixels."""
+    """Return a picture (H, W, 3) with Gaussian blur of this standard deviation in pixels."""
     return ndimage.gaussian_filter(values, (deviation, deviation, 0), truncate=3)
 
 
 @lru_cache
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own, of this size in pixels."""
+    """Return Pillow's default font in this size in pixels."""
     return ImageFont.load_default(size)

@@ -13,18 +13,14 @@ from scoreinv.models.codec import decode
 from scoreinv.models.config import ModelConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM
-from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, VP, SubVP, broadcast
+from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP, broadcast
 from scoreinv.system.errors import InputError
-from scoreinv.training.batches import TIMES, Batch, stream
 from scoreinv.training.config import DataConfig, ObjectiveConfig
-from scoreinv.training.learners import ScoreLearner
+from scoreinv.training.data.batches import Batch
+from scoreinv.training.losses import ScoreLearner, per_image_loss, weight
 from scoreinv.training.presets import small_training
-from scoreinv.training.score_matching import draw_times, importance, per_image_loss, weight
 
 SDES = [VE(0.01, 50.0), VP(), SubVP()]
-
-
-UNIT = (-1.0, 1.0)
 
 
 def _losses(objective: ObjectiveConfig, prior: GaussianPrior, batch: Batch) -> torch.Tensor:
@@ -67,7 +63,7 @@ def test_uniform_weight_counts_noise_in_units_of_centred_pictures() -> None:
 @pytest.mark.parametrize("sigma_data", [0.5, 2.0])
 @pytest.mark.parametrize("sde", [VE(0.01, 50.0), VP()], ids=lambda sde: type(sde).__name__)
 def test_uniform_weight_is_one_on_the_output_of_the_networks_own_preconditioning(sde: SDE, sigma_data: float) -> None:
-    """The loss is |F - target|^2 of EDM, for the sigma_data of the model alone."""
+    """The loss is |F - target|^2 of EDM, for the sigma_data of the model."""
     torch.manual_seed(0)
     prior = ModelConfig(
         NCSNppConfig(width=8, multipliers=(1,), blocks=1, init_scale=1.0), sde, EDM(sigma_data), image_size=8
@@ -83,7 +79,7 @@ def test_uniform_weight_is_one_on_the_output_of_the_networks_own_preconditioning
 
 
 def test_configurations_of_released_versions_keep_loading() -> None:
-    """Their objective had a sigma_data, which counted whatever the preconditioning's was."""
+    """Their objective had a sigma_data of its own."""
     assert decode(ObjectiveConfig, {"weighting": "uniform", "sigma_data": 0.7}) == ObjectiveConfig(weighting="uniform")
 
 
@@ -119,73 +115,6 @@ def test_the_loss_of_knowing_nothing_is_that_of_the_exact_prior_of_independent_v
     loss = _losses(objective, prior, batch).double().mean().item()
     run = replace(small_training(VE(), DataConfig()), objective=objective)
     assert ScoreLearner(run).baseline_loss(prior, batch) == pytest.approx(loss, rel=0.03)
-
-
-def test_times_are_uniform_and_stratified_ones_even() -> None:
-    times = draw_times(ObjectiveConfig(stratified=False), VE(), UNIT, 20_000, stream(0, TIMES, 0))
-    assert times.dtype == torch.float64
-    assert TRAINING_START <= times.min() < times.max() <= 1
-    # Kolmogorov-Smirnov at the 1e-4 level: 2.2 / sqrt(n)
-    gap = (times.sort().values - torch.linspace(0, 1, 20_000, dtype=torch.float64)).abs().max()
-    assert gap < 2.2 / 20_000**0.5
-    even = draw_times(ObjectiveConfig(), VE(), UNIT, 64, stream(0, TIMES, 0)).sort().values
-    torch.testing.assert_close(even.diff(), torch.full((63,), (1 - 1e-5) / 64, dtype=torch.float64))
-    offsets = [draw_times(ObjectiveConfig(), VE(), UNIT, 4, stream(0, TIMES, s)).min().item() * 4 for s in range(2000)]
-    assert np.mean(offsets) == pytest.approx(0.5, abs=0.03)
-
-
-@pytest.mark.parametrize("sde", SDES, ids=lambda sde: type(sde).__name__)
-def test_focused_times_have_log_normal_noise_levels_of_centred_pictures(sde: SDE) -> None:
-    objective = ObjectiveConfig(focus=(-1.0, 0.7))
-    for data_range, scale in (((-1.0, 1.0), 1.0), ((0.0, 1.0), 2.0)):
-        times = draw_times(objective, sde, data_range, 4000, stream(0, TIMES, 0))
-        levels = (scale * sde.noise_to_signal(times)).log()
-        assert float(levels.mean()) == pytest.approx(-1, abs=0.01)
-        assert float(levels.std()) == pytest.approx(0.7, abs=0.01)
-
-
-LIKELIHOOD = ObjectiveConfig(weighting="likelihood")
-
-
-@pytest.mark.parametrize("sde", SDES, ids=lambda sde: type(sde).__name__)
-def test_times_of_the_likelihood_weighting_have_the_density_of_its_weight(sde: SDE) -> None:
-    """Their distribution function is the weight's integral, here in closed form: even for stratified times."""
-    times = draw_times(LIKELIHOOD, sde, UNIT, 64, stream(0, TIMES, 0)).sort().values
-    assert TRAINING_START <= times.min() < times.max() <= 1
-    if isinstance(sde, VE):
-        integral, span = times, 1 - TRAINING_START
-    else:
-        # VP: sigma^2 / alpha^2 = e^B - 1. Sub-VP: sigma / alpha = 2 sinh(B / 2).
-        ends = torch.tensor([TRAINING_START, 1.0], dtype=torch.float64)
-        log_level = (lambda b: b.expm1().log() / 2) if isinstance(sde, VP) else (lambda b: (b / 2).sinh().log())
-        integral, (low, high) = log_level(sde.integral(times)), log_level(sde.integral(ends))
-        span = high - low
-    even = torch.full((63,), float(span) / 64, dtype=torch.float64)
-    torch.testing.assert_close(integral.diff(), even, rtol=1e-6, atol=0)
-
-
-@pytest.mark.parametrize("sde", [*SDES, DDPM()], ids=lambda sde: type(sde).__name__)
-def test_times_by_importance_leave_the_expectation_and_let_all_pictures_count_alike(sde: SDE) -> None:
-    times = draw_times(LIKELIHOOD, sde, UNIT, 4096, stream(0, TIMES, 3))
-    weights = weight(LIKELIHOOD, GaussianPrior(sde, 0.0, 1.0), times) * importance(LIKELIHOOD, sde, times)
-    torch.testing.assert_close(weights, weights[:1].expand(4096), rtol=1e-9, atol=0)
-    # Over uniform times, by the trapezoidal rule on a grid that is fine where the weight is large.
-    grid = torch.logspace(np.log10(TRAINING_START), 0, 100_001, dtype=torch.float64)
-    for loss in (torch.ones_like, lambda t: (1 + 5 * t).reciprocal(), lambda t: t.sqrt()):
-        exact = torch.trapezoid(weight(LIKELIHOOD, GaussianPrior(sde, 0.0, 1.0), grid) * loss(grid), grid) / (
-            1 - TRAINING_START
-        )
-        assert float((weights * loss(times)).mean()) == pytest.approx(float(exact), rel=2e-3)
-
-
-def test_discrete_times_are_the_grid_each_equally_often() -> None:
-    sde = DDPM(beta_max=5.0, steps=10)
-    for stratified in (False, True):
-        objective = ObjectiveConfig(times="discrete", stratified=stratified)
-        index = draw_times(objective, sde, UNIT, 20_000, stream(0, TIMES, 1)) * 9
-        torch.testing.assert_close(index, index.round())
-        counts = torch.bincount(index.round().long(), minlength=10)
-        assert (counts - 2000).abs().max() < 4 * 2000**0.5
 
 
 def test_discrete_objectives_belong_to_their_sde() -> None:

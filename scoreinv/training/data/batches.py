@@ -1,6 +1,6 @@
-"""Batches as a pure function of (seed, step): pictures, times and noise, each drawn by its global index.
+"""Training batches: pictures, times and noise as a function of (seed, step), drawn by their global index.
 
-Random numbers are drawn by counters (`stream`), so there is no generator whose state would have to be saved.
+Random numbers come from counters (`stream`), so a training state holds no generators.
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ from torch import Tensor
 
 from scoreinv.operators.colour_space import luma_weights
 from scoreinv.training.config import ObservationConfig, TrainingConfig
-from scoreinv.training.pictures import Pictures
-from scoreinv.training.prints import Film, on_colour_film, on_old_print, on_other_film
-from scoreinv.training.score_matching import draw_times
-from scoreinv.training.synthetic_damage import draw_hints, draw_hole, draw_scan
+from scoreinv.training.data.pictures import Pictures
+from scoreinv.training.data.prints import Film, on_colour_film, on_old_print, on_other_film
+from scoreinv.training.data.synthetic_damage import draw_hints, draw_hole, draw_scan
+from scoreinv.training.data.training_times import draw_times
 
 TIMES, ORDER, NOISE, PICTURE, DROPOUT, OBSERVED, FILM, COLOUR_FILM, DAMAGE = range(9)
-"""What a stream is for; streams of different purposes are independent."""
+"""Purposes of streams; streams of different purposes are independent."""
 
-_FINE_WITHHELD = 0.05  # share of the pictures whose finer luma is not shown, where a network takes it
+_FINE_WITHHELD = 0.05  # share of the pictures without finer luma, for networks that take it
 
 
 def stream(seed: int, purpose: int, step: int, index: int = 0) -> np.random.Generator:
-    """The generator of one use of randomness: Philox keyed by the seed, its counter set by purpose, step and index."""
-    # The lowest word of the counter is left to the draws themselves.
+    """Return a Philox generator with the seed as its key and purpose, step and index as its counter."""
+    # The draws themselves advance the lowest word of the counter.
     return np.random.Generator(np.random.Philox(key=seed, counter=[0, index, step, purpose]))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step of a process trains on; an entry is None where the model has no use for it.
+    """The data of one training step in one process; entries are None if the model does not need them.
 
     Attributes:
         images: (B, C, H, W) float32 in the model's range, channels last in memory.
         times: (B,) float64.
-        noise: standard normal, as `images`; empty where there is no SDE.
+        noise: standard normal, the shape of `images`; empty without an SDE.
         labels: (B,) class indices.
-        observed: (B, 3, H, W) bool, the components that a conditional prior is shown.
-        refined: (B,) bool, whether it is also shown the picture at half the size.
-        fine: (B, C, sH, sW), the pictures at the scale at which their luma is shown besides; NaN where it is not.
-        seen: (B, 1, kH, kW) in [0, 1], the pictures' luma as it is shown to the encoder.
-        damaged: (B, 1, H, W), 1 where the pictures were damaged, 0 where not, NaN where the damage is faint.
+        observed: (B, 3, H, W) bool, the components that a conditional prior observes.
+        refined: (B,) bool, whether it also observes the picture at half the size.
+        fine: (B, C, sH, sW), pictures at the scale of the observed finer luma; NaN if it is not observed.
+        encoder_luma: (B, 1, kH, kW) in [0, 1], the encoder's input.
+        damaged: (B, 1, H, W), 1 for damaged pixels, 0 for healthy ones, NaN for faint damage.
     """
 
     images: Tensor
@@ -59,34 +59,34 @@ class Batch:
     observed: Tensor | None = None
     refined: Tensor | None = None
     fine: Tensor | None = None
-    seen: Tensor | None = None
+    encoder_luma: Tensor | None = None
     damaged: Tensor | None = None
 
     def part(self, rows: slice | Tensor) -> Batch:
-        """Some of the pictures, by a slice or their indices."""
+        """Return some of the pictures, by a slice or their indices."""
         return replace(self, **{name: value[rows] for name, value in vars(self).items() if value is not None})
 
     def pinned(self) -> Batch:
-        """In memory that a GPU reads while the processor goes on; the times, which stay on the CPU, as they are."""
-        return self._but_times(Tensor.pin_memory)
+        """Return the batch in pinned memory, which a GPU reads asynchronously; the times stay on the CPU."""
+        return self._map_but_times(Tensor.pin_memory)
 
     def to(self, device: torch.device | str) -> Batch:
-        """On a device; the times stay on the CPU."""
-        return self._but_times(lambda value: value.to(device, non_blocking=True))
+        """Return the batch on a device; the times stay on the CPU."""
+        return self._map_but_times(lambda value: value.to(device, non_blocking=True))
 
-    def _but_times(self, change: Callable[[Tensor], Tensor]) -> Batch:
+    def _map_but_times(self, change: Callable[[Tensor], Tensor]) -> Batch:
         changed = {name: change(value) for name, value in vars(self).items() if value is not None and name != "times"}
         return replace(self, **changed)
 
 
 @dataclass(frozen=True)
 class BatchSource:
-    """Draws batches; the same (seed, step) gives the same global batch whatever the number of processes.
+    """Draws batches; the same (seed, step) gives the same global batch for any number of processes.
 
     Attributes:
-        config: how pictures and times are drawn, and what is shown of them.
-        pictures: what is drawn from.
-        batch_size: pictures of the global batch.
+        config: of the run.
+        pictures: to draw from.
+        batch_size: of the global batch.
         seed: of all draws.
     """
 
@@ -96,7 +96,7 @@ class BatchSource:
     seed: int
 
     def batch(self, step: int, part: slice = slice(None)) -> Batch:
-        """The global batch of a step (from 0), or the part of it that one process takes."""
+        """Return the global batch of a step (from 0), or one process's part of it."""
         config, model = self.config, self.config.model
         indices = range(self.batch_size)[part]
         chosen = [self._picture(step * self.batch_size + index) for index in indices]
@@ -108,25 +108,25 @@ class BatchSource:
             self._draw(chosen[row], self._stream(PICTURE, step, index), images[row])
             self._stream(NOISE, step, index).standard_normal(dtype=np.float32, out=noise[row])
         pictures = torch.from_numpy(images).permute(0, 3, 1, 2)
-        shown: dict[str, Tensor] = {}
+        extra: dict[str, Tensor] = {}
         if config.observations is not None:
-            shown = self._observe(config.observations, step, indices, pictures)
+            extra = self._observe(config.observations, step, indices, pictures)
         if config.damage is not None:
-            shown["damaged"] = self._damage(step, indices, pictures)
+            extra["damaged"] = self._damage(step, indices, pictures)
         if self.pictures.labels is not None:
-            shown["labels"] = torch.from_numpy(self.pictures.labels[chosen])
+            extra["labels"] = torch.from_numpy(self.pictures.labels[chosen])
         times = torch.zeros(self.batch_size, dtype=torch.float64)
         if model.sde is not None:
             generator = self._stream(TIMES, step)
             times = draw_times(config.objective, model.sde, model.data_range, self.batch_size, generator)
-        images_shown = _reduced(pictures, side // model.image_size)
-        return Batch(images_shown, times[part], torch.from_numpy(noise).permute(0, 3, 1, 2), **shown)
+        reduced = _reduced(pictures, side // model.image_size)
+        return Batch(reduced, times[part], torch.from_numpy(noise).permute(0, 3, 1, 2), **extra)
 
     def _stream(self, purpose: int, step: int, index: int = 0) -> np.random.Generator:
         return stream(self.seed, purpose, step, index)
 
     def _damage(self, step: int, indices: range, pictures: Tensor) -> Tensor:
-        """Make scans of the pictures, in place; returns where they are damaged, as `Batch.damaged`."""
+        """Replace the pictures by scans of damaged prints, in place; return `Batch.damaged`."""
         assert self.config.damage is not None
         masks = []
         for picture, index in zip(pictures, indices, strict=True):
@@ -136,59 +136,59 @@ class BatchSource:
             masks.append(np.where(scan.faint, np.float32(np.nan), scan.mask.astype(np.float32)))
         return torch.from_numpy(np.stack(masks))[:, None]
 
-    def _observe(self, what: ObservationConfig, step: int, indices: range, pictures: Tensor) -> dict[str, Tensor]:
-        """What a conditional prior is shown of the pictures, some of which get the luma or colours of another film."""
-        config, reading = self.config, self.config.residual
-        assert reading is not None  # as the configuration saw to
+    def _observe(self, shares: ObservationConfig, step: int, indices: range, pictures: Tensor) -> dict[str, Tensor]:
+        """Draw observations for a conditional prior; put some pictures on another film, in place."""
+        config, preconditioning = self.config, self.config.residual
+        assert preconditioning is not None  # checked by the configuration
         streams = [self._stream(OBSERVED, step, index) for index in indices]
-        drawn = [draw_observed(what, config.model.image_size, stream) for stream in streams]
+        drawn = [draw_observed(shares, config.model.image_size, stream) for stream in streams]
         observed, refined = zip(*drawn, strict=True)
-        shown = {"observed": torch.from_numpy(np.stack(observed)), "refined": torch.tensor(refined)}
+        found = {"observed": torch.from_numpy(np.stack(observed)), "refined": torch.tensor(refined)}
         for row, index in enumerate(indices):
             colours, film = self._stream(COLOUR_FILM, step, index), self._stream(FILM, step, index)
-            if colours.random() < what.colour_films:
-                self._put_on(on_colour_film, pictures[row], reading.gray_weights, colours)
+            if colours.random() < shares.colour_films:
+                self._put_on(on_colour_film, pictures[row], preconditioning.gray_weights, colours)
             if not observed[row][0].any():
                 continue
-            if film.random() < what.other_films:
-                self._put_on(on_other_film, pictures[row], reading.gray_weights, film)
-            elif film.random() < what.old_prints:
-                self._put_on(on_old_print, pictures[row], reading.gray_weights, film)
+            if film.random() < shares.other_films:
+                self._put_on(on_other_film, pictures[row], preconditioning.gray_weights, film)
+            elif film.random() < shares.old_prints:
+                self._put_on(on_old_print, pictures[row], preconditioning.gray_weights, film)
         scale = config.drawn_side // config.model.image_size
-        if reading.luma_scale > 1:
+        if preconditioning.luma_scale > 1:
             withheld = torch.tensor([stream.random() < _FINE_WITHHELD for stream in streams])
-            fine = _reduced(pictures, scale // reading.luma_scale)
-            shown["fine"] = torch.where(withheld[:, None, None, None], torch.nan, fine)
+            fine = _reduced(pictures, scale // preconditioning.luma_scale)
+            found["fine"] = torch.where(withheld[:, None, None, None], torch.nan, fine)
         if config.encoder_scale:
-            weights = torch.from_numpy(luma_weights(reading.gray_weights)).float()
+            weights = torch.from_numpy(luma_weights(preconditioning.gray_weights)).float()
             low, high = config.model.data_range
-            seen = torch.einsum("c,bchw->bhw", weights, _reduced(pictures, scale // config.encoder_scale))[:, None]
-            shown["seen"] = (seen - low) / (high - low)
-        return shown
+            luma = torch.einsum("c,bchw->bhw", weights, _reduced(pictures, scale // config.encoder_scale))[:, None]
+            found["encoder_luma"] = (luma - low) / (high - low)
+        return found
 
     def _put_on(self, film: Film, picture: Tensor, gray_weights: str, generator: np.random.Generator) -> None:
-        """Replace a picture by what it is on a film."""
+        """Replace a picture by its rendering on a film."""
         low, high = self.config.model.data_range
         rgb = ((picture - low) / (high - low)).permute(1, 2, 0).clamp(0, 1).numpy()
         changed = torch.from_numpy(film(rgb, gray_weights, generator)).permute(2, 0, 1)
         picture.copy_(changed * (high - low) + low)
 
     def _picture(self, position: int) -> int:
-        """The picture at a position of the endless sequence of shuffled passes over them."""
+        """Return the index of the picture at a position in the endless sequence of shuffled passes."""
         groups = self._groups
         number, place = divmod(position, sum(taken for _, taken in groups))
         return int(_order(self.seed, number, groups)[place])
 
     @cached_property
     def _groups(self) -> tuple[tuple[int, int], ...]:
-        """Numbers of pictures that follow each other and have one share, and how many of them a pass takes."""
+        """Return groups of consecutive pictures with the same share: their number, and the number that a pass takes."""
         shares = dict(self.config.data.shares)
         each = [shares.get(PurePosixPath(name).parts[0], 1.0) for name in self.pictures.names] if shares else []
         runs = [(share, len(list(run))) for share, run in groupby(each)] or [(1.0, len(self.pictures))]
         return tuple((count, max(1, round(share * count))) for share, count in runs)
 
     def _draw(self, index: int, generator: np.random.Generator, out: np.ndarray) -> None:
-        """One crop (or whole picture), flipped and brought to the model's range, into `out` (H, W, C)."""
+        """Draw one crop (or whole picture), flipped, in the model's range, into `out` (H, W, C)."""
         data = self.config.data
         levels, size = self.pictures.levels[index], self.config.drawn_side
         level = levels[generator.integers(len(levels))]
@@ -215,14 +215,14 @@ class BatchSource:
 
 
 def draw_observed(config: ObservationConfig, side: int, generator: np.random.Generator) -> tuple[np.ndarray, bool]:
-    """What is shown of a picture of side x side pixels.
+    """Draw an observation of a picture.
 
     Returns:
-        The observed components, (3, side, side) bool, luma and two of chroma; and whether the picture is known at half
-        the size.
+        The observed components, (3, side, side) bool, luma and two of chroma; and whether the picture at half the size
+        is observed.
     """
     shares = config.kinds
-    total = sum(shares.values())  # numpy wants it nearer to 1 than rounded shares come
+    total = sum(shares.values())  # numpy requires a sum closer to 1 than rounded shares have
     kind = generator.choice(list(shares), p=[share / total for share in shares.values()])
     observed = np.zeros((3, side, side), dtype=bool)
     if kind in ("holes", "refined"):
@@ -237,15 +237,15 @@ def draw_observed(config: ObservationConfig, side: int, generator: np.random.Gen
 
 
 def _reduced(pictures: Tensor, factor: int) -> Tensor:
-    """Means of blocks of factor x factor pixels."""
+    """Return the means of blocks of factor x factor pixels."""
     return F.avg_pool2d(pictures, factor) if factor > 1 else pictures
 
 
 @lru_cache(maxsize=4)
 def _order(seed: int, epoch: int, groups: tuple[tuple[int, int], ...]) -> np.ndarray:
-    """One pass, shuffled: of each group (count, taken) of the pictures, `taken` of the `count`, drawn anew.
+    """Return the pictures of one pass in random order: of each group (count, taken), a random choice of `taken`.
 
-    None comes a second time before all of its group have come once.
+    A picture comes a second time only after all pictures of its group.
     """
     generator = stream(seed, ORDER, epoch)
     firsts = accumulate((count for count, _ in groups), initial=0)
@@ -257,7 +257,7 @@ def _order(seed: int, epoch: int, groups: tuple[tuple[int, int], ...]) -> np.nda
 
 
 def _zoom(pixels: np.ndarray, size: int, least: float, generator: np.random.Generator) -> np.ndarray:
-    """A square of a picture (H, W, C), its side the shorter one's by a log-uniform factor, brought to size x size."""
+    """Crop a random square, `least` to 1 times the shorter side of a picture (H, W, C), and resize it."""
     height, width = pixels.shape[:2]
     side = min(height, width)
     side = min(side, max(1, round(side * least ** generator.random())))

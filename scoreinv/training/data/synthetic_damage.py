@@ -1,15 +1,15 @@
-"""Random damage of training pictures: scans of damaged prints, and holes.
+"""Synthetic damage of training pictures: scans of damaged prints, and holes.
 
     scan = scanned(damaged(blurred(damaged(draw_print(photograph)))))     # for the damage detector
-    hole = draw_hole(side, generator)                            # for conditional priors
+    hole = draw_hole(side, generator)                                     # for conditional priors
 
-What is damaged is where it is visible: where the print's values differ by more than the grain hides. Where they differ
-by less it is faint, and nobody could say. A large share of the pictures has no damage, so that wires, masts, whiskers
-and the letters of signs are learnt as what they are, and the print's own edge is healthy (`scoreinv.training.prints`).
+A pixel counts as damaged if its value changes by more than the grain hides, and as faint if it changes by less. Many
+pictures have no damage, to teach the detector wires, masts, whiskers, the letters of signs, and the edges of prints
+(`prints`).
 
-Damage is drawn at three times the resolution, so that edges are soft, for pictures of any size: widths and areas are in
-pixels, the lengths of lines grow with the picture. Holes have hard edges and take a large part of a training crop, more
-than in most photographs to be restored: what is observed teaches nothing.
+Damage is drawn at three times the resolution, for soft edges. Widths and areas are in pixels; lines become longer with
+the picture. Holes have hard edges and cover more of a training crop than of most photographs, because a prior learns
+nothing from observed pixels.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from scoreinv.training.config import DamageDrawing
-from scoreinv.training.prints import (
+from scoreinv.training.data.prints import (
     LETTERS,
     Cover,
     Generator,
@@ -37,15 +37,15 @@ from scoreinv.training.prints import (
 )
 
 VISIBLE = 0.08
-"""Change of a value on [0, 1], beyond the grain's standard deviation, from which on it is damage."""
+"""Smallest change of a damaged value on [0, 1], in addition to the grain's standard deviation."""
 
 HEALTHY = 0.02
-"""Change of a value up to which a pixel is healthy."""
+"""Largest change of a healthy value."""
 
 _HOLE_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789&?!"
 
 _FINE = 3
-"""Pixels of the canvas to one of the picture, on each side."""
+"""Resolution of the canvas relative to the picture."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Scan:
 
     Attributes:
         damaged: (H, W, 3) float32 in [0, 1], the scan.
-        mask, faint: (H, W) bool, where the damage is visible, and where it is there but hardly is.
-        print, medium, seed: the print before the damage, and how it is scanned.
+        mask, faint: (H, W) bool, visible and faint damage.
+        print, medium, seed: the print before the damage, its medium, and the seed of its grain.
     """
 
     damaged: np.ndarray
@@ -66,12 +66,12 @@ class Scan:
     seed: int
 
     def undamaged(self) -> np.ndarray:
-        """The same scan, with the same grain, as it would be without the damage: (H, W, 3) float32 in [0, 1]."""
+        """Return the same scan without the damage, with the same grain: (H, W, 3) float32 in [0, 1]."""
         return scanned(self.print, self.medium, np.random.default_rng(self.seed))
 
 
 def draw_scan(rgb: np.ndarray, config: DamageDrawing, generator: Generator) -> Scan:
-    """A scan of a photograph (H, W, 3) in [0, 1]."""
+    """Draw a scan of a print of a photograph (H, W, 3) in [0, 1], with random damage."""
     medium = draw_medium(generator)
     print_ = draw_print(rgb, medium, generator)
     kinds: list[str] = []
@@ -88,13 +88,13 @@ def draw_scan(rgb: np.ndarray, config: DamageDrawing, generator: Generator) -> S
 
 
 def draw_kinds(config: DamageDrawing, generator: Generator) -> list[str]:
-    """One to `config.most` kinds of damage."""
+    """Draw one to `config.most` kinds of damage."""
     count = int(generator.integers(1, config.most + 1))
     return list(generator.choice(list(config.shares), size=count, replace=False, p=list(config.shares.values())))
 
 
 def damaged(print_: np.ndarray, medium: Medium, generator: Generator, kinds: list[str]) -> np.ndarray:
-    """The print with damage of these kinds."""
+    """Return the print with damage of these kinds."""
     values = print_
     for kind in kinds:
         values = Sheet(values, medium, generator).covered(_KINDS[kind])
@@ -102,7 +102,7 @@ def damaged(print_: np.ndarray, medium: Medium, generator: Generator, kinds: lis
 
 
 def _scratches(sheet: Sheet) -> Cover:
-    """Lines that bend a little, 1 to 8 pixels wide and of any length; some fade in and out."""
+    """Draw slightly bent lines, 1 to 8 pixels wide and of any length; some fade in and out."""
     rng, canvas = sheet.rng, _Canvas(sheet)
     parallel = rng.uniform(0, np.pi) if rng.random() < 0.4 else None
     for _ in range(_several(sheet, 2.5)):
@@ -117,7 +117,7 @@ def _scratches(sheet: Sheet) -> Cover:
 
 
 def _creases(sheet: Sheet) -> Cover:
-    """Folds across the picture: a ragged line where the emulsion has come off, with cracks that leave it."""
+    """Draw folds across the picture with broken emulsion: ragged lines with cracks branching off."""
     rng, canvas = sheet.rng, _Canvas(sheet)
     for _ in range(_several(sheet, 0.4)):
         angle = rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)]) + rng.normal(0, 0.08)
@@ -135,7 +135,7 @@ def _creases(sheet: Sheet) -> Cover:
 
 
 def _folds(sheet: Sheet) -> Cover:
-    """Folds that have kept the picture and catch the light: a line lighter than the ground, one darker, or both."""
+    """Draw folds with intact emulsion, which reflect the light: a lighter line, a darker one, or both."""
     rng, lit, shade = sheet.rng, _Canvas(sheet), _Canvas(sheet)
     thick = _width(rng, 5)
     apart = thick * rng.uniform(0.5, 1.2)
@@ -151,13 +151,13 @@ def _folds(sheet: Sheet) -> Cover:
     lift, drop = rng.uniform(0.12, 0.5, 2) * [(1, 1), (1, 0), (0, 1)][rng.choice(3, p=(0.45, 0.4, 0.15))]
     relief = lift * lit.cover() - drop * shade.cover()
     relief = ndimage.gaussian_filter(relief, rng.uniform(0.1, 1.0), truncate=3)
-    if rng.random() < 0.6:  # flatter in places
+    if rng.random() < 0.6:  # parts of the fold are flatter
         relief = relief * np.clip(0.8 + 0.8 * sheet.clouds(rng.uniform(10, 50)), 0, 1)
     return _lighter_or_darker(sheet.print_, relief)
 
 
 def _cracks(sheet: Sheet) -> Cover:
-    """A net of thin crooked lines in a part of the picture."""
+    """Draw a net of thin crooked lines in a part of the picture."""
     rng, canvas = sheet.rng, _Canvas(sheet)
     ends = [(sheet.place(), rng.uniform(0, 2 * np.pi))]
     for _ in range(int(rng.integers(4, 30))):
@@ -170,7 +170,7 @@ def _cracks(sheet: Sheet) -> Cover:
 
 
 def _dust(sheet: Sheet) -> Cover:
-    """Specks: many small ones and a few of up to 8 pixels, round or angular."""
+    """Draw specks: many small ones and a few of up to 8 pixels, round or angular."""
     rng, canvas = sheet.rng, _Canvas(sheet)
     largest = _log_uniform(rng, 1.2, 8)
     for _ in range(2 + _several(sheet, 25, 0.8)):
@@ -180,7 +180,7 @@ def _dust(sheet: Sheet) -> Cover:
 
 
 def _rubbed(sheet: Sheet) -> Cover:
-    """Places with many fine scratches and specks, a little lighter or darker than the ground."""
+    """Draw areas of many fine scratches and specks, slightly lighter or darker than the print."""
     rng, canvas = sheet.rng, _Canvas(sheet)
     angle, spread_of_angles = rng.uniform(0, np.pi), rng.choice([0.15, 2.0])
     specks = rng.random()
@@ -200,7 +200,7 @@ def _rubbed(sheet: Sheet) -> Cover:
 
 
 def _hairs(sheet: Sheet) -> Cover:
-    """Fibres: thin lines that curl."""
+    """Draw fibres: thin curled lines."""
     rng, canvas = sheet.rng, _Canvas(sheet)
     for _ in range(_several(sheet, 1.5)):
         start, angle, length = sheet.place(), rng.uniform(0, 2 * np.pi), _log_uniform(rng, 12, 160)
@@ -210,7 +210,7 @@ def _hairs(sheet: Sheet) -> Cover:
 
 
 def _stains(sheet: Sheet) -> Cover:
-    """Blots with ragged rims, from water marks to mould that hides the picture; thinner ones are no holes."""
+    """Draw blots with ragged rims, from transparent water marks to opaque mould."""
     rng, medium = sheet.rng, sheet.medium
     rows, columns = sheet.pixels()
     cover = np.zeros((sheet.height, sheet.width), np.float32)
@@ -223,7 +223,7 @@ def _stains(sheet: Sheet) -> Cover:
         away = away + rng.uniform(0.2, 0.7) * sheet.clouds(ragged)
         edge = max(1.0, rng.uniform(0.5, 2.5)) / radius
         blot = np.clip((1 - away) / edge + 0.5, 0, 1)
-        if rng.random() < 0.25:  # what dried left a rim
+        if rng.random() < 0.25:  # liquid dries with a rim
             blot *= np.clip((away - 0.8) / 0.1, 0.2, 1)
         cover = np.maximum(cover, blot * np.float32(rng.uniform(0.5, 1)))
     brown = medium.paper * np.array([0.75, 0.6, 0.4], np.float32) * np.float32(rng.uniform(0.4, 1.2))
@@ -232,7 +232,7 @@ def _stains(sheet: Sheet) -> Cover:
 
 
 def _torn(sheet: Sheet) -> Cover:
-    """Corners or edges that are missing: what the print lay on shows, behind the white rim of the torn paper."""
+    """Tear off corners or edges, with a white rim of torn paper and the background behind it."""
     rng, medium = sheet.rng, sheet.medium
     rows, columns = sheet.pixels()
     inside = np.full((sheet.height, sheet.width), 1e3, np.float32)
@@ -256,7 +256,7 @@ def _torn(sheet: Sheet) -> Cover:
 
 
 def _rips(sheet: Sheet) -> Cover:
-    """Tears into the picture or across it, up to 30 pixels wide: what is below, between rims of the paper's fibre."""
+    """Draw tears into the picture or across it, up to 30 pixels wide, with rims of paper fibre and the background."""
     rng, whole, gap = sheet.rng, _Canvas(sheet), _Canvas(sheet)
     for _ in range(1 + rng.poisson(0.3)):
         centre = np.array([sheet.width, sheet.height]) * rng.uniform(0.2, 0.8, 2)
@@ -286,7 +286,7 @@ def _rips(sheet: Sheet) -> Cover:
 
 
 def _writing(sheet: Sheet) -> Cover:
-    """A few words by hand, the date of a camera, or scribbles."""
+    """Write a few words by hand, a camera's date stamp, or scribbles."""
     rng, canvas = sheet.rng, _Canvas(sheet)
     kind = rng.random()
     size = _log_uniform(rng, 10, 0.25 * sheet.extent + 12)
@@ -309,7 +309,7 @@ def _writing(sheet: Sheet) -> Cover:
 
 
 def _faded_border(sheet: Sheet) -> Cover:
-    """Edges from which the picture is gone, bleached or darkened."""
+    """Bleach or darken the edges of the print."""
     rng = sheet.rng
     rows, columns = sheet.pixels()
     distances = [rows, sheet.height - 1 - rows, columns, sheet.width - 1 - columns]
@@ -323,7 +323,7 @@ def _faded_border(sheet: Sheet) -> Cover:
 
 
 def _film(sheet: Sheet) -> Cover:
-    """Scratches that a gate or a roller made along a film: straight, parallel to a border, from there to the other."""
+    """Draw straight scratches of a film gate or roller, parallel to a border, across the whole picture."""
     rng, canvas = sheet.rng, _Canvas(sheet)
     angle = rng.choice([0, np.pi / 2], p=(0.3, 0.7)) + rng.normal(0, 0.004)
     way = 1.1 * sheet.longer * np.array([np.cos(angle), np.sin(angle)])
@@ -337,7 +337,7 @@ def _film(sheet: Sheet) -> Cover:
 
 
 def _specks(sheet: Sheet) -> Cover:
-    """Dust on a scanner's glass: small specks, blacker than ink and whiter than paper, more often dark than light."""
+    """Draw dust on a scanner's glass: small specks, blacker than ink or whiter than paper, mostly dark."""
     rng, canvas = sheet.rng, _Canvas(sheet)
     for _ in range(4 + _several(sheet, 15, 0.8)):
         canvas.speck(sheet.place(), 0.5 + 3 * rng.random() ** 2, int(255 * rng.uniform(0.6, 1)), rng)
@@ -349,15 +349,15 @@ _DRAWN = (
     *(_stains, _torn, _rips, _writing, _faded_border, _film, _specks),
 )
 _SHARP = ("film", "specks")
-"""Kinds that the blur of a print's scan leaves: those of a scanned film, and of the scanner's glass."""
+"""Kinds without the blur of a print: those on a scanned film or on the scanner's glass."""
 _KINDS = {kind.__name__.removeprefix("_"): kind for kind in _DRAWN}
-"""What draws each kind of damage (`config.DAMAGE_SHARES`)."""
+"""Functions that draw the kinds of damage (`config.DAMAGE_SHARES`)."""
 
 
 def _several(sheet: Sheet, rate: float, power: float = 0.5) -> int:
-    """A random number of things, one at least: on most prints few, on some many.
+    """Draw a number of objects, at least 1: few on most prints, many on some.
 
-    It grows with the print: of things that are long with its side (`power` 0.5), of specks nearly with its area.
+    It grows with the print's area to the given power: 0.5 for lines, nearly 1 for specks.
     """
     relative = sheet.height * sheet.width / 192**2
     return 1 + int(sheet.rng.poisson(rate * float(np.exp(sheet.rng.normal(-0.3, 0.8))) * relative**power))
@@ -368,7 +368,7 @@ def _log_uniform(rng: Generator, least: float, most: float) -> np.float64:
 
 
 def _bright_or_dark(sheet: Sheet, bright: float) -> np.ndarray:
-    """The colour of bare paper or a highlight, with this probability, or of dirt and lost silver: (3,)."""
+    """Draw the colour (3,) of bare paper or a highlight, with this probability, else of dirt or lost silver."""
     rng, medium = sheet.rng, sheet.medium
     if rng.random() < bright:
         level = rng.uniform(0.8, 1.05)
@@ -381,20 +381,20 @@ def _bright_or_dark(sheet: Sheet, bright: float) -> np.ndarray:
 
 
 def _black_or_white(sheet: Sheet, black: float) -> np.ndarray:
-    """What lies on the scanner's glass or was scratched out of a film, dark with this probability: (3,)."""
+    """Draw the colour (3,) of dust on glass or of a scratch in a film, dark with this probability."""
     level = sheet.rng.uniform(0, 0.2) if sheet.rng.random() < black else sheet.rng.uniform(0.8, 1)
     return np.full(3, level, np.float32)
 
 
 def _lighter_or_darker(print_: np.ndarray, relief: np.ndarray) -> Cover:
-    """What adds `relief` (H, W) to the print, as far as there are lighter and darker values."""
+    """Return the cover that adds `relief` (H, W) to the print, clipped to [0, 1]."""
     strength = max(float(np.abs(relief).max()), 1e-6)
     colour = print_ + np.sign(relief)[..., None] * strength
     return (np.abs(relief) / strength).astype(np.float32), np.clip(colour, 0, 1).astype(np.float32)
 
 
 def _width(rng: Generator, most: float) -> float:
-    """More often thin than thick."""
+    """Draw a width from 0.8 to `most` pixels, mostly thin."""
     return float(np.exp(np.log(0.8) + (np.log(most) - np.log(0.8)) * rng.random() ** 1.5))
 
 
@@ -408,7 +408,7 @@ def _path(
     shake: float = 0.0,
     curl: float = 0.0,
 ) -> np.ndarray:
-    """Points (N, 2) of a line that bends: the angle of each step changes by `curl` and noise of deviation `turns`."""
+    """Return points (N, 2) of a curve: each step turns by `curl` plus noise of standard deviation `turns`."""
     count = max(2, min(400, round(length / every)))
     step = length / count
     angles = angle + np.cumsum(curl + turns * rng.standard_normal(count))
@@ -418,7 +418,7 @@ def _path(
 
 
 def _handwriting(start: np.ndarray, size: float, letters: int, rng: Generator) -> list[np.ndarray]:
-    """Strokes of loops that run on like joined letters, (N, 2) each."""
+    """Return strokes of connected loops like joined letters, (N, 2) each."""
     tilt, slant = rng.normal(0, 0.15), rng.uniform(-0.1, 0.5)
     strokes, x = [], 0.0
     while letters > 0:
@@ -436,14 +436,14 @@ def _handwriting(start: np.ndarray, size: float, letters: int, rng: Generator) -
 
 
 class _Canvas:
-    """Drawing at `_FINE` times the resolution; places and sizes are in pixels of the picture, values 0 to 255."""
+    """A canvas at `_FINE` times the resolution; places and sizes are in pixels of the picture, values 0 to 255."""
 
     def __init__(self, sheet: Sheet) -> None:
         self._image = Image.new("L", (_FINE * sheet.width, _FINE * sheet.height))
         self._draw = ImageDraw.Draw(self._image)
 
     def cover(self) -> np.ndarray:
-        """How much of each pixel is drawn on: (H, W) float32 in [0, 1]."""
+        """Return the opacity of each pixel, (H, W) float32 in [0, 1]."""
         return np.asarray(self._image.reduce(_FINE), np.float32) / np.float32(255)
 
     def line(self, points: np.ndarray, width: float, value: int) -> None:
@@ -461,7 +461,7 @@ class _Canvas:
         self.area(centre + radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1), value)
 
     def text(self, place: np.ndarray, text: str, size: float, turn: float = 0.0) -> None:
-        """turn: degrees, of all that is drawn so far, about the place."""
+        """Draw text; then rotate the whole canvas about the place by `turn` degrees."""
         corner = tuple(_FINE * place)
         self._draw.text(corner, text, fill=255, font=font(int(_FINE * size)))
         if turn:
@@ -469,7 +469,7 @@ class _Canvas:
 
 
 def draw_hole(side: int, generator: Generator) -> np.ndarray:
-    """A hole of a random kind: (side, side) bool, neither empty nor everything."""
+    """Draw a hole of a random kind, (side, side) bool; it is neither empty nor everything."""
     hole = list(_HOLES)[generator.choice(len(_HOLES), p=list(_HOLES.values()))](side, generator)
     if hole.all() or not hole.any():
         return _lost_pixels(side, generator)
@@ -477,14 +477,14 @@ def draw_hole(side: int, generator: Generator) -> np.ndarray:
 
 
 def _lost_pixels(side: int, generator: Generator) -> np.ndarray:
-    """Single pixels, 10 to 95 % of them, more often many than few."""
+    """Draw single pixels, 10 to 95 % of them, mostly many."""
     hole = generator.random((side, side), dtype=np.float32) < 0.1 + 0.85 * generator.random() ** 0.5
     hole[tuple(generator.integers(side, size=2))] = True
     return hole
 
 
 def _bent_lines(side: int, generator: Generator) -> np.ndarray:
-    """Long lines that bend a little, 1 to 5 pixels wide."""
+    """Draw long, slightly bent lines, 1 to 5 pixels wide."""
     canvas, draw = _bitmap(side)
     for _ in range(generator.integers(3, 14)):
         x, y = generator.uniform(-0.2 * side, 1.2 * side, 2)
@@ -499,7 +499,7 @@ def _bent_lines(side: int, generator: Generator) -> np.ndarray:
 
 
 def _lines_of_letters(side: int, generator: Generator) -> np.ndarray:
-    """Lines of letters, with strokes of 1 to 6 pixels."""
+    """Draw lines of letters, with strokes of 1 to 6 pixels."""
     canvas, draw = _bitmap(side)
     size = int(generator.integers(10, 45))
     bold = int(generator.integers(0, 2))
@@ -512,7 +512,7 @@ def _lines_of_letters(side: int, generator: Generator) -> np.ndarray:
 
 
 def _brush_strokes(side: int, generator: Generator) -> np.ndarray:
-    """Brush strokes 2 to 32 pixels wide with round ends."""
+    """Draw brush strokes, 2 to 32 pixels wide, with round ends."""
     canvas, draw = _bitmap(side)
     width = float(np.exp(generator.uniform(np.log(2), np.log(min(32, side / 2)))))
     for _ in range(generator.integers(1, 3 + int(40 / width))):
@@ -525,7 +525,7 @@ def _brush_strokes(side: int, generator: Generator) -> np.ndarray:
 
 
 def _boxes(side: int, generator: Generator) -> np.ndarray:
-    """One to three boxes, of an eighth to all but an eighth of the side."""
+    """Draw one to three boxes, with sides of 1/8 to 7/8 of the picture's."""
     hole = np.zeros((side, side), dtype=bool)
     for _ in range(generator.integers(1, 4)):
         height, width = (int(n) for n in generator.integers(max(1, side // 8), side - side // 8 + 1, 2))
@@ -535,7 +535,7 @@ def _boxes(side: int, generator: Generator) -> np.ndarray:
 
 
 def _all_but_a_window(side: int, generator: Generator) -> np.ndarray:
-    """All but a window that touches some sides: borders, halves, corners."""
+    """Draw everything except a window at some sides: borders, halves, corners."""
     hole = np.ones((side, side), dtype=bool)
     height, width = (int(n) for n in generator.integers(max(1, side // 4), side + 1, 2))
     if generator.integers(2):  # a half
@@ -546,7 +546,7 @@ def _all_but_a_window(side: int, generator: Generator) -> np.ndarray:
 
 
 def draw_hints(side: int, generator: Generator) -> np.ndarray:
-    """A few dots and strokes, as a person draws them."""
+    """Draw a few dots and strokes like a person's colour hints, (side, side) bool."""
     canvas, draw = _bitmap(side)
     for _ in range(generator.integers(1, 9)):
         start = generator.uniform(0, side, 2)
@@ -570,4 +570,4 @@ _HOLES: dict[Callable[[int, Generator], np.ndarray], float] = {
     _boxes: 0.06,
     _all_but_a_window: 0.01,
 }
-"""How often each kind is drawn: most are single pixels, where classical methods are nearest to what can be had."""
+"""Probabilities of the kinds. Most are single pixels, for which classical methods are nearly optimal."""

@@ -1,18 +1,18 @@
-"""Trains pretrained/tone/tone.safetensors, which tells how far a photograph has faded, on photographs faded by drawing.
+"""Train pretrained/tone/tone.safetensors, the tone estimator, on photographs with synthetic fading.
 
-    python tests/data/make_tone.py PHOTOS MORE [MORE ...] [--most 4000] [--cache FILE] [--steps 30000] [--seed 0]
+    python -m scoreinv.training.recipes.tone PHOTOS MORE [MORE ...] [--most 4000] [--cache FILE] [--steps 30000]
 
-Each is a folder of photographs, and of MORE no more than so many are taken, so that many of one kind do not crowd out
-the others; those that pretrained/tone/held_out.txt names are not looked at. What `scene` sees in them is kept in the
-cache.
-A third of what is shown is healthy; the rest loses density by dye, gets stained, fogged, scanned with another curve,
-and fades unevenly. Healthy photographs are varied, in exposure, saturation, haze and a slight cast, so that such things
-are not undone; some lie in a mist, which grows with what is far. The loss is the distance of what has faded, corrected,
-to the truth (CIEDE2000), more where it is farther than the faded one was, and the cross-entropy of whether a picture
-has faded, less where little is at stake: the curves are those of a picture that has.
+PHOTOS and MORE are folders of photographs; `--most` limits each folder of MORE, to balance the subjects. Photographs
+named in pretrained/tone/held_out.txt are excluded. The cache keeps the colours that `scene` predicts for them.
 
-At the end it tells, for a few hundred photographs of MORE that were kept apart, what each choice of the gates in
-`scoreinv.tasks.tone` would do.
+A third of the pictures is healthy. The others lose density by dye, get stains and fog, are scanned with another curve,
+and fade unevenly. Healthy photographs vary in exposure, saturation, haze and a slight cast, so the network learns to
+keep these; some lie in mist, which increases with the distance. The loss is the colour difference (CIEDE2000) between
+the corrected and the true picture, weighted more if it exceeds that before the correction, plus the cross-entropy of
+whether the picture has faded, weighted less if the difference is small. Curves are those of a faded picture.
+
+Finally, the program prints the effect of each choice of the thresholds in `scoreinv.tasks.tone`, on a few hundred
+photographs of MORE that it did not train on.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, guessed, told_of
 
 BATCH, PIXELS, EMA = 48, 192, 0.998
 DRAWN = 384
-"""Pixels of each photograph that a step fades; of `PIXELS` of them the network sees more than quantiles."""
+"""Pixels of each photograph to fade in a step; the network gets `PIXELS` of them, and quantiles of all."""
 SPECKED = 0.1
-"""Share of the pictures that have specks at either end of their tones."""
+"""Share of the pictures with specks of black or white."""
 GUESSES = 3
-"""Of the colours of each of PHOTOS, from its greys or from those of it faded; of the others there is one."""
+"""Colour predictions for each photograph of PHOTOS, from healthy or faded greys; one for those of MORE."""
 HEALTHY, GRAY, HAZY, PALE, TINGED = 0.33, 0.12, 0.06, 0.05, 0.05
-"""Shares of what is shown: of healthy photographs, of grey and of hazy ones; and of the faded those that are so a
-little, and those that are seen as through a coloured filter."""
+"""Shares of healthy, grey and hazy pictures; and of the faded ones, shares of slightly faded ones, and of those with
+a strong colour filter."""
 MISTY, BLACK = 0.1, 0.12
-"""Share of the photographs of MORE that are brought into a mist, where something stays so dark in all channels."""
+"""Share of the photographs of MORE with synthetic mist; largest darkest value in mist, in all channels."""
 MATTED = 0.1
-"""Share of what the odds are shown that lies in a mat, or in the black around a round print."""
+"""Share of the pictures in a mat, or in the black around a round print, for training the odds."""
 OF_FIRST = 0.15
-"""Share of the photographs of PHOTOS, which are of more kinds than those of MORE."""
+"""Share of draws from PHOTOS, which has more kinds of photographs than MORE."""
 AT_STAKE = 8.0
-"""CIEDE2000 from which on it counts in full whether a faded photograph is told from a healthy one."""
+"""CIEDE2000 from which the classification of a faded photograph has its full weight."""
 APART = 300
-"""Photographs that the gates are chosen on."""
+"""Number of photographs for choosing the thresholds."""
 
 
 def main() -> None:
@@ -61,13 +61,13 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("more", type=Path, nargs="+")
     parser.add_argument("--most", type=int, default=4000, help="photographs of each folder of MORE")
-    parser.add_argument("--cache", type=Path, help="where what was computed of the photographs is kept, or read")
+    parser.add_argument("--cache", type=Path, help="file for the data computed from the photographs")
     parser.add_argument("--steps", type=int, default=30000)
-    parser.add_argument("--rate", type=float, default=2e-3, help="of learning, at first")
+    parser.add_argument("--rate", type=float, default=2e-3, help="initial learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=TONE_FILE)
-    parser.add_argument("--init", type=Path, help="weights to go on from")
-    parser.add_argument("--odds", action="store_true", help="train only the layers that tell the odds")
+    parser.add_argument("--init", type=Path, help="weights to start from")
+    parser.add_argument("--odds", action="store_true", help="train only the layers of the odds")
     options = parser.parse_args()
     torch.manual_seed(options.seed)
     if options.cache is not None and options.cache.exists():
@@ -91,9 +91,9 @@ def main() -> None:
 
 
 def computed(first: Path, more: list[Path], most: int) -> dict[str, Tensor]:
-    """Photographs (N, 3, 56, 56), what is guessed of each (N, 3 + SEEN, 14, 14), and their `extremes`.
+    """Return photographs (N, 3, 56, 56), colour predictions (N, 3 + SEEN, 14, 14) and `extremes`.
 
-    Those of `first` first; uint8 but for the guesses.
+    The photographs of `first` come first. All values are uint8 except the predictions.
     """
     network, order = chroma_network(), random.Random(0)
     others: list[Path] = []
@@ -121,9 +121,9 @@ def computed(first: Path, more: list[Path], most: int) -> dict[str, Tensor]:
 
 
 def in_mist(seen: Tensor) -> Tensor:
-    """Photographs (B, 3, H, W) in a mist: J t + A (1 - t) with t = exp(-depth), which grows up the picture.
+    """Return photographs (B, 3, H, W) in mist: J t + A (1 - t) with t = exp(-depth); the depth grows upwards.
 
-    Narasimhan and Nayar 2002, eq. 6. Left are those in which nothing would be black: they could as well have faded.
+    Narasimhan and Nayar 2002, eq. 6. Photographs without a black part in mist stay clear, since they could be faded.
     """
     number = len(seen)
     one = (number, 1, 1, 1)
@@ -142,7 +142,7 @@ def in_mist(seen: Tensor) -> Tensor:
 
 
 def extremes(seen: Tensor) -> Tensor:
-    """The pixels of pictures (B, 3, H, W) that are darkest and lightest by channel in each of `PARTS`^2 parts.
+    """Return the darkest and lightest pixel by channel in each of `PARTS`^2 parts of pictures (B, 3, H, W).
 
     (B, PARTS^2, 6, 3).
     """
@@ -152,20 +152,20 @@ def extremes(seen: Tensor) -> Tensor:
 
 
 def ends_of(pixels: Tensor) -> Tensor:
-    """The darkest values of the parts of pictures, and the lightest (B, 2, PARTS^2, 3), of their `extremes`."""
+    """Return the darkest and lightest values of the parts (B, 2, PARTS^2, 3), from `extremes`."""
     parts = pixels.unflatten(1, (PARTS**2, 6))
     return torch.stack([parts.amin(2), parts.amax(2)], dim=1)
 
 
 def photographs(folder: Path) -> list[Path]:
-    """The files of a folder, and of the folders in it, but for those that are held out."""
+    """Return the picture files of a folder and its subfolders, except those held out."""
     unseen = set((PRETRAINED / "tone" / "held_out.txt").read_text().split())
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     return [path for path in files if path.stem not in unseen]
 
 
 def read(path: Path) -> Tensor:
-    """A photograph, 3x224x224 in [0, 1]."""
+    """Read a photograph, 3x224x224 in [0, 1]."""
     image = Image.open(path).convert("RGB").resize((SEEN_SIDE, SEEN_SIDE), Image.Resampling.BOX)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
 
@@ -180,12 +180,12 @@ def train(
     rate: float,
     matted: float,
 ) -> None:
-    """Train a network, and leave it with the mean of its weights.
+    """Train a network, and replace its weights by their moving average.
 
-    first: so many of the photographs, of all kinds, are seen in `OF_FIRST` of the draws.
-    matted: share of them that lies in a mat, which no curves are learned of.
+    first: number of photographs that `OF_FIRST` of the draws come from.
+    matted: share of the pictures in a mat.
     """
-    parameters = [value for value in network.parameters() if value.requires_grad]
+    parameters: list[Tensor] = [value for value in network.parameters() if value.requires_grad]
     optimizer = torch.optim.AdamW(parameters, rate, weight_decay=0.02, fused=True)
     means = [value.detach().clone() for value in parameters]
     said = []
@@ -228,9 +228,9 @@ def train(
 
 
 def cropped(photos: Tensor, guesses: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`DRAWN` pixels in parts of .85 and more of each side of photographs, some of them mirrored, and then `ends`.
+    """Draw `DRAWN` pixels of crops with 0.85 to 1 of each side, some mirrored, and append `ends`.
 
-    And what is guessed of the first `PIXELS` of them; and how far each is from the middle, 1 in the corners.
+    Also return the predictions at the first `PIXELS`, and each pixel's squared distance from the centre, 1 in corners.
     """
     place = uniform(-1, 1, len(photos), DRAWN, 2)
     size = uniform(0.85, 1, len(photos), 1, 2)
@@ -246,14 +246,14 @@ def cropped(photos: Tensor, guesses: Tensor, ends: Tensor) -> tuple[Tensor, Tens
 
 
 def far_out(side: int) -> Tensor:
-    """How far each of `side`^2 parts of a picture is from its middle, squared, 1 in the corners: (side^2,)."""
+    """Return the squared distance of each of `side`^2 parts from the centre, 1 in the corners: (side^2,)."""
     line = ((torch.arange(side) + 0.5) * 2 / side - 1) ** 2
     return ((line[:, None] + line) / 2).flatten()
 
 
 @torch.no_grad()
 def gates(network: ToneNetwork, photos: Tensor, guesses: Tensor, ends: Tensor) -> None:
-    """Print what the step would do to these photographs, healthy and faded, with each choice of its gates."""
+    """Print the effect of each choice of thresholds on healthy and faded photographs."""
     where = torch.randperm(SIDE * SIDE)[:DRAWN]
     radius = torch.cat([far_out(SIDE)[where], far_out(PARTS).repeat_interleave(6)])[None, :, None]
     guesses = F.interpolate(guesses.float(), size=(SIDE, SIDE), mode="bilinear")
@@ -278,14 +278,14 @@ def gates(network: ToneNetwork, photos: Tensor, guesses: Tensor, ends: Tensor) -
 
 
 def difference(one: Tensor, other: Tensor) -> np.ndarray:
-    """The mean CIEDE2000 between pixels (B, N, 3): (B,)."""
+    """Return the mean CIEDE2000 between pixels (B, N, 3): (B,)."""
     return np.asarray(deltaE_ciede2000(rgb2lab(one.numpy()), rgb2lab(other.numpy())).mean(1))
 
 
 def faded_by_drawing(pixels: Tensor, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Pixels (B, N, 3) of healthy photographs, of scans of their prints, and 1 for those that have faded, else 0.
+    """Return pixels (B, N, 3) of varied photographs and of scans of their prints, and 1 for faded ones, else 0.
 
-    radius: (B, N, 1) squared distance of each from the middle, 1 in the corners.
+    radius: (B, N, 1) squared distance of each pixel from the centre, 1 in the corners.
     """
     number = len(pixels)
     one, each = (number, 1, 1), (number, 1, 3)
@@ -316,9 +316,9 @@ def faded_by_drawing(pixels: Tensor, radius: Tensor) -> tuple[Tensor, Tensor, Te
 
 
 def in_mats(truth: Tensor, scan: Tensor, radius: Tensor, matted: float) -> tuple[Tensor, Tensor]:
-    """Photographs and scans of their prints (B, N, 3), a share of them in a mat of a twentieth to two fifths of them.
+    """Put a share of photographs and scans (B, N, 3) into a black or white mat of 5 to 40 % of the area.
 
-    It is black or white, and has not faded. radius: see `faded_by_drawing`; where the pixels of mats begin varies.
+    The mat has not faded. radius: see `faded_by_drawing`.
     """
     one = (len(scan), 1, 1)
     far = radius + torch.cat([torch.zeros(DRAWN, 1), uniform(-0.15, 0.15, radius.shape[1] - DRAWN, 1)])
@@ -339,7 +339,7 @@ def normal(deviation: float, *shape: int) -> Tensor:
 
 
 def distance(one: Tensor, other: Tensor) -> Tensor:
-    """CIEDE2000 between colours (..., 3) in CIELAB, but for its rotation of blues; its weights have no gradient."""
+    """Return CIEDE2000 between colours (..., 3) in CIELAB, without the rotation term; its weights have no gradient."""
     with torch.no_grad():
         mean = (chroma(one) + chroma(other)) / 2
         wider = 1 + (1 - mean**3.5 / (mean**7 + 25.0**7).sqrt()) / 2
@@ -358,12 +358,12 @@ def distance(one: Tensor, other: Tensor) -> Tensor:
 
 
 def chroma(colours: Tensor) -> Tensor:
-    """The chroma of colours (..., 3) in CIELAB."""
+    """Return the chroma of colours (..., 3) in CIELAB."""
     return (colours[..., 1:].square().sum(-1) + 1e-6).sqrt()
 
 
 def lab(rgb: Tensor) -> Tensor:
-    """sRGB (..., 3) in CIELAB, D65."""
+    """Convert sRGB (..., 3) to CIELAB, D65."""
     light = torch.where(rgb > 0.04045, ((rgb.clamp_min(0.04) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
     to_xyz = torch.tensor(
         [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]

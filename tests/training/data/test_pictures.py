@@ -16,9 +16,11 @@ from PIL import Image
 from small_runs import write_gradient
 
 from scoreinv.system.errors import InputError
-from scoreinv.training import pictures as pictures_module
 from scoreinv.training.config import DataConfig
-from scoreinv.training.pictures import check_source, load_pictures, split
+from scoreinv.training.data import folder as folder_module
+from scoreinv.training.data import pictures as pictures_module
+from scoreinv.training.data.folder import check_source
+from scoreinv.training.data.pictures import load_pictures, split
 
 
 @pytest.fixture
@@ -99,7 +101,7 @@ def test_members_of_a_zip_are_read_up_to_a_bound_whatever_they_declare(
     good: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     archive = _zip_of(tmp_path / "a.zip", {"good.png": good, "large.png": good + bytes(200_000), "other.png": bytes(9)})
-    monkeypatch.setattr(pictures_module, "ENTRY_BYTES", 100_000)
+    monkeypatch.setattr(folder_module, "ENTRY_BYTES", 100_000)
     assert load_pictures(DataConfig(str(archive)), 8, 3).names == ("good.png",)
     assert "large.png: unfolds to more than 0 MB" in caplog.text
     assert "other.png is left out" in caplog.text
@@ -177,7 +179,7 @@ def test_scales_average_areas(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_just_now_ends_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Left out, it would be missing in the cache for ever, or be back when the run is resumed."""
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    decode_it = pictures_module.decode
+    decode_it = folder_module.decode
 
     def fails(*given: object, **more: object) -> object:
         try:
@@ -185,10 +187,10 @@ def test_a_file_that_cannot_be_read_just_now_ends_the_start(tmp_path: Path, monk
         except OSError as error:
             raise InputError("a.png: damaged") from error
 
-    monkeypatch.setattr(pictures_module, "decode", fails)
+    monkeypatch.setattr(folder_module, "decode", fails)
     with pytest.raises(InputError, match=r"a\.png: could not be read: a\.png: damaged; try again, or remove it"):
         load_pictures(DataConfig(str(tmp_path)), 8, 3)
-    monkeypatch.setattr(pictures_module, "decode", decode_it)
+    monkeypatch.setattr(folder_module, "decode", decode_it)
     assert len(load_pictures(DataConfig(str(tmp_path)), 8, 3)) == 1
 
 
@@ -208,7 +210,7 @@ def test_names_that_are_missing_are_told_before_any_picture_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    monkeypatch.setattr("scoreinv.training.pictures._decode_all", lambda *_: 1 / 0)
+    monkeypatch.setattr("scoreinv.training.data.pictures._decode_all", lambda *_: 1 / 0)
     for data, said in (
         (DataConfig(str(tmp_path), holdout=("a", "absent")), "holdout: there is no readable picture named absent"),
         (DataConfig(str(tmp_path), shares=(("b", 0.5),)), "there is no folder of pictures named b"),

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import scoreinv.training
 from scoreinv.models.model_file import read_metadata
 from scoreinv.system.errors import InputError
 from scoreinv.training.config import TrainingConfig
-from scoreinv.training.folder import deferred_interrupts
 from scoreinv.training.loop import train
+from scoreinv.training.run import TrainingRun
 
 Files = dict[str, bytes]
 
@@ -168,25 +169,6 @@ def test_changed_pictures_are_noticed_by_a_resumed_run(config: TrainingConfig, o
         train(replace(longer, steps=4), out, resume=True)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends signals")
-def test_a_signal_is_handed_on_when_the_work_is_done_and_an_ignored_one_stays_ignored() -> None:
-    came: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with deferred_interrupts() as noted:
-            signal.raise_signal(signal.SIGHUP)
-            assert not noted
-            signal.raise_signal(signal.SIGTERM)
-            assert (noted, came) == ([signal.SIGTERM], [])
-            signal.raise_signal(signal.SIGTERM)  # once more: at once
-            assert came == [signal.SIGTERM]
-        assert came == [signal.SIGTERM, signal.SIGTERM]
-        with pytest.raises(KeyboardInterrupt), deferred_interrupts():
-            signal.raise_signal(signal.SIGINT)
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def test_the_former_name_of_a_run_on_disk_warns() -> None:
+    with pytest.warns(DeprecationWarning, match="scoreinv.training.RunFolder is now TrainingRun"):
+        assert scoreinv.training.RunFolder is TrainingRun

@@ -1,16 +1,19 @@
-"""Trains pretrained/scene/likeness.safetensors, by which places of pictures are compared.
+"""Train pretrained/scene/likeness.safetensors, the embedding that compares places of pictures.
 
-    python tests/data/make_likeness.py PHOTOS CLOTHES KINDS [--most 200] [--steps 800] [--seed 0]
+    python -m scoreinv.training.recipes.likeness PHOTOS CLOTHES KINDS [--most 200] [--steps 800] [--seed 0]
 
-PHOTOS: photographs of all kinds. CLOTHES: a copy of clothing-co-parsing, whose clothes people have marked. KINDS: a
-folder of photographs for each kind of thing. Five tasks take turns: halves of a photograph are to gain by each other's
-colours, in squared error; pictures of different kinds are to tell each other nothing; places of a crop are to find
-themselves in the whole; a garment is to find the same on other people; and the thing of its kind in a picture that in
-another, by the map of a linear classifier of the encoder's places (Zhou et al. 2016). Which colours places may have is
-learned after it, by the likelihood of those that the same places have.
+PHOTOS: photographs of all kinds. CLOTHES: a copy of clothing-co-parsing, with labelled clothes. KINDS: a folder of
+photographs for each kind of object. Training alternates between five tasks:
 
-That pictures of one kind need be less alike is learned beside it, by `Kind`, and not kept: `matching.resemblance` tells
-them apart better. The bundled weights came of a script of this loss.
+    own      one half of a photograph gives colours to the other, with the smallest squared error
+    other    pictures of different kinds match nothing in each other
+    crop     places of a crop match their places in the whole picture
+    clothes  a garment matches the same garment on other people
+    kind     an object matches objects of its kind, located by class activation maps (Zhou et al. 2016)
+
+The distribution of colours given a place is trained afterwards, by the likelihood of the colours of similar places.
+`Kind` learns how much less alike pictures of different kinds are, and is not saved: `matching.resemblance` separates
+kinds better. The bundled weights come from a longer script with this loss.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ from scoreinv.preconditioning import centre
 
 BATCH, QUERIES, DARKEST = 8, 256, 0.05
 SHARES = {"own": 0.25, "other": 0.2, "crop": 0.15, "clothes": 0.2, "kind": 0.2}
-"""Of the tasks."""
+"""Probabilities of the tasks."""
 CLOTHES = (
     "skin", "hair",
     "blazer blouse cape cardigan coat hoodie jacket jumper shirt sweater sweatshirt t-shirt top vest scarf",
@@ -46,15 +49,15 @@ CLOTHES = (
     "boots clogs flats heels loafers pumps sandals shoes sneakers wedges",
 )  # fmt: skip
 UPPER, LOWER, DRESS = 3, 4, 5
-"""A dress finds those above and below the waist, and they it, where there is no other."""
+"""A dress matches upper and lower garments, and vice versa, if the other picture has no garment of its class."""
 
 View = dict[str, Any]
-"""Of a picture or a part of it: maps, kind, drawn and true chroma (2, N), luma (N,), marks (N,), places (N, 2), and
-RGB less the luma, `beyond` it (3, N)."""
+"""Data of a picture or a part of it: maps, kind, drawn and true chroma (2, N), luma (N,), marks (N,), places (N, 2),
+and `beyond`, the RGB values minus the luma (3, N)."""
 
 
 class Kind(nn.Linear):
-    """Of which kind a picture is, by the mean of the encoder's coarsest map: (32,), of unit length."""
+    """Embeds the kind of a picture, from the mean of the encoder's coarsest map: (32,), of unit length."""
 
     def __init__(self) -> None:
         super().__init__(FEATURES[-1], 32)
@@ -93,13 +96,13 @@ def main() -> None:
 
 
 def some(folder: Path, most: int) -> list[Path]:
-    """So many of the photographs of a folder."""
+    """Choose photographs of a folder at random, at most `most`."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     return random.sample(files, min(most, len(files)))
 
 
 def views(path: Path, prior: Any, kind: str, *, halved: bool = False) -> list[View]:
-    """A photograph's halves, or it whole and a crop of it by another film."""
+    """Return the halves of a photograph, or the whole photograph and a crop of it on another film."""
     picture = read_picture(path)
     height, width = (32 * min(12, max(7, round(7 * side / min(picture.size)))) for side in picture.size)
     marks = worn(path, height // 8, width // 8) if kind == "clothes" else torch.zeros(height // 8, width // 8)
@@ -118,7 +121,7 @@ def views(path: Path, prior: Any, kind: str, *, halved: bool = False) -> list[Vi
 
 
 def worn(path: Path, height: int, width: int) -> Tensor:
-    """What `CLOTHES` has at each place, from 1 on, by the annotations beside the photographs."""
+    """Return the class in `CLOTHES` at each place, from 1, by the annotations; 0 for none."""
     root = path.parents[1]
     names = [str(name[0]) for name in loadmat(root / "label_list.mat")["label_list"][0]]
     number = [next((k for k, some in enumerate(CLOTHES, 1) if name in some.split()), 0) for name in names]
@@ -127,7 +130,7 @@ def worn(path: Path, height: int, width: int) -> Tensor:
 
 
 def view(rgb: np.ndarray, prior: Any, kind: str, marks: Tensor, box: tuple[float, float, float]) -> View:
-    """What is kept of a part (top, left, share of the sides) of a picture."""
+    """Return the data of a part (top, left, share of the sides) of a picture."""
     colours = torch.from_numpy(np.ascontiguousarray(rgb)).float().permute(2, 0, 1)[None]
     gray = clean = torch.from_numpy(luma(np.ascontiguousarray(rgb))).float()[None, None]
     if box[2] < 1:
@@ -148,13 +151,13 @@ def view(rgb: np.ndarray, prior: Any, kind: str, marks: Tensor, box: tuple[float
 
 
 def at(marks: Tensor, places: Tensor) -> Tensor:
-    """The marks of places in [0, 1]."""
+    """Return the marks at places in [0, 1]."""
     rows, columns = (places * torch.tensor(marks.shape)).long().T
     return marks[rows, columns]
 
 
 def mark_things(kinds: list[list[list[View]]]) -> None:
-    """Mark what is of its kind in pictures, from 0 to 1, by a classifier of the mean of the encoder's coarsest map."""
+    """Mark the objects of each kind, from 0 to 1, by class activation maps of the encoder's coarsest map."""
     pooled = torch.stack([one[0]["maps"][-1].float().mean((0, 2, 3)) for pictures in kinds for one in pictures])
     labels = torch.tensor([number for number, pictures in enumerate(kinds) for _ in pictures])
     mean, deviation = pooled.mean(0), pooled.std(0) + 0.05
@@ -176,7 +179,7 @@ def mark_things(kinds: list[list[list[View]]]) -> None:
 
 
 def train(metric: PlaceNetwork, kind: Kind, numbers: nn.Parameter, given: dict[str, Any], steps: int) -> None:
-    """Train a metric, and the numbers that weigh it."""
+    """Train the embedding and the scalar weights of the similarity."""
     layers = [*metric.parameters(), *kind.parameters()]
     groups = [{"params": layers, "lr": 2e-3}, {"params": [numbers], "lr": 5e-3, "weight_decay": 0}]
     optimizer = torch.optim.AdamW(groups, weight_decay=1e-2)
@@ -196,7 +199,7 @@ def train(metric: PlaceNetwork, kind: Kind, numbers: nn.Parameter, given: dict[s
 
 
 def train_colours(colours: Colours, given: list[View], steps: int) -> None:
-    """Train which colours places may have, from Gaussians at colours that they have, vivid ones rather."""
+    """Train the distribution of colours at a place, a mixture of Gaussians initialised at mostly vivid colours."""
     seen = torch.cat([one["maps"][0][0].flatten(1) for one in given], dim=1)
     chroma = torch.cat([one["beyond"] for one in given], dim=1)
     some = torch.randint(chroma.shape[1], (100_000,))
@@ -258,19 +261,19 @@ def loss_of(task: str, metric: PlaceNetwork, kind: Kind, numbers: Tensor, given:
 
 
 def missed(logits: Tensor, right: Tensor, nothing: Tensor) -> Tensor:
-    """-log of the share of what is right (Q, N), among which is that nothing is (Q,)."""
+    """Return -log of the probability of correct matches (Q, N), or of no match (`nothing`, (Q,))."""
     all_of_it = F.pad(logits, (0, 1))
     hit = all_of_it.masked_fill(~torch.cat([right, nothing[:, None]], dim=1), -1e9)
     return (all_of_it.logsumexp(1) - hit.logsumexp(1)).mean()
 
 
 def gain(a: View, b: View, logits: Tensor) -> Tensor:
-    """What a picture gains by another's colours, in dB."""
+    """Return the gain of a picture from another's colours, in dB."""
     weights, e = logits.exp(), 2e-4
     total = 1 + weights.sum(1)
     shade = ((a["luma"][:, None] + DARKEST) / (b["luma"] + DARKEST)).clamp(max=1)
-    told = (b["truth"] @ (weights * shade).T + a["drawn"]) / total
-    before, after = ((x - a["truth"]).square().mean() for x in (a["drawn"], told))
+    mixed = (b["truth"] @ (weights * shade).T + a["drawn"]) / total
+    before, after = ((x - a["truth"]).square().mean() for x in (a["drawn"], mixed))
     return 10 * ((before + e) / (after + e)).log10()
 
 

@@ -1,11 +1,11 @@
-"""Trains pretrained/blur/blur.safetensors, which tells what has blurred a photograph, on drawn blurs of photographs.
+"""Train pretrained/blur/blur.safetensors, the blur estimator, on photographs with synthetic blur.
 
-    python tests/data/make_blur.py PHOTOS [--spectra 12000] [--steps 2200] [--seed 0] [-o blur.safetensors]
+    python -m scoreinv.training.recipes.blur PHOTOS [--spectra 12000] [--steps 2200] [--seed 0] [-o blur.safetensors]
 
-PHOTOS is the folder of photographs; those that pretrained/blur/held_out.txt names are not looked at. Crops at 0.5 to 1
-of their size are blurred by a Gaussian, a disk or a line, get noise, and are stored as JPEG or rounded. A third is
-sharp: of these some have a part that is blurred, or are sharpened. In training spectra are turned and mirrored. The
-loss is the cross-entropy of the kind, and of the angle of a line, and the negative log likelihood of a blur's size.
+PHOTOS is a folder of photographs; those named in pretrained/blur/held_out.txt are excluded. Crops at scales 0.5 to 1
+are blurred by a Gaussian, a disk or a line, get noise, and are stored as JPEG or rounded. A third is sharp; some of
+these are blurred in one part, or sharpened. Training rotates and mirrors the spectra. The loss is the cross-entropy of
+the kind and of a line's angle, and the negative log likelihood of the size of the blur.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from scoreinv.system.files import PRETRAINED
 
 SIDE, MARGIN = (192, 320), 16
 SHARP, SOFT = 0.34, 0.55
-"""Share of sharp photographs; the Gaussian that lenses and reduction leave in any, at most, in pixels."""
+"""Share of sharp photographs; largest standard deviation of their residual blur, in pixels."""
 SIZES = ((0.6, 5.0), (0.7, 8.0), (3.0, 26.0))
-"""Of Gaussians, disks and lines, in pixels."""
+"""Ranges of the sizes of Gaussians, disks and lines, in pixels."""
 NOISE, QUALITY = (0.0015, 0.03), (75, 98)
 BATCH, RATE, EMA = 128, 2e-3, 0.998
 
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def photographs(folder: Path, held_out: set[str]) -> list[np.ndarray]:
-    """The luma of each, HxW in [0, 1]."""
+    """Return the luma of each photograph, HxW in [0, 1]."""
     found = []
     for path in sorted(folder.glob("*.jpg")):
         if path.stem not in held_out:
@@ -69,7 +69,7 @@ def photographs(folder: Path, held_out: set[str]) -> list[np.ndarray]:
 
 
 def blurred(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """The convolution, periodic."""
+    """Return the periodic convolution."""
     shape = values.shape
     padded = np.zeros(shape, np.float32)
     padded[: kernel.shape[0], : kernel.shape[1]] = kernel
@@ -78,7 +78,7 @@ def blurred(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 
 def drawn(photos: list[np.ndarray], random: np.random.Generator) -> tuple[np.ndarray, int, float, float]:
-    """A spectrum, and what blurred the photograph: its kind, log of its size, and angle in degrees."""
+    """Draw a spectrum, and the kind, logarithm of the size, and angle (in degrees) of its blur."""
     photo = photos[random.integers(len(photos))]
     side = int(min(random.integers(*SIDE) + 2 * MARGIN, *photo.shape))
     scale = min(random.uniform(1, 2), min(photo.shape) / side)
@@ -118,28 +118,28 @@ def kernel_of(kind: int, size: float, angle: float) -> np.ndarray:
 
 
 def turned(spectra: Tensor, angles: Tensor) -> tuple[Tensor, Tensor]:
-    """Spectra and angles of the photographs turned by random multiples of the angle between columns, and mirrored."""
+    """Rotate the photographs of spectra and angles by random multiples of the column spacing, and mirror some."""
     shifts = torch.randint(ANGLES, (len(spectra), 1))
     mirrored = torch.rand(len(spectra), 1) < 0.5
     columns = torch.arange(ANGLES) - shifts
     columns = torch.where(mirrored, -columns, columns) % ANGLES
     spectra = spectra.gather(3, columns[:, None, None].expand(-1, 2, RADII, -1))
     angles = torch.where(mirrored[:, 0], -angles, angles)
-    # Column c shows what was at c - shift, or at shift - c: c = shift + angle, or shift - angle.
+    # Column c comes from c - shift, or from shift - c if mirrored: c = shift + angle, or shift - angle.
     return spectra, (angles + shifts[:, 0] * 180 / ANGLES) % 180
 
 
 def loss_of(network: BlurNetwork, spectra: Tensor, kinds: Tensor, sizes: Tensor, angles: Tensor) -> Tensor:
-    told = network(spectra)
-    loss = F.cross_entropy(told.kinds, kinds)
+    estimate = network(spectra)
+    loss = F.cross_entropy(estimate.kinds, kinds)
     blurs = kinds > 0
     which = (kinds[blurs] - 1)[:, None]
-    size, spread = (values[blurs].gather(1, which)[:, 0] for values in (told.size, told.spread))
+    size, spread = (values[blurs].gather(1, which)[:, 0] for values in (estimate.size, estimate.spread))
     loss = loss + 0.5 * (((sizes[blurs] - size) * (-spread).exp()).square() / 2 + spread).sum() / len(kinds)
     lines = kinds == 3
     place = angles[lines] * ANGLES / 180
     low = place.floor().long() % ANGLES
-    odds, share = told.angles[lines].log_softmax(1), place - place.floor()
+    odds, share = estimate.angles[lines].log_softmax(1), place - place.floor()
     found = [odds.gather(1, one[:, None])[:, 0] for one in (low, (low + 1) % ANGLES)]
     return loss - 0.5 * ((1 - share) * found[0] + share * found[1]).sum() / len(kinds)
 

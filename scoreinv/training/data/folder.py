@@ -1,0 +1,158 @@
+"""Picture files of a training set: found in a folder (recursively) or a zip file, read one at a time."""
+
+from __future__ import annotations
+
+import re
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from scoreinv.files.read import SUFFIXES, decode, is_picture
+from scoreinv.imaging.picture import Picture
+from scoreinv.system.errors import InputError
+from scoreinv.training.config import DataConfig
+
+BUILTIN = Path(__file__).parent / "builtin"
+"""The small set of photographs for training without other data."""
+
+ENTRY_BYTES = 256_000_000
+"""Largest unpacked entry of a zip file: larger than any picture file, since entries are read into memory whole."""
+
+_ENCRYPTED = 1  # bit of a zip entry's flags
+_HASHED_BYTES = 2**26
+_SAMPLE = re.compile(r"step-\d+\.png")
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """A picture file in a folder, or an entry of a zip file; `version` changes with its content."""
+
+    name: str
+    version: tuple[int, int]
+    content: Path | tuple[zipfile.ZipFile, zipfile.ZipInfo]
+
+    def picture(self) -> Picture:
+        """Decode the first frame."""
+        if isinstance(self.content, Path):
+            return decode(self.content, 0).picture
+        archive, entry = self.content
+        try:
+            with archive.open(entry) as stream:
+                content = stream.read(ENTRY_BYTES + 1)  # the declared size may be wrong
+        except Exception as error:
+            fault = "is encrypted" if entry.flag_bits & _ENCRYPTED else "damaged in the zip file"
+            raise InputError(f"{self.name}: {fault}") from error
+        if len(content) > ENTRY_BYTES:
+            raise InputError(f"{self.name}: unfolds to more than {ENTRY_BYTES / 1e6:.0f} MB, too large for a picture")
+        return decode(content, 0, name=f"{archive.filename}/{self.name}").picture
+
+    def checksum(self) -> int:
+        """Return the CRC-32 of the content; for very large files, of the beginning."""
+        if isinstance(self.content, Path):
+            with self.content.open("rb") as stream:
+                return zlib.crc32(stream.read(_HASHED_BYTES))
+        return self.content[1].CRC
+
+
+@contextmanager
+def picture_files(config: DataConfig) -> Iterator[list[PictureFile]]:
+    """Find the picture files of the source, sorted by name; a zip file stays open during the block.
+
+    Raises InputError if the source is neither a folder nor a zip file, or lacks pictures or names in the configuration.
+    """
+    source = BUILTIN if config.source is None else Path(config.source)
+    with _files(source) as files:
+        refuse_absent([file.name for file in files], config)
+        yield files
+
+
+def check_source(config: DataConfig) -> None:
+    """Raise InputError if the source is missing or lacks named pictures, judging by the names of its files."""
+    with picture_files(config):
+        pass
+
+
+def class_names(source: Path) -> tuple[str, ...]:
+    """Return the names of the class folders in a folder or zip; raise InputError if there are fewer than two."""
+    with _files(source) as files:
+        classes = class_labels([file.name for file in files])[1]
+    if not classes:
+        raise InputError(f"{source}: holds no folders that could be classes, each with its pictures")
+    return classes
+
+
+def class_labels(names: Sequence[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Return labels and classes by the first folder of each name, if all names have one and they differ."""
+    paths = [PurePosixPath(name).parts for name in names]
+    folders = [path[0] for path in paths if len(path) > 1]
+    classes = sorted(set(folders))
+    if len(folders) < len(names) or len(classes) < 2:
+        return None, ()
+    index = {name: number for number, name in enumerate(classes)}
+    return np.array([index[folder] for folder in folders]), tuple(classes)
+
+
+def refuse_absent(names: Sequence[str], config: DataConfig) -> None:
+    """Raise InputError if a name in `holdout` matches no picture, or a folder in `shares` has none."""
+    absent = {name for name, _ in config.shares} - {PurePosixPath(name).parts[0] for name in names}
+    if absent:
+        raise InputError(f"data.shares: there is no folder of pictures named {', '.join(sorted(absent))}")
+    unmatched = set(config.holdout).difference(*map(aliases, names))
+    if unmatched:
+        raise InputError(f"holdout: there is no readable picture named {', '.join(sorted(unmatched))}")
+
+
+def aliases(name: str) -> set[str]:
+    """Return the names in `holdout` that match a picture: with or without its folders and suffix."""
+    path = PurePosixPath(name)
+    return {name, path.name, path.stem}
+
+
+@contextmanager
+def _files(source: Path) -> Iterator[list[PictureFile]]:
+    try:
+        mode = source.stat().st_mode
+    except FileNotFoundError as error:
+        raise InputError(f"{source}: no such folder or zip file") from error
+    except OSError as error:
+        raise InputError(f"{source}: cannot be read: {error.strerror}") from error
+    if stat.S_ISDIR(mode):
+        found = (path for path in source.rglob("*") if is_picture(path.relative_to(source)) and path.is_file())
+        paths = sorted(path for path in found if not _is_sample(path))
+        stats = ((path, path.stat()) for path in paths)
+        yield _some(
+            source, [PictureFile(p.relative_to(source).as_posix(), (s.st_size, s.st_mtime_ns), p) for p, s in stats]
+        )
+    elif stat.S_ISREG(mode):
+        try:
+            archive = zipfile.ZipFile(source)
+        except Exception as error:  # damaged tables raise all kinds of errors
+            raise InputError(f"{source}: neither a folder nor a readable zip file") from error
+        with archive:
+            entries = sorted(archive.infolist(), key=lambda info: info.filename)
+            pictures = [info for info in entries if is_picture(PurePosixPath(info.filename))]
+            yield _some(source, [PictureFile(i.filename, (i.file_size, i.CRC), (archive, i)) for i in pictures])
+    else:
+        raise InputError(f"{source}: neither a folder nor a zip file")
+
+
+def _some(source: Path, files: list[PictureFile]) -> list[PictureFile]:
+    """Return the files; raise InputError if there are none."""
+    if not files:
+        raise InputError(f"{source}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
+    return files
+
+
+def _is_sample(path: Path) -> bool:
+    """Return whether a picture is a sample grid in the folder of a training run."""
+    return (
+        _SAMPLE.fullmatch(path.name) is not None
+        and path.parent.name == "samples"
+        and (path.parent.parent / "metrics.jsonl").exists()
+    )

@@ -1,0 +1,281 @@
+"""Training pictures, decoded once to 8-bit arrays at the scales of training; large sets are cached in a file."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import math
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from scoreinv.files.guard import reason
+from scoreinv.imaging.picture import eight_bits
+from scoreinv.system.errors import InputError
+from scoreinv.system.files import atomic_write
+from scoreinv.training.config import DataConfig
+from scoreinv.training.data.folder import PictureFile, aliases, class_labels, picture_files, refuse_absent
+
+_log = logging.getLogger(__name__)
+
+_CACHED_FROM = 5000  # number of pictures whose decoding takes long enough to cache the result
+_ZOOMED_SIDES = 1.5  # shorter side of a picture for zooms, relative to the drawn side
+_ENLARGED_PIXELS = 2**26
+_TRANSIENT = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EMFILE, errno.ENFILE})
+"""Errors of the system, not of the file: reading may succeed another time."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Decoded pictures.
+
+    Attributes:
+        names: paths inside the source.
+        levels: for each picture, HxWxC uint8 arrays from the finest scale to the coarsest.
+        labels: (N,) indices into `classes`; None without class folders.
+        classes: names of the class folders, sorted.
+        digest: hash of the names and contents of the files, independent of the source's path.
+    """
+
+    names: tuple[str, ...]
+    levels: tuple[tuple[np.ndarray, ...], ...]
+    labels: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+    digest: str = ""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def subset(self, indices: Sequence[int]) -> Pictures:
+        """Return some of the pictures, in this order; the digest is that of all."""
+        labels = None if self.labels is None else self.labels[list(indices)]
+        names, levels = tuple(self.names[i] for i in indices), tuple(self.levels[i] for i in indices)
+        return replace(self, names=names, levels=levels, labels=labels)
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """A picture with its name, its levels, and the checksum of its file."""
+
+    name: str
+    levels: tuple[np.ndarray, ...]
+    checksum: int
+
+
+def load_pictures(
+    config: DataConfig, side: int, channels: int, *, cache: Path | None = None, limit: int | None = None
+) -> Pictures:
+    """Decode the pictures of the source, in the order of their names; leave out damaged ones with a warning.
+
+    Args:
+        config: the source and the scales.
+        side: of the drawn pictures, in pixels.
+        channels: 1 or 3.
+        cache: folder for the decoded pictures if there are many, or more than `memory_gb`; later calls read them.
+        limit: largest number of files, chosen by a hash of their names; they stay within `memory_gb`.
+
+    Raises:
+        InputError: the source is missing, holds no readable picture, or lacks a named one.
+    """
+    with picture_files(config) as files:
+        if limit is not None:
+            chosen = sorted(files, key=lambda file: _name_hash(file.name))[:limit]
+            kept, _ = _fill_memory(_decode(chosen, config, side, channels), config)
+            decoded = sorted(kept, key=lambda picture: picture.name)
+        else:
+            # The key depends on the files and on everything that affects their decoding.
+            versions = [(file.name, file.version) for file in files]
+            scales = config.scales if config.mode == "crops" else ()
+            key = _hash([config.mode, scales, side, channels, versions])
+            found = None if cache is None else _open_cache(cache, key, config.memory_gb)
+            decoded = found or _decode_all(files, config, side, channels, key, cache)
+    if not decoded:
+        source = config.source or "the built-in pictures"
+        raise InputError(f"{source}: none of its {len(files)} pictures is readable")
+    names = tuple(picture.name for picture in decoded)
+    digest = _hash([(picture.name, picture.checksum) for picture in decoded])
+    return Pictures(names, tuple(picture.levels for picture in decoded), *class_labels(names), digest)
+
+
+def split(pictures: Pictures, config: DataConfig) -> tuple[Pictures, Pictures]:
+    """Return training and held-out pictures, split by name only, so that added pictures do not move others.
+
+    Raises InputError if a name in `holdout` or a folder in `shares` has no readable picture, or no picture is left to
+    train on.
+    """
+    refuse_absent(pictures.names, config)
+    wanted = set(config.holdout)
+    held_out = [
+        index
+        for index, name in enumerate(pictures.names)
+        if wanted & aliases(name) or _name_hash(name) < config.holdout_fraction
+    ]
+    if not held_out and config.holdout_fraction > 0 and len(pictures) > 1:
+        held_out = [min(range(len(pictures)), key=lambda index: _name_hash(pictures.names[index]))]
+    kept = sorted(set(range(len(pictures))) - set(held_out))
+    if not kept and not wanted and config.holdout_fraction < 1:
+        kept = [max(held_out, key=lambda index: _name_hash(pictures.names[index]))]
+        held_out = sorted(set(held_out) - set(kept))
+    if not kept:
+        raise InputError("every picture is held out: nothing is left to train on")
+    return pictures.subset(kept), pictures.subset(held_out)
+
+
+def _fill_memory(decoded: Iterator[_Decoded], config: DataConfig) -> tuple[list[_Decoded], bool]:
+    """Return pictures up to the first that exceeds `memory_gb`, and whether there is one."""
+    kept, size = [], 0
+    for picture in decoded:
+        kept.append(picture)
+        size += sum(level.nbytes for level in picture.levels)
+        if size > config.memory_gb * 2**30:
+            return kept, True
+    return kept, False
+
+
+def _decode_all(
+    files: list[PictureFile], config: DataConfig, side: int, channels: int, key: str, cache: Path | None
+) -> list[_Decoded]:
+    """Decode all files; write many of them, or more than fit into memory, to the cache, and map it if necessary."""
+    decoded = _decode(files, config, side, channels)
+    kept, beyond = _fill_memory(decoded, config)
+    if beyond and cache is None:
+        raise InputError(f"the decoded pictures take more than {config.memory_gb:g} GB: raise data.memory_gb")
+    if cache is None or not (beyond or len(files) >= _CACHED_FROM):
+        return kept
+    try:
+        drained = (kept.pop(0) for _ in range(len(kept)))  # frees each after writing it
+        _write_cache(cache, key, chain(drained, decoded) if beyond else kept)
+    except OSError as error:
+        if beyond:
+            raise InputError(f"{cache}: no room for the decoded pictures ({error}): use fewer data.scales") from error
+        _log.warning("the decoded pictures are not kept for the next run: %s", error)
+    found = _open_cache(cache, key, config.memory_gb) if beyond else kept
+    if found is None:
+        raise InputError(f"{cache}: the decoded pictures cannot be read back")
+    return found
+
+
+def _decode(files: list[PictureFile], config: DataConfig, side: int, channels: int) -> Iterator[_Decoded]:
+    """Yield the readable files in order, decoded by a pool of threads that stays a few files ahead."""
+
+    def attempt(file: PictureFile) -> _Decoded | Exception:
+        try:
+            return _Decoded(file.name, _pyramid(file, config, side, channels), file.checksum())
+        except Exception as error:  # decoders raise all kinds of errors on damaged files
+            return error
+
+    threads = min(os.cpu_count() or 1, 16)
+    with ThreadPoolExecutor(threads) as pool:
+        rest = iter(files)
+        begun = deque((file, pool.submit(attempt, file)) for file in islice(rest, 2 * threads))
+        while begun:
+            file, coming = begun.popleft()
+            result = coming.result()
+            begun.extend((file, pool.submit(attempt, file)) for file in islice(rest, 1))
+            if isinstance(result, Exception):
+                if _is_transient(result):
+                    raise InputError(f"{file.name}: could not be read: {reason(result)}; try again, or remove it")
+                _log.warning("%s is left out: %s", file.name, reason(result))
+            else:
+                yield result
+
+
+def _is_transient(error: BaseException | None) -> bool:
+    """Return whether reading may succeed another time. Leaving such a picture out would make runs differ."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _TRANSIENT:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _pyramid(file: PictureFile, config: DataConfig, side: int, channels: int) -> tuple[np.ndarray, ...]:
+    """Return a picture at the scales of training, HxWxC uint8, finest first.
+
+    Pictures are reduced by area averaging. A picture that is smaller than a crop is enlarged to its size, as its only
+    level. Zooms use one level, with a shorter side of at most `_ZOOMED_SIDES` times the drawn side.
+    """
+    picture = file.picture()
+    pixels = np.atleast_3d(picture.pixels)[..., : -1 if picture.has_alpha else None]
+    pixels = np.ascontiguousarray(eight_bits(pixels) if pixels.dtype == np.uint16 else pixels)
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).convert("L" if channels == 1 else "RGB")
+    width, height = image.size
+    if config.mode == "crops":
+        sizes = [(round(width * scale), round(height * scale)) for scale in sorted(config.scales, reverse=True)]
+        sizes = [size for size in sizes if min(size) >= side]
+    elif config.mode == "zooms":
+        scale = min(1.0, _ZOOMED_SIDES * side / min(width, height))
+        sizes = [(max(1, round(width * scale)), max(1, round(height * scale)))]
+    else:
+        sizes = []
+    if not sizes:
+        scale = side / min(width, height)
+        sizes = [(max(round(width * scale), side), max(round(height * scale), side))]
+        if math.prod(sizes[0]) > _ENLARGED_PIXELS:
+            raise InputError(f"{file.name}: {width}x{height} is too narrow: it would be enlarged to {side} pixels")
+    levels = []
+    for size in sizes:
+        method = Image.Resampling.BOX if size[0] <= width else Image.Resampling.BICUBIC
+        level = image if size == image.size else image.resize(size, method)
+        levels.append(np.atleast_3d(np.asarray(level)))
+    return tuple(levels)
+
+
+def _name_hash(name: str) -> float:
+    """Return a number in [0, 1) that depends on the name alone."""
+    return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:7], "big") / 2**56
+
+
+def _hash(values: list[Any]) -> str:
+    """Return the SHA-256 of values as JSON."""
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+
+
+def _cache_files(cache: Path, key: str) -> tuple[Path, Path]:
+    return cache / f"pictures-{key[:16]}.bin", cache / f"pictures-{key[:16]}.json"
+
+
+def _write_cache(cache: Path, key: str, pictures: Iterable[_Decoded]) -> None:
+    """Write the values of all levels to one file, and names and shapes to another; delete caches of other keys."""
+    cache.mkdir(parents=True, exist_ok=True)
+    for old in cache.glob(f"pictures-{16 * '[0-9a-f]'}.*"):
+        old.unlink()
+    values, description = _cache_files(cache, key)
+    index = []
+    with atomic_write(values) as temporary, temporary.open("wb") as file:
+        for picture in pictures:
+            index.append([picture.name, [level.shape for level in picture.levels], picture.checksum])
+            for level in picture.levels:
+                file.write(level.tobytes())
+    with atomic_write(description) as temporary:
+        temporary.write_text(json.dumps(index))
+
+
+def _open_cache(cache: Path, key: str, memory_gb: float) -> list[_Decoded] | None:
+    """Read the cache into memory, or map it if it exceeds `memory_gb`; return None if there is none."""
+    values, description = _cache_files(cache, key)
+    try:
+        index = json.loads(description.read_text())
+        fits = values.stat().st_size <= memory_gb * 2**30
+        flat = np.fromfile(values, np.uint8) if fits else np.memmap(values, np.uint8, mode="r")
+        decoded, offset = [], 0
+        for name, shapes, checksum in index:
+            pyramid = []
+            for shape in shapes:
+                count = math.prod(shape)
+                pyramid.append(flat[offset : offset + count].reshape(shape))
+                offset += count
+            decoded.append(_Decoded(name, tuple(pyramid), checksum))
+    except (OSError, ValueError, TypeError):
+        return None
+    return decoded

@@ -1,0 +1,1 @@
+"""Programs that make the bundled models which `scoreinv train` does not: one for each, run by `python -m`."""
