@@ -11,7 +11,7 @@ from scoreinv.colour_space import luma
 from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture, scaled, to_samples
 from scoreinv.imaging.read import read_picture
-from scoreinv.imaging.tint import coloured_at, is_print
+from scoreinv.imaging.tint import coloured_at, is_partly_coloured, kind_by_colours
 from scoreinv.window_placement import Box, crop
 
 _REFERENCE_SIDE = 512  # shorter side of a reference that waits for the model, which sees it smaller
@@ -77,8 +77,10 @@ def hints_from_picture(picture: Picture, name: str = "the hints") -> KnownColour
 
 
 def present_colours(picture: Picture) -> KnownColours | None:
-    """The colours that a partly coloured photo has; None for a grey one."""
+    """Return all colours of a photo, or those of the coloured parts of a mostly grey one; None if it has none."""
     known = coloured_at(picture)
+    if known.any() and not is_partly_coloured(picture):
+        known[:] = True
     return KnownColours(picture.rgb(), known) if known.any() else None
 
 
@@ -90,8 +92,8 @@ def read_reference(path: str) -> Picture:
 
 
 def gives_colours(reference: Picture) -> bool:
-    """Whether a reference is neither grey nor a print of one tint."""
-    return not (reference.is_gray() or is_print(reference))
+    """Return whether a reference is neither grey nor a print of one tint."""
+    return kind_by_colours(reference) == "coloured"
 
 
 def check_reference(picture: Picture, name: str) -> None:
