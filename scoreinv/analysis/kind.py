@@ -1,4 +1,4 @@
-"""What pictures are: grey, in colours, or prints of one tint, sepia or the like, whose tones have a colour each."""
+"""The colours of a picture: grey, many, or the one tint of a print such as sepia."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from scoreinv.imaging.picture import STRIP_ROWS, Picture, scaled, to_float, to_samples
 from scoreinv.operators.colour_space import luma
 
-Found = Literal["grey", "tinted", "coloured"]
-"""What a picture is: `tinted` has tones of one colour each, as sepia has."""
+Kind = Literal["grey", "tinted", "coloured"]
+"""`tinted` is a print of one tint, such as sepia: each of its tones has one colour."""
 
 LOOKED_AT = 512
 """Longer side, in pixels, of the picture in which borders and colours are looked for at most."""
@@ -37,6 +37,8 @@ _WORN_THINGS = 0.1
 """The fraction of a worn print, whose grain, dirt and faded patches are of other colours than its tones."""
 _DAMAGED = 0.1
 """Share of a print that may be scratched or stained, and is then of another colour than its tones."""
+_COLOURLESS = 1 / 255
+"""Difference of the channels over a few pixels up to which a picture has no colour there: one level of 8 bits."""
 _OPPOSITE = 0.02
 """Share of a print that may have the opposite hue."""
 _HUES = (0.25, 1.3)
@@ -64,48 +66,49 @@ def seen(picture: Picture, hole: np.ndarray | None = None) -> Picture:
     return Picture(rgb.clip(0, 1)).covered(known[..., 0] < min(_KNOWN, known.max()))
 
 
-def found_in(picture: Picture) -> Found:
-    """What a picture is. A tint may be too pale to count as colour anywhere."""
-    small = seen(picture)
+def kind_by_colours(picture: Picture, hole: np.ndarray | None = None, *, worn: bool = False) -> Kind:
+    """Classify a picture by its colours alone; `tasks.kind.kind_of` adds the evidence of damage.
+
+    The chroma of a tinted picture is a function of its luma: the means in 12 classes of luma predict it. Photographs of
+    fog, the sea or a leaf are tinted, too. A print has one hue, from red brown to yellow, and strays less from its
+    tones. Of 275 photographs in colours 13 are tinted, and none is a print, worn or not.
+
+    Args:
+        hole: HxW bool, pixels that do not count.
+        worn: the picture is damaged; grain and dirt may stray more from the tones of a print.
+    """
+    small = seen(picture, hole)
     if small.is_gray():
         return "grey"
-    if is_tinted(small):
-        return "tinted"
+    chroma, stray = _chroma(small)
+    if _rms(chroma) >= _GRAY and stray < min(_STRAY, _rms(chroma) / 3):
+        return "tinted" if _is_print(small, chroma, stray, worn) else "coloured"
     return "coloured" if coloured_at(small).any() else "grey"
 
 
 def coloured_at(picture: Picture) -> np.ndarray:
-    """Where a picture has colour, HxW bool."""
+    """Return the pixels that have colour, HxW bool."""
+    return _channel_difference(picture) > _COLOURED
+
+
+def is_partly_coloured(picture: Picture) -> bool:
+    """Return whether most of a picture has no colour at all, as in a grey photograph with one coloured object."""
+    return bool((_channel_difference(seen(picture)) <= _COLOURLESS).mean() > 0.5)
+
+
+def _channel_difference(picture: Picture) -> np.ndarray:
+    """Return the range of the channels, averaged over 5x5 pixels: HxW in [0, 1]."""
     from scipy import ndimage  # slow to import, and needed by few commands
 
     rgb = picture.rgb()
-    return np.asarray(ndimage.uniform_filter(rgb.max(-1) - rgb.min(-1), 5) > _COLOURED)
+    return np.asarray(ndimage.uniform_filter(rgb.max(-1) - rgb.min(-1), 5))
 
 
-def is_tinted(picture: Picture) -> bool:
-    """Whether the picture's chroma is a function of its luma alone, and not all grey.
+def _is_print(picture: Picture, chroma: np.ndarray, stray: float, worn: bool) -> bool:
+    """Return whether a tinted picture is a print: see `kind_by_colours`.
 
-    The chroma is predicted from the luma through its means in 12 classes of luma; what that leaves must be small, and
-    less than a third of the chroma.
+    Purplish and greenish prints are accepted if they are pale and their tones explain nearly all of their chroma.
     """
-    if picture.is_gray_mode:
-        return False
-    chroma, stray = _chroma(picture)
-    return _rms(chroma) >= _GRAY and stray < min(_STRAY, _rms(chroma) / 3)
-
-
-def is_print(picture: Picture, *, worn: bool = False) -> bool:
-    """Whether a picture is surely a print of one tint: tinted, of one hue from red brown to yellow, as sepia.
-
-    Some are purplish or greenish: they are prints too, where they are pale and their tones explain nearly all of it.
-    A photograph in colours may be tinted too, such as one of fog, of the sea, or of a leaf. Its hue is another, its
-    tones are of several, or it strays more from them: of 275 photographs in colours 13 are tinted, and none is a print.
-
-    worn: it is damaged as prints are, and may stray more; of the 275 none would be a print so, either.
-    """
-    if not is_tinted(picture):
-        return False
-    chroma, stray = _chroma(picture)
     _, sizes, axes = np.linalg.svd(chroma, full_matrices=False)
     along = chroma @ axes[0]
     red, _, blue = axes[0] * np.sign(along.sum())

@@ -24,6 +24,10 @@ EXAMPLES = """
   scoreinv colorize gray.jpg --hints hints.png   # with strokes of your colours
   scoreinv colorize gray.jpg --like summer.jpg   # with the colours of what looks alike there
 """
+_REMEDIES: dict[Any, str] = {
+    "coloured": "--keep-color keeps them",
+    "tinted": "--tint white makes its lightest tone white too",
+}
 HintsOption = Annotated[
     str | None, option(metavar="FILE", help="Colour strokes, on a transparent picture of the photo's size.")
 ]
@@ -71,11 +75,8 @@ def colorize(
     def compute(job: Job, picture: imaging.Picture, given: inputs.KnownColours | None, progress: Progress) -> Made:
         check_samples(colour.samples, picture, coloured=True)
         result = tasks.colorize_picture(picture, scene.load(), colour, given, progress, references=references())
-        if result.found == "coloured" and not colour.keep_color:
-            warn(f"{job.source}: has colours already, which are replaced (--keep-color keeps them)")
-        if result.found == "tinted" and tint == "luma":
-            remedy = "--tint white makes its lightest tone white too"
-            warn(f"{job.source}: is a tinted print, as sepia is: its tint is removed ({remedy})")
+        if note := tasks.colour_note(result.found, colour):
+            warn(f"{job.source}: {note} ({_REMEDIES[result.found]})")
         return result, {}
 
     return Run(everything, compute, [scene], read, uncertainty=maps)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from scoreinv.analysis.kind import coloured_at, is_print
+from scoreinv.analysis.kind import coloured_at, is_partly_coloured, kind_by_colours
 from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture, scaled, to_samples
 from scoreinv.operators.colour_space import luma
@@ -77,8 +77,10 @@ def hints_from_picture(picture: Picture, name: str = "the hints") -> KnownColour
 
 
 def present_colours(picture: Picture) -> KnownColours | None:
-    """The colours that a partly coloured photo has; None for a grey one."""
+    """Return all colours of a photo, or those of the coloured parts of a mostly grey one; None if it has none."""
     known = coloured_at(picture)
+    if known.any() and not is_partly_coloured(picture):
+        known[:] = True
     return KnownColours(picture.rgb(), known) if known.any() else None
 
 
@@ -90,8 +92,8 @@ def read_reference(path: str) -> Picture:
 
 
 def gives_colours(reference: Picture) -> bool:
-    """Whether a reference is neither grey nor a print of one tint."""
-    return not (reference.is_gray() or is_print(reference))
+    """Return whether a reference is neither grey nor a print of one tint."""
+    return kind_by_colours(reference) == "coloured"
 
 
 def check_reference(picture: Picture, name: str) -> None:

@@ -22,6 +22,7 @@ from .generate import default_sampler as default_sampler
 from .inpaint import Filling as Filling
 from .inpaint import draw_fills as draw_fills
 from .inpaint import inpaint_picture as inpaint_picture
+from .kind import colour_note as colour_note
 from .latents import interpolate_pictures as interpolate_pictures
 from .linear import check_kernel_size as check_kernel_size
 from .linear import deblur_picture as deblur_picture

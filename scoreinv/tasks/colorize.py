@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from scoreinv.analysis.kind import Found, found_in, untinted
+from scoreinv.analysis.kind import Kind, untinted
 from scoreinv.conditional.prior import ConditionalPrior, at_size_of
 from scoreinv.conditional.references import Told, looks_of, told_by
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
@@ -37,6 +37,7 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import check_callback
 from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
+from scoreinv.tasks.kind import colour_note, kind_of
 from scoreinv.tasks.picture_noise import PictureNoise, ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.references import Reference, work_size
 from scoreinv.tasks.results import Given, PictureKind, Restored, TaskCallback, as_given, at_work, parts, tell
@@ -64,10 +65,10 @@ class Colorized(Restored[PictureKind]):
     """A coloured picture.
 
     Attributes:
-        found: whether the picture was grey, tinted or in colours; for a batch of pictures, a list.
+        found: the kind of the picture; of a batch of pictures, a list.
     """
 
-    found: Found | list[Found]
+    found: Kind | list[Kind]
 
 
 def colorize(
@@ -110,13 +111,14 @@ def colorize(
             the result takes its chroma. One serves all pictures; a tensor may have one for each.
         like: a photograph in colours, or a list of some, of any size: what looks alike in them takes their colours.
         gray_weights: how the grey was made of red, green and blue: `rec601`, `average` or `rec709`.
-        keep_color: leave what has colour already as it is, and let it guide the rest.
+        keep_color: leave a picture in colours as it is; of one that is mostly grey keep the coloured parts, and let
+            them guide the rest.
         saturation: factor of the drawn chroma. None: 1.45 for samples of `conditioned` if no colours are given, else 1.
         whiten: of a print of one tint, which always loses the tint: make its lightest tone white.
         callback: called with the share of the work that is done; stops the work by returning False.
         progress: show a bar with the time left on stderr, or a line now and then where that is no terminal.
 
-    Warns of a model that was trained for another task, and of a picture in colours.
+    Warns of a model that was trained for another task, and of a picture that loses its colours or its tint.
 
     Raises:
         InputError: a wrong picture or setting.
@@ -144,8 +146,12 @@ def colorize(
         coloured: list[Colorized[Any]] = colorize_pictures(
             pictures, model, settings, given, told, references=references
         )
-    if not keep_color and any(result.found == "coloured" for result in coloured):
-        warnings.warn("image: is in colours, which are replaced: keep_color=True keeps them", stacklevel=2)
+    for kind, remedy in {
+        "coloured": "keep_color=True keeps them",
+        "tinted": "whiten=True makes its paper white",
+    }.items():
+        if any(result.found == kind for result in coloured) and (note := colour_note(kind, settings)):
+            warnings.warn(f"image: {note} ({remedy})", stacklevel=2)
     return as_given(coloured, form)
 
 
@@ -219,6 +225,9 @@ def colorize_pictures(
         _Gray.of(picture, prior, settings, sampling, strokes, references, noise_weights)
         for picture, strokes in zip(pictures, hints, strict=True)
     ]
+    if all(one.is_finished for one in grays):
+        tell(callback, 1.0)
+        return [one.unchanged(sampling.samples) for one in grays]
     averaged = settings.estimate == "mean" and sampling.samples > 1
     evaluations = sum(map(_evaluations, drawn_so))
     drawing = evaluations * sum(one.luma.size * (1 if one.strokes is None else 2) for one in grays)
@@ -262,7 +271,7 @@ class _Gray:
     """
 
     picture: Picture
-    found: Found
+    found: Kind
     weights: GrayWeights
     kept: KnownColours | None
     strokes: KnownColours | None
@@ -286,7 +295,7 @@ class _Gray:
         noise_weights: np.ndarray | None,
     ) -> _Gray:
         weights = settings.gray_weights
-        found = found_in(picture)
+        found = kind_of(picture)
         if found == "tinted" and settings.whiten:
             picture = untinted(picture, weights)
         if noise_weights is None:
@@ -313,6 +322,16 @@ class _Gray:
         kept = present_colours(picture) if settings.keep_color and found != "tinted" else None
         one = cls(picture, found, weights, kept, strokes, noise_weights, gray, rgb, known, fine, features, told)
         return one if kept is None else one.given(kept)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the picture keeps all of its colours."""
+        return self.kept is not None and self.strokes is None and bool(self.kept.known.all())
+
+    def unchanged(self, samples: int) -> Colorized[Picture]:
+        """Return the picture itself as every sample."""
+        std = np.zeros(self.picture.size, np.float32) if samples > 1 else None
+        return Colorized(self.picture, [self.picture] * samples, std, 0, "exact", self.found, self.matches)
 
     def given(self, colours: KnownColours) -> _Gray:
         """The same with more colours that are known; they count where others were."""

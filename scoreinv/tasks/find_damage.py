@@ -55,6 +55,8 @@ _CORE, _MARGIN = 512, 48
 _CLEAN = -2.0
 """Log odds below which everywhere a window shows no damage: mirrored it would need as much more to have any."""
 
+MOST_FOUND = 0.5
+"""Share of a picture above which marks are no damage: a drawing, a page of text, or anything else unlike training."""
 _BESIDE = 16.0
 """How many times the odds of damage are where it goes on from a sure pixel: scratches and stains seldom end there."""
 _EIGHT = np.ones((3, 3), bool)

@@ -2,7 +2,7 @@
 
 Each step takes what the one before has left, in this order:
 
-1. *damage* is found, or given as a mask;
+1. *damage* is found, or given as a mask (what the picture is does not depend on that mask: `tasks.kind`);
 2. a plain *border* is found, and edges that are torn away, and cut off where that is asked for;
 3. the *tint* of a print of one tint is taken out, which the colours of stains and tears do not count for;
 4. faded tones are brought back (*tone*), so that all after it sees tones as it was trained on;
@@ -17,13 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from scoreinv.analysis.borders import within_border, within_paper
 from scoreinv.analysis.effective_resolution import enlarged_fills, oversampling, reduced
-from scoreinv.analysis.kind import Found, found_in, is_print, seen, untinted
+from scoreinv.analysis.kind import Kind, seen, untinted
 from scoreinv.analysis.noise import white_noise
 from scoreinv.imaging.picture import Picture, picture_of_hole
 from scoreinv.imaging.regions import touched_blocks
@@ -31,15 +32,15 @@ from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.hints import KnownColours
 from scoreinv.inputs.masks import as_holes, dilate, percent
 from scoreinv.models.photo_models import PhotoModels
-from scoreinv.networks.detector import DamageDetector
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import SettingError
 from scoreinv.system.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY, check_callback
 from scoreinv.tasks.colorize import colorize_picture, hints_for, knows_gray
 from scoreinv.tasks.common import Model, RunningSpread, model_of
 from scoreinv.tasks.denoise import check_noise, denoise_picture
-from scoreinv.tasks.find_damage import Detector, Odds, detector_of
+from scoreinv.tasks.find_damage import MOST_FOUND, Detector, Odds, detector_of
 from scoreinv.tasks.inpaint import inpaint_picture
+from scoreinv.tasks.kind import kind_of
 from scoreinv.tasks.picture_noise import ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.results import (
     AnyMethod,
@@ -68,19 +69,12 @@ from scoreinv.windows.boxes import Box, crop
 LEAST_REMOVED = 5 / GRAY_LEVELS
 """Noise that is taken for film grain below, and left: see `imaging.noise.white_noise`."""
 
-_MOST_FOUND = 0.5
-"""Share of a picture above which what was found is no damage: a drawing, a page of text, what it never saw."""
-
 _SURELY = 0.005
 """Share of a photograph in colours that is surely damaged, from which on it is an old one: of healthy ones 0.003."""
 
 _EVIDENCE = 16.0
 """How far damage of less than `_WORN` must stand out from the rest of a picture (`Odds.evidence`), as it does in most
 scans with a few marks: else it is a wire, the veins of a leaf, specks on water."""
-
-_SCRATCHED = 0.0025
-"""Share of a picture that was found surely damaged, with its rims, from which on it may be a worn print of one tint:
-see `imaging.tint.is_print`. What is marked by hand tells nothing: a mask may be of anything."""
 
 _WORN = 0.01
 """Share of a picture that is damaged, with its rims, from which on it is a print, grained and worn."""
@@ -120,7 +114,7 @@ class RestoredPhoto(Restored[PictureKind]):
     """An old photograph restored.
 
     Attributes:
-        found: what the picture was, but for its damage; `tinted` has tones of one colour each, as sepia has.
+        found: the kind of the picture: `grey`, `tinted` (a print of one tint, such as sepia) or `coloured`.
         damage: HxW bool, what was taken for damage, or given as a mask; None where that was left out.
         noise_std: standard deviation of the noise, in [0, 1] units, estimated or given; None where that was left out.
         steps: a list of `Step`: what each found and did, in order.
@@ -128,7 +122,7 @@ class RestoredPhoto(Restored[PictureKind]):
     Of a batch of pictures each of these is a list.
     """
 
-    found: Found | list[Found]
+    found: Kind | list[Kind]
     damage: Any
     noise_std: Any
     steps: Any
@@ -258,11 +252,14 @@ def restore_picture(
     if settings.noise_std is not None:
         check_noise(picture, settings.noise_std, models.denoiser())
     work = _Restoration([picture], settings, dict(zip(_SHARES, parts(callback, _SHARES.values()), strict=True)), told)
+    look = cache(lambda: Odds.seen(picture, models.detector(), work.callbacks["damage"]))
+    work.found = kind_of(picture, look if settings.inpaint and hole is None else None)
     if settings.inpaint:
-        work.find_damage(models.detector, hole)
+        work.find_damage(look, hole)
     inside = work.find_border()
-    if hints is not None and inside is not None:
-        hints = hints.part(inside)
+    if inside is not None:
+        work.found = kind_of(work.pictures[0])
+        hints = None if hints is None else hints.part(inside)
     whole = work.remove_tint()
     if settings.tone != 0:
         work.bring_back_tones(whole)
@@ -295,43 +292,37 @@ class _Restoration:
     Attributes:
         pictures: one, or all samples once something was drawn.
         callbacks: tell of the progress of each step.
-        worn: whether so much damage was found that it may be a worn print.
     """
 
     pictures: list[Picture]
     settings: OldPhotoSettings
     callbacks: dict[StepName, TaskCallback]
     told: Told | None
-    found: Found = "grey"
+    found: Kind = "grey"
     damage: np.ndarray | None = None
-    worn: bool = False
     noise_std: float | None = None
     steps: list[Step] = field(default_factory=list)
     nfe: int = 0
     method: AnyMethod = "exact"
 
-    def find_damage(self, load: Callable[[], DamageDetector], hole: np.ndarray | None) -> None:
-        """Take the hole that is given for the damage, or what is found."""
+    def find_damage(self, look: Callable[[], Odds], hole: np.ndarray | None) -> None:
+        """Set the damage to the given hole, or to the marks that the odds give."""
         if hole is not None:
             words = f"marked in {percent(hole)} of the picture"
         else:
-            (picture,), sensitivity = self.pictures, self.settings.sensitivity
-            odds = Odds.seen(picture, load(), self.callbacks["damage"])
+            (picture,), sensitivity, odds = self.pictures, self.settings.sensitivity, look()
             hole = odds.marked(USUAL_SENSITIVITY if sensitivity is None else sensitivity, 0)
             factor = oversampling(picture, hole)  # its rims are as soft
-            if _what_is(picture) == "coloured":
+            if sensitivity is None and self.found == "coloured":
                 sure = odds.marked(SURE_SENSITIVITY, 0)
-                self.worn = bool(dilate(sure, FOUND_GROW * factor).mean() > _SCRATCHED)
-                tinted = self.worn and _what_is(picture, worn=True) == "tinted"
-                if sensitivity is None and not tinted and sure.mean() < _SURELY:
-                    hole = sure
+                hole = sure if sure.mean() < _SURELY else hole
             left = None
             if sensitivity is None and 0 < hole.mean() < _WORN and odds.evidence(SURE_SENSITIVITY) < _EVIDENCE:
                 left = f"{percent(hole)} of the picture may be some, too unsure to fill unless a sensitivity is given"
-            elif hole.mean() > _MOST_FOUND:
+            elif hole.mean() > MOST_FOUND:
                 left = f"{percent(hole)} of the picture look like it, too much to be true: nothing is filled"
             if left:
-                hole, self.worn = np.zeros_like(hole), False
+                hole = np.zeros_like(hole)
             hole = dilate(hole, self.settings.grow * factor)
             words = left or (f"found in {percent(hole)} of the picture" if hole.any() else "none was found")
             if corners := int(hole[[0, 0, -1, -1], [0, -1, 0, -1]].sum()):
@@ -354,10 +345,9 @@ class _Restoration:
         return inside
 
     def remove_tint(self) -> Picture:
-        """Find out what the picture is, and make it grey where it is of one tint; gives what is `seen` of it then."""
+        """Make a print of one tint grey; return what is `seen` of the picture then."""
         (picture,) = self.pictures
         whole = seen(picture, self.damage)
-        self.found = _what_is(whole, worn=self.worn)
         if self.found != "tinted":
             self._tell("tint", "none, it is grey" if self.found == "grey" else "none, it is in colours")
         elif self.settings.keep_tint:
@@ -449,10 +439,3 @@ class _Restoration:
         self.pictures = pictures or self.pictures
         if self.told is not None:
             self.told(self.steps[-1], mask if pictures is None else pictures[0])
-
-
-def _what_is(picture: Picture, *, worn: bool = False) -> Found:
-    """What a picture is; of one tint are prints alone, worn or not, and a photograph of the sea is in colours."""
-    small = seen(picture)
-    found = found_in(small)
-    return "coloured" if found == "tinted" and not is_print(small, worn=worn) else found

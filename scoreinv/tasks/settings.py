@@ -258,7 +258,9 @@ class ColourSettings(DrawnSettings):
             advanced=True,
         ),
     ] = "rec601"
-    keep_color: Annotated[bool, Setting("Leave what has colour already as it is, and let it guide the rest.")] = False
+    keep_color: Annotated[
+        bool, Setting("Leave colours as they are; of a mostly grey photo, let them guide the rest.")
+    ] = False
     saturation: Annotated[
         float | None,
         Setting(

@@ -125,9 +125,9 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: PhotoModels) -
             references = [] if reference is None else [tasks.Reference.of(reference.picture, prior)]
             hints = _hints_of(photo, colours)
             result = tasks.colorize_picture(photo.picture, prior, settings, hints, report, references=references)
-            had = result.found == "coloured"
-            note = "The photograph had colours already, which were replaced." if had else None
-            return made(photo.result(result.image, "colorized", seed), note, another=True)
+            note = tasks.colour_note(result.found, settings)
+            words = note and f"The photograph {note}."
+            return made(photo.result(result.image, "colorized", seed), words, another=True)
 
         return begun(photo, draw, _planes(photo))
 

@@ -30,7 +30,7 @@ from PIL import Image, ImageOps
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from scoreinv.analysis.kind import is_print
+from scoreinv.analysis.kind import kind_by_colours
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load, load_damage_detector
 from scoreinv.models.photo_models import PhotoModels
@@ -140,7 +140,8 @@ def tints(paths: list[Path], rng: np.random.Generator) -> None:
         drawn = {"a toned print": toned_print(rgb, rng), "photograph": rgb, "photograph, faded": faded(rgb, rng)}
         drawn |= {"of one hue": of_hue, "of one hue, faded": faded(of_hue.clip(0, 1), rng)}
         for name, values in drawn.items():
-            counts[name] += is_print(Picture(np.rint(255 * values.clip(0, 1)).astype(np.uint8)))
+            picture = Picture(np.rint(255 * values.clip(0, 1)).astype(np.uint8))
+            counts[name] += kind_by_colours(picture) == "tinted"
     for name, count in counts.items():
         print(f"{name:<20}{count:>4} of {DRAWN} are taken for prints of one tint")
 

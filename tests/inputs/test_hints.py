@@ -47,6 +47,14 @@ def test_a_grey_photo_has_no_colours() -> None:
     assert not found.known[:, 40:].any()
 
 
+def test_a_photo_in_colours_has_them_everywhere() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    rgb[:, 40:] = rgb[:, 40:, :1]  # its white wall
+    found = present_colours(Picture(rgb))
+    assert found is not None
+    assert found.known.all()
+
+
 def test_a_reference_is_neither_grey_nor_sepia_but_may_be_of_one_hue() -> None:
     levels = np.linspace(0.1, 0.9, 64 * 64).reshape(64, 64, 1) + np.zeros(3)
     for picture in (Picture(levels), Picture(levels * np.array([1.0, 0.86, 0.66]))):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -45,10 +46,10 @@ def quick_prior() -> ScorePrior:
     return gaussian_colour_prior(torch.zeros(3), 0.25 * torch.eye(3), data_range=(-1.0, 1.0))
 
 
-def client(host: str | None = None, raises: bool = True) -> TestClient:
+def client(host: str | None = None, raises: bool = True, detector: Callable[[], DamageDetector] = Bright) -> TestClient:
     """One that knows the loopback's address, and no token; `raises` what the application does not expect."""
     app = make_app(
-        PhotoModels(Bright, quick_prior, quick_prior, quick_prior),
+        PhotoModels(detector, quick_prior, quick_prior, quick_prior),
         Access.to(host, PORT),
         JobQueue(prepare=lambda: None),
     )
