@@ -146,10 +146,11 @@ def colorize(
         coloured: list[Colorized[Any]] = colorize_pictures(
             pictures, model, settings, given, told, references=references
         )
-    for kind, remedy in {
+    remedies: dict[Kind, str] = {
         "coloured": "keep_color=True keeps them",
         "tinted": "whiten=True makes its paper white",
-    }.items():
+    }
+    for kind, remedy in remedies.items():
         if any(result.found == kind for result in coloured) and (note := colour_note(kind, settings)):
             warnings.warn(f"image: {note} ({remedy})", stacklevel=2)
     return as_given(coloured, form)
@@ -331,7 +332,7 @@ class _Gray:
     def unchanged(self, samples: int) -> Colorized[Picture]:
         """Return the picture itself as every sample."""
         std = np.zeros(self.picture.size, np.float32) if samples > 1 else None
-        return Colorized(self.picture, [self.picture] * samples, std, 0, "exact", self.found, self.matches)
+        return Colorized(self.picture, [self.picture] * samples, std, 0, "exact", self.found)
 
     def given(self, colours: KnownColours) -> _Gray:
         """The same with more colours that are known; they count where others were."""
