@@ -59,3 +59,14 @@ class CheckpointError(InputError):
 
 class Cancelled(ScoreinvError):  # noqa: N818 - it is no error of the program's
     """A callback asked the work to stop."""
+
+
+def describe(error: BaseException) -> str:
+    """Return what went wrong on one line; an unexpected error with its type."""
+    if isinstance(error, ScoreinvError):
+        return " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    if isinstance(error, OSError) and error.strerror:
+        return printable(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+    return printable(" ".join(f"{type(error).__name__}: {error}".split()))

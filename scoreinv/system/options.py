@@ -65,6 +65,7 @@ class Setting:
         metavar: what stands for its value in the help of the command line.
         read: makes the value of the text on the command line, None of None, where it is not a plain number or word.
         advanced: it is for scripts and researchers, and told apart from what everybody needs.
+        option: name on the command line, if it differs from the field's.
     """
 
     words: str
@@ -72,6 +73,7 @@ class Setting:
     metavar: str | None = None
     read: Callable[[str | None], Any] | None = None
     advanced: bool = False
+    option: str | None = None
 
 
 SampleCount = Annotated[int, Setting("Draw this many: NAME.1.png, NAME.2.png, ...", SAMPLES)]

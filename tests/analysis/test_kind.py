@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scoreinv.analysis.kind import coloured_at, is_print, kind_by_colours, seen, untinted
+from scoreinv.analysis.kind import coloured_at, kind_by_colours, seen, untinted
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators.colour_space import luma
 

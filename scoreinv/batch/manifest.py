@@ -1,0 +1,142 @@
+"""`manifest.csv`, the record of a folder of results: a line for each picture, written as it finishes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from filelock import FileLock
+
+from scoreinv.batch.work import BY_ANOTHER, EXISTS, Row
+from scoreinv.system.errors import InputError
+
+MANIFEST = "manifest.csv"
+COLUMNS = (
+    *("input", "output", "outputs", "seconds", "nfe", "seed", "model", "model_sha256", "color_model", "method"),
+    *("notes", "skipped", "error"),
+)
+"""Columns of a new manifest. One of an earlier version keeps its own."""
+_TAIL = 1 << 16
+"""Bytes at the end of a table in which an unfinished row is looked for."""
+
+_log = logging.getLogger(__name__)
+
+
+class Table:
+    """A CSV file that grows by one line for each finished picture; several processes may append to it.
+
+    They take turns by a lock file. An unfinished row of a killed process or a full disk is removed before the next.
+
+    Args:
+        path: of the file.
+        columns: header of a new file.
+        replace: the first line replaces an existing file.
+
+    Attributes:
+        lost: number of lines that could not be written.
+
+    Raises:
+        InputError: the path is not a file, is not writable, or has no table of this kind.
+    """
+
+    def __init__(self, path: Path, columns: tuple[str, ...], *, replace: bool = False) -> None:
+        self.path = path
+        self.columns = columns
+        self.lost = 0
+        self._replace = replace
+        try:
+            if path.exists() and not path.is_file():
+                raise InputError(f"{path}: is not a file: move it away")
+            if path.exists() and not replace:
+                with path.open("r+b") as file:
+                    self.columns = self._columns_of(file)
+        except OSError as error:
+            raise InputError(f"{path}: is not writable ({error.strerror}): move it away") from error
+
+    def _columns_of(self, file: BinaryIO) -> tuple[str, ...]:
+        """Return the columns of an existing file, those of a new one if its header is unfinished."""
+        first, ended, _ = file.read(_TAIL).partition(b"\n")
+        if not ended and _line(self.columns, dict(zip(self.columns, self.columns, strict=True))).startswith(first):
+            return self.columns
+        found = tuple(next(csv.reader([first.decode("utf-8", "surrogateescape")]), ()))
+        if set(found) - set(self.columns) or found[:1] != self.columns[:1]:
+            raise InputError(f"{self.path}: has other columns: move it away")
+        return found
+
+    def add(self, row: Row) -> None:
+        """Append a row; entries without a column are left out. A warning tells of the first line that is lost."""
+        try:
+            if self._replace:
+                self.path.unlink(missing_ok=True)
+                self._replace = False
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(self.path), self.path.open("ab+") as file:
+                _remove_unfinished_row(file)
+                end = file.seek(0, os.SEEK_END)
+                header = b"" if end else _line(self.columns, dict(zip(self.columns, self.columns, strict=True)))
+                file.write(header + _line(self.columns, row))
+        except OSError as error:
+            if not self.lost:
+                _log.warning("%s: is not writable (%s): the work goes on without it", self.path, error.strerror)
+            self.lost += 1
+
+
+class Manifest(Table):
+    """The manifest of a folder of results."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, COLUMNS)
+
+    @cached_property
+    def finished(self) -> set[str]:
+        """Inputs whose last line, when this is first read, names a result."""
+        last: dict[str, str] = {}
+        with suppress(OSError), self.path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            last = {row["input"]: row["output"] for row in csv.DictReader(file)}
+        return {name for name, output in last.items() if output}
+
+    def add(self, row: Row) -> None:
+        """Append a row, unless the run or process that made the results has."""
+        if row.get("skipped") == BY_ANOTHER or (row.get("skipped") == EXISTS and row["input"] in self.finished):
+            return
+        lists = {key: json.dumps(row[key]) for key in ("outputs", "notes") if key in row}
+        super().add(row | lists)
+
+
+def _line(columns: tuple[str, ...], row: dict[str, Any]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.DictWriter(text, columns, extrasaction="ignore").writerow(row)
+    return text.getvalue().encode("utf-8", "surrogateescape")  # names of files may not be UTF-8
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a table; on a file system without locks, go on without."""
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    locked = False
+    with suppress(NotImplementedError, OSError):
+        lock.acquire()
+        locked = True
+    try:
+        yield
+    finally:
+        if locked:
+            lock.release()
+
+
+def _remove_unfinished_row(file: BinaryIO) -> None:
+    """Cut off what follows the last end of a line."""
+    size = file.seek(0, os.SEEK_END)
+    begin = max(0, size - _TAIL)
+    file.seek(begin)
+    tail = file.read(size - begin)
+    if tail and not tail.endswith(b"\n"):
+        file.truncate(begin + tail.rfind(b"\n") + 1)

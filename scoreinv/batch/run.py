@@ -1,0 +1,86 @@
+"""The loop over the pictures of a plan: in this process or in several, with a manifest, resumable."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing
+from pathlib import Path
+
+from scoreinv.batch.manifest import MANIFEST, Manifest
+from scoreinv.batch.plan import Job, Plan
+from scoreinv.batch.work import EXISTS, Row, Work, missing, process, skipped
+from scoreinv.system.files import remove_leftovers
+
+Progress = Callable[..., None]
+"""Called with the share of the batch that is done, the seconds left (None: unknown), and the current picture."""
+
+
+def unneeded(job: Job, jobs: Plan, work: Work) -> Row | None:
+    """Return the row of a picture without work: finished before, or left out; else None."""
+    if not missing(job, work):
+        return skipped(job, EXISTS)
+    if job.source not in jobs.left_out:
+        return None
+    finished = all(map(os.path.exists, job.outputs))
+    return {"input": job.source, "skipped": jobs.left_out[job.source], "finished": finished}
+
+
+def run(jobs: Plan, work: Work, progress: Progress = lambda *_: None) -> Generator[Row, None, None]:
+    """Process the pictures of a plan, and yield each row once it is in the manifest.
+
+    A batch goes on after a failed picture. Rows come in the order in which pictures finish.
+
+    Args:
+        progress: see `Progress`.
+
+    Raises:
+        CheckpointError: a model cannot be used.
+        ScoreinvError, OSError: outside a batch, whatever fails.
+    """
+    for folder in jobs.folders | {Path(path).parent for job in jobs.own for path in job.beside}:
+        remove_leftovers(folder)
+    manifest = None if jobs.folder is None else Manifest(jobs.folder / MANIFEST)
+    rows = {job: unneeded(job, jobs, work) for job in jobs.own}
+    wanted = [job for job, row in rows.items() if row is None]
+    workers: int | str = 1
+    if jobs.batch and wanted:
+        from scoreinv.batch.workers import choose_workers
+
+        workers = choose_workers(wanted, work, jobs.options.workers)
+
+    def record(row: Row) -> Row:
+        if manifest is not None:
+            manifest.add(row)
+        return row
+
+    done = 0
+
+    def share(part: float) -> None:
+        progress((done + part) / len(wanted), None, job.source if len(wanted) > 1 else "")
+
+    for job, row in rows.items():
+        if row is not None:
+            yield record(row)
+        elif workers == 1:
+            yield record(process(job, work, share))
+            done += 1
+    if workers == 1:
+        return
+    begun = time.monotonic()
+    with closing(_parallel(workers, wanted, work)) as finished:
+        for done, row in enumerate(finished, 1):
+            yield record(row)
+            pace = (time.monotonic() - begun) / done  # of all pictures: they finish in bursts
+            progress(done / len(wanted), (len(wanted) - done) * pace, "")
+
+
+def _parallel(workers: int | str, wanted: list[Job], work: Work) -> Generator[Row, None, None]:
+    if workers == "ray":
+        from scoreinv.batch.cluster import process_on_ray
+
+        return process_on_ray(wanted, work)
+    from scoreinv.batch.workers import process_in_workers
+
+    return process_in_workers(wanted, work, int(workers))

@@ -1,0 +1,174 @@
+"""Worker processes on this machine: each gets jobs and the `Work`, loads its models once, and returns rows.
+
+A processor does most with one thread: networks on small windows gain little from several. So by default there are as
+many workers as processors, if the batch is large enough to repay their start and there is memory for them.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import Counter, deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from scoreinv.batch.plan import Job
+from scoreinv.batch.work import Row, Work, process
+from scoreinv.files.read import decode
+from scoreinv.system.devices import device_of
+from scoreinv.system.errors import InputError
+from scoreinv.system.memory import available_bytes
+from scoreinv.system.terminal import ENDING_SIGNALS
+from scoreinv.system.threads import OPENMP, processors
+
+RETRIES = 3
+"""How often a picture is processed again whose worker was killed."""
+_WORTH_A_WORKER = 8
+"""Pictures for each further worker: below, its start takes longer than it saves."""
+_PROCESS_BYTES, _PIXEL_BYTES = 600_000_000, 250
+"""Memory of a worker with its models, and for each pixel of a picture. Measured at 2 megapixels with 4 % scratched:
+`inpaint` 0.98 GB, `restore` 0.91; `denoise` 0.62 and `colorize` 0.46."""
+_SAMPLED = 5
+"""Largest files that are opened to find the largest picture."""
+_THREAD_VARIABLES = (OPENMP, "OPENCV_FOR_THREADS_NUM")
+
+
+def choose_workers(jobs: list[Job], work: Work, asked: str | None) -> int | str:
+    """Return the number of worker processes, 1 for none, or `ray`.
+
+    Args:
+        asked: as the user gave it; None: choose. A GPU is used by one process.
+    """
+    if asked == "ray":
+        return asked
+    if asked is not None:
+        return min(int(asked), len(jobs))
+    machine = work.models.machine
+    count = min(processors(), len(jobs) // _WORTH_A_WORKER)
+    if count < 2 or machine.threads is not None or OPENMP in os.environ or not work.request.needs_model:
+        return 1
+    if (free := available_bytes()) is not None:
+        largest = sorted(jobs, key=lambda job: _file_bytes(job.source))[-_SAMPLED:]
+        count = min(count, free // (_PROCESS_BYTES + _PIXEL_BYTES * max(_pixels(job.source) for job in largest)))
+    return count if count > 1 and device_of(machine.device) == "cpu" else 1
+
+
+def process_in_workers(jobs: list[Job], work: Work, count: int) -> Generator[Row, None, None]:
+    """Process pictures in `count` processes; yield their rows as they finish.
+
+    Each process is a pool of its own: if one is killed, the others go on.
+
+    Raises ScoreinvError if a model cannot be used.
+    """
+    threads = work.models.machine.threads or 1
+    work = replace(work, models=replace(work.models, machine=replace(work.models.machine, threads=threads)))
+    # Not by fork: a copy of a process with threads may wait forever for a lock that one of them held.
+    context = multiprocessing.get_context("spawn")
+    records = context.Queue()
+    listener = logging.handlers.QueueListener(records, *logging.getLogger("scoreinv").handlers)
+    level = logging.getLogger("scoreinv").getEffectiveLevel()
+
+    def start() -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, context, _begin, (threads, records, level))
+
+    waiting, killed, running = deque(jobs), Counter[Job](), dict[Future[Row], tuple[int, Job]]()
+    pools = [start() for _ in range(count)]
+
+    def submit(number: int) -> None:
+        if waiting:
+            job = waiting.popleft()
+            with _without_signals():
+                try:
+                    future = pools[number].submit(process, job, work)
+                except BrokenProcessPool:  # killed between two pictures
+                    pools[number] = start()
+                    future = pools[number].submit(process, job, work)
+            running[future] = number, job
+
+    listener.start()
+    try:
+        for number in range(count):
+            submit(number)
+        while running:
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                number, job = running.pop(future)
+                try:
+                    row = future.result()
+                except BrokenProcessPool:
+                    killed[job] += 1
+                    if killed[job] <= RETRIES:
+                        waiting.append(job)
+                        submit(number)
+                        continue
+                    reason = f"its worker was killed {RETRIES + 1} times: is there memory for {count}?"
+                    row = {"input": job.source, "error": reason}
+                yield row
+                submit(number)
+    finally:
+        if running:
+            for child in multiprocessing.active_children():
+                child.terminate()
+        for pool in pools:
+            pool.shutdown(cancel_futures=True)
+        listener.stop()
+
+
+def _file_bytes(path: str) -> int:
+    with suppress(OSError):
+        return Path(path).stat().st_size
+    return 0
+
+
+def _pixels(path: str) -> int:
+    """Return the number of pixels of a picture from its header; 0 if it cannot be read."""
+    found = 0
+
+    def look(width: int, height: int, needed: int) -> None:
+        nonlocal found
+        found = width * height
+        raise InputError("the header is enough")
+
+    with suppress(InputError):
+        decode(path, 0, look=look)
+    return found
+
+
+@contextmanager
+def _without_signals() -> Iterator[None]:
+    """Start processes that Ctrl-C on the terminal does not reach: this process ends them in order."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, set(ENDING_SIGNALS) - {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(threads: int, records: Any, level: int) -> None:
+    """Make this process a worker: it ends with its parent, and its log goes there."""
+    for name in _THREAD_VARIABLES:
+        os.environ.setdefault(name, str(threads))
+    logger = logging.getLogger("scoreinv")
+    logger.handlers, logger.propagate = [logging.handlers.QueueHandler(records)], False
+    logger.setLevel(level)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()

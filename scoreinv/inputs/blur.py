@@ -1,0 +1,46 @@
+"""Blur kernels that users name. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+
+from scoreinv.files.read import read_picture
+from scoreinv.operators.kernels import BlurKind, PointSpread, normalised
+from scoreinv.system.errors import InputError
+
+
+def kernel_from_text(text: str) -> PointSpread | np.ndarray:
+    """Return the blur named `gaussian:2`, `disk:3` or `motion:15,30`, or the luma of a picture file as a kernel.
+
+    Raises InputError for an unknown name, a wrong number, or a file that cannot be a kernel.
+    """
+    forms = "gaussian:SIGMA, disk:RADIUS or motion:LENGTH,ANGLE in pixels and degrees, or a picture of the kernel"
+    name, colon, numbers = text.partition(":")
+    kind = next((kind for kind in get_args(BlurKind) if kind == name), None)
+    if kind is None:
+        return normalised(read_picture(text).luma(), text)
+    if not colon:
+        raise InputError(f"{text}: needs its size: {forms}")
+    try:
+        values = [float(number) for number in numbers.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != (2 if name == "motion" else 1):
+        raise InputError(f"{text}: is not a kernel: give {forms}")
+    spread = PointSpread(kind, *values)
+    spread.kernel()  # raises if it cannot be one
+    return spread
+
+
+def kernel_array(kernel: PointSpread | np.ndarray) -> np.ndarray:
+    """Return the image of a point, (h, w)."""
+    return kernel.kernel() if isinstance(kernel, PointSpread) else kernel
+
+
+def check_kernel_size(kernel: PointSpread | np.ndarray, size: tuple[int, int]) -> None:
+    """Raise InputError for a kernel that is larger than a photo of (height, width)."""
+    height, width = kernel_array(kernel).shape
+    if height > size[0] or width > size[1]:
+        raise InputError(f"the kernel is {width}x{height} and the photo {size[1]}x{size[0]}: it must not be larger")

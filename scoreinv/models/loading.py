@@ -1,0 +1,225 @@
+"""Models by name, with the device and precision they compute on; loaded on first use, once a process.
+
+A `ModelSource` and a `Models` of names can be pickled: worker processes load their own. Inputs are checked before a
+model is loaded, since torch takes a second to import. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Literal
+
+from scoreinv.models import catalogue
+from scoreinv.system.devices import device_of, uses_bfloat16
+from scoreinv.system.errors import InputError, ScoreinvError
+from scoreinv.system.memory import pixels_at_once, shortage
+from scoreinv.system.options import Device, Precision
+from scoreinv.system.threads import OPENMP, set_threads
+
+if TYPE_CHECKING:
+    from scoreinv.models.config import ModelConfig
+    from scoreinv.networks.detector import DamageDetector
+    from scoreinv.prior import ScorePrior
+
+Role = Literal["damage", "inpaint", "denoise", "colorize"]
+LARGE_BYTES = 40_000_000
+"""Size of model files above which the memory is checked first; bundled models are smaller."""
+
+_log = logging.getLogger(__name__)
+_loading = RLock()
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where models compute.
+
+    Attributes:
+        device, precision: `auto` takes the fastest.
+        threads: CPU threads; None: chosen.
+    """
+
+    device: Device = "auto"
+    precision: Precision = "auto"
+    threads: int | None = None
+
+    def start_torch(self) -> None:
+        """Import torch and set its number of threads, before the first computation."""
+        gc.disable()  # else Python traverses torch's objects repeatedly, which takes a sixth of the import
+        import torch as torch
+
+        gc.enable()
+        gc.freeze()
+        set_threads(self.threads)
+
+    def check(self) -> None:
+        """Raise SettingError if the device is absent. `auto` and `cpu` never are, and torch is slow to import."""
+        if self.device not in ("auto", "cpu"):
+            device_of(self.device)
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model by name or path, and where it computes.
+
+    Attributes:
+        name: bundled name, path, or `hf:OWNER/NAME`.
+        kind: what it is: a prior, or a damage detector.
+        exact: compute in float32: bfloat16 rounding multiplies the steps of ODE solvers.
+    """
+
+    name: str
+    machine: Machine = field(default_factory=Machine)
+    kind: Literal["prior", "detector"] = "prior"
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        if self.exact and self.machine.precision == "bfloat16":
+            raise InputError("--precision bfloat16: ODE solvers and likelihood need float32")
+
+    def check(self) -> None:
+        """Raise InputError if the model or device does not exist. Nothing is fetched from the hub."""
+        if not self.name.startswith(catalogue.HUB_PREFIX):
+            _ = self.path
+        self.machine.check()
+
+    def load(self) -> Any:
+        """Return the model on its device; loaded on the first call of the process.
+
+        Raises:
+            CheckpointError, InputError: it cannot be used.
+            ScoreinvError: it does not fit in memory.
+        """
+        with _loading:  # several threads load it once
+            return _load(self)
+
+    def record(self) -> dict[str, Any]:
+        """Return name, device and precision, for JSON lines and manifests."""
+        device, precision = self.place
+        return {"model": catalogue.full_name(self.name, self.path), "device": device, "precision": precision}
+
+    @cached_property
+    def place(self) -> tuple[str, str]:
+        """Device, and precision of the network: `float32` or `bfloat16`."""
+        device = device_of(self.machine.device)
+        import torch
+
+        fast = not self.exact and uses_bfloat16(self.machine.precision, torch.device(device))
+        return device, "bfloat16" if fast else "float32"
+
+    @cached_property
+    def path(self) -> Path:
+        """File or folder of the model; fetched if it is on the hub."""
+        return catalogue.locate(self.name)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the weights, in hexadecimal."""
+        return catalogue.sha256(self.path)
+
+    @property
+    def configuration(self) -> ModelConfig | None:
+        """Configuration without weights; None for a model on the hub, which would have to be fetched."""
+        return None if self.name.startswith(catalogue.HUB_PREFIX) else catalogue.configuration(self.path)
+
+
+@lru_cache(maxsize=8)
+def _load(source: ModelSource) -> Any:
+    """Load a model to its device."""
+    source.machine.start_torch()
+    import torch
+
+    device, precision = source.place
+    _log.info("model %s: %s", source.name, source.path)
+    first = "requested" if source.machine.device != "auto" else "first available of cuda, mps, cpu"
+    _log.info("device %s (%s)", device, first)
+    chosen = "needed by ODE and likelihood" if source.exact else "faster here"
+    _log.info("precision %s (%s)", precision, chosen if source.machine.precision == "auto" else "requested")
+    if device == "cpu":
+        given = source.machine.threads is not None or OPENMP in os.environ
+        _log.info("threads %d%s", torch.get_num_threads(), " (requested)" if given else "")
+        _check_memory(source)
+    loaded = catalogue.load_damage_detector(source.path) if source.kind == "detector" else catalogue.load(source.path)
+    try:
+        return loaded.to(torch.device(device), getattr(torch, precision))
+    except torch.OutOfMemoryError as error:
+        raise ScoreinvError(f"{source.name}: does not fit in the memory of {device}: use --device cpu") from error
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models of the tasks on photographs, each by name, file, or as a loaded model.
+
+    Attributes:
+        damage: finds damage.
+        inpaint: fills holes.
+        denoise: removes noise and blur, and enlarges.
+        colorize: draws colours.
+        machine: where models given by name compute.
+    """
+
+    damage: str | Path | DamageDetector = "damage"
+    inpaint: str | Path | ScorePrior = "photo"
+    denoise: str | Path | ScorePrior = "denoiser"
+    colorize: str | Path | ScorePrior = "scene"
+    machine: Machine = field(default_factory=Machine)
+
+    def detector(self) -> DamageDetector:
+        """Return the damage detector."""
+        return self._load("damage")
+
+    def filler(self) -> ScorePrior:
+        """Return the prior that fills holes."""
+        return self._load("inpaint")
+
+    def denoiser(self) -> ScorePrior:
+        """Return the prior that removes noise and blur."""
+        return self._load("denoise")
+
+    def colorizer(self) -> ScorePrior:
+        """Return the prior that draws colours."""
+        return self._load("colorize")
+
+    def source(self, role: Role) -> ModelSource | None:
+        """Return the named model of a role; None if it is a loaded model."""
+        model = getattr(self, role)
+        if not isinstance(model, str | Path):
+            return None
+        return ModelSource(str(model), self.machine, "detector" if role == "damage" else "prior")
+
+    def _load(self, role: Role) -> Any:
+        source = self.source(role)
+        return getattr(self, role) if source is None else source.load()
+
+
+def _check_memory(source: ModelSource) -> None:
+    """Raise ScoreinvError if a large model does not fit in the free memory."""
+    files = [source.path] if source.path.is_file() else [file for file in source.path.rglob("*") if file.is_file()]
+    weights = sum(file.stat().st_size for file in files)  # in float32
+    if weights < LARGE_BYTES:
+        return
+    needed = _needed_bytes(source, weights)
+    if lacking := shortage(needed):
+        raise ScoreinvError(f"{source.name}: {lacking}: end other programs, or use a smaller model")
+    _log.info("%s takes about %.1f GB of memory", source.name, needed / 1e9)
+
+
+def _needed_bytes(source: ModelSource, weights: int) -> int:
+    """Return the approximate peak memory of the process; `weights` are their bytes in float32."""
+    import torch
+
+    from scoreinv.models.peak_memory import PROGRAM_BYTES, evaluation_bytes
+    from scoreinv.networks.ncsnpp import NCSNppConfig
+
+    itemsize = 2 if source.machine.precision == "bfloat16" else 4
+    needed = PROGRAM_BYTES + weights + (0 if itemsize == 4 else weights // 2)
+    config = catalogue.configuration(source.path)
+    if isinstance(config.network, NCSNppConfig):
+        pixels = max(pixels_at_once(torch.device("cpu")), config.image_size**2)
+        needed += evaluation_bytes(config.network, pixels, itemsize=itemsize)
+    return needed

@@ -1,0 +1,81 @@
+"""Notes: what a task tells about a picture, as codes with values. Front ends have a sentence for each code.
+
+Imports no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+NoteCode = Literal[
+    "noise_estimated",  # level: standard deviation in grey levels
+    "noise_low",  # level: below the least noise level of the model; the picture is unchanged
+    "samples_equal",  # nothing was drawn: one result serves all
+    "model_other_task",  # model task: "fill" or "colour"
+    # masks and fills
+    "mask_mostly_hole",  # share of the picture in the mask
+    "mask_empty",  # a detected mask without damage
+    "damage_found",  # share, sensitivity, corners: how many corners of the picture are marked
+    "damage_none",  # sensitivity
+    "damage_given",  # share
+    "damage_uncertain",  # share: left unless a sensitivity is given
+    "damage_implausible",  # share: more than half of the picture
+    "object_left",  # grow: pixels by which to grow the mask
+    "jpeg_rim_redrawn",  # pixels beside the mask redrawn, since the JPEG had smeared the object over them
+    "avoid_unused",  # no hole is deep enough to copy from elsewhere
+    "filled",
+    # kind and colour
+    "kind_gray",
+    "kind_color",
+    "colors_replaced",
+    "tint_removed",  # whiten: whether the lightest tone became white
+    "tint_kept",
+    "gray_weights_unknown",  # given, known: names of grey weights
+    "hints_unused",  # the picture is not grey
+    "colors_kept",
+    "colors_not_drawn",  # since the tint is kept
+    "colors_drawn",
+    # steps of a restoration
+    "border_kept",  # width, height inside it
+    "border_cropped",  # width, height that are left
+    "tone_too_small",
+    "tone_not_faded",
+    "tone_corrected",  # changes: what the curves do
+    "noise_grain",  # level: left, as film grain
+    "noise_none",
+    "noise_removed",  # level, estimated: whether it was
+    # blur
+    "blur_found",  # kernel, kind, size, angle
+    "looks_sharp",  # a given kernel may ring
+]
+"""Codes of all notes; the comment names their values."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a task tells about a picture.
+
+    Attributes:
+        code: what happened or was found.
+        level: `warning` if the result may not be what the user expects.
+        values: figures and names, as the comment beside the code lists them.
+    """
+
+    code: NoteCode
+    level: Literal["info", "warning"] = "info"
+    values: dict[str, str | float | int | bool] = field(default_factory=dict)
+
+    def row(self) -> dict[str, Any]:
+        """Return the note as JSON lines and manifests have it."""
+        return {"code": self.code, "level": self.level, **self.values}
+
+
+def info(code: NoteCode, **values: str | float | int | bool) -> Note:
+    """Return a note for information."""
+    return Note(code, "info", values)
+
+
+def warning(code: NoteCode, **values: str | float | int | bool) -> Note:
+    """Return a note that warns."""
+    return Note(code, "warning", values)

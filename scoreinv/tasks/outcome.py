@@ -1,0 +1,252 @@
+"""Outcomes: what a task returns, with its notes and figures. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence, Sized
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from scoreinv.inputs.arrays import Form
+from scoreinv.system.options import GRAY_LEVELS
+from scoreinv.system.text import one_line
+from scoreinv.tasks.callbacks import Callback, split
+from scoreinv.tasks.notes import Note
+from scoreinv.tasks.requests import FillMethod, RestorationMethod, StepName
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from scoreinv.analysis.kind import Kind
+    from scoreinv.operators.kernels import PointSpread
+
+ImageLike = TypeVar("ImageLike", np.ndarray, Image.Image, "Tensor")
+"""The form in which a caller gives a picture, which is that of the result."""
+AnyImage = TypeVar("AnyImage")
+Images = TypeVar("Images")
+AnyMethod = FillMethod | RestorationMethod | Literal["exact", "segmentation"]
+"""How a picture was made; `exact` for noise alone, `segmentation` for a mask of damage."""
+
+
+@dataclass(frozen=True, repr=False)
+class Drawn(Generic[Images]):
+    """New pictures.
+
+    Attributes:
+        images: NxHxWxC float32 in [0, 1], or a list in the caller's form.
+        nfe: mean number of network evaluations of a picture.
+    """
+
+    images: Images
+    nfe: int
+
+    def __repr__(self) -> str:
+        return one_line(self)
+
+
+@dataclass(frozen=True, repr=False)
+class Outcome(Generic[AnyImage]):
+    """The outcome of a task, as a `Picture` or in the caller's form (array, PIL image, tensor).
+
+    Of a batch of pictures, `nfe` and `method` are those of the picture with the most evaluations, and notes and the
+    figures of subclasses are lists with an entry for each picture.
+
+    Attributes:
+        image: the first sample, or the mean of all.
+        samples: all samples.
+        std: standard deviation of the samples at each pixel, HxW, for tensors (B)x1xHxW, in [0, 1]: root mean square
+            over the channels. For colours it is that at the working scale, interpolated. None for one sample. Its
+            relation to the error was measured (`tests/benchmarks/README.md`).
+        nfe: network evaluations at each place for one sample.
+        method: how the picture was made.
+        notes: what the task tells about the picture.
+    """
+
+    image: AnyImage
+    samples: list[AnyImage]
+    std: Any
+    nfe: int
+    method: AnyMethod
+    notes: list[Note] = field(default_factory=list, kw_only=True)
+
+    def __repr__(self) -> str:
+        return one_line(self)
+
+    def figures(self) -> dict[str, Any]:
+        """Return the task's figures of one picture, for JSON lines and manifests."""
+        return {}
+
+    def step_pictures(self) -> list[AnyImage | None]:
+        """Return the pictures after each step of a restoration, if they were kept; None for unchanged ones."""
+        return []
+
+
+def _share(hole: Any) -> float:
+    return round(float(hole.mean()), 6)
+
+
+def _gray_levels(noise_std: float) -> float:
+    return round(noise_std * GRAY_LEVELS, 2)
+
+
+@dataclass(frozen=True, repr=False)
+class DamageOutcome(Outcome[AnyImage]):
+    """Detected damage; the image is its mask, white where it is.
+
+    Attributes:
+        damage: HxW bool.
+    """
+
+    damage: Any
+
+    def figures(self) -> dict[str, Any]:
+        return {"damaged": _share(self.damage)}
+
+
+@dataclass(frozen=True, repr=False)
+class InpaintOutcome(Outcome[AnyImage]):
+    """A picture with its holes filled.
+
+    Attributes:
+        damage: HxW bool, the detected damage; None if a mask was given.
+    """
+
+    damage: Any = None
+
+    def figures(self) -> dict[str, Any]:
+        return {} if self.damage is None else {"damaged": _share(self.damage)}
+
+
+@dataclass(frozen=True, repr=False)
+class ColorizeOutcome(Outcome[AnyImage]):
+    """A coloured picture.
+
+    Attributes:
+        kind: the kind of the picture before.
+    """
+
+    kind: Kind | list[Kind]
+
+
+@dataclass(frozen=True, repr=False)
+class DenoiseOutcome(Outcome[AnyImage]):
+    """A picture without its noise.
+
+    Attributes:
+        noise_std: standard deviation of the noise, in [0, 1]: estimated or given.
+    """
+
+    noise_std: Any
+
+    def figures(self) -> dict[str, Any]:
+        return {"noise": _gray_levels(self.noise_std)}
+
+
+@dataclass(frozen=True, repr=False)
+class UpscaleOutcome(DenoiseOutcome[AnyImage]):
+    """An enlarged picture.
+
+    Attributes:
+        factor: of the enlargement.
+    """
+
+    factor: Any
+
+    def figures(self) -> dict[str, Any]:
+        return super().figures() | {"factor": self.factor}
+
+
+@dataclass(frozen=True, repr=False)
+class DeblurOutcome(DenoiseOutcome[AnyImage]):
+    """A picture without its blur.
+
+    Attributes:
+        blur: the estimated blur; None if a kernel was given.
+        kernel: name of the kernel, as the command line takes it; `file` for an array.
+    """
+
+    blur: PointSpread | list[PointSpread | None] | None
+    kernel: Any
+
+    def figures(self) -> dict[str, Any]:
+        return super().figures() | {"kernel": self.kernel}
+
+
+@dataclass(frozen=True)
+class Step(Generic[AnyImage]):
+    """One step of a restoration.
+
+    Attributes:
+        note: what the step found or did.
+        changed: whether it changed the picture.
+        image: the first sample after the step, after `damage` its mask; None if unchanged or not kept.
+    """
+
+    name: StepName
+    note: Note
+    changed: bool
+    image: AnyImage | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, repr=False)
+class RestoreOutcome(Outcome[AnyImage]):
+    """A restored photograph.
+
+    Attributes:
+        kind: the kind of the photograph before, ignoring its damage.
+        damage: HxW bool, detected or given; None if that step is off.
+        noise_std: standard deviation of the noise, in [0, 1], estimated or given; None if that step is off.
+        steps: a list of `Step` in order.
+        wanted: the steps that were on.
+    """
+
+    kind: Kind | list[Kind]
+    damage: Any
+    noise_std: Any
+    steps: Any
+    wanted: Any = field(default=(), repr=False)
+
+    def figures(self) -> dict[str, Any]:
+        done = [step.name for step in self.steps if step.changed]
+        found: dict[str, Any] = {"found": self.kind, "steps": done}
+        if self.damage is not None:
+            found["damaged"] = _share(self.damage)
+        if self.noise_std is not None:
+            found["noise"] = _gray_levels(self.noise_std)
+        return found
+
+    def step_pictures(self) -> list[AnyImage | None]:
+        by_name = {step.name: step.image for step in self.steps}
+        return [by_name.get(name) for name in self.wanted]
+
+
+AnyOutcome = TypeVar("AnyOutcome", bound=Outcome[Any])
+
+
+def for_each(
+    pictures: Sized, form: Form, run: Callable[[int, Callback], AnyOutcome], callback: Callback | None
+) -> AnyOutcome:
+    """Run a task on pictures (or observations) one after the other; return `in_form` of their outcomes.
+
+    Args:
+        run: called with the number of each picture and a callback for its progress.
+    """
+    parts = split(callback, [1] * len(pictures))
+    return in_form([run(number, part) for number, part in enumerate(parts)], form)
+
+
+def in_form(outcomes: Sequence[AnyOutcome], form: Form) -> AnyOutcome:
+    """Return the outcomes of all pictures as one, in the caller's form."""
+    added = [each.name for each in fields(outcomes[0]) if each.name not in _COMMON]
+    return replace(
+        max(outcomes, key=lambda outcome: outcome.nfe),
+        image=form.pictures([outcome.image for outcome in outcomes]),
+        samples=[form.pictures(same) for same in zip(*(outcome.samples for outcome in outcomes), strict=True)],
+        std=None if outcomes[0].std is None else form.maps([outcome.std for outcome in outcomes]),
+        **{name: form.values([getattr(outcome, name) for outcome in outcomes]) for name in added},
+    )
+
+
+_COMMON = {"image", "samples", "std", "nfe", "method"}

@@ -1,0 +1,667 @@
+"""Requests: what a user asks of a task, one frozen data class each, checked when it is made.
+
+Choices, ranges, defaults and help texts stand here once, for the command line, the page, Python and worker processes.
+What depends on the picture is decided by the task. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
+
+from scoreinv.system.errors import SettingError
+from scoreinv.system.options import (
+    FOUND_GROW,
+    GRAY_LEVELS,
+    MOST_GROW,
+    SENSITIVITY,
+    STEPS,
+    USUAL_SENSITIVITY,
+    Number,
+    SampleCount,
+    Setting,
+    Whole,
+    check,
+    check_noise_share,
+    check_settings,
+)
+from scoreinv.system.text import shown
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from scoreinv.imaging.picture import Picture
+    from scoreinv.models.loading import Role
+    from scoreinv.operators.kernels import PointSpread
+
+Method = Literal["conditioned", "pc"]
+Estimate = Literal["sample", "mean"]
+ClassicalMethod = Literal["telea", "navier-stokes", "biharmonic"]
+Given = Literal["mask", "avoid", "hints", "references"]
+"""What a user can give beside a picture."""
+
+START_LEVEL = 0.5
+"""Noise level at which few steps of `pc` begin: twice the deviation of pictures, which hides the initial estimate."""
+
+
+def _level_from_text(text: str | None) -> float | None:
+    """Return the starting noise level that a command line gives; `prior` is infinite."""
+    if text is None or text == "prior":
+        return None if text is None else math.inf
+    try:
+        level = float(text)
+    except ValueError:
+        level = math.nan
+    if not math.isfinite(level):
+        raise SettingError("start", f"must be a noise level such as 1, or prior, not {shown(text)}")
+    return level
+
+
+def noise_from_levels(text: str | float | None) -> float | None:
+    """Return the noise level in [0, 1] that a front end gives in grey levels, 0 to 255.
+
+    Raises SettingError for another number.
+    """
+    if text is None:
+        return None
+    try:
+        level = float(text)
+    except ValueError:
+        level = math.nan
+    if not 0 <= level <= GRAY_LEVELS:
+        raise SettingError("noise_std", f"must be a number from 0 to {GRAY_LEVELS}, not {shown(text)}")
+    return level / GRAY_LEVELS
+
+
+NOISE = Setting(
+    "Noise level, 0 to 255. (default: estimated)", option="--noise", metavar="LEVEL", read=noise_from_levels
+)
+GROW = Setting("Enlarge detected damage by this many pixels.", Whole(0, MOST_GROW))
+METHOD_HELP = "conditioned: a network that takes the observation; pc: predictor-corrector, with any model."
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a model draws: the settings of a fill or of colours with all defaults decided.
+
+    Attributes:
+        method: `conditioned`: DPM-Solver++(2M) of the reverse SDE, for narrow holes the flow from the posterior mean;
+            `pc`: constrained predictor-corrector sampling (Song et al. 2021, appendix I.2 and I.3).
+        steps: times of the grid.
+        start: noise level at which `pc` begins, for pictures in [0, 1]; infinite: the SDE's prior. None: a level that
+            hides the initial estimate, or the prior if there are as many steps as on the SDE's own grid.
+        samples: number of samples.
+        seed: seed of the noise; each sample and place has its own stream.
+        mean: return one prediction averaged over orientations instead of samples.
+        first: number of the first sample.
+    """
+
+    method: Method
+    steps: int
+    start: float | None
+    samples: int
+    seed: int
+    mean: bool
+    first: int = 0
+
+
+class Request:
+    """Base of all requests.
+
+    Attributes:
+        role: the model that the row of a picture names.
+    """
+
+    role: ClassVar[Role | None] = None
+    samples: int
+    estimate: Estimate | None
+
+    @property
+    def mean(self) -> bool:
+        """Whether one estimate of the posterior mean is wanted, without samples."""
+        return self.estimate == "mean" and self.samples == 1
+
+    @property
+    def results(self) -> int:
+        """Number of pictures wanted: all samples, or the one mean."""
+        return self.samples if self.estimate == "sample" else 1
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether the task evaluates a network."""
+        return True
+
+    def check_given(self, given: Collection[Given]) -> None:
+        """Raise SettingError if what is given beside the picture does not fit the request."""
+
+    def result_of(self, picture: Picture) -> Picture:
+        """Return a picture of the result's size and mode, to check outputs early; raise InputError if there is none."""
+        return picture
+
+
+@dataclass(frozen=True)
+class DrawRequest(Request):
+    """Settings that fills and colours share.
+
+    Attributes:
+        start: noise level for pictures in [0, 1]; infinite is the SDE's prior.
+        seed: seed of the noise. Each picture has its own stream for colours, and samples 2k and 2k + 1 have opposite
+            noise.
+        estimate: for one sample of `conditioned`, the mean is the posterior's, from one evaluation in each orientation
+            (for colours: for each of `MEAN_DRAWS` noises).
+    """
+
+    default_steps: ClassVar[dict[Method, int]] = {}
+
+    method: str | None = None
+    steps: int | None = None
+    start: Annotated[
+        float | None,
+        Setting(
+            "With --method pc: noise level to begin at; prior: pure noise, as in the paper. "
+            f"(default: {START_LEVEL:g}; prior from 1000 steps)",
+            metavar="LEVEL",
+            read=_level_from_text,
+            advanced=True,
+        ),
+    ] = None
+    samples: SampleCount = 1
+    seed: int = 0
+    estimate: Annotated[
+        Estimate, Setting("sample: one possible picture, sharp; mean: the average of all, smooth where uncertain.")
+    ] = "sample"
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.start is not None:
+            if self.start != math.inf:
+                check("start", self.start, Number(None))
+            if self.method not in (None, "pc"):
+                raise SettingError("start", f"needs the method pc, not {self.method}")
+        if self.method in get_args(ClassicalMethod):
+            for name, default in (("steps", None), ("samples", 1), ("estimate", "sample")):
+                if getattr(self, name) != default:
+                    raise SettingError(name, f"does not go with {self.method}, which draws no samples")
+        self.sampling(conditional=True)  # raises for what no model can do
+
+    def sampling(self, *, conditional: bool) -> Sampling:
+        """Decide the defaults for a model that takes observations (`conditional`) or does not.
+
+        Raises SettingError for a setting that does not fit the method.
+        """
+        default: Method = "conditioned" if conditional and self.start is None else "pc"
+        method = next((method for method in get_args(Method) if method == self.method), default)
+        if self.mean and method == "pc":
+            raise SettingError("estimate", "mean with the method pc needs 2 samples or more")
+        steps = self.default_steps[method] if self.steps is None else self.steps
+        return Sampling(method, steps, self.start, self.samples, self.seed, self.mean)
+
+
+FillMethod = Literal[Method, ClassicalMethod]
+
+FILL_STEPS: dict[Method, int] = {"conditioned": 10, "pc": 30}
+"""Times of the grid for holes. With 10 the detail of `photo`'s fills is 1.0 to 1.1 times the photographs', with 25
+1.2; more than 30 steps of `pc` change little."""
+NARROW_FILL_STEPS = 3
+"""Evaluations of `PosteriorFlow` for scratches, specks and writing: more change little."""
+
+
+@dataclass(frozen=True)
+class InpaintRequest(DrawRequest):
+    """How holes are filled: by samples of a model or by a classical method.
+
+    `conditioned` copies deep holes from the rest of the picture, with one or two evaluations and no steps
+    (`tasks.deep_holes`). A classical method needs no model, so no other setting goes with it.
+
+    Attributes:
+        sensitivity, grow: of detected damage, if no mask is given.
+        smooth: fill holes that are not deep with the posterior mean, for old prints: a sample's grain resembles specks.
+    """
+
+    role = "inpaint"
+    default_steps = FILL_STEPS
+
+    method: Annotated[
+        FillMethod | None,
+        Setting(
+            f"{METHOD_HELP} Without a model, for small holes: biharmonic (closest to the truth), telea, navier-stokes "
+            "(fastest). (default: the model's)",
+            advanced=True,
+        ),
+    ] = None
+    steps: Annotated[
+        int | None,
+        Setting(
+            f"Sampler steps. (default: {FILL_STEPS['conditioned']}, for narrow holes {NARROW_FILL_STEPS}; pc "
+            f"{FILL_STEPS['pc']}, the paper's 1000)",
+            STEPS,
+            advanced=True,
+        ),
+    ] = None
+    exact: Annotated[
+        bool, Setting("Keep every pixel outside the mask, also where a JPEG smeared the object's colours over it.")
+    ] = False
+    sensitivity: Annotated[
+        float | None,
+        Setting(
+            f"With --mask auto: sensitivity of damage detection, 0 to 1. (default: {USUAL_SENSITIVITY:g})", SENSITIVITY
+        ),
+    ] = None
+    grow: int = FOUND_GROW
+    smooth: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check("grow", self.grow, Whole())
+
+    @property
+    def classical(self) -> ClassicalMethod | None:
+        """The classical method, if the request names one."""
+        return next((method for method in get_args(ClassicalMethod) if method == self.method), None)
+
+    @property
+    def needs_model(self) -> bool:
+        return self.classical is None
+
+    def check_given(self, given: Collection[Given]) -> None:
+        if "mask" in given and self.sensitivity is not None:
+            raise SettingError("sensitivity", "needs --mask auto: it controls damage detection")
+        if "avoid" not in given:
+            return
+        if self.method not in (None, "conditioned") or self.start is not None:
+            raise SettingError("avoid", f"does not go with the method {self.method or 'pc'}, which copies nothing")
+        if self.mean:
+            raise SettingError("avoid", "does not go with the mean of one sample, which copies nothing")
+
+
+GrayWeights = Literal["rec601", "average", "rec709"]
+
+COLOR_STEPS: dict[Method, int] = {"conditioned": 15, "pc": 30}
+"""Times of the grid for colours."""
+MEAN_DRAWS = 4
+"""Noises that the posterior mean of colours is averaged over: a single one leaves a tint."""
+COLOR_TEMPERATURE = 0.2
+"""Factor of the deviation of drawn colours from the posterior mean. At larger ones, samples of `scene` have patches of
+odd colours: between 0.5 and 0.7, a sample's error is that of the grey picture (Kodak), at 1 it is larger."""
+COLOR_SATURATION = 1.45
+"""Factor of the chroma of such samples, which are as pale as the mean: it raises their colourfulness from 0.56 to 0.81
+of the truth's, at a cost of 0.6 dB (256 pixels, held-out photographs)."""
+
+
+@dataclass(frozen=True)
+class ColorizeRequest(DrawRequest):
+    """How a grey picture is coloured.
+
+    Attributes:
+        saturation: factor of the chroma; None: see `saturation_of`.
+        whiten: make the lightest tone of a tinted print white; otherwise its luma is kept. The tint is removed anyway.
+    """
+
+    role = "colorize"
+    default_steps = COLOR_STEPS
+
+    method: Annotated[Method | None, Setting(f"{METHOD_HELP} (default: the model's)", advanced=True)] = None
+    steps: Annotated[
+        int | None,
+        Setting(
+            f"Sampler steps. (default: {COLOR_STEPS['conditioned']}; pc {COLOR_STEPS['pc']}, the paper's 1000)",
+            STEPS,
+            advanced=True,
+        ),
+    ] = None
+    gray_weights: Annotated[
+        GrayWeights,
+        Setting(
+            "Weights of red, green and blue in the grey. Weights that the model does not know need the method pc.",
+            advanced=True,
+        ),
+    ] = "rec601"
+    keep_color: Annotated[bool, Setting("Keep colours that are there; in a mostly grey photo they guide the rest.")] = (
+        False
+    )
+    saturation: Annotated[
+        float | None,
+        Setting(
+            f"Saturation: 0 is grey, 1 as drawn. (default: {COLOR_SATURATION:g}; 1 for the mean, with the method pc, "
+            "and with given colours)",
+            Number(0.0, 10.0),
+        ),
+    ] = None
+    whiten: Annotated[bool, Setting("Make the lightest tone of a tinted print white.")] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check("whiten", self.whiten, bool)
+
+    def saturation_of(self, sampling: Sampling, *, hinted: bool) -> float:
+        """Return the factor of the chroma; given colours (`hinted`) would stand out if others were stronger."""
+        if self.saturation is not None:
+            return self.saturation
+        near_mean = sampling.method == "conditioned" and self.estimate == "sample"
+        return COLOR_SATURATION if near_mean and not hinted else 1.0
+
+
+RestorationMethod = Literal["diffpir", "ddrm", "pigdm", "dps", "mmps", "pc", "dpir"]
+Downsampling = Literal["area", "bicubic"]
+ORIENTATIONS = (1, 2, 4, 8)
+"""Numbers of flips and turns that an estimate can be averaged over."""
+
+RESTORATION_STEPS: dict[RestorationMethod, int] = {
+    "diffpir": 8,
+    "ddrm": 12,
+    "pigdm": 12,
+    "dps": 300,
+    "mmps": 12,
+    "pc": 30,
+    "dpir": 10,
+}
+"""Times of the grid of each method if sampling begins at an estimate of the picture."""
+EXACT_STEPS = 5
+"""Times of `dpir` for an observation without noise: with momentum they reach further than ten without."""
+FULL_STEPS = 3
+"""Factor of the steps if sampling begins at the prior; `dps` takes the same number."""
+DENOISING_STEPS = 10
+"""Times of the grid for samples of a noisy picture."""
+
+
+@dataclass(frozen=True)
+class SolveRequest(Request):
+    """How a picture is restored from an observation y = A x + noise.
+
+    Samples are drawn by `diffpir` (splitting; without noise it is DDNM), `ddrm` (spectral, for operators with a
+    singular value decomposition), `pigdm`, `dps` or `mmps` (likelihood gradients), or `pc` (the paper's, for y without noise).
+    `dpir` draws nothing: it estimates by half-quadratic splitting.
+
+    Attributes:
+        estimate: mean: the average of several samples; for one, a direct estimate of the posterior mean.
+        orientations: flips and turns that a direct estimate is averaged over, one evaluation each.
+    """
+
+    role = "denoise"
+
+    method: Annotated[
+        RestorationMethod | None,
+        Setting(
+            "dpir estimates the mean. These draw samples: diffpir (splitting), ddrm (spectral), pigdm, dps and mmps "
+            "(gradients), pc (predictor-corrector, the paper's). (default: dpir for one mean, diffpir for samples)",
+            advanced=True,
+        ),
+    ] = None
+    steps: Annotated[
+        int | None,
+        Setting(
+            f"Steps of the method. (default: dpir {RESTORATION_STEPS['dpir']}, {EXACT_STEPS} without noise; diffpir "
+            f"{RESTORATION_STEPS['diffpir']})",
+            STEPS,
+            advanced=True,
+        ),
+    ] = None
+    samples: SampleCount = 1
+    seed: int = 0
+    estimate: Annotated[
+        Estimate | None,
+        Setting(
+            "mean: the average of all possible pictures, smooth where uncertain; sample: one of them, sharp. "
+            "(default: mean; sample with several samples or a method that draws them)"
+        ),
+    ] = None
+    orientations: int = 1
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.estimate is None:
+            default = "mean" if self.samples == 1 and self.method in (None, "dpir") else "sample"
+            object.__setattr__(self, "estimate", default)
+        check("orientations", self.orientations, Whole(ORIENTATIONS[0], ORIENTATIONS[-1]))
+        if self.orientations not in ORIENTATIONS:
+            raise SettingError("orientations", f"must be 1, 2, 4 or 8, not {self.orientations}")
+        if self.orientations > 1 and not self.mean:
+            raise SettingError("orientations", "needs the estimate mean of one sample")
+        if self.method == "dpir" and not self.mean:
+            raise SettingError("method", "dpir draws no samples: it needs the estimate mean of one sample")
+        if self.method not in (None, "dpir") and self.mean:
+            raise SettingError("estimate", f"mean with the method {self.method} needs 2 samples or more")
+
+    def decided(self, *, estimated: bool, exact: bool) -> tuple[RestorationMethod, int]:
+        """Return method and steps for work that begins at an estimate (`estimated`) or at the prior.
+
+        Args:
+            exact: the observation has no noise.
+        """
+        sampler: RestorationMethod = "diffpir" if estimated else "mmps"
+        method = self.method or ("dpir" if self.mean else sampler)
+        if self.steps is not None:
+            return method, self.steps
+        if method == "dpir" and estimated and exact:
+            return method, EXACT_STEPS
+        return method, RESTORATION_STEPS[method] * (1 if estimated or method == "dps" else FULL_STEPS)
+
+
+@dataclass(frozen=True)
+class DenoiseRequest(SolveRequest):
+    """How noise is removed: by one method, whose steps are for samples alone.
+
+    Attributes:
+        noise_std: standard deviation of the noise, in [0, 1]; None: estimated.
+    """
+
+    method: None = None
+    steps: Annotated[
+        int | None, Setting(f"Sampler steps for a sample. (default: {DENOISING_STEPS})", STEPS, advanced=True)
+    ] = None
+    orientations: Annotated[
+        int,
+        Setting(
+            "Average the mean over this many flips and turns: 1, 2, 4 or 8. More is slightly better and takes as many "
+            "times as long.",
+            Whole(ORIENTATIONS[0], ORIENTATIONS[-1]),
+            advanced=True,
+        ),
+    ] = 1
+    noise_std: Annotated[float | None, NOISE] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.method is not None:
+            raise SettingError("method", "does not go with denoising, which has one method")
+        if self.steps is not None and self.mean:
+            raise SettingError("steps", "needs samples: the mean takes one evaluation")
+        if self.noise_std is not None:
+            check_noise_share(self.noise_std)
+
+
+@dataclass(frozen=True)
+class UpscaleRequest(SolveRequest):
+    """How a picture is enlarged.
+
+    Attributes:
+        noise_std: standard deviation of the picture's noise, in [0, 1]; 0: the reduced result equals the picture.
+    """
+
+    factor: Annotated[int, Setting("Enlarge this many times.", Whole(2, 4))] = 2
+    downsampling: Annotated[
+        Downsampling,
+        Setting(
+            "Kernel that would reduce the result to the photo: area (block means, as a sensor's) or bicubic.",
+            advanced=True,
+        ),
+    ] = "area"
+    noise_std: Annotated[
+        float,
+        Setting(
+            "Noise level, 0 to 255. With 0 the reduced result equals the photo.",
+            option="--noise",
+            metavar="LEVEL",
+            read=noise_from_levels,
+        ),
+    ] = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_noise_share(self.noise_std)
+        if self.orientations > 1:
+            raise SettingError("orientations", "is for denoising alone")
+
+    def result_of(self, picture: Picture) -> Picture:
+        return picture.enlarged(self.factor)
+
+
+def _kernel_from_text(text: str | None) -> Any:
+    """Return the blur that a command line gives: a `PointSpread`, or the luma of a picture file as an array."""
+    if text is None:
+        return None
+    from scoreinv.inputs.blur import kernel_from_text
+
+    return kernel_from_text(text)
+
+
+@dataclass(frozen=True, eq=False)
+class DeblurRequest(SolveRequest):
+    """How blur is removed.
+
+    Attributes:
+        kernel: the blur, or its image of a point as an array; None: estimated.
+        noise_std: standard deviation of the noise, in [0, 1]; None: estimated.
+    """
+
+    kernel: Annotated[
+        PointSpread | np.ndarray | None,
+        Setting(
+            "Blur kernel: gaussian:SIGMA, disk:RADIUS (out of focus), motion:LENGTH,ANGLE (pixels, degrees "
+            "anticlockwise from the right), or a picture file. (default: estimated)",
+            metavar="KERNEL",
+            read=_kernel_from_text,
+        ),
+    ] = None
+    noise_std: Annotated[float | None, NOISE] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.noise_std is not None:
+            check_noise_share(self.noise_std)
+        if self.orientations > 1:
+            raise SettingError("orientations", "is for denoising alone")
+
+    def result_of(self, picture: Picture) -> Picture:
+        if self.kernel is not None:
+            from scoreinv.inputs.blur import check_kernel_size
+
+            check_kernel_size(self.kernel, picture.size)
+        return picture
+
+
+@dataclass(frozen=True)
+class DamageRequest(Request):
+    """How damage is detected."""
+
+    role = "damage"
+
+    sensitivity: Annotated[float, Setting("Sensitivity of damage detection, 0 to 1.", SENSITIVITY)] = USUAL_SENSITIVITY
+    grow: Annotated[int, GROW] = FOUND_GROW
+    samples: int = 1
+    estimate: Estimate | None = "sample"
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def result_of(self, picture: Picture) -> Picture:
+        import numpy as np
+
+        from scoreinv.imaging.picture import picture_of_hole
+
+        return picture_of_hole(np.zeros(picture.size, dtype=bool))
+
+
+StepName = Literal["damage", "border", "tint", "tone", "inpaint", "denoise", "colorize"]
+RESTORATION: tuple[StepName, ...] = get_args(StepName)
+"""Steps of `restore` in order, see `tasks.restore`."""
+
+SURE_SENSITIVITY = 0.05
+"""Sensitivity for photographs in colour, where damage is rare: of 24 healthy ones it changes 0.3 % of one and nothing
+of the others; 0.2 changes three, and the default four, two of them by more than 0.5 %."""
+
+
+@dataclass(frozen=True)
+class RestoreRequest(Request):
+    """Which steps a restoration of an old photograph takes.
+
+    Attributes:
+        sensitivity: None: the default, `SURE_SENSITIVITY` for photographs in colour, and 0 if little is found that does
+            not stand out.
+        grow: pixels by which detected damage is enlarged, for its soft edges.
+        noise_std: standard deviation of the noise in [0, 1], which is then removed; None: estimated, and removed if it
+            is more than film grain.
+        estimate: of colours. One result's fills are smooth with either.
+        keep_steps: keep the picture after each step in the outcome.
+    """
+
+    role = "inpaint"
+
+    inpaint: Annotated[bool, Setting("Fill damage.")] = True
+    tone: Annotated[
+        float | None,
+        Setting(
+            "Treat the photo as faded; strength of the correction, 0 to 1. (default: 1 if it is surely faded)",
+            Number(0.0, 1.0),
+            advanced=True,
+        ),
+    ] = None
+    denoise: Annotated[bool, Setting("Remove noise.")] = True
+    colorize: Annotated[bool, Setting("Add colour to grey and tinted photos.")] = True
+    keep_tint: Annotated[bool, Setting("Keep the tint of a tinted print (sepia).")] = False
+    crop_border: Annotated[bool, Setting("Cut off a plain border and torn edges.")] = False
+    sensitivity: Annotated[
+        float | None,
+        Setting(
+            f"Sensitivity of damage detection, 0 to 1. (default: {USUAL_SENSITIVITY:g}; {SURE_SENSITIVITY:g} for "
+            "photos in colour)",
+            SENSITIVITY,
+        ),
+    ] = None
+    grow: int = FOUND_GROW
+    noise_std: Annotated[float | None, NOISE] = None
+    samples: SampleCount = 1
+    seed: int = 0
+    estimate: Annotated[
+        Estimate | None,
+        Setting("Colours: the mean of all possible ones, or a sample. (default: mean; sample with several samples)"),
+    ] = None
+    keep_steps: bool = False
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        check("grow", self.grow, Whole())
+        if self.estimate is None:
+            object.__setattr__(self, "estimate", "mean" if self.samples == 1 else "sample")
+        if self.estimate == "mean" and self.samples > 1:
+            raise SettingError("samples", f"{self.samples} cannot be combined with the estimate mean")
+        if self.noise_std is not None:
+            check_noise_share(self.noise_std)
+            if not self.denoise:
+                raise SettingError("noise_std", "needs noise removal, which is off")
+        if self.keep_tint and not self.steps:
+            raise SettingError("keep_tint", "leaves nothing to do: every step is off")
+
+    @property
+    def steps(self) -> list[StepName]:
+        """Steps that are on, in order."""
+        off: dict[StepName, bool] = {
+            "damage": not self.inpaint,
+            "border": not self.crop_border,
+            "tint": self.keep_tint,
+            "tone": self.tone == 0,
+            "inpaint": not self.inpaint,
+            "denoise": not self.denoise,
+            "colorize": not self.colorize,
+        }
+        return [step for step in RESTORATION if not off[step]]
+
+    def check_given(self, given: Collection[Given]) -> None:
+        if "mask" in given and not self.inpaint:
+            raise SettingError("mask", "needs the filling of damage, which is off")
+        if self.sensitivity is not None and ("mask" in given or not self.inpaint):
+            raise SettingError("sensitivity", "controls damage detection: give no mask, and leave filling on")
+        if "hints" in given and not self.colorize:
+            raise SettingError("hints", "need the step that adds colour, which is off")
