@@ -17,7 +17,7 @@ from scoreinv.models.codec import decode, decode_foreign, in_file, read_json
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import install, unfilled
 from scoreinv.models.pickled import plain_tensors, read_pickled
-from scoreinv.models.published import NCSN, PUBLISHED, published
+from scoreinv.models.published import PUBLISHED, published
 from scoreinv.networks.ncsnpp import DDPM_UNET, Activation, NCSNpp, NCSNppConfig
 from scoreinv.preconditioning import PaperVE, PaperVP
 from scoreinv.prior import RecommendedSampler, ScorePrior
@@ -132,8 +132,7 @@ def _translate(config: dict[str, Any]) -> ModelConfig:
         for section in ("model", "data", "training")
     )
     if (name := model.get("name")) not in ("ncsnpp", "ddpm"):
-        why = NCSN if str(name).startswith("ncsn") else "only ncsnpp and ddpm are"
-        raise CheckpointError(f"network {shown(name)} is not supported: {why}")
+        raise CheckpointError(f"network {shown(name)} is not supported: only ncsnpp and ddpm are")
     pictures, objective = decode_foreign(_Data, data, "data"), decode_foreign(_Training, training, "training")
     options = decode_foreign(_Network, model, "model")
     network = _network(model, options, pictures)
