@@ -25,6 +25,6 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
     import ray
 
     numbers = ray.data.from_items([{"number": number} for number in range(len(jobs))])
-    rows = numbers.map(Processor, fn_constructor_args=(jobs, work), concurrency=(1, len(jobs)))
+    rows = numbers.map(Processor, fn_constructor_args=(jobs, work), concurrency=(1, len(jobs)))  # type: ignore[arg-type]
     for row in rows.iter_rows():
         yield json.loads(row["row"])

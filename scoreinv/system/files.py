@@ -1,4 +1,4 @@
-"""Where the bundled models are, and files that take their name in one step, or not at all."""
+"""The folder of bundled models, and atomic writes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PRETRAINED = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "pretraine
 """The folder of the bundled models: inside the installed package, or beside the package in a checkout."""
 
 PART = r"\.scoreinv-(?P<host>[\w.]*)-(?P<process>\d+)-[0-9a-f]{8}\.part"
-"""How the names of unfinished files end, after a dot and the beginning of the name that they will have."""
+"""Pattern of the end of an unfinished file's name; before it come a dot and the beginning of the final name."""
 
 _ABANDONED_SECONDS = 24 * 3600
 _HOST = re.sub(r"[^\w.]", "_", platform.node(), flags=re.ASCII)[:32]
@@ -29,19 +29,19 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK
 
 @contextmanager
 def atomic_write(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its name, flushed to disk, when the block ends without an error.
+    """Yield a temporary path beside `path`, and rename it to `path` if the block ends without an error.
 
-    The block makes the file. Its name tells whose it is, see `remove_leftovers`.
+    The block creates the file, which is flushed to disk first. Its name holds its process, for `remove_leftovers`.
 
     Raises:
-        InputError: there is no folder, or a pipe, a device or a folder has the name: those are never replaced.
-        FileExistsError: without `overwrite`, where a file of this name is there at the end.
+        InputError: the folder is missing, or `path` is a pipe, a device or a folder, which are never replaced.
+        FileExistsError: without `overwrite`, if `path` exists at the end.
     """
     if not path.parent.is_dir():
         raise InputError(f"{path}: the folder {path.parent} does not exist")
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: is no file, and is never replaced: choose another name")
-    # of long names the beginnings only: they may be at the file system's limit
+    # only the beginning of a long name, which may be at the file system's limit
     name = f".{path.name[:40]}.scoreinv-{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.part"
     temporary = path.with_name(name)
     try:
@@ -57,9 +57,9 @@ def atomic_write(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the unfinished files in a folder, where there is one, which nobody will finish.
+    """Remove abandoned unfinished files from a folder, if it exists.
 
-    Their processes, of this machine, are no more; or nothing has been written to them for a day.
+    A file is abandoned if its process on this machine has ended, or if nothing was written to it for a day.
     """
     with suppress(OSError):
         for entry in folder.iterdir():
@@ -72,23 +72,23 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _claim(temporary: Path, path: Path) -> None:
-    """Give the file its name, or raise FileExistsError where another has taken it meanwhile."""
+    """Give the file its name, or raise FileExistsError if another file has it by now."""
     try:
         path.hardlink_to(temporary)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        if path.exists():  # no hard links here: a narrow race remains
+        if path.exists():  # without hard links, a narrow race remains
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
 
 
 def _is_alive(process: int) -> bool:
     if os.name != "posix":
-        return True  # signal 0, which asks, would end it there
+        return True  # on Windows, signal 0 would end the process
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
     except OSError:
-        return True  # of another user
+        return True  # another user's process
     return True

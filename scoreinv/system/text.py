@@ -1,4 +1,4 @@
-"""Text that others wrote, made safe to show; and objects that hold pictures, on a line."""
+"""Untrusted text made safe for a terminal, and one-line representations of objects that hold pictures."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any
 
-_LONGEST = 40  # letters of a wrong value that are shown
+_LONGEST = 40  # characters of a wrong value in a message
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Unicode's categories of controls, marks that reorder or hide text, halves of characters, and ends of lines."""
+"""Unicode categories of controls, marks that reorder or hide text, surrogates and line breaks."""
 
 
 def printable(text: str) -> str:
-    r"""The text on one line, each character that is not seen but acts escaped, as `\x1b` or `\u202e`.
+    r"""Return the text on one line, with invisible active characters escaped as `\x1b` or `\u202e`.
 
-    Names of files, notes of models and entries of archives may hold sequences that move a terminal's cursor, recolour
-    it or reverse the order of letters: whatever comes out of a file is shown through this function. Applied twice it
-    changes nothing more.
+    File names, model notes and archive entries may hold sequences that move a terminal's cursor, change colours or
+    reverse the order of letters. Everything read from a file is printed through this function. It is idempotent.
 
     >>> print(printable("a\x1b[2Jb\nc"))
     a\x1b[2Jb\nc
@@ -29,17 +28,17 @@ def printable(text: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as messages show it: what it is where that is short, else what kind of thing."""
+    """Return the representation of a value for messages: shortened, and of other objects only the type."""
     if value is not None and not isinstance(value, str | Real):
         return type(value).__name__
     if isinstance(value, Integral) and abs(value) > 10**_LONGEST:
-        return "a number beyond all bounds"  # whose digits Python would not even write down
+        return "a number beyond all bounds"  # Python refuses to print so many digits
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def one_line(holder: Any) -> str:
-    """A data class as its `repr` would be, but that arrays, tensors and PIL images are shown by type and shape.
+    """Return the `repr` of a data class, with arrays, tensors and PIL images as type and shape.
 
     >>> from scoreinv.tasks.results import Drawn
     >>> import numpy as np

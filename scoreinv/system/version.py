@@ -1,3 +1,3 @@
-"""The version, without importing anything."""
+"""The version. This module imports nothing."""
 
 __version__ = "0.2.0"

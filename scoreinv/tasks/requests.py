@@ -371,8 +371,8 @@ class SolveRequest(Request):
     """How a picture is restored from an observation y = A x + noise.
 
     Samples are drawn by `diffpir` (splitting; without noise it is DDNM), `ddrm` (spectral, for operators with a
-    singular value decomposition), `pigdm`, `dps` or `mmps` (likelihood gradients), or `pc` (the paper's, for y without noise).
-    `dpir` draws nothing: it estimates by half-quadratic splitting.
+    singular value decomposition), `pigdm`, `dps` or `mmps` (likelihood gradients), or `pc` (the paper's, for y without
+    noise). `dpir` draws nothing: it estimates by half-quadratic splitting.
 
     Attributes:
         estimate: mean: the average of several samples; for one, a direct estimate of the posterior mean.

@@ -49,7 +49,7 @@ SHORTENED = {
 
 
 def lacking() -> dict[str, str]:
-    """Words of lines that can only name a remedy here, and what is in it."""
+    """Return words of lines that can only name a remedy here, each with a word of that remedy."""
     found = {}
     try:
         import cv2  # noqa: F401
@@ -59,8 +59,6 @@ def lacking() -> dict[str, str]:
         found["select"] = "scoreinv[select]"
     return found
 
-
-LACKING = lacking()
 
 EXTRAS = {"deepinv": ["deepinv"], "dask": ["dask"], "ray": ["ray", "pandas", "pyarrow"]}
 """What snippets import that may not be installed: its packages, of Ray those of its data too."""
@@ -148,10 +146,11 @@ def scoreinv(
 @pytest.mark.parametrize("page", PAGES)
 def test_every_line_is_understood(page, folder, scoreinv):
     """Also of those that take long: nothing is computed, and files that lines before would have made are missing."""
+    absent = lacking()
     for line in lines(page):
         if (words := typed(line)) is not None:
             status, said = scoreinv([*words[0], "--dry-run"])
-            if remedies := [LACKING[word] for word in words[0] if word in LACKING]:
+            if remedies := [absent[word] for word in words[0] if word in absent]:
                 assert (status, remedies[0] in said) == (1, True), line
                 continue
             assert status == 0 or (status == 2 and re.search("drawn/|runs/", said)), f"{line}: {said}"
@@ -166,10 +165,11 @@ def test_every_exception_is_of_a_line():
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_the_lines_run_in_their_order(page, folder, scoreinv):
+    absent = lacking()
     for line in lines(page):
         if (words := typed(line)) is not None:
             status, said = scoreinv(words[1])
-            if remedies := [LACKING[word] for word in words[0] if word in LACKING]:
+            if remedies := [absent[word] for word in words[0] if word in absent]:
                 assert (status, remedies[0] in said) == (1, True), line
                 continue
             assert status == 0, f"{line}: {said}"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from scoreinv.models.codec import decode, decode_foreign, in_file, read_json
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.foreign.pickled import plain_tensors, read_pickled
-from scoreinv.models.foreign.published import NCSN, PUBLISHED, published
+from scoreinv.models.foreign.published import PUBLISHED, published
 from scoreinv.models.model_file import install, unfilled
 from scoreinv.networks.ncsnpp import DDPM_UNET, Activation, NCSNpp, NCSNppConfig
 from scoreinv.preconditioning import PaperVE, PaperVP
@@ -145,8 +145,7 @@ def _translate(config: dict[str, Any]) -> ModelConfig:
         for section in ("model", "data", "training")
     )
     if (name := model.get("name")) not in ("ncsnpp", "ddpm"):
-        why = NCSN if str(name).startswith("ncsn") else "only ncsnpp and ddpm are"
-        raise CheckpointError(f"network {shown(name)} is not supported: {why}")
+        raise CheckpointError(f"network {shown(name)} is not supported: only ncsnpp and ddpm are")
     pictures, objective = decode_foreign(_Data, data, "data"), decode_foreign(_Training, training, "training")
     options = decode_foreign(_Network, model, "model")
     network = _network(model, options, pictures)

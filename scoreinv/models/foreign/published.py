@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -194,14 +193,9 @@ SOURCES: dict[str, str] = {
 }
 """Models of the paper that are also on the Hugging Face hub."""
 
-NCSN = (
-    "NCSN and NCSNv2 do not run in the reference implementation, and no weights of them were published; their discrete "
-    "objective and annealed Langevin sampling are here for NCSN++"
-)
-
 
 def source(name: str) -> str:
-    """Say where the weights of a published model are available."""
+    """Return the source of the weights of a published model, or the command that trains it."""
     if name in SOURCES:
         return SOURCES[name]
     if name in FIGURES:
@@ -210,9 +204,7 @@ def source(name: str) -> str:
 
 
 def published(name: str) -> PublishedModel:
-    """Return the settings of a published model; raises CheckpointError listing the names if there is none."""
-    if name not in PUBLISHED and {"ncsn", "ncsnv2"} & set(re.split("[/_]", name)):
-        raise CheckpointError(f"{name}: {NCSN}")
+    """Return the settings of a published model. Raise CheckpointError listing the names if there is none."""
     if name not in PUBLISHED:
         raise CheckpointError(f"no published model is named {name!r}; there are: {', '.join(PUBLISHED)}")
     return PUBLISHED[name]
