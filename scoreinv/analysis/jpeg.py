@@ -16,7 +16,6 @@ qualities 75 to 95 the pixels beside them then have a third of the error in chro
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import compress, islice, product
@@ -28,8 +27,6 @@ from scoreinv.analysis.jpeg_quantisation import TO_YCC, Coding, chroma_samples, 
 from scoreinv.imaging.colour import with_luma
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators.colour_space import luma
-
-_log = logging.getLogger(__name__)
 
 RIM = 8  # pixels beside a hole that are looked at: a block's side
 _TILE = 64  # side of what is solved at once. A multiple, as the margin, of the largest unit of blocks
@@ -57,7 +54,7 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
 
     The first has, in a rim of `RIM` pixels around the hole, the luma and chroma of the scene without the hole's
     content. The second has that chroma on its own luma, if the hole's content was smeared over the rim: if chroma
-    changes more beside the hole than at the rim's end. Then a warning is logged. Both are the picture itself if a JPEG
+    changes more beside the hole than at the rim's end. Both are the picture itself if a JPEG
     did not quantise it, or if the hole's content was painted later.
     """
     if not hole.any() or hole.all() or (coding := coding_of(picture)) is None:
@@ -85,12 +82,6 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
             _write_colours(_colours(shown)[tile.place], rim[at], after[at], peak)
             _write_colours(_colours(kept)[tile.place], rim[at], on_own_luma[at], peak)
     smeared = not picture.is_gray_mode and _is_smeared(np.concatenate(near), np.concatenate(far))
-    if smeared:
-        _log.warning(
-            "the JPEG smeared the colours of what is removed: those of the %d pixels beside it are redrawn too "
-            "(what is asked to be exact keeps them)",
-            RIM,
-        )
     return replace(picture, pixels=shown), replace(picture, pixels=kept) if smeared else picture
 
 

@@ -89,14 +89,17 @@ def difference(before: np.ndarray, after: np.ndarray) -> float:
     return float(deltaE_ciede2000(rgb2lab(before[None]), rgb2lab(after[None])).mean())
 
 
-def described(before: np.ndarray, after: np.ndarray) -> str:
-    """What became of colours (N, 3) in [0, 1], in words: "contrast +38 %, red cast taken out"."""
+def changes(before: np.ndarray, after: np.ndarray) -> dict[str, float | str]:
+    """Return what changed between colours (N, 3) in [0, 1].
+
+    Returns:
+        `contrast`, its relative change, 0 if small; `cast`, the hue of the colour cast that is gone, or an empty text.
+    """
     one, other = (rgb2lab(rgb[None])[0] for rgb in (before, after))
     contrast = float(other[:, 0].std() / max(one[:, 0].std(), 1e-3)) - 1
-    words = [f"contrast {100 * contrast:+.0f} %"] if abs(contrast) >= _LEAST_CONTRAST else []
     a, b = (one - other)[:, 1:].mean(0)
+    cast = ""
     if np.hypot(a, b) >= _LEAST_CAST:
         hue = np.degrees(np.arctan2(b, a)) % 360
-        name = next((name for end, name in _HUES if hue < end), "magenta")
-        words.append(f"{name} cast taken out")
-    return ", ".join(words) or "tones changed a little"
+        cast = next((name for end, name in _HUES if hue < end), "magenta")
+    return {"contrast": contrast if abs(contrast) >= _LEAST_CONTRAST else 0.0, "cast": cast}
