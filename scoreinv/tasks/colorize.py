@@ -24,19 +24,31 @@ import torch
 from PIL import Image
 
 from scoreinv.analysis.kind import Found, found_in, untinted
-from scoreinv.conditional.prior import ConditionalPrior, at_size_of
-from scoreinv.conditional.references import Told, looks_of, told_by
+from scoreinv.conditional import Observation
+from scoreinv.conditional.colour import GrayView, view_gray
+from scoreinv.conditional.prior import at_size_of, trained_task
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.hints import KnownColours, check_reference, hints_from_picture, present_colours
-from scoreinv.operators import gray_and_hints
+from scoreinv.operators import gray, gray_and_hints
 from scoreinv.operators.colour_space import luma
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import check_callback
-from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
+from scoreinv.tasks.common import (
+    MEAN_WINDOW,
+    Model,
+    Windows,
+    draw_conditioned,
+    draw_constrained,
+    model_of,
+    posterior_mean,
+    spread,
+    to_arrays,
+    to_tensor,
+)
 from scoreinv.tasks.picture_noise import PictureNoise, ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.references import Reference, work_size
 from scoreinv.tasks.results import Given, PictureKind, Restored, TaskCallback, as_given, at_work, parts, tell
@@ -132,13 +144,10 @@ def colorize(
     given = hints_for(hints, len(pictures))
     references = references_from_api(like, model)
     undecided = method is None and start is None
-    if undecided and isinstance(model, ConditionalPrior) and model.gray_weights != gray_weights:
-        _log.warning(
-            "gray_weights %s: the model knows %s only, and the weaker method pc is taken",
-            gray_weights,
-            model.gray_weights,
-        )
-    if isinstance(model, ConditionalPrior) and not model.for_colour:
+    task = trained_task(model)
+    if undecided and task is not None and not knows_gray(model, settings):
+        _log.warning("gray_weights %s: the model knows others only, and the weaker method pc is taken", gray_weights)
+    if task == "fill":
         warnings.warn("prior: was trained to fill holes, not to colour grey pictures as scene was", stacklevel=2)
     with at_work("colouring", callback, progress=progress) as told:
         coloured: list[Colorized[Any]] = colorize_pictures(
@@ -238,8 +247,8 @@ def colorize_pictures(
 
 
 def knows_gray(prior: ScorePrior, settings: ColourSettings) -> bool:
-    """Whether a network is given the grey: by other weights than its own it was given another."""
-    return isinstance(prior, ConditionalPrior) and prior.gray_weights == settings.gray_weights
+    """Return whether the prior accepts the luma by these grey weights as an observation."""
+    return prior.accepts(Observation(gray(settings.gray_weights, 1, 1), torch.zeros(1, 3, 1, 1))) is None
 
 
 @dataclass(frozen=True)
@@ -256,9 +265,7 @@ class _Gray:
         luma: hxw in [0, 1].
         rgb: hxwx3 in [0, 1], with that luma, and the chroma where that is `known`.
         known: hxw bool.
-        fine: the luma at the multiple of the size that the model takes, (s h)x(s w), where the picture is that large.
-        features: what the picture shows, for a model that takes it.
-        told: what references tell of it.
+        view: the picture as the model takes it.
     """
 
     picture: Picture
@@ -270,9 +277,7 @@ class _Gray:
     luma: np.ndarray
     rgb: np.ndarray
     known: np.ndarray
-    fine: np.ndarray | None
-    features: tuple[torch.Tensor, ...] | None
-    told: Told | None
+    view: GrayView
 
     @classmethod
     def of(
@@ -292,26 +297,20 @@ class _Gray:
         if noise_weights is None:
             noise_weights = noise_weights_of(picture)
         height, width = work_size(picture.size, prior.image_size, prior.stride)
-        looking = prior if sampling.method == "conditioned" and isinstance(prior, ConditionalPrior) else None
-        scale = 1 if looking is None else looking.luma_scale
-        fine = None
-        if scale > 1 and picture.height >= scale * height and picture.width >= scale * width:
-            fine = luma(picture.resized_rgb(scale * height, scale * width), weights)
-            gray = fine.reshape(height, scale, width, scale).mean((1, 3))
-        else:
-            gray = luma(picture.resized_rgb(height, width), weights)
-        features = told = None
-        if looking is not None and looking.encoder is not None:
-            seen = luma(picture.resized_rgb(*looking.seen_size(height, width)), weights)
-            shown = to_tensor([seen[..., None]], prior.device)
-            features = looking.look(shown)
-            if references:
-                told = told_by([reference.places for reference in references], looks_of(shown, looking))
+
+        def luma_at(tall: int, wide: int) -> np.ndarray:
+            return luma(picture.resized_rgb(tall, wide), weights)
+
+        if sampling.method == "conditioned":
+            places = [reference.places for reference in references]
+            view = view_gray(prior, luma_at, picture.size, (height, width), places)
         elif references:
-            raise InputError("references go with the method conditioned and a model that looks at pictures, as scene")
-        rgb, known = np.repeat(gray[..., None], 3, axis=2), np.zeros(gray.shape, dtype=bool)
+            raise InputError("references go with the method conditioned")
+        else:
+            view = GrayView(luma_at(height, width))
+        rgb, known = np.repeat(view.luma[..., None], 3, axis=2), np.zeros((height, width), dtype=bool)
         kept = present_colours(picture) if settings.keep_color and found != "tinted" else None
-        one = cls(picture, found, weights, kept, strokes, noise_weights, gray, rgb, known, fine, features, told)
+        one = cls(picture, found, weights, kept, strokes, noise_weights, view.luma, rgb, known, view)
         return one if kept is None else one.given(kept)
 
     def given(self, colours: KnownColours) -> _Gray:
@@ -323,10 +322,10 @@ class _Gray:
 
     def like_references(self, drawn: np.ndarray) -> np.ndarray:
         """What was drawn, hxwx3, with the colours that references tell."""
-        if self.told is None:
+        if self.view.references is None:
             return drawn
         like = torch.empty(1, 1, *self.luma.shape)
-        chroma, doubt = (at_size_of(told.cpu(), like)[0].permute(1, 2, 0).numpy() for told in self.told[:2])
+        chroma, doubt = (at_size_of(value.cpu(), like)[0].permute(1, 2, 0).numpy() for value in self.view.references)
         gray = self.luma[..., None]
         return gray + doubt * (drawn - gray) + chroma
 
@@ -408,23 +407,24 @@ def _draw(
         known = torch.from_numpy(np.stack([one.known for one in some]))[:, None].to(prior.device, torch.float32)
         operator = gray_and_hints(some[0].weights, known)
         initial = to_tensor([one.rgb for one in some], prior.device)
-        fines = [np.repeat(one.fine[..., None], 3, axis=2) for one in some if one.fine is not None]
-        maps = [one.features for one in some if one.features is not None]
+        fines = [np.repeat(one.view.fine[..., None], 3, axis=2) for one in some if one.view.fine is not None]
+        maps = [one.view.features for one in some if one.view.features is not None]
         weights = np.stack([one.noise_weights for one in some])
-        x, nfe = draw(
-            sampling,
-            prior,
+        observation = Observation(
             operator,
             operator(prior.to_model(initial)),
-            initial,
-            PictureNoise(sampling.seed, [number for _, number in batch], weights, prior.device),
-            part,
-            tile=prior.image_size * (MEAN_WINDOW if sampling.mean else 1),
-            overlap=prior.image_size // 2,
-            orientations=MIRRORED,
             fine=prior.to_model(to_tensor(fines, prior.device)) if fines else None,
             features=tuple(torch.cat(same) for same in zip(*maps, strict=True)) if maps else None,
         )
+        tile = prior.image_size * (MEAN_WINDOW if sampling.mean else 1)
+        windows = Windows(tile, prior.image_size // 2, orientations=MIRRORED)
+        stream = PictureNoise(sampling.seed, [number for _, number in batch], weights, prior.device)
+        if sampling.method == "pc":
+            x, nfe = draw_constrained(sampling, prior, observation, initial, windows, stream, part)
+        elif sampling.mean:
+            x, nfe = posterior_mean(prior, observation, windows, stream, part)
+        else:
+            x, nfe = draw_conditioned(prior, observation, sampling.steps, windows, stream, part)
         drawn += to_arrays(x)
     pictures = [drawn[begin : begin + len(numbers)] for begin in range(0, len(drawn), len(numbers))]
     return ([[np.mean(some, axis=0)] for some in pictures], nfe * len(numbers)) if sampling.mean else (pictures, nfe)

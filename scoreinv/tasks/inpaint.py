@@ -2,7 +2,7 @@
 
 The picture is never put through the network as a whole. Holes are grouped into regions with known pixels around; these
 are done one after another, in a fixed order, each given what was filled before; around its holes lie windows of about
-the size that the model was trained at, whose estimates are blended at every step (`guidance.Tiled`). So memory is
+the size that the model was trained at, whose estimates are blended at every step (`windows.Tiled`). So memory is
 bounded whatever the picture's size, and the fill alone is written: known pixels are bit-identical.
 
 Of several pictures, regions of a size that one window covers are evaluated together: a network is up to five times as
@@ -27,8 +27,9 @@ from scoreinv.analysis.faces import people_beside
 from scoreinv.analysis.jpeg import without_smears
 from scoreinv.analysis.leftovers import find_leftover
 from scoreinv.analysis.nearby_colours import foreign
+from scoreinv.conditional import Observation
 from scoreinv.conditional.initial_estimate import smooth_estimate
-from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.prior import trained_task
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.imaging.regions import Region, extent, overlap, regions_to_fill, widened
 from scoreinv.inputs.arrays import pictures_from_api
@@ -41,7 +42,20 @@ from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import MASK_THRESHOLD, check_callback
 from scoreinv.tasks.classical import fill_classically
-from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
+from scoreinv.tasks.common import (
+    MEAN_WINDOW,
+    Model,
+    Windows,
+    accepts_holes,
+    draw_conditioned,
+    draw_constrained,
+    draw_narrow,
+    model_of,
+    posterior_mean,
+    spread,
+    to_arrays,
+    to_tensor,
+)
 from scoreinv.tasks.deep_holes import Scale, draw_in_scales, enough_to_copy
 from scoreinv.tasks.results import Given, Restored, TaskCallback, as_given, at_work, parts, restore_each
 from scoreinv.tasks.settings import Estimate, FillMethod, FillSettings, Sampling
@@ -133,7 +147,7 @@ def inpaint(
         assert classical is not None
         return fill_classically(pictures[number], holes[number], classical, share, exact=exact)
 
-    if isinstance(model, ConditionalPrior) and model.for_colour:
+    if model is not None and trained_task(model) == "colour":
         warnings.warn("prior: was trained to colour grey pictures, not to fill holes as photo was", stacklevel=2)
     with at_work("inpainting", callback, progress=progress) as told:
         if model is None:
@@ -172,7 +186,7 @@ def draw_fills(
 
     Gives a `Picture` for each, which the others do not change.
     """
-    sampling = settings.sampling(conditional=prior.conditional)
+    sampling = settings.sampling(conditional=accepts_holes(prior))
     for filling in fillings:
         filling.begin(sampling.samples)
     steps = list(_steps(fillings, sampling.samples))
@@ -213,7 +227,7 @@ class Filling:
     def __init__(
         self, picture: Picture, hole: np.ndarray, prior: ScorePrior, settings: FillSettings, avoid: np.ndarray | None
     ) -> None:
-        sampling = settings.sampling(conditional=prior.conditional)
+        sampling = settings.sampling(conditional=accepts_holes(prior))
         if avoid is not None and sampling.method == "pc":
             raise SettingError("avoid", "does not go with the method pc, which copies nothing")
         self.picture, self.kept = (picture, picture) if settings.exact else without_smears(picture, hole)
@@ -316,7 +330,7 @@ def _steps(fillings: list[Filling], samples: int) -> Iterator[list[_Row]]:
 
 def _draw(rows: list[_Row], prior: ScorePrior, settings: FillSettings, callback: TaskCallback) -> list[np.ndarray]:
     """The colours of the box of each row, whose regions are alike."""
-    sampling = settings.sampling(conditional=prior.conditional)
+    sampling = settings.sampling(conditional=accepts_holes(prior))
     keys = [(sampling.seed, sample, *region.box[:2]) for _, sample, region in rows]
     values = to_tensor([filling.known(sample, region.box) for filling, sample, region in rows], prior.device)
     unknown = [crop(filling.unknown, region.box) for filling, _, region in rows]  # also of holes of other regions
@@ -333,21 +347,19 @@ def _draw(rows: list[_Row], prior: ScorePrior, settings: FillSettings, callback:
         finest = Scale(pictures, observed, sources)
         drawn, nfe = draw_in_scales(sampling, prior, finest, region.halvings, typical, noise, callback)
     else:
-        operator = ObservedComponents(observed)
-        drawn, nfe = draw(
-            replace(sampling, mean=sampling.mean or settings.smooth),
-            prior,
-            operator,
-            operator(prior.to_model(values)),
-            values if sampling.method == "conditioned" else 0.5 + smooth_estimate(values - 0.5, observed).mean,
-            NoiseStream.keyed(keys, prior.device),
-            callback,
-            tile=region.window,
-            overlap=rows[0][0].window // 8,
-            orientations=MIRRORED if settings.smooth else ALL,
-            needed=None if region.in_one_window else torch.from_numpy(region.hole),
-            narrow=region.narrow,
-        )
+        operator, stream = ObservedComponents(observed), NoiseStream.keyed(keys, prior.device)
+        observation = Observation(operator, operator(prior.to_model(values)))
+        needed = None if region.in_one_window else torch.from_numpy(region.hole)
+        orientations = MIRRORED if settings.smooth else ALL
+        windows = Windows(region.window, rows[0][0].window // 8, needed, orientations)
+        if sampling.method == "pc":
+            initial = 0.5 + smooth_estimate(values - 0.5, observed).mean
+            drawn, nfe = draw_constrained(sampling, prior, observation, initial, windows, stream, callback)
+        elif sampling.mean or settings.smooth:
+            drawn, nfe = posterior_mean(prior, observation, windows, stream, callback)
+        else:
+            draw = draw_narrow if region.narrow else draw_conditioned
+            drawn, nfe = draw(prior, observation, sampling.steps, windows, stream, callback)
     for filling, _, _ in rows:
         filling.nfe = max(filling.nfe, nfe)
     return to_arrays(drawn)

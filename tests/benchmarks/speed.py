@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from scoreinv.models.catalogue import locate
 from scoreinv.models.model_file import read_metadata
 from scoreinv.prior import ScorePrior
+from scoreinv.tasks.common import accepts_holes
 from scoreinv.training.config import ObjectiveConfig
 from scoreinv.training.loop import update_average
 from scoreinv.training.score_matching import per_image_loss
@@ -61,7 +62,7 @@ def step(prior: ScorePrior, batch: tuple[Tensor, ...], *, bfloat16: bool, ours: 
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-5, fused=ours, foreach=False)
 
     def loss() -> Tensor:
-        if not prior.conditional:
+        if not accepts_holes(prior):
             return per_image_loss(ObjectiveConfig(weighting="uniform"), prior, images, times, noise).mean()
         scale = prior.luma_scale
         fine = F.interpolate(images, scale_factor=scale) if scale > 1 else None

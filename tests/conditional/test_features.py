@@ -13,8 +13,9 @@ from scipy import ndimage
 from small_conditional import SMALL, random_prior
 from torch import Tensor, nn
 
-from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
-from scoreinv.guidance import Conditioned, Tiled
+from scoreinv.conditional import Observation
+from scoreinv.conditional.prior import ConditionalPrior, Conditioned
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_metadata, read_model
 from scoreinv.networks.encoder import FEATURES, Encoder
@@ -32,7 +33,9 @@ from scoreinv.training.pictures import load_pictures
 from scoreinv.training.presets import conditional_training
 from scoreinv.training.prints import on_colour_film, on_old_print, on_other_film
 from scoreinv.training.score_matching import per_image_loss
-from scoreinv.windows.ensemble import MIRRORED, turn, turn_back
+from scoreinv.windows import Tiled
+from scoreinv.windows.ensemble import MIRRORED, SelfEnsemble
+from scoreinv.windows.local import turn, turn_back
 
 SHOWN = replace(SMALL, multipliers=(1, 1, 1), condition_channels=17, feature_channels=FEATURES)
 CONFIG = ModelConfig(SHOWN, VE(0.01, 20.0), ResidualPreconditioning(luma_scale=2), image_size=16, encoder_scale=4)
@@ -65,7 +68,7 @@ def gray_picture(height: int, width: int, seed: int = 0) -> Tensor:
 def given(prior: ConditionalPrior, height: int, width: int, luma: Tensor | None = None) -> Conditioned:
     operator = gray("rec601", height, width)
     features = None if luma is None else prior.look(luma)
-    return Conditioned(prior, operator, operator(draw(1, 3, height, width, seed=1)), features=features)
+    return prior.given(Observation(operator, operator(draw(1, 3, height, width, seed=1)), features=features))
 
 
 def training(folder: Path) -> TrainingConfig:
@@ -125,8 +128,7 @@ def test_mirrored_pictures_show_the_same_mirrored(prior: ConditionalPrior) -> No
     upright = condition.noise(x, 0.5)
     turned = condition.initial.each(lambda part: turn(part, MIRRORED[1]))
     mirrored = turn_back(prior.noise(turn(x, MIRRORED[1]), 0.5, turned), MIRRORED[1])
-    condition.orientations = MIRRORED
-    torch.testing.assert_close(condition.noise(x, 0.5), (upright + mirrored) / 2)
+    torch.testing.assert_close(SelfEnsemble(condition, MIRRORED).noise(x, 0.5), (upright + mirrored) / 2)
 
 
 def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalPrior) -> None:

@@ -53,7 +53,7 @@ from scoreinv.tasks.linear import (
 )
 from scoreinv.tasks.results import Restored, as_given
 from scoreinv.tasks.settings import LinearSettings
-from scoreinv.windows.tiled import crop
+from scoreinv.windows.local import crop
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
