@@ -237,14 +237,29 @@ class Conditioned(GivenObservation):
         return changed
 
 
-def trained_task(prior: Prior) -> Literal["fill", "colour"] | None:
-    """Return the task that a conditional prior was trained for; None for other priors.
+def trained_task(prior: object) -> Literal["fill", "colour"] | None:
+    """Return the task that a conditional prior was trained for; None for other models.
 
     Only priors that colour grey pictures have an encoder.
     """
     if not isinstance(prior, ConditionalPrior):
         return None
     return "fill" if prior.encoder is None else "colour"
+
+
+def encoder_options(prior: Prior) -> tuple[int, bool]:
+    """Return `encoder_scale` and whether the prior has a network of the mean chroma, for the configuration of files."""
+    return (prior.encoder_scale, prior.chroma is not None) if isinstance(prior, ConditionalPrior) else (0, False)
+
+
+def expected_error(prior: Prior, x0: Tensor, t: Tensor) -> Tensor:
+    """Return the expected squared error of the noise prediction with F = 0, (B,), of a conditional prior.
+
+    It may be given an observation. x0 has the pictures' shape; t is (B,).
+    """
+    initial, inner = (prior.initial, prior.prior) if isinstance(prior, Conditioned) else (None, prior)
+    assert isinstance(inner, ConditionalPrior)  # as the training configuration checks
+    return inner.preconditioning.expected_error(x0, t, inner.sde, inner.data_range, initial)
 
 
 def at_size_of(chroma: Tensor, u: Tensor) -> Tensor:

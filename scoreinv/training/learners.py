@@ -1,24 +1,25 @@
-"""How each kind of model is trained: which of its networks, by which loss, and what is told of held-out pictures."""
+"""How each kind of model is trained: its trained network, the loss, and the measures on held-out pictures."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scoreinv.conditional import Observation
 from scoreinv.conditional.initial_estimate import block_means
 from scoreinv.conditional.prior import ConditionalPrior, at_size_of
 from scoreinv.models.config import AnyModel, ClassifierConfig
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.classifiers import NoiseClassifier
 from scoreinv.networks.detector import DamageDetector
+from scoreinv.operators import ObservedComponents
 from scoreinv.preconditioning import centre, noise_level
-from scoreinv.prior import ScorePrior
+from scoreinv.prior import Prior, ScorePrior
 from scoreinv.training.batches import Batch
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.score_matching import importance, per_image_loss, weight
@@ -29,68 +30,76 @@ _ANY = 100.0  # pixels that stand for some damage, e: a picture without any asks
 _PALE = 0.15  # energy of a picture's chroma, 1 on average, that counts as grey: e
 
 Trained = TypeVar("Trained", bound=AnyModel)
+TrainedPrior = TypeVar("TrainedPrior", bound=ScorePrior)
 
 
 class Learner(ABC, Generic[Trained]):
-    """How a kind of model is trained: which of its networks, by which loss, and what is told of held-out pictures."""
+    """How a kind of model is trained: its trained network, the loss, and the measures on held-out pictures."""
 
     def __init__(self, config: TrainingConfig) -> None:
         self.config = config
 
     def network(self, model: Trained) -> nn.Module:
-        """The network that is trained; the model's other parts stay as they are."""
+        """Return the trained network; the model's other parts are frozen."""
         return model.network
 
     @abstractmethod
     def losses(self, model: Trained, batch: Batch) -> Tensor:
-        """What is minimised, for each picture, (B,)."""
+        """Return the loss of each picture, (B,)."""
 
     def measures(self, model: Trained, batch: Batch) -> dict[str, Tensor]:
-        """What is told of held-out pictures, each (B,); the first is their loss, `validation`."""
+        """Return measures of held-out pictures, each (B,); the first is their loss, `validation`."""
         return {"validation": self.losses(model, batch)}
 
     @abstractmethod
     def baseline_loss(self, model: Trained, batch: Batch) -> float:
-        """The loss over held-out pictures of a model that knows nothing of them."""
+        """Return the loss over held-out pictures of a model that knows nothing of them."""
 
 
-class ScoreLearner(Learner[ScorePrior]):
-    """A prior, by denoising score matching."""
+class ScoreLearner(Learner[TrainedPrior]):
+    """Trains a prior by denoising score matching."""
 
-    def losses(self, model: ScorePrior, batch: Batch) -> Tensor:
-        """The objective for each picture, corrected for how its time was drawn."""
-        initial = None
-        if batch.observed is not None and isinstance(model, ConditionalPrior):
-            features = coarse = None
-            if batch.seen is not None:
-                features = features_given(model, batch.observed, batch.seen)
-            if batch.refined is not None:
-                coarse = torch.where(batch.refined[:, None, None, None], block_means(batch.images), torch.nan)
-            initial = model.initial_estimate(batch.images, batch.observed, coarse, batch.fine, features)
-        losses = per_image_loss(self.config.objective, model, batch.images, batch.times, batch.noise, initial)
-        return losses * importance(self.config.objective, model.sde, batch.times).to(losses)
+    def losses(self, model: TrainedPrior, batch: Batch) -> Tensor:
+        """Return the objective for each picture, (B,), corrected for the density of its time."""
+        return self._weighted(model, batch)
 
-    def measures(self, model: ScorePrior, batch: Batch) -> dict[str, Tensor]:
-        found = super().measures(model, batch)
-        if batch.observed is not None:
-            found["unconditional"] = self.losses(model, replace(batch, observed=None))
-        return found
+    def baseline_loss(self, model: TrainedPrior, batch: Batch) -> float:
+        """Return the loss of a model that knows only the mean and variance of the pictures' values.
 
-    def baseline_loss(self, model: ScorePrior, batch: Batch) -> float:
-        """The loss of knowing nothing of the pictures but the mean and variance of their values.
-
-        For values N(m, v), independent of each other, the best noise prediction is wrong by
-        E|e - z|^2 = v / (s^2 + v), with s and v of pictures on [-1, 1]. The residual weighting counts errors in those
-        of the initial estimate: 1 is that estimate.
+        For independent values N(m, v), the best noise prediction has E|e - z|^2 = v / (s^2 + v), with s and v of
+        pictures on [-1, 1].
         """
         objective, t = self.config.objective, batch.times
-        if objective.weighting == "residual":
-            return 1.0
         variance = centre(batch.images, model.data_range).double().var()
         error = variance / (noise_level(t, model.sde, model.data_range).square() + variance)
         values = 1.0 if objective.reduction == "mean" else 0.5 * batch.images[0].numel()
         factors = weight(objective, model, t) * importance(objective, model.sde, t)
         return (values * factors * error).mean().item()
+
+    def _weighted(self, prior: Prior, batch: Batch) -> Tensor:
+        losses = per_image_loss(self.config.objective, prior, batch.images, batch.times, batch.noise)
+        return losses * importance(self.config.objective, prior.sde, batch.times).to(losses)
+
+
+class ConditionalLearner(ScoreLearner[ConditionalPrior]):
+    """Trains a conditional prior by denoising score matching, given observations."""
+
+    def losses(self, model: ConditionalPrior, batch: Batch) -> Tensor:
+        assert batch.observed is not None  # as the configuration checked
+        operator = ObservedComponents(batch.observed, model.preconditioning.basis)
+        features = coarse = None
+        if batch.seen is not None:
+            features = features_given(model, batch.observed, batch.seen)
+        if batch.refined is not None:
+            coarse = torch.where(batch.refined[:, None, None, None], block_means(batch.images), torch.nan)
+        observation = Observation(operator, operator(batch.images), 0.0, coarse, batch.fine, features)
+        return self._weighted(model.given(observation), batch)
+
+    def measures(self, model: ConditionalPrior, batch: Batch) -> dict[str, Tensor]:
+        return super().measures(model, batch) | {"unconditional": self._weighted(model, batch)}
+
+    def baseline_loss(self, model: ConditionalPrior, batch: Batch) -> float:
+        return 1.0  # the residual weighting counts errors in units of the initial estimate's
 
 
 class ChromaLearner(Learner[ConditionalPrior]):
@@ -180,26 +189,28 @@ class DamageLearner(Learner[DamageDetector]):
 
 
 def features_given(model: ConditionalPrior, observed: Tensor, seen: Tensor) -> tuple[Tensor, ...]:
-    """What a model looks at (`ConditionalPrior.look`) of the pictures whose luma is shown whole, zeros for the others.
+    """Return the features (`ConditionalPrior.look`) of pictures whose luma is observed everywhere, zeros for others.
 
-    Where there is none such all are zeros: each step of training has a gradient for what takes the features, which
-    processes that train together wait for.
+    Without such pictures all are zeros, so that each step has a gradient for the layers of features. Processes that
+    train together wait for it.
 
     Args:
-        observed: (B, 3, H, W), the components of the pictures that are shown.
-        seen: what the encoder is shown of each, (B, 1, kH, kW).
+        observed: observed components of the pictures, (B, 3, H, W).
+        seen: the encoder's luma of each picture, (B, 1, kH, kW).
     """
     whole = observed[:, 0].flatten(1).all(1)
     if not whole.any():
         return tuple(seen.new_zeros(len(seen), *shape) for shape in model.feature_shapes(*seen.shape[-2:]))
-    shown = model.look(seen[whole])
-    return tuple(value.new_zeros(len(seen), *value.shape[1:]).index_put((whole,), value) for value in shown)
+    features = model.look(seen[whole])
+    return tuple(value.new_zeros(len(seen), *value.shape[1:]).index_put((whole,), value) for value in features)
 
 
 def learner_of(config: TrainingConfig) -> Learner[Any]:
-    """How the model of a run is trained."""
+    """Return the learner of a run's model."""
     if isinstance(config.model, ClassifierConfig):
         return ClassifierLearner(config)
     if config.damage is not None:
         return DamageLearner(config)
-    return ChromaLearner(config) if config.trained == "chroma" else ScoreLearner(config)
+    if config.trained == "chroma":
+        return ChromaLearner(config)
+    return ScoreLearner(config) if config.observations is None else ConditionalLearner(config)

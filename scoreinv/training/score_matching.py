@@ -28,8 +28,7 @@ import torch
 from scipy import special
 from torch import Tensor
 
-from scoreinv.conditional.initial_estimate import InitialEstimate
-from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.prior import expected_error
 from scoreinv.preconditioning import EDM, Range, noise_level
 from scoreinv.prior import Prior
 from scoreinv.sdes import SDE, TRAINING_START, broadcast, time_at
@@ -95,22 +94,17 @@ def _log_levels(sde: SDE) -> tuple[float, float]:
     return low, high
 
 
-def per_image_loss(
-    objective: ObjectiveConfig, prior: Prior, x0: Tensor, t: Tensor, z: Tensor, initial: InitialEstimate | None = None
-) -> Tensor:
+def per_image_loss(objective: ObjectiveConfig, prior: Prior, x0: Tensor, t: Tensor, z: Tensor) -> Tensor:
     """Return the weighted squared error of the noise prediction, (B,).
 
     Args:
         x0: pictures (B, C, H, W) in the model's range.
         t: times (B,).
         z: noise, the shape of x0.
-        initial: initial estimate of a conditional prior; None if it observes nothing.
     """
-    x = prior.sde.perturb(x0, t, z)
-    error = (prior.noise(x, t, initial) if isinstance(prior, ConditionalPrior) else prior.noise(x, t)) - z
+    error = prior.noise(prior.sde.perturb(x0, t, z), t) - z
     squares = error.square().flatten(1)
     loss = squares.mean(1) if objective.reduction == "mean" else 0.5 * squares.sum(1)
     if objective.weighting == "residual":
-        assert isinstance(prior, ConditionalPrior)  # as the configuration saw to
-        return loss / prior.preconditioning.expected_error(x0, t, prior.sde, prior.data_range, initial)
+        return loss / expected_error(prior, x0, t)
     return broadcast(weight(objective, prior, t), error[:, 0, 0, 0]) * loss

@@ -19,7 +19,7 @@ from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_metadata, read_model
 from scoreinv.networks.encoder import FEATURES, Encoder
-from scoreinv.operators import gray
+from scoreinv.operators import ObservedComponents, gray
 from scoreinv.operators.colour_space import luma
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
@@ -27,7 +27,7 @@ from scoreinv.system.errors import CheckpointError
 from scoreinv.tasks.colorize import colorize
 from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
-from scoreinv.training.learners import ScoreLearner, features_given
+from scoreinv.training.learners import ConditionalLearner, features_given
 from scoreinv.training.loop import train
 from scoreinv.training.pictures import load_pictures
 from scoreinv.training.presets import conditional_training
@@ -137,13 +137,15 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalP
     observed = torch.zeros(2, 3, 16, 16, dtype=torch.bool)
     observed[:, 0] = True
     observed[1, 0, 3, 4] = False
+    operator = ObservedComponents(observed, prior.preconditioning.basis)
+    y = operator(x0)
     pictures = [gray_picture(64, 64, seed).expand(2, -1, -1, -1) for seed in (0, 1)]
     shown = [features_given(prior, observed, picture) for picture in pictures]
     first, second = (
-        per_image_loss(objective, prior, x0, t, z, prior.initial_estimate(x0, observed, features=features))
+        per_image_loss(objective, prior.given(Observation(operator, y, features=features)), x0, t, z)
         for features in shown
     )
-    unseen = per_image_loss(objective, prior, x0, t, z, prior.initial_estimate(x0, observed))
+    unseen = per_image_loss(objective, prior.given(Observation(operator, y)), x0, t, z)
     assert abs(first[0] - second[0]) > 1e-4
     torch.testing.assert_close(first[1], second[1])
     torch.testing.assert_close(first[1], unseen[1])
@@ -157,7 +159,7 @@ def test_what_takes_the_features_has_a_gradient_in_each_step(prior: ConditionalP
     x0, z, t = draw(2, 3, 16, 16).clamp(-1, 1), draw(2, 3, 16, 16, seed=1), torch.full((2,), 0.5, dtype=torch.float64)
     batch = Batch(x0, t, z, observed=torch.zeros(2, 3, 16, 16, dtype=torch.bool), refined=NOT_REFINED)
     batch = replace(batch, seen=gray_picture(64, 64).expand(2, -1, -1, -1))
-    learner = ScoreLearner(conditional_training(VE(), DataConfig()))
+    learner = ConditionalLearner(conditional_training(VE(), DataConfig()))
     prior.zero_grad()
     learner.losses(prior, batch).sum().backward()
     lacking = [name for name, value in prior.network.named_parameters() if value.requires_grad and value.grad is None]

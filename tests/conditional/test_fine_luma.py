@@ -27,7 +27,7 @@ from scoreinv.system.errors import CheckpointError, InputError
 from scoreinv.tasks.colorize import colorize
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
-from scoreinv.training.learners import ScoreLearner
+from scoreinv.training.learners import ConditionalLearner
 from scoreinv.training.pictures import Pictures
 from scoreinv.training.presets import conditional_training
 from scoreinv.windows import Tiled
@@ -137,7 +137,7 @@ def test_batches_hold_the_pictures_at_both_scales() -> None:
     assert batch.fine.shape == (200, 3, 32, 32)
     assert 1 <= (~shown).sum() <= 25  # 5 % of 200, within 5 standard deviations
     torch.testing.assert_close(block_means(batch.fine[shown]), batch.images[shown])
-    losses = [ScoreLearner(config).losses(prior(), some) for some in (batch, replace(batch, fine=None))]
+    losses = [ConditionalLearner(config).losses(prior(), some) for some in (batch, replace(batch, fine=None))]
     assert (losses[0] != losses[1])[shown & batch.observed[:, 0].flatten(1).any(1)].all()
     again = source.batch(0, slice(3, 6))
     torch.testing.assert_close(again.images, batch.images[3:6])

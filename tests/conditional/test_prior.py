@@ -388,9 +388,10 @@ def test_the_loss_is_the_error_over_the_expected_one_of_the_initial_estimate() -
     objective = ObjectiveConfig(weighting="residual")
     initial = prior.initial_estimate(x0, observed)
     error = (rotated(x0, prior.preconditioning.basis) - initial.mean).square().flatten(1).sum(1)
-    loss = per_image_loss(objective, prior, x0, t, z, prior.initial_estimate(x0, observed))
+    operator = ObservedComponents(observed, prior.preconditioning.basis)
+    loss = per_image_loss(objective, prior.given(Observation(operator, operator(x0))), x0, t, z)
     torch.testing.assert_close(loss, error / initial.variance.flatten(1).sum(1), rtol=0.02, atol=1e-3)
-    nothing = per_image_loss(objective, prior, x0, t, z, prior.initial_estimate(x0, torch.zeros(2, 3, 16, 16)))
+    nothing = per_image_loss(objective, prior.given(Observation(mask(0 * observed), 0 * x0)), x0, t, z)
     torch.testing.assert_close(nothing, per_image_loss(objective, prior, x0, t, z))
 
 
