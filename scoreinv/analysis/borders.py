@@ -7,7 +7,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from scoreinv.analysis.kind import LOOKED_AT, seen
+from scoreinv.analysis.kind import ANALYSED_SIDE, seen
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators.colour_space import luma
 from scoreinv.windows.boxes import Box
@@ -69,7 +69,7 @@ def _within(picture: Picture, depths: list[int]) -> Box | None:
     """Return the box within borders of these depths, measured in the picture of `seen`."""
     if not any(depths):
         return None
-    scale = min(1.0, LOOKED_AT / max(picture.size))
+    scale = min(1.0, ANALYSED_SIDE / max(picture.size))
     top, bottom, left, right = (math.ceil(depth / scale) for depth in depths)
     return top, left, picture.height - top - bottom, picture.width - left - right
 

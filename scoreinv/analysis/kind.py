@@ -13,7 +13,7 @@ from scoreinv.operators.colour_space import luma
 Found = Literal["grey", "tinted", "coloured"]
 """Kind of a picture; `tinted` has one colour for each tone, as sepia has."""
 
-LOOKED_AT = 512
+ANALYSED_SIDE = 512
 """Maximum longer side in pixels of the picture in which borders and colours are searched."""
 _COLOURED = 0.06
 """Minimum channel difference, averaged over a few pixels, of a coloured place, as a fraction of the range."""
@@ -24,16 +24,16 @@ _SIDE = 128
 _BINS = 12
 _GRAY = 0.01
 """Chroma (rms, in [0, 1]) below which a picture is grey."""
-_STRAY = 0.015
+_MAX_RESIDUAL = 0.015
 """Maximum residual chroma (rms) of a tinted picture given its tones: noise, stains, compression."""
-_PALE_STRAY = 0.006
+_PALE_RESIDUAL = 0.006
 """Residual chroma that is accepted in a print however pale."""
 _ACROSS = 0.17
 """Maximum chroma of a print across its hue, as a fraction of that along it."""
-_THINGS = (0.035, 0.003)
+_OBJECT_CHROMA = (0.035, 0.003)
 """Maximum chroma (rms) along the hue that neither tones nor slow changes explain, relative and absolute. More comes
 from coloured objects: red rock, leaves, the sea."""
-_WORN_THINGS = 0.1
+_WORN_OBJECT_CHROMA = 0.1
 """The relative limit for a worn print, whose grain, dirt and faded patches have other colours."""
 _DAMAGED = 0.1
 """Share of a print that may be scratched or stained, with other colours."""
@@ -44,7 +44,7 @@ _HUES = (0.25, 1.3)
 _RARE_HUES = (0.15, 1.6)
 """Hues of pale prints, including greenish and purplish ones, whose tones explain nearly all chroma."""
 _RARE_CHROMA = 0.08
-_RARE_STRAY = 0.007
+_RARE_RESIDUAL = 0.007
 
 
 def seen(picture: Picture, hole: np.ndarray | None = None) -> Picture:
@@ -52,7 +52,7 @@ def seen(picture: Picture, hole: np.ndarray | None = None) -> Picture:
 
     A small picture without a hole is returned unchanged.
     """
-    size = scaled(picture.size, min(1.0, LOOKED_AT / max(picture.size)))
+    size = scaled(picture.size, min(1.0, ANALYSED_SIDE / max(picture.size)))
     if hole is None or not hole.any():
         return picture if size == picture.size else Picture(picture.resized_rgb(*size))
     if size == picture.size:
@@ -89,8 +89,8 @@ def is_tinted(picture: Picture) -> bool:
     """
     if picture.is_gray_mode:
         return False
-    chroma, stray = _chroma(picture)
-    return _rms(chroma) >= _GRAY and stray < min(_STRAY, _rms(chroma) / 3)
+    chroma, residual = _chroma(picture)
+    return _rms(chroma) >= _GRAY and residual < min(_MAX_RESIDUAL, _rms(chroma) / 3)
 
 
 def is_print(picture: Picture, *, worn: bool = False) -> bool:
@@ -104,17 +104,17 @@ def is_print(picture: Picture, *, worn: bool = False) -> bool:
     """
     if not is_tinted(picture):
         return False
-    chroma, stray = _chroma(picture)
+    chroma, residual = _chroma(picture)
     _, sizes, axes = np.linalg.svd(chroma, full_matrices=False)
     along = chroma @ axes[0]
     red, _, blue = axes[0] * np.sign(along.sum())
     one_hue = (sizes[1:] < _ACROSS * sizes[0]).all() and np.mean(along * np.sign(along.sum()) < -_GRAY) < _OPPOSITE
-    if not one_hue or blue >= 0 or stray >= max(_rms(chroma) / 4, _PALE_STRAY):
+    if not one_hue or blue >= 0 or residual >= max(_rms(chroma) / 4, _PALE_RESIDUAL):
         return False
-    share, least_things = _THINGS
-    if _of_things(picture, along) >= max((_WORN_THINGS if worn else share) * _rms(chroma), least_things):
+    share, least_chroma = _OBJECT_CHROMA
+    if _object_chroma(picture, along) >= max((_WORN_OBJECT_CHROMA if worn else share) * _rms(chroma), least_chroma):
         return False
-    least, most = _RARE_HUES if stray < _RARE_STRAY and _rms(chroma) < _RARE_CHROMA else _HUES
+    least, most = _RARE_HUES if residual < _RARE_RESIDUAL and _rms(chroma) < _RARE_CHROMA else _HUES
     return bool(least < red / -blue < most)
 
 
@@ -133,7 +133,7 @@ def _chroma(picture: Picture) -> tuple[np.ndarray, float]:
     return chroma, _rms(chroma - expected)
 
 
-def _of_things(picture: Picture, along: np.ndarray) -> float:
+def _object_chroma(picture: Picture, along: np.ndarray) -> float:
     """Return the rms of the smoothed residual of the chroma along a hue (N,), regressed on tones and position.
 
     Tones are piecewise linear in the luma, slow changes of second order in the position, and each may grow with the
