@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Protocol
 
 from scoreinv.conditional.prior import ConditionalPrior, encoder_options
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.codec import cut, decode, unsupported
-from scoreinv.networks.base import NetworkConfig
+from scoreinv.models.damage_detector import DamageDetector
+from scoreinv.models.noise_classifier import NoiseClassifier
+from scoreinv.models.weights import load_encoder
 from scoreinv.networks.chroma import ChromaNetwork
-from scoreinv.networks.classifiers import ConvNetConfig, NoiseClassifier, WideResNetConfig
-from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
-from scoreinv.networks.encoder import FEATURES, STRIDES, load_encoder
+from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
+from scoreinv.networks.detector import DetectorNetworkConfig
+from scoreinv.networks.encoder import FEATURES, STRIDES
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM, DataPrediction, PaperVE, PaperVP, Preconditioning
-from scoreinv.prior import RecommendedSampler, ScorePrior
+from scoreinv.prior import Network, RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
 from scoreinv.system.errors import CheckpointError
 from scoreinv.system.options import Number, Whole, check_settings, require
@@ -60,6 +62,34 @@ _DETECTOR = "damage"
 
 SIDE = Whole(1, 2**15)  # of training pictures
 _END = Number(-1e6, 1e6)  # a model value of black or white
+
+
+class NetworkConfig(Protocol):
+    """Options of a prior's network: a frozen dataclass whose fields are numbers, strings and tuples of them."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def channels(self) -> int:
+        """Return the channels of pictures."""
+
+    @property
+    def condition_channels(self) -> int:
+        """Return the channels of the condition; 0 for a network that takes no observation."""
+
+    @property
+    def feature_channels(self) -> tuple[int, ...]:
+        """Return the channels of feature maps; empty for a network that takes none."""
+
+    @property
+    def stride(self) -> int:
+        """Return the multiple of pictures' sides."""
+
+    def __hash__(self) -> int:
+        """Hash all options, so that counts of a network can be cached."""
+
+    def build(self) -> Network:
+        """Return the network with fresh weights."""
 
 
 @dataclass(frozen=True)

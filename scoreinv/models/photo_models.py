@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from scoreinv.networks.detector import DamageDetector
+    from scoreinv.models.damage_detector import DamageDetector
     from scoreinv.prior import ScorePrior
 
 

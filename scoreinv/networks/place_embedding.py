@@ -1,9 +1,9 @@
-"""How alike places of pictures are, and which colours they may have.
+"""The embedding of places of pictures: a metric of similarity, and a density of colour.
 
-A metric on maps of features, as vectors of unit length: places of one kind of thing (two dresses, two dogs) are to have
-a large cosine, whatever their size, light and colour, and those of other things a small one. And a density of chroma,
-a mixture of Gaussians (Bishop 1994, "Mixture density networks") whose shares what is seen tells: a petal may be red, a
-leaf hardly.
+The metric maps features to vectors of unit length. Places of one kind of thing (two dresses, two dogs) have a large
+cosine, whatever their size, light and colour; places of other things have a small one. The density of chroma is a
+mixture of Gaussians with weights predicted from the features (Bishop 1994, "Mixture density networks"): a petal may be
+red, a leaf hardly.
 """
 
 from __future__ import annotations
@@ -14,28 +14,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.networks.base import with_weights
 from scoreinv.networks.blocks import conv
 from scoreinv.networks.chroma import SEEN
 from scoreinv.networks.encoder import FEATURES
-from scoreinv.system.files import PRETRAINED
 
 _MAPS = (SEEN, *FEATURES[1:], *FEATURES[1:])
-"""Channels of what is compared: what the network of the mean chroma sees and its encoder's two coarser maps, and those
-of the encoder as it was trained first, of the picture at twice the size."""
+"""Channels of the compared maps: the last features of the chroma network, the two coarser maps of its encoder, and
+those of the original encoder at twice the size."""
 
 _WIDTH, _KEYS = 128, 64
 
 _COLOURS = 48
-"""Gaussians of chroma."""
+"""Components of the mixture."""
 _ANY = 0.01
-"""Share of all of them alike in the mixture, whatever is seen."""
-
-LIKENESS_FILE = PRETRAINED / "scene" / "likeness.safetensors"
+"""Share of the uniform weights in the mixture."""
 
 
 class Colours(nn.Module):
-    """What is seen of a picture, (1, `SEEN`, h, w), to which colours its places may have: shares (`_COLOURS`, h w)."""
+    """Features (1, `SEEN`, h, w) of a picture to mixture weights of its places' colours, (`_COLOURS`, h w)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,15 +43,15 @@ class Colours(nn.Module):
         return torch.lerp(self.shares(seen)[0].flatten(1).softmax(0), torch.tensor(1 / _COLOURS), _ANY)
 
     def log_densities(self, chroma: Tensor) -> Tensor:
-        """Of each Gaussian, in two dimensions, up to a constant: (`_COLOURS`, N) at chroma (3, N), RGB less luma."""
+        """Return each component's log density, up to a constant, at chroma (3, N), RGB less luma: (`_COLOURS`, N)."""
         far = torch.cdist(self.centres.T, chroma.T) / self.log_width.exp()
         return -far.square() / 2 - 2 * self.log_width
 
 
 class PlaceNetwork(nn.Module):
-    """Maps (1, C, h, w) of a picture to what its places are compared by; the first map is HxW.
+    """Maps (1, C, h, w) of a picture to the embedding of its places; the first map is HxW.
 
-    `forward` gives their keys (`_KEYS`, H W), of unit length, and their shares of `Colours` (`_COLOURS`, H W).
+    `forward` returns keys (`_KEYS`, H W), of unit length, and the weights of `Colours` (`_COLOURS`, H W).
     """
 
     def __init__(self) -> None:
@@ -69,8 +65,3 @@ class PlaceNetwork(nn.Module):
         mixed = [mix(value) for mix, value in zip(self.maps, maps, strict=True)]  # first, since they are smaller then
         h = torch.stack([F.interpolate(value, size, mode="bilinear") for value in mixed]).sum(0)
         return F.normalize(self.keys(F.silu(h)), dim=1)[0].flatten(1), self.colours(maps[0])
-
-
-def load_place_network() -> PlaceNetwork:
-    """The trained network: float32, on the CPU, in evaluation mode."""
-    return with_weights(PlaceNetwork(), LIKENESS_FILE, "likeness")

@@ -27,6 +27,7 @@ from scoreinv.analysis.kind import Found, found_in, untinted
 from scoreinv.conditional import Observation
 from scoreinv.conditional.colour import GrayView, view_gray
 from scoreinv.conditional.prior import at_size_of, trained_task
+from scoreinv.conditional.references import ReferenceColours
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
@@ -50,7 +51,7 @@ from scoreinv.tasks.common import (
     to_tensor,
 )
 from scoreinv.tasks.picture_noise import PictureNoise, ddof_of_pairs, noise_weights_of
-from scoreinv.tasks.references import Reference, work_size
+from scoreinv.tasks.references import Reference, reference_colours, work_size
 from scoreinv.tasks.results import Given, PictureKind, Restored, TaskCallback, as_given, at_work, parts, tell
 from scoreinv.tasks.settings import (
     COLOUR_TEMPERATURE,
@@ -266,6 +267,7 @@ class _Gray:
         rgb: hxwx3 in [0, 1], with that luma, and the chroma where that is `known`.
         known: hxw bool.
         view: the picture as the model takes it.
+        references: the colours that references give to it.
     """
 
     picture: Picture
@@ -278,6 +280,7 @@ class _Gray:
     rgb: np.ndarray
     known: np.ndarray
     view: GrayView
+    references: ReferenceColours | None
 
     @classmethod
     def of(
@@ -302,15 +305,13 @@ class _Gray:
             return luma(picture.resized_rgb(tall, wide), weights)
 
         if sampling.method == "conditioned":
-            places = [reference.places for reference in references]
-            view = view_gray(prior, luma_at, picture.size, (height, width), places)
-        elif references:
-            raise InputError("references go with the method conditioned")
+            view = view_gray(prior, luma_at, picture.size, (height, width))
         else:
             view = GrayView(luma_at(height, width))
+        colours = reference_colours(references, prior, view.seen)
         rgb, known = np.repeat(view.luma[..., None], 3, axis=2), np.zeros((height, width), dtype=bool)
         kept = present_colours(picture) if settings.keep_color and found != "tinted" else None
-        one = cls(picture, found, weights, kept, strokes, noise_weights, view.luma, rgb, known, view)
+        one = cls(picture, found, weights, kept, strokes, noise_weights, view.luma, rgb, known, view, colours)
         return one if kept is None else one.given(kept)
 
     def given(self, colours: KnownColours) -> _Gray:
@@ -322,12 +323,12 @@ class _Gray:
 
     def like_references(self, drawn: np.ndarray) -> np.ndarray:
         """What was drawn, hxwx3, with the colours that references tell."""
-        if self.view.references is None:
+        if self.references is None:
             return drawn
         like = torch.empty(1, 1, *self.luma.shape)
-        chroma, doubt = (at_size_of(value.cpu(), like)[0].permute(1, 2, 0).numpy() for value in self.view.references)
+        chroma, prior_weight = (at_size_of(value.cpu(), like)[0].permute(1, 2, 0).numpy() for value in self.references)
         gray = self.luma[..., None]
-        return gray + doubt * (drawn - gray) + chroma
+        return gray + prior_weight * (drawn - gray) + chroma
 
 
 def _draw_hinted(

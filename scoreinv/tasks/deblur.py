@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, get_args
 
 import numpy as np
@@ -20,8 +19,7 @@ from scoreinv.analysis.noise import noise_under_blur
 from scoreinv.analysis.spectrum import BLOCK, blur_misfits, polar_spectrum
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
-from scoreinv.models.blur_estimator import ANGLES, BLUR_FILE, RADII, BlurNetwork, Reading
-from scoreinv.networks.base import with_weights
+from scoreinv.models.blur_estimator import ANGLES, RADII, BlurNetwork, Reading, load_blur
 from scoreinv.operators.kernels import BlurKind, PointSpread, normalised
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
@@ -175,7 +173,7 @@ def find_blur(picture: Picture, network: BlurNetwork | None = None) -> PointSpre
     """
     if min(picture.size) < BLOCK:
         raise InputError(f"what blurred it is told from {BLOCK}x{BLOCK} pixels on: name the blur")
-    told = _reading(picture, network or _network())
+    told = _reading(picture, network or load_blur())
     odds = told.kinds[0].softmax(0).tolist()
     number = int(np.argmax(odds[1:]))
     kind, size = _KINDS[number], math.exp(float(told.size[0, number]))
@@ -212,13 +210,8 @@ def _likeliest(picture: Picture, blurs: list[PointSpread]) -> PointSpread:
 @torch.no_grad()
 def looks_sharp(picture: Picture) -> bool:
     """Whether a photograph has no blur, as far as can be told: to take one away would draw rings."""
-    return min(picture.size) >= BLOCK and float(_reading(picture, _network()).kinds[0].softmax(0)[0]) > _SHARP
+    return min(picture.size) >= BLOCK and float(_reading(picture, load_blur()).kinds[0].softmax(0)[0]) > _SHARP
 
 
 def _reading(picture: Picture, network: BlurNetwork) -> Reading:
     return network(torch.from_numpy(polar_spectrum(picture, RADII, ANGLES))[None])
-
-
-@lru_cache(maxsize=1)
-def _network() -> BlurNetwork:
-    return with_weights(BlurNetwork(), BLUR_FILE, "blur network")

@@ -31,7 +31,8 @@ from scoreinv.imaging.picture import STRIP_ROWS, Picture, scaled
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.catalogue import load_damage_detector
-from scoreinv.networks.detector import STRIDE, DamageDetector
+from scoreinv.models.damage_detector import DamageDetector
+from scoreinv.networks.detector import STRIDE
 from scoreinv.operators.colour_space import luma
 from scoreinv.system.errors import SettingError
 from scoreinv.system.options import FOUND_GROW, SENSITIVITY, USUAL_SENSITIVITY, Whole, check, check_callback

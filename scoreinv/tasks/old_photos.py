@@ -30,8 +30,8 @@ from scoreinv.imaging.regions import touched_blocks
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.hints import KnownColours
 from scoreinv.inputs.masks import as_holes, dilate, percent
+from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.photo_models import PhotoModels
-from scoreinv.networks.detector import DamageDetector
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import SettingError
 from scoreinv.system.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY, check_callback

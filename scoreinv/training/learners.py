@@ -14,9 +14,9 @@ from scoreinv.conditional import Observation
 from scoreinv.conditional.initial_estimate import block_means
 from scoreinv.conditional.prior import ConditionalPrior, at_size_of
 from scoreinv.models.config import AnyModel, ClassifierConfig
+from scoreinv.models.damage_detector import DamageDetector
+from scoreinv.models.noise_classifier import NoiseClassifier
 from scoreinv.networks.chroma import ChromaNetwork
-from scoreinv.networks.classifiers import NoiseClassifier
-from scoreinv.networks.detector import DamageDetector
 from scoreinv.operators import ObservedComponents
 from scoreinv.preconditioning import centre, noise_level
 from scoreinv.prior import Prior, ScorePrior

@@ -16,8 +16,8 @@ import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.hints import KnownColours
 from scoreinv.inputs.masks import dilate
+from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.photo_models import PhotoModels
-from scoreinv.networks.detector import DamageDetector
 from scoreinv.operators.colour_space import luma
 from scoreinv.system.errors import Cancelled, InputError, SettingError
 from scoreinv.system.options import FOUND_GROW

@@ -21,7 +21,8 @@ from torch import nn
 from scoreinv.models.codec import decode_foreign, in_file, read_json
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.foreign.pickled import plain_tensors, read_pickled
-from scoreinv.models.model_file import install, opened, unfilled
+from scoreinv.models.model_file import unfilled
+from scoreinv.models.weights import install, opened
 from scoreinv.networks.ncsnpp import Activation, NCSNpp, NCSNppConfig
 from scoreinv.preconditioning import PaperVE, PaperVP, Preconditioning
 from scoreinv.prior import RecommendedSampler, ScorePrior
@@ -82,7 +83,7 @@ def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
             linear = len(found[name]) == 2 and tensor.ndim == 4
             shapes[ours] = (*found[name], 1, 1) if linear else found[name]
         shapes |= {name: found[name] for name in unused.values()}
-        install(path, prior, shapes, lambda ours: read(names[ours]))
+        install(path, prior.parts(), shapes, lambda ours: read(names[ours]))
     return prior
 
 

@@ -17,7 +17,8 @@ from scoreinv.models.codec import decode, decode_foreign, in_file, read_json
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.foreign.pickled import plain_tensors, read_pickled
 from scoreinv.models.foreign.published import NCSN, PUBLISHED, published
-from scoreinv.models.model_file import install, unfilled
+from scoreinv.models.model_file import unfilled
+from scoreinv.models.weights import install
 from scoreinv.networks.ncsnpp import DDPM_UNET, Activation, NCSNpp, NCSNppConfig
 from scoreinv.preconditioning import PaperVE, PaperVP
 from scoreinv.prior import RecommendedSampler, ScorePrior
@@ -47,7 +48,7 @@ def load_official(path: Path, config: ModelConfig, *, ema: bool) -> ScorePrior:
     if ema:
         weights |= _averaged(path, weights, state)
     renamed = _renamed(path, network, weights)
-    install(path, prior, {name: tuple(value.shape) for name, value in renamed.items()}, renamed.__getitem__)
+    install(path, prior.parts(), {name: tuple(value.shape) for name, value in renamed.items()}, renamed.__getitem__)
     return prior
 
 
