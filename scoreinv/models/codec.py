@@ -49,9 +49,11 @@ def encode(config: DataclassInstance) -> dict[str, Any]:
 def decode(cls: type[Built], data: Any, name: str = "") -> Built:
     """Build a frozen dataclass from a JSON object: lists become tuples, whole numbers floats where floats are meant.
 
-    name: of the entry, for messages. Values may also be dataclasses that were built already. Files of released versions
-    go on loading: a field whose metadata have `was` is found by this name, too, and entries that the class lists in
-    `GONE` mean nothing any more and are passed over.
+    Values may also be dataclasses. Files of released versions load: the metadata `was` of a field gives its former
+    name, and entries in the class's `removed_fields` are ignored.
+
+    Args:
+        name: of the entry, for messages.
 
     Raises CheckpointError naming the entry that is missing, unknown or of another kind; InputError from the class.
     """
@@ -60,8 +62,8 @@ def decode(cls: type[Built], data: Any, name: str = "") -> Built:
     prefix = f"{name}." if name else ""
     hints, known = _hints(cls), {field.name: field for field in fields(cls)}
     renamed = {field.metadata["was"]: field.name for field in fields(cls) if "was" in field.metadata}
-    gone = getattr(cls, "GONE", ())
-    data = {renamed.get(entry, entry): value for entry, value in data.items() if entry not in gone}
+    removed = getattr(cls, "removed_fields", ())
+    data = {renamed.get(entry, entry): value for entry, value in data.items() if entry not in removed}
     unknown = [entry for entry in data if entry not in known]
     if unknown:
         raise CheckpointError(f"{cls.__name__} has no entry {cut(prefix + unknown[0])}")

@@ -34,7 +34,7 @@ class NamedSDE:
 
     class_name: str
 
-    GONE: ClassVar = ("marginal",)
+    removed_fields: ClassVar = ("marginal",)
 
     @classmethod
     def of(cls, sde: SDE) -> NamedSDE:
@@ -123,22 +123,22 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        reading = self.residual
-        scale = 1 if reading is None else reading.luma_scale
+        preconditioning = self.residual
+        scale = 1 if preconditioning is None else preconditioning.luma_scale
         if type(scale) is not int or not 1 <= scale <= 16:
             raise CheckpointError("luma_scale must be a whole number of at least 1 and at most 16")
-        if self.network.condition_channels != (0 if reading is None else reading.condition_channels):
+        if self.network.condition_channels != (0 if preconditioning is None else preconditioning.condition_channels):
             raise CheckpointError("network and preconditioning must both take an observation, or neither")
-        if reading is not None and self.network.channels != 3:
+        if preconditioning is not None and self.network.channels != 3:
             raise CheckpointError("a prior that takes observations is one of colour pictures")
         taken = self.network.feature_channels
         if bool(taken) != bool(self.encoder_scale) or (taken and taken != FEATURES[-len(taken) :]):
             raise CheckpointError(
                 f"a network takes the last of feature_channels {list(FEATURES)} of an encoder, and none without"
             )
-        if self.encoder_scale and (reading is None or self.encoder_scale % scale):
+        if self.encoder_scale and (preconditioning is None or self.encoder_scale % scale):
             raise CheckpointError("encoder_scale is for priors that take observations, and a multiple of luma_scale")
-        if reading is not None and self.s_noise != 1:
+        if preconditioning is not None and self.s_noise != 1:
             raise CheckpointError("s_noise is for priors that take no observations")
         if self.chroma and not self.encoder_scale:
             raise CheckpointError("chroma is told by an encoder: it needs encoder_scale")

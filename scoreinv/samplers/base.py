@@ -164,7 +164,7 @@ class GridSampler(ABC):
         check_callback(callback)
         times = time_grid(prior.sde, self.spacing, self.steps, self.times, None if start is None else start.t)
         counted = CountedPrior(prior, callback, len(times))
-        own = rng.held() if self.deterministic else rng  # the noise of steps and constraints
+        own = rng.with_fixed_noise() if self.deterministic else rng  # the noise of steps and constraints
         x = initial_state(prior, shape, times[0], rng, start)
         with counted.reporting(float(times[0]), x):
             x = self.begin(counted, x, times[0], own)

@@ -93,8 +93,8 @@ class NoiseStream:
         """A generator on the CPU for each sample, from its stream: for draws of which it is not known how many."""
         return [torch.Generator().manual_seed(int(g.integers(2**63))) for g in self._generators]
 
-    def held(self) -> Self:
-        """The same, but that `like` gives one noise again and again: what an ODE's trajectory is constrained with."""
-        held, drawn = copy(self), cache(self.normal)
-        held.like = lambda x: drawn(x.shape, x.device, x.dtype)  # type: ignore[method-assign]
-        return held
+    def with_fixed_noise(self) -> Self:
+        """Return a stream whose `like` repeats one draw, to constrain the trajectory of an ODE."""
+        fixed, drawn = copy(self), cache(self.normal)
+        fixed.like = lambda x: drawn(x.shape, x.device, x.dtype)  # type: ignore[method-assign]
+        return fixed

@@ -82,7 +82,7 @@ class DataConfig:
     holdout_fraction: float = 0.05
     memory_gb: Annotated[float, Number(None)] = 6.0
 
-    GONE: ClassVar = ("detail_candidates", "crops")
+    removed_fields: ClassVar = ("detail_candidates", "crops")
 
     def __post_init__(self) -> None:
         check_settings(self, "data.")
@@ -145,7 +145,7 @@ class ObjectiveConfig:
     stratified: bool = True
     label_smoothing: float = 0.0
 
-    GONE: ClassVar = ("sigma_data",)  # the preconditioning's own counts
+    removed_fields: ClassVar = ("sigma_data",)  # the preconditioning's own counts
 
     def __post_init__(self) -> None:
         check_settings(self, "objective.")
@@ -357,11 +357,8 @@ class TrainingConfig:
             return self.samples
         return min(self.samples, max(4, STEP_EVALUATIONS * self.steps * self.batch_size // (10 * GRID_STEPS)))
 
-    def settled(self) -> dict[str, Any]:
-        """What stays as it is through all of a run, and tells it from others.
-
-        Not how long it is and what it tells meanwhile, nor where its pictures lie and what memory holds at once.
-        """
+    def resume_key(self) -> dict[str, Any]:
+        """Return the options that a resumed run must share: all but its length, reports, data folder and memory."""
         entries = {name: value for name, value in encode(self).items() if name not in _FREE}
         data = {name: value for name, value in entries["data"].items() if name not in _FREE}
         return entries | {"data": data}

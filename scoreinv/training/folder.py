@@ -119,7 +119,7 @@ class RunFolder:
     def _holds(self, config: TrainingConfig) -> bool:
         """Whether the configuration that is there is this run's."""
         try:
-            return config.settled() == read_config(self.config).settled()
+            return config.resume_key() == read_config(self.config).resume_key()
         except InputError:
             return False
 

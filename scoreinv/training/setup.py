@@ -159,8 +159,8 @@ def _restored(config: TrainingConfig, folder: RunFolder, state: TrainingState) -
     saved = load_state(folder.states, state)
     if saved is None:
         return None
-    before = saved.config.settled()
-    if different := [name for name, value in config.settled().items() if value != before[name]]:
+    before = saved.config.resume_key()
+    if different := [name for name, value in config.resume_key().items() if value != before[name]]:
         raise InputError(f"{folder.path}: the run to resume differs in {', '.join(different)}: use another folder")
     return saved
 
@@ -192,7 +192,7 @@ def _about(
     if saved is None:
         # The processes must agree on it, and a resumed run with those before: `auto` is measured.
         bfloat16 = bool(world.agreed(float(uses_bfloat16(config.precision, world.device))))
-        own = hashlib.sha256(json.dumps([config.settled(), pictures.digest]).encode())
+        own = hashlib.sha256(json.dumps([config.resume_key(), pictures.digest]).encode())
         for value in network.state_dict().values():
             own.update(value.detach().cpu().contiguous().numpy())
         return SavedRun(config, own.hexdigest()[:16], pictures.digest, bfloat16, 0, 0.0)

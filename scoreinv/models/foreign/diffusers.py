@@ -94,11 +94,11 @@ def read_diffusers_config(folder: Path) -> ModelConfig:
     with in_file(path):
         unet = decode_foreign(_UNet, {"attention_head_dim": options.get("num_head_channels", 8)} | options)
         network = _network(unet)
-    sde, reading, sampler = _schedule(folder, _VESchedule if network.embedding == "fourier" else _DDPMSchedule)
+    sde, preconditioning, sampler = _schedule(folder, _VESchedule if network.embedding == "fourier" else _DDPMSchedule)
     span = (0.0, 1.0) if unet.center_input_sample else (-1.0, 1.0)
     size = unet.sample_size or 32
     with in_file(path):
-        return ModelConfig(network, sde, reading, span, size if isinstance(size, int) else min(size), sampler)
+        return ModelConfig(network, sde, preconditioning, span, size if isinstance(size, int) else min(size), sampler)
 
 
 @dataclass(frozen=True)
