@@ -246,6 +246,11 @@ def trained_task(prior: object) -> Literal["fill", "colour"] | None:
     return "fill" if prior.encoder is None else "colour"
 
 
+def known_gray_weights(prior: object) -> str | None:
+    """Return the name of the grey weights that a conditional prior was trained with; None for other models."""
+    return prior.gray_weights if isinstance(prior, ConditionalPrior) else None
+
+
 def check_references(prior: Prior) -> ConditionalPrior:
     """Return the prior. Raise InputError if it has no network of the mean chroma, which references need."""
     if not isinstance(prior, ConditionalPrior) or prior.chroma is None:

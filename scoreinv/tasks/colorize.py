@@ -26,7 +26,7 @@ from PIL import Image
 from scoreinv.analysis.kind import Found, found_in, untinted
 from scoreinv.conditional import Observation
 from scoreinv.conditional.colour import GrayView, view_gray
-from scoreinv.conditional.prior import at_size_of, trained_task
+from scoreinv.conditional.prior import at_size_of, known_gray_weights, trained_task
 from scoreinv.conditional.references import ReferenceColours
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
 from scoreinv.imaging.picture import Picture
@@ -145,10 +145,10 @@ def colorize(
     given = hints_for(hints, len(pictures))
     references = references_from_api(like, model)
     undecided = method is None and start is None
-    task = trained_task(model)
-    if undecided and task is not None and not knows_gray(model, settings):
-        _log.warning("gray_weights %s: the model knows others only, and the weaker method pc is taken", gray_weights)
-    if task == "fill":
+    known = known_gray_weights(model)
+    if undecided and known not in (None, gray_weights):
+        _log.warning("gray_weights %s: the model knows %s only, and the weaker method pc is taken", gray_weights, known)
+    if trained_task(model) == "fill":
         warnings.warn("prior: was trained to fill holes, not to colour grey pictures as scene was", stacklevel=2)
     with at_work("colouring", callback, progress=progress) as told:
         coloured: list[Colorized[Any]] = colorize_pictures(
