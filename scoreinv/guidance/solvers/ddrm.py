@@ -1,8 +1,8 @@
 """Denoising diffusion restoration models: separate updates of an observation's components (Kawar et al. 2022).
 
 With A = U diag(a) V^T and y = A x0 + n, n of standard deviation noise_std, component i of V^T x0 is observed as y_i =
-(U^T y)_i / a_i with noise of standard deviation tau_i = noise_std / a_i. A step from a noise level sigma / alpha to the
-next lower one is (arXiv 2201.11793, eq. 7, 8; D the denoised mean, z fresh noise)
+(U^T y)_i / a_i with noise of standard deviation tau_i = noise_std / a_i. A step from a noise level sigma / alpha to
+the next lower one is (arXiv 2201.11793, eq. 7, 8; D the denoised mean, z fresh noise)
 
     a_i = 0            D_i + sqrt(1 - eta^2) lower (x_i - D_i) / level + eta lower z_i
     lower < tau_i      D_i + sqrt(1 - eta^2) lower (y_i - D_i) / tau_i + eta lower z_i
