@@ -13,15 +13,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.networks.base import Model, Network
 from scoreinv.networks.blocks import BatchNorm, Layers, conv, convolved
-from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, STRIDES, Encoder
+from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, STRIDES
+from scoreinv.prior import Network
 from scoreinv.system.options import Whole, check_settings, require
 
 STRIDE = STRIDES[-1]
@@ -150,36 +150,6 @@ def _decoded(h: Tensor, levels: list[_Level]) -> Tensor:
     for (join, after), compared, at_size in reversed(levels):
         h = compared(after(join(h, at_size)))
     return h
-
-
-class DamageDetector(Model):
-    """The probability that a pixel shows damage instead of the photograph.
-
-    Args:
-        network: the trained network.
-        encoder: the frozen encoder of the content, not part of the model file.
-        image_size: side of the training crops, in pixels.
-    """
-
-    kind = "a damage detector"
-
-    def __init__(self, network: DetectorNetwork, encoder: Encoder, image_size: int) -> None:
-        super().__init__()
-        self.network = network
-        self.encoder = encoder
-        self.image_size = image_size
-
-    def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # as in `Model`
-        for target in args:
-            self.encoder.to(target)
-        return super().to(*args)
-
-    def logits(self, pictures: Tensor) -> Tensor:
-        """Return log p / (1 - p) of each pixel, (B, 1, H, W), for (B, 3, H, W) in [0, 1], sides multiples of 32."""
-        pictures = pictures.contiguous(memory_format=torch.channels_last)
-        with torch.no_grad():
-            maps = self.encoder.all_maps(pictures)
-        return self.network(pictures, maps).to(pictures.dtype)
 
 
 class _Layer(nn.Module):
