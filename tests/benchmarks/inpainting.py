@@ -30,7 +30,7 @@ from skimage.metrics import structural_similarity
 import scoreinv
 from scoreinv.imaging.opencv import load_opencv
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.settings import ClassicalMethod
+from scoreinv.tasks.requests import ClassicalMethod
 
 Method = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, int]]
 NOISE = 0.01

@@ -26,7 +26,7 @@ from scoreinv.sdes import VE
 from scoreinv.system.errors import Cancelled, InputError, SettingError
 from scoreinv.tasks import deep_holes
 from scoreinv.tasks.inpaint import inpaint, inpaint_picture
-from scoreinv.tasks.settings import FillSettings
+from scoreinv.tasks.requests import InpaintRequest
 
 pytestmark = pytest.mark.portable
 
@@ -204,7 +204,7 @@ def test_samples_after_the_first_leave_the_colours_of_the_mean(monkeypatch: pyte
     hole[40:120, 40:120] = True
 
     def drawn(**options: int) -> np.ndarray:
-        samples = inpaint_picture(picture, hole, prior(64), FillSettings(seed=2, **options)).samples
+        samples = inpaint_picture(picture, hole, prior(64), InpaintRequest(seed=2, **options)).samples
         return np.stack([sample.rgb() for sample in samples])
 
     several = drawn(samples=4)

@@ -20,7 +20,7 @@ from scoreinv.networks.classifiers import WideResNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VP
-from scoreinv.tasks.bits import pictures_bits_per_dim
+from scoreinv.tasks.bits_per_dim import pictures_bits_per_dim
 from scoreinv.tasks.settings import LikelihoodSettings
 
 DIFFUSERS = Path(__file__).parents[1] / "data" / "diffusers" / "ddpm"

@@ -15,7 +15,7 @@ from scoreinv.sdes import VP
 from scoreinv.system.errors import InputError
 from scoreinv.tasks.common import noise_range
 from scoreinv.tasks.denoise import denoise_picture
-from scoreinv.tasks.settings import LinearSettings
+from scoreinv.tasks.requests import SolveRequest
 
 
 @pytest.mark.parametrize("options", [{}, {"data_range": (-1.0, 1.0)}, {"sde": VP()}], ids=["VE", "range", "VP"])
@@ -28,14 +28,14 @@ def test_the_mean_of_a_noisy_picture_is_exact_in_one_evaluation(options):
 
 def test_samples_of_a_noisy_picture_are_the_posteriors():
     y, std = noisy(truth(), 0.06).clip(0, 1), 0.06
-    sampling = LinearSettings(samples=6, steps=25)
+    sampling = SolveRequest(samples=6, steps=25)
     result = denoise_picture(Picture(y), std, prior(), sampling)
     values = np.stack([sample.pixels for sample in result.samples]) - shrunk(y, std)
     deviation = STD * std / math.hypot(STD, std)
     assert abs(values.mean()) < 5 * deviation / math.sqrt(values.size)
     assert values.std() == pytest.approx(deviation, rel=0.05)
     assert np.sqrt((result.std**2).mean()) == pytest.approx(deviation, rel=0.05)
-    mean = denoise_picture(Picture(y), std, prior(), LinearSettings(samples=6, steps=25, estimate="mean"))
+    mean = denoise_picture(Picture(y), std, prior(), SolveRequest(samples=6, steps=25, estimate="mean"))
     np.testing.assert_allclose(mean.image.pixels, np.mean([s.pixels for s in result.samples], 0), atol=1e-6)
 
 
@@ -49,7 +49,7 @@ def test_noise_of_grey_pictures_is_of_one_channel(mode):
     expected = shrunk(y, std)
     np.testing.assert_allclose(result if mode == "L" else result[..., 1], expected, atol=1e-4)
     sample = denoise_picture(
-        Picture(pixels), std, gray_prior(), LinearSettings(steps=25, estimate="sample")
+        Picture(pixels), std, gray_prior(), SolveRequest(steps=25, estimate="sample")
     ).image.pixels
     deviation = (sample if mode == "L" else sample[..., 0]) - expected
     assert deviation.std() == pytest.approx(STD * std / math.hypot(STD, std), rel=0.1)
@@ -69,7 +69,7 @@ def test_sampling_of_grey_pictures_begins_at_a_state_of_the_process():
         return read(network, x, t, sde, data_range)
 
     model.preconditioning.noise = seen
-    denoise_picture(Picture(y), std, model, LinearSettings(steps=2, estimate="sample"))
+    denoise_picture(Picture(y), std, model, SolveRequest(steps=2, estimate="sample"))
     x, sigma = states[0]
     axes = torch.linalg.qr(torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [1.0, 1.0, -2.0]]).T)[0]
     rotated = torch.einsum("ck,bchw->kbhw", axes, x).flatten(1)
@@ -95,7 +95,7 @@ def test_noise_that_was_cut_off_at_black_or_white_is_taken_for_such(end):
     result = denoise_picture(Picture(stored), std, model, MEAN_OF_ONE)
     assert result.nfe == 2
     assert abs(result.image.pixels.mean() - right) < 0.15 * abs(naive - right)
-    samples = denoise_picture(Picture(stored), std, model, LinearSettings(steps=25, samples=4)).samples
+    samples = denoise_picture(Picture(stored), std, model, SolveRequest(steps=25, samples=4)).samples
     assert abs(np.mean([sample.pixels.mean() for sample in samples]) - right) < 0.3 * abs(naive - right)
 
 

@@ -13,7 +13,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.sdes import VP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.tasks.inpaint import inpaint, inpaint_picture
-from scoreinv.tasks.settings import FillSettings
+from scoreinv.tasks.requests import InpaintRequest
 
 pytestmark = pytest.mark.portable
 
@@ -237,7 +237,7 @@ def test_the_mean_of_a_hole_of_many_windows_tells_of_them_and_stops(monkeypatch)
 def test_smooth_fills_are_the_mean_where_they_are_not_deep():
     narrow = np.zeros((40, 56), bool)
     narrow[10:13, 5:50] = True
-    kinds = [FillSettings(seed=seed, smooth=smooth) for smooth in (False, True) for seed in (0, 1)]
+    kinds = [InpaintRequest(seed=seed, smooth=smooth) for smooth in (False, True) for seed in (0, 1)]
     fills = [inpaint_picture(Picture(photo()), narrow, conditional_prior(), kind) for kind in kinds]
     drawn, smooth = fills[:2], fills[2:]
     sampled, mean = (abs(one.image.pixels - other.image.pixels).max() for one, other in (drawn, smooth))

@@ -15,7 +15,7 @@ from scoreinv.models.config import DetectorConfig
 from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.system.options import FOUND_GROW
-from scoreinv.tasks.find_damage import WORKING_SIDE, Odds, damage_in_picture, damage_logits, working_sizes
+from scoreinv.tasks.damage import WORKING_SIDE, DamageOdds, damage_in_picture, damage_logits, working_sizes
 
 SMALL = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8, regions=3), image_size=32)
 
@@ -96,15 +96,15 @@ def test_the_ends_of_sensitivity(bright):
 
 def test_evidence_is_of_what_is_sure_and_of_all_around(bright):
     pixels = np.full((60, 90), 40, np.uint8)
-    assert Odds.seen(Picture(pixels), bright).evidence(0.2) == -np.inf
+    assert DamageOdds.of(Picture(pixels), bright).evidence(0.2) == -np.inf
     pixels[10, 10:50] = 230  # of log odds 3.0
     pixels[20:22, 10:15] = 205  # 2.0
     pixels[30, 10:50] = 160  # marked, and not sure
     weighed = 10 * ((40 * 230 + 10 * 205) / 50 / 255 - 0.6)
     around = 10 * (40 / 255 - 0.6)
     expected = weighed + np.log(40) + np.log1p(np.exp(-around))
-    assert Odds.seen(Picture(pixels), bright).evidence(0.2) == pytest.approx(expected, abs=1e-3)
-    assert Odds.seen(Picture(np.full((60, 90), 255, np.uint8)), bright).evidence(0.2) < 16  # and nothing around
+    assert DamageOdds.of(Picture(pixels), bright).evidence(0.2) == pytest.approx(expected, abs=1e-3)
+    assert DamageOdds.of(Picture(np.full((60, 90), 255, np.uint8)), bright).evidence(0.2) < 16  # and nothing around
 
 
 def test_a_large_scan_is_looked_at_reduced_and_marked_at_its_own_size(bright):

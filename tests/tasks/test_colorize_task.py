@@ -15,9 +15,9 @@ from scoreinv.operators.colour_space import colour_basis, luma
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.tasks.colorize import colorize, colorize_picture, colorize_pictures, hints_for
 from scoreinv.tasks.common import spread
-from scoreinv.tasks.picture_noise import ddof_of_pairs
+from scoreinv.tasks.noise_streams import ddof_of_pairs
 from scoreinv.tasks.references import work_size
-from scoreinv.tasks.settings import ColourSettings
+from scoreinv.tasks.requests import ColorizeRequest
 
 pytestmark = pytest.mark.portable
 
@@ -92,7 +92,7 @@ def test_pictures_are_coloured_together_each_as_alone(hinted):
     strokes = np.zeros((16, 16, 4), np.float32)
     strokes[2:6, 2:6] = (1, 0, 0, 1)
     hints = hints_for(strokes if hinted else None, 2)
-    model, sampling = prior("rec601"), ColourSettings(steps=2, samples=2, estimate="mean")
+    model, sampling = prior("rec601"), ColorizeRequest(steps=2, samples=2, estimate="mean")
     together = colorize_pictures(pictures, model, sampling, hints)
     assert {shape[0] for shape in model.preconditioning.windows} == {4}
     for number, picture in enumerate(pictures):
@@ -173,8 +173,8 @@ def test_a_print_that_is_whitened_has_the_colours_of_the_grey_picture_that_it_be
     gray = np.random.default_rng(5).uniform(0.2, 0.7, (16, 24))
     (print_,) = pictures_from_api((gray[..., None] * np.array([1.0, 0.85, 0.65])).astype(np.float32))[0]
     model = prior("rec601")
-    whitened = colorize_picture(print_, model, ColourSettings(steps=2, whiten=True)).image.pixels
-    expected = colorize_picture(untinted(print_).gray(), model, ColourSettings(steps=2)).image.pixels
+    whitened = colorize_picture(print_, model, ColorizeRequest(steps=2, whiten=True)).image.pixels
+    expected = colorize_picture(untinted(print_).gray(), model, ColorizeRequest(steps=2)).image.pixels
     np.testing.assert_allclose(whitened, expected, atol=1e-5)
 
 

@@ -16,17 +16,16 @@ import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.hints import KnownColours
 from scoreinv.inputs.masks import dilate
-from scoreinv.models.photo_models import PhotoModels
+from scoreinv.models.loading import Models
 from scoreinv.networks.detector import DamageDetector
 from scoreinv.operators.colour_space import luma
 from scoreinv.system.errors import Cancelled, InputError, SettingError
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks import old_photos
-from scoreinv.tasks.colorize import Colorized
 from scoreinv.tasks.common import spread
-from scoreinv.tasks.old_photos import Step, restore_picture
-from scoreinv.tasks.results import Restored
-from scoreinv.tasks.settings import COLOUR_SATURATION, OLD_PHOTO_STEPS, OldPhotoSettings
+from scoreinv.tasks.outcome import Colorized, Restored
+from scoreinv.tasks.requests import COLOR_SATURATION, RESTORATION, RestoreRequest
+from scoreinv.tasks.restore import Step, restore_picture
 from scoreinv.tasks.tone import Toned
 from scoreinv.training.data.folder import BUILTIN
 
@@ -169,7 +168,7 @@ def test_a_damaged_noisy_sepia_print_takes_every_step_in_order():
     photo = scratched(levels(sepia(noisy(gray_scene()))))
     result = restored(photo)
     assert (result.found, changed(result)) == ("tinted", ["tint", "inpaint", "denoise", "colorize"])
-    assert [step.name for step in result.steps] == [name for name in OLD_PHOTO_STEPS if name not in ("border", "tone")]
+    assert [step.name for step in result.steps] == [name for name in RESTORATION if name not in ("border", "tone")]
     assert (result.damage == SCRATCH).all()
     assert result.noise_std == pytest.approx(NOISE, rel=0.25)
     gray = luma(result.image / 255.0)
@@ -299,8 +298,8 @@ def test_the_spread_is_that_of_pairs_where_colours_alone_are_drawn(count, monkey
 
     monkeypatch.setattr(old_photos, "colorize_picture", coloured)
     monkeypatch.setattr(old_photos, "inpaint_picture", lambda *_: Restored(photo, [photo] * count, None, 1, "pc"))
-    models = PhotoModels(Whites, prior, prior, prior)
-    found = restore_picture(photo, models, OldPhotoSettings(samples=count, tone=0.0, denoise=False), hole).std
+    models = Models(Whites, prior, prior, prior)
+    found = restore_picture(photo, models, RestoreRequest(samples=count, tone=0.0, denoise=False), hole).std
     squares = count * np.square(spread(draws, ddof=0))
     expected = np.sqrt(squares / np.where(hole, count - 1, count - count % 2 / count))
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -309,7 +308,7 @@ def test_the_spread_is_that_of_pairs_where_colours_alone_are_drawn(count, monkey
 @pytest.mark.parametrize(
     ("count", "estimate", "hinted", "asked"),
     [
-        (1, None, False, ("mean", COLOUR_SATURATION)),
+        (1, None, False, ("mean", COLOR_SATURATION)),
         (1, "mean", True, ("mean", None)),
         (1, "sample", False, ("sample", None)),
         (2, None, False, ("sample", None)),
@@ -330,8 +329,8 @@ def test_colours_drawn_once_are_the_mean_as_strong_as_samples(count, estimate, h
     monkeypatch.setattr(old_photos, "knows_gray", lambda *_: True)
     restore_picture(
         photo,
-        PhotoModels(Whites, prior, prior, prior),
-        OldPhotoSettings(inpaint=False, denoise=False, samples=count, seed=3, estimate=estimate, tone=0.0),
+        Models(Whites, prior, prior, prior),
+        RestoreRequest(inpaint=False, denoise=False, samples=count, seed=3, estimate=estimate, tone=0.0),
         hints=hints,
     )
     assert found == [asked] * count
@@ -350,8 +349,8 @@ def test_tones_of_what_is_damaged_are_read_as_those_of_a_worn_print(rows, worn, 
 
     monkeypatch.setattr(old_photos, "tone_picture", toned)
     monkeypatch.setattr(old_photos, "inpaint_picture", lambda *_: Restored(photo, [photo], None, 1, "pc"))
-    models = PhotoModels(Whites, prior, prior, prior)
-    restore_picture(photo, models, OldPhotoSettings(denoise=False, colorize=False), hole)
+    models = Models(Whites, prior, prior, prior)
+    restore_picture(photo, models, RestoreRequest(denoise=False, colorize=False), hole)
     assert asked == [worn]
 
 
@@ -472,10 +471,10 @@ def test_a_border_is_told_and_cut_off_where_that_is_asked():
 def test_each_step_is_told_with_its_picture():
     told: list[tuple[Step, Picture | None]] = []
     photo = Picture(scratched(levels(sepia(gray_scene()))))
-    models = PhotoModels(Whites, prior, prior, prior)
-    restore_picture(photo, models, OldPhotoSettings(tone=0.0), told=lambda *step: told.append(step))
+    models = Models(Whites, prior, prior, prior)
+    restore_picture(photo, models, RestoreRequest(tone=0.0), told=lambda *step: told.append(step))
     shown = {step.name: picture for step, picture in told}
-    assert list(shown) == [name for name in OLD_PHOTO_STEPS if name not in ("border", "tone")]
+    assert list(shown) == [name for name in RESTORATION if name not in ("border", "tone")]
     assert (shown["damage"].pixels == SCRATCH * 255).all()
     assert shown["tint"].is_gray()
     assert (shown["inpaint"].pixels[~SCRATCH] == shown["tint"].pixels[~SCRATCH]).all()

@@ -43,16 +43,12 @@ from scoreinv.operators import (
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.system.reporting import reporting
+from scoreinv.tasks.deblur import blurred_detail, deblur_picture
 from scoreinv.tasks.denoise import denoise_picture
-from scoreinv.tasks.linear import (
-    blurred_detail,
-    deblur_picture,
-    improvement_seconds,
-    missing_detail,
-    upscale_picture,
-)
-from scoreinv.tasks.results import Restored, as_given
-from scoreinv.tasks.settings import LinearSettings
+from scoreinv.tasks.duration import improvement_seconds
+from scoreinv.tasks.outcome import Restored, as_given
+from scoreinv.tasks.requests import SolveRequest
+from scoreinv.tasks.upscale import missing_detail, upscale_picture
 from scoreinv.windows.tiled import crop
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
@@ -60,7 +56,7 @@ PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
 @pytest.mark.parametrize(
     ("kind", "sampling"),
-    [("area", MEAN_OF_ONE), ("bicubic", LinearSettings(steps=10, estimate="sample"))],
+    [("area", MEAN_OF_ONE), ("bicubic", SolveRequest(steps=10, estimate="sample"))],
     ids=["mean", "sample"],
 )
 def test_an_upscaled_picture_reduces_to_the_one_that_was_given(kind, sampling):
@@ -93,12 +89,12 @@ def test_a_deblurred_picture_is_near_the_posterior_mean():
     borders = np.ones(y.shape[:2], dtype=bool)
     borders[4:-4, 4:-4] = False
     assert np.sqrt(np.mean((found.image.pixels - exact)[borders] ** 2)) < 1.5 * error
-    exact_method = LinearSettings(samples=8, steps=12, method="mmps", estimate="mean")
+    exact_method = SolveRequest(samples=8, steps=12, method="mmps", estimate="mean")
     by_samples = deblur_picture(Picture(y), blurring.numpy(), std, prior(), exact_method).image.pixels
     assert np.sqrt(np.mean((by_samples - exact) ** 2)) < 0.75 * STD / math.sqrt(8)
 
 
-@pytest.mark.parametrize("sampling", [MEAN_OF_ONE, LinearSettings(samples=4)], ids=["mean", "samples"])
+@pytest.mark.parametrize("sampling", [MEAN_OF_ONE, SolveRequest(samples=4)], ids=["mean", "samples"])
 def test_a_blurred_picture_that_was_cut_off_at_black_is_not_taken_for_a_brighter_one(sampling):
     """Against the same without the knowledge, which `solve` has not: its y is no file's."""
     std, middle, blurring = 0.1, 0.06, torch.from_numpy(kernels.gaussian(1))
@@ -141,7 +137,7 @@ def test_samples_of_an_enlarged_picture_vary_as_the_posterior():
     """
     assert missing_detail(4) > STD
     y = apply(downsampling(4, 48, 48), truth(48, 48))
-    sampling = LinearSettings(samples=4, steps=25)
+    sampling = SolveRequest(samples=4, steps=25)
     result = upscale_picture(Picture(y), 4, "area", 0.0, prior(), sampling)
     assert np.sqrt(np.mean(result.std**2)) == pytest.approx(STD * math.sqrt(15 / 16), rel=0.06)
 
@@ -215,7 +211,7 @@ def test_dps_enlarges_a_photograph():
     """With the steps that it takes by itself; with a fifth of them it diverges."""
     photo = read_picture(PHOTOS / "dog.jpg").rgb()[400:448, 400:448]
     small = photo.reshape(24, 2, 24, 2, 3).mean((1, 3)).astype(np.float32)
-    sampling = LinearSettings(method="dps")
+    sampling = SolveRequest(method="dps")
     found = upscale_picture(Picture(small), 2, "area", 0.0, scoreinv.load("denoiser"), sampling).image.pixels
     assert np.sqrt(np.mean((found.reshape(24, 2, 24, 2, 3).mean((1, 3)) - small) ** 2)) < 0.03
     assert np.sqrt(np.mean((found - photo) ** 2)) < 0.1
@@ -279,11 +275,11 @@ def test_a_sample_is_the_same_however_many_are_drawn(monkeypatch):
     np.testing.assert_allclose(both.samples[0], one.image, atol=1e-5)
     assert abs(both.samples[1] - one.image).mean() > 0.01
     noise_alone = Picture(noisy(truth(), 0.05).clip(0, 1))
-    two = denoise_picture(noise_alone, 0.05, prior(), LinearSettings(samples=2)).samples
-    first = denoise_picture(noise_alone, 0.05, prior(), LinearSettings(estimate="sample")).image
+    two = denoise_picture(noise_alone, 0.05, prior(), SolveRequest(samples=2)).samples
+    first = denoise_picture(noise_alone, 0.05, prior(), SolveRequest(estimate="sample")).image
     np.testing.assert_allclose(first.pixels, two[0].pixels, atol=1e-5)
     monkeypatch.setattr("scoreinv.tasks.common.PIXELS_AT_ONCE", 1)
-    one_by_one = denoise_picture(noise_alone, 0.05, prior(), LinearSettings(samples=2)).samples
+    one_by_one = denoise_picture(noise_alone, 0.05, prior(), SolveRequest(samples=2)).samples
     np.testing.assert_allclose(one_by_one[1].pixels, two[1].pixels, atol=1e-5)
 
 
@@ -322,11 +318,11 @@ def test_nothing_but_noise_is_taken_off_exactly():
 
 def test_progress_and_stopping():
     wide = Picture(truth(20, 60))
-    few = LinearSettings(steps=6, samples=2)
+    few = SolveRequest(steps=6, samples=2)
     for work in (
         lambda told: denoise_picture(wide, 0.05, prior(), MEAN_OF_ONE, told),
         lambda told: denoise_picture(wide, 0.05, prior(), few, told),
-        lambda told: upscale_picture(wide, 2, "area", 0.0, prior(), LinearSettings(steps=6, estimate="mean"), told),
+        lambda told: upscale_picture(wide, 2, "area", 0.0, prior(), SolveRequest(steps=6, estimate="mean"), told),
         lambda told: deblur_picture(wide, KERNEL, 0.05, prior(), few, told),
     ):
         told: list[float] = []
@@ -343,7 +339,7 @@ def test_every_method_calls_back_at_every_window(method, monkeypatch):
     """At most one window is evaluated between two calls, and a call that says stop is the last."""
     known = prior()
     wide = Picture(truth(2 * known.image_size, 3 * known.image_size))
-    settings = LinearSettings(
+    settings = SolveRequest(
         method=None if method == "denoise" else method,
         steps=2,
         estimate="mean" if method in ("dpir", "denoise") else "sample",
@@ -397,9 +393,9 @@ def test_the_solver_of_a_blur_calls_back_before_each_product(monkeypatch):
 
 
 def test_the_time_of_an_improvement_is_its_windows_times_that_of_one(monkeypatch):
-    monkeypatch.setattr("scoreinv.tasks.linear._seconds", lambda do: 0.25)
+    monkeypatch.setattr("scoreinv.tasks.solve._seconds", lambda do: 0.25)
     known = prior()
-    side, steps = known.image_size, LinearSettings().decided(estimated=True, exact=True)[1]
+    side, steps = known.image_size, SolveRequest().decided(estimated=True, exact=True)[1]
     one = improvement_seconds("denoise", (side, side), 2, known)
     assert one == 0.25
     assert improvement_seconds("upscale", (side // 2, side // 2), 2, known) == pytest.approx(0.25 * steps)
@@ -414,7 +410,7 @@ def test_what_a_method_cannot_do_is_told_before_the_network_is_asked(method, mon
 
     model = prior()
     monkeypatch.setattr(type(model), "noise", asked)
-    sampling = LinearSettings(method=method)
+    sampling = SolveRequest(method=method)
     with pytest.raises(InputError):
         deblur_picture(Picture(truth()), kernels.gaussian(2), 0.05, model, sampling)
 
@@ -567,7 +563,7 @@ def test_samples_of_a_blurred_photograph_vary_as_the_posterior(kernel, std):
     Too low a first level, or too strong a trust in what is observed, leaves a half to three quarters of it.
     """
     y = noisy(apply(operator_of(kernel, 64, 64), truth(64, 64)), std)
-    result = deblur_picture(Picture(y), kernel, std, prior(), LinearSettings(samples=8))
+    result = deblur_picture(Picture(y), kernel, std, prior(), SolveRequest(samples=8))
     transfer = np.square(np.abs(np.fft.fft2(kernel, (64, 64))))
     exact = np.mean(1 / (1 / STD**2 + transfer / std**2))
     inside = result.std[10:-10, 10:-10]  # what lies beyond is blurred in, and unknown
