@@ -318,7 +318,9 @@ def python_restore(case: Case) -> None:
 def python_deblur(case: Case) -> None:
     """`deblur`, and the masks of `find_damage` and `select`."""
     blurred = Image.open("blurred.png")
-    case.call("kernel", lambda: scoreinv.deblur(blurred, kernel=scoreinv.kernels.gaussian(1.6), noise_std=0.01))
+    case.call(
+        "kernel", lambda: scoreinv.deblur(blurred, kernel=scoreinv.operators.kernels.gaussian(1.6), noise_std=0.01)
+    )
     case.call("found", lambda: scoreinv.deblur(Image.open("defocused.jpg")))
     case.call("sharp", lambda: scoreinv.deblur(Image.open("healthy.jpg")))
     case.call("damage", lambda: scoreinv.find_damage(Image.open("photo.png"), grow=0))
@@ -329,7 +331,7 @@ def python_solve(case: Case) -> None:
     """Masks, blur and enlargement by each method of `solve`."""
     prior, general = scoreinv.load("denoiser"), scoreinv.load("photo")
     picture = torch.from_numpy(np.array(Image.open("tiny.png"))).permute(2, 0, 1)[None] / 255
-    blur = scoreinv.operators.Blur(scoreinv.kernels.gaussian(1.2), 64, 64)
+    blur = scoreinv.operators.Blur(scoreinv.operators.kernels.gaussian(1.2), 64, 64)
     noise = 0.02 * torch.randn(picture.shape, generator=torch.Generator().manual_seed(0))
     y = blur(picture) + noise
     case.call("mean", lambda: scoreinv.solve(blur, y, prior=prior, noise_std=0.02, estimate="mean"))
@@ -359,7 +361,7 @@ def python_rows(case: Case) -> None:
         ("denoised", scoreinv.Restorer(noise_std=0.05), {"image": images}),
         ("clean", scoreinv.Restorer(), {"image": images}),
         ("enlarged", scoreinv.Restorer(factor=2, samples=2, steps=4), {"image": greys}),
-        ("deblurred", scoreinv.Restorer(kernel=scoreinv.kernels.gaussian(1.2)), {"image": images}),
+        ("deblurred", scoreinv.Restorer(kernel=scoreinv.operators.kernels.gaussian(1.2)), {"image": images}),
         ("missing column", scoreinv.Inpainter(), {"image": images}),
     ):
         case.call(name, lambda task=task, batch=batch: pickle.loads(pickle.dumps(task))(batch)["result"])
@@ -605,7 +607,7 @@ class Case:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 entry["result"] = plain(function())
-        except scoreinv.errors.ScoreinvError as error:
+        except scoreinv.system.errors.ScoreinvError as error:
             entry["error"] = [type(error).__name__, str(error)]
         finally:
             logger.handlers, logger.level = before

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scoreinv.tasks.find_damage import WORKING_SIDE, Odds, damage_in_picture, damage_logits, working_sizes
 from torch import Tensor
 
 import scoreinv
@@ -157,7 +158,7 @@ def test_what_cannot_be_done_is_said(bright):
         scoreinv.find_damage(pixels, model=3)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="callback"):
         scoreinv.find_damage(pixels, model=bright, callback=3)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"a damage detector is evaluated in .*, not in torch\.float16"):
+    with pytest.raises(InputError, match=r"a damage detector supports .*, not torch\.float16"):
         bright.to(torch.half)
     with pytest.raises(Cancelled):
         scoreinv.find_damage(pixels, model=bright, callback=lambda _: False)

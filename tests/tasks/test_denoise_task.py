@@ -21,7 +21,7 @@ from scoreinv.tasks.requests import SolveRequest
 @pytest.mark.parametrize("options", [{}, {"data_range": (-1.0, 1.0)}, {"sde": VP()}], ids=["VE", "range", "VP"])
 def test_the_mean_of_a_noisy_picture_is_exact_in_one_evaluation(options):
     y = noisy(truth(), 0.05).clip(0, 1)
-    result = denoise_picture(Picture(y), 0.05, prior(**options), MEAN_OF_ONE)
+    result = scoreinv.denoise(y, noise_std=0.05, prior=prior(**options))
     np.testing.assert_allclose(result.image.pixels, shrunk(y, 0.05), atol=2e-6)
     assert (result.nfe, result.method, result.std) == (1, "exact", None)
 
@@ -29,13 +29,13 @@ def test_the_mean_of_a_noisy_picture_is_exact_in_one_evaluation(options):
 def test_samples_of_a_noisy_picture_are_the_posteriors():
     y, std = noisy(truth(), 0.06).clip(0, 1), 0.06
     sampling = SolveRequest(samples=6, steps=25)
-    result = denoise_picture(Picture(y), std, prior(), sampling)
+    result = scoreinv.denoise(y, noise_std=std, prior=prior(), **sampling)
     values = np.stack([sample.pixels for sample in result.samples]) - shrunk(y, std)
     deviation = STD * std / math.hypot(STD, std)
     assert abs(values.mean()) < 5 * deviation / math.sqrt(values.size)
     assert values.std() == pytest.approx(deviation, rel=0.05)
     assert np.sqrt((result.std**2).mean()) == pytest.approx(deviation, rel=0.05)
-    mean = denoise_picture(Picture(y), std, prior(), SolveRequest(samples=6, steps=25, estimate="mean"))
+    mean = scoreinv.denoise(y, noise_std=std, prior=prior(), samples=6, steps=25, estimate="mean")
     np.testing.assert_allclose(mean.image.pixels, np.mean([s.pixels for s in result.samples], 0), atol=1e-6)
 
 
@@ -45,12 +45,10 @@ def test_noise_of_grey_pictures_is_of_one_channel(mode):
     std = 0.05
     y = noisy(truth(channels=1), std)[..., 0].clip(0, 1)
     pixels = y if mode == "L" else np.repeat(y[..., None], 3, axis=2)
-    result = denoise_picture(Picture(pixels), std, gray_prior(), MEAN_OF_ONE).image.pixels
+    result = scoreinv.denoise(pixels, noise_std=std, prior=gray_prior()).image
     expected = shrunk(y, std)
     np.testing.assert_allclose(result if mode == "L" else result[..., 1], expected, atol=1e-4)
-    sample = denoise_picture(
-        Picture(pixels), std, gray_prior(), SolveRequest(steps=25, estimate="sample")
-    ).image.pixels
+    sample = scoreinv.denoise(pixels, noise_std=std, prior=gray_prior(), steps=25, estimate="sample").image
     deviation = (sample if mode == "L" else sample[..., 0]) - expected
     assert deviation.std() == pytest.approx(STD * std / math.hypot(STD, std), rel=0.1)
     if mode == "RGB":
@@ -69,7 +67,7 @@ def test_sampling_of_grey_pictures_begins_at_a_state_of_the_process():
         return read(network, x, t, sde, data_range)
 
     model.preconditioning.noise = seen
-    denoise_picture(Picture(y), std, model, SolveRequest(steps=2, estimate="sample"))
+    scoreinv.denoise(y, noise_std=std, prior=model, steps=2, estimate="sample")
     x, sigma = states[0]
     axes = torch.linalg.qr(torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [1.0, 1.0, -2.0]]).T)[0]
     rotated = torch.einsum("ck,bchw->kbhw", axes, x).flatten(1)
@@ -92,10 +90,10 @@ def test_noise_that_was_cut_off_at_black_or_white_is_taken_for_such(end):
     stored = y.clip(0, 1).astype(np.float32)
     share = deviation**2 / (deviation**2 + std**2)
     right, naive = (middle + share * (values.mean() - middle) for values in (y, stored))
-    result = denoise_picture(Picture(stored), std, model, MEAN_OF_ONE)
+    result = scoreinv.denoise(stored, noise_std=std, prior=model)
     assert result.nfe == 2
     assert abs(result.image.pixels.mean() - right) < 0.15 * abs(naive - right)
-    samples = denoise_picture(Picture(stored), std, model, SolveRequest(steps=25, samples=4)).samples
+    samples = scoreinv.denoise(stored, noise_std=std, prior=model, steps=25, samples=4).samples
     assert abs(np.mean([sample.pixels.mean() for sample in samples]) - right) < 0.3 * abs(naive - right)
 
 
@@ -110,7 +108,7 @@ def test_little_noise_that_was_cut_off_takes_no_further_evaluation(end):
     y = x + std * np.random.default_rng(1).standard_normal(x.shape)
     stored = y.clip(0, 1).astype(np.float32)
     right = middle + (y.mean() - middle) / 2
-    result = denoise_picture(Picture(stored), std, model, MEAN_OF_ONE)
+    result = scoreinv.denoise(stored, noise_std=std, prior=model)
     assert result.nfe == 1
     assert abs(result.image.pixels.mean() - right) < 0.3 * abs(stored.mean() - y.mean()) / 2
 
@@ -122,4 +120,4 @@ def test_noise_that_the_model_does_not_know():
     out_of_range = r"grey levels of 255 is out of the model's range, from 0.64 to 2550"
     for std, said in ((0.0, out_of_range), (0.002, out_of_range), (11.0, "noise_std must be from 0 to 1, not 11.0")):
         with pytest.raises(InputError, match=said):
-            denoise_picture(Picture(truth()), std, model, MEAN_OF_ONE)
+            scoreinv.denoise(truth(), noise_std=std, prior=model)

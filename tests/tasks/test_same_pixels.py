@@ -70,7 +70,7 @@ def test_jpeg_counts_as_noise_under_a_blur_in_every_form_and_in_a_crop() -> None
 def test_deblurring() -> None:
     settings = SolveRequest(steps=1)
     file, *others = (
-        deblur_photo(each, kernels.gaussian(1), None, prior(), settings).image.rgb() for each in pictures()
+        scoreinv.deblur(each, kernel=kernels.gaussian(1), prior=prior(), **settings).image.rgb() for each in pictures()
     )
     for other in others:
         assert np.abs(other - file).max() < 1.5 / 255
@@ -89,8 +89,8 @@ def test_fills_and_the_rims_of_their_holes() -> None:
 
 def test_noise_and_size_and_old_photographs() -> None:
     for work in (
-        lambda picture: denoise_picture(picture, 0.02 + estimate_noise(picture), prior(), DenoiseRequest()),
-        lambda picture: upscale_picture(picture, 2, "area", 0, prior(), SolveRequest(steps=2)),
+        lambda picture: scoreinv.denoise(picture, noise_std=0.02 + estimate_noise(picture), prior=prior()),
+        lambda picture: scoreinv.upscale(picture, 2, prior=prior(), steps=2),
         lambda picture: scoreinv.restore(picture.pixels, inpaint=False, colorize=False),
     ):
         file, *others = (_rgb(work(picture).image) for picture in pictures())
@@ -103,5 +103,5 @@ def test_rows_estimate_the_noise_of_blurred_pictures_alike() -> None:
     rows = Restorer(kernel=values, steps=2)
     picture = pictures()[0]
     found = rows.restored(picture.pixels, prior=prior()).image
-    expected = deblur_photo(picture, values, None, prior(), SolveRequest(steps=2)).image
+    expected = scoreinv.deblur(picture, kernel=values, prior=prior(), steps=2).image
     np.testing.assert_array_equal(found, expected.pixels)
