@@ -62,94 +62,6 @@ from scoreinv.windows.tiled import crop
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
 
-@pytest.mark.parametrize(
-    ("kind", "sampling"),
-    [("area", MEAN_OF_ONE), ("bicubic", SolveRequest(steps=10, estimate="sample"))],
-    ids=["mean", "sample"],
-)
-def test_an_upscaled_picture_reduces_to_the_one_that_was_given(kind, sampling):
-    operator = downsampling(2, HEIGHT, WIDTH, kind)
-    y = apply(operator, truth()).clip(0, 1)
-    image = scoreinv.upscale(y, 2, downsampling=kind, prior=prior(), **sampling).image
-    assert image.pixels.shape == (HEIGHT, WIDTH, 3)
-    np.testing.assert_allclose(apply(operator, image.pixels), y, atol=2e-3)
-
-
-def test_a_deblurred_picture_is_near_the_posterior_mean():
-    """Exact: m + A^T (A A^T + n^2 / v)^-1 (y - A m), of the scene that goes on beyond the picture."""
-    std, blurring = 0.005, torch.from_numpy(kernels.motion(2, 20))
-    rows, columns = blurring.shape
-    scene = truth(HEIGHT + rows - 1, WIDTH + columns - 1)
-    top, left = (rows - 1) // 2, (columns - 1) // 2
-    operator = valid_blur(blurring, HEIGHT, WIDTH)
-    inside = operator(torch.ones(1, 3, *scene.shape[:2])) > 0
-    blurred = apply(operator, scene)[top : top + HEIGHT, left : left + WIDTH]
-    y = noisy(blurred, std).clip(0, 1)
-    seen = torch.zeros_like(inside, dtype=torch.float32)
-    seen[..., top : top + HEIGHT, left : left + WIDTH] = torch.from_numpy(y).permute(2, 0, 1)
-    middle = torch.full_like(seen, MEAN)
-    exact = middle + operator.ridge(seen - operator(middle), std**2 / STD**2)
-    exact = exact[0].permute(1, 2, 0).numpy()[top : top + HEIGHT, left : left + WIDTH]
-    found = scoreinv.deblur(y, kernel=blurring.numpy(), noise_std=std, prior=prior())
-    assert found.method == "dpir"
-    error = np.sqrt(np.mean((found.image.pixels - exact) ** 2))
-    assert error < 0.25 * np.sqrt(np.mean((y - exact) ** 2))
-    borders = np.ones(y.shape[:2], dtype=bool)
-    borders[4:-4, 4:-4] = False
-    assert np.sqrt(np.mean((found.image.pixels - exact)[borders] ** 2)) < 1.5 * error
-    exact_method = SolveRequest(samples=8, steps=12, method="mmps", estimate="mean")
-    by_samples = scoreinv.deblur(y, kernel=blurring.numpy(), noise_std=std, prior=prior(), **exact_method).image
-    assert np.sqrt(np.mean((by_samples - exact) ** 2)) < 0.75 * STD / math.sqrt(8)
-
-
-@pytest.mark.parametrize("sampling", [MEAN_OF_ONE, SolveRequest(samples=4)], ids=["mean", "samples"])
-def test_a_blurred_picture_that_was_cut_off_at_black_is_not_taken_for_a_brighter_one(sampling):
-    """Against the same without the knowledge, which `solve` has not: its y is no file's."""
-    std, middle, blurring = 0.1, 0.06, torch.from_numpy(kernels.gaussian(1))
-    model = gaussian_colour_prior(torch.full((3,), middle), torch.eye(3) * 0.02**2, data_range=(0.0, 1.0))
-    y = noisy(np.full((48, 48, 3), middle, np.float32), std).clip(0, 1)
-    operator = valid_blur(blurring, 48, 48)
-    padded = pad_observation(torch.from_numpy(y).permute(2, 0, 1)[None], blurring)
-    naive = scoreinv.solve(operator, padded, prior=model, noise_std=std, estimate="mean").image
-    naive = crop(naive, photographed(blurring, 48, 48)).mean() - middle
-    found = scoreinv.deblur(y, kernel=blurring.numpy(), noise_std=std, prior=model, **sampling)
-    error = np.mean([sample.pixels.mean() for sample in found.samples]) - middle
-    assert naive > 0.001
-    assert abs(error) < 0.5 * naive
-
-
-@pytest.mark.slow
-def test_black_that_the_first_estimates_do_not_reach_is_no_worse_for_being_known():
-    """They are many deviations of the noise brighter there."""
-    std, blurring = 0.01, torch.from_numpy(kernels.gaussian(1))
-    scene = np.zeros((48, 48, 3), np.float32)
-    scene[:, 24:] = MEAN
-    y = noisy(apply(Blur(blurring, 48, 48), scene), std).clip(0, 1)
-    padded = pad_observation(torch.from_numpy(y).permute(2, 0, 1)[None], blurring)
-    naive = scoreinv.solve(valid_blur(blurring, 48, 48), padded, prior=prior(), noise_std=std, estimate="mean").image
-    naive = crop(naive, photographed(blurring, 48, 48))[0].permute(1, 2, 0).clamp(0, 1).numpy()
-    found = scoreinv.deblur(y, kernel=blurring.numpy(), noise_std=std, prior=prior()).image
-
-    def error(picture):
-        return np.sqrt(np.mean((picture - scene)[8:-8, 8:-8] ** 2))  # where Blur's boundary does not reach
-
-    assert error(found) < 1.2 * error(naive)
-
-
-def test_samples_of_an_enlarged_picture_vary_as_the_posterior():
-    """Of independent pixels of variance v with known means of 4x4: v (1 - 1/16), however smooth the initial estimate
-    was.
-
-    From a noise level of sqrt(v), where less is missing, they would begin with half of the initial estimate, and have
-    0.87 of it.
-    """
-    assert missing_detail(4) > STD
-    y = apply(downsampling(4, 48, 48), truth(48, 48))
-    sampling = SolveRequest(samples=4, steps=25)
-    result = scoreinv.upscale(y, 4, prior=prior(), **sampling)
-    assert np.sqrt(np.mean(result.std**2)) == pytest.approx(STD * math.sqrt(15 / 16), rel=0.06)
-
-
 @pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint8), (2, np.uint16), (3, np.uint16), (4, np.uint8)])
 def test_every_mode_and_depth_comes_back(channels, dtype):
     peak = np.iinfo(dtype).max
@@ -212,25 +124,6 @@ def test_every_method_weighs_the_noise_of_the_observation(method, tolerance):
             assert 0.4 < result.image.std() / (STD / math.sqrt(2)) < 1.15
         found.append(result.image.mean())
     assert found[0] == pytest.approx(found[1], abs=0.02)
-
-
-@pytest.mark.slow
-def test_dps_enlarges_a_photograph():
-    """With the steps that it takes by itself; with a fifth of them it diverges."""
-    photo = read_picture(PHOTOS / "dog.jpg").rgb()[400:448, 400:448]
-    small = photo.reshape(24, 2, 24, 2, 3).mean((1, 3)).astype(np.float32)
-    sampling = SolveRequest(method="dps")
-    found = scoreinv.upscale(small, 2, prior=scoreinv.load("denoiser"), **sampling).image
-    assert np.sqrt(np.mean((found.reshape(24, 2, 24, 2, 3).mean((1, 3)) - small) ** 2)) < 0.03
-    assert np.sqrt(np.mean((found - photo) ** 2)) < 0.1
-
-
-def test_a_batch_tells_of_the_picture_with_most_evaluations():
-    pictures = [Picture(truth()), Picture(truth(seed=1))]
-    results = [Restored(p, [p], None, nfe, m) for p, nfe, m in zip(pictures, (0, 7), ("exact", "dpir"), strict=True)]
-    both = as_given(results, Form("tensor", 4, torch.float32, "cpu"))
-    assert (both.nfe, both.method) == (7, "dpir")
-    np.testing.assert_array_equal(both.image[0].permute(1, 2, 0), truth())
 
 
 def test_dpir_is_an_estimate_of_the_mean_by_itself():
@@ -388,29 +281,6 @@ def test_every_method_calls_back_at_every_window(method, monkeypatch):
         assert len(told) == stop
 
 
-def test_the_solver_of_a_blur_calls_back_before_each_product(monkeypatch):
-    """Conjugate gradients take 20 products before the first evaluation."""
-    products, told = [], []
-    transform = Blur.analyse
-    monkeypatch.setattr(Blur, "analyse", lambda self, x: products.append(len(told)) or transform(self, x))
-    with reporting(told.append):
-        y = pad_observation(torch.rand(1, 3, HEIGHT, WIDTH), KERNEL)
-        valid_blur(KERNEL, HEIGHT, WIDTH, 20).ridge(y, 0.01)
-    assert len(products) > 20
-    assert len(told) >= len(products)
-
-
-def test_the_time_of_an_improvement_is_its_windows_times_that_of_one(monkeypatch):
-    monkeypatch.setattr("scoreinv.tasks.solve._seconds", lambda do: 0.25)
-    known = prior()
-    side, steps = known.image_size, SolveRequest().decided(estimated=True, exact=True)[1]
-    one = improvement_seconds("denoise", (side, side), 2, known)
-    assert one == 0.25
-    assert improvement_seconds("upscale", (side // 2, side // 2), 2, known) == pytest.approx(0.25 * steps)
-    assert improvement_seconds("upscale", (8 * side, 8 * side), 2, known) > 4 * 0.25 * steps
-    assert improvement_seconds("deblur", (side, side), 2, known) > 20 * 0.25
-
-
 @pytest.mark.parametrize("method", ["ddrm", "pc"])
 def test_what_a_method_cannot_do_is_told_before_the_network_is_asked(method, monkeypatch):
     def asked(*_):
@@ -549,33 +419,6 @@ def test_an_operator_whose_adjoint_is_anothers(kind):
     with pytest.raises(InputError, match=said):
         scoreinv.solve(_Wrong(kind), y, prior=prior())
     scoreinv.solve(_Wrong("right"), y, prior=prior(), steps=2)
-
-
-def test_what_a_blur_leaves_open() -> None:
-    """Of no blur the noise; of one that lets the mean through alone all else that photographs have, per component."""
-    assert blurred_detail(np.ones((1, 1)), 0.001) == pytest.approx(0.001, rel=1e-3)
-    assert blurred_detail(np.ones((1, 1)), 0.02) < 0.02  # what photographs have at all bounds it
-    side = 256
-    squares = np.square(np.fft.fftfreq(side))
-    spectrum = 5e-4 / (squares[:, None] + squares).ravel()[1:]
-    found = blurred_detail(np.full((side, side), side**-2.0), 0.01)
-    assert found == pytest.approx(np.sqrt(spectrum.sum() / side**2), rel=0.01)
-    wider = [blurred_detail(kernels.gaussian(sigma), 0.01) for sigma in (0.5, 1, 2, 4)]
-    assert wider == sorted(wider)
-
-
-@pytest.mark.parametrize(("kernel", "std"), [(kernels.motion(5, 20), 0.01), (kernels.gaussian(1.5), 0.02)])
-def test_samples_of_a_blurred_photograph_vary_as_the_posterior(kernel, std):
-    """Of independent pixels of variance v: the mean over frequencies of 1 / (1 / v + |K|^2 / std^2).
-
-    Too low a first level, or too strong a trust in what is observed, leaves a half to three quarters of it.
-    """
-    y = noisy(apply(operator_of(kernel, 64, 64), truth(64, 64)), std)
-    result = scoreinv.deblur(y, kernel=kernel, noise_std=std, prior=prior(), samples=8)
-    transfer = np.square(np.abs(np.fft.fft2(kernel, (64, 64))))
-    exact = np.mean(1 / (1 / STD**2 + transfer / std**2))
-    inside = result.std[10:-10, 10:-10]  # what lies beyond is blurred in, and unknown
-    assert np.mean(np.square(inside)) == pytest.approx(exact, rel=0.2)
 
 
 @pytest.mark.slow
