@@ -1,4 +1,4 @@
-"""Restoration by the tasks, with priors whose posteriors are known: independent pixels, Gaussian colours."""
+"""Pictures from linear observations, with priors whose posteriors are known: independent pixels, Gaussian colours."""
 
 from __future__ import annotations
 
@@ -9,55 +9,22 @@ import numpy as np
 import pytest
 import torch
 from analytic import gaussian_colour_prior
-from independent_pixels import (
-    HEIGHT,
-    KERNEL,
-    MEAN,
-    MEAN_OF_ONE,
-    STD,
-    WIDTH,
-    apply,
-    noisy,
-    operator_of,
-    prior,
-    shrunk,
-    truth,
-)
+from independent_pixels import HEIGHT, KERNEL, MEAN, STD, WIDTH, apply, noisy, operator_of, prior, shrunk, truth
 from PIL import Image
-from scoreinv.tasks.linear import (
-    blurred_detail,
-    deblur_picture,
-    improvement_seconds,
-    missing_detail,
-    upscale_picture,
-)
-from scoreinv.tasks.results import Restored, as_given
 
 import scoreinv
 from scoreinv.files.read import read_picture
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
-from scoreinv.inputs.arrays import Form
-from scoreinv.operators import (
-    Blur,
-    LinearOperator,
-    downsampling,
-    kernels,
-    mask,
-    pad_observation,
-    photographed,
-    valid_blur,
-)
+from scoreinv.models.loading import Models
+from scoreinv.operators import Blur, LinearOperator, downsampling, kernels, mask
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
-from scoreinv.system.reporting import reporting
-from scoreinv.tasks.deblur import blurred_detail, deblur_picture
+from scoreinv.tasks.deblur import deblur_picture
 from scoreinv.tasks.denoise import denoise_picture
-from scoreinv.tasks.duration import improvement_seconds
-from scoreinv.tasks.outcome import Restored, as_given
-from scoreinv.tasks.requests import SolveRequest
-from scoreinv.tasks.upscale import missing_detail, upscale_picture
-from scoreinv.windows.tiled import crop
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.requests import DeblurRequest, DenoiseRequest, UpscaleRequest
+from scoreinv.tasks.upscale import upscale_picture
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
@@ -68,12 +35,12 @@ def test_every_mode_and_depth_comes_back(channels, dtype):
     pixels = np.rint(truth(channels=channels) * peak).astype(dtype)
     pixels = pixels[..., 0] if channels == 1 else pixels
     picture = Picture(pixels, Metadata(dpi=(72.0, 96.0)))
-    for result, factor in (
-        (scoreinv.denoise(picture, noise_std=0.05, prior=prior()), 1),
-        (scoreinv.deblur(picture, kernel=KERNEL, noise_std=0.05, prior=prior()), 1),
-        (scoreinv.upscale(picture, 3, prior=prior()), 3),
+    for task, request, factor in (
+        (denoise_picture, DenoiseRequest(noise_std=0.05), 1),
+        (deblur_picture, DeblurRequest(kernel=KERNEL, noise_std=0.05), 1),
+        (upscale_picture, UpscaleRequest(factor=3), 3),
     ):
-        image = result.image
+        image = task(Inputs(picture), request, Models(denoise=prior())).image
         assert (image.mode, image.pixels.dtype) == (picture.mode, dtype)
         assert image.size == (factor * HEIGHT, factor * WIDTH)
         assert image.metadata.dpi == (factor * 72.0, factor * 96.0)
@@ -87,12 +54,13 @@ def test_every_mode_and_depth_comes_back(channels, dtype):
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (17, 90)])
 def test_pictures_of_any_size(size):
     y = truth(*size)
-    assert scoreinv.denoise(y, noise_std=0.1, prior=prior()).image.size == size
-    assert scoreinv.upscale(y, 2, downsampling="bicubic", prior=prior()).image.size == (2 * size[0], 2 * size[1])
+    assert scoreinv.denoise(y, noise_std=0.1, prior=prior()).image.shape == y.shape
+    larger = scoreinv.upscale(y, 2, downsampling="bicubic", prior=prior()).image
+    assert larger.shape == (2 * size[0], 2 * size[1], 3)
     if min(size) >= KERNEL.shape[0]:
-        assert scoreinv.deblur(y, kernel=KERNEL, noise_std=0.1, prior=prior()).image.size == size
+        assert scoreinv.deblur(y, kernel=KERNEL, noise_std=0.1, prior=prior()).image.shape == y.shape
     else:
-        with pytest.raises(InputError, match="the kernel is 5x5 and the picture"):
+        with pytest.raises(InputError, match="the kernel is 5x5 and the photo"):
             scoreinv.deblur(y, kernel=KERNEL, noise_std=0.1, prior=prior())
 
 
@@ -175,13 +143,13 @@ def test_a_sample_is_the_same_however_many_are_drawn(monkeypatch):
     one = scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, seed=3)
     np.testing.assert_allclose(both.samples[0], one.image, atol=1e-5)
     assert abs(both.samples[1] - one.image).mean() > 0.01
-    noise_alone = Picture(noisy(truth(), 0.05).clip(0, 1))
+    noise_alone = noisy(truth(), 0.05).clip(0, 1)
     two = scoreinv.denoise(noise_alone, noise_std=0.05, prior=prior(), samples=2).samples
     first = scoreinv.denoise(noise_alone, noise_std=0.05, prior=prior(), estimate="sample").image
-    np.testing.assert_allclose(first.pixels, two[0].pixels, atol=1e-5)
+    np.testing.assert_allclose(first, two[0], atol=1e-5)
     monkeypatch.setattr("scoreinv.tasks.common.PIXELS_AT_ONCE", 1)
     one_by_one = scoreinv.denoise(noise_alone, noise_std=0.05, prior=prior(), samples=2).samples
-    np.testing.assert_allclose(one_by_one[1].pixels, two[1].pixels, atol=1e-5)
+    np.testing.assert_allclose(one_by_one[1], two[1], atol=1e-5)
 
 
 def test_forms_in_and_out():
@@ -213,13 +181,12 @@ def test_nothing_but_noise_is_taken_off_exactly():
     result = scoreinv.solve(everything, y, prior=prior(), noise_std=0.05, estimate="mean")
     np.testing.assert_allclose(result.image, shrunk(y, 0.05).clip(0, 1), atol=2e-6)
     assert result.method == "exact"
-    with pytest.raises(InputError, match="steps are for samples"):
+    with pytest.raises(InputError, match="steps needs samples"):
         scoreinv.solve(everything, y, prior=prior(), noise_std=0.05, estimate="mean", steps=3)
 
 
 def test_progress_and_stopping():
-    wide = Picture(truth(20, 60))
-    few = SolveRequest(steps=6, samples=2)
+    wide, few = truth(20, 60), {"steps": 6, "samples": 2}
     for work in (
         lambda told: scoreinv.denoise(wide, noise_std=0.05, prior=prior(), callback=told),
         lambda told: scoreinv.denoise(wide, noise_std=0.05, prior=prior(), **few, callback=told),
@@ -239,14 +206,8 @@ def test_progress_and_stopping():
 def test_every_method_calls_back_at_every_window(method, monkeypatch):
     """At most one window is evaluated between two calls, and a call that says stop is the last."""
     known = prior()
-    wide = Picture(truth(2 * known.image_size, 3 * known.image_size))
-    settings = SolveRequest(
-        method=None if method == "denoise" else method,
-        steps=2,
-        estimate="mean" if method in ("dpir", "denoise") else "sample",
-        orientations=4 if method in ("dpir", "denoise") else 1,
-    )
-    for module in ("linear", "denoise"):
+    wide = truth(2 * known.image_size, 3 * known.image_size)
+    for module in ("solve", "denoise"):
         monkeypatch.setattr(f"scoreinv.tasks.{module}.PIXELS_AT_ONCE", 1)
     between, noise = [0], ScorePrior.noise
 
@@ -258,9 +219,9 @@ def test_every_method_calls_back_at_every_window(method, monkeypatch):
 
     def work(callback):
         if method == "denoise":
-            return scoreinv.denoise(wide, noise_std=0.05, prior=known, **settings, callback=callback)
+            return scoreinv.denoise(wide, noise_std=0.05, prior=known, orientations=4, callback=callback)
         noise_std = 0.05 if method in ("dps", "pigdm", "mmps") else 0.0
-        return scoreinv.upscale(wide, 2, noise_std=noise_std, prior=known, **settings, callback=callback)
+        return scoreinv.upscale(wide, 2, noise_std=noise_std, prior=known, method=method, steps=2, callback=callback)
 
     told: list[float] = []
 
@@ -288,9 +249,8 @@ def test_what_a_method_cannot_do_is_told_before_the_network_is_asked(method, mon
 
     model = prior()
     monkeypatch.setattr(type(model), "noise", asked)
-    sampling = SolveRequest(method=method)
     with pytest.raises(InputError):
-        scoreinv.deblur(truth(), kernel=kernels.gaussian(2), noise_std=0.05, prior=model, **sampling)
+        scoreinv.deblur(truth(), kernel=kernels.gaussian(2), noise_std=0.05, prior=model, method=method)
 
 
 def test_values_that_are_not_finite_are_an_error():
@@ -304,7 +264,7 @@ def test_values_that_are_not_finite_are_an_error():
     [
         ({"method": "dpir", "estimate": "sample"}, "draws no samples"),
         ({"method": "dpir", "samples": 2}, "draws no samples"),
-        ({"method": "mmps", "estimate": "mean"}, "several samples"),
+        ({"method": "mmps", "estimate": "mean"}, "2 samples or more"),
         ({"method": "pc", "noise_std": 0.1}, "exact"),
     ],
 )

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from independent_pixels import HEIGHT, STD, WIDTH, apply, prior, truth
+from PIL import Image
 
 import scoreinv
 from scoreinv.files.read import read_picture
@@ -51,3 +53,18 @@ def test_dps_enlarges_a_photograph():
     found = scoreinv.upscale(small, 2, method="dps").image
     assert np.sqrt(np.mean((found.reshape(24, 2, 24, 2, 3).mean((1, 3)) - small) ** 2)) < 0.03
     assert np.sqrt(np.mean((found - photo) ** 2)) < 0.1
+
+
+@pytest.mark.parametrize("form", ["levels", "image", "batch"])
+def test_an_enlarged_picture_comes_back_in_its_form(form):
+    levels = np.rint(255 * truth()).astype(np.uint8)
+    batch = torch.from_numpy(levels).permute(2, 0, 1).expand(2, -1, -1, -1) / 255
+    given = {"levels": levels, "image": Image.fromarray(levels), "batch": batch}[form]
+    result = scoreinv.upscale(given, 3, noise_std=0.02, prior=prior(), samples=2, steps=2)
+    wanted = (2, 3, 3 * HEIGHT, 3 * WIDTH) if form == "batch" else (3 * HEIGHT, 3 * WIDTH, 3)
+    for sample in result.samples:
+        assert type(sample) is type(given)
+        assert np.shape(sample) == wanted
+    assert result.std.shape == ((2, 1, *wanted[2:]) if form == "batch" else wanted[:2])
+    each = [[0.02] * 2, [3] * 2, [[]] * 2] if form == "batch" else [0.02, 3, []]
+    assert [result.noise_std, result.factor, result.notes] == each
