@@ -140,6 +140,7 @@ def inpaint_picture(
 
     Raises InputError if `avoid` leaves too little to copy from, or if all of the photograph is damage.
     """
+    request.check_given(inputs.given)
     damage: np.ndarray | None = None
     notes: list[Note] = []
     if inputs.hole is None:
@@ -237,7 +238,8 @@ class PreparedFill:
         """
         picture, hole = inputs.picture, inputs.hole
         assert hole is not None
-        request.check_given(inputs.given)
+        if not detected:
+            request.check_given(inputs.given)
         prior = models.filler()
         check_samples(request.samples, picture.pixels.nbytes)
         notes = [] if detected else mask_notes(hole) + object_notes(picture, hole)
