@@ -77,6 +77,7 @@ def test_deblurring() -> None:
     assert np.abs(found.permute(1, 2, 0).numpy() - file).max() < 1.5 / 255
 
 
+@pytest.mark.opencv
 def test_fills_and_the_rims_of_their_holes() -> None:
     file, *others = (fill_classically(each, hole(), "telea").image.rgb() for each in pictures())
     assert np.abs(file - pictures()[0].rgb())[~hole()].max() > 3 / 255  # the smeared rim is redrawn
