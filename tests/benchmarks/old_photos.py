@@ -9,7 +9,8 @@ photographs unfaded tell what the step does to healthy ones. Beside it: the step
 and each channel stretched between its percentiles.
 
 With `--steps` those that no model has seen are printed besides, grained, stained and cracked, as colour prints and as
-grey ones (`training.synthetic_damage`), and restored whole: CIEDE2000, PSNR and structural similarity after each step.
+grey ones (`training.data.synthetic_damage`), and restored whole: CIEDE2000, PSNR and structural similarity after
+each step.
 
 With `--tint` it counts instead which of 200 pictures of each kind are taken for prints of one tint: prints toned by
 drawing, and photographs, as they are, faded, and in one hue (red rock, leaves, the sea, a sunset), faded or not.

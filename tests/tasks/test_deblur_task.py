@@ -21,7 +21,7 @@ from scoreinv.operators.kernels import PointSpread
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.reporting import reporting
 from scoreinv.tasks.deblur import blurred_detail, find_blur, kernel_notes
-from scoreinv.windows.tiled import crop
+from scoreinv.windows.local import crop
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from client import client, done, opened, png, quick_prior, read
 from PIL import Image, ImageDraw
+from scoreinv.tasks.kind import colour_note, kind_of
 from small_model import save_small
 
 import scoreinv
@@ -18,9 +19,8 @@ from scoreinv.cli.main import main
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.operators.colour_space import luma
-from scoreinv.tasks.kind import colour_note, kind_of
 from scoreinv.tasks.settings import ColourSettings
-from scoreinv.training.data.pictures import BUILTIN
+from scoreinv.training.data.folder import BUILTIN
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "photos"
 PHOTOS = sorted([*BUILTIN.glob("*.jpg"), *EXAMPLES.glob("*.jpg")])
@@ -71,13 +71,13 @@ def test_photographs_in_colours_stay_unchanged(browser, command, model, path):
     assert (end["photo"], "it is in colours" in end["note"]) == (None, True)
 
 
-def test_of_replaced_colours_every_front_end_says_the_same(browser, command, capsys, model):
+def test_of_replaced_colours_every_front_end_says_the_same(browser, command, capsys, model, tmp_path):
     path = next(path for path in PHOTOS if path.stem == "grub2-Windbuchencom")
     small = Image.open(path).resize((80, 60))
     note = colour_note("coloured", ColourSettings())
     assert kind_of(Picture(np.asarray(small))) == "coloured"
-    small.save("small.png")
-    command("colorize", Path("small.png"), "--model", model, "--steps", "2")
+    small.save(tmp_path / "small.png")
+    command("colorize", tmp_path / "small.png", "--model", model, "--steps", "2")
     assert note in capsys.readouterr().err
     with pytest.warns(UserWarning, match=note):
         scoreinv.colorize(small, prior=quick_prior(), steps=2)

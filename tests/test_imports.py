@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import subprocess
+import sys
 import warnings
 from functools import cache
 from graphlib import TopologicalSorter
@@ -24,6 +26,7 @@ ROOMS = (
     "cli",
     "gimp",
     "web",
+    "batch",
     "tasks",
     "training",
     "models",
@@ -49,6 +52,8 @@ ROOMS = (
 
 CORE = ROOMS[ROOMS.index("likelihood") :]
 
+PICTURE_ROOMS = ("imaging", "analysis", "files", "inputs")
+
 DOORS = ("scoreinv", "scoreinv.__main__")
 """What is imported from outside: they lead to every room."""
 
@@ -62,12 +67,17 @@ MODULES = {module_name(path): path for path in sorted(HOUSE.rglob("*.py"))}
 
 
 def imported(path: Path, *, at_import: bool = False) -> set[str]:
-    """Modules of the package that a module imports: anywhere in it, or outside of functions alone."""
+    """Return the modules of the package that a module imports; `at_import`: outside of functions alone.
+
+    Imports for type checkers do not count.
+    """
     names = set()
     pending: list[ast.AST] = [ast.parse(path.read_text())]
     while pending:
         node = pending.pop()
         if at_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
@@ -113,9 +123,15 @@ def test_pictures_need_no_core() -> None:
         "windows.boxes",
         "windows.placement",
     }
-    picture_rooms = ("imaging", "analysis", "files", "inputs")
-    core = {other for name, other in arrows() if room(name) in picture_rooms and room(other) in CORE}
+    core = {other for name, other in arrows() if room(name) in PICTURE_ROOMS and room(other) in CORE}
     assert {other for other in core if room(other) != "system"} <= {f"scoreinv.{name}" for name in torch_free}
+
+
+def test_pictures_need_neither_torch_nor_opencv() -> None:
+    modules = [name for name in MODULES if name not in DOORS and room(name) in PICTURE_ROOMS]
+    unwanted = {"torch", "cv2", "tifffile"}
+    code = f"import sys, {', '.join(modules)}; sys.exit(not {unwanted}.isdisjoint(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_no_module_imports_itself_through_others() -> None:
@@ -138,6 +154,8 @@ def test_rooms_have_what_their_doors_name() -> None:
         ("errors:InputError", "system.errors:InputError"),
         ("kernels:motion", "operators.kernels:motion"),
         ("samplers:DDRM", "guidance:DDRM"),
+        ("guidance:Tiled", "windows:Tiled"),
+        ("guidance:Clipped", "prior:Clipped"),
     ],
 )
 def test_names_of_the_last_release_stay_importable(old: str, new: str) -> None:
