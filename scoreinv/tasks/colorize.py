@@ -44,7 +44,7 @@ from scoreinv.tasks.common import (
     check_samples,
     draw_conditioned,
     draw_constrained,
-    model_of,
+    models_of,
     posterior_mean,
     spread,
     to_arrays,
@@ -129,7 +129,7 @@ def colorize(
     request = ColorizeRequest(
         method, steps, start, samples, seed, estimate, gray_weights, keep_color, saturation, whiten
     )
-    models = Models() if prior is None else Models(colorize=model_of(prior))
+    models = models_of(colorize=prior)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
     given = hints_for(hints, len(pictures))
