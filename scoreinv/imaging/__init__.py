@@ -1,6 +1,6 @@
 """Pictures: samples, colour, metadata, regions. Nothing here imports torch.
 
-The names of `__init__.pyi` are imported on first use, to keep `--help` fast.
+The names of `__init__.pyi` are imported on first use: help texts need none of them.
 """
 
 import lazy_loader
