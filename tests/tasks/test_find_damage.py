@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scoreinv.tasks.find_damage import WORKING_SIDE, Odds, damage_in_picture, damage_logits, working_sizes
 from torch import Tensor
 
 import scoreinv
@@ -16,6 +15,7 @@ from scoreinv.models.config import DetectorConfig
 from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.system.options import FOUND_GROW
+from scoreinv.tasks.find_damage import WORKING_SIDE, Odds, damage_in_picture, damage_logits, working_sizes
 
 SMALL = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8, regions=3), image_size=32)
 

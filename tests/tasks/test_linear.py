@@ -24,14 +24,6 @@ from independent_pixels import (
     truth,
 )
 from PIL import Image
-from scoreinv.tasks.linear import (
-    blurred_detail,
-    deblur_picture,
-    improvement_seconds,
-    missing_detail,
-    upscale_picture,
-)
-from scoreinv.tasks.results import Restored, as_given
 
 import scoreinv
 from scoreinv.files.read import read_picture
@@ -52,6 +44,14 @@ from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.system.reporting import reporting
 from scoreinv.tasks.denoise import denoise_picture
+from scoreinv.tasks.linear import (
+    blurred_detail,
+    deblur_picture,
+    improvement_seconds,
+    missing_detail,
+    upscale_picture,
+)
+from scoreinv.tasks.results import Restored, as_given
 from scoreinv.tasks.settings import LinearSettings
 from scoreinv.windows.local import crop
 
