@@ -91,7 +91,7 @@ class Prior(Protocol):
 def check_prior(prior: object) -> None:
     """Raise SettingError unless it is a prior."""
     if not isinstance(prior, Prior):
-        raise SettingError("prior", f"must be a prior, such as scoreinv.load gives, not {shown(prior)}")
+        raise SettingError("prior", f"must be a prior, such as scoreinv.load returns, not {shown(prior)}")
 
 
 class PriorWrapper(Prior):
@@ -120,7 +120,7 @@ class PriorWrapper(Prior):
 
 
 class Clipped(PriorWrapper):
-    """noise(x, t) = (x - alpha(t) clip(D(x, t))) / sigma(t), with D = E[x0 | x_t = x] clipped to black and white.
+    """noise(x, t) = (x - alpha(t) clip(D(x, t))) / sigma(t), with D = E[x0 | x_t = x] clipped to the data range.
 
     The default of DDPM samplers ("static thresholding": Ho et al. 2020, reference code; Saharia et al. 2022, section
     2.3). It keeps estimates at large noise that leave the range out of all later steps.
@@ -138,7 +138,7 @@ class Clipped(PriorWrapper):
 
 @dataclass(frozen=True)
 class RecommendedSampler:
-    """The predictor-corrector sampler that a model was published with.
+    """The predictor-corrector sampler published with a model.
 
     Attributes:
         predictor: `ancestral_posterior` is the ancestral step with DDPM's smaller variance.

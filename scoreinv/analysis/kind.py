@@ -1,4 +1,4 @@
-"""What pictures are: grey, in colours, or prints of one tint, sepia or the like, whose tones have a colour each."""
+"""Kinds of pictures: grey, coloured, or tinted prints such as sepia, in which the colour is a function of the tone."""
 
 from __future__ import annotations
 
@@ -11,48 +11,48 @@ from scoreinv.imaging.picture import STRIP_ROWS, Picture, scaled, to_float, to_s
 from scoreinv.operators.colour_space import luma
 
 Found = Literal["grey", "tinted", "coloured"]
-"""What a picture is: `tinted` has tones of one colour each, as sepia has."""
+"""Kind of a picture; `tinted` has one colour for each tone, as sepia has."""
 
-LOOKED_AT = 512
-"""Longer side, in pixels, of the picture in which borders and colours are looked for at most."""
+ANALYSED_SIDE = 512
+"""Maximum longer side in pixels of the picture in which borders and colours are searched."""
 _COLOURED = 0.06
-"""Difference of the channels over a few pixels, as a fraction of the range, above which a picture has colour there."""
+"""Minimum channel difference, averaged over a few pixels, of a coloured place, as a fraction of the range."""
 _KNOWN = 0.25
-"""Share of its pixels there that are known from which on a place is."""
+"""Minimum share of known pixels of a reduced pixel that counts as known."""
 _SIDE = 128
-"""And of that in which a tint is."""
+"""Maximum longer side in pixels of the picture in which a tint is searched."""
 _BINS = 12
 _GRAY = 0.01
 """Chroma (rms, in [0, 1]) below which a picture is grey."""
-_STRAY = 0.015
-"""Chroma (rms) that the tones of a tinted picture leave unexplained at most: noise, stains, compression."""
-_PALE_STRAY = 0.006
-"""What the tones of a print may leave unexplained however pale it is."""
+_MAX_RESIDUAL = 0.015
+"""Maximum residual chroma (rms) of a tinted picture given its tones: noise, stains, compression."""
+_PALE_RESIDUAL = 0.006
+"""Residual chroma that is accepted in a print however pale."""
 _ACROSS = 0.17
-"""Chroma of a print across its hue, as a fraction of that along it."""
-_THINGS = (0.035, 0.003)
-"""Chroma (rms) along the hue that neither the tones of a print explain nor a slow change over it, stains and yellowed
-borders, at most: as a fraction of all of it, or as it is. Beyond, things have colours: red rock, leaves, the sea."""
-_WORN_THINGS = 0.1
-"""The fraction of a worn print, whose grain, dirt and faded patches are of other colours than its tones."""
+"""Maximum chroma of a print across its hue, as a fraction of that along it."""
+_OBJECT_CHROMA = (0.035, 0.003)
+"""Maximum chroma (rms) along the hue that neither tones nor slow changes explain, relative and absolute. More comes
+from coloured objects: red rock, leaves, the sea."""
+_WORN_OBJECT_CHROMA = 0.1
+"""The relative limit for a worn print, whose grain, dirt and faded patches have other colours."""
 _DAMAGED = 0.1
-"""Share of a print that may be scratched or stained, and is then of another colour than its tones."""
+"""Share of a print that may be scratched or stained, with other colours."""
 _OPPOSITE = 0.02
-"""Share of a print that may have the opposite hue."""
+"""Maximum share of a print with the opposite hue."""
 _HUES = (0.25, 1.3)
-"""Of the hue of a print: how much more red than grey it has, by how much less blue: from yellow to red brown."""
+"""Hues of prints, from yellow to red brown: excess of red over grey, divided by the deficit of blue."""
 _RARE_HUES = (0.15, 1.6)
-"""The same from the greenish to the purplish ones, which are pale and whose tones explain all of it, nearly."""
+"""Hues of pale prints, including greenish and purplish ones, whose tones explain nearly all chroma."""
 _RARE_CHROMA = 0.08
-_RARE_STRAY = 0.007
+_RARE_RESIDUAL = 0.007
 
 
 def seen(picture: Picture, hole: np.ndarray | None = None) -> Picture:
-    """A picture as it is looked at to tell what it is: small, in floats, and without a hole (HxW bool, not all of it).
+    """Return a picture as it is analysed: small, in floats, and with a hole (HxW bool, not all true) covered.
 
-    One that is small and whole is seen itself.
+    A small picture without a hole is returned unchanged.
     """
-    size = scaled(picture.size, min(1.0, LOOKED_AT / max(picture.size)))
+    size = scaled(picture.size, min(1.0, ANALYSED_SIDE / max(picture.size)))
     if hole is None or not hole.any():
         return picture if size == picture.size else Picture(picture.resized_rgb(*size))
     if size == picture.size:
@@ -65,7 +65,7 @@ def seen(picture: Picture, hole: np.ndarray | None = None) -> Picture:
 
 
 def found_in(picture: Picture) -> Found:
-    """What a picture is. A tint may be too pale to count as colour anywhere."""
+    """Return the kind of a picture; even a tint too pale to count as colour is found."""
     small = seen(picture)
     if small.is_gray():
         return "grey"
@@ -75,52 +75,51 @@ def found_in(picture: Picture) -> Found:
 
 
 def coloured_at(picture: Picture) -> np.ndarray:
-    """Where a picture has colour, HxW bool."""
-    from scipy import ndimage  # slow to import, and needed by few commands
+    """Return where a picture is coloured, HxW bool."""
+    from scipy import ndimage  # slow to import, and few commands need it
 
     rgb = picture.rgb()
     return np.asarray(ndimage.uniform_filter(rgb.max(-1) - rgb.min(-1), 5) > _COLOURED)
 
 
 def is_tinted(picture: Picture) -> bool:
-    """Whether the picture's chroma is a function of its luma alone, and not all grey.
+    """Return whether the picture's chroma is a function of its luma, and not zero.
 
-    The chroma is predicted from the luma through its means in 12 classes of luma; what that leaves must be small, and
-    less than a third of the chroma.
+    The means of 12 luma classes predict the chroma. The residual must be small, and less than a third of the chroma.
     """
     if picture.is_gray_mode:
         return False
-    chroma, stray = _chroma(picture)
-    return _rms(chroma) >= _GRAY and stray < min(_STRAY, _rms(chroma) / 3)
+    chroma, residual = _chroma(picture)
+    return _rms(chroma) >= _GRAY and residual < min(_MAX_RESIDUAL, _rms(chroma) / 3)
 
 
 def is_print(picture: Picture, *, worn: bool = False) -> bool:
-    """Whether a picture is surely a print of one tint: tinted, of one hue from red brown to yellow, as sepia.
+    """Return whether a picture is certainly a print of one tint, with a hue from red brown to yellow, as in sepia.
 
-    Some are purplish or greenish: they are prints too, where they are pale and their tones explain nearly all of it.
-    A photograph in colours may be tinted too, such as one of fog, of the sea, or of a leaf. Its hue is another, its
-    tones are of several, or it strays more from them: of 275 photographs in colours 13 are tinted, and none is a print.
+    Purplish and greenish prints count too, if they are pale and their tones explain nearly all chroma. Colour
+    photographs of fog, the sea or a leaf may be tinted, but with another hue, several hues, or a larger residual: of
+    275 colour photographs 13 are tinted, and none is a print.
 
-    worn: it is damaged as prints are, and may stray more; of the 275 none would be a print so, either.
+    worn: the picture is damaged as prints are, and may have a larger residual; even so none of the 275 is a print.
     """
     if not is_tinted(picture):
         return False
-    chroma, stray = _chroma(picture)
+    chroma, residual = _chroma(picture)
     _, sizes, axes = np.linalg.svd(chroma, full_matrices=False)
     along = chroma @ axes[0]
     red, _, blue = axes[0] * np.sign(along.sum())
     one_hue = (sizes[1:] < _ACROSS * sizes[0]).all() and np.mean(along * np.sign(along.sum()) < -_GRAY) < _OPPOSITE
-    if not one_hue or blue >= 0 or stray >= max(_rms(chroma) / 4, _PALE_STRAY):
+    if not one_hue or blue >= 0 or residual >= max(_rms(chroma) / 4, _PALE_RESIDUAL):
         return False
-    share, least_things = _THINGS
-    if _of_things(picture, along) >= max((_WORN_THINGS if worn else share) * _rms(chroma), least_things):
+    share, least_chroma = _OBJECT_CHROMA
+    if _object_chroma(picture, along) >= max((_WORN_OBJECT_CHROMA if worn else share) * _rms(chroma), least_chroma):
         return False
-    least, most = _RARE_HUES if stray < _RARE_STRAY and _rms(chroma) < _RARE_CHROMA else _HUES
+    least, most = _RARE_HUES if residual < _RARE_RESIDUAL and _rms(chroma) < _RARE_CHROMA else _HUES
     return bool(least < red / -blue < most)
 
 
 def _chroma(picture: Picture) -> tuple[np.ndarray, float]:
-    """The chroma of a picture of `_small_colours`, Nx3, and the rms of what its tones leave unexplained of it."""
+    """Return the chroma of `_small_colours`, Nx3, and the rms of its residual given the tones."""
     rgb = _small_colours(picture).reshape(-1, 3)
     gray = luma(rgb)
     chroma = rgb - gray[:, None]
@@ -134,13 +133,13 @@ def _chroma(picture: Picture) -> tuple[np.ndarray, float]:
     return chroma, _rms(chroma - expected)
 
 
-def _of_things(picture: Picture, along: np.ndarray) -> float:
-    """The rms of the chroma along a hue (N,), but for noise, that a regression on the tones and on the place leaves.
+def _object_chroma(picture: Picture, along: np.ndarray) -> float:
+    """Return the rms of the smoothed residual of the chroma along a hue (N,), regressed on tones and position.
 
-    The tones are piecewise linear in the luma, what changes slowly is of second order in the place, and each in turn
-    may grow with the luma.
+    Tones are piecewise linear in the luma, slow changes of second order in the position, and each may grow with the
+    luma.
     """
-    from scipy import ndimage  # as above
+    from scipy import ndimage  # see coloured_at
 
     gray = luma(_small_colours(picture))
     (height, width), gray = gray.shape, gray.ravel()
@@ -156,14 +155,14 @@ def _of_things(picture: Picture, along: np.ndarray) -> float:
 
 
 def untinted(picture: Picture, weights: str = "rec601", tones: Picture | None = None) -> Picture:
-    """A colour picture with its luma in all channels, brightened so that its lightest tone is white.
+    """Return a colour picture with its luma in all channels, brightened so that its lightest tone is white.
 
     White is as bright as the brightest channel of that tone.
 
     Args:
-        picture: of colour mode, which is kept, as its metadata and alpha are.
+        picture: a picture of colour mode; mode, metadata and alpha are kept.
         weights: grey weights.
-        tones: what the lightest tone is taken from: the picture without what is no part of it. None: the picture.
+        tones: the picture that determines the lightest tone, for example without borders. None: `picture`.
     """
     gray = picture.gray(weights).pixels
     gray = gray[..., 0] if picture.has_alpha else gray
@@ -179,7 +178,7 @@ def untinted(picture: Picture, weights: str = "rec601", tones: Picture | None = 
 
 
 def _small_colours(picture: Picture) -> np.ndarray:
-    """The picture's colours at 128 pixels or fewer a side, hxwx3: averaged, so without most of their noise."""
+    """Return the colours averaged to 128 pixels or fewer a side, hxwx3, which removes most noise."""
     return picture.resized_rgb(*scaled(picture.size, min(1.0, _SIDE / max(picture.size))))
 
 

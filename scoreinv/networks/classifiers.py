@@ -1,13 +1,13 @@
-"""Classifiers of pictures, log p_t(class | x), for class-conditional sampling by their gradients, and as judges.
+"""Classifiers of pictures, log p_t(class | x), for class-conditional sampling by their gradients, and for evaluation.
 
-The classifier of the paper is a Wide ResNet (Zagoruyko & Komodakis 2016) conditioned on the logarithm of the noise
-level (Song et al. 2021, appendix I.1). Group normalisation takes the place of batch normalisation, so that the answer
-for a picture, and its gradient, do not depend on its batch mates.
+The paper's classifier is a Wide ResNet (Zagoruyko & Komodakis 2016) conditioned on the logarithm of the noise level
+(Song et al. 2021, appendix I.1). It uses group instead of batch normalisation, so that the result and its gradient do
+not depend on the other pictures of the batch.
 
-The plain one judges generated pictures. Pooling right after the first convolution of each stage leaves it a quarter of
-the work of a residual network of its accuracy (the shape of Jordan 2024, arXiv 2404.00498), which is what counts in
-training on a CPU. Its first filters are given, and whiten the picture, so that training sees faint and fine detail from
-the start (there by measured ones).
+The plain one evaluates generated pictures. Pooling after the first convolution of each stage reduces its work to a
+quarter of a residual network's of equal accuracy (as in Jordan 2024, arXiv 2404.00498), for training on a CPU. Its
+first filters are fixed and whiten the picture, so that training sees faint and fine detail from the start (Jordan uses
+measured filters).
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class WideResNetConfig:
     """Options of the network; WRN-16-4 by default.
 
     Attributes:
-        channels: of the picture.
-        classes: of the answer.
-        depth: convolutions on the way through, 6 n + 4.
+        channels: channels of the picture.
+        classes: number of classes.
+        depth: number of convolutions in sequence, 6 n + 4.
         width: factor of the features over 16, 32 and 64.
-        dropout: between the two convolutions of a block.
-        fourier_scale: of the features of the noise level.
+        dropout: dropout between the two convolutions of a block.
+        fourier_scale: scale of the features of the noise level.
     """
 
     channels: Annotated[int, CHANNELS] = 3
@@ -85,7 +85,7 @@ class WideResNet(Network):
         return self.head(self.features(x, level))
 
     def features(self, x: Tensor, level: Tensor) -> Tensor:
-        """What the logits are a linear function of, (B, 64 width)."""
+        """Return the input of the linear head, (B, 64 width)."""
         embedding = self.dense_in(self.embedding(level).to(self.dense_in.weight.dtype))
         embedding = F.silu(self.dense_out(F.silu(embedding)))
         h = self.conv_in(x)
@@ -94,7 +94,7 @@ class WideResNet(Network):
         return norm_activate(self.norm_out, F.silu, h).mean((2, 3))
 
     def exact_parts(self) -> list[nn.Module]:
-        """The embedding and the normalisations."""
+        """Return the embedding and the normalisations."""
         return [self.embedding, *(module for module in self.modules() if isinstance(module, nn.GroupNorm))]
 
 
@@ -128,8 +128,8 @@ class ConvNetConfig:
     """Options of the network.
 
     Attributes:
-        channels: of the picture.
-        classes: of the answer.
+        channels: channels of the picture.
+        classes: number of classes.
         widths: features of each stage; a stage halves the picture.
     """
 
@@ -146,7 +146,7 @@ class ConvNetConfig:
 
 
 class ConvNet(Network):
-    """Logits (B, classes) of pictures (B, C, H, W), sides multiples of `stride`; the noise level is not looked at."""
+    """Logits (B, classes) of pictures (B, C, H, W), sides multiples of `stride`; ignores the noise level."""
 
     noise_conditional = False
 
@@ -164,22 +164,22 @@ class ConvNet(Network):
         return self.head(self.features(x, level))
 
     def features(self, x: Tensor, level: Tensor) -> Tensor:
-        """What the logits are a linear function of, (B, the last width)."""
+        """Return the input of the linear head, (B, last width)."""
         h = self.stem(x.to(self.head.weight.dtype))
         for stage in self.stages:
             h = stage(h)
         return h.amax((2, 3))
 
     def exact_parts(self) -> list[nn.Module]:
-        """The normalisations."""
+        """Return the normalisations."""
         return [module for module in self.modules() if isinstance(module, BatchNorm)]
 
 
 class _Whitening(nn.Module):
-    """silu(c), silu(-c) of the cosine transform c of each 2x2 pixels and their channels, each brought to unit variance.
+    """silu(c), silu(-c) of the cosine transform c of each 2x2 pixels and their channels, normalised to unit variance.
 
     Over three channels the transform's axes are about luma and chroma. It decorrelates pictures nearly as well as
-    their principal components, which differ in deviation by a factor of a hundred.
+    their principal components, whose deviations differ by a factor of a hundred.
     """
 
     basis: Tensor
@@ -197,7 +197,7 @@ class _Whitening(nn.Module):
 
 
 def _cosines(size: int) -> Tensor:
-    """The orthonormal cosine transform (DCT-II) of so many values, by rows; a constant, so on the CPU (`Network`)."""
+    """Return the orthonormal cosine transform (DCT-II) of `size` values, by rows; on the CPU (see `Network`)."""
     index = torch.arange(size, device="cpu")
     places = (index + 0.5) * torch.pi / size
     rows = torch.cos(index[:, None] * places) * (2 / size) ** 0.5

@@ -62,6 +62,6 @@ class PlaceNetwork(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         size = maps[0].shape[-2:]
-        mixed = [mix(value) for mix, value in zip(self.maps, maps, strict=True)]  # first, since they are smaller then
+        mixed = [mix(value) for mix, value in zip(self.maps, maps, strict=True)]  # before upsampling, to save time
         h = torch.stack([F.interpolate(value, size, mode="bilinear") for value in mixed]).sum(0)
         return F.normalize(self.keys(F.silu(h)), dim=1)[0].flatten(1), self.colours(maps[0])

@@ -1,7 +1,7 @@
-"""Parts of libraries that a command imports only if something asks for them, as most work does without.
+"""Deferred imports of parts of libraries that few commands use.
 
-Torch registers on import, in Python, what its operations do to shapes alone: a quarter of the time that it takes to
-start. Scipy goes through all of numpy, tests and a Fortran helper included.
+On import, torch registers the shape computations of its operations in Python, which takes a quarter of its start-up
+time. Scipy accesses every attribute of numpy, including its tests and a Fortran helper.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from types import ModuleType
 from typing import Any
 
 _SHAPES = "torch._meta_registrations"
-_TRIED = "2.13."  # the version of torch that is known to do without; others are imported whole
+_TRIED = "2.13."  # the torch version that was tested with this; others are imported completely
 _OF_NUMPY = ("f2py", "testing")
 _loading = RLock()
 
 
 class _Deferred(ModuleType):
-    """In the place of a module until a name of it is asked for."""
+    """Placeholder of a module; imports it when an attribute is first used."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # the import system and others ask every module for these
+        if name.startswith("__"):  # the import system looks these up in every module
             raise AttributeError(name)
         return getattr(self.load(), name)
 
     def load(self) -> ModuleType:
-        """Import the module itself."""
+        """Import the real module."""
         with _loading:
             if sys.modules.get(self.__name__) is self:
                 del sys.modules[self.__name__]
@@ -36,17 +36,17 @@ class _Deferred(ModuleType):
 
 
 def import_torch() -> None:
-    """Import torch for a process of our own, unless it is there; what it registers for shapes alone is deferred."""
-    with _loading:  # another thread must not use torch half made
+    """Import torch, unless it is imported, in a process of ours; defer its registration of shapes."""
+    with _loading:  # other threads must not see a partially imported torch
         if "torch" in sys.modules:
             return
-        gc.disable()  # Python would go through all of the new objects again and again, though they stay to the end
+        gc.disable()  # the garbage collector would scan the new, permanent objects repeatedly
         if deferred := _torch_version().startswith(_TRIED):
             sys.modules[_SHAPES] = _Deferred(_SHAPES)
         try:
             import torch
 
-            if deferred:  # what importing that would also have done
+            if deferred:  # a side effect of the deferred module
                 from torch._opaque_base import OpaqueBaseMeta
 
                 torch._C._set_generator_metaclass(OpaqueBaseMeta)  # type: ignore[attr-defined]
@@ -56,8 +56,8 @@ def import_torch() -> None:
 
 
 def _torch_version() -> str:
-    """The version that would be imported; empty where nothing tells it."""
-    from importlib.metadata import PackageNotFoundError, version  # slow to import, and help needs none of it
+    """Return the installed version of torch, or an empty string if unknown."""
+    from importlib.metadata import PackageNotFoundError, version  # slow to import; the help must stay fast
 
     try:
         return version("torch")
@@ -66,14 +66,14 @@ def _torch_version() -> str:
 
 
 def load_shapes() -> None:
-    """Import what torch does to shapes alone, if it was deferred: `FakeTensorMode` and `torch.compile` need it."""
+    """Import torch's shape computations if they were deferred: `FakeTensorMode` and `torch.compile` need them."""
     deferred = sys.modules.get(_SHAPES)
     if isinstance(deferred, _Deferred):
         deferred.load()
 
 
 def defer_of_numpy() -> None:
-    """Defer parts of numpy that scipy would import, for a process of our own that has not imported scipy."""
+    """Defer parts of numpy that scipy would import, in a process of ours that has not imported scipy."""
     import numpy
 
     for name in _OF_NUMPY:

@@ -1,4 +1,4 @@
-"""The one hierarchy of errors: what went wrong, and with which exit status the command ends."""
+"""The exception hierarchy; each class has the exit status of the command."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from scoreinv.system.text import printable
 
 
 class ScoreinvError(Exception):
-    """Base of every error that scoreinv raises on purpose; its text is one line for a person, safe on a terminal."""
+    """Base of all errors that scoreinv raises intentionally; the text is one line, safe on a terminal."""
 
     exit_code = 1
 
@@ -15,17 +15,17 @@ class ScoreinvError(Exception):
 
 
 class InputError(ScoreinvError, ValueError):
-    """The input or the way it was asked for is wrong: nothing was computed."""
+    """The input or the request is invalid; nothing was computed."""
 
     exit_code = 2
 
 
 class SettingError(InputError):
-    """A setting is of another kind than it may be, out of its range, or does not go with the others.
+    """A setting has a wrong type, is out of range, or does not fit the others.
 
     Attributes:
-        setting: the name of the argument; the command line calls it by its option.
-        problem: what is wrong with it, a sentence of which the setting is the subject.
+        setting: the name of the argument; the command line shows its option instead.
+        problem: the predicate of the message, such as "must be positive, not 0".
     """
 
     def __init__(self, setting: str, problem: str) -> None:
@@ -38,14 +38,14 @@ class SettingError(InputError):
 
 
 class ExistsError(InputError):
-    """A result is there already, and may not be replaced."""
+    """The output exists already, and overwriting is not allowed."""
 
 
 class EmptyMaskError(InputError):
     """A mask has no hole.
 
     Attributes:
-        black: it marks nothing at all, whatever the threshold.
+        black: whether the mask is black everywhere, so that no threshold finds a hole.
     """
 
     def __init__(self, problem: str, *, black: bool = False) -> None:
@@ -57,5 +57,5 @@ class CheckpointError(InputError):
     """A checkpoint is missing, truncated, of another kind, or does not fit its configuration."""
 
 
-class Cancelled(ScoreinvError):  # noqa: N818 - it is no error of the program's
-    """A callback asked the work to stop."""
+class Cancelled(ScoreinvError):  # noqa: N818 - not an error of the program
+    """A callback stopped the work."""

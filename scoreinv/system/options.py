@@ -1,8 +1,8 @@
-"""How an option is stated, once for Python and the command line; and ranges and defaults that several tasks share.
+"""Declarations and checks of options, for Python and the command line; ranges and defaults that tasks share.
 
-Settings are data classes (`tasks.settings`) whose fields are annotated with a `Setting`. By it they check themselves
-when they are made, so that errors come at once, and the command line makes options of them. What only Python and files
-give, as the options of a network, is annotated with its `Range`. Imports no torch.
+Settings are data classes (`tasks.settings`) whose fields are annotated with a `Setting`. They check their values when
+created, and the command line derives its options from them. Options of Python and files alone, such as those of
+networks, are annotated with a `Range`. Imports no torch.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from scoreinv.system.text import shown
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
-GRAY_LEVELS = 255  # the command line gives levels of noise in these
+GRAY_LEVELS = 255  # unit of noise levels on the command line
 
 
 @dataclass(frozen=True)
 class Range:
-    """Finite numbers of a kind, int or float, from `least` to `most`, both allowed; None for `least`: any above 0."""
+    """Finite numbers of a type, from `least` to `most` inclusive; `least` None means above 0."""
 
     kind: type[int] | type[float]
     least: float | None = 0
@@ -35,36 +35,36 @@ class Range:
 
 Whole, Number = partial(Range, int), partial(Range, float)
 
-# A thousand times the paper's, and the like: what can be asked for is bounded by memory and patience.
+# Limits far above the paper's values; memory and time limit earlier.
 STEPS = Whole(1, 1_000_000)
-GRID = Whole(2, 1_000_000)  # times of a discrete model's grid
-CHANNELS = Whole(1, 64)  # of the pictures of a network
+GRID = Whole(2, 1_000_000)  # times in the grid of a discrete model
+CHANNELS = Whole(1, 64)  # channels of a network's pictures
 SAMPLES = Whole(1, 1000)
 SEED = Whole(0, 2**63 - 1)
 RTOL = Number(1e-12, 0.1)
 ODE_RTOL = 1e-5  # tolerance of the adaptive solver, relative and absolute
 GUIDANCE = Number(0.0, 1e6)
-TRAINING_STEPS = Whole(1, 999_999_999)  # what the nine digits of a state's name count
+TRAINING_STEPS = Whole(1, 999_999_999)  # file names of states have nine digits
 TRAINING_MINUTES = Number(None, 1e7)  # nineteen years
-BATCH_SIZE = Whole(1, 2**20)  # far more than any memory takes of pictures of a useful size
+BATCH_SIZE = Whole(1, 2**20)  # far above any memory
 LEARNING_RATE = Number(None, 1000.0)
 SENSITIVITY = Number(0.0, 1.0)
-USUAL_SENSITIVITY = 0.5  # pixels whose probability of damage is above 1 - 0.5 are marked
-MOST_GROW = 100_000  # pixels by which holes may grow on the command line: more than a picture's side
-FOUND_GROW = 2  # pixels by which damage that is found is enlarged: soft edges would show as outlines of what is filled
-MASK_THRESHOLD = 0.5  # values of a mask in [0, 1] above which pixels are holes
+USUAL_SENSITIVITY = 0.5  # marks pixels whose probability of damage is above 1 - 0.5
+MOST_GROW = 100_000  # maximum dilation of holes in pixels: above any picture's side
+FOUND_GROW = 2  # dilation of detected damage in pixels: its soft edges would outline the fill
+MASK_THRESHOLD = 0.5  # mask values in [0, 1] above this are holes
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is said of a field of settings, beside its type.
+    """Declaration of a field of settings, in addition to its type.
 
     Attributes:
-        words: what it does, in one or two sentences.
-        range: of a number.
-        metavar: what stands for its value in the help of the command line.
-        read: makes the value of the text on the command line, None of None, where it is not a plain number or word.
-        advanced: it is for scripts and researchers, and told apart from what everybody needs.
+        words: the help text, in one or two sentences.
+        range: the range of a number.
+        metavar: placeholder of the value in the help of the command line.
+        read: converts the text on the command line (None to None), if the value is not a plain number or word.
+        advanced: for scripts and researchers; listed separately in the help.
     """
 
     words: str
@@ -78,24 +78,24 @@ SampleCount = Annotated[int, Setting("Draw this many: NAME.1.png, NAME.2.png, ..
 
 
 def check_settings(settings: Any, within: str = "") -> None:
-    """Raise SettingError for a declared field that is not a choice, a flag or in its range, and for a wrong seed.
+    """Raise SettingError if a declared field is not in its range, choices or type, or if the seed is invalid.
 
-    Declared are fields of a few words (`Literal`), and those annotated with a `Setting` or, of a tuple for each of its
-    entries, a `Range`. within: what their names begin with in messages.
+    Declared fields are those of type `Literal`, and those annotated with a `Setting` or a `Range` (for a tuple, of each
+    entry). within: prefix of their names in messages.
     """
     if hasattr(settings, "seed"):
         check("seed", settings.seed, SEED)
     for name, hint in get_type_hints(type(settings), include_extras=True).items():
-        kind, told = get_args(hint)[:2] if get_origin(hint) is Annotated else (hint, None)
+        kind, declared = get_args(hint)[:2] if get_origin(hint) is Annotated else (hint, None)
         value, members = getattr(settings, name), get_args(kind)
         if NoneType in members:
             if value is None:
                 continue
             kind = next(member for member in members if member is not NoneType)
-        allowed = told.range if isinstance(told, Setting) else told
+        allowed = declared.range if isinstance(declared, Setting) else declared
         if get_origin(kind) is Literal:
             allowed = get_args(kind)
-        elif kind is bool and isinstance(told, Setting):
+        elif kind is bool and isinstance(declared, Setting):
             allowed = bool
         if get_origin(kind) is tuple and isinstance(allowed, Range):
             for each in value:
@@ -105,10 +105,10 @@ def check_settings(settings: Any, within: str = "") -> None:
 
 
 def check(setting: str, value: Any, allowed: Range | Sequence[str] | type[bool]) -> None:
-    """Raise SettingError unless the value is what is allowed: in a range, one of some words, or True or False.
+    """Raise SettingError unless the value is allowed: in a range, one of some words, or True or False.
 
-    Python's and NumPy's numbers and flags are taken alike; a flag is no number. The text names the setting and what it
-    may be.
+    Accepts numbers and booleans of Python and NumPy; a boolean is not a number. The message names the setting and the
+    allowed values.
     """
     is_flag, problem = type(value).__name__ in ("bool", "bool_"), ""
     if isinstance(allowed, type):
@@ -131,20 +131,20 @@ def check(setting: str, value: Any, allowed: Range | Sequence[str] | type[bool])
 
 
 def check_noise_share(value: float) -> None:
-    """The noise_std of a photograph: a share of the range from black to white."""
+    """Raise SettingError unless the noise_std of a photograph is in [0, 1], as a fraction of its range."""
     check("noise_std", value, Number(0))
     if value > 1:
         raise SettingError("noise_std", f"must be from 0 to 1, not {shown(value)}: 25 grey levels are 25/255")
 
 
 def check_callback(value: object) -> None:
-    """A function, or None."""
+    """Raise SettingError unless the callback is a function or None."""
     if value is not None and not callable(value):
         raise SettingError("callback", f"must be a function, not {shown(value)}")
 
 
 def says_stop(answer: object) -> bool:
-    """Whether what a callback returned is False, Python's or NumPy's."""
+    """Return whether a callback returned False, of Python or NumPy."""
     return type(answer).__name__ in ("bool", "bool_") and not answer
 
 

@@ -1,4 +1,4 @@
-"""Lines and a progress bar on stderr, for people: of the command line, and of calls from Python that ask for a bar."""
+"""Lines and a progress bar on stderr, for the command line and for Python calls with `progress=True`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 ENDING_SIGNALS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-"""Signals of this system that end a process: Ctrl-C, termination, loss of the terminal."""
+"""Signals that end a process on this system: Ctrl-C, termination, loss of the terminal."""
 
 SHOW_AFTER_SECONDS = 1.0
 LINE_EVERY_SECONDS = 30.0
@@ -26,7 +26,7 @@ LONG_SECONDS = 60.0
 
 
 def say(text: str) -> None:
-    """Write a line to stderr, shown as `printable`; a stderr that cannot take it is given up: the work matters more."""
+    """Write a `printable` line to stderr; if that fails, discard all further output: the work matters more."""
     try:
         sys.stderr.write(f"{printable(text)}\n")
         sys.stderr.flush()
@@ -35,7 +35,7 @@ def say(text: str) -> None:
 
 
 def give_up(stream: TextIO) -> None:
-    """Discard what a stream still holds, and whatever is written to it."""
+    """Discard a stream's buffer and all further output to it."""
     with contextlib.suppress(OSError):
         number = stream.fileno()
         null = os.open(os.devnull, os.O_WRONLY)
@@ -44,7 +44,7 @@ def give_up(stream: TextIO) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as `42 s`, `3:07` or `2:03:00`."""
+    """Format seconds as `42 s`, `3:07` or `2:03:00`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -55,20 +55,18 @@ def duration(seconds: float) -> str:
 
 @contextlib.contextmanager
 def progress_bar(title: str, *, quiet: bool) -> Iterator[Callable[..., None]]:
-    """Show how far a piece of work is: a bar on a terminal, elsewhere a line now and then, nothing when quiet.
+    """Show progress: a bar on a terminal, a line now and then elsewhere, nothing if quiet.
 
-    rich draws the bar; the lines of logs, the first of which comes at once where the work is going to be long, and the
-    pace of the later half of the work are what it lacks.
-
-    The share is rounded down, so that 100 % is told at the end alone.
+    rich draws the bar. The lines (the first comes at once if the work will be long) and the estimate of the time left
+    are implemented here, since rich has neither. The percentage is rounded down: 100 % appears only at the end.
 
     Args:
-        title: what is done.
-        quiet: nothing is shown.
+        title: name of the work.
+        quiet: show nothing.
 
     Yields:
-        What is called with the share of the work that is done, in (0, 1], as often as one likes; and, where they are
-        known better, with the seconds left and what is shown beside.
+        A function to call with the completed fraction, in (0, 1], as often as desired; optionally with the seconds
+        left, if they are known better, and a note.
     """
     if quiet:
         yield lambda *_: None
@@ -93,13 +91,13 @@ def progress_bar(title: str, *, quiet: bool) -> Iterator[Callable[..., None]]:
 
                 words = TextColumn("{task.fields[left]} left"), TextColumn("{task.fields[note]}", markup=False)
                 columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), *words
-                # rich's way of writing above the bar leads to stderr: what goes to a file or a program stays as it is
+                # rich redirects stdout to print above the bar on stderr; leave pipes and files alone.
                 above, console = sys.stdout.isatty(), Console(stderr=True)
                 bar = Progress(*columns, console=console, transient=True, redirect_stdout=above)
                 bar.add_task(printable(title), total=100, left="?", note="")
                 bar.start()
-            told = "?" if left is None else duration(left)
-            bar.update(bar.task_ids[0], completed=math.floor(100 * done), left=told, note=printable(beside))
+            remaining = "?" if left is None else duration(left)
+            bar.update(bar.task_ids[0], completed=math.floor(100 * done), left=remaining, note=printable(beside))
         elif left is not None and now - last_line >= LINE_EVERY_SECONDS:
             last_line = now
             say(", ".join(filter(None, [f"{title}: {math.floor(100 * done)} %, {duration(left)} left", beside])))

@@ -1,4 +1,4 @@
-"""Text that others wrote, made safe to show; and objects that hold pictures, on a line."""
+"""Safe display of foreign text, and one-line descriptions of objects with pictures."""
 
 from __future__ import annotations
 
@@ -7,39 +7,38 @@ from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any
 
-_LONGEST = 40  # letters of a wrong value that are shown
-_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Unicode's categories of controls, marks that reorder or hide text, halves of characters, and ends of lines."""
+_LONGEST = 40  # maximum number of characters of a wrong value in messages
+_ESCAPED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Unicode categories to escape: controls, marks that reorder or hide text, surrogates, and line separators."""
 
 
 def printable(text: str) -> str:
-    r"""The text on one line, each character that is not seen but acts escaped, as `\x1b` or `\u202e`.
+    r"""Return the text on one line, with control and formatting characters escaped, as `\x1b` or `\u202e`.
 
-    Names of files, notes of models and entries of archives may hold sequences that move a terminal's cursor, recolour
-    it or reverse the order of letters: whatever comes out of a file is shown through this function. Applied twice it
-    changes nothing more.
+    File names, notes of models and entries of archives may contain sequences that move a terminal's cursor, recolour it
+    or reverse the order of letters. All text from files is printed through this function, which is idempotent.
 
     >>> print(printable("a\x1b[2Jb\nc"))
     a\x1b[2Jb\nc
     """
     return "".join(
-        letter.encode("unicode_escape").decode("ascii") if unicodedata.category(letter) in _UNSEEN else letter
+        letter.encode("unicode_escape").decode("ascii") if unicodedata.category(letter) in _ESCAPED else letter
         for letter in text
     )
 
 
 def shown(value: object) -> str:
-    """A value as messages show it: what it is where that is short, else what kind of thing."""
+    """Return a value as shown in messages: its `repr` if it is short, else its type."""
     if value is not None and not isinstance(value, str | Real):
         return type(value).__name__
     if isinstance(value, Integral) and abs(value) > 10**_LONGEST:
-        return "a number beyond all bounds"  # whose digits Python would not even write down
+        return "a huge number"  # Python refuses to format it
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def one_line(holder: Any) -> str:
-    """A data class as its `repr` would be, but that arrays, tensors and PIL images are shown by type and shape.
+    """Return the `repr` of a data class, with arrays, tensors and PIL images described by type and shape.
 
     >>> from scoreinv.tasks.results import Drawn
     >>> import numpy as np
@@ -57,6 +56,6 @@ def _brief(value: Any) -> str:
         return f"[{', '.join(map(_brief, value))}]"
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"{value.dtype} {'x'.join(map(str, value.shape)) or 'scalar'}".removeprefix("torch.")
-    if hasattr(value, "mode") and hasattr(value, "size"):  # of PIL
+    if hasattr(value, "mode") and hasattr(value, "size"):  # a PIL image
         return f"{value.mode} {value.size[0]}x{value.size[1]}"
     return repr(value)

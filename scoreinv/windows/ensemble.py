@@ -1,4 +1,4 @@
-"""Self-ensemble: estimates of turned and mirrored pictures, averaged (Timofte et al. 2016, arXiv 1511.02228).
+"""Self-ensemble: average the estimates for rotated and mirrored pictures (Timofte et al. 2016, arXiv 1511.02228).
 
 The posterior mean of a turned picture is the turned posterior mean, but a network's estimates differ. Their average is
 closer to it.
@@ -21,11 +21,11 @@ UPRIGHT: tuple[Orientation, ...] = ((False, 0),)
 MIRRORED: tuple[Orientation, ...] = ((False, 0), (True, 0))
 """Scenes, where the sky is above but left and right are alike."""
 ALL: tuple[Orientation, ...] = tuple((mirrored, quarters) for quarters in range(4) for mirrored in (False, True))
-"""Texture, which has no up."""
+"""For texture, which has no upright orientation."""
 
 
 class SelfEnsemble(PriorWrapper):
-    """noise(x, t) = mean over T of T^-1 noise(T x, t): an evaluation in each orientation T.
+    """noise(x, t) = mean over T of T^-1 noise(T x, t), with one evaluation for each orientation T.
 
     A conditional prior's observation turns with the picture.
 

@@ -1,4 +1,4 @@
-"""A model on pictures larger than its own size, in overlapping windows.
+"""A model on pictures larger than its training size, in overlapping windows.
 
 A network works best near its training size, because its normalisation takes statistics over its input. Its memory
 grows with the picture. So the noise is estimated window by window and blended,
@@ -28,7 +28,7 @@ from scoreinv.windows.boxes import Box
 from scoreinv.windows.local import check_local, crop, in_windows
 from scoreinv.windows.placement import grid, side_of, windows_around
 
-_KEPT = 1 << 21  # most window pixels whose crops of an observation are kept from step to step, to bound memory
+_CACHE_PIXELS = 1 << 21  # bound of the cached window priors of an observation, in pixels
 
 
 class Tiled(PriorWrapper):
@@ -66,7 +66,7 @@ class Tiled(PriorWrapper):
         self.needed = needed
         self._around = None if needed is None else windows_around(needed.cpu().numpy(), tile, overlap, prior.stride)
         self._windows: dict[tuple[tuple[Box, ...], int], Prior] = {}
-        self._room = _KEPT
+        self._cache_room = _CACHE_PIXELS
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         t = as_time(t).expand(x.shape[0])
@@ -85,7 +85,7 @@ class Tiled(PriorWrapper):
         for box, estimate in zip(boxes, self._estimates(x, t, boxes), strict=True):
             top, left, tall, wide = box
             area = total[..., top : top + tall, left : left + wide]
-            inside = (slice(area.shape[-2]), slice(area.shape[-1]))  # of a picture that is smaller than a window
+            inside = (slice(area.shape[-2]), slice(area.shape[-1]))  # a picture may be smaller than a window
             area += weight[inside] * estimate[..., *inside]
             weights[top : top + tall, left : left + wide] += weight[inside]
         return total.div_(weights.clamp_(min=torch.finfo(x.dtype).tiny))
@@ -108,8 +108,8 @@ class Tiled(PriorWrapper):
                 prior = self._windows[group, samples]
             else:
                 prior, pixels = in_windows(self.prior, group, samples), windows[:, 0].numel()
-                if pixels <= self._room:
-                    self._room -= pixels
+                if pixels <= self._cache_room:
+                    self._cache_room -= pixels
                     self._windows[group, samples] = prior
             given = prior, windows, t.repeat(len(group)), number
             if count > 1 and windows.requires_grad and torch.is_grad_enabled():

@@ -158,7 +158,7 @@ def test_what_cannot_be_done_is_said(bright):
         scoreinv.find_damage(pixels, model=3)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="callback"):
         scoreinv.find_damage(pixels, model=bright, callback=3)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"a damage detector is evaluated in .*, not in torch\.float16"):
+    with pytest.raises(InputError, match=r"a damage detector supports .*, not torch\.float16"):
         bright.to(torch.half)
     with pytest.raises(Cancelled):
         scoreinv.find_damage(pixels, model=bright, callback=lambda _: False)
