@@ -67,7 +67,9 @@ def test_results_operators_and_conditions_are_shown_on_a_line(model: Path) -> No
     assert repr(DPS(prior, seen, torch.zeros(1, 3, 16, 16), 0.1)) == f"DPS({prior!r})"
 
 
-@pytest.mark.parametrize("name", ["inpaint", "colorize", "restore", "denoise", "upscale", "deblur", "solve", "generate", "interpolate"])
+@pytest.mark.parametrize(
+    "name", ["inpaint", "colorize", "restore", "denoise", "upscale", "deblur", "solve", "generate", "interpolate"]
+)
 def test_a_front_door_explains_its_arguments_itself(name: str) -> None:
     function = getattr(scoreinv, name)
     words = inspect.getdoc(function) or ""

@@ -394,7 +394,10 @@ def test_models_of_steps_that_are_left_out_are_not_loaded():
     ("settings", "said"),
     [
         ({"mask": SCRATCH, "inpaint": False}, "^mask needs"),
-        ({"hints": np.pad(np.ones((1, 1, 4), np.uint8) * 255, ((0, 71), (0, 95), (0, 0))), "colorize": False}, "^hints"),
+        (
+            {"hints": np.pad(np.ones((1, 1, 4), np.uint8) * 255, ((0, 71), (0, 95), (0, 0))), "colorize": False},
+            "^hints",
+        ),
         ({"noise_std": 0.1, "denoise": False}, "^noise_std needs"),
         ({"mask": SCRATCH, "sensitivity": 0.7}, "^sensitivity controls"),
         ({"inpaint": False, "tone": 0.0, "denoise": False, "colorize": False, "keep_tint": True}, "^keep_tint leaves"),
