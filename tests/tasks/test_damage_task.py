@@ -12,8 +12,9 @@ import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.config import DetectorConfig
+from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.loading import Models
-from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
+from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks.damage import WORKING_SIDE, DamageOdds, damage_logits, damage_picture, working_sizes

@@ -16,8 +16,8 @@ import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.hints import KnownColours
 from scoreinv.inputs.masks import dilate
+from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.loading import Models
-from scoreinv.networks.detector import DamageDetector
 from scoreinv.operators.colour_space import luma
 from scoreinv.system.errors import Cancelled, InputError, SettingError
 from scoreinv.system.options import FOUND_GROW
@@ -25,9 +25,8 @@ from scoreinv.tasks import restore
 from scoreinv.tasks.common import spread
 from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import Note, info
-from scoreinv.tasks.outcome import ColorizeOutcome, InpaintOutcome, Step
 from scoreinv.tasks.requests import COLOR_SATURATION, RESTORATION, RestoreRequest
-from scoreinv.tasks.restore import restore_picture
+from scoreinv.tasks.restore import Step, restore_picture
 from scoreinv.tasks.tone import Toned
 from scoreinv.training.data.folder import BUILTIN
 

@@ -198,7 +198,7 @@ def test_an_error_names_its_row(model: str, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(CheckpointError, match=r"^no\.safetensors: no such model file"):
         Inpainter("./no.safetensors")(batch)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(SettingError, match=r"^device cuda: there is none here"):
+    with pytest.raises(SettingError, match=r"^device cuda: not available"):
         Inpainter(model, device="cuda")(batch)
 
 
