@@ -24,7 +24,7 @@ from PIL import Image
 from scoreinv.analysis.kind import Kind, untinted
 from scoreinv.conditional import Observation
 from scoreinv.conditional.colour import GrayView, view_gray
-from scoreinv.conditional.prior import at_size_of, trained_task
+from scoreinv.conditional.prior import at_size_of, known_gray_weights, trained_task
 from scoreinv.conditional.references import ReferenceColours
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
 from scoreinv.imaging.picture import Picture
