@@ -196,7 +196,8 @@ class Models:
         model = getattr(self, role)
         if not isinstance(model, str | Path):
             return None
-        return ModelSource(str(model), self.machine, "detector" if role == "damage" else "prior")
+        name = model if isinstance(model, str) else str(model.absolute())  # a path is no bundled name
+        return ModelSource(name, self.machine, "detector" if role == "damage" else "prior")
 
     def _load(self, role: Role) -> Any:
         source = self.source(role)

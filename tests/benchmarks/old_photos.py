@@ -36,8 +36,8 @@ from scoreinv.models.loading import Models
 from scoreinv.operators.colour_space import luma
 from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.inputs import Inputs
-from scoreinv.tasks.old_photos import restore_picture
 from scoreinv.tasks.requests import RestoreRequest
+from scoreinv.tasks.restore import restore_picture
 from scoreinv.tasks.tone import tone_picture
 from scoreinv.training.data.prints import draw_medium, draw_print, scanned
 from scoreinv.training.data.synthetic_damage import damaged, draw_kinds

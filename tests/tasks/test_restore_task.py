@@ -25,9 +25,9 @@ from scoreinv.tasks import restore
 from scoreinv.tasks.common import spread
 from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import Note, info
-from scoreinv.tasks.old_photos import Step, restore_picture
-from scoreinv.tasks.outcome import ColorizeOutcome, InpaintOutcome
+from scoreinv.tasks.outcome import ColorizeOutcome, InpaintOutcome, Step
 from scoreinv.tasks.requests import COLOR_SATURATION, RESTORATION, RestoreRequest
+from scoreinv.tasks.restore import restore_picture
 from scoreinv.tasks.tone import Toned
 from scoreinv.training.data.folder import BUILTIN
 
