@@ -591,7 +591,7 @@ def test_cancel_and_what_comes_after(waiting, tmp_path):
     hole = begin_fill(visitor, tmp_path)
     assert visitor.page.get_by_role("progressbar", name="Filling the hole").is_visible()
     visitor.page.click("#cancel")
-    wait_for(lambda: server.jobs[0].is_unwanted())
+    wait_for(lambda: server.jobs[0].should_stop())
     server.model.free.set()
     visitor.wait("painting")
     assert (visitor.mask() == hole).all()
@@ -633,7 +633,7 @@ def test_what_is_cancelled_while_it_is_sent(waiting, tmp_path, path, then):
     visitor.wait("painting")
     if path != "**/layers?*":
         sent[0].continue_()
-        wait_for(lambda: visitor.page.evaluate("1") and len(server.jobs) == 1 and server.jobs[0].is_unwanted())
+        wait_for(lambda: visitor.page.evaluate("1") and len(server.jobs) == 1 and server.jobs[0].should_stop())
     visitor.page.unroute(path)
     assert visitor.page.is_hidden("#error")
     visitor.paint((0.2, 0.5), (0.8, 0.5))
@@ -651,7 +651,7 @@ def test_a_page_that_ends_says_so_as_it_asks_for_all_else(waiting, tmp_path, mon
     begin_fill(visitor, tmp_path)
     before = len(modes)
     visitor.page.close()
-    wait_for(lambda: len(modes) > before and server.jobs[0]._patience == jobs.SHORT_PATIENCE)
+    wait_for(lambda: len(modes) > before and server.jobs[0]._timeout == jobs.SHORT_TIMEOUT)
     assert {headers["sec-fetch-mode"] for headers in modes} == {"cors"}
 
 
@@ -666,9 +666,9 @@ def test_two_tabs_wait_for_each_other_and_a_closed_one_does_not_keep_the_other(w
         visitor.page.click("#fill")
         visitor.until("!document.getElementById('job-text').textContent.startsWith('Sending')")
     visitor.until("document.getElementById('job-text').textContent.includes('one job is before this one')")
-    monkeypatch.setattr(jobs, "SHORT_PATIENCE", 0.0)
+    monkeypatch.setattr(jobs, "SHORT_TIMEOUT", 0.0)
     tabs[0].close()
-    wait_for(lambda: server.jobs[0].is_unwanted())
+    wait_for(lambda: server.jobs[0].should_stop())
     server.model.free.set()
     visitor.wait("comparing")
     assert [job.state for job in server.jobs] == ["cancelled", "done"]
@@ -687,7 +687,7 @@ def test_seven_tabs_do_not_keep_each_other(waiting, tmp_path):
     visitor.page = visitor.tab()
     visitor.open(path)
     first.click("#cancel")
-    wait_for(lambda: server.jobs[0].is_unwanted())
+    wait_for(lambda: server.jobs[0].should_stop())
 
 
 def test_a_job_that_fails_after_the_page_was_loaded_anew(waiting, tmp_path):
@@ -805,7 +805,7 @@ def sent_masks(visitor: Visitor) -> list[str]:
 def test_the_first_tool_points_at_objects_where_that_is_installed(waiting, monkeypatch):
     visitor, server = waiting
     for lacks, tool in ((None, "object"), ("install it", "mask")):
-        monkeypatch.setattr("scoreinv.web.app.lacking", lambda lacks=lacks: lacks)
+        monkeypatch.setattr("scoreinv.web.app.missing_extra", lambda lacks=lacks: lacks)
         visitor.page.goto(server.link)
         visitor.until("tool => document.body.dataset.tool === tool", tool)
 
