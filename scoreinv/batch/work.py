@@ -128,6 +128,7 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
     try:
         given = prepare(job, work)
         keep_freed()
+        work.models.machine.start_torch()
         started = time.monotonic()
         outcome = work.task(given, work.request, work.models, callback)
         notes = list(outcome.notes)

@@ -20,11 +20,12 @@ from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, DPMpp2M, NoiseStream, ReverseDiffusion, Sampler, State
 from scoreinv.sdes import VE, VP, as_time, time_at
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
-from scoreinv.system.memory import PIXELS_AT_ONCE, pixels_at_once
+from scoreinv.system.memory import PIXELS_AT_ONCE, pixels_at_once, shortage
 from scoreinv.system.reporting import reporting
 from scoreinv.system.text import shown
-from scoreinv.tasks.results import AnyMethod, Restored, TaskCallback, for_sampler, parts, tell
-from scoreinv.tasks.settings import NARROW_FILL_STEPS, START_LEVEL, LinearSettings, Sampling
+from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
+from scoreinv.tasks.outcome import AnyMethod, Outcome
+from scoreinv.tasks.requests import NARROW_FILL_STEPS, START_LEVEL, Sampling, SolveRequest
 from scoreinv.windows.ensemble import UPRIGHT, Orientation
 from scoreinv.windows.placement import covering_tile
 
@@ -80,6 +81,12 @@ def check_sides(picture: Picture, model: Sided) -> None:
             f"the picture is {picture.width}x{picture.height}, and this model needs sides that are multiples of "
             f"{model.stride} (it was trained at {model.image_size}): crop the picture first"
         )
+
+
+def check_samples(count: int, picture_bytes: int) -> None:
+    """Raise InputError if so many results of a picture do not fit in memory."""
+    if lacking := shortage(count * picture_bytes):
+        raise SettingError("samples", f"{count}: drawing so many pictures of this size {lacking}: ask for fewer")
 
 
 def wide_tile(prior: ScorePrior, height: int, width: int) -> tuple[int, int]:
@@ -170,7 +177,7 @@ def draw(
     y: Tensor,
     initial: Tensor,
     noise: NoiseStream,
-    callback: TaskCallback | None,
+    callback: Callback | None,
     *,
     tile: int,
     overlap: int,
@@ -215,9 +222,9 @@ def draw(
         given = Conditioned(prior, operator, y, fine=fine, features=features, orientations=turned)
         condition = Tiled(given, tile, overlap, at_once, needed)
         if sampling.mean:
-            with torch.no_grad(), reporting(partial(tell, callback)):
+            with torch.no_grad(), reporting(partial(notify, callback)):
                 x0 = condition.finish(condition.denoise(noise.normal(initial.shape) * prior.sde.prior_std, 1.0))
-            tell(callback, 1.0)
+            notify(callback, 1.0)
             return prior.to_image(finite(x0)), condition.evaluations_per_noise
         if narrow:
             low, high = given.data_range
@@ -241,16 +248,16 @@ def pc_sampler(prior: ScorePrior, steps: int) -> PC:
 
 
 def gathered(
-    draw: Callable[[NoiseStream, TaskCallback], tuple[Tensor, int]],
+    draw: Callable[[NoiseStream, Callback], tuple[Tensor, int]],
     size: tuple[int, int],
     prior: ScorePrior,
-    settings: LinearSettings,
+    request: SolveRequest,
     finish: Callable[[np.ndarray], Picture],
-    callback: TaskCallback | None,
+    callback: Callback | None,
     *,
     gray: bool,
     method: AnyMethod,
-) -> Restored[Picture]:
+) -> Outcome[Picture]:
     """All samples of a picture, as many drawn at once as memory allows, with their mean and standard deviation.
 
     Args:
@@ -260,16 +267,16 @@ def gathered(
         gray: whether the pictures are grey.
     """
     at_once = max(1, PIXELS_AT_ONCE // (size[0] * size[1]))
-    counts = [min(at_once, settings.samples - done) for done in range(0, settings.samples, at_once)]
+    counts = [min(at_once, request.samples - done) for done in range(0, request.samples, at_once)]
     pictures: list[Picture] = []
     running, nfe = RunningSpread(), 0
-    for count, part in zip(counts, parts(callback, counts), strict=True):
-        x0, nfe = draw(NoiseStream(settings.seed, count, len(pictures), prior.device), part)
+    for count, part in zip(counts, split(callback, counts), strict=True):
+        x0, nfe = draw(NoiseStream(request.seed, count, len(pictures), prior.device), part)
         x0 = prior.to_image(finite(x0))
         for rgb in to_arrays(x0.mean(1, keepdim=True).expand_as(x0) if gray else x0):
             pictures.append(finish(rgb))
-            if settings.samples > 1:
+            if request.samples > 1:
                 running.add(rgb)
-    several = settings.samples > 1
-    image = finish(running.mean) if several and settings.estimate == "mean" else pictures[0]
-    return Restored(image, pictures, running.std() if several else None, nfe, method)
+    several = request.samples > 1
+    image = finish(running.mean) if several and request.estimate == "mean" else pictures[0]
+    return Outcome(image, pictures, running.std() if several else None, nfe, method)

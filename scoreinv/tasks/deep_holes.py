@@ -39,9 +39,9 @@ from scoreinv.samplers import PC, Ancestral, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import VE, as_time
 from scoreinv.system.memory import pixels_at_once
 from scoreinv.system.threads import limit_threads
+from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
 from scoreinv.tasks.common import MEAN_WINDOW, finite, start_time
-from scoreinv.tasks.results import TaskCallback, for_sampler, parts, tell
-from scoreinv.tasks.settings import Sampling
+from scoreinv.tasks.requests import Sampling
 from scoreinv.texture import NearestNeighbourField, PatchPrior
 from scoreinv.texture.nearest_neighbour_field import of_channels
 from scoreinv.texture.patch_prior import REACH, most_patches
@@ -89,7 +89,7 @@ def draw_in_scales(
     halvings: int,
     typical: Tensor,
     noise: Callable[[int], NoiseStream],
-    callback: TaskCallback | None,
+    callback: Callback | None,
 ) -> tuple[Tensor, int]:
     """Samples of the picture given its known pixels, and the evaluations at each place, over all scales.
 
@@ -138,7 +138,7 @@ def _drawn_by_patches(
     scales: list[Scale],
     typical: Tensor,
     noise: Callable[[int], NoiseStream],
-    callback: TaskCallback | None,
+    callback: Callback | None,
 ) -> tuple[Tensor, int]:
     """As `draw_in_scales`: around the network's posterior mean at the last scale, and where it may help one beyond."""
     first = len(scales) - 1
@@ -163,7 +163,7 @@ def _drawn_by_network(
     prior: ScorePrior,
     scales: list[Scale],
     noise: Callable[[int], NoiseStream],
-    callback: TaskCallback | None,
+    callback: Callback | None,
 ) -> tuple[Tensor, int]:
     """As `draw_in_scales`: the last scale by the method of `sampling`, and each finer one given the one below."""
     # Where no pixel of a scale is known as a whole, those that are known in part count. Else what is narrower than such
@@ -177,7 +177,7 @@ def _drawn_by_network(
             coarser = coarser._replace(values=values, observed=(share_known > 0).to(values))
         found.append(coarser)
     drawn, nfe = None, 0
-    told = parts(callback, [scale.observed.numel() for scale in reversed(found)])
+    told = split(callback, [scale.observed.numel() for scale in reversed(found)])
     for (number, scale), part in zip(reversed(list(enumerate(found))), told, strict=True):
         condition, tiled = _given(prior, scale, drawn, prior.image_size)
         stream, start, steps, shape = noise(number), None, sampling.steps, _coloured(scale.values).shape
@@ -210,7 +210,7 @@ def continue_surroundings(
     estimates: Mapping[int, Tensor],
     elsewhere: Tensor,
     noise: Callable[[int], NoiseStream],
-    callback: TaskCallback | None,
+    callback: Callback | None,
 ) -> Tensor:
     """Samples (B, C, H, W) in [0, 1] of pictures that go on in their holes as they are around them.
 
@@ -223,7 +223,7 @@ def continue_surroundings(
         noise: the noise of each scale, 0 the finest.
     """
     coarsest = max(estimates)
-    told = iter(parts(callback, _work(scales, estimates)))
+    told = iter(split(callback, _work(scales, estimates)))
     fields: list[NearestNeighbourField] = []
     for number in reversed(range(coarsest + 1)):
         pictures, observed, sources = scales[number]
@@ -244,7 +244,7 @@ def continue_surroundings(
             for sweep in range(sweeps):
                 for field, generator in zip(drawn, generators, strict=True):
                     field.sweep(generator)
-                tell(part, (sweep + 1) / sweeps)
+                notify(part, (sweep + 1) / sweeps)
             for likelier, field in zip(fields, drawn, strict=False):
                 likelier.take_likelier(field)
             fields = fields or drawn
@@ -252,7 +252,7 @@ def continue_surroundings(
 
 
 def _laid_out(
-    scale: Scale, initial: Tensor, elsewhere: Tensor, steps: int, noise: NoiseStream, callback: TaskCallback
+    scale: Scale, initial: Tensor, elsewhere: Tensor, steps: int, noise: NoiseStream, callback: Callback
 ) -> Tensor:
     """Displacements (B, 2, H, W) of the likeliest patches of samples that are drawn around an initial estimate."""
     pictures, observed, sources = scale

@@ -48,6 +48,7 @@ NoteCode = Literal[
     # blur
     "blur_found",  # kernel, kind, size, angle
     "looks_sharp",  # a given kernel may ring
+    "kernel_misfit",  # better: the kernel that fits the spectrum better, or "mirrored"
 ]
 """Codes of all notes; the comment names their values."""
 

@@ -30,11 +30,7 @@ from scoreinv.system.options import (
 from scoreinv.system.text import shown
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from scoreinv.imaging.picture import Picture
-    from scoreinv.models.loading import Role
-    from scoreinv.operators.kernels import PointSpread
 
 Method = Literal["conditioned", "pc"]
 Estimate = Literal["sample", "mean"]
@@ -111,10 +107,10 @@ class Request:
     """Base of all requests.
 
     Attributes:
-        role: the model that the row of a picture names.
+        role: the model that a picture's row names, an attribute of `Models`.
     """
 
-    role: ClassVar[Role | None] = None
+    role: ClassVar[str | None] = None
     samples: int
     estimate: Estimate | None
 
@@ -522,12 +518,12 @@ class DeblurRequest(SolveRequest):
     """How blur is removed.
 
     Attributes:
-        kernel: the blur, or its image of a point as an array; None: estimated.
+        kernel: a `PointSpread`, or the image of a point as an array; None: estimated.
         noise_std: standard deviation of the noise, in [0, 1]; None: estimated.
     """
 
     kernel: Annotated[
-        PointSpread | np.ndarray | None,
+        Any,
         Setting(
             "Blur kernel: gaussian:SIGMA, disk:RADIUS (out of focus), motion:LENGTH,ANGLE (pixels, degrees "
             "anticlockwise from the right), or a picture file. (default: estimated)",

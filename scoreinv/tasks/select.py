@@ -41,7 +41,7 @@ from scoreinv.models.segment_anything import (
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.options import Whole, check
 from scoreinv.system.text import shown
-from scoreinv.tasks.results import Given
+from scoreinv.tasks.outcome import ImageLike
 
 Size = Literal["small", "middle", "large"]
 SIZES: tuple[Size, ...] = get_args(Size)
@@ -125,7 +125,7 @@ class Selected:
 
 
 def select(
-    image: Given,
+    image: ImageLike,
     at: Sequence[Any] = (),
     not_at: Sequence[Any] = (),
     box: Sequence[float] | None = None,
@@ -133,7 +133,7 @@ def select(
     size: Size | None = None,
     grow: int | None = None,
     shadow: bool = False,
-) -> Given:
+) -> ImageLike:
     """Select an object of a photograph by pointing at it, as a mask for `inpaint`.
 
         mask = scoreinv.select(image, at=(320, 200))

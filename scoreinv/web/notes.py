@@ -43,6 +43,7 @@ NOTES: dict[NoteCode, str] = {
     "noise_removed": "Noise was removed (level {level:.2g}).",
     "blur_found": "Blur was found: {kind}, {size:.2g} pixels.",
     "looks_sharp": "The photograph looks sharp already: bright and dark rings may appear at edges.",
+    "kernel_misfit": "Another blur fits the photograph better: {better}.",
 }
 """A sentence for each code, with the values of the note."""
 

@@ -1,7 +1,6 @@
-"""Self-ensemble: estimates of turned and mirrored pictures, averaged (Timofte et al. 2016, arXiv 1511.02228).
+"""Self-ensemble: average the estimates for rotated and mirrored pictures (Timofte et al. 2016, arXiv 1511.02228).
 
-What a network makes of a turned picture, turned back, differs from what it makes of the picture itself, though the
-posterior mean does not: the average is closer to it.
+The posterior mean is equivariant under these transforms but a network is not, so the average is closer to it.
 """
 
 from __future__ import annotations
@@ -13,32 +12,32 @@ from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.system.reporting import part
 
 Orientation = tuple[bool, int]
-"""Whether a picture is mirrored left to right, and by how many quarters it is turned then."""
+"""Whether to mirror a picture left to right, and then the number of quarter turns."""
 UPRIGHT: tuple[Orientation, ...] = ((False, 0),)
-"""As it is."""
+"""The original orientation."""
 MIRRORED: tuple[Orientation, ...] = ((False, 0), (True, 0))
-"""Scenes: a sky is above, and may be left or right."""
+"""For scenes, in which up and down differ."""
 ALL: tuple[Orientation, ...] = tuple((mirrored, quarters) for quarters in range(4) for mirrored in (False, True))
-"""Texture, which has no up."""
+"""For texture, which has no upright orientation."""
 
 
 def turn(x: Tensor, orientation: Orientation) -> Tensor:
-    """A picture (..., H, W) in this orientation."""
+    """Transform a picture (..., H, W) to an orientation."""
     mirrored, quarters = orientation
     return torch.rot90(x.flip(-1) if mirrored else x, quarters, (-2, -1)).contiguous()
 
 
 def turn_back(x: Tensor, orientation: Orientation) -> Tensor:
-    """The inverse of `turn`."""
+    """Invert `turn`."""
     mirrored, quarters = orientation
     x = torch.rot90(x, -quarters, (-2, -1))
     return x.flip(-1) if mirrored else x
 
 
 class SelfEnsemble(PriorWrapper):
-    """noise(x, t) = mean over T of T^-1 noise(T x, t): an evaluation in each orientation T.
+    """noise(x, t) = mean over T of T^-1 noise(T x, t), with one evaluation for each orientation T.
 
-    For unconditional priors, of pictures that are as likely in each of the orientations.
+    For unconditional priors of pictures whose orientations are equally likely.
     """
 
     def __init__(self, prior: Prior, orientations: tuple[Orientation, ...]) -> None:

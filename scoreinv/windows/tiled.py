@@ -1,14 +1,14 @@
-"""A model on pictures larger than its own size, in overlapping windows.
+"""A model on pictures larger than its training size, in overlapping windows.
 
-A network is at home near the size that it was trained at (its normalisation takes statistics over what it sees), and
-its memory grows with the picture. So the noise is estimated window by window and blended,
+A network works best near its training size, since its normalisation takes statistics over the whole input, and its
+memory grows with the picture. So the noise is estimated window by window and blended,
 
     noise(x, t) = sum_w b_w noise_w(x_w, t),        sum_w b_w = 1 at every pixel,
 
-with weights b_w that fall off linearly over the overlap: no seams. The *estimates* are blended at every step, so the
-windows agree on one picture (MultiDiffusion, Bar-Tal et al. 2023, arXiv 2302.08113).
+with weights b_w that fall off linearly over the overlap, which avoids seams. Blending the *estimates* at every step
+makes the windows agree on one picture (MultiDiffusion, Bar-Tal et al. 2023, arXiv 2302.08113).
 
-Windows lie on a grid, or, where the estimate matters at some pixels only, around these (`window_placement`).
+Windows lie on a grid, or around the pixels that need an estimate (`windows.placement`).
 """
 
 from __future__ import annotations
@@ -28,36 +28,36 @@ from scoreinv.system.reporting import part
 from scoreinv.windows.boxes import Box
 from scoreinv.windows.placement import grid, side_of, windows_around
 
-_KEPT = 1 << 21  # most window pixels of which what is made of an observation is kept from step to step, to bound memory
+_CACHE_PIXELS = 1 << 21  # bound of the cached window priors of an observation, in pixels
 
 
 @runtime_checkable
 class Local(Protocol):
-    """A prior whose network is shown an observation, and in a window the observation's part there."""
+    """A prior that depends on an observation, and can be restricted to windows of it."""
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
-        """The same prior over crops of one size: row k of its batch shows box k // samples."""
+        """Return the prior for crops of one size: row k of its batch is the window k // samples."""
         ...
 
 
 class Tiled(PriorWrapper):
-    """A model on pictures of any size, whose noise estimates come from windows, blended.
+    """A model on pictures of any size: blends its noise estimates for windows.
 
-    Conditions go around it, `MMPS(Tiled(prior, 64, 8), operator, y)`: they see the whole picture. Only a network that
-    takes the observation (`Conditioned`) goes inside, and is shown it through the windows. Where gradients are taken,
-    groups of windows are evaluated again in the backward pass, so that memory is that of one group.
+    Wrap conditions around it, `MMPS(Tiled(prior, 64, 8), operator, y)`: they need the whole picture. Only a network
+    with an observation as input (`Conditioned`) goes inside, and gets the observation's windows. For gradients, groups
+    of windows are evaluated again in the backward pass, so memory is limited to one group.
 
     Args:
         prior: the model.
-        tile: side of the windows in pixels, a multiple of the prior's stride. A picture side shorter than that, or not
-            a multiple of the stride, is covered by shorter windows that are.
-        overlap: pixels that neighbouring windows share at least, in [0, tile).
-        pixels_at_once: bound of memory: windows of a common size are evaluated together up to this many pixels.
-        needed: (H, W) bool, where the estimate matters. Windows are placed so that each such pixel is half the overlap
-            from the border of one, or at the picture's; the estimate is 0 where no window is. None: everywhere.
+        tile: side of the windows in pixels, a multiple of the prior's stride. A picture side that is shorter, or not a
+            multiple of the stride, gets shorter windows.
+        overlap: minimum number of pixels shared by neighbouring windows, in [0, tile).
+        pixels_at_once: limit of the pixels in a batch of windows, to bound memory.
+        needed: (H, W) bool, the pixels that need an estimate. Each is at least half the overlap from the border of a
+            window, except at the picture's border. Pixels outside of all windows get 0. None: everywhere.
 
-    Raises InputError for a tile or overlap out of range, and for a condition on an operator's observation, however
-    it is wrapped.
+    Raises InputError for a tile or overlap out of range, and if `prior` contains a condition on an operator's
+    observation.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Tiled(PriorWrapper):
         while isinstance(inner, PriorWrapper) and not isinstance(prior, Local):
             if hasattr(inner, "operator"):
                 put = f"put the tiles inside, {type(inner).__name__}(Tiled(...), ...)"
-                raise InputError(f"an observation is of the whole picture: {put}")
+                raise InputError(f"a condition needs the whole picture: {put}")
             inner = inner.prior
         if tile < 1 or tile % prior.stride:
             raise InputError(f"the tile's side must be a multiple of {prior.stride}, not {tile}")
@@ -81,7 +81,7 @@ class Tiled(PriorWrapper):
         self.needed = needed
         self._around = None if needed is None else windows_around(needed.cpu().numpy(), tile, overlap, prior.stride)
         self._windows: dict[tuple[tuple[Box, ...], int], Prior] = {}
-        self._room = _KEPT
+        self._cache_room = _CACHE_PIXELS
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         t = as_time(t).expand(x.shape[0])
@@ -100,7 +100,7 @@ class Tiled(PriorWrapper):
         for box, estimate in zip(boxes, self._estimates(x, t, boxes), strict=True):
             top, left, tall, wide = box
             area = total[..., top : top + tall, left : left + wide]
-            inside = (slice(area.shape[-2]), slice(area.shape[-1]))  # of a picture that is smaller than a window
+            inside = (slice(area.shape[-2]), slice(area.shape[-1]))  # a picture may be smaller than a window
             area += weight[inside] * estimate[..., *inside]
             weights[top : top + tall, left : left + wide] += weight[inside]
         return total.div_(weights.clamp_(min=torch.finfo(x.dtype).tiny))
@@ -110,7 +110,7 @@ class Tiled(PriorWrapper):
         samples = x.shape[0]
         together = max(1, self.pixels_at_once // (samples * boxes[0][2] * boxes[0][3]))
         count = math.ceil(len(boxes) / together)
-        together = math.ceil(len(boxes) / count)  # a small rest would take longer
+        together = math.ceil(len(boxes) / count)  # equal groups: a small last one would waste time
 
         def evaluate(prior: Prior, windows: Tensor, times: Tensor, number: int) -> Tensor:
             with part(number, count):
@@ -119,13 +119,13 @@ class Tiled(PriorWrapper):
         for number, first in enumerate(range(0, len(boxes), together)):
             group = tuple(boxes[first : first + together])
             prior, windows = self.prior, torch.cat([crop(x, box) for box in group])
-            if isinstance(self.prior, Local):  # an observation is cut out once for all the steps of a sampler
+            if isinstance(self.prior, Local):  # crop the observation once for all steps of a sampler
                 if (group, samples) in self._windows:
                     prior = self._windows[group, samples]
                 else:
                     prior, pixels = self.prior.windows(group, samples), windows[:, 0].numel()
-                    if pixels <= self._room:
-                        self._room -= pixels
+                    if pixels <= self._cache_room:
+                        self._cache_room -= pixels
                         self._windows[group, samples] = prior
             given = prior, windows, t.repeat(len(group)), number
             if count > 1 and windows.requires_grad and torch.is_grad_enabled():
@@ -136,13 +136,13 @@ class Tiled(PriorWrapper):
 
 
 def _ramp(size: int, overlap: int) -> Tensor:
-    """The weights of a window along an axis, up to how its neighbours' are: falling off at both ends."""
+    """Return the blending weights along a window's axis, up to normalisation: falling off at both ends."""
     distance = torch.arange(size, dtype=torch.float64) + 0.5
     return (torch.minimum(distance, size - distance) / max(1, overlap)).clamp(max=1)
 
 
 def crop(picture: Tensor, box: Box) -> Tensor:
-    """The window (top, left, height, width) of (..., H, W); what lies beyond the last row or column continues it."""
+    """Return the window (top, left, height, width) of (..., H, W), replicating the last row and column beyond them."""
     top, left, height, width = box
     window = picture[..., top : top + height, left : left + width]
     if window.shape[-2:] == (height, width):
@@ -153,5 +153,5 @@ def crop(picture: Tensor, box: Box) -> Tensor:
 
 
 def crops(batch: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:
-    """Windows of one size of a batch of `samples`, or of one that all share: those of each box in turn."""
+    """Return windows of one size, box by box, of a batch of `samples`, or of a single picture that all share."""
     return torch.cat([crop(batch, box).expand(samples, *[-1] * (batch.ndim - 1)) for box in boxes])

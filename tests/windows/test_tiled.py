@@ -198,7 +198,7 @@ def test_each_group_of_windows_is_cut_out_once_for_all_steps() -> None:
 def test_windows_beyond_the_bound_of_memory_are_cut_out_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     prior = GaussianPrior(VE(0.01, 20.0), 0.3, 0.1)
     expected = draw(Tiled(prior, 8, 4, 64))
-    monkeypatch.setattr(tiling, "_KEPT", 2 * 64)
+    monkeypatch.setattr(tiling, "_CACHE_PIXELS", 2 * 64)
     cut = Cut(prior)
     assert torch.equal(draw(Tiled(cut, 8, 4, 64)), expected)
     assert len(cut.cut) == 2 + 7 * 10  # of nine windows two are kept through ten steps
