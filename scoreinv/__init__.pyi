@@ -1,8 +1,10 @@
+from . import conditional as conditional
 from . import guidance as guidance
 from . import operators as operators
 from . import samplers as samplers
 from . import sdes as sdes
 from . import system as system
+from . import windows as windows
 from .likelihood import Likelihood as Likelihood
 from .likelihood import bits_per_dim as bits_per_dim
 from .models.catalogue import load as load

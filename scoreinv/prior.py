@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -23,6 +23,10 @@ from scoreinv.sdes import SDE, VE, as_time, broadcast
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.options import STEPS, Number, check_settings
 from scoreinv.system.text import shown
+
+if TYPE_CHECKING:
+    from scoreinv.conditional.observation import Observation
+    from scoreinv.conditional.prior import Conditioned
 
 
 class Prior(ABC):
@@ -50,6 +54,17 @@ class Prior(ABC):
     """Vector-Jacobian products per call of `noise`, counted apart from evaluations."""
     constrains: bool = False
     """Whether `constrain` changes the state; if not, samplers neither call it nor draw noise for it."""
+
+    def accepts(self, observation: Observation) -> str | None:
+        """Return None if `given` takes the observation, or else the reason of the refusal."""
+        return (
+            "this model was trained without observations: use constrained sampling (method pc), or a model trained by "
+            "conditional training"
+        )
+
+    def given(self, observation: Observation) -> Conditioned:
+        """Return the prior given an observation. Raise InputError if it does not accept it."""
+        raise InputError(self.accepts(observation) or "this prior has no `given` for observations that it accepts")
 
     @abstractmethod
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
@@ -161,8 +176,6 @@ class ScorePrior(Model, Prior):
 
     kind = "a prior"
     dtypes = (torch.float64, torch.float32, torch.bfloat16)
-    conditional = False
-    """Whether the network also takes an observation (`guidance.Conditioned`)."""
 
     def __init__(
         self,

@@ -162,7 +162,7 @@ def check_samples(count: int, picture: imaging.Picture, *, coloured: bool) -> No
 
 def warn_of_completing(model: Model, does: str) -> None:
     """Warn of what a model does here that was trained to complete pictures, where it is one."""
-    from scoreinv.conditional.prior import ConditionalPrior
+    from scoreinv.conditional.prior import trained_task
 
-    if isinstance(model.load(), ConditionalPrior):
+    if trained_task(model.load()) is not None:
         warn(f"{model.name}: was trained to complete pictures, and {does}")

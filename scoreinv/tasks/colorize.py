@@ -22,21 +22,34 @@ import torch
 from PIL import Image
 
 from scoreinv.analysis.kind import Kind, untinted
-from scoreinv.conditional.prior import ConditionalPrior, at_size_of
-from scoreinv.conditional.references import Told, looks_of, told_by
+from scoreinv.conditional import Observation
+from scoreinv.conditional.colour import GrayView, view_gray
+from scoreinv.conditional.prior import at_size_of, trained_task
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.hints import KnownColours, check_reference, hints_from_picture, present_colours
 from scoreinv.models.loading import Models
-from scoreinv.operators import gray_and_hints
+from scoreinv.operators import gray, gray_and_hints
 from scoreinv.operators.colour_space import luma
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import check_callback
 from scoreinv.tasks.callbacks import Callback, notify, running, split
-from scoreinv.tasks.common import MEAN_WINDOW, Model, check_samples, draw, model_of, spread, to_arrays, to_tensor
+from scoreinv.tasks.common import (
+    MEAN_WINDOW,
+    Model,
+    Windows,
+    check_samples,
+    draw_conditioned,
+    draw_constrained,
+    model_of,
+    posterior_mean,
+    spread,
+    to_arrays,
+    to_tensor,
+)
 from scoreinv.tasks.damage import DamageOdds
 from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.noise_streams import PictureNoise, ddof_of_pairs, noise_weights_of
@@ -184,13 +197,12 @@ def _reference(picture: Picture, prior: ScorePrior) -> Reference:
 
 def _model_notes(prior: ScorePrior, request: ColorizeRequest) -> list[Note]:
     """Return the notes about a model that was trained for another task, or with other grey weights."""
-    notes = []
-    if isinstance(prior, ConditionalPrior):
-        if not prior.for_colour:
-            notes.append(warning("model_other_task", task="fill"))
-        undecided = request.method is None and request.start is None
-        if undecided and prior.gray_weights != request.gray_weights:
-            notes.append(warning("gray_weights_unknown", given=request.gray_weights, known=str(prior.gray_weights)))
+    notes, task = [], trained_task(prior)
+    if task == "fill":
+        notes.append(warning("model_other_task", task="fill"))
+    undecided = request.method is None and request.start is None
+    if undecided and task is not None and not knows_gray(prior, request):
+        notes.append(warning("gray_weights_unknown", given=request.gray_weights))
     return notes
 
 
@@ -245,8 +257,8 @@ def draw_colors(
 
 
 def knows_gray(prior: ScorePrior, request: ColorizeRequest) -> bool:
-    """Return whether the network takes this grey as an observation: it knows one set of weights."""
-    return isinstance(prior, ConditionalPrior) and prior.gray_weights == request.gray_weights
+    """Return whether the prior accepts the luma by these grey weights as an observation."""
+    return prior.accepts(Observation(gray(request.gray_weights, 1, 1), torch.zeros(1, 3, 1, 1))) is None
 
 
 @dataclass(frozen=True)
@@ -263,9 +275,7 @@ class _Gray:
         luma: hxw in [0, 1].
         rgb: hxwx3 in [0, 1], with that luma, and the chroma of `known` pixels.
         known: hxw bool, pixels with known chroma.
-        fine: luma at the larger size that the model takes, (s h)x(s w); None if the picture is smaller.
-        features: of the encoder, for a model that takes them.
-        likeness: colours of similar places in the references.
+        view: the picture as the model takes it.
     """
 
     picture: Picture
@@ -277,9 +287,7 @@ class _Gray:
     luma: np.ndarray
     rgb: np.ndarray
     known: np.ndarray
-    fine: np.ndarray | None
-    features: tuple[torch.Tensor, ...] | None
-    likeness: Told | None
+    view: GrayView
 
     @classmethod
     def of(
@@ -299,26 +307,20 @@ class _Gray:
         if noise_weights is None:
             noise_weights = noise_weights_of(picture)
         height, width = work_size(picture.size, prior.image_size, prior.stride)
-        looking = prior if sampling.method == "conditioned" and isinstance(prior, ConditionalPrior) else None
-        scale = 1 if looking is None else looking.luma_scale
-        fine = None
-        if scale > 1 and picture.height >= scale * height and picture.width >= scale * width:
-            fine = luma(picture.resized_rgb(scale * height, scale * width), weights)
-            gray = fine.reshape(height, scale, width, scale).mean((1, 3))
-        else:
-            gray = luma(picture.resized_rgb(height, width), weights)
-        features = likeness = None
-        if looking is not None and looking.encoder is not None:
-            seen = luma(picture.resized_rgb(*looking.seen_size(height, width)), weights)
-            shown = to_tensor([seen[..., None]], prior.device)
-            features = looking.look(shown)
-            if references:
-                likeness = told_by([reference.places for reference in references], looks_of(shown, looking))
+
+        def luma_at(tall: int, wide: int) -> np.ndarray:
+            return luma(picture.resized_rgb(tall, wide), weights)
+
+        if sampling.method == "conditioned":
+            places = [reference.places for reference in references]
+            view = view_gray(prior, luma_at, picture.size, (height, width), places)
         elif references:
-            raise InputError("references go with the method conditioned and a model that looks at pictures, as scene")
-        rgb, known = np.repeat(gray[..., None], 3, axis=2), np.zeros(gray.shape, dtype=bool)
+            raise InputError("references go with the method conditioned")
+        else:
+            view = GrayView(luma_at(height, width))
+        rgb, known = np.repeat(view.luma[..., None], 3, axis=2), np.zeros((height, width), dtype=bool)
         kept = present_colours(picture) if request.keep_color and kind != "tinted" else None
-        one = cls(picture, kind, weights, kept, strokes, noise_weights, gray, rgb, known, fine, features, likeness)
+        one = cls(picture, kind, weights, kept, strokes, noise_weights, view.luma, rgb, known, view)
         return one if kept is None else one.given(kept)
 
     @property
@@ -340,10 +342,10 @@ class _Gray:
 
     def like_references(self, drawn: np.ndarray) -> np.ndarray:
         """Return drawn colours, hxwx3, blended with those of the references."""
-        if self.likeness is None:
+        if self.view.references is None:
             return drawn
         like = torch.empty(1, 1, *self.luma.shape)
-        maps = (at_size_of(each.cpu(), like)[0].permute(1, 2, 0).numpy() for each in self.likeness[:2])
+        maps = (at_size_of(value.cpu(), like)[0].permute(1, 2, 0).numpy() for value in self.view.references)
         chroma, prior_weight = maps
         gray = self.luma[..., None]
         return gray + prior_weight * (drawn - gray) + chroma
@@ -426,23 +428,24 @@ def _draw(
         known = torch.from_numpy(np.stack([one.known for one in some]))[:, None].to(prior.device, torch.float32)
         operator = gray_and_hints(some[0].weights, known)
         initial = to_tensor([one.rgb for one in some], prior.device)
-        fines = [np.repeat(one.fine[..., None], 3, axis=2) for one in some if one.fine is not None]
-        maps = [one.features for one in some if one.features is not None]
+        fines = [np.repeat(one.view.fine[..., None], 3, axis=2) for one in some if one.view.fine is not None]
+        maps = [one.view.features for one in some if one.view.features is not None]
         weights = np.stack([one.noise_weights for one in some])
-        x, nfe = draw(
-            sampling,
-            prior,
+        observation = Observation(
             operator,
             operator(prior.to_model(initial)),
-            initial,
-            PictureNoise(sampling.seed, [number for _, number in batch], weights, prior.device),
-            part,
-            tile=prior.image_size * (MEAN_WINDOW if sampling.mean else 1),
-            overlap=prior.image_size // 2,
-            orientations=MIRRORED,
             fine=prior.to_model(to_tensor(fines, prior.device)) if fines else None,
             features=tuple(torch.cat(same) for same in zip(*maps, strict=True)) if maps else None,
         )
+        tile = prior.image_size * (MEAN_WINDOW if sampling.mean else 1)
+        windows = Windows(tile, prior.image_size // 2, orientations=MIRRORED)
+        stream = PictureNoise(sampling.seed, [number for _, number in batch], weights, prior.device)
+        if sampling.method == "pc":
+            x, nfe = draw_constrained(sampling, prior, observation, initial, windows, stream, part)
+        elif sampling.mean:
+            x, nfe = posterior_mean(prior, observation, windows, stream, part)
+        else:
+            x, nfe = draw_conditioned(prior, observation, sampling.steps, windows, stream, part)
         drawn += to_arrays(x)
     pictures = [drawn[begin : begin + len(numbers)] for begin in range(0, len(drawn), len(numbers))]
     return ([[np.mean(some, axis=0)] for some in pictures], nfe * len(numbers)) if sampling.mean else (pictures, nfe)

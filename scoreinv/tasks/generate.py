@@ -7,10 +7,10 @@ from numbers import Integral
 
 import numpy as np
 
-from scoreinv.guidance import ClassifierGuidance, Clipped
+from scoreinv.guidance import ClassifierGuidance
 from scoreinv.guidance.classifier import Classifier
 from scoreinv.networks.classifiers import NoiseClassifier
-from scoreinv.prior import Prior, RecommendedSampler, ScorePrior
+from scoreinv.prior import Clipped, Prior, RecommendedSampler, ScorePrior
 from scoreinv.samplers import (
     DDIM,
     ODE,

@@ -25,8 +25,9 @@ from scoreinv.analysis.faces import people_beside
 from scoreinv.analysis.jpeg import RIM, without_smears
 from scoreinv.analysis.leftovers import find_leftover
 from scoreinv.analysis.nearby_colours import foreign
+from scoreinv.conditional import Observation
 from scoreinv.conditional.initial_estimate import smooth_estimate
-from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.prior import trained_task
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.imaging.regions import Region, extent, overlap, regions_to_fill, widened
 from scoreinv.inputs.arrays import pictures_from_api
@@ -41,7 +42,21 @@ from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import MASK_THRESHOLD, USUAL_SENSITIVITY, check_callback
 from scoreinv.tasks.callbacks import Callback, running, split
 from scoreinv.tasks.classical import fill_classically
-from scoreinv.tasks.common import MEAN_WINDOW, Model, check_samples, draw, model_of, spread, to_arrays, to_tensor
+from scoreinv.tasks.common import (
+    MEAN_WINDOW,
+    Model,
+    Windows,
+    accepts_holes,
+    check_samples,
+    draw_conditioned,
+    draw_constrained,
+    draw_narrow,
+    model_of,
+    posterior_mean,
+    spread,
+    to_arrays,
+    to_tensor,
+)
 from scoreinv.tasks.damage import DamageOdds, damage_note
 from scoreinv.tasks.deep_holes import Scale, draw_in_scales, enough_to_copy
 from scoreinv.tasks.inputs import Inputs
@@ -185,7 +200,7 @@ def draw_fills(
 
     A fill does not depend on the other pictures.
     """
-    sampling = request.sampling(conditional=prior.conditional)
+    sampling = request.sampling(conditional=accepts_holes(prior))
     for fill in prepared:
         fill.begin(sampling.samples)
     steps = list(_steps(prepared, sampling.samples))
@@ -241,7 +256,7 @@ class PreparedFill:
         prior = models.filler()
         check_samples(request.samples, picture.pixels.nbytes)
         notes = [] if detected else mask_notes(hole) + object_notes(picture, hole)
-        if isinstance(prior, ConditionalPrior) and prior.for_colour:
+        if trained_task(prior) == "colour":
             notes.append(warning("model_other_task", task="colour"))
         return cls(picture, hole, prior, request, inputs.avoid, notes)
 
@@ -254,7 +269,7 @@ class PreparedFill:
         avoid: np.ndarray | None,
         notes: list[Note],
     ) -> None:
-        sampling = request.sampling(conditional=prior.conditional)
+        sampling = request.sampling(conditional=accepts_holes(prior))
         if avoid is not None and sampling.method == "pc":
             raise SettingError("avoid", "does not go with the method pc, which copies nothing")
         self.notes = notes
@@ -366,7 +381,7 @@ def _steps(prepared: list[PreparedFill], samples: int) -> Iterator[list[_Row]]:
 
 def _draw(rows: list[_Row], prior: ScorePrior, request: InpaintRequest, callback: Callback) -> list[np.ndarray]:
     """Return the colours of the box of each row; the regions are alike."""
-    sampling = request.sampling(conditional=prior.conditional)
+    sampling = request.sampling(conditional=accepts_holes(prior))
     keys = [(sampling.seed, sample, *region.box[:2]) for _, sample, region in rows]
     values = to_tensor([fill.known(sample, region.box) for fill, sample, region in rows], prior.device)
     unknown = [crop(fill.unknown, region.box) for fill, _, region in rows]  # also of holes of other regions
@@ -383,21 +398,19 @@ def _draw(rows: list[_Row], prior: ScorePrior, request: InpaintRequest, callback
         finest = Scale(pictures, observed, sources)
         drawn, nfe = draw_in_scales(sampling, prior, finest, region.halvings, typical, noise, callback)
     else:
-        operator = ObservedComponents(observed)
-        drawn, nfe = draw(
-            replace(sampling, mean=sampling.mean or request.smooth),
-            prior,
-            operator,
-            operator(prior.to_model(values)),
-            values if sampling.method == "conditioned" else 0.5 + smooth_estimate(values - 0.5, observed).mean,
-            NoiseStream.keyed(keys, prior.device),
-            callback,
-            tile=region.window,
-            overlap=rows[0][0].window // 8,
-            orientations=MIRRORED if request.smooth else ALL,
-            needed=None if region.in_one_window else torch.from_numpy(region.hole),
-            narrow=region.narrow,
-        )
+        operator, stream = ObservedComponents(observed), NoiseStream.keyed(keys, prior.device)
+        observation = Observation(operator, operator(prior.to_model(values)))
+        needed = None if region.in_one_window else torch.from_numpy(region.hole)
+        orientations = MIRRORED if request.smooth else ALL
+        windows = Windows(region.window, rows[0][0].window // 8, needed, orientations)
+        if sampling.method == "pc":
+            initial = 0.5 + smooth_estimate(values - 0.5, observed).mean
+            drawn, nfe = draw_constrained(sampling, prior, observation, initial, windows, stream, callback)
+        elif sampling.mean or request.smooth:
+            drawn, nfe = posterior_mean(prior, observation, windows, stream, callback)
+        else:
+            draw = draw_narrow if region.narrow else draw_conditioned
+            drawn, nfe = draw(prior, observation, sampling.steps, windows, stream, callback)
     for fill, _, _ in rows:
         fill.nfe = max(fill.nfe, nfe)
     return to_arrays(drawn)

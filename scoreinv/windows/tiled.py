@@ -1,21 +1,20 @@
 """A model on pictures larger than its training size, in overlapping windows.
 
-A network works best near its training size, since its normalisation takes statistics over the whole input, and its
-memory grows with the picture. So the noise is estimated window by window and blended,
+A network works best near its training size, because its normalisation takes statistics over its input. Its memory
+grows with the picture. So the noise is estimated window by window and blended,
 
     noise(x, t) = sum_w b_w noise_w(x_w, t),        sum_w b_w = 1 at every pixel,
 
-with weights b_w that fall off linearly over the overlap, which avoids seams. Blending the *estimates* at every step
-makes the windows agree on one picture (MultiDiffusion, Bar-Tal et al. 2023, arXiv 2302.08113).
+with weights b_w that fall off linearly over the overlap, so that there are no seams. The *estimates* are blended at
+every step, so the windows agree on one picture (MultiDiffusion, Bar-Tal et al. 2023, arXiv 2302.08113).
 
-Windows lie on a grid, or around the pixels that need an estimate (`windows.placement`).
+Windows lie on a grid, or around the needed pixels alone (`placement`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -26,50 +25,36 @@ from scoreinv.sdes import as_time
 from scoreinv.system.errors import InputError
 from scoreinv.system.reporting import part
 from scoreinv.windows.boxes import Box
+from scoreinv.windows.local import check_local, crop, in_windows
 from scoreinv.windows.placement import grid, side_of, windows_around
 
-_CACHE_PIXELS = 1 << 21  # bound of the cached window priors of an observation, in pixels
-
-
-@runtime_checkable
-class Local(Protocol):
-    """A prior that depends on an observation, and can be restricted to windows of it."""
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
-        """Return the prior for crops of one size: row k of its batch is the window k // samples."""
-        ...
+_CACHE_PIXELS = 1 << 21  # limit of the window pixels whose crops of an observation are cached, to bound memory
 
 
 class Tiled(PriorWrapper):
-    """A model on pictures of any size: blends its noise estimates for windows.
+    """A model on pictures of any size, by blended noise estimates of windows.
 
-    Wrap conditions around it, `MMPS(Tiled(prior, 64, 8), operator, y)`: they need the whole picture. Only a network
-    with an observation as input (`Conditioned`) goes inside, and gets the observation's windows. For gradients, groups
-    of windows are evaluated again in the backward pass, so memory is limited to one group.
+    Conditions go around it, `MMPS(Tiled(prior, 64, 8), operator, y)`, because they need the whole picture. Only a
+    conditional prior goes inside, `Tiled(prior.given(observation), 64, 8)`: its observation is cropped to the windows.
+    The backward pass evaluates groups of windows again, so that memory is that of one group.
 
     Args:
         prior: the model.
-        tile: side of the windows in pixels, a multiple of the prior's stride. A picture side that is shorter, or not a
-            multiple of the stride, gets shorter windows.
-        overlap: minimum number of pixels shared by neighbouring windows, in [0, tile).
-        pixels_at_once: limit of the pixels in a batch of windows, to bound memory.
-        needed: (H, W) bool, the pixels that need an estimate. Each is at least half the overlap from the border of a
-            window, except at the picture's border. Pixels outside of all windows get 0. None: everywhere.
+        tile: side of the windows in pixels, a multiple of the prior's stride. On a shorter side of the picture, or one
+            that is no multiple of the stride, windows are shorter.
+        overlap: least overlap of neighbouring windows in pixels, in [0, tile).
+        pixels_at_once: most pixels of windows in one evaluation, to bound memory.
+        needed: (H, W) bool, the pixels whose estimate is used; None for all. Each is at least half the overlap from the
+            border of a window, unless that is the picture's. The estimate is 0 outside of windows.
 
-    Raises InputError for a tile or overlap out of range, and if `prior` contains a condition on an operator's
-    observation.
+    Raises InputError for a tile or overlap out of range, and for a prior with an observation that cannot be cropped.
     """
 
     def __init__(
         self, prior: Prior, tile: int, overlap: int, pixels_at_once: int = 1 << 18, needed: Tensor | None = None
     ) -> None:
         super().__init__(prior)
-        inner = prior
-        while isinstance(inner, PriorWrapper) and not isinstance(prior, Local):
-            if hasattr(inner, "operator"):
-                put = f"put the tiles inside, {type(inner).__name__}(Tiled(...), ...)"
-                raise InputError(f"a condition needs the whole picture: {put}")
-            inner = inner.prior
+        check_local(prior)
         if tile < 1 or tile % prior.stride:
             raise InputError(f"the tile's side must be a multiple of {prior.stride}, not {tile}")
         if not 0 <= overlap < tile:
@@ -110,7 +95,7 @@ class Tiled(PriorWrapper):
         samples = x.shape[0]
         together = max(1, self.pixels_at_once // (samples * boxes[0][2] * boxes[0][3]))
         count = math.ceil(len(boxes) / together)
-        together = math.ceil(len(boxes) / count)  # equal groups: a small last one would waste time
+        together = math.ceil(len(boxes) / count)  # equal groups: a small last one would take longer
 
         def evaluate(prior: Prior, windows: Tensor, times: Tensor, number: int) -> Tensor:
             with part(number, count):
@@ -118,15 +103,14 @@ class Tiled(PriorWrapper):
 
         for number, first in enumerate(range(0, len(boxes), together)):
             group = tuple(boxes[first : first + together])
-            prior, windows = self.prior, torch.cat([crop(x, box) for box in group])
-            if isinstance(self.prior, Local):  # crop the observation once for all steps of a sampler
-                if (group, samples) in self._windows:
-                    prior = self._windows[group, samples]
-                else:
-                    prior, pixels = self.prior.windows(group, samples), windows[:, 0].numel()
-                    if pixels <= self._cache_room:
-                        self._cache_room -= pixels
-                        self._windows[group, samples] = prior
+            windows = torch.cat([crop(x, box) for box in group])
+            if (group, samples) in self._windows:  # an observation is cropped once for all steps of a sampler
+                prior = self._windows[group, samples]
+            else:
+                prior, pixels = in_windows(self.prior, group, samples), windows[:, 0].numel()
+                if pixels <= self._cache_room:
+                    self._cache_room -= pixels
+                    self._windows[group, samples] = prior
             given = prior, windows, t.repeat(len(group)), number
             if count > 1 and windows.requires_grad and torch.is_grad_enabled():
                 noise = checkpoint(evaluate, *given, use_reentrant=False, preserve_rng_state=False)
@@ -136,22 +120,6 @@ class Tiled(PriorWrapper):
 
 
 def _ramp(size: int, overlap: int) -> Tensor:
-    """Return the blending weights along a window's axis, up to normalisation: falling off at both ends."""
+    """Return unnormalised weights of a window along an axis, which fall off at both ends."""
     distance = torch.arange(size, dtype=torch.float64) + 0.5
     return (torch.minimum(distance, size - distance) / max(1, overlap)).clamp(max=1)
-
-
-def crop(picture: Tensor, box: Box) -> Tensor:
-    """Return the window (top, left, height, width) of (..., H, W), replicating the last row and column beyond them."""
-    top, left, height, width = box
-    window = picture[..., top : top + height, left : left + width]
-    if window.shape[-2:] == (height, width):
-        return window
-    rows = torch.arange(height, device=picture.device).clamp(max=window.shape[-2] - 1)
-    columns = torch.arange(width, device=picture.device).clamp(max=window.shape[-1] - 1)
-    return window[..., rows[:, None], columns]
-
-
-def crops(batch: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:
-    """Return windows of one size, box by box, of a batch of `samples`, or of a single picture that all share."""
-    return torch.cat([crop(batch, box).expand(samples, *[-1] * (batch.ndim - 1)) for box in boxes])

@@ -53,7 +53,7 @@ from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.system.reporting import reporting
 from scoreinv.tasks.denoise import denoise_picture
 from scoreinv.tasks.settings import LinearSettings
-from scoreinv.windows.tiled import crop
+from scoreinv.windows.local import crop
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 

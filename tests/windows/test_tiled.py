@@ -19,7 +19,8 @@ from scoreinv.system.errors import InputError
 from scoreinv.windows import tiled as tiling
 from scoreinv.windows.boxes import Box
 from scoreinv.windows.ensemble import UPRIGHT, SelfEnsemble
-from scoreinv.windows.tiled import Tiled, crops
+from scoreinv.windows.local import Orientation, crops, turn
+from scoreinv.windows.tiled import Tiled
 
 pytestmark = pytest.mark.portable
 
@@ -54,6 +55,9 @@ class Scene(Prior):
         scene = self if means is self.means else Scene(means, self.stride)
         scene.seen = self.seen
         return scene
+
+    def turned(self, orientation):
+        return Scene(turn(self.means, orientation), self.stride)
 
 
 SIZES = pytest.mark.parametrize(("height", "width"), [(24, 40), (37, 21), (8, 8), (7, 30), (5, 6), (9, 8)])
@@ -181,6 +185,9 @@ class Cut(PriorWrapper):
     def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
         self.cut.append((tuple(boxes), samples))
         return self.prior
+
+    def turned(self, orientation: Orientation) -> Prior:
+        raise NotImplementedError
 
 
 def draw(prior: Prior, count: int = 1, steps: int = 10) -> Tensor:
