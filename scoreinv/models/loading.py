@@ -24,7 +24,7 @@ from scoreinv.system.threads import OPENMP, set_threads
 
 if TYPE_CHECKING:
     from scoreinv.models.config import ModelConfig
-    from scoreinv.networks.detector import DamageDetector
+    from scoreinv.models.damage_detector import DamageDetector
     from scoreinv.prior import ScorePrior
 
 Role = Literal["damage", "inpaint", "denoise", "colorize"]

@@ -30,8 +30,9 @@ from scoreinv.imaging.picture import STRIP_ROWS, Picture, picture_of_hole, scale
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.catalogue import load_damage_detector
+from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.loading import Models
-from scoreinv.networks.detector import STRIDE, DamageDetector
+from scoreinv.networks.detector import STRIDE
 from scoreinv.operators.colour_space import luma
 from scoreinv.system.errors import SettingError
 from scoreinv.system.options import FOUND_GROW, USUAL_SENSITIVITY, check_callback

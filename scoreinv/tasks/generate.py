@@ -9,7 +9,7 @@ import numpy as np
 
 from scoreinv.guidance import ClassifierGuidance
 from scoreinv.guidance.classifier import Classifier
-from scoreinv.networks.classifiers import NoiseClassifier
+from scoreinv.models.noise_classifier import NoiseClassifier
 from scoreinv.prior import Clipped, Prior, RecommendedSampler, ScorePrior
 from scoreinv.samplers import (
     DDIM,

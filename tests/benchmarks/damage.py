@@ -3,7 +3,8 @@
     python tests/benchmarks/damage.py PHOTOS [PHOTOS ...] [--side 640] [--sensitivity 0.5] [--fill 40] [--method telea]
         [--draws 1]
 
-Each photograph is reduced to `--side` pixels and made a scan (`training.synthetic_damage`) by a seed of its own, with
+Each photograph is reduced to `--side` pixels and made a scan (`training.data.synthetic_damage`) by a seed of its
+own, with
 damage. Of 40 scans, one with a large blot moves the recall by two hundredths: `--draws` makes several of each. Told are
 
 - recall: the share of the damaged pixels that is marked;

@@ -9,7 +9,8 @@ photographs unfaded tell what the step does to healthy ones. Beside it: the step
 and each channel stretched between its percentiles.
 
 With `--steps` those that no model has seen are printed besides, grained, stained and cracked, as colour prints and as
-grey ones (`training.synthetic_damage`), and restored whole: CIEDE2000, PSNR and structural similarity after each step.
+grey ones (`training.data.synthetic_damage`), and restored whole: CIEDE2000, PSNR and structural similarity after
+each step.
 
 With `--tint` it counts instead which of 200 pictures of each kind are taken for prints of one tint: prints toned by
 drawing, and photographs, as they are, faded, and in one hue (red rock, leaves, the sea, a sunset), faded or not.
@@ -27,16 +28,16 @@ from pathlib import Path
 import numpy as np
 from damage import DAMAGE
 from PIL import Image, ImageOps
+from scoreinv.models.photo_models import PhotoModels
+from scoreinv.tasks.old_photos import Step, restore_picture
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from scoreinv.analysis.kind import kind_by_colours
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load, load_damage_detector
-from scoreinv.models.photo_models import PhotoModels
 from scoreinv.operators.colour_space import luma
 from scoreinv.system.files import PRETRAINED
-from scoreinv.tasks.old_photos import Step, restore_picture
 from scoreinv.tasks.settings import OldPhotoSettings
 from scoreinv.tasks.tone import tone_picture
 from scoreinv.training.data.prints import draw_medium, draw_print, scanned

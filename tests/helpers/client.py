@@ -17,8 +17,9 @@ from torch import Tensor
 from scoreinv.files.write import picture_bytes
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.config import DetectorConfig
+from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.loading import Models
-from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
+from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.prior import ScorePrior
 from scoreinv.web.access import Access
 from scoreinv.web.app import make_app

@@ -13,7 +13,8 @@ import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.config import DetectorConfig
-from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
+from scoreinv.models.damage_detector import DamageDetector
+from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.system.options import FOUND_GROW
 

@@ -10,7 +10,7 @@ from torch import nn
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
-from scoreinv.networks.classifiers import NoiseClassifier
+from scoreinv.models.noise_classifier import NoiseClassifier
 from scoreinv.prior import RecommendedSampler
 from scoreinv.samplers import DPMpp2M
 from scoreinv.sdes import VE, VP

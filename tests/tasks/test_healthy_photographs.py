@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import scoreinv
 from scoreinv.models.catalogue import load_damage_detector
-from scoreinv.networks.detector import DamageDetector
+from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.tasks.settings import SURE_SENSITIVITY
 from scoreinv.training.data.folder import BUILTIN
 

@@ -11,6 +11,7 @@ import torch
 from independent_pixels import prior
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+from scoreinv.tasks.linear import upscale_picture
 
 import scoreinv
 from scoreinv.analysis.noise import estimate_noise, noise_under_blur, white_noise
@@ -20,7 +21,6 @@ from scoreinv.operators import kernels
 from scoreinv.tasks.classical import fill_classically
 from scoreinv.tasks.deblur import deblur_photo
 from scoreinv.tasks.denoise import denoise_picture
-from scoreinv.tasks.linear import upscale_picture
 from scoreinv.tasks.rows import Restorer
 from scoreinv.tasks.settings import DenoiseSettings, LinearSettings
 
@@ -80,6 +80,7 @@ def test_deblurring() -> None:
     assert np.abs(found.permute(1, 2, 0).numpy() - file).max() < 1.5 / 255
 
 
+@pytest.mark.opencv
 def test_fills_and_the_rims_of_their_holes() -> None:
     file, *others = (fill_classically(each, hole(), "telea").image.rgb() for each in pictures())
     assert np.abs(file - pictures()[0].rgb())[~hole()].max() > 3 / 255  # the smeared rim is redrawn

@@ -16,7 +16,7 @@ from scoreinv.models.foreign.official import load_official, read_official_config
 from scoreinv.models.foreign.pickled import plain_tensors, read_pickled
 from scoreinv.system.errors import CheckpointError
 
-PARITY = Path(__file__).parents[1] / "data" / "parity"
+PARITY = Path(__file__).parents[2] / "data" / "parity"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import subprocess
+import sys
 import warnings
 from functools import cache
 from graphlib import TopologicalSorter
@@ -24,6 +26,7 @@ ROOMS = (
     "cli",
     "gimp",
     "web",
+    "batch",
     "tasks",
     "training",
     "models",
@@ -39,8 +42,8 @@ ROOMS = (
     "samplers",
     "windows",
     "operators",
-    "prior",
     "networks",
+    "prior",
     "preconditioning",
     "sdes",
     "system",
@@ -48,6 +51,8 @@ ROOMS = (
 """From top to bottom: each may import those below it."""
 
 CORE = ROOMS[ROOMS.index("likelihood") :]
+
+PICTURE_ROOMS = ("imaging", "analysis", "files", "inputs")
 
 DOORS = ("scoreinv", "scoreinv.__main__")
 """What is imported from outside: they lead to every room."""
@@ -118,9 +123,15 @@ def test_pictures_need_no_core() -> None:
         "windows.boxes",
         "windows.placement",
     }
-    picture_rooms = ("imaging", "analysis", "files", "inputs")
-    core = {other for name, other in arrows() if room(name) in picture_rooms and room(other) in CORE}
+    core = {other for name, other in arrows() if room(name) in PICTURE_ROOMS and room(other) in CORE}
     assert {other for other in core if room(other) != "system"} <= {f"scoreinv.{name}" for name in torch_free}
+
+
+def test_pictures_need_neither_torch_nor_opencv() -> None:
+    modules = [name for name in MODULES if name not in DOORS and room(name) in PICTURE_ROOMS]
+    unwanted = {"torch", "cv2", "tifffile"}
+    code = f"import sys, {', '.join(modules)}; sys.exit(not {unwanted}.isdisjoint(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_no_module_imports_itself_through_others() -> None:

@@ -23,7 +23,7 @@ from scoreinv.tasks.settings import SamplerSettings
 
 pytestmark = pytest.mark.portable
 
-DATA = Path(__file__).parents[1] / "data" / "diffusers"
+DATA = Path(__file__).parents[2] / "data" / "diffusers"
 
 
 def io(name: str) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ import scoreinv
 from scoreinv.models.foreign.official import load_official, read_official_config
 from scoreinv.prior import ScorePrior
 
-DATA = Path(__file__).parents[1] / "data" / "parity"
+DATA = Path(__file__).parents[2] / "data" / "parity"
 FOLDERS = ["subvp_cifar10_ddpmpp_continuous", "vp_cifar10_ddpmpp_continuous"]
 
 

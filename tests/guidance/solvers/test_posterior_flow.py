@@ -14,7 +14,7 @@ from scoreinv.operators import mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import NoiseStream
 from scoreinv.sdes import SDE, VE, VP, as_time, broadcast
-from scoreinv.system.errors import Cancelled, InputError
+from scoreinv.system.errors import Cancelled, InputError, SettingError
 
 pytestmark = pytest.mark.portable
 
@@ -150,8 +150,9 @@ def test_a_prior_that_has_to_be_constrained_is_refused() -> None:
     given = ConstrainedPC(prior, mask(torch.ones(1, 1, 16, 16)), prior.mean)
     with pytest.raises(InputError, match="takes the observation"):
         PosteriorFlow(prior.variance, basis()).sample(given, SHAPE, rng=NoiseStream(0, 3))
-    with pytest.raises(InputError, match="steps must be at least 1"):
-        PosteriorFlow(prior.variance, basis(), 0).sample(prior, SHAPE, rng=NoiseStream(0, 3))
+    with pytest.raises(SettingError) as caught:
+        PosteriorFlow(prior.variance, basis(), 0)
+    assert caught.value.setting == "steps"
 
 
 def test_blurred_noise_has_unit_variance_everywhere_and_hangs_together() -> None:

@@ -12,7 +12,7 @@ import torch
 from scoreinv.models.foreign.official import load_official, read_official_config
 from scoreinv.system.errors import CheckpointError
 
-PARITY = Path(__file__).parents[1] / "data" / "parity"
+PARITY = Path(__file__).parents[2] / "data" / "parity"
 
 
 @pytest.mark.parametrize("name", ["ncsn", "ncsnv2_64", "NCSNv2_256"])

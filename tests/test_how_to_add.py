@@ -16,7 +16,15 @@ from scoreinv.operators import LinearOperator
 from scoreinv.samplers import NoiseStream
 from scoreinv.sdes import VP
 
-README = Path(scoreinv.__file__).with_name("README.md")
+PACKAGE = Path(scoreinv.__file__).parent
+README = PACKAGE / "README.md"
+
+
+def test_the_map_names_modules_that_exist() -> None:
+    rows = README.read_text().split("## A map of the code", 1)[1].split("\n**", 1)[0].splitlines()
+    places = [name for row in rows for name in re.findall(r"`([^`]+)`", row.rstrip("| ").rpartition("|")[2])]
+    assert len(places) > 20
+    assert [name for name in places if not (PACKAGE / name).is_dir() and not (PACKAGE / f"{name}.py").is_file()] == []
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from scoreinv.cli.main import main
 
 pytestmark = pytest.mark.portable
 
-FOLDERS = sorted((Path(__file__).parents[1] / "data" / "parity").iterdir())
+FOLDERS = sorted((Path(__file__).parents[2] / "data" / "parity").iterdir())
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

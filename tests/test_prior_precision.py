@@ -16,7 +16,7 @@ from scoreinv.models.foreign.published import published
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import time_at
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SIGMAS = (0.05, 0.3, 2.0, 10.0)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from analytic import gaussian_colour_prior
+from scoreinv.tasks.bits import pictures_bits_per_dim
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
@@ -20,10 +21,9 @@ from scoreinv.networks.classifiers import WideResNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VP
-from scoreinv.tasks.bits import pictures_bits_per_dim
 from scoreinv.tasks.settings import LikelihoodSettings
 
-DIFFUSERS = Path(__file__).parents[1] / "data" / "diffusers" / "ddpm"
+DIFFUSERS = Path(__file__).parent / "data" / "diffusers" / "ddpm"
 PRIOR = gaussian_colour_prior(torch.full((3,), 0.5), torch.eye(3) * 0.01)
 PICTURE = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)
 STATE = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
