@@ -66,6 +66,10 @@ class Machine:
             device_of(self.device)
 
 
+LIBRARY = Machine("cpu", "float32")
+"""Where models compute that calls from Python name, as `catalogue.load` returns them."""
+
+
 @dataclass(frozen=True)
 class ModelSource:
     """A model by name or path, and where it computes.

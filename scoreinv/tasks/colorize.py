@@ -24,7 +24,7 @@ from PIL import Image
 from scoreinv.analysis.kind import Kind, untinted
 from scoreinv.conditional import Observation
 from scoreinv.conditional.colour import GrayView, view_gray
-from scoreinv.conditional.prior import at_size_of, trained_task
+from scoreinv.conditional.prior import at_size_of, known_gray_weights, trained_task
 from scoreinv.conditional.references import ReferenceColours
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
 from scoreinv.imaging.picture import Picture
@@ -45,7 +45,7 @@ from scoreinv.tasks.common import (
     check_samples,
     draw_conditioned,
     draw_constrained,
-    model_of,
+    models_of,
     posterior_mean,
     spread,
     to_arrays,
@@ -130,7 +130,7 @@ def colorize(
     request = ColorizeRequest(
         method, steps, start, samples, seed, estimate, gray_weights, keep_color, saturation, whiten
     )
-    models = Models() if prior is None else Models(colorize=model_of(prior))
+    models = models_of(colorize=prior)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
     given = hints_for(hints, len(pictures))

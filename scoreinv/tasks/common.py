@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from scoreinv.conditional import Observation
 from scoreinv.guidance import ConstrainedPC, PosteriorFlow
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load
+from scoreinv.models.loading import LIBRARY, Models
 from scoreinv.operators import mask
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, DPMpp2M, NoiseStream, ReverseDiffusion, Sampler, State
@@ -57,6 +58,15 @@ def model_of(prior: object) -> ScorePrior:
     if not isinstance(prior, ScorePrior):
         raise SettingError("prior", f"must be a model as scoreinv.load gives it, or its name, not {shown(prior)}")
     return prior
+
+
+def models_of(**given: Model | None) -> Models:
+    """Return the models of a call from Python by role: given ones are loaded now, bundled ones when they are needed.
+
+    Raises as `model_of`.
+    """
+    loaded: dict[str, Any] = {role: model_of(model) for role, model in given.items() if model is not None}
+    return Models(**loaded, machine=LIBRARY)
 
 
 def colours_for(picture: Picture, channels: int) -> np.ndarray:

@@ -30,7 +30,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import GRAY_LEVELS, check_callback, check_noise_share
 from scoreinv.tasks.callbacks import Callback, running
-from scoreinv.tasks.common import Model, check_samples, model_of
+from scoreinv.tasks.common import Model, check_samples, models_of
 from scoreinv.tasks.denoise import photograph, written
 from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import Note, info, warning
@@ -110,7 +110,7 @@ def deblur(
     )
     check_callback(callback)
     pictures, form = pictures_from_api(image)
-    models = Models() if prior is None else Models(denoise=model_of(prior))
+    models = models_of(denoise=prior)
     with running("deblurring", callback, progress=progress) as forward:
         return for_each(deblur_picture, [Inputs(picture) for picture in pictures], request, models, form, forward)
 

@@ -39,7 +39,7 @@ from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import GRAY_LEVELS, check_callback, check_noise_share
 from scoreinv.system.reporting import report, reporting
 from scoreinv.tasks.callbacks import Callback, for_sampler, notify, running, split
-from scoreinv.tasks.common import Model, check_samples, gathered, model_of, noise_range, start_time, wide_tile
+from scoreinv.tasks.common import Model, check_samples, gathered, models_of, noise_range, start_time, wide_tile
 from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import info, warning
 from scoreinv.tasks.outcome import DenoiseOutcome, ImageLike, Outcome, for_each
@@ -103,7 +103,7 @@ def denoise(
     )
     check_callback(callback)
     pictures, form = pictures_from_api(image)
-    models = Models() if prior is None else Models(denoise=model_of(prior))
+    models = models_of(denoise=prior)
     with running("denoising", callback, progress=progress) as forward:
         return for_each(denoise_picture, [Inputs(picture) for picture in pictures], request, models, form, forward)
 

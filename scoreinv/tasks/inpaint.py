@@ -51,7 +51,7 @@ from scoreinv.tasks.common import (
     draw_conditioned,
     draw_constrained,
     draw_narrow,
-    model_of,
+    models_of,
     posterior_mean,
     spread,
     to_arrays,
@@ -130,7 +130,7 @@ def inpaint(
     if not request.needs_model and prior is not None:
         raise SettingError("prior", f"does not go with {method}, which needs no model")
     request.check_given({"mask"} if avoid is None else {"mask", "avoid"})
-    models = Models() if prior is None else Models(inpaint=model_of(prior))
+    models = models_of(inpaint=prior)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
     sizes = [picture.size for picture in pictures]
@@ -155,6 +155,7 @@ def inpaint_picture(
 
     Raises InputError if `avoid` leaves too little to copy from, or if all of the photograph is damage.
     """
+    request.check_given(inputs.given)
     damage: np.ndarray | None = None
     notes: list[Note] = []
     if inputs.hole is None:
@@ -252,7 +253,8 @@ class PreparedFill:
         """
         picture, hole = inputs.picture, inputs.hole
         assert hole is not None
-        request.check_given(inputs.given)
+        if not detected:
+            request.check_given(inputs.given)
         prior = models.filler()
         check_samples(request.samples, picture.pixels.nbytes)
         notes = [] if detected else mask_notes(hole) + object_notes(picture, hole)

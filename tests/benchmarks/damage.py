@@ -34,7 +34,7 @@ from scoreinv.files.read import read_picture
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.system.options import FOUND_GROW
-from scoreinv.tasks.settings import ClassicalMethod
+from scoreinv.tasks.requests import ClassicalMethod
 from scoreinv.training.config import DamageDrawing
 from scoreinv.training.data.synthetic_damage import Scan, draw_scan
 

@@ -27,10 +27,11 @@ import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators import Blur, LinearOperator, downsampling, kernels, mask
 from scoreinv.prior import ScorePrior
+from scoreinv.tasks.deblur import deblur_picture
 from scoreinv.tasks.denoise import denoise_picture
-from scoreinv.tasks.linear import deblur_picture, upscale_picture
-from scoreinv.tasks.results import Restored
-from scoreinv.tasks.settings import Downsampling, LinearSettings
+from scoreinv.tasks.outcome import Restored
+from scoreinv.tasks.requests import Downsampling, SolveRequest
+from scoreinv.tasks.upscale import upscale_picture
 
 MARGIN = 16
 """Of the scene around the crops of blurred pictures."""
@@ -53,7 +54,7 @@ class Task:
 
     side: int
     observe: Callable[[np.ndarray, np.random.Generator], np.ndarray]
-    restore: Callable[[np.ndarray, LinearSettings], Samples]
+    restore: Callable[[np.ndarray, SolveRequest], Samples]
     classical: Variants = field(default_factory=dict)
     peers: dict[str, Peer] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
@@ -89,7 +90,7 @@ def solving(prior: ScorePrior, operator: LinearOperator, noise: float, side: int
     def observe(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
         return _noisy(_seen(operator, middle(photo, side)), noise, random)
 
-    def restore(y: np.ndarray, settings: LinearSettings) -> Samples:
+    def restore(y: np.ndarray, settings: SolveRequest) -> Samples:
         names = ("method", "steps", "samples", "estimate", "orientations")
         asked = {name: getattr(settings, name) for name in names}
         return _samples(scoreinv.solve(operator, y, prior=prior, noise_std=noise, **asked))
@@ -106,7 +107,7 @@ def denoising_stored(prior: ScorePrior, everything: LinearOperator, noise: float
     def observe(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
         return _noisy(middle(photo, side), noise, random).clip(0, 1)
 
-    def restore(y: np.ndarray, settings: LinearSettings) -> Samples:
+    def restore(y: np.ndarray, settings: SolveRequest) -> Samples:
         return _samples(denoise_picture(Picture(y), noise, prior, settings))
 
     def taken_as_they_are(y: np.ndarray) -> tuple[np.ndarray, int]:
@@ -131,7 +132,7 @@ def enlarging(prior: ScorePrior, factor: int, kind: Downsampling, side: int) -> 
         small = _seen(downsampling(factor, side, side, kind), middle(photo, side))
         return np.rint(255 * small.clip(0, 1)) / np.float32(255)
 
-    def restore(y: np.ndarray, settings: LinearSettings) -> Samples:
+    def restore(y: np.ndarray, settings: SolveRequest) -> Samples:
         return _samples(upscale_picture(Picture(y), factor, kind, 0.0, prior, settings))
 
     peers, missing = span(factor)
@@ -143,7 +144,7 @@ def deblurring(prior: ScorePrior, kernel: np.ndarray, noise: float, side: int) -
         blurred = _seen(Blur(kernel, *photo.shape[:2]), photo)
         return _noisy(middle(blurred, side), noise, random).clip(0, 1)
 
-    def restore(y: np.ndarray, settings: LinearSettings) -> Samples:
+    def restore(y: np.ndarray, settings: SolveRequest) -> Samples:
         return _samples(deblur_picture(Picture(y), kernel, noise, prior, settings))
 
     return Task(side, observe, restore, deblurrers(kernel))

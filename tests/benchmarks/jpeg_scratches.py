@@ -23,7 +23,7 @@ import scoreinv
 from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.tasks.inpaint import inpaint_picture
-from scoreinv.tasks.settings import FillSettings
+from scoreinv.tasks.requests import InpaintRequest
 
 QUALITIES = (75, 85, 90, 95)
 
@@ -65,7 +65,7 @@ def main() -> None:
         damaged[hole] = rng.choice([(250, 250, 245), rng.uniform(0, 255, 3), (20, 20, 20)])
 
         def filled(picture: Picture, hole: np.ndarray = hole, *, exact: bool = False) -> np.ndarray:
-            return inpaint_picture(picture, hole, prior, FillSettings(exact=exact)).image.pixels
+            return inpaint_picture(picture, hole, prior, InpaintRequest(exact=exact)).image.pixels
 
         jpegs = {quality: as_jpeg(damaged, quality) for quality in QUALITIES}
         fills = []

@@ -40,12 +40,12 @@ from photographs import middle
 from skimage.metrics import structural_similarity
 
 from scoreinv.system.errors import ScoreinvError
-from scoreinv.tasks.settings import LinearSettings, RestorationMethod
+from scoreinv.tasks.requests import RestorationMethod, SolveRequest
 
 Run = Callable[[np.ndarray], Samples]
-OURS = {"mean": LinearSettings(estimate="mean"), "sample": LinearSettings(estimate="sample")}
-OURS |= {"mean, 8 orientations": LinearSettings(estimate="mean", orientations=8)}
-OURS |= {name: LinearSettings(name, estimate="sample") for name in get_args(RestorationMethod) if name != "dpir"}
+OURS = {"mean": SolveRequest(estimate="mean"), "sample": SolveRequest(estimate="sample")}
+OURS |= {"mean, 8 orientations": SolveRequest(estimate="mean", orientations=8)}
+OURS |= {name: SolveRequest(name, estimate="sample") for name in get_args(RestorationMethod) if name != "dpir"}
 
 
 def methods(task: Task, wanted: list[str], samples: int) -> dict[str, Sequence[Run]]:

@@ -35,7 +35,7 @@ def test_a_picture_takes_the_colours_of_its_own_photograph(estimate: str) -> Non
 
 def test_what_is_no_reference() -> None:
     gray, prior = luma(blocks()), chroma_prior()
-    with pytest.raises(InputError, match="like: is grey"):
+    with pytest.raises(InputError, match="like: has no colours"):
         colorize(gray, prior=prior, like=gray)
     with pytest.raises(InputError, match="method conditioned"):
         colorize(gray, prior=prior, like=blocks(), method="pc", steps=2)

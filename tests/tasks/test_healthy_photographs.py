@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 import scoreinv
 from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.models.damage_detector import DamageDetector
-from scoreinv.tasks.settings import SURE_SENSITIVITY
+from scoreinv.tasks.requests import SURE_SENSITIVITY
 from scoreinv.training.data.folder import BUILTIN
 
 HELD_OUT = Path(__file__).parents[2] / "examples" / "photos"

@@ -13,7 +13,7 @@ from PIL import Image
 import scoreinv
 from scoreinv.sdes import VE, VP
 from scoreinv.system.errors import Cancelled, InputError
-from scoreinv.tasks.latents import slerp
+from scoreinv.tasks.interpolate import slerp
 
 SDES = pytest.mark.parametrize("sde", [VE(0.005, 20.0), VP()], ids=["VE", "VP"])
 MEAN, STD = 0.5, 0.2
@@ -91,7 +91,7 @@ def test_pictures_come_back_in_kind():
 def test_many_pictures_are_decoded_in_parts(monkeypatch):
     a, b = pictures(4, 4, 3)
     whole = scoreinv.interpolate(a, b, 5, steps=4, prior=prior(VE()))
-    monkeypatch.setattr("scoreinv.tasks.latents.PIXELS_AT_ONCE", 32)
+    monkeypatch.setattr("scoreinv.tasks.interpolate.PIXELS_AT_ONCE", 32)
     seen = []
     parts = scoreinv.interpolate(a, b, 5, steps=4, prior=prior(VE()), callback=seen.append)
     assert parts.nfe == whole.nfe

@@ -14,7 +14,7 @@ from torch import Tensor
 import scoreinv
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.tasks.common import spread
-from scoreinv.tasks.picture_noise import PictureNoise, ddof_of_pairs, noise_weights_of
+from scoreinv.tasks.noise_streams import PictureNoise, ddof_of_pairs, noise_weights_of
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scoreinv.tasks.find_damage import WORKING_SIDE, Odds, damage_in_picture, damage_logits, working_sizes
 from torch import Tensor
 
 import scoreinv
@@ -14,9 +13,13 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.config import DetectorConfig
 from scoreinv.models.damage_detector import DamageDetector
+from scoreinv.models.loading import Models
 from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.system.options import FOUND_GROW
+from scoreinv.tasks.damage import WORKING_SIDE, DamageOdds, damage_logits, damage_picture, working_sizes
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.requests import DamageRequest
 
 SMALL = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8, regions=3), image_size=32)
 
@@ -97,22 +100,22 @@ def test_the_ends_of_sensitivity(bright):
 
 def test_evidence_is_of_what_is_sure_and_of_all_around(bright):
     pixels = np.full((60, 90), 40, np.uint8)
-    assert Odds.seen(Picture(pixels), bright).evidence(0.2) == -np.inf
+    assert DamageOdds.of(Picture(pixels), bright).evidence(0.2) == -np.inf
     pixels[10, 10:50] = 230  # of log odds 3.0
     pixels[20:22, 10:15] = 205  # 2.0
     pixels[30, 10:50] = 160  # marked, and not sure
     weighed = 10 * ((40 * 230 + 10 * 205) / 50 / 255 - 0.6)
     around = 10 * (40 / 255 - 0.6)
     expected = weighed + np.log(40) + np.log1p(np.exp(-around))
-    assert Odds.seen(Picture(pixels), bright).evidence(0.2) == pytest.approx(expected, abs=1e-3)
-    assert Odds.seen(Picture(np.full((60, 90), 255, np.uint8)), bright).evidence(0.2) < 16  # and nothing around
+    assert DamageOdds.of(Picture(pixels), bright).evidence(0.2) == pytest.approx(expected, abs=1e-3)
+    assert DamageOdds.of(Picture(np.full((60, 90), 255, np.uint8)), bright).evidence(0.2) < 16  # and nothing around
 
 
 def test_a_large_scan_is_looked_at_reduced_and_marked_at_its_own_size(bright):
     pixels = np.zeros((2 * WORKING_SIDE, 300), np.uint8)
     pixels[1000:1040, 100:140] = 255
     bright.seen.clear()
-    mask = damage_in_picture(Picture(pixels), bright, 0.5)
+    mask = damage_picture(Inputs(Picture(pixels)), DamageRequest(), Models(damage=bright)).damage
     assert working_sizes(pixels.shape) == [(WORKING_SIDE, 150), (WORKING_SIDE // 2, 75), (WORKING_SIDE // 4, 37)]
     assert sum(shape[-1] > 192 for shape in bright.seen) == 0  # 150 wide, not 300
     assert mask.shape == pixels.shape
@@ -166,3 +169,19 @@ def test_what_cannot_be_done_is_said(bright):
 
 def test_a_picture_of_one_pixel_is_looked_at(bright):
     assert not scoreinv.find_damage(np.zeros((1, 1), np.uint8), model=bright).any()
+
+
+def test_notes_tell_the_share_and_the_corners_of_damage(bright):
+    pixels = np.zeros((40, 50), np.uint8)
+    clean = damage_picture(Inputs(Picture(pixels)), DamageRequest(sensitivity=0.4), Models(damage=bright))
+    (note,) = clean.notes
+    assert (note.code, note.level, note.values) == ("damage_none", "warning", {"sensitivity": 0.4})
+    assert not clean.image.pixels.any()
+    pixels[:10, :30] = pixels[-5:, -5:] = 255
+    marked = damage_picture(Inputs(Picture(pixels)), DamageRequest(grow=0), Models(damage=bright))
+    (note,) = marked.notes
+    share = pytest.approx((pixels > 0).mean())
+    assert (note.code, note.level) == ("damage_found", "info")
+    assert note.values == {"share": share, "sensitivity": 0.5, "corners": 2}
+    np.testing.assert_array_equal(marked.image.pixels, pixels)
+    assert marked.figures() == {"damaged": pytest.approx((pixels > 0).mean(), abs=1e-6)}

@@ -16,7 +16,7 @@ from scoreinv.models.config import ModelConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
 from scoreinv.system.errors import InputError
-from scoreinv.tasks.bits import PictureDensity, pictures_bits_per_dim
+from scoreinv.tasks.bits_per_dim import PictureDensity, pictures_bits_per_dim
 from scoreinv.tasks.settings import LikelihoodSettings
 
 STD = 0.1
@@ -69,7 +69,7 @@ def test_errors_of_different_pictures_are_independent():
 
 
 def test_pictures_together_are_as_alone(monkeypatch):
-    monkeypatch.setattr("scoreinv.tasks.bits.PIXELS_AT_ONCE", 48)  # batches across pictures and repeats
+    monkeypatch.setattr("scoreinv.tasks.bits_per_dim.PIXELS_AT_ONCE", 48)  # batches across pictures and repeats
     levels = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3)).astype(np.uint8)
     pictures = [Picture(item) for item in levels]
     together = pictures_bits_per_dim(
@@ -91,7 +91,7 @@ def test_likelihood_needs_8_bits_and_fitting_sides():
 
 
 def test_a_picture_too_big_for_the_memory_is_refused(monkeypatch):
-    monkeypatch.setattr("scoreinv.tasks.bits.PIXELS_AT_ONCE", 8)
+    monkeypatch.setattr("scoreinv.tasks.bits_per_dim.PIXELS_AT_ONCE", 8)
     model = ModelConfig(replace(SMALL, condition_channels=0), VE(0.01, 20.0), EDM(), (-1.0, 1.0), 16).build()
     picture = Picture(np.full((16, 16, 3), 128, np.uint8))
     assert math.isfinite(picture_bits_per_dim(picture, model, steps=2).bits_per_dim)

@@ -11,13 +11,16 @@ from PIL import Image
 import scoreinv
 from scoreinv.analysis.kind import untinted
 from scoreinv.inputs.arrays import pictures_from_api
+from scoreinv.models.loading import Models
 from scoreinv.operators.colour_space import colour_basis, luma
 from scoreinv.system.errors import Cancelled, InputError
-from scoreinv.tasks.colorize import colorize, colorize_picture, colorize_pictures, hints_for
+from scoreinv.tasks.colorize import colorize, colorize_picture, draw_colors, hints_for
 from scoreinv.tasks.common import spread
-from scoreinv.tasks.picture_noise import ddof_of_pairs
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.noise_streams import ddof_of_pairs
+from scoreinv.tasks.notes import warning
 from scoreinv.tasks.references import work_size
-from scoreinv.tasks.settings import ColourSettings
+from scoreinv.tasks.requests import ColorizeRequest
 
 pytestmark = pytest.mark.portable
 
@@ -92,11 +95,11 @@ def test_pictures_are_coloured_together_each_as_alone(hinted):
     strokes = np.zeros((16, 16, 4), np.float32)
     strokes[2:6, 2:6] = (1, 0, 0, 1)
     hints = hints_for(strokes if hinted else None, 2)
-    model, sampling = prior("rec601"), ColourSettings(steps=2, samples=2, estimate="mean")
-    together = colorize_pictures(pictures, model, sampling, hints)
+    model, sampling = prior("rec601"), ColorizeRequest(steps=2, samples=2, estimate="mean")
+    together = draw_colors(pictures, ["grey", "grey"], model, sampling, hints)
     assert {shape[0] for shape in model.preconditioning.windows} == {4}
     for number, picture in enumerate(pictures):
-        alone = colorize_picture(picture, model, sampling, hints[number])
+        alone = colorize_picture(Inputs(picture, hints=hints[number]), sampling, Models(colorize=model))
         np.testing.assert_allclose(together[number].image.pixels, alone.image.pixels, atol=1e-5)
         np.testing.assert_allclose(together[number].std, alone.std, atol=1e-5)
         assert together[number].nfe == alone.nfe
@@ -151,12 +154,12 @@ def test_what_a_picture_was_is_said_in_every_form():
     gray = np.random.default_rng(5).uniform(0.3, 0.6, (16, 24)).astype(np.float32)
     sepia = (255 * gray[..., None] * np.array([1.0, 0.85, 0.65])).astype(np.uint8)
     coloured = np.stack([gray, np.full_like(gray, 0.2), gray.T.reshape(16, 24)])
-    assert colorize(gray, prior=model, steps=2).found == "grey"
-    assert colorize(Image.fromarray(sepia), prior=model, steps=2).found == "tinted"
-    assert colorize(torch.from_numpy(coloured), prior=model, steps=2).found == "coloured"
+    assert colorize(gray, prior=model, steps=2).kind == "grey"
+    assert colorize(Image.fromarray(sepia), prior=model, steps=2).kind == "tinted"
+    assert colorize(torch.from_numpy(coloured), prior=model, steps=2).kind == "coloured"
     batch = torch.from_numpy(np.stack([np.stack([gray] * 3), coloured]))
     result = colorize(batch, prior=model, steps=2)
-    assert result.found == ["grey", "coloured"]
+    assert result.kind == ["grey", "coloured"]
     assert result.image.shape == batch.shape
 
 
@@ -164,7 +167,7 @@ def test_a_pale_tint_is_found_and_its_lightest_tone_made_white():
     gray = np.random.default_rng(5).uniform(0.5, 0.8, (16, 24))
     pale = Image.fromarray(np.rint(255 * gray[..., None] * np.array([1.0, 0.97, 0.93])).astype(np.uint8))
     kept, white = (colorize(pale, prior=prior("rec601"), steps=2, whiten=whiten) for whiten in (False, True))
-    assert kept.found == white.found == "tinted"
+    assert kept.kind == white.kind == "tinted"
     lightest = [np.asarray(result.image).astype(float) @ [0.299, 0.587, 0.114] for result in (kept, white)]
     assert lightest[1].max() > lightest[0].max() + 2
 
@@ -172,22 +175,19 @@ def test_a_pale_tint_is_found_and_its_lightest_tone_made_white():
 def test_a_print_that_is_whitened_has_the_colours_of_the_grey_picture_that_it_becomes():
     gray = np.random.default_rng(5).uniform(0.2, 0.7, (16, 24))
     (print_,) = pictures_from_api((gray[..., None] * np.array([1.0, 0.85, 0.65])).astype(np.float32))[0]
-    model = prior("rec601")
-    whitened = colorize_picture(print_, model, ColourSettings(steps=2, whiten=True)).image.pixels
-    expected = colorize_picture(untinted(print_).gray(), model, ColourSettings(steps=2)).image.pixels
-    np.testing.assert_allclose(whitened, expected, atol=1e-5)
+    models = Models(colorize=prior("rec601"))
+    whitened = colorize_picture(Inputs(print_), ColorizeRequest(steps=2, whiten=True), models)
+    expected = colorize_picture(Inputs(untinted(print_).gray()), ColorizeRequest(steps=2), models)
+    np.testing.assert_allclose(whitened.image.pixels, expected.image.pixels, atol=1e-5)
 
 
-def test_grey_that_the_model_does_not_know_is_coloured_by_pc_with_a_warning(caplog):
+def test_grey_that_the_model_does_not_know_is_coloured_by_pc_with_a_note():
     gray, model = np.full((20, 20), 0.5, np.float32), scoreinv.load("scene")
     found = colorize(gray, prior=model, gray_weights="average", steps=2)
     assert found.method == "pc"
-    (record,) = caplog.records
-    assert record.message == "gray_weights average: the model knows rec601 only, and the weaker method pc is taken"
-    caplog.clear()
-    colorize(gray, prior=model, gray_weights="average", method="pc", steps=2)
-    colorize(gray, prior=model, gray_weights="average", start=0.5, steps=2)
-    assert not caplog.records
+    assert found.notes == [warning("gray_weights_unknown", given="average", known="rec601")]
+    for decided in ({"method": "pc"}, {"start": 0.5}):
+        assert colorize(gray, prior=model, gray_weights="average", steps=2, **decided).notes == []
 
 
 @pytest.mark.parametrize("estimate", ["sample", "mean"])

@@ -78,14 +78,14 @@ def test_a_front_door_explains_its_arguments_itself(name: str) -> None:
 def test_front_doors_tell_the_steps_there_are() -> None:
     doc = {name: " ".join((getattr(scoreinv, name).__doc__ or "").split()) for name in ("inpaint", "colorize", "solve")}
     narrow = f"of which narrow holes take {settings.NARROW_FILL_STEPS} at most"
-    fill, colour = settings.FILL_STEPS, settings.COLOUR_STEPS
+    fill, colour = settings.FILL_STEPS, settings.COLOR_STEPS
     assert f"{fill['conditioned']} for `conditioned`, {narrow}, and {fill['pc']} for `pc`" in doc["inpaint"]
     assert f"{colour['conditioned']} for `conditioned`, {colour['pc']} for `pc`" in doc["colorize"]
     dps = settings.RESTORATION_STEPS["dps"]
     steps = {method: settings.FULL_STEPS * count for method, count in settings.RESTORATION_STEPS.items()}
     assert f"{steps['diffpir']} for `diffpir`, {steps['dpir']} for `dpir` and {dps} for `dps`" in doc["solve"]
-    assert f"None: {settings.COLOUR_TEMPERATURE:g}" in doc["colorize"]
-    assert f"None: {settings.COLOUR_SATURATION:g} for samples" in doc["colorize"]
+    assert f"None: {settings.COLOR_TEMPERATURE:g}" in doc["colorize"]
+    assert f"None: {settings.COLOR_SATURATION:g} for samples" in doc["colorize"]
     for sampler, count in settings.SAMPLER_STEPS.items():
         assert f"{count} for `{sampler}`" in (scoreinv.generate.__doc__ or "")
 

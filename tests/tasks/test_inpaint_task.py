@@ -8,12 +8,20 @@ import torch
 from analytic import gaussian_colour_prior
 from PIL import Image
 from small_conditional import conditional_prior
+from torch import nn
 
 from scoreinv.imaging.picture import Picture
+from scoreinv.inputs.masks import dilate
+from scoreinv.models.loading import Models
+from scoreinv.networks.detector import DamageDetector
 from scoreinv.sdes import VP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
-from scoreinv.tasks.inpaint import inpaint, inpaint_picture
-from scoreinv.tasks.settings import FillSettings
+from scoreinv.system.options import FOUND_GROW
+from scoreinv.tasks.inpaint import PreparedFill, inpaint, inpaint_picture
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.notes import info, warning
+from scoreinv.tasks.outcome import InpaintOutcome
+from scoreinv.tasks.requests import InpaintRequest
 
 pytestmark = pytest.mark.portable
 
@@ -237,8 +245,9 @@ def test_the_mean_of_a_hole_of_many_windows_tells_of_them_and_stops(monkeypatch)
 def test_smooth_fills_are_the_mean_where_they_are_not_deep():
     narrow = np.zeros((40, 56), bool)
     narrow[10:13, 5:50] = True
-    kinds = [FillSettings(seed=seed, smooth=smooth) for smooth in (False, True) for seed in (0, 1)]
-    fills = [inpaint_picture(Picture(photo()), narrow, conditional_prior(), kind) for kind in kinds]
+    kinds = [InpaintRequest(seed=seed, smooth=smooth) for smooth in (False, True) for seed in (0, 1)]
+    inputs, models = Inputs(Picture(photo()), narrow), Models(inpaint=conditional_prior())
+    fills = [inpaint_picture(inputs, kind, models) for kind in kinds]
     drawn, smooth = fills[:2], fills[2:]
     sampled, mean = (abs(one.image.pixels - other.image.pixels).max() for one, other in (drawn, smooth))
     assert mean < sampled / 2  # a random network's mean follows its noise a little
@@ -258,3 +267,69 @@ def test_a_model_that_was_not_trained_for_it_is_refused_whatever_the_hole():
         inpaint(photo(96, 96), wide, prior=prior(), method="conditioned")
     with pytest.raises(InputError, match="avoid does not go with the method pc"):
         inpaint(photo(), hole(), prior=prior(), avoid=~hole())
+
+
+def test_a_prepared_picture_is_filled_again_with_other_seeds_and_numbers():
+    inputs, models = Inputs(Picture(photo()), hole()), Models(inpaint=prior())
+    prepared = PreparedFill.prepare(inputs, InpaintRequest(steps=3), models)
+    for request in (InpaintRequest(steps=3, seed=7), InpaintRequest(steps=3, samples=2), InpaintRequest(steps=3)):
+        again, alone = prepared.draw(request, models), inpaint_picture(inputs, request, models)
+        assert len(again.samples) == request.samples
+        for one, other in zip(again.samples, alone.samples, strict=True):
+            np.testing.assert_allclose(one.pixels, other.pixels, atol=1e-5)
+
+
+class Whites(DamageDetector):
+    """Detects white as damage."""
+
+    device = torch.device("cpu")
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+
+    def logits(self, pictures: torch.Tensor) -> torch.Tensor:
+        return torch.where(pictures.amin(1, keepdim=True) > 0.99, 6.5, -6.0)
+
+
+def found(pixels: np.ndarray, **settings: object) -> InpaintOutcome[Picture]:
+    models = Models(inpaint=prior(), damage=Whites())
+    return inpaint_picture(Inputs(Picture(pixels)), InpaintRequest(steps=2, **settings), models)
+
+
+def test_damage_is_filled_where_no_mask_is_given():
+    pixels = 0.8 * photo()
+    scratch = np.zeros((40, 56), bool)
+    scratch[10:12, 5:50] = True
+    pixels[scratch] = 1
+    result = found(pixels, grow=0)
+    np.testing.assert_array_equal(result.damage, scratch)
+    assert result.notes == [info("damage_found", share=scratch.mean(), sensitivity=0.5, corners=0)]
+    changed = (result.image.pixels != pixels).any(-1)
+    assert not changed[~scratch].any()
+    assert changed[scratch].all()
+    np.testing.assert_array_equal(found(pixels).damage, dilate(scratch, FOUND_GROW))
+    clean = found(0.8 * photo(), sensitivity=0.3)
+    assert clean.notes == [warning("damage_none", sensitivity=0.3)]
+    np.testing.assert_array_equal(clean.image.pixels, 0.8 * photo())
+    with pytest.raises(InputError, match="all of it is detected"):
+        found(np.ones((40, 56), np.float32))
+
+
+def test_a_mask_has_notes():
+    most = np.ones((40, 56), bool)
+    most[:8] = False
+    assert inpaint(photo(), most, prior=prior(), steps=1).notes == [warning("mask_mostly_hole", share=0.8)]
+    empty = inpaint_picture(Inputs(Picture(photo()), most & ~most), InpaintRequest(), Models(inpaint=prior()))
+    assert empty.notes == [warning("mask_empty")]
+    np.testing.assert_array_equal(empty.image.pixels, photo())
+
+
+def test_an_object_that_is_left_beside_its_mask_is_noted():
+    pixels = np.random.default_rng(0).integers(20, 60, (160, 160, 3)).astype(np.uint8)
+    pixels[50:110, 50:110] = (230, 150, 130)
+    mask = np.zeros((160, 160), bool)
+    mask[54:106, 54:106] = True
+    (note,) = inpaint(pixels, mask, prior=prior(), steps=1).notes
+    assert (note.code, note.level) == ("object_left", "warning")
+    assert note.values["grow"] >= 4
+    assert inpaint(pixels, mask, prior=prior(), steps=1, grow=note.values["grow"]).notes == []

@@ -10,9 +10,7 @@ import pytest
 import torch
 from analytic import gaussian_colour_prior
 from PIL import Image
-from scoreinv.models.photo_models import PhotoModels
 from scoreinv.tasks.old_photos import Step, restore_picture
-from scoreinv.tasks.results import Restored
 from torch import Tensor, nn
 
 import scoreinv
@@ -20,13 +18,16 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.hints import KnownColours
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.damage_detector import DamageDetector
+from scoreinv.models.loading import Models
 from scoreinv.operators.colour_space import luma
 from scoreinv.system.errors import Cancelled, InputError, SettingError
 from scoreinv.system.options import FOUND_GROW
-from scoreinv.tasks import old_photos
-from scoreinv.tasks.colorize import Colorized
+from scoreinv.tasks import restore
 from scoreinv.tasks.common import spread
-from scoreinv.tasks.settings import COLOUR_SATURATION, OLD_PHOTO_STEPS, OldPhotoSettings
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.notes import Note, info
+from scoreinv.tasks.outcome import ColorizeOutcome, InpaintOutcome
+from scoreinv.tasks.requests import COLOR_SATURATION, RESTORATION, RestoreRequest
 from scoreinv.tasks.tone import Toned
 from scoreinv.training.data.folder import BUILTIN
 
@@ -93,11 +94,19 @@ SCRATCH = dilate(scratched(np.zeros((HEIGHT, WIDTH), np.uint8)) > 0, FOUND_GROW)
 
 def restored(image: Any, **more: Any):
     """Without the step `tone`, which would take the tones of these drawings for faded ones."""
-    models = {"detector": Whites(), "filler": prior(), "denoiser": prior(), "colorizer": prior(), "tone": 0.0}
-    return scoreinv.restore(image, **(models | more))
+    fixed = {"detector": Whites(), "filler": prior(), "denoiser": prior(), "colorizer": prior(), "tone": 0.0}
+    return scoreinv.restore(image, **(fixed | more))
 
 
-def changed(result: scoreinv.RestoredPhoto[Any]) -> list[str]:
+def step_note(result: scoreinv.RestoreOutcome[Any], name: str) -> Note:
+    return next(step.note for step in result.steps if step.name == name)
+
+
+def models(**more: Any) -> Models:
+    return Models(Whites(), prior(), prior(), prior(), **more)
+
+
+def changed(result: scoreinv.RestoreOutcome[Any]) -> list[str]:
     return [step.name for step in result.steps if step.changed]
 
 
@@ -107,7 +116,7 @@ def test_a_healthy_photograph_in_colours_comes_back_bit_for_bit():
     assert (result.image == photo).all()
     assert not np.shares_memory(result.image, photo)
     assert result.image.dtype == np.uint8
-    assert (result.found, changed(result), result.nfe, result.method) == ("coloured", [], 0, "exact")
+    assert (result.kind, changed(result), result.nfe, result.method) == ("coloured", [], 0, "exact")
     assert not result.damage.any()
     assert result.noise_std == pytest.approx(2 / 255, rel=0.3)
     assert [step.name for step in result.steps] == ["damage", "tint", "denoise", "colorize"]
@@ -118,10 +127,10 @@ def test_a_print_of_one_tint_with_dirt_on_it_is_known_by_the_damage_that_is_foun
     dirt = 0.012 * (np.sin(x / 2.5) * np.sin(y / 2.5))[..., None] * np.array([1.0, 0.0, -1.0])
     photo = levels(sepia(gray_scene()) + dirt)
     few = {"inpaint": True, "denoise": False, "colorize": False}
-    assert restored(photo, **few).found == "coloured"
-    assert restored(photo, mask=SCRATCH, **few).found == "coloured"  # it may be of anything
-    assert restored(scratched(photo), **few).found == "tinted"
-    assert restored(scratched(photo), sensitivity=0.001, **few).found == "tinted"
+    assert restored(photo, **few).kind == "coloured"
+    assert restored(photo, mask=SCRATCH, **few).kind == "coloured"  # it may be of anything
+    assert restored(scratched(photo), **few).kind == "tinted"
+    assert restored(scratched(photo), sensitivity=0.001, **few).kind == "tinted"
 
     class Unsure(Whites):
         """Takes what is nearly white for damage, too, but not surely."""
@@ -140,7 +149,7 @@ def test_a_print_of_one_tint_with_dirt_on_it_is_known_by_the_damage_that_is_foun
 def test_a_photograph_of_one_hue_keeps_it():
     blue = levels(gray_scene()[..., None] * np.array([0.5, 0.8, 1.0]))
     result = restored(blue)
-    assert (result.found, changed(result)) == ("coloured", [])
+    assert (result.kind, changed(result)) == ("coloured", [])
     assert (result.image == blue).all()
 
 
@@ -152,14 +161,14 @@ def test_a_photograph_of_one_hue_keeps_it():
 def test_of_a_healthy_photograph_nothing_but_damage_could_change(path):
     """What is taken for damage: `test_healthy_photographs`."""
     result = restored(Image.open(path), inpaint=False, tone=None)
-    assert (result.found, changed(result)) == ("coloured", []), result.steps
+    assert (result.kind, changed(result)) == ("coloured", []), result.steps
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_healthy_grey_photograph_is_only_coloured(dtype):
     gray = np.rint(gray_scene() * np.iinfo(dtype).max).astype(dtype)
     result = restored(gray)
-    assert (result.found, changed(result)) == ("grey", ["colorize"])
+    assert (result.kind, changed(result)) == ("grey", ["colorize"])
     assert (result.image.shape, result.image.dtype) == ((HEIGHT, WIDTH, 3), dtype)
     assert abs(result.image @ np.array([0.299, 0.587, 0.114]) - gray).max() <= 0.5
     assert np.ptp(result.image, axis=-1).max() > 0
@@ -168,8 +177,8 @@ def test_a_healthy_grey_photograph_is_only_coloured(dtype):
 def test_a_damaged_noisy_sepia_print_takes_every_step_in_order():
     photo = scratched(levels(sepia(noisy(gray_scene()))))
     result = restored(photo)
-    assert (result.found, changed(result)) == ("tinted", ["tint", "inpaint", "denoise", "colorize"])
-    assert [step.name for step in result.steps] == [name for name in OLD_PHOTO_STEPS if name not in ("border", "tone")]
+    assert (result.kind, changed(result)) == ("tinted", ["tint", "inpaint", "denoise", "colorize"])
+    assert [step.name for step in result.steps] == [name for name in RESTORATION if name not in ("border", "tone")]
     assert (result.damage == SCRATCH).all()
     assert result.noise_std == pytest.approx(NOISE, rel=0.25)
     gray = luma(result.image / 255.0)
@@ -181,14 +190,14 @@ def test_a_damaged_noisy_sepia_print_takes_every_step_in_order():
 def test_the_tint_is_kept_where_that_is_asked_for():
     photo = scratched(levels(sepia(gray_scene())))
     result = restored(photo, keep_tint=True)
-    assert (result.found, changed(result)) == ("tinted", ["inpaint"])
+    assert (result.kind, changed(result)) == ("tinted", ["inpaint"])
     assert (result.image[~SCRATCH] == photo[~SCRATCH]).all()
 
 
 def test_without_colours_a_print_becomes_grey_in_its_own_mode():
     photo = np.dstack([levels(sepia(gray_scene())), np.full((HEIGHT, WIDTH), 200, np.uint8)])
     result = restored(photo, colorize=False)
-    assert (result.found, changed(result), result.image.shape) == ("tinted", ["tint"], photo.shape)
+    assert (result.kind, changed(result), result.image.shape) == ("tinted", ["tint"], photo.shape)
     assert np.ptp(result.image[..., :3], axis=-1).max() == 0
     assert (result.image[..., 3] == 200).all()
 
@@ -207,9 +216,10 @@ def test_damage_is_as_given_and_then_not_looked_for():
     detector = Whites()
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[5:9, 5:9] = True
-    photo = levels(coloured_scene())
-    result = restored(photo, mask=mask, detector=detector)
+    photo = levels(gray_scene())
+    result = restored(photo, mask=mask, detector=detector, colorize=False)
     assert (detector.asked, changed(result)) == (0, ["inpaint"])
+    assert step_note(result, "damage") == info("damage_given", share=mask.mean())
     assert (result.damage == mask).all()
     assert (result.image[~mask] == photo[~mask]).all()
     assert (result.image[mask] != photo[mask]).any()
@@ -245,7 +255,7 @@ def test_a_few_marks_that_do_not_stand_out_are_left(scene):
     assert changed(restored(photo, colorize=False)) == ["inpaint"]
     left = restored(photo, detector=Doubtful(), colorize=False)
     assert changed(left) == []
-    assert "too unsure to fill" in left.steps[0].words
+    assert step_note(left, "damage") == info("damage_uncertain", share=pytest.approx(60 / (HEIGHT * WIDTH)))
     assert changed(restored(photo, detector=Doubtful(), colorize=False, sensitivity=0.05)) == ["inpaint"]
     assert changed(restored(scratched(photo), detector=Doubtful(), colorize=False)) == ["inpaint"]
 
@@ -261,7 +271,7 @@ def test_a_picture_that_is_damage_nearly_everywhere_is_not_filled():
     page[10:20] = 30
     result = restored(page, colorize=False)
     assert (changed(result), result.damage.any()) == ([], False)
-    assert "nothing is filled" in result.steps[0].words
+    assert step_note(result, "damage").code == "damage_implausible"
     assert (result.image == page).all()
 
 
@@ -294,13 +304,14 @@ def test_the_spread_is_that_of_pairs_where_colours_alone_are_drawn(count, monkey
     hole[2:4] = True
     draws = np.random.default_rng(0).random((count, 8, 8, 3), np.float32)
 
-    def coloured(picture, *_, first, **__):
-        return Colorized(Picture(draws[first]), [], None, 1, "pc", "grey")
+    def coloured(pictures, *_, first, **__):
+        return [ColorizeOutcome(Picture(draws[first]), [], None, 1, "pc", "grey")]
 
-    monkeypatch.setattr(old_photos, "colorize_picture", coloured)
-    monkeypatch.setattr(old_photos, "inpaint_picture", lambda *_: Restored(photo, [photo] * count, None, 1, "pc"))
-    models = PhotoModels(Whites, prior, prior, prior)
-    found = restore_picture(photo, models, OldPhotoSettings(samples=count, tone=0.0, denoise=False), hole).std
+    monkeypatch.setattr(restore, "draw_colors", coloured)
+    filled = InpaintOutcome(photo, [photo] * count, None, 1, "pc")
+    monkeypatch.setattr(restore.PreparedFill, "draw", lambda *_: filled)
+    request = RestoreRequest(samples=count, tone=0.0, denoise=False)
+    found = restore_picture(Inputs(photo, hole), request, models()).std
     squares = count * np.square(spread(draws, ddof=0))
     expected = np.sqrt(squares / np.where(hole, count - 1, count - count % 2 / count))
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -309,7 +320,7 @@ def test_the_spread_is_that_of_pairs_where_colours_alone_are_drawn(count, monkey
 @pytest.mark.parametrize(
     ("count", "estimate", "hinted", "asked"),
     [
-        (1, None, False, ("mean", COLOUR_SATURATION)),
+        (1, None, False, ("mean", COLOR_SATURATION)),
         (1, "mean", True, ("mean", None)),
         (1, "sample", False, ("sample", None)),
         (2, None, False, ("sample", None)),
@@ -322,18 +333,14 @@ def test_colours_drawn_once_are_the_mean_as_strong_as_samples(count, estimate, h
         KnownColours(np.zeros((HEIGHT, WIDTH, 3), np.float32), np.eye(HEIGHT, WIDTH, dtype=bool)) if hinted else None
     )
 
-    def coloured(picture, _, settings, *__, **___):
-        found.append((settings.estimate, settings.saturation))
-        return Colorized(picture, [], None, 1, "conditioned", "grey")
+    def coloured(pictures, kinds, _, request, *__, **___):
+        found.append((request.estimate, request.saturation))
+        return [ColorizeOutcome(pictures[0], [], None, 1, "conditioned", "grey")]
 
-    monkeypatch.setattr(old_photos, "colorize_picture", coloured)
-    monkeypatch.setattr(old_photos, "knows_gray", lambda *_: True)
-    restore_picture(
-        photo,
-        PhotoModels(Whites, prior, prior, prior),
-        OldPhotoSettings(inpaint=False, denoise=False, samples=count, seed=3, estimate=estimate, tone=0.0),
-        hints=hints,
-    )
+    monkeypatch.setattr(restore, "draw_colors", coloured)
+    monkeypatch.setattr(restore, "knows_gray", lambda *_: True)
+    request = RestoreRequest(inpaint=False, denoise=False, samples=count, seed=3, estimate=estimate, tone=0.0)
+    restore_picture(Inputs(photo, hints=hints), request, models())
     assert found == [asked] * count
 
 
@@ -346,12 +353,11 @@ def test_tones_of_what_is_damaged_are_read_as_those_of_a_worn_print(rows, worn, 
 
     def toned(picture, *, worn, **_):
         asked.append(worn)
-        return Toned(picture, "as they are", False)
+        return Toned(picture, info("tone_not_faded"))
 
-    monkeypatch.setattr(old_photos, "tone_picture", toned)
-    monkeypatch.setattr(old_photos, "inpaint_picture", lambda *_: Restored(photo, [photo], None, 1, "pc"))
-    models = PhotoModels(Whites, prior, prior, prior)
-    restore_picture(photo, models, OldPhotoSettings(denoise=False, colorize=False), hole)
+    monkeypatch.setattr(restore, "tone_picture", toned)
+    monkeypatch.setattr(restore.PreparedFill, "draw", lambda *_: InpaintOutcome(photo, [photo], None, 1, "pc"))
+    restore_picture(Inputs(photo, hole), RestoreRequest(denoise=False, colorize=False), models())
     assert asked == [worn]
 
 
@@ -365,9 +371,13 @@ def test_each_form_and_a_batch():
     batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()
     result = restored(batch)
     assert result.image.shape == batch.shape
-    assert result.found == ["tinted", "coloured"]
+    assert result.kind == ["tinted", "coloured"]
     assert [mask.any() for mask in result.damage] == [True, False]
     assert [len(steps) for steps in result.steps] == [5, 4]
+    assert [[note.code for note in notes][:2] for notes in result.notes] == [
+        ["damage_found", "tint_removed"],
+        ["damage_none", "kind_color"],
+    ]
 
 
 def test_models_of_steps_that_are_left_out_are_not_loaded():
@@ -383,18 +393,18 @@ def test_models_of_steps_that_are_left_out_are_not_loaded():
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"mask": SCRATCH, "inpaint": False}, "mask marks damage to be filled, which is left out"),
-        ({"hints": np.zeros((HEIGHT, WIDTH, 4), np.uint8), "colorize": False}, "hints are for drawing colours"),
-        ({"noise_std": 0.1, "denoise": False}, "noise_std is for removing noise, which is left out"),
-        ({"mask": SCRATCH, "sensitivity": 0.7}, "sensitivity controls damage detection"),
+        ({"mask": SCRATCH, "inpaint": False}, "^mask needs"),
         (
-            {"inpaint": False, "tone": 0.0, "denoise": False, "colorize": False, "keep_tint": True},
-            "keep_tint is all that is left",
+            {"hints": np.pad(np.ones((1, 1, 4), np.uint8) * 255, ((0, 71), (0, 95), (0, 0))), "colorize": False},
+            "^hints",
         ),
-        ({"sensitivity": 1.5}, "sensitivity"),
+        ({"noise_std": 0.1, "denoise": False}, "^noise_std needs"),
+        ({"mask": SCRATCH, "sensitivity": 0.7}, "^sensitivity controls"),
+        ({"inpaint": False, "tone": 0.0, "denoise": False, "colorize": False, "keep_tint": True}, "^keep_tint leaves"),
+        ({"sensitivity": 1.5}, "^sensitivity"),
         ({"noise_std": 10}, "25/255"),
-        ({"samples": 2, "estimate": "mean"}, "samples are drawn, and the estimate mean is one"),
-        ({"mask": SCRATCH[:20]}, "the mask is 96x20, the photo 96x72"),
+        ({"samples": 2, "estimate": "mean"}, "^samples 2"),
+        ({"mask": SCRATCH[:20]}, "the mask is 96x20, .* photo is 96x72"),
         ({"hints": np.full((20, 20, 4), 255, np.uint8)}, "everything is opaque"),
         ({"noise_std": 1e-4}, "out of the model's range"),
     ],
@@ -456,32 +466,47 @@ def test_a_border_is_told_and_cut_off_where_that_is_asked():
     hints[40, 40] = (200, 30, 30, 255)
     result = restored(photo, mask=scratch)
     assert result.image.shape == photo.shape
-    assert result.steps[1] == Step("border", "left around 160x120 pixels", False)
+    assert result.steps[1] == Step("border", info("border_kept", width=160, height=120), False)
     result = restored(photo, mask=scratch, hints=hints, crop_border=True)
-    assert result.steps[1] == Step("border", "cut off, 160x120 pixels are left", True)
+    assert result.steps[1] == Step("border", info("border_cropped", width=160, height=120), True)
     assert (result.damage == scratch[9:-5, 7:-8]).all()
     known = ~result.damage
     assert (result.image[known] == photo[9:-5, 7:-8][known]).all()
     alone = restored(photo, crop_border=True, inpaint=False)
     assert (alone.image == photo[9:-5, 7:-8]).all()
     assert restored(photo[9:-5, 7:-8], mask=scratch[9:-5, 7:-8], crop_border=True).image.shape == (120, 160, 3)
-    with pytest.raises(SettingError, match="crop_border makes pictures of sizes of their own"):
+    with pytest.raises(SettingError, match="crop_border gives pictures of different sizes"):
         restored(torch.zeros(2, 3, 40, 40), crop_border=True)
 
 
 def test_each_step_is_told_with_its_picture():
-    told: list[tuple[Step, Picture | None]] = []
     photo = Picture(scratched(levels(sepia(gray_scene()))))
-    models = PhotoModels(Whites, prior, prior, prior)
-    restore_picture(photo, models, OldPhotoSettings(tone=0.0), told=lambda *step: told.append(step))
-    shown = {step.name: picture for step, picture in told}
-    assert list(shown) == [name for name in OLD_PHOTO_STEPS if name not in ("border", "tone")]
+    result = restore_picture(Inputs(photo), RestoreRequest(tone=0.0, keep_steps=True), models())
+    shown = {step.name: step.image for step in result.steps}
+    assert list(shown) == [name for name in RESTORATION if name not in ("border", "tone")]
     assert (shown["damage"].pixels == SCRATCH * 255).all()
     assert shown["tint"].is_gray()
     assert (shown["inpaint"].pixels[~SCRATCH] == shown["tint"].pixels[~SCRATCH]).all()
     assert shown["inpaint"].is_gray()
     assert shown["denoise"] is None
     assert not shown["colorize"].is_gray()
+
+
+@pytest.mark.parametrize("form", ["array", "image", "batch"])
+def test_steps_that_are_kept_are_in_the_callers_form(form):
+    photo = scratched(levels(gray_scene()))
+    batch = torch.from_numpy(photo)[None, None].expand(2, 1, HEIGHT, WIDTH)
+    given = {"array": photo, "image": Image.fromarray(photo), "batch": batch}[form]
+    result = restored(given, colorize=False, denoise=False, keep_steps=True)
+    steps = result.steps[1] if form == "batch" else result.steps
+    image = result.image[1] if form == "batch" else result.image
+    shown = {step.name: step.image for step in steps}
+    assert type(shown["inpaint"]) is type(given)
+    np.testing.assert_array_equal(np.asarray(shown["inpaint"]), np.asarray(image))
+    np.testing.assert_array_equal(np.asarray(shown["damage"]).reshape(HEIGHT, WIDTH), SCRATCH * 255)
+    assert shown["tint"] is None
+    left = restored(given, colorize=False, denoise=False)
+    assert all(step.image is None for step in (left.steps[0] if form == "batch" else left.steps))
 
 
 @pytest.mark.slow
@@ -491,9 +516,9 @@ def test_stains_do_not_hide_a_tint():
     mask[10:40, 10:50] = True
     stained = photo.copy()
     stained[mask] = (40, 90, 220)
-    assert restored(stained).found == "coloured"
+    assert restored(stained).kind == "coloured"
     result = restored(stained, mask=mask)
-    assert (result.found, changed(result)) == ("tinted", ["tint", "inpaint", "colorize"])
+    assert (result.kind, changed(result)) == ("tinted", ["tint", "inpaint", "colorize"])
     clean = restored(photo, colorize=False)
     assert (restored(stained, mask=mask, colorize=False).image[~mask] == clean.image[~mask]).mean() > 0.99
 
