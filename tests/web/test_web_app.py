@@ -496,7 +496,7 @@ def test_a_photograph_that_does_not_fit_in_memory_is_not_decoded(browser, monkey
     monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 24 * 40 * 24 - 1)
     answer = browser.post("/api/photos?name=a.file", content=content, headers=OPAQUE)
     assert answer.status_code == 422
-    assert re.match(r"a\.file: opening it takes about [\d.]+ GB of memory", answer.json()["error"])
+    assert re.match(r"a\.file: opening it needs about [\d.]+ GB of memory", answer.json()["error"])
 
 
 @pytest.mark.parametrize("what", ["mask", "layers"])

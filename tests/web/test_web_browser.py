@@ -225,7 +225,7 @@ def test_a_mask_file(visitor, tmp_path):
     Image.fromarray(given[:50]).save(tmp_path / "small.png")
     visitor.page.set_input_files("#mask-file", tmp_path / "small.png")
     visitor.page.wait_for_selector("#error")
-    assert "The mask is 160x50, the photo 160x120" in visitor.text("#error")
+    assert "The mask is 160x50, but the photo is 160x120" in visitor.text("#error")
     assert (visitor.mask() == painted).all()
 
 

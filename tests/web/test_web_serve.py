@@ -189,7 +189,7 @@ def test_a_port_that_is_taken(monkeypatch, capsys):
         status, _, err = run(monkeypatch, capsys, "--port", str(port))
     assert status == 2
     assert err.startswith(f"scoreinv: error: --port {port} is not available on 127.0.0.1")
-    assert "name another" in err
+    assert "choose another" in err
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "a..b"])  # of documentation, and no name
