@@ -30,11 +30,8 @@ from scoreinv.system.options import (
 from scoreinv.system.text import shown
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from scoreinv.imaging.picture import Picture
     from scoreinv.models.loading import Role
-    from scoreinv.operators.kernels import PointSpread
 
 Method = Literal["conditioned", "pc"]
 Estimate = Literal["sample", "mean"]
@@ -108,13 +105,8 @@ class Sampling:
 
 
 class Request:
-    """Base of all requests.
+    """Base of all requests."""
 
-    Attributes:
-        role: the model that the row of a picture names.
-    """
-
-    role: ClassVar[Role | None] = None
     samples: int
     estimate: Estimate | None
 
@@ -128,10 +120,9 @@ class Request:
         """Number of pictures wanted: all samples, or the one mean."""
         return self.samples if self.estimate == "sample" else 1
 
-    @property
-    def needs_model(self) -> bool:
-        """Whether the task evaluates a network."""
-        return True
+    def roles(self, given: Collection[Given]) -> list[Role]:
+        """Return the models that the task uses if this is given beside the picture; rows name the first."""
+        return []
 
     def check_given(self, given: Collection[Given]) -> None:
         """Raise SettingError if what is given beside the picture does not fit the request."""
@@ -220,7 +211,6 @@ class InpaintRequest(DrawRequest):
         smooth: fill holes that are not deep with the posterior mean, for old prints: a sample's grain resembles specks.
     """
 
-    role = "inpaint"
     default_steps = FILL_STEPS
 
     method: Annotated[
@@ -261,9 +251,9 @@ class InpaintRequest(DrawRequest):
         """The classical method, if the request names one."""
         return next((method for method in get_args(ClassicalMethod) if method == self.method), None)
 
-    @property
-    def needs_model(self) -> bool:
-        return self.classical is None
+    def roles(self, given: Collection[Given]) -> list[Role]:
+        roles: list[Role] = [] if self.classical else ["inpaint"]
+        return roles if "mask" in given else [*roles, "damage"]
 
     def check_given(self, given: Collection[Given]) -> None:
         if "mask" in given and self.sensitivity is not None:
@@ -299,7 +289,6 @@ class ColorizeRequest(DrawRequest):
         whiten: make the lightest tone of a tinted print white; otherwise its luma is kept. The tint is removed anyway.
     """
 
-    role = "colorize"
     default_steps = COLOR_STEPS
 
     method: Annotated[Method | None, Setting(f"{METHOD_HELP} (default: the model's)", advanced=True)] = None
@@ -334,6 +323,9 @@ class ColorizeRequest(DrawRequest):
     def __post_init__(self) -> None:
         super().__post_init__()
         check("whiten", self.whiten, bool)
+
+    def roles(self, given: Collection[Given]) -> list[Role]:
+        return ["colorize"]
 
     def saturation_of(self, sampling: Sampling, *, hinted: bool) -> float:
         """Return the factor of the chroma; given colours (`hinted`) would stand out if others were stronger."""
@@ -379,8 +371,6 @@ class SolveRequest(Request):
         orientations: flips and turns that a direct estimate is averaged over, one evaluation each.
     """
 
-    role = "denoise"
-
     method: Annotated[
         RestorationMethod | None,
         Setting(
@@ -423,6 +413,9 @@ class SolveRequest(Request):
             raise SettingError("method", "dpir draws no samples: it needs the estimate mean of one sample")
         if self.method not in (None, "dpir") and self.mean:
             raise SettingError("estimate", f"mean with the method {self.method} needs 2 samples or more")
+
+    def roles(self, given: Collection[Given]) -> list[Role]:
+        return ["denoise"]
 
     def decided(self, *, estimated: bool, exact: bool) -> tuple[RestorationMethod, int]:
         """Return method and steps for work that begins at an estimate (`estimated`) or at the prior.
@@ -522,12 +515,12 @@ class DeblurRequest(SolveRequest):
     """How blur is removed.
 
     Attributes:
-        kernel: the blur, or its image of a point as an array; None: estimated.
+        kernel: the blur as a `PointSpread`, or its image of a point as an array; None: estimated.
         noise_std: standard deviation of the noise, in [0, 1]; None: estimated.
     """
 
     kernel: Annotated[
-        PointSpread | np.ndarray | None,
+        Any,
         Setting(
             "Blur kernel: gaussian:SIGMA, disk:RADIUS (out of focus), motion:LENGTH,ANGLE (pixels, degrees "
             "anticlockwise from the right), or a picture file. (default: estimated)",
@@ -556,8 +549,6 @@ class DeblurRequest(SolveRequest):
 class DamageRequest(Request):
     """How damage is detected."""
 
-    role = "damage"
-
     sensitivity: Annotated[float, Setting("Sensitivity of damage detection, 0 to 1.", SENSITIVITY)] = USUAL_SENSITIVITY
     grow: Annotated[int, GROW] = FOUND_GROW
     samples: int = 1
@@ -565,6 +556,9 @@ class DamageRequest(Request):
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+    def roles(self, given: Collection[Given]) -> list[Role]:
+        return ["damage"]
 
     def result_of(self, picture: Picture) -> Picture:
         import numpy as np
@@ -596,8 +590,6 @@ class RestoreRequest(Request):
         estimate: of colours. One result's fills are smooth with either.
         keep_steps: keep the picture after each step in the outcome.
     """
-
-    role = "inpaint"
 
     inpaint: Annotated[bool, Setting("Fill damage.")] = True
     tone: Annotated[
@@ -657,6 +649,15 @@ class RestoreRequest(Request):
             "colorize": not self.colorize,
         }
         return [step for step in RESTORATION if not off[step]]
+
+    def roles(self, given: Collection[Given]) -> list[Role]:
+        used: dict[Role, bool] = {
+            "inpaint": self.inpaint,
+            "denoise": self.denoise,
+            "colorize": self.colorize,
+            "damage": self.inpaint and "mask" not in given,
+        }
+        return [role for role, is_used in used.items() if is_used]
 
     def check_given(self, given: Collection[Given]) -> None:
         if "mask" in given and not self.inpaint:
