@@ -35,5 +35,6 @@ from .results import Restored as Restored
 from .results import parts as parts
 from .select import Prompt as Prompt
 from .select import Selection as Selection
+from .select import select_picture as select_picture
 from .select import usual_grow as usual_grow
 from .select import with_rim as with_rim

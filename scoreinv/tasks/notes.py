@@ -14,6 +14,8 @@ NoteCode = Literal[
     "samples_equal",  # nothing was drawn: one result serves all
     "model_other_task",  # model task: "fill" or "colour"
     # masks and fills
+    "object_selected",  # share, size: for a single point, which of the objects there, else ""
+    "shadow_none",  # no cast shadow is clear enough
     "mask_mostly_hole",  # share of the picture in the mask
     "mask_empty",  # a detected mask without damage
     "damage_found",  # share, sensitivity, corners: how many corners of the picture are marked

@@ -318,7 +318,7 @@ class ColorizeRequest(DrawRequest):
             Number(0.0, 10.0),
         ),
     ] = None
-    whiten: Annotated[bool, Setting("Make the lightest tone of a tinted print white.")] = False
+    whiten: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -505,6 +505,8 @@ def _kernel_from_text(text: str | None) -> Any:
     """Return the blur that a command line gives: a `PointSpread`, or the luma of a picture file as an array."""
     if text is None:
         return None
+    if text == "-":
+        raise SettingError("kernel", "is a name or a file: stdin is for the photo")
     from scoreinv.inputs.blur import kernel_from_text
 
     return kernel_from_text(text)
@@ -561,11 +563,52 @@ class DamageRequest(Request):
         return ["damage"]
 
     def result_of(self, picture: Picture) -> Picture:
-        import numpy as np
+        return _black_mask(picture)
 
-        from scoreinv.imaging.picture import picture_of_hole
 
-        return picture_of_hole(np.zeros(picture.size, dtype=bool))
+@dataclass(frozen=True)
+class SelectRequest(Request):
+    """Which object of a picture is selected, by points on it and beside it, or a box around it; see `tasks.select`.
+
+    Attributes:
+        at, not_at: points (x, y) in pixels.
+        box: x, y, width, height.
+    """
+
+    at: tuple[tuple[float, ...], ...] = ()
+    not_at: tuple[tuple[float, ...], ...] = ()
+    box: tuple[float, ...] | None = None
+    size: Annotated[
+        Literal["small", "middle", "large"] | None,
+        Setting("Size of the object at a single point: a part, more of it, or the whole. (default: the likeliest)"),
+    ] = None
+    grow: Annotated[
+        int | None,
+        Setting(
+            "Enlarge the mask by this many pixels; 0: the object alone. (default: 1/256 of the longer side, plus 1)",
+            Whole(0, MOST_GROW),
+        ),
+    ] = None
+    shadow: Annotated[bool, Setting("Include its cast shadow, if it is clear.")] = False
+    samples: int = 1
+    estimate: Estimate | None = "sample"
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def result_of(self, picture: Picture) -> Picture:
+        from scoreinv.tasks.select import Prompt
+
+        Prompt.of(self.at, self.not_at, self.box).check(picture.size)
+        return _black_mask(picture)
+
+
+def _black_mask(picture: Picture) -> Picture:
+    import numpy as np
+
+    from scoreinv.imaging.picture import picture_of_hole
+
+    return picture_of_hole(np.zeros(picture.size, dtype=bool))
 
 
 StepName = Literal["damage", "border", "tint", "tone", "inpaint", "denoise", "colorize"]
