@@ -19,11 +19,19 @@ from typing import Any
 import lazy_loader
 
 from scoreinv.system import errors as errors
+from scoreinv.system.moved import moved
 from scoreinv.system.threads import sleep_when_idle
 from scoreinv.system.version import __version__ as __version__
 
 _MOVED = {"kernels": "operators.kernels", "machine": "system"}
 """Public modules of 0.2 by their names of today, importable with a DeprecationWarning for one release."""
+_RENAMED = {
+    "Restored": "scoreinv.Outcome",
+    "Colorized": "scoreinv.ColorizeOutcome",
+    "Deblurred": "scoreinv.DeblurOutcome",
+    "RestoredPhoto": "scoreinv.RestoreOutcome",
+}
+"""Public classes of 0.2, likewise."""
 
 _lazy_getattr, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
@@ -41,6 +49,8 @@ class _Moved(ModuleType):
 
 
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        return moved(__name__, _RENAMED)(name)
     return sys.modules[f"scoreinv.{name}"] if name in _MOVED else _lazy_getattr(name)
 
 

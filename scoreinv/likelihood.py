@@ -2,8 +2,8 @@
 
     log p_0(x) = log p_1(x(1)) + integral from 0 to 1 of div v(x(t), t) dt,        v = dx/dt of the ODE,
 
-with the Hutchinson-Skilling estimate div v = E[e^T (dv/dx) e] for probes e of mean 0 and covariance I. Integrated from
-t = 1e-5, where the picture stands for the state. `encode` and `decode` are the same flow without the divergence.
+with the Hutchinson-Skilling estimate div v = E[e^T (dv/dx) e] for probes e of mean 0 and covariance I. Integration
+starts at t = 1e-5, with the picture as the state. `encode` and `decode` follow the same flow without the divergence.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from scoreinv.system.text import shown
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Likelihood of each picture of a batch.
+    """Likelihoods of a batch of pictures.
 
     Attributes:
         bits_per_dim: bits per dimension of 8-bit data, float64 (B,).
         log_likelihood: log p_0(x) of the picture in the model's range, in nats, float64 (B,).
         latent: the latent code, the state at t = 1, (B, C, H, W).
-        nfe: evaluations of the network, int64 (B,).
-        vjps: vector-Jacobian products, int64 (B,): those of the divergence and of guidance.
+        nfe: network evaluations, int64 (B,).
+        vjps: vector-Jacobian products, of the divergence and of guidance, int64 (B,).
     """
 
     bits_per_dim: Tensor
@@ -56,20 +56,21 @@ def bits_per_dim(
         x = prior.to_model((levels + torch.rand(levels.shape)) / 256)  # of levels (B, C, H, W) from 0 to 255
         scoreinv.bits_per_dim(prior, x, steps=16).bits_per_dim
 
-    It is that of 8-bit data k as x = (k + u) / 256, u uniform, mapped to the prior's range [lo, hi]. Nothing is
-    dequantised here: u is the caller's to add. Values of another range, such as [0, 1] under a prior of [-1, 1], are
-    other pictures, paler ones, and have a likelihood too: it is not noticed.
+    This is the likelihood of 8-bit data k for x = (k + u) / 256, mapped to the prior's range [lo, hi]. The caller must
+    dequantise, that is, add u uniform on [0, 1). Values in another range, such as [0, 1] under a prior of [-1, 1],
+    raise no error but have the likelihood of a paler picture.
 
     Args:
-        x: pictures (B, C, H, W) in the model's range, `prior.data_range`; `prior.to_model` brings [0, 1] there.
-        probe: e, of the shape of x, or (K, B, C, H, W) for the mean over K probes; None: a Rademacher one of seed 0.
-        steps: of a fixed grid, four evaluations each (`samplers.ode`); 16 are within 0.005 bits of RK45. None for
-            adaptive RK45.
-        rtol, atol: tolerances of the adaptive RK45, each sample with its own error control.
+        x: pictures (B, C, H, W) in the model's range; `prior.to_model` maps [0, 1] to it.
+        probe: e, of the shape of x, or (K, B, C, H, W) for the mean over K probes. None: Rademacher, seed 0.
+        steps: steps of a fixed grid, four evaluations each (`samplers.ode`); 16 are within 0.005 bits of RK45.
+            None: adaptive RK45.
+        rtol, atol: tolerances of the adaptive RK45, which controls the error of each sample separately.
+        callback: called after each step; may stop the work.
 
-    How the scaling of the state changes volumes is added in closed form: the probe estimates the rest only.
+    The probe estimates only the divergence in the scaled variables of `samplers.ode`; the scaling's own is exact.
 
-    Raises InputError for pictures that are no such tensor, a probe of another shape, and fewer than one step.
+    Raises InputError if x is no such tensor, the probe has another shape, or `steps` is below 1.
     """
     check_states(x)
     if probe is not None and not isinstance(probe, Tensor):

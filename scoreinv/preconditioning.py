@@ -1,7 +1,6 @@
-"""How a raw network is read as a noise prediction, -sigma(t) grad log p_t(x).
+"""Preconditionings: from the output of a raw network to the noise prediction -sigma(t) grad log p_t(x).
 
-Networks see pictures centred on [-1, 1]; where a noise level s = sigma / alpha is compared with them, it is scaled
-along with the picture's range.
+The input of a network is centred on [-1, 1]. Noise levels s = sigma / alpha are scaled by the same factor.
 """
 
 from __future__ import annotations
@@ -19,25 +18,27 @@ Range = tuple[float, float]
 
 
 def centre(x: Tensor, data_range: Range) -> Tensor:
-    """Model values to [-1, 1]."""
+    """Map the model's range to [-1, 1]."""
     low, high = data_range
     return x if (low, high) == (-1.0, 1.0) else (2 * x - (low + high)) / (high - low)
 
 
 class Preconditioning(Protocol):
-    """How a raw network is read as a noise prediction."""
+    """Converts the output of a raw network to a noise prediction."""
 
     def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
-        """-sigma(t) grad log p_t(x) from the network F(input, noise label)."""
+        """Return -sigma(t) grad log p_t(x), computed with the network F(input, noise label)."""
         ...
 
 
 @dataclass(frozen=True)
 class PaperVE:
-    """NCSN++ as published: score = F(x, sigma) / sigma, x mapped to [-1, 1] (Song et al. 2021, appendix H).
+    """NCSN++ as published: score = F(x, label) / sigma, x mapped to [-1, 1] (Song et al. 2021, appendix H).
 
-    `label` is what tells the network the noise level: `sigma` for continuous-time models, `index` for the discrete-time
-    ones, whose levels are numbered downwards, (1 - t)(N - 1). Without `scale_by_sigma` the network is the score itself.
+    Attributes:
+        label: the noise label. Continuous-time models use `sigma`. Discrete-time models use `index`: (1 - t)(N - 1),
+            since they number the levels downwards.
+        scale_by_sigma: if False, the network's output is the score itself.
     """
 
     label: Literal["sigma", "index"] = "sigma"
@@ -65,9 +66,9 @@ class PaperVP:
 
 @dataclass(frozen=True)
 class EDM:
-    """Karras et al. 2022, table 1: D = c_skip x + c_out F(c_in x, s), at noise level s = sigma / alpha, of x / alpha.
+    """Karras et al. 2022, table 1: D = c_skip x + c_out F(c_in x, s), for x / alpha at noise level s = sigma / alpha.
 
-    As a noise prediction, and free of cancellation as s goes to 0:
+    Computed as a noise prediction, which avoids cancellation as s goes to 0:
     noise = (x / alpha) s / (s^2 + sigma_data^2) - F sigma_data / sqrt(s^2 + sigma_data^2), with x centred on [-1, 1].
     """
 
@@ -85,10 +86,10 @@ class EDM:
 
 @dataclass(frozen=True)
 class DataPrediction:
-    """The network is the denoised picture itself: D = x - w (x - F(x, s)), w = s^2 / (s^2 + floor^2), of x / alpha.
+    """A network that predicts the picture: D = x - w (x - F(x, s)), w = s^2 / (s^2 + floor^2), of x / alpha.
 
-    The form of published denoisers. At noise far below `floor`, which they were not made for, the picture stays as it
-    is: noise = (x / alpha - F) s / (s^2 + floor^2), with x centred on [-1, 1].
+    This is the form of published denoisers. At noise far below `floor`, outside their training range, D approaches x:
+    noise = (x / alpha - F) s / (s^2 + floor^2), with x centred on [-1, 1].
     """
 
     floor: Annotated[float, Number(1e-6, 1e6)] = 0.01
@@ -102,5 +103,5 @@ class DataPrediction:
 
 
 def noise_level(t: Tensor, sde: SDE, data_range: Range) -> Tensor:
-    """s = sigma / alpha of pictures x / alpha centred on [-1, 1], (B,)."""
+    """Return s = sigma / alpha, (B,), of pictures x / alpha centred on [-1, 1]."""
     return sde.noise_to_signal(t) * 2 / (data_range[1] - data_range[0])

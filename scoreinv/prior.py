@@ -1,18 +1,18 @@
-"""Priors over pictures: one primitive, the noise prediction, from which score and denoised mean derive.
+"""Priors over pictures, defined by one primitive, the noise prediction.
 
     noise(x, t)   = -sigma(t) grad log p_t(x)
     score(x, t)   = -noise(x, t) / sigma(t)
     denoise(x, t) = (x - sigma(t) noise(x, t)) / alpha(t) = E[x0 | x_t = x]      (Tweedie's formula)
 
-A condition (an observation, a class) wraps a prior and is a prior itself, since
-`grad log p_t(x | y) = grad log p_t(x) + grad log p_t(y | x)`: samplers take it as they take the prior.
+A condition (an observation, a class) wraps a prior and is a prior too, since
+`grad log p_t(x | y) = grad log p_t(x) + grad log p_t(y | x)`. So every sampler accepts it.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -24,11 +24,15 @@ from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.options import STEPS, Number, check_settings
 from scoreinv.system.text import shown
 
+if TYPE_CHECKING:
+    from scoreinv.conditional.observation import Observation
+    from scoreinv.conditional.prior import Conditioned
+
 
 class Prior(ABC):
-    """A distribution over pictures x0 of shape (B, C, H, W), seen through an SDE at every noise level.
+    """A distribution over pictures x0 of shape (B, C, H, W), diffused by an SDE.
 
-    One of your own has `sde`, `data_range` and `noise`; samplers, guidance and the likelihood then take it:
+    A subclass defines `sde`, `data_range` and `noise`. Samplers, guidance and the likelihood then accept it:
 
         class Gaussian(Prior):  # N(0, 0.5^2) in each value
             sde, data_range = VP(), (-1.0, 1.0)
@@ -43,44 +47,55 @@ class Prior(ABC):
     data_range: tuple[float, float]
     """Model values of black and white."""
     stride: int = 1
-    """Picture sides must be multiples of this."""
+    """Divisor of valid picture sides, in pixels."""
     evaluations_per_noise: int = 1
-    """Evaluations of the network that one call of `noise` takes at each place."""
+    """Network evaluations per call of `noise`, at each pixel."""
     vjps_per_noise: int = 0
-    """Vector-Jacobian products that one call of `noise` takes; counted apart from evaluations."""
+    """Vector-Jacobian products per call of `noise`, counted apart from evaluations."""
     constrains: bool = False
-    """Whether `constrain` replaces anything: samplers call it, and draw noise for it, only then."""
+    """Whether `constrain` changes the state; if not, samplers neither call it nor draw noise for it."""
+
+    def accepts(self, observation: Observation) -> str | None:
+        """Return None if `given` takes the observation, or else the reason of the refusal."""
+        return (
+            "this model was trained without observations: use constrained sampling (method pc), or a model trained by "
+            "conditional training"
+        )
+
+    def given(self, observation: Observation) -> Conditioned:
+        """Return the prior given an observation. Raise InputError if it does not accept it."""
+        raise InputError(self.accepts(observation) or "this prior has no `given` for observations that it accepts")
 
     @abstractmethod
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """-sigma(t) grad log p_t(x), the shape of x; t is a number or (B,). Differentiable in x."""
+        """Return -sigma(t) grad log p_t(x) in the shape of x, differentiable in x; t is a number or (B,)."""
 
     def score(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """grad log p_t(x), the shape of x."""
+        """Return grad log p_t(x) in the shape of x."""
         return -self.noise(x, t) / broadcast(self.sde.sigma(as_time(t)), x)
 
     def denoise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """E[x0 | x_t = x] by Tweedie's formula, the shape of x."""
+        """Return E[x0 | x_t = x] by Tweedie's formula, in the shape of x."""
         t = as_time(t)
         return (x - broadcast(self.sde.sigma(t), x) * self.noise(x, t)) / broadcast(self.sde.alpha(t), x)
 
     def constrain(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
-        """The state x at time t, with observed components replaced by the observation diffused with the noise z."""
+        """Replace the observed components of the state x by the observation, diffused to time t with the noise z."""
         return x
 
     def finish(self, x0: Tensor) -> Tensor:
-        """The end result, with what must hold exactly made exact."""
+        """Return the sample x0 with the exact constraints enforced."""
         return x0
 
 
 def check_prior(prior: object) -> None:
-    """Raise SettingError unless it is a prior, of a model or conditional."""
+    """Raise SettingError unless the argument is a `Prior`."""
     if not isinstance(prior, Prior):
-        raise SettingError("prior", f"must be a prior, such as scoreinv.load gives, not {shown(prior)}")
+        raise SettingError("prior", f"must be a prior, such as scoreinv.load returns, not {shown(prior)}")
 
 
 class PriorWrapper(Prior):
-    """Base of what wraps a prior: forwards `noise`, `constrain` and `finish`; subclasses override what they change."""
+    """Base of wrappers: forwards `noise`, `constrain` and `finish` to `prior`."""
 
     def __init__(self, prior: Prior) -> None:
         self.prior = prior
@@ -105,10 +120,10 @@ class PriorWrapper(Prior):
 
 
 class Clipped(PriorWrapper):
-    """noise(x, t) = (x - alpha(t) clip(D(x, t))) / sigma(t), with D = E[x0 | x_t = x] clipped to black and white.
+    """noise(x, t) = (x - alpha(t) clip(D(x, t))) / sigma(t), with D = E[x0 | x_t = x] clipped to the data range.
 
-    What samplers of DDPM do by default ("static thresholding": Ho et al. 2020, reference code; Saharia et al. 2022,
-    section 2.3): estimates at large noise that leave the range would be carried through all later steps.
+    DDPM samplers clip by default (Ho et al. 2020, reference code; "static thresholding", Saharia et al. 2022,
+    section 2.3). Otherwise estimates outside the range at high noise persist through all later steps.
     """
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
@@ -117,19 +132,19 @@ class Clipped(PriorWrapper):
         noise = self.prior.noise(x, t)
         estimate = (x - sigma * noise) / alpha
         clipped = estimate.clamp(*self.data_range)
-        # Where nothing is clipped the prediction stays as it is: sigma may be too small to divide by.
+        # Keep the prediction where nothing was clipped: sigma may be too small to divide by.
         return torch.where(clipped == estimate, noise, (x - alpha * clipped) / sigma)
 
 
 @dataclass(frozen=True)
 class RecommendedSampler:
-    """The predictor-corrector sampler that a model was published with.
+    """The predictor-corrector sampler published with a model.
 
     Attributes:
         predictor: `ancestral_posterior` is the ancestral step with DDPM's smaller variance.
-        corrector, snr: Langevin steps at that signal-to-noise ratio, one a time; or none.
-        steps: times of the grid.
-        clip: whether each estimate of the picture is clipped to the range of pictures.
+        corrector, snr: the corrector, one step at each time, and its signal-to-noise ratio.
+        steps: number of times in the grid.
+        clip: whether to clip each estimate of the picture to the data range.
     """
 
     predictor: Literal["reverse_diffusion", "euler_maruyama", "ancestral", "ancestral_posterior"]
@@ -143,26 +158,24 @@ class RecommendedSampler:
 
 
 class ScorePrior(Model, Prior):
-    """A network, read through an SDE and a preconditioning, as a prior.
+    """A prior defined by a network, an SDE and a preconditioning.
 
-    The same model with other weights is a copy, `copy.deepcopy(prior)`, whose `network` is another one of the kind.
+    For the same model with other weights, assign `network` on a `copy.deepcopy(prior)`.
 
     Args:
         network: maps (B, C, H, W) and noise labels (B,) to (B, C, H, W); has `channels` and `stride`.
-        sde: the forward process it was trained on.
-        preconditioning: how its output is read.
+        sde: the forward process of the training.
+        preconditioning: converts the network's output to a noise prediction.
         data_range: the model values of black and white.
-        image_size: side of the pictures (or crops) that it was trained on, in pixels: windows of that size
-            are where it is at home. A multiple of the network's stride.
-        sampler: what it was published with; None where nothing is recommended.
-        s_noise: of the noise that samplers of the reverse SDE add, by which its samples vary as they should
-            (S_noise of Karras et al. 2022; `DPMpp2M.s_noise`).
+        image_size: side of the training pictures or crops in pixels, a multiple of the network's stride. The network
+            works best on windows of this size.
+        sampler: the published sampler, if any.
+        s_noise: factor of the noise that samplers of the reverse SDE add, to correct the variance of this model's
+            samples (S_noise of Karras et al. 2022; `DPMpp2M.s_noise`).
     """
 
     kind = "a prior"
     dtypes = (torch.float64, torch.float32, torch.bfloat16)
-    conditional = False
-    """Whether the network also takes an observation (`guidance.Conditioned`)."""
 
     def __init__(
         self,
@@ -187,25 +200,25 @@ class ScorePrior(Model, Prior):
         self.s_noise = s_noise
 
     def __repr__(self) -> str:
-        """On one line, without the layers of the network."""
+        """Return one line, without the layers of the network."""
         return (
             f"{type(self).__name__}({type(self.network).__name__} of {self.weights:,} weights, {self.sde}, "
             f"{self.image_size}x{self.image_size} pixels, {self.device})"
         )
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """-sigma(t) grad log p_t(x); raises InputError for other channels or sides than the model takes."""
+        """Return -sigma(t) grad log p_t(x); raise InputError if the channels or sides do not fit the model."""
         self._check_shape(x)
         t = as_time(t).expand(x.shape[0])
         return self.preconditioning.noise(self.network, x, t, self.sde, self.data_range)
 
     def to_model(self, image: Tensor) -> Tensor:
-        """[0, 1] to the model's range."""
+        """Map [0, 1] to the model's range."""
         low, high = self.data_range
         return image * (high - low) + low
 
     def to_image(self, x: Tensor) -> Tensor:
-        """The model's range to [0, 1], not clipped."""
+        """Map the model's range to [0, 1], without clipping."""
         low, high = self.data_range
         return (x - low) / (high - low)
 

@@ -1,4 +1,4 @@
-"""What a picture shows: its kind, borders, noise, faces, edges, shadows, JPEG artefacts. Nothing here imports torch.
+"""Analysis of a picture: kind, borders, noise, faces, edges, shadows, JPEG artefacts. Nothing here imports torch.
 
 The names of `__init__.pyi` are imported on first use.
 """

@@ -1,4 +1,4 @@
-"""What lies around a scanned picture: bare paper, an album's page, the scanner's lid, and edges that are torn away."""
+"""Borders of a scan: bare paper, an album's page, the scanner's lid, and torn edges."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from scoreinv.operators.colour_space import luma
 from scoreinv.windows.boxes import Box
 
 _LEAST, _MOST = 0.01, 0.2
-"""Share of the picture's side that a border takes at least, and at most: an even ground goes on."""
+"""Minimum and maximum depth of a border, as a fraction of the side: a deeper plain area is part of the picture."""
 _PLAIN = 0.06
-"""Luma by which a border's pixels differ from its own, and borders of a picture from each other, at most."""
+"""Maximum luma difference of a border's pixels from its median, and between the borders of a picture."""
 _ALONG, _TORN, _ENDED = 0.9, 0.5, 0.1
-"""Share of a line that is of a plain border, or of an edge that is torn away, and less of which is of neither."""
+"""Minimum fraction of a line in a plain border, and in a torn edge; and the maximum in a line outside the border."""
 _LEAN = 0.02
-"""Of the side that a border ends within, where it lies askew."""
+"""Range in which the end of a skewed border may lie, as a fraction of the side."""
 
 
 def within_border(picture: Picture, torn: np.ndarray | None = None) -> Box | None:
-    """The part of a picture within its border; None where it has none.
+    """Return the part of a picture within its border, or None if it has none.
 
-    A plain border is seen on three sides or more, the sky on one.
+    A plain border must be on three sides or more, since a sky is on one.
 
     Args:
-        torn: HxW bool, what is damaged: an edge of which most is torn away is border, too.
+        torn: HxW bool, the damage. An edge that is mostly torn away counts as border too.
     """
     gray = luma(seen(picture).rgb())
     gone = np.zeros(gray.shape, bool)
@@ -43,10 +43,10 @@ def within_border(picture: Picture, torn: np.ndarray | None = None) -> Box | Non
 
 
 def within_paper(picture: Picture) -> Box | None:
-    """The part of a picture that paper, or a lid, surely lies around; None where it has none.
+    """Return the part of a picture surrounded by paper or a lid, or None if that is uncertain.
 
-    Three sides or more of it end along a straight line each, as few subjects on a plain ground do: of 275 photographs
-    without a border `within_border` finds one around five, this around none.
+    Three sides or more must end along a straight line, which few subjects on a plain ground do. In 275 photographs
+    without a border `within_border` finds five, this function none.
     """
     gray = luma(seen(picture).rgb())
     sides = _plain_sides(gray)
@@ -56,7 +56,7 @@ def within_paper(picture: Picture) -> Box | None:
 
 
 def _plain_sides(gray: np.ndarray) -> list[tuple[int, bool]]:
-    """Of each side: how deep its plain border is, and whether that ends along a straight line."""
+    """Return for each side the depth of its plain border, and whether it ends along a straight line."""
     sides = _from_all_sides(gray)
     levels = [np.median(lines[0]) for lines in sides]
     return [
@@ -66,7 +66,7 @@ def _plain_sides(gray: np.ndarray) -> list[tuple[int, bool]]:
 
 
 def _within(picture: Picture, depths: list[int]) -> Box | None:
-    """What lies within borders of these depths of what is `seen`."""
+    """Return the box within borders of these depths, measured in the picture of `seen`."""
     if not any(depths):
         return None
     scale = min(1.0, LOOKED_AT / max(picture.size))
@@ -75,16 +75,16 @@ def _within(picture: Picture, depths: list[int]) -> Box | None:
 
 
 def _from_all_sides(values: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Seen from the top, the bottom, the left and the right."""
+    """Return the values with the top, the bottom, the left and the right side first."""
     return values, values[::-1], values.T, values.T[::-1]
 
 
 def _depth(outside: np.ndarray, least: float) -> tuple[int, bool]:
-    """Lines from the first of which so much is border, 0 where it does not end; and those that it leans into.
+    """Return the depth of a border in lines (0 if it does not end), including skew, and whether its end is straight.
 
-    And whether it ends within these.
+    least: minimum fraction of a line of the border.
     """
-    sideways = int(_MOST * outside.shape[1])  # where the border of the other sides is
+    sideways = int(_MOST * outside.shape[1])  # excludes the borders of the adjacent sides
     shares = outside[: math.ceil((_MOST + _LEAN) * len(outside)), sideways : -sideways or None].mean(1)
     if (shares >= least).all():
         return 0, False

@@ -1,4 +1,4 @@
-"""Masks of low resolution raised to full resolution along the edges of a photograph."""
+"""Upsampling of low-resolution masks along the edges of a photograph."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.windows.boxes import Box
 
 _RADIUS = 2
-"""Of the windows, in pixels of the mask. With 1 and 3 the outlines of sixteen objects are a little less exact."""
-_FLAT = 1e-3  # variance of colours below which a window is flat ground, without an edge
-_TILE = 8  # side of the tiles that are raised one by one, in pixels of the mask. Most of them are of one value
-_SURE = 0.02  # distance from 0 or 1 within which a tile's probabilities are of one value
+"""Radius of the windows, in pixels of the mask. With 1 and 3 the outlines of sixteen objects are less exact."""
+_FLAT = 1e-3  # variance of colours below which a window is flat
+_TILE = 8  # side of the tiles, in pixels of the mask. Most have one value
+_SURE = 0.02  # tiles whose probabilities are all within this of 0 or 1 have one value
 
 
 class EdgesOfPicture:
-    """The edges of a picture, for masks that are made at a lower resolution.
+    """The edges of a picture, for upsampling masks of lower resolution.
 
-    A mask's probabilities p are taken for a linear function of the colours I in each window (the guided filter: He, Sun
-    and Tang, TPAMI 2013), which is fitted at low resolution and applied to the colours of full resolution (He and Sun,
-    arXiv 1505.00996):
+    In each window a mask's probabilities p are a linear function of the colours I (guided filter: He, Sun and Tang,
+    TPAMI 2013), fitted at low resolution and applied at full resolution (He and Sun, arXiv 1505.00996):
 
         q = up(a) I + up(b),    a = (cov(I) + flat)^-1 cov(I, p),    b = mean(p) - a mean(I),    averaged over windows.
 
     Args:
-        colours: of the picture at the size of the masks, hxwx3 float32 in [0, 1].
+        colours: the picture at the size of the masks, hxwx3 float32 in [0, 1].
     """
 
     def __init__(self, picture: Picture, colours: np.ndarray) -> None:
@@ -41,7 +40,7 @@ class EdgesOfPicture:
         self._inverse = np.linalg.inv(covariance + _FLAT * np.eye(3, dtype=np.float32))
 
     def raised(self, probability: np.ndarray) -> np.ndarray:
-        """Where a mask is more likely than not, HxW bool, of its probabilities hxw at low resolution."""
+        """Upsample the probabilities of a mask, hxw, and return where they exceed one half, HxW bool."""
         mean = _mean(probability)
         covariance = _mean(self._colours * probability[..., None]) - self._mean * mean[..., None]
         slope = (self._inverse @ covariance[..., None])[..., 0]
@@ -63,7 +62,7 @@ class EdgesOfPicture:
         return out
 
     def _tiles(self) -> Iterator[tuple[Box, tuple[int, int]]]:
-        """The tiles of the picture, and the row and column of the mask where each begins."""
+        """Yield the tiles of the picture, with the row and column of the mask at which each begins."""
         rows, columns = (range(0, side, _TILE) for side in self.low)
         for above, beside in product(rows, columns):
             (top, bottom), (left, right) = (
@@ -75,13 +74,13 @@ class EdgesOfPicture:
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Means of the windows around each pixel, of values hxwx..."""
+    """Return the window means of values hxwx..."""
     size = (2 * _RADIUS + 1, 2 * _RADIUS + 1, *(1,) * (values.ndim - 2))
     return ndimage.uniform_filter(values, size=size, mode="nearest")
 
 
 def _linear(first: int, count: int, size: int, low: int) -> tuple[slice, np.ndarray]:
-    """Linear interpolation from `low` to `size` pixels: those that the pixels from the first on take, and how much."""
+    """Return linear interpolation from `low` to `size` pixels at [first, first + count): source slice and weights."""
     places = ((np.arange(first, first + count) + 0.5) * low / size - 0.5).clip(0, low - 1)
     taken = np.arange(int(places[0]), min(int(places[-1]) + 2, low))
     weights = (1 - abs(places[:, None] - taken)).clip(0)

@@ -1,4 +1,4 @@
-"""Scans that are finer than what they show: filled smaller, where a crack is as thin as it was on the print."""
+"""The effective resolution of scans: oversampled ones are filled at a smaller size, where cracks are thinner."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from scipy import ndimage
 from scoreinv.imaging.picture import STRIP_ROWS, Fill, Picture
 from scoreinv.imaging.regions import touched_blocks
 
-_MOST, _LEAST_SIDE = 8, 384  # times smaller at most, and the longer side that is left at least, in pixels
+_MOST, _LEAST_SIDE = 8, 384  # maximum reduction, and minimum longer side after it, in pixels
 _LOST, _SELDOM = 4 / 255, 0.001
-"""Luma that is lost of what is seen, and the share of the pixels that may lose more: of photographs it is over 11."""
-_AROUND = 2  # pixels at that size from a hole, whose own values are none of the picture's
+"""Luma loss that counts as visible, and the maximum share of such pixels; photographs that are not oversampled have
+over 11 times as many."""
+_AROUND = 2  # pixels at that size around a hole, affected by its content
 
 
 def oversampling(picture: Picture, hole: np.ndarray) -> int:
-    """How many times smaller, 1 to 8, a picture with a hole (HxW bool) still shows all that it shows."""
+    """Return the largest reduction, 1 to 8, that keeps the visible detail of a picture outside a hole (HxW bool)."""
     factor = 1
     while 2 * factor <= min(_MOST, max(picture.size) / _LEAST_SIDE) and _is_kept(picture, hole, 2 * factor):
         factor *= 2
@@ -26,14 +27,14 @@ def oversampling(picture: Picture, hole: np.ndarray) -> int:
 
 
 def reduced(picture: Picture, factor: int) -> Picture:
-    """The means of blocks of so many pixels a side, in floats; the last ones may be smaller."""
+    """Return the means of blocks of factor x factor pixels as a float picture; the last blocks may be smaller."""
     strips = [_reduced(picture.rgb(box), factor) for box in _strips(picture)]
     rgb = np.concatenate(strips)
     return Picture(rgb[..., 0] if picture.is_gray_mode else rgb)
 
 
 def enlarged_fills(small: Picture, picture: Picture, hole: np.ndarray, factor: int) -> Iterator[Fill]:
-    """A hole's values from those of the picture that `reduced` gives, filled."""
+    """Yield the fills of a hole, enlarged from the filled picture of `reduced`."""
     rgb = small.rgb()
     for top, left, rows, width in _strips(picture):
         inside = hole[top : top + rows]
@@ -46,7 +47,7 @@ def _is_kept(picture: Picture, hole: np.ndarray, factor: int) -> bool:
     seen = lost = 0
     for top, left, rows, width in _strips(picture):
         gray = picture.luma((top, left, rows, width))[..., None]
-        inner = slice(_AROUND * factor, rows - _AROUND * factor)  # each strip ends for itself
+        inner = slice(_AROUND * factor, rows - _AROUND * factor)  # strips are interpolated separately
         beside = near[top // factor : -(-(top + rows) // factor)].repeat(factor, 0).repeat(factor, 1)[:rows, :width]
         away = np.abs(_enlarged(_reduced(gray, factor), 0, rows, width, factor) - gray)[inner, :, 0]
         known = ~beside[inner]
@@ -65,7 +66,7 @@ def _reduced(values: np.ndarray, factor: int) -> np.ndarray:
 
 
 def _enlarged(values: np.ndarray, first: float, rows: int, width: int, factor: int) -> np.ndarray:
-    """Rows of values (h, w, C) at so many times the size, from `first` of theirs on."""
+    """Enlarge values (h, w, C) by `factor`: `rows` rows, beginning at the source row `first`."""
     box = (0, first, width / factor, first + rows / factor)
     planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(values, -1, 0)]
     larger = [plane.resize((width, rows), Image.Resampling.BICUBIC, box=box) for plane in planes]

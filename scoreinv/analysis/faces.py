@@ -1,9 +1,9 @@
-"""Faces: the people whom no fill may copy from, and the marks that are no damage though they look like it.
+"""Faces: people that a fill must not copy, and facial features that look like damage.
 
-An eye is a dark spot as a stain is, and a mouth a dark line. A ceiling that goes on above people is not made of heads.
+An eye is a dark spot like a stain, and a mouth a dark line. A ceiling continued above people must not contain heads.
 
-Faces are upright and seen from in front, and are found by scikit-image's cascade of local binary patterns (Liao et al.
-2007, "Learning multi-scale block local binary patterns for face recognition"), which knows nothing of who they are.
+Upright frontal faces are found by scikit-image's cascade of local binary patterns (Liao et al. 2007, "Learning
+multi-scale block local binary patterns for face recognition"), which does not identify persons.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from scoreinv.windows.boxes import Box
 if TYPE_CHECKING:
     from skimage.feature import Cascade
 
-_SIDE = 768  # longer side, in pixels, of the picture in which faces are looked for at most
+_SIDE = 768  # maximum longer side of the picture for the detection, in pixels
 _LEAST = 30  # side of the smallest faces, in pixels of that picture
-_LARGER = 1.2  # between one size of faces that are looked for and the next
+_LARGER = 1.2  # ratio of consecutive sizes of faces
 _NEIGHBOURS = 6
-"""Places near each other that must look like a face. Of 55 photographs four have a face that is none, with the usual 4
-nine; of six real ones in four scratched prints and a portrait none is lost before 7."""
+"""Minimum number of overlapping detections. With 6, four of 55 photographs have a false face, with the usual 4 nine;
+the six real ones in four scratched prints and a portrait are found up to 6."""
 
 _PARTS = ((0.22, 0.52, 0.05, 0.97), (0.5, 0.7, 0.33, 0.67), (0.7, 0.92, 0.22, 0.8))
-"""Eyes with their brows, nostrils, and mouth: top, bottom, left and right as shares of a face's box."""
+"""Eyes with brows, nostrils, and mouth: top, bottom, left and right, as fractions of a face's box."""
 _HEAD, _SHOULDERS = (0.35, 0.9, 0.85), (1.9, 1.0, 1.5)
-"""A head with its hair, and shoulders with what is worn around the neck, as ellipses: their middles below the top of a
-face's box, half of their height and half of their width, in sides of that box."""
-_DAMAGED = 0.05  # share of a head, or of shoulders, that a hole takes where they are what is to be filled
+"""Ellipses of a head with hair, and of shoulders: centre below the top of a face's box, half height and half width, in
+sides of the box."""
+_DAMAGED = 0.05  # minimum share of a head or shoulders within a hole if they are to be filled
 _EIGHT = np.ones((3, 3), bool)
 
 
 def facial_features(marked: np.ndarray, gray: np.ndarray, boxes: list[Box]) -> np.ndarray:
-    """The marks that are an eye, a brow, a nostril or a mouth, HxW bool.
+    """Return the marks that are an eye, a brow, a nostril or a mouth, HxW bool.
 
-    Such a mark lies within that part of a face, and is darker than the face. What is brighter is dust or lost emulsion,
-    and what goes on beyond is a scratch.
+    Such a mark lies within that part of a face, and is darker than the face. Brighter marks are dust or lost emulsion,
+    and longer ones scratches.
 
     Args:
-        marked: HxW bool, what is taken for damage.
+        marked: HxW bool, detected damage.
         gray: HxW in [0, 1].
-        boxes: where it shows `faces`.
+        boxes: the boxes of `faces`.
     """
     features = np.zeros_like(marked)
     labels, _ = ndimage.label(marked, _EIGHT)
@@ -64,14 +64,14 @@ def facial_features(marked: np.ndarray, gray: np.ndarray, boxes: list[Box]) -> n
 
 
 def people_beside(hole: np.ndarray, gray: np.ndarray) -> np.ndarray:
-    """Heads and shoulders that a fill of the hole should not repeat, HxW bool.
+    """Return heads and shoulders that a fill of the hole should not copy, HxW bool.
 
-    A face that the hole touches is what is to be mended, and goes on out of itself; so do a head and shoulders of which
-    the hole takes a part. A hole in which no face that is looked for has room, as a crack's, repeats none.
+    This excludes faces that the hole touches, and heads and shoulders that it covers in part, since they are to be
+    filled. A hole too narrow for the smallest face, such as a crack, cannot copy any.
 
     Args:
         hole: HxW bool.
-        gray: HxW in [0, 1], of what is to be removed too.
+        gray: HxW in [0, 1], including the hole's content.
     """
     people = np.zeros_like(hole)
     if not ndimage.minimum_filter(hole, math.ceil(_LEAST / _shrunk(gray))).any():
@@ -89,7 +89,7 @@ def people_beside(hole: np.ndarray, gray: np.ndarray) -> np.ndarray:
 
 
 def faces(gray: np.ndarray) -> list[Box]:
-    """Where a grey picture (HxW in [0, 1]) shows faces."""
+    """Return the boxes of the faces in a grey picture (HxW in [0, 1])."""
     height, width = gray.shape
     scale = _shrunk(gray)
     small = Image.fromarray(np.rint(255 * gray.clip(0, 1)).astype(np.uint8))
@@ -110,7 +110,7 @@ def faces(gray: np.ndarray) -> list[Box]:
 
 
 def _shrunk(gray: np.ndarray) -> float:
-    """What a picture is scaled by where faces are looked for."""
+    """Return the scale of the picture for the detection."""
     return min(1.0, _SIDE / max(gray.shape))
 
 

@@ -1,22 +1,21 @@
-"""Undo what a JPEG smeared from a hole onto the pixels beside it.
+"""Remove JPEG artefacts that the content of a hole left in the pixels beside it.
 
-A JPEG keeps the cosine coefficients of blocks of 8x8 pixels, rounded, of the chroma mostly at half the size. So a blue
-scratch colours its neighbours, and its edge leaves waves in its block: a fill that goes on from there has blue lines.
-With z a plane (luma or chroma) of the picture as it was compressed, D its reduction (the mean of each cell), C the
-transform of the blocks, q their steps and y what was kept, z is s in the scene beside a hole and h within, where it
-shows what hides the scene. s, which goes on behind the hole, and h are taken as the minimum of
+A JPEG rounds the cosine coefficients of blocks of 8x8 pixels, for the chroma mostly at half the size. So a blue scratch
+colours its neighbours, and its edge rings within its block: a fill that continues these pixels has blue lines. For a
+plane z (luma or chroma) before compression, let D be its subsampling (the mean of each cell), C the block transform, q
+the quantisation steps and y the rounded coefficients. z equals the scene s outside the hole and its content h inside.
+s, extrapolated into the hole, and h minimise
 
     |(C D z - y) / (q / sqrt(12))|^2 + sum over neighbours v_ij (s_i - s_j)^2 + w_ij (h_i - h_j)^2,
 
-the Gaussian posterior mean where rounding is uniform noise. Links v are weak across the edges of the luma; w are
-strong, for scratches are of one colour, but not across steps of the plane, for a mask may be wider than its scratch.
-Where it is so wide that nothing begins at its edge, the rim stays as it is. On photographs with drawn scratches at
-qualities 75 to 95 the pixels beside them then have a third of the error in chroma, and four fifths of it in luma.
+the Gaussian posterior mean if rounding is uniform noise. The weights v are small across edges of the luma. The weights
+w are large, since scratches have one colour, but small across steps of the plane, since a mask may be wider than its
+scratch. If no edge coincides with the mask's, its rim is left unchanged. On photographs with drawn scratches at
+qualities 75 to 95, the pixels beside them keep a third of the error in chroma, and four fifths of it in luma.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import compress, islice, product
@@ -29,42 +28,40 @@ from scoreinv.imaging.colour import with_luma
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators.colour_space import luma
 
-_log = logging.getLogger(__name__)
-
-RIM = 8  # pixels beside a hole that are looked at: a block's side
-_TILE = 64  # side of what is solved at once. A multiple, as the margin, of the largest unit of blocks
-_MARGIN = 16  # pixels around it, that its border may not matter
-_AT_ONCE = 32  # tiles
+RIM = 8  # width in pixels of the rim: a block's side
+_TILE = 64  # side of the tiles; like the margin, a multiple of the largest unit of blocks
+_MARGIN = 16  # pixels around a tile that make its border irrelevant
+_AT_ONCE = 32  # tiles per batch
 _LUMA_STEP, _LUMA_EDGE = 5.0, 15.0
-"""Standard deviation between neighbours, and the step of luma from which on it grows; in levels of 255. Chosen, as the
-others, for the least error on photographs with drawn scratches."""
+"""Standard deviation between neighbours, and the luma step above which it grows; in levels of 255. These and the next
+constants minimise the error on photographs with drawn scratches."""
 _CHROMA_STEP, _CHROMA_EDGE = 2.5, 2.5
-_LUMA_HIDING, _CHROMA_HIDING = 2.0, 1.0  # standard deviation between neighbours of what hides the scene
-_HIDING_EDGE = 4.0  # the step from which on it grows
+_LUMA_HIDING, _CHROMA_HIDING = 2.0, 1.0  # standard deviation between neighbours of the hole's content
+_HIDING_EDGE = 4.0  # step of the hole's content above which its standard deviation grows
 _LARGER = 2.0
-"""How many times as large, rms, as those in its rim steps at a hole's edge are where what hides the scene begins."""
-_BEHIND = 2  # pixels that the scene goes on behind a hole: scratches of twice as many are bridged
-_UNSEEN = 0.1  # how strong links of its luma are there, where edges are not seen, as a share of the strongest
+"""Minimum ratio of the rms step at a hole's edge to that in its rim, if an object begins there."""
+_BEHIND = 2  # pixels by which the scene extends into a hole: bridges scratches twice as wide
+_UNSEEN = 0.1  # weights of luma within the hole, where edges are unknown, as a fraction of the largest
 _SMEARED = 2.0
-"""How many times as much the chroma next to a hole changes as that at the end of its rim, where it is smeared."""
-_SEEN = 3.0  # levels, rms, below which no eye sees it
-_TOLERANCE, _ITERATIONS = 3e-4, 300  # of the conjugate gradients, which beside a hole converge slowly
+"""Minimum ratio of the chroma change next to a hole to that at the end of its rim, if it is smeared."""
+_SEEN = 3.0  # visibility threshold of chroma changes, in rms levels
+_TOLERANCE, _ITERATIONS = 3e-4, 300  # of conjugate gradients, which converge slowly beside a hole
 _FROM_YCC = np.linalg.inv(TO_YCC)
 
 
 def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture]:
-    """Return a JPEG as a fill of `hole` (HxW bool) should see it, and as it should stay.
+    """Return a JPEG without the artefacts around `hole` (HxW bool): as input of a fill, and as the result.
 
-    The first has, in a rim of `RIM` pixels around the hole, the luma and chroma of the scene without the hole's
-    content. The second has that chroma on its own luma, if the hole's content was smeared over the rim: if chroma
-    changes more beside the hole than at the rim's end. Then a warning is logged. Both are the picture itself if a JPEG
-    did not quantise it, or if the hole's content was painted later.
+    In a rim of `RIM` pixels around the hole, the first has the luma and chroma of the scene without the hole's content.
+    The second has that chroma on the original luma, but only if the content was smeared over the rim: if chroma changes
+    more beside the hole than at the rim's end. Both are the original picture if it was not a
+    JPEG, or if the content was painted later.
     """
     if not hole.any() or hole.all() or (coding := coding_of(picture)) is None:
         return picture, picture
     shown, kept = picture.pixels.copy(), picture.pixels.copy()
     colours, peak = _colours(picture.pixels), picture.peak
-    near = [np.empty((0, 2))]  # what the chroma changes by, beside the hole and at the rim's end
+    near = [np.empty((0, 2))]  # changes of chroma beside the hole, and at the rim's end
     far = [np.empty((0, 2))]
     for tiles in _tiles(hole, coding):
         hidden = np.stack([hole[tile.around] for tile in tiles])
@@ -85,12 +82,6 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
             _write_colours(_colours(shown)[tile.place], rim[at], after[at], peak)
             _write_colours(_colours(kept)[tile.place], rim[at], on_own_luma[at], peak)
     smeared = not picture.is_gray_mode and _is_smeared(np.concatenate(near), np.concatenate(far))
-    if smeared:
-        _log.warning(
-            "the JPEG smeared the colours of what is removed: those of the %d pixels beside it are redrawn too "
-            "(what is asked to be exact keeps them)",
-            RIM,
-        )
     return replace(picture, pixels=shown), replace(picture, pixels=kept) if smeared else picture
 
 
@@ -108,13 +99,13 @@ def _is_smeared(beside: np.ndarray, at_end: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class _Tile:
-    """A part of a picture that is solved at once.
+    """A part of a picture that is solved separately.
 
     Attributes:
-        place: rows and columns of it in the picture.
-        around: with its margin, to index a picture by; beyond the borders stand the pixels there, as encoders have it,
-            and beyond the last units these mirrored, whose coefficients are as those of the units.
-        inside: of what `around` gives, the tile's own rows and columns.
+        place: its rows and columns in the picture.
+        around: index of the tile with its margin. Beyond the picture it replicates the border, as encoders do; beyond
+            the last units it mirrors them, which preserves their coefficients.
+        inside: rows and columns of the tile within `around`.
     """
 
     place: tuple[slice, slice]
@@ -123,7 +114,7 @@ class _Tile:
 
 
 def _tiles(hole: np.ndarray, coding: Coding) -> Iterator[list[_Tile]]:
-    """The tiles that have a part of a rim, some at a time, each of whole units of blocks."""
+    """Yield batches of the tiles that contain part of a rim, aligned to units of blocks."""
     lines = []
     for origin, cell, side in zip(coding.origin, coding.cell, hole.shape, strict=True):
         firsts = range(origin - 8 * cell if origin else 0, side, _TILE)
@@ -143,12 +134,12 @@ def _tiles(hole: np.ndarray, coding: Coding) -> Iterator[list[_Tile]]:
 
 
 def _grown(hole: np.ndarray, by: int) -> np.ndarray:
-    """Holes NxHxW, each with the pixels around it."""
+    """Dilate holes NxHxW by a square."""
     return ndimage.maximum_filter(hole, (1, 2 * by + 1, 2 * by + 1))
 
 
 def _begins_there(levels: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """Whether what hides a scene, NxHxWx3, begins where the hole does, N: steps are larger there than in the rim."""
+    """Return whether an object in colours NxHxWx3 begins at the hole's edge, N: steps are larger there than nearby."""
     rim = _grown(hole, RIM) & ~hole
     sums = np.zeros((2, 2, len(hole)))
     for one, other in _NEIGHBOURS:
@@ -160,14 +151,14 @@ def _begins_there(levels: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
 
 def _colours(pixels: np.ndarray) -> np.ndarray:
-    """A view of grey samples HxW or colours HxWx3, without alpha."""
+    """Return a view of grey samples HxW or colours HxWx3, without alpha."""
     if pixels.ndim == 2:
         return pixels
     return pixels[..., :3] if pixels.shape[2] > 2 else pixels[..., 0]
 
 
 def _levels(samples: np.ndarray, peak: float) -> np.ndarray:
-    """Colours, hxwx3 in levels of 255."""
+    """Return colours hxwx3 in levels of 255."""
     levels = samples * (255 / peak)
     return np.repeat(levels[..., None], 3, axis=2) if levels.ndim == 2 else levels
 
@@ -180,9 +171,9 @@ def _write_colours(samples: np.ndarray, where: np.ndarray, levels: np.ndarray, p
 
 
 def _quantised(levels: np.ndarray, hole: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Whether the blocks across the edges of holes NxHxW have coefficients of these steps: N bool.
+    """Return whether the blocks across the edges of holes NxHxW are quantised with these steps: N bool.
 
-    Damage that was painted after decompression smeared over nothing.
+    If not, the damage was painted after decompression.
 
     Args:
         levels: colours NxHxWx3, in levels of 255.
@@ -194,7 +185,7 @@ def _quantised(levels: np.ndarray, hole: np.ndarray, steps: np.ndarray) -> np.nd
 
 
 def _most_likely(ycc: np.ndarray, hole: np.ndarray, coding: Coding) -> np.ndarray:
-    """The planes of boxes of whole units of blocks, NxHxWx3, each as the most likely scene s."""
+    """Return the estimated scene s for planes of whole units of blocks, NxHxWx3."""
     luma_plane, *chroma = np.moveaxis(ycc.astype(np.float32), -1, 0)
     near = _grown(~hole, _BEHIND)
     links = [
@@ -211,11 +202,11 @@ _NEIGHBOURS: tuple[tuple[tuple[slice, ...], ...], ...] = (
     (np.s_[:, :-1], np.s_[:, 1:]),
     (np.s_[:, :, :-1], np.s_[:, :, 1:]),
 )
-"""Each pixel and the one below it, and the one to its right."""
+"""Each pixel with the one below it, and with the one to its right."""
 
 
 def _links(guide: np.ndarray, near: np.ndarray, step: float, edge: float) -> list[np.ndarray]:
-    """v of neighbours, weak where a guide, NxHxW, changes, and none but near what is known."""
+    """Return the weights v of neighbours: small across changes of a guide, NxHxW, and 0 far from known pixels."""
     return [
         (near[one] & near[other]) / (step**2 * (1 + ((guide[other] - guide[one]) / edge) ** 2))
         for one, other in _NEIGHBOURS
@@ -223,7 +214,7 @@ def _links(guide: np.ndarray, near: np.ndarray, step: float, edge: float) -> lis
 
 
 def _flow(plane: np.ndarray, links: list[np.ndarray]) -> np.ndarray:
-    """Half the gradient of the sum over neighbours of links times their squared differences."""
+    """Return half the gradient of the sum over neighbours of weights times squared differences."""
     out = np.zeros_like(plane)
     for link, (one, other) in zip(links, _NEIGHBOURS, strict=True):
         flow = link * (plane[other] - plane[one])
@@ -240,8 +231,8 @@ def _most_likely_plane(
     links: list[np.ndarray],
     hiding: float,
 ) -> np.ndarray:
-    """The most likely s for planes as they were decoded, NxHxW, from v and the step within what hides it."""
-    from scipy import fft  # slow to import, and needed for few pictures
+    """Return the estimated s of decoded planes, NxHxW, from the weights v and the step within the hole's content."""
+    from scipy import fft  # slow to import, and few pictures need it
     from scipy.sparse.linalg import LinearOperator, cg
 
     count, height, width = plane.shape
@@ -256,7 +247,7 @@ def _most_likely_plane(
         return z if cell == (1, 1) else z.reshape(count, height // down, down, width // across, across).mean((2, 4))
 
     def observed(samples: np.ndarray) -> np.ndarray:
-        """D^T C^T (12 / q^2) C of samples: what they say of s, and of h."""
+        """Return D^T C^T (12 / q^2) C samples, the data term for s and for h."""
         rows, columns = samples.shape[1:]
         blocks = samples.reshape(count, rows // 8, 8, columns // 8, 8)
         weighed = fft.dctn(blocks, axes=(2, 4), norm="ortho") * precision

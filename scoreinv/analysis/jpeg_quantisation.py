@@ -23,25 +23,25 @@ import numpy as np
 from scoreinv.imaging.picture import Picture
 
 TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
-"""Colours to luma and chroma, in levels of 255, as JFIF has them."""
+"""RGB to luma and chroma, in levels of 255 (JFIF)."""
 
 _ERROR = 0.35
 """Standard deviation of a coefficient's error, in levels: Y is rounded (0.29), and then red, green and blue (0.19)."""
 _OUTLIERS = 0.02
-"""Probability of any other value, for example because black or white cut a pixel off."""
+"""Probability of any other value, for example due to clipping at black or white."""
 _BINS, _WIDTH = 1024, 0.125
-"""Number of the bins of |c|, and their width in levels."""
+"""Number of bins of |c|, and their width in levels."""
 _LARGEST = 120
-"""Largest step: of larger ones too few coefficients within the bins are above q / 2."""
+"""Largest step: larger ones leave too few coefficients above q / 2 within the bins."""
 _EVIDENCE = 30.0
-"""Least lead of a grid's log-likelihood over all others. Of 138 photographs at half size one reaches 20 and
-all others less than 9; 23 of 25 small blurred ones at quality 97 have more."""
+"""Minimum lead of a grid's log-likelihood over all others. Of 138 photographs at half size one reaches 20, the others
+less than 9; 23 of 25 small blurred ones at quality 97 have more."""
 _SIDE = 24
-"""Number of blocks along a side of the part that gives the grid."""
+"""Side of the area that determines the grid, in blocks."""
 _MOST_SIDE = 64
-"""Number of blocks along a side of the part that gives the steps."""
+"""Side of the area that determines the steps, in blocks."""
 _PROJECTIONS = 8
-"""Projections of a block with clipped pixels onto the quantised ones."""
+"""Alternating projections of a block with clipped pixels onto the quantised ones."""
 _LUMA_TABLE = np.array(
     [
         [16, 11, 10, 16, 24, 40, 51, 61],
@@ -64,7 +64,7 @@ class Coding:
     """Quantisation of a picture by JPEG.
 
     Attributes:
-        luma, chroma: 8x8, steps of the coefficients of a block, in levels of 255.
+        luma, chroma: quantisation steps of a block, 8x8, in levels of 255.
         cell: height and width in pixels of a sample of chroma.
         origin: row and column, at least 0, of the first whole unit of blocks.
     """
@@ -78,12 +78,11 @@ class Coding:
 def coding_of(picture: Picture) -> Coding | None:
     """Estimate the quantisation of a picture that was once a JPEG; None if there is no evidence of one.
 
-    A frequency without evidence, such as one whose coefficients are all 0, gets the standard's step, scaled as the
-    others are.
+    A frequency without evidence, such as one with only zeros, gets the standard's step, scaled like the others.
     """
     ycc, (top, left) = _middle(picture, _SIDE)
     gains = np.array([_gains(_ratios(ycc[None, down:, across:, 0])) for down, across in product(range(8), repeat=2)])
-    scores = gains.sum(1) - gains.max(1)  # a repeated pattern may make one frequency periodic, and a JPEG makes many
+    scores = gains.sum(1) - gains.max(1)  # a pattern may make one frequency periodic; a JPEG affects many
     second, first = np.sort(scores)[-2:]
     if first - second < _EVIDENCE:
         return None
@@ -107,9 +106,10 @@ def coding_of(picture: Picture) -> Coding | None:
 
 
 def chroma_samples(planes: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
-    """Recover the samples that a decoder enlarged to planes NxHxW, for cells of 1 or 2 pixels a side.
+    """Recover the samples that a decoder upsampled to planes NxHxW, for cells of 1 or 2 pixels a side.
 
-    Decoders enlarge by [1 3 3 1] / 4. Means of cells then are the samples filtered by [1 6 1] / 8, which this inverts.
+    Decoders upsample by [1 3 3 1] / 4. The means of cells are then the samples filtered by [1 6 1] / 8; this inverts
+    the filter.
     """
     from scipy import linalg  # slow to import
 
@@ -128,16 +128,16 @@ def chroma_samples(planes: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
 
 
 def _middle(picture: Picture, blocks: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """Luma and chroma, in levels, of the middle of a picture, and the row and column of its first pixel."""
+    """Return luma and chroma, in levels, of the centre of a picture, and the position of its first pixel."""
     height, width = (min(side, 8 * blocks + 7) for side in picture.size)
     top, left = (picture.height - height) // 2, (picture.width - width) // 2
     return (255 * picture.rgb((top, left, height, width))) @ TO_YCC.T.astype(np.float32) - [128, 0, 0], (top, left)
 
 
 def evidence(planes: np.ndarray, clipped: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """L of given steps, 8x8, for each block of planes NxHxW, in levels around 0: (N, H // 8, W // 8).
+    """Return L of given steps, 8x8, for each block of planes NxHxW, in levels around 0: (N, H // 8, W // 8).
 
-    Clipped pixels (NxHxW bool) take the values of the nearest quantised block, found by alternating projections.
+    Clipped pixels (NxHxW bool) get the values of the nearest quantised block, by alternating projections.
     """
     from scipy import fft  # slow to import
 
@@ -152,14 +152,14 @@ def evidence(planes: np.ndarray, clipped: np.ndarray, steps: np.ndarray) -> np.n
 
 
 def _ratios(planes: np.ndarray) -> np.ndarray:
-    """L(q) of the blocks of planes NxHxW for each frequency and q = 1, 2, ...: (64, `_LARGEST`)."""
+    """Return L(q) of the blocks of planes NxHxW for each frequency and q = 1, 2, ...: (64, `_LARGEST`)."""
     bins = _binned(planes).reshape(-1, 64) + np.arange(64) * (_BINS + 1)
     counts = np.bincount(bins.ravel(), minlength=64 * (_BINS + 1)).reshape(64, -1)
     return counts[:, :-1] @ _ratio_of_bins().T
 
 
 def _binned(planes: np.ndarray) -> np.ndarray:
-    """The bin of |c| for each coefficient of the whole blocks of planes NxHxW: (N, H // 8, W // 8, 64)."""
+    """Return the bin of |c| for each coefficient of the whole blocks of planes NxHxW: (N, H // 8, W // 8, 64)."""
     from scipy import fft  # slow to import
 
     count, rows, columns = len(planes), planes.shape[1] // 8, planes.shape[2] // 8
@@ -170,7 +170,7 @@ def _binned(planes: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _ratio_of_bins() -> np.ndarray:
-    """A coefficient's term of L(q) for each q and bin, (`_LARGEST`, `_BINS`)."""
+    """Return a coefficient's term of L(q) for each q and bin, (`_LARGEST`, `_BINS`)."""
     size, step = (np.arange(_BINS) + 0.5) * _WIDTH, np.arange(1, _LARGEST + 1)[:, None]
     away = size - step * np.rint(size / step)
     normal = sum(np.exp(-0.5 * ((away + turn * step) / _ERROR) ** 2) for turn in (-1, 0, 1))
@@ -179,12 +179,12 @@ def _ratio_of_bins() -> np.ndarray:
 
 
 def _gains(ratios: np.ndarray) -> np.ndarray:
-    """Log-likelihood that each frequency gains by its best step, less the price of a choice among all."""
+    """Return the log-likelihood gain of each frequency's best step, with a penalty for the choice."""
     return (ratios.max(1) - math.log(_LARGEST)).clip(0)
 
 
 def _steps(ratios: np.ndarray, table: np.ndarray, scale: float | None) -> tuple[np.ndarray, float]:
-    """The most likely steps, 8x8, and how many times the table's they are; `scale` if there is no evidence."""
+    """Return the estimated steps, 8x8, and their scale relative to the table; `scale` if there is no evidence."""
     evident = (ratios.max(1) > math.log(_LARGEST)).reshape(8, 8)
     likely = (ratios.argmax(1) + 1.0).reshape(8, 8)
     if evident.any() or scale is None:

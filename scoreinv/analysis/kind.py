@@ -14,45 +14,45 @@ Kind = Literal["grey", "tinted", "coloured"]
 """`tinted` is a print of one tint, such as sepia: each of its tones has one colour."""
 
 LOOKED_AT = 512
-"""Longer side, in pixels, of the picture in which borders and colours are looked for at most."""
+"""Maximum longer side in pixels of the picture in which borders and colours are searched."""
 _COLOURED = 0.06
-"""Difference of the channels over a few pixels, as a fraction of the range, above which a picture has colour there."""
+"""Minimum channel difference, averaged over a few pixels, of a coloured place, as a fraction of the range."""
 _KNOWN = 0.25
-"""Share of its pixels there that are known from which on a place is."""
+"""Minimum share of known pixels of a reduced pixel that counts as known."""
 _SIDE = 128
-"""And of that in which a tint is."""
+"""Maximum longer side in pixels of the picture in which a tint is searched."""
 _BINS = 12
 _GRAY = 0.01
 """Chroma (rms, in [0, 1]) below which a picture is grey."""
 _STRAY = 0.015
-"""Chroma (rms) that the tones of a tinted picture leave unexplained at most: noise, stains, compression."""
+"""Maximum residual chroma (rms) of a tinted picture given its tones: noise, stains, compression."""
 _PALE_STRAY = 0.006
-"""What the tones of a print may leave unexplained however pale it is."""
+"""Residual chroma that is accepted in a print however pale."""
 _ACROSS = 0.17
-"""Chroma of a print across its hue, as a fraction of that along it."""
+"""Maximum chroma of a print across its hue, as a fraction of that along it."""
 _THINGS = (0.035, 0.003)
-"""Chroma (rms) along the hue that neither the tones of a print explain nor a slow change over it, stains and yellowed
-borders, at most: as a fraction of all of it, or as it is. Beyond, things have colours: red rock, leaves, the sea."""
+"""Maximum chroma (rms) along the hue that neither tones nor slow changes explain, relative and absolute. More comes
+from coloured objects: red rock, leaves, the sea."""
 _WORN_THINGS = 0.1
-"""The fraction of a worn print, whose grain, dirt and faded patches are of other colours than its tones."""
+"""The relative limit for a worn print, whose grain, dirt and faded patches have other colours."""
 _DAMAGED = 0.1
 """Share of a print that may be scratched or stained, and is then of another colour than its tones."""
 _COLOURLESS = 1 / 255
 """Difference of the channels over a few pixels up to which a picture has no colour there: one level of 8 bits."""
 _OPPOSITE = 0.02
-"""Share of a print that may have the opposite hue."""
+"""Maximum share of a print with the opposite hue."""
 _HUES = (0.25, 1.3)
-"""Of the hue of a print: how much more red than grey it has, by how much less blue: from yellow to red brown."""
+"""Hues of prints, from yellow to red brown: excess of red over grey, divided by the deficit of blue."""
 _RARE_HUES = (0.15, 1.6)
-"""The same from the greenish to the purplish ones, which are pale and whose tones explain all of it, nearly."""
+"""Hues of pale prints, including greenish and purplish ones, whose tones explain nearly all chroma."""
 _RARE_CHROMA = 0.08
 _RARE_STRAY = 0.007
 
 
 def seen(picture: Picture, hole: np.ndarray | None = None) -> Picture:
-    """A picture as it is looked at to tell what it is: small, in floats, and without a hole (HxW bool, not all of it).
+    """Return a picture as it is analysed: small, in floats, and with a hole (HxW bool, not all true) covered.
 
-    One that is small and whole is seen itself.
+    A small picture without a hole is returned unchanged.
     """
     size = scaled(picture.size, min(1.0, LOOKED_AT / max(picture.size)))
     if hole is None or not hole.any():
@@ -123,7 +123,7 @@ def _is_print(picture: Picture, chroma: np.ndarray, stray: float, worn: bool) ->
 
 
 def _chroma(picture: Picture) -> tuple[np.ndarray, float]:
-    """The chroma of a picture of `_small_colours`, Nx3, and the rms of what its tones leave unexplained of it."""
+    """Return the chroma of `_small_colours`, Nx3, and the rms of its residual given the tones."""
     rgb = _small_colours(picture).reshape(-1, 3)
     gray = luma(rgb)
     chroma = rgb - gray[:, None]
@@ -138,12 +138,12 @@ def _chroma(picture: Picture) -> tuple[np.ndarray, float]:
 
 
 def _of_things(picture: Picture, along: np.ndarray) -> float:
-    """The rms of the chroma along a hue (N,), but for noise, that a regression on the tones and on the place leaves.
+    """Return the rms of the smoothed residual of the chroma along a hue (N,), regressed on tones and position.
 
-    The tones are piecewise linear in the luma, what changes slowly is of second order in the place, and each in turn
-    may grow with the luma.
+    Tones are piecewise linear in the luma, slow changes of second order in the position, and each may grow with the
+    luma.
     """
-    from scipy import ndimage  # as above
+    from scipy import ndimage  # see coloured_at
 
     gray = luma(_small_colours(picture))
     (height, width), gray = gray.shape, gray.ravel()
@@ -159,14 +159,14 @@ def _of_things(picture: Picture, along: np.ndarray) -> float:
 
 
 def untinted(picture: Picture, weights: str = "rec601", tones: Picture | None = None) -> Picture:
-    """A colour picture with its luma in all channels, brightened so that its lightest tone is white.
+    """Return a colour picture with its luma in all channels, brightened so that its lightest tone is white.
 
     White is as bright as the brightest channel of that tone.
 
     Args:
-        picture: of colour mode, which is kept, as its metadata and alpha are.
+        picture: a picture of colour mode; mode, metadata and alpha are kept.
         weights: grey weights.
-        tones: what the lightest tone is taken from: the picture without what is no part of it. None: the picture.
+        tones: the picture that determines the lightest tone, for example without borders. None: `picture`.
     """
     gray = picture.gray(weights).pixels
     gray = gray[..., 0] if picture.has_alpha else gray
@@ -182,7 +182,7 @@ def untinted(picture: Picture, weights: str = "rec601", tones: Picture | None = 
 
 
 def _small_colours(picture: Picture) -> np.ndarray:
-    """The picture's colours at 128 pixels or fewer a side, hxwx3: averaged, so without most of their noise."""
+    """Return the colours averaged to 128 pixels or fewer a side, hxwx3, which removes most noise."""
     return picture.resized_rgb(*scaled(picture.size, min(1.0, _SIDE / max(picture.size))))
 
 

@@ -1,14 +1,13 @@
-"""Leftovers: masks that are too small leave a rim of the object beside the hole, which a fill would continue.
+"""Leftovers: if a mask is too small, a rim of the object remains beside the hole, and a fill would continue it.
 
-Colours are followed from points of the rim straight outwards. A point shows a leftover of w pixels where the colours at
-1 to w pixels are hardly seen farther out, 10 to 26 pixels from this part of the rim; where those from w + 2 on are; and
-where they jump between. Texture has such points by chance. An object's edge has them all along: points count where most
-of their neighbours along the rim show a leftover too. An edge of the scene that happens to run along the rim goes on
-beyond the hole, so that its colours are seen farther out.
+Colours are sampled along normals from points of the rim outwards. A point has a leftover of w pixels if three things
+hold. The colours at 1 to w pixels are rare farther out, 10 to 26 pixels from this part of the rim; those from w + 2 on
+are not; and they jump in between. In texture this happens by chance, but along an object's edge at all points. So a
+point counts only if most of its neighbours along the rim have a leftover too. An edge of the scene along the rim
+continues beyond the hole, so its colours are not rare farther out.
 
-A mask may also miss slivers within its outline, between two limbs of the object, or spots. Whether what is known there
-is of the object or of the ground behind it, its colours tell: the object's are seen beside it in the hole, where the
-picture still shows what is to be removed, and not on the ground around the outline.
+A mask may also miss slivers within its outline, such as between two limbs. A sliver belongs to the object if its
+colours occur beside it in the hole, in the original picture, and not on the ground around the outline.
 """
 
 from __future__ import annotations
@@ -22,37 +21,36 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.regions import clusters, mask_of_blocks, means_of_blocks
 from scoreinv.windows.boxes import Box, crop
 
-WIDEST = 6  # pixels of a leftover at most
-_SOFT = 2  # pixels of an edge, of which neither the object's nor the ground's colour is asked
-_FARTHER = np.arange(10, 27, 2)  # pixels from the rim at which the ground is looked at
-_ALIKE = 0.1  # distance of colours, RGB in [0, 1], within which they are one
-_RARE = 0.02  # share of the ground that may have a colour that counts as not seen there
-_FEWEST = 50  # colours of the ground that are enough to say what is not seen there
-_NEAR = 32.0  # pixels along the rim within which its ground is looked at
-_BESIDE = 8  # points to each side that tell whether one is there by chance
-_COMPARED = 1000  # colours that another is compared with, at most
-_POINTS = 500  # of a rim, at most
-_NORMAL = 6  # radius in pixels of the disk whose known pixels tell which way is outwards
+WIDEST = 6  # maximum width of a leftover in pixels
+_SOFT = 2  # pixels of a soft edge, ignored when colours are compared
+_FARTHER = np.arange(10, 27, 2)  # distances from the rim at which the ground is sampled, in pixels
+_ALIKE = 0.1  # maximum distance of equal colours, RGB in [0, 1]
+_RARE = 0.02  # maximum share of a rare colour in the ground
+_FEWEST = 50  # minimum number of samples of the ground
+_NEAR = 32.0  # pixels along the rim within which the ground is sampled
+_BESIDE = 8  # neighbours on each side that confirm a point
+_COMPARED = 1000  # maximum number of colours to compare with
+_POINTS = 500  # maximum number of points of a rim
+_NORMAL = 6  # radius in pixels of the disk that determines the normal
 _NOTICED = 0.18
-"""Share of a rim from which on a leftover is told: chosen by `tests/benchmarks/leftovers.py` and on real objects."""
-_GAP = 8  # radius in pixels of the disk that fills the gaps of a mask, which gives its outline
-_INSIDE = 16  # pixels of a hole around a sliver that tell the object's colours there
-_FEWEST_PIXELS = 40  # of a sliver
-_MOST_OF_IT = 0.8  # share of a sliver that must have the object's colours, and none of the ground's
+"""Minimum share of a rim with a leftover, chosen by `tests/benchmarks/leftovers.py` and on real objects."""
+_GAP = 8  # radius in pixels of the closing that gives a mask's outline
+_INSIDE = 16  # pixels of a hole around a sliver that show the object's colours
+_FEWEST_PIXELS = 40  # minimum size of a sliver
+_MOST_OF_IT = 0.8  # minimum share of a sliver with colours of the object and not of the ground
 _SIDE = 1024
-"""Longer side in pixels up to which slivers are looked for as they are; in larger pictures,
-in their reduction by a whole number."""
-_LEAST_WIDTH = 16  # of the holes that are looked at: narrow ones are scratches more often than objects
+"""Longer side in pixels above which slivers are searched in a reduced picture."""
+_LEAST_WIDTH = 16  # minimum width of holes to examine: narrow ones are mostly scratches
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """What seems to be left of an object beside a hole, or within its outline.
+    """A probable remainder of an object beside a hole, or within its outline.
 
     Attributes:
-        share: of the hole's rim, in (0, 1].
+        share: share of the hole's rim, in (0, 1].
         grow: pixels by which to enlarge the hole.
-        box, pixels: where it is, with its soft edge, hxw bool.
+        box, pixels: its bounding box and mask with soft edge, hxw bool.
     """
 
     share: float
@@ -62,17 +60,17 @@ class Leftover:
 
     @property
     def words(self) -> str:
-        """What there is, without the remedy."""
+        """The finding in words, without the remedy."""
         return f"{100 * self.share:.0f} % of a hole's rim looks like a leftover of what the mask should hide"
 
 
 def find_leftover(picture: Picture, hole: np.ndarray) -> Leftover | None:
-    """The leftover that takes most of its hole's rim, of all holes (HxW bool) of a picture; None where none is."""
+    """Return the leftover with the largest share of its hole's rim, among all holes (HxW bool), or None."""
     return max(_leftovers(picture, hole), key=lambda leftover: leftover.share, default=None)
 
 
 def take_in_leftovers(picture: Picture, hole: np.ndarray) -> np.ndarray:
-    """The holes (HxW bool) with all that seems to be left of their objects: for a mask that nobody has painted."""
+    """Return the holes (HxW bool) extended by all leftovers, for a mask that was not painted by hand."""
     grown = hole.copy()
     for leftover in _leftovers(picture, hole):
         crop(grown, leftover.box)[leftover.pixels] = True
@@ -80,7 +78,7 @@ def take_in_leftovers(picture: Picture, hole: np.ndarray) -> np.ndarray:
 
 
 def _leftovers(picture: Picture, hole: np.ndarray) -> list[Leftover]:
-    """What is left beside each hole, and within its outline."""
+    """Return the leftovers beside each hole, and within its outline."""
     margin = int(_FARTHER[-1]) + 1
     found = []
     for (top, left, _, _), holes in clusters(hole):
@@ -103,18 +101,18 @@ def _leftovers(picture: Picture, hole: np.ndarray) -> list[Leftover]:
 
 
 _Seen = tuple[float, int, np.ndarray]
-"""Share, pixels to grow and pixels of a `Leftover` in the box of its hole, of which some may be in a hole."""
+"""Share, pixels to grow and mask of a `Leftover` in the box of its hole; the mask may overlap holes."""
 
 
 def _within(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Seen | None:
-    """The slivers within the outline of one hole that are of its object; `hole` has the others beside it too."""
+    """Return the slivers of the object within the outline of one hole; `hole` includes the other holes."""
     if (step := max(hole.shape) // _SIDE) > 1:
         small = (means_of_blocks(mask, step) > 0 for mask in (own, hole))
         if (seen := _within(means_of_blocks(rgb, step), *small)) is None:
             return None
         share, grow, pixels = seen
         return share, step * grow, mask_of_blocks(pixels, step, hole.shape)
-    # beyond the picture's border nothing closes a gap
+    # The padding keeps gaps open at the picture's border.
     outline = ndimage.binary_fill_holes(_away(~np.pad(_near(own, _GAP), _GAP))[_GAP:-_GAP, _GAP:-_GAP] > _GAP) | own
     slivers, count = ndimage.label(outline & ~hole, np.ones((3, 3)))
     if not count:
@@ -143,7 +141,7 @@ def _within(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Seen | None:
 
 
 def _seen(colours: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """The share of colours Nx3 that each of Mx3 is like, (M,)."""
+    """Return the share of similar colours among Nx3 for each of Mx3, (M,)."""
     among = among[:: -(-len(among) // _COMPARED)]
     parts = np.array_split(colours, -(-len(colours) // _COMPARED))
     alike = [np.linalg.norm(part[:, None] - among, axis=2) < _ALIKE for part in parts]
@@ -151,17 +149,17 @@ def _seen(colours: np.ndarray, among: np.ndarray) -> np.ndarray:
 
 
 def _away(hole: np.ndarray) -> np.ndarray:
-    """Pixels from a hole, 0 in it."""
+    """Return the distance in pixels from a hole, 0 inside."""
     return ndimage.distance_transform_edt(~hole)
 
 
 def _near(hole: np.ndarray, pixels: float) -> np.ndarray:
-    """What is within so many pixels of a hole."""
+    """Return the mask of pixels within this distance of a hole."""
     return _away(hole) <= pixels
 
 
 def _beside(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Seen | None:
-    """The leftover beside one hole; `hole` has the others beside it too."""
+    """Return the leftover beside one hole; `hole` includes the other holes."""
     points, outwards = _rim(own, hole)
     if not len(points):
         return None
@@ -200,7 +198,7 @@ def _beside(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Seen | None:
 
 
 def _rim(own: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels of a hole beside known ones, Nx2, and the directions out of it, Nx2 of length 1."""
+    """Return the border pixels of a hole, Nx2, and the outward normals, Nx2."""
     points = np.argwhere(own & ~ndimage.binary_erosion(own, border_value=1))
     points = points[:: -(-len(points) // _POINTS) or 1]
     around = np.argwhere(np.ones((2 * _NORMAL + 1,) * 2)) - _NORMAL

@@ -1,7 +1,7 @@
-"""What a deep hole takes no pieces from, though it is known: what would be seen to be out of place.
+"""Known areas that a fill of a deep hole should not copy, since they would look out of place.
 
-A fill goes on with what is around it. Colours that nothing beside the hole has belong to other things: words on a card
-into a plate, a helmet into a wall. They are left out where they are the most of a place: specks of them are texture.
+A fill continues its surroundings. Colours that do not occur beside the hole belong to other objects: writing on a card
+must not continue into a plate. Areas in which most pixels have such colours are excluded; single specks are texture.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from scipy import ndimage
 
 from scoreinv.imaging.regions import means_of_blocks
 
-_BESIDE = 6  # pixels, of the scale at which a hole is drawn first, that are beside it
-_ALIKE = 0.1  # distance of colours, RGB in [0, 1], within which they are one
-_RARE = 0.01  # share of the pixels beside a hole that may have a colour that counts as not seen there
-_PLACE = 5  # side in pixels of a place, half a patch: it is foreign where most of its pixels are
+_BESIDE = 6  # pixels beside a hole, at its coarsest scale
+_ALIKE = 0.1  # maximum distance of equal colours, RGB in [0, 1]
+_RARE = 0.01  # share of the pixels beside a hole that a colour must match
+_PLACE = 5  # side in pixels of a place, half a patch: it is foreign if most of its pixels are
 
 
 def foreign(rgb: np.ndarray, hole: np.ndarray, halvings: int) -> np.ndarray:
-    """What has colours that are not seen beside a hole, HxW bool.
+    """Return the areas with colours that do not occur beside a hole, HxW bool.
 
     Args:
-        rgb: HxWx3 in [0, 1]; not looked at in the hole.
+        rgb: HxWx3 in [0, 1]; ignored in the hole.
         hole: HxW bool.
-        halvings: how often the picture is halved for the scale at which colours are compared.
+        halvings: number of halvings to the scale of the comparison.
     """
     from scipy.spatial import cKDTree
 

@@ -1,4 +1,4 @@
-"""How much noise a photograph has."""
+"""Estimates of the noise of a photograph."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from scoreinv.analysis.jpeg_quantisation import coding_of
 from scoreinv.imaging.picture import Picture
 
 _HIGH_PASS = np.array([1 - 3**0.5, -(3 - 3**0.5), 3 + 3**0.5, -(1 + 3**0.5)], dtype=np.float32) / np.float32(32**0.5)
-"""Daubechies' wavelet with two vanishing moments: blind to constants and slopes, of unit length."""
+"""Daubechies' wavelet with two vanishing moments, of unit norm: zero for constants and slopes."""
 
-_STRIP = 256  # rows at a time, an even number, so that a large picture is never held in floats
-_BLOCK = 64  # side of the blocks of `white_noise`, in pixels: a thousand details at the finest scale
-_WHITE = 0.75  # what means of 2x2 pixels may have left of noise: of white noise it is half, of texture 0.8 or more
-_GAUSSIAN_MEDIAN = 0.6744897501960817  # of |z| for a standard normal z
+_STRIP = 256  # rows at a time (even), so that a large picture is never held in floats
+_BLOCK = 64  # side of the blocks of `white_noise` in pixels: a thousand finest-scale coefficients
+_WHITE = 0.75  # maximum ratio of noise after averaging 2x2 pixels: 0.5 for white noise, 0.8 or more for texture
+_GAUSSIAN_MEDIAN = 0.6744897501960817  # median of |z| for a standard normal z
 
 
 def estimate_noise(picture: Picture) -> float:
-    """Standard deviation of the noise of a picture, in [0, 1] units, the mean over its channels.
+    """Return the standard deviation of a picture's noise, in [0, 1] units, as the mean over its channels.
 
-    The median size of the diagonal details at the finest scale, which pictures have few of (Donoho and Johnstone 1994,
-    section 4.2), as `skimage.restoration.estimate_sigma` computes it where PyWavelets is installed. Texture counts as
-    noise, and where a camera or JPEG has smoothed there seems to be less. 0 for pictures of fewer than 4x4 pixels.
+    Uses the median of the diagonal wavelet coefficients at the finest scale, where pictures have little content (Donoho
+    and Johnstone 1994, section 4.2), like `skimage.restoration.estimate_sigma`. Texture counts as noise, and smoothing
+    by a camera or JPEG reduces the estimate. Returns 0 for pictures of fewer than 4x4 pixels.
     """
     channels = 1 if picture.is_gray() else 3
     return float(np.mean([_channel_noise(picture, channel) for channel in range(channels)]))
 
 
 def noise_under_blur(picture: Picture) -> float:
-    """Standard deviation of the noise of a blurred picture, in [0, 1] units, or of its quantisation by JPEG if larger.
+    """Return the noise of a blurred picture in [0, 1] units, or its JPEG quantisation error if that is larger.
 
-    A coefficient that is rounded to steps of q has an error of q / sqrt(12). JPEG removes the fine noise by which
-    `estimate_noise` works, and deblurring amplifies the errors of the other coefficients. The steps are estimated from
-    the pixels (`jpeg_steps`), because most former JPEGs come as arrays, PNGs or crops.
+    A coefficient rounded to steps of q has an error of q / sqrt(12). JPEG removes the fine noise that `estimate_noise`
+    needs, and deblurring amplifies the errors of the other coefficients. The steps are estimated from the pixels
+    (`coding_of`), because most former JPEGs come as arrays, PNGs or crops.
     """
     coding = coding_of(picture)
     rounding = 0.0 if coding is None else float(coding.luma.mean()) / 12**0.5 / 255
@@ -42,12 +42,12 @@ def noise_under_blur(picture: Picture) -> float:
 
 
 def white_noise(picture: Picture) -> float:
-    """Standard deviation of the white noise of a picture, in [0, 1] units; 0 where only texture is found.
+    """Return the standard deviation of a picture's white noise, in [0, 1] units, or 0 if there is only texture.
 
-    The lower quartile of `estimate_noise` over blocks of 64 pixels a side, but those of one value, such as a black
-    frame: noise is everywhere and texture is not. What these quiet blocks have is noise if means of 2x2 pixels have
-    half of it, as those of white noise do; of texture they have nearly as much, or more. Of 735 photographs one has
-    more than 5 grey levels by this, and with white noise of 6 added 33 of 35.
+    This is the lower quartile of `estimate_noise` over blocks of 64x64 pixels, without constant ones such as a black
+    frame: noise is everywhere and texture is not. These quiet blocks contain noise if averaging 2x2 pixels halves it,
+    as for white noise; texture keeps nearly all. Of 735 photographs one exceeds 5 grey levels; with added white noise
+    of 6, 33 of 35 do.
     """
     if min(picture.size) < _BLOCK:
         blocks = [picture]
@@ -64,14 +64,14 @@ def white_noise(picture: Picture) -> float:
 
 
 def _halved(picture: Picture) -> Picture:
-    """The colours in means of 2x2 pixels."""
+    """Return the colours averaged over 2x2 pixels."""
     height, width = (side // 2 for side in picture.size)
     rgb = picture.rgb((0, 0, 2 * height, 2 * width))
     return Picture(rgb.reshape(height, 2, width, 2, 3).mean((1, 3)))
 
 
 def _channel_noise(picture: Picture, channel: int) -> float:
-    """`estimate_noise` of one channel, in strips of an even number of rows."""
+    """Return `estimate_noise` of one channel, in strips of an even number of rows."""
     if min(picture.size) < 4:
         return 0.0
     sizes = []
@@ -79,7 +79,7 @@ def _channel_noise(picture: Picture, channel: int) -> float:
         rows = min(_STRIP + 2, picture.height - top)
         values = picture.rgb((top, 0, rows, picture.width))[..., channel]
         for _ in range(2):  # along the rows, then along the columns
-            count = (len(values) - 2) // 2  # every second value of the convolution, of where it lies inside
+            count = (len(values) - 2) // 2  # every second value of the valid convolution
             values = sum(_HIGH_PASS[k] * values[k : k + 2 * count : 2] for k in range(4)).T
         sizes.append(abs(values).T.ravel())
     details = np.concatenate(sizes)

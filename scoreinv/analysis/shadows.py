@@ -1,9 +1,9 @@
 """Propose the outline of an object's cast shadow if the picture shows a clear one.
 
-An object blocks about the same fraction of the light everywhere in its shadow: across the shadow's edge, the colours
-change by a constant ratio and hardly in hue. A shadow here is a region that begins at the object's foot, is darker than
-the ground around it, and has a nearly constant ratio along its edge. A dark object beside it also has an edge with the
-ground, but differs from the ground in hue, or in a ratio that varies.
+An object blocks about the same fraction of the light everywhere in its shadow. So across the shadow's edge the colours
+change by a constant ratio, and hardly in hue. A shadow here is a region that begins at the object's foot, is darker
+than the ground around it, and has a nearly constant ratio along its edge. A dark object differs from the ground in hue,
+or in a ratio that varies.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from scoreinv.windows.boxes import Box
 _SIDE = 384  # longer side of the reduced crop, in pixels
 _AROUND = 1.0  # margin of the crop beside and below the object, in the object's longer side
 _FOOT = 0.6  # fraction of the object's height, from below, that counts as its foot
-_LEVELS = (0.5, 0.6, 0.7, 0.8)  # brightness of a shadow at most, in that of the lit ground beside it
+_LEVELS = (0.5, 0.6, 0.7, 0.8)  # maximum brightness of a shadow, relative to the lit ground beside it
 _FAINTEST, _DARKEST = 0.2, 1.5  # natural logarithm of the ratio of light across a shadow's edge
-_STEP = 3  # pixels to each side of an edge at which colours are compared: it may be that soft
+_STEP = 3  # distance in pixels from a soft edge at which colours are compared
 _PLAIN = 3.0
-"""That logarithm over its mean deviation along the edge, at least. Of shadows on the Moon and on a rock it is 4 and 6,
-of a trunk and of a stem, and of dark places in moss and grass, 2.3 and less, with other hues mostly."""
+"""Minimum of that logarithm over its mean deviation along the edge. Shadows on the Moon and on a rock have 4 and 6;
+trunks, stems and dark places in moss and grass 2.3 and less."""
 _HUE = 0.01
-"""Change of red, green and blue as shares of their sum across the edge, at most, in the middle of all its points."""
-_AT_FOOT = 0.7  # share of what of a shadow is beside the object that is so at its foot
-_FEWEST = 12  # pixels of an edge
-_AREAS = (0.06, 1.5)  # least and most area of a shadow, in areas of the object
-_OPEN = 0.25  # share of a shadow's edge that may have no ground beside it, as at the picture's border
-_ROOM = 2  # pixels by which the outline is wider than what was found, as an edge is soft
+"""Maximum of the median change of red, green and blue across the edge, as fractions of their sum."""
+_AT_FOOT = 0.7  # minimum share of a shadow's contact with the object that is at its foot
+_FEWEST = 12  # minimum number of pixels of an edge
+_AREAS = (0.06, 1.5)  # minimum and maximum area of a shadow, in areas of the object
+_OPEN = 0.25  # maximum share of a shadow's edge without ground beside it, as at the picture's border
+_ROOM = 2  # pixels of dilation, for a soft edge
 
 
 def propose_shadow(picture: Picture, mask: np.ndarray) -> np.ndarray | None:
@@ -71,7 +71,7 @@ def _shadow(rgb: np.ndarray, own: np.ndarray) -> np.ndarray | None:
     """Return the region that looks like the shadow of an object, HxW bool; None if there is none."""
     rows, columns = extent(own)
     high, wide = rows.stop - rows.start, columns.stop - columns.start
-    # suppress the edges of texture
+    # Suppress the edges of texture.
     grain = max(1.0, 0.01 * max(high, wide))
     weight = ndimage.gaussian_filter((~own).astype(float), grain)[..., None]
     smooth = ndimage.gaussian_filter(rgb * ~own[..., None], (grain, grain, 0)) / np.maximum(weight, 1e-3)
@@ -104,7 +104,7 @@ def _lit(bright: np.ndarray, own: np.ndarray, side: int) -> np.ndarray:
 
 
 def _plainness(rgb: np.ndarray, region: np.ndarray, own: np.ndarray) -> float:
-    """Return the mean log ratio of light across a region's edge over its mean deviation; 0 if it is no shadow."""
+    """Return the mean log ratio of light across a region's edge over its mean deviation, or 0 for other regions."""
     inside, outside = (ndimage.distance_transform_edt(part) for part in (region | own, ~(region | own)))
     points = np.argwhere(region & (inside <= 1) & (ndimage.distance_transform_edt(~own) > _STEP + 1))
     if len(points) < _FEWEST:

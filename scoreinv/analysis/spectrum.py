@@ -11,27 +11,27 @@ from scipy import ndimage
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators.colour_space import luma
 
-BLOCK = 128  # side of the blocks whose spectra are averaged, in pixels
-_ACROSS = 8  # blocks across a picture, at most
-_EDGES = (0.03, 0.25)  # cycles a pixel of what tells blocks with edges from plain ones
+BLOCK = 128  # side of the averaged blocks, in pixels
+_ACROSS = 8  # maximum number of blocks along a side
+_EDGES = (0.03, 0.25)  # band in cycles per pixel that measures the edges of blocks
 _EXPONENTS = (1.6, 2.2, 2.8)
-"""a of photographs, whose power falls as 1 / |f|^a."""
+"""Candidates of a, where the power of photographs falls as 1 / |f|^a."""
 _LEVELS = np.geomspace(1e-6, 0.1, 16)
-"""P, for pixels in [0, 1]."""
+"""Candidates of P, for pixels in [0, 1]."""
 _NOISES = np.geomspace(0.3, 10, 5) / 255
-"""n: from the rounding to 8 bits on."""
-_TINY = 1e-8  # power far below what rounding to 8 bits leaves
+"""Candidates of n, from rounding to 8 bits upwards."""
+_TINY = 1e-8  # power far below that of rounding to 8 bits
 
 
 def polar_spectrum(picture: Picture, radii: int, angles: int) -> np.ndarray:
-    """Logarithms of two averages of the power of the luma's blocks, (2, radii, angles).
+    """Return the logarithms of two averages of the luma's block spectra, (2, radii, angles).
 
-    Radii go to half a cycle a pixel, angles over half a turn, anticlockwise from the right. Of the half of the blocks
-    with the stronger edges the first is the mean of power over the edges' strength, which the sharpest ones rule, and
-    the second the mean of its logarithm, in which what differs from block to block cancels.
+    Radii go to half a cycle per pixel, angles over half a turn, anticlockwise from the right. Both use the half of the
+    blocks with the stronger edges. The first is the mean power relative to the edges, dominated by the sharpest ones.
+    The second is the mean logarithm, in which differences between blocks cancel.
 
     Args:
-        picture: of at least `BLOCK` pixels a side.
+        picture: at least `BLOCK` pixels a side.
     """
     found = _powers(picture)
     rows, columns = np.fft.fftfreq(BLOCK)[:, None], np.fft.rfftfreq(BLOCK)
@@ -48,12 +48,12 @@ def polar_spectrum(picture: Picture, radii: int, angles: int) -> np.ndarray:
 def blur_misfits(picture: Picture, kernels: Sequence[np.ndarray]) -> list[float]:
     """Return Whittle's negative log-likelihood per frequency of a photograph under each blur kernel, in nats.
 
-    The expected power at a frequency f is S = P |K(f)|^2 / |f|^a + n^2, with K the kernel's transfer function; the
-    misfit is the least mean of log S + I / S over P, a and n, with I the mean power of the luma's blocks. A kernel of
-    another angle has its zeros elsewhere, and gains 0.5 nats or more.
+    The expected power at a frequency f is S = P |K(f)|^2 / |f|^a + n^2, with K the kernel's transfer function. The
+    misfit is the minimum mean of log S + I / S over P, a and n, with I the mean power of the luma's blocks. For a wrong
+    angle, whose zeros are elsewhere, it is larger by 0.5 nats or more.
 
     Args:
-        picture: of at least `BLOCK` pixels a side.
+        picture: at least `BLOCK` pixels a side.
         kernels: (h, w), of sum 1. Parts beyond `BLOCK` pixels are wrapped.
     """
     rows, columns = np.fft.fftfreq(BLOCK)[:, None], np.fft.rfftfreq(BLOCK)
@@ -73,7 +73,7 @@ def blur_misfits(picture: Picture, kernels: Sequence[np.ndarray]) -> list[float]
 
 
 def _powers(picture: Picture) -> np.ndarray:
-    """The power of the luma's windowed blocks, (N, BLOCK, BLOCK // 2 + 1)."""
+    """Return the power of the luma's windowed blocks, (N, BLOCK, BLOCK // 2 + 1)."""
     profile = np.hanning(BLOCK + 1)[:BLOCK]
     window = np.outer(profile, profile) / np.square(profile).mean()
     powers = []
@@ -84,13 +84,13 @@ def _powers(picture: Picture) -> np.ndarray:
 
 
 def _places(side: int) -> list[int]:
-    """Where blocks begin along a side: they overlap by half where there is no room for more."""
+    """Return where blocks begin along a side: evenly spaced, half overlapping if the side is short."""
     count = min(_ACROSS, max(1, round(2 * side / BLOCK) - 1))
     return [round(place) for place in np.linspace(0, side - BLOCK, count)]
 
 
 def _in_polar(values: np.ndarray, radii: int, angles: int) -> np.ndarray:
-    """Values of the half plane (BLOCK, BLOCK // 2 + 1) at radii and angles, interpolated."""
+    """Return values of the half plane (BLOCK, BLOCK // 2 + 1) at radii and angles, interpolated."""
     radius = np.linspace(1.5 / BLOCK, 0.5 - 1e-6, radii)[:, None] * BLOCK
     angle = np.pi * np.arange(angles) / angles
     x, y = radius * np.cos(angle), -radius * np.sin(angle)

@@ -92,7 +92,7 @@ class Gallery:
 
 def warn_of_completing(source: ModelSource, result: str) -> None:
     """Warn if the model was trained to complete pictures; `result` says what it does here."""
-    from scoreinv.conditional.prior import ConditionalPrior
+    from scoreinv.conditional.prior import trained_task
 
-    if isinstance(source.load(), ConditionalPrior):
+    if trained_task(source.load()) is not None:
         warn(f"{source.name}: was trained to complete pictures; {result}")

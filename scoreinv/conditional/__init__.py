@@ -1,1 +1,3 @@
-"""Priors whose network takes an observation: what it is given, and how its output is read."""
+"""Networks that take an observation: `prior.given(Observation(operator, y))` is again a prior."""
+
+from scoreinv.conditional.observation import Observation as Observation

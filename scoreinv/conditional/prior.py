@@ -1,178 +1,43 @@
-"""The conditional prior, whose network was trained to take an observation: what it makes of one, and how it is read."""
+"""Conditional priors, whose networks were trained to take an observation, and those priors given one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Sequence
+from copy import copy
+from functools import partial
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scoreinv.conditional.initial_estimate import InitialEstimate, smooth_estimate
+from scoreinv.conditional.observation import GivenObservation, Observation
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.networks.base import Network
 from scoreinv.networks.chroma import CHROMA_STRIDE, ChromaNetwork
 from scoreinv.networks.encoder import STRIDES, Encoder
-from scoreinv.operators.colour_space import colour_basis, luma_weights
+from scoreinv.operators import ObservedComponents
 from scoreinv.operators.pixelwise import rotated
-from scoreinv.preconditioning import Range, centre, noise_level
-from scoreinv.prior import RecommendedSampler, ScorePrior
-from scoreinv.sdes import SDE, as_time, broadcast
+from scoreinv.preconditioning import centre
+from scoreinv.prior import Prior, RecommendedSampler, ScorePrior
+from scoreinv.sdes import SDE, as_time
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import Number, Whole, check, require
-
-
-@dataclass(frozen=True)
-class ResidualPreconditioning:
-    """EDM of what an initial estimate m leaves open, whose expected variance is v at each component of each pixel.
-
-    With u the noisy picture x_t / alpha, centred, in an orthonormal basis of colour space whose first axis is the grey
-    direction,
-
-        D = m + v / (s^2 + v) (u - m) + s sqrt(v) / sqrt(s^2 + v) F(c (u - m) / sqrt(s^2 + v), condition, s),
-        noise = (u - m) s / (s^2 + v) - F sqrt(v) / sqrt(s^2 + v).
-
-    The initial estimate interpolates what is observed (`smooth_estimate`), so F has unit variance, or less, wherever it
-    is asked: beside a known pixel and in the middle of a hole, in luma and in chroma. Where a component is observed v =
-    0, and D is the observation whatever F says. The condition is m, whether a component is observed, 1 - sqrt(v /
-    v_total), and the detail of m in units of its local strength; all 0 where nothing is observed, which is the
-    unconditional network. c = (v / (s^2 + v))^(1/4) takes the input away where noise drowns it, so that the network
-    need not learn to.
-
-    Attributes:
-        details: variances of a picture's details at each octave, see `smooth_estimate`: of the luma, and of the two
-            axes of chroma beyond that of a grey. The defaults are of photographs: with them the initial estimate's
-            squared error on held-out ones is 0.8 to 1.6 of the expected, for each component and holes of any kind.
-        gray_weights: name of the grey weights that the basis is made of.
-        luma_scale: how many times finer than the picture the luma may be known besides (`InitialEstimate.fine`):
-            texture tells leaves from stone, which a small picture of them does not. 1: not at all.
-    """
-
-    details: tuple[tuple[float, ...], ...] = (
-        (0.031, 0.037, 0.048, 0.066, 0.086, 0.110, 0.180),
-        (0.0018, 0.0034, 0.0057, 0.0092, 0.0138, 0.0200, 0.0800),
-        (0.0007, 0.0013, 0.0020, 0.0030, 0.0041, 0.0050, 0.0250),
-    )
-    gray_weights: str = "rec601"
-    luma_scale: int = 1
-
-    def __post_init__(self) -> None:
-        lengths = {len(octaves) for octaves in self.details}
-        require(len(self.details) == 3 and len(lengths) == 1, "details must be three lists of the same length")
-        check("the number of octaves of details", lengths.pop(), Whole(1, 16))
-        for each in chain(*self.details):
-            check("each of details", each, Number(1e-12, 1e6))
-        luma_weights(self.gray_weights)
-
-    @property
-    def basis(self) -> Tensor:
-        """Axes of colour, the rows of (3, 3) float64; the first is the grey direction."""
-        return torch.from_numpy(colour_basis(self.gray_weights))
-
-    @property
-    def condition_channels(self) -> int:
-        """Of the condition: four for each axis of the colour basis, and the finer luma's details and their strength."""
-        return 12 if self.luma_scale == 1 else 12 + self.luma_scale**2 + 1
-
-    def noise(
-        self,
-        network: nn.Module,
-        x: Tensor,
-        t: Tensor,
-        sde: SDE,
-        data_range: Range,
-        initial: InitialEstimate | None = None,
-        condition: Tensor | None = None,
-    ) -> Tensor:
-        """-sigma(t) grad log p_t(x | what the initial estimate was made from); None: nothing.
-
-        condition: `condition(initial)`, where it is at hand.
-        """
-        s = noise_level(t, sde, data_range)
-        level, (_, total), basis = broadcast(s, x), self.of_grays(x), self.basis
-        mean = torch.zeros_like(x) if initial is None else initial.mean
-        variance = total.expand_as(x) if initial is None else initial.variance
-        residual = rotated(centre(x / broadcast(sde.alpha(t), x), data_range), basis) - mean
-        norm = (level.square() + variance).sqrt()
-        free = (variance > 0).to(x.dtype)
-        if initial is not None:
-            condition = (self.condition(initial) if condition is None else condition).expand(len(x), -1, -1, -1)
-        # What is observed is known without noise: its noisy state says nothing.
-        scaled = residual * free * variance**0.25 / norm**1.5
-        shown = None if initial is None else initial.features
-        output = network(scaled, s, condition) if shown is None else network(scaled, s, condition, shown)
-        return rotated(level * residual / norm.square() - variance.sqrt() / norm * output, basis.T)
-
-    def condition(self, initial: InitialEstimate) -> Tensor:
-        """What the network is shown of an initial estimate beside its features, (B, `condition_channels`, H, W)."""
-        mean, variance = initial.mean, initial.variance
-        # What 5x5 means leave, over its rms in 9x9 pixels: faint detail counts as much as strong.
-        detail = mean - _box(mean, 2)
-        contrast = detail / (_box(detail.square(), 4) + 3e-4).sqrt()
-        known = (variance == 0).to(mean.dtype)
-        parts = [mean, known, 1 - (variance / self.of_grays(mean)[1]).sqrt(), contrast]
-        if self.luma_scale > 1:
-            parts.append(self._texture(mean, initial.fine))
-        return torch.cat(parts, dim=1)
-
-    def expected_error(
-        self, x: Tensor, t: Tensor, sde: SDE, data_range: Range, initial: InitialEstimate | None = None
-    ) -> Tensor:
-        """Mean of v / (s^2 + v), (B,): E |noise prediction - noise|^2 of a value where F = 0 and v is right.
-
-        x has the pictures' shape.
-        """
-        variance = self.of_grays(x)[1].expand_as(x) if initial is None else initial.variance
-        level = broadcast(noise_level(t, sde, data_range), x)
-        return (variance / (level.square() + variance)).flatten(1).mean(1)
-
-    def chroma_beyond_gray(self, pictures: Tensor) -> Tensor:
-        """Of centred pictures (B, 3, H, W), less the chroma of a grey of the same luma: (B, 2, H, W)."""
-        components = rotated(pictures, self.basis)
-        return (components - self.of_grays(components)[0] * components[:, :1])[:, 1:]
-
-    @property
-    def chroma_variance(self) -> float:
-        """Expected of `chroma_beyond_gray`, the mean of both axes."""
-        return sum(map(sum, self.details[1:])) / 2
-
-    def of_grays(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """What each axis has of a grey whose first component is 1, (1, 3, 1, 1), 0 for the first axis itself; and the
-        variance of each component where nothing is known, likewise.
-        """
-        share = self.basis.sum(1) / self.basis[0].sum()
-        share[0] = 0
-        gray = share.to(like)[None, :, None, None]
-        beyond = torch.tensor(self.details, dtype=like.dtype, device=like.device).sum(1)[None, :, None, None]
-        return gray, beyond + gray.square() * beyond[:, :1]
-
-    def _texture(self, mean: Tensor, fine: Tensor | None) -> Tensor:
-        """What the finer luma has beyond that of each pixel, in units of its local strength, and the strength's log.
-
-        The strength is its rms over 9x9 pixels, among which unknown ones count as flat.
-        """
-        scale = self.luma_scale
-        if fine is None:
-            return mean.new_zeros(len(mean), scale**2 + 1, *mean.shape[2:])
-        blocks = F.pixel_unshuffle(fine, scale)
-        known = blocks.isfinite().all(1, keepdim=True)
-        detail = torch.where(known, blocks - blocks.mean(1, keepdim=True), 0.0)
-        strength = (_box(detail.square().mean(1, keepdim=True), 4) + 3e-4).sqrt()
-        return torch.cat([detail / strength, torch.where(known, strength.log() + 2.5, 0.0)], dim=1)
+from scoreinv.windows.boxes import Box
+from scoreinv.windows.local import Orientation, crops, turn
 
 
 class ConditionalPrior(ScorePrior):
-    """A `ScorePrior` that also knows grad log p_t(x | y), given the initial estimate that was made from y.
+    """A `ScorePrior` whose network also takes an observation: `given` returns grad log p_t(x | y).
 
     Args:
         network, sde, preconditioning, data_range, image_size, sampler: see `ScorePrior`.
-        encoder: computes the features of grey pictures that its network takes; None where it takes none.
-        encoder_scale: how many times larger than the picture its luma is shown to the encoder.
-        chroma: computes the mean chroma of grey pictures, on an encoder of its own that is then the prior's, too; None
-            for priors whose initial estimate of a grey picture's colours is the grey picture.
+        encoder: computes the network's features of grey pictures; None if the network takes none.
+        encoder_scale: size of the encoder's luma over that of the picture.
+        chroma: computes the mean chroma of grey pictures. Its encoder replaces `encoder`. If None, the initial estimate
+            of a grey picture's colours is the grey picture.
     """
 
-    conditional = True
     preconditioning: ResidualPreconditioning
 
     def __init__(
@@ -194,21 +59,44 @@ class ConditionalPrior(ScorePrior):
         self.encoder_scale = encoder_scale
         self.chroma = chroma
 
-    @property
-    def for_colour(self) -> bool:
-        """Whether it was trained to colour grey pictures, by what an encoder sees in them; else to fill holes."""
-        return self.encoder is not None
-
     def noise(
         self, x: Tensor, t: float | Tensor, initial: InitialEstimate | None = None, condition: Tensor | None = None
     ) -> Tensor:
-        """-sigma(t) grad log p_t(x | y), given the initial estimate that was made from y; None: nothing is observed.
+        """Return -sigma(t) grad log p_t(x | y), the shape of x.
 
-        condition: `preconditioning.condition(initial)`, where it is at hand.
+        Args:
+            initial: initial estimate from y; None if nothing is observed.
+            condition: `preconditioning.condition(initial)` if it was computed before.
         """
         self._check_shape(x)
         t = as_time(t).expand(x.shape[0])
         return self.preconditioning.noise(self.network, x, t, self.sde, self.data_range, initial, condition)
+
+    def accepts(self, observation: Observation) -> str | None:
+        operator, scale = observation.operator, self.luma_scale
+        fits = isinstance(operator, ObservedComponents)
+        if isinstance(operator, ObservedComponents):
+            if operator.basis is None:
+                fits = bool((operator.observed == operator.observed[:, :1]).all())
+            else:
+                fits = torch.allclose(operator.basis.cpu().double(), self.preconditioning.basis, atol=1e-5)
+        if not fits:
+            return (
+                f"this model takes observations of whole pixels, or of luma and chroma by the {self.gray_weights} "
+                "weights: use constrained sampling (method pc) for others"
+            )
+        if observation.noise_std:
+            return "this model takes observations without noise"
+        high, wide = (scale * side for side in observation.y.shape[-2:])
+        if observation.fine is not None and observation.fine.shape[-2:] != (high, wide):
+            fine = observation.fine
+            return f"this model takes luma of {wide}x{high} here, not {fine.shape[-1]}x{fine.shape[-2]}"
+        return None
+
+    def given(self, observation: Observation) -> Conditioned:
+        if reason := self.accepts(observation):
+            raise InputError(reason)
+        return Conditioned(self, observation)
 
     def initial_estimate(
         self,
@@ -218,39 +106,38 @@ class ConditionalPrior(ScorePrior):
         fine: Tensor | None = None,
         features: tuple[Tensor, ...] | None = None,
     ) -> InitialEstimate:
-        """What is made of pictures (B, 3, H, W) of which the components where `observed` is 1 are known.
+        """Return the initial estimate of pictures from their observed components.
 
-        It interpolates the luma, and the chroma beyond what is expected of a grey of this luma. Without other
-        expectations a grey picture stays grey.
+        It interpolates the luma, and the chroma beyond that of a grey of the same luma, or beyond the mean chroma in
+        `features`. So a grey picture stays grey if its features hold no mean chroma.
 
         Args:
+            pictures: (B, 3, H, W) in the model's range; only observed components are read.
             observed: (B or 1, 3 or 1, H, W), 0 or 1: luma and the two axes of chroma.
-            coarse: pictures of half the size (rounded up), means of 2x2 pixels, known besides; NaN where not.
-            fine: pictures of `luma_scale` times the size, whose luma is known too where it is observed.
-            features: what the pictures show, as `look` gives it.
-
-        All pictures are in the model's range.
+            coarse, fine, features: see `Observation`.
         """
-        reading, scale = self.preconditioning, self.luma_scale
-        given = [rotated(centre(x, self.data_range), reading.basis) for x in (pictures, coarse) if x is not None]
-        components, (gray, _) = given[0], reading.of_grays(given[0])
-        beyond = [u - gray * u[:, :1] for u in given]
+        preconditioning, scale = self.preconditioning, self.luma_scale
+        basis = preconditioning.basis
+        scales = [rotated(centre(x, self.data_range), basis) for x in (pictures, coarse) if x is not None]
+        components, (gray, _) = scales[0], preconditioning.of_grays(scales[0])
+        beyond = [u - gray * u[:, :1] for u in scales]
         chroma = None
         if self.chroma is not None and features is not None:
             chroma, features = features[0], features[1:]
             for u in beyond:
                 u[:, 1:] -= at_size_of(chroma, u)
         observed = observed.to(components.device).expand(-1, 3, -1, -1)
-        smooth = smooth_estimate(beyond[0], observed * observed[:, :1], torch.tensor(reading.details), *beyond[1:])
+        details = torch.tensor(preconditioning.details)
+        smooth = smooth_estimate(beyond[0], observed * observed[:, :1], details, *beyond[1:])
         mean = smooth.mean + gray * smooth.mean[:, :1]
         if chroma is not None:
             mean[:, 1:] += at_size_of(chroma, mean)
         variance = smooth.variance + gray.square() * smooth.variance[:, :1]
         known = observed > 0
         if fine is not None:
-            luma = rotated(centre(fine, self.data_range).to(components), reading.basis)[:, :1]
-            shown = known[:, :1].repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-            fine = torch.where(shown, luma.expand(len(components), -1, -1, -1), torch.nan)
+            luma = rotated(centre(fine, self.data_range).to(components), basis)[:, :1]
+            known_luma = known[:, :1].repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+            fine = torch.where(known_luma, luma.expand(len(components), -1, -1, -1), torch.nan)
         return InitialEstimate(torch.where(known, components, mean), torch.where(known, 0.0, variance), fine, features)
 
     def parts(self) -> dict[str, nn.Module]:
@@ -258,23 +145,24 @@ class ConditionalPrior(ScorePrior):
         return super().parts() | chroma
 
     def seen_size(self, height: int, width: int) -> tuple[int, int]:
-        """The size of the luma that `look` wants of a picture: `encoder_scale` times it, in multiples of 32."""
+        """Return the size of the luma that `look` takes of a picture: `encoder_scale` times it, in multiples of 32."""
         coarsest = STRIDES[-1]
         high, wide = (coarsest * max(1, round(self.encoder_scale * side / coarsest)) for side in (height, width))
         return high, wide
 
     def look(self, luma: Tensor) -> tuple[Tensor, ...]:
-        """What grey pictures show: maps for `Conditioned`, one evaluation of the encoder.
+        """Return the feature maps of grey pictures for an `Observation`, by one evaluation of the encoder.
 
-        The first is the mean chroma, of a prior that has a network for it. The others are the coarsest of the encoder's
-        features, as many as the score network has levels that take them.
+        The first is the mean chroma, if the prior has a network for it. The others are the encoder's coarsest maps, one
+        for each level of the score network that takes features.
 
-        luma: (B, 1, H, W) in [0, 1], of sides that are multiples of 32, over all of each picture (`seen_size`).
+        Args:
+            luma: (B, 1, H, W) in [0, 1] of whole pictures, with sides in multiples of 32 (`seen_size`).
 
-        Raises InputError for a prior whose network takes no features.
+        Raises InputError for a prior without an encoder.
         """
         if self.encoder is None:
-            raise InputError("this model looks at no pictures: it was trained without an encoder")
+            raise InputError("this model was trained without an encoder, and computes no features")
         taken = len(self.network.config.feature_channels)
         with torch.no_grad():
             if self.chroma is None:
@@ -283,7 +171,7 @@ class ConditionalPrior(ScorePrior):
         return chroma, *maps[-taken:]
 
     def feature_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
-        """(C, h, w) of each map that `look` gives of a luma of height x width."""
+        """Return (C, h, w) of each map that `look` computes for a luma of height x width."""
         channels = self.network.config.feature_channels
         kinds = [*zip(channels, STRIDES[-len(channels) :], strict=True)]
         if self.chroma is not None:
@@ -291,13 +179,106 @@ class ConditionalPrior(ScorePrior):
         return [(count, height // stride, width // stride) for count, stride in kinds]
 
 
+class Conditioned(GivenObservation):
+    """grad log p_t(x | y) of a conditional prior given an observation, one evaluation of the network each.
+
+    The network takes y as an input, so only its training approximates, and a few steps of any sampler draw from
+    p(x0 | y). At sigma_max its prediction is the posterior mean E[x0 | y] (`denoise`). The observed components of the
+    estimate equal y.
+
+    Attributes:
+        initial: the initial estimate from y.
+    """
+
+    prior: ConditionalPrior
+
+    def __init__(self, prior: ConditionalPrior, observation: Observation) -> None:
+        super().__init__(prior, observation)
+        operator, coarse, fine = observation.operator, observation.coarse, observation.fine
+        assert isinstance(operator, ObservedComponents)  # as `accepts` checked
+        pictures = operator.pinv(observation.y.to(prior.device))
+        self.initial = prior.initial_estimate(pictures, operator.observed, coarse, fine, observation.features)
+        self._condition: Tensor | None = None  # cached by the first evaluation
+
+    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        if self._condition is None:
+            self._condition = self.prior.preconditioning.condition(self.initial)
+        return self.prior.noise(x, t, self.initial, self._condition)
+
+    def initial_picture(self) -> Tensor:
+        """Return the mean of the initial estimate as a picture in the model's range."""
+        return self.prior.to_model((rotated(self.initial.mean, self.prior.preconditioning.basis.T) + 1) / 2)
+
+    def turned(self, orientation: Orientation) -> Conditioned:
+        """Return the prior of the picture in this orientation; only `noise` is called on it."""
+        return self._about(self.initial.each(partial(turn, orientation=orientation)))
+
+    def windows(self, boxes: Sequence[Box], samples: int) -> Conditioned:
+        """Return the prior over crops of the picture; only `noise` is called on it."""
+        # The initial estimate is cropped, not recomputed, so that it uses the observation beyond the window.
+        initial, scale = self.initial, self.prior.luma_scale
+        mean, variance = (crops(x, boxes, samples) for x in (initial.mean, initial.variance))
+        fine = features = None
+        if initial.fine is not None:
+            larger = [(scale * top, scale * left, scale * tall, scale * wide) for top, left, tall, wide in boxes]
+            fine = crops(initial.fine, larger, samples)
+        if initial.features is not None:
+            height, width = initial.mean.shape[-2:]
+
+            def cut(maps: Tensor) -> Tensor:
+                return torch.cat([window(maps, box, (height, width)).expand(samples, -1, -1, -1) for box in boxes])
+
+            features = tuple(map(cut, initial.features))
+        return self._about(InitialEstimate(mean, variance, fine, features))
+
+    def _about(self, initial: InitialEstimate) -> Conditioned:
+        changed = copy(self)
+        changed.initial, changed._condition = initial, None
+        return changed
+
+
+def trained_task(prior: object) -> Literal["fill", "colour"] | None:
+    """Return the task that a conditional prior was trained for; None for other models.
+
+    Only priors that colour grey pictures have an encoder.
+    """
+    if not isinstance(prior, ConditionalPrior):
+        return None
+    return "fill" if prior.encoder is None else "colour"
+
+
+def encoder_options(prior: Prior) -> tuple[int, bool]:
+    """Return `encoder_scale` and whether the prior has a network of the mean chroma, for the configuration of files."""
+    return (prior.encoder_scale, prior.chroma is not None) if isinstance(prior, ConditionalPrior) else (0, False)
+
+
+def expected_error(prior: Prior, x0: Tensor, t: Tensor) -> Tensor:
+    """Return the expected squared error of the noise prediction with F = 0, (B,), of a conditional prior.
+
+    It may be given an observation. x0 has the pictures' shape; t is (B,).
+    """
+    initial, inner = (prior.initial, prior.prior) if isinstance(prior, Conditioned) else (None, prior)
+    assert isinstance(inner, ConditionalPrior)  # as the training configuration checks
+    return inner.preconditioning.expected_error(x0, t, inner.sde, inner.data_range, initial)
+
+
 def at_size_of(chroma: Tensor, u: Tensor) -> Tensor:
-    """Chroma (B, 2, h, w), brought to the size of pictures u."""
+    """Return chroma (B, 2, h, w) resized to the size of pictures u."""
     return F.interpolate(chroma.to(u), size=u.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def _box(x: Tensor, radius: int) -> Tensor:
-    """Means over the 2 radius + 1 pixels around each, down and then across: for 9x9 18 additions in place of 81."""
-    side = 2 * radius + 1
-    padded = F.pad(x, (radius,) * 4, mode="replicate")
-    return F.avg_pool2d(F.avg_pool2d(padded, (side, 1), 1), (1, side), 1)
+def window(features: Tensor, box: Box, size: tuple[int, int]) -> Tensor:
+    """Return the part of a feature map that covers a window of a picture, by bilinear interpolation.
+
+    Args:
+        features: (B, C, h, w), of the whole picture.
+        box: the window in pixels; it may reach beyond the last row or column.
+        size: height and width of the picture.
+    """
+    top, left, tall, wide = box
+    height, width = features.shape[-2:]
+    rows, columns = max(1, round(tall * height / size[0])), max(1, round(wide * width / size[1]))
+    y = (2 * (top + tall * (torch.arange(rows) + 0.5) / rows) / size[0] - 1).to(features)
+    x = (2 * (left + wide * (torch.arange(columns) + 0.5) / columns) / size[1] - 1).to(features)
+    grid = torch.stack([x.expand(rows, -1), y[:, None].expand(-1, columns)], dim=-1)
+    return F.grid_sample(features, grid.expand(len(features), -1, -1, -1), "bilinear", "border", align_corners=False)

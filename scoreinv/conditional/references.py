@@ -35,6 +35,8 @@ from torch import Tensor
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.networks.encoder import load_encoder
 from scoreinv.networks.place_embedding import load_place_network
+from scoreinv.prior import Prior
+from scoreinv.system.errors import InputError
 
 _SHARPNESS = 25.0
 _LUMA = 4.0
@@ -92,6 +94,13 @@ class Told(NamedTuple):
 
     chroma: Tensor
     doubt: Tensor
+
+
+def check_references(prior: Prior) -> ConditionalPrior:
+    """Return the prior. Raise InputError if it takes no references, since it has no network of the mean chroma."""
+    if not isinstance(prior, ConditionalPrior) or prior.chroma is None:
+        raise InputError("this model compares no pictures: scene takes references")
+    return prior
 
 
 def looks_of(luma: Tensor, prior: ConditionalPrior) -> Looks:

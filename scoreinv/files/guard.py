@@ -1,8 +1,8 @@
-"""Decoders of other libraries at work: whatever they raise is one error that names the file, and they say nothing.
+"""Guard for decoders of other libraries: turn every failure into one error that names the file, and silence them.
 
-What they have to say of a damaged file goes past the error to stderr: Python warnings and log lines of Pillow and
-tifffile, and lines that libtiff writes to descriptor 2 itself. All are held back while a file is decoded, in whichever
-thread: turned off by the first that decodes and on again by the last, and nothing but these libraries is touched.
+For damaged files Pillow and tifffile issue Python warnings and log lines, and libtiff writes to file descriptor 2. All
+are suppressed while any thread decodes: the first to decode turns them off and the last turns them on again. Other
+libraries are not affected.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _NOTHING = logging.Filter("no logger")
 _lock = threading.Lock()
 _restore = contextlib.ExitStack()
 _inside = 0
-"""Blocks of `guarded` in all threads: the first holds back, and the last calls what is in `_restore`."""
+"""Number of active blocks of `guarded` in all threads: the first suppresses messages, the last runs `_restore`."""
 _LONGEST_PROFILE = 16 << 20
-"""Bytes of a PNG's colour profile or text; Pillow's own limit, a sixteenth of it, would refuse the whole picture."""
+"""Maximum size of a PNG's profile or text, in bytes; Pillow's limit, 1/16 of it, would refuse the whole picture."""
 
 _LIBTIFF: list[Callable[[int | None], int | None]] = []
-"""The functions by which libtiff is told where its messages go (None: nowhere), each returning what was set.
+"""The functions that set libtiff's message handlers (None: no messages) and return the previous one.
 
-Empty where Pillow was built with a libtiff inside that shows no functions."""
+Empty if Pillow's own libtiff does not export them."""
 with contextlib.suppress(AttributeError, OSError):
-    _library = ctypes.CDLL(Image.core.__file__)  # a handle finds the functions of the libraries below it too
+    _library = ctypes.CDLL(Image.core.__file__)  # also finds the functions of the libraries it links to
     for _setter in (_library.TIFFSetErrorHandler, _library.TIFFSetWarningHandler):
         _setter.restype, _setter.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
         _LIBTIFF.append(_setter)
@@ -42,14 +42,14 @@ with contextlib.suppress(AttributeError, OSError):
 
 @contextmanager
 def guarded(name: str, what: str) -> Iterator[None]:
-    """Decode in this block: it ends as it is, or with an InputError, and decoders say nothing meanwhile.
+    """Decode within this block: silence decoders, and turn every exception into an InputError.
 
     Args:
-        name: of the file, as messages call it.
-        what: in words what is wrong when a decoder fails, such as "damaged or incomplete PNG file".
+        name: name of the file in messages.
+        what: description of a decoder's failure, such as "damaged or incomplete PNG file".
 
     Raises:
-        InputError: itself, or whatever else is raised in the block, Ctrl-C and its kind excepted.
+        InputError: for every exception in the block but KeyboardInterrupt and the like.
     """
     global _inside
     with _lock:
@@ -57,10 +57,10 @@ def guarded(name: str, what: str) -> Iterator[None]:
             for logger in map(logging.getLogger, _LOGGERS):
                 logger.addFilter(_NOTHING)
                 _restore.callback(logger.removeFilter, _NOTHING)
-            # not warnings.catch_warnings: on leaving it would undo what other threads changed meanwhile
+            # Not warnings.catch_warnings: on exit it would undo changes by other threads.
             warnings.filterwarnings("ignore", module=r"PIL\.")
-            filters: Any = warnings.filters  # a list, which its type hint does not say
-            _restore.enter_context(contextlib.suppress(ValueError))  # someone may put other filters in place
+            filters: Any = warnings.filters  # a list, despite its type hint
+            _restore.enter_context(contextlib.suppress(ValueError))  # other code may replace the filters
             _restore.callback(filters.remove, filters[0])
             _restore.callback(setattr, PngImagePlugin, "MAX_TEXT_CHUNK", PngImagePlugin.MAX_TEXT_CHUNK)
             PngImagePlugin.MAX_TEXT_CHUNK = _LONGEST_PROFILE
@@ -73,7 +73,7 @@ def guarded(name: str, what: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise InputError(f"{name}: not enough memory for a picture of this size: reduce it first") from error
-    except Exception as error:  # decoders fail in every way that Python has: that is the point of this place
+    except Exception as error:  # decoders of damaged files raise exceptions of all types
         raise InputError(f"{name}: {what} ({reason(error)})") from error
     finally:
         with _lock:
@@ -83,5 +83,5 @@ def guarded(name: str, what: str) -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """The first line of an error's text, for a one-line message."""
+    """Return the first line of an error's text, for a one-line message."""
     return (str(error).splitlines() or [""])[0] or type(error).__name__

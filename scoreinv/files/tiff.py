@@ -1,11 +1,10 @@
-"""TIFFs: directories checked before any decoder sees the file, the kinds that Pillow does not read, and all writing.
+"""TIFF: checks of directories before decoding, the kinds that Pillow cannot read, and writing.
 
-A directory (TIFF 6.0; BigTIFF as of libtiff 4) says how large a picture is, where its strips or tiles lie, and which
-directory follows. Pillow reads the tags. Damaged or made up, they let decoders take gigabytes for a picture that is not
-there: so it is checked that the file is long enough for it.
+A directory (TIFF 6.0; BigTIFF as in libtiff 4) states the size of a picture, the offsets of its strips or tiles, and
+the next directory. Damaged or forged tags make decoders allocate gigabytes, so the size is first compared with the
+length of the file. Pillow parses the tags.
 
-TIFFs are written here, since Pillow's tag directory, used for them, is the only one at hand that writes nested EXIF
-directories.
+Writing uses Pillow's tag directory, the only one available that writes nested EXIF directories.
 """
 
 from __future__ import annotations
@@ -28,40 +27,40 @@ if TYPE_CHECKING:
     import tifffile
 
 MAX_FRAMES = 10_000
-_STRIP_LENGTH = 1 << 20  # bytes of a strip that is written, before it is packed
+_STRIP_LENGTH = 1 << 20  # bytes of an uncompressed strip, when writing
 _DEFLATE = 6
-_SUBFILE_TYPE, _PREVIEWS = 254, (1, 3, 5, 7)  # what says that a picture is a reduced one of another's
+_SUBFILE_TYPE, _PREVIEWS = 254, (1, 3, 5, 7)  # the tag, and its values for a reduced copy of another picture
 _FAX, _OLD_JPEG, _JPEG = (2, 3, 4), 6, 7
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR = 0, 1, 2, 6
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _SIGNED = 2
 
-# By compression the most bytes of a picture that a byte of the file can stand for: of LZW less than 4096 bytes a code
-# of 12 bits, of deflate 258 bytes take 2 bits, of JPEG 64 samples one, of PackBits 128 bytes take 2. By the fax codes a
-# row takes a bit. Others know no such limit.
+# Maximum number of picture bytes per file byte, by compression: LZW has less than 4096 bytes per code of 12 bits,
+# deflate 258 bytes per 2 bits, JPEG 64 samples per bit, PackBits 128 bytes per 2. Fax codes take a bit per row. The
+# others have no such limit.
 _EXPANSION = {1: 1, 5: 4096, _OLD_JPEG: 1024, _JPEG: 1024, 8: 1032, 32771: 1, 32773: 64, 32946: 1032}
 _UNLIMITED = 100_000
 
 
 def read_directories(stream: BinaryIO) -> list[ImageFileDirectory_v2]:
-    """All directories of the chain, which ends where it comes to one for the second time.
+    """Return all directories of the chain, which ends at the first repeated one.
 
-    Raises ValueError where there are none, or more than `MAX_FRAMES`, or they are longer than the file.
+    Raises ValueError if there are none, more than `MAX_FRAMES`, or if they do not fit in the file.
     """
     end = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     header = stream.read(16)
-    # as of the other byte order, since Pillow takes a big TIFF of this one for one that is not big
+    # Pillow takes a BigTIFF with the byte order MM for a classic one; this header prevents that.
     start = b"II+\0" + header[4:] if 43 in header[2:4] else b"II*\0" + header[4:8]
     place, taken = ImageFileDirectory_v2(start, header[:2]).next, 0
     found: dict[int, ImageFileDirectory_v2] = {}
     while place and place not in found:
         directory = ImageFileDirectory_v2(start, header[:2])
-        directory.next = 0  # the link that ends the chain may be missing
+        directory.next = 0  # the final link may be missing
         taken -= stream.seek(min(place, end))
         directory.load(stream)
         taken += stream.tell()
-        if taken > end:  # they overlap, for one
+        if taken > end:  # for example overlapping directories
             raise ValueError("its directories do not fit in the file")
         if len(directory):
             found[place] = directory
@@ -74,16 +73,16 @@ def read_directories(stream: BinaryIO) -> list[ImageFileDirectory_v2]:
 
 
 def is_preview(directory: ImageFileDirectory_v2) -> bool:
-    """Whether a directory says that its picture is a reduced one of another's."""
+    """Return whether a directory marks its picture as a reduced copy of another."""
     return directory.get(_SUBFILE_TYPE) in _PREVIEWS
 
 
 def check_directory(directory: ImageFileDirectory_v2, length: int, name: str) -> None:
-    """Find out whether the whole of a directory's picture can be in a file of so many bytes.
+    """Check that a directory's whole picture can be in a file of `length` bytes.
 
     Raises:
-        InputError: more megapixels than are worked on, or signed samples.
-        ValueError: it cannot.
+        InputError: too many megapixels, or signed samples.
+        ValueError: the file is too short, or the directory is invalid.
     """
     width, height = directory[Tag.IMAGEWIDTH], directory[Tag.IMAGELENGTH]
     across = directory.get(Tag.TILEWIDTH, width)
@@ -93,15 +92,15 @@ def check_directory(directory: ImageFileDirectory_v2, length: int, name: str) ->
         raise ValueError("its picture has no size")
     check_megapixels(width, height, name)
     if _SIGNED in directory.get(Tag.SAMPLEFORMAT, ()):
-        raise InputError(f"{name}: signed samples are not read: save the picture with 8 or 16 bits from 0 on")
+        raise InputError(f"{name}: signed samples are not supported: save the picture with unsigned 8 or 16 bits")
     compression = directory.get(Tag.COMPRESSION, 1)
     planes = samples if directory.get(Tag.PLANAR_CONFIGURATION) == 2 else 1
     offsets = directory.get(Tag.TILEOFFSETS) or directory.get(Tag.STRIPOFFSETS) or ()
     counts = directory.get(Tag.TILEBYTECOUNTS) or directory.get(Tag.STRIPBYTECOUNTS) or ()
     there = len(offsets) >= planes * math.ceil(height / down) * math.ceil(width / across) or compression == _OLD_JPEG
-    if not (there and all(offsets) and all(counts)):  # those of a file that was cut short: decoders may show them black
+    if not (there and all(offsets) and all(counts)):  # a truncated file; decoders may show the missing part black
         raise ValueError("strips or tiles are missing")
-    # at the least: of JPEG and YCbCr all samples but the first may be fewer
+    # A lower bound: JPEG and YCbCr may subsample all samples but the first.
     subsampled = compression in (_OLD_JPEG, _JPEG) or directory.get(Tag.PHOTOMETRIC_INTERPRETATION) == _YCBCR
     needed = max(width * height, across * down) * bits * (1 if subsampled else samples) / 8
     most = width if compression in _FAX else _EXPANSION.get(compression, _UNLIMITED)
@@ -110,14 +109,15 @@ def check_directory(directory: ImageFileDirectory_v2, length: int, name: str) ->
 
 
 def decode_by_tifffile(stream: BinaryIO, name: str, index: int) -> Picture:
-    """The picture of a checked directory of 1 to 4 samples of 8 or 16 bits, by tifffile; `index` is its place.
+    """Decode the picture of a checked directory with tifffile: 1 to 4 samples of 8 or 16 bits.
 
-    That is 16-bit grey with alpha, 16-bit planes apart, and the like.
+    Pillow cannot read some of these, such as 16-bit grey with alpha and 16-bit planes. `index` is the index of the
+    directory.
 
     Raises:
-        InputError: of another kind. Of a damaged one tifffile raises errors of any type.
+        InputError: an unsupported kind. For damaged files tifffile raises exceptions of any type.
     """
-    import tifffile  # slow to import, and for rare files
+    import tifffile  # slow to import, and only rare files need it
 
     stream.seek(0)
     with tifffile.TiffFile(stream) as tiff:
@@ -128,7 +128,7 @@ def decode_by_tifffile(stream: BinaryIO, name: str, index: int) -> Picture:
         exif.endian = page.parent.byteorder
         exif.load_from_fp(stream, page.offset)
         info: dict[str, Any] = {"icc_profile": exif.get(Tag.ICCPROFILE), "xmp": exif.get(Tag.XMP)}
-        unit: Any = {2: 1.0, 3: 2.54}.get(exif.get(Tag.RESOLUTION_UNIT, 2))  # to the inch
+        unit: Any = {2: 1.0, 3: 2.54}.get(exif.get(Tag.RESOLUTION_UNIT, 2))  # converts to inches
         if unit and Tag.X_RESOLUTION in exif and Tag.Y_RESOLUTION in exif:
             info["dpi"] = (float(exif[Tag.X_RESOLUTION]) * unit, float(exif[Tag.Y_RESOLUTION]) * unit)
         orientation, metadata = describe(info, lambda: exif)
@@ -139,9 +139,9 @@ def _samples(page: tifffile.TiffPage, name: str) -> np.ndarray:
     colours = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3}.get(int(page.photometric), 0)
     extra = tuple(int(kind) for kind in page.extrasamples)
     if page.dtype not in (np.uint8, np.uint16) or not colours or page.imagedepth != 1:
-        raise InputError(f"{name}: only grey and RGB samples of 8 or 16 bits are read: save the picture as such")
+        raise InputError(f"{name}: only grey and RGB samples of 8 or 16 bits are supported: convert the picture first")
     if page.size > 4 * page.imagelength * page.imagewidth:
-        raise ValueError("it has more samples than its kind")
+        raise ValueError("it has too many samples")
     pixels = page.asarray()
     if pixels.ndim == 3 and int(page.planarconfig) == 2:
         pixels = np.moveaxis(pixels, 0, -1)
@@ -164,7 +164,7 @@ def unpremultiply(pixels: np.ndarray) -> None:
 
 
 def write_tiff(stream: BinaryIO, picture: Picture) -> None:
-    """Deflate with horizontal prediction (TIFF 6.0 and Adobe's Technical Note 3), every mode and both sample types."""
+    """Write a TIFF with deflate and horizontal prediction (TIFF 6.0, Adobe's Technical Note 3), in any mode."""
     pixels, metadata = picture.pixels, picture.metadata
     samples = pixels.reshape(picture.height, picture.width, -1)
     channels = samples.shape[2]
@@ -185,7 +185,7 @@ def write_tiff(stream: BinaryIO, picture: Picture) -> None:
             tags[tag] = writable(exif, tag)
     if metadata.dpi:
         tags[Tag.X_RESOLUTION], tags[Tag.Y_RESOLUTION] = metadata.dpi
-        tags[Tag.RESOLUTION_UNIT] = 2  # the inch
+        tags[Tag.RESOLUTION_UNIT] = 2  # inch
     if metadata.icc:
         tags[Tag.ICCPROFILE] = metadata.icc
     if metadata.xmp:
@@ -198,9 +198,9 @@ def write_tiff(stream: BinaryIO, picture: Picture) -> None:
     tags[Tag.PLANAR_CONFIGURATION] = 1  # samples side by side
     tags[Tag.ROWSPERSTRIP] = rows
     tags[Tag.STRIPOFFSETS], tags[Tag.STRIPBYTECOUNTS] = tuple(offsets), tuple(sizes)
-    tags[Tag.SAMPLEFORMAT] = (1,) * channels  # whole numbers from 0 on
+    tags[Tag.SAMPLEFORMAT] = (1,) * channels  # unsigned integers
     if picture.has_alpha:
-        tags[Tag.EXTRASAMPLES] = 2  # not multiplied into the colours
+        tags[Tag.EXTRASAMPLES] = 2  # unassociated alpha
     tags.save(stream)
     for packed in strips:
         stream.write(packed)

@@ -1,7 +1,7 @@
-"""From a `Picture` to a file, whole or not at all, with 16 bits and metadata where its format can hold them.
+"""Writing of `Picture` to files: atomic, with 16 bits and metadata if the format supports them.
 
-Pillow writes 8-bit files and 16-bit grey. 16-bit PNGs of several channels, which it cannot write, are written here
-(filters and zlib), TIFFs by `tiff`.
+Pillow writes 8-bit files and 16-bit grey. It cannot write 16-bit PNGs of several channels: these are encoded here
+(filters and zlib), and TIFFs in `tiff`.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ from scoreinv.system.files import atomic_write
 
 FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WebP", ".jpg": "JPEG", ".jpeg": "JPEG"}
 FORMATS |= heif.SUFFIXES
-"""Kinds of file by the suffix."""
+"""Format by suffix."""
 
 _QUALITY = {"JPEG": 95, "HEIC": 90, "AVIF": 90}
-"""Where none is given; a kind that is not here keeps every sample of 8 bits."""
+"""Default quality; formats not listed are lossless at 8 bits."""
 _SUBSAMPLING = {"JPEG": "4:4:4", "HEIC": "4:2:0", "AVIF": "4:4:4"}
-"""Of the chroma: at full resolution, but for HEIC, which phones show for certain with a quarter of it alone."""
+"""Chroma subsampling; 4:2:0 is the only one that all phones can display in HEIC."""
 _LONGEST_SIDE = {"WebP": 16383, "JPEG": 65500, "HEIC": heif.LONGEST_SIDE, "AVIF": heif.LONGEST_SIDE}
-# what Pillow, and what is built on it, takes from a PNG; and 255 segments of a JPEG
+# Limit of PNG readers built on Pillow, and 255 segments of a JPEG.
 _LONGEST_PROFILE = {"PNG": PngImagePlugin.MAX_TEXT_CHUNK - 1, "JPEG": 255 * 65519}
-_JPEG_SEGMENT = 65533 - 64  # of EXIF or XMP, less its heading
+_JPEG_SEGMENT = 65533 - 64  # bytes of EXIF or XMP, without the header
 _STRIP_BYTES = 1 << 20
 _DEFLATE = 6
-_PNG_LEVEL = 3  # of Pillow's PNGs: in two fifths of the time of its own choice, which makes files smaller by 2 %
+_PNG_LEVEL = 3  # compression level of Pillow's PNGs: 2/5 of the time of its default, files 2 % larger
 _logger = logging.getLogger(__name__)
 
 
 def write_picture(
     path: str | os.PathLike[str], picture: Picture, *, overwrite: bool = False, quality: int | None = None
 ) -> None:
-    """Write a picture in the format of the suffix, one of `FORMATS`, whole or not at all.
+    """Write a picture in the format of the suffix, one of `FORMATS`, completely or not at all.
 
-    The bytes go to a temporary file beside, are synced, and take the name in one step. The folder must exist.
-    PNG and TIFF keep every sample. WebP is lossless unless a quality is given; JPEG (quality 95), HEIC and AVIF (90)
-    are not. These four have 8 bits: 16 are rounded to 8, with a warning. JPEG has no alpha: an opaque one is left out.
-    A colour profile of another kind than the pixels (grey on colour) is left out, and with a warning one that is too
-    long for the format.
+    A temporary file beside the target is written, synced and renamed. The folder must exist.
+    PNG and TIFF keep every sample. WebP is lossless unless a quality is given; JPEG (default quality 95), HEIC and AVIF
+    (90) are lossy. These four round 16 bits to 8, with a warning. JPEG has no alpha: an opaque one is dropped.
+    A colour profile that does not fit the pixels (grey on colour) is dropped, and with a warning one too long for the
+    format.
 
     Args:
         path: file; "-" is standard output, as PNG.
@@ -81,15 +81,15 @@ def write_picture(
         raise
     except FileExistsError as error:
         raise _exists(name) from error
-    except Exception as error:  # an encoder's, too
+    except Exception as error:  # encoders raise exceptions of all types
         raise ScoreinvError(f"{name}: writing failed ({_why(error)}): nothing was written") from error
 
 
 def picture_bytes(picture: Picture, name: str) -> bytes:
-    """The bytes of the file that `write_picture` would write under this name.
+    """Return the bytes of the file that `write_picture` would write under this name.
 
     Raises:
-        InputError: the format of its suffix cannot hold the picture.
+        InputError: the format of the suffix cannot hold the picture.
     """
     buffer = io.BytesIO()
     encode(buffer, picture, name)
@@ -97,11 +97,11 @@ def picture_bytes(picture: Picture, name: str) -> bytes:
 
 
 def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Find out whether `write_picture` could write there, before anything is computed; returns the real target.
+    """Check that `write_picture` can write to a path, before computing anything; return the resolved target.
 
     Raises:
-        InputError: no path, unknown suffix, no such folder, a folder that cannot be written to, an existing file, or
-            with `overwrite` too what is no file: a folder, a device, a pipe.
+        InputError: an invalid path, an unknown suffix, a missing or read-only folder, an existing file, or, even with
+            `overwrite`, a folder, a device or a pipe.
     """
     name = os.fsdecode(path)
     given = Path(name)
@@ -109,25 +109,25 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
         return given
     if given.suffix.lower() not in FORMATS:
         what = f"the suffix {given.suffix}" if given.suffix else "a name without suffix"
-        raise InputError(f"{name}: {what} names no format: use {', '.join(FORMATS)}")
+        raise InputError(f"{name}: {what} is not a supported format: use {', '.join(FORMATS)}")
     mode: int | None = None
     try:
         with suppress(FileNotFoundError):
             mode = given.stat().st_mode
-        target = given.resolve()  # a link stays a link: what it points to is replaced
+        target = given.resolve()  # keep a link, and replace its target
         in_folder = target.parent.is_dir()
-    except (OSError, RuntimeError, ValueError) as error:  # rings of links, too long a name, a folder that is closed
+    except (OSError, RuntimeError, ValueError) as error:  # cyclic links, a long name, an inaccessible folder
         raise InputError(f"{name}: cannot be written ({_why(error)}): choose another name") from error
     if not in_folder:
-        raise InputError(f"{name}: there is no folder {given.parent}: make it first")
+        raise InputError(f"{name}: there is no folder {given.parent}: create it first")
     if mode is not None and stat.S_ISDIR(mode):
         raise InputError(f"{name}: is a folder: name a file in it")
     if mode is not None and not stat.S_ISREG(mode):
-        raise InputError(f"{name}: is {special_file(mode)}, which is never replaced: name a file, or - for stdout")
+        raise InputError(f"{name}: is {special_file(mode)}, which cannot be replaced: name a file, or - for stdout")
     if mode is not None and not overwrite:
         raise _exists(name)
     try:
-        TemporaryFile(dir=target.parent).close()  # by trying, as permissions do not say everything
+        TemporaryFile(dir=target.parent).close()  # permissions alone do not decide
     except OSError as error:
         raise InputError(
             f"{name}: the folder {given.parent} cannot be written to ({_why(error)}): choose another"
@@ -136,18 +136,18 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
 
 
 def format_of(path: str | os.PathLike[str], size: tuple[int, int]) -> str:
-    """The format of a path; InputError where it is not there, or cannot hold a picture of a size (height, width)."""
+    """Return the format of a path; raise InputError if it is missing, or cannot hold a picture of (height, width)."""
     name = os.fsdecode(path)
     kind = "PNG" if name == STREAM else FORMATS[Path(name).suffix.lower()]
     if max(size) > _LONGEST_SIDE.get(kind, max(size)):
-        raise InputError(f"{name}: {kind} ends at {_LONGEST_SIDE[kind]} pixels a side: choose .png or .tif")
+        raise InputError(f"{name}: {kind} is limited to {_LONGEST_SIDE[kind]} pixels a side: choose .png or .tif")
     if kind in heif.SUFFIXES.values():
         heif.codec(kind, name)
     return kind
 
 
 def check_format(path: str | os.PathLike[str], picture: Picture) -> str:
-    """The format of a path; InputError where it cannot hold a picture of this size, sample type and alpha."""
+    """Return the format of a path; raise InputError if it cannot hold the picture's size, sample type or alpha."""
     name = os.fsdecode(path)
     if picture.pixels.dtype.kind != "u":
         raise InputError(f"{name}: files hold 8 or 16 bits, not {picture.pixels.dtype}")
@@ -158,7 +158,7 @@ def check_format(path: str | os.PathLike[str], picture: Picture) -> str:
 
 
 def to_pillow(picture: Picture) -> Image.Image:
-    """A Pillow image with the picture's metadata; 16-bit colour, which Pillow has no mode for, is rounded to 8 bits."""
+    """Return a Pillow image with the metadata; Pillow has no 16-bit colour, so it is rounded to 8 bits."""
     pixels = picture.pixels
     if pixels.dtype == np.uint16 and picture.mode != "L":
         _logger.warning("Pillow has no 16-bit mode %s: the picture's 16 bits are rounded to 8", picture.mode)
@@ -170,15 +170,15 @@ def to_pillow(picture: Picture) -> Image.Image:
     return image
 
 
-# --- files: atomic, never silently destructive ------------------------------------------------------------------------
+# --- files ------------------------------------------------------------------------------------------------------------
 
 
 def _exists(name: str) -> ExistsError:
-    return ExistsError(f"{name}: exists already: choose another name, or allow to overwrite it")
+    return ExistsError(f"{name}: exists already: choose another name, or allow overwriting")
 
 
 def _write_stream(picture: Picture) -> None:
-    """The picture on standard output, as PNG."""
+    """Write the picture to standard output, as PNG."""
     if sys.stdout is None:
         raise InputError("standard output is closed: name a file")
     content = picture_bytes(picture, STREAM)
@@ -186,7 +186,7 @@ def _write_stream(picture: Picture) -> None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        raise  # who read it has enough
+        raise  # the reader has closed the pipe
     except OSError as error:
         raise ScoreinvError(f"standard output: writing failed ({error.strerror})") from error
 
@@ -199,7 +199,7 @@ def _why(error: Exception) -> str:
 
 
 def encode(stream: BinaryIO, picture: Picture, name: str, quality: int | None = None) -> None:
-    """Write a picture in the format of a name, as the format holds it: see `write_picture`."""
+    """Write a picture to a stream in the format of a name; see `write_picture`."""
     kind, pixels, metadata = check_format(name, picture), picture.pixels, picture.metadata
     if kind == "JPEG" and picture.has_alpha:
         pixels = pixels[..., 0] if picture.mode == "LA" else pixels[..., :3]
@@ -221,14 +221,14 @@ def encode(stream: BinaryIO, picture: Picture, name: str, quality: int | None = 
 
 
 def _is_stored_gray(picture: Picture, kind: str) -> bool:
-    """Whether a file of this kind holds the picture as grey; some have no grey, or none with alpha."""
+    """Return whether this format stores the picture as grey; some have no grey, or none with alpha."""
     if kind == "HEIC":
         return picture.mode == "L"
     return picture.is_gray_mode and kind not in ("WebP", "AVIF")
 
 
 def _write_by_pillow(stream: BinaryIO, picture: Picture, name: str, kind: str, quality: int | None) -> None:
-    """PNG of 8 bits or of 16-bit grey, WebP, JPEG, HEIC or AVIF."""
+    """Write a PNG of 8 bits or of 16-bit grey, WebP, JPEG, HEIC or AVIF."""
     metadata = picture.metadata
     keep: dict[str, Any] = {"icc_profile": metadata.icc, "exif": metadata.exif, "xmp": metadata.xmp}
     if kind == "PNG":
@@ -260,7 +260,7 @@ def _write_by_pillow(stream: BinaryIO, picture: Picture, name: str, kind: str, q
 
 
 def _write_deep_png(stream: BinaryIO, picture: Picture) -> None:
-    """16 bits and several channels, by the PNG specification (ISO/IEC 15948)."""
+    """Write a PNG with 16 bits and several channels (ISO/IEC 15948)."""
 
     def chunk(kind: bytes, data: bytes) -> None:
         stream.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
@@ -291,7 +291,7 @@ def _write_deep_png(stream: BinaryIO, picture: Picture) -> None:
 
 
 def _filtered(strip: np.ndarray, above: np.ndarray, pixel_bytes: int) -> bytes:
-    """Rows of bytes by the filter Paeth (PNG, section 9): with the best of all, row by row, photographs are larger."""
+    """Apply the Paeth filter (PNG, section 9) to rows of bytes; the best filter per row makes photographs larger."""
     up = np.concatenate([above, strip[:-1]])
     left, upper_left = (np.pad(rows, ((0, 0), (pixel_bytes, 0)))[:, :-pixel_bytes] for rows in (strip, up))
     a, b, c = (rows.astype(np.int16) for rows in (left, up, upper_left))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from scoreinv.guidance.base import GivenObservation
+from scoreinv.conditional.observation import GivenObservation, Observation
 from scoreinv.operators import LinearOperator
 from scoreinv.prior import Prior
 from scoreinv.sdes import as_time, broadcast
@@ -31,7 +31,7 @@ class DiffPIR(GivenObservation):
     def __init__(
         self, prior: Prior, operator: LinearOperator, y: Tensor, noise_std: float = 0.0, strength: float = 1.0
     ) -> None:
-        super().__init__(prior, operator, y, noise_std)
+        super().__init__(prior, Observation(operator, y, noise_std))
         check("strength", strength, Number(None))
         self.strength = strength
 

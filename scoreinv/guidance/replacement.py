@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from scoreinv.guidance.base import GivenObservation
+from scoreinv.conditional.observation import GivenObservation, Observation
 from scoreinv.operators import LinearOperator
 from scoreinv.prior import Prior
 from scoreinv.sdes import as_time, broadcast
@@ -21,7 +21,7 @@ class ConstrainedPC(GivenObservation):
     """
 
     def __init__(self, prior: Prior, operator: LinearOperator, y: Tensor) -> None:
-        super().__init__(prior, operator, y)
+        super().__init__(prior, Observation(operator, y))
         self.constrains = True
 
     def constrain(self, x: Tensor, t: float | Tensor, z: Tensor) -> Tensor:

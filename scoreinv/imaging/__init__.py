@@ -1,7 +1,6 @@
-"""Pictures and masks outside the network: files, arrays, colour, regions. Nothing here imports torch.
+"""Pictures: samples, colour, metadata, regions. Nothing here imports torch.
 
-The names of `__init__.pyi`, which commands and page take, are imported when they are first used: no help waits for
-them.
+The names of `__init__.pyi` are imported on first use, to keep `--help` fast.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""The one place that imports OpenCV, which needs system libraries that a bare machine may lack."""
+"""OpenCV, imported here alone: it needs system libraries that a minimal machine may lack."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from scoreinv.system.errors import ScoreinvError
 
 _LEVELS = 65535
-_RADIUS = 3.0  # pixels around one of a hole that its value is made of
+_RADIUS = 3.0  # pixels of the neighbourhood that determines a pixel's value
 
 REMEDY = "run `apt install libgl1`, or install opencv-python-headless in place of opencv-python"
 
 
 def load_opencv() -> ModuleType:
-    """The `cv2` module; `ScoreinvError` with the remedy where it cannot be imported."""
+    """Return the `cv2` module; raise `ScoreinvError` with a remedy if it cannot be imported."""
     try:
         import cv2
     except ImportError as error:
@@ -26,26 +26,26 @@ def load_opencv() -> ModuleType:
 def telea(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
     """Fill by weighted means of the neighbours, from the edge inwards (Telea, J. Graphics Tools 9(1), 2004).
 
-    Takes and returns HxWxC float in [0, 1], of 16 bits; hole: HxW bool, of which one pixel at least is false.
+    Takes and returns HxWxC float in [0, 1], with 16 bits of precision; hole: HxW bool, not true everywhere.
     """
     return _inpaint(values, hole, load_opencv().INPAINT_TELEA)
 
 
 def navier_stokes(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """`telea` along the lines of equal brightness, as a fluid flows (Bertalmio, Bertozzi and Sapiro, CVPR 2001)."""
+    """Fill along isophotes, as a fluid flows (Bertalmio, Bertozzi and Sapiro, CVPR 2001); arguments as for `telea`."""
     return _inpaint(values, hole, load_opencv().INPAINT_NS)
 
 
 def viridis(values: np.ndarray) -> np.ndarray:
-    """Colours of numbers in [0, 1], clipped: (...) to (..., 3) uint8, dark violet over green to yellow."""
+    """Map numbers in [0, 1], clipped, to the viridis colour map: (...) to (..., 3) uint8."""
     cv2 = load_opencv()
     bgr = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_VIRIDIS)
     return bgr[:, 0, ::-1][np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8)]
 
 
 def _inpaint(values: np.ndarray, hole: np.ndarray, method: int) -> np.ndarray:
-    # At each pixel Telea's method adds up to one and a half levels: in 8 bits that costs 0.2 to 0.4 dB and brightens
-    # what is far from the edge, and in floats it is more than the range. Of 16 bits OpenCV takes one channel at a time.
+    # Telea's method adds up to 1.5 levels at each pixel. In 8 bits that costs 0.2 to 0.4 dB and brightens pixels far
+    # from the edge; in floats it exceeds the range. With 16 bits OpenCV takes one channel at a time.
     levels = np.rint(_LEVELS * np.clip(values, 0, 1)).astype(np.uint16)
     unknown, inpaint = hole.astype(np.uint8), load_opencv().inpaint
     planes = [inpaint(np.ascontiguousarray(levels[..., c]), unknown, _RADIUS, method) for c in range(levels.shape[2])]

@@ -1,7 +1,7 @@
-"""A picture in its own sample type, and the only ways that results are written into it.
+"""A picture in its own sample type, and the operations that write results into it.
 
-The pixels of a photograph are kept as they were read (8 or 16 bits, grey or colour, with or without alpha) and floats
-are made of one box at a time: twelve megapixels stay 36 MB, and pixels that nobody asked to change cannot change.
+The pixels of a photograph keep the type of the file (8 or 16 bits, grey or colour, with or without alpha) and are
+converted to floats box by box. So twelve megapixels take 36 MB, and untouched pixels stay bit-identical.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ MAX_MEGAPIXELS = 400
 STRIP_ROWS = 256
 _STRIP_PIXELS = 1 << 20
 _STRAY_CHROMA = 0.02
-"""Difference of the channels, as a fraction of the range, that a grey picture may have: JPEG leaves some."""
+"""Largest channel difference of a grey picture, as a fraction of the range: JPEG adds some chroma."""
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
 @dataclass(frozen=True)
 class Fill:
-    """Values for the holes of one box of a picture.
+    """Values for the holes within a box of a picture.
 
     Attributes:
-        box: where it lies.
-        hole: hxw bool; only these pixels are written.
-        rgb: hxwx3 float in [0, 1]; values outside are clipped.
+        box: the bounding box.
+        hole: hxw bool, the pixels to write.
+        rgb: hxwx3 float, clipped to [0, 1].
     """
 
     box: Box
@@ -48,12 +48,12 @@ class Fill:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """Pixels in their own mode and type, orientation applied.
+    """Pixels in their own mode and type, with orientation applied.
 
     Attributes:
-        pixels: HxW (L), HxWx2 (LA), HxWx3 (RGB) or HxWx4 (RGBA), of uint8, uint16, or (arrays only, never files)
-            float in [0, 1]. Never written to.
-        metadata: colour profile and the like.
+        pixels: HxW (L), HxWx2 (LA), HxWx3 (RGB) or HxWx4 (RGBA), of uint8, uint16, or (arrays only, not files) float
+            in [0, 1]. Read-only.
+        metadata: colour profile, EXIF, XMP and resolution.
     """
 
     pixels: np.ndarray
@@ -62,9 +62,10 @@ class Picture:
     def __post_init__(self) -> None:
         shape, dtype = self.pixels.shape, self.pixels.dtype
         if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (2, 3, 4)) or 0 in shape:
-            raise InputError(f"a picture is HxW, HxWx2, HxWx3 or HxWx4, not {'x'.join(map(str, shape)) or 'a scalar'}")
+            found = "x".join(map(str, shape)) or "a scalar"
+            raise InputError(f"a picture must be HxW, HxWx2, HxWx3 or HxWx4, not {found}")
         if dtype not in (np.uint8, np.uint16) and dtype.kind != "f":
-            raise InputError(f"a picture's samples are uint8, uint16 or float in [0, 1], not {dtype}")
+            raise InputError(f"samples must be uint8, uint16 or float in [0, 1], not {dtype}")
 
     @property
     def height(self) -> int:
@@ -82,7 +83,7 @@ class Picture:
 
     @property
     def mode(self) -> str:
-        """L, LA, RGB or RGBA."""
+        """The mode: L, LA, RGB or RGBA."""
         return _MODES[1 if self.pixels.ndim == 2 else self.pixels.shape[2]]
 
     @property
@@ -100,7 +101,7 @@ class Picture:
         return float(np.iinfo(self.pixels.dtype).max) if self.pixels.dtype.kind == "u" else 1.0
 
     def is_gray(self, where: np.ndarray | None = None) -> bool:
-        """Whether all pixels, or those where HxW bool is true, are grey but for `_STRAY_CHROMA`, whatever the mode."""
+        """Return whether all pixels, or those of `where` (HxW bool), are grey up to `_STRAY_CHROMA`, in any mode."""
         if self.is_gray_mode:
             return True
         pixels = self.pixels if where is None else self.pixels[where][None]
@@ -113,7 +114,7 @@ class Picture:
         return True
 
     def rgb(self, box: Box | None = None) -> np.ndarray:
-        """Colours of a box (default: the whole picture), hxwx3 float32 in [0, 1]; grey is repeated, alpha left out."""
+        """Return the colours of a box (default: all), hxwx3 float32 in [0, 1]; grey is repeated, alpha dropped."""
         samples = self.pixels if box is None else crop(self.pixels, box)
         if self.is_gray_mode:
             gray = samples if samples.ndim == 2 else samples[..., 0]
@@ -123,21 +124,21 @@ class Picture:
         return to_float(samples[..., :3])
 
     def luma(self, box: Box | None = None, weights: str = "rec601") -> np.ndarray:
-        """Luma of a box, hxw float32 in [0, 1]; a grey picture's is its value, whatever the weights."""
+        """Return the luma of a box, hxw float32 in [0, 1]; for a grey picture its value, whatever the weights."""
         if self.is_gray_mode:
             samples = self.pixels if box is None else crop(self.pixels, box)
             return to_float(samples if samples.ndim == 2 else samples[..., 0])
         return luma(self.rgb(box), weights)
 
     def resized_rgb(self, height: int, width: int) -> np.ndarray:
-        """The colours at another size, height x width x 3 float32 in [0, 1], antialiased (Hamming filter).
+        """Return the colours at another size, height x width x 3 float32 in [0, 1], antialiased (Hamming filter).
 
-        Computed in bands, so that a large picture is never held in floats.
+        Works in bands, so a large picture is never held in floats.
         """
         planes = [0] if self.is_gray_mode else [0, 1, 2]
         out = np.empty((height, width, 3), dtype=np.float32)
         scale = self.height / height
-        reach = int(np.ceil(max(scale, 1.0))) + 1  # rows that the filter takes beyond a band
+        reach = int(np.ceil(max(scale, 1.0))) + 1  # radius of the filter, in rows
         band = max(1, int(STRIP_ROWS / max(scale, 1.0)))
         for first in range(0, height, band):
             last = min(first + band, height)
@@ -154,9 +155,9 @@ class Picture:
         return np.clip(out, 0, 1, out=out)
 
     def with_fills(self, fills: Iterable[Fill]) -> Picture:
-        """A copy with the holes of each fill replaced; every other sample, and all alpha, is bit-identical.
+        """Return a copy with the holes of each fill replaced; all other samples and alpha stay bit-identical.
 
-        A grey picture takes the luma of the fill. Values are rounded to the nearest level.
+        A grey picture gets the luma of the fill. Values are rounded to the nearest level.
 
         Raises:
             ScoreinvError: a fill has values that are not finite.
@@ -167,7 +168,7 @@ class Picture:
             target = pixels[top : top + height, left : left + width]
             values = fill.rgb[fill.hole]
             if not np.isfinite(values).all():
-                raise ScoreinvError("the fill has values that are not finite: the model or its settings are unsound")
+                raise ScoreinvError("the fill has values that are not finite: the model or its settings are invalid")
             if self.is_gray_mode:
                 gray = target if self.mode == "L" else target[..., 0]
                 gray[fill.hole] = to_samples(luma(values), pixels.dtype)
@@ -176,22 +177,22 @@ class Picture:
         return replace(self, pixels=pixels)
 
     def colorized(self, rgb: np.ndarray, weights: str = "rec601") -> Picture:
-        """The picture's own luma with the chroma of `rgb` (HxWx3 float): L becomes RGB, LA becomes RGBA.
+        """Combine the picture's luma with the chroma of `rgb` (HxWx3 float): L becomes RGB, LA becomes RGBA.
 
-        The luma by `weights` rounds to the grey level that it had, for 8 and for 16 bits
-        (`colour.quantize_keeping_luma`); colours out of gamut move towards grey (`colour.with_luma`). Alpha is
-        bit-identical, and a grey colour profile is dropped.
+        The luma by `weights` rounds to the original grey level, in 8 and in 16 bits (`colour.quantize_keeping_luma`).
+        Out-of-gamut colours move towards grey (`colour.with_luma`). Alpha stays bit-identical, and a grey colour
+        profile is dropped.
         """
         return self._recoloured(((top, rgb[top : top + rows]) for top, rows in self._strips()), weights)
 
     def with_chroma(
         self, low_rgb: np.ndarray, weights: str = "rec601", callback: Callable[[float], object] | None = None
     ) -> Picture:
-        """`colorized` by a small picture's chroma, raised along the edges of the luma (`colour.GuidedUpsampling`).
+        """Return `colorized` with the chroma of a small picture, upsampled by `colour.GuidedUpsampling`.
 
         Args:
             low_rgb: hxwx3 float in [0, 1], the whole picture at any smaller size.
-            callback: called with the share of the rows that is done, in (0, 1].
+            callback: called with the completed share of the rows, in (0, 1].
         """
         low_rgb = low_rgb.astype(np.float32)
         height, width = low_rgb.shape[:2]
@@ -207,7 +208,7 @@ class Picture:
         return self._recoloured(strips(), weights, callback)
 
     def gray(self, weights: str = "rec601") -> Picture:
-        """The picture's luma as L or LA of the same type, rounded to the nearest level; a grey picture is itself."""
+        """Return the luma as L or LA of the same type, rounded to the nearest level; a grey picture is unchanged."""
         if self.is_gray_mode:
             return self
         luma = np.empty(self.size, dtype=self.pixels.dtype)
@@ -217,13 +218,13 @@ class Picture:
         return Picture(pixels, replace(self.metadata, icc=None))
 
     def enlarged(self, factor: int) -> Picture:
-        """A black picture of `factor` times the size and resolution, with this one's alpha interpolated.
+        """Return a black picture of `factor` times the size and resolution, with interpolated alpha.
 
         Raises:
-            InputError: it would be larger than pictures may be.
+            InputError: the result would exceed the size limit.
         """
         height, width = factor * self.height, factor * self.width
-        check_megapixels(width, height, f"the picture, {factor} times as large")
+        check_megapixels(width, height, f"the picture, enlarged {factor} times")
         pixels = np.zeros((height, width, *self.pixels.shape[2:]), dtype=self.pixels.dtype)
         if self.has_alpha:
             alpha = Image.fromarray(self.pixels[..., -1].astype(np.float32))
@@ -238,18 +239,18 @@ class Picture:
         return replace(self, pixels=pixels)
 
     def part(self, box: Box) -> Picture:
-        """A copy of what lies in a box."""
+        """Return a copy of a box."""
         return self.with_pixels(crop(self.pixels, box))
 
     def around(self, part: Picture, box: Box) -> Picture:
-        """A copy in colours, with a part in colours in place of what lies in a box."""
+        """Return a copy in colour, with the colour picture `part` pasted into a box."""
         channels = [0, 0, 0, 1] if self.has_alpha else [0, 0, 0]
         pixels = np.atleast_3d(self.pixels)[..., channels] if self.is_gray_mode else self.pixels.copy()
         crop(pixels, box)[:] = part.pixels
         return part.with_pixels(pixels)
 
     def covered(self, hole: np.ndarray) -> Picture:
-        """A copy whose hole (HxW bool, not all of it) has the samples of the nearest pixels beside it."""
+        """Return a copy whose hole (HxW bool, not all true) repeats the nearest pixels outside it."""
         from scipy import ndimage  # slow to import, and needed by few commands
 
         rows, columns = ndimage.distance_transform_edt(hole, return_distances=False, return_indices=True)
@@ -258,7 +259,7 @@ class Picture:
         return self.with_pixels(pixels)
 
     def with_colours_at(self, rgb: np.ndarray, where: np.ndarray, gray: Picture, weights: str = "rec601") -> Picture:
-        """A colour picture with the chroma of `rgb` (HxWx3 float) where `where` (HxW bool), on the luma of `grey`."""
+        """Return a copy with the chroma of `rgb` (HxWx3 float) on the luma of `gray`, where `where` (HxW bool)."""
         pixels = self.pixels.copy()
         for top, rows in self._strips():
             part = slice(top, top + rows)
@@ -300,7 +301,7 @@ class Picture:
 
 
 def _ahead(items: Iterator[_Item]) -> Iterator[_Item]:
-    """The same items, each made by another thread while the one before it is used."""
+    """Yield the items, computing each in another thread while the previous one is used."""
     nothing = object()
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, nothing)
@@ -310,7 +311,7 @@ def _ahead(items: Iterator[_Item]) -> Iterator[_Item]:
 
 
 def check_megapixels(width: int, height: int, name: str) -> None:
-    """Raise InputError where a picture would be larger than what is worked on; `name` is what the message calls it."""
+    """Raise InputError if a picture exceeds the size limit; `name` is its name in the message."""
     if width * height > MAX_MEGAPIXELS * 10**6:
         raise InputError(
             f"{name}: {width}x{height} is {width * height / 1e6:.0f} megapixels, the limit is {MAX_MEGAPIXELS}: "
@@ -319,7 +320,7 @@ def check_megapixels(width: int, height: int, name: str) -> None:
 
 
 def to_float(samples: np.ndarray) -> np.ndarray:
-    """Samples as float32 in [0, 1], a fresh contiguous array."""
+    """Return samples as float32 in [0, 1], a new contiguous array."""
     values = samples.astype(np.float32, order="C")
     if samples.dtype.kind == "u":
         values /= np.float32(np.iinfo(samples.dtype).max)
@@ -327,18 +328,18 @@ def to_float(samples: np.ndarray) -> np.ndarray:
 
 
 def to_samples(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Floats as samples of `dtype`: clipped to [0, 1], rounded to the nearest level."""
+    """Convert floats to samples of `dtype`: clip to [0, 1] and round to the nearest level."""
     values = np.clip(values, 0, 1)
     return np.rint(values * float(np.iinfo(dtype).max)).astype(dtype) if dtype.kind == "u" else values.astype(dtype)
 
 
 def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
-    """A size (height, width) times a scale, of a pixel a side at least."""
+    """Scale a size (height, width), to at least one pixel a side."""
     return max(1, round(scale * size[0])), max(1, round(scale * size[1]))
 
 
 def eight_bits(samples: np.ndarray) -> np.ndarray:
-    """uint16 samples as the nearest uint8: 257 levels to one."""
+    """Round uint16 samples to uint8."""
     out = np.empty(samples.shape, dtype=np.uint8)
     for top in range(0, samples.shape[0], STRIP_ROWS):
         rows = slice(top, top + STRIP_ROWS)
@@ -347,5 +348,5 @@ def eight_bits(samples: np.ndarray) -> np.ndarray:
 
 
 def picture_of_hole(hole: np.ndarray) -> Picture:
-    """The picture, of mode L, that `read_mask` reads as this mask (HxW bool): white is a hole."""
+    """Return a mask (HxW bool) as a picture of mode L, as `read_mask` expects it: white is a hole."""
     return Picture(np.where(hole, np.uint8(255), np.uint8(0)))

@@ -1,4 +1,4 @@
-"""Where to work in a large picture: regions around holes, each with known pixels around it; and blocks of pixels."""
+"""Regions of a large picture around its holes, with known pixels on each side; and means and masks of blocks."""
 
 from __future__ import annotations
 
@@ -16,41 +16,38 @@ from scoreinv.windows.boxes import Box, crop
 from scoreinv.windows.placement import cheapest_tile
 
 _CELL = 16
-"""Side in pixels of the cells on which holes are grouped: labels of a 30-megapixel mask are then a small picture's."""
+"""Side in pixels of the cells on which holes are grouped, so that labelling a 30-megapixel mask is fast."""
 
 BLOCK_WINDOWS = 12
-"""Longest side of a region in windows; larger clusters of holes are done in blocks, each given those before."""
+"""Maximum side of a region, in windows; larger clusters of holes are filled in blocks, one after another."""
 
-_DEEP_CONTEXT = 32  # pixels around a deep hole at the scale where it is drawn first: what it is continued from
+_DEEP_CONTEXT = 32  # pixels of context around a deep hole at its coarsest scale
 
 _DEEP_BLOCK = 5
-"""Longest side of what is drawn at once there, in half windows: each place is compared with many patches of what is
-around, so that a long crack is done in blocks."""
+"""Maximum side of a block of a deep hole, in half windows: each place is compared with many patches of the context."""
 
-_STRIP = 8  # pixels from the middle of a strip to known ones from which on it is continued from what surrounds it
+_STRIP = 8  # minimum depth in pixels of a strip that is filled by texture synthesis
 
 _ARM = 24
-"""Pixels from a hole's deep ones, along rows and columns, beyond which what is narrow of it is an arm: a scratch that
+"""Distance in pixels from the deep part of a hole beyond which its narrow parts count as arms, such as a scratch that
 meets a tear. Corners and the ends of strips are nearer."""
-NARROW = 5  # pixels from a narrow hole to known ones at most, along rows and columns
-_EXCEPTIONS = 0.05  # share of narrow holes that may be further from known pixels, as where scratches cross
-_WINDOWS = (0.75, 3)  # sides of the windows of narrow holes, in windows of the model: from, to
+NARROW = 5  # maximum depth of a narrow hole in pixels, along rows and columns
+_EXCEPTIONS = 0.05  # share of the pixels of narrow holes that may be deeper, as at crossings of scratches
+_WINDOWS = (0.75, 3)  # smallest and largest window of narrow holes, relative to the model's
 
 
 @dataclass(frozen=True)
 class Region:
-    """A box to work in, and the holes that are its own.
+    """A box to work in, and the holes to fill in it.
 
     Attributes:
         box: (top, left, height, width).
-        hole: hxw bool: the holes that this region fills. Its box may also show holes of another region, which are
-            unknown to it too, and are left to the other.
-        halvings: how often it is halved for the scale at which it is drawn first.
-        narrow: all of its holes but for crossings are scratches, specks, writing.
-        window: side of the windows that it is seen through. Narrow holes look the same through larger ones and a
-            little smaller ones.
-        in_one_window: whether one shows all of it.
-        avoid: hxw bool: what a deep hole copies nothing from; None: it may copy from all that is known.
+        hole: hxw bool, the holes that this region fills. The box may contain holes of other regions, also unknown.
+        halvings: number of halvings to the coarsest scale.
+        narrow: whether all holes but crossings are narrow: scratches, specks, writing.
+        window: side of the model's windows. Narrow holes look the same in larger windows and in slightly smaller ones.
+        in_one_window: whether one window covers the region.
+        avoid: hxw bool, pixels that a deep hole must not copy. None: all known pixels may be copied.
     """
 
     box: Box
@@ -65,18 +62,18 @@ class Region:
 def regions_to_fill(
     hole: np.ndarray, window: int, multiple: int, *, deep: bool, at_once: int = 0
 ) -> list[list[Region]]:
-    """The regions around the holes of a picture, in the order in which they are filled, those of a group together.
+    """Return the regions around the holes of a picture, in the order of filling, in groups.
 
-    Deep holes come last, since they go on from all around them; and each region shows something that is known, or
-    filled by then. The holes of a region reach no further than a block (`BLOCK_WINDOWS`, `_DEEP_BLOCK`). A group is one
-    region, or neighbours of one size and kind that one window shows and that do not meet.
+    Deep holes come last, since they continue their surroundings. Each region contains known pixels, or pixels filled
+    before it. The holes of a region extend over one block at most (`BLOCK_WINDOWS`, `_DEEP_BLOCK`). A group is one
+    region, or consecutive ones of equal size and kind that fit in one window each and do not overlap.
 
     Args:
         hole: HxW bool.
-        window: side of the windows that the model looks through.
-        multiple: what the sides of regions are multiples of.
-        deep: draw what the windows do not reach at coarser scales first; else all at the picture's own.
-        at_once: pixels of a group of several at most.
+        window: side of the model's windows.
+        multiple: divisor of the sides of regions.
+        deep: whether to fill deep holes at coarser scales first.
+        at_once: maximum number of pixels of a group of several regions.
     """
     times = halvings_of_holes(hole, window / 4) if deep else np.zeros(hole.shape, dtype=np.int8)
     regions: list[Region] = []
@@ -88,7 +85,7 @@ def regions_to_fill(
         own_holes = hole & (times == count)
         for region in hole_regions(own_holes, context=context, maximum=limit, multiple=multiple, minimum=window):
             own = region.hole
-            # known pixels are within NARROW of nearly all of it; beyond the border all is unknown
+            # Nearly all of a narrow hole is within NARROW of known pixels; beyond the border nothing is known.
             inner = ndimage.minimum_filter(own, 2 * NARROW + 1, mode="constant", cval=1)
             narrow = deep and not count and bool(inner.sum() <= _EXCEPTIONS * own.sum())
             seen_through = window
@@ -101,7 +98,7 @@ def regions_to_fill(
 
 
 def _grouped(regions: Iterable[Region], at_once: int) -> list[list[Region]]:
-    """The regions in order, neighbours that are alike together; see `regions_to_fill`."""
+    """Group consecutive regions that are alike; see `regions_to_fill`."""
     groups: list[list[Region]] = []
     for region in regions:
         group = groups[-1] if groups else []
@@ -116,14 +113,14 @@ def _grouped(regions: Iterable[Region], at_once: int) -> list[list[Region]]:
 
 
 def known_first(regions: Iterable[Region], hole: np.ndarray) -> Iterator[Region]:
-    """The regions in order, but later those that show no pixel which is known, or filled by then.
+    """Yield the regions in order, but defer those without any known or already filled pixel.
 
-    hole: HxW bool, what all of them fill.
+    hole: HxW bool, the union of their holes.
     """
     unknown, pending, passed = hole.copy(), deque(regions), 0
     while pending:
         region = pending.popleft()
-        if passed <= len(pending) and crop(unknown, region.box).all():  # its neighbours will fill a part of it
+        if passed <= len(pending) and crop(unknown, region.box).all():  # its neighbours will fill part of it
             pending.append(region)
             passed += 1
             continue
@@ -133,7 +130,7 @@ def known_first(regions: Iterable[Region], hole: np.ndarray) -> Iterator[Region]
 
 
 def widened(region: Region, shape: tuple[int, int], multiple: int) -> Region:
-    """A region with about as much again of a picture of this shape on each side of it."""
+    """Extend a region by about its own size on each side, within a picture of this shape."""
     bounds = []
     for first, length, size in zip(region.box[:2], region.box[2:], shape, strict=True):
         begin, end = max(0, first - length), min(size, first + 2 * length)
@@ -148,13 +145,13 @@ def widened(region: Region, shape: tuple[int, int], multiple: int) -> Region:
 
 
 def extent(hole: np.ndarray) -> tuple[slice, slice]:
-    """The rows and columns from the first to the last pixel of a hole, HxW bool, not empty."""
+    """Return the rows and columns of the bounding box of a hole, HxW bool, not empty."""
     rows, columns = (np.flatnonzero(hole.any(axis=axis)).tolist() for axis in (1, 0))
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def overlap(a: Box, b: Box) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
-    """Where two boxes overlap: (rows, columns) within a, and within b; None where they do not."""
+    """Return the overlap of two boxes as (rows, columns) within a and within b, or None."""
     top, left = max(a[0], b[0]), max(a[1], b[1])
     bottom, right = min(a[0] + a[2], b[0] + b[2]), min(a[1] + a[3], b[1] + b[3])
     if top >= bottom or left >= right:
@@ -164,7 +161,7 @@ def overlap(a: Box, b: Box) -> tuple[tuple[slice, slice], tuple[slice, slice]] |
 
 
 def clusters(hole: np.ndarray) -> list[tuple[Box, np.ndarray]]:
-    """Holes that touch or lie in neighbouring cells, by the first row: the box of each, and its holes in it."""
+    """Return clusters of holes in touching cells, by their first row: the bounding box and the mask of each."""
     labels, _ = ndimage.label(touched_blocks(hole, _CELL), structure=np.ones((3, 3)))
     found = []
     for number, place in enumerate(ndimage.find_objects(labels), 1):
@@ -181,17 +178,16 @@ def clusters(hole: np.ndarray) -> list[tuple[Box, np.ndarray]]:
 def hole_regions(hole: np.ndarray, *, context: int, maximum: int, multiple: int = 1, minimum: int = 1) -> list[Region]:
     """Group the holes of a picture into boxes with context, top to bottom.
 
-    Clusters of holes (see `clusters`) whose boxes overlap are one region, unless together they reach further than
-    `maximum` and than either alone. A cluster that reaches further by itself is done in blocks, each with context
-    around its own holes. Every hole pixel is in the `hole` of exactly one region.
+    Clusters of holes (see `clusters`) whose boxes overlap form one region, unless it would exceed both `maximum` and
+    the larger cluster. A cluster larger than `maximum` is split into blocks, each with context around its own holes.
+    Every hole pixel belongs to exactly one region.
 
     Args:
         hole: HxW bool.
-        context: known pixels wanted on each side of holes; less at the picture's border.
-        maximum: rows and columns that the holes of a region reach over at most.
-        multiple: sides are multiples of it where the picture has room for one with half of the context; else a side is
-            the picture's.
-        minimum: least side, where the picture is large enough.
+        context: known pixels on each side of holes; fewer at the picture's border.
+        maximum: maximum extent of a region's holes, in rows and in columns.
+        multiple: divisor of the sides, if the picture has room for half of the context; else a side is the picture's.
+        minimum: minimum side, if the picture is large enough.
     """
     around = cache(partial(_around, shape=hole.shape, context=context, multiple=multiple, minimum=minimum))
     groups: list[tuple[Box, list[tuple[Box, np.ndarray]]]] = []
@@ -206,7 +202,7 @@ def hole_regions(hole: np.ndarray, *, context: int, maximum: int, multiple: int 
             if fits and overlap(around(box), around(other)):
                 box, members = (top, left, height, width), theirs + members
                 del groups[number]
-                number = 0  # it may meet those before now
+                number = 0  # the larger box may overlap earlier groups
             else:
                 number += 1
         groups.append((box, members))
@@ -230,19 +226,18 @@ def hole_regions(hole: np.ndarray, *, context: int, maximum: int, multiple: int 
 
 
 def halvings_of_holes(hole: np.ndarray, reach: float) -> np.ndarray:
-    """How often the picture must be halved until every pixel of a hole is within `reach` pixels of a known one.
+    """Return how often to halve the picture until every hole pixel is within `reach` pixels of a known one.
 
-    At least once if its deepest pixel is `reach` / 2 and `_STRIP` pixels or more from known ones: in such strips the
-    network draws blots and grain, and what continues the surroundings is closer to the truth.
+    At least once for holes whose deepest pixel is `reach` / 2 and `_STRIP` pixels or more from known ones: there the
+    network produces blots and grain, and texture synthesis is closer to the truth.
 
-    Takes and returns HxW: bool to int8, the same number for all of a connected hole. Its arms (`_ARM`), and pixels
-    outside of holes, get 0.
+    Takes HxW bool and returns HxW int8, constant on a connected hole. Its arms (`_ARM`) and known pixels get 0.
     """
     strip = max(reach / 2, _STRIP)
     out = np.zeros(hole.shape, dtype=np.int8)
     for box, own in clusters(hole):
         top, left, height, width = box
-        above, below = int(top > 0), int(top + height < hole.shape[0])  # known pixels beside it, where there are any
+        above, below = int(top > 0), int(top + height < hole.shape[0])  # whether known pixels are beside it
         before, after = int(left > 0), int(left + width < hole.shape[1])
         if above and below and before and after and min(height, width) < reach - 1:
             continue  # too narrow to be deep
@@ -254,7 +249,7 @@ def halvings_of_holes(hole: np.ndarray, reach: float) -> np.ndarray:
         if shallow.all():
             continue
         times = np.concatenate([[0], np.where(shallow, 0, np.ceil(np.log2(deepest / reach)).clip(1))])
-        # its arms are what is narrow of it, and far from its pixels that are deep
+        # Arms are the narrow parts far from deep pixels.
         far = own & ~ndimage.maximum_filter(depth >= min(strip, reach), 2 * _ARM + 1)
         arms, count = ndimage.label(far, structure=np.ones((3, 3)))
         wide = ndimage.mean(depth > NARROW, arms, np.arange(1, count + 1)) > _EXCEPTIONS
@@ -264,13 +259,13 @@ def halvings_of_holes(hole: np.ndarray, reach: float) -> np.ndarray:
 
 
 def _around(box: Box, shape: tuple[int, int], context: int, multiple: int, minimum: int) -> Box:
-    """The box of a region whose holes have this one, in a picture of this shape; see `hole_regions`."""
+    """Return the box of a region around the bounding box of its holes, in a picture of this shape."""
     starts, sides = [], []
     for first, length, size in zip(box[:2], box[2:], shape, strict=True):
         side = -(-max(length + 2 * context, minimum) // multiple) * multiple
         if side > size:
-            # Half of the context may do, where there is so much; with none a hole that takes all of the other axis
-            # would be filled from nothing.
+            # Accept half of the context, if there is any: without it a hole across the whole other axis would have no
+            # known pixels.
             side = size // multiple * multiple
             side = side if side >= length + min(context, size - length) / 2 else size
         starts.append(min(max(first - (side - length) // 2, 0), size - side))
@@ -279,20 +274,20 @@ def _around(box: Box, shape: tuple[int, int], context: int, multiple: int, minim
 
 
 def touched_blocks(hole: np.ndarray, side: int) -> np.ndarray:
-    """The blocks of so many pixels a side that a hole (HxW bool) takes any pixel of."""
+    """Return the blocks of side x side pixels that contain any pixel of a hole (HxW bool)."""
     padded = np.pad(hole, [(0, -length % side) for length in hole.shape])
     rows, columns = (length // side for length in padded.shape)
     return np.asarray(padded.reshape(rows, side, columns, side).any(axis=(1, 3)))
 
 
 def means_of_blocks(values: np.ndarray, step: int) -> np.ndarray:
-    """Means of whole blocks of step x step pixels."""
+    """Return the means of whole blocks of step x step pixels."""
     height, width = (side // step for side in values.shape[:2])
     whole = values[: step * height, : step * width]
     return whole.reshape(height, step, width, step, *values.shape[2:]).mean((1, 3))
 
 
 def mask_of_blocks(mask: np.ndarray, step: int, size: tuple[int, int]) -> np.ndarray:
-    """A mask of whole blocks as one of this size, HxW bool; nothing beyond the last of them."""
+    """Expand a mask of whole blocks to a size, HxW bool; false beyond the last block."""
     whole = mask.repeat(step, 0).repeat(step, 1)
     return np.pad(whole, [(0, side - have) for side, have in zip(size, whole.shape, strict=True)])

@@ -1,4 +1,4 @@
-"""Pictures of pictures: contact sheets, captions, and maps of a standard deviation with a scale."""
+"""Contact sheets, captions, and maps of the standard deviation with a scale."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from PIL import Image, ImageDraw, ImageFont
 
 from scoreinv.imaging.opencv import viridis
 
-_LEAST, _SHARE = 11, 40  # size of letters: a share of the picture's width, and no less
-_SHOWN = 0.99  # share of the pixels that deviate whose deviations are told apart by colours
+_LEAST, _SHARE = 11, 40  # font size: 1/40 of the picture's width, at least 11 pixels
+_SHOWN = 0.99  # quantile of the nonzero deviations at the end of the colour scale
 
 
 def sheet_size(count: int, size: tuple[int, int], columns: int | None = None) -> tuple[int, int]:
-    """Height and width of the `contact_sheet` of so many pictures of a size (height, width)."""
+    """Return the height and width of the `contact_sheet` of `count` pictures of a size (height, width)."""
     columns, rows = _grid(count, columns)
     return rows * size[0], columns * size[1]
 
 
 def contact_sheet(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
-    """Pictures (N, H, W, C) row by row in one of so many columns, black where the last row is short.
+    """Arrange pictures (N, H, W, C) row by row, with black in the rest of the last row.
 
-    Without `columns` it is about square. Returns HxWxC of the same type; HxW for one channel.
+    Without `columns` the sheet is about square. Returns HxWxC of the same type, or HxW for one channel.
     """
     count, height, width, channels = pictures.shape
     columns, rows = _grid(count, columns)
@@ -40,7 +40,7 @@ def _grid(count: int, columns: int | None) -> tuple[int, int]:
 
 
 def captioned(pixels: np.ndarray, words: str) -> np.ndarray:
-    """The picture, HxW or HxWx3 uint8, with a line of words on black under it; made wider where they need it."""
+    """Return the picture, HxW or HxWx3 uint8, with a caption on black below it, widened to fit the text."""
     font = ImageFont.load_default(max(_LEAST, pixels.shape[1] // _SHARE))
     left, top, right, bottom = map(round, font.getbbox(words))
     margin = 4
@@ -54,10 +54,10 @@ def captioned(pixels: np.ndarray, words: str) -> np.ndarray:
 
 
 def deviation_map(std: np.ndarray) -> np.ndarray:
-    """A standard deviation HxW, in [0, 1] units, as colours with a scale under it: uint8, at least HxWx3.
+    """Return a standard deviation HxW, in [0, 1] units, as a colour map with a scale below it: uint8, HxWx3 or larger.
 
-    Violet is 0. Yellow is what 99 of 100 pixels that deviate stay below, so that a few do not leave the others violet;
-    at least a grey level. The scale names it, and says where there is more.
+    Violet is 0. Yellow is the 99 % quantile of the nonzero deviations, at least one grey level, to resist outliers. The
+    caption states the scale and the maximum.
     """
     deviating = std[std > 0]
     top = max(float(np.quantile(deviating, _SHOWN, method="inverted_cdf")) if deviating.size else 0.0, 1 / 255)

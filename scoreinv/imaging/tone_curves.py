@@ -1,11 +1,11 @@
-"""Curves that bring back the tones of a faded photograph, one for each channel.
+"""Tone curves that restore a faded photograph, one per channel.
 
-A dye of which a fraction g is left has g times its density, so that a value v, a power of the light, becomes v^g; what
-stains it or shines into it moves its black and white. The curve undoes both,
+If a fraction g of a dye is left, its density is g times the original, so a value v, a power of the light, becomes v^g.
+Stains and stray light shift black and white. The curve undoes both,
 
     y = ((x - black) / (white - black)) ^ exponent        for low <= x <= high,
 
-and goes on in straight lines to 0 and to 1 beyond the tones that the picture has, so that nothing is clipped.
+and continues linearly to 0 and to 1 outside the picture's tones, which avoids clipping.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from scoreinv.imaging.picture import STRIP_ROWS, Picture, to_float, to_samples
 
 _LEAST_CONTRAST = 0.05
 _LEAST_CAST = 3.0
-"""CIELAB units that the mean colour moves at least where a cast is spoken of."""
+"""Minimum shift of the mean colour that counts as a cast, in CIELAB units."""
 _HUES = ((20, "magenta"), (50, "red"), (75, "orange"), (110, "yellow"), (170, "green"), (230, "cyan"), (310, "blue"))
 
 
 @dataclass(frozen=True, eq=False)
 class ToneCurves:
-    """What is done to the channels: arrays of 3 numbers.
+    """The curves of the three channels, as arrays of 3 numbers.
 
     Attributes:
         black, white: values that become 0 and 1; black < low and high < white.
-        exponent: of what is between.
-        low, high: the darkest and the lightest tones but for a few, between which the curve bends.
+        exponent: exponent between them.
+        low, high: the range of tones without outliers, within which the curve bends.
     """
 
     black: np.ndarray
@@ -40,11 +40,11 @@ class ToneCurves:
     high: np.ndarray
 
     def toned(self, rgb: np.ndarray) -> np.ndarray:
-        """Colours (..., 3) in [0, 1] through the curves, which rise everywhere."""
+        """Apply the increasing curves to colours (..., 3) in [0, 1]."""
         return np.stack([self.channel(rgb[..., number], number) for number in range(3)], axis=-1)
 
     def channel(self, values: np.ndarray, number: int) -> np.ndarray:
-        """Values of one channel through its curve."""
+        """Apply the curve of one channel."""
         black, white, exponent = (float(one[number]) for one in (self.black, self.white, self.exponent))
         low, high = float(self.low[number]), float(self.high[number])
         if (black, white, exponent) == (0.0, 1.0, 1.0):
@@ -56,7 +56,7 @@ class ToneCurves:
         return np.where(values < low, below, np.where(values > high, above, within)).astype(np.float32)
 
     def part(self, share: float) -> ToneCurves:
-        """Curves that go only so far, from 0 (nothing is changed) to 1."""
+        """Return curves of a reduced strength, from 0 (identity) to 1."""
         return replace(
             self,
             black=share * self.black,
@@ -66,10 +66,7 @@ class ToneCurves:
 
 
 def with_tones(picture: Picture, curves: ToneCurves) -> Picture:
-    """The picture through the curves, in its own mode and sample type; alpha stays.
-
-    A grey picture takes the first curve.
-    """
+    """Apply the curves to a picture, in its own mode and type; alpha is unchanged, and grey uses the first curve."""
     pixels = picture.pixels.copy()
     planes = pixels[..., None] if pixels.ndim == 2 else pixels
     tables = None
@@ -85,18 +82,21 @@ def with_tones(picture: Picture, curves: ToneCurves) -> Picture:
 
 
 def difference(before: np.ndarray, after: np.ndarray) -> float:
-    """The mean CIEDE2000 between colours (N, 3) in [0, 1]."""
+    """Return the mean CIEDE2000 difference between colours (N, 3) in [0, 1]."""
     return float(deltaE_ciede2000(rgb2lab(before[None]), rgb2lab(after[None])).mean())
 
 
-def described(before: np.ndarray, after: np.ndarray) -> str:
-    """What became of colours (N, 3) in [0, 1], in words: "contrast +38 %, red cast taken out"."""
+def changes(before: np.ndarray, after: np.ndarray) -> dict[str, float | str]:
+    """Return what changed between colours (N, 3) in [0, 1].
+
+    Returns:
+        `contrast`, its relative change, 0 if small; `cast`, the hue of the colour cast that is gone, or an empty text.
+    """
     one, other = (rgb2lab(rgb[None])[0] for rgb in (before, after))
     contrast = float(other[:, 0].std() / max(one[:, 0].std(), 1e-3)) - 1
-    words = [f"contrast {100 * contrast:+.0f} %"] if abs(contrast) >= _LEAST_CONTRAST else []
     a, b = (one - other)[:, 1:].mean(0)
+    cast = ""
     if np.hypot(a, b) >= _LEAST_CAST:
         hue = np.degrees(np.arctan2(b, a)) % 360
-        name = next((name for end, name in _HUES if hue < end), "magenta")
-        words.append(f"{name} cast taken out")
-    return ", ".join(words) or "tones changed a little"
+        cast = next((name for end, name in _HUES if hue < end), "magenta")
+    return {"contrast": contrast if abs(contrast) >= _LEAST_CONTRAST else 0.0, "cast": cast}

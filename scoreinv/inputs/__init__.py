@@ -1,4 +1,4 @@
-"""What users give: arrays, tensors, PIL images, masks, colour hints, reference photos. Nothing here imports torch.
+"""Inputs of the user: arrays, tensors, PIL images, masks, colour hints, reference photos. Nothing here imports torch.
 
 The names of `__init__.pyi` are imported on first use.
 """

@@ -1,4 +1,4 @@
-"""Pictures given from Python, and results given back in kind: arrays, PIL images, tensors."""
+"""Conversion between the caller's pictures (arrays, PIL images, tensors) and `Picture`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ from scoreinv.files.write import to_pillow
 from scoreinv.imaging.picture import Picture, picture_of_hole
 from scoreinv.system.errors import InputError
 
-_SLACK = 1e-6  # of float32 arithmetic on the caller's side
+_SLACK = 1e-6  # tolerance for the caller's float32 rounding
 
 
 @dataclass(frozen=True)
 class Form:
-    """The kind that a caller's picture had, so that results are returned in it.
+    """The form of a caller's picture, in which results are returned.
 
     Attributes:
         kind: "array", "pil" or "tensor".
-        dims: of a tensor: 3 (CxHxW) or 4 (BxCxHxW).
-        dtype: of the tensor.
-        device: of the tensor.
+        dims: of a tensor, 3 (CxHxW) or 4 (BxCxHxW).
+        dtype, device: of a tensor.
     """
 
     kind: str
@@ -36,14 +35,14 @@ class Form:
     device: Any = None
 
     def pictures(self, pictures: Sequence[Picture]) -> Any:
-        """Result pictures as the caller gave them: an array HxW(xC) of the same type, a PIL image, or a tensor."""
+        """Convert result pictures to an array HxW(xC) of the same type, a PIL image, or a tensor."""
         if self.kind == "tensor":
             return self.maps([picture.pixels for picture in pictures])
         (picture,) = pictures
-        return to_pillow(picture) if self.kind == "pil" else picture.pixels.copy()  # it may be the caller's own
+        return to_pillow(picture) if self.kind == "pil" else picture.pixels.copy()  # never the caller's own array
 
     def maps(self, maps: Sequence[np.ndarray]) -> Any:
-        """Float maps HxW or HxWxC, one a picture: a tensor where one was given, else the array itself."""
+        """Convert float maps HxW or HxWxC, one per picture, to a tensor or an array."""
         if self.kind != "tensor":
             (single,) = maps
             return single
@@ -51,23 +50,23 @@ class Form:
 
         planes = [values if values.ndim == 3 else values[..., None] for values in maps]
         batch = torch.from_numpy(np.stack([np.moveaxis(values, -1, 0) for values in planes]))
-        whole = not self.dtype.is_floating_point  # a map of floats has no place in such numbers
+        whole = not self.dtype.is_floating_point  # integers cannot hold a float map
         batch = batch.to(device=self.device, dtype=batch.dtype if whole else self.dtype)
         return batch[0] if self.dims == 3 else batch
 
     def holes(self, holes: Sequence[np.ndarray]) -> Any:
-        """Holes HxW bool, one a picture: as they are, a PIL image that is white there, or a tensor of 0 and 1."""
+        """Convert holes HxW bool, one per picture, to arrays, a PIL image (white = hole), or a tensor of 0 and 1."""
         if self.kind == "pil":
             return self.pictures([picture_of_hole(hole) for hole in holes])
         return self.maps([hole.astype(np.float32) for hole in holes] if self.kind == "tensor" else holes)
 
     def values(self, values: list[Any]) -> Any:
-        """Values of any kind, one a picture: a list for a batch, else the value itself."""
+        """Return one value per picture: a list for a batch, else the single value."""
         return values if self.dims == 4 else values[0]
 
 
 def pictures_from_api(image: Any) -> tuple[list[Picture], Form]:
-    """What a caller gave, as pictures: one, or for a tensor BxCxHxW one of each item.
+    """Convert the caller's image to pictures (one, or one per item of a tensor BxCxHxW), and return its form.
 
     Args:
         image: array HxW, HxWx3 or HxWx4 of uint8, uint16 or float in [0, 1]; a PIL image of any mode (its orientation
@@ -84,54 +83,54 @@ def pictures_from_api(image: Any) -> tuple[list[Picture], Form]:
     if isinstance(image, np.ndarray):
         return [picture_from_array(image, "the picture")], Form("array")
     remedy = ": read the file with PIL.Image.open" if isinstance(image, str | os.PathLike) else ""
-    raise InputError(f"a picture is an array, a tensor or a PIL image, not {type(image).__name__}{remedy}")
+    raise InputError(f"a picture must be an array, a tensor or a PIL image, not {type(image).__name__}{remedy}")
 
 
 def picture_from_pil(image: Image.Image, name: str) -> Picture:
-    """A picture from a PIL image of any mode, which may not have been read from its file yet."""
+    """Convert a PIL image of any mode, which may be lazily loaded."""
     with guarded(name, "the PIL image cannot be decoded"):
         return decode_image(image, name)[0]
 
 
 def picture_from_array(array: np.ndarray, name: str) -> Picture:
-    """A checked picture from HxW, HxWx3 or HxWx4; `name` is what messages call it."""
+    """Check and convert an array HxW, HxWx3 or HxWx4; `name` is its name in messages."""
     refuse_masked(array, name)
-    array = np.asarray(array)  # not a matrix, whose rows have two dimensions themselves
+    array = np.asarray(array)  # rows of a np.matrix are two-dimensional
     shape = "x".join(map(str, array.shape)) or "a scalar"
     if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        raise InputError(f"{name} is {shape}, and must be HxW, HxWx3 or HxWx4{layout_remedy(array.shape)}")
+        raise InputError(f"{name} is {shape}, but must be HxW, HxWx3 or HxWx4{layout_remedy(array.shape)}")
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype not in (np.uint8, np.uint16) and array.dtype.kind != "f":
-        raise InputError(f"{name} is {array.dtype}, and must be uint8, uint16 or float in [0, 1]")
+        raise InputError(f"{name} is {array.dtype}, but must be uint8, uint16 or float in [0, 1]")
     if array.dtype.kind == "f":
         _check_range(array, name)
     return Picture(array)
 
 
 def refuse_masked(array: np.ndarray, name: str) -> None:
-    """Raise InputError for an array with a mask, whose masked values would be taken for values."""
+    """Raise InputError for a masked array, since its masked values would count."""
     if isinstance(array, np.ma.MaskedArray):
-        raise InputError(f"{name} is a masked array: pass .filled() of it, and what is masked as the mask")
+        raise InputError(f"{name} is a masked array: pass array.filled(), and its mask as the mask")
 
 
 def layout_remedy(shape: tuple[int, ...]) -> str:
-    """What makes a picture of an array of this shape, to go at the end of an error; empty where nothing does."""
+    """Return the end of an error message: the change that makes a picture of an array of this shape, or nothing."""
     if len(shape) == 4:
-        return ": give the pictures of a batch one by one, or as a tensor BxCxHxW"
+        return ": pass the pictures of a batch one by one, or as a tensor BxCxHxW"
     if len(shape) == 3 and shape[2] == 1:
-        return ": leave out the last axis, by [..., 0]"
+        return ": drop the last axis with [..., 0]"
     if len(shape) == 3 and shape[0] == 1:
-        return ": leave out the first axis, by [0]"
+        return ": drop the first axis with [0]"
     return ": put the channels last" if len(shape) == 3 and shape[0] in (3, 4) else ""
 
 
 def pictures_from_tensor(tensor: Any, name: str) -> list[Picture]:
-    """Checked pictures HxW, HxWx3 or HxWx4 from a tensor CxHxW or BxCxHxW."""
+    """Check a tensor CxHxW or BxCxHxW and convert it to pictures HxW, HxWx3 or HxWx4."""
     refuse_nested(tensor, name)
     shape = "x".join(map(str, tensor.shape)) or "a scalar"
     if tensor.ndim not in (3, 4) or 0 in tensor.shape or tensor.shape[-3] not in (1, 3, 4):
         last = ": put the channels first" if tensor.ndim in (3, 4) and tensor.shape[-1] in (1, 3, 4) else ""
-        raise InputError(f"{name} is {shape}, and a tensor must be CxHxW or BxCxHxW with 1, 3 or 4 channels{last}")
+        raise InputError(f"{name} is {shape}, but a tensor must be CxHxW or BxCxHxW with 1, 3 or 4 channels{last}")
     batch = plain_values(tensor, name)
     if batch.dtype.kind == "f":
         _check_range(batch, name)
@@ -147,28 +146,28 @@ def refuse_nested(tensor: Any, name: str) -> None:
 
 
 def plain_values(tensor: Any, name: str) -> np.ndarray:
-    """The values of a tensor, of uint8, uint16, float32 or float64; InputError for others, or none as they are."""
+    """Return a tensor's values as uint8, uint16, float32 or float64; raise InputError for other types and layouts."""
     try:
         values = tensor.detach().cpu()
-        # NumPy has no bfloat16; the way back is exact
+        # NumPy has no bfloat16; the conversion to float32 and back is exact.
         half = values.is_floating_point() and values.element_size() < 4
         array: np.ndarray = (values.float() if half else values).numpy()
-    except (RuntimeError, TypeError) as error:  # sparse ones, quantised ones, those of the meta device
+    except (RuntimeError, TypeError) as error:  # sparse, quantised or meta tensors
         raise InputError(f"{name} is a tensor without plain values ({reason(error)})") from error
     if array.dtype not in (np.uint8, np.uint16) and array.dtype.kind != "f":
-        raise InputError(f"{name} is {tensor.dtype}, and must be uint8, uint16 or floating-point in [0, 1]")
+        raise InputError(f"{name} is {tensor.dtype}, but must be uint8, uint16 or floating-point in [0, 1]")
     return array
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether a value is a torch tensor, found without importing torch."""
+    """Return whether a value is a torch tensor, without importing torch."""
     return any(kind.__name__ == "Tensor" and kind.__module__ == "torch" for kind in type(value).__mro__)
 
 
 def _check_range(values: np.ndarray, name: str) -> None:
-    lowest, highest = float(values.min()), float(values.max())  # NaN if any value is
+    lowest, highest = float(values.min()), float(values.max())  # NaN if any value is NaN
     if np.isnan(lowest) or np.isnan(highest):
-        raise InputError(f"{name} has values that are not numbers (NaN)")
+        raise InputError(f"{name} contains NaN")
     if lowest < -_SLACK or highest > 1 + _SLACK:
         hint = ": divide by 255, or pass uint8" if 1 < highest <= 255 and lowest >= 0 else ""
-        raise InputError(f"{name} has values from {lowest:.3g} to {highest:.3g}, and floats must be in [0, 1]{hint}")
+        raise InputError(f"{name} has values from {lowest:.3g} to {highest:.3g}, but floats must be in [0, 1]{hint}")

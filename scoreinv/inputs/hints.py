@@ -1,4 +1,4 @@
-"""Colours that are known at some pixels of a picture to be coloured: hints by hand, or what it has already."""
+"""Known colours of a picture to be coloured: hints by hand, and colours already present."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scoreinv.operators.colour_space import luma
 from scoreinv.system.errors import InputError
 from scoreinv.windows.boxes import Box, crop
 
-_REFERENCE_SIDE = 512  # shorter side of a reference that waits for the model, which sees it smaller
+_REFERENCE_SIDE = 512  # shorter side of a stored reference; the model uses a smaller size
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class KnownColours:
     """Chroma known at some pixels.
 
     Attributes:
-        rgb: HxWx3 float32 in [0, 1]; its chroma counts, where known.
+        rgb: HxWx3 float32 in [0, 1], valid where known; only the chroma is used.
         known: HxW bool.
     """
 
@@ -30,22 +30,22 @@ class KnownColours:
     known: np.ndarray
 
     def check_size(self, size: tuple[int, int], name: str) -> None:
-        """Raise InputError, `name` standing for the hints, unless they have the (height, width) of the photo."""
+        """Raise InputError, naming `name`, unless the hints have the (height, width) of the photo."""
         height, width = self.known.shape
         if (height, width) != size:
-            raise InputError(f"{name} are {width}x{height}, the photo is {size[1]}x{size[0]}: they must match")
+            raise InputError(f"{name} are {width}x{height}, but the photo is {size[1]}x{size[0]}: resize them")
 
     def part(self, box: Box) -> KnownColours:
-        """Those in a box."""
+        """Return the hints within a box."""
         return KnownColours(crop(self.rgb, box), crop(self.known, box))
 
     def small(self, height: int, width: int, weights: str) -> tuple[np.ndarray, np.ndarray]:
-        """At another size: chroma height x width x 3, and where it is known.
+        """Resize: return chroma height x width x 3, and the mask of its known pixels.
 
-        A small pixel is known when a quarter of it is, or more than of any beside it: so thin strokes count, and wide
-        ones do not spread.
+        A small pixel is known if a quarter of it is, or more than of any neighbour: this keeps thin strokes, and does
+        not widen thick ones.
         """
-        from scipy import ndimage  # slow to import, and not needed without hints
+        from scipy import ndimage  # slow to import, and only hints need it
 
         share = _resized(self.known.astype(np.float32), height, width)
         chroma = np.where(self.known[..., None], self.rgb - luma(self.rgb, weights)[..., None], np.float32(0))
@@ -55,9 +55,9 @@ class KnownColours:
 
 
 def read_hints(path: str, size: tuple[int, int]) -> KnownColours:
-    """Hints from a picture of the photo's size that is transparent but for strokes of colour.
+    """Read hints from a picture of the photo's size, transparent except for strokes of colour.
 
-    Raises InputError when it is of another size, has no alpha channel, or nothing (or everything) is opaque.
+    Raises InputError if it has another size or no alpha channel, or if nothing (or everything) is opaque.
     """
     name = f"{path}: the hints"
     hints = hints_from_picture(read_picture(path), name)
@@ -66,9 +66,9 @@ def read_hints(path: str, size: tuple[int, int]) -> KnownColours:
 
 
 def hints_from_picture(picture: Picture, name: str = "the hints") -> KnownColours:
-    """Hints from a picture with alpha: its colours where it is more than half opaque."""
+    """Return hints from a picture with alpha: its colours where it is more than half opaque."""
     if not picture.has_alpha:
-        raise InputError(f"{name} need transparency, with strokes of colour on it (RGBA)")
+        raise InputError(f"{name} need an alpha channel: strokes of colour on a transparent layer (RGBA)")
     known = picture.pixels[..., -1] > picture.peak / 2
     if not known.any() or known.all():
         what = "nothing" if not known.any() else "everything"
@@ -85,7 +85,7 @@ def present_colours(picture: Picture) -> KnownColours | None:
 
 
 def read_reference(path: str) -> Picture:
-    """A reference from a file, no larger than is seen of it."""
+    """Read a reference photo, reduced to the size that is used."""
     picture = read_picture(path)
     scale = min(1.0, _REFERENCE_SIDE / min(picture.size))
     return Picture(to_samples(picture.resized_rgb(*scaled(picture.size, scale)), np.dtype(np.uint8)))
@@ -97,9 +97,9 @@ def gives_colours(reference: Picture) -> bool:
 
 
 def check_reference(picture: Picture, name: str) -> None:
-    """Raise InputError for a reference that gives no colours."""
+    """Raise InputError if a reference has no colours."""
     if not gives_colours(picture):
-        raise InputError(f"{name}: is grey, and gives no colours")
+        raise InputError(f"{name}: has no colours to copy")
 
 
 def _resized(values: np.ndarray, height: int, width: int) -> np.ndarray:

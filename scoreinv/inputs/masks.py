@@ -1,7 +1,7 @@
-"""Masks: which pixels of a picture are holes.
+"""Masks of the holes of a picture.
 
-Everywhere outside the operators a mask says what is missing: **true is a hole**. `observed_from_hole` is the one place
-where the polarity turns, to the operators' 1 = observed.
+Everywhere outside the operators **true is a hole**. Only `observed_from_hole` converts to the operators' polarity,
+1 = observed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from scoreinv.system.options import MASK_THRESHOLD, Number, Whole, check
 
 _log = logging.getLogger(__name__)
 _ROWS = 512
-_BETWEEN = 0.2  # share of a mask's pixels that may be neither dark nor bright, as soft edges are: a photo has more
+_BETWEEN = 0.2  # maximum share of intermediate values, as from soft edges: photographs have more
 
 
 def read_hole(path: str, size: tuple[int, int], options: MaskOptions) -> np.ndarray:
@@ -45,7 +45,7 @@ def read_hole(path: str, size: tuple[int, int], options: MaskOptions) -> np.ndar
 
 
 def percent(hole: np.ndarray) -> str:
-    """The share of a mask that is true, in words: of two digits, and of more than nothing at least 0.01 %."""
+    """Format the share of a mask: two digits, and at least 0.01 % unless it is 0."""
     share = 100 * float(hole.mean())
     if not share:
         return "0 %"
@@ -62,18 +62,19 @@ def read_mask(
 ) -> np.ndarray:
     """Read a mask file for a photo: HxW bool, true = hole.
 
-    A pixel's value is max(R, G, B) x alpha over the type's range, orientation applied; above `threshold` it is a hole.
+    A pixel's value is max(R, G, B) x alpha over the type's range, with orientation applied. It is a hole if the value
+    is above `threshold`.
 
     Args:
-        path: file, "-" for standard input, or a file's bytes.
+        path: file, "-" for standard input, or the bytes of a file.
         size: (height, width) of the photo after its orientation is applied.
-        threshold: in [0, 1); 0 suits a mask of the values 0 and 1.
-        invert: the marked pixels are the known ones instead.
-        grow: radius in pixels of a disk by which holes are dilated, after inversion.
+        threshold: in [0, 1); use 0 for a mask of the values 0 and 1.
+        invert: swap holes and known pixels.
+        grow: radius in pixels of the dilation of holes by a disk, after inversion.
 
     Raises:
-        InputError: an unreadable file, another size than the photo's, or no known pixel in it.
-        EmptyMaskError: it has no hole.
+        InputError: an unreadable file, a size other than the photo's, or no known pixel.
+        EmptyMaskError: no hole.
     """
     decoded = decode(path)
     name = f"{decoded.name}: the mask"
@@ -83,9 +84,9 @@ def read_mask(
 def read_avoided(
     path: str | os.PathLike[str] | bytes, size: tuple[int, int], *, threshold: float = MASK_THRESHOLD
 ) -> np.ndarray:
-    """Read a mask file of what a fill copies nothing from: as `read_mask`, but one that is all black marks nothing."""
+    """Read a mask file of pixels that a fill must not copy: as `read_mask`, but an all-black mask is allowed."""
     decoded = decode(path)
-    return avoided_from_picture(decoded.picture, size, name=f"{decoded.name}: what is avoided", threshold=threshold)
+    return avoided_from_picture(decoded.picture, size, name=f"{decoded.name}: the mask to avoid", threshold=threshold)
 
 
 def as_holes(
@@ -96,11 +97,11 @@ def as_holes(
     invert: bool = False,
     grow: int = 0,
 ) -> list[np.ndarray]:
-    """Masks given from Python, one HxW bool (true = hole) for each picture.
+    """Convert masks given from Python to HxW bool (true = hole), one for each picture.
 
     Args:
         mask: array HxW or HxWx3(4), PIL image, or tensor HxW or (B)xCxHxW, of bool, uint8, uint16 or float in [0, 1].
-            One mask serves all pictures, or a tensor has one for each.
+            One mask for all pictures, or a tensor with one for each.
         sizes: (height, width) of each picture.
         threshold, invert, grow: as for `read_mask`.
 
@@ -112,15 +113,15 @@ def as_holes(
 
 
 def as_avoided(mask: Any, sizes: Sequence[tuple[int, int]], *, threshold: float = MASK_THRESHOLD) -> list[np.ndarray]:
-    """Masks from Python of what a fill copies nothing from, as `as_holes`; one that is all 0 marks nothing."""
+    """Convert masks of pixels that a fill must not copy, as `as_holes`; an all-zero mask is allowed."""
     check_mask_settings(threshold, False, 0)
-    return _for_each(mask, sizes, partial(avoided_from_picture, threshold=threshold), "what is avoided")
+    return _for_each(mask, sizes, partial(avoided_from_picture, threshold=threshold), "the mask to avoid")
 
 
 def _for_each(
     mask: Any, sizes: Sequence[tuple[int, int]], read: Callable[..., np.ndarray], what: str
 ) -> list[np.ndarray]:
-    """What `read` gives of a mask from Python for each size; what: what messages call the mask."""
+    """Convert a mask given from Python by `read` for each size; `what` is its name in messages."""
     if isinstance(mask, Image.Image):
         pictures = [picture_from_pil(mask, what)]
     elif is_tensor(mask):
@@ -130,7 +131,7 @@ def _for_each(
         array = mask.astype(np.uint8) * np.uint8(255) if mask.dtype == np.bool_ else mask
         pictures = [picture_from_array(array, what)]
     else:
-        raise InputError(f"a mask is an array, a tensor or a PIL image, not {type(mask).__name__}")
+        raise InputError(f"a mask must be an array, a tensor or a PIL image, not {type(mask).__name__}")
     if is_tensor(mask) and mask.ndim == 3 and len(mask) == len(sizes) > 1 and bool((mask != mask[:1]).any()):
         raise InputError(
             f"a mask of {'x'.join(map(str, mask.shape))}, for {len(sizes)} pictures: give masks as Bx1xHxW"
@@ -138,7 +139,7 @@ def _for_each(
     if len(pictures) not in (1, len(sizes)):
         raise InputError(f"{len(pictures)} masks for {len(sizes)} pictures: give one, or one for each")
     if len(pictures) == 1:
-        # One mask fits one size.
+        # Pictures of the same size share the result.
         found = {size: read(pictures[0], size, name=what) for size in dict.fromkeys(sizes)}
         return [found[size] for size in sizes]
     rows = enumerate(zip(pictures, sizes, strict=True))
@@ -146,10 +147,10 @@ def _for_each(
 
 
 def check_mask_settings(threshold: float, invert: bool, grow: int) -> None:
-    """Raise SettingError unless masks can be read so."""
+    """Raise SettingError for invalid mask settings."""
     check("mask_threshold", threshold, Number(0))
     if threshold >= 1:
-        raise SettingError("mask_threshold", f"must be below 1, not {threshold:g}: nothing is above the whole range")
+        raise SettingError("mask_threshold", f"must be below 1, not {threshold:g}: no value is above 1")
     check("invert", invert, bool)
     check("grow", grow, Whole())
 
@@ -158,7 +159,7 @@ def check_mask_size(found: tuple[int, int], size: tuple[int, int], name: str) ->
     """Raise InputError unless a mask of (height, width) `found` has the size of its photo."""
     if found != tuple(size):
         raise InputError(
-            f"{name} is {found[1]}x{found[0]}, the photo {size[1]}x{size[0]} (width x height, turned upright): "
+            f"{name} is {found[1]}x{found[0]}, but the photo is {size[1]}x{size[0]} (width x height, upright): "
             "make them the same size"
         )
 
@@ -172,9 +173,9 @@ def hole_from_picture(
     invert: bool = False,
     grow: int = 0,
 ) -> np.ndarray:
-    """`read_mask` for a picture at hand; `name` is what messages call it.
+    """Convert a picture to a mask; see `read_mask`. `name` is its name in messages.
 
-    A warning is logged where it looks like a photograph, as one that was painted on does.
+    Logs a warning if it looks like a photograph, such as a copy with painted holes.
     """
     check_mask_size(picture.size, size, name)
     hole = np.empty(picture.size, dtype=bool)
@@ -195,7 +196,7 @@ def hole_from_picture(
     if grow and not hole.all():
         hole = dilate(hole, grow)
         if hole.all():
-            raise InputError(f"{name}, grown by {grow} pixels: its holes leave no known one: let them grow less")
+            raise InputError(f"{name}, grown by {grow} pixels, leaves no known pixel: use a smaller value")
     empty = not hole.any()
     if not (empty or hole.all()):
         return hole
@@ -215,7 +216,7 @@ def hole_from_picture(
 def avoided_from_picture(
     picture: Picture, size: tuple[int, int], *, name: str, threshold: float = MASK_THRESHOLD
 ) -> np.ndarray:
-    """`read_avoided` for a picture at hand; `name` is what messages call it."""
+    """Convert a picture to a mask; see `read_avoided`. `name` is its name in messages."""
     try:
         return hole_from_picture(picture, size, name=name, threshold=threshold)
     except EmptyMaskError as error:
@@ -225,15 +226,15 @@ def avoided_from_picture(
 
 
 def observed_from_hole(hole: np.ndarray) -> np.ndarray:
-    """From the masks' polarity (true = hole) to the operators' (1 = observed): float32 of the same shape."""
+    """Convert the masks' polarity (true = hole) to the operators' (1 = observed): float32 of the same shape."""
     return np.logical_not(hole).astype(np.float32)
 
 
 def dilate(hole: np.ndarray, radius: int) -> np.ndarray:
-    """Every pixel within Euclidean distance `radius` (0 or more) of a hole, in strips so that memory stays small."""
+    """Return every pixel within Euclidean distance `radius` (at least 0) of a hole, in strips to save memory."""
     out = hole.copy()
     height, width = hole.shape
-    radius = min(radius, height + width)  # that reaches all of it
+    radius = min(radius, height + width)  # covers the whole picture
     for top in range(0, height, _ROWS):
         bottom = min(top + _ROWS, height)
         first, last = max(0, top - radius), min(height, bottom + radius)

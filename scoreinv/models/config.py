@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
-from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
+from scoreinv.conditional.prior import ConditionalPrior, encoder_options
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.codec import cut, decode, unsupported
 from scoreinv.networks.base import NetworkConfig
 from scoreinv.networks.chroma import ChromaNetwork
@@ -236,7 +237,7 @@ def config_of(model: AnyModel) -> AnyConfig:
     if isinstance(model, NoiseClassifier):
         rest = (model.sde, model.classes, model.data_range, model.image_size, model.guidance)
         return ClassifierConfig(network.config, *rest)
-    scale, chroma = (model.encoder_scale, model.chroma) if isinstance(model, ConditionalPrior) else (0, None)
+    scale, has_chroma = encoder_options(model)
     return ModelConfig(
         network.config,
         model.sde,
@@ -246,5 +247,5 @@ def config_of(model: AnyModel) -> AnyConfig:
         model.sampler,
         scale,
         model.s_noise,
-        chroma is not None,
+        has_chroma,
     )

@@ -49,7 +49,10 @@ class Machine:
     threads: int | None = None
 
     def start_torch(self) -> None:
-        """Import torch and set its number of threads, before the first computation."""
+        """Import torch and set its number of threads, before the first computation of a process of our own.
+
+        Library calls leave the caller's threads and garbage collector alone.
+        """
         gc.disable()  # else Python traverses torch's objects repeatedly, which takes a sixth of the import
         import torch as torch
 
@@ -131,7 +134,6 @@ class ModelSource:
 @lru_cache(maxsize=8)
 def _load(source: ModelSource) -> Any:
     """Load a model to its device."""
-    source.machine.start_torch()
     import torch
 
     device, precision = source.place

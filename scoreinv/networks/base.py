@@ -1,7 +1,7 @@
-"""Base classes of networks and of the models that read them.
+"""Base classes of networks and models.
 
-A kind of network is a module here: a frozen dataclass of its options, which is what a file keeps, and the class that it
-builds. A line in a table of `scoreinv.models.config` gives it the name that files call it by.
+Each kind of network has a module with a frozen dataclass of its options, which model files store, and the class that
+it builds. A table in `scoreinv.models.config` maps the name in files to the kind.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def with_weights(network: Module, path: Path, name: str) -> Module:
-    """Fill a bundled network, which may lie on the device `meta`: float32, in evaluation mode, on the CPU.
+    """Load the weights of a bundled network, possibly on the device `meta`: float32, on the CPU, in evaluation mode.
 
     Args:
-        path: a safetensors file of its weights alone.
-        name: of the network, for the error.
+        path: a safetensors file of the weights.
+        name: name of the network in the error.
 
-    Raises CheckpointError when the file is missing or is not that of one.
+    Raises CheckpointError if the file is missing or does not fit.
     """
     try:
-        with torch.device("cpu"):  # whatever the device that the model around it is built on
+        with torch.device("cpu"):  # overrides the device context of the caller
             weights = {key: value.to(torch.float32, copy=True) for key, value in load_file(path).items()}
         network.load_state_dict(weights, assign=True)
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -40,25 +40,24 @@ def with_weights(network: Module, path: Path, name: str) -> Module:
 class Network(nn.Module):
     """Base of networks on pictures (B, C, H, W).
 
-    A prior's is F(x, label, condition): pictures, noise labels (B,), conditions (B, D, H, W) to (B, C, H, W),
-    differentiable in x; no condition is one of zeros. One whose configuration has `feature_channels` takes maps of
-    features besides, as a fourth argument. Labels come as they are computed from times, in float64 on the CPU, whatever
-    the device and dtype of x.
+    The network of a prior is F(x, label, condition): pictures, noise labels (B,) and conditions (B, D, H, W) to
+    (B, C, H, W), differentiable in x. No condition is equivalent to zeros. If its configuration has
+    `feature_channels`, feature maps are the fourth argument. Labels are float64 on the CPU, like times, whatever the
+    device and dtype of x.
 
-    Weights and what is kept with them are in its state dictionary, and lie in modules that have no others within
-    (`set_precision`); other constants it makes on the CPU, whatever the device that it is built on: a file's network is
-    built without memory for its weights, on the device `meta`.
+    Weights and buffers are in the state dictionary, and only in modules without children (`set_precision`). Other
+    constants are created on the CPU explicitly, since a file's network is built on the device `meta`.
     """
 
     config: Any
-    """The options it was built from, which its model's file keeps."""
+    """The options that it was built from, which the model file stores."""
     channels: int
     """C."""
     stride: int
-    """H and W are multiples of it."""
+    """Divisor of H and W."""
 
     def exact_parts(self) -> list[nn.Module]:
-        """Return the modules kept in float32, where weak noise, small beside the picture, would lose its digits."""
+        """Return the modules kept in float32, where rounding would lose weak noise beside the picture."""
         return []
 
     def set_precision(self, dtype: torch.dtype) -> None:
@@ -71,40 +70,40 @@ class Network(nn.Module):
 
 
 class NetworkConfig(Protocol):
-    """Options of a prior's network: a frozen dataclass whose fields are numbers, words, and tuples of them."""
+    """Options of a prior's network: a frozen dataclass of numbers, strings, and tuples of these."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def channels(self) -> int:
-        """Of the picture."""
+        """Channels of the picture."""
 
     @property
     def condition_channels(self) -> int:
-        """Of what is known of the picture, given beside it; 0 for a network that takes no observation."""
+        """Channels of the condition; 0 for an unconditional network."""
 
     @property
     def feature_channels(self) -> tuple[int, ...]:
-        """Of maps of features of what the picture shows; empty for a network that takes none."""
+        """Channels of the feature maps; empty for a network without."""
 
     @property
     def stride(self) -> int:
-        """Sides of pictures are multiples of it."""
+        """Divisor of the sides of pictures."""
 
     def __hash__(self) -> int:
-        """Hash of all options, so that what is counted of a network can be cached."""
+        """Hash all options, as a key of caches."""
 
     def build(self) -> Network:
-        """The network with fresh weights."""
+        """Return the network with new weights."""
 
 
 class Model(nn.Module):
-    """A network and how it is read, which a model's file holds: a prior, a classifier, a damage detector.
+    """Base of models: a network and its interpretation, as stored in a model file (prior, classifier, detector).
 
     Attributes:
-        kind: what it is, in messages.
-        dtypes: that it can be evaluated in.
-        network: what is trained.
+        kind: the kind of model in messages.
+        dtypes: supported dtypes of evaluation.
+        network: the trained network.
         image_size: side of the training pictures or crops, in pixels.
     """
 
@@ -114,7 +113,7 @@ class Model(nn.Module):
     image_size: int
 
     def parts(self) -> dict[str, nn.Module]:
-        """Return the networks whose weights its file keeps, by the prefix of their names there."""
+        """Return the networks whose weights the model file stores, by the prefix of their names."""
         return {"": self.network}
 
     @property
@@ -124,13 +123,13 @@ class Model(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
+        """The device of the weights."""
         return next(self.network.parameters()).device
 
-    def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # it takes less on purpose
-        """Move to a device or to a dtype of evaluation; below float32 the network's `exact_parts` stay in float32.
+    def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # fewer arguments
+        """Move to a device or a dtype of evaluation; below float32 the network's `exact_parts` stay in float32.
 
-        Raises InputError for a dtype that is none of `dtypes`, and for a device that is not there.
+        Raises InputError for a dtype not in `dtypes`, and for a missing device.
         """
         for target in args:
             if not isinstance(target, torch.dtype):
@@ -138,12 +137,12 @@ class Model(nn.Module):
                     super().to(device=target)
                 except torch.OutOfMemoryError:
                     raise
-                except (AssertionError, RuntimeError) as error:  # by a torch without CUDA, no driver, an unknown name
+                except (AssertionError, RuntimeError) as error:  # torch without CUDA, no driver, an unknown name
                     reason = str(error).partition("\n")[0]
-                    raise SettingError("device", f"{target}: cannot be used here ({reason})") from error
+                    raise SettingError("device", f"{target}: not available ({reason})") from error
             elif target in self.dtypes:
                 self.network.set_precision(target)
             else:
                 known = " or ".join(str(dtype).removeprefix("torch.") for dtype in self.dtypes)
-                raise InputError(f"{self.kind} is evaluated in {known}, not in {target}")
+                raise InputError(f"{self.kind} supports {known}, not {target}")
         return self

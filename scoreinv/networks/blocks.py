@@ -1,11 +1,11 @@
 """Building blocks of networks: layers with DDPM's initialisation, normalisation, attention, noise embeddings.
 
-Group normalisation, alone or followed by an activation, is fast here where torch's own kernels are slow: on a CPU and
-channels-last tensors in bfloat16, the layout that convolutions want. There torch's forward kernel takes two to four
-times as long on maps of less than 1024 pixels as that in float32, with the way there and back ((3, 96, 14, 14): 0.39
-and 0.10 ms), and its backward kernel on all maps ((32, 64, 32, 32): 6.8 ms, here 1.2). So such maps are normalised in
-float32, and training in bfloat16 has its own first derivative. All else takes the native kernels, which also have the
-second derivative. Without gradients the activation is in place: a fresh tensor costs more than the arithmetic on it.
+Group normalisation, alone or before an activation, avoids torch's slow kernels: those for bfloat16 on a CPU with
+channels-last tensors, the layout of convolutions. The forward kernel takes two to four times as long on maps below 1024
+pixels as the one for float32 with both conversions ((3, 96, 14, 14): 0.39 and 0.10 ms). The backward kernel is slow on
+all maps ((32, 64, 32, 32): 6.8 ms, here 1.2). So small maps are normalised in float32, and training in bfloat16 has its
+own first derivative. All else uses the native kernels, which also have the second derivative. Without gradients the
+activation is in place: a new tensor costs more than the arithmetic.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Layer = TypeVar("Layer", bound=nn.Module)
 
 
 class Layers(nn.ModuleList, Generic[Layer]):
-    """A `ModuleList` whose layers have a type that type checkers know."""
+    """A `ModuleList` with a layer type for type checkers."""
 
     if TYPE_CHECKING:
 
@@ -48,7 +48,7 @@ def channels_last(network: Layer) -> Layer:
 
 
 def inner_dtype(x: Tensor, inner: nn.Conv2d) -> torch.dtype:
-    """Return the dtype of the layers between the exact ones: autocast's, or else that of their weights."""
+    """Return the dtype of the inner layers: autocast's, or else that of their weights."""
     device = x.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else inner.weight.dtype
 
@@ -57,9 +57,9 @@ Weighted = TypeVar("Weighted", nn.Conv2d, nn.Linear)
 
 
 def initialised(layer: Weighted, scale: float = 1.0) -> Weighted:
-    """Give a layer uniform weights of variance scale / fan_avg (Glorot & Bengio 2010; Ho et al. 2020), zero bias.
+    """Initialise with uniform weights of variance scale / fan_avg and zero bias (Glorot & Bengio 2010; Ho et al. 2020).
 
-    A scale of 0 means 1e-10, as in the paper: the layer starts as all but zero.
+    A scale of 0 means 1e-10, as in the paper: the layer is close to zero at first.
     """
     weight = layer.weight
     receptive = weight[0, 0].numel()
@@ -72,10 +72,10 @@ def initialised(layer: Weighted, scale: float = 1.0) -> Weighted:
 
 
 def convolved(layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve x (B, C, H, W) as a layer does, with a weight and bias in place of its own.
+    """Convolve x (B, C, H, W) like a layer, with another weight and bias.
 
-    Filters of single channels that are learnt on a CPU under autocasting are applied in float32: in bfloat16 their
-    gradient, which takes most of such a layer's time, takes three to five times as long.
+    Depthwise filters that are trained on a CPU with autocasting are applied in float32: in bfloat16 their gradient,
+    most of the layer's time, takes three to five times as long.
     """
     learnt = layer.groups > 1 and weight.requires_grad and torch.is_grad_enabled()
     autocast = torch.is_autocast_enabled(x.device.type)
@@ -89,12 +89,12 @@ def convolved(layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) 
 
 
 def conv(inputs: int, outputs: int, size: int, scale: float = 1.0) -> nn.Conv2d:
-    """Make a size x size convolution that keeps the picture's size."""
+    """Return a size x size convolution that keeps the picture's size."""
     return initialised(nn.Conv2d(inputs, outputs, size, padding=size // 2), scale)
 
 
 def group_norm(channels: int, channels_per_group: int) -> nn.GroupNorm:
-    """At most 32 equal groups of at least `channels_per_group` channels."""
+    """Return a normalisation with at most 32 equal groups of at least `channels_per_group` channels."""
     most = min(channels // channels_per_group, 32)
     require(most > 0, f"{channels} channels do not make a group of {channels_per_group}")
     groups = next(count for count in range(most, 0, -1) if channels % count == 0)
@@ -105,7 +105,7 @@ _NORM_EPSILON = 1e-5  # added to a batch norm's variance
 
 
 class BatchNorm(nn.Module):
-    """nn.BatchNorm2d without its counter: an integer, unused, which a moving average of the buffers stumbles over."""
+    """nn.BatchNorm2d without its integer counter, which is unused and cannot be averaged with the other buffers."""
 
     running_mean: Tensor
     running_var: Tensor
@@ -123,18 +123,18 @@ class BatchNorm(nn.Module):
         )
 
     def folded_into(self, filters: Tensor) -> tuple[Tensor, Tensor]:
-        """Filters (C, ...) and bias (C,) of the convolution that it makes with one before it, by its statistics."""
+        """Return filters (C, ...) and bias (C,) that combine a preceding convolution with this norm's statistics."""
         factor = self.weight * (self.running_var + _NORM_EPSILON).rsqrt()
         return filters * factor.unflatten(0, (-1, *[1] * (filters.ndim - 1))), self.bias - self.running_mean * factor
 
 
 def norms_learn(network: nn.Module) -> bool:
-    """Whether batch norms normalise by the statistics of the batch."""
+    """Return whether batch norms normalise by the statistics of the batch."""
     return any(isinstance(module, BatchNorm) and module.training for module in network.modules())
 
 
 def freeze_norms(network: nn.Module) -> int:
-    """Freeze the statistics of batch norms until `network.train()`; return how many norms there are."""
+    """Freeze the statistics of batch norms until `network.train()`; return the number of norms."""
     norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
     for norm in norms:
         norm.eval()
@@ -172,14 +172,14 @@ class Attention(nn.Module):
 
 
 def normalise(norm: nn.GroupNorm, x: Tensor) -> Tensor:
-    """norm(x) for x of shape (B, C, H, W)."""
-    if torch.is_grad_enabled() or x.device.type != "cpu":  # elsewhere the native kernel takes no mixed types
+    """Return norm(x) for x of shape (B, C, H, W)."""
+    if torch.is_grad_enabled() or x.device.type != "cpu":  # only the CPU kernel accepts mixed dtypes
         return norm(x)
     return _normalised(x, norm.weight, norm.bias, norm.num_groups, norm.eps)[0]
 
 
 def norm_activate(norm: nn.GroupNorm, activation: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """activation(norm(x)) for x of shape (B, C, H, W)."""
+    """Return activation(norm(x)) for x of shape (B, C, H, W)."""
     if activation is not F.silu:
         return activation(norm(x))
     if not torch.is_grad_enabled():
@@ -192,11 +192,11 @@ def norm_activate(norm: nn.GroupNorm, activation: Callable[[Tensor], Tensor], x:
 class _NormSiLU(torch.autograd.Function):
     """silu(u) with u the normalised x, bfloat16 and channels-last."""
 
-    # What is kept for the derivative is attributes of `ctx` that its class does not have, hence Any.
+    # `ctx` is Any, since its class lacks the attributes that are stored for the derivative.
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
-        u, mean, inverse = _normalised(x, weight.float(), bias.float(), groups, eps)  # then the statistics are too
+        u, mean, inverse = _normalised(x, weight.float(), bias.float(), groups, eps)  # with float32 statistics
         ctx.save_for_backward(x, u, weight, mean, inverse)
         ctx.groups = groups
         return F.silu(u)
@@ -212,7 +212,7 @@ class _NormSiLU(torch.autograd.Function):
         sum_ux = (grad_u * rows).sum(1, dtype=torch.float32)
         grad_weight = ((sum_ux - mean * sum_u) * inverse).sum(0)
         grad_bias = sum_u.sum(0)
-        # d/dx of the statistics: dx = a du - (mean over the group of a du) - xhat (mean of a du xhat)
+        # Derivative of the statistics: dx = a du - (mean over the group of a du) - xhat (mean of a du xhat)
         scale = inverse * weight.float()
         count = rows.shape[1] * (x.shape[1] // ctx.groups)
         mean_du = _group_sum(sum_u * weight.float(), ctx.groups) / count
@@ -226,11 +226,11 @@ class _NormSiLU(torch.autograd.Function):
         return grad_x, grad_weight.to(weight.dtype), grad_bias.to(weight.dtype), None, None
 
 
-_SMALL = 1024  # pixels of a map below which torch's kernel in bfloat16 goes over the groups in strides of a few values
+_SMALL = 1024  # pixels of a map below which torch's bfloat16 kernel is slow
 
 
 def _normalised(x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The normalised x (B, C, H, W), and (B, groups) its means and inverse standard deviations."""
+    """Return the normalised x (B, C, H, W), and its means and inverse standard deviations (B, groups)."""
     batch, channels, height, width = x.shape
     slow = x.device.type == "cpu" and x.dtype == torch.bfloat16 and height * width < _SMALL
     if slow and x.is_contiguous(memory_format=torch.channels_last):
@@ -240,13 +240,13 @@ def _normalised(x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float
 
 
 def _group_sum(value: Tensor, groups: int) -> Tensor:
-    """Sums over each group's channels, repeated for its channels: (B, C) to (B, C)."""
+    """Sum over each group's channels, repeated for its channels: (B, C) to (B, C)."""
     size = value.shape[1] // groups
     return value.unflatten(1, (groups, size)).sum(2).repeat_interleave(size, 1)
 
 
 def _phases(label: Tensor, frequencies: Tensor) -> Tensor:
-    """label x frequencies, in float64 where the device has it: phases reach thousands of radians."""
+    """Return label x frequencies, in float64 if the device has it: phases reach thousands of radians."""
     dtype = torch.float32 if frequencies.device.type == "mps" else torch.float64
     return label.to(frequencies.device, dtype)[:, None] * frequencies.to(dtype)[None, :]
 
@@ -263,7 +263,7 @@ class FourierEmbedding(nn.Module):
         super().__init__()
         self.features = 2 * width
         frequencies = torch.empty(width)
-        if not frequencies.is_meta:  # where torch would load half a second's worth of its parts to draw nothing
+        if not frequencies.is_meta:  # on `meta`, torch would load modules for half a second to draw nothing
             frequencies.normal_(std=scale)
         self.register_buffer("frequencies", frequencies)
 
@@ -275,7 +275,7 @@ class FourierEmbedding(nn.Module):
 class PositionalEmbedding(nn.Module):
     """Transformer features of the time index: sin, cos(label 10000^(-k/(width/2 - 1))) (Vaswani et al. 2017; DDPM).
 
-    Labels (B,) to (B, width); an odd width is padded with a zero. The frequencies are a constant, so on the CPU (see
+    Labels (B,) to (B, width); an odd width is padded with a zero. The frequencies are a constant on the CPU (see
     `Network`).
     """
 

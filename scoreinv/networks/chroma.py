@@ -1,9 +1,9 @@
-"""The mean chroma of what a grey picture shows, E[chroma | luma], by regression.
+"""The mean chroma of a grey picture, E[chroma | luma], by regression.
 
-A decoder on the features of an image encoder: from the coarsest map up, each level takes the map of its size, with
-residual blocks (He et al. 2016) and, on the two coarse levels, self-attention, so that the parts of one thing agree.
-The finest level also sees the luma, at twice its own size: texture tells leaves from stone. A network of this kind
-learns the mean in a tenth of the pictures that a score network takes for it, since it has no noise to look through.
+A decoder on the features of an image encoder. From the coarsest map up, each level joins the map of its size. It has
+residual blocks (He et al. 2016) and, on the two coarse levels, self-attention, so that the parts of an object agree.
+The finest level also gets the luma at twice its size: texture distinguishes leaves from stone. This network learns the
+mean from a tenth of the pictures that a score network needs, since its input has no noise.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from scoreinv.networks.blocks import Attention, conv, group_norm, norm_activate
 from scoreinv.networks.encoder import FEATURES, STRIDES, Encoder
 
 CHROMA_STRIDE = STRIDES[0]
-"""Pixels of the luma to one of the chroma."""
+"""Pixels of luma per pixel of chroma, along a side."""
 
 TUNED_STAGES = 4
-"""Of the encoder, the last ones, are trained with the decoder."""
+"""Number of the encoder's last stages that are trained with the decoder."""
 
 _WIDTHS = (64, 128, 192)
 SEEN = _WIDTHS[0]
-"""Channels of what is seen at the finest level."""
+"""Channels of the finest level's features."""
 
 _PER_GROUP = 16
 _HEADS = 4
-_LUMA_BLOCK = 4  # side of the block of luma, reduced by two, that each pixel of chroma sees
+_LUMA_BLOCK = 4  # side of the block of luma, reduced by two, for each pixel of chroma
 
 
 class ChromaNetwork(nn.Module):
     """Luma (B, 1, H, W) in [0, 1], sides multiples of 32, to the mean chroma and the encoder's maps.
 
-    `forward` gives the chroma (B, 2, H / 8, W / 8), the last two components of centred pictures on [-1, 1] in the
-    colour basis, less those of a grey of the same luma; and the maps of `Encoder`, at unit strength.
+    `forward` returns the chroma (B, 2, H / 8, W / 8): the last two components of centred pictures on [-1, 1] in the
+    colour basis, relative to a grey of the same luma. It also returns the maps of `Encoder`, at unit strength.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class ChromaNetwork(nn.Module):
         return self.conv_out(h).to(luma.dtype), maps
 
     def seen(self, luma: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """What the chroma is a convolution of, (B, `SEEN`, H / 8, W / 8), and the encoder's maps."""
+        """Return the input of the last convolution, (B, `SEEN`, H / 8, W / 8), and the encoder's maps."""
         maps = self.encoder.of_gray(luma)
         fine, middle, coarse = maps
         h = self.coarse(self.coarse_in(coarse))
@@ -65,7 +65,7 @@ class ChromaNetwork(nn.Module):
         return norm_activate(self.norm, F.silu, h), maps
 
     def train_last_stages(self) -> None:
-        """Let gradients reach the decoder and the last `TUNED_STAGES` stages of the encoder, and nothing before."""
+        """Enable gradients for the decoder and the last `TUNED_STAGES` stages of the encoder only."""
         self.requires_grad_(True)
         self.encoder.stem.requires_grad_(False)
         self.encoder.stages[:-TUNED_STAGES].requires_grad_(False)

@@ -1,13 +1,13 @@
-"""Classifiers of pictures, log p_t(class | x), for class-conditional sampling by their gradients, and as judges.
+"""Classifiers of pictures, log p_t(class | x), for class-conditional sampling by their gradients, and for evaluation.
 
-The classifier of the paper is a Wide ResNet (Zagoruyko & Komodakis 2016) conditioned on the logarithm of the noise
-level (Song et al. 2021, appendix I.1). Group normalisation takes the place of batch normalisation, so that the answer
-for a picture, and its gradient, do not depend on its batch mates.
+The paper's classifier is a Wide ResNet (Zagoruyko & Komodakis 2016) conditioned on the logarithm of the noise level
+(Song et al. 2021, appendix I.1). It uses group instead of batch normalisation, so that the result and its gradient do
+not depend on the other pictures of the batch.
 
-The plain one judges generated pictures. Pooling right after the first convolution of each stage leaves it a quarter of
-the work of a residual network of its accuracy (the shape of Jordan 2024, arXiv 2404.00498), which is what counts in
-training on a CPU. Its first filters are given, and whiten the picture, so that training sees faint and fine detail from
-the start (there by measured ones).
+The plain one evaluates generated pictures. Pooling after the first convolution of each stage reduces its work to a
+quarter of a residual network's of equal accuracy (as in Jordan 2024, arXiv 2404.00498), for training on a CPU. Its
+first filters are fixed and whiten the picture, so that training sees faint and fine detail from the start (Jordan uses
+measured filters).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from scoreinv.preconditioning import centre, noise_level
 from scoreinv.sdes import SDE, as_time, broadcast
 from scoreinv.system.options import CHANNELS, Number, Whole, check, check_settings, require
 
-_DATA_STD = 0.5  # of pictures on [-1, 1]: the network's input has about unit variance at every noise level
-_FADE = 5.0  # noise level where the classes of pictures drown: beyond it log-odds fall as 1/s
+_DATA_STD = 0.5  # of pictures on [-1, 1]; gives the network's input about unit variance at every noise level
+_FADE = 5.0  # noise level at which classes become indistinguishable: beyond it log-odds fall as 1/s
 
 CLASSES = Whole(1, 100_000)
 _BASE = 16
@@ -39,12 +39,12 @@ class WideResNetConfig:
     """Options of the network; WRN-16-4 by default.
 
     Attributes:
-        channels: of the picture.
-        classes: of the answer.
-        depth: convolutions on the way through, 6 n + 4.
+        channels: channels of the picture.
+        classes: number of classes.
+        depth: number of convolutions in sequence, 6 n + 4.
         width: factor of the features over 16, 32 and 64.
-        dropout: between the two convolutions of a block.
-        fourier_scale: of the features of the noise level.
+        dropout: dropout between the two convolutions of a block.
+        fourier_scale: scale of the features of the noise level.
     """
 
     channels: Annotated[int, CHANNELS] = 3
@@ -90,7 +90,7 @@ class WideResNet(Network):
         return self.head(self.features(x, level))
 
     def features(self, x: Tensor, level: Tensor) -> Tensor:
-        """What the logits are a linear function of, (B, 64 width)."""
+        """Return the input of the linear head, (B, 64 width)."""
         embedding = self.dense_in(self.embedding(level).to(self.dense_in.weight.dtype))
         embedding = F.silu(self.dense_out(F.silu(embedding)))
         h = self.conv_in(x)
@@ -99,7 +99,7 @@ class WideResNet(Network):
         return norm_activate(self.norm_out, F.silu, h).mean((2, 3))
 
     def exact_parts(self) -> list[nn.Module]:
-        """The embedding and the normalisations."""
+        """Return the embedding and the normalisations."""
         return [self.embedding, *(module for module in self.modules() if isinstance(module, nn.GroupNorm))]
 
 
@@ -133,8 +133,8 @@ class ConvNetConfig:
     """Options of the network.
 
     Attributes:
-        channels: of the picture.
-        classes: of the answer.
+        channels: channels of the picture.
+        classes: number of classes.
         widths: features of each stage; a stage halves the picture.
     """
 
@@ -151,7 +151,7 @@ class ConvNetConfig:
 
 
 class ConvNet(Network):
-    """Logits (B, classes) of pictures (B, C, H, W), sides multiples of `stride`; the noise level is not looked at."""
+    """Logits (B, classes) of pictures (B, C, H, W), sides multiples of `stride`; ignores the noise level."""
 
     noise_conditional = False
 
@@ -169,22 +169,22 @@ class ConvNet(Network):
         return self.head(self.features(x, level))
 
     def features(self, x: Tensor, level: Tensor) -> Tensor:
-        """What the logits are a linear function of, (B, the last width)."""
+        """Return the input of the linear head, (B, last width)."""
         h = self.stem(x.to(self.head.weight.dtype))
         for stage in self.stages:
             h = stage(h)
         return h.amax((2, 3))
 
     def exact_parts(self) -> list[nn.Module]:
-        """The normalisations."""
+        """Return the normalisations."""
         return [module for module in self.modules() if isinstance(module, BatchNorm)]
 
 
 class _Whitening(nn.Module):
-    """silu(c), silu(-c) of the cosine transform c of each 2x2 pixels and their channels, each brought to unit variance.
+    """silu(c), silu(-c) of the cosine transform c of each 2x2 pixels and their channels, normalised to unit variance.
 
     Over three channels the transform's axes are about luma and chroma. It decorrelates pictures nearly as well as
-    their principal components, which differ in deviation by a factor of a hundred.
+    their principal components, whose deviations differ by a factor of a hundred.
     """
 
     basis: Tensor
@@ -202,7 +202,7 @@ class _Whitening(nn.Module):
 
 
 def _cosines(size: int) -> Tensor:
-    """The orthonormal cosine transform (DCT-II) of so many values, by rows; a constant, so on the CPU (`Network`)."""
+    """Return the orthonormal cosine transform (DCT-II) of `size` values, by rows; on the CPU (see `Network`)."""
     index = torch.arange(size, device="cpu")
     places = (index + 0.5) * torch.pi / size
     rows = torch.cos(index[:, None] * places) * (2 / size) ** 0.5
@@ -228,16 +228,16 @@ class NoiseClassifier(Model):
     """Logits of the classes given a state x_t of a forward process (Song et al. 2021, appendix I.1).
 
     logits(x, t) = F((x / alpha) / sqrt(s^2 + 1/4), s) / sqrt(1 + (s / 5)^2) at the noise level s = sigma / alpha, with
-    x / alpha centred on [-1, 1] and s in its units: so input and output of F are of order one at every noise level, and
-    what it does not know at large noise stays small, where guidance multiplies it by s.
+    x / alpha centred on [-1, 1] and s scaled alike. Input and output of F are of order one at every noise level. The
+    last factor keeps errors small at high noise, where guidance multiplies them by s.
 
     Args:
         network: F, maps (B, C, H, W) and noise levels (B,) to logits (B, K).
         sde: the forward process of the states.
-        data_range: their values of black and white.
+        data_range: the model values of black and white.
         image_size: side of the training pictures.
         classes: names of the K classes.
-        guidance: scale of its gradient that is recommended; see `guidance.ClassifierGuidance`.
+        guidance: recommended scale of the gradient; see `guidance.ClassifierGuidance`.
     """
 
     network: WideResNet | ConvNet
@@ -261,23 +261,23 @@ class NoiseClassifier(Model):
         self.guidance = guidance
 
     def __repr__(self) -> str:
-        """On one line, without the layers of the network."""
+        """Return one line, without the layers of the network."""
         side = self.image_size
         return f"{type(self).__name__}({len(self.classes)} classes, {self.sde}, {side}x{side} pixels)"
 
     @property
     def guides(self) -> bool:
-        """Whether the network knows noisy pictures; one that does not can judge pictures, not steer their drawing."""
+        """Whether the network accepts noisy pictures; otherwise it can evaluate pictures, but not guide sampling."""
         return self.network.noise_conditional
 
     def forward(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Logits (B, K) of states x (B, C, H, W) at times t, a number or (B,); differentiable in x."""
+        """Return logits (B, K) of states x (B, C, H, W) at times t, a number or (B,); differentiable in x."""
         inputs, level = self._inputs(x, t)
         logits = self.network(inputs, level)
         return logits.to(x.dtype) * (1 + (level / _FADE).square()).rsqrt().to(x)[:, None]
 
     def features(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """The network's last features (B, D), which the logits at one noise level are a linear function of."""
+        """Return the input (B, D) of the network's linear head."""
         return self.network.features(*self._inputs(x, t)).to(x.dtype)
 
     def _inputs(self, x: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:

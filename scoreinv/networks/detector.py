@@ -1,12 +1,12 @@
-"""Where a scan of a photograph is damaged: a U-Net (Ronneberger et al. 2015) on the maps of a frozen image encoder.
+"""Damage detection in scans: a U-Net (Ronneberger et al. 2015) on the maps of a frozen image encoder.
 
-A scratch is a matter of single pixels, and whether a bright line is a scratch or a wire, one of what the picture shows.
-A path of its own keeps the pixels: it goes from the full resolution to an eighth of it. The encoder, which was trained
-to name what photographs show, says the rest. The decoder joins both, from the coarsest map up, and tells each position
-what the parts of the window that look alike have in common. Batch norms see no picture at all when it works.
+Scratches are details of single pixels, but telling a scratch from a wire needs the content of the picture. The
+network's own path, from the full resolution to an eighth, preserves the pixels. The encoder, pretrained on
+classification, provides the content. The decoder joins both, from the coarsest map up, and shares features between
+similar parts of the window (`_Regions`). Batch norms use stored statistics in evaluation.
 
-What it learns later it learns in levels of their own, beside those that it has: they add odds of damage of other kinds,
-and veto what is sure and is no damage: fences, cords and twigs. Nothing is forgotten: what a veto leaves is unsure.
+A second training stage adds levels beside the existing ones: they add the odds of other kinds of damage, and reduce the
+odds of false positives such as fences, cords and twigs (the veto). Nothing is unlearnt: a veto leaves uncertain odds.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, STRIDES, Encoder
 from scoreinv.system.options import Whole, check_settings, require
 
 STRIDE = STRIDES[-1]
-"""Sides of what the network is shown are multiples of it."""
+"""Divisor of the sides of pictures."""
 
 _LEVELS = 4
-"""Of the path of its own: the full resolution and three halvings."""
+"""Number of levels of the network's own path: the full resolution and three halvings."""
 _USUAL = -3.0
-"""Logit that training starts from: few pixels are damaged."""
+"""Initial logit: few pixels are damaged."""
 _SELDOM = -4.0
-"""What the veto starts from: it takes away hardly any odds."""
+"""Initial logit of the veto: it hardly reduces any odds."""
 _UNSURE = 2.9
-"""Log odds down to which the veto takes what is surer: marked at the usual sensitivity, and not where 0.95 is asked."""
+"""Log odds below which the veto has no effect: damage at the usual sensitivity, but not at a probability of 0.95."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class DetectorNetworkConfig:
     Attributes:
         widths: channels at the full resolution, at a half, a fourth and an eighth of it.
         coarse_width: channels below that.
-        regions: soft regions that each level below the full resolution compares (`_Regions`); 0 for none.
-        second: the levels above an eighth of the resolution are there a second time, and those alone are trained.
+        regions: number of soft regions that each level below the full resolution compares (`_Regions`); 0 for none.
+        second: add a second copy of the levels above an eighth of the resolution, and train only this copy.
     """
 
     widths: Annotated[tuple[int, ...], Whole(1, 4096)] = (12, 24, 48, 64)
@@ -112,15 +112,15 @@ class DetectorNetwork(Network):
         return logits
 
     def exact_parts(self) -> list[nn.Module]:
-        """The layers with norms, whose filters are folded with their statistics first."""
+        """Return the layers with norms, whose filters are first folded with the statistics."""
         return [module for module in self.modules() if isinstance(module, _Layer)]
 
 
 class _Second(nn.Module):
-    """The levels of a network above an eighth of the resolution, which have a say in all odds.
+    """A second copy of the levels above an eighth of the resolution, which modifies all odds.
 
-    With o the odds of damage by the first levels, a pixel has the odds (o + exp a) / (1 + exp v): a and v, the veto,
-    are the two channels of `out`. When the network works the veto takes no more than what is beyond `_UNSURE`.
+    With o the odds of damage by the first levels, a pixel has the odds (o + exp a) / (1 + exp v), where a and v, the
+    veto, are the two channels of `out`. In evaluation the veto only reduces log odds above `_UNSURE`.
     """
 
     def __init__(self, network: DetectorNetwork) -> None:
@@ -132,11 +132,11 @@ class _Second(nn.Module):
 
 
 _Level = tuple[nn.ModuleList, nn.Module, Tensor]
-"""What joins a coarser map with those of a level and goes on, what compares its regions, and its maps."""
+"""The modules that join a level's maps with a coarser one, the module that compares regions, and the maps."""
 
 
 def _levels(network: DetectorNetwork | _Second, pictures: Tensor, maps: list[Tensor]) -> list[_Level]:
-    """The levels of a network from the finest on, with its own maps of the pictures beside the encoder's."""
+    """Return the levels of a network, finest first, with its own maps beside the encoder's."""
     own, h = [], pictures
     for into, down in zip(network.into, network.down, strict=True):
         h = down(into(h))
@@ -146,18 +146,18 @@ def _levels(network: DetectorNetwork | _Second, pictures: Tensor, maps: list[Ten
 
 
 def _decoded(h: Tensor, levels: list[_Level]) -> Tensor:
-    """The map at the finest of the levels, from one coarser than all of them."""
+    """Return the map of the finest level, from a map coarser than all levels."""
     for (join, after), compared, at_size in reversed(levels):
         h = compared(after(join(h, at_size)))
     return h
 
 
 class DamageDetector(Model):
-    """The probability that a pixel shows damage, not the photograph.
+    """The probability that a pixel shows damage instead of the photograph.
 
     Args:
-        network: what is trained.
-        encoder: frozen; it says what the picture shows, and is no part of the model's file.
+        network: the trained network.
+        encoder: the frozen encoder of the content, not part of the model file.
         image_size: side of the training crops, in pixels.
     """
 
@@ -175,7 +175,7 @@ class DamageDetector(Model):
         return super().to(*args)
 
     def logits(self, pictures: Tensor) -> Tensor:
-        """log p / (1 - p) of each pixel, (B, 1, H, W), of pictures (B, 3, H, W) in [0, 1], sides multiples of 32."""
+        """Return log p / (1 - p) of each pixel, (B, 1, H, W), for (B, 3, H, W) in [0, 1], sides multiples of 32."""
         pictures = pictures.contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
             maps = self.encoder.all_maps(pictures)
@@ -185,7 +185,7 @@ class DamageDetector(Model):
 class _Layer(nn.Module):
     """A convolution without bias, normalised and rectified.
 
-    A norm that keeps its statistics is a factor and a constant: they go into the filters, which saves time.
+    A norm with frozen statistics is folded into the filters, which saves time.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class _Layer(nn.Module):
     ) -> None:
         super().__init__()
         self.filter = nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=False)
-        # `kaiming_normal_` on the device `meta` makes torch load its compiler, which takes a second.
+        # On the device `meta`, `kaiming_normal_` makes torch load its compiler for a second.
         nn.init.kaiming_uniform_(self.filter.weight, nonlinearity="relu")
         self.norm = BatchNorm(outputs)
         self.rectified = rectified
@@ -203,28 +203,28 @@ class _Layer(nn.Module):
         return self.finished(convolved(self.filter, x, weight, bias))
 
     def filters(self) -> tuple[Tensor, Tensor | None]:
-        """Weights and bias of the convolution."""
+        """Return weight and bias of the convolution."""
         weight = self.filter.weight
         return (weight, None) if self.norm.training else self.norm.folded_into(weight)
 
     def finished(self, h: Tensor) -> Tensor:
-        """What becomes of the convolution's result."""
+        """Apply the norm, unless it is folded, and the activation."""
         if self.norm.training:
             h = self.norm(h)
         return F.relu(h, inplace=True) if self.rectified else h
 
 
 class _Join(_Layer):
-    """A pointwise layer of a coarser map, doubled, and one of its own size.
+    """A pointwise layer on two maps, one of them upsampled by two.
 
-    What is pointwise may come before the doubling, when there is a quarter of the positions.
+    The pointwise convolution comes before the upsampling, where it has a quarter of the positions.
     """
 
     def __init__(self, coarser: int, own: int, outputs: int) -> None:
         super().__init__(coarser + own, outputs, 1)
         self.coarser = coarser
 
-    def forward(self, coarser: Tensor, own: Tensor) -> Tensor:  # type: ignore[override]  # a layer of two maps
+    def forward(self, coarser: Tensor, own: Tensor) -> Tensor:  # type: ignore[override]  # takes two maps
         weight, bias = self.filters()
         of_coarser, of_own = weight[:, : self.coarser], weight[:, self.coarser :]
         return self.finished(
@@ -259,12 +259,12 @@ class _WideBlock(nn.Module):
 
 
 class _Regions(nn.Module):
-    """What parts of the window that look alike have in common, told to each position, residual.
+    """Attention between each position and soft regions of similar parts of the window, residual.
 
-    Damage of a kind looks alike all over a scan: from the scratches that are sure of a colour and a width follow others
-    that are not. Object-contextual representations (Yuan, Chen and Wang 2020, section 3.2): with h_i (C,) the features
-    at position i, the regions k have the means f_k = sum_i m_ki h_i, m_k the softmax over the positions of a_k . h_i,
-    and each position is told sum_k w_ik v(f_k), w_i the softmax over the regions of q(h_i) . k(f_k) / sqrt(C).
+    One kind of damage looks similar all over a scan, so clear scratches of a colour and width are evidence for others.
+    Object-contextual representations (Yuan, Chen and Wang 2020, section 3.2): with features h_i (C,) at position i, the
+    region k has the mean f_k = sum_i m_ki h_i, where m_k is the softmax over positions of a_k . h_i. Each position gets
+    sum_k w_ik v(f_k), where w_i is the softmax over regions of q(h_i) . k(f_k) / sqrt(C).
     """
 
     def __init__(self, channels: int, regions: int) -> None:
@@ -277,14 +277,14 @@ class _Regions(nn.Module):
         nn.init.zeros_(self.mix.norm.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        each = x.permute(0, 2, 3, 1).flatten(1, 2)  # (B, H W, C), as channels-last memory has it
+        each = x.permute(0, 2, 3, 1).flatten(1, 2)  # (B, H W, C), the order of channels-last memory
         shares = self.parts(each).softmax(dim=1)
         means = shares.mT @ each
-        asked = self.query(each)
-        weights = (asked @ self.key(means).mT * each.shape[2] ** -0.5).softmax(dim=2)
-        told = (weights @ self.value(means)).unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
-        return F.relu(x + self.mix(told), inplace=True)
+        query = self.query(each)
+        weights = (query @ self.key(means).mT * each.shape[2] ** -0.5).softmax(dim=2)
+        context = (weights @ self.value(means)).unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+        return F.relu(x + self.mix(context), inplace=True)
 
 
 def _doubled(h: Tensor) -> Tensor:
-    return F.interpolate(h, scale_factor=2)  # the convolutions that follow smooth it
+    return F.interpolate(h, scale_factor=2)  # smoothed by the following convolutions

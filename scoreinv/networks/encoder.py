@@ -1,9 +1,10 @@
-"""EfficientNet-Lite0 (Tan & Le 2019, arXiv 1905.11946; Liu 2020, "Higher accuracy on vision models with
-EfficientNet-Lite"): a network that was trained to name what photographs show, of which the features are used.
+"""EfficientNet-Lite0, a network pretrained on classification, as an encoder of image features.
 
-Blocks of a pointwise, a depthwise and a pointwise convolution with residual connections (Sandler et al. 2018), without
-squeeze-and-excitation and with ReLU6. Batch norms are folded into the convolutions. The last layers, which give the
-names, are left out.
+(Tan & Le 2019, arXiv 1905.11946; Liu 2020, "Higher accuracy on vision models with EfficientNet-Lite".)
+
+Blocks of a pointwise, a depthwise and a pointwise convolution with residual connections (Sandler et al. 2018), with
+ReLU6 and without squeeze-and-excitation. Batch norms are folded into the convolutions. The classification head is left
+out.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from scoreinv.networks.blocks import Layers, channels_last, convolved
 from scoreinv.system.files import PRETRAINED
 
 STRIDES = (8, 16, 32)
-"""Pixels of the picture to one of each map of features."""
+"""Strides of the feature maps in pixels."""
 
 FEATURES = (40, 112, 320)
-"""Channels of the maps."""
+"""Channels of the feature maps."""
 
 FINE_STRIDES = (2, 4)
-"""Pixels of the picture to one of each finer map, which `Encoder.all_maps` gives too."""
+"""Strides of the finer maps, which only `Encoder.all_maps` returns."""
 
 FINE_FEATURES = (16, 24)
 """Channels of the finer maps."""
@@ -43,14 +44,14 @@ _STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-_LAST = (0, 1, 2, 4, 6)  # the stages whose outputs are the last before the next step of resolution
+_LAST = (0, 1, 2, 4, 6)  # last stage of each resolution
 
 
 class Encoder(nn.Module):
-    """Maps of features of pictures.
+    """Feature maps of pictures.
 
-    `forward` maps pictures (B, 3, H, W) in [0, 1], sides multiples of 32, to three maps (B, C, H / s, W / s), one for
-    each stride s of `STRIDES`, of C = `FEATURES` channels.
+    `forward` maps pictures (B, 3, H, W) in [0, 1], sides multiples of 32, to three maps (B, C, H / s, W / s), for the
+    strides s of `STRIDES` and C = `FEATURES` channels.
     """
 
     def __init__(self) -> None:
@@ -69,7 +70,7 @@ class Encoder(nn.Module):
         return self.all_maps(pictures)[len(FINE_STRIDES) :]
 
     def all_maps(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        """The finer maps, then those of `forward`: (B, C, H / stride, W / stride) of pictures (B, 3, H, W)."""
+        """Return the finer maps, then those of `forward`: (B, C, H / stride, W / stride) of pictures (B, 3, H, W)."""
         # The model was trained on (value - 127) / 128 of 8-bit values.
         h = ((pictures * 255 - 127) / 128).to(self.stem.weight.dtype)
         h = F.relu6(self.stem(h), inplace=True)
@@ -81,9 +82,9 @@ class Encoder(nn.Module):
         return tuple(maps)
 
     def of_gray(self, luma: Tensor) -> tuple[Tensor, ...]:
-        """The maps of grey pictures (B, 1, H, W) at unit strength: the rms over the channels is 1 at each position.
+        """Return the maps of grey pictures (B, 1, H, W), scaled to an rms over the channels of 1 at each position.
 
-        So features of 0 are those of no picture.
+        So all-zero features differ from those of every picture.
         """
         pictures = luma.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
         maps = (value.to(luma.dtype) for value in self(pictures))
@@ -93,28 +94,28 @@ class Encoder(nn.Module):
 def load_encoder(path: Path = ENCODER_FILE) -> Encoder:
     """Load the frozen encoder: float32, on the CPU, in evaluation mode.
 
-    Raises CheckpointError when the file is missing or is not that of an encoder.
+    Raises CheckpointError if the file is missing or does not fit.
     """
-    with torch.device("meta"):  # no random weights are drawn, only to be replaced
+    with torch.device("meta"):  # draws no random weights
         encoder = Encoder()
     return channels_last(with_weights(encoder, path, "encoder"))
 
 
 class _Convolution(nn.Conv2d):
-    """A convolution padded as TensorFlow does: where the padding is odd, the greater part is below and to the right."""
+    """A convolution with TensorFlow's padding: if it is odd, the larger part is below and to the right."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride, kernel // 2, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight
-        if self.stride[0] > 1:  # A row and a column of zeros cost less before the filter than around all pictures.
+        if self.stride[0] > 1:  # padding the filter costs less than padding the pictures
             weight = F.pad(weight, (1, 0, 1, 0))
         return convolved(self, x, weight, self.bias)
 
 
 class _Block(nn.Module):
-    """Expanded by a pointwise convolution, filtered channel by channel, projected; + the input where it fits."""
+    """A pointwise expansion, a depthwise filter, and a projection; residual if the shapes agree."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()

@@ -1,13 +1,13 @@
-"""FFDNet: a denoiser for pictures of any size, whose published weights serve at every noise level.
+"""FFDNet: a denoiser for pictures of any size, with published weights for all noise levels.
 
 FFDNet (Zhang, Zuo & Zhang 2018, "FFDNet: Toward a fast and flexible solution for CNN based image denoising") is a stack
-of convolutions at half the resolution, told the noise level by a map beside the picture, which returns the clean
-picture. It sees 62 pixels, and was made for noise of up to 75 grey levels. Beyond that it is shown a picture of weaker
-contrast, which is a picture, too:
+of convolutions at half the resolution. Its inputs are the picture and a map of the noise level, its output the clean
+picture. Its receptive field is 62 pixels, and it was trained for noise up to 75 grey levels. For stronger noise the
+contrast of the input is reduced:
 
     D(x, s) = stack(c x, c s) / c / (1 + (s / 17)^2),        c = min(1, limit / s)
 
-Under the strongest noise the stack knows nothing, and the last factor shrinks its estimate towards the mean.
+The last factor shrinks the estimate towards the mean at extreme noise, where the stack has no information.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from scoreinv.networks.blocks import Layers, conv, inner_dtype
 from scoreinv.system.options import CHANNELS, Number, Whole, check_settings
 
 PATCH = 2
-"""Pixels of a side that are channels of one place."""
+"""Pixel-unshuffle factor."""
 LAST_KNOWN = 17.0
-"""Noise level at which half of the estimate is best kept, measured on 96x96 crops of photographs."""
+"""Noise level at which halving the estimate is optimal, measured on 96x96 crops of photographs."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class FFDNetConfig:
     """Options of the network.
 
     Attributes:
-        channels: of the picture.
+        channels: channels of the picture.
         width: features of each convolution.
-        layers: convolutions.
-        noise_limit: the largest noise level that the stack is shown, of pictures on [-1, 1].
+        layers: number of convolutions.
+        noise_limit: maximum noise level of the stack's input, for pictures on [-1, 1].
     """
 
     channels: Annotated[int, CHANNELS] = 3
@@ -78,8 +78,8 @@ class FFDNet(Network):
         return kept / shrunk * self.stack(shrunk * x, shrunk * level)
 
     def stack(self, x: Tensor, level: Tensor) -> Tensor:
-        """The published network: pictures (B, C, H, W) and noise levels (B, 1, 1, 1) to clean pictures."""
-        # Its weights are for pictures on [0, 1]. Autocasting leaves the first and last layers alone.
+        """Apply the published network to pictures (B, C, H, W) at noise levels (B, 1, 1, 1)."""
+        # Its weights are for pictures on [0, 1]. The first and last layers are not autocast.
         with torch.autocast(x.device.type, enabled=False):
             picture = F.pixel_unshuffle((x + 1) / 2, PATCH)
             map_of_level = (level / 2).expand(-1, 1, *picture.shape[2:])
@@ -92,5 +92,5 @@ class FFDNet(Network):
         return 2 * F.pixel_shuffle(h, PATCH) - 1
 
     def exact_parts(self) -> list[nn.Module]:
-        """The first and last convolutions."""
+        """Return the first and last convolutions."""
         return [self.conv_in, self.conv_out]

@@ -1,11 +1,11 @@
 """NCSN++ and DDPM++ (Song et al. 2021, section 4.1 and appendix H), and with other options the U-Net of DDPM.
 
-A U-Net of residual blocks. On its way down each level has `blocks` residual blocks, with attention where asked, and a
-resampling; on its way up `blocks + 1`, each fed a skip connection from below. The picture itself may travel beside the
-features as a pyramid, into the network (`progressive_input`) and out of it (`progressive_output`).
+A U-Net of residual blocks. Downwards each level has `blocks` residual blocks, optional attention, and a resampling.
+Upwards it has `blocks + 1`, each with a skip connection. The picture may pass alongside the features as a pyramid, into
+the network (`progressive_input`) and out of it (`progressive_output`).
 
-Differences to the reference: attention belongs to levels, so any picture size that `stride` divides runs; a
-pixel-unshuffle stem (`patch`) may put the whole network at a lower resolution, 2 to 3 times cheaper at equal width.
+Differences from the reference: attention is set by level, so every picture size divisible by `stride` works. A
+pixel-unshuffle stem (`patch`) reduces the resolution of the whole network, 2 to 3 times cheaper at equal width.
 """
 
 from __future__ import annotations
@@ -48,29 +48,29 @@ class NCSNppConfig:
     """Options of the network; the defaults are those of NCSN++ (continuous) on CIFAR-10.
 
     Attributes:
-        channels: of the picture.
-        condition_channels: of what is known of the picture, given beside it.
-        feature_channels: of maps of features of what the picture shows, one for each level from the finest; they are
-            added to the level's input. Empty: the network takes none.
+        channels: channels of the picture.
+        condition_channels: channels of the condition.
+        feature_channels: channels of the feature maps, one map for each level from the finest, added to the level's
+            input. Empty: no feature maps.
         width: features of the first level (nf).
-        multipliers: width of each level over `width`; one level a factor.
+        multipliers: width of each level relative to `width`.
         blocks: residual blocks of a level.
         attention_levels: levels with attention, 0 the finest; the bottom always has it.
-        up_attention: on the way up `once` a level, after its last block, or after `each` block (as Ho et al. 2020).
+        up_attention: upwards, `once` per level after its last block, or after `each` block (as Ho et al. 2020).
         attention_head: features of an attention head; None for one head.
-        block: `biggan` resamples inside the residual block, `ddpm` by separate layers.
+        block: `biggan` resamples within the residual block, `ddpm` by separate layers.
         fir_kernel: taps of the anti-aliasing filter; None for plain resampling.
         learned_resampling: with `ddpm` blocks, resample by convolutions.
         skip_rescale: divide the sum of residual and shortcut by sqrt 2.
-        progressive_input, progressive_output, combine: the picture's pyramids, and how the input's is merged.
+        progressive_input, progressive_output, combine: the picture's pyramids, and the merging of the input's.
         embedding, fourier_scale: features of the noise label.
-        noise_conditional: whether the network is told the noise level at all.
-        dropout: inside residual blocks.
-        init_scale: of the last layer of each branch (0: starts as the identity).
-        channels_per_group: least number of channels of a normalisation group (1 for DDPM).
+        noise_conditional: whether the noise label is an input.
+        dropout: dropout within residual blocks.
+        init_scale: scale of the last layer of each branch (0: identity at first).
+        channels_per_group: minimum number of channels of a normalisation group (1 for DDPM).
         groups: numbers of groups of all normalisations, in the order of definition; None: at most 32 each.
         norm_epsilon: added to the variance by normalisations.
-        activation: nonlinearity.
+        activation: the nonlinearity.
         patch: pixel-unshuffle factor of the stem.
     """
 
@@ -113,7 +113,7 @@ class NCSNppConfig:
 
     @property
     def stride(self) -> int:
-        """Sides of pictures are multiples of it."""
+        """Divisor of the sides of pictures."""
         return self.patch * 2 ** (len(self.multipliers) - 1)
 
     def build(self) -> NCSNpp:
@@ -166,17 +166,17 @@ class ResidualBlock(nn.Module):
             h, x = upsample(h, self.kernel), upsample(x, self.kernel)
         h = self.conv_in(h)
         if self.embed is not None:
-            assert embedding is not None  # of every network that is told the noise level
+            assert embedding is not None  # noise-conditional networks always pass it
             h = h + self.embed(embedding.to(self.embed.weight.dtype))[:, :, None, None]
         h = self.conv_out(self.dropout(norm_activate(self.norm_out, self.activation, h)))
         if self.shortcut is not None:
             x = self.shortcut(x)
         h = x + h
-        return h.mul_(self.rescale) if self.rescale != 1 else h  # in place: a fresh tensor costs more than the product
+        return h.mul_(self.rescale) if self.rescale != 1 else h  # in place: a new tensor costs more than the product
 
 
 class DownLevel(nn.Module):
-    """The blocks of one resolution on the way down, then (but at the bottom) the step to the next."""
+    """The blocks of one resolution on the way down, then, except at the bottom, the step to the next."""
 
     def __init__(self, inputs: int, level: int, pyramid: int, config: NCSNppConfig) -> None:
         super().__init__()
@@ -186,7 +186,7 @@ class DownLevel(nn.Module):
         self.combine = config.combine
         self.features: nn.Module | None = None
         if level < len(config.feature_channels):
-            self.features = nn.Conv2d(config.feature_channels[level], inputs, 1, bias=False)  # none is none
+            self.features = nn.Conv2d(config.feature_channels[level], inputs, 1, bias=False)  # maps 0 to 0
         self.blocks = Layers(ResidualBlock(outputs if i else inputs, outputs, config) for i in range(config.blocks))
         attends = level in config.attention_levels
         self.attention = Layers(_attention(outputs, config) for _ in self.blocks if attends)
@@ -218,10 +218,10 @@ class DownLevel(nn.Module):
         features: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         if self.features is not None and features is not None:
-            shown = self.features(features.to(h.dtype))
-            if shown.shape[-2:] != h.shape[-2:]:
-                shown = F.interpolate(shown, h.shape[-2:], mode="bilinear", align_corners=False)
-            h = h + shown
+            projected = self.features(features.to(h.dtype))
+            if projected.shape[-2:] != h.shape[-2:]:
+                projected = F.interpolate(projected, h.shape[-2:], mode="bilinear", align_corners=False)
+            h = h + projected
         for i, block in enumerate(self.blocks):
             h = block(h, embedding)
             if self.attention:
@@ -298,9 +298,9 @@ class UpLevel(nn.Module):
 class NCSNpp(Network):
     """The network F(x, label, condition, features).
 
-    It maps pictures (B, C, H, W), noise labels (B,), conditions (B, D, H, W) and maps of features (B or 1, D', h, w),
-    each over all of the picture, to (B, C, H, W). Sides are multiples of `stride`; no condition is one of zeros, and
-    so are no features.
+    It maps pictures (B, C, H, W), noise labels (B,), conditions (B, D, H, W) and feature maps (B or 1, D', h, w), each
+    covering the whole picture, to (B, C, H, W). Sides are multiples of `stride`. No condition and no features are
+    equivalent to zeros.
     """
 
     config: NCSNppConfig
@@ -368,7 +368,7 @@ class NCSNpp(Network):
         precision = inner_dtype(x, self.middle_in.conv_in)
         embedding = None
         x = F.pixel_unshuffle(x, config.patch) if config.patch > 1 else x
-        # Autocasting, as `set_precision`, leaves the first and last layers alone.
+        # The first and last layers are not autocast, as with `set_precision`.
         with torch.autocast(x.device.type, enabled=False):
             if config.noise_conditional:
                 dense = self.dense_in.weight.dtype
@@ -378,12 +378,12 @@ class NCSNpp(Network):
         h = h.to(precision)
         skips, pyramid = [h], x.to(precision)
         for number, down in enumerate(self.down):
-            shown = features[number] if features is not None and number < len(features) else None
-            h, pyramid = down(h, pyramid, embedding, skips, shown)
+            projected = features[number] if features is not None and number < len(features) else None
+            h, pyramid = down(h, pyramid, embedding, skips, projected)
 
         h = self.middle_out(self.middle_attention(self.middle_in(h, embedding)), embedding)
 
-        output: Tensor | None = None  # the pyramid of it
+        output: Tensor | None = None  # the output pyramid
         for up in self.up:
             h, output = up(h, output, embedding, skips)
         if config.progressive_output == "output_skip":
@@ -396,7 +396,7 @@ class NCSNpp(Network):
         return F.pixel_shuffle(h, config.patch) if config.patch > 1 else h
 
     def exact_parts(self) -> list[nn.Module]:
-        """The embedding, and the convolutions at the input and the output."""
+        """Return the embedding, and the convolutions at the input and the output."""
         names = ("dense_in", "dense_out", "conv_in", "conv_out")
         return [self.embedding, *(getattr(self, name) for name in names if hasattr(self, name))]
 

@@ -1,23 +1,23 @@
-"""Linear operators on pictures: what an observation y = A x sees of a picture x.
+"""Linear operators A on pictures, for observations y = A x.
 
-    A(x)           the observation, zero in the components that are not observed
+    A(x)           the observation, zero in unobserved components
     A.adjoint(y)   A^T y
-    A.pinv(y)      A^+ y, the smallest of the pictures whose observation is nearest to y
-    A.ridge(y, level)  A^T (A A^T + level I)^-1 y, the x of least |y - A x|^2 + level |x|^2
+    A.pinv(y)      A^+ y, the minimum-norm least-squares solution
+    A.ridge(y, level)  A^T (A A^T + level I)^-1 y, the minimiser of |y - A x|^2 + level |x|^2
     A.replace(x, y)    x with its observed components replaced by those of y
-    A.spectral()   the same operator with its singular value decomposition, where it has one in closed form
-    (A @ B)(x)     A(B(x)): several observations of one picture are one composed operator
+    A.spectral()   the operator with its singular value decomposition, if it has one in closed form
+    (A @ B)(x)     A(B(x)): combine several observations of one picture into one operator
 
 | operator | A A^T is a multiple of a projection | `spectral` |
 |---|---|---|
 | `mask`, `gray`, `gray_and_hints` | yes | yes |
 | `Blur`: any kernel, periodic boundary | no | yes |
-| `valid_blur`: any kernel, unknown boundary: the scene extends beyond the photograph | no | no |
+| `valid_blur`: any kernel, unknown boundary (the scene extends beyond the photograph) | no | no |
 | `downsampling`: block means, or bicubic with antialiasing | for block means | yes |
 | A @ B | no | no |
 
-Pictures are (B, C, H, W); operators hold tensors of a batch of 1 (shared) or B, and follow the picture's device and
-dtype.
+Pictures are (B, C, H, W). Operators hold tensors for a batch of 1 (shared) or B, and cast them to the picture's device
+and dtype.
 
 The names of `__init__.pyi` are imported on first use: `kernels` and `colour_space` need no torch.
 """

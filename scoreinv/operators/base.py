@@ -1,4 +1,4 @@
-"""What every linear operator has, compositions, and the singular value decomposition of those that have one."""
+"""The base classes of linear operators: general, with a singular value decomposition, and composed."""
 
 from __future__ import annotations
 
@@ -13,42 +13,41 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.text import one_line
 
 RANK_TOLERANCE = 1e-6
-"""Share of a batch element's largest singular value; smaller ones count as 0, as float32 cannot resolve them."""
+"""Singular values below this fraction of the largest of a batch element count as 0 (the resolution of float32)."""
 
 _ADJOINT_TOLERANCE = 0.01
-"""Of |A x|^2: so far <x, A^T A x> may be from it, as in transforms whose adjoint is interpolated."""
+"""Relative tolerance between <A x, y> and <x, A^T y>; interpolating transforms need about this much."""
 
 
 class LinearOperator(ABC):
     """A linear map A from pictures to observations.
 
-    An operator of your own needs `__call__` and `adjoint`, and `pinv` where it has a faster one than by conjugate
-    gradients.
+    A subclass defines `__call__` and `adjoint`, and `pinv` if it has a faster one than conjugate gradients.
     """
 
     iterations: int = 200
-    """Of conjugate gradients at most, in `ridge` and `pinv` where there is no closed form."""
+    """Maximum number of conjugate gradient iterations in `ridge` and `pinv`."""
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
-        """A x."""
+        """Return A x."""
 
     @abstractmethod
     def adjoint(self, y: Tensor) -> Tensor:
-        """A^T y."""
+        """Return A^T y."""
 
     def __repr__(self) -> str:
         return one_line(self) if is_dataclass(self) else f"{type(self).__name__}()"
 
     def pinv(self, y: Tensor) -> Tensor:
-        """A^+ y, the Moore-Penrose pseudo-inverse."""
+        """Return A^+ y, with the Moore-Penrose pseudo-inverse."""
         return self.ridge(y, 0.0)
 
     def ridge(self, y: Tensor, level: float | Tensor) -> Tensor:
-        """A^T (A A^T + level I)^-1 y: the x that minimises |y - A x|^2 + level |x|^2; at level 0 A^+ y.
+        """Return A^T (A A^T + level I)^-1 y, the x that minimises |y - A x|^2 + level |x|^2; at level 0 A^+ y.
 
-        Here by conjugate gradients on (A^T A + level I) x = A^T y; `SpectralOperator` has it in closed form. What has
-        squared singular values of about the level or less comes last: at level 0 what is close to 0 never does.
+        Runs conjugate gradients on (A^T A + level I) x = A^T y; `SpectralOperator` uses the closed form. Components
+        whose squared singular value is below about the level converge last; at level 0 the smallest never do.
 
         Args:
             level: at least 0; a number or (B,).
@@ -65,18 +64,18 @@ class LinearOperator(ABC):
 
     @property
     def orthogonal(self) -> bool:
-        """Whether A^T A = A A^T = I: a change of basis, of which nothing is lost."""
+        """Whether A^T A = A A^T = I: a lossless change of basis."""
         return False
 
     def spectral(self) -> SpectralOperator:
-        """The operator with its singular value decomposition; InputError where none is known in closed form."""
+        """Return the operator with its singular value decomposition; raise InputError if it has no closed form."""
         raise InputError(
-            f"{type(self).__name__} has no singular value decomposition in closed form: use a method that needs none"
+            f"{type(self).__name__} has no singular value decomposition in closed form: choose another method"
         )
 
     def replace(self, x: Tensor, y: Tensor) -> Tensor:
-        """x - A^+ A x + A^+ y: the picture x with its observed components replaced by the observation y."""
-        # In this order observed pixels of a mask come out as the observation bit for bit: x - x + y.
+        """Return x - A^+ A x + A^+ y: the picture x with its observed components replaced by the observation y."""
+        # The order keeps observed pixels of a mask bit-identical to y: x - x + y.
         return x - self.pinv(self(x)) + self.pinv(y)
 
     def __matmul__(self, inner: LinearOperator) -> LinearOperator:
@@ -86,30 +85,30 @@ class LinearOperator(ABC):
 class SpectralOperator(LinearOperator):
     """A = U diag(s) V^T, s >= 0: an operator whose singular value decomposition is a fast transform.
 
-    Spectra, of any shape (B, ...), may be complex where the transform is Fourier's. Where s = 0 a component of
-    `analyse` says nothing of y, and what no component holds is not observed either.
+    Spectra have any shape (B, ...) and may be complex. A component with s = 0 is not observed, nor is any part of x
+    outside the row space of V^T.
     """
 
     @property
     @abstractmethod
     def singular(self) -> Tensor:
-        """s, (1 or B, ...), of a shape that multiplies spectra, on the operator's own device."""
+        """s, (1 or B, ...), in a shape that multiplies spectra, on the operator's own device."""
 
     @abstractmethod
     def analyse(self, x: Tensor) -> Tensor:
-        """V^T x."""
+        """Return V^T x."""
 
     @abstractmethod
     def synthesise(self, spectrum: Tensor) -> Tensor:
-        """V spectrum."""
+        """Return V spectrum."""
 
     @abstractmethod
     def analyse_observation(self, y: Tensor) -> Tensor:
-        """U^T y."""
+        """Return U^T y."""
 
     @abstractmethod
     def synthesise_observation(self, spectrum: Tensor) -> Tensor:
-        """U spectrum."""
+        """Return U spectrum."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.synthesise_observation(scaled(self.singular, self.analyse(x)))
@@ -126,11 +125,11 @@ class SpectralOperator(LinearOperator):
 
 @dataclass(frozen=True, repr=False)
 class Composed(LinearOperator):
-    """outer after inner: A x = outer(inner(x)).
+    """The composition A x = outer(inner(x)).
 
     Attributes:
-        iterations: of conjugate gradients at most. Methods that correct an estimate step by step resume in the next
-            step where one stopped, so a few are enough for them.
+        iterations: maximum number of conjugate gradient iterations. A few are enough for methods that correct an
+            estimate at every step, since each solve continues the previous one.
     """
 
     outer: LinearOperator
@@ -147,8 +146,8 @@ class Composed(LinearOperator):
 def check_adjoint(operator: LinearOperator, like: Tensor) -> None:
     """Raise InputError unless <A x, y> = <x, A^T y> for a random x and y = A x, and for a random y and x = A^T y.
 
-    `like` has the shape of x. It takes two evaluations of each, and finds an adjoint that is scaled, flipped or
-    shifted, one of another boundary, one that gives something for what A never does, and an A that is not linear.
+    `like` has the shape of x. The check takes two evaluations of A and of A^T. It finds an adjoint with a wrong scale,
+    orientation, shift or boundary, one nonzero outside the range of A, and an A that is not linear.
     """
     generator = torch.Generator().manual_seed(0)
     x = _probe(like, generator)
@@ -162,13 +161,13 @@ def check_adjoint(operator: LinearOperator, like: Tensor) -> None:
     for which, there, here in pairs:
         if not abs(there - here) <= _ADJOINT_TOLERANCE * max(abs(there), abs(here)):
             raise InputError(
-                f"the adjoint of {type(operator).__name__} is not that of a linear A: <A x, y> is {there:.6g}, and "
-                f"<x, A^T y> is {here:.6g}, for {which}; they must be one number"
+                f"{type(operator).__name__}.adjoint is not the adjoint of a linear A: <A x, y> is {there:.6g}, but "
+                f"<x, A^T y> is {here:.6g}, for {which}"
             )
 
 
 def _probe(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Random values, whose border has as much energy as all that it surrounds: there alone some adjoints are wrong."""
+    """Return random values with as much energy on the border as inside, since some adjoints are wrong only there."""
     height, width = like.shape[-2:]
     inside = max(0, height - 2) * max(0, width - 2)
     scale = torch.full((height, width), max(1.0, inside / (height * width - inside)) ** 0.5)
@@ -187,7 +186,7 @@ def in_rank(singular: Tensor) -> Tensor:
 
 
 def damped_inverse(singular: Tensor, level: float | Tensor) -> Tensor:
-    """Return s / (s^2 + level), and 0 where s counts as zero.
+    """Return s / (s^2 + level), or 0 if s counts as zero.
 
     Args:
         singular: s, (1 or B, ...).
@@ -199,10 +198,10 @@ def damped_inverse(singular: Tensor, level: float | Tensor) -> Tensor:
 
 
 def scaled(factor: Tensor, spectrum: Tensor) -> Tensor:
-    """A real factor times a spectrum, in the spectrum's precision and on its device."""
+    """Return a real factor times a spectrum, in the spectrum's precision and on its device."""
     return factor.to(spectrum.device, spectrum.real.dtype) * spectrum
 
 
 def _column(values: float | Tensor, like: Tensor) -> Tensor:
-    """A number or (B,) in the dtype and on the device of a real tensor (B, ...), shaped to multiply it."""
+    """Return a number or (B,) in the dtype and on the device of a real tensor (B, ...), shaped to multiply it."""
     return torch.as_tensor(values).to(like).reshape(-1, *[1] * (like.ndim - 1))

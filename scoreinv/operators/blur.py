@@ -1,9 +1,9 @@
-"""Blur by any kernel, by Fourier's transform.
+"""Blur by any kernel, with the Fourier transform.
 
 The kernel's centre is its element (h // 2, w // 2), counted from 0:  (k * x)_i = sum_j k_j x_(i - j + centre).
 
-A convolution is diagonal in the Fourier basis if its boundary is periodic. That of a real photograph is not: it is a
-window onto a blurred scene that extends beyond it, which `valid_blur` models.
+A convolution is diagonal in the Fourier basis if its boundary is periodic. A real photograph has no such boundary: it
+is a window onto a blurred scene that extends beyond it. `valid_blur` models this.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from scoreinv.system.reporting import report
 from scoreinv.system.text import shown
 
 Kernel = Tensor | np.ndarray
-"""A blur kernel (h, w), as `scoreinv.operators.kernels` makes them or a tensor."""
+"""A blur kernel (h, w): an array, as from `scoreinv.operators.kernels`, or a tensor."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Blur(SpectralOperator):
     """y = k * x for each channel, with periodic boundary, on pictures of one size.
 
-    With F the unitary Fourier transform and k^ the kernel's, A = F^-1 diag(k^) F: V = F^-1, s = |k^|, and U has the
-    phases of k^. V and U are complex: `analyse` is V^H, and `analyse_observation` U^H.
+    With the unitary Fourier transform F and the transfer function k^ of k, A = F^-1 diag(k^) F. So V = F^-1, s = |k^|,
+    and U = F^-1 diag(k^ / |k^|). V and U are complex: `analyse` is V^H, and `analyse_observation` U^H.
 
     Attributes:
         kernel: (h, w), not larger than the picture.
-        height, width: of the picture, in pixels.
+        height, width: size of the picture in pixels.
     """
 
     kernel: Kernel
@@ -47,7 +47,7 @@ class Blur(SpectralOperator):
 
     @cached_property
     def _transfer(self) -> Tensor:
-        """k^ over half of the frequencies, (1, 1, H, W // 2 + 1), complex128."""
+        """The transfer function k^ at half of the frequencies, (1, 1, H, W // 2 + 1), complex128."""
         rows, columns = self.kernel.shape
         picture = torch.zeros(self.height, self.width, dtype=torch.float64)
         picture[:rows, :columns] = _values(self.kernel)
@@ -78,10 +78,10 @@ class Blur(SpectralOperator):
 
 
 def valid_blur(kernel: Kernel, height: int, width: int, iterations: int = Composed.iterations) -> Composed:
-    """Blurred photographs of height x width, with unknown boundary: windows onto a scene that extends beyond them.
+    """Return the blur of photographs of height x width with unknown boundary, as windows onto a larger scene.
 
-    The scene is (height + h - 1) x (width + w - 1) for a kernel of h x w, and so is the observation, 0 in the margin
-    that is not observed: `pad_observation` makes it of a photograph.
+    For a kernel (h, w) the scene has (height + h - 1) x (width + w - 1) pixels, and so does the observation: it is 0 in
+    the unobserved margin (`pad_observation`).
     """
     rows, columns = kernel.shape
     observed = pad_observation(torch.ones(1, 1, height, width), kernel)
@@ -89,18 +89,18 @@ def valid_blur(kernel: Kernel, height: int, width: int, iterations: int = Compos
 
 
 def pad_observation(y: Tensor, kernel: Kernel) -> Tensor:
-    """Photographs (..., H, W) as `valid_blur` observes the scene: zeros around."""
+    """Pad photographs (..., H, W) with zeros to the observations of `valid_blur`."""
     return F.pad(y, _margins(kernel))
 
 
 def photographed(kernel: Kernel, height: int, width: int) -> tuple[int, int, int, int]:
-    """Where in the scene of `valid_blur` the photograph of height x width lies."""
+    """Return the box (top, left, height, width) of the photograph within the scene of `valid_blur`."""
     left, _, top, _ = _margins(kernel)
     return top, left, height, width
 
 
 def check_kernel(kernel: Kernel, height: int, width: int) -> None:
-    """Raise InputError for a kernel of wrong shape or values, or one larger than the picture."""
+    """Raise InputError if the kernel has an invalid shape or values, or is larger than the picture."""
     if not isinstance(kernel, Tensor | np.ndarray):
         raise InputError(f"a kernel must be an array or a tensor, not {shown(kernel)}")
     if kernel.ndim != 2 or 0 in kernel.shape:
@@ -110,31 +110,31 @@ def check_kernel(kernel: Kernel, height: int, width: int) -> None:
         raise InputError("a kernel's values must be finite, and not all 0")
     if kernel.shape[0] > height or kernel.shape[1] > width:
         raise InputError(
-            f"a kernel of {kernel.shape[1]}x{kernel.shape[0]} is larger than the picture, {width}x{height}"
+            f"a kernel of {kernel.shape[1]}x{kernel.shape[0]} is larger than the picture of {width}x{height}"
         )
 
 
 def _values(kernel: Kernel) -> Tensor:
-    """The kernel as a tensor, float64, on the CPU."""
+    """Return the kernel as a float64 tensor on the CPU."""
     if isinstance(kernel, Tensor):
         return kernel.detach().cpu().double()
     try:
         return torch.from_numpy(np.array(kernel, dtype=np.float64))
     except (TypeError, ValueError) as error:
-        raise InputError(f"a kernel must be of real numbers, not of {kernel.dtype}") from error
+        raise InputError(f"a kernel must contain real numbers, not {kernel.dtype}") from error
 
 
 def _margins(kernel: Kernel) -> tuple[int, int, int, int]:
-    """What the kernel reaches beyond a pixel: left, right, above, below."""
+    """Return how far the kernel extends beyond a pixel: left, right, above, below."""
     rows, columns = kernel.shape
     return columns - 1 - columns // 2, columns // 2, rows - 1 - rows // 2, rows // 2
 
 
 def _phase(values: Tensor) -> Tensor:
-    """values / |values|, and 1 where they are 0."""
+    """Return values / |values|, or 1 for 0."""
     return torch.where(values == 0, 1, torch.sgn(values))
 
 
 def _as(factor: Tensor, like: Tensor) -> Tensor:
-    """A complex factor in the precision and on the device of real values."""
+    """Cast a complex factor to the precision and device of real values."""
     return factor.to(like.device, like.dtype.to_complex())

@@ -1,9 +1,9 @@
-"""Grey weights, luma, and the orthonormal basis of colour space that goes with them.
+"""Grey weights, luma, and the matching orthonormal basis of colour space.
 
 With grey weights w (w_r + w_g + w_b = 1) the luma of a colour x is `w.x`, and its chroma `x - (w.x)(1,1,1)` has no
-luma. A colour is written in an orthonormal basis whose first axis is the grey direction `w/|w|`: the first coefficient
-is `luma/|w|`, which a grey photograph observes, and the other two are free (Song et al. 2021, appendix I.3, with the
-weights that real grey photographs were made with in place of equal ones).
+luma. The first axis of the basis is the grey direction `w/|w|`: its coefficient is `luma/|w|`, which a grey photograph
+observes. The other two are free (Song et al. 2021, appendix I.3, with the weights of real grey photographs instead of
+equal ones).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ GRAY_WEIGHTS: dict[str, tuple[float, float, float]] = {
     "average": (1 / 3, 1 / 3, 1 / 3),
     "rec709": (0.2126, 0.7152, 0.0722),
 }
-"""Weights of R, G and B in the luma; each sums to 1 and none has a channel heavier than green."""
+"""Weights of R, G and B in the luma; they sum to 1, and green has the largest."""
 
 
 def luma_weights(name: str) -> np.ndarray:
-    """The weights called `name` as float64 (3,); `InputError` for an unknown name."""
+    """Return the weights called `name` as float64 (3,); raise InputError for an unknown name."""
     try:
         return np.array(GRAY_WEIGHTS[name], dtype=np.float64)
     except KeyError:
@@ -29,10 +29,10 @@ def luma_weights(name: str) -> np.ndarray:
 
 
 def colour_basis(name: str = "rec601") -> np.ndarray:
-    """Orthonormal basis of colour space as the rows of a 3x3 float64 array; row 0 is w/|w|.
+    """Return an orthonormal basis of colour space as the rows of a 3x3 float64 array; row 0 is w/|w|.
 
-    Row 1 is the (red - blue) direction made orthogonal to row 0, row 2 their cross product: no sign or order is left
-    to a decomposition, so the basis is the same everywhere.
+    Row 1 is the (red - blue) direction made orthogonal to row 0, and row 2 their cross product. Unlike a numerical
+    decomposition, this has the same signs and order on every machine.
     """
     gray = luma_weights(name)
     gray /= np.linalg.norm(gray)
@@ -43,7 +43,7 @@ def colour_basis(name: str = "rec601") -> np.ndarray:
 
 
 def luma(rgb: np.ndarray, name: str = "rec601") -> np.ndarray:
-    """w.rgb over the last axis, in the array's own float type: (..., 3) to (...)."""
+    """Return w.rgb over the last axis, (..., 3) to (...), in the array's float type."""
     weights = luma_weights(name).astype(rgb.dtype)
-    # three scaled planes, not a matrix product: equal channels must give that very value up to rounding, in any order
+    # Not a matrix product: equal channels must give their value up to rounding, in any order.
     return rgb[..., 0] * weights[0] + rgb[..., 1] * weights[1] + rgb[..., 2] * weights[2]

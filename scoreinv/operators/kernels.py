@@ -1,4 +1,4 @@
-"""Blur kernels: the image of a point. Arrays (h, w) of sum 1, centred at the element (h // 2, w // 2)."""
+"""Blur kernels (point-spread functions): arrays (h, w) of sum 1, centred at the element (h // 2, w // 2)."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import numpy as np
 from scoreinv.system.errors import InputError
 
 LARGEST = 200.0  # limit of a standard deviation, radius or length, in pixels
-_FINE = 16  # points across a pixel, by which its share of a shape is told
+_SUPERSAMPLING = 16  # points per pixel and axis, for the antialiasing of shapes
 
 BlurKind = Literal["gaussian", "disk", "motion"]
-"""Soft, out of focus, moved."""
+"""Soft focus, defocus, motion."""
 
 
 @dataclass(frozen=True)
 class PointSpread:
-    """A blur of a known kind.
+    """A blur of a parametric kind.
 
     Attributes:
-        kind: of the kernel.
+        kind: kind of the kernel.
         size: standard deviation, radius or length in pixels, above 0.
-        angle: of a movement, in degrees anticlockwise from the right.
+        angle: direction of motion, in degrees anticlockwise from the right.
     """
 
     kind: BlurKind
@@ -32,12 +32,12 @@ class PointSpread:
     angle: float = 0.0
 
     def __str__(self) -> str:
-        """As a command takes it: `disk:3`, `motion:15,30`."""
+        """Return the option value of the command line, such as `disk:3` or `motion:15,30`."""
         return f"{self.kind}:{self.size:g}" + (f",{self.angle:g}" if self.kind == "motion" else "")
 
     @property
     def words(self) -> str:
-        """What has blurred the photograph."""
+        """The cause of the blur, in words."""
         if self.kind == "motion":
             return f"moved by {self.size:.3g} pixels at {self.angle:.3g} degrees"
         if self.kind == "disk":
@@ -45,14 +45,14 @@ class PointSpread:
         return f"soft, by a Gaussian of {self.size:.2g} pixels"
 
     def kernel(self) -> np.ndarray:
-        """The image of a point; InputError for a size that is none."""
+        """Return the kernel; raise InputError if the size is out of range."""
         if self.kind == "motion":
             return motion(self.size, self.angle)
         return disk(self.size) if self.kind == "disk" else gaussian(self.size)
 
 
 def gaussian(sigma: float) -> np.ndarray:
-    """A Gaussian of standard deviation `sigma` pixels, above 0, truncated at four standard deviations."""
+    """Return a Gaussian of standard deviation `sigma` pixels, above 0, truncated at four standard deviations."""
     _check("a Gaussian's standard deviation", sigma)
     radius = math.ceil(4 * sigma)
     profile = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
@@ -61,21 +61,21 @@ def gaussian(sigma: float) -> np.ndarray:
 
 
 def disk(radius: float) -> np.ndarray:
-    """Defocus: a uniform disk of `radius` pixels, above 0, antialiased by the share of each pixel that it covers."""
+    """Return a defocus kernel: a uniform disk of `radius` pixels, above 0, antialiased."""
     _check("a disk's radius", radius)
     reach = math.ceil(radius - 0.5) if radius > 0.5 else 0
-    places = (np.arange((2 * reach + 1) * _FINE) + 0.5) / _FINE - reach - 0.5
+    places = (np.arange((2 * reach + 1) * _SUPERSAMPLING) + 0.5) / _SUPERSAMPLING - reach - 0.5
     covered = (places[:, None] ** 2 + places**2 <= radius**2).astype(float)
-    kernel = covered.reshape(2 * reach + 1, _FINE, 2 * reach + 1, _FINE).mean((1, 3))
+    kernel = covered.reshape(2 * reach + 1, _SUPERSAMPLING, 2 * reach + 1, _SUPERSAMPLING).mean((1, 3))
     return kernel / kernel.sum()
 
 
 def motion(length: float, angle: float) -> np.ndarray:
-    """Straight uniform motion over `length` pixels, above 0; `angle` in degrees, anticlockwise from the right."""
+    """Return straight uniform motion over `length` pixels, above 0, at `angle` degrees anticlockwise from the right."""
     _check("a movement's length", length)
     if not math.isfinite(angle):
         raise InputError(f"a movement's angle must be a number of degrees, not {angle}")
-    count = 2 * math.ceil(_FINE * length) + 1
+    count = 2 * math.ceil(_SUPERSAMPLING * length) + 1
     way = (np.arange(count) + 0.5) / count * length - length / 2
     x, y = way * math.cos(math.radians(angle)), -way * math.sin(math.radians(angle))
     reach = math.ceil(length / 2)
@@ -86,27 +86,27 @@ def motion(length: float, angle: float) -> np.ndarray:
             share = (1 - abs(top + down - y)) * (1 - abs(left + across - x))
             inside = share > 1e-9
             np.add.at(kernel, (top[inside] + down + reach, left[inside] + across + reach), share[inside])
-    return _trimmed(kernel / kernel.sum())
+    return _trim(kernel / kernel.sum())
 
 
 def normalised(values: np.ndarray, name: str) -> np.ndarray:
-    """Values (h, w) of at least 0 as a kernel of sum 1; InputError, which calls them `name`, if they cannot be one."""
+    """Normalise values (h, w), at least 0, to a kernel of sum 1; raise InputError, naming `name`, if invalid."""
     numbers = isinstance(values, np.ndarray) and values.dtype.kind in "buif" and values.ndim == 2 and values.size > 0
     if not numbers or not np.isfinite(values).all() or values.min() < 0:
-        raise InputError(f"{name}: a kernel is an array of finite values of at least 0 in rows and columns")
+        raise InputError(f"{name}: a kernel must be a two-dimensional array of finite values of at least 0")
     if not values.any():
-        raise InputError(f"{name}: is black everywhere: a kernel is bright where a point's light goes")
-    return _trimmed(values / values.sum(dtype=np.float64))
+        raise InputError(f"{name}: the kernel is 0 everywhere")
+    return _trim(values / values.sum(dtype=np.float64))
 
 
-def _trimmed(kernel: np.ndarray) -> np.ndarray:
-    """Without rows and columns of zeros that lie opposite to each other around the centre."""
+def _trim(kernel: np.ndarray) -> np.ndarray:
+    """Trim rows and columns of zeros symmetrically around the centre."""
     for axis in (0, 1):
         centre = kernel.shape[axis] // 2
         used = np.flatnonzero(kernel.any(axis=1 - axis))
         reach = max(centre - used[0], used[-1] - centre)
         first, last = max(0, centre - reach), min(kernel.shape[axis], centre + reach + 1)
-        # The centre of what is left, (last - first) // 2, must be the same element.
+        # The centre of the trimmed kernel, (last - first) // 2, must be the same element.
         if (last - first) // 2 == centre - first:
             kernel = kernel.take(range(first, last), axis)
     return kernel

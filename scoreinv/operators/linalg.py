@@ -1,4 +1,4 @@
-"""Krylov solvers of many linear systems at once."""
+"""Krylov solvers for batches of linear systems."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def conjugate_gradients(
     """Solve A x = b by conjugate gradients (Hestenes and Stiefel 1952).
 
     Args:
-        matvec: v -> A v, of a symmetric and positive semidefinite A; `gmres` takes others.
+        matvec: v -> A v, for a symmetric positive semidefinite A; `gmres` accepts any A.
         x: initial solution.
         residual: b - A x.
         iterations: largest number of iterations.
@@ -51,7 +51,7 @@ def gmres(matvec: Callable[[Tensor], Tensor], b: Tensor, iterations: int) -> Ten
     """Minimise |b - A x| over the Krylov space of A and b, by GMRES (Saad and Schultz 1986).
 
     A need be neither symmetric nor definite, and no iteration enlarges the residual. For a symmetric A this is MINRES.
-    Each iteration takes one product and keeps two tensors of the shape of b.
+    Each iteration takes one matvec and keeps two tensors of the shape of b.
 
     Args:
         matvec: v -> A v.
@@ -74,7 +74,7 @@ def gmres(matvec: Callable[[Tensor], Tensor], b: Tensor, iterations: int) -> Ten
             direction = torch.addcmul(direction, along, p, value=-1)
             product = torch.addcmul(product, along, image, value=-1)
         square = dot(product, product)
-        # Nothing but rounding is left once the space is exhausted; a norm of infinity stops the system there.
+        # Once the space is exhausted only rounding is left; an infinite norm stops the system there.
         square = torch.where(square > rounding * whole, square, math.inf)
         length = dot(residual, product) / square
         x = torch.addcmul(x, length, direction)

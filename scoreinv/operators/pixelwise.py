@@ -1,4 +1,4 @@
-"""Some components of each pixel's colour: masks, grey pictures, rotations of colour."""
+"""Operators that observe components of each pixel's colour: masks, grey pictures, rotations of colour."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from scoreinv.system.errors import InputError
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ObservedComponents(SpectralOperator):
-    """Some components of each pixel's colour in an orthonormal basis: y = M R x (Song et al. 2021, appendix I.2, I.3).
+    """Components of each pixel's colour in an orthonormal basis: y = M R x (Song et al. 2021, appendix I.2, I.3).
 
-    R rotates each colour into the basis and M keeps the observed components, so A A^T = M is a projection and the
-    pseudo-inverse is the adjoint, R^T M y. The singular values are M, of the spectrum R x.
+    R rotates each colour into the basis and M keeps the observed components. So A A^T = M is a projection, and the
+    pseudo-inverse is the adjoint, R^T M y. The singular values are M, for the spectrum R x.
 
     Attributes:
         observed: M, 0 or 1, (1 or B, 1 or C, H, W); 1 = observed.
-        basis: R, (C, C) with orthonormal rows, the axes; None is the colour channels themselves.
+        basis: R, (C, C) with orthonormal rows, the axes. None: the colour channels.
     """
 
     observed: Tensor
@@ -70,28 +70,28 @@ class ObservedComponents(SpectralOperator):
 
 
 def rotated(x: Tensor, basis: Tensor | None) -> Tensor:
-    """Colours (B, C, H, W) in an orthonormal basis, whose rows are the axes; by its transpose back. None: unchanged."""
+    """Rotate colours (B, C, H, W) into an orthonormal basis with the axes as rows; the transpose rotates them back."""
     if basis is None:
         return x
-    with torch.autocast(x.device.type, enabled=False):  # in bfloat16 the picture would drown in large noise
+    with torch.autocast(x.device.type, enabled=False):  # bfloat16 would lose the picture in large noise
         return torch.einsum("kc,bchw->bkhw", basis.to(x), x)
 
 
 def mask(observed: Tensor) -> ObservedComponents:
-    """Inpainting: `observed` (1 or B, 1 or C, H, W), 1 = observed, 0 = hole."""
+    """Return the operator of inpainting: `observed` (1 or B, 1 or C, H, W), 1 = observed, 0 = hole."""
     return ObservedComponents(observed)
 
 
 def gray(weights: str, height: int, width: int) -> ObservedComponents:
-    """Colorization: of each pixel the grey direction is observed, the first axis w/|w| of the colour basis.
+    """Return the operator of colorization: it observes the grey direction, the first axis w/|w| of the colour basis.
 
     `weights` names the grey weights w ("rec601", "average", "rec709"). The observation of any picture with luma
-    w.x = g is (g/|w|, 0, 0); the grey picture (g, g, g) is one of them.
+    w.x = g is (g/|w|, 0, 0), the same as of the grey picture (g, g, g).
     """
     return gray_and_hints(weights, torch.zeros(1, 1, height, width))
 
 
 def gray_and_hints(weights: str, hinted: Tensor) -> ObservedComponents:
-    """Colorization with hints: luma everywhere, chroma where `hinted` (1 or B, 1, H, W), 0 or 1."""
+    """Return the operator of colorization with hints: luma everywhere, chroma where `hinted` (1 or B, 1, H, W) is 1."""
     observed = torch.cat([torch.ones_like(hinted), hinted, hinted], dim=1)
     return ObservedComponents(observed, torch.from_numpy(colour_basis(weights)))

@@ -1,4 +1,4 @@
-"""Operators on rows and columns apart: downsampling with antialiasing, up to the borders."""
+"""Separable operators on rows and columns: downsampling with antialiasing, including the borders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scoreinv.system.reporting import report
 class Separable(SpectralOperator):
     """Y = P X Q^T of each channel: P acts on each column of pixels, Q on each row.
 
-    With P = U_P S_P V_P^T and Q alike, the spectrum is V_P^T X V_Q and the singular values the products of both's.
+    With P = U_P S_P V_P^T, and Q likewise, the spectrum is V_P^T X V_Q; its singular values are the products of both.
 
     Attributes:
         vertical: P, (1 or B, m, H).
@@ -66,11 +66,11 @@ class Separable(SpectralOperator):
 
 
 def downsampling(factor: int, height: int, width: int, kind: str = "area") -> Separable:
-    """Pictures of height x width reduced by a whole factor; their sides are multiples of it.
+    """Return the operator that reduces pictures of height x width by an integer factor.
 
     Args:
         kind: `area`, the mean of each block of factor x factor pixels; or `bicubic`, Keys' cubic (a = -0.5) stretched
-            by the factor, which antialiases, its weights divided by their sum at the borders: as Pillow does.
+            by the factor for antialiasing, with weights renormalised at the borders, as in Pillow.
 
     Raises:
         InputError: an unknown kind, or a factor that does not divide the sides.
@@ -81,7 +81,7 @@ def downsampling(factor: int, height: int, width: int, kind: str = "area") -> Se
         raise InputError(f"the sides of the large picture must be multiples of {factor}, not {width}x{height}")
 
     def reduction(side: int) -> Tensor:
-        """(1, side / factor, side): what becomes of each unit vector."""
+        """Return the matrix (1, side / factor, side), from the reductions of the unit vectors."""
         units, size = torch.eye(side, dtype=torch.float64)[None, None], (side // factor, side)
         if kind == "area":
             return F.interpolate(units, size, mode="area")[0]
@@ -93,8 +93,8 @@ def downsampling(factor: int, height: int, width: int, kind: str = "area") -> Se
 def _svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return U (B, m, k), s (B, k), V^T (B, k, H) of the matrix (B, m, H), k = min(m, H), in float64 on the CPU.
 
-    They come from the eigenvalues s^2 of the smaller Gram matrix: for 1512 of 3024 rows in a hundredth of the time of
-    the decomposition itself. The rows of V^T (if m > H, the columns of U) are 0 for singular values that count as 0.
+    Uses the eigenvalues s^2 of the smaller Gram matrix, which takes a hundredth of the time of an SVD (1512 of 3024
+    rows). The rows of V^T (if m > H, the columns of U) are 0 for singular values that count as 0.
     """
     matrix = matrix.detach().cpu().double()
     if matrix.shape[-2] > matrix.shape[-1]:
@@ -102,7 +102,7 @@ def _svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return u.mT, s, v.mT
     gram = matrix @ matrix.mT
     squares = gram.diagonal(dim1=-2, dim2=-1)
-    if torch.equal(gram, squares.diag_embed()):  # as of means of blocks, whose rows are orthogonal
+    if torch.equal(gram, squares.diag_embed()):  # orthogonal rows, as for block means
         u, turned = torch.eye(gram.shape[-1], dtype=gram.dtype).expand_as(gram), matrix
     else:
         report()
@@ -115,7 +115,7 @@ def _svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _between(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
-    """Return left x right of each channel, for matrices (B, ., .); report each: one of 12 megapixels takes a second."""
+    """Return left x right for each channel, with matrices (B, ., .); report each, since 12 megapixels take a second."""
     left, right, planes = left.to(x), right.to(x), []
     for plane in x.unbind(1):
         report()

@@ -1,8 +1,7 @@
-"""Samplers of the reverse process: predictor-corrector, probability-flow ODE, DPM-Solver++, EDM's Heun, and others.
+"""Samplers of the reverse process: predictor-corrector, probability-flow ODE, DPM-Solver++, EDM's Heun sampler.
 
-Each is a frozen dataclass of settings with a method `sample` (`Sampler`); predictors and correctors, the parts of `PC`,
-have a `step` alone. Samplers run on any prior and never see an observation; the
-solvers of `guidance` hold one.
+Each is a frozen dataclass of settings with a method `sample` (`Sampler`). The predictors and correctors of `PC` have a
+`step` instead. Samplers work with any prior and never see an observation; the solvers of `guidance` do.
 """
 
 from scoreinv.samplers.base import GridSampler as GridSampler

@@ -1,9 +1,9 @@
-"""The sampling loop: from noise to a picture, one time after another; what differs is a sampler's `step`.
+"""The sampling loop, from noise to a picture; a sampler defines the `step` from one time to the next.
 
-A grid of N times t_1 > ... > t_N is N steps: each time is visited, the last one by the denoised mean (Tweedie's
-formula), which is the sample. A time higher than the one before it is a jump up, made by the forward process
-(resampling, Lugmayr et al. 2022, RePaint). A conditional prior constrains the state wherever it arrives: at the start,
-after each step, and after each jump.
+A grid of N times t_1 > ... > t_N takes N steps: N - 1 between the times, and a last one to the denoised mean (Tweedie's
+formula), which is the sample. A time higher than the previous one is a jump up by the forward process (resampling,
+Lugmayr et al. 2022, RePaint). A conditional prior constrains the state at the start, after each step and after each
+jump.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from scoreinv.system.reporting import reporting
 
 @dataclass(frozen=True)
 class Samples:
-    """What a sampler returns.
+    """The result of a sampler.
 
     Attributes:
         x0: the samples, (B, C, H, W), in the model's range, not clipped.
-        nfe: evaluations of the network for each sample, int64 (B,); the final denoising, where there is one, included.
-        vjps: vector-Jacobian products for each sample, int64 (B,), those of guidance included.
+        nfe: network evaluations for each sample, including the final denoising, int64 (B,).
+        vjps: vector-Jacobian products for each sample, including those of guidance, int64 (B,).
     """
 
     x0: Tensor
@@ -44,7 +44,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class State:
-    """A state x (B, C, H, W) at time t: where a sampler starts in place of the prior at t = 1."""
+    """A state x (B, C, H, W) at time t, from which a sampler starts instead of the prior at t = 1."""
 
     x: Tensor
     t: float
@@ -52,15 +52,15 @@ class State:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: after each step, and within evaluations that consist of several windows.
+    """Progress of a run, after each step or window.
 
     Attributes:
-        fraction: share of the work that is done, in [0, 1].
-        step: steps done.
-        steps: steps in all; None where the solver chooses them.
-        t: the time that the state is at; the mean over the samples where each has its own.
+        fraction: completed share of the work, in [0, 1].
+        step: completed steps.
+        steps: total number of steps; None if the solver chooses them.
+        t: current time; the mean over the samples if each has its own.
         x: the state, (B, C, H, W).
-        nfe: evaluations so far (the most of any sample).
+        nfe: network evaluations so far, for the sample with the most.
     """
 
     fraction: float
@@ -72,11 +72,11 @@ class Progress:
 
 
 Callback = Callable[[Progress], bool | None]
-"""Called after each step and at each window; it stops the work with `Cancelled` by returning False."""
+"""Called after each step and each window; returning False stops the work with `Cancelled`."""
 
 
 class Sampler(Protocol):
-    """Settings of a way to draw samples of any prior, conditional or not."""
+    """Settings of a sampler, for any prior, conditional or not."""
 
     def sample(
         self,
@@ -87,33 +87,33 @@ class Sampler(Protocol):
         callback: Callback | None = None,
         start: State | None = None,
     ) -> Samples:
-        """Samples of shape (B, C, H, W), on the device and in the dtype of `rng`, or of `start` when given.
+        """Draw samples of shape (B, C, H, W), on the device and in the dtype of `rng`, or of `start` if given.
 
         Args:
-            rng: a stream of noise for each sample.
-            callback: called after each step and at each window; may stop the work.
-            start: where to begin; None: at a draw of the SDE's prior, at t = 1.
+            rng: one noise stream for each sample.
+            callback: called after each step and each window; may stop the work.
+            start: initial state; None: a sample of the SDE's prior at t = 1.
 
-        Raises InputError where the settings do not go with the prior or the start, Cancelled when the callback stopped.
+        Raises InputError if the settings do not fit the prior or the start, Cancelled if the callback stopped the work.
         """
         ...
 
 
 class Stepper(Protocol):
-    """What moves a state: a predictor, a sampler, or one trajectory of a sampler that remembers its steps."""
+    """A predictor, a sampler, or one trajectory of a multistep sampler."""
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
-        """The state at time s < t from the state x at time t; t and s are float64 of shape ()."""
+        """Return the state at time s < t from the state x at time t; t and s are float64 of shape ()."""
         ...
 
 
 class GridSampler(ABC):
-    """Base of samplers that visit the times of a grid: a subclass is a frozen dataclass of settings, and its `step`.
+    """Base of samplers on a time grid: a subclass is a frozen dataclass of settings with a `step`.
 
     Attributes:
-        steps: times in the grid, when `times` is not given.
-        spacing: how the grid is spread.
-        times: the grid itself; times may jump up, by the forward process.
+        steps: number of times in the grid, if `times` is not given.
+        spacing: spacing of the grid.
+        times: the grid; an increasing pair of times is a jump up by the forward process.
     """
 
     steps: Steps
@@ -125,23 +125,23 @@ class GridSampler(ABC):
 
     @abstractmethod
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
-        """The state at time s < t from the state x at time t; t and s are float64 of shape ()."""
+        """Return the state at time s < t from the state x at time t; t and s are float64 of shape ()."""
 
     @property
     def deterministic(self) -> bool:
-        """Whether it solves an ODE, and adds no noise: constraints then take one noise on the whole trajectory."""
+        """Whether the sampler solves an ODE; constraints then use the same noise throughout."""
         return False
 
     def trajectory(self) -> Stepper:
-        """What takes the steps from the start, or from a jump up: itself, or an object that remembers its steps."""
+        """Return the stepper used from the start, or from a jump up: the sampler itself, or an object with memory."""
         return self
 
     def begin(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
-        """The state that the first step takes, from the initial state x at the first time t: x, constrained."""
+        """Return the state before the first step: the initial state x at the first time t, constrained."""
         return constrain(prior, x, t, rng)
 
     def end(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
-        """The sample from the state x at the last time t: its denoised mean."""
+        """Return the sample, the denoised mean of the state x at the last time t."""
         return prior.denoise(x, t)
 
     @torch.no_grad()
@@ -155,16 +155,16 @@ class GridSampler(ABC):
         start: State | None = None,
         noise: NoiseStream | None = None,
     ) -> Samples:
-        """Samples of shape (B, C, H, W); see `Sampler.sample`. noise: what `rng` was called before version 0.2."""
+        """Draw samples of shape (B, C, H, W); see `Sampler.sample`. `noise` is the name of `rng` before 0.2."""
         if noise is not None:
             warnings.warn("the stream of noise of a sampler is now called rng", DeprecationWarning, stacklevel=3)
             rng = noise
         if rng is None:
-            raise InputError("a sampler needs a stream of noise for each sample: rng=NoiseStream(seed, count)")
+            raise InputError("a sampler needs one noise stream for each sample: rng=NoiseStream(seed, count)")
         check_callback(callback)
         times = time_grid(prior.sde, self.spacing, self.steps, self.times, None if start is None else start.t)
         counted = CountedPrior(prior, callback, len(times))
-        own = rng.held() if self.deterministic else rng  # the noise of steps and constraints
+        own = rng.with_fixed_noise() if self.deterministic else rng  # the noise of steps and constraints
         x = initial_state(prior, shape, times[0], rng, start)
         with counted.reporting(float(times[0]), x):
             x = self.begin(counted, x, times[0], own)
@@ -183,27 +183,27 @@ class GridSampler(ABC):
 
 
 def initial_state(prior: Prior, shape: tuple[int, ...], t: Tensor, rng: NoiseStream, start: State | None) -> Tensor:
-    """The state at the first time t, not constrained yet: the given one, or a draw from the SDE's prior."""
+    """Return the unconstrained state at the first time t: the given one, or a sample of the SDE's prior."""
     if start is not None:
         if tuple(start.x.shape) != tuple(shape):
             raise InputError(f"the starting state has shape {tuple(start.x.shape)}, not {tuple(shape)}")
         return start.x
     if t < 1:
-        raise InputError(f"a sampler that begins at t = {float(t)} needs the state to start from")
+        raise InputError(f"a sampler that begins at t = {float(t)} needs a start state")
     return prior.sde.prior_std * rng.normal(shape)
 
 
 def constrain(prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
-    """The state x at time t, with what is observed replaced by the observation; no noise is drawn where nothing is."""
+    """Replace the observed components of the state x at time t by the observation; draw noise only if needed."""
     return prior.constrain(x, t, rng.like(x)) if prior.constrains else x
 
 
 class CountedPrior(PriorWrapper):
-    """The prior of one run, which counts the calls of `noise` and reports to the run's callback.
+    """The prior of one run: counts the calls of `noise` and reports progress to the callback.
 
     Args:
-        callback: called after each step, and for each report from within an evaluation (`scoreinv.system.reporting`).
-        steps: of the run.
+        callback: called after each step, and for each report of an evaluation (`scoreinv.system.reporting`).
+        steps: steps of the run.
     """
 
     def __init__(self, prior: Prior, callback: Callback | None, steps: int) -> None:
@@ -217,17 +217,17 @@ class CountedPrior(PriorWrapper):
 
     @contextmanager
     def reporting(self, t: float, x: Tensor) -> Iterator[None]:
-        """Take reports from within evaluations until the block ends; the run begins at the state x at time t."""
+        """Pass reports of evaluations to the callback within the block; the run begins at the state x at time t."""
         self._progress = Progress(0.0, 0, self._steps, t, x, 0)
         with nullcontext() if self._callback is None else reporting(self._within):
             yield
 
     def report(self, step: int, t: float, x: Tensor) -> None:
-        """Report that so many steps are done; raise Cancelled if the callback returns False."""
+        """Report the number of completed steps; raise Cancelled if the callback returns False."""
         self._send(Progress(step / self._steps, step, self._steps, t, x, 0))
 
     def _within(self, share: float) -> None:
-        # A step of several evaluations, or a backward pass, reports shares that fall.
+        # Fractions fall within a step of several evaluations, and in a backward pass.
         fraction = max(self._progress.fraction, (self._progress.step + share) / self._steps)
         self._send(replace(self._progress, fraction=fraction))
 
@@ -237,6 +237,6 @@ class CountedPrior(PriorWrapper):
             raise Cancelled(f"stopped after step {progress.step}")
 
     def samples(self, x0: Tensor) -> Samples:
-        """The result, with what the calls took."""
+        """Return the finished samples with their numbers of evaluations."""
         each = (self.evaluations_per_noise, self.vjps_per_noise)
         return Samples(self.finish(x0), *(torch.full((len(x0),), self.calls * count) for count in each))

@@ -1,14 +1,13 @@
-"""DPM-Solver++(2M): an exponential integrator of the reverse process with a memory of one step.
+"""DPM-Solver++(2M): a two-step exponential integrator of the reverse process.
 
 In data prediction, with lambda = log(alpha / sigma) and h = lambda(s) - lambda(t) > 0, a step of the reverse process
-with noise eta is exact for a constant denoised mean D. D is extrapolated to the middle of the step, which is of second
-order:
+with noise eta is exact for a constant denoised mean D. Extrapolating D to the middle of the step makes it second order:
 
     x_s = sigma_s/sigma_t e^(-eta h) x_t + alpha_s (1 - e^(-(1 + eta) h)) D + sigma_s sqrt(1 - e^(-2 eta h)) z,
     D   = D_t + (D_t - D_r) h / (2 (lambda(t) - lambda(r)))
 
 where D_r is the denoised mean at the time r visited before t (Lu et al. 2022, arXiv 2211.01095, eq. 12 and section 5).
-Only alpha and sigma enter, so it runs on any SDE.
+Only alpha and sigma enter, so the sampler works with any SDE.
 """
 
 from __future__ import annotations
@@ -29,17 +28,17 @@ from scoreinv.system.options import Number
 
 @dataclass(frozen=True)
 class DPMpp2M(GridSampler):
-    """DPM-Solver++(2M): good samples in 10 to 50 evaluations, one a step.
+    """DPM-Solver++(2M): good samples in 10 to 50 steps of one evaluation.
 
     The first step, the step after a jump up and the last (to the denoised mean) are of first order. A conditional prior
-    constrains the state at every time: with one noise for the whole trajectory when eta = 0, afresh when eta > 0.
-    With eta = 1, from pure noise, the deviation of Gaussian fields is 0.7 to 0.8 of the right one in 4 evaluations, 1.1
-    in 12 and 1.02 in 36.
+    constrains the state at every time: with the same noise throughout if eta = 0, with fresh noise if eta > 0.
+    With eta = 1, Gaussian fields have 0.7 to 0.8 of the correct standard deviation in 4 evaluations, 1.1 in 12 and
+    1.02 in 36.
 
     Attributes:
-        eta: how much noise a step adds, from 0 (probability-flow ODE) to 1 (reverse SDE).
-        s_noise: factor of z's standard deviation (S_noise of Karras et al. 2022, section 4), for networks that remove
-            a little too much: what they remove for good is missing in the samples.
+        eta: noise added by a step, from 0 (probability-flow ODE) to 1 (reverse SDE).
+        s_noise: factor of z's standard deviation (S_noise of Karras et al. 2022, section 4). Values above 1 compensate
+            for networks that remove slightly too much variance.
         steps, spacing, times: as in `PC`.
     """
 
@@ -54,7 +53,7 @@ class DPMpp2M(GridSampler):
         return self.eta == 0
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
-        """A step without a memory, of first order."""
+        """Take a first-order step, without memory."""
         return self.trajectory().step(prior, x, t, s, rng)
 
     def trajectory(self) -> _Trajectory:
@@ -62,7 +61,7 @@ class DPMpp2M(GridSampler):
 
 
 class _Trajectory:
-    """Steps, each with the denoised mean of the step before."""
+    """The steps of one trajectory, with the denoised mean of the previous step."""
 
     def __init__(self, eta: float, s_noise: float) -> None:
         self.eta, self.s_noise = eta, s_noise

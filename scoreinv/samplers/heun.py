@@ -1,12 +1,12 @@
 """Heun's method with churn: the stochastic sampler of EDM (Karras et al. 2022, algorithm 2).
 
 The probability flow of u = x / alpha in the noise level sigma / alpha is du = d(x, t) d(sigma / alpha), with
-d = noise(x, t). A step from t to s < t is one by the trapezoidal rule, of second order,
+d = noise(x, t). A step from t to s < t follows the trapezoidal rule, of second order:
 
     x' = a x + b d(x, t),   x_s = a x + b [d(x, t) + d(x', s)] / 2,   a = alpha_s / alpha_t,   b = sigma_s - a sigma_t
 
-(x' alone is the step of DDIM), after noise has been added by the forward process: from the noise level l to
-l (1 + gamma), gamma = min(S_churn / N, sqrt(2) - 1). The added noise erases earlier errors.
+(x' alone is the step of DDIM). Churn first adds noise by the forward process, raising the noise level l to
+l (1 + gamma), gamma = min(S_churn / N, sqrt(2) - 1). This erases earlier errors.
 """
 
 from __future__ import annotations
@@ -27,17 +27,16 @@ from scoreinv.system.options import Number, check
 
 @dataclass(frozen=True)
 class Heun(GridSampler):
-    """EDM's sampler: two evaluations a step, one at the last, so 2 N - 1 for a grid of N decreasing times.
+    """EDM's sampler: two evaluations a step, one at the last time, 2 N - 1 for a grid of N decreasing times.
 
-    A conditional prior constrains the state at each time of the grid and the one that Euler's step gives, and not
-    again the one that churn has added noise to: with one noise for the whole trajectory without churn, with fresh noise
-    each time otherwise.
+    A conditional prior constrains the state at each time of the grid and after Euler's step, but not after churn: with
+    the same noise throughout if there is no churn, with fresh noise otherwise.
 
     Attributes:
-        s_churn: noise added in all, at least 0: 0 is the probability-flow ODE.
-        s_tmin, s_tmax: the noise levels sigma / alpha, in the model's range, between which noise is added; none is
-            added beyond the SDE's largest.
-        s_noise: factor of the added noise's standard deviation, for networks that remove a little too much.
+        s_churn: total amount of churn, at least 0; 0 is the probability-flow ODE.
+        s_tmin, s_tmax: churn is applied at noise levels sigma / alpha, in the model's range, between these. The SDE's
+            largest level is never exceeded.
+        s_noise: factor of the added noise's standard deviation, as in `DPMpp2M`.
         steps, spacing, times: as in `PC`.
     """
 
@@ -68,7 +67,7 @@ class Heun(GridSampler):
         return kept + change * (d + prior.noise(euler, s)) / 2
 
     def churn(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> tuple[Tensor, Tensor]:
-        """The state with added noise, and the time at which it is one."""
+        """Add noise to the state; return it with its new time."""
         level = prior.sde.noise_to_signal(t)
         if self.s_churn == 0 or not self.s_tmin <= level <= self.s_tmax:
             return x, t

@@ -2,20 +2,19 @@
 
     dx/dt = f(x, t) - g(t)^2/2 grad log p_t(x) = (d ln alpha/dt) x + g(t)^2 / (2 sigma(t)) noise(x, t)
 
-In the noise level s = sigma / alpha, where all SDEs look alike, the flow of x / alpha is d(x/alpha)/ds = noise. It is
-solved in variables in which it is slow everywhere: the state
+In the noise level s = sigma / alpha, where all SDEs are alike, the flow of x / alpha is d(x/alpha)/ds = noise. It is
+solved in variables that change slowly everywhere. The scaled state
 
     y = (x / alpha - m) / r,   r = sqrt(s^2 + c^2),   dy/ds = (noise - s y / r) / r,
 
-with m and c about the mean and the standard deviation of pictures, has unit variance at every s, and moves only where
-the data differ from a Gaussian (Karras et al. 2022, table 1, has the same scaling). The clock log((s + d) / (s + k)) is
-lambda = log(alpha / sigma), but for its sign, between d and k, and passes the ends quickly: at noise below a grey
-level, and far above the range of pictures, nothing happens. Adaptive steps in t would follow the unevenness of the SDE
-as well, and adaptive steps in lambda the ends: 90 to 150 evaluations for mixtures of Gaussians at the default
-tolerance, where these variables take 60 to 100.
+with m and c near the mean and the standard deviation of pictures, has unit variance at every s. It moves only as far as
+the data differ from a Gaussian (the scaling of Karras et al. 2022, table 1). The clock is log((s + d) / (s + k)).
+Between d and k it equals -lambda = -log(alpha / sigma); it is bounded at both ends, where y hardly moves: at noise
+below a grey level, and far above the range of pictures. For mixtures of Gaussians at the default tolerance these
+variables take 60 to 100 evaluations, against 90 to 150 in t or in lambda.
 
-The solver's state is float64 and the prior is given states in the dtype of the picture (and has no TF32). One whose
-network computes in bfloat16 takes many times the steps, since its rounding looks like the solution's own unevenness.
+The solver's state is float64; the prior gets states in the dtype of the picture, without TF32. A network that computes
+in bfloat16 takes many times the steps, since the step control mistakes its rounding for structure of the solution.
 """
 
 from __future__ import annotations
@@ -39,19 +38,19 @@ from scoreinv.system.options import Number, Whole, check, check_callback, check_
 from scoreinv.system.reporting import reporting
 
 _SPREAD, _FINEST, _COARSEST = 0.5, 0.01, 10.0  # c, d and k for pictures on [-1, 1]
-_FARTHEST = 1e7
-"""Noise level, likewise, from which on the flow moves y by a millionth, and where rounding moves it as much."""
+_LARGEST_LEVEL = 1e7
+"""Largest noise level solved, for pictures on [-1, 1]: beyond it y moves by 1e-6, no more than by rounding."""
 
 
 @dataclass(frozen=True)
 class ODE:
     """Sampling by the probability-flow ODE with adaptive RK45, each sample with its own error control.
 
-    A conditional prior constrains the states that it is evaluated at, with one noise for the whole trajectory. The end
-    is denoised by Tweedie's formula, which is one more evaluation.
+    A conditional prior constrains every evaluated state, with the same noise throughout. Tweedie's formula denoises the
+    final state, which takes one more evaluation.
 
     Attributes:
-        rtol, atol: relative and absolute tolerance of a step, as scipy's RK45 has them, for states of unit variance.
+        rtol, atol: relative and absolute tolerance of a step, as in scipy's RK45, for states of unit variance.
     """
 
     rtol: Annotated[float, Number(None)] = 1e-5
@@ -71,7 +70,7 @@ class ODE:
         callback: Callback | None = None,
         start: State | None = None,
     ) -> Samples:
-        """Samples of shape (B, C, H, W); see `Sampler.sample`."""
+        """Draw samples of shape (B, C, H, W); see `Sampler.sample`."""
         times = time_grid(prior.sde, uniform_times, 2, start=None if start is None else start.t)
         x = initial_state(prior, shape, times[0], rng, start)
         z = rng.like(x) if prior.constrains else None
@@ -106,15 +105,15 @@ def encode(
     atol: float = 1e-5,
     callback: Callback | None = None,
 ) -> Latent:
-    """The latent code of x (B, C, H, W) in the model's range: the ODE from t = 1e-5 to 1.
+    """Return the latent code of x (B, C, H, W) in the model's range, by the ODE from t = 1e-5 to 1.
 
     Args:
-        steps: of a fixed grid, four evaluations each, 16 being good; None for adaptive RK45.
-        rtol, atol: tolerances of RK45, each sample with its own error control.
-        callback: called after each step and at each window; may stop the work.
+        steps: steps of a fixed grid, four evaluations each; 16 are enough in general. None: adaptive RK45.
+        rtol, atol: tolerances of RK45, which controls the error of each sample separately.
+        callback: called after each step and each window; may stop the work.
 
-    Returns the code with the evaluations that it took. Raises InputError for what is no such picture or setting,
-    ScoreinvError where the prior is not finite, and Cancelled when the callback stopped.
+    Raises InputError for invalid pictures or settings, ScoreinvError if the prior is not finite, and Cancelled if the
+    callback stopped the work.
     """
     end = flow(prior, x, TRAINING_START, 1.0, steps=steps, rtol=rtol, atol=atol, callback=callback)
     return Latent(end.x.to(x), end.nfe * prior.evaluations_per_noise)
@@ -132,16 +131,16 @@ def decode(
     atol: float = 1e-5,
     callback: Callback | None = None,
 ) -> Samples:
-    """The picture of a latent code z (B, C, H, W): the ODE from t = 1 to `end`, not denoised.
+    """Return the picture of a latent code z (B, C, H, W), by the ODE from t = 1 to `end`, without denoising.
 
     Args:
-        temperature: the code is multiplied by it, at least 0; below 1 pictures are smoother and more alike (Song et al.
-            2021, D.4).
-        end: a time from 0 to below 1 at which the SDE has noise. None: the SDE's `sampling_end`, as the paper's
-            samples; `TRAINING_START`, where `encode` begins, makes this its inverse.
+        temperature: factor of the code, at least 0; below 1 pictures are smoother and more alike (Song et al. 2021,
+            D.4).
+        end: a time in [0, 1) at which the SDE has noise. None: the SDE's `sampling_end`, as in the paper. With
+            `TRAINING_START`, `decode` is the inverse of `encode`.
         steps, rtol, atol: as in `encode`.
 
-    Raises InputError for a negative temperature, and an end that is not such.
+    Raises InputError for a negative temperature or an invalid end.
     """
     check_prior(prior)
     check("temperature", temperature, Number(0))
@@ -157,7 +156,7 @@ def decode(
 
 @dataclass(frozen=True)
 class Flowed:
-    """Where the flow ended.
+    """The result of `flow`.
 
     Attributes:
         x: the states, (B, C, H, W), float64.
@@ -185,17 +184,15 @@ def flow(
     atol: float = 1e-5,
     callback: Callback | None = None,
 ) -> Flowed:
-    """The states x (B, C, H, W) at time `start`, carried by the probability flow to time `end`.
+    """Move the states x (B, C, H, W) along the probability flow from time `start` to time `end`.
 
     Args:
-        constraint: noise of the shape of x, for a prior to constrain the states with that it is evaluated at; None:
-            they are not constrained.
-        probes: (K, B, C, H, W), for the volume: the divergence is the mean of e^T (dv/dx) e over them.
-        steps: of the fixed grid, four evaluations each; None for RK45 with error control for each sample.
+        constraint: noise of the shape of x with which the prior constrains every evaluated state. None: no constraint.
+        probes: (K, B, C, H, W), for the volume: the divergence is the mean of e^T (dv/dx) e over these.
+        steps: steps of a fixed grid, four evaluations each; None: RK45 with error control for each sample.
         rtol, atol: tolerances of RK45, for states of unit variance.
 
-    Raises InputError for states that are not such, fewer than one step, and tolerances that are not positive,
-    ScoreinvError where the prior is not finite.
+    Raises InputError for invalid states, steps or tolerances, and ScoreinvError if the prior is not finite.
     """
     check_prior(prior)
     check_states(x)
@@ -209,7 +206,7 @@ def flow(
     values = x[0].numel()
     progress = Progress(0.0, 0, steps, start, x, 0)
 
-    def call_back(share: float = 0.0) -> None:  # within a step its share is unknown
+    def call_back(_: float = 0.0) -> None:  # ignores fractions of a step: the number of steps is unknown
         if callback is not None and says_stop(callback(progress)):
             raise Cancelled(f"stopped after step {progress.step}")
 
@@ -250,19 +247,19 @@ def check_states(x: Tensor) -> None:
     """Raise InputError unless x is a float tensor (B, C, H, W)."""
     if not (isinstance(x, Tensor) and x.ndim == 4 and x.is_floating_point()):
         found = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-        raise InputError(f"pictures are a float tensor (B, C, H, W) in the model's range (`to_model`), not {found}")
+        raise InputError(f"pictures must be a float tensor (B, C, H, W) in the model's range (`to_model`), not {found}")
 
 
 def _flat(x: Tensor) -> Tensor:
-    """The solver's state (B, D) in float64; on the CPU where the device has no float64."""
+    """Return the solver's state (B, D) in float64, on the CPU if the device has no float64."""
     x = x.cpu() if x.device.type == "mps" else x
     return x.flatten(1).double()
 
 
 class _Drift:
-    """The probability flow in the variables of this module: a clock in place of the time, and the scaled state y.
+    """The probability flow in the clock and the scaled state y of this module.
 
-    constraint: noise to constrain the states with that the prior is evaluated at; None: they are not constrained.
+    constraint: noise with which the prior constrains every evaluated state. None: no constraint.
     """
 
     def __init__(self, prior: Prior, constraint: Tensor | None) -> None:
@@ -271,16 +268,16 @@ class _Drift:
         self.middle, self.unit = (low + high) / 2, (high - low) / 2
 
     def clock(self, t: float) -> float:
-        s, finest, coarsest = (self.unit * level for level in (_FARTHEST, _FINEST, _COARSEST))
+        s, finest, coarsest = (self.unit * level for level in (_LARGEST_LEVEL, _FINEST, _COARSEST))
         s = min(s, float(self.sde.noise_to_signal(as_time(t))))
         return -math.log1p((coarsest - finest) / (s + finest))
 
     def level(self, clock: Tensor) -> Tensor:
-        """The noise level s of a clock, its inverse."""
+        """Return the noise level s of a clock."""
         return self.unit * (_COARSEST * clock.exp() - _FINEST) / -clock.expm1()
 
     def log_scale(self, t: float) -> float:
-        """ln(alpha r), of x = alpha r y + alpha m."""
+        """Return ln(alpha r), where x = alpha r y + alpha m."""
         s, alpha = float(self.sde.noise_to_signal(as_time(t))), float(self.sde.alpha(as_time(t)))
         return math.log(alpha * math.hypot(s, self.unit * _SPREAD))
 
@@ -291,7 +288,7 @@ class _Drift:
         return y * math.exp(self.log_scale(t)) + float(self.sde.alpha(as_time(t))) * self.middle
 
     def rate(self, y: Tensor, clock: Tensor) -> Tensor:
-        """dy/dclock, the shape and dtype of y (B, C, H, W), at clocks (B,)."""
+        """Return dy/dclock in the shape and dtype of y (B, C, H, W), at clocks (B,)."""
         s = self.level(clock)
         t = time_at(self.sde, s)
         r = (s.square() + (self.unit * _SPREAD) ** 2).sqrt()
@@ -304,7 +301,7 @@ class _Drift:
         return broadcast(pace / r, y) * (self.prior.noise(x, t) - broadcast(s / r, y) * y)
 
     def rate_and_divergence(self, y: Tensor, clock: Tensor, probes: Tensor) -> tuple[Tensor, Tensor]:
-        """The rate (B, C, H, W) and the mean over the probes (K, B, C, H, W) of e^T (drate/dy) e, (B, 1)."""
+        """Return the rate (B, C, H, W) and the mean over the probes (K, B, C, H, W) of e^T (drate/dy) e, (B, 1)."""
         with torch.enable_grad():
             y = y.detach().requires_grad_()
             rate = self.rate(y, clock)

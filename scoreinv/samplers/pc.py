@@ -2,19 +2,19 @@
 
 As in the authors' code, and unlike the paper's algorithms, the corrector comes before the predictor at each time.
 
-**Predictors** take a step of the reverse process from t to s < t. `EulerMaruyama` and `ReverseDiffusion` do with eta
-from 0 (probability-flow ODE) to 1 (reverse SDE); every eta has the same marginals (eq. 6 and 13):
+**Predictors** take a step of the reverse process from t to s < t. `EulerMaruyama` and `ReverseDiffusion` have a
+parameter eta from 0 (probability-flow ODE) to 1 (reverse SDE); every eta has the same marginals (eq. 6 and 13):
 
     dx = [f(x, t) - (1 + eta)/2 g(t)^2 grad log p_t(x)] dt + sqrt(eta) g(t) dw        (time running backwards)
 
-`Ancestral` reverses the Markov chain that the SDE is the limit of, and has no eta.
+`Ancestral` reverses the Markov chain whose limit is the SDE, and has no eta.
 
 **Correctors** are Langevin dynamics at one noise level, towards p_t (appendix G, algorithms 4 and 5):
 
     x <- x + e score(x, t) + sqrt(2 e) z
 
 The factor k in their step size e is 1 - beta_i of the *training* grid of N times, 1 + 2 (d ln alpha/dt) / N, which is
-1 for VE; for `DDPM`, whose alpha^2 falls by it from each time to the next, exp(2 (d ln alpha/dt) / (N - 1)).
+1 for VE. For `DDPM` it is exp(2 (d ln alpha/dt) / (N - 1)), the ratio of alpha^2 at consecutive times.
 """
 
 from __future__ import annotations
@@ -73,11 +73,11 @@ class ReverseDiffusion:
 class Ancestral:
     """A predictor: the reverse Markov chain of SMLD and DDPM, (x + G^2 score) / a + std z (eq. 4, 47).
 
-    Of the two variances of Ho et al. 2020, section 3.2, `posterior` is that of x_s given x_t and the picture, std =
-    sigma_s G / sigma_t, and `forward` that of the forward step, std = G = sqrt(beta_i), beta_i = 1 - a^2 on the grid
-    actually used. `paper` is Song et al.'s: posterior for VE, forward for VP.
+    Of the two variances of Ho et al. 2020, section 3.2, `posterior` is the variance of x_s given x_t and the picture,
+    std = sigma_s G / sigma_t. `forward` is the variance of the forward step, std = G = sqrt(beta_i), with beta_i =
+    1 - a^2 on the grid of the sampler. `paper` is Song et al.'s choice: posterior for VE, forward for VP.
 
-    Raises InputError for another variance, and for other SDEs, which have no such chain.
+    Raises InputError for another variance, and for SDEs other than VE and VP, which have no such chain.
     """
 
     variance: Literal["paper", "forward", "posterior"] = "paper"
@@ -99,17 +99,17 @@ class Ancestral:
 
 @dataclass(frozen=True)
 class DDIM:
-    """A predictor: from the estimates of picture and noise at t to the state at s (Song, Meng and Ermon 2021).
+    """A predictor: combines the estimates of picture and noise at t into the state at s (Song, Meng and Ermon 2021).
 
         x_s = alpha_s D + sqrt(sigma_s^2 - std^2) noise(x, t) + std z,   std = eta sigma_s G / sigma_t
 
-    (arXiv 2010.02502, eq. 12 and 16), with D the denoised mean and G^2 the variance of the forward step, so that it is
-    one step for every SDE. eta = 0 is Euler's method for the probability flow of x / alpha in sigma / alpha; eta = 1
-    the reverse Markov chain of DDPM, `Ancestral("posterior")`. `PC(DDIM(eta), corrector_steps=0, steps=50)` is the
-    sampler DDIM, an evaluation a step.
+    (arXiv 2010.02502, eq. 12 and 16), with D the denoised mean and G^2 the variance of the forward step, for any SDE.
+    eta = 0 is Euler's method for the probability flow of x / alpha in sigma / alpha. eta = 1 is the reverse Markov
+    chain of DDPM, `Ancestral("posterior")`. `PC(DDIM(eta), corrector_steps=0, steps=50)` is the sampler DDIM, with one
+    evaluation a step.
 
     Attributes:
-        eta: how much noise a step adds, from 0 (none) to 1 (ancestral sampling).
+        eta: noise added by a step, from 0 (none) to 1 (ancestral sampling).
     """
 
     eta: Annotated[float, Number(0, 1)] = 0.0
@@ -128,7 +128,7 @@ class DDIM:
 
 @dataclass(frozen=True)
 class NoPredictor:
-    """Leaves the state as it is: sampling by the corrector alone (annealed Langevin dynamics)."""
+    """Leaves the state unchanged: sampling by the corrector alone (annealed Langevin dynamics)."""
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
         return x
@@ -136,16 +136,16 @@ class NoPredictor:
 
 class Corrector(Protocol):
     def step(self, prior: Prior, x: Tensor, t: Tensor, snr: float, rng: NoiseStream) -> Tensor:
-        """One step at time t, float64 of shape (), with signal-to-noise ratio `snr`."""
+        """Take one step at time t, float64 of shape (), with signal-to-noise ratio `snr`."""
         ...
 
 
 @dataclass(frozen=True)
 class Langevin:
-    """A corrector: e = 2 k (snr |z| / |score|)^2, the norms taken sample by sample (the authors' code averages them).
+    """A corrector: e = 2 k (snr |z| / |score|)^2, with norms per sample (the authors' code averages them).
 
-    In few dimensions D the random norms inflate the variance, ((D + 2) / D)^2 times for small steps: 1.56 at 8, 1.02 at
-    192. The finite step adds 3 % at a signal-to-noise ratio of 0.16.
+    In few dimensions D the random norms inflate the variance, for small steps by ((D + 2) / D)^2: 1.56 at D = 8, 1.02
+    at 192. The finite step adds 3 % at snr = 0.16.
     """
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, snr: float, rng: NoiseStream) -> Tensor:
@@ -158,7 +158,7 @@ class Langevin:
 
 @dataclass(frozen=True)
 class AnnealedLangevin:
-    """A corrector: e = 2 k (snr sigma(t))^2, the step of NCSN, proportional to the noise level's variance."""
+    """A corrector: e = 2 k (snr sigma(t))^2, the step of NCSN, proportional to the variance of the noise level."""
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, snr: float, rng: NoiseStream) -> Tensor:
         size = 2 * one_minus_beta(prior.sde, t) * (snr * prior.sde.sigma(t)).square()
@@ -167,39 +167,39 @@ class AnnealedLangevin:
 
 
 def one_minus_beta(sde: SDE, t: Tensor) -> Tensor:
-    """k = 1 - beta_i of the training grid; InputError for a grid so coarse that a step keeps nothing of the picture."""
-    if isinstance(sde, DDPM):  # its alpha^2 itself falls by 1 - beta_i from each of the N times to the next
+    """Return k = 1 - beta_i of the training grid; raise InputError if a step of this grid keeps nothing of x."""
+    if isinstance(sde, DDPM):
         return (2 * sde.drift_rate(t) / (sde.steps - 1)).exp()
     kept = 1 + 2 * sde.drift_rate(t) / sde.steps
     if not (kept > 0).all():
-        raise InputError(f"{sde} has steps that keep nothing of the picture: give more of them, or take no corrector")
+        raise InputError(f"a step of {sde} keeps nothing of the picture: use an SDE of more steps, or no corrector")
     return kept
 
 
 def _norm(x: Tensor) -> Tensor:
-    """Euclidean norm of each sample, (B, 1, 1, 1)."""
+    """Return the Euclidean norm of each sample, (B, 1, 1, 1)."""
     return torch.linalg.vector_norm(x.flatten(1), dim=1).reshape(-1, *[1] * (x.ndim - 1))
 
 
 @dataclass(frozen=True)
 class PC(GridSampler):
-    """At each time of the grid `corrector_steps` of the corrector, then the predictor to the next time.
+    """Predictor-corrector sampling: at each time of the grid `corrector_steps` of the corrector, then the predictor.
 
     The last time is corrected and then denoised by Tweedie's formula. So a grid of N decreasing times takes
-    N (corrector_steps + 1) evaluations: 2,000 for the paper's N = 1000 with one corrector step. Without
-    corrector steps it takes N, and with `NoPredictor` N corrector_steps + 1, of which the last denoises.
+    N (corrector_steps + 1) evaluations: 2,000 for the paper's N = 1000 with one corrector step. With `NoPredictor` it
+    takes N corrector_steps + 1.
 
-    A conditional prior constrains each state at the time that the state is then at: the initial one, the one after
-    each corrector step at t, the one after the predictor, at s; each with fresh noise, whatever the predictor's eta.
+    A conditional prior constrains the initial state, the state after each corrector step at t, and the state after
+    the predictor at s. Each constraint takes fresh noise, whatever the predictor's eta.
 
     Attributes:
         predictor: the step from each time to the next.
         corrector: the step at each time.
-        corrector_steps: steps of the corrector at each time; 0: the predictor alone.
+        corrector_steps: corrector steps at each time; 0: the predictor alone.
         snr: signal-to-noise ratio of the corrector (.16 for CIFAR-10, .075 at 256 px, .15 at 1024 px).
-        steps: times in the grid, when `times` is not given.
-        spacing: how the grid is spread.
-        times: the grid itself; times may jump up (resampling), by the forward process.
+        steps: number of times in the grid, if `times` is not given.
+        spacing: spacing of the grid.
+        times: the grid; an increasing pair of times is a jump up by the forward process (resampling).
     """
 
     predictor: Stepper = field(default_factory=ReverseDiffusion)
@@ -214,7 +214,7 @@ class PC(GridSampler):
         return self.predictor.step(prior, self.correct(prior, x, t, rng), t, s, rng)
 
     def correct(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
-        """The state x at time t after the corrector's steps."""
+        """Apply the corrector's steps to the state x at time t."""
         for _ in range(self.corrector_steps):
             x = constrain(prior, self.corrector.step(prior, x, t, self.snr, rng), t, rng)
         return x

@@ -1,4 +1,4 @@
-"""Random draws that do not depend on the batch: one stream for each sample."""
+"""Random numbers that do not depend on the batch: one stream for each sample."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from scoreinv.system.options import SEED, check
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:
-    """Return the generator of a seed and a key; other seeds and keys, of any length, have independent ones.
+    """Return the generator of a seed and a key; different seeds or keys, of any length, give independent generators.
 
-    NumPy pads short entropy with zeros and splits integers into words of 32 bits. As entropy (5, 3), (5, 3, 0) and
-    5 + 3 * 2^32 would be one stream, so the key is a spawn key of two words per number.
+    The key is a spawn key of two 32-bit words per number: NumPy pads short entropy with zeros and splits integers into
+    words, so as entropy (5, 3), (5, 3, 0) and 5 + 3 * 2^32 would be one stream.
 
     Args:
         seed: from 0 to 2^128 - 1.
@@ -30,18 +30,18 @@ def generator(seed: int, *key: int) -> np.random.Generator:
 
 
 class NoiseStream:
-    """Draw independent noise for each sample; sample i of a seed has the same noise in any batch.
+    """Independent noise for each sample; sample i of a seed has the same noise in any batch.
 
-    The stream of sample i is that of the key (seed, i). Draws are made on the CPU in float32 and then moved, so every
-    device, precision and thread count has the same numbers.
+    Sample i has the stream of the key (seed, i). Numbers are drawn on the CPU in float32 and then moved, so they do not
+    depend on the device, precision or number of threads.
 
     Args:
         seed: from 0 to 2^63 - 1.
         count: number of samples, B.
-        first: number of the first sample; `NoiseStream(s, 2, first=4)` are samples 4 and 5 of `NoiseStream(s, 6)`.
-        device, dtype: of the draws, unless a draw gives its own.
+        first: index of the first sample; `NoiseStream(s, 2, first=4)` are samples 4 and 5 of `NoiseStream(s, 6)`.
+        device, dtype: the default of each draw.
 
-    Raises InputError for a seed out of range or no samples.
+    Raises InputError if the seed is out of range or `count` is below 1.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class NoiseStream:
 
     @classmethod
     def keyed(cls, keys: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> Self:
-        """Return noise of one stream per key, such as (seed, sample, top, left); see `generator`."""
+        """Return one stream per key, such as (seed, sample, top, left); see `generator`."""
         noise = cls(0, len(keys), device=device)
         noise._generators = [generator(*key) for key in keys]
         return noise
@@ -72,29 +72,29 @@ class NoiseStream:
     def normal(
         self, shape: torch.Size | tuple[int, ...], device: torch.device | None = None, dtype: torch.dtype | None = None
     ) -> Tensor:
-        """Standard normal draws of shape (B, ...), row i from stream i; InputError for another B."""
+        """Return standard normal numbers of shape (B, ...), row i from stream i; raise InputError for another B."""
         if shape[0] != len(self._generators):
-            raise InputError(f"noise for {len(self)} samples was asked for {shape[0]}")
+            raise InputError(f"a noise stream of {len(self)} samples cannot draw noise for {shape[0]}")
         draws = np.stack([g.standard_normal(tuple(shape[1:]), dtype=np.float32) for g in self._generators])
         return torch.from_numpy(draws).to(device=device or self.device, dtype=dtype or self.dtype)
 
     def like(self, x: Tensor) -> Tensor:
-        """Standard normal draws of the shape, device and dtype of x."""
+        """Return standard normal numbers in the shape, device and dtype of x."""
         return self.normal(x.shape, x.device, x.dtype)
 
     def rademacher(
         self, shape: torch.Size | tuple[int, ...], device: torch.device | None = None, dtype: torch.dtype | None = None
     ) -> Tensor:
-        """Draws of -1 and 1 with equal probability, of shape (B, ...), row i from stream i."""
+        """Return -1 and 1 with equal probability, of shape (B, ...), row i from stream i."""
         signs = np.stack([g.integers(0, 2, tuple(shape[1:]), dtype=np.int8) for g in self._generators])
         return torch.from_numpy(2 * signs - 1).to(device=device or self.device, dtype=dtype or self.dtype)
 
     def generators(self) -> list[torch.Generator]:
-        """A generator on the CPU for each sample, from its stream: for draws of which it is not known how many."""
+        """Return a CPU generator for each sample, seeded by its stream: for unknown numbers of draws."""
         return [torch.Generator().manual_seed(int(g.integers(2**63))) for g in self._generators]
 
-    def held(self) -> Self:
-        """The same, but that `like` gives one noise again and again: what an ODE's trajectory is constrained with."""
-        held, drawn = copy(self), cache(self.normal)
-        held.like = lambda x: drawn(x.shape, x.device, x.dtype)  # type: ignore[method-assign]
-        return held
+    def with_fixed_noise(self) -> Self:
+        """Return a copy whose `like` always returns the same noise, to constrain the trajectory of an ODE."""
+        fixed, drawn = copy(self), cache(self.normal)
+        fixed.like = lambda x: drawn(x.shape, x.device, x.dtype)  # type: ignore[method-assign]
+        return fixed

@@ -1,9 +1,9 @@
-"""Runge-Kutta methods on many initial values at once: a sample is solved as if it were alone.
+"""Runge-Kutta methods for a batch of initial values; each sample is solved independently of the others.
 
 `rk45` is Dormand-Prince 5(4) with error control for each sample: its own time, step size and count. All samples are
-evaluated until the last is done; those that are done keep their state. The method and its step control are those of
+evaluated until the last is done; finished ones keep their state. The method and its step control are those of
 scipy's RK45 (Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, II.4).
-`rk4` is Kutta's 3/8 rule, of fourth order (ibid., II.1), on equal steps.
+`rk4` is Kutta's 3/8 rule, of fourth order (ibid., II.1), with equal steps.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scoreinv.system.errors import ScoreinvError
 Function = Callable[[Tensor, Tensor], Tensor]
 """dy/dt (B, D) at times t (B,) and states y (B, D)."""
 Monitor = Callable[[Tensor, Tensor, Tensor], None]
-"""Told after each round of steps: times (B,), states (B, D), evaluations (B,)."""
+"""Called after each round of steps with times (B,), states (B, D), evaluations (B,)."""
 
 _NODES = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0)
 _STAGES = (
@@ -38,10 +38,10 @@ _EXPONENT = 1 / 5
 def rk45(
     function: Function, y: Tensor, start: float, end: float, rtol: float, atol: float, monitor: Monitor
 ) -> tuple[Tensor, Tensor]:
-    """y(end) and the evaluations of each sample, int64 (B,), from y(start) of shape (B, D), float64.
+    """Return y(end) and the evaluations of each sample, int64 (B,), from y(start) of shape (B, D), float64.
 
-    A step is taken when the root mean square of error / (atol + rtol |y|) over the sample is below 1. Raises
-    ScoreinvError where the step size vanishes.
+    A step is accepted if the root mean square of error / (atol + rtol |y|) over the sample is below 1.
+    Raises ScoreinvError if the step size vanishes.
     """
     direction = 1.0 if end > start else -1.0
     t = torch.full((len(y),), start, dtype=torch.float64)
@@ -53,7 +53,7 @@ def rk45(
         then = t + direction * size
         then = torch.where(going, then.clamp(max=end) if direction > 0 else then.clamp(min=end), t)
         if (then == t)[going].any():
-            raise ScoreinvError("the ODE solver's step size vanished: loosen its tolerances")
+            raise ScoreinvError("the step size of the ODE solver vanished: use larger tolerances")
         y_new, slope_new, error = _step(function, t, then - t, y, slope)
         nfe += 6 * going
         norm = _rms(error / (atol + rtol * torch.maximum(y.abs(), y_new.abs())))
@@ -72,7 +72,7 @@ def rk45(
 
 
 def rk4(function: Function, y: Tensor, start: float, end: float, steps: int, monitor: Monitor) -> tuple[Tensor, Tensor]:
-    """y(end) and the evaluations, 4 `steps`, int64 (B,), from y(start) of shape (B, D), float64."""
+    """Return y(end) and the evaluations, 4 `steps`, int64 (B,), from y(start) of shape (B, D), float64."""
     h = (end - start) / steps
 
     def at(position: float) -> Tensor:
@@ -90,7 +90,7 @@ def rk4(function: Function, y: Tensor, start: float, end: float, steps: int, mon
 
 
 def _step(function: Function, t: Tensor, h: Tensor, y: Tensor, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The fifth-order solution at t + h, the slope there, and the difference to the fourth order."""
+    """Return the fifth-order solution at t + h, its slope, and its difference from the fourth-order solution."""
     step = h.to(y.device)[:, None]
     slopes = [slope]
     for node, weights in zip(_NODES[1:], _STAGES[1:], strict=True):
@@ -111,7 +111,7 @@ def _combine(weights: tuple[float, ...], slopes: list[Tensor]) -> Tensor:
 def _first_step(
     function: Function, t: Tensor, y: Tensor, slope: Tensor, end: float, rtol: float, atol: float
 ) -> Tensor:
-    """The size of each sample's first step (Hairer, Norsett and Wanner, II.4), (B,); takes one evaluation."""
+    """Return the first step size of each sample (Hairer, Norsett and Wanner, II.4), (B,), by one evaluation."""
     length = (end - t).abs()
     direction = (end - t).sign()
     scale = atol + rtol * y.abs()
@@ -126,5 +126,5 @@ def _first_step(
 
 
 def _rms(x: Tensor) -> Tensor:
-    """Root mean square of each row, on the CPU, where the times are."""
+    """Return the root mean square of each row, on the CPU like the times."""
     return x.square().mean(1).sqrt().cpu()

@@ -1,4 +1,4 @@
-"""Time grids: the levels of noise that a sampler visits, from pure noise to the end."""
+"""Time grids: the times that a sampler visits, from pure noise to the end."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ Spacing = Callable[[SDE, int, float], Tensor]
 
 Steps = Annotated[int, STEPS]
 Times = Annotated[tuple[float, ...] | None, Number(0, 1)]
-"""Fields of samplers: times in the grid, and the grid itself."""
+"""Fields of samplers: the number of times in the grid, and the grid."""
 
 
 def uniform_times(sde: SDE, steps: int, start: float = 1.0) -> Tensor:
-    """Evenly spaced in t: the grid of the paper's samplers."""
+    """Return times spaced evenly in t: the grid of the paper's samplers."""
     return torch.linspace(start, sde.sampling_end, steps, dtype=torch.float64)
 
 
 def log_times(sde: SDE, steps: int, start: float = 1.0) -> Tensor:
-    """Evenly spaced in log(sigma / alpha) (Lu et al. 2022, DPM-Solver, section 3.3)."""
+    """Return times spaced evenly in log(sigma / alpha) (Lu et al. 2022, DPM-Solver, section 3.3)."""
     return _even(sde, steps, start, torch.log, torch.exp)
 
 
 def karras_times(sde: SDE, steps: int, start: float = 1.0) -> Tensor:
-    """Evenly spaced in (sigma / alpha)^(1/7): denser towards the end (Karras et al. 2022, eq. 5)."""
+    """Return times spaced evenly in (sigma / alpha)^(1/7): denser towards the end (Karras et al. 2022, eq. 5)."""
     return _even(sde, steps, start, lambda ratio: ratio ** (1 / 7), lambda root: root**7)
 
 
 def resampling_times(sde: SDE, steps: int, jump: int = 10, repeats: int = 10) -> tuple[float, ...]:
-    """A grid that goes back up, for `PC(times=...)` with a constrained prior (RePaint, Lugmayr et al. 2022, 4.2).
+    """Return a grid with jumps up, for `PC(times=...)` with a constrained prior (RePaint, Lugmayr et al. 2022, 4.2).
 
-    Of `steps` even times, every stretch of `jump` is gone through `repeats` times: down, then back to where it began by
-    the forward kernel, and down again, so that what is drawn comes to agree with what is known. Raises InputError
-    unless all are at least 1.
+    Each stretch of `jump` of the `steps` uniform times is visited `repeats` times, with a jump back to its first time
+    in between. This harmonises the sampled components with the observation. Raises InputError unless all are at least
+    1.
     """
     for name, value in {"steps": steps, "jump": jump, "repeats": repeats}.items():
         check(name, value, Whole(1))
@@ -57,10 +57,10 @@ def resampling_times(sde: SDE, steps: int, jump: int = 10, repeats: int = 10) ->
 def time_grid(
     sde: SDE, spacing: Spacing, steps: int, times: tuple[float, ...] | None = None, start: float | None = None
 ) -> Tensor:
-    """Return the times to visit, float64 (N,): `times`, or `steps` of them by `spacing`, from the start or t = 1.
+    """Return the times to visit, float64 (N,): `times`, or `steps` of them by `spacing`, from `start` or t = 1.
 
-    Raises InputError if there are none, two in a row are equal, one is outside of [0, 1] or without noise, or the first
-    is not the start.
+    Raises InputError if the grid is empty, repeats a time, leaves [0, 1], has a time without noise, or does not begin
+    at `start`.
     """
     if times is not None:
         grid = torch.tensor(times, dtype=torch.float64)
@@ -69,20 +69,20 @@ def time_grid(
     else:
         grid = spacing(sde, steps, 1.0 if start is None else start)
     if grid.ndim != 1 or len(grid) == 0:
-        raise InputError("a time grid needs at least one step")
+        raise InputError("a time grid needs at least one time")
     if not ((grid >= 0) & (grid <= 1) & (sde.sigma(grid) > 0)).all():
-        raise InputError("times must lie in [0, 1], with noise at each")
+        raise InputError("times must lie in [0, 1], with sigma > 0")
     if (grid[1:] == grid[:-1]).any():
-        raise InputError("a time grid must move at every step")
+        raise InputError("consecutive times of a grid must differ")
     if start is not None and grid[0] != start:
-        raise InputError(f"the grid begins at t = {float(grid[0])}, the given state is at t = {start}")
+        raise InputError(f"the grid begins at t = {float(grid[0])}, but the start state is at t = {start}")
     return grid
 
 
 def _even(
     sde: SDE, steps: int, start: float, scale: Callable[[Tensor], Tensor], inverse: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    """Times from the start to the SDE's `sampling_end`, even in a scale of sigma / alpha."""
+    """Return times from the start to the SDE's `sampling_end`, spaced evenly in a scale of sigma / alpha."""
     high, low = scale(sde.noise_to_signal(torch.tensor([start, sde.sampling_end], dtype=torch.float64)))
     times = time_at(sde, inverse(torch.linspace(high, low, steps, dtype=torch.float64)))
     times[0] = start

@@ -1,4 +1,4 @@
-"""The task `inpaint` by classical methods: holes filled without a model or noise. Imports no torch.
+"""The task `inpaint` by classical methods, without a model or noise. Imports no torch.
 
 They are the baseline: fast and smooth, and 1 to 2 dB further from the truth than the posterior mean of `photo`.
 """
@@ -10,16 +10,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from scoreinv.analysis.jpeg import without_smears
+from scoreinv.analysis.jpeg import RIM, without_smears
 from scoreinv.imaging.opencv import navier_stokes, telea
 from scoreinv.imaging.picture import Picture, to_float, to_samples
 from scoreinv.imaging.regions import hole_regions, known_first
-from scoreinv.tasks.results import Restored, TaskCallback, parts, tell
-from scoreinv.tasks.settings import ClassicalMethod
+from scoreinv.tasks.callbacks import Callback, notify, split
+from scoreinv.tasks.notes import info
+from scoreinv.tasks.outcome import InpaintOutcome
+from scoreinv.tasks.requests import ClassicalMethod
 from scoreinv.windows.boxes import crop
 
 _CONTEXT = 16
-"""Pixels around a hole that its fill is made of; no method looks further than 3."""
+"""Pixels around a hole that a fill is given; methods use 3."""
 
 
 def _biharmonic(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
@@ -36,39 +38,41 @@ _FILLS: dict[ClassicalMethod, Callable[[np.ndarray, np.ndarray], np.ndarray]] = 
 }
 """Each takes and returns HxWxC float in [0, 1]; beside it a hole HxW bool."""
 _BLOCKS: dict[ClassicalMethod, int] = {"telea": 2048, "navier-stokes": 2048, "biharmonic": 256}
-"""Longest side of what is filled at once; larger holes are done in blocks, each given those before. The time of the
-biharmonic fill grows faster than the pixels: 90,000 at once take 3 seconds and 0.5 GB."""
+"""Longest side of a block; larger holes are filled block by block. The time of the biharmonic fill grows faster than
+the pixels: 90,000 at once take 3 seconds and 0.5 GB."""
 
 
 def fill_classically(
     picture: Picture,
     hole: np.ndarray,
     method: ClassicalMethod,
-    callback: TaskCallback | None = None,
+    callback: Callback | None = None,
     *,
     exact: bool = False,
-) -> Restored[Picture]:
-    """Fill the holes of a picture by a classical method, in its own sample type; all else is bit-identical.
+) -> InpaintOutcome[Picture]:
+    """Fill the holes of a picture by a classical method, in its own sample type; other pixels are bit-identical.
 
-    Memory is bounded: what is beyond a few hundred pixels of a hole is not looked at, and large holes are done in
-    blocks.
+    Memory is bounded: only a few hundred pixels around a hole are read, and large holes are filled in blocks.
 
     Args:
-        hole: HxW bool, of which one pixel at least is false.
-        exact: keep the colours of what is known beside holes of a JPEG, where they are smeared (`imaging.jpeg_smears`).
+        hole: HxW bool, with one known pixel or more.
+        exact: keep the pixels beside holes of a JPEG, over which the object is smeared (`analysis.jpeg`).
 
-    Raises ScoreinvError where OpenCV cannot be loaded, and Cancelled where the callback stopped the work.
+    Raises:
+        ScoreinvError: OpenCV cannot be loaded.
+        Cancelled: the callback stopped the work.
     """
     seen, kept = (picture, picture) if exact else without_smears(picture, hole)
     pixels, unknown = seen.pixels.copy(), hole.copy()
     colours = pixels[..., None] if pixels.ndim == 2 else pixels[..., : 1 if picture.is_gray_mode else 3]
     regions = list(known_first(hole_regions(hole, context=_CONTEXT, maximum=_BLOCKS[method]), hole))
-    told = parts(callback, [region.hole.size for region in regions])
-    for region, part in zip(regions, told, strict=True):
+    parts = split(callback, [region.hole.size for region in regions])
+    for region, part in zip(regions, parts, strict=True):
         own, target, still = region.hole, crop(colours, region.box), crop(unknown, region.box)
         target[own] = to_samples(_FILLS[method](to_float(target), still)[own], pixels.dtype)
         still[own] = False
-        tell(part, 1.0)
+        notify(part, 1.0)
     pixels[~hole] = kept.pixels[~hole]
     filled = replace(picture, pixels=pixels)
-    return Restored(filled, [filled], None, 0, method)
+    notes = [] if kept is picture else [info("jpeg_rim_redrawn", pixels=RIM)]
+    return InpaintOutcome(filled, [filled], None, 0, method, notes=notes)

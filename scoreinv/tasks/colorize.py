@@ -1,22 +1,20 @@
 """The task `colorize`: samples of the prior whose luma is the picture's.
 
-A model that takes the luma as an observation is sampled by `conditioned`, where by default samples are pulled towards
-the posterior mean (`COLOUR_TEMPERATURE`) and their chroma is strengthened (`COLOUR_SATURATION`). Another is sampled by
-`pc`, which holds each state to the luma (Song et al. 2021, appendix I.3).
+A model that takes the luma as an observation is sampled by `conditioned`; samples are pulled towards the posterior mean
+(`COLOR_TEMPERATURE`), and their chroma is strengthened (`COLOR_SATURATION`). Other models are sampled by `pc`, which
+holds each state to the luma (Song et al. 2021, appendix I.3).
 
-Colour is smooth and depends on the whole scene, so it is drawn at the model's own scale (`work_size`) and raised to
-full resolution along the edges of the picture's luma. The luma, and so all detail, stays the picture's own, to the grey
-level. Colours of several pictures, of one size, are drawn together.
+Colour is smooth and depends on the whole scene, so it is drawn at the model's own scale (`work_size`) and enlarged
+along the edges of the picture's luma. The luma, and so all detail, stays the picture's own, to the grey level. Colours
+of several pictures of one size are drawn together.
 """
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -24,27 +22,45 @@ import torch
 from PIL import Image
 
 from scoreinv.analysis.kind import Kind, untinted
-from scoreinv.conditional.prior import ConditionalPrior, at_size_of
-from scoreinv.conditional.references import Told, looks_of, told_by
+from scoreinv.conditional import Observation
+from scoreinv.conditional.colour import GrayView, view_gray
+from scoreinv.conditional.prior import at_size_of, trained_task
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.hints import KnownColours, check_reference, hints_from_picture, present_colours
-from scoreinv.operators import gray_and_hints
+from scoreinv.models.loading import Models
+from scoreinv.operators import gray, gray_and_hints
 from scoreinv.operators.colour_space import luma
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import check_callback
-from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
-from scoreinv.tasks.kind import colour_note, kind_of
-from scoreinv.tasks.picture_noise import PictureNoise, ddof_of_pairs, noise_weights_of
+from scoreinv.tasks.callbacks import Callback, notify, running, split
+from scoreinv.tasks.common import (
+    MEAN_WINDOW,
+    Model,
+    Windows,
+    check_samples,
+    draw_conditioned,
+    draw_constrained,
+    model_of,
+    posterior_mean,
+    spread,
+    to_arrays,
+    to_tensor,
+)
+from scoreinv.tasks.damage import DamageOdds
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.noise_streams import PictureNoise, ddof_of_pairs, noise_weights_of
+from scoreinv.tasks.notes import Note, warning
+from scoreinv.tasks.outcome import ColorizeOutcome, ImageLike, in_form
+from scoreinv.tasks.picture_kind import color_notes, kind_of
 from scoreinv.tasks.references import Reference, work_size
-from scoreinv.tasks.results import Given, PictureKind, Restored, TaskCallback, as_given, at_work, parts, tell
-from scoreinv.tasks.settings import (
-    COLOUR_TEMPERATURE,
+from scoreinv.tasks.requests import (
+    COLOR_TEMPERATURE,
     MEAN_DRAWS,
-    ColourSettings,
+    ColorizeRequest,
     Estimate,
     GrayWeights,
     Method,
@@ -52,29 +68,16 @@ from scoreinv.tasks.settings import (
 )
 from scoreinv.windows.ensemble import MIRRORED
 
-_log = logging.getLogger(__name__)
-
 _FINE_PIXELS = 1 << 16
 """What is solved at once for colours along edges: a quarter of a second, and 100 MB."""
 _RAISED_AT_ONCE = 300
 """Pixels whose colours are raised to full size in the time in which the network evaluates one, on a CPU."""
 
 
-@dataclass(frozen=True, repr=False)
-class Colorized(Restored[PictureKind]):
-    """A coloured picture.
-
-    Attributes:
-        found: the kind of the picture; of a batch of pictures, a list.
-    """
-
-    found: Kind | list[Kind]
-
-
 def colorize(
-    image: Given,
+    image: ImageLike,
     *,
-    prior: Model,
+    prior: Model | None = None,
     gray_weights: GrayWeights = "rec601",
     method: Method | None = None,
     steps: int | None = None,
@@ -87,80 +90,57 @@ def colorize(
     keep_color: bool = False,
     saturation: float | None = None,
     whiten: bool = False,
-    callback: TaskCallback | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
-) -> Colorized[Given]:
-    """Colour a grey picture; the colours of one that has any are replaced.
+) -> ColorizeOutcome[ImageLike]:
+    """Colour a grey picture; the colours of any other are replaced.
 
-        result = scoreinv.colorize(gray, prior=scoreinv.load("scene"), seed=0)
-        result.image, result.found
+        result = scoreinv.colorize(gray, seed=0)
+        result.image, result.kind
 
     Args:
         image: array HxW, HxWx3 or HxWx4, PIL image, or tensor (B)xCxHxW of uint8, uint16 or floats in [0, 1].
-        prior: the model, or its name or file, which is then loaded for this picture.
-        method: `conditioned` (a network given the grey) or `pc` (constrained predictor-corrector, with any model); None
-            for what the model was trained for.
+        prior: the model, its name or its file; None: the bundled one.
+        method: `conditioned` (a network that takes the grey) or `pc` (constrained predictor-corrector, with any model);
+            None: the model's.
         steps: of the sampler. None: 15 for `conditioned`, 30 for `pc`.
-        samples: how many colourings are drawn.
-        seed: the same one gives the same colours; samples come in pairs of opposite noise.
+        samples: number of colourings.
+        seed: the same seed gives the same colours; samples come in pairs of opposite noise.
         estimate: `sample`: one possible colouring; `mean`: the average of the samples, or for one of `conditioned` the
-            posterior mean at once, paler and seldom wrong.
-        start: only for `pc`: the noise level to begin at, for pictures in [0, 1]; `math.inf` is pure noise. None: 0.5,
-            and pure noise from 1000 steps on.
+            posterior mean, paler and seldom wrong.
+        start: with `pc`: noise level to begin at, for pictures in [0, 1]; `math.inf` is pure noise. None: 0.5, and pure
+            noise from 1000 steps on.
         hints: picture of the same size with alpha, as array, PIL image or tensor: where it is more than half opaque,
             the result takes its chroma. One serves all pictures; a tensor may have one for each.
-        like: a photograph in colours, or a list of some, of any size: what looks alike in them takes their colours.
-        gray_weights: how the grey was made of red, green and blue: `rec601`, `average` or `rec709`.
-        keep_color: leave a picture in colours as it is; of one that is mostly grey keep the coloured parts, and let
-            them guide the rest.
-        saturation: factor of the drawn chroma. None: 1.45 for samples of `conditioned` if no colours are given, else 1.
-        whiten: of a print of one tint, which always loses the tint: make its lightest tone white.
-        callback: called with the share of the work that is done; stops the work by returning False.
-        progress: show a bar with the time left on stderr, or a line now and then where that is no terminal.
-
-    Warns of a model that was trained for another task, and of a picture that loses its colours or its tint.
+        like: a photograph in colours, or a list, of any size: similar things take their colours.
+        gray_weights: weights of red, green and blue in the grey: `rec601`, `average` or `rec709`.
+        keep_color: keep a picture in colours; in a mostly grey one, keep the coloured parts and let them guide the
+            rest.
+        saturation: factor of the drawn chroma. None: 1.45 for samples of `conditioned` without given colours, else 1.
+        whiten: make the lightest tone of a tinted print white. It loses its tint anyway.
+        callback: called with the fraction of work done; stops the work by returning False.
+        progress: show a bar with the time left on stderr, or occasional lines if that is not a terminal.
 
     Raises:
         InputError: a wrong picture or setting.
         Cancelled: the callback stopped the work.
-        ScoreinvError: the model gave values that are not finite.
+        ScoreinvError: the model returned values that are not finite.
     """
-    settings = ColourSettings(
+    request = ColorizeRequest(
         method, steps, start, samples, seed, estimate, gray_weights, keep_color, saturation, whiten
     )
-    model = model_of(prior)
+    models = Models() if prior is None else Models(colorize=model_of(prior))
     check_callback(callback)
     pictures, form = pictures_from_api(image)
     given = hints_for(hints, len(pictures))
-    references = references_from_api(like, model)
-    undecided = method is None and start is None
-    if undecided and isinstance(model, ConditionalPrior) and model.gray_weights != gray_weights:
-        _log.warning(
-            "gray_weights %s: the model knows %s only, and the weaker method pc is taken",
-            gray_weights,
-            model.gray_weights,
-        )
-    if isinstance(model, ConditionalPrior) and not model.for_colour:
-        warnings.warn("prior: was trained to fill holes, not to colour grey pictures as scene was", stacklevel=2)
-    with at_work("colouring", callback, progress=progress) as told:
-        coloured: list[Colorized[Any]] = colorize_pictures(
-            pictures, model, settings, given, told, references=references
-        )
-    remedies: dict[Kind, str] = {
-        "coloured": "keep_color=True keeps them",
-        "tinted": "whiten=True makes its paper white",
-    }
-    for kind, remedy in remedies.items():
-        if any(result.found == kind for result in coloured) and (note := colour_note(kind, settings)):
-            warnings.warn(f"image: {note} ({remedy})", stacklevel=2)
-    return as_given(coloured, form)
+    references = _references_from_api(like)
+    inputs = [Inputs(picture, hints=one, references=references) for picture, one in zip(pictures, given, strict=True)]
+    with running("colouring", callback, progress=progress) as forward:
+        return in_form(_colorize_all(inputs, request, models, forward), form)
 
 
 def hints_for(hints: Any, count: int) -> list[KnownColours | None]:
-    """The hints of each of so many pictures, of what `colorize` takes for them; InputError for another number of them.
-
-    None where there are no hints.
-    """
+    """Return the hints of each picture, None without hints. Raise InputError for a wrong number of them."""
     if hints is None:
         return [None] * count
     given = [hints_from_picture(picture) for picture in pictures_from_api(hints)[0]]
@@ -169,110 +149,137 @@ def hints_for(hints: Any, count: int) -> list[KnownColours | None]:
     return [given[number % len(given)] for number in range(count)]
 
 
-def references_from_api(like: Any, model: ScorePrior) -> list[Reference]:
-    """The references that `colorize` is given, one or a list; InputError for one without colours."""
+def _references_from_api(like: Any) -> list[Picture]:
+    """Return reference photos, given one or a list. Raise InputError for one without colours."""
     given = [] if like is None else like if isinstance(like, list | tuple) else [like]
     pictures = [picture for one in given for picture in pictures_from_api(one)[0]]
     for picture in pictures:
         check_reference(picture, "like")
-    return [Reference.of(picture, model) for picture in pictures]
+    return pictures
 
 
 def colorize_picture(
-    picture: Picture,
-    prior: ScorePrior,
-    settings: ColourSettings,
-    hints: KnownColours | None = None,
-    callback: TaskCallback | None = None,
-    *,
-    references: Sequence[Reference] = (),
-    first: int = 0,
-    noise_weights: np.ndarray | None = None,
-) -> Colorized[Picture]:
-    """`colorize_pictures` of one."""
-    return colorize_pictures(
-        [picture], prior, settings, [hints], callback, references=references, first=first, noise_weights=noise_weights
-    )[0]
+    inputs: Inputs, request: ColorizeRequest, models: Models, callback: Callback | None = None
+) -> ColorizeOutcome[Picture]:
+    """Colour a photograph; see `colorize`."""
+    return _colorize_all([inputs], request, models, callback)[0]
 
 
-def colorize_pictures(
+def _colorize_all(
+    inputs: Sequence[Inputs], request: ColorizeRequest, models: Models, callback: Callback | None
+) -> list[ColorizeOutcome[Picture]]:
+    """Colour photographs of one size with the same references; the outcome of one does not depend on the others."""
+    prior = models.colorizer()
+    notes = _model_notes(prior, request)
+    for one in inputs:
+        check_samples(request.samples, (3 if one.picture.is_gray_mode else 1) * one.picture.pixels.nbytes)
+        if one.hints is not None:
+            one.hints.check_size(one.picture.size, "the hints")
+    kinds = [kind_of(one.picture, partial(_odds, one.picture, models)) for one in inputs]
+    references = [_reference(picture, prior) for picture in inputs[0].references]
+    pictures, hints = [one.picture for one in inputs], [one.hints for one in inputs]
+    outcomes = draw_colors(pictures, kinds, prior, request, hints, callback, references=references)
+    return [
+        replace(outcome, notes=[*notes, *color_notes(outcome.kind, request)])  # type: ignore[arg-type]
+        for outcome in outcomes
+    ]
+
+
+def _odds(picture: Picture, models: Models) -> DamageOdds:
+    return DamageOdds.of(picture, models.detector())
+
+
+@lru_cache(maxsize=64)
+def _reference(picture: Picture, prior: ScorePrior) -> Reference:
+    """Return what the model sees of a reference photo, once for all pictures of a batch."""
+    return Reference.of(picture, prior)
+
+
+def _model_notes(prior: ScorePrior, request: ColorizeRequest) -> list[Note]:
+    """Return the notes about a model that was trained for another task, or with other grey weights."""
+    notes, task = [], trained_task(prior)
+    if task == "fill":
+        notes.append(warning("model_other_task", task="fill"))
+    undecided = request.method is None and request.start is None
+    if undecided and task is not None and not knows_gray(prior, request):
+        notes.append(warning("gray_weights_unknown", given=request.gray_weights))
+    return notes
+
+
+def draw_colors(
     pictures: Sequence[Picture],
+    kinds: Sequence[Kind],
     prior: ScorePrior,
-    settings: ColourSettings,
+    request: ColorizeRequest,
     hints: Sequence[KnownColours | None],
-    callback: TaskCallback | None = None,
+    callback: Callback | None = None,
     *,
     references: Sequence[Reference] = (),
     first: int = 0,
     noise_weights: np.ndarray | None = None,
-) -> list[Colorized[Picture]]:
-    """`colorize` for each `Picture` and its hints; gives a `Picture` for each, which the others do not change.
+) -> list[ColorizeOutcome[Picture]]:
+    """Draw the colours of pictures of one size.
 
     Args:
-        pictures: of one size.
+        kinds: of the pictures.
         hints: of each picture, or None for all.
-        references: of all, as the prior sees them; they go with its method `conditioned`.
+        references: as the prior sees them; they need the method `conditioned`.
         first: number of the first sample: samples 3 and 4 are the first two from 3 on.
         noise_weights: of the noise of all; None: each picture's own (`noise_weights_of`).
     """
-    sampling = replace(settings.sampling(conditional=knows_gray(prior, settings)), first=first)
-    drawn_so = [sampling]
+    sampling = replace(request.sampling(conditional=knows_gray(prior, request)), first=first)
+    samplings = [sampling]
     if sampling.method == "conditioned" and not sampling.mean:
-        drawn_so.append(replace(sampling, samples=1, mean=True))  # which the samples are brought nearer to
-    for picture, strokes in zip(pictures, hints, strict=True):
-        if strokes is not None:
-            strokes.check_size(picture.size, "the hints")
+        samplings.append(replace(sampling, samples=1, mean=True))  # samples are pulled towards the mean
     grays = [
-        _Gray.of(picture, prior, settings, sampling, strokes, references, noise_weights)
-        for picture, strokes in zip(pictures, hints, strict=True)
+        _Gray.of(picture, kind, prior, request, sampling, strokes, references, noise_weights)
+        for picture, kind, strokes in zip(pictures, kinds, hints, strict=True)
     ]
     if all(one.is_finished for one in grays):
-        tell(callback, 1.0)
+        notify(callback, 1.0)
         return [one.unchanged(sampling.samples) for one in grays]
-    averaged = settings.estimate == "mean" and sampling.samples > 1
-    evaluations = sum(map(_evaluations, drawn_so))
+    averaged = request.estimate == "mean" and sampling.samples > 1
+    evaluations = sum(map(_evaluations, samplings))
     drawing = evaluations * sum(one.luma.size * (1 if one.strokes is None else 2) for one in grays)
     raising = [(sampling.samples + averaged) * math.prod(one.picture.size) / _RAISED_AT_ONCE for one in grays]
-    told, *rest = parts(callback, [drawing, *raising])
-    drawn, nfe = _draw_hinted(grays, prior, settings, drawn_so, told)
-    results = []
-    for one, samples, part in zip(grays, drawn, rest, strict=True):
+    draw_part, *raise_parts = split(callback, [drawing, *raising])
+    drawn, nfe = _draw_hinted(grays, prior, request, samplings, draw_part)
+    outcomes = []
+    for one, samples, part in zip(grays, drawn, raise_parts, strict=True):
         raised = _raised([*samples, np.mean(samples, axis=0)] if averaged else samples, one, part)
         image, std = raised.pop() if averaged else raised[0], None
         if len(samples) > 1:
             small = Image.fromarray(spread(np.stack(samples), ddof_of_pairs(len(samples))))
             size = (one.picture.width, one.picture.height)
-            std = np.array(small.resize(size, Image.Resampling.BILINEAR))  # of the caller's own
-        results.append(Colorized(image, raised, std, nfe, sampling.method, one.found))
-    return results
+            std = np.array(small.resize(size, Image.Resampling.BILINEAR))  # writable
+        outcomes.append(ColorizeOutcome(image, raised, std, nfe, sampling.method, one.kind))
+    return outcomes
 
 
-def knows_gray(prior: ScorePrior, settings: ColourSettings) -> bool:
-    """Whether a network is given the grey: by other weights than its own it was given another."""
-    return isinstance(prior, ConditionalPrior) and prior.gray_weights == settings.gray_weights
+def knows_gray(prior: ScorePrior, request: ColorizeRequest) -> bool:
+    """Return whether the prior accepts the luma by these grey weights as an observation."""
+    return prior.accepts(Observation(gray(request.gray_weights, 1, 1), torch.zeros(1, 3, 1, 1))) is None
 
 
 @dataclass(frozen=True)
 class _Gray:
-    """A picture whose colours are to be drawn, and what is known of it at the size at which they are.
+    """A picture to colour, and its observation at the working size (h, w).
 
     Attributes:
-        picture: without its tint where that is taken out.
-        found: what it was.
+        picture: without its tint, if that is removed.
+        kind: of the picture before.
         weights: name of the grey weights.
         kept: its own colours that stay.
-        strokes: colours that are wanted.
+        strokes: colour hints.
         noise_weights: of the picture's noise.
         luma: hxw in [0, 1].
-        rgb: hxwx3 in [0, 1], with that luma, and the chroma where that is `known`.
-        known: hxw bool.
-        fine: the luma at the multiple of the size that the model takes, (s h)x(s w), where the picture is that large.
-        features: what the picture shows, for a model that takes it.
-        told: what references tell of it.
+        rgb: hxwx3 in [0, 1], with that luma, and the chroma of `known` pixels.
+        known: hxw bool, pixels with known chroma.
+        view: the picture as the model takes it.
     """
 
     picture: Picture
-    found: Kind
+    kind: Kind
     weights: GrayWeights
     kept: KnownColours | None
     strokes: KnownColours | None
@@ -280,92 +287,85 @@ class _Gray:
     luma: np.ndarray
     rgb: np.ndarray
     known: np.ndarray
-    fine: np.ndarray | None
-    features: tuple[torch.Tensor, ...] | None
-    told: Told | None
+    view: GrayView
 
     @classmethod
     def of(
         cls,
         picture: Picture,
+        kind: Kind,
         prior: ScorePrior,
-        settings: ColourSettings,
+        request: ColorizeRequest,
         sampling: Sampling,
         strokes: KnownColours | None,
         references: Sequence[Reference],
         noise_weights: np.ndarray | None,
     ) -> _Gray:
-        weights = settings.gray_weights
-        found = kind_of(picture)
-        if found == "tinted" and settings.whiten:
+        weights = request.gray_weights
+        if kind == "tinted" and request.whiten:
             picture = untinted(picture, weights)
         if noise_weights is None:
             noise_weights = noise_weights_of(picture)
         height, width = work_size(picture.size, prior.image_size, prior.stride)
-        looking = prior if sampling.method == "conditioned" and isinstance(prior, ConditionalPrior) else None
-        scale = 1 if looking is None else looking.luma_scale
-        fine = None
-        if scale > 1 and picture.height >= scale * height and picture.width >= scale * width:
-            fine = luma(picture.resized_rgb(scale * height, scale * width), weights)
-            gray = fine.reshape(height, scale, width, scale).mean((1, 3))
-        else:
-            gray = luma(picture.resized_rgb(height, width), weights)
-        features = told = None
-        if looking is not None and looking.encoder is not None:
-            seen = luma(picture.resized_rgb(*looking.seen_size(height, width)), weights)
-            shown = to_tensor([seen[..., None]], prior.device)
-            features = looking.look(shown)
-            if references:
-                told = told_by([reference.places for reference in references], looks_of(shown, looking))
+
+        def luma_at(tall: int, wide: int) -> np.ndarray:
+            return luma(picture.resized_rgb(tall, wide), weights)
+
+        if sampling.method == "conditioned":
+            places = [reference.places for reference in references]
+            view = view_gray(prior, luma_at, picture.size, (height, width), places)
         elif references:
-            raise InputError("references go with the method conditioned and a model that looks at pictures, as scene")
-        rgb, known = np.repeat(gray[..., None], 3, axis=2), np.zeros(gray.shape, dtype=bool)
-        kept = present_colours(picture) if settings.keep_color and found != "tinted" else None
-        one = cls(picture, found, weights, kept, strokes, noise_weights, gray, rgb, known, fine, features, told)
+            raise InputError("references go with the method conditioned")
+        else:
+            view = GrayView(luma_at(height, width))
+        rgb, known = np.repeat(view.luma[..., None], 3, axis=2), np.zeros((height, width), dtype=bool)
+        kept = present_colours(picture) if request.keep_color and kind != "tinted" else None
+        one = cls(picture, kind, weights, kept, strokes, noise_weights, view.luma, rgb, known, view)
         return one if kept is None else one.given(kept)
 
     @property
     def is_finished(self) -> bool:
-        """Whether the picture keeps all of its colours."""
+        """Whether the picture keeps all its colours."""
         return self.kept is not None and self.strokes is None and bool(self.kept.known.all())
 
-    def unchanged(self, samples: int) -> Colorized[Picture]:
+    def unchanged(self, samples: int) -> ColorizeOutcome[Picture]:
         """Return the picture itself as every sample."""
         std = np.zeros(self.picture.size, np.float32) if samples > 1 else None
-        return Colorized(self.picture, [self.picture] * samples, std, 0, "exact", self.found)
+        return ColorizeOutcome(self.picture, [self.picture] * samples, std, 0, "exact", self.kind)
 
     def given(self, colours: KnownColours) -> _Gray:
-        """The same with more colours that are known; they count where others were."""
+        """Return the same with more known colours, which replace others."""
         height, width = self.luma.shape
         chroma, where = colours.small(height, width, self.weights)
         rgb = np.where(where[..., None], self.luma[..., None] + chroma, self.rgb)
         return replace(self, rgb=rgb, known=self.known | where)
 
     def like_references(self, drawn: np.ndarray) -> np.ndarray:
-        """What was drawn, hxwx3, with the colours that references tell."""
-        if self.told is None:
+        """Return drawn colours, hxwx3, blended with those of the references."""
+        if self.view.references is None:
             return drawn
         like = torch.empty(1, 1, *self.luma.shape)
-        chroma, doubt = (at_size_of(told.cpu(), like)[0].permute(1, 2, 0).numpy() for told in self.told[:2])
+        maps = (at_size_of(value.cpu(), like)[0].permute(1, 2, 0).numpy() for value in self.view.references)
+        chroma, prior_weight = maps
         gray = self.luma[..., None]
-        return gray + doubt * (drawn - gray) + chroma
+        return gray + prior_weight * (drawn - gray) + chroma
 
 
 def _draw_hinted(
-    grays: list[_Gray], prior: ScorePrior, settings: ColourSettings, drawn_so: list[Sampling], callback: TaskCallback
+    grays: list[_Gray], prior: ScorePrior, request: ColorizeRequest, samplings: list[Sampling], callback: Callback
 ) -> tuple[list[list[np.ndarray]], int]:
-    """`_draw_tempered`, with what strokes of colour change as far as they reach (`reach`); all have some, or none has.
+    """Draw colours with the effect of colour hints limited to their reach; all pictures have hints, or none has.
 
-    The network takes a stroke for a sign of what the whole scene is like, and alone would colour all of it.
+    For the network a hint is evidence of the whole scene, and its effect would spread everywhere.
     """
     strokes = [one.strokes for one in grays if one.strokes is not None]
-    part, *rest = parts(callback, [1, 1] if strokes else [1])
-    alone, nfe = _draw_tempered(grays, prior, settings, drawn_so, part)
+    part, *rest = split(callback, [1, 1] if strokes else [1])
+    alone, nfe = _draw_tempered(grays, prior, request, samplings, part)
     without = [list(map(one.like_references, samples)) for one, samples in zip(grays, alone, strict=True)]
     if not strokes:
         return without, nfe
     hinted = [one.given(some) for one, some in zip(grays, strokes, strict=True)]
-    drawn, more = _draw_tempered(hinted, prior, settings, drawn_so, *rest)
+    drawn, more = _draw_tempered(hinted, prior, request, samplings, *rest)
     found = []
     for one, some, befores, afters in zip(grays, strokes, without, drawn, strict=True):
         height, width = one.luma.shape
@@ -376,22 +376,22 @@ def _draw_hinted(
 
 
 def _draw_tempered(
-    grays: list[_Gray], prior: ScorePrior, settings: ColourSettings, drawn_so: list[Sampling], callback: TaskCallback
+    grays: list[_Gray], prior: ScorePrior, request: ColorizeRequest, samplings: list[Sampling], callback: Callback
 ) -> tuple[list[list[np.ndarray]], int]:
-    """What is drawn first, brought nearer to the posterior mean where that is drawn too, of the saturation wanted."""
+    """Draw the first sampling, pulled towards the posterior mean if that is the second, with the wanted saturation."""
     found, nfe = [], 0
-    for sampling, part in zip(drawn_so, parts(callback, map(_evaluations, drawn_so)), strict=True):
+    for sampling, part in zip(samplings, split(callback, map(_evaluations, samplings)), strict=True):
         pictures, more = _draw(grays, prior, sampling, part)
         found.append(pictures)
         nfe += more
     drawn = found[0]
     if len(found) > 1:
         drawn = [
-            [middle + COLOUR_TEMPERATURE * (sample - middle) for sample in samples]
+            [middle + COLOR_TEMPERATURE * (sample - middle) for sample in samples]
             for samples, (middle,) in zip(*found, strict=True)
         ]
     for one, samples in zip(grays, drawn, strict=True):
-        factor = settings.saturation_of(drawn_so[0], hinted=bool(one.known.any()))
+        factor = request.saturation_of(samplings[0], hinted=bool(one.known.any()))
         if factor != 1:
             gray, known = one.luma[..., None], one.known[..., None]
             samples[:] = [np.where(known, sample, gray + factor * (sample - gray)) for sample in samples]
@@ -399,7 +399,7 @@ def _draw_tempered(
 
 
 def _evaluations(sampling: Sampling) -> int:
-    """How often `_draw` evaluates the network at each pixel."""
+    """Return the number of network evaluations of `_draw` at each pixel."""
     if sampling.mean:
         return MEAN_DRAWS * len(MIRRORED)
     of_a_step = 2 if sampling.method == "pc" else 1  # by the corrector too
@@ -407,7 +407,7 @@ def _evaluations(sampling: Sampling) -> int:
 
 
 def _draw(
-    grays: list[_Gray], prior: ScorePrior, sampling: Sampling, callback: TaskCallback
+    grays: list[_Gray], prior: ScorePrior, sampling: Sampling, callback: Callback
 ) -> tuple[list[list[np.ndarray]], int]:
     """Samples hxwx3 of each picture with what is known of it, or its posterior mean, and the evaluations of each.
 
@@ -423,34 +423,35 @@ def _draw(
     batches = [rows[begin : begin + at_once] for begin in range(0, len(rows), at_once)]
     drawn: list[np.ndarray] = []
     nfe = 0
-    for batch, part in zip(batches, parts(callback, map(len, batches)), strict=True):
+    for batch, part in zip(batches, split(callback, map(len, batches)), strict=True):
         some = [one for one, _ in batch]
         known = torch.from_numpy(np.stack([one.known for one in some]))[:, None].to(prior.device, torch.float32)
         operator = gray_and_hints(some[0].weights, known)
         initial = to_tensor([one.rgb for one in some], prior.device)
-        fines = [np.repeat(one.fine[..., None], 3, axis=2) for one in some if one.fine is not None]
-        maps = [one.features for one in some if one.features is not None]
+        fines = [np.repeat(one.view.fine[..., None], 3, axis=2) for one in some if one.view.fine is not None]
+        maps = [one.view.features for one in some if one.view.features is not None]
         weights = np.stack([one.noise_weights for one in some])
-        x, nfe = draw(
-            sampling,
-            prior,
+        observation = Observation(
             operator,
             operator(prior.to_model(initial)),
-            initial,
-            PictureNoise(sampling.seed, [number for _, number in batch], weights, prior.device),
-            part,
-            tile=prior.image_size * (MEAN_WINDOW if sampling.mean else 1),
-            overlap=prior.image_size // 2,
-            orientations=MIRRORED,
             fine=prior.to_model(to_tensor(fines, prior.device)) if fines else None,
             features=tuple(torch.cat(same) for same in zip(*maps, strict=True)) if maps else None,
         )
+        tile = prior.image_size * (MEAN_WINDOW if sampling.mean else 1)
+        windows = Windows(tile, prior.image_size // 2, orientations=MIRRORED)
+        stream = PictureNoise(sampling.seed, [number for _, number in batch], weights, prior.device)
+        if sampling.method == "pc":
+            x, nfe = draw_constrained(sampling, prior, observation, initial, windows, stream, part)
+        elif sampling.mean:
+            x, nfe = posterior_mean(prior, observation, windows, stream, part)
+        else:
+            x, nfe = draw_conditioned(prior, observation, sampling.steps, windows, stream, part)
         drawn += to_arrays(x)
     pictures = [drawn[begin : begin + len(numbers)] for begin in range(0, len(drawn), len(numbers))]
     return ([[np.mean(some, axis=0)] for some in pictures], nfe * len(numbers)) if sampling.mean else (pictures, nfe)
 
 
-def _raised(drawn: list[np.ndarray], one: _Gray, callback: TaskCallback) -> list[Picture]:
+def _raised(drawn: list[np.ndarray], one: _Gray, callback: Callback) -> list[Picture]:
     """The picture with each colours drawn at a smaller size, its own where they are kept, and the strokes."""
     picture, (height, width), edges = one.picture, one.luma.shape, None
     scale = min(FINER, math.isqrt(_FINE_PIXELS // (height * width)), picture.height // height, picture.width // width)
@@ -458,10 +459,10 @@ def _raised(drawn: list[np.ndarray], one: _Gray, callback: TaskCallback) -> list
         fine = luma(picture.resized_rgb(scale * height, scale * width), one.weights)
         edges = ChromaAlongEdges.fit(fine, scale)
     raised = []
-    for small, part in zip(drawn, parts(callback, [1] * len(drawn)), strict=True):
+    for small, part in zip(drawn, split(callback, [1] * len(drawn)), strict=True):
         chroma = small - luma(small, one.weights)[..., None]
         finer = chroma if edges is None else edges.finer(chroma)
-        coloured = picture.with_chroma(finer, one.weights, callback=partial(tell, part))
+        coloured = picture.with_chroma(finer, one.weights, callback=partial(notify, part))
         if one.kept is not None:
             coloured = coloured.with_pixels(np.where(one.kept.known[..., None], picture.pixels, coloured.pixels))
         if one.strokes is not None:

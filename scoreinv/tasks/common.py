@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -12,21 +13,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.guidance import Conditioned, ConstrainedPC, PosteriorFlow, Tiled
+from scoreinv.conditional import Observation
+from scoreinv.guidance import ConstrainedPC, PosteriorFlow
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load
-from scoreinv.operators import ObservedComponents
+from scoreinv.operators import mask
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, DPMpp2M, NoiseStream, ReverseDiffusion, Sampler, State
 from scoreinv.sdes import VE, VP, as_time, time_at
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
-from scoreinv.system.memory import PIXELS_AT_ONCE, pixels_at_once
+from scoreinv.system.memory import PIXELS_AT_ONCE, pixels_at_once, shortage
 from scoreinv.system.reporting import reporting
 from scoreinv.system.text import shown
-from scoreinv.tasks.results import AnyMethod, Restored, TaskCallback, for_sampler, parts, tell
-from scoreinv.tasks.settings import NARROW_FILL_STEPS, START_LEVEL, LinearSettings, Sampling
-from scoreinv.windows.ensemble import UPRIGHT, Orientation
+from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
+from scoreinv.tasks.outcome import AnyMethod, Outcome
+from scoreinv.tasks.requests import NARROW_FILL_STEPS, START_LEVEL, Sampling, SolveRequest
+from scoreinv.windows.ensemble import UPRIGHT, Orientation, SelfEnsemble
 from scoreinv.windows.placement import covering_tile
+from scoreinv.windows.tiled import Tiled
 
 Model = ScorePrior | str | Path
 """A model at hand, or what `scoreinv.load` takes for one."""
@@ -80,6 +84,12 @@ def check_sides(picture: Picture, model: Sided) -> None:
             f"the picture is {picture.width}x{picture.height}, and this model needs sides that are multiples of "
             f"{model.stride} (it was trained at {model.image_size}): crop the picture first"
         )
+
+
+def check_samples(count: int, picture_bytes: int) -> None:
+    """Raise InputError if so many results of a picture do not fit in memory."""
+    if lacking := shortage(count * picture_bytes):
+        raise SettingError("samples", f"{count}: drawing so many pictures of this size {lacking}: ask for fewer")
 
 
 def wide_tile(prior: ScorePrior, height: int, width: int) -> tuple[int, int]:
@@ -163,71 +173,120 @@ class RunningSpread:
         return np.sqrt(self._squares.mean(axis=-1) / (self.count - ddof))
 
 
-def draw(
-    sampling: Sampling,
-    prior: ScorePrior,
-    operator: ObservedComponents,
-    y: Tensor,
-    initial: Tensor,
-    noise: NoiseStream,
-    callback: TaskCallback | None,
-    *,
-    tile: int,
-    overlap: int,
-    orientations: tuple[Orientation, ...],
-    needed: Tensor | None = None,
-    narrow: bool = False,
-    fine: Tensor | None = None,
-    features: tuple[Tensor, ...] | None = None,
-) -> tuple[Tensor, int]:
-    """A picture for each row, (B, C, H, W) of 0 black, 1 white and beyond, and the evaluations of each.
-
-    It is a sample of the prior given the observation y, or the posterior mean, seen through windows.
+@dataclass(frozen=True)
+class Windows:
+    """The windows by which a model evaluates a large picture, and the orientations that it averages.
 
     Args:
-        initial: where `pc` starts unless it starts from the SDE's prior, (B, C, H, W) in [0, 1].
-        tile, overlap: side of the windows, and what they share, in pixels.
-        orientations: in which the pictures are as likely; a posterior mean is averaged over them.
-        needed: (H, W) bool, where the picture is wanted; None: everywhere. See `Tiled`.
-        narrow: all holes are narrow, so that the errors of their mean hardly hang together: `conditioned` takes
-            `PosteriorFlow` in place of DPM-Solver++(2M) of the reverse SDE.
-        fine: the picture at a multiple of the size, of which `conditioned` may know the luma; see `Conditioned`.
-        features: what the picture shows, for `conditioned`; see there.
-
-    Raises InputError when the method does not go with the prior or the operator, and ScoreinvError when the model gives
-    values that are not finite.
+        tile, overlap, needed: see `Tiled`.
+        orientations: those in which the pictures are equally likely; a posterior mean is averaged over them.
     """
-    at_once = pixels_at_once(prior.device)
-    condition: Prior
-    sampler: Sampler
-    state = None
-    if sampling.method == "pc":
-        condition = ConstrainedPC(Tiled(prior, tile, overlap, at_once, needed), operator, y)
-        sampler = pc_sampler(prior, sampling.steps)
-        level = sampling.start
-        if level is None:  # the paper's number of steps starts at the SDE's prior, few at the initial estimate
-            level = math.inf if sampling.steps >= prior.sde.steps else START_LEVEL
-        if (time := start_time(prior, level)) is not None:
-            z = noise.normal(initial.shape)
-            state = State(prior.sde.perturb(prior.to_model(initial), as_time(time), z), time)
-    else:
-        turned = orientations if sampling.mean else UPRIGHT
-        given = Conditioned(prior, operator, y, fine=fine, features=features, orientations=turned)
-        condition = Tiled(given, tile, overlap, at_once, needed)
-        if sampling.mean:
-            with torch.no_grad(), reporting(partial(tell, callback)):
-                x0 = condition.finish(condition.denoise(noise.normal(initial.shape) * prior.sde.prior_std, 1.0))
-            tell(callback, 1.0)
-            return prior.to_image(finite(x0)), condition.evaluations_per_noise
-        if narrow:
-            low, high = given.data_range
-            error = torch.tensor(_ERROR_SHARE).to(given.initial.variance)[:, None, None]
-            variance = error * given.initial.variance * ((high - low) / 2) ** 2
-            steps, basis = min(sampling.steps, NARROW_FILL_STEPS), given.prior.preconditioning.basis
-            sampler = PosteriorFlow(variance, basis, steps, _ERROR_REACH)
-        else:
-            sampler = DPMpp2M(eta=1.0, steps=sampling.steps)
-    result = sampler.sample(condition, tuple(initial.shape), rng=noise, callback=for_sampler(callback), start=state)
+
+    tile: int
+    overlap: int
+    needed: Tensor | None = None
+    orientations: tuple[Orientation, ...] = UPRIGHT
+
+    def around(self, prior: Prior, device: torch.device) -> Tiled:
+        """Return the prior evaluated in these windows."""
+        return Tiled(prior, self.tile, self.overlap, pixels_at_once(device), self.needed)
+
+
+def accepts_holes(prior: ScorePrior) -> bool:
+    """Return whether the prior accepts the pixels around holes as an observation."""
+    return prior.accepts(Observation(mask(torch.ones(1, 1, 1, 1)), torch.zeros(1, 3, 1, 1))) is None
+
+
+Drawn = tuple[Tensor, int]
+"""Pictures (B, C, H, W) of 0 black and 1 white, not clipped, and the evaluations of the network for each."""
+
+
+def posterior_mean(
+    prior: ScorePrior, observation: Observation, windows: Windows, noise: NoiseStream, callback: Callback | None
+) -> Drawn:
+    """Return the posterior mean, by one evaluation of a conditional prior in each orientation.
+
+    Raises InputError if the prior does not accept the observation, and ScoreinvError for values that are not finite.
+    """
+    averaged = SelfEnsemble(prior.given(observation), windows.orientations)
+    given = windows.around(averaged, prior.device)
+    with torch.no_grad(), reporting(partial(notify, callback)):
+        x0 = given.finish(given.denoise(noise.normal(observation.y.shape) * prior.sde.prior_std, 1.0))
+    notify(callback, 1.0)
+    return prior.to_image(finite(x0)), given.evaluations_per_noise
+
+
+def draw_conditioned(
+    prior: ScorePrior,
+    observation: Observation,
+    steps: int,
+    windows: Windows,
+    noise: NoiseStream,
+    callback: Callback | None,
+) -> Drawn:
+    """Draw samples of a conditional prior by DPM-Solver++(2M) of the reverse SDE. Raise as `posterior_mean`."""
+    given = windows.around(prior.given(observation), prior.device)
+    return _sampled(DPMpp2M(eta=1.0, steps=steps), given, prior, observation, noise, callback)
+
+
+def draw_narrow(
+    prior: ScorePrior,
+    observation: Observation,
+    steps: int,
+    windows: Windows,
+    noise: NoiseStream,
+    callback: Callback | None,
+) -> Drawn:
+    """Draw samples of narrow holes, in which errors of the mean are hardly correlated, by `PosteriorFlow`.
+
+    Raise as `posterior_mean`.
+    """
+    given = prior.given(observation)
+    low, high = given.data_range
+    share = torch.tensor(_ERROR_SHARE).to(given.initial.variance)[:, None, None]
+    variance = share * given.initial.variance * ((high - low) / 2) ** 2
+    basis = given.prior.preconditioning.basis
+    sampler = PosteriorFlow(variance, basis, min(steps, NARROW_FILL_STEPS), _ERROR_REACH)
+    return _sampled(sampler, windows.around(given, prior.device), prior, observation, noise, callback)
+
+
+def draw_constrained(
+    sampling: Sampling,
+    prior: ScorePrior,
+    observation: Observation,
+    initial: Tensor,
+    windows: Windows,
+    noise: NoiseStream,
+    callback: Callback | None,
+) -> Drawn:
+    """Draw samples by the constrained predictor-corrector method, which takes any model.
+
+    Args:
+        initial: pictures (B, C, H, W) in [0, 1]; sampling starts from them, unless it starts from the SDE's prior.
+
+    Raises ScoreinvError for values that are not finite.
+    """
+    level, start = sampling.start, None
+    if level is None:  # the paper's number of steps starts from the SDE's prior, fewer from the initial pictures
+        level = math.inf if sampling.steps >= prior.sde.steps else START_LEVEL
+    if (time := start_time(prior, level)) is not None:
+        z = noise.normal(initial.shape)
+        start = State(prior.sde.perturb(prior.to_model(initial), as_time(time), z), time)
+    given = ConstrainedPC(windows.around(prior, prior.device), observation.operator, observation.y)
+    return _sampled(pc_sampler(prior, sampling.steps), given, prior, observation, noise, callback, start)
+
+
+def _sampled(
+    sampler: Sampler,
+    given: Prior,
+    prior: ScorePrior,
+    observation: Observation,
+    noise: NoiseStream,
+    callback: Callback | None,
+    start: State | None = None,
+) -> Drawn:
+    shape = tuple(observation.y.shape)
+    result = sampler.sample(given, shape, rng=noise, callback=for_sampler(callback), start=start)
     return prior.to_image(finite(result.x0)), int(result.nfe[0])
 
 
@@ -241,16 +300,16 @@ def pc_sampler(prior: ScorePrior, steps: int) -> PC:
 
 
 def gathered(
-    draw: Callable[[NoiseStream, TaskCallback], tuple[Tensor, int]],
+    draw: Callable[[NoiseStream, Callback], tuple[Tensor, int]],
     size: tuple[int, int],
     prior: ScorePrior,
-    settings: LinearSettings,
+    request: SolveRequest,
     finish: Callable[[np.ndarray], Picture],
-    callback: TaskCallback | None,
+    callback: Callback | None,
     *,
     gray: bool,
     method: AnyMethod,
-) -> Restored[Picture]:
+) -> Outcome[Picture]:
     """All samples of a picture, as many drawn at once as memory allows, with their mean and standard deviation.
 
     Args:
@@ -260,16 +319,16 @@ def gathered(
         gray: whether the pictures are grey.
     """
     at_once = max(1, PIXELS_AT_ONCE // (size[0] * size[1]))
-    counts = [min(at_once, settings.samples - done) for done in range(0, settings.samples, at_once)]
+    counts = [min(at_once, request.samples - done) for done in range(0, request.samples, at_once)]
     pictures: list[Picture] = []
     running, nfe = RunningSpread(), 0
-    for count, part in zip(counts, parts(callback, counts), strict=True):
-        x0, nfe = draw(NoiseStream(settings.seed, count, len(pictures), prior.device), part)
+    for count, part in zip(counts, split(callback, counts), strict=True):
+        x0, nfe = draw(NoiseStream(request.seed, count, len(pictures), prior.device), part)
         x0 = prior.to_image(finite(x0))
         for rgb in to_arrays(x0.mean(1, keepdim=True).expand_as(x0) if gray else x0):
             pictures.append(finish(rgb))
-            if settings.samples > 1:
+            if request.samples > 1:
                 running.add(rgb)
-    several = settings.samples > 1
-    image = finish(running.mean) if several and settings.estimate == "mean" else pictures[0]
-    return Restored(image, pictures, running.std() if several else None, nfe, method)
+    several = request.samples > 1
+    image = finish(running.mean) if several and request.estimate == "mean" else pictures[0]
+    return Outcome(image, pictures, running.std() if several else None, nfe, method)

@@ -1,36 +1,53 @@
 """The task `deblur`: estimate the blur of a photograph from its power spectrum, and remove it.
 
-A network reads the spectrum (`networks.blurring`) and gives the odds of each kind of blur, and its size. The likelihood
-of the spectrum (`imaging.spectrum.blur_misfits`) refines size and angle, and checks kernels that a user gives. If the
-network is not sure, nothing is done: a wrong kernel draws stripes and rings.
+A network reads the spectrum (`models.blur_estimator`) and gives the odds of each kind of blur, and its size. The
+likelihood of the spectrum (`analysis.spectrum.blur_misfits`) refines size and angle, and checks kernels that a user
+gives. If the network is not sure, nothing is done: a wrong kernel draws stripes and rings.
 """
 
 from __future__ import annotations
 
 import math
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any, get_args
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import get_args
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from scoreinv.analysis.noise import noise_under_blur
 from scoreinv.analysis.spectrum import BLOCK, blur_misfits, polar_spectrum
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
+from scoreinv.inputs.blur import check_kernel_size, kernel_array
 from scoreinv.models.blur_estimator import ANGLES, BLUR_FILE, RADII, BlurNetwork, Reading
+from scoreinv.models.loading import Models
 from scoreinv.networks.base import with_weights
+from scoreinv.operators import pad_observation, photographed, valid_blur
 from scoreinv.operators.kernels import BlurKind, PointSpread, normalised
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import check_callback, check_noise_share
-from scoreinv.tasks.common import Model, model_of
-from scoreinv.tasks.linear import deblur_picture
-from scoreinv.tasks.results import Given, Restored, TaskCallback, at_work, restore_each
-from scoreinv.tasks.settings import Estimate, LinearSettings, RestorationMethod
+from scoreinv.system.options import GRAY_LEVELS, check_callback, check_noise_share
+from scoreinv.tasks.callbacks import Callback, running
+from scoreinv.tasks.common import Model, check_samples, model_of
+from scoreinv.tasks.denoise import photograph, written
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.notes import Note, info, warning
+from scoreinv.tasks.outcome import DeblurOutcome, ImageLike, Outcome, for_each
+from scoreinv.tasks.requests import DeblurRequest, Estimate, RestorationMethod, SolveRequest
+from scoreinv.tasks.solve import Problem, solve_problem
+from scoreinv.tasks.upscale import SPECTRUM
 
+LEAST_NOISE = 0.3 / 255
+"""Noise that rounding to 8 bits leaves in a photograph: no photograph has less."""
+_LEAST_CUT_NOISE = 1 / 255
+"""Less noise than this moves no stored value that black and white cut off by as much as a grey level."""
+BLUR_ITERATIONS = 20
+"""Conjugate gradient iterations of the closed form of a blur with unknown boundary."""
+_LEAST_TRANSFORM = 128
+"""Side of the transform of a kernel, at least: zeros of its transfer function are narrow."""
 _KINDS: tuple[BlurKind, ...] = get_args(BlurKind)
 _LARGEST = {"gaussian": 4.5, "disk": 7.0, "motion": 24.0}
 """Pixels up to which sizes are told: the network was trained a little further."""
@@ -47,35 +64,21 @@ _SHARP = 0.5
 that were blurred by a pixel or more."""
 
 
-@dataclass(frozen=True, repr=False)
-class Deblurred(Restored[Any]):
-    """A photograph without its blur.
-
-    Attributes:
-        blur: the `PointSpread` that was found and removed; None if the kernel was given.
-        notes: sentences without capital letter and full stop: doubts about a kernel that was given. Of a batch, a list
-            of them for each picture.
-    """
-
-    blur: Any
-    notes: Any
-
-
 def deblur(
-    image: Given,
+    image: ImageLike,
     *,
-    kernel: np.ndarray | None = None,
-    prior: Model = "denoiser",
+    kernel: PointSpread | np.ndarray | None = None,
+    prior: Model | None = None,
     noise_std: float | None = None,
     method: RestorationMethod | None = None,
     steps: int | None = None,
     samples: int = 1,
     seed: int = 0,
     estimate: Estimate | None = None,
-    callback: TaskCallback | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
-) -> Deblurred:
-    """Remove the blur of a photograph: what it is is told from the photograph, or given.
+) -> DeblurOutcome[ImageLike]:
+    """Remove the blur of a photograph.
 
         result = scoreinv.deblur(image)
         result.image, result.blur  # PointSpread(kind='disk', size=3.1, angle=0.0)
@@ -83,74 +86,116 @@ def deblur(
     Args:
         image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW or BxCxHxW
             in [0, 1].
-        kernel: the image of a point, as `scoreinv.operators.kernels` makes it; None: found, see `find_blur`.
-        prior: the model, or its name or file, which is then loaded for this call.
-        noise_std: standard deviation of the photograph's noise, in [0, 1] units; None: estimated, see
-            `noise_under_blur`.
-        method, steps, samples, seed, estimate: as for `solve`; None for `estimate`: `mean` for one sample.
-        callback: called with the share of the work that is done; stops the work by returning False.
-        progress: show a bar with the time left on stderr, or a line now and then where that is no terminal.
+        kernel: the blur, or its image of a point, as `scoreinv.operators.kernels` makes it; None: estimated.
+        prior: the model, its name or its file; None: the bundled one.
+        noise_std: standard deviation of the photograph's noise, in [0, 1]; None: estimated, see `noise_under_blur`.
+        method, steps, samples, seed, estimate: see `solve`; None for `estimate`: `mean` for one sample.
+        callback: called with the fraction of work done; stops the work by returning False.
+        progress: show a bar with the time left on stderr, or occasional lines if that is not a terminal.
 
     Raises:
-        InputError: a wrong picture, kernel or setting; or no kernel was given, and the photograph is sharp or what
-            blurred it cannot be told.
+        InputError: a wrong picture, kernel or setting; or no kernel is given, and the photograph is sharp or its blur
+            is uncertain.
         Cancelled: the callback stopped the work.
     """
-    settings = LinearSettings(method=method, steps=steps, samples=samples, seed=seed, estimate=estimate)
+    if kernel is not None and not isinstance(kernel, PointSpread):
+        kernel = normalised(kernel, "the kernel")
+    request = DeblurRequest(
+        method=method,
+        steps=steps,
+        samples=samples,
+        seed=seed,
+        estimate=estimate,
+        kernel=kernel,
+        noise_std=noise_std,
+    )
     check_callback(callback)
-    if noise_std is not None:
-        check_noise_share(noise_std)
-    given = None if kernel is None else normalised(kernel, "the kernel")
     pictures, form = pictures_from_api(image)
-    found = [find_blur(picture) if given is None else None for picture in pictures]
-    model = model_of(prior)
-
-    def restored(number: int, callback: TaskCallback) -> Deblurred:
-        picture, blur = pictures[number], found[number]
-        return deblur_photo(picture, given if blur is None else blur, noise_std, model, settings, callback, blur)
-
-    with at_work("deblurring", callback, progress=progress) as callback:
-        return restore_each(pictures, form, restored, callback)
+    models = Models() if prior is None else Models(denoise=model_of(prior))
+    with running("deblurring", callback, progress=progress) as forward:
+        return for_each(deblur_picture, [Inputs(picture) for picture in pictures], request, models, form, forward)
 
 
-def deblur_photo(
-    picture: Picture,
-    kernel: PointSpread | np.ndarray | None,
-    noise_std: float | None,
-    prior: ScorePrior,
-    settings: LinearSettings,
-    callback: TaskCallback | None = None,
-    found: PointSpread | None = None,
-) -> Deblurred:
-    """Remove the blur of a photograph, and check its kernel; the images are `Picture`s.
-
-    Args:
-        kernel: None: found, see `find_blur`.
-        noise_std: see `deblur`.
-        found: the kernel, if `find_blur` gave it.
+def deblur_picture(
+    inputs: Inputs, request: DeblurRequest, models: Models, callback: Callback | None = None
+) -> DeblurOutcome[Picture]:
+    """Remove the blur of a photograph, and check its kernel.
 
     Raises InputError as `deblur` does.
     """
+    picture, kernel, blur = inputs.picture, request.kernel, None
+    check_samples(request.samples, picture.pixels.nbytes)
     if kernel is None:
-        kernel = found = find_blur(picture)
-    notes = [] if found is not None else kernel_doubts(picture, kernel)
-    values = kernel.kernel() if isinstance(kernel, PointSpread) else kernel
-    noise = noise_under_blur(picture) if noise_std is None else noise_std
-    result = deblur_picture(picture, values, noise, prior, settings, callback)
-    return Deblurred(**{name: getattr(result, name) for name in Restored.__dataclass_fields__}, blur=found, notes=notes)
+        kernel = blur = find_blur(picture)
+        notes = [info("blur_found", kernel=str(blur), kind=blur.kind, size=blur.size, angle=blur.angle)]
+    else:
+        notes = kernel_notes(picture, kernel)
+    noise_std = request.noise_std
+    if noise_std is None:
+        noise_std = noise_under_blur(picture)
+        notes.append(info("noise_estimated", level=noise_std * GRAY_LEVELS))
+    drawn = remove_blur(picture, kernel_array(kernel), noise_std, models.denoiser(), request, callback)
+    name = str(kernel) if isinstance(kernel, PointSpread) else "file"
+    return DeblurOutcome(**vars(drawn) | {"notes": notes}, noise_std=noise_std, blur=blur, kernel=name)
 
 
-def kernel_doubts(picture: Picture, kernel: PointSpread | np.ndarray) -> list[str]:
-    """Return a sentence if a photograph looks sharp, or if another kernel fits its spectrum better than the given one.
+def remove_blur(
+    picture: Picture,
+    kernel: np.ndarray,
+    noise_std: float,
+    prior: ScorePrior,
+    request: SolveRequest,
+    callback: Callback | None = None,
+) -> Outcome[Picture]:
+    """Remove the blur of a kernel from a photograph.
 
-    The others are the given kernel's mirror image, which a wrong sense of an angle means, and the blur that is found.
+    The scene beyond the borders, which was blurred into the photograph, is estimated too, and left out.
+
+    Args:
+        noise_std: standard deviation of the photograph's noise, in [0, 1]; at least `LEAST_NOISE` is assumed.
+    """
+    check_noise_share(noise_std)
+    check_kernel_size(kernel, picture.size)
+    blurring = torch.from_numpy(kernel)
+    operator = valid_blur(blurring, *picture.size, BLUR_ITERATIONS)
+    values, gray = photograph(picture)
+    y = pad_observation(values, blurring)
+    part = photographed(blurring, *picture.size)
+    top, left, height, width = part
+    below, right = y.shape[-2] - top - height, y.shape[-1] - left - width
+    initial = F.pad(values, (left, right, top, below), mode="replicate")
+    stored = noise_std >= _LEAST_CUT_NOISE
+    noise_std = max(noise_std, LEAST_NOISE)
+    missing = blurred_detail(kernel, noise_std)
+    finish = partial(written, picture)
+    problem = Problem(operator, y, noise_std, gray, finish, initial, True, part, missing, stored)
+    return solve_problem(problem, prior, request, callback)
+
+
+def blurred_detail(kernel: np.ndarray, noise_std: float) -> float:
+    """Return the root mean square of a photograph's components, in [0, 1], that a blur and noise leave unknown.
+
+    For the spectrum P / f^2 (see `upscale.missing_detail`) and the kernel's transfer function K, the best linear
+    estimate has an error of variance 1 / (f^2 / P + |K|^2 / noise_std^2) at f.
+    """
+    side = max(_LEAST_TRANSFORM, *kernel.shape)
+    squares = np.square(np.fft.fftfreq(side))
+    frequencies = (squares[:, None] + squares).clip(side**-2.0)
+    transfer = np.square(np.abs(np.fft.fft2(kernel, (side, side))))
+    return float(np.sqrt(np.mean(1 / (frequencies / SPECTRUM + transfer / noise_std**2))))
+
+
+def kernel_notes(picture: Picture, kernel: PointSpread | np.ndarray) -> list[Note]:
+    """Return a note if a photograph looks sharp, or if another kernel fits its spectrum better than the given one.
+
+    The others are the kernel's mirror image, for an angle turned the wrong way, and the estimated blur.
     """
     if min(picture.size) < BLOCK:
         return []
     if looks_sharp(picture):
-        return ["looks sharp: a kernel that did not blur it draws rings"]
-    values = kernel.kernel() if isinstance(kernel, PointSpread) else kernel
-    others = [("the kernel mirrored left to right", values[:, ::-1])]
+        return [warning("looks_sharp")]
+    values = kernel_array(kernel)
+    others = [("mirrored", values[:, ::-1])]
     if isinstance(kernel, PointSpread):
         mirrored = replace(kernel, angle=-kernel.angle % 180)
         others = [(str(mirrored), mirrored.kernel())]
@@ -159,35 +204,31 @@ def kernel_doubts(picture: Picture, kernel: PointSpread | np.ndarray) -> list[st
         others.append((str(blur), blur.kernel()))
     misfit, *misfits = blur_misfits(picture, [values, *(other for _, other in others)])
     best = int(np.argmin(misfits))
-    if misfit - misfits[best] < _BETTER:
-        return []
-    return [f"was not blurred by this kernel, as its spectrum shows: {others[best][0]} fits better"]
+    return [warning("kernel_misfit", better=others[best][0])] if misfit - misfits[best] >= _BETTER else []
 
 
 @torch.no_grad()
 def find_blur(picture: Picture, network: BlurNetwork | None = None) -> PointSpread:
-    """What has blurred a photograph all over: a Gaussian, a disk (defocus) or a straight movement, and by how much.
+    """Estimate the blur of a whole photograph: a Gaussian, a disk (defocus) or a straight movement.
 
     Args:
-        network: that reads spectra; None: the bundled one.
+        network: reads spectra; None: the bundled one.
 
-    Raises InputError where the photograph is sharp, too small, or what blurred it cannot be told.
+    Raises InputError if the photograph is sharp or too small, or if its blur is uncertain.
     """
     if min(picture.size) < BLOCK:
-        raise InputError(f"what blurred it is told from {BLOCK}x{BLOCK} pixels on: name the blur")
-    told = _reading(picture, network or _network())
-    odds = told.kinds[0].softmax(0).tolist()
+        raise InputError(f"the blur of less than {BLOCK}x{BLOCK} pixels cannot be estimated: give the kernel")
+    reading = _reading(picture, network or _network())
+    odds = reading.kinds[0].softmax(0).tolist()
     number = int(np.argmax(odds[1:]))
-    kind, size = _KINDS[number], math.exp(float(told.size[0, number]))
+    kind, size = _KINDS[number], math.exp(float(reading.size[0, number]))
     if 1 - odds[0] < _BLURRED:
-        raise InputError("it is sharp, or not blurred all over, as far as can be told: name the blur if there is one")
-    sure = odds[1 + number] >= _ONE_KIND and math.exp(float(told.spread[0, number])) <= _MOST_SPREAD
+        raise InputError("it looks sharp, or blurred in parts only: give the kernel if there is one")
+    sure = odds[1 + number] >= _ONE_KIND and math.exp(float(reading.spread[0, number])) <= _MOST_SPREAD
     if not sure or size > _LARGEST[kind]:
-        raise InputError(
-            "it is blurred, but by what cannot be told: give the kernel, or make the picture smaller first"
-        )
+        raise InputError("it is blurred, but the kernel is uncertain: give the kernel, or reduce the photo first")
     turns = torch.exp(2j * math.pi * torch.arange(ANGLES) / ANGLES)
-    middle = (told.angles[0].softmax(0) * turns).sum()
+    middle = (reading.angles[0].softmax(0) * turns).sum()
     angle = math.degrees(float(middle.angle())) / 2 % 180 if kind == "motion" else 0.0
     found = _refined(picture, PointSpread(kind, size, angle))
     misfit, without = blur_misfits(picture, [found.kernel(), np.ones((1, 1))])
@@ -197,7 +238,7 @@ def find_blur(picture: Picture, network: BlurNetwork | None = None) -> PointSpre
 
 
 def _refined(picture: Picture, blur: PointSpread) -> PointSpread:
-    """The blur of the same kind, near the given one, that is most likely by the spectrum."""
+    """Return the most likely blur of the same kind near the given one, by the spectrum."""
     for turns, factors in zip(_ANGLES, _SIZES, strict=True):
         if blur.kind == "motion":
             blur = _likeliest(picture, [replace(blur, angle=round(blur.angle + turn) % 180) for turn in turns])
@@ -211,7 +252,7 @@ def _likeliest(picture: Picture, blurs: list[PointSpread]) -> PointSpread:
 
 @torch.no_grad()
 def looks_sharp(picture: Picture) -> bool:
-    """Whether a photograph has no blur, as far as can be told: to take one away would draw rings."""
+    """Return whether a photograph probably has no blur: removing one would draw rings."""
     return min(picture.size) >= BLOCK and float(_reading(picture, _network()).kinds[0].softmax(0)[0]) > _SHARP
 
 

@@ -32,16 +32,15 @@ import torch
 from torch import Tensor
 
 from scoreinv.conditional.initial_estimate import block_means
-from scoreinv.guidance import Conditioned, Tiled
+from scoreinv.conditional.observation import Observation
 from scoreinv.operators import mask
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Ancestral, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import VE, as_time
-from scoreinv.system.memory import pixels_at_once
 from scoreinv.system.threads import limit_threads
-from scoreinv.tasks.common import MEAN_WINDOW, finite, start_time
-from scoreinv.tasks.results import TaskCallback, for_sampler, parts, tell
-from scoreinv.tasks.settings import Sampling
+from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
+from scoreinv.tasks.common import MEAN_WINDOW, Windows, finite, start_time
+from scoreinv.tasks.requests import Sampling
 from scoreinv.texture import NearestNeighbourField, PatchPrior
 from scoreinv.texture.nearest_neighbour_field import of_channels
 from scoreinv.texture.patch_prior import REACH, most_patches
@@ -89,7 +88,7 @@ def draw_in_scales(
     halvings: int,
     typical: Tensor,
     noise: Callable[[int], NoiseStream],
-    callback: TaskCallback | None,
+    callback: Callback | None,
 ) -> tuple[Tensor, int]:
     """Samples of the picture given its known pixels, and the evaluations at each place, over all scales.
 
@@ -138,7 +137,7 @@ def _drawn_by_patches(
     scales: list[Scale],
     typical: Tensor,
     noise: Callable[[int], NoiseStream],
-    callback: TaskCallback | None,
+    callback: Callback | None,
 ) -> tuple[Tensor, int]:
     """As `draw_in_scales`: around the network's posterior mean at the last scale, and where it may help one beyond."""
     first = len(scales) - 1
@@ -147,7 +146,9 @@ def _drawn_by_patches(
         scales = [*scales, coarser]
     estimates, nfe = {}, 0
     for number in range(first, len(scales)):
-        _, tiled = _given(prior, scales[number], None, MEAN_WINDOW * prior.image_size)
+        tiled = _windows(scales[number], MEAN_WINDOW * prior.image_size).around(
+            prior.given(_observation(prior, scales[number])), prior.device
+        )
         z = noise(len(scales) + number - first).normal(_coloured(scales[number].values).shape)
         with torch.no_grad(), limit_threads(1):  # the last bits of sums decide which patch is copied
             mean = tiled.finish(tiled.denoise(z * prior.sde.prior_std, 1.0))
@@ -163,7 +164,7 @@ def _drawn_by_network(
     prior: ScorePrior,
     scales: list[Scale],
     noise: Callable[[int], NoiseStream],
-    callback: TaskCallback | None,
+    callback: Callback | None,
 ) -> tuple[Tensor, int]:
     """As `draw_in_scales`: the last scale by the method of `sampling`, and each finer one given the one below."""
     # Where no pixel of a scale is known as a whole, those that are known in part count. Else what is narrower than such
@@ -177,14 +178,15 @@ def _drawn_by_network(
             coarser = coarser._replace(values=values, observed=(share_known > 0).to(values))
         found.append(coarser)
     drawn, nfe = None, 0
-    told = parts(callback, [scale.observed.numel() for scale in reversed(found)])
+    told = split(callback, [scale.observed.numel() for scale in reversed(found)])
     for (number, scale), part in zip(reversed(list(enumerate(found))), told, strict=True):
-        condition, tiled = _given(prior, scale, drawn, prior.image_size)
+        given = prior.given(_observation(prior, scale, drawn))
+        tiled = _windows(scale, prior.image_size).around(given, prior.device)
         stream, start, steps, shape = noise(number), None, sampling.steps, _coloured(scale.values).shape
         if drawn is not None:
             time, steps = start_time(prior, _NETWORK_START), _NETWORK_STEPS
             z = stream.normal(shape)
-            start = None if time is None else State(prior.sde.perturb(condition.smooth(), as_time(time), z), time)
+            start = None if time is None else State(prior.sde.perturb(given.initial_picture(), as_time(time), z), time)
         sampler = DPMpp2M(eta=1.0, steps=steps)
         result = sampler.sample(tiled, tuple(shape), rng=stream, callback=for_sampler(part), start=start)
         drawn = prior.to_image(finite(result.x0))
@@ -193,16 +195,16 @@ def _drawn_by_network(
     return drawn, nfe
 
 
-def _given(prior: ScorePrior, scale: Scale, coarse: Tensor | None, tile: int) -> tuple[Conditioned, Tiled]:
-    """The prior given what is observed of pictures, and it as seen through windows of `tile` pixels around their holes.
-
-    coarse: the pictures at half the size, in [0, 1], or None.
-    """
-    observed = scale.observed
-    operator = mask(observed)
+def _observation(prior: ScorePrior, scale: Scale, coarse: Tensor | None = None) -> Observation:
+    """Return the known pixels as an observation; coarse: the pictures at half the size, in [0, 1]."""
+    operator = mask(scale.observed)
     y = operator(prior.to_model(_coloured(scale.values)))
-    condition = Conditioned(prior, operator, y, None if coarse is None else prior.to_model(coarse))
-    return condition, Tiled(condition, tile, tile // 8, pixels_at_once(prior.device), (observed == 0).any(0)[0])
+    return Observation(operator, y, coarse=None if coarse is None else prior.to_model(coarse))
+
+
+def _windows(scale: Scale, tile: int) -> Windows:
+    """Return windows of side `tile` around the holes."""
+    return Windows(tile, tile // 8, (scale.observed == 0).any(0)[0])
 
 
 def continue_surroundings(
@@ -210,7 +212,7 @@ def continue_surroundings(
     estimates: Mapping[int, Tensor],
     elsewhere: Tensor,
     noise: Callable[[int], NoiseStream],
-    callback: TaskCallback | None,
+    callback: Callback | None,
 ) -> Tensor:
     """Samples (B, C, H, W) in [0, 1] of pictures that go on in their holes as they are around them.
 
@@ -223,7 +225,7 @@ def continue_surroundings(
         noise: the noise of each scale, 0 the finest.
     """
     coarsest = max(estimates)
-    told = iter(parts(callback, _work(scales, estimates)))
+    told = iter(split(callback, _work(scales, estimates)))
     fields: list[NearestNeighbourField] = []
     for number in reversed(range(coarsest + 1)):
         pictures, observed, sources = scales[number]
@@ -244,7 +246,7 @@ def continue_surroundings(
             for sweep in range(sweeps):
                 for field, generator in zip(drawn, generators, strict=True):
                     field.sweep(generator)
-                tell(part, (sweep + 1) / sweeps)
+                notify(part, (sweep + 1) / sweeps)
             for likelier, field in zip(fields, drawn, strict=False):
                 likelier.take_likelier(field)
             fields = fields or drawn
@@ -252,7 +254,7 @@ def continue_surroundings(
 
 
 def _laid_out(
-    scale: Scale, initial: Tensor, elsewhere: Tensor, steps: int, noise: NoiseStream, callback: TaskCallback
+    scale: Scale, initial: Tensor, elsewhere: Tensor, steps: int, noise: NoiseStream, callback: Callback
 ) -> Tensor:
     """Displacements (B, 2, H, W) of the likeliest patches of samples that are drawn around an initial estimate."""
     pictures, observed, sources = scale

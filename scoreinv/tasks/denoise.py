@@ -27,17 +27,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scoreinv.analysis.noise import estimate_noise
 from scoreinv.imaging.picture import Fill, Picture
+from scoreinv.inputs.arrays import pictures_from_api
+from scoreinv.models.loading import Models
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import DPMpp2M, NoiseStream, State
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.system.errors import InputError
 from scoreinv.system.memory import PIXELS_AT_ONCE
-from scoreinv.system.options import GRAY_LEVELS, check_noise_share
+from scoreinv.system.options import GRAY_LEVELS, check_callback, check_noise_share
 from scoreinv.system.reporting import report, reporting
-from scoreinv.tasks.common import gathered, noise_range, start_time, wide_tile
-from scoreinv.tasks.results import Restored, TaskCallback, for_sampler, parts, tell
-from scoreinv.tasks.settings import DENOISING_STEPS, LinearSettings
+from scoreinv.tasks.callbacks import Callback, for_sampler, notify, running, split
+from scoreinv.tasks.common import Model, check_samples, gathered, model_of, noise_range, start_time, wide_tile
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.notes import info, warning
+from scoreinv.tasks.outcome import DenoiseOutcome, ImageLike, Outcome, for_each
+from scoreinv.tasks.requests import DENOISING_STEPS, DenoiseRequest, Estimate, SolveRequest
 from scoreinv.windows.ensemble import ALL, SelfEnsemble
 from scoreinv.windows.tiled import Tiled
 
@@ -61,37 +67,82 @@ _STRIP = 256
 """Rows that are written at once, to bound memory."""
 
 
-def denoise_picture(
-    picture: Picture,
-    noise_std: float,
-    prior: ScorePrior,
-    settings: LinearSettings,
-    callback: TaskCallback | None = None,
-) -> Restored[Picture]:
-    """A photograph without its white noise, of standard deviation `noise_std` in [0, 1] units.
+def denoise(
+    image: ImageLike,
+    *,
+    noise_std: float | None = None,
+    samples: int = 1,
+    seed: int = 0,
+    estimate: Estimate | None = None,
+    steps: int | None = None,
+    orientations: int = 1,
+    prior: Model | None = None,
+    callback: Callback | None = None,
+    progress: bool = False,
+) -> DenoiseOutcome[ImageLike]:
+    """Remove the noise of a photograph.
 
-    The posterior mean is one evaluation of the network in each orientation, or two where black and white cut off more
-    than 15 % of the values. Where the photograph is grey the result is, whatever its mode.
+        result = scoreinv.denoise(image)
+        result.image, result.noise_std
+
+    Args:
+        image: array HxW, HxWx3 or HxWx4, PIL image, or tensor (B)xCxHxW of uint8, uint16 or floats in [0, 1].
+        noise_std: standard deviation of the noise, in [0, 1]; None: estimated, and nothing is removed below the least
+            level of the model.
+        samples, seed, estimate, steps, orientations: see `DenoiseRequest`.
+        prior: the model, its name or its file; None: the bundled one.
+        callback: called with the fraction of work done; stops the work by returning False.
+        progress: show a bar with the time left on stderr, or occasional lines if that is not a terminal.
+
+    Raises:
+        InputError: a wrong picture or setting.
+        Cancelled: the callback stopped the work.
+    """
+    request = DenoiseRequest(
+        samples=samples, seed=seed, estimate=estimate, steps=steps, orientations=orientations, noise_std=noise_std
+    )
+    check_callback(callback)
+    pictures, form = pictures_from_api(image)
+    models = Models() if prior is None else Models(denoise=model_of(prior))
+    with running("denoising", callback, progress=progress) as forward:
+        return for_each(denoise_picture, [Inputs(picture) for picture in pictures], request, models, form, forward)
+
+
+def denoise_picture(
+    inputs: Inputs, request: DenoiseRequest, models: Models, callback: Callback | None = None
+) -> DenoiseOutcome[Picture]:
+    """Remove the noise of a photograph, unless its estimate is below the least level of the model."""
+    picture, prior = inputs.picture, models.denoiser()
+    check_samples(request.samples, picture.pixels.nbytes)
+    noise_std, notes = request.noise_std, []
+    if noise_std is None:
+        noise_std = estimate_noise(picture)
+        if white_level(noise_std, gray=picture.is_gray()) <= noise_range(prior)[0]:
+            std = np.zeros(picture.size, dtype=np.float32) if request.samples > 1 else None
+            low = warning("noise_low", level=noise_std * GRAY_LEVELS)
+            return DenoiseOutcome(picture, [picture] * request.samples, std, 0, "exact", noise_std, notes=[low])
+        notes.append(info("noise_estimated", level=noise_std * GRAY_LEVELS))
+    drawn = remove_noise(picture, noise_std, prior, request, callback)
+    return DenoiseOutcome(**vars(drawn) | {"notes": notes}, noise_std=noise_std)
+
+
+def remove_noise(
+    picture: Picture, noise_std: float, prior: ScorePrior, request: SolveRequest, callback: Callback | None = None
+) -> Outcome[Picture]:
+    """Remove white noise of standard deviation `noise_std`, in [0, 1], from a photograph.
+
+    The posterior mean takes one evaluation of the network in each orientation, or two if black and white censor more
+    than 15 % of the values. The result of a grey photograph is grey, whatever its mode.
     """
     check_noise_share(noise_std)
     values, gray = photograph(picture)
-    return denoise(values, noise_std, prior, settings, partial(written, picture), callback, gray=gray, stored=True)
-
-
-def has_noise(picture: Picture, noise_std: float, prior: ScorePrior) -> bool:
-    """Whether noise of this standard deviation is above the least that the model knows."""
-    return white_level(noise_std, gray=picture.is_gray()) > noise_range(prior)[0]
+    finish = partial(written, picture)
+    return denoise_values(values, noise_std, prior, request, finish, callback, gray=gray, stored=True)
 
 
 def check_noise(picture: Picture, noise_std: float, prior: ScorePrior) -> None:
-    """Raise InputError unless the model knows noise of this standard deviation, for `denoise_picture`."""
+    """Raise InputError unless the model knows noise of this standard deviation."""
     denoising_time(prior, white_level(noise_std, gray=picture.is_gray()))
-
-
-def unchanged(picture: Picture, settings: LinearSettings) -> Restored[Picture]:
-    """The result for a photograph that is left as it is, in the form of `denoise_picture`."""
-    std = np.zeros(picture.size, dtype=np.float32) if settings.samples > 1 else None
-    return Restored(picture, [picture] * settings.samples, std, 0, "exact")
 
 
 def photograph(picture: Picture) -> tuple[Tensor, bool]:
@@ -110,27 +161,26 @@ def written(picture: Picture, rgb: np.ndarray) -> Picture:
     )
 
 
-def denoise(
+def denoise_values(
     y: Tensor,
     noise_std: float,
     prior: ScorePrior,
-    settings: LinearSettings,
+    request: SolveRequest,
     finish: Callable[[np.ndarray], Picture],
-    callback: TaskCallback | None,
+    callback: Callback | None,
     *,
     gray: bool,
     stored: bool,
-) -> Restored[Picture]:
-    """The posterior mean of a picture with white noise, by one evaluation, or samples, by the reverse process.
+) -> Outcome[Picture]:
+    """Return the posterior mean of a picture with white noise, by one evaluation, or samples of the reverse process.
 
     Args:
         y: (1, 3, H, W), of pictures in [0, 1].
         noise_std: standard deviation of its noise, in `noise_range`.
-        settings: their method does not count. The mean takes an evaluation in each of its orientations.
-        finish: makes the result of colours HxWx3 in [0, 1].
-        gray: whether the channels of y, and their noise, are the same.
-        stored: whether y was cut off at black and white, as files are. Where much of it was, the mean takes twice the
-            evaluations.
+        request: its method is ignored. The mean takes an evaluation in each orientation.
+        finish: makes the result from colours HxWx3 in [0, 1].
+        gray: the channels of y, and their noise, are equal.
+        stored: y was clipped at black and white, as files are; the mean then takes up to twice the evaluations.
     """
     time = denoising_time(prior, white_level(noise_std, gray=gray))
     y = y.to(prior.device)
@@ -138,17 +188,17 @@ def denoise(
     alpha, sigma = (broadcast(f(as_time(time)), y) for f in (prior.sde.alpha, prior.sde.sigma))
     share_cut_off = float(cut_off(y).float().mean()) if stored else 0.0
     passes = 2 if share_cut_off > _MUCH_CUT_OFF else 1
-    steps = DENOISING_STEPS if settings.steps is None else settings.steps
+    steps = DENOISING_STEPS if request.steps is None else request.steps
 
-    def estimate(orientations: int, callback: TaskCallback) -> tuple[Tensor, int]:
-        told = iter(parts(callback, [1] * passes))
+    def estimate(orientations: int, callback: Callback) -> tuple[Tensor, int]:
+        callbacks = iter(split(callback, [1] * passes))
         tiled = Tiled(SelfEnsemble(prior, ALL[:orientations]), *wide_tile(prior, height, width), PIXELS_AT_ONCE)
 
         def mean(y: Tensor) -> Tensor:
-            part = next(told)
-            with reporting(partial(tell, part)):
+            part = next(callbacks)
+            with reporting(partial(notify, part)):
                 x = prior.to_image(tiled.denoise(alpha * prior.to_model(y), time))
-            tell(part, 1.0)
+            notify(part, 1.0)
             return x
 
         with torch.no_grad():
@@ -161,13 +211,13 @@ def denoise(
         return x, passes * orientations
 
     first, before = None, 0
-    if share_cut_off and not settings.mean:
-        part, callback = parts(callback, [passes, steps * settings.samples])
+    if share_cut_off and not request.mean:
+        part, callback = split(callback, [passes, steps * request.samples])
         first, before = estimate(1, part)
 
-    def draw(noise: NoiseStream, callback: TaskCallback) -> tuple[Tensor, int]:
-        if settings.mean:
-            x0, nfe = estimate(settings.orientations, callback)
+    def draw(noise: NoiseStream, callback: Callback) -> tuple[Tensor, int]:
+        if request.mean:
+            x0, nfe = estimate(request.orientations, callback)
             return prior.to_model(x0), nfe
         seen = y if first is None else _completed(y, first, noise_std, noise, gray=gray)
         x = (alpha * prior.to_model(seen)).expand(len(noise), -1, -1, -1)
@@ -179,7 +229,7 @@ def denoise(
         result = sampler.sample(tiled, tuple(x.shape), rng=noise, callback=for_sampler(callback), start=State(x, time))
         return result.x0, before + int(result.nfe[0])
 
-    return gathered(draw, (height, width), prior, settings, finish, callback, gray=gray, method="exact")
+    return gathered(draw, (height, width), prior, request, finish, callback, gray=gray, method="exact")
 
 
 def _completed(y: Tensor, x: Tensor, noise_std: float, noise: NoiseStream, *, gray: bool) -> Tensor:

@@ -7,10 +7,10 @@ from numbers import Integral
 
 import numpy as np
 
-from scoreinv.guidance import ClassifierGuidance, Clipped
+from scoreinv.guidance import ClassifierGuidance
 from scoreinv.guidance.classifier import Classifier
 from scoreinv.networks.classifiers import NoiseClassifier
-from scoreinv.prior import Prior, RecommendedSampler, ScorePrior
+from scoreinv.prior import Clipped, Prior, RecommendedSampler, ScorePrior
 from scoreinv.samplers import (
     DDIM,
     ODE,
@@ -33,8 +33,9 @@ from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.memory import pixels_at_once
 from scoreinv.system.options import GUIDANCE, SEED, Whole, check, check_callback
 from scoreinv.system.text import shown
+from scoreinv.tasks.callbacks import Callback, for_sampler, running, split
 from scoreinv.tasks.common import Model, finite, model_of, to_arrays
-from scoreinv.tasks.results import Drawn, TaskCallback, at_work, for_sampler, parts
+from scoreinv.tasks.outcome import Drawn
 from scoreinv.tasks.settings import SAMPLER_STEPS, Corrector, Predictor, Sampler, SamplerSettings
 
 _log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def generate(
     label: int | str | None = None,
     guidance: float | None = None,
     first: int = 0,
-    callback: TaskCallback | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
 ) -> Drawn[np.ndarray]:
     """Draw `count` pictures of the model's own size; picture i of a seed is the same whatever the count.
@@ -128,8 +129,8 @@ def generate(
     batches = [min(at_once, count - done) for done in range(0, count, at_once)]
     images: list[np.ndarray] = []
     evaluations = 0
-    with at_work("sampling", callback, progress=progress) as told:
-        for batch, part in zip(batches, parts(told, batches), strict=True):
+    with running("sampling", callback, progress=progress) as told:
+        for batch, part in zip(batches, split(told, batches), strict=True):
             noise = NoiseStream(seed, batch, first + len(images), device=model.device)
             result = solver.sample(target, (batch, model.channels, side, side), rng=noise, callback=for_sampler(part))
             images += to_arrays(model.to_image(finite(result.x0)))

@@ -1,19 +1,17 @@
-"""The task `inpaint`: holes filled by samples of the prior given what surrounds them (Song et al. 2021, appendix I.2).
+"""The task `inpaint`: holes filled by samples of the prior given their surroundings (Song et al. 2021, appendix I.2).
 
-The picture is never put through the network as a whole. Holes are grouped into regions with known pixels around; these
-are done one after another, in a fixed order, each given what was filled before; around its holes lie windows of about
-the size that the model was trained at, whose estimates are blended at every step (`guidance.Tiled`). So memory is
-bounded whatever the picture's size, and the fill alone is written: known pixels are bit-identical.
+The network never sees the picture as a whole. Holes are grouped into regions with known pixels around; regions are
+filled in a fixed order, each given the fills before it. Windows of about the model's training size lie around the holes
+of a region, and their estimates are blended at every step (`windows.Tiled`). So memory is bounded whatever the
+picture's size. Only the fill is written: known pixels are bit-identical.
 
-Of several pictures, regions of a size that one window covers are evaluated together: a network is up to five times as
-fast with many small pictures as with one.
+Regions of several pictures that fit one window are evaluated together: a network is up to five times as fast with many
+small pictures as with one.
 """
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
@@ -24,35 +22,56 @@ import numpy as np
 import torch
 
 from scoreinv.analysis.faces import people_beside
-from scoreinv.analysis.jpeg import without_smears
+from scoreinv.analysis.jpeg import RIM, without_smears
 from scoreinv.analysis.leftovers import find_leftover
 from scoreinv.analysis.nearby_colours import foreign
+from scoreinv.conditional import Observation
 from scoreinv.conditional.initial_estimate import smooth_estimate
-from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.prior import trained_task
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.imaging.regions import Region, extent, overlap, regions_to_fill, widened
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.masks import as_avoided, as_holes, observed_from_hole
+from scoreinv.models.loading import Models
 from scoreinv.operators import ObservedComponents
 from scoreinv.operators.colour_space import luma
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.memory import PIXELS_AT_ONCE
-from scoreinv.system.options import MASK_THRESHOLD, check_callback
+from scoreinv.system.options import MASK_THRESHOLD, USUAL_SENSITIVITY, check_callback
+from scoreinv.tasks.callbacks import Callback, running, split
 from scoreinv.tasks.classical import fill_classically
-from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
+from scoreinv.tasks.common import (
+    MEAN_WINDOW,
+    Model,
+    Windows,
+    accepts_holes,
+    check_samples,
+    draw_conditioned,
+    draw_constrained,
+    draw_narrow,
+    model_of,
+    posterior_mean,
+    spread,
+    to_arrays,
+    to_tensor,
+)
+from scoreinv.tasks.damage import DamageOdds, damage_note
 from scoreinv.tasks.deep_holes import Scale, draw_in_scales, enough_to_copy
-from scoreinv.tasks.results import Given, Restored, TaskCallback, as_given, at_work, parts, restore_each
-from scoreinv.tasks.settings import Estimate, FillMethod, FillSettings, Sampling
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.notes import Note, info, warning
+from scoreinv.tasks.outcome import ImageLike, InpaintOutcome, for_each, in_form
+from scoreinv.tasks.requests import Estimate, FillMethod, InpaintRequest, Sampling
 from scoreinv.windows.boxes import Box, crop
 from scoreinv.windows.ensemble import ALL, MIRRORED
 
-_log = logging.getLogger(__name__)
+_MOSTLY_HOLE = 0.6
+"""Share of a photograph above which a mask is probably inverted, or a copy of the photograph with painted marks."""
 
 
 def inpaint(
-    image: Given,
+    image: ImageLike,
     mask: Any,
     *,
     prior: Model | None = None,
@@ -67,57 +86,51 @@ def inpaint(
     grow: int = 0,
     avoid: Any = None,
     exact: bool = False,
-    callback: TaskCallback | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
-) -> Restored[Given]:
+) -> InpaintOutcome[ImageLike]:
     """Fill the holes of a picture.
 
-        result = scoreinv.inpaint(image, mask, prior=scoreinv.load("photo"), samples=4, seed=0)
+        result = scoreinv.inpaint(image, mask, samples=4, seed=0)
         result.image, result.samples, result.std
 
     Args:
         image: array HxW, HxWx3 or HxWx4, PIL image, or tensor (B)xCxHxW of uint8, uint16 or floats in [0, 1].
         mask: array HxW or HxWx3(4), PIL image, or tensor HxW or (B)xCxHxW of bool, uint8, uint16 or floats in [0, 1],
             of the picture's size. True, or above `mask_threshold` of its range, is a hole.
-        prior: the model, or its name or file, which is then loaded for this picture; None for a classical method.
-        mask_threshold: of a mask's range, from 0, which suits the values 0 and 1, to below 1.
-        invert: the mask marks what is known.
-        grow: pixels by which the holes are enlarged, as soft edges need. A logged warning says where a rim of an object
-            seems to be left beside a hole, and how many pixels would take it in.
-        avoid: a mask of what deep holes take no pieces from, in the shapes and types of `mask` and by its threshold:
-            what it marks is seen and stays, and is not copied. By themselves they take none from people's heads and
-            shoulders, where a face is found, nor of colours that nothing beside the hole has.
-        exact: keep every known pixel to the bit also of a JPEG (a PIL image opened from one). Else, where it smeared
-            the colours of what the mask hides over its blocks, those of the 8 pixels beside it are redrawn too, on
-            their own luma, and logged.
-        method: `conditioned` (a network given what is known) or `pc` (constrained predictor-corrector, with any model),
-            None for what the model was trained for; or `telea`, `navier-stokes` or `biharmonic`, which need no model
-            and draw nothing.
-        steps: of the sampler. None: 10 for `conditioned`, of which narrow holes take 3 at most, and 30 for `pc`.
-        samples: how many fills are drawn.
-        seed: the same one gives the same fills; each sample has its own noise.
-        estimate: `sample`: a possible fill, sharp; `mean`: the average of the samples, or for one of `conditioned` the
-            posterior mean at once, smooth where nothing is certain.
-        start: only for `pc`: the noise level to begin at, for pictures in [0, 1]; `math.inf` is pure noise. None: 0.5,
-            and pure noise from 1000 steps on.
-        callback: called with the share of the work that is done; stops the work by returning False.
-        progress: show a bar with the time left on stderr, or a line now and then where that is no terminal.
-
-    Warns of a model that was trained for another task.
+        prior: the model, its name or its file; None: the bundled one, or none for a classical method.
+        mask_threshold: fraction of a mask's range, from 0, which suits the values 0 and 1, to below 1.
+        invert: the mask marks the known pixels.
+        grow: pixels by which holes are enlarged, for soft edges. A note tells if part of the object seems to be left
+            beside a hole, and how many pixels would include it.
+        avoid: a mask, as `mask`, of pixels that deep holes do not copy. They never copy people's heads and shoulders,
+            if a face is found, or colours that are not near the hole.
+        exact: keep every known pixel. Otherwise, if a JPEG smeared the object over its blocks, the 8 pixels beside the
+            mask are redrawn with their own luma, and a note tells so.
+        method: `conditioned` (a network that takes the observation) or `pc` (constrained predictor-corrector, with any
+            model), None for the model's; or `telea`, `navier-stokes` or `biharmonic`, without a model.
+        steps: of the sampler. None: 10 for `conditioned`, for narrow holes 3; 30 for `pc`.
+        samples: number of fills.
+        seed: the same seed gives the same fills; each sample has its own noise.
+        estimate: `sample`: one possible fill, sharp; `mean`: the average of the samples, or for one the posterior mean,
+            smooth where uncertain.
+        start: with `pc`: noise level to begin at, for pictures in [0, 1]; `math.inf` is pure noise. None: 0.5, and pure
+            noise from 1000 steps on.
+        callback: called with the fraction of work done; stops the work by returning False.
+        progress: show a bar with the time left on stderr, or occasional lines if that is not a terminal.
 
     Raises:
         InputError: a wrong picture, mask or setting.
         Cancelled: the callback stopped the work.
-        ScoreinvError: the model gave values that are not finite, or OpenCV is needed and cannot be loaded.
+        ScoreinvError: the model returned values that are not finite, or OpenCV is needed and cannot be loaded.
     """
-    settings = FillSettings(
+    request = InpaintRequest(
         method=method, steps=steps, start=start, samples=samples, seed=seed, estimate=estimate, exact=exact
     )
-    settings.check_given(avoiding=avoid is not None)
-    classical = settings.classical
-    if classical is not None and prior is not None:
-        raise SettingError("prior", f"does not go with {classical}, which needs no model")
-    model = None if classical is not None else model_of(prior)
+    if not request.needs_model and prior is not None:
+        raise SettingError("prior", f"does not go with {method}, which needs no model")
+    request.check_given({"mask"} if avoid is None else {"mask", "avoid"})
+    models = Models() if prior is None else Models(inpaint=model_of(prior))
     check_callback(callback)
     pictures, form = pictures_from_api(image)
     sizes = [picture.size for picture in pictures]
@@ -125,98 +138,144 @@ def inpaint(
     avoided: Sequence[np.ndarray | None] = [None] * len(pictures)
     if avoid is not None:
         avoided = as_avoided(avoid, sizes, threshold=mask_threshold)
-    for picture, hole in zip(pictures, holes, strict=True):
-        if (leftover := find_leftover(picture, hole)) is not None:
-            _log.warning("%s: try grow=%d", leftover.words, grow + leftover.grow)
-
-    def filled(number: int, share: TaskCallback) -> Restored[Any]:
-        assert classical is not None
-        return fill_classically(pictures[number], holes[number], classical, share, exact=exact)
-
-    if isinstance(model, ConditionalPrior) and model.for_colour:
-        warnings.warn("prior: was trained to colour grey pictures, not to fill holes as photo was", stacklevel=2)
-    with at_work("inpainting", callback, progress=progress) as told:
-        if model is None:
-            return restore_each(pictures, form, filled, told)
-        each = zip(pictures, holes, avoided, strict=True)
-        fillings = [Filling(picture, hole, model, settings, marked) for picture, hole, marked in each]
-        results: list[Restored[Any]] = draw_fills(fillings, model, settings, told)
-        return as_given(results, form)
+    inputs = [Inputs(*each) for each in zip(pictures, holes, avoided, strict=True)]
+    with running("inpainting", callback, progress=progress) as forward:
+        if not request.needs_model:
+            return for_each(inpaint_picture, inputs, request, models, form, forward)
+        prepared = [PreparedFill.prepare(each, request, models) for each in inputs]
+        return in_form(draw_fills(prepared, request, models.filler(), forward), form)
 
 
 def inpaint_picture(
-    picture: Picture,
-    hole: np.ndarray,
-    prior: ScorePrior,
-    settings: FillSettings,
-    callback: TaskCallback | None = None,
-    avoid: np.ndarray | None = None,
-) -> Restored[Picture]:
-    """`inpaint` for one `Picture` and its holes, HxW bool; settings are of no classical method.
+    inputs: Inputs, request: InpaintRequest, models: Models, callback: Callback | None = None
+) -> InpaintOutcome[Picture]:
+    """Fill the holes of a photograph, or the damage that is detected if it has no mask.
 
-    Where all that is known is grey, the fill is its luma, whatever the file's mode.
+    A fill is grey if all known pixels are, whatever the file's mode.
 
-    Args:
-        avoid: HxW bool, what deep holes copy nothing from.
-
-    Raises InputError where it leaves too little that they could copy from.
+    Raises InputError if `avoid` leaves too little to copy from, or if all of the photograph is damage.
     """
-    (result,) = draw_fills([Filling(picture, hole, prior, settings, avoid)], prior, settings, callback)
-    return result
+    damage: np.ndarray | None = None
+    notes: list[Note] = []
+    if inputs.hole is None:
+        damage, notes = _detected(inputs.picture, request, models)
+        inputs = replace(inputs, hole=damage)
+    if request.classical is not None:
+        assert inputs.hole is not None
+        if damage is None:
+            notes = mask_notes(inputs.hole) + object_notes(inputs.picture, inputs.hole)
+        filled = fill_classically(inputs.picture, inputs.hole, request.classical, callback, exact=request.exact)
+        return replace(filled, damage=damage, notes=[*notes, *filled.notes])
+    outcome = PreparedFill.prepare(inputs, request, models, detected=damage is not None).draw(request, models, callback)
+    return replace(outcome, damage=damage, notes=[*notes, *outcome.notes])
+
+
+def _detected(picture: Picture, request: InpaintRequest, models: Models) -> tuple[np.ndarray, list[Note]]:
+    """Return the damage of a photograph, HxW bool, and the note about it."""
+    sensitivity = USUAL_SENSITIVITY if request.sensitivity is None else request.sensitivity
+    hole = DamageOdds.of(picture, models.detector()).marked(sensitivity, request.grow)
+    if hole.all():
+        raise InputError("all of it is detected as damage: lower --sensitivity or --grow")
+    return hole, [damage_note(hole, sensitivity)]
+
+
+def mask_notes(hole: np.ndarray) -> list[Note]:
+    """Return the notes about a user's mask, HxW bool."""
+    if not hole.any():
+        return [warning("mask_empty")]
+    share = float(hole.mean())
+    return [warning("mask_mostly_hole", share=share)] if share > _MOSTLY_HOLE else []
+
+
+def object_notes(picture: Picture, hole: np.ndarray) -> list[Note]:
+    """Return a note if part of the object seems to be left beside its mask, HxW bool."""
+    leftover = find_leftover(picture, hole)
+    return [] if leftover is None else [warning("object_left", grow=leftover.grow, share=leftover.share)]
 
 
 def draw_fills(
-    fillings: list[Filling], prior: ScorePrior, settings: FillSettings, callback: TaskCallback | None = None
-) -> list[Restored[Picture]]:
-    """Fill pictures that were prepared for the same prior and settings, but for seed and samples.
+    prepared: list[PreparedFill], request: InpaintRequest, prior: ScorePrior, callback: Callback | None = None
+) -> list[InpaintOutcome[Picture]]:
+    """Fill pictures that were prepared for this prior and request; seed and samples may differ.
 
-    Gives a `Picture` for each, which the others do not change.
+    A fill does not depend on the other pictures.
     """
-    sampling = settings.sampling(conditional=prior.conditional)
-    for filling in fillings:
-        filling.begin(sampling.samples)
-    steps = list(_steps(fillings, sampling.samples))
+    sampling = request.sampling(conditional=accepts_holes(prior))
+    for fill in prepared:
+        fill.begin(sampling.samples)
+    steps = list(_steps(prepared, sampling.samples))
     sizes = [sum(region.hole.size for _, _, region in rows) for rows in steps]
-    for rows, part in zip(steps, parts(callback, sizes), strict=True):
+    for rows, part in zip(steps, split(callback, sizes), strict=True):
         at_once = max(1, PIXELS_AT_ONCE // rows[0][2].hole.size)
         batches = [rows[first : first + at_once] for first in range(0, len(rows), at_once)]
         drawn: list[np.ndarray] = []
-        for batch, report in zip(batches, parts(part, map(len, batches)), strict=True):
-            drawn += _draw(batch, prior, settings, report)
-        for (filling, sample, region), rgb in zip(rows, drawn, strict=True):
-            # The hole is kept alone: with what is around it, specks would take as much memory as the whole picture.
+        for batch, forward in zip(batches, split(part, map(len, batches)), strict=True):
+            drawn += _draw(batch, prior, request, forward)
+        for (fill, sample, region), rgb in zip(rows, drawn, strict=True):
+            # Only the hole is kept: with its surroundings, specks would take as much memory as the whole picture.
             down, across = extent(region.hole)
             hole, values = region.hole[down, across], rgb[down, across].copy()
             box = (region.box[0] + down.start, region.box[1] + across.start, *hole.shape)
-            if filling.gray:
+            if fill.gray:
                 values[...] = luma(values)[..., None]
-            filling.fills[sample].append(Fill(box, hole, values))
-            crop(filling.unknown, region.box)[region.hole] = False
-    return [filling.result(settings, sampling) for filling in fillings]
+            fill.fills[sample].append(Fill(box, hole, values))
+            crop(fill.unknown, region.box)[region.hole] = False
+    return [fill.outcome(request, sampling) for fill in prepared]
 
 
-class Filling:
-    """The work on one picture: what is the same for all its fills is found once.
+class PreparedFill:
+    """A picture prepared for filling: what all its fills share.
 
     Attributes:
-        picture: what is filled, as the model is shown it.
-        kept: what the fills are written into.
+        picture: the picture as the model sees it.
+        kept: the picture that fills are written into.
         hole: HxW bool.
-        unknown: HxW bool, the pixels of it that are not filled yet.
-        gray: whether it is filled with luma.
-        groups: its regions in the order in which they are filled, those of a group together, as they are alike.
-        fills: of each sample, what was filled.
-        nfe: evaluations of the network at each place.
+        unknown: HxW bool, pixels of the hole that are not filled yet.
+        gray: the fill is grey.
+        groups: regions in the order in which they are filled; those of a group are alike and filled together.
+        fills: of each sample.
+        nfe: network evaluations at each place.
         window: side of the model's windows.
+        notes: about the mask.
     """
 
+    @classmethod
+    def prepare(
+        cls, inputs: Inputs, request: InpaintRequest, models: Models, *, detected: bool = False
+    ) -> PreparedFill:
+        """Prepare a picture with its mask.
+
+        Args:
+            detected: the mask is detected damage, which needs no notes.
+
+        Raises InputError if `avoid` leaves too little to copy from.
+        """
+        picture, hole = inputs.picture, inputs.hole
+        assert hole is not None
+        request.check_given(inputs.given)
+        prior = models.filler()
+        check_samples(request.samples, picture.pixels.nbytes)
+        notes = [] if detected else mask_notes(hole) + object_notes(picture, hole)
+        if trained_task(prior) == "colour":
+            notes.append(warning("model_other_task", task="colour"))
+        return cls(picture, hole, prior, request, inputs.avoid, notes)
+
     def __init__(
-        self, picture: Picture, hole: np.ndarray, prior: ScorePrior, settings: FillSettings, avoid: np.ndarray | None
+        self,
+        picture: Picture,
+        hole: np.ndarray,
+        prior: ScorePrior,
+        request: InpaintRequest,
+        avoid: np.ndarray | None,
+        notes: list[Note],
     ) -> None:
-        sampling = settings.sampling(conditional=prior.conditional)
+        sampling = request.sampling(conditional=accepts_holes(prior))
         if avoid is not None and sampling.method == "pc":
             raise SettingError("avoid", "does not go with the method pc, which copies nothing")
-        self.picture, self.kept = (picture, picture) if settings.exact else without_smears(picture, hole)
+        self.notes = notes
+        self.picture, self.kept = (picture, picture) if request.exact else without_smears(picture, hole)
+        if self.kept is not picture:
+            self.notes.append(info("jpeg_rim_redrawn", pixels=RIM))
         self.hole = hole
         self.gray = picture.is_gray(~hole)
         deep = sampling.method == "conditioned" and not sampling.mean
@@ -224,18 +283,24 @@ class Filling:
         groups = regions_to_fill(hole, self.window, prior.stride, deep=deep, at_once=PIXELS_AT_ONCE)
         self.groups = [[self._with_sources(region, prior, avoid) for region in group] for group in groups]
         if avoid is not None and not any(region.halvings for group in groups for region in group):
-            _log.warning("what is avoided makes no difference: no hole is so deep that pieces are copied into it")
+            self.notes.append(warning("avoid_unused"))
+
+    def draw(
+        self, request: InpaintRequest, models: Models, callback: Callback | None = None
+    ) -> InpaintOutcome[Picture]:
+        """Fill the picture; seed and samples of the request may differ from those it was prepared for."""
+        return draw_fills([self], request, models.filler(), callback)[0]
 
     def begin(self, samples: int) -> None:
-        """Nothing is filled yet, of so many samples."""
+        """Forget all fills, and make room for this number of samples."""
         self.unknown, self.nfe = self.hole.copy(), 0
         self.fills: list[list[Fill]] = [[] for _ in range(samples)]
 
     def _with_sources(self, region: Region, prior: ScorePrior, avoid: np.ndarray | None) -> Region:
-        """A region, if it is deep with what it takes no pieces from, and enlarged where too little else is left.
+        """Return a region; if it is deep, with the pixels it must not copy, and enlarged if too few others are left.
 
-        That is what the user says, people, and what is foreign to the hole's surroundings. Where people are all that
-        there is, they are copied. Raises InputError where `avoid` leaves too little.
+        These are the user's `avoid`, people, and colours that are foreign to the hole's surroundings. People are copied
+        if nothing else is left. Raises InputError if `avoid` leaves too little.
         """
         wanted = region.halvings
         while True:
@@ -261,7 +326,7 @@ class Filling:
         return replace(region, avoid=marked)
 
     def _people(self, box: Box) -> np.ndarray:
-        """Where people are in a box whom a fill should not repeat, hxw bool."""
+        """Return where people are in a box, hxw bool: a fill should not repeat them."""
         # A face that the box cuts is found with what is beside it.
         top, left = (max(0, first - side // 4) for first, side in zip(box[:2], box[2:], strict=True))
         bottom, right = (first + side + side // 4 for first, side in zip(box[:2], box[2:], strict=True))
@@ -271,7 +336,7 @@ class Filling:
         return crop(people, (box[0] - top, box[1] - left, *box[2:]))
 
     def known(self, sample: int, box: Box) -> np.ndarray:
-        """Colours of a box, with what has been filled so far of this sample."""
+        """Return the colours of a box, with the fills of this sample so far."""
         rgb = self.picture.rgb(box)
         for fill in self.fills[sample]:
             if both := overlap(box, fill.box):
@@ -280,8 +345,8 @@ class Filling:
                 rgb[ours][inside] = fill.rgb[theirs][inside]
         return rgb
 
-    def result(self, settings: FillSettings, sampling: Sampling) -> Restored[Picture]:
-        """The filled picture, its samples, and their standard deviation, 0 outside of holes."""
+    def outcome(self, request: InpaintRequest, sampling: Sampling) -> InpaintOutcome[Picture]:
+        """Return the filled picture, its samples, and their standard deviation, 0 outside the holes."""
         filled = [self.kept.with_fills(fills) for fills in self.fills]
         image, std = filled[0], None
         if len(filled) > 1:
@@ -291,35 +356,35 @@ class Filling:
                 values, hole = np.stack([fill.rgb for fill in same]), same[0].hole
                 crop(std, same[0].box)[hole] = spread(values)[hole]
                 means.append(replace(same[0], rgb=values.mean(axis=0)))
-            if settings.estimate == "mean":
+            if request.estimate == "mean":
                 image = self.kept.with_fills(means)
-        return Restored(image, filled, std, self.nfe, sampling.method)
+        return InpaintOutcome(image, filled, std, self.nfe, sampling.method, notes=list(self.notes))
 
 
-_Row = tuple[Filling, int, Region]
-"""A sample of a region of a picture: a row of a batch."""
+_Row = tuple[PreparedFill, int, Region]
+"""A sample of a region of a picture: one row of a batch."""
 
 
-def _steps(fillings: list[Filling], samples: int) -> Iterator[list[_Row]]:
-    """What is drawn one after the other: the rows of regions that are alike, of all pictures and samples."""
-    for groups in zip_longest(*(filling.groups for filling in fillings)):
+def _steps(prepared: list[PreparedFill], samples: int) -> Iterator[list[_Row]]:
+    """Yield what is drawn together: rows of regions that are alike, of all pictures and samples."""
+    for groups in zip_longest(*(fill.groups for fill in prepared)):
         alike: defaultdict[Hashable, list[_Row]] = defaultdict(list)
-        for filling, group in zip(fillings, groups, strict=True):
+        for fill, group in zip(prepared, groups, strict=True):
             for sample in range(samples if group else 0):
-                # Regions no longer than a window are evaluated as they are, whatever their holes. Windows around holes
-                # are a batch by themselves, and deep holes may each be drawn in another way.
+                # Regions within one window are evaluated together, whatever their holes. Windows around holes make
+                # their own batch, and each deep hole may be drawn in its own way.
                 lead = group[0]
-                kind = (lead.hole.shape, lead.narrow, lead.window, None if lead.in_one_window else filling)
-                alike[kind] += [(filling, sample, region) for region in group]
+                kind = (lead.hole.shape, lead.narrow, lead.window, None if lead.in_one_window else fill)
+                alike[kind] += [(fill, sample, region) for region in group]
         yield from alike.values()
 
 
-def _draw(rows: list[_Row], prior: ScorePrior, settings: FillSettings, callback: TaskCallback) -> list[np.ndarray]:
-    """The colours of the box of each row, whose regions are alike."""
-    sampling = settings.sampling(conditional=prior.conditional)
+def _draw(rows: list[_Row], prior: ScorePrior, request: InpaintRequest, callback: Callback) -> list[np.ndarray]:
+    """Return the colours of the box of each row; the regions are alike."""
+    sampling = request.sampling(conditional=accepts_holes(prior))
     keys = [(sampling.seed, sample, *region.box[:2]) for _, sample, region in rows]
-    values = to_tensor([filling.known(sample, region.box) for filling, sample, region in rows], prior.device)
-    unknown = [crop(filling.unknown, region.box) for filling, _, region in rows]  # also of holes of other regions
+    values = to_tensor([fill.known(sample, region.box) for fill, sample, region in rows], prior.device)
+    unknown = [crop(fill.unknown, region.box) for fill, _, region in rows]  # also of holes of other regions
     observed = torch.from_numpy(np.stack([observed_from_hole(hole) for hole in unknown]))[:, None].to(prior.device)
     region = rows[0][2]
     if region.halvings:
@@ -333,21 +398,19 @@ def _draw(rows: list[_Row], prior: ScorePrior, settings: FillSettings, callback:
         finest = Scale(pictures, observed, sources)
         drawn, nfe = draw_in_scales(sampling, prior, finest, region.halvings, typical, noise, callback)
     else:
-        operator = ObservedComponents(observed)
-        drawn, nfe = draw(
-            replace(sampling, mean=sampling.mean or settings.smooth),
-            prior,
-            operator,
-            operator(prior.to_model(values)),
-            values if sampling.method == "conditioned" else 0.5 + smooth_estimate(values - 0.5, observed).mean,
-            NoiseStream.keyed(keys, prior.device),
-            callback,
-            tile=region.window,
-            overlap=rows[0][0].window // 8,
-            orientations=MIRRORED if settings.smooth else ALL,
-            needed=None if region.in_one_window else torch.from_numpy(region.hole),
-            narrow=region.narrow,
-        )
-    for filling, _, _ in rows:
-        filling.nfe = max(filling.nfe, nfe)
+        operator, stream = ObservedComponents(observed), NoiseStream.keyed(keys, prior.device)
+        observation = Observation(operator, operator(prior.to_model(values)))
+        needed = None if region.in_one_window else torch.from_numpy(region.hole)
+        orientations = MIRRORED if request.smooth else ALL
+        windows = Windows(region.window, rows[0][0].window // 8, needed, orientations)
+        if sampling.method == "pc":
+            initial = 0.5 + smooth_estimate(values - 0.5, observed).mean
+            drawn, nfe = draw_constrained(sampling, prior, observation, initial, windows, stream, callback)
+        elif sampling.mean or request.smooth:
+            drawn, nfe = posterior_mean(prior, observation, windows, stream, callback)
+        else:
+            draw = draw_narrow if region.narrow else draw_conditioned
+            drawn, nfe = draw(prior, observation, sampling.steps, windows, stream, callback)
+    for fill, _, _ in rows:
+        fill.nfe = max(fill.nfe, nfe)
     return to_arrays(drawn)

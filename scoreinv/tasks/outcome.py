@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -13,13 +13,15 @@ from scoreinv.inputs.arrays import Form
 from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.system.text import one_line
 from scoreinv.tasks.callbacks import Callback, split
+from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import Note
-from scoreinv.tasks.requests import FillMethod, RestorationMethod, StepName
+from scoreinv.tasks.requests import FillMethod, Request, RestorationMethod, StepName
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from scoreinv.analysis.kind import Kind
+    from scoreinv.models.loading import Models
     from scoreinv.operators.kernels import PointSpread
 
 ImageLike = TypeVar("ImageLike", np.ndarray, Image.Image, "Tensor")
@@ -238,22 +240,20 @@ class RestoreOutcome(Outcome[AnyImage]):
         return [by_name.get(name) for name in self.wanted]
 
 
-AnyOutcome = TypeVar("AnyOutcome", bound=Outcome[Any])
-
-
 def for_each(
-    pictures: Sized, form: Form, run: Callable[[int, Callback], AnyOutcome], callback: Callback | None
-) -> AnyOutcome:
-    """Run a task on pictures (or observations) one after the other; return `in_form` of their outcomes.
+    task: Callable[[Inputs, Any, Models, Callback], Outcome[Any]],
+    inputs: Sequence[Inputs],
+    request: Request,
+    models: Models,
+    form: Form,
+    callback: Callback | None,
+) -> Any:
+    """Run a task on pictures one after the other; return their outcomes as one, in the caller's form."""
+    parts = split(callback, [1] * len(inputs))
+    return in_form([task(one, request, models, part) for one, part in zip(inputs, parts, strict=True)], form)
 
-    Args:
-        run: called with the number of each picture and a callback for its progress.
-    """
-    parts = split(callback, [1] * len(pictures))
-    return in_form([run(number, part) for number, part in enumerate(parts)], form)
 
-
-def in_form(outcomes: Sequence[AnyOutcome], form: Form) -> AnyOutcome:
+def in_form(outcomes: Sequence[Outcome[Any]], form: Form) -> Any:
     """Return the outcomes of all pictures as one, in the caller's form."""
     added = [each.name for each in fields(outcomes[0]) if each.name not in _COMMON]
     return replace(

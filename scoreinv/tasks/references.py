@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.conditional.references import Places, places_of
+from scoreinv.conditional.references import Places, check_references, places_of
 from scoreinv.imaging.picture import Picture, scaled
 from scoreinv.operators.colour_space import luma
 from scoreinv.prior import ScorePrior
-from scoreinv.system.errors import InputError
 from scoreinv.tasks.common import to_tensor
 
 _LONGEST = 4
@@ -43,8 +41,7 @@ class Reference:
     @classmethod
     def of(cls, picture: Picture, prior: ScorePrior) -> Reference:
         """Return what a model sees of a photograph. Raise InputError if the model takes no references."""
-        if not isinstance(prior, ConditionalPrior) or prior.chroma is None:
-            raise InputError("this model compares no pictures: scene takes references")
+        prior = check_references(prior)
         size = work_size(picture.size, prior.image_size, prior.stride)
         rgb = picture.resized_rgb(*prior.seen_size(*size))
         gray = luma(rgb, prior.gray_weights)[..., None]

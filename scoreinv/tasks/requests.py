@@ -517,7 +517,7 @@ class DeblurRequest(SolveRequest):
     """How blur is removed.
 
     Attributes:
-        kernel: the blur as a `PointSpread`, or its image of a point as an array; None: estimated.
+        kernel: a `PointSpread`, or the image of a point as an array; None: estimated.
         noise_std: standard deviation of the noise, in [0, 1]; None: estimated.
     """
 

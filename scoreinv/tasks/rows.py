@@ -1,79 +1,77 @@
-"""Tasks over the rows of a table: callables that Ray Data, Dask and Spark map over batches of them.
+"""Tasks on rows of a table: callables that Ray Data, Dask and Spark map over batches.
 
-They are pickled as their settings alone; the model is loaded by the first row that a process does, and stays for all
-that the process does with it, whoever unpickled it how often. Each row is done by itself: its result does not depend on
-how rows are cut into batches, and its noise comes from the seed as if it were the only one.
+They are pickled as settings alone. The first row in a process loads the model, which stays for all callables of the
+process. Rows are independent: a result does not depend on how rows are batched, and its noise comes from the seed as if
+it were the only row.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from functools import lru_cache
+from collections.abc import Callable
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import numpy as np
 
-from scoreinv.inputs.masks import check_mask_settings
+from scoreinv.inputs.arrays import pictures_from_api
+from scoreinv.inputs.masks import as_holes, check_mask_settings
 from scoreinv.models.catalogue import bundled_file
+from scoreinv.models.loading import Machine, Models, Role
 from scoreinv.operators.kernels import normalised
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
-from scoreinv.system.options import MASK_THRESHOLD, Device, Precision, Whole, check, check_noise_share
+from scoreinv.system.options import MASK_THRESHOLD, Device, Precision, check
 from scoreinv.system.threads import yield_to_load
-from scoreinv.tasks.settings import ColourSettings, DenoiseSettings, Downsampling, FillSettings, LinearSettings
-
-if TYPE_CHECKING:
-    from scoreinv.prior import ScorePrior
-    from scoreinv.tasks.results import Restored
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.outcome import Outcome, in_form
+from scoreinv.tasks.requests import (
+    ColorizeRequest,
+    DeblurRequest,
+    DenoiseRequest,
+    Downsampling,
+    InpaintRequest,
+    Request,
+    SolveRequest,
+    UpscaleRequest,
+)
 
 Batch = dict[str, np.ndarray]
 """Columns by name, of equal lengths. A column of pictures is NxHxW(xC), or an object array of HxW(xC)."""
 
-_loading = Lock()
-
 
 class OnRows(ABC):
-    """A task, done for each row of a batch.
+    """A task that is applied to each row of a batch.
 
     Args:
-        settings: of the task; where they ask for several pictures, all samples are taken, SxHxW(xC).
-        model: name or file of the model; None: the task needs none.
-        columns: names of those that the task takes; the first is of pictures, arrays HxW, HxWx3 or HxWx4 of uint8,
+        request: settings of the task; if they ask for several pictures, results are all samples, SxHxW(xC).
+        models: names or files of the models.
+        role: the model of the task; None: it needs none.
+        columns: names of the columns that the task takes; the first has pictures, arrays HxW, HxWx3 or HxWx4 of uint8,
             uint16 or float in [0, 1].
-        result: name of the column that is added. It holds arrays of the pictures' type.
-        name: name of a column that tells rows apart (a path, a key), for errors; they count rows within a batch.
-        device, precision: of the network, in each process. `auto` is the first of cuda, mps and cpu that is there, and
-            bfloat16 where CUDA has it, or a convolution on the processor is faster in it.
+        result: name of the column that is added. It has arrays of the pictures' type.
+        name: name of a column that identifies rows in errors (a path, a key); None: rows are counted.
 
     Raises:
         InputError: a setting is wrong, or no bundled model has that name.
     """
 
     def __init__(
-        self,
-        settings: FillSettings | ColourSettings | LinearSettings,
-        model: str | Path | None,
-        columns: list[str],
-        result: str,
-        name: str | None,
-        device: Device,
-        precision: Precision,
+        self, request: Request, models: Models, role: Role | None, columns: list[str], result: str, name: str | None
     ) -> None:
-        check("device", device, get_args(Device))
-        check("precision", precision, get_args(Precision))
-        if model is not None:
-            bundled_file(model)  # paths may be those of other machines
-        self.several = settings.results > 1
-        self.model, self.device, self.precision = model, device, precision
+        check("device", models.machine.device, get_args(Device))
+        check("precision", models.machine.precision, get_args(Precision))
+        if role is not None:
+            bundled_file(getattr(models, role))  # paths may be those of other machines
+        self.several = request.results > 1
+        self.request, self.models, self.role = request, models, role
         self.columns, self.result, self.name = columns, result, name
 
     @abstractmethod
-    def restored(self, image: np.ndarray, *others: np.ndarray, prior: ScorePrior | None) -> Restored[Any]:
-        """What the task makes of the entries of its columns in a row; prior: the model, of a task that needs one."""
+    def outcome(self, image: np.ndarray, *others: np.ndarray) -> Outcome[Any]:
+        """Run the task on the entries of its columns in a row."""
 
     def __call__(self, batch: Batch) -> Batch:
-        """The batch with the results.
+        """Return the batch with the results.
 
         Raises:
             InputError: a column is missing, or the picture of a row is wrong; the text names the row.
@@ -83,26 +81,25 @@ class OnRows(ABC):
         for column in self.columns if self.name is None else [*self.columns, self.name]:
             if column not in batch:
                 raise InputError(f"the batch has no column {column!r}, but {', '.join(map(str, batch))}")
-        images, prior = batch[self.columns[0]], None
+        images = batch[self.columns[0]]
         if not len(images):
             return {**batch, self.result: images}
-        if self.model is not None:  # what is wrong with model or device is of no row
-            with _loading:  # threads of Dask would load it once each
-                prior = _load(self.model, self.device, self.precision)
+        if self.role is not None and (source := self.models.source(self.role)) is not None:
+            source.load()  # a wrong model or device concerns no row
         results = []
         for number in range(len(images)):
             try:
                 with yield_to_load():
-                    restored = self.restored(*(batch[column][number] for column in self.columns), prior=prior)
+                    outcome = self.outcome(*(batch[column][number] for column in self.columns))
             except ScoreinvError as error:
                 key = "" if self.name is None else f" ({batch[self.name][number]})"
                 kind = InputError if isinstance(error, InputError) else ScoreinvError
                 raise kind(f"row {number} of the batch{key}: {error}") from error
-            results.append(np.stack(restored.samples) if self.several else np.asarray(restored.image))
+            results.append(np.stack(outcome.samples) if self.several else np.asarray(outcome.image))
         if isinstance(images, np.ndarray) and not images.dtype.hasobject:
             return {**batch, self.result: np.stack(results)}
         objects = np.empty(len(results), dtype=object)
-        for number, result in enumerate(results):  # a slice would take arrays of one shape for more dimensions
+        for number, result in enumerate(results):  # a slice would take equal shapes for more dimensions
             objects[number] = result
         return {**batch, self.result: objects}
 
@@ -111,14 +108,15 @@ class Inpainter(OnRows):
     """Fill the holes of the pictures of a batch.
 
         scoreinv.Inpainter("photo", seed=0)({"image": images, "mask": masks})["result"]
-        table.map_batches(scoreinv.Inpainter, fn_constructor_kwargs={"seed": 0}, compute=pool)  # of Ray Data
+        table.map_batches(scoreinv.Inpainter, fn_constructor_kwargs={"seed": 0}, compute=pool)  # Ray Data
 
     Args:
-        model: name or file. None: `photo`, or no model where the method is a classical one.
+        model: name or file; None: `photo`, or none for a classical method.
         mask: name of the column of masks.
-        mask_threshold, invert, grow: as for `scoreinv.inpaint`.
-        image, result, name, device, precision: see `OnRows`.
-        settings: `method`, `steps`, `start`, `samples`, `seed` and `estimate` of `scoreinv.inpaint`.
+        mask_threshold, invert, grow: see `scoreinv.inpaint`.
+        image, result, name: columns, see `OnRows`.
+        device, precision: of the network, in each process; `auto` takes the fastest.
+        settings: other settings of `scoreinv.inpaint`.
     """
 
     def __init__(
@@ -136,19 +134,20 @@ class Inpainter(OnRows):
         precision: Precision = "float32",
         **settings: Any,
     ) -> None:
-        filling = FillSettings(**settings)
+        request = InpaintRequest(**settings)
         check_mask_settings(mask_threshold, invert, grow)
-        if filling.classical is None:
-            model = "photo" if model is None else model
-        elif model is not None:
-            raise SettingError("model", f"does not go with {filling.classical}, which needs none")
-        super().__init__(filling, model, [image, mask], result, name, device, precision)
-        self.settings = settings | {"mask_threshold": mask_threshold, "invert": invert, "grow": grow}
+        if model is not None and not request.needs_model:
+            raise SettingError("model", f"does not go with {request.method}, which needs none")
+        models = Models(inpaint="photo" if model is None else model, machine=Machine(device, precision))
+        super().__init__(request, models, "inpaint" if request.needs_model else None, [image, mask], result, name)
+        self.mask_settings: dict[str, Any] = {"threshold": mask_threshold, "invert": invert, "grow": grow}
 
-    def restored(self, image: np.ndarray, *others: np.ndarray, prior: ScorePrior | None) -> Restored[Any]:
-        from scoreinv.tasks.inpaint import inpaint
+    def outcome(self, image: np.ndarray, *others: np.ndarray) -> Outcome[Any]:
+        from scoreinv.tasks.inpaint import inpaint_picture
 
-        return inpaint(image, *others, prior=prior, **self.settings)
+        (picture,), form = pictures_from_api(image)
+        (hole,) = as_holes(others[0], [picture.size], **self.mask_settings)
+        return in_form([inpaint_picture(Inputs(picture, hole), self.request, self.models)], form)  # type: ignore[arg-type]
 
 
 class Colorizer(OnRows):
@@ -158,9 +157,10 @@ class Colorizer(OnRows):
 
     Args:
         model: name or file.
-        hints: name of a column of pictures with alpha whose colours are taken where they are opaque; None for none.
-        image, result, name, device, precision: see `OnRows`.
-        settings: the other settings of `scoreinv.colorize`.
+        hints: name of a column of pictures with alpha, whose opaque pixels give colours; None: none.
+        image, result, name: columns, see `OnRows`.
+        device, precision: of the network, in each process; `auto` takes the fastest.
+        settings: other settings of `scoreinv.colorize`.
     """
 
     def __init__(
@@ -175,19 +175,20 @@ class Colorizer(OnRows):
         precision: Precision = "float32",
         **settings: Any,
     ) -> None:
-        colours = ColourSettings(**settings)
-        super().__init__(colours, model, [image] if hints is None else [image, hints], result, name, device, precision)
-        self.settings = settings
+        request, models = ColorizeRequest(**settings), Models(colorize=model, machine=Machine(device, precision))
+        super().__init__(request, models, "colorize", [image] if hints is None else [image, hints], result, name)
 
-    def restored(self, image: np.ndarray, *others: np.ndarray, prior: ScorePrior | None) -> Restored[Any]:
-        from scoreinv.tasks.colorize import colorize
+    def outcome(self, image: np.ndarray, *others: np.ndarray) -> Outcome[Any]:
+        from scoreinv.tasks.colorize import colorize_picture, hints_for
 
-        assert prior is not None
-        return colorize(image, prior=prior, hints=others[0] if others else None, **self.settings)
+        (picture,), form = pictures_from_api(image)
+        (hints,) = hints_for(others[0] if others else None, 1)
+        inputs = Inputs(picture, hints=hints)
+        return in_form([colorize_picture(inputs, self.request, self.models)], form)  # type: ignore[arg-type]
 
 
 class Restorer(OnRows):
-    """Remove from the pictures of a batch the blur of a kernel, enlarge them by a factor, or remove noise alone.
+    """Remove blur from the pictures of a batch, enlarge them, or remove noise.
 
         scoreinv.Restorer()({"image": noisy})["result"]
         scoreinv.Restorer(factor=2)({"image": small})["result"]
@@ -195,14 +196,13 @@ class Restorer(OnRows):
 
     Args:
         model: name or file.
-        kernel: (h, w) of at least 0, in rows and columns: the blur; None for none.
-        factor: how many times as large results are, at least 2; None: as large as the pictures.
-        downsampling: how the large picture would be reduced to the given one.
-        noise_std: standard deviation of the noise, in [0, 1] units. None: estimated from each picture, but 0 for one
-            that is enlarged.
-        image, result, name, device, precision: see `OnRows`.
-        settings: `method`, `steps`, `samples`, `seed`, `estimate` and `orientations` of `LinearSettings`; noise alone
-            has one method.
+        kernel: the blur, an array (h, w) of at least 0; None: none.
+        factor: of the enlargement, 2 to 4; None: none.
+        downsampling: the kernel that would reduce the large picture to the given one.
+        noise_std: standard deviation of the noise, in [0, 1]. None: estimated from each picture; 0 for enlarging.
+        image, result, name: columns, see `OnRows`.
+        device, precision: of the network, in each process; `auto` takes the fastest.
+        settings: `method`, `steps`, `samples`, `seed`, `estimate` and, for denoising, `orientations`.
     """
 
     def __init__(
@@ -211,7 +211,7 @@ class Restorer(OnRows):
         *,
         kernel: np.ndarray | None = None,
         factor: int | None = None,
-        downsampling: Downsampling = "area",
+        downsampling: Downsampling | None = None,
         noise_std: float | None = None,
         image: str = "image",
         result: str = "result",
@@ -220,53 +220,31 @@ class Restorer(OnRows):
         precision: Precision = "float32",
         **settings: Any,
     ) -> None:
-        self.kernel = None if kernel is None else normalised(kernel, "the kernel")
-        alone = kernel is None and factor is None
-        self.settings = DenoiseSettings(**settings) if alone else LinearSettings(**settings)
-        if factor is not None:
-            check("factor", factor, Whole(2))
-        check("downsampling", downsampling, get_args(Downsampling))
-        if noise_std is not None:
-            check_noise_share(noise_std)
         if kernel is not None and factor is not None:
             raise SettingError("factor", "does not go with a kernel: do one after the other")
-        if factor is None and downsampling != "area":
-            raise SettingError("downsampling", "belongs to a factor")
-        if self.settings.orientations > 1 and not alone:
-            raise SettingError("orientations", "belong to noise alone, without a kernel or a factor")
-        super().__init__(self.settings, model, [image], result, name, device, precision)
-        self.factor, self.downsampling, self.noise_std = factor, downsampling, noise_std
-
-    def restored(self, image: np.ndarray, *others: np.ndarray, prior: ScorePrior | None) -> Restored[Any]:
-        from scoreinv.analysis.noise import estimate_noise, noise_under_blur
-        from scoreinv.inputs.arrays import pictures_from_api
-        from scoreinv.tasks.denoise import denoise_picture, has_noise, unchanged
-        from scoreinv.tasks.linear import deblur_picture, upscale_picture
-        from scoreinv.tasks.results import as_given
-
-        assert prior is not None
-        (picture,), form = pictures_from_api(image)
-        noise = self.noise_std
-        if noise is None:
-            estimate = estimate_noise if self.kernel is None else noise_under_blur
-            noise = 0.0 if self.factor is not None else estimate(picture)
-        if self.factor is not None:
-            restored = upscale_picture(picture, self.factor, self.downsampling, noise, prior, self.settings)
-        elif self.kernel is not None:
-            restored = deblur_picture(picture, self.kernel, noise, prior, self.settings)
-        elif self.noise_std is None and not has_noise(picture, noise, prior):
-            restored = unchanged(picture, self.settings)
+        if factor is None and downsampling is not None:
+            raise SettingError("downsampling", "needs a factor")
+        request: SolveRequest
+        if factor is not None:
+            kind: Downsampling = "area" if downsampling is None else downsampling
+            noise = 0.0 if noise_std is None else noise_std
+            request = UpscaleRequest(factor=factor, downsampling=kind, noise_std=noise, **settings)
+        elif kernel is not None:
+            request = DeblurRequest(kernel=normalised(kernel, "the kernel"), noise_std=noise_std, **settings)
         else:
-            restored = denoise_picture(picture, noise, prior, self.settings)
-        return as_given([restored], form)
+            request = DenoiseRequest(noise_std=noise_std, **settings)
+        models = Models(denoise=model, machine=Machine(device, precision))
+        super().__init__(request, models, "denoise", [image], result, name)
 
+    def outcome(self, image: np.ndarray, *others: np.ndarray) -> Outcome[Any]:
+        from scoreinv.tasks.deblur import deblur_picture
+        from scoreinv.tasks.denoise import denoise_picture
+        from scoreinv.tasks.upscale import upscale_picture
 
-@lru_cache(maxsize=4)
-def _load(model: str | Path, device: Device, precision: Precision) -> ScorePrior:
-    import torch
-
-    from scoreinv.models.catalogue import load
-    from scoreinv.system.devices import device_of, uses_bfloat16
-
-    place = torch.device(device_of(device))
-    return load(model).to(place, torch.bfloat16 if uses_bfloat16(precision, place) else torch.float32)
+        (picture,), form = pictures_from_api(image)
+        tasks: dict[type, Callable[..., Outcome[Any]]] = {
+            UpscaleRequest: upscale_picture,
+            DeblurRequest: deblur_picture,
+            DenoiseRequest: denoise_picture,
+        }
+        return in_form([tasks[type(self.request)](Inputs(picture), self.request, self.models)], form)

@@ -45,9 +45,8 @@ from scoreinv.system.text import shown
 from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import info
-from scoreinv.tasks.outcome import SelectOutcome
+from scoreinv.tasks.outcome import ImageLike, SelectOutcome
 from scoreinv.tasks.requests import SelectRequest
-from scoreinv.tasks.results import Given
 
 Size = Literal["small", "middle", "large"]
 SIZES: tuple[Size, ...] = get_args(Size)
@@ -131,7 +130,7 @@ class Selected:
 
 
 def select(
-    image: Given,
+    image: ImageLike,
     at: Sequence[Any] = (),
     not_at: Sequence[Any] = (),
     box: Sequence[float] | None = None,
@@ -139,7 +138,7 @@ def select(
     size: Size | None = None,
     grow: int | None = None,
     shadow: bool = False,
-) -> Given:
+) -> ImageLike:
     """Select an object of a photograph by pointing at it, as a mask for `inpaint`.
 
         mask = scoreinv.select(image, at=(320, 200))

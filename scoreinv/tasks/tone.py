@@ -17,7 +17,7 @@ from torch import Tensor
 
 from scoreinv.analysis.borders import within_border
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.tone_curves import ToneCurves, described, difference, with_tones
+from scoreinv.imaging.tone_curves import ToneCurves, changes, difference, with_tones
 from scoreinv.models.catalogue import MODEL_FILE
 from scoreinv.models.model_file import opened
 from scoreinv.models.tone_estimator import PARTS, QUANTILES, SIDE, ToneNetwork, load_tone
@@ -25,6 +25,7 @@ from scoreinv.networks.blocks import channels_last
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.operators.colour_space import colour_basis, luma_weights
 from scoreinv.system.files import PRETRAINED
+from scoreinv.tasks.notes import Note, info
 
 _CHROMA = "chroma."
 """What the names of that network's weights begin with."""
@@ -55,14 +56,17 @@ class Toned:
     """A picture with its tones brought back.
 
     Attributes:
-        image: the picture itself where nothing was to be done.
-        words: what was done.
-        changed: whether anything was.
+        image: the picture itself if nothing was changed.
+        note: what was done.
     """
 
     image: Picture
-    words: str
-    changed: bool
+    note: Note
+
+    @property
+    def changed(self) -> bool:
+        """Whether the tones were corrected."""
+        return self.note.code == "tone_corrected"
 
 
 @lru_cache(maxsize=1)
@@ -84,20 +88,20 @@ def chroma_network() -> ChromaNetwork:
 def tone_picture(
     picture: Picture, share: float | None = None, tones: Picture | None = None, worn: bool = False
 ) -> Toned:
-    """Bring back the tones of a picture.
+    """Correct the faded tones of a picture.
 
     Args:
-        share: how far to go, from 0 to 1, of a picture that has faded. None: 1 where it surely has.
-        tones: what they are read from: the picture without its damage. None: the picture.
-        worn: it is a damaged print, of whose ends of tones grain and the rims of cracks are not to tell.
+        share: strength of the correction, 0 to 1. None: 1 if the picture is surely faded, else 0.
+        tones: the picture without its damage, from which tones are read. None: the picture.
+        worn: it is a damaged print: its ends of tones are read without grain and rims of cracks.
     """
     if share is None and min(picture.size) < LEAST_SIDE:
-        return Toned(picture, "too small to tell whether it is faded", False)
+        return Toned(picture, info("tone_too_small"))
     curves, small, faded = curves_of(tones or picture, worn)
     if share is None and not (faded and difference(small, curves.toned(small)) >= _LEAST_CHANGE):
-        return Toned(picture, "not faded, as far as can be told", False)
+        return Toned(picture, info("tone_not_faded"))
     curves = curves.part(1.0 if share is None else share)
-    return Toned(with_tones(picture, curves), described(small, curves.toned(small)), True)
+    return Toned(with_tones(picture, curves), info("tone_corrected", **changes(small, curves.toned(small))))
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Texture synthesis for deep holes: fills that are put together of patches of the picture around them."""
+"""Texture synthesis for deep holes: fills composed of patches of the surrounding picture."""
 
 from scoreinv.texture.nearest_neighbour_field import NearestNeighbourField
 from scoreinv.texture.patch_prior import PatchPrior

@@ -1,29 +1,28 @@
-"""Where each pixel of a hole is taken from: a nearest-neighbour field, drawn by Gibbs sampling.
+"""A nearest-neighbour field, sampled by Gibbs sampling: the source of each pixel of a hole.
 
-A hole that is filled with pieces of the picture I itself is x(p) = I(p + d(p)) at its pixels p, and x = I elsewhere.
-Each piece should go on around its pixel as the fill does: the field's distribution, given the known pixels, is
+A hole filled with pieces of the picture I has x(p) = I(p + d(p)) at its pixels p, and x = I elsewhere. The
+neighbourhood of each source should match that of its pixel. So the field's distribution, given the known pixels, is
 
     p(d | I) proportional to exp(-E(d) / (2 tau^2) - sum_p ((d_down(p) - c) / reach)^2 / 2),
     E(d) = sum_p sum_o |x(p + o) - I(p + d(p) + o)|^2,
 
-over the pixels p of the hole and the offsets o of a patch around them. E is 0 inside of a piece and counts its seams.
-These cost least between flat pieces, and much of a picture is flat where it is far above or below, out of focus: so
-pieces come from about their own height, as those of `PatchPrior` do, from c further down.
-It sums pairs of pixels, so all but one displacement fixed, the cost of taking p from c is
+over the pixels p of the hole and the offsets o of a patch. E is 0 inside a piece and measures the seams. Seams cost
+least between flat pieces, such as those far above or below and out of focus. The second term keeps sources at about
+the height of their pixels (plus c, downwards), as in `PatchPrior`.
+E sums over pairs of pixels. With all but one displacement fixed, the cost of the source c for p is
 
     E_p(c) = sum_o |x(p + o) - I(c + o)|^2 + sum_o |I(c) - I(p + o + d(p + o) - o)|^2,
 
-the second sum over those p + o that are in the hole. Pixels further apart than a patch reaches do not see each other
-and are drawn at once: a sweep is Gibbs sampling by colours of a lattice. What it approximates: c is drawn among a few
-candidates, what the neighbours' pieces would put there (as PatchMatch propagates, Barnes et al. 2009) and places around
-its own (random search), not among all of the picture; and few sweeps are made.
+where the second sum is over p + o in the hole. Pixels more than a patch's radius apart are independent and drawn
+together, so a sweep is Gibbs sampling by colours of a lattice. Two approximations: the source is drawn among a few
+candidates, those of the neighbours' pieces (propagation of PatchMatch, Barnes et al. 2009) and places around its own
+(random search); and the number of sweeps is small.
 
-Patches are compared in whole grey levels (`grey_levels`): their sums are exact in float32, in whatever order they are
-added, so that what is drawn hangs neither on the number of threads nor on the processor.
+Patches are compared in whole grey levels (`grey_levels`). Their sums are exact in float32 in any order, so the sample
+does not depend on the number of threads or the processor.
 
-The values are copied, not averaged. What the pieces at a hole's rim miss of the known pixels beside them, and by how
-much they differ in light where they meet, is evened out by a smooth correction (`poisson`): gradients stay those of the
-pieces, and neither rim nor seams show.
+Values are copied, not averaged. A smooth correction (`poisson`) removes the mismatch with known pixels at the rim, and
+the differences in light between pieces. It preserves the gradients of the pieces and hides rim and seams.
 """
 
 from __future__ import annotations
@@ -39,40 +38,39 @@ from scoreinv.conditional.initial_estimate import smooth_estimate
 from scoreinv.system.errors import InputError
 from scoreinv.texture.poisson import poisson_correction
 
-GREY_LEVEL = 1 / 127.5  # of a picture on [-1, 1] with 8 bits
-TOLERANCE = 0.04  # tau, of colours on [-1, 1]: five grey levels
-_REACH = 3  # pixels of a patch on each side of the one in its middle
-_SEARCHED = (16, 5, 1)  # pixels around its own source from which a candidate each is drawn
+GREY_LEVEL = 1 / 127.5  # an 8-bit level on [-1, 1]
+TOLERANCE = 0.04  # tau, for colours on [-1, 1]: five grey levels
+_REACH = 3  # radius of a patch in pixels
+_SEARCHED = (16, 5, 1)  # radii in pixels of the random search around the current source, one candidate each
 _SHADE = 0.1
-"""Difference at the rim, on [-1, 1], that is one of light and so goes on through the hole; what is above is one of
-things, and fades."""
-_FADING = 4.0  # pixels in which it fades to a third
-_LIGHT = 0.3  # difference in light between two pieces, on [-1, 1], that is evened out at most
-_PIXELS_AT_ONCE = 1 << 11  # whose patches are compared together, with a dozen others each
+"""Maximum difference of light at the rim, on [-1, 1], which is continued through the hole; the excess comes from
+differing content, and fades."""
+_FADING = 4.0  # distance in pixels over which it fades to 1/e
+_LIGHT = 0.3  # maximum difference in light between two pieces that is corrected, on [-1, 1]
+_PIXELS_AT_ONCE = 1 << 11  # pixels per batch of patch comparisons, with a dozen candidates each
 
 
 def grey_levels(values: Tensor) -> Tensor:
-    """Values on [-1, 1] in whole grey levels, from -128: those of 8 bits, and means of them, are far from rounding."""
+    """Round values on [-1, 1] to whole grey levels, offset so that 8-bit values and their means are not ties."""
     return (values / GREY_LEVEL - 1 / 6).round()
 
 
 def of_channels(deviation: float, channels: int) -> float:
-    """A deviation of three channels in a picture of 3, or of 1 that is the mean of three alike, and weighs as much."""
+    """Scale a deviation for 3 channels to a picture of `channels`: one channel counts as the mean of three equal."""
     return deviation * math.sqrt(channels / 3)
 
 
 class NearestNeighbourField:
-    """One picture with a hole, and the displacements to the places that its pixels are taken from.
+    """The displacements from the pixels of a hole to their sources in one picture.
 
     Args:
-        picture: (C, H, W) on [-1, 1], of 3 channels or 1 (`of_channels`); not looked at where not observed.
+        picture: (C, H, W) on [-1, 1], of 3 channels or 1 (`of_channels`); ignored where not observed.
         observed: (1, H, W), 0 or 1.
-        start: (2, H, W) int64, pixels down and across; looked at in the hole alone.
-        sources: (1, H, W), 0 or 1: what of the observed may be copied; None for all of it.
-        below, reach: c and reach, in pixels; by default from anywhere.
+        start: (2, H, W) int64, initial displacements in pixels down and across; used in the hole.
+        sources: (1, H, W), 0 or 1, the pixels that may be copied. None: all observed ones.
+        below, reach: c and reach, in pixels; by default without preference.
 
-    Raises InputError for a picture without a hole, and where `start` leads to a pixel around which the patch may not be
-    copied as a whole.
+    Raises InputError if the picture has no hole, or if `start` leads to a pixel whose patch may not be copied.
     """
 
     def __init__(
@@ -90,7 +88,7 @@ class NearestNeighbourField:
         self._row = self._width + 2 * _REACH
         self._observed = observed
         self._precision = GREY_LEVEL**2 / (2 * of_channels(TOLERANCE, len(picture)) ** 2)
-        # Pixels of the picture with its border are numbered row by row, in 32 bits, by which they are looked up faster.
+        # Pixels of the padded picture are numbered row by row, in 32 bits for fast indexing.
         self._known = F.pad(torch.where(observed > 0, picture, 0.0), borders).flatten(1)
         self._levels = grey_levels(self._known)
         self._inside = F.pad(torch.ones_like(observed), borders).flatten()
@@ -105,7 +103,7 @@ class NearestNeighbourField:
         self._source = torch.full_like(self._usable, -1, dtype=torch.int32)
         taken = self._legal(*(self._at + start[:, self._at[0] - _REACH, self._at[1] - _REACH].int()))
         if (taken < 0).any():
-            raise InputError("a displacement leads out of what may be copied of the picture")
+            raise InputError("a displacement leads to pixels that must not be copied")
         self._filled = self._levels.clone()
         self._take(self._pixels, taken)
         along = torch.arange(-_REACH, _REACH + 1, device=observed.device, dtype=torch.int32)
@@ -116,7 +114,7 @@ class NearestNeighbourField:
 
     @property
     def displacements(self) -> Tensor:
-        """From each pixel of the hole to where it is taken from, (2, H, W) int64; 0 outside of the hole."""
+        """The displacement of each pixel of the hole, (2, H, W) int64; 0 outside."""
         displacements = self._at.new_zeros(2, self._height, self._width, dtype=torch.int64)
         source = self._source[self._pixels]
         moved = torch.stack([source // self._row, source % self._row]) - self._at
@@ -125,23 +123,22 @@ class NearestNeighbourField:
 
     @property
     def energy(self) -> float:
-        """E of the field."""
+        """The energy E of the field."""
         return float(self._own_differences().double().sum()) * GREY_LEVEL**2
 
     def sweep(self, generator: torch.Generator) -> None:
-        """Draw the displacement of each pixel anew, given those of the others; `generator` is of the CPU."""
+        """Resample the displacement of each pixel given the others, with a CPU generator."""
         apart = _REACH + 1
         colours = self._at[0] % apart * apart + self._at[1] % apart
         for colour in torch.randperm(apart**2, generator=generator).tolist():
             self._draw(self._pixels[colours == colour], generator)
 
     def take_likelier(self, other: NearestNeighbourField) -> None:
-        """Take the displacements of `other`, of the same picture, in each hole where E is lower with them.
+        """Take the displacements of `other`, for the same picture, in each hole where their E is lower.
 
-        Holes further apart than a patch reaches do not see each other: E is a sum over them, and each decides by
-        itself.
+        Holes more than a patch's radius apart are independent: E is a sum over them.
         """
-        from scipy import ndimage  # slow to import, and needed by these fills alone
+        from scipy import ndimage  # slow to import, and only these fills need it
 
         hole = (self._observed[0] == 0).cpu().numpy()
         near = ndimage.binary_dilation(hole, np.ones((_REACH, _REACH)))
@@ -153,8 +150,8 @@ class NearestNeighbourField:
         self._take(pixels, other._source[pixels])
 
     def fill(self) -> Tensor:
-        """The picture (C, H, W) with its known pixels; the pieces meet each other and these without steps of light."""
-        from scipy import ndimage  # slow to import, and needed by these fills alone
+        """Return the filled picture (C, H, W) with its known pixels, after correction of light differences."""
+        from scipy import ndimage  # slow to import, and only these fills need it
 
         top, left = (self._at.amin(1) - 1).tolist()
         bottom, right = (self._at.amax(1) + 2).tolist()
@@ -168,10 +165,10 @@ class NearestNeighbourField:
         light = F.avg_pool2d(self._picture(self._known), 2 * _REACH + 1, 1, _REACH).flatten(1)
         down = self._evening(light, source[:-1], source[1:], self._row)
         across = self._evening(light, source[:, :-1], source[:, 1:], 1)
-        told = torch.cat([shade * rim, rim])
-        beside = torch.stack([told.roll(step, axis) for axis in (1, 2) for step in (-1, 1)]).sum(0)
+        sums = torch.cat([shade * rim, rim])
+        beside = torch.stack([sums.roll(step, axis) for axis in (1, 2) for step in (-1, 1)]).sum(0)
         even = poisson_correction(even, source >= 0, down, across, beside[:-1], beside[-1])
-        # Beyond the picture's border nothing is known that a fill would have to meet.
+        # Beyond the picture's border a fill need not match anything.
         unknown = (source >= 0) | (inside[0] == 0)
         away = torch.from_numpy(ndimage.distance_transform_edt(unknown.cpu().numpy())).to(even)
         colours = self._known.clone()
@@ -182,14 +179,14 @@ class NearestNeighbourField:
         return torch.where(self._observed > 0, self._picture(self._known)[inner], filled[inner])
 
     def _picture(self, values: Tensor) -> Tensor:
-        """Values (C, N) of the pixels as a picture with its border, (C, H, W)."""
+        """Reshape values (C, N) of the pixels to the padded picture, (C, H, W)."""
         return values.view(-1, self._height + 2 * _REACH, self._row)
 
     def _evening(self, light: Tensor, here: Tensor, there: Tensor, step: int) -> Tensor:
-        """The changes between pixels taken from `here` and, so many numbers on, from `there` that make light go on.
+        """Return the changes between adjacent pixels with sources `here` and `there` that make the light continuous.
 
-        light: (C, N), the means of the patches around the pixels. here, there: (h, w); looked at where neither is
-        negative. Returns (C, h, w): differences of those patches that may be copied, 0 where none are.
+        light: (C, N), the patch means around the pixels. here, there: (h, w), for pixels `step` numbers apart; ignored
+        where either is negative. Returns (C, h, w): differences of patches that may be copied, 0 where there are none.
         """
         here, there = here.clamp_min(0), there.clamp_min(step)
         change, count = light.new_zeros(len(light), *here.shape), light.new_zeros(here.shape)
@@ -200,18 +197,18 @@ class NearestNeighbourField:
         return (change / count.clamp_min(1)).clamp(-_LIGHT, _LIGHT)
 
     def _draw(self, pixels: Tensor, generator: torch.Generator) -> None:
-        """Draw the sources of pixels that do not see each other; of those inside of a piece nothing changes."""
+        """Resample the sources of independent pixels; pixels inside a piece keep theirs."""
         around = _looked_up(self._source, pixels[:, None] + self._offsets) - self._offsets
         own = self._source[pixels]
         seam = (around != own[:, None]).any(1)
         pixels, around, own = pixels[seam], around[seam], own[seam]
         if not len(pixels):
             return
-        around.masked_fill_(around + self._offsets < 0, 0)  # beside no piece; the border's first pixel is 0
+        around.masked_fill_(around + self._offsets < 0, 0)  # neighbour outside the hole; 0 is a border pixel
         candidates = self._candidates(own, around, generator)
         row, column = (candidates >= 0).nonzero().T
         source = candidates[row, column]
-        # Of the second sum what differs between the candidates: all of it are whole numbers below 2^24.
+        # The candidate-dependent part of the second sum: whole numbers below 2^24, exact in float32.
         count, costs = (around > 0).sum(1), self._differences(pixels, row, source)
         for plane in self._levels:
             votes, own_level = _looked_up(plane, around).sum(1), plane[source]
@@ -229,9 +226,9 @@ class NearestNeighbourField:
         self._filled[:, pixels] = self._levels[:, sources]
 
     def _candidates(self, own: Tensor, around: Tensor, generator: torch.Generator) -> Tensor:
-        """Sources (n, k), each of a pixel's once; -1 where there is none.
+        """Return candidate sources (n, k), each once per pixel, padded by -1.
 
-        own: (n,). around: (n, offsets), where the pieces of the neighbours would take a pixel from, 0 for none.
+        own: (n,), the current sources. around: (n, offsets), the sources by the neighbours' pieces, 0 for none.
         """
         around = around[:, self._touching]
         near = torch.where(_looked_up(self._usable, around), around, -1)
@@ -244,14 +241,14 @@ class NearestNeighbourField:
         return found
 
     def _own_differences(self) -> Tensor:
-        """Of each pixel to its source, (n,)."""
+        """Return the squared differences between each pixel's patch and its source's, (n,)."""
         row = torch.arange(len(self._pixels), device=self._pixels.device)
         return self._differences(self._pixels, row, self._source[self._pixels])
 
     def _differences(self, pixels: Tensor, row: Tensor, sources: Tensor) -> Tensor:
-        """Squared differences between the fill around pixels and the picture around sources, (n,), in grey levels.
+        """Return squared differences between the fill around pixels and the picture around sources, (n,), in levels.
 
-        row: (n,) ascending, which of the pixels each source (n,) is compared with.
+        row: (n,) ascending, the index of the pixel for each source (n,).
         """
         sums = []
         for first in range(0, len(pixels), _PIXELS_AT_ONCE):
@@ -272,7 +269,7 @@ class NearestNeighbourField:
         return torch.cat(sums)
 
     def _missed(self) -> tuple[Tensor, Tensor]:
-        """What the pieces beside a known pixel miss of it, (C, N), and whether there are any, (1, N)."""
+        """Return the mismatch (C, N) of the adjacent pieces at known pixels, and whether there are any, (1, N)."""
         total, count = torch.zeros_like(self._known), torch.zeros_like(self._inside)
         for step in (-1, 1, -self._row, self._row):
             beside = self._pixels + step
@@ -283,12 +280,12 @@ class NearestNeighbourField:
         return total / count.clamp_min(1), (count > 0).to(total)[None]
 
     def _legal(self, down: Tensor, across: Tensor) -> Tensor:
-        """Numbers of pixels at places; -1 for those around which the patch may not be copied as a whole."""
+        """Return the numbers of pixels, or -1 if their patch may not be copied."""
         inside = (down >= 0) & (down < self._height + 2 * _REACH) & (across >= 0) & (across < self._row)
         number = torch.where(inside, down * self._row + across, 0)
         return torch.where(self._usable[number], number, -1)
 
 
 def _looked_up(values: Tensor, numbers: Tensor) -> Tensor:
-    """The values (N,) of pixels, of the shape of their numbers."""
+    """Return the values (N,) of pixels in the shape of their numbers."""
     return values.index_select(0, numbers.flatten()).view(numbers.shape)

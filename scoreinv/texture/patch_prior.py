@@ -1,28 +1,28 @@
-"""The score of a picture's own patches: what fills a deep hole continues what surrounds it.
+"""The score of a picture's own patches, for fills of deep holes that continue the surroundings.
 
-If each patch of a picture is one of its known patches e_j, up to a deviation tau and not far from where it was seen,
+Suppose each patch of a picture is one of its known patches e_j, up to a deviation tau and from a nearby place:
 
-    p(x_P) = sum_j p_j N(x_P; e_j, tau^2 I),      p_j proportional to exp(-|(displacement_j - c) / reach|^2 / 2),
+    p(x_P) = sum_j p_j N(x_P; e_j, tau^2 I),      p_j proportional to exp(-|(displacement_j - c) / reach|^2 / 2).
 
-then the posterior of a patch is known, given its noisy state at the level s = sigma / alpha and what is observed, y. (c
-is 0, or where a sample looks that is to differ from others.) Up to tau its mean is
+c is 0, or an offset that makes samples differ. Given the noisy state at the level s = sigma / alpha and the observed
+pixels y, the posterior mean of a patch is, up to tau,
 
     E[x_P | x_t, y] = sum_j w_j e_j,
     w_j proportional to p_j exp(-|y - e_j|^2 / (2 tau^2) - |x_t / alpha - e_j|^2 / (2 (s^2 + tau^2))),
 
-the first distance over the patch's observed pixels, the second over the others. Each pixel is taken from the patch
-around it: the local score machine of Kamb & Ganguli 2024 (arXiv 2412.20292), here of one picture. At s = 0 that is
-texture synthesis by nearest neighbourhoods (Efros & Leung 1999; Wexler, Shechtman & Irani 2007); from large s on, a
-sampler draws patches that agree with each other.
+with the first distance over the patch's observed pixels, and the second over the others. Each pixel takes the centre of
+its patch: the local score machine of Kamb & Ganguli 2024 (arXiv 2412.20292), for one picture. At s = 0 this is texture
+synthesis by nearest neighbours (Efros & Leung 1999; Wexler, Shechtman & Irani 2007). From large s, a sampler draws
+patches that agree with each other.
 
-What the mean misses at the known pixels around a hole is interpolated into the hole and added, so that no seam is left.
-The posterior is that of each patch by itself, and pixels of neighbouring patches are joined: that the whole picture
-agrees is approximated by drawing in steps. Comparing with all patches is for pictures of a few thousand pixels;
-`nearest_neighbour_field` goes on from there on finer scales.
+The mean's mismatch at the known pixels around a hole is interpolated into the hole and added, which hides the seam.
+Patches have independent posteriors and contribute one pixel each; agreement of the whole picture comes only from
+sampling in steps. Comparing with all patches is feasible for a few thousand pixels; `nearest_neighbour_field` continues
+on finer scales.
 
-Distances are between whole grey levels (`grey_levels`), exact in whatever order they are summed; what is made of them
-is rounded once a value, or computed in float64. So a sample hangs neither on the number of threads nor on the processor
-but where a state lies within 1e-15 of the border between two levels.
+Distances are between whole grey levels (`grey_levels`), exact in any order of summation. All else is rounded once per
+value, or computed in float64. So samples do not depend on the number of threads or the processor, unless a state is
+within 1e-15 of the border between two levels.
 """
 
 from __future__ import annotations
@@ -42,42 +42,40 @@ from scoreinv.system.errors import InputError
 from scoreinv.texture.nearest_neighbour_field import GREY_LEVEL, TOLERANCE, grey_levels, of_channels
 
 REACH = (0.5, 2.0)
-"""Pixels down and across, by eye on removed objects: a meadow is below, and may be left or right. They are less than a
-patch since the values of a patch repeat each other, so that their summed differences overcount."""
+"""Standard deviations of displacements down and across in pixels, by eye on removed objects. Across is larger, since
+scenes vary less that way. Both are below a patch's size since overlapping patches overcount differences."""
 _PATCHES = (512, 4096)
-"""Patches that every place is compared with at most, where there are many places and where there are few."""
-_COMPARISONS = 1 << 23  # of a place with a patch in one step; where there are more places, fewer patches are compared
-_MARGIN = 4  # pixels of a patch around the one in its middle
+"""Maximum number of patches per comparison, for many places and for few."""
+_COMPARISONS = 1 << 23  # maximum number of comparisons per step; more places get fewer patches
+_MARGIN = 4  # radius of a patch in pixels
 _SIDE = 2 * _MARGIN + 1
-_FEWEST = 200  # patches that are enough to continue a picture from
-_RIM = 2  # known pixels around a hole that are estimated too, to see what the estimate misses there
+_FEWEST = 200  # minimum number of patches to continue a picture from
+_RIM = 2  # width in pixels of the known rim that is estimated too, to measure the mismatch
 _NEGLIGIBLE = 20.0
-"""Patches whose log weight is so much less than the largest do not count: all 4,096 of them are less than 1e-5."""
-_TILE = 48  # longest side of a part of the places: each part of a long crack has patches of its own
+"""Patches whose log weight is lower than the largest by this are ignored: 4,096 of them weigh less than 1e-5."""
+_TILE = 48  # maximum side of a group of places: each group of a long crack has its own patches
 _BLIND = 0.1
-"""Share of a hole's pixels whose patches may be hidden as a whole: of cracks where they cross, of a square that is a
-third wider than a patch. What sees across all but these has no better fills of twice the scale."""
+"""Maximum share of a hole's pixels with an unobserved patch, as at crossings of cracks. Below it, starting at twice the
+scale does not improve fills."""
 
 
 def most_patches(places: int, parts: int = 1) -> int:
-    """How many patches each of so many places is compared with at most, where those of each part have their own."""
+    """Return the maximum number of patches to compare with each place, for `parts` groups with their own patches."""
     fewest, most = _PATCHES
     return max(fewest, min(most, _COMPARISONS // max(1, places)) // parts)
 
 
 class PatchPrior(Prior):
-    """Pictures with holes as a distribution over their fills, all of whose patches are among those that are known.
+    """A distribution over the fills of pictures whose patches are all among the known ones.
 
     Args:
-        sde: of the noise.
-        pictures: (B, C, H, W) on [-1, 1], of 3 channels or 1 (`of_channels`), each for itself; not looked at where not
-            observed.
+        sde: the SDE of the noise.
+        pictures: (B, C, H, W) on [-1, 1], of 3 channels or 1 (`of_channels`), independent; ignored where not observed.
         observed: (B or 1, 1, H, W), 0 or 1.
-        elsewhere: (B, 2), c of each picture, in pixels down and across; None for 0.
-        sources: (B or 1, 1, H, W), 0 or 1: what of the observed may be copied; None for all of it.
+        elsewhere: (B, 2), c of each picture, in pixels down and across. None: 0.
+        sources: (B or 1, 1, H, W), 0 or 1, the pixels that may be copied. None: all observed ones.
 
-    Raises InputError for a picture without a hole, or without a patch that may be copied as a whole (`enough` asks for
-    more).
+    Raises InputError if a picture has no hole, or no patch that may be copied (`enough` requires more).
     """
 
     data_range = (-1.0, 1.0)
@@ -97,19 +95,19 @@ class PatchPrior(Prior):
         centres = pictures.new_zeros(len(pictures), 2) if elsewhere is None else elsewhere
         self._centres, self._patches = centres.tolist(), list[_Patches]()
         for picture, known, copied in zip(pictures, observed, sources, strict=True):
-            alike = (other for other in self._patches if other.are_of(picture, known, copied))  # samples of one picture
+            alike = (other for other in self._patches if other.are_of(picture, known, copied))  # shared by samples
             self._patches.append(next(alike, None) or _Patches(picture, known, copied))
 
     @staticmethod
     def enough(sources: Tensor) -> bool:
-        """Whether pictures of which this may be copied, (B, 1, H, W), all have patches enough to be continued from."""
+        """Return whether all pictures with these sources, (B, 1, H, W), have enough patches."""
         if min(sources.shape[-2:]) < _SIDE:
             return False
         return bool((_wholly_known(sources, _SIDE).flatten(1).sum(1) >= _FEWEST).all())
 
     @staticmethod
     def reached(observed: Tensor) -> bool:
-        """Whether nearly all hidden pixels of which this is observed, (B, 1, H, W), have patches that see more."""
+        """Return whether the patches of nearly all hidden pixels contain observed ones, (B, 1, H, W)."""
         hidden = 1 - observed
         return bool(_wholly_known(hidden, _SIDE).sum() <= _BLIND * hidden.sum())
 
@@ -127,19 +125,19 @@ class PatchPrior(Prior):
         return torch.stack([patches.exact(row) for patches, row in zip(self._patches, x0, strict=True)])
 
     def displacements(self, x0: Tensor) -> Tensor:
-        """Where the likeliest patches of samples (B, C, H, W) are: (B, 2, H, W) int64, down and across from each pixel.
+        """Return the displacements of samples (B, C, H, W) to their likeliest patches, (B, 2, H, W) int64.
 
-        0 outside of the holes and their rims.
+        They are 0 outside the holes and their rims.
         """
         rows = zip(self._patches, x0, self._centres, strict=True)
         return torch.stack([patches.displacements(row, centre) for patches, row, centre in rows])
 
 
 class _Patches:
-    """The patches of a picture that may be copied, of many some, compared with every place in its hole or rim.
+    """A picture's patches that may be copied (a subset if there are many), compared with the places of its hole.
 
-    Patches of C channels are rows of D = C side^2 values. Each is identified by its first pixel, a number of the
-    picture with a border of the margin's width around (`_padded`), whose rows have `_row` of them.
+    Patches of C channels are rows of D = C side^2 values. Each is identified by the number of its first pixel in the
+    picture padded by the margin (`_padded`), with rows of `_row` pixels.
     """
 
     def __init__(self, picture: Tensor, observed: Tensor, sources: Tensor) -> None:
@@ -151,19 +149,19 @@ class _Patches:
             raise InputError("the picture has no hole")
         at = _wholly_known(F.pad(sources, (_MARGIN,) * 4), _SIDE)[0].nonzero().T
         if not at.shape[1]:
-            raise InputError("there is nothing to continue: no patch of the picture may be copied")
+            raise InputError("no patch of the picture may be copied")
         self.box = tuple(slice(int(along.min()), int(along.max()) + 1) for along in places)
         tiles = _tiles(places)
         most = most_patches(places.shape[1], len(tiles))
         self.tiles = [self._tile(tile, _near_and_far(at, tile, most)) for tile in tiles]
 
     def are_of(self, picture: Tensor, observed: Tensor, sources: Tensor) -> bool:
-        """Whether these are the patches of this picture (C, H, W), given what of it is observed and may be copied."""
+        """Return whether the picture (C, H, W) and its masks are the same as this object's."""
         alike = torch.equal(self.observed, observed) and torch.equal(self.sources, sources)
         return alike and torch.equal(torch.where(observed > 0, picture, 0.0), self.picture)
 
     def mean(self, x: Tensor, level: float, centre: list[float]) -> Tensor:
-        """The posterior mean (C, H, W), given the state x with noise of this level, of patches at about `centre`."""
+        """Return the posterior mean (C, H, W), given the state x at this noise level, with offset `centre`."""
         estimate, covered = self.estimate(x, level, centre)
         rim = covered & (self.observed > 0)
         missed = (self.picture - estimate)[:, *self.box][None]
@@ -171,7 +169,7 @@ class _Patches:
         return self.exact(estimate)
 
     def estimate(self, x: Tensor, level: float, centre: list[float]) -> tuple[Tensor, Tensor]:
-        """The middles of the patches' means (C, H, W) in float64, and where there are any, (1, H, W)."""
+        """Return the centres of the patches' means (C, H, W) in float64, and their mask, (1, H, W)."""
         total = x.new_zeros(len(x) + 1, *x.shape[-2:], dtype=torch.float64)
         for tile, weights in self._log_weights(x, level, centre):
             sums = _weighted(weights, F.pad(tile.middles, (0, 1), value=1.0))
@@ -179,24 +177,24 @@ class _Patches:
         return total[:-1], total[-1:] > 0
 
     def displacements(self, x0: Tensor, centre: list[float]) -> Tensor:
-        """Where the pixels of a sample (C, H, W) are taken from, (2, H, W), of patches at about `centre`."""
+        """Return the displacements of the pixels of a sample (C, H, W), (2, H, W), with offset `centre`."""
         moved = x0.new_zeros(2, *x0.shape[-2:], dtype=torch.int64)
         for tile, weights in self._log_weights(x0, 0.0, centre):
             moved[:, *tile.places] = tile.at[:, weights.argmax(1)] - tile.places
         return moved
 
     def exact(self, x0: Tensor) -> Tensor:
-        """With its known pixels."""
+        """Return the sample with the known pixels."""
         return torch.where(self.observed > 0, self.picture.to(x0), x0)
 
     def _log_weights(self, x: Tensor, level: float, centre: list[float]) -> Iterator[tuple[_Tile, Tensor]]:
-        """Of each patch at the places of a tile, (n, M), up to what is common to all of a place.
+        """Yield each tile with the log weights (n, M) of its patches, up to a constant per place.
 
-        As patches are weighed against each other, exp(-|(displacement - c) / reach|^2 / 2) is what it is for c = 0
-        times exp(c . place / reach^2), wherever it is looked from.
+        Up to that constant, exp(-|(displacement - c) / reach|^2 / 2) is its value at c = 0 times
+        exp(c . place / reach^2).
 
         Args:
-            x: the state (C, H, W), with noise of this level.
+            x: the state (C, H, W) at this noise level.
             centre: c, down and across.
         """
         precision = 1 / (2 * (level**2 + self._tau**2))
@@ -213,7 +211,7 @@ class _Patches:
     def _tile(self, places: Tensor, at: Tensor) -> _Tile:
         levels = grey_levels(self.picture) * self.observed
         values = self._patches(self._padded(levels), at)
-        squares = values.square().view(len(values), -1, len(levels)).sum(2)  # of pixels
+        squares = values.square().view(len(values), -1, len(levels)).sum(2)  # per pixel
         here, where, hidden = (
             self._patches(self._padded(pixels), places) for pixels in (levels, self.observed, 1 - self.observed)
         )
@@ -224,11 +222,11 @@ class _Patches:
         return _Tile(places, at, self.picture[:, *at].T.double(), values, known, hidden @ squares.T)
 
     def _padded(self, picture: Tensor) -> Tensor:
-        """Pixels (P, C) of a picture (C, H, W) and its border, which is 0."""
+        """Return the pixels (P, C) of a picture (C, H, W) padded by 0."""
         return F.pad(picture, (_MARGIN,) * 4).flatten(1).T.contiguous()
 
     def _patches(self, padded: Tensor, at: Tensor) -> Tensor:
-        """The patches (n, D) around pixels (2, n)."""
+        """Return the patches (n, D) around pixels (2, n)."""
         along = torch.arange(_SIDE, device=at.device)
         pixels = (at[0] * self._row + at[1])[:, None] + (along[:, None] * self._row + along).flatten()
         return padded.index_select(0, pixels.flatten()).view(len(pixels), -1)
@@ -236,13 +234,13 @@ class _Patches:
 
 @dataclass(frozen=True)
 class _Tile:
-    """Places beside each other, and the patches that they are compared with.
+    """A group of nearby places, and the patches to compare with.
 
     Attributes:
         places: (2, n).
-        at, middles, values: (2, M), (M, C) and (M, D), the patches' middles, their values and the patches in grey
-            levels.
-        known: (n, M), log weights by observed pixels and displacements, up to what is common to all of a place.
+        at, middles: (2, M) and (M, C), the patches' centres and the values there.
+        values: (M, D), the patches in grey levels.
+        known: (n, M), log weights by observed pixels and displacements, up to a constant per place.
         hidden: (n, M), the patches' squares over hidden pixels.
     """
 
@@ -255,7 +253,7 @@ class _Tile:
 
 
 def _weighted(log_weights: Tensor, values: Tensor) -> Tensor:
-    """Sums (n, C) of values (M, C) in float64, by weights (n, M) up to a factor for each row; overwrites these."""
+    """Return weighted sums (n, C) of values (M, C) in float64, up to a factor per row; overwrites these."""
     log_weights -= log_weights.amax(1, keepdim=True)
     row, patch = (log_weights > -_NEGLIGIBLE).nonzero().T
     shares = log_weights[row, patch].double().exp()
@@ -263,7 +261,7 @@ def _weighted(log_weights: Tensor, values: Tensor) -> Tensor:
 
 
 def _tiles(places: Tensor) -> list[Tensor]:
-    """Places (2, N), those of a part of the picture together."""
+    """Group places (2, N) into tiles."""
     tile = torch.zeros_like(places[0])
     for along in places:
         length = int(along.max() - along.min()) + 1
@@ -273,13 +271,13 @@ def _tiles(places: Tensor) -> list[Tensor]:
 
 
 def _near_and_far(at: Tensor, places: Tensor, most: int) -> Tensor:
-    """So many patches at most, (2, M) by their middles: one half those nearest to the places, the others anywhere.
+    """Return at most `most` patches by their centres (2, M): half those nearest to the places, the rest spread evenly.
 
-    Near ones are likeliest, and those further away are what samples differ by.
+    Near patches are likeliest; distant ones make samples differ.
     """
     if at.shape[1] <= most:
         return at
-    from scipy import ndimage  # slow to import, and needed by these fills alone
+    from scipy import ndimage  # slow to import, and only these fills need it
 
     apart = torch.ones((torch.maximum(at.amax(1), places.amax(1)) + 1).tolist(), dtype=torch.bool)
     apart[*places.cpu()] = False
@@ -291,5 +289,5 @@ def _near_and_far(at: Tensor, places: Tensor, most: int) -> Tensor:
 
 
 def _wholly_known(observed: Tensor, side: int) -> Tensor:
-    """Whether the patch of `side` pixels a side that starts there is, (..., H - side + 1, W - side + 1)."""
+    """Return whether the patch of `side` x `side` pixels starting at each pixel is observed."""
     return F.max_pool2d(1 - observed, side, 1) == 0

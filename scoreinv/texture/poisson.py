@@ -1,12 +1,12 @@
-"""Poisson blending: pieces of a picture put together without steps of light where they meet.
+"""Poisson blending: combine pieces of a picture without steps of light between them.
 
-A smooth correction u is added to the fill of a hole. Between pixels p and q beside each other it is to change by t_pq,
-which is 0 within a piece, and beside a known pixel to be what the piece misses there:
+A smooth correction u is added to the fill of a hole. Its prescribed change between adjacent pixels p and q is t_pq,
+which is 0 within a piece. Beside known pixels it should equal the mismatch m of the piece:
 
     minimise  sum_pq |u_p - u_q - t_pq|^2 + sum_rim |u_p - m_p|^2,
 
-Poisson's equation on the hole (Perez, Gangnet and Blake 2003). The steps t are those of light, means over a patch on
-both sides: from the steps of pixels the grain would be averaged too, where neighbours come from many places.
+Poisson's equation on the hole (Perez, Gangnet and Blake 2003). The steps t are differences of patch means on both
+sides: with single pixels, the correction would average out the grain where neighbours have many sources.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_STEPS = 100  # of conjugate gradients at most: seams are even by then, and to what is further away the start has it
-_TOLERANCE = 1e-6  # of the residual, by the norm of what is told
+_STEPS = 100  # maximum number of iterations: enough for seams; the start has the large scales
+_TOLERANCE = 1e-6  # relative tolerance of the residual norm
 
 
 def poisson_correction(start: Tensor, hole: Tensor, down: Tensor, across: Tensor, rim: Tensor, known: Tensor) -> Tensor:
-    """The correction u, (C, H, W), 0 outside of the hole; steps of conjugate gradients from `start`.
+    """Return the correction u, (C, H, W), 0 outside the hole, by conjugate gradients from `start`.
 
     Args:
         start: (C, H, W), an initial estimate of u.
         hole: (H, W) bool.
-        down, across: (C, H - 1, W) and (C, H, W - 1), t from each pixel to the one below, and to the right; looked at
-            where both are in the hole.
-        rim: (C, H, W), the sum of m over the known pixels beside each pixel of the hole.
-        known: (H, W), how many these are.
+        down, across: (C, H - 1, W) and (C, H, W - 1), t from each pixel to the one below, and to the right; used where
+            both are in the hole.
+        rim: (C, H, W), the sum of m over the known neighbours of each pixel of the hole.
+        known: (H, W), the number of these.
     """
-    from scipy import sparse  # slow to import, and needed by these fills alone
+    from scipy import sparse  # slow to import, and only these fills need it
     from scipy.sparse.linalg import cg
 
-    # Of a long crack the hole is a small part of its box: the unknowns are its pixels alone.
+    # Solve for the pixels of the hole alone: a long crack is a small part of its box.
     inside = hole.cpu().numpy()
     number = np.zeros(inside.shape, dtype=np.int32)
     number[inside] = np.arange(inside.sum())

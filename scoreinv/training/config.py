@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from scoreinv.conditional.prior import ResidualPreconditioning
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.codec import decode, encode, in_file, read_json
 from scoreinv.models.config import AnyConfig, ClassifierConfig, DetectorConfig, ModelConfig
 from scoreinv.sdes import DDPM, VE

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from scoreinv.conditional.prior import ResidualPreconditioning
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.config import ClassifierConfig, DetectorConfig, ModelConfig
 from scoreinv.models.foreign.published import published
 from scoreinv.networks.classifiers import WideResNetConfig

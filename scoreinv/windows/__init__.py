@@ -1,4 +1,4 @@
-"""Windows: a model evaluated on a large picture in overlapping parts. `boxes` and `placement` import no torch.
+"""Windows: the evaluation of a model on overlapping parts of a large picture. `boxes` and `placement` need no torch.
 
 The names of `__init__.pyi` are imported on first use.
 """

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 Box = tuple[int, int, int, int]
-"""Where a window or a region lies in a picture: top, left, height and width, in pixels."""
+"""A rectangle in a picture: top, left, height and width, in pixels."""
 
 
 def crop(values: np.ndarray, box: Box) -> np.ndarray:
-    """The values HxW(xC) in a box; a view."""
+    """Return the values HxW(xC) within a box, as a view."""
     top, left, height, width = box
     return values[top : top + height, left : left + width]

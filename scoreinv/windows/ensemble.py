@@ -1,55 +1,60 @@
-"""Self-ensemble: estimates of turned and mirrored pictures, averaged (Timofte et al. 2016, arXiv 1511.02228).
+"""Self-ensemble: average the estimates for rotated and mirrored pictures (Timofte et al. 2016, arXiv 1511.02228).
 
-What a network makes of a turned picture, turned back, differs from what it makes of the picture itself, though the
-posterior mean does not: the average is closer to it.
+The posterior mean of a turned picture is the turned posterior mean, but a network's estimates differ. Their average is
+closer to it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.system.reporting import part
+from scoreinv.windows.boxes import Box
+from scoreinv.windows.local import Orientation, check_local, in_windows, turn, turn_back, turned
 
-Orientation = tuple[bool, int]
-"""Whether a picture is mirrored left to right, and by how many quarters it is turned then."""
 UPRIGHT: tuple[Orientation, ...] = ((False, 0),)
-"""As it is."""
+"""The picture itself."""
 MIRRORED: tuple[Orientation, ...] = ((False, 0), (True, 0))
-"""Scenes: a sky is above, and may be left or right."""
+"""Scenes, where the sky is above but left and right are alike."""
 ALL: tuple[Orientation, ...] = tuple((mirrored, quarters) for quarters in range(4) for mirrored in (False, True))
-"""Texture, which has no up."""
-
-
-def turn(x: Tensor, orientation: Orientation) -> Tensor:
-    """A picture (..., H, W) in this orientation."""
-    mirrored, quarters = orientation
-    return torch.rot90(x.flip(-1) if mirrored else x, quarters, (-2, -1)).contiguous()
-
-
-def turn_back(x: Tensor, orientation: Orientation) -> Tensor:
-    """The inverse of `turn`."""
-    mirrored, quarters = orientation
-    x = torch.rot90(x, -quarters, (-2, -1))
-    return x.flip(-1) if mirrored else x
+"""For texture, which has no upright orientation."""
 
 
 class SelfEnsemble(PriorWrapper):
-    """noise(x, t) = mean over T of T^-1 noise(T x, t): an evaluation in each orientation T.
+    """noise(x, t) = mean over T of T^-1 noise(T x, t), with one evaluation for each orientation T.
 
-    For unconditional priors, of pictures that are as likely in each of the orientations.
+    A conditional prior's observation turns with the picture.
+
+    Args:
+        prior: of pictures that are equally likely in all of the orientations.
+        orientations: at least one.
+
+    Raises InputError for a prior with an observation that cannot turn, such as `DPS(prior, operator, y, noise_std)`.
     """
 
     def __init__(self, prior: Prior, orientations: tuple[Orientation, ...]) -> None:
         super().__init__(prior)
+        check_local(prior)
         self.orientations = orientations
         self.evaluations_per_noise = len(orientations) * prior.evaluations_per_noise
         self.vjps_per_noise = len(orientations) * prior.vjps_per_noise
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        each = []
-        for number, one in enumerate(self.orientations):
+        estimates = []
+        for number, orientation in enumerate(self.orientations):
             with part(number, len(self.orientations)):
-                each.append(turn_back(self.prior.noise(turn(x, one), t), one))
-        return torch.stack(each).mean(0)
+                noise = turned(self.prior, orientation).noise(turn(x, orientation), t)
+                estimates.append(turn_back(noise, orientation))
+        return torch.stack(estimates).mean(0)
+
+    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
+        """Return the ensemble over crops of the picture (`Local`)."""
+        return SelfEnsemble(in_windows(self.prior, boxes, samples), self.orientations)
+
+    def turned(self, orientation: Orientation) -> Prior:
+        """Return the ensemble of the turned picture (`Local`)."""
+        return SelfEnsemble(turned(self.prior, orientation), self.orientations)

@@ -1,6 +1,7 @@
-"""Where windows of one size lie in a picture: on a grid, or around the pixels that matter. Imports no torch.
+"""Placement of windows of one size: on a grid, or around the pixels that need an estimate. Imports no torch.
 
-Neighbours share an overlap. What matters is half of that from a window's border, or at the picture's.
+Neighbouring windows share an overlap. Needed pixels are at least half the overlap from a window's border, except at
+the picture's border.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ import numpy as np
 from scoreinv.windows.boxes import Box
 
 _WHOLE = 1.5
-"""How many times the pixels a window of all of a picture may have: what is whole is evaluated with other pictures."""
+"""A single window may have this many times the pixels of the cheapest tiling, since it can be batched with others."""
 
 
 def cheapest_tile(needed: np.ndarray, overlap: int, stride: int, least: int, most: int) -> int:
-    """The side of windows, from `least` to `most`, by which those around needed pixels, (H, W) bool, are cheapest.
+    """Return the window side, from `least` to `most`, that covers the needed pixels, (H, W) bool, in fewest pixels.
 
-    Small windows reach less beyond what is needed, but overlap often: a line across 512 pixels takes 13 of 48 pixels,
-    30,000 in all, or three of 176, 93,000; all of 512x512 pixels takes 169, 389,000, or nine, 279,000. A single window
-    of all, where the sides are multiples of the stride, may have `_WHOLE` times the pixels.
+    Small windows extend less beyond the needed pixels but overlap more often. A line across 512 pixels takes 13 windows
+    of 48 (30,000 pixels) or three of 176 (93,000); all of 512x512 takes 169 (389,000) or nine (279,000). A single
+    window of the whole picture, if its sides are multiples of the stride, may have `_WHOLE` times the pixels.
     """
     pixels = {
         tile: sum(high * wide for _, _, high, wide in windows_around(needed, tile, overlap, stride))
@@ -33,9 +34,9 @@ def cheapest_tile(needed: np.ndarray, overlap: int, stride: int, least: int, mos
 
 
 def covering_tile(height: int, width: int, overlap: int, stride: int, least: int, most: int) -> int:
-    """The side of windows, from `least` to `most`, that cover a whole picture in the fewest pixels and, so, windows.
+    """Return the window side, from `least` to `most`, that covers a whole picture in the fewest pixels.
 
-    512 pixels with an overlap of 32 are covered by three of 192 (576), where five of 128 are 640.
+    With an overlap of 32, 512 pixels are covered by three windows of 192 (576 in all) or five of 128 (640).
     """
 
     def pixels(tile: int) -> int:
@@ -45,7 +46,7 @@ def covering_tile(height: int, width: int, overlap: int, stride: int, least: int
 
 
 def grid(height: int, width: int, tile: int, overlap: int, stride: int) -> list[Box]:
-    """Windows of one size that cover a whole picture, evenly spread."""
+    """Return evenly spaced windows of one size that cover a whole picture."""
     sizes, starts = [], []
     for length in (height, width):
         size, shared = side_of(length, tile, overlap, stride)
@@ -58,28 +59,27 @@ def grid(height: int, width: int, tile: int, overlap: int, stride: int) -> list[
 
 
 def windows_around(needed: np.ndarray, tile: int, overlap: int, stride: int) -> list[Box]:
-    """Windows of one size around the needed pixels, (H, W) bool, each in the middle of what it covers.
+    """Return windows of one size around the needed pixels, (H, W) bool, each centred on the pixels that it covers.
 
-    They are placed as books on shelves: the first needed row begins a shelf, and in that the first needed column a
-    window.
+    Rows of windows are placed from the top, each from the first needed row left; so are the windows within a row.
     """
     height, width = needed.shape
     (high, shared_y), (wide, shared_x) = (side_of(length, tile, overlap, stride) for length in (height, width))
     boxes = []
-    for top, bottom in _shelves(np.flatnonzero(needed.any(axis=1)), high, shared_y // 2, height):
-        shelf = needed[top:bottom]
-        for left, right in _shelves(np.flatnonzero(shelf.any(axis=0)), wide, shared_x // 2, width):
-            rows, columns = (np.flatnonzero(shelf[:, left:right].any(axis=axis)) for axis in (1, 0))
+    for top, bottom in _spans(np.flatnonzero(needed.any(axis=1)), high, shared_y // 2, height):
+        row = needed[top:bottom]
+        for left, right in _spans(np.flatnonzero(row.any(axis=0)), wide, shared_x // 2, width):
+            rows, columns = (np.flatnonzero(row[:, left:right].any(axis=axis)) for axis in (1, 0))
             y = top + int(rows[0] + rows[-1] + 1 - high) // 2
             x = left + int(columns[0] + columns[-1] + 1 - wide) // 2
             boxes.append((max(0, min(y, height - high)), max(0, min(x, width - wide)), high, wide))
     return boxes
 
 
-def _shelves(places: np.ndarray, size: int, edge: int, length: int) -> Iterator[tuple[int, int]]:
-    """Where what windows of a size cover begins and ends, each place of an axis of this length, in order, once.
+def _spans(places: np.ndarray, size: int, edge: int, length: int) -> Iterator[tuple[int, int]]:
+    """Yield consecutive (start, end) spans along an axis, each covered by one window.
 
-    edge: from a window's end up to what it covers, but for the axis' own ends.
+    edge: distance from a window's end to the covered span, except at the ends of the axis.
     """
     while len(places):
         first = int(places[0])
@@ -90,9 +90,9 @@ def _shelves(places: np.ndarray, size: int, edge: int, length: int) -> Iterator[
 
 
 def side_of(length: int, tile: int, overlap: int, stride: int) -> tuple[int, int]:
-    """The side of windows along an axis of this length, and what neighbours share at least.
+    """Return the side of windows along an axis, and the minimum overlap of neighbours.
 
-    The side is the tile's, or in a smaller picture the multiple of the stride that it has: then half is shared at most.
+    The side is `tile`, or on a shorter axis its largest multiple of the stride; then at most half is shared.
     """
     size = min(tile, max(length, stride) // stride * stride)
     return size, min(overlap, size // 2) if size < tile else overlap

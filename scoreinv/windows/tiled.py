@@ -1,21 +1,20 @@
-"""A model on pictures larger than its own size, in overlapping windows.
+"""A model on pictures larger than its training size, in overlapping windows.
 
-A network is at home near the size that it was trained at (its normalisation takes statistics over what it sees), and
-its memory grows with the picture. So the noise is estimated window by window and blended,
+A network works best near its training size, because its normalisation takes statistics over its input. Its memory
+grows with the picture. So the noise is estimated window by window and blended,
 
     noise(x, t) = sum_w b_w noise_w(x_w, t),        sum_w b_w = 1 at every pixel,
 
-with weights b_w that fall off linearly over the overlap: no seams. The *estimates* are blended at every step, so the
-windows agree on one picture (MultiDiffusion, Bar-Tal et al. 2023, arXiv 2302.08113).
+with weights b_w that fall off linearly over the overlap, so that there are no seams. The *estimates* are blended at
+every step, so the windows agree on one picture (MultiDiffusion, Bar-Tal et al. 2023, arXiv 2302.08113).
 
-Windows lie on a grid, or, where the estimate matters at some pixels only, around these (`window_placement`).
+Windows lie on a grid, or around the needed pixels alone (`placement`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -26,50 +25,36 @@ from scoreinv.sdes import as_time
 from scoreinv.system.errors import InputError
 from scoreinv.system.reporting import part
 from scoreinv.windows.boxes import Box
+from scoreinv.windows.local import check_local, crop, in_windows
 from scoreinv.windows.placement import grid, side_of, windows_around
 
-_KEPT = 1 << 21  # most window pixels of which what is made of an observation is kept from step to step, to bound memory
-
-
-@runtime_checkable
-class Local(Protocol):
-    """A prior whose network is shown an observation, and in a window the observation's part there."""
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
-        """The same prior over crops of one size: row k of its batch shows box k // samples."""
-        ...
+_CACHE_PIXELS = 1 << 21  # limit of the window pixels whose crops of an observation are cached, to bound memory
 
 
 class Tiled(PriorWrapper):
-    """A model on pictures of any size, whose noise estimates come from windows, blended.
+    """A model on pictures of any size, by blended noise estimates of windows.
 
-    Conditions go around it, `MMPS(Tiled(prior, 64, 8), operator, y)`: they see the whole picture. Only a network that
-    takes the observation (`Conditioned`) goes inside, and is shown it through the windows. Where gradients are taken,
-    groups of windows are evaluated again in the backward pass, so that memory is that of one group.
+    Conditions go around it, `MMPS(Tiled(prior, 64, 8), operator, y)`, because they need the whole picture. Only a
+    conditional prior goes inside, `Tiled(prior.given(observation), 64, 8)`: its observation is cropped to the windows.
+    The backward pass evaluates groups of windows again, so that memory is that of one group.
 
     Args:
         prior: the model.
-        tile: side of the windows in pixels, a multiple of the prior's stride. A picture side shorter than that, or not
-            a multiple of the stride, is covered by shorter windows that are.
-        overlap: pixels that neighbouring windows share at least, in [0, tile).
-        pixels_at_once: bound of memory: windows of a common size are evaluated together up to this many pixels.
-        needed: (H, W) bool, where the estimate matters. Windows are placed so that each such pixel is half the overlap
-            from the border of one, or at the picture's; the estimate is 0 where no window is. None: everywhere.
+        tile: side of the windows in pixels, a multiple of the prior's stride. On a shorter side of the picture, or one
+            that is no multiple of the stride, windows are shorter.
+        overlap: least overlap of neighbouring windows in pixels, in [0, tile).
+        pixels_at_once: most pixels of windows in one evaluation, to bound memory.
+        needed: (H, W) bool, the pixels whose estimate is used; None for all. Each is at least half the overlap from the
+            border of a window, unless that is the picture's. The estimate is 0 outside of windows.
 
-    Raises InputError for a tile or overlap out of range, and for a condition on an operator's observation, however
-    it is wrapped.
+    Raises InputError for a tile or overlap out of range, and for a prior with an observation that cannot be cropped.
     """
 
     def __init__(
         self, prior: Prior, tile: int, overlap: int, pixels_at_once: int = 1 << 18, needed: Tensor | None = None
     ) -> None:
         super().__init__(prior)
-        inner = prior
-        while isinstance(inner, PriorWrapper) and not isinstance(prior, Local):
-            if hasattr(inner, "operator"):
-                put = f"put the tiles inside, {type(inner).__name__}(Tiled(...), ...)"
-                raise InputError(f"an observation is of the whole picture: {put}")
-            inner = inner.prior
+        check_local(prior)
         if tile < 1 or tile % prior.stride:
             raise InputError(f"the tile's side must be a multiple of {prior.stride}, not {tile}")
         if not 0 <= overlap < tile:
@@ -81,7 +66,7 @@ class Tiled(PriorWrapper):
         self.needed = needed
         self._around = None if needed is None else windows_around(needed.cpu().numpy(), tile, overlap, prior.stride)
         self._windows: dict[tuple[tuple[Box, ...], int], Prior] = {}
-        self._room = _KEPT
+        self._cache_room = _CACHE_PIXELS
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         t = as_time(t).expand(x.shape[0])
@@ -100,7 +85,7 @@ class Tiled(PriorWrapper):
         for box, estimate in zip(boxes, self._estimates(x, t, boxes), strict=True):
             top, left, tall, wide = box
             area = total[..., top : top + tall, left : left + wide]
-            inside = (slice(area.shape[-2]), slice(area.shape[-1]))  # of a picture that is smaller than a window
+            inside = (slice(area.shape[-2]), slice(area.shape[-1]))  # a picture may be smaller than a window
             area += weight[inside] * estimate[..., *inside]
             weights[top : top + tall, left : left + wide] += weight[inside]
         return total.div_(weights.clamp_(min=torch.finfo(x.dtype).tiny))
@@ -110,7 +95,7 @@ class Tiled(PriorWrapper):
         samples = x.shape[0]
         together = max(1, self.pixels_at_once // (samples * boxes[0][2] * boxes[0][3]))
         count = math.ceil(len(boxes) / together)
-        together = math.ceil(len(boxes) / count)  # a small rest would take longer
+        together = math.ceil(len(boxes) / count)  # equal groups: a small last one would take longer
 
         def evaluate(prior: Prior, windows: Tensor, times: Tensor, number: int) -> Tensor:
             with part(number, count):
@@ -118,15 +103,14 @@ class Tiled(PriorWrapper):
 
         for number, first in enumerate(range(0, len(boxes), together)):
             group = tuple(boxes[first : first + together])
-            prior, windows = self.prior, torch.cat([crop(x, box) for box in group])
-            if isinstance(self.prior, Local):  # an observation is cut out once for all the steps of a sampler
-                if (group, samples) in self._windows:
-                    prior = self._windows[group, samples]
-                else:
-                    prior, pixels = self.prior.windows(group, samples), windows[:, 0].numel()
-                    if pixels <= self._room:
-                        self._room -= pixels
-                        self._windows[group, samples] = prior
+            windows = torch.cat([crop(x, box) for box in group])
+            if (group, samples) in self._windows:  # an observation is cropped once for all steps of a sampler
+                prior = self._windows[group, samples]
+            else:
+                prior, pixels = in_windows(self.prior, group, samples), windows[:, 0].numel()
+                if pixels <= self._cache_room:
+                    self._cache_room -= pixels
+                    self._windows[group, samples] = prior
             given = prior, windows, t.repeat(len(group)), number
             if count > 1 and windows.requires_grad and torch.is_grad_enabled():
                 noise = checkpoint(evaluate, *given, use_reentrant=False, preserve_rng_state=False)
@@ -136,22 +120,6 @@ class Tiled(PriorWrapper):
 
 
 def _ramp(size: int, overlap: int) -> Tensor:
-    """The weights of a window along an axis, up to how its neighbours' are: falling off at both ends."""
+    """Return unnormalised weights of a window along an axis, which fall off at both ends."""
     distance = torch.arange(size, dtype=torch.float64) + 0.5
     return (torch.minimum(distance, size - distance) / max(1, overlap)).clamp(max=1)
-
-
-def crop(picture: Tensor, box: Box) -> Tensor:
-    """The window (top, left, height, width) of (..., H, W); what lies beyond the last row or column continues it."""
-    top, left, height, width = box
-    window = picture[..., top : top + height, left : left + width]
-    if window.shape[-2:] == (height, width):
-        return window
-    rows = torch.arange(height, device=picture.device).clamp(max=window.shape[-2] - 1)
-    columns = torch.arange(width, device=picture.device).clamp(max=window.shape[-1] - 1)
-    return window[..., rows[:, None], columns]
-
-
-def crops(batch: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:
-    """Windows of one size of a batch of `samples`, or of one that all share: those of each box in turn."""
-    return torch.cat([crop(batch, box).expand(samples, *[-1] * (batch.ndim - 1)) for box in boxes])

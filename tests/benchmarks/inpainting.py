@@ -30,6 +30,7 @@ from skimage.metrics import structural_similarity
 import scoreinv
 from scoreinv.imaging.opencv import load_opencv
 from scoreinv.prior import ScorePrior
+from scoreinv.tasks.common import accepts_holes
 from scoreinv.tasks.settings import ClassicalMethod
 
 Method = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, int]]
@@ -82,7 +83,7 @@ def guided(prior: ScorePrior, samples: int, pc_steps: int | None) -> dict[str, M
         return run
 
     methods = {}
-    if prior.conditional:
+    if accepts_holes(prior):
         methods["posterior mean"] = by(method="conditioned", estimate="mean")
         methods["conditioned, sample"] = by(method="conditioned")
         methods[f"conditioned, mean of {samples}"] = by(method="conditioned", estimate="mean", samples=samples)

@@ -172,7 +172,7 @@ COMMANDS = {
         "inpaint photo.png",
         "inpaint missing.png --mask mask.png",
         "inpaint photo.png --mask tiny_mask.png",
-        "inpaint photo.png --mask empty.png",
+        "inpaint tiny.png --mask empty.png",
         "inpaint broken.png --mask tiny_mask.png --json",
         "inpaint text.png --mask mask.png",
         "inpaint photo.png --mask mask.png -o photo.png",
@@ -526,7 +526,8 @@ def make_pictures(folder: Path) -> None:
 
     # noise and blur
     save(noisy(example("photos/tulips.jpg", (60, 60, 380, 380), 160), 16), "noisy.png")
-    save(example("photos/tulips.jpg", width=160).filter(ImageFilter.GaussianBlur(3)), "clean.png")
+    bands = np.repeat(np.arange(30, 190, 20, dtype=np.uint8), 20)  # with less noise than the model removes
+    save(Image.fromarray(np.tile(bands[:, None], (160, 1, 3))), "clean.png")
     save(noisy(example("photos/moose.jpg", (200, 60, 456, 316), 128).convert("L"), 12), "noisy_grey.png")
     save(marked((128, 128), (30, 20, 36, 100)), "noisy_mask.png")
     blurred = example("photos/facade.jpg", (200, 100, 328, 228)).filter(ImageFilter.GaussianBlur(1.6))
@@ -619,9 +620,14 @@ class Case:
 
     def _plain_text(self, text: str) -> list[str]:
         """Lines without durations, paths of this folder and lines of progress."""
-        text = text.replace(str(self.folder), "FOLDER").replace(str(ROOT), "ROOT")
-        text = re.sub(r"\b\d+ s\b|\b\d+:\d\d(:\d\d)?\b", "TIME", text)
+        text = re.sub(r"\b\d+ s\b|\b\d+:\d\d(:\d\d)?\b|(?<=seconds: )[\d.]+", "TIME", self._relative(text))
         return [line for line in text.splitlines() if not re.search(r"\d+ %, TIME left", line)]
+
+    def _relative(self, text: str) -> str:
+        """The text without paths that depend on where things are."""
+        for path, name in ((self.folder, "FOLDER"), (ROOT, "ROOT"), (Path(scoreinv.__file__).parents[1], "ROOT")):
+            text = text.replace(str(path), name)
+        return text
 
     def _printed(self, text: str, ordered: bool) -> dict[str, Any]:
         """What stood on stdout: JSON records, a line each, or text."""
@@ -629,7 +635,7 @@ class Case:
             records = [steady(json.loads(line)) for line in text.splitlines()]
         except ValueError:
             return {"text": self._plain_text(text)}
-        records = json.loads(json.dumps(records).replace(str(self.folder), "FOLDER").replace(str(ROOT), "ROOT"))
+        records = json.loads(self._relative(json.dumps(records)))
         return {"json": records if ordered else sorted(records, key=json.dumps)}
 
     def _files(self) -> dict[Path, int]:
@@ -675,7 +681,7 @@ def content(path: Path) -> Any:
         return {"tensors": len(weights), "sha256": whole.hexdigest()[:16]}
     if path.suffix == ".csv":
         with path.open(newline="") as file:
-            return [steady(row) for row in csv.DictReader(file)]
+            return sorted((steady(row) for row in csv.DictReader(file)), key=json.dumps)  # workers end in any order
     if path.suffix == ".jsonl":
         return [steady(json.loads(line)) for line in path.read_text().splitlines()]
     return None  # the name alone

@@ -21,9 +21,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scoreinv.conditional import Observation
 from scoreinv.models.catalogue import locate
 from scoreinv.models.model_file import read_metadata
+from scoreinv.operators import ObservedComponents
 from scoreinv.prior import ScorePrior
+from scoreinv.tasks.common import accepts_holes
 from scoreinv.training.config import ObjectiveConfig
 from scoreinv.training.data.synthetic_damage import draw_hole
 from scoreinv.training.loop import update_average
@@ -61,12 +64,13 @@ def step(prior: ScorePrior, batch: tuple[Tensor, ...], *, bfloat16: bool, ours: 
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-5, fused=ours, foreach=False)
 
     def loss() -> Tensor:
-        if not prior.conditional:
+        if not accepts_holes(prior):
             return per_image_loss(ObjectiveConfig(weighting="uniform"), prior, images, times, noise).mean()
         scale = prior.luma_scale
         fine = F.interpolate(images, scale_factor=scale) if scale > 1 else None
-        initial = prior.initial_estimate(images, observed, fine=fine)
-        return per_image_loss(ObjectiveConfig(weighting="residual"), prior, images, times, noise, initial).mean()
+        operator = ObservedComponents(observed, prior.preconditioning.basis)
+        given = prior.given(Observation(operator, operator(images), fine=fine))
+        return per_image_loss(ObjectiveConfig(weighting="residual"), given, images, times, noise).mean()
 
     def run() -> None:
         nonlocal updates

@@ -14,7 +14,7 @@ from shell import Outcome, WhiteDetector, brief_run, hole_array, photo_array
 from small_model import save_small, small_config
 
 from scoreinv.cli.main import main
-from scoreinv.conditional.prior import ResidualPreconditioning
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models import catalogue
 from scoreinv.models.codec import encode
 from scoreinv.models.config import DetectorConfig

@@ -126,7 +126,7 @@ def test_a_phone_photograph_without_the_package(scoreinv, photo, mask, tmp_path,
     pytest.importorskip("pillow_heif")
     write_picture(tmp_path / "a.heic", Picture(photo_array()))
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    remedy = "for HEIC files a package is missing: pip install 'scoreinv[heif]'\n"
+    remedy = "HEIC files need another package: pip install 'scoreinv[heif]'\n"
     for words in (("a.heic",), ("photo.png", "-o", "b.heic", "--model", "missing.safetensors")):
         outcome = scoreinv("inpaint", *words, "--mask", mask)
         assert (outcome.code, outcome.err.endswith(remedy), outcome.err.count("\n")) == (2, True, 1), outcome.err

@@ -40,7 +40,7 @@ def test_a_row_that_its_format_cannot_hold_is_refused_before_the_work(scoreinv, 
     words = ("interpolate", "a.png", "a.png", "-n", 2100, "-o", "row.webp", "--model", "missing.safetensors")
     for dry in ((), ("--dry-run",)):
         outcome = scoreinv(*words, *dry)
-        assert (outcome.code, "row.webp: WebP ends at 16383 pixels a side" in outcome.err) == (2, True)
+        assert (outcome.code, "row.webp: WebP is limited to 16383 pixels a side" in outcome.err) == (2, True)
 
 
 def test_interpolation_says_what_it_leaves_out(scoreinv, tmp_path):

@@ -97,7 +97,7 @@ def test_what_is_too_large_is_refused_before_the_work(restores, tmp_path):
     assert "64000x28000 is 1792 megapixels, the limit is 400" in outcome.err
     Image.new("RGB", (9000, 2)).save(tmp_path / "wide.png")
     outcome = restores(("upscale",), "wide.png", "-o", "wide.webp", "--model", "missing.safetensors")
-    assert (outcome.code, "WebP ends at" in outcome.err) == (2, True)
+    assert (outcome.code, "WebP is limited to" in outcome.err) == (2, True)
 
 
 def test_kernels(restores, small_photo, tmp_path):

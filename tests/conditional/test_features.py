@@ -13,12 +13,13 @@ from scipy import ndimage
 from small_conditional import SMALL, random_prior
 from torch import Tensor, nn
 
-from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
-from scoreinv.guidance import Conditioned, Tiled
+from scoreinv.conditional import Observation
+from scoreinv.conditional.prior import ConditionalPrior, Conditioned
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_metadata, read_model
 from scoreinv.networks.encoder import FEATURES, Encoder
-from scoreinv.operators import gray
+from scoreinv.operators import ObservedComponents, gray
 from scoreinv.operators.colour_space import luma
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
@@ -29,9 +30,10 @@ from scoreinv.training.data.batches import Batch, BatchSource
 from scoreinv.training.data.pictures import load_pictures
 from scoreinv.training.data.prints import on_colour_film, on_old_print, on_other_film
 from scoreinv.training.loop import train
-from scoreinv.training.losses import ScoreLearner, luma_features, per_image_loss
+from scoreinv.training.losses import ConditionalLearner, luma_features, per_image_loss
 from scoreinv.training.presets import conditional_training
-from scoreinv.windows.ensemble import MIRRORED, turn, turn_back
+from scoreinv.windows import Tiled
+from scoreinv.windows.ensemble import MIRRORED, SelfEnsemble, turn, turn_back
 
 SHOWN = replace(SMALL, multipliers=(1, 1, 1), condition_channels=17, feature_channels=FEATURES)
 CONFIG = ModelConfig(SHOWN, VE(0.01, 20.0), ResidualPreconditioning(luma_scale=2), image_size=16, encoder_scale=4)
@@ -64,7 +66,7 @@ def gray_picture(height: int, width: int, seed: int = 0) -> Tensor:
 def given(prior: ConditionalPrior, height: int, width: int, luma: Tensor | None = None) -> Conditioned:
     operator = gray("rec601", height, width)
     features = None if luma is None else prior.look(luma)
-    return Conditioned(prior, operator, operator(draw(1, 3, height, width, seed=1)), features=features)
+    return prior.given(Observation(operator, operator(draw(1, 3, height, width, seed=1)), features=features))
 
 
 def training(folder: Path) -> TrainingConfig:
@@ -124,8 +126,7 @@ def test_mirrored_pictures_show_the_same_mirrored(prior: ConditionalPrior) -> No
     upright = condition.noise(x, 0.5)
     turned = condition.initial.each(lambda part: turn(part, MIRRORED[1]))
     mirrored = turn_back(prior.noise(turn(x, MIRRORED[1]), 0.5, turned), MIRRORED[1])
-    condition.orientations = MIRRORED
-    torch.testing.assert_close(condition.noise(x, 0.5), (upright + mirrored) / 2)
+    torch.testing.assert_close(SelfEnsemble(condition, MIRRORED).noise(x, 0.5), (upright + mirrored) / 2)
 
 
 def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalPrior) -> None:
@@ -134,13 +135,15 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalP
     observed = torch.zeros(2, 3, 16, 16, dtype=torch.bool)
     observed[:, 0] = True
     observed[1, 0, 3, 4] = False
+    operator = ObservedComponents(observed, prior.preconditioning.basis)
+    y = operator(x0)
     pictures = [gray_picture(64, 64, seed).expand(2, -1, -1, -1) for seed in (0, 1)]
     shown = [luma_features(prior, observed, picture) for picture in pictures]
     first, second = (
-        per_image_loss(objective, prior, x0, t, z, prior.initial_estimate(x0, observed, features=features))
+        per_image_loss(objective, prior.given(Observation(operator, y, features=features)), x0, t, z)
         for features in shown
     )
-    unseen = per_image_loss(objective, prior, x0, t, z, prior.initial_estimate(x0, observed))
+    unseen = per_image_loss(objective, prior.given(Observation(operator, y)), x0, t, z)
     assert abs(first[0] - second[0]) > 1e-4
     torch.testing.assert_close(first[1], second[1])
     torch.testing.assert_close(first[1], unseen[1])
@@ -154,7 +157,7 @@ def test_what_takes_the_features_has_a_gradient_in_each_step(prior: ConditionalP
     x0, z, t = draw(2, 3, 16, 16).clamp(-1, 1), draw(2, 3, 16, 16, seed=1), torch.full((2,), 0.5, dtype=torch.float64)
     batch = Batch(x0, t, z, observed=torch.zeros(2, 3, 16, 16, dtype=torch.bool), refined=NOT_REFINED)
     batch = replace(batch, encoder_luma=gray_picture(64, 64).expand(2, -1, -1, -1))
-    learner = ScoreLearner(conditional_training(VE(), DataConfig()))
+    learner = ConditionalLearner(conditional_training(VE(), DataConfig()))
     prior.zero_grad()
     learner.losses(prior, batch).sum().backward()
     lacking = [name for name, value in prior.network.named_parameters() if value.requires_grad and value.grad is None]

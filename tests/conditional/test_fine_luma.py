@@ -12,9 +12,10 @@ from scipy import ndimage
 from small_conditional import SMALL, random_prior
 from torch import Tensor
 
+from scoreinv.conditional import Observation
 from scoreinv.conditional.initial_estimate import block_means
-from scoreinv.conditional.prior import ResidualPreconditioning
-from scoreinv.guidance import Conditioned, Tiled
+from scoreinv.conditional.prior import Conditioned
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_model, save
 from scoreinv.operators import gray, mask
@@ -27,9 +28,10 @@ from scoreinv.tasks.colorize import colorize
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
 from scoreinv.training.data.batches import BatchSource
 from scoreinv.training.data.pictures import Pictures
-from scoreinv.training.losses import ScoreLearner
+from scoreinv.training.losses import ConditionalLearner
 from scoreinv.training.presets import conditional_training
-from scoreinv.windows.ensemble import MIRRORED
+from scoreinv.windows import Tiled
+from scoreinv.windows.ensemble import MIRRORED, SelfEnsemble
 
 READING = ResidualPreconditioning(luma_scale=2)
 NETWORK = replace(SMALL, condition_channels=READING.condition_channels)
@@ -44,9 +46,9 @@ def picture(count: int = 1, height: int = 32, width: int = 32, seed: int = 0) ->
     return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-def given(fine: Tensor | None, x0: Tensor, **options) -> Conditioned:
+def given(fine: Tensor | None, x0: Tensor) -> Conditioned:
     operator = gray("rec601", *x0.shape[-2:])
-    return Conditioned(prior(), operator, operator(x0), fine=fine, **options)
+    return prior().given(Observation(operator, operator(x0), fine=fine))
 
 
 def test_the_condition_has_the_details_and_their_strength() -> None:
@@ -67,15 +69,15 @@ def test_where_luma_is_not_known_its_details_are_not() -> None:
     fine = picture()
     seen = (torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(3)) < 0.5).float()
     operator = mask(seen)
-    condition = Conditioned(prior(), operator, operator(block_means(fine)), fine=fine)
+    condition = prior().given(Observation(operator, operator(block_means(fine)), fine=fine))
     known = seen.repeat_interleave(2, 2).repeat_interleave(2, 3) > 0
     assert torch.equal(condition.initial.fine.isfinite(), known)
     x = picture(1, 16, 16, 1)
-    elsewhere = Conditioned(prior(), operator, operator(block_means(fine)), fine=torch.where(known, fine, 0.0))
+    elsewhere = prior().given(Observation(operator, operator(block_means(fine)), fine=torch.where(known, fine, 0.0)))
     assert torch.equal(condition.noise(x, 0.5), elsewhere.noise(x, 0.5))
     assert condition.noise(x, 0.5).isfinite().all()
-    unknown = Conditioned(prior(), operator, operator(block_means(fine)), fine=torch.full_like(fine, torch.nan))
-    nothing = Conditioned(prior(), operator, operator(block_means(fine)))
+    unknown = prior().given(Observation(operator, operator(block_means(fine)), fine=torch.full_like(fine, torch.nan)))
+    nothing = prior().given(Observation(operator, operator(block_means(fine))))
     assert torch.equal(unknown.noise(x, 0.5), nothing.noise(x, 0.5))
     assert not torch.equal(condition.noise(x, 0.5), nothing.noise(x, 0.5))
 
@@ -102,8 +104,8 @@ def test_windows_and_turns_take_the_finer_luma_along() -> None:
     torch.testing.assert_close(first[:, 12:, 4:12, 4:12], whole[:, 12:, 4:12, 4:12])
     shared = given(fine[:1], x0)
     torch.testing.assert_close(shared.noise(x, 0.5)[:1], condition.noise(x, 0.5)[:1], atol=1e-5, rtol=1e-4)
-    mirrored = given(fine.flip(-1), x0.flip(-1), orientations=MIRRORED)
-    both = given(fine, x0, orientations=MIRRORED)
+    mirrored = SelfEnsemble(given(fine.flip(-1), x0.flip(-1)), MIRRORED)
+    both = SelfEnsemble(given(fine, x0), MIRRORED)
     torch.testing.assert_close(mirrored.noise(x.flip(-1), 0.5), both.noise(x, 0.5).flip(-1), atol=1e-5, rtol=1e-4)
 
 
@@ -135,7 +137,7 @@ def test_batches_hold_the_pictures_at_both_scales() -> None:
     assert batch.fine.shape == (200, 3, 32, 32)
     assert 1 <= (~shown).sum() <= 25  # 5 % of 200, within 5 standard deviations
     torch.testing.assert_close(block_means(batch.fine[shown]), batch.images[shown])
-    losses = [ScoreLearner(config).losses(prior(), some) for some in (batch, replace(batch, fine=None))]
+    losses = [ConditionalLearner(config).losses(prior(), some) for some in (batch, replace(batch, fine=None))]
     assert (losses[0] != losses[1])[shown & batch.observed[:, 0].flatten(1).any(1)].all()
     again = source.batch(0, slice(3, 6))
     torch.testing.assert_close(again.images, batch.images[3:6])

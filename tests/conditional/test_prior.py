@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from copy import copy
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -17,9 +16,10 @@ from scipy import ndimage
 from small_conditional import SMALL, conditional_prior
 from torch import Tensor, nn
 
-from scoreinv.conditional.initial_estimate import InitialEstimate, block_means
-from scoreinv.conditional.prior import ResidualPreconditioning
-from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
+from scoreinv.conditional import Observation
+from scoreinv.conditional.initial_estimate import block_means
+from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.guidance import ConstrainedPC
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ModelConfig
 from scoreinv.operators import ObservedComponents, gray, mask
@@ -45,7 +45,8 @@ from scoreinv.training.data.synthetic_damage import draw_hole
 from scoreinv.training.loop import train
 from scoreinv.training.losses import per_image_loss
 from scoreinv.training.presets import conditional_training, small_training
-from scoreinv.windows.ensemble import ALL, MIRRORED, UPRIGHT, turn, turn_back
+from scoreinv.windows import Tiled
+from scoreinv.windows.ensemble import ALL, MIRRORED, UPRIGHT, SelfEnsemble, turn, turn_back
 
 pytestmark = pytest.mark.portable
 
@@ -77,13 +78,13 @@ def test_the_denoised_picture_is_the_formula(sde: SDE, t: float) -> None:
     x, operator = draw((2, 3, 16, 16)), holes()
     y = operator(draw((2, 3, 16, 16), 1))
     reading = prior.preconditioning
-    condition = Conditioned(prior, operator, y)
+    condition = prior.given(Observation(operator, y))
     time = torch.tensor(t, dtype=torch.float64)
     alpha, s = sde.alpha(time).float(), sde.noise_to_signal(time).float()
     m, v = condition.initial.mean, condition.initial.variance
     u = rotated(x / alpha, reading.basis)
     free = (v > 0).float()
-    nothing = Conditioned(prior, mask(torch.zeros(1, 1, 16, 16)), torch.zeros_like(y)).initial
+    nothing = prior.given(Observation(mask(torch.zeros(1, 1, 16, 16)), torch.zeros_like(y))).initial
     total = nothing.variance
     known = torch.cat([m, 1 - free, 1 - (v / total).sqrt(), contrast(m)], 1)
     output = prior.network(free * (u - m) * v**0.25 / (s**2 + v) ** 0.75, s.double().expand(2), known)
@@ -99,7 +100,7 @@ def test_observed_components_of_the_estimate_are_the_observation() -> None:
         ObservedComponents((torch.rand(2, 3, 16, 16) < 0.5).float(), torch.from_numpy(colour_basis())),
     ]
     for operator in operators:
-        condition = Conditioned(prior, operator, operator(x0))
+        condition = prior.given(Observation(operator, operator(x0)))
         for t in (0.1, 0.5, 1.0):
             estimate = condition.denoise(draw((2, 3, 16, 16)) * prior.sde.sigma(torch.tensor(t)), t)
             assert (operator(estimate) - operator(x0)).abs().max() < 2e-5
@@ -108,7 +109,7 @@ def test_observed_components_of_the_estimate_are_the_observation() -> None:
 
 def test_what_the_noisy_state_says_of_observed_components_is_not_looked_at() -> None:
     prior, operator = conditional_prior(), holes()
-    condition = Conditioned(prior, operator, operator(draw((2, 3, 16, 16), 3)))
+    condition = prior.given(Observation(operator, operator(draw((2, 3, 16, 16), 3))))
     x, other = draw((2, 3, 16, 16)), draw((2, 3, 16, 16), 1)
     changed = x + operator(other)
     unobserved = operator(torch.ones(2, 3, 16, 16)) == 0
@@ -119,14 +120,15 @@ def test_nothing_observed_is_the_unconditional_prior() -> None:
     prior, x = conditional_prior(), draw((2, 3, 16, 16))
     nothing = mask(torch.zeros(1, 1, 16, 16))
     for t in (0.1, 0.9):
-        torch.testing.assert_close(Conditioned(prior, nothing, torch.zeros_like(x)).noise(x, t), prior.noise(x, t))
+        given = prior.given(Observation(nothing, torch.zeros_like(x)))
+        torch.testing.assert_close(given.noise(x, t), prior.noise(x, t))
 
 
 def test_the_initial_estimate_of_a_grey_pictures_colours_is_the_grey_picture() -> None:
     prior, shown = conditional_prior(), draw((2, 1, 16, 16)).clamp(-1, 1).expand(-1, 3, -1, -1)
     operator = gray("rec601", 16, 16)
-    condition = Conditioned(prior, operator, operator(shown))
-    torch.testing.assert_close(condition.smooth(), shown)
+    condition = prior.given(Observation(operator, operator(shown)))
+    torch.testing.assert_close(condition.initial_picture(), shown)
     assert (condition.initial.variance[:, 0] == 0).all()
     assert (condition.initial.variance[:, 1:] > 0.02).all()
 
@@ -136,7 +138,7 @@ def test_chroma_known_without_luma_is_kept() -> None:
     observed = torch.zeros(1, 3, 16, 16)
     observed[:, 1:, :8] = 1
     operator = ObservedComponents(observed, torch.from_numpy(colour_basis()))
-    initial = Conditioned(prior, operator, operator(x0)).initial
+    initial = prior.given(Observation(operator, operator(x0))).initial
     torch.testing.assert_close(initial.mean[:, 1:, :8], rotated(x0, prior.preconditioning.basis)[:, 1:, :8])
     assert (initial.variance[:, 1:, :8] == 0).all()
     assert (initial.variance[:, 0] > 0).all()
@@ -145,8 +147,8 @@ def test_chroma_known_without_luma_is_kept() -> None:
 def test_another_range_of_values_is_the_same_prior() -> None:
     wide, unit = conditional_prior(VE(0.02, 20.0)), conditional_prior(VE(0.01, 10.0), (0.0, 1.0))
     x, x0, operator = draw((2, 3, 16, 16)), draw((2, 3, 16, 16), 1), holes()
-    one = Conditioned(wide, operator, operator(x0)).noise(x, 0.4)
-    other = Conditioned(unit, operator, operator((x0 + 1) / 2)).noise((x + 1) / 2, 0.4)
+    one = wide.given(Observation(operator, operator(x0))).noise(x, 0.4)
+    other = unit.given(Observation(operator, operator((x0 + 1) / 2))).noise((x + 1) / 2, 0.4)
     torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
@@ -154,7 +156,7 @@ def test_large_noise_keeps_its_digits_in_bfloat16() -> None:
     """Only the network may be rounded: at sigma 80 a noise prediction in bfloat16 would be wrong by whole pictures."""
     prior, operator = conditional_prior(VE(0.01, 80.0)), holes()
     x0, z = draw((2, 3, 16, 16), 3).clamp(-1, 1), draw((2, 3, 16, 16), 4)
-    condition = Conditioned(prior, operator, operator(x0))
+    condition = prior.given(Observation(operator, operator(x0)))
     exact = condition.denoise(x0 + 80 * z, 1.0)
     with torch.autocast("cpu", torch.bfloat16):
         rounded = condition.denoise(x0 + 80 * z, 1.0)
@@ -227,7 +229,7 @@ def test_narrow_holes_take_few_evaluations_and_each_its_own_way() -> None:
 def test_windows_see_the_same_initial_estimate() -> None:
     prior, operator = conditional_prior(), holes(3, 32)
     y = operator(draw((3, 3, 32, 32), 1))
-    condition = Conditioned(prior, operator, y)
+    condition = prior.given(Observation(operator, y))
     box = (8, 4, 16, 24)
     seen = condition.windows([box, box], 3)
     assert torch.equal(seen.initial.mean, condition.initial.mean[..., 8:24, 4:28].repeat(2, 1, 1, 1))
@@ -243,28 +245,24 @@ def test_the_average_over_orientations_turns_with_the_picture() -> None:
     prior, operator, x0 = conditional_prior(), holes(1), draw((1, 3, 16, 16), 1)
     y, x = operator(x0), draw((1, 3, 16, 16), 2)
     for orientations, exact in ((ALL, True), (UPRIGHT, False)):
-        upright = Conditioned(prior, operator, y, orientations=orientations)
+        upright = SelfEnsemble(prior.given(Observation(operator, y)), orientations)
         for orientation in ALL[1:]:
             assert torch.equal(turn_back(turn(x, orientation), orientation), x)
-            initial = InitialEstimate(
-                turn(upright.initial.mean, orientation), turn(upright.initial.variance, orientation)
-            )
-            turned = copy(upright)
-            turned.initial, turned._condition = initial, None
+            turned = upright.turned(orientation)
             error = turned.noise(turn(x, orientation), 0.7) - turn(upright.noise(x, 0.7), orientation)
             assert (error.abs().max() < 1e-5) == exact
 
 
 def test_evaluations_are_counted_by_orientation() -> None:
     prior, operator, x0 = conditional_prior(), holes(1), draw((1, 3, 16, 16), 1)
-    condition = Conditioned(prior, operator, operator(x0), orientations=MIRRORED)
+    condition = SelfEnsemble(prior.given(Observation(operator, operator(x0))), MIRRORED)
     for sampler in (DPMpp2M(steps=3), PC(steps=3, corrector_steps=0)):
         assert sampler.sample(Tiled(condition, 16, 4), (1, 3, 16, 16), rng=NoiseStream(0, 1)).nfe.tolist() == [6]
 
 
 def test_any_sampler_draws_with_the_observation_exact() -> None:
     prior, operator, x0 = conditional_prior(), holes(2), draw((2, 3, 16, 16), 1)
-    condition = Conditioned(prior, operator, operator(x0))
+    condition = prior.given(Observation(operator, operator(x0)))
     result = DPMpp2M(steps=4).sample(condition, (2, 3, 16, 16), rng=NoiseStream(0, 2))
     observed = operator(torch.ones_like(x0)) == 1
     assert torch.equal(result.x0[observed], x0[observed])
@@ -278,12 +276,16 @@ def test_priors_without_observations_and_other_operators_are_refused() -> None:
     y = torch.zeros(2, 3, 16, 16)
     for prior in (plain, ConstrainedPC(conditional_prior(), operator, y), Tiled(conditional_prior(), 16, 4)):
         with pytest.raises(InputError, match="conditional training"):
-            Conditioned(prior, operator, y)
+            prior.given(Observation(operator, y))
+        assert prior.accepts(Observation(operator, y))
     with pytest.raises(InputError, match="rec601"):
-        Conditioned(conditional_prior(), gray("average", 16, 16), y)
+        conditional_prior().given(Observation(gray("average", 16, 16), y))
     channel = mask(torch.tensor([1.0, 0.0, 0.0])[None, :, None, None].expand(1, 3, 16, 16))
     with pytest.raises(InputError, match="whole pixels"):
-        Conditioned(conditional_prior(), channel, y)
+        conditional_prior().given(Observation(channel, y))
+    assert conditional_prior().accepts(Observation(operator, y)) is None
+    with pytest.raises(InputError, match="without noise"):
+        conditional_prior().given(Observation(operator, y, noise_std=0.1))
 
 
 def test_network_and_reading_belong_together() -> None:
@@ -300,7 +302,7 @@ def test_what_a_coarser_scale_drew_is_believed() -> None:
     smooth = ndimage.gaussian_filter(x0.numpy(), (0, 0, 2, 2)) * 4
     x0 = torch.from_numpy(smooth)
     y = operator(x0)
-    alone, helped = Conditioned(prior, operator, y), Conditioned(prior, operator, y, block_means(x0))
+    alone, helped = prior.given(Observation(operator, y)), prior.given(Observation(operator, y, coarse=block_means(x0)))
     free = helped.initial.variance > 0
     assert torch.equal(free, alone.initial.variance > 0)
     assert helped.initial.variance.mean() < 0.9 * alone.initial.variance.mean()
@@ -309,12 +311,12 @@ def test_what_a_coarser_scale_drew_is_believed() -> None:
     hole[..., 4:28, 4:28] = 1
     nothing = mask(1 - hole)
     errors = [
-        (Conditioned(prior, nothing, nothing(x0), coarse).initial.mean - truth).square().mean()
+        (prior.given(Observation(nothing, nothing(x0), coarse=coarse)).initial.mean - truth).square().mean()
         for coarse in (None, block_means(x0))
     ]
     assert errors[1] < 0.25 * errors[0]
     unknown = torch.full((2, 3, 16, 16), torch.nan)
-    same = Conditioned(prior, operator, y, unknown).initial
+    same = prior.given(Observation(operator, y, coarse=unknown)).initial
     torch.testing.assert_close(same.mean, alone.initial.mean)
     torch.testing.assert_close(same.variance, alone.initial.variance)
 
@@ -375,9 +377,10 @@ def test_the_loss_is_the_error_over_the_expected_one_of_the_initial_estimate() -
     objective = ObjectiveConfig(weighting="residual")
     initial = prior.initial_estimate(x0, observed)
     error = (rotated(x0, prior.preconditioning.basis) - initial.mean).square().flatten(1).sum(1)
-    loss = per_image_loss(objective, prior, x0, t, z, prior.initial_estimate(x0, observed))
+    operator = ObservedComponents(observed, prior.preconditioning.basis)
+    loss = per_image_loss(objective, prior.given(Observation(operator, operator(x0))), x0, t, z)
     torch.testing.assert_close(loss, error / initial.variance.flatten(1).sum(1), rtol=0.02, atol=1e-3)
-    nothing = per_image_loss(objective, prior, x0, t, z, prior.initial_estimate(x0, torch.zeros(2, 3, 16, 16)))
+    nothing = per_image_loss(objective, prior.given(Observation(mask(0 * observed), 0 * x0)), x0, t, z)
     torch.testing.assert_close(nothing, per_image_loss(objective, prior, x0, t, z))
 
 
@@ -439,7 +442,7 @@ def test_a_trained_network_finds_the_posterior_mean_of_gaussian_pictures(tmp_pat
     exact = pictures.posterior_mean(truth, observed)
     operator = mask(observed)
     x0 = truth.float().expand(-1, 3, -1, -1)
-    condition = Conditioned(prior, operator, operator(x0))
+    condition = prior.given(Observation(operator, operator(x0)))
     with torch.no_grad():
         estimate = condition.denoise(10 * draw(tuple(x0.shape), 5), 1.0).mean(1, keepdim=True)
     initial = rotated(condition.initial.mean, condition.prior.preconditioning.basis.T).mean(1, keepdim=True)

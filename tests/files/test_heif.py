@@ -155,7 +155,7 @@ def test_what_is_not_installed_is_told_with_the_remedy(suffix, monkeypatch):
     data = picture_bytes(Picture(ramp()), f"a.{suffix}")
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     monkeypatch.setattr("PIL.AvifImagePlugin.SUPPORTED", False)
-    assert refused(data).endswith(f"for {suffix.upper()} files a package is missing: pip install 'scoreinv[heif]'")
+    assert refused(data).endswith(f"{suffix.upper()} files need another package: pip install 'scoreinv[heif]'")
     with pytest.raises(InputError, match=r"pip install 'scoreinv\[heif\]'"):
         check_format(f"a.{suffix}", Picture(ramp()))
 

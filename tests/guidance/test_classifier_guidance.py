@@ -6,8 +6,8 @@ import pytest
 import torch
 from mixture import SDES, SHAPE, BatchStream, correlated, energy_distance, energy_threshold, gaussian
 
-from scoreinv.guidance import ClassifierGuidance, Clipped
-from scoreinv.prior import Prior
+from scoreinv.guidance import ClassifierGuidance
+from scoreinv.prior import Clipped, Prior
 from scoreinv.samplers import DPMpp2M
 
 CONTINUOUS = pytest.mark.parametrize("name", ["ve", "vp", "subvp"])

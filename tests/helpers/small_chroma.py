@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from small_conditional import SMALL, random_prior
 
-from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
+from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.config import ModelConfig
 from scoreinv.networks.encoder import FEATURES
 from scoreinv.sdes import VE

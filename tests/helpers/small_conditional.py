@@ -7,7 +7,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
+from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.config import ModelConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.sdes import SDE, VE

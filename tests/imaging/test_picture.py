@@ -152,7 +152,7 @@ def test_other_shapes_are_no_pictures(shape):
 
 
 def test_other_samples_are_refused():
-    with pytest.raises(InputError, match="samples are uint8, uint16 or float"):
+    with pytest.raises(InputError, match="samples must be uint8, uint16 or float"):
         Picture(np.zeros((4, 4), np.int32))
 
 

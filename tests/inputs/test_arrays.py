@@ -102,8 +102,8 @@ def test_a_truncated_pil_image_is_refused():
     [
         (np.zeros((3, 8, 8), np.uint8), "3x8x8.*channels last"),
         (np.zeros((2, 8, 8, 3), np.uint8), "one by one, or as a tensor BxCxHxW"),
-        (np.zeros((8, 8, 1), np.uint8), r"leave out the last axis, by \[..., 0\]"),
-        (np.zeros((1, 8, 8), np.uint8), r"leave out the first axis, by \[0\]"),
+        (np.zeros((8, 8, 1), np.uint8), r"drop the last axis with \[..., 0\]"),
+        (np.zeros((1, 8, 8), np.uint8), r"drop the first axis with \[0\]"),
         (np.zeros((8, 8), np.int64), "int64.*uint8, uint16 or float"),
         (np.full((8, 8), np.nan), "NaN"),
         (np.full((8, 8), 200.0), "divide by 255"),

@@ -27,7 +27,7 @@ def test_thin_strokes_count_at_a_smaller_size_and_wide_ones_do_not_spread() -> N
 
 def test_layers_that_are_no_hints() -> None:
     for pixels, said in (
-        (np.zeros((8, 8, 3), np.uint8), "transparency"),
+        (np.zeros((8, 8, 3), np.uint8), "alpha channel"),
         (np.zeros((8, 8, 4), np.uint8), "nothing is opaque"),
         (np.full((8, 8, 4), 255, np.uint8), "everything is opaque"),
     ):

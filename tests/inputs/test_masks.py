@@ -83,7 +83,7 @@ def test_invert_and_grow(tmp_path):
     assert_array_equal(grown, dilate(HOLE, 2))
     refused(lambda: as_holes(HOLE, [HOLE.shape], grow=-1), "grow must be at least 0")
     refused(lambda: as_holes(HOLE, [HOLE.shape], grow=1.5), "grow must be a whole number")
-    refused(lambda: read_mask(path, HOLE.shape, invert=True, grow=2**70), "leave no known one")
+    refused(lambda: read_mask(path, HOLE.shape, invert=True, grow=2**70), "leaves no known pixel")
 
 
 def test_growing_is_by_a_disk_across_strips():
@@ -109,7 +109,7 @@ def test_empty_and_full_masks(tmp_path):
     refused(
         lambda: read_mask(saved(tmp_path, HOLE * np.uint8(255)), (20, 30), grow=50),
         "grown by 50 pixels",
-        "let them grow less",
+        "use a smaller value",
     )
     refused(lambda: as_holes(np.zeros((20, 30), np.float32), [(20, 30)]), "0 of 1")
     rows = torch.stack([torch.from_numpy(HOLE), torch.from_numpy(HOLE.copy()).roll(1, 0), torch.from_numpy(HOLE)])
@@ -153,7 +153,7 @@ def test_one_mask_for_all_pictures_or_one_each():
     assert_array_equal(second, ~HOLE)
     assert len(as_holes(HOLE, [HOLE.shape] * 3)) == 3
     refused(lambda: as_holes(pair, [HOLE.shape] * 3), "2 masks for 3 pictures")
-    refused(lambda: as_holes(HOLE, [HOLE.shape, (9, 9)]), "the photo 9x9")
+    refused(lambda: as_holes(HOLE, [HOLE.shape, (9, 9)]), "the photo is 9x9")
     pair[1] = False
     refused(lambda: as_holes(pair, [HOLE.shape] * 2), "row 1 of the batch: the mask has no hole")
 
@@ -195,7 +195,7 @@ def test_what_is_avoided_may_be_nothing_but_not_all(tmp_path):
     assert not as_avoided(np.zeros((6, 8), bool), [(6, 8)])[0].any()
     Image.fromarray(marks).save(tmp_path / "avoid.png")
     assert_array_equal(read_avoided(tmp_path / "avoid.png", (6, 8)), marks > 0)
-    with pytest.raises(InputError, match=r"avoid.png: what is avoided is 8x6, the photo 9x6"):
+    with pytest.raises(InputError, match=r"avoid.png: the mask to avoid is 8x6, but the photo is 9x6"):
         read_avoided(tmp_path / "avoid.png", (6, 9))
     with pytest.raises(InputError, match=r"has no hole \(the largest value is 1 of 255\): .* threshold of 0"):
         as_avoided(marks // 255, [(6, 8)])

@@ -7,11 +7,12 @@ import torch
 from analytic import gaussian_colour_prior
 
 import scoreinv
-from scoreinv.guidance import DPS, Tiled
+from scoreinv.guidance import DPS
 from scoreinv.operators import Blur, kernels
 from scoreinv.samplers import DPMpp2M, NoiseStream
 from scoreinv.sdes import VE, VP
 from scoreinv.system.errors import InputError
+from scoreinv.windows import Tiled
 
 deepinv = pytest.importorskip("deepinv")
 interop = pytest.importorskip("scoreinv.interop.deepinv")

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import scoreinv
-from scoreinv.conditional.prior import ResidualPreconditioning
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.catalogue import configuration, load_classifier
 from scoreinv.models.codec import encode, parse_json
 from scoreinv.models.config import ClassifierConfig, ModelConfig, decode_model

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from small_runs import TINY
 
 import scoreinv
-from scoreinv.conditional.prior import ResidualPreconditioning
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models import config as model_config
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ClassifierConfig, ModelConfig, config_of

@@ -12,9 +12,10 @@ from PIL import Image
 from small_chroma import CONFIG, SHOWN, chroma_prior
 from torch import Tensor, nn
 
+from scoreinv.conditional import Observation
 from scoreinv.conditional.initial_estimate import smooth_estimate
-from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
-from scoreinv.guidance import Conditioned
+from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.catalogue import describe
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ModelConfig
@@ -136,7 +137,7 @@ def test_a_score_network_that_adds_nothing_leaves_the_expected_chroma(prior: Con
     shown, operator = luma(64, 64), gray("rec601", 16, 16)
     y = operator(torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1)
     features = quiet.look(shown)
-    given = Conditioned(quiet, operator, y, features=features)
+    given = quiet.given(Observation(operator, y, features=features))
     noise = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(2)) * 20
     mean = given.denoise(noise, 1.0)
     # Of the noisy state v / (s^2 + v) is left, 3e-4 of some 60.

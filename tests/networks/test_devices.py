@@ -53,6 +53,6 @@ def test_a_classifier_takes_states_of_its_device(network) -> None:
 def test_a_device_that_is_not_there_is_an_error_on_one_line() -> None:
     prior = ModelConfig(FFDNetConfig(width=8, layers=3), VE(0.01, 80.0), DataPrediction(), (-1.0, 1.0), 16).build()
     for device in ("nowhere", *([] if torch.cuda.is_available() else ["cuda"])):
-        with pytest.raises(SettingError, match=rf"^device {device}: cannot be used here \(.+\)$"):
+        with pytest.raises(SettingError, match=rf"^device {device}: not available \(.+\)$"):
             prior.to(device)
     assert prior.device.type == "cpu"

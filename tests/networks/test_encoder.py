@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from scoreinv.guidance.conditioned import window
+from scoreinv.conditional.prior import window
 from scoreinv.networks.encoder import FEATURES, STRIDES, Encoder, load_encoder
 from scoreinv.system.errors import CheckpointError
 

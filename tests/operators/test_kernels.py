@@ -95,7 +95,7 @@ def test_from_a_file(tmp_path, monkeypatch):
         ("motion:5", "is not a kernel"),
         ("motion:5,inf", "degrees"),
         ("missing.png", "missing.png: no such file"),
-        ("black.png", "black.png: is black everywhere"),
+        ("black.png", "black.png: the kernel is 0"),
     ],
 )
 def test_kernels_that_are_none(tmp_path, monkeypatch, text, said):

@@ -182,7 +182,7 @@ class Mean3x3(LinearOperator):
 def test_an_adjoint_of_another_boundary_is_found_in_a_large_picture(goes_round):
     large = torch.zeros(1, 1, 512, 512)
     check_adjoint(Mean3x3(goes_round, goes_round), large)
-    with pytest.raises(InputError, match="the adjoint of Mean3x3 is not that"):
+    with pytest.raises(InputError, match=r"Mean3x3\.adjoint is not the adjoint"):
         check_adjoint(Mean3x3(goes_round, not goes_round), large)
 
 
@@ -225,7 +225,7 @@ def test_kernels_that_are_none():
         (torch.zeros(3, 3), "not all 0"),
         (torch.full((3, 3), torch.nan), "finite"),
         (torch.ones(3, 19), "larger than the picture"),
-        (np.array([["a", "b"]]), "of real numbers"),
+        (np.array([["a", "b"]]), "real numbers"),
         ([[1.0]], "an array or a tensor"),
     ):
         with pytest.raises(InputError, match=said):

@@ -71,7 +71,7 @@ class Recorded:
 
 def test_the_pipeline_of_ddpm() -> None:
     """With the same noise the same picture: posterior variance, clipped estimates, as the folder's scheduler says."""
-    from scoreinv.guidance import Clipped
+    from scoreinv.prior import Clipped
 
     prior, data = scoreinv.load(DATA / "ddpm"), io("ddpm")
     sampler = make_sampler(prior, SamplerSettings("pc"))

@@ -77,7 +77,7 @@ def test_wrong_settings_are_named():
         (lambda: Heun(-1), "s_churn"),
         (lambda: Heun(math.nan), "s_churn"),
         (lambda: Heun(s_noise=0), "s_noise"),
-        (lambda: Heun(s_tmin=2.0, s_tmax=1.0), "s_tmin and s_tmax must be"),
+        (lambda: Heun(s_tmin=2.0, s_tmax=1.0), "s_tmax must be"),
     ):
         with pytest.raises(InputError, match=said):
             build()

@@ -43,7 +43,7 @@ def test_streams_of_different_keys_are_different() -> None:
 
 def test_held_noise_is_drawn_once() -> None:
     own = NoiseStream(3, 2, dtype=torch.float64)
-    held = NoiseStream(3, 2, dtype=torch.float64).held()
+    held = NoiseStream(3, 2, dtype=torch.float64).with_fixed_noise()
     first = held.like(torch.zeros(2, 5, dtype=torch.float64))
     assert torch.equal(first, own.normal((2, 5)))
     assert torch.equal(held.like(first), first)

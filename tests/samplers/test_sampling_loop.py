@@ -10,7 +10,7 @@ from mixture import SDES, SHAPE, BatchStream, Mixture, correlated, energy_distan
 from solvers import CONTINUOUS, grid_error, logarithmic
 
 from scoreinv import samplers
-from scoreinv.guidance import ClassifierGuidance, ConstrainedPC, Tiled
+from scoreinv.guidance import ClassifierGuidance, ConstrainedPC
 from scoreinv.operators import mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import (
@@ -29,6 +29,7 @@ from scoreinv.samplers import (
     State,
 )
 from scoreinv.system.errors import Cancelled, InputError
+from scoreinv.windows import Tiled
 
 pytestmark = pytest.mark.portable
 

@@ -9,15 +9,15 @@ import pytest
 import torch
 from analytic import gaussian_colour_prior
 
-from scoreinv.guidance import Tiled
+from scoreinv.conditional import Observation
 from scoreinv.imaging.sheet import contact_sheet
 from scoreinv.operators import mask
 from scoreinv.samplers import PC, NoiseStream
 from scoreinv.samplers.base import Samples
 from scoreinv.system.errors import SettingError
-from scoreinv.tasks.common import RunningSpread, draw, spread, start_time, wide_tile
+from scoreinv.tasks.common import RunningSpread, Windows, draw_constrained, spread, start_time, wide_tile
 from scoreinv.tasks.settings import START_LEVEL, FillSettings
-from scoreinv.windows.ensemble import UPRIGHT
+from scoreinv.windows import Tiled
 
 
 def prior(**options):
@@ -107,18 +107,8 @@ def test_the_papers_number_of_steps_starts_from_the_prior(monkeypatch):
     operator = mask(torch.ones(1, 1, 4, 4))
     for steps, start in ((model.sde.steps, None), (30, None), (model.sde.steps, 0.3)):
         sampling = FillSettings("pc", steps, start).sampling(conditional=False)
-        draw(
-            sampling,
-            model,
-            operator,
-            initial,
-            initial,
-            NoiseStream(0, 1),
-            None,
-            tile=model.image_size,
-            overlap=0,
-            orientations=UPRIGHT,
-        )
+        observation, windows = Observation(operator, initial), Windows(model.image_size, 0)
+        draw_constrained(sampling, model, observation, initial, windows, NoiseStream(0, 1), None)
     full, few, given = begun
     assert full is None
     assert (few.t, given.t) == (start_time(model, START_LEVEL), start_time(model, 0.3))

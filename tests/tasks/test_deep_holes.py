@@ -19,7 +19,8 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor, nn
 
-from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
+from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scoreinv.tasks.find_damage import WORKING_SIDE, Odds, damage_in_picture, damage_logits, working_sizes
 from torch import Tensor
 
 import scoreinv
@@ -15,7 +16,6 @@ from scoreinv.models.config import DetectorConfig
 from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.system.options import FOUND_GROW
-from scoreinv.tasks.find_damage import WORKING_SIDE, Odds, damage_in_picture, damage_logits, working_sizes
 
 SMALL = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8, regions=3), image_size=32)
 
@@ -157,7 +157,7 @@ def test_what_cannot_be_done_is_said(bright):
         scoreinv.find_damage(pixels, model=3)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="callback"):
         scoreinv.find_damage(pixels, model=bright, callback=3)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"a damage detector is evaluated in .*, not in torch\.float16"):
+    with pytest.raises(InputError, match=r"a damage detector supports .*, not torch\.float16"):
         bright.to(torch.half)
     with pytest.raises(Cancelled):
         scoreinv.find_damage(pixels, model=bright, callback=lambda _: False)

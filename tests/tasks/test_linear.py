@@ -24,6 +24,14 @@ from independent_pixels import (
     truth,
 )
 from PIL import Image
+from scoreinv.tasks.linear import (
+    blurred_detail,
+    deblur_picture,
+    improvement_seconds,
+    missing_detail,
+    upscale_picture,
+)
+from scoreinv.tasks.results import Restored, as_given
 
 import scoreinv
 from scoreinv.files.read import read_picture
@@ -44,16 +52,8 @@ from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.system.reporting import reporting
 from scoreinv.tasks.denoise import denoise_picture
-from scoreinv.tasks.linear import (
-    blurred_detail,
-    deblur_picture,
-    improvement_seconds,
-    missing_detail,
-    upscale_picture,
-)
-from scoreinv.tasks.results import Restored, as_given
 from scoreinv.tasks.settings import LinearSettings
-from scoreinv.windows.tiled import crop
+from scoreinv.windows.local import crop
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
@@ -541,7 +541,7 @@ class _Wrong(LinearOperator):
 @pytest.mark.parametrize("kind", ["scaled", "flipped", "curved", "masked"])
 def test_an_operator_whose_adjoint_is_anothers(kind):
     y = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    said = r"the adjoint of _Wrong is not that of a linear A: <A x, y> is \S+, and <x, A\^T y> is \S+,"
+    said = r"_Wrong\.adjoint is not the adjoint of a linear A: <A x, y> is \S+, but <x, A\^T y> is \S+,"
     with pytest.raises(InputError, match=said):
         scoreinv.solve(_Wrong(kind), y, prior=prior())
     scoreinv.solve(_Wrong("right"), y, prior=prior(), steps=2)

@@ -207,7 +207,7 @@ def test_too_little_to_continue() -> None:
     assert not PatchPrior.reached(holed(32, 32, (4, 4, 12, 12)))
     with pytest.raises(InputError, match="no hole"):
         PatchPrior(SDE, stripes(12, 12), torch.ones(1, 1, 12, 12))
-    with pytest.raises(InputError, match="nothing to continue"):
+    with pytest.raises(InputError, match="no patch"):
         PatchPrior(SDE, stripes(12, 12), holed(12, 12, (2, 2, 8, 8)))
 
 

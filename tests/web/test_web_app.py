@@ -422,12 +422,12 @@ def test_masks_are_read_as_the_commands_read_them(browser):
 def test_what_is_no_photograph_and_what_are_no_strokes(browser):
     photo, stream = opened(browser, png(pixels(1))), io.BytesIO()
     Image.fromarray(pixels()).save(stream, "TIFF", save_all=True, append_images=[Image.fromarray(pixels() // 2)])
-    for content, said in ((b"MZ\x90", "not a picture of a kind"), (stream.getvalue(), "save one as a file of its own")):
+    for content, said in ((b"MZ\x90", "not a supported picture"), (stream.getvalue(), "save one as a file of its own")):
         answer = browser.post("/api/photos?name=a.jpg", content=content, headers=OPAQUE)
         assert (answer.status_code, answer.json()["error"].startswith("a.jpg: ")) == (422, True)
         assert said in answer.json()["error"]
     answer = asked(browser, f"/api/photos/{photo['key']}/colorize", strokes=png(pixels()))
-    assert (answer.status_code, "need transparency" in answer.json()["error"]) == (422, True)
+    assert (answer.status_code, "need an alpha channel" in answer.json()["error"]) == (422, True)
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", ""])

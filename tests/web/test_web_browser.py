@@ -865,7 +865,7 @@ def test_a_page_that_did_not_end_after_all_is_remembered(visitor, tmp_path, back
 def test_errors_are_sentences_on_the_page(visitor, tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
     visitor.page.set_input_files("#file", tmp_path / "notes.txt")
-    assert visitor.error().startswith("notes.txt: not a picture of a kind that is read here")
+    assert visitor.error().startswith("notes.txt: not a supported picture")
     assert visitor.page.locator("#error").bounding_box()["width"] > 200
     visitor.page.click("#error button")
     assert visitor.page.is_hidden("#error")

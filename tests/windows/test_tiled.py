@@ -19,7 +19,8 @@ from scoreinv.system.errors import InputError
 from scoreinv.windows import tiled as tiling
 from scoreinv.windows.boxes import Box
 from scoreinv.windows.ensemble import UPRIGHT, SelfEnsemble
-from scoreinv.windows.tiled import Tiled, crops
+from scoreinv.windows.local import Orientation, crops, turn
+from scoreinv.windows.tiled import Tiled
 
 pytestmark = pytest.mark.portable
 
@@ -54,6 +55,9 @@ class Scene(Prior):
         scene = self if means is self.means else Scene(means, self.stride)
         scene.seen = self.seen
         return scene
+
+    def turned(self, orientation):
+        return Scene(turn(self.means, orientation), self.stride)
 
 
 SIZES = pytest.mark.parametrize(("height", "width"), [(24, 40), (37, 21), (8, 8), (7, 30), (5, 6), (9, 8)])
@@ -182,6 +186,9 @@ class Cut(PriorWrapper):
         self.cut.append((tuple(boxes), samples))
         return self.prior
 
+    def turned(self, orientation: Orientation) -> Prior:
+        raise NotImplementedError
+
 
 def draw(prior: Prior, count: int = 1, steps: int = 10) -> Tensor:
     return DPMpp2M(1.0, steps=steps).sample(prior, (count, 1, 16, 16), rng=NoiseStream(0, count)).x0
@@ -198,7 +205,7 @@ def test_each_group_of_windows_is_cut_out_once_for_all_steps() -> None:
 def test_windows_beyond_the_bound_of_memory_are_cut_out_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     prior = GaussianPrior(VE(0.01, 20.0), 0.3, 0.1)
     expected = draw(Tiled(prior, 8, 4, 64))
-    monkeypatch.setattr(tiling, "_KEPT", 2 * 64)
+    monkeypatch.setattr(tiling, "_CACHE_PIXELS", 2 * 64)
     cut = Cut(prior)
     assert torch.equal(draw(Tiled(cut, 8, 4, 64)), expected)
     assert len(cut.cut) == 2 + 7 * 10  # of nine windows two are kept through ten steps

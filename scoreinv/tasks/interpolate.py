@@ -16,22 +16,23 @@ from scoreinv.sdes import TRAINING_START
 from scoreinv.system.errors import InputError
 from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import Number, Whole, check, check_callback
+from scoreinv.tasks.callbacks import Callback, for_sampler, running, split
 from scoreinv.tasks.common import Model, check_sides, colours_for, finite, model_of, to_arrays, to_tensor
-from scoreinv.tasks.results import Drawn, Given, TaskCallback, at_work, for_sampler, parts
+from scoreinv.tasks.outcome import Drawn, ImageLike
 
 
 def interpolate(
-    a: Given,
-    b: Given,
+    a: ImageLike,
+    b: ImageLike,
     count: int = 8,
     *,
     prior: Model,
     temperature: float = 1.0,
     steps: int | None = None,
     rtol: float = 1e-5,
-    callback: TaskCallback | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
-) -> Drawn[list[Given]]:
+) -> Drawn[list[ImageLike]]:
     """Pictures from a to b: both are encoded, and their codes joined by an arc (`slerp`) and decoded.
 
         result = scoreinv.interpolate(a, b, 8, prior=scoreinv.load("cifar10"))
@@ -62,7 +63,7 @@ def interpolate(
     if len(starts) != 1 or len(ends) != 1:
         raise InputError(f"interpolation is between two single pictures, not between {len(starts)} and {len(ends)}")
     first: Picture = starts[0]
-    with at_work("interpolating", callback, progress=progress) as told:
+    with running("interpolating", callback, progress=progress) as told:
         result = interpolate_pictures(
             first, ends[0], model, count, temperature=temperature, steps=steps, rtol=rtol, callback=told
         )
@@ -82,7 +83,7 @@ def interpolate_pictures(
     temperature: float = 1.0,
     steps: int | None = None,
     rtol: float = 1e-5,
-    callback: TaskCallback | None = None,
+    callback: Callback | None = None,
 ) -> Drawn[np.ndarray]:
     """`interpolate` for two `Picture`s."""
     check("count", count, Whole(2))
@@ -97,7 +98,7 @@ def interpolate_pictures(
     fractions = np.linspace(0, 1, count)
     at_once = max(1, PIXELS_AT_ONCE // (first.height * first.width))
     batches = [fractions[begin : begin + at_once] for begin in range(0, count, at_once)]
-    encoding, *decoding = parts(callback, [2, *map(len, batches)])
+    encoding, *decoding = split(callback, [2, *map(len, batches)])
     ends = encode(prior, x, steps=steps, rtol=rtol, atol=rtol, callback=for_sampler(encoding))
     images: list[np.ndarray] = []
     evaluations = int(ends.nfe.sum())

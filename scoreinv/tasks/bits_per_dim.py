@@ -21,8 +21,8 @@ from scoreinv.samplers.rng import generator
 from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.system.memory import PIXELS_AT_ONCE, shortage
 from scoreinv.system.options import ODE_RTOL
+from scoreinv.tasks.callbacks import Callback, for_sampler, split
 from scoreinv.tasks.common import Sided, check_sides, colours_for, model_of, to_tensor
-from scoreinv.tasks.results import TaskCallback, for_sampler, parts
 from scoreinv.tasks.settings import LikelihoodSettings
 
 _DEQUANTISATION, _PROBE = 0, 1
@@ -54,7 +54,7 @@ def pictures_bits_per_dim(
     pictures: Sequence[Picture],
     prior: ScorePrior,
     settings: LikelihoodSettings = _DEFAULT,
-    callback: TaskCallback | None = None,
+    callback: Callback | None = None,
 ) -> list[PictureDensity]:
     """Bits per dimension of pictures of levels k, uniformly dequantised to (k + u) / 256, without their alpha.
 
@@ -89,7 +89,7 @@ def pictures_bits_per_dim(
     rtol = ODE_RTOL if settings.rtol is None else settings.rtol
     batches = [draws[first : first + at_once] for first in range(0, len(draws), at_once)]
     bits, nfe = [], []
-    for some, part in zip(batches, parts(callback, map(len, batches)), strict=True):
+    for some, part in zip(batches, split(callback, map(len, batches)), strict=True):
         keys = [(settings.seed, repeat, int.from_bytes(hashes[item])) for item, repeat in some]
         u = np.stack([generator(*key, _DEQUANTISATION).random(levels.shape[1:], np.float32) for key in keys])
         x = prior.to_model((levels[[item for item, _ in some]] + torch.from_numpy(u).to(levels)) / 256)

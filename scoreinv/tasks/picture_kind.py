@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 from scoreinv.analysis.effective_resolution import oversampling
 from scoreinv.analysis.kind import Kind, kind_by_colours
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
-from scoreinv.models.catalogue import load_damage_detector
-from scoreinv.networks.detector import DamageDetector
 from scoreinv.system.options import FOUND_GROW, USUAL_SENSITIVITY
-from scoreinv.tasks.find_damage import MOST_FOUND, Odds
-from scoreinv.tasks.settings import SURE_SENSITIVITY, ColourSettings
+from scoreinv.tasks.damage import MOST_FOUND, DamageOdds
+from scoreinv.tasks.notes import Note, info, warning
+from scoreinv.tasks.requests import SURE_SENSITIVITY, ColorizeRequest
 
 _SCRATCHED = 0.0025
 """Share of a picture, with rims, that is surely damaged, above which it may be a worn print. Of 10 photographs in
 colours that only this separates from prints, none has any; the least of three worn prints is 0.0054."""
 
 
-def kind_of(picture: Picture, look: Callable[[], Odds] | None = None) -> Kind:
+def kind_of(picture: Picture, odds: Callable[[], DamageOdds]) -> Kind:
     """Classify a picture by its colours without its damage.
 
     Grain and dirt of a worn print stray from its tones as much as things of a photograph in one hue do. Damage tells
@@ -28,30 +26,22 @@ def kind_of(picture: Picture, look: Callable[[], Odds] | None = None) -> Kind:
     depend on its author.
 
     Args:
-        look: returns the odds of damage, for a caller that needs them anyway; called only if the colours do not
-            suffice. None: the bundled detector.
+        odds: returns the odds of damage; called only if the colours do not suffice.
     """
     kind = kind_by_colours(picture)
     if kind != "coloured":
         return kind
-    odds = Odds.seen(picture, _bundled_detector()) if look is None else look()
-    hole = odds.marked(USUAL_SENSITIVITY, 0)
+    damage = odds()
+    hole = damage.marked(USUAL_SENSITIVITY, 0)
     if not 0 < hole.mean() <= MOST_FOUND:
         return kind
     grow = FOUND_GROW * oversampling(picture, hole)
-    worn = dilate(odds.marked(SURE_SENSITIVITY, 0), grow).mean() > _SCRATCHED
+    worn = dilate(damage.marked(SURE_SENSITIVITY, 0), grow).mean() > _SCRATCHED
     return kind_by_colours(picture, dilate(hole, grow), worn=bool(worn))
 
 
-def colour_note(kind: Kind | list[Kind], settings: ColourSettings) -> str | None:
-    """Return what colorization does to the colours of a picture that is not grey, as a predicate; None if nothing."""
-    if kind == "coloured" and not settings.keep_color:
-        return "has colours already, which are replaced"
-    if kind == "tinted" and not settings.whiten:
-        return "is a tinted print, as sepia is: its tint is removed"
-    return None
-
-
-@lru_cache(maxsize=1)
-def _bundled_detector() -> DamageDetector:
-    return load_damage_detector("damage")
+def color_notes(kind: Kind, request: ColorizeRequest) -> list[Note]:
+    """Return the notes about what colorization does to a picture that is not grey."""
+    if kind == "coloured":
+        return [info("colors_kept") if request.keep_color else warning("colors_replaced")]
+    return [warning("tint_removed", whiten=request.whiten)] if kind == "tinted" else []

@@ -8,17 +8,14 @@ the whole (`Tiled` inside a method).
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.guidance import DDRM, DPIR, DPS, MMPS, ConstrainedPC, DiffPIR, PiGDM
@@ -34,41 +31,25 @@ from scoreinv.inputs.arrays import (
 )
 from scoreinv.networks.ffdnet import FFDNet
 from scoreinv.operators import (
-    Blur,
     LinearOperator,
     check_adjoint,
-    downsampling,
-    pad_observation,
-    photographed,
-    valid_blur,
 )
-from scoreinv.operators.kernels import PointSpread
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import DPMpp2M, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.memory import PIXELS_AT_ONCE
-from scoreinv.system.options import Number, check, check_callback, check_noise_share
+from scoreinv.system.options import Number, check, check_callback
 from scoreinv.system.text import shown
+from scoreinv.tasks.callbacks import Callback, for_sampler, running, split
 from scoreinv.tasks.common import Model, gathered, model_of, pc_sampler, start_time, wide_tile
-from scoreinv.tasks.denoise import cut_off, denoise, expected, photograph, white_level, written
-from scoreinv.tasks.results import Given, Restored, TaskCallback, at_work, for_sampler, parts, restore_each
-from scoreinv.tasks.settings import DenoiseSettings, Downsampling, Estimate, LinearSettings, RestorationMethod
+from scoreinv.tasks.denoise import cut_off, denoise_values, expected, white_level, written
+from scoreinv.tasks.outcome import ImageLike, Outcome, in_form
+from scoreinv.tasks.requests import DenoiseRequest, Estimate, RestorationMethod, SolveRequest
 from scoreinv.windows.boxes import Box
 from scoreinv.windows.ensemble import ALL, SelfEnsemble
-from scoreinv.windows.placement import grid
 from scoreinv.windows.tiled import Tiled, crop
 
-LEAST_NOISE = 0.3 / 255
-"""Noise that rounding to 8 bits leaves in a photograph: no photograph has less."""
-
-_LEAST_CUT_NOISE = 1 / 255
-"""Less noise than this moves no stored value that black and white cut off by as much as a grey level."""
-_SPECTRUM = 5e-4
-"""P of a photograph's power spectrum P / f^2, of pixels in [0, 1]: see `missing_detail`."""
-_BLUR_ITERATIONS = 20
-_LEAST_TRANSFORM = 128
-"""Side of the transform of a kernel, at least: zeros of its transfer function are narrow."""
 _UNKNOWN = 0.055
 """Deviation of what the estimate of the mean lacks for any observation, of pixels in [0, 1]."""
 _INITIAL_LEVEL = 0.1
@@ -95,9 +76,9 @@ _LEAST_DPS_NOISE = 0.02
 
 def solve(
     operator: LinearOperator,
-    y: Given,
+    y: ImageLike,
     *,
-    prior: Model,
+    prior: Model | None = None,
     noise_std: float = 0.0,
     method: RestorationMethod | None = None,
     steps: int | None = None,
@@ -105,48 +86,47 @@ def solve(
     seed: int = 0,
     estimate: Estimate | None = None,
     orientations: int = 1,
-    callback: TaskCallback | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
-) -> Restored[Given]:
+) -> Outcome[ImageLike]:
     """Restore pictures from an observation y = A x + noise, for any linear A.
 
         blur = scoreinv.operators.Blur(scoreinv.operators.kernels.gaussian(2), 256, 256)
         result = scoreinv.solve(blur, y, prior=scoreinv.load("denoiser"), noise_std=0.02)
 
     Args:
-        operator: A, on pictures of values in [0, 1].
-        y: the observation, of the shape A(x): array HxW or HxWx3, PIL image, or tensor (B)xCxHxW, of any floats, or of
-            uint8 or uint16 that stand for [0, 1]. One channel, where A gives three, stands for three alike, with one
-            and the same noise: the picture is grey.
-        prior: the model, or its name or file, which is then loaded for this call.
-        noise_std: standard deviation of the white noise in y, in [0, 1] units.
-        method: None: `dpir` for the mean of one. Samples are drawn by `mmps` from pure noise, and by `diffpir` where a
-            model that knows little noise, as `denoiser`, finds the mean by `dpir` first: each was measured to be the
-            best there (tests/benchmarks/README.md). Where A loses nothing (an orthogonal one) the posterior of noise
-            alone is sampled exactly, unless a method is asked for. `ddrm`, `pigdm`, `dps` and `pc` draw samples,
-            too; `ddrm`, in a seventh of the seconds of `mmps`, ones that vary too little.
-        steps: of the method. None: as many as were measured to be enough: 36 for `mmps`, 24 for `diffpir`, 30 for
-            `dpir` and 300 for `dps`; 8 for `diffpir` from a mean. `ddrm` takes 36, which serve a mask; through a blur
-            12 are better.
-        samples: how many pictures are drawn.
-        seed: the same one gives the same pictures; each sample has its own noise.
-        estimate: `sample`: one possible picture; `mean`: the average of the samples, or for one an estimate of the
-            posterior mean at once. None: `mean` for `dpir`, which draws no samples, else `sample`.
-        orientations: flips and turns of the picture that the mean at once is averaged over: 1, 2, 4 or 8.
-        callback: called with the share of the work that is done; stops the work by returning False.
-        progress: show a bar with the time left on stderr, or a line now and then where that is no terminal.
+        operator: A, on pictures with values in [0, 1].
+        y: the observation, of the shape of A(x): array HxW or HxWx3, PIL image, or tensor (B)xCxHxW, of floats, or of
+            uint8 or uint16 that stand for [0, 1]. If A gives three channels and y has one, it stands for three equal
+            ones with the same noise: the picture is grey.
+        prior: the model, its name or its file; None: `denoiser`.
+        noise_std: standard deviation of the white noise in y, in [0, 1].
+        method: None: `dpir` for the mean of one picture. Samples are drawn by `mmps` from pure noise, or by `diffpir`
+            from `dpir`'s mean for a model that knows little noise, as `denoiser`: the best by measurement
+            (tests/benchmarks/README.md). If A is orthogonal, the posterior is sampled exactly. `ddrm`, `pigdm`, `dps`
+            and `pc` draw samples, too; those of `ddrm` take a seventh of the time of `mmps` and vary too little.
+        steps: of the method. None: as many as measurements showed to be enough: 36 for `mmps`, 24 for `diffpir`, 30 for
+            `dpir`, 300 for `dps`; 8 for `diffpir` from a mean. `ddrm` takes 36, which suit a mask; 12 are better for a
+            blur.
+        samples: number of samples.
+        seed: the same seed gives the same pictures; each sample has its own noise.
+        estimate: `sample`: one possible picture; `mean`: the average of the samples, or for one a direct estimate of
+            the posterior mean. None: `mean` for `dpir`, otherwise `sample`.
+        orientations: flips and turns that a direct estimate is averaged over: 1, 2, 4 or 8.
+        callback: called with the fraction of work done; stops the work by returning False.
+        progress: show a bar with the time left on stderr, or occasional lines if that is not a terminal.
 
     Raises:
-        InputError: a wrong observation or setting, or settings that do not go together.
+        InputError: a wrong observation or setting, or settings that do not fit together.
         Cancelled: the callback stopped the work.
-        ScoreinvError: the model gave values that are not finite, or the method diverges, as `dps` and `pigdm` may.
+        ScoreinvError: the model returned values that are not finite, or the method diverges, as `dps` and `pigdm` may.
     """
     if estimate is None:
         estimate = "mean" if method == "dpir" else "sample"
-    settings = LinearSettings(
+    request = SolveRequest(
         method=method, steps=steps, samples=samples, seed=seed, estimate=estimate, orientations=orientations
     )
-    model = model_of(prior)
+    model = model_of("denoiser" if prior is None else prior)
     check("noise_std", noise_std, Number(0))
     check_callback(callback)
     if not isinstance(operator, LinearOperator):
@@ -159,148 +139,22 @@ def solve(
     _check_observed(operator, observations, noise_std)
     noise_alone = operator.orthogonal and noise_std > 0 and method is None
     if noise_alone:
-        settings = DenoiseSettings(
-            steps=steps, samples=samples, seed=seed, estimate=estimate, orientations=orientations
-        )
+        request = DenoiseRequest(steps=steps, samples=samples, seed=seed, estimate=estimate, orientations=orientations)
 
-    def solved(number: int, share: TaskCallback) -> Restored[Any]:
+    def solved(number: int, part: Callback) -> Outcome[Any]:
         values, gray = _as_seen(operator, observations[number])
         finish = partial(_as_picture, dtype=dtype, gray=gray)
         if noise_alone:
             seen = operator.adjoint(values)
-            return denoise(seen, noise_std, model, settings, finish, share, gray=gray, stored=False)
+            return denoise_values(seen, noise_std, model, request, finish, part, gray=gray, stored=False)
         problem = Problem(operator, values, noise_std, gray, finish)
         if isinstance(model.network, FFDNet):  # which knows no noise that hides the picture, to draw from
             problem = replace(problem, rough=True, missing=_UNKNOWN)
-        return restore(problem, model, settings, share)
+        return solve_problem(problem, model, request, part)
 
-    with at_work("solving", callback, progress=progress) as told:
-        return restore_each(observations, form, solved, told)
-
-
-def upscale_picture(
-    picture: Picture,
-    factor: int,
-    kind: Downsampling,
-    noise_std: float,
-    prior: ScorePrior,
-    settings: LinearSettings,
-    callback: TaskCallback | None = None,
-) -> Restored[Picture]:
-    """A photograph `factor` times as large; reduced by `kind` it is the given one again. Returns a `Picture`.
-
-    Args:
-        noise_std: of the photograph's noise, in [0, 1] units; 0: it is kept exactly.
-    """
-    check_noise_share(noise_std)
-    frame = picture.enlarged(factor)
-    height, width = frame.size
-    operator = downsampling(factor, height, width, kind)
-    values, gray = photograph(picture)
-    initial = F.interpolate(values, size=(height, width), mode="bicubic", align_corners=False)
-    if noise_std == 0:
-        initial = operator.replace(initial, values)
-    finish, missing = partial(written, frame), missing_detail(factor)
-    problem = Problem(operator, values, noise_std, gray, finish, initial, missing=missing)
-    return restore(problem, prior, settings, callback)
-
-
-def improvement_seconds(
-    work: Literal["denoise", "upscale", "deblur"], size: tuple[int, int], factor: int, prior: ScorePrior
-) -> float:
-    """Estimate how long the mean of a photograph takes, by the time of one window and of one product with A now.
-
-    Args:
-        size: (height, width) of the photograph.
-        factor: of `upscale`.
-    """
-    steps, products = 1, 0.0
-    if work != "denoise":
-        _, steps = LinearSettings().decided(estimated=True, exact=work == "upscale")
-    if work == "upscale":
-        size = size[0] * factor, size[1] * factor
-    boxes = grid(*size, *wide_tile(prior, *size), prior.stride)
-    windows = len(boxes) * _seconds(partial(prior.noise, torch.zeros(1, 3, *boxes[0][2:], device=prior.device), 0.5))
-    if work == "deblur":  # in closed form the products take a tenth of the evaluations
-        blurring = Blur(torch.ones(1, 1), *size)
-        product = _seconds(partial(blurring, torch.zeros(1, 3, *size, device=prior.device)))
-        products = 2 * _BLUR_ITERATIONS * product
-    return steps * (windows + products)
-
-
-@torch.no_grad()
-def _seconds(do: Callable[[], object]) -> float:
-    """Return the lesser time of two runs: the first of a process takes longer."""
-    times = [time.perf_counter()]
-    for _ in range(2):
-        do()
-        times.append(time.perf_counter())
-    return min(after - before for before, after in pairwise(times))
-
-
-def missing_detail(factor: int) -> float:
-    """Standard deviation of the largest components of a photograph, in [0, 1], that are lost at 1 / factor of its size.
-
-    Photographs look alike at every scale: their power spectrum is about P / f^2 at f cycles a pixel (Ruderman and
-    Bialek 1994; P measured on held-out photographs). What is lost begins at f = 1 / (2 factor): sqrt(P) 2 factor.
-    """
-    return math.sqrt(_SPECTRUM) * 2 * factor
-
-
-def deblur_picture(
-    picture: Picture,
-    kernel: np.ndarray,
-    noise_std: float,
-    prior: ScorePrior,
-    settings: LinearSettings,
-    callback: TaskCallback | None = None,
-) -> Restored[Picture]:
-    """A photograph without the blur of a kernel (`scoreinv.operators.kernels`); gives a `Picture`.
-
-    What lay beyond the photograph's borders and was blurred into it is restored too, and left out.
-
-    Args:
-        noise_std: of the photograph's noise, in [0, 1] units; taken for at least `LEAST_NOISE`.
-    """
-    check_noise_share(noise_std)
-    check_kernel_size(kernel, picture)
-    blurring = torch.from_numpy(kernel)
-    operator = valid_blur(blurring, *picture.size, _BLUR_ITERATIONS)
-    values, gray = photograph(picture)
-    y = pad_observation(values, blurring)
-    part = photographed(blurring, *picture.size)
-    top, left, height, width = part
-    below, right = y.shape[-2] - top - height, y.shape[-1] - left - width
-    initial = F.pad(values, (left, right, top, below), mode="replicate")
-    stored = noise_std >= _LEAST_CUT_NOISE
-    noise_std = max(noise_std, LEAST_NOISE)
-    missing = blurred_detail(kernel, noise_std)
-    finish = partial(written, picture)
-    problem = Problem(operator, y, noise_std, gray, finish, initial, True, part, missing, stored)
-    return restore(problem, prior, settings, callback)
-
-
-def check_kernel_size(kernel: PointSpread | np.ndarray, picture: Picture) -> None:
-    """Raise InputError if a kernel is larger than the photograph."""
-    kernel = kernel.kernel() if isinstance(kernel, PointSpread) else kernel
-    if kernel.shape[0] > picture.height or kernel.shape[1] > picture.width:
-        raise InputError(
-            f"the kernel is {kernel.shape[1]}x{kernel.shape[0]} and the picture {picture.width}x{picture.height}: it "
-            "must not be larger"
-        )
-
-
-def blurred_detail(kernel: np.ndarray, noise_std: float) -> float:
-    """Root mean square of a photograph's components, in [0, 1], that a blur and noise leave open.
-
-    With the spectrum P / f^2 (see `missing_detail`) and the kernel's transfer function K the best linear estimate errs
-    by the variance 1 / (f^2 / P + |K|^2 / noise_std^2) at f.
-    """
-    side = max(_LEAST_TRANSFORM, *kernel.shape)
-    squares = np.square(np.fft.fftfreq(side))
-    frequencies = (squares[:, None] + squares).clip(side**-2.0)
-    transfer = np.square(np.abs(np.fft.fft2(kernel, (side, side))))
-    return float(np.sqrt(np.mean(1 / (frequencies / _SPECTRUM + transfer / noise_std**2))))
+    with running("solving", callback, progress=progress) as forward:
+        parts = split(forward, [1] * len(observations))
+        return in_form([solved(number, part) for number, part in enumerate(parts)], form)
 
 
 @dataclass(frozen=True, eq=False)
@@ -335,17 +189,19 @@ class Problem:
     stored: bool = False
 
 
-def restore(
-    problem: Problem, prior: ScorePrior, settings: LinearSettings, callback: TaskCallback | None = None
-) -> Restored[Picture]:
-    """Samples, or an estimate of the mean, of the picture given the observation.
+def solve_problem(
+    problem: Problem, prior: ScorePrior, request: SolveRequest, callback: Callback | None = None
+) -> Outcome[Picture]:
+    """Return samples, or an estimate of the mean, of the picture given the observation.
 
-    Raises InputError where method, operator and noise do not go together, Cancelled when the callback stopped the work,
-    and ScoreinvError when the model gives values that are not finite, or the method diverges.
+    Raises:
+        InputError: method, operator and noise do not fit together.
+        Cancelled: the callback stopped the work.
+        ScoreinvError: the model returned values that are not finite, or the method diverges.
     """
     exact, has_initial = problem.noise_std == 0, problem.initial is not None
-    mean_first = problem.rough and not settings.mean
-    method, steps = settings.decided(estimated=has_initial or mean_first, exact=exact)
+    mean_first = problem.rough and not request.mean
+    method, steps = request.decided(estimated=has_initial or mean_first, exact=exact)
     height, width = problem.operator.adjoint(problem.y).shape[-2:]
     complete = _completion(problem, prior)
     # In the model's range, low + (high - low) x; the initial estimate stays in [0, 1].
@@ -355,20 +211,20 @@ def restore(
     noise_std = white_level(problem.noise_std, gray=problem.gray) * (high - low)
     problem = replace(problem, y=black + (high - low) * y, noise_std=noise_std)
 
-    how = _Method(method, steps, settings.orientations, complete)
+    how = _Method(method, steps, request.orientations, complete)
     how.of(problem, prior)  # what it cannot do is told before the work
     before = 0
     if method != "dpir" and (complete is not None or problem.rough):
-        _, mean_steps = LinearSettings().decided(estimated=has_initial, exact=exact)
-        part, callback = parts(callback, [mean_steps, steps * settings.samples])
+        _, mean_steps = SolveRequest().decided(estimated=has_initial, exact=exact)
+        part, callback = split(callback, [mean_steps, steps * request.samples])
         x0, before = _Method("dpir", mean_steps, 1, complete).drawn(problem, prior, NoiseStream(0, 1), part)
         if problem.rough:
             problem = replace(problem, initial=prior.to_image(x0))
         if complete is not None:
             problem = replace(problem, y=complete(problem.operator(x0)))
 
-    def draw(noise: NoiseStream, share: TaskCallback) -> tuple[Tensor, int]:
-        x0, nfe = how.drawn(problem, prior, noise, share)
+    def draw(noise: NoiseStream, part: Callback) -> tuple[Tensor, int]:
+        x0, nfe = how.drawn(problem, prior, noise, part)
         # What is no picture would not show once it is clipped to [0, 1].
         size = float(prior.to_image(x0).square().mean((1, 2, 3)).max().sqrt())
         if size > _BEYOND:
@@ -379,7 +235,7 @@ def restore(
         return x0 if problem.part is None else crop(x0, problem.part), before + nfe
 
     size = (height, width)
-    return gathered(draw, size, prior, settings, problem.finish, callback, gray=problem.gray, method=method)
+    return gathered(draw, size, prior, request, problem.finish, callback, gray=problem.gray, method=method)
 
 
 def _completion(problem: Problem, prior: ScorePrior) -> Callable[[Tensor], Tensor] | None:
@@ -438,9 +294,7 @@ class _Method:
             return DPS(tiled, operator, y, max(noise, _LEAST_DPS_NOISE * scale)), solver
         return MMPS(tiled, operator, y, noise), solver
 
-    def drawn(
-        self, problem: Problem, prior: ScorePrior, noise: NoiseStream, callback: TaskCallback
-    ) -> tuple[Tensor, int]:
+    def drawn(self, problem: Problem, prior: ScorePrior, noise: NoiseStream, callback: Callback) -> tuple[Tensor, int]:
         """A picture for each stream of the noise, in the model's range, and the evaluations of each."""
         condition, sampler = self.of(problem, prior)
         shape = (len(noise), *problem.operator.adjoint(problem.y).shape[1:])

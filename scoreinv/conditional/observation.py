@@ -1,0 +1,58 @@
+"""Observations of pictures, and the base class of priors that are given one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from scoreinv.operators import LinearOperator
+from scoreinv.prior import Prior, PriorWrapper
+from scoreinv.system.errors import InputError
+from scoreinv.system.options import Number, check
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """Data y = A x0 + noise_std n about pictures x0, with estimates of them at other scales.
+
+    All pictures are in the model's range. Only a network trained on observations reads the estimates.
+
+    Args:
+        operator: A.
+        y: the data, (B, C, H, W), of the shape of A(x0).
+        noise_std: standard deviation of the noise in y, at least 0.
+        coarse: the pictures at half the size (rounded up), as means of 2x2 pixels; NaN where unknown.
+        fine: the pictures at the prior's `luma_scale` times the size. Their luma is used where the operator observes
+            luma.
+        features: feature maps of the whole pictures, from `ConditionalPrior.look`.
+
+    Raises InputError if y is no batch of pictures, and for a negative noise_std.
+    """
+
+    operator: LinearOperator
+    y: Tensor
+    noise_std: float = 0.0
+    coarse: Tensor | None = None
+    fine: Tensor | None = None
+    features: tuple[Tensor, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.y.ndim != 4:
+            raise InputError(f"an observation must have shape (B, C, H, W), not {tuple(self.y.shape)}")
+        check("noise_std", self.noise_std, Number(0))
+
+
+class GivenObservation(PriorWrapper):
+    """A prior given an observation.
+
+    Without noise the end result agrees with y exactly: finish(x0) = x0 - A^+ A x0 + A^+ y.
+    """
+
+    def __init__(self, prior: Prior, observation: Observation) -> None:
+        super().__init__(prior)
+        self.operator, self.y, self.noise_std = observation.operator, observation.y, observation.noise_std
+
+    def finish(self, x0: Tensor) -> Tensor:
+        x0 = self.prior.finish(x0)
+        return x0 if self.noise_std else self.operator.replace(x0, self.y.to(x0))

@@ -1,0 +1,166 @@
+"""The preconditioning of networks that take an observation: EDM about an initial estimate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scoreinv.conditional.initial_estimate import InitialEstimate
+from scoreinv.operators.colour_space import colour_basis, luma_weights
+from scoreinv.operators.pixelwise import rotated
+from scoreinv.preconditioning import Range, centre, noise_level
+from scoreinv.sdes import SDE, broadcast
+from scoreinv.system.options import Number, Whole, check, require
+
+
+@dataclass(frozen=True)
+class ResidualPreconditioning:
+    """EDM preconditioning of the residual of an initial estimate m with expected error variance v.
+
+    With u the noisy picture x_t / alpha, centred, in an orthonormal basis of colour space whose first axis is the grey
+    direction,
+
+        D = m + v / (s^2 + v) (u - m) + s sqrt(v) / sqrt(s^2 + v) F(c (u - m) / sqrt(s^2 + v), condition, s),
+        noise = (u - m) s / (s^2 + v) - F sqrt(v) / sqrt(s^2 + v).
+
+    Both m and v have a value per pixel and component. F has at most unit variance everywhere: beside a known pixel and
+    in the middle of a hole, in luma and in chroma. An observed component has v = 0, so D is the observation.
+
+    The condition is m, whether a component is observed, 1 - sqrt(v / v_total), and the detail of m in units of its
+    local strength. It is 0 if nothing is observed, which is the unconditional network. The factor
+    c = (v / (s^2 + v))^(1/4) suppresses an input drowned in noise, so that the network need not learn to.
+
+    Attributes:
+        details: variances of a picture's details at each octave (`smooth_estimate`), of the luma and of the two axes
+            of chroma beyond that of a grey. Fitted on photographs: the squared error of the initial estimate on
+            held-out ones is 0.8 to 1.6 of the expected, for each component and all kinds of holes.
+        gray_weights: name of the grey weights of the basis.
+        luma_scale: size of the luma in `InitialEstimate.fine` over that of the picture. Fine texture distinguishes
+            leaves from stone. 1: the network takes no finer luma.
+    """
+
+    details: tuple[tuple[float, ...], ...] = (
+        (0.031, 0.037, 0.048, 0.066, 0.086, 0.110, 0.180),
+        (0.0018, 0.0034, 0.0057, 0.0092, 0.0138, 0.0200, 0.0800),
+        (0.0007, 0.0013, 0.0020, 0.0030, 0.0041, 0.0050, 0.0250),
+    )
+    gray_weights: str = "rec601"
+    luma_scale: int = 1
+
+    def __post_init__(self) -> None:
+        lengths = {len(octaves) for octaves in self.details}
+        require(len(self.details) == 3 and len(lengths) == 1, "details must be three lists of the same length")
+        check("the number of octaves of details", lengths.pop(), Whole(1, 16))
+        for each in chain(*self.details):
+            check("each of details", each, Number(1e-12, 1e6))
+        luma_weights(self.gray_weights)
+
+    @property
+    def basis(self) -> Tensor:
+        """Return the axes of colour as rows, (3, 3) float64; the first is the grey direction."""
+        return torch.from_numpy(colour_basis(self.gray_weights))
+
+    @property
+    def condition_channels(self) -> int:
+        """Return the channels of the condition: four per axis of colour, and the finer luma's detail and strength."""
+        return 12 if self.luma_scale == 1 else 12 + self.luma_scale**2 + 1
+
+    def noise(
+        self,
+        network: nn.Module,
+        x: Tensor,
+        t: Tensor,
+        sde: SDE,
+        data_range: Range,
+        initial: InitialEstimate | None = None,
+        condition: Tensor | None = None,
+    ) -> Tensor:
+        """Return -sigma(t) grad log p_t(x | y), the shape of x.
+
+        Args:
+            initial: initial estimate from y; None if nothing is observed.
+            condition: `condition(initial)` if it was computed before.
+        """
+        s = noise_level(t, sde, data_range)
+        level, (_, total), basis = broadcast(s, x), self.of_grays(x), self.basis
+        mean = torch.zeros_like(x) if initial is None else initial.mean
+        variance = total.expand_as(x) if initial is None else initial.variance
+        residual = rotated(centre(x / broadcast(sde.alpha(t), x), data_range), basis) - mean
+        norm = (level.square() + variance).sqrt()
+        free = (variance > 0).to(x.dtype)
+        if initial is not None:
+            condition = (self.condition(initial) if condition is None else condition).expand(len(x), -1, -1, -1)
+        # Observed components are known without noise, so their noisy state carries no information.
+        scaled = residual * free * variance**0.25 / norm**1.5
+        features = None if initial is None else initial.features
+        output = network(scaled, s, condition) if features is None else network(scaled, s, condition, features)
+        return rotated(level * residual / norm.square() - variance.sqrt() / norm * output, basis.T)
+
+    def condition(self, initial: InitialEstimate) -> Tensor:
+        """Return the network's condition, (B, `condition_channels`, H, W)."""
+        mean, variance = initial.mean, initial.variance
+        # Detail beyond 5x5 means over its rms in 9x9 pixels, so that faint detail counts as much as strong.
+        detail = mean - _box(mean, 2)
+        contrast = detail / (_box(detail.square(), 4) + 3e-4).sqrt()
+        known = (variance == 0).to(mean.dtype)
+        parts = [mean, known, 1 - (variance / self.of_grays(mean)[1]).sqrt(), contrast]
+        if self.luma_scale > 1:
+            parts.append(self._texture(mean, initial.fine))
+        return torch.cat(parts, dim=1)
+
+    def expected_error(
+        self, x: Tensor, t: Tensor, sde: SDE, data_range: Range, initial: InitialEstimate | None = None
+    ) -> Tensor:
+        """Return the mean of v / (s^2 + v), (B,): the expected squared error of the noise prediction with F = 0.
+
+        x has the pictures' shape.
+        """
+        variance = self.of_grays(x)[1].expand_as(x) if initial is None else initial.variance
+        level = broadcast(noise_level(t, sde, data_range), x)
+        return (variance / (level.square() + variance)).flatten(1).mean(1)
+
+    def chroma_beyond_gray(self, pictures: Tensor) -> Tensor:
+        """Return the chroma of centred pictures (B, 3, H, W) less that of a grey of the same luma, (B, 2, H, W)."""
+        components = rotated(pictures, self.basis)
+        return (components - self.of_grays(components)[0] * components[:, :1])[:, 1:]
+
+    @property
+    def chroma_variance(self) -> float:
+        """Return the expected variance of `chroma_beyond_gray`, the mean of both axes."""
+        return sum(map(sum, self.details[1:])) / 2
+
+    def of_grays(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return two tensors (1, 3, 1, 1): the components of a grey of luma 1, and the variance of each component.
+
+        The first entry of the grey is set to 0.
+        """
+        share = self.basis.sum(1) / self.basis[0].sum()
+        share[0] = 0
+        gray = share.to(like)[None, :, None, None]
+        beyond = torch.tensor(self.details, dtype=like.dtype, device=like.device).sum(1)[None, :, None, None]
+        return gray, beyond + gray.square() * beyond[:, :1]
+
+    def _texture(self, mean: Tensor, fine: Tensor | None) -> Tensor:
+        """Return the finer luma's detail within each pixel in units of its local strength, and the strength's log.
+
+        The strength is the rms over 9x9 pixels; unknown pixels count as flat.
+        """
+        scale = self.luma_scale
+        if fine is None:
+            return mean.new_zeros(len(mean), scale**2 + 1, *mean.shape[2:])
+        blocks = F.pixel_unshuffle(fine, scale)
+        known = blocks.isfinite().all(1, keepdim=True)
+        detail = torch.where(known, blocks - blocks.mean(1, keepdim=True), 0.0)
+        strength = (_box(detail.square().mean(1, keepdim=True), 4) + 3e-4).sqrt()
+        return torch.cat([detail / strength, torch.where(known, strength.log() + 2.5, 0.0)], dim=1)
+
+
+def _box(x: Tensor, radius: int) -> Tensor:
+    """Return box means of side 2 radius + 1. Separable passes take 18 additions for 9x9 instead of 81."""
+    side = 2 * radius + 1
+    padded = F.pad(x, (radius,) * 4, mode="replicate")
+    return F.avg_pool2d(F.avg_pool2d(padded, (side, 1), 1), (1, side), 1)

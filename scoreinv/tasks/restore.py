@@ -1,0 +1,417 @@
+"""The task `restore`: damage, tint, tones, noise and colours of old photographs.
+
+Each step takes the result of the one before, in this order:
+
+1. *damage* is detected, or given as a mask;
+2. a plain *border* is found, and torn edges, and cut off if requested;
+3. the *tint* of a tinted print is removed; colours of stains and tears do not count for it;
+4. faded tones are corrected (*tone*), so that later models see tones as in training;
+5. damage is filled (*inpaint*), before dust counts as noise, and in grey if the print was tinted;
+6. noise is removed (*denoise*) if it is more than film grain;
+7. colours are drawn (*colorize*) for a picture that is grey then, except on the paper around it.
+
+A step that finds nothing to do returns the picture itself, so a healthy photograph in colours comes back bit-identical.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from scoreinv.analysis.borders import within_border, within_paper
+from scoreinv.analysis.effective_resolution import enlarged_fills, oversampling, reduced
+from scoreinv.analysis.kind import Kind, seen, untinted
+from scoreinv.analysis.noise import white_noise
+from scoreinv.imaging.picture import Picture, picture_of_hole
+from scoreinv.imaging.regions import touched_blocks
+from scoreinv.inputs.arrays import pictures_from_api
+from scoreinv.inputs.hints import KnownColours
+from scoreinv.inputs.masks import as_holes, dilate
+from scoreinv.models.loading import Models
+from scoreinv.system.errors import SettingError
+from scoreinv.system.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY, check_callback
+from scoreinv.tasks.callbacks import Callback, notify, running, split
+from scoreinv.tasks.colorize import draw_colors, hints_for, knows_gray
+from scoreinv.tasks.common import Model, RunningSpread, check_samples, model_of
+from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, detector_of
+from scoreinv.tasks.denoise import check_noise, remove_noise
+from scoreinv.tasks.inpaint import PreparedFill, mask_notes
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.noise_streams import ddof_of_pairs, noise_weights_of
+from scoreinv.tasks.notes import Note, info, warning
+from scoreinv.tasks.outcome import AnyMethod, ImageLike, Outcome, RestoreOutcome, Step, for_each
+from scoreinv.tasks.picture_kind import kind_of
+from scoreinv.tasks.requests import (
+    COLOR_SATURATION,
+    SURE_SENSITIVITY,
+    ColorizeRequest,
+    DenoiseRequest,
+    Estimate,
+    InpaintRequest,
+    RestoreRequest,
+    StepName,
+)
+from scoreinv.tasks.tone import tone_picture
+from scoreinv.windows.boxes import Box, crop
+
+LEAST_REMOVED = 5 / GRAY_LEVELS
+"""Noise below which it counts as film grain, and is kept: see `analysis.noise.white_noise`."""
+
+_SURELY = 0.005
+"""Share of surely damaged pixels from which a photograph in colours is an old one; healthy ones have up to 0.003."""
+
+_EVIDENCE = 16.0
+"""How far damage of less than `_WORN` must stand out (`DamageOdds.evidence`), as in most scans with a few marks:
+otherwise it is a wire, the veins of a leaf, or specks on water."""
+
+_WORN = 0.01
+"""Share of damaged pixels, with rims, from which a picture is a worn, grainy print."""
+
+_DURATIONS: dict[StepName, float] = {
+    "damage": 4,
+    "border": 0,
+    "tint": 0,
+    "tone": 0.2,
+    "inpaint": 10,
+    "denoise": 5,
+    "colorize": 1,
+}
+"""Relative durations of the steps for a scan of two megapixels with 2 % damage."""
+
+
+def restore(
+    image: ImageLike,
+    *,
+    mask: Any = None,
+    hints: Any = None,
+    inpaint: bool = True,
+    tone: float | None = None,
+    denoise: bool = True,
+    colorize: bool = True,
+    keep_tint: bool = False,
+    crop_border: bool = False,
+    sensitivity: float | None = None,
+    grow: int = FOUND_GROW,
+    noise_std: float | None = None,
+    samples: int = 1,
+    seed: int = 0,
+    estimate: Estimate | None = None,
+    keep_steps: bool = False,
+    detector: Detector | None = None,
+    filler: Model | None = None,
+    denoiser: Model | None = None,
+    colorizer: Model | None = None,
+    callback: Callback | None = None,
+    progress: bool = False,
+) -> RestoreOutcome[ImageLike]:
+    """Restore an old photograph: fill its damage, correct its tones, remove tint and noise, and colour it.
+
+        result = scoreinv.restore(image)
+        for step in result.steps:
+            print(step.name, step.note.code, step.note.values)
+
+    A photograph in colours keeps them.
+
+    Args:
+        image: array HxW, HxWx3 or HxWx4, PIL image, or tensor (B)xCxHxW of uint8, uint16 or floats in [0, 1].
+        mask: the damage, as `inpaint` takes it; None: detected.
+        hints: colours, as `colorize` takes them.
+        inpaint, denoise, colorize: fill damage, remove noise, draw colours.
+        tone: treat the picture as faded; strength of the correction, 0 to 1. None: 1 if it is surely faded.
+        keep_tint: keep the tint of a tinted print (sepia), without colours.
+        crop_border: cut off a plain border and torn edges: the result is smaller, and so is `damage`.
+        sensitivity: of damage detection, see `find_damage`. None: 0.5, for photographs in colours 0.05, and 0 if
+            little is detected that does not stand out.
+        grow: pixels by which detected damage is enlarged, for soft edges.
+        noise_std: standard deviation of the noise in [0, 1], which is then removed; None: estimated, and removed from 5
+            grey levels of 255 on.
+        samples: number of fills and colourings.
+        seed: the same seed gives the same fills and colours.
+        estimate: of colours, `mean` or `sample`, see `colorize`; None: the mean for one sample.
+        keep_steps: keep the picture after each step in `steps`.
+        detector, filler, denoiser, colorizer: the models, their names or files; None: the bundled ones.
+        callback: called with the fraction of work done; stops the work by returning False.
+        progress: show a bar with the time left on stderr, or occasional lines if that is not a terminal.
+
+    Raises:
+        InputError: a wrong picture, mask or setting, or settings that do not fit together.
+        CheckpointError: there is no such model.
+        Cancelled: the callback stopped the work.
+        ScoreinvError: a model returned values that are not finite.
+    """
+    request = RestoreRequest(
+        inpaint=inpaint,
+        tone=tone,
+        denoise=denoise,
+        colorize=colorize,
+        keep_tint=keep_tint,
+        crop_border=crop_border,
+        sensitivity=sensitivity,
+        grow=grow,
+        samples=samples,
+        seed=seed,
+        estimate=estimate,
+        noise_std=noise_std,
+        keep_steps=keep_steps,
+    )
+    check_callback(callback)
+    pictures, form = pictures_from_api(image)
+    if crop_border and len(pictures) > 1:
+        raise SettingError("crop_border", "gives pictures of different sizes: restore those of a batch one by one")
+    holes: list[Any] = [None] * len(pictures)
+    if mask is not None:
+        holes = list(as_holes(mask, [picture.size for picture in pictures]))
+    strokes = hints_for(hints, len(pictures))
+    inputs = [Inputs(picture, hole, hints=one) for picture, hole, one in zip(pictures, holes, strokes, strict=True)]
+    request.check_given(inputs[0].given)
+    models = Models(
+        damage="damage" if detector is None else detector_of(detector),
+        inpaint="photo" if filler is None else model_of(filler),
+        denoise="denoiser" if denoiser is None else model_of(denoiser),
+        colorize="scene" if colorizer is None else model_of(colorizer),
+    )
+    with running("restoring", callback, progress=progress) as forward:
+        return for_each(restore_picture, inputs, request, models, form, forward)
+
+
+def restore_picture(
+    inputs: Inputs, request: RestoreRequest, models: Models, callback: Callback | None = None
+) -> RestoreOutcome[Picture]:
+    """Restore a photograph; see `restore`. Models of steps that are off are not loaded."""
+    request.check_given(inputs.given)
+    picture, hole, hints = inputs.picture, inputs.hole, inputs.hints
+    channels = 3 if request.colorize and picture.is_gray_mode else 1
+    check_samples(request.samples, channels * picture.pixels.nbytes)
+    if hints is not None:
+        hints.check_size(picture.size, "the hints")
+    if request.noise_std is not None:
+        check_noise(picture, request.noise_std, models.denoiser())
+    parts = dict(zip(_DURATIONS, split(callback, _DURATIONS.values()), strict=True))
+    work = _Restoration([picture], request, models, parts)
+    if hole is not None:
+        work.notes += mask_notes(hole)
+    find_odds = cache(lambda: DamageOdds.of(picture, models.detector(), parts["damage"]))
+    work.kind = kind_of(picture, find_odds)
+    if request.inpaint and hole is None:
+        work.detect_damage(find_odds())
+    elif request.inpaint:
+        work.take_damage(hole)
+    inside = work.find_border()
+    if inside is not None:
+        cut = work.pictures[0]
+        work.kind = kind_of(cut, lambda: DamageOdds.of(cut, models.detector()))
+        hints = None if hints is None else hints.part(inside)
+    whole = work.remove_tint()
+    if request.tone != 0:
+        work.correct_tones(whole)
+    if request.inpaint:
+        work.fill()
+    if request.denoise:
+        work.remove_noise()
+    if request.colorize:
+        work.add_colors(hints)
+    if hints is not None and not any(step.name == "colorize" and step.changed for step in work.steps):
+        work.notes.append(warning("hints_unused"))
+    notify(callback, 1.0)
+    return work.outcome()
+
+
+@dataclass
+class _Restoration:
+    """The state of a restoration.
+
+    Attributes:
+        pictures: one, or all samples once something was drawn.
+        callbacks: of the steps.
+        notes: about the inputs.
+    """
+
+    pictures: list[Picture]
+    request: RestoreRequest
+    models: Models
+    callbacks: dict[StepName, Callback]
+    kind: Kind = "grey"
+    damage: np.ndarray | None = None
+    noise_std: float | None = None
+    steps: list[Step[Picture]] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    nfe: int = 0
+    method: AnyMethod = "exact"
+
+    def take_damage(self, hole: np.ndarray | None) -> None:
+        """Take the user's mask, HxW bool, for the damage."""
+        assert hole is not None
+        self.damage = hole
+        self._finish_step("damage", info("damage_given", share=float(hole.mean())), mask=hole)
+
+    def detect_damage(self, odds: DamageOdds) -> None:
+        """Detect damage; little of it that does not stand out, and too much of it, is left."""
+        (picture,), sensitivity = self.pictures, self.request.sensitivity
+        hole = odds.marked(USUAL_SENSITIVITY if sensitivity is None else sensitivity, 0)
+        factor = oversampling(picture, hole)  # rims are as soft
+        if sensitivity is None and self.kind == "coloured":
+            sure = odds.marked(SURE_SENSITIVITY, 0)
+            hole = sure if sure.mean() < _SURELY else hole
+        note, share = None, float(hole.mean())
+        if sensitivity is None and 0 < share < _WORN and odds.evidence(SURE_SENSITIVITY) < _EVIDENCE:
+            note = info("damage_uncertain", share=share)
+        elif share > MOST_FOUND:
+            note = info("damage_implausible", share=share)
+        if note is not None:
+            hole = np.zeros_like(hole)
+        self.damage = dilate(hole, self.request.grow * factor)
+        if note is None and self.damage.any():
+            corners = int(self.damage[[0, 0, -1, -1], [0, -1, 0, -1]].sum())
+            note = info("damage_found", share=float(self.damage.mean()), corners=corners)
+        self._finish_step("damage", note or info("damage_none"), mask=self.damage)
+
+    def find_border(self) -> Box | None:
+        """Find a border; return the box inside it if it is cut off."""
+        (picture,) = self.pictures
+        inside = within_border(picture, self.damage)
+        if inside is None:
+            return None
+        size = {"width": inside[3], "height": inside[2]}
+        if not self.request.crop_border:
+            self._finish_step("border", info("border_kept", **size))
+            return None
+        self.damage = None if self.damage is None else crop(self.damage, inside)
+        self._finish_step("border", info("border_cropped", **size), [picture.part(inside)])
+        return inside
+
+    def remove_tint(self) -> Picture:
+        """Make a tinted print grey; return the small picture without its damage."""
+        (picture,) = self.pictures
+        whole = seen(picture, self.damage)
+        if self.kind != "tinted":
+            self._finish_step("tint", info("kind_gray" if self.kind == "grey" else "kind_color"))
+        elif self.request.keep_tint:
+            self._finish_step("tint", info("tint_kept"))
+        else:
+            self._finish_step("tint", info("tint_removed"), [untinted(picture, tones=whole)])
+            return untinted(whole)
+        return whole
+
+    def correct_tones(self, whole: Picture) -> None:
+        """Correct faded tones; a print that keeps its tint keeps its tones.
+
+        Args:
+            whole: the small picture without its damage.
+        """
+        if self.kind == "tinted" and self.request.keep_tint:
+            return
+        (picture,) = self.pictures
+        worn = self.damage is not None and bool(self.damage.mean() > _WORN)
+        toned = tone_picture(picture, share=self.request.tone, tones=whole, worn=worn)
+        notify(self.callbacks["tone"], 1.0)
+        self._finish_step("tone", toned.note, [toned.image] if toned.changed else None)
+
+    def fill(self) -> None:
+        """Fill the damage."""
+        if self.damage is None or not self.damage.any():
+            return
+        count = self.request.samples
+        request = InpaintRequest(samples=count, seed=self.request.seed, smooth=count == 1)
+        (picture,), hole = self.pictures, self.damage
+        if (factor := oversampling(picture, hole)) > 1:
+            small = self._filled(reduced(picture, factor), touched_blocks(hole, factor), request)
+            each = (enlarged_fills(sample, picture, hole, factor) for sample in small.samples)
+            filled = replace(small, samples=[picture.with_fills(fills) for fills in each])
+        else:
+            filled = self._filled(picture, hole, request)
+        self.nfe, self.method = filled.nfe, filled.method
+        self.notes += filled.notes
+        self._finish_step("inpaint", info("filled"), filled.samples)
+
+    def _filled(self, picture: Picture, hole: np.ndarray, request: InpaintRequest) -> Outcome[Picture]:
+        prepared = PreparedFill.prepare(Inputs(picture, hole), request, self.models, detected=True)
+        return prepared.draw(request, self.models, self.callbacks["inpaint"])
+
+    def remove_noise(self) -> None:
+        """Remove noise that is given, or estimated as more than film grain."""
+        given = self.request.noise_std
+        self.noise_std = white_noise(self.pictures[0]) if given is None else given
+        level = self.noise_std * GRAY_LEVELS
+        if given is None and self.noise_std < LEAST_REMOVED:
+            note = info("noise_grain", level=level) if self.noise_std else info("noise_none")
+            self._finish_step("denoise", note)
+            return
+        clean, prior = [], self.models.denoiser()
+        parts = split(self.callbacks["denoise"], [1] * len(self.pictures))
+        for picture, part in zip(self.pictures, parts, strict=True):
+            denoised = remove_noise(picture, self.noise_std, prior, DenoiseRequest(), part)
+            clean.append(denoised.image)
+        self.nfe += denoised.nfe
+        self._finish_step("denoise", info("noise_removed", level=level, estimated=given is None), clean)
+
+    def add_colors(self, hints: KnownColours | None) -> None:
+        """Draw colours for a grey picture."""
+        if self.kind == "coloured":
+            self._finish_step("colorize", info("colors_kept"))
+            return
+        if self.kind == "tinted" and self.request.keep_tint:
+            self._finish_step("colorize", info("colors_not_drawn"))
+            return
+        request, samples, prior = ColorizeRequest(seed=self.request.seed), self.samples(), self.models.colorizer()
+        if self.request.mean and knows_gray(prior, request):
+            # Samples differ from the mean by patches of red around hands, and at the borders of prints.
+            strength = COLOR_SATURATION if hints is None else None
+            request = replace(request, estimate="mean", saturation=strength)
+        # Paper has only given colours, and is no evidence of the picture's.
+        inside = within_paper(samples[0]) if hints is None else None
+        shown = samples if inside is None else [sample.part(inside) for sample in samples]
+        weights = noise_weights_of(shown[0])  # one for all: pairs of opposite noise stay pairs
+        parts, colored = split(self.callbacks["colorize"], [1] * len(samples)), []
+        for number, (sample, part) in enumerate(zip(shown, parts, strict=True)):
+            (drawn,) = draw_colors(
+                [sample], ["grey"], prior, request, [hints], part, first=number, noise_weights=weights
+            )
+            colored.append(drawn.image if inside is None else samples[number].around(drawn.image, inside))
+        self.nfe, self.method = self.nfe + drawn.nfe, drawn.method
+        self._finish_step("colorize", info("colors_drawn"), colored)
+
+    def samples(self) -> list[Picture]:
+        """Return as many pictures as samples are wanted, equal if nothing was drawn."""
+        count = self.request.samples
+        return self.pictures if len(self.pictures) == count else self.pictures * count
+
+    def outcome(self) -> RestoreOutcome[Picture]:
+        """Return the restored photograph with its samples' standard deviation."""
+        samples, std = self.samples(), None
+        if len(samples) > 1:
+            running_spread = RunningSpread()
+            for sample in samples:
+                running_spread.add(sample.rgb())
+            std = running_spread.std()
+            if any(step.name == "colorize" and step.changed for step in self.steps):
+                # Colours come in pairs; fills, which differ most in the damage, do not.
+                pairs = running_spread.std(ddof_of_pairs(len(samples)))
+                std = pairs if self.damage is None else np.where(self.damage, std, pairs)
+        notes = [*self.notes, *(step.note for step in self.steps)]
+        return RestoreOutcome(
+            samples[0],
+            samples,
+            std,
+            self.nfe,
+            self.method,
+            self.kind,
+            self.damage,
+            self.noise_std,
+            self.steps,
+            self.request.steps,
+            notes=notes,
+        )
+
+    def _finish_step(
+        self, name: StepName, note: Note, pictures: list[Picture] | None = None, *, mask: np.ndarray | None = None
+    ) -> None:
+        """Record a step; `pictures` are its results, None if it changed nothing."""
+        shown = None
+        if self.request.keep_steps:
+            shown = pictures[0] if pictures else None
+            shown = picture_of_hole(mask) if mask is not None and mask.any() else shown
+        self.steps.append(Step(name, note, pictures is not None, shown))
+        self.pictures = pictures or self.pictures
