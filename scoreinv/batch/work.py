@@ -76,10 +76,11 @@ class Work:
     describe: Callable[[BaseException], str] = errors.describe
 
     def check(self) -> None:
-        """Raise InputError if a model or the device does not exist."""
+        """Raise InputError if a model or the device does not exist, or no reference has colours."""
         self.models.machine.check()
         for source in filter(None, map(self.models.source, self.roles)):
             source.check()
+        _read_references(self.references)
 
     def provenance(self) -> Row:
         """Return how results are made: seed, model, device and precision."""
@@ -135,8 +136,17 @@ def prepare(job: Job, work: Work) -> Inputs:
 
 @lru_cache(maxsize=1)
 def _read_references(paths: tuple[str, ...]) -> list[imaging.Picture]:
-    """Read reference photos, once a process: what a model sees in them is kept by picture."""
-    return [inputs.read_reference(path) for path in paths]
+    """Read the reference photos that have colours, once a process: what a model sees in them is kept by picture.
+
+    Raises InputError if none has colours.
+    """
+    pictures = {path: inputs.read_reference(path) for path in paths}
+    coloured = [picture for picture in pictures.values() if inputs.gives_colours(picture)]
+    if gray := [path for path, picture in pictures.items() if picture not in coloured]:
+        if not coloured:
+            raise InputError(f"{gray[0]}: is grey, and gives no colours")
+        _log.warning("grey reference photos are left out: %s", ", ".join(gray))
+    return coloured
 
 
 def process(job: Job, work: Work, callback: Callback | None = None) -> Row:

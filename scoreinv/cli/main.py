@@ -92,24 +92,23 @@ def _run(arguments: list[str], came: list[int]) -> int:
 
 def _failed(error: Exception, arguments: list[str]) -> int:
     """Print an error, and return the exit status: 2 for usage and bad input, 1 for other failures."""
-    from scoreinv.cli.render import describe, print_traceback, put
+    from scoreinv.cli.render import describe, print_traceback, put, say_error
     from scoreinv.system.errors import ScoreinvError
-    from scoreinv.system.terminal import say
 
     common = getattr(error, "common", None)  # None: the options themselves are wrong
     if "--debug" in arguments if common is None else common.debug:
         print_traceback(error)
     usage = hasattr(error, "format_message")  # of Typer's own copy of Click, or of Click itself
+    source = getattr(error, "source", None)
     message = _usage(error) if usage else describe(error)
     if "--json" in arguments if common is None else common.json:
         import json
 
-        source = getattr(error, "source", None)
         record = ({"input": source} if source else {}) | {"error": message}
         with contextlib.suppress(OSError, ScoreinvError):
             put(json.dumps(record))
     if message:  # else the help was shown
-        say(f"scoreinv: error: {message}")
+        say_error(message, source)
     wrong_path = isinstance(error, OSError) and error.filename is not None and error.errno in _PATHS
     return getattr(error, "exit_code", 2 if usage or wrong_path else 1)
 

@@ -31,11 +31,11 @@ NOTES: dict[NoteCode, str] = {
     "mask_mostly_hole": "{share} of it is in the mask; white is filled, black is kept (--invert-mask)",
     "mask_empty": "its mask has no damage; nothing is filled",
     "damage_found": "{share} of it is damaged (--sensitivity)",
-    "damage_none": "no damage was found (a --sensitivity above {sensitivity:g} finds more)",
+    "damage_none": "no damage was found (a higher --sensitivity finds more)",
     "damage_given": "damage: the mask has {share} of the photo",
     "damage_uncertain": "{share} of it may be damage and was left (--sensitivity 0.5 fills it)",
     "damage_implausible": "{share} of it looks damaged, which is implausible; it was left (--sensitivity, or --mask)",
-    "object_left": "a rim of the object is outside the mask (--grow {grow})",
+    "object_left": "a rim of the object is outside the mask: grow it by {grow} pixels more (--grow)",
     "jpeg_rim_redrawn": "the JPEG smeared the object beyond the mask; pixels beside it were redrawn (--exact)",
     "avoid_unused": "no hole is deep enough to copy from elsewhere; --avoid has no effect",
     "filled": "the damage was filled",
@@ -44,7 +44,7 @@ NOTES: dict[NoteCode, str] = {
     "colors_replaced": "it is in colour; its colours were replaced (--keep-color keeps them)",
     "tint_removed": "its tint was removed",
     "tint_kept": "its tint was kept",
-    "gray_weights_unknown": "the model was trained for {known} grey weights, not {given} (--gray-weights)",
+    "gray_weights_unknown": "the model was not trained for {given} grey weights: the method pc is used",
     "hints_unused": "it is in colour; the hints were not used (scoreinv colorize --hints replaces its colours)",
     "colors_kept": "its colours were kept",
     "colors_not_drawn": "no colours were added, since the tint is kept",
@@ -53,12 +53,13 @@ NOTES: dict[NoteCode, str] = {
     "border_cropped": "its border was cut off; {width}x{height} pixels are left",
     "tone_too_small": "it is too small to tell whether it is faded (--tone 1 if it is)",
     "tone_not_faded": "its tones were kept: it is not surely faded (--tone 1 if it is)",
-    "tone_corrected": "its fading was corrected: {changes} (--tone 0 keeps its tones)",
+    "tone_corrected": "its fading was corrected{changes} (--tone 0 keeps its tones)",
     "noise_grain": "its noise level, about {level:.2g}, is film grain and was kept (--noise removes it)",
     "noise_none": "it has no noise to remove (--noise sets a level)",
     "noise_removed": "noise of level {level:.2g} was removed (--no-denoise)",
     "blur_found": "its blur was estimated (--kernel {kernel})",
     "looks_sharp": "it looks sharp: a wrong kernel causes ringing (--kernel)",
+    "kernel_misfit": "the kernel does not fit its spectrum; {better} fits better (--kernel)",
 }
 """A sentence about a picture for each code, with the remedy in parentheses."""
 
@@ -72,6 +73,12 @@ def note_text(note: dict[str, Any]) -> str:
     if "share" in values:
         values["share"] = percent(values["share"])
     code: NoteCode = values.pop("code")
+    if code == "tone_corrected":
+        contrast = f"contrast {values['contrast']:+.0%}" if values["contrast"] else ""
+        cast = f"{values['cast']} cast removed" if values["cast"] else ""
+        values["changes"] = "".join(f", {change}" for change in (contrast, cast) if change)
+    if code == "kernel_misfit" and values["better"] == "mirrored":
+        values["better"] = "its mirror image"
     if code == "object_selected" and values["size"]:
         values["size"] = f": the {values['size']} of three objects there (--size)"
     return NOTES[code].format(**values)
@@ -138,8 +145,13 @@ def rehearse(common: Common, record: dict[str, Any], text: str) -> None:
 def failure(common: Common, row: dict[str, Any]) -> None:
     """Print the row of an input that failed."""
     emit(common, row)
-    message, source = row["error"], printable(row["input"])
-    say(f"scoreinv: error: {message if source in message else f'{source}: {message}'}")
+    say_error(row["error"], row["input"])
+
+
+def say_error(message: str, source: str | None) -> None:
+    """Print an error on stderr, with its file if the message does not name it."""
+    named = source is None or printable(source) in message
+    say(f"scoreinv: error: {message if named else f'{source}: {message}'}")
 
 
 def describe(error: BaseException) -> str:
@@ -229,7 +241,7 @@ class Report:
         self.counts["done"] += 1
         for note in row["notes"]:
             text = f"{row['input']}: {note_text(note)}"
-            if note["level"] == "warning":
+            if note["severity"] == "warning":
                 warn(text)
             else:
                 notice(self.common, text)

@@ -136,7 +136,7 @@ def _draw(
         gallery.check((side, side))
     nfe = 0
     with progress_bar("sampling", quiet=common.quiet) as show:
-        for part, report in zip(ranges, tasks.parts(show, map(len, ranges)), strict=True):
+        for part, report in zip(ranges, tasks.split(show, map(len, ranges)), strict=True):
             result = generate(
                 prior,
                 len(part),

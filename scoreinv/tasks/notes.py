@@ -71,7 +71,7 @@ class Note:
 
     def row(self) -> dict[str, Any]:
         """Return the note as JSON lines and manifests have it."""
-        return {"code": self.code, "level": self.level, **self.values}
+        return {"code": self.code, "severity": self.level, **self.values}
 
 
 def info(code: NoteCode, **values: str | float | int | bool) -> Note:

@@ -251,8 +251,13 @@ class InpaintRequest(DrawRequest):
         """The classical method, if the request names one."""
         return next((method for method in get_args(ClassicalMethod) if method == self.method), None)
 
+    @property
+    def needs_model(self) -> bool:
+        """Whether the fill evaluates a network."""
+        return self.classical is None
+
     def roles(self, given: Collection[Given]) -> list[Role]:
-        roles: list[Role] = [] if self.classical else ["inpaint"]
+        roles: list[Role] = ["inpaint"] if self.needs_model else []
         return roles if "mask" in given else [*roles, "damage"]
 
     def check_given(self, given: Collection[Given]) -> None:
