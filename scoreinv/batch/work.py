@@ -7,6 +7,7 @@ the task's figures; or input, error.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -57,6 +58,7 @@ class Work:
         quality: of lossy files.
         overwrite: replace existing files.
         batch: finished results are kept, and the next picture follows a failed one.
+        makes_folders: the folders of results are made with the first result.
         hashed: rows have the hash of the model.
         describe: returns the line about an error, for rows.
     """
@@ -72,6 +74,7 @@ class Work:
     quality: int | None = None
     overwrite: bool = False
     batch: bool = False
+    makes_folders: bool = False
     hashed: bool = False
     describe: Callable[[BaseException], str] = errors.describe
 
@@ -82,12 +85,12 @@ class Work:
             source.check()
         _read_references(self.references)
 
-    def provenance(self) -> Row:
-        """Return how results are made: seed, model, device and precision."""
-        row: Row = {"seed": getattr(self.request, "seed", 0)}
+    def provenance(self, method: str) -> Row:
+        """Return how a result was made: seed, model, method, device and precision."""
+        row: Row = {"seed": getattr(self.request, "seed", 0), "model": None, "method": method}
         source = self.models.source(self.roles[0]) if self.roles else None
         if source is None:  # on the CPU, in the picture's own numbers
-            return row | {"model": None, "device": "cpu", "precision": None}
+            return row | {"device": "cpu", "precision": None}
         row |= source.record()
         if self.hashed:
             row["model_sha256"] = source.sha256
@@ -115,7 +118,7 @@ def prepare(job: Job, work: Work) -> Inputs:
     Raises InputError if anything is wrong with them.
     """
     picture = files.read_picture(job.source, work.frame)
-    if Path(job.output).parent.is_dir() or not work.batch:  # a batch makes folders with the first result
+    if Path(job.output).parent.is_dir() or not work.makes_folders:
         for output in missing(job, work):
             files.check_output(output, overwrite=work.overwrite)
     try:
@@ -166,7 +169,7 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
     try:
         given = prepare(job, work)
         keep_freed()
-        if work.roles:
+        if work.roles or "torch" in sys.modules:  # some tasks compute without a model
             work.models.machine.start_torch()
         started = time.monotonic()
         outcome = work.task(given, work.request, work.models, callback)
@@ -189,8 +192,8 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
         vars(error)["source"] = job.source
         raise
     row: Row = {"input": job.source, "output": written[0], "outputs": written}
-    row |= {"seconds": round(time.monotonic() - started, 3), "nfe": outcome.nfe, "method": outcome.method}
-    row |= work.provenance() | outcome.figures() | {"notes": [note.row() for note in notes]}
+    row |= {"seconds": round(time.monotonic() - started, 3), "nfe": outcome.nfe}
+    row |= work.provenance(outcome.method) | outcome.figures() | {"notes": [note.row() for note in notes]}
     if job.uncertainty is not None and outcome.std is not None:
         row["uncertainty"] = job.uncertainty
     return row

@@ -129,6 +129,7 @@ def run(
         quality=output.quality,
         overwrite=common.overwrite,
         batch=jobs.batch,
+        makes_folders=jobs.batch or bool(jobs.folders),
         hashed=jobs.folder is not None or jobs.store is not None,
         describe=describe,
     )

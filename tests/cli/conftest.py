@@ -15,7 +15,7 @@ from small_model import save_small, small_config
 
 from scoreinv.cli.main import main
 from scoreinv.conditional.residual import ResidualPreconditioning
-from scoreinv.models import catalogue
+from scoreinv.models import catalogue, loading
 from scoreinv.models.codec import encode
 from scoreinv.models.config import DetectorConfig
 from scoreinv.models.model_file import read_model
@@ -90,6 +90,7 @@ def scoreinv(
             words += ["--steps", "2"]
         monkeypatch.setattr(sys, "argv", ["scoreinv", *words])
         capsys.readouterr()
+        loading._load.cache_clear()  # a process runs one command
         code = main()
         captured = capsys.readouterr()
         return Outcome(code, captured.out, captured.err)

@@ -10,12 +10,11 @@ import pytest
 from PIL import Image
 from shell import photo_array
 
-from scoreinv.cli.colorize import read_references
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import write_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators.colour_space import luma
-from scoreinv.tasks.settings import COLOUR_SATURATION
+from scoreinv.tasks.requests import COLOR_SATURATION
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
@@ -54,12 +53,12 @@ def test_colours_are_drawn_and_the_luma_kept(scoreinv, conditional, tmp_path):
         assert (np.rint(pixels @ np.array([0.299, 0.587, 0.114])) == gray).all()
     assert (pictures[0] != pictures[1]).any()
     differences = {}
-    for saturation in (COLOUR_SATURATION, 1):
+    for saturation in (COLOR_SATURATION, 1):
         assert scoreinv(*words, "--saturation", saturation, "-o", f"at_{saturation}.png").code == 0
         drawn = read_picture(tmp_path / f"at_{saturation}.png").pixels
         differences[saturation] = abs(drawn.astype(int) - pictures[0]).mean()
     # The default is the same for one sample as for the first of two, up to rounding.
-    assert differences[COLOUR_SATURATION] < differences[1] / 10
+    assert differences[COLOR_SATURATION] < differences[1] / 10
 
 
 def test_hints_by_a_file(scoreinv, conditional, tmp_path):

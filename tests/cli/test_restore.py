@@ -14,7 +14,7 @@ from shell import hole_array
 
 from scoreinv.inputs.masks import dilate
 from scoreinv.system.options import FOUND_GROW
-from scoreinv.tasks.settings import COLOUR_STEPS, FILL_STEPS
+from scoreinv.tasks.requests import COLOR_STEPS, FILL_STEPS
 from scoreinv.tasks.tone import tone_picture
 
 pytestmark = pytest.mark.usefixtures("white_detector")
@@ -62,7 +62,7 @@ SCRATCH = dilate(old_print().min(-1) == 255, FOUND_GROW)
 @pytest.fixture(autouse=True)
 def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """The models have random weights: more steps make nothing better."""
-    for steps in (FILL_STEPS, COLOUR_STEPS):
+    for steps in (FILL_STEPS, COLOR_STEPS):
         monkeypatch.setitem(steps, "pc", 4)
 
 
@@ -87,7 +87,7 @@ def test_an_old_print_takes_every_step_and_each_is_told_in_a_line(scoreinv, old,
     after = read(tmp_path / "old_restored.png")
     assert (after.shape, after.dtype) == ((40, 50, 3), np.uint8)
     again = scoreinv("restore", "old.png")
-    assert (again.code, "exists already" in again.err) == (2, True)
+    assert (again.code, "exists" in again.err) == (2, True)
     assert scoreinv("restore", "old.png", "--overwrite", "-q").err == ""
 
 
@@ -128,7 +128,7 @@ def test_tones_are_read_by_the_threads_that_are_asked_for(scoreinv, old, monkeyp
         seen.append(torch.get_num_threads())
         return tone_picture(*given, **more)
 
-    monkeypatch.setattr("scoreinv.tasks.old_photos.tone_picture", read_tones)
+    monkeypatch.setattr("scoreinv.tasks.restore.tone_picture", read_tones)
     words = ("restore", "old.png", "--no-inpaint", "--no-denoise", "--no-colorize", "--threads", before + 1)
     try:
         outcome = scoreinv(*words)
@@ -218,9 +218,9 @@ def test_pictures_between_the_steps(scoreinv, old, tmp_path):
     assert (shown["6_denoise"] != shown["5_inpaint"]).any()
     assert (shown["7_colorize"] == read(tmp_path / "old_restored.png")).all()
     refused = scoreinv("restore", "old.png", "--steps-to", "steps", "-o", "other.png")
-    assert (refused.code, "old_1_damage.png: exists already" in refused.err) == (0, False)  # of another name
+    assert (refused.code, "old_1_damage.png: exists" in refused.err) == (0, False)  # of another name
     refused = scoreinv("restore", "old.png", "--steps-to", "steps", "-o", "sub/")
-    assert (refused.code, "exists already; --overwrite replaces it, --steps-to" in refused.err) == (2, True)
+    assert (refused.code, "exists; --overwrite replaces it, --steps-to" in refused.err) == (2, True)
     assert scoreinv("restore", "old.png", "--steps-to", "steps", "--overwrite").code == 0
 
 

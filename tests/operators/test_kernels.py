@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scoreinv.cli.deblur import kernel_from_text
+from scoreinv.inputs.blur import kernel_from_text
 from scoreinv.operators import kernels
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.system.errors import InputError

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.signal import fftconvolve
 
 import scoreinv
-from scoreinv.cli.deblur import kernel_from_text
+from scoreinv.inputs.blur import kernel_from_text
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators import kernels
 from scoreinv.operators.kernels import PointSpread
