@@ -155,9 +155,9 @@ def _with_files(jobs: Plan, given: Beside, request: Request, suffix: str) -> Pla
     if given.uncertainty is not None:
         if request.samples < 2:
             raise InputError("--uncertainty needs several samples: add --samples 4")
-        imaging.load_opencv()  # for its colour map
         for source, paths in beside("--uncertainty", given.uncertainty, jobs, more=masks).items():
             (change[source]["uncertainty"],) = paths
+        imaging.load_opencv()  # for its colour map
     if given.steps_to is not None:
         named = beside("--steps-to", given.steps_to, jobs, endings=given.endings, suffix=suffix, more=masks)
         for source, paths in named.items():

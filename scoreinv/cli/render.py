@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from scoreinv.tasks.notes import NoteCode
 
 NOTES: dict[NoteCode, str] = {
-    "noise_estimated": "its noise level is about {level:.2g} (--noise sets it)",
-    "noise_low": "its noise level, about {level:.2g}, is too low to remove; the photo is unchanged (--noise sets it)",
+    "noise_estimated": "its noise level is about {level:.1f} (--noise sets it)",
+    "noise_low": "its noise level, about {level:.1f}, is too low to remove; the photo is unchanged (--noise sets it)",
     "samples_equal": "its samples are equal: one is written",
-    "model_other_task": "the model was trained for another task, {task}",
-    "object_selected": "{share} of it is selected{size}",
-    "shadow_none": "it shows no clear shadow of the object (--no-shadow)",
+    "model_other_task": "the model was trained to {task}",
+    "object_selected": "{share} of it is selected{shadow}{size}",
+    "shadow_none": "it shows no clear shadow of the object; the mask has none",
     "mask_mostly_hole": "{share} of it is in the mask; white is filled, black is kept (--invert-mask)",
     "mask_empty": "its mask has no damage; nothing is filled",
     "damage_found": "{share} of it is damaged (--sensitivity)",
@@ -54,9 +54,9 @@ NOTES: dict[NoteCode, str] = {
     "tone_too_small": "it is too small to tell whether it is faded (--tone 1 if it is)",
     "tone_not_faded": "its tones were kept: it is not surely faded (--tone 1 if it is)",
     "tone_corrected": "its fading was corrected{changes} (--tone 0 keeps its tones)",
-    "noise_grain": "its noise level, about {level:.2g}, is film grain and was kept (--noise removes it)",
+    "noise_grain": "its noise level, about {level:.1f}, is film grain and was kept (--noise removes it)",
     "noise_none": "it has no noise to remove (--noise sets a level)",
-    "noise_removed": "noise of level {level:.2g} was removed (--no-denoise)",
+    "noise_removed": "noise of level {level:.1f} was removed (--no-denoise)",
     "blur_found": "its blur was estimated (--kernel {kernel})",
     "looks_sharp": "it looks sharp: a wrong kernel causes ringing (--kernel)",
     "kernel_misfit": "the kernel does not fit its spectrum; {better} fits better (--kernel)",
@@ -73,14 +73,17 @@ def note_text(note: dict[str, Any]) -> str:
     if "share" in values:
         values["share"] = percent(values["share"])
     code: NoteCode = values.pop("code")
+    if code == "model_other_task":
+        values["task"] = {"fill": "fill holes", "colour": "add colour"}[values["task"]]
     if code == "tone_corrected":
         contrast = f"contrast {values['contrast']:+.0%}" if values["contrast"] else ""
         cast = f"{values['cast']} cast removed" if values["cast"] else ""
         values["changes"] = "".join(f", {change}" for change in (contrast, cast) if change)
     if code == "kernel_misfit" and values["better"] == "mirrored":
         values["better"] = "its mirror image"
-    if code == "object_selected" and values["size"]:
-        values["size"] = f": the {values['size']} of three objects there (--size)"
+    if code == "object_selected":
+        values["shadow"] = ", with its shadow" if values["shadow"] else ""
+        values["size"] = f": the {values['size']} of three objects there (--size)" if values["size"] else ""
     return NOTES[code].format(**values)
 
 

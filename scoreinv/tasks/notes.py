@@ -14,7 +14,7 @@ NoteCode = Literal[
     "samples_equal",  # nothing was drawn: one result serves all
     "model_other_task",  # model task: "fill" or "colour"
     # masks and fills
-    "object_selected",  # share, size: for a single point, which of the objects there, else ""
+    "object_selected",  # share, size: for a single point, which of the objects there, else "", shadow: with its shadow
     "shadow_none",  # no cast shadow is clear enough
     "mask_mostly_hole",  # share of the picture in the mask
     "mask_empty",  # a detected mask without damage

@@ -192,7 +192,7 @@ def select_picture(
     shadow = propose_shadow(picture, found.mask) if request.shadow else None
     if shadow is not None:
         mask |= shadow
-    notes = [info("object_selected", share=float(mask.mean()), size=found.size or "")]
+    notes = [info("object_selected", share=float(mask.mean()), size=found.size or "", shadow=shadow is not None)]
     if request.shadow and shadow is None:
         notes.append(info("shadow_none"))
     image = picture_of_hole(mask)

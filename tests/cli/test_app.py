@@ -100,7 +100,7 @@ def test_a_flag_that_was_set_for_good_is_switched_off_by_what_is_typed(scoreinv,
     assert scoreinv(*words, "--no-invert-mask").code == 0
     assert (tmp_path / "photo_inpainted.png").read_bytes() != inverted
     kept = scoreinv(*words, "--no-overwrite")
-    assert (kept.code, ": exists:" in kept.err) == (2, True)
+    assert (kept.code, ": exists" in kept.err) == (2, True)
     monkeypatch.setenv("SCOREINV_INPAINT_OVERWRITE", "1")
     assert scoreinv(*words, "--no-overwrite").code == 2
 
