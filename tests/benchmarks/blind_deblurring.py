@@ -20,6 +20,7 @@ import numpy as np
 from models import load_fast
 from PIL import Image
 from scipy.signal import fftconvolve
+from scoreinv.tasks.linear import deblur_picture
 
 from scoreinv.analysis.noise import noise_under_blur
 from scoreinv.imaging.picture import Picture
@@ -28,7 +29,6 @@ from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.deblur import find_blur
-from scoreinv.tasks.linear import deblur_picture
 from scoreinv.tasks.settings import LinearSettings
 
 SIDE, MIDDLE, RIM, JUDGED = 448, 160, 16, 24

@@ -22,14 +22,14 @@ import torch
 from classical import Variants, deblurrers, denoisers, enlargers
 from peers import Peer, deepinv_samplers, span
 from photographs import middle, pictures_in
+from scoreinv.tasks.linear import deblur_picture, upscale_picture
+from scoreinv.tasks.results import Restored
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators import Blur, LinearOperator, downsampling, kernels, mask
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.denoise import denoise_picture
-from scoreinv.tasks.linear import deblur_picture, upscale_picture
-from scoreinv.tasks.results import Restored
 from scoreinv.tasks.settings import Downsampling, LinearSettings
 
 MARGIN = 16

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 from models import load_fast
 from PIL import Image, ImageOps
+from scoreinv.models.photo_models import PhotoModels
+from scoreinv.tasks.old_photos import restore_picture
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load_damage_detector
-from scoreinv.models.photo_models import PhotoModels
 from scoreinv.operators.colour_space import luma
-from scoreinv.tasks.old_photos import restore_picture
 from scoreinv.tasks.settings import OldPhotoSettings
 
 MOST = 0.001

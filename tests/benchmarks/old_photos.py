@@ -27,16 +27,16 @@ from pathlib import Path
 import numpy as np
 from damage import DAMAGE
 from PIL import Image, ImageOps
+from scoreinv.models.photo_models import PhotoModels
+from scoreinv.tasks.old_photos import Step, restore_picture
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from scoreinv.analysis.kind import kind_by_colours
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load, load_damage_detector
-from scoreinv.models.photo_models import PhotoModels
 from scoreinv.operators.colour_space import luma
 from scoreinv.system.files import PRETRAINED
-from scoreinv.tasks.old_photos import Step, restore_picture
 from scoreinv.tasks.settings import OldPhotoSettings
 from scoreinv.tasks.tone import tone_picture
 from scoreinv.training.data.prints import draw_medium, draw_print, scanned

@@ -143,7 +143,7 @@ def test_a_dry_run_finds_nothing_and_writes_nothing(scoreinv, old, tmp_path):
 def test_what_cannot_be_done_is_said_in_a_line(scoreinv, old, words, said):
     outcome = scoreinv(*words)
     assert outcome.code == 2
-    assert outcome.err.count("\n") == 1 
+    assert outcome.err.count("\n") == 1
     assert said in outcome.err
 
 

@@ -200,9 +200,7 @@ def test_a_folder_of_masks_by_name(scoreinv, scans, mask, tmp_path):
     ]
     assert [line["finished"] for line in told] == [True, False, True]
     rows = list(csv.DictReader((tmp_path / "results" / "manifest.csv").open()))
-    assert [row["skipped"] for row in rows if row["input"] == "scans/b.jpg"] == [
-        "masks has no mask named b"
-    ] * 2
+    assert [row["skipped"] for row in rows if row["input"] == "scans/b.jpg"] == ["masks has no mask named b"] * 2
 
 
 def test_a_picture_that_is_done_is_not_left_out_for_want_of_a_mask(scoreinv, scans, mask, tmp_path):
@@ -315,9 +313,7 @@ def test_a_folder_as_its_own_output_is_not_its_own_input(scoreinv, scans, mask):
     Image.fromarray(photo_array()).save(scans / "d_inpainted.png")  # of no picture that is here
     again = scoreinv("inpaint", "scans/", *words, "--format", "png")
     assert again.code == 0
-    assert (
-        "2 done, 2 skipped because they exist (--overwrite replaces them), 5 left out as results" in again.err
-    )
+    assert "2 done, 2 skipped because they exist (--overwrite replaces them), 5 left out as results" in again.err
     assert sorted({path.name for path in scans.glob("*_*")} - set(first)) == [
         "d_inpainted.png",
         "d_inpainted_inpainted.1.png",
@@ -368,7 +364,9 @@ def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, mean
     assert [(row["input"], row["error"]) for row in rows] == [("scans/b.jpg", "")]
     (out / "a_inpainted.png").unlink()
     told = scoreinv("inpaint", "scans", "--mask", mask).err
-    assert "0 done, 2 skipped because they exist (--overwrite replaces them), 1 done by another process, 0 failed" in told
+    assert (
+        "0 done, 2 skipped because they exist (--overwrite replaces them), 1 done by another process, 0 failed" in told
+    )
 
 
 def test_samples_that_another_has_written_in_part(scoreinv, scans, mask, tmp_path, meanwhile):

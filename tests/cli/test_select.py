@@ -71,7 +71,7 @@ def test_a_plain_shadow_is_taken_in_and_the_lack_of_one_told(scoreinv, monkeypat
         assert mask.shape == picture.size
         return np.roll(mask, 40, 0) & ~mask
 
-    monkeypatch.setattr("scoreinv.analysis.propose_shadow", below)
+    monkeypatch.setattr("scoreinv.tasks.select.propose_shadow", below)
     shaded = scoreinv(*words, "-o", "shaded.png")
     assert shaded.code == 0
     assert "of it is selected, with its shadow: the middle of three" in shaded.err

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from analytic import gaussian_colour_prior
+from scoreinv.tasks.bits import PictureDensity, pictures_bits_per_dim
 from small_conditional import SMALL
 
 from scoreinv.imaging.picture import Picture
@@ -16,7 +17,6 @@ from scoreinv.models.config import ModelConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
 from scoreinv.system.errors import InputError
-from scoreinv.tasks.bits import PictureDensity, pictures_bits_per_dim
 from scoreinv.tasks.settings import LikelihoodSettings
 
 STD = 0.1

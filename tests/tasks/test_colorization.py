@@ -7,6 +7,7 @@ import pytest
 import torch
 from analytic import gaussian_colour_prior
 from PIL import Image
+from scoreinv.tasks.picture_noise import ddof_of_pairs
 
 import scoreinv
 from scoreinv.analysis.kind import untinted
@@ -15,7 +16,6 @@ from scoreinv.operators.colour_space import colour_basis, luma
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.tasks.colorize import colorize, colorize_picture, colorize_pictures, hints_for
 from scoreinv.tasks.common import spread
-from scoreinv.tasks.picture_noise import ddof_of_pairs
 from scoreinv.tasks.references import work_size
 from scoreinv.tasks.settings import ColourSettings
 

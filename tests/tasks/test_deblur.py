@@ -12,8 +12,8 @@ from PIL import Image
 from scipy.signal import fftconvolve
 
 import scoreinv
-from scoreinv.inputs.blur import kernel_from_text
 from scoreinv.imaging.picture import Picture
+from scoreinv.inputs.blur import kernel_from_text
 from scoreinv.operators import kernels
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.system.errors import InputError, SettingError

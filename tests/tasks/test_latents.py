@@ -9,11 +9,11 @@ import pytest
 import torch
 from analytic import gaussian_colour_prior
 from PIL import Image
+from scoreinv.tasks.latents import slerp
 
 import scoreinv
 from scoreinv.sdes import VE, VP
 from scoreinv.system.errors import Cancelled, InputError
-from scoreinv.tasks.latents import slerp
 
 SDES = pytest.mark.parametrize("sde", [VE(0.005, 20.0), VP()], ids=["VE", "VP"])
 MEAN, STD = 0.5, 0.2

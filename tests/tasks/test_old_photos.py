@@ -10,13 +10,15 @@ import pytest
 import torch
 from analytic import gaussian_colour_prior
 from PIL import Image
+from scoreinv.models.photo_models import PhotoModels
+from scoreinv.tasks.old_photos import Step, restore_picture
+from scoreinv.tasks.results import Restored
 from torch import Tensor, nn
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.hints import KnownColours
 from scoreinv.inputs.masks import dilate
-from scoreinv.models.photo_models import PhotoModels
 from scoreinv.networks.detector import DamageDetector
 from scoreinv.operators.colour_space import luma
 from scoreinv.system.errors import Cancelled, InputError, SettingError
@@ -24,8 +26,6 @@ from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks import old_photos
 from scoreinv.tasks.colorize import Colorized
 from scoreinv.tasks.common import spread
-from scoreinv.tasks.old_photos import Step, restore_picture
-from scoreinv.tasks.results import Restored
 from scoreinv.tasks.settings import COLOUR_SATURATION, OLD_PHOTO_STEPS, OldPhotoSettings
 from scoreinv.tasks.tone import Toned
 from scoreinv.training.data.folder import BUILTIN

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scoreinv.tasks.picture_noise import PictureNoise, ddof_of_pairs, noise_weights_of
 from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor
 
 import scoreinv
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.tasks.common import spread
-from scoreinv.tasks.picture_noise import PictureNoise, ddof_of_pairs, noise_weights_of
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]

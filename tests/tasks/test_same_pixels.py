@@ -11,6 +11,7 @@ import torch
 from independent_pixels import prior
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+from scoreinv.tasks.linear import upscale_picture
 
 import scoreinv
 from scoreinv.analysis.noise import estimate_noise, noise_under_blur, white_noise
@@ -20,7 +21,6 @@ from scoreinv.operators import kernels
 from scoreinv.tasks.classical import fill_classically
 from scoreinv.tasks.deblur import deblur_photo
 from scoreinv.tasks.denoise import denoise_picture
-from scoreinv.tasks.linear import upscale_picture
 from scoreinv.tasks.rows import Restorer
 from scoreinv.tasks.settings import DenoiseSettings, LinearSettings
 

@@ -13,12 +13,12 @@ import torch
 from analytic import gaussian_colour_prior
 from fastapi.testclient import TestClient
 from PIL import Image
+from scoreinv.models.photo_models import PhotoModels
 from torch import Tensor
 
 from scoreinv.files.write import picture_bytes
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.config import DetectorConfig
-from scoreinv.models.photo_models import PhotoModels
 from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
 from scoreinv.prior import ScorePrior
 from scoreinv.web.access import Access

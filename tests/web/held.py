@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import uvicorn
 from client import Bright
+from scoreinv.models.photo_models import PhotoModels
 from small_model import small_prior
 
-from scoreinv.models.photo_models import PhotoModels
 from scoreinv.prior import ScorePrior
 from scoreinv.web.access import LOOPBACK, Access, listen
 from scoreinv.web.app import make_app

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from client import client, done, opened, png, quick_prior, read
 from PIL import Image, ImageDraw
+from scoreinv.tasks.kind import colour_note, kind_of
 from small_model import save_small
 
 import scoreinv
@@ -18,7 +19,6 @@ from scoreinv.cli.main import main
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.operators.colour_space import luma
-from scoreinv.tasks.kind import colour_note, kind_of
 from scoreinv.tasks.settings import ColourSettings
 from scoreinv.training.data.pictures import BUILTIN
 

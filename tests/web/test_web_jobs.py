@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 from processes import wait_for
+from scoreinv.tasks.results import tell
 
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import Cancelled, ScoreinvError
 from scoreinv.system.reporting import report
-from scoreinv.tasks.results import tell
 from scoreinv.web import jobs
 from scoreinv.web.album import Album, GoneError, Photo
 from scoreinv.web.app import _told
