@@ -204,7 +204,7 @@ def detector_of(model: object) -> DamageDetector:
         return load_damage_detector(model)
     if not isinstance(model, DamageDetector):
         raise SettingError(
-            "model", f"must be one as scoreinv.load_damage_detector gives it, or its name, not {shown(model)}"
+            "model", f"must be one from scoreinv.load_damage_detector, or its name, not {shown(model)}"
         )
     return model
 
