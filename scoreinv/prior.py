@@ -231,12 +231,12 @@ class Model(nn.Module):
                     raise
                 except (AssertionError, RuntimeError) as error:  # by a torch without CUDA, no driver, an unknown name
                     reason = str(error).partition("\n")[0]
-                    raise SettingError("device", f"{target}: cannot be used here ({reason})") from error
+                    raise SettingError("device", f"{target}: not available ({reason})") from error
             elif target in self.dtypes:
                 self.network.set_precision(target)
             else:
                 known = " or ".join(str(dtype).removeprefix("torch.") for dtype in self.dtypes)
-                raise InputError(f"{self.kind} is evaluated in {known}, not in {target}")
+                raise InputError(f"{self.kind} supports {known}, not {target}")
         return self
 
 

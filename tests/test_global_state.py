@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from analytic import gaussian_colour_prior
-from scoreinv.tasks.bits import pictures_bits_per_dim
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
@@ -21,6 +20,7 @@ from scoreinv.networks.classifiers import WideResNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VP
+from scoreinv.tasks.bits_per_dim import pictures_bits_per_dim
 from scoreinv.tasks.settings import LikelihoodSettings
 
 DIFFUSERS = Path(__file__).parent / "data" / "diffusers" / "ddpm"

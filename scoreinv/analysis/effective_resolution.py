@@ -13,8 +13,8 @@ from scoreinv.imaging.regions import touched_blocks
 
 _MOST, _LEAST_SIDE = 8, 384  # maximum reduction, and minimum longer side after it, in pixels
 _LOST, _MAX_LOST_SHARE = 4 / 255, 0.001
-"""Luma loss that counts as visible, and the maximum share of such pixels; photographs that are not oversampled have
-over 11 times as many."""
+"""Visible loss of luma, and the maximum share of pixels above it. In photographs that are not oversampled, a thousandth
+of the pixels lose over 11/255."""
 _AROUND = 2  # pixels at that size around a hole, affected by its content
 
 

@@ -34,7 +34,7 @@ def contact_sheet(pictures: np.ndarray, columns: int | None = None) -> np.ndarra
 
 
 def _grid(count: int, columns: int | None) -> tuple[int, int]:
-    """Columns and rows."""
+    """Return the number of columns and rows."""
     columns = columns or math.ceil(math.sqrt(count))
     return columns, math.ceil(count / columns)
 

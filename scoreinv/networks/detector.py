@@ -34,7 +34,7 @@ _INITIAL_LOGIT = -3.0
 _INITIAL_VETO = -4.0
 """Initial logit of the veto: it hardly reduces any odds."""
 _VETO_FLOOR = 2.9
-"""Log odds below which the veto has no effect: damage at the usual sensitivity, but not at a probability of 0.95."""
+"""Log odds below which the veto has no effect: still marked at sensitivity 0.5, but not at a probability of 0.95."""
 
 
 @dataclass(frozen=True)

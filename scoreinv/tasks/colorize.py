@@ -36,7 +36,6 @@ from scoreinv.operators.colour_space import luma
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.system.memory import PIXELS_AT_ONCE
-from scoreinv.system.options import check_callback
 from scoreinv.tasks.callbacks import Callback, notify, running, split
 from scoreinv.tasks.common import (
     MEAN_WINDOW,
@@ -131,7 +130,6 @@ def colorize(
         method, steps, start, samples, seed, estimate, gray_weights, keep_color, saturation, whiten
     )
     models = models_of(colorize=prior)
-    check_callback(callback)
     pictures, form = pictures_from_api(image)
     given = hints_for(hints, len(pictures))
     references = _references_from_api(like)

@@ -28,7 +28,7 @@ from scoreinv.operators import pad_observation, photographed, valid_blur
 from scoreinv.operators.kernels import BlurKind, PointSpread, normalised
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import GRAY_LEVELS, check_callback, check_noise_share
+from scoreinv.system.options import GRAY_LEVELS, check_noise_share
 from scoreinv.tasks.callbacks import Callback, running
 from scoreinv.tasks.common import Model, check_samples, models_of
 from scoreinv.tasks.denoise import photograph, written
@@ -108,7 +108,6 @@ def deblur(
         kernel=kernel,
         noise_std=noise_std,
     )
-    check_callback(callback)
     pictures, form = pictures_from_api(image)
     models = models_of(denoise=prior)
     with running("deblurring", callback, progress=progress) as forward:

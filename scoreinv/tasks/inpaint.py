@@ -39,7 +39,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.memory import PIXELS_AT_ONCE
-from scoreinv.system.options import MASK_THRESHOLD, USUAL_SENSITIVITY, check_callback
+from scoreinv.system.options import MASK_THRESHOLD, USUAL_SENSITIVITY
 from scoreinv.tasks.callbacks import Callback, running, split
 from scoreinv.tasks.classical import fill_classically
 from scoreinv.tasks.common import (
@@ -131,7 +131,6 @@ def inpaint(
         raise SettingError("prior", f"does not go with {method}, which needs no model")
     request.check_given({"mask"} if avoid is None else {"mask", "avoid"})
     models = models_of(inpaint=prior)
-    check_callback(callback)
     pictures, form = pictures_from_api(image)
     sizes = [picture.size for picture in pictures]
     holes = as_holes(mask, sizes, threshold=mask_threshold, invert=invert, grow=grow)

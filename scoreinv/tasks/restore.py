@@ -32,7 +32,7 @@ from scoreinv.inputs.hints import KnownColours
 from scoreinv.inputs.masks import as_holes, dilate
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import SettingError
-from scoreinv.system.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY, check_callback
+from scoreinv.system.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY
 from scoreinv.tasks.callbacks import Callback, notify, running, split
 from scoreinv.tasks.colorize import draw_colors, hints_for, knows_gray
 from scoreinv.tasks.common import Model, RunningSpread, check_samples, models_of
@@ -157,7 +157,6 @@ def restore(
         noise_std=noise_std,
         keep_steps=keep_steps,
     )
-    check_callback(callback)
     pictures, form = pictures_from_api(image)
     if crop_border and len(pictures) > 1:
         raise SettingError("crop_border", "gives pictures of different sizes: restore those of a batch one by one")

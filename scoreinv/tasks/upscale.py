@@ -11,7 +11,6 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.models.loading import Models
 from scoreinv.operators import downsampling
-from scoreinv.system.options import check_callback
 from scoreinv.tasks.callbacks import Callback, running
 from scoreinv.tasks.common import Model, check_samples, models_of
 from scoreinv.tasks.denoise import photograph, written
@@ -67,7 +66,6 @@ def upscale(
         downsampling=downsampling,
         noise_std=noise_std,
     )
-    check_callback(callback)
     pictures, form = pictures_from_api(image)
     models = models_of(denoise=prior)
     with running("upscaling", callback, progress=progress) as forward:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,12 +26,14 @@ from photographs import middle, pictures_in
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
+from scoreinv.models.loading import Models
 from scoreinv.operators import Blur, LinearOperator, downsampling, kernels, mask
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.deblur import deblur_picture
-from scoreinv.tasks.denoise import denoise_picture
-from scoreinv.tasks.outcome import Restored
-from scoreinv.tasks.requests import Downsampling, SolveRequest
+from scoreinv.tasks.deblur import remove_blur
+from scoreinv.tasks.denoise import remove_noise
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.outcome import Outcome
+from scoreinv.tasks.requests import Downsampling, SolveRequest, UpscaleRequest
 from scoreinv.tasks.upscale import upscale_picture
 
 MARGIN = 16
@@ -90,10 +93,8 @@ def solving(prior: ScorePrior, operator: LinearOperator, noise: float, side: int
     def observe(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
         return _noisy(_seen(operator, middle(photo, side)), noise, random)
 
-    def restore(y: np.ndarray, settings: SolveRequest) -> Samples:
-        names = ("method", "steps", "samples", "estimate", "orientations")
-        asked = {name: getattr(settings, name) for name in names}
-        return _samples(scoreinv.solve(operator, y, prior=prior, noise_std=noise, **asked))
+    def restore(y: np.ndarray, request: SolveRequest) -> Samples:
+        return _samples(scoreinv.solve(operator, y, prior=prior, noise_std=noise, **vars(request)))
 
     return Task(side, observe, restore)
 
@@ -107,8 +108,8 @@ def denoising_stored(prior: ScorePrior, everything: LinearOperator, noise: float
     def observe(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
         return _noisy(middle(photo, side), noise, random).clip(0, 1)
 
-    def restore(y: np.ndarray, settings: SolveRequest) -> Samples:
-        return _samples(denoise_picture(Picture(y), noise, prior, settings))
+    def restore(y: np.ndarray, request: SolveRequest) -> Samples:
+        return _samples(remove_noise(Picture(y), noise, prior, request))
 
     def taken_as_they_are(y: np.ndarray) -> tuple[np.ndarray, int]:
         result = scoreinv.solve(everything, y, prior=prior, noise_std=noise, estimate="mean")
@@ -132,8 +133,9 @@ def enlarging(prior: ScorePrior, factor: int, kind: Downsampling, side: int) -> 
         small = _seen(downsampling(factor, side, side, kind), middle(photo, side))
         return np.rint(255 * small.clip(0, 1)) / np.float32(255)
 
-    def restore(y: np.ndarray, settings: SolveRequest) -> Samples:
-        return _samples(upscale_picture(Picture(y), factor, kind, 0.0, prior, settings))
+    def restore(y: np.ndarray, request: SolveRequest) -> Samples:
+        upscaling = UpscaleRequest(**vars(request), factor=factor, downsampling=kind)
+        return _samples(upscale_picture(Inputs(Picture(y)), upscaling, Models(denoise=prior)))
 
     peers, missing = span(factor)
     return Task(side, observe, restore, enlargers(factor), peers, missing)
@@ -144,8 +146,8 @@ def deblurring(prior: ScorePrior, kernel: np.ndarray, noise: float, side: int) -
         blurred = _seen(Blur(kernel, *photo.shape[:2]), photo)
         return _noisy(middle(blurred, side), noise, random).clip(0, 1)
 
-    def restore(y: np.ndarray, settings: SolveRequest) -> Samples:
-        return _samples(deblur_picture(Picture(y), kernel, noise, prior, settings))
+    def restore(y: np.ndarray, request: SolveRequest) -> Samples:
+        return _samples(remove_blur(Picture(y), kernel, noise, prior, request))
 
     return Task(side, observe, restore, deblurrers(kernel))
 
@@ -174,6 +176,6 @@ def _seen(operator: LinearOperator, picture: np.ndarray) -> np.ndarray:
     return operator(x)[0].permute(1, 2, 0).numpy()
 
 
-def _samples(result: Restored) -> Samples:
+def _samples(result: Outcome[Any]) -> Samples:
     pixels = [sample if isinstance(sample, np.ndarray) else sample.pixels for sample in result.samples]
     return pixels, result.nfe

@@ -22,10 +22,12 @@ from scoreinv.models.config import ModelConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.operators import Blur, LinearOperator, kernels, mask
 from scoreinv.preconditioning import EDM
+from scoreinv.prior import ScorePrior
 from scoreinv.samplers import DPMpp2M, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
 from scoreinv.system.errors import CheckpointError, InputError, ScoreinvError
-from scoreinv.tasks import settings
+from scoreinv.tasks import requests, settings
+from scoreinv.tasks.notes import Note, info, warning
 
 PICTURE = np.linspace(0, 1, 16 * 16 * 3, dtype=np.float32).reshape(16, 16, 3)
 HOLE = np.pad(np.ones((4, 4), bool), 6)
@@ -55,7 +57,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_results_operators_and_conditions_are_shown_on_a_line(model: Path) -> None:
     for picture, shown in ((PICTURE, "float32 16x16x3"), (Image.new("RGB", (16, 16)), "RGB 16x16")):
         result = scoreinv.inpaint(picture, HOLE, prior=model, samples=2, steps=1)
-        start = f"Restored(image={shown}, samples=[{shown}, ... 2 in all], std=float32 16x16, nfe="
+        start = f"InpaintOutcome(image={shown}, samples=[{shown}, ... 2 in all], std=float32 16x16, nfe="
         assert repr(result).startswith(start)
     blur, seen = Blur(kernels.gaussian(1), 16, 16), mask(torch.ones(1, 1, 16, 16))
     assert re.fullmatch(r"Blur\(kernel=float64 \d+x\d+, height=16, width=16\)", repr(blur))
@@ -65,7 +67,9 @@ def test_results_operators_and_conditions_are_shown_on_a_line(model: Path) -> No
     assert repr(DPS(prior, seen, torch.zeros(1, 3, 16, 16), 0.1)) == f"DPS({prior!r})"
 
 
-@pytest.mark.parametrize("name", ["inpaint", "colorize", "restore", "solve", "generate", "interpolate"])
+@pytest.mark.parametrize(
+    "name", ["inpaint", "colorize", "restore", "denoise", "upscale", "deblur", "solve", "generate", "interpolate"]
+)
 def test_a_front_door_explains_its_arguments_itself(name: str) -> None:
     function = getattr(scoreinv, name)
     words = inspect.getdoc(function) or ""
@@ -77,15 +81,14 @@ def test_a_front_door_explains_its_arguments_itself(name: str) -> None:
 
 def test_front_doors_tell_the_steps_there_are() -> None:
     doc = {name: " ".join((getattr(scoreinv, name).__doc__ or "").split()) for name in ("inpaint", "colorize", "solve")}
-    narrow = f"of which narrow holes take {settings.NARROW_FILL_STEPS} at most"
-    fill, colour = settings.FILL_STEPS, settings.COLOR_STEPS
-    assert f"{fill['conditioned']} for `conditioned`, {narrow}, and {fill['pc']} for `pc`" in doc["inpaint"]
+    narrow = f"for narrow holes {requests.NARROW_FILL_STEPS}"
+    fill, colour = requests.FILL_STEPS, requests.COLOR_STEPS
+    assert f"{fill['conditioned']} for `conditioned`, {narrow}; {fill['pc']} for `pc`" in doc["inpaint"]
     assert f"{colour['conditioned']} for `conditioned`, {colour['pc']} for `pc`" in doc["colorize"]
-    dps = settings.RESTORATION_STEPS["dps"]
-    steps = {method: settings.FULL_STEPS * count for method, count in settings.RESTORATION_STEPS.items()}
-    assert f"{steps['diffpir']} for `diffpir`, {steps['dpir']} for `dpir` and {dps} for `dps`" in doc["solve"]
-    assert f"None: {settings.COLOR_TEMPERATURE:g}" in doc["colorize"]
-    assert f"None: {settings.COLOR_SATURATION:g} for samples" in doc["colorize"]
+    dps = requests.RESTORATION_STEPS["dps"]
+    steps = {method: requests.FULL_STEPS * count for method, count in requests.RESTORATION_STEPS.items()}
+    assert f"{steps['diffpir']} for `diffpir`, {steps['dpir']} for `dpir`, {dps} for `dps`" in doc["solve"]
+    assert f"None: {requests.COLOR_SATURATION:g} for samples" in doc["colorize"]
     for sampler, count in settings.SAMPLER_STEPS.items():
         assert f"{count} for `{sampler}`" in (scoreinv.generate.__doc__ or "")
 
@@ -114,24 +117,33 @@ def test_a_name_or_a_file_stands_for_a_model(model: Path) -> None:
             call("no_such_model")
 
 
-def test_a_model_or_a_picture_that_does_not_fit_the_task_is_warned_of() -> None:
+def test_a_model_or_a_picture_that_does_not_fit_the_task_is_noted() -> None:
     photo, scene = conditional_prior(), conditional_prior()
     scene.encoder = nn.Identity()
-    gray, settings = PICTURE[..., 0], {"steps": 1, "estimate": "mean"}
-    with pytest.warns(UserWarning, match="^prior: was trained to colour grey pictures, not") as said:
-        scoreinv.inpaint(gray, HOLE, prior=scene, **settings)
-    with pytest.warns(UserWarning, match="^prior: was trained to fill holes, not") as too:
-        scoreinv.colorize(gray, prior=photo, **settings)
-    assert {warning.filename for warning in (*said, *too)} == {__file__}
+    gray, mean = PICTURE[..., 0], {"steps": 1, "estimate": "mean"}
     coloured = np.random.default_rng(0).random((16, 16, 3))
     any_model = gaussian_colour_prior(torch.full((3,), 0.5), torch.eye(3) * 0.01)
+
+    def fill_notes(prior: ScorePrior) -> list[Note]:
+        return scoreinv.inpaint(gray, HOLE, prior=prior, **mean).notes
+
+    def color_notes(image: np.ndarray, prior: ScorePrior, **settings: object) -> list[Note]:
+        return scoreinv.colorize(image, prior=prior, **settings).notes
+
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        scoreinv.inpaint(gray, HOLE, prior=photo, **settings)
-        scoreinv.colorize(gray, prior=any_model, steps=1)
-        scoreinv.colorize(coloured, prior=any_model, steps=1, keep_color=True)
-    with pytest.warns(UserWarning, match="^image: has colours already, .*keep_color=True"):
-        scoreinv.colorize(coloured, prior=any_model, steps=1)
+        assert fill_notes(photo) == []
+        assert warning("model_other_task", task="colour") in fill_notes(scene)
+        assert warning("model_other_task", task="fill") in color_notes(gray, photo, **mean)
+        assert color_notes(gray, any_model, steps=1) == []
+        assert color_notes(coloured, any_model, steps=1, keep_color=True) == [info("colors_kept")]
+        assert color_notes(coloured, any_model, steps=1) == [warning("colors_replaced")]
+
+
+def test_bundled_models_compute_as_load_returns_them() -> None:
+    noisy = np.random.default_rng(0).normal(0.5, 0.1, (24, 24)).clip(0, 1).astype(np.float32)
+    ours = scoreinv.denoise(noisy, noise_std=0.1)
+    np.testing.assert_array_equal(ours.image, scoreinv.denoise(noisy, noise_std=0.1, prior="denoiser").image)
 
 
 @pytest.mark.slow

@@ -12,8 +12,8 @@ from torch import nn
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
+from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.loading import Models
-from scoreinv.networks.detector import DamageDetector
 from scoreinv.sdes import VP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.system.options import FOUND_GROW

@@ -10,7 +10,6 @@ import pytest
 import torch
 from analytic import gaussian_colour_prior
 from PIL import Image
-from scoreinv.tasks.old_photos import Step, restore_picture
 from torch import Tensor, nn
 
 import scoreinv
@@ -26,8 +25,9 @@ from scoreinv.tasks import restore
 from scoreinv.tasks.common import spread
 from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import Note, info
-from scoreinv.tasks.outcome import ColorizeOutcome, InpaintOutcome
+from scoreinv.tasks.outcome import ColorizeOutcome, InpaintOutcome, Step
 from scoreinv.tasks.requests import COLOR_SATURATION, RESTORATION, RestoreRequest
+from scoreinv.tasks.restore import restore_picture
 from scoreinv.tasks.tone import Toned
 from scoreinv.training.data.folder import BUILTIN
 

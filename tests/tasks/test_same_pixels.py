@@ -11,7 +11,6 @@ import torch
 from independent_pixels import prior
 from PIL import Image
 from scipy.ndimage import gaussian_filter
-from scoreinv.tasks.linear import upscale_picture
 
 import scoreinv
 from scoreinv.analysis.noise import estimate_noise, noise_under_blur, white_noise
@@ -23,6 +22,7 @@ from scoreinv.tasks.classical import fill_classically
 from scoreinv.tasks.deblur import deblur_picture
 from scoreinv.tasks.denoise import denoise_picture
 from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.linear import upscale_picture
 from scoreinv.tasks.requests import DeblurRequest, DenoiseRequest, RestoreRequest, UpscaleRequest
 from scoreinv.tasks.restore import restore_picture
 from scoreinv.tasks.rows import Restorer

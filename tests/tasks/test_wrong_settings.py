@@ -128,7 +128,7 @@ def test_settings_that_do_not_go_together(settings, said, prior):
 
 
 def test_one_sample_of_pc_is_no_mean():
-    with pytest.raises(SettingError, match=r"^estimate mean of pc is that of several samples"):
+    with pytest.raises(SettingError, match=r"^estimate mean with the method pc needs 2 samples"):
         InpaintRequest(estimate="mean").sampling(conditional=False)
 
 

@@ -54,7 +54,7 @@ def test_what_memory_does_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path = tmp_path / "w.bin"
     torch.save({"w": torch.zeros(3)}, path)
     monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 10)
-    with pytest.raises(CheckpointError, match=r"w\.bin: takes about"):
+    with pytest.raises(CheckpointError, match=r"w\.bin: needs about"):
         read_pickled(path)
 
 
