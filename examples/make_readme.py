@@ -13,12 +13,8 @@ import torch
 from PIL import Image
 
 import scoreinv
-from scoreinv.imaging.picture import Picture
 from scoreinv.operators import Blur, LinearOperator, downsampling, kernels
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.denoise import denoise_picture
-from scoreinv.tasks.linear import deblur_picture, upscale_picture
-from scoreinv.tasks.settings import LinearSettings
 
 HERE = Path(__file__).resolve().parent
 GAP = 8
@@ -79,28 +75,27 @@ def like_its_half(name: str, prior: ScorePrior) -> Image.Image:
 
 def restored(prior: ScorePrior) -> Iterator[Image.Image]:
     """Squares with noise, reduced or blurred; what the commands make of them; the squares as they were."""
-    mean = LinearSettings(estimate="mean")
     for name, corner, level in (("tulips", (250, 150), 50), ("facade", (250, 120), 25)):
         truth = square(name, corner)
         noisy = truth + level / 255 * np.random.default_rng(0).standard_normal(truth.shape)
         noisy = np.rint(255 * noisy.clip(0, 1)).astype(np.uint8)
-        result = denoise_picture(Picture(noisy), level / 255, prior, mean)
-        yield beside(*map(as_image, (noisy, result.image.pixels, truth)))
+        result = scoreinv.denoise(noisy, noise_std=level / 255, prior=prior, estimate="mean")
+        yield beside(*map(as_image, (noisy, result.image, truth)))
     for name, corner, factor in (("dog", (180, 60), 2), ("astronaut", (150, 10), 4)):
         truth = square(name, corner)
         reduced = photographed(downsampling(factor, SIDE, SIDE, "area"), truth)
-        result = upscale_picture(Picture(reduced), factor, "area", 0.0, prior, mean)
+        result = scoreinv.upscale(reduced, factor=factor, prior=prior, estimate="mean")
         enlarged = as_image(reduced).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-        yield beside(enlarged, as_image(result.image.pixels), as_image(truth))
+        yield beside(enlarged, as_image(result.image), as_image(truth))
     for name, corner, kernel in (
         ("lake", (320, 120), kernels.gaussian(2)),
         ("moose", (330, 60), kernels.motion(15, 30)),
     ):
         wide = square(name, corner, MARGIN)
         blurred = photographed(Blur(torch.from_numpy(kernel), *wide.shape[:2]), wide)[MARGIN:-MARGIN, MARGIN:-MARGIN]
-        result = deblur_picture(Picture(np.ascontiguousarray(blurred)), kernel, 1 / 255, prior, mean)
+        result = scoreinv.deblur(blurred, kernel=kernel, noise_std=1 / 255, prior=prior, estimate="mean")
         truth = wide[MARGIN:-MARGIN, MARGIN:-MARGIN]
-        yield beside(*map(as_image, (blurred, result.image.pixels, truth)))
+        yield beside(*map(as_image, (blurred, result.image, truth)))
 
 
 def old_photographs() -> Image.Image:

@@ -22,7 +22,7 @@ from scipy.ndimage import gaussian_filter
 import scoreinv
 from scoreinv.inputs.arrays import picture_from_array
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.bits import pictures_bits_per_dim
+from scoreinv.tasks.bits_per_dim import pictures_bits_per_dim
 from scoreinv.tasks.settings import LikelihoodSettings
 
 

@@ -1,23 +1,22 @@
-"""Priors over pictures, defined by one primitive, the noise prediction.
+"""Priors over pictures. Score and denoised mean follow from one primitive, the noise prediction:
 
     noise(x, t)   = -sigma(t) grad log p_t(x)
     score(x, t)   = -noise(x, t) / sigma(t)
     denoise(x, t) = (x - sigma(t) noise(x, t)) / alpha(t) = E[x0 | x_t = x]      (Tweedie's formula)
 
-A condition (an observation, a class) wraps a prior and is a prior too, since
-`grad log p_t(x | y) = grad log p_t(x) + grad log p_t(y | x)`. So every sampler accepts it.
+A condition (an observation, a class) wraps a prior and is again a prior, since
+`grad log p_t(x | y) = grad log p_t(x) + grad log p_t(y | x)`. So every sampler takes it.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from scoreinv.networks.base import Model, Network
 from scoreinv.preconditioning import PaperVE, Preconditioning
 from scoreinv.sdes import SDE, VE, as_time, broadcast
 from scoreinv.system.errors import InputError, SettingError
@@ -29,10 +28,11 @@ if TYPE_CHECKING:
     from scoreinv.conditional.prior import Conditioned
 
 
-class Prior(ABC):
-    """A distribution over pictures x0 of shape (B, C, H, W), diffused by an SDE.
+@runtime_checkable
+class Prior(Protocol):
+    """A distribution over pictures x0 of shape (B, C, H, W), at every noise level of an SDE.
 
-    A subclass defines `sde`, `data_range` and `noise`. Samplers, guidance and the likelihood then accept it:
+    A subclass defines `sde`, `data_range` and `noise`; samplers, guidance and the likelihood then take it:
 
         class Gaussian(Prior):  # N(0, 0.5^2) in each value
             sde, data_range = VP(), (-1.0, 1.0)
@@ -47,13 +47,13 @@ class Prior(ABC):
     data_range: tuple[float, float]
     """Model values of black and white."""
     stride: int = 1
-    """Divisor of valid picture sides, in pixels."""
+    """Multiple of the pictures' sides."""
     evaluations_per_noise: int = 1
     """Network evaluations per call of `noise`, at each pixel."""
     vjps_per_noise: int = 0
-    """Vector-Jacobian products per call of `noise`, counted apart from evaluations."""
+    """Vector-Jacobian products per call of `noise`; they do not count as evaluations."""
     constrains: bool = False
-    """Whether `constrain` changes the state; if not, samplers neither call it nor draw noise for it."""
+    """Whether `constrain` changes the state. Samplers call it, and draw noise for it, only then."""
 
     def accepts(self, observation: Observation) -> str | None:
         """Return None if `given` takes the observation, or else the reason of the refusal."""
@@ -68,34 +68,34 @@ class Prior(ABC):
 
     @abstractmethod
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Return -sigma(t) grad log p_t(x) in the shape of x, differentiable in x; t is a number or (B,)."""
+        """Return -sigma(t) grad log p_t(x), the shape of x and differentiable in it; t is a number or (B,)."""
 
     def score(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Return grad log p_t(x) in the shape of x."""
+        """Return grad log p_t(x), the shape of x."""
         return -self.noise(x, t) / broadcast(self.sde.sigma(as_time(t)), x)
 
     def denoise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Return E[x0 | x_t = x] by Tweedie's formula, in the shape of x."""
+        """Return E[x0 | x_t = x] by Tweedie's formula, the shape of x."""
         t = as_time(t)
         return (x - broadcast(self.sde.sigma(t), x) * self.noise(x, t)) / broadcast(self.sde.alpha(t), x)
 
     def constrain(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
-        """Replace the observed components of the state x by the observation, diffused to time t with the noise z."""
+        """Return the state x at time t with observed components replaced by the observation diffused with noise z."""
         return x
 
     def finish(self, x0: Tensor) -> Tensor:
-        """Return the sample x0 with the exact constraints enforced."""
+        """Return the final picture with exact constraints enforced."""
         return x0
 
 
 def check_prior(prior: object) -> None:
-    """Raise SettingError unless the argument is a `Prior`."""
+    """Raise SettingError unless it is a prior."""
     if not isinstance(prior, Prior):
         raise SettingError("prior", f"must be a prior, such as scoreinv.load returns, not {shown(prior)}")
 
 
 class PriorWrapper(Prior):
-    """Base of wrappers: forwards `noise`, `constrain` and `finish` to `prior`."""
+    """Base class of wrappers of a prior. It forwards `noise`, `constrain` and `finish`; subclasses override some."""
 
     def __init__(self, prior: Prior) -> None:
         self.prior = prior
@@ -122,8 +122,8 @@ class PriorWrapper(Prior):
 class Clipped(PriorWrapper):
     """noise(x, t) = (x - alpha(t) clip(D(x, t))) / sigma(t), with D = E[x0 | x_t = x] clipped to the data range.
 
-    DDPM samplers clip by default (Ho et al. 2020, reference code; "static thresholding", Saharia et al. 2022,
-    section 2.3). Otherwise estimates outside the range at high noise persist through all later steps.
+    The default of DDPM samplers ("static thresholding": Ho et al. 2020, reference code; Saharia et al. 2022, section
+    2.3). It keeps estimates at large noise that leave the range out of all later steps.
     """
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
@@ -132,7 +132,7 @@ class Clipped(PriorWrapper):
         noise = self.prior.noise(x, t)
         estimate = (x - sigma * noise) / alpha
         clipped = estimate.clamp(*self.data_range)
-        # Keep the prediction where nothing was clipped: sigma may be too small to divide by.
+        # Unclipped values keep the prediction, because sigma may be too small to divide by.
         return torch.where(clipped == estimate, noise, (x - alpha * clipped) / sigma)
 
 
@@ -142,9 +142,9 @@ class RecommendedSampler:
 
     Attributes:
         predictor: `ancestral_posterior` is the ancestral step with DDPM's smaller variance.
-        corrector, snr: the corrector, one step at each time, and its signal-to-noise ratio.
+        corrector, snr: one Langevin step per time at this signal-to-noise ratio, or none.
         steps: number of times in the grid.
-        clip: whether to clip each estimate of the picture to the data range.
+        clip: whether estimates of the picture are clipped to its range (`Clipped`).
     """
 
     predictor: Literal["reverse_diffusion", "euler_maruyama", "ancestral", "ancestral_posterior"]
@@ -157,21 +157,104 @@ class RecommendedSampler:
         check_settings(self)
 
 
-class ScorePrior(Model, Prior):
-    """A prior defined by a network, an SDE and a preconditioning.
+class Network(nn.Module):
+    """Base class of networks on pictures (B, C, H, W).
 
-    For the same model with other weights, assign `network` on a `copy.deepcopy(prior)`.
+    A prior's network is F(x, label, condition): pictures, noise labels (B,) and conditions (B, D, H, W) to
+    (B, C, H, W), differentiable in x. Without a condition its channels are zero. A network whose configuration has
+    `feature_channels` takes feature maps as a fourth argument. Labels are float64 on the CPU, whatever the device and
+    dtype of x.
+
+    Weights and stored constants are in the state dictionary, in leaf modules (`set_precision`). Other constants are
+    created on the CPU, because a file's network is built on the device `meta`, without memory for its weights.
+    """
+
+    config: Any
+    """Options it was built from, which a model file keeps."""
+    channels: int
+    """C."""
+    stride: int
+    """Multiple of H and W."""
+
+    def exact_parts(self) -> list[nn.Module]:
+        """Return the modules kept in float32, where weak noise, small beside the picture, would lose its digits."""
+        return []
+
+    def set_precision(self, dtype: torch.dtype) -> None:
+        """Evaluate in a dtype; below float32 the `exact_parts` stay in float32."""
+        exact = self.exact_parts() if dtype.itemsize < 4 else []
+        kept = {module for part in exact for module in part.modules()}
+        for module in self.modules():
+            if next(module.children(), None) is None:
+                module.to(torch.float32 if module in kept else dtype)
+
+
+class Model(nn.Module):
+    """Base class of what a model file holds: a network with its reading, such as a prior, a classifier or a detector.
+
+    Attributes:
+        kind: name of the kind, for messages.
+        dtypes: dtypes in which it can be evaluated.
+        network: the trained network.
+        image_size: side of the training pictures or crops, in pixels.
+    """
+
+    kind: ClassVar[str]
+    dtypes: ClassVar[tuple[torch.dtype, ...]] = (torch.float32, torch.bfloat16)
+    network: Network
+    image_size: int
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Return the networks in the model file, by the prefix of their tensors' names."""
+        return {"": self.network}
+
+    @property
+    def weights(self) -> int:
+        """Return the number of weights of all parts."""
+        return sum(weight.numel() for part in self.parts().values() for weight in part.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the weights."""
+        return next(self.network.parameters()).device
+
+    def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # it takes less on purpose
+        """Move to a device or to a dtype of evaluation; below float32 the network's `exact_parts` stay in float32.
+
+        Raises InputError for a dtype not in `dtypes`, and for a device that is not available.
+        """
+        for target in args:
+            if not isinstance(target, torch.dtype):
+                try:
+                    super().to(device=target)
+                except torch.OutOfMemoryError:
+                    raise
+                except (AssertionError, RuntimeError) as error:  # by a torch without CUDA, no driver, an unknown name
+                    reason = str(error).partition("\n")[0]
+                    raise SettingError("device", f"{target}: not available ({reason})") from error
+            elif target in self.dtypes:
+                self.network.set_precision(target)
+            else:
+                known = " or ".join(str(dtype).removeprefix("torch.") for dtype in self.dtypes)
+                raise InputError(f"{self.kind} supports {known}, not {target}")
+        return self
+
+
+class ScorePrior(Model, Prior):
+    """A prior by a network, an SDE and a preconditioning.
+
+    For the same model with other weights, copy it by `copy.deepcopy(prior)` and replace `network`.
 
     Args:
-        network: maps (B, C, H, W) and noise labels (B,) to (B, C, H, W); has `channels` and `stride`.
-        sde: the forward process of the training.
-        preconditioning: converts the network's output to a noise prediction.
-        data_range: the model values of black and white.
-        image_size: side of the training pictures or crops in pixels, a multiple of the network's stride. The network
-            works best on windows of this size.
-        sampler: the published sampler, if any.
-        s_noise: factor of the noise that samplers of the reverse SDE add, to correct the variance of this model's
-            samples (S_noise of Karras et al. 2022; `DPMpp2M.s_noise`).
+        network: maps (B, C, H, W) and noise labels (B,) to (B, C, H, W).
+        sde: forward process of its training.
+        preconditioning: relates the network's output to the noise prediction.
+        data_range: model values of black and white.
+        image_size: side of the training pictures or crops in pixels, a multiple of the network's stride. Windows of
+            this size suit the network best.
+        sampler: recommended sampler, if any.
+        s_noise: factor of the noise added by samplers of the reverse SDE, which corrects the variance of samples
+            (S_noise of Karras et al. 2022; `DPMpp2M.s_noise`).
     """
 
     kind = "a prior"
@@ -207,7 +290,7 @@ class ScorePrior(Model, Prior):
         )
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Return -sigma(t) grad log p_t(x); raise InputError if the channels or sides do not fit the model."""
+        """Return -sigma(t) grad log p_t(x). Raise InputError for channels or sides that the model does not take."""
         self._check_shape(x)
         t = as_time(t).expand(x.shape[0])
         return self.preconditioning.noise(self.network, x, t, self.sde, self.data_range)

@@ -10,9 +10,7 @@ from mixture import SDES, correlated, gaussian
 
 from scoreinv.guidance import ClassifierGuidance
 from scoreinv.likelihood import bits_per_dim
-from scoreinv.samplers import (
-    NoiseStream,
-)
+from scoreinv.samplers import NoiseStream
 from scoreinv.samplers.base import CountedPrior
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import VE
@@ -102,8 +100,7 @@ def test_pictures_must_be_states():
 
 
 def test_counts_are_the_calls():
-    counted = CountedPrior(correlated(SDES["vp"]))
-    counted.rows = lambda index: counted
+    counted = CountedPrior(correlated(SDES["vp"]), None, 1)
     x = counted.prior.sample(1, torch.Generator().manual_seed(3))
     for run in (bits_per_dim, encode, decode):
         counted.calls = 0

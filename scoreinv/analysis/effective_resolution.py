@@ -12,9 +12,9 @@ from scoreinv.imaging.picture import STRIP_ROWS, Fill, Picture
 from scoreinv.imaging.regions import touched_blocks
 
 _MOST, _LEAST_SIDE = 8, 384  # maximum reduction, and minimum longer side after it, in pixels
-_LOST, _SELDOM = 4 / 255, 0.001
-"""Luma loss that counts as visible, and the maximum share of such pixels; photographs that are not oversampled have
-over 11 times as many."""
+_LOST, _MAX_LOST_SHARE = 4 / 255, 0.001
+"""Visible loss of luma, and the maximum share of pixels above it. In photographs that are not oversampled, a thousandth
+of the pixels lose over 11/255."""
 _AROUND = 2  # pixels at that size around a hole, affected by its content
 
 
@@ -44,15 +44,15 @@ def enlarged_fills(small: Picture, picture: Picture, hole: np.ndarray, factor: i
 
 def _is_kept(picture: Picture, hole: np.ndarray, factor: int) -> bool:
     near = ndimage.binary_dilation(touched_blocks(hole, factor), np.ones((3, 3), bool), _AROUND)
-    seen = lost = 0
+    total = lost = 0
     for top, left, rows, width in _strips(picture):
         gray = picture.luma((top, left, rows, width))[..., None]
         inner = slice(_AROUND * factor, rows - _AROUND * factor)  # strips are interpolated separately
         beside = near[top // factor : -(-(top + rows) // factor)].repeat(factor, 0).repeat(factor, 1)[:rows, :width]
         away = np.abs(_enlarged(_reduced(gray, factor), 0, rows, width, factor) - gray)[inner, :, 0]
         known = ~beside[inner]
-        seen, lost = seen + int(known.sum()), lost + int((away[known] > _LOST).sum())
-    return lost <= _SELDOM * seen and seen > 0
+        total, lost = total + int(known.sum()), lost + int((away[known] > _LOST).sum())
+    return lost <= _MAX_LOST_SHARE * total and total > 0
 
 
 def _strips(picture: Picture) -> Iterator[tuple[int, int, int, int]]:

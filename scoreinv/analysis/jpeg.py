@@ -31,20 +31,20 @@ from scoreinv.operators.colour_space import luma
 RIM = 8  # width in pixels of the rim: a block's side
 _TILE = 64  # side of the tiles; like the margin, a multiple of the largest unit of blocks
 _MARGIN = 16  # pixels around a tile that make its border irrelevant
-_AT_ONCE = 32  # tiles per batch
+_BATCH = 32  # tiles per batch
 _LUMA_STEP, _LUMA_EDGE = 5.0, 15.0
 """Standard deviation between neighbours, and the luma step above which it grows; in levels of 255. These and the next
 constants minimise the error on photographs with drawn scratches."""
 _CHROMA_STEP, _CHROMA_EDGE = 2.5, 2.5
-_LUMA_HIDING, _CHROMA_HIDING = 2.0, 1.0  # standard deviation between neighbours of the hole's content
-_HIDING_EDGE = 4.0  # step of the hole's content above which its standard deviation grows
-_LARGER = 2.0
+_LUMA_CONTENT_STEP, _CHROMA_CONTENT_STEP = 2.0, 1.0  # standard deviation between neighbours of the hole's content
+_CONTENT_EDGE = 4.0  # step of the hole's content above which its standard deviation grows
+_EDGE_RATIO = 2.0
 """Minimum ratio of the rms step at a hole's edge to that in its rim, if an object begins there."""
-_BEHIND = 2  # pixels by which the scene extends into a hole: bridges scratches twice as wide
-_UNSEEN = 0.1  # weights of luma within the hole, where edges are unknown, as a fraction of the largest
-_SMEARED = 2.0
+_EXTENSION = 2  # pixels by which the scene extends into a hole: bridges scratches twice as wide
+_HIDDEN_WEIGHT = 0.1  # weights of luma within the hole, where edges are unknown, as a fraction of the largest
+_SMEAR_RATIO = 2.0
 """Minimum ratio of the chroma change next to a hole to that at the end of its rim, if it is smeared."""
-_SEEN = 3.0  # visibility threshold of chroma changes, in rms levels
+_VISIBLE = 3.0  # visibility threshold of chroma changes, in rms levels
 _TOLERANCE, _ITERATIONS = 3e-4, 300  # of conjugate gradients, which converge slowly beside a hole
 _FROM_YCC = np.linalg.inv(TO_YCC)
 
@@ -59,30 +59,30 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
     """
     if not hole.any() or hole.all() or (coding := coding_of(picture)) is None:
         return picture, picture
-    shown, kept = picture.pixels.copy(), picture.pixels.copy()
+    cleaned, kept = picture.pixels.copy(), picture.pixels.copy()
     colours, peak = _colours(picture.pixels), picture.peak
     near = [np.empty((0, 2))]  # changes of chroma beside the hole, and at the rim's end
     far = [np.empty((0, 2))]
     for tiles in _tiles(hole, coding):
         hidden = np.stack([hole[tile.around] for tile in tiles])
         before = np.stack([_levels(colours[tile.around], peak) for tile in tiles])
-        begins = _begins_there(before, hidden) & _quantised(before, hidden, coding.luma)
+        begins = _object_begins(before, hidden) & _quantised(before, hidden, coding.luma)
         if not begins.any():
             continue
         tiles, hidden, before = list(compress(tiles, begins)), hidden[begins], before[begins]
-        decoded = _most_likely(before @ TO_YCC.T, hidden, coding)
+        decoded = _estimate_scene(before @ TO_YCC.T, hidden, coding)
         change = (decoded - before @ TO_YCC.T)[..., 1:]
         after = decoded @ _FROM_YCC.T
         on_own_luma = 255 * with_luma(luma(before / 255), after / 255)
-        beside, middle, rim = (_grown(hidden, by) & ~hidden for by in (2, RIM - 2, RIM))
+        beside, middle, rim = (_dilate(hidden, by) & ~hidden for by in (2, RIM - 2, RIM))
         for number, tile in enumerate(tiles):
             at = (number, *tile.inside)
             near.append(change[at][beside[at]])
             far.append(change[at][rim[at] & ~middle[at]])
-            _write_colours(_colours(shown)[tile.place], rim[at], after[at], peak)
+            _write_colours(_colours(cleaned)[tile.place], rim[at], after[at], peak)
             _write_colours(_colours(kept)[tile.place], rim[at], on_own_luma[at], peak)
     smeared = not picture.is_gray_mode and _is_smeared(np.concatenate(near), np.concatenate(far))
-    return replace(picture, pixels=shown), replace(picture, pixels=kept) if smeared else picture
+    return replace(picture, pixels=cleaned), replace(picture, pixels=kept) if smeared else picture
 
 
 def _is_smeared(beside: np.ndarray, at_end: np.ndarray) -> bool:
@@ -93,8 +93,8 @@ def _is_smeared(beside: np.ndarray, at_end: np.ndarray) -> bool:
     """
     if not len(beside) or not len(at_end):
         return False
-    seen, usual = (float(np.sqrt(np.square(changes).mean())) for changes in (beside, at_end))
-    return seen > max(_SEEN, _SMEARED * usual)
+    change_beside, usual = (float(np.sqrt(np.square(changes).mean())) for changes in (beside, at_end))
+    return change_beside > max(_VISIBLE, _SMEAR_RATIO * usual)
 
 
 @dataclass(frozen=True)
@@ -129,25 +129,25 @@ def _tiles(hole: np.ndarray, coding: Coding) -> Iterator[list[_Tile]]:
     )
     near = slice(_MARGIN - RIM, _MARGIN + _TILE + RIM)
     touched = (tile for tile in tiles if hole[tile.around][near, near].any())
-    while some := list(islice(touched, _AT_ONCE)):
+    while some := list(islice(touched, _BATCH)):
         yield some
 
 
-def _grown(hole: np.ndarray, by: int) -> np.ndarray:
+def _dilate(hole: np.ndarray, by: int) -> np.ndarray:
     """Dilate holes NxHxW by a square."""
     return ndimage.maximum_filter(hole, (1, 2 * by + 1, 2 * by + 1))
 
 
-def _begins_there(levels: np.ndarray, hole: np.ndarray) -> np.ndarray:
+def _object_begins(levels: np.ndarray, hole: np.ndarray) -> np.ndarray:
     """Return whether an object in colours NxHxWx3 begins at the hole's edge, N: steps are larger there than nearby."""
-    rim = _grown(hole, RIM) & ~hole
+    rim = _dilate(hole, RIM) & ~hole
     sums = np.zeros((2, 2, len(hole)))
     for one, other in _NEIGHBOURS:
         step = np.square(levels[other] - levels[one]).sum(-1)
         for into, pairs in zip(sums, (hole[one] ^ hole[other], rim[one] & rim[other]), strict=True):
             into += (step * pairs).sum((1, 2)), pairs.sum((1, 2))
     at_edge, usual = (total / np.maximum(count, 1) for total, count in sums)
-    return at_edge > _LARGER**2 * usual
+    return at_edge > _EDGE_RATIO**2 * usual
 
 
 def _colours(pixels: np.ndarray) -> np.ndarray:
@@ -184,17 +184,17 @@ def _quantised(levels: np.ndarray, hole: np.ndarray, steps: np.ndarray) -> np.nd
     return (ratios * (blocks.any((2, 4)) & ~blocks.all((2, 4)))).sum((1, 2)) > 0
 
 
-def _most_likely(ycc: np.ndarray, hole: np.ndarray, coding: Coding) -> np.ndarray:
+def _estimate_scene(ycc: np.ndarray, hole: np.ndarray, coding: Coding) -> np.ndarray:
     """Return the estimated scene s for planes of whole units of blocks, NxHxWx3."""
     luma_plane, *chroma = np.moveaxis(ycc.astype(np.float32), -1, 0)
-    near = _grown(~hole, _BEHIND)
+    near = _dilate(~hole, _EXTENSION)
     links = [
-        np.where(hole[one] | hole[other], _UNSEEN * link.max() * (near[one] & near[other]), link)
+        np.where(hole[one] | hole[other], _HIDDEN_WEIGHT * link.max() * (near[one] & near[other]), link)
         for link, (one, other) in zip(_links(luma_plane, near, _LUMA_STEP, _LUMA_EDGE), _NEIGHBOURS, strict=True)
     ]
-    found = _most_likely_plane(luma_plane, hole, coding.luma, (1, 1), links, _LUMA_HIDING)
+    found = _estimate_plane(luma_plane, hole, coding.luma, (1, 1), links, _LUMA_CONTENT_STEP)
     links = _links(found, near, _CHROMA_STEP, _CHROMA_EDGE)
-    planes = [_most_likely_plane(plane, hole, coding.chroma, coding.cell, links, _CHROMA_HIDING) for plane in chroma]
+    planes = [_estimate_plane(plane, hole, coding.chroma, coding.cell, links, _CHROMA_CONTENT_STEP) for plane in chroma]
     return np.stack([found, *planes], axis=-1)
 
 
@@ -223,13 +223,13 @@ def _flow(plane: np.ndarray, links: list[np.ndarray]) -> np.ndarray:
     return out
 
 
-def _most_likely_plane(
+def _estimate_plane(
     plane: np.ndarray,
     hole: np.ndarray,
     steps: np.ndarray,
     cell: tuple[int, int],
     links: list[np.ndarray],
-    hiding: float,
+    content_step: float,
 ) -> np.ndarray:
     """Return the estimated s of decoded planes, NxHxW, from the weights v and the step within the hole's content."""
     from scipy import fft  # slow to import, and few pictures need it
@@ -239,7 +239,7 @@ def _most_likely_plane(
     down, across = cell
     precision = (12 / steps**2).astype(np.float32)[:, None, :]
     within = [
-        (hole[one] & hole[other]) / (hiding**2 * (1 + ((plane[other] - plane[one]) / _HIDING_EDGE) ** 2))
+        (hole[one] & hole[other]) / (content_step**2 * (1 + ((plane[other] - plane[one]) / _CONTENT_EDGE) ** 2))
         for one, other in _NEIGHBOURS
     ]
 
@@ -256,12 +256,12 @@ def _most_likely_plane(
         return np.stack([samples * ~hole, samples * hole])
 
     def normal(flat: np.ndarray) -> np.ndarray:
-        scene, hider = flat.reshape(2, *plane.shape)
-        out = observed(reduced(np.where(hole, hider, scene)))
-        return (out + np.stack([_flow(scene, links), _flow(hider, within)])).ravel()
+        scene, content = flat.reshape(2, *plane.shape)
+        out = observed(reduced(np.where(hole, content, scene)))
+        return (out + np.stack([_flow(scene, links), _flow(content, within)])).ravel()
 
     samples = chroma_samples(plane, cell)
-    side = (1, 2 * _BEHIND + 1, 2 * _BEHIND + 1)
+    side = (1, 2 * _EXTENSION + 1, 2 * _EXTENSION + 1)
     beside = ndimage.uniform_filter(plane * ~hole, side) / ndimage.uniform_filter(1e-6 + ~hole, side)
     begin = np.stack([np.where(hole, beside, plane), plane]).ravel()
     operator = LinearOperator((begin.size, begin.size), matvec=normal, dtype=np.float32)

@@ -23,21 +23,21 @@ from scoreinv.windows.boxes import Box, crop
 
 WIDEST = 6  # maximum width of a leftover in pixels
 _SOFT = 2  # pixels of a soft edge, ignored when colours are compared
-_FARTHER = np.arange(10, 27, 2)  # distances from the rim at which the ground is sampled, in pixels
-_ALIKE = 0.1  # maximum distance of equal colours, RGB in [0, 1]
+_GROUND_DISTANCES = np.arange(10, 27, 2)  # distances from the rim at which the ground is sampled, in pixels
+_SAME_COLOUR = 0.1  # maximum distance of equal colours, RGB in [0, 1]
 _RARE = 0.02  # maximum share of a rare colour in the ground
-_FEWEST = 50  # minimum number of samples of the ground
+_LEAST_SAMPLES = 50  # minimum number of samples of the ground
 _NEAR = 32.0  # pixels along the rim within which the ground is sampled
 _BESIDE = 8  # neighbours on each side that confirm a point
 _COMPARED = 1000  # maximum number of colours to compare with
 _POINTS = 500  # maximum number of points of a rim
 _NORMAL = 6  # radius in pixels of the disk that determines the normal
-_NOTICED = 0.18
+_LEAST_SHARE = 0.18
 """Minimum share of a rim with a leftover, chosen by `tests/benchmarks/leftovers.py` and on real objects."""
 _GAP = 8  # radius in pixels of the closing that gives a mask's outline
 _INSIDE = 16  # pixels of a hole around a sliver that show the object's colours
-_FEWEST_PIXELS = 40  # minimum size of a sliver
-_MOST_OF_IT = 0.8  # minimum share of a sliver with colours of the object and not of the ground
+_LEAST_PIXELS = 40  # minimum size of a sliver
+_SLIVER_SHARE = 0.8  # minimum share of a sliver with colours of the object and not of the ground
 _SIDE = 1024
 """Longer side in pixels above which slivers are searched in a reduced picture."""
 _LEAST_WIDTH = 16  # minimum width of holes to examine: narrow ones are mostly scratches
@@ -79,7 +79,7 @@ def take_in_leftovers(picture: Picture, hole: np.ndarray) -> np.ndarray:
 
 def _leftovers(picture: Picture, hole: np.ndarray) -> list[Leftover]:
     """Return the leftovers beside each hole, and within its outline."""
-    margin = int(_FARTHER[-1]) + 1
+    margin = int(_GROUND_DISTANCES[-1]) + 1
     found = []
     for (top, left, _, _), holes in clusters(hole):
         labels, _ = ndimage.label(holes)
@@ -93,77 +93,77 @@ def _leftovers(picture: Picture, hole: np.ndarray) -> list[Leftover]:
             crop(alone, (top + rows.start - y, left + columns.start - x, *own.shape))[...] = own
             box = (y, x, *around.shape)
             rgb = picture.rgb(box)
-            for look in (_beside, _within):
-                if (seen := look(rgb, alone, around)) is not None:
-                    share, grow, pixels = seen
+            for look in (_leftover_on_rim, _leftover_slivers):
+                if (finding := look(rgb, alone, around)) is not None:
+                    share, grow, pixels = finding
                     found.append(Leftover(share, grow, box, pixels & ~around))
     return found
 
 
-_Seen = tuple[float, int, np.ndarray]
+_Finding = tuple[float, int, np.ndarray]
 """Share, pixels to grow and mask of a `Leftover` in the box of its hole; the mask may overlap holes."""
 
 
-def _within(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Seen | None:
+def _leftover_slivers(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Finding | None:
     """Return the slivers of the object within the outline of one hole; `hole` includes the other holes."""
     if (step := max(hole.shape) // _SIDE) > 1:
         small = (means_of_blocks(mask, step) > 0 for mask in (own, hole))
-        if (seen := _within(means_of_blocks(rgb, step), *small)) is None:
+        if (finding := _leftover_slivers(means_of_blocks(rgb, step), *small)) is None:
             return None
-        share, grow, pixels = seen
+        share, grow, pixels = finding
         return share, step * grow, mask_of_blocks(pixels, step, hole.shape)
     # The padding keeps gaps open at the picture's border.
-    outline = ndimage.binary_fill_holes(_away(~np.pad(_near(own, _GAP), _GAP))[_GAP:-_GAP, _GAP:-_GAP] > _GAP) | own
+    outline = ndimage.binary_fill_holes(_distance(~np.pad(_near(own, _GAP), _GAP))[_GAP:-_GAP, _GAP:-_GAP] > _GAP) | own
     slivers, count = ndimage.label(outline & ~hole, np.ones((3, 3)))
     if not count:
         return None
-    away = _away(outline)
-    ground = rgb[(away > _SOFT) & (away <= _FARTHER[-1]) & ~hole]
-    if len(ground) < _FEWEST:
+    away = _distance(outline)
+    ground = rgb[(away > _SOFT) & (away <= _GROUND_DISTANCES[-1]) & ~hole]
+    if len(ground) < _LEAST_SAMPLES:
         return None
     found = np.zeros_like(own)
     for number, place in enumerate(ndimage.find_objects(slivers), start=1):
         wider = tuple(slice(max(0, part.start - _INSIDE), part.stop + _INSIDE) for part in place)
         sliver, inside = slivers[wider] == number, own[wider]
-        if sliver.sum() < _FEWEST_PIXELS:
+        if sliver.sum() < _LEAST_PIXELS:
             continue
         colours = rgb[wider][sliver]
-        known = _seen(colours, ground) >= _RARE
-        of_object = _seen(colours, rgb[wider][inside & _near(sliver, _INSIDE)]) >= _RARE
-        if (of_object & ~known).mean() > _MOST_OF_IT:
+        known = _share_alike(colours, ground) >= _RARE
+        of_object = _share_alike(colours, rgb[wider][inside & _near(sliver, _INSIDE)]) >= _RARE
+        if (of_object & ~known).mean() > _SLIVER_SHARE:
             found[wider] |= sliver
     if not found.any():
         return None
     rim = _near(own, 1.5) & ~own
     share = (rim & found).sum() / max(1, (rim & ~hole).sum())
-    grow = int(np.ceil(_away(hole)[found].max())) + _SOFT
+    grow = int(np.ceil(_distance(hole)[found].max())) + _SOFT
     return float(share), grow, _near(found, _SOFT)
 
 
-def _seen(colours: np.ndarray, among: np.ndarray) -> np.ndarray:
+def _share_alike(colours: np.ndarray, among: np.ndarray) -> np.ndarray:
     """Return the share of similar colours among Nx3 for each of Mx3, (M,)."""
     among = among[:: -(-len(among) // _COMPARED)]
     parts = np.array_split(colours, -(-len(colours) // _COMPARED))
-    alike = [np.linalg.norm(part[:, None] - among, axis=2) < _ALIKE for part in parts]
+    alike = [np.linalg.norm(part[:, None] - among, axis=2) < _SAME_COLOUR for part in parts]
     return np.concatenate([part.mean(1) for part in alike])
 
 
-def _away(hole: np.ndarray) -> np.ndarray:
+def _distance(hole: np.ndarray) -> np.ndarray:
     """Return the distance in pixels from a hole, 0 inside."""
     return ndimage.distance_transform_edt(~hole)
 
 
 def _near(hole: np.ndarray, pixels: float) -> np.ndarray:
     """Return the mask of pixels within this distance of a hole."""
-    return _away(hole) <= pixels
+    return _distance(hole) <= pixels
 
 
-def _beside(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Seen | None:
+def _leftover_on_rim(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Finding | None:
     """Return the leftover beside one hole; `hole` includes the other holes."""
     points, outwards = _rim(own, hole)
     if not len(points):
         return None
-    steps = np.arange(1, _FARTHER[-1] + 1)
+    steps = np.arange(1, _GROUND_DISTANCES[-1] + 1)
     at = np.rint(points[:, None] + outwards[:, None] * steps[:, None]).astype(int)
     known = ((at >= 0) & (at < hole.shape)).all(2)
     down, across = np.moveaxis(np.where(known[..., None], at, 0), 2, 0)
@@ -171,22 +171,22 @@ def _beside(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Seen | None:
     colours = rgb[down, across]
     apart = np.linalg.norm(points[:, None] - points, axis=2)
     band = WIDEST + _SOFT
-    strange = np.zeros((len(points), band), dtype=bool)
+    rare = np.zeros((len(points), band), dtype=bool)
     for number, near in enumerate(apart < _NEAR):
-        ground = colours[near][:, _FARTHER - 1][known[near][:, _FARTHER - 1]]
-        if len(ground) >= _FEWEST:
+        ground = colours[near][:, _GROUND_DISTANCES - 1][known[near][:, _GROUND_DISTANCES - 1]]
+        if len(ground) >= _LEAST_SAMPLES:
             distances = np.linalg.norm(colours[number, :band, None] - ground, axis=2)
-            strange[number] = (distances < _ALIKE).mean(1) < _RARE
+            rare[number] = (distances < _SAME_COLOUR).mean(1) < _RARE
     widths = np.zeros(len(points), dtype=int)
     for width in range(1, WIDEST + 1):
-        jumps = np.linalg.norm(colours[:, width - 1] - colours[:, width + _SOFT - 1], axis=1) > _ALIKE
-        ends = strange[:, :width].all(1) & ~strange[:, width + _SOFT - 1 :].any(1)
+        jumps = np.linalg.norm(colours[:, width - 1] - colours[:, width + _SOFT - 1], axis=1) > _SAME_COLOUR
+        ends = rare[:, :width].all(1) & ~rare[:, width + _SOFT - 1 :].any(1)
         widths[ends & jumps & known[:, :band].all(1)] = width
-    shown = widths > 0
+    has_leftover = widths > 0
     spacing = max(1.0, float(np.median(np.partition(apart, 1, axis=1)[:, 1]))) if len(points) > 1 else 1.0
     beside = apart < _BESIDE * spacing
-    solid = shown & ((beside & shown).sum(1) > beside.sum(1) / 2)
-    if solid.mean() < _NOTICED:
+    solid = has_leftover & ((beside & has_leftover).sum(1) > beside.sum(1) / 2)
+    if solid.mean() < _LEAST_SHARE:
         return None
     left = np.zeros_like(hole)
     for (down, across), width in zip(points[solid], widths[solid], strict=True):
@@ -204,7 +204,7 @@ def _rim(own: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     around = np.argwhere(np.ones((2 * _NORMAL + 1,) * 2)) - _NORMAL
     around = around[np.hypot(*around.T) <= _NORMAL]
     padded = np.pad(hole, _NORMAL, mode="edge")
-    seen = points[:, None] + around + _NORMAL
-    outwards = np.where(padded[seen[..., 0], seen[..., 1], None], -around, around).sum(1).astype(float)
+    neighbours = points[:, None] + around + _NORMAL
+    outwards = np.where(padded[neighbours[..., 0], neighbours[..., 1], None], -around, around).sum(1).astype(float)
     length = np.linalg.norm(outwards, axis=1)
     return points[length > 0], outwards[length > 0] / length[length > 0, None]

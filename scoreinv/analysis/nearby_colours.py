@@ -12,7 +12,7 @@ from scipy import ndimage
 from scoreinv.imaging.regions import means_of_blocks
 
 _BESIDE = 6  # pixels beside a hole, at its coarsest scale
-_ALIKE = 0.1  # maximum distance of equal colours, RGB in [0, 1]
+_SAME_COLOUR = 0.1  # maximum distance of equal colours, RGB in [0, 1]
 _RARE = 0.01  # share of the pixels beside a hole that a colour must match
 _PLACE = 5  # side in pixels of a place, half a patch: it is foreign if most of its pixels are
 
@@ -38,6 +38,6 @@ def foreign(rgb: np.ndarray, hole: np.ndarray, halvings: int) -> np.ndarray:
         return np.zeros_like(hole)
     apart, _ = cKDTree(beside).query(colours[known], k=[max(1, int(_RARE * len(beside)))])
     unseen = np.zeros(known.shape)
-    unseen[known] = apart[:, 0] > _ALIKE
+    unseen[known] = apart[:, 0] > _SAME_COLOUR
     places = known & (ndimage.uniform_filter(unseen, _PLACE) > 0.5)
     return places.repeat(side, 0).repeat(side, 1)[: hole.shape[0], : hole.shape[1]]

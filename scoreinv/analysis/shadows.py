@@ -22,7 +22,7 @@ _FOOT = 0.6  # fraction of the object's height, from below, that counts as its f
 _LEVELS = (0.5, 0.6, 0.7, 0.8)  # maximum brightness of a shadow, relative to the lit ground beside it
 _FAINTEST, _DARKEST = 0.2, 1.5  # natural logarithm of the ratio of light across a shadow's edge
 _STEP = 3  # distance in pixels from a soft edge at which colours are compared
-_PLAIN = 3.0
+_LEAST_UNIFORMITY = 3.0
 """Minimum of that logarithm over its mean deviation along the edge. Shadows on the Moon and on a rock have 4 and 6;
 trunks, stems and dark places in moss and grass 2.3 and less."""
 _HUE = 0.01
@@ -82,15 +82,15 @@ def _shadow(rgb: np.ndarray, own: np.ndarray) -> np.ndarray | None:
     best, found = 0.0, None
     for level in _LEVELS:
         labels, _ = ndimage.label(ndimage.binary_opening((bright < level * lit) & ~own))
-        region, plainest = np.zeros_like(own), 0.0
+        region, most_uniform = np.zeros_like(own), 0.0
         for number in np.unique(labels[foot & (labels > 0)]):
             part = labels == number
             if (part & foot).sum() < _AT_FOOT * (part & beside).sum() or part.sum() < _AREAS[0] / 3 * own.sum():
                 continue
-            if plain := _plainness(smooth, part, own):
-                region, plainest = region | part, max(plainest, plain)
-        if plainest > best and _AREAS[0] <= region.sum() / own.sum() <= _AREAS[1]:
-            best, found = plainest, region
+            if uniformity := _uniformity(smooth, part, own):
+                region, most_uniform = region | part, max(most_uniform, uniformity)
+        if most_uniform > best and _AREAS[0] <= region.sum() / own.sum() <= _AREAS[1]:
+            best, found = most_uniform, region
     return None if found is None else ndimage.binary_closing(found | own, iterations=_ROOM) & ~own
 
 
@@ -103,7 +103,7 @@ def _lit(bright: np.ndarray, own: np.ndarray, side: int) -> np.ndarray:
     return lit.repeat(step, 0).repeat(step, 1)[: own.shape[0], : own.shape[1]]
 
 
-def _plainness(rgb: np.ndarray, region: np.ndarray, own: np.ndarray) -> float:
+def _uniformity(rgb: np.ndarray, region: np.ndarray, own: np.ndarray) -> float:
     """Return the mean log ratio of light across a region's edge over its mean deviation, or 0 for other regions."""
     inside, outside = (ndimage.distance_transform_edt(part) for part in (region | own, ~(region | own)))
     points = np.argwhere(region & (inside <= 1) & (ndimage.distance_transform_edt(~own) > _STEP + 1))
@@ -123,5 +123,5 @@ def _plainness(rgb: np.ndarray, region: np.ndarray, own: np.ndarray) -> float:
     hue = shade / shade.sum(1, keepdims=True) - ground / ground.sum(1, keepdims=True)
     if not _FAINTEST <= ratio <= _DARKEST or np.abs(np.median(hue, axis=0)).max() > _HUE:
         return 0.0
-    plain = ratio / max(float(np.abs(ratios - ratio).mean()), 1e-3)
-    return plain if plain >= _PLAIN else 0.0
+    uniformity = ratio / max(float(np.abs(ratios - ratio).mean()), 1e-3)
+    return uniformity if uniformity >= _LEAST_UNIFORMITY else 0.0

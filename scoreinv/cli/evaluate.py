@@ -24,7 +24,7 @@ from scoreinv.system.terminal import progress_bar
 from scoreinv.system.threads import set_threads
 
 if TYPE_CHECKING:
-    from scoreinv.networks.classifiers import NoiseClassifier
+    from scoreinv.models.noise_classifier import NoiseClassifier
 
 EXAMPLES = """
   scoreinv evaluate drawn/ --reference photographs/

@@ -21,7 +21,7 @@ from scoreinv.system.terminal import duration, progress_bar
 from scoreinv.tasks.settings import SamplerSettings
 
 if TYPE_CHECKING:
-    from scoreinv.networks.classifiers import NoiseClassifier
+    from scoreinv.models.noise_classifier import NoiseClassifier
 
 
 EXAMPLES = """

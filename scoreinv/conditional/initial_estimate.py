@@ -1,17 +1,16 @@
-"""What a conditional prior begins with: a smooth estimate of what is not observed, and how wrong that may be.
+"""The initial estimate of a conditional prior: a smooth interpolation of the observed values, with its expected error.
 
-The initial estimate minimises the energy of a plate under tension, |Laplacian u|^2 + tension |gradient u|^2 over the
-pixels that are not observed, approximately: a multilevel scheme. *Pull* averages the known values level by level into
-coarser pictures with a weight each, until one pixel is left, and *push* goes back by bilinear interpolation (push-pull:
-Gortler et al., The Lumigraph, SIGGRAPH 1996, section 3.4.2); on each level a few steps of conjugate gradients then
-relax what is unknown. Small holes come out as by biharmonic interpolation, which is the best of the classical
-fills there; the tension keeps large ones from overshooting.
+It approximately minimises the energy of a plate under tension, |Laplacian u|^2 + tension |gradient u|^2 over the
+unobserved pixels, by a multilevel scheme. *Pull* averages the known values level by level into coarser pictures with
+weights, down to one pixel. *Push* returns by bilinear interpolation (push-pull: Gortler et al., The Lumigraph, SIGGRAPH
+1996, section 3.4.2). On each level a few steps of conjugate gradients relax the unknown values. In small holes this
+equals biharmonic interpolation, the best classical fill there; the tension keeps large holes from overshooting.
 
-The error follows the same way. If a picture differs from the next coarser level by a detail of variance d_k at level k,
-independent from level to level, then what a pixel takes from the coarser level brings that level's error and the detail
-that it lacks: v_k = (1 - w_k) (up(v_(k+1)) + a_k d_k). It is 0 at known pixels and the picture's whole variance where
-nothing is known. The activity a_k, which tells a meadow from the sky, is the mean of |detail|^2 / d_k over the known
-values around, and that of the coarser level where there are none.
+The expected error follows the same levels. If a picture differs from its next coarser level by a detail of variance d_k
+at level k, independent between levels, then a pixel interpolated from the coarser level has its error and lacks the
+detail: v_k = (1 - w_k) (up(v_(k+1)) + a_k d_k). It is 0 at known pixels and the picture's total variance if nothing
+is known. The activity a_k distinguishes a meadow from the sky: it is the mean of |detail|^2 / d_k over known values
+around a pixel, or that of the coarser level if there are none.
 """
 
 from __future__ import annotations
@@ -27,26 +26,25 @@ from torch import Tensor
 from scoreinv.operators.linalg import conjugate_gradients
 
 TENSION = 0.1
-"""The plate's tension, in 1/pixel^2, fitted on held-out photographs; it dominates beyond 3 pixels."""
+"""Tension of the plate in 1/pixel^2, fitted on held-out photographs; it dominates beyond 3 pixels."""
 
-_LEAST_ACTIVITY = 0.02  # the least activity that is expected: flat surroundings may hide an edge
+_LEAST_ACTIVITY = 0.02  # least expected activity, because flat surroundings may hide an edge
 
-_STEPS = 10  # steps of conjugate gradients on the picture itself; further ones change the error by under 1 %
+_STEPS = 10  # conjugate gradient steps at full size; more change the error by under 1 %
 _COARSE_STEPS = 6  # the same on coarser levels
 
 
 @dataclass(frozen=True)
 class InitialEstimate:
-    """What is made of an observation.
+    """A smooth interpolation of observed values.
 
     Attributes:
-        mean: (B, C, H, W); known values as they were, the others smooth between them; 0 where a channel has no known
-            value at all.
-        variance: as `mean`; of the initial estimate's error, expected from the details' variances; 0 at known values.
-        fine: the first channel at a multiple of the size, (B, 1, sH, sW), as far as it is known; NaN where not.
-            None: nowhere.
-        features: maps of what the picture shows, each over all of it, (B or 1, D, h, w); zeros where it was not looked
-            at. None: nowhere.
+        mean: (B, C, H, W); equal to known values, smooth between them, and 0 in a channel without known values.
+        variance: expected variance of the error, the shape of `mean`; 0 at known values.
+        fine: the first channel at a multiple s of the size, (B, 1, sH, sW), NaN where unknown; None if unknown
+            everywhere.
+        features: feature maps of whole pictures, (B or 1, D, h, w); None if there are none. Zeros stand for a picture
+            without features.
     """
 
     mean: Tensor
@@ -55,7 +53,7 @@ class InitialEstimate:
     features: tuple[Tensor, ...] | None = None
 
     def each(self, change: Callable[[Tensor], Tensor]) -> InitialEstimate:
-        """With all of its parts changed alike."""
+        """Return the estimate with the same change of each tensor."""
         fine = None if self.fine is None else change(self.fine)
         features = None if self.features is None else tuple(change(value) for value in self.features)
         return InitialEstimate(change(self.mean), change(self.variance), fine, features)
@@ -64,17 +62,17 @@ class InitialEstimate:
 def smooth_estimate(
     values: Tensor, observed: Tensor, details: Tensor | None = None, coarse: Tensor | None = None
 ) -> InitialEstimate:
-    """Interpolate smoothly what is not observed.
+    """Return the initial estimate from observed values.
 
     Args:
-        values: (B, C, H, W) float; not looked at where not observed (NaN may stand there).
+        values: (B, C, H, W) float; unobserved values are not read and may be NaN.
         observed: (B or 1, C or 1, H, W), 0 or 1.
-        details: (C or 1, K) variances d_k > 0 of a picture's details at each octave from the finest, the last one that
-            of the mean of a block of 2^(K - 1) pixels a side; None: a unit variance in all.
-        coarse: (B, C, ceil(H / 2), ceil(W / 2)) means of blocks of 2x2 pixels that are known besides; NaN where not.
+        details: (C or 1, K), variances d_k > 0 of a picture's details at each octave from the finest. The last is that
+            of means of blocks with 2^(K - 1) pixels a side. None: unit variance in all.
+        coarse: (B, C, ceil(H / 2), ceil(W / 2)), known means of blocks of 2x2 pixels; NaN where unknown.
     """
     details = (torch.ones(1, 1) if details is None else details).to(values)[..., None, None]
-    weight = observed.to(values)  # 0 or 1 on every level: 1 where anything is known
+    weight = observed.to(values)  # 0 or 1 on every level: 1 if any pixel of the block is known
     mean = torch.where(weight > 0, values, 0.0)
     levels = [(mean, weight)]
     while max(mean.shape[-2:]) > 1:
@@ -88,11 +86,11 @@ def smooth_estimate(
     for level in reversed(range(len(levels))):
         mean, weight = levels[level]
         detail = details[:, min(level, details.shape[1] - 1)]
-        if level == len(levels) - 1:  # the top stands for all that is coarser
+        if level == len(levels) - 1:  # the top level represents all coarser ones
             missing: Tensor | float = details[:, level:].sum(1)
         else:
             filled, variance, activity = (push(value, mean.shape) for value in (filled, variance, activity))
-            # Mean of the energy over the known values of 5x5 pixels, with the coarser level's counted as two of them.
+            # Mean energy of the known values in 5x5 pixels; the coarser level's counts as two of them.
             energy = weight * (mean - filled).square() / detail
             total, known = (F.avg_pool2d(value, 5, 1, 2, divisor_override=1) for value in (energy, weight))
             activity = ((total + 2 * activity) / (known + 2)).clamp_min(_LEAST_ACTIVITY)
@@ -108,13 +106,13 @@ def smooth_estimate(
 
 
 def _force(u: Tensor, free: Tensor, tension: float) -> Tensor:
-    """The gradient of half the plate's energy, at the values that are `free`."""
+    """Return the gradient of half the plate's energy at the `free` values."""
     bent = _laplacian(u)
     return _laplacian(bent).sub_(bent, alpha=tension).mul_(free)
 
 
 def _laplacian(u: Tensor) -> Tensor:
-    """Of the pixel grid, where the border has no slope across it: symmetric, at most 0."""
+    """Return the Laplacian with zero slope across the border: symmetric and negative semidefinite."""
     padded = F.pad(u, (1, 1, 1, 1), mode="replicate")
     sides = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1]
     sides += padded[..., 1:-1, :-2]
@@ -123,7 +121,7 @@ def _laplacian(u: Tensor) -> Tensor:
 
 
 def block_means(values: Tensor) -> Tensor:
-    """Means of blocks of 2x2 pixels (at the border of what is there), (B, C, H, W) to half the size, rounded up."""
+    """Return means of blocks of 2x2 pixels, smaller at the border: (B, C, H, W) to half the size, rounded up."""
     return F.avg_pool2d(values, 2, ceil_mode=True, count_include_pad=False)
 
 
@@ -132,6 +130,6 @@ def _sum_2x2(values: Tensor) -> Tensor:
 
 
 def push(coarse: Tensor, shape: torch.Size) -> Tensor:
-    """Twice the size by bilinear interpolation, cut to height x width."""
+    """Return the picture at twice the size by bilinear interpolation, cropped to height x width."""
     doubled = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
     return doubled[..., : shape[-2], : shape[-1]]

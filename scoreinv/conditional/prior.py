@@ -14,13 +14,12 @@ from torch import Tensor, nn
 from scoreinv.conditional.initial_estimate import InitialEstimate, smooth_estimate
 from scoreinv.conditional.observation import GivenObservation, Observation
 from scoreinv.conditional.residual import ResidualPreconditioning
-from scoreinv.networks.base import Network
 from scoreinv.networks.chroma import CHROMA_STRIDE, ChromaNetwork
 from scoreinv.networks.encoder import STRIDES, Encoder
 from scoreinv.operators import ObservedComponents
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.preconditioning import centre
-from scoreinv.prior import Prior, RecommendedSampler, ScorePrior
+from scoreinv.prior import Network, Prior, RecommendedSampler, ScorePrior
 from scoreinv.sdes import SDE, as_time
 from scoreinv.system.errors import InputError
 from scoreinv.windows.boxes import Box
@@ -245,6 +244,18 @@ def trained_task(prior: object) -> Literal["fill", "colour"] | None:
     if not isinstance(prior, ConditionalPrior):
         return None
     return "fill" if prior.encoder is None else "colour"
+
+
+def known_gray_weights(prior: object) -> str | None:
+    """Return the name of the grey weights that a conditional prior was trained with; None for other models."""
+    return prior.gray_weights if isinstance(prior, ConditionalPrior) else None
+
+
+def check_references(prior: Prior) -> ConditionalPrior:
+    """Return the prior. Raise InputError if it has no network of the mean chroma, which references need."""
+    if not isinstance(prior, ConditionalPrior) or prior.chroma is None:
+        raise InputError("this model compares no pictures: scene takes references")
+    return prior
 
 
 def encoder_options(prior: Prior) -> tuple[int, bool]:

@@ -65,7 +65,7 @@ _LONGEST_STREAM = 1 << 30
 _LONGEST_FILE = 4 << 30
 """Limit of a file in bytes: more than 400 uncompressed megapixels of four 16-bit channels."""
 _BLOCK = 1 << 20
-_MOST_BYTES = 24  # peak memory of decoding, in bytes per pixel of four 16-bit samples
+_PEAK_BYTES = 24  # peak memory of decoding, in bytes per pixel of four 16-bit samples
 _PLAIN_MODES = {"1": "L", "L": "L", "RGB": "RGB", "La": "LA", "RGBa": "RGBA", "P": "RGB", "PA": "RGBA"}
 """Modes that convert without loss, and to which, if no colour is transparent."""
 _SIXTEEN_BITS = re.compile(r"(RGB|RGBA|RGBX|RGBa);16([LBN])")
@@ -304,7 +304,7 @@ def _decode_tiff(stream: BinaryIO, name: str, frame: int | None, look: Look) -> 
     if image is not None:
         return _decode_opened(image, stream, index, name, look)
     width, height = directory[TiffImagePlugin.IMAGEWIDTH], directory[TiffImagePlugin.IMAGELENGTH]
-    look(width, height, _MOST_BYTES * width * height)
+    look(width, height, _PEAK_BYTES * width * height)
     what = "damaged or unsupported TIFF file: save it again as PNG, or as an uncompressed TIFF"
     with guarded(name, what):
         return decode_by_tifffile(stream, name, index), None
@@ -350,8 +350,7 @@ def _frame(count: int, frame: int | None, name: str) -> int:
     if frame is not None and not isinstance(frame, int):
         raise InputError(f"{name}: the frame must be a whole number of at least 0, not {frame!r}")
     if frame is None and count > 1:
-        of = f"{name} has {count} frames, of which a photo takes one; of other files save one as its own file"
-        raise SettingError("frame", f"must be given, from 0 to {count - 1}: {of}")
+        raise SettingError("frame", f"must be chosen, from 0 to {count - 1}: {name} has {count} frames")
     if frame is not None and not 0 <= frame < count:
         raise SettingError("frame", f"must be from 0 to {count - 1}, not {frame}: {name} has {count} frames")
     return frame or 0

@@ -14,7 +14,7 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.options import GUIDANCE, check
 
 Classifier = Callable[[Tensor, Tensor], Tensor]
-"""Logits (B, classes) from states (B, C, H, W) and times (B,)."""
+"""Maps states (B, C, H, W) and times (B,) to logits (B, classes)."""
 
 
 class ClassifierGuidance(PriorWrapper):
@@ -25,7 +25,7 @@ class ClassifierGuidance(PriorWrapper):
         label: class index, an int for all samples or a tensor (B,).
         scale: 1 is the exact conditional; larger values trade variety for typicality.
 
-    `noise` raises InputError for labels that the classifier has not, or of another number than the samples.
+    `noise` raises InputError for labels that the classifier does not have, or if their number is not 1 or B.
     """
 
     def __init__(self, prior: Prior, classifier: Classifier, label: int | Tensor, scale: float = 1.0) -> None:
@@ -42,7 +42,7 @@ class ClassifierGuidance(PriorWrapper):
         return self.prior.noise(x, t) - broadcast(self.scale * self.sde.sigma(t), x) * gradient
 
     def log_likelihood_gradient(self, x: Tensor, t: Tensor) -> Tensor:
-        """grad_x log p_t(label | x), the shape of x; differentiable in x where gradients are recorded."""
+        """Return grad_x log p_t(label | x), the shape of x; differentiable in x if gradients are enabled."""
         differentiable = torch.is_grad_enabled()
         with torch.enable_grad():
             probe = x if differentiable and x.requires_grad else x.detach().requires_grad_()

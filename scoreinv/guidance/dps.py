@@ -1,4 +1,4 @@
-"""Diffusion posterior sampling (Chung et al. 2023): the uncertainty of the denoised mean is left out."""
+"""Diffusion posterior sampling (Chung et al. 2023), which neglects the uncertainty of the denoised mean."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from scoreinv.system.errors import InputError
 class DPS(LikelihoodGuidance):
     """Diffusion posterior sampling (Chung et al. 2023, arXiv 2209.14687, eq. 10): y given x_t as if D(x_t) were x0.
 
-    Stated as a likelihood: with S = noise_std^2, where the paper's code has a step size that depends on the residual
-    and the grid. An exact observation needs a noise_std all the same: smaller is stricter, and needs more steps.
-    Samples need a sampler that adds noise, and some hundred steps: samples by an ODE hardly differ from one another. Of
-    Gaussian fields intervals of a nominal 90 % then hold 83 to 90 %, unless it diverges, as it may where there is
-    little noise.
+    It is a likelihood with S = noise_std^2; the paper's code has a step size that depends on the residual and the grid
+    instead. Exact observations need a noise_std, too: a smaller one is stricter and needs more steps. Use a sampler
+    that adds noise, with some hundred steps: samples by an ODE hardly vary. For Gaussian fields, nominal 90 % intervals
+    then cover 83 to 90 %, unless it diverges, as it may with little noise.
 
     Raises InputError unless noise_std is positive.
     """

@@ -15,14 +15,14 @@ from scoreinv.system.options import Whole, check
 class MMPS(LikelihoodGuidance):
     """Moment matching posterior sampling (Rozet et al. 2024, arXiv 2405.13712, section 4.2).
 
-    The covariance of x0 given x_t is (sigma^2 / alpha) J for the true score. GMRES applies S^-1, at one vector-Jacobian
-    product per iteration. For Gaussian data it is exact after as many iterations as the covariance has levels. The J of
-    a network is neither symmetric nor definite, so S is not, either: |J - J^T| is 0.3 to 0.5 of |J| for `denoiser`. The
-    variance that this J implies is 1.1 of the squared error at noise of 5 grey levels, and 0.8 of it at 50. Intervals
-    of its samples are therefore no better than measured (`tests/benchmarks/restoration.py`).
+    The covariance of x0 given x_t is (sigma^2 / alpha) J for the true score. GMRES applies S^-1 by one vector-Jacobian
+    product per iteration. For Gaussian data it is exact after as many iterations as the covariance has distinct
+    eigenvalues. A network's J is neither symmetric nor definite, and so S is not, either: |J - J^T| is 0.3 to 0.5 of
+    |J| for `denoiser`. The variance implied by this J is 1.1 times the squared error at noise of 5 grey levels, and 0.8
+    times at 50. Trust intervals of its samples only as far as measured (`tests/benchmarks/restoration.py`).
 
     Args:
-        iterations: of GMRES, at least 1.
+        iterations: iterations of GMRES, at least 1.
     """
 
     def __init__(

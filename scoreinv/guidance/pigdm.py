@@ -1,4 +1,4 @@
-"""Pseudoinverse-guided diffusion (Song et al. 2023): S = r^2 A A^T + noise_std^2, as for white data."""
+"""Pseudoinverse-guided diffusion (Song et al. 2023): S = r^2 A A^T + noise_std^2, exact for white data."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class PiGDM(LikelihoodGuidance):
     """Pseudoinverse-guided diffusion (Song et al. 2023, ICLR, "Pseudoinverse-guided diffusion models", eq. 7, 8).
 
     S = r^2 A A^T + noise_std^2 with r^2 = s^2 v / (s^2 + v), s = sigma / alpha: exact for white Gaussian data of
-    variance v. A A^T is the true one, by `LinearOperator.ridge`; where it is near singular, an observation without
-    noise is ill-posed: give the noise that it has. Of Gaussian fields that are not white, intervals are right from 36
-    steps on; in fewer it may overshoot, and vary too much.
+    variance v. `LinearOperator.ridge` takes the true A A^T. If that is nearly singular, an observation without noise is
+    ill-posed: give its noise. For coloured Gaussian fields, intervals are right from 36 steps on; with fewer steps
+    samples may overshoot and vary too much.
 
     Args:
-        variance: v, of the data's values, in the model's range; the paper's is 1.
+        variance: v, variance of the data's values in the model's range; the paper's is 1.
     """
 
     def __init__(
@@ -43,8 +43,8 @@ class PiGDM(LikelihoodGuidance):
 class _Ridge(torch.autograd.Function):
     """A^T (A A^T + level I)^-1 (y - A mean), differentiable in the mean by its closed form.
 
-    The derivative -A^T (A A^T + level I)^-1 A is symmetric, so that its transpose is the same function at y = 0: the
-    equations are solved once more, and nothing is differentiated through their solution.
+    The derivative -A^T (A A^T + level I)^-1 A is symmetric, so its transpose is the same function at y = 0. Backward
+    solves the equations once more, instead of differentiating through the solver.
     """
 
     @staticmethod

@@ -11,13 +11,13 @@ from scoreinv.sdes import as_time, broadcast
 
 
 class ConstrainedPC(GivenObservation):
-    """A prior with the observed components of every state replaced by the observation, diffused to the state's time.
+    """A prior with the observed components of each state replaced by the observation diffused to the state's time.
 
         constrain(x, t, z) = x - A^+ A x + A^+ (alpha(t) y + sigma(t) A z),        finish(x0) = x0 - A^+ A x0 + A^+ y
 
-    so that the noise of what is observed, A^+ A z, is projected white noise for any A. It is an approximation, which
-    corrector steps improve: the score does not know the observation, whose noise is drawn anew at each step
-    by samplers that add noise. The observation is taken as exact. Any sampler on a grid runs with it.
+    so that the noise of observed components, A^+ A z, is projected white noise for any A. This is an approximation,
+    since the score does not depend on the observation; corrector steps improve it. Samplers that add noise draw z
+    afresh at each step. The observation counts as exact. Any sampler on a grid runs with it.
     """
 
     def __init__(self, prior: Prior, operator: LinearOperator, y: Tensor) -> None:

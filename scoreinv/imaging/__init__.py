@@ -1,6 +1,6 @@
 """Pictures: samples, colour, metadata, regions. Nothing here imports torch.
 
-The names of `__init__.pyi` are imported on first use, to keep `--help` fast.
+The names of `__init__.pyi` are imported on first use, to keep the help fast.
 """
 
 import lazy_loader

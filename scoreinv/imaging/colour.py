@@ -31,7 +31,7 @@ _FADING = 3e-4
 FINER = 4  # upsampling factor of `ChromaAlongEdges`
 _CHROMA_EDGE = 0.02  # luma difference between neighbours that halves the weight between their colours
 _LEAST_LINK = 1e-3  # weight across the largest step, so that no pixel is isolated
-_TRUST = 0.05
+_DATA_WEIGHT = 0.05
 """Weight of the low-resolution chroma per fine pixel, relative to the smoothness between fine pixels."""
 
 
@@ -112,7 +112,7 @@ class GuidedUpsampling:
         """Fit chroma hxwx3 to the luma `guide` hxw, in [0, 1]."""
 
         def mean(values: np.ndarray) -> np.ndarray:
-            return _around(values).mean((-2, -1))
+            return _neighbourhoods(values).mean((-2, -1))
 
         chroma = chroma.astype(np.float64)  # variances are differences of squares
         guide = guide.astype(np.float64)
@@ -134,7 +134,7 @@ class GuidedUpsampling:
         return chroma
 
 
-def _around(values: np.ndarray) -> np.ndarray:
+def _neighbourhoods(values: np.ndarray) -> np.ndarray:
     """Return 3x3 neighbourhoods of HxW..., borders replicated, on two more axes; faster than SciPy's filters."""
     padded = np.pad(values, ((1, 1), (1, 1)) + ((0, 0),) * (values.ndim - 2), mode="edge")
     return np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(0, 1))
@@ -215,17 +215,17 @@ class ChromaAlongEdges:
         height, width = gray.shape[0] // scale, gray.shape[1] // scale
         means = _block_means(height, width, scale)
         stiffness = _stiffness(gray, lambda steps: 1 / (1 + (steps / _CHROMA_EDGE) ** 2) + _LEAST_LINK)
-        system = (stiffness + _TRUST * scale**2 * (means.T @ means)).tocsc()
+        system = (stiffness + _DATA_WEIGHT * scale**2 * (means.T @ means)).tocsc()
         # The matrix is symmetric positive definite: half the time and memory of the default with pivoting.
         symmetric = {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}}
         return cls(scale, splu(system, **symmetric))
 
     def finer(self, chroma: np.ndarray) -> np.ndarray:
         """Upsample chroma hxwx3 to (s h)x(s w)x3 float32."""
-        around = _around(chroma)
+        around = _neighbourhoods(chroma)
         lowest, highest = around.min((-2, -1)), around.max((-2, -1))
         drawn, lowest, highest = (v.repeat(self.scale, 0).repeat(self.scale, 1) for v in (chroma, lowest, highest))
-        found = self.factors.solve(_TRUST * drawn.reshape(-1, 3).astype(np.float64)).reshape(drawn.shape)
+        found = self.factors.solve(_DATA_WEIGHT * drawn.reshape(-1, 3).astype(np.float64)).reshape(drawn.shape)
         return found.clip(lowest, highest).astype(np.float32)
 
 
@@ -235,7 +235,7 @@ def _stiffness(gray: np.ndarray, link: Callable[[np.ndarray], np.ndarray]) -> cs
 
     number = np.arange(gray.size).reshape(gray.shape)
     links = [
-        (first.ravel(), second.ravel(), link(_across(gray, axis)).ravel())
+        (first.ravel(), second.ravel(), link(_luma_steps(gray, axis)).ravel())
         for axis, first, second in ((0, number[:-1], number[1:]), (1, number[:, :-1], number[:, 1:]))
     ]
     one, other, weight = (np.concatenate(part) for part in zip(*links, strict=True))
@@ -244,7 +244,7 @@ def _stiffness(gray: np.ndarray, link: Callable[[np.ndarray], np.ndarray]) -> cs
     return (sparse.diags_array(weights.sum(axis=1)) - weights).tocsr()
 
 
-def _across(gray: np.ndarray, axis: int) -> np.ndarray:
+def _luma_steps(gray: np.ndarray, axis: int) -> np.ndarray:
     """Return the luma step from each pixel to the next; both steps of an edge within a pixel count in full.
 
     That is, two consecutive steps count as their sum, unless one of them is less than a third of it.

@@ -285,7 +285,7 @@ class Picture:
     ) -> Picture:
         dtype = self.pixels.dtype
         pixels = np.empty((*self.size, 4 if self.has_alpha else 3), dtype=dtype)
-        for top, rgb in _ahead(strips):
+        for top, rgb in _prefetch(strips):
             rows = slice(top, top + rgb.shape[0])
             gray = self.luma((top, 0, *rgb.shape[:2]), weights)
             coloured = with_luma(gray, rgb.astype(np.float32, copy=False), weights)
@@ -300,7 +300,7 @@ class Picture:
         return Picture(pixels, metadata)
 
 
-def _ahead(items: Iterator[_Item]) -> Iterator[_Item]:
+def _prefetch(items: Iterator[_Item]) -> Iterator[_Item]:
     """Yield the items, computing each in another thread while the previous one is used."""
     nothing = object()
     with ThreadPoolExecutor(1) as pool:

@@ -88,16 +88,16 @@ def regions_to_fill(
             # Nearly all of a narrow hole is within NARROW of known pixels; beyond the border nothing is known.
             inner = ndimage.minimum_filter(own, 2 * NARROW + 1, mode="constant", cval=1)
             narrow = deep and not count and bool(inner.sum() <= _EXCEPTIONS * own.sum())
-            seen_through = window
+            tile = window
             if narrow and max(own.shape) > window:
                 least, most = (max(1, int(share * window) // multiple) * multiple for share in _WINDOWS)
-                seen_through = cheapest_tile(own, window // 8, multiple, least, most)
-            one = not count and max(own.shape) <= seen_through
-            regions.append(replace(region, halvings=count, narrow=narrow, window=seen_through, in_one_window=one))
-    return _grouped(known_first(regions, hole), at_once)
+                tile = cheapest_tile(own, window // 8, multiple, least, most)
+            one = not count and max(own.shape) <= tile
+            regions.append(replace(region, halvings=count, narrow=narrow, window=tile, in_one_window=one))
+    return _group(known_first(regions, hole), at_once)
 
 
-def _grouped(regions: Iterable[Region], at_once: int) -> list[list[Region]]:
+def _group(regions: Iterable[Region], at_once: int) -> list[list[Region]]:
     """Group consecutive regions that are alike; see `regions_to_fill`."""
     groups: list[list[Region]] = []
     for region in regions:
@@ -189,7 +189,7 @@ def hole_regions(hole: np.ndarray, *, context: int, maximum: int, multiple: int 
         multiple: divisor of the sides, if the picture has room for half of the context; else a side is the picture's.
         minimum: minimum side, if the picture is large enough.
     """
-    around = cache(partial(_around, shape=hole.shape, context=context, multiple=multiple, minimum=minimum))
+    around = cache(partial(_with_context, shape=hole.shape, context=context, multiple=multiple, minimum=minimum))
     groups: list[tuple[Box, list[tuple[Box, np.ndarray]]]] = []
     for box, own in clusters(hole):
         members, number = [(box, own)], 0
@@ -258,7 +258,7 @@ def halvings_of_holes(hole: np.ndarray, reach: float) -> np.ndarray:
     return out
 
 
-def _around(box: Box, shape: tuple[int, int], context: int, multiple: int, minimum: int) -> Box:
+def _with_context(box: Box, shape: tuple[int, int], context: int, multiple: int, minimum: int) -> Box:
     """Return the box of a region around the bounding box of its holes, in a picture of this shape."""
     starts, sides = [], []
     for first, length, size in zip(box[:2], box[2:], shape, strict=True):

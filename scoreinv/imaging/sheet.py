@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scoreinv.imaging.opencv import viridis
 
 _LEAST, _SHARE = 11, 40  # font size: 1/40 of the picture's width, at least 11 pixels
-_SHOWN = 0.99  # quantile of the nonzero deviations at the end of the colour scale
+_QUANTILE = 0.99  # quantile of the nonzero deviations at the end of the colour scale
 
 
 def sheet_size(count: int, size: tuple[int, int], columns: int | None = None) -> tuple[int, int]:
@@ -34,7 +34,7 @@ def contact_sheet(pictures: np.ndarray, columns: int | None = None) -> np.ndarra
 
 
 def _grid(count: int, columns: int | None) -> tuple[int, int]:
-    """Columns and rows."""
+    """Return the number of columns and rows."""
     columns = columns or math.ceil(math.sqrt(count))
     return columns, math.ceil(count / columns)
 
@@ -60,7 +60,7 @@ def deviation_map(std: np.ndarray) -> np.ndarray:
     caption states the scale and the maximum.
     """
     deviating = std[std > 0]
-    top = max(float(np.quantile(deviating, _SHOWN, method="inverted_cdf")) if deviating.size else 0.0, 1 / 255)
+    top = max(float(np.quantile(deviating, _QUANTILE, method="inverted_cdf")) if deviating.size else 0.0, 1 / 255)
     scale = np.repeat(viridis(np.linspace(0, 1, std.shape[1]))[None], max(_LEAST, std.shape[0] // _SHARE), axis=0)
     shown = np.concatenate([viridis(std / top), scale])
     beyond = 255 * float(std.max())

@@ -1,1 +1,1 @@
-"""Ways to and from other libraries, each imported only with its module here."""
+"""Adapters to other libraries, imported only with their module."""

@@ -1,4 +1,4 @@
-"""deepinv (Tachella et al. 2023): its samplers with a prior of ours, and its physics as an operator of ours.
+"""deepinv (Tachella et al. 2023): our priors as its denoisers, and its physics as our operators.
 
     denoiser = Denoiser(scoreinv.load("denoiser"))
     estimate = deepinv.sampling.DDRM(denoiser)(y, physics)
@@ -26,17 +26,17 @@ from scoreinv.sdes import as_time, broadcast, time_at
 from scoreinv.system.errors import InputError
 from scoreinv.system.text import shown
 
-_ROUNDED = 1e-5  # of the largest squared singular value: smaller ones are lost in the rounding of float32
+_ROUNDED = 1e-5  # smaller squared singular values, relative to the largest, are lost in float32 rounding
 
 
 class Denoiser(deepinv.models.Denoiser):
-    """E[x0 | x0 + sigma z = x] by a prior (Tweedie's formula), for pictures in [0, 1]: one evaluation, differentiable.
+    """E[x0 | x0 + sigma z = x] of a prior (Tweedie's formula), for pictures in [0, 1]: one evaluation, differentiable.
 
-    Below the least noise that the prior knows it is denoised as if it had that much, and above the largest it is first
-    shrunk towards mid-grey until it has that. Sides that are no multiples of the prior's stride are continued.
+    Noise below the prior's smallest level is treated as that level. For noise above the largest level, the picture is
+    first shrunk towards mid-grey. Sides that are not multiples of the prior's stride are padded.
 
     Args:
-        prior: unconditional; wrapped where it is to see windows (`Tiled`) or several orientations (`SelfEnsemble`).
+        prior: an unconditional prior; wrap it to use windows (`Tiled`) or orientations (`SelfEnsemble`).
     """
 
     def __init__(self, prior: Prior) -> None:
@@ -45,12 +45,12 @@ class Denoiser(deepinv.models.Denoiser):
         self.prior = prior
 
     def forward(self, x: Tensor, sigma: float | Tensor, **_: object) -> Tensor:
-        """The denoised picture, of the shape and dtype of x (B, C, H, W).
+        """Return the denoised picture, in the shape and dtype of x (B, C, H, W).
 
         Args:
-            sigma: standard deviation of the noise in [0, 1] units, at least 0: a number, or of each picture, (B,).
+            sigma: standard deviation of the noise in [0, 1] units, at least 0: a number, or one per picture, (B,).
 
-        Raises InputError for another sigma.
+        Raises InputError for an invalid sigma.
         """
         low, high = self.prior.data_range
         middle, scale, sde = (low + high) / 2, high - low, self.prior.sde
@@ -67,26 +67,26 @@ class Denoiser(deepinv.models.Denoiser):
 
 
 def operator_of(physics: deepinv.physics.LinearPhysics, shape: tuple[int, int, int]) -> LinearOperator:
-    """The linear operator A of deepinv's physics, without its noise, on pictures of `shape` (C, H, W).
+    """Return the linear operator A of deepinv's physics, without its noise, on pictures of `shape` (C, H, W).
 
-    It works in the physics' dtype and on its device; A^+ and what else is inverted is by conjugate gradients. It has a
-    singular value decomposition (`spectral`, for `ddrm`) where A A^T is diagonal, in pixels as for `Inpainting`, whose
-    mask is 1 where a pixel is observed, or in frequencies as for `BlurFFT`, and `Blur` and `Downsampling` with circular
-    padding. `solve` takes observations (B, C, H, W): for compressed sensing use `StructuredRandom`, not
-    `CompressedSensing`. Physics with a parameter for each picture of a batch are not taken.
+    It works in the physics' dtype and on its device, and is inverted by conjugate gradients. It has a singular value
+    decomposition (`spectral`, for `ddrm`) if A A^T is diagonal: in pixels, as for `Inpainting` with a mask of 1 =
+    observed, or in frequencies, as for `BlurFFT`, and for `Blur` and `Downsampling` with circular padding. `solve`
+    accepts observations (B, C, H, W): for compressed sensing use `StructuredRandom`, not `CompressedSensing`. Physics
+    with different parameters for the pictures of a batch are not supported.
 
-    Raises InputError for physics that are not linear, not for such pictures, or whose observation is not one tensor of
+    Raises InputError for physics that are not linear, do not fit the shape, or whose observation is not one tensor of
     real values.
     """
     if not isinstance(physics, deepinv.physics.LinearPhysics):
-        raise InputError(f"an operator is made of deepinv's linear physics, not of {shown(physics)}")
+        raise InputError(f"an operator needs deepinv's linear physics, not {shown(physics)}")
     try:
         y = physics.A(torch.zeros(1, *shape, device=next(physics.buffers(), torch.empty(0)).device))
     except (RuntimeError, ValueError, TypeError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError(f"{type(physics).__name__} is not for pictures of {tuple(shape)}: {reason}") from error
+        raise InputError(f"{type(physics).__name__} does not accept pictures of {tuple(shape)}: {reason}") from error
     if not (isinstance(y, Tensor) and y.is_floating_point() and len(y) == 1):
-        raise InputError(f"{type(physics).__name__} does not give one observation of real values for one picture")
+        raise InputError(f"{type(physics).__name__} must return one observation of real values for one picture")
     return _Physics(physics, y.shape)
 
 
@@ -102,24 +102,24 @@ class _Physics(LinearOperator):
         return self.physics.A_adjoint(y)
 
     def spectral(self) -> SpectralOperator:
-        """The operator with its singular value decomposition where A A^T is diagonal, which a random y tells."""
+        """Return the operator with its singular value decomposition, if A A^T is diagonal for a random y."""
         y = torch.randn(self.observed, generator=torch.Generator().manual_seed(0))
         if y.ndim == 4:
             y = y.to(next(self.physics.buffers(), y))
-            seen = self(self.adjoint(y))
+            image = self(self.adjoint(y))
             for frequencies in (False, True):
                 found = _Diagonal(self, frequencies)
-                if torch.allclose(found.squared(y), seen, rtol=0, atol=1e-4 * float(seen.abs().max())):
+                if torch.allclose(found.squared(y), image, rtol=0, atol=1e-4 * float(image.abs().max())):
                     return found
         return super().spectral()
 
 
 @dataclass(frozen=True, eq=False)
 class _Diagonal(SpectralOperator):
-    """A of A A^T = F^-1 diag(s^2) F: U = F^-1, and V^T x = F A x / s, of the components that are observed.
+    """A with A A^T = F^-1 diag(s^2) F: U = F^-1, and V^T x = F A x / s for the observed components.
 
     Attributes:
-        frequencies: F is the unitary Fourier transform of each channel; else pixels are kept.
+        frequencies: whether F is the unitary Fourier transform of each channel, or the identity.
     """
 
     physics: _Physics
@@ -127,18 +127,18 @@ class _Diagonal(SpectralOperator):
 
     @cached_property
     def singular(self) -> Tensor:
-        """s, 0 where the rounding of s^2 is more: A A^T is read off from what it makes of ones, or of a point."""
+        """s, or 0 below the rounding of s^2; read off A A^T applied to ones, or to a point."""
         shape = self.physics.observed
         y = torch.zeros(shape) if self.frequencies else torch.ones(shape)
         y = y.to(next(self.physics.physics.buffers(), y))
         if self.frequencies:
             y[..., 0, 0] = 1
-        seen = self.physics(self.physics.adjoint(y))
-        squares = torch.fft.rfft2(seen).real if self.frequencies else seen
+        image = self.physics(self.physics.adjoint(y))
+        squares = torch.fft.rfft2(image).real if self.frequencies else image
         return torch.where(squares > _ROUNDED * squares.max(), squares, 0).sqrt()
 
     def squared(self, y: Tensor) -> Tensor:
-        """A A^T y, if it is diagonal."""
+        """Return A A^T y, if it is diagonal."""
         return self.synthesise_observation(scaled(self.singular.square(), self.analyse_observation(y)))
 
     def analyse(self, x: Tensor) -> Tensor:
@@ -155,8 +155,8 @@ class _Diagonal(SpectralOperator):
 
 
 def _levels(sigma: float | Tensor, count: int) -> Tensor:
-    """Noise levels as float64 () or (B,) on the CPU."""
+    """Return noise levels as float64 () or (B,) on the CPU."""
     levels = torch.as_tensor(sigma, dtype=torch.float64, device="cpu").flatten()
     if len(levels) not in (1, count) or not (levels >= 0).all():
-        raise InputError(f"sigma is one number of at least 0, or {count} of them, not {shown(sigma)}")
+        raise InputError(f"sigma must be a number of at least 0, or {count} of them, not {shown(sigma)}")
     return levels

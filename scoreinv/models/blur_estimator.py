@@ -7,12 +7,14 @@ angle, so that a turned photograph is told the same, turned.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scoreinv.models.weights import read_network
 from scoreinv.system.files import PRETRAINED
 
 BLUR_FILE = PRETRAINED / "blur" / "blur.safetensors"
@@ -60,3 +62,9 @@ class BlurNetwork(nn.Module):
         pooled = torch.cat([h.mean(2), h.amax(2), (angles.softmax(1)[:, None] * h).sum(2)], dim=1)
         kinds, size, spread = self.head(pooled).split((4, 3, 3), dim=1)
         return Reading(kinds, size, spread, angles)
+
+
+@cache
+def load_blur() -> BlurNetwork:
+    """Load the bundled network, once a process."""
+    return read_network(BLUR_FILE, BlurNetwork)

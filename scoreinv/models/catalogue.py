@@ -15,8 +15,8 @@ from scoreinv.system.text import shown
 
 if TYPE_CHECKING:
     from scoreinv.models.config import AnyConfig, AnyModel, ModelConfig
-    from scoreinv.networks.classifiers import NoiseClassifier
-    from scoreinv.networks.detector import DamageDetector
+    from scoreinv.models.damage_detector import DamageDetector
+    from scoreinv.models.noise_classifier import NoiseClassifier
     from scoreinv.prior import ScorePrior
     from scoreinv.sdes import SDE
 

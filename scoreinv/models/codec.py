@@ -49,9 +49,11 @@ def encode(config: DataclassInstance) -> dict[str, Any]:
 def decode(cls: type[Built], data: Any, name: str = "") -> Built:
     """Build a frozen dataclass from a JSON object: lists become tuples, whole numbers floats where floats are meant.
 
-    name: of the entry, for messages. Values may also be dataclasses that were built already. Files of released versions
-    go on loading: a field whose metadata have `was` is found by this name, too, and entries that the class lists in
-    `removed_fields` are ignored.
+    Values may also be dataclasses. Files of released versions load: the metadata `was` of a field gives its former
+    name, and entries in the class's `removed_fields` are ignored.
+
+    Args:
+        name: of the entry, for messages.
 
     Raises CheckpointError naming the entry that is missing, unknown or of another kind; InputError from the class.
     """

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Protocol
 
 from scoreinv.conditional.prior import ConditionalPrior, encoder_options
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.codec import cut, decode, unsupported
-from scoreinv.networks.base import NetworkConfig
+from scoreinv.models.damage_detector import DamageDetector
+from scoreinv.models.noise_classifier import NoiseClassifier
+from scoreinv.models.weights import load_encoder
 from scoreinv.networks.chroma import ChromaNetwork
-from scoreinv.networks.classifiers import ConvNetConfig, NoiseClassifier, WideResNetConfig
-from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
-from scoreinv.networks.encoder import FEATURES, STRIDES, load_encoder
+from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
+from scoreinv.networks.detector import DetectorNetworkConfig
+from scoreinv.networks.encoder import FEATURES, STRIDES
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM, DataPrediction, PaperVE, PaperVP, Preconditioning
-from scoreinv.prior import RecommendedSampler, ScorePrior
+from scoreinv.prior import Network, RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
 from scoreinv.system.errors import CheckpointError
 from scoreinv.system.options import Number, Whole, check_settings, require
@@ -62,6 +64,34 @@ SIDE = Whole(1, 2**15)  # of training pictures
 _END = Number(-1e6, 1e6)  # a model value of black or white
 
 
+class NetworkConfig(Protocol):
+    """Options of a prior's network: a frozen dataclass whose fields are numbers, strings and tuples of them."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def channels(self) -> int:
+        """Return the channels of pictures."""
+
+    @property
+    def condition_channels(self) -> int:
+        """Return the channels of the condition; 0 for a network that takes no observation."""
+
+    @property
+    def feature_channels(self) -> tuple[int, ...]:
+        """Return the channels of feature maps; empty for a network that takes none."""
+
+    @property
+    def stride(self) -> int:
+        """Return the multiple of pictures' sides."""
+
+    def __hash__(self) -> int:
+        """Hash all options, so that counts of a network can be cached."""
+
+    def build(self) -> Network:
+        """Return the network with fresh weights."""
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """Everything that builds a prior but its weights.
@@ -93,22 +123,22 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        reading = self.residual
-        scale = 1 if reading is None else reading.luma_scale
+        preconditioning = self.residual
+        scale = 1 if preconditioning is None else preconditioning.luma_scale
         if type(scale) is not int or not 1 <= scale <= 16:
             raise CheckpointError("luma_scale must be a whole number of at least 1 and at most 16")
-        if self.network.condition_channels != (0 if reading is None else reading.condition_channels):
+        if self.network.condition_channels != (0 if preconditioning is None else preconditioning.condition_channels):
             raise CheckpointError("network and preconditioning must both take an observation, or neither")
-        if reading is not None and self.network.channels != 3:
+        if preconditioning is not None and self.network.channels != 3:
             raise CheckpointError("a prior that takes observations is one of colour pictures")
         taken = self.network.feature_channels
         if bool(taken) != bool(self.encoder_scale) or (taken and taken != FEATURES[-len(taken) :]):
             raise CheckpointError(
                 f"a network takes the last of feature_channels {list(FEATURES)} of an encoder, and none without"
             )
-        if self.encoder_scale and (reading is None or self.encoder_scale % scale):
+        if self.encoder_scale and (preconditioning is None or self.encoder_scale % scale):
             raise CheckpointError("encoder_scale is for priors that take observations, and a multiple of luma_scale")
-        if reading is not None and self.s_noise != 1:
+        if preconditioning is not None and self.s_noise != 1:
             raise CheckpointError("s_noise is for priors that take no observations")
         if self.chroma and not self.encoder_scale:
             raise CheckpointError("chroma is told by an encoder: it needs encoder_scale")

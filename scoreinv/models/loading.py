@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scoreinv.models import catalogue
 from scoreinv.system.devices import device_of, uses_bfloat16
-from scoreinv.system.errors import InputError, ScoreinvError
+from scoreinv.system.errors import ScoreinvError, SettingError
 from scoreinv.system.memory import pixels_at_once, shortage
 from scoreinv.system.options import Device, Precision
 from scoreinv.system.threads import OPENMP, set_threads
 
 if TYPE_CHECKING:
     from scoreinv.models.config import ModelConfig
-    from scoreinv.networks.detector import DamageDetector
+    from scoreinv.models.damage_detector import DamageDetector
     from scoreinv.prior import ScorePrior
 
 Role = Literal["damage", "inpaint", "denoise", "colorize"]
@@ -66,6 +66,10 @@ class Machine:
             device_of(self.device)
 
 
+LIBRARY = Machine("cpu", "float32")
+"""Where models compute that calls from Python name, as `catalogue.load` returns them."""
+
+
 @dataclass(frozen=True)
 class ModelSource:
     """A model by name or path, and where it computes.
@@ -83,7 +87,7 @@ class ModelSource:
 
     def __post_init__(self) -> None:
         if self.exact and self.machine.precision == "bfloat16":
-            raise InputError("--precision bfloat16: ODE solvers and likelihood need float32")
+            raise SettingError("precision", "bfloat16: ODE solvers and likelihood need float32")
 
     def check(self) -> None:
         """Raise InputError if the model or device does not exist. Nothing is fetched from the hub."""
@@ -150,7 +154,7 @@ def _load(source: ModelSource) -> Any:
     try:
         return loaded.to(torch.device(device), getattr(torch, precision))
     except torch.OutOfMemoryError as error:
-        raise ScoreinvError(f"{source.name}: does not fit in the memory of {device}: use --device cpu") from error
+        raise ScoreinvError(f"{source.name}: does not fit in the memory of {device}: use the CPU") from error
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,8 @@ class Models:
         model = getattr(self, role)
         if not isinstance(model, str | Path):
             return None
-        return ModelSource(str(model), self.machine, "detector" if role == "damage" else "prior")
+        name = model if isinstance(model, str) else str(model.absolute())  # a path is no bundled name
+        return ModelSource(name, self.machine, "detector" if role == "damage" else "prior")
 
     def _load(self, role: Role) -> Any:
         source = self.source(role)

@@ -6,33 +6,22 @@ What a file says of itself is checked before memory is taken for it; of other fo
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
-from torch import Tensor
 
-from scoreinv.models.codec import cut, encode, in_file, parse_json
+from scoreinv.models.codec import encode, in_file, parse_json
 from scoreinv.models.config import AnyConfig, AnyModel, DetectorConfig, NamedSDE, config_of, decode_model
+from scoreinv.models.weights import check_shapes, install, opened
 from scoreinv.sdes import SDE
 from scoreinv.system.errors import CheckpointError, SettingError
 from scoreinv.system.files import atomic_write
-from scoreinv.system.memory import shortage
 from scoreinv.system.text import shown
 
 _FORMAT = "scoreinv"
-_HEADER_BYTES = 10_000_000
-FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-"""What weights may be of, by the names in safetensors."""
-
-Shapes = dict[str, tuple[int, ...]]
-"""Shapes of tensors by name, which are known before values are read."""
 
 
 def save(model: AnyModel, path: str | Path, *, half: bool = False, notes: dict[str, Any] | None = None) -> None:
@@ -77,7 +66,7 @@ def read_model(path: Path, sde: SDE | None = None) -> AnyModel:
         if isinstance(config.sde, NamedSDE):
             raise CheckpointError(f"{path}: {config.sde.missing()}")
         model = unfilled(path, config)
-        install(path, model, shapes, read)
+        install(path, model.parts(), shapes, read)
     return model
 
 
@@ -89,7 +78,7 @@ def read_metadata(path: Path) -> tuple[AnyConfig, dict[str, Any]]:
     with opened(path) as (metadata, shapes, _):
         config, notes = _described(path, metadata)
         if not isinstance(config.sde, NamedSDE):  # which builds no model
-            check_shapes(path, unfilled(path, config), shapes)
+            check_shapes(path, unfilled(path, config).parts(), shapes)
     return config, notes
 
 
@@ -110,71 +99,3 @@ def unfilled(path: Path, config: AnyConfig) -> AnyModel:
     """
     with in_file(path), torch.device("meta"):
         return config.build()
-
-
-def install(path: Path, model: AnyModel, shapes: Shapes, read: Callable[[str], Tensor]) -> None:
-    """Give an unfilled model its weights, in the memory layout that convolutions want.
-
-    Args:
-        shapes: of the tensors, by name.
-        read: gives the values of a tensor, floating-point numbers of any kind.
-
-    Raises CheckpointError unless they are all there, and nothing else, of the right shapes and finite, and fit into
-    memory; before that is taken.
-    """
-    check_shapes(path, model, shapes)
-    if lacking := shortage(4 * sum(math.prod(shape) for shape in shapes.values())):
-        raise CheckpointError(f"{path}: {lacking}")
-    for prefix, part in model.parts().items():
-        weights = {}
-        for name in part.state_dict():
-            shape = shapes[prefix + name]
-            layout = torch.channels_last if len(shape) == 4 else torch.preserve_format
-            value = read(prefix + name).reshape(shape).to(torch.float32, copy=True, memory_format=layout)
-            if not (value.sum().isfinite() or value.isfinite().all()):  # a sum, which may overflow, is sooner made
-                raise CheckpointError(
-                    f"{path}: weights are not finite ({prefix}{name}); the file is damaged or training diverged"
-                )
-            weights[name] = value
-        part.load_state_dict(weights, assign=True)
-
-
-def check_shapes(path: Path, model: AnyModel, shapes: Shapes) -> None:
-    """Raise CheckpointError unless the tensors are those of the model's networks, of the same shapes."""
-    apart = "file and configuration do not belong together"
-    expected = {
-        prefix + name: tuple(value.shape)
-        for prefix, part in model.parts().items()
-        for name, value in part.state_dict().items()
-    }
-    for name in expected.keys() - shapes.keys():
-        raise CheckpointError(f"{path}: lacks the tensor {name}: {apart}")
-    for name in shapes.keys() - expected.keys():
-        raise CheckpointError(f"{path}: has the unknown tensor {cut(name)}: {apart}")
-    for name, shape in expected.items():
-        if shape != shapes[name]:
-            raise CheckpointError(f"{path}: {name} has shape {shapes[name]}, the configuration says {shape}")
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[tuple[dict[str, str], Shapes, Callable[[str], Tensor]]]:
-    """Open a safetensors file: its metadata, the shapes of its tensors, and what reads the values of one.
-
-    Raises CheckpointError if it is damaged, its header is unreasonably large, or a tensor does not hold floating-point
-    numbers.
-    """
-    try:
-        with path.open("rb") as header:
-            if int.from_bytes(header.read(8), "little") > _HEADER_BYTES:
-                raise SafetensorError("header too large")
-        with safe_open(path, framework="pt") as file:
-            shapes: Shapes = {}
-            for name in file.keys():  # noqa: SIM118
-                part = file.get_slice(name)
-                if part.get_dtype() not in FLOATS:
-                    raise CheckpointError(f"{path}: {cut(name)} holds {part.get_dtype()}, which no weights are of")
-                shapes[name] = tuple(part.get_shape())
-            yield file.metadata() or {}, shapes, file.get_tensor
-    except (SafetensorError, OSError) as error:
-        hint = "`scoreinv convert` reads an official .pth" if path.suffix in {".pth", ".pt"} else "truncated?"
-        raise CheckpointError(f"{path}: not a readable safetensors file ({hint})") from error

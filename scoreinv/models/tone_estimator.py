@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from scoreinv.networks.base import with_weights
+from scoreinv.models.weights import read_network
 from scoreinv.networks.chroma import SEEN
 from scoreinv.operators.colour_space import luma_weights
 from scoreinv.system.files import PRETRAINED
@@ -102,4 +102,4 @@ def load_tone(path: Path = TONE_FILE) -> ToneNetwork:
 
     Raises CheckpointError when the file is missing or is not that of one.
     """
-    return with_weights(ToneNetwork(), path, "tone network")
+    return read_network(path, ToneNetwork)

@@ -59,9 +59,9 @@ class ChromaNetwork(nn.Module):
         maps = self.encoder.of_gray(luma)
         fine, middle, coarse = maps
         h = self.coarse(self.coarse_in(coarse))
-        h = self.middle(self.middle_in(torch.cat([_doubled(h), middle.to(h.dtype)], dim=1)))
+        h = self.middle(self.middle_in(torch.cat([_upsample(h), middle.to(h.dtype)], dim=1)))
         blocks = F.pixel_unshuffle(F.avg_pool2d(luma, 2), _LUMA_BLOCK) * 4 - 2
-        h = self.fine(self.fine_in(torch.cat([_doubled(h), fine.to(h.dtype), blocks.to(h.dtype)], dim=1)))
+        h = self.fine(self.fine_in(torch.cat([_upsample(h), fine.to(h.dtype), blocks.to(h.dtype)], dim=1)))
         return norm_activate(self.norm, F.silu, h), maps
 
     def train_last_stages(self) -> None:
@@ -90,5 +90,5 @@ def _attention(channels: int) -> Attention:
     return Attention(channels, group_norm(channels, _PER_GROUP), 0.0, 1.0, _HEADS)
 
 
-def _doubled(h: Tensor) -> Tensor:
+def _upsample(h: Tensor) -> Tensor:
     return F.interpolate(h, scale_factor=2, mode="bilinear")

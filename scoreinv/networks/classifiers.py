@@ -19,14 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.networks.base import Model, Network
 from scoreinv.networks.blocks import BatchNorm, FourierEmbedding, conv, group_norm, initialised, norm_activate
-from scoreinv.preconditioning import centre, noise_level
-from scoreinv.sdes import SDE, as_time, broadcast
+from scoreinv.prior import Network
 from scoreinv.system.options import CHANNELS, Number, Whole, check, check_settings, require
-
-_DATA_STD = 0.5  # of pictures on [-1, 1]; gives the network's input about unit variance at every noise level
-_FADE = 5.0  # noise level at which classes become indistinguishable: beyond it log-odds fall as 1/s
 
 CLASSES = Whole(1, 100_000)
 _BASE = 16
@@ -222,68 +217,3 @@ class _ConvStage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = F.silu(self.norm_in(F.max_pool2d(self.conv_in(x), 2)))
         return F.silu(self.norm_out(self.conv_out(h)))
-
-
-class NoiseClassifier(Model):
-    """Logits of the classes given a state x_t of a forward process (Song et al. 2021, appendix I.1).
-
-    logits(x, t) = F((x / alpha) / sqrt(s^2 + 1/4), s) / sqrt(1 + (s / 5)^2) at the noise level s = sigma / alpha, with
-    x / alpha centred on [-1, 1] and s scaled alike. Input and output of F are of order one at every noise level. The
-    last factor keeps errors small at high noise, where guidance multiplies them by s.
-
-    Args:
-        network: F, maps (B, C, H, W) and noise levels (B,) to logits (B, K).
-        sde: the forward process of the states.
-        data_range: the model values of black and white.
-        image_size: side of the training pictures.
-        classes: names of the K classes.
-        guidance: recommended scale of the gradient; see `guidance.ClassifierGuidance`.
-    """
-
-    network: WideResNet | ConvNet
-    kind = "a classifier"
-
-    def __init__(
-        self,
-        network: WideResNet | ConvNet,
-        sde: SDE,
-        data_range: tuple[float, float],
-        image_size: int,
-        classes: tuple[str, ...],
-        guidance: float = 1.0,
-    ) -> None:
-        super().__init__()
-        self.network = network
-        self.sde = sde
-        self.data_range = (float(data_range[0]), float(data_range[1]))
-        self.image_size = image_size
-        self.classes = classes
-        self.guidance = guidance
-
-    def __repr__(self) -> str:
-        """Return one line, without the layers of the network."""
-        side = self.image_size
-        return f"{type(self).__name__}({len(self.classes)} classes, {self.sde}, {side}x{side} pixels)"
-
-    @property
-    def guides(self) -> bool:
-        """Whether the network accepts noisy pictures; otherwise it can evaluate pictures, but not guide sampling."""
-        return self.network.noise_conditional
-
-    def forward(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Return logits (B, K) of states x (B, C, H, W) at times t, a number or (B,); differentiable in x."""
-        inputs, level = self._inputs(x, t)
-        logits = self.network(inputs, level)
-        return logits.to(x.dtype) * (1 + (level / _FADE).square()).rsqrt().to(x)[:, None]
-
-    def features(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Return the input (B, D) of the network's linear head."""
-        return self.network.features(*self._inputs(x, t)).to(x.dtype)
-
-    def _inputs(self, x: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
-        t = as_time(t).expand(len(x))
-        level = noise_level(t, self.sde, self.data_range)
-        clean_scale = centre(x / broadcast(self.sde.alpha(t), x), self.data_range)
-        scale = (level.square() + _DATA_STD**2).rsqrt()
-        weights = next(self.network.parameters(), x)
-        return (clean_scale * broadcast(scale, x)).to(weights.dtype), level

@@ -13,15 +13,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.networks.base import Model, Network
 from scoreinv.networks.blocks import BatchNorm, Layers, conv, convolved
-from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, STRIDES, Encoder
+from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, STRIDES
+from scoreinv.prior import Network
 from scoreinv.system.options import Whole, check_settings, require
 
 STRIDE = STRIDES[-1]
@@ -29,12 +29,12 @@ STRIDE = STRIDES[-1]
 
 _LEVELS = 4
 """Number of levels of the network's own path: the full resolution and three halvings."""
-_USUAL = -3.0
+_INITIAL_LOGIT = -3.0
 """Initial logit: few pixels are damaged."""
-_SELDOM = -4.0
+_INITIAL_VETO = -4.0
 """Initial logit of the veto: it hardly reduces any odds."""
-_UNSURE = 2.9
-"""Log odds below which the veto has no effect: damage at the usual sensitivity, but not at a probability of 0.95."""
+_VETO_FLOOR = 2.9
+"""Log odds below which the veto has no effect: still marked at sensitivity 0.5, but not at a probability of 0.95."""
 
 
 @dataclass(frozen=True)
@@ -73,24 +73,24 @@ class DetectorNetwork(Network):
         self.stride = config.stride
         full, half, fourth, eighth = widths = config.widths
         coarse = config.coarse_width
-        seen_half, seen_fourth, seen_eighth, seen_coarse, seen_coarsest = (*FINE_FEATURES, *FEATURES)
+        encoder_half, encoder_fourth, encoder_eighth, encoder_coarse, encoder_coarsest = (*FINE_FEATURES, *FEATURES)
         self.into = nn.ModuleList([_Layer(3, full), *(_Layer(a, b, 3, 2) for a, b in pairwise(widths))])
         self.down = nn.ModuleList([nn.Identity(), _Layer(half, half), _Block(fourth), _Block(eighth)])
-        self.coarsest = _Layer(seen_coarsest, coarse, 1)
-        self.coarse = nn.Sequential(_Layer(coarse + seen_coarse, coarse, 1), _WideBlock(coarse), _WideBlock(coarse))
+        self.coarsest = _Layer(encoder_coarsest, coarse, 1)
+        self.coarse = nn.Sequential(_Layer(coarse + encoder_coarse, coarse, 1), _WideBlock(coarse), _WideBlock(coarse))
         self.joined: Layers[nn.ModuleList] = Layers(
             nn.ModuleList(pair)
             for pair in (
                 (_Join(half, full, full), _Layer(full, full)),
-                (_Join(fourth, half + seen_half, half), _Block(half)),
-                (_Join(eighth, fourth + seen_fourth, fourth), _Block(fourth)),
-                (_Join(coarse, eighth + seen_eighth, eighth), _Block(eighth)),
+                (_Join(fourth, half + encoder_half, half), _Block(half)),
+                (_Join(eighth, fourth + encoder_fourth, fourth), _Block(fourth)),
+                (_Join(coarse, eighth + encoder_eighth, eighth), _Block(eighth)),
             )
         )
         compared = [_Regions(width, config.regions) if config.regions else nn.Identity() for width in widths[1:]]
         self.compared = nn.ModuleList([nn.Identity(), *compared])
         self.out = conv(full, 1, 3)
-        self.out.bias = nn.Parameter(torch.full((1,), _USUAL))
+        self.out.bias = nn.Parameter(torch.full((1,), _INITIAL_LOGIT))
         self.second = None
         if config.second:
             self.requires_grad_(False)
@@ -99,7 +99,7 @@ class DetectorNetwork(Network):
     def forward(self, pictures: Tensor, maps: tuple[Tensor, ...]) -> Tensor:
         *finer, coarse, coarsest = maps
         pictures = (4 * pictures - 2).to(self.out.weight.dtype)
-        h = self.coarse(torch.cat([_doubled(self.coarsest(coarsest)), coarse], dim=1))
+        h = self.coarse(torch.cat([_upsample(self.coarsest(coarsest)), coarse], dim=1))
         *levels, eighth = _levels(self, pictures, finer)
         h = _decoded(h, [eighth])
         logits: Tensor = self.out(_decoded(h, levels))
@@ -107,7 +107,7 @@ class DetectorNetwork(Network):
             others, veto = self.second.out(_decoded(h, _levels(self.second, pictures, finer[:-1]))).chunk(2, dim=1)
             logits, taken = torch.logaddexp(logits, others), F.softplus(veto)
             if not self.training:
-                taken = torch.minimum(taken, F.relu(logits - _UNSURE))
+                taken = torch.minimum(taken, F.relu(logits - _VETO_FLOOR))
             logits = logits - taken
         return logits
 
@@ -120,7 +120,7 @@ class _Second(nn.Module):
     """A second copy of the levels above an eighth of the resolution, which modifies all odds.
 
     With o the odds of damage by the first levels, a pixel has the odds (o + exp a) / (1 + exp v), where a and v, the
-    veto, are the two channels of `out`. In evaluation the veto only reduces log odds above `_UNSURE`.
+    veto, are the two channels of `out`. In evaluation the veto only reduces log odds above `_VETO_FLOOR`.
     """
 
     def __init__(self, network: DetectorNetwork) -> None:
@@ -128,7 +128,7 @@ class _Second(nn.Module):
         self.into, self.down = network.into[:-1], network.down[:-1]
         self.joined, self.compared = network.joined[:-1], network.compared[:-1]
         self.out = conv(network.config.widths[0], 2, 3)
-        self.out.bias = nn.Parameter(torch.tensor([_USUAL, _SELDOM]))
+        self.out.bias = nn.Parameter(torch.tensor([_INITIAL_LOGIT, _INITIAL_VETO]))
 
 
 _Level = tuple[nn.ModuleList, nn.Module, Tensor]
@@ -150,36 +150,6 @@ def _decoded(h: Tensor, levels: list[_Level]) -> Tensor:
     for (join, after), compared, at_size in reversed(levels):
         h = compared(after(join(h, at_size)))
     return h
-
-
-class DamageDetector(Model):
-    """The probability that a pixel shows damage instead of the photograph.
-
-    Args:
-        network: the trained network.
-        encoder: the frozen encoder of the content, not part of the model file.
-        image_size: side of the training crops, in pixels.
-    """
-
-    kind = "a damage detector"
-
-    def __init__(self, network: DetectorNetwork, encoder: Encoder, image_size: int) -> None:
-        super().__init__()
-        self.network = network
-        self.encoder = encoder
-        self.image_size = image_size
-
-    def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # as in `Model`
-        for target in args:
-            self.encoder.to(target)
-        return super().to(*args)
-
-    def logits(self, pictures: Tensor) -> Tensor:
-        """Return log p / (1 - p) of each pixel, (B, 1, H, W), for (B, 3, H, W) in [0, 1], sides multiples of 32."""
-        pictures = pictures.contiguous(memory_format=torch.channels_last)
-        with torch.no_grad():
-            maps = self.encoder.all_maps(pictures)
-        return self.network(pictures, maps).to(pictures.dtype)
 
 
 class _Layer(nn.Module):
@@ -228,7 +198,7 @@ class _Join(_Layer):
         weight, bias = self.filters()
         of_coarser, of_own = weight[:, : self.coarser], weight[:, self.coarser :]
         return self.finished(
-            _doubled(convolved(self.filter, coarser, of_coarser, None)) + convolved(self.filter, own, of_own, bias)
+            _upsample(convolved(self.filter, coarser, of_coarser, None)) + convolved(self.filter, own, of_own, bias)
         )
 
 
@@ -286,5 +256,5 @@ class _Regions(nn.Module):
         return F.relu(x + self.mix(context), inplace=True)
 
 
-def _doubled(h: Tensor) -> Tensor:
+def _upsample(h: Tensor) -> Tensor:
     return F.interpolate(h, scale_factor=2)  # smoothed by the following convolutions

@@ -9,15 +9,11 @@ out.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.networks.base import with_weights
-from scoreinv.networks.blocks import Layers, channels_last, convolved
-from scoreinv.system.files import PRETRAINED
+from scoreinv.networks.blocks import Layers, convolved
 
 STRIDES = (8, 16, 32)
 """Strides of the feature maps in pixels."""
@@ -30,9 +26,6 @@ FINE_STRIDES = (2, 4)
 
 FINE_FEATURES = (16, 24)
 """Channels of the finer maps."""
-
-ENCODER_FILE = PRETRAINED / "encoder" / "encoder.safetensors"
-"""The file of the encoder's weights."""
 
 _STAGES = (
     # blocks, kernel, stride, expansion, outputs
@@ -89,16 +82,6 @@ class Encoder(nn.Module):
         pictures = luma.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
         maps = (value.to(luma.dtype) for value in self(pictures))
         return tuple(value * (value.square().mean(1, keepdim=True) + 1e-6).rsqrt() for value in maps)
-
-
-def load_encoder(path: Path = ENCODER_FILE) -> Encoder:
-    """Load the frozen encoder: float32, on the CPU, in evaluation mode.
-
-    Raises CheckpointError if the file is missing or does not fit.
-    """
-    with torch.device("meta"):  # draws no random weights
-        encoder = Encoder()
-    return channels_last(with_weights(encoder, path, "encoder"))
 
 
 class _Convolution(nn.Conv2d):

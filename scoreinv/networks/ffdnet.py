@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.networks.base import Network
 from scoreinv.networks.blocks import Layers, conv, inner_dtype
+from scoreinv.prior import Network
 from scoreinv.system.options import CHANNELS, Number, Whole, check_settings
 
 PATCH = 2

@@ -19,7 +19,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.networks.base import Network
 from scoreinv.networks.blocks import (
     Attention,
     FourierEmbedding,
@@ -32,6 +31,7 @@ from scoreinv.networks.blocks import (
     norm_activate,
 )
 from scoreinv.networks.resampling import Downsample, Upsample, downsample, upsample
+from scoreinv.prior import Network
 from scoreinv.system.options import CHANNELS, Number, Whole, check, check_settings, require
 
 Activation = Literal["swish", "elu", "relu", "lrelu"]

@@ -1,6 +1,6 @@
 """The machine and the process: threads, memory, devices, files, terminal, options and errors.
 
-Programs call `scoreinv.system.keep_freed()`, `set_threads` or `uses_bfloat16`; everything else is internal.
+Programs may call `scoreinv.system.keep_freed()`, `set_threads` and `uses_bfloat16`; the rest is internal.
 """
 
 import lazy_loader

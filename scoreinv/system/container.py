@@ -1,4 +1,4 @@
-"""Limits of the container that this process is in: Linux's control groups, version 1 or 2."""
+"""Memory and processor limits of this process's container: Linux's control groups, version 1 or 2."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def container_limits() -> tuple[float, float]:
     for line in lines:
         _, controllers, path = line.split(":", 2)  # version 2 names no controllers
         root = _GROUPS / controllers
-        group = root / path.lstrip("/")  # a container may see its own group as the root, whatever the path says
+        group = root / path.lstrip("/")  # within a container the group itself may be mounted as the root
         for folder in (folder for folder in (group, *group.parents) if folder.is_relative_to(root)):
             found: dict[str, list[str]] = {}
             for names in _GROUP_FILES.items():

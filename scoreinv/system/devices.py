@@ -1,4 +1,4 @@
-"""Devices, and the number format that is fast on them. Torch is imported inside the functions."""
+"""Devices and their precision. Torch is imported within the functions."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import torch
 
 _GAIN = 0.6
-"""Largest ratio of the times of a convolution in bfloat16 and in float32 for which bfloat16 is chosen: at this ratio a
-whole network, `photo` or `cifar10`, takes 0.8 of its time in float32."""
+"""Maximum ratio of a convolution's times in bfloat16 and in float32 for choosing bfloat16: at this ratio whole networks
+(`photo`, `cifar10`) take 0.8 of their time in float32."""
 _ROUNDS = 4
 
 _tf32 = Lock()
@@ -26,7 +26,7 @@ _before: list[tuple[Any, str, Any]] = []
 
 
 def device_of(choice: Literal["auto", "cpu", "cuda", "mps"]) -> str:
-    """Return the device to use; `auto` prefers CUDA, then MPS, then the CPU. Raise SettingError if it is absent."""
+    """Return the device to use; `auto` prefers CUDA, then MPS, then the CPU. Raise SettingError if it is missing."""
     import torch
 
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
@@ -34,16 +34,16 @@ def device_of(choice: Literal["auto", "cpu", "cuda", "mps"]) -> str:
         return next(name for name, available in present.items() if available)
     if not present[choice]:
         names = ", ".join(name for name, available in present.items() if available)
-        raise SettingError("device", f"{choice}: there is none here (available: {names})")
+        raise SettingError("device", f"{choice}: not available (available: {names})")
     return choice
 
 
 @cache
 def uses_bfloat16(precision: Literal["auto", "float32", "bfloat16"], device: torch.device) -> bool:
-    """Decide whether inner layers compute in bfloat16: if requested, or for `auto` if it is clearly faster.
+    """Return whether inner layers compute in bfloat16: if requested, or with `auto` if it is clearly faster.
 
-    A CPU is timed for some hundredths of a second on a 3x3 convolution, the main cost of networks: the processor may
-    have instructions that its virtual machine masks, or that are slower than those of float32.
+    On a CPU this times a 3x3 convolution, the main cost of networks, for some hundredths of a second: a virtual machine
+    may mask the processor's instructions, or these may be slower than float32.
     """
     import torch
 
@@ -71,24 +71,24 @@ def uses_bfloat16(precision: Literal["auto", "float32", "bfloat16"], device: tor
 
 @contextmanager
 def true_float32() -> Iterator[None]:
-    """Disable TF32 within the block: on CUDA, torch rounds the inputs of convolutions to a 10-bit mantissa by default.
+    """Disable TF32 within the block: by default torch on CUDA rounds the inputs of convolutions to 10-bit mantissas.
 
-    An adaptive solver takes that rounding for curvature, and a latent code moves by 0.03. The settings are global to
+    An adaptive solver mistakes that rounding for curvature, and a latent code moves by 0.03. The settings are global to
     the process; the last of several concurrent blocks restores them.
     """
     global _blocks
     import torch
 
-    backends: Any = torch.backends  # some of its modules are made at run time, unknown to type hints
+    backends: Any = torch.backends  # some of its modules are created at run time, unknown to type hints
     cudnn, products, mkldnn = backends.cudnn, backends.cuda.matmul, backends.mkldnn
     places = [(cudnn, "allow_tf32"), (products, "allow_tf32")]
-    if hasattr(cudnn, "conv"):  # torch 2.9 adds a second kind of setting, and both count
+    if hasattr(cudnn, "conv"):  # torch 2.9 adds a second set of settings, and both apply
         newer = (cudnn.conv, cudnn.rnn, products, mkldnn.conv, mkldnn.matmul)
         places += [(holder, "fp32_precision") for holder in newer]
     with _tf32:
         if _blocks == 0:
             for holder, name in places:
-                with suppress(RuntimeError):  # the older kind is unreadable once the newer is set
+                with suppress(RuntimeError):  # the old ones are unreadable once the new ones are set
                     _before.append((holder, name, getattr(holder, name)))
             for holder, name, value in _before:
                 setattr(holder, name, "ieee" if isinstance(value, str) else False)

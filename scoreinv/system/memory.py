@@ -1,4 +1,4 @@
-"""Free memory, and how much of it work takes at once. Torch is imported inside the functions."""
+"""Free memory, and the batch sizes that fit. Torch is imported within the functions."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
     import torch
 
 PIXELS_AT_ONCE = 1 << 17
-"""Most pixels evaluated together, in windows of one picture or in several pictures, on every device.
+"""Maximum number of pixels evaluated together, in windows or pictures, on every device.
 
-`pixels_at_once` is for work that may use all of the device's free memory.
+`pixels_at_once` is for work that may use all free memory of the device.
 """
 
 _FEWEST_AT_ONCE = 1 << 12
 _MOST_ON_CPU, _MOST_AT_ONCE = 3 << 17, 1 << 21
-"""Most pixels on a CPU and on a GPU. A third of them took a quarter more time on two threads, for the nine windows of a
-512x512 picture; more were no faster."""
+"""Maximum number of pixels on a CPU and on a GPU. For the nine windows of a 512x512 picture on two threads, a third
+took a quarter more time, and more were no faster."""
 _MOST_IF_RETURNED = 15 << 14
-"""Most pixels on a CPU if freed memory returns to the system: float32 features of `photo` then fit `_LARGEST_KEPT`."""
+"""Maximum on a CPU if freed memory returns to the system: float32 features of `photo` then fit in `_LARGEST_KEPT`."""
 _LARGEST_KEPT = (32 << 20) - (1 << 13)
-"""Bytes of the largest block that the GNU C library reuses by default, after it has freed one such block."""
-_BYTES_PER_PIXEL = 6000  # features of the paper's networks for CIFAR-10 in float32; `photo` takes a quarter
+"""Size in bytes of the largest block that the GNU C library reuses by default, once such a block was freed."""
+_BYTES_PER_PIXEL = 6000  # features of the paper's CIFAR-10 networks in float32; `photo` needs a quarter
 
 ALLOCATING = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_", "GLIBC_TUNABLES")
-"""Variables by which users decide when the GNU C library returns memory to the system."""
+"""Environment variables that control when the GNU C library returns memory to the system."""
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameters of mallopt(3)
 
 _keeps_freed = False
 
 
 def pixels_at_once(device: torch.device) -> int:
-    """Return the number of pixels to evaluate together: as many as keep the device busy in half of its free memory."""
+    """Return the number of pixels to evaluate together: enough to keep the device busy, in half of its free memory."""
     import torch
 
     if device.type == "cuda":
@@ -48,7 +48,7 @@ def pixels_at_once(device: torch.device) -> int:
     else:
         most = _MOST_ON_CPU if _keeps_freed else _MOST_IF_RETURNED
         if not _keeps_freed:
-            torch.empty(_LARGEST_KEPT, dtype=torch.uint8, device="cpu")  # freed at once, see _LARGEST_KEPT
+            torch.empty(_LARGEST_KEPT, dtype=torch.uint8, device="cpu")  # freed immediately, see _LARGEST_KEPT
         free = available_bytes(enough=2 * _BYTES_PER_PIXEL * most) or sys.maxsize
     return max(_FEWEST_AT_ONCE, min(most, free // 2 // _BYTES_PER_PIXEL))
 
@@ -76,11 +76,11 @@ def _free_bytes() -> float:
 
 
 def shortage(needed: int) -> str | None:
-    """Return a phrase with the needed and the free memory if they do not suffice; None if they do or are unknown."""
+    """Return a phrase with the needed and the free memory if they do not suffice, else None."""
     free = available_bytes(enough=needed)
     if free is None or needed <= free:
         return None
-    return f"takes about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
+    return f"needs about {needed / 1e9:.1f} GB of memory, but {free / 1e9:.1f} GB are free"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -91,18 +91,18 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def keep_freed() -> None:
-    """Keep the memory that this process frees for its next allocations, unless the user has decided by `ALLOCATING`.
+    """Keep freed memory for this process's next allocations, unless the user has set one of `ALLOCATING`.
 
-    By default the GNU C library returns large blocks to the system, which clears their pages before it lends them
-    again. That took a tenth of a training step, which frees all that it allocates, and a sixteenth of filling
-    scratches. The process then stays at its peak memory. Other C libraries are left unchanged.
+    By default the GNU C library returns large blocks to the system, which clears their pages before reuse. That took a
+    tenth of a training step, and a sixteenth of filling scratches. The process then stays at its peak memory. Other C
+    libraries are left unchanged.
     """
     global _keeps_freed
     if sys.platform != "linux" or any(name in os.environ for name in ALLOCATING):
         return
     with suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
-        library.gnu_get_libc_version  # noqa: B018  # only the GNU library has it
+        library.gnu_get_libc_version  # noqa: B018  # exists only in the GNU library
         library.mallopt(_TRIM_THRESHOLD, -1)
         library.mallopt(_MMAP_MAX, 0)
         _keeps_freed = True

@@ -1,4 +1,4 @@
-"""Names of the release before, importable for one release."""
+"""Deprecated names that were moved, importable for one release."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import Any
 
 
 def moved(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return the `__getattr__` of a module some of whose names have moved.
+    """Return a `__getattr__` for a module whose names have moved; it issues a DeprecationWarning.
 
     Args:
-        module: its `__name__`.
-        names: the full new name of each old one.
-
-    A DeprecationWarning names the new place.
+        module: the module's `__name__`.
+        names: the new full name of each old name.
     """
 
     def find(name: str) -> Any:

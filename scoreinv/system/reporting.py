@@ -1,8 +1,8 @@
-"""Reports from within an evaluation, where the callback of the work can stop it.
+"""Progress reports from within an evaluation; the callback can stop the work there.
 
-Only a sampler or a task knows how much work there is. Only the loops below it know how far one evaluation is: windows,
-orientations, iterations of a solver. The former opens `reporting`; the latter enter `part`, or call `report`. So every
-prior, condition and operator can be stopped, and none of them passes a callback on.
+Only a sampler or a task knows the total work. Only the inner loops (windows, orientations, iterations of a solver) know
+the progress of one evaluation. The former enters `reporting`; the latter enter `part`, or call `report`. So every
+prior, condition and operator can be stopped without passing a callback.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 Reporter = Callable[[float], object]
-"""Called with the share of an evaluation that is done at least, in [0, 1]; what it raises stops the work."""
+"""Called with a lower bound of an evaluation's completed fraction, in [0, 1]; its exceptions stop the work."""
 
 _reporter: ContextVar[Reporter | None] = ContextVar("reporter", default=None)
 
@@ -28,14 +28,14 @@ def reporting(reporter: Reporter) -> Iterator[None]:
 
 
 def report(share: float = 0.0) -> None:
-    """Report that at least this share of the evaluation is done; raise what the reporter raises."""
+    """Report a lower bound of the evaluation's completed fraction; pass on the reporter's exceptions."""
     if (reporter := _reporter.get()) is not None:
         reporter(share)
 
 
 @contextmanager
 def part(number: int, count: int) -> Iterator[None]:
-    """Do part `number`, from 0, of `count` equal parts of an evaluation: report its start, and then shares of it."""
+    """Report the start of part `number`, from 0, of `count` equal parts, and rescale reports within the block."""
     outer = _reporter.get()
     if outer is None:
         yield

@@ -1,6 +1,6 @@
-"""How many threads torch uses on the CPU, and how they wait for each other.
+"""The number of torch's CPU threads, and how they wait for each other.
 
-Importing scoreinv imports this module, which therefore imports torch inside its functions.
+Importing scoreinv imports this module, so it imports torch within its functions.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from threading import Lock, get_ident
 
 from scoreinv.system.container import container_limits
 
-OPENMP = "OMP_NUM_THREADS"  # the variable by which users decide on the number of threads
+OPENMP = "OMP_NUM_THREADS"  # the environment variable for the number of threads
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-"""Variables by which users decide how threads wait: of OpenMP, of GNU's runtime, of Intel's and LLVM's."""
+"""Environment variables for waiting threads: of OpenMP, of GNU's runtime, of Intel's and LLVM's."""
 SPIN_COUNT = "3000"
-"""Iterations, 10 to 50 ns each, before a waiting thread of GNU's runtime sleeps. Beside a process that keeps one of two
-cores busy, jobs take 1.4 times as long as with none, and with 10,000 iterations twice as long."""
+"""Iterations, 10 to 50 ns each, before a waiting thread of GNU's runtime sleeps. Beside a process that occupies one of
+two cores, jobs take 1.4 times as long, and with 10,000 iterations twice as long."""
 
 _LOAD = Path("/proc/loadavg")
 _OWN_THREADS = Path("/proc/self/task")
 
 _log = logging.getLogger(__name__)
 _spinning = False
-"""Whether torch was imported before its threads could be set to sleep while they wait."""
+"""Whether torch was imported before `sleep_when_idle`, so that its threads spin."""
 _advised = False
 _limiting = Lock()
 _unlimited: dict[int, int] = {}
-"""Torch's number of threads outside `limit_threads`, by the Python threads that are inside."""
+"""Torch's number of threads outside `limit_threads`, for each Python thread inside."""
 
 
 def sleep_when_idle() -> None:
-    """Set torch's threads to sleep soon while they wait, unless the user has decided; called on importing scoreinv.
+    """Make torch's waiting threads sleep soon, unless the user has set one of `WAITING`; called on importing scoreinv.
 
-    By default they spin for long and keep their processors from other programs: beside other work, the same job took
-    four to eight times as long. Sleeping at once costs time, too: alone on two cores, fills took 1.5 times as long as
-    with `SPIN_COUNT`. The runtime reads the variables once, when torch loads it; after that `yield_to_load` helps.
+    By default they spin for long and keep processors from other programs: beside other work, the same job took four to
+    eight times as long. Sleeping immediately is slower, too: alone on two cores, fills took 1.5 times as long as with
+    `SPIN_COUNT`. The runtime reads the variables once, when torch loads it; after that `yield_to_load` helps.
     """
     global _spinning
     if any(name in os.environ for name in WAITING):
@@ -48,11 +48,11 @@ def sleep_when_idle() -> None:
         _spinning = True
         return
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-    os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT  # GNU's runtime prefers it to the policy; others sleep at once
+    os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT  # takes precedence in GNU's runtime; others sleep immediately
 
 
 def set_threads(count: int | None) -> None:
-    """Set torch's number of CPU threads for this process: to a count, or (None) within the container's limit.
+    """Set torch's number of CPU threads in this process: to a count, or (None) to the container's limit.
 
     Torch counts the machine's processors: 64 threads in a container of two take many times as long. The user's
     OMP_NUM_THREADS takes precedence over the container's limit.
@@ -73,10 +73,10 @@ def processors() -> int:
 
 @contextmanager
 def yield_to_load() -> Iterator[None]:
-    """Within the block, leave the processors that other programs use to them, if torch's threads spin.
+    """Within the block, leave busy processors to other programs if torch's threads spin.
 
-    Each operation ends when its slowest thread does. Of two spinning threads on one free processor, one spins while the
-    other has no processor to work on. The first limitation logs a remedy.
+    Each operation ends with its slowest thread. If two spinning threads share one free processor, one wastes the time
+    that the other needs. The first reduction logs a remedy.
     """
     global _advised
     if not _spinning:
@@ -99,9 +99,9 @@ def yield_to_load() -> Iterator[None]:
 
 
 def _busy_elsewhere() -> int:
-    """Return the number of threads of other processes that run or wait for a processor now; 0 if unknown.
+    """Return the number of other processes' threads that run or wait for a processor now; 0 if unknown.
 
-    The load averages of Linux are means of this number. The momentary value counts work that has just begun, and not
+    Linux's load averages are means of this number. The current value includes work that has just begun, and excludes
     this process's own past.
     """
     running = own = 0

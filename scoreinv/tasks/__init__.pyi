@@ -9,6 +9,7 @@ from .colorize import colorize_picture as colorize_picture
 from .common import Sided as Sided
 from .common import check_sides as check_sides
 from .damage import DamageOdds as DamageOdds
+from .damage import damage_note as damage_note
 from .damage import damage_picture as damage_picture
 from .deblur import deblur_picture as deblur_picture
 from .denoise import denoise_picture as denoise_picture

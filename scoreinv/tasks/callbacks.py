@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from scoreinv.system.errors import Cancelled
-from scoreinv.system.options import check, says_stop
+from scoreinv.system.options import check, check_callback, says_stop
 from scoreinv.system.reporting import reporting
 from scoreinv.system.terminal import progress_bar
 from scoreinv.system.threads import yield_to_load
@@ -34,8 +34,9 @@ def running(title: str, callback: Callback | None, *, progress: bool) -> Iterato
     Yields:
         The callback of the work. Work outside a sampler reports through `system.reporting`.
 
-    Raises SettingError if `progress` is not True or False.
+    Raises SettingError if `callback` is not a function, or `progress` not True or False.
     """
+    check_callback(callback)
     check("progress", progress, bool)
     done = 0.0
     with yield_to_load(), progress_bar(title, quiet=not progress) as show:

@@ -24,7 +24,8 @@ from PIL import Image
 from scoreinv.analysis.kind import Kind, untinted
 from scoreinv.conditional import Observation
 from scoreinv.conditional.colour import GrayView, view_gray
-from scoreinv.conditional.prior import at_size_of, trained_task
+from scoreinv.conditional.prior import at_size_of, known_gray_weights, trained_task
+from scoreinv.conditional.references import ReferenceColours
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
@@ -35,7 +36,6 @@ from scoreinv.operators.colour_space import luma
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.system.memory import PIXELS_AT_ONCE
-from scoreinv.system.options import check_callback
 from scoreinv.tasks.callbacks import Callback, notify, running, split
 from scoreinv.tasks.common import (
     MEAN_WINDOW,
@@ -44,7 +44,7 @@ from scoreinv.tasks.common import (
     check_samples,
     draw_conditioned,
     draw_constrained,
-    model_of,
+    models_of,
     posterior_mean,
     spread,
     to_arrays,
@@ -56,7 +56,7 @@ from scoreinv.tasks.noise_streams import PictureNoise, ddof_of_pairs, noise_weig
 from scoreinv.tasks.notes import Note, warning
 from scoreinv.tasks.outcome import ColorizeOutcome, ImageLike, in_form
 from scoreinv.tasks.picture_kind import color_notes, kind_of
-from scoreinv.tasks.references import Reference, work_size
+from scoreinv.tasks.references import Reference, reference_colours, work_size
 from scoreinv.tasks.requests import (
     COLOR_TEMPERATURE,
     MEAN_DRAWS,
@@ -129,8 +129,7 @@ def colorize(
     request = ColorizeRequest(
         method, steps, start, samples, seed, estimate, gray_weights, keep_color, saturation, whiten
     )
-    models = Models() if prior is None else Models(colorize=model_of(prior))
-    check_callback(callback)
+    models = models_of(colorize=prior)
     pictures, form = pictures_from_api(image)
     given = hints_for(hints, len(pictures))
     references = _references_from_api(like)
@@ -197,12 +196,12 @@ def _reference(picture: Picture, prior: ScorePrior) -> Reference:
 
 def _model_notes(prior: ScorePrior, request: ColorizeRequest) -> list[Note]:
     """Return the notes about a model that was trained for another task, or with other grey weights."""
-    notes, task = [], trained_task(prior)
-    if task == "fill":
+    notes, known = [], known_gray_weights(prior)
+    if trained_task(prior) == "fill":
         notes.append(warning("model_other_task", task="fill"))
     undecided = request.method is None and request.start is None
-    if undecided and task is not None and not knows_gray(prior, request):
-        notes.append(warning("gray_weights_unknown", given=request.gray_weights))
+    if undecided and known not in (None, request.gray_weights):
+        notes.append(warning("gray_weights_unknown", given=request.gray_weights, known=known))
     return notes
 
 
@@ -276,6 +275,7 @@ class _Gray:
         rgb: hxwx3 in [0, 1], with that luma, and the chroma of `known` pixels.
         known: hxw bool, pixels with known chroma.
         view: the picture as the model takes it.
+        references: the colours that references give to it.
     """
 
     picture: Picture
@@ -288,6 +288,7 @@ class _Gray:
     rgb: np.ndarray
     known: np.ndarray
     view: GrayView
+    references: ReferenceColours | None
 
     @classmethod
     def of(
@@ -312,15 +313,13 @@ class _Gray:
             return luma(picture.resized_rgb(tall, wide), weights)
 
         if sampling.method == "conditioned":
-            places = [reference.places for reference in references]
-            view = view_gray(prior, luma_at, picture.size, (height, width), places)
-        elif references:
-            raise InputError("references go with the method conditioned")
+            view = view_gray(prior, luma_at, picture.size, (height, width))
         else:
             view = GrayView(luma_at(height, width))
+        colours = reference_colours(references, prior, view.seen)
         rgb, known = np.repeat(view.luma[..., None], 3, axis=2), np.zeros((height, width), dtype=bool)
         kept = present_colours(picture) if request.keep_color and kind != "tinted" else None
-        one = cls(picture, kind, weights, kept, strokes, noise_weights, view.luma, rgb, known, view)
+        one = cls(picture, kind, weights, kept, strokes, noise_weights, view.luma, rgb, known, view, colours)
         return one if kept is None else one.given(kept)
 
     @property
@@ -342,10 +341,10 @@ class _Gray:
 
     def like_references(self, drawn: np.ndarray) -> np.ndarray:
         """Return drawn colours, hxwx3, blended with those of the references."""
-        if self.view.references is None:
+        if self.references is None:
             return drawn
         like = torch.empty(1, 1, *self.luma.shape)
-        maps = (at_size_of(value.cpu(), like)[0].permute(1, 2, 0).numpy() for value in self.view.references)
+        maps = (at_size_of(value.cpu(), like)[0].permute(1, 2, 0).numpy() for value in self.references)
         chroma, prior_weight = maps
         gray = self.luma[..., None]
         return gray + prior_weight * (drawn - gray) + chroma

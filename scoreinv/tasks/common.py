@@ -1,4 +1,4 @@
-"""What tasks share: models, pictures as tensors and back, and how a prior that is given an observation is sampled."""
+"""Helpers of tasks: loading of models, conversion of pictures, and sampling of priors given an observation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from scoreinv.conditional import Observation
 from scoreinv.guidance import ConstrainedPC, PosteriorFlow
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load
+from scoreinv.models.loading import LIBRARY, Models
 from scoreinv.operators import mask
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, DPMpp2M, NoiseStream, ReverseDiffusion, Sampler, State
@@ -33,25 +34,24 @@ from scoreinv.windows.placement import covering_tile
 from scoreinv.windows.tiled import Tiled
 
 Model = ScorePrior | str | Path
-"""A model at hand, or what `scoreinv.load` takes for one."""
+"""A model, or its name or path for `scoreinv.load`."""
 
 
 MEAN_WINDOW = 2
-"""Side of the windows that a posterior mean is seen through, in training sizes: it takes few evaluations, and gains by
-seeing more, 0.7 dB in boxes of 48 pixels, none in small holes."""
+"""Side of the windows of posterior means, in training sizes. Few evaluations allow large windows. They gain 0.7 dB in
+boxes of 48 pixels and nothing in small holes."""
 _ERROR_SHARE = (1.0, 0.4, 0.4)
-"""Variance of the posterior mean's error over that of the initial estimate, in narrow holes: of luma and of chroma,
-which errs more, but over more pixels than a few steps draw: what is beyond this would be coloured grain."""
+"""Ratio of the error variances of posterior mean and initial estimate in narrow holes, of luma and chroma. A larger
+ratio of chroma would draw its long-range errors as coloured grain."""
 _ERROR_REACH = (0.7, 2.0, 2.0)
-"""Pixels over which these errors hang together. Both are fitted on held-out photographs: samples have the detail that
-ten steps of DPM-Solver++(2M) draw, and in lines of 8 to 11 pixels most of their spread (over the error 0.72 in luma
-and 0.77 in chroma, with ten steps 0.82 and 0.89)."""
+"""Correlation length of these errors in pixels. Both are fitted on held-out photographs: samples have the detail of ten
+steps of DPM-Solver++(2M). In lines of 8 to 11 pixels spread over error is 0.72 in luma, 0.77 in chroma (0.82, 0.89)."""
 
 
 def model_of(prior: object) -> ScorePrior:
-    """The model itself, or the one that a name or file stands for, loaded anew; SettingError for anything else.
+    """Return a model, or load it from its name or file.
 
-    Raises CheckpointError where there is none such.
+    Raises SettingError for anything else, and CheckpointError if there is no such model.
     """
     if isinstance(prior, str | Path):
         return load(prior)
@@ -60,15 +60,24 @@ def model_of(prior: object) -> ScorePrior:
     return prior
 
 
+def models_of(**given: Model | None) -> Models:
+    """Return the models of a call from Python by role: given ones are loaded now, bundled ones when they are needed.
+
+    Raises as `model_of`.
+    """
+    loaded: dict[str, Any] = {role: model_of(model) for role, model in given.items() if model is not None}
+    return Models(**loaded, machine=LIBRARY)
+
+
 def colours_for(picture: Picture, channels: int) -> np.ndarray:
-    """What a model of so many channels sees of a picture: HxWx3 in [0, 1], or the luma HxWx1; InputError for others."""
+    """Return colours HxWx3 in [0, 1] for a model of 3 channels, luma HxWx1 for one of 1; else raise InputError."""
     if channels not in (1, 3):
         raise InputError(f"this task needs a model of grey or colour pictures, not of {channels} channels")
     return picture.rgb() if channels == 3 else picture.luma()[..., None]
 
 
 class Sided(Protocol):
-    """A model, or its configuration: what sides of pictures it takes."""
+    """A model or its configuration, with the sides of pictures that it takes."""
 
     @property
     def stride(self) -> int: ...
@@ -93,15 +102,15 @@ def check_samples(count: int, picture_bytes: int) -> None:
 
 
 def wide_tile(prior: ScorePrior, height: int, width: int) -> tuple[int, int]:
-    """Side and overlap of windows of up to three times the training size, that cover a picture in the fewest pixels."""
+    """Return side and overlap of windows, up to 3 training sizes, that cover a picture with the fewest pixels."""
     tile, overlap = prior.image_size, prior.image_size // 4
     return covering_tile(height, width, overlap, prior.stride, tile, 3 * tile), overlap
 
 
 def start_time(prior: ScorePrior, level: float) -> float | None:
-    """The time at which a picture in [0, 1] has noise of standard deviation `level`; None at or beyond t = 1.
+    """Return the time at which a picture in [0, 1] has noise of standard deviation `level`; None from t = 1 on.
 
-    Raises SettingError for a level below the one at which sampling ends.
+    Raises SettingError for a level below the end of sampling.
     """
     low, high = prior.data_range
     ratio = torch.tensor(min(level, 1e9) * (high - low), dtype=torch.float64)
@@ -114,32 +123,32 @@ def start_time(prior: ScorePrior, level: float) -> float | None:
 
 
 def noise_range(prior: ScorePrior) -> tuple[float, float]:
-    """The least and the largest standard deviation of noise that the prior knows, for pictures in [0, 1]."""
+    """Return the prior's range of noise standard deviations, for pictures in [0, 1]."""
     low, high = prior.data_range
     ends = prior.sde.noise_to_signal(torch.tensor([prior.sde.sampling_end, 1.0], dtype=torch.float64)) / (high - low)
     return float(ends[0]), float(ends[1])
 
 
 def to_tensor(pictures: list[np.ndarray], device: torch.device) -> Tensor:
-    """HxWxC arrays of one size as (B, C, H, W) float32."""
+    """Convert HxWxC arrays of one size to (B, C, H, W) float32."""
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(device, torch.float32).contiguous()
 
 
 def to_arrays(batch: Tensor) -> list[np.ndarray]:
-    """(B, C, H, W) as HxWxC float32 arrays, clipped to [0, 1]."""
+    """Convert (B, C, H, W) to HxWxC float32 arrays, clipped to [0, 1]."""
     return list(batch.clamp(0, 1).permute(0, 2, 3, 1).float().cpu().numpy())
 
 
 def spread(samples: np.ndarray, ddof: float = 1) -> np.ndarray:
-    """Standard deviation over the first axis, root mean square over the last: (S, ..., C) to (...).
+    """Return the standard deviation over the first axis as rms over the last: (S, ..., C) to (...).
 
-    ddof: squares are summed and divided by S - ddof (`ddof_of_pairs`).
+    ddof: the divisor is S - ddof (`ddof_of_pairs`).
     """
     return np.sqrt(samples.var(axis=0, ddof=ddof).mean(axis=-1)).astype(np.float32)
 
 
 def finite(x: Tensor) -> Tensor:
-    """x itself; ScoreinvError unless every value is finite."""
+    """Return x. Raise ScoreinvError unless every value is finite."""
     if not x.isfinite().all():
         raise ScoreinvError(
             "the model gave values that are not finite: its weights are damaged, its precision is too low (take "
@@ -149,9 +158,9 @@ def finite(x: Tensor) -> Tensor:
 
 
 class RunningSpread:
-    """Mean and spread of pictures, HxWxC float32, that come one by one (Welford 1962).
+    """Running mean and standard deviation of pictures, HxWxC float32 (Welford 1962).
 
-    They are held in the pictures' type, which is closer than their levels: of a large picture each copy counts.
+    Sums are float32, which suffices for 8-bit levels and saves memory for large pictures.
     """
 
     def __init__(self) -> None:
@@ -169,7 +178,7 @@ class RunningSpread:
         self._squares += gap
 
     def std(self, ddof: float = 1) -> np.ndarray:
-        """HxW: `spread` of the pictures so far."""
+        """Return the `spread` of the pictures so far, HxW."""
         return np.sqrt(self._squares.mean(axis=-1) / (self.count - ddof))
 
 
@@ -291,10 +300,10 @@ def _sampled(
 
 
 def pc_sampler(prior: ScorePrior, steps: int) -> PC:
-    """The sampler of the constrained predictor-corrector method."""
-    # In few steps reverse diffusion leaves noise behind, since it takes each step for a short one; ancestral sampling,
-    # which VE, VP and DDPM have, does not. The corrector's step follows the noise level: norms over a region that is
-    # mostly known would tie it to how the region was cut.
+    """Return the sampler of the constrained predictor-corrector method."""
+    # With few steps reverse diffusion leaves noise, since it is a short-step approximation. Ancestral sampling, for VE,
+    # VP and DDPM, does not. The corrector's step follows the noise level, since norms over a mostly known region would
+    # depend on the crop.
     predictor = Ancestral() if isinstance(prior.sde, VE | VP) else ReverseDiffusion()
     return PC(predictor, AnnealedLangevin(), steps=steps)
 
@@ -310,12 +319,12 @@ def gathered(
     gray: bool,
     method: AnyMethod,
 ) -> Outcome[Picture]:
-    """All samples of a picture, as many drawn at once as memory allows, with their mean and standard deviation.
+    """Draw all samples of a picture in batches that fit memory; return them with mean and standard deviation.
 
     Args:
-        draw: gives (B, 3, H, W) in the model's range for a stream of B, and the evaluations of each.
-        size: (height, width) of what is drawn.
-        finish: makes a picture of colours HxWx3 in [0, 1].
+        draw: returns samples (B, 3, H, W) in the model's range for a stream of B, and the evaluations for each.
+        size: (height, width) of the samples.
+        finish: converts colours HxWx3 in [0, 1] to a picture.
         gray: whether the pictures are grey.
     """
     at_once = max(1, PIXELS_AT_ONCE // (size[0] * size[1]))

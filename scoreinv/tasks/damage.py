@@ -30,11 +30,12 @@ from scoreinv.imaging.picture import STRIP_ROWS, Picture, picture_of_hole, scale
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.catalogue import load_damage_detector
+from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.loading import Models
-from scoreinv.networks.detector import STRIDE, DamageDetector
+from scoreinv.networks.detector import STRIDE
 from scoreinv.operators.colour_space import luma
 from scoreinv.system.errors import SettingError
-from scoreinv.system.options import FOUND_GROW, USUAL_SENSITIVITY, check_callback
+from scoreinv.system.options import FOUND_GROW, USUAL_SENSITIVITY
 from scoreinv.system.text import shown
 from scoreinv.tasks.callbacks import Callback, notify, running, split
 from scoreinv.tasks.common import finite, to_tensor
@@ -102,7 +103,6 @@ def find_damage(
         Cancelled: the callback stopped the work.
     """
     request = DamageRequest(sensitivity=sensitivity, grow=grow)
-    check_callback(callback)
     pictures, form = pictures_from_api(image)
     models = Models(damage=detector_of(model))
     with running("looking for damage", callback, progress=progress) as forward:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import get_args
 
 import numpy as np
@@ -22,16 +22,15 @@ from scoreinv.analysis.spectrum import BLOCK, blur_misfits, polar_spectrum
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.blur import check_kernel_size, kernel_array
-from scoreinv.models.blur_estimator import ANGLES, BLUR_FILE, RADII, BlurNetwork, Reading
+from scoreinv.models.blur_estimator import ANGLES, RADII, BlurNetwork, Reading, load_blur
 from scoreinv.models.loading import Models
-from scoreinv.networks.base import with_weights
 from scoreinv.operators import pad_observation, photographed, valid_blur
 from scoreinv.operators.kernels import BlurKind, PointSpread, normalised
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import GRAY_LEVELS, check_callback, check_noise_share
+from scoreinv.system.options import GRAY_LEVELS, check_noise_share
 from scoreinv.tasks.callbacks import Callback, running
-from scoreinv.tasks.common import Model, check_samples, model_of
+from scoreinv.tasks.common import Model, check_samples, models_of
 from scoreinv.tasks.denoise import photograph, written
 from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import Note, info, warning
@@ -109,9 +108,8 @@ def deblur(
         kernel=kernel,
         noise_std=noise_std,
     )
-    check_callback(callback)
     pictures, form = pictures_from_api(image)
-    models = Models() if prior is None else Models(denoise=model_of(prior))
+    models = models_of(denoise=prior)
     with running("deblurring", callback, progress=progress) as forward:
         return for_each(deblur_picture, [Inputs(picture) for picture in pictures], request, models, form, forward)
 
@@ -218,7 +216,7 @@ def find_blur(picture: Picture, network: BlurNetwork | None = None) -> PointSpre
     """
     if min(picture.size) < BLOCK:
         raise InputError(f"the blur of less than {BLOCK}x{BLOCK} pixels cannot be estimated: give the kernel")
-    reading = _reading(picture, network or _network())
+    reading = _reading(picture, network or load_blur())
     odds = reading.kinds[0].softmax(0).tolist()
     number = int(np.argmax(odds[1:]))
     kind, size = _KINDS[number], math.exp(float(reading.size[0, number]))
@@ -253,13 +251,8 @@ def _likeliest(picture: Picture, blurs: list[PointSpread]) -> PointSpread:
 @torch.no_grad()
 def looks_sharp(picture: Picture) -> bool:
     """Return whether a photograph probably has no blur: removing one would draw rings."""
-    return min(picture.size) >= BLOCK and float(_reading(picture, _network()).kinds[0].softmax(0)[0]) > _SHARP
+    return min(picture.size) >= BLOCK and float(_reading(picture, load_blur()).kinds[0].softmax(0)[0]) > _SHARP
 
 
 def _reading(picture: Picture, network: BlurNetwork) -> Reading:
     return network(torch.from_numpy(polar_spectrum(picture, RADII, ANGLES))[None])
-
-
-@lru_cache(maxsize=1)
-def _network() -> BlurNetwork:
-    return with_weights(BlurNetwork(), BLUR_FILE, "blur network")

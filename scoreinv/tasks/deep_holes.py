@@ -1,24 +1,24 @@
 """The task `inpaint` in deep holes, from coarse to fine.
 
-What surrounds a deep hole says more about its texture than a small network knows about all pictures, and the network
-more about its colours. Where there are patches enough, the network is asked once, at a scale where it sees across the
-hole, for its posterior mean. Around it, at noise as strong as its error, ancestral sampling by the score of the
-picture's own patches begins (`PatchPrior`). On finer scales it is drawn where each pixel is taken from, beginning from
-what it was at half the size (`NearestNeighbourField`).
+The surroundings of a deep hole determine its texture better than a small network, and the network its colours. If there
+are enough patches, the network first gives its posterior mean, by one evaluation at a scale where its window spans the
+hole. From this mean, with noise as strong as its error, ancestral sampling by the score of the picture's own patches
+begins (`PatchPrior`). On finer scales the source of each pixel is sampled, starting from that at half the size
+(`NearestNeighbourField`).
 
-Patches average white noise away, so that all samples would keep the mean's colours and the same pieces. The first
-does, as whoever asks for one wants the most likely; the others look for their patches elsewhere, about as far away as
-the hole is large (`drawn_elsewhere`).
+Averages over patches remove white noise, so that all samples would keep the mean's colours and the same pieces. The
+first sample does, as the most likely one. The others take their patches from elsewhere, at a distance of about the size
+of the hole (`drawn_elsewhere`).
 
-At half the size a hole may be wide for the patches there, which then lose windows and horizons; at a quarter they see
-across it, and lose what is fine. A hole whose first scale is of half the size is therefore filled from a quarter too,
-if it is as wide as a patch even there, and keeps the fill of the lower energy at half the size. The energy no longer
-tells for an eighth: shores and roofs are gone there, and what is flat has little.
+At half the size a hole may be wide compared with the patches, which then lose windows and horizons. At a quarter they
+span it but lose fine detail. So a hole whose first scale is half the size is also filled from a quarter, if it is as
+wide as a patch even there, and the fill with the lower energy at half the size is kept. The energy is no guide at an
+eighth: shores and roofs are lost there, and flat fills have little energy.
 
-Where a hole leaves too few patches at that scale, the first is of twice the size. Where there are too few of them there
-too (all is hole but a corner), the network draws the picture first at a scale where it sees across the hole. On each
-finer scale the network is given what is known there and, as block means, what was drawn below. Only one octave of
-detail is then left open, so sampling begins at a noise level just above it and takes few steps.
+If a hole leaves too few patches at that scale, the first scale is twice the size. If there are too few at that scale,
+too (only a corner is known), the network draws the picture first at a scale where its window spans the hole. On each
+finer scale it is given the known pixels and, as block means, the picture drawn below. Only one octave of detail is then
+unknown, so sampling starts at a noise level just above it and takes few steps.
 """
 
 from __future__ import annotations
@@ -46,34 +46,34 @@ from scoreinv.texture.nearest_neighbour_field import of_channels
 from scoreinv.texture.patch_prior import REACH, most_patches
 
 _NETWORK_START = 0.75
-"""Noise level at which the network begins a finer scale, for pictures in [0, 1]: five times the strongest
-octave of detail."""
+"""Noise level at which the network starts on a finer scale, for pictures in [0, 1]: five times the strongest octave of
+detail."""
 _NETWORK_STEPS = 8
 
 _FIRST = (0.02, 0.5)
-"""Noise from which to which the patches' process goes at the first scale, of colours on [-1, 1]: it begins as strong as
-the errors of the network's mean. From noise that drowns that mean, objects are continued into what is beside them."""
+"""Noise range of the patches' process at the first scale, for colours on [-1, 1]. It starts at the error of the
+network's mean; from noise that hides the mean, objects are continued into their neighbours."""
 _FIRST_STEPS = (4, 4, 12)
-"""From the full size, half of it, and smaller ones: larger holes are a hundredth nearer to the truth by as many."""
+"""Steps at the full size, at half, and at smaller sizes; more steps bring large holes 1 % closer to the truth."""
 _BEGUN_IN = 0.25
-"""Steps, on [-1, 1], that the state is rounded to at the beginning, which its noise of 0.5 evens out: the last bits of
-the network's mean, that differ by threads and processor, must not decide what is copied."""
+"""Rounding of the starting state on [-1, 1], below its noise of 0.5. The choice of patches must not depend on the last
+bits of the network's mean, which differ between threads and processors."""
 _ELSEWHERE = (0.3, 1.0)
-"""Deviation of how far from a place samples look for its patches, down and across, in sides of the hole. What is far
-above or below seldom fits."""
+"""Standard deviation of the distance of a sample's patches, down and across, in sides of the hole. Patches from far
+above or below seldom fit."""
 _SWEEPS = (2, 4, 8)
-"""Over the displacements: at the finest scale, at half the size, and so on; the last number for all coarser ones."""
+"""Sweeps over the displacements at the finest scale, at half the size, and at all coarser ones."""
 _PATCHES_IN_THE_TIME = 100
-"""Patches that a place is compared with, in a step at the first scale, in the time of a sweep for a pixel."""
+"""Patches compared with a place in one step at the first scale, in the time of a sweep for a pixel."""
 
 
 class Scale(NamedTuple):
     """Pictures at one size.
 
     Attributes:
-        values: (B, C, H, W) in [0, 1], of 3 channels, or of 1 where they are grey.
+        values: (B, C, H, W) in [0, 1], with 3 channels, or 1 if they are grey.
         observed: (B, 1, H, W), 0 or 1.
-        sources: (B, 1, H, W), 0 or 1, what of the observed may be copied.
+        sources: (B, 1, H, W), 0 or 1, the observed pixels that may be copied.
     """
 
     values: Tensor
@@ -90,21 +90,21 @@ def draw_in_scales(
     noise: Callable[[int], NoiseStream],
     callback: Callback | None,
 ) -> tuple[Tensor, int]:
-    """Samples of the picture given its known pixels, and the evaluations at each place, over all scales.
+    """Return samples of pictures given their known pixels, and the evaluations per pixel over all scales.
 
     Args:
         sampling: of the method `conditioned`.
-        finest: the pictures, whose values are not looked at where not observed.
-        halvings: how often they are halved for the first scale.
-        typical: (B,) bool, which samples look for their patches around each place, as is likeliest.
-        noise: the noise of each scale, 0 the finest.
+        finest: the pictures; unobserved values are not read.
+        halvings: halvings of the size to the first scale.
+        typical: (B,) bool, samples that take patches from nearby, the most likely choice.
+        noise: returns the noise of each scale, 0 the finest.
 
-    Raises ScoreinvError when the model gives values that are not finite.
+    Raises ScoreinvError for values that are not finite.
     """
     scales = [finest]
     for _ in range(halvings):
         scales.append(_halved(scales[-1]))
-    # A hole that takes most of the picture: at twice the size more patches are wholly known.
+    # In a hole that takes most of the picture, more patches are entirely known at twice the size.
     if not any(PatchPrior.enough(scale.observed) for scale in scales[_few(halvings) :]):
         return _drawn_by_network(sampling, prior, scales, noise, callback)
     while len(scales) > 2 and not PatchPrior.enough(scales[-1].sources):
@@ -114,10 +114,10 @@ def draw_in_scales(
 
 
 def enough_to_copy(known: np.ndarray, sources: np.ndarray, halvings: int) -> bool | None:
-    """Whether what may be copied of a picture is enough for `draw_in_scales` to continue it; None where it does not.
+    """Return whether the sources suffice for `draw_in_scales` to copy patches; None if it would not copy any.
 
     Args:
-        known, sources: HxW bool, what is known, and what of it may be copied.
+        known, sources: HxW bool, the known pixels, and those that may be copied.
     """
     scales = [torch.from_numpy(np.stack([known, sources]))[:, None].float()]
     for _ in range(halvings):
@@ -128,7 +128,7 @@ def enough_to_copy(known: np.ndarray, sources: np.ndarray, halvings: int) -> boo
 
 
 def _few(halvings: int) -> int:
-    """The first of the scales of which one must have patches enough: the last, and of several the one before it."""
+    """Return the first of the scales that may start the copying: the last two, without the full size."""
     return max(1, halvings - 1)
 
 
@@ -139,7 +139,7 @@ def _drawn_by_patches(
     noise: Callable[[int], NoiseStream],
     callback: Callback | None,
 ) -> tuple[Tensor, int]:
-    """As `draw_in_scales`: around the network's posterior mean at the last scale, and where it may help one beyond."""
+    """As `draw_in_scales`, from the network's posterior mean at the last scale, and one beyond if that may help."""
     first = len(scales) - 1
     observed, coarser = scales[0].observed, _halved(scales[first])
     if first == 1 and PatchPrior.enough(coarser.sources) and not PatchPrior.reached(coarser.observed):
@@ -150,7 +150,7 @@ def _drawn_by_patches(
             prior.given(_observation(prior, scales[number])), prior.device
         )
         z = noise(len(scales) + number - first).normal(_coloured(scales[number].values).shape)
-        with torch.no_grad(), limit_threads(1):  # the last bits of sums decide which patch is copied
+        with torch.no_grad(), limit_threads(1):  # the choice of patches must not depend on the order of sums
             mean = tiled.finish(tiled.denoise(z * prior.sde.prior_std, 1.0))
         estimates[number] = prior.to_image(finite(mean))
         nfe += tiled.evaluations_per_noise
@@ -166,9 +166,9 @@ def _drawn_by_network(
     noise: Callable[[int], NoiseStream],
     callback: Callback | None,
 ) -> tuple[Tensor, int]:
-    """As `draw_in_scales`: the last scale by the method of `sampling`, and each finer one given the one below."""
-    # Where no pixel of a scale is known as a whole, those that are known in part count. Else what is narrower than such
-    # a pixel, as a band along the border, would not tell which colours the picture has.
+    """As `draw_in_scales`: draw the last scale by the method of `sampling`, then each finer one given it."""
+    # If no pixel of a scale is entirely known, partly known ones count. Otherwise a known band narrower than a pixel,
+    # such as one along the border, would not contribute its colours.
     found = scales[:1]
     for _ in scales[1:]:
         coarser = _halved(found[-1])
@@ -178,8 +178,8 @@ def _drawn_by_network(
             coarser = coarser._replace(values=values, observed=(share_known > 0).to(values))
         found.append(coarser)
     drawn, nfe = None, 0
-    told = split(callback, [scale.observed.numel() for scale in reversed(found)])
-    for (number, scale), part in zip(reversed(list(enumerate(found))), told, strict=True):
+    callbacks = split(callback, [scale.observed.numel() for scale in reversed(found)])
+    for (number, scale), part in zip(reversed(list(enumerate(found))), callbacks, strict=True):
         given = prior.given(_observation(prior, scale, drawn))
         tiled = _windows(scale, prior.image_size).around(given, prior.device)
         stream, start, steps, shape = noise(number), None, sampling.steps, _coloured(scale.values).shape
@@ -214,18 +214,17 @@ def continue_surroundings(
     noise: Callable[[int], NoiseStream],
     callback: Callback | None,
 ) -> Tensor:
-    """Samples (B, C, H, W) in [0, 1] of pictures that go on in their holes as they are around them.
+    """Return samples (B, C, H, W) in [0, 1] whose holes continue their surroundings.
 
     Args:
-        scales: each at half the size of the one before; those that are begun from with patches enough
-            (`PatchPrior.enough`).
-        estimates: of the pictures of those scales that are begun from, in colours, by their numbers; at least one. Each
-            hole keeps the fill of the lowest energy.
-        elsewhere: (B, 2), how far from a place its patches are looked for, in pixels of the finest scale.
-        noise: the noise of each scale, 0 the finest.
+        scales: each at half the size of the previous one; starting scales have enough patches (`PatchPrior.enough`).
+        estimates: colour estimates of the pictures at the starting scales, at least one, by the number of the scale.
+            Each hole keeps the fill with the lowest energy.
+        elsewhere: (B, 2), distance of the patches from a place, in pixels of the finest scale.
+        noise: returns the noise of each scale, 0 the finest.
     """
     coarsest = max(estimates)
-    told = iter(split(callback, _work(scales, estimates)))
+    callbacks = iter(split(callback, _work(scales, estimates)))
     fields: list[NearestNeighbourField] = []
     for number in reversed(range(coarsest + 1)):
         pictures, observed, sources = scales[number]
@@ -237,12 +236,12 @@ def continue_surroundings(
             starts.append(doubled[..., : observed.shape[2], : observed.shape[3]])
         if number in estimates:
             steps = _at(_FIRST_STEPS, number)
-            starts.append(_laid_out(scales[number], estimates[number], below, steps, noise(number), next(told)))
+            starts.append(_laid_out(scales[number], estimates[number], below, steps, noise(number), next(callbacks)))
         fields = []
         for displacements in starts:
             rows = zip(2 * pictures - 1, observed, displacements, sources, below[:, 0].tolist(), strict=True)
             drawn = [NearestNeighbourField(*row, reach=REACH[0] * 2 ** (coarsest - number)) for row in rows]
-            generators, part, sweeps = noise(number).generators(), next(told), _at(_SWEEPS, number)
+            generators, part, sweeps = noise(number).generators(), next(callbacks), _at(_SWEEPS, number)
             for sweep in range(sweeps):
                 for field, generator in zip(drawn, generators, strict=True):
                     field.sweep(generator)
@@ -256,7 +255,7 @@ def continue_surroundings(
 def _laid_out(
     scale: Scale, initial: Tensor, elsewhere: Tensor, steps: int, noise: NoiseStream, callback: Callback
 ) -> Tensor:
-    """Displacements (B, 2, H, W) of the likeliest patches of samples that are drawn around an initial estimate."""
+    """Return displacements (B, 2, H, W) of the most likely patches of samples drawn around an initial estimate."""
     pictures, observed, sources = scale
     least, most = (of_channels(sigma, pictures.shape[1]) for sigma in _FIRST)
     sde = VE(least, most)
@@ -271,16 +270,16 @@ def _laid_out(
 
 
 def drawn_elsewhere(observed: Tensor, noise: NoiseStream) -> Tensor:
-    """How far from a place samples look for its patches, (B, 2) in pixels down and across, given (B, 1, H, W).
+    """Draw the distance of each sample's patches, (B, 2) in pixels down and across, given the observed (B, 1, H, W).
 
-    Normal, of deviations that grow with the side of a square as large as all that is hidden (`_ELSEWHERE`).
+    It is normal, with standard deviations proportional to the side of a square of the hole's area (`_ELSEWHERE`).
     """
     sides = (1 - observed).flatten(1).sum(1, keepdim=True).sqrt()
     return noise.normal((len(observed), 2)) * sides * torch.tensor(_ELSEWHERE).to(sides)
 
 
 def _work(scales: list[Scale], begun: Collection[int]) -> list[float]:
-    """How long a fill takes from scale to scale: where it is begun the first draw, and for each start its sweeps."""
+    """Return the relative time of each part of a fill: first draws of starting scales, and sweeps of each start."""
     work: list[float] = []
     for number in reversed(range(max(begun) + 1)):
         hidden, copied = (float(pixels.sum()) for pixels in (1 - scales[number].observed, scales[number].sources))
@@ -294,17 +293,17 @@ def _work(scales: list[Scale], begun: Collection[int]) -> list[float]:
 
 
 def _coloured(values: Tensor) -> Tensor:
-    """Pictures of three channels, as the network takes them."""
+    """Return pictures with three channels for the network."""
     return values.expand(-1, 3, -1, -1)
 
 
 def _at(numbers: tuple[int, ...], scale: int) -> int:
-    """The number of a scale, 0 the finest; the last is that of all coarser ones."""
+    """Return the number for a scale, 0 the finest; the last holds for all coarser ones."""
     return numbers[min(scale, len(numbers) - 1)]
 
 
 def _halved(scale: Scale) -> Scale:
-    """Pictures at half the size."""
+    """Return the pictures at half the size."""
     values = block_means(torch.where(scale.observed > 0, scale.values, 0.0))
     observed, sources = ((block_means(known) == 1).to(values) for known in (scale.observed, scale.sources))
     return Scale(values, observed, sources)

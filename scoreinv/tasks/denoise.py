@@ -36,10 +36,10 @@ from scoreinv.samplers import DPMpp2M, NoiseStream, State
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.system.errors import InputError
 from scoreinv.system.memory import PIXELS_AT_ONCE
-from scoreinv.system.options import GRAY_LEVELS, check_callback, check_noise_share
+from scoreinv.system.options import GRAY_LEVELS, check_noise_share
 from scoreinv.system.reporting import report, reporting
 from scoreinv.tasks.callbacks import Callback, for_sampler, notify, running, split
-from scoreinv.tasks.common import Model, check_samples, gathered, model_of, noise_range, start_time, wide_tile
+from scoreinv.tasks.common import Model, check_samples, gathered, models_of, noise_range, start_time, wide_tile
 from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import info, warning
 from scoreinv.tasks.outcome import DenoiseOutcome, ImageLike, Outcome, for_each
@@ -89,7 +89,12 @@ def denoise(
         image: array HxW, HxWx3 or HxWx4, PIL image, or tensor (B)xCxHxW of uint8, uint16 or floats in [0, 1].
         noise_std: standard deviation of the noise, in [0, 1]; None: estimated, and nothing is removed below the least
             level of the model.
-        samples, seed, estimate, steps, orientations: see `DenoiseRequest`.
+        samples: number of samples.
+        seed: the same seed gives the same pictures; each sample has its own noise.
+        estimate: `mean`: the average of several samples, or for one the posterior mean; `sample`: one possible picture.
+            None: `mean` for one sample, otherwise `sample`.
+        steps: of the sampler. None: 10. The posterior mean takes one evaluation.
+        orientations: flips and turns that the posterior mean is averaged over: 1, 2, 4 or 8.
         prior: the model, its name or its file; None: the bundled one.
         callback: called with the fraction of work done; stops the work by returning False.
         progress: show a bar with the time left on stderr, or occasional lines if that is not a terminal.
@@ -101,9 +106,8 @@ def denoise(
     request = DenoiseRequest(
         samples=samples, seed=seed, estimate=estimate, steps=steps, orientations=orientations, noise_std=noise_std
     )
-    check_callback(callback)
     pictures, form = pictures_from_api(image)
-    models = Models() if prior is None else Models(denoise=model_of(prior))
+    models = models_of(denoise=prior)
     with running("denoising", callback, progress=progress) as forward:
         return for_each(denoise_picture, [Inputs(picture) for picture in pictures], request, models, form, forward)
 

@@ -18,7 +18,7 @@ import torch
 from scipy import linalg
 
 from scoreinv.imaging.picture import Picture
-from scoreinv.networks.classifiers import NoiseClassifier
+from scoreinv.models.noise_classifier import NoiseClassifier
 from scoreinv.sdes import TRAINING_START
 from scoreinv.system.errors import InputError
 from scoreinv.tasks.common import colours_for, to_tensor

@@ -9,7 +9,7 @@ import numpy as np
 
 from scoreinv.guidance import ClassifierGuidance
 from scoreinv.guidance.classifier import Classifier
-from scoreinv.networks.classifiers import NoiseClassifier
+from scoreinv.models.noise_classifier import NoiseClassifier
 from scoreinv.prior import Clipped, Prior, RecommendedSampler, ScorePrior
 from scoreinv.samplers import (
     DDIM,
@@ -31,7 +31,7 @@ from scoreinv.samplers.base import Stepper
 from scoreinv.sdes import DDPM, VE
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.memory import pixels_at_once
-from scoreinv.system.options import GUIDANCE, SEED, Whole, check, check_callback
+from scoreinv.system.options import GUIDANCE, SEED, Whole, check
 from scoreinv.system.text import shown
 from scoreinv.tasks.callbacks import Callback, for_sampler, running, split
 from scoreinv.tasks.common import Model, finite, model_of, to_arrays
@@ -119,7 +119,6 @@ def generate(
     check("count", count, Whole(1))
     check("seed", seed, SEED)
     check("first", first, Whole())
-    check_callback(callback)
     target = _guided(model, classifier, label, guidance)
     solver = make_sampler(model, settings) if own is None else own
     if isinstance(solver, PC) and recommended(model).clip:

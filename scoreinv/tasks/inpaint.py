@@ -39,7 +39,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.memory import PIXELS_AT_ONCE
-from scoreinv.system.options import MASK_THRESHOLD, USUAL_SENSITIVITY, check_callback
+from scoreinv.system.options import MASK_THRESHOLD, USUAL_SENSITIVITY
 from scoreinv.tasks.callbacks import Callback, running, split
 from scoreinv.tasks.classical import fill_classically
 from scoreinv.tasks.common import (
@@ -51,7 +51,7 @@ from scoreinv.tasks.common import (
     draw_conditioned,
     draw_constrained,
     draw_narrow,
-    model_of,
+    models_of,
     posterior_mean,
     spread,
     to_arrays,
@@ -130,8 +130,7 @@ def inpaint(
     if not request.needs_model and prior is not None:
         raise SettingError("prior", f"does not go with {method}, which needs no model")
     request.check_given({"mask"} if avoid is None else {"mask", "avoid"})
-    models = Models() if prior is None else Models(inpaint=model_of(prior))
-    check_callback(callback)
+    models = models_of(inpaint=prior)
     pictures, form = pictures_from_api(image)
     sizes = [picture.size for picture in pictures]
     holes = as_holes(mask, sizes, threshold=mask_threshold, invert=invert, grow=grow)
@@ -155,6 +154,7 @@ def inpaint_picture(
 
     Raises InputError if `avoid` leaves too little to copy from, or if all of the photograph is damage.
     """
+    request.check_given(inputs.given)
     damage: np.ndarray | None = None
     notes: list[Note] = []
     if inputs.hole is None:
@@ -252,7 +252,8 @@ class PreparedFill:
         """
         picture, hole = inputs.picture, inputs.hole
         assert hole is not None
-        request.check_given(inputs.given)
+        if not detected:
+            request.check_given(inputs.given)
         prior = models.filler()
         check_samples(request.samples, picture.pixels.nbytes)
         notes = [] if detected else mask_notes(hole) + object_notes(picture, hole)

@@ -15,7 +15,7 @@ from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import TRAINING_START
 from scoreinv.system.errors import InputError
 from scoreinv.system.memory import PIXELS_AT_ONCE
-from scoreinv.system.options import Number, Whole, check, check_callback
+from scoreinv.system.options import Number, Whole, check
 from scoreinv.tasks.callbacks import Callback, for_sampler, running, split
 from scoreinv.tasks.common import Model, check_sides, colours_for, finite, model_of, to_arrays, to_tensor
 from scoreinv.tasks.outcome import Drawn, ImageLike
@@ -88,7 +88,6 @@ def interpolate_pictures(
     """`interpolate` for two `Picture`s."""
     check("count", count, Whole(2))
     check("temperature", temperature, Number(0))
-    check_callback(callback)
     if first.size != second.size:
         raise InputError(
             f"the pictures are {first.width}x{first.height} and {second.width}x{second.height}, and must have one size"

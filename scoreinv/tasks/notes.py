@@ -33,7 +33,7 @@ NoteCode = Literal[
     "colors_replaced",
     "tint_removed",  # whiten: whether the lightest tone became white
     "tint_kept",
-    "gray_weights_unknown",  # given: name of the grey weights; the method is pc
+    "gray_weights_unknown",  # given, known: names of grey weights; the method is pc
     "hints_unused",  # the picture is not grey
     "colors_kept",
     "colors_not_drawn",  # since the tint is kept

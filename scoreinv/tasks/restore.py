@@ -32,10 +32,10 @@ from scoreinv.inputs.hints import KnownColours
 from scoreinv.inputs.masks import as_holes, dilate
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import SettingError
-from scoreinv.system.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY, check_callback
+from scoreinv.system.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY
 from scoreinv.tasks.callbacks import Callback, notify, running, split
 from scoreinv.tasks.colorize import draw_colors, hints_for, knows_gray
-from scoreinv.tasks.common import Model, RunningSpread, check_samples, model_of
+from scoreinv.tasks.common import Model, RunningSpread, check_samples, models_of
 from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, detector_of
 from scoreinv.tasks.denoise import check_noise, remove_noise
 from scoreinv.tasks.inpaint import PreparedFill, mask_notes
@@ -157,7 +157,6 @@ def restore(
         noise_std=noise_std,
         keep_steps=keep_steps,
     )
-    check_callback(callback)
     pictures, form = pictures_from_api(image)
     if crop_border and len(pictures) > 1:
         raise SettingError("crop_border", "gives pictures of different sizes: restore those of a batch one by one")
@@ -167,14 +166,22 @@ def restore(
     strokes = hints_for(hints, len(pictures))
     inputs = [Inputs(picture, hole, hints=one) for picture, hole, one in zip(pictures, holes, strokes, strict=True)]
     request.check_given(inputs[0].given)
-    models = Models(
-        damage="damage" if detector is None else detector_of(detector),
-        inpaint="photo" if filler is None else model_of(filler),
-        denoise="denoiser" if denoiser is None else model_of(denoiser),
-        colorize="scene" if colorizer is None else model_of(colorizer),
+    models = models_of(
+        inpaint=filler if inpaint else None,
+        denoise=denoiser if denoise else None,
+        colorize=colorizer if colorize else None,
     )
+    if detector is not None:
+        models = replace(models, damage=detector_of(detector) if inpaint and mask is None else detector)
+
+    def restored(one: Inputs, request: RestoreRequest, models: Models, part: Callback) -> RestoreOutcome[Any]:
+        outcome = restore_picture(one, request, models, part)
+        alone = replace(form, dims=3)
+        steps = [replace(step, image=step.image and alone.pictures([step.image])) for step in outcome.steps]
+        return replace(outcome, steps=steps)
+
     with running("restoring", callback, progress=progress) as forward:
-        return for_each(restore_picture, inputs, request, models, form, forward)
+        return for_each(restored, inputs, request, models, form, forward)
 
 
 def restore_picture(

@@ -39,7 +39,7 @@ from scoreinv.samplers import DPMpp2M, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.memory import PIXELS_AT_ONCE
-from scoreinv.system.options import Number, check, check_callback
+from scoreinv.system.options import Number, check
 from scoreinv.system.text import shown
 from scoreinv.tasks.callbacks import Callback, for_sampler, running, split
 from scoreinv.tasks.common import Model, gathered, model_of, pc_sampler, start_time, wide_tile
@@ -128,7 +128,6 @@ def solve(
     )
     model = model_of("denoiser" if prior is None else prior)
     check("noise_std", noise_std, Number(0))
-    check_callback(callback)
     if not isinstance(operator, LinearOperator):
         raise SettingError(
             "operator",

@@ -19,16 +19,13 @@ from scoreinv.analysis.borders import within_border
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tone_curves import ToneCurves, changes, difference, with_tones
 from scoreinv.models.catalogue import MODEL_FILE
-from scoreinv.models.model_file import opened
 from scoreinv.models.tone_estimator import PARTS, QUANTILES, SIDE, ToneNetwork, load_tone
-from scoreinv.networks.blocks import channels_last
+from scoreinv.models.weights import read_network
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.operators.colour_space import colour_basis, luma_weights
 from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.notes import Note, info
 
-_CHROMA = "chroma."
-"""What the names of that network's weights begin with."""
 SEEN_SIDE = 224
 """Side at which the colours of a picture's greys are guessed, whatever its shape."""
 LEAST_SIDE = 144
@@ -76,13 +73,8 @@ def load_toner() -> Toner:
 
 
 def chroma_network() -> ChromaNetwork:
-    """The network of `scene` that knows what colours greys have, read without the rest of its file."""
-    with torch.device("meta"):  # no random weights are drawn, only to be replaced
-        network = ChromaNetwork()
-    with opened(PRETRAINED / "scene" / MODEL_FILE) as (_, shapes, read):
-        weights = {name: read(name).float() for name in shapes if name.startswith(_CHROMA)}
-    network.load_state_dict({name.removeprefix(_CHROMA): value for name, value in weights.items()}, assign=True)
-    return channels_last(network.eval().requires_grad_(False))
+    """Read the network of the mean chroma from the file of `scene`, without the rest of it."""
+    return read_network(PRETRAINED / "scene" / MODEL_FILE, ChromaNetwork, "chroma.")
 
 
 def tone_picture(

@@ -11,9 +11,8 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.models.loading import Models
 from scoreinv.operators import downsampling
-from scoreinv.system.options import check_callback
 from scoreinv.tasks.callbacks import Callback, running
-from scoreinv.tasks.common import Model, check_samples, model_of
+from scoreinv.tasks.common import Model, check_samples, models_of
 from scoreinv.tasks.denoise import photograph, written
 from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.outcome import ImageLike, UpscaleOutcome, for_each
@@ -67,9 +66,8 @@ def upscale(
         downsampling=downsampling,
         noise_std=noise_std,
     )
-    check_callback(callback)
     pictures, form = pictures_from_api(image)
-    models = Models() if prior is None else Models(denoise=model_of(prior))
+    models = models_of(denoise=prior)
     with running("upscaling", callback, progress=progress) as forward:
         return for_each(upscale_picture, [Inputs(picture) for picture in pictures], request, models, form, forward)
 

@@ -42,7 +42,7 @@ GREY_LEVEL = 1 / 127.5  # an 8-bit level on [-1, 1]
 TOLERANCE = 0.04  # tau, for colours on [-1, 1]: five grey levels
 _REACH = 3  # radius of a patch in pixels
 _SEARCHED = (16, 5, 1)  # radii in pixels of the random search around the current source, one candidate each
-_SHADE = 0.1
+_MAX_LIGHT = 0.1
 """Maximum difference of light at the rim, on [-1, 1], which is continued through the hole; the excess comes from
 differing content, and fades."""
 _FADING = 4.0  # distance in pixels over which it fades to 1/e
@@ -101,7 +101,7 @@ class NearestNeighbourField:
         if not len(self._pixels):
             raise InputError("the picture has no hole")
         self._source = torch.full_like(self._usable, -1, dtype=torch.int32)
-        taken = self._legal(*(self._at + start[:, self._at[0] - _REACH, self._at[1] - _REACH].int()))
+        taken = self._allowed(*(self._at + start[:, self._at[0] - _REACH, self._at[1] - _REACH].int()))
         if (taken < 0).any():
             raise InputError("a displacement leads to pixels that must not be copied")
         self._filled = self._levels.clone()
@@ -157,14 +157,14 @@ class NearestNeighbourField:
         bottom, right = (self._at.amax(1) + 2).tolist()
         missed, rim, source, inside = (
             self._picture(values)[:, top:bottom, left:right]
-            for values in (*self._missed(), self._source[None], self._inside[None])
+            for values in (*self._mismatch(), self._source[None], self._inside[None])
         )
-        shade = missed.clamp(-_SHADE, _SHADE)
+        shade = missed.clamp(-_MAX_LIGHT, _MAX_LIGHT)
         even, fading = smooth_estimate(torch.stack([shade, missed - shade]), rim[None]).mean
         source = source[0]
         light = F.avg_pool2d(self._picture(self._known), 2 * _REACH + 1, 1, _REACH).flatten(1)
-        down = self._evening(light, source[:-1], source[1:], self._row)
-        across = self._evening(light, source[:, :-1], source[:, 1:], 1)
+        down = self._light_change(light, source[:-1], source[1:], self._row)
+        across = self._light_change(light, source[:, :-1], source[:, 1:], 1)
         sums = torch.cat([shade * rim, rim])
         beside = torch.stack([sums.roll(step, axis) for axis in (1, 2) for step in (-1, 1)]).sum(0)
         even = poisson_correction(even, source >= 0, down, across, beside[:-1], beside[-1])
@@ -182,7 +182,7 @@ class NearestNeighbourField:
         """Reshape values (C, N) of the pixels to the padded picture, (C, H, W)."""
         return values.view(-1, self._height + 2 * _REACH, self._row)
 
-    def _evening(self, light: Tensor, here: Tensor, there: Tensor, step: int) -> Tensor:
+    def _light_change(self, light: Tensor, here: Tensor, there: Tensor, step: int) -> Tensor:
         """Return the changes between adjacent pixels with sources `here` and `there` that make the light continuous.
 
         light: (C, N), the patch means around the pixels. here, there: (h, w), for pixels `step` numbers apart; ignored
@@ -198,7 +198,7 @@ class NearestNeighbourField:
 
     def _draw(self, pixels: Tensor, generator: torch.Generator) -> None:
         """Resample the sources of independent pixels; pixels inside a piece keep theirs."""
-        around = _looked_up(self._source, pixels[:, None] + self._offsets) - self._offsets
+        around = _lookup(self._source, pixels[:, None] + self._offsets) - self._offsets
         own = self._source[pixels]
         seam = (around != own[:, None]).any(1)
         pixels, around, own = pixels[seam], around[seam], own[seam]
@@ -211,7 +211,7 @@ class NearestNeighbourField:
         # The candidate-dependent part of the second sum: whole numbers below 2^24, exact in float32.
         count, costs = (around > 0).sum(1), self._differences(pixels, row, source)
         for plane in self._levels:
-            votes, own_level = _looked_up(plane, around).sum(1), plane[source]
+            votes, own_level = _lookup(plane, around).sum(1), plane[source]
             costs += own_level * (count[row] * own_level - 2 * votes[row])
         gumbel = -torch.empty(candidates.shape).exponential_(generator=generator).log().to(costs)
         drawn = torch.full(candidates.shape, -torch.inf, device=costs.device)
@@ -231,11 +231,11 @@ class NearestNeighbourField:
         own: (n,), the current sources. around: (n, offsets), the sources by the neighbours' pieces, 0 for none.
         """
         around = around[:, self._touching]
-        near = torch.where(_looked_up(self._usable, around), around, -1)
+        near = torch.where(_lookup(self._usable, around), around, -1)
         places = [own[:, None], near]
         for reach in _SEARCHED:
             steps = torch.randint(-reach, reach + 1, (2, len(own)), generator=generator).to(own)
-            places.append(self._legal(own // self._row + steps[0], own % self._row + steps[1])[:, None])
+            places.append(self._allowed(own // self._row + steps[0], own % self._row + steps[1])[:, None])
         found = torch.cat(places, 1).sort(1).values
         found[:, 1:][found[:, 1:] == found[:, :-1]] = -1
         return found
@@ -257,18 +257,18 @@ class NearestNeighbourField:
             of, taken = row[begin:end] - first, sources[begin:end]
             here = pixels[first : first + _PIXELS_AT_ONCE, None] + self._offsets
             there = taken[:, None] + self._offsets
-            inside = _looked_up(self._inside, here)
+            inside = _lookup(self._inside, here)
             part = self._levels.new_zeros(len(taken))
             for filled, known in zip(self._filled, self._levels, strict=True):
-                missing = _looked_up(known, there)
-                missing -= _looked_up(filled, here).index_select(0, of)
+                missing = _lookup(known, there)
+                missing -= _lookup(filled, here).index_select(0, of)
                 if not inside.all():
                     missing *= inside.index_select(0, of)
                 part += missing.square_().sum(1)
             sums.append(part)
         return torch.cat(sums)
 
-    def _missed(self) -> tuple[Tensor, Tensor]:
+    def _mismatch(self) -> tuple[Tensor, Tensor]:
         """Return the mismatch (C, N) of the adjacent pieces at known pixels, and whether there are any, (1, N)."""
         total, count = torch.zeros_like(self._known), torch.zeros_like(self._inside)
         for step in (-1, 1, -self._row, self._row):
@@ -279,13 +279,13 @@ class NearestNeighbourField:
             count.index_add_(0, beside, torch.ones_like(count[beside]))
         return total / count.clamp_min(1), (count > 0).to(total)[None]
 
-    def _legal(self, down: Tensor, across: Tensor) -> Tensor:
+    def _allowed(self, down: Tensor, across: Tensor) -> Tensor:
         """Return the numbers of pixels, or -1 if their patch may not be copied."""
         inside = (down >= 0) & (down < self._height + 2 * _REACH) & (across >= 0) & (across < self._row)
         number = torch.where(inside, down * self._row + across, 0)
         return torch.where(self._usable[number], number, -1)
 
 
-def _looked_up(values: Tensor, numbers: Tensor) -> Tensor:
+def _lookup(values: Tensor, numbers: Tensor) -> Tensor:
     """Return the values (N,) of pixels in the shape of their numbers."""
     return values.index_select(0, numbers.flatten()).view(numbers.shape)

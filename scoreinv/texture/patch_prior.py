@@ -54,7 +54,7 @@ _RIM = 2  # width in pixels of the known rim that is estimated too, to measure t
 _NEGLIGIBLE = 20.0
 """Patches whose log weight is lower than the largest by this are ignored: 4,096 of them weigh less than 1e-5."""
 _TILE = 48  # maximum side of a group of places: each group of a long crack has its own patches
-_BLIND = 0.1
+_MAX_UNOBSERVED = 0.1
 """Maximum share of a hole's pixels with an unobserved patch, as at crossings of cracks. Below it, starting at twice the
 scale does not improve fills."""
 
@@ -109,7 +109,7 @@ class PatchPrior(Prior):
     def reached(observed: Tensor) -> bool:
         """Return whether the patches of nearly all hidden pixels contain observed ones, (B, 1, H, W)."""
         hidden = 1 - observed
-        return bool(_wholly_known(hidden, _SIDE).sum() <= _BLIND * hidden.sum())
+        return bool(_wholly_known(hidden, _SIDE).sum() <= _MAX_UNOBSERVED * hidden.sum())
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         t = as_time(t)

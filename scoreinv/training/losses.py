@@ -31,9 +31,9 @@ from torch import Tensor, nn
 from scoreinv.conditional.initial_estimate import InitialEstimate, block_means
 from scoreinv.conditional.prior import ConditionalPrior, at_size_of
 from scoreinv.models.config import AnyModel, ClassifierConfig
+from scoreinv.models.damage_detector import DamageDetector
+from scoreinv.models.noise_classifier import NoiseClassifier
 from scoreinv.networks.chroma import ChromaNetwork
-from scoreinv.networks.classifiers import NoiseClassifier
-from scoreinv.networks.detector import DamageDetector
 from scoreinv.preconditioning import EDM, centre, noise_level
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.sdes import broadcast

@@ -12,7 +12,7 @@ import numpy as np
 
 from scoreinv.windows.boxes import Box
 
-_WHOLE = 1.5
+_WHOLE_RATIO = 1.5
 """A single window may have this many times the pixels of the cheapest tiling, since it can be batched with others."""
 
 
@@ -21,7 +21,7 @@ def cheapest_tile(needed: np.ndarray, overlap: int, stride: int, least: int, mos
 
     Small windows extend less beyond the needed pixels but overlap more often. A line across 512 pixels takes 13 windows
     of 48 (30,000 pixels) or three of 176 (93,000); all of 512x512 takes 169 (389,000) or nine (279,000). A single
-    window of the whole picture, if its sides are multiples of the stride, may have `_WHOLE` times the pixels.
+    window of the whole picture, if its sides are multiples of the stride, may have `_WHOLE_RATIO` times the pixels.
     """
     pixels = {
         tile: sum(high * wide for _, _, high, wide in windows_around(needed, tile, overlap, stride))
@@ -30,7 +30,7 @@ def cheapest_tile(needed: np.ndarray, overlap: int, stride: int, least: int, mos
     cheapest = min(pixels, key=pixels.__getitem__)
     whole = max(least, *needed.shape)
     alone = whole <= most and not any(side % stride for side in needed.shape)
-    return whole if alone and needed.size <= _WHOLE * pixels[cheapest] else cheapest
+    return whole if alone and needed.size <= _WHOLE_RATIO * pixels[cheapest] else cheapest
 
 
 def covering_tile(height: int, width: int, overlap: int, stride: int, least: int, most: int) -> int:

@@ -12,7 +12,8 @@ from torch import Tensor
 import scoreinv
 from scoreinv.analysis.faces import faces, facial_features, people_beside
 from scoreinv.models.config import DetectorConfig
-from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
+from scoreinv.models.damage_detector import DamageDetector
+from scoreinv.networks.detector import DetectorNetworkConfig
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 EYES = (slice(97, 106), slice(199, 208)), (slice(99, 108), slice(242, 260))

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 from scipy import fft, ndimage
 
-from scoreinv.analysis.jpeg import RIM, _is_smeared, _most_likely_plane, without_smears
+from scoreinv.analysis.jpeg import RIM, _estimate_plane, _is_smeared, without_smears
 from scoreinv.files.read import read_picture
 from scoreinv.imaging.metadata import orient
 from scoreinv.imaging.picture import Picture
@@ -95,7 +95,7 @@ def test_what_is_found_is_the_least_of_the_stated_sum() -> None:
             kept.append(np.zeros(weight.size))
     least = np.linalg.lstsq(np.concatenate(rows), np.concatenate(kept), rcond=None)[0][:128]
     links = [link[None].astype(np.float32) for link in (below, right)]
-    found = _most_likely_plane(plane[None].astype(np.float32), hole[None], steps, (1, 1), links, hiding)
+    found = _estimate_plane(plane[None].astype(np.float32), hole[None], steps, (1, 1), links, hiding)
     np.testing.assert_allclose(found.ravel(), least, atol=0.1)
 
 

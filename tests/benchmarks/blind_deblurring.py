@@ -20,7 +20,6 @@ import numpy as np
 from models import load_fast
 from PIL import Image
 from scipy.signal import fftconvolve
-from scoreinv.tasks.linear import deblur_picture
 
 from scoreinv.analysis.noise import noise_under_blur
 from scoreinv.imaging.picture import Picture
@@ -28,8 +27,8 @@ from scoreinv.operators.kernels import PointSpread
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import PRETRAINED
-from scoreinv.tasks.deblur import find_blur
-from scoreinv.tasks.settings import LinearSettings
+from scoreinv.tasks.deblur import find_blur, remove_blur
+from scoreinv.tasks.requests import DeblurRequest
 
 SIDE, MIDDLE, RIM, JUDGED = 448, 160, 16, 24
 RANGES = {"disk": (1.0, 6.0), "gaussian": (0.7, 4.0), "motion": (4.0, 20.0)}
@@ -83,7 +82,7 @@ def restored(picture: Picture, truth: np.ndarray, blur: PointSpread, prior: Scor
     """PSNR of the middle of a photograph without the blur, but for its rim."""
     top, left = ((length - MIDDLE) // 2 for length in picture.size)
     part = Picture(np.ascontiguousarray(picture.pixels[top : top + MIDDLE, left : left + MIDDLE]))
-    result = deblur_picture(part, blur.kernel(), noise_under_blur(part), prior, LinearSettings()).image.rgb()
+    result = remove_blur(part, blur.kernel(), noise_under_blur(part), prior, DeblurRequest()).image.rgb()
     errors = np.square(result - truth[top : top + MIDDLE, left : left + MIDDLE])[RIM:-RIM, RIM:-RIM]
     return float(-10 * np.log10(errors.mean()))
 

@@ -3,7 +3,8 @@
     python tests/benchmarks/damage.py PHOTOS [PHOTOS ...] [--side 640] [--sensitivity 0.5] [--fill 40] [--method telea]
         [--draws 1]
 
-Each photograph is reduced to `--side` pixels and made a scan (`training.synthetic_damage`) by a seed of its own, with
+Each photograph is reduced to `--side` pixels and made a scan (`training.data.synthetic_damage`) by a seed of its
+own, with
 damage. Of 40 scans, one with a large blot moves the recall by two hundredths: `--draws` makes several of each. Told are
 
 - recall: the share of the damaged pixels that is marked;
@@ -33,7 +34,7 @@ from scoreinv.files.read import read_picture
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.system.options import FOUND_GROW
-from scoreinv.tasks.settings import ClassicalMethod
+from scoreinv.tasks.requests import ClassicalMethod
 from scoreinv.training.config import DamageDrawing
 from scoreinv.training.data.synthetic_damage import Scan, draw_scan
 

@@ -16,21 +16,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from classical import Variants, deblurrers, denoisers, enlargers
 from peers import Peer, deepinv_samplers, span
 from photographs import middle, pictures_in
-from scoreinv.tasks.linear import deblur_picture, upscale_picture
-from scoreinv.tasks.results import Restored
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
+from scoreinv.models.loading import Models
 from scoreinv.operators import Blur, LinearOperator, downsampling, kernels, mask
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.denoise import denoise_picture
-from scoreinv.tasks.settings import Downsampling, LinearSettings
+from scoreinv.tasks.deblur import remove_blur
+from scoreinv.tasks.denoise import remove_noise
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.outcome import Outcome
+from scoreinv.tasks.requests import Downsampling, SolveRequest, UpscaleRequest
+from scoreinv.tasks.upscale import upscale_picture
 
 MARGIN = 16
 """Of the scene around the crops of blurred pictures."""
@@ -53,7 +57,7 @@ class Task:
 
     side: int
     observe: Callable[[np.ndarray, np.random.Generator], np.ndarray]
-    restore: Callable[[np.ndarray, LinearSettings], Samples]
+    restore: Callable[[np.ndarray, SolveRequest], Samples]
     classical: Variants = field(default_factory=dict)
     peers: dict[str, Peer] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
@@ -89,10 +93,8 @@ def solving(prior: ScorePrior, operator: LinearOperator, noise: float, side: int
     def observe(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
         return _noisy(_seen(operator, middle(photo, side)), noise, random)
 
-    def restore(y: np.ndarray, settings: LinearSettings) -> Samples:
-        names = ("method", "steps", "samples", "estimate", "orientations")
-        asked = {name: getattr(settings, name) for name in names}
-        return _samples(scoreinv.solve(operator, y, prior=prior, noise_std=noise, **asked))
+    def restore(y: np.ndarray, request: SolveRequest) -> Samples:
+        return _samples(scoreinv.solve(operator, y, prior=prior, noise_std=noise, **vars(request)))
 
     return Task(side, observe, restore)
 
@@ -106,8 +108,8 @@ def denoising_stored(prior: ScorePrior, everything: LinearOperator, noise: float
     def observe(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
         return _noisy(middle(photo, side), noise, random).clip(0, 1)
 
-    def restore(y: np.ndarray, settings: LinearSettings) -> Samples:
-        return _samples(denoise_picture(Picture(y), noise, prior, settings))
+    def restore(y: np.ndarray, request: SolveRequest) -> Samples:
+        return _samples(remove_noise(Picture(y), noise, prior, request))
 
     def taken_as_they_are(y: np.ndarray) -> tuple[np.ndarray, int]:
         result = scoreinv.solve(everything, y, prior=prior, noise_std=noise, estimate="mean")
@@ -131,8 +133,9 @@ def enlarging(prior: ScorePrior, factor: int, kind: Downsampling, side: int) -> 
         small = _seen(downsampling(factor, side, side, kind), middle(photo, side))
         return np.rint(255 * small.clip(0, 1)) / np.float32(255)
 
-    def restore(y: np.ndarray, settings: LinearSettings) -> Samples:
-        return _samples(upscale_picture(Picture(y), factor, kind, 0.0, prior, settings))
+    def restore(y: np.ndarray, request: SolveRequest) -> Samples:
+        upscaling = UpscaleRequest(**vars(request), factor=factor, downsampling=kind)
+        return _samples(upscale_picture(Inputs(Picture(y)), upscaling, Models(denoise=prior)))
 
     peers, missing = span(factor)
     return Task(side, observe, restore, enlargers(factor), peers, missing)
@@ -143,8 +146,8 @@ def deblurring(prior: ScorePrior, kernel: np.ndarray, noise: float, side: int) -
         blurred = _seen(Blur(kernel, *photo.shape[:2]), photo)
         return _noisy(middle(blurred, side), noise, random).clip(0, 1)
 
-    def restore(y: np.ndarray, settings: LinearSettings) -> Samples:
-        return _samples(deblur_picture(Picture(y), kernel, noise, prior, settings))
+    def restore(y: np.ndarray, request: SolveRequest) -> Samples:
+        return _samples(remove_blur(Picture(y), kernel, noise, prior, request))
 
     return Task(side, observe, restore, deblurrers(kernel))
 
@@ -173,6 +176,6 @@ def _seen(operator: LinearOperator, picture: np.ndarray) -> np.ndarray:
     return operator(x)[0].permute(1, 2, 0).numpy()
 
 
-def _samples(result: Restored) -> Samples:
+def _samples(result: Outcome[Any]) -> Samples:
     pixels = [sample if isinstance(sample, np.ndarray) else sample.pixels for sample in result.samples]
     return pixels, result.nfe

@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 from models import load_fast
 from PIL import Image, ImageOps
-from scoreinv.models.photo_models import PhotoModels
-from scoreinv.tasks.old_photos import restore_picture
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load_damage_detector
+from scoreinv.models.loading import Models
 from scoreinv.operators.colour_space import luma
-from scoreinv.tasks.settings import OldPhotoSettings
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.requests import RestoreRequest
+from scoreinv.tasks.restore import restore_picture
 
 MOST = 0.001
 """Share of a photograph's pixels that may change."""
@@ -39,8 +40,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=640, help="longer side at most, in pixels")
     options = parser.parse_args()
     logging.getLogger("scoreinv").setLevel(logging.ERROR)
-    detector, filler, denoiser = load_damage_detector("damage"), load_fast("photo"), load_fast("denoiser")
-    models = PhotoModels(lambda: detector, lambda: filler, lambda: denoiser, lambda: denoiser)
+    models = Models(load_damage_detector("damage"), load_fast("photo"), load_fast("denoiser"))
     paths = [path for folder in options.folders for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
     paths = paths[:: max(1, len(paths) // options.photos)][: options.photos]
     for mode in ("RGB", "L"):
@@ -49,7 +49,7 @@ def main() -> None:
             image = ImageOps.exif_transpose(Image.open(path)).convert("RGB").convert(mode)
             image.thumbnail((options.side, options.side), Image.Resampling.LANCZOS)
             pixels = np.asarray(image)
-            restored = restore_picture(Picture(pixels), models, OldPhotoSettings(colorize=False))
+            restored = restore_picture(Inputs(Picture(pixels)), RestoreRequest(colorize=False), models)
             after = restored.image.pixels
             different = after != pixels
             changed.append(float((different.any(axis=2) if different.ndim == 3 else different).mean()))

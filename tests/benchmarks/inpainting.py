@@ -31,7 +31,7 @@ import scoreinv
 from scoreinv.imaging.opencv import load_opencv
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.common import accepts_holes
-from scoreinv.tasks.settings import ClassicalMethod
+from scoreinv.tasks.requests import ClassicalMethod
 
 Method = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, int]]
 NOISE = 0.01

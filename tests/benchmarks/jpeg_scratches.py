@@ -22,8 +22,10 @@ from PIL import Image
 import scoreinv
 from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
+from scoreinv.models.loading import Models
 from scoreinv.tasks.inpaint import inpaint_picture
-from scoreinv.tasks.settings import FillSettings
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.requests import InpaintRequest
 
 QUALITIES = (75, 85, 90, 95)
 
@@ -50,7 +52,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.getLogger("scoreinv").setLevel(logging.ERROR)
     files = sorted(path for path in options.folder.iterdir() if path.suffix in (".jpg", ".png", ".webp"))
-    prior = scoreinv.load("photo")
+    models = Models(inpaint=scoreinv.load("photo"))
     columns = ["lossless", *(f"{quality} {kind}" for quality in QUALITIES for kind in ("exact", "usual", "clean"))]
     print("photograph".ljust(32), *(column.rjust(9) for column in columns))
     table, sheet = [], []
@@ -65,7 +67,7 @@ def main() -> None:
         damaged[hole] = rng.choice([(250, 250, 245), rng.uniform(0, 255, 3), (20, 20, 20)])
 
         def filled(picture: Picture, hole: np.ndarray = hole, *, exact: bool = False) -> np.ndarray:
-            return inpaint_picture(picture, hole, prior, FillSettings(exact=exact)).image.pixels
+            return inpaint_picture(Inputs(picture, hole), InpaintRequest(exact=exact), models).image.pixels
 
         jpegs = {quality: as_jpeg(damaged, quality) for quality in QUALITIES}
         fills = []

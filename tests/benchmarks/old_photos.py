@@ -9,7 +9,8 @@ photographs unfaded tell what the step does to healthy ones. Beside it: the step
 and each channel stretched between its percentiles.
 
 With `--steps` those that no model has seen are printed besides, grained, stained and cracked, as colour prints and as
-grey ones (`training.synthetic_damage`), and restored whole: CIEDE2000, PSNR and structural similarity after each step.
+grey ones (`training.data.synthetic_damage`), and restored whole: CIEDE2000, PSNR and structural similarity after
+each step.
 
 With `--tint` it counts instead which of 200 pictures of each kind are taken for prints of one tint: prints toned by
 drawing, and photographs, as they are, faded, and in one hue (red rock, leaves, the sea, a sunset), faded or not.
@@ -21,23 +22,22 @@ import argparse
 import json
 from collections import Counter
 from dataclasses import replace
-from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 from damage import DAMAGE
 from PIL import Image, ImageOps
-from scoreinv.models.photo_models import PhotoModels
-from scoreinv.tasks.old_photos import Step, restore_picture
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from scoreinv.analysis.kind import kind_by_colours
 from scoreinv.imaging.picture import Picture
-from scoreinv.models.catalogue import load, load_damage_detector
+from scoreinv.models.loading import Models
 from scoreinv.operators.colour_space import luma
 from scoreinv.system.files import PRETRAINED
-from scoreinv.tasks.settings import OldPhotoSettings
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.requests import RestoreRequest
+from scoreinv.tasks.restore import restore_picture
 from scoreinv.tasks.tone import tone_picture
 from scoreinv.training.data.prints import draw_medium, draw_print, scanned
 from scoreinv.training.data.synthetic_damage import damaged, draw_kinds
@@ -96,20 +96,16 @@ def main() -> None:
 
 def steps(paths: list[Path], side: int, rng: np.random.Generator) -> None:
     """Print how near to the truth the prints of photographs, in colours and grey, are after each step of `restore`."""
-    loads = ((load_damage_detector, "damage"), (load, "photo"), (load, "denoiser"), (load, "scene"))
-    models = PhotoModels(*(cache(partial(function, name)) for function, name in loads))
+    request, models = RestoreRequest(keep_steps=True), Models()
     figures: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
     for number, path in enumerate(paths):
         truth, kind = reduced(path, side), ("colours", "greys")[number % 2]
         scan = Picture(np.rint(255 * old_print(truth / 255, kind == "greys", rng)).astype(np.uint8))
         now = dict.fromkeys(("scan", "tint", "tone", "inpaint", "denoise", "colorize"), scan)
-
-        def told(step: Step, shown: Picture | None, now: dict[str, Picture] = now) -> None:
-            if step.name in now and shown is not None:
-                names = list(now)
-                now.update(dict.fromkeys(names[names.index(step.name) :], shown))
-
-        restore_picture(scan, models, OldPhotoSettings(), told=told)
+        names = list(now)
+        for step in restore_picture(Inputs(scan), request, models).steps:
+            if step.name in now and step.image is not None:
+                now.update(dict.fromkeys(names[names.index(step.name) :], step.image))
         for name, picture in now.items():
             figures.setdefault((kind, name), []).append(likeness(picture.rgb(), truth / 255))
         print(f"{path.stem:<44}{kind:<9}" + "".join(f"{likeness(x.rgb(), truth / 255)[0]:>7.2f}" for x in now.values()))

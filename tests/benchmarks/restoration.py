@@ -40,12 +40,12 @@ from photographs import middle
 from skimage.metrics import structural_similarity
 
 from scoreinv.system.errors import ScoreinvError
-from scoreinv.tasks.settings import LinearSettings, RestorationMethod
+from scoreinv.tasks.requests import RestorationMethod, SolveRequest
 
 Run = Callable[[np.ndarray], Samples]
-OURS = {"mean": LinearSettings(estimate="mean"), "sample": LinearSettings(estimate="sample")}
-OURS |= {"mean, 8 orientations": LinearSettings(estimate="mean", orientations=8)}
-OURS |= {name: LinearSettings(name, estimate="sample") for name in get_args(RestorationMethod) if name != "dpir"}
+OURS = {"mean": SolveRequest(estimate="mean"), "sample": SolveRequest(estimate="sample")}
+OURS |= {"mean, 8 orientations": SolveRequest(estimate="mean", orientations=8)}
+OURS |= {name: SolveRequest(name, estimate="sample") for name in get_args(RestorationMethod) if name != "dpir"}
 
 
 def methods(task: Task, wanted: list[str], samples: int) -> dict[str, Sequence[Run]]:
@@ -56,11 +56,11 @@ def methods(task: Task, wanted: list[str], samples: int) -> dict[str, Sequence[R
             found[name] = [partial(_single, lambda y, run=run: (run(y), 0)) for run in variants]
     for text in wanted:
         part, _, steps = text.partition(":")
-        for name, settings in OURS.items():
+        for name, request in OURS.items():
             if part in name:
-                drawn = samples if settings.estimate == "sample" else 1
-                asked = replace(settings, steps=int(steps) if steps else None, samples=drawn)
-                found[f"{name}:{steps}" if steps else name] = [partial(task.restore, settings=asked)]
+                drawn = samples if request.estimate == "sample" else 1
+                asked = replace(request, steps=int(steps) if steps else None, samples=drawn)
+                found[f"{name}:{steps}" if steps else name] = [partial(task.restore, request=asked)]
     for name, run in task.peers.items():
         if any(text in name for text in wanted):
             found[name] = [partial(_single, run)]

@@ -20,7 +20,7 @@ from models import load_fast
 from scoreinv.files.read import read_picture
 from scoreinv.inputs.arrays import picture_from_array
 from scoreinv.models.catalogue import load_classifier
-from scoreinv.networks.classifiers import NoiseClassifier
+from scoreinv.models.noise_classifier import NoiseClassifier
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import (
     DDIM,

@@ -1,7 +1,7 @@
-"""The lines of README.md and of the guide run as they are typed, one after the other, in the order in which they stand.
+"""The command lines and Python blocks of README.md and the guide run in their order.
 
-The folder holds nothing but the pictures that the page names. What takes long is shortened by options behind the line,
-and what cannot run here is listed with the reason.
+The folder holds only the pictures that a page names. Options appended to a line shorten long work; lines that cannot
+run in a test are listed with the reason.
 """
 
 from __future__ import annotations
@@ -28,16 +28,18 @@ from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
 
 ROOT = Path(__file__).parents[2]
-PAGES = {"README": ROOT / "README.md", "guide": ROOT / "examples" / "README.md"}
+PAGES = {"README": ROOT / "README.md"}
+PAGES |= {name: ROOT / "examples" / f"{name}.md" for name in ("photographs", "python", "training", "scale")}
 pytestmark = pytest.mark.skipif(not PAGES["README"].exists(), reason="the package is installed without its documents")
 
 NOT_RUN = {
-    "python3 -m venv .venv": "it installs packages from the network; .ci/run runs the one that fills the photograph",
+    "python3 -m venv .venv": "it needs the network; .ci/run runs the line that fills the photograph",
+    "pip install": "it needs the network",
     ".venv/bin/python -m pytest": "these are the tests themselves",
     "scoreinv serve": "it serves until it is interrupted; the tests of `web` run it",
     "scoreinv convert checkpoint.pth": "the published checkpoint is a download of 1.3 GB",
 }
-"""How lines begin that cannot run in a test, and why."""
+"""Beginnings of lines that cannot run in a test, with the reason."""
 
 SHORTENED = {
     "scoreinv sample": "-n 2 --steps 3",
@@ -45,11 +47,11 @@ SHORTENED = {
     "scoreinv train --resume": "--steps 3",
     "scoreinv train": "--steps 2 --batch-size 2",
 }
-"""What is added to lines that would take minutes or hours, so that only their amount is another; the first fits."""
+"""Options added to lines that would take minutes or hours, by their beginnings; the first match counts."""
 
 
 def lacking() -> dict[str, str]:
-    """Return words of lines that can only name a remedy here, each with a word of that remedy."""
+    """Return words of lines that fail here for want of a package, each with a word of the remedy that they name."""
     found = {}
     try:
         import cv2  # noqa: F401
@@ -61,10 +63,10 @@ def lacking() -> dict[str, str]:
 
 
 EXTRAS = {"deepinv": ["deepinv"], "dask": ["dask"], "ray": ["ray", "pandas", "pyarrow"]}
-"""What snippets import that may not be installed: its packages, of Ray those of its data too."""
+"""Packages that a block needs and that may be missing, by the package that it imports."""
 
 Typed = tuple[list[str], list[str]]
-"""A line as words, and the same shortened."""
+"""The words of a line, and those of the shortened line."""
 
 
 def blocks(page: str, *languages: str) -> Iterator[str]:
@@ -76,18 +78,18 @@ def blocks(page: str, *languages: str) -> Iterator[str]:
 
 
 def lines(page: str) -> list[str]:
-    """All lines to type into a shell."""
+    """Return all lines to type into a shell."""
     shown = [line for text in blocks(page, "console") for line in text.splitlines()]
-    assert [line for line in shown if not line.startswith("$ ")] == []  # else it is an answer: check it too
+    assert [line for line in shown if not line.startswith("$ ")] == []  # output is not checked, so there is none
     alone = [line for text in blocks(page, "sh") for line in text.splitlines()]
     return [line.removeprefix("$ ") for line in shown] + alone
 
 
 def typed(line: str) -> Typed | None:
-    """What the line gives to `scoreinv`; None for one that is not run."""
+    """Return the arguments of `scoreinv` in a line; None if the line is not run."""
     if any(line.startswith(begin) for begin in NOT_RUN):
         return None
-    # Several processes are one here: what they are told is the same.
+    # One process instead of several: its arguments are the same.
     line = re.sub(r"^torchrun --nproc-per-node \d+ -m ", "", line)
     words = shlex.split(line, comments=True)
     assert words[0] == "scoreinv", line
@@ -104,7 +106,7 @@ def picture(name: str, side: int, *, mode: str = "RGB", seed: int = 0) -> None:
 
 
 def marked(name: str, side: int) -> None:
-    """Two strokes on a transparent layer: of white they are a mask, and hints are of any colour."""
+    """Write two white strokes on a transparent layer, for a mask or hints."""
     layer = np.zeros((side, side, 4), "uint8")
     layer[side // 2, 4:-4] = layer[4:-4, side // 3] = 255
     Path(name).parent.mkdir(parents=True, exist_ok=True)
@@ -113,13 +115,21 @@ def marked(name: str, side: int) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The pictures that the pages name, and nothing else."""
+    """Return a folder with the pictures that the pages name, and nothing else."""
     monkeypatch.chdir(tmp_path)
-    for seed, name in enumerate(["photo.png", "noisy.jpg", "scans/one.jpg", "scans/two.jpg", "scans/deep/three.jpg"]):
+    for seed, name in enumerate(["photo.png", "scans/one.jpg", "scans/two.jpg", "scans/deep/three.jpg"]):
         picture(name, 64, seed=seed)
     for name in ("gray.jpg", "old.jpg"):
         picture(name, 64, mode="L")
-    for name in ("mask.png", "scratches.png", "hints.png", "masks/one.png", "masks/two.png"):
+    picture("examples/damaged/astronaut.png", 64)
+    for name in (
+        "mask.png",
+        "hints.png",
+        "masks/one.png",
+        "masks/two.png",
+        "masks/three.png",
+        "examples/masks/astronaut.png",
+    ):
         marked(name, 64)
     for seed, name in enumerate(["a.png", "b.png", "real/1.png", "real/2.png", "real/3.png"]):
         picture(name, 32, seed=seed)
@@ -133,7 +143,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def scoreinv(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[[list[str]], tuple[int, str]]:
-    """The command in this process; returns its exit status and what it said on stderr."""
+    """Return a function that runs the command in this process and returns its exit status and stderr."""
 
     def run(words: list[str]) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["scoreinv", *words])
@@ -145,7 +155,7 @@ def scoreinv(
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_line_is_understood(page, folder, scoreinv):
-    """Also of those that take long: nothing is computed, and files that lines before would have made are missing."""
+    """`--dry-run` computes nothing, so the files that earlier lines write are missing."""
     absent = lacking()
     for line in lines(page):
         if (words := typed(line)) is not None:
@@ -156,7 +166,7 @@ def test_every_line_is_understood(page, folder, scoreinv):
             assert status == 0 or (status == 2 and re.search("drawn/|runs/", said)), f"{line}: {said}"
 
 
-def test_every_exception_is_of_a_line():
+def test_every_exception_matches_a_line():
     every = [line for page in PAGES for line in lines(page)]
     for begin in (*NOT_RUN, *SHORTENED):
         assert any(line.startswith(begin) for line in every), begin
@@ -179,7 +189,7 @@ def test_the_lines_run_in_their_order(page, folder, scoreinv):
 
 @contextmanager
 def without_ray_after() -> Iterator[None]:
-    """Ray's data start it by themselves, and it would still run under the next test."""
+    """Shut Ray down, which ray.data starts, before the next test."""
     try:
         yield
     finally:
@@ -200,24 +210,26 @@ def test_the_snippets_run_in_their_order(page, folder):
         assert (folder / "filled_4.png").exists()
         fills = read_picture(folder / "fills.png").pixels
         drawn = [Picture(fills[:, left : left + 16]) for left in range(16, 128, 32)]
-        assert np.mean([estimate_noise(picture) for picture in drawn]) < 5 / 255  # 2.5; by the paper's predictor 9
+        assert (
+            np.mean([estimate_noise(picture) for picture in drawn]) < 5 / 255
+        )  # measured 2.5; the paper's predictor leaves 9
     elif "ray" in names:
         assert {path.name for path in (folder / "clean_by_ray").iterdir()} >= {"one.jpg", "two.jpg"}
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_snippets_say_what_to_install_for_what_they_import(page):
+def test_pages_name_the_packages_that_their_blocks_import(page):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     text = PAGES[page].read_text("utf-8")
     for block in blocks(page, "python"):
         imported = {name for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Import) for name in names(node)}
-        told = re.findall(r"pip install (?:-e )?'([^']+)'", text[: text.index(block) + len(block)].split("\n## ")[-1])
+        named = re.findall(r"pip install (?:-e )?'([^']+)'", text[: text.index(block) + len(block)].split("\n## ")[-1])
         extras = [
-            need for line in told if line.startswith(".[") for need in project["optional-dependencies"][line[2:-1]]
+            need for line in named if line.startswith(".[") for need in project["optional-dependencies"][line[2:-1]]
         ]
         for name in imported - {"numpy", "PIL", "scoreinv", "torch"} - sys.stdlib_module_names:
             package = "ray[data]" if "ray.data" in block and name == "ray" else name
-            assert any(each.startswith(package) for each in (*told, *extras)), package
+            assert any(each.startswith(package) for each in (*named, *extras)), package
 
 
 def names(node: ast.Import) -> list[str]:
@@ -225,7 +237,7 @@ def names(node: ast.Import) -> list[str]:
 
 
 def test_no_page_replaces_the_editable_installation_by_one_with_extras():
-    """`pip install '.[web]'` would, without a word: what is edited in the checkout then has no effect."""
+    """After `pip install '.[web]'` edits of the checkout would silently have no effect."""
     for path in [
         *ROOT.glob("*.md"),
         *(path for name in ("examples", "pretrained", "scoreinv") for path in (ROOT / name).rglob("*.md")),

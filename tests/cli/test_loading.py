@@ -42,7 +42,7 @@ def test_an_absent_device(scoreinv, photo, mask, device):
     for method in ((), ("--method", "biharmonic")):
         outcome = scoreinv("inpaint", photo, "--mask", mask, "--device", device, *method)
         assert outcome.code == 2
-        assert outcome.err == f"scoreinv: error: --device {device}: there is none here (available: cpu)\n"
+        assert outcome.err == f"scoreinv: error: --device {device}: not available (available: cpu)\n"
 
 
 def test_verbose_says_what_was_chosen_and_why(scoreinv, photo, mask, model, monkeypatch):

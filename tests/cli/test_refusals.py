@@ -83,7 +83,7 @@ CASES = [
     (f"{INPAINT} --mask-threshold 1", "--mask-threshold 1: no value is above it"),
     (f"{INPAINT} --grow 99999", "grown by 99999 pixels"),
     (f"{INPAINT} --frame 3", "--frame must be from 0 to 0, not 3"),
-    ("denoise frames.tif", "--frame must be given, from 0 to 1"),
+    ("denoise frames.tif", "--frame must be chosen, from 0 to 1"),
     ("denoise photo.png --noise 0.5", "noise of 0.5 grey levels of 255 is out of the model's range, from 1.3 to 1275"),
     ("deblur photo.png --kernel gaussian", "gaussian: needs its size"),
     ("train --sde edm", "'--sde': 'edm' is not one of 've', 'vp', 'subvp'"),

@@ -107,7 +107,7 @@ def test_an_absent_device_ends_a_folder_before_its_photographs(scoreinv, old, tm
     save(tmp_path / "mask.png", hole_array(40, 50))
     bundled = ("--inpaint-model", "photo", "--denoise-model", "denoiser", "--color-model", "scene")  # loaded later
     outcome = scoreinv("restore", "scans", "--mask", "mask.png", *bundled, "--device", "cuda")
-    said = "scoreinv: error: --device cuda: there is none here (available: cpu)\n"
+    said = "scoreinv: error: --device cuda: not available (available: cpu)\n"
     assert (outcome.code, outcome.err, (tmp_path / "scans_restored").exists()) == (2, said, False)
 
 

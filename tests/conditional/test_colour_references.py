@@ -12,8 +12,9 @@ from torch import Tensor
 
 from scoreinv.conditional import references as matching
 from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.conditional.references import Looks, Places, looks_of, places_of, resemblance, told_by
-from scoreinv.networks.place_embedding import PlaceNetwork
+from scoreinv.conditional.references import Looks, Places, match_references, resemblance
+from scoreinv.models.places import looks_of, places_of
+from scoreinv.networks.place_embedding import Colours
 
 SIDE, DEPTH = 10, 400
 WEIGHTS = torch.tensor([0.299, 0.587, 0.114])
@@ -39,21 +40,28 @@ def unlike(seed: int = 0) -> Looks:
     return Looks(keys, seen, ANY, torch.full((SIDE * SIDE,), 0.5), (SIDE, SIDE))
 
 
+def photograph(looks: Looks, chroma: Tensor) -> Places:
+    """Places whose chroma is as likely by each component."""
+    return Places(looks, chroma, torch.full((48, chroma.shape[1]), 1 / 48))
+
+
 CHROMA = drawn(3, SIDE, SIDE, seed=6)
 
 
 def test_a_translated_copy_matches_by_its_displacement() -> None:
     looks = unlike()
     moved = looks.keys.unflatten(1, (SIDE, SIDE)).roll((2, 3), (1, 2)).flatten(1)
-    copy = Places(looks._replace(keys=moved), CHROMA.roll((2, 3), (1, 2)).flatten(1))
-    told = told_by([copy], looks)
-    torch.testing.assert_close(told.doubt, torch.full_like(told.doubt, 1 / (1 + ALIKE**2)), rtol=0.01, atol=0)
+    copy = photograph(looks._replace(keys=moved), CHROMA.roll((2, 3), (1, 2)).flatten(1))
+    told = match_references([copy], looks)
+    torch.testing.assert_close(
+        told.prior_weight, torch.tensor(1 / (1 + ALIKE**2)).expand(1, 1, SIDE, SIDE), rtol=0.01, atol=0
+    )
     torch.testing.assert_close(told.chroma[0], CHROMA, rtol=0, atol=1e-3)
 
 
 def test_noise_matches_nothing() -> None:
-    told = told_by([Places(unlike(1), CHROMA.flatten(1))], unlike())
-    assert told.doubt.min() > 0.999
+    told = match_references([photograph(unlike(1), CHROMA.flatten(1))], unlike())
+    assert told.prior_weight.min() > 0.999
     assert told.chroma.abs().max() < 1e-3
 
 
@@ -69,9 +77,9 @@ def test_pictures_that_resemble_each_other_need_be_less_alike_and_other_luma_mor
         ((some, shared), 0.2, matching._LUMA * 0.2**2),
     ):
         other = one._replace(keys=torch.stack(keys, dim=1), luma=luma + torch.tensor([lighter, 0.0]))
-        told = told_by([Places(other, torch.zeros(3, 2))], one)
+        told = match_references([photograph(other, torch.zeros(3, 2))], one)
         odds = math.exp(matching._SHARPNESS * (0.6 - matching._ALIKE - needed))
-        assert float(told.doubt[0, 0, 0, 0]) == pytest.approx(1 / (1 + odds**2), rel=1e-4)
+        assert float(told.prior_weight[0, 0, 0, 0]) == pytest.approx(1 / (1 + odds**2), rel=1e-4)
 
 
 def test_pictures_resemble_each_other_as_the_one_does_that_has_more_of_its_own() -> None:
@@ -85,17 +93,17 @@ def test_what_is_darker_takes_as_much_less_colour_and_what_is_lighter_no_more() 
     one = Looks(torch.eye(2), 100 * torch.eye(2), ANY, torch.tensor([0.3, 0.3]), (1, 2))
     chroma = torch.tensor([[0.4, 0.0], [-0.1, 0.0], [-0.2, 0.0]])
     for luma, share in ((0.3, 1), (0.5, 0.35 / 0.55), (0.2, 1)):
-        told = told_by([Places(one._replace(luma=torch.tensor([luma, 0.3])), chroma)], one)
-        taken = 1 - float(told.doubt[0, 0, 0, 0])
+        told = match_references([photograph(one._replace(luma=torch.tensor([luma, 0.3])), chroma)], one)
+        taken = 1 - float(told.prior_weight[0, 0, 0, 0])
         assert taken > 0.5
         torch.testing.assert_close(told.chroma[0, :, 0, 0], share * chroma[:, 0] * taken)
 
 
-def test_places_count_as_far_as_their_colours_are_those_of_one_stuff(monkeypatch: pytest.MonkeyPatch) -> None:
-    metric = PlaceNetwork().requires_grad_(False)
-    metric.colours.centres[:] = drawn(3, 48)
-    metric.colours.log_width[:] = -6  # so that a chroma is of one Gaussian alone
-    monkeypatch.setattr(matching, "_network", lambda: metric)
+def test_places_count_as_far_as_their_colours_are_those_of_one_stuff() -> None:
+    colours = Colours().requires_grad_(False)
+    colours.centres[:] = drawn(3, 48)
+    colours.log_width[:] = -6  # so that a chroma belongs to one Gaussian alone
+    centres = colours.centres[:, :2]
     looks = Looks(torch.eye(2), 100 * torch.eye(2), ANY, torch.full((2,), 0.5), (1, 2))
     for here, there in ((0.3, 0.5), (0.5, 0.3)):
         one, other = (
@@ -103,9 +111,11 @@ def test_places_count_as_far_as_their_colours_are_those_of_one_stuff(monkeypatch
         )
         of_it = [share + (1 - share) / 48 for share in (here, there)]
         alike = math.sqrt(math.prod(of_it)) + 47 / 48 * math.sqrt((1 - here) * (1 - there))
-        odds = ALIKE * alike**matching._STUFF * min(1, of_it[0] / of_it[1])
-        told = told_by([Places(other, metric.colours.centres[:, :2])], one)
-        torch.testing.assert_close(told.doubt, torch.full_like(told.doubt, 1 / (1 + odds**2)), rtol=0.01, atol=0)
+        odds = ALIKE * alike**matching._MATERIAL * min(1, of_it[0] / of_it[1])
+        told = match_references([Places(other, centres, colours.log_densities(centres).softmax(0))], one)
+        torch.testing.assert_close(
+            told.prior_weight, torch.full_like(told.prior_weight, 1 / (1 + odds**2)), rtol=0.01, atol=0
+        )
 
 
 def test_most_of_a_thing_decides_for_all_of_it() -> None:
@@ -115,9 +125,9 @@ def test_most_of_a_thing_decides_for_all_of_it() -> None:
     matched, left = (columns >= 2) & (columns < 6), columns < 5
     looks.keys[0, matched] = 1
     looks = looks._replace(seen=F.one_hot(left.long(), 2).T.float())
-    whole = Places(looks, torch.ones(3, SIDE * SIDE))
-    told = told_by([whole], looks)
-    trust = 1 - told.doubt[0, 0, SIDE // 2]
+    whole = photograph(looks, torch.ones(3, SIDE * SIDE))
+    told = match_references([whole], looks)
+    trust = 1 - told.prior_weight[0, 0, SIDE // 2]
     assert trust[:2].min() > 0.6  # of themselves nothing
     assert trust[5:].max() < 0.25  # one of them of itself all
 
@@ -125,10 +135,12 @@ def test_most_of_a_thing_decides_for_all_of_it() -> None:
 def test_several_references_tell_what_one_of_all_their_places_does() -> None:
     whole, parts = unlike(), (slice(0, 30), slice(30, None))
     colours = CHROMA.flatten(1)
-    cut = [Places(whole._replace(keys=whole.keys[:, part], luma=whole.luma[part]), colours[:, part]) for part in parts]
-    once, twice = told_by([Places(whole, colours)], whole), told_by(cut, whole)
+    cut = [
+        photograph(whole._replace(keys=whole.keys[:, part], luma=whole.luma[part]), colours[:, part]) for part in parts
+    ]
+    once, twice = match_references([photograph(whole, colours)], whole), match_references(cut, whole)
     torch.testing.assert_close(once.chroma, twice.chroma)
-    torch.testing.assert_close(once.doubt, twice.doubt)
+    torch.testing.assert_close(once.prior_weight, twice.prior_weight)
 
 
 def test_a_picture_is_told_its_own_colours(prior: ConditionalPrior) -> None:
@@ -140,6 +152,6 @@ def test_a_picture_is_told_its_own_colours(prior: ConditionalPrior) -> None:
     torch.testing.assert_close(looks.keys.square().sum(0), torch.ones(64))
     torch.testing.assert_close(looks.luma, luma[0, 0, ::8, ::8].flatten())
     torch.testing.assert_close(own.chroma, (rgb - luma)[0, :, ::8, ::8].flatten(1))
-    chroma = told_by([own], looks).chroma[0].flatten(1)
+    chroma = match_references([own], looks).chroma[0].flatten(1)
     correlation = (chroma * own.chroma).sum() / (chroma.norm() * own.chroma.norm())
     assert correlation > 0.8

@@ -31,7 +31,7 @@ from scoreinv.sdes import SDE, VE, VP
 from scoreinv.system.errors import Cancelled, CheckpointError, InputError
 from scoreinv.tasks.colorize import colorize
 from scoreinv.tasks.inpaint import inpaint
-from scoreinv.tasks.settings import COLOUR_SATURATION, COLOUR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS, ColourSettings
+from scoreinv.tasks.requests import COLOR_SATURATION, COLOR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS, ColorizeRequest
 from scoreinv.training.config import (
     DataConfig,
     ObjectiveConfig,
@@ -179,25 +179,25 @@ def test_a_posterior_mean_tells_its_end_and_can_be_stopped(task) -> None:
 def test_colours_deviate_from_the_mean_by_a_part_of_the_drawn_deviation(monkeypatch: pytest.MonkeyPatch) -> None:
     draw_colours = partial(colorize, np.full((16, 16), 0.5), prior=conditional_prior(), saturation=0.2)  # in gamut
     mean, default = draw_colours(estimate="mean").image, draw_colours(steps=3)
-    monkeypatch.setattr("scoreinv.tasks.colorize.COLOUR_TEMPERATURE", 1.0)
+    monkeypatch.setattr("scoreinv.tasks.colorize.COLOR_TEMPERATURE", 1.0)
     whole = draw_colours(steps=3).image
     assert abs(whole - mean).max() > 0.02
-    np.testing.assert_allclose(default.image - mean, COLOUR_TEMPERATURE * (whole - mean), atol=1e-5)
+    np.testing.assert_allclose(default.image - mean, COLOR_TEMPERATURE * (whole - mean), atol=1e-5)
     assert default.nfe == 3 + MEAN_DRAWS * len(MIRRORED)
 
 
 def test_the_chroma_of_samples_is_strengthened() -> None:
     def factor(*, hinted: bool = False, **options: Any) -> float:
-        settings = ColourSettings(**options)
+        settings = ColorizeRequest(**options)
         return settings.saturation_of(settings.sampling(conditional=True), hinted=hinted)
 
-    assert factor() == COLOUR_SATURATION > 1
+    assert factor() == COLOR_SATURATION > 1
     assert factor(estimate="mean") == factor(method="pc") == factor(hinted=True) == 1
     assert factor(saturation=0.8) == factor(saturation=0.8, estimate="mean") == 0.8
     gray = np.full((16, 16), 0.5)
     default, same, plain = (
         colorize(gray, prior=conditional_prior(), steps=3, saturation=value).image
-        for value in (None, COLOUR_SATURATION, 1.0)
+        for value in (None, COLOR_SATURATION, 1.0)
     )
     np.testing.assert_array_equal(default, same)
     assert abs(default - 0.5).mean() > abs(plain - 0.5).mean()

@@ -102,7 +102,7 @@ def test_several_frames_need_a_choice(tmp_path, kind):
     path = tmp_path / "a.bin"
     lossless = {"lossless": True} if kind == "WEBP" else {}
     frames[0].save(path, kind, save_all=True, append_images=frames[1:], **lossless)
-    refused(path, "a.bin", "3 frames", "frame must be given, from 0 to 2")
+    refused(path, "a.bin", "3 frames", "frame must be chosen, from 0 to 2")
     for absent in (3, -1):
         refused(path, f"not {absent}", "from 0 to 2", frame=absent)
     for wrong in ("1", 1.0):

@@ -14,7 +14,7 @@ import torch
 from processes import default_signals
 from small_model import small_config as small_config
 
-from scoreinv.networks.detector import DamageDetector
+from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.training.config import DataConfig, TrainingConfig
 
 

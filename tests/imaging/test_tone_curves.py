@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.tone_curves import ToneCurves, described, with_tones
+from scoreinv.imaging.tone_curves import ToneCurves, changes, with_tones
 
 GAIN, STAIN, INK = np.array([0.45, 0.7, 0.9]), np.array([1.0, 0.95, 0.8]), np.array([0.1, 0.05, 0.02])
 
@@ -62,9 +62,10 @@ def test_alpha_and_grey_modes_are_kept():
     assert np.ptp(both[..., 0].astype(int)) > 1.5 * np.ptp(gray.astype(int))
 
 
-def test_what_was_done_is_told_in_words():
+def test_changes_of_contrast_and_cast():
     gray = np.linspace(0.3, 0.7, 500)[:, None] * np.ones(3)
     red = np.clip(gray * [1.15, 1, 0.95], 0, 1)
-    assert "red cast taken out" in described(red, gray) or "orange cast taken out" in described(red, gray)
-    assert described(gray, (gray - 0.5) * 1.5 + 0.5).startswith("contrast +5")
-    assert described(gray, gray) == "tones changed a little"
+    assert changes(red, gray)["cast"] in ("red", "orange")
+    stretched = changes(gray, (gray - 0.5) * 1.5 + 0.5)
+    assert (stretched["contrast"], stretched["cast"]) == (pytest.approx(0.55, abs=0.05), "")
+    assert changes(gray, gray) == {"contrast": 0.0, "cast": ""}

@@ -73,7 +73,7 @@ def test_a_tiled_prior():
 
 @pytest.mark.parametrize("sigma", [-0.1, float("nan"), torch.tensor([0.1, 0.1, 0.1])])
 def test_what_sigma_is(sigma):
-    with pytest.raises(InputError, match="sigma is one number of at least 0, or 2 of them"):
+    with pytest.raises(InputError, match="sigma must be a number of at least 0, or 2 of them"):
         interop.Denoiser(gaussian())(picture(2, 3, 8, 8), sigma)
     with pytest.raises(InputError, match="prior"):
         interop.Denoiser("denoiser")
@@ -172,7 +172,7 @@ def test_physics_that_are_no_operators():
         interop.operator_of(torch.nn.Identity(), (3, 8, 8))
     with pytest.raises(InputError, match="linear physics"):
         interop.operator_of(deepinv.physics.SpatialUnwrapping(), (3, 8, 8))
-    with pytest.raises(InputError, match=r"not for pictures of \(3, 8, 8\)"):
+    with pytest.raises(InputError, match=r"not accept pictures of \(3, 8, 8\)"):
         interop.operator_of(deepinv.physics.Inpainting((3, 16, 16), mask=torch.ones(3, 16, 16)), (3, 8, 8))
     with pytest.raises(InputError, match="one observation of real values"):
         interop.operator_of(deepinv.physics.Inpainting((3, 8, 8), mask=torch.ones(2, 3, 8, 8)), (3, 8, 8))

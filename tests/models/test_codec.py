@@ -127,7 +127,7 @@ def test_what_memory_does_not_hold_is_not_begun(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "m.safetensors"
     save(CONFIG.build(), path)
     monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 1000)
-    with pytest.raises(CheckpointError, match=r"m\.safetensors: takes about .* GB of memory"):
+    with pytest.raises(CheckpointError, match=r"m\.safetensors: needs about .* GB of memory"):
         read_model(path)
 
 

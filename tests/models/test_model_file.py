@@ -16,13 +16,12 @@ from scoreinv.models import config as model_config
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ClassifierConfig, ModelConfig, config_of
 from scoreinv.models.model_file import read_metadata, read_model, save
-from scoreinv.networks.base import Network
 from scoreinv.networks.blocks import conv
 from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM, DataPrediction, PaperVP, Preconditioning
-from scoreinv.prior import RecommendedSampler, ScorePrior
+from scoreinv.prior import Network, RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP
 from scoreinv.system.errors import CheckpointError, InputError
 

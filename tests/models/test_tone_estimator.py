@@ -58,5 +58,5 @@ def test_training_goes_through_the_curves_that_pictures_are_given():
 
 def test_another_file_is_told(tmp_path):
     save_file({"weights": torch.zeros(3)}, tmp_path / "other.safetensors")
-    with pytest.raises(CheckpointError, match=r"other\.safetensors: not the weights of the tone network"):
+    with pytest.raises(CheckpointError, match=r"other\.safetensors: lacks the tensor"):
         load_tone(tmp_path / "other.safetensors")

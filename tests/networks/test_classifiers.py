@@ -17,7 +17,8 @@ from scoreinv.guidance import ClassifierGuidance
 from scoreinv.models.catalogue import load_classifier
 from scoreinv.models.codec import encode
 from scoreinv.models.config import ClassifierConfig, ModelConfig, decode_model
-from scoreinv.networks.classifiers import ConvNetConfig, NoiseClassifier, WideResNetConfig
+from scoreinv.models.noise_classifier import NoiseClassifier
+from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import TRAINING_START, VE, VP, broadcast

@@ -14,7 +14,7 @@ from scoreinv.models.catalogue import describe, load_damage_detector
 from scoreinv.models.codec import encode
 from scoreinv.models.config import DetectorConfig, config_of, decode_model
 from scoreinv.networks.blocks import freeze_norms
-from scoreinv.networks.detector import _UNSURE, DetectorNetworkConfig, _Join, _Layer, _Regions
+from scoreinv.networks.detector import _VETO_FLOOR, DetectorNetworkConfig, _Join, _Layer, _Regions
 from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, FINE_STRIDES, STRIDES
 from scoreinv.system.errors import CheckpointError
 
@@ -141,7 +141,7 @@ def test_the_second_levels_add_odds_and_veto_what_is_sure_and_they_alone_are_tra
     both.second.out.bias.data = torch.tensor([added, veto])
     odds = expected.exp() + math.exp(added)
     vetoed = (odds / (1 + math.exp(veto))).log()
-    unsure = odds.log().clamp(max=_UNSURE)  # what a veto leaves is marked at the usual sensitivity as before
+    unsure = odds.log().clamp(max=_VETO_FLOOR)  # what a veto leaves is marked at the usual sensitivity as before
     torch.testing.assert_close(both(pictures, maps), torch.maximum(vetoed, unsure))
     freeze_norms(both.train())
     found = both(pictures, maps)

@@ -8,10 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.models.config import ModelConfig
-from scoreinv.networks.base import Network
 from scoreinv.networks.ffdnet import LAST_KNOWN, FFDNet, FFDNetConfig
 from scoreinv.preconditioning import DataPrediction
-from scoreinv.prior import ScorePrior
+from scoreinv.prior import Network, ScorePrior
 from scoreinv.sdes import VE, VP, time_at
 from scoreinv.system.errors import InputError
 

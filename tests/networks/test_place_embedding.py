@@ -7,7 +7,8 @@ import math
 import torch
 from torch.distributions import Normal
 
-from scoreinv.networks.place_embedding import Colours, load_place_network
+from scoreinv.models.places import load_place_network
+from scoreinv.networks.place_embedding import Colours
 
 
 def test_vectors_of_unit_length_that_hang_on_no_other_place() -> None:

@@ -1,15 +1,12 @@
-"""Blur kernels: their sum, centre, spread and direction; by name and from a file."""
+"""Blur kernels: their sum, centre, spread, direction and name."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from scoreinv.inputs.blur import kernel_from_text
 from scoreinv.operators import kernels
 from scoreinv.operators.kernels import PointSpread
-from scoreinv.system.errors import InputError
 
 EVERY = [
     kernels.gaussian(0.3),
@@ -59,50 +56,6 @@ def test_a_movement_upwards_to_the_right():
     assert kernel[1, 1] == 0
     np.testing.assert_allclose(kernels.motion(9, 225), kernel, atol=1e-12)
     assert kernels.motion(9, 0).shape[0] == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "kernel"),
-    [("gaussian:2.5", EVERY[1]), ("disk:3", EVERY[3]), ("motion:15,30", EVERY[6]), ("motion:15, 30.0", EVERY[6])],
-)
-def test_by_name(text, kernel):
-    found = kernel_from_text(text)
-    assert isinstance(found, PointSpread)
-    np.testing.assert_array_equal(found.kernel(), kernel)
-
-
-def test_from_a_file(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    values = np.zeros((9, 8), np.uint16)
-    values[4:6, 3:5] = [[10000, 20000], [0, 10000]]
-    Image.fromarray(values).save("point.png")
-    np.testing.assert_allclose(kernel_from_text("point.png"), [[0, 0, 0], [0.25, 0.5, 0], [0, 0.25, 0]], atol=1e-9)
-    colour = np.zeros((3, 3, 4), np.uint8)
-    colour[1, 1] = 255
-    colour[1, 2, 1] = 255
-    Image.fromarray(colour).save("colour.png")
-    np.testing.assert_allclose(kernel_from_text("colour.png"), np.array([[0, 1, 0.587]]) / 1.587, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("gaussian", "needs its size"),
-        ("gaussian:wide", "is not a kernel"),
-        ("gaussian:0", "above 0"),
-        ("gaussian:nan", "above 0"),
-        ("disk:1e9", "at most 200"),
-        ("motion:5", "is not a kernel"),
-        ("motion:5,inf", "degrees"),
-        ("missing.png", "missing.png: no such file"),
-        ("black.png", "black.png: the kernel is 0"),
-    ],
-)
-def test_kernels_that_are_none(tmp_path, monkeypatch, text, said):
-    monkeypatch.chdir(tmp_path)
-    Image.new("L", (5, 5)).save("black.png")
-    with pytest.raises(InputError, match=said):
-        kernel_from_text(text)
 
 
 @pytest.mark.parametrize(

@@ -80,4 +80,4 @@ def test_what_is_kept_is_no_shortage() -> None:
 def test_a_shortage_is_told_in_gigabytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda enough=0: 2 * 10**9)
     assert memory.shortage(2 * 10**9) is None
-    assert memory.shortage(31 * 10**8) == "takes about 3.1 GB of memory, and 2.0 GB are free"
+    assert memory.shortage(31 * 10**8) == "needs about 3.1 GB of memory, but 2.0 GB are free"

@@ -16,7 +16,7 @@ from scoreinv.samplers import PC, NoiseStream
 from scoreinv.samplers.base import Samples
 from scoreinv.system.errors import SettingError
 from scoreinv.tasks.common import RunningSpread, Windows, draw_constrained, spread, start_time, wide_tile
-from scoreinv.tasks.settings import START_LEVEL, FillSettings
+from scoreinv.tasks.requests import START_LEVEL, InpaintRequest
 from scoreinv.windows import Tiled
 
 
@@ -106,7 +106,7 @@ def test_the_papers_number_of_steps_starts_from_the_prior(monkeypatch):
     monkeypatch.setattr(PC, "sample", sample)
     operator = mask(torch.ones(1, 1, 4, 4))
     for steps, start in ((model.sde.steps, None), (30, None), (model.sde.steps, 0.3)):
-        sampling = FillSettings("pc", steps, start).sampling(conditional=False)
+        sampling = InpaintRequest("pc", steps, start).sampling(conditional=False)
         observation, windows = Observation(operator, initial), Windows(model.image_size, 0)
         draw_constrained(sampling, model, observation, initial, windows, NoiseStream(0, 1), None)
     full, few, given = begun

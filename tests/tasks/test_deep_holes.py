@@ -22,12 +22,15 @@ from torch import Tensor, nn
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.inputs.arrays import pictures_from_api
+from scoreinv.models.loading import Models
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE
 from scoreinv.system.errors import Cancelled, InputError, SettingError
 from scoreinv.tasks import deep_holes
 from scoreinv.tasks.inpaint import inpaint, inpaint_picture
-from scoreinv.tasks.settings import FillSettings
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.notes import warning
+from scoreinv.tasks.requests import InpaintRequest
 
 pytestmark = pytest.mark.portable
 
@@ -205,7 +208,8 @@ def test_samples_after_the_first_leave_the_colours_of_the_mean(monkeypatch: pyte
     hole[40:120, 40:120] = True
 
     def drawn(**options: int) -> np.ndarray:
-        samples = inpaint_picture(picture, hole, prior(64), FillSettings(seed=2, **options)).samples
+        request, models = InpaintRequest(seed=2, **options), Models(inpaint=prior(64))
+        samples = inpaint_picture(Inputs(picture, hole), request, models).samples
         return np.stack([sample.rgb() for sample in samples])
 
     several = drawn(samples=4)
@@ -290,16 +294,15 @@ def test_what_leaves_nothing_to_copy_is_refused_before_any_work() -> None:
     assert not model.network.seen
 
 
-def test_what_copies_nothing_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_copies_nothing_says_so() -> None:
     picture, hole = waves(), deep()
     for options in ({"method": "pc"}, {"start": 0.5}, {"estimate": "mean"}, {"method": "telea"}):
         with pytest.raises(SettingError, match="avoid does not go with"):
             inpaint(picture, hole, prior=None if "telea" in options.values() else prior(), avoid=hole, **options)
     narrow = np.zeros_like(hole)
     narrow[40:120, 100:102] = True
-    with caplog.at_level("WARNING", logger="scoreinv"):
-        filled = inpaint(picture, narrow, prior=prior(), avoid=hole)
-    assert "what is avoided makes no difference" in caplog.text
+    filled = inpaint(picture, narrow, prior=prior(), avoid=hole)
+    assert warning("avoid_unused") in filled.notes
     assert (filled.image == inpaint(picture, narrow, prior=prior()).image).all()
 
 

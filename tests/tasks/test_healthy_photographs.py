@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 import scoreinv
 from scoreinv.models.catalogue import load_damage_detector
-from scoreinv.networks.detector import DamageDetector
-from scoreinv.tasks.settings import SURE_SENSITIVITY
+from scoreinv.models.damage_detector import DamageDetector
+from scoreinv.tasks.requests import SURE_SENSITIVITY
 from scoreinv.training.data.folder import BUILTIN
 
 HELD_OUT = Path(__file__).parents[2] / "examples" / "photos"
@@ -102,7 +102,7 @@ def test_a_grey_photograph_without_damage_is_hardly_marked(name):
 
 @pytest.mark.parametrize("name", small_first(["moose", "facade", "moonwalk", "tulips", "wp25-coming-soon-bg-image"]))
 def test_restore_fills_next_to_nothing_of_a_photograph_in_colours(name):
-    """Its marks in colours, enlarged as it does; `test_old_photos` has its other steps."""
+    """Its marks in colours, enlarged as it does; `test_restore_task` has its other steps."""
     hole = scoreinv.find_damage(np.asarray(photograph(name)), sensitivity=SURE_SENSITIVITY, model=detector())
     assert hole.mean() <= 0.005
 

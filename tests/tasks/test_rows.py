@@ -17,6 +17,7 @@ import torch
 from small_model import save_small
 
 import scoreinv
+from scoreinv.models import catalogue, loading
 from scoreinv.operators import kernels
 from scoreinv.system import threads
 from scoreinv.system.errors import CheckpointError, InputError, ScoreinvError, SettingError
@@ -74,13 +75,13 @@ def test_rows_yield_to_load(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the functions for one picture do."""
     monkeypatch.setattr(threads, "_spinning", True)
     monkeypatch.setattr(threads, "_busy_elsewhere", lambda: 1000)
-    taken, restored = [], Restorer.restored
+    taken, outcome = [], Restorer.outcome
 
     def noted(*given: Any, **more: Any) -> Any:
         taken.append(torch.get_num_threads())
-        return restored(*given, **more)
+        return outcome(*given, **more)
 
-    monkeypatch.setattr(Restorer, "restored", noted)
+    monkeypatch.setattr(Restorer, "outcome", noted)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -130,12 +131,10 @@ def test_colours_are_given_by_a_column(model: str) -> None:
 
 def test_the_model_is_loaded_once_a_process(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By whatever copy, in whatever thread; and not before it is needed."""
-    from scoreinv.models import catalogue
-
-    rows._load.cache_clear()
+    loading._load.cache_clear()
     loaded = []
     load = catalogue.load
-    monkeypatch.setattr(catalogue, "load", lambda name: loaded.append(name) or load(name))
+    monkeypatch.setattr(catalogue, "load", lambda name: loaded.append(str(name)) or load(name))
     packed = pickle.dumps(Restorer(model, noise_std=0.1))
     assert len(packed) < 1000
     copies = [pickle.loads(packed) for _ in range(4)]
@@ -156,7 +155,7 @@ def test_making_one_needs_no_torch() -> None:
 
 @pytest.mark.parametrize("elsewhere", ["hf:name", "hf:owner/name", Path("run"), "runs/mine", "mine.safetensors"])
 def test_a_model_that_is_not_bundled_is_looked_for_where_it_is_used(elsewhere: str | Path) -> None:
-    assert Inpainter(elsewhere).model == elsewhere
+    assert Inpainter(elsewhere).models.inpaint == elsewhere
 
 
 def test_a_path_is_none_of_a_bundled_name() -> None:
@@ -170,13 +169,13 @@ def test_a_path_is_none_of_a_bundled_name() -> None:
         (lambda: Inpainter(method="magic"), "method must be"),
         (lambda: Inpainter("photo", method="telea"), "model does not go with telea"),
         (lambda: Inpainter("foto"), "no bundled model is named 'foto' .*photo"),
-        (lambda: Restorer(factor=1), "factor must be at least 2"),
+        (lambda: Restorer(factor=1), "factor must be from 2 to 4"),
         (lambda: Restorer(factor=2, kernel=np.ones((3, 3))), "factor does not go with a kernel"),
-        (lambda: Restorer(kernel=-np.ones((3, 3))), "the kernel: a kernel is an array of finite values of at least 0"),
-        (lambda: Restorer(method="dps"), "method does not go with noise alone"),
-        (lambda: Restorer(steps=3), "steps are for samples"),
-        (lambda: Restorer(factor=2, orientations=8), "orientations belong to noise alone"),
-        (lambda: Restorer(downsampling="bicubic"), "downsampling belongs to a factor"),
+        (lambda: Restorer(kernel=-np.ones((3, 3))), "the kernel: .* finite values of at least 0"),
+        (lambda: Restorer(method="dps"), "method does not go with denoising"),
+        (lambda: Restorer(steps=3), "steps needs samples"),
+        (lambda: Restorer(factor=2, orientations=8), "orientations is for denoising"),
+        (lambda: Restorer(downsampling="bicubic"), "downsampling needs a factor"),
     ],
 )
 def test_wrong_settings_are_told_at_once(make: Callable[[], object], said: str) -> None:
@@ -199,7 +198,7 @@ def test_an_error_names_its_row(model: str, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(CheckpointError, match=r"^no\.safetensors: no such model file"):
         Inpainter("./no.safetensors")(batch)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(SettingError, match=r"^device cuda: there is none here"):
+    with pytest.raises(SettingError, match=r"^device cuda: not available"):
         Inpainter(model, device="cuda")(batch)
 
 

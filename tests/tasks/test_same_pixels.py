@@ -11,18 +11,21 @@ import torch
 from independent_pixels import prior
 from PIL import Image
 from scipy.ndimage import gaussian_filter
-from scoreinv.tasks.linear import upscale_picture
 
 import scoreinv
 from scoreinv.analysis.noise import estimate_noise, noise_under_blur, white_noise
 from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
+from scoreinv.models.loading import Models
 from scoreinv.operators import kernels
 from scoreinv.tasks.classical import fill_classically
-from scoreinv.tasks.deblur import deblur_photo
+from scoreinv.tasks.deblur import deblur_picture
 from scoreinv.tasks.denoise import denoise_picture
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.linear import upscale_picture
+from scoreinv.tasks.requests import DeblurRequest, DenoiseRequest, RestoreRequest, UpscaleRequest
+from scoreinv.tasks.restore import restore_picture
 from scoreinv.tasks.rows import Restorer
-from scoreinv.tasks.settings import DenoiseSettings, LinearSettings
 
 PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "lake.jpg"
 
@@ -36,10 +39,6 @@ def jpeg() -> bytes:
     file = io.BytesIO()
     Image.fromarray(np.rint(pixels).astype(np.uint8)).save(file, "JPEG", quality=85)
     return file.getvalue()
-
-
-def _rgb(image: Picture | np.ndarray) -> np.ndarray:
-    return (image if isinstance(image, Picture) else Picture(image)).rgb()
 
 
 def hole() -> np.ndarray:
@@ -68,10 +67,8 @@ def test_jpeg_counts_as_noise_under_a_blur_in_every_form_and_in_a_crop() -> None
 
 
 def test_deblurring() -> None:
-    settings = LinearSettings(steps=1)
-    file, *others = (
-        deblur_photo(each, kernels.gaussian(1), None, prior(), settings).image.rgb() for each in pictures()
-    )
+    request = DeblurRequest(kernel=kernels.gaussian(1), steps=1)
+    file, *others = (deblur_picture(Inputs(each), request, Models(denoise=prior())).image.rgb() for each in pictures())
     for other in others:
         assert np.abs(other - file).max() < 1.5 / 255
     pixels = read_picture(jpeg()).pixels
@@ -80,6 +77,7 @@ def test_deblurring() -> None:
     assert np.abs(found.permute(1, 2, 0).numpy() - file).max() < 1.5 / 255
 
 
+@pytest.mark.opencv
 def test_fills_and_the_rims_of_their_holes() -> None:
     file, *others = (fill_classically(each, hole(), "telea").image.rgb() for each in pictures())
     assert np.abs(file - pictures()[0].rgb())[~hole()].max() > 3 / 255  # the smeared rim is redrawn
@@ -88,12 +86,13 @@ def test_fills_and_the_rims_of_their_holes() -> None:
 
 
 def test_noise_and_size_and_old_photographs() -> None:
-    for work in (
-        lambda picture: denoise_picture(picture, 0.02 + estimate_noise(picture), prior(), DenoiseSettings()),
-        lambda picture: upscale_picture(picture, 2, "area", 0, prior(), LinearSettings(steps=2)),
-        lambda picture: scoreinv.restore(picture.pixels, inpaint=False, colorize=False),
+    models = Models(denoise=prior())
+    for task, request in (
+        (denoise_picture, lambda picture: DenoiseRequest(noise_std=0.02 + estimate_noise(picture))),
+        (upscale_picture, lambda _: UpscaleRequest(steps=2)),
+        (restore_picture, lambda _: RestoreRequest(inpaint=False, colorize=False)),
     ):
-        file, *others = (_rgb(work(picture).image) for picture in pictures())
+        file, *others = (task(Inputs(each), request(each), models).image.rgb() for each in pictures())
         for other in others:
             assert np.abs(other - file).max() < 1.5 / 255
 
@@ -101,7 +100,7 @@ def test_noise_and_size_and_old_photographs() -> None:
 def test_rows_estimate_the_noise_of_blurred_pictures_alike() -> None:
     values = kernels.gaussian(1)
     rows = Restorer(kernel=values, steps=2)
-    picture = pictures()[0]
-    found = rows.restored(picture.pixels, prior=prior()).image
-    expected = deblur_photo(picture, values, None, prior(), LinearSettings(steps=2)).image
-    np.testing.assert_array_equal(found, expected.pixels)
+    rows.models = Models(denoise=prior())
+    pixels = pictures()[0].pixels
+    expected = scoreinv.deblur(pixels, kernel=values, prior=prior(), steps=2).image
+    np.testing.assert_array_equal(rows.outcome(pixels).image, expected)

@@ -132,7 +132,8 @@ def test_restore_brings_tones_back_and_tells_so(pairs):
     result = scoreinv.restore(scan, inpaint=False, denoise=False, colorize=False)
     step = next(step for step in result.steps if step.name == "tone")
     assert step.changed
-    assert "contrast" in step.words or "cast" in step.words
+    assert step.note.code == "tone_corrected"
+    assert step.note.values
     assert distance(result.image, truth) < distance(scan, truth)
     half = scoreinv.restore(scan, tone=0.5, inpaint=False, denoise=False, colorize=False)
     assert distance(half.image, scan) < distance(result.image, scan)
@@ -143,7 +144,7 @@ def test_restore_brings_tones_back_and_tells_so(pairs):
 def test_of_a_small_crop_nothing_can_be_told(pairs):
     _, scan = pairs[0]
     toned = tone_picture(Picture(scan[:128, :200]))
-    assert (toned.changed, toned.words) == (False, "too small to tell whether it is faded")
+    assert (toned.changed, toned.note.code) == (False, "tone_too_small")
 
 
 def test_what_is_said_to_have_faded_is_not_asked_about(pairs):

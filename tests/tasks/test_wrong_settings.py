@@ -14,7 +14,8 @@ from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.options import SEED, STEPS
 from scoreinv.system.text import shown
-from scoreinv.tasks.settings import FillSettings, LikelihoodSettings
+from scoreinv.tasks.requests import InpaintRequest
+from scoreinv.tasks.settings import LikelihoodSettings
 
 PICTURE, MASK = np.zeros((8, 8)), np.eye(8, dtype=bool)
 WHOLE = mask(torch.ones(1, 1, 8, 8))
@@ -127,8 +128,8 @@ def test_settings_that_do_not_go_together(settings, said, prior):
 
 
 def test_one_sample_of_pc_is_no_mean():
-    with pytest.raises(SettingError, match=r"^estimate mean of pc is that of several samples"):
-        FillSettings(estimate="mean").sampling(conditional=False)
+    with pytest.raises(SettingError, match=r"^estimate mean with the method pc needs 2 samples"):
+        InpaintRequest(estimate="mean").sampling(conditional=False)
 
 
 def test_repeats_have_a_bound():

@@ -12,7 +12,7 @@ from scoreinv.operators import mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import DPMpp2M, NoiseStream
 from scoreinv.system.errors import SettingError
-from scoreinv.tasks.settings import LinearSettings
+from scoreinv.tasks.requests import SolveRequest
 from scoreinv.windows.ensemble import ALL, MIRRORED, SelfEnsemble
 from scoreinv.windows.tiled import Tiled
 
@@ -60,7 +60,7 @@ def test_an_estimate_by_splitting_can_be_averaged_too():
 def test_what_orientations_are():
     for wrong in (0, 3, 9):
         with pytest.raises(SettingError, match="orientations must be"):
-            LinearSettings(estimate="mean", orientations=wrong)
+            SolveRequest(estimate="mean", orientations=wrong)
     for samples in ({"samples": 4, "estimate": "mean"}, {"estimate": "sample"}):
         with pytest.raises(SettingError, match="orientations belong to the estimate mean of one"):
-            LinearSettings(orientations=2, **({"estimate": "sample"} | samples))
+            SolveRequest(orientations=2, **({"estimate": "sample"} | samples))

@@ -1,16 +1,17 @@
-"""Denoising diffusion restoration models: each component of an observation by itself (Kawar et al. 2022).
+"""Denoising diffusion restoration models: separate updates of an observation's components (Kawar et al. 2022).
 
-With A = U diag(a) V^T and y = A x0 + n, n of standard deviation noise_std, the observation tells the component i of
-V^T x0 as y_i = (U^T y)_i / a_i, with noise of standard deviation tau_i = noise_std / a_i. A state at the noise
-level sigma / alpha is taken to the next lower one by (arXiv 2201.11793, eq. 7, 8; D the denoised mean, z fresh noise)
+With A = U diag(a) V^T and y = A x0 + n, n of standard deviation noise_std, component i of V^T x0 is observed as y_i =
+(U^T y)_i / a_i with noise of standard deviation tau_i = noise_std / a_i. A step from a noise level sigma / alpha to
+the next lower one is (arXiv 2201.11793, eq. 7, 8; D the denoised mean, z fresh noise)
 
     a_i = 0            D_i + sqrt(1 - eta^2) lower (x_i - D_i) / level + eta lower z_i
     lower < tau_i      D_i + sqrt(1 - eta^2) lower (y_i - D_i) / tau_i + eta lower z_i
     lower >= tau_i     (1 - eta_b) D_i + eta_b y_i + sqrt(lower^2 - eta_b^2 tau_i^2) z_i
 
-all of x / alpha, so that it runs on any SDE. It approximates the posterior, and is too sure: of Gaussian fields
-intervals of a nominal 90 % hold 60 to 79 % in 12 steps. Through a blur more steps are worse: 36 hold 54 %, 400 hold 28,
-and samples of photographs err more; of half of the pixels they err less in 36 (`tests/benchmarks/README.md`).
+in x / alpha, so that it runs on any SDE. It approximates the posterior and is overconfident: for Gaussian fields
+nominal 90 % intervals cover 60 to 79 % with 12 steps. For a blur more steps are worse: 36 cover 54 %, 400 cover 28 %,
+and samples of photographs have larger errors. For half of the pixels 36 steps have smaller errors
+(`tests/benchmarks/README.md`).
 """
 
 from __future__ import annotations
@@ -35,16 +36,16 @@ from scoreinv.system.options import Number
 
 @dataclass(frozen=True, eq=False)
 class DDRM(GridSampler):
-    """Samples of a prior given an observation, an evaluation a step and no gradients.
+    """Samples of a prior given an observation, by one evaluation per step without gradients.
 
     Attributes:
         operator: A, which must have a singular value decomposition (`LinearOperator.spectral`).
         y: the observation, of shape A(x), in the model's range.
         noise_std: standard deviation of the noise in y, at least 0, in the model's range. Without noise the end result
             agrees with y exactly.
-        eta: share of fresh noise in what is not observed, or less clearly than the state is, from 0 to 1.
-        eta_b: how far observed components are taken from y, from 0 to 1.
-        steps, spacing, times: as in `PC`, of decreasing times.
+        eta: share of fresh noise in components that are unobserved, or noisier than the state, from 0 to 1.
+        eta_b: weight of y in the other components, from 0 to 1.
+        steps, spacing, times: as in `PC`, with decreasing times.
     """
 
     operator: LinearOperator
@@ -60,12 +61,12 @@ class DDRM(GridSampler):
         super().__post_init__()
         self.operator.spectral()
         if self.times is not None and any(later >= before for before, later in pairwise(self.times)):
-            raise InputError("DDRM goes down its times only")
+            raise InputError("DDRM needs decreasing times")
 
     def begin(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
-        """The state, with the components in place that are observed more clearly than its noise level.
+        """Return the state with components that are less noisy in y than its noise level taken from y.
 
-        Raises InputError for a prior with constraints, which would not go with the observation's.
+        Raises InputError for a prior with constraints of its own.
         """
         if prior.constrains:
             raise InputError("DDRM holds the observation itself: give it a prior without constraints")
@@ -95,7 +96,7 @@ class DDRM(GridSampler):
 
 
 class _Observed:
-    """The components V^T x0 that are observed, for pictures like x: which, their values y_i, and the noise tau_i."""
+    """The observed components of V^T x0 for pictures like x: which, their values y_i and noise tau_i."""
 
     def __init__(self, settings: DDRM, x: Tensor) -> None:
         self.operator = settings.operator.spectral()
@@ -106,5 +107,5 @@ class _Observed:
         self.noise = settings.noise_std / safe
 
     def replace(self, x: Tensor, target: Tensor, where: Tensor) -> Tensor:
-        """x, whose components are the target's where it is true."""
+        """Return x with the target's components at `where`."""
         return x + self.operator.synthesise(torch.where(where, target - self.operator.analyse(x), 0))

@@ -1,15 +1,15 @@
-"""Plug-and-play restoration by half-quadratic splitting: one picture, no noise put in (DPIR: Zhang et al. 2021).
+"""Plug-and-play restoration by half-quadratic splitting: one estimate, no added noise (DPIR: Zhang et al. 2021).
 
-Observation and denoiser take turns, while the noise level s falls (arXiv 2008.13751, eq. 6):
+Observation and denoiser alternate while the noise level s falls (arXiv 2008.13751, eq. 6):
 
     z = argmin_z |y - A z|^2 / noise_std^2 + strength |z - x|^2 / s^2
       = x + A^T (A A^T + strength noise_std^2 / s^2)^-1 (y - A x),        x = D(z, s)
 
-With momentum the denoiser is shown z + momentum (z - z'), where z' is the z of the step before: fewer steps come as far
-(Polyak 1964).
+With momentum (Polyak 1964) the denoiser's input is z + momentum (z - z'), where z' is the previous z, which needs fewer
+steps.
 
-The denoiser takes what is wrong with z for noise of that level. Nothing is drawn: the result is no sample, and nearer
-to the truth than a sample is, as the posterior mean would be.
+The denoiser treats the error of z as noise of that level. The result is no sample; like the posterior mean it is closer
+to the truth than a sample.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from scoreinv.system.options import Number, check_callback, check_settings, requ
 
 @dataclass(frozen=True, eq=False)
 class DPIR:
-    """An estimate of the picture given an observation, an evaluation a step and no gradients.
+    """An estimate of the picture given an observation, by one evaluation per step without gradients.
 
     Attributes:
         operator: A.
         y: the observation, of shape A(x), in the model's range.
         noise_std: standard deviation of the noise in y, at least 0, in the model's range. Without noise the end result
             agrees with y exactly.
-        strength: the paper's lambda, above 0: more weighs the denoiser more.
+        strength: the paper's lambda, above 0; a larger value gives the denoiser more weight.
         steps, spacing, times: as in `PC`.
-        complete: gives y anew for A x, where x is the estimate of the picture so far, of values that were not observed
-            as they are (`tasks.denoise`); None: y is taken as it is.
-        momentum: from 0 to below 1. For observations without noise: it amplifies what noise is left in z.
+        complete: returns y from A x at each step, x the current estimate, if y is known only in part, such as clipped
+            values (`tasks.denoise`); None if y is known.
+        momentum: in [0, 1). For observations without noise, since it amplifies the noise in z.
     """
 
     operator: LinearOperator
@@ -71,12 +71,12 @@ class DPIR:
         callback: Callback | None = None,
         start: State | None = None,
     ) -> Samples:
-        """The estimates, of shape (B, C, H, W); see `Sampler.sample`. No noise is drawn from `rng`.
+        """Return the estimates, (B, C, H, W); see `Sampler.sample`. No noise is drawn from `rng`.
 
-        start: alpha times a first estimate of the picture, without noise, and the time of the first level; None: one
-            of 0.
+        Args:
+            start: alpha times a first estimate without noise, and the time of the first level; None for zeros.
 
-        Raises InputError for a prior with constraints, which would not be heeded.
+        Raises InputError for a prior with constraints of its own.
         """
         check_callback(callback)
         if prior.constrains:
@@ -94,8 +94,8 @@ class DPIR:
                 seen = self.operator(x)
                 y = y if self.complete is None else self.complete(seen)
                 z = x + self.operator.ridge(y - seen, level)
-                shown = z if before is None else z + self.momentum * (z - before)
-                x, before = counted.denoise(broadcast(prior.sde.alpha(t), z) * shown, t), z
+                moved = z if before is None else z + self.momentum * (z - before)
+                x, before = counted.denoise(broadcast(prior.sde.alpha(t), z) * moved, t), z
                 if done < len(times):
                     counted.report(done, float(t), x)
             result = counted.samples(x if self.noise_std else self.operator.replace(x, y))

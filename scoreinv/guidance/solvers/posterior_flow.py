@@ -1,6 +1,6 @@
-"""From the posterior mean to a sample, by the flow of what the mean leaves open: a few evaluations.
+"""Samples from the posterior mean, by the probability flow of its error: a few evaluations.
 
-At the highest noise level one evaluation is the posterior mean m; w is the expected variance of its error, per
+At the highest noise level one evaluation gives the posterior mean m. Let w be the expected variance of its error per
 component of each pixel. With u = x / alpha the noisy picture at the noise level s, the state
 
     q = (u - m) / sqrt(s^2 + w),        tan(theta) = s / sqrt(w),
@@ -9,20 +9,19 @@ has unit variance at every level, and the probability flow du/ds = noise(u, s) b
 
     dq/dtheta = -force,        force = (q sin(theta) - noise) / cos(theta).
 
-The force is 0 where the posterior is Gaussian, of this mean and of independent errors of this variance: up to the last
-level any number of steps is exact there. Each component has its own path in theta; one that is known (w = 0) does not
-move. The force is extrapolated over a step from the one before it (Adams and Bashforth's second order).
+The force is 0 for a Gaussian posterior with this mean and independent errors of this variance, so that any number of
+steps is exact there, down to the last level. Each component has its own path in theta; a known one (w = 0) does not
+move. The force is extrapolated over a step from the previous one (Adams-Bashforth, second order).
 
-The sample is the denoised mean at the last level s. There an error of deviation sqrt(w) keeps w / sqrt(s^2 + w) of it:
-0.97 of 30 grey levels, 0.71 of 7 and 0.39 of 3. To go on to s = 0, m + sqrt(w) q, would keep it all, and grain of
-small errors that were expected too large with it: on held-out photographs' scratches (2 to 4 pixels) samples then lose
-1.3 dB, and have 1.16 of the photographs' detail in place of 0.84.
+The sample is the denoised mean at the last level s. There an error of standard deviation sqrt(w) is scaled by
+sqrt(w / (s^2 + w)): 0.97 for 30 grey levels, 0.71 for 7 and 0.39 for 3. Continuing to s = 0, m + sqrt(w) q, would keep
+all of it, including grain from overestimated errors: on scratches of held-out photographs (2 to 4 pixels) samples then
+lose 1.3 dB and have 1.16 times the photographs' detail instead of 0.84.
 
-The start is approximate: at the first level s_1 the state is m + s_1 z + e. Its mean and variances are right, and the
-error e is correlated over a few pixels, as a blurred white noise is: with independent errors, averages over several
-pixels would vary too little. s_1 is several times the error, except with two
-evaluations, whose only level is the last. Errors that are correlated over many pixels, as in the middle of a wide hole,
-show above that level: they are for a sampler that starts from noise (`DPMpp2M`).
+The start is approximate: at the first level s_1 the state is m + s_1 z + e. Its mean and variances are right. The error
+e is a blurred white noise, correlated over a few pixels: with independent errors, averages over several pixels would
+vary too little. s_1 is several times the error, except with two evaluations, whose only level is the last. Errors that
+are correlated over many pixels, as in wide holes, exceed that level: use a sampler that starts from noise (`DPMpp2M`).
 """
 
 from __future__ import annotations
@@ -45,22 +44,22 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.options import Number, check_callback, check_settings
 
 START = 3.0
-"""First noise level over the rms of the error."""
+"""Ratio of the first noise level to the rms error."""
 LAST = 0.055
-"""Last noise level, of pictures on [-1, 1]: seven grey levels. A lower one leaves grain after few steps, and a
-higher one blurs."""
+"""Last noise level for pictures on [-1, 1]: seven grey levels. A lower one leaves grain after few steps; a higher one
+blurs."""
 
 
 @dataclass(frozen=True, eq=False)
 class PosteriorFlow:
-    """Samples of a posterior whose error is known, in `steps` evaluations: one is the mean, the others correct it.
+    """Samples of a posterior with known error variance, by `steps` evaluations: one for the mean, others to correct it.
 
     Attributes:
-        variance: (B, C, H, W), at least 0; of the error of the posterior mean, of pictures on the prior's range.
-        basis: (C, C), orthonormal: rows are the axes that the variances are along.
-        steps: evaluations, at least 1. After the first alone the sample is the mean and an error.
-        reach: over how many pixels errors are correlated along each axis, the deviation of the Gaussian that blurs
-            them; () for independent ones.
+        variance: variance of the error of the posterior mean, (B, C, H, W), at least 0, in the prior's range.
+        basis: (C, C), orthonormal; its rows are the axes of the variances.
+        steps: evaluations, at least 1. With one, the sample is the mean plus an error.
+        reach: correlation length of the errors along each axis in pixels, as the standard deviation of a Gaussian blur;
+            () for independent errors.
     """
 
     variance: Tensor
@@ -81,10 +80,9 @@ class PosteriorFlow:
         callback: Callback | None = None,
         start: State | None = None,
     ) -> Samples:
-        """Samples of shape (B, C, H, W); see `Sampler.sample`.
+        """Return samples (B, C, H, W); see `Sampler.sample`.
 
-        Raises InputError for a `start`, and for a prior that constrains states: a network that takes
-        the observation does not need it.
+        Raises InputError for a `start`, and for a prior that constrains states: give it a prior by `prior.given`.
         """
         check_callback(callback)
         if start is not None or prior.constrains:
@@ -122,15 +120,12 @@ class PosteriorFlow:
                             1e-12
                         )
                     q, before = q + way * slope, force
-                shown = x0 if last else broadcast(sde.alpha(t), u) * u
-                counted.report(step + 2, 0.0 if last else float(t.mean()), shown)
+                state = x0 if last else broadcast(sde.alpha(t), u) * u
+                counted.report(step + 2, 0.0 if last else float(t.mean()), state)
         return counted.samples(x0)
 
     def levels(self, prior: Prior) -> list[Tensor]:
-        """The noise levels after the mean, each float64 (B,): from several times the rms error of what is not known.
-
-        A single one is the last.
-        """
+        """Return the noise levels after the mean, float64 (B,) each: from a multiple of the rms error to the last."""
         variance = self.variance.cpu().double().flatten(1)
         unknown = (variance > 0).sum(1).clamp_min(1)
         low, high = prior.data_range
@@ -142,15 +137,14 @@ class PosteriorFlow:
 
 
 def blurred(white: Tensor, reach: tuple[float, ...]) -> Tensor:
-    """White noise (B, C, H, W), each channel blurred by a Gaussian of its deviation in pixels, of unit variance still.
+    """Return white noise (B, C, H, W) with each channel blurred by a Gaussian of its reach in pixels, at unit variance.
 
-    The picture goes on at its opposite side, so that the variance is the same at its border. A reach of 0, or none,
-    leaves a channel white.
+    Padding is circular, so that the variance is the same at the border. A channel without reach stays white.
     """
     channels = list(white.unbind(1))
     for number, deviation in enumerate(reach):
         if deviation:
-            # Where it went all around a small picture, a value would count twice.
+            # A kernel wider than a small picture would count values twice.
             radius = min(math.ceil(3 * deviation), *((side - 1) // 2 for side in white.shape[2:]))
             taps = torch.arange(-radius, radius + 1, dtype=white.dtype, device=white.device)
             taps = (-0.5 * (taps / deviation).square()).exp()

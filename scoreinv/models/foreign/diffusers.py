@@ -21,7 +21,8 @@ from torch import nn
 from scoreinv.models.codec import decode_foreign, in_file, read_json
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.foreign.pickled import plain_tensors, read_pickled
-from scoreinv.models.model_file import install, opened, unfilled
+from scoreinv.models.model_file import unfilled
+from scoreinv.models.weights import install, opened
 from scoreinv.networks.ncsnpp import Activation, NCSNpp, NCSNppConfig
 from scoreinv.preconditioning import PaperVE, PaperVP, Preconditioning
 from scoreinv.prior import RecommendedSampler, ScorePrior
@@ -82,7 +83,7 @@ def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
             linear = len(found[name]) == 2 and tensor.ndim == 4
             shapes[ours] = (*found[name], 1, 1) if linear else found[name]
         shapes |= {name: found[name] for name in unused.values()}
-        install(path, prior, shapes, lambda ours: read(names[ours]))
+        install(path, prior.parts(), shapes, lambda ours: read(names[ours]))
     return prior
 
 
@@ -93,11 +94,11 @@ def read_diffusers_config(folder: Path) -> ModelConfig:
     with in_file(path):
         unet = decode_foreign(_UNet, {"attention_head_dim": options.get("num_head_channels", 8)} | options)
         network = _network(unet)
-    sde, reading, sampler = _schedule(folder, _VESchedule if network.embedding == "fourier" else _DDPMSchedule)
+    sde, preconditioning, sampler = _schedule(folder, _VESchedule if network.embedding == "fourier" else _DDPMSchedule)
     span = (0.0, 1.0) if unet.center_input_sample else (-1.0, 1.0)
     size = unet.sample_size or 32
     with in_file(path):
-        return ModelConfig(network, sde, reading, span, size if isinstance(size, int) else min(size), sampler)
+        return ModelConfig(network, sde, preconditioning, span, size if isinstance(size, int) else min(size), sampler)
 
 
 @dataclass(frozen=True)

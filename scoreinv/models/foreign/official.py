@@ -47,7 +47,7 @@ def load_official(path: Path, config: ModelConfig, *, ema: bool) -> ScorePrior:
     if ema:
         weights |= _averaged(path, weights, state)
     renamed = _renamed(path, network, weights)
-    install(path, prior, {name: tuple(value.shape) for name, value in renamed.items()}, renamed.__getitem__)
+    install(path, prior.parts(), {name: tuple(value.shape) for name, value in renamed.items()}, renamed.__getitem__)
     return prior
 
 
@@ -153,11 +153,11 @@ def _translate(config: dict[str, Any]) -> ModelConfig:
     if network.embedding == "fourier" and not objective.continuous:
         raise CheckpointError("Fourier embeddings belong to continuous-time training; this configuration is discrete")
     sde: SDE
-    reading: PaperVE | PaperVP
+    preconditioning: PaperVE | PaperVP
     if objective.sde == "vesde":
         ve = decode_foreign(_VE, model, "model")
         sde = VE(ve.sigma_min, ve.sigma_max, steps)
-        reading = PaperVE("sigma" if objective.continuous else "index", ve.scale_by_sigma)
+        preconditioning = PaperVE("sigma" if objective.continuous else "index", ve.scale_by_sigma)
         if objective.continuous and ve.scale_by_sigma and network.embedding == "positional":
             raise CheckpointError("a continuous VE model with positional embedding cannot scale by sigma")
     else:
@@ -167,10 +167,10 @@ def _translate(config: dict[str, Any]) -> ModelConfig:
         is_chain = objective.sde == "vpsde" and not objective.continuous
         family = DDPM if is_chain else VP if objective.sde == "vpsde" else SubVP
         sde = family(vp.beta_min, vp.beta_max, steps)
-        reading = PaperVP(steps) if is_chain else PaperVP()
+        preconditioning = PaperVP(steps) if is_chain else PaperVP()
     span = (-1.0, 1.0) if pictures.centered else (0.0, 1.0)
     sampling = decode_foreign(_Sampling, config.get("sampling", {}), "sampling")
-    return ModelConfig(network, sde, reading, span, pictures.image_size, _sampler(sampling, steps))
+    return ModelConfig(network, sde, preconditioning, span, pictures.image_size, _sampler(sampling, steps))
 
 
 def _network(model: dict[str, Any], options: _Network, pictures: _Data) -> NCSNppConfig:

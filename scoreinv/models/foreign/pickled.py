@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scoreinv.models.model_file import FLOATS
+from scoreinv.models.weights import FLOATS
 from scoreinv.system.errors import CheckpointError
 from scoreinv.system.memory import shortage
 from scoreinv.system.text import shown

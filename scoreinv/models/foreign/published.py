@@ -40,16 +40,20 @@ def _cifar(
 ) -> PublishedModel:
     """A model of CIFAR-10; predictor: of one of discrete noise levels, None for continuous ones."""
     sde: SDE
-    reading: Preconditioning
+    preconditioning: Preconditioning
     continuous = predictor is None
     if kind == "ve":
-        sde, reading, span = VE(0.01, 50.0), PaperVE("sigma" if continuous else "index"), (0.0, 1.0)
+        sde, preconditioning, span = VE(0.01, 50.0), PaperVE("sigma" if continuous else "index"), (0.0, 1.0)
     else:
-        sde, reading, span = (SubVP() if kind == "subvp" else VP() if continuous else DDPM()), PaperVP(), (-1.0, 1.0)
+        sde, preconditioning, span = (
+            (SubVP() if kind == "subvp" else VP() if continuous else DDPM()),
+            PaperVP(),
+            (-1.0, 1.0),
+        )
     usual: Literal["reverse_diffusion", "euler_maruyama"] = "reverse_diffusion" if kind == "ve" else "euler_maruyama"
     sampler = RecommendedSampler(predictor or usual, "langevin" if kind == "ve" else "none")
     return PublishedModel(
-        config=ModelConfig(network, sde, reading, span, 32, sampler),
+        config=ModelConfig(network, sde, preconditioning, span, 32, sampler),
         continuous=continuous,
         reduction="sum" if kind == "ve" else "mean",
         batch_size=128,

@@ -32,10 +32,10 @@ from scipy.io import loadmat
 from torch import Tensor, nn
 
 import scoreinv
-from scoreinv.conditional.references import maps_of
 from scoreinv.files.read import read_picture
+from scoreinv.models.places import LIKENESS_FILE, maps_of
 from scoreinv.networks.encoder import FEATURES
-from scoreinv.networks.place_embedding import LIKENESS_FILE, Colours, PlaceNetwork
+from scoreinv.networks.place_embedding import Colours, PlaceNetwork
 from scoreinv.operators.colour_space import luma
 from scoreinv.preconditioning import centre
 

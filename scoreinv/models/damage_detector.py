@@ -1,0 +1,45 @@
+"""The detector of damage in scans of photographs."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from scoreinv.networks.detector import DetectorNetwork
+from scoreinv.networks.encoder import Encoder
+from scoreinv.prior import Model
+
+
+class DamageDetector(Model):
+    """The probability that a pixel shows damage instead of the photograph.
+
+    Args:
+        network: the trained network.
+        encoder: frozen encoder of picture content; no part of the model file.
+        image_size: side of the training crops, in pixels.
+    """
+
+    kind = "a damage detector"
+
+    def __init__(self, network: DetectorNetwork, encoder: Encoder, image_size: int) -> None:
+        super().__init__()
+        self.network = network
+        self.encoder = encoder
+        self.image_size = image_size
+
+    def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # as in `Model`
+        for target in args:
+            self.encoder.to(target)
+        return super().to(*args)
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        """Return log p / (1 - p) of each pixel, (B, 1, H, W).
+
+        pictures: (B, 3, H, W) in [0, 1], with sides in multiples of 32.
+        """
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            maps = self.encoder.all_maps(pictures)
+        return self.network(pictures, maps).to(pictures.dtype)

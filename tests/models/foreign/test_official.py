@@ -1,0 +1,92 @@
+"""Checkpoints and configurations of the reference implementation: what is read of them, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from scoreinv.models.foreign.official import load_official, read_official_config
+from scoreinv.system.errors import CheckpointError
+
+PARITY = Path(__file__).parents[2] / "data" / "parity"
+
+
+@pytest.mark.parametrize("name", ["ncsn", "ncsnv2_64", "NCSNv2_256"])
+def test_networks_that_do_not_run_in_the_reference(name: str, tmp_path: Path) -> None:
+    """Their configurations lack what those of the others have: the answer is about the network, not about that."""
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps({"model": {"name": name, "nf": 128}, "data": {}, "training": {}}))
+    with pytest.raises(CheckpointError, match="only ncsnpp and ddpm are"):
+        read_official_config(str(path))
+
+
+def test_an_unconditional_network_has_no_use_for_noise_levels() -> None:
+    """The reference's checkpoint has layers for them in its blocks, which are left; other surplus is refused."""
+    folder = PARITY / "ve_ncsnpp_unconditional"
+    config = read_official_config(str(folder / "config.json"))
+    weights = torch.load(folder / "checkpoint.pth", weights_only=True)["model"]
+    assert sum(".Dense_0." in name for name in weights) > 10
+    prior = load_official(folder / "checkpoint.pth", config, ema=True)
+    assert not any("embed." in name for name in prior.network.state_dict())
+    told = replace(config, network=replace(config.network, noise_conditional=True))
+    with pytest.raises(CheckpointError, match="do not belong together"):
+        load_official(folder / "checkpoint.pth", told, ema=True)
+
+
+NEEDED = {
+    "data": ("image_size", "num_channels", "centered"),
+    "training": ("sde", "continuous"),
+    "ddpm": (
+        *("name", "nf", "ch_mult", "num_res_blocks", "attn_resolutions", "resamp_with_conv", "conditional", "dropout"),
+        *("nonlinearity", "num_scales"),
+    ),
+    "ncsnpp": (
+        *("resblock_type", "fir", "fir_kernel", "skip_rescale", "progressive", "progressive_input"),
+        *("progressive_combine", "embedding_type", "init_scale"),
+    ),
+    "vesde": ("sigma_min", "sigma_max", "scale_by_sigma"),
+    "vpsde": ("beta_min", "beta_max"),
+    "subvpsde": ("beta_min", "beta_max"),
+}
+
+
+@pytest.mark.parametrize("folder", sorted(PARITY.iterdir()), ids=lambda folder: folder.name)
+def test_a_configuration_needs_only_the_entries_of_its_sde_and_network(folder: Path, tmp_path: Path) -> None:
+    """Published VE configurations at 1024 pixels have no beta_min and no beta_max."""
+    whole = json.loads((folder / "config.json").read_text())
+    model = NEEDED["ddpm"] + NEEDED[whole["training"]["sde"]]
+    model += NEEDED["ncsnpp"] if whole["model"]["name"] == "ncsnpp" else ()
+    needed = {"model": model, "data": NEEDED["data"], "training": NEEDED["training"]}
+    least = {section: {entry: whole[section][entry] for entry in entries} for section, entries in needed.items()}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(least | {"sampling": whole["sampling"]}))
+    config = read_official_config(str(path))
+    assert config == read_official_config(str(folder / "config.json"))
+    prior = load_official(folder / "checkpoint.pth", config, ema=True)
+    assert prior.sde == config.sde
+    for section, entries in needed.items():
+        for entry in entries:
+            lacking = {**least, section: {name: value for name, value in least[section].items() if name != entry}}
+            path.write_text(json.dumps(lacking))
+            with pytest.raises(CheckpointError, match=entry if entry != "name" else "None"):
+                read_official_config(str(path))
+
+
+def test_wrong_configurations(tmp_path: Path) -> None:
+    checkpoint = PARITY / "vp_ddpm_cifar10" / "checkpoint.pth"
+    with pytest.raises(CheckpointError, match="do not belong together"):
+        load_official(checkpoint, read_official_config("ve/cifar10_ncsnpp_continuous"), ema=False)
+    with pytest.raises(CheckpointError, match="no published model"):
+        read_official_config("ve/cifar11")
+    bad = tmp_path / "bad.json"
+    bad.write_text("{}")
+    with pytest.raises(CheckpointError, match="not a configuration of the reference"):
+        read_official_config(str(bad))
+    truncated = tmp_path / "cut.pth"
+    truncated.write_bytes(checkpoint.read_bytes()[:10_000])
+    with pytest.raises(CheckpointError, match="truncated"):
+        load_official(truncated, read_official_config("vp/cifar10_ddpm"), ema=True)

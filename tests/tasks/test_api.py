@@ -1,0 +1,217 @@
+"""What a user of Python meets first: models by name, types of results, an operator of one's own, errors of guidance."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from analytic import gaussian_colour_prior
+from gaussian import GaussianPrior
+from PIL import Image
+from small_conditional import conditional_prior
+from torch import Tensor, nn
+
+import scoreinv
+from scoreinv.guidance import DPS, MMPS
+from scoreinv.models.config import ModelConfig
+from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.operators import Blur, LinearOperator, kernels, mask
+from scoreinv.preconditioning import EDM
+from scoreinv.prior import ScorePrior
+from scoreinv.samplers import DPMpp2M, NoiseStream
+from scoreinv.sdes import SDE, VE, VP
+from scoreinv.system.errors import CheckpointError, InputError, ScoreinvError
+from scoreinv.tasks import requests, settings
+from scoreinv.tasks.notes import Note, info, warning
+
+PICTURE = np.linspace(0, 1, 16 * 16 * 3, dtype=np.float32).reshape(16, 16, 3)
+HOLE = np.pad(np.ones((4, 4), bool), 6)
+
+
+class EveryOther(LinearOperator):
+    """Every other column."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x[..., ::2]
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return torch.stack([y, torch.zeros_like(y)], -1).flatten(-2)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    network = NCSNppConfig(width=8, multipliers=(1,), blocks=1, attention_levels=(), fir_kernel=None, dropout=0.0)
+    config = ModelConfig(network, VE(0.01, 10.0), EDM(), (-1.0, 1.0), 16)
+    path = tmp_path_factory.mktemp("model") / "small.safetensors"
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        scoreinv.save(config.build(), path)
+    return path
+
+
+def test_results_operators_and_conditions_are_shown_on_a_line(model: Path) -> None:
+    for picture, shown in ((PICTURE, "float32 16x16x3"), (Image.new("RGB", (16, 16)), "RGB 16x16")):
+        result = scoreinv.inpaint(picture, HOLE, prior=model, samples=2, steps=1)
+        start = f"InpaintOutcome(image={shown}, samples=[{shown}, ... 2 in all], std=float32 16x16, nfe="
+        assert repr(result).startswith(start)
+    blur, seen = Blur(kernels.gaussian(1), 16, 16), mask(torch.ones(1, 1, 16, 16))
+    assert re.fullmatch(r"Blur\(kernel=float64 \d+x\d+, height=16, width=16\)", repr(blur))
+    assert repr(seen @ blur).startswith("Composed(outer=ObservedComponents(observed=float32 1x1x16x16, ")
+    assert repr(EveryOther()) == "EveryOther()"
+    prior = scoreinv.load(model)
+    assert repr(DPS(prior, seen, torch.zeros(1, 3, 16, 16), 0.1)) == f"DPS({prior!r})"
+
+
+@pytest.mark.parametrize(
+    "name", ["inpaint", "colorize", "restore", "denoise", "upscale", "deblur", "solve", "generate", "interpolate"]
+)
+def test_a_front_door_explains_its_arguments_itself(name: str) -> None:
+    function = getattr(scoreinv, name)
+    words = inspect.getdoc(function) or ""
+    for argument in inspect.signature(function).parameters:
+        assert re.search(rf"^ {{4}}(\w+, )*{argument}(, \w+)*:", words, re.MULTILINE), argument
+    assert [word for word in re.findall(r"`([A-Z]\w+)`", words) if not hasattr(scoreinv, word)] == []
+    assert set(re.findall(r"scoreinv\.(\w+)", words)) <= set(dir(scoreinv))  # without an import of their own
+
+
+def test_front_doors_tell_the_steps_there_are() -> None:
+    doc = {name: " ".join((getattr(scoreinv, name).__doc__ or "").split()) for name in ("inpaint", "colorize", "solve")}
+    narrow = f"for narrow holes {requests.NARROW_FILL_STEPS}"
+    fill, colour = requests.FILL_STEPS, requests.COLOR_STEPS
+    assert f"{fill['conditioned']} for `conditioned`, {narrow}; {fill['pc']} for `pc`" in doc["inpaint"]
+    assert f"{colour['conditioned']} for `conditioned`, {colour['pc']} for `pc`" in doc["colorize"]
+    dps = requests.RESTORATION_STEPS["dps"]
+    steps = {method: requests.FULL_STEPS * count for method, count in requests.RESTORATION_STEPS.items()}
+    assert f"{steps['diffpir']} for `diffpir`, {steps['dpir']} for `dpir`, {dps} for `dps`" in doc["solve"]
+    assert f"None: {requests.COLOR_SATURATION:g} for samples" in doc["colorize"]
+    for sampler, count in settings.SAMPLER_STEPS.items():
+        assert f"{count} for `{sampler}`" in (scoreinv.generate.__doc__ or "")
+
+
+def test_a_likelihood_is_shown_without_its_latent_code() -> None:
+    shown = repr(scoreinv.Likelihood(*(torch.full((1,), float(number)) for number in range(5))))
+    assert "bits_per_dim=tensor([0.])" in shown
+    assert "latent" not in shown
+
+
+@pytest.mark.slow
+def test_a_name_or_a_file_stands_for_a_model(model: Path) -> None:
+    at_hand = scoreinv.load(model)
+    y = torch.rand(1, 3, 16, 8)
+    calls = {
+        "inpaint": lambda prior: scoreinv.inpaint(PICTURE, HOLE, prior=prior, steps=2).image,
+        "colorize": lambda prior: scoreinv.colorize(PICTURE[..., 0], prior=prior, steps=2).image,
+        "solve": lambda prior: scoreinv.solve(EveryOther(), y, prior=prior, steps=2).image,
+        "generate": lambda prior: scoreinv.generate(prior, 1, sampler="multistep", steps=2).images,
+        "interpolate": lambda prior: scoreinv.interpolate(PICTURE, PICTURE, 2, prior=prior, steps=1).images,
+    }
+    for name, call in calls.items():
+        for prior in (model, str(model)):
+            np.testing.assert_array_equal(call(prior), call(at_hand), err_msg=name)
+        with pytest.raises(CheckpointError, match="no_such_model"):
+            call("no_such_model")
+
+
+def test_a_model_or_a_picture_that_does_not_fit_the_task_is_noted() -> None:
+    photo, scene = conditional_prior(), conditional_prior()
+    scene.encoder = nn.Identity()
+    gray, mean = PICTURE[..., 0], {"steps": 1, "estimate": "mean"}
+    coloured = np.random.default_rng(0).random((16, 16, 3))
+    any_model = gaussian_colour_prior(torch.full((3,), 0.5), torch.eye(3) * 0.01)
+
+    def fill_notes(prior: ScorePrior) -> list[Note]:
+        return scoreinv.inpaint(gray, HOLE, prior=prior, **mean).notes
+
+    def color_notes(image: np.ndarray, prior: ScorePrior, **settings: object) -> list[Note]:
+        return scoreinv.colorize(image, prior=prior, **settings).notes
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fill_notes(photo) == []
+        assert warning("model_other_task", task="colour") in fill_notes(scene)
+        assert warning("model_other_task", task="fill") in color_notes(gray, photo, **mean)
+        assert color_notes(gray, any_model, steps=1) == []
+        assert color_notes(coloured, any_model, steps=1, keep_color=True) == [info("colors_kept")]
+        assert color_notes(coloured, any_model, steps=1) == [warning("colors_replaced")]
+
+
+def test_bundled_models_compute_as_load_returns_them() -> None:
+    noisy = np.random.default_rng(0).normal(0.5, 0.1, (24, 24)).clip(0, 1).astype(np.float32)
+    ours = scoreinv.denoise(noisy, noise_std=0.1)
+    np.testing.assert_array_equal(ours.image, scoreinv.denoise(noisy, noise_std=0.1, prior="denoiser").image)
+
+
+@pytest.mark.slow
+def test_long_calls_show_a_bar_where_that_is_asked(
+    model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scoreinv.system.terminal.SHOW_AFTER_SECONDS", 0)
+    monkeypatch.setattr("scoreinv.system.terminal.LONG_SECONDS", 0)
+    shares: list[float] = []
+    calls = {
+        "inpainting": lambda **given: scoreinv.inpaint(PICTURE, HOLE, prior=model, steps=3, **given),
+        "colouring": lambda **given: scoreinv.colorize(PICTURE[..., 0], prior=model, steps=3, **given),
+        "solving": lambda **given: scoreinv.solve(
+            EveryOther(), np.zeros((16, 8, 3), np.float32), prior=model, steps=3, **given
+        ),
+        "sampling": lambda **given: scoreinv.generate(model, 1, sampler="multistep", steps=3, **given),
+    }
+    for title, call in calls.items():
+        call(callback=shares.append)
+        assert capsys.readouterr().err == ""
+        count = len(shares)
+        call(callback=shares.append, progress=True)
+        assert re.match(rf"{title}: \d+ %, \d+ s left\n", capsys.readouterr().err)
+        assert shares[count:] == shares[:count]
+        shares.clear()
+        with pytest.raises(InputError, match=r"^progress must be True or False, not 'yes'$"):
+            call(progress="yes")
+    for name in ("restore", "interpolate", "find_damage"):
+        assert "progress" in inspect.signature(getattr(scoreinv, name)).parameters
+
+
+def test_models_are_shown_on_a_line(model: Path) -> None:
+    said = repr(scoreinv.load(model))
+    assert said.startswith("ScorePrior(NCSNpp of ")
+    assert said.endswith(" weights, VE(sigma_min=0.01, sigma_max=10.0, steps=1000), 16x16 pixels, cpu)")
+    scene = scoreinv.load("scene")
+    every = sum(weight.numel() for part in (scene.network, scene.chroma) for weight in part.parameters())
+    assert f" of {every:,} weights, " in repr(scene)
+    guide = scoreinv.load_classifier("cifar10-classifier")
+    assert repr(guide).startswith("NoiseClassifier(10 classes, VP(")
+    assert "\n" not in said + repr(guide)
+
+
+@pytest.mark.parametrize("method", ["dpir", "diffpir", "pigdm", "dps", "mmps"])
+def test_an_operator_of_two_methods_serves(model: Path, method: str) -> None:
+    y = EveryOther()(torch.rand(1, 3, 16, 16))
+    estimate = "mean" if method == "dpir" else "sample"
+    result = scoreinv.solve(
+        EveryOther(), y, prior=model, noise_std=0.1, method=method, steps=2, samples=1, estimate=estimate
+    )
+    assert result.image.shape == (1, 3, 16, 16)
+
+
+@pytest.mark.parametrize("sde", [VP(0.1, 40.0), VE(0.01, 5000.0)])
+def test_an_error_of_the_network_at_the_strongest_noise_is_no_divergence(sde: SDE) -> None:
+    """It counts sigma / alpha times in the denoised mean."""
+
+    class Erring(GaussianPrior):
+        def noise(self, x: torch.Tensor, t: float | torch.Tensor) -> torch.Tensor:
+            return super().noise(x, t) + 0.5
+
+    x = sde.prior_std * torch.randn(1, 3, 4, 4)
+    guided = MMPS(Erring(sde, 0.0, 1.0), EveryOther(), torch.full((1, 3, 4, 2), 0.5), noise_std=0.5)
+    assert guided.noise(x, 1.0).isfinite().all()
+
+
+def test_guidance_that_diverges_stops_with_its_remedy() -> None:
+    prior, y = GaussianPrior(VP(), 0.0, 1.0), torch.full((1, 3, 4, 2), 0.5)
+    guided = DPS(prior, EveryOther(), y, noise_std=1e-6)
+    with pytest.raises(ScoreinvError, match=r"DPS: the guidance diverges .*larger noise_std, more steps"):
+        DPMpp2M(steps=10).sample(guided, (1, 3, 4, 4), rng=NoiseStream(0, 1))

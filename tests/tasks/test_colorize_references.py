@@ -1,0 +1,43 @@
+"""Colours from photographs that one has: `like` of `colorize`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from analytic import gaussian_colour_prior
+from small_chroma import chroma_prior
+
+from scoreinv.operators.colour_space import luma
+from scoreinv.system.errors import InputError
+from scoreinv.tasks.colorize import colorize
+
+
+def blocks(seed: int = 0) -> np.ndarray:
+    """Colours that the grey tells apart, 64x64x3 float32."""
+    return np.random.default_rng(seed).random((4, 4, 3), np.float32).repeat(16, 0).repeat(16, 1)
+
+
+def error(image: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.square(image - truth).mean())
+
+
+@pytest.mark.parametrize("estimate", ["sample", "mean"])
+def test_a_picture_takes_the_colours_of_its_own_photograph(estimate: str) -> None:
+    truth, prior = blocks(2), chroma_prior()
+    gray = luma(truth)
+    settings = {"prior": prior, "estimate": estimate, "steps": 3}
+    without = colorize(gray, **settings)
+    told = colorize(gray, like=[blocks(7), truth], **settings)
+    assert error(told.image, truth) < 0.5 * error(without.image, truth)
+    np.testing.assert_allclose(luma(told.image), gray, atol=2e-3)
+
+
+def test_what_is_no_reference() -> None:
+    gray, prior = luma(blocks()), chroma_prior()
+    with pytest.raises(InputError, match="like: has no colours"):
+        colorize(gray, prior=prior, like=gray)
+    with pytest.raises(InputError, match="method conditioned"):
+        colorize(gray, prior=prior, like=blocks(), method="pc", steps=2)
+    with pytest.raises(InputError, match="scene takes references"):
+        colorize(gray, prior=gaussian_colour_prior(torch.zeros(3), torch.eye(3)), like=blocks(), steps=2)

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from analytic import gaussian_colour_prior
+from PIL import Image
+
+import scoreinv
+from scoreinv.analysis.kind import untinted
+from scoreinv.inputs.arrays import pictures_from_api
+from scoreinv.models.loading import Models
+from scoreinv.operators.colour_space import colour_basis, luma
+from scoreinv.system.errors import Cancelled, InputError
+from scoreinv.tasks.colorize import colorize, colorize_picture, draw_colors, hints_for
+from scoreinv.tasks.common import spread
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.noise_streams import ddof_of_pairs
+from scoreinv.tasks.notes import warning
+from scoreinv.tasks.references import work_size
+from scoreinv.tasks.requests import ColorizeRequest
+
+pytestmark = pytest.mark.portable
+
+MEAN = torch.tensor([0.55, 0.45, 0.4])
+SPREAD = (0.2, 0.03, 0.02)
+
+
+def prior(weights: str):
+    """Luma and the two chroma axes are independent, so the exact conditional is the prior of the chroma."""
+    basis = torch.from_numpy(colour_basis(weights)).float()
+    return gaussian_colour_prior(MEAN, basis.T @ torch.diag(torch.tensor(SPREAD) ** 2) @ basis)
+
+
+@pytest.mark.parametrize(("weights", "start"), [("rec601", 1.0), ("average", math.inf)])
+def test_chroma_is_a_sample_of_the_conditional(weights, start):
+    gray = np.random.default_rng(1).uniform(0.35, 0.6, (16, 24)).astype(np.float32)
+    result = colorize(gray, prior=prior(weights), gray_weights=weights, samples=12, steps=25, start=start)
+    colours = np.stack(result.samples)
+    np.testing.assert_allclose(luma(colours, weights), np.broadcast_to(gray, colours.shape[:3]), atol=1e-5)
+    chroma = colours @ colour_basis(weights)[1:].T
+    expected = colour_basis(weights)[1:] @ MEAN.numpy()
+    assert result.image.shape == (16, 24, 3)
+    assert result.std.shape == (16, 24)
+    assert result.std.flags.writeable
+    # Raising chroma along the luma's edges smooths it, here over 5 x 5 pixels, but does not move its mean.
+    count = colours.shape[0] * gray.size / 25
+    for axis in (0, 1):
+        assert abs(chroma[..., axis].mean() - expected[axis]) < 5 * SPREAD[1 + axis] / math.sqrt(count)
+
+
+def test_the_samples_of_a_pair_average_to_the_posterior_mean():
+    """For Gaussian pictures every step is linear in the noise, so a pair's mean has none of it; one sample has."""
+    basis = colour_basis("rec601")
+    gray = np.random.default_rng(3).uniform(0.35, 0.6, (16, 24)).astype(np.float32)
+    result = colorize(gray, prior=prior("rec601"), samples=4, steps=30)
+    samples = np.stack(result.samples) @ basis[1:].T
+    expected = basis[1:] @ MEAN.numpy()
+    for pair in (samples[:2], samples[2:]):
+        assert abs(pair.mean(0) - expected).max() < 0.1 * SPREAD[2]
+    assert abs(samples[0] - expected).std(axis=(0, 1)).min() > 0.1 * SPREAD[2]
+    assert abs(samples[0] - samples[2]).max() > 0.1 * SPREAD[2]
+    alone = colorize(gray, prior=prior("rec601"), steps=30)
+    np.testing.assert_allclose(alone.image, result.samples[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_spread_is_that_of_pairs(count):
+    flat = np.full((16, 16), 0.5, np.float32)
+    result = colorize(flat, prior=prior("rec601"), samples=count, steps=3)
+    expected = spread(np.stack(result.samples), ddof_of_pairs(count))
+    np.testing.assert_allclose(result.std, expected, atol=1e-5)
+    assert expected.mean() > 0.003
+
+
+def test_a_picture_has_one_noise_in_whatever_form_it_is_given():
+    gray = np.random.default_rng(4).integers(100, 160, (16, 24), dtype=np.uint8)
+    rgb = np.repeat(gray[..., None], 3, axis=2)
+    opaque = np.concatenate([rgb, np.full((16, 24, 1), 255, np.uint8)], axis=2)
+    single = gray.astype(np.float32) / 255
+    forms = [gray, rgb, opaque, gray.astype(np.uint16) * 257, single, single.astype(np.float64)]
+    found = [np.asarray(colorize(form, prior=prior("rec601"), steps=3).image, np.float64)[..., :3] for form in forms]
+    scales = [255, 255, 255, 65535, 1, 1]
+    for image, scale in zip(found, scales, strict=True):
+        np.testing.assert_allclose(image / scale, found[0] / 255, atol=0.005)
+
+
+@pytest.mark.parametrize("hinted", [False, True])
+def test_pictures_are_coloured_together_each_as_alone(hinted):
+    """In samples and their mean."""
+    draw = np.random.default_rng(0)
+    pictures = [pictures_from_api(draw.random((16, 16), np.float32))[0][0] for _ in range(2)]
+    strokes = np.zeros((16, 16, 4), np.float32)
+    strokes[2:6, 2:6] = (1, 0, 0, 1)
+    hints = hints_for(strokes if hinted else None, 2)
+    model, sampling = prior("rec601"), ColorizeRequest(steps=2, samples=2, estimate="mean")
+    together = draw_colors(pictures, ["grey", "grey"], model, sampling, hints)
+    assert {shape[0] for shape in model.preconditioning.windows} == {4}
+    for number, picture in enumerate(pictures):
+        alone = colorize_picture(Inputs(picture, hints=hints[number]), sampling, Models(colorize=model))
+        np.testing.assert_allclose(together[number].image.pixels, alone.image.pixels, atol=1e-5)
+        np.testing.assert_allclose(together[number].std, alone.std, atol=1e-5)
+        assert together[number].nfe == alone.nfe
+
+
+def test_each_picture_of_a_batch_has_its_hints():
+    gray = torch.full((2, 1, 16, 16), 0.5)
+    hints = torch.zeros(2, 4, 16, 16)
+    hints[:, 3, 4:12, 4:12] = 1
+    hints[0, 0], hints[1, 2] = 1.0, 1.0  # red and blue
+    red, blue = colorize(gray, prior=prior("rec601"), hints=hints, steps=2).image[:, :, 8, 8]
+    assert red[0] > red[2]
+    assert blue[2] > blue[0]
+    both = colorize(gray, prior=prior("rec601"), hints=hints[:1], steps=2).image[:, :, 8, 8]
+    torch.testing.assert_close(both[0], both[1], atol=1e-5, rtol=0)
+    with pytest.raises(InputError, match="2 hints for 1 pictures"):
+        colorize(gray[:1], prior=prior("rec601"), hints=hints, steps=2)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((64, 96), (64, 96)),
+        ((640, 960), (64, 96)),
+        ((20, 30), (20, 30)),
+        ((1, 500), (1, 500)),
+        ((256, 64), (256, 64)),
+        ((2560, 640), (256, 64)),
+        ((1024, 64), (512, 32)),
+    ],
+)
+def test_the_working_size(size, expected):
+    assert work_size(size, 64, 8) == expected
+
+
+@pytest.mark.parametrize("size", [(50, 40000), (40000, 50), (1, 2_000_000), (100, 20000), (141, 14142)])
+def test_a_long_picture_is_drawn_in_no_more_windows_than_a_panorama(size):
+    height, width = work_size(size, 32, 8)
+    assert max(height, 8) * max(width, 8) <= 4 * 32 * 32 + max(height, width)  # and a rounding of the shorter side
+    assert max(height, width) >= 4 * 32
+
+
+def test_a_strip_is_coloured_along_its_length():
+    strip = np.tile(np.linspace(0, 255, 3000).astype(np.uint8), (5, 1))
+    result = colorize(strip, prior=prior("rec601"), steps=2)
+    assert result.image.shape == (5, 3000, 3)
+    assert np.abs(result.image.astype(float) @ [0.299, 0.587, 0.114] - strip).max() <= 0.5
+
+
+def test_what_a_picture_was_is_said_in_every_form():
+    model = prior("rec601")
+    gray = np.random.default_rng(5).uniform(0.3, 0.6, (16, 24)).astype(np.float32)
+    sepia = (255 * gray[..., None] * np.array([1.0, 0.85, 0.65])).astype(np.uint8)
+    coloured = np.stack([gray, np.full_like(gray, 0.2), gray.T.reshape(16, 24)])
+    assert colorize(gray, prior=model, steps=2).kind == "grey"
+    assert colorize(Image.fromarray(sepia), prior=model, steps=2).kind == "tinted"
+    assert colorize(torch.from_numpy(coloured), prior=model, steps=2).kind == "coloured"
+    batch = torch.from_numpy(np.stack([np.stack([gray] * 3), coloured]))
+    result = colorize(batch, prior=model, steps=2)
+    assert result.kind == ["grey", "coloured"]
+    assert result.image.shape == batch.shape
+
+
+def test_a_pale_tint_is_found_and_its_lightest_tone_made_white():
+    gray = np.random.default_rng(5).uniform(0.5, 0.8, (16, 24))
+    pale = Image.fromarray(np.rint(255 * gray[..., None] * np.array([1.0, 0.97, 0.93])).astype(np.uint8))
+    kept, white = (colorize(pale, prior=prior("rec601"), steps=2, whiten=whiten) for whiten in (False, True))
+    assert kept.kind == white.kind == "tinted"
+    lightest = [np.asarray(result.image).astype(float) @ [0.299, 0.587, 0.114] for result in (kept, white)]
+    assert lightest[1].max() > lightest[0].max() + 2
+
+
+def test_a_print_that_is_whitened_has_the_colours_of_the_grey_picture_that_it_becomes():
+    gray = np.random.default_rng(5).uniform(0.2, 0.7, (16, 24))
+    (print_,) = pictures_from_api((gray[..., None] * np.array([1.0, 0.85, 0.65])).astype(np.float32))[0]
+    models = Models(colorize=prior("rec601"))
+    whitened = colorize_picture(Inputs(print_), ColorizeRequest(steps=2, whiten=True), models)
+    expected = colorize_picture(Inputs(untinted(print_).gray()), ColorizeRequest(steps=2), models)
+    np.testing.assert_allclose(whitened.image.pixels, expected.image.pixels, atol=1e-5)
+
+
+def test_grey_that_the_model_does_not_know_is_coloured_by_pc_with_a_note():
+    gray, model = np.full((20, 20), 0.5, np.float32), scoreinv.load("scene")
+    found = colorize(gray, prior=model, gray_weights="average", steps=2)
+    assert found.method == "pc"
+    assert found.notes == [warning("gray_weights_unknown", given="average", known="rec601")]
+    for decided in ({"method": "pc"}, {"start": 0.5}):
+        assert colorize(gray, prior=model, gray_weights="average", steps=2, **decided).notes == []
+
+
+@pytest.mark.parametrize("estimate", ["sample", "mean"])
+def test_raising_colours_to_full_size_is_part_of_the_progress(estimate):
+    """A tall picture is raised in strips, each of which is told and can stop the work."""
+    gray = np.full((1200, 300), 0.5, np.float32)
+    told: list[float] = []
+    colorize(gray, prior=prior("rec601"), steps=2, samples=2, estimate=estimate, callback=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1
+    drawn = 2 * 2 * 2  # reports at most of predictor and corrector, of two samples
+    assert len(told) > drawn
+    assert told[-1 - (3 if estimate == "mean" else 2)] < 1
+    with pytest.raises(Cancelled):
+        colorize(gray, prior=prior("rec601"), steps=2, callback=lambda done: done < 0.99)

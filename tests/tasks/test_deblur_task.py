@@ -1,0 +1,209 @@
+"""What has blurred a photograph is told, or refused, and taken away."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from analytic import gaussian_colour_prior
+from independent_pixels import HEIGHT, KERNEL, MEAN, STD, WIDTH, apply, noisy, operator_of, prior, truth
+from PIL import Image
+from scipy.signal import fftconvolve
+
+import scoreinv
+from scoreinv.imaging.picture import Picture
+from scoreinv.inputs.blur import kernel_from_text
+from scoreinv.operators import Blur, kernels, pad_observation, photographed, valid_blur
+from scoreinv.operators.kernels import PointSpread
+from scoreinv.system.errors import InputError, SettingError
+from scoreinv.system.reporting import reporting
+from scoreinv.tasks.deblur import blurred_detail, find_blur, kernel_notes
+from scoreinv.windows.local import crop
+
+PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+
+
+def photo(name: str, side: int = 320) -> np.ndarray:
+    """The middle of a held-out photograph, grey."""
+    image = Image.open(PHOTOS / f"{name}.jpg").convert("L")
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return np.asarray(image.crop((left, top, left + side, top + side)), np.float32) / 255
+
+
+def blurred(values: np.ndarray, blur: PointSpread, noise: float = 0.007) -> Picture:
+    """As a file has it."""
+    seen = fftconvolve(values, blur.kernel(), mode="valid")
+    seen = seen + noise * np.random.default_rng(0).standard_normal(seen.shape)
+    return Picture(np.rint(255 * seen.clip(0, 1)).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    "truth", [PointSpread("disk", 4), PointSpread("gaussian", 2), PointSpread("motion", 12, 60)], ids=str
+)
+def test_a_blur_is_told(truth):
+    found = find_blur(blurred(photo("facade"), truth))
+    assert found.kind == truth.kind
+    assert found.size == pytest.approx(truth.size, rel=0.15)
+    assert abs((found.angle - truth.angle + 90) % 180 - 90) <= 8
+
+
+@pytest.mark.parametrize("name", ["facade", "moose"])
+@pytest.mark.parametrize("angle", [30, 150])
+def test_a_movement_is_refined_by_its_likelihood(name, angle):
+    found = find_blur(blurred(photo(name), PointSpread("motion", 15, angle)))
+    assert found.size == pytest.approx(15, rel=0.05)
+    assert abs(found.angle - angle) <= 2
+
+
+def test_a_kernel_that_turns_the_wrong_way_is_doubted():
+    picture = blurred(photo("lake"), PointSpread("motion", 15, 150))
+    (note,) = kernel_notes(picture, PointSpread("motion", 15, 30))
+    assert (note.code, note.level) == ("kernel_misfit", "warning")
+    better = kernel_from_text(note.values["better"])
+    assert better.size == pytest.approx(15, rel=0.05)
+    assert abs(better.angle - 150) <= 2
+    (note,) = kernel_notes(picture, kernels.motion(15, 30))
+    assert note.code == "kernel_misfit"
+    assert str(note.values["better"]).startswith(("mirrored", "motion:1"))
+    assert kernel_notes(picture, PointSpread("motion", 15, 150)) == []
+    assert kernel_notes(picture, kernels.motion(15, 150)) == []
+    (note,) = kernel_notes(Picture(np.rint(255 * photo("lake")).astype(np.uint8)), PointSpread("disk", 4))
+    assert note.code == "looks_sharp"
+
+
+def test_a_sharp_photograph_and_what_cannot_be_told_are_refused():
+    with pytest.raises(InputError, match="it looks sharp"):
+        find_blur(Picture((255 * photo("facade")).astype(np.uint8)))
+    with pytest.raises(InputError, match="128x128 pixels"):
+        find_blur(Picture(np.zeros((127, 400), np.uint8)))
+    noise = np.random.default_rng(0).normal(128, 20, (160, 160)).clip(0, 255).astype(np.uint8)
+    with pytest.raises(InputError):
+        find_blur(Picture(noise))
+
+
+def test_a_photograph_without_the_blur_that_was_found():
+    sharp, blur = photo("facade", 192), PointSpread("disk", 3)
+    seen = blurred(sharp, blur, 0.004).pixels
+    result = scoreinv.deblur(seen, steps=3)
+    assert isinstance(result.blur, PointSpread)
+    assert [note.code for note in result.notes] == ["blur_found", "noise_estimated"]
+    assert result.kernel == result.notes[0].values["kernel"] == str(result.blur)
+    assert result.notes[1].values["level"] == pytest.approx(255 * result.noise_std)
+    assert (result.image.shape, result.image.dtype) == (seen.shape, seen.dtype)
+    inner = sharp[3:-3, 3:-3]
+    errors = [np.square(values / 255 - inner).mean() for values in (seen, result.image)]
+    assert errors[1] < 0.6 * errors[0]
+
+
+def test_a_kernel_that_is_given_is_taken():
+    seen = truth()
+    result = scoreinv.deblur(seen, kernel=kernels.gaussian(0.5), prior=prior(), noise_std=0.05, samples=2, steps=2)
+    assert (result.blur, result.kernel, result.notes, len(result.samples)) == (None, "file", [], 2)
+    assert result.image.shape == seen.shape
+    with pytest.raises(InputError, match="the kernel"):
+        scoreinv.deblur(seen, kernel=np.full((3, 3), -1.0))
+    with pytest.raises(SettingError, match="noise_std"):
+        scoreinv.deblur(seen, noise_std=2)
+
+
+def test_a_deblurred_picture_is_near_the_posterior_mean():
+    """Exact: m + A^T (A A^T + n^2 / v)^-1 (y - A m), of the scene that goes on beyond the picture."""
+    std, blurring = 0.005, torch.from_numpy(kernels.motion(2, 20))
+    rows, columns = blurring.shape
+    scene = truth(HEIGHT + rows - 1, WIDTH + columns - 1)
+    top, left = (rows - 1) // 2, (columns - 1) // 2
+    operator = valid_blur(blurring, HEIGHT, WIDTH)
+    inside = operator(torch.ones(1, 3, *scene.shape[:2])) > 0
+    blurred = apply(operator, scene)[top : top + HEIGHT, left : left + WIDTH]
+    y = noisy(blurred, std).clip(0, 1)
+    seen = torch.zeros_like(inside, dtype=torch.float32)
+    seen[..., top : top + HEIGHT, left : left + WIDTH] = torch.from_numpy(y).permute(2, 0, 1)
+    middle = torch.full_like(seen, MEAN)
+    exact = middle + operator.ridge(seen - operator(middle), std**2 / STD**2)
+    exact = exact[0].permute(1, 2, 0).numpy()[top : top + HEIGHT, left : left + WIDTH]
+    found = scoreinv.deblur(y, kernel=blurring.numpy(), noise_std=std, prior=prior())
+    assert found.method == "dpir"
+    error = np.sqrt(np.mean((found.image - exact) ** 2))
+    assert error < 0.25 * np.sqrt(np.mean((y - exact) ** 2))
+    borders = np.ones(y.shape[:2], dtype=bool)
+    borders[4:-4, 4:-4] = False
+    assert np.sqrt(np.mean((found.image - exact)[borders] ** 2)) < 1.5 * error
+    exact_method = {"samples": 8, "steps": 12, "method": "mmps", "estimate": "mean"}
+    by_samples = scoreinv.deblur(y, kernel=blurring.numpy(), noise_std=std, prior=prior(), **exact_method).image
+    assert np.sqrt(np.mean((by_samples - exact) ** 2)) < 0.75 * STD / math.sqrt(8)
+
+
+@pytest.mark.parametrize("sampling", [{}, {"samples": 4}], ids=["mean", "samples"])
+def test_a_blurred_picture_that_was_cut_off_at_black_is_not_taken_for_a_brighter_one(sampling):
+    """Against the same without the knowledge, which `solve` has not: its y is no file's."""
+    std, middle, blurring = 0.1, 0.06, torch.from_numpy(kernels.gaussian(1))
+    model = gaussian_colour_prior(torch.full((3,), middle), torch.eye(3) * 0.02**2, data_range=(0.0, 1.0))
+    y = noisy(np.full((48, 48, 3), middle, np.float32), std).clip(0, 1)
+    operator = valid_blur(blurring, 48, 48)
+    padded = pad_observation(torch.from_numpy(y).permute(2, 0, 1)[None], blurring)
+    naive = scoreinv.solve(operator, padded, prior=model, noise_std=std, estimate="mean").image
+    naive = crop(naive, photographed(blurring, 48, 48)).mean() - middle
+    found = scoreinv.deblur(y, kernel=blurring.numpy(), noise_std=std, prior=model, **sampling)
+    error = np.mean([sample.mean() for sample in found.samples]) - middle
+    assert naive > 0.001
+    assert abs(error) < 0.5 * naive
+
+
+@pytest.mark.slow
+def test_black_that_the_first_estimates_do_not_reach_is_no_worse_for_being_known():
+    """They are many deviations of the noise brighter there."""
+    std, blurring = 0.01, torch.from_numpy(kernels.gaussian(1))
+    scene = np.zeros((48, 48, 3), np.float32)
+    scene[:, 24:] = MEAN
+    y = noisy(apply(Blur(blurring, 48, 48), scene), std).clip(0, 1)
+    padded = pad_observation(torch.from_numpy(y).permute(2, 0, 1)[None], blurring)
+    naive = scoreinv.solve(valid_blur(blurring, 48, 48), padded, prior=prior(), noise_std=std, estimate="mean").image
+    naive = crop(naive, photographed(blurring, 48, 48))[0].permute(1, 2, 0).clamp(0, 1).numpy()
+    found = scoreinv.deblur(y, kernel=blurring.numpy(), noise_std=std, prior=prior()).image
+
+    def error(picture):
+        return np.sqrt(np.mean((picture - scene)[8:-8, 8:-8] ** 2))  # where Blur's boundary does not reach
+
+    assert error(found) < 1.2 * error(naive)
+
+
+def test_the_solver_of_a_blur_calls_back_before_each_product(monkeypatch):
+    """Conjugate gradients take 20 products before the first evaluation."""
+    products, told = [], []
+    transform = Blur.analyse
+    monkeypatch.setattr(Blur, "analyse", lambda self, x: products.append(len(told)) or transform(self, x))
+    with reporting(told.append):
+        y = pad_observation(torch.rand(1, 3, HEIGHT, WIDTH), KERNEL)
+        valid_blur(KERNEL, HEIGHT, WIDTH, 20).ridge(y, 0.01)
+    assert len(products) > 20
+    assert len(told) >= len(products)
+
+
+def test_what_a_blur_leaves_open() -> None:
+    """Of no blur the noise; of one that lets the mean through alone all else that photographs have, per component."""
+    assert blurred_detail(np.ones((1, 1)), 0.001) == pytest.approx(0.001, rel=1e-3)
+    assert blurred_detail(np.ones((1, 1)), 0.02) < 0.02  # what photographs have at all bounds it
+    side = 256
+    squares = np.square(np.fft.fftfreq(side))
+    spectrum = 5e-4 / (squares[:, None] + squares).ravel()[1:]
+    found = blurred_detail(np.full((side, side), side**-2.0), 0.01)
+    assert found == pytest.approx(np.sqrt(spectrum.sum() / side**2), rel=0.01)
+    wider = [blurred_detail(kernels.gaussian(sigma), 0.01) for sigma in (0.5, 1, 2, 4)]
+    assert wider == sorted(wider)
+
+
+@pytest.mark.parametrize(("kernel", "std"), [(kernels.motion(5, 20), 0.01), (kernels.gaussian(1.5), 0.02)])
+def test_samples_of_a_blurred_photograph_vary_as_the_posterior(kernel, std):
+    """Of independent pixels of variance v: the mean over frequencies of 1 / (1 / v + |K|^2 / std^2).
+
+    Too low a first level, or too strong a trust in what is observed, leaves a half to three quarters of it.
+    """
+    y = noisy(apply(operator_of(kernel, 64, 64), truth(64, 64)), std)
+    result = scoreinv.deblur(y, kernel=kernel, noise_std=std, prior=prior(), samples=8)
+    transfer = np.square(np.abs(np.fft.fft2(kernel, (64, 64))))
+    exact = np.mean(1 / (1 / STD**2 + transfer / std**2))
+    inside = result.std[10:-10, 10:-10]  # what lies beyond is blurred in, and unknown
+    assert np.mean(np.square(inside)) == pytest.approx(exact, rel=0.2)

@@ -1,0 +1,335 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from analytic import gaussian_colour_prior
+from PIL import Image
+from small_conditional import conditional_prior
+from torch import nn
+
+from scoreinv.imaging.picture import Picture
+from scoreinv.inputs.masks import dilate
+from scoreinv.models.damage_detector import DamageDetector
+from scoreinv.models.loading import Models
+from scoreinv.sdes import VP
+from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.system.options import FOUND_GROW
+from scoreinv.tasks.inpaint import PreparedFill, inpaint, inpaint_picture
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.notes import info, warning
+from scoreinv.tasks.outcome import InpaintOutcome
+from scoreinv.tasks.requests import InpaintRequest
+
+pytestmark = pytest.mark.portable
+
+MEAN, STD = 0.5, 0.08
+
+
+def prior(**options):
+    low, high = options.get("data_range", (0.0, 1.0))
+    mean = torch.full((3,), low + MEAN * (high - low))
+    return gaussian_colour_prior(mean, torch.eye(3) * (STD * (high - low)) ** 2, **options)
+
+
+def photo(height=40, width=56, seed=0):
+    return np.random.default_rng(seed).random((height, width, 3)).astype(np.float32)
+
+
+def hole(height=40, width=56):
+    mask = np.zeros((height, width), dtype=bool)
+    mask[3:28, 8:50] = True
+    mask[35:, :4] = True
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("options", "start"),
+    [
+        pytest.param({}, math.inf, id="VE"),
+        pytest.param({"data_range": (-1.0, 1.0)}, 1.0, id="range"),
+        pytest.param({"sde": VP()}, 1.0, id="VP"),
+    ],
+)
+def test_holes_are_samples_of_the_prior(options, start):
+    # Pixels are independent, so the exact conditional of the hole is the prior itself, wherever sampling starts.
+    mask = hole()
+    result = inpaint(photo(), mask, prior=prior(**options), samples=3, steps=60, start=start)
+    values = np.stack([sample[mask] for sample in result.samples])
+    count = values.size
+    assert abs(values.mean() - MEAN) < 5 * STD / math.sqrt(count)
+    # The grid of 60 steps itself leaves a few percent.
+    assert values.std() == pytest.approx(STD, rel=0.08)
+    channels = np.corrcoef(values.reshape(-1, 3).T)
+    assert abs(channels[np.triu_indices(3, 1)]).max() < 5 / math.sqrt(count / 3)
+    samples = np.corrcoef(values.reshape(3, -1))
+    assert abs(samples[np.triu_indices(3, 1)]).max() < 5 / math.sqrt(count / 3)
+
+
+def test_known_pixels_std_mean_and_counts():
+    mask, image = hole(), photo()
+    result = inpaint(image, mask, prior=prior(), samples=4, steps=5)
+    for sample in result.samples:
+        assert (sample[~mask] == image[~mask]).all()
+    assert (result.image == result.samples[0]).all()
+    stack = np.stack(result.samples)
+    np.testing.assert_allclose(result.std, np.sqrt(stack.var(0, ddof=1).mean(-1)), atol=1e-6)
+    assert result.nfe == 10
+    mean = inpaint(image, mask, prior=prior(), samples=4, steps=5, estimate="mean")
+    np.testing.assert_allclose(mean.image, stack.mean(0), atol=1e-6)
+    assert inpaint(image, mask, prior=prior(), steps=5).std is None
+
+
+def test_a_sample_does_not_depend_on_how_many_are_drawn_nor_on_other_holes():
+    mask, image = hole(40, 200)[:, :200], photo(40, 200)
+    alone = inpaint(image, mask, prior=prior(), steps=5, seed=4)
+    several = inpaint(image, mask, prior=prior(), steps=5, seed=4, samples=3)
+    np.testing.assert_allclose(several.samples[0], alone.image, atol=1e-5)
+    more = mask.copy()
+    more[10:14, 150:155] = True
+    np.testing.assert_allclose(
+        inpaint(image, more, prior=prior(), steps=5, seed=4).image[mask], alone.image[mask], atol=1e-5
+    )
+    other = inpaint(image, mask, prior=prior(), steps=5, seed=5)
+    assert abs(other.image - alone.image)[mask].mean() > 0.01
+
+
+@pytest.mark.parametrize("estimate", ["sample", "mean"])
+def test_pictures_of_one_size_are_filled_together_and_each_as_alone(estimate):
+    """Also where one has more regions than the others, and one that many windows cover."""
+    images = torch.from_numpy(np.stack([photo(48, 160, seed) for seed in range(3)])).permute(0, 3, 1, 2)
+    masks = torch.zeros(3, 48, 160, dtype=torch.bool)
+    masks[0, 5:12, 8:14] = masks[1, 10:17, 20:25] = masks[2, 7:9, 4:11] = True
+    masks[1, 15:40, 120:150] = True
+    model = prior()
+    settings = {"steps": 3, "seed": 4, "samples": 2, "estimate": estimate}
+    together = inpaint(images, masks[:, None], prior=model, **settings)
+    assert model.preconditioning.windows[0] == (6, 3, 16, 16)  # three pictures in two samples
+    assert len(set(model.preconditioning.windows)) > 1
+    for number in range(3):
+        alone = inpaint(images[number], masks[number], prior=prior(), **settings)
+        torch.testing.assert_close(together.image[number], alone.image, atol=1e-5, rtol=0)
+        torch.testing.assert_close(together.std[number], alone.std, atol=1e-5, rtol=0)
+        assert alone.nfe == together.nfe
+
+
+@pytest.mark.parametrize(("height", "width"), [(48, 96), (16, 15), (15, 15)])
+def test_a_picture_is_filled_alike_beside_others_of_its_size(height, width):
+    """Of several windows, and of no more than one whose sides are no multiples of the stride; with holes of its own."""
+    images = torch.from_numpy(np.stack([photo(height, width, seed) for seed in range(2)])).permute(0, 3, 1, 2)
+    masks = torch.zeros(2, height, width, dtype=torch.bool)
+    masks[0, :-2, 3] = masks[0, 5:7, :-2] = masks[1, 2:, 8] = masks[1, -4, 2:] = True
+    model = conditional_prior(patch=2)
+    together = inpaint(images, masks[:, None], prior=model, steps=3, seed=4)
+    for number in range(2):
+        alone = inpaint(images[number], masks[number], prior=model, steps=3, seed=4)
+        torch.testing.assert_close(together.image[number], alone.image, atol=1e-5, rtol=0)
+
+
+def test_equal_holes_in_different_places_get_different_noise():
+    mask = np.zeros((40, 200), dtype=bool)
+    mask[18:22, 18:22] = mask[18:22, 138:142] = True
+    filled = inpaint(np.full((40, 200, 3), 0.5, np.float32), mask, prior=prior(), steps=5).image
+    assert abs(filled[18:22, 18:22] - filled[18:22, 138:142]).max() > 0.01
+
+
+def test_the_network_sees_windows_of_its_training_size_around_holes_only():
+    model = prior()
+    mask = np.zeros((400, 400), dtype=bool)
+    mask[200:203, :] = True
+    inpaint(np.zeros((400, 400, 3), np.float32), mask, prior=model, steps=2)
+    shapes = model.preconditioning.windows
+    assert {shape[2:] for shape in shapes} == {(16, 16)}
+    each = sum(shape[0] for shape in shapes) / 4
+    assert each < 2.5 * 400 / 12  # one or two rows of windows, 12 pixels apart
+
+
+@pytest.mark.slow
+def test_a_hole_as_large_as_several_windows_has_no_seams():
+    # A prior of one colour per pixel cannot make seams by itself: its spread must be the same at every place.
+    mask = np.zeros((64, 64), dtype=bool)
+    mask[4:60, 4:60] = True
+    result = inpaint(photo(64, 64), mask, prior=prior(), samples=24, steps=30)
+    inside = np.stack(result.samples)[:, 4:60, 4:60].std(0).mean(-1)
+    assert inside.mean(0).max() / inside.mean() < 1.12
+    assert inside.mean(0).min() / inside.mean() > 0.88
+
+
+def test_masks_are_inverted_and_grown():
+    mask = hole()
+    options = {"prior": prior(), "steps": 3, "start": 1.0}
+    plain, inverted = inpaint(photo(), mask, **options), inpaint(photo(), ~mask, invert=True, **options)
+    np.testing.assert_array_equal(inverted.image, plain.image)
+    changed = (inpaint(photo(), mask, grow=2, **options).image != photo()).any(axis=-1)
+    assert changed[1:30, 6:52].mean() > 0.9
+    assert not changed[:1].any()
+    assert not changed[:30, 54:].any()
+
+
+def test_what_is_grey_is_filled_with_grey_whatever_the_mode():
+    """Its luma, as a picture of mode L gets it; and paint in the hole does not count."""
+    gray = np.random.default_rng(0).integers(100, 150, (40, 56), dtype=np.uint8)
+    colour = np.repeat(gray[..., None], 3, axis=2)
+    colour[hole()] = (255, 0, 0)
+    plain = inpaint(gray, hole(), prior=prior(), steps=3).image
+    filled = inpaint(colour, hole(), prior=prior(), steps=3).image
+    np.testing.assert_array_equal(filled, np.repeat(plain[..., None], 3, axis=2))
+    colour[0, 0] = (150, 100, 100)
+    filled = inpaint(colour, hole(), prior=prior(), steps=3).image
+    assert np.ptp(filled[hole()].astype(int), axis=-1).max() > 5
+
+
+def test_forms_in_and_out():
+    mask, image = hole(), photo()
+    array = (image * 255).astype(np.uint8)
+    assert inpaint(array, mask, prior=prior(), steps=2).image.dtype == np.uint8
+    gray = inpaint(array[..., 0], mask, prior=prior(), steps=2).image
+    assert gray.shape == array.shape[:2]
+    pil = inpaint(Image.fromarray(array), Image.fromarray(mask), prior=prior(), steps=2)
+    assert isinstance(pil.image, Image.Image)
+    tensor = torch.from_numpy(image).permute(2, 0, 1).expand(2, 3, 40, 56)
+    result = inpaint(tensor, torch.from_numpy(mask), prior=prior(), steps=2, samples=2)
+    assert result.image.shape == (2, 3, 40, 56)
+    assert (result.image[:, :, ~torch.from_numpy(mask)] == tensor[:, :, ~torch.from_numpy(mask)]).all()
+    assert result.std.shape == (2, 1, 40, 56)
+
+
+def test_progress_and_stopping():
+    told = []
+    mask = hole(40, 400)[:, :400]
+    mask[10:14, 380:385] = True
+    inpaint(photo(40, 400), mask, prior=prior(), steps=4, samples=2, callback=told.append)
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(1)
+    with pytest.raises(Cancelled):
+        inpaint(photo(), hole(), prior=prior(), steps=4, callback=lambda fraction: fraction < 0.5)
+
+
+def test_of_what_was_drawn_the_holes_alone_are_kept(monkeypatch):
+    """Until the last is filled; each region is of 16x16 pixels at least."""
+    kept = []
+
+    def noted(self, fills):
+        kept.append(sum(fill.rgb.nbytes if fill.rgb.base is None else fill.rgb.base.nbytes for fill in fills))
+        return with_fills(self, fills)
+
+    with_fills = Picture.with_fills
+    monkeypatch.setattr(Picture, "with_fills", noted)
+    image, mask = photo(160, 240), np.zeros((160, 240), dtype=bool)
+    mask[10::80, 10::80] = mask[11::80, 11::80] = True
+    for picture in (image, image[..., 0]):
+        result = inpaint(picture, mask, prior=prior(), steps=2, samples=2)
+        assert (result.image[mask] != picture[mask]).any()
+        assert (result.image[~mask] == picture[~mask]).all()
+    speck = 2 * 2 * 3 * 4  # bytes of its colours
+    assert kept == [6 * speck] * 4
+
+
+@pytest.mark.slow
+def test_the_mean_of_a_hole_of_many_windows_tells_of_them_and_stops(monkeypatch):
+    """It is one evaluation, and of a large hole that takes minutes."""
+    monkeypatch.setattr("scoreinv.tasks.common.pixels_at_once", lambda device: 1 << 11)
+    image, mask = photo(64, 150), np.zeros((64, 150), dtype=bool)
+    mask[8:58, 8:140] = True
+    told = []
+    inpaint(image, mask, prior=conditional_prior(), estimate="mean", callback=told.append)
+    assert len(told) > 4
+    assert told == sorted(told)
+    assert told[-1] == 1
+    with pytest.raises(Cancelled):
+        inpaint(image, mask, prior=conditional_prior(), estimate="mean", callback=lambda fraction: fraction < 0.5)
+
+
+def test_smooth_fills_are_the_mean_where_they_are_not_deep():
+    narrow = np.zeros((40, 56), bool)
+    narrow[10:13, 5:50] = True
+    kinds = [InpaintRequest(seed=seed, smooth=smooth) for smooth in (False, True) for seed in (0, 1)]
+    inputs, models = Inputs(Picture(photo()), narrow), Models(inpaint=conditional_prior())
+    fills = [inpaint_picture(inputs, kind, models) for kind in kinds]
+    drawn, smooth = fills[:2], fills[2:]
+    sampled, mean = (abs(one.image.pixels - other.image.pixels).max() for one, other in (drawn, smooth))
+    assert mean < sampled / 2  # a random network's mean follows its noise a little
+    assert smooth[0].nfe == 2  # as it is and mirrored
+
+
+def test_values_that_are_not_finite_are_an_error():
+    model = gaussian_colour_prior(torch.full((3,), math.nan), torch.eye(3))
+    with pytest.raises(ScoreinvError, match="not finite"):
+        inpaint(photo(), hole(), prior=model, steps=2)
+
+
+def test_a_model_that_was_not_trained_for_it_is_refused_whatever_the_hole():
+    wide = np.zeros((96, 96), dtype=bool)
+    wide[20:76, 20:76] = True  # deep: no window would come to ask the model
+    with pytest.raises(InputError, match="trained without observations"):
+        inpaint(photo(96, 96), wide, prior=prior(), method="conditioned")
+    with pytest.raises(InputError, match="avoid does not go with the method pc"):
+        inpaint(photo(), hole(), prior=prior(), avoid=~hole())
+
+
+def test_a_prepared_picture_is_filled_again_with_other_seeds_and_numbers():
+    inputs, models = Inputs(Picture(photo()), hole()), Models(inpaint=prior())
+    prepared = PreparedFill.prepare(inputs, InpaintRequest(steps=3), models)
+    for request in (InpaintRequest(steps=3, seed=7), InpaintRequest(steps=3, samples=2), InpaintRequest(steps=3)):
+        again, alone = prepared.draw(request, models), inpaint_picture(inputs, request, models)
+        assert len(again.samples) == request.samples
+        for one, other in zip(again.samples, alone.samples, strict=True):
+            np.testing.assert_allclose(one.pixels, other.pixels, atol=1e-5)
+
+
+class Whites(DamageDetector):
+    """Detects white as damage."""
+
+    device = torch.device("cpu")
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+
+    def logits(self, pictures: torch.Tensor) -> torch.Tensor:
+        return torch.where(pictures.amin(1, keepdim=True) > 0.99, 6.5, -6.0)
+
+
+def found(pixels: np.ndarray, **settings: object) -> InpaintOutcome[Picture]:
+    models = Models(inpaint=prior(), damage=Whites())
+    return inpaint_picture(Inputs(Picture(pixels)), InpaintRequest(steps=2, **settings), models)
+
+
+def test_damage_is_filled_where_no_mask_is_given():
+    pixels = 0.8 * photo()
+    scratch = np.zeros((40, 56), bool)
+    scratch[10:12, 5:50] = True
+    pixels[scratch] = 1
+    result = found(pixels, grow=0)
+    np.testing.assert_array_equal(result.damage, scratch)
+    assert result.notes == [info("damage_found", share=scratch.mean(), sensitivity=0.5, corners=0)]
+    changed = (result.image.pixels != pixels).any(-1)
+    assert not changed[~scratch].any()
+    assert changed[scratch].all()
+    np.testing.assert_array_equal(found(pixels).damage, dilate(scratch, FOUND_GROW))
+    clean = found(0.8 * photo(), sensitivity=0.3)
+    assert clean.notes == [warning("damage_none", sensitivity=0.3)]
+    np.testing.assert_array_equal(clean.image.pixels, 0.8 * photo())
+    with pytest.raises(InputError, match="all of it is detected"):
+        found(np.ones((40, 56), np.float32))
+
+
+def test_a_mask_has_notes():
+    most = np.ones((40, 56), bool)
+    most[:8] = False
+    assert inpaint(photo(), most, prior=prior(), steps=1).notes == [warning("mask_mostly_hole", share=0.8)]
+    empty = inpaint_picture(Inputs(Picture(photo()), most & ~most), InpaintRequest(), Models(inpaint=prior()))
+    assert empty.notes == [warning("mask_empty")]
+    np.testing.assert_array_equal(empty.image.pixels, photo())
+
+
+def test_an_object_that_is_left_beside_its_mask_is_noted():
+    pixels = np.random.default_rng(0).integers(20, 60, (160, 160, 3)).astype(np.uint8)
+    pixels[50:110, 50:110] = (230, 150, 130)
+    mask = np.zeros((160, 160), bool)
+    mask[54:106, 54:106] = True
+    (note,) = inpaint(pixels, mask, prior=prior(), steps=1).notes
+    assert (note.code, note.level) == ("object_left", "warning")
+    assert note.values["grow"] >= 4
+    assert inpaint(pixels, mask, prior=prior(), steps=1, grow=note.values["grow"]).notes == []

@@ -1,0 +1,532 @@
+"""Old photographs: which steps a photograph takes, and that what needs none is left as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from analytic import gaussian_colour_prior
+from PIL import Image
+from torch import Tensor, nn
+
+import scoreinv
+from scoreinv.imaging.picture import Picture
+from scoreinv.inputs.hints import KnownColours
+from scoreinv.inputs.masks import dilate
+from scoreinv.models.damage_detector import DamageDetector
+from scoreinv.models.loading import Models
+from scoreinv.operators.colour_space import luma
+from scoreinv.system.errors import Cancelled, InputError, SettingError
+from scoreinv.system.options import FOUND_GROW
+from scoreinv.tasks import restore
+from scoreinv.tasks.common import spread
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.notes import Note, info
+from scoreinv.tasks.outcome import ColorizeOutcome, InpaintOutcome, Step
+from scoreinv.tasks.requests import COLOR_SATURATION, RESTORATION, RestoreRequest
+from scoreinv.tasks.restore import restore_picture
+from scoreinv.tasks.tone import Toned
+from scoreinv.training.data.folder import BUILTIN
+
+HEIGHT, WIDTH = 72, 96
+HEALTHY = sorted([*BUILTIN.glob("*.jpg"), *(Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg")])
+NOISE = 12 / 255
+
+
+class Whites(DamageDetector):
+    """Takes what is white for damage, and counts what it was asked."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.asked = 0
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        self.asked += 1
+        return torch.where(pictures.amin(1, keepdim=True) > 0.99, 6.5, -6.0)
+
+
+def prior():
+    return gaussian_colour_prior(
+        torch.tensor([0.55, 0.45, 0.4]), 0.04 * torch.eye(3) + 0.02, sde=scoreinv.sdes.VE(0.001, 20.0)
+    )
+
+
+def gray_scene() -> np.ndarray:
+    """Smooth tones between 0.2 and 0.8, HxW, without noise."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    return 0.5 + 0.15 * np.sin(x / 9) + 0.15 * np.cos(y / 11)
+
+
+def sepia(gray: np.ndarray) -> np.ndarray:
+    return gray[..., None] * np.array([1.0, 0.85, 0.65])
+
+
+def coloured_scene() -> np.ndarray:
+    gray = gray_scene()
+    return np.stack([gray, gray[::-1], gray[:, ::-1]], axis=-1)
+
+
+def noisy(values: np.ndarray, std: float = NOISE) -> np.ndarray:
+    """With the same noise in all channels, as a scan of a grey print has."""
+    noise = std * np.random.default_rng(0).standard_normal(values.shape[:2])
+    return values + (noise if values.ndim == 2 else noise[..., None])
+
+
+def levels(values: np.ndarray) -> np.ndarray:
+    return np.rint(255 * values.clip(0, 0.9)).astype(np.uint8)
+
+
+def scratched(pixels: np.ndarray) -> np.ndarray:
+    pixels = pixels.copy()
+    pixels[30:32, 10:80] = 255
+    return pixels
+
+
+SCRATCH = dilate(scratched(np.zeros((HEIGHT, WIDTH), np.uint8)) > 0, FOUND_GROW)
+
+
+def restored(image: Any, **more: Any):
+    """Without the step `tone`, which would take the tones of these drawings for faded ones."""
+    fixed = {"detector": Whites(), "filler": prior(), "denoiser": prior(), "colorizer": prior(), "tone": 0.0}
+    return scoreinv.restore(image, **(fixed | more))
+
+
+def step_note(result: scoreinv.RestoreOutcome[Any], name: str) -> Note:
+    return next(step.note for step in result.steps if step.name == name)
+
+
+def models(**more: Any) -> Models:
+    return Models(Whites(), prior(), prior(), prior(), **more)
+
+
+def changed(result: scoreinv.RestoreOutcome[Any]) -> list[str]:
+    return [step.name for step in result.steps if step.changed]
+
+
+def test_a_healthy_photograph_in_colours_comes_back_bit_for_bit():
+    photo = levels(noisy(coloured_scene(), 2 / 255))
+    result = restored(photo)
+    assert (result.image == photo).all()
+    assert not np.shares_memory(result.image, photo)
+    assert result.image.dtype == np.uint8
+    assert (result.kind, changed(result), result.nfe, result.method) == ("coloured", [], 0, "exact")
+    assert not result.damage.any()
+    assert result.noise_std == pytest.approx(2 / 255, rel=0.3)
+    assert [step.name for step in result.steps] == ["damage", "tint", "denoise", "colorize"]
+
+
+def test_a_print_of_one_tint_with_dirt_on_it_is_known_by_the_damage_that_is_found():
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    dirt = 0.012 * (np.sin(x / 2.5) * np.sin(y / 2.5))[..., None] * np.array([1.0, 0.0, -1.0])
+    photo = levels(sepia(gray_scene()) + dirt)
+    few = {"inpaint": True, "denoise": False, "colorize": False}
+    assert restored(photo, **few).kind == "coloured"
+    assert restored(photo, mask=SCRATCH, **few).kind == "coloured"  # it may be of anything
+    assert restored(scratched(photo), **few).kind == "tinted"
+    assert restored(scratched(photo), sensitivity=0.001, **few).kind == "tinted"
+
+    class Unsure(Whites):
+        """Takes what is nearly white for damage, too, but not surely."""
+
+        def logits(self, pictures: Tensor) -> Tensor:
+            nearly = (pictures.amin(1, keepdim=True) > 0.93) & (pictures.amin(1, keepdim=True) < 0.99)
+            return torch.where(nearly, 2.0, super().logits(pictures))
+
+    speck, coloured = np.s_[58:66, 40:50], levels(coloured_scene())
+    for image in (photo, coloured):
+        image[30:32, 10:25], image[speck] = 255, 245
+    assert restored(photo, detector=Unsure(), **few).damage[speck].all()  # of a print, what is likely is enough
+    assert not restored(coloured, detector=Unsure(), **few).damage[speck].any()
+
+
+def test_a_photograph_of_one_hue_keeps_it():
+    blue = levels(gray_scene()[..., None] * np.array([0.5, 0.8, 1.0]))
+    result = restored(blue)
+    assert (result.kind, changed(result)) == ("coloured", [])
+    assert (result.image == blue).all()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[pytest.mark.slow] * (number % 12 > 0)) for number, path in enumerate(HEALTHY)],
+    ids=lambda path: path.stem,
+)
+def test_of_a_healthy_photograph_nothing_but_damage_could_change(path):
+    """What is taken for damage: `test_healthy_photographs`."""
+    result = restored(Image.open(path), inpaint=False, tone=None)
+    assert (result.kind, changed(result)) == ("coloured", []), result.steps
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_healthy_grey_photograph_is_only_coloured(dtype):
+    gray = np.rint(gray_scene() * np.iinfo(dtype).max).astype(dtype)
+    result = restored(gray)
+    assert (result.kind, changed(result)) == ("grey", ["colorize"])
+    assert (result.image.shape, result.image.dtype) == ((HEIGHT, WIDTH, 3), dtype)
+    assert abs(result.image @ np.array([0.299, 0.587, 0.114]) - gray).max() <= 0.5
+    assert np.ptp(result.image, axis=-1).max() > 0
+
+
+def test_a_damaged_noisy_sepia_print_takes_every_step_in_order():
+    photo = scratched(levels(sepia(noisy(gray_scene()))))
+    result = restored(photo)
+    assert (result.kind, changed(result)) == ("tinted", ["tint", "inpaint", "denoise", "colorize"])
+    assert [step.name for step in result.steps] == [name for name in RESTORATION if name not in ("border", "tone")]
+    assert (result.damage == SCRATCH).all()
+    assert result.noise_std == pytest.approx(NOISE, rel=0.25)
+    gray = luma(result.image / 255.0)
+    assert abs(gray[SCRATCH]).max() < 0.95  # nothing is left of the scratch
+    # The lightest tone is as bright as its brightest channel was.
+    assert np.quantile(gray, 0.99) == pytest.approx(np.quantile(gray_scene(), 0.99), abs=0.06)
+
+
+def test_the_tint_is_kept_where_that_is_asked_for():
+    photo = scratched(levels(sepia(gray_scene())))
+    result = restored(photo, keep_tint=True)
+    assert (result.kind, changed(result)) == ("tinted", ["inpaint"])
+    assert (result.image[~SCRATCH] == photo[~SCRATCH]).all()
+
+
+def test_without_colours_a_print_becomes_grey_in_its_own_mode():
+    photo = np.dstack([levels(sepia(gray_scene())), np.full((HEIGHT, WIDTH), 200, np.uint8)])
+    result = restored(photo, colorize=False)
+    assert (result.kind, changed(result), result.image.shape) == ("tinted", ["tint"], photo.shape)
+    assert np.ptp(result.image[..., :3], axis=-1).max() == 0
+    assert (result.image[..., 3] == 200).all()
+
+
+def test_noise_is_left_below_five_grey_levels_and_removed_above():
+    for std, removed in ((3, False), (8, True)):
+        result = restored(levels(noisy(gray_scene(), std / 255)), colorize=False)
+        assert changed(result) == (["denoise"] if removed else []), std
+    given = restored(levels(noisy(gray_scene(), 4 / 255)), colorize=False, noise_std=4 / 255)
+    assert (changed(given), given.noise_std) == (["denoise"], 4 / 255)
+    # A print of one tint has the noise of a grey picture.
+    assert "denoise" in changed(restored(levels(sepia(noisy(gray_scene()))), colorize=False))
+
+
+def test_damage_is_as_given_and_then_not_looked_for():
+    detector = Whites()
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[5:9, 5:9] = True
+    photo = levels(gray_scene())
+    result = restored(photo, mask=mask, detector=detector, colorize=False)
+    assert (detector.asked, changed(result)) == (0, ["inpaint"])
+    assert step_note(result, "damage") == info("damage_given", share=mask.mean())
+    assert (result.damage == mask).all()
+    assert (result.image[~mask] == photo[~mask]).all()
+    assert (result.image[mask] != photo[mask]).any()
+
+
+def test_sensitivity_decides_what_is_damage():
+    photo = scratched(levels(coloured_scene()))
+    assert changed(restored(photo, sensitivity=0.5)) == ["inpaint"]
+    assert changed(restored(photo, sensitivity=0.0005)) == []  # the detector is sure of it to 0.999
+    assert changed(restored(photo)) == ["inpaint"]
+
+
+def test_in_colours_only_what_is_surely_damage_is_filled():
+    class Unsure(Whites):
+        def logits(self, pictures: Tensor) -> Tensor:
+            return super().logits(pictures).clamp(max=2.5)
+
+    for photo, unsure in ((coloured_scene(), False), (gray_scene(), True)):
+        photo = scratched(levels(photo))
+        assert ("inpaint" in changed(restored(photo, detector=Unsure(), colorize=False))) == unsure
+
+
+@pytest.mark.parametrize("scene", [coloured_scene, gray_scene], ids=["in colours", "grey"])
+def test_a_few_marks_that_do_not_stand_out_are_left(scene):
+    class Doubtful(Whites):
+        """Thinks a little of damage everywhere."""
+
+        def logits(self, pictures: Tensor) -> Tensor:
+            return super().logits(pictures).clamp(min=-3)
+
+    photo = levels(scene())
+    photo[30:32, 10:40] = 255
+    assert changed(restored(photo, colorize=False)) == ["inpaint"]
+    left = restored(photo, detector=Doubtful(), colorize=False)
+    assert changed(left) == []
+    assert step_note(left, "damage") == info("damage_uncertain", share=pytest.approx(60 / (HEIGHT * WIDTH)))
+    assert changed(restored(photo, detector=Doubtful(), colorize=False, sensitivity=0.05)) == ["inpaint"]
+    assert changed(restored(scratched(photo), detector=Doubtful(), colorize=False)) == ["inpaint"]
+
+
+def test_found_damage_is_enlarged_and_what_is_none_is_not():
+    photo = scratched(levels(coloured_scene()))
+    assert (restored(photo, grow=0).damage == (photo.min(-1) == 255)).all()
+    assert not restored(levels(coloured_scene()), grow=9).damage.any()
+
+
+def test_a_picture_that_is_damage_nearly_everywhere_is_not_filled():
+    page = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    page[10:20] = 30
+    result = restored(page, colorize=False)
+    assert (changed(result), result.damage.any()) == ([], False)
+    assert step_note(result, "damage").code == "damage_implausible"
+    assert (result.image == page).all()
+
+
+def test_hints_colour_what_is_grey():
+    hints = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    hints[40:60, 40:60] = (200, 40, 40, 255)
+    result = restored(levels(gray_scene()), hints=hints)
+    red = result.image[45:55, 45:55].astype(int)
+    assert (red[..., 0] - red[..., 1]).min() > 40
+
+
+def test_samples_differ_in_what_is_drawn_and_only_there():
+    photo = scratched(levels(coloured_scene()))
+    result = restored(photo, samples=3)
+    assert len(result.samples) == 3
+    assert (result.image == result.samples[0]).all()
+    assert (result.samples[0][SCRATCH] != result.samples[1][SCRATCH]).any()
+    assert (result.std[~SCRATCH] == 0).all()
+    assert (result.std[SCRATCH] > 0).all()
+    alone = restored(photo)
+    assert abs(alone.image.astype(int) - result.image).max() <= 1
+    healthy = restored(levels(coloured_scene()), samples=2)
+    assert (healthy.samples[0] == healthy.samples[1]).all()
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_spread_is_that_of_pairs_where_colours_alone_are_drawn(count, monkeypatch):
+    """As `colorize` reports it of the same samples; of fills, which do not come in pairs, it is that of any samples."""
+    photo, hole = Picture(levels(gray_scene())[:8, :8].copy()), np.zeros((8, 8), bool)
+    hole[2:4] = True
+    draws = np.random.default_rng(0).random((count, 8, 8, 3), np.float32)
+
+    def coloured(pictures, *_, first, **__):
+        return [ColorizeOutcome(Picture(draws[first]), [], None, 1, "pc", "grey")]
+
+    monkeypatch.setattr(restore, "draw_colors", coloured)
+    filled = InpaintOutcome(photo, [photo] * count, None, 1, "pc")
+    monkeypatch.setattr(restore.PreparedFill, "draw", lambda *_: filled)
+    request = RestoreRequest(samples=count, tone=0.0, denoise=False)
+    found = restore_picture(Inputs(photo, hole), request, models()).std
+    squares = count * np.square(spread(draws, ddof=0))
+    expected = np.sqrt(squares / np.where(hole, count - 1, count - count % 2 / count))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("count", "estimate", "hinted", "asked"),
+    [
+        (1, None, False, ("mean", COLOR_SATURATION)),
+        (1, "mean", True, ("mean", None)),
+        (1, "sample", False, ("sample", None)),
+        (2, None, False, ("sample", None)),
+    ],
+)
+def test_colours_drawn_once_are_the_mean_as_strong_as_samples(count, estimate, hinted, asked, monkeypatch):
+    """As a network gives it that knows the grey, whatever the seed; in the colours of hints nothing is strengthened."""
+    photo, found = Picture(levels(gray_scene())), []
+    hints = (
+        KnownColours(np.zeros((HEIGHT, WIDTH, 3), np.float32), np.eye(HEIGHT, WIDTH, dtype=bool)) if hinted else None
+    )
+
+    def coloured(pictures, kinds, _, request, *__, **___):
+        found.append((request.estimate, request.saturation))
+        return [ColorizeOutcome(pictures[0], [], None, 1, "conditioned", "grey")]
+
+    monkeypatch.setattr(restore, "draw_colors", coloured)
+    monkeypatch.setattr(restore, "knows_gray", lambda *_: True)
+    request = RestoreRequest(inpaint=False, denoise=False, samples=count, seed=3, estimate=estimate, tone=0.0)
+    restore_picture(Inputs(photo, hints=hints), request, models())
+    assert found == [asked] * count
+
+
+@pytest.mark.parametrize(("rows", "worn"), [(0, False), (1, True)])
+def test_tones_of_what_is_damaged_are_read_as_those_of_a_worn_print(rows, worn, monkeypatch):
+    photo = Picture(levels(coloured_scene()))
+    hole = np.zeros(photo.size, bool)
+    hole[0, 0] = hole[:rows] = True
+    asked = []
+
+    def toned(picture, *, worn, **_):
+        asked.append(worn)
+        return Toned(picture, info("tone_not_faded"))
+
+    monkeypatch.setattr(restore, "tone_picture", toned)
+    monkeypatch.setattr(restore.PreparedFill, "draw", lambda *_: InpaintOutcome(photo, [photo], None, 1, "pc"))
+    restore_picture(Inputs(photo, hole), RestoreRequest(denoise=False, colorize=False), models())
+    assert asked == [worn]
+
+
+@pytest.mark.slow
+def test_each_form_and_a_batch():
+    photo = scratched(levels(sepia(gray_scene())))
+    image = restored(Image.fromarray(photo)).image
+    assert isinstance(image, Image.Image)
+    assert image.size == (WIDTH, HEIGHT)
+    pictures = [photo / 255, levels(coloured_scene()) / 255]
+    batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()
+    result = restored(batch)
+    assert result.image.shape == batch.shape
+    assert result.kind == ["tinted", "coloured"]
+    assert [mask.any() for mask in result.damage] == [True, False]
+    assert [len(steps) for steps in result.steps] == [5, 4]
+    assert [[note.code for note in notes][:2] for notes in result.notes] == [
+        ["damage_found", "tint_removed"],
+        ["damage_none", "kind_color"],
+    ]
+
+
+def test_models_of_steps_that_are_left_out_are_not_loaded():
+    photo = levels(sepia(gray_scene()))
+    gone = {"detector": "gone_model", "filler": "gone_model", "denoiser": "gone_model", "colorizer": "gone_model"}
+    result = scoreinv.restore(photo, inpaint=False, tone=0.0, denoise=False, colorize=False, **gone)
+    assert changed(result) == ["tint"]
+    for name in gone:
+        with pytest.raises(InputError, match="gone_model"):
+            restored(photo, **{name: "gone_model"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"mask": SCRATCH, "inpaint": False}, "^mask needs"),
+        (
+            {"hints": np.pad(np.ones((1, 1, 4), np.uint8) * 255, ((0, 71), (0, 95), (0, 0))), "colorize": False},
+            "^hints",
+        ),
+        ({"noise_std": 0.1, "denoise": False}, "^noise_std needs"),
+        ({"mask": SCRATCH, "sensitivity": 0.7}, "^sensitivity controls"),
+        ({"inpaint": False, "tone": 0.0, "denoise": False, "colorize": False, "keep_tint": True}, "^keep_tint leaves"),
+        ({"sensitivity": 1.5}, "^sensitivity"),
+        ({"noise_std": 10}, "25/255"),
+        ({"samples": 2, "estimate": "mean"}, "^samples 2"),
+        ({"mask": SCRATCH[:20]}, "the mask is 96x20, .* photo is 96x72"),
+        ({"hints": np.full((20, 20, 4), 255, np.uint8)}, "everything is opaque"),
+        ({"noise_std": 1e-4}, "out of the model's range"),
+    ],
+)
+def test_what_does_not_go_together_is_said_before_the_work(settings, said):
+    detector = Whites()
+    with pytest.raises(InputError, match=said):
+        restored(levels(gray_scene()), detector=detector, **settings)
+    assert detector.asked == 0
+
+
+class Marks(Whites):
+    """Is sure of what is white, and half sure of what is nearly."""
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        return torch.maximum(super().logits(pictures), torch.where(pictures.amin(1, keepdim=True) > 0.96, 1.0, -6.0))
+
+
+def test_a_photograph_in_colours_that_is_surely_damaged_is_an_old_one():
+    photo = levels(coloured_scene())
+    photo[60:62, 20:60] = 250
+    assert not restored(photo, detector=Marks()).damage.any()
+    assert restored(scratched(photo), detector=Marks()).damage[60:62, 20:60].all()
+
+
+@pytest.mark.slow
+def test_an_enlarged_print_is_filled_as_small_as_it_is():
+    """And what is found is enlarged as far as its rims are soft there; what is given stays as it is."""
+    small = scratched(levels(gray_scene()))
+    photo = np.asarray(Image.fromarray(small).resize((8 * WIDTH, 8 * HEIGHT), Image.Resampling.NEAREST))
+    smooth = np.asarray(Image.fromarray(levels(gray_scene())).resize((8 * WIDTH, 8 * HEIGHT)))
+    photo = np.where(photo == 255, photo, smooth)
+    result = restored(photo, colorize=False, denoise=False)
+    scratch = photo == 255
+    assert (result.damage == dilate(scratch, 2 * FOUND_GROW)).all()
+    drawn = result.image[242:254, 90:630].astype(float)  # by a prior of white noise
+    assert np.diff(drawn).std() < 0.7 * (drawn[:, 4:] - drawn[:, :-4]).std()
+    given = restored(photo, mask=scratch, colorize=False, denoise=False)
+    assert (given.image[~scratch] == photo[~scratch]).all()
+
+
+@pytest.mark.parametrize("channels", [(), 4])
+def test_the_paper_around_a_grey_print_stays_grey(channels):
+    gray = np.pad(levels(gray_scene()), ((9, 5), (7, 8)), constant_values=240)
+    photo = np.repeat(gray[..., None], channels, 2) if channels else gray
+    result = restored(photo, inpaint=False, denoise=False).image[..., :3].astype(int)
+    inside = np.zeros(gray.shape, bool)
+    inside[9:-5, 7:-8] = True
+    assert (result[~inside] == 240).all()
+    assert np.ptp(result, axis=-1)[inside].max() > 0
+    assert abs(luma(result.astype(np.float32)) - gray).max() <= 0.5
+
+
+def test_a_border_is_told_and_cut_off_where_that_is_asked():
+    photo = np.pad(levels(np.pad(coloured_scene(), ((24, 24), (32, 32), (0, 0)), "wrap")), ((9, 5), (7, 8), (0, 0)))
+    scratch = np.zeros(photo.shape[:2], bool)
+    scratch[30:32, 20:60] = True
+    hints = np.zeros((*photo.shape[:2], 4), np.uint8)
+    hints[40, 40] = (200, 30, 30, 255)
+    result = restored(photo, mask=scratch)
+    assert result.image.shape == photo.shape
+    assert result.steps[1] == Step("border", info("border_kept", width=160, height=120), False)
+    result = restored(photo, mask=scratch, hints=hints, crop_border=True)
+    assert result.steps[1] == Step("border", info("border_cropped", width=160, height=120), True)
+    assert (result.damage == scratch[9:-5, 7:-8]).all()
+    known = ~result.damage
+    assert (result.image[known] == photo[9:-5, 7:-8][known]).all()
+    alone = restored(photo, crop_border=True, inpaint=False)
+    assert (alone.image == photo[9:-5, 7:-8]).all()
+    assert restored(photo[9:-5, 7:-8], mask=scratch[9:-5, 7:-8], crop_border=True).image.shape == (120, 160, 3)
+    with pytest.raises(SettingError, match="crop_border gives pictures of different sizes"):
+        restored(torch.zeros(2, 3, 40, 40), crop_border=True)
+
+
+def test_each_step_is_told_with_its_picture():
+    photo = Picture(scratched(levels(sepia(gray_scene()))))
+    result = restore_picture(Inputs(photo), RestoreRequest(tone=0.0, keep_steps=True), models())
+    shown = {step.name: step.image for step in result.steps}
+    assert list(shown) == [name for name in RESTORATION if name not in ("border", "tone")]
+    assert (shown["damage"].pixels == SCRATCH * 255).all()
+    assert shown["tint"].is_gray()
+    assert (shown["inpaint"].pixels[~SCRATCH] == shown["tint"].pixels[~SCRATCH]).all()
+    assert shown["inpaint"].is_gray()
+    assert shown["denoise"] is None
+    assert not shown["colorize"].is_gray()
+
+
+@pytest.mark.parametrize("form", ["array", "image", "batch"])
+def test_steps_that_are_kept_are_in_the_callers_form(form):
+    photo = scratched(levels(gray_scene()))
+    batch = torch.from_numpy(photo)[None, None].expand(2, 1, HEIGHT, WIDTH)
+    given = {"array": photo, "image": Image.fromarray(photo), "batch": batch}[form]
+    result = restored(given, colorize=False, denoise=False, keep_steps=True)
+    steps = result.steps[1] if form == "batch" else result.steps
+    image = result.image[1] if form == "batch" else result.image
+    shown = {step.name: step.image for step in steps}
+    assert type(shown["inpaint"]) is type(given)
+    np.testing.assert_array_equal(np.asarray(shown["inpaint"]), np.asarray(image))
+    np.testing.assert_array_equal(np.asarray(shown["damage"]).reshape(HEIGHT, WIDTH), SCRATCH * 255)
+    assert shown["tint"] is None
+    left = restored(given, colorize=False, denoise=False)
+    assert all(step.image is None for step in (left.steps[0] if form == "batch" else left.steps))
+
+
+@pytest.mark.slow
+def test_stains_do_not_hide_a_tint():
+    photo = levels(sepia(gray_scene()))
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[10:40, 10:50] = True
+    stained = photo.copy()
+    stained[mask] = (40, 90, 220)
+    assert restored(stained).kind == "coloured"
+    result = restored(stained, mask=mask)
+    assert (result.kind, changed(result)) == ("tinted", ["tint", "inpaint", "colorize"])
+    clean = restored(photo, colorize=False)
+    assert (restored(stained, mask=mask, colorize=False).image[~mask] == clean.image[~mask]).mean() > 0.99
+
+
+def test_progress_grows_to_one_and_stops_the_work():
+    seen: list[float] = []
+    restored(scratched(levels(sepia(noisy(gray_scene())))), callback=lambda share: seen.append(share))
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+    with pytest.raises(Cancelled):
+        restored(levels(gray_scene()), callback=lambda share: share < 0.1)

@@ -1,0 +1,409 @@
+"""Pictures from linear observations, with priors whose posteriors are known: independent pixels, Gaussian colours."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from analytic import gaussian_colour_prior
+from independent_pixels import HEIGHT, KERNEL, MEAN, STD, WIDTH, apply, noisy, operator_of, prior, shrunk, truth
+from PIL import Image
+
+import scoreinv
+from scoreinv.files.read import read_picture
+from scoreinv.imaging.metadata import Metadata
+from scoreinv.imaging.picture import Picture
+from scoreinv.models.loading import Models
+from scoreinv.operators import Blur, LinearOperator, downsampling, kernels, mask
+from scoreinv.prior import ScorePrior
+from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.tasks.deblur import deblur_picture
+from scoreinv.tasks.denoise import denoise_picture
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.linear import upscale_picture
+from scoreinv.tasks.requests import DeblurRequest, DenoiseRequest, UpscaleRequest
+
+PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+
+
+@pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint8), (2, np.uint16), (3, np.uint16), (4, np.uint8)])
+def test_every_mode_and_depth_comes_back(channels, dtype):
+    peak = np.iinfo(dtype).max
+    pixels = np.rint(truth(channels=channels) * peak).astype(dtype)
+    pixels = pixels[..., 0] if channels == 1 else pixels
+    picture = Picture(pixels, Metadata(dpi=(72.0, 96.0)))
+    for task, request, factor in (
+        (denoise_picture, DenoiseRequest(noise_std=0.05), 1),
+        (deblur_picture, DeblurRequest(kernel=KERNEL, noise_std=0.05), 1),
+        (upscale_picture, UpscaleRequest(factor=3), 3),
+    ):
+        image = task(Inputs(picture), request, Models(denoise=prior())).image
+        assert (image.mode, image.pixels.dtype) == (picture.mode, dtype)
+        assert image.size == (factor * HEIGHT, factor * WIDTH)
+        assert image.metadata.dpi == (factor * 72.0, factor * 96.0)
+        if factor == 1 and picture.has_alpha:
+            assert (image.pixels[..., -1] == pixels[..., -1]).all()
+    if picture.has_alpha:
+        blocks = image.pixels[..., -1].astype(float).reshape(HEIGHT, 3, WIDTH, 3).mean((1, 3))
+        assert abs(blocks - pixels[..., -1]).mean() < 0.05 * peak
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (17, 90)])
+def test_pictures_of_any_size(size):
+    y = truth(*size)
+    assert scoreinv.denoise(y, noise_std=0.1, prior=prior()).image.shape == y.shape
+    larger = scoreinv.upscale(y, 2, downsampling="bicubic", prior=prior()).image
+    assert larger.shape == (2 * size[0], 2 * size[1], 3)
+    if min(size) >= KERNEL.shape[0]:
+        assert scoreinv.deblur(y, kernel=KERNEL, noise_std=0.1, prior=prior()).image.shape == y.shape
+    else:
+        with pytest.raises(InputError, match="the kernel is 5x5 and the photo"):
+            scoreinv.deblur(y, kernel=KERNEL, noise_std=0.1, prior=prior())
+
+
+@pytest.mark.parametrize(
+    ("method", "tolerance"),
+    [
+        ("mmps", 0.005),
+        ("pigdm", 0.025),
+        ("ddrm", 0.035),
+        ("dps", 0.04),
+        ("dpir", 0.05),
+        ("diffpir", 0.08),
+    ],
+)
+def test_every_method_weighs_the_noise_of_the_observation(method, tolerance):
+    """All pixels seen as 0.7 with the noise that the pictures vary by: N(0.6, 0.1^2 / 2), in any range of the model.
+
+    As if there were no noise it would be 0.7 without deviation, and of half of the noise 0.66. The tolerances are what
+    the methods' approximations and few steps cost; those of both ranges are the same result, so its unit counts.
+    """
+    operator, y = mask(torch.ones(1, 1, HEIGHT, WIDTH)), np.full((HEIGHT, WIDTH, 3), 0.7, np.float32)
+    found = []
+    for data_range in ((0.0, 1.0), (-1.0, 1.0)):
+        model = prior(data_range=data_range)
+        estimate = "mean" if method == "dpir" else "sample"
+        result = scoreinv.solve(operator, y, prior=model, noise_std=STD, method=method, estimate=estimate)
+        assert result.image.mean() == pytest.approx(0.6, abs=tolerance)
+        if estimate == "sample":
+            assert 0.4 < result.image.std() / (STD / math.sqrt(2)) < 1.15
+        found.append(result.image.mean())
+    assert found[0] == pytest.approx(found[1], abs=0.02)
+
+
+def test_dpir_is_an_estimate_of_the_mean_by_itself():
+    y = apply(operator_of(), truth())
+    found = scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, method="dpir", steps=2)
+    asked = scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, method="dpir", steps=2, estimate="mean")
+    np.testing.assert_array_equal(found.image, asked.image)
+    assert found.method == "dpir"
+
+
+@pytest.mark.parametrize(("std", "steps"), [(0.1, 10), (0.3, 50)])
+def test_a_method_that_diverges_stops_with_its_remedy(std, steps):
+    """At the end where the picture is none, and before where nothing could bring it back."""
+    model = gaussian_colour_prior(torch.full((3,), MEAN), torch.eye(3) * std**2)
+    y = np.full((HEIGHT, WIDTH, 3), 0.7, np.float32)
+    with pytest.raises(ScoreinvError, match=r"(?i)dps.* diverges .*(larger noise_std|more steps).*another method"):
+        scoreinv.solve(mask(torch.ones(1, 1, HEIGHT, WIDTH)), y, prior=model, method="dps", steps=steps)
+
+
+@pytest.mark.parametrize("method", [None, "diffpir", "ddrm", "pigdm", "mmps", "pc"])
+def test_an_exact_observation_is_kept_by_every_method(method):
+    operator = downsampling(2, HEIGHT, WIDTH)
+    y = apply(operator, truth())
+    result = scoreinv.solve(operator, y, prior=prior(), method=method, steps=6)
+    np.testing.assert_allclose(apply(operator, result.image), y, atol=5e-3)
+
+
+@pytest.mark.parametrize("name", ["mask", "blur"])
+def test_the_mean_of_anything_in_any_range(name):
+    x, std = truth(), 0.02
+    seen = (torch.rand(1, 1, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0)) > 0.5).float()
+    operator = mask(seen) if name == "mask" else operator_of()
+    y = apply(operator, x)
+    observed = abs(y) > 0
+    y = y + observed * std * np.random.default_rng(3).standard_normal(y.shape).astype(np.float32)
+    exact = operator(torch.full((1, 3, HEIGHT, WIDTH), MEAN))
+    exact = MEAN + operator.ridge(torch.from_numpy(y).permute(2, 0, 1)[None] - exact, std**2 / STD**2)
+    exact = exact[0].permute(1, 2, 0).numpy()
+    result = scoreinv.solve(operator, y, prior=prior(), noise_std=std, estimate="mean")
+    assert np.sqrt(np.mean((result.image - exact) ** 2)) < 0.3 * STD
+    assert result.method == "dpir"
+    other = scoreinv.solve(operator, y, prior=prior(data_range=(-3.0, 1.0)), noise_std=std, estimate="mean")
+    np.testing.assert_allclose(other.image, result.image, atol=1e-4)
+
+
+def test_a_sample_is_the_same_however_many_are_drawn(monkeypatch):
+    y = noisy(apply(operator_of(), truth()), 0.05)
+    both = scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, samples=2, seed=3)
+    one = scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, seed=3)
+    np.testing.assert_allclose(both.samples[0], one.image, atol=1e-5)
+    assert abs(both.samples[1] - one.image).mean() > 0.01
+    noise_alone = noisy(truth(), 0.05).clip(0, 1)
+    two = scoreinv.denoise(noise_alone, noise_std=0.05, prior=prior(), samples=2).samples
+    first = scoreinv.denoise(noise_alone, noise_std=0.05, prior=prior(), estimate="sample").image
+    np.testing.assert_allclose(first, two[0], atol=1e-5)
+    monkeypatch.setattr("scoreinv.tasks.common.PIXELS_AT_ONCE", 1)
+    one_by_one = scoreinv.denoise(noise_alone, noise_std=0.05, prior=prior(), samples=2).samples
+    np.testing.assert_allclose(one_by_one[1], two[1], atol=1e-5)
+
+
+def test_forms_in_and_out():
+    operator = operator_of()
+    y = noisy(apply(operator, truth()), 0.01)
+    known = {"prior": prior(), "noise_std": 0.05, "estimate": "mean", "steps": 3}
+    array = scoreinv.solve(operator, y, **known).image
+    assert array.dtype == np.float32
+    levels = np.rint(255 * y.clip(0, 1)).astype(np.uint8)
+    eight = scoreinv.solve(operator, levels, **known).image
+    assert eight.dtype == np.uint8
+    np.testing.assert_allclose(eight / 255, array, atol=0.02)
+    pil = scoreinv.solve(operator, Image.fromarray(levels), **known).image
+    np.testing.assert_array_equal(np.asarray(pil), eight)
+    tensor = torch.from_numpy(y).permute(2, 0, 1).double().expand(2, -1, -1, -1)
+    batch = scoreinv.solve(operator, tensor, **known | {"samples": 2, "estimate": "sample"})
+    assert (batch.image.shape, batch.image.dtype) == ((2, 3, HEIGHT, WIDTH), torch.float64)
+    assert batch.std.shape == (2, 1, HEIGHT, WIDTH)
+    gray = scoreinv.solve(operator, y[..., 0], **known).image
+    assert gray.shape == (HEIGHT, WIDTH)
+    small = downsampling(2, HEIGHT, WIDTH)
+    larger = scoreinv.solve(small, apply(small, truth()), prior=prior(), estimate="mean")
+    assert larger.image.shape == (HEIGHT, WIDTH, 3)
+
+
+def test_nothing_but_noise_is_taken_off_exactly():
+    y = noisy(truth(), 0.05)
+    everything = mask(torch.ones(1, 1, HEIGHT, WIDTH))
+    result = scoreinv.solve(everything, y, prior=prior(), noise_std=0.05, estimate="mean")
+    np.testing.assert_allclose(result.image, shrunk(y, 0.05).clip(0, 1), atol=2e-6)
+    assert result.method == "exact"
+    with pytest.raises(InputError, match="steps needs samples"):
+        scoreinv.solve(everything, y, prior=prior(), noise_std=0.05, estimate="mean", steps=3)
+
+
+def test_progress_and_stopping():
+    wide, few = truth(20, 60), {"steps": 6, "samples": 2}
+    for work in (
+        lambda told: scoreinv.denoise(wide, noise_std=0.05, prior=prior(), callback=told),
+        lambda told: scoreinv.denoise(wide, noise_std=0.05, prior=prior(), **few, callback=told),
+        lambda told: scoreinv.upscale(wide, 2, prior=prior(), steps=6, estimate="mean", callback=told),
+        lambda told: scoreinv.deblur(wide, kernel=KERNEL, noise_std=0.05, prior=prior(), **few, callback=told),
+    ):
+        told: list[float] = []
+        work(told.append)
+        assert told == sorted(told)
+        assert 0 <= told[0] < told[-1] <= 1
+        assert told[-1] > 0.8
+        with pytest.raises(Cancelled):
+            work(lambda fraction: False)
+
+
+@pytest.mark.parametrize("method", ["dpir", "diffpir", "mmps", "pigdm", "dps", "ddrm", "pc", "denoise"])
+def test_every_method_calls_back_at_every_window(method, monkeypatch):
+    """At most one window is evaluated between two calls, and a call that says stop is the last."""
+    known = prior()
+    wide = truth(2 * known.image_size, 3 * known.image_size)
+    for module in ("solve", "denoise"):
+        monkeypatch.setattr(f"scoreinv.tasks.{module}.PIXELS_AT_ONCE", 1)
+    between, noise = [0], ScorePrior.noise
+
+    def counted(self, x, t):
+        between[-1] += 1
+        return noise(self, x, t)
+
+    monkeypatch.setattr(ScorePrior, "noise", counted)
+
+    def work(callback):
+        if method == "denoise":
+            return scoreinv.denoise(wide, noise_std=0.05, prior=known, orientations=4, callback=callback)
+        noise_std = 0.05 if method in ("dps", "pigdm", "mmps") else 0.0
+        return scoreinv.upscale(wide, 2, noise_std=noise_std, prior=known, method=method, steps=2, callback=callback)
+
+    told: list[float] = []
+
+    def call_back(share):
+        told.append(share)
+        between.append(0)
+        return len(told) < stop
+
+    stop = math.inf
+    work(call_back)
+    assert max(between) == 1
+    assert sum(between) >= 4
+    assert told == sorted(told)
+    for stop in (1, 2, len(told) // 2, len(told) - 1):
+        told.clear()
+        with pytest.raises(Cancelled):
+            work(call_back)
+        assert len(told) == stop
+
+
+@pytest.mark.parametrize("method", ["ddrm", "pc"])
+def test_what_a_method_cannot_do_is_told_before_the_network_is_asked(method, monkeypatch):
+    def asked(*_):
+        raise AssertionError("the network was evaluated")
+
+    model = prior()
+    monkeypatch.setattr(type(model), "noise", asked)
+    with pytest.raises(InputError):
+        scoreinv.deblur(truth(), kernel=kernels.gaussian(2), noise_std=0.05, prior=model, method=method)
+
+
+def test_values_that_are_not_finite_are_an_error():
+    model = gaussian_colour_prior(torch.full((3,), math.nan), torch.eye(3))
+    with pytest.raises(ScoreinvError, match="not finite"):
+        scoreinv.denoise(truth(), noise_std=0.05, prior=model)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"method": "dpir", "estimate": "sample"}, "draws no samples"),
+        ({"method": "dpir", "samples": 2}, "draws no samples"),
+        ({"method": "mmps", "estimate": "mean"}, "2 samples or more"),
+        ({"method": "pc", "noise_std": 0.1}, "exact"),
+    ],
+)
+def test_methods_that_do_not_go_with_what_is_asked_for(options, said):
+    with pytest.raises(InputError, match=said):
+        scoreinv.solve(operator_of(), truth(), prior=prior(), **options)
+
+
+@pytest.mark.parametrize(
+    ("y", "said"),
+    [
+        (truth(10, 10), "the observation is 3x10x10 .*: it must give that of pictures of three channels"),
+        (truth(channels=4), "HxW or HxWx3"),
+        (np.zeros((4, HEIGHT, WIDTH), np.float32), "leave out the alpha, and put the channels last"),
+        (np.full((HEIGHT, WIDTH), np.nan, np.float32), "not finite"),
+        (np.zeros((HEIGHT, WIDTH, 4), np.uint8), "alpha"),
+        (torch.zeros(2, HEIGHT, WIDTH), "2x24x36 of it: it must give that of pictures of three channels"),
+        (torch.zeros(3, HEIGHT, WIDTH, device="meta"), "without plain values"),
+    ],
+)
+def test_observations_that_are_none(y, said):
+    with pytest.raises(InputError, match=said):
+        scoreinv.solve(operator_of(), y, prior=prior())
+
+
+class _ChannelMean(LinearOperator):
+    def __call__(self, x):
+        return x.mean(1, keepdim=True)
+
+    def adjoint(self, y):
+        return y.expand(-1, 3, -1, -1) / 3
+
+
+class _Projections(LinearOperator):
+    """40 numbers of a picture of 8x8."""
+
+    rows = torch.randn(40, 192, generator=torch.Generator().manual_seed(0)) / 14
+
+    def __call__(self, x):
+        return (x.flatten(1) @ self.rows.T)[..., None, None]
+
+    def adjoint(self, y):
+        return (y.flatten(1) @ self.rows).reshape(-1, 3, 8, 8)
+
+
+def test_an_observation_of_one_channel_by_an_operator_that_gives_one():
+    noise, samples = 0.05, 8
+    y = noisy(truth().mean(2), noise)
+    result = scoreinv.solve(_ChannelMean(), y, prior=prior(), noise_std=noise, samples=samples, estimate="mean")
+    assert result.image.shape == (HEIGHT, WIDTH, 3)
+    shrinking = STD**2 / 3 / (STD**2 / 3 + noise**2)  # the mean of three has a third of the variance
+    error = result.image.mean(2) - (MEAN + shrinking * (y - MEAN))
+    assert np.sqrt(np.square(error).mean()) < 1.25 * noise * math.sqrt(shrinking / samples)
+
+
+def test_an_observation_that_is_no_picture():
+    operator, picture = _Projections(), torch.from_numpy(truth(8, 8)).permute(2, 0, 1)[None]
+    y = operator(picture)
+    result = scoreinv.solve(operator, y, prior=prior(), samples=2)
+    assert result.image.shape == picture.shape
+    for sample in result.samples:
+        torch.testing.assert_close(operator(sample), y, rtol=0, atol=1e-3)
+    assert (result.samples[0] - result.samples[1]).abs().mean() > 0.5 * STD
+
+
+def test_a_tensor_of_whole_numbers_is_taken_like_an_array():
+    levels = np.rint(255 * truth()).astype(np.uint8)
+    array = scoreinv.solve(operator_of(), levels, prior=prior(), noise_std=0.1).image
+    for tensor in (torch.from_numpy(levels).permute(2, 0, 1), torch.from_numpy(levels).permute(2, 0, 1)[None]):
+        given = scoreinv.solve(operator_of(), tensor, prior=prior(), noise_std=0.1).image
+        assert (given.dtype, given.shape) == (torch.uint8, tensor.shape)
+        np.testing.assert_array_equal(given.reshape(3, HEIGHT, WIDTH).permute(1, 2, 0), array)
+
+
+def test_an_operator_of_several_pictures():
+    seen = torch.ones(2, 1, 24, 36)
+    with pytest.raises(InputError, match="is of 2 pictures: solve each with its own"):
+        scoreinv.solve(mask(seen), truth(), prior=prior())
+
+
+@pytest.mark.parametrize(("noise_std", "gain"), [(25, 1.0), (1.01, 1.0), (60.0, 20.0)])
+def test_noise_in_other_units_than_the_observation(noise_std, gain):
+    y = torch.full((1, 3, 8, 8), 0.4) * gain
+    with pytest.raises(InputError, match=r"noise_std is in \[0, 1\] units, .*: 25 grey levels are 25/255"):
+        scoreinv.solve(mask(torch.ones(1, 1, 8, 8)), y, prior=prior(), noise_std=noise_std)
+
+
+def test_noise_above_white_of_observations_that_reach_further():
+    y = 40 * torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    scoreinv.solve(mask(torch.ones(1, 1, 8, 8)), y, prior=prior(), noise_std=40.0, method="diffpir", steps=2)
+
+
+class _Wrong(LinearOperator):
+    """A crop, or what is none, with the adjoint of another operator."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def __call__(self, x):
+        if self.kind == "masked":
+            return 2 * x * (torch.arange(8) < 4)
+        return x.square() if self.kind == "curved" else 2 * x.flip(-1) if self.kind == "flipped" else 2 * x
+
+    def adjoint(self, y):
+        return y if self.kind == "scaled" else 2 * y
+
+
+@pytest.mark.parametrize("kind", ["scaled", "flipped", "curved", "masked"])
+def test_an_operator_whose_adjoint_is_anothers(kind):
+    y = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    said = r"_Wrong\.adjoint is not the adjoint of a linear A: <A x, y> is \S+, but <x, A\^T y> is \S+,"
+    with pytest.raises(InputError, match=said):
+        scoreinv.solve(_Wrong(kind), y, prior=prior())
+    scoreinv.solve(_Wrong("right"), y, prior=prior(), steps=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("seen", "method"),
+    [("blurred", None), ("blurred", "pigdm"), ("half of the pixels", None), ("half of the pixels", "mmps")],
+)
+def test_samples_of_a_denoiser_begin_at_the_estimate_of_the_mean(seen, method):
+    """It knows nothing of pure noise: samples from there came out farther from the picture than what was observed."""
+    rgb = read_picture(PHOTOS / "lake.jpg").resized_rgb(64, 96)[8:56, 24:72].copy()
+    x = torch.from_numpy(rgb).permute(2, 0, 1)[None].float()
+    generator = torch.Generator().manual_seed(1)
+    if seen == "blurred":
+        operator, std = Blur(kernels.gaussian(1.5), 48, 48), 0.02
+    else:
+        operator, std = mask((torch.rand(1, 1, 48, 48, generator=generator) < 0.5).float()), 0.0
+    y = operator(x)
+    y = y + std * torch.randn(y.shape, generator=generator)
+
+    def error(estimate: torch.Tensor) -> float:
+        return float((estimate - x).square().mean())
+
+    denoiser = scoreinv.load("denoiser")
+    result = scoreinv.solve(operator, y, prior=denoiser, noise_std=std, method=method)
+    mean = scoreinv.solve(operator, y, prior=denoiser, noise_std=std, estimate="mean")
+    assert error(result.image) < 0.9 * error(y if seen == "blurred" else y + (y == 0) * y.mean())
+    assert error(mean.image) < error(result.image) < 4 * error(mean.image)  # a posterior's sample: twice the mean's
+    assert (operator(result.image) - y).square().mean().sqrt() < std + 0.005
