@@ -112,3 +112,17 @@ def test_a_picture_does_not_go_to_a_terminal(scoreinv, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     refused = scoreinv("denoise", "-")
     assert (refused.code, refused.out, "goes to stdout, which is a terminal" in refused.err) == (2, "", True)
+
+
+def test_without_ray(scoreinv, photo, tmp_path, monkeypatch):
+    monkeypatch.setattr("scoreinv.batch.plan.find_spec", lambda name: None)
+    outcome = scoreinv("denoise", photo, photo.parent, "--workers", "ray")
+    assert (outcome.code, "pip install 'scoreinv[ray]'" in outcome.err) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+
+
+@pytest.mark.parametrize("count", ["0", "two", "-1", "1000"])
+def test_wrong_numbers_of_workers(scoreinv, photo, count):
+    outcome = scoreinv("denoise", photo, photo.parent, f"--workers={count}")
+    said = f"scoreinv: error: --workers {count}: give a number of processes from 1 to 999, or ray\n"
+    assert (outcome.code, outcome.err) == (2, said)

@@ -70,9 +70,8 @@ def test_a_folder_is_processed_once(run, store):
     ended = run("--json")
     assert ended.code == 0, ended.err
     lines = {line["input"]: line["output"] for line in map(json.loads, ended.out.splitlines())}
-    assert lines == {
-        f"{store}/scans/{name}": f"{store}/clean/{made}" for name, made in zip(NAMES, sorted(RESULTS), strict=True)
-    }
+    named = zip(NAMES, sorted(RESULTS), strict=True)
+    assert lines == {f"{store}/scans/{name}": f"{store}/clean/{made}" for name, made in named}
     made = stored(f"{store}/clean")
     assert results(store).keys() == RESULTS
     assert len(made) == len(RESULTS) + 1

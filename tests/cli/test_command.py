@@ -58,3 +58,29 @@ def test_help_loads_nothing_heavy(words):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
     assert "Usage: scoreinv" in done.stdout
+
+
+def test_ranges_are_short_and_flags_have_no_type(scoreinv, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    for words in (["inpaint", "--help-all"], ["--help"], ["models", "--help"], ["train", "--help-all"]):
+        page = scoreinv(*words).out
+        assert "<=" not in page
+        assert "<bool>" not in page
+    assert "0-1" in scoreinv("restore", "--help").out
+
+
+def test_the_root_help_groups_commands(scoreinv):
+    page = scoreinv("--help").out
+    places = [page.index(word) for word in ("--version", "Photographs", "restore ", "Models", "sample ")]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("variable", [False, True])
+def test_a_wrong_value_names_its_source(scoreinv, photo, mask, tmp_path, monkeypatch, variable):
+    if variable:
+        monkeypatch.setenv("SCOREINV_INPAINT_SAMPLES", "0")
+    else:
+        (tmp_path / "scoreinv.toml").write_text("[inpaint]\nsamples = 0\n")
+    outcome = scoreinv("inpaint", photo, "--mask", mask)
+    source = "SCOREINV_INPAINT_SAMPLES" if variable else "scoreinv.toml"
+    assert (outcome.code, outcome.err.startswith(f"scoreinv: error: {source}: --samples must be")) == (2, True)

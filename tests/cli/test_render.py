@@ -1,12 +1,53 @@
-"""What is logged, and shown."""
+"""Sentences for notes, errors and log records."""
 
 from __future__ import annotations
 
 import logging
+from typing import get_args
 
+import pytest
 import torch
 
-from scoreinv.cli.render import describe, show_log
+from scoreinv.cli.render import NOTES, describe, note_text, percent, show_log
+from scoreinv.system.errors import ExistsError, SettingError
+from scoreinv.tasks.notes import NoteCode, info
+
+VALUES = {
+    **dict.fromkeys(("level", "share", "sensitivity", "contrast"), 0.25),
+    **dict.fromkeys(("width", "height", "grow", "corners", "pixels"), 3),
+    **{"kernel": "disk:3", "kind": "disk", "size": "large", "better": "mirrored", "given": "average"},
+    **{"task": "fill", "cast": "blue", "whiten": True, "shadow": True, "estimated": True, "angle": 0},
+}
+"""The values that notes may have."""
+
+
+@pytest.mark.parametrize("code", get_args(NoteCode))
+def test_every_note_has_a_sentence(code):
+    text = note_text(info(code, **VALUES).row())
+    assert text
+    assert "{" not in text
+
+
+def test_there_are_no_sentences_for_other_codes():
+    assert set(NOTES) == set(get_args(NoteCode))
+
+
+@pytest.mark.parametrize(("share", "text"), [(0, "0 %"), (1e-6, "0.01 %"), (0.031, "3.1 %"), (0.25, "25 %")])
+def test_percentages_have_two_digits(share, text):
+    assert percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("error", "option"),
+    [
+        (SettingError("noise_std", "is too high"), "--noise"),
+        (SettingError("mask_threshold", "is too high"), "--mask-threshold"),
+        (SettingError("not_at", "is outside"), "--not"),
+        (ExistsError("a.png: exists"), "--overwrite"),
+    ],
+)
+def test_errors_name_options(error, option):
+    assert option in describe(error)
 
 
 def test_what_went_wrong_behind_a_page_is_told_with_its_traceback(capsys):

@@ -19,7 +19,8 @@ from scoreinv.models import catalogue, loading
 from scoreinv.models.codec import encode
 from scoreinv.models.config import DetectorConfig
 from scoreinv.models.model_file import read_model
-from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
+from scoreinv.models.damage_detector import DamageDetector
+from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.prior import ScorePrior
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig
