@@ -1,30 +1,113 @@
-"""A Ray cluster: pictures are rows of a Ray dataset, processed wherever there is room. All machines share the files."""
+"""A Ray cluster: pictures are rows of a Ray dataset, processed wherever there is room.
+
+All machines have scoreinv, and see the same files under the same names; those of object stores are copied by each.
+"""
 
 from __future__ import annotations
 
+import io
 import json
+import logging
+import os
+import platform
+import signal
 from collections.abc import Generator
+from contextlib import redirect_stdout
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from scoreinv.batch.plan import Job
 from scoreinv.batch.work import Row, Work, process
+from scoreinv.batch.workers import RETRIES
+from scoreinv.system.errors import CheckpointError, InputError, ScoreinvError
+from scoreinv.system.terminal import ENDING_SIGNALS
 
 
 class Processor:
-    """Processes one picture of a row after another; its models are loaded once."""
+    """Process the pictures of rows in one process of the cluster, which loads its models once.
 
-    def __init__(self, jobs: list[Job], work: Work) -> None:
+    Args:
+        folder: working folder of the run.
+    """
+
+    def __init__(self, jobs: list[Job], work: Work, folder: str) -> None:
+        if not Path(folder).is_dir():
+            raise InputError(f"{folder}: is not on {platform.node()}: --workers ray needs shared files")
+        os.chdir(folder)
         self._jobs, self._work = jobs, work
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {"row": json.dumps(process(self._jobs[row["number"]], self._work))}
+        """Return the row of a picture as JSON, and its number; the error of an unusable model."""
+        number = row["number"]
+        try:
+            return {"number": number, "row": json.dumps(process(self._jobs[number], self._work)), "unusable": ""}
+        except CheckpointError as error:
+            return {"number": number, "row": "{}", "unusable": str(error)}
 
 
 def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
-    """Process pictures on the cluster at RAY_ADDRESS, else on this machine; yield their rows as they finish."""
+    """Process pictures on the cluster at RAY_ADDRESS, else on this machine; yield their rows as they finish.
+
+    Raises:
+        CheckpointError: a model cannot be used.
+        InputError: a process needs more processors than a machine has.
+        ScoreinvError: there is no cluster.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports, unless the user wants them
     import ray
 
-    numbers = ray.data.from_items([{"number": number} for number in range(len(jobs))])
-    rows = numbers.map(Processor, fn_constructor_args=(jobs, work), concurrency=(1, len(jobs)))  # type: ignore[arg-type]
-    for row in rows.iter_rows():
-        yield json.loads(row["row"])
+    machine = work.models.machine
+    threads = machine.threads or 1
+    work = replace(work, models=replace(work.models, machine=replace(machine, threads=threads)))
+    lost = dict(enumerate(jobs))
+    try:
+        _connect(ray)
+        gpus = int(machine.device != "cpu" and _room(ray, "GPU", 1) > 0)
+        room = _room(ray, "GPU", 1) if gpus else _room(ray, "CPU", threads)
+        if not room:
+            raise InputError(f"--threads {threads}: no machine of the cluster has as many processors")
+        numbers = ray.data.from_items([{"number": number} for number in lost], override_num_blocks=len(jobs))
+        rows = numbers.map(
+            Processor,  # type: ignore[arg-type]
+            fn_constructor_args=(jobs, work, str(Path.cwd())),
+            concurrency=min(len(jobs), room),
+            num_cpus=threads,
+            num_gpus=gpus,
+            max_restarts=RETRIES,
+            max_task_retries=RETRIES,
+        )
+        for answer in rows.iter_rows():
+            if answer["unusable"]:
+                raise CheckpointError(answer["unusable"])
+            del lost[answer["number"]]
+            yield json.loads(answer["row"])
+    finally:
+        with redirect_stdout(io.StringIO()):
+            ray.shutdown()
+    for job in lost.values():
+        yield {"input": job.source, "error": f"its worker was lost {RETRIES + 1} times: is there enough memory?"}
+
+
+def _connect(ray: Any) -> None:
+    """Connect to the cluster, silently; keep this process's signal handlers."""
+    address = os.environ.get("RAY_ADDRESS", "local")
+    handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    try:
+        with redirect_stdout(io.StringIO()):  # stdout is for results
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    except Exception as error:  # Ray has no class of its own for these
+        reason = str(error).strip().partition("\n")[0]
+        raise ScoreinvError(f"--workers ray: no cluster at {address}: {reason}") from error
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1  # a picture whose worker is lost does not end the others
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+
+
+def _room(ray: Any, resource: str, each: int) -> int:
+    """Return how many processes the machines have room for, which take this much of a resource each."""
+    machines = [machine["Resources"] for machine in ray.nodes() if machine["Alive"]]
+    return sum(int(machine.get(resource, 0) // each) for machine in machines)

@@ -7,14 +7,19 @@ import io
 import json
 import logging
 import os
+import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from filelock import FileLock
 
+from scoreinv.batch.plan import Plan
+from scoreinv.batch.urls import put
 from scoreinv.batch.work import BY_ANOTHER, EXISTS, Row
 from scoreinv.system.errors import InputError
 
@@ -109,6 +114,27 @@ class Manifest(Table):
             return
         lists = {key: json.dumps(row[key]) for key in ("outputs", "notes") if key in row}
         super().add(row | lists)
+
+
+@contextmanager
+def manifest_of(jobs: Plan) -> Iterator[Manifest | None]:
+    """Yield the manifest of a plan; None if its results have no folder of their own.
+
+    That of an object store, whose files cannot be appended to, is put there at the end as `manifests/TIME-NUMBER.csv`.
+    """
+    if jobs.store is None:
+        yield None if jobs.folder is None else Manifest(jobs.folder / MANIFEST)
+        return
+    with TemporaryDirectory(prefix="scoreinv-") as folder:
+        path = Path(folder, MANIFEST)
+        manifest = Manifest(path)
+        manifest.finished = {job.source for job in jobs.own}  # earlier runs recorded their results
+        try:
+            yield manifest
+        finally:
+            if path.exists():
+                when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+                put(str(path), f"{jobs.store}/manifests/{when}-{secrets.token_hex(4)}.csv")
 
 
 def _line(columns: tuple[str, ...], row: dict[str, Any]) -> bytes:

@@ -28,7 +28,7 @@ def refuse_existing(outputs: Iterable[str], *, overwrite: bool, option: str = "-
         if not Path(output).is_file():
             raise InputError(f"{output}: is not a file: choose another name with {option}")
         if not overwrite:
-            raise ExistsError(f"{output}: exists: choose another name with {option}, or allow to overwrite it")
+            raise ExistsError(f"{output}: exists: choose another name with {option}, or replace it")
 
 
 def refuse_inputs(option: str, outputs: Iterable[str], inputs: Mapping[str, str | None]) -> None:

@@ -14,13 +14,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Literal
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
 
 from scoreinv import files
 from scoreinv.batch.outputs import STREAM, check_file, check_folder, check_quality, check_stdout, refuse_inputs
-from scoreinv.inputs.masks import DAMAGE_SUFFIX
+from scoreinv.batch.urls import check_bucket, is_url, list_files
+from scoreinv.inputs.mask_options import DAMAGE_SUFFIX
 from scoreinv.system.errors import InputError
+from scoreinv.system.options import Setting, Whole
 
 _log = logging.getLogger(__name__)
 
@@ -36,20 +38,46 @@ class OutputOptions:
         output: file or folder; None: beside the input.
         recursive: include subfolders.
         format: file suffix of results that `output` does not name; None: tif for a TIFF, else png.
-        quality: of lossy formats, 1 to 100.
+        quality: of lossy formats.
         shard: `K/N`, the K-th of N parts; None: all.
         workers: number of processes, or `ray`; None: chosen.
         frame: number of the frame to read; None: the only one.
         overwrite: replace existing files.
     """
 
-    output: str | None = None
-    recursive: bool = False
-    format: str | None = None
-    quality: int | None = None
-    shard: str | None = None
-    workers: str | None = None
-    frame: int | None = None
+    output: Annotated[
+        str | None,
+        Setting(
+            "Result (.png, .tif, .webp, .jpg, .heic, .avif) or folder; - is stdout. (default: beside the input)",
+            metavar="FILE|FOLDER",
+            option="-o --output",
+        ),
+    ] = None
+    recursive: Annotated[bool, Setting("Include subfolders; results keep their places.")] = False
+    format: Annotated[
+        Literal["png", "tif", "webp", "jpg", "heic", "avif"] | None,
+        Setting("Format of results that -o does not name. (default: tif for a TIFF, else png)", advanced=True),
+    ] = None
+    quality: Annotated[
+        int | None,
+        Setting(
+            "Quality of jpg, webp, heic and avif. (default: 95 for jpg, lossless for webp, else 90)", Whole(1, 100)
+        ),
+    ] = None
+    shard: Annotated[
+        str | None, Setting("Process the K-th of N parts, for N machines.", metavar="K/N", advanced=True)
+    ] = None
+    workers: Annotated[
+        str | None,
+        Setting(
+            "Processes for a folder, or ray: a Ray cluster at RAY_ADDRESS, else this machine. (default: chosen)",
+            metavar="N|ray",
+            advanced=True,
+        ),
+    ] = None
+    frame: Annotated[int | None, Setting("Frame of a file with several; the first is 0.", Whole(0), advanced=True)] = (
+        None
+    )
     overwrite: bool = False
 
 
@@ -96,6 +124,8 @@ class Plan:
         photos, options: as given.
         inputs: other paths that are read, by their role.
         left_out: reasons of photos that are not processed, by source.
+        store: URL of the results' folder, if photos and results are in an object store.
+        stored: URLs of files in that folder.
     """
 
     jobs: list[Job]
@@ -108,12 +138,14 @@ class Plan:
     options: OutputOptions = field(default_factory=OutputOptions)
     inputs: Mapping[str, str | None] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    store: str | None = None
+    stored: frozenset[str] = frozenset()
 
-    def with_jobs(self, change: Mapping[str, Mapping[str, object]]) -> Plan:
-        """Return the plan with fields of jobs changed, by source."""
+    def with_jobs(self, change: Mapping[str, Mapping[str, object]], left_out: Mapping[str, str]) -> Plan:
+        """Return the plan with fields of jobs changed, by source, and the reasons of photos that are left out."""
         jobs = [replace(job, **change.get(job.source, {})) for job in self.jobs]  # type: ignore[arg-type]
         changed = {job.source: job for job in jobs}
-        return replace(self, jobs=jobs, own=[changed[job.source] for job in self.own])
+        return replace(self, jobs=jobs, own=[changed[job.source] for job in self.own], left_out=left_out)
 
 
 def plan(
@@ -138,6 +170,8 @@ def plan(
     """
     _check_workers(options.workers)
     kind = options.format or kind
+    if any(path is not None and is_url(path) for path in (*photos, options.output)):
+        return _plan_store(photos, suffix, results, options, inputs, kind)
     folders_given = [item for item in photos if item != STREAM and Path(item).is_dir()]
     batch = len(photos) > 1 or bool(folders_given)
     if STREAM in photos and batch:
@@ -170,6 +204,34 @@ def plan(
     return Plan(jobs, own, batch, folders, folder, skipped, photos, options, inputs)
 
 
+def _plan_store(
+    photos: list[str],
+    suffix: str,
+    results: int,
+    options: OutputOptions,
+    inputs: Mapping[str, str | None],
+    kind: str | None,
+) -> Plan:
+    """Plan the jobs of a folder of an object store and its subfolders; see `plan`."""
+    url, target = photos[0].rstrip("/"), (options.output or "").rstrip("/")
+    if len(photos) != 1 or not (is_url(url) and is_url(target)):
+        raise InputError("in an object store give two folders: URL -o URL")
+    if f"{target}/".startswith(f"{url}/"):
+        raise InputError(f"-o {target}: is in the folder of the photos: name another")
+    check_bucket(target)
+    sources = [(source, url, Path(source).relative_to(url).parent) for source in expand(url, recursive=True)]
+    names = _batch_outputs(sources, ".", suffix, kind)
+    jobs = [
+        Job(source, f"{target}/{name}", inside, tuple(f"{target}/{each}" for each in _numbered(name, results)))
+        for name, (source, _, inside) in zip(names, sources, strict=True)
+    ]
+    own = jobs if options.shard is None else _shard(options.shard, jobs)
+    if options.quality is not None:
+        check_quality([job.output for job in jobs], options.quality, "--format")
+    stored = frozenset(f"{target}/{name}" for name in list_files(target))
+    return Plan(jobs, own, True, set(), None, 0, photos, options, inputs, store=target, stored=stored)
+
+
 def match_masks(mask: str, option: Literal["--mask", "--avoid"], jobs: Plan) -> tuple[dict[str, str], dict[str, str]]:
     """Match masks and photos: one file for all photos, or the files of a folder by name.
 
@@ -183,7 +245,7 @@ def match_masks(mask: str, option: Literal["--mask", "--avoid"], jobs: Plan) -> 
     Raises:
         InputError: no photo has a mask, two masks have one name, a mask is a photo, or an output would replace one.
     """
-    if Path(mask).is_dir():
+    if is_url(mask) or Path(mask).is_dir():
         masks = _masks_by_name(mask, option, jobs)
     else:
         check_file(mask, option)
@@ -259,6 +321,11 @@ def expand(item: str, *, recursive: bool) -> list[str]:
     Raises InputError if a folder has no picture.
     """
     path = Path(item)
+    if is_url(item):
+        found = sorted(name for name in list_files(item) if files.is_picture(PurePosixPath(name)))
+        if not found:
+            raise InputError(f"{item}: no pictures in this folder")
+        return [f"{item}/{name}" for name in found]
     if item == STREAM or not path.is_dir():
         return [item]
     entries, linked = [] if recursive else list(path.iterdir()), []
@@ -420,11 +487,11 @@ def _results_among(sources: list[str], options: OutputOptions, suffix: str) -> s
 def _masks_by_name(folder: str, option: str, jobs: Plan) -> dict[str, str]:
     """Return the masks of a folder, by the source of their photo."""
     by_name: dict[str, str] = {}
-    for path in map(Path, expand(folder, recursive=jobs.options.recursive)):
-        name = str(path.relative_to(folder).with_suffix(""))
+    for path in expand(folder, recursive=jobs.options.recursive):
+        name = str(Path(path).relative_to(folder).with_suffix(""))
         if name in by_name:
             raise InputError(f"{option}: {by_name[name]} and {path} have one name: remove one of them")
-        by_name[name] = str(path)
+        by_name[name] = path
     # The mask of a.jpg is a.png or, if photos share their stem, a.jpg.png; `damage` names it a_damage.png.
     masks: dict[str, str] = {}
     for job in jobs.jobs:
@@ -434,6 +501,7 @@ def _masks_by_name(folder: str, option: str, jobs: Plan) -> dict[str, str]:
         if (place := next(filter(by_name.__contains__, places), None)) is not None:
             masks[job.source] = by_name[place]
     if not masks:
-        check_file(jobs.jobs[0].source)  # a missing photo has no mask either
+        if jobs.store is None:
+            check_file(jobs.jobs[0].source)  # a missing photo has no mask either
         raise InputError(f"{option} {folder}: no mask in this folder has the name of a photo")
     return masks

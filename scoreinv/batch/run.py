@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 
-from scoreinv.batch.manifest import MANIFEST, Manifest
+from scoreinv.batch.manifest import Manifest
 from scoreinv.batch.plan import Job, Plan
 from scoreinv.batch.work import EXISTS, Row, Work, missing, process, skipped
 from scoreinv.system.files import remove_leftovers
@@ -19,15 +19,21 @@ Progress = Callable[..., None]
 
 def unneeded(job: Job, jobs: Plan, work: Work) -> Row | None:
     """Return the row of a picture without work: finished before, or left out; else None."""
-    if not missing(job, work):
+    if jobs.store is None:
+        finished = not missing(job, work)
+    else:
+        finished = jobs.stored.issuperset(job.outputs) and not work.overwrite
+    if finished:
         return skipped(job, EXISTS)
     if job.source not in jobs.left_out:
         return None
-    finished = all(map(os.path.exists, job.outputs))
-    return {"input": job.source, "skipped": jobs.left_out[job.source], "finished": finished}
+    exist = all(map(os.path.exists, job.outputs)) or jobs.stored.issuperset(job.outputs)
+    return {"input": job.source, "skipped": jobs.left_out[job.source], "finished": exist}
 
 
-def run(jobs: Plan, work: Work, progress: Progress = lambda *_: None) -> Generator[Row, None, None]:
+def run(
+    jobs: Plan, work: Work, manifest: Manifest | None = None, progress: Progress = lambda *_: None
+) -> Generator[Row, None, None]:
     """Process the pictures of a plan, and yield each row once it is in the manifest.
 
     A batch goes on after a failed picture. Rows come in the order in which pictures finish.
@@ -39,16 +45,16 @@ def run(jobs: Plan, work: Work, progress: Progress = lambda *_: None) -> Generat
         CheckpointError: a model cannot be used.
         ScoreinvError, OSError: outside a batch, whatever fails.
     """
-    for folder in jobs.folders | {Path(path).parent for job in jobs.own for path in job.beside}:
-        remove_leftovers(folder)
-    manifest = None if jobs.folder is None else Manifest(jobs.folder / MANIFEST)
     rows = {job: unneeded(job, jobs, work) for job in jobs.own}
     wanted = [job for job, row in rows.items() if row is None]
     workers: int | str = 1
     if jobs.batch and wanted:
         from scoreinv.batch.workers import choose_workers
 
+        work.check()  # else every picture fails
         workers = choose_workers(wanted, work, jobs.options.workers)
+    for folder in jobs.folders | {Path(path).parent for job in jobs.own for path in job.beside}:
+        remove_leftovers(folder)
 
     def record(row: Row) -> Row:
         if manifest is not None:

@@ -7,7 +7,7 @@ the task's figures; or input, error.
 from __future__ import annotations
 
 import logging
-import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,9 +18,12 @@ from typing import Any
 from scoreinv import files, imaging, inputs
 from scoreinv.batch.outputs import STREAM
 from scoreinv.batch.plan import Job
-from scoreinv.inputs.masks import MaskOptions, read_hole
-from scoreinv.models.loading import Models
-from scoreinv.system.errors import CheckpointError, ExistsError, InputError, describe
+from scoreinv.batch.urls import exists, is_url, local_copy, with_urls
+from scoreinv.inputs.mask_options import MaskOptions
+from scoreinv.inputs.masks import read_hole
+from scoreinv.models.loading import Models, Role
+from scoreinv.system import errors
+from scoreinv.system.errors import CheckpointError, ExistsError, InputError
 from scoreinv.system.memory import keep_freed
 from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.inputs import Inputs
@@ -47,6 +50,7 @@ class Work:
         task: a function of `scoreinv.tasks`, as `inpaint_picture`.
         request: its settings.
         models: names of the models, and where they compute.
+        roles: the models that are used; rows name the first.
         masks: how mask files are read.
         hints: path of colour hints for every picture.
         references: paths of reference photos.
@@ -54,12 +58,15 @@ class Work:
         quality: of lossy files.
         overwrite: replace existing files.
         batch: finished results are kept, and the next picture follows a failed one.
-        columns: entries of every row, as the model's hash.
+        makes_folders: the folders of results are made with the first result.
+        hashed: rows have the hash of the model.
+        describe: returns the line about an error, for rows.
     """
 
     task: Task
     request: Request
     models: Models
+    roles: tuple[Role, ...] = ()
     masks: MaskOptions = field(default_factory=MaskOptions)
     hints: str | None = None
     references: tuple[str, ...] = ()
@@ -67,13 +74,36 @@ class Work:
     quality: int | None = None
     overwrite: bool = False
     batch: bool = False
-    columns: dict[str, Any] = field(default_factory=dict)
+    makes_folders: bool = False
+    hashed: bool = False
+    describe: Callable[[BaseException], str] = errors.describe
+
+    def check(self) -> None:
+        """Raise InputError if a model or the device does not exist, or no reference has colours."""
+        self.models.machine.check()
+        for source in filter(None, map(self.models.source, self.roles)):
+            source.check()
+        _read_references(self.references)
+
+    def provenance(self, method: str) -> Row:
+        """Return how a result was made: seed, model, method, device and precision."""
+        row: Row = {"seed": getattr(self.request, "seed", 0), "model": None, "method": method}
+        source = self.models.source(self.roles[0]) if self.roles else None
+        if source is None:  # on the CPU, in the picture's own numbers
+            return row | {"device": "cpu", "precision": None}
+        row |= source.record()
+        if self.hashed:
+            row["model_sha256"] = source.sha256
+        if self.roles[0] != "colorize" and "colorize" in self.roles:
+            colorizer = self.models.source("colorize")
+            row["color_model"] = None if colorizer is None else colorizer.record()["model"]
+        return row
 
 
 def missing(job: Job, work: Work) -> list[str]:
     """Return the results to write: in a batch those that do not exist, unless they may be overwritten."""
     resumes = work.batch and not work.overwrite
-    return [path for path in job.outputs if not (resumes and os.path.exists(path))]  # noqa: PTH110 - raises nothing
+    return [path for path in job.outputs if not (resumes and exists(path))]
 
 
 def skipped(job: Job, reason: str) -> Row:
@@ -88,7 +118,7 @@ def prepare(job: Job, work: Work) -> Inputs:
     Raises InputError if anything is wrong with them.
     """
     picture = files.read_picture(job.source, work.frame)
-    if Path(job.output).parent.is_dir() or not work.batch:  # a batch makes folders with the first result
+    if Path(job.output).parent.is_dir() or not work.makes_folders:
         for output in missing(job, work):
             files.check_output(output, overwrite=work.overwrite)
     try:
@@ -109,8 +139,17 @@ def prepare(job: Job, work: Work) -> Inputs:
 
 @lru_cache(maxsize=1)
 def _read_references(paths: tuple[str, ...]) -> list[imaging.Picture]:
-    """Read reference photos, once a process: what a model sees in them is kept by picture."""
-    return [inputs.read_reference(path) for path in paths]
+    """Read the reference photos that have colours, once a process: what a model sees in them is kept by picture.
+
+    Raises InputError if none has colours.
+    """
+    pictures = {path: inputs.read_reference(path) for path in paths}
+    coloured = [picture for picture in pictures.values() if inputs.gives_colours(picture)]
+    if gray := [path for path, picture in pictures.items() if picture not in coloured]:
+        if not coloured:
+            raise InputError(f"{gray[0]}: is grey, and gives no colours")
+        _log.warning("grey reference photos are left out: %s", ", ".join(gray))
+    return coloured
 
 
 def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
@@ -125,10 +164,13 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
     todo = missing(job, work)
     if not todo:
         return skipped(job, BY_ANOTHER)
+    if is_url(job.source):
+        return _process_copy(job, work, callback)
     try:
         given = prepare(job, work)
         keep_freed()
-        work.models.machine.start_torch()
+        if work.roles or "torch" in sys.modules:  # some tasks compute without a model
+            work.models.machine.start_torch()
         started = time.monotonic()
         outcome = work.task(given, work.request, work.models, callback)
         notes = list(outcome.notes)
@@ -146,15 +188,28 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
     except Exception as error:
         if work.batch:
             _log.debug("%s", job.source, exc_info=True)
-            return {"input": job.source, "error": describe(error)}
+            return {"input": job.source, "error": work.describe(error)}
         vars(error)["source"] = job.source
         raise
     row: Row = {"input": job.source, "output": written[0], "outputs": written}
-    row |= {"seconds": round(time.monotonic() - started, 3), "nfe": outcome.nfe, "method": outcome.method}
-    row |= work.columns | outcome.figures() | {"notes": [note.row() for note in notes]}
+    row |= {"seconds": round(time.monotonic() - started, 3), "nfe": outcome.nfe}
+    row |= work.provenance(outcome.method) | outcome.figures() | {"notes": [note.row() for note in notes]}
     if job.uncertainty is not None and outcome.std is not None:
         row["uncertainty"] = job.uncertainty
     return row
+
+
+def _process_copy(job: Job, work: Work, callback: Callback | None) -> Row:
+    """Process a picture of an object store: copied here, and its results back."""
+    urls: dict[str, str] = {}
+    try:
+        with local_copy(job) as (local, urls):
+            return with_urls(process(local, work, callback), urls)
+    except CheckpointError:
+        raise
+    except Exception as error:
+        _log.debug("%s", job.source, exc_info=True)
+        return {"input": job.source, "error": with_urls(work.describe(error), urls)}
 
 
 def _write(

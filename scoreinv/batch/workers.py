@@ -55,7 +55,7 @@ def choose_workers(jobs: list[Job], work: Work, asked: str | None) -> int | str:
         return min(int(asked), len(jobs))
     machine = work.models.machine
     count = min(processors(), len(jobs) // _WORTH_A_WORKER)
-    if count < 2 or machine.threads is not None or OPENMP in os.environ or not work.request.needs_model:
+    if count < 2 or machine.threads is not None or OPENMP in os.environ or not work.roles:
         return 1
     if (free := available_bytes()) is not None:
         largest = sorted(jobs, key=lambda job: _file_bytes(job.source))[-_SAMPLED:]

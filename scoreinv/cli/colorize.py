@@ -1,109 +1,56 @@
-"""`scoreinv colorize GRAY...`: add colour."""
+"""`scoreinv colorize GRAY...`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
-from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from scoreinv import imaging, inputs, tasks
-from scoreinv.cli.loading import Model, check_samples
-from scoreinv.cli.options import STREAM_HELP, Common, Output, RestorerOption, UncertaintyOption, option
-from scoreinv.cli.outputs import STREAM, check_file
-from scoreinv.cli.photo_loop import Made, Progress, Run, uncertainty_maps
-from scoreinv.cli.plan import Job, expand, plan
-from scoreinv.cli.report import warn
+from scoreinv import tasks
+from scoreinv.batch.outputs import STREAM, check_file
+from scoreinv.batch.plan import OutputOptions, expand
+from scoreinv.cli.options import Common, Hints, TaskModel, Uncertainty
+from scoreinv.cli.photos import Beside, run
+from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError
-from scoreinv.tasks.settings import ColourSettings
+from scoreinv.system.options import Setting
+from scoreinv.tasks.requests import ColorizeRequest
 
 EXAMPLES = """
   scoreinv colorize gray.jpg                     # writes gray_colorized.png
-  scoreinv colorize gray.jpg --hints hints.png   # with strokes of your colours
-  scoreinv colorize gray.jpg --like summer.jpg   # with the colours of what looks alike there
+  scoreinv colorize gray.jpg --hints hints.png   # with colour strokes
+  scoreinv colorize gray.jpg --like summer.jpg   # with the colours of a similar photo
 """
-_REMEDIES: dict[Any, str] = {
-    "coloured": "--keep-color keeps them",
-    "tinted": "--tint white makes its lightest tone white too",
-}
-HintsOption = Annotated[
-    str | None, option(metavar="FILE", help="Colour strokes, on a transparent picture of the photo's size.")
-]
 
 
 def colorize(
     photos: Annotated[
-        list[str], typer.Argument(metavar="GRAY...", help=f"Grey photos or folders; {STREAM_HELP}", show_default=False)
+        list[str], typer.Argument(metavar="GRAY", help="Grey photos or folders; - is stdin.", show_default=False)
     ],
     *,
-    hints: HintsOption = None,
+    hints: Hints = None,
     like: Annotated[
         list[str] | None,
-        option(
-            metavar="PHOTO|FOLDER",
-            help="A photo in colour, or a folder of them: what looks alike takes its colours. Can be repeated.",
-        ),
+        Setting("Photo in colour, or a folder of them: similar things take its colours. Repeatable.", metavar="PATH"),
     ] = None,
     tint: Annotated[
         Literal["luma", "white"],
-        option(help="A tinted print (sepia) loses it. luma: its brightness stays; white: its lightest tone is white."),
+        Setting("Tone of a tinted print (sepia) without its tint: its brightness, or its lightest tone white."),
     ] = "luma",
-    colour: ColourSettings,
-    model: RestorerOption = "scene",
-    uncertainty: UncertaintyOption = None,
-    output: Output,
+    request: ColorizeRequest,
+    model: TaskModel = "scene",
+    uncertainty: Uncertainty = None,
+    output: OutputOptions,
     common: Common,
-) -> Run[Any]:
-    """Colour grey photos; their brightness, and so all detail, is kept to the grey level."""
-    colour = replace(colour, whiten=tint == "white")
-    check_hints(hints)
-    pictures = read_references(like or (), deep=output.recursive)
-    read_too = {"the hints": hints, "the model": model, **{f"a photo of --like ({path})": path for path in pictures}}
-    everything = plan(photos, "_colorized", colour.results, output, common, read_too)
-    maps = uncertainty_maps(uncertainty, everything, colour.samples)
-    scene = Model(model, common)
-
-    @cache
-    def references() -> list[tasks.Reference]:
-        return [tasks.Reference.of(picture, scene.load()) for picture in pictures.values()]
-
-    def read(job: Job, picture: imaging.Picture) -> inputs.KnownColours | None:
-        return None if hints is None else inputs.read_hints(hints, picture.size)
-
-    def compute(job: Job, picture: imaging.Picture, given: inputs.KnownColours | None, progress: Progress) -> Made:
-        check_samples(colour.samples, picture, coloured=True)
-        result = tasks.colorize_picture(picture, scene.load(), colour, given, progress, references=references())
-        if note := tasks.colour_note(result.found, colour):
-            warn(f"{job.source}: {note} ({_REMEDIES[result.found]})")
-        return result, {}
-
-    return Run(everything, compute, [scene], read, uncertainty=maps)
-
-
-def read_references(like: Iterable[str], *, deep: bool) -> dict[str, imaging.Picture]:
-    """The photos in colours of `--like`, which may be folders, by their paths; InputError where none has any."""
-    paths = [path for item in like for path in expand(item, deep=deep)]
-    if not paths:
-        return {}
-    if STREAM in paths:
+) -> None:
+    """Add colour to grey photos; their brightness is kept."""
+    references = [path for item in like or () for path in expand(item, recursive=output.recursive)]
+    if STREAM in references:
         raise InputError("--like -: name a file; stdin is for the photo")
-    for path in paths:
+    for path in references:
         check_file(path, "--like")
-    pictures = {path: inputs.read_reference(path) for path in paths}
-    coloured = {path: picture for path, picture in pictures.items() if inputs.gives_colours(picture)}
-    gray = [path for path in pictures if path not in coloured]
-    if not coloured:
-        raise InputError(f"{gray[0]}: is grey, and gives no colours")
-    if gray:
-        warn(f"--like: left out, as grey: {', '.join(gray)}")
-    return coloured
-
-
-def check_hints(hints: str | None) -> None:
-    """Raise InputError for hints that are no file."""
-    if hints == STREAM:
-        raise InputError("--hints -: name a file; stdin is for the photo")
-    if hints is not None:
-        check_file(hints, "--hints")
+    request = replace(request, whiten=tint == "white")
+    given = Beside(hints=hints, references=tuple(references), uncertainty=uncertainty)
+    models = Models(colorize=model, machine=common.machine)
+    run(photos, tasks.colorize_picture, request, output, common, models, suffix="_colorized", given=given)

@@ -1,146 +1,216 @@
-"""How a function becomes a command: its parameters, and the fields of its groups of options, as Typer takes them."""
+"""Turn a function into a command: its parameters and the fields of its data classes become Typer options.
+
+A field or parameter is an option if it is annotated with a `Setting`. A field without one takes the value of the common
+option of its name: `seed`, `overwrite`. A parameter without one, named as a field, gets that option's text as typed.
+"""
 
 from __future__ import annotations
 
 import inspect
 import logging
 import math
+import os
 from collections.abc import Callable, Collection
-from copy import copy
 from dataclasses import MISSING, fields, is_dataclass
 from functools import partial
+from types import NoneType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from scoreinv.cli.options import ADVANCED, PREFIX, Common, common_option, option
-from scoreinv.cli.report import show_log
-from scoreinv.cli.stores import is_url, run_in_a_store
-from scoreinv.system.errors import InputError
-from scoreinv.system.options import Setting
+from scoreinv.cli.options import PREFIX, Common
+from scoreinv.cli.render import describe, show_log
+from scoreinv.system.errors import InputError, SettingError
+from scoreinv.system.options import Range, Setting, check
 from scoreinv.system.version import __version__
 
 _log = logging.getLogger(__name__)
 HELP_ALL = "--help-all"
+ADVANCED, COMMON = "For scripts and researchers", "Common options"
+_PANELS = {"output": "Output", "quality": "Output", "common": COMMON, "run": "Run"}
+"""Panels of the help by parameter. `ADVANCED` is shown by `--help-all` alone."""
+_LARGEST = 10_000
+"""Largest upper end of a range that help prints."""
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
+SOURCES = {"ENVIRONMENT": "the environment", "DEFAULT_MAP": "scoreinv.toml"}
+"""Names of what set an option that was not typed, by Click's name."""
 
 
 def _answer(context: typer.Context, asked: typer.CallbackParam, value: bool) -> None:
-    """Print what `--version`, `--help` or `--help-all` asks for, and end the command.
-
-    `--help` shows what photographers need, on a screen.
-    """
+    """Print the version or a help page, and exit. `--help` leaves out the options for scripts and researchers."""
     if not value:
         return
     if asked.name == "version":
         typer.echo(f"scoreinv {__version__}")
     else:
-        options: list[Any] = [each for each in context.command.params if isinstance(each, typer.core.TyperOption)]
-        for option in options:
-            option.hidden |= option.rich_help_panel == ADVANCED and asked.name != "help_all"
-            if option.is_flag:
-                option.metavar = " "  # it has no value
-            if option.default is not True:
-                option.secondary_opts = []  # every flag has a --no-, for what is set in a file
+        for parameter in context.command.params:
+            if isinstance(parameter, typer.core.TyperOption):
+                parameter.hidden |= parameter.rich_help_panel == ADVANCED and asked.name != "help_all"
+                if parameter.is_flag:
+                    parameter.metavar = " "
+                    if parameter.default is not True:
+                        parameter.secondary_opts = []  # each flag has a --no-NAME, for flags set in a file
+            else:
+                vars(parameter)["display_type_rich"] = lambda **_: None  # else `<list[str]>`
         typer.echo(context.get_help())
     raise typer.Exit
 
 
-_asking = partial(common_option, callback=_answer, is_eager=True, show_default=False)
-VersionOption = Annotated[bool, _asking("--version", help="Show the version and exit.", rich_help_panel=ADVANCED)]
+_flag = partial(typer.Option, callback=_answer, is_eager=True, show_default=False, show_envvar=False)
+Version = Annotated[bool, _flag("--version", help="Show the version and exit.")]
+Help = Annotated[bool, _flag("--help", "-h", help="Show this message and exit.")]
 _QUESTIONS = {
-    "help_all": Annotated[bool, _asking(HELP_ALL, help="Show all options, and exit.")],
-    "version": VersionOption,
-    "help": Annotated[bool, _asking("--help", "-h", help="Show this message and exit.")],
+    "help_all": Annotated[bool, _flag(HELP_ALL, help="Show all options and exit.", rich_help_panel=COMMON)],
+    "version": Annotated[bool, _flag("--version", help="Show the version and exit.", rich_help_panel=ADVANCED)],
+    "help": Annotated[bool, _flag("--help", "-h", help="Show this message and exit.", rich_help_panel=COMMON)],
 }
-"""What every command answers in place of its work."""
-WHERE = {"ENVIRONMENT": "the environment", "DEFAULT_MAP": "scoreinv.toml"}
-"""What gave an option its value, where it was not typed, by Click's name."""
+"""Options of every command that replace its work."""
 
 
-def command(function: Callable[..., Any], *, examples: str = "", unused: Collection[str] = ()) -> Callable[..., None]:
-    """The function as Typer takes it: the fields of parameters that are data classes become options of their own.
-
-    What the function returns, a `Run` over photographs, is done by the context's object, see `app.run`.
-
-    A field is an option by the `option` (or argument) or the `options.Setting` that it is annotated with, and a field
-    `seed` without either is the common seed.
+def command(function: Callable[..., None], *, examples: str = "", unused: Collection[str] = ()) -> Callable[..., None]:
+    """Return the function as Typer takes it.
 
     Args:
-        examples: lines for its help.
-        unused: common options that the command takes and has no use for; its help leaves them out.
+        examples: lines for the help.
+        unused: common options that the command accepts and ignores; the help leaves them out.
     """
     signature = inspect.signature(function, eval_str=True)
-    annotated = {name: parameter.annotation for name, parameter in signature.parameters.items()}
-    groups: dict[str, Any] = {name: kind for name, kind in annotated.items() if is_dataclass(kind)}
-    options = {name: _options(kind, function.__name__, unused) for name, kind in groups.items()}
     parameters = [inspect.Parameter("context", _KEYWORD, annotation=typer.Context)]
+    advanced: list[inspect.Parameter] = []
+    groups: dict[str, Any] = {}
+    settings: dict[str, Setting] = {}
+    arguments: list[str] = []
+
+    def add(name: str, hint: Any, default: Any, panel: str | None, **more: Any) -> None:
+        value, setting = get_args(hint)[:2]
+        if isinstance(setting, Setting):
+            settings[name] = setting
+            value, hint = _option(name, value, setting, panel, **more)
+            hint = Annotated[value, hint]
+        listed = advanced if isinstance(setting, Setting) and setting.advanced else parameters
+        listed.append(inspect.Parameter(name, _KEYWORD, default=default, annotation=hint))
+
     for name, parameter in signature.parameters.items():
-        parameters += options.get(name, [parameter.replace(kind=_KEYWORD)])
-    for name, annotation in _QUESTIONS.items():
-        parameters.append(inspect.Parameter(name, _KEYWORD, default=False, annotation=annotation))
+        panel = _PANELS.get(name)
+        if not is_dataclass(parameter.annotation):
+            arguments.append(name)
+            if get_origin(parameter.annotation) is Annotated:
+                add(name, parameter.annotation, parameter.default, panel, **_envvar(function, name))
+            continue
+        groups[name] = kind = parameter.annotation
+        hints = get_type_hints(kind, include_extras=True)
+        for field in (each for each in fields(kind) if get_origin(hints[each.name]) is Annotated):
+            more = _envvar(function, field.name)
+            if kind is Common:
+                own = f"{PREFIX}_{function.__name__}_{field.name}".upper()  # before the one of all commands
+                more = {"envvar": [own, f"{PREFIX}_{field.name.upper()}"], "hidden": field.name in unused}
+            default = inspect.Parameter.empty if field.default is MISSING else field.default
+            add(field.name, hints[field.name], default, panel, **more)
+    parameters += advanced
+    for name, hint in _QUESTIONS.items():
+        parameters.append(inspect.Parameter(name, _KEYWORD, default=False, annotation=hint))
 
     def run(context: typer.Context, **given: Any) -> None:
         common = Common(**{field.name: given[field.name] for field in fields(Common)})
-        show_log(verbose=common.verbose)
+        show_log(verbose=common.verbose, debug=common.debug)
         try:
-            for parameter in (each for each in context.command.params if each.name in given):
-                value, is_option = given[str(parameter.name)], isinstance(parameter, typer.core.TyperOption)
-                name = max(parameter.opts, key=len) if is_option else str(parameter.metavar).rstrip(".")
-                source = context.get_parameter_source(str(parameter.name))
-                if source is not None and source.name in WHERE:
-                    _log.info("%s %s, by %s", name, value, WHERE[source.name])
-                if value == "" or (isinstance(value, list) and "" in value):
-                    raise InputError(f"{name}: is empty (is a variable of the shell unset?)")
-                if isinstance(value, float) and math.isnan(value):
-                    raise InputError(f"{name} {value}: give a number")
-            photos, output = given.get("photos", []), given.get("output")
-            if photos and any(map(is_url, [*photos, output or ""])):
-                raise typer.Exit(run_in_a_store(photos, output))
-            settings: dict[str, Any] = {}
-            for name, kind in groups.items():
-                own = {option.name: given[option.name] for option in options[name]}
-                if "seed" in {field.name for field in fields(kind)} - set(own):
-                    own["seed"] = common.seed or 0
-                settings[name] = kind(**own)
-            asked = function(**{name: given[name] for name in annotated if name not in groups}, **settings)
-            if asked is not None:
-                context.obj(asked)
+            _check_given(context, given, settings)
+            made = {name: _made(kind, given, settings, common) for name, kind in groups.items()}
+            function(**{name: given[name] for name in arguments}, **made)
         except Exception as error:
-            vars(error)["common"] = common  # how it is told
+            vars(error)["common"] = common  # how it is rendered
+            if isinstance(error, SettingError) and (source := source_of(context, error.setting)):
+                raise _with_source(error, source) from error
             raise
 
     run.__name__, run.__module__ = function.__name__, function.__module__
     about = inspect.cleandoc(function.__doc__ or "").partition("\n\n")[0]
     run.__doc__ = f"{about}\n\n\b\n{examples.strip(chr(10))}" if examples else about
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # Typer reads it
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
 
 
-def _options(kind: type, command: str, unused: Collection[str]) -> list[inspect.Parameter]:
-    """The options of a command that the fields of a data class are, as parameters of a function."""
-    found: list[inspect.Parameter] = []
+def _envvar(function: Callable[..., None], name: str) -> dict[str, Any]:
+    """Return the variable of an option whose name in Python ends in _, such as `class_`."""
+    return {"envvar": [f"{PREFIX}_{function.__name__}_{name[:-1]}".upper()]} if name.endswith("_") else {}
+
+
+def source_of(context: typer.Context, name: str) -> str | None:
+    """Return the file or variable that set an option; None if it was typed or is the default."""
+    source = context.get_parameter_source(name)
+    where = SOURCES.get("" if source is None else source.name)
+    if where != SOURCES["ENVIRONMENT"]:
+        return where
+    parameter = next(each for each in context.command.params if each.name == name)
+    envvar: Any = parameter.envvar or ()
+    names = [*envvar, f"{context.auto_envvar_prefix}_{name}".upper()]
+    return next((each for each in names if os.environ.get(each)), where)
+
+
+def _with_source(error: SettingError, source: str) -> InputError:
+    renamed = InputError(f"{source}: {describe(error)}")
+    vars(renamed).update(vars(error))
+    return renamed
+
+
+def _check_given(context: typer.Context, given: dict[str, Any], settings: dict[str, Setting]) -> None:
+    """Raise InputError for an empty value, SettingError for one out of range; log values of files and variables."""
+    for parameter in (each for each in context.command.params if each.name in given):
+        name, value = str(parameter.name), given[str(parameter.name)]
+        is_option = isinstance(parameter, typer.core.TyperOption)
+        label = max(parameter.opts, key=len) if is_option else str(parameter.metavar).rstrip(".")
+        source = context.get_parameter_source(name)
+        if source is not None and source.name in SOURCES:
+            _log.info("%s %s, from %s", label, value, SOURCES[source.name])
+        if value == "" or (isinstance(value, list) and "" in value):
+            raise InputError(f"{label}: is empty (is a variable of the shell unset?)")
+        setting = settings.get(name)
+        if setting is not None and setting.range is not None and value is not None:
+            check(name, value, setting.range)
+
+
+def _made(kind: Any, given: dict[str, Any], settings: dict[str, Setting], common: Common) -> Any:
+    """Make a data class of the options."""
+    values: dict[str, Any] = {}
     hints = get_type_hints(kind, include_extras=True)
-    for field in (each for each in fields(kind) if get_origin(hints[each.name]) is Annotated):
-        value, given = get_args(hints[field.name])
-        if isinstance(given, Setting):
-            ends = {} if given.range is None else {"min": given.range.least, "max": given.range.most}
-            bounds: dict[str, Any] = {
-                name: end for name, end in ends.items() if end is not None and abs(end) < math.inf
-            }
-            panel = ADVANCED if given.advanced else None
-            shown = option(help=given.words, metavar=given.metavar, rich_help_panel=panel, **bounds)
-            if given.read is not None:
-                value, shown.callback = str | None, given.read
-        else:
-            shown = copy(given)
-        if value is bool:
-            shown.show_default = False
-        if kind is Common:
-            own = f"{PREFIX}_{command}_{field.name}".upper()  # goes before that of all commands
-            shown.envvar = [own, f"{PREFIX}_{field.name.upper()}"]
-            shown.hidden = field.name in unused
-        default = inspect.Parameter.empty if field.default is MISSING else field.default
-        found.append(inspect.Parameter(field.name, _KEYWORD, default=default, annotation=Annotated[value, shown]))
-    return found
+    for name in (field.name for field in fields(kind)):
+        if get_origin(hints[name]) is Annotated:
+            read = settings[name].read
+            values[name] = given[name] if read is None else read(given[name])
+        elif hasattr(common, name):
+            values[name] = getattr(common, name)
+    if values.get("seed", 0) is None and kind is not Common:
+        values["seed"] = 0
+    return kind(**values)
+
+
+def _option(name: str, kind: Any, setting: Setting, panel: str | None, **more: Any) -> tuple[Any, Any]:
+    """Return type and Typer option of a setting. Its range is checked here, so that help shows it as `0-1`."""
+    plain = next((each for each in get_args(kind) if each is not NoneType), kind) if _is_optional(kind) else kind
+    metavar = setting.metavar
+    if plain is bool:
+        metavar = " "
+    elif metavar is None and plain in (int, float):
+        metavar = _range(plain, setting.range)
+    names = () if setting.option is None else setting.option.split()
+    shown = typer.Option(
+        *names,
+        help=setting.words,
+        metavar=metavar,
+        rich_help_panel=ADVANCED if setting.advanced else panel,
+        show_envvar=False,
+        show_default=plain is not bool,
+        **more,
+    )
+    return str | None if setting.read is not None else kind, shown
+
+
+def _is_optional(kind: Any) -> bool:
+    return NoneType in get_args(kind)
+
+
+def _range(kind: type, allowed: Range | None) -> str:
+    if allowed is None or allowed.least is None or not allowed.most <= _LARGEST or math.isinf(allowed.least):
+        return "N" if kind is int else "NUMBER"
+    return f"{allowed.least:g}-{allowed.most:g}"

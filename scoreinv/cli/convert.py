@@ -1,4 +1,4 @@
-"""`scoreinv convert`: a published checkpoint to scoreinv's own model file."""
+"""`scoreinv convert SRC -o OUT`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from scoreinv import models
-from scoreinv.cli.options import Common, option
-from scoreinv.cli.outputs import check_file, check_folder, refuse_existing
-from scoreinv.cli.report import emit, notice, rehearse
+from scoreinv.batch.outputs import check_file, check_folder, refuse_existing
+from scoreinv.cli.options import Common
+from scoreinv.cli.render import emit, notice, rehearse
 from scoreinv.models.catalogue import HUB_PREFIX, configuration, full_name, load, locate
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import remove_leftovers
+from scoreinv.system.options import Setting
 
 EXAMPLES = """
   scoreinv convert model.pth --config ve/cifar10_ncsnpp -o own.safetensors
@@ -26,34 +27,36 @@ def convert(
         str,
         typer.Argument(
             metavar="SRC",
-            help="Checkpoint of the reference implementation (.pth), folder in diffusers' format, or hf:NAME.",
+            help="Checkpoint of the reference implementation (.pth), folder of diffusers, or hf:NAME.",
         ),
     ],
-    output: Annotated[str, option("-o", "--output", metavar="OUT", help="Model file to write (.safetensors).")],
+    output: Annotated[str, Setting("Model file to write (.safetensors).", metavar="OUT", option="-o --output")],
     common: Common,
     config: Annotated[
-        str | None, option(metavar="FILE|NAME", help="Configuration of a .pth: a JSON file or published name.")
+        str | None, Setting("Configuration of a .pth: a JSON file or published name.", metavar="FILE|NAME")
     ] = None,
     ema: Annotated[
-        bool, option("--ema/--raw", help="Take the averaged weights of a .pth, or the last raw ones.")
+        bool, Setting("Convert the averaged weights of a .pth, or the raw ones.", option="--ema/--raw")
     ] = True,
 ) -> None:
-    """Convert a published model to a model file. Nothing in what is read is executed."""
+    """Convert a published model to a model file, without executing its code."""
     on_hub = source.startswith(HUB_PREFIX)
     folder = on_hub or Path(source).is_dir()
     if not folder:
         check_file(source)
     if folder and config is not None:
-        raise InputError(f"{source}: brings its own configuration: leave out --config")
+        raise InputError(f"{source}: has its own configuration: leave out --config")
     if folder and not ema:
-        raise InputError(f"{source}: has weights of one kind only: leave out --raw")
+        raise InputError(f"{source}: has only one set of weights: leave out --raw")
     if not folder and config is None:
-        raise InputError(f"{source}: say what it is by --config: a name of `scoreinv models list`, or a JSON file")
+        raise InputError(
+            f"{source}: needs its configuration: --config with a name of `scoreinv models list`, or a JSON file"
+        )
     if Path(output).suffix != ".safetensors":
         raise InputError(f"{output}: end the output's name in .safetensors")
     check_folder(Path(output).parent)
     refuse_existing([output], overwrite=common.overwrite)
-    place = source if on_hub else Path(source)  # a folder's name alone would be that of a bundled model
+    place = source if on_hub else Path(source)  # a folder's bare name would mean a bundled model
 
     if common.dry_run:
         if config is not None:

@@ -1,42 +1,30 @@
-"""`scoreinv denoise PHOTO...`: remove noise."""
+"""`scoreinv denoise PHOTO...`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from scoreinv import imaging, tasks
-from scoreinv.cli.options import Common, NoiseOption, Output, PhotosArgument
-from scoreinv.cli.photo_loop import Made, Progress, Run
-from scoreinv.cli.plan import Job
-from scoreinv.cli.report import warn
-from scoreinv.cli.restoring import Network, restore_photos
-from scoreinv.tasks.settings import DenoiseSettings
-
-if TYPE_CHECKING:
-    from scoreinv.prior import ScorePrior
+from scoreinv import tasks
+from scoreinv.batch.plan import OutputOptions
+from scoreinv.cli.options import Common, Photos, TaskModel, Uncertainty
+from scoreinv.cli.photos import Beside, run
+from scoreinv.models.loading import Models
+from scoreinv.tasks.requests import DenoiseRequest
 
 EXAMPLES = """
   scoreinv denoise photo.jpg              # writes photo_denoised.png
-  scoreinv denoise photo.jpg --noise 12   # of a level that you know
+  scoreinv denoise photo.jpg --noise 12   # noise of a known level
 """
 
 
 def denoise(
-    photos: PhotosArgument,
+    photos: Photos,
     *,
-    noise: NoiseOption = None,
-    settings: DenoiseSettings,
-    network: Network,
-    output: Output,
+    request: DenoiseRequest,
+    model: TaskModel = "denoiser",
+    uncertainty: Uncertainty = None,
+    output: OutputOptions,
     common: Common,
-) -> Run[Any]:
-    """Remove noise from photos: the average of what is possible, or with --samples some of that."""
-
-    def restore(job: Job, picture: imaging.Picture, std: float, prior: ScorePrior, progress: Progress) -> Made:
-        if noise is None and not tasks.has_noise(picture, std, prior):
-            remedy = "--noise sets a level"
-            warn(f"{job.source}: has less noise than the model can remove, and is left as it is ({remedy})")
-            return tasks.unchanged(picture, settings), {}
-        return tasks.denoise_picture(picture, std, prior, settings, progress), {}
-
-    return restore_photos(photos, "_denoised", restore, noise, settings, network, output, common)
+) -> None:
+    """Remove noise from photos."""
+    models = Models(denoise=model, machine=common.machine)
+    given = Beside(uncertainty=uncertainty)
+    run(photos, tasks.denoise_picture, request, output, common, models, suffix="_denoised", given=given)

@@ -1,4 +1,4 @@
-"""`scoreinv evaluate GENERATED --reference REAL`: how like real pictures generated ones are."""
+"""`scoreinv evaluate GENERATED --reference REAL`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scoreinv import files, imaging, models, tasks
-from scoreinv.cli.options import Common, advanced, option
-from scoreinv.cli.outputs import check_file
-from scoreinv.cli.plan import expand
-from scoreinv.cli.report import emit, notice, put, rehearse
+from scoreinv.batch.outputs import check_file
+from scoreinv.batch.plan import expand
+from scoreinv.cli.options import Common
+from scoreinv.cli.render import emit, notice, put, rehearse
 from scoreinv.models.catalogue import HUB_PREFIX, load_classifier
 from scoreinv.system.devices import device_of
 from scoreinv.system.errors import CheckpointError, InputError
+from scoreinv.system.options import Setting
 from scoreinv.system.terminal import progress_bar
 from scoreinv.system.threads import set_threads
 
@@ -29,47 +30,47 @@ EXAMPLES = """
   scoreinv evaluate drawn/ --reference photographs/
 """
 UNUSED = ("seed", "overwrite", "precision")
-_JUDGE = "cifar10-judge"  # the bundled classifier of clean pictures
+_JUDGE = "cifar10-judge"
+"""Bundled classifier of clean pictures."""
 
 
 def evaluate(
     generated: Annotated[
-        str, typer.Argument(metavar="GENERATED", help="Generated pictures, in a folder or in folders named by classes.")
+        str, typer.Argument(metavar="GENERATED", help="Folder of generated pictures, or of folders named by classes.")
     ],
     common: Common,
-    reference: Annotated[str, option(metavar="FOLDER", help="Real pictures of the same kind, ideally as many.")],
+    reference: Annotated[str, Setting("Real pictures of the same kind, ideally as many.", metavar="FOLDER")],
     classifier: Annotated[
         str | None,
-        option(
-            metavar="NAME|FILE", help="Distances in its features, and shares of its classes. (default: cifar10-judge)"
+        Setting(
+            "Classifier for feature distances and shares of classes. (default: cifar10-judge)", metavar="NAME|FILE"
         ),
     ] = None,
     class_: Annotated[
         str | None,
-        option(
-            "--class",
-            envvar="SCOREINV_EVALUATE_CLASS",
+        Setting(
+            "Class of all generated pictures, for the accuracy. (default: the names of their folders)",
             metavar="NAME|NUMBER",
-            help="Class that the pictures should be of, to count how many are. (default: the name of their folders)",
+            option="--class",
         ),
     ] = None,
     inception: Annotated[
         str | None,
-        advanced(
-            metavar="FILE", help="Weights of Inception as torch-fidelity takes them: FID, KID and Inception score."
+        Setting(
+            "Inception weights of torch-fidelity, for FID, KID and Inception score.", metavar="FILE", advanced=True
         ),
     ] = None,
 ) -> None:
-    """Compare generated pictures with real ones: distances in a classifier's features, FID, KID, Inception score."""
+    """Compare generated pictures with real ones: feature distances, FID, KID, Inception score."""
     for name, folder in (("GENERATED", generated), ("--reference", reference)):
         if Path(folder).is_file():
             raise InputError(f"{name} {folder}: is a file: give a folder of pictures (scoreinv sample -o FOLDER/)")
         if not Path(folder).is_dir():
-            raise InputError(f"{name} {folder}: no such folder of pictures")
-    drawn, real = expand(generated, deep=True), expand(reference, deep=True)
+            raise InputError(f"{name} {folder}: no such folder")
+    drawn, real = expand(generated, recursive=True), expand(reference, recursive=True)
     for folder, found in ((generated, drawn), (reference, real)):
         if len(found) < 2:
-            raise InputError(f"{folder}: holds one picture, and a set to be compared needs two at least")
+            raise InputError(f"{folder}: has one picture; a comparison needs two")
     measure = None if inception is None else _inception(inception, common)
     record: dict[str, Any] = {"input": generated, "reference": reference, "pictures": len(drawn)}
     if common.dry_run:
@@ -85,9 +86,11 @@ def evaluate(
     except InputError as error:
         if measure is None or classifier or class_ is not None:
             raise
-        notice(common, f"compared by Inception only: {error}")  # pictures of another size, as the judge was not asked
+        notice(
+            common, f"compared with Inception only: {error}"
+        )  # for pictures of another size than the default judge's
     if measure is None:
-        notice(common, "FID, KID and Inception score need --inception and its weights")
+        notice(common, "FID, KID and Inception score need --inception")
     else:
         record |= measure(drawn, real)
     record["seconds"] = round(time.monotonic() - started, 3)
@@ -96,17 +99,17 @@ def evaluate(
         for key, value in record.items():
             shares = isinstance(value, dict)
             text = ", ".join(f"{name} {share:.1%}" for name, share in value.items()) if shares else value
-            put(f"{_told(key, record)}: {f'{value:.4f}' if isinstance(value, float) else text}")
+            put(f"{_label(key, record)}: {f'{value:.4f}' if isinstance(value, float) else text}")
 
 
-def _told(key: str, record: dict[str, Any]) -> str:
-    """What people are told that a figure is."""
+def _label(key: str, record: dict[str, Any]) -> str:
+    """Return the words for a figure."""
     name = record.get("classifier")
     figures = {
-        "frechet_distance": f"Fréchet distance in the features of {name} (not FID, which is Inception's)",
-        "kernel_distance": f"kernel distance in the features of {name} (not KID)",
-        "class_shares": f"classes by {name}",
-        "accuracy": f"share of the class asked for, by {name}",
+        "frechet_distance": f"Fréchet distance in the features of {name} (FID uses Inception)",
+        "kernel_distance": f"kernel distance in the features of {name} (KID uses Inception)",
+        "class_shares": f"classes, by {name}",
+        "accuracy": f"share of the requested class, by {name}",
         "fid": "FID",
         "kid": "KID",
         "inception_score": "Inception score",
@@ -120,7 +123,7 @@ def _by_classifier(
     from scoreinv.tasks.evaluate import evaluate as compare
 
     classifier, label = _judge(name, class_name, common)
-    for first in (generated[0], real[0]):  # pictures of another size are told before minutes of looking at the others
+    for first in (generated[0], real[0]):  # fail early for pictures of another size
         tasks.look_at([(first, files.read_picture(first))], classifier)
     folders = [Path(path).parent.name for path in generated]
     asked = [classifier.classes.index(folder) for folder in folders if folder in classifier.classes]
@@ -128,12 +131,12 @@ def _by_classifier(
         asked = [label] * len(generated)
     seen, true = (_look(paths, classifier, common) for paths in (generated, real))
     record = {"classifier": name, **compare(seen, true, classifier.classes)}
-    known = len(asked) == len(generated)  # what every picture should be
+    known = len(asked) == len(generated)  # the class of each picture
     return record | ({"accuracy": float((seen.labels == asked).mean())} if known else {})
 
 
 def _judge(name: str, class_name: str | None, common: Common) -> tuple[NoiseClassifier, int | None]:
-    """The classifier on the device of the run, and its label of the class that is asked for."""
+    """Return the classifier on its device, and its label of the requested class."""
     classifier = load_classifier(name).to(device_of(common.device))
     return classifier, None if class_name is None else tasks.class_index(classifier, class_name)
 
@@ -151,12 +154,12 @@ def _look(paths: list[str], classifier: NoiseClassifier, common: Common) -> task
 
 
 def _inception(weights: str, common: Common) -> Callable[[list[str], list[str]], dict[str, float]]:
-    """What compares pictures by the features of Inception; InputError where it or its weights cannot be had."""
+    """Return the comparison by features of Inception; raise InputError if it or its weights are missing."""
     check_file(weights, "--inception")
     try:
-        models.read_pickled(Path(weights))  # torch-fidelity would run what a pickle says
+        models.read_pickled(Path(weights))  # torch-fidelity would execute a pickle
     except CheckpointError as error:
-        raise InputError(f"--inception {weights}: holds no weights as torch-fidelity takes them") from error
+        raise InputError(f"--inception {weights}: has no weights for torch-fidelity") from error
     try:
         from torch_fidelity import calculate_metrics
         from torch_fidelity.datasets import ImagesPathDataset
@@ -166,7 +169,7 @@ def _inception(weights: str, common: Common) -> Callable[[list[str], list[str]],
     def measure(drawn: list[str], real: list[str]) -> dict[str, float]:
         fewest = min(len(drawn), len(real))
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Detected pickle protocol")  # torch's, of weights that have been read
+            warnings.filterwarnings("ignore", "Detected pickle protocol")  # torch's, about weights that were checked
             found = calculate_metrics(
                 input1=ImagesPathDataset(drawn),
                 input2=ImagesPathDataset(real),

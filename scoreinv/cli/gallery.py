@@ -1,4 +1,4 @@
-"""Pictures that a command made, in one file or one by one in a folder."""
+"""Pictures made by a command, in one file or one by one in a folder."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoreinv import files, imaging
+from scoreinv.batch.outputs import STREAM, check_folder, check_quality, check_stdout, refuse_existing
 from scoreinv.cli.options import Common
-from scoreinv.cli.outputs import STREAM, check_folder, check_quality, check_stdout, refuse_existing
-from scoreinv.cli.report import warn
+from scoreinv.cli.render import warn
+from scoreinv.models.loading import ModelSource
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import remove_leftovers
 from scoreinv.system.memory import shortage
@@ -19,21 +20,22 @@ if TYPE_CHECKING:
     import numpy as np
 
 _NUMBERED = re.compile(r"\d{6}\.png")
-_PIXEL_BYTES = 3 * (4 + 4 + 4 + 1)  # memory of a pixel that is drawn: alone, among all, as levels, and rounded
+_PIXEL_BYTES = 3 * (4 + 4 + 4 + 1)
+"""Memory of a pixel in its picture, in the array of all, as grey levels and rounded."""
 
 
 class Gallery:
-    """Where `count` pictures go: one file for all, or one each in a folder, whose names do not depend on how many.
+    """Files of `count` pictures: one for all, or one each in a folder, whose names do not depend on the count.
 
     Args:
-        target: the file, `-` or the folder.
-        columns: of a single file; None: it is about square.
+        target: file, `-` or folder.
+        columns: of a single file; None: about square.
 
     Attributes:
-        outputs: the files.
+        outputs: paths of the files.
 
     Raises:
-        InputError: they could not be written, or a quality is asked for of a format without.
+        InputError: a file cannot be written, or has no quality.
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class Gallery:
     ) -> None:
         if target == STREAM:
             if common.json:
-                raise InputError("-o - and --json both want stdout: name a file")
+                raise InputError("-o - and --json both need stdout: name a file with -o")
             check_stdout()
         named = Path(target).suffix != "" and not target.endswith("/") and not Path(target).is_dir()
         self.is_file = target == STREAM or named
@@ -61,24 +63,24 @@ class Gallery:
         with suppress(OSError):
             others = set() if self.is_file else {path.name for path in Path(target).iterdir()} - set(names)
         if others := set(filter(_NUMBERED.fullmatch, others)):
-            warn(f"{target}: holds {len(others)} pictures more, as of an earlier run: {min(others)} to {max(others)}")
+            warn(f"{target}: has {len(others)} more pictures of an earlier run: {min(others)} to {max(others)}")
 
     def check(self, size: tuple[int, int]) -> None:
-        """Raise InputError where all pictures of a size (height, width) cannot be at hand at once, or be written."""
+        """Raise InputError if the pictures, of (height, width), do not fit in memory or in their file."""
         pixels = self.count * size[0] * size[1]
         if self.is_file:
             if pixels > imaging.MAX_MEGAPIXELS * 10**6:
                 raise InputError(
-                    f"-n {self.count}: one picture of all would have {pixels / 1e6:.0f} megapixels, and the limit is "
-                    f"{imaging.MAX_MEGAPIXELS}: name a folder by -o FOLDER/"
+                    f"-n {self.count}: one file of all would have {pixels / 1e6:.0f} megapixels, and the limit is "
+                    f"{imaging.MAX_MEGAPIXELS}: name a folder with -o FOLDER/"
                 )
             files.format_of(self.outputs[0], imaging.sheet_size(self.count, size, self.columns))
         if lacking := shortage(pixels * _PIXEL_BYTES):
             wanted = f"{size[1]}x{size[0]}"
-            raise InputError(f"-n {self.count}: drawing so many pictures of {wanted} {lacking}: ask for fewer")
+            raise InputError(f"-n {self.count}: so many pictures of {wanted} {lacking}: ask for fewer")
 
     def write(self, images: np.ndarray, first: int = 0) -> None:
-        """Write pictures NxHxWxC in [0, 1], of which `first` is the number of the first."""
+        """Write pictures NxHxWxC in [0, 1], numbered from `first`."""
         folder = Path(self.outputs[0]).parent
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
@@ -86,3 +88,11 @@ class Gallery:
         sheets = [imaging.contact_sheet(part, self.columns) for part in ([levels] if self.is_file else levels[:, None])]
         for path, sheet in zip(self.outputs[first : first + len(sheets)], sheets, strict=True):
             files.write_picture(path, imaging.Picture(sheet), overwrite=self.overwrite, quality=self.quality)
+
+
+def warn_of_completing(source: ModelSource, result: str) -> None:
+    """Warn if the model was trained to complete pictures; `result` says what it does here."""
+    from scoreinv.conditional.prior import trained_task
+
+    if trained_task(source.load()) is not None:
+        warn(f"{source.name}: was trained to complete pictures; {result}")

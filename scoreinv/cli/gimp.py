@@ -1,4 +1,4 @@
-"""`scoreinv gimp install`: the plug-in, where GIMP 3 looks for it."""
+"""The plug-in for GIMP 3."""
 
 from __future__ import annotations
 
@@ -12,39 +12,35 @@ from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
-import typer
-
-from scoreinv.cli.command import command
 from scoreinv.cli.options import Common
-from scoreinv.cli.report import emit, notice, rehearse
+from scoreinv.cli.render import emit, notice, rehearse
 from scoreinv.cli.serve import check_installed
 from scoreinv.system.errors import ExistsError, InputError
 from scoreinv.system.files import atomic_write
 
-app = typer.Typer(help="The plug-in for GIMP.", no_args_is_help=True, rich_markup_mode="rich")
-
-_UNUSED = ("seed", "device", "precision", "threads")
+EXAMPLES = {"install": "  scoreinv gimp install   # then restart GIMP"}
+UNUSED = ("seed", "device", "precision", "threads")
 _NAMES = ("gimp-3.0", "gimp-3", "gimp", "gimp-console-3.0", "gimp-console")
 _PLACES = ("/Applications/GIMP.app/Contents/MacOS/gimp", "C:/Program Files/GIMP 3/bin/gimp-console-3.0.exe")
-"""Where its own installers put it, on systems that do not find it by its name."""
+"""Paths of GIMP's own installers, on systems that do not find it by name."""
 _HOW = (
-    "install GIMP 3 (Debian 13: apt install gimp; else from gimp.org; not as Flatpak or Snap, which run no scoreinv), "
-    "and run this again"
+    "install GIMP 3 (Debian 13: apt install gimp; else from gimp.org; not as Flatpak or Snap, which cannot run "
+    "scoreinv), and run this again"
 )
 _SYSTEM_PYTHON = Path("/usr/bin/python3")
 
 
 def install(common: Common) -> None:
-    """Write the plug-in where GIMP 3 looks for it: Filters > Scoreinv fills selections, restores, colours, denoises."""
+    """Install the plug-in: Filters > Scoreinv fills selections, restores, colours, denoises."""
     check_installed()
     version = max(_versions(), default=None)
     if version is None:
-        raise InputError(f"GIMP is not found: {_HOW}")
+        raise InputError(f"GIMP was not found: {_HOW}")
     if version < (3, 0):
-        raise InputError(f"GIMP {version[0]}.{version[1]} is installed, and the plug-in is for GIMP 3: {_HOW}")
+        raise InputError(f"GIMP {version[0]}.{version[1]} is installed, but the plug-in needs GIMP 3: {_HOW}")
     path = _settings(version) / "plug-ins" / "scoreinv" / "scoreinv.py"
     if path.exists() and not common.overwrite:
-        raise ExistsError(f"{path}: exists already: allow to overwrite it")
+        raise ExistsError(f"{path}: exists: replace it")
     if common.dry_run:
         rehearse(common, {"output": str(path)}, f"would write {path}")
         return
@@ -53,13 +49,13 @@ def install(common: Common) -> None:
         temporary.write_text(plugin(), encoding="utf-8")
         temporary.chmod(0o755)
     emit(common, {"output": str(path)})
-    notice(common, f"wrote {path}: start GIMP anew, and find Filters > Scoreinv")
+    notice(common, f"wrote {path}: restart GIMP; the filters are in Filters > Scoreinv")
 
 
 def plugin() -> str:
-    """The plug-in, which calls the scoreinv that runs here.
+    """Return the text of the plug-in, which calls this installation of scoreinv.
 
-    On Linux GIMP's Python is the system's, also where GIMP is started in an environment that has another one.
+    On Linux, GIMP runs with the system's Python, even if it is started in another environment.
     """
     text = (files("scoreinv") / "gimp" / "plugin.py").read_text("utf-8")
     text = text.replace('COMMAND = ["scoreinv"]', f"COMMAND = {[sys.executable, '-m', 'scoreinv']!r}")
@@ -69,16 +65,16 @@ def plugin() -> str:
 
 
 def _versions() -> Iterator[tuple[int, int]]:
-    """The versions of GIMP that are here."""
+    """Yield the versions of installed GIMPs."""
     for place in filter(None, [*map(shutil.which, _NAMES), *(place for place in _PLACES if Path(place).exists())]):
         with suppress(OSError, subprocess.TimeoutExpired):
-            told = subprocess.run([place, "--version"], capture_output=True, text=True, check=False, timeout=60)
-            if found := re.search(r"version (\d+)\.(\d+)", told.stdout):
+            answer = subprocess.run([place, "--version"], capture_output=True, text=True, check=False, timeout=60)
+            if found := re.search(r"version (\d+)\.(\d+)", answer.stdout):
                 yield int(found[1]), int(found[2])
 
 
 def _settings(version: tuple[int, int]) -> Path:
-    """The folder of GIMP's settings, by its version."""
+    """Return the folder of GIMP's settings."""
     if own := os.environ.get("GIMP3_DIRECTORY"):
         return Path.home() / own
     if sys.platform == "darwin":
@@ -90,6 +86,4 @@ def _settings(version: tuple[int, int]) -> Path:
     return root / "GIMP" / f"{version[0]}.{version[1]}"
 
 
-app.command("install", add_help_option=False)(
-    command(install, unused=_UNUSED, examples="  scoreinv gimp install   # then start GIMP anew")
-)
+PARTS = {"install": install}

@@ -1,4 +1,4 @@
-"""`scoreinv interpolate A B`: pictures between two pictures."""
+"""`scoreinv interpolate A B`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 from scoreinv import files, imaging, tasks
-from scoreinv.cli.gallery import Gallery
-from scoreinv.cli.loading import Model, warn_of_completing
-from scoreinv.cli.options import Common, FrameOption, ModelOption, QualityOption, option, output_option
-from scoreinv.cli.outputs import STREAM, refuse_inputs
-from scoreinv.cli.report import emit, naming, notice, rehearse, warn
+from scoreinv.batch.outputs import STREAM, refuse_inputs
+from scoreinv.cli.gallery import Gallery, warn_of_completing
+from scoreinv.cli.options import Common, Frame, ModelOption, Quality
+from scoreinv.cli.render import emit, notice, provenance, rehearse, warn
+from scoreinv.models.loading import ModelSource
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import STEPS
+from scoreinv.system.options import Number, Setting, Whole
 from scoreinv.system.terminal import duration, progress_bar
 from scoreinv.tasks.settings import FIXED_STEPS
 
@@ -26,58 +26,59 @@ UNUSED = ("seed",)
 
 
 def interpolate(
-    first: Annotated[str, typer.Argument(metavar="A", help="The first picture; - is stdin.", show_default=False)],
-    second: Annotated[str, typer.Argument(metavar="B", help="The last picture, of the same size.", show_default=False)],
+    first: Annotated[str, typer.Argument(metavar="A", help="First picture; - is stdin.", show_default=False)],
+    second: Annotated[str, typer.Argument(metavar="B", help="Last picture, of the same size.", show_default=False)],
     common: Common,
     model: ModelOption = "photo",
-    count: Annotated[int, option("-n", "--count", min=2, max=10_000, help="Pictures, the ends included.")] = 8,
+    count: Annotated[
+        int, Setting("Number of pictures, both ends included.", Whole(2, 10_000), option="-n --count")
+    ] = 8,
     temperature: Annotated[
-        float, option(min=0, max=100, help="Factor of the latent codes: below 1 for smoother pictures.")
+        float, Setting("Factor of the latent codes: below 1 for smoother pictures.", Number(0, 100))
     ] = 1.0,
-    steps: Annotated[int | None, option(min=STEPS.least, max=STEPS.most, help=FIXED_STEPS.words)] = None,
+    steps: Annotated[int | None, FIXED_STEPS] = None,
     output: Annotated[
         str | None,
-        output_option(
-            "-o",
-            "--output",
+        Setting(
+            "Folder for single pictures, or file for all in a row; - is stdout. (default: A_interpolated.png)",
             metavar="FOLDER|ROW.png",
-            help="A folder for single pictures, or a file for all in a row; - is stdout. (default: A_interpolated.png)",
+            option="-o --output",
         ),
     ] = None,
-    quality: QualityOption = None,
-    frame: FrameOption = None,
+    quality: Quality = None,
+    frame: Frame = None,
 ) -> None:
-    """Make pictures between two pictures, by an arc between their latent codes."""
+    """Interpolate between two pictures, by an arc between their latent codes."""
     if STREAM in (first, second) and (first == second or output is None):
-        raise InputError("- (stdin) is one of the pictures, and needs a name for the result: -o")
+        raise InputError("- (stdin) is one of the pictures: name the result with -o")
     target = output if output is not None else str(Path(first).parent / f"{Path(first).stem}_interpolated.png")
     refuse_inputs("-o", [target], {"the model": model})
-    loaded = Model(model, common, exact=True)
+    source = ModelSource(model, common.machine, exact=True)
     gallery = Gallery(target, count, quality, common, columns=count)
     a, b = pictures = files.read_picture(first, frame), files.read_picture(second, frame)
     if a.size != b.size:
         sizes = f"{second}: is {b.width}x{b.height}, and {first} is {a.width}x{a.height}"
-        raise InputError(f"{sizes}: crop them to one size")
+        raise InputError(f"{sizes}: crop them to the same size")
     gallery.check(a.size)
     if common.dry_run:
-        loaded.check()
-        if loaded.configuration is not None:
-            _check_sides((first, second), pictures, loaded.configuration)
+        source.check()
+        if source.configuration is not None:
+            _check_sides((first, second), pictures, source.configuration)
         said = f"{count} pictures from {first} to {second} would be written to {target}"
         rehearse(common, {"inputs": [first, second], "outputs": gallery.outputs}, said)
         return
-    for source, picture in zip((first, second), pictures, strict=True):
+    for name, picture in zip((first, second), pictures, strict=True):
         if picture.has_alpha or picture.peak > 255:
-            warn(f"{source}: transparency is left out, and more than 8 bits are rounded")
+            warn(f"{name}: transparency is left out, and 16 bits are rounded to 8")
 
-    _check_sides((first, second), pictures, loaded.load())
-    warn_of_completing(
-        loaded, "what it puts between two is a cross-fade; --model cifar10 joins pictures of 32x32 pixels"
-    )
+    common.machine.start_torch()
+    prior = source.load()
+    _check_sides((first, second), pictures, prior)
+    warn_of_completing(source, "the result is a cross-fade (--model cifar10 interpolates pictures of 32x32 pixels)")
     started = time.monotonic()
     with progress_bar("interpolating", quiet=common.quiet) as show:
         result = tasks.interpolate_pictures(
-            *pictures, loaded.load(), count, temperature=temperature, steps=steps, callback=show
+            *pictures, prior, count, temperature=temperature, steps=steps, callback=show
         )
     gallery.write(result.images)
     seconds = time.monotonic() - started
@@ -89,7 +90,7 @@ def interpolate(
         "seconds": round(seconds, 3),
         "nfe": result.nfe,
     }
-    emit(common, record | loaded.record("ode"))
+    emit(common, record | provenance(source, "ode", common))
     notice(common, f"{count} pictures in {target} ({duration(seconds)})")
 
 
@@ -97,5 +98,7 @@ def _check_sides(
     sources: tuple[str, str], pictures: tuple[imaging.Picture, imaging.Picture], model: tasks.Sided
 ) -> None:
     for source, picture in zip(sources, pictures, strict=True):
-        with naming(source):
+        try:
             tasks.check_sides(picture, model)
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from error

@@ -1,4 +1,4 @@
-"""`scoreinv likelihood IMAGE...`: bits per dimension."""
+"""`scoreinv likelihood IMAGE...`."""
 
 from __future__ import annotations
 
@@ -7,71 +7,83 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scoreinv import files, imaging, tasks
-from scoreinv.cli.loading import Model
-from scoreinv.cli.options import Common, FrameOption, ModelOption, output_option
-from scoreinv.cli.outputs import STREAM, check_folder, refuse_existing, refuse_inputs
-from scoreinv.cli.plan import expand
-from scoreinv.cli.record import Table, failed, tell_failure
-from scoreinv.cli.report import emit, naming, notice, put, rehearse, warn
+from scoreinv.batch.outputs import STREAM, check_folder, refuse_existing, refuse_inputs
+from scoreinv.batch.plan import expand
+from scoreinv.cli.options import Common, Frame, ModelOption
+from scoreinv.cli.render import (
+    describe,
+    emit,
+    failure,
+    notice,
+    print_traceback,
+    provenance,
+    put,
+    rehearse,
+    warn,
+)
+from scoreinv.models.loading import ModelSource
 from scoreinv.system.errors import InputError
+from scoreinv.system.options import Setting
 from scoreinv.system.terminal import LONG_SECONDS, duration, progress_bar
 from scoreinv.tasks.settings import LikelihoodSettings
+
+if TYPE_CHECKING:
+    from scoreinv.batch.manifest import Table
 
 EXAMPLES = """
   scoreinv likelihood pictures/ --model cifar10 --steps 16 --csv table.csv
 """
-_LEAST_STEPS = 8  # of the fixed grid, below which a likelihood is off by hundredths of a bit and more
+_LEAST_STEPS = 8
+"""Steps of the fixed grid below which the error exceeds some hundredths of a bit."""
 COLUMNS = ("input", "width", "height", "bits_per_dim", "standard_error", "repeats", "nfe", "seconds")
 
-
 Item = tuple[str, "imaging.Picture"]
-"""A picture at hand, and its path."""
+"""A path and its picture."""
 
 
 def likelihood(
     images: Annotated[
         list[str],
         typer.Argument(
-            metavar="IMAGE...",
-            help="8-bit pictures, or folders of them, searched deeply; - is stdin.",
+            metavar="IMAGE",
+            help="8-bit pictures, or folders with subfolders; - is stdin.",
             show_default=False,
         ),
     ],
     *,
     model: ModelOption = "photo",
     estimate: LikelihoodSettings,
-    csv: Annotated[
-        str | None, output_option(metavar="FILE", help="Also write a table, a row for each picture.")
-    ] = None,
-    frame: FrameOption = None,
+    csv: Annotated[str | None, Setting("Also write a table, a row for each picture.", metavar="FILE")] = None,
+    frame: Frame = None,
     common: Common,
 ) -> None:
-    """Print the exact likelihood of pictures under the model, in bits per dimension.
+    """Print the likelihood of pictures under a model, in bits per dimension.
 
-    Neighbours of one size are evaluated together.
+    Neighbours of the same size are evaluated together.
     """
-    sources = [source for item in images for source in expand(item, deep=True)]
+    sources = [source for item in images for source in expand(item, recursive=True)]
     batch = len(sources) > 1
     if batch and STREAM in sources:
         raise InputError("- (stdin) cannot be combined with other inputs")
     table = None if csv is None else _new_table(csv, sources, model, common)
-    loaded = Model(model, common, exact=True)
+    prior = ModelSource(model, common.machine, exact=True)
     if common.dry_run:
-        loaded.check()
-        sides = loaded.configuration
+        prior.check()
+        sides = prior.configuration
         raise typer.Exit(sum(_rehearse(source, frame, sides, common, batch=batch) for source in sources) and 1)
     if estimate.steps is not None and estimate.steps < _LEAST_STEPS:
-        warn(f"--steps {estimate.steps}: so few tell the density only roughly: take 16")
-    run = _Run(loaded, estimate, table, frame, batch)
+        warn(f"--steps {estimate.steps}: is too few for an accurate likelihood; 16 are good")
+    common.machine.start_torch()
+    run = _Evaluation(prior, estimate, table, frame, batch, common)
     for size, alike in groupby(run.opened(sources), lambda opened: getattr(opened[1], "size", None)):
         if size is None:
-            for source, error in alike:
-                run.fail(source, error)
+            for name, error in alike:
+                run.fail(name, error)
         else:
             while group := list(islice(alike, tasks.pictures_at_once(size))):
                 run.evaluate(group)
@@ -86,60 +98,76 @@ def likelihood(
 
 
 def _rehearse(source: str, frame: int | None, sides: tasks.Sided | None, common: Common, *, batch: bool) -> int:
-    """Read a picture and say so; returns 1 where it cannot be read, or not be given to a model of such sides."""
+    """Read a picture and print what would be done; return 1 if it does not suit the model."""
     try:
         _check(source, files.read_picture(source, frame), sides)
     except Exception as error:
-        return tell_failure(failed(source, error, common, batch=batch), common)
+        _fail(source, error, common, batch=batch)
+        return 1
     rehearse(common, {"input": source}, f"{source}: its likelihood would be estimated")
     return 0
 
 
 def _check(source: str, picture: imaging.Picture, sides: tasks.Sided | None) -> None:
-    """Raise InputError for a picture that cannot be given to a model of such sides (None: any)."""
+    """Raise InputError if the picture does not suit a model with these sides (None: any)."""
     if sides is not None:
-        with naming(source):
+        try:
             tasks.check_picture(picture, sides)
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from error
+
+
+def _fail(source: str, error: Exception, common: Common, *, batch: bool) -> None:
+    """Print the failure of a picture; outside a batch, raise it."""
+    if not batch:
+        vars(error)["source"] = source
+        raise error
+    if common.debug:
+        print_traceback(error)
+    failure(common, {"input": source, "error": describe(error)})
 
 
 def _new_table(path: str, sources: list[str], model: str, common: Common) -> Table:
-    """The table to write; InputError where there cannot be one."""
+    """Return the table to write; raise InputError if it cannot be written."""
+    from scoreinv.batch.manifest import Table
+
     if path == STREAM:
         raise InputError(f"--csv {path}: name a file")
     refuse_inputs("--csv", [path], {"the model": model} | {f"one of the pictures ({each})": each for each in sources})
     if not Path(path).parent.is_dir():
-        raise InputError(f"--csv {path}: there is no folder {Path(path).parent}: make it first")
+        raise InputError(f"--csv {path}: there is no folder {Path(path).parent}: make it")
     check_folder(Path(path).parent)
     refuse_existing([path], overwrite=common.overwrite, option="--csv")
-    return Table(Path(path), COLUMNS, replacing=common.overwrite)
+    return Table(Path(path), COLUMNS, replace=common.overwrite)
 
 
 @dataclass
-class _Run:
-    """The evaluation of pictures, neighbours of one size together.
+class _Evaluation:
+    """The evaluation of pictures.
 
     Attributes:
-        bits: bits per dimension of those that are finished.
-        failed: how many failed.
+        bits: bits per dimension of finished pictures.
+        failed: number of failed pictures.
     """
 
-    model: Model
+    model: ModelSource
     estimate: LikelihoodSettings
     table: Table | None
     frame: int | None
     batch: bool
+    common: Common
     bits: list[float] = field(default_factory=list)
     failed: int = 0
 
     def opened(self, sources: list[str]) -> Iterator[tuple[str, Any]]:
-        """The pictures in order, each with its path; or why it cannot be read, or not be given to the model."""
+        """Yield each path with its picture, or with the error of one that cannot be read or does not suit the model."""
         for source in sources:
             try:
                 picture = files.read_picture(source, self.frame)
             except Exception as error:
                 yield source, error
                 continue
-            prior = self.model.load()  # outside: a model that cannot be used ends the whole run
+            prior = self.model.load()  # outside the try: an unusable model ends the run
             try:
                 _check(source, picture, prior)
             except InputError as error:
@@ -150,17 +178,17 @@ class _Run:
             yield source, picture
 
     def evaluate(self, group: list[Item]) -> None:
-        """Evaluate pictures of one size, and tell of each; where they fail together, one by one."""
+        """Evaluate pictures of one size and print each; if they fail together, one by one."""
         first, pictures = group[0][0], [picture for _, picture in group]
         title = first if len(group) == 1 else f"{first} and {len(group) - 1} more"
         expected = tasks.expected_seconds(pictures[0].size, len(group), self.model.load(), self.estimate)
-        if expected >= LONG_SECONDS:  # before nothing is heard of it for minutes
-            shorter = "--steps 16 takes half of it, " if self.estimate.steps is None else ""
+        if expected >= LONG_SECONDS:
+            shorter = "--steps 16 takes half as long, " if self.estimate.steps is None else ""
             said = f"about {duration(expected)} here; {shorter}a smaller picture or a crop less"
-            notice(self.model.common, f"{title}: the likelihood takes {said}")
+            notice(self.common, f"{title}: the likelihood takes {said}")
         started = time.monotonic()
         try:
-            with progress_bar(title, quiet=self.model.common.quiet) as show:
+            with progress_bar(title, quiet=self.common.quiet) as show:
                 densities = tasks.pictures_bits_per_dim(pictures, self.model.load(), self.estimate, show)
         except Exception as error:
             for item in group if len(group) > 1 else ():
@@ -173,21 +201,21 @@ class _Run:
             self._put(item, density, seconds)
 
     def fail(self, source: str, error: Exception) -> None:
-        """Tell of a picture why it is not evaluated; outside of a batch the error is raised."""
-        common = self.model.common
-        self.failed += tell_failure(failed(source, error, common, batch=self.batch), common)
+        """Print and count the failure of a picture; outside a batch, raise it."""
+        _fail(source, error, self.common, batch=self.batch)
+        self.failed += 1
 
     def _put(self, item: Item, density: tasks.PictureDensity, seconds: float) -> None:
-        (source, picture), common = item, self.model.common
+        (source, picture), common = item, self.common
         self.bits.append(density.bits_per_dim)
-        record: dict[str, object] = {
+        record: dict[str, Any] = {
             "input": source,
             "bits_per_dim": density.bits_per_dim,
             "standard_error": density.standard_error,
             "repeats": self.estimate.repeats,
             "seconds": round(seconds, 3),
             "nfe": density.nfe,
-            **self.model.record("ode"),
+            **provenance(self.model, "ode", common),
         }
         emit(common, record)
         if self.table is not None:

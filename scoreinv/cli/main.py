@@ -1,8 +1,8 @@
-"""The process of a command: signals, streams, and how every way to end becomes an exit status.
+"""The process of a command: signals, streams, and exit statuses.
 
-0 done; 1 a failure; 2 usage or bad input, nothing computed; 130 Ctrl-C, 143 terminated, 129 the terminal is gone.
+0 done; 1 a failure; 2 usage or bad input, nothing computed; 130 Ctrl-C, 143 terminated, 129 the terminal was closed.
 
-The commands themselves are imported inside, so that a signal that comes meanwhile ends in one line too.
+Commands are imported inside functions, so that a signal during an import also ends in one line.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from types import FrameType
 from typing import Any
 
 _WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "ended with its terminal"}
-"""The signals that end a command, and what they do: each interrupts it, so that what it began is cleaned up."""
+"""Signals that end a command, with the word for it. Each raises an exception, so that unfinished files are removed."""
 
 _PATHS = {
     getattr(errno, name, None)
     for name in ("ENOENT", "ENOTDIR", "EISDIR", "EACCES", "EPERM", "EROFS", "ELOOP", "ENAMETOOLONG", "ENXIO")
 } - {None}
-"""What is wrong with a path that was given, and not with the machine."""
+"""Errors of a path that the user gave, in contrast to those of the machine."""
 
 
 def main() -> int:
-    """Run the command line on `sys.argv`; returns the exit status."""
+    """Run the command line on `sys.argv`, and return the exit status."""
     came: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -65,9 +65,13 @@ def main() -> int:
 
 
 def _run(arguments: list[str], came: list[int]) -> int:
-    """Run a command line; returns the exit status. came: the signals so far."""
+    """Run a command line, and return the exit status.
+
+    Args:
+        came: the signals so far.
+    """
     _open_streams()
-    from scoreinv.cli.report import show_log
+    from scoreinv.cli.render import show_log
     from scoreinv.system.terminal import give_up
 
     try:
@@ -78,52 +82,47 @@ def _run(arguments: list[str], came: list[int]) -> int:
         sys.stdout.flush()
         return status
     except BrokenPipeError:
-        give_up(sys.stdout)  # its reader went away (`scoreinv ... | head`), and has heard enough
+        give_up(sys.stdout)  # its reader has ended (`scoreinv ... | head`)
         return 1
     except Exception as error:
-        if came:  # it has become another error, in the midst of an import for one
+        if came:  # the exception became another error, for example during an import
             raise KeyboardInterrupt from error
         return _failed(error, arguments)
 
 
 def _failed(error: Exception, arguments: list[str]) -> int:
-    """Say what went wrong; returns the exit status: 2 for usage and bad input, 1 for any other failure."""
-    from scoreinv.cli.report import describe, put, say_traceback
+    """Print an error, and return the exit status: 2 for usage and bad input, 1 for other failures."""
+    from scoreinv.cli.render import describe, print_traceback, put, say_error
     from scoreinv.system.errors import ScoreinvError
-    from scoreinv.system.terminal import say
 
     common = getattr(error, "common", None)  # None: the options themselves are wrong
     if "--debug" in arguments if common is None else common.debug:
-        say_traceback(error)
+        print_traceback(error)
     usage = hasattr(error, "format_message")  # of Typer's own copy of Click, or of Click itself
+    source = getattr(error, "source", None)
     message = _usage(error) if usage else describe(error)
     if "--json" in arguments if common is None else common.json:
         import json
 
-        source = getattr(error, "source", None)
         record = ({"input": source} if source else {}) | {"error": message}
         with contextlib.suppress(OSError, ScoreinvError):
             put(json.dumps(record))
-    if message:  # without arguments the help has been shown, and there is nothing to add
-        say(f"scoreinv: error: {message}")
+    if message:  # else the help was shown
+        say_error(message, source)
     wrong_path = isinstance(error, OSError) and error.filename is not None and error.errno in _PATHS
     return getattr(error, "exit_code", 2 if usage or wrong_path else 1)
 
 
 def _usage(error: Any) -> str:
-    """What Click says of a wrong command line, with what gave the option, and which help tells more."""
-    from scoreinv.cli.command import WHERE
+    """Return Click's message about a wrong command line, with the file or variable that set the option."""
+    from scoreinv.cli.command import source_of
     from scoreinv.system.text import printable
 
     context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
     message = " ".join(error.format_message().split()).rstrip(".").replace(": Value error, ", ": ")  # Pydantic's
     if not message:
         return ""
-    source = None if context is None or parameter is None else context.get_parameter_source(parameter.name)
-    where = WHERE.get(getattr(source, "name", ""))
-    if context is not None and parameter is not None and where == WHERE["ENVIRONMENT"]:
-        names = [*(parameter.envvar or ()), f"{context.auto_envvar_prefix}_{parameter.name}".upper()]
-        where = next((name for name in names if os.environ.get(name)), where)
+    where = None if context is None or parameter is None else source_of(context, parameter.name)
     missing = hasattr(error, "param_type")  # no other usage error has it
     if missing and (words := getattr(parameter, "help", None)):
         message = f"{message}: {words.rstrip('.')}"
@@ -134,16 +133,16 @@ def _usage(error: Any) -> str:
 class _Ended(KeyboardInterrupt):
     """A signal came.
 
-    It is not KeyboardInterrupt itself, of which Python remembers that it has passed code executed from a string, as in
-    the midst of imports: in the end it would end the process by SIGINT, whatever its exit status is.
+    Not KeyboardInterrupt itself: once that has passed through code executed from a string, as during imports, Python
+    ends the process by SIGINT, whatever its exit status.
     """
 
 
 def _open_streams() -> None:
-    """Open the null device in the place of each standard stream that is closed, and let stdout take any text.
+    """Open the null device in place of each closed standard stream, and let stdout take any text.
 
-    The work is done all the same; and a file that is opened does not become the process's stdout or stderr, which
-    would write into it. Letters that an encoding lacks are escaped, on stderr by Python itself.
+    Otherwise the next file opened would become the process's stdout or stderr. Letters that an encoding lacks are
+    escaped; Python does the same on stderr.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         with contextlib.suppress(OSError):

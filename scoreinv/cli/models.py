@@ -1,4 +1,4 @@
-"""`scoreinv models list` and `scoreinv models show NAME`."""
+"""The bundled and published models."""
 
 from __future__ import annotations
 
@@ -9,24 +9,22 @@ from typing import Annotated, Any
 
 import typer
 
-from scoreinv.cli.command import command
 from scoreinv.cli.options import Common
 from scoreinv.models.catalogue import describe, describe_all
 from scoreinv.system.text import printable
 
-app = typer.Typer(help="The models that are there, and what they are.", no_args_is_help=True, rich_markup_mode="rich")
-
-_UNUSED = ("seed", "overwrite", "dry_run", "quiet", "device", "precision", "threads")
-
-_SHOWN_ALONE = ("sha256", "notes", "config")  # what is told of a model by `show` only
+EXAMPLES = {"list": "  scoreinv models list", "show": "  scoreinv models show photo"}
+UNUSED = ("seed", "overwrite", "dry_run", "quiet", "device", "precision", "threads")
+_SHOW_ONLY = ("sha256", "notes", "config")
+"""Keys that `list` leaves out."""
 _COLUMNS = ("name", "kind", "task", "SDE", "pixels", "weights", "MB", "licence", "FID")
 
 
 def list_models(common: Common) -> None:
-    """List the bundled models, and the paper's with the figures that it reports of them."""
+    """List the bundled models, and the paper's with their reported figures."""
     models = describe_all()
     if common.json:
-        _print_json([{key: value for key, value in model.items() if key not in _SHOWN_ALONE} for model in models])
+        _print_json([{key: value for key, value in model.items() if key not in _SHOW_ONLY} for model in models])
         return
     rows = [_COLUMNS]
     for model in models:
@@ -44,11 +42,11 @@ def list_models(common: Common) -> None:
 
 def show(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A bundled or published name, a model file or folder, or hf:NAME.")
+        str, typer.Argument(metavar="NAME", help="Bundled or published name, model file or folder, or hf:NAME.")
     ],
     common: Common,
 ) -> None:
-    """Show what a model is, where it is from, its recommended sampler and its configuration."""
+    """Show a model's kind, source, recommended sampler and configuration."""
     record = describe(name)
     if common.json:
         _print_json([record])
@@ -59,7 +57,7 @@ def show(
 
 
 def _lines(name: str, value: Any, indent: str = "") -> Iterator[str]:
-    """A line for a value; for a dictionary one for its name, above those of its values; none for an empty one."""
+    """Yield the line of a value; for a dictionary, its name and then its entries; nothing for an empty one."""
     if isinstance(value, dict):
         if value:
             yield printable(f"{indent}{name}:")
@@ -71,9 +69,8 @@ def _lines(name: str, value: Any, indent: str = "") -> Iterator[str]:
 
 def _print_json(models: list[dict[str, Any]]) -> None:
     text = json.dumps({"models": models})
-    # Notes may hold numbers that JSON has no form for: they become words.
+    # Notes may hold NaN or infinity, which JSON lacks: they become words.
     sys.stdout.write(json.dumps(json.loads(text, parse_constant=str), allow_nan=False) + "\n")
 
 
-app.command("list", add_help_option=False)(command(list_models, unused=_UNUSED, examples="  scoreinv models list"))
-app.command("show", add_help_option=False)(command(show, unused=_UNUSED, examples="  scoreinv models show photo"))
+PARTS = {"list": list_models, "show": show}

@@ -1,4 +1,4 @@
-"""`scoreinv sample`: new pictures from the model."""
+"""`scoreinv sample`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from scoreinv import tasks
-from scoreinv.cli.gallery import Gallery
-from scoreinv.cli.loading import Model, warn_of_completing
-from scoreinv.cli.options import Common, ModelOption, QualityOption, advanced, option, output_option
-from scoreinv.cli.outputs import refuse_inputs
-from scoreinv.cli.report import emit, notice, rehearse
+from scoreinv.batch.outputs import refuse_inputs
+from scoreinv.cli.gallery import Gallery, warn_of_completing
+from scoreinv.cli.options import Common, ModelOption, Quality
+from scoreinv.cli.render import emit, notice, provenance, rehearse
 from scoreinv.models.catalogue import HUB_PREFIX, bundled_names, load_classifier
+from scoreinv.models.loading import ModelSource
 from scoreinv.system.errors import CheckpointError, InputError
-from scoreinv.system.options import GUIDANCE
+from scoreinv.system.options import GUIDANCE, Setting, Whole
 from scoreinv.system.terminal import duration, progress_bar
 from scoreinv.tasks.settings import SamplerSettings
 
@@ -29,81 +29,78 @@ EXAMPLES = """
   scoreinv sample --model cifar10 --class horse -n 64 -o horses.png
 """
 _log = logging.getLogger(__name__)
-_OWN = "-classifier"  # what the name of a model's own classifier adds to it
-_WRITTEN_AT_ONCE = 512  # pictures of a folder that are drawn before they are written: what an interruption loses
-_PIXELS_AT_ONCE = 1 << 24  # their pixels at most: a bound of memory
+_OWN = "-classifier"
+"""Ending of the name of a model's own classifier."""
+_WRITTEN_AT_ONCE = 512
+"""Pictures of a folder that are drawn before they are written: an interruption loses them."""
+_PIXELS_AT_ONCE = 1 << 24
+"""Largest number of their pixels, which bounds memory."""
 
 
 @dataclass(frozen=True)
 class ClassOptions:
-    """The class that pictures are of.
+    """Class of the pictures.
 
     Attributes:
-        class_: name or number of a class of the classifier's; None for any.
-        guidance: how strongly the classifier guides; None for what is recommended with it.
-        classifier: name or file of the classifier; None for the model's own.
+        class_: name or number of a class; None: any.
+        guidance: strength of the classifier; None: recommended with it.
+        classifier: name or file; None: the model's own.
     """
 
     class_: Annotated[
         str | None,
-        option(
-            "--class",
-            envvar="SCOREINV_SAMPLE_CLASS",
-            metavar="NAME|NUMBER",
-            help="Draw only pictures of this class of the classifier's.",
-        ),
+        Setting("Draw only pictures of this class.", metavar="NAME|NUMBER", option="--class"),
     ] = None
     guidance: Annotated[
         float | None,
-        advanced(
-            min=GUIDANCE.least,
-            max=GUIDANCE.most,
-            help="Strength of --class: 1 is exact, more is more typical and less varied. (default: the classifier's)",
+        Setting(
+            "Strength of --class: 1 is exact, more is more typical and less varied. (default: the classifier's)",
+            GUIDANCE,
+            advanced=True,
         ),
     ] = None
     classifier: Annotated[
-        str | None, advanced(metavar="NAME|FILE", help="Classifier of --class. (default: MODEL-classifier)")
+        str | None, Setting("Classifier of --class. (default: MODEL-classifier)", metavar="NAME|FILE", advanced=True)
     ] = None
 
     def __post_init__(self) -> None:
         if self.class_ is None and (self.guidance is not None or self.classifier is not None):
-            raise InputError("--guidance and --classifier belong to --class")
+            raise InputError("--guidance and --classifier need --class")
 
     def classifier_of(self, model: str) -> str:
-        """The name or file of the classifier: the given one, or the model's own."""
+        """Return the name or file of the classifier: the given one, or the model's own."""
         return self.classifier or f"{model}{_OWN}"
 
 
 def sample(
     *,
     model: ModelOption = "photo",
-    count: Annotated[int, option("-n", "--count", min=1, max=100_000, help="Pictures to draw.")] = 16,
+    count: Annotated[int, Setting("Number of pictures.", Whole(1, 100_000), option="-n --count")] = 16,
     sampler: SamplerSettings,
     wanted: ClassOptions,
     output: Annotated[
         str | None,
-        output_option(
-            "-o",
-            "--output",
+        Setting(
+            "Folder for single pictures, or file for all; - is stdout. (default: MODEL_samples.png)",
             metavar="FOLDER|GRID.png",
-            help="A folder for single pictures, or a file for all of them; - is stdout. (default: MODEL_samples.png)",
+            option="-o --output",
         ),
     ] = None,
-    quality: QualityOption = None,
+    quality: Quality = None,
     common: Common,
 ) -> None:
-    """Draw new pictures from the model, of a class where a classifier knows it, in a grid or one by one."""
+    """Draw new pictures from a model, in a grid or one by one."""
     target = output if output is not None else f"{Path(model).stem}_samples.png"
-    loaded = Model(model, common, exact=sampler.asked == "ode")
+    source = ModelSource(model, common.machine, exact=sampler.asked == "ode")
     refuse_inputs("-o", [target], {"the model": model, "the classifier": wanted.classifier})
     gallery = Gallery(target, count, quality, common)
     if common.dry_run:
-        loaded.check()
+        source.check()
         if not (wanted.classifier or "").startswith(HUB_PREFIX):  # nothing is fetched
             _guide(wanted, model)
         rehearse(common, {"outputs": gallery.outputs}, f"{_pictures(count)} by {model} would be written to {target}")
         return
-    record = _draw(wanted, sampler, gallery, loaded)
+    record = _draw(wanted, sampler, gallery, source, common)
     emit(common, record)
     notice(common, f"{_pictures(count)} in {target} ({duration(record['seconds'])})")
 
@@ -112,33 +109,36 @@ def _pictures(count: int) -> str:
     return "1 picture" if count == 1 else f"{count} pictures"
 
 
-def _draw(wanted: ClassOptions, asked: SamplerSettings, gallery: Gallery, loaded: Model) -> dict[str, Any]:
-    """Draw and write the pictures; returns their record."""
+def _draw(
+    wanted: ClassOptions, asked: SamplerSettings, gallery: Gallery, source: ModelSource, common: Common
+) -> dict[str, Any]:
+    """Draw and write the pictures; return their JSON line."""
+    common.machine.start_torch()
     import torch
 
     from scoreinv.tasks.generate import generate
 
-    common, count = loaded.common, gallery.count
-    guide, label = _guide(wanted, loaded.name)
-    loaded.load()
+    count = gallery.count
+    guide, label = _guide(wanted, source.name)
+    prior = source.load()
     if guide is not None:
-        device, precision = loaded.place
+        device, precision = source.place
         guide = guide.to(device, getattr(torch, precision))
-    warn_of_completing(loaded, "draws blots of colour from nothing; --model cifar10 draws pictures of 32x32 pixels")
-    method = asked.asked or tasks.default_sampler(loaded.load())
+    warn_of_completing(source, "new pictures are blots of colour (--model cifar10 draws pictures of 32x32 pixels)")
+    method = asked.asked or tasks.default_sampler(prior)
     _log.info("sampler %s%s", method, "" if asked.asked else ", recommended with the model")
     started = time.monotonic()
-    side = loaded.load().image_size
-    # Each part is drawn and written before the next; all at once where they share a file.
+    side = prior.image_size
+    # Each part is written before the next is drawn; all at once if they share a file.
     size = count if gallery.is_file else max(1, min(_WRITTEN_AT_ONCE, _PIXELS_AT_ONCE // side**2))
     ranges = [range(first, min(first + size, count)) for first in range(0, count, size)]
     if len(ranges) == 1:
         gallery.check((side, side))
     nfe = 0
     with progress_bar("sampling", quiet=common.quiet) as show:
-        for part, report in zip(ranges, tasks.parts(show, map(len, ranges)), strict=True):
+        for part, report in zip(ranges, tasks.split(show, map(len, ranges)), strict=True):
             result = generate(
-                loaded.load(),
+                prior,
                 len(part),
                 **asdict(replace(asked, sampler=method)),
                 seed=common.seed or 0,
@@ -153,27 +153,27 @@ def _draw(wanted: ClassOptions, asked: SamplerSettings, gallery: Gallery, loaded
     seconds = round(time.monotonic() - started, 3)
     outputs = gallery.outputs
     record = {"output": outputs[0], "outputs": outputs, "seconds": seconds, "nfe": round(nfe / count)}
-    record |= loaded.record(method)
+    record |= provenance(source, method, common)
     if guide is not None and label is not None:
         guidance = guide.guidance if wanted.guidance is None else wanted.guidance
-        classifier = wanted.classifier_of(loaded.name)
+        classifier = wanted.classifier_of(source.name)
         record |= {"class": guide.classes[label], "classifier": classifier, "guidance": guidance}
     return record
 
 
 def _guide(wanted: ClassOptions, model: str) -> tuple[NoiseClassifier, int] | tuple[None, None]:
-    """The classifier that is given, or the one that is bundled with the model, and its label of the class wanted."""
+    """Return the given classifier, or the model's own, and its label of the requested class."""
     if wanted.class_ is None:
         return None, None
     name = wanted.classifier_of(model)
     if wanted.classifier is None and name not in bundled_names():
         others = [known.removesuffix(_OWN) for known in bundled_names() if known.endswith(_OWN)]
         raise InputError(
-            f"--class: {model} has no classifier: take one of a model with classes (--model "
-            f"{' or '.join(others)}), or name one of noisy pictures by --classifier"
+            f"--class: {model} has no classifier: choose a model with classes (--model {' or '.join(others)}), or a "
+            "classifier of noisy pictures with --classifier"
         )
     try:
         classifier = load_classifier(name)
     except CheckpointError as error:
-        raise InputError(f"--class: needs a classifier of noisy pictures, by --classifier: {error}") from error
+        raise InputError(f"--class: needs a classifier of noisy pictures (--classifier): {error}") from error
     return classifier, tasks.class_index(classifier, wanted.class_)

@@ -1,4 +1,4 @@
-"""`scoreinv train --sde ve|vp|subvp`: train a prior, a classifier or a damage detector."""
+"""`scoreinv train --sde ve|vp|subvp`."""
 
 from __future__ import annotations
 
@@ -11,52 +11,54 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from scoreinv import models, training
-from scoreinv.cli.loading import Model
-from scoreinv.cli.options import Common, advanced, option
-from scoreinv.cli.report import advise, emit, notice, rehearse, warn
+from scoreinv.cli.options import Common
+from scoreinv.cli.render import advise, emit, notice, rehearse, warn
 from scoreinv.models.catalogue import load, load_classifier, load_damage_detector, locate
+from scoreinv.models.loading import ModelSource
 from scoreinv.system.devices import device_of
 from scoreinv.system.errors import InputError
 from scoreinv.system.memory import keep_freed
-from scoreinv.system.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES, TRAINING_STEPS
+from scoreinv.system.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES, TRAINING_STEPS, Setting
 from scoreinv.system.terminal import duration, progress_bar
 from scoreinv.system.threads import set_threads
 
 EXAMPLES = """
   scoreinv train --sde ve --conditional --init photo --data PHOTOS/ --out mine
-  scoreinv train --resume --out mine   # continues exactly where it stopped
+  scoreinv train --resume --out mine   # continues where it stopped
 """
-RUN = "Run"
-_PACE_STEPS = 5  # steps before the speed is reported: the first are slower
+_PACE_STEPS = 5
+"""Steps before the speed is printed: the first are slower."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What to train, and on which pictures."""
+    """Model to train, and its pictures."""
 
     sde: Annotated[
         Literal["ve", "vp", "subvp"] | None,
-        option(help="SDE of the paper, with a small network for crops of colour photographs."),
+        Setting("SDE of the paper, with a small network for crops of photographs."),
     ] = None
     config: Annotated[
-        str | None, advanced(metavar="FILE|NAME", help="A training configuration (JSON), or a published model's name.")
+        str | None,
+        Setting("Training configuration (JSON), or a published model's name.", metavar="FILE|NAME", advanced=True),
     ] = None
     conditional: Annotated[
         bool,
-        option("--conditional", help="With --sde: a network that also takes an observation: holes, grey, hints."),
+        Setting("With --sde: a network that takes an observation: holes, grey, hints.", option="--conditional"),
     ] = False
     classifier: Annotated[
         bool,
-        advanced(
-            "--classifier",
-            help="With --sde: a classifier of noisy pictures, for sample --class; folders of --data are its classes.",
+        Setting(
+            "With --sde: a classifier of noisy pictures, for sample --class; folders of --data are its classes.",
+            advanced=True,
+            option="--classifier",
         ),
     ] = False
     damage: Annotated[
-        bool, advanced("--damage", help="Train the damage-detection model of scoreinv damage instead of a prior.")
+        bool, Setting("Instead of a prior, train a damage detector.", advanced=True, option="--damage")
     ] = False
     data: Annotated[
-        str | None, option(metavar="FOLDER|ZIP", help="Pictures. (default: a small built-in set of photographs)")
+        str | None, Setting("Pictures. (default: a small built-in set of photographs)", metavar="FOLDER|ZIP")
     ] = None
 
 
@@ -64,59 +66,61 @@ class Subject:
 class RunOptions:
     """Folder, start, end and settings of a run; None leaves the default."""
 
-    out: Annotated[
-        str | None, option(metavar="FOLDER", help="Folder of this run. (default: runs/SDE-DATE)", rich_help_panel=RUN)
-    ] = None
+    out: Annotated[str | None, Setting("Folder of this run. (default: runs/SDE-DATE)", metavar="FOLDER")] = None
     steps: Annotated[
         int | None,
-        option(min=1, max=TRAINING_STEPS.most, help="Stop after this many steps, in all.", rich_help_panel=RUN),
+        Setting("Total number of steps.", TRAINING_STEPS),
     ] = None
     minutes: Annotated[
         float | None,
-        option(min=0.01, max=TRAINING_MINUTES.most, help="Stop after this training time, in all.", rich_help_panel=RUN),
+        Setting("Total training time in minutes.", TRAINING_MINUTES),
     ] = None
-    resume: Annotated[bool, option("--resume", help="Resume the run in --out.", rich_help_panel=RUN)] = False
-    init: Annotated[str | None, option(metavar="NAME|FILE", help="Model to start from.", rich_help_panel=RUN)] = None
+    resume: Annotated[bool, Setting("Resume the run in --out.", option="--resume")] = False
+    init: Annotated[str | None, Setting("Model to start from.", metavar="NAME|FILE")] = None
     tensorboard: Annotated[
-        bool, advanced("--tensorboard", help="Write the metrics to tensorboard/ in the run's folder too.")
+        bool,
+        Setting("Also write the metrics to tensorboard/ in the run's folder.", advanced=True, option="--tensorboard"),
     ] = False
     compile: Annotated[
         bool,
-        advanced("--compile", help="Compile the network first, for minutes: small ones then train faster. Needs g++."),
+        Setting(
+            "Compile the network first, for minutes: small ones then train faster. Needs g++.",
+            advanced=True,
+            option="--compile",
+        ),
     ] = False
-    batch_size: Annotated[int | None, advanced(min=1, max=BATCH_SIZE.most, help="Pictures in each step.")] = None
-    learning_rate: Annotated[
-        float | None, advanced(min=1e-12, max=LEARNING_RATE.most, help="Learning rate of Adam.")
-    ] = None
+    batch_size: Annotated[int | None, Setting("Pictures in each step.", BATCH_SIZE, advanced=True)] = None
+    learning_rate: Annotated[float | None, Setting("Learning rate of Adam.", LEARNING_RATE, advanced=True)] = None
     sigma_max: Annotated[
-        str | None, advanced(metavar="NUMBER|data", help="Largest noise of VE; data: estimated from the pictures.")
+        str | None,
+        Setting("Largest noise of VE; data: estimated from the pictures.", metavar="NUMBER|data", advanced=True),
     ] = None
 
 
-def train(*, subject: Subject, how: RunOptions, common: Common) -> None:
-    """Train a prior, or a classifier for one. Ctrl-C, SIGTERM and SIGHUP save first; --resume goes on."""
-    _check(subject, how)
+def train(*, subject: Subject, run: RunOptions, common: Common) -> None:
+    """Train a prior, a classifier or a damage detector. Ctrl-C saves, --resume continues."""
+    _check(subject, run)
     leads = os.environ.get("RANK", "0") == "0"  # the first of torchrun's processes
     if not leads:
         common = replace(common, quiet=True, json=False)
     device = device_of(common.device)
     set_threads(common.threads)
-    config = _configuration(subject, how, common)
+    config = _configuration(subject, run, common)
     kind = "damage" if config.damage is not None else type(config.model.sde).__name__.lower()
-    run = training.TrainingRun(Path(how.out or f"runs/{kind}-{datetime.now():%Y-%m-%d-%H%M%S}"))
+    folder = training.TrainingRun(Path(run.out or f"runs/{kind}-{datetime.now():%Y-%m-%d-%H%M%S}"))
     if common.dry_run:
         if leads:
-            if how.init is not None:
-                Model(how.init, common).check()
-            training.check_run(config, run.path, resume=how.resume, overwrite=common.overwrite)
-            rehearse(common, {"output": str(run.path)}, f"{run.path}: would be trained in, to {_ends(config)}")
+            if run.init is not None:
+                ModelSource(run.init, common.machine).check()
+            training.check_run(config, folder.path, resume=run.resume, overwrite=common.overwrite)
+            rehearse(common, {"output": str(folder.path)}, f"{folder.path}: would hold a run of {_ends(config)}")
         return
-    if how.resume and (notes := run.finished(config)):
-        model = str(run.model)
+    if run.resume and (notes := folder.finished(config)):
+        model = str(folder.model)
         emit(common, {"output": model, "outputs": [model], "steps": notes["step"], "images": notes["images"]})
-        notice(common, f"{run.path}: nothing is left of {_ends(config)}; to go on give more by --steps or --minutes")
+        notice(common, f"{folder.path}: the run of {_ends(config)} is finished; --steps or --minutes extend it")
         return
-    result = _train(config, run, how, device, common)
+    result = _train(config, folder, run, device, common)
     outputs = [str(path) for path in (result.model, result.samples) if path is not None]
     emit(
         common,
@@ -135,9 +139,9 @@ def train(*, subject: Subject, how: RunOptions, common: Common) -> None:
     )
     loss = "" if result.loss is None else f", loss {result.loss:.4f}"
     notice(common, f"{', '.join(outputs)} ({result.steps:,} steps, {duration(result.seconds)}{loss})")
-    notice(common, f"{run.path}: config.json, metrics.jsonl and state/; --resume continues from them")
+    notice(common, f"{folder.path}: config.json, metrics.jsonl and state/; --resume continues from them")
     if result.useful is False:
-        warn(f"{result.model}: {_warning(result, config, run)}")
+        warn(f"{result.model}: {_warning(result, config, folder)}")
 
 
 def _check(subject: Subject, how: RunOptions) -> None:
@@ -145,9 +149,9 @@ def _check(subject: Subject, how: RunOptions) -> None:
     if subject.data is not None and not os.path.lexists(subject.data):
         raise InputError(f"{subject.data}: no such folder or zip file of pictures")
     if how.resume and how.out is None:
-        raise InputError("--resume: name the run's folder by --out")
+        raise InputError("--resume: name the folder of the run with --out")
     if "RANK" in os.environ and how.out is None:
-        raise InputError("under torchrun the processes need one folder: give --out")
+        raise InputError("torchrun: name one folder for all processes with --out")
     if how.init is not None and how.resume:
         raise InputError("--init and --resume: a resumed run starts from its own state")
     if subject.sde is not None and subject.config is not None:
@@ -158,11 +162,11 @@ def _check(subject: Subject, how: RunOptions) -> None:
     if subject.conditional and subject.classifier:
         raise InputError("--conditional and --classifier: a prior, or a classifier; give one of them")
     if subject.classifier and subject.data is None:
-        raise InputError("--classifier: name the pictures by --data: a folder of each class's folder")
+        raise InputError("--classifier: name the pictures with --data: a folder with a folder for each class")
     if subject.damage and (subject.sde is not None or subject.config is not None or how.resume):
         raise InputError("--damage: goes in place of --sde, for a new run; a configuration contains it")
     if subject.sde is None and subject.config is None and not subject.damage and not how.resume:
-        raise InputError("say what to train: --sde ve, vp or subvp, --damage, or --config FILE")
+        raise InputError("nothing to train: give --sde ve, vp or subvp, --damage, or --config FILE")
 
 
 def _train(
@@ -200,7 +204,7 @@ def _train(
                 again = f"scoreinv train --resume --out {shlex.quote(str(run.path))}"
                 advise(common, f"saved in {run.path}; go on by: {again}")
             else:
-                advise(common, "nothing was done yet, and nothing is kept: begin again")
+                advise(common, "nothing was trained yet, and nothing is kept: start again")
             raise
 
 
@@ -226,7 +230,7 @@ def _configuration(subject: Subject, how: RunOptions, common: Common) -> trainin
     from scoreinv.sdes import VE
 
     if not isinstance(config.model.sde, VE):
-        raise InputError("--sigma-max belongs to the VE SDE")
+        raise InputError("--sigma-max needs the VE SDE")
     if how.sigma_max == "data":
         return training.with_estimated_sigma_max(config)
     try:
@@ -254,7 +258,7 @@ def _named(subject: Subject, resumed: Path | None) -> training.TrainingConfig:
     if subject.damage:
         return presets.damage_training(data)
     if subject.sde is None:
-        raise InputError(f"{resumed}: holds no run to resume; say what to train by --sde or --config")
+        raise InputError(f"{resumed}: holds no run to resume; give --sde or --config")
     sde = models.SDES[subject.sde]()
     if subject.classifier and subject.data is not None:
         return presets.classifier_training(sde, data, training.class_names(Path(subject.data)))

@@ -9,10 +9,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -21,37 +20,13 @@ from scipy import ndimage
 from scoreinv.files.read import decode
 from scoreinv.imaging.picture import Picture, to_float
 from scoreinv.inputs.arrays import is_tensor, picture_from_array, picture_from_pil, pictures_from_tensor
+from scoreinv.inputs.mask_options import DAMAGE_SUFFIX, MaskOptions
 from scoreinv.system.errors import EmptyMaskError, InputError, SettingError
-from scoreinv.system.options import FOUND_GROW, MASK_THRESHOLD, MOST_GROW, Number, Setting, Whole, check
+from scoreinv.system.options import MASK_THRESHOLD, Number, Whole, check
 
 _log = logging.getLogger(__name__)
 _ROWS = 512
 _BETWEEN = 0.2  # maximum share of intermediate values, as from soft edges: photographs have more
-
-
-DAMAGE_SUFFIX = "_damage"
-"""Ends the name of a detected mask, which may be all black: that photograph is healthy."""
-
-
-@dataclass(frozen=True)
-class MaskOptions:
-    """How mask files are read; see `read_mask`."""
-
-    mask_threshold: Annotated[float, Setting("Mask values above this are holes.", Number(0, 1), advanced=True)] = (
-        MASK_THRESHOLD
-    )
-    invert_mask: Annotated[bool, Setting("Black marks what to remove.")] = False
-    grow: Annotated[
-        int | None,
-        Setting(
-            f"Enlarge the mask by this many pixels. (default: 0; {FOUND_GROW} for detected damage)", Whole(0, MOST_GROW)
-        ),
-    ] = None
-
-    @property
-    def changes_files(self) -> bool:
-        """Whether an option is set that only applies to mask files."""
-        return self.invert_mask or self.mask_threshold != MASK_THRESHOLD
 
 
 def read_hole(path: str, size: tuple[int, int], options: MaskOptions) -> np.ndarray:

@@ -9,6 +9,7 @@ from .colorize import colorize_picture as colorize_picture
 from .common import Sided as Sided
 from .common import check_sides as check_sides
 from .damage import DamageOdds as DamageOdds
+from .damage import damage_note as damage_note
 from .damage import damage_picture as damage_picture
 from .deblur import deblur_picture as deblur_picture
 from .denoise import denoise_picture as denoise_picture
@@ -24,6 +25,7 @@ from .outcome import Outcome as Outcome
 from .restore import restore_picture as restore_picture
 from .select import Prompt as Prompt
 from .select import Selection as Selection
+from .select import select_picture as select_picture
 from .select import usual_grow as usual_grow
 from .select import with_rim as with_rim
 from .upscale import upscale_picture as upscale_picture

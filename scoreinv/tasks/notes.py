@@ -14,6 +14,8 @@ NoteCode = Literal[
     "samples_equal",  # nothing was drawn: one result serves all
     "model_other_task",  # model task: "fill" or "colour"
     # masks and fills
+    "object_selected",  # share, size: for a single point, which of the objects there, else "", shadow: with its shadow
+    "shadow_none",  # no cast shadow is clear enough
     "mask_mostly_hole",  # share of the picture in the mask
     "mask_empty",  # a detected mask without damage
     "damage_found",  # share, sensitivity, corners: how many corners of the picture are marked
@@ -69,7 +71,7 @@ class Note:
 
     def row(self) -> dict[str, Any]:
         """Return the note as JSON lines and manifests have it."""
-        return {"code": self.code, "level": self.level, **self.values}
+        return {"code": self.code, "severity": self.level, **self.values}
 
 
 def info(code: NoteCode, **values: str | float | int | bool) -> Note:

@@ -108,6 +108,22 @@ class DamageOutcome(Outcome[AnyImage]):
 
 
 @dataclass(frozen=True, repr=False)
+class SelectOutcome(Outcome[AnyImage]):
+    """A selected object; the image is its mask, white where it is.
+
+    Attributes:
+        mask: HxW bool.
+        size: for a single point, which of three objects it is.
+    """
+
+    mask: Any
+    size: str | None
+
+    def figures(self) -> dict[str, Any]:
+        return {"model": "select", "selected": _share(self.mask), "size": self.size}
+
+
+@dataclass(frozen=True, repr=False)
 class InpaintOutcome(Outcome[AnyImage]):
     """A picture with its holes filled.
 

@@ -31,6 +31,7 @@ from scoreinv.system.text import shown
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
+    from scoreinv.models.loading import Role
 
 Method = Literal["conditioned", "pc"]
 Estimate = Literal["sample", "mean"]
@@ -104,13 +105,8 @@ class Sampling:
 
 
 class Request:
-    """Base of all requests.
+    """Base of all requests."""
 
-    Attributes:
-        role: the model that a picture's row names, an attribute of `Models`.
-    """
-
-    role: ClassVar[str | None] = None
     samples: int
     estimate: Estimate | None
 
@@ -124,10 +120,9 @@ class Request:
         """Number of pictures wanted: all samples, or the one mean."""
         return self.samples if self.estimate == "sample" else 1
 
-    @property
-    def needs_model(self) -> bool:
-        """Whether the task evaluates a network."""
-        return True
+    def roles(self, given: Collection[Given]) -> list[Role]:
+        """Return the models that the task uses if this is given beside the picture; rows name the first."""
+        return []
 
     def check_given(self, given: Collection[Given]) -> None:
         """Raise SettingError if what is given beside the picture does not fit the request."""
@@ -216,7 +211,6 @@ class InpaintRequest(DrawRequest):
         smooth: fill holes that are not deep with the posterior mean, for old prints: a sample's grain resembles specks.
     """
 
-    role = "inpaint"
     default_steps = FILL_STEPS
 
     method: Annotated[
@@ -259,7 +253,12 @@ class InpaintRequest(DrawRequest):
 
     @property
     def needs_model(self) -> bool:
+        """Whether the fill evaluates a network."""
         return self.classical is None
+
+    def roles(self, given: Collection[Given]) -> list[Role]:
+        roles: list[Role] = ["inpaint"] if self.needs_model else []
+        return roles if "mask" in given else [*roles, "damage"]
 
     def check_given(self, given: Collection[Given]) -> None:
         if "mask" in given and self.sensitivity is not None:
@@ -295,7 +294,6 @@ class ColorizeRequest(DrawRequest):
         whiten: make the lightest tone of a tinted print white; otherwise its luma is kept. The tint is removed anyway.
     """
 
-    role = "colorize"
     default_steps = COLOR_STEPS
 
     method: Annotated[Method | None, Setting(f"{METHOD_HELP} (default: the model's)", advanced=True)] = None
@@ -325,11 +323,14 @@ class ColorizeRequest(DrawRequest):
             Number(0.0, 10.0),
         ),
     ] = None
-    whiten: Annotated[bool, Setting("Make the lightest tone of a tinted print white.")] = False
+    whiten: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check("whiten", self.whiten, bool)
+
+    def roles(self, given: Collection[Given]) -> list[Role]:
+        return ["colorize"]
 
     def saturation_of(self, sampling: Sampling, *, hinted: bool) -> float:
         """Return the factor of the chroma; given colours (`hinted`) would stand out if others were stronger."""
@@ -375,8 +376,6 @@ class SolveRequest(Request):
         orientations: flips and turns that a direct estimate is averaged over, one evaluation each.
     """
 
-    role = "denoise"
-
     method: Annotated[
         RestorationMethod | None,
         Setting(
@@ -419,6 +418,9 @@ class SolveRequest(Request):
             raise SettingError("method", "dpir draws no samples: it needs the estimate mean of one sample")
         if self.method not in (None, "dpir") and self.mean:
             raise SettingError("estimate", f"mean with the method {self.method} needs 2 samples or more")
+
+    def roles(self, given: Collection[Given]) -> list[Role]:
+        return ["denoise"]
 
     def decided(self, *, estimated: bool, exact: bool) -> tuple[RestorationMethod, int]:
         """Return method and steps for work that begins at an estimate (`estimated`) or at the prior.
@@ -508,6 +510,8 @@ def _kernel_from_text(text: str | None) -> Any:
     """Return the blur that a command line gives: a `PointSpread`, or the luma of a picture file as an array."""
     if text is None:
         return None
+    if text == "-":
+        raise SettingError("kernel", "is a name or a file: stdin is for the photo")
     from scoreinv.inputs.blur import kernel_from_text
 
     return kernel_from_text(text)
@@ -552,8 +556,6 @@ class DeblurRequest(SolveRequest):
 class DamageRequest(Request):
     """How damage is detected."""
 
-    role = "damage"
-
     sensitivity: Annotated[float, Setting("Sensitivity of damage detection, 0 to 1.", SENSITIVITY)] = USUAL_SENSITIVITY
     grow: Annotated[int, GROW] = FOUND_GROW
     samples: int = 1
@@ -562,12 +564,56 @@ class DamageRequest(Request):
     def __post_init__(self) -> None:
         check_settings(self)
 
+    def roles(self, given: Collection[Given]) -> list[Role]:
+        return ["damage"]
+
     def result_of(self, picture: Picture) -> Picture:
-        import numpy as np
+        return _black_mask(picture)
 
-        from scoreinv.imaging.picture import picture_of_hole
 
-        return picture_of_hole(np.zeros(picture.size, dtype=bool))
+@dataclass(frozen=True)
+class SelectRequest(Request):
+    """Which object of a picture is selected, by points on it and beside it, or a box around it; see `tasks.select`.
+
+    Attributes:
+        at, not_at: points (x, y) in pixels.
+        box: x, y, width, height.
+    """
+
+    at: tuple[tuple[float, ...], ...] = ()
+    not_at: tuple[tuple[float, ...], ...] = ()
+    box: tuple[float, ...] | None = None
+    size: Annotated[
+        Literal["small", "middle", "large"] | None,
+        Setting("Size of the object at a single point: a part, more of it, or the whole. (default: the likeliest)"),
+    ] = None
+    grow: Annotated[
+        int | None,
+        Setting(
+            "Enlarge the mask by this many pixels; 0: the object alone. (default: 1/256 of the longer side, plus 1)",
+            Whole(0, MOST_GROW),
+        ),
+    ] = None
+    shadow: Annotated[bool, Setting("Include its cast shadow, if it is clear.")] = False
+    samples: int = 1
+    estimate: Estimate | None = "sample"
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def result_of(self, picture: Picture) -> Picture:
+        from scoreinv.tasks.select import Prompt
+
+        Prompt.of(self.at, self.not_at, self.box).check(picture.size)
+        return _black_mask(picture)
+
+
+def _black_mask(picture: Picture) -> Picture:
+    import numpy as np
+
+    from scoreinv.imaging.picture import picture_of_hole
+
+    return picture_of_hole(np.zeros(picture.size, dtype=bool))
 
 
 StepName = Literal["damage", "border", "tint", "tone", "inpaint", "denoise", "colorize"]
@@ -592,8 +638,6 @@ class RestoreRequest(Request):
         estimate: of colours. One result's fills are smooth with either.
         keep_steps: keep the picture after each step in the outcome.
     """
-
-    role = "inpaint"
 
     inpaint: Annotated[bool, Setting("Fill damage.")] = True
     tone: Annotated[
@@ -653,6 +697,15 @@ class RestoreRequest(Request):
             "colorize": not self.colorize,
         }
         return [step for step in RESTORATION if not off[step]]
+
+    def roles(self, given: Collection[Given]) -> list[Role]:
+        used: dict[Role, bool] = {
+            "inpaint": self.inpaint,
+            "denoise": self.denoise,
+            "colorize": self.colorize,
+            "damage": self.inpaint and "mask" not in given,
+        }
+        return [role for role, is_used in used.items() if is_used]
 
     def check_given(self, given: Collection[Given]) -> None:
         if "mask" in given and not self.inpaint:

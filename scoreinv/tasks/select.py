@@ -25,9 +25,10 @@ from scipy.special import expit
 from scoreinv.analysis.edges import EdgesOfPicture
 from scoreinv.analysis.leftovers import take_in_leftovers
 from scoreinv.analysis.shadows import propose_shadow
-from scoreinv.imaging.picture import Picture, scaled
+from scoreinv.imaging.picture import Picture, picture_of_hole, scaled
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.masks import dilate
+from scoreinv.models.loading import Models
 from scoreinv.models.segment_anything import (
     CELL,
     CORNER,
@@ -41,7 +42,11 @@ from scoreinv.models.segment_anything import (
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.options import Whole, check
 from scoreinv.system.text import shown
-from scoreinv.tasks.outcome import ImageLike
+from scoreinv.tasks.callbacks import Callback
+from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.notes import info
+from scoreinv.tasks.outcome import ImageLike, SelectOutcome
+from scoreinv.tasks.requests import SelectRequest
 
 Size = Literal["small", "middle", "large"]
 SIZES: tuple[Size, ...] = get_args(Size)
@@ -174,6 +179,24 @@ def select(
     if shadow and (seen := propose_shadow(picture, found)) is not None:
         mask |= seen
     return form.holes([mask])
+
+
+def select_picture(
+    inputs: Inputs, request: SelectRequest, models: Models, callback: Callback | None = None
+) -> SelectOutcome[Picture]:
+    """Select an object of a photograph; the image of the outcome is its mask."""
+    picture = inputs.picture
+    prompt = Prompt.of(request.at, request.not_at, request.box)
+    found = Selection(picture, SegmentAnything(models.machine.threads)).select(prompt, request.size)
+    mask = with_rim(picture, found.mask, request.grow)
+    shadow = propose_shadow(picture, found.mask) if request.shadow else None
+    if shadow is not None:
+        mask |= shadow
+    notes = [info("object_selected", share=float(mask.mean()), size=found.size or "", shadow=shadow is not None)]
+    if request.shadow and shadow is None:
+        notes.append(info("shadow_none"))
+    image = picture_of_hole(mask)
+    return SelectOutcome(image, [image], None, 1, "segmentation", mask, found.size, notes=notes)
 
 
 def usual_grow(size: tuple[int, int]) -> int:

@@ -1,6 +1,7 @@
-"""The page of `scoreinv serve`: photographs are painted on in a browser, and worked on here.
+"""The page of `scoreinv serve`: one photograph at a time, edited in a browser.
 
-`access` opens the socket and decides who may ask, `app` answers, `album` holds the photographs, `jobs` does one piece
-of work after another, and `work` says what is done. `static/` is the page itself: plain HTML, CSS and JavaScript, with
-nothing from elsewhere. All is in memory; nothing is written to disk. Needs the extra `web`.
+`access` opens the socket and checks who sends a request, `app` has the routes, `album` holds the photographs, `jobs`
+runs one job after another, `work` has the routes of the tasks, `notes` their sentences, and `objects` selects objects.
+`static/` is the page: plain HTML, CSS and JavaScript without dependencies. Photographs stay in memory; nothing is
+written to disk. Needs the extra `web`.
 """

@@ -1,11 +1,10 @@
-"""Where the page is served, and who may ask: this machine's own browser, or whoever has the link with the token.
+"""Address of the page, and access control: the browser of this machine, or anyone with the token of the link.
 
-Three attacks are meant. A page from elsewhere, open in the same browser, can send requests here, by a link or a form,
-and by a name of its own that it lets point to this machine (DNS rebinding). So a request must name a host that is an
-address, or a name of this machine; and one that changes something must come from the page itself (`Origin`). Others in
-the network can reach an address that is not the loopback's: they need the token of the link, which becomes a cookie
-at the first visit. And should the page ever show what it ought not to, the content security policy keeps it from
-loading or sending anything elsewhere.
+It prevents three attacks. A foreign page in the same browser can send requests by links and forms, and by a domain
+that it points to this machine (DNS rebinding). Therefore the Host header must be an address or a name of this machine,
+and a request that changes anything must come from the page itself (`Origin`). Other machines can reach an address that
+is not the loopback's: they need the token of the link, which becomes a cookie on the first visit. If the page ever
+shows injected content, the content security policy blocks requests to other hosts.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ from scoreinv.system.errors import SettingError
 LOOPBACK = "127.0.0.1"
 TOKEN_HEADER = "x-scoreinv-token"
 
-_ELSEWHERE = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}
-"""What stands for all addresses of this machine, and an address of its family that is nobody's (RFC 5737, 3849)."""
+_WILDCARDS = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}
+"""Wildcard addresses, and a reserved address of the same family (RFC 5737, 3849)."""
 
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -44,30 +43,30 @@ _HEADERS = {
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens at a host and port (0: any that is free); SettingError where it cannot."""
+    """Return a socket that listens on a host and port (0: any free one); raise SettingError if it cannot."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise SettingError("host", f"{host} is no address of this machine ({reason})") from error
-    both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()  # `::` stands for all addresses of IPv4, too
+        raise SettingError("host", f"{host} is not an address of this machine ({reason})") from error
+    both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()  # `::` includes all IPv4 addresses
     try:
         return socket.create_server(address, family=family, dualstack_ipv6=both)
     except OSError as error:
         reason = os.strerror(error.errno or 0)
         if error.errno == errno.EADDRNOTAVAIL:
-            raise SettingError("host", f"{host} is no address of this machine ({reason})") from error
-        raise SettingError("port", f"{port} cannot be had at {host} ({reason}): name another") from error
+            raise SettingError("host", f"{host} is not an address of this machine ({reason})") from error
+        raise SettingError("port", f"{port} is not available on {host} ({reason}): choose another") from error
 
 
 @dataclass(frozen=True)
 class Access:
-    """Where the page is served.
+    """Address of the page, and the token that requests need.
 
     Attributes:
-        host: the address or name that is listened at.
-        port: of it.
-        token: what a request has to bring; None on the loopback.
+        host: address or name of the socket.
+        port: port of the socket.
+        token: secret that each request must contain; None on the loopback.
     """
 
     host: str
@@ -76,26 +75,26 @@ class Access:
 
     @classmethod
     def to(cls, host: str | None, port: int) -> Access:
-        """The loopback without a token where no host is given; else the host with one."""
+        """Return access to the loopback without a token if host is None; else to the host, with a token."""
         return cls(LOOPBACK, port, None) if host is None else cls(host, port, secrets.token_urlsafe(24))
 
     @property
     def link(self) -> str:
-        """What a person opens."""
-        host = _outward(_ELSEWHERE[self.host]) if self.host in _ELSEWHERE else self.host
-        place = f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
-        return place if self.token is None else f"{place}?token={self.token}"
+        """The link that a user opens."""
+        host = _network_address(_WILDCARDS[self.host]) if self.host in _WILDCARDS else self.host
+        url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
+        return url if self.token is None else f"{url}?token={self.token}"
 
     @property
     def cookie(self) -> str:
-        """The cookie's name: cookies of one host are shared by all its ports."""
+        """Name of the cookie; all ports of a host share their cookies."""
         return f"scoreinv-{self.port}"
 
-    def knows(self, host: str) -> bool:
-        """Whether a Host header names this machine, by a name of its own or an address.
+    def is_own_host(self, host: str) -> bool:
+        """Return whether a Host header is an address, or a name of this machine.
 
-        A page elsewhere cannot have an address for its name. On the loopback only its addresses are let in; where there
-        is a token every one is, since a machine has addresses that it does not know of.
+        A foreign page has a domain instead. Without a token only addresses of the loopback are accepted; with one all
+        are, since a machine may have addresses that it does not know.
         """
         try:
             name = urlsplit(f"//{host}").hostname or ""
@@ -109,24 +108,24 @@ class Access:
             return False
         return address.is_loopback or self.token is not None
 
-    def admits(self, given: str) -> bool:
-        """Whether this is the token, compared in a time that does not tell how much of it is right."""
-        return self.token is None or hmac.compare_digest(given.encode(), self.token.encode())
+    def accepts(self, token: str) -> bool:
+        """Return whether this is the token, in a time that does not depend on the matching characters."""
+        return self.token is None or hmac.compare_digest(token.encode(), self.token.encode())
 
 
-def _outward(elsewhere: str) -> str:
-    """This machine's address on the way to another, which a phone can open; its name where there is no way."""
-    family = socket.AF_INET6 if ":" in elsewhere else socket.AF_INET
+def _network_address(remote: str) -> str:
+    """Return this machine's address on the route to a remote one, for other devices; its name if there is no route."""
+    family = socket.AF_INET6 if ":" in remote else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((elsewhere, 9))  # chooses the address of this end; a datagram socket sends nothing for it
+            probe.connect((remote, 9))  # chooses the local address; a datagram socket sends nothing yet
             return str(probe.getsockname()[0])
     except OSError:
         return socket.gethostname()
 
 
 class Guard:
-    """The application that lets through what may be asked, and gives every answer its headers."""
+    """Wraps the application: refuses forbidden requests, and adds the security headers to each response."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
@@ -146,29 +145,31 @@ class Guard:
         await (refusal or self._app)(scope, receive, guarded)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """What is answered in place of what was asked for; None where it may be asked for."""
+        """Return the response to a forbidden request; None if the request is allowed."""
         headers, access = Headers(scope=scope), self._access
         host = headers.get("host", "")
-        if not access.knows(host):
-            return _refused(421, "This name is not one of this machine: open the link that `scoreinv serve` shows.")
+        if not access.is_own_host(host):
+            return _refused(
+                421, "This host name does not belong to this machine: open the link that `scoreinv serve` prints."
+            )
         if scope["method"] not in ("GET", "HEAD") and not _is_own(headers, host):
-            return _refused(403, "Only the page itself may ask for this.")
+            return _refused(403, "Only the page itself may send this request.")
         if access.token is None:
             return None
-        given = cookie_parser(headers.get("cookie", "")).get(access.cookie) or headers.get(TOKEN_HEADER, "")
-        if access.admits(given):
+        token = cookie_parser(headers.get("cookie", "")).get(access.cookie) or headers.get(TOKEN_HEADER, "")
+        if access.accepts(token):
             return None
         query = parse_qs(scope["query_string"].decode("latin-1"))
-        if scope["path"] == "/" and scope["method"] == "GET" and access.admits(query.get("token", [""])[0]):
-            # The token leaves the address, where it would be seen and remembered. Lax: a link in a letter works.
+        if scope["path"] == "/" and scope["method"] == "GET" and access.accepts(query.get("token", [""])[0]):
+            # Remove the token from the address bar and the history. Lax: the link works from an e-mail.
             answer = RedirectResponse("/", 303)
             answer.set_cookie(access.cookie, query["token"][0], httponly=True, samesite="lax")
             return answer
-        return _refused(403, "The link needs its token: open the whole link that `scoreinv serve` shows.")
+        return _refused(403, "The token is missing: open the whole link that `scoreinv serve` prints.")
 
 
 def _is_own(headers: Headers, host: str) -> bool:
-    """Whether a request comes from the page that is served under this host."""
+    """Return whether a request comes from the page of this host."""
     try:
         origin = urlsplit(headers.get("origin", ""))
     except ValueError:
@@ -176,5 +177,5 @@ def _is_own(headers: Headers, host: str) -> bool:
     return origin.scheme in ("http", "https") and origin.netloc.lower() == host.lower()
 
 
-def _refused(status: int, why: str) -> Response:
-    return JSONResponse({"error": why}, status)
+def _refused(status: int, reason: str) -> Response:
+    return JSONResponse({"error": reason}, status)

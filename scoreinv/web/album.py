@@ -1,4 +1,4 @@
-"""The photographs at hand, in memory alone: those that were opened and those that were made of them."""
+"""Photographs in memory: those that were opened, and results."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.memory import available_bytes, shortage
 from scoreinv.system.text import printable
 
-HELD_BYTES = 2 << 30
-"""Of all photographs together, or half of what is free at the start: the one not asked for the longest goes first."""
+MOST_BYTES = 2 << 30
+"""Limit for all photographs together, or half of the free memory at the start. The least recently used goes first."""
 
-_LEAST_BYTES = 1 << 14  # that a photograph counts as, so that their number has a limit too
+_LEAST_BYTES = 1 << 14  # smallest size that a photograph counts as: this limits their number
 
-_SEEN_PIXELS = 24_000_000
-_SEEN_SIDE = 16_384
-"""Of a photograph as the page shows it; a larger one is reduced for it, and painted on at its own size all the same.
-Browsers draw no longer sides, and JPEG ends at 65,500."""
+_VIEW_PIXELS = 24_000_000
+_VIEW_SIDE = 16_384
+"""Largest view. Larger photographs are reduced for it; masks keep the full size. Browsers draw no longer sides, and
+JPEG ends at 65,500."""
 _SUFFIXES = {"PNG": ".png", "TIFF": ".tif", "WebP": ".webp", "JPEG": ".jpg", "HEIC": ".heic", "AVIF": ".avif"}
 _LONGEST_NAME = 120
 
 
 class GoneError(InputError):
-    """What was asked for is not held here, or no longer."""
+    """The photograph or job is not held, or no longer."""
 
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """A photograph that is held.
+    """A photograph, mask or layer of strokes.
 
     Attributes:
-        stem: its file's name, without the suffix.
-        kind: of file that it came as, such as JPEG.
-        note: what has to be said of how it was read; None for nothing.
-        key: by which the page asks for it; nobody else can guess it.
+        stem: the file's name without its suffix.
+        kind: the file's format, as JPEG.
+        note: a note about how the file was read.
+        key: unguessable name in requests.
     """
 
     picture: Picture
@@ -58,60 +58,63 @@ class Photo:
 
     @classmethod
     def read(cls, name: str, content: bytes, size: tuple[int, int] | None = None) -> Photo:
-        """The photograph in a file's bytes, or a mask or strokes for one of this size (height, width).
+        """Decode a file.
 
-        Raises InputError for what is none, damaged, too large for the memory that is free, or of another size: the last
-        two before it is decoded, since a few bytes may stand for 400 megapixels.
+        Args:
+            size: required (height, width), for a mask or strokes.
+
+        Raises InputError for a damaged file, another size, or too little memory. Size and memory are checked before
+        decoding, since a few bytes may stand for 400 megapixels.
         """
         name = printable(PurePath(name.replace("\\", "/")).name)[:_LONGEST_NAME] or "photo"
 
-        def look(width: int, height: int, needed: int) -> None:
-            if size is not None and (width, height) != size:  # else it may lie on its side
+        def check(width: int, height: int, needed: int) -> None:
+            if size is not None and (width, height) != size:  # an orientation tag may swap them
                 check_mask_size((height, width), size, name)
             if lacking := shortage(needed):
                 raise InputError(f"{name}: opening it {lacking}: close other programs, or reduce it first")
 
         try:
-            decoded = decode(content, name=name, look=look)
-        except SettingError as error:  # of its frames: the page has no setting for them
+            decoded = decode(content, name=name, look=check)
+        except SettingError as error:  # about frames, which the page cannot choose
             raise InputError(
-                f"{name}: has several pages or frames: save one as a file of its own, and open that"
+                f"{name}: has several pages or frames: save one as a separate file, and open that"
             ) from error
         return cls(decoded.picture, PurePath(name).stem, decoded.kind, decoded.note)
 
-    def result(self, picture: Picture, ending: str, seed: int = 0) -> Photo:
-        """A photograph made of this one, whose name tells the seed, unless it is 0."""
-        return Photo(picture, f"{self.stem}_{ending}{f'_{seed}' if seed else ''}", self.kind)
+    def result(self, picture: Picture, suffix: str, seed: int = 0) -> Photo:
+        """Return a result for this photograph. Its name ends with the suffix, and the seed unless that is 0."""
+        return Photo(picture, f"{self.stem}_{suffix}{f'_{seed}' if seed else ''}", self.kind)
 
     @property
-    def held_bytes(self) -> int:
-        """What it counts as in the album: its pixels, and the blocks of metadata, which a file can make as large."""
+    def nbytes(self) -> int:
+        """Memory of pixels and metadata, which a file can make as large."""
         metadata = self.picture.metadata
         blocks = (metadata.icc, metadata.exif, metadata.xmp)
         return max(_LEAST_BYTES, self.picture.pixels.nbytes + sum(len(block) for block in blocks if block))
 
     @property
     def formats(self) -> list[str]:
-        """The kinds of file that can hold it, its own first, else PNG."""
-        able = []
+        """File formats that can store the photograph; that of its own file is first, else PNG."""
+        formats = []
         for kind, suffix in _SUFFIXES.items():
             with suppress(InputError):
                 check_format(self.stem + suffix, self.picture)
-                able.append(kind)
-        return sorted(able, key=lambda kind: kind != self.kind)
+                formats.append(kind)
+        return sorted(formats, key=lambda kind: kind != self.kind)
 
     def file(self, kind: str) -> tuple[str, bytes]:
-        """The name and bytes of its file, as the commands write it; InputError where the kind cannot hold it."""
+        """Return the name and bytes of a file, as the commands write it; raise InputError for an unsuitable format."""
         if kind not in _SUFFIXES:
             raise InputError(f"{kind}: choose one of {', '.join(_SUFFIXES)}")
         name = self.stem + _SUFFIXES[kind]
         return name, picture_bytes(self.picture, name)
 
     def view(self) -> tuple[str, bytes]:
-        """What a browser shows: 8 bits, at most `_SEEN_PIXELS` and `_SEEN_SIDE`; media type and bytes."""
+        """Return media type and bytes of a picture for the browser: 8 bits, at most `_VIEW_PIXELS` and `_VIEW_SIDE`."""
         pixels = self.picture.pixels
         image = Image.fromarray(eight_bits(pixels) if pixels.dtype == np.uint16 else pixels)
-        scale = min((_SEEN_PIXELS / (image.width * image.height)) ** 0.5, _SEEN_SIDE / max(image.size))
+        scale = min((_VIEW_PIXELS / (image.width * image.height)) ** 0.5, _VIEW_SIDE / max(image.size))
         if scale < 1:
             size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
             image = image.resize(size, Image.Resampling.BOX, reducing_gap=2)
@@ -127,7 +130,7 @@ class Photo:
         return "image/jpeg", stream.getvalue()
 
     def describe(self) -> dict[str, Any]:
-        """What the page is told of it."""
+        """Return the JSON that the page gets."""
         return {
             "key": self.key,
             "name": self.stem,
@@ -142,29 +145,29 @@ class Photo:
 
 
 class Album:
-    """Photographs by their keys, as many as memory is meant for; used by several threads."""
+    """Photographs by key, up to a limit of memory; for several threads."""
 
     def __init__(self, most: int | None = None) -> None:
-        self._most = min(HELD_BYTES, (available_bytes() or HELD_BYTES) // 2) if most is None else most
+        self._most = min(MOST_BYTES, (available_bytes() or MOST_BYTES) // 2) if most is None else most
         self._photos: dict[str, Photo] = {}
         self._lock = threading.Lock()
 
     def add(self, *photos: Photo) -> None:
-        """Hold photographs, and let go of those that were not used for the longest; these stay, whatever they take."""
+        """Add photographs, and drop the least recently used others beyond the limit."""
         with self._lock:
             for photo in photos:
                 self._photos.pop(photo.key, None)
-                self._photos[photo.key] = photo  # the last
-            held = sum(photo.held_bytes for photo in self._photos.values())
+                self._photos[photo.key] = photo  # the latest is last
+            held = sum(photo.nbytes for photo in self._photos.values())
             for key in list(self._photos)[: -len(photos)]:
                 if held <= self._most:
                     break
-                held -= self._photos.pop(key).held_bytes
+                held -= self._photos.pop(key).nbytes
 
     def get(self, key: str) -> Photo:
-        """The photograph of a key; GoneError where there is none."""
+        """Return the photograph of a key; raise GoneError if there is none."""
         with self._lock:
             if key not in self._photos:
-                raise GoneError("This is no longer held here: open the photograph again.")
-            self._photos[key] = photo = self._photos.pop(key)  # the last that was used
+                raise GoneError("This photograph is no longer in memory: open it again.")
+            self._photos[key] = photo = self._photos.pop(key)  # the latest is last
             return photo

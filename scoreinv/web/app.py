@@ -1,7 +1,6 @@
-"""What the page asks for: photographs are sent here, worked on, looked at and fetched.
+"""The web application: routes for the page's files, photographs, objects and jobs, and its errors.
 
-A route is a few lines: it reads what is sent, and leaves the rest to `album`, `objects` and `jobs`; those that ask for
-work are in `work`.
+`work` has the routes of the tasks.
 """
 
 from __future__ import annotations
@@ -29,32 +28,41 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from scoreinv import analysis
-from scoreinv.models.photo_models import PhotoModels
-from scoreinv.system.errors import InputError, ScoreinvError
+from scoreinv.models.loading import Models
+from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.memory import is_out_of_memory
 from scoreinv.tasks.select import Prompt, Size, with_rim
 from scoreinv.web.access import Access, Guard
 from scoreinv.web.album import Album, GoneError, Photo
 from scoreinv.web.jobs import BusyError, Job, JobQueue
-from scoreinv.web.objects import Objects, cut_out, lacking
+from scoreinv.web.objects import Objects, boxed_bits, missing_extra
 from scoreinv.web.work import add_work, hole_of
 
 MOST_BYTES = 256 << 20
-"""Of a file that is sent here."""
-_THREADS = 2  # photographs that are shown or written at the same time: each takes several times its own memory
-_CONNECTIONS = 64  # at once; what keeps slow and greedy clients away is a proxy in front of it
-_GRACE = 5  # seconds that answers under way have after an interruption
+"""Largest upload."""
+_THREADS = 2  # photographs encoded at once: each takes several times its memory
+_CONNECTIONS = 64  # at once; protection from slow clients needs a proxy
+_GRACE = 5  # seconds for open responses after an interrupt
 _TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-_STATUS = {GoneError: 404, BusyError: 503, InputError: 422}  # the first that fits counts: GoneError is an InputError
+_LABELS = {
+    "noise_std": "Noise level",
+    "hints": "The strokes of colour",
+    "mask": "The mask",
+    "avoid": "Don't copy",
+    "tone": "The correction of fading",
+    "keep_tint": "Keeping the tint",
+}
+"""Labels of settings on the page, if they differ from their names."""
+_STATUS = {GoneError: 404, BusyError: 503, InputError: 422}  # the first match counts: GoneError is an InputError
 
 
-def serve(listener: socket.socket, models: PhotoModels, access: Access) -> None:
-    """Serve the page until a signal comes, which is then raised as elsewhere."""
+def serve(listener: socket.socket, models: Models, access: Access) -> None:
+    """Serve the page until a signal arrives, which is then raised."""
     config = uvicorn.Config(
         make_app(models, access, JobQueue(prepare=models.filler)),
         http="h11",
@@ -70,8 +78,8 @@ def serve(listener: socket.socket, models: PhotoModels, access: Access) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def make_app(models: PhotoModels, access: Access, queue: JobQueue) -> ASGIApp:
-    """The application, which holds its photographs until it ends, and then closes the queue."""
+def make_app(models: Models, access: Access, queue: JobQueue) -> ASGIApp:
+    """Return the application. It holds its photographs, and closes the queue when it ends."""
     album, objects = Album(), Objects()
 
     @asynccontextmanager
@@ -81,16 +89,16 @@ def make_app(models: PhotoModels, access: Access, queue: JobQueue) -> ASGIApp:
         objects.close()
         await run_in_threadpool(queue.close)
 
-    # Without the pages that explain the routes: their scripts come from another host.
+    # Without FastAPI's documentation pages, which load scripts from another host.
     app = FastAPI(lifespan=lifespan, openapi_url=None)
     for kind in (ScoreinvError, AnyHTTPException, RequestValidationError, ClientDisconnect, Exception):
-        app.exception_handler(kind)(_failed)
+        app.exception_handler(kind)(_error_response)
     _add_page(app)
     _add_photos(app, album, queue, objects)
     _add_objects(app, album, objects)
     add_work(app, album, queue, models)
     _add_jobs(app, queue)
-    return Guard(app, access)  # around all of it: Starlette answers unexpected errors outside of its middleware
+    return Guard(app, access)  # outermost: Starlette handles unexpected errors outside its middleware
 
 
 def _add_page(app: FastAPI) -> None:
@@ -108,7 +116,7 @@ def _add_page(app: FastAPI) -> None:
 
 @cache
 def _page_files() -> dict[str, tuple[str, bytes]]:
-    """Media type and content of each file of the page, by its name: nothing else can be asked for."""
+    """Return media type and content of each file of the page, by name; no other file is served."""
     return {
         file.name: (_TYPES[suffix], file.read_bytes())
         for file in (files("scoreinv.web") / "static").iterdir()
@@ -117,24 +125,24 @@ def _page_files() -> dict[str, tuple[str, bytes]]:
 
 
 def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -> None:
-    turn = asyncio.Lock()
+    decoding = asyncio.Lock()
 
     async def read(name: str, content: bytes, size: tuple[int, int] | None = None) -> Photo:
-        async with turn:  # one at a time: a few bytes may stand for 400 megapixels, which take gigabytes on the way
+        async with decoding:  # one at a time: a few bytes may stand for 400 megapixels, which take gigabytes
             return await run_in_threadpool(Photo.read, name, content, size)
 
     @app.get("/api/limits")
     async def limits() -> dict[str, Any]:
-        """What need not be sent, since it would be refused, and what is not installed for objects to be selected."""
-        return {"bytes": MOST_BYTES, "objects": lacking()}
+        """Return the largest upload, and how to install what selection needs (null: it is installed)."""
+        return {"bytes": MOST_BYTES, "objects": missing_extra()}
 
     @app.post("/api/photos", status_code=201)
     async def open_photo(content: Content, name: str = "photo", look: bool = True) -> dict[str, Any]:
-        """A photograph, in which objects may be selected soon, if it is looked at."""
+        """Open a photograph. look: encode it for the selection of objects."""
         photo = await read(name, content)
         album.add(photo)
-        if look and lacking() is None:
-            objects.look(photo)
+        if look and missing_extra() is None:
+            objects.encode(photo)
         queue.expect()
         return photo.describe()
 
@@ -155,23 +163,22 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
 
     @app.post("/api/photos/{key}/mask")
     async def read_mask(key: str, content: Content) -> Response:
-        """The holes of a mask file, a bit each, row by row, with the first of eight the highest."""
+        """Return the holes of a mask file as packed bits, row by row, the first bit of a byte highest."""
         photo = album.get(key)
         mask = await read("the mask", content, photo.picture.size)
         return _bits(await run_in_threadpool(hole_of, photo, mask))
 
     @app.get("/api/photos/{key}/bits")
     def bits(key: str) -> Response:
-        """The same of a mask that was found here, or sent as a layer."""
+        """Return the packed bits of detected damage, or of a layer."""
         mask = album.get(key)
         return _bits(hole_of(mask, mask))
 
     @app.post("/api/photos/{key}/layers", status_code=201)
     async def hold_layer(key: str, content: Content, of: str = "mask", beside: str | None = None) -> dict[str, str]:
-        """A mask, strokes of colour or a photograph of other colours, held to be named where work is asked for.
+        """Hold a mask, strokes of colour or a reference photograph for a task.
 
-        What belongs together stays together, however much it takes. of: which it is, as it is named there; beside: a
-        layer that was sent before.
+        of: its name in the task's request; beside: a layer that was sent before, to be held as well.
         """
         photo = album.get(key)
         layer = await read("the layer", content, None if of == "like" else photo.picture.size)
@@ -181,7 +188,7 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
 
 
 async def _content(request: Request) -> bytes:
-    """The body of a request; HTTPException where it is too long, or said to be something else than a picture."""
+    """Return the body of a request; raise HTTPException if it is too long or not declared as a picture."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not (kind.startswith("image/") or kind == "application/octet-stream"):
         raise HTTPException(415, "Send a picture file.")
@@ -207,50 +214,50 @@ def _bits(hole: np.ndarray) -> Response:
 def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
     @app.post("/api/photos/{key}/look", status_code=204)
     async def look(key: str) -> None:
-        """Objects will be selected in this result soon, as in a photograph that is opened."""
-        objects.look(album.get(key))
+        """Encode a result for the selection of objects, as when a photograph is opened."""
+        objects.encode(album.get(key))
 
     @app.post("/api/photos/{key}/select")
     def select(
-        key: str, pointed: Pointed, size: Size | None = None, another: bool = False, rim: bool = False
+        key: str, prompt: Selecting, size: Size | None = None, another: bool = False, rim: bool = False
     ) -> dict[str, Any]:
-        """The object that is pointed at, see `Objects.select`; with its rim it is what to fill."""
+        """Return the object of a prompt, see `Objects.select`. rim: with its soft edge, as a mask."""
         photo = album.get(key)
-        found = objects.select(photo, pointed, size, another=another)
-        return cut_out(with_rim(photo.picture, found.mask) if rim else found.mask) | {"size": found.size}
+        found = objects.select(photo, prompt, size, another=another)
+        return boxed_bits(with_rim(photo.picture, found.mask) if rim else found.mask) | {"size": found.size}
 
     @app.post("/api/photos/{key}/shadow")
-    def shadow(key: str, pointed: Pointed, size: Size | None = None) -> dict[str, Any]:
-        """The shadow of the object that is pointed at, where one is plain."""
+    def shadow(key: str, prompt: Selecting, size: Size | None = None) -> dict[str, Any]:
+        """Return the shadow of the object, if it is clear."""
         photo = album.get(key)
-        return cut_out(analysis.propose_shadow(photo.picture, objects.select(photo, pointed, size).mask))
+        return boxed_bits(analysis.propose_shadow(photo.picture, objects.select(photo, prompt, size).mask))
 
 
-def _pointed(click: Annotated[list[str] | None, Query()] = None, box: str | None = None) -> Prompt:
-    """What is pointed at: clicks `across,down,1` on it or `...,0` beside it, and a box `across,down,width,height`."""
+def _prompt(click: Annotated[list[str] | None, Query()] = None, box: str | None = None) -> Prompt:
+    """Return the prompt: clicks `x,y,1` on the object or `x,y,0` beside it, and a box `x,y,width,height`."""
     try:
         clicks = [(float(x), float(y), inside == "1") for x, y, inside in (each.split(",") for each in click or ())]
         around = Prompt.of(box=tuple(map(float, box.split(",")))) if box else Prompt()
     except ValueError as error:
-        raise HTTPException(422, "A click is across,down,1 or across,down,0, and a box four numbers.") from error
+        raise HTTPException(422, "A click is x,y,1 or x,y,0, and a box is x,y,width,height.") from error
     return replace(around, clicks=tuple(clicks))
 
 
-Pointed = Annotated[Prompt, Depends(_pointed)]
+Selecting = Annotated[Prompt, Depends(_prompt)]
 
 
 def _add_jobs(app: FastAPI, queue: JobQueue) -> None:
-    # Asked for again and again: an answer that stays open holds a connection, of which a browser has six for all tabs.
+    # Clients poll: an open response would hold one of the six connections that a browser has for all tabs.
     @app.get("/api/jobs/{key}")
-    async def look(key: str) -> dict[str, Any]:
-        """What has become of a job so far."""
+    async def poll(key: str) -> dict[str, Any]:
+        """Return the state of a job."""
         job = queue.get(key)
-        job.look()
-        return _told(job, queue)
+        job.poll()
+        return _report(job, queue)
 
     @app.post("/api/jobs/{key}/left", status_code=204)
     async def leave(key: str) -> None:
-        """The page that looked at a job ends, and may be loaded anew."""
+        """Shorten a job's timeout: its page was closed, or is being reloaded."""
         queue.get(key).leave()
 
     @app.delete("/api/jobs/{key}", status_code=204)
@@ -258,50 +265,54 @@ def _add_jobs(app: FastAPI, queue: JobQueue) -> None:
         queue.cancel(queue.get(key))
 
 
-def _told(job: Job, queue: JobQueue) -> dict[str, Any]:
-    state = job.state  # once: the job goes on meanwhile, and what belongs to a state is there before it
-    told: dict[str, Any] = {"state": state, "done": round(job.done, 4)}
+def _report(job: Job, queue: JobQueue) -> dict[str, Any]:
+    """Return the JSON of a job: its state, and the progress, result or error of that state."""
+    state = job.state  # read once: the job runs on, and sets its state last
+    report: dict[str, Any] = {"state": state, "done": round(job.done, 4)}
     if state == "waiting":
-        told["ahead"] = queue.ahead(job)
+        report["ahead"] = queue.ahead(job)
     elif state == "running":
         left = job.left
-        told["left"] = None if left is None else round(left, 1)
+        report["left"] = None if left is None else round(left, 1)
     elif state == "failed":
-        told["error"] = _words(job.error)
-    elif job.made is not None:
-        told |= job.made
+        report["error"] = _message(job.error)
+    elif job.result is not None:
+        report |= job.result
     elif job.abandoned:
-        told["note"] = "This was stopped, since the page was away for too long."
-    return told
+        report["note"] = "This job was stopped, because the page was closed for too long."
+    return report
 
 
-# --- errors, each a sentence ------------------------------------------------------------------------------------------
+# --- errors ----------------------------------------------------------------------------------------------------------
 
 
 def _sentence(text: str) -> str:
-    """The text of an error as a sentence on the page."""
-    told = text.strip()
-    if not re.match(r"[^:]+\.[a-zA-Z]\w{0,4}:", told):  # no file's name begins it
-        told = told[:1].upper() + told[1:]
-    return told if told.endswith((".", "!", "?")) else f"{told}."
+    """Return the text of an error as a sentence."""
+    sentence = text.strip()
+    if not re.match(r"[^:]+\.[a-zA-Z]\w{0,4}:", sentence):  # it does not begin with a file's name
+        sentence = sentence[:1].upper() + sentence[1:]
+    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
 
 
-def _words(error: Exception | None) -> str:
+def _message(error: Exception | None) -> str:
+    """Return a sentence about an error, with the page's label of a setting."""
+    if isinstance(error, SettingError):
+        return _sentence(f"{_LABELS.get(error.setting, error.setting.replace('_', ' '))} {error.problem}")
     if isinstance(error, ScoreinvError):
         return _sentence(str(error))
     if error is not None and is_out_of_memory(error):
-        return "There is not enough memory for this: close other programs, or ask for fewer results."
-    return f"Something unexpected went wrong ({type(error).__name__}); the terminal of `scoreinv serve` tells more."
+        return "There is not enough memory: close other programs, or reduce the photograph."
+    return f"Something unexpected went wrong ({type(error).__name__}); see the terminal of `scoreinv serve`."
 
 
-async def _failed(_: Request, error: Exception) -> Response:
-    """What is answered in place of what was asked for."""
+async def _error_response(_: Request, error: Exception) -> Response:
+    """Return the response for an error."""
     if isinstance(error, ClientDisconnect):
-        return Response(status_code=499)  # that nobody reads
+        return Response(status_code=499)  # the client has gone
     if isinstance(error, AnyHTTPException):
         return JSONResponse({"error": _sentence(error.detail)}, error.status_code)
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         return JSONResponse({"error": _sentence(f"{first['loc'][-1]}: {first['msg']}")}, 422)
     status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
-    return JSONResponse({"error": _words(error)}, status)
+    return JSONResponse({"error": _message(error)}, status)

@@ -1,6 +1,6 @@
-"""Objects that are pointed at on the page: a photograph is looked at once, when it is opened; then a click is quick.
+"""Selection of objects. The encoder runs once for each photograph, when it is opened; each click then runs a decoder.
 
-One thread does both, one after the other: what was looked at is not made for several at once.
+One thread does both, since a photograph's encoding is not safe for several threads.
 """
 
 from __future__ import annotations
@@ -22,50 +22,54 @@ if TYPE_CHECKING:
     from scoreinv.models.segment_anything import SegmentAnything
     from scoreinv.tasks.select import Prompt, Selected, Selection, Size
 
-_KEPT = 2  # photographs that are held as they were looked at, each some tens of megabytes
+_MOST_ENCODED = 2  # photographs; each encoding takes some tens of megabytes
 
 
-def lacking() -> str | None:
-    """What has to be installed before objects can be selected; None for nothing."""
+def missing_extra() -> str | None:
+    """Return how to install what selection needs; None if it is installed."""
     if find_spec("onnxruntime") is not None:
         return None
-    return "To select objects, install what looks at them: pip install 'scoreinv[select]'"
+    return "To select objects, install ONNX Runtime: pip install 'scoreinv[select]'"
 
 
 class Objects:
-    """Selections in the photographs that were looked at last."""
+    """Selections in the latest photographs."""
 
     def __init__(self) -> None:
-        self._looks: OrderedDict[str, Future[Selection]] = OrderedDict()
+        self._selections: OrderedDict[str, Future[Selection]] = OrderedDict()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scoreinv-objects")
 
-    def look(self, photo: Photo) -> Future[Selection]:
-        """Look at a photograph in the background, unless it was looked at already; InputError where nothing can."""
-        if (words := lacking()) is not None:
-            raise InputError(words)
-        look = self._looks.pop(photo.key, None) or self._thread.submit(_looked, photo)
-        self._looks[photo.key] = look  # the last
-        while len(self._looks) > _KEPT:
-            self._looks.popitem(last=False)[1].cancel()
-        return look
+    def encode(self, photo: Photo) -> Future[Selection]:
+        """Encode a photograph in the background, once; raise InputError if the extra is not installed."""
+        if (remedy := missing_extra()) is not None:
+            raise InputError(remedy)
+        selection = self._selections.pop(photo.key, None) or self._thread.submit(_encode, photo)
+        self._selections[photo.key] = selection  # the latest is last
+        while len(self._selections) > _MOST_ENCODED:
+            self._selections.popitem(last=False)[1].cancel()
+        return selection
 
     def select(self, photo: Photo, prompt: Prompt, size: Size | None, *, another: bool = False) -> Selected:
-        """The object of a prompt, as one of the sizes that its first click may mean, or as the next of them."""
-        look = self.look(photo)
+        """Return the object of a prompt.
 
-        def work() -> Selected:
-            seen = look.result()
-            return seen.select(prompt, seen.next_size(prompt, size) if another else size)
+        Args:
+            size: one of the sizes that a single click may mean; None: the likeliest.
+            another: return the next size instead.
+        """
+        selection = self.encode(photo)
 
-        found: Selected = self._thread.submit(work).result()
-        return found
+        def run() -> Selected:
+            encoded = selection.result()
+            return encoded.select(prompt, encoded.next_size(prompt, size) if another else size)
+
+        return self._thread.submit(run).result()
 
     def close(self) -> None:
-        """Look at nothing any more."""
+        """Cancel pending encodings."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def _looked(photo: Photo) -> Selection:
+def _encode(photo: Photo) -> Selection:
     from scoreinv.tasks.select import Selection
 
     return Selection(photo.picture, _network())
@@ -78,8 +82,8 @@ def _network() -> SegmentAnything:
     return SegmentAnything()
 
 
-def cut_out(mask: np.ndarray | None) -> dict[str, Any]:
-    """A mask, HxW bool, as the page takes it: its box, and a bit for each pixel there, row by row, in base64."""
+def boxed_bits(mask: np.ndarray | None) -> dict[str, Any]:
+    """Return a mask, HxW bool, as JSON: its bounding box, and the bits in it, row by row, in base64."""
     if mask is None or not mask.any():
         return {"box": None, "bits": ""}
     rows, columns = extent(mask)

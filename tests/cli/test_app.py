@@ -100,7 +100,7 @@ def test_a_flag_that_was_set_for_good_is_switched_off_by_what_is_typed(scoreinv,
     assert scoreinv(*words, "--no-invert-mask").code == 0
     assert (tmp_path / "photo_inpainted.png").read_bytes() != inverted
     kept = scoreinv(*words, "--no-overwrite")
-    assert (kept.code, "exists already" in kept.err) == (2, True)
+    assert (kept.code, ": exists" in kept.err) == (2, True)
     monkeypatch.setenv("SCOREINV_INPAINT_OVERWRITE", "1")
     assert scoreinv(*words, "--no-overwrite").code == 2
 
@@ -108,15 +108,15 @@ def test_a_flag_that_was_set_for_good_is_switched_off_by_what_is_typed(scoreinv,
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[inpaint]\nsample = 2", "scoreinv.toml: sample is no option of inpaint: see scoreinv inpaint --help-all"),
+        ("[inpaint]\nsample = 2", "scoreinv.toml: sample is not an option of inpaint: see scoreinv inpaint --help-all"),
         (
             "samples = 2",
-            "scoreinv.toml: samples is no option of all commands: put it under a command, such as [inpaint]",
+            "scoreinv.toml: samples is not an option of all commands: put it in a table, such as [inpaint]",
         ),
-        ("[inpint]\nsamples = 2", "scoreinv.toml: [inpint] is no command: see scoreinv --help"),
+        ("[inpint]\nsamples = 2", "scoreinv.toml: [inpint] is not a command: see scoreinv --help"),
         ("seed = [1]", "scoreinv.toml: seed: give one text, number, true or false"),
         ("[inpaint]\ngrow = true", "scoreinv.toml: Invalid value for '--grow'"),
-        ("[inpaint\n", "scoreinv.toml: is no TOML"),
+        ("[inpaint\n", "scoreinv.toml: is not TOML"),
     ],
 )
 def test_a_wrong_file_is_one_line_that_names_it(scoreinv, photo, mask, tmp_path, text, message):

@@ -116,7 +116,7 @@ def test_a_reference_of_another_size_is_told_before_the_work(scoreinv, classes, 
         (["evaluate", "data/day", "--reference", "data/night", "--classifier", "photo"], "not a classifier"),
         (
             ["evaluate", "data/day", "--reference", "data/night", "--inception", "code.pth"],
-            "code.pth: holds no weights",
+            "code.pth: has no weights",
         ),
         (["train", "--classifier", "--sde", "vp"], "--data"),
         (["train", "--classifier", "--data", "data"], "--sde"),

@@ -17,14 +17,14 @@ def little_memory(monkeypatch):
     [
         (
             ("inpaint", "photo.png", "--mask", "mask.png", "--samples", "1000"),
-            "--samples 1000: drawing so many pictures of 40x24 takes",
+            "--samples 1000: drawing so many pictures of this size takes",
         ),
-        (("colorize", "gray.png", "--samples", "1000"), "--samples 1000: drawing so many pictures of 40x24 takes"),
-        (("sample", "-n", "100000", "-o", "grid.png"), "-n 100000: drawing so many pictures of 16x16 takes"),
-        (("sample", "-n", "100", "-o", "folder/"), "-n 100: drawing so many pictures of 16x16 takes"),
+        (("colorize", "gray.png", "--samples", "1000"), "--samples 1000: drawing so many pictures of this size takes"),
+        (("sample", "-n", "100000", "-o", "grid.png"), "-n 100000: so many pictures of 16x16 takes"),
+        (("sample", "-n", "100", "-o", "folder/"), "-n 100: so many pictures of 16x16 takes"),
         (
             ("interpolate", "photo.png", "photo.png", "-n", "10000", "-o", "row.png"),
-            "-n 10000: drawing so many pictures of 40x24 takes",
+            "-n 10000: so many pictures of 40x24 takes",
         ),
     ],
 )
@@ -42,5 +42,5 @@ def test_one_picture_of_too_many(scoreinv, tmp_path, monkeypatch):
     monkeypatch.setattr("scoreinv.imaging.MAX_MEGAPIXELS", 1)
     outcome = scoreinv("sample", "-n", 4000, "-o", "grid.png")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
-    assert "-n 4000: one picture of all would have 1 megapixels, and the limit is 1: name a folder" in outcome.err
+    assert "-n 4000: one file of all would have 1 megapixels, and the limit is 1: name a folder" in outcome.err
     assert list(tmp_path.iterdir()) == []

@@ -73,7 +73,7 @@ def test_what_exists_is_replaced_when_it_may_be(install, versions, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("installed", "words"), [({}, "GIMP is not found"), ({"gimp-of-a-test": "2.10.38"}, "GIMP 2.10 is installed")]
+    ("installed", "words"), [({}, "GIMP was not found"), ({"gimp-of-a-test": "2.10.38"}, "GIMP 2.10 is installed")]
 )
 def test_gimp_is_not_there_or_old(install, versions, installed, words):
     versions |= installed

@@ -33,11 +33,11 @@ def test_likelihood(scoreinv, tmp_path, model):
 def test_a_long_likelihood_says_first_how_long(scoreinv, tmp_path, monkeypatch):
     for name, size in (("small.png", 8), ("big.png", 16)):
         Image.fromarray(photo_array(size, size)).save(tmp_path / name)
-    monkeypatch.setattr("scoreinv.tasks.bits._LARGE", 16 * 16)
+    monkeypatch.setattr("scoreinv.tasks.bits_per_dim._LARGE", 16 * 16)
     monkeypatch.setattr("scoreinv.cli.likelihood.LONG_SECONDS", 0.0)
     said = scoreinv("likelihood", "big.png", "--steps", 1).err
     assert re.search(r"big\.png: the likelihood takes about \d+ s here; a smaller picture or a crop less\n", said)
-    assert "--steps 16 takes half of it" in scoreinv("likelihood", "big.png", "--rtol", 1e-2).err
+    assert "--steps 16 takes half as long" in scoreinv("likelihood", "big.png", "--rtol", 1e-2).err
     monkeypatch.setattr("scoreinv.cli.likelihood.LONG_SECONDS", 1e-9)
     assert "takes about" not in scoreinv("likelihood", "small.png", "--steps", 1).err
 
@@ -46,7 +46,7 @@ def test_a_likelihood_of_few_steps_is_warned_of(scoreinv, tmp_path):
     Image.fromarray(photo_array(8, 8)).save(tmp_path / "a.png")
     few, enough = (scoreinv("likelihood", "a.png", "--steps", steps) for steps in (2, 8))
     assert few.code == enough.code == 0
-    assert "warning: --steps 2: so few" in few.err
+    assert "warning: --steps 2: is too few" in few.err
     assert "warning" not in enough.err
 
 
@@ -82,7 +82,7 @@ def test_likelihood_of_many_pictures(scoreinv, tmp_path):
         assert alone["nfe"] == pytest.approx(record["nfe"], rel=0.2)
     refused = scoreinv("likelihood", "scans", "--csv", "table.csv")
     assert (refused.code, refused.out) == (2, "")
-    assert "table.csv: exists already" in refused.err
+    assert "table.csv: exists" in refused.err
     mistyped = scoreinv("likelihood", "scans", "--csv", "table.csv", "--overwrite", "--model", "phto")
     assert (mistyped.code, len((tmp_path / "table.csv").read_text().splitlines())) == (2, 5)
     spoken = scoreinv("likelihood", "scans", "--csv", "table.csv", "--overwrite", *words)

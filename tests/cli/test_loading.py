@@ -50,11 +50,11 @@ def test_verbose_says_what_was_chosen_and_why(scoreinv, photo, mask, model, monk
     outcome = scoreinv("inpaint", photo, "--mask", mask, "-v", "--device", "cpu")
     assert outcome.code == 0
     for said in (
-        "--precision float32, by the environment",
+        "--precision float32, from the environment",
         f"model {model}: {model}",
-        "device cpu, as asked for",
-        "precision float32, as asked for",
-        "by pc,",
+        "device cpu (requested)",
+        "precision float32 (requested)",
+        "method pc,",
     ):
         assert f"scoreinv: {said}" in outcome.err or said in outcome.err
     silent = scoreinv("inpaint", photo, "--mask", mask, "-q", "--overwrite")
@@ -62,8 +62,8 @@ def test_verbose_says_what_was_chosen_and_why(scoreinv, photo, mask, model, monk
 
 
 def test_a_model_that_does_not_fit_into_memory(scoreinv, photo, mask, model, monkeypatch):
-    monkeypatch.setattr("scoreinv.cli.loading.LARGE_BYTES", 1)
-    fits = scoreinv("inpaint", photo, "--mask", mask)
+    monkeypatch.setattr("scoreinv.models.loading.LARGE_BYTES", 1)
+    fits = scoreinv("inpaint", photo, "--mask", mask, "-v")
     assert (fits.code, "of memory" in fits.err) == (0, True)
     monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 1000)
     outcome = scoreinv("inpaint", photo, "--mask", mask, "--overwrite")

@@ -59,7 +59,7 @@ def test_an_unexpected_error_is_one_line_with_its_type(scoreinv, photo, monkeypa
     monkeypatch.setattr("scoreinv.files.read_picture", broken)
     outcome = scoreinv("denoise", photo)
     assert outcome.code == 1
-    assert outcome.err == "scoreinv: error: ZeroDivisionError: by zero (--debug shows where)\n"
+    assert outcome.err == f"scoreinv: error: {photo}: ZeroDivisionError: by zero (--debug shows the traceback)\n"
 
 
 def test_an_error_is_told_in_json_too(scoreinv, tmp_path):
@@ -156,7 +156,7 @@ def test_a_photo_from_a_closed_stdin_is_empty(mask, tmp_path):
 @posix
 @full
 def test_a_full_stdout_is_told(tmp_path, monkeypatch):
-    from scoreinv.cli.report import put
+    from scoreinv.cli.render import put
     from scoreinv.system.errors import ScoreinvError
 
     done = run("inpaint", "--help", within=tmp_path, preexec_fn=onto(1, "/dev/full"))

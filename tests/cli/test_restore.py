@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from shell import hole_array
+from shell import codes, hole_array
 
 from scoreinv.inputs.masks import dilate
 from scoreinv.system.options import FOUND_GROW
-from scoreinv.tasks.settings import COLOUR_STEPS, FILL_STEPS
+from scoreinv.tasks.requests import COLOR_STEPS, FILL_STEPS
 from scoreinv.tasks.tone import tone_picture
 
 pytestmark = pytest.mark.usefixtures("white_detector")
@@ -62,7 +62,7 @@ SCRATCH = dilate(old_print().min(-1) == 255, FOUND_GROW)
 @pytest.fixture(autouse=True)
 def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """The models have random weights: more steps make nothing better."""
-    for steps in (FILL_STEPS, COLOUR_STEPS):
+    for steps in (FILL_STEPS, COLOR_STEPS):
         monkeypatch.setitem(steps, "pc", 4)
 
 
@@ -71,37 +71,28 @@ def old(tmp_path: Path) -> Path:
     return save(tmp_path / "old.png", old_print())
 
 
-def test_an_old_print_takes_every_step_and_each_is_told_in_a_line(scoreinv, old, tmp_path):
-    outcome = scoreinv("restore", "old.png")
-    assert (outcome.code, outcome.out) == (0, "")
-    said = [line for line in outcome.err.splitlines() if line.startswith("scoreinv: ")]  # without progress
-    lines = [line.removeprefix("scoreinv: old.png: ") for line in said]
-    assert lines[0] == f"damage: found in {100 * SCRATCH.mean():.2g} % of the picture"
-    assert lines[1] == "tint: the tint of the print is removed"
-    assert lines[2] == "tone: too small to tell whether it is faded (--tone 1 if it is)"
-    assert lines[3] == "inpaint: the damage is filled"
-    assert lines[4].startswith("denoise: noise of about 1")
-    assert lines[5] == "colorize: colours are drawn"
-    assert lines[6].startswith("scoreinv: old_restored.png (")
-    assert len(lines) == 7
+def test_an_old_print_takes_every_step(scoreinv, old, tmp_path):
+    outcome = scoreinv("restore", "old.png", "--json")
+    (record,) = map(json.loads, outcome.out.splitlines())
+    notes = {note["code"]: note for note in record["notes"]}
+    assert list(notes) == ["damage_found", "tint_removed", "tone_too_small", "filled", "noise_removed", "colors_drawn"]
+    assert notes["damage_found"]["share"] == pytest.approx(SCRATCH.mean())
+    assert notes["noise_removed"]["level"] == pytest.approx(14, rel=0.3)
     after = read(tmp_path / "old_restored.png")
     assert (after.shape, after.dtype) == ((40, 50, 3), np.uint8)
     again = scoreinv("restore", "old.png")
-    assert (again.code, "exists already" in again.err) == (2, True)
+    assert (again.code, "exists" in again.err) == (2, True)
     assert scoreinv("restore", "old.png", "--overwrite", "-q").err == ""
 
 
 def test_steps_are_left_out(scoreinv, old, tmp_path):
     words = ("restore", "old.png", "--overwrite", "--no-inpaint", "--no-denoise", "--no-colorize")
-    outcome = scoreinv(*words)
-    assert outcome.code == 0
+    assert codes(scoreinv(*words, "--json")) == ["tint_removed", "tone_too_small"]
     after = read(tmp_path / "old_restored.png")
     assert (np.ptp(after, axis=-1) == 0).all()
     assert (after[10:12, 5:35] == 255).all()
-    for step in ("damage", "inpaint", "denoise", "colorize"):
-        assert f"old.png: {step}:" not in outcome.err
-    kept = scoreinv("restore", "old.png", "--overwrite", "--keep-tint", "--no-denoise")
-    assert "colorize: none are drawn, as the tint is kept" in kept.err
+    kept = scoreinv("restore", "old.png", "--overwrite", "--keep-tint", "--no-denoise", "--json")
+    assert "colors_not_drawn" in codes(kept)
     after, before = read(tmp_path / "old_restored.png"), old_print()
     scratch = SCRATCH
     assert (after[~scratch] == before[~scratch]).all()
@@ -128,7 +119,7 @@ def test_tones_are_read_by_the_threads_that_are_asked_for(scoreinv, old, monkeyp
         seen.append(torch.get_num_threads())
         return tone_picture(*given, **more)
 
-    monkeypatch.setattr("scoreinv.tasks.old_photos.tone_picture", read_tones)
+    monkeypatch.setattr("scoreinv.tasks.restore.tone_picture", read_tones)
     words = ("restore", "old.png", "--no-inpaint", "--no-denoise", "--no-colorize", "--threads", before + 1)
     try:
         outcome = scoreinv(*words)
@@ -147,7 +138,7 @@ def test_the_defaults_of_a_folder_leave_steps_out(scoreinv, old, tmp_path, monke
 def test_json(scoreinv, old, model):
     outcome = scoreinv("restore", "old.png", "--json", "--seed", 3, "--device", "cpu", "--precision", "float32")
     record = json.loads(outcome.out)
-    assert list(record) == [*COMMON, "found", "steps", "damaged", "noise", "color_model"]
+    assert list(record) == [*COMMON, "color_model", "found", "steps", "damaged", "noise", "notes"]
     assert (record["seed"], record["model"], record["color_model"]) == (3, str(model), str(model))
     assert (record["found"], record["damaged"]) == ("tinted", SCRATCH.mean())
     assert record["steps"] == ["tint", "inpaint", "denoise", "colorize"]
@@ -158,7 +149,7 @@ def test_json(scoreinv, old, model):
 def test_json_of_a_tint_alone_names_no_model(scoreinv, old):
     outcome = scoreinv("restore", "old.png", "--no-inpaint", "--no-denoise", "--no-colorize", "--json")
     record = json.loads(outcome.out)
-    assert list(record) == [*COMMON, "found", "steps"]
+    assert list(record) == [*COMMON, "found", "steps", "notes"]
     assert (record["model"], record["steps"]) == (None, ["tint"])
 
 
@@ -170,10 +161,10 @@ def test_damage_and_colours_are_given(scoreinv, tmp_path):
     hints[18:, 20:] = (200, 40, 40, 255)
     save(tmp_path / "hints.png", hints)
     words = ("restore", "gray.png", "--mask", "mask.png", "--hints", "hints.png", "--noise", 5)
-    outcome = scoreinv(*words)
-    assert outcome.code == 0
-    assert f"damage: marked in {100 * hole_array().mean():.2g} % of the picture" in outcome.err
-    assert "denoise: noise of 5 grey levels is removed" in outcome.err
+    (record,) = map(json.loads, scoreinv(*words, "--json").out.splitlines())
+    notes = {note["code"]: note for note in record["notes"]}
+    assert notes["damage_given"]["share"] == pytest.approx(hole_array().mean())
+    assert notes["noise_removed"]["level"] == pytest.approx(5)
     after = read(tmp_path / "gray_restored.png").astype(int)
     assert (after[20:, 24:, 0] - after[20:, 24:, 1]).min() > 40
     grown = scoreinv(*words, "--grow", 1, "--overwrite", "--json")
@@ -192,16 +183,13 @@ def test_hints_for_a_photo_in_colours_are_warned_of(scoreinv, tmp_path):
     hints = np.zeros((40, 50, 4), np.uint8)
     hints[:9, :9] = 255
     save(tmp_path / "hints.png", hints)
-    outcome = scoreinv("restore", "new.png", "--hints", "hints.png")
-    assert outcome.code == 0
-    assert "warning: new.png: the hints are not used" in outcome.err
+    assert "hints_unused" in codes(scoreinv("restore", "new.png", "--hints", "hints.png", "--json"))
 
 
 def test_a_border_is_cut_off(scoreinv, tmp_path):
     save(tmp_path / "a.png", levels(np.pad(in_colours(), ((5, 4), (6, 4), (0, 0)))))
-    assert "border: left around 50x40 pixels (--crop-border cuts it off)" in scoreinv("restore", "a.png").err
-    outcome = scoreinv("restore", "a.png", "--crop-border", "--overwrite")
-    assert "border: cut off, 50x40 pixels are left" in outcome.err
+    assert "border_kept" in codes(scoreinv("restore", "a.png", "--json"))
+    assert "border_cropped" in codes(scoreinv("restore", "a.png", "--crop-border", "--overwrite", "--json"))
     assert (read(tmp_path / "a_restored.png") == levels(in_colours())).all()
 
 
@@ -218,9 +206,9 @@ def test_pictures_between_the_steps(scoreinv, old, tmp_path):
     assert (shown["6_denoise"] != shown["5_inpaint"]).any()
     assert (shown["7_colorize"] == read(tmp_path / "old_restored.png")).all()
     refused = scoreinv("restore", "old.png", "--steps-to", "steps", "-o", "other.png")
-    assert (refused.code, "old_1_damage.png: exists already" in refused.err) == (0, False)  # of another name
+    assert (refused.code, "old_1_damage.png: exists" in refused.err) == (0, False)  # of another name
     refused = scoreinv("restore", "old.png", "--steps-to", "steps", "-o", "sub/")
-    assert (refused.code, "exists already; --overwrite replaces it, --steps-to" in refused.err) == (2, True)
+    assert (refused.code, "exists: --overwrite replaces it, --steps-to" in refused.err) == (2, True)
     assert scoreinv("restore", "old.png", "--steps-to", "steps", "--overwrite").code == 0
 
 
@@ -253,7 +241,7 @@ def test_what_is_read_is_not_replaced_by_a_step_picture(scoreinv, old, tmp_path,
     save(tmp_path / "second.png", in_colours())
     before = read_too.read_bytes()
     outcome = scoreinv("restore", "old.png", *words, "--steps-to", ".")
-    assert (outcome.code, "old_1_damage.png is read by this run" in outcome.err) == (2, True)
+    assert (outcome.code, "old_1_damage.png is an input, or another output" in outcome.err) == (2, True)
     assert read_too.read_bytes() == before
 
 
@@ -298,5 +286,5 @@ def test_a_step_picture_would_be_written_twice(scoreinv, tmp_path):
     for folder in ("one", "two"):
         save(tmp_path / folder / "a.png", in_colours())
     outcome = scoreinv("restore", "one/a.png", "two/a.png", "--steps-to", "steps")
-    assert (outcome.code, "a_1_damage.png is read by this run, or would be written twice" in outcome.err) == (2, True)
+    assert (outcome.code, "a_1_damage.png is an input, or another output" in outcome.err) == (2, True)
     assert not (tmp_path / "steps").exists()

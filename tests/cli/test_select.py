@@ -17,7 +17,7 @@ from scoreinv import models
 
 @pytest.fixture(autouse=True)
 def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(models, "SegmentAnything", Network)
+    monkeypatch.setattr("scoreinv.tasks.select.SegmentAnything", Network)
     monkeypatch.setattr(models, "load_onnxruntime", lambda: None)
     Image.fromarray(square_picture()).save(tmp_path / "photo.png")
     return tmp_path / "photo.png"
@@ -38,7 +38,7 @@ def square(size: str, grown: int = 0) -> np.ndarray:
 def test_a_mask_is_written_beside_the_photo(scoreinv, tmp_path):
     outcome = scoreinv("select", "photo.png", "--at", "80,80", "--grow", 0)
     assert outcome.code == 0
-    assert "photo.png: 14 % of it is selected: the middle one of three that the point may mean (--size)" in outcome.err
+    assert "photo.png: 14 % of it is selected: the middle of three objects there (--size)" in outcome.err
     np.testing.assert_array_equal(read(tmp_path / "photo_selection.png"), square("middle"))
 
 
@@ -64,17 +64,17 @@ def test_a_plain_shadow_is_taken_in_and_the_lack_of_one_told(scoreinv, monkeypat
     words = ("select", "photo.png", "--at", "80,80", "--grow", 0, "--shadow")
     plain = scoreinv(*words, "-o", "plain.png")
     assert plain.code == 0
-    assert "14 % of it is selected, without a shadow: none is clear enough" in plain.err
+    assert "it shows no clear shadow" in plain.err
     np.testing.assert_array_equal(read("plain.png"), square("middle"))
 
     def below(picture, mask):
         assert mask.shape == picture.size
         return np.roll(mask, 40, 0) & ~mask
 
-    monkeypatch.setattr("scoreinv.analysis.propose_shadow", below)
+    monkeypatch.setattr("scoreinv.tasks.select.propose_shadow", below)
     shaded = scoreinv(*words, "-o", "shaded.png")
     assert shaded.code == 0
-    assert "of it is selected, with its shadow: the middle one" in shaded.err
+    assert "of it is selected, with its shadow: the middle of three" in shaded.err
     middle = square("middle") > 0
     np.testing.assert_array_equal(read("shaded.png") > 0, middle | np.roll(middle, 40, 0))
 
@@ -89,7 +89,7 @@ def test_the_mask_is_what_inpaint_takes(scoreinv):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("photo.png",), "nothing is pointed at: give --at X,Y or --box X,Y,W,H"),
+        (("photo.png",), "no object: give a point on it"),
         (("photo.png", "--at", "3"), "--at 3: give X,Y, in pixels"),
         (("photo.png", "--at", "a,b"), "--at a,b: give X,Y, in pixels"),
         (("photo.png", "--box", "1,2,3"), "--box 1,2,3: give X,Y,W,H, in pixels"),

@@ -203,7 +203,7 @@ def test_a_resumed_run_says_from_where_and_a_finished_one_that_nothing_is_left(s
         patched.setattr("scoreinv.training.train", None)  # nothing is loaded or saved again
         done = scoreinv(*again)
     assert done.code == 0
-    assert done.err == "scoreinv: run: nothing is left of 2 steps; to go on give more by --steps or --minutes\n"
+    assert done.err == "scoreinv: run: the run of 2 steps is finished; --steps or --minutes extend it\n"
     longer = scoreinv(*again, "--steps", 3)
     assert "training in run, from step 2 to 3 steps; " in longer.err
 
@@ -218,7 +218,7 @@ def test_without_a_compiler_a_compiled_run_is_refused(scoreinv, configuration, m
 def test_a_rehearsal_refuses_what_the_run_would_refuse(scoreinv, configuration, tmp_path):
     words = ("train", "--config", configuration, "--out", "deep/run")
     rehearsed = scoreinv(*words, "--dry-run")
-    assert (rehearsed.code, rehearsed.out) == (0, "deep/run: would be trained in, to 2 steps\n")
+    assert (rehearsed.code, rehearsed.out) == (0, "deep/run: would hold a run of 2 steps\n")
     assert not (tmp_path / "deep").exists()
     assert scoreinv(*words).code == 0
     for more, said in (

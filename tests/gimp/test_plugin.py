@@ -252,7 +252,7 @@ def test_colours_noise_and_damage(gimp, served, tmp_path):
     assert clean["names"][0] == "Denoise"
     error = np.square(pixels(tmp_path / "clean.png")[..., :3] - truth.astype(float)).mean()
     assert error < 0.5 * np.square(noisy - truth.astype(float)).mean()
-    assert unselected["said"] == ["execution-error", "Select on this layer what is to be filled."]
+    assert unselected["said"] == ["execution-error", "Select an area of this layer to fill."]
 
 
 LARGE = """

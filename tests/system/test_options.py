@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import scoreinv
-from scoreinv.cli.report import describe
+from scoreinv.cli.render import describe
 from scoreinv.system.errors import SettingError
 from scoreinv.system.options import Number, Setting, Whole, check, check_settings
 

@@ -1,13 +1,14 @@
-"""Chromium, driven by playwright, and a person's hands on the page.
+"""Chromium, driven by Playwright, and a visitor who uses the page.
 
-The browser is the system's: `TESTS_BROWSER` names another than the first of `CHROMIUM` that is here. Where there is
-none a test fails, unless `TESTS_WITHOUT_BROWSER=1` says that there need be none.
+`TESTS_BROWSER` names the browser; the default is the first of `CHROMIUM` that is installed. Without a browser a test
+fails, or is skipped if `TESTS_WITHOUT_BROWSER=1`.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -23,15 +24,15 @@ from PIL import Image
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
     *("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--no-sandbox"),  # which root has to do without
+    *("--disable-component-update", "--disable-sync", "--no-sandbox"),  # which root cannot use
 ]
 SOON = 90_000
-"""Milliseconds: far more than anything takes here."""
+"""Timeout in milliseconds, far more than any step needs."""
 
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """A browser; skips the test where none is wanted, and fails it where none is found."""
+    """Start the browser; skip or fail the test if there is none."""
     if os.environ.get("TESTS_WITHOUT_BROWSER") == "1":
         pytest.skip("TESTS_WITHOUT_BROWSER=1")
     path = os.environ.get("TESTS_BROWSER") or next(filter(None, map(shutil.which, CHROMIUM)), None)
@@ -45,7 +46,7 @@ def chromium() -> Iterator[Any]:
 
 
 class Visitor:
-    """A person with the page open in a window of their own."""
+    """A user with the page in a window of its own."""
 
     def __init__(self, browser: Any, link: str, **window: Any) -> None:
         self.context = browser.new_context(**({"viewport": {"width": 1280, "height": 800}} | window))
@@ -57,61 +58,67 @@ class Visitor:
         self.page = self.tab()
 
     def tab(self) -> Any:
-        """Another tab with the page."""
+        """Open another tab with the page."""
         page = self.context.new_page()
         page.on("request", lambda request: self.asked.append(request.url))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("dialog", self.answer)
         self.meter = self.context.new_cdp_session(page)
-        self.meter.send("Performance.enable", {"timeDomain": "threadTicks"})  # else the clock's time
+        self.meter.send("Performance.enable", {"timeDomain": "threadTicks"})  # otherwise wall-clock time
         page.goto(self.link)
         return page
 
     def answer(self, dialog: Any) -> None:
-        """Yes, whatever the page asks."""
+        """Confirm every question of the page."""
         self.questions.append(dialog.message)
         dialog.accept()
 
+    def codes(self) -> list[str]:
+        """Return the codes of the last job's notes."""
+        job = next(url for url in reversed(self.asked) if re.search(r"/api/jobs/[\w-]+$", url))
+        report = self.page.evaluate("url => fetch(url).then(answer => answer.json())", job)
+        return [note["code"] for note in report["notes"]]
+
     @property
     def hosts(self) -> set[str]:
-        """Whom the page has asked."""
+        """Hosts that the page has sent requests to."""
         return {urlsplit(url).netloc for url in self.asked if not url.startswith(("blob:", "data:"))}
 
     def open(self, path: Path) -> None:
-        """A photograph, to be painted on: the page's first tool points at objects."""
+        """Open a photograph, and choose the brush if the first tool selects objects."""
         self.page.set_input_files("#file", path)
         self.wait("painting")
         if self.page.evaluate("document.body.dataset.tool") == "object":
             self.page.click("[data-tool=mask]")
 
     def open_painted(self, path: Path, y: float = 0.5) -> np.ndarray:
-        """A photograph, with a line through it; returns the mask."""
+        """Open a photograph, and paint a line; return the mask."""
         self.open(path)
         self.paint((0.2, y), (0.8, y))
         return self.mask()
 
     def fill(self) -> None:
-        """What is painted, until the result is there."""
+        """Fill the mask, and wait for the result."""
         self.page.click("#fill")
         self.wait("comparing")
 
     def keep(self) -> None:
-        """The result that is shown."""
+        """Keep the current result."""
         self.page.click("#keep")
         self.wait("painting")
 
     def error(self) -> str:
-        """What the page says, once it has something to complain of."""
+        """Wait for an error; return its text."""
         self.page.wait_for_selector("#error")
         return self.text("#error span")
 
     def drawn(self) -> str:
-        """The picture as it is on the screen after the next frames."""
+        """Return the picture on the screen after the next frames."""
         frames = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
         return self.page.evaluate(f"{frames}.then(() => document.querySelector('#base').toDataURL())")
 
     def slide(self, sensitivity: str) -> None:
-        """How readily damage is found."""
+        """Set the sensitivity."""
         self.page.evaluate("value => (document.getElementById('sensitivity').value = value)", sensitivity)
         self.page.dispatch_event("#sensitivity", "input")
 
@@ -119,27 +126,25 @@ class Visitor:
         self.until("state => document.body.dataset.state === state", state)
 
     def until(self, expression: str, argument: object = None) -> None:
-        """Until an expression holds in the page. (Playwright's own waiting needs `eval`, which the page forbids.)"""
+        """Wait until an expression is true in the page, without the `eval` of Playwright's method."""
         end = time.monotonic() + SOON / 1000
         while not self.page.evaluate(expression, argument):
-            told = "body => `${body.dataset.state}: ${body.innerText}`"
-            assert time.monotonic() < end, (
-                f"waited in vain for {expression}: {self.page.eval_on_selector('body', told)}"
-            )
+            state = "body => `${body.dataset.state}: ${body.innerText}`"
+            assert time.monotonic() < end, f"timeout: {expression}: {self.page.eval_on_selector('body', state)}"
             time.sleep(0.05)
 
     def computed(self) -> float:
-        """Seconds that the newest tab's main thread has computed, whatever else computed beside it."""
+        """Return the CPU seconds of the newest tab's main thread."""
         metrics = self.meter.send("Performance.getMetrics")["metrics"]
         return {metric["name"]: metric["value"] for metric in metrics}["TaskDuration"]
 
     def place(self, x: float, y: float) -> tuple[float, float]:
-        """Where a place of the photograph, in shares of its width and height, is in the window."""
+        """Return the window position of a point of the photograph, given as fractions of its width and height."""
         x, y = self.page.evaluate(
             """async ([x, y]) => {
                 const { stage } = await import("/static/page.js");
                 const { left, top } = stage.element.getBoundingClientRect();
-                const { photo } = stage.shown;
+                const { photo } = stage.picture;
                 return [left + stage.view.x + x * photo.width * stage.view.scale,
                         top + stage.view.y + y * photo.height * stage.view.scale];
             }""",
@@ -148,7 +153,7 @@ class Visitor:
         return x, y
 
     def paint(self, *places: tuple[float, float], steps: int = 5) -> None:
-        """A stroke of the mouse through places of the photograph."""
+        """Paint a stroke through points of the photograph."""
         self.page.mouse.move(*self.place(*places[0]))
         self.page.mouse.down()
         for place in places[1:]:
@@ -156,11 +161,11 @@ class Visitor:
         self.page.mouse.up()
 
     def mask(self) -> np.ndarray:
-        """The mask that the page saves."""
+        """Return the mask that the page saves."""
         return read(self.saved("#mask-save")) > 127
 
     def saved(self, button: str) -> bytes:
-        """The file that a button gives."""
+        """Return the file that a button downloads."""
         with self.page.expect_download() as download:
             self.page.click(button)
         return Path(download.value.path()).read_bytes()

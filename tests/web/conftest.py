@@ -9,4 +9,4 @@ import pytest
 def _not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """The network that objects are selected by looks at every photograph that is opened, for a second of processor
     time; test_web_objects has another in its place."""
-    monkeypatch.setattr("scoreinv.web.objects._looked", lambda photo: None)
+    monkeypatch.setattr("scoreinv.web.objects._encode", lambda photo: None)

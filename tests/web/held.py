@@ -1,28 +1,28 @@
-"""The page served within the test, by a model that is given out when the test wants: a job lasts as long as that."""
+"""The page served within the test. Its jobs wait for the model until the test frees it."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import uvicorn
 from client import Bright
 from small_model import small_prior
 
-from scoreinv.models.photo_models import PhotoModels
+from scoreinv.models.loading import Models
 from scoreinv.prior import ScorePrior
 from scoreinv.web.access import LOOPBACK, Access, listen
 from scoreinv.web.app import make_app
 from scoreinv.web.jobs import Job, JobQueue
 
 SOON = 90.0
-"""Seconds: far more than anything takes here."""
+"""Timeout in seconds, far more than any step needs."""
 
 
 class HeldModel:
-    """What fills: whoever asks for it waits until it is `free`, and gets it, or the error."""
+    """A model that is available, or raises its error, once it is `free`."""
 
     def __init__(self) -> None:
         self.free = threading.Event()
@@ -36,8 +36,18 @@ class HeldModel:
 
 
 @dataclass(frozen=True)
+class HeldModels(Models):
+    """Models whose filler is held."""
+
+    held: HeldModel = field(default_factory=HeldModel)
+
+    def filler(self) -> ScorePrior:
+        return self.held()
+
+
+@dataclass(frozen=True)
 class Served:
-    """The page's link, its model, and where its jobs are done."""
+    """A running server: the page's link, its model and its queue."""
 
     link: str
     model: HeldModel
@@ -45,7 +55,7 @@ class Served:
 
     @property
     def jobs(self) -> list[Job]:
-        """All that were asked for."""
+        """All jobs so far."""
         return list(self.queue._jobs.values())
 
 
@@ -54,7 +64,9 @@ def served() -> Iterator[Served]:
     model, queue = HeldModel(), JobQueue(prepare=lambda: None)
     with listen(LOOPBACK, 0) as listener:
         access = Access.to(None, listener.getsockname()[1])
-        app = make_app(PhotoModels(Bright, model, small_prior, small_prior), access, queue)
+        prior = small_prior()
+        models = HeldModels(Bright(), prior, prior, prior, held=model)
+        app = make_app(models, access, queue)
         server = uvicorn.Server(uvicorn.Config(app, ws="none", lifespan="on", log_config=None))
         server.config.timeout_graceful_shutdown = 1
         thread = threading.Thread(target=server.run, args=([listener],))

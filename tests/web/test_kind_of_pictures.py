@@ -1,25 +1,21 @@
-"""The kind of a picture: command, page and Python agree on it, and leave photographs in colours alone."""
+"""The kind of a picture: command, page and Python agree on it, and keep photographs in colour unchanged."""
 
 from __future__ import annotations
 
 import sys
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from client import client, done, opened, png, quick_prior, read
+from client import client, done, opened, png, quick_models, quick_prior, read
 from PIL import Image, ImageDraw
 from small_model import save_small
 
 import scoreinv
 from scoreinv.cli.main import main
-from scoreinv.imaging.picture import Picture
-from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.operators.colour_space import luma
-from scoreinv.tasks.kind import colour_note, kind_of
-from scoreinv.tasks.settings import ColourSettings
 from scoreinv.training.data.folder import BUILTIN
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "photos"
@@ -31,7 +27,7 @@ FAST = {"wp25-northern-buttercups-flowers", "grub2-Windbuchencom"}
 @pytest.fixture
 def browser():
     """The page with the bundled detector, as the command has it."""
-    with client(detector=partial(load_damage_detector, "damage")) as opened:
+    with client(models=replace(quick_models(), damage="damage")) as opened:
         yield opened
 
 
@@ -60,28 +56,15 @@ def command(monkeypatch, tmp_path, model):
     ids=lambda path: path.stem,
 )
 def test_photographs_in_colours_stay_unchanged(browser, command, model, path):
-    """`test_healthy_photographs` is about what is taken for damage."""
+    """`test_healthy_photographs` tests the detection of damage."""
     photo = np.asarray(Image.open(path))
     assert (command("colorize", path, "--keep-color", "--model", model) == photo).all()
     assert (command("restore", path, "--no-inpaint") == photo).all()
     coloured = scoreinv.colorize(photo, prior=quick_prior(), keep_color=True, samples=2)
-    assert (coloured.found, coloured.nfe, coloured.std.max()) == ("coloured", 0, 0)
+    assert (coloured.kind, coloured.nfe, coloured.std.max()) == ("coloured", 0, 0)
     assert (coloured.image == photo).all()
     end = done(browser, f"/api/photos/{opened(browser, path.read_bytes())['key']}/restore", inpaint=False)
-    assert (end["photo"], "it is in colours" in end["note"]) == (None, True)
-
-
-def test_of_replaced_colours_every_front_end_says_the_same(browser, command, capsys, model, tmp_path):
-    path = next(path for path in PHOTOS if path.stem == "grub2-Windbuchencom")
-    small = Image.open(path).resize((80, 60))
-    note = colour_note("coloured", ColourSettings())
-    assert kind_of(Picture(np.asarray(small))) == "coloured"
-    small.save(tmp_path / "small.png")
-    command("colorize", tmp_path / "small.png", "--model", model, "--steps", "2")
-    assert note in capsys.readouterr().err
-    with pytest.warns(UserWarning, match=note):
-        scoreinv.colorize(small, prior=quick_prior(), steps=2)
-    assert note in done(browser, f"/api/photos/{opened(browser, png(np.asarray(small)))['key']}/colorize")["note"]
+    assert (end["photo"], end["notes"][0]["code"]) == (None, "kind_color")
 
 
 def worn_print() -> np.ndarray:
@@ -103,7 +86,7 @@ def test_a_print_comes_back_the_same_whoever_found_its_damage(browser, command, 
     Image.fromarray(photo).save(path)
     few: dict[str, Any] = {"denoise": False, "colorize": False, "tone": 0.0}
     alone = scoreinv.restore(photo, **few, filler=quick_prior())
-    assert (alone.found, [step.name for step in alone.steps if step.changed]) == ("tinted", ["tint", "inpaint"])
+    assert (alone.kind, [step.name for step in alone.steps if step.changed]) == ("tinted", ["tint", "inpaint"])
     mask = command("damage", path)
     given = scoreinv.restore(photo, mask=mask, **few, filler=quick_prior())
     key = opened(browser, png(photo))["key"]
@@ -118,5 +101,5 @@ def test_a_print_comes_back_the_same_whoever_found_its_damage(browser, command, 
         assert abs(image.astype(int) - alone.image)[known].max() <= 1
     corner = np.zeros(photo.shape[:2], bool)
     corner[:9, :9] = True
-    assert scoreinv.restore(photo, mask=corner, **few, filler=quick_prior()).found == "tinted"
-    assert scoreinv.colorize(photo, prior=quick_prior(), steps=2, whiten=True).found == "tinted"
+    assert scoreinv.restore(photo, mask=corner, **few, filler=quick_prior()).kind == "tinted"
+    assert scoreinv.colorize(photo, prior=quick_prior(), steps=2, whiten=True).kind == "tinted"

@@ -101,7 +101,7 @@ def test_the_link_names_an_address_that_a_phone_can_open(monkeypatch, host, way,
     access = Access.to(host, PORT)
     link = urlsplit(access.link)
     assert link.netloc == f"{place}:{PORT}"
-    assert access.knows(link.netloc)
+    assert access.is_own_host(link.netloc)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the page asks the server for: photographs, masks, work, downloads, and what is wrong with them in a sentence."""
+"""The routes of the page: photographs, masks, tasks, downloads and errors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ import torch
 from client import OPAQUE, PORT, asked, client, done, ended, hole, opened, pixels, png, quick_prior, read
 from PIL import Image
 
-import scoreinv.tasks.inpaint
 import scoreinv.web
+from scoreinv import tasks
 from scoreinv.files.read import Decoded, Look, decode, read_picture
 from scoreinv.files.write import picture_bytes, write_picture
 from scoreinv.imaging.picture import Picture
@@ -26,11 +27,11 @@ from scoreinv.inputs.masks import dilate
 from scoreinv.operators.colour_space import luma
 from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.system.options import FOUND_GROW
-from scoreinv.tasks.colorize import colorize_picture
-from scoreinv.tasks.settings import COLOUR_STEPS, ColourSettings
 from scoreinv.web import album, app
+from scoreinv.web.notes import UNCHANGED
 
 STATIC = Path(scoreinv.web.__file__).parent / "static"
+PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "lake.jpg"
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def test_what_is_shown_is_the_photograph(browser, channels, dtype, monkeypatch):
     levels = before / np.iinfo(dtype).max * 255
     assert shown.shape == before.shape
     assert abs(shown - levels).mean() < 6
-    monkeypatch.setattr("scoreinv.web.album._SEEN_PIXELS", 240)
+    monkeypatch.setattr("scoreinv.web.album._VIEW_PIXELS", 240)
     assert read(browser.get(f"/api/photos/{photo['key']}/view").content).shape[:2] == (12, 20)
 
 
@@ -163,8 +164,13 @@ def test_names_are_names(browser):
         assert re.fullmatch(r"attachment; filename\*=UTF-8''[\w%.~-]+\.png", answer.headers["content-disposition"])
 
 
+def codes(end: dict[str, Any]) -> list[str]:
+    """Return the codes of a job's notes."""
+    return [note["code"] for note in end["notes"]]
+
+
 def made(browser, end: dict[str, Any]) -> bytes:
-    """The file of a job's result."""
+    """Return the file of a job's result."""
     return browser.get(f"/api/photos/{end['photo']['key']}/file?kind=PNG").content
 
 
@@ -175,7 +181,8 @@ def test_fill_keeps_known_pixels_and_another_seed_fills_otherwise(browser, dtype
     fills = []
     for seed, name in ((0, "photo_inpainted"), (3, "photo_inpainted_3")):
         end = done(browser, f"/api/photos/{photo['key']}/fill", png(hole()), seed=seed)
-        assert (end["state"], end["note"], end["another"], end["photo"]["name"]) == ("done", None, True, name)
+        assert (end["state"], end["notes"], end["another"], end["photo"]["name"]) == ("done", [], True, name)
+        assert end["note"] is None
         fills.append(read_picture(made(browser, end)).pixels)
     for after in fills:
         assert after.dtype == dtype
@@ -185,39 +192,39 @@ def test_fill_keeps_known_pixels_and_another_seed_fills_otherwise(browser, dtype
 
 
 @pytest.mark.slow
-def test_what_a_jpeg_smeared_is_redrawn_unless_all_is_to_stay(browser):
-    y, x = np.mgrid[:96, :128]
-    scratched, stream = np.full((96, 128, 3), (150, 130, 100), np.uint8), io.BytesIO()
-    scratch = abs(y - 20 - x // 2) < 2
+def test_a_rim_smeared_by_jpeg_is_redrawn_unless_exact(browser):
+    scratched = np.asarray(Image.open(PHOTO).reduce(2))[:136, :144].copy()
+    y, x = np.mgrid[:136, :144]
+    scratch = (abs(y - x // 2 - 30) < 2) & (x < 44)
     scratched[scratch] = 40, 60, 200
-    Image.fromarray(scratched).save(stream, "JPEG", quality=75, subsampling=2)
+    stream = io.BytesIO()
+    Image.fromarray(scratched).save(stream, "JPEG", quality=85)
     before, photo = read(stream.getvalue()), opened(browser, stream.getvalue(), "scan.jpg")
     for exact in (False, True):
         end = done(browser, f"/api/photos/{photo['key']}/fill", png(scratch), exact=exact)
-        assert ("had smeared" in (end["note"] or "")) != exact
+        assert ("jpeg_rim_redrawn" in codes(end)) != exact
         assert (read(made(browser, end))[~scratch] != before[~scratch]).any() != exact
 
 
-def test_what_is_avoided_is_no_source_and_what_is_left_is_told(browser, monkeypatch):
-    given: list[Any] = []
-    prepared = scoreinv.tasks.inpaint.Filling
+def test_a_fill_is_prepared_once_for_all_seeds(browser, monkeypatch):
+    """Of the same mask and area to avoid; other ones are prepared again."""
+    prepared: list[Any] = []
+    prepare = tasks.PreparedFill.prepare
 
-    def noted(*words: Any) -> Any:
-        given.append(words[-1])
-        return prepared(*words[:-1], None)
+    def record(inputs: Any, *given: Any) -> Any:
+        prepared.append(inputs)
+        return prepare(replace(inputs, avoid=None), *given)  # which the quick prior cannot use
 
+    monkeypatch.setattr(tasks.PreparedFill, "prepare", record)
     photo = opened(browser, png(pixels()))
     avoided = opened(browser, png(~hole()))
-    monkeypatch.setattr("scoreinv.tasks.Filling", noted)
-    monkeypatch.setattr("scoreinv.analysis.find_leftover", lambda picture, hole: object())
     path = f"/api/photos/{photo['key']}/fill"
-    for seed in (0, 1):
-        end = done(browser, path, png(hole()), avoid=avoided["key"], seed=seed)
-        assert (given[-1] == ~hole()).all()
-        assert ("brush a little wider" in (end["note"] or "")) == (seed == 0)
-    assert len(given) == 1  # it serves the second seed, too
+    files = [made(browser, done(browser, path, png(hole()), avoid=avoided["key"], seed=seed)) for seed in (0, 1)]
+    assert len(prepared) == 1
+    assert (prepared[0].avoid == ~hole()).all()
+    assert files[0] != files[1]
     done(browser, path, png(hole()))
-    assert given[1:] == [None]
+    assert [inputs.avoid is None for inputs in prepared] == [False, True]
 
 
 def test_fill_is_that_of_the_library(browser):
@@ -244,11 +251,11 @@ def test_colorize_with_strokes(browser):
     assert (hinted[inside, 0] > hinted[inside, 1].astype(int)).mean() > 0.9
     assert ends[0]["photo"]["name"] == "old_colorized"
     red = opened(browser, png(pixels() // np.array([1, 4, 4], np.uint8)))
-    assert "had colours already" in done(browser, f"/api/photos/{red['key']}/colorize")["note"]
+    assert codes(done(browser, f"/api/photos/{red['key']}/colorize")) == ["colors_replaced"]
 
 
 def test_colours_of_another_photograph(browser):
-    """It may be of another size; a model that compares no pictures is asked for none, nor is a grey one taken."""
+    """It may have another size. A grey one is refused, and so is any by a model without references."""
     photo = opened(browser, png(pixels(1)), "old.png")
     path = f"/api/photos/{photo['key']}"
     held = [
@@ -257,9 +264,9 @@ def test_colours_of_another_photograph(browser):
     ]
     grey, coloured = (answer.json()["key"] for answer in held)
     refused = asked(browser, f"{path}/colorize", like=grey)
-    assert (refused.status_code, "is grey" in refused.json()["error"]) == (422, True)
+    assert (refused.status_code, refused.json()["error"].startswith("The reference photograph")) == (422, True)
     end = done(browser, f"{path}/colorize", like=coloured)
-    assert (end["state"], "scene takes references" in end["error"]) == ("failed", True)
+    assert (end["state"], "references" in end["error"]) == ("failed", True)
 
 
 def test_damage_is_found(browser, monkeypatch):
@@ -277,52 +284,50 @@ def test_damage_is_found(browser, monkeypatch):
     assert (found(0.5) == dilate(hole(), FOUND_GROW)).all()  # as the commands enlarge it
     healthy = opened(browser, png(pixels() // 2))
     end = done(browser, f"/api/photos/{healthy['key']}/damage")
-    assert (end["photo"], "No damage was found" in end["note"]) == (None, True)
+    assert (end["photo"], codes(end)) == (None, ["damage_none"])
     assert browser.post(f"{path}?sensitivity=2", headers=OPAQUE).status_code == 422
-    # What was seen is enough for another sensitivity: the slider of the page acts at once.
-    monkeypatch.setattr("scoreinv.tasks.find_damage.damage_logits", None)
+    # The odds are kept, so the page's slider acts at once.
+    monkeypatch.setattr("scoreinv.tasks.damage.damage_logits", None)
     assert (found(0.5) == dilate(hole(), FOUND_GROW)).all()
     assert found(1.0).sum() > found(0.5).sum()
 
 
 def test_an_old_photograph_is_restored(browser):
-    """Its damage is found and filled; what is done is told."""
+    """Its damage is found and filled; each step has a note."""
     scratched = pixels(1) // 2
     scratched[8:13, 10:17] = 255
     photo = opened(browser, png(scratched), "old.png")
     end = done(browser, f"/api/photos/{photo['key']}/restore", seed=2)
     assert (end["photo"]["name"], end["another"]) == ("old_restored_2", True)
-    assert end["note"].startswith("Damage: ")
+    assert {"damage_found", "filled", "colors_drawn"} <= set(codes(end))
     after = read(made(browser, end))
     assert after.shape == (24, 40, 3)
     assert (luma(after[hole()].astype(float), "rec601") < 250).mean() > 0.5
 
 
-def test_another_restoration_has_colours_of_its_own(browser, monkeypatch):
-    """The first has the mean of those that may be, the others draw theirs."""
-    asked_for = []
+def test_the_first_restoration_has_mean_colours_and_others_are_samples(browser, monkeypatch):
+    requests: list[Any] = []
+    restore = tasks.restore_picture
 
-    def coloured(picture, prior, settings, *given, **more):
-        asked_for.append((settings.estimate, settings.seed))
-        return colorize_picture(picture, prior, ColourSettings(seed=settings.seed), *given, **more)
+    def record(inputs: Any, request: Any, *given: Any) -> Any:
+        requests.append((request.estimate, request.seed))
+        return restore(inputs, request, *given)
 
-    monkeypatch.setattr("scoreinv.tasks.old_photos.colorize_picture", coloured)
-    monkeypatch.setattr("scoreinv.tasks.old_photos.knows_gray", lambda *_: True)
-    monkeypatch.setitem(COLOUR_STEPS, "pc", 4)
+    monkeypatch.setattr(tasks, "restore_picture", record)
     path = f"/api/photos/{opened(browser, png(pixels(1)))['key']}/restore"
     for seed in (0, 1, 2):
         assert done(browser, path, seed=seed, inpaint=False, denoise=False, tone=0)["another"]
-    assert asked_for == [("mean", 0), ("sample", 1), ("sample", 2)]
+    assert requests == [("mean", 0), ("sample", 1), ("sample", 2)]
 
 
 def test_steps_of_a_restoration_are_left_out(browser):
     path = f"/api/photos/{opened(browser, png(pixels(1)))['key']}/restore"
     left_out = {"colorize": False, "denoise": False, "tone": 0}
     end = done(browser, path, png(hole()), **left_out)
-    assert [line.partition(":")[0] for line in end["note"].splitlines()] == ["Damage", "Tint", "Fill"]
+    assert codes(end) == ["damage_given", "kind_gray", "filled"]
     assert read(made(browser, end)).shape == (24, 40)
     refused = asked(browser, path, png(hole()), inpaint=False)
-    assert (refused.status_code, "left out" in refused.json()["error"]) == (422, True)
+    assert (refused.status_code, refused.json()["error"].startswith("The mask needs ")) == (422, True)
 
 
 def test_mask_and_strokes_of_a_restored_photograph(browser, monkeypatch):
@@ -337,7 +342,7 @@ def test_mask_and_strokes_of_a_restored_photograph(browser, monkeypatch):
         assert beside.status_code == 404
     path = f"/api/photos/{opened(browser, png(pixels(1)))['key']}/restore"
     end = done(browser, path, png(hole()), png(strokes))
-    assert "marked in" in end["note"]
+    assert "damage_given" in codes(end)
     after = read(made(browser, end)).astype(int)[4:20, 5:35]
     assert (after[..., 0] > after[..., 1] + 10).mean() > 0.8
     refused = asked(browser, f"{path}?strokes={opened(browser, png(strokes[1:]), 'strokes')['key']}")
@@ -361,7 +366,7 @@ def test_work_begins_while_photographs_are_shown(browser, monkeypatch):
 
 
 def test_noise_blur_and_size_are_improved(browser):
-    """As the library does it, by the settings that are sent; what was found of noise is told."""
+    """The settings that are sent are used; estimated noise has a note."""
     photo = opened(browser, png(pixels()))
     path = f"/api/photos/{photo['key']}"
     for kind, query, name, size in (
@@ -373,18 +378,18 @@ def test_noise_blur_and_size_are_improved(browser):
         assert (end["state"], end["another"]) == ("done", False), end
         assert end["photo"]["name"] == name
         assert (end["photo"]["width"], end["photo"]["height"]) == size
-    assert end["note"].startswith("Noise of about ")
+    assert "noise_estimated" in codes(end)
     for wrong in ("denoise?noise=-1", "upscale?factor=5", "deblur?blur=disk&size=0", "deblur?blur=/etc/passwd&size=2"):
         assert browser.post(f"{path}/{wrong}", headers=OPAQUE).status_code == 422
-    end = done(browser, f"{path}/deblur")  # without a kind: it is found, in more pixels than these
+    end = done(browser, f"{path}/deblur")  # the blur is estimated, which needs more pixels
     assert (end["state"], "128x128 pixels" in end["error"]) == ("failed", True)
     smooth = opened(browser, png(np.full((24, 40, 3), 90, np.uint8)))
     end = done(browser, f"/api/photos/{smooth['key']}/denoise")
-    assert (end["photo"], "less noise than can be removed" in end["note"]) == (None, True)
+    assert (end["photo"], codes(end)) == (None, ["noise_low"])
 
 
-def test_the_time_of_an_improvement_is_told_before(browser, monkeypatch):
-    monkeypatch.setattr("scoreinv.tasks.linear._seconds", lambda do: 2.0)
+def test_the_time_of_an_improvement_is_estimated(browser, monkeypatch):
+    monkeypatch.setattr("scoreinv.tasks.duration._seconds", lambda do: 2.0)
     path = f"/api/photos/{opened(browser, png(pixels()))['key']}/seconds"
 
     def seconds(**query):
@@ -396,14 +401,15 @@ def test_the_time_of_an_improvement_is_told_before(browser, monkeypatch):
 
 
 def test_what_needs_no_restoration_has_no_result_and_what_is_not_drawn_no_other(browser):
-    y, x = np.mgrid[:60, :128] / 128  # too small for its tones to be told
+    y, x = np.mgrid[:60, :128] / 128  # too small to detect fading
     smooth = np.stack([0.2 + 0.4 * x, 0.2 + 0.4 * y, 0.6 - 0.4 * x], axis=-1)
     noisy = smooth + 0.05 * np.random.default_rng(0).standard_normal(smooth.shape)
     for values, changed in ((smooth, False), (noisy, True)):
         photo = opened(browser, png(np.rint(255 * values).clip(0, 255).astype(np.uint8)))
         end = done(browser, f"/api/photos/{photo['key']}/restore", seed=2)
         assert (end["state"], end["photo"] is not None, end["another"]) == ("done", changed, False), end["note"]
-        assert end["note"].startswith("Nothing was to be done.\nDamage: ") == (not changed)
+        assert codes(end)[0] == "damage_none"
+        assert end["note"].startswith(UNCHANGED) == (not changed)
 
 
 def test_masks_are_read_as_the_commands_read_them(browser):
@@ -422,7 +428,7 @@ def test_masks_are_read_as_the_commands_read_them(browser):
 def test_what_is_no_photograph_and_what_are_no_strokes(browser):
     photo, stream = opened(browser, png(pixels(1))), io.BytesIO()
     Image.fromarray(pixels()).save(stream, "TIFF", save_all=True, append_images=[Image.fromarray(pixels() // 2)])
-    for content, said in ((b"MZ\x90", "not a supported picture"), (stream.getvalue(), "save one as a file of its own")):
+    for content, said in ((b"MZ\x90", "not a supported picture"), (stream.getvalue(), "save one as a separate file")):
         answer = browser.post("/api/photos?name=a.jpg", content=content, headers=OPAQUE)
         assert (answer.status_code, answer.json()["error"].startswith("a.jpg: ")) == (422, True)
         assert said in answer.json()["error"]
@@ -452,10 +458,19 @@ def test_long_files_are_refused_by_what_they_say_and_by_what_they_are(browser, m
         assert (answer.status_code, "larger than 1 MB" in answer.json()["error"]) == (413, True)
 
 
-def test_a_wrong_setting_is_named(browser):
+@pytest.mark.parametrize(
+    ("work", "query", "error"),
+    [
+        ("colorize", {"seed": -1}, "Seed must be from 0 to 9,223,372,036,854,775,807, not -1."),
+        ("denoise", {"noise": 256}, "Noise level must be a number from 0 to 255, not 256.0."),
+        ("damage", {"sensitivity": 2}, "Sensitivity must be from 0 to 1, not 2.0."),
+        ("upscale", {"factor": 5}, "Factor must be from 2 to 4, not 5."),
+    ],
+)
+def test_a_wrong_setting_is_named_by_its_label(browser, work, query, error):
     photo = opened(browser, png(pixels()))
-    answer = asked(browser, f"/api/photos/{photo['key']}/fill", png(hole()), seed=-1)
-    assert (answer.status_code, answer.json()["error"].startswith("Seed")) == (422, True)
+    answer = asked(browser, f"/api/photos/{photo['key']}/{work}", **query)
+    assert (answer.status_code, answer.json()["error"]) == (422, error)
 
 
 def test_results_that_do_not_fit_in_memory(browser, monkeypatch):
@@ -481,7 +496,7 @@ def test_a_photograph_that_does_not_fit_in_memory_is_not_decoded(browser, monkey
     monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 24 * 40 * 24 - 1)
     answer = browser.post("/api/photos?name=a.file", content=content, headers=OPAQUE)
     assert answer.status_code == 422
-    assert re.match(r"a\.file: opening it takes about [\d.]+ GB of memory", answer.json()["error"])
+    assert re.match(r"a\.file: opening it needs about [\d.]+ GB of memory", answer.json()["error"])
 
 
 @pytest.mark.parametrize("what", ["mask", "layers"])
@@ -493,7 +508,7 @@ def test_masks_are_measured_upright_before_they_are_decoded(browser, monkeypatch
     assert browser.post(path, content=stream.getvalue(), headers=OPAQUE).status_code < 300
     no_decoding(monkeypatch)
     answer = browser.post(path, content=png(hole(24, 41)), headers=OPAQUE)
-    assert (answer.status_code, " is 41x24, the photo 40x24 " in answer.json()["error"]) == (422, True)
+    assert (answer.status_code, " is 41x24, but the photo is 40x24 " in answer.json()["error"]) == (422, True)
 
 
 @pytest.mark.parametrize("channels", [3, 4])
@@ -502,7 +517,7 @@ def test_very_long_photographs_are_shown(browser, channels):
     photo = opened(browser, png(np.zeros((3, 70_000, channels), np.uint8)))
     shown = browser.get(f"/api/photos/{photo['key']}/view")
     assert shown.status_code == 200
-    assert read(shown.content).shape[:2] == (1, album._SEEN_SIDE)
+    assert read(shown.content).shape[:2] == (1, album._VIEW_SIDE)
 
 
 def test_unexpected_errors_are_answered_as_others(monkeypatch):
@@ -563,17 +578,17 @@ def test_work_that_fails_says_so_and_the_next_is_done(browser, monkeypatch, erro
 
     photo = opened(browser, png(pixels()))
     with monkeypatch.context() as patch:
-        patch.setattr("scoreinv.tasks.draw_fills", fails)
+        patch.setattr(tasks.PreparedFill, "draw", fails)
         end = done(browser, f"/api/photos/{photo['key']}/fill", png(hole()))
     assert (end["state"], said in end["error"]) == ("failed", True)
     assert done(browser, f"/api/photos/{photo['key']}/fill", png(hole()))["state"] == "done"
 
 
 def test_a_job_whose_page_was_away_says_so(browser, monkeypatch):
-    for patience in ("PATIENCE", "SHORT_PATIENCE"):
+    for patience in ("TIMEOUT", "SHORT_TIMEOUT"):
         monkeypatch.setattr(f"scoreinv.web.jobs.{patience}", -1)
     photo = opened(browser, png(pixels()))
     job = asked(browser, f"/api/photos/{photo['key']}/fill", png(hole())).json()["job"]
     assert browser.post(f"/api/jobs/{job}/left", headers=OPAQUE).status_code == 204
     end = ended(browser, job)
-    assert (end["state"], "the page was away" in end["note"]) == ("cancelled", True)
+    assert (end["state"], "page was closed" in end["note"]) == ("cancelled", True)

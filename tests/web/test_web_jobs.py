@@ -1,4 +1,4 @@
-"""One job at a time: the queue, how jobs are stopped, and what is held of their results."""
+"""The queue of jobs: order, cancelling, timeouts, and memory; the album's limit."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import Cancelled, ScoreinvError
 from scoreinv.system.reporting import report
-from scoreinv.tasks.results import tell
+from scoreinv.tasks.callbacks import notify
 from scoreinv.web import jobs
 from scoreinv.web.album import Album, GoneError, Photo
-from scoreinv.web.app import _told
+from scoreinv.web.app import _report
 from scoreinv.web.jobs import BusyError, Job, JobQueue
 
 
@@ -31,7 +31,7 @@ def queue() -> Iterator[JobQueue]:
 
 
 class Clock:
-    """Seconds that pass when the test says so."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -48,18 +48,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 class Work:
-    """Work that goes on until it is let go, or stopped."""
+    """Work that runs until the test frees it, or it is stopped."""
 
     def __init__(self) -> None:
         self.begun, self.free = threading.Event(), threading.Event()
         self.stopped = False
         self.reports = 0
 
-    def __call__(self, report: Callable[[float], bool]) -> dict[str, int]:
+    def __call__(self, callback: Callable[[float], bool]) -> dict[str, int]:
         self.begun.set()
         try:
             while not self.free.wait(0.01):
-                tell(report, 0.5)
+                notify(callback, 0.5)
                 self.reports += 1
         except Cancelled:
             self.stopped = True
@@ -76,7 +76,7 @@ def test_one_after_the_other(queue):
     assert [queue.ahead(job) for job in (first, second, third)] == [0, 1, 2]
     works[0].free.set()
     works[1].begun.wait(60)
-    assert (first.state, first.made, queue.ahead(third)) == ("done", {"answer": 42}, 1)
+    assert (first.state, first.result, queue.ahead(third)) == ("done", {"answer": 42}, 1)
     assert not works[2].begun.is_set()
     works[1].free.set()
     works[2].free.set()
@@ -103,8 +103,8 @@ def test_cancel(queue):
     assert not waiting.abandoned
 
 
-def test_a_job_that_nobody_looks_at_is_stopped(clock, queue):
-    """As of a page that was closed; one that is loaded anew looks again in time."""
+def test_a_job_without_polls_is_stopped(clock, queue):
+    """As after its page was closed; a reloaded page polls again in time."""
 
     def goes_on(work: Work) -> None:
         before = work.reports
@@ -112,33 +112,33 @@ def test_a_job_that_nobody_looks_at_is_stopped(clock, queue):
 
     looked_at, left, never = Work(), Work(), Work()
     job, queued = queue.submit(looked_at), queue.submit(Work())
-    job.look()
-    clock.now += 0.9 * jobs.PATIENCE
+    job.poll()
+    clock.now += 0.9 * jobs.TIMEOUT
     goes_on(looked_at)
-    job.look()
-    clock.now += 0.9 * jobs.PATIENCE
+    job.poll()
+    clock.now += 0.9 * jobs.TIMEOUT
     goes_on(looked_at)
     assert job.state == "running"
-    clock.now += 0.2 * jobs.PATIENCE
+    clock.now += 0.2 * jobs.TIMEOUT
     wait_for(lambda: job.over and queued.over)
     assert (job.state, queued.state, looked_at.stopped) == ("cancelled", "cancelled", True)
     job = queue.submit(left)
-    job.look()
+    job.poll()
     job.leave()
-    job.look()  # was on its way
-    clock.now += 0.9 * jobs.SHORT_PATIENCE
+    job.poll()  # was on its way
+    clock.now += 0.9 * jobs.SHORT_TIMEOUT
     goes_on(left)
-    job.look()
-    clock.now += 0.9 * jobs.PATIENCE
+    job.poll()
+    clock.now += 0.9 * jobs.TIMEOUT
     goes_on(left)
     job.leave()
-    job.look()
-    clock.now += 1.1 * jobs.SHORT_PATIENCE
+    job.poll()
+    clock.now += 1.1 * jobs.SHORT_TIMEOUT
     wait_for(lambda: job.over)
     assert (job.state, job.abandoned, left.stopped) == ("cancelled", True, True)
     job = queue.submit(never)
     goes_on(never)
-    clock.now += 1.1 * jobs.SHORT_PATIENCE
+    clock.now += 1.1 * jobs.SHORT_TIMEOUT
     wait_for(lambda: job.over)
     assert job.abandoned
 
@@ -158,23 +158,23 @@ def test_jobs_whose_pages_have_gone_hold_no_places(clock, queue):
     first, *waiting = (queue.submit(work) for work in works[:-1])
     works[0].begun.wait(60)
     for job in (first, waiting[-1]):
-        job.look()
+        job.poll()
     assert queue.ahead(waiting[-1]) == len(waiting)
-    clock.now += 1.1 * jobs.SHORT_PATIENCE
+    clock.now += 1.1 * jobs.SHORT_TIMEOUT
     assert queue.ahead(waiting[-1]) == 1
     assert [job.state for job in waiting] == [*["cancelled"] * (len(waiting) - 1), "waiting"]
     waiting[-1].leave()
-    clock.now += 1.1 * jobs.SHORT_PATIENCE
+    clock.now += 1.1 * jobs.SHORT_TIMEOUT
     for _ in range(jobs.MOST_WAITING):
         queue.submit(Work())
     assert waiting[-1].state == "cancelled"
 
 
 def test_old_jobs_are_forgotten(queue, monkeypatch):
-    monkeypatch.setattr(jobs, "_KEPT", 2)
+    monkeypatch.setattr(jobs, "_MOST_FINISHED", 2)
     made = []
     for _ in range(5):
-        made.append(queue.submit(lambda report: {}))
+        made.append(queue.submit(lambda callback: {}))
         wait_for(lambda: made[-1].over)
     queue.get(made[-1].key)
     with pytest.raises(GoneError):
@@ -193,7 +193,7 @@ def test_nothing_is_prepared_at_the_end():
     calls: list[int] = []
     queue, work = JobQueue(prepare=lambda: calls.append(1)), Work()
     running = Job(work)
-    queue._turns.put(running.run)
+    queue._calls.put(running.run)
     work.begun.wait(60)
     queue.expect()  # which waits for its turn
     closing = threading.Thread(target=queue.close)
@@ -225,7 +225,7 @@ def test_what_takes_long_is_prepared_once_and_only_when_a_job_is_expected():
 
     queue = JobQueue(prepare)
     try:
-        job = queue.submit(lambda report: {})
+        job = queue.submit(lambda callback: {})
         wait_for(lambda: job.over)
         queue.expect()
         time.sleep(0.1)
@@ -237,7 +237,7 @@ def test_what_takes_long_is_prepared_once_and_only_when_a_job_is_expected():
         queue.expect()
         wait_for(lambda: calls == [1])
         queue.expect()
-        job = queue.submit(lambda report: {})
+        job = queue.submit(lambda callback: {})
         wait_for(lambda: job.over)
         assert (job.state, calls) == ("done", [1])
     finally:
@@ -262,11 +262,11 @@ def test_work_that_has_made_no_progress_is_stopped(queue):
     assert (job.state, job.done) == ("cancelled", 0)
 
 
-def test_the_time_left_is_told(clock):
-    def work(report: Callable[[float], bool]) -> dict[str, int]:
+def test_the_time_left_is_estimated(clock):
+    def work(callback: Callable[[float], bool]) -> dict[str, int]:
         for step in range(1, 11):
             clock.now += 0.5
-            report(step / 20)
+            callback(step / 20)
         return {}
 
     job = Job(work)
@@ -274,16 +274,16 @@ def test_the_time_left_is_told(clock):
     assert job.left == pytest.approx(5)  # as long as the half that is done
 
 
-def test_a_job_that_was_done_before_it_could_be_stopped_tells_its_result(clock, queue):
-    def work(report: Callable[[float], bool]) -> dict[str, int]:
-        clock.now += 1.1 * jobs.SHORT_PATIENCE
-        report(1.0)
+def test_a_job_that_is_done_before_it_is_stopped_has_its_result(clock, queue):
+    def work(callback: Callable[[float], bool]) -> dict[str, int]:
+        clock.now += 1.1 * jobs.SHORT_TIMEOUT
+        callback(1.0)
         return {"answer": 42}
 
     job = queue.submit(work)
     wait_for(lambda: job.over)
     assert job.abandoned
-    assert _told(job, queue) == {"state": "done", "done": 1.0, "answer": 42}
+    assert _report(job, queue) == {"state": "done", "done": 1.0, "answer": 42}
 
 
 @pytest.mark.parametrize("end", ["done", "failed", "cancelled", "dropped"])
@@ -294,7 +294,7 @@ def test_a_job_that_is_over_holds_no_pictures(queue, end):
         pass
 
     def work_on(large: Large) -> Callable[[Callable[[float], bool]], dict[str, int]]:
-        def work(report: Callable[[float], bool]) -> dict[str, int]:
+        def work(callback: Callable[[float], bool]) -> dict[str, int]:
             held = [large]
             if end == "failed":
                 try:
@@ -328,7 +328,7 @@ def test_photographs_that_were_not_used_for_the_longest_go_first():
         album.add(photo)
     assert album.get(photos[0].key) is photos[0]
     album.add(photos[3])
-    with pytest.raises(GoneError, match="open the photograph again"):
+    with pytest.raises(GoneError, match="open it again"):
         album.get(photos[1].key)
     assert [album.get(photos[number].key).stem for number in (0, 2, 3)] == ["0", "2", "3"]
     large = Photo(Picture(np.zeros((500, 500), np.uint8)), "large", "PNG")

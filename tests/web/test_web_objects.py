@@ -45,9 +45,9 @@ class Squares:
 
 @pytest.fixture
 def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    monkeypatch.setattr(objects, "_looked", lambda photo: Squares(photo.picture))
-    monkeypatch.setattr(objects, "lacking", lambda: None)
-    monkeypatch.setattr("scoreinv.web.app.lacking", lambda: None)
+    monkeypatch.setattr(objects, "_encode", lambda photo: Squares(photo.picture))
+    monkeypatch.setattr(objects, "missing_extra", lambda: None)
+    monkeypatch.setattr("scoreinv.web.app.missing_extra", lambda: None)
     Squares.looks = 0
     with client() as made:
         yield made

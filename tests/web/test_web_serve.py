@@ -188,15 +188,15 @@ def test_a_port_that_is_taken(monkeypatch, capsys):
         port = other.getsockname()[1]
         status, _, err = run(monkeypatch, capsys, "--port", str(port))
     assert status == 2
-    assert err.startswith(f"scoreinv: error: --port {port} cannot be had at 127.0.0.1")
-    assert "name another" in err
+    assert err.startswith(f"scoreinv: error: --port {port} is not available on 127.0.0.1")
+    assert "choose another" in err
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "a..b"])  # of documentation, and no name
 def test_a_host_that_is_elsewhere(monkeypatch, capsys, host):
     status, _, err = run(monkeypatch, capsys, "--host", host)
     assert (status, err.count("\n")) == (2, 1)
-    assert err.startswith(f"scoreinv: error: --host {host} is no address of this machine (")
+    assert err.startswith(f"scoreinv: error: --host {host} is not an address of this machine (")
 
 
 @pytest.mark.parametrize("option", ["--model", "--color-model"])

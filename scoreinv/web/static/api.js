@@ -1,27 +1,27 @@
-// Asks the server; what goes wrong is an Error whose message is a sentence for the page.
+// Requests to the server. A failure throws an Error whose message is a sentence for the page.
 
-const UNREACHED = "The server cannot be reached: is scoreinv serve still running?";
-const LOOK_EVERY = 500; // milliseconds; at first more often, since some jobs are done at once
-const TRIES = 20; // to look at a job in vain before it is given up: a phone that wakes has no network at first
+const UNREACHABLE = "The server does not respond: is scoreinv serve still running?";
+const POLL_INTERVAL = 500; // milliseconds between polls; shorter at first, since some jobs end at once
+const MOST_FAILURES = 20; // failed polls before a job is given up: a phone that wakes has no network at first
 
 const OPAQUE = { "content-type": "application/octet-stream" };
 
-// signal: an AbortSignal by which the asking is given up. An Error has the `status` of the answer, if there was one.
+// signal: an AbortSignal. An Error has the `status` of the response, if there was one.
 export async function ask(method, path, body, signal) {
   const headers = method === "POST" ? OPAQUE : {};
   let answer;
   try {
     answer = await fetch(path, { method, body, headers, signal });
   } catch (error) {
-    throw signal?.aborted ? error : new Error(UNREACHED);
+    throw signal?.aborted ? error : new Error(UNREACHABLE);
   }
   if (!answer.ok) throw Object.assign(new Error(await reason(answer)), { status: answer.status });
   return answer;
 }
 
-// Tells the server what a page that ends has to say. No beacon: some browsers would hide the page's origin there,
-// without which nothing is let in.
-export function tell_last(path) {
+// Sends a request that outlives the page. Not a beacon: some browsers hide the Origin header there, which
+// the server requires.
+export function send_last(path) {
   fetch(path, { method: "POST", headers: OPAQUE, keepalive: true }).catch(() => {});
 }
 
@@ -29,33 +29,33 @@ async function reason(answer) {
   try {
     return (await answer.json()).error;
   } catch {
-    return `The server refused this (${answer.status}).`;
+    return `The server refused the request (${answer.status}).`;
   }
 }
 
-// Sends a file, unless it is larger than the server takes: a refusal in the middle would not be heard.
+// Sends a file. Checks its size first: the browser would not report a refusal during the upload.
 export async function send(path, file) {
   const { bytes } = await (await ask("GET", "/api/limits")).json();
   if (file.size > bytes) throw new Error(`${file.name} is larger than ${bytes >> 20} MB: use the command line for it.`);
   return ask("POST", path, file);
 }
 
-// Looks at a job until its end, as long as told(report) says so; gives its last report, or null. Each look is asked for
-// anew, since a browser has six connections for all tabs of a server.
-export async function follow(key, told) {
+// Polls a job until it ends or callback(report) returns false; returns its last report, or null. It polls, since a
+// browser has six connections to a server for all its tabs.
+export async function follow(key, callback) {
   let wait = 40;
   for (let failures = 0; ; await new Promise((resolve) => setTimeout(resolve, wait))) {
-    wait = Math.min(LOOK_EVERY, 1.5 * wait);
+    wait = Math.min(POLL_INTERVAL, 1.5 * wait);
     let report;
     try {
       report = await (await ask("GET", `/api/jobs/${key}`)).json();
     } catch (error) {
       failures += 1;
-      if (error.status < 500 || failures === TRIES) throw error;
+      if (error.status < 500 || failures === MOST_FAILURES) throw error;
       continue;
     }
     failures = 0;
-    if (!told(report)) return null;
+    if (!callback(report)) return null;
     if (!["waiting", "running"].includes(report.state)) return report;
   }
 }

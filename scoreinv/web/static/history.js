@@ -1,4 +1,4 @@
-// Undo and redo: steps that know how to take themselves back and to do themselves again.
+// Undo and redo.
 
 const MOST_BYTES = 400e6;
 
@@ -23,7 +23,7 @@ export class History {
     this.changed();
   }
 
-  // Takes the last step back, for one in its place.
+  // Undoes the last step and removes it.
   drop() {
     this.done.pop().undo();
     this.changed();

@@ -1,7 +1,7 @@
-// The keyboard: actions by key. Fields that are typed in keep their keys.
+// Keyboard shortcuts. Text fields keep their keys.
 
-// actions: { "ctrl+z": () => {}, "[": () => {}, ... }; of `held`, { x: (is) => {}, " ": ... }, each is told when its key
-// goes down and up.
+// actions: { "ctrl+z": () => {}, "[": () => {}, ... }; held: { x: (down) => {}, " ": ... }, called when a key goes down
+// and up.
 export function listen(actions, held) {
   const typing = (event) => event.target.matches?.("select, input:not([type=range], [type=radio], [type=checkbox])");
   window.addEventListener("keydown", (event) => {
@@ -14,20 +14,20 @@ export function listen(actions, held) {
       return;
     }
     const letter = /^[a-z]$/.test(key);
-    if (event.altKey && (letter || key.length > 1)) return; // the browser's own
+    if (event.altKey && (letter || key.length > 1)) return; // reserved by the browser
     const control = (event.ctrlKey || event.metaKey) && !event.altKey; // both are AltGr on some systems
     const action = actions[`${control ? "ctrl+" : ""}${event.shiftKey && letter ? "shift+" : ""}${key}`];
     if (!action) return;
     event.preventDefault();
     action();
   });
-  // What was clicked does not keep the keyboard: else space would press it again in place of panning.
+  // A clicked control loses the focus: otherwise the space bar would press it again instead of panning.
   window.addEventListener("click", (event) => event.detail && event.target.closest?.("button, input[type=radio], input[type=checkbox]") && document.activeElement.blur());
   window.addEventListener("keyup", (event) => held[key_of(event)]?.(false));
-  window.addEventListener("blur", () => Object.values(held).forEach((told) => told(false)));
+  window.addEventListener("blur", () => Object.values(held).forEach((callback) => callback(false)));
 }
 
-// What is printed on the key; of other alphabets, what is there on a Latin keyboard.
+// Returns the character on the key; for non-Latin layouts, that of a Latin keyboard.
 function key_of({ key, code }) {
   if (key.length > 1) return key;
   if (key < "\x80") return key.toLowerCase();

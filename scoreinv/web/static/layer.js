@@ -1,4 +1,4 @@
-// Marks on a photograph, in its own pixels: hard-edged, of any size, in tiles that exist only where something is.
+// A layer over a photograph at its full resolution, in tiles that are created when needed. Edges are hard.
 
 import { capsule } from "./capsule.js";
 
@@ -10,15 +10,15 @@ export class Layer {
     this.height = height;
     this.across = Math.ceil(width / TILE);
     this.tiles = new Map(); // number -> Tile
-    this.before = null; // of the tiles that the present stroke has touched: their pixels before it
+    this.before = null; // pixels of the tiles that the current stroke has changed, as they were before
   }
 
-  // Begins a stroke; what is painted until `end` is one step of undo.
+  // Begins a stroke: one step of undo until `end`.
   begin() {
     this.before = new Map();
   }
 
-  // Ends a stroke; gives what `swap` takes to undo it, or null where nothing was painted.
+  // Ends a stroke; returns a patch that `swap` undoes, or null if nothing was painted.
   end() {
     const patch = this.before;
     this.before = null;
@@ -26,14 +26,14 @@ export class Layer {
     return patch.size ? patch : null;
   }
 
-  // Paints from one place to another with a colour (0: erases); gives the box that has changed.
+  // Paints a line with a colour (0: erases); returns the box that has changed.
   line(x0, y0, x1, y1, radius, colour) {
     capsule(x0, y0, x1, y1, radius, this.width, this.height, (y, first, last) => this.run(y, first, last, colour));
     const r = radius + 1;
     return [Math.min(x0, x1) - r, Math.min(y0, y1) - r, Math.max(x0, x1) + r, Math.max(y0, y1) + r];
   }
 
-  // Exchanges tiles with those of a patch, which then holds what was there.
+  // Exchanges tiles with those of a patch.
   swap(patch) {
     for (const [number, pixels] of patch) {
       patch.set(number, this.tiles.get(number)?.pixels ?? null);
@@ -42,7 +42,7 @@ export class Layer {
     }
   }
 
-  // Removes the pixels whose value is one of those that go, within a stroke.
+  // Removes the pixels whose value goes(value) selects, within a stroke.
   replace(goes) {
     for (const [number, tile] of [...this.tiles]) {
       if (!tile.pixels.some((value) => value && goes(value))) continue;
@@ -52,8 +52,8 @@ export class Layer {
     }
   }
 
-  // Paints the pixels of a mask, a bit each, row by row: of all of the picture, or of a box (left, top, width, height).
-  // free: a layer; only what is empty here and there is painted then.
+  // Paints a mask of packed bits, row by row, over the whole picture or a box (left, top, width, height).
+  // free: a layer; only pixels that are empty in both layers are painted.
   bits(bytes, colour, free = null, [left, top, width, height] = [0, 0, this.width, this.height]) {
     const end = width * height;
     for (let at = 0; at < end; ) {
@@ -80,7 +80,7 @@ export class Layer {
     return sum;
   }
 
-  // The smallest box of picture pixels around everything; null where nothing is.
+  // Returns the bounding box in pixels; null if the layer is empty.
   box() {
     let box = null;
     for (const [number, tile] of this.tiles) {
@@ -96,7 +96,7 @@ export class Layer {
     return box;
   }
 
-  // The pixels of a row, 0 where nothing is.
+  // Returns the pixels of a row, 0 for empty ones.
   row(y) {
     const out = new Uint32Array(this.width);
     const start = (y % TILE) * TILE;
@@ -138,7 +138,7 @@ function set(bytes, at) {
   return bytes[at >> 3] & (128 >> (at & 7));
 }
 
-// Pixels as 0xAABBGGRR, and the canvas that shows them.
+// Pixels as 0xAABBGGRR, and their canvas.
 class Tile {
   constructor(pixels) {
     this.pixels = pixels;
@@ -158,7 +158,7 @@ class Tile {
     this.count = this.pixels.reduce((sum, pixel) => sum + (pixel ? 1 : 0), 0);
   }
 
-  shown() {
+  toCanvas() {
     if (!this.canvas) {
       this.canvas = document.createElement("canvas");
       this.canvas.width = this.canvas.height = TILE;

@@ -1,4 +1,4 @@
-// The page: a photograph is opened, marked, worked on, compared and kept. Everything else is in its own module.
+// Entry point: opening photographs, undo, keyboard shortcuts, drop and paste.
 
 import { ask, send } from "./api.js";
 import { listen } from "./keys.js";
@@ -6,16 +6,16 @@ import { Marks } from "./marks.js";
 import * as object from "./object.js";
 import { attempt, chosen_of, history, on, stage, state } from "./page.js";
 import { brush, changed, choose_colour, choose_task, choose_tool, pointer, set_diameter, show_before } from "./painting.js";
-import { find, say_exact, say_note, show_improvement } from "./panel.js";
-import { Shown } from "./shown.js";
+import { find, show_exact, show_note, show_improvement } from "./panel.js";
+import { Picture } from "./picture.js";
 import { cancel, enter, estimate, forget, resume, show, unsaved } from "./work.js";
 
-let opening = 0; // how many photographs were asked for: the last is the one that counts, whichever comes first
+let opening = 0; // number of requested photographs: only the latest is opened
 
 // --- opening ---
 
 async function open(file) {
-  if (!file || (unsaved() && !confirm("Leave this photograph? What is painted on it, and results that were not downloaded, are lost."))) return;
+  if (!file || (unsaved() && !confirm("Leave this photograph? The mask, strokes and results that were not downloaded will be lost."))) return;
   const mine = ++opening;
   await attempt(async () => {
     busy(true);
@@ -29,28 +29,28 @@ async function open(file) {
   });
 }
 
-// While a photograph is opened nothing is done with the one before, which would be lost without a question.
+// Disables the page while a photograph is opened: changes to the previous one would be lost.
 function busy(is) {
   find("busy").hidden = !is;
   document.querySelector("main").inert = is;
 }
 
-// mine: what `opening` was when this photograph was asked for; nothing is done where another was since.
+// mine: value of `opening` when this photograph was requested.
 async function begin(photo, mine) {
-  const shown = await Shown.load(photo);
+  const picture = await Picture.load(photo);
   if (mine !== opening) return;
   if (state() === "working") await cancel();
   forget();
-  find("format").replaceChildren(); // that of its own file comes first, whatever was chosen before
-  show(shown, new Marks(photo.width, photo.height));
+  find("format").replaceChildren(); // resets the choice: the photograph's own format comes first
+  show(picture, new Marks(photo.width, photo.height));
   history.clear();
   set_diameter(Math.max(6, Math.min(photo.width, photo.height) * 0.03));
   stage.view.fitted = true;
-  say_note(photo.note && `${photo.note[0].toUpperCase()}${photo.note.slice(1)}.`);
+  show_note(photo.note && `${photo.note[0].toUpperCase()}${photo.note.slice(1)}.`);
   enter("painting");
 }
 
-// A page that is loaded anew takes up the photograph, and what was made of it.
+// Restores the photograph and its results after a reload.
 async function reopen() {
   const before = JSON.parse(sessionStorage.getItem("page") ?? "{}");
   if (!before.photo) return;
@@ -65,11 +65,11 @@ async function reopen() {
   if (mine === opening) await resume(before);
 }
 
-// --- undo, which goes through marks and results alike; while a stroke is drawn it takes that back ---
+// --- undo of strokes and results; during a stroke it removes the stroke ---
 
 async function undo() {
   pointer.end();
-  if (state() === "painting" && object.take_back()) return;
+  if (state() === "painting" && object.undo_click()) return;
   await history.undo();
 }
 
@@ -78,7 +78,7 @@ async function redo() {
   await history.redo();
 }
 
-// --- what is pressed, dropped and pasted ---
+// --- buttons, keys, drop and paste ---
 
 function improve() {
   show_improvement(chosen_of("improve"), chosen_of("blur"));
@@ -92,7 +92,7 @@ on("redo", redo);
 on("zoom-in", () => stage.zoom(1.5));
 on("zoom-out", () => stage.zoom(1 / 1.5));
 on("fit", () => stage.fit());
-for (const id of ["format", "exactly"]) on(id, say_exact, "change");
+for (const id of ["format", "exactly"]) on(id, show_exact, "change");
 on("improve", improve, "input");
 for (const id of ["improve", "tasks"]) on(id, estimate, "change");
 on("help-open", () => find("help").showModal());
@@ -100,7 +100,7 @@ find("error").querySelector("button").addEventListener("click", () => (find("err
 
 const painting = (action) => () => state() === "painting" && action();
 const changing = (action) => () => ["painting", "comparing"].includes(state()) && action();
-const shown = (action) => () => stage.shown && action();
+const loaded = (action) => () => stage.picture && action();
 listen(
   {
     "[": painting(() => set_diameter(brush.diameter / 1.2)),
@@ -109,16 +109,16 @@ listen(
     "ctrl+shift+z": changing(redo),
     "ctrl+y": changing(redo),
     o: painting(() => choose_tool("object")),
-    Enter: painting(() => object.take()),
-    s: painting(() => object.take_shadow()),
-    Escape: painting(() => object.forget()),
+    Enter: painting(() => object.add()),
+    s: painting(() => object.add_with_shadow()),
+    Escape: painting(() => object.deselect()),
     n: painting(() => choose_tool("avoid")),
     b: painting(() => choose_tool("mask")),
     c: painting(() => choose_tool("colour")),
     e: painting(() => choose_tool("eraser")),
-    "+": shown(() => stage.zoom(1.5)),
-    "-": shown(() => stage.zoom(1 / 1.5)),
-    0: shown(() => stage.fit()),
+    "+": loaded(() => stage.zoom(1.5)),
+    "-": loaded(() => stage.zoom(1 / 1.5)),
+    0: loaded(() => stage.fit()),
     "?": () => find("help").showModal(),
   },
   { " ": (held) => pointer.hold(held), x: show_before },
@@ -131,7 +131,7 @@ window.addEventListener("dragover", (event) => {
 window.addEventListener("dragleave", (event) => event.relatedTarget || (find("drop").hidden = true));
 window.addEventListener("drop", (event) => {
   find("drop").hidden = true;
-  if (event.target.id === "like") return; // takes it itself
+  if (event.target.id === "like") return; // the file input handles it
   event.preventDefault();
   open(event.dataTransfer.files[0]);
 });

@@ -1,4 +1,4 @@
-// What is marked on a photograph: what to remove, painted or found, what not to copy from, and strokes of colour.
+// Marks on a photograph: the mask, the area not to copy from, and strokes of colour.
 
 import { Layer } from "./layer.js";
 
@@ -10,15 +10,15 @@ export class Marks {
   constructor(width, height) {
     this.width = width;
     this.height = height;
-    this.hole = new Layer(width, height); // what was found lies in it in a colour of its own
+    this.hole = new Layer(width, height); // the mask; detected damage has a colour of its own
     this.avoid = new Layer(width, height);
     this.colours = new Layer(width, height);
-    this.spared = new Layer(width, height); // was erased: nothing is found there again
-    this.searched = false; // for damage
+    this.erased = new Layer(width, height); // erased by hand: detection adds nothing here
+    this.searched = false; // whether damage was detected
   }
 
   get layers() {
-    return [this.hole, this.avoid, this.colours, this.spared];
+    return [this.hole, this.avoid, this.colours, this.erased];
   }
 
   get empty() {
@@ -29,23 +29,23 @@ export class Marks {
     this.layers.forEach((layer) => layer.begin());
   }
 
-  // tool: mask, avoid, colour (with a colour such as #3f7fbf) or eraser. Gives the box that has changed.
+  // tool: mask, avoid, colour (with a colour such as #3f7fbf) or eraser. Returns the box that has changed.
   line(tool, colour, ...stroke) {
     if (tool === "mask") return this.hole.line(...stroke, PAINTED);
     if (tool === "avoid") return this.avoid.line(...stroke, AVOIDED);
     if (tool === "colour") return this.colours.line(...stroke, pixel(colour));
-    this.spared.line(...stroke, 1);
+    this.erased.line(...stroke, 1);
     this.avoid.line(...stroke, 0);
     this.colours.line(...stroke, 0);
     return this.hole.line(...stroke, 0);
   }
 
-  // Ends what `begin` began; gives a step of undo, or null where nothing was changed.
+  // Ends a change; returns a step of undo, or null if nothing changed.
   end() {
     return step(this.layers, this.layers.map((layer) => layer.end()));
   }
 
-  // Changes the marks as one step of undo, which it gives.
+  // Runs paint() as one step of undo, and returns the step.
   change(paint) {
     this.begin();
     paint();
@@ -56,7 +56,7 @@ export class Marks {
     return this.change(() => this.layers.forEach((layer) => layer.replace(() => true)));
   }
 
-  // Puts a mask in the place of the hole; bytes: a bit a pixel.
+  // Replaces the mask with packed bits.
   replaceHole(bytes) {
     return this.change(() => {
       this.hole.replace(() => true);
@@ -64,16 +64,16 @@ export class Marks {
     });
   }
 
-  // Puts what is found now in the place of what was found before; what was painted or erased by hand stays.
+  // Replaces detected damage; painted and erased pixels stay.
   replaceFound(bytes) {
     this.searched = true;
     return this.change(() => {
       this.hole.replace((value) => value === FOUND);
-      this.hole.bits(bytes, FOUND, this.spared);
+      this.hole.bits(bytes, FOUND, this.erased);
     });
   }
 
-  // Adds the pixels of a box, a bit each, to the hole, or as a colour; within a change.
+  // Adds the packed bits of a box to the mask, or as strokes of a colour, within a change.
   paint(bytes, box, colour = null) {
     if (colour) this.colours.bits(bytes, pixel(colour), null, box);
     else this.hole.bits(bytes, PAINTED, null, box);

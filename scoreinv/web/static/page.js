@@ -1,13 +1,13 @@
-// What all of the page shares: the stage, the steps of undo, and the state, which decides what there is to do.
+// State shared by all modules: the stage, the history, and the page's state, which selects the visible controls.
 
 import { History } from "./history.js";
-import { find, say_error } from "./panel.js";
+import { find, show_error } from "./panel.js";
 import { Stage } from "./stage.js";
 
 export const stage = new Stage(find("stage"));
 export const history = new History();
 
-// empty, painting, working or comparing.
+// empty, painting, working or comparing
 export function state() {
   return document.body.dataset.state;
 }
@@ -20,13 +20,13 @@ export function chosen_of(name) {
   return document.querySelector(`input[name="${name}"]:checked`).value;
 }
 
-// Runs what a person asked for; what goes wrong is said on the page.
+// Runs an action; shows its error on the page.
 export async function attempt(work) {
-  say_error(null);
+  show_error(null);
   try {
     await work();
   } catch (error) {
-    say_error(error);
+    show_error(error);
   }
 }
 

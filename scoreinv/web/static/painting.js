@@ -1,4 +1,4 @@
-// The marks: tools, brush and colours, and masks from files.
+// Tools, brush, colours, and mask files.
 
 import { send } from "./api.js";
 import * as object from "./object.js";
@@ -10,24 +10,24 @@ import { Pointer } from "./pointer.js";
 export const brush = { tool: "object", colour: "#3f7fbf", diameter: 40 };
 export const pointer = new Pointer(stage, () => (state() === "painting" ? brush : null), {
   stroke: (step) => history.add(step),
-  pointed: object.pointed,
-  boxed: object.boxed,
-  pressed: picked,
-  held: show_before,
+  click: object.click,
+  box: object.select_box,
+  press: choose_at,
+  hold: show_before,
 });
 
-// Marks have changed, or what can be undone.
+// Updates the controls after a change of marks or history.
 export function changed() {
-  if (!stage.shown) return;
+  if (!stage.picture) return;
   find("undo").disabled = !history.done.length;
   find("redo").disabled = !history.undone.length;
-  show_hole(stage.marks.hole.count, stage.shown.photo);
-  if (object.pending()) find("fill").disabled = false;
+  show_hole(stage.marks.hole.count, stage.picture.photo);
+  if (object.selected()) find("fill").disabled = false;
   find("mask-clear").disabled = stage.marks.empty;
   stage.changed("all");
 }
 
-// Changes the marks by other means than a stroke, which ends before; change() gives a step of undo, or null.
+// Changes the marks as one step of undo; change() returns the step, or null.
 export function mark(change) {
   pointer.end();
   const step = change();
@@ -35,7 +35,7 @@ export function mark(change) {
   return step;
 }
 
-// The task that is chosen says what is to be done with the photograph, and the tool how it is marked.
+// Selects a task, and a tool that it can use.
 export function choose_task(task) {
   find("tasks").querySelector(`[value=${task}]`).checked = true;
   document.body.dataset.task = task;
@@ -59,9 +59,9 @@ export function choose_colour(colour) {
   show_colour(colour);
 }
 
-// The slider goes through diameters in equal ratios, from a pixel to half of the shorter side.
+// The slider is logarithmic: from one pixel to half of the shorter side.
 function most() {
-  const { width, height } = stage.shown?.photo ?? { width: 400, height: 400 };
+  const { width, height } = stage.picture?.photo ?? { width: 400, height: 400 };
   return Math.max(20, Math.min(width, height) / 2);
 }
 
@@ -75,27 +75,27 @@ async function open_mask(file) {
   if (!file) return;
   const { marks } = stage;
   await attempt(async () => {
-    const answer = await send(`/api/photos/${stage.shown.photo.key}/mask`, file);
+    const answer = await send(`/api/photos/${stage.picture.photo.key}/mask`, file);
     const bytes = new Uint8Array(await answer.arrayBuffer());
     if (stage.marks !== marks) return; // another photograph was opened meanwhile
-    if (state() !== "painting") throw new Error(`${file.name} was read while something was done: load it again afterwards.`);
+    if (state() !== "painting") throw new Error(`${file.name} was loaded during a task: load it again afterwards.`);
     mark(() => marks.replaceHole(bytes));
   });
 }
 
 async function save_mask() {
-  save(URL.createObjectURL(await mask_png(stage.marks.hole)), `${stage.shown.photo.name}_mask.png`);
+  save(URL.createObjectURL(await mask_png(stage.marks.hole)), `${stage.picture.photo.name}_mask.png`);
 }
 
-// Shows the photograph as it was in place of the result.
+// Shows the original instead of the result.
 export function show_before(is) {
   if (stage.before === (is && stage.mode === "result")) return;
   stage.before = !stage.before;
   stage.redraw();
 }
 
-// A place of the stage was pressed where nothing can be marked: of pictures side by side it chooses one.
-function picked(x, y) {
+// Chooses a result by a click, if results are shown side by side.
+function choose_at(x, y) {
   if (stage.mode !== "side") return;
   const number = stage.cells().indexOf(stage.cellAt(x, y)) - 1;
   if (number >= 0) find("thumbs").children[number].click();
@@ -103,7 +103,7 @@ function picked(x, y) {
 
 object.start(mark, brush)
   .then((missing) => missing && brush.tool === "object" && choose_tool("mask"))
-  .catch(() => {}); // the tool says it when it is used
+  .catch(() => {}); // the tool reports it when it is used
 on("mask-open", () => find("mask-file").click());
 on("mask-file", (event) => open_mask(event.target.files[0]).then(() => (event.target.value = "")), "change");
 on("mask-save", save_mask);

@@ -1,4 +1,4 @@
-// The words and controls beside the photograph.
+// Texts and controls of the panel.
 
 export const find = (id) => document.getElementById(id);
 
@@ -9,16 +9,16 @@ export const SWATCHES = {
 };
 
 const JOBS = {
-  damage: "Looking for damage", fill: "Filling the hole", colorize: "Drawing the colours", restore: "Restoring",
-  denoise: "Removing noise", upscale: "Enlarging", deblur: "Removing the blur",
+  damage: "Finding damage", fill: "Filling the mask", colorize: "Adding colour", restore: "Restoring",
+  denoise: "Removing noise", upscale: "Enlarging", deblur: "Removing blur",
 };
 
-export function say_error(error) {
+export function show_error(error) {
   find("error").hidden = !error;
   find("error").querySelector("span").textContent = error?.message ?? "";
 }
 
-export function say_note(text) {
+export function show_note(text) {
   find("note").hidden = !text;
   find("note").textContent = text ?? "";
 }
@@ -31,26 +31,26 @@ export function show_photo(photo) {
   find("format").replaceChildren(...photo.formats.map((kind) => new Option(kind, kind)));
   if (photo.formats.includes(chosen)) find("format").value = chosen;
   find("format").dataset.bits = photo.bits;
-  find("keep-exact").hidden = photo.kind !== "JPEG"; // others keep them anyway
-  say_exact();
+  find("keep-exact").hidden = photo.kind !== "JPEG"; // other formats keep them anyway
+  show_exact();
 }
 
-// What the chosen format means for the pixels that were not painted over.
-export function say_exact() {
+// Explains the effect of the chosen format on pixels outside the mask.
+export function show_exact() {
   const { value, dataset } = find("format");
-  const rounded = dataset.bits === "16" && !["PNG", "TIFF"].includes(value) && `${value} has 8 bits, to which 16 are rounded.`;
-  const lossy = ["JPEG", "HEIC", "AVIF"].includes(value) && `${value} compresses the whole picture anew.`;
+  const rounded = dataset.bits === "16" && !["PNG", "TIFF"].includes(value) && `${value} stores 8 bits: 16-bit pixels are rounded.`;
+  const lossy = ["JPEG", "HEIC", "AVIF"].includes(value) && `${value} compresses the whole picture with loss.`;
   const smeared = !find("keep-exact").hidden && !find("exactly").checked;
-  const but = smeared ? ", but for colours that the JPEG smeared beside it" : "";
-  find("exact").textContent = rounded || lossy
-    ? [rounded, lossy, `PNG keeps every pixel outside the hole as it was${but}.`].filter(Boolean).join(" ")
-    : `Every pixel outside the hole stays as it was, to the bit${but}.`;
+  const except = smeared ? ", except colours that JPEG smeared beside it" : "";
+  find("format-loss").textContent = [rounded, lossy].filter(Boolean).join(" ");
+  const kept = rounded || lossy ? "PNG keeps every pixel outside the mask" : "Every pixel outside the mask stays bit-identical";
+  find("kept-pixels").textContent = `${kept}${except}.`;
 }
 
 export function show_hole(count, photo) {
   const share = (100 * count) / (photo.width * photo.height);
-  const told = share < 0.1 ? "less than 0.1" : share.toFixed(share < 10 ? 1 : 0);
-  find("hole").textContent = count ? `${told} % of the photograph will be filled.` : "Point at it with Object, or paint over it with the brush.";
+  const percent = share < 0.1 ? "less than 0.1" : share.toFixed(share < 10 ? 1 : 0);
+  find("hole").textContent = count ? `${percent} % of the photograph will be filled.` : "Select an object, or paint with the brush.";
   for (const id of ["fill", "mask-save"]) find(id).disabled = !count;
 }
 
@@ -69,39 +69,39 @@ export function show_colour(colour) {
   for (const each of find("swatches").children) each.setAttribute("aria-pressed", each === chosen);
 }
 
-// What the chosen way to improve needs.
+// Shows the settings of the chosen improvement.
 export function show_improvement(kind, blur) {
   for (const part of document.querySelectorAll("[data-of]")) part.hidden = part.dataset.of !== kind;
-  find("noise").placeholder = kind === "upscale" ? "none" : "found by itself";
-  find("blur-extent").hidden = kind !== "deblur" || !blur; // else it is found
+  find("noise").placeholder = kind === "upscale" ? "none" : "estimated";
+  find("blur-extent").hidden = kind !== "deblur" || !blur; // otherwise it is estimated
   find("blur-turn").hidden = kind !== "deblur" || blur !== "motion";
   find("blur-name").textContent = { disk: "Radius", motion: "Length", gaussian: "Width" }[blur];
   find("blur-px").textContent = `${find("blur-size").value} px`;
   find("blur-deg").textContent = `${find("blur-angle").value}°`;
 }
 
-// How long the chosen improvement takes; null while that is unknown.
-export function say_seconds(seconds) {
+// Shows the estimated duration of the improvement; null if unknown.
+export function show_seconds(seconds) {
   find("seconds").textContent = seconds === null ? "" : `This takes ${duration(seconds)}.`;
 }
 
-// job: { kind, count } of what is done; report: what the server tells of it.
+// Shows the progress of a job { kind, count }. report: its state on the server.
 export function show_job({ kind, count }, report) {
-  const title = count > 1 ? `${JOBS[kind]}: ${count} to go` : JOBS[kind];
-  if (find("job-title").textContent !== title) find("job-title").textContent = title; // once: it is read out
+  const title = count > 1 ? `${JOBS[kind]}: ${count} left` : JOBS[kind];
+  if (find("job-title").textContent !== title) find("job-title").textContent = title; // only if it changed: screen readers read it aloud
   const bar = find("progress");
   if (report?.state === "running" && report.done > 0) bar.value = report.done;
   else bar.removeAttribute("value");
-  find("job-text").textContent = job_words(report);
+  find("job-text").textContent = progress_text(report);
 }
 
-function job_words(report) {
+function progress_text(report) {
   if (!report) return "Sending …";
   if (report.state === "waiting") {
     const jobs = report.ahead === 1 ? "one job is" : `${report.ahead} jobs are`;
     return report.ahead ? `Waiting: ${jobs} before this one.` : "Waiting …";
   }
-  if (!report.done) return "Getting ready …";
+  if (!report.done) return "Preparing …";
   if (report.done > 0.99) return "Almost done …";
   return `${Math.round(100 * report.done)} %${report.left == null ? "" : `, ${duration(report.left)} left`}`;
 }
@@ -112,23 +112,21 @@ function duration(seconds) {
   return `about ${Math.ceil(seconds / 60)} min`;
 }
 
-let listed = null; // the round whose results are shown
+let listed = null; // the group whose thumbnails are listed
 
-// A small picture of each result of a round, with its seed; choose(number) is called when one is clicked.
-export function show_results(round, choose) {
-  const { results, part, kind } = round;
-  if (listed === round && find("thumbs").children.length === results.length) return; // one may have the focus
-  listed = round;
-  const drawn = ["fill", "colorize", "restore"].includes(kind);
+// Shows a thumbnail of each result of a group; choose(number) is called on a click.
+export function show_results(group, choose) {
+  const { results, part } = group;
+  if (listed === group && find("thumbs").children.length === results.length) return; // keeps the focus
+  listed = group;
   find("result-title").textContent = results.length > 1 ? `${results.length} results` : "Result";
   find("more").hidden = !results.at(-1).another;
   const buttons = results.map((result, i) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.setAttribute("aria-label", `Result ${i + 1}${drawn ? `, seed ${result.seed}` : ""}`);
-    result.small ??= small(result.shown, part);
-    button.append(result.small);
-    if (drawn) button.append(Object.assign(document.createElement("span"), { textContent: `seed ${result.seed}` }));
+    if (result.another) button.title = `Seed ${result.seed}`;
+    result.thumbnail ??= thumbnail(result.picture, part);
+    button.append(result.thumbnail, Object.assign(document.createElement("span"), { textContent: `Result ${i + 1}` }));
     button.addEventListener("click", () => choose(i));
     return button;
   });
@@ -141,19 +139,19 @@ export function show_chosen(number) {
   chosen.scrollIntoView({ block: "nearest" });
 }
 
-// part: left, top, width and height in picture pixels.
-function small(shown, [left, top, width, height]) {
+// part: left, top, width and height in pixels of the photograph.
+function thumbnail(picture, [left, top, width, height]) {
   const canvas = document.createElement("canvas");
   const scale = 240 / Math.max(width, height);
   canvas.width = Math.max(1, Math.round(width * scale));
   canvas.height = Math.max(1, Math.round(height * scale));
-  const level = shown.at(shown.photo.width * scale);
-  const r = level.width / shown.photo.width;
+  const level = picture.at(picture.photo.width * scale);
+  const r = level.width / picture.photo.width;
   canvas.getContext("2d").drawImage(level, left * r, top * r, width * r, height * r, 0, 0, canvas.width, canvas.height);
   return canvas;
 }
 
-// The part of a photograph that shows what has become of a box of it (null: the whole photograph).
+// Returns the part of a photograph around a box (null: the whole photograph).
 export function part_around(box, photo) {
   const whole = [0, 0, photo.width, photo.height];
   if (!box) return whole;

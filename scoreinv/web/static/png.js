@@ -1,6 +1,6 @@
-// PNG files of layers, written row by row: exact for every browser, and with no limit on the size as a canvas has.
+// PNG encoder for layers, row by row: exact in every browser, and without a canvas's limit of size.
 
-const ROWS = 64; // that are handed to the compressor at once
+const ROWS = 64; // compressed at once
 
 export const mask_png = (layer) =>
   png(layer, 0, 1, (row, out) => {
@@ -12,7 +12,7 @@ export const colour_png = (layer) =>
     out.set(new Uint8Array(row.buffer));
   });
 
-// kind: PNG's colour type; write(row, out) gives the samples of a row, `channels` bytes a pixel.
+// kind: PNG's colour type; write(row, out) writes the samples of a row, `channels` bytes per pixel.
 async function png(layer, kind, channels, write) {
   const { width, height } = layer;
   const header = new DataView(new ArrayBuffer(13));
@@ -22,7 +22,7 @@ async function png(layer, kind, channels, write) {
   const zlib = new CompressionStream("deflate");
   const packed = new Response(zlib.readable).arrayBuffer();
   const writer = zlib.writable.getWriter();
-  const length = 1 + width * channels; // before each row stands its filter, 0: none
+  const length = 1 + width * channels; // each row begins with its filter, 0: none
   for (let top = 0; top < height; top += ROWS) {
     const count = Math.min(ROWS, height - top);
     const rows = new Uint8Array(count * length);

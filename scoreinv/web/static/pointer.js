@@ -1,19 +1,19 @@
-// Mouse, pen and fingers: one paints or points, two move and stretch; the wheel zooms, space or the middle button pans.
+// Mouse, pen and touch: one pointer paints or selects, two pan and zoom; the wheel zooms, space or the middle button pans.
 
-const STILL = 4; // CSS pixels that a finger moves by itself
+const STILL = 4; // CSS pixels that a finger moves involuntarily
 
 export class Pointer {
-  // brush: { tool, colour, diameter } of the present moment, or null where nothing can be marked.
-  // told: { stroke(step): a stroke has ended, with its step of undo; pointed(place, event): the tool Object was pressed
-  // at a place of the picture, or boxed([place, place], event) dragged between two; pressed(x, y): a place of the stage
-  // was pressed and nothing was moved, and held(is) while it lasts }.
-  constructor(stage, brush, told) {
+  // brush(): the current { tool, colour, diameter }, or null if nothing can be painted.
+  // callbacks: stroke(step) after a stroke, with its step of undo; click(point, event) and box([point, point], event) of
+  // the tool Object, in pixels of the picture; hold(down) while the stage is pressed, and press(x, y) after a press without
+  // a movement, in pixels of the stage.
+  constructor(stage, brush, callbacks) {
     this.stage = stage;
     this.brush = brush;
-    this.told = told;
-    this.down = new Map(); // pointers that are down: id -> [x, y]
-    this.last = null; // of a stroke: the place that it has come to, in picture pixels
-    this.first = null; // where the tool Object was pressed, on the stage
+    this.callbacks = callbacks;
+    this.down = new Map(); // pressed pointers: id -> [x, y]
+    this.last = null; // latest point of the stroke, in pixels of the picture
+    this.first = null; // where the tool Object was pressed, in pixels of the stage
     this.panning = false;
     this.space = false;
     this.ring = stage.element.querySelector("#ring");
@@ -33,7 +33,7 @@ export class Pointer {
   }
 
   press(event) {
-    if (!this.stage.shown) return;
+    if (!this.stage.picture) return;
     this.stage.top.setPointerCapture(event.pointerId);
     this.down.set(event.pointerId, this.place(event));
     const brush = this.brush();
@@ -46,10 +46,10 @@ export class Pointer {
         this.paint(event);
       }
     } else {
-      this.take_back(); // a second finger: it was no stroke
+      this.cancel(); // a second finger: cancel the stroke
       this.panning = true;
       this.still = this.down.size === 1;
-      this.told.held(this.still && !brush);
+      this.callbacks.hold(this.still && !brush);
     }
     this.cursor();
   }
@@ -59,7 +59,7 @@ export class Pointer {
     this.circle(event, now);
     if (!this.down.has(event.pointerId)) return;
     if (this.last) {
-      // All places that the pointer has been at since the last frame, so that quick strokes stay round.
+      // Includes all events since the last frame, so that fast strokes stay smooth.
       const all = event.getCoalescedEvents?.() ?? [];
       for (const each of all.length ? all : [event]) this.paint(each);
     } else if (this.first) {
@@ -68,7 +68,7 @@ export class Pointer {
       const before = [...this.down.values()];
       if (this.still && apart(before[0], now) < STILL) return;
       this.still = false;
-      this.told.held(false);
+      this.callbacks.hold(false);
       this.down.set(event.pointerId, now);
       this.drag(before, [...this.down.values()]);
     }
@@ -80,15 +80,15 @@ export class Pointer {
     this.end();
     if (this.first) {
       const places = [this.first, this.place(event)].map((place) => this.stage.view.toPicture(...place));
-      const boxed = this.stage.frame;
+      const is_box = this.stage.frame;
       this.draw_frame(null);
       if (event.type === "pointerup") {
-        if (boxed) this.told.boxed(places, event);
-        else this.told.pointed(places[0], event);
+        if (is_box) this.callbacks.box(places, event);
+        else this.callbacks.click(places[0], event);
       }
     }
-    this.told.held(false);
-    if (this.panning && this.still && !this.brush()) this.told.pressed(...this.place(event));
+    this.callbacks.hold(false);
+    if (this.panning && this.still && !this.brush()) this.callbacks.press(...this.place(event));
     if (!this.down.size) this.panning = false;
     this.cursor();
   }
@@ -106,15 +106,15 @@ export class Pointer {
     this.last = now;
   }
 
-  // Ends the stroke that is being drawn, if there is one.
+  // Ends the current stroke, if any.
   end() {
     if (!this.last) return;
     this.last = null;
     const step = this.stage.marks.end();
-    if (step) this.told.stroke(step);
+    if (step) this.callbacks.stroke(step);
   }
 
-  take_back() {
+  cancel() {
     if (this.first) this.draw_frame(null);
     if (!this.last) return;
     this.last = null;
@@ -131,13 +131,13 @@ export class Pointer {
   }
 
   wheel(event) {
-    if (!this.stage.shown) return;
+    if (!this.stage.picture) return;
     event.preventDefault();
     const pixels = event.deltaY * (event.deltaMode ? 30 : 1);
     this.stage.zoom(Math.exp(-Math.max(-200, Math.min(200, pixels)) * (event.ctrlKey ? 0.01 : 0.0018)), ...this.place(event));
   }
 
-  // Space is held down, or let go.
+  // Space is pressed or released.
   hold(space) {
     this.space = space;
     this.cursor();
@@ -147,11 +147,11 @@ export class Pointer {
     const brush = this.brush();
     const marking = brush?.tool === "object" ? "point" : "none";
     const hand = this.panning ? "grabbing" : this.space || !brush ? "grab" : marking;
-    this.stage.element.dataset.cursor = this.stage.shown ? hand : "";
+    this.stage.element.dataset.cursor = this.stage.picture ? hand : "";
     if (hand !== "none") this.ring.hidden = true;
   }
 
-  // The circle that shows how large the brush is; a finger hides it anyway.
+  // Moves the circle that shows the brush's size; touch hides it.
   circle(event, [x, y]) {
     this.ring.hidden = this.stage.element.dataset.cursor !== "none" || event.pointerType === "touch";
     if (this.ring.hidden) return;
@@ -160,7 +160,7 @@ export class Pointer {
     this.ring.style.transform = `translate(${x - side / 2}px, ${y - side / 2}px)`;
   }
 
-  // The divider between before and after, by pointer and by keys.
+  // Moves the divider between before and after, by pointer and by keys.
   divide(divider) {
     const to = (share) => {
       this.stage.split = Math.min(1, Math.max(0, share));
@@ -173,7 +173,7 @@ export class Pointer {
     divider.addEventListener("keydown", (event) => {
       const way = { ArrowLeft: -0.02, ArrowDown: -0.02, ArrowRight: 0.02, ArrowUp: 0.02, Home: -1, End: 1 }[event.key];
       if (!way) return;
-      event.preventDefault(); // the page would scroll
+      event.preventDefault(); // otherwise the page would scroll
       to(this.stage.split + way);
     });
   }

@@ -1,9 +1,9 @@
-// Draws the photograph, its results beside it, and the marks on it: two canvases, so that a stroke draws only itself.
+// Draws the photograph, its results, and the marks. Two canvases, so that a stroke redraws only the marks.
 
 import { TILE } from "./layer.js";
 import { View } from "./view.js";
 
-const TOOLS = 70; // CSS pixels
+const TOOLS = 70; // height in CSS pixels
 
 export class Stage {
   constructor(element) {
@@ -13,22 +13,22 @@ export class Stage {
     this.divider = element.querySelector("#divider");
     this.labels = element.querySelector("#labels");
     this.view = new View();
-    this.shown = null; // the photograph
+    this.picture = null; // the photograph
     this.marks = null;
-    this.results = []; // each a Shown
+    this.results = []; // pictures
     this.chosen = 0;
     this.mode = "paint"; // or result, divider, side
-    this.before = false; // whether the photograph is shown in place of the result
+    this.before = false; // whether the original is shown instead of the result
     this.split = 0.5;
-    this.picked = null; // what the tool Object shows: a Layer
-    this.frame = null; // a box that is being dragged: two corners in picture pixels
-    this.dirty = null; // box of picture pixels whose marks have changed; "all" for everything
+    this.selection = null; // the selected object, a Layer
+    this.frame = null; // box that is being dragged: two corners in pixels of the picture
+    this.dirty = null; // box of changed marks in pixels of the picture; "all" for everything
     this.onview = () => {};
     new ResizeObserver(() => this.resize()).observe(element);
     this.watch_density();
   }
 
-  // The window may be moved to a screen of other pixels.
+  // Follows a change of the screen's resolution.
   watch_density() {
     const density = window.matchMedia(`(resolution: ${window.devicePixelRatio}dppx)`);
     density.addEventListener("change", () => {
@@ -50,17 +50,17 @@ export class Stage {
     this.redraw();
   }
 
-  // The boxes of the stage that show a picture each, and what they show.
+  // Returns the cells of the stage, with their pictures.
   cells() {
     const free = this.height - this.below();
-    const one = this.mode === "result" && !this.before ? this.result : this.shown;
-    if (this.mode !== "side") return [{ x: 0, y: 0, width: this.width, height: free, shown: one }];
-    const pictures = [this.shown, ...this.results];
-    const photo = this.shown.photo;
+    const one = this.mode === "result" && !this.before ? this.result : this.picture;
+    if (this.mode !== "side") return [{ x: 0, y: 0, width: this.width, height: free, picture: one }];
+    const pictures = [this.picture, ...this.results];
+    const photo = this.picture.photo;
     const across = best_columns(pictures.length, this.width, free, photo.width / photo.height);
     const [width, height] = [this.width / across, free / Math.ceil(pictures.length / across)];
-    return pictures.map((shown, i) => {
-      return { x: (i % across) * width, y: Math.floor(i / across) * height, width, height, shown };
+    return pictures.map((picture, i) => {
+      return { x: (i % across) * width, y: Math.floor(i / across) * height, width, height, picture };
     });
   }
 
@@ -69,16 +69,16 @@ export class Stage {
     return cells.find((c) => x >= c.x && x < c.x + c.width && y >= c.y && y < c.y + c.height) ?? cells[0];
   }
 
-  // Height that the tools take at the bottom of the stage, where they lie on it.
+  // Returns the height that the toolbar covers.
   below() {
     return window.innerWidth > 760 ? TOOLS : 0;
   }
 
   fit() {
-    if (!this.shown || !this.width) return;
+    if (!this.picture || !this.width) return;
     const [cell] = this.cells();
     const space = this.width < 600 ? 12 : this.mode === "side" ? 8 : 24;
-    this.view.fit(this.shown.photo, cell.width, cell.height, space);
+    this.view.fit(this.picture.photo, cell.width, cell.height, space);
     this.redraw();
   }
 
@@ -95,17 +95,17 @@ export class Stage {
 
   moved() {
     const [cell] = this.cells();
-    this.view.hold(this.shown.photo, cell.width, cell.height);
+    this.view.hold(this.picture.photo, cell.width, cell.height);
     this.redraw();
   }
 
-  // Everything is drawn anew before the next frame.
+  // Redraws everything in the next frame.
   redraw() {
     this.all = true;
     this.changed("all");
   }
 
-  // The marks in a box of picture pixels are drawn anew before the next frame.
+  // Redraws the marks in a box of picture pixels in the next frame.
   changed(box) {
     if (box === "all" || this.dirty === "all") this.dirty = "all";
     else this.dirty = this.dirty ? union(this.dirty, box) : box;
@@ -115,7 +115,7 @@ export class Stage {
   draw() {
     const { dirty, all } = this;
     [this.waiting, this.dirty, this.all] = [null, null, false];
-    if (!this.shown) {
+    if (!this.picture) {
       this.base.getContext("2d").clearRect(0, 0, this.base.width, this.base.height);
       this.top.getContext("2d").clearRect(0, 0, this.top.width, this.top.height);
       return;
@@ -130,7 +130,7 @@ export class Stage {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, this.base.width, this.base.height);
     const cells = this.cells();
-    for (const cell of cells) this.drawPicture(context, cell, cell.shown, 0, 1);
+    for (const cell of cells) this.drawPicture(context, cell, cell.picture, 0, 1);
     if (this.mode === "divider") this.drawPicture(context, cells[0], this.result, this.split, 1);
     this.placeDivider();
     this.placeLabels(cells);
@@ -140,10 +140,10 @@ export class Stage {
     return this.results[this.chosen];
   }
 
-  // The part of a picture between two shares of its cell's width. It lies where the photograph does, whatever its size.
-  drawPicture(context, cell, shown, from, to) {
+  // Draws a picture between two fractions of its cell's width, at the photograph's position, whatever its size.
+  drawPicture(context, cell, picture, from, to) {
     const r = this.ratio;
-    const { photo } = this.shown;
+    const { photo } = this.picture;
     const { x, y, scale } = this.view;
     const [left, top] = [Math.round((cell.x + x) * r), Math.round((cell.y + y) * r)];
     const [width, height] = [Math.round(photo.width * scale * r), Math.round(photo.height * scale * r)];
@@ -151,10 +151,10 @@ export class Stage {
     context.beginPath();
     context.rect((cell.x + from * cell.width) * r, cell.y * r, (to - from) * cell.width * r, (this.mode === "side" ? cell.height : this.height) * r);
     context.clip();
-    context.fillStyle = "#fff"; // behind what is transparent
+    context.fillStyle = "#fff"; // behind transparent pixels
     context.fillRect(left, top, width, height);
     context.imageSmoothingEnabled = scale * r < 3;
-    context.drawImage(shown.at(width), left, top, width, height);
+    context.drawImage(picture.at(width), left, top, width, height);
     context.strokeStyle = "rgb(0 0 0 / 18%)";
     context.strokeRect(left - 0.5, top - 0.5, width + 1, height + 1);
     context.restore();
@@ -181,7 +181,7 @@ export class Stage {
       context.globalAlpha = 0.55;
       drawTiles(context, this.marks.hole, box, (p) => at(p, x), (p) => at(p, y));
       drawTiles(context, this.marks.avoid, box, (p) => at(p, x), (p) => at(p, y));
-      if (this.picked) drawTiles(context, this.picked, box, (p) => at(p, x), (p) => at(p, y));
+      if (this.selection) drawTiles(context, this.selection, box, (p) => at(p, x), (p) => at(p, y));
       context.globalAlpha = 0.92;
       drawTiles(context, this.marks.colours, box, (p) => at(p, x), (p) => at(p, y));
     }
@@ -189,7 +189,7 @@ export class Stage {
     if (this.frame) this.drawFrame(context, this.frame.flatMap(([px, py]) => [at(px, x), at(py, y)]));
   }
 
-  // The box that is being dragged, light on dark so that it is seen on any picture.
+  // Draws the box that is being dragged, light and dark, to be visible on any picture.
   drawFrame(context, [x0, y0, x1, y1]) {
     for (const [colour, dash] of [["#fff", []], ["#22262b", [6 * this.ratio]]]) {
       context.strokeStyle = colour;
@@ -200,7 +200,7 @@ export class Stage {
     context.setLineDash([]);
   }
 
-  // Where the middle of a part of the photograph lies, as a share of the stage's width; the divider begins there.
+  // Returns the centre of a part of the photograph as a fraction of the stage's width: the divider starts there.
   shareOf([left, , width]) {
     const share = (this.view.x + (left + width / 2) * this.view.scale) / this.width;
     return Math.min(0.95, Math.max(0.05, share));
@@ -212,7 +212,7 @@ export class Stage {
     this.divider.setAttribute("aria-valuenow", Math.round(this.split * 100));
   }
 
-  // In "side" each picture has a label; else the one picture has where it is the photograph as it was.
+  // Labels the pictures side by side, or the original when it replaces the result.
   placeLabels(cells) {
     const side = this.mode === "side";
     this.labels.hidden = !side && !(this.mode === "result" && this.before);
@@ -231,7 +231,7 @@ export class Stage {
   }
 }
 
-// Edges of tiles are rounded to the screen's pixels: else the seams between them would show.
+// Tile edges are rounded to screen pixels: otherwise seams would be visible.
 function drawTiles(context, layer, box, atX, atY) {
   const first = [Math.max(0, Math.floor(box[0] / TILE)), Math.max(0, Math.floor(box[1] / TILE))];
   const last = [Math.min(layer.across - 1, Math.floor(box[2] / TILE)), Math.floor(box[3] / TILE)];
@@ -240,7 +240,7 @@ function drawTiles(context, layer, box, atX, atY) {
       const tile = layer.tiles.get(row * layer.across + column);
       if (!tile) continue;
       const [left, top] = [atX(column * TILE), atY(row * TILE)];
-      context.drawImage(tile.shown(), left, top, atX((column + 1) * TILE) - left, atY((row + 1) * TILE) - top);
+      context.drawImage(tile.toCanvas(), left, top, atX((column + 1) * TILE) - left, atY((row + 1) * TILE) - top);
     }
   }
 }
@@ -253,7 +253,7 @@ function overlap(a, b) {
   return [Math.max(a[0], b[0]), Math.max(a[1], b[1]), Math.min(a[2], b[2]), Math.min(a[3], b[3])];
 }
 
-// In how many columns so many pictures of this shape are largest.
+// Returns the number of columns that makes pictures of this aspect ratio largest.
 function best_columns(count, width, height, shape) {
   const size = (across) => Math.min(width / across, (height / Math.ceil(count / across)) * shape);
   const columns = Array.from({ length: count }, (_, i) => i + 1);

@@ -1,6 +1,6 @@
-// Where the photograph lies on the stage: from picture pixels p to the stage's CSS pixels, x + scale p.
+// The photograph's position on the stage: pixel p of the picture is at x + scale p in CSS pixels.
 
-const MOST = 32; // CSS pixels of a picture pixel
+const MOST = 32; // CSS pixels per pixel of the picture
 
 export class View {
   constructor() {
@@ -10,7 +10,7 @@ export class View {
     this.fitted = true;
   }
 
-  // As large as fits into a space (CSS pixels) with a margin, in its middle; at most eight times as large.
+  // Centres the photograph, as large as the space allows, at most eightfold.
   fit(photo, width, height, margin) {
     const inside = (length) => Math.max(40, length - 2 * margin);
     this.least = Math.min(inside(width) / photo.width, inside(height) / photo.height, 8);
@@ -20,7 +20,7 @@ export class View {
     this.fitted = true;
   }
 
-  // Larger or smaller, with the picture pixel under a place of the stage staying there.
+  // Zooms about a point of the stage.
   zoom(factor, x, y) {
     const scale = Math.min(MOST, Math.max(this.least / 2, this.scale * factor));
     this.x = x - ((x - this.x) * scale) / this.scale;
@@ -35,7 +35,7 @@ export class View {
     this.fitted = false;
   }
 
-  // Some of the photograph stays in sight.
+  // Keeps part of the photograph visible.
   hold(photo, width, height) {
     const rest = 60;
     this.x = Math.min(width - rest, Math.max(rest - photo.width * this.scale, this.x));

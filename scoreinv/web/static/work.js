@@ -1,20 +1,20 @@
-// What is done with the photograph: jobs, their results, of which all stay, and the choice among these.
+// Tasks: jobs, their results, and the choice among the results.
 
-import { ask, follow, tell_last } from "./api.js";
+import { ask, follow, send_last } from "./api.js";
 import { Marks } from "./marks.js";
 import * as object from "./object.js";
 import { attempt, chosen_of, history, on, save, stage, state } from "./page.js";
 import { changed, mark, pointer, show_before } from "./painting.js";
-import { find, part_around, say_note, say_seconds, show_chosen, show_job, show_photo, show_results } from "./panel.js";
+import { find, part_around, show_note, show_seconds, show_chosen, show_job, show_photo, show_results } from "./panel.js";
 import { colour_png, mask_png } from "./png.js";
-import { Round } from "./rounds.js";
-import { Shown } from "./shown.js";
+import { ResultGroup } from "./results.js";
+import { Picture } from "./picture.js";
 
-let job = null; // what is being done, see `work`
-let round = null; // whose results are compared
-let rounds = []; // all, since the photograph was opened
-let asked = "open"; // the button of what was asked for last, where the keyboard comes back to
-let leaving = false; // the page ends
+let job = null; // the current job, see `work`
+let group = null; // the group of results that are compared
+let groups = []; // all groups since the photograph was opened
+let last_button = "open"; // the button of the last task, which gets the focus back
+let leaving = false; // whether the page is being closed
 
 // --- states ---
 
@@ -24,9 +24,9 @@ export function enter(next) {
   const by_keys = focused.matches(":focus-visible");
   document.body.dataset.state = next;
   document.body.toggleAttribute("data-results", stage.results.length > 0);
-  if (by_keys && !focused.getClientRects().length) focus({ working: "cancel", comparing: "keep" }[next] ?? asked);
-  // What else is done changes more than the hole.
-  const of = job ?? (stage.results.length ? round : null);
+  if (by_keys && !focused.getClientRects().length) focus({ working: "cancel", comparing: "keep" }[next] ?? last_button);
+  // Other tasks change pixels outside the mask.
+  const of = job ?? (stage.results.length ? group : null);
   find("exact").hidden = Boolean(of) && of.kind !== "fill";
   stage.before = false;
   stage.mode = stage.results.length ? chosen_of("compare") : "paint";
@@ -38,20 +38,20 @@ export function enter(next) {
 }
 
 function focus(id) {
-  const gone = find(id).disabled || !find(id).getClientRects().length; // as Fill, where no hole is left
+  const gone = find(id).disabled || !find(id).getClientRects().length; // as Fill without a mask
   (gone ? document.querySelector("input[name=task]:checked") : find(id)).focus();
 }
 
-// What a page that is loaded anew goes on with, while the server holds it.
+// Stores what a reload needs, as long as the server holds it.
 function remember() {
-  if (leaving || !stage.shown) return; // what fails as the page ends fails because of that
+  if (leaving || !stage.picture) return; // requests fail while the page is being closed
   const { kind, key, count } = job ?? {};
   const working = job && { kind, key, count };
-  const saved = job ? job.round?.saved : stage.results.length ? round.saved : null;
-  sessionStorage.setItem("page", JSON.stringify({ photo: stage.shown.photo.key, job: working, round: saved }));
+  const saved = job ? job.group?.saved : stage.results.length ? group.saved : null;
+  sessionStorage.setItem("page", JSON.stringify({ photo: stage.picture.photo.key, job: working, group: saved }));
 }
 
-// The page did not end, or is back.
+// The page was not closed, or is back.
 function stay() {
   leaving = false;
   remember();
@@ -63,27 +63,27 @@ export function unsaved() {
 
 // --- the photograph ---
 
-export function show(shown, marks) {
+export function show(picture, marks) {
   pointer.end();
-  stage.shown = shown;
+  stage.picture = picture;
   stage.marks = marks;
   stage.results = [];
-  object.forget();
-  use(shown);
-  show_photo(shown.photo);
+  object.deselect();
+  use(picture);
+  show_photo(picture.photo);
   changed();
   stage.redraw();
 }
 
-// Another photograph is begun with.
+// Forgets the results of the previous photograph.
 export function forget() {
-  job = round = null;
-  rounds = [];
+  job = group = null;
+  groups = [];
 }
 
-// One that was reduced is drawn as it is until it comes anew.
-function use(shown) {
-  shown.use()?.then(() => stage.redraw()).catch(() => {});
+// A reduced picture is drawn as it is until its bitmap is loaded.
+function use(picture) {
+  picture.use()?.then(() => stage.redraw()).catch(() => {});
 }
 
 // --- jobs ---
@@ -95,100 +95,100 @@ const LAYERS = {
   like: () => find("like").files[0],
 };
 
-// Asks for work. kind: the route; settings: its query; layers: the marks that are sent before. What belongs to it is in an
-// object of its own: it may be given up, and another photograph opened, at any time.
+// Runs a task. kind: the route; settings: its query; layers: marks that are sent first. A job's state is in an object,
+// since the job may be cancelled, and another photograph opened, at any time.
 function work(kind, settings = {}, layers = []) {
-  asked = kind;
-  return finish(begun(kind, 1), async (mine) => {
-    mine.round = await round_of(mine, settings, layers);
+  last_button = kind;
+  return finish(new_job(kind, 1), async (mine) => {
+    mine.group = await group_of(mine, settings, layers);
     await submit(mine);
   });
 }
 
-function begun(kind, count, key = null) {
-  return { kind, count, key, round: null, stop: new AbortController() };
+function new_job(kind, count, key = null) {
+  return { kind, count, key, group: null, stop: new AbortController() };
 }
 
-// The round of these marks and settings, to which another result is added; a new one sends its layers.
-async function round_of(mine, settings, layers) {
-  const { shown, marks } = stage;
+// Returns the group of results with these marks and settings; sends the layers of a new one.
+async function group_of(mine, settings, layers) {
+  const { picture, marks } = stage;
   const { signal } = mine.stop;
   const drawn = {};
   for (const layer of layers) {
     const sent = await LAYERS[layer](marks);
     if (sent) drawn[layer] = sent;
   }
-  for (const each of rounds) if (await each.isOf(shown, mine.kind, settings, drawn)) return each;
-  const made = new Round(shown, marks, mine.kind, settings, drawn);
+  for (const each of groups) if (await each.matches(picture, mine.kind, settings, drawn)) return each;
+  const made = new ResultGroup(picture, marks, mine.kind, settings, drawn);
   await send_layers(made, signal);
   signal.throwIfAborted();
-  if (mine.kind !== "damage") rounds.push(made);
+  if (mine.kind !== "damage") groups.push(made);
   return made;
 }
 
-async function send_layers({ shown, layers, keys }, signal) {
-  let beside = ""; // what was sent already, to be held until all is there
+async function send_layers({ picture, layers, keys }, signal) {
+  let beside = ""; // the previous layer, which the server holds until all are sent
   for (const [layer, sent] of Object.entries(layers)) {
-    const answer = await ask("POST", `/api/photos/${shown.photo.key}/layers?of=${layer}${beside}`, sent, signal);
+    const answer = await ask("POST", `/api/photos/${picture.photo.key}/layers?of=${layer}${beside}`, sent, signal);
     keys[layer] = (await answer.json()).key;
     beside = `&beside=${keys[layer]}`;
   }
 }
 
-// Asks for the next result of a round, whose layers are sent again where the server has let go of them.
+// Requests the next result of a group; sends its layers again if the server has dropped them.
 async function submit(mine) {
-  const { kind, settings, layers, keys, seed, shown } = mine.round;
+  const { kind, settings, layers, keys, seed, picture } = mine.group;
   const drawn = ["fill", "colorize", "restore"].includes(kind) && { seed };
-  const asked_for = () => ask("POST", `/api/photos/${shown.photo.key}/${kind}?${new URLSearchParams({ ...settings, ...keys, ...drawn })}`);
-  const answer = await asked_for().catch(async (error) => {
+  const request = () => ask("POST", `/api/photos/${picture.photo.key}/${kind}?${new URLSearchParams({ ...settings, ...keys, ...drawn })}`);
+  const answer = await request().catch(async (error) => {
     if (error.status !== 404 || !Object.keys(layers).length) throw error;
-    await send_layers(mine.round, mine.stop.signal);
-    return asked_for();
+    await send_layers(mine.group, mine.stop.signal);
+    return request();
   });
   mine.key = (await answer.json()).job;
   if (mine.stop.signal.aborted) await ask("DELETE", `/api/jobs/${mine.key}`); // it was cancelled before it had a key
   else remember();
 }
 
-// Sees to its end what is being done; first(mine) comes before it is followed.
+// Follows a job to its end; first(mine) runs before.
 function finish(mine, first) {
   return attempt(async () => {
     job = mine;
-    say_note(null);
+    show_note(null);
     show_job(mine, null);
     enter("working");
     try {
       await first(mine);
       while (await next(mine)) await submit(mine);
     } catch (error) {
-      if (job !== mine) return; // nobody waits for it any more
+      if (job !== mine) return; // another job has replaced it
       leave();
       throw error;
     }
   });
 }
 
-// Waits for the next result, and shows it; whether another is to be asked for.
+// Waits for a result and shows it; returns whether another one is to be requested.
 async function next(mine) {
-  const told = (now) => {
+  const update = (now) => {
     if (job === mine && !mine.stop.signal.aborted) show_job(mine, now);
     return job === mine;
   };
-  const report = job === mine && (await follow(mine.key, told));
+  const report = job === mine && (await follow(mine.key, update));
   if (!report) return false;
   if (report.state === "failed") throw new Error(report.error);
   const found = mine.kind === "damage" && report.photo ? await bits(report.photo.key) : null;
-  const shown = mine.kind !== "damage" && report.photo ? await Shown.load(report.photo) : null;
+  const picture = mine.kind !== "damage" && report.photo ? await Picture.load(report.photo) : null;
   if (job !== mine) return false;
   mine.count -= 1;
-  const stopped = mine.stop.signal.aborted; // maybe after its end
-  if (mine.kind === "damage" && report.state === "done" && !stopped) mark_found(found ?? new Uint8Array());
-  if (!shown || stopped) {
+  const stopped = mine.stop.signal.aborted; // possibly after its end
+  if (mine.kind === "damage" && report.state === "done" && !stopped) replace_found(found ?? new Uint8Array());
+  if (!picture || stopped) {
     leave();
-    if (!stopped || !shown) say_note(report.note);
+    if (!stopped || !picture) show_note(report.note);
     return false;
   }
-  add(mine.round, { shown, seed: mine.round.seed, note: report.note, another: report.another });
+  add(mine.group, { picture, seed: mine.group.seed, note: report.note, another: report.another });
   if (mine.count && report.another) return true;
   leave();
   return false;
@@ -198,10 +198,10 @@ export async function bits(key) {
   return new Uint8Array(await (await ask("GET", `/api/photos/${key}/bits`)).arrayBuffer());
 }
 
-// Nothing is done any more: back to the results, or to the marks.
+// Returns to the results, or to painting.
 function leave() {
   job = null;
-  if (stage.results.length) put(round, round.chosen);
+  if (stage.results.length) put(group, group.chosen);
   else enter("painting");
 }
 
@@ -213,36 +213,36 @@ export async function cancel() {
   try {
     await ask("DELETE", `/api/jobs/${mine.key}`);
   } catch (error) {
-    mine.stop = new AbortController(); // it goes on, and so does what is told of it
+    mine.stop = new AbortController(); // it was not cancelled: follow it again
     throw error;
   }
 }
 
-// --- damage: once it was looked for, the slider marks more or less of it at once ---
+// --- damage: after the first search, the slider updates the mask at once ---
 
 let last_found = null; // its step of undo
 let moving = false;
 
-function mark_found(found) {
-  // As the slider is moved, what is found takes the place of what was found before in the steps of undo, too.
+function replace_found(found) {
+  // While the slider moves, each mask replaces the last one in the history, too.
   if (moving && last_found && history.done.at(-1) === last_found) history.drop();
   last_found = mark(() => stage.marks.replaceFound(found));
 }
 
-async function move_sensitivity() {
-  const { marks, shown } = stage;
+async function change_sensitivity() {
+  const { marks, picture } = stage;
   if (!marks.searched || moving || state() !== "painting") return;
   moving = true;
   await attempt(async () => {
     for (let done = null; done !== find("sensitivity").value && stage.marks === marks && state() === "painting"; ) {
       done = find("sensitivity").value;
-      const answer = await ask("POST", `/api/photos/${shown.photo.key}/damage?sensitivity=${done}`);
+      const answer = await ask("POST", `/api/photos/${picture.photo.key}/damage?sensitivity=${done}`);
       const report = await follow((await answer.json()).job, () => stage.marks === marks);
       if (report?.state === "failed") throw new Error(report.error);
       const found = report?.photo ? await bits(report.photo.key) : new Uint8Array();
       if (!report || stage.marks !== marks || state() !== "painting") return;
-      mark_found(found);
-      say_note(report.note);
+      replace_found(found);
+      show_note(report.note);
     }
   });
   moving = false;
@@ -250,7 +250,7 @@ async function move_sensitivity() {
 
 // --- results ---
 
-// A new result is shown, and undo goes back to what was shown before.
+// Shows a new result; undo returns to the previous view.
 function add(of, result) {
   of.results.push(result);
   const [before, number] = [stage.results.length ? of.chosen : -1, of.results.length - 1];
@@ -259,31 +259,31 @@ function add(of, result) {
     redo: () => put(of, number),
     bytes: 0,
   });
-  of.part ??= part_around(of.kind === "fill" ? of.marks.hole.box() : null, of.shown.photo);
+  of.part ??= part_around(of.kind === "fill" ? of.marks.hole.box() : null, of.picture.photo);
   if (before < 0) {
-    // The first is looked at by itself, and the divider will begin where the hole is.
+    // The first result is shown alone, and the divider starts at the hole.
     find("compare").querySelector("[value=result]").checked = true;
     stage.split = stage.shareOf(of.part);
   }
   put(of, number);
 }
 
-// Shows a result of a round, with those beside it.
+// Shows a result of a group with its thumbnails.
 function put(of, number) {
-  round = of;
-  round.chosen = number;
-  stage.results = round.results.map((result) => result.shown);
+  group = of;
+  group.chosen = number;
+  stage.results = group.results.map((result) => result.picture);
   stage.chosen = number;
-  use(round.result.shown);
-  say_note(round.result.note);
-  show_results(round, choose);
+  use(group.result.picture);
+  show_note(group.result.note);
+  show_results(group, choose);
   show_chosen(number);
   enter(job ? "working" : "comparing");
 }
 
-// A person chooses a result.
+// Chooses a result by a click.
 function choose(number) {
-  const [of, before] = [round, round.chosen];
+  const [of, before] = [group, group.chosen];
   if (number === before) return;
   history.add({ undo: () => put(of, before), redo: () => put(of, number), bytes: 0 });
   put(of, number);
@@ -291,79 +291,79 @@ function choose(number) {
 
 function back_to_marks() {
   stage.results = [];
-  say_note(null);
+  show_note(null);
   enter("painting");
 }
 
 function back() {
-  const [of, number] = [round, round.chosen];
+  const [of, number] = [group, group.chosen];
   history.add({ undo: () => put(of, number), redo: back_to_marks, bytes: 0 });
   back_to_marks();
 }
 
-// The chosen result becomes the photograph; undo brings back all results, and before them the marks.
+// Makes the chosen result the photograph; undo restores all results, then the marks.
 function keep() {
-  const [of, number] = [round, round.chosen];
-  const { shown } = of.result;
-  const marks = new Marks(shown.photo.width, shown.photo.height);
+  const [of, number] = [group, group.chosen];
+  const { picture } = of.result;
+  const marks = new Marks(picture.photo.width, picture.photo.height);
   const after = () => {
-    show(shown, marks);
+    show(picture, marks);
     back_to_marks();
-    ask("POST", `/api/photos/${shown.photo.key}/look`).catch(() => {}); // objects may be pointed at in it
+    ask("POST", `/api/photos/${picture.photo.key}/look`).catch(() => {}); // prepares the selection of objects
   };
   const before = () => {
-    show(of.shown, of.marks);
+    show(of.picture, of.marks);
     put(of, number);
   };
-  history.add({ undo: before, redo: after, bytes: of.shown.bytes });
+  history.add({ undo: before, redo: after, bytes: of.picture.bytes });
   after();
 }
 
-// More results by the marks that were sent for these.
+// Adds results with the same marks.
 function again(count) {
-  const mine = begun(round.kind, count);
-  mine.round = round;
+  const mine = new_job(group.kind, count);
+  mine.group = group;
   return finish(mine, submit);
 }
 
 export async function download() {
-  const { photo } = stage.result ?? stage.shown;
+  const { photo } = stage.result ?? stage.picture;
   await attempt(async () => {
-    await ask("GET", `/api/photos/${photo.key}`); // else a download that fails would say nothing
+    await ask("GET", `/api/photos/${photo.key}`); // reports an error that a failed download would not
     save(`/api/photos/${photo.key}/file?kind=${find("format").value}`, "");
   });
 }
 
-// A page that is loaded anew takes up the results, the job and the hole.
-export async function resume({ job: before, round: saved }) {
-  const { shown, marks } = stage;
-  const mask = saved?.keys.mask && (await bits(saved.keys.mask).catch(() => null)); // results count where it is gone
+// Restores results, job and mask after a reload.
+export async function resume({ job: before, group: saved }) {
+  const { picture, marks } = stage;
+  const mask = saved?.keys.mask && (await bits(saved.keys.mask).catch(() => null)); // results are kept without it
   if (stage.marks !== marks) return;
   if (mask) mark(() => marks.replaceHole(mask));
   let taken = null;
   if (saved) {
-    taken = Object.assign(new Round(shown, marks, saved.kind, saved.settings, {}), { keys: saved.keys });
+    taken = Object.assign(new ResultGroup(picture, marks, saved.kind, saved.settings, {}), { keys: saved.keys });
     for (const { key, ...rest } of saved.results) {
       const held = await ask("GET", `/api/photos/${key}`).then((answer) => answer.json()).catch(() => null);
-      if (held) taken.results.push({ ...rest, shown: await Shown.load(held) });
+      if (held) taken.results.push({ ...rest, picture: await Picture.load(held) });
     }
     if (stage.marks !== marks) return;
-    taken.part = part_around(taken.kind === "fill" ? marks.hole.box() : null, shown.photo);
-    rounds.push(taken);
+    taken.part = part_around(taken.kind === "fill" ? marks.hole.box() : null, picture.photo);
+    groups.push(taken);
     if (taken.results.length) put(taken, Math.min(Math.max(0, saved.chosen), taken.results.length - 1));
   }
-  if (before?.key) await finish(Object.assign(begun(before.kind, before.count, before.key), { round: taken }), () => {});
+  if (before?.key) await finish(Object.assign(new_job(before.kind, before.count, before.key), { group: taken }), () => {});
 }
 
-// --- what is pressed ---
+// --- buttons ---
 
 const STEPS = ["inpaint", "tone", "denoise", "colorize", "tint"];
 const step = (name) => find(`step-${name}`).checked;
 
-// What is still pointed at is meant, too.
-async function take_in(then) {
-  await object.take();
-  if (!object.pending()) await then();
+// Adds the selection to the mask first.
+async function with_selection(then) {
+  await object.add();
+  if (!object.selected()) await then();
 }
 
 function restore() {
@@ -373,11 +373,11 @@ function restore() {
   return work("restore", { ...steps, ...tone, keep_tint: !step("tint"), ...changed_sensitivity() }, layers);
 }
 
-// How readily damage is looked for counts once it was changed: what is usual depends on the photograph.
+// Sends the sensitivity only if it was changed: the default depends on the photograph.
 function changed_sensitivity() {
   const { value, defaultValue } = find("sensitivity");
-  const looks = step("inpaint") && !stage.marks.hole.count;
-  return looks && value !== defaultValue && { sensitivity: value };
+  const detects = step("inpaint") && !stage.marks.hole.count;
+  return detects && value !== defaultValue && { sensitivity: value };
 }
 
 function improvement() {
@@ -385,16 +385,16 @@ function improvement() {
   return noise === "" ? {} : { noise };
 }
 
-// Tells how long the chosen improvement takes, before it is asked for.
-let estimated = null; // what was asked last
+// Shows the estimated duration of the chosen improvement.
+let estimated = null; // path of the last request
 
 export async function estimate() {
-  say_seconds(null);
-  if (!stage.shown || chosen_of("task") !== "improve" || state() !== "painting") return;
+  show_seconds(null);
+  if (!stage.picture || chosen_of("task") !== "improve" || state() !== "painting") return;
   const query = new URLSearchParams({ work: chosen_of("improve"), factor: chosen_of("factor") });
-  const mine = (estimated = `/api/photos/${stage.shown.photo.key}/seconds?${query}`);
-  const told = await ask("GET", mine).then((answer) => answer.json()).catch(() => null); // it can be done without
-  if (told && estimated === mine) say_seconds(told.seconds);
+  const mine = (estimated = `/api/photos/${stage.picture.photo.key}/seconds?${query}`);
+  const estimate = await ask("GET", mine).then((answer) => answer.json()).catch(() => null); // optional
+  if (estimate && estimated === mine) show_seconds(estimate.seconds);
 }
 
 function blur() {
@@ -405,12 +405,12 @@ function blur() {
 }
 
 on("damage", () => work("damage", { sensitivity: find("sensitivity").value }));
-on("sensitivity", move_sensitivity, "input");
+on("sensitivity", change_sensitivity, "input");
 on("sensitivity", () => stage.marks.searched || find("damage").click(), "change");
 for (const name of STEPS) on(`step-${name}`, () => (find("restore").disabled = !STEPS.some(step)), "change");
-on("fill", () => take_in(() => work("fill", find("exactly").checked ? { exact: true } : {}, ["mask", "avoid"])));
+on("fill", () => with_selection(() => work("fill", find("exactly").checked ? { exact: true } : {}, ["mask", "avoid"])));
 on("colorize", () => work("colorize", {}, ["strokes", "like"]));
-on("restore", () => take_in(restore));
+on("restore", () => with_selection(restore));
 on("denoise", () => work("denoise", improvement()));
 on("upscale", () => work("upscale", { factor: chosen_of("factor"), ...improvement() }));
 on("deblur", () => work("deblur", { ...blur(), ...improvement() }));
@@ -430,11 +430,11 @@ for (const event of ["pointerup", "pointerleave", "blur", "keyup"]) on("before",
 
 window.addEventListener("beforeunload", (event) => {
   leaving = true;
-  setTimeout(stay, 3000); // who is asked may do so
+  setTimeout(stay, 3000); // after a question, the user may stay
   if (unsaved()) event.preventDefault();
 });
 window.addEventListener("pageshow", (event) => event.persisted && stay());
 window.addEventListener("pagehide", () => {
   leaving = true;
-  if (state() === "working" && job.key) tell_last(`/api/jobs/${job.key}/left`);
+  if (state() === "working" && job.key) send_last(`/api/jobs/${job.key}/left`);
 });

@@ -1,18 +1,18 @@
-// A photograph as it is shown: its picture, and halves of it, so that a small view is neither slow nor ragged.
+// A photograph as bitmaps: the whole, and halves of it, so that reduced views are fast and smooth.
 
 import { ask } from "./api.js";
 
 const SMALLEST = 600;
-const MOST_BYTES = 500e6; // of all that are held large
+const MOST_BYTES = 500e6; // of all full-size bitmaps
 
-const large = new Set(); // those that are, the one that was shown last at the end
+const large = new Set(); // pictures with full-size bitmaps, the latest last
 
-export class Shown {
-  // photo: what the server tells of it. The picture may be smaller than the photograph, which is what is painted on.
+export class Picture {
+  // photo: the server's description. The bitmap may be smaller than the photograph, whose pixels the marks have.
   static async load(photo) {
-    const shown = new Shown(photo);
-    await shown.enlarge();
-    return shown;
+    const picture = new Picture(photo);
+    await picture.enlarge();
+    return picture;
   }
 
   constructor(photo) {
@@ -33,7 +33,7 @@ export class Shown {
     this.use();
   }
 
-  // It is shown: the others are reduced to their smallest picture. Gives what is waited for until it is whole.
+  // Keeps this picture's bitmaps, and reduces others to the smallest. Returns a promise if bitmaps must be loaded.
   use() {
     large.delete(this);
     large.add(this);
@@ -48,12 +48,12 @@ export class Shown {
     return this.reduced ? this.enlarge() : null;
   }
 
-  // Of memory that it takes.
+  // Memory of the bitmaps.
   get bytes() {
     return this.levels.reduce((sum, { width, height }) => sum + 4 * width * height, 0);
   }
 
-  // The smallest picture that has enough pixels for the photograph to be so many wide.
+  // Returns the smallest bitmap with enough pixels for this width of the photograph.
   at(width) {
     return this.levels.findLast((level) => level.width >= width) ?? this.levels[0];
   }

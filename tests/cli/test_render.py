@@ -6,7 +6,7 @@ import logging
 
 import torch
 
-from scoreinv.cli.report import describe, show_log
+from scoreinv.cli.render import describe, show_log
 
 
 def test_what_went_wrong_behind_a_page_is_told_with_its_traceback(capsys):

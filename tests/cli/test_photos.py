@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from shell import hole_array, photo_array
 
+from scoreinv.batch.work import BY_ANOTHER, EXISTS
 from scoreinv.system.files import atomic_write
 
 
@@ -102,7 +103,7 @@ def test_samples_that_do_not_differ_are_written_once(scoreinv, tmp_path):
     for _ in range(2):
         outcome = scoreinv("inpaint", "scans", "--mask", "masks", "--samples", 3)
         assert outcome.code == 0
-        assert "scans/new.png: its samples do not differ: one is written\n" in outcome.err
+        assert "scans/new.png: its samples are equal: one is written\n" in outcome.err
         there = set(names(tmp_path / "scans_inpainted"))
         assert there == {"new_inpainted.1.png", "manifest.csv"}
 
@@ -135,8 +136,8 @@ def test_dry_run_of_a_folder(scoreinv, photo, mask, tmp_path):
     assert outcome.code == 0
     assert outcome.out.splitlines() == [
         "scans/a.png: would be written to scans_inpainted/a_inpainted.png",
-        "scans/b.png: would be skipped, exists already",
-        "scans/c.png: would be skipped, there is no mask named c in masks",
+        "scans/b.png: would be skipped: exists",
+        "scans/c.png: would be skipped: masks has no mask named c",
     ]
     assert names("scans_inpainted") == ["b_inpainted.png"]
 
@@ -147,7 +148,7 @@ def test_dry_run_of_a_folder(scoreinv, photo, mask, tmp_path):
         (("sample", "-n", 4, "-o", "new/"), "4 pictures by MODEL would be written to new/"),
         (("interpolate", "photo.png", "photo.png"), "8 pictures from photo.png to photo.png would be written to"),
         (("likelihood", "photo.png"), "photo.png: its likelihood would be estimated"),
-        (("train", "--sde", "ve", "--steps", 5, "--out", "new"), "new: would be trained in, to 5 steps"),
+        (("train", "--sde", "ve", "--steps", 5, "--out", "new"), "new: would hold a run of 5 steps"),
         (("sample", "--class", "cat", "--classifier", "hf:no/one"), "16 pictures by MODEL would be written to"),
         (("evaluate", ".", "--reference", "."), "2 pictures in . would be compared with 2 in ."),
         (("convert", FOLDER, "-o", "new.safetensors"), f"{FOLDER}: would be written to new.safetensors"),
@@ -169,7 +170,7 @@ def test_dry_run_of_other_commands(scoreinv, photo, mask, model, tmp_path, words
         (("sample", "--class", "cat"), "has no classifier"),
         (("sample", "--class", "cow", "--classifier", "cifar10-classifier"), "there is no class 'cow'"),
         (("likelihood", "odd.png", "--model", "cifar10"), "odd.png: the picture is 30x27, and this model needs sides"),
-        (("deblur", "odd.png", "--kernel", "motion:40,0"), "odd.png: the kernel is 41x1 and the picture 30x27"),
+        (("deblur", "odd.png", "--kernel", "motion:40,0"), "odd.png: the kernel is 41x1 and the photo 30x27"),
         (("evaluate", ".", "--reference", ".", "--classifier", "missing"), "no bundled model is named 'missing'"),
     ],
 )
@@ -188,20 +189,18 @@ def test_a_folder_of_masks_by_name(scoreinv, scans, mask, tmp_path):
         Image.fromarray(hole_array()).save(tmp_path / "masks" / name)
     outcome = scoreinv("inpaint", "scans", "--mask", "masks", "-o", "results")
     assert outcome.code == 0
-    assert "warning: scans/b.jpg: skipped, there is no mask named b in masks" in outcome.err
+    assert "warning: scans/b.jpg: skipped: masks has no mask named b" in outcome.err
     assert "2 done, 0 skipped because they exist, 1 left out, 0 failed" in outcome.err
     assert sorted(p.name for p in (tmp_path / "results").glob("*.png")) == ["a_inpainted.png", "c_inpainted.png"]
     told = lines(scoreinv("inpaint", "scans", "--mask", "masks", "-o", "results", "--json").out)
     assert [line["skipped"] for line in told] == [
-        "exists already",
-        "there is no mask named b in masks",
-        "exists already",
+        EXISTS,
+        "masks has no mask named b",
+        EXISTS,
     ]
     assert [line["finished"] for line in told] == [True, False, True]
     rows = list(csv.DictReader((tmp_path / "results" / "manifest.csv").open()))
-    assert [row["skipped"] for row in rows if row["input"] == "scans/b.jpg"] == [
-        "there is no mask named b in masks"
-    ] * 2
+    assert [row["skipped"] for row in rows if row["input"] == "scans/b.jpg"] == ["masks has no mask named b"] * 2
 
 
 def test_a_picture_that_is_done_is_not_left_out_for_want_of_a_mask(scoreinv, scans, mask, tmp_path):
@@ -211,10 +210,10 @@ def test_a_picture_that_is_done_is_not_left_out_for_want_of_a_mask(scoreinv, sca
     words = ("inpaint", "scans", "--mask", "masks", "-o", "results")
     for more in ((), ("--dry-run",)):
         told = lines(scoreinv(*words, "--json", *more).out)
-        assert [(line["skipped"], line["finished"]) for line in told] == [("exists already", True)] * 3
+        assert [(line["skipped"], line["finished"]) for line in told] == [(EXISTS, True)] * 3
     assert len(list(csv.DictReader((tmp_path / "results" / "manifest.csv").open()))) == 3
     told = lines(scoreinv(*words, "--json", "--overwrite").out)
-    assert [line.get("skipped", "") for line in told] == ["", *(f"there is no mask named {n} in masks" for n in "bc")]
+    assert [line.get("skipped", "") for line in told] == ["", *(f"masks has no mask named {n}" for n in "bc")]
     assert [line["finished"] for line in told[1:]] == [True, True]
 
 
@@ -294,12 +293,12 @@ def test_pictures_of_a_folder_that_are_not_read_are_told(scoreinv, scans, mask, 
     for name in ("d.jxl", "e.NEF", "notes.txt", ".f.jxl"):
         (tmp_path / "scans" / name).write_bytes(b"x")
     told = scoreinv("inpaint", "scans", "--mask", mask, "--dry-run")
-    said = "scans: 2 of a kind that is not read here (.jxl, .nef), left out: convert them first"
+    said = "scans: 2 in unsupported formats (.jxl, .nef), left out: convert them first"
     assert (told.code, told.err) == (0, f"scoreinv: warning: {said}\n")
     (tmp_path / "phone").mkdir()
     (tmp_path / "phone" / "d.jxl").write_bytes(b"x")
     refused = scoreinv("inpaint", "phone", "--mask", mask)
-    assert (refused.code, "phone: no pictures in this folder, but 1 of a kind" in refused.err) == (2, True)
+    assert (refused.code, "phone: no pictures in this folder, but 1 in unsupported formats" in refused.err) == (2, True)
 
 
 @pytest.mark.slow
@@ -314,9 +313,7 @@ def test_a_folder_as_its_own_output_is_not_its_own_input(scoreinv, scans, mask):
     Image.fromarray(photo_array()).save(scans / "d_inpainted.png")  # of no picture that is here
     again = scoreinv("inpaint", "scans/", *words, "--format", "png")
     assert again.code == 0
-    assert (
-        "2 done, 2 skipped because they exist (--overwrite makes them anew), 5 left alone, being results" in again.err
-    )
+    assert "2 done, 2 skipped because they exist (--overwrite replaces them), 5 left out as results" in again.err
     assert sorted({path.name for path in scans.glob("*_*")} - set(first)) == [
         "d_inpainted.png",
         "d_inpainted_inpainted.1.png",
@@ -325,18 +322,18 @@ def test_a_folder_as_its_own_output_is_not_its_own_input(scoreinv, scans, mask):
     globbed = [*sorted(str(path) for path in scans.glob("*.png")), "scans/b.jpg"]
     shell = scoreinv("inpaint", *globbed, "--mask", mask, "-o", "scans/", "--samples", 2, "--json")
     assert shell.code == 0
-    assert {line["skipped"] for line in lines(shell.out)} == {"exists already"}
+    assert {line["skipped"] for line in lines(shell.out)} == {EXISTS}
     assert len(lines(shell.out)) == 4
     other = scoreinv("inpaint", "scans", "--mask", mask, "-o", "elsewhere")
-    assert "4 done, 0 skipped because they exist, 8 left alone, being results" in other.err
+    assert "4 done, 0 skipped because they exist, 8 left out as results" in other.err
 
 
 def test_the_result_of_one_photo_is_no_input_of_the_folder(scoreinv, scans, mask, tmp_path):
     """Where all results go elsewhere, as where they are beside the photos; by its name it is a photo as others."""
     assert scoreinv("inpaint", "scans/a.png", "--mask", mask).code == 0
     folder = scoreinv("inpaint", "scans", "--mask", mask, "-v")
-    assert "scoreinv: scans/a_inpainted.png: left alone, being a result by its name" in folder.err
-    assert "3 done, 0 skipped because they exist, 1 left alone, being results" in folder.err
+    assert "scoreinv: scans/a_inpainted.png: left out: its name is that of a result" in folder.err
+    assert "3 done, 0 skipped because they exist, 1 left out as results" in folder.err
     assert sorted(path.name for path in (tmp_path / "scans_inpainted").glob("*.png")) == [
         f"{name}_inpainted.png" for name in "abc"
     ]
@@ -360,14 +357,16 @@ def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, mean
     outcome = scoreinv("inpaint", "scans", "--mask", mask, "--json")
     assert outcome.code == 0, outcome.err
     told = lines(outcome.out)
-    assert [line.get("skipped") for line in told] == ["done by another", None, "done by another"]
+    assert [line.get("skipped") for line in told] == [BY_ANOTHER, None, BY_ANOTHER]
     assert told[0]["output"] == "scans_inpainted/a_inpainted.png"
     assert (out / "a_inpainted.png").read_bytes() == b"of another"
     rows = list(csv.DictReader((out / "manifest.csv").open()))
     assert [(row["input"], row["error"]) for row in rows] == [("scans/b.jpg", "")]
     (out / "a_inpainted.png").unlink()
     told = scoreinv("inpaint", "scans", "--mask", mask).err
-    assert "0 done, 2 skipped because they exist (--overwrite makes them anew), 1 done by another, 0 failed" in told
+    assert (
+        "0 done, 2 skipped because they exist (--overwrite replaces them), 1 done by another process, 0 failed" in told
+    )
 
 
 def test_samples_that_another_has_written_in_part(scoreinv, scans, mask, tmp_path, meanwhile):
@@ -382,7 +381,7 @@ def test_samples_that_another_has_written_in_part(scoreinv, scans, mask, tmp_pat
 def test_single_photos_do_not_share_their_results(scoreinv, photo, mask, tmp_path, meanwhile):
     meanwhile(lambda: (tmp_path / "photo_inpainted.png").write_bytes(b"of another"))
     outcome = scoreinv("inpaint", photo, "--mask", mask)
-    assert (outcome.code, "photo_inpainted.png: exists already" in outcome.err) == (2, True)
+    assert (outcome.code, "photo_inpainted.png: exists" in outcome.err) == (2, True)
     assert (tmp_path / "photo_inpainted.png").read_bytes() == b"of another"
 
 
@@ -390,16 +389,16 @@ def test_a_disk_too_full_for_the_manifest(scoreinv, scans, mask, tmp_path, monke
     """It is named once, the pictures are done, and the last line and the status tell."""
     import errno
 
-    from scoreinv.cli import record
+    from scoreinv.batch import manifest
 
     def full(path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(record, "_locked", full)
+    monkeypatch.setattr(manifest, "_locked", full)
     outcome = scoreinv("inpaint", "scans", "--mask", mask)
     assert outcome.code == 1
-    assert outcome.err.count("manifest.csv: cannot be written to (No space left on device)") == 1
-    assert "3 done, 0 skipped because they exist, 0 failed, 3 missing in manifest.csv" in outcome.err
+    assert outcome.err.count("manifest.csv: is not writable (No space left on device)") == 1
+    assert "3 done, 0 skipped because they exist, 0 failed, 3 missing in the manifest" in outcome.err
     assert len(list((tmp_path / "scans_inpainted").glob("*.png"))) == 3
 
 
@@ -448,7 +447,7 @@ def test_an_interrupted_folder_says_what_is_kept_and_how_to_go_on(
         assert [line.get("finished") for line in lines(again.out)] == [True, True, None]
         return
     assert "1 done, 2 skipped because they exist" in again.err
-    assert again.err.splitlines()[-1].endswith("; my results has them, and manifest.csv")
+    assert again.err.splitlines()[-1].endswith("results and manifest are in my results")
 
 
 def test_an_interrupted_run_that_replaces_results_has_to_do_all_again(
@@ -461,7 +460,7 @@ def test_an_interrupted_run_that_replaces_results_has_to_do_all_again(
     outcome = scoreinv("inpaint", "scans", "--mask", mask, "-o", "out", "--overwrite")
     assert (outcome.code, old.read_bytes()) == (130, b"of before")
     (said,) = (line for line in outcome.err.splitlines() if "again by: scoreinv " in line)
-    assert "2 done and kept, 1 left; with --overwrite all are done again by: scoreinv inpaint scans " in said
+    assert "2 done and kept, 1 left; with --overwrite all are processed again by: scoreinv inpaint scans " in said
     interrupted_at_the_third()
     assert scoreinv(*shlex.split(said.partition("again by: scoreinv ")[2])).code == 0
     assert old.read_bytes() != b"of before"

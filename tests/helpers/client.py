@@ -1,10 +1,9 @@
-"""A browser without a page: the application as `serve` makes it, with a small model, and files to send."""
+"""A client of the application with small models, and pictures to send."""
 
 from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -19,7 +18,7 @@ from scoreinv.files.write import picture_bytes
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.config import DetectorConfig
 from scoreinv.models.damage_detector import DamageDetector
-from scoreinv.models.photo_models import PhotoModels
+from scoreinv.models.loading import Models
 from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.prior import ScorePrior
 from scoreinv.web.access import Access
@@ -32,7 +31,7 @@ OPAQUE = {"content-type": "application/octet-stream", "origin": ORIGIN}
 
 
 class Bright(DamageDetector):
-    """Finds what is brighter than 0.8."""
+    """Detects pixels brighter than 0.8."""
 
     def __init__(self) -> None:
         small = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32).build()
@@ -43,17 +42,22 @@ class Bright(DamageDetector):
 
 
 def quick_prior() -> ScorePrior:
-    """Independent pixels of one colour: a hundred times as quick as a network, and the page shows the same of it."""
+    """Return a prior of independent pixels, a hundred times as fast as a network."""
     return gaussian_colour_prior(torch.zeros(3), 0.25 * torch.eye(3), data_range=(-1.0, 1.0))
 
 
-def client(host: str | None = None, raises: bool = True, detector: Callable[[], DamageDetector] = Bright) -> TestClient:
-    """One that knows the loopback's address, and no token; `raises` what the application does not expect."""
-    app = make_app(
-        PhotoModels(detector, quick_prior, quick_prior, quick_prior),
-        Access.to(host, PORT),
-        JobQueue(prepare=lambda: None),
-    )
+def quick_models() -> Models:
+    """Models that take no time."""
+    prior = quick_prior()
+    return Models(damage=Bright(), inpaint=prior, denoise=prior, colorize=prior)
+
+
+def client(host: str | None = None, raises: bool = True, models: Models | None = None) -> TestClient:
+    """Return a client on the loopback, without a token.
+
+    raises: raise the application's unexpected errors.
+    """
+    app = make_app(models or quick_models(), Access.to(host, PORT), JobQueue(prepare=lambda: None))
     return TestClient(app, base_url=ORIGIN, raise_server_exceptions=raises)
 
 
@@ -81,14 +85,14 @@ def read(content: bytes) -> np.ndarray:
 
 
 def opened(browser: TestClient, content: bytes, name: str = "photo.png") -> dict[str, Any]:
-    """What is told of a photograph that is sent."""
+    """Send a photograph; return its JSON."""
     answer = browser.post("/api/photos", params={"name": name}, content=content, headers=OPAQUE)
     assert answer.status_code == 201, answer.text
     return answer.json()
 
 
 def asked(browser: TestClient, path: str, mask: bytes = b"", strokes: bytes = b"", **query: Any) -> httpx2.Response:
-    """The answer where work is asked for, with a mask and strokes that are sent before."""
+    """Send a mask and strokes, and request a job with them; return the response."""
     beside: dict[str, str] = {}
     for name, content in {"mask": mask, "strokes": strokes}.items():
         if content:
@@ -101,17 +105,17 @@ def asked(browser: TestClient, path: str, mask: bytes = b"", strokes: bytes = b"
 
 
 def done(browser: TestClient, path: str, mask: bytes = b"", strokes: bytes = b"", **query: Any) -> dict[str, Any]:
-    """The last report of a job."""
+    """Run a job; return its last report."""
     answer = asked(browser, path, mask, strokes, **query)
     assert answer.status_code == 202, answer.text
     return ended(browser, answer.json()["job"])
 
 
 def ended(browser: TestClient, key: str) -> dict[str, Any]:
-    """What is told of a job at its end."""
+    """Wait for the end of a job; return its last report."""
     end, pause = time.monotonic() + 120, 0.01
     while (report := browser.get(f"/api/jobs/{key}").json())["state"] in ("waiting", "running"):
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "timeout"
         time.sleep(pause)
-        pause = min(2 * pause, 0.3)  # asking takes as much of the processor as the work
+        pause = min(2 * pause, 0.3)  # polling takes as much CPU time as the work
     return report

@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from scoreinv.cli.options import Common
-from scoreinv.cli.plan import Plan
-from scoreinv.cli.record import BY_ANOTHER, EXISTS, MANIFEST, Record, Table
-from scoreinv.cli.record import COLUMNS as MANIFEST_COLUMNS
+from scoreinv.batch.manifest import MANIFEST, Manifest, Table
+from scoreinv.batch.work import BY_ANOTHER, EXISTS
 from scoreinv.system.errors import InputError
 
 COLUMNS = ("input", "said", "more")
@@ -40,7 +38,7 @@ def test_lines_are_added(tmp_path):
         assert rows(tmp_path / "t.csv") == expected(RECORDS[:number])
 
 
-@pytest.mark.parametrize("text", ["other,columns\n", "input,said\n", "input,said,more,x\n", "hello", "\n", '"input"'])
+@pytest.mark.parametrize("text", ["other,columns\n", "input,said,more,x\n", "hello", "\n"])
 def test_a_table_of_other_columns_is_refused_and_kept(tmp_path, text):
     path = tmp_path / "t.csv"
     path.write_text(text)
@@ -51,11 +49,11 @@ def test_a_table_of_other_columns_is_refused_and_kept(tmp_path, text):
 
 def test_what_is_no_file_is_refused(tmp_path):
     (tmp_path / "t.csv").mkdir()
-    with pytest.raises(InputError, match="it is no file"):
+    with pytest.raises(InputError, match="is not a file"):
         Table(tmp_path / "t.csv", COLUMNS)
     if Path("/dev/zero").exists():
         (tmp_path / "zero.csv").symlink_to("/dev/zero")
-        with pytest.raises(InputError, match="it is no file"):
+        with pytest.raises(InputError, match="is not a file"):
             Table(tmp_path / "zero.csv", COLUMNS)
 
 
@@ -86,19 +84,24 @@ def test_a_row_that_was_cut_is_removed_before_the_next(tmp_path):
             assert rows(path) == expected([*before, RECORDS[3]]), length
 
 
-def test_what_is_found_done_is_noted_where_a_run_was_killed_before_it_could(tmp_path):
-    """And not once more, nor where another run is about to note it."""
-    names = ("noted", "killed", "failed before", "by another")
-    plan = Plan([], [], batch=True, folders=set(), folder=tmp_path, passed_over=0, common=Common(quiet=True))
+def test_results_of_a_killed_run_are_recorded_once(tmp_path):
+    """But not results that another process is about to record."""
+    path = tmp_path / MANIFEST
     for _ in range(2):
-        table = Table(tmp_path / MANIFEST, MANIFEST_COLUMNS)
-        if not table.finished:
-            table.add({"input": "noted", "output": "noted.png"})
-            table.add({"input": "failed before", "error": "no memory"})
-        record = Record(plan, Table(tmp_path / MANIFEST, MANIFEST_COLUMNS), 0)
-        for name in names:
+        if not path.exists():
+            for row in ({"input": "noted", "output": "noted.png"}, {"input": "failed before", "error": "no memory"}):
+                Manifest(path).add(row)
+        manifest = Manifest(path)
+        for name in ("noted", "killed", "failed before", "by another"):
             done = {"input": name, "output": f"{name}.png", "outputs": [f"{name}.png"]}
-            record.add(done | {"skipped": BY_ANOTHER if name == "by another" else EXISTS})
-    lines = [(row[0], row[1]) for row in rows(tmp_path / MANIFEST)[1:]]
+            manifest.add(done | {"skipped": BY_ANOTHER if name == "by another" else EXISTS})
+    found = [(row[0], row[1]) for row in rows(path)[1:]]
     expected = ["noted", "failed before", "killed", "failed before"]
-    assert lines == [(name, "" if number == 1 else f"{name}.png") for number, name in enumerate(expected)]
+    assert found == [(name, "" if number == 1 else f"{name}.png") for number, name in enumerate(expected)]
+
+
+def test_a_manifest_of_an_earlier_version_keeps_its_columns(tmp_path):
+    path = tmp_path / MANIFEST
+    path.write_text("input,output,error\na.png,b.png,\n")
+    Manifest(path).add({"input": "c.png", "output": "d.png", "notes": [{"code": "filled"}]})
+    assert rows(path) == [["input", "output", "error"], ["a.png", "b.png", ""], ["c.png", "d.png", ""]]

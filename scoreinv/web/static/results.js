@@ -1,15 +1,15 @@
-// Results of one photograph with the same marks and settings, which differ by their seeds: all stay.
+// Results of one task for the same photograph, marks and settings: they differ by their seeds.
 
-export class Round {
-  // shown, marks: of the photograph; settings: the query but for layers and seed; layers: { name: its PNG }.
-  constructor(shown, marks, kind, settings, layers) {
-    Object.assign(this, { shown, marks, kind, settings, layers });
-    this.keys = {}; // of the layers, as the server holds them
-    this.results = []; // each { shown, seed, note, another }, and its small picture
+export class ResultGroup {
+  // settings: the query without layers and seed; layers: { name: PNG }.
+  constructor(picture, marks, kind, settings, layers) {
+    Object.assign(this, { picture, marks, kind, settings, layers });
+    this.keys = {}; // keys of the layers on the server
+    this.results = []; // each { picture, seed, note, another }, and its thumbnail
     this.chosen = -1;
   }
 
-  // The next seed that no result has.
+  // The next unused seed.
   get seed() {
     return Math.max(-1, ...this.results.map((result) => result.seed)) + 1;
   }
@@ -18,17 +18,17 @@ export class Round {
     return this.results[this.chosen];
   }
 
-  async isOf(shown, kind, settings, layers) {
-    if (this.shown !== shown || this.kind !== kind) return false;
+  async matches(picture, kind, settings, layers) {
+    if (this.picture !== picture || this.kind !== kind) return false;
     if (JSON.stringify(this.settings) !== JSON.stringify(settings)) return false;
     if (Object.keys(this.layers).join() !== Object.keys(layers).join()) return false;
     const equal = await Promise.all(Object.keys(layers).map((name) => same(this.layers[name], layers[name])));
     return equal.every(Boolean);
   }
 
-  // What a page that is loaded anew takes up.
+  // The part that survives a reload.
   get saved() {
-    const results = this.results.map(({ shown, seed, note, another }) => ({ key: shown.photo.key, seed, note, another }));
+    const results = this.results.map(({ picture, seed, note, another }) => ({ key: picture.photo.key, seed, note, another }));
     return { kind: this.kind, settings: this.settings, keys: this.keys, results, chosen: this.chosen };
   }
 }

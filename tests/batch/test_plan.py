@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from shell import photo_array
 
-from scoreinv.cli.plan import expand
+from scoreinv.batch.plan import expand
 
 
 @pytest.fixture
@@ -45,21 +45,21 @@ def test_without_it_folders_within_are_left(scoreinv, scans, tmp_path):
     outcome = scoreinv("denoise", "scans", "--noise", 10)
     assert outcome.code == 0
     assert written(tmp_path / "scans_denoised") == ["a_denoised.png"]
-    said = "scoreinv: warning: scans: folders within are passed over (2): --recursive takes them too\n"
+    said = "scoreinv: warning: scans: subfolders are left out (2): --recursive includes them\n"
     assert outcome.err.count(said) == 1
     within = ("denoise", "scans", "--noise", 10, "-o", "scans/results")
     scoreinv(*within)  # whose folder is none of the photos
     assert scoreinv(*within).err.count(said) == 1
-    assert "passed over" not in scoreinv("denoise", "scans", "--recursive", "--noise", 10, "--overwrite").err
+    assert "subfolders" not in scoreinv("denoise", "scans", "--recursive", "--noise", 10, "--overwrite").err
 
 
 def test_linked_folders_are_passed_over_and_named(scoreinv, scans, tmp_path):
     (scans / "linked").symlink_to(tmp_path / "elsewhere")
     (scans / "one").rename(tmp_path / "elsewhere")
     alone = scoreinv("denoise", "scans", "--noise", 10, "--dry-run")
-    assert "folders within are passed over (1): --recursive takes them too" in alone.err
+    assert "subfolders are left out (1): --recursive includes them" in alone.err
     deep = scoreinv("denoise", "scans", "--recursive", "--noise", 10, "--dry-run")
-    assert "scans: linked folders are passed over (scans/linked): name them beside it" in deep.err
+    assert "scans: linked folders are left out (scans/linked): name them as inputs" in deep.err
     assert deep.out.count("would be written") == 2
 
 
@@ -68,22 +68,22 @@ def test_folders_within_that_serve_otherwise_are_none_of_the_photos(scoreinv, sc
     (scans / "masks").mkdir()
     Image.fromarray(np.eye(32, dtype=np.uint8) * 255).save(scans / "masks" / "a.png")
     filled = scoreinv("inpaint", "scans", "--mask", "scans/masks", "--method", "biharmonic", "--dry-run")
-    assert "passed over (2):" in filled.err  # not 4: one and two, as in the other tests
+    assert "left out (2):" in filled.err  # not 4: one and two, as in the other tests
     given = scoreinv("denoise", "scans", "scans/one", "--noise", 10, "--dry-run", "-o", "scans/two/results")
-    assert "passed over (1):" in given.err  # the masks, which no option names here
+    assert "left out (1):" in given.err  # the masks, which no option names here
 
 
 def test_a_folder_with_nothing_but_folders_names_recursive(scoreinv, scans):
     (scans / "a.png").unlink()
     outcome = scoreinv("denoise", "scans", "--noise", 10)
     assert (outcome.code, "no pictures in this folder" in outcome.err) == (2, True)
-    assert "passed over (2): --recursive takes them too" in outcome.err
+    assert "left out (2): --recursive includes them" in outcome.err
 
 
 def test_masks_are_matched_by_place(scoreinv, scans, tmp_path):
     (tmp_path / "masks" / "one" / "a.png").unlink()
     outcome = scoreinv("inpaint", "scans", "--mask", "masks", "--recursive", "-o", "filled")
-    assert "scans/one/a.png: skipped, there is no mask named one/a in masks" in outcome.err
+    assert "scans/one/a.png: skipped: masks has no mask named one/a" in outcome.err
     assert written(tmp_path / "filled") == ["a_inpainted.png", "two/deep/a_inpainted.png"]
 
 
@@ -91,7 +91,7 @@ def test_hidden_pictures_are_not_counted(tmp_path):
     for name in ("1.png", "in/2.pnm", ".thumbnails/3.png", "in/.4.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(photo_array()).save(tmp_path / name, "PNG")
-    assert [Path(path).name for path in expand(str(tmp_path), deep=True)] == ["1.png", "2.pnm"]
+    assert [Path(path).name for path in expand(str(tmp_path), recursive=True)] == ["1.png", "2.pnm"]
 
 
 def test_tiffs_of_a_folder_give_tiffs_and_masks_are_png(scoreinv, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -24,6 +25,13 @@ class Outcome:
     code: int
     out: str
     err: str
+
+
+def codes(outcome: Outcome) -> list[str]:
+    """Return the note codes of a command with --json on one photo."""
+    assert outcome.code == 0, outcome.err
+    (record,) = map(json.loads, outcome.out.splitlines())
+    return [note["code"] for note in record["notes"]]
 
 
 class WhiteDetector(DamageDetector):

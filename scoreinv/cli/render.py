@@ -1,0 +1,296 @@
+"""What commands print: JSON lines on stdout for programs; sentences, progress and errors on stderr for people."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from scoreinv.system.errors import ExistsError, ScoreinvError, SettingError
+from scoreinv.system.memory import is_out_of_memory
+from scoreinv.system.terminal import duration, say
+from scoreinv.system.text import printable
+
+if TYPE_CHECKING:
+    from scoreinv.batch.plan import Plan
+    from scoreinv.cli.options import Common
+    from scoreinv.models.loading import ModelSource
+    from scoreinv.tasks.notes import NoteCode
+
+NOTES: dict[NoteCode, str] = {
+    "noise_estimated": "its noise level is about {level:.1f} (--noise sets it)",
+    "noise_low": "its noise level, about {level:.1f}, is too low to remove; the photo is unchanged (--noise sets it)",
+    "samples_equal": "its samples are equal: one is written",
+    "model_other_task": "the model was trained to {task}",
+    "object_selected": "{share} of it is selected{shadow}{size}",
+    "shadow_none": "it shows no clear shadow of the object; the mask has none",
+    "mask_mostly_hole": "{share} of it is in the mask; white is filled, black is kept (--invert-mask)",
+    "mask_empty": "its mask has no damage; nothing is filled",
+    "damage_found": "{share} of it is damaged (--sensitivity)",
+    "damage_none": "no damage was found (a higher --sensitivity finds more)",
+    "damage_given": "damage: the mask has {share} of the photo",
+    "damage_uncertain": "{share} of it may be damage and was left (--sensitivity 0.5 fills it)",
+    "damage_implausible": "{share} of it looks damaged, which is implausible; it was left (--sensitivity, or --mask)",
+    "object_left": "a rim of the object is outside the mask: grow it by {grow} pixels more (--grow)",
+    "jpeg_rim_redrawn": "the JPEG smeared the object beyond the mask; pixels beside it were redrawn (--exact)",
+    "avoid_unused": "no hole is deep enough to copy from elsewhere; --avoid has no effect",
+    "filled": "the damage was filled",
+    "kind_gray": "it is grey",
+    "kind_color": "it is in colour; no colours were added",
+    "colors_replaced": "it is in colour; its colours were replaced (--keep-color keeps them)",
+    "tint_removed": "its tint was removed",
+    "tint_kept": "its tint was kept",
+    "gray_weights_unknown": "the model was not trained for {given} grey weights: the method pc is used",
+    "hints_unused": "it is in colour; the hints were not used (scoreinv colorize --hints replaces its colours)",
+    "colors_kept": "its colours were kept",
+    "colors_not_drawn": "no colours were added, since the tint is kept",
+    "colors_drawn": "colours were added",
+    "border_kept": "its border around {width}x{height} pixels was kept (--crop-border)",
+    "border_cropped": "its border was cut off; {width}x{height} pixels are left",
+    "tone_too_small": "it is too small to tell whether it is faded (--tone 1 if it is)",
+    "tone_not_faded": "its tones were kept: it is not surely faded (--tone 1 if it is)",
+    "tone_corrected": "its fading was corrected{changes} (--tone 0 keeps its tones)",
+    "noise_grain": "its noise level, about {level:.1f}, is film grain and was kept (--noise removes it)",
+    "noise_none": "it has no noise to remove (--noise sets a level)",
+    "noise_removed": "noise of level {level:.1f} was removed (--no-denoise)",
+    "blur_found": "its blur was estimated (--kernel {kernel})",
+    "looks_sharp": "it looks sharp: a wrong kernel causes ringing (--kernel)",
+    "kernel_misfit": "the kernel does not fit its spectrum; {better} fits better (--kernel)",
+}
+"""A sentence about a picture for each code, with the remedy in parentheses."""
+
+OPTIONS = {"count": "-n", "label": "--class", "noise_std": "--noise", "not_at": "--not"}
+"""Options whose names differ from the settings in Python."""
+
+
+def note_text(note: dict[str, Any]) -> str:
+    """Return the sentence of a note of a row."""
+    values = dict(note)
+    if "share" in values:
+        values["share"] = percent(values["share"])
+    code: NoteCode = values.pop("code")
+    if code == "model_other_task":
+        values["task"] = {"fill": "fill holes", "colour": "add colour"}[values["task"]]
+    if code == "tone_corrected":
+        contrast = f"contrast {values['contrast']:+.0%}" if values["contrast"] else ""
+        cast = f"{values['cast']} cast removed" if values["cast"] else ""
+        values["changes"] = "".join(f", {change}" for change in (contrast, cast) if change)
+    if code == "kernel_misfit" and values["better"] == "mirrored":
+        values["better"] = "its mirror image"
+    if code == "object_selected":
+        values["shadow"] = ", with its shadow" if values["shadow"] else ""
+        values["size"] = f": the {values['size']} of three objects there (--size)" if values["size"] else ""
+    return NOTES[code].format(**values)
+
+
+def percent(share: float) -> str:
+    """Return a share in [0, 1] as a percentage with two digits; at least 0.01 % if it is not 0."""
+    if share >= 0.1 or not share:
+        return f"{100 * share:.0f} %"
+    return f"{max(100 * share, 0.01):.2g} %"
+
+
+def put(text: str) -> None:
+    """Write a printable line to stdout at once.
+
+    Raises ScoreinvError if stdout is full, and BrokenPipeError if its reader has ended.
+    """
+    try:
+        sys.stdout.write(f"{printable(text)}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ScoreinvError(f"stdout: {error.strerror}") from error
+
+
+def warn(text: str) -> None:
+    """Print a warning on stderr."""
+    say(f"scoreinv: warning: {text}")
+
+
+def notice(common: Common, text: str) -> None:
+    """Print information on stderr, unless `--quiet` or `--json`."""
+    if not common.quiet and not common.json:
+        say(f"scoreinv: {text}")
+
+
+def advise(common: Common, text: str) -> None:
+    """Print how to continue on stderr, unless `--quiet`."""
+    if not common.quiet:
+        say(f"scoreinv: {text}")
+
+
+def emit(common: Common, record: dict[str, Any]) -> None:
+    """Print a JSON object on a line of stdout if `--json`."""
+    if common.json:
+        put(json.dumps(record, allow_nan=False))
+
+
+def provenance(source: ModelSource, method: str, common: Common) -> dict[str, Any]:
+    """Return how a result was made, for its JSON line."""
+    made = source.record()
+    return {"seed": common.seed or 0, "model": made.pop("model"), "method": method, **made}
+
+
+def rehearse(common: Common, record: dict[str, Any], text: str) -> None:
+    """Print on stdout what a run would do: a sentence, or JSON."""
+    if common.json:
+        emit(common, record | {"dry_run": True})
+    else:
+        put(text)
+
+
+def failure(common: Common, row: dict[str, Any]) -> None:
+    """Print the row of an input that failed."""
+    emit(common, row)
+    say_error(row["error"], row["input"])
+
+
+def say_error(message: str, source: str | None) -> None:
+    """Print an error on stderr, with its file if the message does not name it."""
+    named = source is None or printable(source) in message
+    say(f"scoreinv: error: {message if named else f'{source}: {message}'}")
+
+
+def describe(error: BaseException) -> str:
+    """Return one line about an error, with the option of a setting. Unexpected errors name their type and --debug."""
+    if isinstance(error, SettingError):
+        option = OPTIONS.get(error.setting, f"--{error.setting.replace('_', '-')}")
+        return printable(f"{option} {error.problem}")
+    if isinstance(error, ScoreinvError):
+        return _one_line(error) + (" with --overwrite" if isinstance(error, ExistsError) else "")
+    if is_out_of_memory(error):
+        return "out of memory: end other programs, or use a smaller picture, batch or model"
+    if isinstance(error, OSError) and error.strerror:
+        return printable(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+    return f"{type(error).__name__}: {_one_line(error)} (--debug shows the traceback)"
+
+
+def _one_line(error: BaseException) -> str:
+    return printable(" ".join(str(error).split()))
+
+
+class Lines(logging.Handler):
+    """Print log records on stderr: warnings and errors; what was chosen if `verbose`; tracebacks if `debug`."""
+
+    def __init__(self, *, verbose: bool, debug: bool) -> None:
+        super().__init__()
+        self.verbose, self.debug = verbose, debug
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        if record.levelno == logging.INFO and not self.verbose:
+            return
+        words = {logging.WARNING: "warning: ", logging.ERROR: "error: "}
+        # A worker's record has its traceback in the message.
+        first, *rest = record.getMessage().split("\n")
+        if record.levelno > logging.DEBUG:
+            say(f"scoreinv: {words.get(record.levelno, '')}{first}")
+        for line in rest:
+            say(line)
+        if record.exc_info is not None and record.exc_info[1] is not None:
+            print_traceback(record.exc_info[1])
+
+
+def show_log(*, verbose: bool = False, debug: bool = False) -> None:
+    """Print the package's log."""
+    logger = logging.getLogger("scoreinv")
+    logger.handlers = [Lines(verbose=verbose, debug=debug)]
+    logger.setLevel(logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING)
+
+
+def print_traceback(error: BaseException) -> None:
+    """Print the traceback of an error on stderr."""
+    import traceback
+
+    for line in "".join(traceback.format_exception(error)).rstrip("\n").split("\n"):
+        say(line)
+
+
+@dataclass
+class Report:
+    """Print the rows of a run, count them, and print the sum at the end.
+
+    Attributes:
+        wanted: number of pictures to process.
+        counts: number of rows that are `done`, `exist`, `another` (another process wrote it), `left`, `failed`.
+    """
+
+    plan: Plan
+    common: Common
+    wanted: int
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Print a row."""
+        from scoreinv.batch.work import BY_ANOTHER, EXISTS
+
+        if "error" in row:
+            self.counts["failed"] += 1
+            failure(self.common, row)
+            return
+        if "skipped" in row:
+            kind = {EXISTS: "exist", BY_ANOTHER: "another"}.get(row["skipped"], "left")
+            self.counts[kind] += 1
+            if kind == "left":
+                warn(f"{row['input']}: skipped: {row['skipped']}")
+            emit(self.common, row)
+            return
+        self.counts["done"] += 1
+        for note in row["notes"]:
+            text = f"{row['input']}: {note_text(note)}"
+            if note["severity"] == "warning":
+                warn(text)
+            else:
+                notice(self.common, text)
+        emit(self.common, row)
+        if self.common.verbose:
+            notice(self.common, f"{row['input']}: method {row['method']}, {row['nfe']} network evaluations")
+        if row["outputs"] != ["-"]:
+            written = [*row["outputs"], *([row["uncertainty"]] if "uncertainty" in row else [])]
+            notice(self.common, f"{', '.join(written)} ({duration(row['seconds'])})")
+
+    def interrupted(self, *, replacing: bool) -> None:
+        """Print what is kept of an interrupted batch, and the command that continues it.
+
+        Args:
+            replacing: results existed before the run, and cannot be told from its own.
+        """
+        if not self.plan.batch:
+            return
+        words, does = sys.argv[1:], "go on by"
+        if replacing:
+            does = "with --overwrite all are processed again by"
+        elif self.common.overwrite:
+            # After the command's name, since what follows a `--` is not an option.
+            words = [words[0], "--no-overwrite", *(word for word in words[1:] if word != "--overwrite")]
+        left = self.wanted - sum(self.counts[kind] for kind in ("done", "another", "failed"))
+        again = shlex.join(["scoreinv", *words])
+        advise(self.common, f"{self.counts['done']} done and kept, {left} left; {does}: {again}")
+
+    def close(self, lost: int) -> int:
+        """Print the sum of a batch; return the exit status, 1 if a picture failed or a line of the manifest is lost."""
+        counts, plan = self.counts, self.plan
+        if plan.batch:
+            parts = {
+                "done": (counts["done"], True),
+                "skipped because they exist" + (" (--overwrite replaces them)" if counts["exist"] else ""): (
+                    counts["exist"],
+                    True,
+                ),
+                "done by another process": (counts["another"], False),
+                "left out": (counts["left"], False),
+                "left out as results": (plan.results_skipped, False),
+                "failed": (counts["failed"], True),
+                "missing in the manifest": (lost, False),
+            }
+            said = ", ".join(f"{count} {words}" for words, (count, always) in parts.items() if count or always)
+            place = plan.store or plan.folder
+            where = f"; results and manifest are in {place}" if place is not None and counts["done"] else ""
+            notice(self.common, f"{said}{where}")
+        return 1 if counts["failed"] or lost else 0

@@ -1,0 +1,74 @@
+"""Sentences of the page for the notes of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from scoreinv.tasks.notes import Note, NoteCode
+
+NOTES: dict[NoteCode, str] = {
+    "noise_estimated": "The noise level was estimated: {level:.2g}.",
+    "noise_low": "The noise level, {level:.2g}, is too low to remove. Enter a higher level to smooth the photograph.",
+    "samples_equal": "Another result would be the same.",
+    "model_other_task": "The model was trained for another task: expect poor results.",
+    "mask_mostly_hole": "The mask covers {share} of the photograph: little is left to continue from.",
+    "mask_empty": "No damage was found, so nothing was filled.",
+    "damage_found": "Damage was found in {share} of the photograph.",
+    "damage_none": "No damage was found. A higher sensitivity finds more.",
+    "damage_given": "The mask covers {share} of the photograph.",
+    "damage_uncertain": "{share} of the photograph may be damage and was left. Move the sensitivity slider to fill it.",
+    "damage_implausible": "{share} of the photograph resembles damage, which is implausible. Nothing was filled.",
+    "object_left": "Part of the object seems to be left. Go back to the mask and extend it by about {grow} pixels.",
+    "jpeg_rim_redrawn": "JPEG had smeared the removed colours: pixels beside the mask were redrawn too.",
+    "avoid_unused": "The hole is too narrow to copy from elsewhere: “Don't copy” had no effect.",
+    "filled": "The damage was filled.",
+    "kind_gray": "The photograph is grey and has no tint.",
+    "kind_color": "The photograph is in colour.",
+    "colors_replaced": "The photograph was in colour: its colours were replaced.",
+    "tint_removed": "The tint of the print was removed.",
+    "tint_kept": "The tint of the print was kept.",
+    "gray_weights_unknown": "The model does not know the grey weights {given}: it used {known}.",
+    "hints_unused": "The colour strokes had no effect: the photograph is in colour.",
+    "colors_kept": "The colours were kept.",
+    "colors_not_drawn": "No colour was added, because the tint was kept.",
+    "colors_drawn": "Colour was added.",
+    "border_kept": "The paper border was kept.",
+    "border_cropped": "The paper border was cut off: {width}x{height} pixels remain.",
+    "tone_too_small": "The photograph is too small to detect fading.",
+    "tone_not_faded": "No fading was found.",
+    "tone_corrected": "Fading was corrected.",
+    "noise_grain": "The noise level, {level:.2g}, is that of film grain: the grain was kept.",
+    "noise_none": "No noise was found.",
+    "noise_removed": "Noise was removed (level {level:.2g}).",
+    "blur_found": "Blur was found: {kind}, {size:.2g} pixels.",
+    "looks_sharp": "The photograph looks sharp already: bright and dark rings may appear at edges.",
+    "kernel_misfit": "Another blur fits the photograph better: {better}.",
+}
+"""A sentence for each code, with the values of the note."""
+
+UNCHANGED = "Nothing was changed."
+"""Sentence for a task that returned the photograph itself."""
+
+_BLURS = {"gaussian": "soft", "disk": "out of focus", "motion": "motion"}
+"""Names of the kinds of blur on the page."""
+
+
+def sentences(notes: Iterable[Note]) -> list[str]:
+    """Return a sentence for each note."""
+    return [NOTES[note.code].format_map(_words(note.values)) for note in notes]
+
+
+def _words(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values as sentences show them."""
+    words = dict(values)
+    if "share" in values:
+        words["share"] = _percent(values["share"])
+    if "kind" in values:
+        words["kind"] = _BLURS[values["kind"]]
+    return words
+
+
+def _percent(share: float) -> str:
+    """Return a fraction in per cent with two digits, at least 0.01 %."""
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{max(100 * share, 0.01):.2g} %"

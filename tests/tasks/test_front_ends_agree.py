@@ -1,0 +1,206 @@
+"""The command, the page and Python give the same pixels and notes for the same request."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from client import client, done, opened, png, read
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+from small_model import save_small
+
+import scoreinv
+from scoreinv.cli.main import main
+from scoreinv.models.loading import Machine, Models
+from scoreinv.operators.kernels import PointSpread
+
+PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "lake.jpg"
+MASK, MODEL = "MASK", "MODEL"  # stand for paths
+
+
+def photo() -> np.ndarray:
+    """Return a photograph with noise."""
+    pixels = np.asarray(Image.open(PHOTO).convert("RGB").reduce(2))[:40, :48]
+    noise = 12 * np.random.default_rng(0).standard_normal(pixels.shape)
+    return np.rint((pixels + noise).clip(0, 255)).astype(np.uint8)
+
+
+def scratched() -> np.ndarray:
+    """Return a grey photograph with white scratches."""
+    gray = np.asarray(Image.open(PHOTO).convert("L").reduce(2))[:40, :48] // 2
+    gray[hole()] = 250
+    return gray
+
+
+def blurred() -> np.ndarray:
+    """Return a photograph that is large enough for an estimate of its blur."""
+    pixels = np.asarray(Image.open(PHOTO).convert("RGB").reduce(2))[:144, :160].astype(float)
+    return np.rint(gaussian_filter(pixels, (2, 2, 0))).astype(np.uint8)
+
+
+def smooth() -> np.ndarray:
+    """Return a picture without noise."""
+    return np.full((48, 64, 3), 90, np.uint8)
+
+
+def hole() -> np.ndarray:
+    y, x = np.mgrid[:40, :48]
+    return (abs(y - 10 - x // 2) < 2) & (x < 40)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One request, as each front end makes it.
+
+    Attributes:
+        command: words of the command line, without input and output.
+        route: of the page, with its settings.
+        python: takes the photograph and the path of the model.
+        mask: whether the page sends the mask.
+        codes: notes that must be among the outcome's.
+    """
+
+    photo: Callable[[], np.ndarray]
+    command: tuple[str, ...]
+    route: str
+    python: Callable[[np.ndarray, Path], Any]
+    settings: dict[str, Any] = field(default_factory=dict)
+    mask: bool = False
+    codes: frozenset[str] = frozenset()
+
+
+CASES = {
+    "inpaint": Case(
+        photo,
+        ("inpaint", "--mask", MASK, "--model", MODEL, "--seed", "3"),
+        "fill",
+        lambda image, model: scoreinv.inpaint(image, hole(), prior=model, seed=3),
+        {"seed": 3},
+        mask=True,
+    ),
+    "colorize": Case(
+        scratched,
+        ("colorize", "--model", MODEL),
+        "colorize",
+        lambda image, model: scoreinv.colorize(image, prior=model),
+    ),
+    "replaced colours": Case(
+        photo,
+        ("colorize", "--model", MODEL),
+        "colorize",
+        lambda image, model: scoreinv.colorize(image, prior=model),
+        codes=frozenset({"colors_replaced"}),
+    ),
+    "restore": Case(
+        scratched,
+        ("restore", "--inpaint-model", MODEL, "--denoise-model", MODEL, "--color-model", MODEL),
+        "restore",
+        lambda image, model: scoreinv.restore(image, filler=model, denoiser=model, colorizer=model),
+        codes=frozenset({"filled", "colors_drawn"}),
+    ),
+    "denoise": Case(
+        photo,
+        ("denoise", "--model", MODEL),
+        "denoise",
+        lambda image, model: scoreinv.denoise(image, prior=model),
+        codes=frozenset({"noise_estimated"}),
+    ),
+    "denoise at a level": Case(
+        photo,
+        ("denoise", "--model", MODEL, "--noise", "15"),
+        "denoise",
+        lambda image, model: scoreinv.denoise(image, noise_std=15 / 255, prior=model),
+        {"noise": 15},
+    ),
+    "too little noise": Case(
+        smooth,
+        ("denoise", "--model", MODEL),
+        "denoise",
+        lambda image, model: scoreinv.denoise(image, prior=model),
+        codes=frozenset({"noise_low"}),
+    ),
+    "upscale": Case(
+        photo,
+        ("upscale", "--model", MODEL, "--factor", "3"),
+        "upscale",
+        lambda image, model: scoreinv.upscale(image, 3, prior=model),
+        {"factor": 3},
+    ),
+    "deblur": Case(
+        photo,
+        ("deblur", "--model", MODEL, "--kernel", "motion:5,30"),
+        "deblur",
+        lambda image, model: scoreinv.deblur(image, kernel=PointSpread("motion", 5, 30), prior=model),
+        {"blur": "motion", "size": 5, "angle": 30},
+        codes=frozenset({"noise_estimated"}),
+    ),
+    "estimated blur": Case(
+        blurred,
+        ("deblur", "--model", MODEL),
+        "deblur",
+        lambda image, model: scoreinv.deblur(image, prior=model),
+        codes=frozenset({"blur_found"}),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_small(tmp_path_factory.mktemp("model") / "small.safetensors")
+
+
+def run_command(
+    case: Case, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[np.ndarray, list[str]]:
+    """Return the pixels that the command writes, and the codes that it prints."""
+    source, result = folder / "photo.png", folder / "result.png"
+    Image.fromarray(case.photo()).save(source)
+    Image.fromarray(hole()).save(folder / "mask.png")
+    words = [{MASK: str(folder / "mask.png"), MODEL: str(model)}.get(word, word) for word in case.command]
+    common = ["-o", str(result), "--json", "--device", "cpu", "--precision", "float32"]
+    monkeypatch.setattr(sys, "argv", ["scoreinv", words[0], str(source), *words[1:], *common])
+    assert main() == 0
+    row = json.loads(capsys.readouterr().out)
+    return np.asarray(Image.open(result)), [note["code"] for note in row["notes"]]
+
+
+def run_page(case: Case, model: Path) -> tuple[np.ndarray, list[str]]:
+    """Return the pixels and codes of the page's job; the photograph itself if nothing changed."""
+    name = str(model)
+    models = Models(inpaint=name, denoise=name, colorize=name, machine=Machine("cpu", "float32"))
+    with client(models=models) as browser:
+        key = opened(browser, png(case.photo()))["key"]
+        end = done(browser, f"/api/photos/{key}/{case.route}", png(hole()) if case.mask else b"", **case.settings)
+        made = key if end["photo"] is None else end["photo"]["key"]
+        pixels = read(browser.get(f"/api/photos/{made}/file?kind=PNG").content)
+    return pixels, [note["code"] for note in end["notes"]]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_pixels_and_notes(name, model, tmp_path, monkeypatch, capsys):
+    case = CASES[name]
+    command, command_codes = run_command(case, tmp_path, model, monkeypatch, capsys)
+    page, page_codes = run_page(case, model)
+    outcome = case.python(case.photo(), model)
+    assert command_codes == page_codes == [note.code for note in outcome.notes]
+    assert case.codes <= set(page_codes)
+    assert command.shape == page.shape == outcome.image.shape
+    for pixels in (page, outcome.image):
+        assert abs(pixels.astype(int) - command).max() <= 1
+
+
+def test_masks_of_damage(tmp_path, monkeypatch, capsys):
+    """Python returns the mask alone."""
+    case = Case(scratched, ("damage", "--sensitivity", "0.7"), "damage", lambda *_: None, {"sensitivity": 0.7})
+    command, command_codes = run_command(case, tmp_path, tmp_path, monkeypatch, capsys)
+    page, page_codes = run_page(case, tmp_path)
+    assert command_codes == page_codes == ["damage_found"]
+    assert (command == page).all()
+    assert ((command > 127) == scoreinv.find_damage(scratched(), sensitivity=0.7)).all()

@@ -1,0 +1,32 @@
+"""Sentences of the page for notes."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from scoreinv.tasks.notes import NoteCode, info, warning
+from scoreinv.web.notes import NOTES, sentences
+
+
+def test_every_code_has_a_sentence() -> None:
+    assert set(NOTES) == set(get_args(NoteCode))
+
+
+def test_sentences_name_no_command_line_options() -> None:
+    for sentence in NOTES.values():
+        assert "--" not in sentence
+        assert sentence[-1] == "."
+
+
+def test_values_are_shown_in_the_pages_units() -> None:
+    notes = [
+        warning("damage_uncertain", share=0.00012),
+        info("damage_given", share=0.256),
+        info("blur_found", kernel="disk:3", kind="disk", size=3.04, angle=0.0),
+    ]
+    assert sentences(notes) == [
+        "0.012 % of the photograph may be damage and was left. Move the sensitivity slider to fill it.",
+        "The mask covers 26 % of the photograph.",
+        "Blur was found: out of focus, 3 pixels.",
+    ]
+    assert sentences([]) == []
