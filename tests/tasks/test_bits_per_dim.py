@@ -96,5 +96,5 @@ def test_a_picture_too_big_for_the_memory_is_refused(monkeypatch):
     picture = Picture(np.full((16, 16, 3), 128, np.uint8))
     assert math.isfinite(picture_bits_per_dim(picture, model, steps=2).bits_per_dim)
     monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 10)
-    with pytest.raises(InputError, match=r"16x16 pixels takes about .* GB .* reduce or crop"):
+    with pytest.raises(InputError, match=r"16x16 pixels needs about .* GB .* reduce or crop"):
         picture_bits_per_dim(picture, model, steps=2)

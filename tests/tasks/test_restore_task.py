@@ -509,20 +509,6 @@ def test_steps_that_are_kept_are_in_the_callers_form(form):
     assert all(step.image is None for step in (left.steps[0] if form == "batch" else left.steps))
 
 
-@pytest.mark.slow
-def test_stains_do_not_hide_a_tint():
-    photo = levels(sepia(gray_scene()))
-    mask = np.zeros((HEIGHT, WIDTH), bool)
-    mask[10:40, 10:50] = True
-    stained = photo.copy()
-    stained[mask] = (40, 90, 220)
-    assert restored(stained).kind == "coloured"
-    result = restored(stained, mask=mask)
-    assert (result.kind, changed(result)) == ("tinted", ["tint", "inpaint", "colorize"])
-    clean = restored(photo, colorize=False)
-    assert (restored(stained, mask=mask, colorize=False).image[~mask] == clean.image[~mask]).mean() > 0.99
-
-
 def test_progress_grows_to_one_and_stops_the_work():
     seen: list[float] = []
     restored(scratched(levels(sepia(noisy(gray_scene())))), callback=lambda share: seen.append(share))

@@ -22,10 +22,10 @@ from scoreinv.tasks.classical import fill_classically
 from scoreinv.tasks.deblur import deblur_picture
 from scoreinv.tasks.denoise import denoise_picture
 from scoreinv.tasks.inputs import Inputs
-from scoreinv.tasks.linear import upscale_picture
 from scoreinv.tasks.requests import DeblurRequest, DenoiseRequest, RestoreRequest, UpscaleRequest
 from scoreinv.tasks.restore import restore_picture
 from scoreinv.tasks.rows import Restorer
+from scoreinv.tasks.upscale import upscale_picture
 
 PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "lake.jpg"
 

@@ -23,8 +23,8 @@ from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.tasks.deblur import deblur_picture
 from scoreinv.tasks.denoise import denoise_picture
 from scoreinv.tasks.inputs import Inputs
-from scoreinv.tasks.linear import upscale_picture
 from scoreinv.tasks.requests import DeblurRequest, DenoiseRequest, UpscaleRequest
+from scoreinv.tasks.upscale import upscale_picture
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
