@@ -12,6 +12,8 @@ NOTES: dict[NoteCode, str] = {
     "noise_low": "The noise level, {level:.2g}, is too low to remove. Enter a higher level to smooth the photograph.",
     "samples_equal": "Another result would be the same.",
     "model_other_task": "The model was trained for another task: expect poor results.",
+    "object_selected": "The selection covers {share} of the photograph.",
+    "shadow_none": "No clear shadow of the object was found.",
     "mask_mostly_hole": "The mask covers {share} of the photograph: little is left to continue from.",
     "mask_empty": "No damage was found, so nothing was filled.",
     "damage_found": "Damage was found in {share} of the photograph.",
