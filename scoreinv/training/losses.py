@@ -21,19 +21,20 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.conditional.initial_estimate import InitialEstimate, block_means
-from scoreinv.conditional.prior import ConditionalPrior, at_size_of
+from scoreinv.conditional import Observation
+from scoreinv.conditional.initial_estimate import block_means
+from scoreinv.conditional.prior import ConditionalPrior, at_size_of, expected_error
 from scoreinv.models.config import AnyModel, ClassifierConfig
 from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.noise_classifier import NoiseClassifier
 from scoreinv.networks.chroma import ChromaNetwork
+from scoreinv.operators import ObservedComponents
 from scoreinv.preconditioning import EDM, centre, noise_level
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.sdes import broadcast
@@ -47,6 +48,7 @@ _DICE_OFFSET = 100.0  # e, in pixels: makes the Dice loss of undamaged pictures 
 _PALE = 0.15  # e: chroma energy of a nearly grey picture; the average picture's is 1
 
 Trained = TypeVar("Trained", bound=AnyModel)
+TrainedPrior = TypeVar("TrainedPrior", bound=ScorePrior)
 
 
 def weight(objective: ObjectiveConfig, prior: Prior, t: Tensor) -> Tensor:
@@ -63,24 +65,19 @@ def weight(objective: ObjectiveConfig, prior: Prior, t: Tensor) -> Tensor:
     return (noise_level(t, prior.sde, prior.data_range) / edm.sigma_data).square() + 1
 
 
-def per_image_loss(
-    objective: ObjectiveConfig, prior: Prior, x0: Tensor, t: Tensor, z: Tensor, initial: InitialEstimate | None = None
-) -> Tensor:
+def per_image_loss(objective: ObjectiveConfig, prior: Prior, x0: Tensor, t: Tensor, z: Tensor) -> Tensor:
     """Return the weighted squared error of the noise prediction for each picture, (B,).
 
     Args:
         x0: pictures (B, C, H, W) in the model's range.
         t: times (B,).
         z: noise, the shape of x0.
-        initial: initial estimate of a conditional prior from its observation; None: no observation.
     """
-    x = prior.sde.perturb(x0, t, z)
-    error = (prior.noise(x, t, initial) if isinstance(prior, ConditionalPrior) else prior.noise(x, t)) - z
+    error = prior.noise(prior.sde.perturb(x0, t, z), t) - z
     squares = error.square().flatten(1)
     loss = squares.mean(1) if objective.reduction == "mean" else 0.5 * squares.sum(1)
     if objective.weighting == "residual":
-        assert isinstance(prior, ConditionalPrior)  # checked by the configuration
-        return loss / prior.preconditioning.expected_error(x0, t, prior.sde, prior.data_range, initial)
+        return loss / expected_error(prior, x0, t)
     return broadcast(weight(objective, prior, t), error[:, 0, 0, 0]) * loss
 
 
@@ -107,42 +104,50 @@ class Learner(ABC, Generic[Trained]):
         """Return the held-out loss of the best prediction that ignores the pictures."""
 
 
-class ScoreLearner(Learner[ScorePrior]):
+class ScoreLearner(Learner[TrainedPrior]):
     """Trains a prior by denoising score matching."""
 
-    def losses(self, model: ScorePrior, batch: Batch) -> Tensor:
-        """Return the objective of each picture, corrected for the density of its time."""
-        initial = None
-        if batch.observed is not None and isinstance(model, ConditionalPrior):
-            features = coarse = None
-            if batch.encoder_luma is not None:
-                features = luma_features(model, batch.observed, batch.encoder_luma)
-            if batch.refined is not None:
-                coarse = torch.where(batch.refined[:, None, None, None], block_means(batch.images), torch.nan)
-            initial = model.initial_estimate(batch.images, batch.observed, coarse, batch.fine, features)
-        losses = per_image_loss(self.config.objective, model, batch.images, batch.times, batch.noise, initial)
-        return losses * importance(self.config.objective, model.sde, batch.times).to(losses)
+    def losses(self, model: TrainedPrior, batch: Batch) -> Tensor:
+        """Return the objective of each picture, (B,), corrected for the density of its time."""
+        return self._corrected(model, batch)
 
-    def measures(self, model: ScorePrior, batch: Batch) -> dict[str, Tensor]:
-        found = super().measures(model, batch)
-        if batch.observed is not None:
-            found["unconditional"] = self.losses(model, replace(batch, observed=None))
-        return found
-
-    def baseline_loss(self, model: ScorePrior, batch: Batch) -> float:
+    def baseline_loss(self, model: TrainedPrior, batch: Batch) -> float:
         """Return the loss of the best prediction from the mean and variance of all values.
 
         For independent values N(m, v) the best noise prediction has the error E|e - z|^2 = v / (s^2 + v), with s and v
-        for pictures on [-1, 1]. The residual weighting is relative to the initial estimate, whose loss is 1.
+        for pictures on [-1, 1].
         """
         objective, t = self.config.objective, batch.times
-        if objective.weighting == "residual":
-            return 1.0
         variance = centre(batch.images, model.data_range).double().var()
         error = variance / (noise_level(t, model.sde, model.data_range).square() + variance)
         values = 1.0 if objective.reduction == "mean" else 0.5 * batch.images[0].numel()
         factors = weight(objective, model, t) * importance(objective, model.sde, t)
         return (values * factors * error).mean().item()
+
+    def _corrected(self, prior: Prior, batch: Batch) -> Tensor:
+        losses = per_image_loss(self.config.objective, prior, batch.images, batch.times, batch.noise)
+        return losses * importance(self.config.objective, prior.sde, batch.times).to(losses)
+
+
+class ConditionalLearner(ScoreLearner[ConditionalPrior]):
+    """Trains a conditional prior by denoising score matching, given observations."""
+
+    def losses(self, model: ConditionalPrior, batch: Batch) -> Tensor:
+        assert batch.observed is not None  # checked by the configuration
+        operator = ObservedComponents(batch.observed, model.preconditioning.basis)
+        features = coarse = None
+        if batch.encoder_luma is not None:
+            features = luma_features(model, batch.observed, batch.encoder_luma)
+        if batch.refined is not None:
+            coarse = torch.where(batch.refined[:, None, None, None], block_means(batch.images), torch.nan)
+        observation = Observation(operator, operator(batch.images), 0.0, coarse, batch.fine, features)
+        return self._corrected(model.given(observation), batch)
+
+    def measures(self, model: ConditionalPrior, batch: Batch) -> dict[str, Tensor]:
+        return super().measures(model, batch) | {"unconditional": self._corrected(model, batch)}
+
+    def baseline_loss(self, model: ConditionalPrior, batch: Batch) -> float:
+        return 1.0  # the residual weighting is relative to the initial estimate
 
 
 class ChromaLearner(Learner[ConditionalPrior]):
@@ -263,4 +268,6 @@ def learner_of(config: TrainingConfig) -> Learner[Any]:
         return ClassifierLearner(config)
     if config.damage is not None:
         return DamageLearner(config)
-    return ChromaLearner(config) if config.trained == "chroma" else ScoreLearner(config)
+    if config.trained == "chroma":
+        return ChromaLearner(config)
+    return ScoreLearner(config) if config.observations is None else ConditionalLearner(config)

@@ -21,10 +21,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.prior import trained_task
 from scoreinv.models.codec import decode, encode, in_file, parse_json
 from scoreinv.models.config import AnyModel
 from scoreinv.networks.blocks import channels_last, freeze_norms, norms_learn
+from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import atomic_write
 from scoreinv.system.options import require
@@ -140,7 +141,7 @@ def initial_model(config: TrainingConfig, init: AnyModel | None) -> AnyModel:
         torch.default_generator.manual_seed(config.seed)
         model = config.model.build()
     if init is not None:
-        if isinstance(init, ConditionalPrior) and config.observations is None:
+        if trained_task(init) is not None and config.observations is None:
             raise InputError("the model to start from takes observations: train a conditional model")
         parts = model.parts()
         try:
@@ -148,8 +149,9 @@ def initial_model(config: TrainingConfig, init: AnyModel | None) -> AnyModel:
                 parts[name].load_state_dict(part.state_dict())
         except (RuntimeError, KeyError) as error:
             raise InputError("the model to start from has another network than the one to train") from error
-    if config.trained == "chroma" and isinstance(model, ConditionalPrior) and model.chroma is not None:
-        model.chroma.train_last_stages()
+    for part in model.parts().values():
+        if config.trained == "chroma" and isinstance(part, ChromaNetwork):
+            part.train_last_stages()
     return model
 
 
