@@ -160,7 +160,7 @@ def test_the_data_must_have_its_classes(folder: Path, tmp_path: Path) -> None:
     other = replace(CONFIG, classes=("bright", "grey"))
     with pytest.raises(InputError, match="its folders are bright, dark"):
         train(training(folder, model=other), tmp_path / "run")
-    with pytest.raises(CheckpointError, match="3 are named"):
+    with pytest.raises(CheckpointError, match="but 3 names"):
         replace(CONFIG, classes=("a", "b", "c"))
 
 
