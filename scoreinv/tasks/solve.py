@@ -315,11 +315,11 @@ class _Method:
             return None
         noise_std = problem.noise_std / (prior.data_range[1] - prior.data_range[0])
         level = max(_INITIAL_LEVEL, noise_std, _HIDING * problem.missing)
-        time = start_time(prior, level)
-        if time is None:
+        begin = start_time(prior, level)
+        if begin is None:
             return None
         picture = prior.to_model(initial.to(prior.device)).expand(shape)
-        return State(prior.sde.perturb(picture, as_time(time), noise.normal(shape)), time)
+        return State(prior.sde.perturb(picture, as_time(begin), noise.normal(shape)), begin)
 
     def _falling(self, problem: Problem, prior: ScorePrior) -> tuple[float, ...]:
         """Return the times of half-quadratic splitting, evenly spaced in the logarithm of the noise level."""
