@@ -166,7 +166,7 @@ def test_the_data_must_have_its_classes(folder: Path, tmp_path: Path) -> None:
 
 def test_a_judge_cannot_guide() -> None:
     judge = replace(CONFIG, network=ConvNetConfig(channels=1, classes=2, widths=(16,))).build()
-    with pytest.raises(InputError, match="it can judge, not guide"):
+    with pytest.raises(InputError, match="it can evaluate, not guide"):
         generate(PRIOR, 1, classifier=judge, label=1)
 
 
