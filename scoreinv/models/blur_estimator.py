@@ -1,8 +1,8 @@
-"""What has blurred a photograph: a network that reads its power spectrum.
+"""Blur estimator: a network that estimates the kind and size of a photograph's blur from its power spectrum.
 
-A blur multiplies the spectrum by its transfer function squared: a disk and a movement leave rings and stripes of zeros,
-a Gaussian a bell. The spectrum is given in polar coordinates, its radii as channels of a convolution along the
-angle, so that a turned photograph is told the same, turned.
+A blur multiplies the power spectrum by its squared transfer function. A disk leaves rings of zeros, motion leaves
+stripes, and a Gaussian a bell. In polar coordinates, with radii as channels of a convolution along the angle, the
+network is equivariant to rotations.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from scoreinv.system.files import PRETRAINED
 BLUR_FILE = PRETRAINED / "blur" / "blur.safetensors"
 
 RADII, ANGLES = 48, 24
-"""Of the spectrum: radii up to half a cycle a pixel, and angles over half a turn."""
+"""Samples of the spectrum: radii up to 0.5 cycles per pixel, and angles over half a turn."""
 
 _WIDTH, _REACH = 64, 5
 
 
 class Reading(NamedTuple):
-    """What the network tells of spectra.
+    """Estimated blur of B spectra.
 
     Attributes:
-        kinds: log odds of no blur, a Gaussian, a disk and a movement, (B, 4).
-        size: mean of the logarithm of each blur's size in pixels, (B, 3).
-        spread: logarithm of its standard deviation, (B, 3).
-        angles: log odds of each angle of a movement, (B, ANGLES).
+        kinds: (B, 4), logits of no blur, Gaussian, disk and motion.
+        size: (B, 3), mean of the log of each blur's size in pixels.
+        spread: (B, 3), log of the standard deviation of that log.
+        angles: (B, ANGLES), logits of the angle of motion.
     """
 
     kinds: Tensor
@@ -42,7 +42,7 @@ class Reading(NamedTuple):
 
 
 class BlurNetwork(nn.Module):
-    """Spectra (B, 2, RADII, ANGLES), logarithms of two averages of a photograph's power, to a `Reading`."""
+    """Map spectra (B, 2, RADII, ANGLES), logarithms of two averages of a photograph's power, to a `Reading`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,5 +66,5 @@ class BlurNetwork(nn.Module):
 
 @cache
 def load_blur() -> BlurNetwork:
-    """Load the bundled network, once a process."""
+    """Load the bundled network, once per process."""
     return read_network(BLUR_FILE, BlurNetwork)

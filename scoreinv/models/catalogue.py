@@ -1,6 +1,6 @@
 """Models by name or path: locate them, load them, describe them.
 
-Torch is imported only where a model is read.
+Torch is imported only when a model is read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MODEL_FILE = "model.safetensors"  # file name of a model in its own folder
 HUB_PREFIX = "hf:"  # prefix of a model on the Hugging Face hub
 BUNDLED_LICENCE = "Apache-2.0"
 BUNDLED_SOURCE = "trained for scoreinv, on the pictures that its card names"
-"""Used for bundled models whose notes name no other."""
+"""Source of bundled models whose notes name none."""
 
 
 def bundled_names() -> list[str]:
@@ -33,26 +33,27 @@ def bundled_names() -> list[str]:
 
 
 def bundled_file(model: str | Path) -> Path | None:
-    """Return the file of a bundled model; None for a path, which has a / or a suffix, and for an address on the hub.
+    """Return the file of a bundled model; None for a path, which has a / or a suffix, and for a name on the hub.
 
-    Raises CheckpointError, which lists the names, where no bundled model has this one.
+    Raises CheckpointError listing the names if no bundled model has this one.
     """
     if not isinstance(model, str) or model.startswith(HUB_PREFIX) or "/" in model or Path(model).suffix:
         return None
     file = PRETRAINED / model / MODEL_FILE
     if not file.is_file():
         names = ", ".join(bundled_names()) or "none"
-        raise CheckpointError(f"no bundled model is named {model!r} (there are: {names}); a path needs a / or a suffix")
+        raise CheckpointError(f"no bundled model is named {model!r} (names: {names}); a path needs a / or a suffix")
     return file
 
 
 def locate(model: str | Path) -> Path:
-    """Find a model: return its file, or its folder if that is in diffusers' format.
+    """Return the file of a model, or its folder if it is in diffusers' format.
 
-    `hf:OWNER/NAME` is fetched from the Hugging Face hub or found in its cache; any other text with `/` or a suffix is a
-    path (a folder holds `model.safetensors` or a model of diffusers), and the rest are names of bundled models.
+    Args:
+        model: `hf:OWNER/NAME`, fetched from the Hugging Face hub or its cache; a path, which has a `/` or a suffix, of
+            a file or of a folder with `model.safetensors` or a diffusers model; or the name of a bundled model.
 
-    Raises CheckpointError when there is none such, for a name with the names that there are.
+    Raises CheckpointError if there is no such model.
     """
     if not isinstance(model, str | Path) or not str(model):
         raise CheckpointError(f"a model is a name or a path, not {shown(model)}")
@@ -60,7 +61,7 @@ def locate(model: str | Path) -> Path:
     try:
         if (bundled := bundled_file(model)) is not None:
             return bundled
-        from scoreinv.models.foreign.diffusers import fetch, is_diffusers_folder  # which no bundled model needs
+        from scoreinv.models.foreign.diffusers import fetch, is_diffusers_folder  # no bundled model needs it
 
         if str(model).startswith(HUB_PREFIX):
             return fetch(str(model))
@@ -69,12 +70,9 @@ def locate(model: str | Path) -> Path:
         file = path / MODEL_FILE if path.is_dir() else path
         if file.is_file():
             return file
-    except OSError as error:  # a name too long, a folder that may not be looked into
+    except OSError as error:  # such as too long a name, or a folder without read permission
         raise CheckpointError(f"{model}: {error.strerror}") from error
-    from scoreinv.models.foreign.published import (  # a table of thirty models, which no model here needs
-        PUBLISHED,
-        source,
-    )
+    from scoreinv.models.foreign.published import PUBLISHED, source  # imports torch: for the error only
 
     if model in PUBLISHED:
         raise CheckpointError(f"{model}: a published model, not bundled; its weights: {source(str(model))}")
@@ -82,26 +80,27 @@ def locate(model: str | Path) -> Path:
 
 
 def load(model: str | Path, *, sde: SDE | None = None) -> ScorePrior:
-    """Load the prior of a bundled name, a file, a folder, or `hf:NAME`: float32, on the CPU, until `prior.to` moves it.
+    """Load a prior in float32 on the CPU; `prior.to` moves it.
 
         prior = scoreinv.load("photo")
         mine = scoreinv.load("runs/mine/model.safetensors", sde=MySDE())
 
     Args:
-        sde: in place of the file's; needed by a model with an SDE of your own, which files only name.
+        model: bundled name, file, folder, or `hf:OWNER/NAME`; see `locate`.
+        sde: replaces the file's SDE; required for a model with a custom SDE, since files store its name only.
 
-    Raises CheckpointError when there is none such, or its file is damaged, of another kind, or does not fit the memory.
+    Raises CheckpointError if there is no such model, or its file is damaged, of another kind or too large for memory.
     """
     return _load("a prior", model, sde)
 
 
 def load_classifier(model: str | Path, *, sde: SDE | None = None) -> NoiseClassifier:
-    """Load a classifier of noisy pictures by bundled name or file; arguments and errors as those of `load`."""
+    """Load a noise-conditional classifier by bundled name or file; arguments and errors are those of `load`."""
     return _load("a classifier", model, sde)
 
 
 def load_damage_detector(model: str | Path) -> DamageDetector:
-    """Load a damage detector by bundled name or file; errors as those of `load`."""
+    """Load a damage detector by bundled name or file; errors are those of `load`."""
     return _load("a damage detector", model, None)
 
 
@@ -140,7 +139,7 @@ def _read_notes(path: Path) -> tuple[AnyConfig, dict[str, Any]]:
 
 
 def sha256(path: Path) -> str:
-    """Hash the weights of a located model; hexadecimal."""
+    """Return the SHA-256 of the weights of a located model, in hexadecimal."""
     from scoreinv.models.foreign.diffusers import weights_file
 
     with (weights_file(path) if path.is_dir() else path).open("rb") as file:
@@ -148,7 +147,7 @@ def sha256(path: Path) -> str:
 
 
 def full_name(model: str, path: Path) -> str:
-    """Return the name of a located model; a model from the hub gets its revision."""
+    """Return the name of a located model, with the revision if it is from the hub."""
     return f"{model.partition('@')[0]}@{path.name}" if model.startswith(HUB_PREFIX) else model
 
 
@@ -160,12 +159,12 @@ def describe_all() -> list[dict[str, Any]]:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Describe a bundled or published name, a file, a folder or `hf:NAME`; raises CheckpointError if there is none.
+    """Describe a bundled or published name, a file, a folder or `hf:NAME`; raise CheckpointError if there is none.
 
     Returns:
-        What `scoreinv models show` prints. `kind` is `bundled`, `published` (a model of the paper, to be fetched and
-        converted, of which there is no `file`) or `file`; `megabytes` are of its file, or of one with float32 weights;
-        `figures` are what is reported of it, and `notes` how it was trained, or what it was made from.
+        The entries printed by `scoreinv models show`. `kind` is `bundled`, `file` or `published` (a model of the paper
+        without a local file). `megabytes` is the size of its file, or of its float32 weights. `figures` are reported
+        results; `notes` describe training or origin.
     """
     from scoreinv.models.codec import encode
     from scoreinv.models.foreign.published import FIGURES, PUBLISHED, published, source

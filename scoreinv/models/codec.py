@@ -1,7 +1,7 @@
-"""The one codec of configurations: frozen dataclasses to JSON and back, every entry checked by its type hint.
+"""Codec of configurations: frozen dataclasses to JSON and back, with every entry checked against its type hint.
 
-Our model files, training configurations, diffusers' folders and the reference's JSON all come through here. Ranges are
-checked by the classes themselves when they are made (`__post_init__`): what comes out can be built.
+It reads our model files, training configurations, diffusers' folders and the reference's JSON. The classes check ranges
+in `__post_init__`, so a decoded configuration is valid.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ Built = TypeVar("Built", bound="DataclassInstance")
 def encode(config: DataclassInstance) -> dict[str, Any]:
     """Encode a configuration for JSON; `decode` is its inverse.
 
-    A field of several classes is `Annotated` with a table of them by their names in files: what is encoded gets a
-    `name`, but for a class whose name there is None. Of a class that the table lacks, what its `custom` class makes
-    `of` it is kept. Where no name is kept, the field is annotated with the function that decodes it. A `Range` is for
+    A field that may hold several classes is `Annotated` with a table from names to classes. The encoded object gets a
+    `name`, unless the class's name is None. An object of any other class is encoded as `table["custom"].of(object)`. A
+    field without names is annotated with its decoding function. A `Range` is checked by
     `system.options.check_settings`.
 
-    Raises CheckpointError for an object of a class that has no name.
+    Raises CheckpointError for an object of a class without a name.
     """
     hints = _hints(type(config))
     return {field.name: _encoded(getattr(config, field.name), hints[field.name]) for field in fields(config)}
 
 
 def decode(cls: type[Built], data: Any, name: str = "") -> Built:
-    """Build a frozen dataclass from a JSON object: lists become tuples, whole numbers floats where floats are meant.
+    """Build a frozen dataclass from a JSON object; lists become tuples, and integers become floats if the hint says so.
 
-    Values may also be dataclasses. Files of released versions load: the metadata `was` of a field gives its former
-    name, and entries in the class's `removed_fields` are ignored.
+    Values may also be dataclasses. For files of released versions, the metadata `was` of a field holds its former name,
+    and entries in the class's `removed_fields` are ignored.
 
     Args:
-        name: of the entry, for messages.
+        name: name of the entry, for messages.
 
-    Raises CheckpointError naming the entry that is missing, unknown or of another kind; InputError from the class.
+    Raises CheckpointError naming a missing, unknown or ill-typed entry, and InputError from the class.
     """
     if not isinstance(data, dict):
         raise CheckpointError(unsupported(name or "the configuration", data, "a JSON object"))
@@ -75,7 +75,7 @@ def decode(cls: type[Built], data: Any, name: str = "") -> Built:
 
 
 def decode_foreign(cls: type[Built], data: Any, name: str = "") -> Built:
-    """Decode the entries that the class knows, and ignore others: for JSON that another program wrote."""
+    """Decode the class's entries and ignore others, for JSON written by another program."""
     if isinstance(data, dict):
         known = {field.name for field in fields(cls)}
         data = {entry: value for entry, value in data.items() if entry in known}
@@ -126,7 +126,7 @@ def parse_json(text: str | bytes) -> dict[str, Any]:
 
 
 def unsupported(entry: str, value: Any, words: str) -> str:
-    """Message for a value that is not supported; `words` say what it must be."""
+    """Return the message for an unsupported value; `words` describe valid ones."""
     return f"{cut(entry)} = {shown(value)} is not supported: this entry must be {words}"
 
 
@@ -143,31 +143,31 @@ def _encoded(value: Any, hint: Any = None) -> Any:
             if type(value) is cls:
                 return ({} if name is None else {"name": name}) | encode(value)
         known = ", ".join(name for name in table if name is not None)
-        raise CheckpointError(f"{type(value).__name__} has no name in model files, which know {known}")
+        raise CheckpointError(f"{type(value).__name__} cannot be stored in model files, only {known}")
     if is_dataclass(value) and not isinstance(value, type):
         return encode(value)
     return [_encoded(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _decoded(hint: Any, value: Any, name: str) -> Any:
-    """Convert a JSON value to the type of a hint; raises CheckpointError naming the entry if it cannot be."""
+    """Convert a JSON value to the type of a hint; raise CheckpointError naming the entry if it does not match."""
     origin, choices = get_origin(hint), get_args(hint)
-    if is_dataclass(value):  # built already; JSON has none
+    if is_dataclass(value):  # already built
         return value
     if origin is Annotated:
-        told = hint.__metadata__[0]
-        if isinstance(told, Range):
+        annotation = hint.__metadata__[0]
+        if isinstance(annotation, Range):
             return _decoded(choices[0], value, name)
-        if not isinstance(told, Mapping):
-            return told(value)
+        if not isinstance(annotation, Mapping):
+            return annotation(value)
         if not isinstance(value, dict):
             raise CheckpointError(unsupported(name, value, "a JSON object"))
         kind = value.get("name")
-        if kind is None and None not in told:
+        if kind is None and None not in annotation:
             raise CheckpointError(f"{name} lacks 'name'")
-        if not isinstance(kind, str | None) or kind not in told:
+        if not isinstance(kind, str | None) or kind not in annotation:
             raise CheckpointError(f"{name} has the unknown name {shown(kind)}: this file needs another version")
-        return decode(told[kind], {entry: part for entry, part in value.items() if entry != "name"}, name)
+        return decode(annotation[kind], {entry: part for entry, part in value.items() if entry != "name"}, name)
     if origin in (Union, types.UnionType):
         if value is None and types.NoneType in choices:
             return None
@@ -198,7 +198,7 @@ def _decoded(hint: Any, value: Any, name: str) -> Any:
 
 
 def _words(hint: Any) -> str:
-    """Describe a type hint to a person."""
+    """Describe a type hint in words."""
     origin, choices = get_origin(hint), get_args(hint)
     if origin is Literal:
         return "one of " + ", ".join(map(repr, choices)) if len(choices) > 1 else repr(choices[0])

@@ -1,4 +1,4 @@
-"""Configurations of models, which their files keep as JSON, and the names of classes in files."""
+"""Configurations of models, stored as JSON in their files, and the names of classes in files."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from scoreinv.system.options import Number, Whole, check_settings, require
 
 @dataclass(frozen=True)
 class NamedSDE:
-    """Placeholder for an SDE of a user's own: files keep its name only, and `load` must be given the SDE itself.
+    """Placeholder for a custom SDE: files store its name only, and `load` needs the SDE as an argument.
 
     Attributes:
-        class_name: `module:class`, for people; nothing is imported by it.
+        class_name: `module:class`, for human readers; it is never imported.
     """
 
     class_name: str
@@ -42,12 +42,12 @@ class NamedSDE:
         return cls(f"{type(sde).__module__}:{type(sde).__qualname__}")
 
     def missing(self) -> CheckpointError:
-        """Return the error for an SDE that was not given."""
-        return CheckpointError(f"has an SDE of your own, {cut(self.class_name)}: give it in Python by `sde=`")
+        """Return the error for a missing custom SDE."""
+        return CheckpointError(f"has a custom SDE, {cut(self.class_name)}: pass it in Python as `sde=`")
 
 
 NETWORKS: dict[str | None, type[Any]] = {None: NCSNppConfig, "ncsnpp": NCSNppConfig, "ffdnet": FFDNetConfig}
-"""Networks of priors; a new kind is a new line. Files name none for the first."""
+"""Networks of priors; a new kind is a new line. Files without a name mean the first."""
 SDES: dict[str, type[Any]] = {"ve": VE, "vp": VP, "subvp": SubVP, "ddpm": DDPM, "custom": NamedSDE}
 PRECONDITIONINGS: dict[str, type[Any]] = {
     "paper_ve": PaperVE,
@@ -61,7 +61,7 @@ _DETECTOR = "damage"
 
 
 SIDE = Whole(1, 2**15)  # of training pictures
-_END = Number(-1e6, 1e6)  # a model value of black or white
+_END = Number(-1e6, 1e6)  # model value of black or white
 
 
 class NetworkConfig(Protocol):
@@ -75,18 +75,18 @@ class NetworkConfig(Protocol):
 
     @property
     def condition_channels(self) -> int:
-        """Return the channels of the condition; 0 for a network that takes no observation."""
+        """Return the channels of the condition; 0 for an unconditional network."""
 
     @property
     def feature_channels(self) -> tuple[int, ...]:
-        """Return the channels of feature maps; empty for a network that takes none."""
+        """Return the channels of each input feature map; empty if there are none."""
 
     @property
     def stride(self) -> int:
-        """Return the multiple of pictures' sides."""
+        """Return the number of which pictures' sides must be multiples."""
 
     def __hash__(self) -> int:
-        """Hash all options, so that counts of a network can be cached."""
+        """Hash all options, for caches keyed by configuration."""
 
     def build(self) -> Network:
         """Return the network with fresh weights."""
@@ -94,19 +94,19 @@ class NetworkConfig(Protocol):
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Everything that builds a prior but its weights.
+    """Configuration of a prior: everything but the weights.
 
     Attributes:
-        network: its options.
+        network: options of the network.
         sde: the forward process.
-        preconditioning: how the network's output is read as a noise prediction.
+        preconditioning: maps the network's output to a noise prediction.
         data_range: model values of black and white.
         image_size: side of the training pictures or crops, in pixels.
-        sampler: recommended with it, if any.
-        encoder_scale: of a conditional prior, how many times larger than the picture its luma is shown to the encoder,
-            whose features the network takes. 0: it takes none.
-        s_noise: factor of the noise that samplers add, of a prior that takes no observations.
-        chroma: whether a `ChromaNetwork` tells it the mean chroma of what is seen; the file has its weights, too.
+        sampler: recommended sampler, if any.
+        encoder_scale: size of the encoder's luma relative to the picture, in a conditional prior whose network uses the
+            encoder's features. 0: no encoder.
+        s_noise: factor of the noise added by samplers, for unconditional priors.
+        chroma: whether a `ChromaNetwork`, stored in the same file, predicts the mean chroma.
     """
 
     network: Annotated[NetworkConfig, NETWORKS]
@@ -126,45 +126,45 @@ class ModelConfig:
         preconditioning = self.residual
         scale = 1 if preconditioning is None else preconditioning.luma_scale
         if type(scale) is not int or not 1 <= scale <= 16:
-            raise CheckpointError("luma_scale must be a whole number of at least 1 and at most 16")
+            raise CheckpointError("luma_scale must be a whole number from 1 to 16")
         if self.network.condition_channels != (0 if preconditioning is None else preconditioning.condition_channels):
-            raise CheckpointError("network and preconditioning must both take an observation, or neither")
+            raise CheckpointError("network and preconditioning must both be conditional, or neither")
         if preconditioning is not None and self.network.channels != 3:
-            raise CheckpointError("a prior that takes observations is one of colour pictures")
-        taken = self.network.feature_channels
-        if bool(taken) != bool(self.encoder_scale) or (taken and taken != FEATURES[-len(taken) :]):
+            raise CheckpointError("a conditional prior needs 3 channels")
+        features = self.network.feature_channels
+        if bool(features) != bool(self.encoder_scale) or (features and features != FEATURES[-len(features) :]):
             raise CheckpointError(
-                f"a network takes the last of feature_channels {list(FEATURES)} of an encoder, and none without"
+                f"feature_channels must be the last of {list(FEATURES)} with an encoder, and empty without"
             )
         if self.encoder_scale and (preconditioning is None or self.encoder_scale % scale):
-            raise CheckpointError("encoder_scale is for priors that take observations, and a multiple of luma_scale")
+            raise CheckpointError("encoder_scale needs a conditional prior, and must be a multiple of luma_scale")
         if preconditioning is not None and self.s_noise != 1:
-            raise CheckpointError("s_noise is for priors that take no observations")
+            raise CheckpointError("s_noise needs an unconditional prior")
         if self.chroma and not self.encoder_scale:
-            raise CheckpointError("chroma is told by an encoder: it needs encoder_scale")
+            raise CheckpointError("chroma needs an encoder, and so encoder_scale")
         if self.chroma and self.image_size * self.encoder_scale % STRIDES[-1]:
-            raise CheckpointError(f"with chroma image_size times encoder_scale must be a multiple of {STRIDES[-1]}")
+            raise CheckpointError(f"with chroma, image_size times encoder_scale must be a multiple of {STRIDES[-1]}")
         if isinstance(self.preconditioning, PaperVE) and not isinstance(self.sde, VE | NamedSDE):
             raise CheckpointError("the paper's VE preconditioning needs the VE SDE")
-        require(self.data_range[0] < self.data_range[1], "data_range must be two numbers that rise")
+        require(self.data_range[0] < self.data_range[1], "data_range must be two ascending numbers")
         if self.image_size % (stride := self.network.stride):
             raise CheckpointError(f"image_size must be a multiple of {stride} for this network, not {self.image_size}")
 
     @property
     def stride(self) -> int:
-        """Sides of pictures are multiples of it."""
+        """Return the number of which pictures' sides must be multiples."""
         return self.network.stride
 
     @property
     def residual(self) -> ResidualPreconditioning | None:
-        """How the network of a conditional prior is read; None for priors that take no observation.
+        """Return the preconditioning of a conditional prior; None for an unconditional one.
 
-        This alone decides whether a model is conditional: all else asks here, or the prior that was built.
+        This alone decides whether a model is conditional.
         """
         return self.preconditioning if isinstance(self.preconditioning, ResidualPreconditioning) else None
 
     def build(self) -> ScorePrior:
-        """Build the prior with fresh weights (the encoder's are never fresh), in evaluation mode."""
+        """Build the prior with random weights (and the pretrained encoder), in evaluation mode."""
         network = self.network.build()
         rest = (self.data_range, self.image_size, self.sampler)
         if self.residual is None:
@@ -178,15 +178,15 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """Everything that builds a classifier of noisy pictures but its weights.
+    """Configuration of a noise-conditional classifier: everything but the weights.
 
     Attributes:
-        network: options of the network, a wide residual network or (for clean pictures) a plain one.
-        sde: the forward process of the states that it classifies.
-        classes: names, as many as the network has.
+        network: options of a wide residual network, or of a plain one for clean pictures.
+        sde: the forward process of the classified states.
+        classes: names of the classes.
         data_range: model values of black and white.
         image_size: side of the training pictures, in pixels.
-        guidance: scale of its gradient that is recommended with it.
+        guidance: recommended scale of the gradient.
     """
 
     network: Annotated[WideResNetConfig | ConvNetConfig, CLASSIFIERS]
@@ -201,21 +201,21 @@ class ClassifierConfig:
     def __post_init__(self) -> None:
         check_settings(self)
         if len(self.classes) != self.network.classes:
-            raise CheckpointError(f"the network has {self.network.classes} classes, and {len(self.classes)} are named")
-        require(self.data_range[0] < self.data_range[1], "data_range must be two numbers that rise")
+            raise CheckpointError(f"the network has {self.network.classes} classes, but {len(self.classes)} names")
+        require(self.data_range[0] < self.data_range[1], "data_range must be two ascending numbers")
 
     def build(self) -> NoiseClassifier:
-        """Build the classifier with fresh weights, in evaluation mode."""
+        """Build the classifier with random weights, in evaluation mode."""
         rest = (self.sde, self.data_range, self.image_size, self.classes, self.guidance)
         return NoiseClassifier(self.network.build(), *rest).eval()
 
 
 @dataclass(frozen=True)
 class DetectorConfig:
-    """Everything that builds a damage detector but its weights.
+    """Configuration of a damage detector: everything but the weights.
 
     Attributes:
-        network: its options.
+        network: options of the network.
         image_size: side of the training crops, in pixels.
     """
 
@@ -232,14 +232,14 @@ class DetectorConfig:
             raise CheckpointError(f"image_size must be a multiple of {self.network.stride}, not {self.image_size}")
 
     def build(self) -> DamageDetector:
-        """Build the detector with fresh weights (the encoder's are never fresh), in evaluation mode."""
+        """Build the detector with random weights (and the pretrained encoder), in evaluation mode."""
         return DamageDetector(self.network.build(), load_encoder(), self.image_size).eval()
 
 
 def decode_model(data: Any) -> ModelConfig | ClassifierConfig | DetectorConfig:
-    """Decode the configuration of any model; raises InputError naming an entry that is missing, unknown or wrong.
+    """Decode the configuration of any model; raise InputError naming a missing, unknown or wrong entry.
 
-    A configuration with `classes` is a classifier's, one with a damage network a detector's, any other a prior's.
+    Classifiers have `classes`, detectors a damage network; all other configurations are those of priors.
     """
     if not isinstance(data, dict):
         raise CheckpointError(unsupported("model", data, "a JSON object"))
@@ -254,14 +254,14 @@ def decode_model(data: Any) -> ModelConfig | ClassifierConfig | DetectorConfig:
 AnyConfig = Annotated[ModelConfig | ClassifierConfig | DetectorConfig, decode_model]
 """Configuration of any model."""
 AnyModel = ScorePrior | NoiseClassifier | DamageDetector
-"""Any model that files hold."""
+"""Any model stored in a file."""
 
 
 def config_of(model: AnyModel) -> AnyConfig:
-    """Return the configuration of a model; raises InputError if its parts do not go into a file together."""
+    """Return the configuration of a model; raise InputError if it cannot be stored in a file."""
     network: Any = model.network
     if not hasattr(network, "config"):
-        raise CheckpointError(f"{type(network).__name__} has no `config`, the options that a model's file keeps")
+        raise CheckpointError(f"{type(network).__name__} has no `config`, the options stored in a model's file")
     if isinstance(model, DamageDetector):
         return DetectorConfig(network.config, model.image_size)
     if isinstance(model, NoiseClassifier):

@@ -40,7 +40,7 @@ class Machine:
     """Where models compute.
 
     Attributes:
-        device, precision: `auto` takes the fastest.
+        device, precision: `auto` chooses the fastest.
         threads: CPU threads; None: chosen.
     """
 
@@ -53,7 +53,7 @@ class Machine:
 
         Library calls leave the caller's threads and garbage collector alone.
         """
-        gc.disable()  # else Python traverses torch's objects repeatedly, which takes a sixth of the import
+        gc.disable()  # garbage collection takes a sixth of torch's import
         import torch as torch
 
         gc.enable()
@@ -67,7 +67,7 @@ class Machine:
 
 
 LIBRARY = Machine("cpu", "float32")
-"""Where models compute that calls from Python name, as `catalogue.load` returns them."""
+"""Machine of models named in calls from Python, the same as in `catalogue.load`."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class ModelSource:
 
     Attributes:
         name: bundled name, path, or `hf:OWNER/NAME`.
-        kind: what it is: a prior, or a damage detector.
+        kind: a prior or a damage detector.
         exact: compute in float32: bfloat16 rounding multiplies the steps of ODE solvers.
     """
 
@@ -112,7 +112,7 @@ class ModelSource:
 
     @cached_property
     def place(self) -> tuple[str, str]:
-        """Device, and precision of the network: `float32` or `bfloat16`."""
+        """Return the device, and the precision of the network: `float32` or `bfloat16`."""
         device = device_of(self.machine.device)
         import torch
 
@@ -121,17 +121,17 @@ class ModelSource:
 
     @cached_property
     def path(self) -> Path:
-        """File or folder of the model; fetched if it is on the hub."""
+        """Return the file or folder of the model; fetch it if it is on the hub."""
         return catalogue.locate(self.name)
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the weights, in hexadecimal."""
+        """Return the SHA-256 of the weights, in hexadecimal."""
         return catalogue.sha256(self.path)
 
     @property
     def configuration(self) -> ModelConfig | None:
-        """Configuration without weights; None for a model on the hub, which would have to be fetched."""
+        """Return the configuration; None for a model on the hub, which would have to be fetched."""
         return None if self.name.startswith(catalogue.HUB_PREFIX) else catalogue.configuration(self.path)
 
 

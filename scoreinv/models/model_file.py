@@ -1,6 +1,7 @@
 """Model files: safetensors with the configuration as JSON in the metadata.
 
-What a file says of itself is checked before memory is taken for it; of other formats' files weights are read so too.
+A file's header is checked before memory is allocated for its weights. Weights of foreign formats are installed the same
+way.
 """
 
 from __future__ import annotations
@@ -28,15 +29,16 @@ def save(model: AnyModel, path: str | Path, *, half: bool = False, notes: dict[s
     """Write a model to a file that `load` (`load_classifier`, `load_damage_detector`) reads; replace an existing one.
 
     Args:
-        path: of a safetensors file; its configuration goes into the metadata.
-        half: write matrices and filters in float16, which has the digits that bfloat16 lacks; vectors (biases,
+        path: the safetensors file.
+        half: write matrices and filters in float16, which is more precise than bfloat16; vectors (biases,
             normalisation, the embedding's frequencies) stay in float32.
-        notes: entries of anything that JSON can hold, for people to read.
+        notes: JSON-serialisable entries for human readers.
 
-    Of an SDE of your own its name is kept, and `load` must be given it.
+    A custom SDE is stored by name only, so `load` needs it as an argument.
 
-    Raises InputError where nothing can be written there or the notes are no entries, CheckpointError for a model of
-    parts that files have no name for, such as a preconditioning of your own.
+    Raises:
+        InputError: the file cannot be written, or the notes are not a dict.
+        CheckpointError: a part of the model has no name in files, such as a custom preconditioning.
     """
     if notes is not None and not isinstance(notes, dict):
         raise SettingError("notes", f"must be a dict, not {shown(notes)}")
@@ -52,12 +54,13 @@ def save(model: AnyModel, path: str | Path, *, half: bool = False, notes: dict[s
 
 
 def read_model(path: Path, sde: SDE | None = None) -> AnyModel:
-    """Read the model of a file: float32, on the CPU, in evaluation mode.
+    """Read a model in float32, on the CPU, in evaluation mode.
 
-    sde: in place of the one that the file names.
+    Args:
+        sde: replaces the file's SDE.
 
-    Raises CheckpointError when the file is missing, truncated, of another kind, does not fit its configuration or the
-    memory, or has values that are not finite; and where it has an SDE of your own and none is given.
+    Raises CheckpointError if the file is missing, truncated, of another kind, too large for memory, does not fit its
+    configuration or has values that are not finite, or if it needs a custom SDE and none is given.
     """
     with opened(path) as (metadata, shapes, read):
         config, _ = _described(path, metadata)
@@ -71,13 +74,13 @@ def read_model(path: Path, sde: SDE | None = None) -> AnyModel:
 
 
 def read_metadata(path: Path) -> tuple[AnyConfig, dict[str, Any]]:
-    """Read configuration and notes of a model's file, and check the shapes of its tensors.
+    """Read configuration and notes of a model's file, and check the shapes of its tensors but not their values.
 
-    Their values are not read. Raises CheckpointError when there is no such file, and when they do not fit.
+    Raises CheckpointError if the file is missing or the shapes do not fit.
     """
     with opened(path) as (metadata, shapes, _):
         config, notes = _described(path, metadata)
-        if not isinstance(config.sde, NamedSDE):  # which builds no model
+        if not isinstance(config.sde, NamedSDE):  # a placeholder builds no model
             check_shapes(path, unfilled(path, config).parts(), shapes)
     return config, notes
 
@@ -93,9 +96,9 @@ def _described(path: Path, metadata: dict[str, str]) -> tuple[AnyConfig, dict[st
 
 
 def unfilled(path: Path, config: AnyConfig) -> AnyModel:
-    """Build the model of a configuration with its networks on the device `meta`, without memory for their weights.
+    """Build a model with its networks on the device `meta`, without memory for their weights.
 
-    Raises CheckpointError when the configuration cannot be built.
+    Raises CheckpointError if the configuration cannot be built.
     """
     with in_file(path), torch.device("meta"):
         return config.build()

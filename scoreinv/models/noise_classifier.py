@@ -1,4 +1,4 @@
-"""The classifier of noisy pictures."""
+"""Noise-conditional classifier."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from scoreinv.preconditioning import centre, noise_level
 from scoreinv.prior import Model
 from scoreinv.sdes import SDE, as_time, broadcast
 
-_DATA_STD = 0.5  # of pictures on [-1, 1], so that the network's input has about unit variance at every noise level
-_FADE = 5.0  # noise level that hides the classes of pictures: beyond it log-odds fall as 1/s
+_DATA_STD = 0.5  # standard deviation of pictures on [-1, 1]
+_FADE = 5.0  # noise level from which pictures are hardly recognisable; beyond it logits fall as 1/s
 
 
 class NoiseClassifier(Model):
     """Logits of the classes given a state x_t of a forward process (Song et al. 2021, appendix I.1).
 
     logits(x, t) = F((x / alpha) / sqrt(s^2 + 1/4), s) / sqrt(1 + (s / 5)^2) at the noise level s = sigma / alpha, with
-    x / alpha centred on [-1, 1] and s in its units. So input and output of F are of order one at every noise level, and
-    its errors at large noise stay small, where guidance multiplies them by s.
+    x / alpha centred on [-1, 1] and s in its units. Input and output of F are of order one at every noise level. Its
+    errors stay small at large noise, where guidance multiplies them by s.
 
     Args:
         network: F, maps (B, C, H, W) and noise levels (B,) to logits (B, K).
         sde: the forward process of the states.
-        data_range: their values of black and white.
+        data_range: values of black and white.
         image_size: side of the training pictures.
         classes: names of the K classes.
-        guidance: recommended scale of its gradient (`guidance.ClassifierGuidance`).
+        guidance: recommended scale of the gradient (`guidance.ClassifierGuidance`).
     """
 
     network: WideResNet | ConvNet
@@ -56,7 +56,7 @@ class NoiseClassifier(Model):
 
     @property
     def guides(self) -> bool:
-        """Return whether the network knows noisy pictures. Others can judge samples but not guide them."""
+        """Return whether the network was trained on noisy pictures; others can evaluate samples but not guide."""
         return self.network.noise_conditional
 
     def forward(self, x: Tensor, t: float | Tensor) -> Tensor:

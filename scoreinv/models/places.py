@@ -17,12 +17,12 @@ from scoreinv.system.files import PRETRAINED
 LIKENESS_FILE = PRETRAINED / "scene" / "likeness.safetensors"
 
 _encoder = cache(load_encoder)
-"""Knows kinds of things; a prior's encoder was trained further, for colours."""
+"""Encoder trained for classification; a prior's encoder was fine-tuned for colours."""
 
 
 @cache
 def load_place_network() -> PlaceNetwork:
-    """Load the bundled place embedding, once a process."""
+    """Load the bundled place embedding, once per process."""
     return read_network(LIKENESS_FILE, PlaceNetwork)
 
 

@@ -1,10 +1,10 @@
-"""Segment Anything, distilled: the bundled networks by which `scoreinv.select` finds what is pointed at.
+"""Distilled Segment Anything: the bundled encoder and decoder of `scoreinv.select` (Kirillov et al., ICCV 2023).
 
-An encoder looks at a picture once, which gives its image embedding. A decoder takes the embedding and a prompt, points
-and a box, and gives four masks with what it takes their quality (IoU) for: one to be used where the prompt is plain,
-and three for what a single point may mean, a part, more, or the whole (Kirillov et al., ICCV 2023).
+The encoder computes the image embedding of a picture once. The decoder maps the embedding and a prompt (points, a box)
+to four masks and their predicted IoU. The first mask is for unambiguous prompts; the other three are for a single
+point, which may mean a part, a larger part or the whole.
 
-The networks are ONNX files, and onnxruntime runs them: nothing else loads it, nor does this load torch.
+The networks are ONNX files, run by onnxruntime. Imports no torch.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from scoreinv.system.files import PRETRAINED
 from scoreinv.system.threads import OPENMP, processors
 
 SIDE = 1024
-"""Pixels of the square that the encoder sees: a picture's longer side is resized to it, and the rest is padded."""
-CELL = 4  # pixels of the square for each of the decoder's masks, which are of 256x256
+"""Side of the encoder's input in pixels; a picture's longer side is resized to it, and the rest is padded."""
+CELL = 4  # pixels of the input per cell of the decoder's masks (256x256)
 
 INSIDE, OUTSIDE, CORNER, OTHER_CORNER, NO_POINT = 1, 0, 2, 3, -1
 """Labels of the points of a prompt; `NO_POINT` pads a prompt without a box."""
@@ -34,11 +34,11 @@ _STD = np.array([58.395, 57.12, 57.375], np.float32) / 255
 
 
 class SegmentAnything:
-    """The two networks, each loaded on first use.
+    """Encoder and decoder, each loaded on first use.
 
     Args:
-        threads: that compute; None for what the user has given to OpenMP, else all that the container allows.
-        folder: of `encoder.onnx` and `decoder.onnx`.
+        threads: number of CPU threads; None: OMP_NUM_THREADS, else all processors of the container.
+        folder: contains `encoder.onnx` and `decoder.onnx`.
     """
 
     def __init__(self, threads: int | None = None, folder: Path = PRETRAINED / "select") -> None:
@@ -47,28 +47,28 @@ class SegmentAnything:
         self._sessions: dict[str, Any] = {}
 
     def embedding(self, rgb: np.ndarray) -> np.ndarray:
-        """The image embedding, 1x256x64x64 float32, of colours hxwx3 in [0, 1] whose longer side is `SIDE`."""
+        """Return the image embedding (1, 256, 64, 64) of colours hxwx3 in [0, 1] whose longer side is `SIDE`."""
         height, width = rgb.shape[:2]
         square = np.zeros((1, 3, SIDE, SIDE), np.float32)
         square[0, :, :height, :width] = ((rgb - _MEAN) / _STD).transpose(2, 0, 1)
-        (found,) = self._session("encoder").run(None, {"input": square})
-        return np.asarray(found)
+        (embedding,) = self._session("encoder").run(None, {"input": square})
+        return np.asarray(embedding)
 
     def masks(
         self, embedding: np.ndarray, points: np.ndarray, labels: Sequence[int], previous: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The masks of a prompt.
+        """Return the masks of a prompt.
 
         Args:
-            points: Nx2, across and down in pixels of the square.
-            labels: N, what each point is.
-            previous: logits of a mask to begin with, 256x256.
+            points: (N, 2), x and y in pixels of the encoder's input.
+            labels: N labels, such as `INSIDE`.
+            previous: logits of the previous mask, (256, 256).
 
         Returns:
-            Log odds of each mask, 4x256x256 for the square, and the IoU that each is taken to have. The first is for
-            prompts of several points or a box, the others for what one point may mean.
+            Logits of the masks, (4, 256, 256), and their predicted IoU. The first mask is for several points or a box,
+            the others for a single point.
         """
-        given = {
+        inputs = {
             "image_embeddings": embedding,
             "point_coords": np.asarray(points, np.float32)[None],
             "point_labels": np.asarray(labels, np.float32)[None],
@@ -76,8 +76,8 @@ class SegmentAnything:
             "has_mask_input": np.zeros(1, np.float32),
         }
         if previous is not None:
-            given |= {"mask_input": previous[None, None], "has_mask_input": np.ones(1, np.float32)}
-        logits, iou = self._session("decoder").run(["logits", "iou"], given)
+            inputs |= {"mask_input": previous[None, None], "has_mask_input": np.ones(1, np.float32)}
+        logits, iou = self._session("decoder").run(["logits", "iou"], inputs)
         return logits[0], iou[0]
 
     def _session(self, name: str) -> Any:
@@ -92,28 +92,28 @@ def _usable_threads() -> int:
 
 
 def _load(file: Path, threads: int) -> Any:
-    """The session of a network; ScoreinvError with the remedy where onnxruntime cannot be imported."""
+    """Return the session of a network; raise CheckpointError if the file is missing or damaged."""
     runtime = load_onnxruntime()
     if not file.is_file():
         raise CheckpointError(f"{file}: no such model file")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    options.enable_cpu_mem_arena = False  # it would keep what the encoder took
-    options.add_session_config_entry("session.disable_quant_qdq", "1")  # int8 is how the weights are stored, no more
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # beside other work threads sleep
+    options.enable_cpu_mem_arena = False  # the arena would keep the encoder's memory
+    options.add_session_config_entry("session.disable_quant_qdq", "1")  # weights are stored as int8, computed in float
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the CPU to others
     try:
         return runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its errors share no class
+    except Exception as error:  # errors of onnxruntime share no base class
         raise CheckpointError(f"{file}: is damaged ({type(error).__name__})") from error
 
 
 @cache
 def load_onnxruntime() -> Any:
-    """The `onnxruntime` module; ScoreinvError with the remedy where it cannot be imported."""
+    """Return the `onnxruntime` module; raise ScoreinvError with the remedy if it cannot be imported."""
     try:
         import onnxruntime
     except ImportError as error:
         raise ScoreinvError(f"selecting needs onnxruntime, which cannot be loaded ({error}): {REMEDY}") from error
-    onnxruntime.disable_telemetry_events()  # where a user has a version that sends any
+    onnxruntime.disable_telemetry_events()  # some versions send telemetry by default
     return onnxruntime

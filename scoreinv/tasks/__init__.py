@@ -1,11 +1,11 @@
-"""What people come for: inpainting, colorization, restoration, generation, likelihood of pictures.
+"""Tasks: inpainting, colorization, restoration, generation, likelihood.
 
-A file a task. Its function of the task's name takes arrays, PIL images or tensors and returns them; `*_picture` and
-`*_pictures` do the same for a `Picture` and an object of `settings`, and command line and page call these.
-A task brings a picture to the model's scale and range, wraps the prior in what is known, samples, and brings the result
-back: known pixels are those of the picture, bit for bit.
+There is one file per task. The function named after the task accepts and returns arrays, PIL images or tensors;
+`*_picture` and `*_pictures` do the same for a `Picture` and a request, for the command line and the page. A task
+converts a picture to the model's scale and range, conditions the prior on the observation, samples, and converts the
+result back. Known pixels stay bit-identical.
 
-The names of `__init__.pyi`, which commands and page take, are imported when they are first used: torch comes late.
+The names of `__init__.pyi` are imported on first use, since torch is slow to import.
 """
 
 import lazy_loader

@@ -69,9 +69,9 @@ from scoreinv.tasks.requests import (
 from scoreinv.windows.ensemble import MIRRORED
 
 _FINE_PIXELS = 1 << 16
-"""What is solved at once for colours along edges: a quarter of a second, and 100 MB."""
+"""Most pixels in one solve of chroma along edges; it takes 0.25 s and 100 MB."""
 _RAISED_AT_ONCE = 300
-"""Pixels whose colours are raised to full size in the time in which the network evaluates one, on a CPU."""
+"""Pixels upsampled in the time in which the network evaluates one, on a CPU; for the progress."""
 
 
 def colorize(
@@ -101,18 +101,18 @@ def colorize(
     Args:
         image: array HxW, HxWx3 or HxWx4, PIL image, or tensor (B)xCxHxW of uint8, uint16 or floats in [0, 1].
         prior: the model, its name or its file; None: the bundled one.
-        method: `conditioned` (a network that takes the grey) or `pc` (constrained predictor-corrector, with any model);
-            None: the model's.
-        steps: of the sampler. None: 15 for `conditioned`, 30 for `pc`.
+        method: `conditioned` (a network conditional on the grey) or `pc` (constrained predictor-corrector, with any
+            model); None: the model's.
+        steps: steps of the sampler. None: 15 for `conditioned`, 30 for `pc`.
         samples: number of colourings.
         seed: the same seed gives the same colours; samples come in pairs of opposite noise.
         estimate: `sample`: one possible colouring; `mean`: the average of the samples, or for one of `conditioned` the
             posterior mean, paler and seldom wrong.
-        start: with `pc`: noise level to begin at, for pictures in [0, 1]; `math.inf` is pure noise. None: 0.5, and pure
-            noise from 1000 steps on.
-        hints: picture of the same size with alpha, as array, PIL image or tensor: where it is more than half opaque,
-            the result takes its chroma. One serves all pictures; a tensor may have one for each.
-        like: a photograph in colours, or a list, of any size: similar things take their colours.
+        start: starting noise level of `pc`, for pictures in [0, 1]; `math.inf` is pure noise. None: 0.5, and pure noise
+            from 1000 steps on.
+        hints: picture of the same size with alpha, as array, PIL image or tensor. Its chroma is used where it is more
+            than half opaque. One applies to all pictures; a tensor may have one for each.
+        like: a colour photograph of any size, or a list: a source of colours for similar things.
         gray_weights: weights of red, green and blue in the grey: `rec601`, `average` or `rec709`.
         keep_color: keep a picture in colours; in a mostly grey one, keep the coloured parts and let them guide the
             rest.
@@ -220,11 +220,11 @@ def draw_colors(
     """Draw the colours of pictures of one size.
 
     Args:
-        kinds: of the pictures.
-        hints: of each picture, or None for all.
-        references: as the prior sees them; they need the method `conditioned`.
-        first: number of the first sample: samples 3 and 4 are the first two from 3 on.
-        noise_weights: of the noise of all; None: each picture's own (`noise_weights_of`).
+        kinds: kind of each picture.
+        hints: hints for each picture, or None.
+        references: encoded reference photos; they need the method `conditioned`.
+        first: number of the first sample.
+        noise_weights: weights of the noise of all pictures; None: those of each (`noise_weights_of`).
     """
     sampling = replace(request.sampling(conditional=knows_gray(prior, request)), first=first)
     samplings = [sampling]
@@ -265,17 +265,17 @@ class _Gray:
     """A picture to colour, and its observation at the working size (h, w).
 
     Attributes:
-        picture: without its tint, if that is removed.
-        kind: of the picture before.
+        picture: the picture, without its tint if that is removed.
+        kind: kind of the original.
         weights: name of the grey weights.
-        kept: its own colours that stay.
+        kept: original colours to keep.
         strokes: colour hints.
-        noise_weights: of the picture's noise.
+        noise_weights: weights of the noise, see `noise_weights_of`.
         luma: hxw in [0, 1].
         rgb: hxwx3 in [0, 1], with that luma, and the chroma of `known` pixels.
         known: hxw bool, pixels with known chroma.
-        view: the picture as the model takes it.
-        references: the colours that references give to it.
+        view: input of the model.
+        references: colours from reference photos.
     """
 
     picture: Picture
@@ -353,9 +353,9 @@ class _Gray:
 def _draw_hinted(
     grays: list[_Gray], prior: ScorePrior, request: ColorizeRequest, samplings: list[Sampling], callback: Callback
 ) -> tuple[list[list[np.ndarray]], int]:
-    """Draw colours with the effect of colour hints limited to their reach; all pictures have hints, or none has.
+    """Draw colours and limit the effect of colour hints to their reach. All pictures have hints, or none has.
 
-    For the network a hint is evidence of the whole scene, and its effect would spread everywhere.
+    The network would treat a hint as evidence about the whole scene.
     """
     strokes = [one.strokes for one in grays if one.strokes is not None]
     part, *rest = split(callback, [1, 1] if strokes else [1])
@@ -377,17 +377,17 @@ def _draw_hinted(
 def _draw_tempered(
     grays: list[_Gray], prior: ScorePrior, request: ColorizeRequest, samplings: list[Sampling], callback: Callback
 ) -> tuple[list[list[np.ndarray]], int]:
-    """Draw the first sampling, pulled towards the posterior mean if that is the second, with the wanted saturation."""
-    found, nfe = [], 0
+    """Draw the first sampling, pull it towards the mean if that is the second, and apply the requested saturation."""
+    results, nfe = [], 0
     for sampling, part in zip(samplings, split(callback, map(_evaluations, samplings)), strict=True):
         pictures, more = _draw(grays, prior, sampling, part)
-        found.append(pictures)
+        results.append(pictures)
         nfe += more
-    drawn = found[0]
-    if len(found) > 1:
+    drawn = results[0]
+    if len(results) > 1:
         drawn = [
-            [middle + COLOR_TEMPERATURE * (sample - middle) for sample in samples]
-            for samples, (middle,) in zip(*found, strict=True)
+            [mean + COLOR_TEMPERATURE * (sample - mean) for sample in samples]
+            for samples, (mean,) in zip(*results, strict=True)
         ]
     for one, samples in zip(grays, drawn, strict=True):
         factor = request.saturation_of(samplings[0], hinted=bool(one.known.any()))
@@ -401,19 +401,19 @@ def _evaluations(sampling: Sampling) -> int:
     """Return the number of network evaluations of `_draw` at each pixel."""
     if sampling.mean:
         return MEAN_DRAWS * len(MIRRORED)
-    of_a_step = 2 if sampling.method == "pc" else 1  # by the corrector too
-    return sampling.samples * sampling.steps * of_a_step
+    per_step = 2 if sampling.method == "pc" else 1  # predictor and corrector
+    return sampling.samples * sampling.steps * per_step
 
 
 def _draw(
     grays: list[_Gray], prior: ScorePrior, sampling: Sampling, callback: Callback
 ) -> tuple[list[list[np.ndarray]], int]:
-    """Samples hxwx3 of each picture with what is known of it, or its posterior mean, and the evaluations of each.
+    """Draw samples hxwx3 of pictures of one size, or their posterior mean; return them with the evaluations for each.
 
-    The pictures are of one size, with the same things known.
+    All pictures have hints, or none has.
     """
-    # In pairs of opposite noise: the tints that single samples have cancel in the mean. The draws of a posterior mean,
-    # whose noise hardly enters the network, do better without.
+    # Antithetic pairs: the tints of single samples cancel in the mean. Draws of a posterior mean do better without,
+    # since their noise hardly enters the network.
     numbers = [sampling.first + sample for sample in range(sampling.samples)]
     if sampling.mean:
         numbers = [2 * k for k in range(MEAN_DRAWS)]
@@ -451,7 +451,7 @@ def _draw(
 
 
 def _raised(drawn: list[np.ndarray], one: _Gray, callback: Callback) -> list[Picture]:
-    """The picture with each colours drawn at a smaller size, its own where they are kept, and the strokes."""
+    """Return the picture with each of the colours, upsampled, and with its kept colours and hints."""
     picture, (height, width), edges = one.picture, one.luma.shape, None
     scale = min(FINER, math.isqrt(_FINE_PIXELS // (height * width)), picture.height // height, picture.width // width)
     if scale >= 2:

@@ -1,4 +1,4 @@
-"""How long a restoration takes, estimated before it begins."""
+"""Estimate the time of a restoration in advance."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from scoreinv.windows.placement import grid
 def improvement_seconds(
     work: Literal["denoise", "upscale", "deblur"], size: tuple[int, int], factor: int, prior: ScorePrior
 ) -> float:
-    """Estimate how long the mean of a photograph takes, by the time of one window and of one product with A now.
+    """Estimate the seconds for the mean of a photograph by timing one window and one product with A.
 
     Args:
         size: (height, width) of the photograph.
-        factor: of `upscale`.
+        factor: factor of `upscale`.
     """
     steps, products = 1, 0.0
     if work != "denoise":
@@ -43,7 +43,7 @@ def improvement_seconds(
 
 @torch.no_grad()
 def _seconds(do: Callable[[], object]) -> float:
-    """Return the lesser time of two runs: the first of a process takes longer."""
+    """Return the shorter time of two runs, since the first of a process is slower."""
     times = [time.perf_counter()]
     for _ in range(2):
         do()

@@ -1,4 +1,4 @@
-"""What a task works on: one picture and what belongs to it. Imports no torch."""
+"""Inputs of a task: a picture with its mask, hints and references. Imports no torch."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inputs:
-    """A picture and what the user gives with it.
+    """A picture and the user's other inputs.
 
     Attributes:
         picture: the photo.
-        hole: HxW bool, the mask; None: the task detects damage if it fills any.
-        avoid: HxW bool, what fills do not copy from.
-        hints: colours that are given.
-        references: photos whose colours serve as examples.
+        hole: HxW bool, pixels to fill; None: tasks that fill holes detect damage.
+        avoid: HxW bool, pixels that fills do not copy.
+        hints: colour hints.
+        references: photos with example colours.
     """
 
     picture: Picture
@@ -35,7 +35,7 @@ class Inputs:
 
     @property
     def given(self) -> set[Given]:
-        """Names of what is given beside the picture."""
+        """Return the names of the inputs beside the picture."""
         present: dict[Given, bool] = {
             "mask": self.hole is not None,
             "avoid": self.avoid is not None,

@@ -1,4 +1,4 @@
-"""Notes: what a task tells about a picture, as codes with values. Front ends have a sentence for each code.
+"""Notes of tasks about a picture, as codes with values. Front ends have a sentence for each code.
 
 Imports no torch.
 """
@@ -57,12 +57,12 @@ NoteCode = Literal[
 
 @dataclass(frozen=True)
 class Note:
-    """What a task tells about a picture.
+    """A finding or event of a task.
 
     Attributes:
-        code: what happened or was found.
-        level: `warning` if the result may not be what the user expects.
-        values: figures and names, as the comment beside the code lists them.
+        code: the kind of note.
+        level: `warning` if the result may differ from the user's expectation.
+        values: figures and names, listed in the comment beside the code.
     """
 
     code: NoteCode

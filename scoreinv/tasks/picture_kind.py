@@ -1,4 +1,4 @@
-"""What a picture is: grey, a print of one tint, or in colours. Every task asks `kind_of`."""
+"""Classify pictures as grey, tinted or coloured. Every task calls `kind_of`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.requests import SURE_SENSITIVITY, ColorizeRequest
 
 _SCRATCHED = 0.0025
-"""Share of a picture, with rims, that is surely damaged, above which it may be a worn print. Of 10 photographs in
-colours that only this separates from prints, none has any; the least of three worn prints is 0.0054."""
+"""Fraction of clearly damaged pixels, with rims, above which a picture may be a worn print. Ten colour photographs that
+only this separates from prints have 0, three worn prints at least 0.0054."""
 
 
 def kind_of(picture: Picture, odds: Callable[[], DamageOdds]) -> Kind:
     """Classify a picture by its colours without its damage.
 
-    Grain and dirt of a worn print stray from its tones as much as things of a photograph in one hue do. Damage tells
-    the two apart. The detector's damage counts and a mask does not: a mask may mark anything, and the answer must not
-    depend on its author.
+    Grain and dirt of a worn print deviate from its tint as much as objects in a photograph of one hue. Damage
+    distinguishes the two. Only detected damage counts, since a user's mask may mark anything.
 
     Args:
         odds: returns the odds of damage; called only if the colours do not suffice.

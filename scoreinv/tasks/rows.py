@@ -1,8 +1,7 @@
 """Tasks on rows of a table: callables that Ray Data, Dask and Spark map over batches.
 
-They are pickled as settings alone. The first row in a process loads the model, which stays for all callables of the
-process. Rows are independent: a result does not depend on how rows are batched, and its noise comes from the seed as if
-it were the only row.
+Only their settings are pickled. The first row in a process loads the model for all callables of the process. Rows are
+independent: a result depends neither on batching nor on other rows, and each row's noise is keyed by the seed alone.
 """
 
 from __future__ import annotations
@@ -40,19 +39,18 @@ Batch = dict[str, np.ndarray]
 
 
 class OnRows(ABC):
-    """A task that is applied to each row of a batch.
+    """A task applied to each row of a batch.
 
     Args:
-        request: settings of the task; if they ask for several pictures, results are all samples, SxHxW(xC).
+        request: settings of the task; with several samples, results are all samples, SxHxW(xC).
         models: names or files of the models.
-        role: the model of the task; None: it needs none.
-        columns: names of the columns that the task takes; the first has pictures, arrays HxW, HxWx3 or HxWx4 of uint8,
-            uint16 or float in [0, 1].
-        result: name of the column that is added. It has arrays of the pictures' type.
-        name: name of a column that identifies rows in errors (a path, a key); None: rows are counted.
+        role: the model of the task; None if it needs none.
+        columns: names of the input columns; the first has pictures, arrays HxW, HxWx3 or HxWx4 of uint8, uint16 or
+            float in [0, 1].
+        result: name of the added column, which has arrays of the pictures' dtype.
+        name: column that identifies rows in errors, such as a path or a key; None: rows are counted.
 
-    Raises:
-        InputError: a setting is wrong, or no bundled model has that name.
+    Raises InputError if a setting is wrong, or no bundled model has that name.
     """
 
     def __init__(
@@ -74,9 +72,9 @@ class OnRows(ABC):
         """Return the batch with the results.
 
         Raises:
-            InputError: a column is missing, or the picture of a row is wrong; the text names the row.
-            CheckpointError: there is no such model.
-            SettingError: there is no such device.
+            InputError: a column is missing, or the picture of a row is wrong; the message names the row.
+            CheckpointError: the model does not exist.
+            SettingError: the device is absent.
         """
         for column in self.columns if self.name is None else [*self.columns, self.name]:
             if column not in batch:
@@ -85,7 +83,7 @@ class OnRows(ABC):
         if not len(images):
             return {**batch, self.result: images}
         if self.role is not None and (source := self.models.source(self.role)) is not None:
-            source.load()  # a wrong model or device concerns no row
+            source.load()  # outside the loop, since errors of model or device do not concern a row
         results = []
         for number in range(len(images)):
             try:
@@ -99,7 +97,7 @@ class OnRows(ABC):
         if isinstance(images, np.ndarray) and not images.dtype.hasobject:
             return {**batch, self.result: np.stack(results)}
         objects = np.empty(len(results), dtype=object)
-        for number, result in enumerate(results):  # a slice would take equal shapes for more dimensions
+        for number, result in enumerate(results):  # slice assignment would broadcast equal shapes
             objects[number] = result
         return {**batch, self.result: objects}
 

@@ -20,11 +20,11 @@ SAMPLER_STEPS: dict[Sampler, int] = {"multistep": 25, "heun": 18, "ddim": 50}
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    """How new pictures are drawn; None takes what is recommended with the model, else the paper's for its SDE.
+    """Settings of generation; None means the model's recommendation, else the paper's setting for its SDE.
 
-    The sampler is then `pc` where a setting of it is given, `ode`, `heun` or `ddim` where its own is, else the model's;
-    the corrector is `langevin` where its steps or its snr are given, or no predictor. Predictors and correctors are
-    those of Song et al. 2021, appendix D to G. Steps of `langevin` follow the norms of score and noise, those of
+    Without a name, the sampler is the one that has one of the given settings, else the model's. The corrector is
+    `langevin` if its steps or snr are given, or if the predictor is `none`. Predictors and correctors are those of Song
+    et al. 2021, appendix D to G. Step sizes of `langevin` follow the norms of score and noise, those of
     `annealed_langevin` the noise level.
     """
 
@@ -111,7 +111,7 @@ class SamplerSettings:
 
     @property
     def asked(self) -> Sampler | None:
-        """The sampler that is asked for, by its name or by a setting that only one has; None for the model's."""
+        """Return the requested sampler, by name or by a setting that only it has; None for the model's."""
         if self.sampler is not None:
             return self.sampler
         if any(value is not None for value in (self.predictor, self.corrector, self.corrector_steps, self.snr)):
@@ -120,7 +120,7 @@ class SamplerSettings:
 
 
 _OWNERS: dict[str, Sampler] = {"rtol": "ode", "churn": "heun", "eta": "ddim"}
-"""Settings that one sampler has."""
+"""Settings that only one sampler has."""
 
 
 Probe = Literal["rademacher", "gaussian"]
@@ -132,7 +132,7 @@ FIXED_STEPS = Setting(
 
 @dataclass(frozen=True)
 class LikelihoodSettings:
-    """How the likelihood of pictures is estimated; each draw of dequantisation and probe is unbiased."""
+    """Settings of the likelihood; each draw of dequantisation and probe is unbiased."""
 
     repeats: Annotated[
         int, Setting("Draws of noise that are averaged; from 2 with a standard error.", Whole(1, 10_000))

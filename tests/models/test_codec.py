@@ -70,7 +70,7 @@ def changed(data: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str
         (("sde", "sigma_min"), 40.0, "the VE SDE needs sigma_min below sigma_max"),
         (("sde",), {}, "sde lacks 'name'"),
         (("preconditioning", "sigma_data"), float("inf"), "must be a finite number"),
-        (("data_range",), [1, -1], "data_range must be two numbers that rise"),
+        (("data_range",), [1, -1], "data_range must be two ascending numbers"),
         (("image_size",), 15, "image_size must be a multiple of 2"),
         (("preconditioning",), ..., "lacks 'preconditioning'"),
         (("sampler", "clip"), "yes", "this entry must be true or false"),
@@ -100,10 +100,10 @@ def test_a_wrong_entry_is_named(tmp_path: Path, path: tuple[str, ...], value: An
         (lambda: ResidualPreconditioning(details=((0.1,), (0.1,), (0.0,))), "details"),
         (lambda: ResidualPreconditioning(gray_weights="green"), "grey weights"),
         (lambda: NCSNppConfig(multipliers=(1,) * 10, blocks=17), "blocks of all levels"),
-        (lambda: replace(SHOWN, s_noise=1.003), "s_noise is for priors that take no observations"),
+        (lambda: replace(SHOWN, s_noise=1.003), "s_noise needs an unconditional prior"),
         (lambda: WideResNetConfig(depth=11), "6 n"),
         (lambda: ConvNetConfig(widths=()), "widths"),
-        (lambda: replace(CLASSIFIER, classes=("a",)), "2 classes, and 1 are named"),
+        (lambda: replace(CLASSIFIER, classes=("a",)), "2 classes, but 1 names"),
     ],
 )
 def test_ranges(make: Callable[[], object], said: str) -> None:

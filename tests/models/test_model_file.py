@@ -190,7 +190,7 @@ class Nameless(torch.nn.Module):
     ("network", "sde", "reading", "said"),
     [
         (Nameless(), VP(), EDM(), "Nameless has no `config`"),
-        (TINY.build(), VP(), Scaled(), "Scaled has no name in model files"),
+        (TINY.build(), VP(), Scaled(), "Scaled cannot be stored in model files"),
     ],
 )
 def test_what_files_do_not_know_is_said(

@@ -68,7 +68,7 @@ def test_files_keep_its_name_alone(model: Path) -> None:
     config, _ = read_metadata(model)
     assert config.sde == NamedSDE(f"{__name__}:Cosine")
     assert decode(ModelConfig, json.loads(json.dumps(encode(config)))) == config
-    with pytest.raises(CheckpointError, match=r"own.safetensors: has an SDE of your own, test_own_sde:Cosine: give it"):
+    with pytest.raises(CheckpointError, match=r"own.safetensors: has a custom SDE, test_own_sde:Cosine: pass it"):
         scoreinv.load(model)
 
 
@@ -119,5 +119,5 @@ def test_it_trains_resumes_and_loads(run: TrainingConfig, tmp_path: Path) -> Non
 def test_a_run_of_it_is_resumed_from_python(run: TrainingConfig, tmp_path: Path) -> None:
     out = tmp_path / "out"
     train(run, out)
-    with pytest.raises(InputError, match="out: the run has an SDE of your own, test_own_sde:Cosine: give it"):
+    with pytest.raises(InputError, match="out: the run has a custom SDE, test_own_sde:Cosine: pass it"):
         train(read_config(out / "config.json"), out, resume=True)

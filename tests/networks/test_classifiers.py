@@ -160,13 +160,13 @@ def test_the_data_must_have_its_classes(folder: Path, tmp_path: Path) -> None:
     other = replace(CONFIG, classes=("bright", "grey"))
     with pytest.raises(InputError, match="its folders are bright, dark"):
         train(training(folder, model=other), tmp_path / "run")
-    with pytest.raises(CheckpointError, match="3 are named"):
+    with pytest.raises(CheckpointError, match="but 3 names"):
         replace(CONFIG, classes=("a", "b", "c"))
 
 
 def test_a_judge_cannot_guide() -> None:
     judge = replace(CONFIG, network=ConvNetConfig(channels=1, classes=2, widths=(16,))).build()
-    with pytest.raises(InputError, match="it can judge, not guide"):
+    with pytest.raises(InputError, match="it can evaluate, not guide"):
         generate(PRIOR, 1, classifier=judge, label=1)
 
 

@@ -39,7 +39,7 @@ _ACTIVATIONS: dict[str, Activation] = {"silu": "swish", "swish": "swish", "relu"
 
 
 def is_diffusers_folder(folder: Path) -> bool:
-    """Whether a folder holds a model of the diffusers library."""
+    """Return whether a folder holds a model of the diffusers library."""
     return any((part / name).is_file() for part in (folder, folder / "unet") for name in WEIGHTS_FILES)
 
 
@@ -53,10 +53,13 @@ def weights_file(folder: Path) -> Path:
 
 
 def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
-    """Load the prior of a folder, with `sde` in place of its own if given: float32, on the CPU, in evaluation mode.
+    """Load the prior of a folder in float32, on the CPU, in evaluation mode.
 
-    Raises CheckpointError when something is missing, truncated, holds code, does not fit its configuration or the
-    memory, or is of a kind that this network is not.
+    Args:
+        sde: replaces the folder's SDE.
+
+    Raises CheckpointError if a file is missing, truncated, holds code, does not fit its configuration, is too large for
+    memory, or describes an unsupported network.
     """
     config = read_diffusers_config(folder)
     path = weights_file(folder)
@@ -79,7 +82,7 @@ def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
             if theirs not in unused:
                 raise CheckpointError(f"{path}: lacks {theirs}: weights and config.json do not belong together")
             names[ours] = name = unused.pop(theirs)
-            # Attention is by linear layers there, by 1x1 convolutions here.
+            # Attention has linear layers there, 1x1 convolutions here.
             linear = len(found[name]) == 2 and tensor.ndim == 4
             shapes[ours] = (*found[name], 1, 1) if linear else found[name]
         shapes |= {name: found[name] for name in unused.values()}
@@ -103,7 +106,7 @@ def read_diffusers_config(folder: Path) -> ModelConfig:
 
 @dataclass(frozen=True)
 class _UNet:
-    """Entries of `UNet2DModel` with its defaults; where there is one value only, another is not supported."""
+    """Entries of `UNet2DModel` with its defaults. Entries with a single literal support no other value."""
 
     block_out_channels: tuple[int, ...]
     down_block_types: tuple[str, ...]
@@ -182,9 +185,10 @@ def _network(unet: _UNet) -> NCSNppConfig:
 
 
 def _with_groups(config: NCSNppConfig, fixed: int | None) -> NCSNppConfig:
-    """The configuration with diffusers' numbers of groups, where they are not those of our rule.
+    """Return the configuration with diffusers' numbers of groups if they differ from those of our rule.
 
-    `fixed` is its `norm_num_groups`, which the Skip blocks do not heed.
+    Args:
+        fixed: `norm_num_groups`, which the Skip blocks ignore.
     """
     with torch.device("meta"):
         network = NCSNpp(config)
@@ -199,7 +203,7 @@ def _with_groups(config: NCSNppConfig, fixed: int | None) -> NCSNppConfig:
             if level.attention is not None:
                 groups[level.attention.norm] = 32
                 for block in level.blocks:
-                    # A slip of diffusers: of these blocks' inputs it divides the skip connection's channels only.
+                    # An oddity of diffusers: it divides only the channels of the skip connection by four.
                     total = block.norm_in.num_channels
                     groups[block.norm_in] = min(below + (total - below) // 4, 32)
                     below = level.outputs
@@ -294,7 +298,7 @@ _NAMES = (
     (r"\.conv_out\.", ".conv2."),
     (r"\.shortcut\.", ".conv_shortcut."),
 )
-"""What makes our names of tensors diffusers', in this order. It has no residual pyramids."""
+"""Substitutions from our tensor names to those of diffusers, in order. It has no residual pyramids."""
 
 _OLD_NAMES = (
     (r"^time_proj\.W$", "time_proj.weight"),
@@ -303,7 +307,7 @@ _OLD_NAMES = (
     (r"(attentions\..*)\.value\.", r"\1.to_v."),
     (r"(attentions\..*)\.proj_attn\.", r"\1.to_out.0."),
 )
-"""What makes names of diffusers' older versions the present ones."""
+"""Substitutions from tensor names of older versions of diffusers to present ones."""
 
 
 def _replaced(name: str, table: tuple[tuple[str, str], ...]) -> str:
@@ -312,7 +316,7 @@ def _replaced(name: str, table: tuple[tuple[str, str], ...]) -> str:
     return name
 
 
-# The Hugging Face hub, by the library huggingface_hub, which keeps what it fetched under HF_HOME
+# The Hugging Face hub, through huggingface_hub, which caches files under HF_HOME
 
 _CONFIGURATION = ["config.json", "scheduler_config.json", "unet/config.json", "scheduler/scheduler_config.json"]
 
@@ -320,18 +324,18 @@ _CONFIGURATION = ["config.json", "scheduler_config.json", "unet/config.json", "s
 def fetch(name: str) -> Path:
     """Fetch `hf:OWNER/NAME` or `hf:OWNER/NAME@REVISION` unless it is cached; return its folder, named by its revision.
 
-    Raises CheckpointError, which says how to bring the files, when it can be had neither here nor from the hub.
+    Raises CheckpointError with a remedy if the model is neither cached nor available from the hub.
     """
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise CheckpointError(f"{name}: needs huggingface_hub: pip install 'scoreinv[hub]'") from error
     repository, _, revision = name.partition(":")[2].partition("@")
-    for weights in WEIGHTS_FILES:  # pickled ones only where there are no others
+    for weights in WEIGHTS_FILES:  # pickled weights only if there are no safetensors
         patterns = [*_CONFIGURATION, weights, f"unet/{weights}"]
         try:
             folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=patterns))
-        except Exception as error:  # the library lets many kinds of errors through, also those of its own transport
+        except Exception as error:  # the library raises many kinds of errors, including those of its transport
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise CheckpointError(
                 f"{name}: neither in the cache nor to be had from the hub ({reason}); without a network "

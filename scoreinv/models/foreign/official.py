@@ -29,8 +29,8 @@ from scoreinv.system.text import shown
 def load_official(path: Path, config: ModelConfig, *, ema: bool) -> ScorePrior:
     """Load the prior of a reference checkpoint: its EMA weights, or (`ema=False`) the last raw ones.
 
-    Raises CheckpointError when the file is missing, truncated, holds code, or does not fit the configuration or the
-    memory.
+    Raises CheckpointError if the file is missing, truncated, holds code, is too large for memory, or does not fit the
+    configuration.
     """
     prior = unfilled(path, config)
     network = prior.network
@@ -218,7 +218,7 @@ def _sampler(sampling: _Sampling, steps: int) -> RecommendedSampler | None:
 
 
 def _averaged(path: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> dict[str, Tensor]:
-    """The EMA weights: a bare list in parameter order, without the frozen Fourier frequencies."""
+    """Return the EMA weights by name; the file has a bare list in parameter order, without the Fourier frequencies."""
     ema = state.get("ema")
     average = ema.get("shadow_params") if isinstance(ema, dict) else None
     names = [name for name in weights if name != "all_modules.0.W"]
@@ -228,7 +228,7 @@ def _averaged(path: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> 
 
 
 def _renamed(path: Path, network: NCSNpp, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Name the reference's tensors as ours."""
+    """Rename the reference's tensors to ours."""
     renamed, unused = {}, dict(weights)
     for source, target in _tensor_names(network):
         if source not in unused:
@@ -237,7 +237,7 @@ def _renamed(path: Path, network: NCSNpp, weights: dict[str, Tensor]) -> dict[st
         # The reference's 1x1 "NIN" layers are (in, out) matrices; ours are 1x1 convolutions.
         renamed[target] = value.t()[:, :, None, None] if source.endswith(".W") and value.ndim == 2 else value
     for source in unused:
-        # The reference's blocks have the layer that takes the noise level also where no level is told.
+        # The reference's blocks have a layer for the noise level even if the network is unconditional.
         if network.config.noise_conditional or ".Dense_0." not in source:
             raise CheckpointError(f"{path}: has {source} besides: checkpoint and configuration do not belong together")
     return renamed
@@ -255,7 +255,7 @@ _LAYERS = {
     "value": "NIN_2",
     "output": "NIN_3",
 }
-"""Our layers of blocks and of attention, and the reference's."""
+"""Layers of blocks and attention: our names to the reference's."""
 
 
 def _tensor_names(network: NCSNpp) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Pickled files of weights (`.pth`, `.bin`), read within bounds and without running code."""
+"""Read pickled weights (`.pth`, `.bin`) without executing code and with bounded memory."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from scoreinv.system.text import shown
 def read_pickled(path: Path) -> Any:
     """Read tensors, numbers and plain containers from a pickled file, on the CPU.
 
-    Raises CheckpointError when it is missing, truncated, of another kind, holds code or other objects, or would unfold
-    to more than its own size or the memory.
+    Raises CheckpointError if it is missing, truncated, of another kind, holds code or other objects, or would expand
+    beyond its own size or the memory.
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
@@ -31,20 +31,20 @@ def read_pickled(path: Path) -> Any:
             raise CheckpointError(f"{path}: {lacking}")
         if _unfolded(path) > size:
             raise CheckpointError(f"{path}: not a readable checkpoint (its entries are larger than the file)")
-        with warnings.catch_warnings():  # torch's, of what it may not be able to read: it says so, then
+        with warnings.catch_warnings():  # torch warns before it raises
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except CheckpointError:
         raise
-    except Exception as error:  # the reader of pickles lets every kind of error through
+    except Exception as error:  # unpickling may raise any kind of error
         reason = "it holds code or objects other than tensors" if "weights_only" in str(error) else "truncated?"
         raise CheckpointError(f"{path}: not a readable checkpoint ({reason}); nothing was executed") from error
 
 
 def plain_tensors(path: Path, tensors: Any) -> dict[str, Tensor]:
-    """Check that a pickled file's content is named tensors of floating-point numbers which all lie in the file.
+    """Return a pickled file's tensors by name, checked to be plain floating-point tensors stored in the file.
 
-    Raises CheckpointError when it is no such thing: a pickle may hold a tensor of a billion values that are one number.
+    Raises CheckpointError otherwise: a pickle may expand one stored number to a tensor of a billion values.
     """
     if not isinstance(tensors, Mapping):
         raise CheckpointError(f"{path}: not the weights of a network")
@@ -58,7 +58,7 @@ def plain_tensors(path: Path, tensors: Any) -> dict[str, Tensor]:
 
 
 def _unfolded(path: Path) -> int:
-    """Sum the declared sizes of a zip file's entries; 0 for another file."""
+    """Return the sum of the declared sizes of a zip file's entries; 0 for other files."""
     with path.open("rb") as file:
         if file.read(4) != b"PK\x03\x04":
             return 0

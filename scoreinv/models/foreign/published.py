@@ -15,13 +15,13 @@ from scoreinv.system.errors import CheckpointError
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """A model of the paper with the settings that it was trained with.
+    """A model of the paper and its training settings.
 
     Attributes:
-        config: the model, and the paper's sampler with it.
+        config: the model, with the paper's sampler.
         continuous: continuous-time objective; else SMLD (VE) or DDPM (VP).
-        reduction: of the loss over a picture's values; `sum` is halved as in the paper.
-        batch_size, iterations, ema_decay, learning_rate: of training.
+        reduction: reduction of the loss over a picture's values; `sum` is halved as in the paper.
+        batch_size, iterations, ema_decay, learning_rate: training settings.
     """
 
     config: ModelConfig
@@ -38,7 +38,7 @@ def _cifar(
     network: NCSNppConfig,
     predictor: Literal["reverse_diffusion", "ancestral"] | None,
 ) -> PublishedModel:
-    """A model of CIFAR-10; predictor: of one of discrete noise levels, None for continuous ones."""
+    """Return a model of CIFAR-10; predictor: of a model with discrete noise levels, None for continuous ones."""
     sde: SDE
     preconditioning: Preconditioning
     continuous = predictor is None
@@ -83,7 +83,7 @@ def _large(
 
 
 def _ddpm_256() -> PublishedModel:
-    """The U-Net of DDPM at 256 pixels, of its discrete chain."""
+    """Return the U-Net of DDPM at 256 pixels, with discrete noise levels."""
     network = replace(DDPM_UNET, multipliers=(1, 1, 2, 2, 4, 4), attention_levels=(4,), dropout=0.0)
     sampler = RecommendedSampler("ancestral", "none", 0.075)
     return PublishedModel(
@@ -98,7 +98,7 @@ def _ddpm_256() -> PublishedModel:
 
 
 def _celeba() -> PublishedModel:
-    """NCSN++ at 64 pixels, of discrete noise levels."""
+    """Return NCSN++ at 64 pixels, with discrete noise levels."""
     network = replace(_NCSNPP, attention_levels=(2,))
     sampler = RecommendedSampler("reverse_diffusion", "langevin", 0.17)
     config = ModelConfig(network, VE(0.01, 90.0), PaperVE("index"), (0.0, 1.0), 64, sampler)
@@ -106,7 +106,7 @@ def _celeba() -> PublishedModel:
 
 
 def _plus(blocks: int, fir: bool, embedding: Literal["fourier", "positional"]) -> NCSNppConfig:
-    """NCSN++ (with FIR resampling and residual input pyramid) or DDPM++ (without) on CIFAR-10."""
+    """Return NCSN++ (with FIR resampling and residual input pyramid) or DDPM++ (without) for CIFAR-10."""
     return NCSNppConfig(
         blocks=blocks,
         fir_kernel=(1, 3, 3, 1) if fir else None,
@@ -116,7 +116,7 @@ def _plus(blocks: int, fir: bool, embedding: Literal["fourier", "positional"]) -
 
 
 def _skip(width: int, multipliers: tuple[int, ...], blocks: int, attention_level: int) -> NCSNppConfig:
-    """NCSN++ for large pictures: skip pyramids at both ends, no dropout."""
+    """Return NCSN++ for large pictures, with skip pyramids at both ends and no dropout."""
     return NCSNppConfig(
         width=width,
         multipliers=multipliers,
@@ -182,10 +182,10 @@ FIGURES: dict[str, dict[str, float]] = {
         "bits_per_dim": 2.99,
     },
 }
-"""What was reported on CIFAR-10 (tables 2 and 3 of the paper, README of the reference).
+"""Reported figures on CIFAR-10 (tables 2 and 3 of the paper, README of the reference).
 
-FID and inception score are of 50,000 samples, `fid_ode` of those by the adaptive probability flow; bits per dimension
-are on the test set, uniformly dequantised.
+FID and inception score use 50,000 samples, `fid_ode` samples of the adaptive probability flow; bits per dimension are
+for the uniformly dequantised test set.
 """
 
 SOURCES: dict[str, str] = {
@@ -204,7 +204,7 @@ def source(name: str) -> str:
         return SOURCES[name]
     if name in FIGURES:
         return "the paper's checkpoints (score_sde_pytorch), which `scoreinv convert` reads"
-    return f"no weights of it were published (`scoreinv train --config {name}` trains it)"
+    return f"its weights were not published (`scoreinv train --config {name}` trains it)"
 
 
 def published(name: str) -> PublishedModel:
