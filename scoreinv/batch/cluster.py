@@ -11,6 +11,7 @@ import logging
 import os
 import platform
 import signal
+import warnings
 from collections.abc import Generator
 from contextlib import redirect_stdout
 from dataclasses import replace
@@ -68,15 +69,16 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
         if not room:
             raise InputError(f"--threads {threads}: no machine of the cluster has as many processors")
         numbers = ray.data.from_items([{"number": number} for number in lost], override_num_blocks=len(jobs))
-        rows = numbers.map(
-            Processor,  # type: ignore[arg-type]
-            fn_constructor_args=(jobs, work, str(Path.cwd())),
-            concurrency=min(len(jobs), room),
-            num_cpus=threads,
-            num_gpus=gpus,
-            max_restarts=RETRIES,
-            max_task_retries=RETRIES,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the only way to set the retries is deprecated
+            rows = numbers.map(
+                Processor,  # type: ignore[arg-type]
+                fn_constructor_args=(jobs, work, str(Path.cwd())),
+                concurrency=min(len(jobs), room),
+                num_cpus=threads,
+                num_gpus=gpus,
+                ray_remote_args_fn=lambda: {"max_task_retries": RETRIES},  # the default is without end
+            )
         for answer in rows.iter_rows():
             if answer["unusable"]:
                 raise CheckpointError(answer["unusable"])
