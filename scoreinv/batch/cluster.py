@@ -12,8 +12,8 @@ import os
 import platform
 import signal
 import warnings
-from collections.abc import Generator
-from contextlib import redirect_stdout
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
         ScoreinvError: there is no cluster.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports, unless the user wants them
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # rows tell of lost workers
     import ray
 
     machine = work.models.machine
@@ -96,7 +97,7 @@ def _connect(ray: Any) -> None:
     address = os.environ.get("RAY_ADDRESS", "local")
     handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
     try:
-        with redirect_stdout(io.StringIO()):  # stdout is for results
+        with redirect_stdout(io.StringIO()), _without_stderr():  # stdout is for results
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     except Exception as error:  # Ray has no class of its own for these
         reason = str(error).strip().partition("\n")[0]
@@ -107,6 +108,19 @@ def _connect(ray: Any) -> None:
     context.enable_progress_bars = False
     context.max_errored_blocks = -1  # a picture whose worker is lost does not end the others
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Hide the first lines of Ray's C++ code, which knows no setting for them."""
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
 
 
 def _room(ray: Any, resource: str, each: int) -> int:
