@@ -1,4 +1,4 @@
-"""The folder of bundled models, and atomic writes."""
+"""The folder of bundled models, and atomic writing of files."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from scoreinv.system.errors import InputError
 _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED = _PACKAGE / "pretrained"
 PRETRAINED = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "pretrained"
-"""The folder of the bundled models: inside the installed package, or beside the package in a checkout."""
+"""The folder of the bundled models: in the installed package, or beside the package in a checkout."""
 
 PART = r"\.scoreinv-(?P<host>[\w.]*)-(?P<process>\d+)-[0-9a-f]{8}\.part"
-"""Pattern of the end of an unfinished file's name; before it come a dot and the beginning of the final name."""
+"""End of the names of unfinished files, which begin with a dot and the start of the final name."""
 
 _ABANDONED_SECONDS = 24 * 3600
 _HOST = re.sub(r"[^\w.]", "_", platform.node(), flags=re.ASCII)[:32]
@@ -29,19 +29,19 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK
 
 @contextmanager
 def atomic_write(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, and rename it to `path` if the block ends without an error.
+    """Yield a temporary path beside `path`; when the block ends without an error, sync the file and rename it.
 
-    The block creates the file, which is flushed to disk first. Its name holds its process, for `remove_leftovers`.
+    The block creates the file. Its name identifies the process, see `remove_leftovers`.
 
     Raises:
-        InputError: the folder is missing, or `path` is a pipe, a device or a folder, which are never replaced.
-        FileExistsError: without `overwrite`, if `path` exists at the end.
+        InputError: the folder does not exist, or the path is a pipe, a device or a folder.
+        FileExistsError: the file exists at the end, and `overwrite` is False.
     """
     if not path.parent.is_dir():
         raise InputError(f"{path}: the folder {path.parent} does not exist")
     if path.exists() and not path.is_file():
-        raise InputError(f"{path}: is no file, and is never replaced: choose another name")
-    # only the beginning of a long name, which may be at the file system's limit
+        raise InputError(f"{path}: is not a regular file, and cannot be replaced: choose another name")
+    # Shorten the name, since a long one may be at the file system's limit.
     name = f".{path.name[:40]}.scoreinv-{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.part"
     temporary = path.with_name(name)
     try:
@@ -57,9 +57,9 @@ def atomic_write(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove abandoned unfinished files from a folder, if it exists.
+    """Remove abandoned unfinished files in a folder, if it exists.
 
-    A file is abandoned if its process on this machine has ended, or if nothing was written to it for a day.
+    Their process, on this machine, has ended, or they were not modified for a day.
     """
     with suppress(OSError):
         for entry in folder.iterdir():
@@ -72,19 +72,19 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _claim(temporary: Path, path: Path) -> None:
-    """Give the file its name, or raise FileExistsError if another file has it by now."""
+    """Link the file to its name; raise FileExistsError if that exists by now."""
     try:
         path.hardlink_to(temporary)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        if path.exists():  # without hard links, a narrow race remains
+        if path.exists():  # without hard links a short race remains
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
 
 
 def _is_alive(process: int) -> bool:
     if os.name != "posix":
-        return True  # on Windows, signal 0 would end the process
+        return True  # signal 0 would end the process there
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

@@ -1,4 +1,4 @@
-"""Untrusted text made safe for a terminal, and one-line representations of objects that hold pictures."""
+"""Safe display of foreign text, and one-line descriptions of objects with pictures."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any
 
-_LONGEST = 40  # characters of a wrong value in a message
-_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Unicode categories of controls, marks that reorder or hide text, surrogates and line breaks."""
+_LONGEST = 40  # maximum number of characters of a wrong value in messages
+_ESCAPED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Unicode categories to escape: controls, marks that reorder or hide text, surrogates, and line separators."""
 
 
 def printable(text: str) -> str:
-    r"""Return the text on one line, with invisible active characters escaped as `\x1b` or `\u202e`.
+    r"""Return the text on one line, with control and formatting characters escaped, as `\x1b` or `\u202e`.
 
-    File names, model notes and archive entries may hold sequences that move a terminal's cursor, change colours or
-    reverse the order of letters. Everything read from a file is printed through this function. It is idempotent.
+    File names, notes of models and entries of archives may contain sequences that move a terminal's cursor, recolour it
+    or reverse the order of letters. All text from files is printed through this function, which is idempotent.
 
     >>> print(printable("a\x1b[2Jb\nc"))
     a\x1b[2Jb\nc
     """
     return "".join(
-        letter.encode("unicode_escape").decode("ascii") if unicodedata.category(letter) in _UNSEEN else letter
+        letter.encode("unicode_escape").decode("ascii") if unicodedata.category(letter) in _ESCAPED else letter
         for letter in text
     )
 
 
 def shown(value: object) -> str:
-    """Return the representation of a value for messages: shortened, and of other objects only the type."""
+    """Return a value as shown in messages: its `repr` if it is short, else its type."""
     if value is not None and not isinstance(value, str | Real):
         return type(value).__name__
     if isinstance(value, Integral) and abs(value) > 10**_LONGEST:
-        return "a number beyond all bounds"  # Python refuses to print so many digits
+        return "a huge number"  # Python refuses to format it
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def one_line(holder: Any) -> str:
-    """Return the `repr` of a data class, with arrays, tensors and PIL images as type and shape.
+    """Return the `repr` of a data class, with arrays, tensors and PIL images described by type and shape.
 
-    >>> from scoreinv.tasks.outcome import Drawn
+    >>> from scoreinv.tasks.results import Drawn
     >>> import numpy as np
     >>> print(one_line(Drawn(np.zeros((4, 32, 32, 3)), 25)))
     Drawn(images=float64 4x32x32x3, nfe=25)
@@ -56,6 +56,6 @@ def _brief(value: Any) -> str:
         return f"[{', '.join(map(_brief, value))}]"
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"{value.dtype} {'x'.join(map(str, value.shape)) or 'scalar'}".removeprefix("torch.")
-    if hasattr(value, "mode") and hasattr(value, "size"):  # of PIL
+    if hasattr(value, "mode") and hasattr(value, "size"):  # a PIL image
         return f"{value.mode} {value.size[0]}x{value.size[1]}"
     return repr(value)

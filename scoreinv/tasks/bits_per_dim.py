@@ -1,4 +1,4 @@
-"""The task `likelihood`: that of 8-bit pictures, exact, in bits per dimension (Song et al. 2021, section 4.3, D.2)."""
+"""The task `likelihood`: exact likelihood of 8-bit pictures in bits per dimension (Song et al. 2021, 4.3, D.2)."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from scoreinv.tasks.settings import LikelihoodSettings
 
 _DEQUANTISATION, _PROBE = 0, 1
 _ADAPTIVE_EVALUATIONS = 130
-"""Evaluations that RK45 takes; it took 116 to 152 for pictures of CIFAR-10."""
+"""Expected evaluations of RK45; pictures of CIFAR-10 needed 116 to 152."""
 _LARGE = 1 << 16
-"""Pixels in all from which the time is foretold: fewer do not take long."""
+"""Total pixels from which the time is estimated; fewer are fast."""
 _CROP = 64
-"""Side of the crop by which it is measured."""
+"""Side of the timed crop, in pixels."""
 _DEFAULT = LikelihoodSettings()
 
 
@@ -42,7 +42,7 @@ class PictureDensity:
     Attributes:
         bits_per_dim: mean over the repeats.
         standard_error: standard error of that mean, from the spread of the repeats; None for one repeat.
-        nfe: evaluations of the network, in all repeats.
+        nfe: evaluations of the network, over all repeats.
     """
 
     bits_per_dim: float
@@ -56,17 +56,17 @@ def pictures_bits_per_dim(
     settings: LikelihoodSettings = _DEFAULT,
     callback: Callback | None = None,
 ) -> list[PictureDensity]:
-    """Bits per dimension of pictures of levels k, uniformly dequantised to (k + u) / 256, without their alpha.
+    """Return the bits per dimension of pictures, uniformly dequantised from k to (k + u) / 256; alpha is ignored.
 
-    The result of a picture does not depend on the others: its draws follow from the seed and its own pixels. So the
-    errors of different pictures are independent, and the standard error of their mean is that of their spread.
+    The draws of a picture are keyed by the seed and its pixels. Its result does not depend on the others, and the
+    errors of different pictures are independent.
 
     Args:
         pictures: pictures of one size.
-        callback: called with the share of the work that is done; stops the work by returning False.
+        callback: called with the fraction of work done; stops the work by returning False.
 
     Raises:
-        InputError: pictures of several sizes, one that `check_picture` refuses, or a size that does not fit in memory.
+        InputError: pictures of several sizes, one refused by `check_picture`, or a size that does not fit in memory.
         Cancelled: the callback stopped the work.
         ScoreinvError: the likelihood is not finite.
     """
@@ -81,7 +81,7 @@ def pictures_bits_per_dim(
     if large and (lacking := shortage(needed)):
         raise InputError(f"a likelihood of {width}x{height} pixels {lacking}: reduce or crop the picture")
     colours = [colours_for(picture, prior.channels) for picture in pictures]
-    # So the draws of different pictures are independent.
+    # Keys by pixels make the draws of different pictures independent.
     hashes = [hashlib.blake2b(values.tobytes(), digest_size=8).digest() for values in colours]
     levels = to_tensor([np.rint(values * 255) for values in colours], prior.device)
     draws = [(item, repeat) for item in range(len(pictures)) for repeat in range(settings.repeats)]
@@ -107,44 +107,44 @@ def pictures_bits_per_dim(
         nfe += result.nfe.tolist()
     if not np.isfinite(bits).all():
         raise ScoreinvError("the likelihood is not finite: the model's weights are damaged")
-    found = []
+    densities = []
     for first in range(0, len(draws), settings.repeats):
-        own = bits[first : first + settings.repeats]
+        repeats = bits[first : first + settings.repeats]
         evaluations = sum(nfe[first : first + settings.repeats])
-        found.append(PictureDensity(float(np.mean(own)), standard_error(own), evaluations))
-    return found
+        densities.append(PictureDensity(float(np.mean(repeats)), standard_error(repeats), evaluations))
+    return densities
 
 
 def expected_seconds(size: tuple[int, int], count: int, prior: ScorePrior, settings: LikelihoodSettings) -> float:
-    """Seconds that the likelihood of `count` pictures of a size (height, width) will take here, by that of a crop.
+    """Estimate the seconds for the likelihood of `count` pictures of (height, width) by timing a crop.
 
-    0 where they are so small that they do not take long.
+    Return 0 for small pictures, which are fast.
     """
     pixels = count * settings.repeats * size[0] * size[1]
     if pixels < _LARGE:
         return 0.0
     side = max(1, _CROP // prior.stride) * prior.stride
     x = prior.to_model(torch.full((1, prior.channels, side, side), 0.5, device=prior.device))
-    bits_per_dim(prior, x, steps=1)  # the first is slower
+    bits_per_dim(prior, x, steps=1)  # the first run of a process is slower
     begun = time.monotonic()
-    evaluated = bits_per_dim(prior, x, steps=1)
-    each = (time.monotonic() - begun) / int(evaluated.nfe[0])
+    timed = bits_per_dim(prior, x, steps=1)
+    each = (time.monotonic() - begun) / int(timed.nfe[0])
     evaluations = _ADAPTIVE_EVALUATIONS if settings.steps is None else 4 * settings.steps
     return each * evaluations * pixels / side**2
 
 
 def check_picture(picture: Picture, model: Sided) -> None:
-    """Raise InputError for a picture without 8 bits, or whose sides are not multiples of the model's stride."""
+    """Raise InputError unless a picture has 8 bits per channel and sides that are multiples of the model's stride."""
     if picture.pixels.dtype != np.uint8:
         raise InputError("likelihood in bits per dimension is defined for 8-bit pictures: convert the picture first")
     check_sides(picture, model)
 
 
 def pictures_at_once(size: tuple[int, int]) -> int:
-    """How many pictures of a size (height, width) are evaluated together, at least 1."""
+    """Return the batch size for pictures of (height, width), at least 1."""
     return max(1, PIXELS_AT_ONCE // (size[0] * size[1]))
 
 
 def standard_error(values: Sequence[float]) -> float | None:
-    """The standard error of the mean of the values; None for one value."""
+    """Return the standard error of the mean of the values; None for one value."""
     return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None

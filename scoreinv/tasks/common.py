@@ -56,7 +56,7 @@ def model_of(prior: object) -> ScorePrior:
     if isinstance(prior, str | Path):
         return load(prior)
     if not isinstance(prior, ScorePrior):
-        raise SettingError("prior", f"must be a model as scoreinv.load gives it, or its name, not {shown(prior)}")
+        raise SettingError("prior", f"must be a model from scoreinv.load, or its name, not {shown(prior)}")
     return prior
 
 
@@ -70,14 +70,14 @@ def models_of(**given: Model | None) -> Models:
 
 
 def colours_for(picture: Picture, channels: int) -> np.ndarray:
-    """Return colours HxWx3 in [0, 1] for a model of 3 channels, luma HxWx1 for one of 1; else raise InputError."""
+    """Return colours HxWx3 in [0, 1] for 3 channels, luma HxWx1 for 1; raise InputError for other numbers."""
     if channels not in (1, 3):
         raise InputError(f"this task needs a model of grey or colour pictures, not of {channels} channels")
     return picture.rgb() if channels == 3 else picture.luma()[..., None]
 
 
 class Sided(Protocol):
-    """A model or its configuration, with the sides of pictures that it takes."""
+    """A model or its configuration, with its constraints on picture sizes."""
 
     @property
     def stride(self) -> int: ...
@@ -96,9 +96,9 @@ def check_sides(picture: Picture, model: Sided) -> None:
 
 
 def check_samples(count: int, picture_bytes: int) -> None:
-    """Raise InputError if so many results of a picture do not fit in memory."""
+    """Raise InputError if `count` results of a picture do not fit in memory."""
     if lacking := shortage(count * picture_bytes):
-        raise SettingError("samples", f"{count}: drawing so many pictures of this size {lacking}: ask for fewer")
+        raise SettingError("samples", f"{count}: drawing {count} pictures of this size {lacking}: ask for fewer")
 
 
 def wide_tile(prior: ScorePrior, height: int, width: int) -> tuple[int, int]:
@@ -151,7 +151,7 @@ def finite(x: Tensor) -> Tensor:
     """Return x. Raise ScoreinvError unless every value is finite."""
     if not x.isfinite().all():
         raise ScoreinvError(
-            "the model gave values that are not finite: its weights are damaged, its precision is too low (take "
+            "the model returned values that are not finite: its weights are damaged, its precision is too low (use "
             "`torch.float32`), or the guidance is too strong"
         )
     return x
@@ -188,7 +188,7 @@ class Windows:
 
     Args:
         tile, overlap, needed: see `Tiled`.
-        orientations: those in which the pictures are equally likely; a posterior mean is averaged over them.
+        orientations: equally likely orientations of the pictures, over which a posterior mean is averaged.
     """
 
     tile: int
@@ -268,7 +268,7 @@ def draw_constrained(
     noise: NoiseStream,
     callback: Callback | None,
 ) -> Drawn:
-    """Draw samples by the constrained predictor-corrector method, which takes any model.
+    """Draw samples by the constrained predictor-corrector method, which works with any model.
 
     Args:
         initial: pictures (B, C, H, W) in [0, 1]; sampling starts from them, unless it starts from the SDE's prior.

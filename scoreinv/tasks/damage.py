@@ -202,9 +202,7 @@ def detector_of(model: object) -> DamageDetector:
     if isinstance(model, str | Path):
         return load_damage_detector(model)
     if not isinstance(model, DamageDetector):
-        raise SettingError(
-            "model", f"must be one as scoreinv.load_damage_detector gives it, or its name, not {shown(model)}"
-        )
+        raise SettingError("model", f"must be one from scoreinv.load_damage_detector, or its name, not {shown(model)}")
     return model
 
 

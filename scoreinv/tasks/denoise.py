@@ -1,19 +1,18 @@
-"""The task `denoise`: white noise removed, by the posterior mean or by samples; also where black and white cut it off.
+"""The task `denoise`: remove white noise, clipped or not, by the posterior mean or by samples.
 
-Noise alone needs no approximation: alpha times a picture with white noise of standard deviation sigma / alpha *is* a
-state of the forward process, so one evaluation there is the posterior mean (Tweedie's formula), and the reverse process
-from there on draws from the posterior.
+Noise alone needs no approximation. A picture with white noise of standard deviation sigma / alpha, times alpha, *is* a
+state of the forward process. One evaluation there gives the posterior mean (Tweedie's formula), and the reverse process
+from there draws from the posterior.
 
-A file stores y = min(max(x + n, 0), 1): what lay beyond black or white is unknown. Where x is near black the stored
-values are, on average, brighter than x, and no denoiser takes that away: it returns their mean. The values at the ends
-are censored ones (Tobin 1958), and are replaced by what they may have been for the picture as it is estimated
-(Dempster, Laird and Rubin 1977, example 4.2):
+A file stores y = min(max(x + n, 0), 1). Near black, the stored values are brighter than x on average, and a denoiser
+keeps that bias. Clipped values are censored data (Tobin 1958). They are replaced by their expectation given the
+estimated picture (Dempster, Laird and Rubin 1977, example 4.2):
 
     E[x + n | x + n <= 0] = x - s phi(a) / Phi(a),   a = -x / s,   n ~ N(0, s^2),
 
-at white its mirror image; or, for samples, by draws from the normal distribution beyond the end. The first time nothing
-has been estimated: the mean of what lies around stands for x, and its deviation, which edges and texture add to, for s.
-With what has been put in the picture is estimated, and, where much was cut off, anew.
+and its mirror image at white; for samples, by draws from the truncated normal distribution. In the first pass no
+estimate exists, so the local mean replaces x. The local deviation, which includes edges and texture, replaces s. The
+picture is then estimated from the completed values, and a second time if much was clipped.
 """
 
 from __future__ import annotations
@@ -48,23 +47,22 @@ from scoreinv.windows.ensemble import ALL, SelfEnsemble
 from scoreinv.windows.tiled import Tiled
 
 _MUCH_CUT_OFF = 0.15
-"""Share of the values at black and white from which on a picture is estimated twice: below it gains 0.02 dB at most."""
+"""Fraction of clipped values from which a second estimate pays; below it gains at most 0.02 dB."""
 _MIXED = 3
-"""Pixels to each side over which a denoiser about takes the mean of what is put in later."""
+"""Radius in pixels of the mean that approximates a denoiser's response to a correction."""
 _AROUND = 2
-"""Pixels to each side that tell what a value may have been before anything is estimated."""
+"""Radius in pixels of the local mean and deviation in the first pass."""
 _ROUNDS = 2
-"""How often they are asked, what was put in among them: three times gain nothing."""
+"""Iterations of the first pass, each with the values of the previous one; a third gains nothing."""
 _WIDEST = 2.0
-"""Their largest deviation, in those of the noise: across edges it would tell of the other side."""
+"""Largest local deviation, as a multiple of the noise's; across edges it would be larger."""
 _DRAWN = 4.0
-"""Standard deviations from the end: for pictures further within draws are as for one there, since float32 has no less
-probable ones, and they lie a quarter of a deviation beyond the end on average.
-"""
+"""Largest distance of x from black or white in draws, in standard deviations; float32 has no smaller tail
+probabilities. Draws then lie a quarter of a deviation beyond the end on average."""
 _LEAST = 1e-12
-"""Least probability of a draw: of none the normal number would be infinite."""
+"""Smallest probability of a draw; the quantile of 0 would be infinite."""
 _STRIP = 256
-"""Rows that are written at once, to bound memory."""
+"""Rows written at once, to bound memory."""
 
 
 def denoise(
@@ -115,7 +113,7 @@ def denoise(
 def denoise_picture(
     inputs: Inputs, request: DenoiseRequest, models: Models, callback: Callback | None = None
 ) -> DenoiseOutcome[Picture]:
-    """Remove the noise of a photograph, unless its estimate is below the least level of the model."""
+    """Remove the noise of a photograph, unless its estimate is below the model's range."""
     picture, prior = inputs.picture, models.denoiser()
     check_samples(request.samples, picture.pixels.nbytes)
     noise_std, notes = request.noise_std, []
@@ -145,19 +143,19 @@ def remove_noise(
 
 
 def check_noise(picture: Picture, noise_std: float, prior: ScorePrior) -> None:
-    """Raise InputError unless the model knows noise of this standard deviation."""
+    """Raise InputError unless noise of this standard deviation is in the model's range."""
     denoising_time(prior, white_level(noise_std, gray=picture.is_gray()))
 
 
 def photograph(picture: Picture) -> tuple[Tensor, bool]:
-    """The colours as (1, 3, H, W) in [0, 1], and whether they are grey; those of a grey photograph are exactly so."""
+    """Return the colours (1, 3, H, W) in [0, 1], and whether they are grey; grey photographs have equal channels."""
     gray = picture.is_gray()
     rgb = np.repeat(picture.luma()[..., None], 3, axis=2) if gray else picture.rgb()
     return torch.from_numpy(rgb).permute(2, 0, 1)[None].contiguous(), gray
 
 
 def written(picture: Picture, rgb: np.ndarray) -> Picture:
-    """A picture of the same mode and metadata with other colours; its alpha is kept."""
+    """Return the picture with new colours HxWx3 in [0, 1], and its mode, metadata and alpha."""
     strips = [(top, min(_STRIP, picture.height - top)) for top in range(0, picture.height, _STRIP)]
     return picture.with_fills(
         Fill((top, 0, rows, picture.width), np.ones((rows, picture.width), dtype=bool), rgb[top : top + rows])
@@ -182,7 +180,7 @@ def denoise_values(
         y: (1, 3, H, W), of pictures in [0, 1].
         noise_std: standard deviation of its noise, in `noise_range`.
         request: its method is ignored. The mean takes an evaluation in each orientation.
-        finish: makes the result from colours HxWx3 in [0, 1].
+        finish: converts colours HxWx3 in [0, 1] to the result.
         gray: the channels of y, and their noise, are equal.
         stored: y was clipped at black and white, as files are; the mean then takes up to twice the evaluations.
     """
@@ -190,8 +188,8 @@ def denoise_values(
     y = y.to(prior.device)
     height, width = y.shape[-2:]
     alpha, sigma = (broadcast(f(as_time(time)), y) for f in (prior.sde.alpha, prior.sde.sigma))
-    share_cut_off = float(cut_off(y).float().mean()) if stored else 0.0
-    passes = 2 if share_cut_off > _MUCH_CUT_OFF else 1
+    clipped = float(cut_off(y).float().mean()) if stored else 0.0
+    passes = 2 if clipped > _MUCH_CUT_OFF else 1
     steps = DENOISING_STEPS if request.steps is None else request.steps
 
     def estimate(orientations: int, callback: Callback) -> tuple[Tensor, int]:
@@ -206,54 +204,53 @@ def denoise_values(
             return x
 
         with torch.no_grad():
-            if not share_cut_off:
+            if not clipped:
                 return mean(y), orientations
-            filled = expected_around(y, noise_std)
-            x = mean(filled)
-            better = expected(y, x, noise_std)
-            x = mean(better) if passes > 1 else x + nearby(better - filled, _MIXED)
+            completed = expected_around(y, noise_std)
+            x = mean(completed)
+            refined = expected(y, x, noise_std)
+            x = mean(refined) if passes > 1 else x + nearby(refined - completed, _MIXED)
         return x, passes * orientations
 
-    first, before = None, 0
-    if share_cut_off and not request.mean:
+    first, first_nfe = None, 0
+    if clipped and not request.mean:
         part, callback = split(callback, [passes, steps * request.samples])
-        first, before = estimate(1, part)
+        first, first_nfe = estimate(1, part)
 
     def draw(noise: NoiseStream, callback: Callback) -> tuple[Tensor, int]:
         if request.mean:
             x0, nfe = estimate(request.orientations, callback)
             return prior.to_model(x0), nfe
-        seen = y if first is None else _completed(y, first, noise_std, noise, gray=gray)
-        x = (alpha * prior.to_model(seen)).expand(len(noise), -1, -1, -1)
-        if gray:  # what white noise has besides, so that the state is one of the process
+        unclipped = y if first is None else _completed(y, first, noise_std, noise, gray=gray)
+        x = (alpha * prior.to_model(unclipped)).expand(len(noise), -1, -1, -1)
+        if gray:  # add the chroma of white noise: only then is this a state of the process
             z = noise.normal(x.shape)
             x = x + sigma * (z - z.mean(1, keepdim=True))
         tiled = Tiled(prior, prior.image_size, prior.image_size // 8, PIXELS_AT_ONCE)
         sampler = DPMpp2M(eta=1.0, steps=steps, s_noise=prior.s_noise)
         result = sampler.sample(tiled, tuple(x.shape), rng=noise, callback=for_sampler(callback), start=State(x, time))
-        return result.x0, before + int(result.nfe[0])
+        return result.x0, first_nfe + int(result.nfe[0])
 
     return gathered(draw, (height, width), prior, request, finish, callback, gray=gray, method="exact")
 
 
 def _completed(y: Tensor, x: Tensor, noise_std: float, noise: NoiseStream, *, gray: bool) -> Tensor:
-    """y for each sample, with draws where it was cut off; the same in all channels of a grey picture."""
+    """Return y for each sample, with draws in place of clipped values; equal channels if the picture is grey."""
     channels = slice(0, 1 if gray else None)
     x = x.mean(1, keepdim=True) if gray else x
     return drawn(y[:, channels], x.expand(len(noise), -1, -1, -1), noise_std, noise).expand(-1, y.shape[1], -1, -1)
 
 
 def white_level(noise_std: float, *, gray: bool) -> float:
-    """The level of white noise in colours that hides as much as this noise, which for grey is the same in all channels.
+    """Return the level of white colour noise that hides as much as this noise.
 
-    Noise that is the same in the channels has sqrt(3) times the standard deviation along the grey axis of colours, and
-    none across.
+    Noise shared by the channels of a grey picture has sqrt(3) times the standard deviation along the grey axis.
     """
     return noise_std * math.sqrt(3) if gray else noise_std
 
 
 def denoising_time(prior: ScorePrior, noise_std: float) -> float:
-    """The time at which states have this noise; InputError if the model has no such time."""
+    """Return the time of states with this noise; raise InputError if it is out of the model's range."""
     least, largest = noise_range(prior)
     if not least < noise_std < largest:
         raise InputError(
@@ -265,12 +262,12 @@ def denoising_time(prior: ScorePrior, noise_std: float) -> float:
 
 
 def cut_off(y: Tensor) -> Tensor:
-    """Where y, in [0, 1], is black or white, and may have been beyond."""
+    """Return the mask of values of y, in [0, 1], at black or white, which may have been clipped."""
     return (y <= 0) | (y >= 1)
 
 
 def expected(y: Tensor, x: Tensor, noise_std: float) -> Tensor:
-    """y with its values at black and white replaced by what they are expected to have been for the picture x."""
+    """Return y with clipped values replaced by their expectation given the picture x."""
 
     def below(x: Tensor) -> Tensor:
         return (x - noise_std * _mills(x / noise_std)).clamp_max(0)
@@ -279,18 +276,18 @@ def expected(y: Tensor, x: Tensor, noise_std: float) -> Tensor:
 
 
 def expected_around(y: Tensor, noise_std: float) -> Tensor:
-    """y, (B, C, H, W), with its values at black and white replaced by what those around let expect, without a picture.
+    """Return y, (B, C, H, W), with clipped values replaced by their expectation given their neighbourhood.
 
-    Values are taken for N(m, v) near one another, v from noise_std^2 on, and m and v are estimated with the truncated
-    normal's mean in place of those that were cut off.
+    Nearby values are modelled as N(m, v), v >= noise_std^2. The estimates of m and v use the truncated normal's mean in
+    place of clipped values.
     """
     # A channel at a time, to bound memory.
     return torch.cat([_around(y[:, k : k + 1], noise_std) for k in range(y.shape[1])], 1)
 
 
 def nearby(values: Tensor, reach: int) -> Tensor:
-    """The mean of (B, C, H, W) over squares of 2 reach + 1 pixels, of what lies within the borders."""
-    for down, across in ((reach, 0), (0, reach)):  # at once it is the square of the steps
+    """Return the mean of (B, C, H, W) over squares of side 2 reach + 1, clipped to the picture."""
+    for down, across in ((reach, 0), (0, reach)):  # separable passes are faster
         size, padding = (2 * down + 1, 2 * across + 1), (down, across)
         values = F.avg_pool2d(values, size, stride=1, padding=padding, count_include_pad=False)
     return values
@@ -311,22 +308,22 @@ def _around(y: Tensor, noise_std: float) -> Tensor:
 
 
 def _mills(within: Tensor) -> Tensor:
-    """phi(a) / Phi(a) at a = -within, by the scaled erfc: in float32 Phi itself is 0 from five deviations on."""
+    """Return phi(a) / Phi(a) at a = -within, by the scaled erfc; in float32, Phi is 0 beyond five deviations."""
     scaled = within / math.sqrt(2)
-    if scaled.device.type == "mps":  # which has no erfcx in every version
+    if scaled.device.type == "mps":  # some versions lack erfcx there
         scaled = scaled.cpu()
     return math.sqrt(2 / math.pi) / torch.special.erfcx(scaled).to(within)
 
 
 def drawn(y: Tensor, x: Tensor, noise_std: float, noise: NoiseStream) -> Tensor:
-    """y with its values at black and white replaced by draws of what they may have been; x has a row for each draw."""
-    # A standard normal number is one of any distribution by its own distribution function.
+    """Return y with clipped values replaced by draws given x; x has one row per draw."""
+    # Inverse transform sampling of the truncated normal distribution.
     uniform = torch.special.ndtr(noise.normal(x.shape))
 
     def below(x: Tensor) -> Tensor:
         x = x.clamp_max(_DRAWN * noise_std)
-        share = (uniform * torch.special.ndtr(-x / noise_std)).clamp(_LEAST, 1 - 1e-6)
-        return (x + noise_std * torch.special.ndtri(share)).clamp_max(0)
+        probability = (uniform * torch.special.ndtr(-x / noise_std)).clamp(_LEAST, 1 - 1e-6)
+        return (x + noise_std * torch.special.ndtri(probability)).clamp_max(0)
 
     return _replaced(y.expand_as(x), below(x), 1 - below(1 - x))
 

@@ -1,4 +1,4 @@
-"""The task `evaluate`: how like real pictures generated ones are, by distances in the features of a classifier.
+"""The task `evaluate`: distances between generated and real pictures in the feature space of a classifier.
 
 Frechet distance   |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))   of the features' means and covariances
                    (Heusel et al. 2017, eq. 6; FID when the features are Inception's)
@@ -24,16 +24,16 @@ from scoreinv.system.errors import InputError
 from scoreinv.tasks.common import colours_for, to_tensor
 
 _BATCH = 64
-_ROWS = 1024  # rows of the kernel's matrix that are computed at once: the whole of 50,000 pictures would take 20 GB
+_ROWS = 1024  # rows of the kernel matrix per block; the whole matrix of 50,000 pictures would need 20 GB
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a classifier sees in a set of pictures.
+    """Features of N pictures.
 
     Attributes:
         features: (N, D) float64.
-        labels: (N,), the class that each is assigned to.
+        labels: (N,), predicted classes.
     """
 
     features: np.ndarray
@@ -41,9 +41,9 @@ class Seen:
 
 
 def evaluate(generated: Seen, real: Seen, classes: Sequence[str]) -> dict[str, Any]:
-    """Compare what was seen in two sets: their distances, 0 being best, and the share of the generated in each class.
+    """Return the distances of two sets, 0 being best, and the fraction of generated pictures in each class.
 
-    Raises InputError for a set of fewer than two pictures.
+    Raises InputError if a set has fewer than two pictures.
     """
     counts = np.bincount(generated.labels, minlength=len(classes))
     return {
@@ -55,35 +55,36 @@ def evaluate(generated: Seen, real: Seen, classes: Sequence[str]) -> dict[str, A
 
 @torch.no_grad()
 def look_at(pictures: Iterable[tuple[str, Picture]], classifier: NoiseClassifier) -> Seen:
-    """What the classifier sees in pictures of its own size: the mean of what it sees in each and its mirror image.
+    """Return the classifier's features of pictures, each averaged over the picture and its mirror image.
 
-    pictures: each with its name, for errors.
+    Args:
+        pictures: pairs of a name, for error messages, and a picture of the classifier's size.
 
-    Raises InputError naming a picture of another size, and when there are none.
+    Raises InputError if a picture has another size, or if there are no pictures.
     """
     features, labels, side, rest = [], [], classifier.image_size, iter(pictures)
     while batch := list(islice(rest, _BATCH)):
         for name, picture in batch:
             if picture.size != (side, side):
-                raise InputError(f"{name}: is {picture.width}x{picture.height}, and the classifier sees {side}x{side}")
+                raise InputError(f"{name}: is {picture.width}x{picture.height}, but the classifier needs {side}x{side}")
         colours = [colours_for(picture, classifier.network.channels) for _, picture in batch]
         x = to_tensor(colours, next(classifier.parameters()).device)
         low, high = classifier.data_range
         both = classifier.features(low + (high - low) * torch.cat([x, x.flip(-1)]), TRAINING_START)
-        seen = both.unflatten(0, (2, len(x))).mean(0)
-        features.append(seen.cpu().double().numpy())
-        labels.append(classifier.network.head(seen).argmax(1).cpu().numpy())
+        averaged = both.unflatten(0, (2, len(x))).mean(0)
+        features.append(averaged.cpu().double().numpy())
+        labels.append(classifier.network.head(averaged).argmax(1).cpu().numpy())
     if not features:
-        raise InputError("there are no pictures to look at")
+        raise InputError("there are no pictures to evaluate")
     return Seen(np.concatenate(features), np.concatenate(labels))
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """The distance between the Gaussians of two sets of features (N, D) and (M, D), at least 0."""
+    """Return the Frechet distance of features (N, D) and (M, D), at least 0."""
     _check(a, b)
     gap = a.mean(0) - b.mean(0)
     first, second = (np.atleast_2d(np.cov(features, rowvar=False)) for features in (a, b))
-    # tr (C1 C2)^(1/2) by the symmetric C1^(1/2) C2 C1^(1/2), which has the same eigenvalues.
+    # The symmetric C1^(1/2) C2 C1^(1/2) has the eigenvalues of C1 C2.
     values, vectors = linalg.eigh(first)
     root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
     cross = np.sqrt(linalg.eigvalsh(root @ second @ root).clip(0)).sum()
@@ -91,18 +92,18 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """The unbiased estimate of the distance of two sets of features (N, D) and (M, D); it may be slightly negative."""
+    """Return the unbiased kernel distance of features (N, D) and (M, D); it may be slightly negative."""
     _check(a, b)
 
     def total(x: np.ndarray, y: np.ndarray) -> float:
         rows = (x[i : i + _ROWS] for i in range(0, len(x), _ROWS))
         return sum(float(((some @ y.T / x.shape[1] + 1) ** 3).sum()) for some in rows)
 
-    def among(x: np.ndarray) -> float:
-        own = ((np.square(x).sum(1) / x.shape[1] + 1) ** 3).sum()
-        return (total(x, x) - own) / (len(x) * (len(x) - 1))
+    def within(x: np.ndarray) -> float:
+        diagonal = ((np.square(x).sum(1) / x.shape[1] + 1) ** 3).sum()
+        return (total(x, x) - diagonal) / (len(x) * (len(x) - 1))
 
-    return float(among(a) + among(b) - 2 * total(a, b) / (len(a) * len(b)))
+    return float(within(a) + within(b) - 2 * total(a, b) / (len(a) * len(b)))
 
 
 def _check(a: np.ndarray, b: np.ndarray) -> None:

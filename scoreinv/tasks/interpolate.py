@@ -1,4 +1,4 @@
-"""The task `interpolate`: pictures between two, by way of their latent codes (Song et al. 2021, section 4.3, D.4)."""
+"""The task `interpolate`: interpolate two pictures in latent space (Song et al. 2021, section 4.3, D.4)."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ def interpolate(
     callback: Callback | None = None,
     progress: bool = False,
 ) -> Drawn[list[ImageLike]]:
-    """Pictures from a to b: both are encoded, and their codes joined by an arc (`slerp`) and decoded.
+    """Encode pictures a and b, interpolate their latent codes along an arc (`slerp`), and decode them.
 
         result = scoreinv.interpolate(a, b, 8, prior=scoreinv.load("cifar10"))
         result.images
 
-    At temperature 1 the first and the last are a and b, as far as the solver is exact. Alpha of the results is a's. The
-    evaluations that are reported include those of encoding a and b.
+    At temperature 1 the first and last results are a and b, up to the solver's error. Results have the alpha of a.
+    Reported evaluations include the encoding.
 
     Args:
         a, b: array HxW, HxWx3 or HxWx4, PIL image, or tensor CxHxW of uint8, uint16 or floats in [0, 1], of
             one size whose sides are multiples of the model's stride.
-        count: pictures in the row, with a and b.
-        prior: the model, or its name or file.
-        temperature: the codes are multiplied by it before they are decoded: below 1 pictures are smoother.
-        steps: steps of a fixed grid, four evaluations each; 16 are good. None for adaptive RK45.
+        count: number of pictures, including both ends.
+        prior: the model, its name or its file.
+        temperature: factor of the codes before decoding; pictures are smoother below 1.
+        steps: steps of a fixed grid, four evaluations each; 16 suffice. None: adaptive RK45.
         rtol: tolerance of RK45, relative and absolute.
-        callback: called with the share of the work that is done; stops the work by returning False.
-        progress: show a bar with the time left on stderr, or a line now and then where that is no terminal.
+        callback: called with the fraction of work done; stops the work by returning False.
+        progress: show a bar with the time left on stderr, or occasional lines if that is not a terminal.
 
     Raises:
         InputError: a wrong picture or setting.
         Cancelled: the callback stopped the work.
-        ScoreinvError: the model gave values that are not finite.
+        ScoreinvError: the model returned values that are not finite.
     """
     model = model_of(prior)
     starts, form = pictures_from_api(a)
@@ -63,11 +63,11 @@ def interpolate(
     if len(starts) != 1 or len(ends) != 1:
         raise InputError(f"interpolation is between two single pictures, not between {len(starts)} and {len(ends)}")
     first: Picture = starts[0]
-    with running("interpolating", callback, progress=progress) as told:
+    with running("interpolating", callback, progress=progress) as forward:
         result = interpolate_pictures(
-            first, ends[0], model, count, temperature=temperature, steps=steps, rtol=rtol, callback=told
+            first, ends[0], model, count, temperature=temperature, steps=steps, rtol=rtol, callback=forward
         )
-    # A grey picture has no place for the colours of the other one.
+    # A picture of mode L cannot hold the colours of the other one.
     frame = first.colorized(first.rgb()) if first.is_gray_mode and not ends[0].is_gray_mode else first
     everywhere = (0, 0, *first.size), np.ones(first.size, dtype=bool)
     colours = [np.broadcast_to(image, (*first.size, 3)) for image in result.images]
@@ -85,7 +85,7 @@ def interpolate_pictures(
     rtol: float = 1e-5,
     callback: Callback | None = None,
 ) -> Drawn[np.ndarray]:
-    """`interpolate` for two `Picture`s."""
+    """Interpolate two `Picture`s; see `interpolate`."""
     check("count", count, Whole(2))
     check("temperature", temperature, Number(0))
     if first.size != second.size:
@@ -118,12 +118,12 @@ def interpolate_pictures(
 
 
 def slerp(a: Tensor, b: Tensor, fractions: Sequence[float] | np.ndarray) -> Tensor:
-    """Points on the arc from a to b (C, H, W), one for each fraction in [0, 1], (N, C, H, W).
+    """Return points (N, C, H, W) on the arc from a to b (C, H, W), one for each fraction f in [0, 1].
 
-        (sin((1 - f) w) a + sin(f w) b) / sin w,      w the angle between a and b (Shoemake 1985),
+        (sin((1 - f) w) a + sin(f w) b) / sin w,      w the angle between a and b (Shoemake 1985)
 
-    so that codes keep the length that noise has, which a straight line would cut. Codes in one direction, or in
-    opposite ones, have no arc of their own and are joined by a straight line.
+    Codes keep the norm of noise, unlike on a straight line. Parallel codes define no arc, so they are interpolated
+    linearly.
     """
     start, end = a.flatten().cpu().double(), b.flatten().cpu().double()
     f = torch.as_tensor(np.asarray(fractions), dtype=torch.float64)[:, None]

@@ -1,14 +1,13 @@
-"""What `colorize` draws by: noise of a picture's own, which hardly changes when the picture is resized.
+"""Noise streams of `colorize`, which depend on the picture but hardly on its size.
 
-With one noise for all, the pictures of a folder would have one tint; with noise keyed by a hash of its pixels, a
-picture would have other colours once it is a few pixels larger. Here
+With the same noise for all, the pictures of a folder would share a tint. With noise keyed by a hash of the pixels, a
+picture would change its colours with its size. Here the noise is
 
-    z = sum over k of w_k z_k
+    z = sum_k w_k z_k,
 
-of independent fields z_k that the seed gives, and a unit vector w that varies smoothly with what the picture looks like
-as a thumbnail. So z is standard normal for every picture, nearly the same for nearly the same pictures, and has the
-correlation w . w' between two. Each row of a field is drawn by itself from the left, so that a size which is rounded to
-one pixel more or less leaves the rest as it was.
+with independent fields z_k keyed by the seed, and a unit vector w that is a smooth function of the thumbnail. For every
+picture z is standard normal, and the correlation for two pictures is w . w'. Each row of a field has its own stream, so
+a height or width rounded by one pixel leaves the other values unchanged.
 """
 
 from __future__ import annotations
@@ -25,42 +24,42 @@ from scoreinv.samplers import NoiseStream
 from scoreinv.samplers.rng import generator
 
 _FIELDS = 16
-"""The noises of two unlike pictures have a correlation of about 1 / sqrt(16)."""
+"""Number of fields; the noises of unlike pictures have correlations of about 1 / sqrt(16)."""
 
 _THUMBNAIL = 8
 _STREAM = (0, 0, 0, 1)
-"""Apart from the streams of holes, whose keys are shorter: a place and a scale."""
+"""Key of these streams; the streams of holes have shorter keys, a place and a scale."""
 
 
 def noise_weights_of(picture: Picture) -> np.ndarray:
-    """The unit vector w of a picture, (16,) float64, made of the luma of its thumbnail."""
+    """Return the unit vector w of a picture, (16,) float64, from the luma of its thumbnail."""
     small = luma(picture.resized_rgb(_THUMBNAIL, _THUMBNAIL)).astype(np.float64).ravel()
-    # The constant decides for pictures that are flat and of middle grey, of which all else is nearly 0.
-    seen = np.concatenate([small - small.mean(), [small.mean() - 0.5, 0.05]])
-    weights = np.random.default_rng(0).standard_normal((_FIELDS, len(seen))) @ seen
+    # The constant keeps w stable for flat mid-grey pictures, whose other features are nearly 0.
+    features = np.concatenate([small - small.mean(), [small.mean() - 0.5, 0.05]])
+    weights = np.random.default_rng(0).standard_normal((_FIELDS, len(features))) @ features
     return weights / np.linalg.norm(weights)
 
 
 def ddof_of_pairs(count: int) -> float:
-    """What n samples of `PictureNoise`, from the first on, have for `ddof` in their variance.
+    """Return `ddof` for the unbiased variance of the first n samples of `PictureNoise`.
 
-    Pairs lie at m + d and m - d, so their mean is m whatever n is, and the sum of squares about it is n times the
-    variance s^2. One without its opposite moves the mean by d / n, and leaves (n - 1 / n) s^2.
+    Pairs m + d, m - d have the mean m, so the expected sum of squares about the mean is n s^2. An odd sample moves the
+    mean by d / n, which leaves (n - 1 / n) s^2.
     """
     return count % 2 / count
 
 
 class PictureNoise(NoiseStream):
-    """Noise of the samples of these numbers, of which 2 k + 1 of a picture has the opposite of each draw of 2 k.
+    """Noise of samples in antithetic pairs: sample 2 k + 1 of a picture gets the negated draws of sample 2 k.
 
-    Each sample is what it would be by itself, and the mean of some has less variance: what is linear in the noise
-    cancels in each pair (Hammersley and Morton 1956).
+    Each sample keeps its distribution. The mean of a pair has less variance, since terms linear in the noise cancel
+    (Hammersley and Morton 1956).
 
     Args:
         seed: a non-negative integer.
-        numbers: of the samples.
-        weights: of `noise_weights_of`, (16,) of the picture of all samples, or (B, 16) of that of each.
-        device: where draws are delivered.
+        numbers: numbers of the B samples.
+        weights: result of `noise_weights_of`: (16,) for one picture, or (B, 16) for one per sample.
+        device: device of the draws.
     """
 
     def __init__(self, seed: int, numbers: Sequence[int], weights: np.ndarray, device: torch.device) -> None:
@@ -73,9 +72,9 @@ class PictureNoise(NoiseStream):
     def normal(
         self, shape: torch.Size | tuple[int, ...], device: torch.device | None = None, dtype: torch.dtype | None = None
     ) -> Tensor:
-        """Standard normal draws of shape (B, C, H, W)."""
+        """Return standard normal draws of shape (B, C, H, W)."""
         channels, height, width = shape[1:]
-        fields = {}  # that all pictures mix, (H, W, C, 16) of each pair
+        fields = {}  # (H, W, C, 16) for each pair, shared by all pictures
         for pair in {number // 2 for number in self._numbers}:
             streams = (generator(self._seed, pair, *_STREAM, self._drawn, row) for row in range(height))
             fields[pair] = np.stack([rng.standard_normal((width, channels, _FIELDS), np.float32) for rng in streams])

@@ -1,12 +1,11 @@
-"""The task `select`: what is pointed at in a photograph, as a mask of the object that clicks or a box mean.
+"""The task `select`: segment an object of a photograph by clicks or a box.
 
-A picture is looked at once, and then each prompt is answered by a small decoder (`models.segment_anything`). A single
-click may mean a part, more of it, or the whole: three masks answer it, and the one is taken that the decoder trusts
-most, unless it is much smaller or larger than what people point at. A box needs no such choice. Each further click
-goes to the decoder with the mask so far, as it was trained.
+The encoder embeds the picture once; a small decoder answers each prompt (`models.segment_anything`). A single click may
+mean a part, a larger part or the whole, so the decoder returns three masks. The one with the highest predicted IoU is
+chosen, with a penalty for unusual sizes. A box needs no choice. Each further click is decoded with the previous mask.
 
-Of the decoder's mask stays what is connected to a click or is a good part of it; small holes are filled. Its cells are
-a 256th of the longer side, so it is raised to full size along the edges of the photograph (`imaging.edges`).
+Postprocessing keeps the components that contain a click, or large ones in a box, and fills small gaps. A mask's cell is
+1/256 of the longer side, so the mask is upsampled along the edges of the photograph (`analysis.edges`).
 """
 
 from __future__ import annotations
@@ -50,39 +49,38 @@ from scoreinv.tasks.requests import SelectRequest
 
 Size = Literal["small", "middle", "large"]
 SIZES: tuple[Size, ...] = get_args(Size)
-"""What a single click may mean, from a part to the whole."""
+"""Meanings of a single click, from a part to the whole object."""
 Point = tuple[float, float]
-"""Across and down, in pixels from the upper left corner of the picture, turned upright."""
+"""(x, y) in pixels from the upper left corner of the upright picture."""
 
 _SMALL, _LARGE = 0.01, 0.3
-"""Shares of the picture between which most of what is pointed at lies."""
+"""Usual areas of selected objects, as a fraction of the picture."""
 _UNUSUAL = 0.4
-"""Of the expected IoU, what a mask loses that is ten times smaller, or larger by a quarter of the picture."""
+"""Penalty on the predicted IoU of masks ten times smaller than usual, or larger by a quarter of the picture."""
 _WHOLE = 0.03
-"""And what each gains over the next smaller one. Random clicks on sixteen objects then give an IoU of .75 on average,
-the decoder's trust alone .65, and the best of the three .82."""
+"""Bonus for each mask over the next smaller one. Mean IoU of random clicks on sixteen objects: .75 with penalty and
+bonus, .65 with the predicted IoU alone, .82 for the best of the three."""
 _PLAIN, _OBEYED, _LIKE = 0.2, 0.1, 0.3
-"""Added to the expected IoU after several clicks: for the mask that is made for them, for one that keeps to all of
-them, and times its IoU with the mask before. The mask made for them alone falls to pieces at times, which the decoder
-then sees: by two clicks the sixteen objects have an IoU of .84 on average so, by that mask alone .74."""
+"""Bonuses after several clicks: the mask for several points, agreement with all clicks, IoU with the previous mask.
+Mean IoU after two clicks on sixteen objects: .84, against .74 with the first mask alone, which may fall apart."""
 _PART = 0.01
-"""Of the largest part of a mask, the area below which another part is a speck, and a hole in it a gap."""
+"""Area of specks and gaps, at most, as a fraction of a mask's largest component or of the mask."""
 _BEYOND = 0.03
-"""Of its sides, how far what is selected may go beyond a box, which is drawn by hand."""
+"""Margin of a hand-drawn box that a selection may use, as a fraction of its sides."""
 _ALIKE = 0.9
-"""IoU of two masks that are one to the eye."""
+"""IoU from which two masks look the same."""
 _KEPT = 32
-"""Answers that are kept of a picture, of a megabyte each: a click that is taken back costs nothing."""
+"""Cached masks per picture, 1 MB each; undoing a click then needs no decoding."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What is pointed at in a picture.
+    """Clicks, a box, or both, that select an object.
 
     Attributes:
-        clicks: across, down, and whether it is on the object (else beside it), in the order in which they came.
-            Without a box the first is on it.
-        box: across, down, width and height of a box around the object.
+        clicks: (x, y, inside) in order, in pixels; `inside` is false beside the object. Without a box the first is
+            inside.
+        box: (x, y, width, height) around the object, in pixels.
     """
 
     clicks: tuple[tuple[float, float, bool], ...] = ()
@@ -90,7 +88,10 @@ class Prompt:
 
     @classmethod
     def of(cls, at: Any = (), not_at: Any = (), box: Any = None) -> Prompt:
-        """The prompt of points, or single ones, on the object and beside it; raises SettingError for anything else."""
+        """Return the prompt of one or several points inside and outside the object, and a box.
+
+        Raises SettingError for malformed points or boxes.
+        """
         clicks = [(*point, True) for point in _points("at", at)] + [
             (*point, False) for point in _points("not_at", not_at)
         ]
@@ -101,7 +102,7 @@ class Prompt:
         return cls(tuple(clicks), box)
 
     def check(self, size: tuple[int, int]) -> None:
-        """Raise InputError where it does not point at something in a picture of (height, width)."""
+        """Raise InputError unless the prompt lies in a picture of (height, width) and names an object."""
         height, width = size
         if self.box is None and not (self.clicks and self.clicks[0][2]):
             raise SettingError("at", "is missing: say where the object is, or give a box around it")
@@ -116,12 +117,12 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Selected:
-    """An answer to a prompt.
+    """A selected object.
 
     Attributes:
-        mask: HxW bool, true where the object is.
-        size: of a single click, which of the three it is.
-        iou: what the network takes the mask's IoU with the object for.
+        mask: HxW bool, true inside the object.
+        size: chosen meaning of a single click; None for other prompts.
+        iou: predicted IoU of the mask.
     """
 
     mask: np.ndarray
@@ -139,7 +140,7 @@ def select(
     grow: int | None = None,
     shadow: bool = False,
 ) -> ImageLike:
-    """Select an object of a photograph by pointing at it, as a mask for `inpaint`.
+    """Select an object of a photograph by clicks or a box; return a mask for `inpaint`.
 
         mask = scoreinv.select(image, at=(320, 200))
         mask = scoreinv.select(image, box=(250, 120, 180, 260), not_at=[(300, 370)])
@@ -147,21 +148,21 @@ def select(
 
     Args:
         image: array HxW, HxWx3 or HxWx4, PIL image, or tensor (1x)CxHxW of uint8, uint16 or floats in [0, 1].
-        at: a point (across, down) on the object, in pixels of the picture turned upright, or several.
-        not_at: points beside it, which take away what was selected too much.
-        box: (across, down, width, height) around the object: the surest way.
-        size: of what a click may mean: `small`, `middle` or `large`; None for what is likeliest.
-        grow: pixels by which what is found is enlarged, since what is left of an object would be continued into its
-            hole; None for `usual_grow`. What still seems to be left is taken in too; with 0 it is the object alone.
-        shadow: include its cast shadow, if the picture shows a clear one.
+        at: one point (x, y) on the object or several, in pixels of the upright picture.
+        not_at: points outside the object, which remove surplus parts of the selection.
+        box: (x, y, width, height) around the object; the most reliable prompt.
+        size: meaning of a single click, `small`, `middle` or `large`; None: the most likely one.
+        grow: dilation in pixels; remnants of an object at the border of a hole would be continued into it. None:
+            `usual_grow`. Unless it is 0, visible remnants beside the mask are added too.
+        shadow: include the object's cast shadow, if a clear one is visible.
 
     Returns:
-        The object: an array HxW of bool; for a PIL image one of mode L, 255 where it is; for a tensor one of 0 and 1,
-        1xHxW or 1x1xHxW.
+        The mask, in the form of the image: a bool array HxW, a PIL image of mode L with 0 and 255, or a tensor
+        (1x)1xHxW of 0 and 1.
 
     Raises:
-        InputError: a wrong picture or setting, nothing pointed at, or a point outside of the picture.
-        ScoreinvError: nothing was found there, or onnxruntime is not installed.
+        InputError: a wrong picture or setting, no prompt, or a point outside the picture.
+        ScoreinvError: no object was found, or onnxruntime is not installed.
     """
     if grow is not None:
         check("grow", grow, Whole())
@@ -200,66 +201,69 @@ def select_picture(
 
 
 def usual_grow(size: tuple[int, int]) -> int:
-    """The pixels by which to enlarge a selection in a picture of (height, width): a cell of the mask, and one.
+    """Return the default dilation in a picture of (height, width), in pixels: one cell of the mask, and one pixel.
 
-    Of the rims of sixteen objects that a box and a click select, 5 % are left then (median), and with 2 pixels 13 %.
+    It leaves 5 % of the rims of sixteen objects uncovered (median); 2 pixels leave 13 %.
     """
     return 1 + round(CELL * max(size) / SIDE)
 
 
 def with_rim(picture: Picture, mask: np.ndarray, grow: int | None = None) -> np.ndarray:
-    """A selection (HxW bool) as it is to be filled: `grow` pixels larger, with what is seen of the object beside it.
+    """Return a selection (HxW bool) dilated by `grow` pixels, with visible remnants of the object beside it.
 
-    With 0 it is the object alone, and what is beside it is not looked at.
+    If `grow` is 0, return the mask unchanged.
     """
     grow = usual_grow(picture.size) if grow is None else grow
     return take_in_leftovers(picture, dilate(mask, grow)) if grow else mask
 
 
 class Selection:
-    """A picture that has been looked at, in which each prompt costs no more than the decoder.
+    """An embedded picture, in which each prompt costs one run of the decoder.
 
-        selection = Selection(picture)  # about a second: the image embedding
+        selection = Selection(picture)  # embeds the picture, about 1 s
         prompt = Prompt(((320, 200, True),))
-        first = selection.select(prompt)  # about a tenth
+        first = selection.select(prompt)  # about 0.1 s
         other = selection.select(prompt, selection.next_size(prompt, first.size))
 
     Args:
-        network: which pictures may share; None for a fresh one.
+        network: the networks, which pictures may share; None: loaded for this picture.
     """
 
     def __init__(self, picture: Picture, network: SegmentAnything | None = None) -> None:
         self.picture = picture
         self.network = SegmentAnything() if network is None else network
         self.scale = SIDE / max(picture.size)
-        """From pixels of the picture to those of the square that the encoder sees."""
-        seen = scaled(picture.size, self.scale)
-        rgb = picture.resized_rgb(*seen)
+        """Pixels of the encoder's input per pixel of the picture."""
+        input_size = scaled(picture.size, self.scale)
+        rgb = picture.resized_rgb(*input_size)
         self.embedding = self.network.embedding(rgb)
-        self._seen = seen[0] / CELL, seen[1] / CELL
+        self._seen = input_size[0] / CELL, input_size[1] / CELL
         self._low = max(1, round(self._seen[0])), max(1, round(self._seen[1]))
-        self._edges = EdgesOfPicture(picture, Picture(rgb).resized_rgb(*self._low))  # large pictures take long twice
+        self._edges = EdgesOfPicture(picture, Picture(rgb).resized_rgb(*self._low))  # reuses the slow reduction
         self._masks: dict[tuple[Prompt, Size | None], tuple[np.ndarray, np.ndarray]] = {}
 
     def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
-        """The object that a prompt means.
+        """Return the selected object.
 
         Args:
-            size: of what its first click may mean; None for what is likeliest.
+            size: meaning of the first click; None: the most likely one.
 
         Raises:
-            InputError: it points at nothing, or outside of the picture.
-            ScoreinvError: nothing is found there.
+            InputError: the prompt is empty, or outside the picture.
+            ScoreinvError: no object was found.
         """
         prompt.check(self.picture.size)
-        logits, iou, taken = self._answer(prompt, size)
+        logits, iou, chosen = self._answer(prompt, size)
         mask = self._edges.raised(self._cleaned(expit(logits), prompt))
         if not mask.any():
-            raise ScoreinvError("nothing is found there: point at the middle of an object, or give a box around it")
-        return Selected(mask, taken, iou)
+            raise ScoreinvError("no object was found: point at the middle of an object, or give a box around it")
+        return Selected(mask, chosen, iou)
 
     def next_size(self, prompt: Prompt, size: Size | None) -> Size | None:
-        """The size that another click on the same place means: the next larger one that looks different, or around."""
+        """Return the next larger size with a visibly different mask, starting again after `large`.
+
+        A repeated click on the same place selects it.
+        """
         if size is None:
             return None
         now = self._answer(prompt, size)[0] > 0
@@ -271,30 +275,30 @@ class Selection:
         return size
 
     def _answer(self, prompt: Prompt, size: Size | None) -> tuple[np.ndarray, float, Size | None]:
-        """Log odds of a mask, hxw, what its IoU is taken for, and which of the sizes of its first click it is."""
+        """Return the logits of the chosen mask (h, w), its predicted IoU, and its size for a single click."""
         is_first = len(prompt.clicks) <= (prompt.box is None)
         key = prompt, None if is_first else size
         if key not in self._masks:
-            before = None if is_first else self._previous(prompt, size)
+            previous = None if is_first else self._previous(prompt, size)
             self._masks = dict(list(self._masks.items())[-_KEPT:])
             points, labels = self._points(prompt)
-            self._masks[key] = self.network.masks(self.embedding, points, labels, before)
+            self._masks[key] = self.network.masks(self.embedding, points, labels, previous)
         logits, iou = self._masks[key]
-        number, taken = 0, None
+        number, chosen = 0, None
         if not is_first:
-            kept = [self._keeps(mask, prompt) for mask in logits]
-            alike = [_iou(mask > 0, self._previous(prompt, size) > 0) for mask in logits]
-            gain = _OBEYED * np.array(kept) + _LIKE * np.array(alike)
-            gain[0] += _PLAIN
-            number = int(np.argmax(iou + gain))
+            agrees = [self._keeps(mask, prompt) for mask in logits]
+            overlap = [_iou(mask > 0, self._previous(prompt, size) > 0) for mask in logits]
+            bonus = _OBEYED * np.array(agrees) + _LIKE * np.array(overlap)
+            bonus[0] += _PLAIN
+            number = int(np.argmax(iou + bonus))
         elif prompt.box is None or size is not None:
             by_area = sorted(range(1, len(logits)), key=lambda mask: int((logits[mask] > 0).sum()))
             number = self._likeliest(logits, iou) if size is None else by_area[SIZES.index(size)]
-            taken = SIZES[by_area.index(number)]
-        return logits[number], float(iou[number]), taken
+            chosen = SIZES[by_area.index(number)]
+        return logits[number], float(iou[number]), chosen
 
     def _keeps(self, mask: np.ndarray, prompt: Prompt) -> bool:
-        """Whether a mask has all points in it that are on the object, and no others."""
+        """Return whether a mask contains all clicks inside the object and none of the others."""
         cells = [(int(self.scale * y / CELL), int(self.scale * x / CELL), inside) for x, y, inside in prompt.clicks]
         return all((mask[row, column] > 0) == inside for row, column, inside in cells)
 
@@ -302,7 +306,7 @@ class Selection:
         return self._answer(replace(prompt, clicks=prompt.clicks[:-1]), size)[0]
 
     def _points(self, prompt: Prompt) -> tuple[np.ndarray, list[int]]:
-        """The points of a prompt in the square, Nx2, and what each is."""
+        """Return the prompt's points (N, 2) in the encoder's input, and their labels."""
         points = [(x + 0.5, y + 0.5) for x, y, _ in prompt.clicks]
         labels = [INSIDE if inside else OUTSIDE for _, _, inside in prompt.clicks]
         if prompt.box is None:
@@ -311,21 +315,25 @@ class Selection:
         return self.scale * np.array([*points, (left, top), (right, bottom)]), [*labels, CORNER, OTHER_CORNER]
 
     def _corners(self, box: tuple[float, float, float, float], beyond: float = 0) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of a box within the picture, each moved outwards by a share of its sides."""
+        """Return (left, top, right, bottom) of a box enlarged by a fraction of its sides, clipped to the picture."""
         x, y, wide, high = box
         left, top = max(0.0, x - beyond * wide), max(0.0, y - beyond * high)
         right, bottom = x + (1 + beyond) * wide, y + (1 + beyond) * high
         return left, top, min(right, self.picture.width), min(bottom, self.picture.height)
 
     def _likeliest(self, logits: np.ndarray, iou: np.ndarray) -> int:
-        """The number of the mask that a single click means: trusted, and of a usual size."""
+        """Return the index of the most likely mask of a single click, by predicted IoU and area."""
         rows, columns = (math.ceil(side) for side in self._seen)
-        share = (logits[:, :rows, :columns] > 0).mean(axis=(1, 2)).clip(1e-6)
-        unusual = np.log10(_SMALL / share).clip(0) + 4 * (share - _LARGE).clip(0)
-        return 1 + int(np.argmax((iou - _UNUSUAL * unusual)[1:] + _WHOLE * np.argsort(np.argsort(share[1:]))))
+        area = (logits[:, :rows, :columns] > 0).mean(axis=(1, 2)).clip(1e-6)
+        unusual = np.log10(_SMALL / area).clip(0) + 4 * (area - _LARGE).clip(0)
+        return 1 + int(np.argmax((iou - _UNUSUAL * unusual)[1:] + _WHOLE * np.argsort(np.argsort(area[1:]))))
 
     def _cleaned(self, square: np.ndarray, prompt: Prompt) -> np.ndarray:
-        """Probabilities of the picture at low resolution, of those of the square: without specks and gaps."""
+        """Return the mask's probabilities at the picture's low resolution, without specks and gaps.
+
+        Args:
+            square: probabilities in the encoder's square input.
+        """
         height, width = self._low
         view = (0, 0, self._seen[1], self._seen[0])
         found = np.array(Image.fromarray(square).resize((width, height), Image.Resampling.BILINEAR, box=view))
@@ -358,7 +366,7 @@ def _iou(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _points(name: str, given: Any) -> list[Point]:
-    """Points, or a single one, as pairs of numbers."""
+    """Return one point or several as a list of points."""
     values = [] if given is None else [*given] if isinstance(given, Iterable) else [given]
     if len(values) == 2 and all(isinstance(value, Real) for value in values):
         values = [values]
@@ -377,4 +385,4 @@ def _place(*numbers: float) -> str:
 
 
 def _outside(size: tuple[int, int]) -> str:
-    return f"is outside of the picture, which is {size[1]}x{size[0]} (width x height, turned upright)"
+    return f"is outside the picture, which is {size[1]}x{size[0]} (width x height, upright)"

@@ -1,8 +1,7 @@
-"""The tasks `solve` and `upscale`: pictures drawn, or estimated, from a linear observation of all, y = A x + noise.
+"""The task `solve`: sample or estimate pictures given a linear observation, y = A x + noise.
 
-Any linear inverse problem by `solve`; photographs by `upscale_picture` and `deblur_picture`, and by `tasks.denoise`.
-The network sees the picture through windows of about the size that it was trained at, and the observation is imposed on
-the whole (`Tiled` inside a method).
+`upscale` and `deblur` pose such problems for photographs. The network evaluates windows of about its training size,
+while the method imposes the observation on the whole picture (`Tiled` inside a method).
 """
 
 from __future__ import annotations
@@ -51,27 +50,28 @@ from scoreinv.windows.ensemble import ALL, SelfEnsemble
 from scoreinv.windows.tiled import Tiled, crop
 
 _UNKNOWN = 0.055
-"""Deviation of what the estimate of the mean lacks for any observation, of pixels in [0, 1]."""
+"""Assumed `Problem.missing` of the mean for any observation, for pictures in [0, 1]."""
 _INITIAL_LEVEL = 0.1
-"""Least noise level at which samples begin at an initial estimate, for pictures in [0, 1]."""
+"""Smallest noise level at which sampling starts from an initial estimate, for pictures in [0, 1]."""
 _HIDING = 2.8
-"""How many times the components that the estimate lacks that level is: less tells samples that there are none."""
+"""Ratio of the starting noise level to `Problem.missing`. With less noise samples would stay as smooth as the
+estimate."""
 _MEAN_LEVEL = 0.25
-"""First level of the denoiser where the mean is estimated from an initial estimate."""
+"""First noise level of DPIR from an initial estimate, for pictures in [0, 1]."""
 _MOMENTUM = 0.7
-"""Of that estimate where the observation has no noise; with noise photographs err by up to 0.45 dB more."""
+"""Momentum of DPIR for exact observations; with noise it costs up to 0.45 dB on photographs."""
 _BLIND_LEVEL = 0.5
-"""The same without one."""
+"""First noise level of DPIR without an initial estimate, for pictures in [0, 1]."""
 _LAST_LEVEL = 0.02
-"""Its last level, unless half of the observation's noise is more: below it the estimate gains nothing."""
+"""Last noise level of DPIR, or half the observation's noise if that is larger; lower levels gain nothing."""
 _MEAN_STRENGTH = 0.15
-"""The denoiser's strength there: with the paper's 0.23 pictures blurred and noisy err by 0.2 dB more."""
+"""Strength of the denoiser in DPIR; the paper's 0.23 costs 0.2 dB on blurred, noisy pictures."""
 _PICTURE_STD = 0.25
 """Standard deviation of the values of photographs in [0, 1]."""
 _BEYOND = 10.0
-"""Root mean square of a picture in [0, 1] that has left all measure: 0.8 in runs that went well, 2 in poor ones."""
+"""Root mean square above which a picture in [0, 1] has diverged; good runs have 0.8, poor ones 2."""
 _LEAST_DPS_NOISE = 0.02
-"""Noise that DPS assumes in an exact observation: it needs some."""
+"""Noise that DPS assumes in an exact observation, since it divides by the noise; for pictures in [0, 1]."""
 
 
 def solve(
@@ -97,22 +97,21 @@ def solve(
     Args:
         operator: A, on pictures with values in [0, 1].
         y: the observation, of the shape of A(x): array HxW or HxWx3, PIL image, or tensor (B)xCxHxW, of floats, or of
-            uint8 or uint16 that stand for [0, 1]. If A gives three channels and y has one, it stands for three equal
-            ones with the same noise: the picture is grey.
+            uint8 or uint16 scaled to [0, 1]. If A returns three channels, one channel of y stands for three equal ones
+            with the same noise: the picture is grey.
         prior: the model, its name or its file; None: `denoiser`.
         noise_std: standard deviation of the white noise in y, in [0, 1].
-        method: None: `dpir` for the mean of one picture. Samples are drawn by `mmps` from pure noise, or by `diffpir`
-            from `dpir`'s mean for a model that knows little noise, as `denoiser`: the best by measurement
+        method: None: `dpir` for the mean. Samples are drawn by `mmps` from pure noise, or by `diffpir` from `dpir`'s
+            mean if the model's noise range is small, as `denoiser`'s. These measured best
             (tests/benchmarks/README.md). If A is orthogonal, the posterior is sampled exactly. `ddrm`, `pigdm`, `dps`
-            and `pc` draw samples, too; those of `ddrm` take a seventh of the time of `mmps` and vary too little.
-        steps: of the method. None: as many as measurements showed to be enough: 36 for `mmps`, 24 for `diffpir`, 30 for
-            `dpir`, 300 for `dps`; 8 for `diffpir` from a mean. `ddrm` takes 36, which suit a mask; 12 are better for a
-            blur.
+            and `pc` draw samples, too. `ddrm` needs a seventh of the time of `mmps`, but its samples vary too little.
+        steps: steps of the method. None: by measurement, 36 for `mmps`, 24 for `diffpir` (8 from a mean), 30 for
+            `dpir`, 300 for `dps`. For `ddrm` 36, which suits masks; 12 are better for a blur.
         samples: number of samples.
         seed: the same seed gives the same pictures; each sample has its own noise.
-        estimate: `sample`: one possible picture; `mean`: the average of the samples, or for one a direct estimate of
+        estimate: `sample`: a posterior sample. `mean`: the average of several samples, or for one a direct estimate of
             the posterior mean. None: `mean` for `dpir`, otherwise `sample`.
-        orientations: flips and turns that a direct estimate is averaged over: 1, 2, 4 or 8.
+        orientations: flips and rotations over which a direct estimate is averaged: 1, 2, 4 or 8.
         callback: called with the fraction of work done; stops the work by returning False.
         progress: show a bar with the time left on stderr, or occasional lines if that is not a terminal.
 
@@ -131,7 +130,7 @@ def solve(
     if not isinstance(operator, LinearOperator):
         raise SettingError(
             "operator",
-            f"must be a scoreinv.operators.LinearOperator, from which one of your own derives, not {shown(operator)}",
+            f"must be a scoreinv.operators.LinearOperator or a subclass of it, not {shown(operator)}",
         )
     observations, dtype, form = _observations(y)
     observations = [observation.to(model.device) for observation in observations]
@@ -144,10 +143,10 @@ def solve(
         values, gray = _as_seen(operator, observations[number])
         finish = partial(_as_picture, dtype=dtype, gray=gray)
         if noise_alone:
-            seen = operator.adjoint(values)
-            return denoise_values(seen, noise_std, model, request, finish, part, gray=gray, stored=False)
+            noisy = operator.adjoint(values)
+            return denoise_values(noisy, noise_std, model, request, finish, part, gray=gray, stored=False)
         problem = Problem(operator, values, noise_std, gray, finish)
-        if isinstance(model.network, FFDNet):  # which knows no noise that hides the picture, to draw from
+        if isinstance(model.network, FFDNet):  # its noise range is too small to start from pure noise
             problem = replace(problem, rough=True, missing=_UNKNOWN)
         return solve_problem(problem, model, request, part)
 
@@ -164,16 +163,15 @@ class Problem:
         operator: A.
         y: (1, C, h, w), of pictures in [0, 1].
         noise_std: standard deviation of the noise in y, at least 0.
-        gray: whether the channels of y, and their noise, are the same: the picture is grey.
-        finish: makes the result of colours HxWx3 in [0, 1].
-        initial: an estimate of the picture, (1, 3, H, W) in [0, 1], smooth; some of its detail and noise is wrong.
-            None: nothing is known.
-        rough: whether samples begin at the estimate of the mean that is made from the initial one, or without one from
-            nothing, and not at the initial one.
-        part: the part of the picture that is asked for; None: all of it.
-        missing: standard deviation of the components that the initial estimate lacks most, of pictures in [0, 1]:
-            samples begin at a noise level that hides them.
-        stored: whether y was cut off at black and white, as files are, of a problem with an initial estimate.
+        gray: whether the picture is grey: the channels of y, and their noise, are equal.
+        finish: converts colours HxWx3 in [0, 1] to the result.
+        initial: smooth estimate of the picture, (1, 3, H, W) in [0, 1]; None if there is none.
+        rough: whether samples start from DPIR's mean, which is computed from `initial` or blindly, instead of from
+            `initial`.
+        part: the part of the picture to return; None: all of it.
+        missing: largest standard deviation of a component missing from the initial estimate, for pictures in [0, 1];
+            sampling starts at a noise level above it.
+        stored: whether y was clipped at black and white, as in files; needs an initial estimate.
     """
 
     operator: LinearOperator
@@ -210,52 +208,55 @@ def solve_problem(
     noise_std = white_level(problem.noise_std, gray=problem.gray) * (high - low)
     problem = replace(problem, y=black + (high - low) * y, noise_std=noise_std)
 
-    how = _Method(method, steps, request.orientations, complete)
-    how.of(problem, prior)  # what it cannot do is told before the work
-    before = 0
+    solver = _Method(method, steps, request.orientations, complete)
+    solver.of(problem, prior)  # raises for an unsuitable problem before any work
+    mean_nfe = 0
     if method != "dpir" and (complete is not None or problem.rough):
         _, mean_steps = SolveRequest().decided(estimated=has_initial, exact=exact)
         part, callback = split(callback, [mean_steps, steps * request.samples])
-        x0, before = _Method("dpir", mean_steps, 1, complete).drawn(problem, prior, NoiseStream(0, 1), part)
+        x0, mean_nfe = _Method("dpir", mean_steps, 1, complete).drawn(problem, prior, NoiseStream(0, 1), part)
         if problem.rough:
             problem = replace(problem, initial=prior.to_image(x0))
         if complete is not None:
             problem = replace(problem, y=complete(problem.operator(x0)))
 
     def draw(noise: NoiseStream, part: Callback) -> tuple[Tensor, int]:
-        x0, nfe = how.drawn(problem, prior, noise, part)
-        # What is no picture would not show once it is clipped to [0, 1].
-        size = float(prior.to_image(x0).square().mean((1, 2, 3)).max().sqrt())
-        if size > _BEYOND:
+        x0, nfe = solver.drawn(problem, prior, noise, part)
+        # Clipping to [0, 1] would hide divergence.
+        rms = float(prior.to_image(x0).square().mean((1, 2, 3)).max().sqrt())
+        if rms > _BEYOND:
             raise ScoreinvError(
-                f"{method} diverges (it gave a picture of root mean square {size:.3g}, and white has 1): take more "
-                "steps, a larger noise_std, or another method"
+                f"{method} diverges (the root mean square of its picture is {rms:.3g}; white has 1): take more steps, "
+                "a larger noise_std, or another method"
             )
-        return x0 if problem.part is None else crop(x0, problem.part), before + nfe
+        return x0 if problem.part is None else crop(x0, problem.part), mean_nfe + nfe
 
     size = (height, width)
     return gathered(draw, size, prior, request, problem.finish, callback, gray=problem.gray, method=method)
 
 
 def _completion(problem: Problem, prior: ScorePrior) -> Callable[[Tensor], Tensor] | None:
-    """What makes y, in the model's range, of A x, with what black and white cut off; None where nothing was."""
+    """Return a function from A x to y with its clipped values replaced by their expectation, in the model's range.
+
+    None if no value was clipped.
+    """
     y, noise = problem.y.to(prior.device), problem.noise_std
     if not problem.stored:
         return None
     low, high = prior.data_range
     white, black = (problem.operator(torch.full_like(problem.operator.adjoint(y), end)) for end in (high, low))
-    # Where white and black are alike nothing is observed, as in the margin of zeros around a blurred photograph.
+    # Equal values for white and black mean that nothing is observed there, as in zero padding around a blurred photo.
     if not (cut_off(y) & (white != black)).any():
         return None
-    return lambda seen: black + (high - low) * expected(y, (seen - black) / (high - low), noise)
+    return lambda observed: black + (high - low) * expected(y, (observed - black) / (high - low), noise)
 
 
 @dataclass(frozen=True)
 class _Method:
-    """How a picture is drawn of an observation in the model's range.
+    """A method with its settings, for observations in the model's range.
 
     Attributes:
-        orientations: that a mean is averaged over.
+        orientations: number of orientations over which a mean is averaged.
         complete: see `DPIR`.
     """
 
@@ -265,7 +266,7 @@ class _Method:
     complete: Callable[[Tensor], Tensor] | None
 
     def of(self, problem: Problem, prior: ScorePrior) -> tuple[Prior, Sampler]:
-        """What is sampled, and by which sampler; InputError where the method cannot do it."""
+        """Return the guided prior and the sampler; raise InputError if the method does not suit the problem."""
         operator, y, noise = problem.operator, problem.y, problem.noise_std
         scale = prior.data_range[1] - prior.data_range[0]
         tiled = Tiled(prior, prior.image_size, prior.image_size // 8, PIXELS_AT_ONCE)
@@ -283,7 +284,7 @@ class _Method:
             return tiled, DDRM(operator, y, noise, steps=self.steps)
         if self.name == "pc":
             if noise:
-                raise InputError("pc takes the observation for exact, and there is noise in it: choose another method")
+                raise InputError("pc assumes an exact observation, and this one has noise: choose another method")
             return ConstrainedPC(tiled, operator, y), pc_sampler(prior, self.steps)
         if self.name == "diffpir":
             return DiffPIR(tiled, operator, y, noise), solver
@@ -294,7 +295,7 @@ class _Method:
         return MMPS(tiled, operator, y, noise), solver
 
     def drawn(self, problem: Problem, prior: ScorePrior, noise: NoiseStream, callback: Callback) -> tuple[Tensor, int]:
-        """A picture for each stream of the noise, in the model's range, and the evaluations of each."""
+        """Draw one picture per noise stream, in the model's range; return them with the evaluations for each."""
         condition, sampler = self.of(problem, prior)
         shape = (len(noise), *problem.operator.adjoint(problem.y).shape[1:])
         start = self._start(problem, prior, noise, shape)
@@ -302,7 +303,7 @@ class _Method:
         return result.x0, int(result.nfe[0])
 
     def _start(self, problem: Problem, prior: ScorePrior, noise: NoiseStream, shape: tuple[int, ...]) -> State | None:
-        """Where the sampler begins; None at the prior."""
+        """Return the sampler's initial state; None to start from the SDE's prior."""
         initial = problem.initial
         if self.name == "dpir":
             initial = torch.full((1, *shape[1:]), 0.5) if initial is None else initial
@@ -313,14 +314,14 @@ class _Method:
             return None
         noise_std = problem.noise_std / (prior.data_range[1] - prior.data_range[0])
         level = max(_INITIAL_LEVEL, noise_std, _HIDING * problem.missing)
-        begin = start_time(prior, level)
-        if begin is None:
+        start = start_time(prior, level)
+        if start is None:
             return None
         picture = prior.to_model(initial.to(prior.device)).expand(shape)
-        return State(prior.sde.perturb(picture, as_time(begin), noise.normal(shape)), begin)
+        return State(prior.sde.perturb(picture, as_time(start), noise.normal(shape)), start)
 
     def _falling(self, problem: Problem, prior: ScorePrior) -> tuple[float, ...]:
-        """Times of half-quadratic splitting, evenly spaced in the logarithm of the noise level."""
+        """Return the times of half-quadratic splitting, evenly spaced in the logarithm of the noise level."""
         scale = prior.data_range[1] - prior.data_range[0]
         ends = prior.sde.noise_to_signal(torch.tensor([prior.sde.sampling_end, 1.0], dtype=torch.float64))
         last = max(float(ends[0]), scale * _LAST_LEVEL, problem.noise_std / 2)
@@ -331,7 +332,7 @@ class _Method:
 
 
 def _observations(y: Any) -> tuple[list[Tensor], np.dtype, Form]:
-    """The observations of a caller, (1, C, h, w) each, for pictures in [0, 1]; the results' type, and their form."""
+    """Convert a caller's observations to tensors (1, C, h, w); return them with dtype and form of the results."""
     if is_tensor(y):
         refuse_nested(y, "the observation")
         if y.ndim not in (3, 4) or 0 in y.shape:
@@ -361,14 +362,14 @@ def _observations(y: Any) -> tuple[list[Tensor], np.dtype, Form]:
 
 
 def _check_observed(operator: LinearOperator, observations: list[Tensor], noise_std: float) -> None:
-    """Raise InputError for observations that the operator cannot have given, or one that is not linear."""
+    """Raise InputError if the observations do not fit the operator, or the operator is not linear."""
     if not all(y.isfinite().all() for y in observations):
         raise InputError("the observation has values that are not finite")
-    size = max(float(y.double().square().mean().sqrt()) for y in observations)
-    if noise_std > max(1.0, 2 * size):  # then the one is in other units
+    rms = max(float(y.double().square().mean().sqrt()) for y in observations)
+    if noise_std > max(1.0, 2 * rms):  # probably in grey levels
         raise SettingError(
             "noise_std",
-            f"is in [0, 1] units, and {noise_std:g} is more than the observation holds: 25 grey levels are 25/255",
+            f"is in [0, 1] units, and {noise_std:g} exceeds the observation: 25 grey levels are 25/255",
         )
     y, _ = _as_seen(operator, observations[0])
     back = again = None
@@ -376,21 +377,21 @@ def _check_observed(operator: LinearOperator, observations: list[Tensor], noise_
         back = operator.adjoint(y)
         again = operator(back).shape
     if again is not None and again[0] > 1:
-        raise InputError(f"{type(operator).__name__} is of {again[0]} pictures: solve each with its own operator")
+        raise InputError(f"{type(operator).__name__} acts on {again[0]} pictures: solve each with its own operator")
     if back is None or back.shape[1] != 3 or again != y.shape:
-        gives = "does not take that" if again is None else f"gives {'x'.join(map(str, again[1:]))} of it"
+        result = "does not accept it" if again is None else f"returns {'x'.join(map(str, again[1:]))} from it"
         raise InputError(
             f"the observation is {'x'.join(map(str, y.shape[1:]))} (channels, height, width; one channel may stand for "
-            f"three alike), and {type(operator).__name__} {gives}: it must give that of pictures of three channels"
+            f"three equal ones), and {type(operator).__name__} {result}: it must map pictures of three channels to it"
         )
     check_adjoint(operator, back)
 
 
 def _as_seen(operator: LinearOperator, y: Tensor) -> tuple[Tensor, bool]:
-    """An observation of the shape A x, and whether the picture is grey: where one channel stands for three alike."""
+    """Return an observation of the shape of A x, and whether the picture is grey (one channel for three equal ones)."""
     if y.shape[1] != 1:
         return y, False
-    with suppress(RuntimeError):  # of an operator that takes three channels alone
+    with suppress(RuntimeError):  # some operators accept three channels only
         if operator.adjoint(y).shape[1] == 3 and operator(operator.adjoint(y)).shape[1] == 1:
             return y, False
     return y.expand(-1, 3, -1, -1).contiguous(), True

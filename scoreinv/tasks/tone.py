@@ -1,8 +1,8 @@
-"""The tones that `restore` brings back: black and white points, contrast and cast, by a curve a channel.
+"""Correction of faded tones in `restore`: black and white points, contrast and cast, by one curve per channel.
 
-A network reads a small picture beside the colours that a photograph of the same greys has on average (`scene` knows
-them), and tells the curves that undo its fading and the odds that it has faded (`networks.fading`). Where these are low
-the picture is left itself, unless the user knows that it has.
+A network compares a reduced picture with the expected colours of its greys, which `scene` predicts. It returns the
+inverse curves of the fading, and the odds that the picture is faded (`models.tone_estimator`). If the odds are low, the
+picture stays unchanged, unless the user sets a strength.
 """
 
 from __future__ import annotations
@@ -27,22 +27,26 @@ from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.notes import Note, info
 
 SEEN_SIDE = 224
-"""Side at which the colours of a picture's greys are guessed, whatever its shape."""
+"""Side of the square to which pictures are resized for predicting colours, in pixels."""
 LEAST_SIDE = 144
-"""Of a picture whose tones can be told at all, in pixels."""
+"""Smallest side of a picture whose tones can be estimated, in pixels."""
 _LEAST_ODDS, _LEAST_OF_GRAY, _LEAST_OF_WORN = 2.0, 0.5, -0.5
-"""Log odds of having faded from which on a picture is changed; one that is grey, of which fewer are taken for faded;
-and one that its damage tells to be a print."""
+"""Log odds of fading from which a picture is corrected: in colour, in grey, and a damaged print."""
 _LEAST_CHANGE = 3.5
-"""CIEDE2000, in the mean, that a picture is changed by at least: of less it is not sure."""
+"""Smallest correction, as mean CIEDE2000; smaller estimates are unreliable."""
 _BLACK, _DARKER = 0.01, 0.5
-"""Of a channel that is dark throughout, its darkest tone, and its lightest to another's: so is red in green water, no
-channel of a print, whose darkest tones fading makes lighter."""
+"""Darkest value of a dark channel, and its maximum relative to the lightest channel's. No channel of a faded print is
+so dark, since fading raises its black; red under water is."""
 
 
 @dataclass(frozen=True)
 class Toner:
-    """What reads tones: the network, and the one that knows the colours of greys."""
+    """The networks of the tone correction.
+
+    Attributes:
+        network: estimates the curves.
+        chroma: predicts the mean chroma of greys.
+    """
 
     network: ToneNetwork
     chroma: ChromaNetwork
@@ -50,11 +54,11 @@ class Toner:
 
 @dataclass(frozen=True)
 class Toned:
-    """A picture with its tones brought back.
+    """A picture with corrected tones.
 
     Attributes:
-        image: the picture itself if nothing was changed.
-        note: what was done.
+        image: the given picture if nothing was changed.
+        note: the correction, or the reason for none.
     """
 
     image: Picture
@@ -62,13 +66,13 @@ class Toned:
 
     @property
     def changed(self) -> bool:
-        """Whether the tones were corrected."""
+        """Return whether the tones were corrected."""
         return self.note.code == "tone_corrected"
 
 
 @lru_cache(maxsize=1)
 def load_toner() -> Toner:
-    """Load the bundled networks, once a process."""
+    """Load the bundled networks, once per process."""
     return Toner(load_tone(), chroma_network())
 
 
@@ -83,9 +87,9 @@ def tone_picture(
     """Correct the faded tones of a picture.
 
     Args:
-        share: strength of the correction, 0 to 1. None: 1 if the picture is surely faded, else 0.
-        tones: the picture without its damage, from which tones are read. None: the picture.
-        worn: it is a damaged print: its ends of tones are read without grain and rims of cracks.
+        share: strength of the correction, 0 to 1. None: 1 if the picture is clearly faded, else 0.
+        tones: the picture without damage, for the estimate. None: the picture.
+        worn: the picture is a damaged print; its extreme tones are measured without grain and rims of cracks.
     """
     if share is None and min(picture.size) < LEAST_SIDE:
         return Toned(picture, info("tone_too_small"))
@@ -98,13 +102,13 @@ def tone_picture(
 
 @torch.no_grad()
 def curves_of(picture: Picture, worn: bool) -> tuple[ToneCurves, np.ndarray, bool]:
-    """The curves of a picture, if it has faded, its colours (N, 3) at a small size, and whether it surely has."""
+    """Return the correcting curves, the picture's colours (N, 3) at a small size, and whether it is clearly faded."""
     box = within_border(picture)
     inside = picture if box is None else picture.part(box)
-    seen = torch.from_numpy(inside.resized_rgb(SEEN_SIDE, SEEN_SIDE)).permute(2, 0, 1)[None]
+    reduced = torch.from_numpy(inside.resized_rgb(SEEN_SIDE, SEEN_SIDE)).permute(2, 0, 1)[None]
     toner = load_toner()
-    rgb, known, quantiles, ends = told(seen, guessed(seen, toner.chroma), worn)
-    raw, odds = toner.network(rgb, known, quantiles, ends)
+    rgb, expected, quantiles, ends = told(reduced, guessed(reduced, toner.chroma), worn)
+    raw, odds = toner.network(rgb, expected, quantiles, ends)
     small, least, largest = rgb[0].numpy(), quantiles[0, 0], quantiles[0, -1]
     dark = (least < _BLACK) & (largest < _DARKER * largest.max())
     enough = _LEAST_OF_WORN if worn else _LEAST_OF_GRAY if inside.is_gray() else _LEAST_ODDS
@@ -119,9 +123,9 @@ def curves_of(picture: Picture, worn: bool) -> tuple[ToneCurves, np.ndarray, boo
 
 
 def guessed(seen: Tensor, network: ChromaNetwork) -> Tensor:
-    """The chroma that photographs of the greys of pictures (B, 3, H, W) have on average, and what it is told from.
+    """Return the predicted mean chroma of the greys of pictures (B, 3, H, W), and its features.
 
-    (B, 3 + SEEN, H / 16, W / 16).
+    The channels of the result (B, 3 + SEEN, H / 16, W / 16) are chroma, then features.
     """
     gray = stretched_luma(seen.flatten(2).transpose(1, 2)).reshape(len(seen), 1, *seen.shape[2:])
     features, _ = network.seen(gray)
@@ -131,21 +135,23 @@ def guessed(seen: Tensor, network: ChromaNetwork) -> Tensor:
 
 
 def told(seen: Tensor, guess: Tensor, worn: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What `ToneNetwork` is told of pictures (B, 3, H, W), and of what is guessed of them.
+    """Return the inputs of `ToneNetwork` for pictures (B, 3, H, W) and the result of `guessed`.
 
-    worn: the ends of their tones are those of the small pictures, which have no grain.
+    worn: measure extreme tones in the reduced pictures, which have no grain.
     """
     small, guess = F.adaptive_avg_pool2d(seen, SIDE), F.interpolate(guess, size=(SIDE, SIDE), mode="bilinear")
-    of = small if worn else seen
-    ends = torch.stack([sign * F.adaptive_max_pool2d(sign * of, PARTS) for sign in (-1, 1)], dim=1)
-    rgb, known, ends = (one.flatten(-2).transpose(-1, -2) for one in (small, guess, ends))
-    return told_of(rgb, known, ends)
+    source = small if worn else seen
+    ends = torch.stack([sign * F.adaptive_max_pool2d(sign * source, PARTS) for sign in (-1, 1)], dim=1)
+    rgb, expected, ends = (one.flatten(-2).transpose(-1, -2) for one in (small, guess, ends))
+    return told_of(rgb, expected, ends)
 
 
 def told_of(rgb: Tensor, guess: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The same of pixels (B, N, 3), with the guess of the first of them (B, n, 3 + SEEN): the others only count.
+    """Return the inputs of `ToneNetwork` for pixels (B, N, 3).
 
-    ends: (B, 2, `PARTS`^2, 3), the darkest values of the parts of the pictures, and the lightest.
+    Args:
+        guess: (B, n, 3 + SEEN), for the first n pixels; the others contribute to the quantiles only.
+        ends: (B, 2, `PARTS`^2, 3), darkest and lightest values of the parts of the pictures.
     """
     ordered, ends = rgb.sort(1).values, ends.sort(2).values
     quantiles = ordered[:, [round(share * (rgb.shape[1] - 1)) for share in QUANTILES]]
@@ -154,7 +160,7 @@ def told_of(rgb: Tensor, guess: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, T
 
 
 def stretched_luma(rgb: Tensor) -> Tensor:
-    """The luma (B, N) of colours (B, N, 3), from its darkest to its lightest tones but for a few."""
+    """Return the luma (B, N) of colours (B, N, 3), stretched from its 0.5 % to its 99.5 % quantile."""
     gray = rgb @ torch.tensor(luma_weights("rec601"), dtype=torch.float32)
     low, high = torch.quantile(gray, torch.tensor([0.005, 0.995]), dim=1)[..., None]
     return ((gray - low) / (high - low).clamp_min(0.1)).clamp(0, 1)

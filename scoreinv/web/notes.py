@@ -8,7 +8,7 @@ from typing import Any
 from scoreinv.tasks.notes import Note, NoteCode
 
 NOTES: dict[NoteCode, str] = {
-    "noise_estimated": "The noise level was estimated: {level:.2g}.",
+    "noise_estimated": "Estimated noise level: {level:.2g}.",
     "noise_low": "The noise level, {level:.2g}, is too low to remove. Enter a higher level to smooth the photograph.",
     "samples_equal": "Another result would be the same.",
     "model_other_task": "The model was trained for another task: expect poor results.",
@@ -41,7 +41,7 @@ NOTES: dict[NoteCode, str] = {
     "noise_grain": "The noise level, {level:.2g}, is that of film grain: the grain was kept.",
     "noise_none": "No noise was found.",
     "noise_removed": "Noise was removed (level {level:.2g}).",
-    "blur_found": "Blur was found: {kind}, {size:.2g} pixels.",
+    "blur_found": "Estimated blur: {kernel}.",
     "looks_sharp": "The photograph looks sharp already: bright and dark rings may appear at edges.",
     "kernel_misfit": "Another blur fits the photograph better: {better}.",
 }
@@ -64,9 +64,16 @@ def _words(values: dict[str, Any]) -> dict[str, Any]:
     words = dict(values)
     if "share" in values:
         words["share"] = _percent(values["share"])
-    if "kind" in values:
-        words["kind"] = _BLURS[values["kind"]]
+    for name in {"kernel", "better"} & values.keys():
+        words[name] = _blur(values[name])
     return words
+
+
+def _blur(kernel: str) -> str:
+    """Return a kernel, such as `motion:15,30`, in the page's words."""
+    kind, _, numbers = kernel.partition(":")
+    size, _, angle = numbers.partition(",")
+    return f"{_BLURS[kind]}, {size} pixels" + (f", {angle}°" if angle else "")
 
 
 def _percent(share: float) -> str:

@@ -168,7 +168,7 @@ def test_dry_run_of_other_commands(scoreinv, photo, mask, model, tmp_path, words
         (("train", "--sde", "ve", "--init", "missing", "--out", "new"), "no bundled model is named 'missing'"),
         (("convert", "photo.png", "--config", "ve/missing", "-o", "new.safetensors"), "ve/missing"),
         (("sample", "--class", "cat"), "has no classifier"),
-        (("sample", "--class", "cow", "--classifier", "cifar10-classifier"), "there is no class 'cow'"),
+        (("sample", "--class", "cow", "--classifier", "cifar10-classifier"), "no class is named 'cow'"),
         (("likelihood", "odd.png", "--model", "cifar10"), "odd.png: the picture is 30x27, and this model needs sides"),
         (("deblur", "odd.png", "--kernel", "motion:40,0"), "odd.png: the kernel is 41x1 and the photo 30x27"),
         (("evaluate", ".", "--reference", ".", "--classifier", "missing"), "no bundled model is named 'missing'"),

@@ -106,7 +106,7 @@ def test_what_cannot_be_done_is_said_in_a_line(scoreinv, words, said):
 def test_where_nothing_is_no_mask_is_written(scoreinv, tmp_path):
     Image.new("RGB", (50, 40)).save("black.png")
     outcome = scoreinv("select", "black.png", "--at", "3,3")
-    assert (outcome.code, "nothing is found there: point at the middle" in outcome.err) == (1, True)
+    assert (outcome.code, "no object was found: point at the middle" in outcome.err) == (1, True)
     assert not (tmp_path / "black_selection.png").exists()
 
 

@@ -18,8 +18,8 @@ from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models import catalogue, loading
 from scoreinv.models.codec import encode
 from scoreinv.models.config import DetectorConfig
-from scoreinv.models.model_file import read_model
 from scoreinv.models.damage_detector import DamageDetector
+from scoreinv.models.model_file import read_model
 from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.prior import ScorePrior

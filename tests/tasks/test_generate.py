@@ -44,7 +44,7 @@ def test_a_sampler_itself_draws_as_its_name_does():
     given = generate(prior(VE()), 2, sampler=DPMpp2M(steps=4))
     np.testing.assert_array_equal(named.images, given.images)
     assert named.nfe == given.nfe
-    with pytest.raises(SettingError, match="sampler has its settings itself: give them to DPMpp2M"):
+    with pytest.raises(SettingError, match="sampler is an object with its own settings: give them to DPMpp2M"):
         generate(prior(VE()), 1, sampler=DPMpp2M(), steps=4)
     for wrong in (5, DPMpp2M):
         with pytest.raises(SettingError, match=r"sampler must be a name or a sampler of scoreinv.samplers, not"):
@@ -100,7 +100,7 @@ def test_a_class_by_its_classifier():
     bright = generate(prior(VE()), 8, sampler="multistep", classifier=classifier, label=0).images
     dark = generate(prior(VE()), 8, sampler="multistep", classifier=classifier, label=1).images
     assert bright.mean() > dark.mean()
-    with pytest.raises(InputError, match="has names"):
+    with pytest.raises(InputError, match="classifier with names"):
         generate(prior(VE()), 1, classifier=classifier, label="bright")
 
 
@@ -114,7 +114,7 @@ def test_classes_by_name_and_number():
 
 def test_pc_in_few_steps_is_warned_of(caplog):
     generate(prior(VP()), 1, sampler="pc", steps=99)
-    assert "pc leaves noise in the pictures in fewer than 100 steps, and 99 are asked for" in caplog.text
+    assert "pc leaves visible noise with fewer than 100 steps (99 given)" in caplog.text
     caplog.clear()
     generate(prior(VP()), 1, sampler="pc", steps=100)
     generate(prior(VP()), 1, steps=5)

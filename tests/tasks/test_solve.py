@@ -276,12 +276,12 @@ def test_methods_that_do_not_go_with_what_is_asked_for(options, said):
 @pytest.mark.parametrize(
     ("y", "said"),
     [
-        (truth(10, 10), "the observation is 3x10x10 .*: it must give that of pictures of three channels"),
+        (truth(10, 10), "the observation is 3x10x10 .*: it must map pictures of three channels to it"),
         (truth(channels=4), "HxW or HxWx3"),
         (np.zeros((4, HEIGHT, WIDTH), np.float32), "leave out the alpha, and put the channels last"),
         (np.full((HEIGHT, WIDTH), np.nan, np.float32), "not finite"),
         (np.zeros((HEIGHT, WIDTH, 4), np.uint8), "alpha"),
-        (torch.zeros(2, HEIGHT, WIDTH), "2x24x36 of it: it must give that of pictures of three channels"),
+        (torch.zeros(2, HEIGHT, WIDTH), "2x24x36 from it: it must map pictures of three channels"),
         (torch.zeros(3, HEIGHT, WIDTH, device="meta"), "without plain values"),
     ],
 )
@@ -341,7 +341,7 @@ def test_a_tensor_of_whole_numbers_is_taken_like_an_array():
 
 def test_an_operator_of_several_pictures():
     seen = torch.ones(2, 1, 24, 36)
-    with pytest.raises(InputError, match="is of 2 pictures: solve each with its own"):
+    with pytest.raises(InputError, match="acts on 2 pictures: solve each with its own"):
         scoreinv.solve(mask(seen), truth(), prior=prior())
 
 

@@ -22,11 +22,13 @@ def test_values_are_shown_in_the_pages_units() -> None:
     notes = [
         warning("damage_uncertain", share=0.00012),
         info("damage_given", share=0.256),
-        info("blur_found", kernel="disk:3", kind="disk", size=3.04, angle=0.0),
+        info("blur_found", kernel="disk:3.04", kind="disk", size=3.04, angle=0.0),
+        warning("kernel_misfit", better="motion:15,30"),
     ]
     assert sentences(notes) == [
         "0.012 % of the photograph may be damage and was left. Move the sensitivity slider to fill it.",
         "The mask covers 26 % of the photograph.",
-        "Blur was found: out of focus, 3 pixels.",
+        "Estimated blur: out of focus, 3.04 pixels.",
+        "Another blur fits the photograph better: motion, 15 pixels, 30°.",
     ]
     assert sentences([]) == []

@@ -62,5 +62,5 @@ def test_what_orientations_are():
         with pytest.raises(SettingError, match="orientations must be"):
             SolveRequest(estimate="mean", orientations=wrong)
     for samples in ({"samples": 4, "estimate": "mean"}, {"estimate": "sample"}):
-        with pytest.raises(SettingError, match="orientations belong to the estimate mean of one"):
+        with pytest.raises(SettingError, match="orientations needs the estimate mean of one"):
             SolveRequest(orientations=2, **({"estimate": "sample"} | samples))

@@ -1,0 +1,90 @@
+"""Models by name: loaded when they are needed, once a process, and sent to others as names."""
+
+from __future__ import annotations
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+from analytic import gaussian_colour_prior
+from small_model import save_small
+
+from scoreinv.models import catalogue, loading
+from scoreinv.models.loading import LIBRARY, Machine, Models, ModelSource
+from scoreinv.system.errors import CheckpointError, InputError, ScoreinvError, SettingError
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    return str(save_small(tmp_path / "small.safetensors"))
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Files that have been loaded, each time."""
+    loading._load.cache_clear()
+    files, load = [], catalogue.load
+    monkeypatch.setattr(catalogue, "load", lambda path: files.append(str(path)) or load(path))
+    return files
+
+
+def test_models_by_name_are_sent_as_names_and_loaded_once_a_process(model: str, loaded: list[str]) -> None:
+    packed = pickle.dumps(Models(inpaint=model, denoise=model, colorize=Path(model), machine=LIBRARY))
+    assert len(packed) < 1000
+    copies = [pickle.loads(packed) for _ in range(4)]
+    assert loaded == []
+    with ThreadPoolExecutor(4) as pool:
+        priors = list(pool.map(Models.filler, copies))
+    priors += [copies[0].denoiser(), copies[1].colorizer(), pickle.loads(packed).filler()]
+    assert loaded == [model]
+    assert all(prior is priors[0] for prior in priors)
+
+
+def test_a_loaded_model_is_returned_itself() -> None:
+    prior = gaussian_colour_prior(torch.full((3,), 0.5), torch.eye(3))
+    models = Models(inpaint=prior)
+    assert models.filler() is prior
+    assert models.source("inpaint") is None
+    source = models.source("damage")
+    assert (source.name, source.kind) == ("damage", "detector")
+
+
+def test_other_machines_and_precisions_are_other_models(model: str, loaded: list[str]) -> None:
+    single, half = (ModelSource(model, Machine("cpu", precision)) for precision in ("float32", "bfloat16"))
+    assert single.load() is not half.load()
+    assert single.load() is ModelSource(model, Machine("cpu", "float32")).load()
+    assert len(loaded) == 2
+    assert single.record() == {"model": model, "device": "cpu", "precision": "float32"}
+    assert half.place == ("cpu", "bfloat16")
+
+
+def test_bundled_detectors_and_priors_are_loaded_by_role() -> None:
+    models = Models(machine=LIBRARY)
+    assert models.detector() is Models(machine=LIBRARY).detector()
+    assert type(models.detector()).__name__ == "DamageDetector"
+
+
+def test_what_cannot_be_loaded_is_refused_by_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("foto", "./no.safetensors"):
+        with pytest.raises(CheckpointError, match="no"):
+            ModelSource(name).check()
+    ModelSource("hf:owner/name").check()  # nothing is fetched
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SettingError, match="device"):
+        ModelSource("photo", Machine("cuda")).check()
+    with pytest.raises(InputError, match="float32"):
+        ModelSource("photo", Machine(precision="bfloat16"), exact=True)
+    with pytest.raises(CheckpointError, match="photo"):
+        Models(inpaint=Path("photo")).filler()  # a path is no bundled name
+
+
+def test_a_large_model_that_does_not_fit_in_memory_is_not_loaded(
+    model: str, loaded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "LARGE_BYTES", 1)
+    monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 1000)
+    with pytest.raises(ScoreinvError, match="GB are free"):
+        ModelSource(model, LIBRARY).load()
+    assert loaded == []
