@@ -80,7 +80,12 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
                 num_gpus=gpus,
                 ray_remote_args_fn=lambda: {"max_task_retries": RETRIES},  # the default is without end
             )
-        for answer in rows.iter_rows():
+        answers = iter(rows.iter_rows())
+        while True:
+            with redirect_stdout(io.StringIO()):  # Ray prints there when a worker is lost
+                answer = next(answers, None)
+            if answer is None:
+                break
             if answer["unusable"]:
                 raise CheckpointError(answer["unusable"])
             del lost[answer["number"]]
