@@ -11,8 +11,9 @@ import logging
 import os
 import platform
 import signal
-from collections.abc import Generator
-from contextlib import redirect_stdout
+import warnings
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
         ScoreinvError: there is no cluster.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports, unless the user wants them
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # rows tell of lost workers
     import ray
 
     machine = work.models.machine
@@ -68,16 +70,22 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
         if not room:
             raise InputError(f"--threads {threads}: no machine of the cluster has as many processors")
         numbers = ray.data.from_items([{"number": number} for number in lost], override_num_blocks=len(jobs))
-        rows = numbers.map(
-            Processor,  # type: ignore[arg-type]
-            fn_constructor_args=(jobs, work, str(Path.cwd())),
-            concurrency=min(len(jobs), room),
-            num_cpus=threads,
-            num_gpus=gpus,
-            max_restarts=RETRIES,
-            max_task_retries=RETRIES,
-        )
-        for answer in rows.iter_rows():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the only way to set the retries is deprecated
+            rows = numbers.map(
+                Processor,  # type: ignore[arg-type]
+                fn_constructor_args=(jobs, work, str(Path.cwd())),
+                concurrency=min(len(jobs), room),
+                num_cpus=threads,
+                num_gpus=gpus,
+                ray_remote_args_fn=lambda: {"max_task_retries": RETRIES},  # the default is without end
+            )
+        answers = iter(rows.iter_rows())
+        while True:
+            with redirect_stdout(io.StringIO()):  # Ray prints there when a worker is lost
+                answer = next(answers, None)
+            if answer is None:
+                break
             if answer["unusable"]:
                 raise CheckpointError(answer["unusable"])
             del lost[answer["number"]]
@@ -94,7 +102,7 @@ def _connect(ray: Any) -> None:
     address = os.environ.get("RAY_ADDRESS", "local")
     handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
     try:
-        with redirect_stdout(io.StringIO()):  # stdout is for results
+        with redirect_stdout(io.StringIO()), _without_stderr():  # stdout is for results
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     except Exception as error:  # Ray has no class of its own for these
         reason = str(error).strip().partition("\n")[0]
@@ -105,6 +113,19 @@ def _connect(ray: Any) -> None:
     context.enable_progress_bars = False
     context.max_errored_blocks = -1  # a picture whose worker is lost does not end the others
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Hide the first lines of Ray's C++ code, which knows no setting for them."""
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
 
 
 def _room(ray: Any, resource: str, each: int) -> int:

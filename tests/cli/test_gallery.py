@@ -17,14 +17,14 @@ def little_memory(monkeypatch):
     [
         (
             ("inpaint", "photo.png", "--mask", "mask.png", "--samples", "1000"),
-            "--samples 1000: drawing so many pictures of this size takes",
+            "--samples 1000: drawing 1000 pictures of this size needs",
         ),
-        (("colorize", "gray.png", "--samples", "1000"), "--samples 1000: drawing so many pictures of this size takes"),
-        (("sample", "-n", "100000", "-o", "grid.png"), "-n 100000: so many pictures of 16x16 takes"),
-        (("sample", "-n", "100", "-o", "folder/"), "-n 100: so many pictures of 16x16 takes"),
+        (("colorize", "gray.png", "--samples", "1000"), "--samples 1000: drawing 1000 pictures of this size needs"),
+        (("sample", "-n", "100000", "-o", "grid.png"), "-n 100000: so many pictures of 16x16 needs"),
+        (("sample", "-n", "100", "-o", "folder/"), "-n 100: so many pictures of 16x16 needs"),
         (
             ("interpolate", "photo.png", "photo.png", "-n", "10000", "-o", "row.png"),
-            "-n 10000: so many pictures of 40x24 takes",
+            "-n 10000: so many pictures of 40x24 needs",
         ),
     ],
 )
