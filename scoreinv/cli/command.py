@@ -193,7 +193,7 @@ def _option(name: str, kind: Any, setting: Setting, panel: str | None, **more: A
         metavar = " "
     elif metavar is None and plain in (int, float):
         metavar = _range(plain, setting.range)
-    names = () if setting.option is None else setting.option.split()
+    names = [name if name[0] == "-" else f"--{name}" for name in (setting.option or "").split()]
     shown = typer.Option(
         *names,
         help=setting.words,

@@ -52,4 +52,5 @@ def inpaint(
         request = replace(request, grow=masks.grow)
     given = Beside(None if mask == AUTO else mask, avoid, masks, uncertainty=uncertainty)
     models = Models(inpaint=model, machine=common.machine)
-    run(photos, tasks.inpaint_picture, request, output, common, models, suffix="_inpainted", given=given)
+    task = tasks.inpaint_picture if request.classical is None else tasks.inpaint_classically  # which needs no torch
+    run(photos, task, request, output, common, models, suffix="_inpainted", given=given)

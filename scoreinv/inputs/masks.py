@@ -41,7 +41,7 @@ def read_hole(path: str, size: tuple[int, int], options: MaskOptions) -> np.ndar
     except EmptyMaskError as error:
         if error.black and Path(path).stem.endswith(DAMAGE_SUFFIX):
             return np.zeros(size, dtype=bool)
-        raise InputError(f"{error}" if error.black else f"{error} (--mask-threshold 0, --no-invert-mask)") from error
+        raise InputError(str(error)) from error
 
 
 def percent(hole: np.ndarray) -> str:

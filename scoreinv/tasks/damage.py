@@ -34,7 +34,7 @@ from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.loading import Models
 from scoreinv.networks.detector import STRIDE
 from scoreinv.operators.colour_space import luma
-from scoreinv.system.errors import SettingError
+from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.options import FOUND_GROW, USUAL_SENSITIVITY
 from scoreinv.system.text import shown
 from scoreinv.tasks.callbacks import Callback, notify, running, split
@@ -42,7 +42,7 @@ from scoreinv.tasks.common import finite, to_tensor
 from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import DamageOutcome, ImageLike
-from scoreinv.tasks.requests import DamageRequest
+from scoreinv.tasks.requests import DamageRequest, InpaintRequest
 from scoreinv.windows.boxes import Box
 
 Detector = DamageDetector | str | Path
@@ -127,6 +127,18 @@ def damage_note(hole: np.ndarray, sensitivity: float) -> Note:
         return warning("damage_none", sensitivity=sensitivity)
     corners = int(hole[[0, 0, -1, -1], [0, -1, 0, -1]].sum())
     return info("damage_found", share=float(hole.mean()), sensitivity=sensitivity, corners=corners)
+
+
+def detect(picture: Picture, request: InpaintRequest, models: Models) -> tuple[np.ndarray, list[Note]]:
+    """Return the damage to inpaint in a photograph, HxW bool, and the note about it.
+
+    Raises InputError if all of the photograph is damage.
+    """
+    sensitivity = USUAL_SENSITIVITY if request.sensitivity is None else request.sensitivity
+    hole = DamageOdds.of(picture, models.detector()).marked(sensitivity, request.grow)
+    if hole.all():
+        raise InputError("all of it is detected as damage: lower the sensitivity, or grow the damage less")
+    return hole, [damage_note(hole, sensitivity)]
 
 
 @dataclass(frozen=True, eq=False)

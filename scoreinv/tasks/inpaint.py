@@ -23,7 +23,6 @@ import torch
 
 from scoreinv.analysis.faces import people_beside
 from scoreinv.analysis.jpeg import RIM, without_smears
-from scoreinv.analysis.leftovers import find_leftover
 from scoreinv.analysis.nearby_colours import foreign
 from scoreinv.conditional import Observation
 from scoreinv.conditional.initial_estimate import smooth_estimate
@@ -39,9 +38,9 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.memory import PIXELS_AT_ONCE
-from scoreinv.system.options import MASK_THRESHOLD, USUAL_SENSITIVITY
+from scoreinv.system.options import MASK_THRESHOLD
 from scoreinv.tasks.callbacks import Callback, running, split
-from scoreinv.tasks.classical import fill_classically
+from scoreinv.tasks.classical import inpaint_classically
 from scoreinv.tasks.common import (
     MEAN_WINDOW,
     Model,
@@ -57,17 +56,15 @@ from scoreinv.tasks.common import (
     to_arrays,
     to_tensor,
 )
-from scoreinv.tasks.damage import DamageOdds, damage_note
+from scoreinv.tasks.damage import detect
 from scoreinv.tasks.deep_holes import Scale, draw_in_scales, enough_to_copy
 from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.mask_notes import mask_notes, object_notes
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import ImageLike, InpaintOutcome, for_each, in_form
 from scoreinv.tasks.requests import Estimate, FillMethod, InpaintRequest, Sampling
 from scoreinv.windows.boxes import Box, crop
 from scoreinv.windows.ensemble import ALL, MIRRORED
-
-_MOSTLY_HOLE = 0.6
-"""Share of a photograph above which a mask is probably inverted, or a copy of the photograph with painted marks."""
 
 
 def inpaint(
@@ -154,43 +151,16 @@ def inpaint_picture(
 
     Raises InputError if `avoid` leaves too little to copy from, or if all of the photograph is damage.
     """
+    if request.classical is not None:
+        return inpaint_classically(inputs, request, models, callback)
     request.check_given(inputs.given)
     damage: np.ndarray | None = None
     notes: list[Note] = []
     if inputs.hole is None:
-        damage, notes = _detected(inputs.picture, request, models)
+        damage, notes = detect(inputs.picture, request, models)
         inputs = replace(inputs, hole=damage)
-    if request.classical is not None:
-        assert inputs.hole is not None
-        if damage is None:
-            notes = mask_notes(inputs.hole) + object_notes(inputs.picture, inputs.hole)
-        filled = fill_classically(inputs.picture, inputs.hole, request.classical, callback, exact=request.exact)
-        return replace(filled, damage=damage, notes=[*notes, *filled.notes])
     outcome = PreparedFill.prepare(inputs, request, models, detected=damage is not None).draw(request, models, callback)
     return replace(outcome, damage=damage, notes=[*notes, *outcome.notes])
-
-
-def _detected(picture: Picture, request: InpaintRequest, models: Models) -> tuple[np.ndarray, list[Note]]:
-    """Return the damage of a photograph, HxW bool, and the note about it."""
-    sensitivity = USUAL_SENSITIVITY if request.sensitivity is None else request.sensitivity
-    hole = DamageOdds.of(picture, models.detector()).marked(sensitivity, request.grow)
-    if hole.all():
-        raise InputError("all of it is detected as damage: lower --sensitivity or --grow")
-    return hole, [damage_note(hole, sensitivity)]
-
-
-def mask_notes(hole: np.ndarray) -> list[Note]:
-    """Return the notes about a user's mask, HxW bool."""
-    if not hole.any():
-        return [warning("mask_empty")]
-    share = float(hole.mean())
-    return [warning("mask_mostly_hole", share=share)] if share > _MOSTLY_HOLE else []
-
-
-def object_notes(picture: Picture, hole: np.ndarray) -> list[Note]:
-    """Return a note if part of the object seems to be left beside its mask, HxW bool."""
-    leftover = find_leftover(picture, hole)
-    return [] if leftover is None else [warning("object_left", grow=leftover.grow, share=leftover.share)]
 
 
 def draw_fills(

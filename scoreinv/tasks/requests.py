@@ -72,9 +72,7 @@ def noise_from_levels(text: str | float | None) -> float | None:
     return level / GRAY_LEVELS
 
 
-NOISE = Setting(
-    "Noise level, 0 to 255. (default: estimated)", option="--noise", metavar="LEVEL", read=noise_from_levels
-)
+NOISE = Setting("Noise level, 0 to 255. (default: estimated)", option="noise", metavar="LEVEL", read=noise_from_levels)
 GROW = Setting("Enlarge detected damage by this many pixels.", Whole(0, MOST_GROW))
 METHOD_HELP = "conditioned: a network that takes the observation; pc: predictor-corrector, with any model."
 
@@ -151,7 +149,7 @@ class DrawRequest(Request):
     start: Annotated[
         float | None,
         Setting(
-            "With --method pc: noise level to begin at; prior: pure noise, as in the paper. "
+            "With the method pc: noise level to begin at; prior: pure noise, as in the paper. "
             f"(default: {START_LEVEL:g}; prior from 1000 steps)",
             metavar="LEVEL",
             read=_level_from_text,
@@ -236,7 +234,8 @@ class InpaintRequest(DrawRequest):
     sensitivity: Annotated[
         float | None,
         Setting(
-            f"With --mask auto: sensitivity of damage detection, 0 to 1. (default: {USUAL_SENSITIVITY:g})", SENSITIVITY
+            f"Sensitivity of damage detection, if no mask is given, 0 to 1. (default: {USUAL_SENSITIVITY:g})",
+            SENSITIVITY,
         ),
     ] = None
     grow: int = FOUND_GROW
@@ -262,7 +261,7 @@ class InpaintRequest(DrawRequest):
 
     def check_given(self, given: Collection[Given]) -> None:
         if "mask" in given and self.sensitivity is not None:
-            raise SettingError("sensitivity", "needs --mask auto: it controls damage detection")
+            raise SettingError("sensitivity", "controls damage detection: it has no effect on a mask")
         if "avoid" not in given:
             return
         if self.method not in (None, "conditioned") or self.start is not None:
@@ -490,7 +489,7 @@ class UpscaleRequest(SolveRequest):
         float,
         Setting(
             "Noise level, 0 to 255. With 0 the reduced result equals the photo.",
-            option="--noise",
+            option="noise",
             metavar="LEVEL",
             read=noise_from_levels,
         ),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -125,10 +123,12 @@ def test_another_hole_is_not_looked_into() -> None:
     assert find_leftover(as_picture(values), hole | other) is None
 
 
-def test_python_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_note_tells_of_the_object_that_is_left() -> None:
     picture = with_object().pixels
-    with caplog.at_level(logging.WARNING, logger="scoreinv"):
-        scoreinv.inpaint(picture, disk(RADIUS - 4), method="biharmonic", grow=2)
-        scoreinv.inpaint(picture, disk(RADIUS + 4), method="biharmonic")
-    (message,) = {record.message for record in caplog.records if "grow" in record.message}
-    assert message.endswith(("try grow=6", "try grow=7"))
+    small, large = (
+        scoreinv.inpaint(picture, disk(RADIUS + more), method="biharmonic", grow=grow).notes
+        for more, grow in ((-4, 2), (4, 0))
+    )
+    (note,) = small
+    assert (note.code, note.level, note.values["grow"] >= 2) == ("object_left", "warning", True)
+    assert not large

@@ -145,7 +145,7 @@ def test_batches_hold_the_pictures_at_both_scales() -> None:
 
 def test_the_network_takes_as_many_channels_as_the_scale_needs(tmp_path: Path) -> None:
     assert [ResidualPreconditioning(luma_scale=scale).condition_channels for scale in (1, 2, 3)] == [12, 17, 22]
-    with pytest.raises(CheckpointError, match="observation"):
+    with pytest.raises(CheckpointError, match="conditional"):
         replace(CONFIG, preconditioning=ResidualPreconditioning())
     for scale in (0, -1, 2.0, "2", True):
         with pytest.raises(CheckpointError, match="luma_scale"):

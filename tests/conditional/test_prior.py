@@ -290,9 +290,9 @@ def test_priors_without_observations_and_other_operators_are_refused() -> None:
 
 def test_network_and_reading_belong_together() -> None:
     for network, reading in ((SMALL, EDM()), (replace(SMALL, condition_channels=0), ResidualPreconditioning())):
-        with pytest.raises(CheckpointError, match="observation"):
+        with pytest.raises(CheckpointError, match="conditional"):
             ModelConfig(network, VE(), reading)
-    with pytest.raises(CheckpointError, match="colour"):
+    with pytest.raises(CheckpointError, match="3 channels"):
         ModelConfig(replace(SMALL, channels=1), VE(), ResidualPreconditioning())
 
 

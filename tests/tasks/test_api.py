@@ -87,7 +87,8 @@ def test_front_doors_tell_the_steps_there_are() -> None:
     assert f"{colour['conditioned']} for `conditioned`, {colour['pc']} for `pc`" in doc["colorize"]
     dps = requests.RESTORATION_STEPS["dps"]
     steps = {method: requests.FULL_STEPS * count for method, count in requests.RESTORATION_STEPS.items()}
-    assert f"{steps['diffpir']} for `diffpir`, {steps['dpir']} for `dpir`, {dps} for `dps`" in doc["solve"]
+    for method, count in {"diffpir": steps["diffpir"], "dpir": steps["dpir"], "dps": dps}.items():
+        assert f"{count} for `{method}`" in doc["solve"]
     assert f"None: {requests.COLOR_SATURATION:g} for samples" in doc["colorize"]
     for sampler, count in settings.SAMPLER_STEPS.items():
         assert f"{count} for `{sampler}`" in (scoreinv.generate.__doc__ or "")

@@ -157,7 +157,7 @@ def test_what_cannot_be_done_is_said(bright):
         scoreinv.find_damage(pixels, model=bright, sensitivity=1.5)
     with pytest.raises(InputError, match="grow must"):
         scoreinv.find_damage(pixels, model=bright, grow=-1)
-    with pytest.raises(InputError, match="model must be one as"):
+    with pytest.raises(InputError, match="model must be one from"):
         scoreinv.find_damage(pixels, model=3)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="callback"):
         scoreinv.find_damage(pixels, model=bright, callback=3)  # type: ignore[arg-type]
