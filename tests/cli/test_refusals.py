@@ -99,7 +99,7 @@ CASES = [
     # not together
     (f"{INPAINT} --method conditioned --start 1", "--start needs the method pc"),
     (f"{INPAINT} --method biharmonic --samples 2", "--samples does not go with biharmonic"),
-    (f"{INPAINT} --sensitivity 0.5", "--sensitivity needs --mask auto"),
+    (f"{INPAINT} --sensitivity 0.5", "no effect on a mask"),
     ("inpaint photo.png --mask auto --invert-mask", "need a mask file"),
     (f"{INPAINT} --quality 80", "photo_inpainted.png has no quality"),
     (f"{INPAINT} -o new.tif --format jpg", "give one of them"),
@@ -133,7 +133,7 @@ CASES = [
     ("inpaint scans --mask scans", "is a photo:"),
     ("inpaint photo.png --mask narrow.png", "30x24"),
     ("inpaint photo.png --mask black.png", "the largest value is 0 of 255"),
-    ("inpaint photo.png --mask binary.png", "--mask-threshold 0"),
+    ("inpaint photo.png --mask binary.png", "mask threshold of 0"),
     ("inpaint photo.png --mask frames.tif", "has 2 frames"),
     ("inpaint scans --mask masks", "masks: no mask in this folder has the name of a photo"),
     ("inpaint scans --mask twins", "have one name"),

@@ -10,12 +10,10 @@ import pytest
 import torch
 from mixture import SDES, SHAPE, gaussian
 
-from scoreinv.guidance import ClassifierGuidance
+from scoreinv.guidance import DDRM, DPIR, ClassifierGuidance, PosteriorFlow
 from scoreinv.operators import mask
 from scoreinv.samplers import (
     DDIM,
-    DDRM,
-    DPIR,
     ODE,
     PC,
     Ancestral,
@@ -23,7 +21,6 @@ from scoreinv.samplers import (
     EulerMaruyama,
     Heun,
     NoiseStream,
-    PosteriorFlow,
     ReverseDiffusion,
     Sampler,
 )
