@@ -82,8 +82,8 @@ def test_evaluate_pictures_by_a_classifier(scoreinv, classes, guide):
     same = json.loads(scoreinv("evaluate", classes / "night", *judge, "--json").out)
     assert same["frechet_distance"] == pytest.approx(0, abs=1e-6)
     told = scoreinv("evaluate", classes / "day", *judge).out
-    assert f"classes by {guide}: day" in told
-    assert f"Fréchet distance in the features of {guide} (not FID" in told
+    assert f"classes, by {guide}: day" in told
+    assert f"Fréchet distance in the features of {guide} (FID uses" in told
     # Folders that are named by classes say what their pictures should be.
     both = json.loads(scoreinv("evaluate", classes, *judge, "--json").out)
     assert both["pictures"] == 12
@@ -92,7 +92,7 @@ def test_evaluate_pictures_by_a_classifier(scoreinv, classes, guide):
     Image.new("RGB", (32, 32)).save(classes / "one" / "1.png")
     for dry in ([], ["--dry-run"]):
         alone = scoreinv("evaluate", classes / "one", *judge, *dry)
-        assert (alone.code, "one: holds one picture" in alone.err) == (2, True)
+        assert (alone.code, "one: has one picture" in alone.err) == (2, True)
     (classes / "one" / "1.png").unlink()
     (classes / "day").rename(classes / "dawn")
     assert "accuracy" not in json.loads(scoreinv("evaluate", classes, *judge, "--json").out)

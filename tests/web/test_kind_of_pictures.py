@@ -64,7 +64,8 @@ def test_photographs_in_colours_stay_unchanged(browser, command, model, path):
     assert (coloured.kind, coloured.nfe, coloured.std.max()) == ("coloured", 0, 0)
     assert (coloured.image == photo).all()
     end = done(browser, f"/api/photos/{opened(browser, path.read_bytes())['key']}/restore", inpaint=False)
-    assert (end["photo"], end["notes"][0]["code"]) == (None, "kind_color")
+    assert end["photo"] is None
+    assert "kind_color" in [note["code"] for note in end["notes"]]
 
 
 def worn_print() -> np.ndarray:
