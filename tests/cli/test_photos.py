@@ -7,6 +7,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -493,4 +494,4 @@ def test_a_folder_has_one_progress(scoreinv, scans, mask, monkeypatch):
     for name in ("SHOW_AFTER_SECONDS", "LINE_EVERY_SECONDS"):
         monkeypatch.setattr(f"scoreinv.system.terminal.{name}", 0)
     told = scoreinv("inpaint", "scans", "--mask", mask, "--method", "biharmonic").err
-    assert "3 photographs: 66 %, 0 s left, scans/b.jpg" in told
+    assert re.search(r"3 photographs: 66 %, \d+ s left, scans/b\.jpg", told)
