@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from scoreinv.system.errors import ExistsError, ScoreinvError, SettingError
 from scoreinv.system.memory import is_out_of_memory
 from scoreinv.system.terminal import duration, say
-from scoreinv.system.text import printable
+from scoreinv.system.text import percent, printable
 
 if TYPE_CHECKING:
     from scoreinv.batch.plan import Plan
@@ -85,13 +85,6 @@ def note_text(note: dict[str, Any]) -> str:
         values["shadow"] = ", with its shadow" if values["shadow"] else ""
         values["size"] = f": the {values['size']} of three objects there (--size)" if values["size"] else ""
     return NOTES[code].format(**values)
-
-
-def percent(share: float) -> str:
-    """Return a share in [0, 1] as a percentage with two digits; at least 0.01 % if it is not 0."""
-    if share >= 0.1 or not share:
-        return f"{100 * share:.0f} %"
-    return f"{max(100 * share, 0.01):.2g} %"
 
 
 def put(text: str) -> None:

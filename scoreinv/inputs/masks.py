@@ -44,14 +44,6 @@ def read_hole(path: str, size: tuple[int, int], options: MaskOptions) -> np.ndar
         raise InputError(str(error)) from error
 
 
-def percent(hole: np.ndarray) -> str:
-    """Format the share of a mask: two digits, and at least 0.01 % unless it is 0."""
-    share = 100 * float(hole.mean())
-    if not share:
-        return "0 %"
-    return f"{share:.0f} %" if share >= 10 else f"{max(share, 0.01):.2g} %"
-
-
 def read_mask(
     path: str | os.PathLike[str] | bytes,
     size: tuple[int, int],

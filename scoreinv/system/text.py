@@ -27,6 +27,13 @@ def printable(text: str) -> str:
     )
 
 
+def percent(share: float) -> str:
+    """Return a share in [0, 1] as a percentage with two digits; at least 0.01 % if it is not 0."""
+    if share >= 0.1 or not share:
+        return f"{100 * share:.0f} %"
+    return f"{max(100 * share, 0.01):.2g} %"
+
+
 def shown(value: object) -> str:
     """Return a value as shown in messages: its `repr` if it is short, else its type."""
     if value is not None and not isinstance(value, str | Real):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from scoreinv.system.text import percent
 from scoreinv.tasks.notes import Note, NoteCode
 
 NOTES: dict[NoteCode, str] = {
@@ -65,7 +66,7 @@ def _words(values: dict[str, Any]) -> dict[str, Any]:
     """Return the values as sentences show them."""
     words = dict(values)
     if "share" in values:
-        words["share"] = _percent(values["share"])
+        words["share"] = percent(values["share"])
     for name in {"kernel", "better"} & values.keys():
         words[name] = _blur(values[name])
     return words
@@ -76,8 +77,3 @@ def _blur(kernel: str) -> str:
     kind, _, numbers = kernel.partition(":")
     size, _, angle = numbers.partition(",")
     return f"{_BLURS[kind]}, {size} pixels" + (f", {angle}°" if angle else "")
-
-
-def _percent(share: float) -> str:
-    """Return a fraction in per cent with two digits, at least 0.01 %."""
-    return f"{100 * share:.0f} %" if share >= 0.1 else f"{max(100 * share, 0.01):.2g} %"

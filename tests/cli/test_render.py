@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 import torch
 
-from scoreinv.cli.render import NOTES, describe, note_text, percent, show_log
+from scoreinv.cli.render import NOTES, describe, note_text, show_log
 from scoreinv.system.errors import ExistsError, SettingError
 from scoreinv.tasks.notes import NoteCode, info
 
@@ -30,11 +30,6 @@ def test_every_note_has_a_sentence(code):
 
 def test_there_are_no_sentences_for_other_codes():
     assert set(NOTES) == set(get_args(NoteCode))
-
-
-@pytest.mark.parametrize(("share", "text"), [(0, "0 %"), (1e-6, "0.01 %"), (0.031, "3.1 %"), (0.25, "25 %")])
-def test_percentages_have_two_digits(share, text):
-    assert percent(share) == text
 
 
 @pytest.mark.parametrize(

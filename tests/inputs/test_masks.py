@@ -8,7 +8,7 @@ import torch
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from scoreinv.inputs.masks import as_avoided, as_holes, dilate, observed_from_hole, percent, read_avoided, read_mask
+from scoreinv.inputs.masks import as_avoided, as_holes, dilate, observed_from_hole, read_avoided, read_mask
 from scoreinv.system.errors import InputError
 
 HOLE = np.zeros((20, 30), dtype=bool)
@@ -175,15 +175,6 @@ def test_operators_have_the_other_polarity():
     observed = observed_from_hole(HOLE)
     assert observed.dtype == np.float32
     assert_array_equal(observed, 1 - HOLE)
-
-
-@pytest.mark.parametrize(
-    ("marked", "said"), [(0, "0 %"), (1, "0.01 %"), (250, "1.2 %"), (9990, "50 %"), (19990, "100 %"), (20000, "100 %")]
-)
-def test_shares_of_a_mask_in_words(marked, said):
-    hole = np.zeros(20000, dtype=bool)
-    hole[:marked] = True
-    assert percent(hole) == said
 
 
 def test_what_is_avoided_may_be_nothing_but_not_all(tmp_path):

@@ -1,11 +1,11 @@
-"""What files hold is shown without acting on the terminal."""
+"""Text from files is shown without acting on the terminal, and shares with two digits."""
 
 from __future__ import annotations
 
 import pytest
 
 from scoreinv.system.errors import InputError, ScoreinvError
-from scoreinv.system.text import printable, shown
+from scoreinv.system.text import percent, printable, shown
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,12 @@ def test_an_error_is_one_safe_line() -> None:
 
 def test_a_long_value_is_cut():
     assert shown("x" * 100_000) == "'" + "x" * 39 + "..."
+
+
+SHARES = [(0, "0 %"), (1e-6, "0.01 %"), (0.00005, "0.01 %"), (0.0125, "1.2 %"), (0.031, "3.1 %"), (0.25, "25 %")]
+SHARES += [(0.4995, "50 %"), (0.9995, "100 %"), (1.0, "100 %")]
+
+
+@pytest.mark.parametrize(("share", "text"), SHARES)
+def test_percentages_have_two_digits(share, text):
+    assert percent(share) == text
