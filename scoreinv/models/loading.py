@@ -10,7 +10,7 @@ import gc
 import logging
 import os
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal
@@ -53,17 +53,22 @@ class Machine:
 
         Library calls leave the caller's threads and garbage collector alone.
         """
-        gc.disable()  # garbage collection takes a sixth of torch's import
-        import torch as torch
-
-        gc.enable()
-        gc.freeze()
+        _import_torch()
         set_threads(self.threads)
 
     def check(self) -> None:
         """Raise SettingError if the device is absent. `auto` and `cpu` never are, and torch is slow to import."""
         if self.device not in ("auto", "cpu"):
             device_of(self.device)
+
+
+@cache
+def _import_torch() -> None:
+    gc.disable()  # garbage collection takes a sixth of torch's import
+    import torch as torch
+
+    gc.enable()
+    gc.freeze()
 
 
 LIBRARY = Machine("cpu", "float32")

@@ -6,7 +6,7 @@ A job makes one result, drawn with the seed of the request. More results are mor
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from functools import cache, partial
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -16,7 +16,7 @@ from scoreinv import tasks
 from scoreinv.imaging.picture import Picture, picture_of_hole
 from scoreinv.inputs.hints import KnownColours, check_reference, hints_from_picture
 from scoreinv.inputs.masks import hole_from_picture
-from scoreinv.models.loading import Machine, Models
+from scoreinv.models.loading import Models
 from scoreinv.operators.kernels import BlurKind, PointSpread
 from scoreinv.system.errors import InputError
 from scoreinv.system.memory import shortage
@@ -69,7 +69,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
             raise InputError(f"Making a result of this size {lacking}.")
 
         def start(callback: Callback) -> Result:
-            _start_torch(models.machine)
+            models.machine.start_torch()
             return run(callback)
 
         return {"job": queue.submit(start).key}
@@ -211,14 +211,8 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
     def seconds(key: str, work: Literal["denoise", "upscale", "deblur"], factor: int = 2) -> dict[str, float]:
         """Estimate the duration of an improvement before it is requested."""
         photo, factor = album.get(key), UpscaleRequest(factor=factor).factor
-        _start_torch(models.machine)
+        models.machine.start_torch()
         return {"seconds": tasks.improvement_seconds(work, photo.picture.size, factor, models.denoiser())}
-
-
-@cache
-def _start_torch(machine: Machine) -> None:
-    """Import torch and set its threads, once, in the first job: the page is served before."""
-    machine.start_torch()
 
 
 def _cached(cache: dict[Hashable, Prepared], most: int, key: Hashable, make: Callable[[], Prepared]) -> Prepared:
