@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Protocol
 from torch import Tensor, nn
 
 from scoreinv.sdes import SDE, broadcast
-from scoreinv.system.options import GRID, Number, check_settings
+from scoreinv.system.options import GRID, Checked, Number
 
 Range = tuple[float, float]
 """Model values of black and white."""
@@ -52,20 +52,17 @@ class PaperVE:
 
 
 @dataclass(frozen=True)
-class PaperVP:
+class PaperVP(Checked):
     """DDPM, DDPM++ and VP models as published: noise = F(x, label), label = t (steps - 1)."""
 
     steps: Annotated[int, GRID] = 1000
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
     def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
         return network(centre(x, data_range), t * (self.steps - 1))
 
 
 @dataclass(frozen=True)
-class EDM:
+class EDM(Checked):
     """Karras et al. 2022, table 1: D = c_skip x + c_out F(c_in x, s), for x / alpha at noise level s = sigma / alpha.
 
     Computed as a noise prediction, which avoids cancellation as s goes to 0:
@@ -73,9 +70,6 @@ class EDM:
     """
 
     sigma_data: Annotated[float, Number(1e-6, 1e6)] = 0.5
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
     def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
         s, u = noise_level(t, sde, data_range), centre(x / broadcast(sde.alpha(t), x), data_range)
@@ -85,7 +79,7 @@ class EDM:
 
 
 @dataclass(frozen=True)
-class DataPrediction:
+class DataPrediction(Checked):
     """A network that predicts the picture: D = x - w (x - F(x, s)), w = s^2 / (s^2 + floor^2), of x / alpha.
 
     This is the form of published denoisers. At noise far below `floor`, outside their training range, D approaches x:
@@ -93,9 +87,6 @@ class DataPrediction:
     """
 
     floor: Annotated[float, Number(1e-6, 1e6)] = 0.01
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
     def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
         s, u = noise_level(t, sde, data_range), centre(x / broadcast(sde.alpha(t), x), data_range)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from scoreinv.preconditioning import PaperVE, Preconditioning
 from scoreinv.sdes import SDE, VE, as_time, broadcast
 from scoreinv.system.errors import InputError, SettingError
-from scoreinv.system.options import STEPS, Number, check_settings
+from scoreinv.system.options import STEPS, Checked, Number
 from scoreinv.system.text import shown
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Clipped(PriorWrapper):
 
 
 @dataclass(frozen=True)
-class RecommendedSampler:
+class RecommendedSampler(Checked):
     """The predictor-corrector sampler published with a model.
 
     Attributes:
@@ -152,9 +152,6 @@ class RecommendedSampler:
     snr: Annotated[float, Number(None, 1e6)] = 0.16
     steps: Annotated[int, STEPS] = 1000
     clip: bool = False
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
 
 class Network(nn.Module):

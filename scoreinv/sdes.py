@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.system.options import GRID, Number, check_settings, require
+from scoreinv.system.options import GRID, Checked, Number, require
 
 TRAINING_START = 1e-5
 """Smallest time of training, likelihood and encoding (Song et al. 2021, appendix C)."""
@@ -45,7 +45,7 @@ def broadcast(coefficient: Tensor, x: Tensor) -> Tensor:
     return coefficient.reshape(-1, *[1] * (x.ndim - 1)) if coefficient.ndim else coefficient
 
 
-class SDE(ABC):
+class SDE(Checked, ABC):
     """Base of forward processes with marginal N(alpha(t) x0, sigma(t)^2 I); subclasses define `alpha` and `sigma`."""
 
     steps: int = 1000
@@ -124,7 +124,7 @@ class VE(SDE):
     steps: Annotated[int, GRID] = 1000
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        super().__post_init__()
         require(self.sigma_min < self.sigma_max, "the VE SDE needs sigma_min below sigma_max")
 
     @property
@@ -150,7 +150,7 @@ class _LinearBeta(SDE):
     steps: Annotated[int, GRID] = 1000
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        super().__post_init__()
         require(self.beta_min <= self.beta_max, "an SDE of linear beta needs beta_min of at most beta_max")
 
     def integral(self, t: Tensor) -> Tensor:

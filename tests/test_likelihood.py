@@ -100,7 +100,7 @@ def test_pictures_must_be_states():
 
 
 def test_counts_are_the_calls():
-    counted = CountedPrior(correlated(SDES["vp"]), None, 1)
+    counted = CountedPrior(correlated(SDES["vp"]))
     x = counted.prior.sample(1, torch.Generator().manual_seed(3))
     for run in (bits_per_dim, encode, decode):
         counted.calls = 0

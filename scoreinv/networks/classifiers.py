@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from scoreinv.networks.blocks import BatchNorm, FourierEmbedding, conv, group_norm, initialised, norm_activate
 from scoreinv.prior import Network
-from scoreinv.system.options import CHANNELS, Number, Whole, check, check_settings, require
+from scoreinv.system.options import CHANNELS, Checked, Number, Whole, check, require
 
 CLASSES = Whole(1, 100_000)
 _BASE = 16
@@ -30,7 +30,7 @@ _EMBEDDING = 128
 
 
 @dataclass(frozen=True)
-class WideResNetConfig:
+class WideResNetConfig(Checked):
     """Options of the network; WRN-16-4 by default.
 
     Attributes:
@@ -50,7 +50,7 @@ class WideResNetConfig:
     fourier_scale: Annotated[float, Number(0, 1e6)] = 1.0
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        super().__post_init__()
         require(self.depth % 6 == 4, f"depth must be 6 n + 4, not {self.depth}")
 
     def build(self) -> WideResNet:
@@ -124,7 +124,7 @@ class _WideBlock(nn.Module):
 
 
 @dataclass(frozen=True)
-class ConvNetConfig:
+class ConvNetConfig(Checked):
     """Options of the network.
 
     Attributes:
@@ -138,7 +138,7 @@ class ConvNetConfig:
     widths: Annotated[tuple[int, ...], Whole(1, 2**16)] = (64, 192, 256)
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        super().__post_init__()
         check("the number of widths", len(self.widths), Whole(1, 10))
 
     def build(self) -> ConvNet:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from scoreinv.networks.blocks import BatchNorm, Layers, conv, convolved
 from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, STRIDES
 from scoreinv.prior import Network
-from scoreinv.system.options import Whole, check_settings, require
+from scoreinv.system.options import Checked, Whole, require
 
 STRIDE = STRIDES[-1]
 """Divisor of the sides of pictures."""
@@ -38,7 +38,7 @@ _VETO_FLOOR = 2.9
 
 
 @dataclass(frozen=True)
-class DetectorNetworkConfig:
+class DetectorNetworkConfig(Checked):
     """Options of the network.
 
     Attributes:
@@ -57,8 +57,8 @@ class DetectorNetworkConfig:
     stride: ClassVar[int] = STRIDE
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(len(self.widths) == _LEVELS, f"widths must be {_LEVELS} numbers")
-        check_settings(self)
 
     def build(self) -> DetectorNetwork:
         return DetectorNetwork(self)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from scoreinv.networks.blocks import Layers, conv, inner_dtype
 from scoreinv.prior import Network
-from scoreinv.system.options import CHANNELS, Number, Whole, check_settings
+from scoreinv.system.options import CHANNELS, Checked, Number, Whole
 
 PATCH = 2
 """Pixel-unshuffle factor."""
@@ -30,7 +30,7 @@ LAST_KNOWN = 17.0
 
 
 @dataclass(frozen=True)
-class FFDNetConfig:
+class FFDNetConfig(Checked):
     """Options of the network.
 
     Attributes:
@@ -48,9 +48,6 @@ class FFDNetConfig:
     stride: ClassVar[int] = PATCH
     condition_channels: ClassVar[int] = 0
     feature_channels: ClassVar[tuple[int, ...]] = ()
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
     def build(self) -> FFDNet:
         return FFDNet(self)

@@ -32,7 +32,7 @@ from scoreinv.networks.blocks import (
 )
 from scoreinv.networks.resampling import Downsample, Upsample, downsample, upsample
 from scoreinv.prior import Network
-from scoreinv.system.options import CHANNELS, Number, Whole, check, check_settings, require
+from scoreinv.system.options import CHANNELS, Checked, Number, Whole, check, require
 
 Activation = Literal["swish", "elu", "relu", "lrelu"]
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
@@ -44,7 +44,7 @@ _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 
 
 @dataclass(frozen=True)
-class NCSNppConfig:
+class NCSNppConfig(Checked):
     """Options of the network; the defaults are those of NCSN++ (continuous) on CIFAR-10.
 
     Attributes:
@@ -102,7 +102,7 @@ class NCSNppConfig:
     patch: Annotated[int, Whole(1, 64)] = 1
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        super().__post_init__()
         levels = len(self.multipliers)
         check("the number of multipliers", levels, Whole(1, 10))
         check("the number of feature_channels", len(self.feature_channels), Whole(0, levels))

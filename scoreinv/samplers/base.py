@@ -8,13 +8,12 @@ jump.
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -23,7 +22,7 @@ from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, Steps, Times, time_grid
 from scoreinv.system.errors import Cancelled, InputError
-from scoreinv.system.options import check_callback, check_settings, says_stop
+from scoreinv.system.options import Checked, check_callback, says_stop
 from scoreinv.system.reporting import reporting
 
 
@@ -75,9 +74,10 @@ Callback = Callable[[Progress], bool | None]
 """Called after each step and each window; returning False stops the work with `Cancelled`."""
 
 
-class Sampler(Protocol):
-    """Settings of a sampler, for any prior, conditional or not."""
+class Sampler(Checked, ABC):
+    """Base of samplers for any prior, conditional or not: a subclass is a frozen dataclass of settings with `draw`."""
 
+    @torch.no_grad()
     def sample(
         self,
         prior: Prior,
@@ -96,7 +96,14 @@ class Sampler(Protocol):
 
         Raises InputError if the settings do not fit the prior or the start, Cancelled if the callback stopped the work.
         """
-        ...
+        check_callback(callback)
+        return self.draw(prior, shape, rng, callback, start)
+
+    @abstractmethod
+    def draw(
+        self, prior: Prior, shape: tuple[int, ...], rng: NoiseStream, callback: Callback | None, start: State | None
+    ) -> Samples:
+        """Draw samples, without gradients, and report each step to the callback (`reported`)."""
 
 
 class Stepper(Protocol):
@@ -107,7 +114,7 @@ class Stepper(Protocol):
         ...
 
 
-class GridSampler(ABC):
+class GridSampler(Sampler):
     """Base of samplers on a time grid: a subclass is a frozen dataclass of settings with a `step`.
 
     Attributes:
@@ -119,9 +126,6 @@ class GridSampler(ABC):
     steps: Steps
     spacing: Spacing
     times: Times
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
     @abstractmethod
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
@@ -144,42 +148,27 @@ class GridSampler(ABC):
         """Return the sample, the denoised mean of the state x at the last time t."""
         return prior.denoise(x, t)
 
-    @torch.no_grad()
-    def sample(
-        self,
-        prior: Prior,
-        shape: tuple[int, ...],
-        *,
-        rng: NoiseStream | None = None,
-        callback: Callback | None = None,
-        start: State | None = None,
-        noise: NoiseStream | None = None,
+    def draw(
+        self, prior: Prior, shape: tuple[int, ...], rng: NoiseStream, callback: Callback | None, start: State | None
     ) -> Samples:
-        """Draw samples of shape (B, C, H, W); see `Sampler.sample`. `noise` is the name of `rng` before 0.2."""
-        if noise is not None:
-            warnings.warn("the stream of noise of a sampler is now called rng", DeprecationWarning, stacklevel=3)
-            rng = noise
-        if rng is None:
-            raise InputError("a sampler needs one noise stream for each sample: rng=NoiseStream(seed, count)")
-        check_callback(callback)
         times = time_grid(prior.sde, self.spacing, self.steps, self.times, None if start is None else start.t)
-        counted = CountedPrior(prior, callback, len(times))
+        counted = CountedPrior(prior)
         own = rng.with_fixed_noise() if self.deterministic else rng  # the noise of steps and constraints
         x = initial_state(prior, shape, times[0], rng, start)
-        with counted.reporting(float(times[0]), x):
+        with reported(callback, len(times), float(times[0]), x) as report:
             x = self.begin(counted, x, times[0], own)
             trajectory = self.trajectory()
-            for done, (t, s) in enumerate(pairwise(times), 1):
+            for t, s in pairwise(times):
                 if s < t:
                     x = trajectory.step(counted, x, t, s, own)
                 else:
                     x = prior.sde.diffuse(x, t, s, rng.like(x))
                     trajectory = self.trajectory()
                 x = constrain(counted, x, s, own)
-                counted.report(done, float(s), x)
-            result = counted.samples(self.end(counted, x, times[-1], own))
-            counted.report(len(times), 0.0, result.x0)
-        return result
+                report(float(s), x, counted.nfe)
+            x0 = prior.finish(self.end(counted, x, times[-1], own))
+            report(0.0, x0, counted.nfe)
+        return counted.samples(x0)
 
 
 def initial_state(prior: Prior, shape: tuple[int, ...], t: Tensor, rng: NoiseStream, start: State | None) -> Tensor:
@@ -199,44 +188,57 @@ def constrain(prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
 
 
 class CountedPrior(PriorWrapper):
-    """The prior of one run: counts the calls of `noise` and reports progress to the callback.
+    """The prior of one run, which counts the calls of `noise`."""
 
-    Args:
-        callback: called after each step, and for each report of an evaluation (`scoreinv.system.reporting`).
-        steps: steps of the run.
-    """
-
-    def __init__(self, prior: Prior, callback: Callback | None, steps: int) -> None:
+    def __init__(self, prior: Prior) -> None:
         super().__init__(prior)
         self.calls = 0
-        self._callback, self._steps = callback, steps
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         self.calls += 1
         return self.prior.noise(x, t)
 
-    @contextmanager
-    def reporting(self, t: float, x: Tensor) -> Iterator[None]:
-        """Pass reports of evaluations to the callback within the block; the run begins at the state x at time t."""
-        self._progress = Progress(0.0, 0, self._steps, t, x, 0)
-        with nullcontext() if self._callback is None else reporting(self._within):
-            yield
-
-    def report(self, step: int, t: float, x: Tensor) -> None:
-        """Report the number of completed steps; raise Cancelled if the callback returns False."""
-        self._send(Progress(step / self._steps, step, self._steps, t, x, 0))
-
-    def _within(self, share: float) -> None:
-        # Fractions fall within a step of several evaluations, and in a backward pass.
-        fraction = max(self._progress.fraction, (self._progress.step + share) / self._steps)
-        self._send(replace(self._progress, fraction=fraction))
-
-    def _send(self, progress: Progress) -> None:
-        self._progress = replace(progress, nfe=self.calls * self.evaluations_per_noise)
-        if self._callback is not None and says_stop(self._callback(self._progress)):
-            raise Cancelled(f"stopped after step {progress.step}")
+    @property
+    def nfe(self) -> int:
+        """Network evaluations so far."""
+        return self.calls * self.evaluations_per_noise
 
     def samples(self, x0: Tensor) -> Samples:
         """Return the finished samples with their numbers of evaluations."""
-        each = (self.evaluations_per_noise, self.vjps_per_noise)
-        return Samples(self.finish(x0), *(torch.full((len(x0),), self.calls * count) for count in each))
+        counts = (self.nfe, self.calls * self.vjps_per_noise)
+        return Samples(x0, *(torch.full((len(x0),), count) for count in counts))
+
+
+Report = Callable[..., None]
+"""Reports the end of a step: (t, x, nfe, fraction), see `Progress`; the fraction is needed if `steps` is None."""
+
+
+@contextmanager
+def reported(callback: Callback | None, steps: int | None, t: float, x: Tensor) -> Iterator[Report]:
+    """Yield a function that reports each step of a run to the callback, and pass on reports of evaluations to it.
+
+    Args:
+        steps: total number of steps; None if it is unknown. Reports of evaluations then repeat the fraction.
+        t, x: time and state at the beginning.
+
+    The function and the evaluations raise Cancelled if the callback returns False.
+    """
+    progress = Progress(0.0, 0, steps, t, x, 0)
+
+    def send(**changes: Any) -> None:
+        nonlocal progress
+        progress = replace(progress, **changes)
+        if callback is not None and says_stop(callback(progress)):
+            raise Cancelled(f"stopped after step {progress.step}")
+
+    def within(share: float) -> None:
+        # The share falls if a step has several evaluations, and in a backward pass.
+        now = 0.0 if steps is None else (progress.step + share) / steps
+        send(fraction=max(progress.fraction, now))
+
+    def report(t: float, x: Tensor, nfe: int, fraction: float = 0.0) -> None:
+        step = progress.step + 1
+        send(step=step, fraction=fraction if steps is None else step / steps, t=t, x=x, nfe=nfe)
+
+    with nullcontext() if callback is None else reporting(within):
+        yield report

@@ -27,15 +27,14 @@ import torch
 from torch import Tensor
 
 from scoreinv.prior import Prior, check_prior
-from scoreinv.samplers.base import Callback, Progress, Samples, State, initial_state
+from scoreinv.samplers.base import Callback, Sampler, Samples, State, initial_state, reported
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.runge_kutta import rk4, rk45
 from scoreinv.samplers.times import time_grid, uniform_times
 from scoreinv.sdes import TRAINING_START, as_time, broadcast, time_at
 from scoreinv.system.devices import true_float32
-from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
-from scoreinv.system.options import Number, Whole, check, check_callback, check_settings, says_stop
-from scoreinv.system.reporting import reporting
+from scoreinv.system.errors import InputError, ScoreinvError
+from scoreinv.system.options import Number, Whole, check, check_callback
 
 _SPREAD, _FINEST, _COARSEST = 0.5, 0.01, 10.0  # c, d and k for pictures on [-1, 1]
 _LARGEST_LEVEL = 1e7
@@ -43,7 +42,7 @@ _LARGEST_LEVEL = 1e7
 
 
 @dataclass(frozen=True)
-class ODE:
+class ODE(Sampler):
     """Sampling by the probability-flow ODE with adaptive RK45, each sample with its own error control.
 
     A conditional prior constrains every evaluated state, with the same noise throughout. Tweedie's formula denoises the
@@ -56,21 +55,10 @@ class ODE:
     rtol: Annotated[float, Number(None)] = 1e-5
     atol: Annotated[float, Number(None)] = 1e-5
 
-    def __post_init__(self) -> None:
-        check_settings(self)
-
-    @torch.no_grad()
     @true_float32()
-    def sample(
-        self,
-        prior: Prior,
-        shape: tuple[int, ...],
-        *,
-        rng: NoiseStream,
-        callback: Callback | None = None,
-        start: State | None = None,
+    def draw(
+        self, prior: Prior, shape: tuple[int, ...], rng: NoiseStream, callback: Callback | None, start: State | None
     ) -> Samples:
-        """Draw samples of shape (B, C, H, W); see `Sampler.sample`."""
         times = time_grid(prior.sde, uniform_times, 2, start=None if start is None else start.t)
         x = initial_state(prior, shape, times[0], rng, start)
         z = rng.like(x) if prior.constrains else None
@@ -204,11 +192,6 @@ def flow(
     drift = _Drift(prior, constraint)
     first, last = drift.clock(start), drift.clock(end)
     values = x[0].numel()
-    progress = Progress(0.0, 0, steps, start, x, 0)
-
-    def call_back(_: float = 0.0) -> None:  # ignores fractions of a step: the number of steps is unknown
-        if callback is not None and says_stop(callback(progress)):
-            raise Cancelled(f"stopped after step {progress.step}")
 
     def function(clock: Tensor, y: Tensor) -> Tensor:
         state = y[:, :values].reshape(-1, *x.shape[1:]).to(x)
@@ -220,24 +203,17 @@ def flow(
             raise ScoreinvError("the prior is not finite along the probability-flow ODE")
         return slope
 
-    def monitor(clock: Tensor, y: Tensor, nfe: Tensor) -> None:
-        nonlocal progress
-        mean = clock.mean()
-        t = float(time_at(prior.sde, drift.level(mean)))
-        state = drift.unscaled(y[:, :values], t).reshape(x.shape).to(x)
-        evaluations = prior.evaluations_per_noise * int(nfe.max())
-        fraction = (float(mean) - first) / (last - first)
-        progress = Progress(fraction, progress.step + 1, steps, t, state, evaluations)
-        call_back()
-
     y = drift.scaled(_flat(x), start)
     if probes is not None:
         y = torch.nn.functional.pad(y, (0, 1))
-    with reporting(call_back):
-        if steps is None:
-            y, nfe = rk45(function, y, first, last, rtol, atol, monitor)
-        else:
-            y, nfe = rk4(function, y, first, last, steps, monitor)
+    solution = rk45(function, y, first, last, rtol, atol) if steps is None else rk4(function, y, first, last, steps)
+    with reported(callback, steps, start, x) as report:
+        for clock, y, nfe in solution:
+            mean = clock.mean()
+            t = float(time_at(prior.sde, drift.level(mean)))
+            state = drift.unscaled(y[:, :values], t).reshape(x.shape).to(x)
+            evaluations = prior.evaluations_per_noise * int(nfe.max())
+            report(t, state, evaluations, (float(mean) - first) / (last - first))
     volume = y.new_zeros(len(y)) if probes is None else y[:, values]
     volume = volume + values * (drift.log_scale(end) - drift.log_scale(start))
     return Flowed(drift.unscaled(y[:, :values], end).reshape(x.shape), volume, nfe)

@@ -31,17 +31,14 @@ from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, Steps, Times, uniform_times
 from scoreinv.sdes import DDPM, SDE, VE, VP, broadcast
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import Number, Whole, check_settings
+from scoreinv.system.options import Checked, Number, Whole
 
 
 @dataclass(frozen=True)
-class EulerMaruyama:
+class EulerMaruyama(Checked):
     """A predictor: x + [f - (1 + eta)/2 g^2 score] (s - t) + sqrt(eta (t - s)) g z, with f and g at t."""
 
     eta: Annotated[float, Number(0, 1)] = 1.0
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
         g2, dt = prior.sde.diffusion_squared(t), s - t
@@ -51,7 +48,7 @@ class EulerMaruyama:
 
 
 @dataclass(frozen=True)
-class ReverseDiffusion:
+class ReverseDiffusion(Checked):
     """A predictor: (2 - a) x + (1 + eta)/2 G^2 score + sqrt(eta) G z, the forward step x_t = a x_s + G z reversed.
 
     Song et al. 2021, eq. 46, with a and G of the exact forward kernel: those of SMLD for VE and of DDPM for `DDPM`.
@@ -60,9 +57,6 @@ class ReverseDiffusion:
 
     eta: Annotated[float, Number(0, 1)] = 1.0
 
-    def __post_init__(self) -> None:
-        check_settings(self)
-
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
         ratio, variance = prior.sde.transition(s, t)
         x_next = broadcast(2 - ratio, x) * x + broadcast((1 + self.eta) / 2 * variance, x) * prior.score(x, t)
@@ -70,7 +64,7 @@ class ReverseDiffusion:
 
 
 @dataclass(frozen=True)
-class Ancestral:
+class Ancestral(Checked):
     """A predictor: the reverse Markov chain of SMLD and DDPM, (x + G^2 score) / a + std z (eq. 4, 47).
 
     Of the two variances of Ho et al. 2020, section 3.2, `posterior` is the variance of x_s given x_t and the picture,
@@ -81,9 +75,6 @@ class Ancestral:
     """
 
     variance: Literal["paper", "forward", "posterior"] = "paper"
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
         sde = prior.sde
@@ -98,7 +89,7 @@ class Ancestral:
 
 
 @dataclass(frozen=True)
-class DDIM:
+class DDIM(Checked):
     """A predictor: combines the estimates of picture and noise at t into the state at s (Song, Meng and Ermon 2021).
 
         x_s = alpha_s D + sqrt(sigma_s^2 - std^2) noise(x, t) + std z,   std = eta sigma_s G / sigma_t
@@ -113,9 +104,6 @@ class DDIM:
     """
 
     eta: Annotated[float, Number(0, 1)] = 0.0
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
         sde = prior.sde

@@ -8,7 +8,7 @@ scipy's RK45 (Hairer, Norsett and Wanner, Solving Ordinary Differential Equation
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -17,8 +17,8 @@ from scoreinv.system.errors import ScoreinvError
 
 Function = Callable[[Tensor, Tensor], Tensor]
 """dy/dt (B, D) at times t (B,) and states y (B, D)."""
-Monitor = Callable[[Tensor, Tensor, Tensor], None]
-"""Called after each round of steps with times (B,), states (B, D), evaluations (B,)."""
+Solution = Iterator[tuple[Tensor, Tensor, Tensor]]
+"""After each round of steps: times (B,), states (B, D) and evaluations (B,), int64."""
 
 _NODES = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0)
 _STAGES = (
@@ -35,10 +35,8 @@ _SAFETY, _SMALLEST, _LARGEST = 0.9, 0.2, 10.0
 _EXPONENT = 1 / 5
 
 
-def rk45(
-    function: Function, y: Tensor, start: float, end: float, rtol: float, atol: float, monitor: Monitor
-) -> tuple[Tensor, Tensor]:
-    """Return y(end) and the evaluations of each sample, int64 (B,), from y(start) of shape (B, D), float64.
+def rk45(function: Function, y: Tensor, start: float, end: float, rtol: float, atol: float) -> Solution:
+    """Yield the solution up to y(end), from y(start) of shape (B, D), float64.
 
     A step is accepted if the root mean square of error / (atol + rtol |y|) over the sample is below 1.
     Raises ScoreinvError if the step size vanishes.
@@ -67,12 +65,11 @@ def rk45(
         where = moved.to(y.device)[:, None]
         y, slope = torch.where(where, y_new, y), torch.where(where, slope_new, slope)
         t = torch.where(moved, then, t)
-        monitor(t, y, nfe)
-    return y, nfe
+        yield t, y, nfe
 
 
-def rk4(function: Function, y: Tensor, start: float, end: float, steps: int, monitor: Monitor) -> tuple[Tensor, Tensor]:
-    """Return y(end) and the evaluations, 4 `steps`, int64 (B,), from y(start) of shape (B, D), float64."""
+def rk4(function: Function, y: Tensor, start: float, end: float, steps: int) -> Solution:
+    """Yield the solution up to y(end) by `steps` steps of four evaluations, from y(start) of shape (B, D), float64."""
     h = (end - start) / steps
 
     def at(position: float) -> Tensor:
@@ -85,8 +82,7 @@ def rk4(function: Function, y: Tensor, start: float, end: float, steps: int, mon
         third = function(at(t + 2 * h / 3), y + h * (second - first / 3))
         fourth = function(at(t + h), y + h * (first - second + third))
         y = y + h / 8 * (first + 3 * (second + third) + fourth)
-        monitor(at(t + h), y, torch.full((len(y),), 4 * (step + 1)))
-    return y, torch.full((len(y),), 4 * steps)
+        yield at(t + h), y, torch.full((len(y),), 4 * (step + 1))
 
 
 def _step(function: Function, t: Tensor, h: Tensor, y: Tensor, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:

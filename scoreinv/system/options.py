@@ -106,6 +106,13 @@ def check_settings(settings: Any, within: str = "") -> None:
             check(within + name, value, allowed)
 
 
+class Checked:
+    """Base of data classes of settings: their ranges are checked when they are made."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
 def check(setting: str, value: Any, allowed: Range | Sequence[str] | type[bool]) -> None:
     """Raise SettingError unless the value is in the range, one of the words, or a bool (`allowed=bool`).
 

@@ -40,7 +40,7 @@ def deepinv_samplers(prior: ScorePrior, noise: float, steps: int) -> tuple[dict[
         def run(y: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, int]:
             seen = torch.from_numpy(known)[None, None].float().expand(1, 3, -1, -1).contiguous()
             physics = Inpainting(img_size=tuple(seen.shape[1:]), mask=seen, noise_model=GaussianNoise(noise))
-            counted = CountedPrior(prior, None, steps)
+            counted = CountedPrior(prior)
             torch.manual_seed(0)
             with torch.enable_grad():
                 observed = seen * torch.from_numpy(y).permute(2, 0, 1)[None]

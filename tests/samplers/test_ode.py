@@ -52,7 +52,7 @@ def test_rk45_is_scipy_s_one_sample_at_a_time():
         return velocity(prior, y.reshape(-1, *SHAPE), t).flatten(1)
 
     for end in (1.0, sde.sampling_end):
-        y, nfe = rk45(flow, x.flatten(1), 0.3, end, 1e-6, 1e-7, lambda *_: None)
+        *_, (_, y, nfe) = rk45(flow, x.flatten(1), 0.3, end, 1e-6, 1e-7)
         for i in range(3):
             reference = by_scipy(prior, x[i], 0.3, end, 1e-6)
             assert abs(reference.nfev - int(nfe[i])) <= 6

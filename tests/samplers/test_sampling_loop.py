@@ -28,7 +28,7 @@ from scoreinv.samplers import (
     ReverseDiffusion,
     State,
 )
-from scoreinv.system.errors import Cancelled, InputError
+from scoreinv.system.errors import Cancelled
 from scoreinv.windows import Tiled
 
 pytestmark = pytest.mark.portable
@@ -285,15 +285,9 @@ def test_no_gradient_is_recorded_and_no_global_state_changes(sampler):
     assert torch.equal(state, torch.random.get_rng_state())
 
 
-def test_names_of_before_version_0_2_warn():
+def test_names_of_version_0_2_warn():
     with pytest.warns(DeprecationWarning, match="DPMpp2M"):
         assert samplers.Multistep is DPMpp2M
-    with pytest.warns(DeprecationWarning, match="rng"):
-        old = DPMpp2M(steps=2).sample(correlated(SDES["vp"]), (1, *SHAPE), noise=NoiseStream(0, 1))
-    new = DPMpp2M(steps=2).sample(correlated(SDES["vp"]), (1, *SHAPE), rng=NoiseStream(0, 1))
-    assert torch.equal(old.x0, new.x0)
-    with pytest.raises(InputError, match="rng=NoiseStream"):
-        DPMpp2M(steps=2).sample(correlated(SDES["vp"]), (1, *SHAPE))
 
 
 @CONTINUOUS

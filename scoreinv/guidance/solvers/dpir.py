@@ -23,16 +23,16 @@ from torch import Tensor
 
 from scoreinv.operators import LinearOperator
 from scoreinv.prior import Prior
-from scoreinv.samplers.base import Callback, CountedPrior, Samples, State
+from scoreinv.samplers.base import Callback, CountedPrior, Sampler, Samples, State, reported
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, Steps, Times, log_times, time_grid
 from scoreinv.sdes import broadcast
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import Number, check_callback, check_settings, require
+from scoreinv.system.options import Number, require
 
 
 @dataclass(frozen=True, eq=False)
-class DPIR:
+class DPIR(Sampler):
     """An estimate of the picture given an observation, by one evaluation per step without gradients.
 
     Attributes:
@@ -58,18 +58,11 @@ class DPIR:
     momentum: Annotated[float, Number(0, 1)] = 0.0
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        super().__post_init__()
         require(self.momentum < 1, "momentum must be below 1")
 
-    @torch.no_grad()
-    def sample(
-        self,
-        prior: Prior,
-        shape: tuple[int, ...],
-        *,
-        rng: NoiseStream,
-        callback: Callback | None = None,
-        start: State | None = None,
+    def draw(
+        self, prior: Prior, shape: tuple[int, ...], rng: NoiseStream, callback: Callback | None, start: State | None
     ) -> Samples:
         """Return the estimates, (B, C, H, W); see `Sampler.sample`. No noise is drawn from `rng`.
 
@@ -78,7 +71,6 @@ class DPIR:
 
         Raises InputError for a prior with constraints of its own.
         """
-        check_callback(callback)
         if prior.constrains:
             raise InputError("DPIR holds the observation itself: give it a prior without constraints")
         times = time_grid(prior.sde, self.spacing, self.steps, self.times, None if start is None else start.t)
@@ -86,18 +78,16 @@ class DPIR:
             x = torch.zeros(shape, device=rng.device, dtype=rng.dtype)
         else:
             x = start.x / broadcast(prior.sde.alpha(times[0]), start.x)
-        counted, y = CountedPrior(prior, callback, len(times)), self.y.to(x)
+        counted, y = CountedPrior(prior), self.y.to(x)
         before: Tensor | None = None
-        with counted.reporting(float(times[0]), x):
-            for done, t in enumerate(times, 1):
+        with reported(callback, len(times), float(times[0]), x) as report:
+            for t in times:
                 level = self.strength * (self.noise_std / prior.sde.noise_to_signal(t)).square()
                 seen = self.operator(x)
                 y = y if self.complete is None else self.complete(seen)
                 z = x + self.operator.ridge(y - seen, level)
                 moved = z if before is None else z + self.momentum * (z - before)
                 x, before = counted.denoise(broadcast(prior.sde.alpha(t), z) * moved, t), z
-                if done < len(times):
-                    counted.report(done, float(t), x)
-            result = counted.samples(x if self.noise_std else self.operator.replace(x, y))
-            counted.report(len(times), 0.0, result.x0)
-        return result
+                report(float(t), x, counted.nfe)
+            x0 = prior.finish(x if self.noise_std else self.operator.replace(x, y))
+        return counted.samples(x0)

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Annotated
 
 import torch
@@ -36,13 +37,14 @@ from torch import Tensor
 
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.prior import Prior
-from scoreinv.samplers.base import Callback, CountedPrior, Samples, State
+from scoreinv.samplers.base import Callback, CountedPrior, Sampler, Samples, State, reported
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Steps
 from scoreinv.sdes import as_time, broadcast, time_at
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import Number, check_callback, check_settings
+from scoreinv.system.options import Number
 
+_TINY = 1e-12
 START = 3.0
 """Ratio of the first noise level to the rms error."""
 LAST = 0.055
@@ -51,7 +53,7 @@ blurs."""
 
 
 @dataclass(frozen=True, eq=False)
-class PosteriorFlow:
+class PosteriorFlow(Sampler):
     """Samples of a posterior with known error variance, by `steps` evaluations: one for the mean, others to correct it.
 
     Attributes:
@@ -67,62 +69,47 @@ class PosteriorFlow:
     steps: Steps = 3
     reach: Annotated[tuple[float, ...], Number()] = ()
 
-    def __post_init__(self) -> None:
-        check_settings(self)
-
-    @torch.no_grad()
-    def sample(
-        self,
-        prior: Prior,
-        shape: tuple[int, ...],
-        *,
-        rng: NoiseStream,
-        callback: Callback | None = None,
-        start: State | None = None,
+    def draw(
+        self, prior: Prior, shape: tuple[int, ...], rng: NoiseStream, callback: Callback | None, start: State | None
     ) -> Samples:
         """Return samples (B, C, H, W); see `Sampler.sample`.
 
         Raises InputError for a `start`, and for a prior that constrains states: give it a prior by `prior.given`.
         """
-        check_callback(callback)
         if start is not None or prior.constrains:
             raise InputError("this sampler starts from the posterior mean of a prior that takes the observation")
-        counted, sde, device = CountedPrior(prior, callback, self.steps), prior.sde, rng.device
-        variance, basis = self.variance.to(device, rng.dtype), self.basis.to(device, rng.dtype)
-        error = variance.sqrt()
-
+        counted, sde = CountedPrior(prior), prior.sde
+        variance, basis = (value.to(rng.device, rng.dtype) for value in (self.variance, self.basis))
+        error, grid = variance.sqrt(), self.levels(prior)
         x = sde.prior_std * rng.normal(shape)
-        with counted.reporting(1.0, x):
+        with reported(callback, self.steps, 1.0, x) as report:
             mean = counted.denoise(x, 1.0)
-            counted.report(1, 1.0, mean)
-            grid = self.levels(prior)
+            report(1.0, mean, counted.nfe)
             first = broadcast(grid[0] if grid else torch.zeros(len(error)), error)
             white, errors = (rotated(rng.normal(shape), basis) for _ in range(2))
-            q = (first * white + error * blurred(errors, self.reach)) / (first.square() + variance).sqrt().clamp_min(
-                1e-12
-            )
-            angles = [torch.atan2(broadcast(level, error).expand_as(error), error) for level in grid]
+            norm = (first.square() + variance).sqrt().clamp_min(_TINY)
+            q = (first * white + error * blurred(errors, self.reach)) / norm
             x0 = mean + rotated(error * q, basis.T)
-            before: Tensor | None = None
-            for step, level in enumerate(grid):
+            force = way = None
+            for level, lower in zip_longest(grid, grid[1:]):
                 s, t = broadcast(level, error), time_at(sde, level)
                 norm = (s.square() + variance).sqrt()
                 u = mean + rotated(norm * q, basis.T)
                 predicted = counted.noise(broadcast(sde.alpha(t), u) * u, t)
-                x0, last = u - s * predicted, step + 1 == len(grid)
-                if not last:
-                    along = rotated(predicted, basis)
-                    force = torch.where(error > 0, (q * s - norm * along) / error.clamp_min(1e-12), 0.0)
-                    way = angles[step] - angles[step + 1]
-                    slope = force
-                    if before is not None:
-                        slope = force + (force - before) * way / (2 * (angles[step - 1] - angles[step])).clamp_min(
-                            1e-12
-                        )
-                    q, before = q + way * slope, force
-                state = x0 if last else broadcast(sde.alpha(t), u) * u
-                counted.report(step + 2, 0.0 if last else float(t.mean()), state)
-        return counted.samples(x0)
+                x0 = u - s * predicted
+                if lower is None:
+                    report(0.0, x0, counted.nfe)
+                    continue
+                before, way_before = force, way
+                way = torch.atan2(s, error) - torch.atan2(broadcast(lower, error), error)
+                along = rotated(predicted, basis)
+                force = torch.where(error > 0, (q * s - norm * along) / error.clamp_min(_TINY), 0.0)
+                slope = force
+                if before is not None:
+                    slope = force + (force - before) * way / (2 * way_before).clamp_min(_TINY)
+                q = q + way * slope
+                report(float(t.mean()), broadcast(sde.alpha(t), u) * u, counted.nfe)
+        return counted.samples(prior.finish(x0))
 
     def levels(self, prior: Prior) -> list[Tensor]:
         """Return the noise levels after the mean, float64 (B,) each: from a multiple of the rms error to the last."""
