@@ -11,6 +11,8 @@ A condition (an observation, a class) wraps a prior and is again a prior, since
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
@@ -26,6 +28,8 @@ from scoreinv.system.text import shown
 if TYPE_CHECKING:
     from scoreinv.conditional.observation import Observation
     from scoreinv.conditional.prior import Conditioned
+    from scoreinv.windows.boxes import Box
+    from scoreinv.windows.local import Orientation
 
 
 @runtime_checkable
@@ -87,6 +91,14 @@ class Prior(Protocol):
         """Return the final picture with exact constraints enforced."""
         return x0
 
+    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
+        """Return the prior over crops of one size, with its observation: row k of a batch is box k // samples."""
+        return self
+
+    def turned(self, orientation: Orientation) -> Prior:
+        """Return the prior of the picture in this orientation, with its observation."""
+        return self
+
 
 def check_prior(prior: object) -> None:
     """Raise SettingError unless it is a prior."""
@@ -108,6 +120,18 @@ class PriorWrapper(Prior):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.prior!r})"
+
+    def around(self, prior: Prior) -> Prior:
+        """Return the same wrapper around another prior."""
+        changed = copy(self)
+        changed.prior = prior
+        return changed
+
+    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
+        return self.around(self.prior.windows(boxes, samples))
+
+    def turned(self, orientation: Orientation) -> Prior:
+        return self.around(self.prior.turned(orientation))
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         return self.prior.noise(x, t)

@@ -53,6 +53,10 @@ class GivenObservation(PriorWrapper):
         super().__init__(prior)
         self.operator, self.y, self.noise_std = observation.operator, observation.y, observation.noise_std
 
+    def around(self, prior: Prior) -> Prior:
+        order = f"put the tiles inside, {type(self).__name__}(Tiled(...), ...)"
+        raise InputError(f"an observation is of the whole picture: {order}")
+
     def finish(self, x0: Tensor) -> Tensor:
         x0 = self.prior.finish(x0)
         return x0 if self.noise_std else self.operator.replace(x0, self.y.to(x0))

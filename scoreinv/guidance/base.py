@@ -53,7 +53,8 @@ class LikelihoodGuidance(GivenObservation):
             def transpose(v: Tensor) -> Tensor:
                 return torch.autograd.grad(mean, probe, v, create_graph=differentiable, retain_graph=True)[0]
 
-            gradient = transpose(self.back_projected(mean, t, transpose))
+            given = mean if differentiable else mean.detach()  # the solvers of a subclass then keep no graph
+            gradient = transpose(self.back_projected(given, t, transpose))
             guided = noise - sigma * gradient
         low, high = self.data_range
         most = _BEYOND * (high - low + sigma / alpha)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
 from torch import Tensor
 
 from scoreinv.guidance.base import LikelihoodGuidance, Transpose
@@ -36,22 +33,5 @@ class PiGDM(LikelihoodGuidance):
     def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
         noise_variance = self.sde.noise_to_signal(t).square()
         spread = noise_variance * self.variance / (noise_variance + self.variance)
-        found = _Ridge.apply(mean, self.y.to(mean), self.operator, self.noise_std**2 / spread)
+        found = self.operator.ridge(self.y.to(mean) - self.operator(mean), self.noise_std**2 / spread)
         return found / broadcast(spread, mean)
-
-
-class _Ridge(torch.autograd.Function):
-    """A^T (A A^T + level I)^-1 (y - A mean), differentiable in the mean by its closed form.
-
-    The derivative -A^T (A A^T + level I)^-1 A is symmetric, so its transpose is the same function at y = 0. Backward
-    solves the equations once more, instead of differentiating through the solver.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, mean: Tensor, y: Tensor, operator: LinearOperator, level: Tensor) -> Tensor:
-        ctx.y, ctx.operator, ctx.level = y, operator, level
-        return operator.ridge(y - operator(mean), level)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        return _Ridge.apply(gradient, torch.zeros_like(ctx.y), ctx.operator, ctx.level), None, None, None

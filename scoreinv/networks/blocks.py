@@ -1,23 +1,19 @@
 """Building blocks of networks: layers with DDPM's initialisation, normalisation, attention, noise embeddings.
 
-Group normalisation, alone or before an activation, avoids torch's slow kernels: those for bfloat16 on a CPU with
-channels-last tensors, the layout of convolutions. The forward kernel takes two to four times as long on maps below 1024
-pixels as the one for float32 with both conversions ((3, 96, 14, 14): 0.39 and 0.10 ms). The backward kernel is slow on
-all maps ((32, 64, 32, 32): 6.8 ms, here 1.2). So small maps are normalised in float32, and training in bfloat16 has its
-own first derivative. All else uses the native kernels, which also have the second derivative. Without gradients the
-activation is in place: a new tensor costs more than the arithmetic.
+Small maps in bfloat16 are normalised in float32. On a CPU with channels-last tensors, the layout of convolutions,
+torch's kernel for bfloat16 takes two to four times as long on maps below 1024 pixels as the one for float32 with both
+conversions ((3, 96, 14, 14): 0.39 and 0.10 ms).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from scoreinv.system.options import require
 
@@ -33,13 +29,7 @@ class Layers(nn.ModuleList, Generic[Layer]):
 
         def __iter__(self) -> Iterator[Layer]: ...
 
-        @overload
-        def __getitem__(self, idx: slice) -> Self: ...
-
-        @overload
-        def __getitem__(self, idx: int) -> Layer: ...
-
-        def __getitem__(self, idx: int | slice) -> Layer | Self: ...
+        def __getitem__(self, idx: Any) -> Any: ...
 
 
 def channels_last(network: Layer) -> Layer:
@@ -171,78 +161,23 @@ class Attention(nn.Module):
         return (x + self.output(h)) * self.rescale
 
 
+_SMALL = 1024  # pixels of a map below which torch's bfloat16 kernel is slow
+
+
 def normalise(norm: nn.GroupNorm, x: Tensor) -> Tensor:
     """Return norm(x) for x of shape (B, C, H, W)."""
-    if torch.is_grad_enabled() or x.device.type != "cpu":  # only the CPU kernel accepts mixed dtypes
-        return norm(x)
-    return _normalised(x, norm.weight, norm.bias, norm.num_groups, norm.eps)[0]
+    slow = x.device.type == "cpu" and x.dtype == torch.bfloat16 and x[0, 0].numel() < _SMALL
+    if slow and x.is_contiguous(memory_format=torch.channels_last):
+        return F.group_norm(x.float(), norm.num_groups, norm.weight.float(), norm.bias.float(), norm.eps).to(x.dtype)
+    return norm(x)
 
 
 def norm_activate(norm: nn.GroupNorm, activation: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return activation(norm(x)) for x of shape (B, C, H, W)."""
-    if activation is not F.silu:
-        return activation(norm(x))
-    if not torch.is_grad_enabled():
-        return F.silu(normalise(norm, x), inplace=True)
-    if x.dtype == torch.bfloat16 and x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last):
-        return _NormSiLU.apply(x, norm.weight, norm.bias, norm.num_groups, norm.eps)
-    return F.silu(norm(x))
-
-
-class _NormSiLU(torch.autograd.Function):
-    """silu(u) with u the normalised x, bfloat16 and channels-last."""
-
-    # `ctx` is Any, since its class lacks the attributes that are stored for the derivative.
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
-        u, mean, inverse = _normalised(x, weight.float(), bias.float(), groups, eps)  # with float32 statistics
-        ctx.save_for_backward(x, u, weight, mean, inverse)
-        ctx.groups = groups
-        return F.silu(u)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        x, u, weight, mean, inverse = ctx.saved_tensors
-        rows, grad, u = (value.permute(0, 2, 3, 1).reshape(len(x), -1, x.shape[1]) for value in (x, grad, u))
-        mean, inverse = (value.repeat_interleave(x.shape[1] // ctx.groups, 1) for value in (mean, inverse))
-        grad_u = torch.ops.aten.silu_backward(grad, u)
-        sum_u = grad_u.sum(1, dtype=torch.float32)
-        sum_ux = (grad_u * rows).sum(1, dtype=torch.float32)
-        grad_weight = ((sum_ux - mean * sum_u) * inverse).sum(0)
-        grad_bias = sum_u.sum(0)
-        # Derivative of the statistics: dx = a du - (mean over the group of a du) - xhat (mean of a du xhat)
-        scale = inverse * weight.float()
-        count = rows.shape[1] * (x.shape[1] // ctx.groups)
-        mean_du = _group_sum(sum_u * weight.float(), ctx.groups) / count
-        mean_dux = _group_sum((sum_ux - mean * sum_u) * inverse * weight.float(), ctx.groups) / count
-        slope = -inverse.square() * mean_dux
-        offset = -inverse * mean_du - slope * mean
-        dtype = rows.dtype
-        grad_x = torch.addcmul(offset.to(dtype)[:, None], rows, slope.to(dtype)[:, None])
-        grad_x = grad_x.addcmul_(grad_u, scale.to(dtype)[:, None])
-        grad_x = grad_x.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
-        return grad_x, grad_weight.to(weight.dtype), grad_bias.to(weight.dtype), None, None
-
-
-_SMALL = 1024  # pixels of a map below which torch's bfloat16 kernel is slow
-
-
-def _normalised(x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the normalised x (B, C, H, W), and its means and inverse standard deviations (B, groups)."""
-    batch, channels, height, width = x.shape
-    slow = x.device.type == "cpu" and x.dtype == torch.bfloat16 and height * width < _SMALL
-    if slow and x.is_contiguous(memory_format=torch.channels_last):
-        u, mean, inverse = _normalised(x.float(), weight.float(), bias.float(), groups, eps)
-        return u.to(x.dtype), mean, inverse
-    return torch.native_group_norm(x, weight, bias, batch, channels, height * width, groups, eps)
-
-
-def _group_sum(value: Tensor, groups: int) -> Tensor:
-    """Sum over each group's channels, repeated for its channels: (B, C) to (B, C)."""
-    size = value.shape[1] // groups
-    return value.unflatten(1, (groups, size)).sum(2).repeat_interleave(size, 1)
+    h = normalise(norm, x)
+    if activation is F.silu:
+        return F.silu(h, inplace=not torch.is_grad_enabled())  # a new tensor costs more than the arithmetic
+    return activation(h)
 
 
 def _phases(label: Tensor, frequencies: Tensor) -> Tensor:

@@ -6,15 +6,12 @@ closer to it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.system.reporting import part
-from scoreinv.windows.boxes import Box
-from scoreinv.windows.local import Orientation, check_local, in_windows, turn, turn_back, turned
+from scoreinv.windows.local import Orientation, turn, turn_back
 
 UPRIGHT: tuple[Orientation, ...] = ((False, 0),)
 """The picture itself."""
@@ -33,12 +30,11 @@ class SelfEnsemble(PriorWrapper):
         prior: of pictures that are equally likely in all of the orientations.
         orientations: at least one.
 
-    Raises InputError for a prior with an observation that cannot turn, such as `DPS(prior, operator, y, noise_std)`.
+    `noise` raises InputError for an observation that cannot turn, such as that of `DPS(prior, operator, y, noise_std)`.
     """
 
     def __init__(self, prior: Prior, orientations: tuple[Orientation, ...]) -> None:
         super().__init__(prior)
-        check_local(prior)
         self.orientations = orientations
         self.evaluations_per_noise = len(orientations) * prior.evaluations_per_noise
         self.vjps_per_noise = len(orientations) * prior.vjps_per_noise
@@ -47,14 +43,6 @@ class SelfEnsemble(PriorWrapper):
         estimates = []
         for number, orientation in enumerate(self.orientations):
             with part(number, len(self.orientations)):
-                noise = turned(self.prior, orientation).noise(turn(x, orientation), t)
+                noise = self.prior.turned(orientation).noise(turn(x, orientation), t)
                 estimates.append(turn_back(noise, orientation))
         return torch.stack(estimates).mean(0)
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
-        """Return the ensemble over crops of the picture (`Local`)."""
-        return SelfEnsemble(in_windows(self.prior, boxes, samples), self.orientations)
-
-    def turned(self, orientation: Orientation) -> Prior:
-        """Return the ensemble of the turned picture (`Local`)."""
-        return SelfEnsemble(turned(self.prior, orientation), self.orientations)

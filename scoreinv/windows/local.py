@@ -1,52 +1,16 @@
-"""Windows and turns of pictures, and the priors whose observation follows them."""
+"""Windows and turns of pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from scoreinv.prior import Prior, PriorWrapper
-from scoreinv.system.errors import InputError
 from scoreinv.windows.boxes import Box
 
 Orientation = tuple[bool, int]
 """Whether a picture is mirrored left to right, and its quarter turns after that."""
-
-
-@runtime_checkable
-class Local(Protocol):
-    """A prior with an observation that can be cropped and turned with the picture."""
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
-        """Return the prior over crops of one size: row k of its batch is box k // samples."""
-        ...
-
-    def turned(self, orientation: Orientation) -> Prior:
-        """Return the prior of the picture in this orientation."""
-        ...
-
-
-def check_local(prior: Prior) -> None:
-    """Raise InputError if the prior holds an observation that does not follow windows and turns."""
-    inner = prior
-    while isinstance(inner, PriorWrapper) and not isinstance(prior, Local):
-        if hasattr(inner, "operator"):
-            order = f"put the tiles inside, {type(inner).__name__}(Tiled(...), ...)"
-            raise InputError(f"an observation is of the whole picture: {order}")
-        inner = inner.prior
-
-
-def in_windows(prior: Prior, boxes: Sequence[Box], samples: int) -> Prior:
-    """Return the prior over crops; the prior itself if it holds no observation."""
-    return prior.windows(boxes, samples) if isinstance(prior, Local) else prior
-
-
-def turned(prior: Prior, orientation: Orientation) -> Prior:
-    """Return the prior of the turned picture; the prior itself if it holds no observation."""
-    return prior.turned(orientation) if isinstance(prior, Local) else prior
 
 
 def turn(x: Tensor, orientation: Orientation) -> Tensor:

@@ -25,7 +25,7 @@ from scoreinv.sdes import as_time
 from scoreinv.system.errors import InputError
 from scoreinv.system.reporting import part
 from scoreinv.windows.boxes import Box
-from scoreinv.windows.local import check_local, crop, in_windows
+from scoreinv.windows.local import crop
 from scoreinv.windows.placement import grid, side_of, windows_around
 
 _CACHE_PIXELS = 1 << 21  # limit of the window pixels whose crops of an observation are cached, to bound memory
@@ -47,14 +47,13 @@ class Tiled(PriorWrapper):
         needed: (H, W) bool, the pixels whose estimate is used; None for all. Each is at least half the overlap from the
             border of a window, unless that is the picture's. The estimate is 0 outside of windows.
 
-    Raises InputError for a tile or overlap out of range, and for a prior with an observation that cannot be cropped.
+    Raises InputError for a tile or overlap out of range; `noise` does for an observation that cannot be cropped.
     """
 
     def __init__(
         self, prior: Prior, tile: int, overlap: int, pixels_at_once: int = 1 << 18, needed: Tensor | None = None
     ) -> None:
         super().__init__(prior)
-        check_local(prior)
         if tile < 1 or tile % prior.stride:
             raise InputError(f"the tile's side must be a multiple of {prior.stride}, not {tile}")
         if not 0 <= overlap < tile:
@@ -67,6 +66,9 @@ class Tiled(PriorWrapper):
         self._around = None if needed is None else windows_around(needed.cpu().numpy(), tile, overlap, prior.stride)
         self._windows: dict[tuple[tuple[Box, ...], int], Prior] = {}
         self._cache_room = _CACHE_PIXELS
+
+    def around(self, prior: Prior) -> Tiled:
+        return Tiled(prior, self.tile, self.overlap, self.pixels_at_once, self.needed)
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         t = as_time(t).expand(x.shape[0])
@@ -107,7 +109,7 @@ class Tiled(PriorWrapper):
             if (group, samples) in self._windows:  # an observation is cropped once for all steps of a sampler
                 prior = self._windows[group, samples]
             else:
-                prior, pixels = in_windows(self.prior, group, samples), windows[:, 0].numel()
+                prior, pixels = self.prior.windows(group, samples), windows[:, 0].numel()
                 if pixels <= self._cache_room:
                     self._cache_room -= pixels
                     self._windows[group, samples] = prior

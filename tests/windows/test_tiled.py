@@ -212,11 +212,10 @@ def test_windows_beyond_the_bound_of_memory_are_cut_out_anew(monkeypatch: pytest
 
 
 def test_a_condition_inside_is_refused() -> None:
-    prior, operator = GaussianPrior(SDES["vp"], 0.3, 0.1), mask(torch.ones(1, 1, 16, 16))
-    with pytest.raises(InputError, match="put the tiles inside"):
-        Tiled(DiffPIR(prior, operator, torch.zeros(1, 1, 16, 16)), 8, 0)
-    with pytest.raises(InputError, match="put the tiles inside, DiffPIR"):
-        Tiled(SelfEnsemble(DiffPIR(prior, operator, torch.zeros(1, 1, 16, 16)), UPRIGHT), 8, 0)
+    prior, operator, y = GaussianPrior(SDES["vp"], 0.3, 0.1), mask(torch.ones(1, 1, 16, 16)), torch.zeros(1, 1, 16, 16)
+    for inside in (DiffPIR(prior, operator, y), SelfEnsemble(DiffPIR(prior, operator, y), UPRIGHT)):
+        with pytest.raises(InputError, match="put the tiles inside, DiffPIR"):
+            Tiled(inside, 8, 0).noise(y, 0.5)
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [(0, 0), (6, 0), (8, 8), (8, -1)])
