@@ -15,7 +15,7 @@ from torch import Tensor
 
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback
-from scoreinv.samplers.ode import check_states, flow
+from scoreinv.samplers.ode import ODE, check_states
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.sdes import TRAINING_START
 from scoreinv.system.errors import InputError, SettingError
@@ -80,7 +80,7 @@ def bits_per_dim(
     probes = probe[None] if probe.ndim == x.ndim else probe
     if probes.shape[1:] != x.shape:
         raise InputError(f"the probe has shape {tuple(probe.shape)}, the pictures {tuple(x.shape)}")
-    end = flow(prior, x, TRAINING_START, 1.0, probes=probes.to(x), steps=steps, rtol=rtol, atol=atol, callback=callback)
+    end = ODE(rtol, atol, steps).flow(prior, x, TRAINING_START, 1.0, callback, probes=probes.to(x))
     log_p = (prior.sde.prior_log_prob(end.x) + end.log_volume).cpu()
     low, high = prior.data_range
     bits = -log_p / (math.log(2) * x[0].numel()) + math.log2(256 / (high - low))

@@ -8,17 +8,9 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
+import lazy_loader
+
 from scoreinv.conditional.observation import Observation
-from scoreinv.guidance.base import LikelihoodGuidance as LikelihoodGuidance
-from scoreinv.guidance.classifier import ClassifierGuidance as ClassifierGuidance
-from scoreinv.guidance.diffpir import DiffPIR as DiffPIR
-from scoreinv.guidance.dps import DPS as DPS
-from scoreinv.guidance.mmps import MMPS as MMPS
-from scoreinv.guidance.pigdm import PiGDM as PiGDM
-from scoreinv.guidance.replacement import ConstrainedPC as ConstrainedPC
-from scoreinv.guidance.solvers.ddrm import DDRM as DDRM
-from scoreinv.guidance.solvers.dpir import DPIR as DPIR
-from scoreinv.guidance.solvers.posterior_flow import PosteriorFlow as PosteriorFlow
 from scoreinv.system.moved import moved
 
 if TYPE_CHECKING:
@@ -27,6 +19,7 @@ if TYPE_CHECKING:
     from scoreinv.operators import LinearOperator
     from scoreinv.prior import Prior
 
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __getattr__ = moved(
     __name__,
     {
@@ -34,6 +27,7 @@ __getattr__ = moved(
         "GivenObservation": "scoreinv.conditional.observation.GivenObservation",
         "Tiled": "scoreinv.windows.Tiled",
     },
+    __getattr__,
 )
 
 

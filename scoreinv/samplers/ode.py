@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.prior import Prior, check_prior
@@ -50,12 +51,13 @@ class ODE(Sampler):
 
     Attributes:
         rtol, atol: relative and absolute tolerance of a step, as in scipy's RK45, for states of unit variance.
+        steps: steps of a fixed grid, four evaluations each, instead of RK45; None: RK45.
     """
 
     rtol: Annotated[float, Number(None)] = 1e-5
     atol: Annotated[float, Number(None)] = 1e-5
+    steps: Annotated[int | None, Whole(1)] = None
 
-    @true_float32()
     def draw(
         self, prior: Prior, shape: tuple[int, ...], rng: NoiseStream, callback: Callback | None, start: State | None
     ) -> Samples:
@@ -63,11 +65,71 @@ class ODE(Sampler):
         x = initial_state(prior, shape, times[0], rng, start)
         z = rng.like(x) if prior.constrains else None
         begin, end = times.tolist()
-        found = flow(prior, x, begin, end, constraint=z, rtol=self.rtol, atol=self.atol, callback=callback)
+        found = self.flow(prior, x, begin, end, callback, constraint=z)
         x = found.x.to(x) if z is None else prior.constrain(found.x.to(x), times[1], z)
         calls = found.nfe + 1
-        x0 = prior.finish(prior.denoise(x, end))
+        with true_float32():
+            x0 = prior.finish(prior.denoise(x, end))
         return Samples(x0, calls * prior.evaluations_per_noise, calls * prior.vjps_per_noise)
+
+    @torch.no_grad()
+    @true_float32()
+    def flow(
+        self,
+        prior: Prior,
+        x: Tensor,
+        start: float,
+        end: float,
+        callback: Callback | None = None,
+        *,
+        constraint: Tensor | None = None,
+        probes: Tensor | None = None,
+    ) -> Flowed:
+        """Move the states x (B, C, H, W) along the probability flow from time `start` to time `end`.
+
+        Args:
+            constraint: noise of the shape of x with which the prior constrains every evaluated state. None: no
+                constraint.
+            probes: (K, B, C, H, W), for the volume: the divergence is the mean of e^T (dv/dx) e over these.
+
+        Raises InputError for invalid states, and ScoreinvError if the prior is not finite.
+        """
+        check_prior(prior)
+        check_states(x)
+        check_callback(callback)
+        drift, values = _Drift(prior, constraint), x[0].numel()
+        first, last = drift.clock(start), drift.clock(end)
+
+        def function(clock: Tensor, y: Tensor) -> Tensor:
+            state = y[:, :values].reshape(-1, *x.shape[1:]).to(x)
+            if probes is None:
+                slope = _flat(drift.rate(state, clock)).to(y)
+            else:
+                slope = torch.cat([_flat(each) for each in drift.rate_and_divergence(state, clock, probes)], 1).to(y)
+            if not slope.isfinite().all():
+                raise ScoreinvError("the prior is not finite along the probability-flow ODE")
+            return slope
+
+        def unscaled(y: Tensor, t: float) -> Tensor:
+            scale, shift = drift.scaling(as_time(t))
+            return (y[:, :values] * float(scale) + float(shift)).reshape(x.shape)
+
+        (scale, shift), (last_scale, _) = (drift.scaling(as_time(t)) for t in (start, end))
+        y = (_flat(x) - float(shift)) / float(scale)
+        if probes is not None:
+            y = F.pad(y, (0, 1))
+        if self.steps is None:
+            solution = rk45(function, y, first, last, self.rtol, self.atol)
+        else:
+            solution = rk4(function, y, first, last, self.steps)
+        with reported(callback, self.steps, start, x) as report:
+            for clock, y, nfe in solution:
+                mean = clock.mean()
+                t = float(time_at(prior.sde, drift.level(mean)))
+                evaluations = prior.evaluations_per_noise * int(nfe.max())
+                report(t, unscaled(y, t).to(x), evaluations, (float(mean) - first) / (last - first))
+        volume = y.new_zeros(len(y)) if probes is None else y[:, values]
+        return Flowed(unscaled(y, end), volume + values * math.log(last_scale / scale), nfe)
 
 
 @dataclass(frozen=True)
@@ -103,7 +165,7 @@ def encode(
     Raises InputError for invalid pictures or settings, ScoreinvError if the prior is not finite, and Cancelled if the
     callback stopped the work.
     """
-    end = flow(prior, x, TRAINING_START, 1.0, steps=steps, rtol=rtol, atol=atol, callback=callback)
+    end = ODE(rtol, atol, steps).flow(prior, x, TRAINING_START, 1.0, callback)
     return Latent(end.x.to(x), end.nfe * prior.evaluations_per_noise)
 
 
@@ -138,13 +200,13 @@ def decode(
     end = prior.sde.sampling_end if end is None else end
     if not (0 <= end < 1 and prior.sde.sigma(as_time(end)) > 0):
         raise InputError(f"decoding ends at a time between 0 and 1, not {end}")
-    found = flow(prior, temperature * z, 1.0, end, steps=steps, rtol=rtol, atol=atol, callback=callback)
+    found = ODE(rtol, atol, steps).flow(prior, temperature * z, 1.0, end, callback)
     return Samples(found.x.to(z), found.nfe * prior.evaluations_per_noise, found.nfe * prior.vjps_per_noise)
 
 
 @dataclass(frozen=True)
 class Flowed:
-    """The result of `flow`.
+    """The result of `ODE.flow`.
 
     Attributes:
         x: the states, (B, C, H, W), float64.
@@ -155,68 +217,6 @@ class Flowed:
     x: Tensor
     log_volume: Tensor
     nfe: Tensor
-
-
-@torch.no_grad()
-@true_float32()
-def flow(
-    prior: Prior,
-    x: Tensor,
-    start: float,
-    end: float,
-    *,
-    constraint: Tensor | None = None,
-    probes: Tensor | None = None,
-    steps: int | None = None,
-    rtol: float = 1e-5,
-    atol: float = 1e-5,
-    callback: Callback | None = None,
-) -> Flowed:
-    """Move the states x (B, C, H, W) along the probability flow from time `start` to time `end`.
-
-    Args:
-        constraint: noise of the shape of x with which the prior constrains every evaluated state. None: no constraint.
-        probes: (K, B, C, H, W), for the volume: the divergence is the mean of e^T (dv/dx) e over these.
-        steps: steps of a fixed grid, four evaluations each; None: RK45 with error control for each sample.
-        rtol, atol: tolerances of RK45, for states of unit variance.
-
-    Raises InputError for invalid states, steps or tolerances, and ScoreinvError if the prior is not finite.
-    """
-    check_prior(prior)
-    check_states(x)
-    if steps is not None:
-        check("steps", steps, Whole(1))
-    check("rtol", rtol, Number(None))
-    check("atol", atol, Number(None))
-    check_callback(callback)
-    drift = _Drift(prior, constraint)
-    first, last = drift.clock(start), drift.clock(end)
-    values = x[0].numel()
-
-    def function(clock: Tensor, y: Tensor) -> Tensor:
-        state = y[:, :values].reshape(-1, *x.shape[1:]).to(x)
-        if probes is None:
-            slope = _flat(drift.rate(state, clock)).to(y)
-        else:
-            slope = torch.cat([_flat(each) for each in drift.rate_and_divergence(state, clock, probes)], 1).to(y)
-        if not slope.isfinite().all():
-            raise ScoreinvError("the prior is not finite along the probability-flow ODE")
-        return slope
-
-    y = drift.scaled(_flat(x), start)
-    if probes is not None:
-        y = torch.nn.functional.pad(y, (0, 1))
-    solution = rk45(function, y, first, last, rtol, atol) if steps is None else rk4(function, y, first, last, steps)
-    with reported(callback, steps, start, x) as report:
-        for clock, y, nfe in solution:
-            mean = clock.mean()
-            t = float(time_at(prior.sde, drift.level(mean)))
-            state = drift.unscaled(y[:, :values], t).reshape(x.shape).to(x)
-            evaluations = prior.evaluations_per_noise * int(nfe.max())
-            report(t, state, evaluations, (float(mean) - first) / (last - first))
-    volume = y.new_zeros(len(y)) if probes is None else y[:, values]
-    volume = volume + values * (drift.log_scale(end) - drift.log_scale(start))
-    return Flowed(drift.unscaled(y[:, :values], end).reshape(x.shape), volume, nfe)
 
 
 def check_states(x: Tensor) -> None:
@@ -252,23 +252,17 @@ class _Drift:
         """Return the noise level s of a clock."""
         return self.unit * (_COARSEST * clock.exp() - _FINEST) / -clock.expm1()
 
-    def log_scale(self, t: float) -> float:
-        """Return ln(alpha r), where x = alpha r y + alpha m."""
-        s, alpha = float(self.sde.noise_to_signal(as_time(t))), float(self.sde.alpha(as_time(t)))
-        return math.log(alpha * math.hypot(s, self.unit * _SPREAD))
-
-    def scaled(self, x: Tensor, t: float) -> Tensor:
-        return (x - float(self.sde.alpha(as_time(t))) * self.middle) / math.exp(self.log_scale(t))
-
-    def unscaled(self, y: Tensor, t: float) -> Tensor:
-        return y * math.exp(self.log_scale(t)) + float(self.sde.alpha(as_time(t))) * self.middle
+    def scaling(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Return alpha r and alpha m, where x = alpha r y + alpha m, in the shape of t."""
+        alpha, s = self.sde.alpha(t), self.sde.noise_to_signal(t)
+        return alpha * (s.square() + (self.unit * _SPREAD) ** 2).sqrt(), alpha * self.middle
 
     def rate(self, y: Tensor, clock: Tensor) -> Tensor:
         """Return dy/dclock in the shape and dtype of y (B, C, H, W), at clocks (B,)."""
         s = self.level(clock)
         t = time_at(self.sde, s)
         r = (s.square() + (self.unit * _SPREAD) ** 2).sqrt()
-        scale, shift = broadcast(self.sde.alpha(t) * r, y), broadcast(self.sde.alpha(t) * self.middle, y)
+        scale, shift = (broadcast(value, y) for value in self.scaling(t))
         x = scale * y + shift
         if self.constraint is not None:
             x = self.prior.constrain(x, t, self.constraint)
