@@ -18,7 +18,8 @@ from scoreinv.samplers.base import Callback
 from scoreinv.samplers.ode import ODE, check_states
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.sdes import TRAINING_START
-from scoreinv.system.errors import InputError, SettingError
+from scoreinv.system.errors import SettingError
+from scoreinv.system.options import require
 from scoreinv.system.text import shown
 
 
@@ -78,8 +79,7 @@ def bits_per_dim(
     if probe is None:
         probe = NoiseStream(0, len(x)).rademacher(x.shape, x.device, x.dtype)
     probes = probe[None] if probe.ndim == x.ndim else probe
-    if probes.shape[1:] != x.shape:
-        raise InputError(f"the probe has shape {tuple(probe.shape)}, the pictures {tuple(x.shape)}")
+    require(probes.shape[1:] == x.shape, f"the probe has shape {tuple(probe.shape)}, the pictures {tuple(x.shape)}")
     end = ODE(rtol, atol, steps).flow(prior, x, TRAINING_START, 1.0, callback, probes=probes.to(x))
     log_p = (prior.sde.prior_log_prob(end.x) + end.log_volume).cpu()
     low, high = prior.data_range

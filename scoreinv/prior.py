@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from scoreinv.preconditioning import PaperVE, Preconditioning
 from scoreinv.sdes import SDE, VE, as_time, broadcast
 from scoreinv.system.errors import InputError, SettingError
-from scoreinv.system.options import STEPS, Checked, Number
+from scoreinv.system.options import STEPS, Checked, Number, require
 from scoreinv.system.text import shown
 
 if TYPE_CHECKING:
@@ -197,15 +197,16 @@ class Network(nn.Module):
     stride: int
     """Multiple of H and W."""
 
-    def exact_parts(self) -> list[nn.Module]:
-        """Return the modules kept in float32, where weak noise, small beside the picture, would lose its digits."""
-        return []
+    exact: ClassVar[tuple[str, ...]] = ()
+    """Names of parts, or of their classes, kept in float32, where weak noise beside the picture would lose its digits.
+    """
 
     def set_precision(self, dtype: torch.dtype) -> None:
-        """Evaluate in a dtype; below float32 the `exact_parts` stay in float32."""
-        exact = self.exact_parts() if dtype.itemsize < 4 else []
-        kept = {module for part in exact for module in part.modules()}
-        for module in self.modules():
+        """Evaluate in a dtype; below float32 the `exact` parts stay in float32."""
+        kept: set[nn.Module] = set()
+        for name, module in self.named_modules():
+            if dtype.itemsize < 4 and {name, type(module).__name__} & {*self.exact}:
+                kept.update(module.modules())
             if next(module.children(), None) is None:
                 module.to(torch.float32 if module in kept else dtype)
 
@@ -240,7 +241,7 @@ class Model(nn.Module):
         return next(self.network.parameters()).device
 
     def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # it takes less on purpose
-        """Move to a device or to a dtype of evaluation; below float32 the network's `exact_parts` stay in float32.
+        """Move to a device or to a dtype of evaluation; below float32 the network's `exact` parts stay in float32.
 
         Raises InputError for a dtype not in `dtypes`, and for a device that is not available.
         """
@@ -327,8 +328,7 @@ class ScorePrior(Model, Prior):
         return (x - low) / (high - low)
 
     def _check_shape(self, x: Tensor) -> None:
-        if x.shape[1] != self.channels:
-            raise InputError(f"this model takes pictures of {self.channels} channels, not {x.shape[1]}")
+        require(x.shape[1] == self.channels, f"this model takes pictures of {self.channels} channels, not {x.shape[1]}")
         if x.shape[-2] % self.stride or x.shape[-1] % self.stride:
             raise InputError(
                 f"this model needs sides that are multiples of {self.stride}, not {x.shape[-1]}x{x.shape[-2]}"

@@ -9,7 +9,7 @@ from torch import Tensor
 from scoreinv.operators import LinearOperator
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import Number, check
+from scoreinv.system.options import Number, check, require
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +38,7 @@ class Observation:
     features: tuple[Tensor, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.y.ndim != 4:
-            raise InputError(f"an observation must have shape (B, C, H, W), not {tuple(self.y.shape)}")
+        require(self.y.ndim == 4, f"an observation must have shape (B, C, H, W), not {tuple(self.y.shape)}")
         check("noise_std", self.noise_std, Number(0))
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import GUIDANCE, check
+from scoreinv.system.options import GUIDANCE, check, require
 
 Classifier = Callable[[Tensor, Tensor], Tensor]
 """Maps states (B, C, H, W) and times (B,) to logits (B, classes)."""
@@ -50,8 +50,8 @@ class ClassifierGuidance(PriorWrapper):
             classes = log_probability.shape[-1]
             if len(self.label) not in (1, len(x)):
                 raise InputError(f"{len(self.label)} labels for {len(x)} samples: give one, or one for each")
-            if not ((self.label >= 0) & (self.label < classes)).all():
-                raise InputError(f"labels are numbers from 0 to {classes - 1}, not {self.label.tolist()}")
+            known = bool(((self.label >= 0) & (self.label < classes)).all())
+            require(known, f"labels are numbers from 0 to {classes - 1}, not {self.label.tolist()}")
             label = self.label.to(x.device).expand(x.shape[0])
             chosen = log_probability.gather(-1, label[:, None])
             return torch.autograd.grad(chosen.sum(), probe, create_graph=differentiable)[0]

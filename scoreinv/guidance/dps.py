@@ -7,7 +7,7 @@ from torch import Tensor
 from scoreinv.guidance.base import LikelihoodGuidance, Transpose
 from scoreinv.operators import LinearOperator
 from scoreinv.prior import Prior
-from scoreinv.system.errors import InputError
+from scoreinv.system.options import require
 
 
 class DPS(LikelihoodGuidance):
@@ -23,8 +23,7 @@ class DPS(LikelihoodGuidance):
 
     def __init__(self, prior: Prior, operator: LinearOperator, y: Tensor, noise_std: float) -> None:
         super().__init__(prior, operator, y, noise_std)
-        if noise_std == 0:
-            raise InputError("DPS divides by the observation's noise: give a positive noise_std, such as 0.05")
+        require(noise_std > 0, "DPS divides by the observation's noise: give a positive noise_std, such as 0.05")
 
     def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
         return self.operator.adjoint(self.y.to(mean) - self.operator(mean)) / self.noise_std**2

@@ -62,6 +62,7 @@ class WideResNet(Network):
 
     stride = 4
     noise_conditional = True
+    exact = ("embedding", "GroupNorm")
 
     def __init__(self, config: WideResNetConfig) -> None:
         super().__init__()
@@ -92,10 +93,6 @@ class WideResNet(Network):
         for block in self.blocks:
             h = block(h, embedding)
         return norm_activate(self.norm_out, F.silu, h).mean((2, 3))
-
-    def exact_parts(self) -> list[nn.Module]:
-        """Return the embedding and the normalisations."""
-        return [self.embedding, *(module for module in self.modules() if isinstance(module, nn.GroupNorm))]
 
 
 class _WideBlock(nn.Module):
@@ -149,6 +146,7 @@ class ConvNet(Network):
     """Logits (B, classes) of pictures (B, C, H, W), sides multiples of `stride`; ignores the noise level."""
 
     noise_conditional = False
+    exact = ("BatchNorm",)
 
     def __init__(self, config: ConvNetConfig) -> None:
         super().__init__()
@@ -169,10 +167,6 @@ class ConvNet(Network):
         for stage in self.stages:
             h = stage(h)
         return h.amax((2, 3))
-
-    def exact_parts(self) -> list[nn.Module]:
-        """Return the normalisations."""
-        return [module for module in self.modules() if isinstance(module, BatchNorm)]
 
 
 class _Whitening(nn.Module):

@@ -67,6 +67,8 @@ class DetectorNetworkConfig(Checked):
 class DetectorNetwork(Network):
     """Logits of damage, (B, 1, H, W), of pictures (B, 3, H, W) in [0, 1] and their maps (`Encoder.all_maps`)."""
 
+    exact = ("_Layer", "_Join")  # their filters are first folded with the statistics of the norms
+
     def __init__(self, config: DetectorNetworkConfig) -> None:
         super().__init__()
         self.config = config
@@ -110,10 +112,6 @@ class DetectorNetwork(Network):
                 taken = torch.minimum(taken, F.relu(logits - _VETO_FLOOR))
             logits = logits - taken
         return logits
-
-    def exact_parts(self) -> list[nn.Module]:
-        """Return the layers with norms, whose filters are first folded with the statistics."""
-        return [module for module in self.modules() if isinstance(module, _Layer)]
 
 
 class _Second(nn.Module):

@@ -17,7 +17,7 @@ from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from scoreinv.networks.blocks import Layers, conv, inner_dtype
 from scoreinv.prior import Network
@@ -57,6 +57,7 @@ class FFDNet(Network):
     """Pictures (B, C, H, W) centred on [-1, 1], and their noise levels (B,), to the clean pictures (B, C, H, W)."""
 
     config: FFDNetConfig
+    exact = ("conv_in", "conv_out")
 
     def __init__(self, config: FFDNetConfig) -> None:
         super().__init__()
@@ -87,7 +88,3 @@ class FFDNet(Network):
         with torch.autocast(x.device.type, enabled=False):
             h = self.conv_out(h.to(self.conv_out.weight.dtype)).to(x.dtype)
         return 2 * F.pixel_shuffle(h, PATCH) - 1
-
-    def exact_parts(self) -> list[nn.Module]:
-        """Return the first and last convolutions."""
-        return [self.conv_in, self.conv_out]

@@ -141,7 +141,7 @@ class ResidualBlock(nn.Module):
         inputs: int,
         outputs: int,
         config: NCSNppConfig,
-        resample: Literal["none", "down", "up"] = "none",
+        resample: Callable[[Tensor, tuple[int, ...] | None], Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.activation = _ACTIVATIONS[config.activation]
@@ -155,18 +155,15 @@ class ResidualBlock(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.conv_out = conv(outputs, outputs, 3, config.init_scale)
         shortcut_scale = 1.0 if config.block == "biggan" else 0.1
-        changes = inputs != outputs or resample != "none"
+        changes = inputs != outputs or resample is not None
         self.shortcut = conv(inputs, outputs, 1, shortcut_scale) if changes else None
 
     def forward(self, x: Tensor, embedding: Tensor | None) -> Tensor:
         h = norm_activate(self.norm_in, self.activation, x)
-        if self.resample == "down":
-            h, x = downsample(h, self.kernel), downsample(x, self.kernel)
-        elif self.resample == "up":
-            h, x = upsample(h, self.kernel), upsample(x, self.kernel)
+        if self.resample is not None:
+            h, x = (self.resample(value, self.kernel) for value in (h, x))
         h = self.conv_in(h)
-        if self.embed is not None:
-            assert embedding is not None  # noise-conditional networks always pass it
+        if self.embed is not None and embedding is not None:
             h = h + self.embed(embedding.to(self.embed.weight.dtype))[:, :, None, None]
         h = self.conv_out(self.dropout(norm_activate(self.norm_out, self.activation, h)))
         if self.shortcut is not None:
@@ -200,7 +197,7 @@ class DownLevel(nn.Module):
         if config.block == "ddpm":
             self.down = Downsample(outputs, outputs, config.learned_resampling, config.fir_kernel)
         else:
-            self.down = ResidualBlock(outputs, outputs, config, "down")
+            self.down = ResidualBlock(outputs, outputs, config, downsample)
         if self.mode == "input_skip":
             self.pyramid = conv(pyramid, outputs, 1)
             self.outputs = 2 * outputs if config.combine == "cat" else outputs
@@ -210,12 +207,7 @@ class DownLevel(nn.Module):
         self.skips.append(self.outputs)
 
     def forward(
-        self,
-        h: Tensor,
-        pyramid: Tensor,
-        embedding: Tensor | None,
-        skips: list[Tensor],
-        features: Tensor | None,
+        self, h: Tensor, pyramid: Tensor, embedding: Tensor | None, skips: list[Tensor], features: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         if self.features is not None and features is not None:
             projected = self.features(features.to(h.dtype))
@@ -272,7 +264,7 @@ class UpLevel(nn.Module):
             if config.block == "ddpm":
                 self.up = Upsample(outputs, outputs, config.learned_resampling, config.fir_kernel)
             else:
-                self.up = ResidualBlock(outputs, outputs, config, "up")
+                self.up = ResidualBlock(outputs, outputs, config, upsample)
 
     def forward(
         self, h: Tensor, pyramid: Tensor | None, embedding: Tensor | None, skips: list[Tensor]
@@ -304,6 +296,7 @@ class NCSNpp(Network):
     """
 
     config: NCSNppConfig
+    exact = ("embedding", "dense_in", "dense_out", "conv_in", "conv_out")
 
     def __init__(self, config: NCSNppConfig) -> None:
         super().__init__()
@@ -394,11 +387,6 @@ class NCSNpp(Network):
                 h = self.conv_out(h.to(self.conv_out.weight.dtype))
         h = h.to(x.dtype)
         return F.pixel_shuffle(h, config.patch) if config.patch > 1 else h
-
-    def exact_parts(self) -> list[nn.Module]:
-        """Return the embedding, and the convolutions at the input and the output."""
-        names = ("dense_in", "dense_out", "conv_in", "conv_out")
-        return [self.embedding, *(getattr(self, name) for name in names if hasattr(self, name))]
 
 
 def _attention(channels: int, config: NCSNppConfig) -> Attention:

@@ -19,6 +19,7 @@ from torch import Tensor
 from scoreinv.operators.base import Composed, SpectralOperator
 from scoreinv.operators.pixelwise import mask
 from scoreinv.system.errors import InputError
+from scoreinv.system.options import require
 from scoreinv.system.reporting import report
 from scoreinv.system.text import shown
 
@@ -101,17 +102,13 @@ def photographed(kernel: Kernel, height: int, width: int) -> tuple[int, int, int
 
 def check_kernel(kernel: Kernel, height: int, width: int) -> None:
     """Raise InputError if the kernel has an invalid shape or values, or is larger than the picture."""
-    if not isinstance(kernel, Tensor | np.ndarray):
-        raise InputError(f"a kernel must be an array or a tensor, not {shown(kernel)}")
-    if kernel.ndim != 2 or 0 in kernel.shape:
-        raise InputError(f"a kernel must have shape (h, w), not {tuple(kernel.shape)}")
+    require(isinstance(kernel, Tensor | np.ndarray), f"a kernel must be an array or a tensor, not {shown(kernel)}")
+    require(kernel.ndim == 2 and 0 not in kernel.shape, f"a kernel must have shape (h, w), not {tuple(kernel.shape)}")
     values = _values(kernel)
-    if not values.isfinite().all() or not values.any():
-        raise InputError("a kernel's values must be finite, and not all 0")
-    if kernel.shape[0] > height or kernel.shape[1] > width:
-        raise InputError(
-            f"a kernel of {kernel.shape[1]}x{kernel.shape[0]} is larger than the picture of {width}x{height}"
-        )
+    require(bool(values.isfinite().all() and values.any()), "a kernel's values must be finite, and not all 0")
+    rows, columns = kernel.shape
+    fits = rows <= height and columns <= width
+    require(fits, f"a kernel of {columns}x{rows} is larger than the picture of {width}x{height}")
 
 
 def _values(kernel: Kernel) -> Tensor:

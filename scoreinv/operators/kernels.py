@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from scoreinv.system.errors import InputError
+from scoreinv.system.options import require
 
 LARGEST = 200.0  # limit of a standard deviation, radius or length, in pixels
 _SUPERSAMPLING = 16  # points per pixel and axis, for the antialiasing of shapes
@@ -73,8 +74,7 @@ def disk(radius: float) -> np.ndarray:
 def motion(length: float, angle: float) -> np.ndarray:
     """Return straight uniform motion over `length` pixels, above 0, at `angle` degrees anticlockwise from the right."""
     _check("a movement's length", length)
-    if not math.isfinite(angle):
-        raise InputError(f"a movement's angle must be a number of degrees, not {angle}")
+    require(math.isfinite(angle), f"a movement's angle must be a number of degrees, not {angle}")
     count = 2 * math.ceil(_SUPERSAMPLING * length) + 1
     way = (np.arange(count) + 0.5) / count * length - length / 2
     x, y = way * math.cos(math.radians(angle)), -way * math.sin(math.radians(angle))
@@ -94,8 +94,7 @@ def normalised(values: np.ndarray, name: str) -> np.ndarray:
     numbers = isinstance(values, np.ndarray) and values.dtype.kind in "buif" and values.ndim == 2 and values.size > 0
     if not numbers or not np.isfinite(values).all() or values.min() < 0:
         raise InputError(f"{name}: a kernel must be a two-dimensional array of finite values of at least 0")
-    if not values.any():
-        raise InputError(f"{name}: the kernel is 0 everywhere")
+    require(bool(values.any()), f"{name}: the kernel is 0 everywhere")
     return _trim(values / values.sum(dtype=np.float64))
 
 
@@ -113,5 +112,4 @@ def _trim(kernel: np.ndarray) -> np.ndarray:
 
 
 def _check(what: str, value: float) -> None:
-    if not 0 < value <= LARGEST:
-        raise InputError(f"{what} must be above 0 and at most {LARGEST:g} pixels, not {value:g}")
+    require(0 < value <= LARGEST, f"{what} must be above 0 and at most {LARGEST:g} pixels, not {value:g}")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scoreinv.operators.base import SpectralOperator
 from scoreinv.operators.colour_space import colour_basis
-from scoreinv.system.errors import InputError
+from scoreinv.system.options import require
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,16 +29,15 @@ class ObservedComponents(SpectralOperator):
     basis: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.observed.ndim != 4:
-            raise InputError(f"observed must have shape (B, C, H, W), not {tuple(self.observed.shape)}")
-        if not ((self.observed == 0) | (self.observed == 1)).all():
-            raise InputError("observed must be 0 or 1 everywhere")
-        if self.basis is not None:
-            basis = self.basis.cpu().double()
-            if basis.ndim != 2 or len(basis) != basis.shape[1]:
-                raise InputError(f"the basis must be a square matrix, not {tuple(basis.shape)}")
-            if not torch.allclose(basis @ basis.T, torch.eye(len(basis), dtype=basis.dtype), atol=1e-5):
-                raise InputError("the rows of the basis must be orthonormal")
+        observed, basis = self.observed, self.basis
+        require(observed.ndim == 4, f"observed must have shape (B, C, H, W), not {tuple(observed.shape)}")
+        require(bool(((observed == 0) | (observed == 1)).all()), "observed must be 0 or 1 everywhere")
+        if basis is not None:
+            square = basis.ndim == 2 and len(basis) == basis.shape[1]
+            require(square, f"the basis must be a square matrix, not {tuple(basis.shape)}")
+            rows = basis.cpu().double()
+            orthonormal = torch.allclose(rows @ rows.T, torch.eye(len(rows), dtype=rows.dtype), atol=1e-5)
+            require(orthonormal, "the rows of the basis must be orthonormal")
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.observed.to(x) * rotated(x, self.basis)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scoreinv.operators.base import RANK_TOLERANCE, SpectralOperator
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import Whole, check
+from scoreinv.system.options import Whole, check, require
 from scoreinv.system.reporting import report
 
 
@@ -31,8 +31,8 @@ class Separable(SpectralOperator):
 
     def __post_init__(self) -> None:
         for matrix in (self.vertical, self.horizontal):
-            if matrix.ndim != 3 or not matrix.isfinite().all():
-                raise InputError(f"the matrices must be finite, of shape (B, m, H), not {tuple(matrix.shape)}")
+            valid = matrix.ndim == 3 and bool(matrix.isfinite().all())
+            require(valid, f"the matrices must be finite, of shape (B, m, H), not {tuple(matrix.shape)}")
 
     @cached_property
     def _down(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, Steps, Times, time_grid
 from scoreinv.system.errors import Cancelled, InputError
-from scoreinv.system.options import Checked, check_callback, says_stop
+from scoreinv.system.options import Checked, check_callback, require, says_stop
 from scoreinv.system.reporting import reporting
 
 
@@ -77,6 +77,9 @@ Callback = Callable[[Progress], bool | None]
 class Sampler(Checked, ABC):
     """Base of samplers for any prior, conditional or not: a subclass is a frozen dataclass of settings with `draw`."""
 
+    constrainable: ClassVar[bool] = True
+    """Whether it takes priors that constrain the state; solvers that hold the observation themselves do not."""
+
     @torch.no_grad()
     def sample(
         self,
@@ -97,6 +100,8 @@ class Sampler(Checked, ABC):
         Raises InputError if the settings do not fit the prior or the start, Cancelled if the callback stopped the work.
         """
         check_callback(callback)
+        unsuited = f"{type(self).__name__} holds the observation itself: give it a prior without constraints"
+        require(self.constrainable or not prior.constrains, unsuited)
         return self.draw(prior, shape, rng, callback, start)
 
     @abstractmethod
@@ -177,8 +182,7 @@ def initial_state(prior: Prior, shape: tuple[int, ...], t: Tensor, rng: NoiseStr
         if tuple(start.x.shape) != tuple(shape):
             raise InputError(f"the starting state has shape {tuple(start.x.shape)}, not {tuple(shape)}")
         return start.x
-    if t < 1:
-        raise InputError(f"a sampler that begins at t = {float(t)} needs a start state")
+    require(bool(t >= 1), f"a sampler that begins at t = {float(t)} needs a start state")
     return prior.sde.prior_std * rng.normal(shape)
 
 

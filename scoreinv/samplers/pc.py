@@ -31,7 +31,7 @@ from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, Steps, Times, uniform_times
 from scoreinv.sdes import DDPM, SDE, VE, VP, broadcast
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import Checked, Number, Whole
+from scoreinv.system.options import Checked, Number, Whole, require
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,7 @@ class Ancestral(Checked):
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
         sde = prior.sde
-        if not isinstance(sde, VE | VP):
-            raise InputError(f"ancestral sampling is for VE and VP, not for {type(sde).__name__}")
+        require(isinstance(sde, VE | VP), f"ancestral sampling is for VE and VP, not for {type(sde).__name__}")
         ratio, variance = sde.transition(s, t)
         std = variance.sqrt()
         if self.variance == "posterior" or (self.variance == "paper" and isinstance(sde, VE)):

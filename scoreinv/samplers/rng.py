@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.system.errors import InputError
-from scoreinv.system.options import SEED, check
+from scoreinv.system.options import SEED, check, require
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:
@@ -53,8 +52,7 @@ class NoiseStream:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         check("seed", seed, SEED)
-        if count < 1:
-            raise InputError(f"at least one sample is needed, not {count}")
+        require(count >= 1, f"at least one sample is needed, not {count}")
         self.device = torch.device(device)
         self.dtype = dtype
         self._generators = [generator(seed, first + i) for i in range(count)]
@@ -73,8 +71,8 @@ class NoiseStream:
         self, shape: torch.Size | tuple[int, ...], device: torch.device | None = None, dtype: torch.dtype | None = None
     ) -> Tensor:
         """Return standard normal numbers of shape (B, ...), row i from stream i; raise InputError for another B."""
-        if shape[0] != len(self._generators):
-            raise InputError(f"a noise stream of {len(self)} samples cannot draw noise for {shape[0]}")
+        count = len(self._generators)
+        require(shape[0] == count, f"a noise stream of {count} samples cannot draw noise for {shape[0]}")
         draws = np.stack([g.standard_normal(tuple(shape[1:]), dtype=np.float32) for g in self._generators])
         return torch.from_numpy(draws).to(device=device or self.device, dtype=dtype or self.dtype)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scoreinv.sdes import SDE, time_at
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import STEPS, Number, Whole, check
+from scoreinv.system.options import STEPS, Number, Whole, check, require
 
 Spacing = Callable[[SDE, int, float], Tensor]
 """(sde, steps, start) to a float64 grid of `steps` decreasing times from `start` to the SDE's `sampling_end`."""
@@ -68,12 +68,10 @@ def time_grid(
         raise InputError(f"the start must be later than t = {sde.sampling_end}, not {start}")
     else:
         grid = spacing(sde, steps, 1.0 if start is None else start)
-    if grid.ndim != 1 or len(grid) == 0:
-        raise InputError("a time grid needs at least one time")
-    if not ((grid >= 0) & (grid <= 1) & (sde.sigma(grid) > 0)).all():
-        raise InputError("times must lie in [0, 1], with sigma > 0")
-    if (grid[1:] == grid[:-1]).any():
-        raise InputError("consecutive times of a grid must differ")
+    require(grid.ndim == 1 and len(grid) > 0, "a time grid needs at least one time")
+    inside = (grid >= 0) & (grid <= 1) & (sde.sigma(grid) > 0)
+    require(bool(inside.all()), "times must lie in [0, 1], with sigma > 0")
+    require(bool((grid[1:] != grid[:-1]).all()), "consecutive times of a grid must differ")
     if start is not None and grid[0] != start:
         raise InputError(f"the grid begins at t = {float(grid[0])}, but the start state is at t = {start}")
     return grid

@@ -30,8 +30,7 @@ from scoreinv.samplers.base import GridSampler
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, Steps, Times, karras_times
 from scoreinv.sdes import broadcast
-from scoreinv.system.errors import InputError
-from scoreinv.system.options import Number
+from scoreinv.system.options import Number, require
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +47,8 @@ class DDRM(GridSampler):
         steps, spacing, times: as in `PC`, with decreasing times.
     """
 
+    constrainable = False
+
     operator: LinearOperator
     y: Tensor
     noise_std: Annotated[float, Number(0)] = 0.0
@@ -60,16 +61,11 @@ class DDRM(GridSampler):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.operator.spectral()
-        if self.times is not None and any(later >= before for before, later in pairwise(self.times)):
-            raise InputError("DDRM needs decreasing times")
+        falling = self.times is None or all(later < before for before, later in pairwise(self.times))
+        require(falling, "DDRM needs decreasing times")
 
     def begin(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
-        """Return the state with components that are less noisy in y than its noise level taken from y.
-
-        Raises InputError for a prior with constraints of its own.
-        """
-        if prior.constrains:
-            raise InputError("DDRM holds the observation itself: give it a prior without constraints")
+        """Return the state with components that are less noisy in y than its noise level taken from y."""
         alpha, level = broadcast(prior.sde.alpha(t), x), float(prior.sde.noise_to_signal(t))
         seen = _Observed(self, x)
         fresh = (level**2 - seen.noise.square()).clamp_min(0).sqrt()

@@ -27,7 +27,6 @@ from scoreinv.samplers.base import Callback, CountedPrior, Sampler, Samples, Sta
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, Steps, Times, log_times, time_grid
 from scoreinv.sdes import broadcast
-from scoreinv.system.errors import InputError
 from scoreinv.system.options import Number, require
 
 
@@ -46,6 +45,8 @@ class DPIR(Sampler):
             values (`tasks.denoise`); None if y is known.
         momentum: in [0, 1). For observations without noise, since it amplifies the noise in z.
     """
+
+    constrainable = False
 
     operator: LinearOperator
     y: Tensor
@@ -68,11 +69,7 @@ class DPIR(Sampler):
 
         Args:
             start: alpha times a first estimate without noise, and the time of the first level; None for zeros.
-
-        Raises InputError for a prior with constraints of its own.
         """
-        if prior.constrains:
-            raise InputError("DPIR holds the observation itself: give it a prior without constraints")
         times = time_grid(prior.sde, self.spacing, self.steps, self.times, None if start is None else start.t)
         if start is None:
             x = torch.zeros(shape, device=rng.device, dtype=rng.dtype)

@@ -41,8 +41,7 @@ from scoreinv.samplers.base import Callback, CountedPrior, Sampler, Samples, Sta
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Steps
 from scoreinv.sdes import as_time, broadcast, time_at
-from scoreinv.system.errors import InputError
-from scoreinv.system.options import Number
+from scoreinv.system.options import Number, require
 
 _TINY = 1e-12
 START = 3.0
@@ -64,6 +63,8 @@ class PosteriorFlow(Sampler):
             () for independent errors.
     """
 
+    constrainable = False
+
     variance: Tensor
     basis: Tensor
     steps: Steps = 3
@@ -74,10 +75,9 @@ class PosteriorFlow(Sampler):
     ) -> Samples:
         """Return samples (B, C, H, W); see `Sampler.sample`.
 
-        Raises InputError for a `start`, and for a prior that constrains states: give it a prior by `prior.given`.
+        Raises InputError for a `start`: give it a prior by `prior.given`.
         """
-        if start is not None or prior.constrains:
-            raise InputError("this sampler starts from the posterior mean of a prior that takes the observation")
+        require(start is None, "this sampler starts from the posterior mean of a prior that takes the observation")
         counted, sde = CountedPrior(prior), prior.sde
         variance, basis = (value.to(rng.device, rng.dtype) for value in (self.variance, self.basis))
         error, grid = variance.sqrt(), self.levels(prior)
