@@ -258,11 +258,6 @@ def check_references(prior: Prior) -> ConditionalPrior:
     return prior
 
 
-def encoder_options(prior: Prior) -> tuple[int, bool]:
-    """Return `encoder_scale` and whether the prior has a network of the mean chroma, for the configuration of files."""
-    return (prior.encoder_scale, prior.chroma is not None) if isinstance(prior, ConditionalPrior) else (0, False)
-
-
 def expected_error(prior: Prior, x0: Tensor, t: Tensor) -> Tensor:
     """Return the expected squared error of the noise prediction with F = 0, (B,), of a conditional prior.
 

@@ -125,6 +125,12 @@ class _Diagonal(SpectralOperator):
     physics: _Physics
     frequencies: bool
 
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.physics(x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self.physics.adjoint(y)
+
     @cached_property
     def singular(self) -> Tensor:
         """s, or 0 below the rounding of s^2; read off A A^T applied to ones, or to a point."""
@@ -139,18 +145,19 @@ class _Diagonal(SpectralOperator):
 
     def squared(self, y: Tensor) -> Tensor:
         """Return A A^T y, if it is diagonal."""
-        return self.synthesise_observation(scaled(self.singular.square(), self.analyse_observation(y)))
+        return self._synthesised(scaled(self.singular.square(), self.analyse_observation(y)))
 
     def analyse(self, x: Tensor) -> Tensor:
         return scaled(damped_inverse(self.singular, 0.0), self.analyse_observation(self.physics(x)))
 
     def synthesise(self, spectrum: Tensor) -> Tensor:
-        return self.physics.adjoint(self.synthesise_observation(scaled(damped_inverse(self.singular, 0.0), spectrum)))
+        return self.physics.adjoint(self._synthesised(scaled(damped_inverse(self.singular, 0.0), spectrum)))
 
     def analyse_observation(self, y: Tensor) -> Tensor:
         return torch.fft.rfft2(y, norm="ortho") if self.frequencies else y
 
-    def synthesise_observation(self, spectrum: Tensor) -> Tensor:
+    def _synthesised(self, spectrum: Tensor) -> Tensor:
+        """Return U spectrum."""
         return torch.fft.irfft2(spectrum, s=self.physics.observed[-2:], norm="ortho") if self.frequencies else spectrum
 
 

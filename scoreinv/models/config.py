@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Protocol
 
-from scoreinv.conditional.prior import ConditionalPrior, encoder_options
+from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.codec import cut, decode, unsupported
 from scoreinv.models.damage_detector import DamageDetector
@@ -267,7 +267,7 @@ def config_of(model: AnyModel) -> AnyConfig:
     if isinstance(model, NoiseClassifier):
         rest = (model.sde, model.classes, model.data_range, model.image_size, model.guidance)
         return ClassifierConfig(network.config, *rest)
-    scale, has_chroma = encoder_options(model)
+    conditional = model if isinstance(model, ConditionalPrior) else None
     return ModelConfig(
         network.config,
         model.sde,
@@ -275,7 +275,7 @@ def config_of(model: AnyModel) -> AnyConfig:
         model.data_range,
         model.image_size,
         model.sampler,
-        scale,
+        conditional.encoder_scale if conditional else 0,
         model.s_noise,
-        has_chroma,
+        conditional is not None and conditional.chroma is not None,
     )

@@ -178,9 +178,7 @@ class DownLevel(nn.Module):
     def __init__(self, inputs: int, level: int, pyramid: int, config: NCSNppConfig) -> None:
         super().__init__()
         outputs = config.width * config.multipliers[level]
-        self.kernel = config.fir_kernel
-        self.mode = config.progressive_input
-        self.combine = config.combine
+        self.config = config
         self.features: nn.Module | None = None
         if level < len(config.feature_channels):
             self.features = nn.Conv2d(config.feature_channels[level], inputs, 1, bias=False)  # maps 0 to 0
@@ -198,10 +196,10 @@ class DownLevel(nn.Module):
             self.down = Downsample(outputs, outputs, config.learned_resampling, config.fir_kernel)
         else:
             self.down = ResidualBlock(outputs, outputs, config, downsample)
-        if self.mode == "input_skip":
+        if config.progressive_input == "input_skip":
             self.pyramid = conv(pyramid, outputs, 1)
             self.outputs = 2 * outputs if config.combine == "cat" else outputs
-        elif self.mode == "residual":
+        elif config.progressive_input == "residual":
             self.pyramid = Downsample(pyramid, outputs, True, config.fir_kernel)
             self.pyramid_outputs = outputs
         self.skips.append(self.outputs)
@@ -222,10 +220,10 @@ class DownLevel(nn.Module):
         if self.down is None:
             return h, pyramid
         h = self.down(h) if isinstance(self.down, Downsample) else self.down(h, embedding)
-        if self.pyramid is not None and self.mode == "input_skip":
-            pyramid = downsample(pyramid, self.kernel)
+        if self.pyramid is not None and self.config.progressive_input == "input_skip":
+            pyramid = downsample(pyramid, self.config.fir_kernel)
             merged = self.pyramid(pyramid)
-            h = torch.cat([merged, h], dim=1) if self.combine == "cat" else merged + h
+            h = torch.cat([merged, h], dim=1) if self.config.combine == "cat" else merged + h
         elif self.pyramid is not None:
             h = pyramid = (self.pyramid(pyramid) + h) * self.blocks[0].rescale
         skips.append(h)
@@ -240,9 +238,7 @@ class UpLevel(nn.Module):
         outputs = config.width * config.multipliers[level]
         image_channels = config.channels * config.patch**2
         bottom = level == len(config.multipliers) - 1
-        self.activation = _ACTIVATIONS[config.activation]
-        self.kernel = config.fir_kernel
-        self.mode = config.progressive_output
+        self.config, mode = config, config.progressive_output
         self.outputs = outputs
         self.blocks = Layers(
             ResidualBlock((outputs if i else inputs) + skips.pop(), outputs, config) for i in range(config.blocks + 1)
@@ -252,12 +248,12 @@ class UpLevel(nn.Module):
         self.block_attention = Layers(_attention(outputs, config) for _ in self.blocks if attends and each)
         self.norm: nn.GroupNorm | None = None
         self.pyramid: nn.Module | None = None
-        self.pyramid_outputs = outputs if self.mode == "residual" else image_channels
-        if self.mode == "output_skip" or (self.mode == "residual" and bottom):
+        self.pyramid_outputs = outputs if mode == "residual" else image_channels
+        if mode == "output_skip" or (mode == "residual" and bottom):
             self.norm = group_norm(outputs, config.channels_per_group)
-            scale = config.init_scale if self.mode == "output_skip" else 1.0
+            scale = config.init_scale if mode == "output_skip" else 1.0
             self.pyramid = conv(outputs, self.pyramid_outputs, 3, scale)
-        elif self.mode == "residual":
+        elif mode == "residual":
             self.pyramid = Upsample(pyramid, outputs, True, config.fir_kernel)
         self.up: Upsample | ResidualBlock | None = None
         if level:
@@ -278,8 +274,8 @@ class UpLevel(nn.Module):
         if pyramid is not None:
             pyramid = pyramid.to(h.dtype)
         if self.pyramid is not None and self.norm is not None:
-            step = self.pyramid(norm_activate(self.norm, self.activation, h))
-            pyramid = step if pyramid is None else upsample(pyramid, self.kernel) + step
+            step = self.pyramid(norm_activate(self.norm, _ACTIVATIONS[self.config.activation], h))
+            pyramid = step if pyramid is None else upsample(pyramid, self.config.fir_kernel) + step
         elif self.pyramid is not None:
             h = pyramid = (self.pyramid(pyramid) + h) * self.blocks[0].rescale
         if self.up is not None:

@@ -106,16 +106,6 @@ class SpectralOperator(LinearOperator):
     def analyse_observation(self, y: Tensor) -> Tensor:
         """Return U^T y."""
 
-    @abstractmethod
-    def synthesise_observation(self, spectrum: Tensor) -> Tensor:
-        """Return U spectrum."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.synthesise_observation(scaled(self.singular, self.analyse(x)))
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        return self.synthesise(scaled(self.singular, self.analyse_observation(y)))
-
     def ridge(self, y: Tensor, level: float | Tensor) -> Tensor:
         return self.synthesise(scaled(damped_inverse(self.singular, level), self.analyse_observation(y)))
 

@@ -72,10 +72,8 @@ class Blur(SpectralOperator):
         return torch.fft.irfft2(spectrum, s=(self.height, self.width), norm="ortho")
 
     def analyse_observation(self, y: Tensor) -> Tensor:
-        return self.analyse(y) * _as(_phase(self._transfer).conj(), y)
-
-    def synthesise_observation(self, spectrum: Tensor) -> Tensor:
-        return self.synthesise(spectrum * _as(_phase(self._transfer), spectrum.real))
+        phase = torch.where(self.singular == 0, 1, torch.sgn(self._transfer))  # k^ / |k^|, or 1 for 0
+        return self.analyse(y) * _as(phase.conj(), y)
 
 
 def valid_blur(kernel: Kernel, height: int, width: int, iterations: int = Composed.iterations) -> Composed:
@@ -125,11 +123,6 @@ def _margins(kernel: Kernel) -> tuple[int, int, int, int]:
     """Return how far the kernel extends beyond a pixel: left, right, above, below."""
     rows, columns = kernel.shape
     return columns - 1 - columns // 2, columns // 2, rows - 1 - rows // 2, rows // 2
-
-
-def _phase(values: Tensor) -> Tensor:
-    """Return values / |values|, or 1 for 0."""
-    return torch.where(values == 0, 1, torch.sgn(values))
 
 
 def _as(factor: Tensor, like: Tensor) -> Tensor:

@@ -64,9 +64,6 @@ class ObservedComponents(SpectralOperator):
     def analyse_observation(self, y: Tensor) -> Tensor:
         return y
 
-    def synthesise_observation(self, spectrum: Tensor) -> Tensor:
-        return spectrum
-
 
 def rotated(x: Tensor, basis: Tensor | None) -> Tensor:
     """Rotate colours (B, C, H, W) into an orthonormal basis with the axes as rows; the transpose rotates them back."""

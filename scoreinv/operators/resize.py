@@ -61,9 +61,6 @@ class Separable(SpectralOperator):
     def analyse_observation(self, y: Tensor) -> Tensor:
         return _between(self._down[0].mT, y, self._across[0])
 
-    def synthesise_observation(self, spectrum: Tensor) -> Tensor:
-        return _between(self._down[0], spectrum, self._across[0].mT)
-
 
 def downsampling(factor: int, height: int, width: int, kind: str = "area") -> Separable:
     """Return the operator that reduces pictures of height x width by an integer factor.

@@ -8,7 +8,7 @@ scipy's RK45 (Hairer, Norsett and Wanner, Solving Ordinary Differential Equation
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -20,17 +20,6 @@ Function = Callable[[Tensor, Tensor], Tensor]
 Solution = Iterator[tuple[Tensor, Tensor, Tensor]]
 """After each round of steps: times (B,), states (B, D) and evaluations (B,), int64."""
 
-_NODES = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0)
-_STAGES = (
-    (),
-    (1 / 5,),
-    (3 / 40, 9 / 40),
-    (44 / 45, -56 / 15, 32 / 9),
-    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
-    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
-)
-_SOLUTION = (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84)
-_ERROR = (-71 / 57600, 0.0, 71 / 16695, -71 / 1920, 17253 / 339200, -22 / 525, 1 / 40)
 _SAFETY, _SMALLEST, _LARGEST = 0.9, 0.2, 10.0
 _EXPONENT = 1 / 5
 
@@ -87,20 +76,20 @@ def rk4(function: Function, y: Tensor, start: float, end: float, steps: int) -> 
 
 def _step(function: Function, t: Tensor, h: Tensor, y: Tensor, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the fifth-order solution at t + h, its slope, and its difference from the fourth-order solution."""
-    step = h.to(y.device)[:, None]
-    slopes = [slope]
-    for node, weights in zip(_NODES[1:], _STAGES[1:], strict=True):
-        slopes.append(function(t + node * h, y + step * _combine(weights, slopes)))
-    y_new = y + step * _combine(_SOLUTION, slopes)
+    from scipy.integrate import RK45  # slow to import; it holds the coefficients
+
+    step, slopes = h.to(y.device)[:, None], [slope]
+    for node, weights in zip(RK45.C[1:], RK45.A[1:], strict=True):
+        slopes.append(function(t + node * h, y + step * _combine(weights[: len(slopes)], slopes)))
+    y_new = y + step * _combine(RK45.B, slopes)
     slopes.append(function(t + h, y_new))
-    return y_new, slopes[-1], step * _combine(_ERROR, slopes)
+    return y_new, slopes[-1], step * _combine(RK45.E, slopes)
 
 
-def _combine(weights: tuple[float, ...], slopes: list[Tensor]) -> Tensor:
-    total = weights[0] * slopes[0]
-    for weight, slope in zip(weights[1:], slopes[1:], strict=True):
-        if weight:
-            total = total.add(slope, alpha=weight)
+def _combine(weights: Iterable[float], slopes: list[Tensor]) -> Tensor:
+    total = torch.zeros_like(slopes[0])
+    for weight, slope in zip(weights, slopes, strict=True):
+        total = total.add(slope, alpha=float(weight))
     return total
 
 
