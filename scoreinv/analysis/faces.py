@@ -56,8 +56,10 @@ def facial_features(marked: np.ndarray, gray: np.ndarray, boxes: list[Box]) -> n
         for first_row, last_row, first_column, last_column in _PARTS:
             rows = top + first_row * height, top + last_row * height
             columns = left + first_column * width, left + last_column * width
-            for number, place in enumerate(marks, 1):
-                if _within(place[0], rows) and _within(place[1], columns):
+            for number, (down, across) in enumerate(marks, 1):
+                place = down, across
+                limits = (down.start >= rows[0], down.stop <= rows[1], across.start >= columns[0])
+                if all(limits) and across.stop <= columns[1]:
                     mark = labels[place] == number
                     features[place] |= mark & (gray[place][mark].mean() < skin)
     return features
@@ -112,10 +114,6 @@ def faces(gray: np.ndarray) -> list[Box]:
 def _shrunk(gray: np.ndarray) -> float:
     """Return the scale of the picture for the detection."""
     return min(1.0, _SIDE / max(gray.shape))
-
-
-def _within(place: slice, limits: tuple[float, float]) -> bool:
-    return limits[0] <= place.start and place.stop <= limits[1]
 
 
 @cache

@@ -62,11 +62,6 @@ class LinearOperator(ABC):
             tolerance=tolerance,
         )
 
-    @property
-    def orthogonal(self) -> bool:
-        """Whether A^T A = A A^T = I: a lossless change of basis."""
-        return False
-
     def spectral(self) -> SpectralOperator:
         """Return the operator with its singular value decomposition; raise InputError if it has no closed form."""
         raise InputError(

@@ -48,10 +48,6 @@ class ObservedComponents(SpectralOperator):
     pinv = adjoint
 
     @cached_property
-    def orthogonal(self) -> bool:
-        return bool((self.observed == 1).all())
-
-    @cached_property
     def singular(self) -> Tensor:
         return self.observed.to(torch.promote_types(self.observed.dtype, torch.float32))
 

@@ -29,10 +29,7 @@ from scoreinv.inputs.arrays import (
     refuse_nested,
 )
 from scoreinv.networks.ffdnet import FFDNet
-from scoreinv.operators import (
-    LinearOperator,
-    check_adjoint,
-)
+from scoreinv.operators import LinearOperator, ObservedComponents, check_adjoint
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import DPMpp2M, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
@@ -135,7 +132,8 @@ def solve(
     observations, dtype, form = _observations(y)
     observations = [observation.to(model.device) for observation in observations]
     _check_observed(operator, observations, noise_std)
-    noise_alone = operator.orthogonal and noise_std > 0 and method is None
+    orthogonal = isinstance(operator, ObservedComponents) and bool((operator.observed == 1).all())
+    noise_alone = orthogonal and noise_std > 0 and method is None
     if noise_alone:
         request = DenoiseRequest(steps=steps, samples=samples, seed=seed, estimate=estimate, orientations=orientations)
 
