@@ -197,6 +197,11 @@ class Network(nn.Module):
     stride: int
     """Multiple of H and W."""
 
+    def __init__(self, config: Any = None) -> None:
+        super().__init__()
+        if config is not None:
+            self.config, self.channels, self.stride = config, config.channels, config.stride
+
     exact: ClassVar[tuple[str, ...]] = ()
     """Names of parts, or of their classes, kept in float32, where weak noise beside the picture would lose its digits.
     """

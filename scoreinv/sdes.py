@@ -51,10 +51,8 @@ class SDE(Checked, ABC):
     steps: int = 1000
     """Number of times N in the grid of the paper's discrete methods."""
 
-    @property
-    @abstractmethod
-    def sampling_end(self) -> float:
-        """The time at which sampling and decoding end."""
+    sampling_end: float
+    """The time at which sampling and decoding end."""
 
     @abstractmethod
     def alpha(self, t: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ measured filters).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +49,8 @@ class WideResNetConfig(Checked):
     dropout: Annotated[float, Number(0, 1)] = 0.1
     fourier_scale: Annotated[float, Number(0, 1e6)] = 1.0
 
+    stride: ClassVar[int] = 4
+
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.depth % 6 == 4, f"depth must be 6 n + 4, not {self.depth}")
@@ -60,14 +62,11 @@ class WideResNetConfig(Checked):
 class WideResNet(Network):
     """Logits (B, classes) of pictures (B, C, H, W), sides multiples of `stride`, at noise levels (B,) > 0."""
 
-    stride = 4
     noise_conditional = True
     exact = ("embedding", "GroupNorm")
 
     def __init__(self, config: WideResNetConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.channels = config.channels
+        super().__init__(config)
         self.embedding = FourierEmbedding(_EMBEDDING // 2, config.fourier_scale)
         self.dense_in = initialised(nn.Linear(_EMBEDDING, 2 * _EMBEDDING))
         self.dense_out = initialised(nn.Linear(2 * _EMBEDDING, 2 * _EMBEDDING))
@@ -138,6 +137,11 @@ class ConvNetConfig(Checked):
         super().__post_init__()
         check("the number of widths", len(self.widths), Whole(1, 10))
 
+    @property
+    def stride(self) -> int:
+        """Divisor of the sides of pictures."""
+        return 2 ** len(self.widths)
+
     def build(self) -> ConvNet:
         return ConvNet(self)
 
@@ -149,10 +153,7 @@ class ConvNet(Network):
     exact = ("BatchNorm",)
 
     def __init__(self, config: ConvNetConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.channels = config.channels
-        self.stride = 2 ** len(config.widths)
+        super().__init__(config)
         self.stem = _Whitening(config.channels)
         inputs = (self.stem.outputs, *config.widths)
         self.stages = nn.ModuleList(_ConvStage(*pair) for pair in zip(inputs, config.widths, strict=False))

@@ -70,9 +70,7 @@ class DetectorNetwork(Network):
     exact = ("_Layer", "_Join")  # their filters are first folded with the statistics of the norms
 
     def __init__(self, config: DetectorNetworkConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.stride = config.stride
+        super().__init__(config)
         full, half, fourth, eighth = widths = config.widths
         coarse = config.coarse_width
         encoder_half, encoder_fourth, encoder_eighth, encoder_coarse, encoder_coarsest = (*FINE_FEATURES, *FEATURES)

@@ -60,10 +60,7 @@ class FFDNet(Network):
     exact = ("conv_in", "conv_out")
 
     def __init__(self, config: FFDNetConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.channels = config.channels
-        self.stride = config.stride
+        super().__init__(config)
         features = config.channels * PATCH**2
         self.conv_in = conv(features + 1, config.width, 3)
         self.middle = Layers(conv(config.width, config.width, 3) for _ in range(config.layers - 2))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Annotated, Literal
 
 import torch
@@ -295,10 +296,7 @@ class NCSNpp(Network):
     exact = ("embedding", "dense_in", "dense_out", "conv_in", "conv_out")
 
     def __init__(self, config: NCSNppConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.channels = config.channels
-        self.stride = config.stride
+        super().__init__(config)
         self.activation = _ACTIVATIONS[config.activation]
         width, image_channels = config.width, config.channels * config.patch**2
         input_channels = image_channels + config.condition_channels * config.patch**2
@@ -313,23 +311,22 @@ class NCSNpp(Network):
         self.conv_in = conv(input_channels, width, 3)
 
         features, pyramid, skips = width, input_channels, [width]
-        down: list[DownLevel] = []
+        self.down: Layers[DownLevel] = Layers()
         for level in range(len(config.multipliers)):
-            down.append(DownLevel(features, level, pyramid, config))
-            features, pyramid = down[-1].outputs, down[-1].pyramid_outputs
-            skips += down[-1].skips
-        self.down = Layers(down)
+            down = DownLevel(features, level, pyramid, config)
+            self.down.append(down)
+            features, pyramid, skips = down.outputs, down.pyramid_outputs, skips + down.skips
 
         self.middle_in = ResidualBlock(features, features, config)
         self.middle_attention = _attention(features, config)
         self.middle_out = ResidualBlock(features, features, config)
 
-        up: list[UpLevel] = []
+        self.up: Layers[UpLevel] = Layers()
         pyramid = 0
         for level in reversed(range(len(config.multipliers))):
-            up.append(UpLevel(features, skips, level, pyramid, config))
-            features, pyramid = up[-1].outputs, up[-1].pyramid_outputs
-        self.up = Layers(up)
+            up = UpLevel(features, skips, level, pyramid, config)
+            self.up.append(up)
+            features, pyramid = up.outputs, up.pyramid_outputs
 
         if config.progressive_output != "output_skip":
             self.norm_out = group_norm(features, config.channels_per_group)
@@ -366,8 +363,7 @@ class NCSNpp(Network):
             h = self.conv_in(x.to(self.conv_in.weight.dtype))
         h = h.to(precision)
         skips, pyramid = [h], x.to(precision)
-        for number, down in enumerate(self.down):
-            projected = features[number] if features is not None and number < len(features) else None
+        for down, projected in zip_longest(self.down, features or ()):
             h, pyramid = down(h, pyramid, embedding, skips, projected)
 
         h = self.middle_out(self.middle_attention(self.middle_in(h, embedding)), embedding)

@@ -37,6 +37,8 @@ class Blur(SpectralOperator):
     Attributes:
         kernel: (h, w), not larger than the picture.
         height, width: size of the picture in pixels.
+
+    Raises InputError if the kernel has an invalid shape or values, or is larger than the picture.
     """
 
     kernel: Kernel
@@ -44,7 +46,16 @@ class Blur(SpectralOperator):
     width: int
 
     def __post_init__(self) -> None:
-        check_kernel(self.kernel, self.height, self.width)
+        kernel, height, width = self.kernel, self.height, self.width
+        require(isinstance(kernel, Tensor | np.ndarray), f"a kernel must be an array or a tensor, not {shown(kernel)}")
+        require(
+            kernel.ndim == 2 and 0 not in kernel.shape, f"a kernel must have shape (h, w), not {tuple(kernel.shape)}"
+        )
+        values = _values(kernel)
+        require(bool(values.isfinite().all() and values.any()), "a kernel's values must be finite, and not all 0")
+        rows, columns = kernel.shape
+        fits = rows <= height and columns <= width
+        require(fits, f"a kernel of {columns}x{rows} is larger than the picture of {width}x{height}")
 
     @cached_property
     def _transfer(self) -> Tensor:
@@ -96,17 +107,6 @@ def photographed(kernel: Kernel, height: int, width: int) -> tuple[int, int, int
     """Return the box (top, left, height, width) of the photograph within the scene of `valid_blur`."""
     left, _, top, _ = _margins(kernel)
     return top, left, height, width
-
-
-def check_kernel(kernel: Kernel, height: int, width: int) -> None:
-    """Raise InputError if the kernel has an invalid shape or values, or is larger than the picture."""
-    require(isinstance(kernel, Tensor | np.ndarray), f"a kernel must be an array or a tensor, not {shown(kernel)}")
-    require(kernel.ndim == 2 and 0 not in kernel.shape, f"a kernel must have shape (h, w), not {tuple(kernel.shape)}")
-    values = _values(kernel)
-    require(bool(values.isfinite().all() and values.any()), "a kernel's values must be finite, and not all 0")
-    rows, columns = kernel.shape
-    fits = rows <= height and columns <= width
-    require(fits, f"a kernel of {columns}x{rows} is larger than the picture of {width}x{height}")
 
 
 def _values(kernel: Kernel) -> Tensor:
