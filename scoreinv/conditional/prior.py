@@ -72,25 +72,17 @@ class ConditionalPrior(ScorePrior):
         return self.preconditioning.noise(self.network, x, t, self.sde, self.data_range, initial, condition)
 
     def accepts(self, observation: Observation) -> str | None:
-        operator, scale = observation.operator, self.luma_scale
-        fits = isinstance(operator, ObservedComponents)
-        if isinstance(operator, ObservedComponents):
-            if operator.basis is None:
-                fits = bool((operator.observed == operator.observed[:, :1]).all())
-            else:
-                fits = torch.allclose(operator.basis.cpu().double(), self.preconditioning.basis, atol=1e-5)
+        operator, fits = observation.operator, False
+        if isinstance(operator, ObservedComponents) and operator.basis is None:
+            fits = bool((operator.observed == operator.observed[:, :1]).all())
+        elif isinstance(operator, ObservedComponents):
+            fits = torch.allclose(operator.basis.cpu().double(), self.preconditioning.basis, atol=1e-5)
         if not fits:
             return (
                 f"this model takes observations of whole pixels, or of luma and chroma by the {self.gray_weights} "
                 "weights: use constrained sampling (method pc) for others"
             )
-        if observation.noise_std:
-            return "this model takes observations without noise"
-        high, wide = (scale * side for side in observation.y.shape[-2:])
-        if observation.fine is not None and observation.fine.shape[-2:] != (high, wide):
-            fine = observation.fine
-            return f"this model takes luma of {wide}x{high} here, not {fine.shape[-1]}x{fine.shape[-2]}"
-        return None
+        return "this model takes observations without noise" if observation.noise_std else None
 
     def given(self, observation: Observation) -> Conditioned:
         if reason := self.accepts(observation):

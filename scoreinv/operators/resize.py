@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scoreinv.operators.base import RANK_TOLERANCE, SpectralOperator
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import Whole, check, require
+from scoreinv.system.options import Whole, check
 from scoreinv.system.reporting import report
 
 
@@ -28,11 +28,6 @@ class Separable(SpectralOperator):
 
     vertical: Tensor
     horizontal: Tensor
-
-    def __post_init__(self) -> None:
-        for matrix in (self.vertical, self.horizontal):
-            valid = matrix.ndim == 3 and bool(matrix.isfinite().all())
-            require(valid, f"the matrices must be finite, of shape (B, m, H), not {tuple(matrix.shape)}")
 
     @cached_property
     def _down(self) -> tuple[Tensor, Tensor, Tensor]:

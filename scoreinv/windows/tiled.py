@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -64,8 +65,8 @@ class Tiled(PriorWrapper):
         self.pixels_at_once = pixels_at_once
         self.needed = needed
         self._around = None if needed is None else windows_around(needed.cpu().numpy(), tile, overlap, prior.stride)
-        self._windows: dict[tuple[tuple[Box, ...], int], Prior] = {}
-        self._cache_room = _CACHE_PIXELS
+        # An observation is cropped once for all steps of a sampler, unless that would take too much memory.
+        self._cropped = lru_cache(max(1, _CACHE_PIXELS // pixels_at_once))(prior.windows)
 
     def around(self, prior: Prior) -> Tiled:
         return Tiled(prior, self.tile, self.overlap, self.pixels_at_once, self.needed)
@@ -106,14 +107,7 @@ class Tiled(PriorWrapper):
         for number, first in enumerate(range(0, len(boxes), together)):
             group = tuple(boxes[first : first + together])
             windows = torch.cat([crop(x, box) for box in group])
-            if (group, samples) in self._windows:  # an observation is cropped once for all steps of a sampler
-                prior = self._windows[group, samples]
-            else:
-                prior, pixels = self.prior.windows(group, samples), windows[:, 0].numel()
-                if pixels <= self._cache_room:
-                    self._cache_room -= pixels
-                    self._windows[group, samples] = prior
-            given = prior, windows, t.repeat(len(group)), number
+            given = self._cropped(group, samples), windows, t.repeat(len(group)), number
             if count > 1 and windows.requires_grad and torch.is_grad_enabled():
                 noise = checkpoint(evaluate, *given, use_reentrant=False, preserve_rng_state=False)
             else:
