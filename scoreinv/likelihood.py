@@ -80,9 +80,10 @@ def bits_per_dim(
         probe = NoiseStream(0, len(x)).rademacher(x.shape, x.device, x.dtype)
     probes = probe[None] if probe.ndim == x.ndim else probe
     require(probes.shape[1:] == x.shape, f"the probe has shape {tuple(probe.shape)}, the pictures {tuple(x.shape)}")
-    end = ODE(rtol, atol, steps).flow(prior, x, TRAINING_START, 1.0, callback, probes=probes.to(x))
-    log_p = (prior.sde.prior_log_prob(end.x) + end.log_volume).cpu()
+    solver = ODE(rtol, atol, steps)
+    z, log_volume, nfe = solver.flow(prior, x, TRAINING_START, 1.0, callback, probes=probes.to(x))
+    log_p = (prior.sde.prior_log_prob(z) + log_volume).cpu()
     low, high = prior.data_range
     bits = -log_p / (math.log(2) * x[0].numel()) + math.log2(256 / (high - low))
-    vjps = end.nfe * (len(probes) + prior.vjps_per_noise)
-    return Likelihood(bits, log_p, end.x.to(x), end.nfe * prior.evaluations_per_noise, vjps)
+    vjps = nfe * (len(probes) + prior.vjps_per_noise)
+    return Likelihood(bits, log_p, z.to(x), nfe * prior.evaluations_per_noise, vjps)

@@ -78,9 +78,9 @@ def convolved(layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) 
     return h.to(torch.get_autocast_dtype("cpu"))
 
 
-def conv(inputs: int, outputs: int, size: int, scale: float = 1.0) -> nn.Conv2d:
-    """Return a size x size convolution that keeps the picture's size."""
-    return initialised(nn.Conv2d(inputs, outputs, size, padding=size // 2), scale)
+def conv(inputs: int, outputs: int, size: int, scale: float = 1.0, stride: int = 1) -> nn.Conv2d:
+    """Return a size x size convolution that keeps the picture's size, divided by the stride."""
+    return initialised(nn.Conv2d(inputs, outputs, size, stride, size // 2), scale)
 
 
 def group_norm(channels: int, channels_per_group: int) -> nn.GroupNorm:

@@ -100,16 +100,13 @@ class _WideBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int, dropout: float) -> None:
         super().__init__()
         self.norm_in = group_norm(inputs, _CHANNELS_PER_GROUP)
-        self.conv_in = conv(inputs, outputs, 3)
-        self.conv_in.stride = (stride, stride)
+        self.conv_in = conv(inputs, outputs, 3, stride=stride)
         self.embed = initialised(nn.Linear(2 * _EMBEDDING, outputs))
         self.norm_out = group_norm(outputs, _CHANNELS_PER_GROUP)
         self.dropout = nn.Dropout(dropout)
         self.conv_out = conv(outputs, outputs, 3)
-        self.shortcut: nn.Conv2d | None = None
-        if inputs != outputs or stride != 1:
-            self.shortcut = conv(inputs, outputs, 1)
-            self.shortcut.stride = (stride, stride)
+        changes = inputs != outputs or stride != 1
+        self.shortcut = conv(inputs, outputs, 1, stride=stride) if changes else None
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         h = norm_activate(self.norm_in, F.silu, x)

@@ -65,12 +65,11 @@ class ODE(Sampler):
         x = initial_state(prior, shape, times[0], rng, start)
         z = rng.like(x) if prior.constrains else None
         begin, end = times.tolist()
-        found = self.flow(prior, x, begin, end, callback, constraint=z)
-        x = found.x.to(x) if z is None else prior.constrain(found.x.to(x), times[1], z)
-        calls = found.nfe + 1
+        found, _, nfe = self.flow(prior, x, begin, end, callback, constraint=z)
+        x = found.to(x) if z is None else prior.constrain(found.to(x), times[1], z)
         with true_float32():
             x0 = prior.finish(prior.denoise(x, end))
-        return Samples(x0, calls * prior.evaluations_per_noise, calls * prior.vjps_per_noise)
+        return Samples(x0, (nfe + 1) * prior.evaluations_per_noise, (nfe + 1) * prior.vjps_per_noise)
 
     @torch.no_grad()
     @true_float32()
@@ -84,13 +83,17 @@ class ODE(Sampler):
         *,
         constraint: Tensor | None = None,
         probes: Tensor | None = None,
-    ) -> Flowed:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Move the states x (B, C, H, W) along the probability flow from time `start` to time `end`.
 
         Args:
             constraint: noise of the shape of x with which the prior constrains every evaluated state. None: no
                 constraint.
             probes: (K, B, C, H, W), for the volume: the divergence is the mean of e^T (dv/dx) e over these.
+
+        Returns:
+            The states, float64; log |det dx(end)/dx(start)|, the integral of the divergence, float64 (B,), or that of
+            the scaling alone without probes; and evaluations of the noise prediction for each sample, int64 (B,).
 
         Raises InputError for invalid states, and ScoreinvError if the prior is not finite.
         """
@@ -129,7 +132,7 @@ class ODE(Sampler):
                 evaluations = prior.evaluations_per_noise * int(nfe.max())
                 report(t, unscaled(y, t).to(x), evaluations, (float(mean) - first) / (last - first))
         volume = y.new_zeros(len(y)) if probes is None else y[:, values]
-        return Flowed(unscaled(y, end), volume + values * math.log(last_scale / scale), nfe)
+        return unscaled(y, end), volume + values * math.log(last_scale / scale), nfe
 
 
 @dataclass(frozen=True)
@@ -165,8 +168,8 @@ def encode(
     Raises InputError for invalid pictures or settings, ScoreinvError if the prior is not finite, and Cancelled if the
     callback stopped the work.
     """
-    end = ODE(rtol, atol, steps).flow(prior, x, TRAINING_START, 1.0, callback)
-    return Latent(end.x.to(x), end.nfe * prior.evaluations_per_noise)
+    z, _, nfe = ODE(rtol, atol, steps).flow(prior, x, TRAINING_START, 1.0, callback)
+    return Latent(z.to(x), nfe * prior.evaluations_per_noise)
 
 
 @torch.no_grad()
@@ -200,23 +203,8 @@ def decode(
     end = prior.sde.sampling_end if end is None else end
     if not (0 <= end < 1 and prior.sde.sigma(as_time(end)) > 0):
         raise InputError(f"decoding ends at a time between 0 and 1, not {end}")
-    found = ODE(rtol, atol, steps).flow(prior, temperature * z, 1.0, end, callback)
-    return Samples(found.x.to(z), found.nfe * prior.evaluations_per_noise, found.nfe * prior.vjps_per_noise)
-
-
-@dataclass(frozen=True)
-class Flowed:
-    """The result of `ODE.flow`.
-
-    Attributes:
-        x: the states, (B, C, H, W), float64.
-        log_volume: log |det dx(end)/dx(start)|, the integral of the divergence, float64 (B,); 0 without probes.
-        nfe: evaluations of the noise prediction for each sample, int64 (B,).
-    """
-
-    x: Tensor
-    log_volume: Tensor
-    nfe: Tensor
+    x, _, nfe = ODE(rtol, atol, steps).flow(prior, temperature * z, 1.0, end, callback)
+    return Samples(x.to(z), nfe * prior.evaluations_per_noise, nfe * prior.vjps_per_noise)
 
 
 def check_states(x: Tensor) -> None:

@@ -23,7 +23,7 @@ from scoreinv.operators.colour_space import luma
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE
-from scoreinv.system.errors import CheckpointError
+from scoreinv.system.errors import CheckpointError, InputError
 from scoreinv.tasks.colorize import colorize
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
 from scoreinv.training.data.batches import BatchSource
@@ -80,6 +80,12 @@ def test_where_luma_is_not_known_its_details_are_not() -> None:
     nothing = prior().given(Observation(operator, operator(block_means(fine))))
     assert torch.equal(unknown.noise(x, 0.5), nothing.noise(x, 0.5))
     assert not torch.equal(condition.noise(x, 0.5), nothing.noise(x, 0.5))
+
+
+def test_grey_weights_of_another_model_are_refused() -> None:
+    with pytest.raises(InputError, match="rec601"):
+        colorize(np.full((64, 64), 0.5), prior=prior(), method="conditioned", gray_weights="average")
+    assert given(picture().double(), picture(1, 16, 16)).noise(picture(1, 16, 16), 0.5).dtype == torch.float32
 
 
 def test_windows_and_turns_take_the_finer_luma_along() -> None:
