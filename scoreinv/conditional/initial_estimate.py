@@ -33,6 +33,8 @@ _LEAST_ACTIVITY = 0.02  # least expected activity, because flat surroundings may
 _STEPS = 10  # conjugate gradient steps at full size; more change the error by under 1 %
 _COARSE_STEPS = 6  # the same on coarser levels
 
+Change = Callable[[Tensor], Tensor]
+
 
 @dataclass(frozen=True)
 class InitialEstimate:
@@ -52,10 +54,10 @@ class InitialEstimate:
     fine: Tensor | None = None
     features: tuple[Tensor, ...] | None = None
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> InitialEstimate:
-        """Return the estimate with the same change of each tensor."""
-        fine = None if self.fine is None else change(self.fine)
-        features = None if self.features is None else tuple(change(value) for value in self.features)
+    def changed(self, change: Change, of_fine: Change, of_features: Change) -> InitialEstimate:
+        """Return the estimate of a changed picture, given the changes of tensors of its size, `fine` and `features`."""
+        fine = None if self.fine is None else of_fine(self.fine)
+        features = None if self.features is None else tuple(map(of_features, self.features))
         return InitialEstimate(change(self.mean), change(self.variance), fine, features)
 
 

@@ -202,25 +202,20 @@ class Conditioned(GivenObservation):
 
     def turned(self, orientation: Orientation) -> Conditioned:
         """Return the prior of the picture in this orientation; only `noise` is called on it."""
-        return self._about(self.initial.each(partial(turn, orientation=orientation)))
+        change = partial(turn, orientation=orientation)
+        return self._about(self.initial.changed(change, change, change))
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Conditioned:
         """Return the prior over crops of the picture; only `noise` is called on it."""
         # The initial estimate is cropped, not recomputed, so that it uses the observation beyond the window.
-        initial, scale = self.initial, self.prior.luma_scale
-        mean, variance = (crops(x, boxes, samples) for x in (initial.mean, initial.variance))
-        fine = features = None
-        if initial.fine is not None:
-            larger = [(scale * top, scale * left, scale * tall, scale * wide) for top, left, tall, wide in boxes]
-            fine = crops(initial.fine, larger, samples)
-        if initial.features is not None:
-            height, width = initial.mean.shape[-2:]
+        scale, (height, width) = self.prior.luma_scale, self.initial.mean.shape[-2:]
+        larger = [(scale * top, scale * left, scale * tall, scale * wide) for top, left, tall, wide in boxes]
 
-            def cut(maps: Tensor) -> Tensor:
-                return torch.cat([window(maps, box, (height, width)).expand(samples, -1, -1, -1) for box in boxes])
+        def cut(maps: Tensor) -> Tensor:
+            return torch.cat([window(maps, box, (height, width)).expand(samples, -1, -1, -1) for box in boxes])
 
-            features = tuple(map(cut, initial.features))
-        return self._about(InitialEstimate(mean, variance, fine, features))
+        whole, fine = (partial(crops, boxes=each, samples=samples) for each in (boxes, larger))
+        return self._about(self.initial.changed(whole, fine, cut))
 
     def _about(self, initial: InitialEstimate) -> Conditioned:
         changed = copy(self)

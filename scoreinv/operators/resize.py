@@ -75,9 +75,7 @@ def downsampling(factor: int, height: int, width: int, kind: str = "area") -> Se
     def reduction(side: int) -> Tensor:
         """Return the matrix (1, side / factor, side), from the reductions of the unit vectors."""
         units, size = torch.eye(side, dtype=torch.float64)[None, None], (side // factor, side)
-        if kind == "area":
-            return F.interpolate(units, size, mode="area")[0]
-        return F.interpolate(units, size, mode="bicubic", antialias=True)[0]
+        return F.interpolate(units, size, mode=kind, antialias=kind == "bicubic")[0]
 
     return Separable(reduction(height), reduction(width))
 
