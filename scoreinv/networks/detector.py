@@ -67,7 +67,7 @@ class DetectorNetworkConfig(Checked):
 class DetectorNetwork(Network):
     """Logits of damage, (B, 1, H, W), of pictures (B, 3, H, W) in [0, 1] and their maps (`Encoder.all_maps`)."""
 
-    exact = ("_Layer", "_Join")  # their filters are first folded with the statistics of the norms
+    exact = ("_Layer",)  # the filters are first folded with the statistics of the norms
 
     def __init__(self, config: DetectorNetworkConfig) -> None:
         super().__init__(config)
@@ -81,10 +81,10 @@ class DetectorNetwork(Network):
         self.joined: Layers[nn.ModuleList] = Layers(
             nn.ModuleList(pair)
             for pair in (
-                (_Join(half, full, full), _Layer(full, full)),
-                (_Join(fourth, half + encoder_half, half), _Block(half)),
-                (_Join(eighth, fourth + encoder_fourth, fourth), _Block(fourth)),
-                (_Join(coarse, eighth + encoder_eighth, eighth), _Block(eighth)),
+                (_Layer(half + full, full, 1), _Layer(full, full)),
+                (_Layer(fourth + half + encoder_half, half, 1), _Block(half)),
+                (_Layer(eighth + fourth + encoder_fourth, fourth, 1), _Block(fourth)),
+                (_Layer(coarse + eighth + encoder_eighth, eighth, 1), _Block(eighth)),
             )
         )
         compared = [_Regions(width, config.regions) if config.regions else nn.Identity() for width in widths[1:]]
@@ -144,7 +144,7 @@ def _levels(network: DetectorNetwork | _Second, pictures: Tensor, maps: list[Ten
 def _decoded(h: Tensor, levels: list[_Level]) -> Tensor:
     """Return the map of the finest level, from a map coarser than all levels."""
     for (join, after), compared, at_size in reversed(levels):
-        h = compared(after(join(h, at_size)))
+        h = compared(after(join(at_size, h)))
     return h
 
 
@@ -164,38 +164,24 @@ class _Layer(nn.Module):
         self.norm = BatchNorm(outputs)
         self.rectified = rectified
 
-    def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.filters()
-        return self.finished(convolved(self.filter, x, weight, bias))
+    def forward(self, x: Tensor, coarser: Tensor | None = None) -> Tensor:
+        """Return the layer of x, or of a coarser map, upsampled by two, and x: their channels in this order.
 
-    def filters(self) -> tuple[Tensor, Tensor | None]:
-        """Return weight and bias of the convolution."""
-        weight = self.filter.weight
-        return (weight, None) if self.norm.training else self.norm.folded_into(weight)
-
-    def finished(self, h: Tensor) -> Tensor:
-        """Apply the norm, unless it is folded, and the activation."""
+        The convolution of the coarser map is pointwise, and comes before the upsampling, where it has a quarter of the
+        positions.
+        """
+        weight: Tensor = self.filter.weight
+        bias: Tensor | None = None
+        if not self.norm.training:
+            weight, bias = self.norm.folded_into(weight)
+        if coarser is None:
+            h = convolved(self.filter, x, weight, bias)
+        else:
+            of_coarser, of_x = weight.split((coarser.shape[1], x.shape[1]), dim=1)
+            h = _upsample(convolved(self.filter, coarser, of_coarser, None)) + convolved(self.filter, x, of_x, bias)
         if self.norm.training:
             h = self.norm(h)
         return F.relu(h, inplace=True) if self.rectified else h
-
-
-class _Join(_Layer):
-    """A pointwise layer on two maps, one of them upsampled by two.
-
-    The pointwise convolution comes before the upsampling, where it has a quarter of the positions.
-    """
-
-    def __init__(self, coarser: int, own: int, outputs: int) -> None:
-        super().__init__(coarser + own, outputs, 1)
-        self.coarser = coarser
-
-    def forward(self, coarser: Tensor, own: Tensor) -> Tensor:  # type: ignore[override]  # takes two maps
-        weight, bias = self.filters()
-        of_coarser, of_own = weight[:, : self.coarser], weight[:, self.coarser :]
-        return self.finished(
-            _upsample(convolved(self.filter, coarser, of_coarser, None)) + convolved(self.filter, own, of_own, bias)
-        )
 
 
 class _Block(nn.Module):

@@ -14,7 +14,7 @@ from scoreinv.models.catalogue import describe, load_damage_detector
 from scoreinv.models.codec import encode
 from scoreinv.models.config import DetectorConfig, config_of, decode_model
 from scoreinv.networks.blocks import freeze_norms
-from scoreinv.networks.detector import _VETO_FLOOR, DetectorNetworkConfig, _Join, _Layer, _Regions
+from scoreinv.networks.detector import _VETO_FLOOR, DetectorNetworkConfig, _Layer, _Regions
 from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, FINE_STRIDES, STRIDES
 from scoreinv.system.errors import CheckpointError
 
@@ -82,11 +82,11 @@ def test_norms_that_keep_their_statistics_are_a_part_of_the_filters(groups):
 @pytest.mark.parametrize("training", [False, True])
 def test_a_coarser_map_is_joined_as_if_it_were_doubled_first(training):
     torch.manual_seed(3)
-    join = _Join(3, 2, 4).double().train(training)
+    join = _Layer(3 + 2, 4, 1).double().train(training)
     coarser, own = torch.randn(2, 3, 4, 5, dtype=torch.float64), torch.randn(2, 2, 8, 10, dtype=torch.float64)
     both = torch.cat([coarser.repeat_interleave(2, 2).repeat_interleave(2, 3), own], dim=1)
     expected = join.norm(join.filter(both)).relu()
-    torch.testing.assert_close(join(coarser, own), expected)
+    torch.testing.assert_close(join(own, coarser), expected)
 
 
 def test_bfloat16_finds_what_float32_finds():
