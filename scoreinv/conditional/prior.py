@@ -73,10 +73,10 @@ class ConditionalPrior(ScorePrior):
 
     def accepts(self, observation: Observation) -> str | None:
         operator, fits = observation.operator, False
-        if isinstance(operator, ObservedComponents) and operator.basis is None:
-            fits = bool((operator.observed == operator.observed[:, :1]).all())
-        elif isinstance(operator, ObservedComponents):
+        if isinstance(operator, ObservedComponents) and operator.basis is not None:
             fits = torch.allclose(operator.basis.cpu().double(), self.preconditioning.basis, atol=1e-5)
+        elif isinstance(operator, ObservedComponents):
+            fits = bool((operator.observed == operator.observed[:, :1]).all())
         if not fits:
             return (
                 f"this model takes observations of whole pixels, or of luma and chroma by the {self.gray_weights} "
