@@ -18,7 +18,6 @@ kinds better. The bundled weights come from a longer script with this loss.
 
 from __future__ import annotations
 
-import argparse
 import math
 import random
 from pathlib import Path
@@ -27,7 +26,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from scipy.io import loadmat
 from torch import Tensor, nn
 
@@ -38,6 +36,7 @@ from scoreinv.networks.encoder import FEATURES
 from scoreinv.networks.place_embedding import Colours, PlaceNetwork
 from scoreinv.operators.colour_space import luma
 from scoreinv.preconditioning import centre
+from scoreinv.training.recipes.fitting import arguments, fit, photographs, store
 
 BATCH, QUERIES, DARKEST = 8, 256, 0.05
 SHARES = {"own": 0.25, "other": 0.2, "crop": 0.15, "clothes": 0.2, "kind": 0.2}
@@ -67,13 +66,7 @@ class Kind(nn.Linear):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("photos", "clothes", "kinds"):
-        parser.add_argument(name, type=Path)
-    parser.add_argument("--most", type=int, default=200, help="photographs: half as many in clothes, a tenth of a kind")
-    parser.add_argument("--steps", type=int, default=800)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("-o", "--output", type=Path, default=LIKENESS_FILE)
+    parser = arguments(__doc__, LIKENESS_FILE, "photos", "clothes", "kinds", most=200, steps=800)
     options = parser.parse_args()
     torch.manual_seed(options.seed)
     random.seed(options.seed)
@@ -87,17 +80,24 @@ def main() -> None:
     mark_things(kinds)
     metric, kind = PlaceNetwork(), Kind()
     numbers = nn.Parameter(torch.tensor([1.2, 0.85, 0.3, 2.0]))
-    train(metric, kind, numbers, {"photo": halves, "clothes": dressed, "kinds": kinds}, options.steps)
+    given = {"photo": halves, "clothes": dressed, "kinds": kinds}
+
+    def draw_loss() -> Tensor:
+        tasks = random.choices(list(SHARES), list(SHARES.values()), k=BATCH)
+        return torch.stack([loss_of(task, metric, kind, numbers, given) for task in tasks]).mean()
+
+    layers = [*metric.maps.parameters(), *metric.keys.parameters(), *kind.parameters()]
+    groups = [{"params": layers}, {"params": [numbers], "lr": 5e-3, "weight_decay": 0}]
+    fit(groups, draw_loss, options.steps, 2e-3, warmup=30)
     pairs = [*halves, *dressed, *(pair for pictures in kinds for pair in pictures)]
     train_colours(metric.colours, [one for pair in pairs for one in pair], options.steps)
-    weights = {name: value.half() if value.ndim > 1 else value for name, value in metric.state_dict().items()}
-    save_file({name: value.contiguous() for name, value in weights.items()}, options.output)
+    store(metric, options.output, half=True)
     print("sharpness / 20, alike, less alike by kind, luma:", *(f"{value:.2f}" for value in numbers.tolist()))
 
 
 def some(folder: Path, most: int) -> list[Path]:
     """Choose photographs of a folder at random, at most `most`."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    files = photographs(folder)
     return random.sample(files, min(most, len(files)))
 
 
@@ -162,12 +162,8 @@ def mark_things(kinds: list[list[list[View]]]) -> None:
     labels = torch.tensor([number for number, pictures in enumerate(kinds) for _ in pictures])
     mean, deviation = pooled.mean(0), pooled.std(0) + 0.05
     classifier = nn.Linear(pooled.shape[1], len(kinds))
-    optimizer = torch.optim.AdamW(classifier.parameters(), 3e-3, weight_decay=0.3)
-    for _ in range(300):
-        loss = F.cross_entropy(classifier((pooled - mean) / deviation), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    inputs = (pooled - mean) / deviation
+    fit(classifier.parameters(), lambda: F.cross_entropy(classifier(inputs), labels), 300, 3e-3, weight_decay=0.3)
     weight = (classifier.weight - classifier.weight.mean(0)).detach() / deviation
     for number, pictures in enumerate(kinds):
         for whole, crop in pictures:
@@ -178,26 +174,6 @@ def mark_things(kinds: list[list[list[View]]]) -> None:
             whole["marks"], crop["marks"] = found.flatten(), at(found, crop["places"])
 
 
-def train(metric: PlaceNetwork, kind: Kind, numbers: nn.Parameter, given: dict[str, Any], steps: int) -> None:
-    """Train the embedding and the scalar weights of the similarity."""
-    layers = [*metric.parameters(), *kind.parameters()]
-    groups = [{"params": layers, "lr": 2e-3}, {"params": [numbers], "lr": 5e-3, "weight_decay": 0}]
-    optimizer = torch.optim.AdamW(groups, weight_decay=1e-2)
-    rate = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda t: min(1, (t + 1) / 30) * (0.5 + 0.5 * math.cos(math.pi * t / steps))
-    )
-    for step in range(steps):
-        tasks = random.choices(list(SHARES), list(SHARES.values()), k=BATCH)
-        losses = [loss_of(task, metric, kind, numbers, given) for task in tasks]
-        loss = torch.stack(losses).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        rate.step()
-        if step % 50 == 0:
-            print(step, f"{loss:.3f}", flush=True)
-
-
 def train_colours(colours: Colours, given: list[View], steps: int) -> None:
     """Train the distribution of colours at a place, a mixture of Gaussians initialised at mostly vivid colours."""
     seen = torch.cat([one["maps"][0][0].flatten(1) for one in given], dim=1)
@@ -206,17 +182,13 @@ def train_colours(colours: Colours, given: list[View], steps: int) -> None:
     vivid = torch.multinomial(chroma[:, some].norm(dim=0) + 0.02, len(colours.log_width))
     colours.centres.data = chroma[:, some[vivid]]
     colours.log_width.data.fill_(math.log(0.03))
-    optimizer = torch.optim.AdamW(colours.parameters(), 2e-3, weight_decay=1e-2)
-    rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in range(steps):
+
+    def draw_loss() -> Tensor:
         which = torch.randint(chroma.shape[1], (512,))
         shares = colours(seen[None, :, None, which].float())
-        loss = -(shares.log() + colours.log_densities(chroma[:, which])).logsumexp(0).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        rate.step()
-    print("colours", f"{loss:.3f}", flush=True)
+        return -(shares.log() + colours.log_densities(chroma[:, which])).logsumexp(0).mean()
+
+    fit(colours.parameters(), draw_loss, steps, 2e-3)
 
 
 def loss_of(task: str, metric: PlaceNetwork, kind: Kind, numbers: Tensor, given: dict[str, Any]) -> Tensor:
