@@ -82,6 +82,19 @@ def decode_foreign(cls: type[Built], data: Any, name: str = "") -> Built:
     return decode(cls, data, name)
 
 
+def decode_entries(cls: type, names: Mapping[str, str], data: dict[str, Any], section: str) -> dict[str, Any]:
+    """Decode entries of another program's JSON as fields of a class of ours.
+
+    Args:
+        names: our name of each entry; all are required.
+        section: name of the JSON object, for messages.
+    """
+    if missing := [entry for entry in names if entry not in data]:
+        raise CheckpointError(f"{section} lacks {missing[0]!r}")
+    hints = _hints(cls)
+    return {ours: _decoded(hints[ours], data[entry], f"{section}.{entry}") for entry, ours in names.items()}
+
+
 @contextmanager
 def in_file(path: Path) -> Iterator[None]:
     """Turn an InputError about a file's content into a CheckpointError that names the file."""

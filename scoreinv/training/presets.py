@@ -53,7 +53,6 @@ def paper_training(name: str, data: DataConfig = PAPER_DATA) -> TrainingConfig:
         objective=ObjectiveConfig(
             times="continuous" if model.continuous else "discrete", reduction=model.reduction, stratified=False
         ),
-        optimizer=OptimizerConfig(learning_rate=model.learning_rate),
         batch_size=model.batch_size,
         ema_decay=model.ema_decay,
         steps=model.iterations,

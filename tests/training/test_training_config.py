@@ -20,8 +20,7 @@ def test_published_settings_make_a_whole_configuration(name: str) -> None:
     config = paper_training(name, DataConfig("pictures", mode="resize"))
     assert decode(TrainingConfig, json.loads(json.dumps(encode(config)))) == config
     assert (config.objective.times == "continuous") == ("continuous" in name)
-    rate = 2e-5 if name in ("vp/bedroom_ddpm", "vp/church_ddpm", "vp/celebahq_ddpm") else 2e-4
-    assert config.optimizer == OptimizerConfig(rate, 0.9, 0.999, 1e-8, warmup=5000, clip=1.0)
+    assert config.optimizer == OptimizerConfig(2e-4, 0.9, 0.999, 1e-8, warmup=5000, clip=1.0)
 
 
 def test_the_bundled_configurations_and_those_of_version_0_1_are_read() -> None:
