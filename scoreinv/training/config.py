@@ -250,9 +250,8 @@ class TrainingConfig:
             same to rounding, and files the same.
         log_every, validate_every, sample_every, snapshot_every: steps between lines of metrics, held-out losses, sample
             grids and kept snapshots; 0 for none.
-        validation_images: largest number of held-out crops for the validation loss.
-        samples: largest number of pictures in a sample grid. Both are lowered to 10 % of the training time, but to no
-            fewer than 16 and 1 pictures (`metrics.validation_size`).
+        validation_images: number of held-out crops for the validation loss; 0 for none.
+        samples: number of pictures in a sample grid.
         save_minutes: time between training states.
     """
 

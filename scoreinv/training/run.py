@@ -18,7 +18,7 @@ from scoreinv.models.model_file import read_metadata
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import atomic_write, remove_leftovers
 from scoreinv.training.config import TrainingConfig, read_config
-from scoreinv.training.state import RunRecord, read_record, saved_states
+from scoreinv.training.state import saved_states
 
 _FILES = {
     ".": rf"(config\.json|{re.escape(MODEL_FILE)}|metrics\.jsonl)",
@@ -48,37 +48,30 @@ class TrainingRun:
         self.tensorboard = path / "tensorboard"
         self.cache = path / "cache"
 
-    def refuse_files(
-        self, config: TrainingConfig, record: RunRecord | None = None, *, resume: bool, overwrite: bool
-    ) -> None:
-        """Raise InputError if the folder holds a run (without `resume`), or files of others (without `overwrite`).
+    def refuse_files(self, config: TrainingConfig, *, resume: bool, overwrite: bool) -> None:
+        """Raise InputError if a run at step 0 would replace another run or (without `overwrite`) other files.
 
-        record: of the state to resume from. A run owns the models with its identifier and a configuration with its
-            resume key. Without a state, a resumed run starts at step 0 and owns its configuration, but no model.
+        A resumed run without a readable state owns the files of its configuration, but no models and states.
         """
         if saved_states(self.states) and not resume:
             raise InputError(f"{self.path}: holds a training run already: resume it, or choose another folder")
         own = self._holds(config)
-        if record is not None:
-            others = [] if own or not self.config.exists() else [self.config]
-            others += [] if not self.model.exists() or self._model_notes().get("run") == record.run else [self.model]
-        else:
-            others = [path for path in self._files() if not (resume and own) or path.suffix == ".safetensors"]
+        others = [path for path in self._files() if not (resume and own) or path.suffix == ".safetensors"]
         if others and not overwrite:
-            remedy = "overwrite it, or choose another folder"
-            remedy = f"resume it, {remedy}" if own and not resume else remedy
-            raise InputError(f"{others[0]}: is there already, and this run has not written it: {remedy}")
+            remedy = "resume it, or " if own and not resume else ""
+            raise InputError(
+                f"{others[0]}: is there already, and this run has not written it: {remedy}overwrite it, or choose "
+                "another folder"
+            )
 
     def finished(self, config: TrainingConfig) -> dict[str, Any] | None:
         """Return the notes of the final model if the run has reached the end that `config` sets; else None."""
-        notes = self._model_notes()
-        records = [read_record(path) for path in saved_states(self.states)[-1:]]
-        own = any(record is not None and record.run == notes.get("run") for record in records)
         try:
-            same = own and read_config(self.config) == config
+            notes = read_metadata(self.model)[1]
+            same = read_config(self.config) == config and notes.get("ended") == [config.steps, config.minutes]
         except InputError:
             return None
-        return notes if same and notes.get("ended") == [config.steps, config.minutes] else None
+        return notes if same else None
 
     def begin(self, config: TrainingConfig, *, resume: bool) -> None:
         """Write the configuration, the first file of a run; raises InputError if that fails."""
@@ -98,13 +91,6 @@ class TrainingRun:
             return config.resume_key() == read_config(self.config).resume_key()
         except InputError:
             return False
-
-    def _model_notes(self) -> dict[str, Any]:
-        """Return the notes of the model in the folder; none if it is unreadable."""
-        try:
-            return read_metadata(self.model)[1]
-        except InputError:
-            return {}
 
     def _files(self) -> list[Path]:
         """Return the existing files with names of a run's files."""

@@ -7,7 +7,6 @@ and the step. It also holds the weights that are not trained, because they may c
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import logging
 import os
@@ -15,6 +14,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from scoreinv.conditional.prior import trained_task
 from scoreinv.models.codec import decode, encode, in_file, parse_json
 from scoreinv.models.config import AnyModel
-from scoreinv.networks.blocks import channels_last, freeze_norms, norms_learn
+from scoreinv.networks.blocks import channels_last, freeze_norms
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import atomic_write
@@ -93,14 +93,11 @@ class TrainingState:
 
 
 def new_state(
-    config: TrainingConfig, init: AnyModel | None, device: torch.device, batch_size: int
+    config: TrainingConfig, init: AnyModel | None, device: torch.device
 ) -> tuple[AnyModel, AnyModel, TrainingState]:
     """Build the state at step 0; return the trained model, its moving average, and the state.
 
-    batch_size: pictures of this process.
-
-    Raises InputError if `init` has another network, the network cannot normalise its batches, or there is no compiler
-    for `compile`.
+    Raises InputError if `init` has another network, or there is no compiler for `compile`.
     """
     learner = learner_of(config)
     model = initial_model(config, init).to(device)
@@ -110,12 +107,6 @@ def new_state(
     average: AnyModel = copy.deepcopy(model, {id(module): module for module in fixed.modules()}).eval()
     if config.frozen_norms and not freeze_norms(network):
         raise InputError("frozen_norms: this network has no batch norms")
-    single = batch_size == config.accumulate
-    if single and norms_learn(network) and config.model.image_size // vars(network)["stride"] <= 1:
-        raise InputError(
-            "batch norms cannot normalise a single crop of one pixel in the coarsest level: "
-            "raise image_size or batch_size, or lower accumulate"
-        )
     options = config.optimizer
     optimizer = torch.optim.AdamW(
         network.parameters(),
@@ -161,7 +152,6 @@ class RunRecord:
 
     Attributes:
         config: the run's configuration.
-        run: identifier of the run; its models carry it, too.
         pictures: digest of the training pictures (`Pictures.digest`).
         bfloat16: whether inner layers are computed in bfloat16.
         step: number of steps done.
@@ -169,11 +159,12 @@ class RunRecord:
     """
 
     config: TrainingConfig
-    run: str
     pictures: str
     bfloat16: bool
-    step: int
-    seconds: float
+    step: int = 0
+    seconds: float = 0.0
+
+    removed_fields: ClassVar = ("run",)
 
     def __post_init__(self) -> None:
         require(self.step >= 0 and self.seconds >= 0, "step and seconds must not be negative")
@@ -193,14 +184,6 @@ class RunRecord:
             )
 
 
-def new_record(config: TrainingConfig, state: TrainingState, pictures: str, bfloat16: bool) -> RunRecord:
-    """Return the record of a new run, with an identifier from its configuration, pictures and initial weights."""
-    own = hashlib.sha256(json.dumps([config.resume_key(), pictures]).encode())
-    for value in state.network.state_dict().values():
-        own.update(value.detach().cpu().contiguous().numpy())
-    return RunRecord(config, own.hexdigest()[:16], pictures, bfloat16, step=0, seconds=0.0)
-
-
 def save_state(folder: Path, state: TrainingState, record: RunRecord) -> None:
     """Write the state to a new file and delete all but the last two; on OSError the older files stay intact."""
     folder.mkdir(exist_ok=True)
@@ -217,15 +200,6 @@ def save_state(folder: Path, state: TrainingState, record: RunRecord) -> None:
 def saved_states(folder: Path) -> list[Path]:
     """Return the state files in a folder, oldest first."""
     return sorted(path for path in folder.glob("*.safetensors") if _NAME.fullmatch(path.name))
-
-
-def read_record(path: Path) -> RunRecord | None:
-    """Read the record of a state file; return None if it is unreadable."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return decode(RunRecord, parse_json((file.metadata() or {}).get("about", "")))
-    except (SafetensorError, OSError, InputError):
-        return None
 
 
 def load_state(folder: Path, state: TrainingState) -> RunRecord | None:

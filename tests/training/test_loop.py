@@ -262,8 +262,8 @@ def test_a_run_leaves_its_files(folder: Path, tmp_path: Path) -> None:
     assert read_config(out / "config.json") == config
     assert sorted(path.name for path in (out / "state").iterdir()) == ["000000011.safetensors", "000000012.safetensors"]
     assert (out / "snapshots/step-000000008.safetensors").exists()
-    for step in (8, 12):  # one picture is 10 % of so short a run
-        assert Image.open(out / f"samples/step-{step:09d}.png").size == (8, 8)
+    for step in (8, 12):
+        assert Image.open(out / f"samples/step-{step:09d}.png").size == (16, 16)
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "loss" in line] == [4, 8, 12]
     assert [line["step"] for line in lines if "validation" in line] == [6, 12]

@@ -156,17 +156,6 @@ def test_frozen_norms_keep_what_they_have_and_the_weights_are_learnt(tmp_path):
         train(config, tmp_path / "fresh", resume=True)  # there is no state to go on from
 
 
-@pytest.mark.slow
-def test_a_single_crop_of_one_coarsest_pixel_is_refused(tmp_path):
-    """Batch norms take the statistics of the parts of a batch."""
-    for batch_size, accumulate in ((1, 1), (4, 4)):
-        single = replace(small_run(), batch_size=batch_size, accumulate=accumulate, steps=1)
-        with pytest.raises(InputError, match="single crop of one pixel in the coarsest level: raise image_size"):
-            train(single, tmp_path / "out")
-    frozen = replace(single, frozen_norms=True, validate_every=0, validation_images=0)
-    assert train(frozen, tmp_path / "frozen", init=single.model.build()).steps == 1
-
-
 def small_run() -> TrainingConfig:
     run = damage_training(DataConfig())
     small = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32)
