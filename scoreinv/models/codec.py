@@ -21,7 +21,6 @@ from scoreinv.system.options import Range
 from scoreinv.system.text import shown
 
 _MOST = 4_000_000
-_DEPTH = 32
 _INTEGERS = 2**63  # bound of whole numbers: torch counts sizes in 64 bits
 
 _hints = cache(partial(get_type_hints, include_extras=True))
@@ -118,7 +117,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def parse_json(text: str | bytes) -> dict[str, Any]:
-    """Parse a JSON object of at most 4 MB and 32 levels; raises CheckpointError."""
+    """Parse a JSON object of at most 4 MB; raises CheckpointError."""
     if len(text) > _MOST:
         raise CheckpointError(f"not a configuration: longer than {_MOST // 10**6} MB")
     try:
@@ -129,12 +128,6 @@ def parse_json(text: str | bytes) -> dict[str, Any]:
         raise CheckpointError(f"not a JSON configuration: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError("not a configuration, which is a JSON object")
-    level: list[Any] = [content]
-    for _ in range(_DEPTH):
-        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
-        level = [child for child in level if isinstance(child, dict | list)]
-    if level:
-        raise CheckpointError("not a configuration: nested too deeply")
     return content
 
 

@@ -105,9 +105,9 @@ def train(
         stack.enter_context(_memory_remedy(config, world))
         signals = stack.enter_context(deferred_signals())
         pool = stack.enter_context(ThreadPoolExecutor(1))
-        drawn = pool.submit(trainer.draw, state.step)
+        drawn = pool.submit(trainer.batches.batch, state.step, trainer.part)
         while (fraction := trainer.fraction()) < 1:
-            batch, drawn = drawn.result(), pool.submit(trainer.draw, state.step + 1)
+            batch, drawn = drawn.result(), pool.submit(trainer.batches.batch, state.step + 1, trainer.part)
             for group in state.optimizer.param_groups:
                 group["lr"] = learning_rate(config.optimizer, state.step, fraction)
             loss = trainer.add_gradients(batch)
@@ -266,11 +266,6 @@ class Trainer:
         by_steps = self.state.step / config.steps if config.steps else 0.0
         by_time = self.seconds() / (60 * config.minutes) if config.minutes else 0.0
         return min(max(by_steps, by_time), 1.0)
-
-    def draw(self, step: int) -> Batch:
-        """Draw this process's part of a batch."""
-        batch = self.batches.batch(step, self.part)
-        return batch.pinned() if self.world.device.type == "cuda" else batch
 
     def add_gradients(self, batch: Batch) -> Tensor:
         """Add the gradients of a batch, computed in `accumulate` parts; return its mean loss."""

@@ -5,7 +5,6 @@ Random numbers come from counters (`stream`), so a training state holds no gener
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import accumulate, groupby
@@ -66,17 +65,10 @@ class Batch:
         """Return some of the pictures, by a slice or their indices."""
         return replace(self, **{name: value[rows] for name, value in vars(self).items() if value is not None})
 
-    def pinned(self) -> Batch:
-        """Return the batch in pinned memory, which a GPU reads asynchronously; the times stay on the CPU."""
-        return self._map_but_times(Tensor.pin_memory)
-
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on a device; the times stay on the CPU."""
-        return self._map_but_times(lambda value: value.to(device, non_blocking=True))
-
-    def _map_but_times(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        changed = {name: change(value) for name, value in vars(self).items() if value is not None and name != "times"}
-        return replace(self, **changed)
+        moved = {name: value.to(device) for name, value in vars(self).items() if value is not None and name != "times"}
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True)

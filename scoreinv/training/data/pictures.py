@@ -8,11 +8,10 @@ import json
 import logging
 import math
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from scoreinv.training.data.folder import PictureFile, aliases, class_labels, pi
 _log = logging.getLogger(__name__)
 
 _CACHED_FROM = 5000  # number of pictures whose decoding takes long enough to cache the result
+_AT_ONCE = 32  # number of pictures decoded by the threads
 _ZOOMED_SIDES = 1.5  # shorter side of a picture for zooms, relative to the drawn side
 _ENLARGED_PIXELS = 2**26
 _TRANSIENT = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EMFILE, errno.ENFILE})
@@ -114,21 +114,16 @@ def split(pictures: Pictures, config: DataConfig) -> tuple[Pictures, Pictures]:
     train on.
     """
     refuse_absent(pictures.names, config)
-    wanted = set(config.holdout)
-    held_out = [
-        index
-        for index, name in enumerate(pictures.names)
-        if wanted & aliases(name) or _name_hash(name) < config.holdout_fraction
-    ]
-    if not held_out and config.holdout_fraction > 0 and len(pictures) > 1:
-        held_out = [min(range(len(pictures)), key=lambda index: _name_hash(pictures.names[index]))]
-    kept = sorted(set(range(len(pictures))) - set(held_out))
-    if not kept and not wanted and config.holdout_fraction < 1:
-        kept = [max(held_out, key=lambda index: _name_hash(pictures.names[index]))]
-        held_out = sorted(set(held_out) - set(kept))
-    if not kept:
+    wanted, names = set(config.holdout), pictures.names
+    by_hash = sorted(range(len(names)), key=lambda index: _name_hash(names[index]))
+    named = {index for index in by_hash if wanted & aliases(names[index])}
+    others = [index for index in by_hash if index not in named]
+    count = sum(_name_hash(names[index]) < config.holdout_fraction for index in others)
+    if config.holdout_fraction > 0 and not named:
+        count = min(max(count, 1), len(others) - 1)
+    if count == len(others):
         raise InputError("every picture is held out: nothing is left to train on")
-    return pictures.subset(kept), pictures.subset(held_out)
+    return pictures.subset(sorted(others[count:])), pictures.subset(sorted([*named, *others[:count]]))
 
 
 def _fill_memory(decoded: Iterator[_Decoded], config: DataConfig) -> tuple[list[_Decoded], bool]:
@@ -166,7 +161,7 @@ def _decode_all(
 
 
 def _decode(files: list[PictureFile], config: DataConfig, side: int, channels: int) -> Iterator[_Decoded]:
-    """Yield the readable files in order, decoded by a pool of threads that stays a few files ahead."""
+    """Yield the readable files in order, decoded by threads, a few at a time to save memory."""
 
     def attempt(file: PictureFile) -> _Decoded | Exception:
         try:
@@ -174,20 +169,16 @@ def _decode(files: list[PictureFile], config: DataConfig, side: int, channels: i
         except Exception as error:  # decoders raise all kinds of errors on damaged files
             return error
 
-    threads = min(os.cpu_count() or 1, 16)
-    with ThreadPoolExecutor(threads) as pool:
-        rest = iter(files)
-        begun = deque((file, pool.submit(attempt, file)) for file in islice(rest, 2 * threads))
-        while begun:
-            file, coming = begun.popleft()
-            result = coming.result()
-            begun.extend((file, pool.submit(attempt, file)) for file in islice(rest, 1))
-            if isinstance(result, Exception):
-                if _is_transient(result):
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(files), _AT_ONCE):
+            some = files[start : start + _AT_ONCE]
+            for file, result in zip(some, pool.map(attempt, some), strict=True):
+                if not isinstance(result, Exception):
+                    yield result
+                elif _is_transient(result):
                     raise InputError(f"{file.name}: could not be read: {reason(result)}; try again, or remove it")
-                _log.warning("%s is left out: %s", file.name, reason(result))
-            else:
-                yield result
+                else:
+                    _log.warning("%s is left out: %s", file.name, reason(result))
 
 
 def _is_transient(error: BaseException | None) -> bool:

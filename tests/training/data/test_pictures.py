@@ -132,21 +132,17 @@ def test_neither_devices_nor_pipes_are_read(tmp_path: Path, caplog: pytest.LogCa
     assert load_pictures(DataConfig(str(tmp_path)), 8, 3).names == ("a.png",)
     assert not caplog.records  # they are no pictures that could not be read
     for source in ("/dev/zero", tmp_path / "pipe.png"):
-        with pytest.raises(InputError, match="neither a folder nor a zip file"):
+        with pytest.raises(InputError, match="no such folder or zip file"):
             load_pictures(DataConfig(str(source)), 8, 3)
-    with pytest.raises(InputError, match="cannot be read"):
-        load_pictures(DataConfig("x" * 5000), 8, 3)
 
 
 def test_what_a_run_has_drawn_is_no_picture_to_train_on(tmp_path: Path) -> None:
     write_gradient(tmp_path / "photos/a.png", 20, 20)
     for run in (".", "runs/one"):  # a run in the folder of the pictures itself, and one below it
         write_gradient(tmp_path / run / "samples/step-000001000.png", 20, 20)
-        (tmp_path / run / "metrics.jsonl").write_text("")
-    write_gradient(tmp_path / "other/samples/step-000001000.png", 20, 20)  # of no run
     write_gradient(tmp_path / "samples/mine.png", 20, 20)
     names = load_pictures(DataConfig(str(tmp_path)), 8, 3).names
-    assert names == ("other/samples/step-000001000.png", "photos/a.png", "samples/mine.png")
+    assert names == ("photos/a.png", "samples/mine.png")
 
 
 def test_the_digest_is_of_names_and_contents_wherever_they_lie(tmp_path: Path) -> None:

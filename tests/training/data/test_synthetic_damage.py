@@ -96,7 +96,7 @@ def test_every_edge_covers_rims_of_pictures_of_any_size_and_leaves_the_middle(ki
 def test_every_kind_covers_a_part_of_pictures_of_any_size(kind):
     covered = 0.0
     for number in range(8):
-        cover = checked_cover(_KINDS[kind], ((32, 32), (300, 37))[number % 2], number)
+        cover = checked_cover(_KINDS[kind][1], ((32, 32), (300, 37))[number % 2], number)
         covered = max(covered, float(cover.max()))
     assert covered > 0.3
 
