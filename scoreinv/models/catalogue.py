@@ -172,7 +172,7 @@ def describe(name: str) -> dict[str, Any]:
     path: Path | None = None
     card, notes = None, None
     if name in PUBLISHED:
-        config: AnyConfig = published(name).config
+        config: AnyConfig = published(name)
         kind, licence, origin, figures = "published", "Apache-2.0", source(name), FIGURES.get(name, {})
     else:
         path = locate(name)

@@ -44,7 +44,7 @@ class DataConfig:
         dequantise: values (k + u) / 256 with u uniform on [0, 1) instead of k / 255.
         holdout: names of pictures (with or without their folder) to keep for validation.
         holdout_fraction: share of further pictures to keep for validation, chosen by a hash of their names.
-        memory_gb: beyond this size, decoded pictures stay in a memory-mapped file in the run's folder.
+        memory_gb: beyond this size, the decoded pictures in the run's folder are memory-mapped.
     """
 
     source: str | None = None

@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from scoreinv.models.config import AnyModel, ClassifierConfig, NamedSDE
 from scoreinv.models.model_file import save
@@ -47,8 +48,7 @@ from scoreinv.training.metrics import (
     evaluate,
     write_samples,
 )
-from scoreinv.training.run import TrainingRun, claimed
-from scoreinv.training.state import RunRecord, load_state, new_state, save_state
+from scoreinv.training.run import RunRecord, TrainingRun, claimed, load_state, new_state, save_state
 
 _log = logging.getLogger(__name__)
 
@@ -143,15 +143,11 @@ def update_average(average: nn.Module, network: nn.Module, update: int, decay: f
     reference implementation. Buffers are averaged, too, to keep frozen embeddings; integer buffers are copied.
     """
     decay = min(decay, (1 + update) / (10 + update)) if update > 1 else 0.0
-    mean: list[Tensor] = [*average.parameters()]
-    latest: list[Tensor] = [*network.parameters()]
-    for kept, current in zip(average.buffers(), network.buffers(), strict=True):
-        if current.is_floating_point():
-            mean.append(kept)
-            latest.append(current)
+    for kept, current in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if kept.is_floating_point():
+            kept.lerp_(current, 1 - decay)
         else:
             kept.copy_(current)
-    torch._foreach_lerp_(mean, latest, 1 - decay)
 
 
 def check_run(config: TrainingConfig, out: Path | str, *, resume: bool = False, overwrite: bool = False) -> None:
@@ -207,7 +203,9 @@ class Trainer:
         self.learner = learner_of(config)
         self.part = world.part(config.batch_size, config.accumulate)
         trained, self.model, self.state = new_state(config, init, world.device)
-        self.loss = world.wrap(BatchLoss(self.state.network, partial(self.learner.losses, trained)))
+        self.loss: nn.Module = BatchLoss(self.state.network, partial(self.learner.losses, trained))
+        if world.size > 1:
+            self.loss = DistributedDataParallel(self.loss)
         saved = load_state(run.states, self.state) if resume else None
         if saved is not None:
             saved.refuse_change(config, run.path)
@@ -274,8 +272,8 @@ class Trainer:
         size = len(batch.times) // parts
         with _dropout(self.config.seed, self.state.step, self.world):
             for start in range(0, len(batch.times), size):
-                is_last = start + size == len(batch.times)
-                with nullcontext() if is_last else self.world.without_exchange(self.loss):
+                exchanges = start + size == len(batch.times) or self.world.size == 1
+                with nullcontext() if exchanges else self.loss.no_sync():
                     with self._autocast():
                         loss = self.loss(batch.part(slice(start, start + size)).to(device)) / parts
                     loss.backward()

@@ -11,7 +11,7 @@ from scoreinv.networks.ncsnpp import NCSNppConfig
 
 
 def network(name: str) -> NCSNppConfig:
-    config = published(name).config if "/" in name else configuration(locate(name))
+    config = published(name) if "/" in name else configuration(locate(name))
     assert isinstance(config.network, NCSNppConfig)
     return config.network
 

@@ -15,8 +15,7 @@ from small_runs import tiny_run
 from scoreinv.sdes import VE
 from scoreinv.system.errors import InputError
 from scoreinv.training.config import ObjectiveConfig
-from scoreinv.training.data.batches import TIMES, Batch, stream
-from scoreinv.training.data.training_times import draw_times
+from scoreinv.training.data.batches import TIMES, Batch, draw_times, stream
 from scoreinv.training.loop import train
 from scoreinv.training.losses import per_image_loss
 from scoreinv.training.metrics import MetricsLog, evaluate

@@ -57,7 +57,7 @@ def read_official_config(name_or_file: str) -> ModelConfig:
     Raises CheckpointError naming the file and the entry that is missing or not supported.
     """
     if name_or_file in PUBLISHED or not name_or_file.endswith(".json"):
-        return published(name_or_file).config
+        return published(name_or_file)
     path = Path(name_or_file)
     options = read_json(path)
     with in_file(path):

@@ -1,72 +1,41 @@
-"""The paper's models by their published names: one table of settings (reference implementation, `configs/`)."""
+"""The paper's models by their published names, with its samplers (reference implementation, `configs/`)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from scoreinv.models.config import ModelConfig
 from scoreinv.networks.ncsnpp import DDPM_UNET, NCSNppConfig
 from scoreinv.preconditioning import PaperVE, PaperVP
 from scoreinv.prior import RecommendedSampler
-from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
+from scoreinv.sdes import DDPM, VE, VP, SubVP
 from scoreinv.system.errors import CheckpointError
-
-
-@dataclass(frozen=True)
-class PublishedModel:
-    """A model of the paper and its training settings.
-
-    Attributes:
-        config: the model, with the paper's sampler.
-        continuous: continuous-time objective; else SMLD (VE) or DDPM (VP).
-        reduction: reduction of the loss over a picture's values; `sum` is halved as in the paper.
-        batch_size, iterations, ema_decay: training settings.
-    """
-
-    config: ModelConfig
-    continuous: bool
-    reduction: Literal["mean", "sum"]
-    batch_size: int
-    iterations: int
-    ema_decay: float
 
 
 def _cifar(
     kind: Literal["ve", "vp", "subvp"],
     network: NCSNppConfig,
     predictor: Literal["reverse_diffusion", "ancestral"] | None = None,
-) -> PublishedModel:
+) -> ModelConfig:
     """Return a model of CIFAR-10; predictor: of a model with discrete noise levels, None for continuous ones."""
-    continuous, is_ve = predictor is None, kind == "ve"
-    sdes: dict[str, SDE] = {"ve": VE(0.01, 50.0), "vp": VP() if continuous else DDPM(), "subvp": SubVP()}
-    preconditioning = PaperVE("sigma" if continuous else "index") if is_ve else PaperVP()
-    sampler = RecommendedSampler(
-        predictor or ("reverse_diffusion" if is_ve else "euler_maruyama"), "langevin" if is_ve else "none"
-    )
-    return PublishedModel(
-        config=ModelConfig(network, sdes[kind], preconditioning, (0.0 if is_ve else -1.0, 1.0), 32, sampler),
-        continuous=continuous,
-        reduction="sum" if is_ve else "mean",
-        batch_size=128,
-        iterations=950_001 if network.blocks == 8 else 1_300_001,
-        ema_decay=0.999 if is_ve else 0.9999,
-    )
+    if kind == "ve":
+        sampler = RecommendedSampler(predictor or "reverse_diffusion", "langevin")
+        return ModelConfig(network, VE(0.01, 50.0), PaperVE("index" if predictor else "sigma"), (0.0, 1.0), 32, sampler)
+    sde = SubVP() if kind == "subvp" else DDPM() if predictor else VP()
+    return ModelConfig(network, sde, PaperVP(), (-1.0, 1.0), 32, RecommendedSampler(predictor or "euler_maruyama"))
 
 
-def _large(size: int, sigma_max: float, *, reduction: Literal["mean", "sum"] = "sum") -> PublishedModel:
-    """Return a model at 256 or 1024 pixels."""
-    is_largest = size == 1024
-    sampler = RecommendedSampler("reverse_diffusion", "langevin", 0.15 if is_largest else 0.075, 2000)
-    network = _LARGEST if is_largest else _LARGE
-    return PublishedModel(
-        config=ModelConfig(network, VE(0.01, sigma_max, steps=2000), PaperVE(), (0.0, 1.0), size, sampler),
-        continuous=True,
-        reduction=reduction,
-        batch_size=8 if is_largest else 64,
-        iterations=2_400_001,
-        ema_decay=0.9999 if is_largest else 0.999,
-    )
+def _large(sigma_max: float) -> ModelConfig:
+    """Return a model at 256 pixels."""
+    sampler = RecommendedSampler("reverse_diffusion", "langevin", 0.075, 2000)
+    return ModelConfig(_LARGE, VE(0.01, sigma_max, steps=2000), PaperVE(), (0.0, 1.0), 256, sampler)
+
+
+def _largest() -> ModelConfig:
+    """Return a model at 1024 pixels."""
+    sampler = RecommendedSampler("reverse_diffusion", "langevin", 0.15, 2000)
+    return ModelConfig(_LARGEST, VE(0.01, 1348.0, steps=2000), PaperVE(), (0.0, 1.0), 1024, sampler)
 
 
 def _plus(blocks: int, fir: bool, embedding: Literal["fourier", "positional"]) -> NCSNppConfig:
@@ -91,17 +60,17 @@ _LARGE = NCSNppConfig(
 )
 _LARGEST = replace(_LARGE, width=16, multipliers=(1, 2, 4, 8, 16, 32, 32, 32), blocks=1, attention_levels=(6,))
 
-PUBLISHED: dict[str, PublishedModel] = {
+PUBLISHED: dict[str, ModelConfig] = {
     "ve/cifar10_ddpm": _cifar("ve", DDPM_UNET, "reverse_diffusion"),
     "ve/cifar10_ncsnpp": _cifar("ve", _NCSNPP, "reverse_diffusion"),
     "ve/cifar10_ncsnpp_continuous": _cifar("ve", _plus(4, True, "fourier")),
     "ve/cifar10_ncsnpp_deep_continuous": _cifar("ve", _plus(8, True, "fourier")),
-    "ve/bedroom_ncsnpp_continuous": _large(256, 378.0),
-    "ve/church_ncsnpp_continuous": _large(256, 380.0),
-    "ve/celebahq_256_ncsnpp_continuous": _large(256, 348.0),
-    "ve/ffhq_256_ncsnpp_continuous": _large(256, 348.0),
-    "ve/celebahq_ncsnpp_continuous": _large(1024, 1348.0),
-    "ve/ffhq_ncsnpp_continuous": _large(1024, 1348.0, reduction="mean"),
+    "ve/bedroom_ncsnpp_continuous": _large(378.0),
+    "ve/church_ncsnpp_continuous": _large(380.0),
+    "ve/celebahq_256_ncsnpp_continuous": _large(348.0),
+    "ve/ffhq_256_ncsnpp_continuous": _large(348.0),
+    "ve/celebahq_ncsnpp_continuous": _largest(),
+    "ve/ffhq_ncsnpp_continuous": _largest(),
     "vp/cifar10_ddpm": _cifar("vp", DDPM_UNET, "ancestral"),
     "vp/cifar10_ddpm_continuous": _cifar("vp", DDPM_UNET),
     "vp/cifar10_ddpmpp": _cifar("vp", _DDPMPP, "ancestral"),
@@ -160,8 +129,8 @@ def source(name: str) -> str:
     return f"its weights were not published (`scoreinv train --config {name}` trains it)"
 
 
-def published(name: str) -> PublishedModel:
-    """Return the settings of a published model. Raise CheckpointError listing the names if there is none."""
+def published(name: str) -> ModelConfig:
+    """Return the configuration of a published model. Raise CheckpointError listing the names if there is none."""
     if name not in PUBLISHED:
         raise CheckpointError(f"no published model is named {name!r}; there are: {', '.join(PUBLISHED)}")
     return PUBLISHED[name]

@@ -68,7 +68,8 @@ def fit(
         optimizer.step()
         schedule.step()
         with torch.no_grad():
-            torch._foreach_lerp_(average, trained, 1 - min(ema, step / (9 + step)))
+            for mean, value in zip(average, trained, strict=True):
+                mean.lerp_(value, 1 - min(ema, step / (9 + step)))
         losses.append(loss.item())
         if step % 500 == 0 or step == steps:
             print(f"step {step}: loss {sum(losses) / len(losses):.3f}", flush=True)

@@ -12,8 +12,7 @@ photographs for each kind of object. Training alternates between five tasks:
     kind     an object matches objects of its kind, located by class activation maps (Zhou et al. 2016)
 
 The distribution of colours given a place is trained afterwards, by the likelihood of the colours of similar places.
-`Kind` learns how much less alike pictures of different kinds are, and is not saved: `matching.resemblance` separates
-kinds better. The bundled weights come from a longer script with this loss.
+The bundled weights come from a longer script with this loss.
 """
 
 from __future__ import annotations
@@ -32,7 +31,6 @@ from torch import Tensor, nn
 import scoreinv
 from scoreinv.files.read import read_picture
 from scoreinv.models.places import LIKENESS_FILE, maps_of
-from scoreinv.networks.encoder import FEATURES
 from scoreinv.networks.place_embedding import Colours, PlaceNetwork
 from scoreinv.operators.colour_space import luma
 from scoreinv.preconditioning import centre
@@ -47,22 +45,9 @@ CLOTHES = (
     "jeans leggings pants shorts skirt stockings tights socks", "dress romper bodysuit suit",
     "boots clogs flats heels loafers pumps sandals shoes sneakers wedges",
 )  # fmt: skip
-UPPER, LOWER, DRESS = 3, 4, 5
-"""A dress matches upper and lower garments, and vice versa, if the other picture has no garment of its class."""
-
 View = dict[str, Any]
 """Data of a picture or a part of it: maps, kind, drawn and true chroma (2, N), luma (N,), marks (N,), places (N, 2),
 and `beyond`, the RGB values minus the luma (3, N)."""
-
-
-class Kind(nn.Linear):
-    """Embeds the kind of a picture, from the mean of the encoder's coarsest map: (32,), of unit length."""
-
-    def __init__(self) -> None:
-        super().__init__(FEATURES[-1], 32)
-
-    def forward(self, coarse: Tensor) -> Tensor:
-        return F.normalize(super().forward(coarse.mean((2, 3))), dim=1)[0]
 
 
 def main() -> None:
@@ -78,21 +63,21 @@ def main() -> None:
         for folder in sorted(options.kinds.iterdir())
     ]
     mark_things(kinds)
-    metric, kind = PlaceNetwork(), Kind()
-    numbers = nn.Parameter(torch.tensor([1.2, 0.85, 0.3, 2.0]))
+    metric = PlaceNetwork()
+    numbers = nn.Parameter(torch.tensor([1.2, 0.85, 2.0]))
     given = {"photo": halves, "clothes": dressed, "kinds": kinds}
 
     def draw_loss() -> Tensor:
         tasks = random.choices(list(SHARES), list(SHARES.values()), k=BATCH)
-        return torch.stack([loss_of(task, metric, kind, numbers, given) for task in tasks]).mean()
+        return torch.stack([loss_of(task, metric, numbers, given) for task in tasks]).mean()
 
-    layers = [*metric.maps.parameters(), *metric.keys.parameters(), *kind.parameters()]
+    layers = [*metric.maps.parameters(), *metric.keys.parameters()]
     groups = [{"params": layers}, {"params": [numbers], "lr": 5e-3, "weight_decay": 0}]
     fit(groups, draw_loss, options.steps, 2e-3, warmup=30)
     pairs = [*halves, *dressed, *(pair for pictures in kinds for pair in pictures)]
     train_colours(metric.colours, [one for pair in pairs for one in pair], options.steps)
     store(metric, options.output, half=True)
-    print("sharpness / 20, alike, less alike by kind, luma:", *(f"{value:.2f}" for value in numbers.tolist()))
+    print("sharpness / 20, alike, luma:", *(f"{value:.2f}" for value in numbers.tolist()))
 
 
 def some(folder: Path, most: int) -> list[Path]:
@@ -114,10 +99,8 @@ def views(path: Path, prior: Any, kind: str, *, halved: bool = False) -> list[Vi
     top, left = random.randint(0, len(large) - height), random.randint(0, large.shape[1] - width)
     box = (top / len(large), left / large.shape[1], part)
     crop = large[top : top + height, left : left + width]
-    return [
-        view(picture.resized_rgb(height, width), prior, kind, marks, (0, 0, 1)),
-        view(crop, prior, kind, marks, box),
-    ]
+    whole = picture.resized_rgb(height, width)
+    return [view(whole, prior, kind, marks, (0, 0, 1)), view(crop, prior, kind, marks, box)]
 
 
 def worn(path: Path, height: int, width: int) -> Tensor:
@@ -142,9 +125,8 @@ def view(rgb: np.ndarray, prior: Any, kind: str, marks: Tensor, box: tuple[float
     size = maps[0].shape[-2:]
     small, beyond = (F.interpolate(value, size, mode="area") for value in (centre(colours, (0, 1)), colours - clean))
     truth = prior.preconditioning.chroma_beyond_gray(small)[0].flatten(1)
-    places = torch.cartesian_prod(
-        *(start + box[2] * (torch.arange(n) + 0.5) / n for start, n in zip(box, size, strict=False))
-    )
+    rows, columns = (start + box[2] * (torch.arange(n) + 0.5) / n for start, n in zip(box, size, strict=False))
+    places = torch.cartesian_prod(rows, columns)
     light = F.interpolate(gray, size, mode="area").flatten()
     one = {"maps": maps, "kind": kind, "drawn": drawn, "truth": truth, "luma": light, "places": places}
     return one | {"marks": at(marks, places), "beyond": beyond[0].flatten(1)}
@@ -191,7 +173,7 @@ def train_colours(colours: Colours, given: list[View], steps: int) -> None:
     fit(colours.parameters(), draw_loss, steps, 2e-3)
 
 
-def loss_of(task: str, metric: PlaceNetwork, kind: Kind, numbers: Tensor, given: dict[str, Any]) -> Tensor:
+def loss_of(task: str, metric: PlaceNetwork, numbers: Tensor, given: dict[str, Any]) -> Tensor:
     """The loss of one draw of a task."""
     pairs = [*given["photo"], *given["clothes"], *(one for pictures in given["kinds"] for one in pictures)]
     turn = random.randrange(2)
@@ -210,10 +192,9 @@ def loss_of(task: str, metric: PlaceNetwork, kind: Kind, numbers: Tensor, given:
     which = torch.randperm(len(a["luma"]))[:QUERIES]
     a = a | {name: a[name][..., which] for name in ("drawn", "truth", "luma", "marks")} | {"places": a["places"][which]}
     keys, others = (metric([value.float() for value in one["maps"]])[0] for one in (a, b))
-    of_one_kind = kind(a["maps"][-1].float()) @ kind(b["maps"][-1].float())
-    sharpness, alike, less, light = numbers
+    sharpness, alike, light = numbers
     close = keys[:, which].T @ others - light * (a["luma"][:, None] - b["luma"]).square()
-    logits = 20 * sharpness * (close - alike + less * of_one_kind)
+    logits = 20 * sharpness * (close - alike)
     if task == "own":
         return -0.15 * gain(a, b, logits)
     if task == "other":
@@ -226,9 +207,6 @@ def loss_of(task: str, metric: PlaceNetwork, kind: Kind, numbers: Tensor, given:
         thing = mine > 0.45
         return missed(logits, torch.where(thing, theirs > 0.5, theirs < 0.4), nothing=~thing[:, 0])
     right = mine == theirs
-    for wanted, stand_in in ((DRESS, (UPPER, LOWER)), (UPPER, (DRESS,)), (LOWER, (DRESS,))):
-        if not (theirs == wanted).any():
-            right |= (mine == wanted) & torch.isin(theirs, torch.tensor(stand_in))
     return missed(logits, right, nothing=~right.any(1) | (mine[:, 0] == 0))
 
 

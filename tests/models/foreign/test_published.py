@@ -89,19 +89,15 @@ TABLE = {
 def test_a_published_model_is_that_of_the_reference(name: str) -> None:
     """The model as it is sampled, and as it is trained."""
     expected, model, run = TABLE[name], PUBLISHED[name], paper_training(name, DataConfig())
-    assert type(model.config.sde) is type(expected.sde)
-    for settings in (model, run):
-        found = settings.config if settings is model else settings.model
-        assert found.sde == expected.sde
-        assert found.sampler == expected.sampler
-        assert found.image_size == expected.side
-        assert found.network.dropout == expected.dropout
-        assert found.data_range == ((0.0, 1.0) if isinstance(expected.sde, VE) else (-1.0, 1.0))
-        assert settings.ema_decay == expected.ema
-        assert settings.batch_size == expected.batch
-    assert model.continuous == (expected.times == CONTINUOUS)
-    assert model.reduction == expected.reduction
-    assert model.iterations == expected.iterations
+    assert run.model == model
+    assert type(model.sde) is type(expected.sde)
+    assert model.sde == expected.sde
+    assert model.sampler == expected.sampler
+    assert model.image_size == expected.side
+    assert model.network.dropout == expected.dropout
+    assert model.data_range == ((0.0, 1.0) if isinstance(expected.sde, VE) else (-1.0, 1.0))
+    assert run.ema_decay == expected.ema
+    assert run.batch_size == expected.batch
     assert run.objective.times == expected.times
     assert run.objective.reduction == expected.reduction
     assert run.steps == expected.iterations
@@ -110,14 +106,14 @@ def test_a_published_model_is_that_of_the_reference(name: str) -> None:
 def test_published_size() -> None:
     """NCSN++ (continuous) on CIFAR-10 has 62 M parameters (Karras et al. 2022, table 1)."""
     with torch.device("meta"):
-        network = published("ve/cifar10_ncsnpp_continuous").config.build().network
+        network = published("ve/cifar10_ncsnpp_continuous").build().network
     assert sum(weight.numel() for weight in network.parameters()) == pytest.approx(62e6, rel=0.02)
 
 
 def test_discrete_published_models_use_their_own_table() -> None:
-    assert isinstance(published("vp/cifar10_ddpmpp").config.sde, DDPM)
-    assert published("ve/cifar10_ncsnpp").config.preconditioning == PaperVE("index")
-    assert isinstance(published("subvp/cifar10_ddpm_continuous").config.sde, SubVP)
+    assert isinstance(published("vp/cifar10_ddpmpp").sde, DDPM)
+    assert published("ve/cifar10_ncsnpp").preconditioning == PaperVE("index")
+    assert isinstance(published("subvp/cifar10_ddpm_continuous").sde, SubVP)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +124,7 @@ def test_discrete_published_models_use_their_own_table() -> None:
     ],
 )
 def test_networks_have_the_weights_of_the_references(name: str, attention: tuple[int, ...], parameters: int) -> None:
-    assert published(name).config.network.attention_levels == attention
+    assert published(name).network.attention_levels == attention
     assert describe(name)["parameters"] == parameters
 
 
