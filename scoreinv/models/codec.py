@@ -122,9 +122,7 @@ def parse_json(text: str | bytes) -> dict[str, Any]:
         raise CheckpointError(f"not a configuration: longer than {_MOST // 10**6} MB")
     try:
         content = json.loads(text)
-    except RecursionError as error:
-        raise CheckpointError("not a configuration: nested too deeply") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"not a JSON configuration: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError("not a configuration, which is a JSON object")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -196,8 +195,6 @@ def write_samples(path: Path, prior: ScorePrior, count: int, seed: int) -> None:
     noise = NoiseStream(seed, count, device=prior.device)
     samples = prior.to_image(DPMpp2M(steps=_GRID_STEPS).sample(prior, shape, rng=noise).x0)
     pixels = (samples.nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8).cpu().permute(0, 2, 3, 1).numpy()
-    buffer = BytesIO()
-    Image.fromarray(contact_sheet(pixels)).save(buffer, "PNG")
     path.parent.mkdir(exist_ok=True)
     with atomic_write(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+        Image.fromarray(contact_sheet(pixels)).save(temporary, "PNG")

@@ -38,18 +38,12 @@ def _largest() -> ModelConfig:
     return ModelConfig(_LARGEST, VE(0.01, 1348.0, steps=2000), PaperVE(), (0.0, 1.0), 1024, sampler)
 
 
-def _plus(blocks: int, fir: bool, embedding: Literal["fourier", "positional"]) -> NCSNppConfig:
-    """Return NCSN++ (with FIR resampling and residual input pyramid) or DDPM++ (without) for CIFAR-10."""
-    return NCSNppConfig(
-        blocks=blocks,
-        fir_kernel=(1, 3, 3, 1) if fir else None,
-        progressive_input="residual" if fir else "none",
-        embedding=embedding,
-    )
-
-
-_DDPMPP, _NCSNPP = (_plus(4, fir, "positional") for fir in (False, True))
-_DEEP_DDPMPP, _DEEP_NCSNPP = (_plus(8, fir, "positional") for fir in (False, True))
+_NCSNPP_FOURIER = NCSNppConfig()
+_NCSNPP = NCSNppConfig(embedding="positional")
+_DDPMPP = replace(_NCSNPP, fir_kernel=None, progressive_input="none")
+_DEEP_NCSNPP_FOURIER, _DEEP_NCSNPP, _DEEP_DDPMPP = (
+    replace(network, blocks=8) for network in (_NCSNPP_FOURIER, _NCSNPP, _DDPMPP)
+)
 _LARGE = NCSNppConfig(
     multipliers=(1, 1, 2, 2, 2, 2, 2),
     blocks=2,
@@ -63,8 +57,8 @@ _LARGEST = replace(_LARGE, width=16, multipliers=(1, 2, 4, 8, 16, 32, 32, 32), b
 PUBLISHED: dict[str, ModelConfig] = {
     "ve/cifar10_ddpm": _cifar("ve", DDPM_UNET, "reverse_diffusion"),
     "ve/cifar10_ncsnpp": _cifar("ve", _NCSNPP, "reverse_diffusion"),
-    "ve/cifar10_ncsnpp_continuous": _cifar("ve", _plus(4, True, "fourier")),
-    "ve/cifar10_ncsnpp_deep_continuous": _cifar("ve", _plus(8, True, "fourier")),
+    "ve/cifar10_ncsnpp_continuous": _cifar("ve", _NCSNPP_FOURIER),
+    "ve/cifar10_ncsnpp_deep_continuous": _cifar("ve", _DEEP_NCSNPP_FOURIER),
     "ve/bedroom_ncsnpp_continuous": _large(378.0),
     "ve/church_ncsnpp_continuous": _large(380.0),
     "ve/celebahq_256_ncsnpp_continuous": _large(348.0),

@@ -20,10 +20,6 @@ from scoreinv.training.config import DataConfig
 BUILTIN = Path(__file__).parent / "builtin"
 """The small set of photographs for training without other data."""
 
-ENTRY_BYTES = 256_000_000
-"""Largest unpacked entry of a zip file: larger than any picture file, since entries are read into memory whole."""
-
-_ENCRYPTED = 1  # bit of a zip entry's flags
 _HASHED_BYTES = 2**26
 _SAMPLE = re.compile(r"/samples/step-\d+\.png$")  # a sample grid of a training run
 
@@ -42,13 +38,9 @@ class PictureFile:
             return decode(self.content, 0).picture
         archive, entry = self.content
         try:
-            with archive.open(entry) as stream:
-                content = stream.read(ENTRY_BYTES + 1)  # the declared size may be wrong
-        except Exception as error:
-            fault = "is encrypted" if entry.flag_bits & _ENCRYPTED else "damaged in the zip file"
-            raise InputError(f"{self.name}: {fault}") from error
-        if len(content) > ENTRY_BYTES:
-            raise InputError(f"{self.name}: unfolds to more than {ENTRY_BYTES / 1e6:.0f} MB, too large for a picture")
+            content = archive.read(entry)
+        except Exception as error:  # damaged and encrypted entries raise all kinds of errors
+            raise InputError(f"{self.name}: cannot be read from the zip file ({error})") from error
         return decode(content, 0, name=f"{archive.filename}/{self.name}").picture
 
     def checksum(self) -> int:

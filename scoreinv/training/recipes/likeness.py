@@ -12,7 +12,8 @@ photographs for each kind of object. Training alternates between five tasks:
     kind     an object matches objects of its kind, located by class activation maps (Zhou et al. 2016)
 
 The distribution of colours given a place is trained afterwards, by the likelihood of the colours of similar places.
-The bundled weights come from a longer script with this loss.
+The bundled weights come from a longer script: there, dresses also matched tops and skirts, and similarity depended on
+the kinds of the pictures.
 """
 
 from __future__ import annotations
