@@ -13,7 +13,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -256,8 +256,7 @@ class Trainer:
 
     def fraction(self) -> float:
         """Return the completed fraction of the run, by steps or by time, in all processes alike."""
-        fraction = self._fraction()
-        return fraction if self.config.minutes is None else self.world.agreed(fraction)
+        return self.world.agreed(self._fraction())
 
     def _fraction(self) -> float:
         config = self.config
@@ -272,8 +271,10 @@ class Trainer:
         size = len(batch.times) // parts
         with _dropout(self.config.seed, self.state.step, self.world):
             for start in range(0, len(batch.times), size):
-                exchanges = start + size == len(batch.times) or self.world.size == 1
-                with nullcontext() if exchanges else self.loss.no_sync():
+                exchange: AbstractContextManager[None] = nullcontext()
+                if isinstance(self.loss, DistributedDataParallel) and start + size < len(batch.times):
+                    exchange = self.loss.no_sync()  # processes exchange gradients after the last part
+                with exchange:
                     with self._autocast():
                         loss = self.loss(batch.part(slice(start, start + size)).to(device)) / parts
                     loss.backward()

@@ -245,8 +245,10 @@ def _schedule(folder: Path, embedding: str) -> tuple[SDE, Preconditioning, Recom
             return VE(ve.sigma_min, ve.sigma_max, steps), PaperVE(), sampler
         ddpm = decode_foreign(_DDPMSchedule, options)
         steps = ddpm.num_train_timesteps
-        predictor = "ancestral" if ddpm.variance_type == "fixed_large" else "ancestral_posterior"
-        sampler = RecommendedSampler(predictor, steps=steps, clip=ddpm.clip_sample)
+        larger = ddpm.variance_type == "fixed_large"
+        sampler = RecommendedSampler(
+            "ancestral" if larger else "ancestral_posterior", steps=steps, clip=ddpm.clip_sample
+        )
         return DDPM(ddpm.beta_start * steps, ddpm.beta_end * steps, steps), PaperVP(steps), sampler
 
 
