@@ -37,18 +37,10 @@ WEIGHTS_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model
 _ACTIVATIONS: dict[str, Activation] = {"silu": "swish", "swish": "swish", "relu": "relu"}
 
 
-def is_diffusers_folder(folder: Path) -> bool:
-    """Return whether a folder holds a model of the diffusers library."""
-    return any((part / name).is_file() for part in (folder, folder / "unet") for name in WEIGHTS_FILES)
-
-
-def weights_file(folder: Path) -> Path:
-    """Find a folder's weights, safetensors before pickled ones; raises CheckpointError if there are none."""
-    unet = _unet_folder(folder)
-    for name in WEIGHTS_FILES:
-        if (unet / name).is_file():
-            return unet / name
-    raise CheckpointError(f"{folder}: holds no weights ({' or '.join(WEIGHTS_FILES)})")
+def weights_file(folder: Path) -> Path | None:
+    """Find the weights of a folder in diffusers' format, safetensors before pickled ones; None if it is no such one."""
+    paths = (part / name for name in WEIGHTS_FILES for part in (folder / "unet", folder))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
@@ -62,6 +54,7 @@ def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
     """
     config = read_diffusers_config(folder)
     path = weights_file(folder)
+    assert path is not None  # `catalogue.locate` has checked it
     prior = unfilled(path, config if sde is None else replace(config, sde=sde))
     network = prior.network
     assert isinstance(prior, ScorePrior)
@@ -86,7 +79,8 @@ def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
 
 def read_diffusers_config(folder: Path) -> ModelConfig:
     """Read the configuration of a folder; raises CheckpointError naming the entry that is missing or unsupported."""
-    path = _unet_folder(folder) / "config.json"
+    weights = weights_file(folder)
+    path = (folder if weights is None else weights.parent) / "config.json"
     options = read_json(path)
     with in_file(path):
         unet = decode_foreign(_UNet, {"attention_head_dim": options.get("num_head_channels", 8)} | options)
@@ -252,10 +246,6 @@ def _schedule(folder: Path, embedding: str) -> tuple[SDE, Preconditioning, Recom
         return DDPM(ddpm.beta_start * steps, ddpm.beta_end * steps, steps), PaperVP(steps), sampler
 
 
-def _unet_folder(folder: Path) -> Path:
-    return folder / "unet" if (folder / "unet" / "config.json").is_file() else folder
-
-
 _NAMES = (
     (r"^embedding\.frequencies", "time_proj.weight"),
     (r"^dense_in\.", "time_embedding.linear_1."),
@@ -328,6 +318,6 @@ def fetch(name: str) -> Path:
                 "bring its config.json, scheduler_config.json and diffusion_pytorch_model file in a folder, and name "
                 "FOLDER/ instead"
             ) from error
-        if is_diffusers_folder(folder):
+        if weights_file(folder) is not None:
             return folder
     raise CheckpointError(f"{name}: holds no model in diffusers' format")
