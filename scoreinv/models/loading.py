@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scoreinv.models import catalogue
 from scoreinv.system.devices import device_of, uses_bfloat16
-from scoreinv.system.errors import ScoreinvError, SettingError
+from scoreinv.system.errors import SettingError
 from scoreinv.system.options import Device, Precision
 from scoreinv.system.threads import OPENMP, set_threads
 
@@ -101,8 +101,7 @@ class ModelSource:
         """Return the model on its device; loaded on the first call of the process.
 
         Raises:
-            CheckpointError, InputError: it cannot be used.
-            ScoreinvError: it does not fit in memory.
+            CheckpointError, InputError: it cannot be used, or its weights do not fit in memory.
         """
         with _loading:  # several threads load it once
             return _load(self)
@@ -152,10 +151,7 @@ def _load(source: ModelSource) -> Any:
         given = source.machine.threads is not None or OPENMP in os.environ
         _log.info("threads %d%s", torch.get_num_threads(), " (requested)" if given else "")
     loaded = catalogue.load_damage_detector(source.path) if source.kind == "detector" else catalogue.load(source.path)
-    try:
-        return loaded.to(torch.device(device), getattr(torch, precision))
-    except torch.OutOfMemoryError as error:
-        raise ScoreinvError(f"{source.name}: does not fit in the memory of {device}: use the CPU") from error
+    return loaded.to(torch.device(device), getattr(torch, precision))
 
 
 @dataclass(frozen=True)

@@ -123,23 +123,21 @@ def claimed(path: Path) -> Iterator[TrainingRun]:
     """
     run, lock = TrainingRun(path), path / ".scoreinv.lock"
     new = [place for place in (run.cache, path, *path.parents) if not place.exists()]
+    held = FileLock(lock, timeout=0)  # the system releases it however the process ends
     try:
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            held = FileLock(lock, timeout=0)  # the system releases it however the process ends
-            held.acquire()
-        except Timeout as error:
-            raise InputError(
-                f"{path}: another run is writing into this folder: wait for its end, or choose another"
-            ) from error
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
-        try:
-            yield run
-        finally:
-            lock.unlink(missing_ok=True)
-            held.release()
+        path.mkdir(parents=True, exist_ok=True)
+        held.acquire()
+    except Timeout as error:
+        raise InputError(
+            f"{path}: another run is writing into this folder: wait for its end, or choose another"
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    try:
+        yield run
     finally:
+        lock.unlink(missing_ok=True)
+        held.release()
         if not run.begun:
             if run.cache in new:
                 shutil.rmtree(run.cache, ignore_errors=True)
