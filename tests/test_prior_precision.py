@@ -49,7 +49,7 @@ def test_a_bundled_model(model: str) -> None:
 )
 def test_a_random_network_of_a_published_kind(name: str) -> None:
     torch.manual_seed(0)
-    config = published(name).config
+    config = published(name)
     network = replace(config.network, width=32, blocks=2, multipliers=config.network.multipliers[:3], init_scale=1.0)
     prior = replace(config, network=network).build().eval()
     x0 = _picture(prior)[..., :32, :32].expand(4, -1, -1, -1)

@@ -61,11 +61,11 @@ def locate(model: str | Path) -> Path:
     try:
         if (bundled := bundled_file(model)) is not None:
             return bundled
-        from scoreinv.models.foreign.diffusers import fetch, is_diffusers_folder  # no bundled model needs it
+        from scoreinv.models.foreign.diffusers import fetch, weights_file  # no bundled model needs it
 
         if str(model).startswith(HUB_PREFIX):
             return fetch(str(model))
-        if path.is_dir() and not (path / MODEL_FILE).is_file() and is_diffusers_folder(path):
+        if path.is_dir() and not (path / MODEL_FILE).is_file() and weights_file(path):
             return path
         file = path / MODEL_FILE if path.is_dir() else path
         if file.is_file():
@@ -142,7 +142,7 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of the weights of a located model, in hexadecimal."""
     from scoreinv.models.foreign.diffusers import weights_file
 
-    with (weights_file(path) if path.is_dir() else path).open("rb") as file:
+    with (weights_file(path) or path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -172,7 +172,7 @@ def describe(name: str) -> dict[str, Any]:
     path: Path | None = None
     card, notes = None, None
     if name in PUBLISHED:
-        config: AnyConfig = published(name).config
+        config: AnyConfig = published(name)
         kind, licence, origin, figures = "published", "Apache-2.0", source(name), FIGURES.get(name, {})
     else:
         path = locate(name)

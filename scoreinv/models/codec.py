@@ -21,7 +21,6 @@ from scoreinv.system.options import Range
 from scoreinv.system.text import shown
 
 _MOST = 4_000_000
-_DEPTH = 32
 _INTEGERS = 2**63  # bound of whole numbers: torch counts sizes in 64 bits
 
 _hints = cache(partial(get_type_hints, include_extras=True))
@@ -82,6 +81,19 @@ def decode_foreign(cls: type[Built], data: Any, name: str = "") -> Built:
     return decode(cls, data, name)
 
 
+def decode_entries(cls: type, names: Mapping[str, str], data: dict[str, Any], section: str) -> dict[str, Any]:
+    """Decode entries of another program's JSON as fields of a class of ours.
+
+    Args:
+        names: our name of each entry; all are required.
+        section: name of the JSON object, for messages.
+    """
+    if missing := [entry for entry in names if entry not in data]:
+        raise CheckpointError(f"{section} lacks {missing[0]!r}")
+    hints = _hints(cls)
+    return {ours: _decoded(hints[ours], data[entry], f"{section}.{entry}") for entry, ours in names.items()}
+
+
 @contextmanager
 def in_file(path: Path) -> Iterator[None]:
     """Turn an InputError about a file's content into a CheckpointError that names the file."""
@@ -105,23 +117,15 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def parse_json(text: str | bytes) -> dict[str, Any]:
-    """Parse a JSON object of at most 4 MB and 32 levels; raises CheckpointError."""
+    """Parse a JSON object of at most 4 MB; raises CheckpointError."""
     if len(text) > _MOST:
         raise CheckpointError(f"not a configuration: longer than {_MOST // 10**6} MB")
     try:
         content = json.loads(text)
-    except RecursionError as error:
-        raise CheckpointError("not a configuration: nested too deeply") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"not a JSON configuration: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError("not a configuration, which is a JSON object")
-    level: list[Any] = [content]
-    for _ in range(_DEPTH):
-        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
-        level = [child for child in level if isinstance(child, dict | list)]
-    if level:
-        raise CheckpointError("not a configuration: nested too deeply")
     return content
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar
 
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
@@ -18,7 +18,7 @@ from scoreinv.networks.encoder import FEATURES, STRIDES
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM, DataPrediction, PaperVE, PaperVP, Preconditioning
-from scoreinv.prior import Network, RecommendedSampler, ScorePrior
+from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
 from scoreinv.system.errors import CheckpointError
 from scoreinv.system.options import Number, Whole, check_settings, require
@@ -64,34 +64,6 @@ SIDE = Whole(1, 2**15)  # of training pictures
 _END = Number(-1e6, 1e6)  # model value of black or white
 
 
-class NetworkConfig(Protocol):
-    """Options of a prior's network: a frozen dataclass whose fields are numbers, strings and tuples of them."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def channels(self) -> int:
-        """Return the channels of pictures."""
-
-    @property
-    def condition_channels(self) -> int:
-        """Return the channels of the condition; 0 for an unconditional network."""
-
-    @property
-    def feature_channels(self) -> tuple[int, ...]:
-        """Return the channels of each input feature map; empty if there are none."""
-
-    @property
-    def stride(self) -> int:
-        """Return the number of which pictures' sides must be multiples."""
-
-    def __hash__(self) -> int:
-        """Hash all options, for caches keyed by configuration."""
-
-    def build(self) -> Network:
-        """Return the network with fresh weights."""
-
-
 @dataclass(frozen=True)
 class ModelConfig:
     """Configuration of a prior: everything but the weights.
@@ -109,7 +81,7 @@ class ModelConfig:
         chroma: whether a `ChromaNetwork`, stored in the same file, predicts the mean chroma.
     """
 
-    network: Annotated[NetworkConfig, NETWORKS]
+    network: Annotated[NCSNppConfig | FFDNetConfig, NETWORKS]
     sde: Annotated[SDE, SDES]
     preconditioning: Annotated[Preconditioning, PRECONDITIONINGS]
     data_range: Annotated[tuple[float, float], _END] = (-1.0, 1.0)

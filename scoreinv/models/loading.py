@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scoreinv.models import catalogue
 from scoreinv.system.devices import device_of, uses_bfloat16
-from scoreinv.system.errors import ScoreinvError, SettingError
-from scoreinv.system.memory import pixels_at_once, shortage
+from scoreinv.system.errors import SettingError
 from scoreinv.system.options import Device, Precision
 from scoreinv.system.threads import OPENMP, set_threads
 
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from scoreinv.prior import ScorePrior
 
 Role = Literal["damage", "inpaint", "denoise", "colorize"]
-LARGE_BYTES = 40_000_000
-"""Size of model files above which the memory is checked first; bundled models are smaller."""
 
 _log = logging.getLogger(__name__)
 _loading = RLock()
@@ -104,8 +101,7 @@ class ModelSource:
         """Return the model on its device; loaded on the first call of the process.
 
         Raises:
-            CheckpointError, InputError: it cannot be used.
-            ScoreinvError: it does not fit in memory.
+            CheckpointError, InputError: it cannot be used, or its weights do not fit in memory.
         """
         with _loading:  # several threads load it once
             return _load(self)
@@ -154,12 +150,8 @@ def _load(source: ModelSource) -> Any:
     if device == "cpu":
         given = source.machine.threads is not None or OPENMP in os.environ
         _log.info("threads %d%s", torch.get_num_threads(), " (requested)" if given else "")
-        _check_memory(source)
     loaded = catalogue.load_damage_detector(source.path) if source.kind == "detector" else catalogue.load(source.path)
-    try:
-        return loaded.to(torch.device(device), getattr(torch, precision))
-    except torch.OutOfMemoryError as error:
-        raise ScoreinvError(f"{source.name}: does not fit in the memory of {device}: use the CPU") from error
+    return loaded.to(torch.device(device), getattr(torch, precision))
 
 
 @dataclass(frozen=True)
@@ -207,31 +199,3 @@ class Models:
     def _load(self, role: Role) -> Any:
         source = self.source(role)
         return getattr(self, role) if source is None else source.load()
-
-
-def _check_memory(source: ModelSource) -> None:
-    """Raise ScoreinvError if a large model does not fit in the free memory."""
-    files = [source.path] if source.path.is_file() else [file for file in source.path.rglob("*") if file.is_file()]
-    weights = sum(file.stat().st_size for file in files)  # in float32
-    if weights < LARGE_BYTES:
-        return
-    needed = _needed_bytes(source, weights)
-    if lacking := shortage(needed):
-        raise ScoreinvError(f"{source.name}: {lacking}: end other programs, or use a smaller model")
-    _log.info("%s takes about %.1f GB of memory", source.name, needed / 1e9)
-
-
-def _needed_bytes(source: ModelSource, weights: int) -> int:
-    """Return the approximate peak memory of the process; `weights` are their bytes in float32."""
-    import torch
-
-    from scoreinv.models.peak_memory import PROGRAM_BYTES, evaluation_bytes
-    from scoreinv.networks.ncsnpp import NCSNppConfig
-
-    itemsize = 2 if source.machine.precision == "bfloat16" else 4
-    needed = PROGRAM_BYTES + weights + (0 if itemsize == 4 else weights // 2)
-    config = catalogue.configuration(source.path)
-    if isinstance(config.network, NCSNppConfig):
-        pixels = max(pixels_at_once(torch.device("cpu")), config.image_size**2)
-        needed += evaluation_bytes(config.network, pixels, itemsize=itemsize)
-    return needed

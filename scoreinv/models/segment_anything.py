@@ -43,7 +43,8 @@ class SegmentAnything:
 
     def __init__(self, threads: int | None = None, folder: Path = PRETRAINED / "select") -> None:
         self.folder = folder
-        self.threads = threads or _usable_threads()
+        given = os.environ.get(OPENMP, "")
+        self.threads = threads or (int(given) if given.isdigit() else 0) or processors()
         self._sessions: dict[str, Any] = {}
 
     def embedding(self, rgb: np.ndarray) -> np.ndarray:
@@ -84,11 +85,6 @@ class SegmentAnything:
         if name not in self._sessions:
             self._sessions[name] = _load(self.folder / f"{name}.onnx", self.threads)
         return self._sessions[name]
-
-
-def _usable_threads() -> int:
-    given = os.environ.get(OPENMP, "")
-    return int(given) if given.isdigit() and int(given) else processors()
 
 
 def _load(file: Path, threads: int) -> Any:

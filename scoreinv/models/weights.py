@@ -21,7 +21,6 @@ from scoreinv.system.errors import CheckpointError
 from scoreinv.system.files import PRETRAINED
 from scoreinv.system.memory import shortage
 
-_HEADER_BYTES = 10_000_000
 FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 """Types of weights, by their names in safetensors."""
 ENCODER_FILE = PRETRAINED / "encoder" / "encoder.safetensors"
@@ -104,13 +103,9 @@ def check_shapes(path: Path, parts: Parts, shapes: Shapes) -> None:
 def opened(path: Path) -> Iterator[tuple[dict[str, str], Shapes, Callable[[str], Tensor]]]:
     """Open a safetensors file: yield its metadata, the shapes of its tensors, and a function that reads one.
 
-    Raises CheckpointError if the file is damaged, its header is unreasonably large, or a tensor does not hold
-    floating-point numbers.
+    Raises CheckpointError if the file is damaged, or a tensor does not hold floating-point numbers.
     """
     try:
-        with path.open("rb") as header:
-            if int.from_bytes(header.read(8), "little") > _HEADER_BYTES:
-                raise SafetensorError("header too large")
         with safe_open(path, framework="pt") as file:
             shapes: Shapes = {}
             for name in file.keys():  # noqa: SIM118

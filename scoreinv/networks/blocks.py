@@ -118,11 +118,6 @@ class BatchNorm(nn.Module):
         return filters * factor.unflatten(0, (-1, *[1] * (filters.ndim - 1))), self.bias - self.running_mean * factor
 
 
-def norms_learn(network: nn.Module) -> bool:
-    """Return whether batch norms normalise by the statistics of the batch."""
-    return any(isinstance(module, BatchNorm) and module.training for module in network.modules())
-
-
 def freeze_norms(network: nn.Module) -> int:
     """Freeze the statistics of batch norms until `network.train()`; return the number of norms."""
     norms = [module for module in network.modules() if isinstance(module, BatchNorm)]

@@ -8,4 +8,4 @@ from .metrics import TrainProgress as TrainProgress
 from .metrics import TrainResult as TrainResult
 from .presets import with_estimated_sigma_max as with_estimated_sigma_max
 from .run import TrainingRun as TrainingRun
-from .state import saved_states as saved_states
+from .run import saved_states as saved_states

@@ -11,6 +11,7 @@ from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.codec import decode, encode, in_file, read_json
 from scoreinv.models.config import AnyConfig, ClassifierConfig, DetectorConfig, ModelConfig
 from scoreinv.sdes import DDPM, VE
+from scoreinv.system.errors import InputError
 from scoreinv.system.options import (
     BATCH_SIZE,
     LEARNING_RATE,
@@ -22,24 +23,7 @@ from scoreinv.system.options import (
     check_settings,
     require,
 )
-
-DAMAGE_SHARES = {
-    "scratches": 0.19,
-    "creases": 0.10,
-    "folds": 0.11,
-    "cracks": 0.08,
-    "dust": 0.13,
-    "rubbed": 0.08,
-    "hairs": 0.06,
-    "stains": 0.07,
-    "torn": 0.05,
-    "rips": 0.05,
-    "writing": 0.04,
-    "faded_border": 0.04,
-    "film": 0.05,
-    "specks": 0.05,
-}
-"""Kinds of synthetic damage and their default probabilities."""
+from scoreinv.training.data.synthetic_damage import DamageDrawing
 
 
 @dataclass(frozen=True)
@@ -60,7 +44,7 @@ class DataConfig:
         dequantise: values (k + u) / 256 with u uniform on [0, 1) instead of k / 255.
         holdout: names of pictures (with or without their folder) to keep for validation.
         holdout_fraction: share of further pictures to keep for validation, chosen by a hash of their names.
-        memory_gb: beyond this size, decoded pictures stay in a memory-mapped file in the run's folder.
+        memory_gb: beyond this size, the decoded pictures in the run's folder are memory-mapped.
     """
 
     source: str | None = None
@@ -147,10 +131,8 @@ class ObjectiveConfig:
             check("the mean of objective.focus", self.focus[0], Number(-math.inf))
             check("the deviation of objective.focus", self.focus[1], Number(None))
             require(self.times == "continuous", "objective.focus is for continuous times")
-            require(
-                self.weighting != "likelihood",
-                "objective.focus does not go with the likelihood weighting, whose times are drawn by importance",
-            )
+            if self.weighting == "likelihood":
+                raise InputError("objective.focus does not go with the likelihood weighting, which draws its times")
 
 
 @dataclass(frozen=True)
@@ -195,36 +177,6 @@ class ObservationConfig:
 
 
 @dataclass(frozen=True)
-class DamageDrawing:
-    """Synthetic damage for training a damage detector; see `scoreinv.training.data.synthetic_damage`.
-
-    Attributes:
-        undamaged: share of the pictures without damage.
-        often: factors on the probabilities of kinds of damage: ((kind, factor), ...).
-        most: largest number of kinds in a picture.
-    """
-
-    undamaged: Annotated[float, Number(0, 1)] = 0.3
-    often: tuple[tuple[str, float], ...] = ()
-    most: Annotated[int, Whole(1, 4)] = 4
-
-    def __post_init__(self) -> None:
-        check_settings(self, "damage.")
-        for kind, times in self.often:
-            check("a kind of damage.often", kind, tuple(DAMAGE_SHARES))
-            require(0 <= times <= 1000, f"damage.often of {kind} must lie in [0, 1000]")
-        require(len(dict(self.often)) == len(self.often), "damage.often names a kind twice")
-        drawn = sum(dict(self.often).get(kind, 1.0) > 0 for kind in DAMAGE_SHARES)
-        require(drawn >= self.most, f"damage.often leaves {drawn} kinds: damage.most must be no more")
-
-    @property
-    def shares(self) -> dict[str, float]:
-        """Return the probability of each kind."""
-        weights = {kind: share * dict(self.often).get(kind, 1.0) for kind, share in DAMAGE_SHARES.items()}
-        return {kind: weight / sum(weights.values()) for kind, weight in weights.items()}
-
-
-@dataclass(frozen=True)
 class TrainingConfig:
     """A whole training run. It needs `steps` or `minutes`, and ends at whichever is reached first.
 
@@ -250,9 +202,8 @@ class TrainingConfig:
             same to rounding, and files the same.
         log_every, validate_every, sample_every, snapshot_every: steps between lines of metrics, held-out losses, sample
             grids and kept snapshots; 0 for none.
-        validation_images: largest number of held-out crops for the validation loss.
-        samples: largest number of pictures in a sample grid. Both are lowered to 10 % of the training time, but to no
-            fewer than 16 and 1 pictures (`metrics.validation_size`).
+        validation_images: number of held-out crops for the validation loss; 0 for none.
+        samples: number of pictures in a sample grid.
         save_minutes: time between training states.
     """
 
@@ -282,42 +233,28 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        require(
-            self.trained == "score" or (isinstance(self.model, ModelConfig) and self.model.chroma),
-            "only a model with a network of chroma can have that trained",
-        )
-        require(self.steps is not None or self.minutes is not None, "a training run needs steps or minutes")
-        require(
-            1 <= self.accumulate <= self.batch_size and self.batch_size % self.accumulate == 0,
-            f"accumulate must divide the batch of {self.batch_size} evenly",
-        )
-        require(0 <= self.ema_decay < 1, "ema_decay must lie in [0, 1)")
-        require(
-            (self.observations is None) == (self.residual is None),
-            "a conditional prior is trained with observations, and no other is",
-        )
-        require(
-            (self.damage is None) != isinstance(self.model, DetectorConfig),
-            "a damage detector is trained with damage, and no other is",
-        )
-        objective, model = self.objective, self.model
-        require(
-            self.frozen_norms or not isinstance(model, DetectorConfig) or not model.network.second,
-            "second levels are trained with frozen_norms: the other levels stay fixed",
-        )
-        require(
-            objective.times != "discrete" or model.sde is None or isinstance(model.sde, VE | DDPM),
-            "discrete times need the VE SDE (SMLD) or the DDPM chain (DDPM)",
-        )
-        require(
-            not isinstance(model, ModelConfig)
-            or (objective.weighting == "residual") == (self.observations is not None),
-            "the residual weighting and a network that takes observations need each other",
-        )
-        require(
-            not isinstance(model, ClassifierConfig) or objective.weighting != "likelihood",
-            "a classifier has no likelihood weighting: leave objective.weighting out",
-        )
+        model, objective, conditional = self.model, self.objective, self.observations is not None
+        prior = model if isinstance(model, ModelConfig) else None
+        if self.steps is None and self.minutes is None:
+            raise InputError("a training run needs steps or minutes")
+        if not 1 <= self.accumulate <= self.batch_size or self.batch_size % self.accumulate:
+            raise InputError(f"accumulate must divide the batch of {self.batch_size} evenly")
+        if not 0 <= self.ema_decay < 1:
+            raise InputError("ema_decay must lie in [0, 1)")
+        if self.trained == "chroma" and (prior is None or not prior.chroma):
+            raise InputError("only a model with a network of chroma can have that trained")
+        if conditional != (self.residual is not None):
+            raise InputError("a conditional prior is trained with observations, and no other is")
+        if isinstance(model, DetectorConfig) != (self.damage is not None):
+            raise InputError("a damage detector is trained with damage, and no other is")
+        if isinstance(model, DetectorConfig) and model.network.second and not self.frozen_norms:
+            raise InputError("second levels are trained with frozen_norms: the other levels stay fixed")
+        if objective.times == "discrete" and not isinstance(model.sde, VE | DDPM | None):
+            raise InputError("discrete times need the VE SDE (SMLD) or the DDPM chain (DDPM)")
+        if prior is not None and (objective.weighting == "residual") != conditional:
+            raise InputError("the residual weighting and a network that takes observations need each other")
+        if isinstance(model, ClassifierConfig) and objective.weighting == "likelihood":
+            raise InputError("a classifier has no likelihood weighting: leave objective.weighting out")
 
     @property
     def residual(self) -> ResidualPreconditioning | None:
@@ -352,21 +289,8 @@ def read_config(path: Path) -> TrainingConfig:
         return decode(TrainingConfig, data)
 
 
-_FREE = frozenset(
-    {
-        "source",
-        "memory_gb",
-        "accumulate",
-        "compile",
-        "steps",
-        "minutes",
-        "log_every",
-        "validate_every",
-        "sample_every",
-        "snapshot_every",
-        "validation_images",
-        "samples",
-        "save_minutes",
-    }
-)
+_FREE = {
+    *("source", "memory_gb", "accumulate", "compile", "steps", "minutes", "validation_images", "samples"),
+    *("log_every", "validate_every", "sample_every", "snapshot_every", "save_minutes"),
+}
 """Entries of a configuration and its data that a resumed run may change."""

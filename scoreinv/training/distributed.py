@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
 from scoreinv.system.errors import InputError
 
@@ -61,15 +60,6 @@ class World:
             dist.all_reduce(value)
             value /= self.size
         return value
-
-    def wrap(self, module: nn.Module) -> nn.Module:
-        """Return the module with gradients averaged over the processes."""
-        return DistributedDataParallel(module) if self.size > 1 else module
-
-    @staticmethod
-    def without_exchange(module: nn.Module) -> AbstractContextManager[None]:
-        """Keep gradients of a wrapped module in this process, for all but the last part of an accumulated batch."""
-        return module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext()
 
 
 @contextmanager

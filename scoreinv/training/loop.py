@@ -13,9 +13,9 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import FrameType
@@ -23,12 +23,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from scoreinv.models.config import AnyModel, ClassifierConfig, NamedSDE
 from scoreinv.models.model_file import save
 from scoreinv.prior import ScorePrior
 from scoreinv.system.devices import uses_bfloat16
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.system.memory import is_out_of_memory
 from scoreinv.system.options import says_stop
 from scoreinv.system.terminal import ENDING_SIGNALS
 from scoreinv.training.config import OptimizerConfig, TrainingConfig
@@ -44,12 +46,9 @@ from scoreinv.training.metrics import (
     TrainProgress,
     TrainResult,
     evaluate,
-    grid_size,
-    validation_size,
     write_samples,
 )
-from scoreinv.training.run import TrainingRun, claimed
-from scoreinv.training.state import load_state, new_record, new_state, save_state
+from scoreinv.training.run import RunRecord, TrainingRun, claimed, load_state, new_state, save_state
 
 _log = logging.getLogger(__name__)
 
@@ -106,9 +105,9 @@ def train(
         stack.enter_context(_memory_remedy(config, world))
         signals = stack.enter_context(deferred_signals())
         pool = stack.enter_context(ThreadPoolExecutor(1))
-        drawn = pool.submit(trainer.draw, state.step)
+        drawn = pool.submit(trainer.batches.batch, state.step, trainer.part)
         while (fraction := trainer.fraction()) < 1:
-            batch, drawn = drawn.result(), pool.submit(trainer.draw, state.step + 1)
+            batch, drawn = drawn.result(), pool.submit(trainer.batches.batch, state.step + 1, trainer.part)
             for group in state.optimizer.param_groups:
                 group["lr"] = learning_rate(config.optimizer, state.step, fraction)
             loss = trainer.add_gradients(batch)
@@ -144,15 +143,11 @@ def update_average(average: nn.Module, network: nn.Module, update: int, decay: f
     reference implementation. Buffers are averaged, too, to keep frozen embeddings; integer buffers are copied.
     """
     decay = min(decay, (1 + update) / (10 + update)) if update > 1 else 0.0
-    mean: list[Tensor] = [*average.parameters()]
-    latest: list[Tensor] = [*network.parameters()]
-    for kept, current in zip(average.buffers(), network.buffers(), strict=True):
-        if current.is_floating_point():
-            mean.append(kept)
-            latest.append(current)
+    for kept, current in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if kept.is_floating_point():
+            kept.lerp_(current, 1 - decay)
         else:
             kept.copy_(current)
-    torch._foreach_lerp_(mean, latest, 1 - decay)
 
 
 def check_run(config: TrainingConfig, out: Path | str, *, resume: bool = False, overwrite: bool = False) -> None:
@@ -174,8 +169,7 @@ class BatchLoss(nn.Module):
 
     def __init__(self, network: nn.Module, losses: Callable[[Batch], Tensor]) -> None:
         super().__init__()
-        self.network = network
-        self.losses = losses
+        self.network, self.losses = network, losses
 
     def forward(self, batch: Batch) -> Tensor:
         return self.losses(batch).mean()
@@ -190,7 +184,7 @@ class Trainer:
         state: changed by each step.
         model: the model with averaged weights.
         record: identity and precision of the run.
-        held_out: held-out pictures by their number, with the same times and noise in each validation.
+        held_out: held-out pictures, with the same times and noise in each validation; None without.
     """
 
     def __init__(
@@ -208,20 +202,21 @@ class Trainer:
         self.log = MetricsLog(run.metrics, run.tensorboard if tensorboard and world.leads else None)
         self.learner = learner_of(config)
         self.part = world.part(config.batch_size, config.accumulate)
-        trained, self.model, self.state = new_state(config, init, world.device, config.batch_size // world.size)
-        self.loss = world.wrap(BatchLoss(self.state.network, partial(self.learner.losses, trained)))
+        trained, self.model, self.state = new_state(config, init, world.device)
+        self.loss: nn.Module = BatchLoss(self.state.network, partial(self.learner.losses, trained))
+        if world.size > 1:
+            self.loss = DistributedDataParallel(self.loss)
         saved = load_state(run.states, self.state) if resume else None
         if saved is not None:
             saved.refuse_change(config, run.path)
         elif config.frozen_norms and init is None:
             raise InputError("frozen_norms needs the statistics of trained weights: give a model to start from")
-        if world.leads:
-            run.refuse_files(config, saved, resume=resume, overwrite=overwrite)
-            if resume and saved is None:
+        elif world.leads:
+            run.refuse_files(config, resume=resume, overwrite=overwrite)
+            if resume:
                 _log.warning("%s: there is no state of a run to go on from: it starts at step 0", run.path)
         with world.first_leads():  # the others read the cache of the first
-            side, channels = config.drawn_side, config.model.network.channels
-            pictures = load_pictures(config.data, side, channels, cache=run.cache)
+            pictures = load_pictures(config.data, config.drawn_side, config.model.network.channels, cache=run.cache)
         if isinstance(config.model, ClassifierConfig) and pictures.classes != config.model.classes:
             raise InputError(
                 f"{config.data.source}: its folders are {', '.join(pictures.classes) or 'no classes'}, and the "
@@ -230,7 +225,7 @@ class Trainer:
         if saved is None:
             # `auto` is measured, so the processes have to agree on it; a resumed run keeps it.
             bfloat16 = bool(world.agreed(float(uses_bfloat16(config.precision, world.device))))
-            self.record = new_record(config, self.state, pictures.digest, bfloat16)
+            self.record = RunRecord(config, pictures.digest, bfloat16)
         else:
             saved.refuse_other_pictures(pictures.digest, run.path)
             self.record = replace(saved, config=config)
@@ -239,16 +234,15 @@ class Trainer:
             run.begin(config, resume=resume)
             self.log.begin(self.state.step)
         self.batches = BatchSource(config, training, config.batch_size, config.seed)
-        self.held_out = cache(lambda count: BatchSource(config, held_out, count, _VALIDATION_SEED).batch(0))
-        self.validates = len(held_out) > 0
+        self.held_out: Batch | None = None
+        if world.leads and len(held_out) and config.validation_images:
+            self.held_out = BatchSource(config, held_out, config.validation_images, _VALIDATION_SEED).batch(0)
         self.validation: HeldOut | None = None
         self.baseline_loss: float | None = None
         self.samples: Path | None = None
         self.last_loss: float | None = None  # of the last line of metrics
         self.losses: list[Tensor] = []  # of the steps since then
         self.step_loss = self.norm = torch.zeros(())  # of the last step, and the norm of its gradient
-        self.failure: OSError | None = None  # of the last attempt to write files
-        self.ended = False
         self.begun = self.saved = self.reported = monotonic()
         self.begun_step, self.begun_fraction = self.state.step, self._fraction()
 
@@ -262,19 +256,13 @@ class Trainer:
 
     def fraction(self) -> float:
         """Return the completed fraction of the run, by steps or by time, in all processes alike."""
-        fraction = self._fraction()
-        return fraction if self.config.minutes is None else self.world.agreed(fraction)
+        return self.world.agreed(self._fraction())
 
     def _fraction(self) -> float:
         config = self.config
         by_steps = self.state.step / config.steps if config.steps else 0.0
         by_time = self.seconds() / (60 * config.minutes) if config.minutes else 0.0
         return min(max(by_steps, by_time), 1.0)
-
-    def draw(self, step: int) -> Batch:
-        """Draw this process's part of a batch."""
-        batch = self.batches.batch(step, self.part)
-        return batch.pinned() if self.world.device.type == "cuda" else batch
 
     def add_gradients(self, batch: Batch) -> Tensor:
         """Add the gradients of a batch, computed in `accumulate` parts; return its mean loss."""
@@ -283,8 +271,10 @@ class Trainer:
         size = len(batch.times) // parts
         with _dropout(self.config.seed, self.state.step, self.world):
             for start in range(0, len(batch.times), size):
-                is_last = start + size == len(batch.times)
-                with nullcontext() if is_last else self.world.without_exchange(self.loss):
+                exchange: AbstractContextManager[None] = nullcontext()
+                if isinstance(self.loss, DistributedDataParallel) and start + size < len(batch.times):
+                    exchange = self.loss.no_sync()  # processes exchange gradients after the last part
+                with exchange:
                     with self._autocast():
                         loss = self.loss(batch.part(slice(start, start + size)).to(device)) / parts
                     loss.backward()
@@ -298,7 +288,6 @@ class Trainer:
             return None
         self.reported = now
         fraction = self._fraction()
-        done = max(fraction - self.begun_fraction, 1e-12)
         progress = TrainProgress(
             step=self.state.step,
             begun=self.begun_step,
@@ -306,7 +295,7 @@ class Trainer:
             fraction=fraction,
             loss=self.step_loss.item(),
             images_per_second=self._images_per_second(),
-            seconds_left=(now - self.begun) * (1 - fraction) / done,
+            seconds_left=(now - self.begun) * (1 - fraction) / max(fraction - self.begun_fraction, 1e-12),
         )
         try:
             return Cancelled("training was stopped") if says_stop(callback(progress)) else None
@@ -314,44 +303,47 @@ class Trainer:
             return error
 
     def write_due(self, loss: Tensor, norm: Tensor) -> None:
-        """Write the metrics, validation, samples, snapshot and state that are due after a step."""
+        """Write the metrics, validation, samples, snapshot and state that are due after a step; log a failure."""
         config = self.config
         self.losses.append(loss)
         self.step_loss, self.norm = loss, norm
-        if self._is_due(config.log_every):
-            self._log_losses()
-        if not self.world.leads:
-            return
-        if self._is_due(config.validate_every):
-            self._validate()
-        if self._is_due(config.sample_every):
-            self._sample()
-        if self._is_due(config.snapshot_every):
-            path = self.run.snapshots / f"step-{self.state.step:09d}.safetensors"
-            self._write("snapshot", lambda: self._save_model(path))
-        if monotonic() - self.saved >= 60 * config.save_minutes:
-            self.save()
+        try:
+            if self._is_due(config.log_every):
+                self._log_losses()
+            if not self.world.leads:
+                return
+            if self._is_due(config.validate_every):
+                self._validate()
+            if self._is_due(config.sample_every):
+                self._sample()
+            if self._is_due(config.snapshot_every):
+                self._save_model(self.run.snapshots / f"step-{self.state.step:09d}.safetensors")
+            if monotonic() - self.saved >= 60 * config.save_minutes:
+                self.save()
+        except OSError as error:
+            _log.error("%s: step %d was not written: %s", self.run.path, self.state.step, error)
 
     def finish(self) -> TrainResult:
         """Write the last metrics, state, validation, samples and model; raise ScoreinvError if that fails."""
-        if self.losses:
-            self._log_losses()
-        if self.world.leads:
-            self.save()  # before the rest, which may be interrupted
-            if self.validation is None or not self._is_due(self.config.validate_every):
-                self._validate()
-            if self.config.sample_every and not self._is_due(self.config.sample_every):
-                self._sample()
-            self.ended = True
-            self.save()
-            if self.failure is not None:
-                raise ScoreinvError(
-                    f"{self.run.path}: the end of the run could not be written ({self.failure}): "
-                    "make room and resume; the last state written before is intact"
-                ) from self.failure
+        config = self.config
+        try:
+            if self.losses:
+                self._log_losses()
+            if self.world.leads:
+                self.save()  # before the rest, which may be interrupted
+                if self.validation is None or not self._is_due(config.validate_every):
+                    self._validate()
+                if config.sample_every and not self._is_due(config.sample_every):
+                    self._sample()
+                self._save_model(self.run.model, ended=[config.steps, config.minutes])
+        except OSError as error:
+            raise ScoreinvError(
+                f"{self.run.path}: the end of the run could not be written ({error}): "
+                "make room and resume; the last state written before is intact"
+            ) from error
         useful = None
         if self.validation is not None and self.baseline_loss is not None:
-            useful = self.validation.mean <= useful_loss(self.config, self.baseline_loss)
+            useful = self.validation.mean <= useful_loss(config, self.baseline_loss)
         return TrainResult(
             trained=self.model,
             model=self.run.model,
@@ -367,33 +359,26 @@ class Trainer:
         )
 
     def save(self) -> None:
-        """Write the state and the model, or log a failure; raise ScoreinvError if the loss is not finite."""
+        """Write the state and the model; raise OSError if that fails, ScoreinvError if the loss is not finite."""
         if not self.world.leads:
             return
         self._require_finite()
-        self.failure = None
-        record = replace(self.record, step=self.state.step, seconds=self.seconds())
-        self._write("training state", lambda: save_state(self.run.states, self.state, record))
-        if self.failure is None:  # the state identifies the run's model
-            self._write("model", lambda: self._save_model(self.run.model))
         self.saved = monotonic()
+        save_state(self.run.states, self.state, replace(self.record, step=self.state.step, seconds=self.seconds()))
+        self._save_model(self.run.model)
 
     def _validate(self) -> None:
         """Log the held-out figures of the averaged weights."""
-        count = validation_size(self.config, self.state.step)
-        if not self.validates or not count:
+        data = self.held_out
+        if data is None:
             return
-        data = self.held_out(count)
+        measures = partial(self.learner.measures, self.model)
         with self._autocast():
-            found = evaluate(
-                partial(self.learner.measures, self.model),
-                data,
-                batch_size=self.config.batch_size,
-                device=self.world.device,
-            )
+            found = evaluate(measures, data, batch_size=self.config.batch_size, device=self.world.device)
         self.validation = found["validation"]
         self.baseline_loss = self.learner.baseline_loss(self.model, data)
-        line = {"step": self.state.step, "images": self.images, "validated": count, "ignorant": self.baseline_loss}
+        validated = len(data.times)
+        line = {"step": self.state.step, "images": self.images, "validated": validated, "ignorant": self.baseline_loss}
         self.log.append(line | {name: asdict(values) for name, values in found.items()})
 
     def _sample(self) -> None:
@@ -401,14 +386,14 @@ class Trainer:
         prior = self.model
         if isinstance(self.learner, ScoreLearner) and isinstance(prior, ScorePrior):
             path = self.run.samples / f"step-{self.state.step:09d}.png"
-            count = grid_size(self.config, self.state.step)
             with self._autocast():
-                self._write("samples", lambda: write_samples(path, prior, count, self.config.seed))
-            self.samples = path if path.exists() else self.samples
+                write_samples(path, prior, self.config.samples, self.config.seed)
+            self.samples = path
 
     def _log_losses(self) -> None:
         """Write a line of metrics; raise ScoreinvError if the loss is not finite."""
         self.last_loss = self.world.mean(torch.stack(self.losses).mean()).item()
+        self.losses = []
         if self.world.leads:
             self._require_finite()
             self.log.append(
@@ -422,23 +407,13 @@ class Trainer:
                     "seconds": self.seconds(),
                 }
             )
-        self.losses = []
 
-    def _save_model(self, path: Path) -> None:
-        notes: dict[str, Any] = {"step": self.state.step, "images": self.images, "run": self.record.run}
+    def _save_model(self, path: Path, **notes: Any) -> None:
+        notes |= {"step": self.state.step, "images": self.images}
         if self.validation is not None:
             notes["validation_loss"] = self.validation.mean
-        if self.ended:
-            notes["ended"] = [self.config.steps, self.config.minutes]
         path.parent.mkdir(exist_ok=True)
         save(self.model, path, notes=notes)
-
-    def _write(self, what: str, write: Callable[[], None]) -> None:
-        try:
-            write()
-        except OSError as error:
-            self.failure = error
-            _log.error("%s: the %s of step %d was not written: %s", self.run.path, what, self.state.step, error)
 
     def _require_finite(self) -> None:
         if not math.isfinite((self.norm + self.step_loss).item()):
@@ -480,8 +455,8 @@ def _memory_remedy(config: TrainingConfig, world: World) -> Iterator[None]:
     """Turn exhausted memory into a ScoreinvError with a remedy."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if type(error) is RuntimeError and "allocate memory" not in str(error):  # torch has no class for the CPU's
+    except Exception as error:
+        if not is_out_of_memory(error):
             raise
         raise ScoreinvError(
             f"not enough memory on {world.device} for batch_size {config.batch_size}, accumulate {config.accumulate}: "
@@ -497,11 +472,10 @@ def deferred_signals() -> Iterator[list[signal.Signals]]:
     ignore SIGINT in background jobs. Outside of the main thread nothing is collected.
     """
     came: list[signal.Signals] = []
-    handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    numbers = ENDING_SIGNALS if threading.current_thread() is threading.main_thread() else []
+    handlers = {number: signal.getsignal(number) for number in numbers}
     # None is a handler that Python did not install and cannot restore.
     handlers = {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
-    if threading.current_thread() is not threading.main_thread():
-        handlers = {}
 
     def restore() -> None:
         for number, handler in handlers.items():

@@ -39,8 +39,7 @@ from scoreinv.preconditioning import EDM, centre, noise_level
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.sdes import broadcast
 from scoreinv.training.config import ObjectiveConfig, TrainingConfig
-from scoreinv.training.data.batches import Batch
-from scoreinv.training.data.training_times import importance
+from scoreinv.training.data.batches import Batch, importance
 
 CROSS_ENTROPY = 20.0
 """Weight of the cross-entropy relative to the Dice loss, for the damage detector."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +19,13 @@ from scoreinv.samplers.dpmpp_2m import DPMpp2M
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import atomic_write
-from scoreinv.training.config import TrainingConfig
 from scoreinv.training.data.batches import Batch
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-_log = logging.getLogger(__name__)
-
 _BINS = 8  # of times, for held-out figures
 _GRID_STEPS = 18  # network evaluations for each sample of a grid
-_STEP_EVALUATIONS = 3  # cost of a training step for each picture, in network evaluations
 
 
 @dataclass(frozen=True)
@@ -100,9 +94,7 @@ class TrainResult:
 
 
 class MetricsLog:
-    """A file of JSON objects, each with a `step`, that survives kills, full disks and damaged lines.
-
-    A line that cannot be written is lost with a warning; it does not end the run.
+    """A file of JSON objects, each with a `step`; damaged lines are dropped when a run is resumed.
 
     Args:
         path: the file.
@@ -119,62 +111,35 @@ class MetricsLog:
             except ImportError as error:
                 raise InputError("TensorBoard is not installed: pip install 'scoreinv[tensorboard]'") from error
         self.path, self.tensorboard = path, tensorboard
-        self._failed = False
         self._writer: SummaryWriter | None = None
 
     def begin(self, step: int) -> None:
         """Delete damaged lines and those after `step`, which a resumed run writes again; fill TensorBoard's folder."""
-        lines = self._read()
+        lines = self.path.read_bytes().splitlines() if self.path.exists() else []
         kept = [line for line in map(_parsed, lines) if line is not None and line["step"] <= step]
-        damaged = sum(_parsed(line) is None for line in lines[:-1])  # a kill may have cut the last one short
-        if damaged:
-            _log.warning("%s: %d damaged lines are dropped", self.path, damaged)
-        try:
-            with atomic_write(self.path) as temporary:
-                temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
-            if self.tensorboard is not None:
-                from torch.utils.tensorboard import SummaryWriter
+        with atomic_write(self.path) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        if self.tensorboard is not None:
+            from torch.utils.tensorboard import SummaryWriter
 
-                for path in self.tensorboard.glob("events.out.tfevents.*"):
-                    path.unlink()
-                # purge_step makes a running server forget the deleted files.
-                self._writer = SummaryWriter(str(self.tensorboard), purge_step=0)
-        except OSError as error:
-            _log.warning("%s: cannot be written: %s", self.path, error)
+            for path in self.tensorboard.glob("events.out.tfevents.*"):
+                path.unlink()
+            # purge_step makes a running server forget the deleted files.
+            self._writer = SummaryWriter(str(self.tensorboard), purge_step=0)
         for line in kept:
             self._show(line)
 
     def append(self, line: dict[str, Any]) -> None:
-        """Write a line."""
-        start = "\n" if self._failed else ""  # a full disk may have cut the previous line short
-        try:
-            with self.path.open("a") as file:
-                file.write(f"{start}{json.dumps(line)}\n")
-        except OSError as error:
-            if not self._failed:
-                _log.warning("%s: lines are lost: %s", self.path, error)
-            self._failed = True
+        """Write a line; raise OSError if that fails."""
+        with self.path.open("a") as file:
+            file.write(f"{json.dumps(line)}\n")
         self._show(line)
 
     def _show(self, line: dict[str, Any]) -> None:
-        if self._writer is None:
-            return
-        try:
+        if self._writer is not None:
             for name, value in _scalars(line):
                 self._writer.add_scalar(name, value, line["step"])
             self._writer.flush()
-        except OSError as error:  # the next resumption fills the gap from the file
-            _log.warning("%s: nothing more is written: %s", self.tensorboard, error)
-            self._writer = None
-
-    def _read(self) -> list[bytes]:
-        try:
-            return [line for line in self.path.read_bytes().splitlines() if line.strip()]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            _log.warning("%s: cannot be read: %s", self.path, error)
-            return []
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
@@ -193,23 +158,6 @@ def _scalars(line: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, floa
             yield from _scalars(value, f"{prefix}{name}/")
         elif isinstance(value, int | float) and name != "step":
             yield f"{prefix}{name}", value
-
-
-def validation_size(config: TrainingConfig, step: int) -> int:
-    """Return the number of held-out pictures to evaluate at a step: at least 16, and at most 10 % of the work.
-
-    The work is that of the training steps since the last validation, counted in network evaluations.
-    """
-    return min(config.validation_images, max(16, _evaluations(config, step, config.validate_every) // 10))
-
-
-def grid_size(config: TrainingConfig, step: int) -> int:
-    """Return the number of pictures in a sample grid at a step: likewise, and at least 1."""
-    return min(config.samples, max(1, _evaluations(config, step, config.sample_every) // (10 * _GRID_STEPS)))
-
-
-def _evaluations(config: TrainingConfig, step: int, every: int) -> int:
-    return _STEP_EVALUATIONS * config.batch_size * min(step, every or step)
 
 
 @torch.no_grad()
@@ -247,8 +195,6 @@ def write_samples(path: Path, prior: ScorePrior, count: int, seed: int) -> None:
     noise = NoiseStream(seed, count, device=prior.device)
     samples = prior.to_image(DPMpp2M(steps=_GRID_STEPS).sample(prior, shape, rng=noise).x0)
     pixels = (samples.nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8).cpu().permute(0, 2, 3, 1).numpy()
-    buffer = BytesIO()
-    Image.fromarray(contact_sheet(pixels)).save(buffer, "PNG")
     path.parent.mkdir(exist_ok=True)
     with atomic_write(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+        Image.fromarray(contact_sheet(pixels)).save(temporary, "PNG")

@@ -12,8 +12,8 @@ from scoreinv.models.foreign.published import published
 from scoreinv.networks.classifiers import WideResNetConfig
 from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.preconditioning import EDM
-from scoreinv.sdes import SDE, VE
+from scoreinv.preconditioning import EDM, PaperVE
+from scoreinv.sdes import DDPM, SDE, VE
 from scoreinv.system.errors import InputError
 from scoreinv.training.config import (
     DamageDrawing,
@@ -47,16 +47,19 @@ _SMALL_NETWORK = NCSNppConfig(
 def paper_training(name: str, data: DataConfig = PAPER_DATA) -> TrainingConfig:
     """Return the paper's training of a published model; raise CheckpointError with the names if it is unknown."""
     model = published(name)
+    is_ve, side = isinstance(model.sde, VE), model.image_size
+    is_discrete = isinstance(model.sde, DDPM) or model.preconditioning == PaperVE("index")
     return TrainingConfig(
-        model=model.config,
+        model=model,
         data=data,
         objective=ObjectiveConfig(
-            times="continuous" if model.continuous else "discrete", reduction=model.reduction, stratified=False
+            times="discrete" if is_discrete else "continuous",
+            reduction="sum" if is_ve and name != "ve/ffhq_ncsnpp_continuous" else "mean",
+            stratified=False,
         ),
-        optimizer=OptimizerConfig(learning_rate=model.learning_rate),
-        batch_size=model.batch_size,
-        ema_decay=model.ema_decay,
-        steps=model.iterations,
+        batch_size={32: 128, 256: 64, 1024: 8}[side],
+        ema_decay=0.999 if is_ve and side < 1024 else 0.9999,
+        steps=2_400_001 if side > 32 else 950_001 if "_deep_" in name else 1_300_001,
         snapshot_every=50_000,
     )
 
@@ -84,10 +87,8 @@ def classifier_training(sde: SDE, data: DataConfig, classes: tuple[str, ...]) ->
         data=replace(data, mode="resize", shift=4, dequantise=True),
         objective=ObjectiveConfig(focus=(0.0, 2.0)),
         optimizer=OptimizerConfig(learning_rate=1.5e-3, warmup=500, weight_decay=0.05, anneal="cosine"),
-        batch_size=64,
         steps=30_000,
         validation_images=1000,
-        sample_every=0,
         snapshot_every=0,
     )
 
@@ -98,15 +99,12 @@ def damage_training(data: DataConfig) -> TrainingConfig:
         model=DetectorConfig(DetectorNetworkConfig((16, 32, 80, 160), coarse_width=256, regions=16)),
         data=replace(data, scales=(1.0, 0.6)),
         damage=DamageDrawing(),
-        optimizer=OptimizerConfig(
-            learning_rate=2e-3, beta2=0.99, warmup=50, clip=1.0, weight_decay=0.01, anneal="cosine"
-        ),
+        optimizer=OptimizerConfig(learning_rate=2e-3, beta2=0.99, warmup=50, weight_decay=0.01, anneal="cosine"),
         batch_size=6,
         ema_decay=0.995,
         steps=10_000,
         validate_every=500,
         validation_images=128,
-        sample_every=0,
         snapshot_every=0,
     )
 
@@ -120,7 +118,6 @@ def small_training(sde: SDE, data: DataConfig) -> TrainingConfig:
         optimizer=OptimizerConfig(learning_rate=5e-4, warmup=500, anneal="cosine"),
         batch_size=16,
         steps=20_000,
-        validate_every=1000,
         sample_every=2000,
         snapshot_every=0,
     )

@@ -1,33 +1,52 @@
-"""One training run on disk: the files in its folder, its lock, and the rules for replacing files."""
+"""One training run on disk: its folder, its lock, and the states from which a resumed run continues bit for bit.
+
+Random numbers are functions of (seed, step), so a state consists of the weights, their moving average, Adam's moments
+and the step. It also holds the weights that are not trained, because they may come from another model.
+"""
 
 from __future__ import annotations
 
+import copy
 import json
-import re
+import logging
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import torch
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
 
+from scoreinv.conditional.prior import trained_task
 from scoreinv.models.catalogue import MODEL_FILE
-from scoreinv.models.codec import encode
+from scoreinv.models.codec import decode, encode, in_file, parse_json
+from scoreinv.models.config import AnyModel
 from scoreinv.models.model_file import read_metadata
+from scoreinv.networks.blocks import channels_last, freeze_norms
+from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import atomic_write, remove_leftovers
+from scoreinv.system.options import require
 from scoreinv.training.config import TrainingConfig, read_config
-from scoreinv.training.state import RunRecord, read_record, saved_states
+from scoreinv.training.losses import learner_of
 
-_FILES = {
-    ".": rf"(config\.json|{re.escape(MODEL_FILE)}|metrics\.jsonl)",
-    "state": r"\d{9}\.safetensors",
-    "snapshots": r"step-\d{9}\.safetensors",
-    "samples": r"step-\d{9}\.png",
-    "tensorboard": r"events\.out\.tfevents\..*",
-}
-"""Patterns of the files that a run writes, by folder; the cache of decoded pictures comes on top."""
+_log = logging.getLogger(__name__)
+
+_KEPT = 2  # states
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+_COUNT = "step"  # Adam's name for the number of updates of a parameter
+_DIGITS = 9 * "[0-9]"
+_FILES = (
+    *("config.json", MODEL_FILE, "metrics.jsonl", f"state/{_DIGITS}.safetensors"),
+    *(f"snapshots/step-{_DIGITS}.safetensors", f"samples/step-{_DIGITS}.png", "tensorboard/events.out.tfevents.*"),
+)
+"""Patterns of the files that a run writes; the cache of decoded pictures comes on top."""
 
 
 class TrainingRun:
@@ -48,43 +67,37 @@ class TrainingRun:
         self.tensorboard = path / "tensorboard"
         self.cache = path / "cache"
 
-    def refuse_files(
-        self, config: TrainingConfig, record: RunRecord | None = None, *, resume: bool, overwrite: bool
-    ) -> None:
-        """Raise InputError if the folder holds a run (without `resume`), or files of others (without `overwrite`).
+    def refuse_files(self, config: TrainingConfig, *, resume: bool, overwrite: bool) -> None:
+        """Raise InputError if a run at step 0 would replace another run or (without `overwrite`) other files.
 
-        record: of the state to resume from. A run owns the models with its identifier and a configuration with its
-            resume key. Without a state, a resumed run starts at step 0 and owns its configuration, but no model.
+        A resumed run without a readable state owns the files of its configuration, but no models and states.
         """
         if saved_states(self.states) and not resume:
             raise InputError(f"{self.path}: holds a training run already: resume it, or choose another folder")
         own = self._holds(config)
-        if record is not None:
-            others = [] if own or not self.config.exists() else [self.config]
-            others += [] if not self.model.exists() or self._model_notes().get("run") == record.run else [self.model]
-        else:
-            others = [path for path in self._files() if not (resume and own) or path.suffix == ".safetensors"]
+        found = sorted(path for pattern in _FILES for path in self.path.glob(pattern))
+        others = [path for path in found if not (resume and own) or path.suffix == ".safetensors"]
         if others and not overwrite:
-            remedy = "overwrite it, or choose another folder"
-            remedy = f"resume it, {remedy}" if own and not resume else remedy
-            raise InputError(f"{others[0]}: is there already, and this run has not written it: {remedy}")
+            remedy = "resume it, or " if own and not resume else ""
+            raise InputError(
+                f"{others[0]}: is there already, and this run has not written it: {remedy}overwrite it, or choose "
+                "another folder"
+            )
 
     def finished(self, config: TrainingConfig) -> dict[str, Any] | None:
         """Return the notes of the final model if the run has reached the end that `config` sets; else None."""
-        notes = self._model_notes()
-        records = [read_record(path) for path in saved_states(self.states)[-1:]]
-        own = any(record is not None and record.run == notes.get("run") for record in records)
         try:
-            same = own and read_config(self.config) == config
+            notes = read_metadata(self.model)[1]
+            same = read_config(self.config) == config and notes.get("ended") == [config.steps, config.minutes]
         except InputError:
             return None
-        return notes if same and notes.get("ended") == [config.steps, config.minutes] else None
+        return notes if same else None
 
     def begin(self, config: TrainingConfig, *, resume: bool) -> None:
         """Write the configuration, the first file of a run; raises InputError if that fails."""
         try:
             if resume:  # a killed process leaves unfinished files
-                for folder in (*_FILES, "cache"):
+                for folder in (".", "state", "snapshots", "samples", "cache"):
                     remove_leftovers(self.path / folder)
             with atomic_write(self.config) as temporary:
                 temporary.write_text(json.dumps(encode(config), indent=2) + "\n")
@@ -99,21 +112,6 @@ class TrainingRun:
         except InputError:
             return False
 
-    def _model_notes(self) -> dict[str, Any]:
-        """Return the notes of the model in the folder; none if it is unreadable."""
-        try:
-            return read_metadata(self.model)[1]
-        except InputError:
-            return {}
-
-    def _files(self) -> list[Path]:
-        """Return the existing files with names of a run's files."""
-        found: list[Path] = []
-        for folder, name in _FILES.items():
-            with suppress(OSError):
-                found += [path for path in (self.path / folder).iterdir() if re.fullmatch(name, path.name)]
-        return sorted(found)
-
 
 @contextmanager
 def claimed(path: Path) -> Iterator[TrainingRun]:
@@ -125,26 +123,209 @@ def claimed(path: Path) -> Iterator[TrainingRun]:
     """
     run, lock = TrainingRun(path), path / ".scoreinv.lock"
     new = [place for place in (run.cache, path, *path.parents) if not place.exists()]
+    held = FileLock(lock, timeout=0)  # the system releases it however the process ends
     try:
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            held = FileLock(lock, timeout=0)  # the system releases it however the process ends
-            held.acquire()
-        except Timeout as error:
-            raise InputError(
-                f"{path}: another run is writing into this folder: wait for its end, or choose another"
-            ) from error
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
-        try:
-            yield run
-        finally:
-            lock.unlink(missing_ok=True)
-            held.release()
+        path.mkdir(parents=True, exist_ok=True)
+        held.acquire()
+    except Timeout as error:
+        raise InputError(
+            f"{path}: another run is writing into this folder: wait for its end, or choose another"
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    try:
+        yield run
     finally:
+        lock.unlink(missing_ok=True)
+        held.release()
         if not run.begun:
             if run.cache in new:
                 shutil.rmtree(run.cache, ignore_errors=True)
             for place in new:
                 with suppress(OSError):  # it holds files of others
                     place.rmdir()
+
+
+@dataclass
+class TrainingState:
+    """Everything that a training step changes, and the weights that it does not.
+
+    Attributes:
+        network: the weights in training.
+        average: the same network with the moving average of the weights.
+        optimizer: Adam over the network's parameters.
+        fixed: the parts of the model that are not trained.
+        step: number of steps done.
+    """
+
+    network: nn.Module
+    average: nn.Module
+    optimizer: torch.optim.Adam
+    fixed: nn.Module
+    step: int = 0
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """Modules by the prefix of their tensors' names."""
+        return {"network": self.network, "average": self.average, "fixed": self.fixed}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all tensors of the state by name."""
+        found = {
+            f"{part}.{name}": value
+            for part, module in self.parts.items()
+            for name, value in module.state_dict().items()
+        }
+        for name, parameter in self.network.named_parameters():
+            moments = self.optimizer.state.get(parameter, {})
+            found |= {f"{key}.{name}": moments[key] for key in (*_MOMENTS, _COUNT) if key in moments}
+        return found
+
+    def restore(self, tensors: dict[str, Tensor], step: int) -> None:
+        """Load tensors into the existing modules and their memory layout."""
+        for part, module in self.parts.items():
+            prefix = f"{part}."
+            values = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
+            module.load_state_dict(values)
+        for name, parameter in self.network.named_parameters():
+            if not any(f"{key}.{name}" in tensors for key in _MOMENTS):
+                continue
+            # The fused kernel reads raw memory: moments need the layout of their parameter.
+            saved = {key: tensors[f"{key}.{name}"].view(parameter.shape) for key in _MOMENTS}
+            moments = {key: torch.empty_like(parameter).copy_(value) for key, value in saved.items()}
+            count = tensors[f"{_COUNT}.{name}"].to(parameter.device)  # lower than `step` after steps without gradient
+            self.optimizer.state[parameter] = {_COUNT: count, **moments}
+        self.step = step
+
+
+def new_state(
+    config: TrainingConfig, init: AnyModel | None, device: torch.device
+) -> tuple[AnyModel, AnyModel, TrainingState]:
+    """Build the state at step 0; return the trained model, its moving average, and the state.
+
+    Raises InputError if `init` has another network, or there is no compiler for `compile`.
+    """
+    learner = learner_of(config)
+    model = initial_model(config, init).to(device)
+    network = channels_last(learner.network(model)).train()
+    fixed = nn.ModuleList(part for part in model.parts().values() if part is not network)
+    # The average shares the parts that are not trained, so that restoring one restores both.
+    average: AnyModel = copy.deepcopy(model, {id(module): module for module in fixed.modules()}).eval()
+    if config.frozen_norms and not freeze_norms(network):
+        raise InputError("frozen_norms: this network has no batch norms")
+    options = config.optimizer
+    optimizer = torch.optim.AdamW(
+        network.parameters(),
+        lr=options.learning_rate,
+        betas=(options.beta1, options.beta2),
+        eps=options.epsilon,
+        weight_decay=options.weight_decay,
+        fused=device.type in ("cpu", "cuda"),
+    )
+    if config.compile:
+        if not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl"))):
+            raise InputError("compile: torch needs a C++ compiler, and there is none here (on Debian: apt install g++)")
+        network.compile()
+    return model, average, TrainingState(network, learner.network(average), optimizer, fixed)
+
+
+def initial_model(config: TrainingConfig, init: AnyModel | None) -> AnyModel:
+    """Build the model with weights drawn from the seed, or with those of `init`.
+
+    Raises InputError if `init` has another network. It may lack a chroma network: that starts from the bundled encoder.
+    """
+    with torch.random.fork_rng([]):
+        torch.default_generator.manual_seed(config.seed)
+        model = config.model.build()
+    if init is not None:
+        if trained_task(init) is not None and config.observations is None:
+            raise InputError("the model to start from takes observations: train a conditional model")
+        parts = model.parts()
+        try:
+            for name, part in init.parts().items():
+                parts[name].load_state_dict(part.state_dict())
+        except (RuntimeError, KeyError) as error:
+            raise InputError("the model to start from has another network than the one to train") from error
+    for part in model.parts().values():
+        if config.trained == "chroma" and isinstance(part, ChromaNetwork):
+            part.train_last_stages()
+    return model
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The description of a run that each of its state files carries.
+
+    Attributes:
+        config: the run's configuration.
+        pictures: digest of the training pictures (`Pictures.digest`).
+        bfloat16: whether inner layers are computed in bfloat16.
+        step: number of steps done.
+        seconds: training time, over all resumptions.
+    """
+
+    config: TrainingConfig
+    pictures: str
+    bfloat16: bool
+    step: int = 0
+    seconds: float = 0.0
+
+    removed_fields: ClassVar = ("run",)
+
+    def __post_init__(self) -> None:
+        require(self.step >= 0 and self.seconds >= 0, "step and seconds must not be negative")
+
+    def refuse_change(self, config: TrainingConfig, folder: Path) -> None:
+        """Raise InputError if a configuration belongs to another run."""
+        before = self.config.resume_key()
+        if different := [name for name, value in config.resume_key().items() if value != before[name]]:
+            raise InputError(f"{folder}: the run to resume differs in {', '.join(different)}: use another folder")
+
+    def refuse_other_pictures(self, digest: str, folder: Path) -> None:
+        """Raise InputError if the training pictures have changed."""
+        if self.pictures != digest:
+            raise InputError(
+                f"{folder}: the pictures are not those that the run was trained on so far: put them back, or start "
+                "another run from its model"
+            )
+
+
+def save_state(folder: Path, state: TrainingState, record: RunRecord) -> None:
+    """Write the state to a new file and delete all but the last two; on OSError the older files stay intact."""
+    folder.mkdir(exist_ok=True)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.tensors().items()}
+    written = folder / f"{state.step:09d}.safetensors"
+    with atomic_write(written) as temporary:
+        temporary.write_bytes(save(tensors, {"about": json.dumps(encode(record))}))
+    earlier = [path for path in saved_states(folder) if path < written]
+    # Files of later steps were unreadable; otherwise the run would have resumed from them.
+    for old in set(saved_states(folder)) - {written, *earlier[1 - _KEPT :]}:
+        old.unlink()
+
+
+def saved_states(folder: Path) -> list[Path]:
+    """Return the state files in a folder, oldest first."""
+    return sorted(folder.glob(9 * "[0-9]" + ".safetensors"))
+
+
+def load_state(folder: Path, state: TrainingState) -> RunRecord | None:
+    """Restore the newest readable state and return its record, or None if there is none.
+
+    Raises InputError if the state belongs to another model, or its record is invalid.
+    """
+    for path in reversed(saved_states(folder)):
+        try:
+            with safe_open(path, framework="pt") as file:
+                about = parse_json((file.metadata() or {}).get("about", ""))
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, InputError) as error:
+            _log.warning("%s is unreadable and passed over: %s", path, error)
+            continue
+        with in_file(path):
+            record = decode(RunRecord, about)
+        try:
+            state.restore(tensors, record.step)
+        except (RuntimeError, KeyError) as error:
+            raise InputError(f"{path}: this state is of another model than the configuration's") from error
+        return record
+    return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -181,18 +180,6 @@ def test_training_of_damage_goes_on_from_the_bundled_detector(scoreinv, tmp_path
     words = ("train", "--damage", "--init", "damage", "--batch-size", 2, "--steps", 1, "--out", "run")
     assert scoreinv(*words).code == 0
     assert json.loads((tmp_path / "run/config.json").read_text())["model"]["network"]["second"]
-
-
-@pytest.mark.slow
-def test_a_model_of_another_run_is_replaced_only_on_demand(scoreinv, configuration, tmp_path):
-    words = ("train", "--config", configuration, "--out", "run")
-    assert scoreinv(*words).code == 0
-    assert scoreinv(*words[:-1], "other", "--seed", 7).code == 0
-    shutil.copy(tmp_path / "other/model.safetensors", tmp_path / "run")
-    refused = scoreinv(*words, "--resume")
-    assert (refused.code, refused.out, "overwrite it" in refused.err) == (2, "", True)
-    again = scoreinv(*words, "--resume", "--overwrite", "--steps", 3, "--json")
-    assert (again.code, json.loads(again.out)["steps"]) == (0, 3)
 
 
 def test_a_resumed_run_says_from_where_and_a_finished_one_that_nothing_is_left(scoreinv, configuration, monkeypatch):

@@ -189,34 +189,18 @@ def test_an_entry_is_found_by_the_name_that_it_had() -> None:
     assert decode_model(written) == noisier
 
 
-def test_a_header_larger_than_any(tmp_path: Path) -> None:
-    """It is not even parsed: padded by blanks it says nothing wrong."""
-    path = tmp_path / "m.safetensors"
-    save(CONFIG.build(), path)
-    content = path.read_bytes()
-    length = int.from_bytes(content[:8], "little")
-    for padding in (100, 11_000_000):
-        header = content[8 : 8 + length] + b" " * padding
-        path.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + length :])
-        if padding == 100:
-            read_model(path)
-    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
-        read_model(path)
-
-
 @pytest.mark.parametrize(
     "text",
     [
         "[" * 100_000,
         '{"a":' * 100_000 + "1" + "}" * 100_000,
-        '{"a":' * 50 + "1" + "}" * 50,
         "[1]",
         "{",
         '{"a": 1' + "0" * 5000 + "}",
         '{"a": "' + "x" * 5_000_000 + '"}',
         b"\xff\xfe\x00",
     ],
-    ids=["brackets", "braces", "50 levels", "list", "cut", "digits", "long", "bytes"],
+    ids=["brackets", "braces", "list", "cut", "digits", "long", "bytes"],
 )
 def test_json_within_bounds(text: str | bytes) -> None:
     with pytest.raises(CheckpointError):
@@ -236,7 +220,7 @@ def test_notes_of_any_kind_are_notes(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     save(CONFIG.build(), path)
     tensors = load_file(path)
-    for notes in ("[]", "3", "{", '{"a":' * 40 + "1" + "}" * 40):
+    for notes in ("[]", "3", "{"):
         metadata = {"format": "scoreinv", "config": json.dumps(encode(CONFIG)), "notes": notes}
         save_file(tensors, path, metadata)
         with pytest.raises(CheckpointError, match=r"m\.safetensors: not a"):

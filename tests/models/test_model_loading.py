@@ -13,7 +13,7 @@ from small_model import save_small
 
 from scoreinv.models import catalogue, loading
 from scoreinv.models.loading import LIBRARY, Machine, Models, ModelSource
-from scoreinv.system.errors import CheckpointError, InputError, ScoreinvError, SettingError
+from scoreinv.system.errors import CheckpointError, InputError, SettingError
 
 
 @pytest.fixture
@@ -78,13 +78,3 @@ def test_what_cannot_be_loaded_is_refused_by_a_check(monkeypatch: pytest.MonkeyP
         ModelSource("photo", Machine(precision="bfloat16"), exact=True)
     with pytest.raises(CheckpointError, match="photo"):
         Models(inpaint=Path("photo")).filler()  # a path is no bundled name
-
-
-def test_a_large_model_that_does_not_fit_in_memory_is_not_loaded(
-    model: str, loaded: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loading, "LARGE_BYTES", 1)
-    monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 1000)
-    with pytest.raises(ScoreinvError, match="GB are free"):
-        ModelSource(model, LIBRARY).load()
-    assert loaded == []

@@ -31,7 +31,7 @@ from scoreinv.training.data.batches import Batch
 from scoreinv.training.loop import train
 from scoreinv.training.losses import ChromaLearner
 from scoreinv.training.presets import conditional_training
-from scoreinv.training.state import initial_model
+from scoreinv.training.run import initial_model
 
 AXES = ResidualPreconditioning()
 

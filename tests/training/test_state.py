@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from scoreinv.system.errors import InputError
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.loop import train
-from scoreinv.training.state import TrainingState
+from scoreinv.training.run import TrainingState
 
 
 def test_a_parameter_that_missed_a_step_goes_on_by_its_own_count() -> None:

@@ -11,7 +11,7 @@ from scoreinv.models.foreign.published import PUBLISHED
 from scoreinv.sdes import VP
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import PRETRAINED
-from scoreinv.training.config import DAMAGE_SHARES, DataConfig, OptimizerConfig, TrainingConfig, read_config
+from scoreinv.training.config import DamageDrawing, DataConfig, OptimizerConfig, TrainingConfig, read_config
 from scoreinv.training.presets import classifier_training, paper_training, small_training
 
 
@@ -20,8 +20,7 @@ def test_published_settings_make_a_whole_configuration(name: str) -> None:
     config = paper_training(name, DataConfig("pictures", mode="resize"))
     assert decode(TrainingConfig, json.loads(json.dumps(encode(config)))) == config
     assert (config.objective.times == "continuous") == ("continuous" in name)
-    rate = 2e-5 if name in ("vp/bedroom_ddpm", "vp/church_ddpm", "vp/celebahq_ddpm") else 2e-4
-    assert config.optimizer == OptimizerConfig(rate, 0.9, 0.999, 1e-8, warmup=5000, clip=1.0)
+    assert config.optimizer == OptimizerConfig(2e-4, 0.9, 0.999, 1e-8, warmup=5000, clip=1.0)
 
 
 def test_the_bundled_configurations_and_those_of_version_0_1_are_read() -> None:
@@ -50,7 +49,7 @@ def test_the_bundled_configurations_and_those_of_version_0_1_are_read() -> None:
         ({"damage": {"often": [["rust", 2.0]]}}, "a kind of damage.often must be"),
         ({"damage": {"often": [["dust", -1.0]]}}, "damage.often of dust must lie in"),
         ({"damage": {"often": [["dust", 1.0], ["dust", 2.0]]}}, "names a kind twice"),
-        ({"damage": {"often": [[kind, 0.0] for kind in DAMAGE_SHARES]}}, "leaves 0 kinds"),
+        ({"damage": {"often": [[kind, 0.0] for kind in DamageDrawing().shares]}}, "leaves 0 kinds"),
         ({"observations": {"nothing": -0.1, "holes": 0.65}}, "shares must not be negative"),
         ({"observations": {"holes": 0.5}}, "shares must add up to 1, not 1.1"),
         ({"observations": {}}, "a conditional prior is trained with observations, and no other is"),

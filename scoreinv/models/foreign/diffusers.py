@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import math
 import re
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -20,7 +19,7 @@ from torch import nn
 
 from scoreinv.models.codec import decode_foreign, in_file, read_json
 from scoreinv.models.config import ModelConfig
-from scoreinv.models.foreign.pickled import plain_tensors, read_pickled
+from scoreinv.models.foreign.pickled import opened_pickle
 from scoreinv.models.model_file import unfilled
 from scoreinv.models.weights import install, opened
 from scoreinv.networks.ncsnpp import Activation, NCSNpp, NCSNppConfig
@@ -38,18 +37,10 @@ WEIGHTS_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model
 _ACTIVATIONS: dict[str, Activation] = {"silu": "swish", "swish": "swish", "relu": "relu"}
 
 
-def is_diffusers_folder(folder: Path) -> bool:
-    """Return whether a folder holds a model of the diffusers library."""
-    return any((part / name).is_file() for part in (folder, folder / "unet") for name in WEIGHTS_FILES)
-
-
-def weights_file(folder: Path) -> Path:
-    """Find a folder's weights, safetensors before pickled ones; raises CheckpointError if there are none."""
-    unet = _unet_folder(folder)
-    for name in WEIGHTS_FILES:
-        if (unet / name).is_file():
-            return unet / name
-    raise CheckpointError(f"{folder}: holds no weights ({' or '.join(WEIGHTS_FILES)})")
+def weights_file(folder: Path) -> Path | None:
+    """Find the weights of a folder in diffusers' format, safetensors before pickled ones; None if it is no such one."""
+    paths = (part / name for name in WEIGHTS_FILES for part in (folder / "unet", folder))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
@@ -63,16 +54,12 @@ def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
     """
     config = read_diffusers_config(folder)
     path = weights_file(folder)
+    assert path is not None  # `catalogue.locate` has checked it
     prior = unfilled(path, config if sde is None else replace(config, sde=sde))
     network = prior.network
     assert isinstance(prior, ScorePrior)
     assert isinstance(network, NCSNpp)
-    with ExitStack() as files:
-        if path.suffix == ".safetensors":
-            _, found, read = files.enter_context(opened(path))
-        else:
-            tensors = plain_tensors(path, read_pickled(path))
-            found, read = {name: tuple(value.shape) for name, value in tensors.items()}, tensors.__getitem__
+    with opened(path) if path.suffix == ".safetensors" else opened_pickle(path) as (_, found, read):
         unused = {_replaced(name, _OLD_NAMES): name for name in found}
         names, shapes = {}, {}
         last = len(network.up) - 1
@@ -92,12 +79,13 @@ def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
 
 def read_diffusers_config(folder: Path) -> ModelConfig:
     """Read the configuration of a folder; raises CheckpointError naming the entry that is missing or unsupported."""
-    path = _unet_folder(folder) / "config.json"
+    weights = weights_file(folder)
+    path = (folder if weights is None else weights.parent) / "config.json"
     options = read_json(path)
     with in_file(path):
         unet = decode_foreign(_UNet, {"attention_head_dim": options.get("num_head_channels", 8)} | options)
         network = _network(unet)
-    sde, preconditioning, sampler = _schedule(folder, _VESchedule if network.embedding == "fourier" else _DDPMSchedule)
+    sde, preconditioning, sampler = _schedule(folder, network.embedding)
     span = (0.0, 1.0) if unet.center_input_sample else (-1.0, 1.0)
     size = unet.sample_size or 32
     with in_file(path):
@@ -139,29 +127,26 @@ class _UNet:
 
 
 def _network(unet: _UNet) -> NCSNppConfig:
-    def refuse_unless(condition: bool, entry: str) -> None:
-        require(condition, f"{entry} = {shown(getattr(unet, entry))} is not supported")
-
-    down, up = unet.down_block_types, unet.up_block_types[::-1]
-    skip = all("Skip" in kind for kind in (*down, *up))
-    family = ("SkipDownBlock2D", "SkipUpBlock2D") if skip else ("DownBlock2D", "UpBlock2D")
-    attends = [kind == f"Attn{family[0]}" for kind in down]
-    refuse_unless(down == tuple(f"Attn{family[0]}" if there else family[0] for there in attends), "down_block_types")
-    refuse_unless(up == tuple(f"Attn{family[1]}" if there else family[1] for there in attends), "up_block_types")
+    skip = all("Skip" in kind for kind in (*unet.down_block_types, *unet.up_block_types))
+    down, up = ("SkipDownBlock2D", "SkipUpBlock2D") if skip else ("DownBlock2D", "UpBlock2D")
+    attends = [kind.startswith("Attn") for kind in unet.down_block_types]
     widths = unet.block_out_channels
     width = widths[0] if widths else 0
-    fit = len(widths) == len(down) and width > 0 and all(features % width == 0 for features in widths)
-    refuse_unless(fit, "block_out_channels")
-    fourier = unet.time_embedding_type == "fourier"
-    refuse_unless(fourier == skip, "time_embedding_type")
-    refuse_unless(fourier or unet.freq_shift == 1, "freq_shift")
-    refuse_unless(fourier or not unet.flip_sin_to_cos, "flip_sin_to_cos")
-    refuse_unless(skip or unet.downsample_padding == 0, "downsample_padding")
-    refuse_unless(unet.time_embedding_dim in (None, 4 * width), "time_embedding_dim")
-    scale = math.sqrt(2) if skip else 1
-    refuse_unless(math.isclose(unet.mid_block_scale_factor, scale, rel_tol=1e-4), "mid_block_scale_factor")
-    refuse_unless(unet.in_channels == (3 if skip else unet.out_channels), "in_channels")
-    refuse_unless(unet.out_channels == unet.in_channels, "out_channels")
+    supported = {
+        "down_block_types": unet.down_block_types == tuple(f"Attn{down}" if there else down for there in attends),
+        "up_block_types": unet.up_block_types[::-1] == tuple(f"Attn{up}" if there else up for there in attends),
+        "block_out_channels": len(widths) == len(attends) and width > 0 and not any(one % width for one in widths),
+        "time_embedding_type": (unet.time_embedding_type == "fourier") == skip,
+        "freq_shift": skip or unet.freq_shift == 1,
+        "flip_sin_to_cos": skip or not unet.flip_sin_to_cos,
+        "downsample_padding": skip or unet.downsample_padding == 0,
+        "time_embedding_dim": unet.time_embedding_dim in (None, 4 * width),
+        "mid_block_scale_factor": abs(unet.mid_block_scale_factor - (math.sqrt(2) if skip else 1)) < 1e-4,
+        "in_channels": unet.in_channels == (3 if skip else unet.out_channels),
+        "out_channels": unet.out_channels == unet.in_channels,
+    }
+    for entry, fits in supported.items():
+        require(fits, f"{entry} = {shown(getattr(unet, entry))} is not supported")
     network = NCSNppConfig(
         channels=unet.in_channels,
         width=width,
@@ -175,7 +160,7 @@ def _network(unet: _UNet) -> NCSNppConfig:
         skip_rescale=skip,
         progressive_input="input_skip" if skip else "none",
         progressive_output="output_skip" if skip else "none",
-        embedding="fourier" if fourier else "positional",
+        embedding=unet.time_embedding_type,
         dropout=unet.dropout,
         channels_per_group=4 if skip else 1,
         norm_epsilon=unet.norm_eps,
@@ -216,9 +201,6 @@ def _with_groups(config: NCSNppConfig, fixed: int | None) -> NCSNppConfig:
     return config if counts == tuple(norm.num_groups for norm in norms) else replace(config, groups=counts)
 
 
-_Parts = tuple[SDE, Preconditioning, RecommendedSampler]
-
-
 @dataclass(frozen=True)
 class _VESchedule:
     """Entries of `ScoreSdeVeScheduler`."""
@@ -227,11 +209,6 @@ class _VESchedule:
     sigma_min: float = 0.01
     sigma_max: float = 1348.0
     snr: float = 0.15
-
-    def parts(self) -> _Parts:
-        steps = self.num_train_timesteps
-        sampler = RecommendedSampler("reverse_diffusion", "langevin", self.snr, steps)
-        return VE(self.sigma_min, self.sigma_max, steps), PaperVE(), sampler
 
 
 @dataclass(frozen=True)
@@ -247,27 +224,26 @@ class _DDPMSchedule:
     variance_type: str = "fixed_small"
     clip_sample: bool = True
 
-    def parts(self) -> _Parts:
-        steps = self.num_train_timesteps
-        larger = self.variance_type == "fixed_large"
+
+def _schedule(folder: Path, embedding: str) -> tuple[SDE, Preconditioning, RecommendedSampler]:
+    paths = (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json")
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        _log.warning("%s: has no scheduler_config.json: its noise levels are taken to be the usual ones", folder)
+    with in_file(path or folder):
+        options = {} if path is None else read_json(path)
+        if embedding == "fourier":
+            ve = decode_foreign(_VESchedule, options)
+            steps = ve.num_train_timesteps
+            sampler = RecommendedSampler("reverse_diffusion", "langevin", ve.snr, steps)
+            return VE(ve.sigma_min, ve.sigma_max, steps), PaperVE(), sampler
+        ddpm = decode_foreign(_DDPMSchedule, options)
+        steps = ddpm.num_train_timesteps
+        larger = ddpm.variance_type == "fixed_large"
         sampler = RecommendedSampler(
-            "ancestral" if larger else "ancestral_posterior", steps=steps, clip=self.clip_sample
+            "ancestral" if larger else "ancestral_posterior", steps=steps, clip=ddpm.clip_sample
         )
-        return DDPM(self.beta_start * steps, self.beta_end * steps, steps), PaperVP(steps), sampler
-
-
-def _schedule(folder: Path, kind: type[_VESchedule | _DDPMSchedule]) -> _Parts:
-    for path in (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json"):
-        if path.is_file():
-            options = read_json(path)
-            with in_file(path):
-                return decode_foreign(kind, options).parts()
-    _log.warning("%s: has no scheduler_config.json: its noise levels are taken to be the usual ones", folder)
-    return kind().parts()
-
-
-def _unet_folder(folder: Path) -> Path:
-    return folder / "unet" if (folder / "unet" / "config.json").is_file() else folder
+        return DDPM(ddpm.beta_start * steps, ddpm.beta_end * steps, steps), PaperVP(steps), sampler
 
 
 _NAMES = (
@@ -342,6 +318,6 @@ def fetch(name: str) -> Path:
                 "bring its config.json, scheduler_config.json and diffusion_pytorch_model file in a folder, and name "
                 "FOLDER/ instead"
             ) from error
-        if is_diffusers_folder(folder):
+        if weights_file(folder) is not None:
             return folder
     raise CheckpointError(f"{name}: holds no model in diffusers' format")

@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from scoreinv.models.codec import decode, decode_foreign, in_file, read_json
+from scoreinv.models.codec import decode, decode_entries, decode_foreign, in_file, read_json
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.foreign.pickled import plain_tensors, read_pickled
 from scoreinv.models.foreign.published import PUBLISHED, published
 from scoreinv.models.model_file import install, unfilled
-from scoreinv.networks.ncsnpp import DDPM_UNET, Activation, NCSNpp, NCSNppConfig
+from scoreinv.networks.ncsnpp import DDPM_UNET, NCSNpp, NCSNppConfig
 from scoreinv.preconditioning import PaperVE, PaperVP
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
@@ -57,7 +57,7 @@ def read_official_config(name_or_file: str) -> ModelConfig:
     Raises CheckpointError naming the file and the entry that is missing or not supported.
     """
     if name_or_file in PUBLISHED or not name_or_file.endswith(".json"):
-        return published(name_or_file).config
+        return published(name_or_file)
     path = Path(name_or_file)
     options = read_json(path)
     with in_file(path):
@@ -83,51 +83,17 @@ class _Data:
 
 
 @dataclass(frozen=True)
-class _Network:
-    """Entries of `model` for both networks."""
+class _DDPM:
+    """Entries of `model` that `_DDPM_ENTRIES` lacks."""
 
-    nf: int
-    ch_mult: tuple[int, ...]
-    num_res_blocks: int
     attn_resolutions: tuple[int, ...]
-    resamp_with_conv: bool
-    conditional: bool
-    dropout: float
-    nonlinearity: Activation
-    num_scales: int
 
 
 @dataclass(frozen=True)
-class _VE:
-    """Entries of `model` for the VE SDE."""
+class _NCSNpp(_DDPM):
+    """Entries of `model` that `_NCSNPP_ENTRIES` lacks."""
 
-    sigma_min: float
-    sigma_max: float
-    scale_by_sigma: bool
-
-
-@dataclass(frozen=True)
-class _VP:
-    """Entries of `model` for the VP and sub-VP SDEs."""
-
-    beta_min: float
-    beta_max: float
-    scale_by_sigma: bool = False
-
-
-@dataclass(frozen=True)
-class _NCSNpp:
-    """Entries of `model` for NCSN++ only."""
-
-    resblock_type: Literal["biggan", "ddpm"]
     fir: bool
-    fir_kernel: tuple[int, ...]
-    skip_rescale: bool
-    progressive: Literal["none", "output_skip", "residual"]
-    progressive_input: Literal["none", "input_skip", "residual"]
-    progressive_combine: Literal["sum", "cat"]
-    embedding_type: Literal["fourier", "positional"]
-    init_scale: float
     fourier_scale: float = 16.0
 
 
@@ -139,6 +105,30 @@ class _Sampling:
     snr: float = 0.16
 
 
+_DDPM_ENTRIES = {
+    "nf": "width",
+    "ch_mult": "multipliers",
+    "num_res_blocks": "blocks",
+    "resamp_with_conv": "learned_resampling",
+    "conditional": "noise_conditional",
+    "dropout": "dropout",
+    "nonlinearity": "activation",
+}
+"""Entries of `model` for both networks, and their names in `NCSNppConfig`."""
+_NCSNPP_ENTRIES = _DDPM_ENTRIES | {
+    "resblock_type": "block",
+    "fir_kernel": "fir_kernel",
+    "skip_rescale": "skip_rescale",
+    "progressive": "progressive_output",
+    "progressive_input": "progressive_input",
+    "progressive_combine": "combine",
+    "embedding_type": "embedding",
+    "init_scale": "init_scale",
+}
+_VE_ENTRIES = {"sigma_min": "sigma_min", "sigma_max": "sigma_max", "num_scales": "steps"}
+_VP_ENTRIES = {"beta_min": "beta_min", "beta_max": "beta_max", "num_scales": "steps"}
+
+
 def _translate(config: dict[str, Any]) -> ModelConfig:
     model, data, training = (
         {name: value.lower() if isinstance(value, str) else value for name, value in config[section].items()}
@@ -147,62 +137,40 @@ def _translate(config: dict[str, Any]) -> ModelConfig:
     if (name := model.get("name")) not in ("ncsnpp", "ddpm"):
         raise CheckpointError(f"network {shown(name)} is not supported: only ncsnpp and ddpm are")
     pictures, objective = decode_foreign(_Data, data, "data"), decode_foreign(_Training, training, "training")
-    options = decode_foreign(_Network, model, "model")
-    network = _network(model, options, pictures)
-    steps = options.num_scales
-    if network.embedding == "fourier" and not objective.continuous:
+    network = _network(model, pictures)
+    continuous = objective.continuous
+    if network.embedding == "fourier" and not continuous:
         raise CheckpointError("Fourier embeddings belong to continuous-time training; this configuration is discrete")
     sde: SDE
     preconditioning: PaperVE | PaperVP
     if objective.sde == "vesde":
-        ve = decode_foreign(_VE, model, "model")
-        sde = VE(ve.sigma_min, ve.sigma_max, steps)
-        preconditioning = PaperVE("sigma" if objective.continuous else "index", ve.scale_by_sigma)
-        if objective.continuous and ve.scale_by_sigma and network.embedding == "positional":
+        sde = VE(**decode_entries(VE, _VE_ENTRIES, model, "model"))
+        scaling = decode_entries(PaperVE, {"scale_by_sigma": "scale_by_sigma"}, model, "model")
+        preconditioning = PaperVE("sigma" if continuous else "index", **scaling)
+        if continuous and preconditioning.scale_by_sigma and network.embedding == "positional":
             raise CheckpointError("a continuous VE model with positional embedding cannot scale by sigma")
     else:
-        vp = decode_foreign(_VP, model, "model")
-        if vp.scale_by_sigma:
+        if model.get("scale_by_sigma"):
             raise CheckpointError("scale_by_sigma belongs to VE models; this configuration is VP")
-        is_chain = objective.sde == "vpsde" and not objective.continuous
+        is_chain = objective.sde == "vpsde" and not continuous
         family = DDPM if is_chain else VP if objective.sde == "vpsde" else SubVP
-        sde = family(vp.beta_min, vp.beta_max, steps)
-        preconditioning = PaperVP(steps) if is_chain else PaperVP()
+        sde = family(**decode_entries(family, _VP_ENTRIES, model, "model"))
+        preconditioning = PaperVP(sde.steps) if is_chain else PaperVP()
     span = (-1.0, 1.0) if pictures.centered else (0.0, 1.0)
     sampling = decode_foreign(_Sampling, config.get("sampling", {}), "sampling")
-    return ModelConfig(network, sde, preconditioning, span, pictures.image_size, _sampler(sampling, steps))
+    return ModelConfig(network, sde, preconditioning, span, pictures.image_size, _sampler(sampling, sde.steps))
 
 
-def _network(model: dict[str, Any], options: _Network, pictures: _Data) -> NCSNppConfig:
-    levels = range(len(options.ch_mult))
-    ours = replace(
-        DDPM_UNET,
-        channels=pictures.num_channels,
-        width=options.nf,
-        multipliers=options.ch_mult,
-        blocks=options.num_res_blocks,
-        learned_resampling=options.resamp_with_conv,
-        noise_conditional=options.conditional,
-        dropout=options.dropout,
-        activation=options.nonlinearity,
-        attention_levels=tuple(level for level in levels if pictures.image_size >> level in options.attn_resolutions),
-    )
-    if model["name"] == "ddpm":
-        return ours
-    plus = decode_foreign(_NCSNpp, model, "model")
-    return replace(
-        ours,
-        block=plus.resblock_type,
-        fir_kernel=plus.fir_kernel if plus.fir else None,
-        skip_rescale=plus.skip_rescale,
-        progressive_input=plus.progressive_input,
-        progressive_output=plus.progressive,
-        combine=plus.progressive_combine,
-        embedding=plus.embedding_type,
-        fourier_scale=plus.fourier_scale,
-        init_scale=plus.init_scale,
-        channels_per_group=4,
-    )
+def _network(model: dict[str, Any], pictures: _Data) -> NCSNppConfig:
+    is_plus = model["name"] == "ncsnpp"
+    rest = decode_foreign(_NCSNpp if is_plus else _DDPM, model, "model")
+    options = decode_entries(NCSNppConfig, _NCSNPP_ENTRIES if is_plus else _DDPM_ENTRIES, model, "model")
+    if isinstance(rest, _NCSNpp):
+        options |= {"fourier_scale": rest.fourier_scale, "channels_per_group": 4}
+        options["fir_kernel"] = options["fir_kernel"] if rest.fir else None
+    levels = range(len(options["multipliers"]))
+    attends = tuple(level for level in levels if pictures.image_size >> level in rest.attn_resolutions)
+    return replace(DDPM_UNET, channels=pictures.num_channels, attention_levels=attends, **options)
 
 
 def _sampler(sampling: _Sampling, steps: int) -> RecommendedSampler | None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from scoreinv.models.weights import FLOATS
+from scoreinv.models.weights import FLOATS, Shapes
 from scoreinv.system.errors import CheckpointError
 from scoreinv.system.memory import shortage
 from scoreinv.system.text import shown
@@ -55,6 +56,13 @@ def plain_tensors(path: Path, tensors: Any) -> dict[str, Tensor]:
     if sum(value.numel() * value.element_size() for value in tensors.values()) > path.stat().st_size:
         raise CheckpointError(f"{path}: its tensors are larger than the file")
     return {name: value.detach() for name, value in tensors.items()}
+
+
+@contextmanager
+def opened_pickle(path: Path) -> Iterator[tuple[dict[str, str], Shapes, Callable[[str], Tensor]]]:
+    """Read a pickled file of tensors; yield the same as `weights.opened`."""
+    tensors = plain_tensors(path, read_pickled(path))
+    yield {}, {name: tuple(value.shape) for name, value in tensors.items()}, tensors.__getitem__
 
 
 def _unfolded(path: Path) -> int:

@@ -1,167 +1,83 @@
-"""The paper's models by their published names: one table of settings (reference implementation, `configs/`)."""
+"""The paper's models by their published names, with its samplers (reference implementation, `configs/`)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from scoreinv.models.config import ModelConfig
 from scoreinv.networks.ncsnpp import DDPM_UNET, NCSNppConfig
-from scoreinv.preconditioning import PaperVE, PaperVP, Preconditioning
+from scoreinv.preconditioning import PaperVE, PaperVP
 from scoreinv.prior import RecommendedSampler
-from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
+from scoreinv.sdes import DDPM, VE, VP, SubVP
 from scoreinv.system.errors import CheckpointError
-
-
-@dataclass(frozen=True)
-class PublishedModel:
-    """A model of the paper and its training settings.
-
-    Attributes:
-        config: the model, with the paper's sampler.
-        continuous: continuous-time objective; else SMLD (VE) or DDPM (VP).
-        reduction: reduction of the loss over a picture's values; `sum` is halved as in the paper.
-        batch_size, iterations, ema_decay, learning_rate: training settings.
-    """
-
-    config: ModelConfig
-    continuous: bool
-    reduction: Literal["mean", "sum"]
-    batch_size: int
-    iterations: int
-    ema_decay: float
-    learning_rate: float = 2e-4
 
 
 def _cifar(
     kind: Literal["ve", "vp", "subvp"],
     network: NCSNppConfig,
-    predictor: Literal["reverse_diffusion", "ancestral"] | None,
-) -> PublishedModel:
+    predictor: Literal["reverse_diffusion", "ancestral"] | None = None,
+) -> ModelConfig:
     """Return a model of CIFAR-10; predictor: of a model with discrete noise levels, None for continuous ones."""
-    sde: SDE
-    preconditioning: Preconditioning
-    continuous = predictor is None
     if kind == "ve":
-        sde, preconditioning, span = VE(0.01, 50.0), PaperVE("sigma" if continuous else "index"), (0.0, 1.0)
-    else:
-        sde, preconditioning, span = (
-            (SubVP() if kind == "subvp" else VP() if continuous else DDPM()),
-            PaperVP(),
-            (-1.0, 1.0),
-        )
-    usual: Literal["reverse_diffusion", "euler_maruyama"] = "reverse_diffusion" if kind == "ve" else "euler_maruyama"
-    sampler = RecommendedSampler(predictor or usual, "langevin" if kind == "ve" else "none")
-    return PublishedModel(
-        config=ModelConfig(network, sde, preconditioning, span, 32, sampler),
-        continuous=continuous,
-        reduction="sum" if kind == "ve" else "mean",
-        batch_size=128,
-        iterations=950_001 if network.blocks == 8 else 1_300_001,
-        ema_decay=0.999 if kind == "ve" else 0.9999,
-    )
+        sampler = RecommendedSampler(predictor or "reverse_diffusion", "langevin")
+        return ModelConfig(network, VE(0.01, 50.0), PaperVE("index" if predictor else "sigma"), (0.0, 1.0), 32, sampler)
+    sde = SubVP() if kind == "subvp" else DDPM() if predictor else VP()
+    return ModelConfig(network, sde, PaperVP(), (-1.0, 1.0), 32, RecommendedSampler(predictor or "euler_maruyama"))
 
 
-def _large(
-    sigma_max: float,
-    size: int,
-    snr: float,
-    network: NCSNppConfig,
-    batch_size: int,
-    ema_decay: float = 0.999,
-    reduction: Literal["mean", "sum"] = "sum",
-) -> PublishedModel:
-    sampler = RecommendedSampler("reverse_diffusion", "langevin", snr, 2000)
-    return PublishedModel(
-        config=ModelConfig(network, VE(0.01, sigma_max, steps=2000), PaperVE(), (0.0, 1.0), size, sampler),
-        continuous=True,
-        reduction=reduction,
-        batch_size=batch_size,
-        iterations=2_400_001,
-        ema_decay=ema_decay,
-    )
+def _large(sigma_max: float) -> ModelConfig:
+    """Return a model at 256 pixels."""
+    sampler = RecommendedSampler("reverse_diffusion", "langevin", 0.075, 2000)
+    return ModelConfig(_LARGE, VE(0.01, sigma_max, steps=2000), PaperVE(), (0.0, 1.0), 256, sampler)
 
 
-def _ddpm_256() -> PublishedModel:
-    """Return the U-Net of DDPM at 256 pixels, with discrete noise levels."""
-    network = replace(DDPM_UNET, multipliers=(1, 1, 2, 2, 4, 4), attention_levels=(4,), dropout=0.0)
-    sampler = RecommendedSampler("ancestral", "none", 0.075)
-    return PublishedModel(
-        config=ModelConfig(network, DDPM(), PaperVP(), (-1.0, 1.0), 256, sampler),
-        continuous=False,
-        reduction="mean",
-        batch_size=64,
-        iterations=2_400_001,
-        ema_decay=0.9999,
-        learning_rate=2e-5,
-    )
+def _largest() -> ModelConfig:
+    """Return a model at 1024 pixels."""
+    sampler = RecommendedSampler("reverse_diffusion", "langevin", 0.15, 2000)
+    return ModelConfig(_LARGEST, VE(0.01, 1348.0, steps=2000), PaperVE(), (0.0, 1.0), 1024, sampler)
 
 
-def _celeba() -> PublishedModel:
-    """Return NCSN++ at 64 pixels, with discrete noise levels."""
-    network = replace(_NCSNPP, attention_levels=(2,))
-    sampler = RecommendedSampler("reverse_diffusion", "langevin", 0.17)
-    config = ModelConfig(network, VE(0.01, 90.0), PaperVE("index"), (0.0, 1.0), 64, sampler)
-    return replace(_cifar("ve", network, "reverse_diffusion"), config=config)
+_NCSNPP_FOURIER = NCSNppConfig()
+_NCSNPP = NCSNppConfig(embedding="positional")
+_DDPMPP = replace(_NCSNPP, fir_kernel=None, progressive_input="none")
+_DEEP_NCSNPP_FOURIER, _DEEP_NCSNPP, _DEEP_DDPMPP = (
+    replace(network, blocks=8) for network in (_NCSNPP_FOURIER, _NCSNPP, _DDPMPP)
+)
+_LARGE = NCSNppConfig(
+    multipliers=(1, 1, 2, 2, 2, 2, 2),
+    blocks=2,
+    attention_levels=(4,),
+    progressive_input="input_skip",
+    progressive_output="output_skip",
+    dropout=0.0,
+)
+_LARGEST = replace(_LARGE, width=16, multipliers=(1, 2, 4, 8, 16, 32, 32, 32), blocks=1, attention_levels=(6,))
 
-
-def _plus(blocks: int, fir: bool, embedding: Literal["fourier", "positional"]) -> NCSNppConfig:
-    """Return NCSN++ (with FIR resampling and residual input pyramid) or DDPM++ (without) for CIFAR-10."""
-    return NCSNppConfig(
-        blocks=blocks,
-        fir_kernel=(1, 3, 3, 1) if fir else None,
-        progressive_input="residual" if fir else "none",
-        embedding=embedding,
-    )
-
-
-def _skip(width: int, multipliers: tuple[int, ...], blocks: int, attention_level: int) -> NCSNppConfig:
-    """Return NCSN++ for large pictures, with skip pyramids at both ends and no dropout."""
-    return NCSNppConfig(
-        width=width,
-        multipliers=multipliers,
-        blocks=blocks,
-        attention_levels=(attention_level,),
-        progressive_input="input_skip",
-        progressive_output="output_skip",
-        dropout=0.0,
-    )
-
-
-_DDPMPP, _NCSNPP = (_plus(4, fir, "positional") for fir in (False, True))
-_DEEP_DDPMPP, _DEEP_NCSNPP = (_plus(8, fir, "positional") for fir in (False, True))
-_LARGE = _skip(128, (1, 1, 2, 2, 2, 2, 2), 2, 4)
-_LARGEST = _skip(16, (1, 2, 4, 8, 16, 32, 32, 32), 1, 6)
-
-PUBLISHED: dict[str, PublishedModel] = {
+PUBLISHED: dict[str, ModelConfig] = {
     "ve/cifar10_ddpm": _cifar("ve", DDPM_UNET, "reverse_diffusion"),
     "ve/cifar10_ncsnpp": _cifar("ve", _NCSNPP, "reverse_diffusion"),
-    "ve/cifar10_ncsnpp_continuous": _cifar("ve", _plus(4, True, "fourier"), None),
-    "ve/cifar10_ncsnpp_deep_continuous": _cifar("ve", _plus(8, True, "fourier"), None),
-    "ve/bedroom_ncsnpp_continuous": _large(378.0, 256, 0.075, _LARGE, 64),
-    "ve/church_ncsnpp_continuous": _large(380.0, 256, 0.075, _LARGE, 64),
-    "ve/celebahq_256_ncsnpp_continuous": _large(348.0, 256, 0.075, _LARGE, 64),
-    "ve/ffhq_256_ncsnpp_continuous": _large(348.0, 256, 0.075, _LARGE, 64),
-    "ve/celeba_ncsnpp": _celeba(),
-    "ve/celebahq_ncsnpp_continuous": _large(1348.0, 1024, 0.15, _LARGEST, 8, 0.9999),
-    "ve/ffhq_ncsnpp_continuous": _large(1348.0, 1024, 0.15, _LARGEST, 8, 0.9999, "mean"),
+    "ve/cifar10_ncsnpp_continuous": _cifar("ve", _NCSNPP_FOURIER),
+    "ve/cifar10_ncsnpp_deep_continuous": _cifar("ve", _DEEP_NCSNPP_FOURIER),
+    "ve/bedroom_ncsnpp_continuous": _large(378.0),
+    "ve/church_ncsnpp_continuous": _large(380.0),
+    "ve/celebahq_256_ncsnpp_continuous": _large(348.0),
+    "ve/ffhq_256_ncsnpp_continuous": _large(348.0),
+    "ve/celebahq_ncsnpp_continuous": _largest(),
+    "ve/ffhq_ncsnpp_continuous": _largest(),
     "vp/cifar10_ddpm": _cifar("vp", DDPM_UNET, "ancestral"),
-    "vp/cifar10_ddpm_unconditional": _cifar("vp", replace(DDPM_UNET, noise_conditional=False), "ancestral"),
-    "vp/bedroom_ddpm": _ddpm_256(),
-    "vp/church_ddpm": _ddpm_256(),
-    "vp/celebahq_ddpm": _ddpm_256(),
-    "vp/cifar10_ddpm_continuous": _cifar("vp", DDPM_UNET, None),
+    "vp/cifar10_ddpm_continuous": _cifar("vp", DDPM_UNET),
     "vp/cifar10_ddpmpp": _cifar("vp", _DDPMPP, "ancestral"),
-    "vp/cifar10_ddpmpp_continuous": _cifar("vp", _DDPMPP, None),
-    "vp/cifar10_ddpmpp_deep_continuous": _cifar("vp", _DEEP_DDPMPP, None),
+    "vp/cifar10_ddpmpp_continuous": _cifar("vp", _DDPMPP),
+    "vp/cifar10_ddpmpp_deep_continuous": _cifar("vp", _DEEP_DDPMPP),
     "vp/cifar10_ncsnpp": _cifar("vp", _NCSNPP, "reverse_diffusion"),
-    "vp/cifar10_ncsnpp_continuous": _cifar("vp", _NCSNPP, None),
-    "vp/cifar10_ncsnpp_deep_continuous": _cifar("vp", _DEEP_NCSNPP, None),
-    "subvp/cifar10_ddpm_continuous": _cifar("subvp", DDPM_UNET, None),
-    "subvp/cifar10_ddpmpp_continuous": _cifar("subvp", _DDPMPP, None),
-    "subvp/cifar10_ddpmpp_deep_continuous": _cifar("subvp", _DEEP_DDPMPP, None),
-    "subvp/cifar10_ncsnpp_continuous": _cifar("subvp", _NCSNPP, None),
-    "subvp/cifar10_ncsnpp_deep_continuous": _cifar("subvp", _DEEP_NCSNPP, None),
+    "vp/cifar10_ncsnpp_continuous": _cifar("vp", _NCSNPP),
+    "vp/cifar10_ncsnpp_deep_continuous": _cifar("vp", _DEEP_NCSNPP),
+    "subvp/cifar10_ddpm_continuous": _cifar("subvp", DDPM_UNET),
+    "subvp/cifar10_ddpmpp_continuous": _cifar("subvp", _DDPMPP),
+    "subvp/cifar10_ddpmpp_deep_continuous": _cifar("subvp", _DEEP_DDPMPP),
+    "subvp/cifar10_ncsnpp_continuous": _cifar("subvp", _NCSNPP),
+    "subvp/cifar10_ncsnpp_deep_continuous": _cifar("subvp", _DEEP_NCSNPP),
 }
 
 FIGURES: dict[str, dict[str, float]] = {
@@ -207,8 +123,8 @@ def source(name: str) -> str:
     return f"its weights were not published (`scoreinv train --config {name}` trains it)"
 
 
-def published(name: str) -> PublishedModel:
-    """Return the settings of a published model. Raise CheckpointError listing the names if there is none."""
+def published(name: str) -> ModelConfig:
+    """Return the configuration of a published model. Raise CheckpointError listing the names if there is none."""
     if name not in PUBLISHED:
         raise CheckpointError(f"no published model is named {name!r}; there are: {', '.join(PUBLISHED)}")
     return PUBLISHED[name]

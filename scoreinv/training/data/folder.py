@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import stat
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -21,12 +20,8 @@ from scoreinv.training.config import DataConfig
 BUILTIN = Path(__file__).parent / "builtin"
 """The small set of photographs for training without other data."""
 
-ENTRY_BYTES = 256_000_000
-"""Largest unpacked entry of a zip file: larger than any picture file, since entries are read into memory whole."""
-
-_ENCRYPTED = 1  # bit of a zip entry's flags
 _HASHED_BYTES = 2**26
-_SAMPLE = re.compile(r"step-\d+\.png")
+_SAMPLE = re.compile(r"/samples/step-\d+\.png$")  # a sample grid of a training run
 
 
 @dataclass(frozen=True)
@@ -43,13 +38,9 @@ class PictureFile:
             return decode(self.content, 0).picture
         archive, entry = self.content
         try:
-            with archive.open(entry) as stream:
-                content = stream.read(ENTRY_BYTES + 1)  # the declared size may be wrong
-        except Exception as error:
-            fault = "is encrypted" if entry.flag_bits & _ENCRYPTED else "damaged in the zip file"
-            raise InputError(f"{self.name}: {fault}") from error
-        if len(content) > ENTRY_BYTES:
-            raise InputError(f"{self.name}: unfolds to more than {ENTRY_BYTES / 1e6:.0f} MB, too large for a picture")
+            content = archive.read(entry)
+        except Exception as error:  # damaged and encrypted entries raise all kinds of errors
+            raise InputError(f"{self.name}: cannot be read from the zip file ({error})") from error
         return decode(content, 0, name=f"{archive.filename}/{self.name}").picture
 
     def checksum(self) -> int:
@@ -116,43 +107,21 @@ def aliases(name: str) -> set[str]:
 
 @contextmanager
 def _files(source: Path) -> Iterator[list[PictureFile]]:
-    try:
-        mode = source.stat().st_mode
-    except FileNotFoundError as error:
-        raise InputError(f"{source}: no such folder or zip file") from error
-    except OSError as error:
-        raise InputError(f"{source}: cannot be read: {error.strerror}") from error
-    if stat.S_ISDIR(mode):
-        found = (path for path in source.rglob("*") if is_picture(path.relative_to(source)) and path.is_file())
-        paths = sorted(path for path in found if not _is_sample(path))
-        stats = ((path, path.stat()) for path in paths)
-        yield _some(
-            source, [PictureFile(p.relative_to(source).as_posix(), (s.st_size, s.st_mtime_ns), p) for p, s in stats]
-        )
-    elif stat.S_ISREG(mode):
-        try:
-            archive = zipfile.ZipFile(source)
-        except Exception as error:  # damaged tables raise all kinds of errors
-            raise InputError(f"{source}: neither a folder nor a readable zip file") from error
-        with archive:
+    with ExitStack() as stack:
+        if source.is_dir():
+            found = (path for path in sorted(source.rglob("*")) if is_picture(path.relative_to(source)))
+            stats = [(path, path.stat()) for path in found if path.is_file() and not _SAMPLE.search(path.as_posix())]
+            files = [PictureFile(p.relative_to(source).as_posix(), (s.st_size, s.st_mtime_ns), p) for p, s in stats]
+        elif source.is_file():
+            try:
+                archive = stack.enter_context(zipfile.ZipFile(source))
+            except Exception as error:  # damaged tables raise all kinds of errors
+                raise InputError(f"{source}: neither a folder nor a readable zip file") from error
             entries = sorted(archive.infolist(), key=lambda info: info.filename)
             pictures = [info for info in entries if is_picture(PurePosixPath(info.filename))]
-            yield _some(source, [PictureFile(i.filename, (i.file_size, i.CRC), (archive, i)) for i in pictures])
-    else:
-        raise InputError(f"{source}: neither a folder nor a zip file")
-
-
-def _some(source: Path, files: list[PictureFile]) -> list[PictureFile]:
-    """Return the files; raise InputError if there are none."""
-    if not files:
-        raise InputError(f"{source}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
-    return files
-
-
-def _is_sample(path: Path) -> bool:
-    """Return whether a picture is a sample grid in the folder of a training run."""
-    return (
-        _SAMPLE.fullmatch(path.name) is not None
-        and path.parent.name == "samples"
-        and (path.parent.parent / "metrics.jsonl").exists()
-    )
+            files = [PictureFile(i.filename, (i.file_size, i.CRC), (archive, i)) for i in pictures]
+        else:
+            raise InputError(f"{source}: no such folder or zip file")
+        if not files:
+            raise InputError(f"{source}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
+        yield files

@@ -1,18 +1,15 @@
-"""Training pictures, decoded once to 8-bit arrays at the scales of training; large sets are cached in a file."""
+"""Training pictures, decoded once to 8-bit arrays at the scales of training, and cached in a file."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
 import math
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +25,9 @@ from scoreinv.training.data.folder import PictureFile, aliases, class_labels, pi
 
 _log = logging.getLogger(__name__)
 
-_CACHED_FROM = 5000  # number of pictures whose decoding takes long enough to cache the result
+_AT_ONCE = 32  # number of pictures decoded by the threads
 _ZOOMED_SIDES = 1.5  # shorter side of a picture for zooms, relative to the drawn side
 _ENLARGED_PIXELS = 2**26
-_TRANSIENT = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EMFILE, errno.ENFILE})
-"""Errors of the system, not of the file: reading may succeed another time."""
 
 
 @dataclass(frozen=True)
@@ -81,24 +76,21 @@ def load_pictures(
         config: the source and the scales.
         side: of the drawn pictures, in pixels.
         channels: 1 or 3.
-        cache: folder for the decoded pictures if there are many, or more than `memory_gb`; later calls read them.
+        cache: folder for the decoded pictures; later calls read them, and map them if they exceed `memory_gb`.
         limit: largest number of files, chosen by a hash of their names; they stay within `memory_gb`.
 
     Raises:
-        InputError: the source is missing, holds no readable picture, or lacks a named one.
+        InputError: the source is missing, holds no readable picture, or lacks a named one; the cache has no room.
     """
     with picture_files(config) as files:
         if limit is not None:
             chosen = sorted(files, key=lambda file: _name_hash(file.name))[:limit]
-            kept, _ = _fill_memory(_decode(chosen, config, side, channels), config)
-            decoded = sorted(kept, key=lambda picture: picture.name)
+            some = _within_memory(_decode(chosen, config, side, channels), config)
+            decoded = sorted(some, key=lambda picture: picture.name)
+        elif cache is None:
+            decoded = list(_decode(files, config, side, channels))
         else:
-            # The key depends on the files and on everything that affects their decoding.
-            versions = [(file.name, file.version) for file in files]
-            scales = config.scales if config.mode == "crops" else ()
-            key = _hash([config.mode, scales, side, channels, versions])
-            found = None if cache is None else _open_cache(cache, key, config.memory_gb)
-            decoded = found or _decode_all(files, config, side, channels, key, cache)
+            decoded = _cached(files, config, side, channels, cache)
     if not decoded:
         source = config.source or "the built-in pictures"
         raise InputError(f"{source}: none of its {len(files)} pictures is readable")
@@ -114,59 +106,64 @@ def split(pictures: Pictures, config: DataConfig) -> tuple[Pictures, Pictures]:
     train on.
     """
     refuse_absent(pictures.names, config)
-    wanted = set(config.holdout)
-    held_out = [
-        index
-        for index, name in enumerate(pictures.names)
-        if wanted & aliases(name) or _name_hash(name) < config.holdout_fraction
-    ]
-    if not held_out and config.holdout_fraction > 0 and len(pictures) > 1:
-        held_out = [min(range(len(pictures)), key=lambda index: _name_hash(pictures.names[index]))]
-    kept = sorted(set(range(len(pictures))) - set(held_out))
-    if not kept and not wanted and config.holdout_fraction < 1:
-        kept = [max(held_out, key=lambda index: _name_hash(pictures.names[index]))]
-        held_out = sorted(set(held_out) - set(kept))
-    if not kept:
+    wanted, names = set(config.holdout), pictures.names
+    by_hash = sorted(range(len(names)), key=lambda index: _name_hash(names[index]))
+    named = {index for index in by_hash if wanted & aliases(names[index])}
+    others = [index for index in by_hash if index not in named]
+    count = sum(_name_hash(names[index]) < config.holdout_fraction for index in others)
+    if config.holdout_fraction > 0 and not named:
+        count = min(max(count, 1), len(others) - 1)
+    if count == len(others):
         raise InputError("every picture is held out: nothing is left to train on")
-    return pictures.subset(kept), pictures.subset(held_out)
+    return pictures.subset(sorted(others[count:])), pictures.subset(sorted([*named, *others[:count]]))
 
 
-def _fill_memory(decoded: Iterator[_Decoded], config: DataConfig) -> tuple[list[_Decoded], bool]:
-    """Return pictures up to the first that exceeds `memory_gb`, and whether there is one."""
-    kept, size = [], 0
+def _within_memory(decoded: Iterator[_Decoded], config: DataConfig) -> Iterator[_Decoded]:
+    """Yield pictures up to the first that exceeds `memory_gb`."""
+    size = 0
     for picture in decoded:
-        kept.append(picture)
+        yield picture
         size += sum(level.nbytes for level in picture.levels)
         if size > config.memory_gb * 2**30:
-            return kept, True
-    return kept, False
+            return
 
 
-def _decode_all(
-    files: list[PictureFile], config: DataConfig, side: int, channels: int, key: str, cache: Path | None
-) -> list[_Decoded]:
-    """Decode all files; write many of them, or more than fit into memory, to the cache, and map it if necessary."""
-    decoded = _decode(files, config, side, channels)
-    kept, beyond = _fill_memory(decoded, config)
-    if beyond and cache is None:
-        raise InputError(f"the decoded pictures take more than {config.memory_gb:g} GB: raise data.memory_gb")
-    if cache is None or not (beyond or len(files) >= _CACHED_FROM):
-        return kept
+def _cached(files: list[PictureFile], config: DataConfig, side: int, channels: int, cache: Path) -> list[_Decoded]:
+    """Return all pictures from the cache, after writing it if it is of other files or another decoding."""
+    versions = [(file.name, file.version) for file in files]
+    key = _hash([config.mode, config.scales if config.mode == "crops" else (), side, channels, versions])[:16]
+    values, description = cache / f"pictures-{key}.bin", cache / f"pictures-{key}.json"
     try:
-        drained = (kept.pop(0) for _ in range(len(kept)))  # frees each after writing it
-        _write_cache(cache, key, chain(drained, decoded) if beyond else kept)
+        if not (values.exists() and description.exists()):
+            cache.mkdir(parents=True, exist_ok=True)
+            for old in cache.glob(f"pictures-{16 * '[0-9a-f]'}.*"):
+                old.unlink()
+            entries = []
+            with atomic_write(values) as temporary, temporary.open("wb") as file:
+                for picture in _decode(files, config, side, channels):
+                    entries.append([picture.name, [level.shape for level in picture.levels], picture.checksum])
+                    for level in picture.levels:
+                        file.write(level.tobytes())
+            with atomic_write(description) as temporary:
+                temporary.write_text(json.dumps(entries))
+        is_mapped = values.stat().st_size > config.memory_gb * 2**30
+        flat = np.memmap(values, np.uint8, mode="r") if is_mapped else np.fromfile(values, np.uint8)
+        index = json.loads(description.read_text())
     except OSError as error:
-        if beyond:
-            raise InputError(f"{cache}: no room for the decoded pictures ({error}): use fewer data.scales") from error
-        _log.warning("the decoded pictures are not kept for the next run: %s", error)
-    found = _open_cache(cache, key, config.memory_gb) if beyond else kept
-    if found is None:
-        raise InputError(f"{cache}: the decoded pictures cannot be read back")
-    return found
+        raise InputError(f"{cache}: no room for the decoded pictures ({error}): use fewer data.scales") from error
+    decoded, offset = [], 0
+    for name, shapes, checksum in index:
+        pyramid = []
+        for shape in shapes:
+            count = math.prod(shape)
+            pyramid.append(flat[offset : offset + count].reshape(shape))
+            offset += count
+        decoded.append(_Decoded(name, tuple(pyramid), checksum))
+    return decoded
 
 
 def _decode(files: list[PictureFile], config: DataConfig, side: int, channels: int) -> Iterator[_Decoded]:
-    """Yield the readable files in order, decoded by a pool of threads that stays a few files ahead."""
+    """Yield the readable files in order, decoded by threads, a few at a time to save memory."""
 
     def attempt(file: PictureFile) -> _Decoded | Exception:
         try:
@@ -174,29 +171,14 @@ def _decode(files: list[PictureFile], config: DataConfig, side: int, channels: i
         except Exception as error:  # decoders raise all kinds of errors on damaged files
             return error
 
-    threads = min(os.cpu_count() or 1, 16)
-    with ThreadPoolExecutor(threads) as pool:
-        rest = iter(files)
-        begun = deque((file, pool.submit(attempt, file)) for file in islice(rest, 2 * threads))
-        while begun:
-            file, coming = begun.popleft()
-            result = coming.result()
-            begun.extend((file, pool.submit(attempt, file)) for file in islice(rest, 1))
-            if isinstance(result, Exception):
-                if _is_transient(result):
-                    raise InputError(f"{file.name}: could not be read: {reason(result)}; try again, or remove it")
-                _log.warning("%s is left out: %s", file.name, reason(result))
-            else:
-                yield result
-
-
-def _is_transient(error: BaseException | None) -> bool:
-    """Return whether reading may succeed another time. Leaving such a picture out would make runs differ."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in _TRANSIENT:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(files), _AT_ONCE):
+            some = files[start : start + _AT_ONCE]
+            for file, result in zip(some, pool.map(attempt, some), strict=True):
+                if not isinstance(result, Exception):
+                    yield result
+                else:
+                    _log.warning("%s is left out: %s", file.name, reason(result))
 
 
 def _pyramid(file: PictureFile, config: DataConfig, side: int, channels: int) -> tuple[np.ndarray, ...]:
@@ -239,43 +221,3 @@ def _name_hash(name: str) -> float:
 def _hash(values: list[Any]) -> str:
     """Return the SHA-256 of values as JSON."""
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
-
-
-def _cache_files(cache: Path, key: str) -> tuple[Path, Path]:
-    return cache / f"pictures-{key[:16]}.bin", cache / f"pictures-{key[:16]}.json"
-
-
-def _write_cache(cache: Path, key: str, pictures: Iterable[_Decoded]) -> None:
-    """Write the values of all levels to one file, and names and shapes to another; delete caches of other keys."""
-    cache.mkdir(parents=True, exist_ok=True)
-    for old in cache.glob(f"pictures-{16 * '[0-9a-f]'}.*"):
-        old.unlink()
-    values, description = _cache_files(cache, key)
-    index = []
-    with atomic_write(values) as temporary, temporary.open("wb") as file:
-        for picture in pictures:
-            index.append([picture.name, [level.shape for level in picture.levels], picture.checksum])
-            for level in picture.levels:
-                file.write(level.tobytes())
-    with atomic_write(description) as temporary:
-        temporary.write_text(json.dumps(index))
-
-
-def _open_cache(cache: Path, key: str, memory_gb: float) -> list[_Decoded] | None:
-    """Read the cache into memory, or map it if it exceeds `memory_gb`; return None if there is none."""
-    values, description = _cache_files(cache, key)
-    try:
-        index = json.loads(description.read_text())
-        fits = values.stat().st_size <= memory_gb * 2**30
-        flat = np.fromfile(values, np.uint8) if fits else np.memmap(values, np.uint8, mode="r")
-        decoded, offset = [], 0
-        for name, shapes, checksum in index:
-            pyramid = []
-            for shape in shapes:
-                count = math.prod(shape)
-                pyramid.append(flat[offset : offset + count].reshape(shape))
-                offset += count
-            decoded.append(_Decoded(name, tuple(pyramid), checksum))
-    except (OSError, ValueError, TypeError):
-        return None
-    return decoded

@@ -17,12 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from scoreinv.training.config import DamageDrawing
+from scoreinv.system.options import Number, Whole, check, check_settings, require
 from scoreinv.training.data.prints import (
     LETTERS,
     Cover,
@@ -46,6 +47,37 @@ _HOLE_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789&
 
 _FINE = 3
 """Resolution of the canvas relative to the picture."""
+
+
+@dataclass(frozen=True)
+class DamageDrawing:
+    """Synthetic damage for training a damage detector.
+
+    Attributes:
+        undamaged: share of the pictures without damage.
+        often: factors on the probabilities of kinds of damage: ((kind, factor), ...).
+        most: largest number of kinds in a picture.
+    """
+
+    undamaged: Annotated[float, Number(0, 1)] = 0.3
+    often: tuple[tuple[str, float], ...] = ()
+    most: Annotated[int, Whole(1, 4)] = 4
+
+    def __post_init__(self) -> None:
+        check_settings(self, "damage.")
+        for kind, times in self.often:
+            check("a kind of damage.often", kind, tuple(_KINDS))
+            require(0 <= times <= 1000, f"damage.often of {kind} must lie in [0, 1000]")
+        require(len(dict(self.often)) == len(self.often), "damage.often names a kind twice")
+        drawn = sum(share > 0 for share in self.shares.values())
+        require(drawn >= self.most, f"damage.often leaves {drawn} kinds: damage.most must be no more")
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Return the probability of each kind."""
+        factors = dict(self.often)
+        weights = {kind: share * factors.get(kind, 1.0) for kind, (share, _) in _KINDS.items()}
+        return {kind: weight / (sum(weights.values()) or 1) for kind, weight in weights.items()}
 
 
 @dataclass(frozen=True)
@@ -97,7 +129,7 @@ def damaged(print_: np.ndarray, medium: Medium, generator: Generator, kinds: lis
     """Return the print with damage of these kinds."""
     values = print_
     for kind in kinds:
-        values = Sheet(values, medium, generator).covered(_KINDS[kind])
+        values = Sheet(values, medium, generator).covered(_KINDS[kind][1])
     return np.clip(values, 0, 1).astype(np.float32)
 
 
@@ -344,14 +376,25 @@ def _specks(sheet: Sheet) -> Cover:
     return canvas.cover(), _black_or_white(sheet, 0.8)
 
 
-_DRAWN = (
-    *(_scratches, _creases, _folds, _cracks, _dust, _rubbed, _hairs),
-    *(_stains, _torn, _rips, _writing, _faded_border, _film, _specks),
-)
+_KINDS: dict[str, tuple[float, Callable[[Sheet], Cover]]] = {
+    "scratches": (0.19, _scratches),
+    "creases": (0.10, _creases),
+    "folds": (0.11, _folds),
+    "cracks": (0.08, _cracks),
+    "dust": (0.13, _dust),
+    "rubbed": (0.08, _rubbed),
+    "hairs": (0.06, _hairs),
+    "stains": (0.07, _stains),
+    "torn": (0.05, _torn),
+    "rips": (0.05, _rips),
+    "writing": (0.04, _writing),
+    "faded_border": (0.04, _faded_border),
+    "film": (0.05, _film),
+    "specks": (0.05, _specks),
+}
+"""Kinds of damage: their default probabilities, and the functions that draw them."""
 _SHARP = ("film", "specks")
 """Kinds without the blur of a print: those on a scanned film or on the scanner's glass."""
-_KINDS = {kind.__name__.removeprefix("_"): kind for kind in _DRAWN}
-"""Functions that draw the kinds of damage (`config.DAMAGE_SHARES`)."""
 
 
 def _several(sheet: Sheet, rate: float, power: float = 0.5) -> int:

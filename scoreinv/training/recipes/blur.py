@@ -10,24 +10,21 @@ the kind and of a line's angle, and the negative log likelihood of the size of t
 
 from __future__ import annotations
 
-import argparse
 import io
 import math
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors.torch import save_file
-from scipy import fft
+from scipy.signal import fftconvolve
 from torch import Tensor
 
 from scoreinv.analysis.spectrum import polar_spectrum
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.blur_estimator import ANGLES, BLUR_FILE, RADII, BlurNetwork
 from scoreinv.operators import kernels
-from scoreinv.system.files import PRETRAINED
+from scoreinv.training.recipes.fitting import arguments, fit, photographs, store
 
 SIDE, MARGIN = (192, 320), 16
 SHARP, SOFT = 0.34, 0.55
@@ -39,42 +36,28 @@ BATCH, RATE, EMA = 128, 2e-3, 0.998
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--spectra", type=int, default=12_000)
-    parser.add_argument("--steps", type=int, default=2200)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("-o", "--output", type=Path, default=BLUR_FILE)
-    options = parser.parse_args()
+    options = arguments(__doc__, BLUR_FILE, "folder", spectra=12_000, steps=2200).parse_args()
     torch.manual_seed(options.seed)
     random = np.random.default_rng(options.seed)
-    photos = photographs(options.folder, set((PRETRAINED / "blur" / "held_out.txt").read_text().split()))
-    print(f"{len(photos)} photographs")
-    spectra, kinds, sizes, angles = zip(*(drawn(photos, random) for _ in range(options.spectra)), strict=True)
-    values = [torch.tensor(each) for each in (kinds, sizes, angles)]
-    examples = torch.from_numpy(np.stack(spectra)), values[0], values[1].float(), values[2].float()
-    network = train(examples, options.steps)
-    options.output.parent.mkdir(exist_ok=True)
-    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, options.output)
+    paths = photographs(options.folder, "blur")
+    print(f"{len(paths)} photographs")
+    photos = [np.asarray(Image.open(path).convert("L"), np.float32) / 255 for path in paths]
+    examples = [drawn(photos, random) for _ in range(options.spectra)]
+    spectra, kinds, sizes, angles = (torch.from_numpy(np.stack(values)) for values in zip(*examples, strict=True))
+    network = BlurNetwork()
 
+    def draw_loss() -> Tensor:
+        some = torch.randint(len(spectra), (BATCH,))
+        turned_spectra, turned_angles = turned(spectra[some].float(), angles[some].float())
+        return loss_of(network, turned_spectra, kinds[some], sizes[some].float(), turned_angles)
 
-def photographs(folder: Path, held_out: set[str]) -> list[np.ndarray]:
-    """Return the luma of each photograph, HxW in [0, 1]."""
-    found = []
-    for path in sorted(folder.glob("*.jpg")):
-        if path.stem not in held_out:
-            image = Image.open(path).convert("L")
-            found.append(np.asarray(image, np.float32) / 255)
-    return found
+    fit(network.parameters(), draw_loss, options.steps, RATE, warmup=200, ema=EMA, clip=1.0)
+    store(network, options.output)
 
 
 def blurred(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Return the periodic convolution."""
-    shape = values.shape
-    padded = np.zeros(shape, np.float32)
-    padded[: kernel.shape[0], : kernel.shape[1]] = kernel
-    padded = np.roll(padded, (-(kernel.shape[0] // 2), -(kernel.shape[1] // 2)), (0, 1))
-    return fft.irfft2(fft.rfft2(values) * fft.rfft2(padded), shape)
+    """Return the convolution; values beyond the border, within `MARGIN` of which it is wrong, count as black."""
+    return fftconvolve(values, kernel, mode="same")
 
 
 def drawn(photos: list[np.ndarray], random: np.random.Generator) -> tuple[np.ndarray, int, float, float]:
@@ -142,30 +125,6 @@ def loss_of(network: BlurNetwork, spectra: Tensor, kinds: Tensor, sizes: Tensor,
     odds, share = estimate.angles[lines].log_softmax(1), place - place.floor()
     found = [odds.gather(1, one[:, None])[:, 0] for one in (low, (low + 1) % ANGLES)]
     return loss - 0.5 * ((1 - share) * found[0] + share * found[1]).sum() / len(kinds)
-
-
-def train(examples: tuple[Tensor, Tensor, Tensor, Tensor], steps: int) -> BlurNetwork:
-    network, average = BlurNetwork(), BlurNetwork()
-    average.load_state_dict(network.state_dict())
-    optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-2)
-    for step in range(steps):
-        rate = RATE * min(1, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
-        optimizer.param_groups[0]["lr"] = rate
-        some = torch.randint(len(examples[0]), (BATCH,))
-        spectra, kinds, sizes, angles = (values[some] for values in examples)
-        spectra, angles = turned(spectra.float(), angles)
-        loss = loss_of(network, spectra, kinds, sizes, angles)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        with torch.no_grad():
-            share = min(EMA, (1 + step) / (10 + step))
-            for kept, new in zip(average.parameters(), network.parameters(), strict=True):
-                kept.lerp_(new, 1 - share)
-        if step % 500 == 0:
-            print(f"step {step}: loss {loss.item():.3f}", flush=True)
-    return average.eval()
 
 
 if __name__ == "__main__":

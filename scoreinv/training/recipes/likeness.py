@@ -12,13 +12,12 @@ photographs for each kind of object. Training alternates between five tasks:
     kind     an object matches objects of its kind, located by class activation maps (Zhou et al. 2016)
 
 The distribution of colours given a place is trained afterwards, by the likelihood of the colours of similar places.
-`Kind` learns how much less alike pictures of different kinds are, and is not saved: `matching.resemblance` separates
-kinds better. The bundled weights come from a longer script with this loss.
+The bundled weights come from a longer script: there, dresses also matched tops and skirts, and similarity depended on
+the kinds of the pictures.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 import random
 from pathlib import Path
@@ -27,17 +26,16 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from scipy.io import loadmat
 from torch import Tensor, nn
 
 import scoreinv
 from scoreinv.files.read import read_picture
 from scoreinv.models.places import LIKENESS_FILE, maps_of
-from scoreinv.networks.encoder import FEATURES
 from scoreinv.networks.place_embedding import Colours, PlaceNetwork
 from scoreinv.operators.colour_space import luma
 from scoreinv.preconditioning import centre
+from scoreinv.training.recipes.fitting import arguments, fit, photographs, store
 
 BATCH, QUERIES, DARKEST = 8, 256, 0.05
 SHARES = {"own": 0.25, "other": 0.2, "crop": 0.15, "clothes": 0.2, "kind": 0.2}
@@ -48,32 +46,13 @@ CLOTHES = (
     "jeans leggings pants shorts skirt stockings tights socks", "dress romper bodysuit suit",
     "boots clogs flats heels loafers pumps sandals shoes sneakers wedges",
 )  # fmt: skip
-UPPER, LOWER, DRESS = 3, 4, 5
-"""A dress matches upper and lower garments, and vice versa, if the other picture has no garment of its class."""
-
 View = dict[str, Any]
 """Data of a picture or a part of it: maps, kind, drawn and true chroma (2, N), luma (N,), marks (N,), places (N, 2),
 and `beyond`, the RGB values minus the luma (3, N)."""
 
 
-class Kind(nn.Linear):
-    """Embeds the kind of a picture, from the mean of the encoder's coarsest map: (32,), of unit length."""
-
-    def __init__(self) -> None:
-        super().__init__(FEATURES[-1], 32)
-
-    def forward(self, coarse: Tensor) -> Tensor:
-        return F.normalize(super().forward(coarse.mean((2, 3))), dim=1)[0]
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("photos", "clothes", "kinds"):
-        parser.add_argument(name, type=Path)
-    parser.add_argument("--most", type=int, default=200, help="photographs: half as many in clothes, a tenth of a kind")
-    parser.add_argument("--steps", type=int, default=800)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("-o", "--output", type=Path, default=LIKENESS_FILE)
+    parser = arguments(__doc__, LIKENESS_FILE, "photos", "clothes", "kinds", most=200, steps=800)
     options = parser.parse_args()
     torch.manual_seed(options.seed)
     random.seed(options.seed)
@@ -85,19 +64,26 @@ def main() -> None:
         for folder in sorted(options.kinds.iterdir())
     ]
     mark_things(kinds)
-    metric, kind = PlaceNetwork(), Kind()
-    numbers = nn.Parameter(torch.tensor([1.2, 0.85, 0.3, 2.0]))
-    train(metric, kind, numbers, {"photo": halves, "clothes": dressed, "kinds": kinds}, options.steps)
+    metric = PlaceNetwork()
+    numbers = nn.Parameter(torch.tensor([1.2, 0.85, 2.0]))
+    given = {"photo": halves, "clothes": dressed, "kinds": kinds}
+
+    def draw_loss() -> Tensor:
+        tasks = random.choices(list(SHARES), list(SHARES.values()), k=BATCH)
+        return torch.stack([loss_of(task, metric, numbers, given) for task in tasks]).mean()
+
+    layers = [*metric.maps.parameters(), *metric.keys.parameters()]
+    groups = [{"params": layers}, {"params": [numbers], "lr": 5e-3, "weight_decay": 0}]
+    fit(groups, draw_loss, options.steps, 2e-3, warmup=30)
     pairs = [*halves, *dressed, *(pair for pictures in kinds for pair in pictures)]
     train_colours(metric.colours, [one for pair in pairs for one in pair], options.steps)
-    weights = {name: value.half() if value.ndim > 1 else value for name, value in metric.state_dict().items()}
-    save_file({name: value.contiguous() for name, value in weights.items()}, options.output)
-    print("sharpness / 20, alike, less alike by kind, luma:", *(f"{value:.2f}" for value in numbers.tolist()))
+    store(metric, options.output, half=True)
+    print("sharpness / 20, alike, luma:", *(f"{value:.2f}" for value in numbers.tolist()))
 
 
 def some(folder: Path, most: int) -> list[Path]:
     """Choose photographs of a folder at random, at most `most`."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    files = photographs(folder)
     return random.sample(files, min(most, len(files)))
 
 
@@ -114,10 +100,8 @@ def views(path: Path, prior: Any, kind: str, *, halved: bool = False) -> list[Vi
     top, left = random.randint(0, len(large) - height), random.randint(0, large.shape[1] - width)
     box = (top / len(large), left / large.shape[1], part)
     crop = large[top : top + height, left : left + width]
-    return [
-        view(picture.resized_rgb(height, width), prior, kind, marks, (0, 0, 1)),
-        view(crop, prior, kind, marks, box),
-    ]
+    whole = picture.resized_rgb(height, width)
+    return [view(whole, prior, kind, marks, (0, 0, 1)), view(crop, prior, kind, marks, box)]
 
 
 def worn(path: Path, height: int, width: int) -> Tensor:
@@ -142,9 +126,8 @@ def view(rgb: np.ndarray, prior: Any, kind: str, marks: Tensor, box: tuple[float
     size = maps[0].shape[-2:]
     small, beyond = (F.interpolate(value, size, mode="area") for value in (centre(colours, (0, 1)), colours - clean))
     truth = prior.preconditioning.chroma_beyond_gray(small)[0].flatten(1)
-    places = torch.cartesian_prod(
-        *(start + box[2] * (torch.arange(n) + 0.5) / n for start, n in zip(box, size, strict=False))
-    )
+    rows, columns = (start + box[2] * (torch.arange(n) + 0.5) / n for start, n in zip(box, size, strict=False))
+    places = torch.cartesian_prod(rows, columns)
     light = F.interpolate(gray, size, mode="area").flatten()
     one = {"maps": maps, "kind": kind, "drawn": drawn, "truth": truth, "luma": light, "places": places}
     return one | {"marks": at(marks, places), "beyond": beyond[0].flatten(1)}
@@ -162,12 +145,8 @@ def mark_things(kinds: list[list[list[View]]]) -> None:
     labels = torch.tensor([number for number, pictures in enumerate(kinds) for _ in pictures])
     mean, deviation = pooled.mean(0), pooled.std(0) + 0.05
     classifier = nn.Linear(pooled.shape[1], len(kinds))
-    optimizer = torch.optim.AdamW(classifier.parameters(), 3e-3, weight_decay=0.3)
-    for _ in range(300):
-        loss = F.cross_entropy(classifier((pooled - mean) / deviation), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    inputs = (pooled - mean) / deviation
+    fit(classifier.parameters(), lambda: F.cross_entropy(classifier(inputs), labels), 300, 3e-3, weight_decay=0.3)
     weight = (classifier.weight - classifier.weight.mean(0)).detach() / deviation
     for number, pictures in enumerate(kinds):
         for whole, crop in pictures:
@@ -178,26 +157,6 @@ def mark_things(kinds: list[list[list[View]]]) -> None:
             whole["marks"], crop["marks"] = found.flatten(), at(found, crop["places"])
 
 
-def train(metric: PlaceNetwork, kind: Kind, numbers: nn.Parameter, given: dict[str, Any], steps: int) -> None:
-    """Train the embedding and the scalar weights of the similarity."""
-    layers = [*metric.parameters(), *kind.parameters()]
-    groups = [{"params": layers, "lr": 2e-3}, {"params": [numbers], "lr": 5e-3, "weight_decay": 0}]
-    optimizer = torch.optim.AdamW(groups, weight_decay=1e-2)
-    rate = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda t: min(1, (t + 1) / 30) * (0.5 + 0.5 * math.cos(math.pi * t / steps))
-    )
-    for step in range(steps):
-        tasks = random.choices(list(SHARES), list(SHARES.values()), k=BATCH)
-        losses = [loss_of(task, metric, kind, numbers, given) for task in tasks]
-        loss = torch.stack(losses).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        rate.step()
-        if step % 50 == 0:
-            print(step, f"{loss:.3f}", flush=True)
-
-
 def train_colours(colours: Colours, given: list[View], steps: int) -> None:
     """Train the distribution of colours at a place, a mixture of Gaussians initialised at mostly vivid colours."""
     seen = torch.cat([one["maps"][0][0].flatten(1) for one in given], dim=1)
@@ -206,20 +165,16 @@ def train_colours(colours: Colours, given: list[View], steps: int) -> None:
     vivid = torch.multinomial(chroma[:, some].norm(dim=0) + 0.02, len(colours.log_width))
     colours.centres.data = chroma[:, some[vivid]]
     colours.log_width.data.fill_(math.log(0.03))
-    optimizer = torch.optim.AdamW(colours.parameters(), 2e-3, weight_decay=1e-2)
-    rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in range(steps):
+
+    def draw_loss() -> Tensor:
         which = torch.randint(chroma.shape[1], (512,))
         shares = colours(seen[None, :, None, which].float())
-        loss = -(shares.log() + colours.log_densities(chroma[:, which])).logsumexp(0).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        rate.step()
-    print("colours", f"{loss:.3f}", flush=True)
+        return -(shares.log() + colours.log_densities(chroma[:, which])).logsumexp(0).mean()
+
+    fit(colours.parameters(), draw_loss, steps, 2e-3)
 
 
-def loss_of(task: str, metric: PlaceNetwork, kind: Kind, numbers: Tensor, given: dict[str, Any]) -> Tensor:
+def loss_of(task: str, metric: PlaceNetwork, numbers: Tensor, given: dict[str, Any]) -> Tensor:
     """The loss of one draw of a task."""
     pairs = [*given["photo"], *given["clothes"], *(one for pictures in given["kinds"] for one in pictures)]
     turn = random.randrange(2)
@@ -238,10 +193,9 @@ def loss_of(task: str, metric: PlaceNetwork, kind: Kind, numbers: Tensor, given:
     which = torch.randperm(len(a["luma"]))[:QUERIES]
     a = a | {name: a[name][..., which] for name in ("drawn", "truth", "luma", "marks")} | {"places": a["places"][which]}
     keys, others = (metric([value.float() for value in one["maps"]])[0] for one in (a, b))
-    of_one_kind = kind(a["maps"][-1].float()) @ kind(b["maps"][-1].float())
-    sharpness, alike, less, light = numbers
+    sharpness, alike, light = numbers
     close = keys[:, which].T @ others - light * (a["luma"][:, None] - b["luma"]).square()
-    logits = 20 * sharpness * (close - alike + less * of_one_kind)
+    logits = 20 * sharpness * (close - alike)
     if task == "own":
         return -0.15 * gain(a, b, logits)
     if task == "other":
@@ -254,9 +208,6 @@ def loss_of(task: str, metric: PlaceNetwork, kind: Kind, numbers: Tensor, given:
         thing = mine > 0.45
         return missed(logits, torch.where(thing, theirs > 0.5, theirs < 0.4), nothing=~thing[:, 0])
     right = mine == theirs
-    for wanted, stand_in in ((DRESS, (UPPER, LOWER)), (UPPER, (DRESS,)), (LOWER, (DRESS,))):
-        if not (theirs == wanted).any():
-            right |= (mine == wanted) & torch.isin(theirs, torch.tensor(stand_in))
     return missed(logits, right, nothing=~right.any(1) | (mine[:, 0] == 0))
 
 

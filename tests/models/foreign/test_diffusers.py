@@ -93,7 +93,7 @@ def test_the_published_shape_is_the_papers_network(tmp_path: Path) -> None:
     options |= {"sample_size": 256, "layers_per_block": 2}
     (tmp_path / "config.json").write_text(json.dumps(options))
     shutil.copy(DATA / "ncsnpp" / "scheduler_config.json", tmp_path)
-    ours, theirs = PUBLISHED["ve/church_ncsnpp_continuous"].config, read_diffusers_config(tmp_path)
+    ours, theirs = PUBLISHED["ve/church_ncsnpp_continuous"], read_diffusers_config(tmp_path)
     differences = {
         key: (value, vars(theirs.network)[key])
         for key, value in vars(ours.network).items()

@@ -14,7 +14,7 @@ from small_runs import TINY, tiny_run, write_gradient
 from scoreinv.sdes import VP
 from scoreinv.system.errors import InputError
 from scoreinv.training.config import DataConfig
-from scoreinv.training.data.batches import Batch, BatchSource
+from scoreinv.training.data.batches import BatchSource
 from scoreinv.training.data.pictures import Pictures, load_pictures, split
 from scoreinv.training.presets import small_training, with_estimated_sigma_max
 
@@ -163,15 +163,3 @@ def test_the_largest_noise_is_the_largest_distance_of_two_pictures(tmp_path: Pat
         with_estimated_sigma_max(run)
     with pytest.raises(InputError, match="for the VE SDE only"):
         with_estimated_sigma_max(small_training(VP(), DataConfig()))
-
-
-def test_all_of_a_batch_is_pinned_but_its_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no GPU, torch pins nothing."""
-    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda value: value + 1)
-    batch = Batch(
-        torch.zeros(2, 3, 4, 4), torch.zeros(2), torch.zeros(2, 3, 4, 4), labels=torch.zeros(2, dtype=torch.int64)
-    )
-    pinned = batch.pinned()
-    assert all((value == 1).all() for value in (pinned.images, pinned.noise, pinned.labels))
-    assert pinned.times is batch.times
-    assert pinned.observed is None

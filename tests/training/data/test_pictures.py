@@ -17,7 +17,6 @@ from small_runs import write_gradient
 
 from scoreinv.system.errors import InputError
 from scoreinv.training.config import DataConfig
-from scoreinv.training.data import folder as folder_module
 from scoreinv.training.data import pictures as pictures_module
 from scoreinv.training.data.folder import check_source
 from scoreinv.training.data.pictures import load_pictures, split
@@ -78,9 +77,6 @@ def test_sources_without_pictures_are_refused(tmp_path: Path, caplog: pytest.Log
     with pytest.raises(InputError, match="none of its 1"):
         load_pictures(DataConfig(str(tmp_path / "empty")), 128, 1)
     assert "thread.png: 1x16384 is too narrow" in caplog.text
-    Image.new("L", (64, 64)).save(tmp_path / "empty/thread.png")
-    with pytest.raises(InputError, match="the decoded pictures take more than 1e-06 GB"):
-        load_pictures(DataConfig(str(tmp_path / "empty"), memory_gb=1e-6), 64, 1)
 
 
 def _zip_of(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
@@ -97,16 +93,6 @@ def good(tmp_path: Path) -> bytes:
     return (tmp_path / "good.png").read_bytes()
 
 
-def test_members_of_a_zip_are_read_up_to_a_bound_whatever_they_declare(
-    good: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    archive = _zip_of(tmp_path / "a.zip", {"good.png": good, "large.png": good + bytes(200_000), "other.png": bytes(9)})
-    monkeypatch.setattr(folder_module, "ENTRY_BYTES", 100_000)
-    assert load_pictures(DataConfig(str(archive)), 8, 3).names == ("good.png",)
-    assert "large.png: unfolds to more than 0 MB" in caplog.text
-    assert "other.png is left out" in caplog.text
-
-
 def test_a_zip_that_is_damaged_or_encrypted(good: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     archive = _zip_of(tmp_path / "a.zip", {"a.png": good, "b.png": good, "c.png": good})
     whole = bytearray(archive.read_bytes())
@@ -116,8 +102,8 @@ def test_a_zip_that_is_damaged_or_encrypted(good: bytes, tmp_path: Path, caplog:
     damaged[directory + 8] |= 1  # b.png is encrypted
     archive.write_bytes(damaged)
     assert load_pictures(DataConfig(str(archive)), 8, 3).names == ("c.png",)
-    assert "a.png: damaged in the zip file" in caplog.text
-    assert "b.png: is encrypted" in caplog.text
+    assert "a.png: cannot be read from the zip file" in caplog.text
+    assert "b.png: cannot be read from the zip file" in caplog.text
     whole[whole.index(b"PK\x01\x02") + 6] = 101  # needs version 10.1 of the format
     archive.write_bytes(whole)
     with pytest.raises(InputError, match=r"a\.zip: neither a folder nor a readable zip file"):
@@ -132,21 +118,17 @@ def test_neither_devices_nor_pipes_are_read(tmp_path: Path, caplog: pytest.LogCa
     assert load_pictures(DataConfig(str(tmp_path)), 8, 3).names == ("a.png",)
     assert not caplog.records  # they are no pictures that could not be read
     for source in ("/dev/zero", tmp_path / "pipe.png"):
-        with pytest.raises(InputError, match="neither a folder nor a zip file"):
+        with pytest.raises(InputError, match="no such folder or zip file"):
             load_pictures(DataConfig(str(source)), 8, 3)
-    with pytest.raises(InputError, match="cannot be read"):
-        load_pictures(DataConfig("x" * 5000), 8, 3)
 
 
 def test_what_a_run_has_drawn_is_no_picture_to_train_on(tmp_path: Path) -> None:
     write_gradient(tmp_path / "photos/a.png", 20, 20)
     for run in (".", "runs/one"):  # a run in the folder of the pictures itself, and one below it
         write_gradient(tmp_path / run / "samples/step-000001000.png", 20, 20)
-        (tmp_path / run / "metrics.jsonl").write_text("")
-    write_gradient(tmp_path / "other/samples/step-000001000.png", 20, 20)  # of no run
     write_gradient(tmp_path / "samples/mine.png", 20, 20)
     names = load_pictures(DataConfig(str(tmp_path)), 8, 3).names
-    assert names == ("other/samples/step-000001000.png", "photos/a.png", "samples/mine.png")
+    assert names == ("photos/a.png", "samples/mine.png")
 
 
 def test_the_digest_is_of_names_and_contents_wherever_they_lie(tmp_path: Path) -> None:
@@ -176,24 +158,6 @@ def test_scales_average_areas(tmp_path: Path) -> None:
     assert np.abs(coarse[..., 0] - means).max() <= 1  # rounded along each axis
 
 
-def test_a_file_that_cannot_be_read_just_now_ends_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Left out, it would be missing in the cache for ever, or be back when the run is resumed."""
-    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    decode_it = folder_module.decode
-
-    def fails(*given: object, **more: object) -> object:
-        try:
-            raise OSError(errno.EIO, "Input/output error")
-        except OSError as error:
-            raise InputError("a.png: damaged") from error
-
-    monkeypatch.setattr(folder_module, "decode", fails)
-    with pytest.raises(InputError, match=r"a\.png: could not be read: a\.png: damaged; try again, or remove it"):
-        load_pictures(DataConfig(str(tmp_path)), 8, 3)
-    monkeypatch.setattr(folder_module, "decode", decode_it)
-    assert len(load_pictures(DataConfig(str(tmp_path)), 8, 3)) == 1
-
-
 def test_a_look_at_some_pictures_takes_no_more_memory_than_there_may_be(tmp_path: Path) -> None:
     """Of large photographs the noise range is estimated from fewer."""
     for number in range(20):
@@ -210,7 +174,7 @@ def test_names_that_are_missing_are_told_before_any_picture_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    monkeypatch.setattr("scoreinv.training.data.pictures._decode_all", lambda *_: 1 / 0)
+    monkeypatch.setattr("scoreinv.training.data.pictures._decode", lambda *_: 1 / 0)
     for data, said in (
         (DataConfig(str(tmp_path), holdout=("a", "absent")), "holdout: there is no readable picture named absent"),
         (DataConfig(str(tmp_path), shares=(("b", 0.5),)), "there is no folder of pictures named b"),
@@ -244,7 +208,6 @@ def test_holdout_is_by_name_and_stable(tmp_path: Path) -> None:
 def test_decoded_pictures_are_kept_and_found_again(
     mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory_gb: float
 ) -> None:
-    monkeypatch.setattr(pictures_module, "_CACHED_FROM", 1)
     data, cache = DataConfig(str(mixed), scales=(1.0, 0.5), memory_gb=memory_gb), tmp_path / "cache"
     plain = load_pictures(replace(data, memory_gb=6.0), 8, 3)
     first = load_pictures(data, 8, 3, cache=cache)
@@ -259,15 +222,10 @@ def test_decoded_pictures_are_kept_and_found_again(
     assert "cat/a.png" not in load_pictures(data, 8, 3, cache=cache).names
 
 
-def test_a_disk_too_full_for_the_cache_costs_the_cache_only(
-    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_disk_too_full_for_the_cache(mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pictures_module, "_CACHED_FROM", 1)
     monkeypatch.setattr(pictures_module, "atomic_write", full)
-    assert len(load_pictures(DataConfig(str(mixed)), 8, 3, cache=tmp_path / "cache")) == 4
-    assert "No space left" in caplog.text
     with pytest.raises(InputError, match="No space left"):
-        load_pictures(DataConfig(str(mixed), memory_gb=1e-6), 8, 3, cache=tmp_path / "cache")
+        load_pictures(DataConfig(str(mixed)), 8, 3, cache=tmp_path / "cache")

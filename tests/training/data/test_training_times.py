@@ -9,8 +9,7 @@ from gaussian import GaussianPrior
 
 from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, VP, SubVP
 from scoreinv.training.config import ObjectiveConfig
-from scoreinv.training.data.batches import TIMES, stream
-from scoreinv.training.data.training_times import draw_times, importance
+from scoreinv.training.data.batches import TIMES, draw_times, importance, stream
 from scoreinv.training.losses import weight
 
 SDES = [VE(0.01, 50.0), VP(), SubVP()]

@@ -1,0 +1,86 @@
+"""What recipes share: command-line options, photographs, and training by AdamW."""
+
+from __future__ import annotations
+
+import math
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from scoreinv.system.files import PRETRAINED
+
+
+def arguments(about: str, output: Path, *folders: str, **numbers: float) -> ArgumentParser:
+    """Return the parser of a recipe: its folders, its numbers with their defaults, a seed and the output file."""
+    parser = ArgumentParser(description=about.splitlines()[0])
+    for name in folders:
+        parser.add_argument(name, type=Path)
+    for name, value in {**numbers, "seed": 0}.items():
+        parser.add_argument(f"--{name}", type=type(value), default=value)
+    parser.add_argument("-o", "--output", type=Path, default=output)
+    return parser
+
+
+def photographs(folder: Path, model: str | None = None) -> list[Path]:
+    """Return the picture files of a folder and its subfolders, except those that a bundled model holds out."""
+    held_out = set() if model is None else set((PRETRAINED / model / "held_out.txt").read_text().split())
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    return [path for path in files if path.stem not in held_out]
+
+
+def fit(
+    parameters: Iterable[Any],
+    draw_loss: Callable[[], Tensor],
+    steps: int,
+    rate: float,
+    *,
+    warmup: int = 1,
+    weight_decay: float = 1e-2,
+    ema: float = 0.0,
+    clip: float = math.inf,
+) -> None:
+    """Minimise a random loss by AdamW; print its mean over every 500 steps.
+
+    Args:
+        parameters: to train, or groups of them; they end as their moving average.
+        draw_loss: returns the loss of a step.
+        rate: learning rate, after a linear warm-up of `warmup` steps; it falls to 0 along a cosine.
+        ema: decay of the moving average; 0 for none.
+        clip: largest norm of the gradient.
+    """
+    optimizer = torch.optim.AdamW(parameters, rate, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1, (step + 1) / warmup) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+    )
+    trained = [value for group in optimizer.param_groups for value in group["params"]]
+    average = [value.detach().clone() for value in trained]
+    losses: list[float] = []
+    for step in range(1, steps + 1):
+        loss = draw_loss()
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(trained, clip)
+        optimizer.step()
+        schedule.step()
+        with torch.no_grad():
+            for mean, value in zip(average, trained, strict=True):
+                mean.lerp_(value, 1 - min(ema, step / (9 + step)))
+        losses.append(loss.item())
+        if step % 500 == 0 or step == steps:
+            print(f"step {step}: loss {sum(losses) / len(losses):.3f}", flush=True)
+            losses.clear()
+    with torch.no_grad():
+        for value, mean in zip(trained, average, strict=True):
+            value.copy_(mean)
+
+
+def store(network: nn.Module, path: Path, *, half: bool = False) -> None:
+    """Write the weights of a network; `half`: matrices and filters in float16."""
+    path.parent.mkdir(exist_ok=True)
+    weights = {name: value.half() if half and value.ndim > 1 else value for name, value in network.state_dict().items()}
+    save_file({name: value.contiguous() for name, value in weights.items()}, path)
