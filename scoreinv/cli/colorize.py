@@ -17,12 +17,6 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.options import Setting
 from scoreinv.tasks.requests import ColorizeRequest
 
-EXAMPLES = """
-  scoreinv colorize gray.jpg                     # writes gray_colorized.png
-  scoreinv colorize gray.jpg --hints hints.png   # with colour strokes
-  scoreinv colorize gray.jpg --like summer.jpg   # with the colours of a similar photo
-"""
-
 
 def colorize(
     photos: Annotated[
@@ -44,7 +38,13 @@ def colorize(
     output: OutputOptions,
     common: Common,
 ) -> None:
-    """Add colour to grey photos; their brightness is kept."""
+    """Add colour to grey photos; their brightness is kept.
+
+    \b
+    scoreinv colorize gray.jpg                     # writes gray_colorized.png
+    scoreinv colorize gray.jpg --hints hints.png   # with colour strokes
+    scoreinv colorize gray.jpg --like summer.jpg   # with the colours of a similar photo
+    """
     references = [path for item in like or () for path in expand(item, recursive=output.recursive)]
     if STREAM in references:
         raise InputError("--like -: name a file; stdin is for the photo")

@@ -16,9 +16,6 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.files import remove_leftovers
 from scoreinv.system.options import Setting
 
-EXAMPLES = """
-  scoreinv convert model.pth --config ve/cifar10_ncsnpp -o own.safetensors
-"""
 UNUSED = ("seed", "device", "precision", "threads")
 
 
@@ -39,7 +36,11 @@ def convert(
         bool, Setting("Convert the averaged weights of a .pth, or the raw ones.", option="--ema/--raw")
     ] = True,
 ) -> None:
-    """Convert a published model to a model file, without executing its code."""
+    """Convert a published model to a model file, without executing its code.
+
+    \b
+    scoreinv convert model.pth --config ve/cifar10_ncsnpp -o own.safetensors
+    """
     on_hub = source.startswith(HUB_PREFIX)
     folder = on_hub or Path(source).is_dir()
     if not folder:

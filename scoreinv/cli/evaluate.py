@@ -26,9 +26,6 @@ from scoreinv.system.threads import set_threads
 if TYPE_CHECKING:
     from scoreinv.models.noise_classifier import NoiseClassifier
 
-EXAMPLES = """
-  scoreinv evaluate drawn/ --reference photographs/
-"""
 UNUSED = ("seed", "overwrite", "precision")
 _JUDGE = "cifar10-judge"
 """Bundled classifier of clean pictures."""
@@ -61,7 +58,11 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Compare generated pictures with real ones: feature distances, FID, KID, Inception score."""
+    """Compare generated pictures with real ones: feature distances, FID, KID, Inception score.
+
+    \b
+    scoreinv evaluate drawn/ --reference photographs/
+    """
     for name, folder in (("GENERATED", generated), ("--reference", reference)):
         if Path(folder).is_file():
             raise InputError(f"{name} {folder}: is a file: give a folder of pictures (scoreinv sample -o FOLDER/)")

@@ -18,7 +18,6 @@ from scoreinv.cli.serve import check_installed
 from scoreinv.system.errors import ExistsError, InputError
 from scoreinv.system.files import atomic_write
 
-EXAMPLES = {"install": "  scoreinv gimp install   # then restart GIMP"}
 UNUSED = ("seed", "device", "precision", "threads")
 _NAMES = ("gimp-3.0", "gimp-3", "gimp", "gimp-console-3.0", "gimp-console")
 _PLACES = ("/Applications/GIMP.app/Contents/MacOS/gimp", "C:/Program Files/GIMP 3/bin/gimp-console-3.0.exe")
@@ -31,7 +30,11 @@ _SYSTEM_PYTHON = Path("/usr/bin/python3")
 
 
 def install(common: Common) -> None:
-    """Install the plug-in: Filters > Scoreinv fills selections, restores, colours, denoises."""
+    """Install the plug-in: Filters > Scoreinv fills selections, restores, colours, denoises.
+
+    \b
+    scoreinv gimp install   # then restart GIMP
+    """
     check_installed()
     version = max(_versions(), default=None)
     if version is None:

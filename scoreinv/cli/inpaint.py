@@ -15,11 +15,6 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.options import Setting
 from scoreinv.tasks.requests import InpaintRequest
 
-EXAMPLES = """
-  scoreinv inpaint photo.png --mask mask.png       # writes photo_inpainted.png
-  scoreinv inpaint photo.png --mask mask.png --avoid people.png
-  scoreinv inpaint scans/ --mask auto --samples 4  # a folder; the damage is detected
-"""
 _MODEL = "photo"
 
 
@@ -41,7 +36,13 @@ def inpaint(
     output: OutputOptions,
     common: Common,
 ) -> None:
-    """Remove objects and damage from photos."""
+    """Remove objects and damage from photos.
+
+    \b
+    scoreinv inpaint photo.png --mask mask.png       # writes photo_inpainted.png
+    scoreinv inpaint photo.png --mask mask.png --avoid people.png
+    scoreinv inpaint scans/ --mask auto --samples 4  # a folder; the damage is detected
+    """
     if request.classical is not None:
         for option, is_given in {"--model": model != _MODEL, "--uncertainty": uncertainty is not None}.items():
             if is_given:

@@ -19,9 +19,6 @@ from scoreinv.system.options import Number, Setting, Whole
 from scoreinv.system.terminal import duration, progress_bar
 from scoreinv.tasks.settings import FIXED_STEPS
 
-EXAMPLES = """
-  scoreinv interpolate a.png b.png --model cifar10 -o row.png
-"""
 UNUSED = ("seed",)
 
 
@@ -48,7 +45,11 @@ def interpolate(
     quality: Quality = None,
     frame: Frame = None,
 ) -> None:
-    """Interpolate between two pictures, by an arc between their latent codes."""
+    """Interpolate between two pictures, by an arc between their latent codes.
+
+    \b
+    scoreinv interpolate a.png b.png --model cifar10 -o row.png
+    """
     if STREAM in (first, second) and (first == second or output is None):
         raise InputError("- (stdin) is one of the pictures: name the result with -o")
     target = output if output is not None else str(Path(first).parent / f"{Path(first).stem}_interpolated.png")

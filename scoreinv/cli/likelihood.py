@@ -35,9 +35,6 @@ from scoreinv.tasks.settings import LikelihoodSettings
 if TYPE_CHECKING:
     from scoreinv.batch.manifest import Table
 
-EXAMPLES = """
-  scoreinv likelihood pictures/ --model cifar10 --steps 16 --csv table.csv
-"""
 _LEAST_STEPS = 8
 """Steps of the fixed grid below which the error exceeds some hundredths of a bit."""
 COLUMNS = ("input", "width", "height", "bits_per_dim", "standard_error", "repeats", "nfe", "seconds")
@@ -64,7 +61,8 @@ def likelihood(
 ) -> None:
     """Print the likelihood of pictures under a model, in bits per dimension.
 
-    Neighbours of the same size are evaluated together.
+    \b
+    scoreinv likelihood pictures/ --model cifar10 --steps 16 --csv table.csv
     """
     sources = [source for item in images for source in expand(item, recursive=True)]
     batch = len(sources) > 1

@@ -5,7 +5,6 @@ Help imports this module, so numpy and the batch are imported by the functions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -40,7 +39,6 @@ class Beside:
         masks: how mask files are read.
         steps_to: folder for the picture after each step.
         endings: what the names of these pictures add to the photo's.
-        others: further inputs by their role.
     """
 
     mask: str | None = None
@@ -51,7 +49,6 @@ class Beside:
     uncertainty: str | None = None
     steps_to: str | None = None
     endings: tuple[str, ...] = ()
-    others: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def given(self) -> set[Given]:
@@ -82,7 +79,7 @@ class Beside:
         """Return all paths by their role."""
         references = {f"a photo of --like ({path})": path for path in self.references}
         own = {"the mask": self.mask, "the mask of --avoid": self.avoid, "the hints": self.hints}
-        return own | references | {"--steps-to": self.steps_to} | dict(self.others)
+        return own | references | {"--steps-to": self.steps_to}
 
 
 def run(

@@ -15,11 +15,6 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.options import Setting
 from scoreinv.tasks.requests import RESTORATION, RestoreRequest
 
-EXAMPLES = """
-  scoreinv restore old.jpg   # writes old_restored.png
-  scoreinv restore scans/ --no-colorize --steps-to steps/
-"""
-
 
 def _model(does: str) -> Setting:
     return Setting(f"Model that {does}.", metavar="NAME|FILE", advanced=True)
@@ -53,7 +48,12 @@ def restore(
     output: OutputOptions,
     common: Common,
 ) -> None:
-    """Restore old photos: fill damage, correct fading, remove tint and noise, add colour."""
+    """Restore old photos: fill damage, correct fading, remove tint and noise, add colour.
+
+    \b
+    scoreinv restore old.jpg   # writes old_restored.png
+    scoreinv restore scans/ --no-colorize --steps-to steps/
+    """
     mask = None if mask == AUTO else mask
     if masks.grow is not None and not request.inpaint:
         raise InputError("--grow does not go with --no-inpaint")

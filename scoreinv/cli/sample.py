@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from scoreinv.models.noise_classifier import NoiseClassifier
 
 
-EXAMPLES = """
-  scoreinv sample --model cifar10 -n 64 -o grid.png
-  scoreinv sample --model cifar10 --class horse -n 64 -o horses.png
-"""
 _log = logging.getLogger(__name__)
 _OWN = "-classifier"
 """Ending of the name of a model's own classifier."""
@@ -89,7 +85,12 @@ def sample(
     quality: Quality = None,
     common: Common,
 ) -> None:
-    """Draw new pictures from a model, in a grid or one by one."""
+    """Draw new pictures from a model, in a grid or one by one.
+
+    \b
+    scoreinv sample --model cifar10 -n 64 -o grid.png
+    scoreinv sample --model cifar10 --class horse -n 64 -o horses.png
+    """
     target = output if output is not None else f"{Path(model).stem}_samples.png"
     source = ModelSource(model, common.machine, exact=sampler.asked == "ode")
     refuse_inputs("-o", [target], {"the model": model, "the classifier": wanted.classifier})

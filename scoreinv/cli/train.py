@@ -22,10 +22,6 @@ from scoreinv.system.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES,
 from scoreinv.system.terminal import duration, progress_bar
 from scoreinv.system.threads import set_threads
 
-EXAMPLES = """
-  scoreinv train --sde ve --conditional --init photo --data PHOTOS/ --out mine
-  scoreinv train --resume --out mine   # continues where it stopped
-"""
 _PACE_STEPS = 5
 """Steps before the speed is printed: the first are slower."""
 
@@ -98,7 +94,12 @@ class RunOptions:
 
 
 def train(*, subject: Subject, run: RunOptions, common: Common) -> None:
-    """Train a prior, a classifier or a damage detector. Ctrl-C saves, --resume continues."""
+    """Train a prior, a classifier or a damage detector. Ctrl-C saves, --resume continues.
+
+    \b
+    scoreinv train --sde ve --conditional --init photo --data PHOTOS/ --out mine
+    scoreinv train --resume --out mine   # continues where it stopped
+    """
     _check(subject, run)
     leads = os.environ.get("RANK", "0") == "0"  # the first of torchrun's processes
     if not leads:
