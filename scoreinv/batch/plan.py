@@ -11,18 +11,27 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from scoreinv import files
-from scoreinv.batch.outputs import STREAM, check_file, check_folder, check_quality, check_stdout, refuse_inputs
+from scoreinv.batch.outputs import (
+    STREAM,
+    check_file,
+    check_folder,
+    check_quality,
+    check_stdout,
+    refuse_existing,
+    refuse_inputs,
+)
 from scoreinv.batch.urls import check_bucket, is_url, list_files
-from scoreinv.inputs.mask_options import DAMAGE_SUFFIX
+from scoreinv.inputs.mask_options import DAMAGE_SUFFIX, MaskOptions
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import Setting, Whole
+from scoreinv.tasks.requests import Given
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +89,65 @@ class OutputOptions:
     )
     overwrite: bool = False
 
+    def __post_init__(self) -> None:
+        if self.workers == "ray" and find_spec("ray") is None:
+            raise InputError("--workers ray: Ray is not installed: pip install 'scoreinv[ray]'")
+        if self.workers not in (None, "ray") and not re.fullmatch("[1-9][0-9]{0,2}", str(self.workers)):
+            raise InputError(f"--workers {self.workers}: give a number of processes from 1 to 999, or ray")
+
+    @property
+    def names_folder(self) -> bool:
+        """Whether `output` ends like a folder, which is then made."""
+        return (self.output or "").endswith(("/", os.sep))
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What the user gives with the photos, or wants beside the results, as paths.
+
+    Attributes:
+        mask: None: the task detects damage, if it fills any.
+        masks: how mask files are read.
+        references: photos with example colours.
+        uncertainty: file or folder for maps of the samples' standard deviation.
+        steps_to: folder for the picture after each step.
+        endings: what the names of these pictures add to the photo's.
+    """
+
+    mask: str | None = None
+    avoid: str | None = None
+    masks: MaskOptions = field(default_factory=MaskOptions)
+    hints: str | None = None
+    references: tuple[str, ...] = ()
+    uncertainty: str | None = None
+    steps_to: str | None = None
+    endings: tuple[str, ...] = ()
+
+    @property
+    def given(self) -> set[Given]:
+        """Names of what is given for the task."""
+        names: tuple[Given, ...] = get_args(Given)
+        return {name for name in names if getattr(self, name)}
+
+    def check(self) -> None:
+        """Raise InputError for files that do not exist or options without a mask file."""
+        if self.mask == self.avoid == STREAM:
+            raise InputError("--avoid -: stdin can be read once, and --mask has it")
+        if self.masks.mask_threshold == 1:
+            raise InputError("--mask-threshold 1: no value is above it: give less than 1")
+        if self.masks.changes_files and (self.mask is None and (self.avoid is None or self.masks.invert_mask)):
+            raise InputError("--mask-threshold and --invert-mask need a mask file")
+        if self.hints == STREAM:
+            raise InputError("--hints -: name a file; stdin is for the photo")
+        if self.hints is not None:
+            check_file(self.hints, "--hints")
+
+    def inputs(self) -> dict[str, str]:
+        """Return the paths that are read, by their role."""
+        own = {"the mask": self.mask, "the mask of --avoid": self.avoid, "the hints": self.hints}
+        references = {f"a photo of --like ({path})": path for path in self.references}
+        return {role: path for role, path in own.items() if path is not None} | references
+
 
 @dataclass(frozen=True)
 class Job:
@@ -112,40 +180,29 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """All jobs of a run.
+    """The jobs of a run.
 
     Attributes:
-        jobs: every job in order, other shards' included.
-        own: the jobs of this shard. Inputs alone decide them: neither finished results nor masks do.
+        jobs: those of this shard. Inputs alone decide them: neither finished results nor masks do.
         batch: several inputs or a folder: failures are counted and finished files skipped.
-        folders: folders of the results, without those of missing inputs.
         folder: the one folder of a batch's results, which gets the manifest.
         results_skipped: number of inputs left out since they are results of others.
-        photos, options: as given.
-        inputs: other paths that are read, by their role.
         left_out: reasons of photos that are not processed, by source.
         store: URL of the results' folder, if photos and results are in an object store.
         stored: URLs of files in that folder.
     """
 
     jobs: list[Job]
-    own: list[Job]
-    batch: bool
-    folders: set[Path]
-    folder: Path | None
-    results_skipped: int
-    photos: Sequence[str] = ()
-    options: OutputOptions = field(default_factory=OutputOptions)
-    inputs: Mapping[str, str | None] = field(default_factory=dict)
+    batch: bool = True
+    folder: Path | None = None
+    results_skipped: int = 0
     left_out: Mapping[str, str] = field(default_factory=dict)
     store: str | None = None
     stored: frozenset[str] = frozenset()
 
-    def with_jobs(self, change: Mapping[str, Mapping[str, object]], left_out: Mapping[str, str]) -> Plan:
-        """Return the plan with fields of jobs changed, by source, and the reasons of photos that are left out."""
-        jobs = [replace(job, **change.get(job.source, {})) for job in self.jobs]  # type: ignore[arg-type]
-        changed = {job.source: job for job in jobs}
-        return replace(self, jobs=jobs, own=[changed[job.source] for job in self.own], left_out=left_out)
+    def has(self, job: Job) -> bool:
+        """Return whether all results of a job exist."""
+        return self.stored.issuperset(job.outputs) if self.store else all(map(os.path.exists, job.outputs))
 
 
 def plan(
@@ -153,7 +210,8 @@ def plan(
     suffix: str,
     results: int,
     options: OutputOptions,
-    inputs: Mapping[str, str | None],
+    given: Beside,
+    models: Mapping[str, str],
     kind: str | None = None,
 ) -> Plan:
     """Plan the jobs of photos.
@@ -161,57 +219,71 @@ def plan(
     Args:
         suffix: of the results' names, as `_inpainted`.
         results: number of results of each photo.
-        inputs: other paths that are read or written, by their role.
+        given: what is given beside the photos.
+        models: names of the models by their role.
         kind: default file suffix of results; None: tif for a TIFF, else png.
 
     Raises:
         InputError: an empty folder, stdin among other inputs, an output of an unknown format, not writable or equal to
             an input, a quality without use, or two inputs with one output.
     """
-    _check_workers(options.workers)
-    kind = options.format or kind
-    if any(path is not None and is_url(path) for path in (*photos, options.output)):
-        return _plan_store(photos, suffix, results, options, inputs, kind)
-    folders_given = [item for item in photos if item != STREAM and Path(item).is_dir()]
-    batch = len(photos) > 1 or bool(folders_given)
-    if STREAM in photos and batch:
-        raise InputError("- (stdin) cannot be combined with other inputs")
-    if options.shard is not None and not batch:
-        raise InputError(f"--shard {options.shard}: needs a folder or several photos")
-    if folders_given and not options.recursive:
-        _warn_of_subfolders(folders_given, [options.output, *inputs.values()])
-    if batch:
-        jobs, skipped = _jobs_of_batch(photos, suffix, kind, options)
-    else:
-        jobs, skipped = [Job(photos[0], _single_output(photos[0], options, _ending(photos[0], suffix, kind)))], 0
-    has_folder = batch and (options.output is not None or len(folders_given) == len(photos) == 1)
-    folder = _results_folder(photos[0], options.output, suffix) if has_folder else None
-    if results > 1 and jobs[0].output == STREAM:
+    is_local = not any(path is not None and is_url(path) for path in (*photos, options.output))
+    found = (_plan_local if is_local else _plan_store)(photos, suffix, options, options.format or kind)
+    if results > 1 and found.jobs[0].output == STREAM:
         raise InputError("--samples: stdout takes one picture: name a file with -o")
-    jobs = [replace(job, outputs=_numbered(job.output, results)) for job in jobs]
-    own = jobs if options.shard is None else _shard(options.shard, jobs)
-    folders = _output_folders(own)
-    if batch or (options.output or "").endswith(("/", os.sep)):
-        for each in folders:
-            check_folder(each)
-    else:
-        folders = set(filter(Path.is_dir, folders))  # a single result's folder is not made
+    jobs = [replace(job, outputs=_numbered(job.output, results)) for job in found.jobs]
+    outputs = [path for job in jobs for path in job.outputs]
     if options.quality is not None:
-        check_quality([job.output for job in jobs], options.quality, "-o or --format")
+        check_quality(outputs, options.quality, "-o or --format")
+    inputs = {**given.inputs(), **models}
     # A single photo's own files may be replaced like any other; a model serves other photos, too.
-    kept = inputs if batch else {role: path for role, path in inputs.items() if "model" in role}
-    refuse_inputs("-o", [path for job in jobs for path in job.outputs], kept)
-    return Plan(jobs, own, batch, folders, folder, skipped, photos, options, inputs)
+    refuse_inputs("-o", outputs, inputs if found.batch else models)
+    left_out: dict[str, str] = {}
+    if given.mask is not None:
+        jobs = _with_masks("mask", given.mask, jobs, options, batch=found.batch)
+        missing = {job.source: job.inside / Path(job.source).stem for job in jobs if job.mask is None}
+        left_out = {source: f"{given.mask} has no mask named {stem}" for source, stem in missing.items()}
+    if given.avoid is not None:  # a photo without one is filled from all of it
+        jobs = _with_masks("avoid", given.avoid, jobs, options, batch=found.batch)
+    if given.uncertainty is not None or given.steps_to is not None:
+        jobs = _with_beside(photos, given, jobs, inputs, options, suffix, batch=found.batch)
+    return replace(found, jobs=_shard(options.shard, jobs), left_out=left_out)
 
 
-def _plan_store(
-    photos: list[str],
-    suffix: str,
-    results: int,
-    options: OutputOptions,
-    inputs: Mapping[str, str | None],
-    kind: str | None,
-) -> Plan:
+def _plan_local(photos: list[str], suffix: str, options: OutputOptions, kind: str | None) -> Plan:
+    """Plan the jobs of files and folders; see `plan`."""
+    given_folders = [item for item in photos if item != STREAM and Path(item).is_dir()]
+    if len(photos) == 1 and not given_folders:
+        if options.shard is not None:
+            raise InputError(f"--shard {options.shard}: needs a folder or several photos")
+        output = _single_output(photos[0], options, _ending(photos[0], suffix, kind))
+        if options.names_folder:
+            check_folder(Path(output).parent)
+        return Plan([Job(photos[0], output)], batch=False)
+    if STREAM in photos:
+        raise InputError("- (stdin) cannot be combined with other inputs")
+    found = [(source, item) for item in photos for source in expand(item, recursive=options.recursive)]
+    results = _results_among([source for source, _ in found], options, suffix)
+    for result in sorted(results):
+        _log.info("%s: left out: its name is that of a result", result)
+    wanted = [(source, item) for source, item in found if source not in results]
+    places = [Path() if source == item else Path(source).parent.relative_to(item) for source, item in wanted]
+    folders = [
+        Path(source).parent
+        if source == item and options.output is None
+        else _results_folder(item, options.output, suffix) / place
+        for (source, item), place in zip(wanted, places, strict=True)
+    ]
+    for folder in set(folders):
+        check_folder(folder)
+    sources = [source for source, _ in wanted]
+    jobs = list(map(Job, sources, _outputs(sources, folders, suffix, kind), places))
+    has_folder = options.output is not None or len(given_folders) == len(photos) == 1
+    folder = _results_folder(photos[0], options.output, suffix) if has_folder else None
+    return Plan(jobs, folder=folder, results_skipped=len(results))
+
+
+def _plan_store(photos: list[str], suffix: str, options: OutputOptions, kind: str | None) -> Plan:
     """Plan the jobs of a folder of an object store and its subfolders; see `plan`."""
     url, target = photos[0].rstrip("/"), (options.output or "").rstrip("/")
     if len(photos) != 1 or not (is_url(url) and is_url(target)):
@@ -219,97 +291,102 @@ def _plan_store(
     if f"{target}/".startswith(f"{url}/"):
         raise InputError(f"-o {target}: is in the folder of the photos: name another")
     check_bucket(target)
-    sources = [(source, url, Path(source).relative_to(url).parent) for source in expand(url, recursive=True)]
-    names = _batch_outputs(sources, ".", suffix, kind)
-    jobs = [
-        Job(source, f"{target}/{name}", inside, tuple(f"{target}/{each}" for each in _numbered(name, results)))
-        for name, (source, _, inside) in zip(names, sources, strict=True)
-    ]
-    own = jobs if options.shard is None else _shard(options.shard, jobs)
-    if options.quality is not None:
-        check_quality([job.output for job in jobs], options.quality, "--format")
+    sources = expand(url, recursive=True)
+    places = [Path(source).relative_to(url).parent for source in sources]
+    names = [f"{target}/{name}" for name in _outputs(sources, places, suffix, kind)]
     stored = frozenset(f"{target}/{name}" for name in list_files(target))
-    return Plan(jobs, own, True, set(), None, 0, photos, options, inputs, store=target, stored=stored)
+    return Plan(list(map(Job, sources, names, places)), store=target, stored=stored)
 
 
-def match_masks(mask: str, option: Literal["--mask", "--avoid"], jobs: Plan) -> tuple[dict[str, str], dict[str, str]]:
-    """Match masks and photos: one file for all photos, or the files of a folder by name.
-
-    Args:
-        mask: file or folder.
-        option: the option that gave it.
-
-    Returns:
-        The mask of each photo, and the reason for each photo without one, both by source.
+def _with_masks(
+    role: Literal["mask", "avoid"], path: str, jobs: list[Job], options: OutputOptions, *, batch: bool
+) -> list[Job]:
+    """Return the jobs with masks: one file for all photos, or the files of a folder by name.
 
     Raises:
         InputError: no photo has a mask, two masks have one name, a mask is a photo, or an output would replace one.
     """
-    if is_url(mask) or Path(mask).is_dir():
-        masks = _masks_by_name(mask, option, jobs)
+    option = f"--{role}"
+    if is_url(path) or Path(path).is_dir():
+        masks = _masks_by_name(path, option, jobs, recursive=options.recursive)
     else:
-        check_file(mask, option)
-        if mask == STREAM and (jobs.batch or jobs.jobs[0].source == STREAM):
+        check_file(path, option)
+        if path == STREAM and (batch or jobs[0].source == STREAM):
             raise InputError(f"{option} -: stdin is one mask of one photo")
-        masks = {job.source: mask for job in jobs.jobs}
-    for job in jobs.jobs:
+        masks = {job.source: path for job in jobs}
+    for job in jobs:
         own = masks.get(job.source)
         refuse_inputs(option, filter(None, [own]), {"a photo": job.source})
-        refuse_inputs("-o", job.outputs if jobs.batch else (), {f"the mask of {option}": own})
-    missing = {job.source: job.inside / Path(job.source).stem for job in jobs.jobs if job.source not in masks}
-    return masks, {source: f"{mask} has no mask named {stem}" for source, stem in missing.items()}
+        refuse_inputs("-o", job.outputs if batch else (), {f"the mask of {option}": own})
+    return [replace(job, **{role: masks.get(job.source)}) for job in jobs]  # type: ignore[arg-type]
 
 
-def beside(
-    option: str, path: str, jobs: Plan, *, endings: tuple[str, ...] = (), suffix: str = "", more: Iterable[str] = ()
-) -> dict[str, tuple[str, ...]]:
-    """Name the files that an option adds beside the results: one for each photo, or several in a folder.
+def _masks_by_name(folder: str, option: str, jobs: list[Job], *, recursive: bool) -> dict[str, str]:
+    """Return the masks of a folder, by the source of their photo."""
+    by_name: dict[str, str] = {}
+    for path in expand(folder, recursive=recursive):
+        name = str(Path(path).relative_to(folder).with_suffix(""))
+        if name in by_name:
+            raise InputError(f"{option}: {by_name[name]} and {path} have one name: remove one of them")
+        by_name[name] = path
+    # The mask of a.jpg is a.png or, if photos share their stem, a.jpg.png; `damage` names it a_damage.png.
+    masks: dict[str, str] = {}
+    for job in jobs:
+        source = Path(job.source)
+        names = (source.name, source.stem, f"{source.name}{DAMAGE_SUFFIX}", f"{source.stem}{DAMAGE_SUFFIX}")
+        for place in (str(job.inside / name) for name in reversed(names)):  # the first name counts
+            if place in by_name:
+                masks[job.source] = by_name[place]
+    if not masks:
+        if not is_url(jobs[0].source):
+            check_file(jobs[0].source)  # a missing photo has no mask either
+        raise InputError(f"{option} {folder}: no mask in this folder has the name of a photo")
+    return masks
 
-    Args:
-        option: the option that gave the path.
-        endings: of several files, what their names add to the photo's.
-        suffix: of the results' names, which these names lack.
-        more: other files that are read or written.
 
-    Returns:
-        The files of each photo, by source.
+def _with_beside(
+    photos: list[str],
+    given: Beside,
+    jobs: list[Job],
+    inputs: Mapping[str, str],
+    options: OutputOptions,
+    suffix: str,
+    *,
+    batch: bool,
+) -> list[Job]:
+    """Return the jobs with the files beside their results.
 
     Raises:
         InputError: a file that cannot be written, is an input or another output, or lies in a folder of photos.
     """
-    target = Path(path)
-    is_file = target.suffix.lower() in (".png", ".tif", ".tiff")
-    overwrite = jobs.options.overwrite
-    if not (endings or jobs.batch):
-        if not is_file:
-            raise InputError(f"{option} {path}: end its name in .png or .tif")
-        (job,) = jobs.jobs
-        refuse_inputs(option, [path], {"the photo": job.source, **jobs.inputs})
-        if os.path.realpath(path) in map(os.path.realpath, (*job.outputs, *more)):
-            raise InputError(f"{option} {path}: is another output, or an input: name another file")
-        files.check_output(path, overwrite=overwrite)
-        return {job.source: (path,)}
-    if is_file:
+    option, path = ("--steps-to", given.steps_to) if given.uncertainty is None else ("--uncertainty", given.uncertainty)
+    in_folder = batch or given.uncertainty is None
+    is_file = Path(str(path)).suffix.lower() in (".png", ".tif", ".tiff")
+    if in_folder and is_file:
         raise InputError(f"{option} {path}: there are several pictures: name a folder")
-    check_folder(target)
-    named: dict[str, tuple[str, ...]] = {}
-    for job in jobs.jobs:
-        name = Path(job.source if job.output == STREAM else job.output).stem.removesuffix(suffix)
-        named[job.source] = tuple(str(target / job.inside / f"{name}{ending}.png") for ending in endings or ("",))
-    paths = [each for group in named.values() for each in group]
-    others = [each for job in jobs.jobs for each in (job.source, *job.outputs)]
-    counts = Counter(Path(each).resolve() for each in (*paths, *others, *filter(None, jobs.inputs.values()), *more))
-    if taken := [each for each in paths if counts[Path(each).resolve()] > 1]:
-        raise InputError(f"{option} {path}: {taken[0]} is an input, or another output: name another folder")
-    own = target.resolve()
-    for given in (Path(photo).resolve() for photo in jobs.photos if Path(photo).is_dir()):
+    if not (in_folder or is_file):
+        raise InputError(f"{option} {path}: end its name in .png or .tif")
+    folder = Path(str(path)) if in_folder else Path(str(path)).parent
+    check_folder(folder)
+    for number, job in enumerate(jobs):
+        stem = Path(job.source if job.output == STREAM else job.output).stem
+        steps = (f"{stem.removesuffix(suffix)}{ending}.png" for ending in given.endings)
+        if given.uncertainty is None:
+            jobs[number] = replace(job, steps=tuple(str(folder / job.inside / name) for name in steps))
+        else:
+            jobs[number] = replace(job, uncertainty=str(folder / job.inside / f"{stem}.png") if in_folder else path)
+    files_beside = [each for job in jobs for each in job.beside]
+    others = [each for job in jobs for each in (job.source, job.mask, job.avoid, *job.outputs) if each is not None]
+    counts = Counter(map(os.path.realpath, (*files_beside, *others, *inputs.values())))
+    if taken := [each for each in files_beside if counts[os.path.realpath(each)] > 1]:
+        raise InputError(f"{option} {path}: {taken[0]} is an input, or another output: choose another name")
+    for photo in (Path(item).resolve() for item in photos if Path(item).is_dir()):
         # The next run would take these files for photos.
-        if own == given or (jobs.options.recursive and given in own.parents):
+        if folder.resolve() == photo or (options.recursive and photo in folder.resolve().parents):
             raise InputError(f"{option} {path}: is a folder of the photos: name another")
-    existing = next(filter(os.path.exists, paths), None)
-    if existing is not None and not (overwrite or jobs.batch):
-        raise InputError(f"{existing}: exists: --overwrite replaces it, {option} names another folder")
-    return named
+    if not batch:
+        refuse_existing(files_beside, overwrite=options.overwrite, option=option)
+    return jobs
 
 
 def expand(item: str, *, recursive: bool) -> list[str]:
@@ -322,90 +399,46 @@ def expand(item: str, *, recursive: bool) -> list[str]:
     """
     path = Path(item)
     if is_url(item):
-        found = sorted(name for name in list_files(item) if files.is_picture(PurePosixPath(name)))
+        found = sorted(f"{item}/{name}" for name in list_files(item) if files.is_picture(PurePosixPath(name)))
         if not found:
             raise InputError(f"{item}: no pictures in this folder")
-        return [f"{item}/{name}" for name in found]
+        return found
     if item == STREAM or not path.is_dir():
         return [item]
-    entries, linked = [] if recursive else list(path.iterdir()), []
-    for where, folders, names in os.walk(path) if recursive else ():  # does not follow links
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        entries += [Path(where, name) for name in names]
-        linked += [str(folder) for name in folders if (folder := Path(where, name)).is_symlink()]
+    entries = list(path.rglob("*") if recursive else path.iterdir())  # does not follow links
+    entries = [entry for entry in entries if not files.is_hidden(entry.relative_to(path))]
+    linked = [str(entry) for entry in entries if recursive and entry.is_symlink() and entry.is_dir()]
     if linked:
         _log.warning("%s: linked folders are left out (%s): name them as inputs", item, ", ".join(linked))
-    inside = [entry for entry in entries if entry.is_file() and not files.is_hidden(entry.relative_to(path))]
+    inside = [entry for entry in entries if entry.is_file()]
     found = sorted(str(file) for file in inside if file.suffix.lower() in files.SUFFIXES)
     foreign = [suffix for file in inside if (suffix := file.suffix.lower()) in OTHER_FORMATS]
     kinds = f"{len(foreign)} in unsupported formats ({', '.join(sorted(set(foreign)))})" if foreign else ""
     if not found:
-        raise InputError(f"{item}: no pictures in this folder{f', but {kinds}: convert them first' if kinds else ''}")
+        remedy = (
+            f", but {kinds}: convert them first" if kinds else "" if recursive else "; --recursive includes subfolders"
+        )
+        raise InputError(f"{item}: no pictures in this folder{remedy}")
     if kinds:
         _log.warning("%s: %s, left out: convert them first", item, kinds)
     return found
 
 
-def _check_workers(workers: str | None) -> None:
-    if workers == "ray" and find_spec("ray") is None:
-        raise InputError("--workers ray: Ray is not installed: pip install 'scoreinv[ray]'")
-    if workers not in (None, "ray") and not re.fullmatch("[1-9][0-9]{0,2}", str(workers)):
-        raise InputError(f"--workers {workers}: give a number of processes from 1 to 999, or ray")
-
-
-def _jobs_of_batch(photos: list[str], suffix: str, kind: str | None, options: OutputOptions) -> tuple[list[Job], int]:
-    """Return the jobs of several photos and folders, and the number of results among the inputs."""
-    sources = [(source, item) for item in photos for source in expand(item, recursive=options.recursive)]
-    results = _results_among([source for source, _ in sources], options, suffix)
-    for result in sorted(results):
-        _log.info("%s: left out: its name is that of a result", result)
-    wanted = [
-        (source, item, Path() if source == item else Path(source).parent.relative_to(item))
-        for source, item in sources
-        if source not in results
-    ]
-    names = _batch_outputs(wanted, options.output, suffix, kind)
-    return [Job(source, name, inside) for name, (source, _, inside) in zip(names, wanted, strict=True)], len(results)
-
-
 def _numbered(output: str, count: int) -> tuple[str, ...]:
     """Return the output itself, or for several results `NAME.1.png`, `NAME.2.png`, ..."""
-    path = Path(output)
-    several = tuple(str(path.with_name(f"{path.stem}.{number}{path.suffix}")) for number in range(1, count + 1))
-    return several if count > 1 else (output,)
+    stem, _, suffix = output.rpartition(".")
+    return tuple(f"{stem}.{number}.{suffix}" for number in range(1, count + 1)) if count > 1 else (output,)
 
 
-def _output_folders(jobs: list[Job]) -> set[Path]:
-    """Return the folders of the results, without those of missing inputs."""
-    places = {(Path(job.output).parent, job.source) for job in jobs if job.output != STREAM}
-    return {place for place, source in places if place != Path(source).parent or os.path.lexists(source)}
-
-
-def _shard(text: str, jobs: list[Job]) -> list[Job]:
+def _shard(text: str | None, jobs: list[Job]) -> list[Job]:
     """Return every N-th job from the K-th of `K/N`, ordered by source: independent of the order of the inputs."""
+    if text is None:
+        return jobs
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
     number, count = map(int, found.groups()) if found else (0, 0)
     if not 1 <= number <= count:
         raise InputError(f"--shard {text}: give K/N, the K-th of N parts, such as 3/16")
     return sorted(jobs, key=lambda job: job.source)[number - 1 :: count]
-
-
-def _warn_of_subfolders(given: list[str], others: Iterable[str | None]) -> None:
-    """Warn once, for all given folders, of subfolders whose pictures are left out.
-
-    Args:
-        others: other paths of the command line; a subfolder that is or holds one of them has its own use.
-    """
-    known = [Path(os.path.realpath(path)) for path in (*given, *others) if path is not None]
-    entries = [entry for folder in given for entry in Path(folder).iterdir() if entry.name[0] != "."]
-    within = [entry for entry in entries if entry.is_dir() and not entry.is_symlink()]
-    unused = [folder for folder in within if not any(path.is_relative_to(os.path.realpath(folder)) for path in known)]
-    passed = [
-        folder for folder in unused if any(files.is_picture(file.relative_to(folder)) for file in folder.rglob("*"))
-    ]
-    if passed:
-        names = ", ".join(str(Path(folder)) for folder in given)
-        _log.warning("%s: subfolders are left out (%d): --recursive includes them", names, len(passed))
 
 
 def _single_output(source: str, options: OutputOptions, ending: str) -> str:
@@ -414,7 +447,7 @@ def _single_output(source: str, options: OutputOptions, ending: str) -> str:
     stem = "stdin" if source == STREAM else Path(source).stem
     if target is None and source != STREAM:
         return str(Path(source).with_name(f"{stem}{ending}"))
-    if target is not None and (target.endswith(("/", os.sep)) or (target != STREAM and Path(target).is_dir())):
+    if target is not None and (options.names_folder or (target != STREAM and Path(target).is_dir())):
         return str(Path(target) / f"{stem}{ending}")
     if options.format is not None:
         raise InputError(f"--format {options.format}: {target or STREAM} has a format (stdout: png): give one of them")
@@ -433,28 +466,19 @@ def _ending(source: str, suffix: str, kind: str | None) -> str:
     return f"{suffix}.{kind or ('tif' if Path(source).suffix.lower() in ('.tif', '.tiff') else 'png')}"
 
 
-def _batch_outputs(
-    sources: list[tuple[str, str, Path]], output: str | None, suffix: str, kind: str | None
-) -> list[str]:
-    """Return the output of each picture; whole file names are used if two stems are equal.
-
-    Args:
-        sources: each picture's path, the input that stands for it, and its folder within that.
-    """
-    names = []
-    for source, given, inside in sources:
-        is_beside = given == source and output is None
-        folder = Path(source).parent if is_beside else _results_folder(given, output, suffix) / inside
-        names.append(str(folder / f"{Path(source).stem}{_ending(source, suffix, kind)}"))
-    counts, first = Counter(names), dict[str, str]()
-    for number, (source, _, _) in enumerate(sources):
-        if counts[names[number]] > 1:
-            whole = f"{Path(source).name}{_ending(source, suffix, kind)}"
-            names[number] = str(Path(names[number]).with_name(whole))
-        if (other := first.get(names[number])) is not None:
-            raise InputError(f"{other} and {source} have one output, {names[number]}: process them apart, with -o")
-        first[names[number]] = source
-    return names
+def _outputs(sources: list[str], folders: list[Path], suffix: str, kind: str | None) -> list[str]:
+    """Return the output of each picture, in its folder; whole file names are used if two stems are equal."""
+    endings = [_ending(source, suffix, kind) for source in sources]
+    stems = [Path(source).stem for source in sources]
+    counts = Counter(zip(folders, stems, endings, strict=True))
+    outputs: dict[str, str] = {}
+    for source, folder, stem, ending in zip(sources, folders, stems, endings, strict=True):
+        name = Path(source).name if counts[folder, stem, ending] > 1 else stem
+        output = str(folder / f"{name}{ending}")
+        if output in outputs:
+            raise InputError(f"{outputs[output]} and {source} have one output, {output}: process them apart, with -o")
+        outputs[output] = source
+    return list(outputs)
 
 
 def _results_folder(given: str, output: str | None, suffix: str) -> Path:
@@ -482,26 +506,3 @@ def _results_among(sources: list[str], options: OutputOptions, suffix: str) -> s
             if (parent, of) in places or (target in where and of in names):
                 found.add(source)
     return found
-
-
-def _masks_by_name(folder: str, option: str, jobs: Plan) -> dict[str, str]:
-    """Return the masks of a folder, by the source of their photo."""
-    by_name: dict[str, str] = {}
-    for path in expand(folder, recursive=jobs.options.recursive):
-        name = str(Path(path).relative_to(folder).with_suffix(""))
-        if name in by_name:
-            raise InputError(f"{option}: {by_name[name]} and {path} have one name: remove one of them")
-        by_name[name] = path
-    # The mask of a.jpg is a.png or, if photos share their stem, a.jpg.png; `damage` names it a_damage.png.
-    masks: dict[str, str] = {}
-    for job in jobs.jobs:
-        source = Path(job.source)
-        names = (source.name, source.stem, f"{source.name}{DAMAGE_SUFFIX}", f"{source.stem}{DAMAGE_SUFFIX}")
-        places = (str(job.inside / name) for name in names)
-        if (place := next(filter(by_name.__contains__, places), None)) is not None:
-            masks[job.source] = by_name[place]
-    if not masks:
-        if jobs.store is None:
-            check_file(jobs.jobs[0].source)  # a missing photo has no mask either
-        raise InputError(f"{option} {folder}: no mask in this folder has the name of a photo")
-    return masks

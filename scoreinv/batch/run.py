@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from scoreinv.batch.manifest import Manifest
 from scoreinv.batch.plan import Job, Plan
-from scoreinv.batch.work import EXISTS, Row, Work, missing, process, skipped
+from scoreinv.batch.work import EXISTS, Row, Work, process, skipped
 from scoreinv.system.files import remove_leftovers
 
 Progress = Callable[..., None]
@@ -19,16 +18,11 @@ Progress = Callable[..., None]
 
 def unneeded(job: Job, jobs: Plan, work: Work) -> Row | None:
     """Return the row of a picture without work: finished before, or left out; else None."""
-    if jobs.store is None:
-        finished = not missing(job, work)
-    else:
-        finished = jobs.stored.issuperset(job.outputs) and not work.overwrite
-    if finished:
+    if jobs.batch and not work.options.overwrite and jobs.has(job):
         return skipped(job, EXISTS)
     if job.source not in jobs.left_out:
         return None
-    exist = all(map(os.path.exists, job.outputs)) or jobs.stored.issuperset(job.outputs)
-    return {"input": job.source, "skipped": jobs.left_out[job.source], "finished": exist}
+    return {"input": job.source, "skipped": jobs.left_out[job.source], "finished": jobs.has(job)}
 
 
 def run(
@@ -45,15 +39,15 @@ def run(
         CheckpointError: a model cannot be used.
         ScoreinvError, OSError: outside a batch, whatever fails.
     """
-    rows = {job: unneeded(job, jobs, work) for job in jobs.own}
+    rows = {job: unneeded(job, jobs, work) for job in jobs.jobs}
     wanted = [job for job, row in rows.items() if row is None]
     workers: int | str = 1
     if jobs.batch and wanted:
         from scoreinv.batch.workers import choose_workers
 
         work.check()  # else every picture fails
-        workers = choose_workers(wanted, work, jobs.options.workers)
-    for folder in jobs.folders | {Path(path).parent for job in jobs.own for path in job.beside}:
+        workers = choose_workers(wanted, work)
+    for folder in {Path(path).parent for job in jobs.jobs for path in (*job.outputs, *job.beside)}:
         remove_leftovers(folder)
 
     def record(row: Row) -> Row:

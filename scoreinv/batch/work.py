@@ -17,9 +17,8 @@ from typing import Any
 
 from scoreinv import files, imaging, inputs
 from scoreinv.batch.outputs import STREAM
-from scoreinv.batch.plan import Job
+from scoreinv.batch.plan import Beside, Job, OutputOptions
 from scoreinv.batch.urls import exists, is_url, local_copy, with_urls
-from scoreinv.inputs.mask_options import MaskOptions
 from scoreinv.inputs.masks import read_hole
 from scoreinv.models.loading import Models, Role
 from scoreinv.system import errors
@@ -50,15 +49,9 @@ class Work:
         task: a function of `scoreinv.tasks`, as `inpaint_picture`.
         request: its settings.
         models: names of the models, and where they compute.
-        roles: the models that are used; rows name the first.
-        masks: how mask files are read.
-        hints: path of colour hints for every picture.
-        references: paths of reference photos.
-        frame: of pictures with several frames.
-        quality: of lossy files.
-        overwrite: replace existing files.
+        given: what is given beside the photos.
+        options: how pictures are read and written.
         batch: finished results are kept, and the next picture follows a failed one.
-        makes_folders: the folders of results are made with the first result.
         hashed: rows have the hash of the model.
         describe: returns the line about an error, for rows.
     """
@@ -66,24 +59,23 @@ class Work:
     task: Task
     request: Request
     models: Models
-    roles: tuple[Role, ...] = ()
-    masks: MaskOptions = field(default_factory=MaskOptions)
-    hints: str | None = None
-    references: tuple[str, ...] = ()
-    frame: int | None = None
-    quality: int | None = None
-    overwrite: bool = False
+    given: Beside = field(default_factory=Beside)
+    options: OutputOptions = field(default_factory=OutputOptions)
     batch: bool = False
-    makes_folders: bool = False
     hashed: bool = False
     describe: Callable[[BaseException], str] = errors.describe
+
+    @property
+    def roles(self) -> list[Role]:
+        """The models that are used; rows name the first."""
+        return self.request.roles(self.given.given)
 
     def check(self) -> None:
         """Raise InputError if a model or the device does not exist, or no reference has colours."""
         self.models.machine.check()
         for source in filter(None, map(self.models.source, self.roles)):
             source.check()
-        _read_references(self.references)
+        _read_references(self.given.references)
 
     def provenance(self, method: str) -> Row:
         """Return how a result was made: seed, model, method, device and precision."""
@@ -102,7 +94,7 @@ class Work:
 
 def missing(job: Job, work: Work) -> list[str]:
     """Return the results to write: in a batch those that do not exist, unless they may be overwritten."""
-    resumes = work.batch and not work.overwrite
+    resumes = work.batch and not work.options.overwrite
     return [path for path in job.outputs if not (resumes and exists(path))]
 
 
@@ -117,24 +109,25 @@ def prepare(job: Job, work: Work) -> Inputs:
 
     Raises InputError if anything is wrong with them.
     """
-    picture = files.read_picture(job.source, work.frame)
-    if Path(job.output).parent.is_dir() or not work.makes_folders:
+    options, given = work.options, work.given
+    picture = files.read_picture(job.source, options.frame)
+    if Path(job.output).parent.is_dir() or not (work.batch or options.names_folder):  # else it is made
         for output in missing(job, work):
-            files.check_output(output, overwrite=work.overwrite)
+            files.check_output(output, overwrite=options.overwrite)
     try:
         files.check_format(job.output, work.request.result_of(picture))
     except InputError as error:
         raise InputError(f"{job.source}: {error}") from error
-    hole = avoid = None
-    if job.mask is not None:
-        hole = read_hole(job.mask, picture.size, work.masks)
-    if job.avoid is not None:
-        avoid = inputs.read_avoided(job.avoid, picture.size, threshold=work.masks.mask_threshold)
-    hints = None if work.hints is None else inputs.read_hints(work.hints, picture.size)
-    references = _read_references(work.references)
-    given = Inputs(picture, hole, avoid, hints, references)
-    work.request.check_given(given.given)
-    return given
+    threshold = given.masks.mask_threshold
+    made = Inputs(
+        picture,
+        None if job.mask is None else read_hole(job.mask, picture.size, given.masks),
+        None if job.avoid is None else inputs.read_avoided(job.avoid, picture.size, threshold=threshold),
+        None if given.hints is None else inputs.read_hints(given.hints, picture.size),
+        _read_references(given.references),
+    )
+    work.request.check_given(made.given)
+    return made
 
 
 @lru_cache(maxsize=1)
@@ -220,7 +213,7 @@ def _write(
     Raises ExistsError if another process wrote all of them meanwhile.
     """
     # Files beside the results are of a picture that no earlier run finished, so a batch may replace them.
-    replace = work.overwrite or work.batch
+    replace = work.options.overwrite or work.batch
     if job.uncertainty is not None and outcome.std is not None:
         _write_beside(job.uncertainty, imaging.Picture(imaging.deviation_map(outcome.std)), replace)
     for path, picture in zip(job.steps, outcome.step_pictures(), strict=True) if job.steps else ():
@@ -228,11 +221,11 @@ def _write(
             _write_beside(path, picture, replace)
     if job.output != STREAM:
         Path(job.output).parent.mkdir(parents=True, exist_ok=True)
-    written, existing = [], None
+    options, written, existing = work.options, [], None
     for path, picture in pictures.items():
         if path in todo:
             try:
-                files.write_picture(path, picture, overwrite=work.overwrite, quality=work.quality)
+                files.write_picture(path, picture, overwrite=options.overwrite, quality=options.quality)
                 written.append(path)
             except ExistsError as error:
                 existing = error

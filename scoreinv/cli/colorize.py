@@ -9,9 +9,9 @@ import typer
 
 from scoreinv import tasks
 from scoreinv.batch.outputs import STREAM, check_file
-from scoreinv.batch.plan import OutputOptions, expand
+from scoreinv.batch.plan import Beside, OutputOptions, expand
 from scoreinv.cli.options import Common, Hints, TaskModel, Uncertainty
-from scoreinv.cli.photos import Beside, run
+from scoreinv.cli.photos import run
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import Setting

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from scoreinv import tasks
-from scoreinv.batch.plan import OutputOptions
+from scoreinv.batch.plan import Beside, OutputOptions
 from scoreinv.cli.options import Common, Photos, TaskModel, Uncertainty
-from scoreinv.cli.photos import Beside, run
+from scoreinv.cli.photos import run
 from scoreinv.models.loading import Models
 from scoreinv.tasks.requests import DeblurRequest
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 from scoreinv import tasks
-from scoreinv.batch.plan import OutputOptions
+from scoreinv.batch.plan import Beside, OutputOptions
 from scoreinv.cli.options import Common, Hints, Photos
-from scoreinv.cli.photos import AUTO, Beside, run
+from scoreinv.cli.photos import AUTO, run
 from scoreinv.inputs.mask_options import MaskOptions
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError

@@ -393,7 +393,7 @@ def test_a_disk_too_full_for_the_manifest(scoreinv, scans, mask, tmp_path, monke
     def full(path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(manifest, "_locked", full)
+    monkeypatch.setattr(manifest, "_lock", full)
     outcome = scoreinv("inpaint", "scans", "--mask", mask)
     assert outcome.code == 1
     assert outcome.err.count("manifest.csv: is not writable (No space left on device)") == 1
