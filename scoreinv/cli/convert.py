@@ -23,8 +23,7 @@ def convert(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="SRC",
-            help="Checkpoint of the reference implementation (.pth), folder of diffusers, or hf:NAME.",
+            metavar="SRC", help="Checkpoint of the reference implementation (.pth), folder of diffusers, or hf:NAME."
         ),
     ],
     output: Annotated[str, Setting("Model file to write (.safetensors).", metavar="OUT", option="-o --output")],

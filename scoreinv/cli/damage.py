@@ -12,12 +12,7 @@ from scoreinv.tasks.requests import DamageRequest
 
 
 def damage(
-    photos: Photos,
-    *,
-    request: DamageRequest,
-    model: TaskModel = "damage",
-    output: OutputOptions,
-    common: Common,
+    photos: Photos, *, request: DamageRequest, model: TaskModel = "damage", output: OutputOptions, common: Common
 ) -> None:
     """Detect scratches, creases, dust, stains and writing in scans, as masks.
 

@@ -23,11 +23,7 @@ def inpaint(
     mask: Annotated[str, Setting("Mask file or folder: white is removed. auto: detected damage.", metavar="MASK")],
     *,
     avoid: Annotated[
-        str | None,
-        Setting(
-            "Mask file or folder: white is not copied into the hole, such as faces.",
-            metavar="MASK",
-        ),
+        str | None, Setting("Mask file or folder: white is not copied into the hole, such as faces.", metavar="MASK")
     ] = None,
     request: InpaintRequest,
     masks: MaskOptions,

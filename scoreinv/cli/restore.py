@@ -34,15 +34,13 @@ def restore(
     photos: Photos,
     *,
     mask: Annotated[
-        str | None,
-        Setting("Mask file or folder: white is damage. (default: detected)", metavar="MASK"),
+        str | None, Setting("Mask file or folder: white is damage. (default: detected)", metavar="MASK")
     ] = None,
     request: RestoreRequest,
     hints: Hints = None,
     masks: MaskOptions,
     steps_to: Annotated[
-        str | None,
-        Setting("Also write the mask of the damage and the photo after each step.", metavar="FOLDER"),
+        str | None, Setting("Also write the mask of the damage and the photo after each step.", metavar="FOLDER")
     ] = None,
     names: StepModels,
     output: OutputOptions,

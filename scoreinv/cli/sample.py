@@ -44,8 +44,7 @@ class ClassOptions:
     """
 
     class_: Annotated[
-        str | None,
-        Setting("Draw only pictures of this class.", metavar="NAME|NUMBER", option="--class"),
+        str | None, Setting("Draw only pictures of this class.", metavar="NAME|NUMBER", option="--class")
     ] = None
     guidance: Annotated[
         float | None,
