@@ -82,17 +82,9 @@ def interpolate(
             *pictures, prior, count, temperature=temperature, steps=steps, callback=show
         )
     gallery.write(result.images)
-    seconds = time.monotonic() - started
-    record = {
-        "input": first,
-        "inputs": [first, second],
-        "output": gallery.outputs[0],
-        "outputs": gallery.outputs,
-        "seconds": round(seconds, 3),
-        "nfe": result.nfe,
-    }
+    record = {"input": first, "inputs": [first, second]} | gallery.record(started, result.nfe)
     emit(common, record | provenance(source, "ode", common))
-    notice(common, f"{count} pictures in {target} ({duration(seconds)})")
+    notice(common, f"{count} pictures in {target} ({duration(record['seconds'])})")
 
 
 def _check_sides(
