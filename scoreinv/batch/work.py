@@ -19,9 +19,8 @@ from scoreinv import files, imaging, inputs
 from scoreinv.batch.outputs import STREAM
 from scoreinv.batch.plan import Beside, Job, OutputOptions
 from scoreinv.batch.urls import exists, is_url, local_copy, with_urls
-from scoreinv.inputs.masks import read_hole
+from scoreinv.inputs.mask_options import DAMAGE_SUFFIX
 from scoreinv.models.loading import Models, Role
-from scoreinv.system import errors
 from scoreinv.system.errors import CheckpointError, ExistsError, InputError
 from scoreinv.system.memory import keep_freed
 from scoreinv.tasks.callbacks import Callback
@@ -63,7 +62,7 @@ class Work:
     options: OutputOptions = field(default_factory=OutputOptions)
     batch: bool = False
     hashed: bool = False
-    describe: Callable[[BaseException], str] = errors.describe
+    describe: Callable[[BaseException], str] = str
 
     @property
     def roles(self) -> list[Role]:
@@ -118,14 +117,20 @@ def prepare(job: Job, work: Work) -> Inputs:
         files.check_format(job.output, work.request.result_of(picture))
     except InputError as error:
         raise InputError(f"{job.source}: {error}") from error
-    threshold = given.masks.mask_threshold
-    made = Inputs(
-        picture,
-        None if job.mask is None else read_hole(job.mask, picture.size, given.masks),
-        None if job.avoid is None else inputs.read_avoided(job.avoid, picture.size, threshold=threshold),
-        None if given.hints is None else inputs.read_hints(given.hints, picture.size),
-        _read_references(given.references),
-    )
+    masks, hole, avoid = given.masks, None, None
+    if job.mask is not None:
+        hole = inputs.read_mask(
+            job.mask,
+            picture.size,
+            threshold=masks.mask_threshold,
+            invert=masks.invert_mask,
+            grow=masks.grow or 0,
+            may_be_black=Path(job.mask).stem.endswith(DAMAGE_SUFFIX),
+        )
+    if job.avoid is not None:
+        avoid = inputs.read_mask(job.avoid, picture.size, threshold=masks.mask_threshold, may_be_black=True)
+    hints = None if given.hints is None else inputs.read_hints(given.hints, picture.size)
+    made = Inputs(picture, hole, avoid, hints, _read_references(given.references))
     work.request.check_given(made.given)
     return made
 

@@ -179,7 +179,7 @@ def _option(kind: Any, setting: Setting, panel: str | None, **more: Any) -> Any:
     elif metavar is None and plain in (int, float):
         metavar = _range(plain, setting.range)
     shown = typer.Option(
-        *(setting.option or "").split(),
+        *(name if name.startswith("-") else f"--{name}" for name in (setting.option or "").split()),
         help=setting.words,
         metavar=metavar,
         rich_help_panel=ADVANCED if setting.advanced else panel,

@@ -72,9 +72,7 @@ def noise_from_levels(text: str | float | None) -> float | None:
     return level / GRAY_LEVELS
 
 
-NOISE = Setting(
-    "Noise level, 0 to 255. (default: estimated)", option="--noise", metavar="LEVEL", read=noise_from_levels
-)
+NOISE = Setting("Noise level, 0 to 255. (default: estimated)", option="noise", metavar="LEVEL", read=noise_from_levels)
 GROW = Setting("Enlarge detected damage by this many pixels.", Whole(0, MOST_GROW))
 METHOD_HELP = "conditioned: a network that takes the observation; pc: predictor-corrector, with any model."
 
@@ -491,7 +489,7 @@ class UpscaleRequest(SolveRequest):
         float,
         Setting(
             "Noise level, 0 to 255. With 0 the reduced result equals the photo.",
-            option="--noise",
+            option="noise",
             metavar="LEVEL",
             read=noise_from_levels,
         ),

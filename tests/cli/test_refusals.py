@@ -138,7 +138,7 @@ CASES = [
     ("inpaint scans --mask masks", "masks: no mask in this folder has the name of a photo"),
     ("inpaint scans --mask twins", "have one name"),
     (f"{INPAINT} --avoid photo.png", "--avoid photo.png: is a photo:"),
-    (f"{INPAINT} --avoid narrow.png", "narrow.png: the mask to avoid is 30x24, but the photo"),
+    (f"{INPAINT} --avoid narrow.png", "narrow.png: the mask is 30x24, but the photo"),
     ("inpaint photo.png --mask - --avoid -", "--avoid -: stdin can be read once, and --mask has it"),
     ("inpaint scans --mask mask.png --avoid masks", "--avoid masks: no mask in this folder has the name of a photo"),
     # outputs
