@@ -13,7 +13,6 @@ import typer
 from scoreinv import imaging
 from scoreinv.batch.outputs import STREAM
 from scoreinv.batch.plan import Beside, OutputOptions, Plan, plan
-from scoreinv.batch.urls import exists
 from scoreinv.cli.options import Common
 from scoreinv.cli.render import Report, describe, failure, print_traceback, rehearse
 from scoreinv.models.loading import Models
@@ -76,7 +75,6 @@ def _process(jobs: Plan, work: Work, common: Common) -> int:
     from scoreinv.batch.run import unneeded
 
     wanted = [job for job in jobs.jobs if unneeded(job, jobs, work) is None]
-    replacing = common.overwrite and any(exists(path) for job in wanted for path in job.outputs)
     title = wanted[0].source if len(wanted) == 1 else f"{len(wanted)} photographs"
     report = Report(jobs, common, len(wanted))
     with manifest_of(jobs) as manifest:
@@ -88,7 +86,7 @@ def _process(jobs: Plan, work: Work, common: Common) -> int:
                 for row in rows:
                     report.add(row)
         except KeyboardInterrupt:
-            report.interrupted(replacing=replacing)
+            report.interrupted()
             raise
         lost = 0 if manifest is None else manifest.lost
     return report.close(lost)

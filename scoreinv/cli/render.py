@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shlex
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
@@ -248,42 +247,27 @@ class Report:
             written = [*row["outputs"], *([row["uncertainty"]] if "uncertainty" in row else [])]
             notice(self.common, f"{', '.join(written)} ({duration(row['seconds'])})")
 
-    def interrupted(self, *, replacing: bool) -> None:
-        """Print what is kept of an interrupted batch, and the command that continues it.
-
-        Args:
-            replacing: results existed before the run, and cannot be told from its own.
-        """
-        if not self.plan.batch:
-            return
-        words, does = sys.argv[1:], "go on by"
-        if replacing:
-            does = "with --overwrite all are processed again by"
-        elif self.common.overwrite:
-            # After the command's name, since what follows a `--` is not an option.
-            words = [words[0], "--no-overwrite", *(word for word in words[1:] if word != "--overwrite")]
-        left = self.wanted - sum(self.counts[kind] for kind in ("done", "another", "failed"))
-        again = shlex.join(["scoreinv", *words])
-        advise(self.common, f"{self.counts['done']} done and kept, {left} left; {does}: {again}")
+    def interrupted(self) -> None:
+        """Print what is kept of an interrupted batch, and how to continue it."""
+        if self.plan.batch:
+            left = self.wanted - sum(self.counts[kind] for kind in ("done", "another", "failed"))
+            again = "processes all again (--no-overwrite: the others)" if self.common.overwrite else "goes on"
+            advise(self.common, f"{self.counts['done']} done and kept, {left} left; the same command {again}")
 
     def close(self, lost: int) -> int:
         """Print the sum of a batch; return the exit status, 1 if a picture failed or a line of the manifest is lost."""
         counts, plan = self.counts, self.plan
         if plan.batch:
-            parts = {
-                "done": (counts["done"], True),
-                "skipped because they exist" + (" (--overwrite replaces them)" if counts["exist"] else ""): (
-                    counts["exist"],
-                    True,
-                ),
-                "done by another process": (counts["another"], False),
-                "left out": (counts["left"], False),
-                "left out as results": (plan.results_skipped, False),
-                "failed": (counts["failed"], True),
-                "missing in the manifest": (lost, False),
+            remedy = " (--overwrite replaces them)" if counts["exist"] else ""
+            some = {
+                "done by another process": counts["another"],
+                "left out": counts["left"],
+                "left out as results": plan.results_skipped,
             }
-            said = ", ".join(f"{count} {words}" for words, (count, always) in parts.items() if count or always)
+            said = [f"{counts['done']} done", f"{counts['exist']} skipped because they exist{remedy}"]
+            said += [f"{count} {words}" for words, count in some.items() if count]
+            said += [f"{counts['failed']} failed", *([f"{lost} missing in the manifest"] if lost else [])]
             place = plan.store or plan.folder
             where = f"; results and manifest are in {place}" if place is not None and counts["done"] else ""
-            notice(self.common, f"{said}{where}")
+            notice(self.common, f"{', '.join(said)}{where}")
         return 1 if counts["failed"] or lost else 0

@@ -27,11 +27,10 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
-from scoreinv import analysis
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.memory import is_out_of_memory
-from scoreinv.tasks.select import Prompt, Size, with_rim
+from scoreinv.tasks.select import Prompt, Size, propose_shadow, with_rim
 from scoreinv.web.access import Access, Guard
 from scoreinv.web.album import Album, GoneError, Photo
 from scoreinv.web.jobs import BusyError, Job, JobQueue
@@ -230,7 +229,7 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
     def shadow(key: str, prompt: Selecting, size: Size | None = None) -> dict[str, Any]:
         """Return the shadow of the object, if it is clear."""
         photo = album.get(key)
-        return boxed_bits(analysis.propose_shadow(photo.picture, objects.select(photo, prompt, size).mask))
+        return boxed_bits(propose_shadow(photo.picture, objects.select(photo, prompt, size).mask))
 
 
 def _prompt(click: Annotated[list[str] | None, Query()] = None, box: str | None = None) -> Prompt:

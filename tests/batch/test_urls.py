@@ -143,7 +143,7 @@ def test_an_interrupted_run_keeps_its_results_and_manifest(run, store, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr("scoreinv.batch.run.process", interrupted)
         ended = run()
-    assert (ended.code, f"-o {store}/clean" in ended.err) == (130, True)
+    assert (ended.code, "1 done and kept, 2 left" in ended.err) == (130, True)
     assert results(store).keys() == {"a_denoised.png"}
     assert [row["input"] for row in rows(store)] == [f"{store}/scans/a.png"]
     assert "2 done, 1 skipped" in run().err
