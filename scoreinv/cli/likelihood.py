@@ -146,6 +146,8 @@ class _Evaluation:
 
     def fail(self, source: str, error: Exception) -> None:
         """Print and count the failure of a picture; outside a batch, raise it."""
+        if isinstance(error, InputError) and source not in str(error):
+            error = InputError(f"{source}: {error}")
         if not self.batch:
             vars(error)["source"] = source
             raise error

@@ -131,9 +131,8 @@ def decode(
         else:
             name = name or os.fsdecode(path)
             there = Path(path).stat()
-            mode = there.st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # reading could block forever
-                raise InputError(f"{name}: is {special_file(mode)}, not a file: pass - and redirect it to stdin")
+            if not stat.S_ISREG(there.st_mode):  # reading a pipe could block forever
+                raise InputError(f"{name}: is {special_file(there.st_mode)}, not a file: name one, or pass - for stdin")
             if there.st_size > _LONGEST_FILE:
                 size = f"{there.st_size / 1e9:.0f} GB long, above the limit"
                 raise InputError(f"{name}: is {size}: save the part or frame that you need as a separate file")
@@ -150,8 +149,6 @@ def decode(
         raise
     except FileNotFoundError as error:
         raise InputError(f"{name}: no such file: check the path") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{name}: is a folder: name a picture in it") from error
     except OSError as error:
         raise InputError(f"{name}: cannot be read ({error.strerror or error})") from error
     except ValueError as error:
@@ -209,9 +206,9 @@ def is_picture(path: PurePath) -> bool:
 
 
 def special_file(mode: int) -> str:
-    """Describe what is neither a file nor a folder, by its mode from `stat`."""
-    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
-    return kinds.get(stat.S_IFMT(mode), "something else")
+    """Describe what is not a file, by its mode from `stat`."""
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 def _read_stream(name: str) -> tuple[str, bytes]:

@@ -120,8 +120,6 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
         raise InputError(f"{name}: cannot be written ({_why(error)}): choose another name") from error
     if not in_folder:
         raise InputError(f"{name}: there is no folder {given.parent}: create it first")
-    if mode is not None and stat.S_ISDIR(mode):
-        raise InputError(f"{name}: is a folder: name a file in it")
     if mode is not None and not stat.S_ISREG(mode):
         raise InputError(f"{name}: is {special_file(mode)}, which cannot be replaced: name a file, or - for stdout")
     if mode is not None and not overwrite:
