@@ -55,8 +55,8 @@ class Processor:
         """Return the row of a picture as JSON, or the error of an unusable model."""
         import ray
 
-        job = self._jobs[row["number"]]
-        if ray.get(self._attempts.begin.remote(row["number"])) > RETRIES + 1:
+        job = self._jobs[row["id"]]
+        if ray.get(self._attempts.begin.remote(row["id"])) > RETRIES + 1:
             error = f"its worker was lost {RETRIES + 1} times: is there enough memory?"
             return {"row": json.dumps({"input": job.source, "error": error}), "unusable": ""}
         try:
@@ -87,10 +87,7 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
         if not room:
             raise InputError(f"--threads {threads}: no machine of the cluster has as many processors")
         attempts = ray.remote(num_cpus=0)(Attempts).remote()
-        numbers = ray.data.from_items(
-            [{"number": number} for number in range(len(jobs))], override_num_blocks=len(jobs)
-        )
-        rows = numbers.map(
+        rows = ray.data.range(len(jobs), override_num_blocks=len(jobs)).map(
             Processor,  # type: ignore[arg-type]
             fn_constructor_args=(jobs, work, str(Path.cwd()), attempts),
             concurrency=min(len(jobs), room),

@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from scoreinv.batch.plan import Plan
-from scoreinv.batch.urls import put
 from scoreinv.batch.work import BY_ANOTHER, EXISTS, Row
+from scoreinv.files.urls import write_url
 from scoreinv.system.errors import InputError
 
 MANIFEST = "manifest.csv"
@@ -142,7 +142,7 @@ def manifest_of(jobs: Plan) -> Iterator[Manifest | None]:
         finally:
             if path.exists():
                 when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-                put(str(path), f"{jobs.store}/manifests/{when}-{secrets.token_hex(4)}.csv")
+                write_url(f"{jobs.store}/manifests/{when}-{secrets.token_hex(4)}.csv", path.read_bytes())
 
 
 def _line(columns: tuple[str, ...], row: dict[str, Any]) -> bytes:

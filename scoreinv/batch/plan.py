@@ -27,7 +27,7 @@ from scoreinv.batch.outputs import (
     refuse_existing,
     refuse_inputs,
 )
-from scoreinv.batch.urls import check_bucket, is_url, list_files
+from scoreinv.files.urls import check_bucket, is_url, list_files
 from scoreinv.inputs.mask_options import DAMAGE_SUFFIX, MaskOptions
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import Setting, Whole

@@ -18,7 +18,7 @@ from typing import Any
 from scoreinv import files, imaging, inputs
 from scoreinv.batch.outputs import STREAM
 from scoreinv.batch.plan import Beside, Job, OutputOptions
-from scoreinv.batch.urls import exists, is_url, local_copy, with_urls
+from scoreinv.files.urls import exists, is_url
 from scoreinv.inputs.mask_options import DAMAGE_SUFFIX
 from scoreinv.models.loading import Models, Role
 from scoreinv.system.errors import CheckpointError, ExistsError, InputError
@@ -162,8 +162,6 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
     todo = missing(job, work)
     if not todo:
         return skipped(job, BY_ANOTHER)
-    if is_url(job.source):
-        return _process_copy(job, work, callback)
     try:
         given = prepare(job, work)
         keep_freed()
@@ -197,19 +195,6 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
     return row
 
 
-def _process_copy(job: Job, work: Work, callback: Callback | None) -> Row:
-    """Process a picture of an object store: copied here, and its results back."""
-    urls: dict[str, str] = {}
-    try:
-        with local_copy(job) as (local, urls):
-            return with_urls(process(local, work, callback), urls)
-    except CheckpointError:
-        raise
-    except Exception as error:
-        _log.debug("%s", job.source, exc_info=True)
-        return {"input": job.source, "error": with_urls(work.describe(error), urls)}
-
-
 def _write(
     job: Job, work: Work, outcome: Outcome[imaging.Picture], pictures: dict[str, imaging.Picture], todo: list[str]
 ) -> list[str]:
@@ -224,7 +209,7 @@ def _write(
     for path, picture in zip(job.steps, outcome.step_pictures(), strict=True) if job.steps else ():
         if picture is not None:
             _write_beside(path, picture, replace)
-    if job.output != STREAM:
+    if job.output != STREAM and not is_url(job.output):
         Path(job.output).parent.mkdir(parents=True, exist_ok=True)
     options, written, existing = work.options, [], None
     for path, picture in pictures.items():

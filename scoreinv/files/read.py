@@ -45,6 +45,7 @@ from PIL import (
 from scoreinv.files import heif
 from scoreinv.files.guard import guarded, reason
 from scoreinv.files.tiff import check_directory, decode_by_tifffile, is_preview, read_directories, unpremultiply
+from scoreinv.files.urls import is_url, read_url
 from scoreinv.imaging.metadata import describe, orient
 from scoreinv.imaging.picture import Picture, check_megapixels
 from scoreinv.system.errors import InputError, SettingError
@@ -95,7 +96,7 @@ def read_picture(path: str | os.PathLike[str] | bytes, frame: int | None = None)
     CMYK, Lab and palette pictures become sRGB, with a warning in the log; bilevel ones become L.
 
     Args:
-        path: file; "-" is standard input; bytes are the content of a file.
+        path: file or URL; "-" is standard input; bytes are the content of a file.
         frame: index of the frame, from 0.
 
     Raises:
@@ -128,6 +129,10 @@ def decode(
         elif os.fsdecode(path) == STREAM:
             name = name or "standard input"
             kind, content = _read_stream(name)
+        elif is_url(os.fsdecode(path)):
+            name = name or os.fsdecode(path)
+            content = read_url(os.fsdecode(path), _LONGEST_FILE)
+            kind = check_kind(content[:PREFIX_BYTES], name)
         else:
             name = name or os.fsdecode(path)
             there = Path(path).stat()

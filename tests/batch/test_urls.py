@@ -123,7 +123,7 @@ def test_masks_are_matched_by_name(scoreinv, store):
 
 
 def test_a_dry_run_copies_nothing(run, store, monkeypatch):
-    monkeypatch.setattr(batch_work, "local_copy", None)
+    monkeypatch.setattr("scoreinv.files.read.read_url", None)
     write(f"{store}/clean/a_denoised.png", b"of another")
     ended = run("--dry-run")
     assert (ended.code, ended.err) == (0, "")
