@@ -42,10 +42,11 @@ def run(
     rows = {job: unneeded(job, jobs, work) for job in jobs.jobs}
     wanted = [job for job, row in rows.items() if row is None]
     workers: int | str = 1
-    if jobs.batch and wanted:
+    if work.dry_run or (jobs.batch and wanted):
+        work.check()  # else every picture fails
+    if jobs.batch and wanted and not work.dry_run:
         from scoreinv.batch.workers import choose_workers
 
-        work.check()  # else every picture fails
         workers = choose_workers(wanted, work)
     for folder in {Path(path).parent for job in jobs.jobs for path in (*job.outputs, *job.beside)}:
         remove_leftovers(folder)

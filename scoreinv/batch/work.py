@@ -52,6 +52,7 @@ class Work:
         options: how pictures are read and written.
         batch: finished results are kept, and the next picture follows a failed one.
         hashed: rows have the hash of the model.
+        dry_run: only check the inputs; rows have the files that would be written.
         describe: returns the line about an error, for rows.
     """
 
@@ -62,6 +63,7 @@ class Work:
     options: OutputOptions = field(default_factory=OutputOptions)
     batch: bool = False
     hashed: bool = False
+    dry_run: bool = False
     describe: Callable[[BaseException], str] = str
 
     @property
@@ -163,6 +165,10 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
     if not todo:
         return skipped(job, BY_ANOTHER)
     try:
+        if work.dry_run:
+            if not is_url(job.source):  # nothing is fetched
+                prepare(job, work)
+            return {"input": job.source, "outputs": todo, **({"beside": [*job.beside]} if job.beside else {})}
         given = prepare(job, work)
         keep_freed()
         if work.roles or "torch" in sys.modules:  # some tasks compute without a model

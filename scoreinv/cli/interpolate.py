@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from scoreinv import files, imaging, tasks
+from scoreinv import files, tasks
 from scoreinv.batch.outputs import STREAM, refuse_inputs
 from scoreinv.cli.gallery import Gallery, warn_of_completing
 from scoreinv.cli.options import Common, Frame, ModelOption, Quality
@@ -56,7 +56,7 @@ def interpolate(
     refuse_inputs("-o", [target], {"the model": model})
     source = ModelSource(model, common.machine, exact=True)
     gallery = Gallery(target, count, quality, common, columns=count)
-    a, b = pictures = files.read_picture(first, frame), files.read_picture(second, frame)
+    a, b = files.read_picture(first, frame), files.read_picture(second, frame)
     if a.size != b.size:
         sizes = f"{second}: is {b.width}x{b.height}, and {first} is {a.width}x{a.height}"
         raise InputError(f"{sizes}: crop them to the same size")
@@ -64,34 +64,21 @@ def interpolate(
     if common.dry_run:
         source.check()
         if source.configuration is not None:
-            _check_sides((first, second), pictures, source.configuration)
+            tasks.check_sides(a, source.configuration)
         said = f"{count} pictures from {first} to {second} would be written to {target}"
         rehearse(common, {"inputs": [first, second], "outputs": gallery.outputs}, said)
         return
-    for name, picture in zip((first, second), pictures, strict=True):
+    for name, picture in ((first, a), (second, b)):
         if picture.has_alpha or picture.peak > 255:
             warn(f"{name}: transparency is left out, and 16 bits are rounded to 8")
 
     common.machine.start_torch()
     prior = source.load()
-    _check_sides((first, second), pictures, prior)
     warn_of_completing(source, "the result is a cross-fade (--model cifar10 interpolates pictures of 32x32 pixels)")
     started = time.monotonic()
     with progress_bar("interpolating", quiet=common.quiet) as show:
-        result = tasks.interpolate_pictures(
-            *pictures, prior, count, temperature=temperature, steps=steps, callback=show
-        )
+        result = tasks.interpolate_pictures(a, b, prior, count, temperature=temperature, steps=steps, callback=show)
     gallery.write(result.images)
     record = {"input": first, "inputs": [first, second]} | gallery.record(started, result.nfe)
     emit(common, record | provenance(source, "ode", common))
     notice(common, f"{count} pictures in {target} ({duration(record['seconds'])})")
-
-
-def _check_sides(
-    sources: tuple[str, str], pictures: tuple[imaging.Picture, imaging.Picture], model: tasks.Sided
-) -> None:
-    for source, picture in zip(sources, pictures, strict=True):
-        try:
-            tasks.check_sides(picture, model)
-        except InputError as error:
-            raise InputError(f"{source}: {error}") from error

@@ -5,7 +5,7 @@ Help imports this module, so numpy and the batch are imported by the functions.
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING
 
 import typer
@@ -14,7 +14,7 @@ from scoreinv import imaging
 from scoreinv.batch.outputs import STREAM
 from scoreinv.batch.plan import Beside, OutputOptions, Plan, plan
 from scoreinv.cli.options import Common
-from scoreinv.cli.render import Report, describe, failure, print_traceback, rehearse
+from scoreinv.cli.render import Report, describe
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError
 from scoreinv.system.terminal import progress_bar
@@ -63,9 +63,9 @@ def run(
     if given.uncertainty is not None:
         imaging.load_opencv()  # for its colour map
     hashed = jobs.folder is not None or jobs.store is not None
-    work = Work(task, request, models, given, output, jobs.batch, hashed, describe)
+    work = Work(task, request, models, given, output, jobs.batch, hashed, common.dry_run, describe)
     models.machine.check()
-    raise typer.Exit(_rehearse(jobs, work, common) if common.dry_run else _process(jobs, work, common))
+    raise typer.Exit(_process(jobs, work, common))
 
 
 def _process(jobs: Plan, work: Work, common: Common) -> int:
@@ -77,10 +77,10 @@ def _process(jobs: Plan, work: Work, common: Common) -> int:
     wanted = [job for job in jobs.jobs if unneeded(job, jobs, work) is None]
     title = wanted[0].source if len(wanted) == 1 else f"{len(wanted)} photographs"
     report = Report(jobs, common, len(wanted))
-    with manifest_of(jobs) as manifest:
+    with nullcontext() if common.dry_run else manifest_of(jobs) as manifest:
         try:
             with (
-                progress_bar(title, quiet=common.quiet or (common.json and jobs.batch)) as show,
+                progress_bar(title, quiet=common.quiet or common.dry_run or (common.json and jobs.batch)) as show,
                 closing(run_batch(jobs, work, manifest, show)) as rows,
             ):
                 for row in rows:
@@ -90,38 +90,3 @@ def _process(jobs: Plan, work: Work, common: Common) -> int:
             raise
         lost = 0 if manifest is None else manifest.lost
     return report.close(lost)
-
-
-def _rehearse(jobs: Plan, work: Work, common: Common) -> int:
-    """Check models and inputs, and print what would be written; return the exit status."""
-    from scoreinv.batch.run import unneeded
-    from scoreinv.batch.work import missing, prepare
-
-    work.check()
-    failed = 0
-    for job in jobs.jobs:
-        row = unneeded(job, jobs, work)
-        if row is not None:
-            row = {key: row[key] for key in ("input", "skipped", "finished")}
-            rehearse(common, row, f"{job.source}: would be skipped: {row['skipped']}")
-            continue
-        try:
-            if jobs.store is None:
-                prepare(job, work)
-        except Exception as error:
-            if not jobs.batch:
-                vars(error)["source"] = job.source
-                raise
-            if common.debug:
-                print_traceback(error)
-            failure(common, {"input": job.source, "error": describe(error)})
-            failed += 1
-            continue
-        outputs = missing(job, work) if jobs.store is None else list(job.outputs)
-        text = f"{job.source}: would be written to {', '.join(outputs)}"
-        record = {"input": job.source, "outputs": outputs}
-        if job.beside:
-            text += f"; with it, at most, {', '.join(job.beside)}"
-            record["beside"] = list(job.beside)
-        rehearse(common, record, text)
-    return 1 if failed else 0

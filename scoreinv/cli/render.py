@@ -226,6 +226,9 @@ class Report:
             self.counts["failed"] += 1
             failure(self.common, row)
             return
+        if self.common.dry_run:
+            self._rehearse(row)
+            return
         if "skipped" in row:
             kind = {EXISTS: "exist", BY_ANOTHER: "another"}.get(row["skipped"], "left")
             self.counts[kind] += 1
@@ -247,6 +250,17 @@ class Report:
             written = [*row["outputs"], *([row["uncertainty"]] if "uncertainty" in row else [])]
             notice(self.common, f"{', '.join(written)} ({duration(row['seconds'])})")
 
+    def _rehearse(self, row: dict[str, Any]) -> None:
+        """Print what would be done with a picture."""
+        if "skipped" in row:
+            row = {key: row[key] for key in ("input", "skipped", "finished")}
+            text = f"would be skipped: {row['skipped']}"
+        else:
+            text = f"would be written to {', '.join(row['outputs'])}"
+        if "beside" in row:
+            text += f"; with it, at most, {', '.join(row['beside'])}"
+        rehearse(self.common, row, f"{row['input']}: {text}")
+
     def interrupted(self) -> None:
         """Print what is kept of an interrupted batch, and how to continue it."""
         if self.plan.batch:
@@ -257,7 +271,7 @@ class Report:
     def close(self, lost: int) -> int:
         """Print the sum of a batch; return the exit status, 1 if a picture failed or a line of the manifest is lost."""
         counts, plan = self.counts, self.plan
-        if plan.batch:
+        if plan.batch and not self.common.dry_run:
             remedy = " (--overwrite replaces them)" if counts["exist"] else ""
             some = {
                 "done by another process": counts["another"],
