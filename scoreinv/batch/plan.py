@@ -143,10 +143,10 @@ class Beside:
             check_file(self.hints, "--hints")
 
     def inputs(self) -> dict[str, str]:
-        """Return the paths that are read, by their role."""
-        own = {"the mask": self.mask, "the mask of --avoid": self.avoid, "the hints": self.hints}
-        references = {f"a photo of --like ({path})": path for path in self.references}
-        return {role: path for role, path in own.items() if path is not None} | references
+        """Return the role of each path that is read."""
+        own = {self.mask: "the mask", self.avoid: "the mask of --avoid", self.hints: "the hints"}
+        references = dict.fromkeys(self.references, "a photo of --like")
+        return {path: role for path, role in own.items() if path is not None} | references
 
 
 @dataclass(frozen=True)
@@ -205,188 +205,226 @@ class Plan:
         return self.stored.issuperset(job.outputs) if self.store else all(map(os.path.exists, job.outputs))
 
 
-def plan(
-    photos: list[str],
-    suffix: str,
-    results: int,
-    options: OutputOptions,
-    given: Beside,
-    models: Mapping[str, str],
-    kind: str | None = None,
-) -> Plan:
-    """Plan the jobs of photos.
+@dataclass(frozen=True)
+class Planner:
+    """Plans the jobs of photos.
 
     Args:
+        photos: files and folders.
         suffix: of the results' names, as `_inpainted`.
         results: number of results of each photo.
+        options: where they go.
         given: what is given beside the photos.
-        models: names of the models by their role.
+        models: the role of each model, by name.
         kind: default file suffix of results; None: tif for a TIFF, else png.
-
-    Raises:
-        InputError: an empty folder, stdin among other inputs, an output of an unknown format, not writable or equal to
-            an input, a quality without use, or two inputs with one output.
     """
-    is_local = not any(path is not None and is_url(path) for path in (*photos, options.output))
-    found = (_plan_local if is_local else _plan_store)(photos, suffix, options, options.format or kind)
-    if results > 1 and found.jobs[0].output == STREAM:
-        raise InputError("--samples: stdout takes one picture: name a file with -o")
-    jobs = [replace(job, outputs=_numbered(job.output, results)) for job in found.jobs]
-    outputs = [path for job in jobs for path in job.outputs]
-    if options.quality is not None:
-        check_quality(outputs, options.quality, "-o or --format")
-    inputs = {**given.inputs(), **models}
-    # A single photo's own files may be replaced like any other; a model serves other photos, too.
-    refuse_inputs("-o", outputs, inputs if found.batch else models)
-    left_out: dict[str, str] = {}
-    if given.mask is not None:
-        jobs = _with_masks("mask", given.mask, jobs, options, batch=found.batch)
-        missing = {job.source: job.inside / Path(job.source).stem for job in jobs if job.mask is None}
-        left_out = {source: f"{given.mask} has no mask named {stem}" for source, stem in missing.items()}
-    if given.avoid is not None:  # a photo without one is filled from all of it
-        jobs = _with_masks("avoid", given.avoid, jobs, options, batch=found.batch)
-    if given.uncertainty is not None or given.steps_to is not None:
-        jobs = _with_beside(photos, given, jobs, inputs, options, suffix, batch=found.batch)
-    return replace(found, jobs=_shard(options.shard, jobs), left_out=left_out)
 
+    photos: list[str]
+    suffix: str
+    results: int
+    options: OutputOptions
+    given: Beside
+    models: Mapping[str, str]
+    kind: str | None = None
 
-def _plan_local(photos: list[str], suffix: str, options: OutputOptions, kind: str | None) -> Plan:
-    """Plan the jobs of files and folders; see `plan`."""
-    given_folders = [item for item in photos if item != STREAM and Path(item).is_dir()]
-    if len(photos) == 1 and not given_folders:
-        if options.shard is not None:
-            raise InputError(f"--shard {options.shard}: needs a folder or several photos")
-        output = _single_output(photos[0], options, _ending(photos[0], suffix, kind))
-        if options.names_folder:
-            check_folder(Path(output).parent)
-        return Plan([Job(photos[0], output)], batch=False)
-    if STREAM in photos:
-        raise InputError("- (stdin) cannot be combined with other inputs")
-    found = [(source, item) for item in photos for source in expand(item, recursive=options.recursive)]
-    results = _results_among([source for source, _ in found], options, suffix)
-    for result in sorted(results):
-        _log.info("%s: left out: its name is that of a result", result)
-    wanted = [(source, item) for source, item in found if source not in results]
-    places = [Path() if source == item else Path(source).parent.relative_to(item) for source, item in wanted]
-    folders = [
-        Path(source).parent
-        if source == item and options.output is None
-        else _results_folder(item, options.output, suffix) / place
-        for (source, item), place in zip(wanted, places, strict=True)
-    ]
-    for folder in set(folders):
-        check_folder(folder)
-    sources = [source for source, _ in wanted]
-    jobs = list(map(Job, sources, _outputs(sources, folders, suffix, kind), places))
-    has_folder = options.output is not None or len(given_folders) == len(photos) == 1
-    folder = _results_folder(photos[0], options.output, suffix) if has_folder else None
-    return Plan(jobs, folder=folder, results_skipped=len(results))
+    def plan(self) -> Plan:
+        """Return the plan.
 
+        Raises:
+            InputError: an empty folder, stdin among other inputs, an output of an unknown format, not writable or equal
+                to an input, a quality without use, or two inputs with one output.
+        """
+        given, options = self.given, self.options
+        found = self._in_store() if any(map(is_url, (*self.photos, options.output or ""))) else self._on_disk()
+        jobs = [replace(job, outputs=_numbered(job.output, self.results)) for job in found.jobs]
+        outputs = [path for job in jobs for path in job.outputs]
+        if self.results > 1 and found.jobs[0].output == STREAM:
+            raise InputError("--samples: stdout takes one picture: name a file with -o")
+        if options.quality is not None:
+            check_quality(outputs, options.quality, "-o or --format")
+        left_out: dict[str, str] = {}
+        if given.mask is not None:
+            masks = self._masks("--mask", given.mask, found)
+            jobs = [replace(job, mask=masks.get(job.source)) for job in jobs]
+            missing = {job.source: job.inside / Path(job.source).stem for job in jobs if job.mask is None}
+            left_out = {source: f"{given.mask} has no mask named {stem}" for source, stem in missing.items()}
+        if given.avoid is not None:  # a photo without one is filled from all of it
+            masks = self._masks("--avoid", given.avoid, found)
+            jobs = [replace(job, avoid=masks.get(job.source)) for job in jobs]
+        matched = {path: "a mask" for job in jobs for path in (job.mask, job.avoid) if path is not None}
+        inputs = {**matched, **given.inputs(), **self.models}
+        # A single photo's own files may be replaced like any other; a model serves other photos, too.
+        refuse_inputs("-o", outputs, inputs if found.batch else self.models)
+        inputs |= {job.source: "a photo" for job in jobs}
+        if given.uncertainty is not None:
+            maps = self._beside("--uncertainty", given.uncertainty, jobs, inputs, batch=found.batch)
+            jobs = [replace(job, uncertainty=path) for job, (path,) in zip(jobs, maps, strict=True)]
+        if given.steps_to is not None:
+            steps = self._beside("--steps-to", given.steps_to, jobs, inputs, batch=found.batch)
+            jobs = [replace(job, steps=paths) for job, paths in zip(jobs, steps, strict=True)]
+        return replace(found, jobs=_shard(options.shard, jobs), left_out=left_out)
 
-def _plan_store(photos: list[str], suffix: str, options: OutputOptions, kind: str | None) -> Plan:
-    """Plan the jobs of a folder of an object store and its subfolders; see `plan`."""
-    url, target = photos[0].rstrip("/"), (options.output or "").rstrip("/")
-    if len(photos) != 1 or not (is_url(url) and is_url(target)):
-        raise InputError("in an object store give two folders: URL -o URL")
-    if f"{target}/".startswith(f"{url}/"):
-        raise InputError(f"-o {target}: is in the folder of the photos: name another")
-    check_bucket(target)
-    sources = expand(url, recursive=True)
-    places = [Path(source).relative_to(url).parent for source in sources]
-    names = [f"{target}/{name}" for name in _outputs(sources, places, suffix, kind)]
-    stored = frozenset(f"{target}/{name}" for name in list_files(target))
-    return Plan(list(map(Job, sources, names, places)), store=target, stored=stored)
+    def _on_disk(self) -> Plan:
+        """Plan the jobs of files and folders."""
+        photos, options = self.photos, self.options
+        folders = [item for item in photos if item != STREAM and Path(item).is_dir()]
+        if len(photos) == 1 and not folders:
+            if options.shard is not None:
+                raise InputError(f"--shard {options.shard}: needs a folder or several photos")
+            output = _single_output(photos[0], options, self._ending(photos[0]))
+            if options.names_folder:
+                check_folder(Path(output).parent)
+            return Plan([Job(photos[0], output)], batch=False)
+        if STREAM in photos:
+            raise InputError("- (stdin) cannot be combined with other inputs")
+        found = [(source, item) for item in photos for source in expand(item, recursive=options.recursive)]
+        results = self._results_among([source for source, _ in found])
+        for result in sorted(results):
+            _log.info("%s: left out: its name is that of a result", result)
+        jobs, places = [], []
+        for source, item in found:
+            if source not in results:
+                inside = Path() if source == item else Path(source).parent.relative_to(item)
+                is_beside = source == item and options.output is None
+                places.append(Path(source).parent if is_beside else self._results_folder(item) / inside)
+                jobs.append(Job(source, "", inside))
+        for place in set(places):
+            check_folder(place)
+        has_folder = options.output is not None or len(folders) == len(photos) == 1
+        folder = self._results_folder(photos[0]) if has_folder else None
+        return Plan(self._with_outputs(jobs, places), folder=folder, results_skipped=len(results))
 
+    def _in_store(self) -> Plan:
+        """Plan the jobs of a folder of an object store and its subfolders."""
+        url, target = self.photos[0].rstrip("/"), (self.options.output or "").rstrip("/")
+        if len(self.photos) != 1 or not (is_url(url) and is_url(target)):
+            raise InputError("in an object store give two folders: URL -o URL")
+        if f"{target}/".startswith(f"{url}/"):
+            raise InputError(f"-o {target}: is in the folder of the photos: name another")
+        check_bucket(target)
+        jobs = [Job(source, "", Path(source).relative_to(url).parent) for source in expand(url, recursive=True)]
+        jobs = self._with_outputs(jobs, [job.inside for job in jobs])
+        stored = frozenset(f"{target}/{name}" for name in list_files(target))
+        return Plan([replace(job, output=f"{target}/{job.output}") for job in jobs], store=target, stored=stored)
 
-def _with_masks(
-    role: Literal["mask", "avoid"], path: str, jobs: list[Job], options: OutputOptions, *, batch: bool
-) -> list[Job]:
-    """Return the jobs with masks: one file for all photos, or the files of a folder by name.
+    def _ending(self, source: str) -> str:
+        """Return what replaces a photo's suffix in its result's name."""
+        usual = "tif" if Path(source).suffix.lower() in (".tif", ".tiff") else "png"
+        return f"{self.suffix}.{self.options.format or self.kind or usual}"
 
-    Raises:
-        InputError: no photo has a mask, two masks have one name, a mask is a photo, or an output would replace one.
-    """
-    option = f"--{role}"
-    if is_url(path) or Path(path).is_dir():
-        masks = _masks_by_name(path, option, jobs, recursive=options.recursive)
-    else:
-        check_file(path, option)
-        if path == STREAM and (batch or jobs[0].source == STREAM):
-            raise InputError(f"{option} -: stdin is one mask of one photo")
-        masks = {job.source: path for job in jobs}
-    for job in jobs:
-        own = masks.get(job.source)
-        refuse_inputs(option, filter(None, [own]), {"a photo": job.source})
-        refuse_inputs("-o", job.outputs if batch else (), {f"the mask of {option}": own})
-    return [replace(job, **{role: masks.get(job.source)}) for job in jobs]  # type: ignore[arg-type]
+    def _with_outputs(self, jobs: list[Job], folders: list[Path]) -> list[Job]:
+        """Return the jobs with their outputs, in folders; whole file names are used if two stems are equal."""
+        names = [str(folder / Path(job.source).stem) for job, folder in zip(jobs, folders, strict=True)]
+        named = [f"{name}{self._ending(job.source)}" for job, name in zip(jobs, names, strict=True)]
+        counts = Counter(named)
+        outputs: dict[str, Job] = {}
+        for job, folder, output in zip(jobs, folders, named, strict=True):
+            whole = str(folder / f"{Path(job.source).name}{self._ending(job.source)}")
+            name = whole if counts[output] > 1 else output
+            if name in outputs:
+                sources = f"{outputs[name].source} and {job.source}"
+                raise InputError(f"{sources} have one output, {name}: process them apart, with -o")
+            outputs[name] = replace(job, output=name)
+        return list(outputs.values())
 
+    def _results_folder(self, given: str) -> Path:
+        """Return the folder of a batch's results: that of `-o`, or one beside the given folder."""
+        output = self.options.output
+        if output is not None:
+            if output == STREAM or Path(output).is_file() or Path(output).suffix.lower() in files.FORMATS:
+                raise InputError(f"-o {output}: several inputs need a folder")
+            return Path(output)
+        base = Path(given)
+        base = base.resolve() if base.name in ("", "..") else base
+        return base.with_name(f"{base.name}{self.suffix}")
 
-def _masks_by_name(folder: str, option: str, jobs: list[Job], *, recursive: bool) -> dict[str, str]:
-    """Return the masks of a folder, by the source of their photo."""
-    by_name: dict[str, str] = {}
-    for path in expand(folder, recursive=recursive):
-        name = str(Path(path).relative_to(folder).with_suffix(""))
-        if name in by_name:
-            raise InputError(f"{option}: {by_name[name]} and {path} have one name: remove one of them")
-        by_name[name] = path
-    # The mask of a.jpg is a.png or, if photos share their stem, a.jpg.png; `damage` names it a_damage.png.
-    masks: dict[str, str] = {}
-    for job in jobs:
-        source = Path(job.source)
-        names = (source.name, source.stem, f"{source.name}{DAMAGE_SUFFIX}", f"{source.stem}{DAMAGE_SUFFIX}")
-        for place in (str(job.inside / name) for name in reversed(names)):  # the first name counts
-            if place in by_name:
-                masks[job.source] = by_name[place]
-    if not masks:
-        if not is_url(jobs[0].source):
-            check_file(jobs[0].source)  # a missing photo has no mask either
-        raise InputError(f"{option} {folder}: no mask in this folder has the name of a photo")
-    return masks
+    def _results_among(self, sources: list[str]) -> set[str]:
+        """Return the inputs that are results of others, by name: a killed run may not have recorded its last result."""
+        options = self.options
+        places = {(Path(source).parent, name) for source in sources for name in (Path(source).name, Path(source).stem)}
+        names = {name for _, name in places}
+        target = None if options.output is None else Path(options.output).resolve()
+        found = set()
+        for source in sources:
+            of, _, number = Path(source).stem.rpartition(self.suffix)
+            if of and re.fullmatch(r"(\.\d+)?", number):
+                parent = Path(source).parent
+                where = [parent.resolve(), *(parent.resolve().parents if options.recursive else ())]
+                if (parent, of) in places or (target in where and of in names):
+                    found.add(source)
+        return found
 
+    def _masks(self, option: str, path: str, found: Plan) -> dict[str, str]:
+        """Return the masks of photos by source: one file for all photos, or the files of a folder by name.
 
-def _with_beside(
-    photos: list[str],
-    given: Beside,
-    jobs: list[Job],
-    inputs: Mapping[str, str],
-    options: OutputOptions,
-    suffix: str,
-    *,
-    batch: bool,
-) -> list[Job]:
-    """Return the jobs with the files beside their results.
-
-    Raises:
-        InputError: a file that cannot be written, is an input or another output, or lies in a folder of photos.
-    """
-    option, path = ("--steps-to", given.steps_to) if given.uncertainty is None else ("--uncertainty", given.uncertainty)
-    in_folder = batch or given.uncertainty is None
-    is_file = Path(str(path)).suffix.lower() in (".png", ".tif", ".tiff")
-    if in_folder and is_file:
-        raise InputError(f"{option} {path}: there are several pictures: name a folder")
-    if not (in_folder or is_file):
-        raise InputError(f"{option} {path}: end its name in .png or .tif")
-    folder = Path(str(path)) if in_folder else Path(str(path)).parent
-    check_folder(folder)
-    for number, job in enumerate(jobs):
-        stem = Path(job.source if job.output == STREAM else job.output).stem
-        steps = (f"{stem.removesuffix(suffix)}{ending}.png" for ending in given.endings)
-        if given.uncertainty is None:
-            jobs[number] = replace(job, steps=tuple(str(folder / job.inside / name) for name in steps))
+        Raises:
+            InputError: no photo has a mask, two masks have one name, or a mask is a photo.
+        """
+        jobs, masks = found.jobs, dict[str, str]()
+        if is_url(path) or Path(path).is_dir():
+            by_name: dict[str, str] = {}
+            for mask in expand(path, recursive=self.options.recursive):
+                name = str(Path(mask).relative_to(path).with_suffix(""))
+                if name in by_name:
+                    raise InputError(f"{option}: {by_name[name]} and {mask} have one name: remove one of them")
+                by_name[name] = mask
+            # The mask of a.jpg is a.png or, if photos share their stem, a.jpg.png; `damage` names it a_damage.png.
+            for job in jobs:
+                source = Path(job.source)
+                names = (source.name, source.stem, f"{source.name}{DAMAGE_SUFFIX}", f"{source.stem}{DAMAGE_SUFFIX}")
+                places = (str(job.inside / name) for name in names)
+                if (place := next(filter(by_name.__contains__, places), None)) is not None:
+                    masks[job.source] = by_name[place]
+            if not masks:
+                if found.store is None:
+                    check_file(jobs[0].source)  # a missing photo has no mask either
+                raise InputError(f"{option} {path}: no mask in this folder has the name of a photo")
         else:
-            jobs[number] = replace(job, uncertainty=str(folder / job.inside / f"{stem}.png") if in_folder else path)
-    files_beside = [each for job in jobs for each in job.beside]
-    others = [each for job in jobs for each in (job.source, job.mask, job.avoid, *job.outputs) if each is not None]
-    counts = Counter(map(os.path.realpath, (*files_beside, *others, *inputs.values())))
-    if taken := [each for each in files_beside if counts[os.path.realpath(each)] > 1]:
-        raise InputError(f"{option} {path}: {taken[0]} is an input, or another output: choose another name")
-    for photo in (Path(item).resolve() for item in photos if Path(item).is_dir()):
-        # The next run would take these files for photos.
-        if folder.resolve() == photo or (options.recursive and photo in folder.resolve().parents):
-            raise InputError(f"{option} {path}: is a folder of the photos: name another")
-    if not batch:
-        refuse_existing(files_beside, overwrite=options.overwrite, option=option)
-    return jobs
+            check_file(path, option)
+            if path == STREAM and (found.batch or jobs[0].source == STREAM):
+                raise InputError(f"{option} -: stdin is one mask of one photo")
+            masks = {job.source: path for job in jobs}
+        refuse_inputs(option, masks.values(), {job.source: "a photo" for job in jobs})
+        return masks
+
+    def _beside(
+        self, option: str, path: str, jobs: list[Job], inputs: Mapping[str, str], *, batch: bool
+    ) -> list[tuple[str, ...]]:
+        """Name the files that an option adds beside the results: one for each photo, or several in a folder.
+
+        Args:
+            option: the option that gave the path.
+            inputs: the roles of the files that are read.
+
+        Raises:
+            InputError: a file that cannot be written, is an input or another output, or lies in a folder of photos.
+        """
+        endings, in_folder = self.given.endings, batch or bool(self.given.endings)
+        if in_folder == (Path(path).suffix.lower() in (".png", ".tif", ".tiff")):
+            remedy = "there are several pictures: name a folder" if in_folder else "end its name in .png or .tif"
+            raise InputError(f"{option} {path}: {remedy}")
+        folder = Path(path) if in_folder else Path(path).parent
+        check_folder(folder)
+        stems = [Path(job.source if job.output == STREAM else job.output).stem for job in jobs]
+        if endings:
+            stems = [stem.removesuffix(self.suffix) for stem in stems]
+        named = [
+            tuple(str(folder / job.inside / f"{stem}{ending}.png") for ending in endings or ("",))
+            for job, stem in zip(jobs, stems, strict=True)
+        ]
+        named = named if in_folder else [(path,)]
+        paths = [each for group in named for each in group]
+        refuse_inputs(option, paths, inputs)
+        counts = Counter(map(os.path.realpath, (*paths, *(each for job in jobs for each in job.outputs))))
+        if taken := [each for each in paths if counts[os.path.realpath(each)] > 1]:
+            raise InputError(f"{option} {taken[0]}: is another output: choose another name")
+        for photo in (Path(item).resolve() for item in self.photos if Path(item).is_dir()):
+            # The next run would take these files for photos.
+            if folder.resolve() == photo or (self.options.recursive and photo in folder.resolve().parents):
+                raise InputError(f"{option} {path}: is a folder of the photos: name another")
+        if not batch:
+            refuse_existing(paths, overwrite=self.options.overwrite, option=option)
+        return named
 
 
 def expand(item: str, *, recursive: bool) -> list[str]:
@@ -459,50 +497,3 @@ def _single_output(source: str, options: OutputOptions, ending: str) -> str:
     if Path(str(target)).suffix.lower() not in files.FORMATS:
         raise InputError(f"{target}: end the output's name in {', '.join(files.FORMATS)}, or in / for a folder")
     return str(target)
-
-
-def _ending(source: str, suffix: str, kind: str | None) -> str:
-    """Return what replaces a photo's suffix in its result's name; see `plan`."""
-    return f"{suffix}.{kind or ('tif' if Path(source).suffix.lower() in ('.tif', '.tiff') else 'png')}"
-
-
-def _outputs(sources: list[str], folders: list[Path], suffix: str, kind: str | None) -> list[str]:
-    """Return the output of each picture, in its folder; whole file names are used if two stems are equal."""
-    endings = [_ending(source, suffix, kind) for source in sources]
-    stems = [Path(source).stem for source in sources]
-    counts = Counter(zip(folders, stems, endings, strict=True))
-    outputs: dict[str, str] = {}
-    for source, folder, stem, ending in zip(sources, folders, stems, endings, strict=True):
-        name = Path(source).name if counts[folder, stem, ending] > 1 else stem
-        output = str(folder / f"{name}{ending}")
-        if output in outputs:
-            raise InputError(f"{outputs[output]} and {source} have one output, {output}: process them apart, with -o")
-        outputs[output] = source
-    return list(outputs)
-
-
-def _results_folder(given: str, output: str | None, suffix: str) -> Path:
-    """Return the folder of a batch's results: that of `-o`, or one beside the given folder."""
-    if output is not None:
-        if output == STREAM or Path(output).is_file() or Path(output).suffix.lower() in files.FORMATS:
-            raise InputError(f"-o {output}: several inputs need a folder")
-        return Path(output)
-    base = Path(given)
-    base = base.resolve() if base.name in ("", "..") else base
-    return base.with_name(f"{base.name}{suffix}")
-
-
-def _results_among(sources: list[str], options: OutputOptions, suffix: str) -> set[str]:
-    """Return the inputs that are results of others, by name: a killed run may not have recorded its last result."""
-    places = {(Path(source).parent, name) for source in sources for name in (Path(source).name, Path(source).stem)}
-    names = {name for _, name in places}
-    target = None if options.output is None else Path(options.output).resolve()
-    found = set()
-    for source in sources:
-        of, _, number = Path(source).stem.rpartition(suffix)
-        if of and re.fullmatch(r"(\.\d+)?", number):
-            parent = Path(source).parent
-            where = [parent.resolve(), *(parent.resolve().parents if options.recursive else ())]
-            if (parent, of) in places or (target in where and of in names):
-                found.add(source)
-    return found

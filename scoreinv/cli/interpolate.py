@@ -53,7 +53,7 @@ def interpolate(
     if STREAM in (first, second) and (first == second or output is None):
         raise InputError("- (stdin) is one of the pictures: name the result with -o")
     target = output if output is not None else str(Path(first).parent / f"{Path(first).stem}_interpolated.png")
-    refuse_inputs("-o", [target], {"the model": model})
+    refuse_inputs("-o", [target], {model: "the model"})
     source = ModelSource(model, common.machine, exact=True)
     gallery = Gallery(target, count, quality, common, columns=count)
     a, b = files.read_picture(first, frame), files.read_picture(second, frame)

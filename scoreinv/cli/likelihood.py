@@ -99,7 +99,7 @@ def _new_table(path: str, sources: list[str], model: str, common: Common) -> Tab
 
     if path == STREAM:
         raise InputError(f"--csv {path}: name a file")
-    refuse_inputs("--csv", [path], {"the model": model} | {f"one of the pictures ({each})": each for each in sources})
+    refuse_inputs("--csv", [path], {model: "the model"} | dict.fromkeys(sources, "one of the pictures"))
     if not Path(path).parent.is_dir():
         raise InputError(f"--csv {path}: there is no folder {Path(path).parent}: make it")
     check_folder(Path(path).parent)

@@ -12,7 +12,7 @@ import typer
 
 from scoreinv import imaging
 from scoreinv.batch.outputs import STREAM
-from scoreinv.batch.plan import Beside, OutputOptions, Plan, plan
+from scoreinv.batch.plan import Beside, OutputOptions, Plan, Planner
 from scoreinv.cli.options import Common
 from scoreinv.cli.render import Report, describe
 from scoreinv.models.loading import Models
@@ -56,8 +56,8 @@ def run(
     if given.uncertainty is not None and request.samples < 2:
         raise InputError("--uncertainty needs several samples: add --samples 4")
     sources = {role: models.source(role) for role in request.roles(given.given)}
-    named = {f"the {role} model": source.name for role, source in sources.items() if source is not None}
-    jobs = plan(photos, suffix, request.results, output, given, named, kind)
+    named = {source.name: f"the {role} model" for role, source in sources.items() if source is not None}
+    jobs = Planner(photos, suffix, request.results, output, given, named, kind).plan()
     if common.json and any(job.output == STREAM for job in jobs.jobs):
         raise InputError("-o - and --json both need stdout: name a file with -o")
     if given.uncertainty is not None:

@@ -92,7 +92,7 @@ def sample(
     """
     target = output if output is not None else f"{Path(model).stem}_samples.png"
     source = ModelSource(model, common.machine, exact=sampler.asked == "ode")
-    refuse_inputs("-o", [target], {"the model": model, "the classifier": wanted.classifier})
+    refuse_inputs("-o", [target], {model: "the model", wanted.classifier or "": "the classifier"})
     gallery = Gallery(target, count, quality, common)
     if common.dry_run:
         source.check()

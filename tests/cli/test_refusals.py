@@ -155,8 +155,8 @@ CASES = [
     ("sample -n 1 -o results/", "000001.png: exists"),
     (f"{INPAINT} --uncertainty u.png", "add --samples 4"),
     (f"{INPAINT} --uncertainty u.jpg --samples 2", "--uncertainty u.jpg"),
-    (f"{INPAINT} --uncertainty mask.png --samples 2 --overwrite", "mask.png is an input"),
-    (f"{INPAINT} -o r.png --uncertainty r.1.png --samples 2", "r.1.png is an input, or another output"),
+    (f"{INPAINT} --uncertainty mask.png --samples 2 --overwrite", "--uncertainty mask.png: is the mask"),
+    (f"{INPAINT} -o r.png --uncertainty r.1.png --samples 2", "--uncertainty r.1.png: is another output"),
     (
         "inpaint scans --mask mask.png --uncertainty u.png --samples 2",
         "there are several pictures: name a folder",
