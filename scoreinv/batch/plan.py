@@ -39,6 +39,13 @@ OTHER_FORMATS = frozenset([".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef
 """Suffixes of picture formats that are not supported; a warning counts such files."""
 
 
+Quality = Annotated[
+    int | None,
+    Setting("Quality of jpg, webp, heic and avif. (default: 95 for jpg, lossless for webp, else 90)", Whole(1, 100)),
+]
+Frame = Annotated[int | None, Setting("Frame of a file with several; the first is 0.", Whole(0), advanced=True)]
+
+
 @dataclass(frozen=True)
 class OutputOptions:
     """Where results go and how they are written.
@@ -67,12 +74,7 @@ class OutputOptions:
         Literal["png", "tif", "webp", "jpg", "heic", "avif"] | None,
         Setting("Format of results that -o does not name. (default: tif for a TIFF, else png)", advanced=True),
     ] = None
-    quality: Annotated[
-        int | None,
-        Setting(
-            "Quality of jpg, webp, heic and avif. (default: 95 for jpg, lossless for webp, else 90)", Whole(1, 100)
-        ),
-    ] = None
+    quality: Quality = None
     shard: Annotated[
         str | None, Setting("Process the K-th of N parts, for N machines.", metavar="K/N", advanced=True)
     ] = None
@@ -84,9 +86,7 @@ class OutputOptions:
             advanced=True,
         ),
     ] = None
-    frame: Annotated[int | None, Setting("Frame of a file with several; the first is 0.", Whole(0), advanced=True)] = (
-        None
-    )
+    frame: Frame = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:

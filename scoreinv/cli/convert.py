@@ -44,14 +44,10 @@ def convert(
     folder = on_hub or Path(source).is_dir()
     if not folder:
         check_file(source)
-    if folder and config is not None:
-        raise InputError(f"{source}: has its own configuration: leave out --config")
-    if folder and not ema:
-        raise InputError(f"{source}: has only one set of weights: leave out --raw")
+    if folder and (config is not None or not ema):
+        raise InputError(f"{source}: has its configuration and one set of weights: leave out --config and --raw")
     if not folder and config is None:
-        raise InputError(
-            f"{source}: needs its configuration: --config with a name of `scoreinv models list`, or a JSON file"
-        )
+        raise InputError(f"{source}: needs --config: a name of `scoreinv models list`, or a JSON file")
     if Path(output).suffix != ".safetensors":
         raise InputError(f"{output}: end the output's name in .safetensors")
     check_folder(Path(output).parent)

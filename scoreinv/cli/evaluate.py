@@ -65,10 +65,8 @@ def evaluate(
     scoreinv evaluate drawn/ --reference photographs/
     """
     for name, folder in (("GENERATED", generated), ("--reference", reference)):
-        if Path(folder).is_file():
-            raise InputError(f"{name} {folder}: is a file: give a folder of pictures (scoreinv sample -o FOLDER/)")
         if not Path(folder).is_dir():
-            raise InputError(f"{name} {folder}: no such folder")
+            raise InputError(f"{name} {folder}: is not a folder of pictures (scoreinv sample -o FOLDER/ makes one)")
     drawn, real = expand(generated, recursive=True), expand(reference, recursive=True)
     for folder, found in ((generated, drawn), (reference, real)):
         if len(found) < 2:

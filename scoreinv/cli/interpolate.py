@@ -10,8 +10,9 @@ import typer
 
 from scoreinv import files, tasks
 from scoreinv.batch.outputs import STREAM, refuse_inputs
+from scoreinv.batch.plan import Frame, Quality
 from scoreinv.cli.gallery import Gallery, warn_of_completing
-from scoreinv.cli.options import Common, Frame, ModelOption, Quality
+from scoreinv.cli.options import Common, ModelOption
 from scoreinv.cli.render import emit, notice, provenance, rehearse, warn
 from scoreinv.models.loading import ModelSource
 from scoreinv.system.errors import InputError

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from scoreinv import tasks
 from scoreinv.batch.outputs import refuse_inputs
+from scoreinv.batch.plan import Quality
 from scoreinv.cli.gallery import Gallery, warn_of_completing
-from scoreinv.cli.options import Common, ModelOption, Quality
+from scoreinv.cli.options import Common, ModelOption
 from scoreinv.cli.render import emit, notice, provenance, rehearse
 from scoreinv.models.catalogue import HUB_PREFIX, bundled_names, load_classifier
 from scoreinv.models.loading import ModelSource

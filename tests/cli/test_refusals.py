@@ -66,7 +66,7 @@ CASES = [
     ("inpaint photo.png --mask gone.png", "--mask gone.png: no such file"),
     (f"{INPAINT} --model phto", "no bundled model is named 'phto'"),
     ("sample --model ve/church_ncsnpp_continuous", "a published model, not bundled"),
-    ("evaluate photo.png --reference scans", "photo.png: is a file: give a folder"),
+    ("evaluate photo.png --reference scans", "photo.png: is not a folder of pictures"),
     ("evaluate scans --reference scans --inception gone.pth", "--inception gone.pth: no such file"),
     ("train --sde ve --data gone", "gone: no such folder or zip file of pictures"),
     ("sample --class x --classifier gone.safetensors", "--class: needs a classifier of noisy pictures"),
