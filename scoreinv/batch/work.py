@@ -132,9 +132,7 @@ def prepare(job: Job, work: Work) -> Inputs:
     if job.avoid is not None:
         avoid = inputs.read_mask(job.avoid, picture.size, threshold=masks.mask_threshold, may_be_black=True)
     hints = None if given.hints is None else inputs.read_hints(given.hints, picture.size)
-    made = Inputs(picture, hole, avoid, hints, _read_references(given.references))
-    work.request.check_given(made.given)
-    return made
+    return Inputs(picture, hole, avoid, hints, _read_references(given.references))
 
 
 @lru_cache(maxsize=1)

@@ -81,9 +81,11 @@ def _process(jobs: Plan, work: Work, common: Common) -> int:
         try:
             with (
                 progress_bar(title, quiet=common.quiet or common.dry_run or (common.json and jobs.batch)) as show,
-                closing(run_batch(jobs, work, manifest, show)) as rows,
+                closing(run_batch(jobs, work, show)) as rows,
             ):
                 for row in rows:
+                    if manifest is not None:
+                        manifest.add(row)
                     report.add(row)
         except KeyboardInterrupt:
             report.interrupted()

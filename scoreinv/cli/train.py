@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shlex
 from dataclasses import dataclass, replace
@@ -220,12 +219,11 @@ def _configuration(subject: Subject, how: RunOptions, common: Common) -> trainin
     if how.sigma_max == "data":
         return training.with_estimated_sigma_max(config)
     try:
-        value = float(how.sigma_max)
+        sde = replace(config.model.sde, sigma_max=float(how.sigma_max))
     except ValueError:
-        raise InputError(f"--sigma-max {how.sigma_max}: give a number, or data") from None
-    if not config.model.sde.sigma_min < value < math.inf:
-        raise InputError(f"--sigma-max {how.sigma_max}: must be above sigma_min, {config.model.sde.sigma_min:g}")
-    return replace(config, model=replace(config.model, sde=replace(config.model.sde, sigma_max=value)))
+        least = f"{config.model.sde.sigma_min:g}"
+        raise InputError(f"--sigma-max {how.sigma_max}: give data, or a number above sigma_min, {least}") from None
+    return replace(config, model=replace(config.model, sde=sde))
 
 
 def _named(subject: Subject, resumed: Path | None) -> training.TrainingConfig:

@@ -88,8 +88,8 @@ CASES = [
     ("deblur photo.png --kernel gaussian", "gaussian: needs its size"),
     ("train --sde edm", "'--sde': 'edm' is not one of 've', 'vp', 'subvp'"),
     ("deblur photo.png --kernel gaussian:wide", "gaussian:wide: is not a kernel: give"),
-    ("train --sde ve --sigma-max lots", "--sigma-max lots: give a number, or data"),
-    ("train --sde ve --sigma-max 0.001", "--sigma-max 0.001: must be above sigma_min"),
+    ("train --sde ve --sigma-max lots", "--sigma-max lots: give data, or a number above"),
+    ("train --sde ve --sigma-max 0.001", "--sigma-max 0.001: give data, or a number above sigma_min"),
     # no such choice, option or command
     (f"{INPAINT} --method magic", "'--method'"),
     (f"{INPAINT} --nonsense", "No such option: --nonsense"),
