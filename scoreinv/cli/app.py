@@ -105,7 +105,9 @@ def _defaults(group: Any, arguments: list[str]) -> dict[str, Any]:
         command = getattr(command, "commands", {}).get(word)
     if command is None or command is group:  # Click refuses it
         return {}
-    names = {option.lstrip("-"): each.name for each in command.params if not each.is_eager for option in each.opts}
+    options = [each for each in command.params if not each.is_eager]
+    names = {each.name.replace("_", "-"): each.name for each in options}
+    names |= {option.lstrip("-"): each.name for each in options for option in each.opts}
     common = {field.name for field in fields(Common)}
     values: dict[str, Any] = {}
     for path in (Path(typer.get_app_dir("scoreinv")) / TOML, Path(TOML)):
