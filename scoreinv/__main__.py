@@ -15,18 +15,17 @@ def main() -> int:
 
     What others have registered for the end is done before.
     """
-    ended: list[int] = []
+    status = 1
 
     def leave() -> None:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
-        if ended:
-            os._exit(ended[0])
+        os._exit(status)
 
     atexit.register(leave)  # the first of all, and so the last that is called
-    ended.append(run())
-    return ended[0]
+    status = run()
+    return status
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ import scoreinv.training
 HOUSE = Path(scoreinv.__file__).parent
 
 ROOMS = (
+    "kernels",  # names of 0.2
+    "machine",
     "recipes",
     "cli",
     "gimp",

@@ -11,7 +11,7 @@ import logging
 import os
 import platform
 import signal
-import warnings
+from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
@@ -25,26 +25,44 @@ from scoreinv.system.errors import CheckpointError, InputError, ScoreinvError
 from scoreinv.system.terminal import ENDING_SIGNALS
 
 
+class Attempts:
+    """An actor that counts how often each picture is begun: Ray Data repeats lost work without end."""
+
+    def __init__(self) -> None:
+        self._counts = Counter[int]()
+
+    def begin(self, number: int) -> int:
+        """Return the number of the attempt, from 1."""
+        self._counts[number] += 1
+        return self._counts[number]
+
+
 class Processor:
     """Process the pictures of rows in one process of the cluster, which loads its models once.
 
     Args:
         folder: working folder of the run.
+        attempts: handle of `Attempts`.
     """
 
-    def __init__(self, jobs: list[Job], work: Work, folder: str) -> None:
+    def __init__(self, jobs: list[Job], work: Work, folder: str, attempts: Any) -> None:
         if not Path(folder).is_dir():
             raise InputError(f"{folder}: is not on {platform.node()}: --workers ray needs shared files")
         os.chdir(folder)
-        self._jobs, self._work = jobs, work
+        self._jobs, self._work, self._attempts = jobs, work, attempts
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return the row of a picture as JSON, and its number; the error of an unusable model."""
-        number = row["number"]
+        """Return the row of a picture as JSON, or the error of an unusable model."""
+        import ray
+
+        job = self._jobs[row["id"]]
+        if ray.get(self._attempts.begin.remote(row["id"])) > RETRIES + 1:
+            error = f"its worker was lost {RETRIES + 1} times: is there enough memory?"
+            return {"row": json.dumps({"input": job.source, "error": error}), "unusable": ""}
         try:
-            return {"number": number, "row": json.dumps(process(self._jobs[number], self._work)), "unusable": ""}
+            return {"row": json.dumps(process(job, self._work)), "unusable": ""}
         except CheckpointError as error:
-            return {"number": number, "row": "{}", "unusable": str(error)}
+            return {"row": "{}", "unusable": str(error)}
 
 
 def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
@@ -62,24 +80,20 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
     machine = work.models.machine
     threads = machine.threads or 1
     work = replace(work, models=replace(work.models, machine=replace(machine, threads=threads)))
-    lost = dict(enumerate(jobs))
     try:
         _connect(ray)
         gpus = int(machine.device != "cpu" and _room(ray, "GPU", 1) > 0)
         room = _room(ray, "GPU", 1) if gpus else _room(ray, "CPU", threads)
         if not room:
             raise InputError(f"--threads {threads}: no machine of the cluster has as many processors")
-        numbers = ray.data.from_items([{"number": number} for number in lost], override_num_blocks=len(jobs))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the only way to set the retries is deprecated
-            rows = numbers.map(
-                Processor,  # type: ignore[arg-type]
-                fn_constructor_args=(jobs, work, str(Path.cwd())),
-                concurrency=min(len(jobs), room),
-                num_cpus=threads,
-                num_gpus=gpus,
-                ray_remote_args_fn=lambda: {"max_task_retries": RETRIES},  # the default is without end
-            )
+        attempts = ray.remote(num_cpus=0)(Attempts).remote()
+        rows = ray.data.range(len(jobs), override_num_blocks=len(jobs)).map(
+            Processor,  # type: ignore[arg-type]
+            fn_constructor_args=(jobs, work, str(Path.cwd()), attempts),
+            concurrency=min(len(jobs), room),
+            num_cpus=threads,
+            num_gpus=gpus,
+        )
         answers = iter(rows.iter_rows())
         while True:
             with redirect_stdout(io.StringIO()):  # Ray prints there when a worker is lost
@@ -88,13 +102,10 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
                 break
             if answer["unusable"]:
                 raise CheckpointError(answer["unusable"])
-            del lost[answer["number"]]
             yield json.loads(answer["row"])
     finally:
         with redirect_stdout(io.StringIO()):
             ray.shutdown()
-    for job in lost.values():
-        yield {"input": job.source, "error": f"its worker was lost {RETRIES + 1} times: is there enough memory?"}
 
 
 def _connect(ray: Any) -> None:
@@ -111,7 +122,6 @@ def _connect(ray: Any) -> None:
         signal.signal(number, handler)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    context.max_errored_blocks = -1  # a picture whose worker is lost does not end the others
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
 
 

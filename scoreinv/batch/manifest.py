@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import secrets
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,11 +17,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
-from filelock import FileLock
-
 from scoreinv.batch.plan import Plan
-from scoreinv.batch.urls import put
 from scoreinv.batch.work import BY_ANOTHER, EXISTS, Row
+from scoreinv.files.urls import write_url
 from scoreinv.system.errors import InputError
 
 MANIFEST = "manifest.csv"
@@ -32,13 +31,21 @@ COLUMNS = (
 _TAIL = 1 << 16
 """Bytes at the end of a table in which an unfinished row is looked for."""
 
+_LOCKED_BYTE = 1 << 30
+"""The byte that is locked on Windows, where a locked byte cannot be read: beyond the end."""
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
 _log = logging.getLogger(__name__)
 
 
 class Table:
     """A CSV file that grows by one line for each finished picture; several processes may append to it.
 
-    They take turns by a lock file. An unfinished row of a killed process or a full disk is removed before the next.
+    They take turns by a lock on it. An unfinished row of a killed process or a full disk is removed before the next.
 
     Args:
         path: of the file.
@@ -83,7 +90,8 @@ class Table:
                 self.path.unlink(missing_ok=True)
                 self._replace = False
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(self.path), self.path.open("ab+") as file:
+            with self.path.open("ab+") as file:
+                _lock(file)
                 _remove_unfinished_row(file)
                 end = file.seek(0, os.SEEK_END)
                 header = b"" if end else _line(self.columns, dict(zip(self.columns, self.columns, strict=True)))
@@ -128,13 +136,13 @@ def manifest_of(jobs: Plan) -> Iterator[Manifest | None]:
     with TemporaryDirectory(prefix="scoreinv-") as folder:
         path = Path(folder, MANIFEST)
         manifest = Manifest(path)
-        manifest.finished = {job.source for job in jobs.own}  # earlier runs recorded their results
+        manifest.finished = {job.source for job in jobs.jobs}  # earlier runs recorded their results
         try:
             yield manifest
         finally:
             if path.exists():
                 when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-                put(str(path), f"{jobs.store}/manifests/{when}-{secrets.token_hex(4)}.csv")
+                write_url(f"{jobs.store}/manifests/{when}-{secrets.token_hex(4)}.csv", path.read_bytes())
 
 
 def _line(columns: tuple[str, ...], row: dict[str, Any]) -> bytes:
@@ -143,19 +151,14 @@ def _line(columns: tuple[str, ...], row: dict[str, Any]) -> bytes:
     return text.getvalue().encode("utf-8", "surrogateescape")  # names of files may not be UTF-8
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a table; on a file system without locks, go on without."""
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    locked = False
-    with suppress(NotImplementedError, OSError):
-        lock.acquire()
-        locked = True
-    try:
-        yield
-    finally:
-        if locked:
-            lock.release()
+def _lock(file: BinaryIO) -> None:
+    """Lock a file until it is closed; on a file system without locks, go on without."""
+    with suppress(OSError):
+        if sys.platform == "win32":
+            file.seek(_LOCKED_BYTE)
+            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _remove_unfinished_row(file: BinaryIO) -> None:

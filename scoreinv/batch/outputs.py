@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -31,20 +30,17 @@ def refuse_existing(outputs: Iterable[str], *, overwrite: bool, option: str = "-
             raise ExistsError(f"{output}: exists: choose another name with {option}, or replace it")
 
 
-def refuse_inputs(option: str, outputs: Iterable[str], inputs: Mapping[str, str | None]) -> None:
+def refuse_inputs(option: str, outputs: Iterable[str], inputs: Mapping[str, str]) -> None:
     """Raise InputError if an output would replace an input.
 
     Args:
         option: the option that names the outputs.
-        inputs: paths by their role; None and missing files are ignored.
+        inputs: the role of each path; missing files are ignored.
     """
+    roles = {os.path.realpath(path): role for path, role in inputs.items() if os.path.exists(path)}  # noqa: PTH110
     for output in outputs:
-        for role, path in inputs.items():
-            same = False
-            with suppress(OSError, ValueError):  # one of them does not exist
-                same = path is not None and Path(path).samefile(output)
-            if same:
-                raise InputError(f"{option} {output}: is {role}: name another file")
+        if role := roles.get(os.path.realpath(output)):
+            raise InputError(f"{option} {output}: is {role}: name another file")
 
 
 def check_stdout() -> None:

@@ -11,23 +11,39 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from scoreinv import files
-from scoreinv.batch.outputs import STREAM, check_file, check_folder, check_quality, check_stdout, refuse_inputs
-from scoreinv.batch.urls import check_bucket, is_url, list_files
-from scoreinv.inputs.mask_options import DAMAGE_SUFFIX
+from scoreinv.batch.outputs import (
+    STREAM,
+    check_file,
+    check_folder,
+    check_quality,
+    check_stdout,
+    refuse_existing,
+    refuse_inputs,
+)
+from scoreinv.files.urls import check_bucket, is_url, list_files
+from scoreinv.inputs.mask_options import DAMAGE_SUFFIX, MaskOptions
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import Setting, Whole
+from scoreinv.tasks.requests import Given
 
 _log = logging.getLogger(__name__)
 
 OTHER_FORMATS = frozenset([".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"])
 """Suffixes of picture formats that are not supported; a warning counts such files."""
+
+
+Quality = Annotated[
+    int | None,
+    Setting("Quality of jpg, webp, heic and avif. (default: 95 for jpg, lossless for webp, else 90)", Whole(1, 100)),
+]
+Frame = Annotated[int | None, Setting("Frame of a file with several; the first is 0.", Whole(0), advanced=True)]
 
 
 @dataclass(frozen=True)
@@ -58,12 +74,7 @@ class OutputOptions:
         Literal["png", "tif", "webp", "jpg", "heic", "avif"] | None,
         Setting("Format of results that -o does not name. (default: tif for a TIFF, else png)", advanced=True),
     ] = None
-    quality: Annotated[
-        int | None,
-        Setting(
-            "Quality of jpg, webp, heic and avif. (default: 95 for jpg, lossless for webp, else 90)", Whole(1, 100)
-        ),
-    ] = None
+    quality: Quality = None
     shard: Annotated[
         str | None, Setting("Process the K-th of N parts, for N machines.", metavar="K/N", advanced=True)
     ] = None
@@ -75,10 +86,67 @@ class OutputOptions:
             advanced=True,
         ),
     ] = None
-    frame: Annotated[int | None, Setting("Frame of a file with several; the first is 0.", Whole(0), advanced=True)] = (
-        None
-    )
+    frame: Frame = None
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.workers == "ray" and find_spec("ray") is None:
+            raise InputError("--workers ray: Ray is not installed: pip install 'scoreinv[ray]'")
+        if self.workers not in (None, "ray") and not re.fullmatch("[1-9][0-9]{0,2}", str(self.workers)):
+            raise InputError(f"--workers {self.workers}: give a number of processes from 1 to 999, or ray")
+
+    @property
+    def names_folder(self) -> bool:
+        """Whether `output` ends like a folder, which is then made."""
+        return (self.output or "").endswith(("/", os.sep))
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What the user gives with the photos, or wants beside the results, as paths.
+
+    Attributes:
+        mask: None: the task detects damage, if it fills any.
+        masks: how mask files are read.
+        references: photos with example colours.
+        uncertainty: file or folder for maps of the samples' standard deviation.
+        steps_to: folder for the picture after each step.
+        endings: what the names of these pictures add to the photo's.
+    """
+
+    mask: str | None = None
+    avoid: str | None = None
+    masks: MaskOptions = field(default_factory=MaskOptions)
+    hints: str | None = None
+    references: tuple[str, ...] = ()
+    uncertainty: str | None = None
+    steps_to: str | None = None
+    endings: tuple[str, ...] = ()
+
+    @property
+    def given(self) -> set[Given]:
+        """Names of what is given for the task."""
+        names: tuple[Given, ...] = get_args(Given)
+        return {name for name in names if getattr(self, name)}
+
+    def check(self) -> None:
+        """Raise InputError for files that do not exist or options without a mask file."""
+        if self.mask == self.avoid == STREAM:
+            raise InputError("--avoid -: stdin can be read once, and --mask has it")
+        if self.masks.mask_threshold == 1:
+            raise InputError("--mask-threshold 1: no value is above it: give less than 1")
+        if self.masks.changes_files and (self.mask is None and (self.avoid is None or self.masks.invert_mask)):
+            raise InputError("--mask-threshold and --invert-mask need a mask file")
+        if self.hints == STREAM:
+            raise InputError("--hints -: name a file; stdin is for the photo")
+        if self.hints is not None:
+            check_file(self.hints, "--hints")
+
+    def inputs(self) -> dict[str, str]:
+        """Return the role of each path that is read."""
+        own = {self.mask: "the mask", self.avoid: "the mask of --avoid", self.hints: "the hints"}
+        references = dict.fromkeys(self.references, "a photo of --like")
+        return {path: role for path, role in own.items() if path is not None} | references
 
 
 @dataclass(frozen=True)
@@ -112,204 +180,251 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """All jobs of a run.
+    """The jobs of a run.
 
     Attributes:
-        jobs: every job in order, other shards' included.
-        own: the jobs of this shard. Inputs alone decide them: neither finished results nor masks do.
+        jobs: those of this shard. Inputs alone decide them: neither finished results nor masks do.
         batch: several inputs or a folder: failures are counted and finished files skipped.
-        folders: folders of the results, without those of missing inputs.
         folder: the one folder of a batch's results, which gets the manifest.
         results_skipped: number of inputs left out since they are results of others.
-        photos, options: as given.
-        inputs: other paths that are read, by their role.
         left_out: reasons of photos that are not processed, by source.
         store: URL of the results' folder, if photos and results are in an object store.
         stored: URLs of files in that folder.
     """
 
     jobs: list[Job]
-    own: list[Job]
-    batch: bool
-    folders: set[Path]
-    folder: Path | None
-    results_skipped: int
-    photos: Sequence[str] = ()
-    options: OutputOptions = field(default_factory=OutputOptions)
-    inputs: Mapping[str, str | None] = field(default_factory=dict)
+    batch: bool = True
+    folder: Path | None = None
+    results_skipped: int = 0
     left_out: Mapping[str, str] = field(default_factory=dict)
     store: str | None = None
     stored: frozenset[str] = frozenset()
 
-    def with_jobs(self, change: Mapping[str, Mapping[str, object]], left_out: Mapping[str, str]) -> Plan:
-        """Return the plan with fields of jobs changed, by source, and the reasons of photos that are left out."""
-        jobs = [replace(job, **change.get(job.source, {})) for job in self.jobs]  # type: ignore[arg-type]
-        changed = {job.source: job for job in jobs}
-        return replace(self, jobs=jobs, own=[changed[job.source] for job in self.own], left_out=left_out)
+    def has(self, job: Job) -> bool:
+        """Return whether all results of a job exist."""
+        return self.stored.issuperset(job.outputs) if self.store else all(map(os.path.exists, job.outputs))
 
 
-def plan(
-    photos: list[str],
-    suffix: str,
-    results: int,
-    options: OutputOptions,
-    inputs: Mapping[str, str | None],
-    kind: str | None = None,
-) -> Plan:
-    """Plan the jobs of photos.
+@dataclass(frozen=True)
+class Planner:
+    """Plans the jobs of photos.
 
     Args:
+        photos: files and folders.
         suffix: of the results' names, as `_inpainted`.
         results: number of results of each photo.
-        inputs: other paths that are read or written, by their role.
+        options: where they go.
+        given: what is given beside the photos.
+        models: the role of each model, by name.
         kind: default file suffix of results; None: tif for a TIFF, else png.
-
-    Raises:
-        InputError: an empty folder, stdin among other inputs, an output of an unknown format, not writable or equal to
-            an input, a quality without use, or two inputs with one output.
     """
-    _check_workers(options.workers)
-    kind = options.format or kind
-    if any(path is not None and is_url(path) for path in (*photos, options.output)):
-        return _plan_store(photos, suffix, results, options, inputs, kind)
-    folders_given = [item for item in photos if item != STREAM and Path(item).is_dir()]
-    batch = len(photos) > 1 or bool(folders_given)
-    if STREAM in photos and batch:
-        raise InputError("- (stdin) cannot be combined with other inputs")
-    if options.shard is not None and not batch:
-        raise InputError(f"--shard {options.shard}: needs a folder or several photos")
-    if folders_given and not options.recursive:
-        _warn_of_subfolders(folders_given, [options.output, *inputs.values()])
-    if batch:
-        jobs, skipped = _jobs_of_batch(photos, suffix, kind, options)
-    else:
-        jobs, skipped = [Job(photos[0], _single_output(photos[0], options, _ending(photos[0], suffix, kind)))], 0
-    has_folder = batch and (options.output is not None or len(folders_given) == len(photos) == 1)
-    folder = _results_folder(photos[0], options.output, suffix) if has_folder else None
-    if results > 1 and jobs[0].output == STREAM:
-        raise InputError("--samples: stdout takes one picture: name a file with -o")
-    jobs = [replace(job, outputs=_numbered(job.output, results)) for job in jobs]
-    own = jobs if options.shard is None else _shard(options.shard, jobs)
-    folders = _output_folders(own)
-    if batch or (options.output or "").endswith(("/", os.sep)):
-        for each in folders:
-            check_folder(each)
-    else:
-        folders = set(filter(Path.is_dir, folders))  # a single result's folder is not made
-    if options.quality is not None:
-        check_quality([job.output for job in jobs], options.quality, "-o or --format")
-    # A single photo's own files may be replaced like any other; a model serves other photos, too.
-    kept = inputs if batch else {role: path for role, path in inputs.items() if "model" in role}
-    refuse_inputs("-o", [path for job in jobs for path in job.outputs], kept)
-    return Plan(jobs, own, batch, folders, folder, skipped, photos, options, inputs)
 
+    photos: list[str]
+    suffix: str
+    results: int
+    options: OutputOptions
+    given: Beside
+    models: Mapping[str, str]
+    kind: str | None = None
 
-def _plan_store(
-    photos: list[str],
-    suffix: str,
-    results: int,
-    options: OutputOptions,
-    inputs: Mapping[str, str | None],
-    kind: str | None,
-) -> Plan:
-    """Plan the jobs of a folder of an object store and its subfolders; see `plan`."""
-    url, target = photos[0].rstrip("/"), (options.output or "").rstrip("/")
-    if len(photos) != 1 or not (is_url(url) and is_url(target)):
-        raise InputError("in an object store give two folders: URL -o URL")
-    if f"{target}/".startswith(f"{url}/"):
-        raise InputError(f"-o {target}: is in the folder of the photos: name another")
-    check_bucket(target)
-    sources = [(source, url, Path(source).relative_to(url).parent) for source in expand(url, recursive=True)]
-    names = _batch_outputs(sources, ".", suffix, kind)
-    jobs = [
-        Job(source, f"{target}/{name}", inside, tuple(f"{target}/{each}" for each in _numbered(name, results)))
-        for name, (source, _, inside) in zip(names, sources, strict=True)
-    ]
-    own = jobs if options.shard is None else _shard(options.shard, jobs)
-    if options.quality is not None:
-        check_quality([job.output for job in jobs], options.quality, "--format")
-    stored = frozenset(f"{target}/{name}" for name in list_files(target))
-    return Plan(jobs, own, True, set(), None, 0, photos, options, inputs, store=target, stored=stored)
+    def plan(self) -> Plan:
+        """Return the plan.
 
+        Raises:
+            InputError: an empty folder, stdin among other inputs, an output of an unknown format, not writable or equal
+                to an input, a quality without use, or two inputs with one output.
+        """
+        given, options = self.given, self.options
+        found = self._in_store() if any(map(is_url, (*self.photos, options.output or ""))) else self._on_disk()
+        jobs = [replace(job, outputs=_numbered(job.output, self.results)) for job in found.jobs]
+        outputs = [path for job in jobs for path in job.outputs]
+        if self.results > 1 and found.jobs[0].output == STREAM:
+            raise InputError("--samples: stdout takes one picture: name a file with -o")
+        if options.quality is not None:
+            check_quality(outputs, options.quality, "-o or --format")
+        left_out: dict[str, str] = {}
+        if given.mask is not None:
+            masks = self._masks("--mask", given.mask, found)
+            jobs = [replace(job, mask=masks.get(job.source)) for job in jobs]
+            missing = {job.source: job.inside / Path(job.source).stem for job in jobs if job.mask is None}
+            left_out = {source: f"{given.mask} has no mask named {stem}" for source, stem in missing.items()}
+        if given.avoid is not None:  # a photo without one is filled from all of it
+            masks = self._masks("--avoid", given.avoid, found)
+            jobs = [replace(job, avoid=masks.get(job.source)) for job in jobs]
+        matched = {path: "a mask" for job in jobs for path in (job.mask, job.avoid) if path is not None}
+        inputs = {**matched, **given.inputs(), **self.models}
+        # A single photo's own files may be replaced like any other; a model serves other photos, too.
+        refuse_inputs("-o", outputs, inputs if found.batch else self.models)
+        inputs |= {job.source: "a photo" for job in jobs}
+        if given.uncertainty is not None:
+            maps = self._beside("--uncertainty", given.uncertainty, jobs, inputs, batch=found.batch)
+            jobs = [replace(job, uncertainty=path) for job, (path,) in zip(jobs, maps, strict=True)]
+        if given.steps_to is not None:
+            steps = self._beside("--steps-to", given.steps_to, jobs, inputs, batch=found.batch)
+            jobs = [replace(job, steps=paths) for job, paths in zip(jobs, steps, strict=True)]
+        return replace(found, jobs=_shard(options.shard, jobs), left_out=left_out)
 
-def match_masks(mask: str, option: Literal["--mask", "--avoid"], jobs: Plan) -> tuple[dict[str, str], dict[str, str]]:
-    """Match masks and photos: one file for all photos, or the files of a folder by name.
+    def _on_disk(self) -> Plan:
+        """Plan the jobs of files and folders."""
+        photos, options = self.photos, self.options
+        folders = [item for item in photos if item != STREAM and Path(item).is_dir()]
+        if len(photos) == 1 and not folders:
+            if options.shard is not None:
+                raise InputError(f"--shard {options.shard}: needs a folder or several photos")
+            output = _single_output(photos[0], options, self._ending(photos[0]))
+            if options.names_folder:
+                check_folder(Path(output).parent)
+            return Plan([Job(photos[0], output)], batch=False)
+        if STREAM in photos:
+            raise InputError("- (stdin) cannot be combined with other inputs")
+        found = [(source, item) for item in photos for source in expand(item, recursive=options.recursive)]
+        results = self._results_among([source for source, _ in found])
+        for result in sorted(results):
+            _log.info("%s: left out: its name is that of a result", result)
+        jobs, places = [], []
+        for source, item in found:
+            if source not in results:
+                inside = Path() if source == item else Path(source).parent.relative_to(item)
+                is_beside = source == item and options.output is None
+                places.append(Path(source).parent if is_beside else self._results_folder(item) / inside)
+                jobs.append(Job(source, "", inside))
+        for place in set(places):
+            check_folder(place)
+        has_folder = options.output is not None or len(folders) == len(photos) == 1
+        folder = self._results_folder(photos[0]) if has_folder else None
+        return Plan(self._with_outputs(jobs, places), folder=folder, results_skipped=len(results))
 
-    Args:
-        mask: file or folder.
-        option: the option that gave it.
+    def _in_store(self) -> Plan:
+        """Plan the jobs of a folder of an object store and its subfolders."""
+        url, target = self.photos[0].rstrip("/"), (self.options.output or "").rstrip("/")
+        if len(self.photos) != 1 or not (is_url(url) and is_url(target)):
+            raise InputError("in an object store give two folders: URL -o URL")
+        if f"{target}/".startswith(f"{url}/"):
+            raise InputError(f"-o {target}: is in the folder of the photos: name another")
+        check_bucket(target)
+        jobs = [Job(source, "", Path(source).relative_to(url).parent) for source in expand(url, recursive=True)]
+        jobs = self._with_outputs(jobs, [job.inside for job in jobs])
+        stored = frozenset(f"{target}/{name}" for name in list_files(target))
+        return Plan([replace(job, output=f"{target}/{job.output}") for job in jobs], store=target, stored=stored)
 
-    Returns:
-        The mask of each photo, and the reason for each photo without one, both by source.
+    def _ending(self, source: str) -> str:
+        """Return what replaces a photo's suffix in its result's name."""
+        usual = "tif" if Path(source).suffix.lower() in (".tif", ".tiff") else "png"
+        return f"{self.suffix}.{self.options.format or self.kind or usual}"
 
-    Raises:
-        InputError: no photo has a mask, two masks have one name, a mask is a photo, or an output would replace one.
-    """
-    if is_url(mask) or Path(mask).is_dir():
-        masks = _masks_by_name(mask, option, jobs)
-    else:
-        check_file(mask, option)
-        if mask == STREAM and (jobs.batch or jobs.jobs[0].source == STREAM):
-            raise InputError(f"{option} -: stdin is one mask of one photo")
-        masks = {job.source: mask for job in jobs.jobs}
-    for job in jobs.jobs:
-        own = masks.get(job.source)
-        refuse_inputs(option, filter(None, [own]), {"a photo": job.source})
-        refuse_inputs("-o", job.outputs if jobs.batch else (), {f"the mask of {option}": own})
-    missing = {job.source: job.inside / Path(job.source).stem for job in jobs.jobs if job.source not in masks}
-    return masks, {source: f"{mask} has no mask named {stem}" for source, stem in missing.items()}
+    def _with_outputs(self, jobs: list[Job], folders: list[Path]) -> list[Job]:
+        """Return the jobs with their outputs, in folders; whole file names are used if two stems are equal."""
+        names = [str(folder / Path(job.source).stem) for job, folder in zip(jobs, folders, strict=True)]
+        named = [f"{name}{self._ending(job.source)}" for job, name in zip(jobs, names, strict=True)]
+        counts = Counter(named)
+        outputs: dict[str, Job] = {}
+        for job, folder, output in zip(jobs, folders, named, strict=True):
+            whole = str(folder / f"{Path(job.source).name}{self._ending(job.source)}")
+            name = whole if counts[output] > 1 else output
+            if name in outputs:
+                sources = f"{outputs[name].source} and {job.source}"
+                raise InputError(f"{sources} have one output, {name}: process them apart, with -o")
+            outputs[name] = replace(job, output=name)
+        return list(outputs.values())
 
+    def _results_folder(self, given: str) -> Path:
+        """Return the folder of a batch's results: that of `-o`, or one beside the given folder."""
+        output = self.options.output
+        if output is not None:
+            if output == STREAM or Path(output).is_file() or Path(output).suffix.lower() in files.FORMATS:
+                raise InputError(f"-o {output}: several inputs need a folder")
+            return Path(output)
+        base = Path(given)
+        base = base.resolve() if base.name in ("", "..") else base
+        return base.with_name(f"{base.name}{self.suffix}")
 
-def beside(
-    option: str, path: str, jobs: Plan, *, endings: tuple[str, ...] = (), suffix: str = "", more: Iterable[str] = ()
-) -> dict[str, tuple[str, ...]]:
-    """Name the files that an option adds beside the results: one for each photo, or several in a folder.
+    def _results_among(self, sources: list[str]) -> set[str]:
+        """Return the inputs that are results of others, by name: a killed run may not have recorded its last result."""
+        options = self.options
+        places = {(Path(source).parent, name) for source in sources for name in (Path(source).name, Path(source).stem)}
+        names = {name for _, name in places}
+        target = None if options.output is None else Path(options.output).resolve()
+        found = set()
+        for source in sources:
+            of, _, number = Path(source).stem.rpartition(self.suffix)
+            if of and re.fullmatch(r"(\.\d+)?", number):
+                parent = Path(source).parent
+                where = [parent.resolve(), *(parent.resolve().parents if options.recursive else ())]
+                if (parent, of) in places or (target in where and of in names):
+                    found.add(source)
+        return found
 
-    Args:
-        option: the option that gave the path.
-        endings: of several files, what their names add to the photo's.
-        suffix: of the results' names, which these names lack.
-        more: other files that are read or written.
+    def _masks(self, option: str, path: str, found: Plan) -> dict[str, str]:
+        """Return the masks of photos by source: one file for all photos, or the files of a folder by name.
 
-    Returns:
-        The files of each photo, by source.
+        Raises:
+            InputError: no photo has a mask, two masks have one name, or a mask is a photo.
+        """
+        jobs, masks = found.jobs, dict[str, str]()
+        if is_url(path) or Path(path).is_dir():
+            by_name: dict[str, str] = {}
+            for mask in expand(path, recursive=self.options.recursive):
+                name = str(Path(mask).relative_to(path).with_suffix(""))
+                if name in by_name:
+                    raise InputError(f"{option}: {by_name[name]} and {mask} have one name: remove one of them")
+                by_name[name] = mask
+            # The mask of a.jpg is a.png or, if photos share their stem, a.jpg.png; `damage` names it a_damage.png.
+            for job in jobs:
+                source = Path(job.source)
+                names = (source.name, source.stem, f"{source.name}{DAMAGE_SUFFIX}", f"{source.stem}{DAMAGE_SUFFIX}")
+                places = (str(job.inside / name) for name in names)
+                if (place := next(filter(by_name.__contains__, places), None)) is not None:
+                    masks[job.source] = by_name[place]
+            if not masks:
+                if found.store is None:
+                    check_file(jobs[0].source)  # a missing photo has no mask either
+                raise InputError(f"{option} {path}: no mask in this folder has the name of a photo")
+        else:
+            check_file(path, option)
+            if path == STREAM and (found.batch or jobs[0].source == STREAM):
+                raise InputError(f"{option} -: stdin is one mask of one photo")
+            masks = {job.source: path for job in jobs}
+        refuse_inputs(option, masks.values(), {job.source: "a photo" for job in jobs})
+        return masks
 
-    Raises:
-        InputError: a file that cannot be written, is an input or another output, or lies in a folder of photos.
-    """
-    target = Path(path)
-    is_file = target.suffix.lower() in (".png", ".tif", ".tiff")
-    overwrite = jobs.options.overwrite
-    if not (endings or jobs.batch):
-        if not is_file:
-            raise InputError(f"{option} {path}: end its name in .png or .tif")
-        (job,) = jobs.jobs
-        refuse_inputs(option, [path], {"the photo": job.source, **jobs.inputs})
-        if os.path.realpath(path) in map(os.path.realpath, (*job.outputs, *more)):
-            raise InputError(f"{option} {path}: is another output, or an input: name another file")
-        files.check_output(path, overwrite=overwrite)
-        return {job.source: (path,)}
-    if is_file:
-        raise InputError(f"{option} {path}: there are several pictures: name a folder")
-    check_folder(target)
-    named: dict[str, tuple[str, ...]] = {}
-    for job in jobs.jobs:
-        name = Path(job.source if job.output == STREAM else job.output).stem.removesuffix(suffix)
-        named[job.source] = tuple(str(target / job.inside / f"{name}{ending}.png") for ending in endings or ("",))
-    paths = [each for group in named.values() for each in group]
-    others = [each for job in jobs.jobs for each in (job.source, *job.outputs)]
-    counts = Counter(Path(each).resolve() for each in (*paths, *others, *filter(None, jobs.inputs.values()), *more))
-    if taken := [each for each in paths if counts[Path(each).resolve()] > 1]:
-        raise InputError(f"{option} {path}: {taken[0]} is an input, or another output: name another folder")
-    own = target.resolve()
-    for given in (Path(photo).resolve() for photo in jobs.photos if Path(photo).is_dir()):
-        # The next run would take these files for photos.
-        if own == given or (jobs.options.recursive and given in own.parents):
-            raise InputError(f"{option} {path}: is a folder of the photos: name another")
-    existing = next(filter(os.path.exists, paths), None)
-    if existing is not None and not (overwrite or jobs.batch):
-        raise InputError(f"{existing}: exists: --overwrite replaces it, {option} names another folder")
-    return named
+    def _beside(
+        self, option: str, path: str, jobs: list[Job], inputs: Mapping[str, str], *, batch: bool
+    ) -> list[tuple[str, ...]]:
+        """Name the files that an option adds beside the results: one for each photo, or several in a folder.
+
+        Args:
+            option: the option that gave the path.
+            inputs: the roles of the files that are read.
+
+        Raises:
+            InputError: a file that cannot be written, is an input or another output, or lies in a folder of photos.
+        """
+        endings, in_folder = self.given.endings, batch or bool(self.given.endings)
+        if in_folder == (Path(path).suffix.lower() in (".png", ".tif", ".tiff")):
+            remedy = "there are several pictures: name a folder" if in_folder else "end its name in .png or .tif"
+            raise InputError(f"{option} {path}: {remedy}")
+        folder = Path(path) if in_folder else Path(path).parent
+        check_folder(folder)
+        stems = [Path(job.source if job.output == STREAM else job.output).stem for job in jobs]
+        if endings:
+            stems = [stem.removesuffix(self.suffix) for stem in stems]
+        named = [
+            tuple(str(folder / job.inside / f"{stem}{ending}.png") for ending in endings or ("",))
+            for job, stem in zip(jobs, stems, strict=True)
+        ]
+        named = named if in_folder else [(path,)]
+        paths = [each for group in named for each in group]
+        refuse_inputs(option, paths, inputs)
+        counts = Counter(map(os.path.realpath, (*paths, *(each for job in jobs for each in job.outputs))))
+        if taken := [each for each in paths if counts[os.path.realpath(each)] > 1]:
+            raise InputError(f"{option} {taken[0]}: is another output: choose another name")
+        for photo in (Path(item).resolve() for item in self.photos if Path(item).is_dir()):
+            # The next run would take these files for photos.
+            if folder.resolve() == photo or (self.options.recursive and photo in folder.resolve().parents):
+                raise InputError(f"{option} {path}: is a folder of the photos: name another")
+        if not batch:
+            refuse_existing(paths, overwrite=self.options.overwrite, option=option)
+        return named
 
 
 def expand(item: str, *, recursive: bool) -> list[str]:
@@ -322,90 +437,46 @@ def expand(item: str, *, recursive: bool) -> list[str]:
     """
     path = Path(item)
     if is_url(item):
-        found = sorted(name for name in list_files(item) if files.is_picture(PurePosixPath(name)))
+        found = sorted(f"{item}/{name}" for name in list_files(item) if files.is_picture(PurePosixPath(name)))
         if not found:
             raise InputError(f"{item}: no pictures in this folder")
-        return [f"{item}/{name}" for name in found]
+        return found
     if item == STREAM or not path.is_dir():
         return [item]
-    entries, linked = [] if recursive else list(path.iterdir()), []
-    for where, folders, names in os.walk(path) if recursive else ():  # does not follow links
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        entries += [Path(where, name) for name in names]
-        linked += [str(folder) for name in folders if (folder := Path(where, name)).is_symlink()]
+    entries = list(path.rglob("*") if recursive else path.iterdir())  # does not follow links
+    entries = [entry for entry in entries if not files.is_hidden(entry.relative_to(path))]
+    linked = [str(entry) for entry in entries if recursive and entry.is_symlink() and entry.is_dir()]
     if linked:
         _log.warning("%s: linked folders are left out (%s): name them as inputs", item, ", ".join(linked))
-    inside = [entry for entry in entries if entry.is_file() and not files.is_hidden(entry.relative_to(path))]
+    inside = [entry for entry in entries if entry.is_file()]
     found = sorted(str(file) for file in inside if file.suffix.lower() in files.SUFFIXES)
     foreign = [suffix for file in inside if (suffix := file.suffix.lower()) in OTHER_FORMATS]
     kinds = f"{len(foreign)} in unsupported formats ({', '.join(sorted(set(foreign)))})" if foreign else ""
     if not found:
-        raise InputError(f"{item}: no pictures in this folder{f', but {kinds}: convert them first' if kinds else ''}")
+        remedy = (
+            f", but {kinds}: convert them first" if kinds else "" if recursive else "; --recursive includes subfolders"
+        )
+        raise InputError(f"{item}: no pictures in this folder{remedy}")
     if kinds:
         _log.warning("%s: %s, left out: convert them first", item, kinds)
     return found
 
 
-def _check_workers(workers: str | None) -> None:
-    if workers == "ray" and find_spec("ray") is None:
-        raise InputError("--workers ray: Ray is not installed: pip install 'scoreinv[ray]'")
-    if workers not in (None, "ray") and not re.fullmatch("[1-9][0-9]{0,2}", str(workers)):
-        raise InputError(f"--workers {workers}: give a number of processes from 1 to 999, or ray")
-
-
-def _jobs_of_batch(photos: list[str], suffix: str, kind: str | None, options: OutputOptions) -> tuple[list[Job], int]:
-    """Return the jobs of several photos and folders, and the number of results among the inputs."""
-    sources = [(source, item) for item in photos for source in expand(item, recursive=options.recursive)]
-    results = _results_among([source for source, _ in sources], options, suffix)
-    for result in sorted(results):
-        _log.info("%s: left out: its name is that of a result", result)
-    wanted = [
-        (source, item, Path() if source == item else Path(source).parent.relative_to(item))
-        for source, item in sources
-        if source not in results
-    ]
-    names = _batch_outputs(wanted, options.output, suffix, kind)
-    return [Job(source, name, inside) for name, (source, _, inside) in zip(names, wanted, strict=True)], len(results)
-
-
 def _numbered(output: str, count: int) -> tuple[str, ...]:
     """Return the output itself, or for several results `NAME.1.png`, `NAME.2.png`, ..."""
-    path = Path(output)
-    several = tuple(str(path.with_name(f"{path.stem}.{number}{path.suffix}")) for number in range(1, count + 1))
-    return several if count > 1 else (output,)
+    stem, _, suffix = output.rpartition(".")
+    return tuple(f"{stem}.{number}.{suffix}" for number in range(1, count + 1)) if count > 1 else (output,)
 
 
-def _output_folders(jobs: list[Job]) -> set[Path]:
-    """Return the folders of the results, without those of missing inputs."""
-    places = {(Path(job.output).parent, job.source) for job in jobs if job.output != STREAM}
-    return {place for place, source in places if place != Path(source).parent or os.path.lexists(source)}
-
-
-def _shard(text: str, jobs: list[Job]) -> list[Job]:
+def _shard(text: str | None, jobs: list[Job]) -> list[Job]:
     """Return every N-th job from the K-th of `K/N`, ordered by source: independent of the order of the inputs."""
+    if text is None:
+        return jobs
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
     number, count = map(int, found.groups()) if found else (0, 0)
     if not 1 <= number <= count:
         raise InputError(f"--shard {text}: give K/N, the K-th of N parts, such as 3/16")
     return sorted(jobs, key=lambda job: job.source)[number - 1 :: count]
-
-
-def _warn_of_subfolders(given: list[str], others: Iterable[str | None]) -> None:
-    """Warn once, for all given folders, of subfolders whose pictures are left out.
-
-    Args:
-        others: other paths of the command line; a subfolder that is or holds one of them has its own use.
-    """
-    known = [Path(os.path.realpath(path)) for path in (*given, *others) if path is not None]
-    entries = [entry for folder in given for entry in Path(folder).iterdir() if entry.name[0] != "."]
-    within = [entry for entry in entries if entry.is_dir() and not entry.is_symlink()]
-    unused = [folder for folder in within if not any(path.is_relative_to(os.path.realpath(folder)) for path in known)]
-    passed = [
-        folder for folder in unused if any(files.is_picture(file.relative_to(folder)) for file in folder.rglob("*"))
-    ]
-    if passed:
-        names = ", ".join(str(Path(folder)) for folder in given)
-        _log.warning("%s: subfolders are left out (%d): --recursive includes them", names, len(passed))
 
 
 def _single_output(source: str, options: OutputOptions, ending: str) -> str:
@@ -414,7 +485,7 @@ def _single_output(source: str, options: OutputOptions, ending: str) -> str:
     stem = "stdin" if source == STREAM else Path(source).stem
     if target is None and source != STREAM:
         return str(Path(source).with_name(f"{stem}{ending}"))
-    if target is not None and (target.endswith(("/", os.sep)) or (target != STREAM and Path(target).is_dir())):
+    if target is not None and (options.names_folder or (target != STREAM and Path(target).is_dir())):
         return str(Path(target) / f"{stem}{ending}")
     if options.format is not None:
         raise InputError(f"--format {options.format}: {target or STREAM} has a format (stdout: png): give one of them")
@@ -426,82 +497,3 @@ def _single_output(source: str, options: OutputOptions, ending: str) -> str:
     if Path(str(target)).suffix.lower() not in files.FORMATS:
         raise InputError(f"{target}: end the output's name in {', '.join(files.FORMATS)}, or in / for a folder")
     return str(target)
-
-
-def _ending(source: str, suffix: str, kind: str | None) -> str:
-    """Return what replaces a photo's suffix in its result's name; see `plan`."""
-    return f"{suffix}.{kind or ('tif' if Path(source).suffix.lower() in ('.tif', '.tiff') else 'png')}"
-
-
-def _batch_outputs(
-    sources: list[tuple[str, str, Path]], output: str | None, suffix: str, kind: str | None
-) -> list[str]:
-    """Return the output of each picture; whole file names are used if two stems are equal.
-
-    Args:
-        sources: each picture's path, the input that stands for it, and its folder within that.
-    """
-    names = []
-    for source, given, inside in sources:
-        is_beside = given == source and output is None
-        folder = Path(source).parent if is_beside else _results_folder(given, output, suffix) / inside
-        names.append(str(folder / f"{Path(source).stem}{_ending(source, suffix, kind)}"))
-    counts, first = Counter(names), dict[str, str]()
-    for number, (source, _, _) in enumerate(sources):
-        if counts[names[number]] > 1:
-            whole = f"{Path(source).name}{_ending(source, suffix, kind)}"
-            names[number] = str(Path(names[number]).with_name(whole))
-        if (other := first.get(names[number])) is not None:
-            raise InputError(f"{other} and {source} have one output, {names[number]}: process them apart, with -o")
-        first[names[number]] = source
-    return names
-
-
-def _results_folder(given: str, output: str | None, suffix: str) -> Path:
-    """Return the folder of a batch's results: that of `-o`, or one beside the given folder."""
-    if output is not None:
-        if output == STREAM or Path(output).is_file() or Path(output).suffix.lower() in files.FORMATS:
-            raise InputError(f"-o {output}: several inputs need a folder")
-        return Path(output)
-    base = Path(given)
-    base = base.resolve() if base.name in ("", "..") else base
-    return base.with_name(f"{base.name}{suffix}")
-
-
-def _results_among(sources: list[str], options: OutputOptions, suffix: str) -> set[str]:
-    """Return the inputs that are results of others, by name: a killed run may not have recorded its last result."""
-    places = {(Path(source).parent, name) for source in sources for name in (Path(source).name, Path(source).stem)}
-    names = {name for _, name in places}
-    target = None if options.output is None else Path(options.output).resolve()
-    found = set()
-    for source in sources:
-        of, _, number = Path(source).stem.rpartition(suffix)
-        if of and re.fullmatch(r"(\.\d+)?", number):
-            parent = Path(source).parent
-            where = [parent.resolve(), *(parent.resolve().parents if options.recursive else ())]
-            if (parent, of) in places or (target in where and of in names):
-                found.add(source)
-    return found
-
-
-def _masks_by_name(folder: str, option: str, jobs: Plan) -> dict[str, str]:
-    """Return the masks of a folder, by the source of their photo."""
-    by_name: dict[str, str] = {}
-    for path in expand(folder, recursive=jobs.options.recursive):
-        name = str(Path(path).relative_to(folder).with_suffix(""))
-        if name in by_name:
-            raise InputError(f"{option}: {by_name[name]} and {path} have one name: remove one of them")
-        by_name[name] = path
-    # The mask of a.jpg is a.png or, if photos share their stem, a.jpg.png; `damage` names it a_damage.png.
-    masks: dict[str, str] = {}
-    for job in jobs.jobs:
-        source = Path(job.source)
-        names = (source.name, source.stem, f"{source.name}{DAMAGE_SUFFIX}", f"{source.stem}{DAMAGE_SUFFIX}")
-        places = (str(job.inside / name) for name in names)
-        if (place := next(filter(by_name.__contains__, places), None)) is not None:
-            masks[job.source] = by_name[place]
-    if not masks:
-        if jobs.store is None:
-            check_file(jobs.jobs[0].source)  # a missing photo has no mask either
-        raise InputError(f"{option} {folder}: no mask in this folder has the name of a photo")
-    return masks

@@ -1,16 +1,14 @@
-"""The loop over the pictures of a plan: in this process or in several, with a manifest, resumable."""
+"""The loop over the pictures of a plan: in this process or in several, resumable."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 
-from scoreinv.batch.manifest import Manifest
 from scoreinv.batch.plan import Job, Plan
-from scoreinv.batch.work import EXISTS, Row, Work, missing, process, skipped
+from scoreinv.batch.work import EXISTS, Row, Work, process, skipped
 from scoreinv.system.files import remove_leftovers
 
 Progress = Callable[..., None]
@@ -19,22 +17,15 @@ Progress = Callable[..., None]
 
 def unneeded(job: Job, jobs: Plan, work: Work) -> Row | None:
     """Return the row of a picture without work: finished before, or left out; else None."""
-    if jobs.store is None:
-        finished = not missing(job, work)
-    else:
-        finished = jobs.stored.issuperset(job.outputs) and not work.overwrite
-    if finished:
+    if jobs.batch and not work.options.overwrite and jobs.has(job):
         return skipped(job, EXISTS)
     if job.source not in jobs.left_out:
         return None
-    exist = all(map(os.path.exists, job.outputs)) or jobs.stored.issuperset(job.outputs)
-    return {"input": job.source, "skipped": jobs.left_out[job.source], "finished": exist}
+    return {"input": job.source, "skipped": jobs.left_out[job.source], "finished": jobs.has(job)}
 
 
-def run(
-    jobs: Plan, work: Work, manifest: Manifest | None = None, progress: Progress = lambda *_: None
-) -> Generator[Row, None, None]:
-    """Process the pictures of a plan, and yield each row once it is in the manifest.
+def run(jobs: Plan, work: Work, progress: Progress = lambda *_: None) -> Generator[Row, None, None]:
+    """Process the pictures of a plan, and yield each row.
 
     A batch goes on after a failed picture. Rows come in the order in which pictures finish.
 
@@ -45,22 +36,18 @@ def run(
         CheckpointError: a model cannot be used.
         ScoreinvError, OSError: outside a batch, whatever fails.
     """
-    rows = {job: unneeded(job, jobs, work) for job in jobs.own}
+    rows = {job: unneeded(job, jobs, work) for job in jobs.jobs}
     wanted = [job for job, row in rows.items() if row is None]
     workers: int | str = 1
-    if jobs.batch and wanted:
+    if work.dry_run or (jobs.batch and wanted):
+        work.check()  # else every picture fails
+    if jobs.batch and wanted and not work.dry_run:
         from scoreinv.batch.workers import choose_workers
 
-        work.check()  # else every picture fails
-        workers = choose_workers(wanted, work, jobs.options.workers)
-    for folder in jobs.folders | {Path(path).parent for job in jobs.own for path in job.beside}:
-        remove_leftovers(folder)
-
-    def record(row: Row) -> Row:
-        if manifest is not None:
-            manifest.add(row)
-        return row
-
+        workers = choose_workers(wanted, work)
+    if not work.dry_run:
+        for folder in {Path(path).parent for job in jobs.jobs for path in (*job.outputs, *job.beside)}:
+            remove_leftovers(folder)
     done = 0
 
     def share(part: float) -> None:
@@ -68,25 +55,23 @@ def run(
 
     for job, row in rows.items():
         if row is not None:
-            yield record(row)
+            yield row
         elif workers == 1:
-            yield record(process(job, work, share))
+            yield process(job, work, share)
             done += 1
     if workers == 1:
         return
-    begun = time.monotonic()
-    with closing(_parallel(workers, wanted, work)) as finished:
-        for done, row in enumerate(finished, 1):
-            yield record(row)
-            pace = (time.monotonic() - begun) / done  # of all pictures: they finish in bursts
-            progress(done / len(wanted), (len(wanted) - done) * pace, "")
-
-
-def _parallel(workers: int | str, wanted: list[Job], work: Work) -> Generator[Row, None, None]:
     if workers == "ray":
         from scoreinv.batch.cluster import process_on_ray
 
-        return process_on_ray(wanted, work)
-    from scoreinv.batch.workers import process_in_workers
+        parallel = process_on_ray(wanted, work)
+    else:
+        from scoreinv.batch.workers import process_in_workers
 
-    return process_in_workers(wanted, work, int(workers))
+        parallel = process_in_workers(wanted, work, int(workers))
+    begun = time.monotonic()
+    with closing(parallel) as finished:
+        for done, row in enumerate(finished, 1):
+            yield row
+            pace = (time.monotonic() - begun) / done  # of all pictures: they finish in bursts
+            progress(done / len(wanted), (len(wanted) - done) * pace, "")

@@ -17,12 +17,10 @@ from typing import Any
 
 from scoreinv import files, imaging, inputs
 from scoreinv.batch.outputs import STREAM
-from scoreinv.batch.plan import Job
-from scoreinv.batch.urls import exists, is_url, local_copy, with_urls
-from scoreinv.inputs.mask_options import MaskOptions
-from scoreinv.inputs.masks import read_hole
+from scoreinv.batch.plan import Beside, Job, OutputOptions
+from scoreinv.files.urls import exists, is_url
+from scoreinv.inputs.mask_options import DAMAGE_SUFFIX
 from scoreinv.models.loading import Models, Role
-from scoreinv.system import errors
 from scoreinv.system.errors import CheckpointError, ExistsError, InputError
 from scoreinv.system.memory import keep_freed
 from scoreinv.tasks.callbacks import Callback
@@ -50,40 +48,35 @@ class Work:
         task: a function of `scoreinv.tasks`, as `inpaint_picture`.
         request: its settings.
         models: names of the models, and where they compute.
-        roles: the models that are used; rows name the first.
-        masks: how mask files are read.
-        hints: path of colour hints for every picture.
-        references: paths of reference photos.
-        frame: of pictures with several frames.
-        quality: of lossy files.
-        overwrite: replace existing files.
+        given: what is given beside the photos.
+        options: how pictures are read and written.
         batch: finished results are kept, and the next picture follows a failed one.
-        makes_folders: the folders of results are made with the first result.
         hashed: rows have the hash of the model.
+        dry_run: only check the inputs; rows have the files that would be written.
         describe: returns the line about an error, for rows.
     """
 
     task: Task
     request: Request
     models: Models
-    roles: tuple[Role, ...] = ()
-    masks: MaskOptions = field(default_factory=MaskOptions)
-    hints: str | None = None
-    references: tuple[str, ...] = ()
-    frame: int | None = None
-    quality: int | None = None
-    overwrite: bool = False
+    given: Beside = field(default_factory=Beside)
+    options: OutputOptions = field(default_factory=OutputOptions)
     batch: bool = False
-    makes_folders: bool = False
     hashed: bool = False
-    describe: Callable[[BaseException], str] = errors.describe
+    dry_run: bool = False
+    describe: Callable[[BaseException], str] = str
+
+    @property
+    def roles(self) -> list[Role]:
+        """The models that are used; rows name the first."""
+        return self.request.roles(self.given.given)
 
     def check(self) -> None:
         """Raise InputError if a model or the device does not exist, or no reference has colours."""
         self.models.machine.check()
         for source in filter(None, map(self.models.source, self.roles)):
             source.check()
-        _read_references(self.references)
+        _read_references(self.given.references)
 
     def provenance(self, method: str) -> Row:
         """Return how a result was made: seed, model, method, device and precision."""
@@ -102,7 +95,7 @@ class Work:
 
 def missing(job: Job, work: Work) -> list[str]:
     """Return the results to write: in a batch those that do not exist, unless they may be overwritten."""
-    resumes = work.batch and not work.overwrite
+    resumes = work.batch and not work.options.overwrite
     return [path for path in job.outputs if not (resumes and exists(path))]
 
 
@@ -117,24 +110,29 @@ def prepare(job: Job, work: Work) -> Inputs:
 
     Raises InputError if anything is wrong with them.
     """
-    picture = files.read_picture(job.source, work.frame)
-    if Path(job.output).parent.is_dir() or not work.makes_folders:
+    options, given = work.options, work.given
+    picture = files.read_picture(job.source, options.frame)
+    if Path(job.output).parent.is_dir() or not (work.batch or options.names_folder):  # else it is made
         for output in missing(job, work):
-            files.check_output(output, overwrite=work.overwrite)
+            files.check_output(output, overwrite=options.overwrite)
     try:
         files.check_format(job.output, work.request.result_of(picture))
     except InputError as error:
         raise InputError(f"{job.source}: {error}") from error
-    hole = avoid = None
+    masks, hole, avoid = given.masks, None, None
     if job.mask is not None:
-        hole = read_hole(job.mask, picture.size, work.masks)
+        hole = inputs.read_mask(
+            job.mask,
+            picture.size,
+            threshold=masks.mask_threshold,
+            invert=masks.invert_mask,
+            grow=masks.grow or 0,
+            may_be_black=Path(job.mask).stem.endswith(DAMAGE_SUFFIX),
+        )
     if job.avoid is not None:
-        avoid = inputs.read_avoided(job.avoid, picture.size, threshold=work.masks.mask_threshold)
-    hints = None if work.hints is None else inputs.read_hints(work.hints, picture.size)
-    references = _read_references(work.references)
-    given = Inputs(picture, hole, avoid, hints, references)
-    work.request.check_given(given.given)
-    return given
+        avoid = inputs.read_mask(job.avoid, picture.size, threshold=masks.mask_threshold, may_be_black=True)
+    hints = None if given.hints is None else inputs.read_hints(given.hints, picture.size)
+    return Inputs(picture, hole, avoid, hints, _read_references(given.references))
 
 
 @lru_cache(maxsize=1)
@@ -164,9 +162,11 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
     todo = missing(job, work)
     if not todo:
         return skipped(job, BY_ANOTHER)
-    if is_url(job.source):
-        return _process_copy(job, work, callback)
     try:
+        if work.dry_run:
+            if not is_url(job.source):  # nothing is fetched
+                prepare(job, work)
+            return {"input": job.source, "outputs": todo, **({"beside": [*job.beside]} if job.beside else {})}
         given = prepare(job, work)
         keep_freed()
         if work.roles or "torch" in sys.modules:  # some tasks compute without a model
@@ -199,19 +199,6 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
     return row
 
 
-def _process_copy(job: Job, work: Work, callback: Callback | None) -> Row:
-    """Process a picture of an object store: copied here, and its results back."""
-    urls: dict[str, str] = {}
-    try:
-        with local_copy(job) as (local, urls):
-            return with_urls(process(local, work, callback), urls)
-    except CheckpointError:
-        raise
-    except Exception as error:
-        _log.debug("%s", job.source, exc_info=True)
-        return {"input": job.source, "error": with_urls(work.describe(error), urls)}
-
-
 def _write(
     job: Job, work: Work, outcome: Outcome[imaging.Picture], pictures: dict[str, imaging.Picture], todo: list[str]
 ) -> list[str]:
@@ -220,19 +207,19 @@ def _write(
     Raises ExistsError if another process wrote all of them meanwhile.
     """
     # Files beside the results are of a picture that no earlier run finished, so a batch may replace them.
-    replace = work.overwrite or work.batch
+    replace = work.options.overwrite or work.batch
     if job.uncertainty is not None and outcome.std is not None:
         _write_beside(job.uncertainty, imaging.Picture(imaging.deviation_map(outcome.std)), replace)
     for path, picture in zip(job.steps, outcome.step_pictures(), strict=True) if job.steps else ():
         if picture is not None:
             _write_beside(path, picture, replace)
-    if job.output != STREAM:
+    if job.output != STREAM and not is_url(job.output):
         Path(job.output).parent.mkdir(parents=True, exist_ok=True)
-    written, existing = [], None
+    options, written, existing = work.options, [], None
     for path, picture in pictures.items():
         if path in todo:
             try:
-                files.write_picture(path, picture, overwrite=work.overwrite, quality=work.quality)
+                files.write_picture(path, picture, overwrite=options.overwrite, quality=options.quality)
                 written.append(path)
             except ExistsError as error:
                 existing = error

@@ -43,12 +43,9 @@ _SAMPLED = 5
 _THREAD_VARIABLES = (OPENMP, "OPENCV_FOR_THREADS_NUM")
 
 
-def choose_workers(jobs: list[Job], work: Work, asked: str | None) -> int | str:
-    """Return the number of worker processes, 1 for none, or `ray`.
-
-    Args:
-        asked: as the user gave it; None: choose. A GPU is used by one process.
-    """
+def choose_workers(jobs: list[Job], work: Work) -> int | str:
+    """Return the number of worker processes, 1 for none, or `ray`. By default a GPU is used by one process."""
+    asked = work.options.workers
     if asked == "ray":
         return asked
     if asked is not None:

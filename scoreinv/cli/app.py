@@ -12,9 +12,7 @@ in the working folder overrides that in the user's configuration folder. Environ
 
 from __future__ import annotations
 
-import keyword
 import os
-from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
@@ -36,9 +34,6 @@ COMMANDS = {
 """Commands in the order of the help, with their panels. Each is a module here, with a function of its name."""
 GROUPS = {"models": ("list", "show"), "gimp": ("install",)}
 """Commands with subcommands: their modules have a table of them, `PARTS`."""
-_COMMANDS = [[name, part] for name, parts in GROUPS.items() for part in parts]
-_COMMANDS += [[name] for name in COMMANDS if name not in GROUPS]
-"""The words of each command."""
 _APP: dict[str, Any] = {
     "no_args_is_help": True,
     "rich_markup_mode": "rich",
@@ -60,15 +55,14 @@ def _app(arguments: list[str]) -> Any:
     app = typer.Typer(callback=_root, **_APP)
     for name in arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS:
         module, panel = import_module(f"scoreinv.cli.{name}"), COMMANDS[name]
+        unused = getattr(module, "UNUSED", ())
         if name in GROUPS:
             group = typer.Typer(callback=_group(module.__doc__), **_APP)
             for part, function in module.PARTS.items():
-                group.command(part, add_help_option=False)(
-                    command(function, examples=module.EXAMPLES[part], unused=module.UNUSED)
-                )
+                group.command(part, add_help_option=False)(command(function, f"{name} {part}", unused))
             app.add_typer(group, name=name, rich_help_panel=panel)
         else:
-            whole = command(getattr(module, name), examples=module.EXAMPLES, unused=getattr(module, "UNUSED", ()))
+            whole = command(getattr(module, name), name, unused)
             app.command(name, add_help_option=False, rich_help_panel=panel)(whole)
     root = typer.main.get_command(app)
     for parameter in root.params:  # those of shell completion are Typer's own
@@ -90,7 +84,7 @@ def run(arguments: list[str]) -> int:
         group.main([], prog_name="scoreinv")  # answers the shell, and exits
     settings: dict[str, Any] = {}
     if not {"--help", "-h", HELP_ALL, "--version"} & set(arguments):  # they work with a wrong file, too
-        settings = {"default_map": _defaults(group, arguments), "auto_envvar_prefix": PREFIX}
+        settings = {"default_map": _defaults(group, arguments)}
     try:
         # Not by the command's `main`, which reports interruptions in its own way.
         with group.make_context("scoreinv", list(arguments), **settings) as context:
@@ -101,57 +95,53 @@ def run(arguments: list[str]) -> int:
 
 
 def _defaults(group: Any, arguments: list[str]) -> dict[str, Any]:
-    """Return the defaults of the files by command and parameter; raise InputError for a wrong file."""
+    """Return the defaults of the files for the requested command, as Click takes them.
+
+    Raises InputError for a wrong file.
+    """
+    words = arguments[: 2 if arguments[:1] and arguments[0] in GROUPS else 1]
+    command = group
+    for word in words:
+        command = getattr(command, "commands", {}).get(word)
+    if command is None or command is group:  # Click refuses it
+        return {}
+    options = [each for each in command.params if not each.is_eager]
+    names = {each.name.replace("_", "-"): each.name for each in options}
+    names |= {option.lstrip("-"): each.name for each in options for option in each.opts}
+    common = {field.name for field in fields(Common)}
+    values: dict[str, Any] = {}
+    for path in (Path(typer.get_app_dir("scoreinv")) / TOML, Path(TOML)):
+        table = _read(path)
+        for depth, tables in enumerate((COMMANDS, GROUPS.get(words[0], ()), ())[: len(words) + 1]):
+            asked = " ".join(words[:depth])
+            for key, value in table.items():
+                name, wrong = names.get(key.replace("_", "-")), ""
+                if isinstance(value, dict):
+                    if key not in tables:
+                        wrong = f"[{'.'.join([*words[:depth], key])}] is not a command: see scoreinv --help"
+                elif not isinstance(value, bool | int | float | str):
+                    wrong = f"{key}: give one text, number, true or false"
+                elif depth == 0 and name not in common:
+                    wrong = f"{key} is not an option of all commands: put it in a table, such as [inpaint]"
+                elif name is None:
+                    wrong = f"{key} is not an option of {asked}: see scoreinv {asked} --help-all"
+                else:
+                    values[name] = str(value)
+                if wrong:
+                    raise InputError(f"{path}: {wrong}")
+            table = table.get(words[depth], {}) if depth < len(words) else {}
+    for word in reversed(words):
+        values = {word: values}
+    return values
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the content of a file of defaults; nothing if there is none."""
     import tomllib
 
-    defaults: dict[str, Any] = {}
-    common = {field.name for field in fields(Common)}
-    for path in (Path(typer.get_app_dir("scoreinv")) / TOML, Path(TOML)):
-        try:
-            if not path.is_file():
-                continue
-            found = tomllib.loads(path.read_text(encoding="utf-8"))
-        except PermissionError:  # a folder closed to this user, such as a service's home
-            continue
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: is not TOML ({error}): correct it, or move it away") from error
-        for words, key, value in sorted(_entries(path, found), key=lambda entry: len(entry[0])):  # the closest last
-            name, asked = f"{key}_" if keyword.iskeyword(key) else key.replace("-", "_"), " ".join(words)
-            if not words and name not in common:
-                raise InputError(
-                    f"{path}: {key} is not an option of all commands: put it in a table, such as [inpaint]"
-                )
-            if words and arguments[: len(words)] == words and name not in _parameters(group, arguments):
-                raise InputError(f"{path}: {key} is not an option of {asked}: see scoreinv {asked} --help-all")
-            for command_words in (each for each in _COMMANDS if each[: len(words)] == words):
-                table = defaults
-                for word in command_words:
-                    table = table.setdefault(word, {})
-                table[name] = value
-    return defaults
-
-
-def _entries(path: Path, table: dict[str, Any], words: Sequence[str] = ()) -> Iterator[tuple[list[str], str, str]]:
-    """Yield the entries of a file: the command's words (none: all commands), the option's name, the value as typed."""
-    for key, value in table.items():
-        within = [*words, key]
-        if isinstance(value, dict):
-            if not any(each[: len(within)] == within for each in _COMMANDS):
-                raise InputError(f"{path}: [{'.'.join(within)}] is not a command: see scoreinv --help")
-            yield from _entries(path, value, within)
-        elif isinstance(value, bool | int | float | str):
-            yield [*words], key, str(value)
-        else:
-            raise InputError(f"{path}: {key}: give one text, number, true or false")
-
-
-def _parameters(group: Any, arguments: list[str]) -> set[str]:
-    """Return the option names of the requested command; of a group without a subcommand, those of all its commands."""
-    found = group.commands[arguments[0]]
-    if arguments[0] not in GROUPS:
-        commands = [found]
-    elif arguments[1:2] and arguments[1] in found.commands:
-        commands = [found.commands[arguments[1]]]
-    else:
-        commands = list(found.commands.values())
-    return {parameter.name for each in commands for parameter in each.params if not parameter.is_eager}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError, PermissionError):  # a closed folder may be the home of a service
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is not TOML ({error}): correct it, or move it away") from error

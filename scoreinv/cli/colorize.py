@@ -9,19 +9,13 @@ import typer
 
 from scoreinv import tasks
 from scoreinv.batch.outputs import STREAM, check_file
-from scoreinv.batch.plan import OutputOptions, expand
+from scoreinv.batch.plan import Beside, OutputOptions, expand
 from scoreinv.cli.options import Common, Hints, TaskModel, Uncertainty
-from scoreinv.cli.photos import Beside, run
+from scoreinv.cli.photos import run
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import Setting
 from scoreinv.tasks.requests import ColorizeRequest
-
-EXAMPLES = """
-  scoreinv colorize gray.jpg                     # writes gray_colorized.png
-  scoreinv colorize gray.jpg --hints hints.png   # with colour strokes
-  scoreinv colorize gray.jpg --like summer.jpg   # with the colours of a similar photo
-"""
 
 
 def colorize(
@@ -44,7 +38,13 @@ def colorize(
     output: OutputOptions,
     common: Common,
 ) -> None:
-    """Add colour to grey photos; their brightness is kept."""
+    """Add colour to grey photos; their brightness is kept.
+
+    \b
+    scoreinv colorize gray.jpg                     # writes gray_colorized.png
+    scoreinv colorize gray.jpg --hints hints.png   # with colour strokes
+    scoreinv colorize gray.jpg --like summer.jpg   # with the colours of a similar photo
+    """
     references = [path for item in like or () for path in expand(item, recursive=output.recursive)]
     if STREAM in references:
         raise InputError("--like -: name a file; stdin is for the photo")

@@ -1,7 +1,7 @@
 """Turn a function into a command: its parameters and the fields of its data classes become Typer options.
 
 A field or parameter is an option if it is annotated with a `Setting`. A field without one takes the value of the common
-option of its name: `seed`, `overwrite`. A parameter without one, named as a field, gets that option's text as typed.
+option of its name: `seed`, `overwrite`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _PANELS = {"output": "Output", "quality": "Output", "common": COMMON, "run": "Ru
 _LARGEST = 10_000
 """Largest upper end of a range that help prints."""
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
+_COMMON = {field.name for field in fields(Common)}
 SOURCES = {"ENVIRONMENT": "the environment", "DEFAULT_MAP": "scoreinv.toml"}
 """Names of what set an option that was not typed, by Click's name."""
 
@@ -67,73 +68,58 @@ _QUESTIONS = {
 """Options of every command that replace its work."""
 
 
-def command(function: Callable[..., None], *, examples: str = "", unused: Collection[str] = ()) -> Callable[..., None]:
+def command(function: Callable[..., None], words: str, unused: Collection[str] = ()) -> Callable[..., None]:
     """Return the function as Typer takes it.
 
     Args:
-        examples: lines for the help.
+        words: of the command, such as `models list`.
         unused: common options that the command accepts and ignores; the help leaves them out.
     """
     signature = inspect.signature(function, eval_str=True)
-    parameters = [inspect.Parameter("context", _KEYWORD, annotation=typer.Context)]
-    advanced: list[inspect.Parameter] = []
-    groups: dict[str, Any] = {}
+    groups = {name: each.annotation for name, each in signature.parameters.items() if is_dataclass(each.annotation)}
+    parameters: list[inspect.Parameter] = []
     settings: dict[str, Setting] = {}
-    arguments: list[str] = []
 
-    def add(name: str, hint: Any, default: Any, panel: str | None, **more: Any) -> None:
-        value, setting = get_args(hint)[:2]
+    def add(name: str, hint: Any, default: Any, group: str) -> None:
+        kind, setting = get_args(hint)[:2]
         if isinstance(setting, Setting):
             settings[name] = setting
-            value, hint = _option(name, value, setting, panel, **more)
-            hint = Annotated[value, hint]
-        listed = advanced if isinstance(setting, Setting) and setting.advanced else parameters
-        listed.append(inspect.Parameter(name, _KEYWORD, default=default, annotation=hint))
+            variables = [f"{PREFIX}_{words}_{name}", *([f"{PREFIX}_{name}"] if group == "common" else [])]
+            envvar = [each.replace(" ", "_").rstrip("_").upper() for each in variables]
+            hint = _option(kind, setting, _PANELS.get(group), envvar=envvar, hidden=name in unused)
+        parameters.append(inspect.Parameter(name, _KEYWORD, default=default, annotation=hint))
 
     for name, parameter in signature.parameters.items():
-        panel = _PANELS.get(name)
-        if not is_dataclass(parameter.annotation):
-            arguments.append(name)
-            if get_origin(parameter.annotation) is Annotated:
-                add(name, parameter.annotation, parameter.default, panel, **_envvar(function, name))
+        if name not in groups:
+            add(name, parameter.annotation, parameter.default, name)
             continue
-        groups[name] = kind = parameter.annotation
-        hints = get_type_hints(kind, include_extras=True)
-        for field in (each for each in fields(kind) if get_origin(hints[each.name]) is Annotated):
-            more = _envvar(function, field.name)
-            if kind is Common:
-                own = f"{PREFIX}_{function.__name__}_{field.name}".upper()  # before the one of all commands
-                more = {"envvar": [own, f"{PREFIX}_{field.name.upper()}"], "hidden": field.name in unused}
+        hints = get_type_hints(groups[name], include_extras=True)
+        for field in (each for each in fields(groups[name]) if get_origin(hints[each.name]) is Annotated):
             default = inspect.Parameter.empty if field.default is MISSING else field.default
-            add(field.name, hints[field.name], default, panel, **more)
-    parameters += advanced
-    for name, hint in _QUESTIONS.items():
-        parameters.append(inspect.Parameter(name, _KEYWORD, default=False, annotation=hint))
+            add(field.name, hints[field.name], default, name)
+    parameters.sort(key=lambda each: each.name in settings and settings[each.name].advanced)
+    own = {"context": typer.Context, **{each.name: each.annotation for each in parameters}, **_QUESTIONS}
+    parameters.insert(0, inspect.Parameter("context", _KEYWORD))
+    parameters += [inspect.Parameter(name, _KEYWORD, default=False) for name in _QUESTIONS]
 
     def run(context: typer.Context, **given: Any) -> None:
         common = Common(**{field.name: given[field.name] for field in fields(Common)})
         show_log(verbose=common.verbose, debug=common.debug)
         try:
             _check_given(context, given, settings)
-            made = {name: _made(kind, given, settings, common) for name, kind in groups.items()}
-            function(**{name: given[name] for name in arguments}, **made)
+            made = {name: _made(kind, given, settings) for name, kind in groups.items()}
+            function(**{name: given[name] for name in signature.parameters if name not in groups}, **made)
         except Exception as error:
             vars(error)["common"] = common  # how it is rendered
             if isinstance(error, SettingError) and (source := source_of(context, error.setting)):
                 raise _with_source(error, source) from error
             raise
 
-    run.__name__, run.__module__ = function.__name__, function.__module__
-    about = inspect.cleandoc(function.__doc__ or "").partition("\n\n")[0]
-    run.__doc__ = f"{about}\n\n\b\n{examples.strip(chr(10))}" if examples else about
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # Typer reads it
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    run.__name__, run.__module__, run.__doc__ = function.__name__, function.__module__, function.__doc__
+    # Typer reads the annotations, and from the signature the defaults.
+    run.__signature__ = inspect.Signature([each.replace(annotation=own[each.name]) for each in parameters])  # type: ignore[attr-defined]
+    run.__annotations__ = own
     return run
-
-
-def _envvar(function: Callable[..., None], name: str) -> dict[str, Any]:
-    """Return the variable of an option whose name in Python ends in _, such as `class_`."""
-    return {"envvar": [f"{PREFIX}_{function.__name__}_{name[:-1]}".upper()]} if name.endswith("_") else {}
 
 
 def source_of(context: typer.Context, name: str) -> str | None:
@@ -142,10 +128,8 @@ def source_of(context: typer.Context, name: str) -> str | None:
     where = SOURCES.get("" if source is None else source.name)
     if where != SOURCES["ENVIRONMENT"]:
         return where
-    parameter = next(each for each in context.command.params if each.name == name)
-    envvar: Any = parameter.envvar or ()
-    names = [*envvar, f"{context.auto_envvar_prefix}_{name}".upper()]
-    return next((each for each in names if os.environ.get(each)), where)
+    envvar: Any = next(each for each in context.command.params if each.name == name).envvar
+    return next((each for each in envvar if os.environ.get(each)), where)
 
 
 def _with_source(error: SettingError, source: str) -> InputError:
@@ -170,32 +154,32 @@ def _check_given(context: typer.Context, given: dict[str, Any], settings: dict[s
             check(name, value, setting.range)
 
 
-def _made(kind: Any, given: dict[str, Any], settings: dict[str, Setting], common: Common) -> Any:
+def _made(kind: Any, given: dict[str, Any], settings: dict[str, Setting]) -> Any:
     """Make a data class of the options."""
     values: dict[str, Any] = {}
-    hints = get_type_hints(kind, include_extras=True)
-    for name in (field.name for field in fields(kind)):
-        if get_origin(hints[name]) is Annotated:
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        if get_origin(hint) is Annotated:
             read = settings[name].read
             values[name] = given[name] if read is None else read(given[name])
-        elif hasattr(common, name):
-            values[name] = getattr(common, name)
-    if values.get("seed", 0) is None and kind is not Common:
-        values["seed"] = 0
+        elif name in _COMMON:
+            values[name] = given[name]
+    if kind is not Common and "seed" in values:
+        values["seed"] = values["seed"] or 0
     return kind(**values)
 
 
-def _option(name: str, kind: Any, setting: Setting, panel: str | None, **more: Any) -> tuple[Any, Any]:
-    """Return type and Typer option of a setting. Its range is checked here, so that help shows it as `0-1`."""
-    plain = next((each for each in get_args(kind) if each is not NoneType), kind) if _is_optional(kind) else kind
+def _option(kind: Any, setting: Setting, panel: str | None, **more: Any) -> Any:
+    """Return the annotation of a setting for Typer. Its range is checked here, so that help shows it as `0-1`."""
+    plain = (
+        next((each for each in get_args(kind) if each is not NoneType), kind) if NoneType in get_args(kind) else kind
+    )
     metavar = setting.metavar
     if plain is bool:
         metavar = " "
     elif metavar is None and plain in (int, float):
         metavar = _range(plain, setting.range)
-    names = [name if name[0] == "-" else f"--{name}" for name in (setting.option or "").split()]
     shown = typer.Option(
-        *names,
+        *(name if name.startswith("-") else f"--{name}" for name in (setting.option or "").split()),
         help=setting.words,
         metavar=metavar,
         rich_help_panel=ADVANCED if setting.advanced else panel,
@@ -203,11 +187,7 @@ def _option(name: str, kind: Any, setting: Setting, panel: str | None, **more: A
         show_default=plain is not bool,
         **more,
     )
-    return str | None if setting.read is not None else kind, shown
-
-
-def _is_optional(kind: Any) -> bool:
-    return NoneType in get_args(kind)
+    return Annotated[str | None if setting.read is not None else kind, shown]
 
 
 def _range(kind: type, allowed: Range | None) -> str:

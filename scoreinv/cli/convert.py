@@ -16,9 +16,6 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.files import remove_leftovers
 from scoreinv.system.options import Setting
 
-EXAMPLES = """
-  scoreinv convert model.pth --config ve/cifar10_ncsnpp -o own.safetensors
-"""
 UNUSED = ("seed", "device", "precision", "threads")
 
 
@@ -26,8 +23,7 @@ def convert(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="SRC",
-            help="Checkpoint of the reference implementation (.pth), folder of diffusers, or hf:NAME.",
+            metavar="SRC", help="Checkpoint of the reference implementation (.pth), folder of diffusers, or hf:NAME."
         ),
     ],
     output: Annotated[str, Setting("Model file to write (.safetensors).", metavar="OUT", option="-o --output")],
@@ -39,19 +35,19 @@ def convert(
         bool, Setting("Convert the averaged weights of a .pth, or the raw ones.", option="--ema/--raw")
     ] = True,
 ) -> None:
-    """Convert a published model to a model file, without executing its code."""
+    """Convert a published model to a model file, without executing its code.
+
+    \b
+    scoreinv convert model.pth --config ve/cifar10_ncsnpp -o own.safetensors
+    """
     on_hub = source.startswith(HUB_PREFIX)
     folder = on_hub or Path(source).is_dir()
     if not folder:
         check_file(source)
-    if folder and config is not None:
-        raise InputError(f"{source}: has its own configuration: leave out --config")
-    if folder and not ema:
-        raise InputError(f"{source}: has only one set of weights: leave out --raw")
+    if folder and (config is not None or not ema):
+        raise InputError(f"{source}: has its configuration and one set of weights: leave out --config and --raw")
     if not folder and config is None:
-        raise InputError(
-            f"{source}: needs its configuration: --config with a name of `scoreinv models list`, or a JSON file"
-        )
+        raise InputError(f"{source}: needs --config: a name of `scoreinv models list`, or a JSON file")
     if Path(output).suffix != ".safetensors":
         raise InputError(f"{output}: end the output's name in .safetensors")
     check_folder(Path(output).parent)

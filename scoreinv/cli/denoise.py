@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from scoreinv import tasks
-from scoreinv.batch.plan import OutputOptions
+from scoreinv.batch.plan import Beside, OutputOptions
 from scoreinv.cli.options import Common, Photos, TaskModel, Uncertainty
-from scoreinv.cli.photos import Beside, run
+from scoreinv.cli.photos import run
 from scoreinv.models.loading import Models
 from scoreinv.tasks.requests import DenoiseRequest
-
-EXAMPLES = """
-  scoreinv denoise photo.jpg              # writes photo_denoised.png
-  scoreinv denoise photo.jpg --noise 12   # noise of a known level
-"""
 
 
 def denoise(
@@ -24,7 +19,12 @@ def denoise(
     output: OutputOptions,
     common: Common,
 ) -> None:
-    """Remove noise from photos."""
+    """Remove noise from photos.
+
+    \b
+    scoreinv denoise photo.jpg              # writes photo_denoised.png
+    scoreinv denoise photo.jpg --noise 12   # noise of a known level
+    """
     models = Models(denoise=model, machine=common.machine)
     given = Beside(uncertainty=uncertainty)
     run(photos, tasks.denoise_picture, request, output, common, models, suffix="_denoised", given=given)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,9 +27,6 @@ from scoreinv.system.threads import set_threads
 if TYPE_CHECKING:
     from scoreinv.models.noise_classifier import NoiseClassifier
 
-EXAMPLES = """
-  scoreinv evaluate drawn/ --reference photographs/
-"""
 UNUSED = ("seed", "overwrite", "precision")
 _JUDGE = "cifar10-judge"
 """Bundled classifier of clean pictures."""
@@ -61,60 +59,47 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Compare generated pictures with real ones: feature distances, FID, KID, Inception score."""
+    """Compare generated pictures with real ones: feature distances, FID, KID, Inception score.
+
+    \b
+    scoreinv evaluate drawn/ --reference photographs/
+    """
     for name, folder in (("GENERATED", generated), ("--reference", reference)):
-        if Path(folder).is_file():
-            raise InputError(f"{name} {folder}: is a file: give a folder of pictures (scoreinv sample -o FOLDER/)")
         if not Path(folder).is_dir():
-            raise InputError(f"{name} {folder}: no such folder")
+            raise InputError(f"{name} {folder}: is not a folder of pictures (scoreinv sample -o FOLDER/ makes one)")
     drawn, real = expand(generated, recursive=True), expand(reference, recursive=True)
     for folder, found in ((generated, drawn), (reference, real)):
         if len(found) < 2:
             raise InputError(f"{folder}: has one picture; a comparison needs two")
-    measure = None if inception is None else _inception(inception, common)
+    if inception is not None:
+        _check_inception(inception)
+    judge = classifier or _JUDGE
     record: dict[str, Any] = {"input": generated, "reference": reference, "pictures": len(drawn)}
     if common.dry_run:
-        if not (classifier or "").startswith(HUB_PREFIX):  # nothing is fetched
-            _judge(classifier or _JUDGE, class_, common)
+        if not judge.startswith(HUB_PREFIX):  # nothing is fetched
+            _judge(judge, class_, common)
         said = f"{len(drawn)} pictures in {generated} would be compared with {len(real)} in {reference}"
         rehearse(common, record, said)
         return
     started = time.monotonic()
     set_threads(common.threads)
     try:
-        record |= _by_classifier(drawn, real, classifier or _JUDGE, class_, common)
-    except InputError as error:
-        if measure is None or classifier or class_ is not None:
+        record |= _by_classifier(drawn, real, judge, class_, common)
+    except InputError as error:  # pictures of another size than the default judge's
+        if inception is None or classifier or class_ is not None:
             raise
-        notice(
-            common, f"compared with Inception only: {error}"
-        )  # for pictures of another size than the default judge's
-    if measure is None:
+        notice(common, f"compared with Inception only: {error}")
+    if inception is None:
         notice(common, "FID, KID and Inception score need --inception")
     else:
-        record |= measure(drawn, real)
+        record |= _by_inception(drawn, real, inception, common)
     record["seconds"] = round(time.monotonic() - started, 3)
     emit(common, record)
     if not common.json:
         for key, value in record.items():
             shares = isinstance(value, dict)
             text = ", ".join(f"{name} {share:.1%}" for name, share in value.items()) if shares else value
-            put(f"{_label(key, record)}: {f'{value:.4f}' if isinstance(value, float) else text}")
-
-
-def _label(key: str, record: dict[str, Any]) -> str:
-    """Return the words for a figure."""
-    name = record.get("classifier")
-    figures = {
-        "frechet_distance": f"Fréchet distance in the features of {name} (FID uses Inception)",
-        "kernel_distance": f"kernel distance in the features of {name} (KID uses Inception)",
-        "class_shares": f"classes, by {name}",
-        "accuracy": f"share of the requested class, by {name}",
-        "fid": "FID",
-        "kid": "KID",
-        "inception_score": "Inception score",
-    }
-    return figures.get(key, key)
+            put(f"{key.replace('_', ' ')}: {f'{value:.4f}' if isinstance(value, float) else text}")
 
 
 def _by_classifier(
@@ -125,14 +110,14 @@ def _by_classifier(
     classifier, label = _judge(name, class_name, common)
     for first in (generated[0], real[0]):  # fail early for pictures of another size
         tasks.look_at([(first, files.read_picture(first))], classifier)
-    folders = [Path(path).parent.name for path in generated]
-    asked = [classifier.classes.index(folder) for folder in folders if folder in classifier.classes]
-    if label is not None:
-        asked = [label] * len(generated)
     seen, true = (_look(paths, classifier, common) for paths in (generated, real))
     record = {"classifier": name, **compare(seen, true, classifier.classes)}
-    known = len(asked) == len(generated)  # the class of each picture
-    return record | ({"accuracy": float((seen.labels == asked).mean())} if known else {})
+    folders = [Path(path).parent.name for path in generated]
+    if label is not None:
+        record["accuracy"] = float((seen.labels == label).mean())
+    elif set(folders) <= set(classifier.classes):
+        record["accuracy"] = float((seen.labels == list(map(classifier.classes.index, folders))).mean())
+    return record
 
 
 def _judge(name: str, class_name: str | None, common: Common) -> tuple[NoiseClassifier, int | None]:
@@ -153,39 +138,34 @@ def _look(paths: list[str], classifier: NoiseClassifier, common: Common) -> task
         return tasks.look_at(pictures(), classifier)
 
 
-def _inception(weights: str, common: Common) -> Callable[[list[str], list[str]], dict[str, float]]:
-    """Return the comparison by features of Inception; raise InputError if it or its weights are missing."""
+def _check_inception(weights: str) -> None:
+    """Raise InputError if torch-fidelity or its weights are missing."""
     check_file(weights, "--inception")
     try:
         models.read_pickled(Path(weights))  # torch-fidelity would execute a pickle
     except CheckpointError as error:
         raise InputError(f"--inception {weights}: has no weights for torch-fidelity") from error
-    try:
-        from torch_fidelity import calculate_metrics
-        from torch_fidelity.datasets import ImagesPathDataset
-    except ImportError as error:
-        raise InputError("--inception: needs torch-fidelity: pip install torch-fidelity") from error
+    if find_spec("torch_fidelity") is None:
+        raise InputError("--inception: needs torch-fidelity: pip install torch-fidelity")
 
-    def measure(drawn: list[str], real: list[str]) -> dict[str, float]:
-        fewest = min(len(drawn), len(real))
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Detected pickle protocol")  # torch's, about weights that were checked
-            found = calculate_metrics(
-                input1=ImagesPathDataset(drawn),
-                input2=ImagesPathDataset(real),
-                fid=True,
-                kid=True,
-                isc=True,
-                isc_splits=min(10, len(drawn)),
-                kid_subset_size=min(1000, fewest),
-                feature_extractor_weights_path=weights,
-                cuda=device_of(common.device) == "cuda",
-                verbose=False,
-            )
-        return {
-            "fid": float(found["frechet_inception_distance"]),
-            "kid": float(found["kernel_inception_distance_mean"]),
-            "inception_score": float(found["inception_score_mean"]),
-        }
 
-    return measure
+def _by_inception(drawn: list[str], real: list[str], weights: str, common: Common) -> dict[str, float]:
+    from torch_fidelity import calculate_metrics
+    from torch_fidelity.datasets import ImagesPathDataset
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Detected pickle protocol")  # torch's, about weights that were checked
+        found = calculate_metrics(
+            input1=ImagesPathDataset(drawn),
+            input2=ImagesPathDataset(real),
+            fid=True,
+            kid=True,
+            isc=True,
+            isc_splits=min(10, len(drawn)),
+            kid_subset_size=min(1000, len(drawn), len(real)),
+            feature_extractor_weights_path=weights,
+            cuda=device_of(common.device) == "cuda",
+            verbose=False,
+        )
+    keys = {"fid": "frechet_inception_distance", "kid": "kernel_inception_distance_mean"}
+    return {name: float(found[key]) for name, key in (keys | {"inception_score": "inception_score_mean"}).items()}

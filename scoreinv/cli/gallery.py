@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from contextlib import suppress
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scoreinv import files, imaging
 from scoreinv.batch.outputs import STREAM, check_folder, check_quality, check_stdout, refuse_existing
@@ -19,7 +18,6 @@ from scoreinv.system.memory import shortage
 if TYPE_CHECKING:
     import numpy as np
 
-_NUMBERED = re.compile(r"\d{6}\.png")
 _PIXEL_BYTES = 3 * (4 + 4 + 4 + 1)
 """Memory of a pixel in its picture, in the array of all, as grey levels and rounded."""
 
@@ -59,10 +57,8 @@ class Gallery:
             refuse_existing(self.outputs, overwrite=common.overwrite)
         if quality is not None:
             check_quality(self.outputs, quality, "-o")
-        others: set[str] = set()
-        with suppress(OSError):
-            others = set() if self.is_file else {path.name for path in Path(target).iterdir()} - set(names)
-        if others := set(filter(_NUMBERED.fullmatch, others)):
+        found = set() if self.is_file else {path.name for path in Path(target).glob(6 * "[0-9]" + ".png")}
+        if others := found.difference(names):
             warn(f"{target}: has {len(others)} more pictures of an earlier run: {min(others)} to {max(others)}")
 
     def check(self, size: tuple[int, int]) -> None:
@@ -76,8 +72,7 @@ class Gallery:
                 )
             files.format_of(self.outputs[0], imaging.sheet_size(self.count, size, self.columns))
         if lacking := shortage(pixels * _PIXEL_BYTES):
-            wanted = f"{size[1]}x{size[0]}"
-            raise InputError(f"-n {self.count}: so many pictures of {wanted} {lacking}: ask for fewer")
+            raise InputError(f"-n {self.count}: so many pictures of {size[1]}x{size[0]} {lacking}: ask for fewer")
 
     def write(self, images: np.ndarray, first: int = 0) -> None:
         """Write pictures NxHxWxC in [0, 1], numbered from `first`."""
@@ -88,6 +83,11 @@ class Gallery:
         sheets = [imaging.contact_sheet(part, self.columns) for part in ([levels] if self.is_file else levels[:, None])]
         for path, sheet in zip(self.outputs[first : first + len(sheets)], sheets, strict=True):
             files.write_picture(path, imaging.Picture(sheet), overwrite=self.overwrite, quality=self.quality)
+
+    def record(self, started: float, nfe: int) -> dict[str, Any]:
+        """Return what the JSON line tells of the files; `started` is the time of `time.monotonic`."""
+        seconds = round(time.monotonic() - started, 3)
+        return {"output": self.outputs[0], "outputs": self.outputs, "seconds": seconds, "nfe": nfe}
 
 
 def warn_of_completing(source: ModelSource, result: str) -> None:

@@ -6,20 +6,15 @@ from dataclasses import replace
 from typing import Annotated
 
 from scoreinv import imaging, tasks
-from scoreinv.batch.plan import OutputOptions
+from scoreinv.batch.plan import Beside, OutputOptions
 from scoreinv.cli.options import Common, Photos, TaskModel, Uncertainty
-from scoreinv.cli.photos import AUTO, Beside, run
+from scoreinv.cli.photos import AUTO, run
 from scoreinv.inputs.mask_options import MaskOptions
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import Setting
 from scoreinv.tasks.requests import InpaintRequest
 
-EXAMPLES = """
-  scoreinv inpaint photo.png --mask mask.png       # writes photo_inpainted.png
-  scoreinv inpaint photo.png --mask mask.png --avoid people.png
-  scoreinv inpaint scans/ --mask auto --samples 4  # a folder; the damage is detected
-"""
 _MODEL = "photo"
 
 
@@ -28,11 +23,7 @@ def inpaint(
     mask: Annotated[str, Setting("Mask file or folder: white is removed. auto: detected damage.", metavar="MASK")],
     *,
     avoid: Annotated[
-        str | None,
-        Setting(
-            "Mask file or folder: white is not copied into the hole, such as faces.",
-            metavar="MASK",
-        ),
+        str | None, Setting("Mask file or folder: white is not copied into the hole, such as faces.", metavar="MASK")
     ] = None,
     request: InpaintRequest,
     masks: MaskOptions,
@@ -41,7 +32,13 @@ def inpaint(
     output: OutputOptions,
     common: Common,
 ) -> None:
-    """Remove objects and damage from photos."""
+    """Remove objects and damage from photos.
+
+    \b
+    scoreinv inpaint photo.png --mask mask.png       # writes photo_inpainted.png
+    scoreinv inpaint photo.png --mask mask.png --avoid people.png
+    scoreinv inpaint scans/ --mask auto --samples 4  # a folder; the damage is detected
+    """
     if request.classical is not None:
         for option, is_given in {"--model": model != _MODEL, "--uncertainty": uncertainty is not None}.items():
             if is_given:

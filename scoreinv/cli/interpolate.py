@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from scoreinv import files, imaging, tasks
+from scoreinv import files, tasks
 from scoreinv.batch.outputs import STREAM, refuse_inputs
+from scoreinv.batch.plan import Frame, Quality
 from scoreinv.cli.gallery import Gallery, warn_of_completing
-from scoreinv.cli.options import Common, Frame, ModelOption, Quality
+from scoreinv.cli.options import Common, ModelOption
 from scoreinv.cli.render import emit, notice, provenance, rehearse, warn
 from scoreinv.models.loading import ModelSource
 from scoreinv.system.errors import InputError
@@ -19,9 +20,6 @@ from scoreinv.system.options import Number, Setting, Whole
 from scoreinv.system.terminal import duration, progress_bar
 from scoreinv.tasks.settings import FIXED_STEPS
 
-EXAMPLES = """
-  scoreinv interpolate a.png b.png --model cifar10 -o row.png
-"""
 UNUSED = ("seed",)
 
 
@@ -48,14 +46,18 @@ def interpolate(
     quality: Quality = None,
     frame: Frame = None,
 ) -> None:
-    """Interpolate between two pictures, by an arc between their latent codes."""
+    """Interpolate between two pictures, by an arc between their latent codes.
+
+    \b
+    scoreinv interpolate a.png b.png --model cifar10 -o row.png
+    """
     if STREAM in (first, second) and (first == second or output is None):
         raise InputError("- (stdin) is one of the pictures: name the result with -o")
     target = output if output is not None else str(Path(first).parent / f"{Path(first).stem}_interpolated.png")
-    refuse_inputs("-o", [target], {"the model": model})
+    refuse_inputs("-o", [target], {model: "the model"})
     source = ModelSource(model, common.machine, exact=True)
     gallery = Gallery(target, count, quality, common, columns=count)
-    a, b = pictures = files.read_picture(first, frame), files.read_picture(second, frame)
+    a, b = files.read_picture(first, frame), files.read_picture(second, frame)
     if a.size != b.size:
         sizes = f"{second}: is {b.width}x{b.height}, and {first} is {a.width}x{a.height}"
         raise InputError(f"{sizes}: crop them to the same size")
@@ -63,42 +65,21 @@ def interpolate(
     if common.dry_run:
         source.check()
         if source.configuration is not None:
-            _check_sides((first, second), pictures, source.configuration)
+            tasks.check_sides(a, source.configuration)
         said = f"{count} pictures from {first} to {second} would be written to {target}"
         rehearse(common, {"inputs": [first, second], "outputs": gallery.outputs}, said)
         return
-    for name, picture in zip((first, second), pictures, strict=True):
+    for name, picture in ((first, a), (second, b)):
         if picture.has_alpha or picture.peak > 255:
             warn(f"{name}: transparency is left out, and 16 bits are rounded to 8")
 
     common.machine.start_torch()
     prior = source.load()
-    _check_sides((first, second), pictures, prior)
     warn_of_completing(source, "the result is a cross-fade (--model cifar10 interpolates pictures of 32x32 pixels)")
     started = time.monotonic()
     with progress_bar("interpolating", quiet=common.quiet) as show:
-        result = tasks.interpolate_pictures(
-            *pictures, prior, count, temperature=temperature, steps=steps, callback=show
-        )
+        result = tasks.interpolate_pictures(a, b, prior, count, temperature=temperature, steps=steps, callback=show)
     gallery.write(result.images)
-    seconds = time.monotonic() - started
-    record = {
-        "input": first,
-        "inputs": [first, second],
-        "output": gallery.outputs[0],
-        "outputs": gallery.outputs,
-        "seconds": round(seconds, 3),
-        "nfe": result.nfe,
-    }
+    record = {"input": first, "inputs": [first, second]} | gallery.record(started, result.nfe)
     emit(common, record | provenance(source, "ode", common))
-    notice(common, f"{count} pictures in {target} ({duration(seconds)})")
-
-
-def _check_sides(
-    sources: tuple[str, str], pictures: tuple[imaging.Picture, imaging.Picture], model: tasks.Sided
-) -> None:
-    for source, picture in zip(sources, pictures, strict=True):
-        try:
-            tasks.check_sides(picture, model)
-        except InputError as error:
-            raise InputError(f"{source}: {error}") from error
+    notice(common, f"{count} pictures in {target} ({duration(record['seconds'])})")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
@@ -13,46 +12,28 @@ import typer
 
 from scoreinv import files, imaging, tasks
 from scoreinv.batch.outputs import STREAM, check_folder, refuse_existing, refuse_inputs
-from scoreinv.batch.plan import expand
-from scoreinv.cli.options import Common, Frame, ModelOption
-from scoreinv.cli.render import (
-    describe,
-    emit,
-    failure,
-    notice,
-    print_traceback,
-    provenance,
-    put,
-    rehearse,
-    warn,
-)
+from scoreinv.batch.plan import Frame, expand
+from scoreinv.cli.options import Common, ModelOption
+from scoreinv.cli.render import describe, emit, failure, notice, print_traceback, provenance, put, rehearse, warn
 from scoreinv.models.loading import ModelSource
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import Setting
-from scoreinv.system.terminal import LONG_SECONDS, duration, progress_bar
+from scoreinv.system.terminal import progress_bar
 from scoreinv.tasks.settings import LikelihoodSettings
 
 if TYPE_CHECKING:
     from scoreinv.batch.manifest import Table
 
-EXAMPLES = """
-  scoreinv likelihood pictures/ --model cifar10 --steps 16 --csv table.csv
-"""
 _LEAST_STEPS = 8
 """Steps of the fixed grid below which the error exceeds some hundredths of a bit."""
 COLUMNS = ("input", "width", "height", "bits_per_dim", "standard_error", "repeats", "nfe", "seconds")
-
-Item = tuple[str, "imaging.Picture"]
-"""A path and its picture."""
 
 
 def likelihood(
     images: Annotated[
         list[str],
         typer.Argument(
-            metavar="IMAGE",
-            help="8-bit pictures, or folders with subfolders; - is stdin.",
-            show_default=False,
+            metavar="IMAGE", help="8-bit pictures, or folders with subfolders; - is stdin.", show_default=False
         ),
     ],
     *,
@@ -64,67 +45,52 @@ def likelihood(
 ) -> None:
     """Print the likelihood of pictures under a model, in bits per dimension.
 
-    Neighbours of the same size are evaluated together.
+    \b
+    scoreinv likelihood pictures/ --model cifar10 --steps 16 --csv table.csv
     """
     sources = [source for item in images for source in expand(item, recursive=True)]
-    batch = len(sources) > 1
-    if batch and STREAM in sources:
+    if len(sources) > 1 and STREAM in sources:
         raise InputError("- (stdin) cannot be combined with other inputs")
     table = None if csv is None else _new_table(csv, sources, model, common)
     prior = ModelSource(model, common.machine, exact=True)
+    run = _Evaluation(prior, estimate, table, len(sources) > 1, common)
     if common.dry_run:
         prior.check()
-        sides = prior.configuration
-        raise typer.Exit(sum(_rehearse(source, frame, sides, common, batch=batch) for source in sources) and 1)
+        for source in sources:
+            opened = _open(source, frame, prior.configuration)
+            if isinstance(opened, Exception):
+                run.fail(source, opened)
+            else:
+                rehearse(common, {"input": source}, f"{source}: its likelihood would be estimated")
+        raise typer.Exit(1 if run.failed else 0)
     if estimate.steps is not None and estimate.steps < _LEAST_STEPS:
         warn(f"--steps {estimate.steps}: is too few for an accurate likelihood; 16 are good")
     common.machine.start_torch()
-    run = _Evaluation(prior, estimate, table, frame, batch, common)
-    for size, alike in groupby(run.opened(sources), lambda opened: getattr(opened[1], "size", None)):
-        if size is None:
-            for name, error in alike:
-                run.fail(name, error)
-        else:
-            while group := list(islice(alike, tasks.pictures_at_once(size))):
-                run.evaluate(group)
-    if batch and run.bits and not common.json:
-        mean = _figure(sum(run.bits) / len(run.bits), tasks.standard_error(run.bits))
-        put(f"{mean} bits/dim  mean of {len(run.bits)} {'picture' if len(run.bits) == 1 else 'pictures'}")
-    if csv is not None and run.bits:
+    sides, bits = prior.load(), run.bits
+    pairs = ((source, _open(source, frame, sides)) for source in sources)
+    # Neighbours of the same size are evaluated together.
+    for size, alike in groupby(pairs, lambda pair: getattr(pair[1], "size", None)):
+        while group := list(islice(alike, 1 if size is None else tasks.pictures_at_once(size))):
+            run.evaluate(group)
+    if run.batch and bits and not common.json:
+        mean = _figure(sum(bits) / len(bits), tasks.standard_error(bits))
+        put(f"{mean} bits/dim  mean of {len(bits)} {'picture' if len(bits) == 1 else 'pictures'}")
+    if csv is not None and bits:
         notice(common, csv)
     if lost := 0 if table is None else table.lost:
-        warn(f"{lost} of {len(run.bits)} lines are missing in {csv}")
+        warn(f"{lost} of {len(bits)} lines are missing in {csv}")
     raise typer.Exit(1 if run.failed or lost else 0)
 
 
-def _rehearse(source: str, frame: int | None, sides: tasks.Sided | None, common: Common, *, batch: bool) -> int:
-    """Read a picture and print what would be done; return 1 if it does not suit the model."""
+def _open(source: str, frame: int | None, sides: tasks.Sided | None) -> imaging.Picture | Exception:
+    """Return a picture, or the error if it cannot be read or does not suit a model with these sides (None: any)."""
     try:
-        _check(source, files.read_picture(source, frame), sides)
-    except Exception as error:
-        _fail(source, error, common, batch=batch)
-        return 1
-    rehearse(common, {"input": source}, f"{source}: its likelihood would be estimated")
-    return 0
-
-
-def _check(source: str, picture: imaging.Picture, sides: tasks.Sided | None) -> None:
-    """Raise InputError if the picture does not suit a model with these sides (None: any)."""
-    if sides is not None:
-        try:
+        picture = files.read_picture(source, frame)
+        if sides is not None:
             tasks.check_picture(picture, sides)
-        except InputError as error:
-            raise InputError(f"{source}: {error}") from error
-
-
-def _fail(source: str, error: Exception, common: Common, *, batch: bool) -> None:
-    """Print the failure of a picture; outside a batch, raise it."""
-    if not batch:
-        vars(error)["source"] = source
-        raise error
-    if common.debug:
-        print_traceback(error)
-    failure(common, {"input": source, "error": describe(error)})
+    except Exception as error:
+        return error
+    return picture
 
 
 def _new_table(path: str, sources: list[str], model: str, common: Common) -> Table:
@@ -133,7 +99,7 @@ def _new_table(path: str, sources: list[str], model: str, common: Common) -> Tab
 
     if path == STREAM:
         raise InputError(f"--csv {path}: name a file")
-    refuse_inputs("--csv", [path], {"the model": model} | {f"one of the pictures ({each})": each for each in sources})
+    refuse_inputs("--csv", [path], {model: "the model"} | dict.fromkeys(sources, "one of the pictures"))
     if not Path(path).parent.is_dir():
         raise InputError(f"--csv {path}: there is no folder {Path(path).parent}: make it")
     check_folder(Path(path).parent)
@@ -153,60 +119,47 @@ class _Evaluation:
     model: ModelSource
     estimate: LikelihoodSettings
     table: Table | None
-    frame: int | None
     batch: bool
     common: Common
     bits: list[float] = field(default_factory=list)
     failed: int = 0
 
-    def opened(self, sources: list[str]) -> Iterator[tuple[str, Any]]:
-        """Yield each path with its picture, or with the error of one that cannot be read or does not suit the model."""
-        for source in sources:
-            try:
-                picture = files.read_picture(source, self.frame)
-            except Exception as error:
-                yield source, error
-                continue
-            prior = self.model.load()  # outside the try: an unusable model ends the run
-            try:
-                _check(source, picture, prior)
-            except InputError as error:
-                yield source, error
-                continue
-            if picture.has_alpha:
-                warn(f"{source}: transparency is left out")
-            yield source, picture
-
-    def evaluate(self, group: list[Item]) -> None:
-        """Evaluate pictures of one size and print each; if they fail together, one by one."""
+    def evaluate(self, group: list[tuple[str, Any]]) -> None:
+        """Evaluate paths with pictures of one size and print each; if they fail together, one by one."""
         first, pictures = group[0][0], [picture for _, picture in group]
-        title = first if len(group) == 1 else f"{first} and {len(group) - 1} more"
-        expected = tasks.expected_seconds(pictures[0].size, len(group), self.model.load(), self.estimate)
-        if expected >= LONG_SECONDS:
-            shorter = "--steps 16 takes half as long, " if self.estimate.steps is None else ""
-            said = f"about {duration(expected)} here; {shorter}a smaller picture or a crop less"
-            notice(self.common, f"{title}: the likelihood takes {said}")
         started = time.monotonic()
         try:
+            if isinstance(pictures[0], Exception):
+                raise pictures[0]
+            title = first if len(group) == 1 else f"{first} and {len(group) - 1} more"
             with progress_bar(title, quiet=self.common.quiet) as show:
                 densities = tasks.pictures_bits_per_dim(pictures, self.model.load(), self.estimate, show)
         except Exception as error:
+            if len(group) == 1:
+                self.fail(first, error)
             for item in group if len(group) > 1 else ():
                 self.evaluate([item])
-            if len(group) == 1:
-                self.fail(first, InputError(f"{first}: {error}") if isinstance(error, InputError) else error)
             return
         seconds = (time.monotonic() - started) / len(group)
-        for item, density in zip(group, densities, strict=True):
-            self._put(item, density, seconds)
+        for (source, picture), density in zip(group, densities, strict=True):
+            self._put(source, picture, density, seconds)
 
     def fail(self, source: str, error: Exception) -> None:
         """Print and count the failure of a picture; outside a batch, raise it."""
-        _fail(source, error, self.common, batch=self.batch)
+        if isinstance(error, InputError) and source not in str(error):
+            error = InputError(f"{source}: {error}")
+        if not self.batch:
+            vars(error)["source"] = source
+            raise error
+        if self.common.debug:
+            print_traceback(error)
+        failure(self.common, {"input": source, "error": describe(error)})
         self.failed += 1
 
-    def _put(self, item: Item, density: tasks.PictureDensity, seconds: float) -> None:
-        (source, picture), common = item, self.common
+    def _put(self, source: str, picture: imaging.Picture, density: tasks.PictureDensity, seconds: float) -> None:
+        common = self.common
+        if picture.has_alpha:
+            warn(f"{source}: transparency is left out")
         self.bits.append(density.bits_per_dim)
         record: dict[str, Any] = {
             "input": source,

@@ -13,7 +13,6 @@ from scoreinv.cli.options import Common
 from scoreinv.models.catalogue import describe, describe_all
 from scoreinv.system.text import printable
 
-EXAMPLES = {"list": "  scoreinv models list", "show": "  scoreinv models show photo"}
 UNUSED = ("seed", "overwrite", "dry_run", "quiet", "device", "precision", "threads")
 _SHOW_ONLY = ("sha256", "notes", "config")
 """Keys that `list` leaves out."""
@@ -21,7 +20,11 @@ _COLUMNS = ("name", "kind", "task", "SDE", "pixels", "weights", "MB", "licence",
 
 
 def list_models(common: Common) -> None:
-    """List the bundled models, and the paper's with their reported figures."""
+    """List the bundled models, and the paper's with their reported figures.
+
+    \b
+    scoreinv models list
+    """
     models = describe_all()
     if common.json:
         _print_json([{key: value for key, value in model.items() if key not in _SHOW_ONLY} for model in models])
@@ -46,7 +49,11 @@ def show(
     ],
     common: Common,
 ) -> None:
-    """Show a model's kind, source, recommended sampler and configuration."""
+    """Show a model's kind, source, recommended sampler and configuration.
+
+    \b
+    scoreinv models show photo
+    """
     record = describe(name)
     if common.json:
         _print_json([record])

@@ -28,8 +28,6 @@ Uncertainty = Annotated[
         metavar="FILE|FOLDER",
     ),
 ]
-Quality = Annotated[int | None, Setting("Quality of jpg, webp, heic and avif.", Whole(1, 100))]
-Frame = Annotated[int | None, Setting("Frame of a file with several; the first is 0.", Whole(0), advanced=True)]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shlex
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
@@ -227,6 +226,9 @@ class Report:
             self.counts["failed"] += 1
             failure(self.common, row)
             return
+        if self.common.dry_run:
+            self._rehearse(row)
+            return
         if "skipped" in row:
             kind = {EXISTS: "exist", BY_ANOTHER: "another"}.get(row["skipped"], "left")
             self.counts[kind] += 1
@@ -248,42 +250,38 @@ class Report:
             written = [*row["outputs"], *([row["uncertainty"]] if "uncertainty" in row else [])]
             notice(self.common, f"{', '.join(written)} ({duration(row['seconds'])})")
 
-    def interrupted(self, *, replacing: bool) -> None:
-        """Print what is kept of an interrupted batch, and the command that continues it.
+    def _rehearse(self, row: dict[str, Any]) -> None:
+        """Print what would be done with a picture."""
+        if "skipped" in row:
+            row = {key: row[key] for key in ("input", "skipped", "finished")}
+            text = f"would be skipped: {row['skipped']}"
+        else:
+            text = f"would be written to {', '.join(row['outputs'])}"
+        if "beside" in row:
+            text += f"; with it, at most, {', '.join(row['beside'])}"
+        rehearse(self.common, row, f"{row['input']}: {text}")
 
-        Args:
-            replacing: results existed before the run, and cannot be told from its own.
-        """
-        if not self.plan.batch:
-            return
-        words, does = sys.argv[1:], "go on by"
-        if replacing:
-            does = "with --overwrite all are processed again by"
-        elif self.common.overwrite:
-            # After the command's name, since what follows a `--` is not an option.
-            words = [words[0], "--no-overwrite", *(word for word in words[1:] if word != "--overwrite")]
-        left = self.wanted - sum(self.counts[kind] for kind in ("done", "another", "failed"))
-        again = shlex.join(["scoreinv", *words])
-        advise(self.common, f"{self.counts['done']} done and kept, {left} left; {does}: {again}")
+    def interrupted(self) -> None:
+        """Print what is kept of an interrupted batch, and how to continue it."""
+        if self.plan.batch:
+            left = self.wanted - sum(self.counts[kind] for kind in ("done", "another", "failed"))
+            again = "processes all again (--no-overwrite: the others)" if self.common.overwrite else "goes on"
+            advise(self.common, f"{self.counts['done']} done and kept, {left} left; the same command {again}")
 
     def close(self, lost: int) -> int:
         """Print the sum of a batch; return the exit status, 1 if a picture failed or a line of the manifest is lost."""
         counts, plan = self.counts, self.plan
-        if plan.batch:
-            parts = {
-                "done": (counts["done"], True),
-                "skipped because they exist" + (" (--overwrite replaces them)" if counts["exist"] else ""): (
-                    counts["exist"],
-                    True,
-                ),
-                "done by another process": (counts["another"], False),
-                "left out": (counts["left"], False),
-                "left out as results": (plan.results_skipped, False),
-                "failed": (counts["failed"], True),
-                "missing in the manifest": (lost, False),
+        if plan.batch and not self.common.dry_run:
+            remedy = " (--overwrite replaces them)" if counts["exist"] else ""
+            some = {
+                "done by another process": counts["another"],
+                "left out": counts["left"],
+                "left out as results": plan.results_skipped,
             }
-            said = ", ".join(f"{count} {words}" for words, (count, always) in parts.items() if count or always)
+            said = [f"{counts['done']} done", f"{counts['exist']} skipped because they exist{remedy}"]
+            said += [f"{count} {words}" for words, count in some.items() if count]
+            said += [f"{counts['failed']} failed", *([f"{lost} missing in the manifest"] if lost else [])]
             place = plan.store or plan.folder
             where = f"; results and manifest are in {place}" if place is not None and counts["done"] else ""
-            notice(self.common, f"{said}{where}")
+            notice(self.common, f"{', '.join(said)}{where}")
         return 1 if counts["failed"] or lost else 0

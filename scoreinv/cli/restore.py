@@ -6,19 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 from scoreinv import tasks
-from scoreinv.batch.plan import OutputOptions
+from scoreinv.batch.plan import Beside, OutputOptions
 from scoreinv.cli.options import Common, Hints, Photos
-from scoreinv.cli.photos import AUTO, Beside, run
+from scoreinv.cli.photos import AUTO, run
 from scoreinv.inputs.mask_options import MaskOptions
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import Setting
 from scoreinv.tasks.requests import RESTORATION, RestoreRequest
-
-EXAMPLES = """
-  scoreinv restore old.jpg   # writes old_restored.png
-  scoreinv restore scans/ --no-colorize --steps-to steps/
-"""
 
 
 def _model(does: str) -> Setting:
@@ -39,21 +34,24 @@ def restore(
     photos: Photos,
     *,
     mask: Annotated[
-        str | None,
-        Setting("Mask file or folder: white is damage. (default: detected)", metavar="MASK"),
+        str | None, Setting("Mask file or folder: white is damage. (default: detected)", metavar="MASK")
     ] = None,
     request: RestoreRequest,
     hints: Hints = None,
     masks: MaskOptions,
     steps_to: Annotated[
-        str | None,
-        Setting("Also write the mask of the damage and the photo after each step.", metavar="FOLDER"),
+        str | None, Setting("Also write the mask of the damage and the photo after each step.", metavar="FOLDER")
     ] = None,
     names: StepModels,
     output: OutputOptions,
     common: Common,
 ) -> None:
-    """Restore old photos: fill damage, correct fading, remove tint and noise, add colour."""
+    """Restore old photos: fill damage, correct fading, remove tint and noise, add colour.
+
+    \b
+    scoreinv restore old.jpg   # writes old_restored.png
+    scoreinv restore scans/ --no-colorize --steps-to steps/
+    """
     mask = None if mask == AUTO else mask
     if masks.grow is not None and not request.inpaint:
         raise InputError("--grow does not go with --no-inpaint")

@@ -6,12 +6,13 @@ import logging
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from scoreinv import tasks
 from scoreinv.batch.outputs import refuse_inputs
+from scoreinv.batch.plan import Quality
 from scoreinv.cli.gallery import Gallery, warn_of_completing
-from scoreinv.cli.options import Common, ModelOption, Quality
+from scoreinv.cli.options import Common, ModelOption
 from scoreinv.cli.render import emit, notice, provenance, rehearse
 from scoreinv.models.catalogue import HUB_PREFIX, bundled_names, load_classifier
 from scoreinv.models.loading import ModelSource
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
     from scoreinv.models.noise_classifier import NoiseClassifier
 
 
-EXAMPLES = """
-  scoreinv sample --model cifar10 -n 64 -o grid.png
-  scoreinv sample --model cifar10 --class horse -n 64 -o horses.png
-"""
 _log = logging.getLogger(__name__)
 _OWN = "-classifier"
 """Ending of the name of a model's own classifier."""
@@ -48,8 +45,7 @@ class ClassOptions:
     """
 
     class_: Annotated[
-        str | None,
-        Setting("Draw only pictures of this class.", metavar="NAME|NUMBER", option="--class"),
+        str | None, Setting("Draw only pictures of this class.", metavar="NAME|NUMBER", option="--class")
     ] = None
     guidance: Annotated[
         float | None,
@@ -89,10 +85,15 @@ def sample(
     quality: Quality = None,
     common: Common,
 ) -> None:
-    """Draw new pictures from a model, in a grid or one by one."""
+    """Draw new pictures from a model, in a grid or one by one.
+
+    \b
+    scoreinv sample --model cifar10 -n 64 -o grid.png
+    scoreinv sample --model cifar10 --class horse -n 64 -o horses.png
+    """
     target = output if output is not None else f"{Path(model).stem}_samples.png"
     source = ModelSource(model, common.machine, exact=sampler.asked == "ode")
-    refuse_inputs("-o", [target], {"the model": model, "the classifier": wanted.classifier})
+    refuse_inputs("-o", [target], {model: "the model", wanted.classifier or "": "the classifier"})
     gallery = Gallery(target, count, quality, common)
     if common.dry_run:
         source.check()
@@ -100,35 +101,20 @@ def sample(
             _guide(wanted, model)
         rehearse(common, {"outputs": gallery.outputs}, f"{_pictures(count)} by {model} would be written to {target}")
         return
-    record = _draw(wanted, sampler, gallery, source, common)
-    emit(common, record)
-    notice(common, f"{_pictures(count)} in {target} ({duration(record['seconds'])})")
-
-
-def _pictures(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count} pictures"
-
-
-def _draw(
-    wanted: ClassOptions, asked: SamplerSettings, gallery: Gallery, source: ModelSource, common: Common
-) -> dict[str, Any]:
-    """Draw and write the pictures; return their JSON line."""
     common.machine.start_torch()
     import torch
 
     from scoreinv.tasks.generate import generate
 
-    count = gallery.count
-    guide, label = _guide(wanted, source.name)
+    guide, label = _guide(wanted, model)
     prior = source.load()
     if guide is not None:
         device, precision = source.place
         guide = guide.to(device, getattr(torch, precision))
     warn_of_completing(source, "new pictures are blots of colour (--model cifar10 draws pictures of 32x32 pixels)")
-    method = asked.asked or tasks.default_sampler(prior)
-    _log.info("sampler %s%s", method, "" if asked.asked else ", recommended with the model")
-    started = time.monotonic()
-    side = prior.image_size
+    method = sampler.asked or tasks.default_sampler(prior)
+    _log.info("sampler %s%s", method, "" if sampler.asked else ", recommended with the model")
+    started, side = time.monotonic(), prior.image_size
     # Each part is written before the next is drawn; all at once if they share a file.
     size = count if gallery.is_file else max(1, min(_WRITTEN_AT_ONCE, _PIXELS_AT_ONCE // side**2))
     ranges = [range(first, min(first + size, count)) for first in range(0, count, size)]
@@ -140,7 +126,7 @@ def _draw(
             result = generate(
                 prior,
                 len(part),
-                **asdict(replace(asked, sampler=method)),
+                **asdict(replace(sampler, sampler=method)),
                 seed=common.seed or 0,
                 classifier=guide,
                 label=label,
@@ -150,15 +136,16 @@ def _draw(
             )
             gallery.write(result.images, part.start)
             nfe += len(part) * result.nfe
-    seconds = round(time.monotonic() - started, 3)
-    outputs = gallery.outputs
-    record = {"output": outputs[0], "outputs": outputs, "seconds": seconds, "nfe": round(nfe / count)}
-    record |= provenance(source, method, common)
+    record = gallery.record(started, round(nfe / count)) | provenance(source, method, common)
     if guide is not None and label is not None:
         guidance = guide.guidance if wanted.guidance is None else wanted.guidance
-        classifier = wanted.classifier_of(source.name)
-        record |= {"class": guide.classes[label], "classifier": classifier, "guidance": guidance}
-    return record
+        record |= {"class": guide.classes[label], "classifier": wanted.classifier_of(model), "guidance": guidance}
+    emit(common, record)
+    notice(common, f"{_pictures(count)} in {target} ({duration(record['seconds'])})")
+
+
+def _pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count} pictures"
 
 
 def _guide(wanted: ClassOptions, model: str) -> tuple[NoiseClassifier, int] | tuple[None, None]:

@@ -17,11 +17,6 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.options import Setting
 from scoreinv.tasks.requests import SelectRequest
 
-EXAMPLES = """
-  scoreinv select photo.jpg --box 250,120,180,260          # around an object; writes photo_selection.png
-  scoreinv select photo.jpg --at 320,200 --not 300,370     # on it, and beside it
-  scoreinv inpaint photo.jpg --mask photo_selection.png    # removes it
-"""
 UNUSED = ("seed", "device", "precision")
 
 
@@ -42,7 +37,13 @@ def select(
     output: OutputOptions,
     common: Common,
 ) -> None:
-    """Select an object of a photo by points or a box, as a mask for inpaint."""
+    """Select an object of a photo by points or a box, as a mask for inpaint.
+
+    \b
+    scoreinv select photo.jpg --box 250,120,180,260          # around an object; writes photo_selection.png
+    scoreinv select photo.jpg --at 320,200 --not 300,370     # on it, and beside it
+    scoreinv inpaint photo.jpg --mask photo_selection.png    # removes it
+    """
     points, others = (
         tuple(_numbers(option, text, 2) for text in given or ()) for option, given in (("--at", at), ("--not", not_at))
     )

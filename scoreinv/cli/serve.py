@@ -22,10 +22,6 @@ from scoreinv.system.files import atomic_write
 from scoreinv.system.options import Setting, Whole
 from scoreinv.system.terminal import say
 
-EXAMPLES = """
-  scoreinv serve                            # opens the page in the browser
-  scoreinv serve --host 0.0.0.0 --no-open   # for the network; the link has a token
-"""
 UNUSED = ("seed", "overwrite")
 PORT = 8421
 
@@ -43,7 +39,12 @@ def serve(
     color_model: Annotated[str, Setting("Model that adds colour.", metavar="NAME|FILE", advanced=True)] = "scene",
     common: Common,
 ) -> None:
-    """Open a page in the browser: select, fill, colour, restore and compare."""
+    """Open a page in the browser: select, fill, colour, restore and compare.
+
+    \b
+    scoreinv serve                            # opens the page in the browser
+    scoreinv serve --host 0.0.0.0 --no-open   # for the network; the link has a token
+    """
     check_installed()
     models = Models(inpaint=model, colorize=color_model, machine=common.machine)
     for role in ("inpaint", "colorize"):

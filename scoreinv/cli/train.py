@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shlex
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,41 +21,29 @@ from scoreinv.system.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES,
 from scoreinv.system.terminal import duration, progress_bar
 from scoreinv.system.threads import set_threads
 
-EXAMPLES = """
-  scoreinv train --sde ve --conditional --init photo --data PHOTOS/ --out mine
-  scoreinv train --resume --out mine   # continues where it stopped
-"""
-_PACE_STEPS = 5
-"""Steps before the speed is printed: the first are slower."""
-
 
 @dataclass(frozen=True)
 class Subject:
     """Model to train, and its pictures."""
 
     sde: Annotated[
-        Literal["ve", "vp", "subvp"] | None,
-        Setting("SDE of the paper, with a small network for crops of photographs."),
+        Literal["ve", "vp", "subvp"] | None, Setting("SDE of the paper, with a small network for crops of photographs.")
     ] = None
     config: Annotated[
         str | None,
         Setting("Training configuration (JSON), or a published model's name.", metavar="FILE|NAME", advanced=True),
     ] = None
-    conditional: Annotated[
-        bool,
-        Setting("With --sde: a network that takes an observation: holes, grey, hints.", option="--conditional"),
-    ] = False
+    conditional: Annotated[bool, Setting("With --sde: a network that takes an observation: holes, grey, hints.")] = (
+        False
+    )
     classifier: Annotated[
         bool,
         Setting(
             "With --sde: a classifier of noisy pictures, for sample --class; folders of --data are its classes.",
             advanced=True,
-            option="--classifier",
         ),
     ] = False
-    damage: Annotated[
-        bool, Setting("Instead of a prior, train a damage detector.", advanced=True, option="--damage")
-    ] = False
+    damage: Annotated[bool, Setting("Instead of a prior, train a damage detector.", advanced=True)] = False
     data: Annotated[
         str | None, Setting("Pictures. (default: a small built-in set of photographs)", metavar="FOLDER|ZIP")
     ] = None
@@ -67,27 +54,15 @@ class RunOptions:
     """Folder, start, end and settings of a run; None leaves the default."""
 
     out: Annotated[str | None, Setting("Folder of this run. (default: runs/SDE-DATE)", metavar="FOLDER")] = None
-    steps: Annotated[
-        int | None,
-        Setting("Total number of steps.", TRAINING_STEPS),
-    ] = None
-    minutes: Annotated[
-        float | None,
-        Setting("Total training time in minutes.", TRAINING_MINUTES),
-    ] = None
-    resume: Annotated[bool, Setting("Resume the run in --out.", option="--resume")] = False
+    steps: Annotated[int | None, Setting("Total number of steps.", TRAINING_STEPS)] = None
+    minutes: Annotated[float | None, Setting("Total training time in minutes.", TRAINING_MINUTES)] = None
+    resume: Annotated[bool, Setting("Resume the run in --out.")] = False
     init: Annotated[str | None, Setting("Model to start from.", metavar="NAME|FILE")] = None
     tensorboard: Annotated[
-        bool,
-        Setting("Also write the metrics to tensorboard/ in the run's folder.", advanced=True, option="--tensorboard"),
+        bool, Setting("Also write the metrics to tensorboard/ in the run's folder.", advanced=True)
     ] = False
     compile: Annotated[
-        bool,
-        Setting(
-            "Compile the network first, for minutes: small ones then train faster. Needs g++.",
-            advanced=True,
-            option="--compile",
-        ),
+        bool, Setting("Compile the network first, for minutes: small ones then train faster. Needs g++.", advanced=True)
     ] = False
     batch_size: Annotated[int | None, Setting("Pictures in each step.", BATCH_SIZE, advanced=True)] = None
     learning_rate: Annotated[float | None, Setting("Learning rate of Adam.", LEARNING_RATE, advanced=True)] = None
@@ -98,7 +73,12 @@ class RunOptions:
 
 
 def train(*, subject: Subject, run: RunOptions, common: Common) -> None:
-    """Train a prior, a classifier or a damage detector. Ctrl-C saves, --resume continues."""
+    """Train a prior, a classifier or a damage detector. Ctrl-C saves, --resume continues.
+
+    \b
+    scoreinv train --sde ve --conditional --init photo --data PHOTOS/ --out mine
+    scoreinv train --resume --out mine   # continues where it stopped
+    """
     _check(subject, run)
     leads = os.environ.get("RANK", "0") == "0"  # the first of torchrun's processes
     if not leads:
@@ -122,26 +102,28 @@ def train(*, subject: Subject, run: RunOptions, common: Common) -> None:
         return
     result = _train(config, folder, run, device, common)
     outputs = [str(path) for path in (result.model, result.samples) if path is not None]
-    emit(
-        common,
-        {
-            "output": str(result.model),
-            "outputs": outputs,
-            "steps": result.steps,
-            "images": result.images,
-            "loss": result.loss,
-            "validation_loss": result.validation.mean if result.validation else None,
-            "seconds": round(result.seconds, 3),
-            "seed": config.seed,
-            "device": device,
-            "precision": result.precision,
-        },
-    )
+    record = {
+        "output": str(result.model),
+        "outputs": outputs,
+        "steps": result.steps,
+        "images": result.images,
+        "loss": result.loss,
+        "validation_loss": result.validation.mean if result.validation else None,
+        "seconds": round(result.seconds, 3),
+        "seed": config.seed,
+        "device": device,
+        "precision": result.precision,
+    }
+    emit(common, record)
     loss = "" if result.loss is None else f", loss {result.loss:.4f}"
     notice(common, f"{', '.join(outputs)} ({result.steps:,} steps, {duration(result.seconds)}{loss})")
     notice(common, f"{folder.path}: config.json, metrics.jsonl and state/; --resume continues from them")
-    if result.useful is False:
-        warn(f"{result.model}: {_warning(result, config, folder)}")
+    if result.useful is False and result.validation is not None:
+        losses = f"the held-out loss is {result.validation.mean:.3g}, a constant's {result.baseline_loss:.3g}"
+        # The loss of a warm-up says little, so ten times its steps are advised at least.
+        steps = 10 * max(result.steps, config.optimizer.warmup)
+        again = f"--resume --out {shlex.quote(str(folder.path))} --steps {steps}"
+        warn(f"{result.model}: hardly better than no model yet: {losses}: train longer ({again}), or start from --init")
 
 
 def _check(subject: Subject, how: RunOptions) -> None:
@@ -154,8 +136,11 @@ def _check(subject: Subject, how: RunOptions) -> None:
         raise InputError("torchrun: name one folder for all processes with --out")
     if how.init is not None and how.resume:
         raise InputError("--init and --resume: a resumed run starts from its own state")
-    if subject.sde is not None and subject.config is not None:
-        raise InputError("--sde and --config: the configuration names its SDE; give one of them")
+    kinds = sum(map(bool, (subject.sde, subject.config, subject.damage)))
+    if kinds > 1:
+        raise InputError("--sde, --config and --damage: a configuration names its SDE; give one of them")
+    if not (kinds or how.resume):
+        raise InputError("nothing to train: give --sde ve, vp or subvp, --damage, or --config FILE")
     for name, given in (("--conditional", subject.conditional), ("--classifier", subject.classifier)):
         if given and (subject.sde is None or how.resume):
             raise InputError(f"{name}: goes with --sde, for a new run; a configuration contains it")
@@ -163,10 +148,6 @@ def _check(subject: Subject, how: RunOptions) -> None:
         raise InputError("--conditional and --classifier: a prior, or a classifier; give one of them")
     if subject.classifier and subject.data is None:
         raise InputError("--classifier: name the pictures with --data: a folder with a folder for each class")
-    if subject.damage and (subject.sde is not None or subject.config is not None or how.resume):
-        raise InputError("--damage: goes in place of --sde, for a new run; a configuration contains it")
-    if subject.sde is None and subject.config is None and not subject.damage and not how.resume:
-        raise InputError("nothing to train: give --sde ve, vp or subvp, --damage, or --config FILE")
 
 
 def _train(
@@ -179,14 +160,18 @@ def _train(
             init = load_damage_detector(how.init)
         else:
             init = load_classifier(how.init) if isinstance(config.model, models.ClassifierConfig) else load(how.init)
-    notices = _Notices(config, run, init is None and not how.resume, common)
     keep_freed()
     with progress_bar("training", quiet=common.quiet) as show:
+        begun = False
 
         def callback(progress: training.TrainProgress) -> None:
-            notices.update(progress)
-            speed = _speed(progress.images_per_second)
-            show(progress.fraction, progress.seconds_left, f"loss {progress.loss:.4f}, {speed} images/s")
+            nonlocal begun
+            if not begun:
+                begun = True
+                start = f"from step {progress.begun:,} " if progress.begun else ""
+                notice(common, f"training in {run.path}, {start}to {_ends(config)}; Ctrl-C saves, --resume goes on")
+            speed = f"{progress.images_per_second:.3g} images/s"
+            show(progress.fraction, progress.seconds_left, f"loss {progress.loss:.4f}, {speed}")
 
         try:
             return training.train(
@@ -234,12 +219,11 @@ def _configuration(subject: Subject, how: RunOptions, common: Common) -> trainin
     if how.sigma_max == "data":
         return training.with_estimated_sigma_max(config)
     try:
-        value = float(how.sigma_max)
+        sde = replace(config.model.sde, sigma_max=float(how.sigma_max))
     except ValueError:
-        raise InputError(f"--sigma-max {how.sigma_max}: give a number, or data") from None
-    if not config.model.sde.sigma_min < value < math.inf:
-        raise InputError(f"--sigma-max {how.sigma_max}: must be above sigma_min, {config.model.sde.sigma_min:g}")
-    return replace(config, model=replace(config.model, sde=replace(config.model.sde, sigma_max=value)))
+        least = f"{config.model.sde.sigma_min:g}"
+        raise InputError(f"--sigma-max {how.sigma_max}: give data, or a number above sigma_min, {least}") from None
+    return replace(config, model=replace(config.model, sde=sde))
 
 
 def _named(subject: Subject, resumed: Path | None) -> training.TrainingConfig:
@@ -265,78 +249,8 @@ def _named(subject: Subject, resumed: Path | None) -> training.TrainingConfig:
     return presets.conditional_training(sde, data) if subject.conditional else presets.small_training(sde, data)
 
 
-@dataclass
-class _Notices:
-    """Lines on stderr while a run trains: its folder and end at the first report, then its speed.
-
-    Attributes:
-        fresh: whether the run starts from random weights.
-    """
-
-    config: training.TrainingConfig
-    run: training.TrainingRun
-    fresh: bool
-    common: Common
-    first: int | None = field(default=None, init=False)
-    paced: bool = field(default=False, init=False)
-
-    def update(self, progress: training.TrainProgress) -> None:
-        config = self.config
-        if self.first is None:
-            self.first = progress.step
-            start = f"from step {progress.begun:,} " if progress.begun else ""
-            end = f"to {_ends(config)}; Ctrl-C saves, --resume goes on"
-            notice(self.common, f"training in {self.run.path}, {start}{end}")
-        if not self.paced and progress.step >= self.first + _PACE_STEPS:
-            self.paced = True
-            rate, left = progress.images_per_second, progress.seconds_left
-            total = progress.images + round(rate * left)
-            pace = f"{_speed(rate)} pictures a second here: {duration(left)} to the end, {total:,} in all"
-            notice(self.common, pace + (_expectation(config) if self.fresh else ""))
-
-
-def _expectation(config: training.TrainingConfig) -> str:
-    """Compare a new prior with the training of a bundled one."""
-    if isinstance(config.model, models.ClassifierConfig) or config.trained == "chroma" or config.damage is not None:
-        return ""
-    name = "cifar10" if config.observations is None else "photo"
-    images = int(models.read_metadata(locate(name))[1]["images"])
-    better = "to restore photographs, use --conditional --init photo" if config.observations is None else "--init photo"
-    return f". The bundled {name} was trained on {images:,} pictures; {better} starts from trained weights"
-
-
 def _ends(config: training.TrainingConfig) -> str:
     """Return the end of a run, in words."""
     steps = f"{config.steps:,} steps" if config.steps else ""
     minutes = f"{config.minutes:g} minutes" if config.minutes else ""
     return " or ".join(filter(None, (steps, minutes)))
-
-
-def _speed(rate: float) -> str:
-    """Return pictures a second, with two digits at least."""
-    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
-
-
-def _warning(result: training.TrainResult, config: training.TrainingConfig, run: training.TrainingRun) -> str:
-    """Return what to expect of a model that is hardly better than the baseline, and a remedy."""
-    assert result.validation is not None
-    loss, baseline = f"{result.validation.mean:.3g}", f"{result.baseline_loss:.3g}"
-    remedy = f"train longer (--resume --out {shlex.quote(str(run.path))} --steps {_enough_steps(result.steps, config)})"
-    if config.damage is not None:
-        said = f"finds little damage yet: the held-out loss is {loss}, that of a constant {baseline}"
-    elif config.trained == "chroma":
-        said = f"colours are hardly better than grey yet: the held-out loss is {loss}, that of grey {baseline}"
-    elif config.observations is not None:
-        said = f"fills are hardly better than classical ones yet: the held-out loss is {loss}, theirs {baseline}"
-        remedy += ", or start from trained weights by --init photo"
-    else:
-        said = f"samples are noise yet: the held-out loss is {loss}, that of a constant {baseline}"
-        remedy += ", or start from trained weights by --conditional --init photo"
-    return f"{said}: {remedy}"
-
-
-def _enough_steps(steps: int, config: training.TrainingConfig) -> int:
-    """Return ten times the steps so far (at least the warm-up), rounded up to one digit."""
-    least = 10 * max(steps, config.optimizer.warmup, 1)
-    digit = 10 ** (len(str(least)) - 1)
-    return -(-least // digit) * digit

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from scoreinv import tasks
-from scoreinv.batch.plan import OutputOptions
+from scoreinv.batch.plan import Beside, OutputOptions
 from scoreinv.cli.options import Common, Photos, TaskModel, Uncertainty
-from scoreinv.cli.photos import Beside, run
+from scoreinv.cli.photos import run
 from scoreinv.models.loading import Models
 from scoreinv.tasks.requests import UpscaleRequest
-
-EXAMPLES = """
-  scoreinv upscale photo.png                         # twice as large: photo_upscaled.png
-  scoreinv upscale photo.png --factor 3 -o large.png
-"""
 
 
 def upscale(
@@ -24,7 +19,12 @@ def upscale(
     output: OutputOptions,
     common: Common,
 ) -> None:
-    """Enlarge photos 2 to 4 times."""
+    """Enlarge photos 2 to 4 times.
+
+    \b
+    scoreinv upscale photo.png                         # twice as large: photo_upscaled.png
+    scoreinv upscale photo.png --factor 3 -o large.png
+    """
     models = Models(denoise=model, machine=common.machine)
     given = Beside(uncertainty=uncertainty)
     run(photos, tasks.upscale_picture, request, output, common, models, suffix="_upscaled", given=given)

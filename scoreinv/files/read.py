@@ -45,6 +45,7 @@ from PIL import (
 from scoreinv.files import heif
 from scoreinv.files.guard import guarded, reason
 from scoreinv.files.tiff import check_directory, decode_by_tifffile, is_preview, read_directories, unpremultiply
+from scoreinv.files.urls import is_url, read_url
 from scoreinv.imaging.metadata import describe, orient
 from scoreinv.imaging.picture import Picture, check_megapixels
 from scoreinv.system.errors import InputError, SettingError
@@ -95,7 +96,7 @@ def read_picture(path: str | os.PathLike[str] | bytes, frame: int | None = None)
     CMYK, Lab and palette pictures become sRGB, with a warning in the log; bilevel ones become L.
 
     Args:
-        path: file; "-" is standard input; bytes are the content of a file.
+        path: file or URL; "-" is standard input; bytes are the content of a file.
         frame: index of the frame, from 0.
 
     Raises:
@@ -128,12 +129,15 @@ def decode(
         elif os.fsdecode(path) == STREAM:
             name = name or "standard input"
             kind, content = _read_stream(name)
+        elif is_url(os.fsdecode(path)):
+            name = name or os.fsdecode(path)
+            content = read_url(os.fsdecode(path), _LONGEST_FILE)
+            kind = check_kind(content[:PREFIX_BYTES], name)
         else:
             name = name or os.fsdecode(path)
             there = Path(path).stat()
-            mode = there.st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # reading could block forever
-                raise InputError(f"{name}: is {special_file(mode)}, not a file: pass - and redirect it to stdin")
+            if not stat.S_ISREG(there.st_mode):  # reading a pipe could block forever
+                raise InputError(f"{name}: is {special_file(there.st_mode)}, not a file: name one, or pass - for stdin")
             if there.st_size > _LONGEST_FILE:
                 size = f"{there.st_size / 1e9:.0f} GB long, above the limit"
                 raise InputError(f"{name}: is {size}: save the part or frame that you need as a separate file")
@@ -150,8 +154,6 @@ def decode(
         raise
     except FileNotFoundError as error:
         raise InputError(f"{name}: no such file: check the path") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{name}: is a folder: name a picture in it") from error
     except OSError as error:
         raise InputError(f"{name}: cannot be read ({error.strerror or error})") from error
     except ValueError as error:
@@ -209,9 +211,9 @@ def is_picture(path: PurePath) -> bool:
 
 
 def special_file(mode: int) -> str:
-    """Describe what is neither a file nor a folder, by its mode from `stat`."""
-    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
-    return kinds.get(stat.S_IFMT(mode), "something else")
+    """Describe what is not a file, by its mode from `stat`."""
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 def _read_stream(name: str) -> tuple[str, bytes]:

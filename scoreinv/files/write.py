@@ -26,6 +26,7 @@ from scoreinv.files import heif
 from scoreinv.files.guard import reason
 from scoreinv.files.read import STREAM, special_file
 from scoreinv.files.tiff import write_tiff
+from scoreinv.files.urls import is_url, write_url
 from scoreinv.imaging.metadata import profile_fits
 from scoreinv.imaging.picture import Picture, eight_bits
 from scoreinv.system.errors import ExistsError, InputError, ScoreinvError
@@ -61,7 +62,7 @@ def write_picture(
     format.
 
     Args:
-        path: file; "-" is standard output, as PNG.
+        path: file or URL; "-" is standard output, as PNG.
         overwrite: replace an existing file.
         quality: 1 to 100, for JPEG, WebP, HEIC and AVIF.
 
@@ -72,6 +73,9 @@ def write_picture(
     name = os.fsdecode(path)
     if name == STREAM:
         _write_stream(picture)
+        return
+    if is_url(name):
+        write_url(name, picture_bytes(picture, name, quality))
         return
     target = check_output(name, overwrite=overwrite)
     try:
@@ -85,14 +89,14 @@ def write_picture(
         raise ScoreinvError(f"{name}: writing failed ({_why(error)}): nothing was written") from error
 
 
-def picture_bytes(picture: Picture, name: str) -> bytes:
+def picture_bytes(picture: Picture, name: str, quality: int | None = None) -> bytes:
     """Return the bytes of the file that `write_picture` would write under this name.
 
     Raises:
         InputError: the format of the suffix cannot hold the picture.
     """
     buffer = io.BytesIO()
-    encode(buffer, picture, name)
+    encode(buffer, picture, name, quality)
     return buffer.getvalue()
 
 
@@ -120,8 +124,6 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
         raise InputError(f"{name}: cannot be written ({_why(error)}): choose another name") from error
     if not in_folder:
         raise InputError(f"{name}: there is no folder {given.parent}: create it first")
-    if mode is not None and stat.S_ISDIR(mode):
-        raise InputError(f"{name}: is a folder: name a file in it")
     if mode is not None and not stat.S_ISREG(mode):
         raise InputError(f"{name}: is {special_file(mode)}, which cannot be replaced: name a file, or - for stdout")
     if mode is not None and not overwrite:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,28 +19,12 @@ from scipy import ndimage
 from scoreinv.files.read import decode
 from scoreinv.imaging.picture import Picture, to_float
 from scoreinv.inputs.arrays import is_tensor, picture_from_array, picture_from_pil, pictures_from_tensor
-from scoreinv.inputs.mask_options import DAMAGE_SUFFIX, MaskOptions
 from scoreinv.system.errors import EmptyMaskError, InputError, SettingError
 from scoreinv.system.options import MASK_THRESHOLD, Number, Whole, check
 
 _log = logging.getLogger(__name__)
 _ROWS = 512
 _BETWEEN = 0.2  # maximum share of intermediate values, as from soft edges: photographs have more
-
-
-def read_hole(path: str, size: tuple[int, int], options: MaskOptions) -> np.ndarray:
-    """Read a mask file for a photo of (height, width): HxW bool, true = hole; see `read_mask`.
-
-    A mask with the name of a detected one may be all black. Other errors name the remedy.
-    """
-    try:
-        return read_mask(
-            path, size, threshold=options.mask_threshold, invert=options.invert_mask, grow=options.grow or 0
-        )
-    except EmptyMaskError as error:
-        if error.black and Path(path).stem.endswith(DAMAGE_SUFFIX):
-            return np.zeros(size, dtype=bool)
-        raise InputError(str(error)) from error
 
 
 def read_mask(
@@ -51,6 +34,7 @@ def read_mask(
     threshold: float = MASK_THRESHOLD,
     invert: bool = False,
     grow: int = 0,
+    may_be_black: bool = False,
 ) -> np.ndarray:
     """Read a mask file for a photo: HxW bool, true = hole.
 
@@ -63,22 +47,22 @@ def read_mask(
         threshold: in [0, 1); use 0 for a mask of the values 0 and 1.
         invert: swap holes and known pixels.
         grow: radius in pixels of the dilation of holes by a disk, after inversion.
+        may_be_black: an all-black mask is allowed and has no hole.
 
     Raises:
         InputError: an unreadable file, a size other than the photo's, or no known pixel.
         EmptyMaskError: no hole.
     """
     decoded = decode(path)
-    name = f"{decoded.name}: the mask"
-    return hole_from_picture(decoded.picture, size, name=name, threshold=threshold, invert=invert, grow=grow)
-
-
-def read_avoided(
-    path: str | os.PathLike[str] | bytes, size: tuple[int, int], *, threshold: float = MASK_THRESHOLD
-) -> np.ndarray:
-    """Read a mask file of pixels that a fill must not copy: as `read_mask`, but an all-black mask is allowed."""
-    decoded = decode(path)
-    return avoided_from_picture(decoded.picture, size, name=f"{decoded.name}: the mask to avoid", threshold=threshold)
+    return hole_from_picture(
+        decoded.picture,
+        size,
+        name=f"{decoded.name}: the mask",
+        threshold=threshold,
+        invert=invert,
+        grow=grow,
+        may_be_black=may_be_black,
+    )
 
 
 def as_holes(
@@ -88,6 +72,8 @@ def as_holes(
     threshold: float = MASK_THRESHOLD,
     invert: bool = False,
     grow: int = 0,
+    may_be_black: bool = False,
+    what: str = "the mask",
 ) -> list[np.ndarray]:
     """Convert masks given from Python to HxW bool (true = hole), one for each picture.
 
@@ -95,25 +81,13 @@ def as_holes(
         mask: array HxW or HxWx3(4), PIL image, or tensor HxW or (B)xCxHxW, of bool, uint8, uint16 or float in [0, 1].
             One mask for all pictures, or a tensor with one for each.
         sizes: (height, width) of each picture.
-        threshold, invert, grow: as for `read_mask`.
+        threshold, invert, grow, may_be_black: as for `read_mask`.
+        what: its name in messages.
 
     Raises:
         InputError: as `read_mask`, and for other shapes, types, NaN and values out of range.
     """
     check_mask_settings(threshold, invert, grow)
-    return _for_each(mask, sizes, partial(hole_from_picture, threshold=threshold, invert=invert, grow=grow), "the mask")
-
-
-def as_avoided(mask: Any, sizes: Sequence[tuple[int, int]], *, threshold: float = MASK_THRESHOLD) -> list[np.ndarray]:
-    """Convert masks of pixels that a fill must not copy, as `as_holes`; an all-zero mask is allowed."""
-    check_mask_settings(threshold, False, 0)
-    return _for_each(mask, sizes, partial(avoided_from_picture, threshold=threshold), "the mask to avoid")
-
-
-def _for_each(
-    mask: Any, sizes: Sequence[tuple[int, int]], read: Callable[..., np.ndarray], what: str
-) -> list[np.ndarray]:
-    """Convert a mask given from Python by `read` for each size; `what` is its name in messages."""
     if isinstance(mask, Image.Image):
         pictures = [picture_from_pil(mask, what)]
     elif is_tensor(mask):
@@ -130,12 +104,13 @@ def _for_each(
         )
     if len(pictures) not in (1, len(sizes)):
         raise InputError(f"{len(pictures)} masks for {len(sizes)} pictures: give one, or one for each")
+    convert = partial(hole_from_picture, threshold=threshold, invert=invert, grow=grow, may_be_black=may_be_black)
     if len(pictures) == 1:
         # Pictures of the same size share the result.
-        found = {size: read(pictures[0], size, name=what) for size in dict.fromkeys(sizes)}
+        found = {size: convert(pictures[0], size, name=what) for size in dict.fromkeys(sizes)}
         return [found[size] for size in sizes]
     rows = enumerate(zip(pictures, sizes, strict=True))
-    return [read(picture, size, name=f"row {row} of the batch: {what}") for row, (picture, size) in rows]
+    return [convert(picture, size, name=f"row {row} of the batch: {what}") for row, (picture, size) in rows]
 
 
 def check_mask_settings(threshold: float, invert: bool, grow: int) -> None:
@@ -164,6 +139,7 @@ def hole_from_picture(
     threshold: float = MASK_THRESHOLD,
     invert: bool = False,
     grow: int = 0,
+    may_be_black: bool = False,
 ) -> np.ndarray:
     """Convert a picture to a mask; see `read_mask`. `name` is its name in messages.
 
@@ -190,7 +166,7 @@ def hole_from_picture(
         if hole.all():
             raise InputError(f"{name}, grown by {grow} pixels, leaves no known pixel: use a smaller value")
     empty = not hole.any()
-    if not (empty or hole.all()):
+    if not (empty or hole.all()) or (highest == 0 and may_be_black and not invert):
         return hole
     level = f"{highest:.3g} of 1" if picture.peak == 1 else f"{highest * picture.peak:g} of {picture.peak:g}"
     if marked:
@@ -202,19 +178,7 @@ def hole_from_picture(
     else:
         remedy = "paint the known pixels white" if invert else "paint the holes white"
     problem = f"{name} {'has no hole' if empty else 'leaves no known pixel'} (the largest value is {level}): {remedy}"
-    raise EmptyMaskError(problem, black=highest == 0 and not invert) if empty else InputError(problem)
-
-
-def avoided_from_picture(
-    picture: Picture, size: tuple[int, int], *, name: str, threshold: float = MASK_THRESHOLD
-) -> np.ndarray:
-    """Convert a picture to a mask; see `read_avoided`. `name` is its name in messages."""
-    try:
-        return hole_from_picture(picture, size, name=name, threshold=threshold)
-    except EmptyMaskError as error:
-        if not error.black:
-            raise
-        return np.zeros(size, dtype=bool)
+    raise EmptyMaskError(problem) if empty else InputError(problem)
 
 
 def observed_from_hole(hole: np.ndarray) -> np.ndarray:

@@ -42,15 +42,7 @@ class ExistsError(InputError):
 
 
 class EmptyMaskError(InputError):
-    """A mask has no hole.
-
-    Attributes:
-        black: every threshold gives an empty mask.
-    """
-
-    def __init__(self, problem: str, *, black: bool = False) -> None:
-        super().__init__(problem)
-        self.black = black
+    """A mask has no hole."""
 
 
 class CheckpointError(InputError):
@@ -59,14 +51,3 @@ class CheckpointError(InputError):
 
 class Cancelled(ScoreinvError):  # noqa: N818 - not a failure
     """A callback stopped the work."""
-
-
-def describe(error: BaseException) -> str:
-    """Return what went wrong on one line; an unexpected error with its type."""
-    if isinstance(error, ScoreinvError):
-        return " ".join(str(error).split())
-    if isinstance(error, MemoryError):
-        return "out of memory"
-    if isinstance(error, OSError) and error.strerror:
-        return printable(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
-    return printable(" ".join(f"{type(error).__name__}: {error}".split()))

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 
-def moved(module: str, names: Mapping[str, str], find: Callable[[str], Any] | None = None) -> Callable[[str], Any]:
+def moved(module: str, names: Mapping[str, str], others: Callable[[str], Any] | None = None) -> Callable[[str], Any]:
     """Return a `__getattr__` for a module whose names have moved; it issues a DeprecationWarning.
 
     Args:
         module: the module's `__name__`.
         names: the new full name of each old name.
-        find: the `__getattr__` for other names, if any.
+        others: finds all other names; None: there are none.
     """
 
-    def getattribute(name: str) -> Any:
-        if name not in names:
-            if find is not None:
-                return find(name)
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        new = names[name]
-        warnings.warn(f"{module}.{name} is {new} since 0.3", DeprecationWarning, stacklevel=2)
-        parent, _, last = new.rpartition(".")
-        return getattr(import_module(parent), last)
+    def find(name: str) -> Any:
+        if name in names:
+            warnings.warn(f"{module}.{name} is {names[name]} since 0.3", DeprecationWarning, stacklevel=2)
+            return resolve_name(names[name])
+        if others is not None:
+            return others(name)
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
-    return getattribute
+    return find

@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Lock, get_ident
 
-from scoreinv.system.container import container_limits
+from scoreinv.system.memory import container_limits
 
 OPENMP = "OMP_NUM_THREADS"  # the environment variable for the number of threads
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")

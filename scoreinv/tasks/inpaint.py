@@ -30,7 +30,7 @@ from scoreinv.conditional.prior import trained_task
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.imaging.regions import Region, extent, overlap, regions_to_fill, widened
 from scoreinv.inputs.arrays import pictures_from_api
-from scoreinv.inputs.masks import as_avoided, as_holes, observed_from_hole
+from scoreinv.inputs.masks import as_holes, observed_from_hole
 from scoreinv.models.loading import Models
 from scoreinv.operators import ObservedComponents
 from scoreinv.operators.colour_space import luma
@@ -133,7 +133,7 @@ def inpaint(
     holes = as_holes(mask, sizes, threshold=mask_threshold, invert=invert, grow=grow)
     avoided: Sequence[np.ndarray | None] = [None] * len(pictures)
     if avoid is not None:
-        avoided = as_avoided(avoid, sizes, threshold=mask_threshold)
+        avoided = as_holes(avoid, sizes, threshold=mask_threshold, may_be_black=True, what="the mask to avoid")
     inputs = [Inputs(*each) for each in zip(pictures, holes, avoided, strict=True)]
     with running("inpainting", callback, progress=progress) as forward:
         if not request.needs_model:

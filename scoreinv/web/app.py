@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import asyncio
+import mimetypes
 import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -22,16 +22,16 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
-from scoreinv import analysis
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.memory import is_out_of_memory
-from scoreinv.tasks.select import Prompt, Size, with_rim
+from scoreinv.tasks.select import Prompt, Size, propose_shadow, with_rim
 from scoreinv.web.access import Access, Guard
 from scoreinv.web.album import Album, GoneError, Photo
 from scoreinv.web.jobs import BusyError, Job, JobQueue
@@ -43,12 +43,7 @@ MOST_BYTES = 256 << 20
 _THREADS = 2  # photographs encoded at once: each takes several times its memory
 _CONNECTIONS = 64  # at once; protection from slow clients needs a proxy
 _GRACE = 5  # seconds for open responses after an interrupt
-_TYPES = {
-    "html": "text/html; charset=utf-8",
-    "css": "text/css; charset=utf-8",
-    "js": "text/javascript; charset=utf-8",
-    "svg": "image/svg+xml",
-}
+_STATIC = Path(__file__).parent / "static"
 _LABELS = {
     "noise_std": "Noise level",
     "hints": "The strokes of colour",
@@ -93,35 +88,14 @@ def make_app(models: Models, access: Access, queue: JobQueue) -> ASGIApp:
     app = FastAPI(lifespan=lifespan, openapi_url=None)
     for kind in (ScoreinvError, AnyHTTPException, RequestValidationError, ClientDisconnect, Exception):
         app.exception_handler(kind)(_error_response)
-    _add_page(app)
+    mimetypes.add_type("text/javascript", ".js")  # the registry of Windows may say otherwise
+    app.mount("/static", StaticFiles(directory=_STATIC))
+    app.add_api_route("/", lambda: FileResponse(_STATIC / "index.html"))
     _add_photos(app, album, queue, objects)
     _add_objects(app, album, objects)
     add_work(app, album, queue, models)
     _add_jobs(app, queue)
     return Guard(app, access)  # outermost: Starlette handles unexpected errors outside its middleware
-
-
-def _add_page(app: FastAPI) -> None:
-    @app.get("/")
-    async def index() -> Response:
-        return await file("index.html")
-
-    @app.get("/static/{name}")
-    async def file(name: str) -> Response:
-        if name not in _page_files():
-            raise HTTPException(404, "There is no such page.")
-        kind, content = _page_files()[name]
-        return Response(content, media_type=kind)
-
-
-@cache
-def _page_files() -> dict[str, tuple[str, bytes]]:
-    """Return media type and content of each file of the page, by name; no other file is served."""
-    return {
-        file.name: (_TYPES[suffix], file.read_bytes())
-        for file in (files("scoreinv.web") / "static").iterdir()
-        if (suffix := file.name.rpartition(".")[2]) in _TYPES
-    }
 
 
 def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -> None:
@@ -230,7 +204,7 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
     def shadow(key: str, prompt: Selecting, size: Size | None = None) -> dict[str, Any]:
         """Return the shadow of the object, if it is clear."""
         photo = album.get(key)
-        return boxed_bits(analysis.propose_shadow(photo.picture, objects.select(photo, prompt, size).mask))
+        return boxed_bits(propose_shadow(photo.picture, objects.select(photo, prompt, size).mask))
 
 
 def _prompt(click: Annotated[list[str] | None, Query()] = None, box: str | None = None) -> Prompt:

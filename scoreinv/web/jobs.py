@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from scoreinv.system.errors import Cancelled, ScoreinvError
 from scoreinv.system.reporting import reporting
-from scoreinv.system.time_left import ETA
+from scoreinv.system.terminal import ETA
 from scoreinv.tasks.callbacks import Callback, notify
 from scoreinv.web.album import GoneError
 

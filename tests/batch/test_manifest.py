@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import threading
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from scoreinv.batch.manifest import MANIFEST, Manifest, Table
 from scoreinv.batch.work import BY_ANOTHER, EXISTS
@@ -59,11 +59,12 @@ def test_what_is_no_file_is_refused(tmp_path):
 
 def test_one_waits_for_the_other(tmp_path):
     path = tmp_path / "t.csv"
-    with FileLock(tmp_path / ".t.csv.lock"):
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         adding = threading.Thread(target=Table(path, COLUMNS).add, args=(RECORDS[0],))
         adding.start()
         adding.join(0.3)
-        assert not path.exists()
+        assert not path.read_bytes()
     adding.join()
     assert rows(path) == expected(RECORDS[:1])
 

@@ -123,7 +123,7 @@ def test_masks_are_matched_by_name(scoreinv, store):
 
 
 def test_a_dry_run_copies_nothing(run, store, monkeypatch):
-    monkeypatch.setattr(batch_work, "local_copy", None)
+    monkeypatch.setattr("scoreinv.files.read.read_url", None)
     write(f"{store}/clean/a_denoised.png", b"of another")
     ended = run("--dry-run")
     assert (ended.code, ended.err) == (0, "")
@@ -143,7 +143,7 @@ def test_an_interrupted_run_keeps_its_results_and_manifest(run, store, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr("scoreinv.batch.run.process", interrupted)
         ended = run()
-    assert (ended.code, f"-o {store}/clean" in ended.err) == (130, True)
+    assert (ended.code, "1 done and kept, 2 left" in ended.err) == (130, True)
     assert results(store).keys() == {"a_denoised.png"}
     assert [row["input"] for row in rows(store)] == [f"{store}/scans/a.png"]
     assert "2 done, 1 skipped" in run().err

@@ -20,7 +20,7 @@ from processes import wait_for
 from shell import photo_array, start_process
 
 from scoreinv.batch import workers
-from scoreinv.batch.plan import Job
+from scoreinv.batch.plan import Job, OutputOptions
 from scoreinv.batch.work import BY_ANOTHER, Work
 from scoreinv.models.loading import Machine, Models
 from scoreinv.tasks.outcome import DenoiseOutcome
@@ -63,10 +63,10 @@ def same_picture(inputs: Any, request: Any, models: Any, callback: Any = None) -
     return DenoiseOutcome(inputs.picture, [inputs.picture], None, 1, "exact", 0.0)
 
 
-def some_work(**machine: Any) -> Work:
+def some_work(workers: str | None = None, **machine: Any) -> Work:
     """Work with `same_picture`, which would need a model."""
-    request = DenoiseRequest()
-    return Work(same_picture, request, Models(machine=Machine(**machine)), ("denoise",), batch=True, makes_folders=True)
+    models, options = Models(machine=Machine(**machine)), OutputOptions(workers=workers)
+    return Work(same_picture, DenoiseRequest(), models, options=options, batch=True)
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,14 @@ def test_the_number_of_workers_follows_processors_photos_and_memory(
     monkeypatch.setattr(workers, "available_bytes", lambda: 4 * 0.6e9 + 4 * 1e6)
     monkeypatch.setattr(workers, "device_of", lambda device: "cpu" if device == "auto" else device)
     photo = pictures(tmp_path / "scans", 1) / "0000.png"
-    jobs, work = [Job(str(photo), "out")] * wanted, some_work(**machine)
-    assert workers.choose_workers(jobs, work, asked) == count
+    jobs, work = [Job(str(photo), "out")] * wanted, some_work(asked, **machine)
+    assert workers.choose_workers(jobs, work) == count
     as_asked = count if asked else 1
     with monkeypatch.context() as patch:  # 16 megapixels take 4 GB
         patch.setattr(workers, "_pixels", lambda path: 16_000_000)
-        assert workers.choose_workers(jobs, work, asked) == as_asked
+        assert workers.choose_workers(jobs, work) == as_asked
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
-    assert workers.choose_workers(jobs, work, asked) == as_asked
+    assert workers.choose_workers(jobs, work) == as_asked
 
 
 def test_pixels_are_counted_without_decoding(tmp_path):

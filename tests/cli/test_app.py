@@ -153,12 +153,12 @@ def test_a_home_that_is_closed_holds_no_defaults(scoreinv, photo, mask, tmp_path
     """As that of a service, which may belong to root."""
     home = tmp_path / "home"
     monkeypatch.setattr("typer.get_app_dir", lambda name: str(home / name))
-    is_file = Path.is_file
+    read_text = Path.read_text
 
-    def closed(path: Path) -> bool:
+    def closed(path: Path, **options: str) -> str:
         if home in path.parents:
             raise PermissionError(13, "Permission denied", str(path))
-        return is_file(path)
+        return read_text(path, **options)
 
-    monkeypatch.setattr(Path, "is_file", closed)
+    monkeypatch.setattr(Path, "read_text", closed)
     assert scoreinv("inpaint", photo, "--mask", mask, "-o", "r.png").code == 0

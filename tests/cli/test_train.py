@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +13,8 @@ from PIL import Image
 from processes import wait_for
 from shell import brief_run, start_process
 
-from scoreinv.cli.train import _enough_steps
 from scoreinv.models.codec import encode
-from scoreinv.sdes import VE
 from scoreinv.training.config import DataConfig
-from scoreinv.training.presets import small_training
 
 
 @pytest.fixture
@@ -151,22 +146,11 @@ def test_a_run_says_what_to_expect_what_it_has_written_and_that_it_is_noise(scor
     assert done.code == 0
     said = [line for line in done.err.splitlines() if line.startswith("scoreinv: ")]  # without progress
     assert said[0] == "scoreinv: training in my run, to 10 steps; Ctrl-C saves, --resume goes on"
-    assert re.match(
-        r"scoreinv: \S+ pictures a second here: .* to the end, 20 in all. The bundled cifar10 was ", said[1]
-    )
     written = "my run/model.safetensors, my run/samples/step-000000010.png (10 steps, "
-    assert said[2].startswith(f"scoreinv: {written}")
-    assert said[4].startswith(
-        "scoreinv: warning: my run/model.safetensors: samples are noise yet: the held-out loss is "
-    )
-    for remedy in ("--resume --out 'my run' --steps 50000", "--conditional --init photo"):
-        assert remedy in said[4]
-
-
-@pytest.mark.parametrize(("done", "warmup", "steps"), [(0, 0, 10), (37, 0, 400), (5, 500, 5000)])
-def test_the_steps_advised_are_beyond_the_warm_up(done, warmup, steps):
-    run = small_training(VE(), DataConfig())
-    assert _enough_steps(done, replace(run, optimizer=replace(run.optimizer, warmup=warmup))) == steps
+    assert said[1].startswith(f"scoreinv: {written}")
+    assert said[3].startswith("scoreinv: warning: my run/model.safetensors: hardly better than no model yet: ")
+    for remedy in ("--resume --out 'my run' --steps 50000", "--init"):
+        assert remedy in said[3]
 
 
 def test_a_model_that_takes_observations_starts_one_that_does(scoreinv, tmp_path):

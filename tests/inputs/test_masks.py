@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from scoreinv.inputs.masks import as_avoided, as_holes, dilate, observed_from_hole, read_avoided, read_mask
+from scoreinv.inputs.masks import as_holes, dilate, observed_from_hole, read_mask
 from scoreinv.system.errors import InputError
 
 HOLE = np.zeros((20, 30), dtype=bool)
@@ -178,20 +180,21 @@ def test_operators_have_the_other_polarity():
 
 
 def test_what_is_avoided_may_be_nothing_but_not_all(tmp_path):
+    avoided = partial(as_holes, may_be_black=True)
     """As a mask in size and threshold; values that are all below it are asked about."""
     marks = np.zeros((6, 8), np.uint8)
     marks[2:4, 3:5] = 255
-    assert_array_equal(as_avoided(marks, [(6, 8)])[0], marks > 0)
-    assert_array_equal(as_avoided(marks > 0, [(6, 8), (6, 8)])[1], marks > 0)
-    assert not as_avoided(np.zeros((6, 8), bool), [(6, 8)])[0].any()
+    assert_array_equal(avoided(marks, [(6, 8)])[0], marks > 0)
+    assert_array_equal(avoided(marks > 0, [(6, 8), (6, 8)])[1], marks > 0)
+    assert not avoided(np.zeros((6, 8), bool), [(6, 8)])[0].any()
     Image.fromarray(marks).save(tmp_path / "avoid.png")
-    assert_array_equal(read_avoided(tmp_path / "avoid.png", (6, 8)), marks > 0)
-    with pytest.raises(InputError, match=r"avoid.png: the mask to avoid is 8x6, but the photo is 9x6"):
-        read_avoided(tmp_path / "avoid.png", (6, 9))
+    assert_array_equal(read_mask(tmp_path / "avoid.png", (6, 8), may_be_black=True), marks > 0)
+    with pytest.raises(InputError, match=r"avoid.png: the mask is 8x6, but the photo is 9x6"):
+        read_mask(tmp_path / "avoid.png", (6, 9), may_be_black=True)
     with pytest.raises(InputError, match=r"has no hole \(the largest value is 1 of 255\): .* threshold of 0"):
-        as_avoided(marks // 255, [(6, 8)])
-    assert_array_equal(as_avoided(marks // 255, [(6, 8)], threshold=0)[0], marks > 0)
+        avoided(marks // 255, [(6, 8)])
+    assert_array_equal(avoided(marks // 255, [(6, 8)], threshold=0)[0], marks > 0)
     with pytest.raises(InputError, match="no known pixel"):
-        as_avoided(np.ones((6, 8), bool), [(6, 8)])
+        avoided(np.ones((6, 8), bool), [(6, 8)])
     with pytest.raises(InputError, match="mask_threshold"):
-        as_avoided(marks, [(6, 8)], threshold=1)
+        avoided(marks, [(6, 8)], threshold=1)

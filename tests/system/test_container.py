@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from scoreinv.system import container
-from scoreinv.system.container import container_limits
-from scoreinv.system.memory import available_bytes
+from scoreinv.system import memory as container
+from scoreinv.system.memory import available_bytes, container_limits
 from scoreinv.system.threads import set_threads
 
 

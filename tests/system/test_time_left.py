@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from scoreinv.system.time_left import ETA
+from scoreinv.system.terminal import ETA
 
 
 def _errors(costs: Sequence[float], start: float = 0.0, parts: Sequence[float] | None = None) -> list[float]:

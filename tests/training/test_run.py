@@ -171,5 +171,5 @@ def test_changed_pictures_are_noticed_by_a_resumed_run(config: TrainingConfig, o
 
 
 def test_the_former_name_of_a_run_on_disk_warns() -> None:
-    with pytest.warns(DeprecationWarning, match="scoreinv.training.RunFolder is now TrainingRun"):
+    with pytest.warns(DeprecationWarning, match="scoreinv.training.RunFolder is scoreinv.training.TrainingRun"):
         assert scoreinv.training.RunFolder is TrainingRun
