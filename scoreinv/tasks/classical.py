@@ -1,4 +1,4 @@
-"""The task `inpaint` by classical methods, without a model or noise. Imports no torch.
+"""The task `inpaint` by classical methods, without a model or noise, and the notes about a mask. Imports no torch.
 
 They are the baseline: fast and smooth, and 1 to 2 dB further from the truth than the posterior mean of `photo`.
 """
@@ -11,18 +11,20 @@ from dataclasses import replace
 import numpy as np
 
 from scoreinv.analysis.jpeg import RIM, without_smears
+from scoreinv.analysis.leftovers import find_leftover
 from scoreinv.imaging.opencv import navier_stokes, telea
 from scoreinv.imaging.picture import Picture, to_float, to_samples
 from scoreinv.imaging.regions import hole_regions, known_first
 from scoreinv.models.loading import Models
 from scoreinv.tasks.callbacks import Callback, notify, split
 from scoreinv.tasks.inputs import Inputs
-from scoreinv.tasks.mask_notes import mask_notes, object_notes
-from scoreinv.tasks.notes import info
+from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import InpaintOutcome
 from scoreinv.tasks.requests import ClassicalMethod, InpaintRequest
 from scoreinv.windows.boxes import crop
 
+_MOSTLY_HOLE = 0.6
+"""Share of a photograph above which a mask is probably inverted, or a copy of the photograph with painted marks."""
 _CONTEXT = 16
 """Pixels around a hole that a fill is given; methods use 3."""
 
@@ -45,21 +47,42 @@ _BLOCKS: dict[ClassicalMethod, int] = {"telea": 2048, "navier-stokes": 2048, "bi
 the pixels: 90,000 at once take 3 seconds and 0.5 GB."""
 
 
+def mask_notes(hole: np.ndarray) -> list[Note]:
+    """Return the notes about a user's mask, HxW bool."""
+    if not hole.any():
+        return [warning("mask_empty")]
+    share = float(hole.mean())
+    return [warning("mask_mostly_hole", share=share)] if share > _MOSTLY_HOLE else []
+
+
+def object_notes(picture: Picture, hole: np.ndarray) -> list[Note]:
+    """Return a note if part of the object seems to be left beside its mask, HxW bool."""
+    leftover = find_leftover(picture, hole)
+    return [] if leftover is None else [warning("object_left", grow=leftover.grow, share=leftover.share)]
+
+
+def with_hole(inputs: Inputs, request: InpaintRequest, models: Models) -> tuple[Inputs, np.ndarray | None, list[Note]]:
+    """Return the inputs with a hole, the damage (HxW bool) that was detected if there was no mask, and the notes.
+
+    Raises InputError if the inputs do not fit the request, or if all of the photograph is damage.
+    """
+    request.check_given(inputs.given)
+    if inputs.hole is not None:
+        return inputs, None, mask_notes(inputs.hole) + object_notes(inputs.picture, inputs.hole)
+    from scoreinv.tasks.damage import detect  # needs torch
+
+    damage, notes = detect(inputs.picture, request, models)
+    return replace(inputs, hole=damage), damage, notes
+
+
 def inpaint_classically(
     inputs: Inputs, request: InpaintRequest, models: Models, callback: Callback | None = None
 ) -> InpaintOutcome[Picture]:
     """Fill the holes of a photograph, or its detected damage, by the classical method of the request."""
-    request.check_given(inputs.given)
+    given, damage, notes = with_hole(inputs, request, models)
     assert request.classical is not None
-    hole, damage = inputs.hole, None
-    if hole is None:
-        from scoreinv.tasks.damage import detect  # needs torch
-
-        hole, notes = detect(inputs.picture, request, models)
-        damage = hole
-    else:
-        notes = mask_notes(hole) + object_notes(inputs.picture, hole)
-    filled = fill_classically(inputs.picture, hole, request.classical, callback, exact=request.exact)
+    assert given.hole is not None
+    filled = fill_classically(given.picture, given.hole, request.classical, callback, exact=request.exact)
     return replace(filled, damage=damage, notes=[*notes, *filled.notes])
 
 

@@ -35,17 +35,15 @@ from scoreinv.operators import gray, gray_and_hints
 from scoreinv.operators.colour_space import luma
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
-from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.tasks.callbacks import Callback, notify, running, split
 from scoreinv.tasks.common import (
     MEAN_WINDOW,
     Model,
     Windows,
     check_samples,
-    draw_conditioned,
-    draw_constrained,
+    draw_given,
+    in_batches,
     models_of,
-    posterior_mean,
     spread,
     to_arrays,
     to_tensor,
@@ -418,11 +416,9 @@ def _draw(
     if sampling.mean:
         numbers = [2 * k for k in range(MEAN_DRAWS)]
     rows = [(one, number) for one in grays for number in numbers]
-    at_once = max(1, PIXELS_AT_ONCE // grays[0].luma.size)
-    batches = [rows[begin : begin + at_once] for begin in range(0, len(rows), at_once)]
     drawn: list[np.ndarray] = []
     nfe = 0
-    for batch, part in zip(batches, split(callback, map(len, batches)), strict=True):
+    for batch, part in in_batches(rows, grays[0].luma.size, callback):
         some = [one for one, _ in batch]
         known = torch.from_numpy(np.stack([one.known for one in some]))[:, None].to(prior.device, torch.float32)
         operator = gray_and_hints(some[0].weights, known)
@@ -439,12 +435,7 @@ def _draw(
         tile = prior.image_size * (MEAN_WINDOW if sampling.mean else 1)
         windows = Windows(tile, prior.image_size // 2, orientations=MIRRORED)
         stream = PictureNoise(sampling.seed, [number for _, number in batch], weights, prior.device)
-        if sampling.method == "pc":
-            x, nfe = draw_constrained(sampling, prior, observation, initial, windows, stream, part)
-        elif sampling.mean:
-            x, nfe = posterior_mean(prior, observation, windows, stream, part)
-        else:
-            x, nfe = draw_conditioned(prior, observation, sampling.steps, windows, stream, part)
+        x, nfe = draw_given(sampling, prior, observation, windows, stream, part, initial=initial)
         drawn += to_arrays(x)
     pictures = [drawn[begin : begin + len(numbers)] for begin in range(0, len(drawn), len(numbers))]
     return ([[np.mean(some, axis=0)] for some in pictures], nfe * len(numbers)) if sampling.mean else (pictures, nfe)

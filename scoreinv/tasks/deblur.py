@@ -20,7 +20,6 @@ import torch.nn.functional as F
 from scoreinv.analysis.noise import noise_under_blur
 from scoreinv.analysis.spectrum import BLOCK, blur_misfits, polar_spectrum
 from scoreinv.imaging.picture import Picture
-from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.blur import check_kernel_size, kernel_array
 from scoreinv.models.blur_estimator import ANGLES, RADII, BlurNetwork, Reading, load_blur
 from scoreinv.models.loading import Models
@@ -29,12 +28,12 @@ from scoreinv.operators.kernels import BlurKind, PointSpread, normalised
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import GRAY_LEVELS, check_noise_share
-from scoreinv.tasks.callbacks import Callback, running
+from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.common import Model, check_samples, models_of
 from scoreinv.tasks.denoise import photograph, written
 from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import Note, info, warning
-from scoreinv.tasks.outcome import DeblurOutcome, ImageLike, Outcome, for_each
+from scoreinv.tasks.outcome import DeblurOutcome, ImageLike, Outcome, run_on
 from scoreinv.tasks.requests import DeblurRequest, Estimate, RestorationMethod, SolveRequest
 from scoreinv.tasks.solve import Problem, solve_problem
 from scoreinv.tasks.upscale import SPECTRUM
@@ -108,10 +107,8 @@ def deblur(
         kernel=kernel,
         noise_std=noise_std,
     )
-    pictures, form = pictures_from_api(image)
     models = models_of(denoise=prior)
-    with running("deblurring", callback, progress=progress) as forward:
-        return for_each(deblur_picture, [Inputs(picture) for picture in pictures], request, models, form, forward)
+    return run_on(image, deblur_picture, request, models, "deblurring", callback, progress=progress)
 
 
 def deblur_picture(

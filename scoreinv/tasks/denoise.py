@@ -28,7 +28,6 @@ from torch import Tensor
 
 from scoreinv.analysis.noise import estimate_noise
 from scoreinv.imaging.picture import Fill, Picture
-from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.models.loading import Models
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import DPMpp2M, NoiseStream, State
@@ -37,11 +36,11 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import GRAY_LEVELS, check_noise_share
 from scoreinv.system.reporting import report, reporting
-from scoreinv.tasks.callbacks import Callback, for_sampler, notify, running, split
+from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
 from scoreinv.tasks.common import Model, check_samples, gathered, models_of, noise_range, start_time, wide_tile
 from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import info, warning
-from scoreinv.tasks.outcome import DenoiseOutcome, ImageLike, Outcome, for_each
+from scoreinv.tasks.outcome import DenoiseOutcome, ImageLike, Outcome, run_on
 from scoreinv.tasks.requests import DENOISING_STEPS, DenoiseRequest, Estimate, SolveRequest
 from scoreinv.windows.ensemble import ALL, SelfEnsemble
 from scoreinv.windows.tiled import Tiled
@@ -104,10 +103,8 @@ def denoise(
     request = DenoiseRequest(
         samples=samples, seed=seed, estimate=estimate, steps=steps, orientations=orientations, noise_std=noise_std
     )
-    pictures, form = pictures_from_api(image)
     models = models_of(denoise=prior)
-    with running("denoising", callback, progress=progress) as forward:
-        return for_each(denoise_picture, [Inputs(picture) for picture in pictures], request, models, form, forward)
+    return run_on(image, denoise_picture, request, models, "denoising", callback, progress=progress)
 
 
 def denoise_picture(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 import numpy as np
 from PIL import Image
 
-from scoreinv.inputs.arrays import Form
+from scoreinv.inputs.arrays import Form, pictures_from_api
 from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.system.text import one_line
-from scoreinv.tasks.callbacks import Callback, split
+from scoreinv.tasks.callbacks import Callback, running, split
 from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import Note
 from scoreinv.tasks.requests import FillMethod, Request, RestorationMethod, StepName
@@ -238,6 +238,22 @@ class RestoreOutcome(Outcome[AnyImage]):
     def step_pictures(self) -> list[AnyImage | None]:
         by_name = {step.name: step.image for step in self.steps}
         return [by_name.get(name) for name in self.wanted]
+
+
+def run_on(
+    image: Any,
+    task: Callable[[Inputs, Any, Models, Callback], Outcome[Any]],
+    request: Request,
+    models: Models,
+    title: str,
+    callback: Callback | None,
+    *,
+    progress: bool,
+) -> Any:
+    """Run a task on the pictures of a call from Python; return their outcomes as one, in the caller's form."""
+    pictures, form = pictures_from_api(image)
+    with running(title, callback, progress=progress) as forward:
+        return for_each(task, [Inputs(picture) for picture in pictures], request, models, form, forward)
 
 
 def for_each(

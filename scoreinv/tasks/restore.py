@@ -34,11 +34,12 @@ from scoreinv.models.loading import Models
 from scoreinv.system.errors import SettingError
 from scoreinv.system.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY
 from scoreinv.tasks.callbacks import Callback, notify, running, split
+from scoreinv.tasks.classical import mask_notes
 from scoreinv.tasks.colorize import draw_colors, hints_for, knows_gray
 from scoreinv.tasks.common import Model, RunningSpread, check_samples, models_of
 from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, detector_of
 from scoreinv.tasks.denoise import check_noise, remove_noise
-from scoreinv.tasks.inpaint import PreparedFill, mask_notes
+from scoreinv.tasks.inpaint import PreparedFill
 from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.noise_streams import ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.notes import Note, info, warning
@@ -334,8 +335,8 @@ class _Restoration:
         self._finish_step("inpaint", info("filled"), filled.samples)
 
     def _filled(self, picture: Picture, hole: np.ndarray, request: InpaintRequest) -> Outcome[Picture]:
-        prepared = PreparedFill.prepare(Inputs(picture, hole), request, self.models, detected=True)
-        return prepared.draw(request, self.models, self.callbacks["inpaint"])
+        prepared = PreparedFill(Inputs(picture, hole), request, self.models, notes=[])
+        return prepared.draw(request, self.callbacks["inpaint"])
 
     def remove_noise(self) -> None:
         """Remove noise that is given, or estimated as more than film grain."""

@@ -132,8 +132,8 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
 
         def draw(callback: Callback) -> Result:
             masks = (None if each is None else np.packbits(each).tobytes() for each in (inputs.hole, inputs.avoid))
-            prepare = partial(tasks.PreparedFill.prepare, inputs, request, models)
-            outcome = _cached(fills, 1, (photo.key, exact, *masks), prepare).draw(request, models, callback)
+            prepare = partial(tasks.PreparedFill, inputs, request, models)
+            outcome = _cached(fills, 1, (photo.key, exact, *masks), prepare).draw(request, callback)
             return result(photo, outcome.image, outcome.notes, "inpainted", seed, another=True)
 
         return submit(photo, inputs, request, draw)

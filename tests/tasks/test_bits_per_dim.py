@@ -69,7 +69,7 @@ def test_errors_of_different_pictures_are_independent():
 
 
 def test_pictures_together_are_as_alone(monkeypatch):
-    monkeypatch.setattr("scoreinv.tasks.bits_per_dim.PIXELS_AT_ONCE", 48)  # batches across pictures and repeats
+    monkeypatch.setattr("scoreinv.tasks.common.PIXELS_AT_ONCE", 48)  # batches across pictures and repeats
     levels = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3)).astype(np.uint8)
     pictures = [Picture(item) for item in levels]
     together = pictures_bits_per_dim(

@@ -209,13 +209,13 @@ def test_a_rim_smeared_by_jpeg_is_redrawn_unless_exact(browser):
 def test_a_fill_is_prepared_once_for_all_seeds(browser, monkeypatch):
     """Of the same mask and area to avoid; other ones are prepared again."""
     prepared: list[Any] = []
-    prepare = tasks.PreparedFill.prepare
+    prepare = tasks.PreparedFill
 
     def record(inputs: Any, *given: Any) -> Any:
         prepared.append(inputs)
         return prepare(replace(inputs, avoid=None), *given)  # which the quick prior cannot use
 
-    monkeypatch.setattr(tasks.PreparedFill, "prepare", record)
+    monkeypatch.setattr(tasks, "PreparedFill", record)
     photo = opened(browser, png(pixels()))
     avoided = opened(browser, png(~hole()))
     path = f"/api/photos/{photo['key']}/fill"
