@@ -26,10 +26,9 @@ from scoreinv.system import errors
 from scoreinv.system.errors import CheckpointError, ExistsError, InputError
 from scoreinv.system.memory import keep_freed
 from scoreinv.tasks.callbacks import Callback
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import info
 from scoreinv.tasks.outcome import Outcome
-from scoreinv.tasks.requests import Request
+from scoreinv.tasks.requests import Inputs, Request
 
 _log = logging.getLogger(__name__)
 

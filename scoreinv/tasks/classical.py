@@ -17,10 +17,9 @@ from scoreinv.imaging.picture import Picture, to_float, to_samples
 from scoreinv.imaging.regions import hole_regions, known_first
 from scoreinv.models.loading import Models
 from scoreinv.tasks.callbacks import Callback, notify, split
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import InpaintOutcome
-from scoreinv.tasks.requests import ClassicalMethod, InpaintRequest
+from scoreinv.tasks.requests import ClassicalMethod, InpaintRequest, Inputs
 from scoreinv.windows.boxes import crop
 
 _MOSTLY_HOLE = 0.6

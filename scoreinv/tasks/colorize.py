@@ -49,7 +49,6 @@ from scoreinv.tasks.common import (
     to_tensor,
 )
 from scoreinv.tasks.damage import DamageOdds
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.noise_streams import PictureNoise, ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.notes import Note, warning
 from scoreinv.tasks.outcome import ColorizeOutcome, ImageLike, in_form
@@ -61,6 +60,7 @@ from scoreinv.tasks.requests import (
     ColorizeRequest,
     Estimate,
     GrayWeights,
+    Inputs,
     Method,
     Sampling,
 )

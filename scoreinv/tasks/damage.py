@@ -39,10 +39,9 @@ from scoreinv.system.options import FOUND_GROW, USUAL_SENSITIVITY
 from scoreinv.system.text import shown
 from scoreinv.tasks.callbacks import Callback, notify, running, split
 from scoreinv.tasks.common import finite, to_tensor
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import DamageOutcome, ImageLike
-from scoreinv.tasks.requests import DamageRequest, InpaintRequest
+from scoreinv.tasks.requests import DamageRequest, InpaintRequest, Inputs
 from scoreinv.windows.boxes import Box
 
 Detector = DamageDetector | str | Path

@@ -27,14 +27,13 @@ from scoreinv.operators import pad_observation, photographed, valid_blur
 from scoreinv.operators.kernels import BlurKind, PointSpread, normalised
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import GRAY_LEVELS, check_noise_share
+from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.common import Model, check_samples, models_of
 from scoreinv.tasks.denoise import photograph, written
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import DeblurOutcome, ImageLike, Outcome, run_on
-from scoreinv.tasks.requests import DeblurRequest, Estimate, RestorationMethod, SolveRequest
+from scoreinv.tasks.requests import DeblurRequest, Estimate, Inputs, RestorationMethod, SolveRequest
 from scoreinv.tasks.solve import Problem, solve_problem
 from scoreinv.tasks.upscale import SPECTRUM
 
@@ -149,7 +148,6 @@ def remove_blur(
     Args:
         noise_std: standard deviation of the photograph's noise, in [0, 1]; at least `LEAST_NOISE` is assumed.
     """
-    check_noise_share(noise_std)
     check_kernel_size(kernel, picture.size)
     blurring = torch.from_numpy(kernel)
     operator = valid_blur(blurring, *picture.size, BLUR_ITERATIONS)

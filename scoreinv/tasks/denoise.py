@@ -34,14 +34,13 @@ from scoreinv.samplers import DPMpp2M, NoiseStream, State
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.system.errors import InputError
 from scoreinv.system.memory import PIXELS_AT_ONCE
-from scoreinv.system.options import GRAY_LEVELS, check_noise_share
+from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.system.reporting import report, reporting
 from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
 from scoreinv.tasks.common import Model, check_samples, gathered, models_of, noise_range, start_time, wide_tile
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import info, warning
 from scoreinv.tasks.outcome import DenoiseOutcome, ImageLike, Outcome, run_on
-from scoreinv.tasks.requests import DENOISING_STEPS, DenoiseRequest, Estimate, SolveRequest
+from scoreinv.tasks.requests import DENOISING_STEPS, DenoiseRequest, Estimate, Inputs, SolveRequest
 from scoreinv.windows.ensemble import ALL, SelfEnsemble
 from scoreinv.windows.tiled import Tiled
 
@@ -133,7 +132,6 @@ def remove_noise(
     The posterior mean takes one evaluation of the network in each orientation, or two if black and white censor more
     than 15 % of the values. The result of a grey photograph is grey, whatever its mode.
     """
-    check_noise_share(noise_std)
     values, gray = photograph(picture)
     finish = partial(written, picture)
     return denoise_values(values, noise_std, prior, request, finish, callback, gray=gray, stored=True)

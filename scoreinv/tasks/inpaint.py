@@ -55,10 +55,9 @@ from scoreinv.tasks.common import (
     to_tensor,
 )
 from scoreinv.tasks.deep_holes import Scale, draw_in_scales, enough_to_copy
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import ImageLike, InpaintOutcome, for_each, in_form
-from scoreinv.tasks.requests import Estimate, FillMethod, InpaintRequest, Sampling
+from scoreinv.tasks.requests import Estimate, FillMethod, InpaintRequest, Inputs, Sampling
 from scoreinv.windows.boxes import Box, crop
 from scoreinv.windows.ensemble import ALL, MIRRORED
 
@@ -120,7 +119,7 @@ def inpaint(
     request = InpaintRequest(
         method=method, steps=steps, start=start, samples=samples, seed=seed, estimate=estimate, exact=exact
     )
-    if not request.needs_model and prior is not None:
+    if request.classical is not None and prior is not None:
         raise SettingError("prior", f"does not go with {method}, which needs no model")
     request.check_given({"mask"} if avoid is None else {"mask", "avoid"})
     models = models_of(inpaint=prior)
@@ -132,7 +131,7 @@ def inpaint(
         avoided = as_avoided(avoid, sizes, threshold=mask_threshold)
     inputs = [Inputs(*each) for each in zip(pictures, holes, avoided, strict=True)]
     with running("inpainting", callback, progress=progress) as forward:
-        if not request.needs_model:
+        if request.classical is not None:
             return for_each(inpaint_picture, inputs, request, models, form, forward)
         prepared = [PreparedFill(each, request, models) for each in inputs]
         return in_form(draw_fills(prepared, request, forward), form)

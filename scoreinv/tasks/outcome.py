@@ -13,9 +13,8 @@ from scoreinv.inputs.arrays import Form, pictures_from_api
 from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.system.text import one_line
 from scoreinv.tasks.callbacks import Callback, running, split
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import Note
-from scoreinv.tasks.requests import FillMethod, Request, RestorationMethod, StepName
+from scoreinv.tasks.requests import FillMethod, Inputs, Request, RestorationMethod, StepName
 
 if TYPE_CHECKING:
     from torch import Tensor

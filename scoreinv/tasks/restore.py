@@ -40,7 +40,6 @@ from scoreinv.tasks.common import Model, RunningSpread, check_samples, models_of
 from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, detector_of
 from scoreinv.tasks.denoise import check_noise, remove_noise
 from scoreinv.tasks.inpaint import PreparedFill
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.noise_streams import ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import AnyMethod, ImageLike, Outcome, RestoreOutcome, Step, for_each
@@ -52,6 +51,7 @@ from scoreinv.tasks.requests import (
     DenoiseRequest,
     Estimate,
     InpaintRequest,
+    Inputs,
     RestoreRequest,
     StepName,
 )
@@ -313,9 +313,9 @@ class _Restoration:
             return
         (picture,) = self.pictures
         worn = self.damage is not None and bool(self.damage.mean() > _WORN)
-        toned = tone_picture(picture, share=self.request.tone, tones=whole, worn=worn)
+        toned, note = tone_picture(picture, share=self.request.tone, tones=whole, worn=worn)
         notify(self.callbacks["tone"], 1.0)
-        self._finish_step("tone", toned.note, [toned.image] if toned.changed else None)
+        self._finish_step("tone", note, None if toned is picture else [toned])
 
     def fill(self) -> None:
         """Fill the damage."""

@@ -22,7 +22,6 @@ from scoreinv.operators.kernels import normalised
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.options import MASK_THRESHOLD, Device, Precision, check
 from scoreinv.system.threads import yield_to_load
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.outcome import Outcome, in_form
 from scoreinv.tasks.requests import (
     ColorizeRequest,
@@ -30,6 +29,7 @@ from scoreinv.tasks.requests import (
     DenoiseRequest,
     Downsampling,
     InpaintRequest,
+    Inputs,
     SolveRequest,
     UpscaleRequest,
 )
@@ -136,10 +136,10 @@ class Inpainter(OnRows):
     ) -> None:
         request = InpaintRequest(**settings)
         check_mask_settings(mask_threshold, invert, grow)
-        if model is not None and not request.needs_model:
+        if model is not None and request.classical is not None:
             raise SettingError("model", f"does not go with {request.method}, which needs none")
         models = Models(inpaint="photo" if model is None else model, machine=Machine(device, precision))
-        super().__init__(request, models, "inpaint" if request.needs_model else None, [image, mask], result, name)
+        super().__init__(request, models, "inpaint" if request.classical is None else None, [image, mask], result, name)
         self.mask_settings: dict[str, Any] = {"threshold": mask_threshold, "invert": invert, "grow": grow}
 
     def run(self, picture: Picture, *others: np.ndarray) -> Outcome[Picture]:

@@ -42,10 +42,9 @@ from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.options import Whole, check
 from scoreinv.system.text import shown
 from scoreinv.tasks.callbacks import Callback
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import info
 from scoreinv.tasks.outcome import ImageLike, SelectOutcome
-from scoreinv.tasks.requests import SelectRequest
+from scoreinv.tasks.requests import Inputs, SelectRequest
 
 Size = Literal["small", "middle", "large"]
 SIZES: tuple[Size, ...] = get_args(Size)

@@ -13,9 +13,8 @@ from scoreinv.operators import downsampling
 from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.common import Model, check_samples, models_of
 from scoreinv.tasks.denoise import photograph, written
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.outcome import ImageLike, UpscaleOutcome, run_on
-from scoreinv.tasks.requests import Downsampling, Estimate, RestorationMethod, UpscaleRequest
+from scoreinv.tasks.requests import Downsampling, Estimate, Inputs, RestorationMethod, UpscaleRequest
 from scoreinv.tasks.solve import Problem, solve_problem
 
 SPECTRUM = 5e-4

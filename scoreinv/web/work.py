@@ -22,7 +22,6 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.memory import shortage
 from scoreinv.system.options import USUAL_SENSITIVITY
 from scoreinv.tasks.callbacks import Callback
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import Note
 from scoreinv.tasks.outcome import Outcome
 from scoreinv.tasks.requests import (
@@ -31,6 +30,7 @@ from scoreinv.tasks.requests import (
     DeblurRequest,
     DenoiseRequest,
     InpaintRequest,
+    Inputs,
     Request,
     RestoreRequest,
     UpscaleRequest,

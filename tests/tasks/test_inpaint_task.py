@@ -18,10 +18,9 @@ from scoreinv.sdes import VP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks.inpaint import PreparedFill, inpaint, inpaint_picture
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import info, warning
 from scoreinv.tasks.outcome import InpaintOutcome
-from scoreinv.tasks.requests import InpaintRequest
+from scoreinv.tasks.requests import InpaintRequest, Inputs
 
 pytestmark = pytest.mark.portable
 

@@ -22,8 +22,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.tasks.deblur import deblur_picture
 from scoreinv.tasks.denoise import denoise_picture
-from scoreinv.tasks.inputs import Inputs
-from scoreinv.tasks.requests import DeblurRequest, DenoiseRequest, UpscaleRequest
+from scoreinv.tasks.requests import DeblurRequest, DenoiseRequest, Inputs, UpscaleRequest
 from scoreinv.tasks.upscale import upscale_picture
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"

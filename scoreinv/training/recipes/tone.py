@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from scoreinv.models.tone_estimator import PARTS, SIDE, TONE_FILE, ToneNetwork, load_tone, through
 from scoreinv.system.files import PRETRAINED
-from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, guessed, told_of
+from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, expected_chroma, inputs_of_pixels
 
 BATCH, PIXELS, EMA = 48, 192, 0.998
 DRAWN = 384
@@ -114,7 +114,7 @@ def computed(first: Path, more: list[Path], most: int) -> dict[str, Tensor]:
             gain, low, high = (uniform(a, b, len(some), 3, 1, 1) for a, b in ((0.35, 1.1), (0, 0.25), (0.7, 1)))
             some = low + (high - low) * some**gain
         with torch.no_grad():
-            guesses.append(guessed(some, network).half().contiguous(memory_format=torch.contiguous_format))
+            guesses.append(expected_chroma(some, network).half().contiguous(memory_format=torch.contiguous_format))
         if start % 800 == 0:
             print(f"{start} of {len(paths)} photographs", flush=True)
     return {"photos": torch.cat(photos), "guesses": torch.cat(guesses), "ends": torch.cat(ends)}
@@ -196,7 +196,7 @@ def train(
         truth, guess, radius = cropped(photos[which], guesses[which], ends[which])
         truth, scan, faded = faded_by_drawing(truth, radius)
         truth, scan = in_mats(truth, scan, radius, matted)
-        rgb, known, quantiles, parts = told_of(scan[:, :DRAWN], guess, ends_of(scan[:, DRAWN:]))
+        rgb, known, quantiles, parts = inputs_of_pixels(scan[:, :DRAWN], guess, ends_of(scan[:, DRAWN:]))
         specks = (torch.rand(BATCH, 2, 1) < SPECKED) * torch.rand(BATCH, 2, 1)
         quantiles[:, [0, -1]] = torch.lerp(quantiles[:, [0, -1]], torch.tensor([[0.0], [1.0]]), specks)
         curves, odds = network(rgb, known, quantiles, parts)
@@ -262,7 +262,7 @@ def gates(network: ToneNetwork, photos: Tensor, guesses: Tensor, ends: Tensor) -
     truth, scan, faded = faded_by_drawing(pixels, radius.expand(len(photos), -1, -1))
     gone, found = faded > 0, []
     for seen, known, wanted in ((scan[gone], guess[gone], truth[gone]), (pixels, guess, pixels)):
-        curves, odds = network(*told_of(seen[:, :DRAWN], known, ends_of(seen[:, DRAWN:])))
+        curves, odds = network(*inputs_of_pixels(seen[:, :DRAWN], known, ends_of(seen[:, DRAWN:])))
         rgb = seen[:, :DRAWN]
         toned, wanted = through(rgb, curves), wanted[:, :DRAWN]
         found.append([odds.numpy(), *(difference(*two) for two in ((toned, rgb), (rgb, wanted), (toned, wanted)))])
