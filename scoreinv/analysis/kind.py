@@ -67,7 +67,7 @@ def seen(picture: Picture, hole: np.ndarray | None = None) -> Picture:
 
 
 def kind_by_colours(picture: Picture, hole: np.ndarray | None = None, *, worn: bool = False) -> Kind:
-    """Classify a picture by its colours alone; `tasks.picture_kind.kind_of` adds the evidence of damage.
+    """Classify a picture by its colours alone; `tasks.damage.kind_of` adds the evidence of damage.
 
     The chroma of a tinted picture is a function of its luma: the means in 12 classes of luma predict it. Photographs of
     fog, the sea or a leaf are tinted, too. A print has one hue, from red brown to yellow, and strays less from its

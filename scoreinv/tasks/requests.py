@@ -594,9 +594,9 @@ class SelectRequest(Request):
         box: x, y, width, height.
     """
 
-    at: tuple[tuple[float, ...], ...] = ()
-    not_at: tuple[tuple[float, ...], ...] = ()
-    box: tuple[float, ...] | None = None
+    at: Sequence[Any] = ()
+    not_at: Sequence[Any] = ()
+    box: Sequence[float] | None = None
     size: Annotated[
         Literal["small", "middle", "large"] | None,
         Setting("Size of the object at a single point: a part, more of it, or the whole. (default: the likeliest)"),

@@ -37,13 +37,12 @@ from scoreinv.tasks.callbacks import Callback, notify, running, split
 from scoreinv.tasks.classical import mask_notes
 from scoreinv.tasks.colorize import draw_colors, hints_for, knows_gray
 from scoreinv.tasks.common import Model, RunningSpread, check_samples, models_of
-from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, detector_of
+from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, detector_of, kind_of
 from scoreinv.tasks.denoise import check_noise, remove_noise
 from scoreinv.tasks.inpaint import PreparedFill
 from scoreinv.tasks.noise_streams import ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import AnyMethod, ImageLike, Outcome, RestoreOutcome, Step, for_each
-from scoreinv.tasks.picture_kind import kind_of
 from scoreinv.tasks.requests import (
     COLOR_SATURATION,
     SURE_SENSITIVITY,
@@ -202,15 +201,14 @@ def restore_picture(
     if hole is not None:
         work.notes += mask_notes(hole)
     find_odds = cache(lambda: DamageOdds.of(picture, models.detector(), parts["damage"]))
-    work.kind = kind_of(picture, find_odds)
+    work.kind = kind_of(picture, models, find_odds)
     if request.inpaint and hole is None:
         work.detect_damage(find_odds())
     elif request.inpaint:
         work.take_damage(hole)
     inside = work.find_border()
     if inside is not None:
-        cut = work.pictures[0]
-        work.kind = kind_of(cut, lambda: DamageOdds.of(cut, models.detector()))
+        work.kind = kind_of(work.pictures[0], models)
         hints = None if hints is None else hints.part(inside)
     whole = work.remove_tint()
     if request.tone != 0:

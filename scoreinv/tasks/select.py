@@ -27,7 +27,7 @@ from scoreinv.analysis.shadows import propose_shadow
 from scoreinv.imaging.picture import Picture, picture_of_hole, scaled
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.masks import dilate
-from scoreinv.models.loading import Models
+from scoreinv.models.loading import LIBRARY, Models
 from scoreinv.models.segment_anything import (
     CELL,
     CORNER,
@@ -39,7 +39,6 @@ from scoreinv.models.segment_anything import (
     SegmentAnything,
 )
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
-from scoreinv.system.options import Whole, check
 from scoreinv.system.text import shown
 from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.notes import info
@@ -163,22 +162,12 @@ def select(
         InputError: a wrong picture or setting, no prompt, or a point outside the picture.
         ScoreinvError: no object was found, or onnxruntime is not installed.
     """
-    if grow is not None:
-        check("grow", grow, Whole())
-    check("shadow", shadow, bool)
-    if size is not None:
-        check("size", size, SIZES)
-    prompt = Prompt.of(at, not_at, box)
+    request = SelectRequest(at, not_at, box, size, grow, shadow)
     pictures, form = pictures_from_api(image)
     if len(pictures) > 1:
         raise InputError(f"{len(pictures)} pictures: points are of one, so give them one by one")
-    (picture,) = pictures
-    prompt.check(picture.size)
-    found = Selection(picture).select(prompt, size).mask
-    mask = with_rim(picture, found, grow)
-    if shadow and (seen := propose_shadow(picture, found)) is not None:
-        mask |= seen
-    return form.holes([mask])
+    request.result_of(pictures[0])  # raises for points outside, before the picture is embedded
+    return form.holes([select_picture(Inputs(pictures[0]), request, Models(machine=LIBRARY)).mask])
 
 
 def select_picture(

@@ -14,11 +14,10 @@ from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.models.loading import Models
 from scoreinv.operators.colour_space import colour_basis, luma
 from scoreinv.system.errors import Cancelled, InputError
-from scoreinv.tasks.colorize import colorize, colorize_picture, draw_colors, hints_for
+from scoreinv.tasks.colorize import colorize, colorize_picture, draw_colors, hints_for, work_size
 from scoreinv.tasks.common import spread
 from scoreinv.tasks.noise_streams import ddof_of_pairs
 from scoreinv.tasks.notes import warning
-from scoreinv.tasks.references import work_size
 from scoreinv.tasks.requests import ColorizeRequest, Inputs
 
 pytestmark = pytest.mark.portable
