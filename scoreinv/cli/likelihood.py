@@ -29,7 +29,7 @@ from scoreinv.cli.render import (
 from scoreinv.models.loading import ModelSource
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import Setting
-from scoreinv.system.terminal import LONG_SECONDS, duration, progress_bar
+from scoreinv.system.terminal import progress_bar
 from scoreinv.tasks.settings import LikelihoodSettings
 
 if TYPE_CHECKING:
@@ -181,11 +181,6 @@ class _Evaluation:
         """Evaluate pictures of one size and print each; if they fail together, one by one."""
         first, pictures = group[0][0], [picture for _, picture in group]
         title = first if len(group) == 1 else f"{first} and {len(group) - 1} more"
-        expected = tasks.expected_seconds(pictures[0].size, len(group), self.model.load(), self.estimate)
-        if expected >= LONG_SECONDS:
-            shorter = "--steps 16 takes half as long, " if self.estimate.steps is None else ""
-            said = f"about {duration(expected)} here; {shorter}a smaller picture or a crop less"
-            notice(self.common, f"{title}: the likelihood takes {said}")
         started = time.monotonic()
         try:
             with progress_bar(title, quiet=self.common.quiet) as show:

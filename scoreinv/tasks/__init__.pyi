@@ -1,6 +1,5 @@
 from .bits_per_dim import PictureDensity as PictureDensity
 from .bits_per_dim import check_picture as check_picture
-from .bits_per_dim import expected_seconds as expected_seconds
 from .bits_per_dim import pictures_at_once as pictures_at_once
 from .bits_per_dim import pictures_bits_per_dim as pictures_bits_per_dim
 from .bits_per_dim import standard_error as standard_error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,16 +21,10 @@ from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.system.memory import PIXELS_AT_ONCE, shortage
 from scoreinv.system.options import ODE_RTOL
 from scoreinv.tasks.callbacks import Callback, for_sampler
-from scoreinv.tasks.common import Sided, check_sides, colours_for, in_batches, model_of, to_tensor
+from scoreinv.tasks.common import Sided, check_sides, colours_for, in_batches, to_tensor
 from scoreinv.tasks.settings import LikelihoodSettings
 
 _DEQUANTISATION, _PROBE = 0, 1
-_ADAPTIVE_EVALUATIONS = 130
-"""Expected evaluations of RK45; pictures of CIFAR-10 needed 116 to 152."""
-_LARGE = 1 << 16
-"""Total pixels from which the time is estimated; fewer are fast."""
-_CROP = 64
-"""Side of the timed crop, in pixels."""
 _DEFAULT = LikelihoodSettings()
 
 
@@ -70,7 +63,6 @@ def pictures_bits_per_dim(
         Cancelled: the callback stopped the work.
         ScoreinvError: the likelihood is not finite.
     """
-    prior = model_of(prior)
     if len({picture.size for picture in pictures}) != 1:
         raise InputError("pictures that are evaluated together must have one size")
     for picture in pictures:
@@ -111,24 +103,6 @@ def pictures_bits_per_dim(
         evaluations = sum(nfe[first : first + settings.repeats])
         densities.append(PictureDensity(float(np.mean(repeats)), standard_error(repeats), evaluations))
     return densities
-
-
-def expected_seconds(size: tuple[int, int], count: int, prior: ScorePrior, settings: LikelihoodSettings) -> float:
-    """Estimate the seconds for the likelihood of `count` pictures of (height, width) by timing a crop.
-
-    Return 0 for small pictures, which are fast.
-    """
-    pixels = count * settings.repeats * size[0] * size[1]
-    if pixels < _LARGE:
-        return 0.0
-    side = max(1, _CROP // prior.stride) * prior.stride
-    x = prior.to_model(torch.full((1, prior.channels, side, side), 0.5, device=prior.device))
-    bits_per_dim(prior, x, steps=1)  # the first run of a process is slower
-    begun = time.monotonic()
-    timed = bits_per_dim(prior, x, steps=1)
-    each = (time.monotonic() - begun) / int(timed.nfe[0])
-    evaluations = _ADAPTIVE_EVALUATIONS if settings.steps is None else 4 * settings.steps
-    return each * evaluations * pixels / side**2
 
 
 def check_picture(picture: Picture, model: Sided) -> None:

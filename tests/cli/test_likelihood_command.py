@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -28,18 +27,6 @@ def test_likelihood(scoreinv, tmp_path, model):
     assert both.code == 1
     assert [set(json.loads(line)) >= {"bits_per_dim"} for line in both.out.splitlines()] == [True, False]
     assert "multiples of" in both.err
-
-
-def test_a_long_likelihood_says_first_how_long(scoreinv, tmp_path, monkeypatch):
-    for name, size in (("small.png", 8), ("big.png", 16)):
-        Image.fromarray(photo_array(size, size)).save(tmp_path / name)
-    monkeypatch.setattr("scoreinv.tasks.bits_per_dim._LARGE", 16 * 16)
-    monkeypatch.setattr("scoreinv.cli.likelihood.LONG_SECONDS", 0.0)
-    said = scoreinv("likelihood", "big.png", "--steps", 1).err
-    assert re.search(r"big\.png: the likelihood takes about \d+ s here; a smaller picture or a crop less\n", said)
-    assert "--steps 16 takes half as long" in scoreinv("likelihood", "big.png", "--rtol", 1e-2).err
-    monkeypatch.setattr("scoreinv.cli.likelihood.LONG_SECONDS", 1e-9)
-    assert "takes about" not in scoreinv("likelihood", "small.png", "--steps", 1).err
 
 
 def test_a_likelihood_of_few_steps_is_warned_of(scoreinv, tmp_path):
