@@ -103,13 +103,15 @@ def check_samples(count: int, picture_bytes: int) -> None:
 
 
 def in_batches(
-    rows: Sequence[_Row], pixels: int, callback: Callback | None
+    rows: Sequence[_Row], pixels: int, callback: Callback | None, most: int | None = None
 ) -> Iterator[tuple[Sequence[_Row], Callback]]:
     """Yield the rows of a batch in parts that fit memory, each with its share of the callback.
 
-    pixels: of a row.
+    Args:
+        pixels: of a row.
+        most: pixels of a part; None: `PIXELS_AT_ONCE`.
     """
-    at_once = max(1, PIXELS_AT_ONCE // pixels)
+    at_once = max(1, (most or PIXELS_AT_ONCE) // pixels)
     parts = [rows[first : first + at_once] for first in range(0, len(rows), at_once)]
     yield from zip(parts, split(callback, map(len, parts)), strict=True)
 

@@ -98,13 +98,7 @@ def deblur(
     if kernel is not None and not isinstance(kernel, PointSpread):
         kernel = normalised(kernel, "the kernel")
     request = DeblurRequest(
-        method=method,
-        steps=steps,
-        samples=samples,
-        seed=seed,
-        estimate=estimate,
-        kernel=kernel,
-        noise_std=noise_std,
+        method=method, steps=steps, samples=samples, seed=seed, estimate=estimate, kernel=kernel, noise_std=noise_std
     )
     models = models_of(denoise=prior)
     return run_on(image, deblur_picture, request, models, "deblurring", callback, progress=progress)

@@ -29,10 +29,7 @@ from scoreinv.inputs.arrays import (
     refuse_nested,
 )
 from scoreinv.networks.ffdnet import FFDNet
-from scoreinv.operators import (
-    LinearOperator,
-    check_adjoint,
-)
+from scoreinv.operators import LinearOperator, check_adjoint
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import DPMpp2M, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
@@ -129,8 +126,7 @@ def solve(
     check("noise_std", noise_std, Number(0))
     if not isinstance(operator, LinearOperator):
         raise SettingError(
-            "operator",
-            f"must be a scoreinv.operators.LinearOperator or a subclass of it, not {shown(operator)}",
+            "operator", f"must be a scoreinv.operators.LinearOperator or a subclass of it, not {shown(operator)}"
         )
     observations, dtype, form = _observations(y)
     observations = [observation.to(model.device) for observation in observations]
@@ -368,8 +364,7 @@ def _check_observed(operator: LinearOperator, observations: list[Tensor], noise_
     rms = max(float(y.double().square().mean().sqrt()) for y in observations)
     if noise_std > max(1.0, 2 * rms):  # probably in grey levels
         raise SettingError(
-            "noise_std",
-            f"is in [0, 1] units, and {noise_std:g} exceeds the observation: 25 grey levels are 25/255",
+            "noise_std", f"is in [0, 1] units, and {noise_std:g} exceeds the observation: 25 grey levels are 25/255"
         )
     y, _ = _as_seen(operator, observations[0])
     back = again = None
