@@ -5,14 +5,13 @@ They are the baseline: fast and smooth, and 1 to 2 dB further from the truth tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from scoreinv.analysis.jpeg import RIM, without_smears
 from scoreinv.analysis.leftovers import find_leftover
-from scoreinv.imaging.opencv import navier_stokes, telea
+from scoreinv.imaging import opencv
 from scoreinv.imaging.picture import Picture, to_float, to_samples
 from scoreinv.imaging.regions import hole_regions, known_first
 from scoreinv.models.loading import Models
@@ -28,19 +27,6 @@ _CONTEXT = 16
 """Pixels around a hole that a fill is given; methods use 3."""
 
 
-def _biharmonic(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """Fill so that the biharmonic equation holds in the hole (Damelin and Hoang, 2018)."""
-    from skimage.restoration import inpaint_biharmonic
-
-    return inpaint_biharmonic(values.astype(np.float64), hole, channel_axis=-1)
-
-
-_FILLS: dict[ClassicalMethod, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "telea": telea,
-    "navier-stokes": navier_stokes,
-    "biharmonic": _biharmonic,
-}
-"""Each takes and returns HxWxC float in [0, 1]; beside it a hole HxW bool."""
 _BLOCKS: dict[ClassicalMethod, int] = {"telea": 2048, "navier-stokes": 2048, "biharmonic": 256}
 """Longest side of a block; larger holes are filled block by block. The time of the biharmonic fill grows faster than
 the pixels: 90,000 at once take 3 seconds and 0.5 GB."""
@@ -112,10 +98,20 @@ def fill_classically(
     parts = split(callback, [region.hole.size for region in regions])
     for region, part in zip(regions, parts, strict=True):
         own, target, still = region.hole, crop(colours, region.box), crop(unknown, region.box)
-        target[own] = to_samples(_FILLS[method](to_float(target), still)[own], pixels.dtype)
+        target[own] = to_samples(_filled(to_float(target), still, method)[own], pixels.dtype)
         still[own] = False
         notify(part, 1.0)
     pixels[~hole] = kept.pixels[~hole]
     filled = replace(picture, pixels=pixels)
     notes = [] if kept is picture else [info("jpeg_rim_redrawn", pixels=RIM)]
     return InpaintOutcome(filled, [filled], None, 0, method, notes=notes)
+
+
+def _filled(values: np.ndarray, hole: np.ndarray, method: ClassicalMethod) -> np.ndarray:
+    """Fill the holes (HxW bool) of HxWxC float in [0, 1]."""
+    if method != "biharmonic":
+        return opencv.inpaint(values, hole, method)
+    from skimage.restoration import inpaint_biharmonic
+
+    # The biharmonic equation holds in the hole (Damelin and Hoang, 2018).
+    return inpaint_biharmonic(values.astype(np.float64), hole, channel_axis=-1)

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from scoreinv.analysis.noise import noise_under_blur
 from scoreinv.analysis.spectrum import BLOCK, blur_misfits, polar_spectrum
 from scoreinv.imaging.picture import Picture
+from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.blur import check_kernel_size, kernel_array
 from scoreinv.models.blur_estimator import ANGLES, RADII, BlurNetwork, Reading, load_blur
 from scoreinv.models.loading import Models
@@ -32,7 +33,7 @@ from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.common import Model, check_samples, models_of
 from scoreinv.tasks.denoise import photograph, written
 from scoreinv.tasks.notes import Note, info, warning
-from scoreinv.tasks.outcome import DeblurOutcome, ImageLike, Outcome, run_on
+from scoreinv.tasks.outcome import DeblurOutcome, ImageLike, Outcome, for_each
 from scoreinv.tasks.requests import DeblurRequest, Estimate, Inputs, RestorationMethod, SolveRequest
 from scoreinv.tasks.solve import Problem, solve_problem
 from scoreinv.tasks.upscale import SPECTRUM
@@ -100,8 +101,9 @@ def deblur(
     request = DeblurRequest(
         method=method, steps=steps, samples=samples, seed=seed, estimate=estimate, kernel=kernel, noise_std=noise_std
     )
-    models = models_of(denoise=prior)
-    return run_on(image, deblur_picture, request, models, "deblurring", callback, progress=progress)
+    pictures, form = pictures_from_api(image)
+    inputs, models = [Inputs(picture) for picture in pictures], models_of(denoise=prior)
+    return for_each(deblur_picture, inputs, request, models, form, "deblurring", callback, progress=progress)
 
 
 def deblur_picture(

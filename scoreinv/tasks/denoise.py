@@ -28,6 +28,7 @@ from torch import Tensor
 
 from scoreinv.analysis.noise import estimate_noise
 from scoreinv.imaging.picture import Fill, Picture
+from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.models.loading import Models
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import DPMpp2M, NoiseStream, State
@@ -39,7 +40,7 @@ from scoreinv.system.reporting import report, reporting
 from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
 from scoreinv.tasks.common import Model, check_samples, gathered, models_of, noise_range, start_time, wide_tile
 from scoreinv.tasks.notes import info, warning
-from scoreinv.tasks.outcome import DenoiseOutcome, ImageLike, Outcome, run_on
+from scoreinv.tasks.outcome import DenoiseOutcome, ImageLike, Outcome, for_each
 from scoreinv.tasks.requests import DENOISING_STEPS, DenoiseRequest, Estimate, Inputs, SolveRequest
 from scoreinv.windows.ensemble import ALL, SelfEnsemble
 from scoreinv.windows.tiled import Tiled
@@ -102,8 +103,9 @@ def denoise(
     request = DenoiseRequest(
         samples=samples, seed=seed, estimate=estimate, steps=steps, orientations=orientations, noise_std=noise_std
     )
-    models = models_of(denoise=prior)
-    return run_on(image, denoise_picture, request, models, "denoising", callback, progress=progress)
+    pictures, form = pictures_from_api(image)
+    inputs, models = [Inputs(picture) for picture in pictures], models_of(denoise=prior)
+    return for_each(denoise_picture, inputs, request, models, form, "denoising", callback, progress=progress)
 
 
 def denoise_picture(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import timeit
 from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -44,8 +43,4 @@ def improvement_seconds(
 @torch.no_grad()
 def _seconds(do: Callable[[], object]) -> float:
     """Return the shorter time of two runs, since the first of a process is slower."""
-    times = [time.perf_counter()]
-    for _ in range(2):
-        do()
-        times.append(time.perf_counter())
-    return min(after - before for before, after in pairwise(times))
+    return min(timeit.repeat(do, number=1, repeat=2))

@@ -130,9 +130,10 @@ def inpaint(
     if avoid is not None:
         avoided = as_avoided(avoid, sizes, threshold=mask_threshold)
     inputs = [Inputs(*each) for each in zip(pictures, holes, avoided, strict=True)]
-    with running("inpainting", callback, progress=progress) as forward:
-        if request.classical is not None:
-            return for_each(inpaint_picture, inputs, request, models, form, forward)
+    title = "inpainting"
+    if request.classical is not None:
+        return for_each(inpaint_classically, inputs, request, models, form, title, callback, progress=progress)
+    with running(title, callback, progress=progress) as forward:
         prepared = [PreparedFill(each, request, models) for each in inputs]
         return in_form(draw_fills(prepared, request, forward), form)
 

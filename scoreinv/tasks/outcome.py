@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 import numpy as np
 from PIL import Image
 
-from scoreinv.inputs.arrays import Form, pictures_from_api
+from scoreinv.inputs.arrays import Form
 from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.system.text import one_line
 from scoreinv.tasks.callbacks import Callback, running, split
@@ -239,33 +239,21 @@ class RestoreOutcome(Outcome[AnyImage]):
         return [by_name.get(name) for name in self.wanted]
 
 
-def run_on(
-    image: Any,
-    task: Callable[[Inputs, Any, Models, Callback], Outcome[Any]],
-    request: Request,
-    models: Models,
-    title: str,
-    callback: Callback | None,
-    *,
-    progress: bool,
-) -> Any:
-    """Run a task on the pictures of a call from Python; return their outcomes as one, in the caller's form."""
-    pictures, form = pictures_from_api(image)
-    with running(title, callback, progress=progress) as forward:
-        return for_each(task, [Inputs(picture) for picture in pictures], request, models, form, forward)
-
-
 def for_each(
     task: Callable[[Inputs, Any, Models, Callback], Outcome[Any]],
     inputs: Sequence[Inputs],
     request: Request,
     models: Models,
     form: Form,
+    title: str,
     callback: Callback | None,
+    *,
+    progress: bool,
 ) -> Any:
-    """Run a task on pictures one after the other; return their outcomes as one, in the caller's form."""
-    parts = split(callback, [1] * len(inputs))
-    return in_form([task(one, request, models, part) for one, part in zip(inputs, parts, strict=True)], form)
+    """Run a task on the pictures of a call from Python; return their outcomes as one, in the caller's form."""
+    with running(title, callback, progress=progress) as forward:
+        parts = split(forward, [1] * len(inputs))
+        return in_form([task(one, request, models, part) for one, part in zip(inputs, parts, strict=True)], form)
 
 
 def in_form(outcomes: Sequence[Outcome[Any]], form: Form) -> Any:

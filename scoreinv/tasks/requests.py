@@ -443,7 +443,6 @@ class SolveRequest(Request):
         if self.estimate is None:
             default = "mean" if self.samples == 1 and self.method in (None, "dpir") else "sample"
             object.__setattr__(self, "estimate", default)
-        check("orientations", self.orientations, Whole(ORIENTATIONS[0], ORIENTATIONS[-1]))
         if self.orientations not in ORIENTATIONS:
             raise SettingError("orientations", f"must be 1, 2, 4 or 8, not {self.orientations}")
         if self.orientations > 1 and not self.mean:

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -137,7 +136,10 @@ def solve(
 
     def solved(number: int, part: Callback) -> Outcome[Any]:
         values, gray = _as_seen(operator, observations[number])
-        finish = partial(_as_picture, dtype=dtype, gray=gray)
+
+        def finish(rgb: np.ndarray) -> Picture:
+            return written(Picture(np.zeros(rgb.shape[:2] if gray else rgb.shape, dtype)), rgb)
+
         if noise_alone:
             noisy = operator.adjoint(values)
             return denoise_values(noisy, noise_std, model, request, finish, part, gray=gray, stored=False)
@@ -342,19 +344,15 @@ def _observations(y: Any) -> tuple[list[Tensor], np.dtype, Form]:
     if isinstance(y, np.ndarray) and y.dtype.kind == "f":
         refuse_masked(y, "the observation")
         if y.ndim not in (2, 3) or 0 in y.shape or (y.ndim == 3 and y.shape[2] != 3):
-            remedy = layout_remedy(y.shape)
-            if y.ndim == 3 and y.shape[0] == 4:
-                remedy = ": leave out the alpha, and put the channels last"
-            raise InputError(f"an observation is HxW or HxWx3, not {'x'.join(map(str, y.shape))}{remedy}")
-        planes = torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32))
-        planes = planes[None] if y.ndim == 2 else planes.permute(2, 0, 1)
-        return [planes[None].contiguous()], y.dtype, Form("array")
-    pictures, form = pictures_from_api(y)
-    if pictures[0].has_alpha:
-        raise InputError("an observation has 1 or 3 channels, and this one has alpha too: leave it out")
-    rgb = pictures[0].rgb()
-    channels = rgb[..., :1] if pictures[0].is_gray_mode else rgb
-    return [torch.from_numpy(channels).permute(2, 0, 1)[None].contiguous()], pictures[0].pixels.dtype, form
+            shape = "x".join(map(str, y.shape))
+            raise InputError(f"an observation is HxW or HxWx3, not {shape}{layout_remedy(y.shape)}")
+        values, dtype, form = np.atleast_3d(y).astype(np.float32), y.dtype, Form("array")
+    else:
+        pictures, form = pictures_from_api(y)
+        if pictures[0].has_alpha:
+            raise InputError("an observation has 1 or 3 channels, and this one has alpha too: leave it out")
+        values, dtype = pictures[0].rgb()[..., : 1 if pictures[0].is_gray_mode else 3], pictures[0].pixels.dtype
+    return [torch.from_numpy(np.ascontiguousarray(np.moveaxis(values, -1, 0)))[None]], dtype, form
 
 
 def _check_observed(operator: LinearOperator, observations: list[Tensor], noise_std: float) -> None:
@@ -390,8 +388,3 @@ def _as_seen(operator: LinearOperator, y: Tensor) -> tuple[Tensor, bool]:
         if operator.adjoint(y).shape[1] == 3 and operator(operator.adjoint(y)).shape[1] == 1:
             return y, False
     return y.expand(-1, 3, -1, -1).contiguous(), True
-
-
-def _as_picture(rgb: np.ndarray, *, dtype: np.dtype, gray: bool) -> Picture:
-    pixels = np.zeros(rgb.shape[:2] if gray else rgb.shape, dtype=dtype)
-    return written(Picture(pixels), rgb)

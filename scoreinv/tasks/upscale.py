@@ -8,12 +8,13 @@ from functools import partial
 import torch.nn.functional as F
 
 from scoreinv.imaging.picture import Picture
+from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.models.loading import Models
 from scoreinv.operators import downsampling
 from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.common import Model, check_samples, models_of
 from scoreinv.tasks.denoise import photograph, written
-from scoreinv.tasks.outcome import ImageLike, UpscaleOutcome, run_on
+from scoreinv.tasks.outcome import ImageLike, UpscaleOutcome, for_each
 from scoreinv.tasks.requests import Downsampling, Estimate, Inputs, RestorationMethod, UpscaleRequest
 from scoreinv.tasks.solve import Problem, solve_problem
 
@@ -64,8 +65,9 @@ def upscale(
         downsampling=downsampling,
         noise_std=noise_std,
     )
-    models = models_of(denoise=prior)
-    return run_on(image, upscale_picture, request, models, "upscaling", callback, progress=progress)
+    pictures, form = pictures_from_api(image)
+    inputs, models = [Inputs(picture) for picture in pictures], models_of(denoise=prior)
+    return for_each(upscale_picture, inputs, request, models, form, "upscaling", callback, progress=progress)
 
 
 def upscale_picture(
