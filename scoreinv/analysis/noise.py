@@ -59,15 +59,13 @@ def white_noise(picture: Picture) -> float:
         return 0.0
     level = float(np.quantile(levels[levels > 0], 0.25))
     quiet = np.flatnonzero((levels > 0) & (levels <= level))
-    halved = [estimate_noise(_halved(blocks[number])) / levels[number] for number in quiet]
+    halved = []
+    for number in quiet:
+        height, width = (side // 2 for side in blocks[number].size)
+        rgb = blocks[number].rgb((0, 0, 2 * height, 2 * width))
+        means = Picture(rgb.reshape(height, 2, width, 2, 3).mean((1, 3)))
+        halved.append(estimate_noise(means) / levels[number])
     return level if np.median(halved) < _WHITE else 0.0
-
-
-def _halved(picture: Picture) -> Picture:
-    """Return the colours averaged over 2x2 pixels."""
-    height, width = (side // 2 for side in picture.size)
-    rgb = picture.rgb((0, 0, 2 * height, 2 * width))
-    return Picture(rgb.reshape(height, 2, width, 2, 3).mean((1, 3)))
 
 
 def _channel_noise(picture: Picture, channel: int) -> float:

@@ -14,7 +14,7 @@ from scipy import ndimage
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.regions import extent, mask_of_blocks, means_of_blocks
 from scoreinv.operators.colour_space import luma
-from scoreinv.windows.boxes import Box
+from scoreinv.windows.boxes import crop
 
 _SIDE = 384  # longer side of the reduced crop, in pixels
 _AROUND = 1.0  # margin of the crop beside and below the object, in the object's longer side
@@ -42,11 +42,14 @@ def propose_shadow(picture: Picture, mask: np.ndarray) -> np.ndarray | None:
     """
     if not mask.any() or mask.all():
         return None
-    box = _box(mask)
-    top, left, height, width = box
+    rows, columns = extent(mask)
+    around = round(_AROUND * max(rows.stop - rows.start, columns.stop - columns.start))
+    top, left = max(0, rows.start - around // 4), max(0, columns.start - around)
+    height, width = min(mask.shape[0], rows.stop + around) - top, min(mask.shape[1], columns.stop + around) - left
+    box = (top, left, height, width)
     step = max(1, round(max(height, width) / _SIDE))
     rgb = means_of_blocks(picture.rgb(box), step)
-    own = means_of_blocks(mask[top : top + height, left : left + width], step) > 0.5
+    own = means_of_blocks(crop(mask, box), step) > 0.5
     if min(own.shape) < 4 * _STEP or own.sum() < 100:
         return None
     found = _shadow(rgb, own)
@@ -54,17 +57,8 @@ def propose_shadow(picture: Picture, mask: np.ndarray) -> np.ndarray | None:
         return None
     near = ndimage.distance_transform_edt(~found) <= _ROOM
     proposed = np.zeros_like(mask)
-    proposed[top : top + height, left : left + width] = mask_of_blocks(near, step, (height, width))
+    crop(proposed, box)[...] = mask_of_blocks(near, step, (height, width))
     return proposed & ~mask
-
-
-def _box(mask: np.ndarray) -> Box:
-    """Return the box around an object that is searched for its shadow."""
-    rows, columns = extent(mask)
-    high, wide = rows.stop - rows.start, columns.stop - columns.start
-    around = round(_AROUND * max(high, wide))
-    top, left = max(0, rows.start - around // 4), max(0, columns.start - around)
-    return (top, left, min(mask.shape[0], rows.stop + around) - top, min(mask.shape[1], columns.stop + around) - left)
 
 
 def _shadow(rgb: np.ndarray, own: np.ndarray) -> np.ndarray | None:

@@ -101,7 +101,6 @@ class GuidedUpsampling:
     Attributes:
         slope: a, hxwx3 float32.
         offset: c - a I, hxwx3 float32.
-        offset: c - a I, hxwx3 float32.
     """
 
     slope: np.ndarray

@@ -267,12 +267,7 @@ class Picture:
             if not inside.any():
                 continue
             level = gray.luma((top, 0, rows, self.width), weights)[inside]
-            given = rgb[part][inside]
-            chroma = given - luma(given, weights)[..., None]
-            coloured = with_luma(level, level[..., None] + chroma, weights)
-            if pixels.dtype.kind == "u":
-                coloured = quantize_keeping_luma(level * self.peak, coloured, pixels.dtype, weights)
-            pixels[part, :, :3][inside] = coloured
+            pixels[part, :, :3][inside] = self._samples(level, rgb[part][inside], weights)
         return self.with_pixels(pixels)
 
     def _strips(self) -> Iterator[tuple[int, int]]:
@@ -280,18 +275,21 @@ class Picture:
         for top in range(0, self.height, rows):
             yield top, min(rows, self.height - top)
 
+    def _samples(self, gray: np.ndarray, rgb: np.ndarray, weights: str) -> np.ndarray:
+        """Return the luma `gray` (...) with the chroma of `rgb` (..., 3) as samples of the picture's type."""
+        coloured = with_luma(gray, rgb, weights)
+        if self.pixels.dtype.kind != "u":
+            return coloured
+        return quantize_keeping_luma(gray * self.peak, coloured, self.pixels.dtype, weights)
+
     def _recoloured(
         self, strips: Iterator[tuple[int, np.ndarray]], weights: str, callback: Callable[[float], object] | None = None
     ) -> Picture:
-        dtype = self.pixels.dtype
-        pixels = np.empty((*self.size, 4 if self.has_alpha else 3), dtype=dtype)
+        pixels = np.empty((*self.size, 4 if self.has_alpha else 3), dtype=self.pixels.dtype)
         for top, rgb in _prefetch(strips):
             rows = slice(top, top + rgb.shape[0])
             gray = self.luma((top, 0, *rgb.shape[:2]), weights)
-            coloured = with_luma(gray, rgb.astype(np.float32, copy=False), weights)
-            if dtype.kind == "u":
-                coloured = quantize_keeping_luma(gray * self.peak, coloured, dtype, weights)
-            pixels[rows, :, :3] = coloured
+            pixels[rows, :, :3] = self._samples(gray, rgb.astype(np.float32, copy=False), weights)
             if self.has_alpha:
                 pixels[rows, :, 3] = self.pixels[rows, :, -1]
             if callback is not None:

@@ -221,7 +221,7 @@ def accepts_holes(prior: ScorePrior) -> bool:
     return prior.accepts(Observation(mask(torch.ones(1, 1, 1, 1)), torch.zeros(1, 3, 1, 1))) is None
 
 
-Drawn = tuple[Tensor, int]
+Sampled = tuple[Tensor, int]
 """Pictures (B, C, H, W) of 0 black and 1 white, not clipped, and the evaluations of the network for each."""
 
 
@@ -235,7 +235,7 @@ def draw_given(
     *,
     initial: Tensor | None = None,
     narrow: bool = False,
-) -> Drawn:
+) -> Sampled:
     """Draw samples, or return their mean, given the observation.
 
     The posterior mean takes one evaluation in each orientation. Samples of a conditional prior are drawn by
@@ -290,7 +290,7 @@ def sampled(
     noise: NoiseStream,
     callback: Callback | None,
     start: State | None = None,
-) -> Drawn:
+) -> Sampled:
     """Draw samples of the prior given an observation (`given`); raise ScoreinvError for values that are not finite."""
     result = sampler.sample(given, tuple(shape), rng=noise, callback=for_sampler(callback), start=start)
     return prior.to_image(finite(result.x0)), int(result.nfe[0])

@@ -218,7 +218,10 @@ def denoise_values(
         if request.mean:
             x0, nfe = estimate(request.orientations, callback)
             return prior.to_model(x0), nfe
-        unclipped = y if first is None else _completed(y, first, noise_std, noise, gray=gray)
+        unclipped = y
+        if first is not None:  # clipped values are drawn for each sample; equal channels if the picture is grey
+            channels, mean = (y[:, :1], first.mean(1, keepdim=True)) if gray else (y, first)
+            unclipped = drawn(channels, mean.expand(len(noise), -1, -1, -1), noise_std, noise).expand(-1, 3, -1, -1)
         x = (alpha * prior.to_model(unclipped)).expand(len(noise), -1, -1, -1)
         if gray:  # add the chroma of white noise: only then is this a state of the process
             z = noise.normal(x.shape)
@@ -229,13 +232,6 @@ def denoise_values(
         return result.x0, first_nfe + int(result.nfe[0])
 
     return gathered(draw, (height, width), prior, request, finish, callback, gray=gray, method="exact")
-
-
-def _completed(y: Tensor, x: Tensor, noise_std: float, noise: NoiseStream, *, gray: bool) -> Tensor:
-    """Return y for each sample, with draws in place of clipped values; equal channels if the picture is grey."""
-    channels = slice(0, 1 if gray else None)
-    x = x.mean(1, keepdim=True) if gray else x
-    return drawn(y[:, channels], x.expand(len(noise), -1, -1, -1), noise_std, noise).expand(-1, y.shape[1], -1, -1)
 
 
 def white_level(noise_std: float, *, gray: bool) -> float:
@@ -278,8 +274,18 @@ def expected_around(y: Tensor, noise_std: float) -> Tensor:
     Nearby values are modelled as N(m, v), v >= noise_std^2. The estimates of m and v use the truncated normal's mean in
     place of clipped values.
     """
-    # A channel at a time, to bound memory.
-    return torch.cat([_around(y[:, k : k + 1], noise_std) for k in range(y.shape[1])], 1)
+    filled = y.clone()
+    for channel in filled.split(1, 1):  # one after the other, to bound memory
+        report()
+        where = cut_off(channel)
+        white = channel[where] >= 1
+        for _ in range(_ROUNDS):
+            mean, square = (nearby(values, _AROUND)[where] for values in (channel, channel.square()))
+            std = (square - mean.square()).clamp(noise_std**2, (_WIDEST * noise_std) ** 2).sqrt()
+            within = torch.where(white, 1 - mean, mean) / std
+            beyond = (std * (within - _mills(within))).clamp_max(0)
+            channel[where] = torch.where(white, 1 - beyond, beyond)
+    return filled
 
 
 def nearby(values: Tensor, reach: int) -> Tensor:
@@ -288,20 +294,6 @@ def nearby(values: Tensor, reach: int) -> Tensor:
         size, padding = (2 * down + 1, 2 * across + 1), (down, across)
         values = F.avg_pool2d(values, size, stride=1, padding=padding, count_include_pad=False)
     return values
-
-
-def _around(y: Tensor, noise_std: float) -> Tensor:
-    report()
-    where = cut_off(y)
-    white = y[where] >= 1
-    filled = y.clone()
-    for _ in range(_ROUNDS):
-        mean, square = (nearby(values, _AROUND)[where] for values in (filled, filled.square()))
-        std = (square - mean.square()).clamp(noise_std**2, (_WIDEST * noise_std) ** 2).sqrt()
-        within = torch.where(white, 1 - mean, mean) / std
-        beyond = (std * (within - _mills(within))).clamp_max(0)
-        filled[where] = torch.where(white, 1 - beyond, beyond)
-    return filled
 
 
 def _mills(within: Tensor) -> Tensor:

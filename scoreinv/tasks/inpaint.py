@@ -164,7 +164,8 @@ def draw_fills(
     prior = prepared[0].prior
     sampling = request.sampling(conditional=accepts_holes(prior))
     for fill in prepared:
-        fill.begin(sampling.samples)
+        fill.unknown, fill.nfe = fill.hole.copy(), 0
+        fill.fills = [[] for _ in range(sampling.samples)]
     steps = list(_steps(prepared, sampling.samples))
     sizes = [sum(region.hole.size for _, _, region in rows) for rows in steps]
     for rows, part in zip(steps, split(callback, sizes), strict=True):
@@ -220,7 +221,8 @@ class PreparedFill:
         self.picture, self.kept = (picture, picture) if request.exact else without_smears(picture, hole)
         if self.kept is not picture:
             self.notes.append(info("jpeg_rim_redrawn", pixels=RIM))
-        self.hole = hole
+        self.hole, self.unknown, self.nfe = hole, hole, 0
+        self.fills: list[list[Fill]] = []
         self.gray = picture.is_gray(~hole)
         deep = sampling.method == "conditioned" and not sampling.mean
         self.window = prior.image_size * (MEAN_WINDOW if sampling.mean else 1)
@@ -232,11 +234,6 @@ class PreparedFill:
     def draw(self, request: InpaintRequest, callback: Callback | None = None) -> InpaintOutcome[Picture]:
         """Fill the picture; seed and samples of the request may differ from those it was prepared for."""
         return draw_fills([self], request, callback)[0]
-
-    def begin(self, samples: int) -> None:
-        """Forget all fills, and make room for this number of samples."""
-        self.unknown, self.nfe = self.hole.copy(), 0
-        self.fills: list[list[Fill]] = [[] for _ in range(samples)]
 
     def _with_sources(self, region: Region, prior: ScorePrior, avoid: np.ndarray | None) -> Region:
         """Return a region; if it is deep, with the pixels it must not copy, and enlarged if too few others are left.
