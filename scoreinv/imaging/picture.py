@@ -207,16 +207,6 @@ class Picture:
 
         return self._recoloured(strips(), weights, callback)
 
-    def gray(self, weights: str = "rec601") -> Picture:
-        """Return the luma as L or LA of the same type, rounded to the nearest level; a grey picture is unchanged."""
-        if self.is_gray_mode:
-            return self
-        luma = np.empty(self.size, dtype=self.pixels.dtype)
-        for top, rows in self._strips():
-            luma[top : top + rows] = to_samples(self.luma((top, 0, rows, self.width), weights), luma.dtype)
-        pixels = np.stack([luma, self.pixels[..., 3]], axis=-1) if self.has_alpha else luma
-        return Picture(pixels, replace(self.metadata, icc=None))
-
     def enlarged(self, factor: int) -> Picture:
         """Return a black picture of `factor` times the size and resolution, with interpolated alpha.
 

@@ -32,18 +32,18 @@ _BLOCKS: dict[ClassicalMethod, int] = {"telea": 2048, "navier-stokes": 2048, "bi
 the pixels: 90,000 at once take 3 seconds and 0.5 GB."""
 
 
-def mask_notes(hole: np.ndarray) -> list[Note]:
-    """Return the notes about a user's mask, HxW bool."""
+def mask_notes(hole: np.ndarray, picture: Picture | None = None) -> list[Note]:
+    """Return the notes about a user's mask, HxW bool.
+
+    picture: also tell if part of the object in it seems to be left beside the mask.
+    """
     if not hole.any():
         return [warning("mask_empty")]
     share = float(hole.mean())
-    return [warning("mask_mostly_hole", share=share)] if share > _MOSTLY_HOLE else []
-
-
-def object_notes(picture: Picture, hole: np.ndarray) -> list[Note]:
-    """Return a note if part of the object seems to be left beside its mask, HxW bool."""
-    leftover = find_leftover(picture, hole)
-    return [] if leftover is None else [warning("object_left", grow=leftover.grow, share=leftover.share)]
+    notes = [warning("mask_mostly_hole", share=share)] if share > _MOSTLY_HOLE else []
+    if picture is not None and (leftover := find_leftover(picture, hole)) is not None:
+        notes.append(warning("object_left", grow=leftover.grow, share=leftover.share))
+    return notes
 
 
 def with_hole(inputs: Inputs, request: InpaintRequest, models: Models) -> tuple[Inputs, np.ndarray | None, list[Note]]:
@@ -53,7 +53,7 @@ def with_hole(inputs: Inputs, request: InpaintRequest, models: Models) -> tuple[
     """
     request.check_given(inputs.given)
     if inputs.hole is not None:
-        return inputs, None, mask_notes(inputs.hole) + object_notes(inputs.picture, inputs.hole)
+        return inputs, None, mask_notes(inputs.hole, inputs.picture)
     from scoreinv.tasks.damage import detect  # needs torch
 
     damage, notes = detect(inputs.picture, request, models)

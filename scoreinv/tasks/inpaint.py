@@ -40,7 +40,7 @@ from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import MASK_THRESHOLD
 from scoreinv.tasks.callbacks import Callback, running, split
-from scoreinv.tasks.classical import inpaint_classically, mask_notes, object_notes, with_hole
+from scoreinv.tasks.classical import inpaint_classically, mask_notes, with_hole
 from scoreinv.tasks.common import (
     MEAN_WINDOW,
     Model,
@@ -212,7 +212,7 @@ class PreparedFill:
         assert hole is not None
         self.prior = prior = models.filler()
         check_samples(request.samples, picture.pixels.nbytes)
-        self.notes = mask_notes(hole) + object_notes(picture, hole) if notes is None else list(notes)
+        self.notes = mask_notes(hole, picture) if notes is None else list(notes)
         if trained_task(prior) == "colour":
             self.notes.append(warning("model_other_task", task="colour"))
         sampling = request.sampling(conditional=accepts_holes(prior))
