@@ -55,18 +55,14 @@ def pictures_bits_per_dim(
     errors of different pictures are independent.
 
     Args:
-        pictures: pictures of one size.
+        pictures: pictures of one size, which `check_picture` accepts.
         callback: called with the fraction of work done; stops the work by returning False.
 
     Raises:
-        InputError: pictures of several sizes, one refused by `check_picture`, or a size that does not fit in memory.
+        InputError: a size that does not fit in memory.
         Cancelled: the callback stopped the work.
         ScoreinvError: the likelihood is not finite.
     """
-    if len({picture.size for picture in pictures}) != 1:
-        raise InputError("pictures that are evaluated together must have one size")
-    for picture in pictures:
-        check_picture(picture, prior)
     height, width = pictures[0].size
     large = prior.device.type == "cpu" and height * width > PIXELS_AT_ONCE
     needed = gradient_bytes(prior.network.config, height * width) if isinstance(prior.network, NCSNpp) else 0

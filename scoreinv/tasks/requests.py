@@ -64,13 +64,9 @@ class Inputs:
     @property
     def given(self) -> set[Given]:
         """Return the names of the inputs beside the picture."""
-        present: dict[Given, bool] = {
-            "mask": self.hole is not None,
-            "avoid": self.avoid is not None,
-            "hints": self.hints is not None,
-            "references": bool(self.references),
-        }
-        return {name for name, is_given in present.items() if is_given}
+        present: dict[Given, Any] = {"mask": self.hole, "avoid": self.avoid, "hints": self.hints}
+        names = {name for name, value in present.items() if value is not None}
+        return names | {"references"} if self.references else names
 
 
 START_LEVEL = 0.5

@@ -102,15 +102,16 @@ class Prompt:
     def check(self, size: tuple[int, int]) -> None:
         """Raise InputError unless the prompt lies in a picture of (height, width) and names an object."""
         height, width = size
+        outside = f"is outside the picture, which is {width}x{height} (width x height, upright)"
         if self.box is None and not (self.clicks and self.clicks[0][2]):
             raise SettingError("at", "is missing: say where the object is, or give a box around it")
         for x, y, inside in self.clicks:
             if not (0 <= x < width and 0 <= y < height):
-                raise SettingError("at" if inside else "not_at", f"{_place(x, y)} {_outside(size)}")
+                raise SettingError("at" if inside else "not_at", f"{x:g},{y:g} {outside}")
         if self.box is not None:
             x, y, wide, high = self.box
             if not (x < width and y < height and x + wide > 0 and y + high > 0):
-                raise SettingError("box", f"{_place(*self.box)} {_outside(size)}")
+                raise SettingError("box", f"{x:g},{y:g},{wide:g},{high:g} {outside}")
 
 
 @dataclass(frozen=True)
@@ -366,11 +367,3 @@ def _numbers(name: str, given: Any, count: int) -> Any:
     if len(values) != count or not all(isinstance(value, Real) and math.isfinite(value) for value in values):
         raise SettingError(name, f"must be {count} numbers, not {shown(given)}")
     return tuple(float(value) for value in values)
-
-
-def _place(*numbers: float) -> str:
-    return ",".join(f"{number:g}" for number in numbers)
-
-
-def _outside(size: tuple[int, int]) -> str:
-    return f"is outside the picture, which is {size[1]}x{size[0]} (width x height, upright)"
