@@ -198,11 +198,18 @@ def solve_problem(
     mean_first = problem.rough and not request.mean
     method, steps = request.decided(estimated=has_initial or mean_first, exact=exact)
     height, width = problem.operator.adjoint(problem.y).shape[-2:]
-    complete = _completion(problem, prior)
     # In the model's range, low + (high - low) x; the initial estimate stays in [0, 1].
     low, high = prior.data_range
-    y = problem.y.to(prior.device)
-    black = problem.operator(torch.full_like(problem.operator.adjoint(y), low))
+    y, stored_noise = problem.y.to(prior.device), problem.noise_std
+    black, white = (problem.operator(torch.full_like(problem.operator.adjoint(y), end)) for end in (low, high))
+
+    def completed(observed: Tensor) -> Tensor:
+        """Return y for A x, with its clipped values replaced by their expectation, in the model's range."""
+        return black + (high - low) * expected(y, (observed - black) / (high - low), stored_noise)
+
+    # Equal values for white and black mean that nothing is observed there, as in zero padding around a blurred photo.
+    clipped = problem.stored and bool((cut_off(y) & (white != black)).any())
+    complete = completed if clipped else None
     noise_std = white_level(problem.noise_std, gray=problem.gray) * (high - low)
     problem = replace(problem, y=black + (high - low) * y, noise_std=noise_std)
 
@@ -231,22 +238,6 @@ def solve_problem(
 
     size = (height, width)
     return gathered(draw, size, prior, request, problem.finish, callback, gray=problem.gray, method=method)
-
-
-def _completion(problem: Problem, prior: ScorePrior) -> Callable[[Tensor], Tensor] | None:
-    """Return a function from A x to y with its clipped values replaced by their expectation, in the model's range.
-
-    None if no value was clipped.
-    """
-    y, noise = problem.y.to(prior.device), problem.noise_std
-    if not problem.stored:
-        return None
-    low, high = prior.data_range
-    white, black = (problem.operator(torch.full_like(problem.operator.adjoint(y), end)) for end in (high, low))
-    # Equal values for white and black mean that nothing is observed there, as in zero padding around a blurred photo.
-    if not (cut_off(y) & (white != black)).any():
-        return None
-    return lambda observed: black + (high - low) * expected(y, (observed - black) / (high - low), noise)
 
 
 @dataclass(frozen=True)
