@@ -61,12 +61,14 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
         return picture, picture
     cleaned: list[Fill] = []
     kept: list[Fill] = []
-    colours, peak = _colours(picture.pixels), picture.peak
+    colours = picture.pixels[..., :3]
+    if picture.is_gray_mode:
+        colours = np.broadcast_to(np.atleast_3d(picture.pixels)[..., :1], (*picture.size, 3))
     near = [np.empty((0, 2))]  # changes of chroma beside the hole, and at the rim's end
     far = [np.empty((0, 2))]
     for tiles in _tiles(hole, coding):
         hidden = np.stack([hole[tile.around] for tile in tiles])
-        before = np.stack([_levels(colours[tile.around], peak) for tile in tiles])
+        before = np.stack([colours[tile.around] for tile in tiles]) * (255 / picture.peak)
         begins = _object_begins(before, hidden) & _quantised(before, hidden, coding.luma)
         if not begins.any():
             continue
@@ -150,19 +152,6 @@ def _object_begins(levels: np.ndarray, hole: np.ndarray) -> np.ndarray:
             into += (step * pairs).sum((1, 2)), pairs.sum((1, 2))
     at_edge, usual = (total / np.maximum(count, 1) for total, count in sums)
     return at_edge > _EDGE_RATIO**2 * usual
-
-
-def _colours(pixels: np.ndarray) -> np.ndarray:
-    """Return a view of grey samples HxW or colours HxWx3, without alpha."""
-    if pixels.ndim == 2:
-        return pixels
-    return pixels[..., :3] if pixels.shape[2] > 2 else pixels[..., 0]
-
-
-def _levels(samples: np.ndarray, peak: float) -> np.ndarray:
-    """Return colours hxwx3 in levels of 255."""
-    levels = samples * (255 / peak)
-    return np.repeat(levels[..., None], 3, axis=2) if levels.ndim == 2 else levels
 
 
 def _quantised(levels: np.ndarray, hole: np.ndarray, steps: np.ndarray) -> np.ndarray:
