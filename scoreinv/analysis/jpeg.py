@@ -25,7 +25,7 @@ from scipy import ndimage
 
 from scoreinv.analysis.jpeg_quantisation import TO_YCC, Coding, chroma_samples, coding_of, evidence
 from scoreinv.imaging.colour import with_luma
-from scoreinv.imaging.picture import Fill, Picture
+from scoreinv.imaging.picture import Fill, Picture, colour_planes
 from scoreinv.operators.colour_space import luma
 
 RIM = 8  # width in pixels of the rim: a block's side
@@ -61,9 +61,7 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
         return picture, picture
     cleaned: list[Fill] = []
     kept: list[Fill] = []
-    colours = picture.pixels[..., :3]
-    if picture.is_gray_mode:
-        colours = np.broadcast_to(np.atleast_3d(picture.pixels)[..., :1], (*picture.size, 3))
+    colours = np.broadcast_to(colour_planes(picture.pixels), (*picture.size, 3))
     near = [np.empty((0, 2))]  # changes of chroma beside the hole, and at the rim's end
     far = [np.empty((0, 2))]
     for tiles in _tiles(hole, coding):

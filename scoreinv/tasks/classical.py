@@ -12,7 +12,7 @@ import numpy as np
 from scoreinv.analysis.jpeg import RIM, without_smears
 from scoreinv.analysis.leftovers import find_leftover
 from scoreinv.imaging import opencv
-from scoreinv.imaging.picture import Picture, to_float, to_samples
+from scoreinv.imaging.picture import Picture, colour_planes, to_float, to_samples
 from scoreinv.imaging.regions import hole_regions, known_first
 from scoreinv.models.loading import Models
 from scoreinv.tasks.callbacks import Callback, notify, split
@@ -93,7 +93,7 @@ def fill_classically(
     """
     seen, kept = (picture, picture) if exact else without_smears(picture, hole)
     pixels, unknown = seen.pixels.copy(), hole.copy()
-    colours = pixels[..., None] if pixels.ndim == 2 else pixels[..., : 1 if picture.is_gray_mode else 3]
+    colours = colour_planes(pixels)
     regions = list(known_first(hole_regions(hole, context=_CONTEXT, maximum=_BLOCKS[method]), hole))
     parts = split(callback, [region.hole.size for region in regions])
     for region, part in zip(regions, parts, strict=True):
