@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.analysis.noise import estimate_noise
-from scoreinv.imaging.picture import Fill, Picture
+from scoreinv.imaging.picture import STRIP_ROWS, Fill, Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.models.loading import Models
 from scoreinv.prior import ScorePrior
@@ -60,8 +60,6 @@ _DRAWN = 4.0
 probabilities. Draws then lie a quarter of a deviation beyond the end on average."""
 _LEAST = 1e-12
 """Smallest probability of a draw; the quantile of 0 would be infinite."""
-_STRIP = 256
-"""Rows written at once, to bound memory."""
 
 
 def denoise(
@@ -153,11 +151,11 @@ def photograph(picture: Picture) -> tuple[Tensor, bool]:
 
 def written(picture: Picture, rgb: np.ndarray) -> Picture:
     """Return the picture with new colours HxWx3 in [0, 1], and its mode, metadata and alpha."""
-    strips = [(top, min(_STRIP, picture.height - top)) for top in range(0, picture.height, _STRIP)]
-    return picture.with_fills(
-        Fill((top, 0, rows, picture.width), np.ones((rows, picture.width), dtype=bool), rgb[top : top + rows])
-        for top, rows in strips
-    )
+    fills = []
+    for top in range(0, picture.height, STRIP_ROWS):  # to bound memory
+        strip = rgb[top : top + STRIP_ROWS]
+        fills.append(Fill((top, 0, *strip.shape[:2]), np.ones(strip.shape[:2], dtype=bool), strip))
+    return picture.with_fills(fills)
 
 
 def denoise_values(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.imaging.picture import Fill, Picture
+from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers.ode import decode, encode
@@ -17,6 +17,7 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.options import Number, Whole, check
 from scoreinv.tasks.callbacks import Callback, for_sampler, running, split
 from scoreinv.tasks.common import Model, check_sides, colours_for, finite, in_batches, model_of, to_arrays, to_tensor
+from scoreinv.tasks.denoise import written
 from scoreinv.tasks.outcome import Drawn, ImageLike
 
 
@@ -68,9 +69,8 @@ def interpolate(
         )
     # A picture of mode L cannot hold the colours of the other one.
     frame = first.colorized(first.rgb()) if first.is_gray_mode and not ends[0].is_gray_mode else first
-    everywhere = (0, 0, *first.size), np.ones(first.size, dtype=bool)
     colours = [np.broadcast_to(image, (*first.size, 3)) for image in result.images]
-    return Drawn([form.pictures([frame.with_fills([Fill(*everywhere, rgb)])]) for rgb in colours], result.nfe)
+    return Drawn([form.pictures([written(frame, rgb)]) for rgb in colours], result.nfe)
 
 
 def interpolate_pictures(
