@@ -17,7 +17,7 @@ qualities 75 to 95, the pixels beside them keep a third of the error in chroma, 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import compress, islice, product
 
 import numpy as np
@@ -25,7 +25,7 @@ from scipy import ndimage
 
 from scoreinv.analysis.jpeg_quantisation import TO_YCC, Coding, chroma_samples, coding_of, evidence
 from scoreinv.imaging.colour import with_luma
-from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.picture import Fill, Picture, colour_planes
 from scoreinv.operators.colour_space import luma
 
 RIM = 8  # width in pixels of the rim: a block's side
@@ -59,13 +59,14 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
     """
     if not hole.any() or hole.all() or (coding := coding_of(picture)) is None:
         return picture, picture
-    cleaned, kept = picture.pixels.copy(), picture.pixels.copy()
-    colours, peak = _colours(picture.pixels), picture.peak
+    cleaned: list[Fill] = []
+    kept: list[Fill] = []
+    colours = np.broadcast_to(colour_planes(picture.pixels), (*picture.size, 3))
     near = [np.empty((0, 2))]  # changes of chroma beside the hole, and at the rim's end
     far = [np.empty((0, 2))]
     for tiles in _tiles(hole, coding):
         hidden = np.stack([hole[tile.around] for tile in tiles])
-        before = np.stack([_levels(colours[tile.around], peak) for tile in tiles])
+        before = np.stack([colours[tile.around] for tile in tiles]) * (255 / picture.peak)
         begins = _object_begins(before, hidden) & _quantised(before, hidden, coding.luma)
         if not begins.any():
             continue
@@ -73,16 +74,17 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
         decoded = _estimate_scene(before @ TO_YCC.T, hidden, coding)
         change = (decoded - before @ TO_YCC.T)[..., 1:]
         after = decoded @ _FROM_YCC.T
-        on_own_luma = 255 * with_luma(luma(before / 255), after / 255)
+        on_own_luma = with_luma(luma(before / 255), after / 255)
         beside, middle, rim = (_dilate(hidden, by) & ~hidden for by in (2, RIM - 2, RIM))
         for number, tile in enumerate(tiles):
             at = (number, *tile.inside)
             near.append(change[at][beside[at]])
             far.append(change[at][rim[at] & ~middle[at]])
-            _write_colours(_colours(cleaned)[tile.place], rim[at], after[at], peak)
-            _write_colours(_colours(kept)[tile.place], rim[at], on_own_luma[at], peak)
+            box = (tile.place[0].start, tile.place[1].start, *rim[at].shape)
+            cleaned.append(Fill(box, rim[at], after[at] / 255))
+            kept.append(Fill(box, rim[at], on_own_luma[at]))
     smeared = not picture.is_gray_mode and _is_smeared(np.concatenate(near), np.concatenate(far))
-    return replace(picture, pixels=cleaned), replace(picture, pixels=kept) if smeared else picture
+    return picture.with_fills(cleaned), picture.with_fills(kept) if smeared else picture
 
 
 def _is_smeared(beside: np.ndarray, at_end: np.ndarray) -> bool:
@@ -148,26 +150,6 @@ def _object_begins(levels: np.ndarray, hole: np.ndarray) -> np.ndarray:
             into += (step * pairs).sum((1, 2)), pairs.sum((1, 2))
     at_edge, usual = (total / np.maximum(count, 1) for total, count in sums)
     return at_edge > _EDGE_RATIO**2 * usual
-
-
-def _colours(pixels: np.ndarray) -> np.ndarray:
-    """Return a view of grey samples HxW or colours HxWx3, without alpha."""
-    if pixels.ndim == 2:
-        return pixels
-    return pixels[..., :3] if pixels.shape[2] > 2 else pixels[..., 0]
-
-
-def _levels(samples: np.ndarray, peak: float) -> np.ndarray:
-    """Return colours hxwx3 in levels of 255."""
-    levels = samples * (255 / peak)
-    return np.repeat(levels[..., None], 3, axis=2) if levels.ndim == 2 else levels
-
-
-def _write_colours(samples: np.ndarray, where: np.ndarray, levels: np.ndarray, peak: float) -> None:
-    """Write colours in levels of 255 into samples of full intensity `peak`."""
-    new = levels[where].clip(0, 255) * (peak / 255)
-    new = luma(new) if samples.ndim == 2 else new
-    samples[where] = np.rint(new) if samples.dtype.kind == "u" else new
 
 
 def _quantised(levels: np.ndarray, hole: np.ndarray, steps: np.ndarray) -> np.ndarray:

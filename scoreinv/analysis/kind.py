@@ -67,7 +67,7 @@ def seen(picture: Picture, hole: np.ndarray | None = None) -> Picture:
 
 
 def kind_by_colours(picture: Picture, hole: np.ndarray | None = None, *, worn: bool = False) -> Kind:
-    """Classify a picture by its colours alone; `tasks.picture_kind.kind_of` adds the evidence of damage.
+    """Classify a picture by its colours alone; `tasks.damage.kind_of` adds the evidence of damage.
 
     The chroma of a tinted picture is a function of its luma: the means in 12 classes of luma predict it. Photographs of
     fog, the sea or a leaf are tinted, too. A print has one hue, from red brown to yellow, and strays less from its
@@ -168,8 +168,6 @@ def untinted(picture: Picture, weights: str = "rec601", tones: Picture | None = 
         weights: grey weights.
         tones: the picture that determines the lightest tone, for example without borders. None: `picture`.
     """
-    gray = picture.gray(weights).pixels
-    gray = gray[..., 0] if picture.has_alpha else gray
     rgb = _small_colours(tones or picture).reshape(-1, 3)
     level = luma(rgb, weights)
     white = rgb[level >= np.quantile(level, 0.99)].mean(0)
@@ -177,7 +175,8 @@ def untinted(picture: Picture, weights: str = "rec601", tones: Picture | None = 
     pixels = picture.pixels.copy()
     for top in range(0, picture.height, STRIP_ROWS):
         rows = slice(top, top + STRIP_ROWS)
-        pixels[rows, :, :3] = to_samples(to_float(gray[rows]) * factor, pixels.dtype)[..., None]
+        gray = to_samples(luma(to_float(pixels[rows, :, :3]), weights), pixels.dtype)
+        pixels[rows, :, :3] = to_samples(to_float(gray) * factor, pixels.dtype)[..., None]
     return picture.with_pixels(pixels)
 
 

@@ -24,10 +24,9 @@ from scoreinv.models.loading import Models, Role
 from scoreinv.system.errors import CheckpointError, ExistsError, InputError
 from scoreinv.system.memory import keep_freed
 from scoreinv.tasks.callbacks import Callback
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import info
 from scoreinv.tasks.outcome import Outcome
-from scoreinv.tasks.requests import Request
+from scoreinv.tasks.requests import Inputs, Request
 
 _log = logging.getLogger(__name__)
 

@@ -101,7 +101,6 @@ class GuidedUpsampling:
     Attributes:
         slope: a, hxwx3 float32.
         offset: c - a I, hxwx3 float32.
-        offset: c - a I, hxwx3 float32.
     """
 
     slope: np.ndarray
@@ -210,10 +209,12 @@ class ChromaAlongEdges:
     @classmethod
     def fit(cls, gray: np.ndarray, scale: int) -> ChromaAlongEdges:
         """Factor the equations for the luma `gray`, (s h)x(s w) in [0, 1]."""
+        from scipy import sparse
         from scipy.sparse.linalg import splu
 
-        height, width = gray.shape[0] // scale, gray.shape[1] // scale
-        means = _block_means(height, width, scale)
+        row = np.full((1, scale), 1 / scale)
+        down, across = (sparse.kron(sparse.eye_array(side // scale), row) for side in gray.shape)
+        means = sparse.kron(down, across, "csr")  # of the blocks of scale x scale pixels
         stiffness = _stiffness(gray, lambda steps: 1 / (1 + (steps / _CHROMA_EDGE) ** 2) + _LEAST_LINK)
         system = (stiffness + _DATA_WEIGHT * scale**2 * (means.T @ means)).tocsc()
         # The matrix is symmetric positive definite: half the time and memory of the default with pivoting.
@@ -255,11 +256,3 @@ def _luma_steps(gray: np.ndarray, axis: int) -> np.ndarray:
     for pair in (np.abs(steps + around[:-2]), np.abs(steps + around[2:])):
         sizes = np.maximum(sizes, np.where(3 * np.abs(steps) >= pair, pair, 0))
     return np.moveaxis(sizes, 0, axis)
-
-
-def _block_means(height: int, width: int, scale: int) -> csr_array:
-    """Return the matrix of the means of scale x scale blocks of a grid (scale height)x(scale width)."""
-    from scipy import sparse
-
-    down, across = (sparse.kron(sparse.eye_array(side), np.full((1, scale), 1 / scale)) for side in (height, width))
-    return sparse.kron(down, across, "csr")

@@ -115,19 +115,15 @@ class Picture:
 
     def rgb(self, box: Box | None = None) -> np.ndarray:
         """Return the colours of a box (default: all), hxwx3 float32 in [0, 1]; grey is repeated, alpha dropped."""
-        samples = self.pixels if box is None else crop(self.pixels, box)
-        if self.is_gray_mode:
-            gray = samples if samples.ndim == 2 else samples[..., 0]
-            out = np.empty((*gray.shape, 3), dtype=np.float32)
-            out[...] = to_float(gray)[..., None]
-            return out
-        return to_float(samples[..., :3])
+        planes = colour_planes(self.pixels)
+        values = to_float(planes if box is None else crop(planes, box))
+        return np.repeat(values, 3, axis=2) if self.is_gray_mode else values
 
     def luma(self, box: Box | None = None, weights: str = "rec601") -> np.ndarray:
         """Return the luma of a box, hxw float32 in [0, 1]; for a grey picture its value, whatever the weights."""
         if self.is_gray_mode:
-            samples = self.pixels if box is None else crop(self.pixels, box)
-            return to_float(samples if samples.ndim == 2 else samples[..., 0])
+            planes = colour_planes(self.pixels)
+            return to_float(planes if box is None else crop(planes, box))[..., 0]
         return luma(self.rgb(box), weights)
 
     def resized_rgb(self, height: int, width: int) -> np.ndarray:
@@ -135,7 +131,7 @@ class Picture:
 
         Works in bands, so a large picture is never held in floats.
         """
-        planes = [0] if self.is_gray_mode else [0, 1, 2]
+        planes = colour_planes(self.pixels)
         out = np.empty((height, width, 3), dtype=np.float32)
         scale = self.height / height
         reach = int(np.ceil(max(scale, 1.0))) + 1  # radius of the filter, in rows
@@ -144,11 +140,10 @@ class Picture:
             last = min(first + band, height)
             top = max(0, int(first * scale) - reach)
             bottom = min(self.height, int(np.ceil(last * scale)) + reach)
-            samples = self.pixels[top:bottom]
             view = (0, first * scale - top, self.width, min(last * scale - top, bottom - top))
-            for plane in planes:
-                values = to_float(samples if samples.ndim == 2 else samples[..., plane])
-                resized = Image.fromarray(values).resize((width, last - first), Image.Resampling.HAMMING, box=view)
+            for plane in range(planes.shape[2]):
+                values = Image.fromarray(to_float(planes[top:bottom, :, plane]))
+                resized = values.resize((width, last - first), Image.Resampling.HAMMING, box=view)
                 out[first:last, :, plane] = np.asarray(resized)
         if self.is_gray_mode:
             out[..., 1:] = out[..., :1]
@@ -163,17 +158,13 @@ class Picture:
             ScoreinvError: a fill has values that are not finite.
         """
         pixels = self.pixels.copy()
+        planes = colour_planes(pixels)
         for fill in fills:
-            top, left, height, width = fill.box
-            target = pixels[top : top + height, left : left + width]
             values = fill.rgb[fill.hole]
             if not np.isfinite(values).all():
                 raise ScoreinvError("the fill has values that are not finite: the model or its settings are invalid")
-            if self.is_gray_mode:
-                gray = target if self.mode == "L" else target[..., 0]
-                gray[fill.hole] = to_samples(luma(values), pixels.dtype)
-            else:
-                target[fill.hole, :3] = to_samples(values, pixels.dtype)
+            values = luma(values)[..., None] if self.is_gray_mode else values
+            crop(planes, fill.box)[fill.hole] = to_samples(values, pixels.dtype)
         return replace(self, pixels=pixels)
 
     def colorized(self, rgb: np.ndarray, weights: str = "rec601") -> Picture:
@@ -206,16 +197,6 @@ class Picture:
                 yield top, fit.rows(self.luma((top, 0, rows, self.width), weights), top, self.height)
 
         return self._recoloured(strips(), weights, callback)
-
-    def gray(self, weights: str = "rec601") -> Picture:
-        """Return the luma as L or LA of the same type, rounded to the nearest level; a grey picture is unchanged."""
-        if self.is_gray_mode:
-            return self
-        luma = np.empty(self.size, dtype=self.pixels.dtype)
-        for top, rows in self._strips():
-            luma[top : top + rows] = to_samples(self.luma((top, 0, rows, self.width), weights), luma.dtype)
-        pixels = np.stack([luma, self.pixels[..., 3]], axis=-1) if self.has_alpha else luma
-        return Picture(pixels, replace(self.metadata, icc=None))
 
     def enlarged(self, factor: int) -> Picture:
         """Return a black picture of `factor` times the size and resolution, with interpolated alpha.
@@ -269,10 +250,7 @@ class Picture:
             level = gray.luma((top, 0, rows, self.width), weights)[inside]
             given = rgb[part][inside]
             chroma = given - luma(given, weights)[..., None]
-            coloured = with_luma(level, level[..., None] + chroma, weights)
-            if pixels.dtype.kind == "u":
-                coloured = quantize_keeping_luma(level * self.peak, coloured, pixels.dtype, weights)
-            pixels[part, :, :3][inside] = coloured
+            pixels[part, :, :3][inside] = self._samples(level, level[..., None] + chroma, weights)
         return self.with_pixels(pixels)
 
     def _strips(self) -> Iterator[tuple[int, int]]:
@@ -280,18 +258,21 @@ class Picture:
         for top in range(0, self.height, rows):
             yield top, min(rows, self.height - top)
 
+    def _samples(self, gray: np.ndarray, rgb: np.ndarray, weights: str) -> np.ndarray:
+        """Return the luma `gray` (...) with the chroma of `rgb` (..., 3) as samples of the picture's type."""
+        coloured = with_luma(gray, rgb, weights)
+        if self.pixels.dtype.kind != "u":
+            return coloured
+        return quantize_keeping_luma(gray * self.peak, coloured, self.pixels.dtype, weights)
+
     def _recoloured(
         self, strips: Iterator[tuple[int, np.ndarray]], weights: str, callback: Callable[[float], object] | None = None
     ) -> Picture:
-        dtype = self.pixels.dtype
-        pixels = np.empty((*self.size, 4 if self.has_alpha else 3), dtype=dtype)
+        pixels = np.empty((*self.size, 4 if self.has_alpha else 3), dtype=self.pixels.dtype)
         for top, rgb in _prefetch(strips):
             rows = slice(top, top + rgb.shape[0])
             gray = self.luma((top, 0, *rgb.shape[:2]), weights)
-            coloured = with_luma(gray, rgb.astype(np.float32, copy=False), weights)
-            if dtype.kind == "u":
-                coloured = quantize_keeping_luma(gray * self.peak, coloured, dtype, weights)
-            pixels[rows, :, :3] = coloured
+            pixels[rows, :, :3] = self._samples(gray, rgb.astype(np.float32, copy=False), weights)
             if self.has_alpha:
                 pixels[rows, :, 3] = self.pixels[rows, :, -1]
             if callback is not None:
@@ -317,6 +298,12 @@ def check_megapixels(width: int, height: int, name: str) -> None:
             f"{name}: {width}x{height} is {width * height / 1e6:.0f} megapixels, the limit is {MAX_MEGAPIXELS}: "
             "crop or reduce it first"
         )
+
+
+def colour_planes(pixels: np.ndarray) -> np.ndarray:
+    """Return a view of the colour channels, HxWx1 or HxWx3, of pixels HxW or HxWxC, without alpha."""
+    pixels = np.atleast_3d(pixels)
+    return pixels[..., : 3 if pixels.shape[2] > 2 else 1]
 
 
 def to_float(samples: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from scoreinv.imaging.picture import STRIP_ROWS, Picture, to_float, to_samples
+from scoreinv.imaging.picture import STRIP_ROWS, Picture, colour_planes, to_float, to_samples
 
 _LEAST_CONTRAST = 0.05
 _LEAST_CAST = 3.0
@@ -68,14 +68,14 @@ class ToneCurves:
 def with_tones(picture: Picture, curves: ToneCurves) -> Picture:
     """Apply the curves to a picture, in its own mode and type; alpha is unchanged, and grey uses the first curve."""
     pixels = picture.pixels.copy()
-    planes = pixels[..., None] if pixels.ndim == 2 else pixels
+    planes = colour_planes(pixels)
     tables = None
     if pixels.dtype.kind == "u":
         levels = to_float(np.arange(np.iinfo(pixels.dtype).max + 1, dtype=pixels.dtype))
         tables = [to_samples(curves.channel(levels, number), pixels.dtype) for number in range(3)]
     for top in range(0, picture.height, STRIP_ROWS):
         rows = slice(top, top + STRIP_ROWS)
-        for number in range(1 if picture.is_gray_mode else 3):
+        for number in range(planes.shape[2]):
             values = planes[rows, :, number]
             planes[rows, :, number] = curves.channel(values, number) if tables is None else tables[number][values]
     return picture.with_pixels(pixels)

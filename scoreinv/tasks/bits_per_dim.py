@@ -20,8 +20,8 @@ from scoreinv.samplers.rng import generator
 from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.system.memory import PIXELS_AT_ONCE, shortage
 from scoreinv.system.options import ODE_RTOL
-from scoreinv.tasks.callbacks import Callback, for_sampler, split
-from scoreinv.tasks.common import Sided, check_sides, colours_for, model_of, to_tensor
+from scoreinv.tasks.callbacks import Callback, for_sampler
+from scoreinv.tasks.common import Sided, check_sides, colours_for, in_batches, to_tensor
 from scoreinv.tasks.settings import LikelihoodSettings
 
 _DEQUANTISATION, _PROBE = 0, 1
@@ -55,19 +55,14 @@ def pictures_bits_per_dim(
     errors of different pictures are independent.
 
     Args:
-        pictures: pictures of one size.
+        pictures: pictures of one size, which `check_picture` accepts.
         callback: called with the fraction of work done; stops the work by returning False.
 
     Raises:
-        InputError: pictures of several sizes, one refused by `check_picture`, or a size that does not fit in memory.
+        InputError: a size that does not fit in memory.
         Cancelled: the callback stopped the work.
         ScoreinvError: the likelihood is not finite.
     """
-    prior = model_of(prior)
-    if len({picture.size for picture in pictures}) != 1:
-        raise InputError("pictures that are evaluated together must have one size")
-    for picture in pictures:
-        check_picture(picture, prior)
     height, width = pictures[0].size
     large = prior.device.type == "cpu" and height * width > PIXELS_AT_ONCE
     needed = gradient_bytes(prior.network.config, height * width) if isinstance(prior.network, NCSNpp) else 0
@@ -78,11 +73,9 @@ def pictures_bits_per_dim(
     hashes = [hashlib.blake2b(values.tobytes(), digest_size=8).digest() for values in colours]
     levels = to_tensor([np.rint(values * 255) for values in colours], prior.device)
     draws = [(item, repeat) for item in range(len(pictures)) for repeat in range(settings.repeats)]
-    at_once = pictures_at_once((height, width))
     rtol = ODE_RTOL if settings.rtol is None else settings.rtol
-    batches = [draws[first : first + at_once] for first in range(0, len(draws), at_once)]
     bits, nfe = [], []
-    for some, part in zip(batches, split(callback, map(len, batches)), strict=True):
+    for some, part in in_batches(draws, height * width, callback):
         keys = [(settings.seed, repeat, int.from_bytes(hashes[item])) for item, repeat in some]
         u = np.stack([generator(*key, _DEQUANTISATION).random(levels.shape[1:], np.float32) for key in keys])
         x = prior.to_model((levels[[item for item, _ in some]] + torch.from_numpy(u).to(levels)) / 256)

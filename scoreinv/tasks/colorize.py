@@ -24,50 +24,49 @@ from PIL import Image
 from scoreinv.analysis.kind import Kind, untinted
 from scoreinv.conditional import Observation
 from scoreinv.conditional.colour import GrayView, view_gray
-from scoreinv.conditional.prior import at_size_of, known_gray_weights, trained_task
-from scoreinv.conditional.references import ReferenceColours
+from scoreinv.conditional.prior import at_size_of, check_references, known_gray_weights, trained_task
+from scoreinv.conditional.references import Places, ReferenceColours, match_references
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
-from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.picture import Picture, scaled
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.hints import KnownColours, check_reference, hints_from_picture, present_colours
 from scoreinv.models.loading import Models
+from scoreinv.models.places import looks_of, places_of
 from scoreinv.operators import gray, gray_and_hints
 from scoreinv.operators.colour_space import luma
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
-from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.tasks.callbacks import Callback, notify, running, split
 from scoreinv.tasks.common import (
     MEAN_WINDOW,
     Model,
     Windows,
     check_samples,
-    draw_conditioned,
-    draw_constrained,
+    draw_given,
+    in_batches,
     models_of,
-    posterior_mean,
     spread,
     to_arrays,
     to_tensor,
 )
-from scoreinv.tasks.damage import DamageOdds
-from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.damage import kind_of
 from scoreinv.tasks.noise_streams import PictureNoise, ddof_of_pairs, noise_weights_of
-from scoreinv.tasks.notes import Note, warning
+from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import ColorizeOutcome, ImageLike, in_form
-from scoreinv.tasks.picture_kind import color_notes, kind_of
-from scoreinv.tasks.references import Reference, reference_colours, work_size
 from scoreinv.tasks.requests import (
     COLOR_TEMPERATURE,
     MEAN_DRAWS,
     ColorizeRequest,
     Estimate,
     GrayWeights,
+    Inputs,
     Method,
     Sampling,
 )
 from scoreinv.windows.ensemble import MIRRORED
 
+_LONGEST = 4
+"""Ratio of the sides of a picture up to which its colours are drawn at the model's own scale."""
 _FINE_PIXELS = 1 << 16
 """Most pixels in one solve of chroma along edges; it takes 0.25 s and 100 MB."""
 _RAISED_AT_ONCE = 300
@@ -174,8 +173,8 @@ def _colorize_all(
         check_samples(request.samples, (3 if one.picture.is_gray_mode else 1) * one.picture.pixels.nbytes)
         if one.hints is not None:
             one.hints.check_size(one.picture.size, "the hints")
-    kinds = [kind_of(one.picture, partial(_odds, one.picture, models)) for one in inputs]
-    references = [_reference(picture, prior) for picture in inputs[0].references]
+    kinds = [kind_of(one.picture, models) for one in inputs]
+    references = [_places(picture, prior) for picture in inputs[0].references]
     pictures, hints = [one.picture for one in inputs], [one.hints for one in inputs]
     outcomes = draw_colors(pictures, kinds, prior, request, hints, callback, references=references)
     return [
@@ -184,14 +183,33 @@ def _colorize_all(
     ]
 
 
-def _odds(picture: Picture, models: Models) -> DamageOdds:
-    return DamageOdds.of(picture, models.detector())
-
-
 @lru_cache(maxsize=64)
-def _reference(picture: Picture, prior: ScorePrior) -> Reference:
-    """Return what the model sees of a reference photo, once for all pictures of a batch."""
-    return Reference.of(picture, prior)
+def _places(picture: Picture, prior: ScorePrior) -> Places:
+    """Return what a model sees of a reference photo, once for all pictures of a batch.
+
+    Raises InputError if the model takes no references.
+    """
+    conditional = check_references(prior)
+    size = work_size(picture.size, conditional.image_size, conditional.stride)
+    rgb = picture.resized_rgb(*conditional.seen_size(*size))
+    gray = luma(rgb, conditional.gray_weights)[..., None]
+    return places_of(to_tensor([rgb], prior.device), to_tensor([gray], prior.device), conditional)
+
+
+def work_size(size: tuple[int, int], side: int, stride: int) -> tuple[int, int]:
+    """Return the (height, width) at which colours are drawn: the shorter side is the model's, without enlarging.
+
+    Pictures longer than `_LONGEST` times their shorter side are drawn smaller, to bound the number of windows.
+
+    Args:
+        size: height and width of the picture.
+        side: of the model's windows.
+        stride: least side of a window.
+    """
+    shorter, longer = min(size), max(size)
+    most = _LONGEST * side * side
+    scale = min(1.0, side / shorter, math.sqrt(most / (shorter * longer)), most / (stride * longer))
+    return scaled(size, scale)
 
 
 def _model_notes(prior: ScorePrior, request: ColorizeRequest) -> list[Note]:
@@ -205,6 +223,13 @@ def _model_notes(prior: ScorePrior, request: ColorizeRequest) -> list[Note]:
     return notes
 
 
+def color_notes(kind: Kind, request: ColorizeRequest) -> list[Note]:
+    """Return the notes about what colorization does to a picture that is not grey."""
+    if kind == "coloured":
+        return [info("colors_kept") if request.keep_color else warning("colors_replaced")]
+    return [warning("tint_removed", whiten=request.whiten)] if kind == "tinted" else []
+
+
 def draw_colors(
     pictures: Sequence[Picture],
     kinds: Sequence[Kind],
@@ -213,7 +238,7 @@ def draw_colors(
     hints: Sequence[KnownColours | None],
     callback: Callback | None = None,
     *,
-    references: Sequence[Reference] = (),
+    references: Sequence[Places] = (),
     first: int = 0,
     noise_weights: np.ndarray | None = None,
 ) -> list[ColorizeOutcome[Picture]]:
@@ -222,7 +247,7 @@ def draw_colors(
     Args:
         kinds: kind of each picture.
         hints: hints for each picture, or None.
-        references: encoded reference photos; they need the method `conditioned`.
+        references: reference photos as the model sees them; they need the method `conditioned`.
         first: number of the first sample.
         noise_weights: weights of the noise of all pictures; None: those of each (`noise_weights_of`).
     """
@@ -299,7 +324,7 @@ class _Gray:
         request: ColorizeRequest,
         sampling: Sampling,
         strokes: KnownColours | None,
-        references: Sequence[Reference],
+        references: Sequence[Places],
         noise_weights: np.ndarray | None,
     ) -> _Gray:
         weights = request.gray_weights
@@ -316,7 +341,11 @@ class _Gray:
             view = view_gray(prior, luma_at, picture.size, (height, width))
         else:
             view = GrayView(luma_at(height, width))
-        colours = reference_colours(references, prior, view.seen)
+        if references and view.seen is None:
+            raise InputError("references go with the method conditioned and a model that looks at pictures, as scene")
+        colours = None
+        if references and view.seen is not None:
+            colours = match_references(references, looks_of(view.seen, check_references(prior)))
         rgb, known = np.repeat(view.luma[..., None], 3, axis=2), np.zeros((height, width), dtype=bool)
         kept = present_colours(picture) if request.keep_color and kind != "tinted" else None
         one = cls(picture, kind, weights, kept, strokes, noise_weights, view.luma, rgb, known, view, colours)
@@ -418,11 +447,9 @@ def _draw(
     if sampling.mean:
         numbers = [2 * k for k in range(MEAN_DRAWS)]
     rows = [(one, number) for one in grays for number in numbers]
-    at_once = max(1, PIXELS_AT_ONCE // grays[0].luma.size)
-    batches = [rows[begin : begin + at_once] for begin in range(0, len(rows), at_once)]
     drawn: list[np.ndarray] = []
     nfe = 0
-    for batch, part in zip(batches, split(callback, map(len, batches)), strict=True):
+    for batch, part in in_batches(rows, grays[0].luma.size, callback):
         some = [one for one, _ in batch]
         known = torch.from_numpy(np.stack([one.known for one in some]))[:, None].to(prior.device, torch.float32)
         operator = gray_and_hints(some[0].weights, known)
@@ -439,12 +466,7 @@ def _draw(
         tile = prior.image_size * (MEAN_WINDOW if sampling.mean else 1)
         windows = Windows(tile, prior.image_size // 2, orientations=MIRRORED)
         stream = PictureNoise(sampling.seed, [number for _, number in batch], weights, prior.device)
-        if sampling.method == "pc":
-            x, nfe = draw_constrained(sampling, prior, observation, initial, windows, stream, part)
-        elif sampling.mean:
-            x, nfe = posterior_mean(prior, observation, windows, stream, part)
-        else:
-            x, nfe = draw_conditioned(prior, observation, sampling.steps, windows, stream, part)
+        x, nfe = draw_given(sampling, prior, observation, windows, stream, part, initial=initial)
         drawn += to_arrays(x)
     pictures = [drawn[begin : begin + len(numbers)] for begin in range(0, len(drawn), len(numbers))]
     return ([[np.mean(some, axis=0)] for some in pictures], nfe * len(numbers)) if sampling.mean else (pictures, nfe)

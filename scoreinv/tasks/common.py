@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from scoreinv.windows.ensemble import UPRIGHT, Orientation, SelfEnsemble
 from scoreinv.windows.placement import covering_tile
 from scoreinv.windows.tiled import Tiled
 
+_Row = TypeVar("_Row")
 Model = ScorePrior | str | Path
 """A model, or its name or path for `scoreinv.load`."""
 
@@ -99,6 +100,20 @@ def check_samples(count: int, picture_bytes: int) -> None:
     """Raise InputError if `count` results of a picture do not fit in memory."""
     if lacking := shortage(count * picture_bytes):
         raise SettingError("samples", f"{count}: drawing {count} pictures of this size {lacking}: ask for fewer")
+
+
+def in_batches(
+    rows: Sequence[_Row], pixels: int, callback: Callback | None, most: int | None = None
+) -> Iterator[tuple[Sequence[_Row], Callback]]:
+    """Yield the rows of a batch in parts that fit memory, each with its share of the callback.
+
+    Args:
+        pixels: of a row.
+        most: pixels of a part; None: `PIXELS_AT_ONCE`.
+    """
+    at_once = max(1, (most or PIXELS_AT_ONCE) // pixels)
+    parts = [rows[first : first + at_once] for first in range(0, len(rows), at_once)]
+    yield from zip(parts, split(callback, map(len, parts)), strict=True)
 
 
 def wide_tile(prior: ScorePrior, height: int, width: int) -> tuple[int, int]:
@@ -206,96 +221,78 @@ def accepts_holes(prior: ScorePrior) -> bool:
     return prior.accepts(Observation(mask(torch.ones(1, 1, 1, 1)), torch.zeros(1, 3, 1, 1))) is None
 
 
-Drawn = tuple[Tensor, int]
+Sampled = tuple[Tensor, int]
 """Pictures (B, C, H, W) of 0 black and 1 white, not clipped, and the evaluations of the network for each."""
 
 
-def posterior_mean(
-    prior: ScorePrior, observation: Observation, windows: Windows, noise: NoiseStream, callback: Callback | None
-) -> Drawn:
-    """Return the posterior mean, by one evaluation of a conditional prior in each orientation.
-
-    Raises InputError if the prior does not accept the observation, and ScoreinvError for values that are not finite.
-    """
-    averaged = SelfEnsemble(prior.given(observation), windows.orientations)
-    given = windows.around(averaged, prior.device)
-    with torch.no_grad(), reporting(partial(notify, callback)):
-        x0 = given.finish(given.denoise(noise.normal(observation.y.shape) * prior.sde.prior_std, 1.0))
-    notify(callback, 1.0)
-    return prior.to_image(finite(x0)), given.evaluations_per_noise
-
-
-def draw_conditioned(
-    prior: ScorePrior,
-    observation: Observation,
-    steps: int,
-    windows: Windows,
-    noise: NoiseStream,
-    callback: Callback | None,
-) -> Drawn:
-    """Draw samples of a conditional prior by DPM-Solver++(2M) of the reverse SDE. Raise as `posterior_mean`."""
-    given = windows.around(prior.given(observation), prior.device)
-    return _sampled(DPMpp2M(eta=1.0, steps=steps), given, prior, observation, noise, callback)
-
-
-def draw_narrow(
-    prior: ScorePrior,
-    observation: Observation,
-    steps: int,
-    windows: Windows,
-    noise: NoiseStream,
-    callback: Callback | None,
-) -> Drawn:
-    """Draw samples of narrow holes, in which errors of the mean are hardly correlated, by `PosteriorFlow`.
-
-    Raise as `posterior_mean`.
-    """
-    given = prior.given(observation)
-    low, high = given.data_range
-    share = torch.tensor(_ERROR_SHARE).to(given.initial.variance)[:, None, None]
-    variance = share * given.initial.variance * ((high - low) / 2) ** 2
-    basis = given.prior.preconditioning.basis
-    sampler = PosteriorFlow(variance, basis, min(steps, NARROW_FILL_STEPS), _ERROR_REACH)
-    return _sampled(sampler, windows.around(given, prior.device), prior, observation, noise, callback)
-
-
-def draw_constrained(
+def draw_given(
     sampling: Sampling,
     prior: ScorePrior,
     observation: Observation,
-    initial: Tensor,
     windows: Windows,
     noise: NoiseStream,
     callback: Callback | None,
-) -> Drawn:
-    """Draw samples by the constrained predictor-corrector method, which works with any model.
+    *,
+    initial: Tensor | None = None,
+    narrow: bool = False,
+) -> Sampled:
+    """Draw samples, or return their mean, given the observation.
+
+    The posterior mean takes one evaluation in each orientation. Samples of a conditional prior are drawn by
+    DPM-Solver++(2M) of the reverse SDE, or in narrow holes, in which errors of the mean are hardly correlated, by
+    `PosteriorFlow`. `pc` works with any model.
 
     Args:
-        initial: pictures (B, C, H, W) in [0, 1]; sampling starts from them, unless it starts from the SDE's prior.
+        initial: for `pc`: pictures (B, C, H, W) in [0, 1], at which it begins, unless at the SDE's prior.
+        narrow: all holes are narrow.
 
-    Raises ScoreinvError for values that are not finite.
+    Raises InputError if the prior does not accept the observation, and ScoreinvError for values that are not finite.
     """
-    level, start = sampling.start, None
+    if sampling.method == "pc":
+        assert initial is not None
+        start = _pc_start(sampling, prior, initial, noise)
+        given: Prior = ConstrainedPC(windows.around(prior, prior.device), observation.operator, observation.y)
+        return sampled(pc_sampler(prior, sampling.steps), given, prior, observation.y.shape, noise, callback, start)
+    conditioned = prior.given(observation)
+    if sampling.mean:
+        tiled = windows.around(SelfEnsemble(conditioned, windows.orientations), prior.device)
+        z = noise.normal(observation.y.shape)
+        with torch.no_grad(), reporting(partial(notify, callback)):
+            x0 = tiled.finish(tiled.denoise(z * prior.sde.prior_std, 1.0))
+        notify(callback, 1.0)
+        return prior.to_image(finite(x0)), tiled.evaluations_per_noise
+    sampler: Sampler = DPMpp2M(eta=1.0, steps=sampling.steps)
+    if narrow:
+        low, high = conditioned.data_range
+        share = torch.tensor(_ERROR_SHARE).to(conditioned.initial.variance)[:, None, None]
+        variance = share * conditioned.initial.variance * ((high - low) / 2) ** 2
+        basis = conditioned.prior.preconditioning.basis
+        sampler = PosteriorFlow(variance, basis, min(sampling.steps, NARROW_FILL_STEPS), _ERROR_REACH)
+    given = windows.around(conditioned, prior.device)
+    return sampled(sampler, given, prior, observation.y.shape, noise, callback)
+
+
+def _pc_start(sampling: Sampling, prior: ScorePrior, initial: Tensor, noise: NoiseStream) -> State | None:
+    """Return the noisy initial pictures at which `pc` begins; None for the SDE's prior."""
+    level = sampling.start
     if level is None:  # the paper's number of steps starts from the SDE's prior, fewer from the initial pictures
         level = math.inf if sampling.steps >= prior.sde.steps else START_LEVEL
-    if (time := start_time(prior, level)) is not None:
-        z = noise.normal(initial.shape)
-        start = State(prior.sde.perturb(prior.to_model(initial), as_time(time), z), time)
-    given = ConstrainedPC(windows.around(prior, prior.device), observation.operator, observation.y)
-    return _sampled(pc_sampler(prior, sampling.steps), given, prior, observation, noise, callback, start)
+    if (time := start_time(prior, level)) is None:
+        return None
+    return State(prior.sde.perturb(prior.to_model(initial), as_time(time), noise.normal(initial.shape)), time)
 
 
-def _sampled(
+def sampled(
     sampler: Sampler,
     given: Prior,
     prior: ScorePrior,
-    observation: Observation,
+    shape: Sequence[int],
     noise: NoiseStream,
     callback: Callback | None,
     start: State | None = None,
-) -> Drawn:
-    shape = tuple(observation.y.shape)
-    result = sampler.sample(given, shape, rng=noise, callback=for_sampler(callback), start=start)
+) -> Sampled:
+    """Draw samples of the prior given an observation (`given`); raise ScoreinvError for values that are not finite."""
+    result = sampler.sample(given, tuple(shape), rng=noise, callback=for_sampler(callback), start=start)
     return prior.to_image(finite(result.x0)), int(result.nfe[0])
 
 
@@ -327,12 +324,10 @@ def gathered(
         finish: converts colours HxWx3 in [0, 1] to a picture.
         gray: whether the pictures are grey.
     """
-    at_once = max(1, PIXELS_AT_ONCE // (size[0] * size[1]))
-    counts = [min(at_once, request.samples - done) for done in range(0, request.samples, at_once)]
     pictures: list[Picture] = []
     running, nfe = RunningSpread(), 0
-    for count, part in zip(counts, split(callback, counts), strict=True):
-        x0, nfe = draw(NoiseStream(request.seed, count, len(pictures), prior.device), part)
+    for numbers, part in in_batches(range(request.samples), size[0] * size[1], callback):
+        x0, nfe = draw(NoiseStream(request.seed, len(numbers), len(pictures), prior.device), part)
         x0 = prior.to_image(finite(x0))
         for rgb in to_arrays(x0.mean(1, keepdim=True).expand_as(x0) if gray else x0):
             pictures.append(finish(rgb))

@@ -28,14 +28,13 @@ from scoreinv.operators import pad_observation, photographed, valid_blur
 from scoreinv.operators.kernels import BlurKind, PointSpread, normalised
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import GRAY_LEVELS, check_noise_share
-from scoreinv.tasks.callbacks import Callback, running
+from scoreinv.system.options import GRAY_LEVELS
+from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.common import Model, check_samples, models_of
 from scoreinv.tasks.denoise import photograph, written
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import DeblurOutcome, ImageLike, Outcome, for_each
-from scoreinv.tasks.requests import DeblurRequest, Estimate, RestorationMethod, SolveRequest
+from scoreinv.tasks.requests import DeblurRequest, Estimate, Inputs, RestorationMethod, SolveRequest
 from scoreinv.tasks.solve import Problem, solve_problem
 from scoreinv.tasks.upscale import SPECTRUM
 
@@ -100,18 +99,11 @@ def deblur(
     if kernel is not None and not isinstance(kernel, PointSpread):
         kernel = normalised(kernel, "the kernel")
     request = DeblurRequest(
-        method=method,
-        steps=steps,
-        samples=samples,
-        seed=seed,
-        estimate=estimate,
-        kernel=kernel,
-        noise_std=noise_std,
+        method=method, steps=steps, samples=samples, seed=seed, estimate=estimate, kernel=kernel, noise_std=noise_std
     )
     pictures, form = pictures_from_api(image)
-    models = models_of(denoise=prior)
-    with running("deblurring", callback, progress=progress) as forward:
-        return for_each(deblur_picture, [Inputs(picture) for picture in pictures], request, models, form, forward)
+    inputs, models = [Inputs(picture) for picture in pictures], models_of(denoise=prior)
+    return for_each(deblur_picture, inputs, request, models, form, "deblurring", callback, progress=progress)
 
 
 def deblur_picture(
@@ -152,7 +144,6 @@ def remove_blur(
     Args:
         noise_std: standard deviation of the photograph's noise, in [0, 1]; at least `LEAST_NOISE` is assumed.
     """
-    check_noise_share(noise_std)
     check_kernel_size(kernel, picture.size)
     blurring = torch.from_numpy(kernel)
     operator = valid_blur(blurring, *picture.size, BLUR_ITERATIONS)

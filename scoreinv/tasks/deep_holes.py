@@ -39,7 +39,7 @@ from scoreinv.samplers import PC, Ancestral, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import VE, as_time
 from scoreinv.system.threads import limit_threads
 from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
-from scoreinv.tasks.common import MEAN_WINDOW, Windows, finite, start_time
+from scoreinv.tasks.common import MEAN_WINDOW, Windows, finite, sampled, start_time
 from scoreinv.tasks.requests import Sampling
 from scoreinv.texture import NearestNeighbourField, PatchPrior
 from scoreinv.texture.nearest_neighbour_field import of_channels
@@ -187,10 +187,8 @@ def _drawn_by_network(
             time, steps = start_time(prior, _NETWORK_START), _NETWORK_STEPS
             z = stream.normal(shape)
             start = None if time is None else State(prior.sde.perturb(given.initial_picture(), as_time(time), z), time)
-        sampler = DPMpp2M(eta=1.0, steps=steps)
-        result = sampler.sample(tiled, tuple(shape), rng=stream, callback=for_sampler(part), start=start)
-        drawn = prior.to_image(finite(result.x0))
-        nfe += int(result.nfe[0])
+        drawn, evaluations = sampled(DPMpp2M(eta=1.0, steps=steps), tiled, prior, shape, stream, part, start)
+        nfe += evaluations
     assert drawn is not None
     return drawn, nfe
 

@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.analysis.noise import estimate_noise
-from scoreinv.imaging.picture import Fill, Picture
+from scoreinv.imaging.picture import STRIP_ROWS, Fill, Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.models.loading import Models
 from scoreinv.prior import ScorePrior
@@ -35,14 +35,13 @@ from scoreinv.samplers import DPMpp2M, NoiseStream, State
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.system.errors import InputError
 from scoreinv.system.memory import PIXELS_AT_ONCE
-from scoreinv.system.options import GRAY_LEVELS, check_noise_share
+from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.system.reporting import report, reporting
-from scoreinv.tasks.callbacks import Callback, for_sampler, notify, running, split
+from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
 from scoreinv.tasks.common import Model, check_samples, gathered, models_of, noise_range, start_time, wide_tile
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import info, warning
 from scoreinv.tasks.outcome import DenoiseOutcome, ImageLike, Outcome, for_each
-from scoreinv.tasks.requests import DENOISING_STEPS, DenoiseRequest, Estimate, SolveRequest
+from scoreinv.tasks.requests import DENOISING_STEPS, DenoiseRequest, Estimate, Inputs, SolveRequest
 from scoreinv.windows.ensemble import ALL, SelfEnsemble
 from scoreinv.windows.tiled import Tiled
 
@@ -61,8 +60,6 @@ _DRAWN = 4.0
 probabilities. Draws then lie a quarter of a deviation beyond the end on average."""
 _LEAST = 1e-12
 """Smallest probability of a draw; the quantile of 0 would be infinite."""
-_STRIP = 256
-"""Rows written at once, to bound memory."""
 
 
 def denoise(
@@ -105,9 +102,8 @@ def denoise(
         samples=samples, seed=seed, estimate=estimate, steps=steps, orientations=orientations, noise_std=noise_std
     )
     pictures, form = pictures_from_api(image)
-    models = models_of(denoise=prior)
-    with running("denoising", callback, progress=progress) as forward:
-        return for_each(denoise_picture, [Inputs(picture) for picture in pictures], request, models, form, forward)
+    inputs, models = [Inputs(picture) for picture in pictures], models_of(denoise=prior)
+    return for_each(denoise_picture, inputs, request, models, form, "denoising", callback, progress=progress)
 
 
 def denoise_picture(
@@ -136,7 +132,6 @@ def remove_noise(
     The posterior mean takes one evaluation of the network in each orientation, or two if black and white censor more
     than 15 % of the values. The result of a grey photograph is grey, whatever its mode.
     """
-    check_noise_share(noise_std)
     values, gray = photograph(picture)
     finish = partial(written, picture)
     return denoise_values(values, noise_std, prior, request, finish, callback, gray=gray, stored=True)
@@ -156,11 +151,11 @@ def photograph(picture: Picture) -> tuple[Tensor, bool]:
 
 def written(picture: Picture, rgb: np.ndarray) -> Picture:
     """Return the picture with new colours HxWx3 in [0, 1], and its mode, metadata and alpha."""
-    strips = [(top, min(_STRIP, picture.height - top)) for top in range(0, picture.height, _STRIP)]
-    return picture.with_fills(
-        Fill((top, 0, rows, picture.width), np.ones((rows, picture.width), dtype=bool), rgb[top : top + rows])
-        for top, rows in strips
-    )
+    fills = []
+    for top in range(0, picture.height, STRIP_ROWS):  # to bound memory
+        strip = rgb[top : top + STRIP_ROWS]
+        fills.append(Fill((top, 0, *strip.shape[:2]), np.ones(strip.shape[:2], dtype=bool), strip))
+    return picture.with_fills(fills)
 
 
 def denoise_values(
@@ -221,7 +216,10 @@ def denoise_values(
         if request.mean:
             x0, nfe = estimate(request.orientations, callback)
             return prior.to_model(x0), nfe
-        unclipped = y if first is None else _completed(y, first, noise_std, noise, gray=gray)
+        unclipped = y
+        if first is not None:  # clipped values are drawn for each sample; equal channels if the picture is grey
+            channels, mean = (y[:, :1], first.mean(1, keepdim=True)) if gray else (y, first)
+            unclipped = drawn(channels, mean.expand(len(noise), -1, -1, -1), noise_std, noise).expand(-1, 3, -1, -1)
         x = (alpha * prior.to_model(unclipped)).expand(len(noise), -1, -1, -1)
         if gray:  # add the chroma of white noise: only then is this a state of the process
             z = noise.normal(x.shape)
@@ -232,13 +230,6 @@ def denoise_values(
         return result.x0, first_nfe + int(result.nfe[0])
 
     return gathered(draw, (height, width), prior, request, finish, callback, gray=gray, method="exact")
-
-
-def _completed(y: Tensor, x: Tensor, noise_std: float, noise: NoiseStream, *, gray: bool) -> Tensor:
-    """Return y for each sample, with draws in place of clipped values; equal channels if the picture is grey."""
-    channels = slice(0, 1 if gray else None)
-    x = x.mean(1, keepdim=True) if gray else x
-    return drawn(y[:, channels], x.expand(len(noise), -1, -1, -1), noise_std, noise).expand(-1, y.shape[1], -1, -1)
 
 
 def white_level(noise_std: float, *, gray: bool) -> float:
@@ -281,8 +272,18 @@ def expected_around(y: Tensor, noise_std: float) -> Tensor:
     Nearby values are modelled as N(m, v), v >= noise_std^2. The estimates of m and v use the truncated normal's mean in
     place of clipped values.
     """
-    # A channel at a time, to bound memory.
-    return torch.cat([_around(y[:, k : k + 1], noise_std) for k in range(y.shape[1])], 1)
+    filled = y.clone()
+    for channel in filled.split(1, 1):  # one after the other, to bound memory
+        report()
+        where = cut_off(channel)
+        white = channel[where] >= 1
+        for _ in range(_ROUNDS):
+            mean, square = (nearby(values, _AROUND)[where] for values in (channel, channel.square()))
+            std = (square - mean.square()).clamp(noise_std**2, (_WIDEST * noise_std) ** 2).sqrt()
+            within = torch.where(white, 1 - mean, mean) / std
+            beyond = (std * (within - _mills(within))).clamp_max(0)
+            channel[where] = torch.where(white, 1 - beyond, beyond)
+    return filled
 
 
 def nearby(values: Tensor, reach: int) -> Tensor:
@@ -291,20 +292,6 @@ def nearby(values: Tensor, reach: int) -> Tensor:
         size, padding = (2 * down + 1, 2 * across + 1), (down, across)
         values = F.avg_pool2d(values, size, stride=1, padding=padding, count_include_pad=False)
     return values
-
-
-def _around(y: Tensor, noise_std: float) -> Tensor:
-    report()
-    where = cut_off(y)
-    white = y[where] >= 1
-    filled = y.clone()
-    for _ in range(_ROUNDS):
-        mean, square = (nearby(values, _AROUND)[where] for values in (filled, filled.square()))
-        std = (square - mean.square()).clamp(noise_std**2, (_WIDEST * noise_std) ** 2).sqrt()
-        within = torch.where(white, 1 - mean, mean) / std
-        beyond = (std * (within - _mills(within))).clamp_max(0)
-        filled[where] = torch.where(white, 1 - beyond, beyond)
-    return filled
 
 
 def _mills(within: Tensor) -> Tensor:

@@ -7,25 +7,12 @@ from numbers import Integral
 
 import numpy as np
 
+from scoreinv import samplers
 from scoreinv.guidance import ClassifierGuidance
 from scoreinv.guidance.classifier import Classifier
 from scoreinv.models.noise_classifier import NoiseClassifier
 from scoreinv.prior import Clipped, Prior, RecommendedSampler, ScorePrior
-from scoreinv.samplers import (
-    DDIM,
-    ODE,
-    PC,
-    Ancestral,
-    AnnealedLangevin,
-    DPMpp2M,
-    EulerMaruyama,
-    Heun,
-    Langevin,
-    NoiseStream,
-    NoPredictor,
-    ReverseDiffusion,
-    karras_times,
-)
+from scoreinv.samplers import PC
 from scoreinv.samplers import Sampler as Solver
 from scoreinv.samplers.base import Stepper
 from scoreinv.sdes import DDPM, VE
@@ -33,8 +20,8 @@ from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.memory import pixels_at_once
 from scoreinv.system.options import GUIDANCE, SEED, Whole, check
 from scoreinv.system.text import shown
-from scoreinv.tasks.callbacks import Callback, for_sampler, running, split
-from scoreinv.tasks.common import Model, finite, model_of, to_arrays
+from scoreinv.tasks.callbacks import Callback, for_sampler, running
+from scoreinv.tasks.common import Model, finite, in_batches, model_of, to_arrays
 from scoreinv.tasks.outcome import Drawn
 from scoreinv.tasks.settings import SAMPLER_STEPS, Corrector, Predictor, Sampler, SamplerSettings
 
@@ -101,17 +88,7 @@ def generate(
         ScoreinvError: the model returned values that are not finite.
     """
     name, given = (sampler, None) if sampler is None or isinstance(sampler, str) else (None, sampler)
-    settings = SamplerSettings(
-        sampler=name,
-        steps=steps,
-        predictor=predictor,
-        corrector=corrector,
-        corrector_steps=corrector_steps,
-        snr=snr,
-        rtol=rtol,
-        churn=churn,
-        eta=eta,
-    )
+    settings = SamplerSettings(name, steps, predictor, corrector, corrector_steps, snr, rtol, churn, eta)
     if given is not None and (isinstance(given, type) or not callable(getattr(given, "sample", None))):
         raise SettingError("sampler", f"must be a name or a sampler of scoreinv.samplers, not {shown(given)}")
     if given is not None and settings != SamplerSettings():
@@ -124,15 +101,12 @@ def generate(
     solver = make_sampler(model, settings) if given is None else given
     if isinstance(solver, PC) and recommended(model).clip:
         target = Clipped(target)
-    side = model.image_size
-    at_once = max(1, pixels_at_once(model.device) // side**2)
-    batches = [min(at_once, count - done) for done in range(0, count, at_once)]
-    images: list[np.ndarray] = []
-    evaluations = 0
+    side, images, evaluations = model.image_size, list[np.ndarray](), 0
     with running("sampling", callback, progress=progress) as forward:
-        for batch, part in zip(batches, split(forward, batches), strict=True):
-            noise = NoiseStream(seed, batch, first + len(images), device=model.device)
-            result = solver.sample(target, (batch, model.channels, side, side), rng=noise, callback=for_sampler(part))
+        for numbers, part in in_batches(range(first, first + count), side**2, forward, pixels_at_once(model.device)):
+            noise = samplers.NoiseStream(seed, len(numbers), numbers[0], device=model.device)
+            shape = (len(numbers), model.channels, side, side)
+            result = solver.sample(target, shape, rng=noise, callback=for_sampler(part))
             images += to_arrays(model.to_image(finite(result.x0)))
             evaluations += int(result.nfe.sum())
     return Drawn(np.stack(images), round(evaluations / count))
@@ -192,14 +166,14 @@ def make_sampler(prior: ScorePrior, settings: SamplerSettings) -> Solver:
     """Return the sampler of the settings; missing ones are those recommended for the prior."""
     name = settings.asked or default_sampler(prior)
     if name == "ode":
-        return ODE() if settings.rtol is None else ODE(settings.rtol, settings.rtol)
+        return samplers.ODE() if settings.rtol is None else samplers.ODE(settings.rtol, settings.rtol)
     if name in SAMPLER_STEPS:
         steps = SAMPLER_STEPS[name] if settings.steps is None else settings.steps
         if name == "heun":
-            return Heun(settings.churn or 0.0, steps=steps)
+            return samplers.Heun(settings.churn or 0.0, steps=steps)
         if name == "ddim":
-            return PC(DDIM(settings.eta or 0.0), corrector_steps=0, steps=steps, spacing=karras_times)
-        return DPMpp2M(steps=steps)
+            return PC(samplers.DDIM(settings.eta or 0.0), corrector_steps=0, steps=steps, spacing=samplers.karras_times)
+        return samplers.DPMpp2M(steps=steps)
     defaults = recommended(prior)
     if settings.steps is not None and settings.steps < _FEW_PC_STEPS:
         _log.warning(
@@ -214,7 +188,7 @@ def make_sampler(prior: ScorePrior, settings: SamplerSettings) -> Solver:
     steps = 1 if settings.corrector_steps is None else settings.corrector_steps
     return PC(
         predictor=_PREDICTORS[settings.predictor or defaults.predictor],
-        corrector=AnnealedLangevin() if corrector == "annealed_langevin" else Langevin(),
+        corrector=samplers.AnnealedLangevin() if corrector == "annealed_langevin" else samplers.Langevin(),
         corrector_steps=0 if corrector == "none" else steps,
         snr=defaults.snr if settings.snr is None else settings.snr,
         steps=defaults.steps if settings.steps is None else settings.steps,
@@ -231,10 +205,10 @@ def recommended(prior: ScorePrior) -> RecommendedSampler:
 
 
 _PREDICTORS: dict[Predictor, Stepper] = {
-    "reverse_diffusion": ReverseDiffusion(),
-    "euler_maruyama": EulerMaruyama(),
-    "ancestral": Ancestral(),
-    "ancestral_posterior": Ancestral("posterior"),
-    "probability_flow": ReverseDiffusion(eta=0.0),
-    "none": NoPredictor(),
+    "reverse_diffusion": samplers.ReverseDiffusion(),
+    "euler_maruyama": samplers.EulerMaruyama(),
+    "ancestral": samplers.Ancestral(),
+    "ancestral_posterior": samplers.Ancestral("posterior"),
+    "probability_flow": samplers.ReverseDiffusion(eta=0.0),
+    "none": samplers.NoPredictor(),
 }

@@ -40,29 +40,24 @@ from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import MASK_THRESHOLD
 from scoreinv.tasks.callbacks import Callback, running, split
-from scoreinv.tasks.classical import inpaint_classically
+from scoreinv.tasks.classical import inpaint_classically, mask_notes, with_hole
 from scoreinv.tasks.common import (
     MEAN_WINDOW,
     Model,
     Windows,
     accepts_holes,
     check_samples,
-    draw_conditioned,
-    draw_constrained,
-    draw_narrow,
+    draw_given,
+    in_batches,
     models_of,
-    posterior_mean,
     spread,
     to_arrays,
     to_tensor,
 )
-from scoreinv.tasks.damage import detect
 from scoreinv.tasks.deep_holes import Scale, draw_in_scales, enough_to_copy
-from scoreinv.tasks.inputs import Inputs
-from scoreinv.tasks.mask_notes import mask_notes, object_notes
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import ImageLike, InpaintOutcome, for_each, in_form
-from scoreinv.tasks.requests import Estimate, FillMethod, InpaintRequest, Sampling
+from scoreinv.tasks.requests import Estimate, FillMethod, InpaintRequest, Inputs, Sampling
 from scoreinv.windows.boxes import Box, crop
 from scoreinv.windows.ensemble import ALL, MIRRORED
 
@@ -124,7 +119,7 @@ def inpaint(
     request = InpaintRequest(
         method=method, steps=steps, start=start, samples=samples, seed=seed, estimate=estimate, exact=exact
     )
-    if not request.needs_model and prior is not None:
+    if request.classical is not None and prior is not None:
         raise SettingError("prior", f"does not go with {method}, which needs no model")
     request.check_given({"mask"} if avoid is None else {"mask", "avoid"})
     models = models_of(inpaint=prior)
@@ -135,11 +130,12 @@ def inpaint(
     if avoid is not None:
         avoided = as_holes(avoid, sizes, threshold=mask_threshold, may_be_black=True, what="the mask to avoid")
     inputs = [Inputs(*each) for each in zip(pictures, holes, avoided, strict=True)]
-    with running("inpainting", callback, progress=progress) as forward:
-        if not request.needs_model:
-            return for_each(inpaint_picture, inputs, request, models, form, forward)
-        prepared = [PreparedFill.prepare(each, request, models) for each in inputs]
-        return in_form(draw_fills(prepared, request, models.filler(), forward), form)
+    title = "inpainting"
+    if request.classical is not None:
+        return for_each(inpaint_classically, inputs, request, models, form, title, callback, progress=progress)
+    with running(title, callback, progress=progress) as forward:
+        prepared = [PreparedFill(each, request, models) for each in inputs]
+        return in_form(draw_fills(prepared, request, forward), form)
 
 
 def inpaint_picture(
@@ -153,34 +149,29 @@ def inpaint_picture(
     """
     if request.classical is not None:
         return inpaint_classically(inputs, request, models, callback)
-    request.check_given(inputs.given)
-    damage: np.ndarray | None = None
-    notes: list[Note] = []
-    if inputs.hole is None:
-        damage, notes = detect(inputs.picture, request, models)
-        inputs = replace(inputs, hole=damage)
-    outcome = PreparedFill.prepare(inputs, request, models, detected=damage is not None).draw(request, models, callback)
-    return replace(outcome, damage=damage, notes=[*notes, *outcome.notes])
+    inputs, damage, notes = with_hole(inputs, request, models)
+    outcome = PreparedFill(inputs, request, models, notes).draw(request, callback)
+    return replace(outcome, damage=damage)
 
 
 def draw_fills(
-    prepared: list[PreparedFill], request: InpaintRequest, prior: ScorePrior, callback: Callback | None = None
+    prepared: list[PreparedFill], request: InpaintRequest, callback: Callback | None = None
 ) -> list[InpaintOutcome[Picture]]:
-    """Fill pictures that were prepared for this prior and request; seed and samples may differ.
+    """Fill pictures that were prepared for one prior and this request; seed and samples may differ.
 
     A fill does not depend on the other pictures.
     """
+    prior = prepared[0].prior
     sampling = request.sampling(conditional=accepts_holes(prior))
     for fill in prepared:
-        fill.begin(sampling.samples)
+        fill.unknown, fill.nfe = fill.hole.copy(), 0
+        fill.fills = [[] for _ in range(sampling.samples)]
     steps = list(_steps(prepared, sampling.samples))
     sizes = [sum(region.hole.size for _, _, region in rows) for rows in steps]
     for rows, part in zip(steps, split(callback, sizes), strict=True):
-        at_once = max(1, PIXELS_AT_ONCE // rows[0][2].hole.size)
-        batches = [rows[first : first + at_once] for first in range(0, len(rows), at_once)]
         drawn: list[np.ndarray] = []
-        for batch, forward in zip(batches, split(part, map(len, batches)), strict=True):
-            drawn += _draw(batch, prior, request, forward)
+        for batch, forward in in_batches(rows, rows[0][2].hole.size, part):
+            drawn += _draw(batch, prior, sampling, forward, smooth=request.smooth)
         for (fill, sample, region), rgb in zip(rows, drawn, strict=True):
             # Only the hole is kept: with its surroundings, specks would take as much memory as the whole picture.
             down, across = extent(region.hole)
@@ -196,6 +187,10 @@ def draw_fills(
 class PreparedFill:
     """A picture prepared for filling: what all its fills share.
 
+    Args:
+        inputs: the picture with its mask.
+        notes: about the mask; None: they are made. Detected damage needs none.
+
     Attributes:
         picture: the picture as the model sees it.
         kept: the picture that fills are written into.
@@ -206,48 +201,28 @@ class PreparedFill:
         fills: of each sample.
         nfe: network evaluations at each place.
         window: side of the model's windows.
-        notes: about the mask.
+
+    Raises InputError if `avoid` leaves too little to copy from.
     """
 
-    @classmethod
-    def prepare(
-        cls, inputs: Inputs, request: InpaintRequest, models: Models, *, detected: bool = False
-    ) -> PreparedFill:
-        """Prepare a picture with its mask.
-
-        Args:
-            detected: the mask is detected damage, which needs no notes.
-
-        Raises InputError if `avoid` leaves too little to copy from.
-        """
-        picture, hole = inputs.picture, inputs.hole
-        assert hole is not None
-        if not detected:
-            request.check_given(inputs.given)
-        prior = models.filler()
-        check_samples(request.samples, picture.pixels.nbytes)
-        notes = [] if detected else mask_notes(hole) + object_notes(picture, hole)
-        if trained_task(prior) == "colour":
-            notes.append(warning("model_other_task", task="colour"))
-        return cls(picture, hole, prior, request, inputs.avoid, notes)
-
     def __init__(
-        self,
-        picture: Picture,
-        hole: np.ndarray,
-        prior: ScorePrior,
-        request: InpaintRequest,
-        avoid: np.ndarray | None,
-        notes: list[Note],
+        self, inputs: Inputs, request: InpaintRequest, models: Models, notes: list[Note] | None = None
     ) -> None:
+        picture, hole, avoid = inputs.picture, inputs.hole, inputs.avoid
+        assert hole is not None
+        self.prior = prior = models.filler()
+        check_samples(request.samples, picture.pixels.nbytes)
+        self.notes = mask_notes(hole, picture) if notes is None else list(notes)
+        if trained_task(prior) == "colour":
+            self.notes.append(warning("model_other_task", task="colour"))
         sampling = request.sampling(conditional=accepts_holes(prior))
         if avoid is not None and sampling.method == "pc":
             raise SettingError("avoid", "does not go with the method pc, which copies nothing")
-        self.notes = notes
         self.picture, self.kept = (picture, picture) if request.exact else without_smears(picture, hole)
         if self.kept is not picture:
             self.notes.append(info("jpeg_rim_redrawn", pixels=RIM))
-        self.hole = hole
+        self.hole, self.unknown, self.nfe = hole, hole, 0
+        self.fills: list[list[Fill]] = []
         self.gray = picture.is_gray(~hole)
         deep = sampling.method == "conditioned" and not sampling.mean
         self.window = prior.image_size * (MEAN_WINDOW if sampling.mean else 1)
@@ -256,16 +231,9 @@ class PreparedFill:
         if avoid is not None and not any(region.halvings for group in groups for region in group):
             self.notes.append(warning("avoid_unused"))
 
-    def draw(
-        self, request: InpaintRequest, models: Models, callback: Callback | None = None
-    ) -> InpaintOutcome[Picture]:
+    def draw(self, request: InpaintRequest, callback: Callback | None = None) -> InpaintOutcome[Picture]:
         """Fill the picture; seed and samples of the request may differ from those it was prepared for."""
-        return draw_fills([self], request, models.filler(), callback)[0]
-
-    def begin(self, samples: int) -> None:
-        """Forget all fills, and make room for this number of samples."""
-        self.unknown, self.nfe = self.hole.copy(), 0
-        self.fills: list[list[Fill]] = [[] for _ in range(samples)]
+        return draw_fills([self], request, callback)[0]
 
     def _with_sources(self, region: Region, prior: ScorePrior, avoid: np.ndarray | None) -> Region:
         """Return a region; if it is deep, with the pixels it must not copy, and enlarged if too few others are left.
@@ -350,9 +318,10 @@ def _steps(prepared: list[PreparedFill], samples: int) -> Iterator[list[_Row]]:
         yield from alike.values()
 
 
-def _draw(rows: list[_Row], prior: ScorePrior, request: InpaintRequest, callback: Callback) -> list[np.ndarray]:
+def _draw(
+    rows: Sequence[_Row], prior: ScorePrior, sampling: Sampling, callback: Callback, *, smooth: bool
+) -> list[np.ndarray]:
     """Return the colours of the box of each row; the regions are alike."""
-    sampling = request.sampling(conditional=accepts_holes(prior))
     keys = [(sampling.seed, sample, *region.box[:2]) for _, sample, region in rows]
     values = to_tensor([fill.known(sample, region.box) for fill, sample, region in rows], prior.device)
     unknown = [crop(fill.unknown, region.box) for fill, _, region in rows]  # also of holes of other regions
@@ -372,16 +341,11 @@ def _draw(rows: list[_Row], prior: ScorePrior, request: InpaintRequest, callback
         operator, stream = ObservedComponents(observed), NoiseStream.keyed(keys, prior.device)
         observation = Observation(operator, operator(prior.to_model(values)))
         needed = None if region.in_one_window else torch.from_numpy(region.hole)
-        orientations = MIRRORED if request.smooth else ALL
-        windows = Windows(region.window, rows[0][0].window // 8, needed, orientations)
-        if sampling.method == "pc":
-            initial = 0.5 + smooth_estimate(values - 0.5, observed).mean
-            drawn, nfe = draw_constrained(sampling, prior, observation, initial, windows, stream, callback)
-        elif sampling.mean or request.smooth:
-            drawn, nfe = posterior_mean(prior, observation, windows, stream, callback)
-        else:
-            draw = draw_narrow if region.narrow else draw_conditioned
-            drawn, nfe = draw(prior, observation, sampling.steps, windows, stream, callback)
+        windows = Windows(region.window, rows[0][0].window // 8, needed, MIRRORED if smooth else ALL)
+        initial = 0.5 + smooth_estimate(values - 0.5, observed).mean if sampling.method == "pc" else None
+        sampling = replace(sampling, mean=sampling.mean or smooth)
+        narrow = region.narrow
+        drawn, nfe = draw_given(sampling, prior, observation, windows, stream, callback, initial=initial, narrow=narrow)
     for fill, _, _ in rows:
         fill.nfe = max(fill.nfe, nfe)
     return to_arrays(drawn)

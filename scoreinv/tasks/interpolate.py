@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.imaging.picture import Fill, Picture
+from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import TRAINING_START
 from scoreinv.system.errors import InputError
-from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import Number, Whole, check
 from scoreinv.tasks.callbacks import Callback, for_sampler, running, split
-from scoreinv.tasks.common import Model, check_sides, colours_for, finite, model_of, to_arrays, to_tensor
+from scoreinv.tasks.common import Model, check_sides, colours_for, finite, in_batches, model_of, to_arrays, to_tensor
+from scoreinv.tasks.denoise import written
 from scoreinv.tasks.outcome import Drawn, ImageLike
 
 
@@ -69,9 +69,8 @@ def interpolate(
         )
     # A picture of mode L cannot hold the colours of the other one.
     frame = first.colorized(first.rgb()) if first.is_gray_mode and not ends[0].is_gray_mode else first
-    everywhere = (0, 0, *first.size), np.ones(first.size, dtype=bool)
     colours = [np.broadcast_to(image, (*first.size, 3)) for image in result.images]
-    return Drawn([form.pictures([frame.with_fills([Fill(*everywhere, rgb)])]) for rgb in colours], result.nfe)
+    return Drawn([form.pictures([written(frame, rgb)]) for rgb in colours], result.nfe)
 
 
 def interpolate_pictures(
@@ -94,14 +93,11 @@ def interpolate_pictures(
         )
     check_sides(first, prior)
     x = prior.to_model(to_tensor([colours_for(end, prior.channels) for end in (first, second)], prior.device))
-    fractions = np.linspace(0, 1, count)
-    at_once = max(1, PIXELS_AT_ONCE // (first.height * first.width))
-    batches = [fractions[begin : begin + at_once] for begin in range(0, count, at_once)]
-    encoding, *decoding = split(callback, [2, *map(len, batches)])
+    encoding, decoding = split(callback, [2, count])
     ends = encode(prior, x, steps=steps, rtol=rtol, atol=rtol, callback=for_sampler(encoding))
     images: list[np.ndarray] = []
     evaluations = int(ends.nfe.sum())
-    for batch, part in zip(batches, decoding, strict=True):
+    for batch, part in in_batches(np.linspace(0, 1, count).tolist(), first.height * first.width, decoding):
         result = decode(
             prior,
             slerp(ends.z[0], ends.z[1], batch),

@@ -12,10 +12,9 @@ from PIL import Image
 from scoreinv.inputs.arrays import Form
 from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.system.text import one_line
-from scoreinv.tasks.callbacks import Callback, split
-from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.callbacks import Callback, running, split
 from scoreinv.tasks.notes import Note
-from scoreinv.tasks.requests import FillMethod, Request, RestorationMethod, StepName
+from scoreinv.tasks.requests import FillMethod, Inputs, Request, RestorationMethod, StepName
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -246,11 +245,15 @@ def for_each(
     request: Request,
     models: Models,
     form: Form,
+    title: str,
     callback: Callback | None,
+    *,
+    progress: bool,
 ) -> Any:
-    """Run a task on pictures one after the other; return their outcomes as one, in the caller's form."""
-    parts = split(callback, [1] * len(inputs))
-    return in_form([task(one, request, models, part) for one, part in zip(inputs, parts, strict=True)], form)
+    """Run a task on the pictures of a call from Python; return their outcomes as one, in the caller's form."""
+    with running(title, callback, progress=progress) as forward:
+        parts = split(forward, [1] * len(inputs))
+        return in_form([task(one, request, models, part) for one, part in zip(inputs, parts, strict=True)], form)
 
 
 def in_form(outcomes: Sequence[Outcome[Any]], form: Form) -> Any:

@@ -1,4 +1,4 @@
-"""Requests: what a user asks of a task, one frozen data class each, checked when it is made.
+"""Requests, what a user asks of a task, one frozen data class each, checked when it is made; and its inputs.
 
 Choices, ranges, defaults and help texts stand here once, for the command line, the page, Python and worker processes.
 What depends on the picture is decided by the task. Imports no torch.
@@ -7,7 +7,7 @@ What depends on the picture is decided by the task. Imports no torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
@@ -30,7 +30,10 @@ from scoreinv.system.options import (
 from scoreinv.system.text import shown
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from scoreinv.imaging.picture import Picture
+    from scoreinv.inputs.hints import KnownColours
     from scoreinv.models.loading import Role
 
 Method = Literal["conditioned", "pc"]
@@ -39,19 +42,50 @@ ClassicalMethod = Literal["telea", "navier-stokes", "biharmonic"]
 Given = Literal["mask", "avoid", "hints", "references"]
 """What a user can give beside a picture."""
 
+
+@dataclass(frozen=True)
+class Inputs:
+    """A picture and the user's other inputs.
+
+    Attributes:
+        picture: the photo.
+        hole: HxW bool, pixels to fill; None: tasks that fill holes detect damage.
+        avoid: HxW bool, pixels that fills do not copy.
+        hints: colour hints.
+        references: photos with example colours.
+    """
+
+    picture: Picture
+    hole: np.ndarray | None = None
+    avoid: np.ndarray | None = None
+    hints: KnownColours | None = None
+    references: Sequence[Picture] = ()
+
+    @property
+    def given(self) -> set[Given]:
+        """Return the names of the inputs beside the picture."""
+        present: dict[Given, Any] = {"mask": self.hole, "avoid": self.avoid, "hints": self.hints}
+        names = {name for name, value in present.items() if value is not None}
+        return names | {"references"} if self.references else names
+
+
 START_LEVEL = 0.5
 """Noise level at which few steps of `pc` begin: twice the deviation of pictures, which hides the initial estimate."""
+
+
+def _number(text: str | float) -> float:
+    """Return the number of a text, NaN if it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _level_from_text(text: str | None) -> float | None:
     """Return the starting noise level that a command line gives; `prior` is infinite."""
     if text is None or text == "prior":
         return None if text is None else math.inf
-    try:
-        level = float(text)
-    except ValueError:
-        level = math.nan
-    if not math.isfinite(level):
+    if not math.isfinite(level := _number(text)):
         raise SettingError("start", f"must be a noise level such as 1, or prior, not {shown(text)}")
     return level
 
@@ -63,11 +97,7 @@ def noise_from_levels(text: str | float | None) -> float | None:
     """
     if text is None:
         return None
-    try:
-        level = float(text)
-    except ValueError:
-        level = math.nan
-    if not 0 <= level <= GRAY_LEVELS:
+    if not 0 <= (level := _number(text)) <= GRAY_LEVELS:
         raise SettingError("noise_std", f"must be a number from 0 to {GRAY_LEVELS}, not {shown(text)}")
     return level / GRAY_LEVELS
 
@@ -103,10 +133,16 @@ class Sampling:
 
 
 class Request:
-    """Base of all requests."""
+    """Base of all requests, which are data classes; a task without these settings has the values here."""
 
-    samples: int
-    estimate: Estimate | None
+    samples: int = 1
+    estimate: Estimate | None = "sample"
+    noise_std: float | None = None
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.noise_std is not None:
+            check_noise_share(self.noise_std)
 
     @property
     def mean(self) -> bool:
@@ -163,7 +199,7 @@ class DrawRequest(Request):
     ] = "sample"
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        super().__post_init__()
         if self.start is not None:
             if self.start != math.inf:
                 check("start", self.start, Number(None))
@@ -250,13 +286,8 @@ class InpaintRequest(DrawRequest):
         """The classical method, if the request names one."""
         return next((method for method in get_args(ClassicalMethod) if method == self.method), None)
 
-    @property
-    def needs_model(self) -> bool:
-        """Whether the fill evaluates a network."""
-        return self.classical is None
-
     def roles(self, given: Collection[Given]) -> list[Role]:
-        roles: list[Role] = ["inpaint"] if self.needs_model else []
+        roles: list[Role] = ["inpaint"] if self.classical is None else []
         return roles if "mask" in given else [*roles, "damage"]
 
     def check_given(self, given: Collection[Given]) -> None:
@@ -404,11 +435,10 @@ class SolveRequest(Request):
     orientations: int = 1
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        super().__post_init__()
         if self.estimate is None:
             default = "mean" if self.samples == 1 and self.method in (None, "dpir") else "sample"
             object.__setattr__(self, "estimate", default)
-        check("orientations", self.orientations, Whole(ORIENTATIONS[0], ORIENTATIONS[-1]))
         if self.orientations not in ORIENTATIONS:
             raise SettingError("orientations", f"must be 1, 2, 4 or 8, not {self.orientations}")
         if self.orientations > 1 and not self.mean:
@@ -465,8 +495,6 @@ class DenoiseRequest(SolveRequest):
             raise SettingError("method", "does not go with denoising, which has one method")
         if self.steps is not None and self.mean:
             raise SettingError("steps", "needs samples: the mean takes one evaluation")
-        if self.noise_std is not None:
-            check_noise_share(self.noise_std)
 
 
 @dataclass(frozen=True)
@@ -494,12 +522,6 @@ class UpscaleRequest(SolveRequest):
             read=noise_from_levels,
         ),
     ] = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_noise_share(self.noise_std)
-        if self.orientations > 1:
-            raise SettingError("orientations", "is for denoising alone")
 
     def result_of(self, picture: Picture) -> Picture:
         return picture.enlarged(self.factor)
@@ -536,13 +558,6 @@ class DeblurRequest(SolveRequest):
     ] = None
     noise_std: Annotated[float | None, NOISE] = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.noise_std is not None:
-            check_noise_share(self.noise_std)
-        if self.orientations > 1:
-            raise SettingError("orientations", "is for denoising alone")
-
     def result_of(self, picture: Picture) -> Picture:
         if self.kernel is not None:
             from scoreinv.inputs.blur import check_kernel_size
@@ -557,11 +572,6 @@ class DamageRequest(Request):
 
     sensitivity: Annotated[float, Setting("Sensitivity of damage detection, 0 to 1.", SENSITIVITY)] = USUAL_SENSITIVITY
     grow: Annotated[int, GROW] = FOUND_GROW
-    samples: int = 1
-    estimate: Estimate | None = "sample"
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
     def roles(self, given: Collection[Given]) -> list[Role]:
         return ["damage"]
@@ -579,9 +589,9 @@ class SelectRequest(Request):
         box: x, y, width, height.
     """
 
-    at: tuple[tuple[float, ...], ...] = ()
-    not_at: tuple[tuple[float, ...], ...] = ()
-    box: tuple[float, ...] | None = None
+    at: Sequence[Any] = ()
+    not_at: Sequence[Any] = ()
+    box: Sequence[float] | None = None
     size: Annotated[
         Literal["small", "middle", "large"] | None,
         Setting("Size of the object at a single point: a part, more of it, or the whole. (default: the likeliest)"),
@@ -594,11 +604,6 @@ class SelectRequest(Request):
         ),
     ] = None
     shadow: Annotated[bool, Setting("Include its cast shadow, if it is clear.")] = False
-    samples: int = 1
-    estimate: Estimate | None = "sample"
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
     def result_of(self, picture: Picture) -> Picture:
         from scoreinv.tasks.select import Prompt
@@ -670,16 +675,14 @@ class RestoreRequest(Request):
     keep_steps: bool = False
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        super().__post_init__()
         check("grow", self.grow, Whole())
         if self.estimate is None:
             object.__setattr__(self, "estimate", "mean" if self.samples == 1 else "sample")
         if self.estimate == "mean" and self.samples > 1:
             raise SettingError("samples", f"{self.samples} cannot be combined with the estimate mean")
-        if self.noise_std is not None:
-            check_noise_share(self.noise_std)
-            if not self.denoise:
-                raise SettingError("noise_std", "needs noise removal, which is off")
+        if self.noise_std is not None and not self.denoise:
+            raise SettingError("noise_std", "needs noise removal, which is off")
         if self.keep_tint and not self.steps:
             raise SettingError("keep_tint", "leaves nothing to do: every step is off")
 

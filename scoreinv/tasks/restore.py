@@ -33,17 +33,16 @@ from scoreinv.inputs.masks import as_holes, dilate
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import SettingError
 from scoreinv.system.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY
-from scoreinv.tasks.callbacks import Callback, notify, running, split
+from scoreinv.tasks.callbacks import Callback, notify, split
+from scoreinv.tasks.classical import mask_notes
 from scoreinv.tasks.colorize import draw_colors, hints_for, knows_gray
 from scoreinv.tasks.common import Model, RunningSpread, check_samples, models_of
-from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, detector_of
+from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, detector_of, kind_of
 from scoreinv.tasks.denoise import check_noise, remove_noise
-from scoreinv.tasks.inpaint import PreparedFill, mask_notes
-from scoreinv.tasks.inputs import Inputs
+from scoreinv.tasks.inpaint import PreparedFill
 from scoreinv.tasks.noise_streams import ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.notes import Note, info, warning
-from scoreinv.tasks.outcome import AnyMethod, ImageLike, Outcome, RestoreOutcome, Step, for_each
-from scoreinv.tasks.picture_kind import kind_of
+from scoreinv.tasks.outcome import AnyMethod, ImageLike, RestoreOutcome, Step, for_each
 from scoreinv.tasks.requests import (
     COLOR_SATURATION,
     SURE_SENSITIVITY,
@@ -51,6 +50,7 @@ from scoreinv.tasks.requests import (
     DenoiseRequest,
     Estimate,
     InpaintRequest,
+    Inputs,
     RestoreRequest,
     StepName,
 )
@@ -70,15 +70,7 @@ otherwise it is a wire, the veins of a leaf, or specks on water."""
 _WORN = 0.01
 """Share of damaged pixels, with rims, from which a picture is a worn, grainy print."""
 
-_DURATIONS: dict[StepName, float] = {
-    "damage": 4,
-    "border": 0,
-    "tint": 0,
-    "tone": 0.2,
-    "inpaint": 10,
-    "denoise": 5,
-    "colorize": 1,
-}
+_DURATIONS: dict[StepName, float] = {"damage": 4, "tone": 0.2, "inpaint": 10, "denoise": 5, "colorize": 1}
 """Relative durations of the steps for a scan of two megapixels with 2 % damage."""
 
 
@@ -180,8 +172,7 @@ def restore(
         steps = [replace(step, image=step.image and alone.pictures([step.image])) for step in outcome.steps]
         return replace(outcome, steps=steps)
 
-    with running("restoring", callback, progress=progress) as forward:
-        return for_each(restored, inputs, request, models, form, forward)
+    return for_each(restored, inputs, request, models, form, "restoring", callback, progress=progress)
 
 
 def restore_picture(
@@ -201,15 +192,14 @@ def restore_picture(
     if hole is not None:
         work.notes += mask_notes(hole)
     find_odds = cache(lambda: DamageOdds.of(picture, models.detector(), parts["damage"]))
-    work.kind = kind_of(picture, find_odds)
+    work.kind = kind_of(picture, models, find_odds)
     if request.inpaint and hole is None:
         work.detect_damage(find_odds())
     elif request.inpaint:
         work.take_damage(hole)
     inside = work.find_border()
     if inside is not None:
-        cut = work.pictures[0]
-        work.kind = kind_of(cut, lambda: DamageOdds.of(cut, models.detector()))
+        work.kind = kind_of(work.pictures[0], models)
         hints = None if hints is None else hints.part(inside)
     whole = work.remove_tint()
     if request.tone != 0:
@@ -312,9 +302,9 @@ class _Restoration:
             return
         (picture,) = self.pictures
         worn = self.damage is not None and bool(self.damage.mean() > _WORN)
-        toned = tone_picture(picture, share=self.request.tone, tones=whole, worn=worn)
+        toned, note = tone_picture(picture, share=self.request.tone, tones=whole, worn=worn)
         notify(self.callbacks["tone"], 1.0)
-        self._finish_step("tone", toned.note, [toned.image] if toned.changed else None)
+        self._finish_step("tone", note, None if toned is picture else [toned])
 
     def fill(self) -> None:
         """Fill the damage."""
@@ -323,19 +313,17 @@ class _Restoration:
         count = self.request.samples
         request = InpaintRequest(samples=count, seed=self.request.seed, smooth=count == 1)
         (picture,), hole = self.pictures, self.damage
-        if (factor := oversampling(picture, hole)) > 1:
-            small = self._filled(reduced(picture, factor), touched_blocks(hole, factor), request)
-            each = (enlarged_fills(sample, picture, hole, factor) for sample in small.samples)
-            filled = replace(small, samples=[picture.with_fills(fills) for fills in each])
-        else:
-            filled = self._filled(picture, hole, request)
+        factor = oversampling(picture, hole)
+        inputs = Inputs(picture, hole)
+        if factor > 1:
+            inputs = Inputs(reduced(picture, factor), touched_blocks(hole, factor))
+        filled = PreparedFill(inputs, request, self.models, notes=[]).draw(request, self.callbacks["inpaint"])
+        samples = filled.samples
+        if factor > 1:
+            samples = [picture.with_fills(enlarged_fills(small, picture, hole, factor)) for small in samples]
         self.nfe, self.method = filled.nfe, filled.method
         self.notes += filled.notes
-        self._finish_step("inpaint", info("filled"), filled.samples)
-
-    def _filled(self, picture: Picture, hole: np.ndarray, request: InpaintRequest) -> Outcome[Picture]:
-        prepared = PreparedFill.prepare(Inputs(picture, hole), request, self.models, detected=True)
-        return prepared.draw(request, self.models, self.callbacks["inpaint"])
+        self._finish_step("inpaint", info("filled"), samples)
 
     def remove_noise(self) -> None:
         """Remove noise that is given, or estimated as more than film grain."""

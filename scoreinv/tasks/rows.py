@@ -7,12 +7,13 @@ independent: a result depends neither on batching nor on other rows, and each ro
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
+from scoreinv import tasks
+from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.masks import as_holes, check_mask_settings
 from scoreinv.models.catalogue import bundled_file
@@ -21,7 +22,6 @@ from scoreinv.operators.kernels import normalised
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.options import MASK_THRESHOLD, Device, Precision, check
 from scoreinv.system.threads import yield_to_load
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.outcome import Outcome, in_form
 from scoreinv.tasks.requests import (
     ColorizeRequest,
@@ -29,7 +29,7 @@ from scoreinv.tasks.requests import (
     DenoiseRequest,
     Downsampling,
     InpaintRequest,
-    Request,
+    Inputs,
     SolveRequest,
     UpscaleRequest,
 )
@@ -54,7 +54,7 @@ class OnRows(ABC):
     """
 
     def __init__(
-        self, request: Request, models: Models, role: Role | None, columns: list[str], result: str, name: str | None
+        self, request: Any, models: Models, role: Role | None, columns: list[str], result: str, name: str | None
     ) -> None:
         check("device", models.machine.device, get_args(Device))
         check("precision", models.machine.precision, get_args(Precision))
@@ -65,8 +65,8 @@ class OnRows(ABC):
         self.columns, self.result, self.name = columns, result, name
 
     @abstractmethod
-    def outcome(self, image: np.ndarray, *others: np.ndarray) -> Outcome[Any]:
-        """Run the task on the entries of its columns in a row."""
+    def run(self, picture: Picture, *others: np.ndarray) -> Outcome[Picture]:
+        """Run the task on a picture and the entries of the other columns in its row."""
 
     def __call__(self, batch: Batch) -> Batch:
         """Return the batch with the results.
@@ -87,8 +87,10 @@ class OnRows(ABC):
         results = []
         for number in range(len(images)):
             try:
+                image, *others = (batch[column][number] for column in self.columns)
+                (picture,), form = pictures_from_api(image)
                 with yield_to_load():
-                    outcome = self.outcome(*(batch[column][number] for column in self.columns))
+                    outcome = in_form([self.run(picture, *others)], form)
             except ScoreinvError as error:
                 key = "" if self.name is None else f" ({batch[self.name][number]})"
                 kind = InputError if isinstance(error, InputError) else ScoreinvError
@@ -134,18 +136,15 @@ class Inpainter(OnRows):
     ) -> None:
         request = InpaintRequest(**settings)
         check_mask_settings(mask_threshold, invert, grow)
-        if model is not None and not request.needs_model:
+        if model is not None and request.classical is not None:
             raise SettingError("model", f"does not go with {request.method}, which needs none")
         models = Models(inpaint="photo" if model is None else model, machine=Machine(device, precision))
-        super().__init__(request, models, "inpaint" if request.needs_model else None, [image, mask], result, name)
+        super().__init__(request, models, "inpaint" if request.classical is None else None, [image, mask], result, name)
         self.mask_settings: dict[str, Any] = {"threshold": mask_threshold, "invert": invert, "grow": grow}
 
-    def outcome(self, image: np.ndarray, *others: np.ndarray) -> Outcome[Any]:
-        from scoreinv.tasks.inpaint import inpaint_picture
-
-        (picture,), form = pictures_from_api(image)
+    def run(self, picture: Picture, *others: np.ndarray) -> Outcome[Picture]:
         (hole,) = as_holes(others[0], [picture.size], **self.mask_settings)
-        return in_form([inpaint_picture(Inputs(picture, hole), self.request, self.models)], form)  # type: ignore[arg-type]
+        return tasks.inpaint_picture(Inputs(picture, hole), self.request, self.models)
 
 
 class Colorizer(OnRows):
@@ -176,13 +175,11 @@ class Colorizer(OnRows):
         request, models = ColorizeRequest(**settings), Models(colorize=model, machine=Machine(device, precision))
         super().__init__(request, models, "colorize", [image] if hints is None else [image, hints], result, name)
 
-    def outcome(self, image: np.ndarray, *others: np.ndarray) -> Outcome[Any]:
-        from scoreinv.tasks.colorize import colorize_picture, hints_for
+    def run(self, picture: Picture, *others: np.ndarray) -> Outcome[Picture]:
+        from scoreinv.tasks.colorize import hints_for  # needs torch
 
-        (picture,), form = pictures_from_api(image)
         (hints,) = hints_for(others[0] if others else None, 1)
-        inputs = Inputs(picture, hints=hints)
-        return in_form([colorize_picture(inputs, self.request, self.models)], form)  # type: ignore[arg-type]
+        return tasks.colorize_picture(Inputs(picture, hints=hints), self.request, self.models)
 
 
 class Restorer(OnRows):
@@ -234,15 +231,9 @@ class Restorer(OnRows):
         models = Models(denoise=model, machine=Machine(device, precision))
         super().__init__(request, models, "denoise", [image], result, name)
 
-    def outcome(self, image: np.ndarray, *others: np.ndarray) -> Outcome[Any]:
-        from scoreinv.tasks.deblur import deblur_picture
-        from scoreinv.tasks.denoise import denoise_picture
-        from scoreinv.tasks.upscale import upscale_picture
-
-        (picture,), form = pictures_from_api(image)
-        tasks: dict[type, Callable[..., Outcome[Any]]] = {
-            UpscaleRequest: upscale_picture,
-            DeblurRequest: deblur_picture,
-            DenoiseRequest: denoise_picture,
-        }
-        return in_form([tasks[type(self.request)](Inputs(picture), self.request, self.models)], form)
+    def run(self, picture: Picture, *others: np.ndarray) -> Outcome[Picture]:
+        if isinstance(self.request, UpscaleRequest):
+            return tasks.upscale_picture(Inputs(picture), self.request, self.models)
+        if isinstance(self.request, DeblurRequest):
+            return tasks.deblur_picture(Inputs(picture), self.request, self.models)
+        return tasks.denoise_picture(Inputs(picture), self.request, self.models)

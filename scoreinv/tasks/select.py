@@ -27,7 +27,7 @@ from scoreinv.analysis.shadows import propose_shadow
 from scoreinv.imaging.picture import Picture, picture_of_hole, scaled
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.masks import dilate
-from scoreinv.models.loading import Models
+from scoreinv.models.loading import LIBRARY, Models
 from scoreinv.models.segment_anything import (
     CELL,
     CORNER,
@@ -39,13 +39,11 @@ from scoreinv.models.segment_anything import (
     SegmentAnything,
 )
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
-from scoreinv.system.options import Whole, check
 from scoreinv.system.text import shown
 from scoreinv.tasks.callbacks import Callback
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import info
 from scoreinv.tasks.outcome import ImageLike, SelectOutcome
-from scoreinv.tasks.requests import SelectRequest
+from scoreinv.tasks.requests import Inputs, SelectRequest
 
 Size = Literal["small", "middle", "large"]
 SIZES: tuple[Size, ...] = get_args(Size)
@@ -104,15 +102,16 @@ class Prompt:
     def check(self, size: tuple[int, int]) -> None:
         """Raise InputError unless the prompt lies in a picture of (height, width) and names an object."""
         height, width = size
+        outside = f"is outside the picture, which is {width}x{height} (width x height, upright)"
         if self.box is None and not (self.clicks and self.clicks[0][2]):
             raise SettingError("at", "is missing: say where the object is, or give a box around it")
         for x, y, inside in self.clicks:
             if not (0 <= x < width and 0 <= y < height):
-                raise SettingError("at" if inside else "not_at", f"{_place(x, y)} {_outside(size)}")
+                raise SettingError("at" if inside else "not_at", f"{x:g},{y:g} {outside}")
         if self.box is not None:
             x, y, wide, high = self.box
             if not (x < width and y < height and x + wide > 0 and y + high > 0):
-                raise SettingError("box", f"{_place(*self.box)} {_outside(size)}")
+                raise SettingError("box", f"{x:g},{y:g},{wide:g},{high:g} {outside}")
 
 
 @dataclass(frozen=True)
@@ -164,22 +163,12 @@ def select(
         InputError: a wrong picture or setting, no prompt, or a point outside the picture.
         ScoreinvError: no object was found, or onnxruntime is not installed.
     """
-    if grow is not None:
-        check("grow", grow, Whole())
-    check("shadow", shadow, bool)
-    if size is not None:
-        check("size", size, SIZES)
-    prompt = Prompt.of(at, not_at, box)
+    request = SelectRequest(at, not_at, box, size, grow, shadow)
     pictures, form = pictures_from_api(image)
     if len(pictures) > 1:
         raise InputError(f"{len(pictures)} pictures: points are of one, so give them one by one")
-    (picture,) = pictures
-    prompt.check(picture.size)
-    found = Selection(picture).select(prompt, size).mask
-    mask = with_rim(picture, found, grow)
-    if shadow and (seen := propose_shadow(picture, found)) is not None:
-        mask |= seen
-    return form.holes([mask])
+    request.result_of(pictures[0])  # raises for points outside, before the picture is embedded
+    return form.holes([select_picture(Inputs(pictures[0]), request, Models(machine=LIBRARY)).mask])
 
 
 def select_picture(
@@ -378,11 +367,3 @@ def _numbers(name: str, given: Any, count: int) -> Any:
     if len(values) != count or not all(isinstance(value, Real) and math.isfinite(value) for value in values):
         raise SettingError(name, f"must be {count} numbers, not {shown(given)}")
     return tuple(float(value) for value in values)
-
-
-def _place(*numbers: float) -> str:
-    return ",".join(f"{number:g}" for number in numbers)
-
-
-def _outside(size: tuple[int, int]) -> str:
-    return f"is outside the picture, which is {size[1]}x{size[0]} (width x height, upright)"

@@ -75,8 +75,7 @@ class SamplerSettings:
         ),
     ] = None
     rtol: Annotated[
-        float | None,
-        Setting(f"Tolerance of ode, relative and absolute. (default: {ODE_RTOL:g})", RTOL, advanced=True),
+        float | None, Setting(f"Tolerance of ode, relative and absolute. (default: {ODE_RTOL:g})", RTOL, advanced=True)
     ] = None
 
     churn: Annotated[
@@ -139,8 +138,7 @@ class LikelihoodSettings:
     ] = 1
     steps: Annotated[int | None, FIXED_STEPS] = None
     rtol: Annotated[
-        float | None,
-        Setting(f"Tolerance of the adaptive solver. (default: {ODE_RTOL:g})", RTOL, advanced=True),
+        float | None, Setting(f"Tolerance of the adaptive solver. (default: {ODE_RTOL:g})", RTOL, advanced=True)
     ] = None
     probe: Annotated[Probe, Setting("Random vectors of the trace estimate.", advanced=True)] = "rademacher"
     seed: int = 0

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -126,8 +125,7 @@ def solve(
     check("noise_std", noise_std, Number(0))
     if not isinstance(operator, LinearOperator):
         raise SettingError(
-            "operator",
-            f"must be a scoreinv.operators.LinearOperator or a subclass of it, not {shown(operator)}",
+            "operator", f"must be a scoreinv.operators.LinearOperator or a subclass of it, not {shown(operator)}"
         )
     observations, dtype, form = _observations(y)
     observations = [observation.to(model.device) for observation in observations]
@@ -139,7 +137,10 @@ def solve(
 
     def solved(number: int, part: Callback) -> Outcome[Any]:
         values, gray = _as_seen(operator, observations[number])
-        finish = partial(_as_picture, dtype=dtype, gray=gray)
+
+        def finish(rgb: np.ndarray) -> Picture:
+            return written(Picture(np.zeros(rgb.shape[:2] if gray else rgb.shape, dtype)), rgb)
+
         if noise_alone:
             noisy = operator.adjoint(values)
             return denoise_values(noisy, noise_std, model, request, finish, part, gray=gray, stored=False)
@@ -198,11 +199,18 @@ def solve_problem(
     mean_first = problem.rough and not request.mean
     method, steps = request.decided(estimated=has_initial or mean_first, exact=exact)
     height, width = problem.operator.adjoint(problem.y).shape[-2:]
-    complete = _completion(problem, prior)
     # In the model's range, low + (high - low) x; the initial estimate stays in [0, 1].
     low, high = prior.data_range
-    y = problem.y.to(prior.device)
-    black = problem.operator(torch.full_like(problem.operator.adjoint(y), low))
+    y, stored_noise = problem.y.to(prior.device), problem.noise_std
+    black, white = (problem.operator(torch.full_like(problem.operator.adjoint(y), end)) for end in (low, high))
+
+    def completed(observed: Tensor) -> Tensor:
+        """Return y for A x, with its clipped values replaced by their expectation, in the model's range."""
+        return black + (high - low) * expected(y, (observed - black) / (high - low), stored_noise)
+
+    # Equal values for white and black mean that nothing is observed there, as in zero padding around a blurred photo.
+    clipped = problem.stored and bool((cut_off(y) & (white != black)).any())
+    complete = completed if clipped else None
     noise_std = white_level(problem.noise_std, gray=problem.gray) * (high - low)
     problem = replace(problem, y=black + (high - low) * y, noise_std=noise_std)
 
@@ -231,22 +239,6 @@ def solve_problem(
 
     size = (height, width)
     return gathered(draw, size, prior, request, problem.finish, callback, gray=problem.gray, method=method)
-
-
-def _completion(problem: Problem, prior: ScorePrior) -> Callable[[Tensor], Tensor] | None:
-    """Return a function from A x to y with its clipped values replaced by their expectation, in the model's range.
-
-    None if no value was clipped.
-    """
-    y, noise = problem.y.to(prior.device), problem.noise_std
-    if not problem.stored:
-        return None
-    low, high = prior.data_range
-    white, black = (problem.operator(torch.full_like(problem.operator.adjoint(y), end)) for end in (high, low))
-    # Equal values for white and black mean that nothing is observed there, as in zero padding around a blurred photo.
-    if not (cut_off(y) & (white != black)).any():
-        return None
-    return lambda observed: black + (high - low) * expected(y, (observed - black) / (high - low), noise)
 
 
 @dataclass(frozen=True)
@@ -344,19 +336,15 @@ def _observations(y: Any) -> tuple[list[Tensor], np.dtype, Form]:
     if isinstance(y, np.ndarray) and y.dtype.kind == "f":
         refuse_masked(y, "the observation")
         if y.ndim not in (2, 3) or 0 in y.shape or (y.ndim == 3 and y.shape[2] != 3):
-            remedy = layout_remedy(y.shape)
-            if y.ndim == 3 and y.shape[0] == 4:
-                remedy = ": leave out the alpha, and put the channels last"
-            raise InputError(f"an observation is HxW or HxWx3, not {'x'.join(map(str, y.shape))}{remedy}")
-        planes = torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32))
-        planes = planes[None] if y.ndim == 2 else planes.permute(2, 0, 1)
-        return [planes[None].contiguous()], y.dtype, Form("array")
-    pictures, form = pictures_from_api(y)
-    if pictures[0].has_alpha:
-        raise InputError("an observation has 1 or 3 channels, and this one has alpha too: leave it out")
-    rgb = pictures[0].rgb()
-    channels = rgb[..., :1] if pictures[0].is_gray_mode else rgb
-    return [torch.from_numpy(channels).permute(2, 0, 1)[None].contiguous()], pictures[0].pixels.dtype, form
+            shape = "x".join(map(str, y.shape))
+            raise InputError(f"an observation is HxW or HxWx3, not {shape}{layout_remedy(y.shape)}")
+        values, dtype, form = np.atleast_3d(y).astype(np.float32), y.dtype, Form("array")
+    else:
+        pictures, form = pictures_from_api(y)
+        if pictures[0].has_alpha:
+            raise InputError("an observation has 1 or 3 channels, and this one has alpha too: leave it out")
+        values, dtype = pictures[0].rgb()[..., : 1 if pictures[0].is_gray_mode else 3], pictures[0].pixels.dtype
+    return [torch.from_numpy(np.ascontiguousarray(np.moveaxis(values, -1, 0)))[None]], dtype, form
 
 
 def _check_observed(operator: LinearOperator, observations: list[Tensor], noise_std: float) -> None:
@@ -366,8 +354,7 @@ def _check_observed(operator: LinearOperator, observations: list[Tensor], noise_
     rms = max(float(y.double().square().mean().sqrt()) for y in observations)
     if noise_std > max(1.0, 2 * rms):  # probably in grey levels
         raise SettingError(
-            "noise_std",
-            f"is in [0, 1] units, and {noise_std:g} exceeds the observation: 25 grey levels are 25/255",
+            "noise_std", f"is in [0, 1] units, and {noise_std:g} exceeds the observation: 25 grey levels are 25/255"
         )
     y, _ = _as_seen(operator, observations[0])
     back = again = None
@@ -393,8 +380,3 @@ def _as_seen(operator: LinearOperator, y: Tensor) -> tuple[Tensor, bool]:
         if operator.adjoint(y).shape[1] == 3 and operator(operator.adjoint(y)).shape[1] == 1:
             return y, False
     return y.expand(-1, 3, -1, -1).contiguous(), True
-
-
-def _as_picture(rgb: np.ndarray, *, dtype: np.dtype, gray: bool) -> Picture:
-    pixels = np.zeros(rgb.shape[:2] if gray else rgb.shape, dtype=dtype)
-    return written(Picture(pixels), rgb)

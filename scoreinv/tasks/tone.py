@@ -7,7 +7,6 @@ picture stays unchanged, unless the user sets a strength.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -39,52 +38,22 @@ _BLACK, _DARKER = 0.01, 0.5
 so dark, since fading raises its black; red under water is."""
 
 
-@dataclass(frozen=True)
-class Toner:
-    """The networks of the tone correction.
-
-    Attributes:
-        network: estimates the curves.
-        chroma: predicts the mean chroma of greys.
-    """
-
-    network: ToneNetwork
-    chroma: ChromaNetwork
-
-
-@dataclass(frozen=True)
-class Toned:
-    """A picture with corrected tones.
-
-    Attributes:
-        image: the given picture if nothing was changed.
-        note: the correction, or the reason for none.
-    """
-
-    image: Picture
-    note: Note
-
-    @property
-    def changed(self) -> bool:
-        """Return whether the tones were corrected."""
-        return self.note.code == "tone_corrected"
+@lru_cache(maxsize=1)
+def tone_network() -> ToneNetwork:
+    """Load the network that estimates the curves, once per process."""
+    return load_tone()
 
 
 @lru_cache(maxsize=1)
-def load_toner() -> Toner:
-    """Load the bundled networks, once per process."""
-    return Toner(load_tone(), chroma_network())
-
-
 def chroma_network() -> ChromaNetwork:
-    """Read the network of the mean chroma from the file of `scene`, without the rest of it."""
+    """Read the network of the mean chroma from the file of `scene`, without the rest of it, once per process."""
     return read_network(PRETRAINED / "scene" / MODEL_FILE, ChromaNetwork, "chroma.")
 
 
 def tone_picture(
     picture: Picture, share: float | None = None, tones: Picture | None = None, worn: bool = False
-) -> Toned:
-    """Correct the faded tones of a picture.
+) -> tuple[Picture, Note]:
+    """Correct the faded tones of a picture; return it, unchanged if nothing is corrected, with the note about it.
 
     Args:
         share: strength of the correction, 0 to 1. None: 1 if the picture is clearly faded, else 0.
@@ -92,12 +61,12 @@ def tone_picture(
         worn: the picture is a damaged print; its extreme tones are measured without grain and rims of cracks.
     """
     if share is None and min(picture.size) < LEAST_SIDE:
-        return Toned(picture, info("tone_too_small"))
+        return picture, info("tone_too_small")
     curves, small, faded = curves_of(tones or picture, worn)
     if share is None and not (faded and difference(small, curves.toned(small)) >= _LEAST_CHANGE):
-        return Toned(picture, info("tone_not_faded"))
+        return picture, info("tone_not_faded")
     curves = curves.part(1.0 if share is None else share)
-    return Toned(with_tones(picture, curves), info("tone_corrected", **changes(small, curves.toned(small))))
+    return with_tones(picture, curves), info("tone_corrected", **changes(small, curves.toned(small)))
 
 
 @torch.no_grad()
@@ -106,9 +75,8 @@ def curves_of(picture: Picture, worn: bool) -> tuple[ToneCurves, np.ndarray, boo
     box = within_border(picture)
     inside = picture if box is None else picture.part(box)
     reduced = torch.from_numpy(inside.resized_rgb(SEEN_SIDE, SEEN_SIDE)).permute(2, 0, 1)[None]
-    toner = load_toner()
-    rgb, expected, quantiles, ends = told(reduced, guessed(reduced, toner.chroma), worn)
-    raw, odds = toner.network(rgb, expected, quantiles, ends)
+    rgb, expected, quantiles, ends = network_inputs(reduced, expected_chroma(reduced, chroma_network()), worn)
+    raw, odds = tone_network()(rgb, expected, quantiles, ends)
     small, least, largest = rgb[0].numpy(), quantiles[0, 0], quantiles[0, -1]
     dark = (least < _BLACK) & (largest < _DARKER * largest.max())
     enough = _LEAST_OF_WORN if worn else _LEAST_OF_GRAY if inside.is_gray() else _LEAST_ODDS
@@ -122,45 +90,41 @@ def curves_of(picture: Picture, worn: bool) -> tuple[ToneCurves, np.ndarray, boo
     return curves, small, faded
 
 
-def guessed(seen: Tensor, network: ChromaNetwork) -> Tensor:
+def expected_chroma(seen: Tensor, network: ChromaNetwork) -> Tensor:
     """Return the predicted mean chroma of the greys of pictures (B, 3, H, W), and its features.
 
     The channels of the result (B, 3 + SEEN, H / 16, W / 16) are chroma, then features.
     """
-    gray = stretched_luma(seen.flatten(2).transpose(1, 2)).reshape(len(seen), 1, *seen.shape[2:])
-    features, _ = network.seen(gray)
+    gray = seen.movedim(1, -1) @ torch.tensor(luma_weights("rec601"), dtype=torch.float32)
+    low, high = torch.quantile(gray.flatten(1), torch.tensor([0.005, 0.995]), dim=1)[..., None, None]
+    stretched = ((gray - low) / (high - low).clamp_min(0.1)).clamp(0, 1)
+    features, _ = network.seen(stretched[:, None])
     axes = torch.tensor(colour_basis()[1:], dtype=torch.float32)
     chroma = torch.einsum("bkhw,kc->bchw", network.conv_out(features), axes) / 2
     return F.avg_pool2d(torch.cat([chroma, features], dim=1), 2)
 
 
-def told(seen: Tensor, guess: Tensor, worn: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the inputs of `ToneNetwork` for pictures (B, 3, H, W) and the result of `guessed`.
+def network_inputs(seen: Tensor, expected: Tensor, worn: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the inputs of `ToneNetwork` for pictures (B, 3, H, W) and the result of `expected_chroma`.
 
     worn: measure extreme tones in the reduced pictures, which have no grain.
     """
-    small, guess = F.adaptive_avg_pool2d(seen, SIDE), F.interpolate(guess, size=(SIDE, SIDE), mode="bilinear")
+    small = F.adaptive_avg_pool2d(seen, SIDE)
+    expected = F.interpolate(expected, size=(SIDE, SIDE), mode="bilinear")
     source = small if worn else seen
     ends = torch.stack([sign * F.adaptive_max_pool2d(sign * source, PARTS) for sign in (-1, 1)], dim=1)
-    rgb, expected, ends = (one.flatten(-2).transpose(-1, -2) for one in (small, guess, ends))
-    return told_of(rgb, expected, ends)
+    rgb, expected, ends = (one.flatten(-2).transpose(-1, -2) for one in (small, expected, ends))
+    return inputs_of_pixels(rgb, expected, ends)
 
 
-def told_of(rgb: Tensor, guess: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def inputs_of_pixels(rgb: Tensor, expected: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the inputs of `ToneNetwork` for pixels (B, N, 3).
 
     Args:
-        guess: (B, n, 3 + SEEN), for the first n pixels; the others contribute to the quantiles only.
+        expected: (B, n, 3 + SEEN), for the first n pixels; the others contribute to the quantiles only.
         ends: (B, 2, `PARTS`^2, 3), darkest and lightest values of the parts of the pictures.
     """
     ordered, ends = rgb.sort(1).values, ends.sort(2).values
     quantiles = ordered[:, [round(share * (rgb.shape[1] - 1)) for share in QUANTILES]]
     quantiles = torch.cat([ends[:, 0, :1], quantiles, ends[:, 1, -1:]], dim=1)
-    return rgb[:, : guess.shape[1]], guess, quantiles, ends
-
-
-def stretched_luma(rgb: Tensor) -> Tensor:
-    """Return the luma (B, N) of colours (B, N, 3), stretched from its 0.5 % to its 99.5 % quantile."""
-    gray = rgb @ torch.tensor(luma_weights("rec601"), dtype=torch.float32)
-    low, high = torch.quantile(gray, torch.tensor([0.005, 0.995]), dim=1)[..., None]
-    return ((gray - low) / (high - low).clamp_min(0.1)).clamp(0, 1)
+    return rgb[:, : expected.shape[1]], expected, quantiles, ends

@@ -11,12 +11,11 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.models.loading import Models
 from scoreinv.operators import downsampling
-from scoreinv.tasks.callbacks import Callback, running
+from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.common import Model, check_samples, models_of
 from scoreinv.tasks.denoise import photograph, written
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.outcome import ImageLike, UpscaleOutcome, for_each
-from scoreinv.tasks.requests import Downsampling, Estimate, RestorationMethod, UpscaleRequest
+from scoreinv.tasks.requests import Downsampling, Estimate, Inputs, RestorationMethod, UpscaleRequest
 from scoreinv.tasks.solve import Problem, solve_problem
 
 SPECTRUM = 5e-4
@@ -67,9 +66,8 @@ def upscale(
         noise_std=noise_std,
     )
     pictures, form = pictures_from_api(image)
-    models = models_of(denoise=prior)
-    with running("upscaling", callback, progress=progress) as forward:
-        return for_each(upscale_picture, [Inputs(picture) for picture in pictures], request, models, form, forward)
+    inputs, models = [Inputs(picture) for picture in pictures], models_of(denoise=prior)
+    return for_each(upscale_picture, inputs, request, models, form, "upscaling", callback, progress=progress)
 
 
 def upscale_picture(

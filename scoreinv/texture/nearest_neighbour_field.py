@@ -70,7 +70,7 @@ class NearestNeighbourField:
         sources: (1, H, W), 0 or 1, the pixels that may be copied. None: all observed ones.
         below, reach: c and reach, in pixels; by default without preference.
 
-    Raises InputError if the picture has no hole, or if `start` leads to a pixel whose patch may not be copied.
+    Raises InputError if `start` leads to a pixel whose patch may not be copied.
     """
 
     def __init__(
@@ -98,8 +98,6 @@ class NearestNeighbourField:
         hole = F.pad(observed == 0, borders)[0]
         self._at = hole.nonzero().T.int()
         self._pixels = self._at[0] * self._row + self._at[1]
-        if not len(self._pixels):
-            raise InputError("the picture has no hole")
         self._source = torch.full_like(self._usable, -1, dtype=torch.int32)
         taken = self._allowed(*(self._at + start[:, self._at[0] - _REACH, self._at[1] - _REACH].int()))
         if (taken < 0).any():
@@ -120,11 +118,6 @@ class NearestNeighbourField:
         moved = torch.stack([source // self._row, source % self._row]) - self._at
         displacements[:, self._at[0] - _REACH, self._at[1] - _REACH] = moved.long()
         return displacements
-
-    @property
-    def energy(self) -> float:
-        """The energy E of the field."""
-        return float(self._own_differences().double().sum()) * GREY_LEVEL**2
 
     def sweep(self, generator: torch.Generator) -> None:
         """Resample the displacement of each pixel given the others, with a CPU generator."""

@@ -38,7 +38,6 @@ from torch import Tensor
 from scoreinv.conditional.initial_estimate import smooth_estimate
 from scoreinv.prior import Prior
 from scoreinv.sdes import SDE, as_time, broadcast
-from scoreinv.system.errors import InputError
 from scoreinv.texture.nearest_neighbour_field import GREY_LEVEL, TOLERANCE, grey_levels, of_channels
 
 REACH = (0.5, 2.0)
@@ -75,7 +74,7 @@ class PatchPrior(Prior):
         elsewhere: (B, 2), c of each picture, in pixels down and across. None: 0.
         sources: (B or 1, 1, H, W), 0 or 1, the pixels that may be copied. None: all observed ones.
 
-    Raises InputError if a picture has no hole, or no patch that may be copied (`enough` requires more).
+    Each picture has a hole, and patches that may be copied (`enough`).
     """
 
     data_range = (-1.0, 1.0)
@@ -145,11 +144,7 @@ class _Patches:
         self._row = observed.shape[-1] + 2 * _MARGIN
         self._tau = of_channels(TOLERANCE, len(picture))
         places = F.max_pool2d(1 - observed, 2 * _RIM + 1, 1, _RIM)[0].nonzero().T
-        if not places.shape[1]:
-            raise InputError("the picture has no hole")
         at = _wholly_known(F.pad(sources, (_MARGIN,) * 4), _SIDE)[0].nonzero().T
-        if not at.shape[1]:
-            raise InputError("no patch of the picture may be copied")
         self.box = tuple(slice(int(along.min()), int(along.max()) + 1) for along in places)
         tiles = _tiles(places)
         most = most_patches(places.shape[1], len(tiles))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from fastapi import FastAPI
@@ -22,7 +22,6 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.memory import shortage
 from scoreinv.system.options import USUAL_SENSITIVITY
 from scoreinv.tasks.callbacks import Callback
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import Note
 from scoreinv.tasks.outcome import Outcome
 from scoreinv.tasks.requests import (
@@ -31,6 +30,7 @@ from scoreinv.tasks.requests import (
     DeblurRequest,
     DenoiseRequest,
     InpaintRequest,
+    Inputs,
     Request,
     RestoreRequest,
     UpscaleRequest,
@@ -132,8 +132,8 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
 
         def draw(callback: Callback) -> Result:
             masks = (None if each is None else np.packbits(each).tobytes() for each in (inputs.hole, inputs.avoid))
-            prepare = partial(tasks.PreparedFill.prepare, inputs, request, models)
-            outcome = _cached(fills, 1, (photo.key, exact, *masks), prepare).draw(request, models, callback)
+            prepare = partial(tasks.PreparedFill, inputs, request, models)
+            outcome = _cached(fills, 1, (photo.key, exact, *masks), prepare).draw(request, callback)
             return result(photo, outcome.image, outcome.notes, "inpainted", seed, another=True)
 
         return submit(photo, inputs, request, draw)
@@ -206,13 +206,6 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         request = DeblurRequest(kernel=kernel, noise_std=noise_from_levels(noise))
         request.result_of(photo.picture)  # checks the kernel's size
         return run(photo, Inputs(photo.picture), request, lambda *given: tasks.deblur_picture(*given), "deblurred")
-
-    @app.get("/api/photos/{key}/seconds")
-    def seconds(key: str, work: Literal["denoise", "upscale", "deblur"], factor: int = 2) -> dict[str, float]:
-        """Estimate the duration of an improvement before it is requested."""
-        photo, factor = album.get(key), UpscaleRequest(factor=factor).factor
-        models.machine.start_torch()
-        return {"seconds": tasks.improvement_seconds(work, photo.picture.size, factor, models.denoiser())}
 
 
 def _cached(cache: dict[Hashable, Prepared], most: int, key: Hashable, make: Callable[[], Prepared]) -> Prepared:

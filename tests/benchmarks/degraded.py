@@ -31,9 +31,8 @@ from scoreinv.operators import Blur, LinearOperator, downsampling, kernels, mask
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.deblur import remove_blur
 from scoreinv.tasks.denoise import remove_noise
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.outcome import Outcome
-from scoreinv.tasks.requests import Downsampling, SolveRequest, UpscaleRequest
+from scoreinv.tasks.requests import Downsampling, Inputs, SolveRequest, UpscaleRequest
 from scoreinv.tasks.upscale import upscale_picture
 
 MARGIN = 16

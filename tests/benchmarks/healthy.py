@@ -22,8 +22,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.models.loading import Models
 from scoreinv.operators.colour_space import luma
-from scoreinv.tasks.inputs import Inputs
-from scoreinv.tasks.requests import RestoreRequest
+from scoreinv.tasks.requests import Inputs, RestoreRequest
 from scoreinv.tasks.restore import restore_picture
 
 MOST = 0.001

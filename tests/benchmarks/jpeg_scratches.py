@@ -24,8 +24,7 @@ from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
 from scoreinv.tasks.inpaint import inpaint_picture
-from scoreinv.tasks.inputs import Inputs
-from scoreinv.tasks.requests import InpaintRequest
+from scoreinv.tasks.requests import InpaintRequest, Inputs
 
 QUALITIES = (75, 85, 90, 95)
 

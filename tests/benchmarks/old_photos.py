@@ -35,8 +35,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
 from scoreinv.operators.colour_space import luma
 from scoreinv.system.files import PRETRAINED
-from scoreinv.tasks.inputs import Inputs
-from scoreinv.tasks.requests import RestoreRequest
+from scoreinv.tasks.requests import Inputs, RestoreRequest
 from scoreinv.tasks.restore import restore_picture
 from scoreinv.tasks.tone import tone_picture
 from scoreinv.training.data.prints import draw_medium, draw_print, scanned

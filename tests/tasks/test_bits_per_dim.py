@@ -16,7 +16,7 @@ from scoreinv.models.config import ModelConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
 from scoreinv.system.errors import InputError
-from scoreinv.tasks.bits_per_dim import PictureDensity, pictures_bits_per_dim
+from scoreinv.tasks.bits_per_dim import PictureDensity, check_picture, pictures_bits_per_dim
 from scoreinv.tasks.settings import LikelihoodSettings
 
 STD = 0.1
@@ -69,7 +69,7 @@ def test_errors_of_different_pictures_are_independent():
 
 
 def test_pictures_together_are_as_alone(monkeypatch):
-    monkeypatch.setattr("scoreinv.tasks.bits_per_dim.PIXELS_AT_ONCE", 48)  # batches across pictures and repeats
+    monkeypatch.setattr("scoreinv.tasks.common.PIXELS_AT_ONCE", 48)  # batches across pictures and repeats
     levels = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3)).astype(np.uint8)
     pictures = [Picture(item) for item in levels]
     together = pictures_bits_per_dim(
@@ -79,15 +79,13 @@ def test_pictures_together_are_as_alone(monkeypatch):
     for one, other in zip(together, alone, strict=True):
         assert one.bits_per_dim == pytest.approx(other.bits_per_dim, abs=1e-4)
         assert one.standard_error == pytest.approx(other.standard_error, abs=1e-4)
-    with pytest.raises(InputError, match="one size"):
-        pictures_bits_per_dim([pictures[0], Picture(levels[0, :, :2])], prior(VE()))
 
 
 def test_likelihood_needs_8_bits_and_fitting_sides():
     with pytest.raises(InputError, match="8-bit"):
-        picture_bits_per_dim(Picture(np.zeros((4, 4, 3), np.uint16)), prior(VE()))
+        check_picture(Picture(np.zeros((4, 4, 3), np.uint16)), prior(VE()))
     with pytest.raises(InputError, match="multiples of 4"):
-        picture_bits_per_dim(Picture(np.zeros((4, 5, 3), np.uint8)), prior(VE()))
+        check_picture(Picture(np.zeros((4, 5, 3), np.uint8)), prior(VE()))
 
 
 def test_a_picture_too_big_for_the_memory_is_refused(monkeypatch):

@@ -10,17 +10,16 @@ from PIL import Image
 
 import scoreinv
 from scoreinv.analysis.kind import untinted
+from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.models.loading import Models
 from scoreinv.operators.colour_space import colour_basis, luma
 from scoreinv.system.errors import Cancelled, InputError
-from scoreinv.tasks.colorize import colorize, colorize_picture, draw_colors, hints_for
+from scoreinv.tasks.colorize import colorize, colorize_picture, draw_colors, hints_for, work_size
 from scoreinv.tasks.common import spread
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.noise_streams import ddof_of_pairs
 from scoreinv.tasks.notes import warning
-from scoreinv.tasks.references import work_size
-from scoreinv.tasks.requests import ColorizeRequest
+from scoreinv.tasks.requests import ColorizeRequest, Inputs
 
 pytestmark = pytest.mark.portable
 
@@ -177,7 +176,7 @@ def test_a_print_that_is_whitened_has_the_colours_of_the_grey_picture_that_it_be
     (print_,) = pictures_from_api((gray[..., None] * np.array([1.0, 0.85, 0.65])).astype(np.float32))[0]
     models = Models(colorize=prior("rec601"))
     whitened = colorize_picture(Inputs(print_), ColorizeRequest(steps=2, whiten=True), models)
-    expected = colorize_picture(Inputs(untinted(print_).gray()), ColorizeRequest(steps=2), models)
+    expected = colorize_picture(Inputs(Picture(untinted(print_).pixels[..., 0])), ColorizeRequest(steps=2), models)
     np.testing.assert_allclose(whitened.image.pixels, expected.image.pixels, atol=1e-5)
 
 

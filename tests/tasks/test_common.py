@@ -15,7 +15,7 @@ from scoreinv.operators import mask
 from scoreinv.samplers import PC, NoiseStream
 from scoreinv.samplers.base import Samples
 from scoreinv.system.errors import SettingError
-from scoreinv.tasks.common import RunningSpread, Windows, draw_constrained, spread, start_time, wide_tile
+from scoreinv.tasks.common import RunningSpread, Windows, draw_given, spread, start_time, wide_tile
 from scoreinv.tasks.requests import START_LEVEL, InpaintRequest
 from scoreinv.windows import Tiled
 
@@ -108,7 +108,7 @@ def test_the_papers_number_of_steps_starts_from_the_prior(monkeypatch):
     for steps, start in ((model.sde.steps, None), (30, None), (model.sde.steps, 0.3)):
         sampling = InpaintRequest("pc", steps, start).sampling(conditional=False)
         observation, windows = Observation(operator, initial), Windows(model.image_size, 0)
-        draw_constrained(sampling, model, observation, initial, windows, NoiseStream(0, 1), None)
+        draw_given(sampling, model, observation, windows, NoiseStream(0, 1), None, initial=initial)
     full, few, given = begun
     assert full is None
     assert (few.t, given.t) == (start_time(model, START_LEVEL), start_time(model, 0.3))

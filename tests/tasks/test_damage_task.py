@@ -18,8 +18,7 @@ from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks.damage import WORKING_SIDE, DamageOdds, damage_logits, damage_picture, working_sizes
-from scoreinv.tasks.inputs import Inputs
-from scoreinv.tasks.requests import DamageRequest
+from scoreinv.tasks.requests import DamageRequest, Inputs
 
 SMALL = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8, regions=3), image_size=32)
 

@@ -28,9 +28,8 @@ from scoreinv.sdes import VE
 from scoreinv.system.errors import Cancelled, InputError, SettingError
 from scoreinv.tasks import deep_holes
 from scoreinv.tasks.inpaint import inpaint, inpaint_picture
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import warning
-from scoreinv.tasks.requests import InpaintRequest
+from scoreinv.tasks.requests import InpaintRequest, Inputs
 
 pytestmark = pytest.mark.portable
 

@@ -18,10 +18,9 @@ from scoreinv.sdes import VP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks.inpaint import PreparedFill, inpaint, inpaint_picture
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import info, warning
 from scoreinv.tasks.outcome import InpaintOutcome
-from scoreinv.tasks.requests import InpaintRequest
+from scoreinv.tasks.requests import InpaintRequest, Inputs
 
 pytestmark = pytest.mark.portable
 
@@ -271,9 +270,9 @@ def test_a_model_that_was_not_trained_for_it_is_refused_whatever_the_hole():
 
 def test_a_prepared_picture_is_filled_again_with_other_seeds_and_numbers():
     inputs, models = Inputs(Picture(photo()), hole()), Models(inpaint=prior())
-    prepared = PreparedFill.prepare(inputs, InpaintRequest(steps=3), models)
+    prepared = PreparedFill(inputs, InpaintRequest(steps=3), models)
     for request in (InpaintRequest(steps=3, seed=7), InpaintRequest(steps=3, samples=2), InpaintRequest(steps=3)):
-        again, alone = prepared.draw(request, models), inpaint_picture(inputs, request, models)
+        again, alone = prepared.draw(request), inpaint_picture(inputs, request, models)
         assert len(again.samples) == request.samples
         for one, other in zip(again.samples, alone.samples, strict=True):
             np.testing.assert_allclose(one.pixels, other.pixels, atol=1e-5)

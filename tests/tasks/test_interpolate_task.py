@@ -91,7 +91,7 @@ def test_pictures_come_back_in_kind():
 def test_many_pictures_are_decoded_in_parts(monkeypatch):
     a, b = pictures(4, 4, 3)
     whole = scoreinv.interpolate(a, b, 5, steps=4, prior=prior(VE()))
-    monkeypatch.setattr("scoreinv.tasks.interpolate.PIXELS_AT_ONCE", 32)
+    monkeypatch.setattr("scoreinv.tasks.common.PIXELS_AT_ONCE", 32)
     seen = []
     parts = scoreinv.interpolate(a, b, 5, steps=4, prior=prior(VE()), callback=seen.append)
     assert parts.nfe == whole.nfe

@@ -23,12 +23,10 @@ from scoreinv.system.errors import Cancelled, InputError, SettingError
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks import restore
 from scoreinv.tasks.common import spread
-from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.notes import Note, info
 from scoreinv.tasks.outcome import ColorizeOutcome, InpaintOutcome, Step
-from scoreinv.tasks.requests import COLOR_SATURATION, RESTORATION, RestoreRequest
+from scoreinv.tasks.requests import COLOR_SATURATION, RESTORATION, Inputs, RestoreRequest
 from scoreinv.tasks.restore import restore_picture
-from scoreinv.tasks.tone import Toned
 from scoreinv.training.data.folder import BUILTIN
 
 HEIGHT, WIDTH = 72, 96
@@ -353,7 +351,7 @@ def test_tones_of_what_is_damaged_are_read_as_those_of_a_worn_print(rows, worn, 
 
     def toned(picture, *, worn, **_):
         asked.append(worn)
-        return Toned(picture, info("tone_not_faded"))
+        return picture, info("tone_not_faded")
 
     monkeypatch.setattr(restore, "tone_picture", toned)
     monkeypatch.setattr(restore.PreparedFill, "draw", lambda *_: InpaintOutcome(photo, [photo], None, 1, "pc"))

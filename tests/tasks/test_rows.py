@@ -75,13 +75,13 @@ def test_rows_yield_to_load(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the functions for one picture do."""
     monkeypatch.setattr(threads, "_spinning", True)
     monkeypatch.setattr(threads, "_busy_elsewhere", lambda: 1000)
-    taken, outcome = [], Restorer.outcome
+    taken, outcome = [], Restorer.run
 
     def noted(*given: Any, **more: Any) -> Any:
         taken.append(torch.get_num_threads())
         return outcome(*given, **more)
 
-    monkeypatch.setattr(Restorer, "outcome", noted)
+    monkeypatch.setattr(Restorer, "run", noted)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

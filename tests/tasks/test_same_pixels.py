@@ -21,8 +21,7 @@ from scoreinv.operators import kernels
 from scoreinv.tasks.classical import fill_classically
 from scoreinv.tasks.deblur import deblur_picture
 from scoreinv.tasks.denoise import denoise_picture
-from scoreinv.tasks.inputs import Inputs
-from scoreinv.tasks.requests import DeblurRequest, DenoiseRequest, RestoreRequest, UpscaleRequest
+from scoreinv.tasks.requests import DeblurRequest, DenoiseRequest, Inputs, RestoreRequest, UpscaleRequest
 from scoreinv.tasks.restore import restore_picture
 from scoreinv.tasks.rows import Restorer
 from scoreinv.tasks.upscale import upscale_picture

@@ -22,8 +22,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.tasks.deblur import deblur_picture
 from scoreinv.tasks.denoise import denoise_picture
-from scoreinv.tasks.inputs import Inputs
-from scoreinv.tasks.requests import DeblurRequest, DenoiseRequest, UpscaleRequest
+from scoreinv.tasks.requests import DeblurRequest, DenoiseRequest, Inputs, UpscaleRequest
 from scoreinv.tasks.upscale import upscale_picture
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
@@ -278,7 +277,7 @@ def test_methods_that_do_not_go_with_what_is_asked_for(options, said):
     [
         (truth(10, 10), "the observation is 3x10x10 .*: it must map pictures of three channels to it"),
         (truth(channels=4), "HxW or HxWx3"),
-        (np.zeros((4, HEIGHT, WIDTH), np.float32), "leave out the alpha, and put the channels last"),
+        (np.zeros((4, HEIGHT, WIDTH), np.float32), "put the channels last"),
         (np.full((HEIGHT, WIDTH), np.nan, np.float32), "not finite"),
         (np.zeros((HEIGHT, WIDTH, 4), np.uint8), "alpha"),
         (torch.zeros(2, HEIGHT, WIDTH), "2x24x36 from it: it must map pictures of three channels"),

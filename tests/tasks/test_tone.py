@@ -15,7 +15,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load
 from scoreinv.models.tone_estimator import PARTS
 from scoreinv.networks.chroma import SEEN
-from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, load_toner, told, tone_picture
+from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, network_inputs, tone_network, tone_picture
 from scoreinv.training.data.folder import BUILTIN
 
 PHOTOS = sorted([*BUILTIN.glob("*.jpg"), *(Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg")])
@@ -44,10 +44,10 @@ def pairs() -> list[tuple[np.ndarray, np.ndarray]]:
 def test_faded_photographs_come_nearer_to_what_they_were(pairs):
     before, after, changed = [], [], 0
     for truth, scan in pairs:
-        toned = tone_picture(Picture(scan))
-        changed += toned.changed
+        toned, note = tone_picture(Picture(scan))
+        changed += note.code == "tone_corrected"
         before.append(distance(scan, truth))
-        after.append(distance(toned.image.pixels, truth))
+        after.append(distance(toned.pixels, truth))
     assert changed > 0.6 * len(pairs)
     assert np.mean(after) < 0.75 * np.mean(before)
     assert (np.array(after) < np.array(before) + 0.5).all()
@@ -55,7 +55,7 @@ def test_faded_photographs_come_nearer_to_what_they_were(pairs):
 
 @pytest.mark.slow
 def test_healthy_photographs_are_hardly_changed(pairs):
-    changes = [distance(tone_picture(Picture(truth)).image.pixels, truth) for truth, _ in pairs]
+    changes = [distance(tone_picture(Picture(truth))[0].pixels, truth) for truth, _ in pairs]
     assert np.median(changes) == 0
     assert max(changes) < 3
 
@@ -71,20 +71,20 @@ def test_a_channel_that_is_dark_throughout_has_not_faded(pairs):
     _, scan = pairs[0]
     darker = scan.copy()
     darker[..., 0] = 0.35 * (scan[..., 0] - scan[..., 0].min())
-    assert tone_picture(Picture(scan)).changed
-    assert not tone_picture(Picture(darker)).changed
+    assert tone_picture(Picture(scan))[1].code == "tone_corrected"
+    assert tone_picture(Picture(darker))[1].code != "tone_corrected"
 
 
 def test_the_odds_are_told_the_ends_of_each_part_but_of_a_worn_print_not_of_single_pixels():
     seen = torch.full((1, 3, SEEN_SIDE, SEEN_SIDE), 0.5)
     seen[0, 0, :60, :60], seen[0, 2, 7, 9] = 0.75, 0.25
-    _, _, quantiles, ends = told(seen, torch.zeros(1, 3 + SEEN, 14, 14), worn=False)
+    _, _, quantiles, ends = network_inputs(seen, torch.zeros(1, 3 + SEEN, 14, 14), worn=False)
     wanted = torch.full((2, PARTS**2, 3), 0.5)
     wanted[0, 0, 2] = 0.25
     wanted[0, -1, 0], wanted[1, -4:, 0] = 0.75, 0.75
     assert (ends[0] == wanted).all()
     assert quantiles[0, 0].tolist() == [0.5, 0.5, 0.25]
-    _, _, quantiles, ends = told(seen, torch.zeros(1, 3 + SEEN, 14, 14), worn=True)
+    _, _, quantiles, ends = network_inputs(seen, torch.zeros(1, 3 + SEEN, 14, 14), worn=True)
     assert ends[0, 0, 0, 2] == quantiles[0, 0, 2] == (15 * 0.5 + 0.25) / 16
 
 
@@ -92,27 +92,27 @@ def test_the_grain_of_a_worn_print_is_no_black_and_no_white(pairs):
     truth, scan = pairs[0]
     grain = np.random.default_rng(0).normal(0, 14, scan.shape)
     grainy = Picture((scan + grain).clip(0, 255).astype(np.uint8))
-    as_it_is, worn = (distance(tone_picture(grainy, worn=worn).image.pixels, truth) for worn in (False, True))
+    as_it_is, worn = (distance(tone_picture(grainy, worn=worn)[0].pixels, truth) for worn in (False, True))
     assert worn < as_it_is - 1
 
 
 def test_sixteen_bits_stay_sixteen_and_alpha_stays(pairs):
     _, scan = pairs[0]
     deep = np.dstack([scan.astype(np.uint16) * 257, np.full(scan.shape[:2], 999, np.uint16)])
-    toned = tone_picture(Picture(deep)).image.pixels
+    toned = tone_picture(Picture(deep))[0].pixels
     assert toned.dtype == np.uint16
     assert (toned[..., 3] == 999).all()
-    assert abs(toned[..., :3] / 257.0 - tone_picture(Picture(scan)).image.pixels).max() <= 1
+    assert abs(toned[..., :3] / 257.0 - tone_picture(Picture(scan))[0].pixels).max() <= 1
 
 
 def test_a_faded_grey_print_stays_grey(pairs):
     truth, _ = pairs[0]
     gray = np.asarray(Image.fromarray(truth).convert("L"))
     scan = (90 + gray * 0.4).astype(np.uint8)
-    toned = tone_picture(Picture(scan))
-    assert toned.image.mode == "L"
-    assert np.ptp(toned.image.pixels.astype(int)) >= np.ptp(scan.astype(int))
-    triple = tone_picture(Picture(np.dstack([scan] * 3))).image.pixels
+    toned, _ = tone_picture(Picture(scan))
+    assert toned.mode == "L"
+    assert np.ptp(toned.pixels.astype(int)) >= np.ptp(scan.astype(int))
+    triple = tone_picture(Picture(np.dstack([scan] * 3)))[0].pixels
     assert np.ptp(triple.astype(int), axis=-1).max() == 0
 
 
@@ -120,11 +120,12 @@ def test_a_faded_grey_print_stays_grey(pairs):
 def test_of_grey_and_of_worn_pictures_lower_odds_are_enough(odds, changed, pairs, monkeypatch):
     truth, scan = pairs[0]
     gray = (90 + np.asarray(Image.fromarray(truth).convert("L")) * 0.4).astype(np.uint8)
-    network = load_toner().network
+    network = tone_network()
     curves = network.forward
     monkeypatch.setattr(network, "forward", lambda *of: (curves(*of)[0], torch.tensor([odds])))
     pictures = ((scan, False), (gray, False), (scan, True))
-    assert [tone_picture(Picture(pixels), worn=worn).changed for pixels, worn in pictures] == changed
+    notes = [tone_picture(Picture(pixels), worn=worn)[1] for pixels, worn in pictures]
+    assert [note.code == "tone_corrected" for note in notes] == changed
 
 
 def test_restore_brings_tones_back_and_tells_so(pairs):
@@ -143,8 +144,9 @@ def test_restore_brings_tones_back_and_tells_so(pairs):
 
 def test_of_a_small_crop_nothing_can_be_told(pairs):
     _, scan = pairs[0]
-    toned = tone_picture(Picture(scan[:128, :200]))
-    assert (toned.changed, toned.note.code) == (False, "tone_too_small")
+    small = Picture(scan[:128, :200])
+    toned, note = tone_picture(small)
+    assert (toned is small, note.code) == (True, "tone_too_small")
 
 
 def test_what_is_said_to_have_faded_is_not_asked_about(pairs):
@@ -152,7 +154,7 @@ def test_what_is_said_to_have_faded_is_not_asked_about(pairs):
     scan = scan.copy()
     scan[..., 0] = 0.35 * (scan[..., 0] - scan[..., 0].min())  # as no print is
     for left in (Picture(scan), Picture(pairs[1][1][:128, :200])):
-        assert tone_picture(left).image is left
-        half, whole = (tone_picture(left, share) for share in (0.5, 1.0))
-        assert half.changed
-        assert 0.5 < distance(half.image.pixels, left.pixels) < distance(whole.image.pixels, left.pixels)
+        assert tone_picture(left)[0] is left
+        half, whole = (tone_picture(left, share)[0] for share in (0.5, 1.0))
+        assert half is not left
+        assert 0.5 < distance(half.pixels, left.pixels) < distance(whole.pixels, left.pixels)

@@ -15,7 +15,7 @@ from scoreinv.samplers import NoiseStream
 from scoreinv.system.errors import InputError
 from scoreinv.tasks.deep_holes import Scale, continue_surroundings
 from scoreinv.texture import NearestNeighbourField
-from scoreinv.texture.nearest_neighbour_field import TOLERANCE
+from scoreinv.texture.nearest_neighbour_field import GREY_LEVEL, TOLERANCE
 
 pytestmark = pytest.mark.portable
 
@@ -54,9 +54,9 @@ def energy(picture: Tensor, observed: Tensor, field: Tensor) -> float:
     return total
 
 
-def test_a_picture_without_a_hole_is_refused() -> None:
-    with pytest.raises(InputError, match="the picture has no hole"):
-        NearestNeighbourField(torch.zeros(3, 20, 20), torch.ones(1, 20, 20), torch.zeros(2, 20, 20, dtype=torch.int64))
+def energy_of(field: NearestNeighbourField) -> float:
+    """The energy of a field by the differences that it compares."""
+    return float(field._own_differences().double().sum()) * GREY_LEVEL**2
 
 
 def test_the_energy_is_that_of_the_formula() -> None:
@@ -65,7 +65,7 @@ def test_the_energy_is_that_of_the_formula() -> None:
     field = moved(30, 24, -14, 8)
     field[:, 27:, 3:] = torch.tensor([-16, 11])[:, None, None]
     found = NearestNeighbourField(picture, observed, field)
-    assert found.energy == pytest.approx(energy(picture, observed, field), rel=1e-4)
+    assert energy_of(found) == pytest.approx(energy(picture, observed, field), rel=1e-4)
     assert torch.equal(found.displacements, torch.where(observed > 0, 0, field))
 
 
@@ -126,7 +126,7 @@ def test_a_piece_that_fits_stays_and_its_rim_is_met() -> None:
     assert (field.fill() - waves - light)[hole].abs().max() < 0.005
     flat = NearestNeighbourField(waves, observed, moved(40, 60, 0, -20))
     flat.sweep(torch.Generator().manual_seed(0))
-    assert flat.energy < 1e-6
+    assert energy_of(flat) < 1e-6
     torch.testing.assert_close(flat.fill(), waves, atol=1e-4, rtol=0)
 
 
@@ -150,10 +150,10 @@ def test_sweeps_mend_a_field_of_wrong_places() -> None:
     generator = torch.Generator().manual_seed(0)
     start = moved(40, 60, 0, -17) + torch.randint(-1, 2, (2, 40, 60), generator=generator)
     field = NearestNeighbourField(picture, observed, start)
-    before = field.energy
+    before = energy_of(field)
     for _ in range(6):
         field.sweep(generator)
-    assert field.energy < 0.2 * before
+    assert energy_of(field) < 0.2 * before
 
 
 def test_one_channel_stands_for_three_alike() -> None:
@@ -165,7 +165,7 @@ def test_one_channel_stands_for_three_alike() -> None:
         field.sweep(torch.Generator().manual_seed(1))
     one, three = fields
     assert torch.equal(one.displacements, three.displacements)
-    assert 3 * one.energy == pytest.approx(three.energy)
+    assert 3 * energy_of(one) == pytest.approx(energy_of(three))
     torch.testing.assert_close(one.fill().expand(3, -1, -1), three.fill(), atol=1e-4, rtol=0)
 
 
@@ -238,4 +238,4 @@ def test_each_hole_takes_the_likelier_of_two_fields(between: int, apart: bool) -
     found.take_likelier(NearestNeighbourField(picture, observed, second))
     best = moved(40, 100, 0, 30) if apart else second  # that of the wide hole, where they decide together
     assert torch.equal(found.displacements, torch.where(observed > 0, 0, best))
-    assert found.energy == pytest.approx(energy(picture, observed, best), abs=1e-3)
+    assert energy_of(found) == pytest.approx(energy(picture, observed, best), abs=1e-3)

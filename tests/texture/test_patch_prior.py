@@ -11,7 +11,6 @@ from torch import Tensor
 from scoreinv.conditional.initial_estimate import block_means, push, smooth_estimate
 from scoreinv.samplers import PC, NoiseStream, State
 from scoreinv.sdes import VE, VP
-from scoreinv.system.errors import InputError
 from scoreinv.tasks.deep_holes import Scale, continue_surroundings, drawn_elsewhere
 from scoreinv.texture import PatchPrior, patch_prior
 
@@ -205,10 +204,6 @@ def test_too_little_to_continue() -> None:
     assert PatchPrior.reached(holed(32, 32, (4, 4, 8, 20)))
     assert PatchPrior.reached(holed(32, 32, (4, 4, 11, 11)))  # all but 9 of 121
     assert not PatchPrior.reached(holed(32, 32, (4, 4, 12, 12)))
-    with pytest.raises(InputError, match="no hole"):
-        PatchPrior(SDE, stripes(12, 12), torch.ones(1, 1, 12, 12))
-    with pytest.raises(InputError, match="no patch"):
-        PatchPrior(SDE, stripes(12, 12), holed(12, 12, (2, 2, 8, 8)))
 
 
 def test_samples_look_as_far_away_as_the_hole_is_wide() -> None:
@@ -290,8 +285,6 @@ def test_patches_that_touch_what_may_not_be_copied_are_not_compared() -> None:
     assert torch.equal(at, everywhere[:, ~near])
     both = PatchPrior(SDE, picture.expand(2, -1, -1, -1), observed, sources=torch.cat([observed, sources]))
     assert both._patches[0] is not both._patches[1]
-    with pytest.raises(InputError, match="may be copied"):
-        PatchPrior(SDE, picture, observed, sources=torch.zeros_like(observed))
 
 
 def test_all_scales_look_at_the_same_place(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -209,13 +209,13 @@ def test_a_rim_smeared_by_jpeg_is_redrawn_unless_exact(browser):
 def test_a_fill_is_prepared_once_for_all_seeds(browser, monkeypatch):
     """Of the same mask and area to avoid; other ones are prepared again."""
     prepared: list[Any] = []
-    prepare = tasks.PreparedFill.prepare
+    prepare = tasks.PreparedFill
 
     def record(inputs: Any, *given: Any) -> Any:
         prepared.append(inputs)
         return prepare(replace(inputs, avoid=None), *given)  # which the quick prior cannot use
 
-    monkeypatch.setattr(tasks.PreparedFill, "prepare", record)
+    monkeypatch.setattr(tasks, "PreparedFill", record)
     photo = opened(browser, png(pixels()))
     avoided = opened(browser, png(~hole()))
     path = f"/api/photos/{photo['key']}/fill"
@@ -386,18 +386,6 @@ def test_noise_blur_and_size_are_improved(browser):
     smooth = opened(browser, png(np.full((24, 40, 3), 90, np.uint8)))
     end = done(browser, f"/api/photos/{smooth['key']}/denoise")
     assert (end["photo"], codes(end)) == (None, ["noise_low"])
-
-
-def test_the_time_of_an_improvement_is_estimated(browser, monkeypatch):
-    monkeypatch.setattr("scoreinv.tasks.duration._seconds", lambda do: 2.0)
-    path = f"/api/photos/{opened(browser, png(pixels()))['key']}/seconds"
-
-    def seconds(**query):
-        return browser.get(path, params=query).json()["seconds"]
-
-    assert seconds(work="denoise") == 2.0
-    assert seconds(work="upscale", factor=4) > seconds(work="upscale", factor=2) > seconds(work="denoise")
-    assert browser.get(path, params={"work": "fill"}).status_code == 422
 
 
 def test_what_needs_no_restoration_has_no_result_and_what_is_not_drawn_no_other(browser):

@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from scoreinv.models.tone_estimator import PARTS, SIDE, TONE_FILE, ToneNetwork, load_tone, through
-from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, guessed, told_of
+from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, expected_chroma, inputs_of_pixels
 from scoreinv.training.recipes.fitting import arguments, fit, photographs, store
 
 BATCH, PIXELS, EMA = 48, 192, 0.998
@@ -103,7 +103,7 @@ def computed(first: Path, more: list[Path], most: int) -> dict[str, Tensor]:
             gain, low, high = (uniform(a, b, len(some), 3, 1, 1) for a, b in ((0.35, 1.1), (0, 0.25), (0.7, 1)))
             some = low + (high - low) * some**gain
         with torch.no_grad():
-            guesses.append(guessed(some, network).half().contiguous(memory_format=torch.contiguous_format))
+            guesses.append(expected_chroma(some, network).half().contiguous(memory_format=torch.contiguous_format))
         if start % 800 == 0:
             print(f"{start} of {len(paths)} photographs", flush=True)
     return {"photos": torch.cat(photos), "guesses": torch.cat(guesses), "ends": torch.cat(ends)}
@@ -159,7 +159,7 @@ def loss_of(network: ToneNetwork, truth: Tensor, guess: Tensor, radius: Tensor, 
     """
     truth, scan, faded = faded_by_drawing(truth, radius)
     truth, scan = in_mats(truth, scan, radius, matted)
-    rgb, known, quantiles, parts = told_of(scan[:, :DRAWN], guess, ends_of(scan[:, DRAWN:]))
+    rgb, known, quantiles, parts = inputs_of_pixels(scan[:, :DRAWN], guess, ends_of(scan[:, DRAWN:]))
     specks = (torch.rand(BATCH, 2, 1) < SPECKED) * torch.rand(BATCH, 2, 1)
     quantiles[:, [0, -1]] = torch.lerp(quantiles[:, [0, -1]], torch.tensor([[0.0], [1.0]]), specks)
     curves, odds = network(rgb, known, quantiles, parts)
