@@ -1,7 +1,5 @@
 """The page "How to add" of scoreinv/README.md: its examples run, and are what they say."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

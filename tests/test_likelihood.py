@@ -1,7 +1,5 @@
 """Likelihood against a mixture's closed form."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

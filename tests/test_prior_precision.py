@@ -1,7 +1,5 @@
 """The noise prediction in bfloat16 is close to that in float32 where noise is not too weak."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Marks in faces that are an eye or a mouth, no damage."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

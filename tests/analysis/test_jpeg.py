@@ -1,7 +1,5 @@
 """What a scratch does to a JPEG beside it is taken out, in whatever orientation and sampling."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

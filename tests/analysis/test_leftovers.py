@@ -1,7 +1,5 @@
 """Masks that are too small: what they leave of an object is noticed, and edges of the scene are not taken for it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy import ndimage

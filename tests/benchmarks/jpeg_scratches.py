@@ -8,8 +8,6 @@ the photograph. `clean` is what a JPEG of the photograph itself gives, where not
 the JPEG's pixels can do better. The sheet shows the photograph, the JPEG of the lowest quality, and its fill by both.
 """
 
-from __future__ import annotations
-
 import argparse
 import io
 import logging

@@ -9,8 +9,6 @@ latter miss two slivers within its outline, 4 to 10 pixels wide. Masks of nothin
 scene is seen, has a mask with such gaps too.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator
 from pathlib import Path

@@ -9,8 +9,6 @@ without, mean of the paired differences with its standard error; CIEDE2000 the m
 its change against without. Photographs without colours are left out. Seconds are those of the processor.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from pathlib import Path

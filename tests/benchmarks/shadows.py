@@ -8,8 +8,6 @@ an edge of 2 pixels; or no shadow. Printed are how often a shadow is proposed, a
 with the drawn one.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator
 from pathlib import Path

@@ -6,8 +6,6 @@ Trained is a bundled network. All variants take turns in one process, so that a 
 are printed.
 """
 
-from __future__ import annotations
-
 import argparse
 import copy
 import statistics

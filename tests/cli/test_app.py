@@ -1,7 +1,5 @@
 """The commands, and their defaults by the environment and `scoreinv.toml`; completion of the shell."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

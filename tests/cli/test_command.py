@@ -1,7 +1,5 @@
 """Help: what every command has."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

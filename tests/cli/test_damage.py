@@ -1,7 +1,5 @@
 """`scoreinv damage`, and `inpaint --mask auto`, with a model that marks what is white."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

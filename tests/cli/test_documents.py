@@ -4,8 +4,6 @@ The folder holds only the pictures that a page names. Options appended to a line
 run in a test are listed with the reason.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 import shlex

@@ -1,7 +1,5 @@
 """`scoreinv inpaint --method telea|navier-stokes|biharmonic` as a user runs it."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

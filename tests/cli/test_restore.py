@@ -1,7 +1,5 @@
 """`scoreinv restore` as a user runs it, with small models and a detector that marks what is white."""
 
-from __future__ import annotations
-
 import csv
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`scoreinv denoise`, `upscale` and `deblur` as a user runs them."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`scoreinv sample` as a user runs it, by every sampler."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """`scoreinv select` as a user types it, on squares that what stands for the networks tells by their brightness."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

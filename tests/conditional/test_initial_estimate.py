@@ -1,7 +1,5 @@
 """The smooth initial estimate of what is not observed, and the error that it expects of itself."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Networks that take an observation: their reading, the wrapper, what they are shown, and what they learn."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import asdict, replace
 from functools import partial

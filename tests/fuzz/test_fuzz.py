@@ -1,7 +1,5 @@
 """A few damaged inputs of each kind; by hand more (fuzz.py). And the fuzzer sees how a case can fail."""
 
-from __future__ import annotations
-
 import os
 import random
 from pathlib import Path

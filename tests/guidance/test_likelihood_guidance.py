@@ -1,7 +1,5 @@
 """Guidance by likelihoods and by null-space projection, against exact conditionals of Gaussians."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

@@ -1,7 +1,5 @@
 """The constrained predictor-corrector method against exact conditionals."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import pytest

@@ -1,7 +1,5 @@
 """A client of the application with small models, and pictures to send."""
 
-from __future__ import annotations
-
 import io
 import time
 from typing import Any

@@ -1,7 +1,5 @@
 """A user's folder: a small model of random weights, a photo, a mask, and the command itself."""
 
-from __future__ import annotations
-
 import copy
 import json
 import sys

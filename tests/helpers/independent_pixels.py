@@ -1,7 +1,5 @@
 """Pictures of independent pixels, or of nearly grey ones, whose posteriors are known."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

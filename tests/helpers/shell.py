@@ -1,7 +1,5 @@
 """What a user of the command line has at hand: a small model, a photo, a mask, a shell."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Which pixels a mask marks: polarity, soft, coloured and transparent masks, sizes, empty and full ones."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

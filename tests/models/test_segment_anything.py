@@ -1,7 +1,5 @@
 """The bundled networks of `select`, as onnxruntime runs them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Layers: normalisation and attention against their definitions, filters that are learnt under autocasting."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The network of the mean chroma: what it computes, the estimate that starts from it, its file, its training."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """DPM-Solver++(2M): order of convergence, noise, and its history."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from mixture import SDES, BatchStream, correlated, gaussian

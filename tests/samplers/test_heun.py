@@ -1,7 +1,5 @@
 """EDM's Heun sampler: its formulas, order of convergence, and what churn does."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Predictors and correctors: single steps against the paper's formulas, and orders of convergence."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

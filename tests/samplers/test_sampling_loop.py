@@ -1,7 +1,5 @@
 """Every sampler reaches the mixture, whatever the batch, with true counts."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Grids of times."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from mixture import SDES, SHAPE, gaussian

@@ -1,7 +1,5 @@
 """The ODE, likelihood and encoding ask the network for float32 that is not rounded to TF32, and for nothing else."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress

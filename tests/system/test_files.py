@@ -1,7 +1,5 @@
 """Files that take their place in one step, under any name, and never the place of what is no file."""
 
-from __future__ import annotations
-
 import errno
 import os
 import stat

@@ -1,7 +1,5 @@
 """Lines and the bar of progress on stderr."""
 
-from __future__ import annotations
-
 import io
 import re
 import sys

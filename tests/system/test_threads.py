@@ -1,7 +1,5 @@
 """How many threads torch takes, and how they wait for each other: spinning briefly, unless the user has decided."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What a user of Python meets first: models by name, types of results, an operator of one's own, errors of guidance."""
 
-from __future__ import annotations
-
 import inspect
 import re
 import warnings

@@ -1,7 +1,5 @@
 """Damage found: windows and sizes, and the forms of pictures."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

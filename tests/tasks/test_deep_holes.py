@@ -3,8 +3,6 @@
 The network adds nothing: what it draws are samples of the initial estimate and its variance.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The estimated duration of a restoration."""
 
-from __future__ import annotations
-
 import pytest
 from independent_pixels import prior
 

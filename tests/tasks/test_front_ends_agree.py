@@ -1,7 +1,5 @@
 """The command, the page and Python give the same pixels and notes for the same request."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Callable

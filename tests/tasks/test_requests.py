@@ -1,7 +1,5 @@
 """Requests of the photograph tasks: ranges, choices, and the way to other processes."""
 
-from __future__ import annotations
-
 import math
 import pickle
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Old photographs: which steps a photograph takes, and that what needs none is left as it is."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Callables for the batches of Ray Data, Dask and Spark."""
 
-from __future__ import annotations
-
 import pickle
 import subprocess
 import sys

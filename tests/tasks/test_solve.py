@@ -1,7 +1,5 @@
 """Pictures from linear observations, with priors whose posteriors are known: independent pixels, Gaussian colours."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Whole runs: they are a loop written by hand, reach the optimum, and resume with the same bits after kills."""
 
-from __future__ import annotations
-
 import copy
 import errno
 import json

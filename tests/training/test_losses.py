@@ -1,7 +1,5 @@
 """The losses against their formulas, and against the closed-form optimum of Gaussian data."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The log of metrics survives kills and full disks, and held-out figures have closed forms."""
 
-from __future__ import annotations
-
 import errno
 import json
 import sys

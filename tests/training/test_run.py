@@ -1,7 +1,5 @@
 """The folder of a run: what others wrote stays, one run writes at a time, and one that cannot begin leaves nothing."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

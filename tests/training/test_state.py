@@ -1,7 +1,5 @@
 """States of runs: two are kept, and a run resumes from its own valid states only."""
 
-from __future__ import annotations
-
 import copy
 import json
 from collections.abc import Callable

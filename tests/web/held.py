@@ -1,7 +1,5 @@
 """The page served within the test. Its jobs wait for the model until the test frees it."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager

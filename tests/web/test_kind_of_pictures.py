@@ -1,7 +1,5 @@
 """The kind of a picture: command, page and Python agree on it, and keep photographs in colour unchanged."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 from pathlib import Path

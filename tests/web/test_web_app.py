@@ -1,7 +1,5 @@
 """The routes of the page: photographs, masks, tasks, downloads and errors."""
 
-from __future__ import annotations
-
 import asyncio
 import io
 import re

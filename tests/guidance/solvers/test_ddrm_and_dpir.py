@@ -1,7 +1,5 @@
 """DiffPIR, DDRM and half-quadratic splitting: against their equations, and exact posteriors of Gaussians."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The sampler that starts at the posterior mean, against posteriors in closed form."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

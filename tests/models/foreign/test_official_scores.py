@@ -1,7 +1,5 @@
 """Scores agree with the reference implementation, on networks of its own checkpoint format (tests/data/parity)."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

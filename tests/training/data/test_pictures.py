@@ -1,7 +1,5 @@
 """Pictures from folders and zips."""
 
-from __future__ import annotations
-
 import errno
 import logging
 import os
