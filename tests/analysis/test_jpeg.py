@@ -53,8 +53,10 @@ def error(pixels: np.ndarray, truth: np.ndarray, where: np.ndarray) -> tuple[flo
     return float(np.sqrt(np.mean(luma**2))), float(np.sqrt(np.mean((wrong - luma[:, None]) ** 2)))
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("subsampling", [1, 2])
+@pytest.mark.parametrize(
+    ("orientation", "subsampling"),
+    [(1, 1), (1, 2), (6, 2), *(pytest.param(each, 2, marks=pytest.mark.slow) for each in (2, 3, 4, 5, 7, 8))],
+)
 def test_a_rim_has_half_the_error_or_less_in_every_orientation(orientation: int, subsampling: int) -> None:
     truth, damaged, hole = scratched()
     picture = read_picture(as_jpeg(damaged, subsampling=subsampling, orientation=orientation))

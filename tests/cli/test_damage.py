@@ -84,6 +84,14 @@ def test_mask_auto_fills_what_is_found_and_nothing_else(scoreinv, old, tmp_path)
     assert (after[scratch] != 255).any()
 
 
+def test_mask_auto_without_a_model_grown_and_as_json(scoreinv, old, tmp_path):
+    words = ("inpaint", old, "--mask", "auto", "--grow", 1, "--method", "biharmonic", "--json")
+    outcome = scoreinv(*words)
+    record = json.loads(outcome.out)
+    assert record["damaged"] == pytest.approx((4 * 32 - 4) / 2000)  # 2 x 30 pixels, and those around but the corners
+    np.testing.assert_allclose(read(tmp_path / "old_inpainted.png")[10:12, 5:20], 90, atol=1)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

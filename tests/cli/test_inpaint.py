@@ -103,25 +103,6 @@ def test_a_phone_photograph_without_the_package(scoreinv, photo, mask, tmp_path,
         assert (outcome.code, outcome.err.endswith(remedy), outcome.err.count("\n")) == (2, True, 1), outcome.err
 
 
-def test_mask_options(scoreinv, photo, tmp_path):
-    hole = hole_array()
-    before = photo_array()
-    Image.fromarray(np.uint8(hole)).save(tmp_path / "binary.png")
-    Image.fromarray(np.uint8(~hole) * 255).save(tmp_path / "inverted.png")
-    for options in (["--mask", "binary.png", "--mask-threshold", "0"], ["--mask", "inverted.png", "--invert-mask"]):
-        assert scoreinv("inpaint", photo, *options, "-o", "out.png", "--overwrite").code == 0
-        changed = (read_picture(tmp_path / "out.png").pixels != before).any(-1)
-        assert changed.any()
-        assert not changed[~hole].any()
-    assert (
-        scoreinv("inpaint", photo, "--mask", "binary.png", "--mask-threshold", "0", "--grow", 3, "-o", "g.png").code
-        == 0
-    )
-    changed = (read_picture(tmp_path / "g.png").pixels != before).any(-1)
-    assert changed[6, 12]
-    assert not changed[3, 12]
-
-
 @pytest.mark.slow
 def test_stdin_and_stdout(photo, mask):
     process = start_process("inpaint", "-", "--mask", mask, "--method", "biharmonic")

@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 from PIL import Image
 from shell import photo_array
@@ -69,12 +68,3 @@ def test_what_is_too_large_is_refused_before_the_work(restores, tmp_path):
     Image.new("RGB", (9000, 2)).save(tmp_path / "wide.png")
     outcome = restores(("upscale",), "wide.png", "-o", "wide.webp", "--model", "missing.safetensors")
     assert (outcome.code, "WebP is limited to" in outcome.err) == (2, True)
-
-
-def test_kernels(restores, small_photo, tmp_path):
-    point = np.zeros((5, 5), np.uint8)
-    point[2, 1:4] = 200
-    Image.fromarray(point).save(tmp_path / "kernel.png")
-    for kernel in ("kernel.png", "disk:1.5", "motion:3,30"):
-        outcome = restores(("deblur", "--kernel", kernel), "photo.png", "--json", "-o", "out.png", "--overwrite")
-        assert (outcome.code, json.loads(outcome.out)["kernel"]) == (0, "file" if kernel.endswith(".png") else kernel)

@@ -75,25 +75,6 @@ def test_sampling_by_a_model_that_completes_is_said_to_draw_blots(scoreinv, cond
 
 
 @pytest.mark.parametrize(
-    ("words", "method", "nfe"),
-    [
-        # Of two times: both corrected, the predictor between them, and the denoising at the end.
-        (("--predictor", "euler_maruyama", "--corrector", "none"), "pc", 2),
-        (("--predictor", "none", "--corrector", "annealed_langevin"), "pc", 3),
-        (("--corrector-steps", 3), "pc", 8),
-        (("--snr", 0.2), "pc", 4),
-        (("--sampler", "heun", "--steps", 3), "heun", 5),
-        (("--churn", 2, "--steps", 4), "heun", 7),
-        (("--eta", 1, "--steps", 3), "ddim", 3),
-        (("--rtol", 1e-2), "ode", None),
-    ],
-)
-def test_options_choose_the_sampler(scoreinv, words, method, nfe):
-    record = json.loads(scoreinv("sample", "-n", 1, *words, "-o", "a.png", "--json").out)
-    assert (record["method"], record["nfe"]) == (method, nfe or record["nfe"])
-
-
-@pytest.mark.parametrize(
     ("given", "expected"),
     [
         ({}, DPMpp2M(steps=25)),

@@ -22,7 +22,6 @@ from scoreinv.files.read import Decoded, Look, decode, read_picture
 from scoreinv.files.write import picture_bytes, write_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
-from scoreinv.operators.colour_space import luma
 from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.web import album, app
@@ -207,25 +206,6 @@ def test_a_fill_is_prepared_once_for_all_seeds(browser, monkeypatch):
     assert files[0] != files[1]
     done(browser, path, png(hole()))
     assert [inputs.avoid is None for inputs in prepared] == [False, True]
-
-
-@pytest.mark.slow
-def test_colorize_with_strokes(browser):
-    grey = pixels(1)
-    photo = opened(browser, png(grey), "old.png")
-    assert photo["grey"]
-    strokes = np.zeros((24, 40, 4), np.uint8)
-    strokes[4:9, 5:30] = (200, 60, 60, 255)
-    path = f"/api/photos/{photo['key']}/colorize"
-    ends = [done(browser, path, strokes=hints) for hints in (b"", png(strokes))]
-    free, hinted = (read(made(browser, end)) for end in ends)
-    for after in (free, hinted):
-        assert (np.rint(luma(after.astype(float), "rec601")) == grey).all()
-    inside = strokes[..., 3] > 0
-    assert (hinted[inside, 0] > hinted[inside, 1].astype(int)).mean() > 0.9
-    assert ends[0]["photo"]["name"] == "old_colorized"
-    red = opened(browser, png(pixels() // np.array([1, 4, 4], np.uint8)))
-    assert codes(done(browser, f"/api/photos/{red['key']}/colorize")) == ["colors_replaced"]
 
 
 def test_colours_of_another_photograph(browser):
