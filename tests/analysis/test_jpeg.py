@@ -135,9 +135,7 @@ def test_pictures_without_a_smear_stay() -> None:
     ("beside", "at_end", "smeared"),
     [([], [1.0], False), ([9.0], [], False), ([], [], False), ([9.0], [1.0], True), ([9.0], [8.0], False)],
 )
-def test_a_smear_needs_pixels_beside_the_hole_and_at_the_end_of_its_rim(
-    beside: list[float], at_end: list[float], smeared: bool
-) -> None:
+def test_a_smear_needs_pixels_beside_the_hole_and_at_the_end_of_its_rim(beside, at_end, smeared) -> None:
     changes = (np.repeat(np.array(values).reshape(-1, 1), 2, axis=1) for values in (beside, at_end))
     assert _is_smeared(*changes) is smeared
 

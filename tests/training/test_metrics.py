@@ -14,7 +14,7 @@ from small_runs import tiny_run
 
 from scoreinv.sdes import VE
 from scoreinv.system.errors import InputError
-from scoreinv.training.config import ObjectiveConfig, TrainingConfig
+from scoreinv.training.config import ObjectiveConfig
 from scoreinv.training.data.batches import TIMES, Batch, stream
 from scoreinv.training.data.training_times import draw_times
 from scoreinv.training.loop import train
@@ -84,9 +84,7 @@ def test_without_tensorboard(folder: Path, tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(("step", "held_out", "grid"), [(2, 16, 1), (20, 48, 2), (100, 240, 13), (1000, 256, 16)])
-def test_evaluation_is_limited_to_a_tenth_of_the_work(
-    config: TrainingConfig, step: int, held_out: int, grid: int
-) -> None:
+def test_evaluation_is_limited_to_a_tenth_of_the_work(config, step, held_out, grid) -> None:
     config = replace(config, validation_images=256, samples=16)
     assert (validation_size(config, step), grid_size(config, step)) == (held_out, grid)
     often = replace(config, validate_every=20, sample_every=100)  # the work since the last time counts

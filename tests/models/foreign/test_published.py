@@ -152,9 +152,7 @@ def test_discrete_published_models_use_their_own_table() -> None:
         ("vp/bedroom_ddpm", (4,), 2e-5, 111_569_923),
     ],
 )
-def test_networks_have_the_weights_of_the_references(
-    name: str, attention: tuple[int, ...], rate: float, parameters: int
-) -> None:
+def test_networks_have_the_weights_of_the_references(name, attention, rate, parameters) -> None:
     assert published(name).config.network.attention_levels == attention
     assert paper_training(name, DataConfig()).optimizer.learning_rate == rate
     assert describe(name)["parameters"] == parameters

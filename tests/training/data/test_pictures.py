@@ -35,9 +35,7 @@ def mixed(tmp_path: Path) -> Path:
     return folder
 
 
-def test_broken_pictures_are_warned_of_once_and_cost_nothing_else(
-    mixed: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_broken_pictures_are_warned_of_once_and_cost_nothing_else(mixed, caplog) -> None:
     with caplog.at_level(logging.WARNING):
         loaded = load_pictures(DataConfig(str(mixed), scales=(1.0, 0.5)), 16, 3)
     assert loaded.names == ("cat/a.png", "cat/deep.png", "dog/alpha.png", "dog/b.png")
@@ -95,9 +93,7 @@ def good(tmp_path: Path) -> bytes:
     return (tmp_path / "good.png").read_bytes()
 
 
-def test_members_of_a_zip_are_read_up_to_a_bound_whatever_they_declare(
-    good: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_members_of_a_zip_are_read_up_to_a_bound_whatever_they_declare(good, tmp_path, monkeypatch, caplog) -> None:
     archive = _zip_of(tmp_path / "a.zip", {"good.png": good, "large.png": good + bytes(200_000), "other.png": bytes(9)})
     monkeypatch.setattr(folder_module, "ENTRY_BYTES", 100_000)
     assert load_pictures(DataConfig(str(archive)), 8, 3).names == ("good.png",)
@@ -204,9 +200,7 @@ def test_a_look_at_some_pictures_takes_no_more_memory_than_there_may_be(tmp_path
     assert some.names != tuple(f"{number:02}.png" for number in range(6))  # not those of one folder
 
 
-def test_names_that_are_missing_are_told_before_any_picture_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_names_that_are_missing_are_told_before_any_picture_is_read(tmp_path, monkeypatch) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     monkeypatch.setattr("scoreinv.training.data.pictures._decode_all", lambda *_: 1 / 0)
     for data, said in (
@@ -239,9 +233,7 @@ def test_holdout_is_by_name_and_stable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("memory_gb", [6.0, 1e-6], ids=["in memory", "mapped"])
-def test_decoded_pictures_are_kept_and_found_again(
-    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory_gb: float
-) -> None:
+def test_decoded_pictures_are_kept_and_found_again(mixed, tmp_path, monkeypatch, memory_gb) -> None:
     monkeypatch.setattr(pictures_module, "_CACHED_FROM", 1)
     data, cache = DataConfig(str(mixed), scales=(1.0, 0.5), memory_gb=memory_gb), tmp_path / "cache"
     plain = load_pictures(replace(data, memory_gb=6.0), 8, 3)
@@ -257,9 +249,7 @@ def test_decoded_pictures_are_kept_and_found_again(
     assert "cat/a.png" not in load_pictures(data, 8, 3, cache=cache).names
 
 
-def test_a_disk_too_full_for_the_cache_costs_the_cache_only(
-    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_disk_too_full_for_the_cache_costs_the_cache_only(mixed, tmp_path, monkeypatch, caplog) -> None:
     def full(path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
