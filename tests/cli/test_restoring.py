@@ -54,11 +54,6 @@ def test_json(restores, small_photo, model, command):
     assert outcome.err == ""
 
 
-def test_orientations(restores, small_photo):
-    outcome = restores(("denoise",), "photo.png", "--noise", 20, "--orientations", 8, "--json")
-    assert json.loads(outcome.out)["nfe"] == 8
-
-
 @pytest.mark.slow
 def test_what_is_too_large_is_refused_before_the_work(restores, tmp_path):
     Image.new("L", (16000, 7000)).save(tmp_path / "huge.png")

@@ -16,6 +16,7 @@ pytest.importorskip("onnxruntime", exc_type=ImportError)
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
+@pytest.mark.slow
 def test_an_object_in_a_photograph_is_selected_by_a_box_and_by_a_click():
     selection = Selection(read_picture(str(EXAMPLES / "photos" / "moose.jpg")), SegmentAnything(threads=1))
     generous = np.asarray(Image.open(EXAMPLES / "masks" / "moose.png").convert("L")) > 0

@@ -74,7 +74,9 @@ def noisy(prior: Mixture, t: float, count: int = 3) -> Tensor:
 
 
 @EVERY
-@pytest.mark.parametrize(("sde", "noise_std"), [("ve", 0.0), ("vp", 0.05), ("subvp", 0.2)])
+@pytest.mark.parametrize(
+    ("sde", "noise_std"), [("ve", 0.0), pytest.param("vp", 0.05, marks=pytest.mark.slow), ("subvp", 0.2)]
+)
 def test_mmps_is_exact_for_gaussian_data(operator, sde, noise_std):
     prior = smooth(SDES[sde])
     y = observe(prior, operator, noise_std)
