@@ -80,7 +80,7 @@ def test_what_cannot_be_loaded_is_refused_by_a_check(monkeypatch: pytest.MonkeyP
 
 def test_a_large_model_that_does_not_fit_in_memory_is_not_loaded(model, loaded, monkeypatch, caplog) -> None:
     monkeypatch.setattr(loading, "LARGE_BYTES", 1)
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="scoreinv"):
         loading._check_memory(ModelSource(model, LIBRARY))
     assert "GB of memory" in caplog.text
     monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 1000)
