@@ -29,13 +29,7 @@ from scoreinv.system.errors import Cancelled, CheckpointError, InputError
 from scoreinv.tasks.colorize import colorize
 from scoreinv.tasks.inpaint import inpaint
 from scoreinv.tasks.requests import COLOR_SATURATION, COLOR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS, ColorizeRequest
-from scoreinv.training.config import (
-    DataConfig,
-    ObjectiveConfig,
-    ObservationConfig,
-    OptimizerConfig,
-    TrainingConfig,
-)
+from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, OptimizerConfig, TrainingConfig
 from scoreinv.training.data import batches
 from scoreinv.training.data.batches import draw_observed
 from scoreinv.training.data.synthetic_damage import draw_hole

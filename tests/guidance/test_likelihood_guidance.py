@@ -10,12 +10,7 @@ from torch import Tensor
 from scoreinv.guidance import DPS, MMPS, DiffPIR, PiGDM
 from scoreinv.operators import LinearOperator, gray, mask
 from scoreinv.prior import Prior
-from scoreinv.samplers import (
-    ODE,
-    DPMpp2M,
-    resampling_times,
-    uniform_times,
-)
+from scoreinv.samplers import ODE, DPMpp2M, resampling_times, uniform_times
 from scoreinv.sdes import SDE, VE, VP, as_time, broadcast
 from scoreinv.system.errors import InputError
 

@@ -9,16 +9,7 @@ from mixture import SDES, BatchStream, Mixture
 from torch import Tensor
 
 from scoreinv.guidance import DDRM, DPIR, MMPS, ConstrainedPC, DiffPIR
-from scoreinv.operators import (
-    Blur,
-    LinearOperator,
-    Separable,
-    downsampling,
-    gray,
-    kernels,
-    mask,
-    valid_blur,
-)
+from scoreinv.operators import Blur, LinearOperator, Separable, downsampling, gray, kernels, mask, valid_blur
 from scoreinv.samplers import DDIM, PC, AnnealedLangevin, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import SDE, as_time
 from scoreinv.system.errors import InputError
