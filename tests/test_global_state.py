@@ -1,7 +1,5 @@
 """Random draws of the program that calls are as they would have been: no global generator is drawn from or seeded."""
 
-from __future__ import annotations
-
 import pickle
 import random
 from collections.abc import Callable

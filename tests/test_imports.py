@@ -1,7 +1,5 @@
 """The rooms of the house: imports run downwards only, and the core knows nothing of files, tasks or training."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 import subprocess

@@ -1,7 +1,5 @@
 """Likelihood against a mixture's closed form."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
@@ -40,7 +38,7 @@ def closed_form_bits(prior, x):
 
 
 @pytest.mark.parametrize(
-    "name", ["ve", "subvp", *(pytest.param(name, marks=pytest.mark.slow) for name in ("vp", "ddpm"))]
+    "name", ["subvp", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ve", "vp", "ddpm"))]
 )
 def test_bits_per_dim_of_a_mixture(name):
     """With the exact divergence, within 1e-3 bits/dim of the closed form of the data's own density.
@@ -126,6 +124,7 @@ def test_samples_do_not_depend_on_their_batch():
     assert torch.allclose(encode(prior, x[1:2], steps=5).z, fixed[1:2], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_order_of_the_fixed_grid():
     """Fourth order, towards the change of variables in closed form: state and volume."""
     sde = EACH["subvp"]

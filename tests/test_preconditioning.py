@@ -1,7 +1,5 @@
 """EDM as published, and the preconditionings' conditions."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

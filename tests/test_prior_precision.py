@@ -1,7 +1,5 @@
 """The noise prediction in bfloat16 is close to that in float32 where noise is not too weak."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,7 +33,7 @@ def _picture(prior: ScorePrior) -> Tensor:
     return prior.to_model(torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255)
 
 
-@pytest.mark.parametrize("model", ["cifar10", "photo", "scene"])
+@pytest.mark.parametrize("model", ["cifar10", pytest.param("photo", marks=pytest.mark.slow), "scene"])
 def test_a_bundled_model(model: str) -> None:
     prior = scoreinv.load(model)
     x0 = _picture(prior).expand(len(SIGMAS), -1, -1, -1)
@@ -45,7 +43,13 @@ def test_a_bundled_model(model: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["ve/cifar10_ncsnpp_continuous", "ve/church_ncsnpp_continuous", "vp/cifar10_ddpmpp", "vp/cifar10_ddpm"]
+    "name",
+    [
+        "ve/cifar10_ncsnpp_continuous",
+        pytest.param("ve/church_ncsnpp_continuous", marks=pytest.mark.slow),
+        pytest.param("vp/cifar10_ddpmpp", marks=pytest.mark.slow),
+        "vp/cifar10_ddpm",
+    ],
 )
 def test_a_random_network_of_a_published_kind(name: str) -> None:
     torch.manual_seed(0)

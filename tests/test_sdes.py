@@ -1,7 +1,5 @@
 """Each SDE against its closed form (Song et al. 2021, table of section 3.4 and appendix B) and against its own path."""
 
-from __future__ import annotations
-
 import math
 from itertools import product
 

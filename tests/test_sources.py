@@ -4,8 +4,6 @@ Each table LICENSES.csv is of the files beside and below it; `file` is a name, o
 makes. The page's icon is text that was written here, as code is.
 """
 
-from __future__ import annotations
-
 import csv
 import re
 import shlex

@@ -1,7 +1,5 @@
 """Borders of scans: paper and lids are found as they lie, what a photograph shows at its rim is none."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Masks of low resolution raised along the edges of a photograph."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image

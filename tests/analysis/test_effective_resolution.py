@@ -1,7 +1,5 @@
 """Scans finer than what they show: how many times, and that a hole's values come back from the smaller size."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image

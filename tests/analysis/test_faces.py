@@ -1,34 +1,18 @@
 """Marks in faces that are an eye or a mouth, no damage."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
 import pytest
+from formula_detector import FormulaDetector
 from PIL import Image
-from torch import Tensor
 
 import scoreinv
 from scoreinv.analysis.faces import faces, facial_features, people_beside
-from scoreinv.models.config import DetectorConfig
-from scoreinv.models.damage_detector import DamageDetector
-from scoreinv.networks.detector import DetectorNetworkConfig
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 EYES = (slice(97, 106), slice(199, 208)), (slice(99, 108), slice(242, 260))
 """Pupils and lashes of `astronaut`."""
-
-
-class Dark(DamageDetector):
-    """Takes for damage what is darker than about 0.3."""
-
-    def __init__(self) -> None:
-        small = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32).build()
-        super().__init__(small.network, small.encoder, small.image_size)
-
-    def logits(self, pictures: Tensor) -> Tensor:
-        return 100 * (0.3 - pictures.mean(1, keepdim=True))
 
 
 @pytest.fixture
@@ -43,7 +27,9 @@ def photograph(name: str) -> np.ndarray:
 
 
 def found(gray: np.ndarray) -> np.ndarray:
-    return scoreinv.find_damage(gray, grow=0, model=Dark())
+    """What is darker than about 0.3, but for faces."""
+    dark = FormulaDetector(lambda pictures: 100 * (0.3 - pictures.mean(1, keepdim=True)))
+    return scoreinv.find_damage(gray, grow=0, model=dark)
 
 
 @pytest.mark.parametrize("scale", [1, 3])

@@ -1,7 +1,5 @@
 """What a scratch does to a JPEG beside it is taken out, in whatever orientation and sampling."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np
@@ -55,8 +53,10 @@ def error(pixels: np.ndarray, truth: np.ndarray, where: np.ndarray) -> tuple[flo
     return float(np.sqrt(np.mean(luma**2))), float(np.sqrt(np.mean((wrong - luma[:, None]) ** 2)))
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("subsampling", [1, 2])
+@pytest.mark.parametrize(
+    ("orientation", "subsampling"),
+    [(1, 1), (1, 2), (6, 2), *(pytest.param(each, 2, marks=pytest.mark.slow) for each in (2, 3, 4, 5, 7, 8))],
+)
 def test_a_rim_has_half_the_error_or_less_in_every_orientation(orientation: int, subsampling: int) -> None:
     truth, damaged, hole = scratched()
     picture = read_picture(as_jpeg(damaged, subsampling=subsampling, orientation=orientation))
@@ -135,9 +135,7 @@ def test_pictures_without_a_smear_stay() -> None:
     ("beside", "at_end", "smeared"),
     [([], [1.0], False), ([9.0], [], False), ([], [], False), ([9.0], [1.0], True), ([9.0], [8.0], False)],
 )
-def test_a_smear_needs_pixels_beside_the_hole_and_at_the_end_of_its_rim(
-    beside: list[float], at_end: list[float], smeared: bool
-) -> None:
+def test_a_smear_needs_pixels_beside_the_hole_and_at_the_end_of_its_rim(beside, at_end, smeared) -> None:
     changes = (np.repeat(np.array(values).reshape(-1, 1), 2, axis=1) for values in (beside, at_end))
     assert _is_smeared(*changes) is smeared
 

@@ -1,7 +1,5 @@
 """The quantisation of a former JPEG, from its pixels."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 

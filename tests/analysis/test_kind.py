@@ -1,7 +1,5 @@
 """Sepia prints are told from grey and from coloured pictures."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,12 +1,9 @@
 """Masks that are too small: what they leave of an object is noticed, and edges of the scene are not taken for it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy import ndimage
 
-import scoreinv
 from scoreinv.analysis.leftovers import find_leftover, take_in_leftovers
 from scoreinv.imaging.picture import Picture
 
@@ -98,14 +95,3 @@ def test_another_hole_is_not_looked_into() -> None:
     values = ground()
     values[other] = 1.0
     assert find_leftover(as_picture(values), hole | other) is None
-
-
-def test_a_note_tells_of_the_object_that_is_left() -> None:
-    picture = with_object().pixels
-    small, large = (
-        scoreinv.inpaint(picture, disk(RADIUS + more), method="biharmonic", grow=grow).notes
-        for more, grow in ((-4, 2), (4, 0))
-    )
-    (note,) = small
-    assert (note.code, note.level, note.values["grow"] >= 2) == ("object_left", "warning", True)
-    assert not large

@@ -1,7 +1,5 @@
 """Colours that nothing beside a hole has."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """The estimate of a photograph's noise, on pictures whose noise is known."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

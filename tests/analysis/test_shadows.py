@@ -1,7 +1,5 @@
 """Shadows of a constant ratio are proposed; other dark regions are not."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy import ndimage

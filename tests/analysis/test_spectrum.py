@@ -1,7 +1,5 @@
 """The power spectrum of a photograph in polar coordinates."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Tables that grow by a line, cut at any place, and by several processes."""
 
-from __future__ import annotations
-
 import csv
 import fcntl
 import threading

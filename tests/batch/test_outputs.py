@@ -1,7 +1,5 @@
 """Files and folders that may not be read or written: exit status 2, one line, nothing made."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

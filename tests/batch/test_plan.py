@@ -1,7 +1,5 @@
 """Which photos of folders are done, and the places of their results."""
 
-from __future__ import annotations
-
 import csv
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Photographs of an object store: the file systems of fsspec in memory and of local files stand for others."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Folders that are processed by several processes, of this machine or of a Ray cluster; some of these are killed."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os

@@ -10,8 +10,6 @@ first of them, 160 pixels, are restored by the blur that was found and by the tr
 pixels, which depends on what lies beyond.
 """
 
-from __future__ import annotations
-
 import argparse
 import io
 from pathlib import Path

@@ -4,8 +4,6 @@ A method is given as variants of several strengths, of which a benchmark counts 
 judged at their best. Pictures are HxWx3 in [0, 1], noisy ones beyond it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 

@@ -17,8 +17,6 @@ set: comparable for the same photographs only. The kernel distance, in thousandt
 2) are left out.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from pathlib import Path

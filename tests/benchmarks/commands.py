@@ -7,8 +7,6 @@ memory. Beside them are Telea's fill, by our `--method telea`, and G'MIC's `inpa
 (`pip install gmic`). The pictures are those of `examples/`; larger ones are that photograph enlarged.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib.util
 import json

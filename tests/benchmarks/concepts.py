@@ -12,8 +12,6 @@ classes of the package of which objects were made. Without PHOTO and MASK the ph
 folders.
 """
 
-from __future__ import annotations
-
 import ast
 import io
 import json

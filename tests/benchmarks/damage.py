@@ -17,8 +17,6 @@ damage. Of 40 scans, one with a large blot moves the recall by two hundredths: `
 Where damage is too faint to be seen (`HEALTHY` to `VISIBLE`) a pixel counts as neither.
 """
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import dataclass
 from itertools import product

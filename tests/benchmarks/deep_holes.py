@@ -18,8 +18,6 @@ G'MIC (`pip install gmic`) is measured where it is among the methods. `--sheet` 
 truth, methods.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections.abc import Callable

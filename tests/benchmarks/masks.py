@@ -1,7 +1,5 @@
 """Holes of the kinds that restorers meet, as reproducible masks: HxW bool, True = hole."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 

@@ -1,7 +1,5 @@
 """Models as the commands evaluate them."""
 
-from __future__ import annotations
-
 import torch
 
 import scoreinv

@@ -7,8 +7,6 @@ methods are those of `deep_holes.py`. The sheet has each object marked in red, a
 how many would a customer take without a second try?
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from pathlib import Path

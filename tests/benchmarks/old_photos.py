@@ -16,8 +16,6 @@ With `--tint` it counts instead which of 200 pictures of each kind are taken for
 drawing, and photographs, as they are, faded, and in one hue (red rock, leaves, the sea, a sunset), faded or not.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections import Counter

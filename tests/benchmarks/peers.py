@@ -5,8 +5,6 @@ SPAN (Wan et al. 2024), a network that enlarges and is made for speed: the weigh
 processor by `ncnn`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Photographs for the benchmarks, of which no bundled model may have been trained on any."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

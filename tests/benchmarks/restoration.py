@@ -20,8 +20,6 @@ With several `--samples` each is told besides
   neither too narrow nor too wide ones gain by it. It is followed by the difference to the first method's.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections.abc import Callable, Sequence

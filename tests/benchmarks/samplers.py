@@ -7,8 +7,6 @@ and `n` draws, and the share of the classes that gets the fewest and the most dr
 real pictures against the others: no sampler can be expected to be below it.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from pathlib import Path

@@ -7,8 +7,6 @@ a projector or a roller made; hairs and dust on the scanner's glass, sharp whate
 recall, precision and the share of the healthy pixels that are marked, as there.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

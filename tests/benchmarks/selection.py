@@ -15,8 +15,6 @@ On the sheet the outline is green, and what the box, and the box with a click, s
 seconds, processor seconds and memory on a photograph of 12 megapixels.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import resource

@@ -1,7 +1,5 @@
 """The commands, and their defaults by the environment and `scoreinv.toml`; completion of the shell."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -116,6 +114,7 @@ def test_a_flag_that_was_set_for_good_is_switched_off_by_what_is_typed(scoreinv,
         ("[inpint]\nsamples = 2", "scoreinv.toml: [inpint] is not a command: see scoreinv --help"),
         ("seed = [1]", "scoreinv.toml: seed: give one text, number, true or false"),
         ("[inpaint]\ngrow = true", "scoreinv.toml: Invalid value for '--grow'"),
+        ("[inpaint]\nsamples = 0", "scoreinv.toml: --samples must be"),
         ("[inpaint\n", "scoreinv.toml: is not TOML"),
     ],
 )
@@ -127,11 +126,18 @@ def test_a_wrong_file_is_one_line_that_names_it(scoreinv, photo, mask, tmp_path,
     assert scoreinv("inpaint", "--help-all").code == 0  # which the remedy names
 
 
-def test_a_wrong_value_of_the_environment_names_its_variable(scoreinv, photo, mask, monkeypatch):
-    monkeypatch.setenv("SCOREINV_THREADS", "many")
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("SCOREINV_THREADS", "many", "Invalid value for '--threads'"),
+        ("SCOREINV_INPAINT_SAMPLES", "0", "--samples must be"),
+    ],
+)
+def test_a_wrong_value_of_the_environment_names_its_variable(scoreinv, photo, mask, monkeypatch, variable, value, said):
+    monkeypatch.setenv(variable, value)
     outcome = scoreinv("inpaint", photo, "--mask", mask)
     assert outcome.code == 2
-    assert outcome.err.startswith("scoreinv: error: SCOREINV_THREADS: Invalid value for '--threads'")
+    assert outcome.err.startswith(f"scoreinv: error: {variable}: {said}")
 
 
 @pytest.mark.parametrize("shell", ["bash", pytest.param("fish", marks=pytest.mark.slow)])

@@ -1,7 +1,5 @@
 """`scoreinv colorize` as a user runs it."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from scoreinv.files.read import read_picture
 from scoreinv.files.write import write_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators.colour_space import luma
-from scoreinv.tasks.requests import COLOR_SATURATION
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
@@ -32,34 +29,6 @@ def test_colorize_keeps_the_luma_to_the_grey_level(scoreinv, tmp_path, weights, 
     assert after.shape == (50, 70, 3)
     assert (np.rint(luma(after.astype(np.float64), weights)) == gray).all()
     assert (after.max(-1) != after.min(-1)).any()
-
-
-def test_of_a_photo_that_is_not_grey_it_is_said_what_becomes_of_its_colours(scoreinv, conditional):
-    sepia = (photo_array(channels=1)[..., None] * np.array((1, 0.85, 0.65))).astype(np.uint8)
-    for pixels, code in ((photo_array(), "colors_replaced"), (sepia, "tint_removed")):
-        Image.fromarray(pixels).save("photo.png")
-        outcome = scoreinv("colorize", "photo.png", "--model", conditional, "--overwrite", "--json")
-        assert code in codes(outcome)
-
-
-def test_colours_are_drawn_and_the_luma_kept(scoreinv, conditional, tmp_path):
-    gray = photo_array(channels=1)
-    Image.fromarray(gray).save(tmp_path / "grey.png")
-    words = ["colorize", "grey.png", "--model", conditional, "--precision", "float32"]
-    outcome = scoreinv(*words, "--samples", 2, "--json")
-    assert outcome.code == 0, outcome.err
-    assert json.loads(outcome.out)["method"] == "conditioned"
-    pictures = [read_picture(tmp_path / f"grey_colorized.{i}.png").pixels for i in (1, 2)]
-    for pixels in pictures:
-        assert (np.rint(pixels @ np.array([0.299, 0.587, 0.114])) == gray).all()
-    assert (pictures[0] != pictures[1]).any()
-    differences = {}
-    for saturation in (COLOR_SATURATION, 1):
-        assert scoreinv(*words, "--saturation", saturation, "-o", f"at_{saturation}.png").code == 0
-        drawn = read_picture(tmp_path / f"at_{saturation}.png").pixels
-        differences[saturation] = abs(drawn.astype(int) - pictures[0]).mean()
-    # The default is the same for one sample as for the first of two, up to rounding.
-    assert differences[COLOR_SATURATION] < differences[1] / 10
 
 
 def test_hints_by_a_file(scoreinv, conditional, tmp_path):

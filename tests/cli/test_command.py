@@ -1,7 +1,5 @@
 """Help: what every command has."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 
@@ -73,14 +71,3 @@ def test_the_root_help_groups_commands(scoreinv):
     page = scoreinv("--help").out
     places = [page.index(word) for word in ("--version", "Photographs", "restore ", "Models", "sample ")]
     assert places == sorted(places)
-
-
-@pytest.mark.parametrize("variable", [False, True])
-def test_a_wrong_value_names_its_source(scoreinv, photo, mask, tmp_path, monkeypatch, variable):
-    if variable:
-        monkeypatch.setenv("SCOREINV_INPAINT_SAMPLES", "0")
-    else:
-        (tmp_path / "scoreinv.toml").write_text("[inpaint]\nsamples = 0\n")
-    outcome = scoreinv("inpaint", photo, "--mask", mask)
-    source = "SCOREINV_INPAINT_SAMPLES" if variable else "scoreinv.toml"
-    assert (outcome.code, outcome.err.startswith(f"scoreinv: error: {source}: --samples must be")) == (2, True)

@@ -4,8 +4,6 @@ The folder holds only the pictures that a page names. Options appended to a line
 run in a test are listed with the reason.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 import shlex
@@ -140,9 +138,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def scoreinv(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[[list[str]], tuple[int, str]]:
+def scoreinv(monkeypatch, capsys) -> Callable[[list[str]], tuple[int, str]]:
     """Return a function that runs the command in this process and returns its exit status and stderr."""
 
     def run(words: list[str]) -> tuple[int, str]:

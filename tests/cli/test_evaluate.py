@@ -1,7 +1,5 @@
 """Class-conditional pictures as a user makes them: train a classifier on folders, sample a class."""
 
-from __future__ import annotations
-
 import json
 import sys
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Pictures that would take more memory than there is, are told before the work."""
 
-from __future__ import annotations
-
 import pytest
 from PIL import Image
 from shell import photo_array

@@ -1,7 +1,5 @@
 """`scoreinv gimp install`: where the plug-in goes, and what is said where GIMP is not there or old."""
 
-from __future__ import annotations
-
 import ast
 import json
 import stat

@@ -1,7 +1,5 @@
 """`scoreinv inpaint` as a user runs it."""
 
-from __future__ import annotations
-
 import io
 import json
 import sys
@@ -9,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from shell import codes, hole_array, photo_array, start_process
+from shell import hole_array, photo_array, start_process
 
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import write_picture
@@ -36,14 +34,6 @@ def test_what_is_known_is_kept_and_the_method_told(scoreinv, conditional, photo,
         assert (after[hole_array()] != before[hole_array()]).any()
 
 
-def test_a_model_of_one_luma_is_not_given_another(scoreinv, conditional, photo):
-    words = ["colorize", "photo.png", "--model", conditional, "--gray-weights", "average", "--json"]
-    weights = scoreinv(*words, "--method", "conditioned")
-    assert weights.code == 2
-    assert "rec601" in weights.err
-    assert json.loads(scoreinv(*words).out)["method"] == "pc"
-
-
 def test_json(scoreinv, photo, mask, model):
     outcome = scoreinv("inpaint", "photo.png", "--mask", "mask.png", "--json", "--seed", 3, "--device", "cpu")
     record = json.loads(outcome.out)
@@ -58,13 +48,6 @@ def test_json(scoreinv, photo, mask, model):
     assert outcome.err == ""
     both = json.loads(scoreinv("inpaint", "photo.png", "--mask", "mask.png", "--json", "-o", "-").out)
     assert "both need stdout" in both["error"]
-
-
-def test_a_mask_that_leaves_little_of_the_photo_is_warned_of(scoreinv, photo, mask, tmp_path):
-    """A copy of the photo with marks on it, or a mask that is turned round."""
-    words = ("inpaint", "photo.png", "--mask", "mask.png", "--json")
-    assert codes(scoreinv(*words)) == []
-    assert "mask_mostly_hole" in codes(scoreinv(*words, "--invert-mask", "--overwrite"))
 
 
 @pytest.mark.opencv
@@ -83,17 +66,6 @@ def test_samples_estimate_and_uncertainty(scoreinv, photo, mask, tmp_path):
     std = expected.max() * np.abs(seen[:, :, None].astype(int) - scale).sum(-1).argmin(-1) / 500
     np.testing.assert_allclose(std, expected, atol=2.5 / 255)
     assert (seen[~hole_array()] == scale[0]).all()
-
-
-def test_seeds(scoreinv, photo, mask, tmp_path):
-    def result(name: str, *options: object) -> np.ndarray:
-        words = ("--mask", mask, "-o", name, "--precision", "float32", *options)
-        assert scoreinv("inpaint", photo, *words).code == 0
-        return read_picture(tmp_path / name).pixels.astype(int)
-
-    first = result("a.png", "--seed", 5, "--threads", 2)
-    assert abs(first - result("b.png", "--seed", 5, "--threads", 1)).max() <= 1
-    assert abs(first - result("c.png", "--seed", 6)).max() > 1
 
 
 def test_formats_of_the_output(scoreinv, photo, mask, tmp_path):
@@ -131,25 +103,6 @@ def test_a_phone_photograph_without_the_package(scoreinv, photo, mask, tmp_path,
         assert (outcome.code, outcome.err.endswith(remedy), outcome.err.count("\n")) == (2, True, 1), outcome.err
 
 
-def test_mask_options(scoreinv, photo, tmp_path):
-    hole = hole_array()
-    before = photo_array()
-    Image.fromarray(np.uint8(hole)).save(tmp_path / "binary.png")
-    Image.fromarray(np.uint8(~hole) * 255).save(tmp_path / "inverted.png")
-    for options in (["--mask", "binary.png", "--mask-threshold", "0"], ["--mask", "inverted.png", "--invert-mask"]):
-        assert scoreinv("inpaint", photo, *options, "-o", "out.png", "--overwrite").code == 0
-        changed = (read_picture(tmp_path / "out.png").pixels != before).any(-1)
-        assert changed.any()
-        assert not changed[~hole].any()
-    assert (
-        scoreinv("inpaint", photo, "--mask", "binary.png", "--mask-threshold", "0", "--grow", 3, "-o", "g.png").code
-        == 0
-    )
-    changed = (read_picture(tmp_path / "g.png").pixels != before).any(-1)
-    assert changed[6, 12]
-    assert not changed[3, 12]
-
-
 @pytest.mark.slow
 def test_stdin_and_stdout(photo, mask):
     process = start_process("inpaint", "-", "--mask", mask, "--method", "biharmonic")
@@ -158,26 +111,6 @@ def test_stdin_and_stdout(photo, mask):
     after = np.asarray(Image.open(io.BytesIO(out)))
     hole = hole_array()
     assert (after[~hole] == photo_array()[~hole]).all()
-
-
-def test_a_mask_that_leaves_a_rim_of_the_object_is_told(scoreinv, tmp_path):
-    """A pale disk on darker ground; the mask is 4 pixels too small."""
-    down, across = np.mgrid[:120, :140]
-    away = np.hypot(down - 60, across - 70)
-    ground = np.random.default_rng(0).uniform(60, 110, (120, 140, 1))
-    Image.fromarray(np.where((away < 30)[..., None], 220, ground).repeat(3, 2).astype(np.uint8)).save(
-        tmp_path / "a.png"
-    )
-    Image.fromarray(away < 26).save(tmp_path / "small.png")
-    told = scoreinv("inpaint", "a.png", "--mask", "small.png", "--method", "biharmonic", "-o", "out.png")
-    assert told.code == 0
-    assert told.err.count("a rim of the object is outside the mask") == 1
-    assert "a.png" in told.err
-    assert "grow it by 6 pixels more" in told.err
-    grown = ("--grow", 6, "--method", "biharmonic", "-o", "grown.png")
-    quiet = scoreinv("inpaint", "a.png", "--mask", "small.png", *grown)
-    assert quiet.code == 0
-    assert "rim" not in quiet.err
 
 
 def test_a_mask_painted_on_the_photo_itself_is_told(scoreinv, tmp_path):

@@ -1,7 +1,5 @@
 """`scoreinv inpaint --method telea|navier-stokes|biharmonic` as a user runs it."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
@@ -44,11 +42,6 @@ def test_without_libgl_the_remedy_is_named_before_the_work(scoreinv, photo, mask
     assert "apt install libgl1" in outcome.err
     assert outcome.err.count("\n") == 1
     assert not list(tmp_path.glob("photo_inpainted*"))
-
-
-def test_biharmonic_needs_no_opencv(scoreinv, photo, mask, monkeypatch):
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    assert scoreinv("inpaint", "photo.png", "--mask", "mask.png", "--method", "biharmonic").code == 0
 
 
 def test_a_result_may_take_the_place_of_the_mask_as_of_any_file(scoreinv, photo, mask):

@@ -1,7 +1,5 @@
 """`scoreinv likelihood` as a user runs it."""
 
-from __future__ import annotations
-
 import csv
 import json
 from pathlib import Path
@@ -76,16 +74,6 @@ def test_likelihood_of_many_pictures(scoreinv, tmp_path):
     assert spoken.out.splitlines()[-1].endswith("bits/dim  mean of 4 pictures")
     assert spoken.out.count("±") == 5
     assert len((tmp_path / "table.csv").read_text().splitlines()) == 5
-
-
-def test_likelihood_on_a_fixed_grid(scoreinv, tmp_path):
-    Image.fromarray(photo_array(8, 8)).save(tmp_path / "a.png")
-    fixed, adaptive = (
-        json.loads(scoreinv("likelihood", "a.png", "--json", *words).out) for words in (["--steps", 16], [])
-    )
-    assert fixed["nfe"] == 64 != adaptive["nfe"]
-    assert fixed["bits_per_dim"] == pytest.approx(adaptive["bits_per_dim"], abs=0.005)
-    assert fixed["standard_error"] is None
 
 
 def test_a_table_of_another_version_is_replaced_where_that_is_asked_for(scoreinv, tmp_path):

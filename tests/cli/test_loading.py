@@ -1,7 +1,5 @@
 """Models as a user names them: on a device, in a folder, of the hub."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """How commands end: by errors, by signals at any moment, and with standard streams that are not as usual."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

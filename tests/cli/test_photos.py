@@ -1,7 +1,5 @@
 """Several photos by one command, and what would be done with them."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import hashlib

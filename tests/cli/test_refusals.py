@@ -1,7 +1,5 @@
 """What users get wrong, one command for each kind: status 2, one line that names it, and nothing written."""
 
-from __future__ import annotations
-
 import os
 import shlex
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Sentences for notes, errors and log records."""
 
-from __future__ import annotations
-
 import logging
 from typing import get_args
 

@@ -1,7 +1,5 @@
 """`scoreinv sample` as a user runs it, by every sampler."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 
@@ -74,25 +72,6 @@ def test_sampling_by_a_model_that_completes_is_said_to_draw_blots(scoreinv, cond
     for more, warned in ((["--model", model], False), (["--model", conditional, "--quiet"], True)):
         outcome = scoreinv("sample", "-n", 1, *more, "-o", "a.png", "--overwrite")
         assert (outcome.code, "blots" in outcome.err) == (0, warned)
-
-
-@pytest.mark.parametrize(
-    ("words", "method", "nfe"),
-    [
-        # Of two times: both corrected, the predictor between them, and the denoising at the end.
-        (("--predictor", "euler_maruyama", "--corrector", "none"), "pc", 2),
-        (("--predictor", "none", "--corrector", "annealed_langevin"), "pc", 3),
-        (("--corrector-steps", 3), "pc", 8),
-        (("--snr", 0.2), "pc", 4),
-        (("--sampler", "heun", "--steps", 3), "heun", 5),
-        (("--churn", 2, "--steps", 4), "heun", 7),
-        (("--eta", 1, "--steps", 3), "ddim", 3),
-        (("--rtol", 1e-2), "ode", None),
-    ],
-)
-def test_options_choose_the_sampler(scoreinv, words, method, nfe):
-    record = json.loads(scoreinv("sample", "-n", 1, *words, "-o", "a.png", "--json").out)
-    assert (record["method"], record["nfe"]) == (method, nfe or record["nfe"])
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """`scoreinv select` as a user types it, on squares that what stands for the networks tells by their brightness."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
@@ -77,13 +75,6 @@ def test_a_plain_shadow_is_taken_in_and_the_lack_of_one_told(scoreinv, monkeypat
     assert "of it is selected, with its shadow: the middle of three" in shaded.err
     middle = square("middle") > 0
     np.testing.assert_array_equal(read("shaded.png") > 0, middle | np.roll(middle, 40, 0))
-
-
-def test_the_mask_is_what_inpaint_takes(scoreinv):
-    assert scoreinv("select", "photo.png", "--at", "80,80", "--grow", 0).code == 0
-    words = ("--mask", "photo_selection.png", "--method", "biharmonic", "-o", "filled.png")
-    assert scoreinv("inpaint", "photo.png", *words).code == 0
-    assert (read("filled.png")[square("middle") > 0] == 100).all()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Training from the command line: how it ends, what it replaces, and what it refuses at once."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

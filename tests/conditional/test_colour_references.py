@@ -1,7 +1,5 @@
 """Colours of references: which places look alike, and what they tell."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Priors that are shown what a picture shows: their network, their files, training, and colours drawn by them."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Luma known finer than the picture: its reading, windows and turns, training with it, and what colours gain."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The smooth initial estimate of what is not observed, and the error that it expects of itself."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -58,9 +56,7 @@ def test_contrast_and_brightness_pass_through() -> None:
 
 
 @pytest.mark.parametrize("size", [(16, 16), (64, 64), (200, 130)])
-def test_where_nothing_is_known_the_estimate_is_zero_and_the_variance_that_of_the_picture(
-    size: tuple[int, int],
-) -> None:
+def test_where_nothing_is_known_the_estimate_is_zero_and_the_variance_that_of_the_picture(size) -> None:
     details = torch.tensor([[0.1, 0.2, 0.3, 0.1, 0.4, 0.1, 0.5], [1.0] * 7])
     initial = smooth_estimate(uniform((1, 2, *size)), torch.zeros(1, 2, *size), details)
     assert (initial.mean == 0).all()

@@ -1,7 +1,5 @@
 """Networks that take an observation: their reading, the wrapper, what they are shown, and what they learn."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import asdict, replace
 from functools import partial
@@ -20,33 +18,25 @@ from scoreinv.conditional import Observation
 from scoreinv.conditional.initial_estimate import block_means
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.guidance import ConstrainedPC
-from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ModelConfig
 from scoreinv.operators import ObservedComponents, gray, mask
 from scoreinv.operators.colour_space import colour_basis
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.preconditioning import EDM
-from scoreinv.samplers import PC, DPMpp2M, NoiseStream
+from scoreinv.samplers import DPMpp2M, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
 from scoreinv.system.errors import Cancelled, CheckpointError, InputError
 from scoreinv.tasks.colorize import colorize
 from scoreinv.tasks.inpaint import inpaint
 from scoreinv.tasks.requests import COLOR_SATURATION, COLOR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS, ColorizeRequest
-from scoreinv.training.config import (
-    DataConfig,
-    ObjectiveConfig,
-    ObservationConfig,
-    OptimizerConfig,
-    TrainingConfig,
-)
+from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, OptimizerConfig, TrainingConfig
 from scoreinv.training.data import batches
 from scoreinv.training.data.batches import draw_observed
 from scoreinv.training.data.synthetic_damage import draw_hole
 from scoreinv.training.loop import train
 from scoreinv.training.losses import per_image_loss
-from scoreinv.training.presets import conditional_training, small_training
 from scoreinv.windows import Tiled
-from scoreinv.windows.ensemble import ALL, MIRRORED, UPRIGHT, SelfEnsemble, turn, turn_back
+from scoreinv.windows.ensemble import MIRRORED
 
 pytestmark = pytest.mark.portable
 
@@ -239,27 +229,6 @@ def test_windows_see_the_same_initial_estimate() -> None:
     assert (operator(estimate) - y).abs().max() < 2e-5
 
 
-@pytest.mark.slow
-def test_the_average_over_orientations_turns_with_the_picture() -> None:
-    """Over all eight the estimate of a turned picture is the turned estimate, and nothing else is exact."""
-    prior, operator, x0 = conditional_prior(), holes(1), draw((1, 3, 16, 16), 1)
-    y, x = operator(x0), draw((1, 3, 16, 16), 2)
-    for orientations, exact in ((ALL, True), (UPRIGHT, False)):
-        upright = SelfEnsemble(prior.given(Observation(operator, y)), orientations)
-        for orientation in ALL[1:]:
-            assert torch.equal(turn_back(turn(x, orientation), orientation), x)
-            turned = upright.turned(orientation)
-            error = turned.noise(turn(x, orientation), 0.7) - turn(upright.noise(x, 0.7), orientation)
-            assert (error.abs().max() < 1e-5) == exact
-
-
-def test_evaluations_are_counted_by_orientation() -> None:
-    prior, operator, x0 = conditional_prior(), holes(1), draw((1, 3, 16, 16), 1)
-    condition = SelfEnsemble(prior.given(Observation(operator, operator(x0))), MIRRORED)
-    for sampler in (DPMpp2M(steps=3), PC(steps=3, corrector_steps=0)):
-        assert sampler.sample(Tiled(condition, 16, 4), (1, 3, 16, 16), rng=NoiseStream(0, 1)).nfe.tolist() == [6]
-
-
 def test_any_sampler_draws_with_the_observation_exact() -> None:
     prior, operator, x0 = conditional_prior(), holes(2), draw((2, 3, 16, 16), 1)
     condition = prior.given(Observation(operator, operator(x0)))
@@ -382,16 +351,6 @@ def test_the_loss_is_the_error_over_the_expected_one_of_the_initial_estimate() -
     torch.testing.assert_close(loss, error / initial.variance.flatten(1).sum(1), rtol=0.02, atol=1e-3)
     nothing = per_image_loss(objective, prior.given(Observation(mask(0 * observed), 0 * x0)), x0, t, z)
     torch.testing.assert_close(nothing, per_image_loss(objective, prior, x0, t, z))
-
-
-def test_objective_and_observations_belong_to_conditional_networks() -> None:
-    run, plain = conditional_training(VE(), DataConfig()), small_training(VE(), DataConfig())
-    for wrong, objective in ((plain, run.objective), (run, plain.objective)):
-        with pytest.raises(InputError, match="residual"):
-            replace(wrong, objective=objective)
-    assert decode(TrainingConfig, encode(run)) == run
-    with pytest.raises(InputError, match="observations"):
-        replace(run, observations=None)
 
 
 class _Smooth:

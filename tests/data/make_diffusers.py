@@ -7,8 +7,6 @@ google/ddpm-cifar10-32 with pickled weights under their first names (`ddpm`). We
 also has `io.safetensors`: x, label and output of the network; of `ddpm` also the noise and the picture of its pipeline.
 """
 
-from __future__ import annotations
-
 import math
 import shutil
 from pathlib import Path

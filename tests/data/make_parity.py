@@ -7,8 +7,6 @@ Each folder has its `config.json`. Made are `checkpoint.pth` in the reference's 
 networks with a continuous VP or sub-VP SDE also `data`, `eps` (the probe), `bpd`, `z` and `ode_sample` by RK45 at 1e-7.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import sys

@@ -1,7 +1,5 @@
 """Decoders at work: whatever they raise is one error, and they say nothing."""
 
-from __future__ import annotations
-
 import io
 import logging
 import threading

@@ -1,7 +1,5 @@
 """HEIC and AVIF: upright once, as deep as they are, the main picture of several, and refused in one line."""
 
-from __future__ import annotations
-
 import io
 import logging
 import sys

@@ -1,7 +1,5 @@
 """Picture files: every mode is brought to one that is worked on, and what cannot be read is refused in one line."""
 
-from __future__ import annotations
-
 import io
 import logging
 import struct

@@ -1,7 +1,5 @@
 """TIFFs: every layout of 16 bits, kinds that Pillow does not read, and damaged directories."""
 
-from __future__ import annotations
-
 import io
 import struct
 

@@ -1,7 +1,5 @@
 """Files of pictures: every sample there and back, whole or not at all, nothing replaced unasked."""
 
-from __future__ import annotations
-
 import io
 import logging
 import os

@@ -4,8 +4,6 @@ Of TIFFs the numbers of their directories and their chain are changed as well as
 made to fit what they protect.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import random

@@ -8,8 +8,6 @@ time and 1 GB of memory beyond what the library itself takes, with a result or a
 to stderr and no foreign warning given. Cases are functions of (seed, number), so that each can be run alone.
 """
 
-from __future__ import annotations
-
 import argparse
 import faulthandler
 import logging

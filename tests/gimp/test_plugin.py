@@ -1,7 +1,5 @@
 """The plug-in in GIMP itself, which runs it as it does for a person, but for the window."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

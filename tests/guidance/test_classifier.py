@@ -1,7 +1,5 @@
 """Classifier gradients, and clipped estimates, against closed forms."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from mixture import SDES, SHAPE, BatchStream, correlated, energy_distance, energy_threshold, gaussian

@@ -1,7 +1,5 @@
 """Guidance by likelihoods and by null-space projection, against exact conditionals of Gaussians."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest
@@ -12,12 +10,7 @@ from torch import Tensor
 from scoreinv.guidance import DPS, MMPS, DiffPIR, PiGDM
 from scoreinv.operators import LinearOperator, gray, mask
 from scoreinv.prior import Prior
-from scoreinv.samplers import (
-    ODE,
-    DPMpp2M,
-    resampling_times,
-    uniform_times,
-)
+from scoreinv.samplers import ODE, DPMpp2M, resampling_times, uniform_times
 from scoreinv.sdes import SDE, VE, VP, as_time, broadcast
 from scoreinv.system.errors import InputError
 
@@ -133,7 +126,13 @@ def test_the_guided_noise_is_differentiable_in_the_state(name: str, operator: Li
     torch.testing.assert_close((product * direction).sum(), (difference * cotangent).sum(), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("sampler", [DPMpp2M(steps=40), DPMpp2M(1.0, steps=60), ODE(rtol=1e-4, atol=1e-4)])
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        DPMpp2M(steps=40),
+        *(pytest.param(each, marks=pytest.mark.slow) for each in (DPMpp2M(1.0, steps=60), ODE(rtol=1e-4, atol=1e-4))),
+    ],
+)
 def test_samples_of_a_gaussian_posterior_have_its_moments(sampler: object) -> None:
     prior = correlated(SDES["ve"]).component(0)
     y = LEFT(prior.sample(1, torch.Generator().manual_seed(3)))

@@ -1,7 +1,5 @@
 """The constrained predictor-corrector method against exact conditionals."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import pytest
@@ -22,6 +20,7 @@ COUNT = 600
 CONTINUOUS = pytest.mark.parametrize("name", ["ve", "vp", "subvp"])
 
 
+@pytest.mark.slow
 def test_constrained_pc_approaches_the_exact_conditional():
     """Energy distance to exact conditional samples at 0, 4 and 16 corrector steps: it falls to a third and again to
     half, to 4 % of the first in all, which is far above the noise of the statistic."""

@@ -1,7 +1,5 @@
 """Priors in closed form with the interface of `ScorePrior`: the same Gaussian colour at every pixel, independently."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """A client of the application with small models, and pictures to send."""
 
-from __future__ import annotations
-
 import io
 import time
 from typing import Any
@@ -11,15 +9,12 @@ import numpy as np
 import torch
 from analytic import gaussian_colour_prior
 from fastapi.testclient import TestClient
+from formula_detector import FormulaDetector
 from PIL import Image
-from torch import Tensor
 
 from scoreinv.files.write import picture_bytes
 from scoreinv.imaging.picture import Picture
-from scoreinv.models.config import DetectorConfig
-from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.loading import Models
-from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.prior import ScorePrior
 from scoreinv.web.access import Access
 from scoreinv.web.app import make_app
@@ -30,15 +25,9 @@ ORIGIN = f"http://127.0.0.1:{PORT}"
 OPAQUE = {"content-type": "application/octet-stream", "origin": ORIGIN}
 
 
-class Bright(DamageDetector):
-    """Detects pixels brighter than 0.8."""
-
-    def __init__(self) -> None:
-        small = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32).build()
-        super().__init__(small.network, small.encoder, small.image_size)
-
-    def logits(self, pictures: Tensor) -> Tensor:
-        return 100 * (pictures.mean(1, keepdim=True) - 0.8)
+def bright_detector() -> FormulaDetector:
+    """Return a detector of pixels brighter than 0.8."""
+    return FormulaDetector(lambda pictures: 100 * (pictures.mean(1, keepdim=True) - 0.8))
 
 
 def quick_prior() -> ScorePrior:
@@ -49,7 +38,7 @@ def quick_prior() -> ScorePrior:
 def quick_models() -> Models:
     """Models that take no time."""
     prior = quick_prior()
-    return Models(damage=Bright(), inpaint=prior, denoise=prior, colorize=prior)
+    return Models(damage=bright_detector(), inpaint=prior, denoise=prior, colorize=prior)
 
 
 def client(host: str | None = None, raises: bool = True, models: Models | None = None) -> TestClient:

@@ -1,7 +1,5 @@
 """A user's folder: a small model of random weights, a photo, a mask, and the command itself."""
 
-from __future__ import annotations
-
 import copy
 import json
 import sys
@@ -9,18 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from formula_detector import FormulaDetector
 from PIL import Image
-from shell import Outcome, WhiteDetector, brief_run, hole_array, photo_array
+from shell import Outcome, brief_run, hole_array, photo_array
 from small_model import save_small, small_config
 
 from scoreinv.cli.main import main
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models import catalogue, loading
 from scoreinv.models.codec import encode
-from scoreinv.models.config import DetectorConfig
-from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.model_file import read_model
-from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.prior import ScorePrior
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig
@@ -102,12 +98,8 @@ def scoreinv(
 @pytest.fixture
 def white_detector(monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands for the bundled model of damage: its file is looked for, and not read."""
-
-    def load(_: object) -> DamageDetector:
-        small = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32).build()
-        return WhiteDetector(small.network, small.encoder, 32)
-
-    monkeypatch.setattr(catalogue, "load_damage_detector", load)
+    white = FormulaDetector(lambda pictures: 20 * (pictures.amin(1, keepdim=True) - 0.9))
+    monkeypatch.setattr(catalogue, "load_damage_detector", lambda _: white)
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Independent Gaussian values as a prior in closed form, and as picture files: what training must reach."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Pictures of independent pixels, or of nearly grey ones, whose posteriors are known."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -9,12 +7,10 @@ import torch
 from analytic import gaussian_colour_prior
 
 from scoreinv.operators import Blur, kernels
-from scoreinv.tasks.requests import SolveRequest
 
 MEAN, STD = 0.5, 0.1
 HEIGHT, WIDTH = 24, 36
 KERNEL = kernels.gaussian(0.5)
-MEAN_OF_ONE = SolveRequest(estimate="mean")
 
 
 def prior(**options):

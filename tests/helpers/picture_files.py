@@ -1,7 +1,5 @@
 """Picture files made by hand, and the refusal of such as are damaged."""
 
-from __future__ import annotations
-
 import io
 import struct
 import zlib

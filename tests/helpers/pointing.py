@@ -1,7 +1,5 @@
 """What stands for the networks of `select`: things are grey squares within each other, told by their brightness."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image
 

@@ -1,7 +1,5 @@
 """Processes and threads of tests: started as by a terminal, waited for, and what they have computed."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

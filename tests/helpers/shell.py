@@ -1,7 +1,5 @@
 """What a user of the command line has at hand: a small model, a photo, a mask, a shell."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -10,11 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from processes import default_signals
 from small_model import small_config as small_config
 
-from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.training.config import DataConfig, TrainingConfig
 
 
@@ -32,13 +28,6 @@ def codes(outcome: Outcome) -> list[str]:
     assert outcome.code == 0, outcome.err
     (record,) = map(json.loads, outcome.out.splitlines())
     return [note["code"] for note in record["notes"]]
-
-
-class WhiteDetector(DamageDetector):
-    """Finds what is white; greys above a half at a high sensitivity."""
-
-    def logits(self, pictures: torch.Tensor) -> torch.Tensor:
-        return 20 * (pictures.amin(1, keepdim=True) - 0.9)
 
 
 def brief_run(data: DataConfig, **changes: object) -> TrainingConfig:

@@ -1,7 +1,5 @@
 """A random conditional model with a network of the mean chroma, that tests of several rooms share."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from small_conditional import SMALL, random_prior

@@ -1,7 +1,5 @@
 """A random conditional model that tests of several rooms share."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import torch

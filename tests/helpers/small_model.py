@@ -1,7 +1,5 @@
 """A model that is drawn from within seconds: of random weights, for windows of 16 pixels."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -1,7 +1,5 @@
 """A run of a second, for tests of what surrounds the training."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the tests of samplers share: SDEs, single steps, and the error against the exact flow of a Gaussian."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from mixture import SDES, BatchStream, correlated

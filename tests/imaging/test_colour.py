@@ -1,7 +1,5 @@
 """Chroma on a given luma: gamut and rounding, and how it is raised along edges."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal

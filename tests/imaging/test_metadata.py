@@ -1,7 +1,5 @@
 """What travels with the pixels: colour profile, EXIF, XMP, resolution."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 

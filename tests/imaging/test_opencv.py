@@ -1,7 +1,5 @@
 """OpenCV: the colour map of uncertainties, classical fills, and what is said where it cannot be loaded."""
 
-from __future__ import annotations
-
 import sys
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Results written into a picture: known samples untouched, luma kept."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal

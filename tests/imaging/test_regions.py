@@ -1,7 +1,5 @@
 """Regions around holes."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal

@@ -1,7 +1,5 @@
 """Words under a picture, and the map of a standard deviation with its scale."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

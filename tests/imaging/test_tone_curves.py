@@ -1,7 +1,5 @@
 """Tone curves: fading by known gains and stains is undone, and no curve clips what was not."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Pictures from Python: the kind that came in goes out, known samples bit-identical."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

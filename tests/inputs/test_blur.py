@@ -1,7 +1,5 @@
 """Blur kernels by name and from a file."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image

@@ -1,7 +1,5 @@
 """Colours known at some pixels: strokes on a transparent layer, and what a photo has."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """deepinv's samplers with a prior of ours, and its physics as operators."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from analytic import gaussian_colour_prior

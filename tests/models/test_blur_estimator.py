@@ -1,7 +1,5 @@
 """The network that tells blurs from spectra."""
 
-from __future__ import annotations
-
 import torch
 
 from scoreinv.models.blur_estimator import ANGLES, RADII, BlurNetwork

@@ -1,7 +1,5 @@
 """Configurations of models from strangers: what is wrong with one is said in a line, before anything is built."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

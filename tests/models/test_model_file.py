@@ -20,9 +20,9 @@ from scoreinv.networks.blocks import conv
 from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.preconditioning import EDM, DataPrediction, PaperVP, Preconditioning
+from scoreinv.preconditioning import EDM, DataPrediction, PaperVP
 from scoreinv.prior import Network, RecommendedSampler, ScorePrior
-from scoreinv.sdes import DDPM, SDE, VE, VP
+from scoreinv.sdes import DDPM, VE, VP
 from scoreinv.system.errors import CheckpointError, InputError
 
 pytestmark = pytest.mark.portable
@@ -193,9 +193,7 @@ class Nameless(torch.nn.Module):
         (TINY.build(), VP(), Scaled(), "Scaled cannot be stored in model files"),
     ],
 )
-def test_what_files_do_not_know_is_said(
-    network: torch.nn.Module, sde: SDE, reading: Preconditioning, said: str, tmp_path: Path
-) -> None:
+def test_what_files_do_not_know_is_said(network, sde, reading, said, tmp_path) -> None:
     with pytest.raises(CheckpointError, match=said):
         scoreinv.save(ScorePrior(network, sde, reading, image_size=8), tmp_path / "model.safetensors")
     assert not list(tmp_path.iterdir())

@@ -1,7 +1,5 @@
 """Models by name: loaded when they are needed, once a process, and sent to others as names."""
 
-from __future__ import annotations
-
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

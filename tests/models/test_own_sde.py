@@ -1,7 +1,5 @@
 """An SDE of a user's own trains, saves and loads; files name it, and run nothing."""
 
-from __future__ import annotations
-
 import json
 import sys
 from dataclasses import dataclass, replace

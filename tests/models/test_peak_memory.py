@@ -1,7 +1,5 @@
 """The formula of peak memory, against bytes that were measured by following all tensors of the networks."""
 
-from __future__ import annotations
-
 import pytest
 
 from scoreinv.models.catalogue import configuration, locate

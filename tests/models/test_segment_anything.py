@@ -1,7 +1,5 @@
 """The bundled networks of `select`, as onnxruntime runs them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ pytest.importorskip("onnxruntime", exc_type=ImportError)
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
+@pytest.mark.slow
 def test_an_object_in_a_photograph_is_selected_by_a_box_and_by_a_click():
     selection = Selection(read_picture(str(EXAMPLES / "photos" / "moose.jpg")), SegmentAnything(threads=1))
     generous = np.asarray(Image.open(EXAMPLES / "masks" / "moose.png").convert("L")) > 0

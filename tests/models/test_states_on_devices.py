@@ -1,7 +1,5 @@
 """States on one device, times and noise labels on the CPU: torch refuses to mix them, and `meta` stands for a GPU."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 
 import pytest

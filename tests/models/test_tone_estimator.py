@@ -1,7 +1,5 @@
 """The network that reads tones: its curves clip nothing, whatever its weights, and no order of the pixels matters."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Layers: normalisation and attention against their definitions, filters that are learnt under autocasting."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import replace
 
@@ -39,9 +37,7 @@ def test_fused_norm_and_activation_and_its_gradient() -> None:
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 4e-3)])
 @pytest.mark.parametrize("shape", [(8, 96, 16, 16), (24, 40, 9, 11)])
-def test_normalisation_is_exact_where_means_dwarf_deviations(
-    dtype: torch.dtype, tolerance: float, shape: tuple[int, ...]
-) -> None:
+def test_normalisation_is_exact_where_means_dwarf_deviations(dtype, tolerance, shape) -> None:
     torch.manual_seed(0)
     norm = torch.nn.GroupNorm(8, shape[1], eps=1e-6)
     torch.nn.init.normal_(norm.weight)

@@ -1,7 +1,5 @@
 """The network of the mean chroma: what it computes, the estimate that starts from it, its file, its training."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,9 +104,7 @@ def test_gradients_reach_the_decoder_and_the_last_stages_only() -> None:
     assert {"conv_out.weight", "coarse_in.weight", "middle.1.query.weight"} <= trained
 
 
-def test_the_initial_estimate_starts_from_the_expected_chroma_and_bends_it_to_what_is_known(
-    prior: ConditionalPrior,
-) -> None:
+def test_the_initial_estimate_starts_from_the_expected_chroma_and_bends_it_to_what_is_known(prior) -> None:
     generator = torch.Generator().manual_seed(0)
     pictures = torch.rand(1, 3, 16, 16, generator=generator) * 2 - 1
     expected = torch.randn(1, 2, 2, 2, generator=generator) * 0.2

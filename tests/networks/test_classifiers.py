@@ -1,7 +1,5 @@
 """The classifier of noisy pictures: it learns the exact class probabilities, is kept in files, and steers samples."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

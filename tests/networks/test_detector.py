@@ -1,7 +1,5 @@
 """The network that detects damage, and its file."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The encoder of what grey pictures show: against the package that its weights are from, by name, and in windows."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """NCSN++: every option of the paper runs, any size that the stride divides, both precisions, both derivatives."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """The metric of places, and their colours."""
 
-from __future__ import annotations
-
 import math
 
 import torch

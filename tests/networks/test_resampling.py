@@ -1,7 +1,5 @@
 """Resampling by two keeps constants and matches its definition."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torch.nn.functional as F

@@ -1,7 +1,5 @@
 """Grey weights, luma and the colour basis."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose

@@ -1,7 +1,5 @@
 """Blur kernels: their sum, centre, spread, direction and name."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Krylov solvers against dense solutions, of several systems at once."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor

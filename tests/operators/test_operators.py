@@ -1,7 +1,5 @@
 """Linear operators: adjoint, pseudo-inverse, composition against their definitions."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,15 +1,10 @@
 """DPM-Solver++(2M): order of convergence, noise, and its history."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from mixture import SDES, BatchStream, correlated, gaussian
 
-from scoreinv.samplers import (
-    DPMpp2M,
-    State,
-)
+from scoreinv.samplers import DPMpp2M, State
 from scoreinv.system.errors import InputError
 
 pytestmark = pytest.mark.portable

@@ -1,7 +1,5 @@
 """EDM's Heun sampler: its formulas, order of convergence, and what churn does."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
@@ -10,10 +8,7 @@ from mixture import SDES, SHAPE, BatchStream, correlated
 
 from scoreinv.guidance import ConstrainedPC
 from scoreinv.operators import mask
-from scoreinv.samplers import (
-    Heun,
-    State,
-)
+from scoreinv.samplers import Heun, State
 from scoreinv.sdes import time_at
 from scoreinv.system.errors import SettingError
 

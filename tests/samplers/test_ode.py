@@ -1,7 +1,5 @@
 """The probability-flow ODE: solvers against scipy and closed forms, encoding and decoding."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

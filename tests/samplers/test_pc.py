@@ -1,7 +1,5 @@
 """Predictors and correctors: single steps against the paper's formulas, and orders of convergence."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -9,7 +7,7 @@ import pytest
 import torch
 from gaussian import GaussianPrior
 from mixture import SDES, SHAPE, BatchStream, correlated, gaussian
-from solvers import CONTINUOUS, EVERY_SDE, grid_error, logarithmic, one_step
+from solvers import EVERY_SDE, grid_error, logarithmic, one_step
 
 from scoreinv.samplers import (
     DDIM,
@@ -91,7 +89,9 @@ def test_langevin_holds_the_marginal_in_192_dimensions(sde):
     assert np.mean(ratios) == pytest.approx(1.05, abs=0.01)
 
 
-@CONTINUOUS
+@pytest.mark.parametrize(
+    "sde", [SDES["ve"], *(pytest.param(SDES[name], marks=pytest.mark.slow) for name in ("vp", "subvp"))], ids=str
+)
 def test_orders_of_convergence(sde):
     """Halving the steps halves the error of Euler's method, reverse diffusion and DDIM."""
     prior = gaussian(sde)

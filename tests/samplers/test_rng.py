@@ -1,7 +1,5 @@
 """Streams of noise, one a sample."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

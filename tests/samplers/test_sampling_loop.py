@@ -1,7 +1,5 @@
 """Every sampler reaches the mixture, whatever the batch, with true counts."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
@@ -46,6 +44,7 @@ SAMPLERS = {  # one of each formula; what eta and the SDE are in it, the files o
     "ddim-ve": PC(DDIM(1.0), corrector_steps=0, steps=300),
     "ode-ve": ODE(1e-4, 1e-4),
 }
+QUICK = ("euler-maruyama-subvp", "ancestral-ddpm", "multistep-subvp", "ode-ve")
 RESAMPLING = tuple(i / 50 for i in range(50, 9, -1)) + tuple(i / 50 for i in range(25, 0, -1)) + (0.01, 0.005, 0.001)
 
 
@@ -86,7 +85,9 @@ def test_the_criterion_tells_distributions_apart(exact, threshold):
     assert energy_distance(other.sample(COUNT, generator), exact) > threshold
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in SAMPLERS]
+)
 def test_sampler_reaches_the_mixture(name, exact, threshold):
     prior = correlated(SDES[name.rpartition("-")[2]])
     result = SAMPLERS[name].sample(prior, (COUNT, *SHAPE), rng=BatchStream(3, COUNT))

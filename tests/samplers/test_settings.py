@@ -1,7 +1,5 @@
 """Settings of samplers and guidance are checked when they are made, and callbacks when sampling begins."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import partial

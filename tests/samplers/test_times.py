@@ -1,22 +1,11 @@
 """Grids of times."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from mixture import SDES, SHAPE, gaussian
 from solvers import EVERY_SDE
 
-from scoreinv.samplers import (
-    PC,
-    DPMpp2M,
-    Heun,
-    NoiseStream,
-    State,
-    karras_times,
-    log_times,
-    uniform_times,
-)
+from scoreinv.samplers import PC, DPMpp2M, Heun, NoiseStream, State, karras_times, log_times, uniform_times
 from scoreinv.system.errors import InputError
 
 

@@ -1,7 +1,5 @@
 """Limits of control groups, as the files of several Linux versions state them."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

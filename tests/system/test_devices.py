@@ -1,7 +1,5 @@
 """The ODE, likelihood and encoding ask the network for float32 that is not rounded to TF32, and for nothing else."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -113,9 +111,7 @@ def test_they_come_back_after_an_error_and_with_the_last_of_several() -> None:
 
 
 @pytest.mark.parametrize(("half", "expected"), [(0.5, True), (0.95, False), (1.5, False)])
-def test_auto_takes_bfloat16_only_where_a_convolution_is_faster(
-    monkeypatch: pytest.MonkeyPatch, half: float, expected: bool
-) -> None:
+def test_auto_takes_bfloat16_only_where_a_convolution_is_faster(monkeypatch, half, expected) -> None:
     now = 0.0
 
     def convolve(x: torch.Tensor, weight: torch.Tensor, padding: int) -> None:

@@ -1,7 +1,5 @@
 """Files that take their place in one step, under any name, and never the place of what is no file."""
 
-from __future__ import annotations
-
 import errno
 import os
 import stat
@@ -24,9 +22,7 @@ def test_a_name_at_the_limit_of_the_file_system(tmp_path: Path, letter: str) -> 
     assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [(path.name, b"new")]
 
 
-def test_a_name_that_is_taken_meanwhile_stays_so_without_hard_links(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_that_is_taken_meanwhile_stays_so_without_hard_links(tmp_path, monkeypatch) -> None:
     def unable(*_: object) -> None:
         raise OSError(errno.ENOTSUP, "no links here")
 

@@ -1,7 +1,5 @@
 """Memory that is free, kept and reported as missing."""
 
-from __future__ import annotations
-
 import os
 import platform
 import subprocess

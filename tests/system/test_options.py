@@ -1,7 +1,5 @@
 """Settings are stated once: ranges and choices check themselves, and errors speak the library's words."""
 
-from __future__ import annotations
-
 import ast
 import math
 import re

@@ -1,7 +1,5 @@
 """Reports from within an evaluation: parts of parts, and the end of what takes them."""
 
-from __future__ import annotations
-
 import pytest
 
 from scoreinv.system.errors import Cancelled

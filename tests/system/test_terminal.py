@@ -1,7 +1,5 @@
 """Lines and the bar of progress on stderr."""
 
-from __future__ import annotations
-
 import io
 import re
 import sys
@@ -18,9 +16,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("terminal", [Terminal(), io.StringIO()])
-def test_a_hundred_per_cent_is_told_when_nothing_is_left(
-    terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hundred_per_cent_is_told_when_nothing_is_left(terminal, monkeypatch) -> None:
     """It was rounded, and stood beside four seconds that were left."""
     now = 0.0
     monkeypatch.setenv("TERM", "xterm")

@@ -1,7 +1,5 @@
 """Text from files is shown without acting on the terminal, and shares with two digits."""
 
-from __future__ import annotations
-
 import pytest
 
 from scoreinv.system.errors import InputError, ScoreinvError

@@ -1,7 +1,5 @@
 """How many threads torch takes, and how they wait for each other: spinning briefly, unless the user has decided."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -99,9 +97,7 @@ def threads_inside() -> int:
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_spinning_threads_leave_busy_processors_to_others(
-    busy: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_spinning_threads_leave_busy_processors_to_others(busy, monkeypatch, caplog) -> None:
     assert (threads_inside(), caplog.messages) == (2, [])
     busy.write_text("0.20 0.10 0.10 7/300 7")  # six processes that have just begun
     assert (threads_inside(), torch.get_num_threads()) == (1, 2)

@@ -1,7 +1,5 @@
 """Estimates of the time left, with made-up clocks: within 30 % once a tenth of the work is done."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pytest

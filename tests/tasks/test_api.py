@@ -1,7 +1,5 @@
 """What a user of Python meets first: models by name, types of results, an operator of one's own, errors of guidance."""
 
-from __future__ import annotations
-
 import inspect
 import re
 import warnings
@@ -23,9 +21,8 @@ from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.operators import Blur, LinearOperator, kernels, mask
 from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior
-from scoreinv.samplers import DPMpp2M, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
-from scoreinv.system.errors import CheckpointError, InputError, ScoreinvError
+from scoreinv.system.errors import CheckpointError, InputError
 from scoreinv.tasks import requests, settings
 from scoreinv.tasks.notes import Note, info, warning
 
@@ -141,16 +138,8 @@ def test_a_model_or_a_picture_that_does_not_fit_the_task_is_noted() -> None:
         assert color_notes(coloured, any_model, steps=1) == [warning("colors_replaced")]
 
 
-def test_bundled_models_compute_as_load_returns_them() -> None:
-    noisy = np.random.default_rng(0).normal(0.5, 0.1, (24, 24)).clip(0, 1).astype(np.float32)
-    ours = scoreinv.denoise(noisy, noise_std=0.1)
-    np.testing.assert_array_equal(ours.image, scoreinv.denoise(noisy, noise_std=0.1, prior="denoiser").image)
-
-
 @pytest.mark.slow
-def test_long_calls_show_a_bar_where_that_is_asked(
-    model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_long_calls_show_a_bar_where_that_is_asked(model, capsys, monkeypatch) -> None:
     monkeypatch.setattr("scoreinv.system.terminal.SHOW_AFTER_SECONDS", 0)
     monkeypatch.setattr("scoreinv.system.terminal.LONG_SECONDS", 0)
     shares: list[float] = []
@@ -209,10 +198,3 @@ def test_an_error_of_the_network_at_the_strongest_noise_is_no_divergence(sde: SD
     x = sde.prior_std * torch.randn(1, 3, 4, 4)
     guided = MMPS(Erring(sde, 0.0, 1.0), EveryOther(), torch.full((1, 3, 4, 2), 0.5), noise_std=0.5)
     assert guided.noise(x, 1.0).isfinite().all()
-
-
-def test_guidance_that_diverges_stops_with_its_remedy() -> None:
-    prior, y = GaussianPrior(VP(), 0.0, 1.0), torch.full((1, 3, 4, 2), 0.5)
-    guided = DPS(prior, EveryOther(), y, noise_std=1e-6)
-    with pytest.raises(ScoreinvError, match=r"DPS: the guidance diverges .*larger noise_std, more steps"):
-        DPMpp2M(steps=10).sample(guided, (1, 3, 4, 4), rng=NoiseStream(0, 1))

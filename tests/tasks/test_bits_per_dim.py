@@ -1,7 +1,5 @@
 """Bits per dimension of pictures, against Gaussians in closed form."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Noise that was cut off at black and white, against the truncated normal distribution."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

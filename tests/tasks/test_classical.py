@@ -1,7 +1,5 @@
 """Classical fills: known pixels, the libraries' own results, blocks, and what does not go with them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from skimage.restoration import inpaint_biharmonic

@@ -1,7 +1,5 @@
 """Colorization by hints and by the colours that a photo has."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Colours from photographs that one has: `like` of `colorize`."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """What the tasks rest on: windows where they are needed, streams by place, sheets of pictures."""
 
-from __future__ import annotations
-
 import tracemalloc
 
 import numpy as np

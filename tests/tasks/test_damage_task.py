@@ -1,7 +1,5 @@
 """Damage found: windows and sizes, and the forms of pictures."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -140,14 +138,6 @@ def test_masks_are_given_back_in_the_form_of_the_picture(bright):
     assert (masks.shape, masks.dtype) == ((2, 1, 40, 50), batch.dtype)
     np.testing.assert_array_equal(masks[1, 0].numpy(), expected)
     assert scoreinv.find_damage(batch[0], model=bright).shape == (1, 40, 50)
-
-
-def test_a_mask_is_what_inpaint_takes(bright):
-    gray = np.full((40, 50), 80, np.uint8)
-    gray[10:20, 10:30] = 255
-    mask = scoreinv.find_damage(gray, model=bright)
-    filled = scoreinv.inpaint(gray, mask, method="biharmonic").image
-    np.testing.assert_array_equal(filled, 80)
 
 
 def test_what_cannot_be_done_is_said(bright):

@@ -1,7 +1,5 @@
 """What has blurred a photograph is told, or refused, and taken away."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

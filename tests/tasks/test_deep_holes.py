@@ -3,8 +3,6 @@
 The network adds nothing: what it draws are samples of the initial estimate and its variance.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -100,9 +98,7 @@ def test_a_hole_with_enough_around_it_asks_the_network_for_its_mean_alone() -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("sides", "evaluations"), [((48, 48), 2), ((20, 60), 1)])
-def test_a_hole_that_is_halved_once_is_begun_from_a_quarter_of_the_size_too(
-    sides: tuple[int, int], evaluations: int
-) -> None:
+def test_a_hole_that_is_halved_once_is_begun_from_a_quarter_of_the_size_too(sides, evaluations) -> None:
     """But not a strip, of which a quarter is narrower than a patch."""
     picture = waves(phases=range(3), periods=8)
     hole = np.zeros((160, 200), dtype=bool)

@@ -1,7 +1,5 @@
 """White noise taken off pictures, with priors whose posteriors are known: independent pixels, Gaussian colours."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

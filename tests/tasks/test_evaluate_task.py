@@ -1,7 +1,5 @@
 """Distances between sets of pictures against closed forms."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy import linalg

@@ -1,7 +1,5 @@
 """What is no damage: wires, masts, branches, whiskers, eyes, the letters of signs, in photographs without any."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 from functools import cache

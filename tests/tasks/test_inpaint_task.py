@@ -1,18 +1,15 @@
-from __future__ import annotations
-
 import math
 
 import numpy as np
 import pytest
 import torch
 from analytic import gaussian_colour_prior
+from formula_detector import FormulaDetector, whites
 from PIL import Image
 from small_conditional import conditional_prior
-from torch import nn
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
-from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.loading import Models
 from scoreinv.sdes import VP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
@@ -278,20 +275,8 @@ def test_a_prepared_picture_is_filled_again_with_other_seeds_and_numbers():
             np.testing.assert_allclose(one.pixels, other.pixels, atol=1e-5)
 
 
-class Whites(DamageDetector):
-    """Detects white as damage."""
-
-    device = torch.device("cpu")
-
-    def __init__(self) -> None:
-        nn.Module.__init__(self)
-
-    def logits(self, pictures: torch.Tensor) -> torch.Tensor:
-        return torch.where(pictures.amin(1, keepdim=True) > 0.99, 6.5, -6.0)
-
-
 def found(pixels: np.ndarray, **settings: object) -> InpaintOutcome[Picture]:
-    models = Models(inpaint=prior(), damage=Whites())
+    models = Models(inpaint=prior(), damage=FormulaDetector(whites))
     return inpaint_picture(Inputs(Picture(pixels)), InpaintRequest(steps=2, **settings), models)
 
 

@@ -1,7 +1,5 @@
 """Latent codes: the way between two pictures, and that a code belongs to the data and not to the network."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

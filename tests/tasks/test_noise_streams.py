@@ -1,7 +1,5 @@
 """Noise of a picture's own: standard normal, the same at every size of the picture, another for other pictures."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

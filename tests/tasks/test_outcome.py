@@ -1,7 +1,5 @@
 """Outcomes of several pictures as one."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from independent_pixels import truth

@@ -1,7 +1,5 @@
 """Requests of the photograph tasks: ranges, choices, and the way to other processes."""
 
-from __future__ import annotations
-
 import math
 import pickle
 from collections.abc import Iterator
@@ -82,9 +80,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("request_type", "name", "value"), WRONG)
-def test_a_value_out_of_range_is_refused_when_the_request_is_made(
-    request_type: type[Request], name: str, value: object
-) -> None:
+def test_a_value_out_of_range_is_refused_when_the_request_is_made(request_type, name, value) -> None:
     with pytest.raises(SettingError) as caught:
         request_type(**{name: value})
     assert caught.value.setting == name
@@ -124,9 +120,7 @@ def test_a_kernel_as_an_array_can_be_sent_to_another_process() -> None:
         (RestoreRequest, {"denoise": False, "noise_std": 0.1}, "noise_std"),
     ],
 )
-def test_settings_that_do_not_go_together_are_refused(
-    request_type: type[Request], settings: dict[str, Any], setting: str
-) -> None:
+def test_settings_that_do_not_go_together_are_refused(request_type, settings, setting) -> None:
     with pytest.raises(SettingError) as caught:
         request_type(**settings)
     assert caught.value.setting == setting

@@ -1,7 +1,5 @@
 """Old photographs: which steps a photograph takes, and that what needs none is left as it is."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 from analytic import gaussian_colour_prior
+from formula_detector import FormulaDetector, whites
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.hints import KnownColours
 from scoreinv.inputs.masks import dilate
-from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.loading import Models
 from scoreinv.operators.colour_space import luma
 from scoreinv.system.errors import Cancelled, InputError, SettingError
@@ -32,22 +30,6 @@ from scoreinv.training.data.folder import BUILTIN
 HEIGHT, WIDTH = 72, 96
 HEALTHY = sorted([*BUILTIN.glob("*.jpg"), *(Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg")])
 NOISE = 12 / 255
-
-
-class Whites(DamageDetector):
-    """Takes what is white for damage, and counts what it was asked."""
-
-    def __init__(self) -> None:
-        nn.Module.__init__(self)
-        self.asked = 0
-
-    @property
-    def device(self) -> torch.device:
-        return torch.device("cpu")
-
-    def logits(self, pictures: Tensor) -> Tensor:
-        self.asked += 1
-        return torch.where(pictures.amin(1, keepdim=True) > 0.99, 6.5, -6.0)
 
 
 def prior():
@@ -92,7 +74,13 @@ SCRATCH = dilate(scratched(np.zeros((HEIGHT, WIDTH), np.uint8)) > 0, FOUND_GROW)
 
 def restored(image: Any, **more: Any):
     """Without the step `tone`, which would take the tones of these drawings for faded ones."""
-    fixed = {"detector": Whites(), "filler": prior(), "denoiser": prior(), "colorizer": prior(), "tone": 0.0}
+    fixed = {
+        "detector": FormulaDetector(whites),
+        "filler": prior(),
+        "denoiser": prior(),
+        "colorizer": prior(),
+        "tone": 0.0,
+    }
     return scoreinv.restore(image, **(fixed | more))
 
 
@@ -101,7 +89,7 @@ def step_note(result: scoreinv.RestoreOutcome[Any], name: str) -> Note:
 
 
 def models(**more: Any) -> Models:
-    return Models(Whites(), prior(), prior(), prior(), **more)
+    return Models(FormulaDetector(whites), prior(), prior(), prior(), **more)
 
 
 def changed(result: scoreinv.RestoreOutcome[Any]) -> list[str]:
@@ -130,18 +118,18 @@ def test_a_print_of_one_tint_with_dirt_on_it_is_known_by_the_damage_that_is_foun
     assert restored(scratched(photo), **few).kind == "tinted"
     assert restored(scratched(photo), sensitivity=0.001, **few).kind == "tinted"
 
-    class Unsure(Whites):
+    def unsure(pictures: Tensor) -> Tensor:
         """Takes what is nearly white for damage, too, but not surely."""
-
-        def logits(self, pictures: Tensor) -> Tensor:
-            nearly = (pictures.amin(1, keepdim=True) > 0.93) & (pictures.amin(1, keepdim=True) < 0.99)
-            return torch.where(nearly, 2.0, super().logits(pictures))
+        nearly = (pictures.amin(1, keepdim=True) > 0.93) & (pictures.amin(1, keepdim=True) < 0.99)
+        return torch.where(nearly, 2.0, whites(pictures))
 
     speck, coloured = np.s_[58:66, 40:50], levels(coloured_scene())
     for image in (photo, coloured):
         image[30:32, 10:25], image[speck] = 255, 245
-    assert restored(photo, detector=Unsure(), **few).damage[speck].all()  # of a print, what is likely is enough
-    assert not restored(coloured, detector=Unsure(), **few).damage[speck].any()
+    assert (
+        restored(photo, detector=FormulaDetector(unsure), **few).damage[speck].all()
+    )  # of a print, what is likely is enough
+    assert not restored(coloured, detector=FormulaDetector(unsure), **few).damage[speck].any()
 
 
 def test_a_photograph_of_one_hue_keeps_it():
@@ -187,7 +175,7 @@ def test_a_damaged_noisy_sepia_print_takes_every_step_in_order():
 
 def test_the_tint_is_kept_where_that_is_asked_for():
     photo = scratched(levels(sepia(gray_scene())))
-    result = restored(photo, keep_tint=True)
+    result = restored(photo, keep_tint=True, tone=None)  # neither are its tones changed
     assert (result.kind, changed(result)) == ("tinted", ["inpaint"])
     assert (result.image[~SCRATCH] == photo[~SCRATCH]).all()
 
@@ -211,7 +199,7 @@ def test_noise_is_left_below_five_grey_levels_and_removed_above():
 
 
 def test_damage_is_as_given_and_then_not_looked_for():
-    detector = Whites()
+    detector = FormulaDetector(whites)
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[5:9, 5:9] = True
     photo = levels(gray_scene())
@@ -231,31 +219,23 @@ def test_sensitivity_decides_what_is_damage():
 
 
 def test_in_colours_only_what_is_surely_damage_is_filled():
-    class Unsure(Whites):
-        def logits(self, pictures: Tensor) -> Tensor:
-            return super().logits(pictures).clamp(max=2.5)
-
+    unsure_detector = FormulaDetector(lambda pictures: whites(pictures).clamp(max=2.5))
     for photo, unsure in ((coloured_scene(), False), (gray_scene(), True)):
         photo = scratched(levels(photo))
-        assert ("inpaint" in changed(restored(photo, detector=Unsure(), colorize=False))) == unsure
+        assert ("inpaint" in changed(restored(photo, detector=unsure_detector, colorize=False))) == unsure
 
 
 @pytest.mark.parametrize("scene", [coloured_scene, gray_scene], ids=["in colours", "grey"])
 def test_a_few_marks_that_do_not_stand_out_are_left(scene):
-    class Doubtful(Whites):
-        """Thinks a little of damage everywhere."""
-
-        def logits(self, pictures: Tensor) -> Tensor:
-            return super().logits(pictures).clamp(min=-3)
-
+    doubtful = FormulaDetector(lambda pictures: whites(pictures).clamp(min=-3))  # thinks a little of damage everywhere
     photo = levels(scene())
     photo[30:32, 10:40] = 255
     assert changed(restored(photo, colorize=False)) == ["inpaint"]
-    left = restored(photo, detector=Doubtful(), colorize=False)
+    left = restored(photo, detector=doubtful, colorize=False)
     assert changed(left) == []
     assert step_note(left, "damage") == info("damage_uncertain", share=pytest.approx(60 / (HEIGHT * WIDTH)))
-    assert changed(restored(photo, detector=Doubtful(), colorize=False, sensitivity=0.05)) == ["inpaint"]
-    assert changed(restored(scratched(photo), detector=Doubtful(), colorize=False)) == ["inpaint"]
+    assert changed(restored(photo, detector=doubtful, colorize=False, sensitivity=0.05)) == ["inpaint"]
+    assert changed(restored(scratched(photo), detector=doubtful, colorize=False)) == ["inpaint"]
 
 
 def test_found_damage_is_enlarged_and_what_is_none_is_not():
@@ -408,24 +388,22 @@ def test_models_of_steps_that_are_left_out_are_not_loaded():
     ],
 )
 def test_what_does_not_go_together_is_said_before_the_work(settings, said):
-    detector = Whites()
+    detector = FormulaDetector(whites)
     with pytest.raises(InputError, match=said):
         restored(levels(gray_scene()), detector=detector, **settings)
     assert detector.asked == 0
 
 
-class Marks(Whites):
+def marks(pictures: Tensor) -> Tensor:
     """Is sure of what is white, and half sure of what is nearly."""
-
-    def logits(self, pictures: Tensor) -> Tensor:
-        return torch.maximum(super().logits(pictures), torch.where(pictures.amin(1, keepdim=True) > 0.96, 1.0, -6.0))
+    return torch.maximum(whites(pictures), torch.where(pictures.amin(1, keepdim=True) > 0.96, 1.0, -6.0))
 
 
 def test_a_photograph_in_colours_that_is_surely_damaged_is_an_old_one():
     photo = levels(coloured_scene())
     photo[60:62, 20:60] = 250
-    assert not restored(photo, detector=Marks()).damage.any()
-    assert restored(scratched(photo), detector=Marks()).damage[60:62, 20:60].all()
+    assert not restored(photo, detector=FormulaDetector(marks)).damage.any()
+    assert restored(scratched(photo), detector=FormulaDetector(marks)).damage[60:62, 20:60].all()
 
 
 @pytest.mark.slow

@@ -1,7 +1,5 @@
 """Callables for the batches of Ray Data, Dask and Spark."""
 
-from __future__ import annotations
-
 import pickle
 import subprocess
 import sys
@@ -92,7 +90,8 @@ def test_rows_yield_to_load(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "sizes"), [*((name, True) for name in MADE), ("inpaint", False), ("inpaint, samples", False)]
+    ("name", "sizes"),
+    [*((name, True) for name in MADE if name != "inpaint, samples"), ("inpaint", False), ("inpaint, samples", False)],
 )
 def test_a_row_does_not_depend_on_its_batch(model: str, name: str, sizes: bool) -> None:
     do = pickle.loads(pickle.dumps(MADE[name](model)))

@@ -1,7 +1,5 @@
 """The same pixels in a JPEG file, a PNG, an array and a tensor give the same decisions and results."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 

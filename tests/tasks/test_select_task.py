@@ -1,7 +1,5 @@
 """Pointing at things: what a click may mean, boxes, further clicks, and the forms of pictures."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

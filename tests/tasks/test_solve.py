@@ -1,7 +1,5 @@
 """Pictures from linear observations, with priors whose posteriors are known: independent pixels, Gaussian colours."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 
@@ -182,23 +180,6 @@ def test_nothing_but_noise_is_taken_off_exactly():
     assert result.method == "exact"
     with pytest.raises(InputError, match="steps needs samples"):
         scoreinv.solve(everything, y, prior=prior(), noise_std=0.05, estimate="mean", steps=3)
-
-
-def test_progress_and_stopping():
-    wide, few = truth(20, 60), {"steps": 6, "samples": 2}
-    for work in (
-        lambda told: scoreinv.denoise(wide, noise_std=0.05, prior=prior(), callback=told),
-        lambda told: scoreinv.denoise(wide, noise_std=0.05, prior=prior(), **few, callback=told),
-        lambda told: scoreinv.upscale(wide, 2, prior=prior(), steps=6, estimate="mean", callback=told),
-        lambda told: scoreinv.deblur(wide, kernel=KERNEL, noise_std=0.05, prior=prior(), **few, callback=told),
-    ):
-        told: list[float] = []
-        work(told.append)
-        assert told == sorted(told)
-        assert 0 <= told[0] < told[-1] <= 1
-        assert told[-1] > 0.8
-        with pytest.raises(Cancelled):
-            work(lambda fraction: False)
 
 
 @pytest.mark.parametrize("method", ["dpir", "diffpir", "mmps", "pigdm", "dps", "ddrm", "pc", "denoise"])

@@ -1,7 +1,5 @@
 """The tones of faded photographs come back, and healthy ones are left as they are."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Enlarged photographs, with priors of independent pixels."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

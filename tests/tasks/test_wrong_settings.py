@@ -1,7 +1,5 @@
 """What the front doors are given, of wrong kinds and out of range: an error that is a sentence."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Fields of displacements: against their energy and distribution, and on structures whose continuation is known."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable

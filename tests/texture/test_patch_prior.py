@@ -1,7 +1,5 @@
 """The score of a picture's own patches: against its formula, and on textures whose continuation is known."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

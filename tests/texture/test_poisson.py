@@ -1,7 +1,5 @@
 """Corrections that join pieces of a picture: Poisson's equation on a hole, and no step of light between pieces."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """What the tests of training share: pictures of noise, and a run of two steps on them."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

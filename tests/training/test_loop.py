@@ -1,7 +1,5 @@
 """Whole runs: they are a loop written by hand, reach the optimum, and resume with the same bits after kills."""
 
-from __future__ import annotations
-
 import copy
 import errno
 import json
@@ -14,7 +12,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -87,12 +84,7 @@ def test_learning_rate_warms_up_and_anneals() -> None:
     ("steps", "minutes", "expected"), [(None, 0.1, (6, 6.0)), (100, 0.1, (6, 6.0)), (4, 10.0, (4, 4.0))]
 )
 def test_a_run_ends_by_steps_or_by_training_time_over_all_resumptions(
-    config: TrainingConfig,
-    out: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    steps: int | None,
-    minutes: float,
-    expected: tuple[int, float],
+    config, out, monkeypatch, steps, minutes, expected
 ) -> None:
     """Loading does not count. Each step takes a second; the first call is ended after two."""
     now = 100.0
@@ -354,9 +346,7 @@ def test_a_killed_run_goes_on_with_the_same_bits(folder: Path, tmp_path: Path) -
     assert not list(out.rglob("*.part"))
 
 
-def test_an_end_that_is_interrupted_was_saved_before(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_end_that_is_interrupted_was_saved_before(folder, tmp_path, monkeypatch) -> None:
     def interrupted(self: Trainer) -> None:
         raise KeyboardInterrupt
 
@@ -366,9 +356,7 @@ def test_an_end_that_is_interrupted_was_saved_before(
     assert [path.name for path in (tmp_path / "out/state").iterdir()] == ["000000002.safetensors"]
 
 
-def test_whatever_a_callback_raises_the_state_is_saved(
-    config: TrainingConfig, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whatever_a_callback_raises_the_state_is_saved(config, out, monkeypatch) -> None:
     monkeypatch.setattr("scoreinv.training.loop._CALLBACK_SECONDS", 0.0)
 
     def callback(progress: TrainProgress) -> None:
@@ -382,7 +370,7 @@ def test_whatever_a_callback_raises_the_state_is_saved(
 
 @pytest.mark.slow
 def test_a_full_disk_leaves_the_last_states_of_which_a_damaged_one_is_passed_over(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    folder, tmp_path, monkeypatch, caplog
 ) -> None:
     config, out = replace(tiny_run(folder, steps=4), save_minutes=0.0), tmp_path / "out"
     train(config, tmp_path / "whole")
@@ -406,9 +394,7 @@ def test_a_full_disk_leaves_the_last_states_of_which_a_damaged_one_is_passed_ove
     _assert_same_bits(tmp_path / "whole", out, 4)
 
 
-def test_a_run_whose_files_could_never_be_written_is_resumed(
-    config: TrainingConfig, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_whose_files_could_never_be_written_is_resumed(config, out, monkeypatch) -> None:
     """As where a limit of file sizes lets the model through and no state, which is larger."""
 
     write = run_module.atomic_write
@@ -427,9 +413,7 @@ def test_a_run_whose_files_could_never_be_written_is_resumed(
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_at_once_goes_on_from_the_weights_it_was_given(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_is_killed_at_once_goes_on_from_the_weights_it_was_given(folder, tmp_path, monkeypatch) -> None:
     config = tiny_run(folder, steps=2)
     init = config.model.build()
     with torch.no_grad():
@@ -445,9 +429,7 @@ def test_a_run_that_is_killed_at_once_goes_on_from_the_weights_it_was_given(
         assert torch.equal(value, resumed[name])
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(folder, tmp_path, monkeypatch) -> None:
     config, out = replace(tiny_run(folder), save_minutes=0.0), tmp_path / "out"
     draw = BatchSource.batch
 
@@ -477,9 +459,7 @@ def test_weights_to_start_from(folder: Path, tmp_path: Path) -> None:
         train(config, tmp_path / "other", init=other)
 
 
-def test_a_resumed_run_keeps_the_precision_that_was_measured(
-    config: TrainingConfig, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_run_keeps_the_precision_that_was_measured(config, out, monkeypatch) -> None:
     config = replace(config, precision="auto")
     for measured, steps in ((True, 2), (False, 3)):
         monkeypatch.setattr("scoreinv.training.loop.uses_bfloat16", lambda precision, device, found=measured: found)
@@ -528,9 +508,7 @@ def test_two_processes_match_one_at_the_same_global_batch(folder: Path, tmp_path
         ),
     ],
 )
-def test_a_step_in_parts_or_compiled_is_the_same(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
-) -> None:
+def test_a_step_in_parts_or_compiled_is_the_same(folder, tmp_path, monkeypatch, change) -> None:
     """Loss, gradient norm and weights to rounding, also where the run goes on as a whole, and not compiled."""
     compiled: list[nn.Module] = []
 

@@ -1,7 +1,5 @@
 """The losses against their formulas, and against the closed-form optimum of Gaussian data."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -103,7 +101,7 @@ def test_the_exact_prior_has_the_closed_form_loss(sde: SDE) -> None:
     ],
 )
 def test_the_loss_of_knowing_nothing_is_that_of_the_exact_prior_of_independent_values(
-    sde: SDE, data_range: tuple[float, float], weighting: str, reduction: str
+    sde, data_range, weighting, reduction
 ) -> None:
     prior = GaussianPrior(sde, mean=0.3, variance=0.16)
     prior.data_range = data_range

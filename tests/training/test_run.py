@@ -1,13 +1,10 @@
 """The folder of a run: what others wrote stays, one run writes at a time, and one that cannot begin leaves nothing."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,9 +31,7 @@ def _files(folder: Path) -> Files:
     ("name", "resume"),
     [("config.json", True), ("snapshots/step-000000002.safetensors", False)],
 )
-def test_a_run_replaces_nothing_that_it_has_not_written(
-    config: TrainingConfig, out: Path, name: str, resume: bool
-) -> None:
+def test_a_run_replaces_nothing_that_it_has_not_written(config, out, name, resume) -> None:
     path = out / name
     path.parent.mkdir(parents=True)
     path.write_text('{"of": "another program"}')
@@ -49,9 +44,7 @@ def test_a_run_replaces_nothing_that_it_has_not_written(
     assert read_metadata(result.model)[1]["step"] == 2
 
 
-def test_a_run_whose_states_are_gone_does_not_replace_its_model(
-    config: TrainingConfig, out: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_run_whose_states_are_gone_does_not_replace_its_model(config, out, caplog) -> None:
     train(replace(config, steps=6), out)
     shutil.rmtree(out / "state")
     before = _files(out)
@@ -108,9 +101,7 @@ def _with_an_absent_name_held_out(config: TrainingConfig) -> TrainingConfig:
 
 
 @pytest.mark.parametrize("spoil", [_without_pictures, _with_an_absent_name_held_out])
-def test_a_run_that_cannot_begin_leaves_nothing(
-    config: TrainingConfig, tmp_path: Path, spoil: Callable[[TrainingConfig], TrainingConfig]
-) -> None:
+def test_a_run_that_cannot_begin_leaves_nothing(config, tmp_path, spoil) -> None:
     spoiled = spoil(config)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/photo.png").write_bytes(b"precious")
@@ -133,9 +124,7 @@ with FileLock(sys.argv[1]):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs flock")
-def test_two_runs_do_not_write_into_one_folder_and_a_killed_one_leaves_no_lock(
-    config: TrainingConfig, out: Path
-) -> None:
+def test_two_runs_do_not_write_into_one_folder_and_a_killed_one_leaves_no_lock(config, out) -> None:
     out.mkdir()
     command = [sys.executable, "-c", _HOLDER, str(out / ".scoreinv.lock")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:

@@ -1,7 +1,5 @@
 """States of runs: two are kept, and a run resumes from its own valid states only."""
 
-from __future__ import annotations
-
 import copy
 import json
 from collections.abc import Callable
@@ -65,9 +63,7 @@ def _rewrite(path: Path, about: str | None = None, change: Callable[[dict[str, T
     save_file(tensors, path, metadata if about is None else {"about": about})
 
 
-def test_a_state_that_cannot_be_read_is_passed_over_in_one_line(
-    config: TrainingConfig, out: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_state_that_cannot_be_read_is_passed_over_in_one_line(config, out, caplog) -> None:
     train(config, out)
     _rewrite(out / "state/000000002.safetensors", "[" * 100_000)
     caplog.clear()

@@ -1,7 +1,5 @@
 """Configurations of runs: what they may say, and those of the paper."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

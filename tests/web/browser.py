@@ -4,8 +4,6 @@
 fails, or is skipped if `TESTS_WITHOUT_BROWSER=1`.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import re

@@ -1,14 +1,12 @@
 """The page served within the test. Its jobs wait for the model until the test frees it."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import uvicorn
-from client import Bright
+from client import bright_detector
 from small_model import small_prior
 
 from scoreinv.models.loading import Models
@@ -65,7 +63,7 @@ def served() -> Iterator[Served]:
     with listen(LOOPBACK, 0) as listener:
         access = Access.to(None, listener.getsockname()[1])
         prior = small_prior()
-        models = HeldModels(Bright(), prior, prior, prior, held=model)
+        models = HeldModels(bright_detector(), prior, prior, prior, held=model)
         app = make_app(models, access, queue)
         server = uvicorn.Server(uvicorn.Config(app, ws="none", lifespan="on", log_config=None))
         server.config.timeout_graceful_shutdown = 1

@@ -1,7 +1,5 @@
 """The queue of jobs: order, cancelling, timeouts, and memory; the album's limit."""
 
-from __future__ import annotations
-
 import gc
 import threading
 import time

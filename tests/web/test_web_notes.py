@@ -1,7 +1,5 @@
 """Sentences of the page for notes."""
 
-from __future__ import annotations
-
 from typing import get_args
 
 from scoreinv.tasks.notes import NoteCode, info, warning

@@ -1,7 +1,5 @@
 """Objects that are pointed at on the page: looked at once, selected by clicks and boxes, and what is not installed."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Iterator
 from typing import Any

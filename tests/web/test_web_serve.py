@@ -1,7 +1,5 @@
 """`scoreinv serve` as a process: its link, its limits, its end."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import os

@@ -1,7 +1,5 @@
 """Estimates averaged over the orientations of the picture."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

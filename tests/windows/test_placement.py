@@ -1,7 +1,5 @@
 """Where windows lie: on a grid, or around what matters."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

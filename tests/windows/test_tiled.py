@@ -1,7 +1,5 @@
 """Tiles around a model: blending, memory, gradients, what goes inside and outside of them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pytest

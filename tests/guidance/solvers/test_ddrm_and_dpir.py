@@ -1,7 +1,5 @@
 """DiffPIR, DDRM and half-quadratic splitting: against their equations, and exact posteriors of Gaussians."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -11,16 +9,7 @@ from mixture import SDES, BatchStream, Mixture
 from torch import Tensor
 
 from scoreinv.guidance import DDRM, DPIR, MMPS, ConstrainedPC, DiffPIR
-from scoreinv.operators import (
-    Blur,
-    LinearOperator,
-    Separable,
-    downsampling,
-    gray,
-    kernels,
-    mask,
-    valid_blur,
-)
+from scoreinv.operators import Blur, LinearOperator, Separable, downsampling, gray, kernels, mask, valid_blur
 from scoreinv.samplers import DDIM, PC, AnnealedLangevin, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import SDE, as_time
 from scoreinv.system.errors import InputError
@@ -76,7 +65,9 @@ def noisy(prior: Mixture, t: float, count: int = 3) -> Tensor:
 
 
 @EVERY
-@pytest.mark.parametrize(("sde", "noise_std"), [("ve", 0.0), ("vp", 0.05), ("subvp", 0.2)])
+@pytest.mark.parametrize(
+    ("sde", "noise_std"), [("ve", 0.0), pytest.param("vp", 0.05, marks=pytest.mark.slow), ("subvp", 0.2)]
+)
 def test_mmps_is_exact_for_gaussian_data(operator, sde, noise_std):
     prior = smooth(SDES[sde])
     y = observe(prior, operator, noise_std)

@@ -1,7 +1,5 @@
 """The sampler that starts at the posterior mean, against posteriors in closed form."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -69,9 +67,7 @@ def test_blurred_noise_has_unit_variance_at_any_size(side: int) -> None:
 @pytest.mark.parametrize("reach", [(), (0.0, 1.5, 2.0)])
 @pytest.mark.parametrize("steps", [1, 2, 3, 7])
 @pytest.mark.parametrize("sde", [VE(0.0001, 1000.0), VP(beta_min=1e-3)], ids=["ve", "vp"])
-def test_any_number_of_steps_is_exact_where_the_error_is_as_expected(
-    monkeypatch: pytest.MonkeyPatch, sde: SDE, steps: int, reach: tuple[float, ...]
-) -> None:
+def test_any_number_of_steps_is_exact_where_the_error_is_as_expected(monkeypatch, sde, steps, reach) -> None:
     prior = posterior(sde)
     monkeypatch.setattr(posterior_flow, "LAST", 1e-3)  # where the denoised mean is the state
     sampler = PosteriorFlow(prior.variance, basis(), steps, reach)

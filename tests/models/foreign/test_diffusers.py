@@ -1,7 +1,5 @@
 """Models in the format of the diffusers library give what it gives (tests/data/diffusers, by make_diffusers.py)."""
 
-from __future__ import annotations
-
 import json
 import pickle
 import shutil

@@ -1,7 +1,5 @@
 """Checkpoints and configurations of the reference implementation: what is read of them, and what is refused."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Likelihood, latent codes and ODE samples agree with the reference implementation (RK45 at 1e-7, in float64 there)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

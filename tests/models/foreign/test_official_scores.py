@@ -1,7 +1,5 @@
 """Scores agree with the reference implementation, on networks of its own checkpoint format (tests/data/parity)."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 
@@ -18,9 +16,7 @@ FOLDERS = sorted((Path(__file__).parents[2] / "data" / "parity").iterdir())
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_score_of_a_converted_checkpoint_equals_the_reference(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_score_of_a_converted_checkpoint_equals_the_reference(folder, tmp_path, monkeypatch) -> None:
     model = tmp_path / "m.safetensors"
     words = ["convert", str(folder / "checkpoint.pth"), "--config", str(folder / "config.json"), "-o", str(model)]
     monkeypatch.setattr(sys, "argv", ["scoreinv", *words])

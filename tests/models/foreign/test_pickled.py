@@ -1,7 +1,5 @@
 """Pickled checkpoints from strangers: nothing runs, nothing unfolds to more than there is."""
 
-from __future__ import annotations
-
 import io
 import pickle
 import warnings

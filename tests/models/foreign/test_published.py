@@ -1,7 +1,5 @@
 """The paper's models, against numbers written down by hand from the reference implementation's `configs/`."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import pytest

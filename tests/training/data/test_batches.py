@@ -1,7 +1,5 @@
 """Batches as functions of (seed, step): what they hold, and how often."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

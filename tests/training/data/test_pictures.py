@@ -1,7 +1,5 @@
 """Pictures from folders and zips."""
 
-from __future__ import annotations
-
 import errno
 import logging
 import os
@@ -36,9 +34,7 @@ def mixed(tmp_path: Path) -> Path:
     return folder
 
 
-def test_broken_pictures_are_warned_of_once_and_cost_nothing_else(
-    mixed: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_broken_pictures_are_warned_of_once_and_cost_nothing_else(mixed, caplog) -> None:
     with caplog.at_level(logging.WARNING):
         loaded = load_pictures(DataConfig(str(mixed), scales=(1.0, 0.5)), 16, 3)
     assert loaded.names == ("cat/a.png", "cat/deep.png", "dog/alpha.png", "dog/b.png")
@@ -170,9 +166,7 @@ def test_a_look_at_some_pictures_takes_no_more_memory_than_there_may_be(tmp_path
     assert some.names != tuple(f"{number:02}.png" for number in range(6))  # not those of one folder
 
 
-def test_names_that_are_missing_are_told_before_any_picture_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_names_that_are_missing_are_told_before_any_picture_is_read(tmp_path, monkeypatch) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     monkeypatch.setattr("scoreinv.training.data.pictures._decode", lambda *_: 1 / 0)
     for data, said in (

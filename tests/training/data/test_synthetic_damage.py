@@ -1,7 +1,5 @@
 """Scans with synthetic damage: what is masked is what changed, whatever the size; and a detector learns from them."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

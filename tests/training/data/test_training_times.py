@@ -1,7 +1,5 @@
 """Training times: uniform, focused, by importance, and on the grid of discrete objectives."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
