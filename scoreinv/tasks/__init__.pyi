@@ -13,6 +13,7 @@ from .damage import damage_note as damage_note
 from .damage import damage_picture as damage_picture
 from .deblur import deblur_picture as deblur_picture
 from .denoise import denoise_picture as denoise_picture
+from .duration import improvement_seconds as improvement_seconds
 from .evaluate import Seen as Seen
 from .evaluate import look_at as look_at
 from .generate import class_index as class_index

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from fastapi import FastAPI
@@ -206,6 +206,13 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         request = DeblurRequest(kernel=kernel, noise_std=noise_from_levels(noise))
         request.result_of(photo.picture)  # checks the kernel's size
         return run(photo, Inputs(photo.picture), request, lambda *given: tasks.deblur_picture(*given), "deblurred")
+
+    @app.get("/api/photos/{key}/seconds")
+    def seconds(key: str, work: Literal["denoise", "upscale", "deblur"], factor: int = 2) -> dict[str, float]:
+        """Estimate the duration of an improvement before it is requested."""
+        photo, factor = album.get(key), UpscaleRequest(factor=factor).factor
+        models.machine.start_torch()
+        return {"seconds": tasks.improvement_seconds(work, photo.picture.size, factor, models.denoiser())}
 
 
 def _cached(cache: dict[Hashable, Prepared], most: int, key: Hashable, make: Callable[[], Prepared]) -> Prepared:

@@ -328,6 +328,18 @@ def test_noise_blur_and_size_are_improved(browser):
     assert (end["photo"], codes(end)) == (None, ["noise_low"])
 
 
+def test_the_time_of_an_improvement_is_estimated(browser, monkeypatch):
+    monkeypatch.setattr("scoreinv.tasks.duration._seconds", lambda do: 2.0)
+    path = f"/api/photos/{opened(browser, png(pixels()))['key']}/seconds"
+
+    def seconds(**query):
+        return browser.get(path, params=query).json()["seconds"]
+
+    assert seconds(work="denoise") == 2.0
+    assert seconds(work="upscale", factor=4) > seconds(work="upscale", factor=2) > seconds(work="denoise")
+    assert browser.get(path, params={"work": "fill"}).status_code == 422
+
+
 def test_what_needs_no_restoration_has_no_result_and_what_is_not_drawn_no_other(browser):
     y, x = np.mgrid[:60, :128] / 128  # too small to detect fading
     smooth = np.stack([0.2 + 0.4 * x, 0.2 + 0.4 * y, 0.6 - 0.4 * x], axis=-1)

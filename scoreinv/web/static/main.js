@@ -8,7 +8,7 @@ import { attempt, chosen_of, history, on, stage, state } from "./page.js";
 import { brush, changed, choose_colour, choose_task, choose_tool, pointer, set_diameter, show_before } from "./painting.js";
 import { find, show_exact, show_note, show_improvement } from "./panel.js";
 import { Picture } from "./picture.js";
-import { cancel, enter, forget, resume, show, unsaved } from "./work.js";
+import { cancel, enter, estimate, forget, resume, show, unsaved } from "./work.js";
 
 let opening = 0; // number of requested photographs: only the latest is opened
 
@@ -94,6 +94,7 @@ on("zoom-out", () => stage.zoom(1 / 1.5));
 on("fit", () => stage.fit());
 for (const id of ["format", "exactly"]) on(id, show_exact, "change");
 on("improve", improve, "input");
+for (const id of ["improve", "tasks"]) on(id, estimate, "change");
 on("help-open", () => find("help").showModal());
 find("error").querySelector("button").addEventListener("click", () => (find("error").hidden = true));
 

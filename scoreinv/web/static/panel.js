@@ -80,6 +80,11 @@ export function show_improvement(kind, blur) {
   find("blur-deg").textContent = `${find("blur-angle").value}°`;
 }
 
+// Shows the estimated duration of the improvement; null if unknown.
+export function show_seconds(seconds) {
+  find("seconds").textContent = seconds === null ? "" : `This takes ${duration(seconds)}.`;
+}
+
 // Shows the progress of a job { kind, count }. report: its state on the server.
 export function show_job({ kind, count }, report) {
   const title = count > 1 ? `${JOBS[kind]}: ${count} left` : JOBS[kind];

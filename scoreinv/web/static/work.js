@@ -5,7 +5,7 @@ import { Marks } from "./marks.js";
 import * as object from "./object.js";
 import { attempt, chosen_of, history, on, save, stage, state } from "./page.js";
 import { changed, mark, pointer, show_before } from "./painting.js";
-import { find, part_around, show_note, show_chosen, show_job, show_photo, show_results } from "./panel.js";
+import { find, part_around, show_note, show_seconds, show_chosen, show_job, show_photo, show_results } from "./panel.js";
 import { colour_png, mask_png } from "./png.js";
 import { ResultGroup } from "./results.js";
 import { Picture } from "./picture.js";
@@ -34,6 +34,7 @@ export function enter(next) {
   pointer.cursor();
   stage.redraw();
   remember();
+  estimate();
 }
 
 function focus(id) {
@@ -382,6 +383,18 @@ function changed_sensitivity() {
 function improvement() {
   const noise = find("noise").value;
   return noise === "" ? {} : { noise };
+}
+
+// Shows the estimated duration of the chosen improvement.
+let estimated = null; // path of the last request
+
+export async function estimate() {
+  show_seconds(null);
+  if (!stage.picture || chosen_of("task") !== "improve" || state() !== "painting") return;
+  const query = new URLSearchParams({ work: chosen_of("improve"), factor: chosen_of("factor") });
+  const mine = (estimated = `/api/photos/${stage.picture.photo.key}/seconds?${query}`);
+  const estimate = await ask("GET", mine).then((answer) => answer.json()).catch(() => null); // optional
+  if (estimate && estimated === mine) show_seconds(estimate.seconds);
 }
 
 function blur() {
