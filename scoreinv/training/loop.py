@@ -35,8 +35,7 @@ from scoreinv.system.options import says_stop
 from scoreinv.system.terminal import ENDING_SIGNALS
 from scoreinv.training.config import OptimizerConfig, TrainingConfig
 from scoreinv.training.data.batches import DROPOUT, Batch, BatchSource, stream
-from scoreinv.training.data.folder import check_source
-from scoreinv.training.data.pictures import load_pictures, split
+from scoreinv.training.data.pictures import check_source, load_pictures, split
 from scoreinv.training.distributed import World, process_group
 from scoreinv.training.losses import ScoreLearner, learner_of, useful_loss
 from scoreinv.training.metrics import (

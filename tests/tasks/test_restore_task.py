@@ -29,7 +29,7 @@ from scoreinv.tasks.outcome import ColorizeOutcome, InpaintOutcome, Step
 from scoreinv.tasks.requests import COLOR_SATURATION, RESTORATION, RestoreRequest
 from scoreinv.tasks.restore import restore_picture
 from scoreinv.tasks.tone import Toned
-from scoreinv.training.data.folder import BUILTIN
+from scoreinv.training.data.pictures import BUILTIN
 
 HEIGHT, WIDTH = 72, 96
 HEALTHY = sorted([*BUILTIN.glob("*.jpg"), *(Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg")])
