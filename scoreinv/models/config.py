@@ -240,14 +240,5 @@ def config_of(model: AnyModel) -> AnyConfig:
         rest = (model.sde, model.classes, model.data_range, model.image_size, model.guidance)
         return ClassifierConfig(network.config, *rest)
     scale, has_chroma = encoder_options(model)
-    return ModelConfig(
-        network.config,
-        model.sde,
-        model.preconditioning,
-        model.data_range,
-        model.image_size,
-        model.sampler,
-        scale,
-        model.s_noise,
-        has_chroma,
-    )
+    parts = (model.sde, model.preconditioning, model.data_range, model.image_size, model.sampler)
+    return ModelConfig(network.config, *parts, scale, model.s_noise, has_chroma)
