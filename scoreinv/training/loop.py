@@ -35,8 +35,7 @@ from scoreinv.system.options import says_stop
 from scoreinv.system.terminal import ENDING_SIGNALS
 from scoreinv.training.config import OptimizerConfig, TrainingConfig
 from scoreinv.training.data.batches import DROPOUT, Batch, BatchSource, stream
-from scoreinv.training.data.folder import check_source
-from scoreinv.training.data.pictures import load_pictures, split
+from scoreinv.training.data.pictures import check_source, load_pictures, split
 from scoreinv.training.distributed import World, process_group
 from scoreinv.training.losses import ScoreLearner, learner_of, useful_loss
 from scoreinv.training.metrics import (
@@ -91,6 +90,7 @@ def train(
         InputError: bad configuration or data; `out` holds a run (without `resume`), a different run (with `resume`),
             a run in progress, or files of others (without `overwrite`); TensorBoard is wanted but not installed.
         ScoreinvError: the loss is not finite, memory is exhausted, or the result cannot be written.
+        OSError: the state cannot be written when the run is interrupted, or before its first step.
         KeyboardInterrupt: on Ctrl-C, after saving. SIGTERM and SIGHUP also save, and then have their usual effect.
         Cancelled: the callback ended the run, after saving. Exceptions of the callback are raised after saving, too.
     """

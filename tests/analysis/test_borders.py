@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from scoreinv.analysis.borders import within_border, within_paper
 from scoreinv.imaging.picture import Picture
-from scoreinv.training.data.folder import BUILTIN
+from scoreinv.training.data.pictures import BUILTIN
 
 PHOTO = np.asarray(Image.open(sorted(BUILTIN.glob("*.jpg"))[3]).convert("RGB").resize((200, 150)))
 

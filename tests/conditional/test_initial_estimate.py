@@ -7,7 +7,7 @@ from PIL import Image
 from skimage.restoration import inpaint_biharmonic
 
 from scoreinv.conditional.initial_estimate import smooth_estimate
-from scoreinv.training.data.folder import BUILTIN
+from scoreinv.training.data.pictures import BUILTIN
 
 
 def uniform(shape: tuple[int, ...], seed: int = 0) -> torch.Tensor:

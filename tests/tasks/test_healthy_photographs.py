@@ -14,7 +14,7 @@ import scoreinv
 from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.tasks.requests import SURE_SENSITIVITY
-from scoreinv.training.data.folder import BUILTIN
+from scoreinv.training.data.pictures import BUILTIN
 
 HELD_OUT = Path(__file__).parents[2] / "examples" / "photos"
 """Photographs that no bundled model was trained on."""

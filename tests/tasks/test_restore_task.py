@@ -25,7 +25,7 @@ from scoreinv.tasks.notes import Note, info
 from scoreinv.tasks.outcome import ColorizeOutcome, InpaintOutcome, Step
 from scoreinv.tasks.requests import COLOR_SATURATION, RESTORATION, Inputs, RestoreRequest
 from scoreinv.tasks.restore import restore_picture
-from scoreinv.training.data.folder import BUILTIN
+from scoreinv.training.data.pictures import BUILTIN
 
 HEIGHT, WIDTH = 72, 96
 HEALTHY = sorted([*BUILTIN.glob("*.jpg"), *(Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg")])

@@ -14,7 +14,7 @@ from scoreinv.models.catalogue import load
 from scoreinv.models.tone_estimator import PARTS
 from scoreinv.networks.chroma import SEEN
 from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, network_inputs, tone_network, tone_picture
-from scoreinv.training.data.folder import BUILTIN
+from scoreinv.training.data.pictures import BUILTIN
 
 PHOTOS = sorted([*BUILTIN.glob("*.jpg"), *(Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg")])
 

@@ -85,11 +85,8 @@ def computed(first: Path, more: list[Path], most: int) -> dict[str, Tensor]:
     The photographs of `first` come first. All values are uint8 except the predictions.
     """
     network, order = chroma_network(), random.Random(0)
-    others: list[Path] = []
-    for folder in more:
-        found = photographs(folder, "tone")
-        order.shuffle(found)
-        others += found[:most]
+    folders = [photographs(folder, "tone") for folder in more]
+    others = [path for found in folders for path in order.sample(found, min(most, len(found)))]
     order.shuffle(others)
     paths = photographs(first, "tone") * GUESSES + others
     photos, guesses, ends = [], [], []

@@ -16,8 +16,7 @@ from small_runs import write_gradient
 from scoreinv.system.errors import InputError
 from scoreinv.training.config import DataConfig
 from scoreinv.training.data import pictures as pictures_module
-from scoreinv.training.data.folder import check_source
-from scoreinv.training.data.pictures import load_pictures, split
+from scoreinv.training.data.pictures import check_source, load_pictures, split
 
 
 @pytest.fixture
