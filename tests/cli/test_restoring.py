@@ -15,37 +15,27 @@ SUFFIXES = {"denoise": "_denoised", "upscale": "_upscaled", "deblur": "_deblurre
 
 
 @pytest.fixture
-def restores(scoreinv):
-    """Runs a command with the small model."""
-
-    def run(command: tuple[str, ...], *words: object):
-        return scoreinv(*command, *words)
-
-    return run
-
-
-@pytest.fixture
 def small_photo(tmp_path):
     Image.fromarray(photo_array(14, 22)).save(tmp_path / "photo.png")
     return tmp_path / "photo.png"
 
 
 @EVERY
-def test_a_result_beside_the_photo(restores, small_photo, tmp_path, command):
-    outcome = restores(command, "photo.png")
+def test_a_result_beside_the_photo(scoreinv, small_photo, tmp_path, command):
+    outcome = scoreinv(*command, "photo.png")
     assert (outcome.code, outcome.out) == (0, "")
     after = read_picture(tmp_path / f"photo{SUFFIXES[command[0]]}.png")
     factor = 2 if command[0] == "upscale" else 1
     assert after.size == (14 * factor, 22 * factor)
     assert (outcome.err.count("its noise level is") == 1) == (command[0] != "upscale")
-    again = restores(command, "photo.png")
+    again = scoreinv(*command, "photo.png")
     assert again.code == 2
     assert "exists" in again.err
 
 
 @EVERY
-def test_json(restores, small_photo, model, command):
-    outcome = restores(command, "photo.png", "--json", "--seed", 3, "--device", "cpu", "--noise", 20)
+def test_json(scoreinv, small_photo, model, command):
+    outcome = scoreinv(*command, "photo.png", "--json", "--seed", 3, "--device", "cpu", "--noise", 20)
     record = json.loads(outcome.out)
     keys = {"denoise": ["noise"], "upscale": ["noise", "factor"], "deblur": ["noise", "kernel"]}[command[0]]
     assert list(record) == [*COMMON, *keys, "notes"]
@@ -55,11 +45,11 @@ def test_json(restores, small_photo, model, command):
 
 
 @pytest.mark.slow
-def test_what_is_too_large_is_refused_before_the_work(restores, tmp_path):
+def test_what_is_too_large_is_refused_before_the_work(scoreinv, tmp_path):
     Image.new("L", (16000, 7000)).save(tmp_path / "huge.png")
-    outcome = restores(("upscale",), "huge.png", "--factor", 4, "--model", "missing.safetensors")
+    outcome = scoreinv("upscale", "huge.png", "--factor", 4, "--model", "missing.safetensors")
     assert outcome.code == 2
     assert "64000x28000 is 1792 megapixels, the limit is 400" in outcome.err
     Image.new("RGB", (9000, 2)).save(tmp_path / "wide.png")
-    outcome = restores(("upscale",), "wide.png", "-o", "wide.webp", "--model", "missing.safetensors")
+    outcome = scoreinv("upscale", "wide.png", "-o", "wide.webp", "--model", "missing.safetensors")
     assert (outcome.code, "WebP is limited to" in outcome.err) == (2, True)
