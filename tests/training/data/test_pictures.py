@@ -88,6 +88,13 @@ def good(tmp_path: Path) -> bytes:
     return (tmp_path / "good.png").read_bytes()
 
 
+def test_an_entry_of_a_zip_is_left_out_from_a_size_on(good, tmp_path, monkeypatch, caplog) -> None:
+    archive = _zip_of(tmp_path / "a.zip", {"good.png": good, "large.png": good + bytes(200_000), "other.png": bytes(9)})
+    monkeypatch.setattr("scoreinv.training.data.pictures.ENTRY_BYTES", 100_000)
+    assert load_pictures(DataConfig(str(archive)), 8, 3).names == ("good.png",)
+    assert "large.png: unfolds to more than 0 MB" in caplog.text
+
+
 def test_a_zip_that_is_damaged_or_encrypted(good: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     archive = _zip_of(tmp_path / "a.zip", {"a.png": good, "b.png": good, "c.png": good})
     whole = bytearray(archive.read_bytes())
