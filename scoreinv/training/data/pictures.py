@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 BUILTIN = Path(__file__).parent / "builtin"
 """The small set of photographs for training without other data."""
 
+ENTRY_BYTES = 256_000_000
+"""Largest size of an entry of a zip file, unpacked."""
 _HASHED_BYTES = 2**26
 _SAMPLE = re.compile(r"/samples/step-\d+\.png$")  # a sample grid of a training run
 _AT_ONCE = 32  # number of pictures decoded by the threads
@@ -52,8 +54,10 @@ class PictureFile:
         if isinstance(self.content, Path):
             return decode(self.content, 0).picture
         archive, entry = self.content
+        if entry.file_size > ENTRY_BYTES:
+            raise InputError(f"{self.name}: unfolds to more than {ENTRY_BYTES / 1e6:.0f} MB, too large for a picture")
         try:
-            content = archive.read(entry)
+            content = archive.read(entry)  # no more than the size that was just checked
         except Exception as error:  # damaged and encrypted entries raise all kinds of errors
             raise InputError(f"{self.name}: cannot be read from the zip file ({error})") from error
         return decode(content, 0, name=f"{archive.filename}/{self.name}").picture
