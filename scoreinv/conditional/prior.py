@@ -89,27 +89,18 @@ class ConditionalPrior(ScorePrior):
             raise InputError(reason)
         return Conditioned(self, observation)
 
-    def initial_estimate(
-        self,
-        pictures: Tensor,
-        observed: Tensor,
-        coarse: Tensor | None = None,
-        fine: Tensor | None = None,
-        features: tuple[Tensor, ...] | None = None,
-    ) -> InitialEstimate:
-        """Return the initial estimate of pictures from their observed components.
+    def initial_estimate(self, observation: Observation) -> InitialEstimate:
+        """Return the initial estimate of pictures from an observation that the prior accepts.
 
         It interpolates the luma, and the chroma beyond that of a grey of the same luma, or beyond the mean chroma in
-        `features`. So a grey picture stays grey if its features hold no mean chroma.
-
-        Args:
-            pictures: (B, 3, H, W) in the model's range; only observed components are read.
-            observed: (B or 1, 3 or 1, H, W), 0 or 1: luma and the two axes of chroma.
-            coarse, fine, features: see `Observation`.
+        the features. So a grey picture stays grey if its features hold no mean chroma.
         """
+        operator, fine, features = observation.operator, observation.fine, observation.features
+        assert isinstance(operator, ObservedComponents)
+        pictures = operator.pinv(observation.y.to(self.device))
         preconditioning, scale = self.preconditioning, self.luma_scale
         basis = preconditioning.basis
-        scales = [rotated(centre(x, self.data_range), basis) for x in (pictures, coarse) if x is not None]
+        scales = [rotated(centre(x, self.data_range), basis) for x in (pictures, observation.coarse) if x is not None]
         components, (gray, _) = scales[0], preconditioning.of_grays(scales[0])
         beyond = [u - gray * u[:, :1] for u in scales]
         chroma = None
@@ -117,7 +108,7 @@ class ConditionalPrior(ScorePrior):
             chroma, features = features[0], features[1:]
             for u in beyond:
                 u[:, 1:] -= at_size_of(chroma, u)
-        observed = observed.to(components.device).expand(-1, 3, -1, -1)
+        observed = operator.observed.to(components.device).expand(-1, 3, -1, -1)
         details = torch.tensor(preconditioning.details)
         smooth = smooth_estimate(beyond[0], observed * observed[:, :1], details, *beyond[1:])
         mean = smooth.mean + gray * smooth.mean[:, :1]
@@ -185,10 +176,7 @@ class Conditioned(GivenObservation):
 
     def __init__(self, prior: ConditionalPrior, observation: Observation) -> None:
         super().__init__(prior, observation)
-        operator, coarse, fine = observation.operator, observation.coarse, observation.fine
-        assert isinstance(operator, ObservedComponents)  # as `accepts` checked
-        pictures = operator.pinv(observation.y.to(prior.device))
-        self.initial = prior.initial_estimate(pictures, operator.observed, coarse, fine, observation.features)
+        self.initial = prior.initial_estimate(observation)
         self._condition: Tensor | None = None  # cached by the first evaluation
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_metadata, read_model, save
 from scoreinv.networks.chroma import TUNED_STAGES
-from scoreinv.operators import gray
+from scoreinv.operators import ObservedComponents, gray
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.sdes import VE
 from scoreinv.system.errors import CheckpointError
@@ -104,21 +104,28 @@ def test_gradients_reach_the_decoder_and_the_last_stages_only() -> None:
     assert {"conv_out.weight", "coarse_in.weight", "middle.1.query.weight"} <= trained
 
 
-def test_the_initial_estimate_starts_from_the_expected_chroma_and_bends_it_to_what_is_known(prior) -> None:
+def seen(pictures: Tensor, observed: Tensor, features: tuple[Tensor, ...] | None = None) -> Observation:
+    operator = ObservedComponents(observed, AXES.basis)
+    return Observation(operator, operator(pictures), features=features)
+
+
+def test_the_initial_estimate_starts_from_the_expected_chroma_and_bends_it_to_what_is_known(
+    prior: ConditionalPrior,
+) -> None:
     generator = torch.Generator().manual_seed(0)
     pictures = torch.rand(1, 3, 16, 16, generator=generator) * 2 - 1
     expected = torch.randn(1, 2, 2, 2, generator=generator) * 0.2
     at_size = nn.functional.interpolate(expected, size=(16, 16), mode="bilinear", align_corners=False)
     observed = torch.zeros(1, 3, 16, 16)
     observed[:, 0] = 1
-    found = prior.initial_estimate(pictures, observed, features=(expected,))
+    found = prior.initial_estimate(seen(pictures, observed, (expected,)))
     truth = rotated(pictures, AXES.basis)
     torch.testing.assert_close(found.mean[:, :1], truth[:, :1])
     centred_mean = rotated(found.mean, AXES.basis.T)
     torch.testing.assert_close(AXES.chroma_beyond_gray(centred_mean), at_size, atol=1e-6, rtol=1e-5)
 
     observed[:, 1:, 3:5, 6:9] = 1  # a hint: the estimate is it there, and elsewhere what its deviation smoothly leaves
-    hinted = prior.initial_estimate(pictures, observed, features=(expected,))
+    hinted = prior.initial_estimate(seen(pictures, observed, (expected,)))
     torch.testing.assert_close(hinted.mean[:, 1:, 3:5, 6:9], truth[:, 1:, 3:5, 6:9])
     deviation = AXES.chroma_beyond_gray(pictures) - at_size
     known = observed[:, 1:] * observed[:, :1]
@@ -146,10 +153,9 @@ def test_pictures_that_are_not_looked_at_expect_nothing(prior: ConditionalPrior)
     pictures = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     observed = torch.ones(1, 3, 16, 16)
     observed[:, 1:] = 0
-    plain = prior.initial_estimate(pictures, observed)
-    none = prior.initial_estimate(
-        pictures, observed, features=tuple(torch.zeros_like(v) for v in prior.look(luma(64, 64)))
-    )
+    plain = prior.initial_estimate(seen(pictures, observed))
+    nothing = tuple(torch.zeros_like(v) for v in prior.look(luma(64, 64)))
+    none = prior.initial_estimate(seen(pictures, observed, nothing))
     torch.testing.assert_close(plain.mean, none.mean)
 
 
