@@ -1,9 +1,9 @@
+from .base import LikelihoodGuidance as LikelihoodGuidance
 from .classifier import ClassifierGuidance as ClassifierGuidance
 from .diffpir import DiffPIR as DiffPIR
-from .gaussian_likelihood import DPS as DPS
-from .gaussian_likelihood import MMPS as MMPS
-from .gaussian_likelihood import LikelihoodGuidance as LikelihoodGuidance
-from .gaussian_likelihood import PiGDM as PiGDM
+from .dps import DPS as DPS
+from .mmps import MMPS as MMPS
+from .pigdm import PiGDM as PiGDM
 from .replacement import ConstrainedPC as ConstrainedPC
 from .solvers.ddrm import DDRM as DDRM
 from .solvers.dpir import DPIR as DPIR

@@ -355,7 +355,7 @@ class _Wrong(LinearOperator):
 @pytest.mark.parametrize("kind", ["scaled", "flipped", "curved", "masked"])
 def test_an_operator_whose_adjoint_is_anothers(kind):
     y = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    said = r"_Wrong\.adjoint is not the adjoint of a linear A: <A x, y> is \S+, but <x, A\^T y> is \S+,"
+    said = r"_Wrong\.adjoint is not the adjoint of a linear A: <A x, y> is \S+, but <x, A\^T y> is \S+"
     with pytest.raises(InputError, match=said):
         scoreinv.solve(_Wrong(kind), y, prior=prior())
     scoreinv.solve(_Wrong("right"), y, prior=prior(), steps=2)

@@ -1,0 +1,29 @@
+"""Diffusion posterior sampling (Chung et al. 2023), which neglects the uncertainty of the denoised mean."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from scoreinv.guidance.base import LikelihoodGuidance, Transpose
+from scoreinv.operators import LinearOperator
+from scoreinv.prior import Prior
+from scoreinv.system.options import require
+
+
+class DPS(LikelihoodGuidance):
+    """Diffusion posterior sampling (Chung et al. 2023, arXiv 2209.14687, eq. 10): y given x_t as if D(x_t) were x0.
+
+    It is a likelihood with S = noise_std^2; the paper's code has a step size that depends on the residual and the grid
+    instead. Exact observations need a noise_std, too: a smaller one is stricter and needs more steps. Use a sampler
+    that adds noise, with some hundred steps: samples by an ODE hardly vary. For Gaussian fields, nominal 90 % intervals
+    then cover 83 to 90 %, unless it diverges, as it may with little noise.
+
+    Raises InputError unless noise_std is positive.
+    """
+
+    def __init__(self, prior: Prior, operator: LinearOperator, y: Tensor, noise_std: float) -> None:
+        super().__init__(prior, operator, y, noise_std)
+        require(noise_std > 0, "DPS divides by the observation's noise: give a positive noise_std, such as 0.05")
+
+    def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
+        return self.operator.adjoint(self.y.to(mean) - self.operator(mean)) / self.noise_std**2

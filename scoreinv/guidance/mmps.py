@@ -1,0 +1,43 @@
+"""Moment matching posterior sampling (Rozet et al. 2024): S = A Cov(x0 | x_t) A^T + noise_std^2."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from scoreinv.guidance.base import LikelihoodGuidance, Transpose
+from scoreinv.operators import LinearOperator
+from scoreinv.operators.linalg import gmres
+from scoreinv.prior import Prior
+from scoreinv.sdes import broadcast
+from scoreinv.system.options import Whole, check
+
+
+class MMPS(LikelihoodGuidance):
+    """Moment matching posterior sampling (Rozet et al. 2024, arXiv 2405.13712, section 4.2).
+
+    The covariance of x0 given x_t is (sigma^2 / alpha) J for the true score. GMRES applies S^-1 by one vector-Jacobian
+    product per iteration. For Gaussian data it is exact after as many iterations as the covariance has distinct
+    eigenvalues. A network's J is neither symmetric nor definite, and so S is not, either: |J - J^T| is 0.3 to 0.5 of
+    |J| for `denoiser`. The variance implied by this J is 1.1 times the squared error at noise of 5 grey levels, and 0.8
+    times at 50. Trust intervals of its samples only as far as measured (`tests/benchmarks/restoration.py`).
+
+    Args:
+        iterations: iterations of GMRES, at least 1.
+    """
+
+    def __init__(
+        self, prior: Prior, operator: LinearOperator, y: Tensor, noise_std: float = 0.0, iterations: int = 3
+    ) -> None:
+        super().__init__(prior, operator, y, noise_std)
+        check("iterations", iterations, Whole(1))
+        self.iterations = iterations
+        self.vjps_per_noise = prior.vjps_per_noise + 1 + iterations
+
+    def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
+        residual = self.y.to(mean) - self.operator(mean)
+        ratio = broadcast(self.sde.sigma(t).square() / self.sde.alpha(t), residual)
+
+        def covariance(v: Tensor) -> Tensor:
+            return self.noise_std**2 * v + ratio * self.operator(transpose(self.operator.adjoint(v)))
+
+        return self.operator.adjoint(gmres(covariance, residual, self.iterations))
