@@ -15,13 +15,14 @@ def main() -> int:
 
     What others have registered for the end is done before.
     """
-    status = 1
+    status: int | None = None  # None: the shell asked for completions
 
     def leave() -> None:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
-        os._exit(status)
+        if status is not None:
+            os._exit(status)
 
     atexit.register(leave)  # the first of all, and so the last that is called
     status = run()
