@@ -277,6 +277,8 @@ class Planner:
             return Plan([Job(photos[0], output)], batch=False)
         if STREAM in photos:
             raise InputError("- (stdin) cannot be combined with other inputs")
+        if not options.recursive:
+            self._warn_of_subfolders(folders)
         found = [(source, item) for item in photos for source in expand(item, recursive=options.recursive)]
         results = self._results_among([source for source, _ in found])
         for result in sorted(results):
@@ -293,6 +295,27 @@ class Planner:
         has_folder = options.output is not None or len(folders) == len(photos) == 1
         folder = self._results_folder(photos[0]) if has_folder else None
         return Plan(self._with_outputs(jobs, places), folder=folder, results_skipped=len(results))
+
+    def _warn_of_subfolders(self, folders: list[str]) -> None:
+        """Warn of subfolders with pictures, except those that hold other inputs or the results."""
+        others = (*self.photos, self.options.output, self.given.mask, self.given.avoid)
+        known = [Path(path).resolve() for path in others if path is not None]
+        within = [
+            entry for folder in folders for entry in Path(folder).iterdir() if entry.is_dir() and not entry.is_symlink()
+        ]
+        left_out = [
+            folder
+            for folder in within
+            if not files.is_hidden(Path(folder.name))
+            and not any(path.is_relative_to(folder.resolve()) for path in known)
+            and any(files.is_picture(file.relative_to(folder)) for file in folder.rglob("*"))
+        ]
+        if left_out:
+            _log.warning(
+                "%s: subfolders are left out (%d): --recursive includes them",
+                ", ".join(str(Path(folder)) for folder in folders),
+                len(left_out),
+            )
 
     def _in_store(self) -> Plan:
         """Plan the jobs of a folder of an object store and its subfolders."""

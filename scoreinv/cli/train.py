@@ -123,7 +123,9 @@ def train(*, subject: Subject, run: RunOptions, common: Common) -> None:
         # The loss of a warm-up says little, so ten times its steps are advised at least.
         steps = 10 * max(result.steps, config.optimizer.warmup)
         again = f"--resume --out {shlex.quote(str(folder.path))} --steps {steps}"
-        warn(f"{result.model}: hardly better than no model yet: {losses}: train longer ({again}), or start from --init")
+        warn(
+            f"{result.model}: hardly better than no model yet: {losses}: train longer ({again}), or start from trained weights (--init MODEL)"
+        )
 
 
 def _check(subject: Subject, how: RunOptions) -> None:

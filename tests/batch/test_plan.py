@@ -42,6 +42,12 @@ def test_without_it_folders_within_are_left(scoreinv, scans, tmp_path):
     outcome = scoreinv("denoise", "scans", "--noise", 10)
     assert outcome.code == 0
     assert written(tmp_path / "scans_denoised") == ["a_denoised.png"]
+    said = "scoreinv: warning: scans: subfolders are left out (2): --recursive includes them\n"
+    assert outcome.err.count(said) == 1
+    within = ("denoise", "scans", "--noise", 10, "-o", "scans/results")
+    scoreinv(*within)  # whose folder is none of the photos
+    assert scoreinv(*within).err.count(said) == 1
+    assert "subfolders" not in scoreinv("denoise", "scans", "--recursive", "--noise", 10, "--overwrite").err
 
 
 def test_linked_folders_are_passed_over_and_named(scoreinv, scans, tmp_path):
