@@ -122,9 +122,9 @@ def train(*, subject: Subject, run: RunOptions, common: Common) -> None:
         losses = f"the held-out loss is {result.validation.mean:.3g}, a constant's {result.baseline_loss:.3g}"
         # The loss of a warm-up says little, so ten times its steps are advised at least.
         steps = 10 * max(result.steps, config.optimizer.warmup)
-        again = f"--resume --out {shlex.quote(str(folder.path))} --steps {steps}"
+        longer = f"train longer (--resume --out {shlex.quote(str(folder.path))} --steps {steps})"
         warn(
-            f"{result.model}: hardly better than no model yet: {losses}: train longer ({again}), or start from trained weights (--init MODEL)"
+            f"{result.model}: hardly better than no model yet: {losses}: {longer}, or start from a model (--init MODEL)"
         )
 
 
