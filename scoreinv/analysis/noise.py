@@ -25,8 +25,20 @@ def estimate_noise(picture: Picture) -> float:
     and Johnstone 1994, section 4.2), like `skimage.restoration.estimate_sigma`. Texture counts as noise, and smoothing
     by a camera or JPEG reduces the estimate. Returns 0 for pictures of fewer than 4x4 pixels.
     """
+    if min(picture.size) < 4:
+        return 0.0
     channels = 1 if picture.is_gray() else 3
-    return float(np.mean([_channel_noise(picture, channel) for channel in range(channels)]))
+    sizes = []
+    for top in range(0, picture.height - 3, _STRIP):
+        rows = min(_STRIP + 2, picture.height - top)
+        values = picture.rgb((top, 0, rows, picture.width))[..., :channels]
+        for _ in range(2):  # along the columns, then along the rows
+            count = (len(values) - 2) // 2  # every second value of the valid convolution
+            values = sum(_HIGH_PASS[k] * values[k : k + 2 * count : 2] for k in range(4)).swapaxes(0, 1)
+        sizes.append(abs(values).reshape(-1, channels))
+    details = np.concatenate(sizes).T
+    levels = [float(np.median(each[each != 0])) / _GAUSSIAN_MEDIAN if each.any() else 0.0 for each in details]
+    return float(np.mean(levels))
 
 
 def noise_under_blur(picture: Picture) -> float:
@@ -66,20 +78,3 @@ def white_noise(picture: Picture) -> float:
         means = Picture(rgb.reshape(height, 2, width, 2, 3).mean((1, 3)))
         halved.append(estimate_noise(means) / levels[number])
     return level if np.median(halved) < _WHITE else 0.0
-
-
-def _channel_noise(picture: Picture, channel: int) -> float:
-    """Return `estimate_noise` of one channel, in strips of an even number of rows."""
-    if min(picture.size) < 4:
-        return 0.0
-    sizes = []
-    for top in range(0, picture.height - 3, _STRIP):
-        rows = min(_STRIP + 2, picture.height - top)
-        values = picture.rgb((top, 0, rows, picture.width))[..., channel]
-        for _ in range(2):  # along the rows, then along the columns
-            count = (len(values) - 2) // 2  # every second value of the valid convolution
-            values = sum(_HIGH_PASS[k] * values[k : k + 2 * count : 2] for k in range(4)).T
-        sizes.append(abs(values).T.ravel())
-    details = np.concatenate(sizes)
-    details = details[details != 0]
-    return float(np.median(details)) / _GAUSSIAN_MEDIAN if details.size else 0.0

@@ -99,12 +99,10 @@ class GuidedUpsampling:
     linear in c, so chroma without luma remains without luma.
 
     Attributes:
-        slope: a, hxwx3 float32.
-        offset: c - a I, hxwx3 float32.
+        low: a and c - a I, hxwx6 float32.
     """
 
-    slope: np.ndarray
-    offset: np.ndarray
+    low: np.ndarray
 
     @classmethod
     def fit(cls, chroma: np.ndarray, guide: np.ndarray) -> GuidedUpsampling:
@@ -120,17 +118,18 @@ class GuidedUpsampling:
         covariance = mean(guide[..., None] * chroma) - guide_mean[..., None] * chroma_mean
         slope = mean(covariance / (variance + _FLAT)[..., None])
         offset = chroma - slope * guide[..., None]
-        return cls(slope.astype(np.float32), offset.astype(np.float32))
+        return cls(np.concatenate([slope, offset], axis=-1).astype(np.float32))
 
     def rows(self, guide: np.ndarray, top: int, height: int) -> np.ndarray:
         """Return the chroma nxWx3 float32 of rows [top, top + n) of a picture `height` high, from their luma nxW."""
         count, width = guide.shape
-        vertical = _linear_taps(np.arange(top, top + count), height, self.slope.shape[0])
-        horizontal = _linear_taps(np.arange(width), width, self.slope.shape[1])
-        chroma = _interpolate(self.slope, vertical, horizontal)
-        chroma *= guide[..., None]
-        chroma += _interpolate(self.offset, vertical, horizontal)
-        return chroma
+        above, below, weight = _linear_taps(np.arange(top, top + count), height, self.low.shape[0])
+        rows = self.low[above] + weight[:, None, None] * (self.low[below] - self.low[above])
+        left, right, weight = _linear_taps(np.arange(width), width, self.low.shape[1])
+        values = rows[:, right] - rows[:, left]
+        values *= weight[None, :, None]
+        values += rows[:, left]
+        return values[..., :3] * guide[..., None] + values[..., 3:]
 
 
 def _neighbourhoods(values: np.ndarray) -> np.ndarray:
@@ -144,20 +143,6 @@ def _linear_taps(positions: np.ndarray, size: int, low_size: int) -> tuple[np.nd
     where = np.clip((positions + 0.5) * low_size / size - 0.5, 0, low_size - 1)
     left = np.floor(where).astype(np.intp)
     return left, np.minimum(left + 1, low_size - 1), (where - left).astype(np.float32)
-
-
-def _interpolate(
-    low: np.ndarray,
-    vertical: tuple[np.ndarray, np.ndarray, np.ndarray],
-    horizontal: tuple[np.ndarray, np.ndarray, np.ndarray],
-) -> np.ndarray:
-    above, below, weight = vertical
-    rows = low[above] + weight[:, None, None] * (low[below] - low[above])
-    left, right, weight = horizontal
-    steps = rows[:, right] - rows[:, left]
-    steps *= weight[None, :, None]
-    steps += rows[:, left]
-    return steps
 
 
 def reach(gray: np.ndarray, strokes: np.ndarray) -> np.ndarray:

@@ -63,35 +63,22 @@ def with_hole(inputs: Inputs, request: InpaintRequest, models: Models) -> tuple[
 def inpaint_classically(
     inputs: Inputs, request: InpaintRequest, models: Models, callback: Callback | None = None
 ) -> InpaintOutcome[Picture]:
-    """Fill the holes of a photograph, or its detected damage, by the classical method of the request."""
-    given, damage, notes = with_hole(inputs, request, models)
-    assert request.classical is not None
-    assert given.hole is not None
-    filled = fill_classically(given.picture, given.hole, request.classical, callback, exact=request.exact)
-    return replace(filled, damage=damage, notes=[*notes, *filled.notes])
+    """Fill the holes of a photograph, or its detected damage, by the classical method of the request.
 
-
-def fill_classically(
-    picture: Picture,
-    hole: np.ndarray,
-    method: ClassicalMethod,
-    callback: Callback | None = None,
-    *,
-    exact: bool = False,
-) -> InpaintOutcome[Picture]:
-    """Fill the holes of a picture by a classical method, in its own sample type; other pixels are bit-identical.
-
-    Memory is bounded: only a few hundred pixels around a hole are read, and large holes are filled in blocks.
-
-    Args:
-        hole: HxW bool, with one known pixel or more.
-        exact: keep the pixels beside holes of a JPEG, over which the object is smeared (`analysis.jpeg`).
+    The sample type is the picture's own, and other pixels are bit-identical. Memory is bounded: only a few hundred
+    pixels around a hole are read, and large holes are filled in blocks.
 
     Raises:
         ScoreinvError: OpenCV cannot be loaded.
         Cancelled: the callback stopped the work.
     """
-    seen, kept = (picture, picture) if exact else without_smears(picture, hole)
+    inputs, damage, notes = with_hole(inputs, request, models)
+    picture, hole, method = inputs.picture, inputs.hole, request.classical
+    assert hole is not None
+    assert method is not None
+    seen, kept = (picture, picture) if request.exact else without_smears(picture, hole)
+    if kept is not picture:
+        notes.append(info("jpeg_rim_redrawn", pixels=RIM))
     pixels, unknown = seen.pixels.copy(), hole.copy()
     colours = colour_planes(pixels)
     regions = list(known_first(hole_regions(hole, context=_CONTEXT, maximum=_BLOCKS[method]), hole))
@@ -103,8 +90,7 @@ def fill_classically(
         notify(part, 1.0)
     pixels[~hole] = kept.pixels[~hole]
     filled = replace(picture, pixels=pixels)
-    notes = [] if kept is picture else [info("jpeg_rim_redrawn", pixels=RIM)]
-    return InpaintOutcome(filled, [filled], None, 0, method, notes=notes)
+    return InpaintOutcome(filled, [filled], None, 0, method, damage, notes=notes)
 
 
 def _filled(values: np.ndarray, hole: np.ndarray, method: ClassicalMethod) -> np.ndarray:

@@ -137,11 +137,6 @@ def remove_noise(
     return denoise_values(values, noise_std, prior, request, finish, callback, gray=gray, stored=True)
 
 
-def check_noise(picture: Picture, noise_std: float, prior: ScorePrior) -> None:
-    """Raise InputError unless noise of this standard deviation is in the model's range."""
-    denoising_time(prior, white_level(noise_std, gray=picture.is_gray()))
-
-
 def photograph(picture: Picture) -> tuple[Tensor, bool]:
     """Return the colours (1, 3, H, W) in [0, 1], and whether they are grey; grey photographs have equal channels."""
     gray = picture.is_gray()

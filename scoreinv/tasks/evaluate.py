@@ -45,6 +45,8 @@ def evaluate(generated: Seen, real: Seen, classes: Sequence[str]) -> dict[str, A
 
     Raises InputError if a set has fewer than two pictures.
     """
+    if min(len(generated.features), len(real.features)) < 2:
+        raise InputError("distances need at least two pictures in each set")
     counts = np.bincount(generated.labels, minlength=len(classes))
     return {
         "frechet_distance": frechet_distance(generated.features, real.features),
@@ -81,7 +83,6 @@ def look_at(pictures: Iterable[tuple[str, Picture]], classifier: NoiseClassifier
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Return the Frechet distance of features (N, D) and (M, D), at least 0."""
-    _check(a, b)
     gap = a.mean(0) - b.mean(0)
     first, second = (np.atleast_2d(np.cov(features, rowvar=False)) for features in (a, b))
     # The symmetric C1^(1/2) C2 C1^(1/2) has the eigenvalues of C1 C2.
@@ -93,7 +94,6 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Return the unbiased kernel distance of features (N, D) and (M, D); it may be slightly negative."""
-    _check(a, b)
 
     def total(x: np.ndarray, y: np.ndarray) -> float:
         rows = (x[i : i + _ROWS] for i in range(0, len(x), _ROWS))
@@ -104,8 +104,3 @@ def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
         return (total(x, x) - diagonal) / (len(x) * (len(x) - 1))
 
     return float(within(a) + within(b) - 2 * total(a, b) / (len(a) * len(b)))
-
-
-def _check(a: np.ndarray, b: np.ndarray) -> None:
-    if min(len(a), len(b)) < 2:
-        raise InputError("distances need at least two pictures in each set")

@@ -38,7 +38,7 @@ from scoreinv.tasks.classical import mask_notes
 from scoreinv.tasks.colorize import draw_colors, hints_for, knows_gray
 from scoreinv.tasks.common import Model, RunningSpread, check_samples, models_of
 from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, detector_of, kind_of
-from scoreinv.tasks.denoise import check_noise, remove_noise
+from scoreinv.tasks.denoise import denoising_time, remove_noise, white_level
 from scoreinv.tasks.inpaint import PreparedFill
 from scoreinv.tasks.noise_streams import ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.notes import Note, info, warning
@@ -186,7 +186,7 @@ def restore_picture(
     if hints is not None:
         hints.check_size(picture.size, "the hints")
     if request.noise_std is not None:
-        check_noise(picture, request.noise_std, models.denoiser())
+        denoising_time(models.denoiser(), white_level(request.noise_std, gray=picture.is_gray()))  # checks the range
     parts = dict(zip(_DURATIONS, split(callback, _DURATIONS.values()), strict=True))
     work = _Restoration([picture], request, models, parts)
     if hole is not None:

@@ -197,7 +197,7 @@ class Restorer(OnRows):
         noise_std: standard deviation of the noise, in [0, 1]. None: estimated from each picture; 0 for enlarging.
         image, result, name: columns, see `OnRows`.
         device, precision: of the network, in each process; `auto` takes the fastest.
-        settings: `method`, `steps`, `samples`, `seed`, `estimate` and, for denoising, `orientations`.
+        settings: `method`, `steps`, `samples`, `seed`, `estimate` and `orientations`.
     """
 
     def __init__(

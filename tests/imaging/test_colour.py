@@ -47,8 +47,8 @@ def test_guided_chroma_has_no_luma_and_agrees_at_low_resolution():
     chroma = rgb - luma(rgb)[..., None]
     guide = rng.random((12, 15)).astype(np.float32)
     fit = GuidedUpsampling.fit(chroma, guide)
-    assert_allclose(luma(fit.slope), 0, atol=1e-6)
-    assert_allclose(luma(fit.offset), 0, atol=1e-6)
+    assert_allclose(luma(fit.low[..., :3]), 0, atol=1e-6)
+    assert_allclose(luma(fit.low[..., 3:]), 0, atol=1e-6)
     assert_allclose(fit.rows(guide, 0, 12), chroma, atol=1e-6)
     full = rng.random((50, 61)).astype(np.float32)
     parts = [fit.rows(full[top : top + 20], top, 50) for top in (0, 20, 40)]

@@ -6,13 +6,20 @@ from skimage.restoration import inpaint_biharmonic
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
+from scoreinv.models.loading import Models
 from scoreinv.system.errors import Cancelled, SettingError
 from scoreinv.tasks import classical
-from scoreinv.tasks.classical import fill_classically
+from scoreinv.tasks.classical import inpaint_classically
+from scoreinv.tasks.outcome import InpaintOutcome
+from scoreinv.tasks.requests import InpaintRequest, Inputs
 
 pytestmark = pytest.mark.opencv
 
 METHODS = ("telea", "navier-stokes", "biharmonic")
+
+
+def fill_classically(picture: Picture, hole: np.ndarray, method: str) -> InpaintOutcome[Picture]:
+    return inpaint_classically(Inputs(picture, hole), InpaintRequest(method=method), Models())
 
 
 def smooth(height: int, width: int) -> np.ndarray:

@@ -173,7 +173,6 @@ def test_a_path_is_none_of_a_bundled_name() -> None:
         (lambda: Restorer(kernel=-np.ones((3, 3))), "the kernel: .* finite values of at least 0"),
         (lambda: Restorer(method="dps"), "method does not go with denoising"),
         (lambda: Restorer(steps=3), "steps needs samples"),
-        (lambda: Restorer(factor=2, orientations=8), "orientations is for denoising"),
         (lambda: Restorer(downsampling="bicubic"), "downsampling needs a factor"),
     ],
 )

@@ -16,10 +16,17 @@ from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
 from scoreinv.operators import kernels
-from scoreinv.tasks.classical import fill_classically
+from scoreinv.tasks.classical import inpaint_classically
 from scoreinv.tasks.deblur import deblur_picture
 from scoreinv.tasks.denoise import denoise_picture
-from scoreinv.tasks.requests import DeblurRequest, DenoiseRequest, Inputs, RestoreRequest, UpscaleRequest
+from scoreinv.tasks.requests import (
+    DeblurRequest,
+    DenoiseRequest,
+    InpaintRequest,
+    Inputs,
+    RestoreRequest,
+    UpscaleRequest,
+)
 from scoreinv.tasks.restore import restore_picture
 from scoreinv.tasks.rows import Restorer
 from scoreinv.tasks.upscale import upscale_picture
@@ -76,7 +83,9 @@ def test_deblurring() -> None:
 
 @pytest.mark.opencv
 def test_fills_and_the_rims_of_their_holes() -> None:
-    file, *others = (fill_classically(each, hole(), "telea").image.rgb() for each in pictures())
+    request = InpaintRequest(method="telea")
+    fills = [inpaint_classically(Inputs(each, hole()), request, Models()) for each in pictures()]
+    file, *others = (fill.image.rgb() for fill in fills)
     assert np.abs(file - pictures()[0].rgb())[~hole()].max() > 3 / 255  # the smeared rim is redrawn
     for other in others:
         assert np.abs(other - file).max() < 1.5 / 255
@@ -100,4 +109,4 @@ def test_rows_estimate_the_noise_of_blurred_pictures_alike() -> None:
     rows.models = Models(denoise=prior())
     pixels = pictures()[0].pixels
     expected = scoreinv.deblur(pixels, kernel=values, prior=prior(), steps=2).image
-    np.testing.assert_array_equal(rows.outcome(pixels).image, expected)
+    np.testing.assert_array_equal(rows.run(Picture(pixels)).image.pixels, expected)
