@@ -5,6 +5,9 @@ hold. The colours at 1 to w pixels are rare farther out, 10 to 26 pixels from th
 are not; and they jump in between. In texture this happens by chance, but along an object's edge at all points. So a
 point counts only if most of its neighbours along the rim have a leftover too. An edge of the scene along the rim
 continues beyond the hole, so its colours are not rare farther out.
+
+A mask may also miss slivers within its outline, such as between two limbs. A sliver belongs to the object if its
+colours occur beside it in the hole, in the original picture, and not on the ground around the outline.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import numpy as np
 from scipy import ndimage
 
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.regions import clusters
+from scoreinv.imaging.regions import clusters, mask_of_blocks, means_of_blocks
 from scoreinv.windows.boxes import Box, crop
 
 WIDEST = 6  # maximum width of a leftover in pixels
@@ -26,16 +29,23 @@ _RARE = 0.02  # maximum share of a rare colour in the ground
 _LEAST_SAMPLES = 50  # minimum number of samples of the ground
 _NEAR = 32.0  # pixels along the rim within which the ground is sampled
 _BESIDE = 8  # neighbours on each side that confirm a point
+_COMPARED = 1000  # maximum number of colours to compare with
 _POINTS = 500  # maximum number of points of a rim
 _NORMAL = 6  # radius in pixels of the disk that determines the normal
 _LEAST_SHARE = 0.18
 """Minimum share of a rim with a leftover, chosen by `tests/benchmarks/leftovers.py` and on real objects."""
+_GAP = 8  # radius in pixels of the closing that gives a mask's outline
+_INSIDE = 16  # pixels of a hole around a sliver that show the object's colours
+_LEAST_PIXELS = 40  # minimum size of a sliver
+_SLIVER_SHARE = 0.8  # minimum share of a sliver with colours of the object and not of the ground
+_SIDE = 1024
+"""Longer side in pixels above which slivers are searched in a reduced picture."""
 _LEAST_WIDTH = 16  # minimum width of holes to examine: narrow ones are mostly scratches
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """A probable remainder of an object beside a hole.
+    """A probable remainder of an object beside a hole, or within its outline.
 
     Attributes:
         share: share of the hole's rim, in (0, 1].
@@ -47,6 +57,11 @@ class Leftover:
     grow: int
     box: Box
     pixels: np.ndarray
+
+    @property
+    def words(self) -> str:
+        """The finding in words, without the remedy."""
+        return f"{100 * self.share:.0f} % of a hole's rim looks like a leftover of what the mask should hide"
 
 
 def find_leftover(picture: Picture, hole: np.ndarray) -> Leftover | None:
@@ -63,7 +78,7 @@ def take_in_leftovers(picture: Picture, hole: np.ndarray) -> np.ndarray:
 
 
 def _leftovers(picture: Picture, hole: np.ndarray) -> list[Leftover]:
-    """Return the leftovers beside each hole."""
+    """Return the leftovers beside each hole, and within its outline."""
     margin = int(_GROUND_DISTANCES[-1]) + 1
     found = []
     for (top, left, _, _), holes in clusters(hole):
@@ -77,13 +92,74 @@ def _leftovers(picture: Picture, hole: np.ndarray) -> list[Leftover]:
             alone = np.zeros_like(around)
             crop(alone, (top + rows.start - y, left + columns.start - x, *own.shape))[...] = own
             box = (y, x, *around.shape)
-            if (leftover := _leftover(picture.rgb(box), alone, around, box)) is not None:
-                found.append(leftover)
+            rgb = picture.rgb(box)
+            for look in (_leftover_on_rim, _leftover_slivers):
+                if (finding := look(rgb, alone, around)) is not None:
+                    share, grow, pixels = finding
+                    found.append(Leftover(share, grow, box, pixels & ~around))
     return found
 
 
-def _leftover(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray, box: Box) -> Leftover | None:
-    """Return the leftover beside one hole in a box; `hole` includes the other holes."""
+_Finding = tuple[float, int, np.ndarray]
+"""Share, pixels to grow and mask of a `Leftover` in the box of its hole; the mask may overlap holes."""
+
+
+def _leftover_slivers(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Finding | None:
+    """Return the slivers of the object within the outline of one hole; `hole` includes the other holes."""
+    if (step := max(hole.shape) // _SIDE) > 1:
+        small = (means_of_blocks(mask, step) > 0 for mask in (own, hole))
+        if (finding := _leftover_slivers(means_of_blocks(rgb, step), *small)) is None:
+            return None
+        share, grow, pixels = finding
+        return share, step * grow, mask_of_blocks(pixels, step, hole.shape)
+    # The padding keeps gaps open at the picture's border.
+    outline = ndimage.binary_fill_holes(_distance(~np.pad(_near(own, _GAP), _GAP))[_GAP:-_GAP, _GAP:-_GAP] > _GAP) | own
+    slivers, count = ndimage.label(outline & ~hole, np.ones((3, 3)))
+    if not count:
+        return None
+    away = _distance(outline)
+    ground = rgb[(away > _SOFT) & (away <= _GROUND_DISTANCES[-1]) & ~hole]
+    if len(ground) < _LEAST_SAMPLES:
+        return None
+    found = np.zeros_like(own)
+    for number, place in enumerate(ndimage.find_objects(slivers), start=1):
+        wider = tuple(slice(max(0, part.start - _INSIDE), part.stop + _INSIDE) for part in place)
+        sliver, inside = slivers[wider] == number, own[wider]
+        if sliver.sum() < _LEAST_PIXELS:
+            continue
+        colours = rgb[wider][sliver]
+        known = _share_alike(colours, ground) >= _RARE
+        of_object = _share_alike(colours, rgb[wider][inside & _near(sliver, _INSIDE)]) >= _RARE
+        if (of_object & ~known).mean() > _SLIVER_SHARE:
+            found[wider] |= sliver
+    if not found.any():
+        return None
+    rim = _near(own, 1.5) & ~own
+    share = (rim & found).sum() / max(1, (rim & ~hole).sum())
+    grow = int(np.ceil(_distance(hole)[found].max())) + _SOFT
+    return float(share), grow, _near(found, _SOFT)
+
+
+def _share_alike(colours: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Return the share of similar colours among Nx3 for each of Mx3, (M,)."""
+    among = among[:: -(-len(among) // _COMPARED)]
+    parts = np.array_split(colours, -(-len(colours) // _COMPARED))
+    alike = [np.linalg.norm(part[:, None] - among, axis=2) < _SAME_COLOUR for part in parts]
+    return np.concatenate([part.mean(1) for part in alike])
+
+
+def _distance(hole: np.ndarray) -> np.ndarray:
+    """Return the distance in pixels from a hole, 0 inside."""
+    return ndimage.distance_transform_edt(~hole)
+
+
+def _near(hole: np.ndarray, pixels: float) -> np.ndarray:
+    """Return the mask of pixels within this distance of a hole."""
+    return _distance(hole) <= pixels
+
+
+def _leftover_on_rim(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Finding | None:
+    """Return the leftover beside one hole; `hole` includes the other holes."""
     points, outwards = _rim(own, hole)
     if not len(points):
         return None
@@ -118,8 +194,7 @@ def _leftover(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray, box: Box) -> L
         near = np.s_[max(0, down - reach) : down + reach + 1, max(0, across - reach) : across + reach + 1]
         at = np.ogrid[near]
         left[near] |= np.hypot(at[0] - down, at[1] - across)[: left[near].shape[0], : left[near].shape[1]] <= reach
-    grow = int(np.percentile(widths[solid], 90)) + _SOFT
-    return Leftover(float(solid.mean()), grow, box, left & ~hole)
+    return float(solid.mean()), int(np.percentile(widths[solid], 90)) + _SOFT, left
 
 
 def _rim(own: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

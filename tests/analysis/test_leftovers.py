@@ -78,6 +78,29 @@ def test_scratches_and_holes_at_the_border_and_of_nearly_all() -> None:
     assert find_leftover(picture, np.zeros((HEIGHT, WIDTH), dtype=bool)) is None
 
 
+SLIVERS = (np.abs(ACROSS - 82) < 3) & (DOWN < 64) | (np.abs(DOWN - 80) < 4) & (ACROSS > 98)
+
+
+def test_slivers_within_the_outline_are_noticed_and_taken_in() -> None:
+    """The mask is large enough, but for two strips that it misses."""
+    hole = disk(RADIUS + 4) & ~SLIVERS
+    leftover = find_leftover(with_object(), hole)
+    assert leftover is not None
+    assert leftover.share < 0.6
+    assert 3 <= leftover.grow <= 6
+    grown = take_in_leftovers(with_object(), hole)
+    assert (grown & hole == hole).all()
+    assert grown[disk(RADIUS)].all()
+    assert find_leftover(with_object(), grown) is None
+    assert not grown[~disk(RADIUS + 8)].any()
+
+
+def test_gaps_through_which_the_ground_is_seen_are_no_slivers_of_the_object() -> None:
+    share = ndimage.gaussian_filter((disk(RADIUS) & ~SLIVERS).astype(float), 0.7)[..., None]
+    picture = as_picture(share * np.array([0.9, 0.6, 0.5]) + (1 - share) * ground())
+    assert find_leftover(picture, ndimage.binary_dilation(disk(RADIUS) & ~SLIVERS, iterations=2)) is None
+
+
 def test_a_rim_is_taken_in_where_it_is_left_alone() -> None:
     hole = np.hypot(DOWN - 70, ACROSS - 94) < RADIUS + 1
     grown = take_in_leftovers(with_object(), hole)

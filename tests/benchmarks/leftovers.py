@@ -3,8 +3,10 @@
     python tests/benchmarks/leftovers.py FOLDER [--photos 24]
 
 Photographs are reduced to a shorter side of 512 pixels. Into each a blob of the next one is put, 96 pixels wide and
-with an edge as soft as a lens makes it. Masks of the blob are 6, 4 and 2 pixels too small, or 4 too large. Masks of
-nothing are squares and blobs of 64, 96 and 160 pixels, two of each in each photograph.
+with an edge as soft as a lens makes it. Masks of the blob are 6, 4 and 2 pixels too small, or 4 too large; some of the
+latter miss two slivers within its outline, 4 to 10 pixels wide. Masks of nothing are squares and blobs of 64, 96 and
+160 pixels, two of each in each photograph, and blobs with slivers left out; an object with two gaps, through which the
+scene is seen, has a mask with such gaps too.
 """
 
 import argparse
@@ -49,6 +51,10 @@ def masks(photo: np.ndarray, other: np.ndarray, number: int) -> Iterator[tuple[s
     scene, inside = pasted(photo, other, blob), depth(blob)
     for left in (6, 4, 2, -4):
         yield f"an object, {abs(left)} pixels too {'small' if left > 0 else 'large'}", scene, inside > left
+    cuts = slivers(blob, np.random.default_rng(2000 + number))
+    yield "an object, two slivers missed", scene, (inside > -4) & ~cuts
+    yield "an object with two gaps", pasted(photo, other, blob & ~cuts), depth(blob & ~cuts) > -1.5
+    yield "of nothing, with two slivers left out", photo, (inside > -4) & ~cuts
     for kind in ("square", "blob"):
         for side in (64, 96, 160):
             for _ in range(2):
@@ -66,6 +72,17 @@ def pasted(photo: np.ndarray, other: np.ndarray, blob: np.ndarray) -> np.ndarray
 def depth(hole: np.ndarray) -> np.ndarray:
     """Pixels into a hole, negative outside."""
     return ndimage.distance_transform_edt(hole) - ndimage.distance_transform_edt(~hole)
+
+
+def slivers(blob: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Two straight cuts from beyond the border of a blob towards its middle, HxW bool."""
+    middle, (down, across) = np.argwhere(blob).mean(0), np.indices(blob.shape)
+    cuts = np.zeros_like(blob)
+    for angle in rng.uniform(0, 2 * np.pi) + np.array([0.0, rng.uniform(1, 5)]):
+        along = (down - middle[0]) * np.sin(angle) + (across - middle[1]) * np.cos(angle)
+        beside = (down - middle[0]) * np.cos(angle) - (across - middle[1]) * np.sin(angle)
+        cuts |= (along > SIDE / 6) & (np.abs(beside) < rng.uniform(2, 5))
+    return cuts
 
 
 if __name__ == "__main__":
