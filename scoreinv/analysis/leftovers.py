@@ -58,11 +58,6 @@ class Leftover:
     box: Box
     pixels: np.ndarray
 
-    @property
-    def words(self) -> str:
-        """The finding in words, without the remedy."""
-        return f"{100 * self.share:.0f} % of a hole's rim looks like a leftover of what the mask should hide"
-
 
 def find_leftover(picture: Picture, hole: np.ndarray) -> Leftover | None:
     """Return the leftover with the largest share of its hole's rim, among all holes (HxW bool), or None."""
