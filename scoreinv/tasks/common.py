@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from scoreinv.conditional import Observation
 from scoreinv.guidance import ConstrainedPC, PosteriorFlow
+from scoreinv.guidance.solvers.posterior_flow import FlowSamples
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load
 from scoreinv.models.loading import LIBRARY, Models
@@ -27,6 +28,7 @@ from scoreinv.system.memory import PIXELS_AT_ONCE, pixels_at_once, shortage
 from scoreinv.system.reporting import reporting
 from scoreinv.system.text import shown
 from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
+from scoreinv.tasks.detail import with_detail
 from scoreinv.tasks.outcome import AnyMethod, Outcome
 from scoreinv.tasks.requests import NARROW_FILL_STEPS, START_LEVEL, Sampling, SolveRequest
 from scoreinv.windows.ensemble import UPRIGHT, Orientation, SelfEnsemble
@@ -43,9 +45,9 @@ boxes of 48 pixels and nothing in small holes."""
 _ERROR_SHARE = (1.0, 0.4, 0.4)
 """Ratio of the error variances of posterior mean and initial estimate in narrow holes, of luma and chroma. A larger
 ratio of chroma would draw its long-range errors as coloured grain."""
-_ERROR_REACH = (0.7, 2.0, 2.0)
-"""Correlation length of these errors in pixels. Both are fitted on held-out photographs: samples have the detail of ten
-steps of DPM-Solver++(2M). In lines of 8 to 11 pixels spread over error is 0.72 in luma, 0.77 in chroma (0.82, 0.89)."""
+_ERROR_REACH = (0.0, 2.0, 2.0)
+"""Correlation length of these errors in pixels. Samples of 24 held-out photographs have 0.92 of their detail in
+scratches, 0.94 in text, and 0.9 dB more in luma than with a length of 0.7."""
 
 
 def model_of(prior: object) -> ScorePrior:
@@ -250,13 +252,54 @@ def draw_narrow(
 
     Raise as `posterior_mean`.
     """
+    result = _flow_samples(prior, observation, steps, windows, noise, callback)
+    return prior.to_image(finite(result.x0)), int(result.nfe[0])
+
+
+def draw_detail(
+    prior: ScorePrior,
+    observation: Observation,
+    steps: int,
+    windows: Windows,
+    noise: NoiseStream,
+    callback: Callback | None,
+    *,
+    known: Tensor,
+    narrow: bool,
+) -> Drawn:
+    """Draw the estimate `detail`: the posterior mean with the fine luma of a sample. Raise as `posterior_mean`.
+
+    Args:
+        known: (B, 1, H, W), 1 at known pixels and 0 in holes.
+        narrow: whether the holes are narrow, see `draw_narrow`.
+    """
+    if narrow:
+        result = _flow_samples(prior, observation, steps, windows, noise, callback)
+        mean, sample = (prior.to_image(finite(x0)) for x0 in (result.mean, result.x0))
+        nfe = int(result.nfe[0])
+    else:
+        first, rest = split(callback, [1, steps])
+        mean, once = posterior_mean(prior, observation, replace(windows, orientations=UPRIGHT), noise, first)
+        sample, others = draw_conditioned(prior, observation, steps, windows, noise, rest)
+        nfe = once + others
+    return with_detail(mean, sample, known), nfe
+
+
+def _flow_samples(
+    prior: ScorePrior,
+    observation: Observation,
+    steps: int,
+    windows: Windows,
+    noise: NoiseStream,
+    callback: Callback | None,
+) -> FlowSamples:
     given = prior.given(observation)
     low, high = given.data_range
     share = torch.tensor(_ERROR_SHARE).to(given.initial.variance)[:, None, None]
     variance = share * given.initial.variance * ((high - low) / 2) ** 2
-    basis = given.prior.preconditioning.basis
-    sampler = PosteriorFlow(variance, basis, min(steps, NARROW_FILL_STEPS), _ERROR_REACH)
-    return _sampled(sampler, windows.around(given, prior.device), prior, observation, noise, callback)
+    sampler = PosteriorFlow(variance, given.prior.preconditioning.basis, min(steps, NARROW_FILL_STEPS), _ERROR_REACH)
+    shape = tuple(observation.y.shape)
+    return sampler.sample(windows.around(given, prior.device), shape, rng=noise, callback=for_sampler(callback))
 
 
 def draw_constrained(

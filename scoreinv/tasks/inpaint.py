@@ -49,6 +49,7 @@ from scoreinv.tasks.common import (
     check_samples,
     draw_conditioned,
     draw_constrained,
+    draw_detail,
     draw_narrow,
     models_of,
     posterior_mean,
@@ -62,9 +63,9 @@ from scoreinv.tasks.inputs import Inputs
 from scoreinv.tasks.mask_notes import mask_notes, object_notes
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import ImageLike, InpaintOutcome, for_each, in_form
-from scoreinv.tasks.requests import Estimate, FillMethod, InpaintRequest, Sampling
+from scoreinv.tasks.requests import FillEstimate, FillMethod, InpaintRequest, Sampling
 from scoreinv.windows.boxes import Box, crop
-from scoreinv.windows.ensemble import ALL, MIRRORED
+from scoreinv.windows.ensemble import ALL
 
 
 def inpaint(
@@ -76,7 +77,7 @@ def inpaint(
     steps: int | None = None,
     samples: int = 1,
     seed: int = 0,
-    estimate: Estimate = "sample",
+    estimate: FillEstimate | None = None,
     start: float | None = None,
     mask_threshold: float = MASK_THRESHOLD,
     invert: bool = False,
@@ -109,8 +110,9 @@ def inpaint(
         steps: of the sampler. None: 10 for `conditioned`, for narrow holes 3; 30 for `pc`.
         samples: number of fills.
         seed: the same seed gives the same fills; each sample has its own noise.
-        estimate: `sample`: one possible fill, sharp; `mean`: the average of the samples, or for one the posterior mean,
-            smooth where uncertain.
+        estimate: `detail`: the posterior mean with the texture of a sample, without a sample's specks; `sample`: one
+            possible fill; `mean`: the average of the samples, or for one the posterior mean, smooth where uncertain.
+            None: `detail` for one sample of `conditioned`, else `sample`.
         start: with `pc`: noise level to begin at, for pictures in [0, 1]; `math.inf` is pure noise. None: 0.5, and pure
             noise from 1000 steps on.
         callback: called with the fraction of work done; stops the work by returning False.
@@ -372,13 +374,16 @@ def _draw(rows: list[_Row], prior: ScorePrior, request: InpaintRequest, callback
         operator, stream = ObservedComponents(observed), NoiseStream.keyed(keys, prior.device)
         observation = Observation(operator, operator(prior.to_model(values)))
         needed = None if region.in_one_window else torch.from_numpy(region.hole)
-        orientations = MIRRORED if request.smooth else ALL
-        windows = Windows(region.window, rows[0][0].window // 8, needed, orientations)
+        windows = Windows(region.window, rows[0][0].window // 8, needed, ALL)
         if sampling.method == "pc":
             initial = 0.5 + smooth_estimate(values - 0.5, observed).mean
             drawn, nfe = draw_constrained(sampling, prior, observation, initial, windows, stream, callback)
-        elif sampling.mean or request.smooth:
+        elif sampling.mean:
             drawn, nfe = posterior_mean(prior, observation, windows, stream, callback)
+        elif sampling.estimate == "detail":
+            drawn, nfe = draw_detail(
+                *(prior, observation, sampling.steps, windows, stream, callback), known=observed, narrow=region.narrow
+            )
         else:
             draw = draw_narrow if region.narrow else draw_conditioned
             drawn, nfe = draw(prior, observation, sampling.steps, windows, stream, callback)

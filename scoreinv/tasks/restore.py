@@ -321,7 +321,7 @@ class _Restoration:
         if self.damage is None or not self.damage.any():
             return
         count = self.request.samples
-        request = InpaintRequest(samples=count, seed=self.request.seed, smooth=count == 1)
+        request = InpaintRequest(samples=count, seed=self.request.seed)
         (picture,), hole = self.pictures, self.damage
         if (factor := oversampling(picture, hole)) > 1:
             small = self._filled(reduced(picture, factor), touched_blocks(hole, factor), request)

@@ -50,6 +50,13 @@ LAST = 0.055
 blurs."""
 
 
+@dataclass(frozen=True)
+class FlowSamples(Samples):
+    """Samples, and the posterior mean (B, C, H, W) that the flow started from."""
+
+    mean: Tensor
+
+
 @dataclass(frozen=True, eq=False)
 class PosteriorFlow:
     """Samples of a posterior with known error variance, by `steps` evaluations: one for the mean, others to correct it.
@@ -79,8 +86,8 @@ class PosteriorFlow:
         rng: NoiseStream,
         callback: Callback | None = None,
         start: State | None = None,
-    ) -> Samples:
-        """Return samples (B, C, H, W); see `Sampler.sample`.
+    ) -> FlowSamples:
+        """Return samples (B, C, H, W) with the posterior mean; see `Sampler.sample`.
 
         Raises InputError for a `start`, and for a prior that constrains states: give it a prior by `prior.given`.
         """
@@ -122,7 +129,8 @@ class PosteriorFlow:
                     q, before = q + way * slope, force
                 state = x0 if last else broadcast(sde.alpha(t), u) * u
                 counted.report(step + 2, 0.0 if last else float(t.mean()), state)
-        return counted.samples(x0)
+        result = counted.samples(x0)
+        return FlowSamples(result.x0, result.nfe, result.vjps, counted.finish(mean))
 
     def levels(self, prior: Prior) -> list[Tensor]:
         """Return the noise levels after the mean, float64 (B,) each: from a multiple of the rms error to the last."""

@@ -80,6 +80,7 @@ def test_any_number_of_steps_is_exact_where_the_error_is_as_expected(
     expected = prior.mean + torch.einsum("kc,bkhw->bchw", basis(), prior.variance.sqrt() * z)
     tolerance = 2e-3 if isinstance(sde, VE) else 0.01  # at the highest noise level the mean is not quite the mean
     torch.testing.assert_close(result.x0, expected, atol=tolerance, rtol=0)
+    torch.testing.assert_close(result.mean, prior.mean, atol=tolerance, rtol=0)
     assert result.nfe.tolist() == [steps] * 3
 
 
