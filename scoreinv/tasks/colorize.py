@@ -38,11 +38,8 @@ from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.tasks.callbacks import Callback, notify, running, split
 from scoreinv.tasks.common import (
-    MEAN_WINDOW,
     Model,
-    Windows,
     check_samples,
-    draw_given,
     in_batches,
     models_of,
     spread,
@@ -53,6 +50,7 @@ from scoreinv.tasks.damage import kind_of
 from scoreinv.tasks.noise_streams import PictureNoise, ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import ColorizeOutcome, ImageLike, in_form
+from scoreinv.tasks.posterior import MEAN_WINDOW, Windows, draw_given
 from scoreinv.tasks.requests import (
     COLOR_TEMPERATURE,
     MEAN_DRAWS,

@@ -1,11 +1,8 @@
-"""Helpers of tasks: loading of models, conversion of pictures, and sampling of priors given an observation."""
+"""Helpers of tasks: loading of models, conversion of pictures, and batches of samples."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -13,40 +10,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.conditional import Observation
-from scoreinv.guidance import ConstrainedPC, PosteriorFlow
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load
 from scoreinv.models.loading import LIBRARY, Models
-from scoreinv.operators import mask
-from scoreinv.prior import Prior, ScorePrior
-from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, DPMpp2M, NoiseStream, ReverseDiffusion, Sampler, State
-from scoreinv.sdes import VE, VP, as_time, time_at
+from scoreinv.prior import ScorePrior
+from scoreinv.samplers import NoiseStream
+from scoreinv.sdes import time_at
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
-from scoreinv.system.memory import PIXELS_AT_ONCE, pixels_at_once, shortage
-from scoreinv.system.reporting import reporting
+from scoreinv.system.memory import PIXELS_AT_ONCE, shortage
 from scoreinv.system.text import shown
-from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
+from scoreinv.tasks.callbacks import Callback, split
 from scoreinv.tasks.outcome import AnyMethod, Outcome
-from scoreinv.tasks.requests import NARROW_FILL_STEPS, START_LEVEL, Sampling, SolveRequest
-from scoreinv.windows.ensemble import UPRIGHT, Orientation, SelfEnsemble
+from scoreinv.tasks.requests import SolveRequest
 from scoreinv.windows.placement import covering_tile
-from scoreinv.windows.tiled import Tiled
 
 _Row = TypeVar("_Row")
 Model = ScorePrior | str | Path
 """A model, or its name or path for `scoreinv.load`."""
-
-
-MEAN_WINDOW = 2
-"""Side of the windows of posterior means, in training sizes. Few evaluations allow large windows. They gain 0.7 dB in
-boxes of 48 pixels and nothing in small holes."""
-_ERROR_SHARE = (1.0, 0.4, 0.4)
-"""Ratio of the error variances of posterior mean and initial estimate in narrow holes, of luma and chroma. A larger
-ratio of chroma would draw its long-range errors as coloured grain."""
-_ERROR_REACH = (0.7, 2.0, 2.0)
-"""Correlation length of these errors in pixels. Both are fitted on held-out photographs: samples have the detail of ten
-steps of DPM-Solver++(2M). In lines of 8 to 11 pixels spread over error is 0.72 in luma, 0.77 in chroma (0.82, 0.89)."""
 
 
 def model_of(prior: object) -> ScorePrior:
@@ -195,114 +175,6 @@ class RunningSpread:
     def std(self, ddof: float = 1) -> np.ndarray:
         """Return the `spread` of the pictures so far, HxW."""
         return np.sqrt(self._squares.mean(axis=-1) / (self.count - ddof))
-
-
-@dataclass(frozen=True)
-class Windows:
-    """The windows by which a model evaluates a large picture, and the orientations that it averages.
-
-    Args:
-        tile, overlap, needed: see `Tiled`.
-        orientations: equally likely orientations of the pictures, over which a posterior mean is averaged.
-    """
-
-    tile: int
-    overlap: int
-    needed: Tensor | None = None
-    orientations: tuple[Orientation, ...] = UPRIGHT
-
-    def around(self, prior: Prior, device: torch.device) -> Tiled:
-        """Return the prior evaluated in these windows."""
-        return Tiled(prior, self.tile, self.overlap, pixels_at_once(device), self.needed)
-
-
-def accepts_holes(prior: ScorePrior) -> bool:
-    """Return whether the prior accepts the pixels around holes as an observation."""
-    return prior.accepts(Observation(mask(torch.ones(1, 1, 1, 1)), torch.zeros(1, 3, 1, 1))) is None
-
-
-Sampled = tuple[Tensor, int]
-"""Pictures (B, C, H, W) of 0 black and 1 white, not clipped, and the evaluations of the network for each."""
-
-
-def draw_given(
-    sampling: Sampling,
-    prior: ScorePrior,
-    observation: Observation,
-    windows: Windows,
-    noise: NoiseStream,
-    callback: Callback | None,
-    *,
-    initial: Tensor | None = None,
-    narrow: bool = False,
-) -> Sampled:
-    """Draw samples, or return their mean, given the observation.
-
-    The posterior mean takes one evaluation in each orientation. Samples of a conditional prior are drawn by
-    DPM-Solver++(2M) of the reverse SDE, or in narrow holes, in which errors of the mean are hardly correlated, by
-    `PosteriorFlow`. `pc` works with any model.
-
-    Args:
-        initial: for `pc`: pictures (B, C, H, W) in [0, 1], at which it begins, unless at the SDE's prior.
-        narrow: all holes are narrow.
-
-    Raises InputError if the prior does not accept the observation, and ScoreinvError for values that are not finite.
-    """
-    if sampling.method == "pc":
-        assert initial is not None
-        start = _pc_start(sampling, prior, initial, noise)
-        given: Prior = ConstrainedPC(windows.around(prior, prior.device), observation.operator, observation.y)
-        return sampled(pc_sampler(prior, sampling.steps), given, prior, observation.y.shape, noise, callback, start)
-    conditioned = prior.given(observation)
-    if sampling.mean:
-        tiled = windows.around(SelfEnsemble(conditioned, windows.orientations), prior.device)
-        z = noise.normal(observation.y.shape)
-        with torch.no_grad(), reporting(partial(notify, callback)):
-            x0 = tiled.finish(tiled.denoise(z * prior.sde.prior_std, 1.0))
-        notify(callback, 1.0)
-        return prior.to_image(finite(x0)), tiled.evaluations_per_noise
-    sampler: Sampler = DPMpp2M(eta=1.0, steps=sampling.steps)
-    if narrow:
-        low, high = conditioned.data_range
-        share = torch.tensor(_ERROR_SHARE).to(conditioned.initial.variance)[:, None, None]
-        variance = share * conditioned.initial.variance * ((high - low) / 2) ** 2
-        basis = conditioned.prior.preconditioning.basis
-        sampler = PosteriorFlow(variance, basis, min(sampling.steps, NARROW_FILL_STEPS), _ERROR_REACH)
-    given = windows.around(conditioned, prior.device)
-    return sampled(sampler, given, prior, observation.y.shape, noise, callback)
-
-
-def _pc_start(sampling: Sampling, prior: ScorePrior, initial: Tensor, noise: NoiseStream) -> State | None:
-    """Return the noisy initial pictures at which `pc` begins; None for the SDE's prior."""
-    level = sampling.start
-    if level is None:  # the paper's number of steps starts from the SDE's prior, fewer from the initial pictures
-        level = math.inf if sampling.steps >= prior.sde.steps else START_LEVEL
-    if (time := start_time(prior, level)) is None:
-        return None
-    return State(prior.sde.perturb(prior.to_model(initial), as_time(time), noise.normal(initial.shape)), time)
-
-
-def sampled(
-    sampler: Sampler,
-    given: Prior,
-    prior: ScorePrior,
-    shape: Sequence[int],
-    noise: NoiseStream,
-    callback: Callback | None,
-    start: State | None = None,
-) -> Sampled:
-    """Draw samples of the prior given an observation (`given`); raise ScoreinvError for values that are not finite."""
-    result = sampler.sample(given, tuple(shape), rng=noise, callback=for_sampler(callback), start=start)
-    return prior.to_image(finite(result.x0)), int(result.nfe[0])
-
-
-def pc_sampler(prior: ScorePrior, steps: int) -> PC:
-    """Return the sampler of the constrained predictor-corrector method."""
-    # With few steps reverse diffusion leaves noise, since it is a short-step approximation. Ancestral sampling, for VE,
-    # VP and DDPM, does not. The corrector's step follows the noise level, since norms over a mostly known region would
-    # depend on the crop.
-    predictor = Ancestral() if isinstance(prior.sde, VE | VP) else ReverseDiffusion()
-    return PC(predictor, AnnealedLangevin(), steps=steps)
 
 
 def gathered(

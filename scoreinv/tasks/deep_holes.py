@@ -39,7 +39,8 @@ from scoreinv.samplers import PC, Ancestral, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import VE, as_time
 from scoreinv.system.threads import limit_threads
 from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
-from scoreinv.tasks.common import MEAN_WINDOW, Windows, finite, sampled, start_time
+from scoreinv.tasks.common import finite, start_time
+from scoreinv.tasks.posterior import MEAN_WINDOW, Windows, sampled
 from scoreinv.tasks.requests import Sampling
 from scoreinv.texture import NearestNeighbourField, PatchPrior
 from scoreinv.texture.nearest_neighbour_field import of_channels

@@ -42,12 +42,8 @@ from scoreinv.system.options import MASK_THRESHOLD
 from scoreinv.tasks.callbacks import Callback, running, split
 from scoreinv.tasks.classical import inpaint_classically, mask_notes, with_hole
 from scoreinv.tasks.common import (
-    MEAN_WINDOW,
     Model,
-    Windows,
-    accepts_holes,
     check_samples,
-    draw_given,
     in_batches,
     models_of,
     spread,
@@ -57,9 +53,10 @@ from scoreinv.tasks.common import (
 from scoreinv.tasks.deep_holes import Scale, draw_in_scales, enough_to_copy
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import ImageLike, InpaintOutcome, for_each, in_form
-from scoreinv.tasks.requests import Estimate, FillMethod, InpaintRequest, Inputs, Sampling
+from scoreinv.tasks.posterior import MEAN_WINDOW, Windows, accepts_holes, draw_given
+from scoreinv.tasks.requests import FillEstimate, FillMethod, InpaintRequest, Inputs, Sampling
 from scoreinv.windows.boxes import Box, crop
-from scoreinv.windows.ensemble import ALL, MIRRORED
+from scoreinv.windows.ensemble import ALL
 
 
 def inpaint(
@@ -71,7 +68,7 @@ def inpaint(
     steps: int | None = None,
     samples: int = 1,
     seed: int = 0,
-    estimate: Estimate = "sample",
+    estimate: FillEstimate | None = None,
     start: float | None = None,
     mask_threshold: float = MASK_THRESHOLD,
     invert: bool = False,
@@ -104,8 +101,9 @@ def inpaint(
         steps: of the sampler. None: 10 for `conditioned`, for narrow holes 3; 30 for `pc`.
         samples: number of fills.
         seed: the same seed gives the same fills; each sample has its own noise.
-        estimate: `sample`: one possible fill, sharp; `mean`: the average of the samples, or for one the posterior mean,
-            smooth where uncertain.
+        estimate: `detail`: the posterior mean with the texture of a sample, without a sample's specks; `sample`: one
+            possible fill; `mean`: the average of the samples, or for one the posterior mean, smooth where uncertain.
+            None: `detail` for one sample of `conditioned`, else `sample`.
         start: with `pc`: noise level to begin at, for pictures in [0, 1]; `math.inf` is pure noise. None: 0.5, and pure
             noise from 1000 steps on.
         callback: called with the fraction of work done; stops the work by returning False.
@@ -171,7 +169,7 @@ def draw_fills(
     for rows, part in zip(steps, split(callback, sizes), strict=True):
         drawn: list[np.ndarray] = []
         for batch, forward in in_batches(rows, rows[0][2].hole.size, part):
-            drawn += _draw(batch, prior, sampling, forward, smooth=request.smooth)
+            drawn += _draw(batch, prior, sampling, forward)
         for (fill, sample, region), rgb in zip(rows, drawn, strict=True):
             # Only the hole is kept: with its surroundings, specks would take as much memory as the whole picture.
             down, across = extent(region.hole)
@@ -318,9 +316,7 @@ def _steps(prepared: list[PreparedFill], samples: int) -> Iterator[list[_Row]]:
         yield from alike.values()
 
 
-def _draw(
-    rows: Sequence[_Row], prior: ScorePrior, sampling: Sampling, callback: Callback, *, smooth: bool
-) -> list[np.ndarray]:
+def _draw(rows: Sequence[_Row], prior: ScorePrior, sampling: Sampling, callback: Callback) -> list[np.ndarray]:
     """Return the colours of the box of each row; the regions are alike."""
     keys = [(sampling.seed, sample, *region.box[:2]) for _, sample, region in rows]
     values = to_tensor([fill.known(sample, region.box) for fill, sample, region in rows], prior.device)
@@ -341,11 +337,10 @@ def _draw(
         operator, stream = ObservedComponents(observed), NoiseStream.keyed(keys, prior.device)
         observation = Observation(operator, operator(prior.to_model(values)))
         needed = None if region.in_one_window else torch.from_numpy(region.hole)
-        windows = Windows(region.window, rows[0][0].window // 8, needed, MIRRORED if smooth else ALL)
+        windows = Windows(region.window, rows[0][0].window // 8, needed, ALL)
         initial = 0.5 + smooth_estimate(values - 0.5, observed).mean if sampling.method == "pc" else None
-        sampling = replace(sampling, mean=sampling.mean or smooth)
-        narrow = region.narrow
-        drawn, nfe = draw_given(sampling, prior, observation, windows, stream, callback, initial=initial, narrow=narrow)
+        context = (prior, observation, windows, stream, callback)
+        drawn, nfe = draw_given(sampling, *context, initial=initial, known=observed, narrow=region.narrow)
     for fill, _, _ in rows:
         fill.nfe = max(fill.nfe, nfe)
     return to_arrays(drawn)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 Method = Literal["conditioned", "pc"]
 Estimate = Literal["sample", "mean"]
+FillEstimate = Literal["detail", Estimate]
 ClassicalMethod = Literal["telea", "navier-stokes", "biharmonic"]
 Given = Literal["mask", "avoid", "hints", "references"]
 """What a user can give beside a picture."""
@@ -119,7 +120,7 @@ class Sampling:
             hides the initial estimate, or the prior if there are as many steps as on the SDE's own grid.
         samples: number of samples.
         seed: seed of the noise; each sample and place has its own stream.
-        mean: return one prediction averaged over orientations instead of samples.
+        estimate: `mean`: one prediction averaged over orientations instead of samples; `detail`: see `tasks.detail`.
         first: number of the first sample.
     """
 
@@ -128,15 +129,20 @@ class Sampling:
     start: float | None
     samples: int
     seed: int
-    mean: bool
+    estimate: FillEstimate
     first: int = 0
+
+    @property
+    def mean(self) -> bool:
+        """Whether the result is the posterior mean, without samples."""
+        return self.estimate == "mean"
 
 
 class Request:
     """Base of all requests, which are data classes; a task without these settings has the values here."""
 
     samples: int = 1
-    estimate: Estimate | None = "sample"
+    estimate: FillEstimate | None = "sample"
     noise_std: float | None = None
 
     def __post_init__(self) -> None:
@@ -174,7 +180,7 @@ class DrawRequest(Request):
         start: noise level for pictures in [0, 1]; infinite is the SDE's prior.
         seed: seed of the noise. Each picture has its own stream for colours, and samples 2k and 2k + 1 have opposite
             noise.
-        estimate: for one sample of `conditioned`, the mean is the posterior's, from one evaluation in each orientation
+        estimate: for one sample of `conditioned`, `mean` is the posterior's, from one evaluation in each orientation
             (for colours: for each of `MEAN_DRAWS` noises).
     """
 
@@ -194,9 +200,7 @@ class DrawRequest(Request):
     ] = None
     samples: SampleCount = 1
     seed: int = 0
-    estimate: Annotated[
-        Estimate, Setting("sample: one possible picture, sharp; mean: the average of all, smooth where uncertain.")
-    ] = "sample"
+    estimate: FillEstimate | None = "sample"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -221,7 +225,9 @@ class DrawRequest(Request):
         if self.mean and method == "pc":
             raise SettingError("estimate", "mean with the method pc needs 2 samples or more")
         steps = self.default_steps[method] if self.steps is None else self.steps
-        return Sampling(method, steps, self.start, self.samples, self.seed, self.mean)
+        # Several pictures are samples, whatever is made of them, and so is the result of `pc`.
+        estimate = self.estimate if method == "conditioned" and self.samples == 1 else "sample"
+        return Sampling(method, steps, self.start, self.samples, self.seed, estimate or "sample")
 
 
 FillMethod = Literal[Method, ClassicalMethod]
@@ -241,8 +247,9 @@ class InpaintRequest(DrawRequest):
     (`tasks.deep_holes`). A classical method needs no model, so no other setting goes with it.
 
     Attributes:
+        estimate: None: `detail` for one sample of a model that takes the observation, else `sample`. Deep holes are
+            samples with either.
         sensitivity, grow: of detected damage, if no mask is given.
-        smooth: fill holes that are not deep with the posterior mean, for old prints: a sample's grain resembles specks.
     """
 
     default_steps = FILL_STEPS
@@ -275,9 +282,20 @@ class InpaintRequest(DrawRequest):
         ),
     ] = None
     grow: int = FOUND_GROW
-    smooth: bool = False
+    estimate: Annotated[
+        FillEstimate | None,
+        Setting(
+            "detail: the mean with the texture of a sample; sample: one possible picture; mean: the average of all, "
+            "smooth where uncertain. (default: detail; sample with several samples or the method pc)"
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
+        one = self.samples == 1 and self.method in (None, "conditioned") and self.start is None
+        if self.estimate is None:
+            object.__setattr__(self, "estimate", "detail" if one else "sample")
+        elif self.estimate == "detail" and not one:
+            raise SettingError("estimate", "detail needs one sample of the method conditioned")
         super().__post_init__()
         check("grow", self.grow, Whole())
 
@@ -353,6 +371,9 @@ class ColorizeRequest(DrawRequest):
             Number(0.0, 10.0),
         ),
     ] = None
+    estimate: Annotated[
+        Estimate, Setting("sample: one possible picture, sharp; mean: the average of all, smooth where uncertain.")
+    ] = "sample"
     whiten: bool = False
 
     def __post_init__(self) -> None:

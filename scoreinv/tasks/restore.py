@@ -311,7 +311,7 @@ class _Restoration:
         if self.damage is None or not self.damage.any():
             return
         count = self.request.samples
-        request = InpaintRequest(samples=count, seed=self.request.seed, smooth=count == 1)
+        request = InpaintRequest(samples=count, seed=self.request.seed)
         (picture,), hole = self.pictures, self.damage
         factor = oversampling(picture, hole)
         inputs = Inputs(picture, hole)

@@ -37,9 +37,10 @@ from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import Number, check
 from scoreinv.system.text import shown
 from scoreinv.tasks.callbacks import Callback, for_sampler, running, split
-from scoreinv.tasks.common import Model, gathered, model_of, pc_sampler, start_time, wide_tile
+from scoreinv.tasks.common import Model, gathered, model_of, start_time, wide_tile
 from scoreinv.tasks.denoise import cut_off, denoise_values, expected, white_level, written
 from scoreinv.tasks.outcome import ImageLike, Outcome, in_form
+from scoreinv.tasks.posterior import pc_sampler
 from scoreinv.tasks.requests import DenoiseRequest, Estimate, RestorationMethod, SolveRequest
 from scoreinv.windows.boxes import Box
 from scoreinv.windows.ensemble import ALL, SelfEnsemble

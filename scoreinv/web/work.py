@@ -29,6 +29,7 @@ from scoreinv.tasks.requests import (
     DamageRequest,
     DeblurRequest,
     DenoiseRequest,
+    FillEstimate,
     InpaintRequest,
     Inputs,
     Request,
@@ -126,7 +127,8 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
 
     @app.post("/api/photos/{key}/fill", status_code=202)
     def fill(key: str, mask: str, avoid: str | None = None, exact: bool = False, seed: int = 0) -> Any:
-        photo, request = album.get(key), InpaintRequest(exact=exact, seed=seed)
+        estimate: FillEstimate = "sample" if seed else "detail"  # there is one of detail: other results are samples
+        photo, request = album.get(key), InpaintRequest(exact=exact, seed=seed, estimate=estimate)
         hole, spared = hole_of(photo, album.get(mask)), layer(avoid)
         inputs = Inputs(photo.picture, hole, avoid=None if spared is None else hole_of(photo, spared))
 

@@ -13,7 +13,8 @@ from scoreinv.operators import mask
 from scoreinv.samplers import PC, NoiseStream
 from scoreinv.samplers.base import Samples
 from scoreinv.system.errors import SettingError
-from scoreinv.tasks.common import RunningSpread, Windows, draw_given, spread, start_time, wide_tile
+from scoreinv.tasks.common import RunningSpread, spread, start_time, wide_tile
+from scoreinv.tasks.posterior import Windows, draw_given
 from scoreinv.tasks.requests import START_LEVEL, InpaintRequest
 from scoreinv.windows import Tiled
 

@@ -238,18 +238,6 @@ def test_the_mean_of_a_hole_of_many_windows_tells_of_them_and_stops(monkeypatch)
         inpaint(image, mask, prior=conditional_prior(), estimate="mean", callback=lambda fraction: fraction < 0.5)
 
 
-def test_smooth_fills_are_the_mean_where_they_are_not_deep():
-    narrow = np.zeros((40, 56), bool)
-    narrow[10:13, 5:50] = True
-    kinds = [InpaintRequest(seed=seed, smooth=smooth) for smooth in (False, True) for seed in (0, 1)]
-    inputs, models = Inputs(Picture(photo()), narrow), Models(inpaint=conditional_prior())
-    fills = [inpaint_picture(inputs, kind, models) for kind in kinds]
-    drawn, smooth = fills[:2], fills[2:]
-    sampled, mean = (abs(one.image.pixels - other.image.pixels).max() for one, other in (drawn, smooth))
-    assert mean < sampled / 2  # a random network's mean follows its noise a little
-    assert smooth[0].nfe == 2  # as it is and mirrored
-
-
 def test_values_that_are_not_finite_are_an_error():
     model = gaussian_colour_prior(torch.full((3,), math.nan), torch.eye(3))
     with pytest.raises(ScoreinvError, match="not finite"):

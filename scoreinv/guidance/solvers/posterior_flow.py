@@ -61,6 +61,7 @@ class PosteriorFlow(Sampler):
         steps: evaluations, at least 1. With one, the sample is the mean plus an error.
         reach: correlation length of the errors along each axis in pixels, as the standard deviation of a Gaussian blur;
             () for independent errors.
+        mean: the posterior mean (B, C, H, W), if it is known; None: the first evaluation.
     """
 
     constrainable = False
@@ -69,6 +70,7 @@ class PosteriorFlow(Sampler):
     basis: Tensor
     steps: Steps = 3
     reach: Annotated[tuple[float, ...], Number()] = ()
+    mean: Tensor | None = None
 
     def draw(
         self, prior: Prior, shape: tuple[int, ...], rng: NoiseStream, callback: Callback | None, start: State | None
@@ -81,10 +83,12 @@ class PosteriorFlow(Sampler):
         counted, sde = CountedPrior(prior), prior.sde
         variance, basis = (value.to(rng.device, rng.dtype) for value in (self.variance, self.basis))
         error, grid = variance.sqrt(), self.levels(prior)
-        x = sde.prior_std * rng.normal(shape)
-        with reported(callback, self.steps, 1.0, x) as report:
-            mean = counted.denoise(x, 1.0)
-            report(1.0, mean, counted.nfe)
+        x = sde.prior_std * rng.normal(shape) if self.mean is None else self.mean
+        with reported(callback, self.steps if self.mean is None else max(1, len(grid)), 1.0, x) as report:
+            mean = self.mean
+            if mean is None:
+                mean = counted.denoise(x, 1.0)
+                report(1.0, mean, counted.nfe)
             first = broadcast(grid[0] if grid else torch.zeros(len(error)), error)
             white, errors = (rotated(rng.normal(shape), basis) for _ in range(2))
             norm = (first.square() + variance).sqrt().clamp_min(_TINY)

@@ -1,0 +1,47 @@
+"""The estimate `detail` of a fill: the posterior mean, with the fine luma of a posterior sample.
+
+The mean is closest to the truth, but smooth: it has a third to a half of a photograph's texture. A sample has all of
+it, and specks: its chroma and its coarse luma err 1.4 times as much as the mean's. A speck is an error over a few
+pixels, a texture varies from pixel to pixel. So with the sample's deviation d from the mean in luma, and a blur G of
+0.7 pixels within the hole,
+
+    detail = mean + 0.85 (d - G d) + 0.4 G d        (the same in R, G and B: the chroma is the mean's)
+
+The shares were chosen on 24 held-out photographs with holes 2 to 16 pixels wide. One factor for all of d, 0.7, gives
+0.3 dB less and 0.06 less of the photographs' detail.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scoreinv.operators.colour_space import luma_weights
+
+FINE_SHARE, COARSE_SHARE = 0.85, 0.4
+"""Factors of the fine and of the coarse part of the deviation."""
+_BLUR = 0.7  # standard deviation of the blur in pixels
+_RADIUS = 3
+
+
+def with_detail(mean: Tensor, sample: Tensor, known: Tensor) -> Tensor:
+    """Return the estimate `detail`.
+
+    Args:
+        mean, sample: (B, 3, H, W), posterior mean and sample; equal at known pixels.
+        known: (B, 1, H, W), 1 at known pixels and 0 in holes.
+    """
+    weights = torch.from_numpy(luma_weights("rec601")).to(mean)
+    deviation = torch.einsum("bchw,c->bhw", sample - mean, weights)[:, None] * (1 - known)
+    # The average is over pixels of the hole alone: known pixels have no deviation.
+    coarse = _blurred(deviation) / _blurred(1 - known).clamp_min(1e-3)
+    return mean + FINE_SHARE * deviation - (FINE_SHARE - COARSE_SHARE) * coarse * (1 - known)
+
+
+def _blurred(values: Tensor) -> Tensor:
+    """Return values (B, 1, H, W) blurred by a Gaussian, with 0 beyond the border."""
+    taps = torch.arange(-_RADIUS, _RADIUS + 1).to(values)
+    taps = torch.softmax(-0.5 * (taps / _BLUR).square(), dim=0)
+    along = F.conv2d(values, taps.view(1, 1, -1, 1), padding=(_RADIUS, 0))
+    return F.conv2d(along, taps.view(1, 1, 1, -1), padding=(0, _RADIUS))
