@@ -252,7 +252,7 @@ def draw_colors(
     sampling = replace(request.sampling(conditional=knows_gray(prior, request)), first=first)
     samplings = [sampling]
     if sampling.method == "conditioned" and not sampling.mean:
-        samplings.append(replace(sampling, samples=1, mean=True))  # samples are pulled towards the mean
+        samplings.append(replace(sampling, samples=1, estimate="mean"))  # samples are pulled towards the mean
     grays = [
         _Gray.of(picture, kind, prior, request, sampling, strokes, references, noise_weights)
         for picture, kind, strokes in zip(pictures, kinds, hints, strict=True)

@@ -13,8 +13,7 @@ from scoreinv.operators.colour_space import luma
 from scoreinv.system.errors import SettingError
 from scoreinv.tasks.detail import COARSE_SHARE, FINE_SHARE, with_detail
 from scoreinv.tasks.inpaint import inpaint_picture
-from scoreinv.tasks.inputs import Inputs
-from scoreinv.tasks.requests import InpaintRequest
+from scoreinv.tasks.requests import InpaintRequest, Inputs
 
 pytestmark = pytest.mark.portable
 

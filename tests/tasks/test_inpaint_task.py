@@ -226,7 +226,7 @@ def test_of_what_was_drawn_the_holes_alone_are_kept(monkeypatch):
 @pytest.mark.slow
 def test_the_mean_of_a_hole_of_many_windows_tells_of_them_and_stops(monkeypatch):
     """It is one evaluation, and of a large hole that takes minutes."""
-    monkeypatch.setattr("scoreinv.tasks.common.pixels_at_once", lambda device: 1 << 11)
+    monkeypatch.setattr("scoreinv.tasks.posterior.pixels_at_once", lambda device: 1 << 11)
     image, mask = photo(64, 150), np.zeros((64, 150), dtype=bool)
     mask[8:58, 8:140] = True
     told = []
