@@ -93,8 +93,7 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
 
 
 def _is_smeared(beside: np.ndarray, at_end: np.ndarray) -> bool:
-    """Return whether chroma changes visibly more beside a hole than at the end of its rim; False without pixels of
-    either.
+    """Return whether chroma changes visibly more beside a hole than at its rim's end; False without pixels of either.
 
     Args:
         beside, at_end: changes of chroma in grey levels, Nx2.
@@ -108,9 +107,9 @@ def _is_smeared(beside: np.ndarray, at_end: np.ndarray) -> bool:
 def _ringing_weight(beside: np.ndarray, at_end: np.ndarray) -> float:
     """Return the weight from 0 to 1 of the estimated luma beside a hole; 0 unless ringing is visible.
 
-    Let c and d be the rms changes of luma beside the hole and at the end of its rim, where nothing rings. There the
-    estimate removes as much noise as it loses texture: picture and estimate have the same error. If the excess c^2 - d^2
-    is ringing, that much squared error is removed, and the error is least at the weight 1 - d^2 / (2 c^2).
+    Let c and d be the rms changes of luma beside the hole and at the end of its rim, where nothing rings. At the end,
+    picture and estimate have about the same error: the estimate loses as much texture as it removes noise. If beside
+    the hole it removes c^2 - d^2 of squared error, the ringing, the error is least at the weight 1 - d^2 / (2 c^2).
 
     Args:
         beside, at_end: changes of luma in grey levels.
@@ -218,7 +217,8 @@ def _quantised(levels: np.ndarray, hole: np.ndarray, steps: np.ndarray) -> np.nd
     blocks = hole.reshape(count, height // 8, 8, width // 8, 8)
     clipped = np.any((levels <= 0) | (levels >= 255), axis=-1)
     ratios = evidence(levels @ TO_YCC[0] - 128, clipped, steps) * (blocks.any((2, 4)) & ~blocks.all((2, 4)))
-    exact = ratios * ~clipped.reshape(blocks.shape).any((2, 4))  # projections recover few blocks with many clipped pixels
+    # Projections do not recover blocks with many clipped pixels.
+    exact = ratios * ~clipped.reshape(blocks.shape).any((2, 4))
     return np.maximum(ratios.sum((1, 2)), exact.sum((1, 2))) > 0
 
 

@@ -189,7 +189,7 @@ def test_a_smear_needs_pixels_beside_the_hole_and_at_the_end_of_its_rim(
 def test_no_pixels_beside_the_hole_are_no_smear() -> None:
     """Steps show at the hole's edge near the next tile alone, which holds the end of its rim and no pixel beside it."""
     damaged = scratched()[0].astype(int)
-    damaged[20:23, 50:58] += [-70, -35, 70]
+    damaged[20:23, 50:58] += [-49, -24, 49]
     picture = read_picture(as_jpeg(np.clip(damaged, 0, 255).astype(np.uint8)))
     hole = np.zeros((HEIGHT, WIDTH), bool)
     hole[20:23, :58] = True
