@@ -10,8 +10,9 @@ s, extrapolated into the hole, and h minimise
 
 the Gaussian posterior mean if rounding is uniform noise. The weights v are small across edges of the luma. The weights
 w are large, since scratches have one colour, but small across steps of the plane, since a mask may be wider than its
-scratch. If no edge coincides with the mask's, its rim is left unchanged. On photographs with drawn scratches at
-qualities 75 to 95, the pixels beside them keep a third of the error in chroma, and four fifths of it in luma.
+scratch. If no edge coincides with the mask's, its rim is left unchanged. On 12 photographs with drawn scratches at
+quality 75, the error of the pixels that touch them falls from 9.1 to 6.2 levels in luma, where the JPEG of the
+photograph itself has 5.1, and from 11.5 to 3.7 in chroma, where that has 3.0.
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ constants minimise the error on photographs with drawn scratches."""
 _CHROMA_STEP, _CHROMA_EDGE = 2.5, 2.5
 _LUMA_CONTENT_STEP, _CHROMA_CONTENT_STEP = 2.0, 1.0  # standard deviation between neighbours of the hole's content
 _CONTENT_EDGE = 4.0  # step of the hole's content above which its standard deviation grows
-_EDGE_RATIO = 2.0
-"""Minimum ratio of the rms step at a hole's edge to that in its rim, if an object begins there."""
+_EDGE_RATIO = 1.4
+"""Minimum ratio of the rms step at a hole's edge to those on either side of it, if an object begins there. It accepts
+182 of 183 tiles of drawn scratches, none of 370 with masks 1 or 2 pixels wider, and none of 183 without damage."""
 _EXTENSION = 2  # pixels by which the scene extends into a hole: bridges scratches twice as wide
 _HIDDEN_WEIGHT = 0.1  # weights of luma within the hole, where edges are unknown, as a fraction of the largest
-_SMEAR_RATIO = 2.0
-"""Minimum ratio of the chroma change next to a hole to that at the end of its rim, if it is smeared."""
-_VISIBLE = 3.0  # visibility threshold of chroma changes, in rms levels
+_VISIBLE, _VISIBLE_RINGING = 3.0, 2.0
+"""Visibility thresholds of chroma smears and of luma ringing, in rms levels in excess of the changes elsewhere."""
 _TOLERANCE, _ITERATIONS = 3e-4, 300  # of conjugate gradients, which converge slowly beside a hole
 _FROM_YCC = np.linalg.inv(TO_YCC)
 
@@ -53,9 +54,9 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
     """Return a JPEG without the artefacts around `hole` (HxW bool): as input of a fill, and as the result.
 
     In a rim of `RIM` pixels around the hole, the first has the luma and chroma of the scene without the hole's content.
-    The second has that chroma on the original luma, but only if the content was smeared over the rim: if chroma changes
-    more beside the hole than at the rim's end. Both are the original picture if it was not a
-    JPEG, or if the content was painted later.
+    The second has that chroma, and where ringing is visible also that luma in the 8x8 blocks that contain part of the
+    hole, weighted by `_ringing_weight`. It is the original picture if neither ringing nor a chroma smear is visible.
+    Both are the original picture if it was not a JPEG, or if the content was painted later.
     """
     if not hole.any() or hole.all() or (coding := coding_of(picture)) is None:
         return picture, picture
@@ -64,6 +65,7 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
     colours = np.broadcast_to(colour_planes(picture.pixels), (*picture.size, 3))
     near = [np.empty((0, 2))]  # changes of chroma beside the hole, and at the rim's end
     far = [np.empty((0, 2))]
+    ringing = False
     for tiles in _tiles(hole, coding):
         hidden = np.stack([hole[tile.around] for tile in tiles])
         before = np.stack([colours[tile.around] for tile in tiles]) * (255 / picture.peak)
@@ -72,31 +74,58 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
             continue
         tiles, hidden, before = list(compress(tiles, begins)), hidden[begins], before[begins]
         decoded = _estimate_scene(before @ TO_YCC.T, hidden, coding)
-        change = (decoded - before @ TO_YCC.T)[..., 1:]
+        change = decoded - before @ TO_YCC.T
         after = decoded @ _FROM_YCC.T
-        on_own_luma = with_luma(luma(before / 255), after / 255)
         beside, middle, rim = (_dilate(hidden, by) & ~hidden for by in (2, RIM - 2, RIM))
+        touched = _touched_blocks(hidden)
         for number, tile in enumerate(tiles):
             at = (number, *tile.inside)
-            near.append(change[at][beside[at]])
-            far.append(change[at][rim[at] & ~middle[at]])
+            at_end = rim[at] & ~middle[at]
+            near.append(change[at][beside[at]][:, 1:])
+            far.append(change[at][at_end][:, 1:])
+            weight = _ringing_weight(change[at][beside[at]][:, 0], change[at][at_end][:, 0])
+            ringing |= weight > 0
+            kept_luma = luma(before[at]) + weight * touched[at] * change[at][..., 0]
             box = (tile.place[0].start, tile.place[1].start, *rim[at].shape)
             cleaned.append(Fill(box, rim[at], after[at] / 255))
-            kept.append(Fill(box, rim[at], on_own_luma[at]))
+            kept.append(Fill(box, rim[at], with_luma(kept_luma / 255, after[at] / 255)))
     smeared = not picture.is_gray_mode and _is_smeared(np.concatenate(near), np.concatenate(far))
-    return picture.with_fills(cleaned), picture.with_fills(kept) if smeared else picture
+    return picture.with_fills(cleaned), picture.with_fills(kept) if smeared or ringing else picture
 
 
 def _is_smeared(beside: np.ndarray, at_end: np.ndarray) -> bool:
-    """Return whether chroma changes more beside a hole than at the end of its rim; False without pixels of either.
+    """Return whether chroma changes visibly more beside a hole than at its rim's end; False without pixels of either.
 
     Args:
         beside, at_end: changes of chroma in grey levels, Nx2.
     """
     if not len(beside) or not len(at_end):
         return False
-    change_beside, usual = (float(np.sqrt(np.square(changes).mean())) for changes in (beside, at_end))
-    return change_beside > max(_VISIBLE, _SMEAR_RATIO * usual)
+    change_beside, usual = (float(np.square(changes).mean()) for changes in (beside, at_end))
+    return change_beside - usual > _VISIBLE**2
+
+
+def _ringing_weight(beside: np.ndarray, at_end: np.ndarray) -> float:
+    """Return the weight from 0 to 1 of the estimated luma beside a hole; 0 unless ringing is visible.
+
+    Let c and d be the rms changes of luma beside the hole and at the end of its rim, where nothing rings. At the end,
+    picture and estimate have about the same error: the estimate loses as much texture as it removes noise. If beside
+    the hole it removes c^2 - d^2 of squared error, the ringing, the error is least at the weight 1 - d^2 / (2 c^2).
+
+    Args:
+        beside, at_end: changes of luma in grey levels.
+    """
+    if not len(beside) or not len(at_end):
+        return 0.0
+    change_beside, usual = (float(np.square(changes).mean()) for changes in (beside, at_end))
+    return 1 - usual / (2 * change_beside) if change_beside - usual > _VISIBLE_RINGING**2 else 0.0
+
+
+def _touched_blocks(hole: np.ndarray) -> np.ndarray:
+    """Return the pixels of the 8x8 blocks that contain part of holes NxHxW of whole blocks."""
+    count, height, width = hole.shape
+    blocks = hole.reshape(count, height // 8, 8, width // 8, 8).any((2, 4))
+    return blocks.repeat(8, 1).repeat(8, 2)
 
 
 @dataclass(frozen=True)
@@ -141,15 +170,20 @@ def _dilate(hole: np.ndarray, by: int) -> np.ndarray:
 
 
 def _object_begins(levels: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """Return whether an object in colours NxHxWx3 begins at the hole's edge, N: steps are larger there than nearby."""
+    """Return whether an object in colours NxHxWx3 begins at the hole's edge, N.
+
+    Steps are then larger there than in the rim. They are also larger than within the hole, unless the mask is wider
+    than the object.
+    """
     rim = _dilate(hole, RIM) & ~hole
-    sums = np.zeros((2, 2, len(hole)))
+    sums = np.zeros((3, 2, len(hole)))
     for one, other in _NEIGHBOURS:
         step = np.square(levels[other] - levels[one]).sum(-1)
-        for into, pairs in zip(sums, (hole[one] ^ hole[other], rim[one] & rim[other]), strict=True):
+        kinds = hole[one] ^ hole[other], rim[one] & rim[other], hole[one] & hole[other]
+        for into, pairs in zip(sums, kinds, strict=True):
             into += (step * pairs).sum((1, 2)), pairs.sum((1, 2))
-    at_edge, usual = (total / np.maximum(count, 1) for total, count in sums)
-    return at_edge > _EDGE_RATIO**2 * usual
+    across, outside, inside = (total / np.maximum(count, 1) for total, count in sums)
+    return across > _EDGE_RATIO**2 * np.maximum(outside, inside)
 
 
 def _quantised(levels: np.ndarray, hole: np.ndarray, steps: np.ndarray) -> np.ndarray:
@@ -162,8 +196,11 @@ def _quantised(levels: np.ndarray, hole: np.ndarray, steps: np.ndarray) -> np.nd
     """
     count, height, width = hole.shape
     blocks = hole.reshape(count, height // 8, 8, width // 8, 8)
-    ratios = evidence(levels @ TO_YCC[0] - 128, np.any((levels <= 0) | (levels >= 255), axis=-1), steps)
-    return (ratios * (blocks.any((2, 4)) & ~blocks.all((2, 4)))).sum((1, 2)) > 0
+    clipped = np.any((levels <= 0) | (levels >= 255), axis=-1)
+    ratios = evidence(levels @ TO_YCC[0] - 128, clipped, steps) * (blocks.any((2, 4)) & ~blocks.all((2, 4)))
+    # Projections do not recover blocks with many clipped pixels.
+    exact = ratios * ~clipped.reshape(blocks.shape).any((2, 4))
+    return np.maximum(ratios.sum((1, 2)), exact.sum((1, 2))) > 0
 
 
 def _estimate_scene(ycc: np.ndarray, hole: np.ndarray, coding: Coding) -> np.ndarray:

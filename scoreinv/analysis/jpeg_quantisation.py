@@ -80,17 +80,19 @@ def coding_of(picture: Picture) -> Coding | None:
 
     A frequency without evidence, such as one with only zeros, gets the standard's step, scaled like the others.
     """
-    ycc, (top, left) = _middle(picture, _SIDE)
-    gains = np.array([_gains(_ratios(ycc[None, down:, across:, 0])) for down, across in product(range(8), repeat=2)])
+    ycc, clipped, (top, left) = _middle(picture, _SIDE)
+    grids = (np.s_[down:, across:] for down, across in product(range(8), repeat=2))
+    gains = np.array([_gains(_luma_ratios(ycc[grid], clipped[grid])) for grid in grids])
     scores = gains.sum(1) - gains.max(1)  # a pattern may make one frequency periodic; a JPEG affects many
     second, first = np.sort(scores)[-2:]
     if first - second < _EVIDENCE:
         return None
     down, across = divmod(int(scores.argmax()), 8)
     first_block = (top + down) % 8, (left + across) % 8
-    ycc, (top, left) = _middle(picture, _MOST_SIDE)
+    ycc, clipped, (top, left) = _middle(picture, _MOST_SIDE)
     starts = [(begin - offset) % 8 for begin, offset in zip(first_block, (top, left), strict=True)]
-    luma_steps, scale = _steps(_ratios(ycc[None, starts[0] :, starts[1] :, 0]), _LUMA_TABLE, None)
+    grid = np.s_[starts[0] :, starts[1] :]
+    luma_steps, scale = _steps(_luma_ratios(ycc[grid], clipped[grid]), _LUMA_TABLE, None)
     best = -math.inf
     for cell in ((1, 1), (1, 2), (2, 1), (2, 2)):
         for unit in product(*(range(0, 8 * size, 8) for size in cell)):
@@ -127,11 +129,13 @@ def chroma_samples(planes: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
     return samples
 
 
-def _middle(picture: Picture, blocks: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return luma and chroma, in levels, of the centre of a picture, and the position of its first pixel."""
+def _middle(picture: Picture, blocks: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """Return luma and chroma in levels, clipped pixels and the position of the first pixel of a picture's centre."""
     height, width = (min(side, 8 * blocks + 7) for side in picture.size)
     top, left = (picture.height - height) // 2, (picture.width - width) // 2
-    return (255 * picture.rgb((top, left, height, width))) @ TO_YCC.T.astype(np.float32) - [128, 0, 0], (top, left)
+    rgb = picture.rgb((top, left, height, width))
+    ycc = (255 * rgb) @ TO_YCC.T.astype(np.float32) - [128, 0, 0]
+    return ycc, np.any((rgb <= 0) | (rgb >= 1), axis=-1), (top, left)
 
 
 def evidence(planes: np.ndarray, clipped: np.ndarray, steps: np.ndarray) -> np.ndarray:
@@ -151,9 +155,25 @@ def evidence(planes: np.ndarray, clipped: np.ndarray, steps: np.ndarray) -> np.n
     return terms[np.arange(64), _binned(blocks.reshape(planes.shape))].sum(-1)
 
 
+def _luma_ratios(ycc: np.ndarray, clipped: np.ndarray) -> np.ndarray:
+    """Return L(q) of luma HxWx3, of all blocks or of those without clipped pixels (HxW bool): of which has more gain.
+
+    Clipping hides the quantisation of a block, but all blocks of a high-contrast picture may have a clipped pixel.
+    """
+    height, width = (side // 8 for side in clipped.shape)
+    blocks = clipped[: 8 * height, : 8 * width].reshape(height, 8, width, 8)
+    bins = _binned(ycc[None, ..., 0]).reshape(-1, 64)
+    return max((_sums(each) for each in (bins, bins[~blocks.any((1, 3)).ravel()])), key=lambda sums: _gains(sums).sum())
+
+
 def _ratios(planes: np.ndarray) -> np.ndarray:
     """Return L(q) of the blocks of planes NxHxW for each frequency and q = 1, 2, ...: (64, `_LARGEST`)."""
-    bins = _binned(planes).reshape(-1, 64) + np.arange(64) * (_BINS + 1)
+    return _sums(_binned(planes).reshape(-1, 64))
+
+
+def _sums(bins: np.ndarray) -> np.ndarray:
+    """Return L(q) from the bins of the coefficients of N blocks, Nx64."""
+    bins = bins + np.arange(64) * (_BINS + 1)
     counts = np.bincount(bins.ravel(), minlength=64 * (_BINS + 1)).reshape(64, -1)
     return counts[:, :-1] @ _ratio_of_bins().T
 

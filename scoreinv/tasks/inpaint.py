@@ -95,7 +95,7 @@ def inpaint(
         avoid: a mask, as `mask`, of pixels that deep holes do not copy. They never copy people's heads and shoulders,
             if a face is found, or colours that are not near the hole.
         exact: keep every known pixel. Otherwise, if a JPEG smeared the object over its blocks, the 8 pixels beside the
-            mask are redrawn with their own luma, and a note tells so.
+            mask are redrawn, and a note tells so: in chroma, and where ringing is visible in luma.
         method: `conditioned` (a network that takes the observation) or `pc` (constrained predictor-corrector, with any
             model), None for the model's; or `telea`, `navier-stokes` or `biharmonic`, without a model.
         steps: of the sampler. None: 10 for `conditioned`, for narrow holes 3; 30 for `pc`.
