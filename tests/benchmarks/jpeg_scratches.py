@@ -4,8 +4,9 @@
 
 The middle of each photograph gets scratches of one colour and is kept without a loss, and as a JPEG of several
 qualities. Each is filled by `photo` with every known pixel as it is (`exact`), and as usual; the holes' PSNR is that to
-the photograph. Errors of the rim follow: of the luma beside the holes, and of the chroma within 8 pixels. `clean` is what a JPEG of the photograph itself gives, where nothing is smeared: no fill that goes by
-the JPEG's pixels can do better. The sheet shows the photograph, the JPEG of the lowest quality, and its fill by both.
+the photograph. Errors of the rim follow: of the luma beside the holes, and of the chroma within 8 pixels. `clean` is
+what a JPEG of the photograph itself gives, where nothing is smeared: no fill that goes by the JPEG's pixels can do
+better. The sheet shows the photograph, the JPEG of the lowest quality, and its fill by both.
 """
 
 from __future__ import annotations
