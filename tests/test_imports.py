@@ -117,7 +117,7 @@ def test_the_core_is_closed() -> None:
 def test_pictures_need_no_core() -> None:
     torch_free = {
         "operators",
-        "operators.colour_space",
+        "operators.luma",
         "operators.kernels",
         "windows",
         "windows.boxes",

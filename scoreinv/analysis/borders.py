@@ -9,7 +9,7 @@ from PIL import Image
 
 from scoreinv.analysis.kind import LOOKED_AT, seen
 from scoreinv.imaging.picture import Picture
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 from scoreinv.windows.boxes import Box
 
 _LEAST, _MOST = 0.01, 0.2

@@ -27,7 +27,7 @@ from scipy import ndimage
 from scoreinv.analysis.jpeg_quantisation import TO_YCC, Coding, chroma_samples, coding_of, evidence
 from scoreinv.imaging.colour import with_luma
 from scoreinv.imaging.picture import Fill, Picture, colour_planes
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 
 RIM = 8  # width in pixels of the rim: a block's side
 _TILE = 64  # side of the tiles; like the margin, a multiple of the largest unit of blocks

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from scoreinv.imaging.picture import STRIP_ROWS, Picture, scaled, to_float, to_samples
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 
 Kind = Literal["grey", "tinted", "coloured"]
 """`tinted` is a print of one tint, such as sepia: each of its tones has one colour."""

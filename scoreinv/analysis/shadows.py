@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.regions import extent, mask_of_blocks, means_of_blocks
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 from scoreinv.windows.boxes import crop
 
 _SIDE = 384  # longer side of the reduced crop, in pixels

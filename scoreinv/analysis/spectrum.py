@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from scoreinv.imaging.picture import Picture
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 
 BLOCK = 128  # side of the averaged blocks, in pixels
 _ACROSS = 8  # maximum number of blocks along a side

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from scoreinv.batch.plan import Job
-from scoreinv.batch.work import Row, Work, process
+from scoreinv.batch.resume import Row
+from scoreinv.batch.work import Work, process
 from scoreinv.batch.workers import RETRIES
 from scoreinv.system.errors import CheckpointError, InputError, ScoreinvError
 from scoreinv.system.terminal import ENDING_SIGNALS

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from scoreinv.batch.plan import Plan
-from scoreinv.batch.work import BY_ANOTHER, EXISTS, Row
+from scoreinv.batch.resume import BY_ANOTHER, EXISTS, Row
 from scoreinv.files.urls import write_url
 from scoreinv.system.errors import InputError
 

@@ -1,18 +1,132 @@
-"""Checks of outputs before anything is computed. Their folders are made with the first result."""
+"""Names of outputs, and their checks before anything is computed.
+
+A result goes beside its photo as `STEM_inpainted.png`, or where `-o` says; those of a folder go to `FOLDER_inpainted/`.
+Folders of outputs are made with the first result.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Annotated, Literal
 
 from scoreinv import files
 from scoreinv.system.errors import ExistsError, InputError
+from scoreinv.system.options import Setting, Whole
 
 STREAM = "-"
 """Stands for stdin and stdout."""
+
+Quality = Annotated[
+    int | None,
+    Setting("Quality of jpg, webp, heic and avif. (default: 95 for jpg, lossless for webp, else 90)", Whole(1, 100)),
+]
+Frame = Annotated[int | None, Setting("Frame of a file with several; the first is 0.", Whole(0), advanced=True)]
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where results go and how they are written.
+
+    Attributes:
+        output: file or folder; None: beside the input.
+        recursive: include subfolders.
+        format: file suffix of results that `output` does not name; None: tif for a TIFF, else png.
+        quality: of lossy formats.
+        shard: `K/N`, the K-th of N parts; None: all.
+        workers: number of processes, or `ray`; None: chosen.
+        frame: number of the frame to read; None: the only one.
+        overwrite: replace existing files.
+    """
+
+    output: Annotated[
+        str | None,
+        Setting(
+            "Result (.png, .tif, .webp, .jpg, .heic, .avif) or folder; - is stdout. (default: beside the input)",
+            metavar="FILE|FOLDER",
+            option="-o --output",
+        ),
+    ] = None
+    recursive: Annotated[bool, Setting("Include subfolders; results keep their places.")] = False
+    format: Annotated[
+        Literal["png", "tif", "webp", "jpg", "heic", "avif"] | None,
+        Setting("Format of results that -o does not name. (default: tif for a TIFF, else png)", advanced=True),
+    ] = None
+    quality: Quality = None
+    shard: Annotated[
+        str | None, Setting("Process the K-th of N parts, for N machines.", metavar="K/N", advanced=True)
+    ] = None
+    workers: Annotated[
+        str | None,
+        Setting(
+            "Processes for a folder, or ray: a Ray cluster at RAY_ADDRESS, else this machine. (default: chosen)",
+            metavar="N|ray",
+            advanced=True,
+        ),
+    ] = None
+    frame: Frame = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.workers == "ray" and find_spec("ray") is None:
+            raise InputError("--workers ray: Ray is not installed: pip install 'scoreinv[ray]'")
+        if self.workers not in (None, "ray") and not re.fullmatch("[1-9][0-9]{0,2}", str(self.workers)):
+            raise InputError(f"--workers {self.workers}: give a number of processes from 1 to 999, or ray")
+
+    @property
+    def names_folder(self) -> bool:
+        """Whether `output` ends like a folder, which is then made."""
+        return (self.output or "").endswith(("/", os.sep))
+
+
+def ending(source: str, suffix: str, options: OutputOptions, kind: str | None) -> str:
+    """Return what replaces a photo's suffix in its result's name; `kind` is the task's own format, if it has one."""
+    usual = "tif" if Path(source).suffix.lower() in (".tif", ".tiff") else "png"
+    return f"{suffix}.{options.format or kind or usual}"
+
+
+def results_folder(given: str, suffix: str, options: OutputOptions) -> Path:
+    """Return the folder of a batch's results: that of `-o`, or one beside the given folder."""
+    output = options.output
+    if output is not None:
+        if output == STREAM or Path(output).is_file() or Path(output).suffix.lower() in files.FORMATS:
+            raise InputError(f"-o {output}: several inputs need a folder")
+        return Path(output)
+    base = Path(given)
+    base = base.resolve() if base.name in ("", "..") else base
+    return base.with_name(f"{base.name}{suffix}")
+
+
+def single_output(source: str, options: OutputOptions, ending: str) -> str:
+    """Return the path of a single photo's result, or `-`; raise InputError if `-o` does not fit."""
+    target = options.output
+    stem = "stdin" if source == STREAM else Path(source).stem
+    if target is None and source != STREAM:
+        return str(Path(source).with_name(f"{stem}{ending}"))
+    if target is not None and (options.names_folder or (target != STREAM and Path(target).is_dir())):
+        return str(Path(target) / f"{stem}{ending}")
+    if options.format is not None:
+        raise InputError(f"--format {options.format}: {target or STREAM} has a format (stdout: png): give one of them")
+    if target in (None, STREAM):
+        check_stdout()
+        if target is None and sys.stdout.isatty():
+            raise InputError("the result of - goes to stdout, which is a terminal: name a file with -o, or redirect it")
+        return STREAM
+    if Path(str(target)).suffix.lower() not in files.FORMATS:
+        raise InputError(f"{target}: end the output's name in {', '.join(files.FORMATS)}, or in / for a folder")
+    return str(target)
+
+
+def numbered(output: str, count: int) -> tuple[str, ...]:
+    """Return the output itself, or for several results `NAME.1.png`, `NAME.2.png`, ..."""
+    stem, _, suffix = output.rpartition(".")
+    return tuple(f"{stem}.{number}.{suffix}" for number in range(1, count + 1)) if count > 1 else (output,)
 
 
 def refuse_existing(outputs: Iterable[str], *, overwrite: bool, option: str = "-o") -> None:

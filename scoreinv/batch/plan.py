@@ -1,104 +1,39 @@
-"""Which pictures are processed, and the names of their results.
-
-Inputs are files and folders; results among them are left out. A result goes beside its photo as `STEM_inpainted.png`,
-or where `-o` says; those of a folder go to `FOLDER_inpainted/`.
-"""
+"""Which pictures are processed, with which masks. Inputs are files and folders; results among them are left out."""
 
 from __future__ import annotations
 
 import logging
 import os
 import re
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, get_args
+from typing import get_args
 
 from scoreinv import files
 from scoreinv.batch.outputs import (
     STREAM,
+    OutputOptions,
     check_file,
     check_folder,
     check_quality,
-    check_stdout,
+    ending,
+    numbered,
     refuse_existing,
     refuse_inputs,
+    results_folder,
+    single_output,
 )
 from scoreinv.files.urls import check_bucket, is_url, list_files
 from scoreinv.inputs.mask_options import DAMAGE_SUFFIX, MaskOptions
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import Setting, Whole
 from scoreinv.tasks.requests import Given
 
 _log = logging.getLogger(__name__)
 
 OTHER_FORMATS = frozenset([".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"])
 """Suffixes of picture formats that are not supported; a warning counts such files."""
-
-
-Quality = Annotated[
-    int | None,
-    Setting("Quality of jpg, webp, heic and avif. (default: 95 for jpg, lossless for webp, else 90)", Whole(1, 100)),
-]
-Frame = Annotated[int | None, Setting("Frame of a file with several; the first is 0.", Whole(0), advanced=True)]
-
-
-@dataclass(frozen=True)
-class OutputOptions:
-    """Where results go and how they are written.
-
-    Attributes:
-        output: file or folder; None: beside the input.
-        recursive: include subfolders.
-        format: file suffix of results that `output` does not name; None: tif for a TIFF, else png.
-        quality: of lossy formats.
-        shard: `K/N`, the K-th of N parts; None: all.
-        workers: number of processes, or `ray`; None: chosen.
-        frame: number of the frame to read; None: the only one.
-        overwrite: replace existing files.
-    """
-
-    output: Annotated[
-        str | None,
-        Setting(
-            "Result (.png, .tif, .webp, .jpg, .heic, .avif) or folder; - is stdout. (default: beside the input)",
-            metavar="FILE|FOLDER",
-            option="-o --output",
-        ),
-    ] = None
-    recursive: Annotated[bool, Setting("Include subfolders; results keep their places.")] = False
-    format: Annotated[
-        Literal["png", "tif", "webp", "jpg", "heic", "avif"] | None,
-        Setting("Format of results that -o does not name. (default: tif for a TIFF, else png)", advanced=True),
-    ] = None
-    quality: Quality = None
-    shard: Annotated[
-        str | None, Setting("Process the K-th of N parts, for N machines.", metavar="K/N", advanced=True)
-    ] = None
-    workers: Annotated[
-        str | None,
-        Setting(
-            "Processes for a folder, or ray: a Ray cluster at RAY_ADDRESS, else this machine. (default: chosen)",
-            metavar="N|ray",
-            advanced=True,
-        ),
-    ] = None
-    frame: Frame = None
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        if self.workers == "ray" and find_spec("ray") is None:
-            raise InputError("--workers ray: Ray is not installed: pip install 'scoreinv[ray]'")
-        if self.workers not in (None, "ray") and not re.fullmatch("[1-9][0-9]{0,2}", str(self.workers)):
-            raise InputError(f"--workers {self.workers}: give a number of processes from 1 to 999, or ray")
-
-    @property
-    def names_folder(self) -> bool:
-        """Whether `output` ends like a folder, which is then made."""
-        return (self.output or "").endswith(("/", os.sep))
 
 
 @dataclass(frozen=True)
@@ -236,7 +171,7 @@ class Planner:
         """
         given, options = self.given, self.options
         found = self._in_store() if any(map(is_url, (*self.photos, options.output or ""))) else self._on_disk()
-        jobs = [replace(job, outputs=_numbered(job.output, self.results)) for job in found.jobs]
+        jobs = [replace(job, outputs=numbered(job.output, self.results)) for job in found.jobs]
         outputs = [path for job in jobs for path in job.outputs]
         if self.results > 1 and found.jobs[0].output == STREAM:
             raise InputError("--samples: stdout takes one picture: name a file with -o")
@@ -271,7 +206,7 @@ class Planner:
         if len(photos) == 1 and not folders:
             if options.shard is not None:
                 raise InputError(f"--shard {options.shard}: needs a folder or several photos")
-            output = _single_output(photos[0], options, self._ending(photos[0]))
+            output = single_output(photos[0], options, ending(photos[0], self.suffix, options, self.kind))
             if options.names_folder:
                 check_folder(Path(output).parent)
             return Plan([Job(photos[0], output)], batch=False)
@@ -288,12 +223,12 @@ class Planner:
             if source not in results:
                 inside = Path() if source == item else Path(source).parent.relative_to(item)
                 is_beside = source == item and options.output is None
-                places.append(Path(source).parent if is_beside else self._results_folder(item) / inside)
+                places.append(Path(source).parent if is_beside else results_folder(item, self.suffix, options) / inside)
                 jobs.append(Job(source, "", inside))
         for place in set(places):
             check_folder(place)
         has_folder = options.output is not None or len(folders) == len(photos) == 1
-        folder = self._results_folder(photos[0]) if has_folder else None
+        folder = results_folder(photos[0], self.suffix, options) if has_folder else None
         return Plan(self._with_outputs(jobs, places), folder=folder, results_skipped=len(results))
 
     def _warn_of_subfolders(self, folders: list[str]) -> None:
@@ -330,36 +265,23 @@ class Planner:
         stored = frozenset(f"{target}/{name}" for name in list_files(target))
         return Plan([replace(job, output=f"{target}/{job.output}") for job in jobs], store=target, stored=stored)
 
-    def _ending(self, source: str) -> str:
-        """Return what replaces a photo's suffix in its result's name."""
-        usual = "tif" if Path(source).suffix.lower() in (".tif", ".tiff") else "png"
-        return f"{self.suffix}.{self.options.format or self.kind or usual}"
-
     def _with_outputs(self, jobs: list[Job], folders: list[Path]) -> list[Job]:
         """Return the jobs with their outputs, in folders; whole file names are used if two stems are equal."""
         names = [str(folder / Path(job.source).stem) for job, folder in zip(jobs, folders, strict=True)]
-        named = [f"{name}{self._ending(job.source)}" for job, name in zip(jobs, names, strict=True)]
+        named = [
+            f"{name}{ending(job.source, self.suffix, self.options, self.kind)}"
+            for job, name in zip(jobs, names, strict=True)
+        ]
         counts = Counter(named)
         outputs: dict[str, Job] = {}
         for job, folder, output in zip(jobs, folders, named, strict=True):
-            whole = str(folder / f"{Path(job.source).name}{self._ending(job.source)}")
+            whole = str(folder / f"{Path(job.source).name}{ending(job.source, self.suffix, self.options, self.kind)}")
             name = whole if counts[output] > 1 else output
             if name in outputs:
                 sources = f"{outputs[name].source} and {job.source}"
                 raise InputError(f"{sources} have one output, {name}: process them apart, with -o")
             outputs[name] = replace(job, output=name)
         return list(outputs.values())
-
-    def _results_folder(self, given: str) -> Path:
-        """Return the folder of a batch's results: that of `-o`, or one beside the given folder."""
-        output = self.options.output
-        if output is not None:
-            if output == STREAM or Path(output).is_file() or Path(output).suffix.lower() in files.FORMATS:
-                raise InputError(f"-o {output}: several inputs need a folder")
-            return Path(output)
-        base = Path(given)
-        base = base.resolve() if base.name in ("", "..") else base
-        return base.with_name(f"{base.name}{self.suffix}")
 
     def _results_among(self, sources: list[str]) -> set[str]:
         """Return the inputs that are results of others, by name: a killed run may not have recorded its last result."""
@@ -485,12 +407,6 @@ def expand(item: str, *, recursive: bool) -> list[str]:
     return found
 
 
-def _numbered(output: str, count: int) -> tuple[str, ...]:
-    """Return the output itself, or for several results `NAME.1.png`, `NAME.2.png`, ..."""
-    stem, _, suffix = output.rpartition(".")
-    return tuple(f"{stem}.{number}.{suffix}" for number in range(1, count + 1)) if count > 1 else (output,)
-
-
 def _shard(text: str | None, jobs: list[Job]) -> list[Job]:
     """Return every N-th job from the K-th of `K/N`, ordered by source: independent of the order of the inputs."""
     if text is None:
@@ -500,23 +416,3 @@ def _shard(text: str | None, jobs: list[Job]) -> list[Job]:
     if not 1 <= number <= count:
         raise InputError(f"--shard {text}: give K/N, the K-th of N parts, such as 3/16")
     return sorted(jobs, key=lambda job: job.source)[number - 1 :: count]
-
-
-def _single_output(source: str, options: OutputOptions, ending: str) -> str:
-    """Return the output of a single photo."""
-    target = options.output
-    stem = "stdin" if source == STREAM else Path(source).stem
-    if target is None and source != STREAM:
-        return str(Path(source).with_name(f"{stem}{ending}"))
-    if target is not None and (options.names_folder or (target != STREAM and Path(target).is_dir())):
-        return str(Path(target) / f"{stem}{ending}")
-    if options.format is not None:
-        raise InputError(f"--format {options.format}: {target or STREAM} has a format (stdout: png): give one of them")
-    if target in (None, STREAM):
-        check_stdout()
-        if target is None and sys.stdout.isatty():
-            raise InputError("the result of - goes to stdout, which is a terminal: name a file with -o, or redirect it")
-        return STREAM
-    if Path(str(target)).suffix.lower() not in files.FORMATS:
-        raise InputError(f"{target}: end the output's name in {', '.join(files.FORMATS)}, or in / for a folder")
-    return str(target)

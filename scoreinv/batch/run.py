@@ -7,21 +7,13 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 
-from scoreinv.batch.plan import Job, Plan
-from scoreinv.batch.work import EXISTS, Row, Work, process, skipped
+from scoreinv.batch.plan import Plan
+from scoreinv.batch.resume import Row, unneeded
+from scoreinv.batch.work import Work, process
 from scoreinv.system.files import remove_leftovers
 
 Progress = Callable[..., None]
 """Called with the share of the batch that is done, the seconds left (None: unknown), and the current picture."""
-
-
-def unneeded(job: Job, jobs: Plan, work: Work) -> Row | None:
-    """Return the row of a picture without work: finished before, or left out; else None."""
-    if jobs.batch and not work.options.overwrite and jobs.has(job):
-        return skipped(job, EXISTS)
-    if job.source not in jobs.left_out:
-        return None
-    return {"input": job.source, "skipped": jobs.left_out[job.source], "finished": jobs.has(job)}
 
 
 def run(jobs: Plan, work: Work, progress: Progress = lambda *_: None) -> Generator[Row, None, None]:
@@ -36,7 +28,7 @@ def run(jobs: Plan, work: Work, progress: Progress = lambda *_: None) -> Generat
         CheckpointError: a model cannot be used.
         ScoreinvError, OSError: outside a batch, whatever fails.
     """
-    rows = {job: unneeded(job, jobs, work) for job in jobs.jobs}
+    rows = {job: unneeded(job, jobs, overwrite=work.options.overwrite) for job in jobs.jobs}
     wanted = [job for job, row in rows.items() if row is None]
     workers: int | str = 1
     if work.dry_run or (jobs.batch and wanted):

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from scoreinv import files, imaging, inputs
-from scoreinv.batch.outputs import STREAM
-from scoreinv.batch.plan import Beside, Job, OutputOptions
-from scoreinv.files.urls import exists, is_url
+from scoreinv.batch.outputs import STREAM, OutputOptions
+from scoreinv.batch.plan import Beside, Job
+from scoreinv.batch.resume import BY_ANOTHER, Row, missing, skipped
+from scoreinv.files.urls import is_url
 from scoreinv.inputs.mask_options import DAMAGE_SUFFIX
 from scoreinv.models.loading import Models, Role
 from scoreinv.system.errors import CheckpointError, ExistsError, InputError
@@ -30,13 +31,7 @@ from scoreinv.tasks.requests import Inputs, Request
 
 _log = logging.getLogger(__name__)
 
-Row = dict[str, Any]
 Task = Callable[[Inputs, Any, Models, Callback | None], Outcome[imaging.Picture]]
-
-EXISTS = "exists"
-"""Reason of a row whose results were there before the run."""
-BY_ANOTHER = "by another process"
-"""Reason of a row whose results another process wrote during the run."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +65,11 @@ class Work:
         """The models that are used; rows name the first."""
         return self.request.roles(self.given.given)
 
+    @property
+    def keeps(self) -> bool:
+        """Whether results that exist are kept: those of a batch, unless they may be overwritten."""
+        return self.batch and not self.options.overwrite
+
     def check(self) -> None:
         """Raise InputError if a model or the device does not exist, or no reference has colours."""
         self.models.machine.check()
@@ -92,18 +92,6 @@ class Work:
         return row
 
 
-def missing(job: Job, work: Work) -> list[str]:
-    """Return the results to write: in a batch those that do not exist, unless they may be overwritten."""
-    resumes = work.batch and not work.options.overwrite
-    return [path for path in job.outputs if not (resumes and exists(path))]
-
-
-def skipped(job: Job, reason: str) -> Row:
-    """Return the row of a picture whose results exist."""
-    outputs = {"output": job.outputs[0], "outputs": list(job.outputs)}
-    return {"input": job.source, **outputs, "skipped": reason, "finished": True}
-
-
 def prepare(job: Job, work: Work) -> Inputs:
     """Read a picture and its files, and check that its results can be written.
 
@@ -112,7 +100,7 @@ def prepare(job: Job, work: Work) -> Inputs:
     options, given = work.options, work.given
     picture = files.read_picture(job.source, options.frame)
     if Path(job.output).parent.is_dir() or not (work.batch or options.names_folder):  # else it is made
-        for output in missing(job, work):
+        for output in missing(job, keep=work.keeps):
             files.check_output(output, overwrite=options.overwrite)
     try:
         files.check_format(job.output, work.request.result_of(picture))
@@ -158,7 +146,7 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
         CheckpointError: a model cannot be used: no other picture would succeed.
         ScoreinvError, OSError: outside a batch, whatever fails; in a batch the row has the error.
     """
-    todo = missing(job, work)
+    todo = missing(job, keep=work.keeps)
     if not todo:
         return skipped(job, BY_ANOTHER)
     try:

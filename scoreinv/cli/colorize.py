@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from scoreinv import tasks
-from scoreinv.batch.outputs import STREAM, check_file
-from scoreinv.batch.plan import Beside, OutputOptions, expand
+from scoreinv.batch.outputs import STREAM, OutputOptions, check_file
+from scoreinv.batch.plan import Beside, expand
 from scoreinv.cli.options import Common, Hints, TaskModel, Uncertainty
 from scoreinv.cli.photos import run
 from scoreinv.models.loading import Models

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Annotated
 
 from scoreinv import imaging, tasks
-from scoreinv.batch.plan import Beside, OutputOptions
+from scoreinv.batch.outputs import OutputOptions
+from scoreinv.batch.plan import Beside
 from scoreinv.cli.options import Common, Photos, TaskModel, Uncertainty
 from scoreinv.cli.photos import AUTO, run
 from scoreinv.inputs.mask_options import MaskOptions

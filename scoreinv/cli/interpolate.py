@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from scoreinv import files, tasks
-from scoreinv.batch.outputs import STREAM, refuse_inputs
-from scoreinv.batch.plan import Frame, Quality
+from scoreinv.batch.outputs import STREAM, Frame, Quality, refuse_inputs
 from scoreinv.cli.gallery import Gallery, warn_of_completing
 from scoreinv.cli.options import Common, ModelOption
 from scoreinv.cli.render import emit, notice, provenance, rehearse, warn

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scoreinv import files, imaging, tasks
-from scoreinv.batch.outputs import STREAM, check_folder, refuse_existing, refuse_inputs
-from scoreinv.batch.plan import Frame, expand
+from scoreinv.batch.outputs import STREAM, Frame, check_folder, refuse_existing, refuse_inputs
+from scoreinv.batch.plan import expand
 from scoreinv.cli.options import Common, ModelOption
 from scoreinv.cli.render import describe, emit, failure, notice, print_traceback, provenance, put, rehearse, warn
 from scoreinv.models.loading import ModelSource

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from scoreinv import imaging
-from scoreinv.batch.outputs import STREAM
-from scoreinv.batch.plan import Beside, OutputOptions, Plan, Planner
+from scoreinv.batch.outputs import STREAM, OutputOptions
+from scoreinv.batch.plan import Beside, Plan, Planner
 from scoreinv.cli.options import Common
 from scoreinv.cli.render import Report, describe
 from scoreinv.models.loading import Models
@@ -71,10 +71,10 @@ def run(
 def _process(jobs: Plan, work: Work, common: Common) -> int:
     """Process the photos and print their rows; return the exit status."""
     from scoreinv.batch.manifest import manifest_of
+    from scoreinv.batch.resume import unneeded
     from scoreinv.batch.run import run as run_batch
-    from scoreinv.batch.run import unneeded
 
-    wanted = [job for job in jobs.jobs if unneeded(job, jobs, work) is None]
+    wanted = [job for job in jobs.jobs if unneeded(job, jobs, overwrite=work.options.overwrite) is None]
     title = wanted[0].source if len(wanted) == 1 else f"{len(wanted)} photographs"
     report = Report(jobs, common, len(wanted))
     with nullcontext() if common.dry_run else manifest_of(jobs) as manifest:

@@ -220,7 +220,7 @@ class Report:
 
     def add(self, row: dict[str, Any]) -> None:
         """Print a row."""
-        from scoreinv.batch.work import BY_ANOTHER, EXISTS
+        from scoreinv.batch.resume import BY_ANOTHER, EXISTS
 
         if "error" in row:
             self.counts["failed"] += 1

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 from scoreinv import tasks
-from scoreinv.batch.plan import Beside, OutputOptions
+from scoreinv.batch.outputs import OutputOptions
+from scoreinv.batch.plan import Beside
 from scoreinv.cli.options import Common, Hints, Photos
 from scoreinv.cli.photos import AUTO, run
 from scoreinv.inputs.mask_options import MaskOptions

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from scoreinv import tasks
-from scoreinv.batch.outputs import refuse_inputs
-from scoreinv.batch.plan import Quality
+from scoreinv.batch.outputs import Quality, refuse_inputs
 from scoreinv.cli.gallery import Gallery, warn_of_completing
 from scoreinv.cli.options import Common, ModelOption
 from scoreinv.cli.render import emit, notice, provenance, rehearse

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from scoreinv import tasks
-from scoreinv.batch.plan import Beside, OutputOptions
+from scoreinv.batch.outputs import OutputOptions
+from scoreinv.batch.plan import Beside
 from scoreinv.cli.options import Common, Photos, TaskModel, Uncertainty
 from scoreinv.cli.photos import run
 from scoreinv.models.loading import Models

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scoreinv.conditional.initial_estimate import InitialEstimate
-from scoreinv.operators.colour_space import colour_basis, luma_weights
+from scoreinv.operators.luma import colour_basis, luma_weights
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.preconditioning import Range, centre, noise_level
 from scoreinv.sdes import SDE, broadcast

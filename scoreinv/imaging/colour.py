@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scoreinv.operators.colour_space import luma, luma_weights
+from scoreinv.operators.luma import luma, luma_weights
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -16,7 +16,7 @@ from PIL import Image
 
 from scoreinv.imaging.colour import GuidedUpsampling, quantize_keeping_luma, with_luma
 from scoreinv.imaging.metadata import Metadata
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.windows.boxes import Box, crop
 

@@ -10,7 +10,7 @@ from PIL import Image
 from scoreinv.analysis.kind import coloured_at, is_partly_coloured, kind_by_colours
 from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture, scaled, to_samples
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 from scoreinv.system.errors import InputError
 from scoreinv.windows.boxes import Box, crop
 

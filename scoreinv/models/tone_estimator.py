@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from scoreinv.models.weights import read_network
 from scoreinv.networks.chroma import SEEN
-from scoreinv.operators.colour_space import luma_weights
+from scoreinv.operators.luma import luma_weights
 from scoreinv.system.files import PRETRAINED
 
 TONE_FILE = PRETRAINED / "tone" / "tone.safetensors"

@@ -19,7 +19,7 @@
 Pictures are (B, C, H, W). Operators hold tensors for a batch of 1 (shared) or B, and cast them to the picture's device
 and dtype.
 
-The names of `__init__.pyi` are imported on first use: `kernels` and `colour_space` need no torch.
+The names of `__init__.pyi` are imported on first use: `kernels` and `luma` need no torch.
 """
 
 import lazy_loader

@@ -1,4 +1,3 @@
-from . import colour_space as colour_space
 from . import kernels as kernels
 from .base import RANK_TOLERANCE as RANK_TOLERANCE
 from .base import Composed as Composed

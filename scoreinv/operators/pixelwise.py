@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.operators.base import SpectralOperator
-from scoreinv.operators.colour_space import colour_basis
+from scoreinv.operators.luma import colour_basis
 from scoreinv.system.options import require
 
 

@@ -33,7 +33,7 @@ from scoreinv.inputs.hints import KnownColours, check_reference, hints_from_pict
 from scoreinv.models.loading import Models
 from scoreinv.models.places import looks_of, places_of
 from scoreinv.operators import gray, gray_and_hints
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.tasks.callbacks import Callback, notify, running, split

@@ -36,7 +36,7 @@ from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.loading import Models
 from scoreinv.networks.detector import STRIDE
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.options import FOUND_GROW, USUAL_SENSITIVITY
 from scoreinv.system.text import shown

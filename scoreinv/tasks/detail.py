@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.operators.colour_space import luma_weights
+from scoreinv.operators.luma import luma_weights
 
 FINE_SHARE, COARSE_SHARE = 0.85, 0.4
 """Factors of the fine and of the coarse part of the deviation."""

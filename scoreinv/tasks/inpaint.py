@@ -33,7 +33,7 @@ from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.masks import as_holes, observed_from_hole
 from scoreinv.models.loading import Models
 from scoreinv.operators import ObservedComponents
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.system.errors import InputError, SettingError

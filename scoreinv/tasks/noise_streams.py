@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.imaging.picture import Picture
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 from scoreinv.samplers import NoiseStream
 from scoreinv.samplers.rng import generator
 

@@ -21,7 +21,7 @@ from scoreinv.models.catalogue import MODEL_FILE
 from scoreinv.models.tone_estimator import PARTS, QUANTILES, SIDE, ToneNetwork, load_tone
 from scoreinv.models.weights import read_network
 from scoreinv.networks.chroma import ChromaNetwork
-from scoreinv.operators.colour_space import colour_basis, luma_weights
+from scoreinv.operators.luma import colour_basis, luma_weights
 from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.notes import Note, info
 

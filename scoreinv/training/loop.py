@@ -37,6 +37,7 @@ from scoreinv.training.config import OptimizerConfig, TrainingConfig
 from scoreinv.training.data.batches import DROPOUT, Batch, BatchSource, stream
 from scoreinv.training.data.pictures import check_source, load_pictures, split
 from scoreinv.training.distributed import World, process_group
+from scoreinv.training.ema import update_average
 from scoreinv.training.losses import ScoreLearner, learner_of, useful_loss
 from scoreinv.training.metrics import (
     HeldOut,
@@ -133,21 +134,6 @@ def learning_rate(config: OptimizerConfig, step: int, fraction: float) -> float:
     warm = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
     annealed = 0.5 * (1 + math.cos(math.pi * fraction)) if config.anneal == "cosine" else 1.0
     return config.learning_rate * warm * annealed
-
-
-@torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, update: int, decay: float) -> None:
-    """Update the moving average: average += (1 - decay_n) (network - average), for the n-th update, n from 1.
-
-    decay_1 = 0, so the first update copies the network; then decay_n = min(decay, (1 + n) / (10 + n)), as in the
-    reference implementation. Buffers are averaged, too, to keep frozen embeddings; integer buffers are copied.
-    """
-    decay = min(decay, (1 + update) / (10 + update)) if update > 1 else 0.0
-    for kept, current in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if kept.is_floating_point():
-            kept.lerp_(current, 1 - decay)
-        else:
-            kept.copy_(current)
 
 
 def check_run(config: TrainingConfig, out: Path | str, *, resume: bool = False, overwrite: bool = False) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from scoreinv.analysis.kind import coloured_at, kind_by_colours, seen, untinted
 from scoreinv.imaging.picture import Picture
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 
 
 def tones(height: int = 60, width: int = 90) -> np.ndarray:

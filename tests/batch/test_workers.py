@@ -18,8 +18,10 @@ from processes import wait_for
 from shell import photo_array, start_process
 
 from scoreinv.batch import workers
-from scoreinv.batch.plan import Job, OutputOptions
-from scoreinv.batch.work import BY_ANOTHER, Work
+from scoreinv.batch.outputs import OutputOptions
+from scoreinv.batch.plan import Job
+from scoreinv.batch.resume import BY_ANOTHER
+from scoreinv.batch.work import Work
 from scoreinv.models.loading import Machine, Models
 from scoreinv.tasks.outcome import DenoiseOutcome
 from scoreinv.tasks.requests import DenoiseRequest

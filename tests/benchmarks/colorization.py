@@ -30,7 +30,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 from scoreinv.tasks.evaluate import frechet_distance, kernel_distance
 
 GRAY = 2.0

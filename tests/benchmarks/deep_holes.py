@@ -31,7 +31,7 @@ from PIL import Image
 from scipy import ndimage
 
 import scoreinv
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 from scoreinv.tasks.evaluate import frechet_distance
 
 SHORTER = 512

@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.models.loading import Models
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 from scoreinv.tasks.requests import Inputs, RestoreRequest
 from scoreinv.tasks.restore import restore_picture
 

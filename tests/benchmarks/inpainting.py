@@ -28,7 +28,7 @@ from skimage.metrics import structural_similarity
 
 import scoreinv
 from scoreinv.imaging.opencv import load_opencv
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.posterior import accepts_holes
 from scoreinv.tasks.requests import ClassicalMethod

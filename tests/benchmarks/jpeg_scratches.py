@@ -25,7 +25,7 @@ import scoreinv
 from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 from scoreinv.tasks.inpaint import inpaint_picture
 from scoreinv.tasks.requests import InpaintRequest, Inputs
 

@@ -31,7 +31,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from scoreinv.analysis.kind import kind_by_colours
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.requests import Inputs, RestoreRequest
 from scoreinv.tasks.restore import restore_picture

@@ -12,7 +12,7 @@ from scoreinv.batch.work import _read_references
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import write_picture
 from scoreinv.imaging.picture import Picture
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 

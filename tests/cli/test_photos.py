@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from shell import hole_array, photo_array
 
-from scoreinv.batch.work import BY_ANOTHER, EXISTS
+from scoreinv.batch.resume import BY_ANOTHER, EXISTS
 from scoreinv.system.files import atomic_write
 
 

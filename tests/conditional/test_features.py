@@ -18,7 +18,7 @@ from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_metadata, read_model
 from scoreinv.networks.encoder import FEATURES, Encoder
 from scoreinv.operators import ObservedComponents, gray
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
 from scoreinv.system.errors import CheckpointError

@@ -17,7 +17,7 @@ from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_model, save
 from scoreinv.operators import gray, mask
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE

@@ -20,7 +20,7 @@ from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.guidance import ConstrainedPC
 from scoreinv.models.config import ModelConfig
 from scoreinv.operators import ObservedComponents, gray, mask
-from scoreinv.operators.colour_space import colour_basis
+from scoreinv.operators.luma import colour_basis
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.preconditioning import EDM
 from scoreinv.samplers import DPMpp2M, NoiseStream

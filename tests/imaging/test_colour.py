@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from scoreinv.imaging.colour import ChromaAlongEdges, GuidedUpsampling, quantize_keeping_luma, reach, with_luma
-from scoreinv.operators.colour_space import GRAY_WEIGHTS, luma, luma_weights
+from scoreinv.operators.luma import GRAY_WEIGHTS, luma, luma_weights
 
 
 @pytest.mark.parametrize("name", GRAY_WEIGHTS)

@@ -7,7 +7,7 @@ from PIL import Image
 
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Fill, Picture
-from scoreinv.operators import colour_space
+from scoreinv.operators.luma import GRAY_WEIGHTS, luma, luma_weights
 from scoreinv.system.errors import InputError, ScoreinvError
 
 MODES = {"L": (), "LA": (2,), "RGB": (3,), "RGBA": (4,)}
@@ -85,14 +85,14 @@ def test_fills_of_several_boxes_and_bad_ones():
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("weights", colour_space.GRAY_WEIGHTS)
+@pytest.mark.parametrize("weights", GRAY_WEIGHTS)
 def test_colorized_keeps_the_luma_exactly_and_alpha(mode, dtype, weights):
     given = picture(mode, dtype, 300, 40)
     rgb = np.random.default_rng(1).random((300, 40, 3)).astype(np.float32)
     coloured = given.colorized(rgb, weights)
     assert coloured.mode == ("RGBA" if given.has_alpha else "RGB")
     assert coloured.pixels.dtype == dtype
-    levels = coloured.pixels[..., :3].astype(np.float64) @ colour_space.luma_weights(weights)
+    levels = coloured.pixels[..., :3].astype(np.float64) @ luma_weights(weights)
     if given.is_gray_mode:
         gray = given.pixels if mode == "L" else given.pixels[..., 0]
         if dtype == np.float32:
@@ -100,7 +100,7 @@ def test_colorized_keeps_the_luma_exactly_and_alpha(mode, dtype, weights):
         else:
             assert_array_equal(np.rint(levels), gray)
     else:
-        own = given.pixels[..., :3].astype(np.float64) @ colour_space.luma_weights(weights)
+        own = given.pixels[..., :3].astype(np.float64) @ luma_weights(weights)
         assert np.abs(levels - own).max() < (0.51 if dtype != np.float32 else 1e-6)
     if given.has_alpha:
         assert_array_equal(coloured.pixels[..., -1], given.pixels[..., -1])
@@ -112,7 +112,7 @@ def test_the_colours_of_a_photograph_come_back(dtype):
     """Grey made of colours, coloured with those colours: each channel within what rounding the grey allows."""
     rgb = np.random.default_rng(1).random((50, 60, 3)).astype(np.float32)
     peak = np.iinfo(dtype).max
-    gray = Picture(np.rint(colour_space.luma(rgb) * peak).astype(dtype))
+    gray = Picture(np.rint(luma(rgb) * peak).astype(dtype))
     error = np.abs(gray.colorized(rgb).pixels / peak - rgb).max()
     assert error < 2.5 / peak
 
@@ -122,7 +122,7 @@ def test_with_chroma_follows_an_edge_of_the_luma():
     rgb = np.zeros((96, 96, 3), np.float32)
     rgb[:, :45] = (0.5, 0.1, 0.1)
     rgb[:, 45:] = (0.6, 0.7, 1.0)
-    gray = Picture(np.rint(colour_space.luma(rgb) * 255).astype(np.uint8))
+    gray = Picture(np.rint(luma(rgb) * 255).astype(np.uint8))
     low = Picture(rgb).resized_rgb(12, 12)
     plain = np.stack([np.asarray(Image.fromarray(low[..., c]).resize((96, 96), Image.BILINEAR)) for c in range(3)], -1)
     joint = np.abs(gray.with_chroma(low).rgb() - rgb).mean()

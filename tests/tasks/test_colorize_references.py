@@ -6,7 +6,7 @@ import torch
 from analytic import gaussian_colour_prior
 from small_chroma import chroma_prior
 
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 from scoreinv.system.errors import InputError
 from scoreinv.tasks.colorize import colorize
 

@@ -11,7 +11,7 @@ from scoreinv.analysis.kind import untinted
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.models.loading import Models
-from scoreinv.operators.colour_space import colour_basis, luma
+from scoreinv.operators.luma import colour_basis, luma
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.tasks.colorize import colorize, colorize_picture, draw_colors, hints_for, work_size
 from scoreinv.tasks.common import spread

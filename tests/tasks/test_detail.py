@@ -9,7 +9,7 @@ from small_conditional import conditional_prior
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 from scoreinv.system.errors import SettingError
 from scoreinv.tasks.detail import COARSE_SHARE, FINE_SHARE, with_detail
 from scoreinv.tasks.inpaint import inpaint_picture

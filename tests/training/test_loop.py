@@ -32,7 +32,8 @@ from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfi
 from scoreinv.training.data.batches import DROPOUT, Batch, BatchSource, stream
 from scoreinv.training.data.pictures import load_pictures, split
 from scoreinv.training.distributed import World
-from scoreinv.training.loop import Trainer, deferred_signals, learning_rate, train, update_average
+from scoreinv.training.ema import update_average
+from scoreinv.training.loop import Trainer, deferred_signals, learning_rate, train
 from scoreinv.training.losses import ScoreLearner
 from scoreinv.training.metrics import TrainProgress
 

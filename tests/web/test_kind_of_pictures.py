@@ -15,7 +15,7 @@ from small_model import save_small
 
 import scoreinv
 from scoreinv.cli.main import main
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 from scoreinv.training.data.pictures import BUILTIN
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "photos"

@@ -22,7 +22,7 @@ from PIL import Image
 from scipy import special
 from torch import Tensor
 
-from scoreinv.operators.colour_space import luma_weights
+from scoreinv.operators.luma import luma_weights
 from scoreinv.preconditioning import Range
 from scoreinv.sdes import SDE, TRAINING_START, time_at
 from scoreinv.training.config import ObjectiveConfig, ObservationConfig, TrainingConfig

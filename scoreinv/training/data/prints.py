@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from scoreinv.imaging.colour import with_luma
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 
 _EDGED = 0.15  # share of the prints with a visible edge
 

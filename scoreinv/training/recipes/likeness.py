@@ -33,7 +33,7 @@ import scoreinv
 from scoreinv.files.read import read_picture
 from scoreinv.models.places import LIKENESS_FILE, maps_of
 from scoreinv.networks.place_embedding import Colours, PlaceNetwork
-from scoreinv.operators.colour_space import luma
+from scoreinv.operators.luma import luma
 from scoreinv.preconditioning import centre
 from scoreinv.training.recipes.fitting import arguments, fit, photographs, store
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from scoreinv.operators.colour_space import GRAY_WEIGHTS, colour_basis, luma, luma_weights
+from scoreinv.operators.luma import GRAY_WEIGHTS, colour_basis, luma, luma_weights
 from scoreinv.system.errors import InputError
 
 
