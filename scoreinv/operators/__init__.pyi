@@ -1,4 +1,5 @@
 from . import kernels as kernels
+from . import luma as luma
 from .base import RANK_TOLERANCE as RANK_TOLERANCE
 from .base import Composed as Composed
 from .base import LinearOperator as LinearOperator
