@@ -143,6 +143,8 @@ def _check(subject: Subject, how: RunOptions) -> None:
         raise InputError("--sde, --config and --damage: a configuration names its SDE; give one of them")
     if not (kinds or how.resume):
         raise InputError("nothing to train: give --sde ve, vp or subvp, --damage, or --config FILE")
+    if subject.damage and how.resume:
+        raise InputError("--damage: is for a new run; the configuration of a resumed one names its model")
     for name, given in (("--conditional", subject.conditional), ("--classifier", subject.classifier)):
         if given and (subject.sde is None or how.resume):
             raise InputError(f"{name}: goes with --sde, for a new run; a configuration contains it")
