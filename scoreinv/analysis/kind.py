@@ -69,9 +69,9 @@ def seen(picture: Picture, hole: np.ndarray | None = None) -> Picture:
 def kind_by_colours(picture: Picture, hole: np.ndarray | None = None, *, worn: bool = False) -> Kind:
     """Classify a picture by its colours alone; `tasks.damage.kind_of` adds the evidence of damage.
 
-    The chroma of a tinted picture is a function of its luma: the means in 12 classes of luma predict it. Photographs of
-    fog, the sea or a leaf are tinted, too. A print has one hue, from red brown to yellow, and strays less from its
-    tones. Of 275 photographs in colours 13 are tinted, and none is a print, worn or not.
+    The chroma of a print is a function of its luma: the means in 12 classes of luma predict it. So is that of
+    photographs of fog, the sea or a leaf, which count as coloured: a print has one hue, from red brown to yellow, and
+    strays less from its tones. Of 275 photographs in colours luma predicts the chroma of 13, and none is a print.
 
     Args:
         hole: HxW bool, pixels that do not count.

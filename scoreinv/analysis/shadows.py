@@ -98,7 +98,10 @@ def _lit(bright: np.ndarray, own: np.ndarray, side: int) -> np.ndarray:
 
 
 def _uniformity(rgb: np.ndarray, region: np.ndarray, own: np.ndarray) -> float:
-    """Return the mean log ratio of light across a region's edge over its mean deviation, or 0 for other regions."""
+    """Return how constant the drop of light across a region's edge is; 0 if the region cannot be a shadow.
+
+    It is the median of the log ratio of light, divided by its mean deviation.
+    """
     inside, outside = (ndimage.distance_transform_edt(part) for part in (region | own, ~(region | own)))
     points = np.argwhere(region & (inside <= 1) & (ndimage.distance_transform_edt(~own) > _STEP + 1))
     if len(points) < _FEWEST:

@@ -149,7 +149,7 @@ def refuse_inputs(option: str, outputs: Iterable[str], inputs: Mapping[str, str]
 
     Args:
         option: the option that names the outputs.
-        inputs: the role of each path; missing files are ignored.
+        inputs: what the error calls each input, such as "a photo", by its path; missing files are ignored.
     """
     roles = {os.path.realpath(path): role for path, role in inputs.items() if os.path.exists(path)}  # noqa: PTH110
     for output in outputs:

@@ -44,7 +44,7 @@ _THREAD_VARIABLES = (OPENMP, "OPENCV_FOR_THREADS_NUM")
 
 
 def choose_workers(jobs: list[Job], work: Work) -> int | str:
-    """Return the number of worker processes, 1 for none, or `ray`. By default a GPU is used by one process."""
+    """Return the number of processes (1: this one alone), or `ray`; if none is asked for, one for a GPU."""
     asked = work.options.workers
     if asked == "ray":
         return asked

@@ -114,7 +114,7 @@ def _failed(error: Exception, arguments: list[str]) -> int:
 
 
 def _usage(error: Any) -> str:
-    """Return Click's message about a wrong command line, with the file or variable that set the option."""
+    """Return Click's message about a wrong command line, with scoreinv.toml or the variable that set it."""
     from scoreinv.cli.command import source_of
     from scoreinv.system.text import printable
 

@@ -69,7 +69,10 @@ def avif_note(stream: BinaryIO) -> str | None:
 
 
 def decoding_bytes(image: Any) -> int:
-    """Return the peak memory of decoding one of pillow-heif's pictures, as measured: YUV planes, bytes and array."""
+    """Estimate the peak memory of decoding a picture by pillow-heif, in bytes.
+
+    It holds YUV planes, its own buffer and the array; the factors were measured.
+    """
     width, height = image.size
     channels = {"L": 1, "I": 1, "RGB": 3}.get(image.mode.partition(";")[0], 4)
     return width * height * (4 + 2 * channels) * (2 if ";16" in image.mode else 1)

@@ -130,7 +130,10 @@ def known_first(regions: Iterable[Region], hole: np.ndarray) -> Iterator[Region]
 
 
 def widened(region: Region, shape: tuple[int, int], multiple: int) -> Region:
-    """Extend a region by about its own size on each side, within a picture of this shape."""
+    """Extend a region by its own size on each side, as far as a picture of this shape reaches.
+
+    Sides are then cut to multiples of `multiple`, unless they span the picture.
+    """
     bounds = []
     for first, length, size in zip(region.box[:2], region.box[2:], shape, strict=True):
         begin, end = max(0, first - length), min(size, first + 2 * length)

@@ -55,7 +55,10 @@ class ChromaNetwork(nn.Module):
         return self.conv_out(h).to(luma.dtype), maps
 
     def seen(self, luma: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return the input of the last convolution, (B, `SEEN`, H / 8, W / 8), and the encoder's maps."""
+        """Return the features from which the last convolution predicts the chroma, and the encoder's maps.
+
+        The features are (B, `SEEN`, H / 8, W / 8).
+        """
         maps = self.encoder.of_gray(luma)
         fine, middle, coarse = maps
         h = self.coarse(self.coarse_in(coarse))

@@ -112,7 +112,7 @@ class Sampler(Checked, ABC):
 
 
 class Stepper(Protocol):
-    """A predictor, a sampler, or one trajectory of a multistep sampler."""
+    """What moves a state from one time to the next: a predictor, a sampler, or a trajectory of a multistep sampler."""
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
         """Return the state at time s < t from the state x at time t; t and s are float64 of shape ()."""

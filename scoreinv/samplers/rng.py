@@ -59,7 +59,10 @@ class NoiseStream:
 
     @classmethod
     def keyed(cls, keys: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> Self:
-        """Return one stream per key, such as (seed, sample, top, left); see `generator`."""
+        """Return the noise of len(keys) samples, the i-th drawn from keys[i], such as (seed, sample, top, left).
+
+        See `generator`.
+        """
         noise = cls(0, len(keys), device=device)
         noise._generators = [generator(*key) for key in keys]
         return noise

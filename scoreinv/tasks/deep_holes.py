@@ -302,7 +302,7 @@ def _at(numbers: tuple[int, ...], scale: int) -> int:
 
 
 def _halved(scale: Scale) -> Scale:
-    """Return the pictures at half the size."""
+    """Return the scale at half the size; a pixel is known only if all four below it are."""
     values = block_means(torch.where(scale.observed > 0, scale.values, 0.0))
     observed, sources = ((block_means(known) == 1).to(values) for known in (scale.observed, scale.sources))
     return Scale(values, observed, sources)

@@ -655,8 +655,8 @@ class RestoreRequest(Request):
     """Which steps a restoration of an old photograph takes.
 
     Attributes:
-        sensitivity: None: the default, `SURE_SENSITIVITY` for photographs in colour, and 0 if little is found that does
-            not stand out.
+        sensitivity: None: 0.5; `SURE_SENSITIVITY` for photographs in colour, unless much of them is surely damaged.
+            Little damage that does not stand out is then left.
         grow: pixels by which detected damage is enlarged, for its soft edges.
         noise_std: standard deviation of the noise in [0, 1], which is then removed; None: estimated, and removed if it
             is more than film grain.
