@@ -23,7 +23,7 @@ import scoreinv
 from scoreinv.inputs.arrays import picture_from_array
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.bits_per_dim import pictures_bits_per_dim
-from scoreinv.tasks.settings import LikelihoodSettings
+from scoreinv.tasks.sampling_settings import LikelihoodSettings
 
 
 def pictures(folder: Path, count: int, side: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VP
 from scoreinv.tasks.bits_per_dim import pictures_bits_per_dim
-from scoreinv.tasks.settings import LikelihoodSettings
+from scoreinv.tasks.sampling_settings import LikelihoodSettings
 
 DIFFUSERS = Path(__file__).parent / "data" / "diffusers" / "ddpm"
 PRIOR = gaussian_colour_prior(torch.full((3,), 0.5), torch.eye(3) * 0.01)

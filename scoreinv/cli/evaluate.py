@@ -21,7 +21,7 @@ from scoreinv.models.catalogue import HUB_PREFIX, load_classifier
 from scoreinv.system.devices import device_of
 from scoreinv.system.errors import CheckpointError, InputError
 from scoreinv.system.options import Setting
-from scoreinv.system.terminal import progress_bar
+from scoreinv.system.progress_bar import progress_bar
 from scoreinv.system.threads import set_threads
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from scoreinv.cli.render import emit, notice, provenance, rehearse, warn
 from scoreinv.models.loading import ModelSource
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import Number, Setting, Whole
-from scoreinv.system.terminal import duration, progress_bar
-from scoreinv.tasks.settings import FIXED_STEPS
+from scoreinv.system.progress_bar import progress_bar
+from scoreinv.system.terminal import duration
+from scoreinv.tasks.sampling_settings import FIXED_STEPS
 
 UNUSED = ("seed",)
 

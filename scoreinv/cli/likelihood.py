@@ -18,8 +18,8 @@ from scoreinv.cli.render import describe, emit, failure, notice, print_traceback
 from scoreinv.models.loading import ModelSource
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import Setting
-from scoreinv.system.terminal import progress_bar
-from scoreinv.tasks.settings import LikelihoodSettings
+from scoreinv.system.progress_bar import progress_bar
+from scoreinv.tasks.sampling_settings import LikelihoodSettings
 
 if TYPE_CHECKING:
     from scoreinv.batch.manifest import Table

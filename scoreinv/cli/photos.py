@@ -17,7 +17,7 @@ from scoreinv.cli.options import Common
 from scoreinv.cli.render import Report, describe
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError
-from scoreinv.system.terminal import progress_bar
+from scoreinv.system.progress_bar import progress_bar
 from scoreinv.tasks.requests import Request
 
 if TYPE_CHECKING:

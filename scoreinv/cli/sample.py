@@ -17,8 +17,9 @@ from scoreinv.models.catalogue import HUB_PREFIX, bundled_names, load_classifier
 from scoreinv.models.loading import ModelSource
 from scoreinv.system.errors import CheckpointError, InputError
 from scoreinv.system.options import GUIDANCE, Setting, Whole
-from scoreinv.system.terminal import duration, progress_bar
-from scoreinv.tasks.settings import SamplerSettings
+from scoreinv.system.progress_bar import progress_bar
+from scoreinv.system.terminal import duration
+from scoreinv.tasks.sampling_settings import SamplerSettings
 
 if TYPE_CHECKING:
     from scoreinv.models.noise_classifier import NoiseClassifier

@@ -18,7 +18,8 @@ from scoreinv.system.devices import device_of
 from scoreinv.system.errors import InputError
 from scoreinv.system.memory import keep_freed
 from scoreinv.system.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES, TRAINING_STEPS, Setting
-from scoreinv.system.terminal import duration, progress_bar
+from scoreinv.system.progress_bar import progress_bar
+from scoreinv.system.terminal import duration
 from scoreinv.system.threads import set_threads
 
 

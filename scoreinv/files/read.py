@@ -22,7 +22,6 @@ import re
 import stat
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePath
@@ -44,7 +43,15 @@ from PIL import (
 
 from scoreinv.files import heif
 from scoreinv.files.guard import guarded, reason
-from scoreinv.files.tiff import check_directory, decode_by_tifffile, is_preview, read_directories, unpremultiply
+from scoreinv.files.tiff import (
+    PillowTiff,
+    check_directory,
+    decode_by_tifffile,
+    is_preview,
+    open_by_pillow,
+    read_directories,
+    unpremultiply,
+)
 from scoreinv.files.urls import is_url, read_url
 from scoreinv.imaging.metadata import describe, orient
 from scoreinv.imaging.picture import Picture, check_megapixels
@@ -233,20 +240,11 @@ def _read_stream(name: str) -> tuple[str, bytes]:
 # --- kinds of files ---------------------------------------------------------------------------------------------------
 
 
-class _Tiff(TiffImagePlugin.TiffImageFile):
-    """A TIFF of any size: allocates the pixels here, without Pillow's limit."""
-
-    def load_prepare(self) -> None:
-        if self._im is None:
-            self.im = Image.core.new(self.mode, self._tile_size)
-        super().load_prepare()
-
-
 # A JPEG with further pictures (MPO: previews, gain maps, stereo) is read as its first JPEG.
 _KINDS: dict[str, tuple[Callable[[bytes], Any], Callable[[BinaryIO], Any], int]] = {
     "PNG": (PngImagePlugin._accept, PngImagePlugin.PngImageFile, 8256),
     "JPEG": (JpegImagePlugin._accept, JpegImagePlugin.JpegImageFile, 4096),
-    "TIFF": (TiffImagePlugin._accept, _Tiff, 0),
+    "TIFF": (TiffImagePlugin._accept, PillowTiff, 0),
     "WebP": (WebPImagePlugin._accept, WebPImagePlugin.WebPImageFile, 32768),
     "HEIC": (heif.is_heic, heif.open_heic, 65536),
     "AVIF": (heif.is_avif, heif.open_avif, 1 << 20),
@@ -291,18 +289,7 @@ def _decode_tiff(stream: BinaryIO, name: str, frame: int | None, look: Look) -> 
     index = frames[_frame(len(frames), frame, name)]
     directory = directories[index]
     check_directory(directory, stream.seek(0, os.SEEK_END), name)
-    stream.seek(0)
-    image = None
-    if stream.read(4) != b"MM\0+":  # Pillow misreads BigTIFF with this byte order
-        with suppress(Exception):  # Pillow does not support every kind
-            stream.seek(0)
-            opened = _Tiff(stream)
-            opened.seek(index)
-            bits = directory.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
-            # Pillow does not read separate planes of such samples, or misreads them.
-            deep = len(bits) > 1 and (max(bits) > 8 or opened.mode == "LA")
-            if not (deep and directory.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) == 2):
-                image = opened
+    image = open_by_pillow(stream, directory, index)
     if image is not None:
         return _decode_opened(image, stream, index, name, look)
     width, height = directory[TiffImagePlugin.IMAGEWIDTH], directory[TiffImagePlugin.IMAGELENGTH]
@@ -370,7 +357,7 @@ def _decode_opened(
     first, last = (arguments[0], arguments[-1]) if isinstance(arguments, tuple) else (arguments, arguments)
     if image.mode == "F":
         raise InputError(f"{name}: floating-point samples have no defined range: save the picture with 16 bits")
-    if isinstance(image, _Tiff) and (image.mode == "I" or first == "I;12"):
+    if isinstance(image, PillowTiff) and (image.mode == "I" or first == "I;12"):
         raise InputError(f"{name}: samples of 12 or 32 bits are not supported: save the picture with 16 bits")
     is_colour_pnm = isinstance(image, PpmImagePlugin.PpmImageFile) and image.mode == "RGB"
     if is_colour_pnm and last not in ("RGB", 255):  # the maximum value

@@ -1,4 +1,4 @@
-"""TIFF: checks of directories before decoding, the kinds that Pillow cannot read, and writing.
+"""TIFF: checks of directories before decoding, opening by Pillow, the kinds that it cannot read, and writing.
 
 A directory (TIFF 6.0; BigTIFF as in libtiff 4) states the size of a picture, the offsets of its strips or tiles, and
 the next directory. Damaged or forged tags make decoders allocate gigabytes, so the size is first compared with the
@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import os
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -106,6 +107,32 @@ def check_directory(directory: ImageFileDirectory_v2, length: int, name: str) ->
     most = width if compression in _FAX else _EXPANSION.get(compression, _UNLIMITED)
     if needed > length * most:
         raise ValueError("the file is too short for its picture")
+
+
+class PillowTiff(Tag.TiffImageFile):
+    """A TIFF of any size: allocates the pixels here, without Pillow's limit."""
+
+    def load_prepare(self) -> None:
+        if self._im is None:
+            self.im = Image.core.new(self.mode, self._tile_size)
+        super().load_prepare()
+
+
+def open_by_pillow(stream: BinaryIO, directory: ImageFileDirectory_v2, index: int) -> PillowTiff | None:
+    """Open the picture of a directory by Pillow; None if Pillow does not support its kind."""
+    stream.seek(0)
+    if stream.read(4) == b"MM\0+":  # Pillow misreads BigTIFF with this byte order
+        return None
+    with suppress(Exception):
+        stream.seek(0)
+        opened = PillowTiff(stream)
+        opened.seek(index)
+        bits = directory.get(Tag.BITSPERSAMPLE, (1,))
+        # Pillow does not read separate planes of such samples, or misreads them.
+        deep = len(bits) > 1 and (max(bits) > 8 or opened.mode == "LA")
+        if not (deep and directory.get(Tag.PLANAR_CONFIGURATION, 1) == 2):
+            return opened
+    return None
 
 
 def decode_by_tifffile(stream: BinaryIO, name: str, index: int) -> Picture:

@@ -20,7 +20,7 @@ from scoreinv.operators.base import Composed, SpectralOperator
 from scoreinv.operators.pixelwise import mask
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import require
-from scoreinv.system.reporting import report
+from scoreinv.system.part_progress import report
 from scoreinv.system.text import shown
 
 Kernel = Tensor | np.ndarray

@@ -12,7 +12,7 @@ from torch import Tensor
 from scoreinv.operators.base import RANK_TOLERANCE, SpectralOperator
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import Whole, check
-from scoreinv.system.reporting import report
+from scoreinv.system.part_progress import report
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -23,7 +23,7 @@ from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, Steps, Times, time_grid
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.system.options import Checked, check_callback, require, says_stop
-from scoreinv.system.reporting import reporting
+from scoreinv.system.part_progress import reporting
 
 
 @dataclass(frozen=True)

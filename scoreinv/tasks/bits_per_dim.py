@@ -22,7 +22,7 @@ from scoreinv.system.memory import PIXELS_AT_ONCE, shortage
 from scoreinv.system.options import ODE_RTOL
 from scoreinv.tasks.callbacks import Callback, for_sampler
 from scoreinv.tasks.common import Sided, check_sides, colours_for, in_batches, to_tensor
-from scoreinv.tasks.settings import LikelihoodSettings
+from scoreinv.tasks.sampling_settings import LikelihoodSettings
 
 _DEQUANTISATION, _PROBE = 0, 1
 _DEFAULT = LikelihoodSettings()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from scoreinv.system.errors import Cancelled
 from scoreinv.system.options import check, check_callback, says_stop
-from scoreinv.system.reporting import reporting
-from scoreinv.system.terminal import progress_bar
+from scoreinv.system.part_progress import reporting
+from scoreinv.system.progress_bar import progress_bar
 from scoreinv.system.threads import yield_to_load
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def running(title: str, callback: Callback | None, *, progress: bool) -> Iterato
     """Run a call from Python: leave processors to other programs, and show a bar if `progress` asks for one.
 
     Yields:
-        The callback of the work. Work outside a sampler reports through `system.reporting`.
+        The callback of the work. Work outside a sampler reports through `system.part_progress`.
 
     Raises SettingError if `callback` is not a function, or `progress` not True or False.
     """

@@ -36,7 +36,7 @@ from scoreinv.sdes import as_time, broadcast
 from scoreinv.system.errors import InputError
 from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import GRAY_LEVELS
-from scoreinv.system.reporting import report, reporting
+from scoreinv.system.part_progress import report, reporting
 from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
 from scoreinv.tasks.common import Model, check_samples, gathered, models_of, noise_range, start_time, wide_tile
 from scoreinv.tasks.notes import info, warning

@@ -23,7 +23,7 @@ from scoreinv.system.text import shown
 from scoreinv.tasks.callbacks import Callback, for_sampler, running
 from scoreinv.tasks.common import Model, finite, in_batches, model_of, to_arrays
 from scoreinv.tasks.outcome import Drawn
-from scoreinv.tasks.settings import SAMPLER_STEPS, Corrector, Predictor, Sampler, SamplerSettings
+from scoreinv.tasks.sampling_settings import SAMPLER_STEPS, Corrector, Predictor, Sampler, SamplerSettings
 
 _log = logging.getLogger(__name__)
 

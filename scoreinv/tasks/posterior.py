@@ -18,7 +18,7 @@ from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, DPMpp2M, NoiseStream, ReverseDiffusion, Sampler, State
 from scoreinv.sdes import VE, VP, as_time
 from scoreinv.system.memory import pixels_at_once
-from scoreinv.system.reporting import reporting
+from scoreinv.system.part_progress import reporting
 from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
 from scoreinv.tasks.common import finite, start_time
 from scoreinv.tasks.detail import with_detail

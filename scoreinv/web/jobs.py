@@ -13,8 +13,8 @@ from queue import SimpleQueue
 from typing import Any, Literal
 
 from scoreinv.system.errors import Cancelled, ScoreinvError
-from scoreinv.system.reporting import reporting
-from scoreinv.system.terminal import ETA
+from scoreinv.system.part_progress import reporting
+from scoreinv.system.progress_bar import ETA
 from scoreinv.tasks.callbacks import Callback, notify
 from scoreinv.web.album import GoneError
 

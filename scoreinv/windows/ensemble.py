@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.prior import Prior, PriorWrapper
-from scoreinv.system.reporting import part
+from scoreinv.system.part_progress import part
 from scoreinv.windows.local import Orientation, turn, turn_back
 
 UPRIGHT: tuple[Orientation, ...] = ((False, 0),)

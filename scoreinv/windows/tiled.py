@@ -24,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time
 from scoreinv.system.errors import InputError
-from scoreinv.system.reporting import part
+from scoreinv.system.part_progress import part
 from scoreinv.windows.boxes import Box
 from scoreinv.windows.local import crop
 from scoreinv.windows.placement import grid, side_of, windows_around

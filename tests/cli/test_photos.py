@@ -478,6 +478,6 @@ def test_a_shard_of_nothing_is_done(scoreinv, scans, mask, tmp_path):
 
 def test_a_folder_has_one_progress(scoreinv, scans, mask, monkeypatch):
     for name in ("SHOW_AFTER_SECONDS", "LINE_EVERY_SECONDS"):
-        monkeypatch.setattr(f"scoreinv.system.terminal.{name}", 0)
+        monkeypatch.setattr(f"scoreinv.system.progress_bar.{name}", 0)
     told = scoreinv("inpaint", "scans", "--mask", mask, "--method", "biharmonic").err
     assert re.search(r"3 photographs: 66 %, \d+ s left, scans/b\.jpg", told)

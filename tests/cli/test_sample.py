@@ -25,7 +25,7 @@ from scoreinv.samplers import (
 )
 from scoreinv.sdes import VP, SubVP
 from scoreinv.tasks.generate import make_sampler
-from scoreinv.tasks.settings import SamplerSettings
+from scoreinv.tasks.sampling_settings import SamplerSettings
 
 PREDICTORS = {
     "reverse_diffusion": ReverseDiffusion(),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from scoreinv.system.terminal import ETA
+from scoreinv.system.progress_bar import ETA
 
 
 def _errors(costs: Sequence[float], start: float = 0.0, parts: Sequence[float] | None = None) -> list[float]:

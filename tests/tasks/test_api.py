@@ -140,8 +140,8 @@ def test_a_model_or_a_picture_that_does_not_fit_the_task_is_noted() -> None:
 
 @pytest.mark.slow
 def test_long_calls_show_a_bar_where_that_is_asked(model, capsys, monkeypatch) -> None:
-    monkeypatch.setattr("scoreinv.system.terminal.SHOW_AFTER_SECONDS", 0)
-    monkeypatch.setattr("scoreinv.system.terminal.LONG_SECONDS", 0)
+    monkeypatch.setattr("scoreinv.system.progress_bar.SHOW_AFTER_SECONDS", 0)
+    monkeypatch.setattr("scoreinv.system.progress_bar.LONG_SECONDS", 0)
     shares: list[float] = []
     calls = {
         "inpainting": lambda **given: scoreinv.inpaint(PICTURE, HOLE, prior=model, steps=3, **given),

@@ -15,7 +15,7 @@ from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
 from scoreinv.system.errors import InputError
 from scoreinv.tasks.bits_per_dim import PictureDensity, check_picture, pictures_bits_per_dim
-from scoreinv.tasks.settings import LikelihoodSettings
+from scoreinv.tasks.sampling_settings import LikelihoodSettings
 
 STD = 0.1
 

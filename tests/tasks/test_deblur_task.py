@@ -17,7 +17,7 @@ from scoreinv.inputs.blur import kernel_from_text
 from scoreinv.operators import Blur, kernels, pad_observation, photographed, valid_blur
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.system.errors import InputError, SettingError
-from scoreinv.system.reporting import reporting
+from scoreinv.system.part_progress import reporting
 from scoreinv.tasks.deblur import blurred_detail, find_blur, kernel_notes
 from scoreinv.windows.local import crop
 

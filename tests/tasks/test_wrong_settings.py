@@ -13,7 +13,7 @@ from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.options import SEED, STEPS
 from scoreinv.system.text import shown
 from scoreinv.tasks.requests import InpaintRequest
-from scoreinv.tasks.settings import LikelihoodSettings
+from scoreinv.tasks.sampling_settings import LikelihoodSettings
 
 PICTURE, MASK = np.zeros((8, 8)), np.eye(8, dtype=bool)
 WHOLE = mask(torch.ones(1, 1, 8, 8))

@@ -13,7 +13,7 @@ from processes import wait_for
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import Cancelled, ScoreinvError
-from scoreinv.system.reporting import report
+from scoreinv.system.part_progress import report
 from scoreinv.tasks.callbacks import notify
 from scoreinv.web import jobs
 from scoreinv.web.album import Album, GoneError, Photo

@@ -17,7 +17,7 @@ from scoreinv.samplers import PC
 from scoreinv.sdes import DDPM, VE
 from scoreinv.system.errors import CheckpointError
 from scoreinv.tasks.generate import generate, make_sampler
-from scoreinv.tasks.settings import SamplerSettings
+from scoreinv.tasks.sampling_settings import SamplerSettings
 
 pytestmark = pytest.mark.portable
 

@@ -3,7 +3,7 @@
 import pytest
 
 from scoreinv.system.errors import Cancelled
-from scoreinv.system.reporting import part, report, reporting
+from scoreinv.system.part_progress import part, report, reporting
 
 
 def test_parts_of_parts_report_shares_of_the_whole() -> None:
