@@ -87,8 +87,9 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
             ringing |= weight > 0
             kept_luma = luma(before[at]) + weight * touched[at] * change[at][..., 0]
             box = (tile.place[0].start, tile.place[1].start, *rim[at].shape)
-            cleaned.append(Fill(box, rim[at], after[at] / 255))
-            kept.append(Fill(box, rim[at], with_luma(kept_luma / 255, after[at] / 255)))
+            where, colour = rim[at].copy(), (after[at] / 255).astype(np.float32)
+            cleaned.append(Fill(box, where, colour))
+            kept.append(Fill(box, where, with_luma(kept_luma / 255, colour).astype(np.float32)))
     smeared = not picture.is_gray_mode and _is_smeared(np.concatenate(near), np.concatenate(far))
     return picture.with_fills(cleaned), picture.with_fills(kept) if smeared or ringing else picture
 

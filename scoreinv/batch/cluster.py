@@ -123,6 +123,7 @@ def _connect(ray: Any) -> None:
         signal.signal(number, handler)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
+    context.max_errored_blocks = -1  # a picture whose worker is lost does not end the others
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
 
 

@@ -225,15 +225,17 @@ class Planner:
                 is_beside = source == item and options.output is None
                 places.append(Path(source).parent if is_beside else results_folder(item, self.suffix, options) / inside)
                 jobs.append(Job(source, "", inside))
-        for place in set(places):
-            check_folder(place)
+        for place in {place for job, place in zip(jobs, places, strict=True) if os.path.lexists(job.source)}:
+            check_folder(place)  # a missing photo fails by itself
         has_folder = options.output is not None or len(folders) == len(photos) == 1
         folder = results_folder(photos[0], self.suffix, options) if has_folder else None
         return Plan(self._with_outputs(jobs, places), folder=folder, results_skipped=len(results))
 
     def _warn_of_subfolders(self, folders: list[str]) -> None:
         """Warn of subfolders with pictures, except those that hold other inputs or the results."""
-        others = (*self.photos, self.options.output, self.given.mask, self.given.avoid)
+        given = self.given
+        others = (*self.photos, self.options.output, given.mask, given.avoid, given.uncertainty, given.steps_to)
+        others = (*others, *given.inputs(), *self.models)
         known = [Path(path).resolve() for path in others if path is not None]
         within = [
             entry for folder in folders for entry in Path(folder).iterdir() if entry.is_dir() and not entry.is_symlink()
@@ -388,9 +390,12 @@ def expand(item: str, *, recursive: bool) -> list[str]:
         return found
     if item == STREAM or not path.is_dir():
         return [item]
-    entries = list(path.rglob("*") if recursive else path.iterdir())  # does not follow links
+    entries, linked = [] if recursive else list(path.iterdir()), []
+    for where, folders, names in os.walk(path) if recursive else ():  # does not follow links
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        entries += [Path(where, name) for name in names]
+        linked += [str(folder) for name in folders if (folder := Path(where, name)).is_symlink()]
     entries = [entry for entry in entries if not files.is_hidden(entry.relative_to(path))]
-    linked = [str(entry) for entry in entries if recursive and entry.is_symlink() and entry.is_dir()]
     if linked:
         _log.warning("%s: linked folders are left out (%s): name them as inputs", item, ", ".join(linked))
     inside = [entry for entry in entries if entry.is_file()]

@@ -7,9 +7,11 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 
+from scoreinv.batch.outputs import STREAM
 from scoreinv.batch.plan import Plan
 from scoreinv.batch.resume import Row, unneeded
 from scoreinv.batch.work import Work, process
+from scoreinv.files.urls import is_url
 from scoreinv.system.files import remove_leftovers
 
 Progress = Callable[..., None]
@@ -38,7 +40,8 @@ def run(jobs: Plan, work: Work, progress: Progress = lambda *_: None) -> Generat
 
         workers = choose_workers(wanted, work)
     if not work.dry_run:
-        for folder in {Path(path).parent for job in jobs.jobs for path in (*job.outputs, *job.beside)}:
+        written = {path for job in jobs.jobs for path in (*job.outputs, *job.beside) if path != STREAM}
+        for folder in {Path(path).parent for path in written if not is_url(path)}:
             remove_leftovers(folder)
     done = 0
 

@@ -103,7 +103,7 @@ def _defaults(group: Any, arguments: list[str]) -> dict[str, Any]:
     command = group
     for word in words:
         command = getattr(command, "commands", {}).get(word)
-    if command is None or command is group:  # Click refuses it
+    if command is None or hasattr(command, "commands"):  # Click refuses it, or shows its help
         return {}
     options = [each for each in command.params if not each.is_eager]
     names = {each.name.replace("_", "-"): each.name for each in options}
@@ -141,7 +141,12 @@ def _read(path: Path) -> dict[str, Any]:
 
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError, PermissionError):  # a closed folder may be the home of a service
+    except (
+        FileNotFoundError,
+        NotADirectoryError,
+        IsADirectoryError,
+        PermissionError,
+    ):  # a closed folder may be the home of a service
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is not TOML ({error}): correct it, or move it away") from error

@@ -26,7 +26,7 @@ from scoreinv.files import heif
 from scoreinv.files.guard import reason
 from scoreinv.files.read import STREAM, special_file
 from scoreinv.files.tiff import write_tiff
-from scoreinv.files.urls import is_url, write_url
+from scoreinv.files.urls import exists, is_url, write_url
 from scoreinv.imaging.metadata import profile_fits
 from scoreinv.imaging.picture import Picture, eight_bits
 from scoreinv.system.errors import ExistsError, InputError, ScoreinvError
@@ -75,6 +75,8 @@ def write_picture(
         _write_stream(picture)
         return
     if is_url(name):
+        if not overwrite and exists(name):
+            raise ExistsError(f"{name}: exists: choose another name, or replace it")
         write_url(name, picture_bytes(picture, name, quality))
         return
     target = check_output(name, overwrite=overwrite)

@@ -1,8 +1,8 @@
 """Declaration and validation of options for Python and the command line, and shared ranges and defaults.
 
 Requests (`tasks.requests`) and settings are data classes with fields annotated by a `Setting`. They validate themselves
-when made, and the command line derives its options from them. Options that only Python and files set, such as those of a network,
-are annotated with a `Range`. This module imports no torch.
+when made, and the command line derives its options from them. Options that only Python and files set, such as those of
+a network, are annotated with a `Range`. This module imports no torch.
 """
 
 from __future__ import annotations

@@ -195,6 +195,8 @@ class Trainer:
         saved = load_state(run.states, self.state) if resume else None
         if saved is not None:
             saved.refuse_change(config, run.path)
+            if world.leads:
+                run.refuse_model_of_others(saved, overwrite=overwrite)
         elif config.frozen_norms and init is None:
             raise InputError("frozen_norms needs the statistics of trained weights: give a model to start from")
         elif world.leads:
@@ -395,7 +397,7 @@ class Trainer:
             )
 
     def _save_model(self, path: Path, **notes: Any) -> None:
-        notes |= {"step": self.state.step, "images": self.images}
+        notes |= {"step": self.state.step, "images": self.images, "run": self.record.run}
         if self.validation is not None:
             notes["validation_loss"] = self.validation.mean
         path.parent.mkdir(exist_ok=True)

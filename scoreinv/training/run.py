@@ -10,12 +10,13 @@ import copy
 import json
 import logging
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -84,14 +85,29 @@ class TrainingRun:
                 "another folder"
             )
 
+    def refuse_model_of_others(self, record: RunRecord, *, overwrite: bool) -> None:
+        """Raise InputError if the folder's model is not of this run, unless `overwrite`."""
+        if self.model.exists() and not overwrite and self._notes().get("run") != record.run:
+            raise InputError(
+                f"{self.model}: is there already, and this run has not written it: move it, or overwrite it"
+            )
+
     def finished(self, config: TrainingConfig) -> dict[str, Any] | None:
         """Return the notes of the final model if the run has reached the end that `config` sets; else None."""
+        notes, states = self._notes(), saved_states(self.states)
         try:
-            notes = read_metadata(self.model)[1]
-            same = read_config(self.config) == config and notes.get("ended") == [config.steps, config.minutes]
-        except InputError:
+            own = bool(states) and _read_record(states[-1]).run == notes.get("run")
+            same = own and read_config(self.config) == config
+        except (SafetensorError, OSError, InputError):
             return None
-        return notes if same else None
+        return notes if same and notes.get("ended") == [config.steps, config.minutes] else None
+
+    def _notes(self) -> dict[str, Any]:
+        """Return the notes of the folder's model; none if it is unreadable."""
+        try:
+            return read_metadata(self.model)[1]
+        except InputError:
+            return {}
 
     def begin(self, config: TrainingConfig, *, resume: bool) -> None:
         """Write the configuration, the first file of a run; raises InputError if that fails."""
@@ -262,6 +278,7 @@ class RunRecord:
         bfloat16: whether inner layers are computed in bfloat16.
         step: number of steps done.
         seconds: training time, over all resumptions.
+        run: identifier of the run, which its models carry, too.
     """
 
     config: TrainingConfig
@@ -269,8 +286,7 @@ class RunRecord:
     bfloat16: bool
     step: int = 0
     seconds: float = 0.0
-
-    removed_fields: ClassVar = ("run",)
+    run: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def __post_init__(self) -> None:
         require(self.step >= 0 and self.seconds >= 0, "step and seconds must not be negative")
@@ -306,6 +322,14 @@ def save_state(folder: Path, state: TrainingState, record: RunRecord) -> None:
 def saved_states(folder: Path) -> list[Path]:
     """Return the state files in a folder, oldest first."""
     return sorted(folder.glob(9 * "[0-9]" + ".safetensors"))
+
+
+def _read_record(path: Path) -> RunRecord:
+    """Return the record of a state file; raise SafetensorError, OSError or InputError if it is unreadable."""
+    with safe_open(path, framework="pt") as file:
+        about = parse_json((file.metadata() or {}).get("about", ""))
+    with in_file(path):
+        return decode(RunRecord, about)
 
 
 def load_state(folder: Path, state: TrainingState) -> RunRecord | None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -65,8 +64,8 @@ class Tiled(PriorWrapper):
         self.pixels_at_once = pixels_at_once
         self.needed = needed
         self._around = None if needed is None else windows_around(needed.cpu().numpy(), tile, overlap, prior.stride)
-        # An observation is cropped once for all steps of a sampler, unless that would take too much memory.
-        self._cropped = lru_cache(max(1, _CACHE_PIXELS // pixels_at_once))(prior.windows)
+        # An observation is cropped once for all steps of a sampler, as far as memory allows.
+        self._crops: dict[tuple[tuple[Box, ...], int], Prior] = {}
 
     def around(self, prior: Prior) -> Tiled:
         return Tiled(prior, self.tile, self.overlap, self.pixels_at_once, self.needed)
@@ -107,7 +106,11 @@ class Tiled(PriorWrapper):
         for number, first in enumerate(range(0, len(boxes), together)):
             group = tuple(boxes[first : first + together])
             windows = torch.cat([crop(x, box) for box in group])
-            given = self._cropped(group, samples), windows, t.repeat(len(group)), number
+            if (prior := self._crops.get((group, samples))) is None:
+                prior = self.prior.windows(group, samples)
+                if len(self._crops) < max(1, _CACHE_PIXELS // self.pixels_at_once):
+                    self._crops[group, samples] = prior
+            given = prior, windows, t.repeat(len(group)), number
             if count > 1 and windows.requires_grad and torch.is_grad_enabled():
                 noise = checkpoint(evaluate, *given, use_reentrant=False, preserve_rng_state=False)
             else:

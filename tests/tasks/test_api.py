@@ -23,7 +23,7 @@ from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE, VE, VP
 from scoreinv.system.errors import CheckpointError, InputError
-from scoreinv.tasks import requests, settings
+from scoreinv.tasks import requests, sampling_settings
 from scoreinv.tasks.notes import Note, info, warning
 
 PICTURE = np.linspace(0, 1, 16 * 16 * 3, dtype=np.float32).reshape(16, 16, 3)
@@ -87,7 +87,7 @@ def test_front_doors_tell_the_steps_there_are() -> None:
     for method, count in {"diffpir": steps["diffpir"], "dpir": steps["dpir"], "dps": dps}.items():
         assert f"{count} for `{method}`" in doc["solve"]
     assert f"None: {requests.COLOR_SATURATION:g} for samples" in doc["colorize"]
-    for sampler, count in settings.SAMPLER_STEPS.items():
+    for sampler, count in sampling_settings.SAMPLER_STEPS.items():
         assert f"{count} for `{sampler}`" in (scoreinv.generate.__doc__ or "")
 
 

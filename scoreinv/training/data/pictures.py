@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -35,6 +36,8 @@ BUILTIN = Path(__file__).parent / "builtin"
 ENTRY_BYTES = 256_000_000
 """Largest size of an entry of a zip file, unpacked."""
 _HASHED_BYTES = 2**26
+_TRANSIENT = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EMFILE, errno.ENFILE})
+"""Errors of the system, not of the file: reading may succeed another time."""
 _SAMPLE = re.compile(r"/samples/step-\d+\.png$")  # a sample grid of a training run
 _AT_ONCE = 32  # number of pictures decoded by the threads
 _ZOOMED_SIDES = 1.5  # shorter side of a picture for zooms, relative to the drawn side
@@ -265,6 +268,9 @@ def _cached(files: list[PictureFile], config: DataConfig, side: int, channels: i
         is_mapped = values.stat().st_size > config.memory_gb * 2**30
         flat = np.memmap(values, np.uint8, mode="r") if is_mapped else np.fromfile(values, np.uint8)
         index = json.loads(description.read_text())
+    except ValueError:  # a damaged description
+        description.unlink()
+        return _cached(files, config, side, channels, cache)
     except OSError as error:
         raise InputError(f"{cache}: no room for the decoded pictures ({error}): use fewer data.scales") from error
     decoded, offset = [], 0
@@ -293,8 +299,19 @@ def _decode(files: list[PictureFile], config: DataConfig, side: int, channels: i
             for file, result in zip(some, pool.map(attempt, some), strict=True):
                 if not isinstance(result, Exception):
                     yield result
+                elif _is_transient(result):
+                    raise InputError(f"{file.name}: could not be read: {reason(result)}; try again, or remove it")
                 else:
                     _log.warning("%s is left out: %s", file.name, reason(result))
+
+
+def _is_transient(error: BaseException | None) -> bool:
+    """Return whether reading may succeed another time. Leaving such a picture out would make runs differ."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _TRANSIENT:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _pyramid(file: PictureFile, config: DataConfig, side: int, channels: int) -> tuple[np.ndarray, ...]:
