@@ -206,7 +206,7 @@ def test_windows_beyond_the_bound_of_memory_are_cut_out_anew(monkeypatch: pytest
     monkeypatch.setattr(tiling, "_CACHE_PIXELS", 2 * 64)
     cut = Cut(prior)
     assert torch.equal(draw(Tiled(cut, 8, 4, 64)), expected)
-    assert len(cut.cut) == 9 * 10  # of nine windows the two latest are kept: none until the next of ten steps
+    assert len(cut.cut) == 2 + 7 * 10  # of nine windows two are kept through ten steps
 
 
 def test_a_condition_inside_is_refused() -> None:
