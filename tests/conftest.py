@@ -5,6 +5,9 @@ import signal
 import sys
 from collections.abc import Iterator
 
+# Before numpy is imported: threads of its linear algebra spin, and two processes of tests then take twice as long.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import pytest
 import torch
 
