@@ -1,4 +1,4 @@
-"""The colours of a picture: grey, many, or the one tint of a print such as sepia."""
+"""The colours of a picture: grey, many, or one tint; `tasks.damage.kind_of` decides what counts as an old print."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ NOTES: dict[NoteCode, str] = {
     "damage_implausible": "{share} of it looks damaged, which is implausible; it was left (--sensitivity, or --mask)",
     "object_left": "a rim of the object is outside the mask: grow it by {grow} pixels more (--grow)",
     "jpeg_rim_redrawn": "the JPEG smeared the object beyond the mask; pixels beside it were redrawn (--exact)",
-    "avoid_unused": "no hole is deep enough to copy from elsewhere; --avoid has no effect",
+    "avoid_unused": "the holes are too small to be filled by copying, so --avoid has no effect",
     "filled": "the damage was filled",
     "kind_gray": "it is grey",
     "kind_color": "it is in colour; no colours were added",
@@ -48,22 +48,25 @@ NOTES: dict[NoteCode, str] = {
     "colors_kept": "its colours were kept",
     "colors_not_drawn": "no colours were added, since the tint is kept",
     "colors_drawn": "colours were added",
-    "border_kept": "its border around {width}x{height} pixels was kept (--crop-border)",
+    "border_kept": "its border was kept; {width}x{height} pixels are inside it (--crop-border cuts it off)",
     "border_cropped": "its border was cut off; {width}x{height} pixels are left",
     "tone_too_small": "it is too small to tell whether it is faded (--tone 1 if it is)",
     "tone_not_faded": "its tones were kept: it is not surely faded (--tone 1 if it is)",
     "tone_corrected": "its fading was corrected{changes} (--tone 0 keeps its tones)",
     "noise_grain": "its noise level, about {level:.1f}, is film grain and was kept (--noise removes it)",
     "noise_none": "it has no noise to remove (--noise sets a level)",
-    "noise_removed": "noise of level {level:.1f} was removed (--no-denoise)",
+    "noise_removed": "noise of level {level:.1f} was removed (--no-denoise keeps it)",
     "blur_found": "its blur was estimated (--kernel {kernel})",
     "looks_sharp": "it looks sharp: a wrong kernel causes ringing (--kernel)",
-    "kernel_misfit": "the kernel does not fit its spectrum; {better} fits better (--kernel)",
+    "kernel_misfit": "its blur does not look like the given kernel; {better} fits better (--kernel)",
 }
 """A sentence about a picture for each code, with the remedy in parentheses."""
 
 OPTIONS = {"count": "-n", "label": "--class", "noise_std": "--noise", "not_at": "--not"}
 """Options whose names differ from the settings in Python."""
+
+
+SIZES = {"small": "smallest", "middle": "middle one", "large": "largest"}
 
 
 def note_text(note: dict[str, Any]) -> str:
@@ -82,7 +85,7 @@ def note_text(note: dict[str, Any]) -> str:
         values["better"] = "its mirror image"
     if code == "object_selected":
         values["shadow"] = ", with its shadow" if values["shadow"] else ""
-        values["size"] = f": the {values['size']} of three objects there (--size)" if values["size"] else ""
+        values["size"] = f": the {SIZES[values['size']]} of three possible objects (--size)" if values["size"] else ""
     return NOTES[code].format(**values)
 
 

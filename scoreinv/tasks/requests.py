@@ -272,7 +272,7 @@ class InpaintRequest(DrawRequest):
         ),
     ] = None
     exact: Annotated[
-        bool, Setting("Keep every pixel outside the mask, also where a JPEG smeared the object's colours over it.")
+        bool, Setting("Change nothing outside the mask, even where JPEG compression left a fringe of the object.")
     ] = False
     sensitivity: Annotated[
         float | None,
@@ -285,8 +285,8 @@ class InpaintRequest(DrawRequest):
     estimate: Annotated[
         FillEstimate | None,
         Setting(
-            "detail: the mean with the texture of a sample; sample: one possible picture; mean: the average of all, "
-            "smooth where uncertain. (default: detail; sample with several samples or the method pc)"
+            "sample: one possible picture; mean: the average of all, smooth where uncertain; detail: that average with "
+            "the fine texture of one sample. (default: detail; sample with several samples or the method pc)"
         ),
     ] = None
 
@@ -366,8 +366,8 @@ class ColorizeRequest(DrawRequest):
     saturation: Annotated[
         float | None,
         Setting(
-            f"Saturation: 0 is grey, 1 as drawn. (default: {COLOR_SATURATION:g}; 1 for the mean, with the method pc, "
-            "and with given colours)",
+            f"Saturation: 0 is grey, 1 as the model draws, more is stronger. (default: {COLOR_SATURATION:g}; 1 for the "
+            "mean, with the method pc, and with given colours)",
             Number(0.0, 10.0),
         ),
     ] = None
@@ -537,7 +537,7 @@ class UpscaleRequest(SolveRequest):
     noise_std: Annotated[
         float,
         Setting(
-            "Noise level, 0 to 255. With 0 the reduced result equals the photo.",
+            "Noise level, 0 to 255. With 0 the result, reduced again, is exactly the photo.",
             option="noise",
             metavar="LEVEL",
             read=noise_from_levels,
@@ -668,7 +668,7 @@ class RestoreRequest(Request):
     tone: Annotated[
         float | None,
         Setting(
-            "Treat the photo as faded; strength of the correction, 0 to 1. (default: 1 if it is surely faded)",
+            "Strength of the correction of fading, 0 (none) to 1. (default: 1 if the photo is surely faded)",
             Number(0.0, 1.0),
             advanced=True,
         ),

@@ -36,7 +36,7 @@ def square(size: str, grown: int = 0) -> np.ndarray:
 def test_a_mask_is_written_beside_the_photo(scoreinv, tmp_path):
     outcome = scoreinv("select", "photo.png", "--at", "80,80", "--grow", 0)
     assert outcome.code == 0
-    assert "photo.png: 14 % of it is selected: the middle of three objects there (--size)" in outcome.err
+    assert "photo.png: 14 % of it is selected: the middle one of three possible objects (--size)" in outcome.err
     np.testing.assert_array_equal(read(tmp_path / "photo_selection.png"), square("middle"))
 
 
@@ -72,7 +72,7 @@ def test_a_plain_shadow_is_taken_in_and_the_lack_of_one_told(scoreinv, monkeypat
     monkeypatch.setattr("scoreinv.tasks.select.propose_shadow", below)
     shaded = scoreinv(*words, "-o", "shaded.png")
     assert shaded.code == 0
-    assert "of it is selected, with its shadow: the middle of three" in shaded.err
+    assert "of it is selected, with its shadow: the middle one of three" in shaded.err
     middle = square("middle") > 0
     np.testing.assert_array_equal(read("shaded.png") > 0, middle | np.roll(middle, 40, 0))
 
