@@ -32,9 +32,11 @@ boxes of 48 pixels and nothing in small holes."""
 _ERROR_SHARE = (1.0, 0.4, 0.4)
 """Ratio of the error variances of posterior mean and initial estimate in narrow holes, of luma and chroma. A larger
 ratio of chroma would draw its long-range errors as coloured grain."""
-_ERROR_REACH = (0.0, 2.0, 2.0)
-"""Correlation length of these errors in pixels. With 0.7 in luma, samples of scratches are 0.5 dB further from the
-truth (held-out photographs), with as much detail."""
+_ERROR_REACH = (0.7, 2.0, 2.0)
+"""Correlation length of these errors in pixels, fitted on held-out photographs: the spread of samples is then closest
+to their error. In lines of 8 to 11 pixels spread over error is 0.72 in luma, 0.77 in chroma."""
+_DETAIL_REACH = (0.0, 2.0, 2.0)
+"""The same for `detail`, which has no spread: it is then 0.1 dB closer to the truth, with 0.04 more of its detail."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,8 @@ def _sampler(sampling: Sampling, conditioned: Conditioned, narrow: bool, mean: T
     share = torch.tensor(_ERROR_SHARE).to(conditioned.initial.variance)[:, None, None]
     variance = share * conditioned.initial.variance * ((high - low) / 2) ** 2
     basis = conditioned.prior.preconditioning.basis
-    return PosteriorFlow(variance, basis, min(sampling.steps, NARROW_FILL_STEPS), _ERROR_REACH, mean)
+    reach = _ERROR_REACH if mean is None else _DETAIL_REACH
+    return PosteriorFlow(variance, basis, min(sampling.steps, NARROW_FILL_STEPS), reach, mean)
 
 
 def _pc_start(sampling: Sampling, prior: ScorePrior, initial: Tensor, noise: NoiseStream) -> State | None:
