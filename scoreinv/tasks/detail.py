@@ -17,12 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scoreinv.operators.kernels import gaussian
 from scoreinv.operators.luma import luma_weights
 
 FINE_SHARE, COARSE_SHARE = 0.85, 0.4
 """Factors of the fine and of the coarse part of the deviation."""
 _BLUR = 0.7  # standard deviation of the blur in pixels
-_RADIUS = 3
 
 
 def with_detail(mean: Tensor, sample: Tensor, known: Tensor) -> Tensor:
@@ -35,13 +35,7 @@ def with_detail(mean: Tensor, sample: Tensor, known: Tensor) -> Tensor:
     weights = torch.from_numpy(luma_weights("rec601")).to(mean)
     deviation = torch.einsum("bchw,c->bhw", sample - mean, weights)[:, None] * (1 - known)
     # The average is over pixels of the hole alone: known pixels have no deviation.
-    coarse = _blurred(deviation) / _blurred(1 - known).clamp_min(1e-3)
+    kernel = torch.from_numpy(gaussian(_BLUR)).to(mean)[None, None]
+    coarse, share = (F.conv2d(values, kernel, padding="same") for values in (deviation, 1 - known))
+    coarse = coarse / share.clamp_min(1e-3)
     return mean + FINE_SHARE * deviation - (FINE_SHARE - COARSE_SHARE) * coarse * (1 - known)
-
-
-def _blurred(values: Tensor) -> Tensor:
-    """Return values (B, 1, H, W) blurred by a Gaussian, with 0 beyond the border."""
-    taps = torch.arange(-_RADIUS, _RADIUS + 1).to(values)
-    taps = torch.softmax(-0.5 * (taps / _BLUR).square(), dim=0)
-    along = F.conv2d(values, taps.view(1, 1, -1, 1), padding=(_RADIUS, 0))
-    return F.conv2d(along, taps.view(1, 1, 1, -1), padding=(0, _RADIUS))

@@ -103,7 +103,7 @@ def draw_given(
     tiled = windows.around(conditioned, prior.device)
     if sampling.estimate == "sample":
         return sampled(_sampler(sampling, conditioned, narrow), tiled, prior, shape, noise, callback)
-    first, rest = split(callback, [1, (NARROW_FILL_STEPS if narrow else sampling.steps)])
+    first, rest = split(callback, [1, NARROW_FILL_STEPS if narrow else sampling.steps])
     mean, once = posterior_mean(prior, conditioned, shape, replace(windows, orientations=UPRIGHT), noise, first)
     sampler = _sampler(sampling, conditioned, narrow, prior.to_model(mean))
     sample, nfe = sampled(sampler, tiled, prior, shape, noise, rest)

@@ -127,7 +127,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
 
     @app.post("/api/photos/{key}/fill", status_code=202)
     def fill(key: str, mask: str, avoid: str | None = None, exact: bool = False, seed: int = 0) -> Any:
-        estimate: FillEstimate = "sample" if seed else "detail"  # there is one of detail: other results are samples
+        estimate: FillEstimate = "sample" if seed else "detail"  # later results are samples
         photo, request = album.get(key), InpaintRequest(exact=exact, seed=seed, estimate=estimate)
         hole, spared = hole_of(photo, album.get(mask)), layer(avoid)
         inputs = Inputs(photo.picture, hole, avoid=None if spared is None else hole_of(photo, spared))
@@ -176,7 +176,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
             keep_tint=keep_tint,
             sensitivity=sensitivity,
             seed=seed,
-            estimate="sample" if seed else "mean",  # there is one mean: other results are samples
+            estimate="sample" if seed else "mean",  # later results are samples
         )
         hole = None if holes is None else hole_of(photo, holes)
         inputs = Inputs(photo.picture, hole, hints=_hints(photo, layer(strokes)))
