@@ -141,12 +141,7 @@ def _read(path: Path) -> dict[str, Any]:
 
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (
-        FileNotFoundError,
-        NotADirectoryError,
-        IsADirectoryError,
-        PermissionError,
-    ):  # a closed folder may be the home of a service
-        return {}
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):
+        return {}  # a closed folder may be the home of a service
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is not TOML ({error}): correct it, or move it away") from error

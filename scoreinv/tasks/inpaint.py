@@ -40,7 +40,7 @@ from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import MASK_THRESHOLD
 from scoreinv.tasks.callbacks import Callback, running, split
-from scoreinv.tasks.classical import inpaint_classically, mask_notes, with_hole
+from scoreinv.tasks.classical import inpaint_classically
 from scoreinv.tasks.common import (
     Model,
     check_samples,
@@ -51,6 +51,7 @@ from scoreinv.tasks.common import (
     to_tensor,
 )
 from scoreinv.tasks.deep_holes import Scale, draw_in_scales, enough_to_copy
+from scoreinv.tasks.holes import mask_notes, with_hole
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import ImageLike, InpaintOutcome, for_each, in_form
 from scoreinv.tasks.posterior import MEAN_WINDOW, Windows, accepts_holes, draw_given

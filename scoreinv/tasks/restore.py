@@ -34,11 +34,11 @@ from scoreinv.models.loading import Models
 from scoreinv.system.errors import SettingError
 from scoreinv.system.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY
 from scoreinv.tasks.callbacks import Callback, notify, split
-from scoreinv.tasks.classical import mask_notes
 from scoreinv.tasks.colorize import draw_colors, hints_for, knows_gray
 from scoreinv.tasks.common import Model, RunningSpread, check_samples, models_of
 from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, detector_of, kind_of
 from scoreinv.tasks.denoise import denoising_time, remove_noise, white_level
+from scoreinv.tasks.holes import mask_notes
 from scoreinv.tasks.inpaint import PreparedFill
 from scoreinv.tasks.noise_streams import ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.notes import Note, info, warning

@@ -1,0 +1,44 @@
+"""The holes of a photograph to fill: those of a mask, with notes about it, or detected damage. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from scoreinv.analysis.leftovers import find_leftover
+from scoreinv.imaging.picture import Picture
+from scoreinv.models.loading import Models
+from scoreinv.tasks.notes import Note, warning
+from scoreinv.tasks.requests import InpaintRequest, Inputs
+
+_MOSTLY_HOLE = 0.6
+"""Share of a photograph above which a mask is probably inverted, or a copy of the photograph with painted marks."""
+
+
+def mask_notes(hole: np.ndarray, picture: Picture | None = None) -> list[Note]:
+    """Return the notes about a user's mask, HxW bool.
+
+    picture: also tell if part of the object in it seems to be left beside the mask.
+    """
+    if not hole.any():
+        return [warning("mask_empty")]
+    share = float(hole.mean())
+    notes = [warning("mask_mostly_hole", share=share)] if share > _MOSTLY_HOLE else []
+    if picture is not None and (leftover := find_leftover(picture, hole)) is not None:
+        notes.append(warning("object_left", grow=leftover.grow, share=leftover.share))
+    return notes
+
+
+def with_hole(inputs: Inputs, request: InpaintRequest, models: Models) -> tuple[Inputs, np.ndarray | None, list[Note]]:
+    """Return the inputs with a hole, the damage (HxW bool) that was detected if there was no mask, and the notes.
+
+    Raises InputError if the inputs do not fit the request, or if all of the photograph is damage.
+    """
+    request.check_given(inputs.given)
+    if inputs.hole is not None:
+        return inputs, None, mask_notes(inputs.hole, inputs.picture)
+    from scoreinv.tasks.damage import detect  # needs torch
+
+    damage, notes = detect(inputs.picture, request, models)
+    return replace(inputs, hole=damage), damage, notes
