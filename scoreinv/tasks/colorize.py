@@ -14,8 +14,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -181,12 +182,21 @@ def _colorize_all(
     ]
 
 
-@lru_cache(maxsize=64)
+_PLACES: WeakKeyDictionary[Picture, tuple[ScorePrior, Places]] = WeakKeyDictionary()
+"""What the latest model saw of each reference photo, as long as somebody holds the photo."""
+
+
 def _places(picture: Picture, prior: ScorePrior) -> Places:
     """Return what a model sees of a reference photo, once for all pictures of a batch.
 
     Raises InputError if the model takes no references.
     """
+    if picture not in _PLACES or _PLACES[picture][0] is not prior:
+        _PLACES[picture] = prior, _looked_at(picture, prior)
+    return _PLACES[picture][1]
+
+
+def _looked_at(picture: Picture, prior: ScorePrior) -> Places:
     conditional = check_references(prior)
     size = work_size(picture.size, conditional.image_size, conditional.stride)
     rgb = picture.resized_rgb(*conditional.seen_size(*size))

@@ -1,14 +1,24 @@
 """Colours from photographs that one has: `like` of `colorize`."""
 
+import gc
+import sys
+import weakref
+
 import numpy as np
 import pytest
 import torch
 from analytic import gaussian_colour_prior
 from small_chroma import chroma_prior
 
+from scoreinv.imaging.picture import Picture
+from scoreinv.models.loading import Models
+from scoreinv.models.places import places_of
 from scoreinv.operators.luma import luma
 from scoreinv.system.errors import InputError
-from scoreinv.tasks.colorize import colorize
+from scoreinv.tasks.colorize import colorize, colorize_picture
+from scoreinv.tasks.requests import ColorizeRequest, Inputs
+
+colorize_module = sys.modules["scoreinv.tasks.colorize"]
 
 
 def blocks(seed: int = 0) -> np.ndarray:
@@ -29,6 +39,21 @@ def test_a_picture_takes_the_colours_of_its_own_photograph(estimate: str) -> Non
     told = colorize(gray, like=[blocks(7), truth], **settings)
     assert error(told.image, truth) < 0.5 * error(without.image, truth)
     np.testing.assert_allclose(luma(told.image), gray, atol=2e-3)
+
+
+def test_a_reference_is_looked_at_once_and_not_kept() -> None:
+    """A page that runs for days would hold each photograph that somebody took colours from."""
+    photo, models, seen = Picture(blocks()), Models(colorize=chroma_prior()), []
+    inputs = Inputs(Picture(luma(blocks(1))), references=(photo,))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(colorize_module, "places_of", lambda *given: seen.append(1) or places_of(*given))
+        for seed in (0, 1):
+            colorize_picture(inputs, ColorizeRequest(steps=2, seed=seed), models)
+    assert len(seen) == 1
+    left = weakref.ref(photo)
+    del photo, inputs
+    gc.collect()
+    assert left() is None
 
 
 def test_what_is_no_reference() -> None:
