@@ -166,7 +166,7 @@ def _luma_ratios(ycc: list[np.ndarray], clipped: list[np.ndarray]) -> np.ndarray
         height, width = (side // 8 for side in lost.shape)
         blocks = lost[: 8 * height, : 8 * width].reshape(height, 8, width, 8)
         bins = _binned(picture[None, ..., 0]).reshape(-1, 64)
-        counts += [_counts(bins), _counts(bins[~blocks.any(3).any(1).ravel()])]
+        counts += [_counts(bins), _counts(bins[~blocks.swapaxes(1, 2).reshape(-1, 64).any(1)])]
     ratios = _sums(np.stack(counts)).reshape(len(ycc), 2, 64, -1)
     return np.take_along_axis(ratios, _gains(ratios).sum(2).argmax(1)[:, None, None, None], axis=1)[:, 0]
 
