@@ -2,11 +2,10 @@
 
 The evidence for a pixel of colour c is a log-likelihood ratio of colour histograms, inside and outside the mask:
 
-    e(c) = log p(c | object) - log p(c | surroundings) + logit,
+    e(c) = log p(c | object) - log p(c | surroundings) + prior log-odds.
 
-where the logit is that of a segmentation network, if there is one. Without one, tips are found less often. A connected
-region of evidence is a fragment if it is small and joined to the mask. Background that resembles the object is mostly
-large or apart.
+The prior is that of a segmentation network, or 0. A connected region of evidence is a fragment if it is small and
+joined to the mask. Background that resembles the object is mostly large, or apart from the mask.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def find_fragments(picture: Picture, hole: np.ndarray) -> list[tuple[int, int]]:
 
 
 def fragments_beside(
-    colours: np.ndarray, mask: np.ndarray, holes: np.ndarray, logits: np.ndarray | None = None, soft: int = 1
+    colours: np.ndarray, mask: np.ndarray, holes: np.ndarray, prior: np.ndarray | None = None, soft: int = 1
 ) -> np.ndarray:
     """Return the fragments of one object, hxw bool.
 
@@ -61,7 +60,7 @@ def fragments_beside(
         colours: hxwx3 in [0, 1].
         mask: share of the object's mask in each cell, hxw.
         holes: share of all masks, hxw; their colours are unknown, but for the object's.
-        logits: of the object, hxw, by a network that was given the mask.
+        prior: log-odds of the object, hxw.
         soft: cells beside the mask that may belong to a soft edge.
     """
     near = ndimage.binary_dilation(holes > 0.25, _ADJACENT, iterations=soft)
@@ -71,8 +70,8 @@ def fragments_beside(
     bins = np.ravel_multi_index(tuple(np.moveaxis((colours * (_BINS - 1e-3)).astype(int), -1, 0)), (_BINS,) * 3)
     of_object, of_surroundings = (np.log(_densities(bins[where]) + _UNSEEN) for where in (inside, ~near))
     evidence = ndimage.gaussian_filter((of_object - of_surroundings)[bins], 0.7)
-    if logits is not None:
-        evidence += logits
+    if prior is not None:
+        evidence += prior
     labels, _ = ndimage.label(ndimage.binary_opening((evidence > _EVIDENCE) & ~near, np.ones((2, 2))), _ADJACENT)
     found = np.zeros_like(near)
     for number, place in enumerate(ndimage.find_objects(labels), start=1):

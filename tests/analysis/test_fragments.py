@@ -70,12 +70,12 @@ def test_pixels_in_other_holes_have_no_influence():
     assert find_fragments(Picture(pixels), hole) == find_fragments(picture, hole) != []
 
 
-def test_logits_decide_on_colours_of_both():
+def test_the_prior_decides_on_colours_of_both():
     """The ear has the colours of the ground: a network sees it."""
     colours = scene(BODY).rgb()[::2, ::2]
     mask = grown(BODY)[::2, ::2].astype(np.float32)
-    logits = np.where((BODY | EAR)[::2, ::2], 6.0, -6.0)
+    prior = np.where((BODY | EAR)[::2, ::2], 6.0, -6.0)
     assert not fragments_beside(colours, mask, mask).any()
-    found = fragments_beside(colours, mask, mask, logits)
+    found = fragments_beside(colours, mask, mask, prior)
     assert (found & EAR[::2, ::2]).sum() > 0.7 * (EAR & ~grown(BODY))[::2, ::2].sum()
     assert not (found & ~EAR[::2, ::2]).any()
