@@ -41,7 +41,7 @@ from scoreinv.models.segment_anything import (
 )
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.text import shown
-from scoreinv.tasks.callbacks import Callback
+from scoreinv.tasks.callbacks import Callback, notify
 from scoreinv.tasks.notes import info
 from scoreinv.tasks.outcome import ImageLike, SelectOutcome
 from scoreinv.tasks.requests import Inputs, SelectRequest
@@ -73,6 +73,8 @@ _MISSED = 4.0
 Chosen with the thresholds of `analysis.fragments`, by `tests/benchmarks/fragments.py`."""
 _KEPT = 32
 """Cached masks per picture, 1 MB each; undoing a click then needs no decoding."""
+MOST_CLICKS = 32
+"""Limit on the points of a prompt; each takes a run of the decoder, about 0.1 s."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,17 @@ class Prompt:
     """Clicks, a box, or both, that select an object.
 
     Attributes:
-        clicks: (x, y, inside) in order, in pixels; `inside` is false beside the object. Without a box the first is
-            inside.
+        clicks: (x, y, inside) in order, in pixels, at most `MOST_CLICKS`; `inside` is false beside the object. Without
+            a box the first is inside.
         box: (x, y, width, height) around the object, in pixels.
     """
 
     clicks: tuple[tuple[float, float, bool], ...] = ()
     box: tuple[float, float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.clicks) > MOST_CLICKS:
+            raise SettingError("at", f"and not_at give {len(self.clicks)} points: at most {MOST_CLICKS} are possible")
 
     @classmethod
     def of(cls, at: Any = (), not_at: Any = (), box: Any = None) -> Prompt:
@@ -155,7 +161,7 @@ def select(
     Args:
         image: array HxW, HxWx3 or HxWx4, PIL image, or tensor (1x)CxHxW of uint8, uint16 or floats in [0, 1].
         at: one point (x, y) on the object or several, in pixels of the upright picture.
-        not_at: points outside the object, which remove surplus parts of the selection.
+        not_at: points outside the object, which remove surplus parts of the selection; with `at` at most 32.
         box: (x, y, width, height) around the object; the most reliable prompt.
         size: meaning of a single click, `small`, `middle` or `large`; None: the most likely one.
         grow: dilation in pixels; remnants of an object at the border of a hole would be continued into it. None:
@@ -185,7 +191,7 @@ def select_picture(
     """Select an object of a photograph; the image of the outcome is its mask."""
     picture = inputs.picture
     prompt = Prompt.of(request.at, request.not_at, request.box)
-    found = Selection(picture, SegmentAnything(models.machine.threads)).select(prompt, request.size)
+    found = Selection(picture, SegmentAnything(models.machine.threads)).select(prompt, request.size, callback)
     fragments = found.fragments & request.fragments
     mask = with_rim(picture, found.mask | fragments, request.grow)
     shadow = propose_shadow(picture, found.mask) if request.shadow else None
@@ -243,35 +249,35 @@ class Selection:
         self._edges = EdgesOfPicture(picture, self._colours)
         self._masks: dict[tuple[Prompt, Size | None], tuple[np.ndarray, np.ndarray]] = {}
 
-    def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
+    def select(self, prompt: Prompt, size: Size | None = None, callback: Callback | None = None) -> Selected:
         """Return the selected object.
 
         Args:
             size: meaning of the first click; None: the most likely one.
+            callback: called at every further click.
 
         Raises:
             InputError: the prompt is empty, or outside the picture.
             ScoreinvError: no object was found.
         """
-        prompt.check(self.picture.size)
-        logits, iou, chosen = self._answer(prompt, size)
+        logits, iou, chosen = self._answer(prompt, size, callback)
         low = self._cleaned(expit(logits), prompt)
         mask = self._edges.raised(low)
         if not mask.any():
             raise ScoreinvError("no object was found: point at the middle of an object, or give a box around it")
         return Selected(mask, chosen, iou, self._fragments(low > 0.5, logits, prompt) & ~mask)
 
-    def next_size(self, prompt: Prompt, size: Size | None) -> Size | None:
+    def next_size(self, prompt: Prompt, size: Size | None, callback: Callback | None = None) -> Size | None:
         """Return the next larger size with a visibly different mask, starting again after `large`.
 
         A repeated click on the same place selects it.
         """
         if size is None:
             return None
-        now = self._answer(prompt, size)[0] > 0
+        now = self._answer(prompt, size, callback)[0] > 0
         for step in range(1, len(SIZES)):
             other = SIZES[(SIZES.index(size) + step) % len(SIZES)]
-            found = self._answer(prompt, other)[0] > 0
+            found = self._answer(prompt, other, callback)[0] > 0
             if _iou(found, now) < _ALIKE:
                 return other
         return size
@@ -313,36 +319,52 @@ class Selection:
         view = (0, 0, self._seen[1], self._seen[0])
         return np.array(Image.fromarray(square).resize((width, height), Image.Resampling.BILINEAR, box=view))
 
-    def _answer(self, prompt: Prompt, size: Size | None) -> tuple[np.ndarray, float, Size | None]:
-        """Return the logits of the chosen mask (h, w), its predicted IoU, and its size for a single click."""
-        is_first = len(prompt.clicks) <= (prompt.box is None)
-        key = prompt, None if is_first else size
+    def _answer(
+        self, prompt: Prompt, size: Size | None, callback: Callback | None
+    ) -> tuple[np.ndarray, float, Size | None]:
+        """Return the logits of the chosen mask (h, w), its predicted IoU, and its size for a single click.
+
+        Raises InputError for a wrong prompt.
+        """
+        prompt.check(self.picture.size)
+        first = int(prompt.box is None)  # clicks of the first prompt; each further click refines its mask
+        masks, iou = self._decoded(replace(prompt, clicks=prompt.clicks[:first]))
+        number, chosen = 0, None
+        if prompt.box is None or size is not None:
+            by_area = sorted(range(1, len(masks)), key=lambda mask: int((masks[mask] > 0).sum()))
+            number = self._likeliest(masks, iou) if size is None else by_area[SIZES.index(size)]
+            chosen = SIZES[by_area.index(number)]
+        for count in range(first + 1, len(prompt.clicks) + 1):
+            notify(callback, count / (len(prompt.clicks) + 1))
+            clicked, previous = replace(prompt, clicks=prompt.clicks[:count]), masks[number]
+            masks, iou = self._decoded(clicked, size, previous)
+            agrees = [self._keeps(mask, clicked) for mask in masks]
+            overlap = [_iou(mask > 0, previous > 0) for mask in masks]
+            bonus = _OBEYED * np.array(agrees) + _LIKE * np.array(overlap)
+            bonus[0] += _PLAIN
+            number, chosen = int(np.argmax(iou + bonus)), None
+        return masks[number], float(iou[number]), chosen
+
+    def _decoded(
+        self, prompt: Prompt, size: Size | None = None, previous: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the logits and the predicted IoUs of a prompt's masks.
+
+        Args:
+            size: meaning of the first click, from which the previous mask follows.
+            previous: logits of the previous mask.
+        """
+        key = prompt, size
         if key not in self._masks:
-            previous = None if is_first else self._previous(prompt, size)
             self._masks = dict(list(self._masks.items())[-_KEPT:])
             points, labels = self._points(prompt)
             self._masks[key] = self.network.masks(self.embedding, points, labels, previous)
-        logits, iou = self._masks[key]
-        number, chosen = 0, None
-        if not is_first:
-            agrees = [self._keeps(mask, prompt) for mask in logits]
-            overlap = [_iou(mask > 0, self._previous(prompt, size) > 0) for mask in logits]
-            bonus = _OBEYED * np.array(agrees) + _LIKE * np.array(overlap)
-            bonus[0] += _PLAIN
-            number = int(np.argmax(iou + bonus))
-        elif prompt.box is None or size is not None:
-            by_area = sorted(range(1, len(logits)), key=lambda mask: int((logits[mask] > 0).sum()))
-            number = self._likeliest(logits, iou) if size is None else by_area[SIZES.index(size)]
-            chosen = SIZES[by_area.index(number)]
-        return logits[number], float(iou[number]), chosen
+        return self._masks[key]
 
     def _keeps(self, mask: np.ndarray, prompt: Prompt) -> bool:
         """Return whether a mask contains all clicks inside the object and none of the others."""
         cells = [(int(self.scale * y / CELL), int(self.scale * x / CELL), inside) for x, y, inside in prompt.clicks]
         return all((mask[row, column] > 0) == inside for row, column, inside in cells)
-
-    def _previous(self, prompt: Prompt, size: Size | None) -> np.ndarray:
-        return self._answer(replace(prompt, clicks=prompt.clicks[:-1]), size)[0]
 
     def _points(self, prompt: Prompt) -> tuple[np.ndarray, list[int]]:
         """Return the prompt's points (N, 2) in the encoder's input, and their labels."""

@@ -9,8 +9,8 @@ from pointing import LEFT, LENGTH, Network, square_picture
 import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
-from scoreinv.system.errors import InputError, ScoreinvError
-from scoreinv.tasks.select import SIZES, Prompt, Selection, usual_grow, with_rim
+from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.tasks.select import MOST_CLICKS, SIZES, Prompt, Selection, usual_grow, with_rim
 
 MIDDLE = (80, 80)
 
@@ -89,6 +89,28 @@ def test_each_further_click_goes_to_the_decoder_with_the_mask_so_far(selection):
     assert selection.network.asked == [([1, -1], False), ([1, 0, -1], True), ([1, 0, 1, -1], True)]
     selection.select(Prompt(clicks[:1], (40, 40, 80, 80)))
     assert selection.network.asked[3:] == [([2, 3], False), ([1, 2, 3], True)]
+
+
+def test_each_click_costs_one_run_of_the_decoder(selection):
+    clicks = tuple((60.0 + place, 80.0, True) for place in range(MOST_CLICKS))
+    selection.select(Prompt(clicks), "small")
+    assert len(selection.network.asked) == MOST_CLICKS
+    with pytest.raises(InputError, match=f"at and not_at give {MOST_CLICKS + 1} points: at most {MOST_CLICKS}"):
+        Prompt((*clicks, (80, 80, False)))
+
+
+def test_a_callback_stops_a_selection_between_clicks(selection):
+    prompt = Prompt.of(at=[(70, 80), (80, 80), (90, 80)])
+    fractions: list[float] = []
+    with pytest.raises(Cancelled):
+        selection.select(prompt, callback=lambda fraction: fractions.append(fraction) or len(fractions) < 2)
+    assert fractions == pytest.approx([0.5, 0.75])
+    assert len(selection.network.asked) == 2
+
+
+def test_another_size_is_refused_beside_the_picture(selection):
+    with pytest.raises(InputError, match="not_at 5000,3 is outside"):
+        selection.next_size(Prompt.of(at=MIDDLE, not_at=(5000, 3)), "small")
 
 
 def test_masks_are_given_back_in_the_form_of_the_picture(network):
