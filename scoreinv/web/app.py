@@ -42,7 +42,7 @@ MOST_BYTES = 256 << 20
 """Largest upload."""
 _THREADS = 2  # photographs encoded at once: each takes several times its memory
 _CONNECTIONS = 64  # at once; protection from slow clients needs a proxy
-_GRACE = 5  # seconds for open responses after an interrupt
+_GRACE = 3  # seconds for open responses after an interrupt
 _STATIC = Path(__file__).parent / "static"
 _LABELS = {
     "noise_std": "Noise level",
@@ -192,7 +192,7 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
         objects.encode(album.get(key))
 
     @app.post("/api/photos/{key}/select")
-    def select(
+    async def select(
         key: str,
         prompt: Selecting,
         size: Size | None = None,
@@ -205,16 +205,21 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
         rim: with its soft edge, as a mask; fragments: with its fragments.
         """
         photo = album.get(key)
-        found = objects.select(photo, prompt, size, another=another)
-        mask = found.mask | found.fragments if fragments else found.mask
-        answer = boxed_bits(with_rim(photo.picture, mask) if rim else mask)
-        return answer | {"size": found.size, "fragments": boxed_bits(found.fragments)}
+        found = await objects.select(photo, prompt, size, another=another)
+
+        def answer() -> dict[str, Any]:
+            mask = found.mask | found.fragments if fragments else found.mask
+            bits = boxed_bits(with_rim(photo.picture, mask) if rim else mask)
+            return bits | {"size": found.size, "fragments": boxed_bits(found.fragments)}
+
+        return await run_in_threadpool(answer)
 
     @app.post("/api/photos/{key}/shadow")
-    def shadow(key: str, prompt: Selecting, size: Size | None = None) -> dict[str, Any]:
+    async def shadow(key: str, prompt: Selecting, size: Size | None = None) -> dict[str, Any]:
         """Return the shadow of the object, if it is clear."""
         photo = album.get(key)
-        return boxed_bits(propose_shadow(photo.picture, objects.select(photo, prompt, size).mask))
+        found = await objects.select(photo, prompt, size)
+        return boxed_bits(await run_in_threadpool(propose_shadow, photo.picture, found.mask))
 
 
 def _prompt(click: Annotated[list[str] | None, Query()] = None, box: str | None = None) -> Prompt:

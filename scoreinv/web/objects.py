@@ -5,7 +5,9 @@ One thread does both, since a photograph's encoding is not safe for several thre
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import threading
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
@@ -38,6 +40,7 @@ class Objects:
     def __init__(self) -> None:
         self._selections: OrderedDict[str, Future[Selection]] = OrderedDict()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scoreinv-objects")
+        self._closed = threading.Event()
 
     def encode(self, photo: Photo) -> Future[Selection]:
         """Encode a photograph in the background, once; raise InputError if the extra is not installed."""
@@ -49,7 +52,7 @@ class Objects:
             self._selections.popitem(last=False)[1].cancel()
         return selection
 
-    def select(self, photo: Photo, prompt: Prompt, size: Size | None, *, another: bool = False) -> Selected:
+    async def select(self, photo: Photo, prompt: Prompt, size: Size | None, *, another: bool = False) -> Selected:
         """Return the object of a prompt.
 
         Args:
@@ -58,14 +61,19 @@ class Objects:
         """
         selection = self.encode(photo)
 
+        def goes_on(_: float) -> bool:
+            return not self._closed.is_set()
+
         def run() -> Selected:
             encoded = selection.result()
-            return encoded.select(prompt, encoded.next_size(prompt, size) if another else size)
+            chosen = encoded.next_size(prompt, size, goes_on) if another else size
+            return encoded.select(prompt, chosen, goes_on)
 
-        return self._thread.submit(run).result()
+        return await asyncio.wrap_future(self._thread.submit(run))
 
     def close(self) -> None:
-        """Cancel pending encodings."""
+        """Cancel pending encodings and selections, and end the running selection at its next click."""
+        self._closed.set()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 

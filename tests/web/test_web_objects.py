@@ -1,7 +1,10 @@
 """Objects that are pointed at on the page: looked at once, selected by clicks and boxes, and what is not installed."""
 
 import base64
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -10,9 +13,13 @@ from client import OPAQUE, client, opened, pixels, png
 from fastapi.testclient import TestClient
 
 from scoreinv.imaging.picture import Picture
-from scoreinv.system.errors import ScoreinvError
-from scoreinv.tasks.select import Prompt, Selected, Size
+from scoreinv.system.errors import Cancelled, ScoreinvError
+from scoreinv.tasks.callbacks import Callback, notify
+from scoreinv.tasks.select import MOST_CLICKS, Prompt, Selected, Size
 from scoreinv.web import objects
+
+SOON = 30.0
+"""Timeout in seconds, far more than any step needs."""
 
 
 class Squares:
@@ -24,7 +31,7 @@ class Squares:
         Squares.looks += 1
         self.size = picture.size
 
-    def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
+    def select(self, prompt: Prompt, size: Size | None = None, callback: Callback | None = None) -> Selected:
         mask = np.zeros(self.size, bool)
         if prompt.box is not None:
             x, y, wide, high = map(int, prompt.box)
@@ -39,16 +46,20 @@ class Squares:
         tip[:2, :3] = size == "large"
         return Selected(mask, size or "middle", 1.0, tip)
 
-    def next_size(self, prompt: Prompt, size: Size | None) -> Size | None:
+    def next_size(self, prompt: Prompt, size: Size | None, callback: Callback | None = None) -> Size | None:
         return "large" if size == "middle" else "small"
 
 
 @pytest.fixture
-def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+def squares(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(objects, "_encode", lambda photo: Squares(photo.picture))
     monkeypatch.setattr(objects, "missing_extra", lambda: None)
     monkeypatch.setattr("scoreinv.web.app.missing_extra", lambda: None)
     Squares.looks = 0
+
+
+@pytest.fixture
+def browser(squares: None) -> Iterator[TestClient]:
     with client() as made:
         yield made
 
@@ -137,6 +148,47 @@ def test_where_nothing_is_found(browser):
     photo = opened(browser, png(pixels()))
     answer = asked(browser, photo, click="-1,2,1")
     assert answer.json()["error"] == "Nothing is found there."
+
+
+def test_too_many_clicks_are_refused(browser):
+    photo = opened(browser, png(pixels()))
+    answer = asked(browser, photo, click=["10,8,1"] * (MOST_CLICKS + 1))
+    assert (answer.status_code, str(MOST_CLICKS) in answer.json()["error"]) == (422, True)
+
+
+class Endless(Squares):
+    """Selects until it is stopped."""
+
+    def __init__(self, picture: Picture) -> None:
+        super().__init__(picture)
+        self.began, self.stopped = threading.Event(), threading.Event()
+
+    def select(self, prompt: Prompt, size: Size | None = None, callback: Callback | None = None) -> Selected:
+        self.began.set()
+        end = time.monotonic() + SOON
+        while time.monotonic() < end:
+            try:
+                notify(callback, 0.5)
+            except Cancelled:
+                self.stopped.set()
+                raise
+            time.sleep(0.01)
+        return super().select(prompt, size)
+
+
+def test_long_selections_block_no_other_request_and_end_with_the_server(squares, monkeypatch):
+    endless = Endless(Picture(pixels()))
+    monkeypatch.setattr(objects, "_encode", lambda photo: endless)
+    with ThreadPoolExecutor() as pool:
+        with client(raises=False) as browser:
+            photo = opened(browser, png(pixels()))
+            for _ in range(3):
+                pool.submit(asked, browser, photo, click="10,8,1")
+            assert endless.began.wait(SOON)
+            view = pool.submit(browser.get, f"/api/photos/{photo['key']}/view")
+            assert view.result(SOON).status_code == 200
+            assert not endless.stopped.is_set()
+        assert endless.stopped.wait(SOON)
 
 
 def test_what_is_not_installed_is_said():
