@@ -186,8 +186,7 @@ class Lines(logging.Handler):
         words = {logging.WARNING: "warning: ", logging.ERROR: "error: "}
         # A worker's record has its traceback in the message.
         first, *rest = record.getMessage().split("\n")
-        if record.levelno > logging.DEBUG:
-            say(f"scoreinv: {words.get(record.levelno, '')}{first}")
+        say(f"scoreinv: {words.get(record.levelno, '')}{first}")
         for line in rest:
             say(line)
         if record.exc_info is not None and record.exc_info[1] is not None:

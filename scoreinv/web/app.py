@@ -6,16 +6,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import mimetypes
 import re
+import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
+import h11
 import numpy as np
 import uvicorn
 from anyio.to_thread import current_default_thread_limiter
@@ -40,6 +43,7 @@ from scoreinv.web.work import add_work, hole_of
 
 MOST_BYTES = 256 << 20
 """Largest upload."""
+_MOST_UPLOADING = 2 * MOST_BYTES  # bodies of all requests in memory
 _THREADS = 2  # photographs encoded at once: each takes several times its memory
 _CONNECTIONS = 64  # at once; protection from slow clients needs a proxy
 _GRACE = 3  # seconds for open responses after an interrupt
@@ -53,6 +57,7 @@ _LABELS = {
     "keep_tint": "Keeping the tint",
 }
 """Labels of settings on the page, if they differ from their names."""
+_log = logging.getLogger(__name__)
 _STATUS = {GoneError: 404, BusyError: 503, InputError: 422}  # the first match counts: GoneError is an InputError
 
 
@@ -70,7 +75,46 @@ def serve(listener: socket.socket, models: Models, access: Access) -> None:
         proxy_headers=False,
         server_header=False,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    server = uvicorn.Server(config)
+    for name in ("uvicorn", "asyncio"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [_ServerLog()], False
+    with _ends_with_terminal(server):
+        server.run(sockets=[listener])
+
+
+@contextmanager
+def _ends_with_terminal(server: uvicorn.Server) -> Iterator[None]:
+    """End the server on SIGHUP, which uvicorn does not handle, unless it is ignored; raise the signal afterwards."""
+    hangup = getattr(signal, "SIGHUP", None)  # not on Windows
+    if hangup is None or signal.getsignal(hangup) == signal.SIG_IGN:
+        yield
+        return
+    came = False
+
+    def end(*_: object) -> None:
+        nonlocal came
+        came = server.should_exit = True
+
+    before = signal.signal(hangup, end)
+    try:
+        yield
+    finally:
+        signal.signal(hangup, before)
+    if came:
+        signal.raise_signal(hangup)
+
+
+class _ServerLog(logging.Handler):
+    """Log unexpected errors of the server; invalid requests and the end of open ones at debug level, in one line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        message = record.getMessage().partition("\n")[0]
+        if error is None or isinstance(error, (h11.ProtocolError, asyncio.CancelledError)):
+            _log.debug("%s", message)
+        else:
+            _log.error("%s", message, exc_info=error)
 
 
 def make_app(models: Models, access: Access, queue: JobQueue) -> ASGIApp:
@@ -86,6 +130,7 @@ def make_app(models: Models, access: Access, queue: JobQueue) -> ASGIApp:
 
     # Without FastAPI's documentation pages, which load scripts from another host.
     app = FastAPI(lifespan=lifespan, openapi_url=None)
+    app.state.uploading = 0  # bytes of bodies in memory
     for kind in (ScoreinvError, AnyHTTPException, RequestValidationError, ClientDisconnect, Exception):
         app.exception_handler(kind)(_error_response)
     mimetypes.add_type("text/javascript", ".js")  # the registry of Windows may say otherwise
@@ -161,8 +206,11 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
         return {"key": layer.key}
 
 
-async def _content(request: Request) -> bytes:
-    """Return the body of a request; raise HTTPException if it is too long or not declared as a picture."""
+async def _content(request: Request) -> AsyncIterator[bytes]:
+    """Yield the body of a request until its response is ready.
+
+    Raises HTTPException if the body is too long or not declared as a picture, or all bodies together are too long.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not (kind.startswith("image/") or kind == "application/octet-stream"):
         raise HTTPException(415, "Send a picture file.")
@@ -170,12 +218,21 @@ async def _content(request: Request) -> bytes:
     stated = request.headers.get("content-length", "0")
     if not stated.isdecimal() or len(stated) > len(str(MOST_BYTES)) or int(stated) > MOST_BYTES:
         raise too_long
-    content = bytearray()
-    async for part in request.stream():
-        content += part
-        if len(content) > MOST_BYTES:
-            raise too_long
-    return bytes(content)
+    content, received = bytearray(), 0
+    try:
+        async for part in request.stream():
+            content += part
+            received += len(part)
+            request.app.state.uploading += len(part)
+            if received > MOST_BYTES:
+                raise too_long
+            if request.app.state.uploading > _MOST_UPLOADING:
+                raise HTTPException(503, "Other files are being sent: try again in a moment.")
+        whole = bytes(content)
+        content.clear()
+        yield whole
+    finally:
+        request.app.state.uploading -= received
 
 
 Content = Annotated[bytes, Depends(_content)]

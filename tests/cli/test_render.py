@@ -55,6 +55,14 @@ def test_what_went_wrong_behind_a_page_is_told_with_its_traceback(capsys):
     assert said.endswith("ZeroDivisionError: by the job\n")
 
 
+def test_debug_records_are_printed_only_if_asked_for(capsys):
+    for debug, said in ((False, ""), (True, "scoreinv: invalid request\n")):
+        show_log(debug=debug)
+        logging.getLogger("scoreinv.web.app").debug("invalid request")
+        assert capsys.readouterr().err == said
+    show_log()
+
+
 def test_an_exhausted_memory_has_a_remedy() -> None:
     errors = (MemoryError(), torch.OutOfMemoryError("of a GPU"), RuntimeError("DefaultCPUAllocator: not enough memory"))
     assert len({describe(error) for error in errors}) == 1

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from client import OPAQUE, PORT, asked, client, done, ended, hole, opened, pixels, png, read
+from fastapi import FastAPI, HTTPException, Request
 from PIL import Image
 
 import scoreinv.web
@@ -396,6 +397,34 @@ def test_long_files_are_refused_by_what_they_say_and_by_what_they_are(browser, m
     for content, stated in ((bytes((1 << 20) + 1), {}), (endless(), {}), (b"", {"content-length": "9" * 5000})):
         answer = browser.post("/api/photos", content=content, headers=OPAQUE | stated)
         assert (answer.status_code, "larger than 1 MB" in answer.json()["error"]) == (413, True)
+
+
+def test_uploads_share_a_limit_of_memory(monkeypatch):
+    monkeypatch.setattr(app, "_MOST_UPLOADING", 15)
+    owner = FastAPI()
+    owner.state.uploading = 0
+
+    def upload(*parts: bytes) -> Any:
+        messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+        messages.append({"type": "http.request", "body": b"", "more_body": False})
+
+        async def receive() -> Any:
+            return messages.pop(0)
+
+        headers = [(b"content-type", b"image/png")]
+        return app._content(Request({"type": "http", "app": owner, "headers": headers}, receive))
+
+    async def run() -> None:
+        first = upload(bytes(5), bytes(5))
+        assert len(await anext(first)) == 10
+        with pytest.raises(HTTPException) as refused:
+            await anext(upload(bytes(5), bytes(5)))
+        assert refused.value.status_code == 503
+        await first.aclose()
+        assert len(await anext(upload(bytes(15)))) == 15
+
+    asyncio.run(run())
+    assert owner.state.uploading == 0
 
 
 @pytest.mark.parametrize(

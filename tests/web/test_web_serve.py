@@ -90,6 +90,45 @@ def test_ctrl_c_ends_it_while_a_job_is_done(served):
     ended_by(*served, "SIGINT", 130)
 
 
+def begin_upload(place: str, kind: str = "image/png") -> socket.socket:
+    """Send the beginning of a photograph's upload, in chunks."""
+    host, _, port = place.partition(":")
+    connection = socket.create_connection((host, int(port)))
+    head = f"POST /api/photos HTTP/1.1\r\nhost: {place}\r\norigin: http://{place}\r\ncontent-type: {kind}\r\n"
+    connection.sendall(f"{head}transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n".encode())
+    return connection
+
+
+@posix
+@pytest.mark.slow
+def test_it_ends_with_its_terminal_and_leaves_no_file(served, tmp_path):
+    process, place = served
+    with begin_upload(place):
+        assert ask(place, "GET", "/api/limits")[0] == 200
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(SOON) == 129
+    assert process.communicate()[1].strip() == "scoreinv: ended with its terminal"
+    assert not list((tmp_path / "runtime").iterdir())
+
+
+@posix
+@pytest.mark.slow
+def test_invalid_requests_and_open_uploads_leave_no_trace_in_the_terminal(served):
+    process, place = served
+    host, _, port = place.partition(":")
+    with socket.create_connection((host, int(port))) as invalid:
+        invalid.sendall(b"\x16\x03\x01\r\n\r\n")
+        assert invalid.recv(100).startswith(b"HTTP/1.1 400")
+    with begin_upload(place, "text/html") as refused:
+        assert refused.recv(100).startswith(b"HTTP/1.1 415")
+        refused.sendall(b"no chunk\r\n")
+    with begin_upload(place):
+        assert ask(place, "GET", "/api/limits")[0] == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SOON) == 143
+    assert process.communicate()[1].strip() == "scoreinv: terminated"
+
+
 @pytest.mark.slow
 def test_tied_it_ends_when_stdin_does_and_asks_for_the_token():
     words = [sys.executable, "-m", "scoreinv", "serve", "--tied", "--json", "--port", "0"]
