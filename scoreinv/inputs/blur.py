@@ -30,7 +30,10 @@ def kernel_from_text(text: str) -> PointSpread | np.ndarray:
     if len(values) != (2 if name == "motion" else 1):
         raise InputError(f"{text}: is not a kernel: give {forms}")
     spread = PointSpread(kind, *values)
-    spread.kernel()  # raises if it cannot be one
+    try:
+        spread.kernel()
+    except InputError as error:
+        raise InputError(f"{text}: {error}") from error
     return spread
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import require
 
-LARGEST = 200.0  # limit of a standard deviation, radius or length, in pixels
+SMALLEST, LARGEST = 0.1, 200.0
+"""Range of a standard deviation, radius or length, in pixels. Below it a kernel is a single pixel."""
 _SUPERSAMPLING = 16  # points per pixel and axis, for the antialiasing of shapes
 
 BlurKind = Literal["gaussian", "disk", "motion"]
@@ -24,7 +25,7 @@ class PointSpread:
 
     Attributes:
         kind: kind of the kernel.
-        size: standard deviation, radius or length in pixels, above 0.
+        size: standard deviation, radius or length in pixels, from `SMALLEST` to `LARGEST`.
         angle: direction of motion, in degrees anticlockwise from the right.
     """
 
@@ -53,7 +54,7 @@ class PointSpread:
 
 
 def gaussian(sigma: float) -> np.ndarray:
-    """Return a Gaussian of standard deviation `sigma` pixels, above 0, truncated at four standard deviations."""
+    """Return a Gaussian of standard deviation `sigma` pixels, truncated at four standard deviations."""
     _check("a Gaussian's standard deviation", sigma)
     radius = math.ceil(4 * sigma)
     profile = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
@@ -62,7 +63,7 @@ def gaussian(sigma: float) -> np.ndarray:
 
 
 def disk(radius: float) -> np.ndarray:
-    """Return a defocus kernel: a uniform disk of `radius` pixels, above 0, antialiased."""
+    """Return a defocus kernel: a uniform disk of `radius` pixels, antialiased."""
     _check("a disk's radius", radius)
     reach = math.ceil(radius - 0.5) if radius > 0.5 else 0
     places = (np.arange((2 * reach + 1) * _SUPERSAMPLING) + 0.5) / _SUPERSAMPLING - reach - 0.5
@@ -72,7 +73,7 @@ def disk(radius: float) -> np.ndarray:
 
 
 def motion(length: float, angle: float) -> np.ndarray:
-    """Return straight uniform motion over `length` pixels, above 0, at `angle` degrees anticlockwise from the right."""
+    """Return straight uniform motion over `length` pixels at `angle` degrees anticlockwise from the right."""
     _check("a movement's length", length)
     require(math.isfinite(angle), f"a movement's angle must be a number of degrees, not {angle}")
     count = 2 * math.ceil(_SUPERSAMPLING * length) + 1
@@ -112,4 +113,4 @@ def _trim(kernel: np.ndarray) -> np.ndarray:
 
 
 def _check(what: str, value: float) -> None:
-    require(0 < value <= LARGEST, f"{what} must be above 0 and at most {LARGEST:g} pixels, not {value:g}")
+    require(SMALLEST <= value <= LARGEST, f"{what} must be from {SMALLEST:g} to {LARGEST:g} pixels, not {value:g}")

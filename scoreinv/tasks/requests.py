@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
-from scoreinv.system.errors import SettingError
+from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.options import (
     FOUND_GROW,
     GRAY_LEVELS,
@@ -557,7 +557,10 @@ def _kernel_from_text(text: str | None) -> Any:
         raise SettingError("kernel", "is a name or a file: stdin is for the photo")
     from scoreinv.inputs.blur import kernel_from_text
 
-    return kernel_from_text(text)
+    try:
+        return kernel_from_text(text)
+    except InputError as error:
+        raise SettingError("kernel", str(error)) from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -83,9 +83,10 @@ CASES = [
     (f"{INPAINT} --frame 3", "--frame must be from 0 to 0, not 3"),
     ("denoise frames.tif", "--frame must be chosen, from 0 to 1"),
     ("denoise photo.png --noise 0.5", "noise of 0.5 grey levels of 255 is out of the model's range, from 1.3 to 1275"),
-    ("deblur photo.png --kernel gaussian", "gaussian: needs its size"),
+    ("deblur photo.png --kernel gaussian", "--kernel gaussian: needs its size"),
     ("train --sde edm", "'--sde': 'edm' is not one of 've', 'vp', 'subvp'"),
-    ("deblur photo.png --kernel gaussian:wide", "gaussian:wide: is not a kernel: give"),
+    ("deblur photo.png --kernel gaussian:wide", "--kernel gaussian:wide: is not a kernel: give"),
+    ("deblur photo.png --kernel disk:0.04", "--kernel disk:0.04: a disk's radius must be from 0.1"),
     ("train --sde ve --sigma-max lots", "--sigma-max lots: give data, or a number above"),
     ("train --sde ve --sigma-max 0.001", "--sigma-max 0.001: give data, or a number above sigma_min"),
     # no such choice, option or command

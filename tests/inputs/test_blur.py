@@ -43,9 +43,10 @@ def test_from_a_file(tmp_path, monkeypatch):
     [
         ("gaussian", "needs its size"),
         ("gaussian:wide", "is not a kernel"),
-        ("gaussian:0", "above 0"),
-        ("gaussian:nan", "above 0"),
-        ("disk:1e9", "at most 200"),
+        ("gaussian:0", "gaussian:0: .* from 0.1 to 200 pixels, not 0"),
+        ("gaussian:nan", "from 0.1 to 200"),
+        ("disk:0.04", "from 0.1 to 200"),
+        ("disk:1e9", "from 0.1 to 200"),
         ("motion:5", "is not a kernel"),
         ("motion:5,inf", "degrees"),
         ("missing.png", "missing.png: no such file"),
