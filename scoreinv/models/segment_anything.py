@@ -29,6 +29,10 @@ INSIDE, OUTSIDE, CORNER, OTHER_CORNER, NO_POINT = 1, 0, 2, 3, -1
 """Labels of the points of a prompt; `NO_POINT` pads a prompt without a box."""
 
 REMEDY = "pip install 'scoreinv[select]'"
+_INPUTS = {
+    "encoder": {"input"},
+    "decoder": {"image_embeddings", "point_coords", "point_labels", "mask_input", "has_mask_input"},
+}
 _MEAN = np.array([123.675, 116.28, 103.53], np.float32) / 255
 _STD = np.array([58.395, 57.12, 57.375], np.float32) / 255
 
@@ -83,12 +87,12 @@ class SegmentAnything:
 
     def _session(self, name: str) -> Any:
         if name not in self._sessions:
-            self._sessions[name] = _load(self.folder / f"{name}.onnx", self.threads)
+            self._sessions[name] = _load(self.folder / f"{name}.onnx", _INPUTS[name], self.threads)
         return self._sessions[name]
 
 
-def _load(file: Path, threads: int) -> Any:
-    """Return the session of a network; raise CheckpointError if the file is missing or damaged."""
+def _load(file: Path, inputs: set[str], threads: int) -> Any:
+    """Return the session of a network; raise CheckpointError if the file is missing, damaged, or of another network."""
     runtime = load_onnxruntime()
     if not file.is_file():
         raise CheckpointError(f"{file}: no such model file")
@@ -99,9 +103,12 @@ def _load(file: Path, threads: int) -> Any:
     options.add_session_config_entry("session.disable_quant_qdq", "1")  # weights are stored as int8, computed in float
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the CPU to others
     try:
-        return runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # errors of onnxruntime share no base class
         raise CheckpointError(f"{file}: is damaged ({type(error).__name__})") from error
+    if {node.name for node in session.get_inputs()} != inputs:
+        raise CheckpointError(f"{file}: is not this network: its inputs must be {', '.join(sorted(inputs))}")
+    return session
 
 
 @cache

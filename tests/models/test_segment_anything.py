@@ -1,5 +1,6 @@
 """The bundled networks of `select`, as onnxruntime runs them."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.segment_anything import CORNER, INSIDE, NO_POINT, OTHER_CORNER, SegmentAnything
 from scoreinv.system.errors import CheckpointError
+from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.select import Prompt, Selection
 
 pytest.importorskip("onnxruntime", exc_type=ImportError)
@@ -43,6 +45,9 @@ def test_prompts_of_any_number_of_points_and_a_mask():
 
 def test_a_file_that_is_missing_or_damaged_is_said(tmp_path):
     with pytest.raises(CheckpointError, match=r"encoder\.onnx: no such model file"):
+        Selection(Picture(np.zeros((4, 4), np.uint8)), SegmentAnything(folder=tmp_path))
+    shutil.copy(PRETRAINED / "select" / "decoder.onnx", tmp_path / "encoder.onnx")
+    with pytest.raises(CheckpointError, match=r"encoder\.onnx: is not this network"):
         Selection(Picture(np.zeros((4, 4), np.uint8)), SegmentAnything(folder=tmp_path))
     (tmp_path / "encoder.onnx").write_bytes(b"no network")
     with pytest.raises(CheckpointError, match=r"encoder\.onnx: is damaged"):
