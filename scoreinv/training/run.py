@@ -71,13 +71,13 @@ class TrainingRun:
     def refuse_files(self, config: TrainingConfig, *, resume: bool, overwrite: bool) -> None:
         """Raise InputError if a run at step 0 would replace another run or (without `overwrite`) other files.
 
-        A resumed run without a readable state owns the files of its configuration, but no models and states.
+        A resumed run without a readable state owns the files of its configuration, but not the final model and states.
         """
         if saved_states(self.states) and not resume:
             raise InputError(f"{self.path}: holds a training run already: resume it, or choose another folder")
         own = self._holds(config)
         found = sorted(path for pattern in _FILES for path in self.path.glob(pattern))
-        others = [path for path in found if not (resume and own) or path.suffix == ".safetensors"]
+        others = [path for path in found if not (resume and own) or path == self.model or path.parent == self.states]
         if others and not overwrite:
             remedy = "resume it, or " if own and not resume else ""
             raise InputError(
