@@ -19,13 +19,14 @@ from scoreinv import files, imaging, inputs
 from scoreinv.batch.outputs import STREAM, OutputOptions
 from scoreinv.batch.plan import Beside, Job
 from scoreinv.batch.resume import BY_ANOTHER, Row, missing, skipped
+from scoreinv.files.read import decode
 from scoreinv.files.urls import is_url
 from scoreinv.inputs.mask_options import DAMAGE_SUFFIX
 from scoreinv.models.loading import Models, Role
 from scoreinv.system.errors import CheckpointError, ExistsError, InputError
 from scoreinv.system.memory import keep_freed
 from scoreinv.tasks.callbacks import Callback
-from scoreinv.tasks.notes import info
+from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import Outcome
 from scoreinv.tasks.requests import Inputs, Request
 
@@ -92,13 +93,17 @@ class Work:
         return row
 
 
-def prepare(job: Job, work: Work) -> Inputs:
+def prepare(job: Job, work: Work) -> tuple[Inputs, list[Note]]:
     """Read a picture and its files, and check that its results can be written.
+
+    Returns:
+        The inputs of the task, and notes about the photo's file.
 
     Raises InputError if anything is wrong with them.
     """
     options, given = work.options, work.given
-    picture = files.read_picture(job.source, options.frame)
+    decoded = decode(job.source, options.frame)
+    picture, notes = decoded.picture, [warning("file_converted", change=decoded.note)] if decoded.note else []
     if Path(job.output).parent.is_dir() or not (work.batch or options.names_folder):  # else it is made
         for output in missing(job, keep=work.keeps):
             files.check_output(output, overwrite=options.overwrite)
@@ -119,7 +124,7 @@ def prepare(job: Job, work: Work) -> Inputs:
     if job.avoid is not None:
         avoid = inputs.read_mask(job.avoid, picture.size, threshold=masks.mask_threshold, may_be_black=True)
     hints = None if given.hints is None else inputs.read_hints(given.hints, picture.size)
-    return Inputs(picture, hole, avoid, hints, _read_references(given.references))
+    return Inputs(picture, hole, avoid, hints, _read_references(given.references)), notes
 
 
 @lru_cache(maxsize=1)
@@ -154,13 +159,13 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
             if not is_url(job.source):  # nothing is fetched
                 prepare(job, work)
             return {"input": job.source, "outputs": todo, **({"beside": [*job.beside]} if job.beside else {})}
-        given = prepare(job, work)
+        given, notes = prepare(job, work)
         keep_freed()
         if work.roles or "torch" in sys.modules:  # some tasks compute without a model
             work.models.machine.start_torch()
         started = time.monotonic()
         outcome = work.task(given, work.request, work.models, callback)
-        notes = list(outcome.notes)
+        notes += outcome.notes
         outputs, pictures = job.outputs, outcome.samples if len(job.outputs) > 1 else [outcome.image]
         if len(outputs) > 1 and outcome.std is not None and not outcome.std.any():
             notes.append(info("samples_equal"))

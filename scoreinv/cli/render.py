@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scoreinv.tasks.notes import NoteCode
 
 NOTES: dict[NoteCode, str] = {
+    "file_converted": "{change}",
     "noise_estimated": "its noise level is about {level:.1f} (--noise sets it)",
     "noise_low": "its noise level, about {level:.1f}, is too low to remove; the photo is unchanged (--noise sets it)",
     "samples_equal": "its samples are equal: one is written",

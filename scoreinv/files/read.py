@@ -88,7 +88,7 @@ class Decoded:
     Attributes:
         name: name of the file in messages.
         kind: PNG, JPEG, TIFF, WebP, HEIC, AVIF, GIF, BMP or PNM.
-        note: a change of mode, in words.
+        note: a change of mode and the choice of a frame, in words.
     """
 
     picture: Picture
@@ -100,7 +100,7 @@ class Decoded:
 def read_picture(path: str | os.PathLike[str] | bytes, frame: int | None = None) -> Picture:
     """Read a picture file: L, LA, RGB or RGBA of 8 or 16 bits as stored, with orientation applied.
 
-    CMYK, Lab and palette pictures become sRGB, with a warning in the log; bilevel ones become L.
+    CMYK, Lab and palette pictures become sRGB, and bilevel ones L. The log warns of it, and if frames are left out.
 
     Args:
         path: file or URL; "-" is standard input; bytes are the content of a file.
@@ -186,6 +186,8 @@ def decode_image(image: Image.Image, name: str) -> tuple[Picture, str | None]:
             target += "A"
         if image.mode in ("P", "PA"):
             note = "palette colours become sRGB"
+        elif image.mode == "1":
+            note = "black and white becomes 8-bit grey"
         if image.mode != target:
             image = image.convert(target)
             image.info.pop("transparency", None)
@@ -277,32 +279,35 @@ def _decode_other(kind: str, stream: BinaryIO, name: str, frame: int | None, loo
     except Image.DecompressionBombError as error:
         raise InputError(f"{name}: too large for a {kind} file: save it as PNG or TIFF") from error
     _check_pixels(image, most, name)  # before frames allocate memory
-    index = _frame(getattr(image, "n_frames", 1), frame, name)
+    index, chosen = _frame(getattr(image, "n_frames", 1), frame, name)
     image.seek(index)
     _check_pixels(image, most, name)  # this frame may be larger than the first
-    return _decode_opened(image, stream, index, name, look)
+    picture, note = _decode_opened(image, stream, index, name, look)
+    return picture, _joined(chosen, note)
 
 
 def _decode_tiff(stream: BinaryIO, name: str, frame: int | None, look: Look) -> tuple[Picture, str | None]:
     directories = read_directories(stream)
     frames = [number for number, each in enumerate(directories) if not is_preview(each)] or [0]
-    index = frames[_frame(len(frames), frame, name)]
+    number, chosen = _frame(len(frames), frame, name)
+    index = frames[number]
     directory = directories[index]
     check_directory(directory, stream.seek(0, os.SEEK_END), name)
     image = open_by_pillow(stream, directory, index)
     if image is not None:
-        return _decode_opened(image, stream, index, name, look)
+        picture, note = _decode_opened(image, stream, index, name, look)
+        return picture, _joined(chosen, note)
     width, height = directory[TiffImagePlugin.IMAGEWIDTH], directory[TiffImagePlugin.IMAGELENGTH]
     look(width, height, _PEAK_BYTES * width * height)
     what = "damaged or unsupported TIFF file: save it again as PNG, or as an uncompressed TIFF"
     with guarded(name, what):
-        return decode_by_tifffile(stream, name, index), None
+        return decode_by_tifffile(stream, name, index), chosen
 
 
 def _decode_avif(stream: BinaryIO, name: str, frame: int | None, look: Look) -> tuple[Picture, str | None]:
     heif.codec("AVIF", name)
     picture, note = _decode_other("AVIF", stream, name, frame, look)
-    return picture, note or heif.avif_note(stream)
+    return picture, _joined(note, heif.avif_note(stream))
 
 
 def _decode_heic(stream: BinaryIO, name: str, frame: int | None, look: Look) -> tuple[Picture, str | None]:
@@ -312,14 +317,15 @@ def _decode_heic(stream: BinaryIO, name: str, frame: int | None, look: Look) -> 
     pictures = opens(stream)
     if not len(pictures):
         raise ValueError("it contains no picture")
-    image = pictures[pictures.primary_index if frame is None else _frame(len(pictures), frame, name)]
+    index, chosen = (pictures.primary_index, None) if frame is None else _frame(len(pictures), frame, name)
+    image = pictures[index]
     width, height = image.size
     _check_pixels(image, density * stream.seek(0, os.SEEK_END), name)
     look(width, height, heif.decoding_bytes(image))
     pixels, metadata, note = heif.decode_heic(image)
     if pixels.shape[:2] != (height, width):
         raise InputError(f"{name}: damaged: its picture has another size than stated")
-    return Picture(pixels, metadata), note
+    return Picture(pixels, metadata), _joined(chosen, note)
 
 
 _DECODERS = {"TIFF": _decode_tiff, "HEIC": _decode_heic, "AVIF": _decode_avif}
@@ -334,15 +340,23 @@ def _check_pixels(image: ImageFile.ImageFile, most: int, name: str) -> None:
         raise InputError(f"{name}: damaged or incomplete: the file is too short for a picture of {width}x{height}")
 
 
-def _frame(count: int, frame: int | None, name: str) -> int:
-    """Return the index of the frame to read; raise InputError if several exist and none or an absent one is chosen."""
+def _joined(*notes: str | None) -> str | None:
+    """Return all notes as one; None if there are none."""
+    return "; ".join(filter(None, notes)) or None
+
+
+def _frame(count: int, frame: int | None, name: str) -> tuple[int, str | None]:
+    """Return the index of the frame to read, and a note if others are left out.
+
+    Raises InputError if several exist and none or an absent one is chosen.
+    """
     if frame is not None and not isinstance(frame, int):
         raise InputError(f"{name}: the frame must be a whole number of at least 0, not {frame!r}")
     if frame is None and count > 1:
         raise SettingError("frame", f"must be chosen, from 0 to {count - 1}: {name} has {count} frames")
     if frame is not None and not 0 <= frame < count:
         raise SettingError("frame", f"must be from 0 to {count - 1}, not {frame}: {name} has {count} frames")
-    return frame or 0
+    return frame or 0, f"frame {frame} is read; the result has it alone, of {count}" if count > 1 else None
 
 
 def _decode_opened(

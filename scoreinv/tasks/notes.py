@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 NoteCode = Literal[
+    "file_converted",  # change: of mode, or the choice of a frame, in words
     "noise_estimated",  # level: standard deviation in grey levels
     "noise_low",  # level: below the least noise level of the model; the picture is unchanged
     "samples_equal",  # nothing was drawn: one result serves all

@@ -9,6 +9,7 @@ from scoreinv.system.text import percent
 from scoreinv.tasks.notes import Note, NoteCode
 
 NOTES: dict[NoteCode, str] = {
+    "file_converted": "{change}.",
     "noise_estimated": "Estimated noise level: {level:.2g}.",
     "noise_low": "The noise level, {level:.2g}, is too low to remove. Enter a higher level to smooth the photograph.",
     "samples_equal": "Another result would be the same.",

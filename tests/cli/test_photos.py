@@ -243,6 +243,16 @@ def test_a_folder_of_results_has_a_manifest_that_a_rerun_goes_on_with(scoreinv, 
     assert rows[3]["error"] == ""
 
 
+def test_the_manifest_has_the_notes_on_a_file(scoreinv, scans, mask, tmp_path):
+    Image.fromarray(photo_array()).quantize(16).save(scans / "a.png")
+    outcome = scoreinv("inpaint", "scans", "--mask", mask)
+    assert (outcome.code, outcome.err.count("palette colours become sRGB")) == (0, 1)
+    rows = list(csv.DictReader((tmp_path / "scans_inpainted/manifest.csv").open()))
+    notes = {row["input"]: [note["code"] for note in json.loads(row["notes"] or "[]")] for row in rows}
+    assert notes["scans/a.png"][0] == "file_converted"
+    assert not notes["scans/c.png"]
+
+
 def test_two_pictures_of_one_stem_keep_their_whole_names(scoreinv, scans, mask, tmp_path):
     Image.fromarray(photo_array()).save(scans / "a.jpg")
     assert scoreinv("inpaint", "scans", "--mask", mask).code == 0

@@ -38,11 +38,12 @@ def test_16_bit_pgm():
     assert_array_equal(read_picture(b"P5 37 23 65535\n" + pixels.astype(">u2").tobytes()).pixels, pixels)
 
 
-def test_two_level_pictures_become_grey(caplog):
+def test_two_level_pictures_become_grey_with_a_note():
     bits = samples("L") > 127
     for kind in ("PNG", "TIFF"):
-        assert_array_equal(read_picture(saved(Image.fromarray(bits), kind)).pixels, bits * np.uint8(255))
-    assert not caplog.records
+        decoded = decode(saved(Image.fromarray(bits), kind))
+        assert_array_equal(decoded.picture.pixels, bits * np.uint8(255))
+        assert decoded.note == "black and white becomes 8-bit grey"
 
 
 @pytest.mark.parametrize("keyed", [False, True])
@@ -106,7 +107,11 @@ def test_several_frames_need_a_choice(tmp_path, kind):
     for wrong in ("1", 1.0):
         refused(path, "whole number", frame=wrong)
     for index, colour in enumerate(((255, 0, 0), (0, 255, 0), (0, 0, 255))):
-        assert_array_equal(read_picture(path, frame=index).pixels[2, 3, :3], colour)
+        decoded = decode(path, frame=index)
+        assert_array_equal(decoded.picture.pixels[2, 3, :3], colour)
+        assert f"frame {index} " in (decoded.note or "")
+    frames[0].save(path, kind, **lossless)
+    assert "frame" not in (decode(path, frame=0).note or "")
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
