@@ -165,3 +165,11 @@ def test_names_of_the_last_release_stay_importable(old: str, new: str) -> None:
         found = getattr(importlib.import_module(f"scoreinv.{old_module}"), name)
     assert found is getattr(importlib.import_module(f"scoreinv.{new_module}"), new_name)
     assert [each.category for each in caught] == ([] if old_module == "errors" else [DeprecationWarning])
+
+
+@pytest.mark.parametrize(("module", "near"), [(scoreinv, "inpaint"), (scoreinv.training, "train")])
+def test_an_absent_attribute_names_the_nearest(module, near):
+    program = f"import {module.__name__} as module\nmodule.{near}t"
+    failed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[-1].endswith(f"Did you mean: '{near}'?")

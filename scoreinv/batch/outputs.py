@@ -27,7 +27,7 @@ Quality = Annotated[
     int | None,
     Setting("Quality of jpg, webp, heic and avif. (default: 95 for jpg, lossless for webp, else 90)", Whole(1, 100)),
 ]
-Frame = Annotated[int | None, Setting("Frame of a file with several; the first is 0.", Whole(0), advanced=True)]
+Frame = Annotated[int | None, Setting("Frame of a file with several; the first is 0.", Whole(0))]
 
 
 @dataclass(frozen=True)

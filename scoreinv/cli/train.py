@@ -94,7 +94,7 @@ def train(*, subject: Subject, run: RunOptions, common: Common) -> None:
             if run.init is not None:
                 ModelSource(run.init, common.machine).check()
             training.check_run(config, folder.path, resume=run.resume, overwrite=common.overwrite)
-            rehearse(common, {"output": str(folder.path)}, f"{folder.path}: would hold a run of {_ends(config)}")
+            rehearse(common, {"output": str(folder.path)}, f"would train {_ends(config)} in {folder.path}")
         return
     if run.resume and (notes := folder.finished(config)):
         model = str(folder.model)

@@ -71,14 +71,17 @@ class Ancestral(Checked):
     std = sigma_s G / sigma_t. `forward` is the variance of the forward step, std = G = sqrt(beta_i), with beta_i =
     1 - a^2 on the grid of the sampler. `paper` is Song et al.'s choice: posterior for VE, forward for VP.
 
-    Raises InputError for another variance, and for SDEs other than VE and VP, which have no such chain.
+    Raises InputError for another variance, and for `paper` with SDEs other than VE and VP.
     """
 
     variance: Literal["paper", "forward", "posterior"] = "paper"
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
         sde = prior.sde
-        require(isinstance(sde, VE | VP), f"ancestral sampling is for VE and VP, not for {type(sde).__name__}")
+        require(
+            self.variance != "paper" or isinstance(sde, VE | VP),
+            f"the paper's ancestral sampling is for VE and VP, not for {type(sde).__name__}: choose another variance",
+        )
         ratio, variance = sde.transition(s, t)
         std = variance.sqrt()
         if self.variance == "posterior" or (self.variance == "paper" and isinstance(sde, VE)):

@@ -38,6 +38,7 @@ from torch import Tensor
 from scoreinv.conditional.initial_estimate import smooth_estimate
 from scoreinv.prior import Prior
 from scoreinv.sdes import SDE, as_time, broadcast
+from scoreinv.system.options import require
 from scoreinv.texture.nearest_neighbour_field import GREY_LEVEL, TOLERANCE, grey_levels, of_channels
 
 REACH = (0.5, 2.0)
@@ -111,10 +112,15 @@ class PatchPrior(Prior):
         return bool(_wholly_known(hidden, _SIDE).sum() <= _MAX_UNOBSERVED * hidden.sum())
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Return -sigma(t) grad log p_t(x); raise InputError if its gradient is requested: the estimate has none."""
         t = as_time(t)
         return (x - broadcast(self.sde.alpha(t), x) * self.denoise(x, t)) / broadcast(self.sde.sigma(t), x)
 
     def denoise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        require(
+            not (x.requires_grad and torch.is_grad_enabled()),
+            "the patch prior has no gradient: choose a guidance that takes none",
+        )
         t = as_time(t).expand(len(x))
         clean, levels = x / broadcast(self.sde.alpha(t), x), self.sde.noise_to_signal(t).tolist()
         rows = zip(self._patches, clean, levels, self._centres, strict=True)

@@ -47,7 +47,8 @@ class Tiled(PriorWrapper):
         needed: (H, W) bool, the pixels whose estimate is used; None for all. Each is at least half the overlap from the
             border of a window, unless that is the picture's. The estimate is 0 outside of windows.
 
-    Raises InputError for a tile or overlap out of range; `noise` does for an observation that cannot be cropped.
+    Raises InputError for a tile or overlap out of range; `noise` does for a picture of another size than `needed`, and
+    for an observation that cannot be cropped.
     """
 
     def __init__(
@@ -73,6 +74,9 @@ class Tiled(PriorWrapper):
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         t = as_time(t).expand(x.shape[0])
         height, width = x.shape[-2:]
+        if self.needed is not None and self.needed.shape != (height, width):
+            needed = "x".join(map(str, self.needed.shape))
+            raise InputError(f"the needed pixels are {needed} and the picture {height}x{width}: give them one size")
         boxes = self._around
         if boxes is None:
             boxes = grid(height, width, self.tile, self.overlap, self.prior.stride)

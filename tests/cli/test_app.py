@@ -35,6 +35,10 @@ def test_version(scoreinv, words):
     assert (outcome.code, outcome.out) == (0, f"scoreinv {__version__}\n")
 
 
+def test_the_option_that_an_error_names_is_in_the_help(scoreinv):
+    assert "--frame" in scoreinv("inpaint", "--help").out
+
+
 def test_no_arguments_show_the_help(scoreinv):
     outcome = scoreinv("models")
     assert outcome.code in (0, 2)  # versions of typer differ

@@ -125,7 +125,7 @@ def test_an_sde_without_a_chain_has_no_ancestral_sampling(scoreinv, tmp_path):
     config = replace(small_config(), sde=SubVP())
     save(config.build(), tmp_path / "subvp.safetensors")
     outcome = scoreinv("sample", "-n", 1, "--model", "subvp.safetensors", "--predictor", "ancestral", "-o", "out/")
-    assert (outcome.code, "not for SubVP" in outcome.err) == (2, True)
+    assert (outcome.code, "not for SubVP: choose another variance" in outcome.err) == (2, True)
 
 
 def test_pictures_of_an_earlier_run_are_told(scoreinv, tmp_path):

@@ -187,7 +187,7 @@ def test_without_a_compiler_a_compiled_run_is_refused(scoreinv, configuration, m
 def test_a_rehearsal_refuses_what_the_run_would_refuse(scoreinv, configuration, tmp_path):
     words = ("train", "--config", configuration, "--out", "deep/run")
     rehearsed = scoreinv(*words, "--dry-run")
-    assert (rehearsed.code, rehearsed.out) == (0, "deep/run: would hold a run of 2 steps\n")
+    assert (rehearsed.code, rehearsed.out) == (0, "would train 2 steps in deep/run\n")
     assert not (tmp_path / "deep").exists()
     assert scoreinv(*words).code == 0
     for more, said in (

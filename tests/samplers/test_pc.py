@@ -133,7 +133,7 @@ def test_ddim_is_the_paper_s(sde, eta):
     torch.testing.assert_close(after, expected, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("sde", [SDES["ve"], SDES["vp"], SDES["ddpm"]], ids=["ve", "vp", "ddpm"])
+@EVERY_SDE
 def test_ddim_with_eta_1_is_ancestral_sampling(sde):
     ddim, ancestral = (
         PC(predictor, corrector_steps=0, steps=20, spacing=karras_times)

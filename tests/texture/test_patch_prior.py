@@ -9,6 +9,7 @@ from torch import Tensor
 from scoreinv.conditional.initial_estimate import block_means, push, smooth_estimate
 from scoreinv.samplers import PC, NoiseStream, State
 from scoreinv.sdes import VE, VP
+from scoreinv.system.errors import InputError
 from scoreinv.tasks.deep_holes import Scale, continue_surroundings, drawn_elsewhere
 from scoreinv.texture import PatchPrior, patch_prior
 
@@ -160,6 +161,15 @@ def test_noise_is_what_the_mean_leaves_on_any_sde() -> None:
             x, sde.alpha(t).float() * mean + sde.sigma(t).float() * prior.noise(x, t), atol=1e-5, rtol=0
         )
         assert torch.equal(mean[:, :, :8], picture[:, :, :8])
+
+
+def test_its_gradient_is_refused() -> None:
+    prior = PatchPrior(SDE, stripes(20, 24), holed(20, 24, (8, 8, 4, 4)))
+    x = stripes(20, 24).requires_grad_()
+    with pytest.raises(InputError, match="no gradient"):
+        prior.noise(x, 0.5)
+    with torch.no_grad():
+        assert prior.noise(x, 0.5).isfinite().all()
 
 
 def test_waves_go_on_through_a_hole() -> None:

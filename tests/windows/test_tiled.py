@@ -220,3 +220,9 @@ def test_a_condition_inside_is_refused() -> None:
 def test_wrong_tiles_are_named(tile, overlap):
     with pytest.raises(InputError, match="tile"):
         Tiled(Scene(random(1, 1, 1, 1), stride=4), tile, overlap)
+
+
+def test_needed_pixels_of_another_size_are_refused():
+    tiled = Tiled(Scene(random(1, 3, 24, 30)), 16, 4, needed=torch.ones(24, 24, dtype=torch.bool))
+    with pytest.raises(InputError, match="24x24 and the picture 24x30"):
+        tiled.noise(random(1, 3, 24, 30), 0.5)
