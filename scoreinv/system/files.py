@@ -29,7 +29,7 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK
 
 @contextmanager
 def atomic_write(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; when the block ends without an error, sync the file and rename it.
+    """Yield a temporary path beside `path`; when the block ends without an error, sync and rename it.
 
     The block creates the file. Its name identifies the process, see `remove_leftovers`.
 
@@ -51,6 +51,7 @@ def atomic_write(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
         if not overwrite:
             _claim(temporary, path)
         temporary.replace(path)
+        _sync_folder(path.parent)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -69,6 +70,18 @@ def remove_leftovers(folder: Path) -> None:
             ended = owner["host"] == _HOST and not _is_alive(int(owner["process"]))
             if ended or time.time() - entry.stat().st_mtime > _ABANDONED_SECONDS:
                 entry.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Sync a folder, so that a rename in it survives a power cut, if the system can."""
+    if os.name != "posix":
+        return
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _claim(temporary: Path, path: Path) -> None:
