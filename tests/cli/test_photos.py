@@ -15,6 +15,7 @@ from PIL import Image
 from shell import hole_array, photo_array
 
 from scoreinv.batch.resume import BY_ANOTHER, EXISTS
+from scoreinv.system.errors import CheckpointError
 from scoreinv.system.files import atomic_write
 
 
@@ -241,6 +242,15 @@ def test_a_folder_of_results_has_a_manifest_that_a_rerun_goes_on_with(scoreinv, 
     rows = list(csv.DictReader((tmp_path / "scans_inpainted/manifest.csv").open()))
     assert [row["input"] for row in rows[3:]] == ["scans/b.jpg"]
     assert rows[3]["error"] == ""
+
+
+def test_a_model_that_cannot_be_loaded_stops_the_batch_with_one_error(scoreinv, scans, mask, monkeypatch):
+    def fail(*_: object) -> None:
+        raise CheckpointError("model.safetensors: is damaged")
+
+    monkeypatch.setattr("scoreinv.models.catalogue.load", fail)
+    outcome = scoreinv("inpaint", "scans", "--mask", mask)
+    assert (outcome.code, outcome.err) == (2, "scoreinv: error: model.safetensors: is damaged\n")
 
 
 def test_the_manifest_has_the_notes_on_a_file(scoreinv, scans, mask, tmp_path):
