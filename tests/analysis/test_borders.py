@@ -25,6 +25,12 @@ def test_a_plain_border_is_found_to_the_pixel(level):
         assert within(Picture(bordered(level, 3.0))) == (12, 15, 150, 200)
 
 
+def test_a_line_of_the_picture_is_no_border():
+    framed = np.pad(PHOTO, ((1, 1), (1, 1), (0, 0)), constant_values=240)
+    assert within_border(Picture(framed)) is None
+    assert within_border(Picture(np.pad(framed, ((2, 2), (2, 2), (0, 0)), constant_values=240))) is not None
+
+
 def test_one_that_leans_is_cut_where_it_ends():
     askew = ndimage.rotate(bordered(240), 1, reshape=False, cval=240)
     top, left, height, width = within_border(Picture(askew))

@@ -73,6 +73,16 @@ def test_a_rim_has_half_the_error_or_less_in_every_orientation(orientation: int,
         assert (each.pixels[hole] == picture.pixels[hole]).all()
 
 
+def test_the_borders_of_tiles_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, damaged, hole = scratched()
+    picture = read_picture(as_jpeg(damaged))
+    tiled, _ = without_smears(picture, hole)
+    monkeypatch.setattr("scoreinv.analysis.jpeg._TILE", 192)
+    monkeypatch.setattr("scoreinv.analysis.jpeg._MARGIN", 64)
+    whole, _ = without_smears(picture, hole)
+    assert np.abs(tiled.pixels.astype(int) - whole.pixels).max() <= 2
+
+
 def test_blocks_without_part_of_the_hole_keep_their_luma() -> None:
     _, damaged, hole = scratched()
     picture = read_picture(as_jpeg(damaged))

@@ -57,3 +57,9 @@ def test_a_dark_thing_of_another_hue_and_one_that_is_apart_are_no_shadow() -> No
     assert propose_shadow(standing(thing), OWN) is None
     apart = np.roll(SHADOW, 100, 1)
     assert propose_shadow(standing(np.where(apart[..., None], 0.5 * ground(), ground())), OWN) is None
+
+
+def test_a_dark_place_that_touches_the_object_above_its_foot_is_no_shadow() -> None:
+    place = (((DOWN - 95) / 36) ** 2 + ((ACROSS - 200) / 36) ** 2 <= 1) & ~OWN
+    soft = ndimage.gaussian_filter(place.astype(float), 1.5)[..., None]
+    assert propose_shadow(standing(ground() * (1 - 0.5 * soft)), OWN) is None

@@ -9,6 +9,7 @@ from pointing import LEFT, LENGTH, Network, square_picture
 import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
+from scoreinv.models.segment_anything import CELL, SIDE
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.tasks.select import MOST_CLICKS, SIZES, Prompt, Selection, usual_grow, with_rim
 
@@ -62,6 +63,24 @@ def test_what_looks_the_same_is_no_other_size():
     flat[20:60, 20:60] = 250
     selection = Selection(Picture(flat), Network())  # type: ignore[arg-type]
     assert selection.next_size(Prompt.of(at=(30, 30)), "small") == "small"
+
+
+def test_the_likeliest_mask_has_a_usual_size(selection, monkeypatch):
+    logits = np.full((4, SIDE // CELL, SIDE // CELL), -9.0, np.float32)
+    logits[1, :2, :2] = logits[2, :60, :60] = logits[3, :, :250] = 9
+    answer = logits, np.array([0.5, 0.95, 0.8, 0.9], np.float32)
+    monkeypatch.setattr(selection.network, "masks", lambda *_: answer)
+    assert selection.select(Prompt.of(at=(1, 1))).size == "middle"
+
+
+def test_gaps_are_filled_unless_they_touch_the_border():
+    pixels = np.zeros((100, 100, 3), np.uint8)
+    pixels[20:60, :40] = 160
+    pixels[30:32, 20:22] = pixels[40:42, :2] = 0
+    selection = Selection(Picture(pixels), Network())  # type: ignore[arg-type]
+    mask = selection.select(Prompt.of(at=(30, 50))).mask
+    assert mask[30:32, 20:22].all()
+    assert not mask[40:42, 0].any()
 
 
 def test_what_a_click_is_not_on_stays_out_and_a_box_has_all_its_good_parts():
