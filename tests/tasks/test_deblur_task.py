@@ -14,6 +14,7 @@ from scipy.signal import fftconvolve
 import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.blur import kernel_from_text
+from scoreinv.models.blur_estimator import ANGLES, Reading
 from scoreinv.operators import Blur, kernels, pad_observation, photographed, valid_blur
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.system.errors import InputError, SettingError
@@ -80,6 +81,22 @@ def test_a_sharp_photograph_and_what_cannot_be_told_are_refused():
     noise = np.random.default_rng(0).normal(128, 20, (160, 160)).clip(0, 255).astype(np.uint8)
     with pytest.raises(InputError):
         find_blur(Picture(noise))
+
+
+@pytest.mark.parametrize("size", [5.0, 40.0])
+def test_blurs_beyond_the_estimable_sizes_are_refused(monkeypatch, size):
+    sure = torch.tensor([[-9.0, -9.0, 9.0, -9.0]])
+    logs = torch.full((1, 3), math.log(size))
+    reading = Reading(sure, logs, torch.full((1, 3), -9.0), torch.zeros(1, ANGLES))
+    monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading)
+    monkeypatch.setattr("scoreinv.tasks.deblur._refined", lambda picture, blur: blur)
+    monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda picture, kernels: (0.0, 1.0))
+    picture = Picture(np.zeros((200, 200), np.uint8))
+    if size == 5:
+        assert find_blur(picture).kind == "disk"
+    else:
+        with pytest.raises(InputError, match="kernel is uncertain"):
+            find_blur(picture)
 
 
 def test_a_photograph_without_the_blur_that_was_found():

@@ -59,6 +59,18 @@ def test_kernel_distance_is_summed_by_parts(monkeypatch: pytest.MonkeyPatch) -> 
     assert kernel_distance(a, b) == pytest.approx(whole, rel=1e-9)
 
 
+def test_features_are_those_of_the_picture_and_its_mirror_image() -> None:
+    ramp = np.add.outer(np.arange(8) * 8, np.arange(8) * 20).astype(np.uint8)
+    pixels = np.repeat(ramp[..., None], 3, 2)
+    classifier = CONFIG.build()
+    turned = {"no": pixels, "across": pixels[:, ::-1], "down": pixels[::-1]}
+    features = [
+        look_at([(name, Picture(np.ascontiguousarray(each)))], classifier).features for name, each in turned.items()
+    ]
+    np.testing.assert_allclose(features[1], features[0], rtol=1e-5, atol=1e-6)
+    assert np.abs(features[2] - features[0]).max() > 1e-4
+
+
 def test_sets_of_pictures() -> None:
     rng = np.random.default_rng(0)
 

@@ -73,6 +73,25 @@ def test_a_channel_that_is_dark_throughout_has_not_faded(pairs):
     assert tone_picture(Picture(darker))[1].code != "tone_corrected"
 
 
+def surely_faded(power: float):
+    """Return an estimator that finds every picture faded, and all channels raised to exp(power)."""
+    raw = torch.tensor([0.0, 1.0, power])[None, :, None].repeat(1, 1, 3)
+    return lambda: lambda *_: (raw, torch.full((1,), 10.0))
+
+
+def test_small_changes_are_not_made(pairs, monkeypatch):
+    for black, code in ((0.01, "tone_not_faded"), (0.5, "tone_corrected")):
+        monkeypatch.setattr("scoreinv.tasks.tone.tone_network", surely_faded(black))
+        assert tone_picture(Picture(pairs[0][1]))[1].code == code
+
+
+def test_a_dark_channel_overrules_the_odds(pairs, monkeypatch):
+    monkeypatch.setattr("scoreinv.tasks.tone.tone_network", surely_faded(0.5))
+    dark = pairs[0][1] // np.array([6, 1, 1], np.uint8)
+    dark[..., 0] -= dark[..., 0].min()
+    assert tone_picture(Picture(dark))[1].code == "tone_not_faded"
+
+
 def test_the_odds_are_told_the_ends_of_each_part_but_of_a_worn_print_not_of_single_pixels():
     seen = torch.full((1, 3, SEEN_SIDE, SEEN_SIDE), 0.5)
     seen[0, 0, :60, :60], seen[0, 2, 7, 9] = 0.75, 0.25
