@@ -250,7 +250,7 @@ class Report:
         if self.common.verbose:
             notice(self.common, f"{row['input']}: method {row['method']}, {row['nfe']} network evaluations")
         if row["outputs"] != ["-"]:
-            written = [*row["outputs"], *([row["uncertainty"]] if "uncertainty" in row else [])]
+            written = [*row["outputs"], *(row[name] for name in ("uncertainty", "changes") if name in row)]
             notice(self.common, f"{', '.join(written)} ({duration(row['seconds'])})")
 
     def _rehearse(self, row: dict[str, Any]) -> None:

@@ -196,6 +196,23 @@ class Models:
         name = model if isinstance(model, str) else str(model.absolute())  # a path is no bundled name
         return ModelSource(name, self.machine, "detector" if role == "damage" else "prior")
 
+    def identity(self, role: Role) -> dict[str, str | None]:
+        """Return name and SHA-256 of a role's model for records; None for a private name, and a model from no file."""
+        source = self.source(role)
+        origin = catalogue.origin_of(getattr(self, role)) if source is None else (source.name, source.path)
+        if origin is None:
+            return {"name": None, "sha256": None}
+        return {"name": catalogue.public_name(*origin), "sha256": catalogue.sha256(origin[1])}
+
+    def place(self, role: Role) -> tuple[str, str]:
+        """Return the device of a role's model, and the precision of its network."""
+        source = self.source(role)
+        if source is not None:
+            return source.place
+        weights = getattr(self, role).network.parameters()
+        dtype = min((weight.dtype for weight in weights), key=lambda dtype: dtype.itemsize)
+        return getattr(self, role).device.type, str(dtype).removeprefix("torch.")
+
     def _load(self, role: Role) -> Any:
         source = self.source(role)
         return getattr(self, role) if source is None else source.load()

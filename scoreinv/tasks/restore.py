@@ -223,6 +223,7 @@ class _Restoration:
     Attributes:
         pictures: one, or all samples once something was drawn.
         callbacks: of the steps.
+        inside: box inside a border that was cut off.
         notes: about the inputs.
     """
 
@@ -232,6 +233,7 @@ class _Restoration:
     callbacks: dict[StepName, Callback]
     kind: Kind = "grey"
     damage: np.ndarray | None = None
+    inside: Box | None = None
     noise_std: float | None = None
     steps: list[Step[Picture]] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
@@ -277,6 +279,7 @@ class _Restoration:
             return None
         self.damage = None if self.damage is None else crop(self.damage, inside)
         self._finish_step("border", info("border_cropped", **size), [picture.part(inside)])
+        self.inside = inside
         return inside
 
     def remove_tint(self) -> Picture:
@@ -398,6 +401,8 @@ class _Restoration:
             self.steps,
             self.request.steps,
             notes=notes,
+            generated=self.damage if any(step.name == "inpaint" for step in self.steps) else None,
+            box=self.inside,
         )
 
     def _finish_step(

@@ -24,6 +24,7 @@ from scoreinv.system.options import USUAL_SENSITIVITY
 from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.notes import Note
 from scoreinv.tasks.outcome import Outcome
+from scoreinv.tasks.provenance import recorded, signed
 from scoreinv.tasks.requests import (
     ColorizeRequest,
     DamageRequest,
@@ -75,6 +76,22 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
 
         return {"job": queue.submit(start).key}
 
+    def finished(
+        photo: Photo,
+        inputs: Inputs,
+        request: Request,
+        outcome: Outcome[Picture],
+        suffix: str,
+        seed: int = 0,
+        *,
+        another: bool = False,
+    ) -> Result:
+        """Hold the picture of an outcome with its record, and return the job's JSON."""
+        made = outcome.image
+        if made is not photo.picture:
+            made = signed(recorded(outcome, inputs, request, models), made)
+        return result(photo, made, outcome.notes, suffix, seed, another=another)
+
     def result(
         photo: Photo, made: Picture | None, notes: list[Note], suffix: str, seed: int = 0, *, another: bool = False
     ) -> Result:
@@ -106,7 +123,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
 
         def improve(callback: Callback) -> Result:
             outcome = task(inputs, request, models, callback)
-            return result(photo, outcome.image, outcome.notes, suffix)
+            return finished(photo, inputs, request, outcome, suffix)
 
         return submit(photo, inputs, request, improve, times)
 
@@ -136,7 +153,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
             masks = (None if each is None else np.packbits(each).tobytes() for each in (inputs.hole, inputs.avoid))
             prepare = partial(tasks.PreparedFill, inputs, request, models)
             outcome = _cached(fills, 1, (photo.key, exact, *masks), prepare).draw(request, callback)
-            return result(photo, outcome.image, outcome.notes, "inpainted", seed, another=True)
+            return finished(photo, inputs, request, outcome, "inpainted", seed, another=True)
 
         return submit(photo, inputs, request, draw)
 
@@ -150,7 +167,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
 
         def draw(callback: Callback) -> Result:
             outcome = tasks.colorize_picture(inputs, request, models, callback)
-            return result(photo, outcome.image, outcome.notes, "colorized", seed, another=True)
+            return finished(photo, inputs, request, outcome, "colorized", seed, another=True)
 
         return submit(photo, inputs, request, draw, _planes(photo))
 
@@ -184,7 +201,8 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         def mend(callback: Callback) -> Result:
             outcome = tasks.restore_picture(inputs, request, models, callback)
             drawn = any(step.changed and step.name in ("inpaint", "colorize") for step in outcome.steps)
-            return result(photo, outcome.image, outcome.notes, "restored", seed if drawn else 0, another=drawn)
+            kept = seed if drawn else 0
+            return finished(photo, inputs, request, outcome, "restored", kept, another=drawn)
 
         return submit(photo, inputs, request, mend, _planes(photo))
 
