@@ -80,7 +80,7 @@ class Record:
     @property
     def id(self) -> str:
         """Identifier of the run, the same for all its samples."""
-        run = json.dumps(asdict(replace(self, sample=None, result="")), sort_keys=True)
+        run = json.dumps(asdict(replace(self, sample=None, result="", source_type=None)), sort_keys=True)
         return hashlib.sha256(run.encode()).hexdigest()[:32]
 
     def xmp(self, packet: bytes | None = None) -> bytes:
@@ -252,7 +252,7 @@ def _entry(document: Any, record: Record) -> Any:
         entry.setAttributeNS(_XMLNS, f"xmlns:{prefix}", uri)
     entry.setAttributeNS(_RDF, "rdf:parseType", "Resource")
     for name, value in {"id": record.id, **asdict(record)}.items():
-        if value not in (None, "", {}, []):
+        if value not in (None, ""):
             text = value if isinstance(value, str) else json.dumps(value)
             entry.appendChild(_element(document, NAMESPACE, f"scoreinv:{name}", text))
     return entry

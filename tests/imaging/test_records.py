@@ -201,6 +201,11 @@ def test_the_hash_is_of_pixels():
     assert pixel_hash(big.with_pixels(big.pixels.astype(">u2").astype(np.uint16))) == pixel_hash(big)
 
 
+def test_a_record_without_models_comes_back():
+    plain = Record("inpaint", {}, {}, {}, "ab")
+    assert history_of(plain.xmp()) == [plain]
+
+
 def test_the_samples_of_a_run_have_one_identifier():
     assert replace(RECORD, sample=1, result="x").id == RECORD.id
     assert replace(RECORD, settings={"seed": 4}).id != RECORD.id

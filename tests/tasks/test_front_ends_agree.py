@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from small_model import save_small
 
 import scoreinv
 from scoreinv.cli.main import main
+from scoreinv.files.read import read_picture
+from scoreinv.imaging.records import Record, history_of
 from scoreinv.models.loading import Machine, Models
 from scoreinv.operators.kernels import PointSpread
 
@@ -150,8 +152,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_command(
     case: Case, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> tuple[np.ndarray, list[str]]:
-    """Return the pixels that the command writes, and the codes that it prints."""
+) -> tuple[np.ndarray, list[str], Record]:
+    """Return the pixels and the record that the command writes, and the codes that it prints."""
     source, result = folder / "photo.png", folder / "result.png"
     Image.fromarray(case.photo()).save(source)
     Image.fromarray(hole()).save(folder / "mask.png")
@@ -160,19 +162,34 @@ def run_command(
     monkeypatch.setattr(sys, "argv", ["scoreinv", words[0], str(source), *words[1:], *common])
     assert main() == 0
     row = json.loads(capsys.readouterr().out)
-    return np.asarray(Image.open(result)), [note["code"] for note in row["notes"]]
+    codes = [note["code"] for note in row["notes"]]
+    return np.asarray(Image.open(result)), codes, next(iter(recorded(result.read_bytes())), NONE)
 
 
-def run_page(case: Case, model: Path) -> tuple[np.ndarray, list[str]]:
-    """Return the pixels and codes of the page's job; the photograph itself if nothing changed."""
+def run_page(case: Case, model: Path) -> tuple[np.ndarray, list[str], Record]:
+    """Return pixels, codes and record of the page's job; the photograph itself if nothing changed."""
     name = str(model)
     models = Models(inpaint=name, denoise=name, colorize=name, machine=Machine("cpu", "float32"))
     with client(models=models) as browser:
         key = opened(browser, png(case.photo()))["key"]
         end = done(browser, f"/api/photos/{key}/{case.route}", png(hole()) if case.mask else b"", **case.settings)
         made = key if end["photo"] is None else end["photo"]["key"]
-        pixels = read(browser.get(f"/api/photos/{made}/file?kind=PNG").content)
-    return pixels, [note["code"] for note in end["notes"]]
+        content = browser.get(f"/api/photos/{made}/file?kind=PNG").content
+    return read(content), [note["code"] for note in end["notes"]], next(iter(recorded(content)), NONE)
+
+
+NONE = Record("", {}, {}, {}, "")
+
+
+def recorded(content: bytes) -> list[Record]:
+    return history_of(read_picture(content).metadata.xmp)
+
+
+def comparable(record: Record) -> Record:
+    """Return a record without its rounded figures, and without the estimate, which one sample of `pc` ignores."""
+    settings = record.settings | {"estimate": None}
+    notes = [{"code": note["code"]} for note in record.notes]
+    return replace(record, settings=settings, notes=notes, result="")
 
 
 @pytest.mark.parametrize(
@@ -180,9 +197,12 @@ def run_page(case: Case, model: Path) -> tuple[np.ndarray, list[str]]:
 )
 def test_pixels_and_notes(name, model, tmp_path, monkeypatch, capsys):
     case = CASES[name]
-    command, command_codes = run_command(case, tmp_path, model, monkeypatch, capsys)
-    page, page_codes = run_page(case, model)
+    command, command_codes, command_record = run_command(case, tmp_path, model, monkeypatch, capsys)
+    page, page_codes, page_record = run_page(case, model)
     outcome = case.python(case.photo(), model)
+    assert comparable(command_record) == comparable(outcome.provenance)
+    assert page_record in (NONE, command_record) or comparable(page_record) == comparable(command_record)
+    assert (page_record == NONE) == (page_codes == ["noise_low"])  # the page keeps the photograph itself
     assert command_codes == page_codes == [note.code for note in outcome.notes]
     assert case.codes <= set(page_codes)
     assert command.shape == page.shape == outcome.image.shape
@@ -193,8 +213,9 @@ def test_pixels_and_notes(name, model, tmp_path, monkeypatch, capsys):
 def test_masks_of_damage(tmp_path, monkeypatch, capsys):
     """Python returns the mask alone."""
     case = Case(scratched, ("damage", "--sensitivity", "0.7"), "damage", lambda *_: None, {"sensitivity": 0.7})
-    command, command_codes = run_command(case, tmp_path, tmp_path, monkeypatch, capsys)
-    page, page_codes = run_page(case, tmp_path)
+    command, command_codes, command_record = run_command(case, tmp_path, tmp_path, monkeypatch, capsys)
+    page, page_codes, page_record = run_page(case, tmp_path)
+    assert command_record == page_record == NONE
     assert command_codes == page_codes == ["damage_found"]
     assert (command == page).all()
     assert ((command > 127) == scoreinv.find_damage(scratched(), sensitivity=0.7)).all()
