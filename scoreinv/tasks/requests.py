@@ -626,6 +626,7 @@ class SelectRequest(Request):
         ),
     ] = None
     shadow: Annotated[bool, Setting("Include its cast shadow, if it is clear.")] = False
+    fragments: Annotated[bool, Setting("Include small gaps and tips that resemble the object.")] = True
 
     def result_of(self, picture: Picture) -> Picture:
         from scoreinv.tasks.select import Prompt
