@@ -256,7 +256,7 @@ def test_selections_with_fragments(tmp_path, monkeypatch, capsys):
     }.items():
         monkeypatch.setattr(name, value)
     case = Case(square_picture, ("select", "--at", "80,80"), "", lambda *_: None)
-    command, codes = run_command(case, tmp_path, tmp_path, monkeypatch, capsys)
+    command, codes, _ = run_command(case, tmp_path, tmp_path, monkeypatch, capsys)
     assert codes == ["object_selected", "fragments_selected"]
     with client() as browser:
         key = opened(browser, png(square_picture()))["key"]
