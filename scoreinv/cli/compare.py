@@ -37,9 +37,8 @@ def compare(
     """Check that a result is the original outside the mask of its changes; exit status 1 if it is not.
 
     \b
-    scoreinv compare old.jpg old_restored.png                      # how many pixels differ
-    scoreinv compare old.jpg old_restored.png --changes mask.png   # and whether the mask has all of them
-    scoreinv compare old.jpg old_restored.png --changes mask.png -o both.png
+    scoreinv compare old.jpg result.png                     # how many pixels differ
+    scoreinv compare old.jpg result.png --changes mask.png  # any outside the mask?
     """
     from scoreinv import files
     from scoreinv.imaging.changes import ALTERED, GENERATED, IDENTICAL, differing, marked

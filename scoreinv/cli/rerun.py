@@ -49,8 +49,8 @@ def rerun(
     """Make a result again from the record in its file; exit status 1 if the pixels differ.
 
     \b
-    scoreinv rerun old_restored.png                      # writes old_restored_rerun.png
-    scoreinv rerun old_restored.png --original old.jpg
+    scoreinv rerun result.png                      # writes result_rerun.png
+    scoreinv rerun result.png --original old.jpg
     scoreinv rerun photo_inpainted.png --mask mask.png
     """
     from scoreinv import files, inputs

@@ -30,6 +30,8 @@ _SYNTHETIC = ("trainedAlgorithmicMedia", "compositeSynthetic", "compositeWithTra
 
 MOST_BYTES = 4 << 20
 """Longest XMP packet that is parsed."""
+_MOST_DEPTH = 100
+"""Deepest nesting of its elements; those of the standard have up to 15."""
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _XMLNS = "http://www.w3.org/2000/xmlns/"
@@ -122,25 +124,46 @@ def history_of(packet: bytes | None) -> list[Record]:
     return [record for entry in entries if (record := _record(entry)) is not None]
 
 
+def records_alone(packet: bytes) -> bytes | None:
+    """Return an XMP packet with the records of a packet, without its other properties; None if it has none."""
+    alone: bytes | None = None
+    for record in history_of(packet):
+        alone = record.xmp(alone)
+    return alone
+
+
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
 def _parsed(packet: bytes) -> Any | None:
     """Return the document of a packet; None if it is damaged, too long, not RDF, or declares entities."""
     from xml.dom.minidom import parseString
+    from xml.parsers import expat
+
+    depth = 0
+
+    def begin(*_: object) -> None:
+        nonlocal depth
+        if (depth := depth + 1) > _MOST_DEPTH:
+            raise ValueError("its elements are nested too deeply")
+
+    def end(*_: object) -> None:
+        nonlocal depth
+        depth -= 1
+
+    def refuse(*_: object) -> None:
+        raise ValueError("a DTD may define entities")
 
     if len(packet) > MOST_BYTES:
         return None
     try:
-        text = packet.strip(b"\0").decode("utf-8").strip("\ufeff \t\r\n")
-        if "<!" in text.replace("<!--", "").replace("<![CDATA[", ""):  # a DTD, which XMP forbids, may define entities
-            return None
-        document: Any = parseString(text.encode())
-        document.documentElement.toxml()  # deep nesting raises RecursionError
-    except (ValueError, RecursionError):
-        return None
-    except Exception as error:  # expat's error has no public name
-        _log.debug("XMP: %s", error)
+        content = packet.strip(b"\0").decode("utf-8").strip("\ufeff \t\r\n").encode()
+        parser = expat.ParserCreate()
+        parser.StartElementHandler, parser.EndElementHandler = begin, end
+        parser.StartDoctypeDeclHandler = refuse
+        parser.Parse(content, True)
+        document = parseString(content)
+    except (ValueError, expat.ExpatError):
         return None
     return document if document.getElementsByTagNameNS(_RDF, "RDF") else None
 
@@ -175,8 +198,7 @@ def _record(entry: Any) -> Record | None:
     # Properties may also be attributes, or in a description inside the entry.
     found = {node.localName: _text(node) for node in entry.getElementsByTagNameNS(NAMESPACE, "*")}
     for holder in (entry, *entry.getElementsByTagNameNS(_RDF, "Description")):
-        attributes = (holder.attributes.item(index) for index in range(holder.attributes.length))
-        found |= {each.localName: each.value for each in attributes if each.namespaceURI == NAMESPACE}
+        found |= {each.localName: each.value for each in holder.attributes.values() if each.namespaceURI == NAMESPACE}
     values: dict[str, Any] = {}
     try:
         for each in fields(Record):
@@ -228,8 +250,7 @@ def _extended(document: Any, record: Record) -> bytes:
     own.appendChild(history)
     document.getElementsByTagNameNS(_RDF, "RDF")[0].appendChild(own)
     for element in document.getElementsByTagName("*"):
-        for index in range(element.attributes.length):
-            attribute = element.attributes.item(index)
+        for attribute in element.attributes.values():
             for char, mark in _BREAKS.items():
                 attribute.value = attribute.value.replace(char, mark)
     text = document.documentElement.toxml()

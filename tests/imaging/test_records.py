@@ -151,6 +151,7 @@ HOSTILE = {
     "encoding": packet("").decode().encode("utf-16"),
     "bytes": b"\xff\xfe\x00" * 99,
     "long": packet("") + b" " * MOST_BYTES,
+    "deeper than Python": packet("<p:a>" * 900 + "</p:a>" * 900),
     "deep": packet("<p:a>" * 5000 + "</p:a>" * 5000),
 }
 
@@ -188,6 +189,20 @@ def test_entries_of_another_form_are_left_out(name, text):
     assert history_of(made.encode()) == []
     assert len(history_of(RECORD.xmp(made.encode()))) == 1  # and the entry stays for others
     assert made.count("rdf:li") // 2 + 1 == RECORD.xmp(made.encode()).count(b"<rdf:li")
+
+
+def test_many_attributes_take_linear_time():
+    xmp = packet("", " ".join(f'p:a{number}="b"' for number in range(20_000)))
+    assert RECORD.xmp(xmp).count(b"p:a") == 20_000
+
+
+def test_a_long_packet_leaves_the_record_in_a_jpeg(caplog):
+    made = with_record(picture(24, 40, 3, xmp=packet(f"<p:long>{'a' * 70_000}</p:long>")), RECORD)
+    again = read_picture(picture_bytes(made, "a.jpg"))
+    assert [record.task for record in history_of(again.metadata.xmp)] == ["inpaint"]
+    assert b"p:long" not in again.metadata.xmp
+    assert len(caplog.records) == 1
+    assert b"p:long" in read_picture(picture_bytes(made, "a.png")).metadata.xmp
 
 
 def test_the_hash_is_of_pixels():
