@@ -81,7 +81,8 @@ def rerun(
         rehearse(common, {"input": source, "outputs": [target]}, f"{source}: would be written to {target}")
         return
     files.check_output(target, overwrite=common.overwrite)
-    models.machine.start_torch()
+    if record.models:
+        models.machine.start_torch()
     started = time.monotonic()
     with progress_bar(source, quiet=common.quiet or common.json) as show:
         outcome = run_again(record, given, models, lambda done: show(done, None, ""))

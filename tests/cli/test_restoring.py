@@ -38,7 +38,7 @@ def test_json(scoreinv, small_photo, model, command):
     outcome = scoreinv(*command, "photo.png", "--json", "--seed", 3, "--device", "cpu", "--noise", 20)
     record = json.loads(outcome.out)
     keys = {"denoise": ["noise"], "upscale": ["noise", "factor"], "deblur": ["noise", "kernel"]}[command[0]]
-    assert list(record) == [*COMMON, *keys, "notes"]
+    assert list(record) == [*COMMON, *keys, "notes", "record"]
     assert (record["seed"], record["model"], record["noise"]) == (3, str(model), 20)
     assert (record["method"], record["nfe"]) == (("exact", 1) if command[0] == "denoise" else ("dpir", 10))
     assert outcome.err == ""
