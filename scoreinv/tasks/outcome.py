@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
 import numpy as np
 from PIL import Image
@@ -15,7 +15,7 @@ from scoreinv.system.text import one_line
 from scoreinv.tasks.callbacks import Callback, running, split
 from scoreinv.tasks.notes import Note
 from scoreinv.tasks.provenance import all_recorded
-from scoreinv.tasks.requests import FillMethod, Inputs, Request, RestorationMethod, StepName
+from scoreinv.tasks.requests import ClassicalMethod, FillMethod, Inputs, Request, RestorationMethod, StepName
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -93,8 +93,9 @@ class Outcome(Generic[AnyImage]):
 
     @property
     def invents(self) -> bool:
-        """Whether the picture has content that was not in the original: filled pixels, or drawn colours."""
-        return self.generated is not None and bool(self.generated.any())
+        """Whether a generative model added content to the picture: filled pixels, or colours."""
+        filled = self.generated is not None and bool(self.generated.any())
+        return filled and self.method not in get_args(ClassicalMethod)
 
 
 def _share(hole: Any) -> float:

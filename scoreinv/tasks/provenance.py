@@ -163,8 +163,7 @@ def _software(*, torch: bool) -> dict[str, str]:
 
 
 def _source_type(outcome: Outcome[Picture], original: Picture) -> SourceType | None:
-    image = outcome.image
-    same = image.pixels.shape == original.pixels.shape and np.array_equal(image.pixels, original.pixels)
-    if image is original or same:
+    kept = original if outcome.box is None else original.part(outcome.box)
+    if np.array_equal(outcome.image.pixels, kept.pixels):
         return None
     return "compositeWithTrainedAlgorithmicMedia" if outcome.invents else "algorithmicallyEnhanced"

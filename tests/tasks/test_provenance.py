@@ -117,6 +117,8 @@ def test_the_source_type_follows_the_changes(model):
     gray = scoreinv.colorize(PIXELS[..., 0], prior=model, steps=2)
     assert gray.provenance.source_type == "compositeWithTrainedAlgorithmicMedia"  # colours are invented
     assert gray.generated is None
+    classical = scoreinv.inpaint(PIXELS, HOLE, method="biharmonic")
+    assert classical.provenance.source_type == "algorithmicallyEnhanced"  # no model was trained
 
 
 def test_masks_have_no_record():
@@ -139,6 +141,19 @@ def test_a_restoration_marks_its_fills(model):
     (found,) = history_of(mask.metadata.xmp)
     assert (found.original, found.result) == (pixel_hash(inputs.picture), pixel_hash(outcome.image))
     assert b"DigitalSourceType" not in mask.metadata.xmp
+
+
+def test_a_border_that_is_cut_off_alters_no_pixel():
+    paper = np.full((100, 140, 3), 235, np.uint8)
+    paper[20:80, 25:115] = np.random.default_rng(0).integers(0, 200, (60, 90, 3))
+    steps = {"inpaint": False, "denoise": False, "colorize": False, "tone": 0}
+    result = scoreinv.restore(paper, crop_border=True, detector=WHITE, **steps)
+    record = result.provenance
+    assert record.source_type is None
+    top, left, height, width = record.box
+    assert (height, width) == result.image.shape[:2]
+    assert np.array_equal(result.image, paper[top : top + height, left : left + width])
+    assert history_of(record.xmp()) == [record]
 
 
 def test_a_run_repeats_to_the_bit(model):
