@@ -277,7 +277,7 @@ def test_estimates_are_per_sample():
 @pytest.mark.parametrize("sde", ["ve", "vp"])
 def test_ddrm_takes_the_rank_of_each_sample(sde):
     """Observations of tiny scale beside others hold exactly all the same."""
-    prior, reduce = smooth(SDES[sde]), OPERATORS["area"]
+    prior, reduce = smooth(SDES[sde]), OPERATORS["bicubic"]
     scale = torch.tensor([1.0, 1e-7]).double()[:, None, None]
     operator = Separable(scale * reduce.vertical, reduce.horizontal)
     y = operator(prior.sample(2, torch.Generator().manual_seed(1)))
