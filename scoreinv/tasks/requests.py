@@ -391,7 +391,8 @@ class ColorizeRequest(DrawRequest):
         return COLOR_SATURATION if near_mean and not hinted else 1.0
 
 
-RestorationMethod = Literal["diffpir", "ddrm", "pigdm", "dps", "mmps", "pc", "dpir"]
+SampleMethod = Literal["diffpir", "ddrm", "pigdm", "dps", "mmps", "pc"]
+RestorationMethod = Literal[SampleMethod, "dpir"]
 Downsampling = Literal["area", "bicubic"]
 ORIENTATIONS = (1, 2, 4, 8)
 """Numbers of flips and turns that an estimate can be averaged over."""
@@ -406,8 +407,6 @@ RESTORATION_STEPS: dict[RestorationMethod, int] = {
     "dpir": 10,
 }
 """Times of the grid of each method if sampling begins at an estimate of the picture."""
-EXACT_STEPS = 5
-"""Times of `dpir` for an observation without noise: with momentum they reach further than ten without."""
 FULL_STEPS = 3
 """Factor of the steps if sampling begins at the prior; `dps` takes the same number."""
 DENOISING_STEPS = 10
@@ -438,8 +437,7 @@ class SolveRequest(Request):
     steps: Annotated[
         int | None,
         Setting(
-            f"Steps of the method. (default: dpir {RESTORATION_STEPS['dpir']}, {EXACT_STEPS} without noise; diffpir "
-            f"{RESTORATION_STEPS['diffpir']})",
+            f"Steps of the method. (default: dpir {RESTORATION_STEPS['dpir']}; diffpir {RESTORATION_STEPS['diffpir']})",
             STEPS,
             advanced=True,
         ),
@@ -472,18 +470,12 @@ class SolveRequest(Request):
     def roles(self, given: Collection[Given]) -> list[Role]:
         return ["denoise"]
 
-    def decided(self, *, estimated: bool, exact: bool) -> tuple[RestorationMethod, int]:
-        """Return method and steps for work that begins at an estimate (`estimated`) or at the prior.
-
-        Args:
-            exact: the observation has no noise.
-        """
+    def decided(self, *, estimated: bool) -> tuple[RestorationMethod, int]:
+        """Return method and steps for work that begins at an estimate (`estimated`) or at the prior."""
         sampler: RestorationMethod = "diffpir" if estimated else "mmps"
         method = self.method or ("dpir" if self.mean else sampler)
         if self.steps is not None:
             return method, self.steps
-        if method == "dpir" and estimated and exact:
-            return method, EXACT_STEPS
         return method, RESTORATION_STEPS[method] * (1 if estimated or method == "dps" else FULL_STEPS)
 
 
@@ -535,14 +527,23 @@ class UpscaleRequest(SolveRequest):
         ),
     ] = "area"
     noise_std: Annotated[
-        float,
+        float | None,
         Setting(
-            "Noise level, 0 to 255. With 0 the result, reduced again, is exactly the photo.",
+            "Noise level, 0 to 255. With 0 the result, reduced again, is exactly the photo. (default: that of its JPEG "
+            "compression or of visible noise, else 0)",
             option="noise",
             metavar="LEVEL",
             read=noise_from_levels,
         ),
-    ] = 0.0
+    ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mean and self.steps is not None:
+            raise SettingError("steps", "needs samples: the mean takes one evaluation")
+
+    def roles(self, given: Collection[Given]) -> list[Role]:
+        return ["upscale"] if self.mean else ["denoise", "upscale"]
 
     def result_of(self, picture: Picture) -> Picture:
         return picture.enlarged(self.factor)

@@ -194,8 +194,8 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         return run(photo, Inputs(photo.picture), request, lambda *given: tasks.denoise_picture(*given), "denoised")
 
     @app.post("/api/photos/{key}/upscale", status_code=202)
-    async def upscale(key: str, factor: int = 2, noise: float = 0.0) -> Any:
-        photo, request = album.get(key), UpscaleRequest(factor=factor, noise_std=noise_from_levels(noise) or 0.0)
+    async def upscale(key: str, factor: int = 2, noise: float | None = None) -> Any:
+        photo, request = album.get(key), UpscaleRequest(factor=factor, noise_std=noise_from_levels(noise))
         return run(
             photo, Inputs(photo.picture), request, lambda *given: tasks.upscale_picture(*given), "upscaled", factor**2
         )
@@ -214,7 +214,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         """Estimate the duration of an improvement before it is requested."""
         photo, factor = album.get(key), UpscaleRequest(factor=factor).factor
         models.machine.start_torch()
-        return {"seconds": tasks.improvement_seconds(work, photo.picture.size, factor, models.denoiser())}
+        return {"seconds": tasks.improvement_seconds(work, photo.picture.size, factor, models)}
 
 
 def _cached(cache: dict[Hashable, Prepared], most: int, key: Hashable, make: Callable[[], Prepared]) -> Prepared:

@@ -120,10 +120,11 @@ CASES = {
     ),
     "upscale": Case(
         photo,
-        ("upscale", "--model", MODEL, "--factor", "3"),
+        ("upscale", "--factor", "3"),
         "upscale",
-        lambda image, model: scoreinv.upscale(image, 3, prior=model),
+        lambda image, model: scoreinv.upscale(image, 3),
         {"factor": 3},
+        codes=frozenset({"noise_estimated"}),
     ),
     "deblur": Case(
         photo,
