@@ -512,11 +512,21 @@ class DenoiseRequest(SolveRequest):
 
 @dataclass(frozen=True)
 class UpscaleRequest(SolveRequest):
-    """How a picture is enlarged.
+    """How a picture is enlarged: for the mean by a network's estimate, from which samples start.
 
     Attributes:
-        noise_std: standard deviation of the picture's noise, in [0, 1]; 0: the reduced result equals the picture.
+        noise_std: standard deviation of the picture's noise, in [0, 1]; 0: the reduced result equals the picture. None:
+            that of its JPEG quantisation, or of noise that exceeds film grain, or 0.
     """
+
+    method: Annotated[
+        SampleMethod | None,
+        Setting("Method that draws samples around the network's estimate. (default: diffpir)", advanced=True),
+    ] = None
+    steps: Annotated[
+        int | None,
+        Setting(f"Steps of the method. (default: diffpir {RESTORATION_STEPS['diffpir']})", STEPS, advanced=True),
+    ] = None
 
     factor: Annotated[int, Setting("Enlarge this many times.", Whole(2, 4))] = 2
     downsampling: Annotated[
@@ -642,7 +652,7 @@ def _black_mask(picture: Picture) -> Picture:
     return picture_of_hole(np.zeros(picture.size, dtype=bool))
 
 
-StepName = Literal["damage", "border", "tint", "tone", "inpaint", "denoise", "colorize"]
+StepName = Literal["damage", "border", "tint", "tone", "inpaint", "denoise", "colorize", "enlarge"]
 RESTORATION: tuple[StepName, ...] = get_args(StepName)
 """Steps of `restore` in order, see `tasks.restore`."""
 
@@ -678,6 +688,9 @@ class RestoreRequest(Request):
     colorize: Annotated[bool, Setting("Add colour to grey and tinted photos.")] = True
     keep_tint: Annotated[bool, Setting("Keep the tint of a tinted print (sepia).")] = False
     crop_border: Annotated[bool, Setting("Cut off a plain border and torn edges.")] = False
+    enlarge: Annotated[
+        int | None, Setting("Enlarge the result this many times. (default: not enlarged)", Whole(2, 4))
+    ] = None
     sensitivity: Annotated[
         float | None,
         Setting(
@@ -719,6 +732,7 @@ class RestoreRequest(Request):
             "inpaint": not self.inpaint,
             "denoise": not self.denoise,
             "colorize": not self.colorize,
+            "enlarge": self.enlarge is None,
         }
         return [step for step in RESTORATION if not off[step]]
 
@@ -728,8 +742,12 @@ class RestoreRequest(Request):
             "denoise": self.denoise,
             "colorize": self.colorize,
             "damage": self.inpaint and "mask" not in given,
+            "upscale": self.enlarge is not None,
         }
         return [role for role, is_used in used.items() if is_used]
+
+    def result_of(self, picture: Picture) -> Picture:
+        return picture if self.enlarge is None else picture.enlarged(self.enlarge)
 
     def check_given(self, given: Collection[Given]) -> None:
         if "mask" in given and not self.inpaint:

@@ -164,6 +164,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         denoise: bool = True,
         colorize: bool = True,
         keep_tint: bool = False,
+        enlarge: int | None = None,
         sensitivity: float | None = None,
         seed: int = 0,
     ) -> Any:
@@ -174,6 +175,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
             denoise=denoise,
             colorize=colorize,
             keep_tint=keep_tint,
+            enlarge=enlarge,
             sensitivity=sensitivity,
             seed=seed,
             estimate="sample" if seed else "mean",  # later results are samples
@@ -186,7 +188,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
             drawn = any(step.changed and step.name in ("inpaint", "colorize") for step in outcome.steps)
             return result(photo, outcome.image, outcome.notes, "restored", seed if drawn else 0, another=drawn)
 
-        return submit(photo, inputs, request, mend, _planes(photo))
+        return submit(photo, inputs, request, mend, _planes(photo) * (enlarge or 1) ** 2)
 
     @app.post("/api/photos/{key}/denoise", status_code=202)
     async def denoise(key: str, noise: float | None = None) -> Any:

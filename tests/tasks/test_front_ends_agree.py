@@ -97,6 +97,14 @@ CASES = {
         lambda image, model: scoreinv.restore(image, filler=model, denoiser=model, colorizer=model),
         codes=frozenset({"filled", "colors_drawn"}),
     ),
+    "enlarged restoration": Case(
+        photo,
+        ("restore", "--no-inpaint", "--no-denoise", "--no-colorize", "--enlarge", "2"),
+        "restore",
+        lambda image, model: scoreinv.restore(image, inpaint=False, denoise=False, colorize=False, enlarge=2),
+        {"inpaint": False, "denoise": False, "colorize": False, "enlarge": 2},
+        codes=frozenset({"enlarged"}),
+    ),
     "denoise": Case(
         photo,
         ("denoise", "--model", MODEL),
