@@ -30,6 +30,7 @@ from scoreinv.training.data.pictures import BUILTIN
 HEIGHT, WIDTH = 72, 96
 HEALTHY = sorted([*BUILTIN.glob("*.jpg"), *(Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg")])
 NOISE = 12 / 255
+USUAL = [name for name in RESTORATION if name not in ("border", "tone", "enlarge")]
 
 
 def prior():
@@ -164,7 +165,7 @@ def test_a_damaged_noisy_sepia_print_takes_every_step_in_order():
     photo = scratched(levels(sepia(noisy(gray_scene()))))
     result = restored(photo)
     assert (result.kind, changed(result)) == ("tinted", ["tint", "inpaint", "denoise", "colorize"])
-    assert [step.name for step in result.steps] == [name for name in RESTORATION if name not in ("border", "tone", "enlarge")]
+    assert [step.name for step in result.steps] == USUAL
     assert (result.damage == SCRATCH).all()
     assert result.noise_std == pytest.approx(NOISE, rel=0.25)
     gray = luma(result.image / 255.0)
@@ -476,7 +477,7 @@ def test_each_step_is_told_with_its_picture():
     photo = Picture(scratched(levels(sepia(gray_scene()))))
     result = restore_picture(Inputs(photo), RestoreRequest(tone=0.0, keep_steps=True), models())
     shown = {step.name: step.image for step in result.steps}
-    assert list(shown) == [name for name in RESTORATION if name not in ("border", "tone", "enlarge")]
+    assert list(shown) == USUAL
     assert (shown["damage"].pixels == SCRATCH * 255).all()
     assert shown["tint"].is_gray()
     assert (shown["inpaint"].pixels[~SCRATCH] == shown["tint"].pixels[~SCRATCH]).all()

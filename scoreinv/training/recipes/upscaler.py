@@ -5,7 +5,8 @@
 
 Writes pretrained/upscaler/model.safetensors after this many steps for each factor; 0 keeps its published weights.
 PHOTOS is a folder of photographs; those named in pretrained/blur/held_out.txt are excluded. Crops are reduced by one of
-the kernels below, get noise or not, and are stored as JPEG or rounded. The loss is the negative PSNR.
+the kernels below, get noise or not, and are stored as JPEG or rounded. The loss is the negative PSNR. The trained
+weights are then averaged with the published ones, which keeps most of what these know of the cubic kernel.
 
 The package holds the authors' weights as files of ncnn: the mean colour, then for each convolution a tag, filters in
 float16 padded to 4 bytes, and biases in float32.
@@ -41,6 +42,8 @@ _TAG = 0x01306B47
 
 SIDE, BATCH, RATE, EMA, CLIP = 48, 8, 1e-4, 0.998, 200.0
 """Side of the small crops in pixels, their number in a step, learning rate, decay of the average, largest gradient."""
+SHARE = 0.8
+"""Share of the trained weights in their mean with the published ones (Wortsman et al. 2022, arXiv 2109.01903)."""
 SCALES = (1.0, 1.0, 0.7, 0.5)
 """Sizes of the photographs."""
 KERNELS = {"area": 0.45, "gaussian": 0.15, "cubic": 0.3, "lanczos": 0.1}
@@ -65,8 +68,13 @@ def main() -> None:
     for factor in FACTORS:
         if steps[factor]:
             random = np.random.default_rng((options.seed, factor))
-            draw, weights = partial(loss, network, factor, photos, random), network.stack(factor).parameters()
+            weights = list(network.stack(factor).parameters())
+            before = [weight.detach().clone() for weight in weights]
+            draw = partial(loss, network, factor, photos, random)
             fit(weights, draw, steps[factor], RATE, warmup=50, weight_decay=0.0, ema=EMA, clip=CLIP)
+            with torch.no_grad():
+                for weight, published_weight in zip(weights, before, strict=True):
+                    weight.lerp_(published_weight, 1 - SHARE)
         notes = {"source": SOURCE, "licence": LICENCE, "further_steps": steps}
         save(Upscaler(network.eval(), SIDE), options.output, half=True, notes=notes)
 
