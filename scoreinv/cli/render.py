@@ -58,6 +58,7 @@ NOTES: dict[NoteCode, str] = {
     "noise_grain": "its noise level, about {level:.1f}, is film grain and was kept (--noise removes it)",
     "noise_none": "it has no noise to remove (--noise sets a level)",
     "noise_removed": "noise of level {level:.1f} was removed (--no-denoise keeps it)",
+    "enlarged": "the result was enlarged {factor} times",
     "blur_found": "its blur was estimated (--kernel {kernel})",
     "looks_sharp": "it looks sharp: a wrong kernel causes ringing (--kernel)",
     "kernel_misfit": "its blur does not look like the given kernel; {better} fits better (--kernel)",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scoreinv.models.config import AnyConfig, AnyModel, ModelConfig
     from scoreinv.models.damage_detector import DamageDetector
     from scoreinv.models.noise_classifier import NoiseClassifier
+    from scoreinv.models.upscaler import Upscaler
     from scoreinv.prior import ScorePrior
     from scoreinv.sdes import SDE
 
@@ -104,6 +105,11 @@ def load_classifier(model: str | Path, *, sde: SDE | None = None) -> NoiseClassi
 def load_damage_detector(model: str | Path) -> DamageDetector:
     """Load a damage detector by bundled name or file; errors are those of `load`."""
     return _load("a damage detector", model, None)
+
+
+def load_upscaler(model: str | Path) -> Upscaler:
+    """Load an upscaler by bundled name or file; errors are those of `load`."""
+    return _load("an upscaler", model, None)
 
 
 def _load(kind: str, model: str | Path, sde: SDE | None) -> Any:

@@ -29,8 +29,8 @@ ImageLike = TypeVar("ImageLike", np.ndarray, Image.Image, "Tensor")
 """The form in which a caller gives a picture, which is that of the result."""
 AnyImage = TypeVar("AnyImage")
 Images = TypeVar("Images")
-AnyMethod = FillMethod | RestorationMethod | Literal["exact", "segmentation"]
-"""How a picture was made; `exact` for noise alone, `segmentation` for a mask of damage."""
+AnyMethod = FillMethod | RestorationMethod | Literal["exact", "segmentation", "network"]
+"""How a picture was made; `exact` for noise alone, `segmentation` for a mask of damage, `network` for a larger one."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -181,6 +181,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         denoise: bool = True,
         colorize: bool = True,
         keep_tint: bool = False,
+        enlarge: int | None = None,
         sensitivity: float | None = None,
         seed: int = 0,
     ) -> Any:
@@ -191,6 +192,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
             denoise=denoise,
             colorize=colorize,
             keep_tint=keep_tint,
+            enlarge=enlarge,
             sensitivity=sensitivity,
             seed=seed,
             estimate="sample" if seed else "mean",  # later results are samples
@@ -204,7 +206,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
             kept = seed if drawn else 0
             return finished(photo, inputs, request, outcome, "restored", kept, another=drawn)
 
-        return submit(photo, inputs, request, mend, _planes(photo))
+        return submit(photo, inputs, request, mend, _planes(photo) * (enlarge or 1) ** 2)
 
     @app.post("/api/photos/{key}/denoise", status_code=202)
     async def denoise(key: str, noise: float | None = None) -> Any:
@@ -212,8 +214,8 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         return run(photo, Inputs(photo.picture), request, lambda *given: tasks.denoise_picture(*given), "denoised")
 
     @app.post("/api/photos/{key}/upscale", status_code=202)
-    async def upscale(key: str, factor: int = 2, noise: float = 0.0) -> Any:
-        photo, request = album.get(key), UpscaleRequest(factor=factor, noise_std=noise_from_levels(noise) or 0.0)
+    async def upscale(key: str, factor: int = 2, noise: float | None = None) -> Any:
+        photo, request = album.get(key), UpscaleRequest(factor=factor, noise_std=noise_from_levels(noise))
         return run(
             photo, Inputs(photo.picture), request, lambda *given: tasks.upscale_picture(*given), "upscaled", factor**2
         )
@@ -232,7 +234,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         """Estimate the duration of an improvement before it is requested."""
         photo, factor = album.get(key), UpscaleRequest(factor=factor).factor
         models.machine.start_torch()
-        return {"seconds": tasks.improvement_seconds(work, photo.picture.size, factor, models.denoiser())}
+        return {"seconds": tasks.improvement_seconds(work, photo.picture.size, factor, models)}
 
 
 def _cached(cache: dict[Hashable, Prepared], most: int, key: Hashable, make: Callable[[], Prepared]) -> Prepared:

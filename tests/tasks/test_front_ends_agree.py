@@ -125,6 +125,14 @@ CASES = {
         lambda image, model: scoreinv.restore(image, filler=model, denoiser=model, colorizer=model),
         codes=frozenset({"filled", "colors_drawn"}),
     ),
+    "enlarged restoration": Case(
+        photo,
+        ("restore", "--no-inpaint", "--no-denoise", "--no-colorize", "--enlarge", "2"),
+        "restore",
+        lambda image, model: scoreinv.restore(image, inpaint=False, denoise=False, colorize=False, enlarge=2),
+        {"inpaint": False, "denoise": False, "colorize": False, "enlarge": 2},
+        codes=frozenset({"enlarged"}),
+    ),
     "denoise": Case(
         photo,
         ("denoise", "--model", MODEL),
@@ -148,10 +156,11 @@ CASES = {
     ),
     "upscale": Case(
         photo,
-        ("upscale", "--model", MODEL, "--factor", "3"),
+        ("upscale", "--factor", "3"),
         "upscale",
-        lambda image, model: scoreinv.upscale(image, 3, prior=model),
+        lambda image, model: scoreinv.upscale(image, 3),
         {"factor": 3},
+        codes=frozenset({"noise_estimated"}),
     ),
     "deblur": Case(
         photo,
