@@ -55,8 +55,6 @@ _HIDING = 2.8
 estimate."""
 _MEAN_LEVEL = 0.25
 """First noise level of DPIR from an initial estimate, for pictures in [0, 1]."""
-_MOMENTUM = 0.7
-"""Momentum of DPIR for exact observations; with noise it costs up to 0.45 dB on photographs."""
 _BLIND_LEVEL = 0.5
 """First noise level of DPIR without an initial estimate, for pictures in [0, 1]."""
 _LAST_LEVEL = 0.02
@@ -196,9 +194,9 @@ def solve_problem(
         Cancelled: the callback stopped the work.
         ScoreinvError: the model returned values that are not finite, or the method diverges.
     """
-    exact, has_initial = problem.noise_std == 0, problem.initial is not None
+    has_initial = problem.initial is not None
     mean_first = problem.rough and not request.mean
-    method, steps = request.decided(estimated=has_initial or mean_first, exact=exact)
+    method, steps = request.decided(estimated=has_initial or mean_first)
     height, width = problem.operator.adjoint(problem.y).shape[-2:]
     # In the model's range, low + (high - low) x; the initial estimate stays in [0, 1].
     low, high = prior.data_range
@@ -219,7 +217,7 @@ def solve_problem(
     solver.of(problem, prior)  # raises for an unsuitable problem before any work
     mean_nfe = 0
     if method != "dpir" and (complete is not None or problem.rough):
-        _, mean_steps = SolveRequest().decided(estimated=has_initial, exact=exact)
+        _, mean_steps = SolveRequest().decided(estimated=has_initial)
         part, callback = split(callback, [mean_steps, steps * request.samples])
         x0, mean_nfe = _Method("dpir", mean_steps, 1, complete).drawn(problem, prior, NoiseStream(0, 1), part)
         if problem.rough:
@@ -267,10 +265,7 @@ class _Method:
             size = operator.adjoint(y).shape[-2:]
             tiled = Tiled(averaged, *wide_tile(prior, *size), PIXELS_AT_ONCE)
             times = self._falling(problem, prior)
-            momentum = _MOMENTUM if noise == 0 and problem.initial is not None else 0.0
-            return tiled, DPIR(
-                operator, y, noise, _MEAN_STRENGTH, times=times, complete=self.complete, momentum=momentum
-            )
+            return tiled, DPIR(operator, y, noise, _MEAN_STRENGTH, times=times, complete=self.complete)
         if self.name == "ddrm":
             return tiled, DDRM(operator, y, noise, steps=self.steps)
         if self.name == "pc":
