@@ -9,9 +9,9 @@ the next lower one is (arXiv 2201.11793, eq. 7, 8; D the denoised mean, z fresh 
     lower >= tau_i     (1 - eta_b) D_i + eta_b y_i + sqrt(lower^2 - eta_b^2 tau_i^2) z_i
 
 in x / alpha, so that it runs on any SDE. It approximates the posterior and is overconfident: for Gaussian fields
-nominal 90 % intervals cover 60 to 79 % with 12 steps. For a blur more steps are worse: 36 cover 54 %, 400 cover 28 %,
-and samples of photographs have larger errors. For half of the pixels 36 steps have smaller errors
-(`tests/benchmarks/README.md`).
+nominal 90 % intervals cover 58 to 78 % with 12 steps (`tests/benchmarks/gaussian_calibration.py`). For a blur more
+steps are worse: 36 cover 53 %, 400 cover 27 %, and samples of photographs have larger errors. For half of the pixels 36
+steps have smaller errors (`tests/benchmarks/README.md`).
 """
 
 from __future__ import annotations
