@@ -73,6 +73,32 @@ def test_the_likeliest_mask_has_a_usual_size(selection, monkeypatch):
     assert selection.select(Prompt.of(at=(1, 1))).size == "middle"
 
 
+@pytest.mark.parametrize(
+    ("click", "masks", "iou", "expected"),
+    [
+        ((20, 10), ("first", "first"), (0.8, 0.9), 0.8),  # the mask for several points is preferred
+        ((50, 10), ("first", "both"), (0.8, 0.95), 0.95),  # unless another agrees with the clicks,
+        ((50, 10), ("all", "both"), (0.9, 0.89), 0.89),  # or is more like the previous mask
+    ],
+)
+def test_the_mask_after_several_clicks(selection, monkeypatch, click, masks, iou, expected):
+    places = {name: np.full((SIDE // CELL, SIDE // CELL), -9.0, np.float32) for name in ("first", "both", "all")}
+    for name, mask in places.items():
+        mask[:64, :64] = 9
+        mask[10:24, 64:100] = -9 if name == "first" else 9
+    places["all"][:] = 9
+    first = np.stack([places["first"]] * 4), np.full(4, 0.9, np.float32)
+    one, other = (places[name] for name in masks)
+    second = np.stack([one, other, other - 20, other - 20]), np.array([*iou, 0, 0], np.float32)
+    answers = iter((first, second))
+    monkeypatch.setattr(selection.network, "masks", lambda *_: next(answers))
+    assert selection.select(Prompt.of(at=[(10, 10), click])).iou == pytest.approx(expected)
+
+
+def test_a_size_chooses_among_the_masks_of_a_box(selection):
+    assert selection.select(Prompt.of(box=(10, 10, 140, 140)), "large").size == "large"
+
+
 def test_gaps_are_filled_unless_they_touch_the_border():
     pixels = np.zeros((100, 100, 3), np.uint8)
     pixels[20:60, :40] = 160
