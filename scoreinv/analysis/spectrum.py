@@ -1,4 +1,7 @@
-"""The power spectrum of a photograph, in polar coordinates."""
+"""The power spectrum of a photograph's light, in polar coordinates.
+
+Lenses and movement blur light, so that the zeros of a kernel are those of the luminance's spectrum, not of the luma's.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ import numpy as np
 from scipy import ndimage
 
 from scoreinv.imaging.picture import Picture
-from scoreinv.operators.luma import luma
 
 BLOCK = 128  # side of the averaged blocks, in pixels
 _ACROSS = 8  # maximum number of blocks along a side
@@ -17,14 +19,14 @@ _EDGES = (0.03, 0.25)  # band in cycles per pixel that measures the edges of blo
 _EXPONENTS = (1.6, 2.2, 2.8)
 """Candidates of a, where the power of photographs falls as 1 / |f|^a."""
 _LEVELS = np.geomspace(1e-6, 0.1, 16)
-"""Candidates of P, for pixels in [0, 1]."""
+"""Candidates of P, for light in [0, 1]."""
 _NOISES = np.geomspace(0.3, 10, 5) / 255
 """Candidates of n, from rounding to 8 bits upwards."""
 _TINY = 1e-8  # power far below that of rounding to 8 bits
 
 
 def polar_spectrum(picture: Picture, radii: int, angles: int) -> np.ndarray:
-    """Return the logarithms of two averages of the luma's block spectra, (2, radii, angles).
+    """Return the logarithms of two averages of the luminance's block spectra, (2, radii, angles).
 
     Radii go to half a cycle per pixel, angles over half a turn, anticlockwise from the right. Both use the half of the
     blocks with the stronger edges. The first is the mean power relative to the edges, dominated by the sharpest ones.
@@ -49,8 +51,8 @@ def blur_misfits(picture: Picture, kernels: Sequence[np.ndarray]) -> list[float]
     """Return Whittle's negative log-likelihood per frequency of a photograph under each blur kernel, in nats.
 
     The expected power at a frequency f is S = P |K(f)|^2 / |f|^a + n^2, with K the kernel's transfer function. The
-    misfit is the minimum mean of log S + I / S over P, a and n, with I the mean power of the luma's blocks. For a wrong
-    angle, whose zeros are elsewhere, it is larger by 0.5 nats or more.
+    misfit is the minimum mean of log S + I / S over P, a and n, with I the mean power of the luminance's blocks. A
+    wrong angle, whose zeros are elsewhere, has a misfit larger by 0.5 nats or more.
 
     Args:
         picture: at least `BLOCK` pixels a side.
@@ -73,12 +75,12 @@ def blur_misfits(picture: Picture, kernels: Sequence[np.ndarray]) -> list[float]
 
 
 def _powers(picture: Picture) -> np.ndarray:
-    """Return the power of the luma's windowed blocks, (N, BLOCK, BLOCK // 2 + 1)."""
+    """Return the power of the luminance's windowed blocks, (N, BLOCK, BLOCK // 2 + 1)."""
     profile = np.hanning(BLOCK + 1)[:BLOCK]
     window = np.outer(profile, profile) / np.square(profile).mean()
-    powers = []
+    powers, tones = [], picture.tones
     for top, left in product(_places(picture.height), _places(picture.width)):
-        values = luma(picture.rgb((top, left, BLOCK, BLOCK))).astype(np.float32)
+        values = tones.luminance(picture.rgb((top, left, BLOCK, BLOCK)))
         powers.append(np.square(np.abs(np.fft.rfft2((values - values.mean()) * window))) / BLOCK**2)
     return np.array(powers)
 

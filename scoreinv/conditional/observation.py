@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from scoreinv.operators import LinearOperator
+from scoreinv.operators import Operator
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import Number, check, require
@@ -30,7 +30,7 @@ class Observation:
     Raises InputError if y is no batch of pictures, and for a negative noise_std.
     """
 
-    operator: LinearOperator
+    operator: Operator
     y: Tensor
     noise_std: float = 0.0
     coarse: Tensor | None = None

@@ -16,6 +16,7 @@ from typing import get_args
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.fft import next_fast_len
 
 from scoreinv.analysis.noise import noise_under_blur
 from scoreinv.analysis.spectrum import BLOCK, blur_misfits, polar_spectrum
@@ -24,7 +25,7 @@ from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.blur import check_kernel_size, kernel_array
 from scoreinv.models.blur_estimator import ANGLES, RADII, BlurNetwork, Reading, load_blur
 from scoreinv.models.loading import Models
-from scoreinv.operators import pad_observation, photographed, valid_blur
+from scoreinv.operators import InLight, pad_observation, photographed, valid_blur
 from scoreinv.operators.kernels import BlurKind, PointSpread, normalised
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
@@ -42,8 +43,8 @@ LEAST_NOISE = 0.3 / 255
 """Noise that rounding to 8 bits leaves in a photograph: no photograph has less."""
 _LEAST_CUT_NOISE = 1 / 255
 """Less noise than this moves no stored value that black and white cut off by as much as a grey level."""
-BLUR_ITERATIONS = 20
-"""Conjugate gradient iterations of the closed form of a blur with unknown boundary."""
+BLUR_ITERATIONS = 10
+"""Conjugate gradient iterations of a step: 5 cost 0.3 dB on twelve photographs, and 20 gain nothing."""
 _LEAST_TRANSFORM = 128
 """Side of the transform of a kernel, at least: zeros of its transfer function are narrow."""
 _KINDS: tuple[BlurKind, ...] = get_args(BlurKind)
@@ -145,8 +146,8 @@ def remove_blur(
         noise_std: standard deviation of the photograph's noise, in [0, 1]; at least `LEAST_NOISE` is assumed.
     """
     check_kernel_size(kernel, picture.size)
-    blurring = torch.from_numpy(kernel)
-    operator = valid_blur(blurring, *picture.size, BLUR_ITERATIONS)
+    blurring = torch.from_numpy(_in_fast_scene(kernel, picture.size))
+    operator = InLight(valid_blur(blurring, *picture.size, BLUR_ITERATIONS), picture.tones)
     values, gray = photograph(picture)
     y = pad_observation(values, blurring)
     part = photographed(blurring, *picture.size)
@@ -159,6 +160,16 @@ def remove_blur(
     finish = partial(written, picture)
     problem = Problem(operator, y, noise_std, gray, finish, initial, True, part, missing, stored)
     return solve_problem(problem, prior, request, callback)
+
+
+def _in_fast_scene(kernel: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return the kernel with zeros around it, so that the scene of `valid_blur` has a size with a fast transform."""
+    margins = []
+    for side, length in zip(kernel.shape, size, strict=True):
+        wider = next_fast_len(length + side - 1, real=True) - length + 1
+        before = wider // 2 - side // 2  # the centre is the element side // 2
+        margins.append((before, wider - side - before))
+    return np.pad(kernel, margins)
 
 
 def blurred_detail(kernel: np.ndarray, noise_std: float) -> float:

@@ -28,7 +28,7 @@ def improvement_seconds(
     """
     steps, products = 1, 0.0
     if work != "denoise":
-        _, steps = SolveRequest().decided(estimated=True, exact=work == "upscale")
+        _, steps = SolveRequest().decided(estimated=True)
     if work == "upscale":
         size = size[0] * factor, size[1] * factor
     boxes = grid(*size, *wide_tile(prior, *size), prior.stride)

@@ -21,7 +21,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from scoreinv.operators import LinearOperator
+from scoreinv.operators import Operator
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback, CountedPrior, Sampler, Samples, State, reported
 from scoreinv.samplers.rng import NoiseStream
@@ -48,7 +48,7 @@ class DPIR(Sampler):
 
     constrainable = False
 
-    operator: LinearOperator
+    operator: Operator
     y: Tensor
     noise_std: Annotated[float, Number(0)] = 0.0
     strength: Annotated[float, Number(None)] = 0.23
@@ -82,7 +82,7 @@ class DPIR(Sampler):
                 level = self.strength * (self.noise_std / prior.sde.noise_to_signal(t)).square()
                 seen = self.operator(x)
                 y = y if self.complete is None else self.complete(seen)
-                z = x + self.operator.ridge(y - seen, level)
+                z = x + self.operator.at(x).ridge(y - seen, level)
                 moved = z if before is None else z + self.momentum * (z - before)
                 x, before = counted.denoise(broadcast(prior.sde.alpha(t), z) * moved, t), z
                 report(float(t), x, counted.nfe)
