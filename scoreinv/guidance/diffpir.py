@@ -38,8 +38,8 @@ class DiffPIR(GivenObservation):
         t = as_time(t).expand(x.shape[0])
         noise = self.prior.noise(x, t)
         alpha, sigma = broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
-        mean = (x - sigma * noise) / alpha
-        residual, operator = self.y.to(x) - self.operator(mean), self.operator.at(mean)
+        seen, operator = self.operator.linearised((x - sigma * noise) / alpha)
+        residual = self.y.to(x) - seen
         if not self.noise_std:
             return noise - alpha / sigma * operator.pinv(residual)
         level = self.strength * (self.noise_std / self.sde.noise_to_signal(t)).square()

@@ -26,4 +26,5 @@ class DPS(LikelihoodGuidance):
         require(noise_std > 0, "DPS divides by the observation's noise: give a positive noise_std, such as 0.05")
 
     def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
-        return self.operator.at(mean).adjoint(self.y.to(mean) - self.operator(mean)) / self.noise_std**2
+        seen, operator = self.operator.linearised(mean)
+        return operator.adjoint(self.y.to(mean) - seen) / self.noise_std**2

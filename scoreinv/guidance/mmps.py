@@ -34,7 +34,8 @@ class MMPS(LikelihoodGuidance):
         self.vjps_per_noise = prior.vjps_per_noise + 1 + iterations
 
     def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
-        residual, operator = self.y.to(mean) - self.operator(mean), self.operator.at(mean)
+        seen, operator = self.operator.linearised(mean)
+        residual = self.y.to(mean) - seen
         ratio = broadcast(self.sde.sigma(t).square() / self.sde.alpha(t), residual)
 
         def covariance(v: Tensor) -> Tensor:

@@ -33,5 +33,6 @@ class PiGDM(LikelihoodGuidance):
     def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
         noise_variance = self.sde.noise_to_signal(t).square()
         spread = noise_variance * self.variance / (noise_variance + self.variance)
-        found = self.operator.at(mean).ridge(self.y.to(mean) - self.operator(mean), self.noise_std**2 / spread)
+        seen, operator = self.operator.linearised(mean)
+        found = operator.ridge(self.y.to(mean) - seen, self.noise_std**2 / spread)
         return found / broadcast(spread, mean)

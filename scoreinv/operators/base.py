@@ -27,8 +27,8 @@ class Operator(ABC):
         """Return A(x)."""
 
     @abstractmethod
-    def at(self, x: Tensor) -> LinearOperator:
-        """Return the derivative at the picture x."""
+    def linearised(self, x: Tensor) -> tuple[Tensor, LinearOperator]:
+        """Return A(x) and the derivative of A at the picture x."""
 
     def in_range(self, low: float, high: float) -> Operator:
         """Return the same map for pictures and observations with black at `low` and white at `high`."""
@@ -42,7 +42,8 @@ class Operator(ABC):
 
     def replace(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the picture x with its observed components replaced by the observation y, to first order."""
-        return x + self.at(x).pinv(y - self(x))
+        seen, derivative = self.linearised(x)
+        return x + derivative.pinv(y - seen)
 
     def __repr__(self) -> str:
         return one_line(self) if is_dataclass(self) else f"{type(self).__name__}()"
@@ -61,8 +62,8 @@ class LinearOperator(Operator):
     def adjoint(self, y: Tensor) -> Tensor:
         """Return A^T y."""
 
-    def at(self, x: Tensor) -> LinearOperator:
-        return self
+    def linearised(self, x: Tensor) -> tuple[Tensor, LinearOperator]:
+        return self(x), self
 
     def pinv(self, y: Tensor) -> Tensor:
         """Return A^+ y, with the Moore-Penrose pseudo-inverse."""

@@ -2,11 +2,12 @@
 
 With D the tone curve that decodes values to light, the stored observation of a picture x is
 
-    y = D^-1(A D(x)),
+    y = w D^-1(A D(x)),
 
-for a linear operator A, such as a lens's blur. Gauss-Newton methods use its derivative, a linear operator:
+for a linear operator A, such as a lens's blur, and weights w of the data. Gauss-Newton methods use its derivative, a
+linear operator:
 
-    J = E A D'(x),        E = 1 / D'(y),
+    J = w E A D'(x),        E = 1 / D'(y / w),
 
 with the slopes of the curve at each pixel. Noise of the stored values stays white: for the light it is larger in
 highlights, where the curve is steep.
@@ -27,25 +28,27 @@ from scoreinv.operators.tones import ToneCurve
 
 @dataclass(frozen=True, eq=False, repr=False)
 class InLight(Operator):
-    """y = D^-1(A D(x)): a linear operator on the light of pictures.
+    """y = w D^-1(A D(x)): a linear operator on the light of pictures.
 
     Attributes:
         operator: A.
         curve: D, for values in [0, 1]; linear beyond them.
         data_range: the values of black and white in x and y.
+        weights: w, at least 0, (1 or B, 1 or C, h, w); None: 1.
     """
 
     operator: LinearOperator
     curve: ToneCurve
     data_range: tuple[float, float] = (0.0, 1.0)
+    weights: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self._encoded(self.operator(self._decoded(x)))
+        return self._weighted(self._encoded(self.operator(self._decoded(x))))
 
-    def at(self, x: Tensor) -> LinearOperator:
-        inner = Weighting(self._slope(x))
-        outer = Weighting(1 / self._slope(self(x)))
-        return Composed(outer, self.operator @ inner, self.operator.iterations)
+    def linearised(self, x: Tensor) -> tuple[Tensor, LinearOperator]:
+        seen = self._encoded(self.operator(self._decoded(x)))
+        inner, outer = Weighting(self.slope(x)), Weighting(self._weighted(1 / self.slope(seen)))
+        return self._weighted(seen), Composed(outer, self.operator @ inner, self.operator.iterations)
 
     def in_range(self, low: float, high: float) -> InLight:
         return replace(self, data_range=(low, high))
@@ -68,8 +71,11 @@ class InLight(Operator):
         share = (light - knots[below]) / (knots[below + 1] - knots[below])
         return low + (high - low) * (below + share) / (len(knots) - 1)
 
-    def _slope(self, values: Tensor) -> Tensor:
-        """Return the slope of light in values, without the factor of the range, which cancels."""
+    def _weighted(self, values: Tensor) -> Tensor:
+        return values if self.weights is None else self.weights.to(values) * values
+
+    def slope(self, values: Tensor) -> Tensor:
+        """Return the slope D' of light at values, relative to the range."""
         low, high = self.data_range
         slopes = self._light.to(values).diff() * (len(self._light) - 1)
         place = (values - low) / (high - low) * len(slopes)

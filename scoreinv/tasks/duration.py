@@ -13,7 +13,7 @@ from scoreinv.operators import Blur
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.common import wide_tile
 from scoreinv.tasks.deblur import BLUR_ITERATIONS
-from scoreinv.tasks.requests import SolveRequest
+from scoreinv.tasks.requests import DEBLURRING_STEPS, EXACT_STEPS
 from scoreinv.windows.placement import grid
 
 
@@ -26,9 +26,7 @@ def improvement_seconds(
         size: (height, width) of the photograph.
         factor: factor of `upscale`.
     """
-    steps, products = 1, 0.0
-    if work != "denoise":
-        _, steps = SolveRequest().decided(estimated=True)
+    steps, products = {"denoise": 1, "upscale": EXACT_STEPS, "deblur": DEBLURRING_STEPS}[work], 0.0
     if work == "upscale":
         size = size[0] * factor, size[1] * factor
     boxes = grid(*size, *wide_tile(prior, *size), prior.stride)

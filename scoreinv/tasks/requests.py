@@ -406,8 +406,10 @@ RESTORATION_STEPS: dict[RestorationMethod, int] = {
     "dpir": 10,
 }
 """Times of the grid of each method if sampling begins at an estimate of the picture."""
-MEAN_STEPS = 5
-"""Times of `dpir` from an initial estimate."""
+EXACT_STEPS = 5
+"""Times of `dpir` for an observation without noise: with momentum they reach further than ten without."""
+DEBLURRING_STEPS = 3
+"""Times of `dpir` from a blurred photograph: 6 gain 0.1 dB."""
 FULL_STEPS = 3
 """Factor of the steps if sampling begins at the prior; `dps` takes the same number."""
 DENOISING_STEPS = 10
@@ -438,7 +440,8 @@ class SolveRequest(Request):
     steps: Annotated[
         int | None,
         Setting(
-            f"Steps of the method. (default: dpir {MEAN_STEPS}, diffpir {RESTORATION_STEPS['diffpir']})",
+            f"Steps of the method. (default: dpir {RESTORATION_STEPS['dpir']}, {EXACT_STEPS} without noise, "
+            f"{DEBLURRING_STEPS} for a blur; diffpir {RESTORATION_STEPS['diffpir']})",
             STEPS,
             advanced=True,
         ),
@@ -471,14 +474,18 @@ class SolveRequest(Request):
     def roles(self, given: Collection[Given]) -> list[Role]:
         return ["denoise"]
 
-    def decided(self, *, estimated: bool) -> tuple[RestorationMethod, int]:
-        """Return method and steps for work that begins at an estimate (`estimated`) or at the prior."""
+    def decided(self, *, estimated: bool, mean_steps: int = RESTORATION_STEPS["dpir"]) -> tuple[RestorationMethod, int]:
+        """Return method and steps for work that begins at an estimate (`estimated`) or at the prior.
+
+        Args:
+            mean_steps: steps of `dpir` from an estimate.
+        """
         sampler: RestorationMethod = "diffpir" if estimated else "mmps"
         method = self.method or ("dpir" if self.mean else sampler)
         if self.steps is not None:
             return method, self.steps
         if method == "dpir" and estimated:
-            return method, MEAN_STEPS
+            return method, mean_steps
         return method, RESTORATION_STEPS[method] * (1 if estimated or method == "dps" else FULL_STEPS)
 
 

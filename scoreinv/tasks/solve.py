@@ -41,7 +41,7 @@ from scoreinv.tasks.common import Model, gathered, model_of, start_time, wide_ti
 from scoreinv.tasks.denoise import cut_off, denoise_values, expected, white_level, written
 from scoreinv.tasks.outcome import ImageLike, Outcome, in_form
 from scoreinv.tasks.posterior import pc_sampler
-from scoreinv.tasks.requests import DenoiseRequest, Estimate, RestorationMethod, SolveRequest
+from scoreinv.tasks.requests import RESTORATION_STEPS, DenoiseRequest, Estimate, RestorationMethod, SolveRequest
 from scoreinv.windows.boxes import Box
 from scoreinv.windows.ensemble import ALL, SelfEnsemble
 from scoreinv.windows.tiled import Tiled, crop
@@ -175,6 +175,7 @@ class Problem:
         missing: largest standard deviation of a component missing from the initial estimate, for pictures in [0, 1];
             sampling starts at a noise level above it.
         stored: whether y was clipped at black and white, as in files; needs an initial estimate.
+        mean_steps, first_level: steps and first noise level of DPIR from an initial estimate, for pictures in [0, 1].
     """
 
     operator: Operator
@@ -187,6 +188,8 @@ class Problem:
     part: Box | None = None
     missing: float = 0.0
     stored: bool = False
+    mean_steps: int = RESTORATION_STEPS["dpir"]
+    first_level: float = _MEAN_LEVEL
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -209,7 +212,7 @@ def solve_problem(
     """
     has_initial = problem.initial is not None
     mean_first = problem.rough and not request.mean
-    method, steps = request.decided(estimated=has_initial or mean_first)
+    method, steps = request.decided(estimated=has_initial or mean_first, mean_steps=problem.mean_steps)
     height, width = problem.shape[1:]
     # In the model's range, low + (high - low) x; the initial estimate stays in [0, 1].
     low, high = prior.data_range
@@ -231,7 +234,7 @@ def solve_problem(
     solver.of(problem, prior)  # raises for an unsuitable problem before any work
     mean_nfe = 0
     if method != "dpir" and (complete is not None or problem.rough):
-        _, mean_steps = SolveRequest().decided(estimated=has_initial)
+        _, mean_steps = SolveRequest().decided(estimated=has_initial, mean_steps=problem.mean_steps)
         part, callback = split(callback, [mean_steps, steps * request.samples])
         x0, mean_nfe = _Method("dpir", mean_steps, 1, complete).drawn(problem, prior, NoiseStream(0, 1), part)
         if problem.rough:
@@ -327,7 +330,7 @@ class _Method:
         scale = prior.data_range[1] - prior.data_range[0]
         ends = prior.sde.noise_to_signal(torch.tensor([prior.sde.sampling_end, 1.0], dtype=torch.float64))
         last = max(float(ends[0]), scale * _LAST_LEVEL, problem.noise_std / 2)
-        first = scale * (_BLIND_LEVEL if problem.initial is None else _MEAN_LEVEL)
+        first = scale * (_BLIND_LEVEL if problem.initial is None else problem.first_level)
         first = min(max(first, 2 * last), float(ends[1]))
         levels = torch.linspace(math.log(first), math.log(min(last, first)), self.steps, dtype=torch.float64).exp()
         return tuple(time_at(prior.sde, levels).tolist())

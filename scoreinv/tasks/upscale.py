@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.common import Model, check_samples, models_of
 from scoreinv.tasks.denoise import photograph, written
 from scoreinv.tasks.outcome import ImageLike, UpscaleOutcome, for_each
-from scoreinv.tasks.requests import Downsampling, Estimate, Inputs, RestorationMethod, UpscaleRequest
+from scoreinv.tasks.requests import EXACT_STEPS, Downsampling, Estimate, Inputs, RestorationMethod, UpscaleRequest
 from scoreinv.tasks.solve import Problem, solve_problem
 
 SPECTRUM = 5e-4
@@ -85,6 +86,8 @@ def upscale_picture(
         initial = operator.replace(initial, values)
     finish, missing = partial(written, frame), missing_detail(factor)
     problem = Problem(operator, values, noise_std, gray, finish, initial, missing=missing)
+    if noise_std == 0:
+        problem = replace(problem, mean_steps=EXACT_STEPS)
     drawn = solve_problem(problem, models.denoiser(), request, callback)
     return UpscaleOutcome(**vars(drawn), noise_std=noise_std, factor=factor)
 

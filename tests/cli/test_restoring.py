@@ -40,7 +40,8 @@ def test_json(scoreinv, small_photo, model, command):
     keys = {"denoise": ["noise"], "upscale": ["noise", "factor"], "deblur": ["noise", "kernel"]}[command[0]]
     assert list(record) == [*COMMON, *keys, "notes"]
     assert (record["seed"], record["model"], record["noise"]) == (3, str(model), 20)
-    assert (record["method"], record["nfe"]) == (("exact", 1) if command[0] == "denoise" else ("dpir", 10))
+    methods = {"denoise": ("exact", 1), "upscale": ("dpir", 10), "deblur": ("dpir", 3)}
+    assert (record["method"], record["nfe"]) == methods[command[0]]
     assert outcome.err == ""
 
 

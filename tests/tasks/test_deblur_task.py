@@ -217,3 +217,19 @@ def test_samples_of_a_blurred_photograph_vary_as_the_posterior(kernel, std):
     exact = np.mean(1 / (1 / STD**2 + transfer / std**2))
     inside = result.std[10:-10, 10:-10]  # what lies beyond is blurred in, and unknown
     assert np.mean(np.square(inside)) == pytest.approx(exact, rel=0.2)
+
+
+def test_light_that_white_hides_draws_no_rings():
+    """A lamp five times as bright as white, out of focus, on grey."""
+    light = np.full((72, 72), 0.2)
+    light[32:40, 30:42] = 5.0
+    seen = fftconvolve(light, kernels.disk(3), mode="same").clip(0, 1)[4:-4, 4:-4]
+    y = np.rint(255 * np.interp(seen, srgb().light, np.linspace(0, 1, len(srgb().light)))).astype(np.uint8)
+    ground = int(y[2, 2])
+    found = scoreinv.deblur(y, kernel=PointSpread("disk", 3), noise_std=2 / 255).image.astype(float)
+    around = np.zeros(y.shape, dtype=bool)
+    around[18:46, 16:48] = True
+    around[21:43, 19:45] = False  # the lamp and its blur
+    assert (y[around] == ground).all()
+    assert abs(found[around] - ground).max() < 12
+    assert found[30, 32] > 250

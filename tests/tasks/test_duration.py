@@ -6,13 +6,13 @@ import pytest
 from independent_pixels import prior
 
 from scoreinv.tasks.duration import improvement_seconds
-from scoreinv.tasks.requests import SolveRequest
+from scoreinv.tasks.requests import EXACT_STEPS
 
 
 def test_the_time_of_an_improvement_is_its_windows_times_that_of_one(monkeypatch):
     monkeypatch.setattr("scoreinv.tasks.duration._seconds", lambda do: 0.25)
     known = prior()
-    side, steps = known.image_size, SolveRequest().decided(estimated=True)[1]
+    side, steps = known.image_size, EXACT_STEPS
     one = improvement_seconds("denoise", (side, side), 2, known)
     assert one == 0.25
     assert improvement_seconds("upscale", (side // 2, side // 2), 2, known) == pytest.approx(0.25 * steps)

@@ -80,9 +80,9 @@ class DPIR(Sampler):
         with reported(callback, len(times), float(times[0]), x) as report:
             for t in times:
                 level = self.strength * (self.noise_std / prior.sde.noise_to_signal(t)).square()
-                seen = self.operator(x)
+                seen, operator = self.operator.linearised(x)
                 y = y if self.complete is None else self.complete(seen)
-                z = x + self.operator.at(x).ridge(y - seen, level)
+                z = x + operator.ridge(y - seen, level)
                 moved = z if before is None else z + self.momentum * (z - before)
                 x, before = counted.denoise(broadcast(prior.sde.alpha(t), z) * moved, t), z
                 report(float(t), x, counted.nfe)

@@ -1,6 +1,6 @@
 """Train pretrained/blur/blur.safetensors, the blur estimator, on photographs with synthetic blur.
 
-    python -m scoreinv.training.recipes.blur PHOTOS [--spectra 12000] [--steps 2200] [--seed 0] [-o blur.safetensors]
+    python -m scoreinv.training.recipes.blur PHOTOS [--spectra 14500] [--steps 2600] [--seed 0] [-o blur.safetensors]
 
 PHOTOS is a folder of photographs; those named in pretrained/blur/held_out.txt are excluded. Crops at scales 0.5 to 1
 are decoded to light, half of them overexposed by a factor of up to 2. A Gaussian, a disk or a line blurs the light,
@@ -40,7 +40,7 @@ BATCH, RATE, EMA = 128, 2e-3, 0.998
 
 
 def main() -> None:
-    options = arguments(__doc__, BLUR_FILE, "folder", spectra=12_000, steps=2200).parse_args()
+    options = arguments(__doc__, BLUR_FILE, "folder", spectra=14_500, steps=2600).parse_args()
     torch.manual_seed(options.seed)
     random = np.random.default_rng(options.seed)
     paths = photographs(options.folder, "blur")
