@@ -19,7 +19,7 @@ class Observation:
     All pictures are in the model's range. Only a network trained on observations reads the estimates.
 
     Args:
-        operator: A.
+        operator: A; `guidance` takes differentiable ones too.
         y: the data, (B, C, H, W), of the shape of A(x0).
         noise_std: standard deviation of the noise in y, at least 0.
         coarse: the pictures at half the size (rounded up), as means of 2x2 pixels; NaN where unknown.

@@ -1,4 +1,4 @@
-"""The task `deblur`: estimate the blur of a photograph from its power spectrum, and remove it.
+"""The task `deblur`: estimate the blur of a photograph's light from its power spectrum, and remove it.
 
 A network reads the spectrum (`models.blur_estimator`) and gives the odds of each kind of blur, and its size. The
 likelihood of the spectrum (`analysis.spectrum.blur_misfits`) refines size and angle, and checks kernels that a user

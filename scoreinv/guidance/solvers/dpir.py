@@ -5,6 +5,8 @@ Observation and denoiser alternate while the noise level s falls (arXiv 2008.137
     z = argmin_z |y - A z|^2 / noise_std^2 + strength |z - x|^2 / s^2
       = x + A^T (A A^T + strength noise_std^2 / s^2)^-1 (y - A x),        x = D(z, s)
 
+For an operator that is not linear, A^T (A A^T + ...)^-1 is that of its derivative at x: a step of Gauss-Newton.
+
 With momentum (Polyak 1964) the denoiser's input is z + momentum (z - z'), where z' is the previous z, which needs fewer
 steps.
 
@@ -35,7 +37,7 @@ class DPIR(Sampler):
     """An estimate of the picture given an observation, by one evaluation per step without gradients.
 
     Attributes:
-        operator: A.
+        operator: A, linear or differentiable.
         y: the observation, of shape A(x), in the model's range.
         noise_std: standard deviation of the noise in y, at least 0, in the model's range. Without noise the end result
             agrees with y exactly.
