@@ -8,6 +8,7 @@ import os
 import sys
 
 from scoreinv.cli.main import main as run
+from scoreinv.system.threads import limit_blas
 
 
 def main() -> int:
@@ -24,6 +25,7 @@ def main() -> int:
         if status is not None:
             os._exit(status)
 
+    limit_blas()
     atexit.register(leave)  # the first of all, and so the last that is called
     status = run()
     return status

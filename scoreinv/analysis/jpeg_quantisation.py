@@ -81,8 +81,8 @@ def coding_of(picture: Picture) -> Coding | None:
     A frequency without evidence, such as one with only zeros, gets the standard's step, scaled like the others.
     """
     ycc, clipped, (top, left) = _middle(picture, _SIDE)
-    grids = (np.s_[down:, across:] for down, across in product(range(8), repeat=2))
-    gains = np.array([_gains(_luma_ratios(ycc[grid], clipped[grid])) for grid in grids])
+    grids = [np.s_[down:, across:] for down, across in product(range(8), repeat=2)]
+    gains = _gains(_luma_ratios([ycc[grid] for grid in grids], [clipped[grid] for grid in grids]))
     scores = gains.sum(1) - gains.max(1)  # a pattern may make one frequency periodic; a JPEG affects many
     second, first = np.sort(scores)[-2:]
     if first - second < _EVIDENCE:
@@ -92,7 +92,7 @@ def coding_of(picture: Picture) -> Coding | None:
     ycc, clipped, (top, left) = _middle(picture, _MOST_SIDE)
     starts = [(begin - offset) % 8 for begin, offset in zip(first_block, (top, left), strict=True)]
     grid = np.s_[starts[0] :, starts[1] :]
-    luma_steps, scale = _steps(_luma_ratios(ycc[grid], clipped[grid]), _LUMA_TABLE, None)
+    luma_steps, scale = _steps(_luma_ratios([ycc[grid]], [clipped[grid]])[0], _LUMA_TABLE, None)
     best = -math.inf
     for cell in ((1, 1), (1, 2), (2, 1), (2, 2)):
         for unit in product(*(range(0, 8 * size, 8) for size in cell)):
@@ -134,7 +134,7 @@ def _middle(picture: Picture, blocks: int) -> tuple[np.ndarray, np.ndarray, tupl
     height, width = (min(side, 8 * blocks + 7) for side in picture.size)
     top, left = (picture.height - height) // 2, (picture.width - width) // 2
     rgb = picture.rgb((top, left, height, width))
-    ycc = (255 * rgb) @ TO_YCC.T.astype(np.float32) - [128, 0, 0]
+    ycc = (255 * rgb) @ TO_YCC.T.astype(np.float32) - np.array([128, 0, 0], dtype=np.float32)
     return ycc, np.any((rgb <= 0) | (rgb >= 1), axis=-1), (top, left)
 
 
@@ -155,27 +155,38 @@ def evidence(planes: np.ndarray, clipped: np.ndarray, steps: np.ndarray) -> np.n
     return terms[np.arange(64), _binned(blocks.reshape(planes.shape))].sum(-1)
 
 
-def _luma_ratios(ycc: np.ndarray, clipped: np.ndarray) -> np.ndarray:
-    """Return L(q) of luma HxWx3, of all blocks or of those without clipped pixels (HxW bool): of which has more gain.
+def _luma_ratios(ycc: list[np.ndarray], clipped: list[np.ndarray]) -> np.ndarray:
+    """Return L(q) of the luma of several pictures HxWx3, (N, 64, `_LARGEST`).
 
+    Of each picture this is L of all blocks, or of those without clipped pixels (HxW bool): of those with more gain.
     Clipping hides the quantisation of a block, but all blocks of a high-contrast picture may have a clipped pixel.
     """
-    height, width = (side // 8 for side in clipped.shape)
-    blocks = clipped[: 8 * height, : 8 * width].reshape(height, 8, width, 8)
-    bins = _binned(ycc[None, ..., 0]).reshape(-1, 64)
-    return max((_sums(each) for each in (bins, bins[~blocks.any((1, 3)).ravel()])), key=lambda sums: _gains(sums).sum())
+    counts = []
+    for picture, lost in zip(ycc, clipped, strict=True):
+        height, width = (side // 8 for side in lost.shape)
+        blocks = lost[: 8 * height, : 8 * width].reshape(height, 8, width, 8)
+        bins = _binned(picture[None, ..., 0]).reshape(-1, 64)
+        counts += [_counts(bins), _counts(bins[~blocks.swapaxes(1, 2).reshape(-1, 64).any(1)])]
+    ratios = _sums(np.stack(counts)).reshape(len(ycc), 2, 64, -1)
+    return np.take_along_axis(ratios, _gains(ratios).sum(2).argmax(1)[:, None, None, None], axis=1)[:, 0]
 
 
 def _ratios(planes: np.ndarray) -> np.ndarray:
     """Return L(q) of the blocks of planes NxHxW for each frequency and q = 1, 2, ...: (64, `_LARGEST`)."""
-    return _sums(_binned(planes).reshape(-1, 64))
+    return _sums(_counts(_binned(planes).reshape(-1, 64)))
 
 
-def _sums(bins: np.ndarray) -> np.ndarray:
-    """Return L(q) from the bins of the coefficients of N blocks, Nx64."""
+def _counts(bins: np.ndarray) -> np.ndarray:
+    """Return the number of coefficients in each bin but the last, (64, `_BINS`), of N blocks, Nx64."""
     bins = bins + np.arange(64) * (_BINS + 1)
     counts = np.bincount(bins.ravel(), minlength=64 * (_BINS + 1)).reshape(64, -1)
-    return counts[:, :-1] @ _ratio_of_bins().T
+    return counts[:, :-1].astype(np.float32)
+
+
+def _sums(counts: np.ndarray) -> np.ndarray:
+    """Return L(q) from the numbers of coefficients in the bins, (..., 64, `_BINS`): (..., 64, `_LARGEST`)."""
+    flat = counts.reshape(-1, _BINS) @ _ratio_of_bins().T  # one product: BLAS starts its threads once
+    return flat.reshape(*counts.shape[:-1], -1)
 
 
 def _binned(planes: np.ndarray) -> np.ndarray:
@@ -195,12 +206,12 @@ def _ratio_of_bins() -> np.ndarray:
     away = size - step * np.rint(size / step)
     normal = sum(np.exp(-0.5 * ((away + turn * step) / _ERROR) ** 2) for turn in (-1, 0, 1))
     ratio = (1 - _OUTLIERS) * step * normal / (_ERROR * math.sqrt(2 * math.pi)) + _OUTLIERS
-    return np.where(size > step / 2, np.log(ratio), 0.0)
+    return np.where(size > step / 2, np.log(ratio), 0.0).astype(np.float32)
 
 
 def _gains(ratios: np.ndarray) -> np.ndarray:
     """Return the log-likelihood gain of each frequency's best step, with a penalty for the choice."""
-    return (ratios.max(1) - math.log(_LARGEST)).clip(0)
+    return (ratios.max(-1) - math.log(_LARGEST)).clip(0)
 
 
 def _steps(ratios: np.ndarray, table: np.ndarray, scale: float | None) -> tuple[np.ndarray, float]:

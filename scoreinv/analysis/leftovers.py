@@ -12,6 +12,7 @@ colours occur beside it in the hole, in the original picture, and not on the gro
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,23 +77,34 @@ def _leftovers(picture: Picture, hole: np.ndarray) -> list[Leftover]:
     """Return the leftovers beside each hole, and within its outline."""
     margin = int(_GROUND_DISTANCES[-1]) + 1
     found = []
+    for box, alone, around in wide_holes(hole, margin):
+        rgb = picture.rgb(box)
+        for look in (_leftover_on_rim, _leftover_slivers):
+            if (finding := look(rgb, alone, around)) is not None:
+                share, grow, pixels = finding
+                found.append(Leftover(share, grow, box, pixels & ~around))
+    return found
+
+
+def wide_holes(hole: np.ndarray, margin: int, relative: float = 0) -> Iterator[tuple[Box, np.ndarray, np.ndarray]]:
+    """Yield the holes of HxW bool that are not narrow: a box with margin, the hole alone in it, and all holes in it.
+
+    Args:
+        margin: in pixels.
+        relative: margin as a fraction of the hole's longer side, added to the other.
+    """
     for (top, left, _, _), holes in clusters(hole):
         labels, _ = ndimage.label(holes)
         for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
             own = labels[rows, columns] == number
             if not ndimage.minimum_filter(own, _LEAST_WIDTH, mode="constant").any():
                 continue
-            y, x = max(0, top + rows.start - margin), max(0, left + columns.start - margin)
-            around = hole[y : top + rows.stop + margin, x : left + columns.stop + margin]
+            reach = margin + round(relative * max(own.shape))
+            y, x = max(0, top + rows.start - reach), max(0, left + columns.start - reach)
+            around = hole[y : top + rows.stop + reach, x : left + columns.stop + reach]
             alone = np.zeros_like(around)
             crop(alone, (top + rows.start - y, left + columns.start - x, *own.shape))[...] = own
-            box = (y, x, *around.shape)
-            rgb = picture.rgb(box)
-            for look in (_leftover_on_rim, _leftover_slivers):
-                if (finding := look(rgb, alone, around)) is not None:
-                    share, grow, pixels = finding
-                    found.append(Leftover(share, grow, box, pixels & ~around))
-    return found
+            yield (y, x, *around.shape), alone, around
 
 
 _Finding = tuple[float, int, np.ndarray]

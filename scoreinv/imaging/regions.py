@@ -90,11 +90,16 @@ def regions_to_fill(
             narrow = deep and not count and bool(inner.sum() <= _EXCEPTIONS * own.sum())
             tile = window
             if narrow and max(own.shape) > window:
-                least, most = (max(1, int(share * window) // multiple) * multiple for share in _WINDOWS)
-                tile = cheapest_tile(own, window // 8, multiple, least, most)
+                tile = narrow_tile(own, window, multiple)
             one = not count and max(own.shape) <= tile
             regions.append(replace(region, halvings=count, narrow=narrow, window=tile, in_one_window=one))
     return _group(known_first(regions, hole), at_once)
+
+
+def narrow_tile(needed: np.ndarray, window: int, multiple: int) -> int:
+    """Return the side of windows around pixels of narrow holes, (H, W) bool; see `regions_to_fill`."""
+    least, most = (max(1, int(share * window) // multiple) * multiple for share in _WINDOWS)
+    return cheapest_tile(needed, window // 8, multiple, least, most)
 
 
 def _group(regions: Iterable[Region], at_once: int) -> list[list[Region]]:

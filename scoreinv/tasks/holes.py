@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from scoreinv.analysis.leftovers import find_leftover
+from scoreinv.analysis.fragments import find_fragments
+from scoreinv.analysis.leftovers import find_leftover, take_in_leftovers
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
 from scoreinv.tasks.notes import Note, warning
@@ -14,19 +15,27 @@ from scoreinv.tasks.requests import InpaintRequest, Inputs
 
 _MOSTLY_HOLE = 0.6
 """Share of a photograph above which a mask is probably inverted, or a copy of the photograph with painted marks."""
+_MOST_PLACES = 5
+"""Maximum number of places that a note names."""
 
 
 def mask_notes(hole: np.ndarray, picture: Picture | None = None) -> list[Note]:
     """Return the notes about a user's mask, HxW bool.
 
-    picture: also tell if part of the object in it seems to be left beside the mask.
+    picture: add warnings about parts of an object that the mask misses in it.
     """
     if not hole.any():
         return [warning("mask_empty")]
     share = float(hole.mean())
     notes = [warning("mask_mostly_hole", share=share)] if share > _MOSTLY_HOLE else []
-    if picture is not None and (leftover := find_leftover(picture, hole)) is not None:
+    if picture is None:
+        return notes
+    if (leftover := find_leftover(picture, hole)) is not None:
         notes.append(warning("object_left", grow=leftover.grow, share=leftover.share))
+        hole = take_in_leftovers(picture, hole)
+    if places := find_fragments(picture, hole):
+        shown = " ".join(f"{x},{y}" for x, y in places[:_MOST_PLACES])
+        notes.append(warning("fragments_left", count=len(places), places=shown))
     return notes
 
 

@@ -15,6 +15,7 @@ NoteCode = Literal[
     "model_other_task",  # model task: "fill" or "colour"
     # masks and fills
     "object_selected",  # share, size: for a single point, which of the objects there, else "", shadow: with its shadow
+    "fragments_selected",  # share of the object in gaps and tips that were added to it
     "shadow_none",  # no cast shadow is clear enough
     "mask_mostly_hole",  # share of the picture in the mask
     "mask_empty",  # a detected mask without damage
@@ -24,6 +25,7 @@ NoteCode = Literal[
     "damage_uncertain",  # share: left unless a sensitivity is given
     "damage_implausible",  # share: more than half of the picture
     "object_left",  # grow: pixels by which to grow the mask
+    "fragments_left",  # count, places: up to five points "x,y" in small parts of the object outside the mask
     "jpeg_rim_redrawn",  # pixels beside the mask redrawn, since the JPEG had smeared the object over them
     "avoid_unused",  # no hole is deep enough to copy from elsewhere
     "filled",

@@ -113,10 +113,12 @@ class SelectOutcome(Outcome[AnyImage]):
     Attributes:
         mask: HxW bool.
         size: for a single point, which of three objects it is.
+        fragments: HxW bool, small gaps and tips that were added to the object, without their rim.
     """
 
     mask: Any
     size: str | None
+    fragments: Any
 
     def figures(self) -> dict[str, Any]:
         return {"model": "select", "selected": _share(self.mask), "size": self.size}

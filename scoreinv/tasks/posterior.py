@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.conditional import Observation
 from scoreinv.conditional.prior import Conditioned
 from scoreinv.guidance import ConstrainedPC, PosteriorFlow
+from scoreinv.guidance.solvers.posterior_flow import Correction
+from scoreinv.imaging.regions import narrow_tile
 from scoreinv.operators import mask
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, DPMpp2M, NoiseStream, ReverseDiffusion, Sampler, State
@@ -37,6 +40,12 @@ _ERROR_REACH = (0.7, 2.0, 2.0)
 to their error. In lines of 8 to 11 pixels spread over error is 0.72 in luma, 0.77 in chroma."""
 _DETAIL_REACH = (0.0, 2.0, 2.0)
 """The same for `detail`, which has no spread: it is then 0.1 dB closer to the truth, with 0.04 more of its detail."""
+_DETAIL_LEVEL = 0.08
+"""Last noise level of `detail`: ten grey levels. At seven two evaluations leave dots at edges; a higher one blurs."""
+_WIDE = 7
+"""Side in pixels of the squares that fit into the wider parts of narrow holes, whose errors `detail` corrects by one
+more evaluation. Parts less wide look the same without it: on held-out photographs they are 0.2 dB closer to the truth.
+Wider ones would have grain at edges."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,11 @@ class Windows:
     def around(self, prior: Prior, device: torch.device) -> Tiled:
         """Return the prior evaluated in these windows."""
         return Tiled(prior, self.tile, self.overlap, pixels_at_once(device), self.needed)
+
+    def reduced_to(self, needed: Tensor, prior: ScorePrior) -> Windows:
+        """Return windows around fewer pixels of narrow holes, (H, W) bool, of the side that covers these cheapest."""
+        tile = narrow_tile(needed.cpu().numpy(), prior.image_size, prior.stride) if needed.any() else self.tile
+        return replace(self, tile=tile, needed=needed)
 
 
 def accepts_holes(prior: ScorePrior) -> bool:
@@ -105,9 +119,11 @@ def draw_given(
         return sampled(_sampler(sampling, conditioned, narrow), tiled, prior, shape, noise, callback)
     first, rest = split(callback, [1, NARROW_FILL_STEPS if narrow else sampling.steps])
     mean, once = posterior_mean(prior, conditioned, shape, replace(windows, orientations=UPRIGHT), noise, first)
-    sampler = _sampler(sampling, conditioned, narrow, prior.to_model(mean))
-    sample, nfe = sampled(sampler, tiled, prior, shape, noise, rest)
     assert known is not None
+    sampler = _sampler(sampling, conditioned, narrow)
+    if isinstance(sampler, PosteriorFlow):
+        sampler = _detail_sampler(sampler, mean, known, prior, conditioned, windows)
+    sample, nfe = sampled(sampler, tiled, prior, shape, noise, rest)
     return with_detail(mean, sample, known), once + nfe
 
 
@@ -128,16 +144,29 @@ def posterior_mean(
     return prior.to_image(finite(x0)), given.evaluations_per_noise
 
 
-def _sampler(sampling: Sampling, conditioned: Conditioned, narrow: bool, mean: Tensor | None = None) -> Sampler:
-    """Return the sampler of a conditional prior; in narrow holes it starts from the posterior mean, if it is known."""
+def _sampler(sampling: Sampling, conditioned: Conditioned, narrow: bool) -> Sampler:
+    """Return the sampler of a conditional prior."""
     if not narrow:
         return DPMpp2M(eta=1.0, steps=sampling.steps)
     low, high = conditioned.data_range
     share = torch.tensor(_ERROR_SHARE).to(conditioned.initial.variance)[:, None, None]
     variance = share * conditioned.initial.variance * ((high - low) / 2) ** 2
     basis = conditioned.prior.preconditioning.basis
-    reach = _ERROR_REACH if mean is None else _DETAIL_REACH
-    return PosteriorFlow(variance, basis, min(sampling.steps, NARROW_FILL_STEPS), reach, mean)
+    return PosteriorFlow(variance, basis, min(sampling.steps, NARROW_FILL_STEPS), _ERROR_REACH)
+
+
+def _detail_sampler(
+    sampler: PosteriorFlow, mean: Tensor, known: Tensor, prior: ScorePrior, conditioned: Conditioned, windows: Windows
+) -> PosteriorFlow:
+    """Return the sampler of `detail`: it starts from the mean, and corrects errors in the wider holes alone."""
+    inner = 1 - F.max_pool2d(known, _WIDE, 1, _WIDE // 2)
+    wide = F.max_pool2d(inner, _WIDE, 1, _WIDE // 2) > 0
+    if windows.needed is not None:
+        windows = windows.reduced_to(wide.any(0)[0], prior)
+    steps = sampler.steps if wide.any() else min(2, sampler.steps)
+    correction = Correction(wide, windows.around(conditioned, prior.device))
+    start = prior.to_model(mean)
+    return replace(sampler, steps=steps, reach=_DETAIL_REACH, mean=start, last=_DETAIL_LEVEL, correction=correction)
 
 
 def _pc_start(sampling: Sampling, prior: ScorePrior, initial: Tensor, noise: NoiseStream) -> State | None:

@@ -236,7 +236,8 @@ FILL_STEPS: dict[Method, int] = {"conditioned": 10, "pc": 30}
 """Times of the grid for holes. With 10 the detail of `photo`'s fills is 1.0 to 1.1 times the photographs', with 25
 1.2; more than 30 steps of `pc` change little."""
 NARROW_FILL_STEPS = 3
-"""Evaluations of `PosteriorFlow` for scratches, specks and writing: more change little."""
+"""Evaluations of `PosteriorFlow` for scratches, specks and writing: more change little. `detail` takes two if all holes
+are less than 7 pixels wide."""
 
 
 @dataclass(frozen=True)
@@ -627,6 +628,7 @@ class SelectRequest(Request):
         ),
     ] = None
     shadow: Annotated[bool, Setting("Include its cast shadow, if it is clear.")] = False
+    fragments: Annotated[bool, Setting("Include small gaps and tips that resemble the object.")] = True
 
     def result_of(self, picture: Picture) -> Picture:
         from scoreinv.tasks.select import Prompt

@@ -22,6 +22,7 @@ from scipy import ndimage
 from scipy.special import expit
 
 from scoreinv.analysis.edges import EdgesOfPicture
+from scoreinv.analysis.fragments import fragments_beside
 from scoreinv.analysis.leftovers import take_in_leftovers
 from scoreinv.analysis.shadows import propose_shadow
 from scoreinv.imaging.picture import Picture, picture_of_hole, scaled
@@ -67,6 +68,9 @@ _BEYOND = 0.03
 """Margin of a hand-drawn box that a selection may use, as a fraction of its sides."""
 _ALIKE = 0.9
 """IoU from which two masks look the same."""
+_MISSED = 4.0
+"""Added to the logits of pixels that a mask misses, which are then halved: the decoder is too sure of its mistakes.
+Chosen with the thresholds of `analysis.fragments`, by `tests/benchmarks/fragments.py`."""
 _KEPT = 32
 """Cached masks per picture, 1 MB each; undoing a click then needs no decoding."""
 
@@ -122,11 +126,13 @@ class Selected:
         mask: HxW bool, true inside the object.
         size: chosen meaning of a single click; None for other prompts.
         iou: predicted IoU of the mask.
+        fragments: HxW bool, small gaps and tips that the mask misses; they resemble the object.
     """
 
     mask: np.ndarray
     size: Size | None
     iou: float
+    fragments: np.ndarray
 
 
 def select(
@@ -138,6 +144,7 @@ def select(
     size: Size | None = None,
     grow: int | None = None,
     shadow: bool = False,
+    fragments: bool = True,
 ) -> ImageLike:
     """Select an object of a photograph by clicks or a box; return a mask for `inpaint`.
 
@@ -154,6 +161,7 @@ def select(
         grow: dilation in pixels; remnants of an object at the border of a hole would be continued into it. None:
             `usual_grow`. Unless it is 0, visible remnants beside the mask are added too.
         shadow: include the object's cast shadow, if a clear one is visible.
+        fragments: include small gaps and tips that resemble the object.
 
     Returns:
         The mask, in the form of the image: a bool array HxW, a PIL image of mode L with 0 and 255, or a tensor
@@ -163,7 +171,7 @@ def select(
         InputError: a wrong picture or setting, no prompt, or a point outside the picture.
         ScoreinvError: no object was found, or onnxruntime is not installed.
     """
-    request = SelectRequest(at, not_at, box, size, grow, shadow)
+    request = SelectRequest(at, not_at, box, size, grow, shadow, fragments)
     pictures, form = pictures_from_api(image)
     if len(pictures) > 1:
         raise InputError(f"{len(pictures)} pictures: points are of one, so give them one by one")
@@ -178,15 +186,18 @@ def select_picture(
     picture = inputs.picture
     prompt = Prompt.of(request.at, request.not_at, request.box)
     found = Selection(picture, SegmentAnything(models.machine.threads)).select(prompt, request.size)
-    mask = with_rim(picture, found.mask, request.grow)
+    fragments = found.fragments & request.fragments
+    mask = with_rim(picture, found.mask | fragments, request.grow)
     shadow = propose_shadow(picture, found.mask) if request.shadow else None
     if shadow is not None:
         mask |= shadow
     notes = [info("object_selected", share=float(mask.mean()), size=found.size or "", shadow=shadow is not None)]
+    if fragments.any():
+        notes.append(info("fragments_selected", share=float(fragments.sum() / found.mask.sum())))
     if request.shadow and shadow is None:
         notes.append(info("shadow_none"))
     image = picture_of_hole(mask)
-    return SelectOutcome(image, [image], None, 1, "segmentation", mask, found.size, notes=notes)
+    return SelectOutcome(image, [image], None, 1, "segmentation", mask, found.size, fragments, notes=notes)
 
 
 def usual_grow(size: tuple[int, int]) -> int:
@@ -228,7 +239,8 @@ class Selection:
         self.embedding = self.network.embedding(rgb)
         self._seen = input_size[0] / CELL, input_size[1] / CELL
         self._low = max(1, round(self._seen[0])), max(1, round(self._seen[1]))
-        self._edges = EdgesOfPicture(picture, Picture(rgb).resized_rgb(*self._low))  # reuses the slow reduction
+        self._colours = Picture(rgb).resized_rgb(*self._low)  # reuses the slow reduction
+        self._edges = EdgesOfPicture(picture, self._colours)
         self._masks: dict[tuple[Prompt, Size | None], tuple[np.ndarray, np.ndarray]] = {}
 
     def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
@@ -243,10 +255,11 @@ class Selection:
         """
         prompt.check(self.picture.size)
         logits, iou, chosen = self._answer(prompt, size)
-        mask = self._edges.raised(self._cleaned(expit(logits), prompt))
+        low = self._cleaned(expit(logits), prompt)
+        mask = self._edges.raised(low)
         if not mask.any():
             raise ScoreinvError("no object was found: point at the middle of an object, or give a box around it")
-        return Selected(mask, chosen, iou)
+        return Selected(mask, chosen, iou, self._fragments(low > 0.5, logits, prompt) & ~mask)
 
     def next_size(self, prompt: Prompt, size: Size | None) -> Size | None:
         """Return the next larger size with a visibly different mask, starting again after `large`.
@@ -262,6 +275,43 @@ class Selection:
             if _iou(found, now) < _ALIKE:
                 return other
         return size
+
+    def _fragments(self, inside: np.ndarray, logits: np.ndarray, prompt: Prompt) -> np.ndarray:
+        """Return small gaps and tips that a mask misses, HxW bool.
+
+        Args:
+            inside: the mask at the picture's low resolution, hxw bool.
+            logits: of the mask, in the encoder's square input.
+        """
+        prior = (self._at_low(logits) + _MISSED) / 2
+        labels, _ = ndimage.label(fragments_beside(self._colours, inside, inside, prior), np.ones((3, 3)))
+        beside = {labels[self._cell(x, y)] for x, y, inside in prompt.clicks if not inside}
+        found = self._within(prompt) & (labels > 0) & ~np.isin(labels, list(beside))
+        # The cells between the mask and its fragments belong to neither.
+        around = np.ones((3, 3))
+        joined = ndimage.binary_dilation(found, around) & ndimage.binary_closing(found | inside, around)
+        full = self.picture.width, self.picture.height
+        return np.asarray(Image.fromarray(joined.astype(np.float32)).resize(full, Image.Resampling.BILINEAR)) > 0.5
+
+    def _cell(self, x: float, y: float) -> tuple[int, int]:
+        """Return the row and column of a point at the picture's low resolution."""
+        return int(y * self._low[0] / self.picture.height), int(x * self._low[1] / self.picture.width)
+
+    def _within(self, prompt: Prompt) -> np.ndarray:
+        """Return the cells at low resolution in the prompt's box with its margin; without a box, all."""
+        height, width = self._low
+        if prompt.box is None:
+            return np.ones(self._low, bool)
+        left, top, right, bottom = self._corners(prompt.box, _BEYOND)
+        rows = (np.arange(height) + 0.5) * (self.picture.height / height)
+        columns = (np.arange(width) + 0.5) * (self.picture.width / width)
+        return ((rows > top) & (rows < bottom))[:, None] & (columns > left) & (columns < right)
+
+    def _at_low(self, square: np.ndarray) -> np.ndarray:
+        """Return values in the encoder's square input at the picture's low resolution."""
+        height, width = self._low
+        view = (0, 0, self._seen[1], self._seen[0])
+        return np.array(Image.fromarray(square).resize((width, height), Image.Resampling.BILINEAR, box=view))
 
     def _answer(self, prompt: Prompt, size: Size | None) -> tuple[np.ndarray, float, Size | None]:
         """Return the logits of the chosen mask (h, w), its predicted IoU, and its size for a single click."""
@@ -323,20 +373,13 @@ class Selection:
         Args:
             square: probabilities in the encoder's square input.
         """
-        height, width = self._low
-        view = (0, 0, self._seen[1], self._seen[0])
-        found = np.array(Image.fromarray(square).resize((width, height), Image.Resampling.BILINEAR, box=view))
-        cell = self.picture.height / height, self.picture.width / width
-        if prompt.box is not None:
-            left, top, right, bottom = self._corners(prompt.box, _BEYOND)
-            rows, columns = (np.arange(side) + 0.5 for side in (height, width))
-            inside = ((rows * cell[0] > top) & (rows * cell[0] < bottom))[:, None]
-            found[~(inside & (columns * cell[1] > left) & (columns * cell[1] < right))] = 0
+        found = self._at_low(square)
+        found[~self._within(prompt)] = 0
         labels, count = ndimage.label(found > 0.5, np.ones((3, 3)))
         areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
         if not count:
             return found
-        kept = {labels[int(y / cell[0]), int(x / cell[1])] for x, y, inside in prompt.clicks if inside} - {0}
+        kept = {labels[self._cell(x, y)] for x, y, inside in prompt.clicks if inside} - {0}
         if prompt.box is not None or not kept:
             kept |= set(1 + np.flatnonzero(areas >= (_PART if prompt.box is not None else 1) * areas.max()))
         whole = np.isin(labels, list(kept))

@@ -193,12 +193,22 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
 
     @app.post("/api/photos/{key}/select")
     def select(
-        key: str, prompt: Selecting, size: Size | None = None, another: bool = False, rim: bool = False
+        key: str,
+        prompt: Selecting,
+        size: Size | None = None,
+        another: bool = False,
+        rim: bool = False,
+        fragments: bool = False,
     ) -> dict[str, Any]:
-        """Return the object of a prompt, see `Objects.select`. rim: with its soft edge, as a mask."""
+        """Return the object of a prompt, see `Objects.select`, and its fragments.
+
+        rim: with its soft edge, as a mask; fragments: with its fragments.
+        """
         photo = album.get(key)
         found = objects.select(photo, prompt, size, another=another)
-        return boxed_bits(with_rim(photo.picture, found.mask) if rim else found.mask) | {"size": found.size}
+        mask = found.mask | found.fragments if fragments else found.mask
+        answer = boxed_bits(with_rim(photo.picture, mask) if rim else mask)
+        return answer | {"size": found.size, "fragments": boxed_bits(found.fragments)}
 
     @app.post("/api/photos/{key}/shadow")
     def shadow(key: str, prompt: Selecting, size: Size | None = None) -> dict[str, Any]:

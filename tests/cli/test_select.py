@@ -77,6 +77,23 @@ def test_a_plain_shadow_is_taken_in_and_the_lack_of_one_told(scoreinv, monkeypat
     np.testing.assert_array_equal(read("shaded.png") > 0, middle | np.roll(middle, 40, 0))
 
 
+def test_fragments_are_taken_in_and_left(scoreinv, monkeypatch):
+    def tip(colours, *_):
+        found = np.zeros(colours.shape[:2], bool)
+        found[177:190, 120:136] = True
+        return found
+
+    monkeypatch.setattr("scoreinv.tasks.select.fragments_beside", tip)
+    words = ("select", "photo.png", "--at", "80,80", "--grow", 0)
+    outcome = scoreinv(*words, "-o", "with.png", "--json")
+    row = json.loads(outcome.out)
+    assert [note["code"] for note in row["notes"]] == ["object_selected", "fragments_selected"]
+    assert row["notes"][1]["share"] == pytest.approx(9 * 10 / 3600, rel=0.01)
+    assert scoreinv(*words, "--no-fragments", "-o", "without.png").code == 0
+    np.testing.assert_array_equal(read("without.png"), square("middle"))
+    assert (read("with.png") > 0).sum() == 3600 + 90
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -146,3 +146,17 @@ def test_overlapping_limits_of_several_python_threads_are_all_lifted() -> None:
         later.set()
         assert after.result()[1] == 2
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "1"), ({"OPENBLAS_NUM_THREADS": "3"}, "3")])
+def test_a_command_has_one_blas_thread_before_numpy_is_imported(given, expected) -> None:
+    code = (
+        "import os, sys, scoreinv.__main__ as command\n"
+        "command.run = lambda: print('numpy' in sys.modules, os.environ['OPENBLAS_NUM_THREADS']) or 0\n"
+        "command.main()"
+    )
+    settings = {name: value for name, value in environment().items() if name != "OPENBLAS_NUM_THREADS"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=settings | given
+    )
+    assert done.stdout.split() == ["False", expected]

@@ -11,7 +11,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
 from scoreinv.operators.luma import luma
 from scoreinv.system.errors import SettingError
-from scoreinv.tasks.detail import COARSE_SHARE, FINE_SHARE, with_detail
+from scoreinv.tasks.detail import COARSE_SHARE, with_detail
 from scoreinv.tasks.inpaint import inpaint_picture
 from scoreinv.tasks.requests import InpaintRequest, Inputs
 
@@ -41,7 +41,7 @@ def test_a_constant_deviation_is_coarse_and_a_checkerboard_fine():
     response = deviating(board, hole())[7:17, 7:17] / board[7:17, 7:17]
     taps = torch.exp(-0.5 * (torch.arange(-3, 4) / 0.7) ** 2)
     passed = float((taps * torch.tensor([-1, 1, -1, 1, -1, 1, -1])).sum() / taps.sum()) ** 2  # by the blur, 3 %
-    expected = FINE_SHARE - (FINE_SHARE - COARSE_SHARE) * passed
+    expected = 1 - (1 - COARSE_SHARE) * passed
     torch.testing.assert_close(response, torch.full_like(response, expected), atol=1e-5, rtol=0)
 
 
@@ -56,7 +56,7 @@ def test_the_chroma_is_the_means_and_known_pixels_stay():
     assert change.abs().amax() > 0.1
 
 
-@pytest.mark.parametrize(("width", "evaluations"), [(3, 3), (12, 1 + 10)], ids=["narrow", "wide"])
+@pytest.mark.parametrize(("width", "evaluations"), [(3, 2), (8, 3), (12, 1 + 10)], ids=["narrow", "wider", "wide"])
 def test_one_fill_has_the_chroma_of_the_mean_whatever_the_seed(width, evaluations):
     inside = np.zeros((40, 56), bool)
     inside[10 : 10 + width, 5:50] = True

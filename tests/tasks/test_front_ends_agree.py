@@ -1,5 +1,6 @@
 """The command, the page and Python give the same pixels and notes for the same request."""
 
+import base64
 import json
 import sys
 from collections.abc import Callable
@@ -9,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from client import client, done, opened, png, read
+from client import OPAQUE, client, done, opened, png, read
 from PIL import Image
+from pointing import Network, square_picture
 from scipy.ndimage import gaussian_filter
 from small_model import save_small
 
@@ -18,6 +20,8 @@ import scoreinv
 from scoreinv.cli.main import main
 from scoreinv.models.loading import Machine, Models
 from scoreinv.operators.kernels import PointSpread
+from scoreinv.tasks.select import Selection
+from scoreinv.web.album import Photo
 
 PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "lake.jpg"
 MASK, MODEL = "MASK", "MODEL"  # stand for paths
@@ -53,6 +57,20 @@ def hole(height: int = 24, width: int = 40) -> np.ndarray:
     return (abs(y - height // 4 - x // 2) < 2) & (x < width - 8)
 
 
+def with_object() -> np.ndarray:
+    """Return noise with a square object that has a tip."""
+    pixels = np.random.default_rng(0).integers(20, 60, (96, 96, 3)).astype(np.uint8)
+    pixels[40:76, 30:66] = pixels[30:40, 46:50] = (230, 190, 150)
+    return pixels
+
+
+def body() -> np.ndarray:
+    """Return a mask that misses the object's tip."""
+    mask = np.zeros((96, 96), bool)
+    mask[37:79, 27:69] = True
+    return mask
+
+
 @dataclass(frozen=True)
 class Case:
     """One request, as each front end makes it.
@@ -61,7 +79,7 @@ class Case:
         command: words of the command line, without input and output.
         route: of the page, with its settings.
         python: takes the photograph and the path of the model.
-        mask: whether the page sends the mask.
+        mask: the mask of the command, which the page sends.
         codes: notes that must be among the outcome's.
     """
 
@@ -70,7 +88,7 @@ class Case:
     route: str
     python: Callable[[np.ndarray, Path], Any]
     settings: dict[str, Any] = field(default_factory=dict)
-    mask: bool = False
+    mask: np.ndarray | None = None
     codes: frozenset[str] = frozenset()
 
 
@@ -81,7 +99,15 @@ CASES = {
         "fill",
         lambda image, model: scoreinv.inpaint(image, hole(), prior=model, seed=3),
         {"seed": 3},
-        mask=True,
+        mask=hole(),
+    ),
+    "inpaint with a fragment": Case(
+        with_object,
+        ("inpaint", "--mask", MASK, "--model", MODEL),
+        "fill",
+        lambda image, model: scoreinv.inpaint(image, body(), prior=model),
+        mask=body(),
+        codes=frozenset({"fragments_left"}),
     ),
     "colorize": Case(
         photo,
@@ -154,7 +180,8 @@ def run_command(
     """Return the pixels that the command writes, and the codes that it prints."""
     source, result = folder / "photo.png", folder / "result.png"
     Image.fromarray(case.photo()).save(source)
-    Image.fromarray(hole()).save(folder / "mask.png")
+    if case.mask is not None:
+        Image.fromarray(case.mask).save(folder / "mask.png")
     words = [{MASK: str(folder / "mask.png"), MODEL: str(model)}.get(word, word) for word in case.command]
     common = ["-o", str(result), "--json", "--device", "cpu", "--precision", "float32"]
     monkeypatch.setattr(sys, "argv", ["scoreinv", words[0], str(source), *words[1:], *common])
@@ -169,7 +196,8 @@ def run_page(case: Case, model: Path) -> tuple[np.ndarray, list[str]]:
     models = Models(inpaint=name, denoise=name, colorize=name, machine=Machine("cpu", "float32"))
     with client(models=models) as browser:
         key = opened(browser, png(case.photo()))["key"]
-        end = done(browser, f"/api/photos/{key}/{case.route}", png(hole()) if case.mask else b"", **case.settings)
+        content = b"" if case.mask is None else png(case.mask)
+        end = done(browser, f"/api/photos/{key}/{case.route}", content, **case.settings)
         made = key if end["photo"] is None else end["photo"]["key"]
         pixels = read(browser.get(f"/api/photos/{made}/file?kind=PNG").content)
     return pixels, [note["code"] for note in end["notes"]]
@@ -188,6 +216,40 @@ def test_pixels_and_notes(name, model, tmp_path, monkeypatch, capsys):
     assert command.shape == page.shape == outcome.image.shape
     for pixels in (page, outcome.image):
         assert abs(pixels.astype(int) - command).max() <= 1
+
+
+def test_selections_with_fragments(tmp_path, monkeypatch, capsys):
+    def tip(colours: np.ndarray, *_: np.ndarray) -> np.ndarray:
+        found = np.zeros(colours.shape[:2], bool)
+        found[177:190, 120:136] = True
+        return found
+
+    def encoded(photo: Photo) -> Selection:
+        return Selection(photo.picture, Network())
+
+    for name, value in {
+        "scoreinv.models.load_onnxruntime": lambda: None,
+        "scoreinv.tasks.select.SegmentAnything": Network,
+        "scoreinv.tasks.select.fragments_beside": tip,
+        "scoreinv.web.objects.missing_extra": lambda: None,
+        "scoreinv.web.objects._encode": encoded,
+    }.items():
+        monkeypatch.setattr(name, value)
+    case = Case(square_picture, ("select", "--at", "80,80"), "", lambda *_: None)
+    command, codes = run_command(case, tmp_path, tmp_path, monkeypatch, capsys)
+    assert codes == ["object_selected", "fragments_selected"]
+    with client() as browser:
+        key = opened(browser, png(square_picture()))["key"]
+        query = {"click": "80,80,1", "rim": True, "fragments": True}
+        answer = browser.post(f"/api/photos/{key}/select", params=query, headers=OPAQUE).json()
+    left, top, width, height = answer["box"]
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(answer["bits"]), np.uint8))[: width * height]
+    page = np.zeros(command.shape, bool)
+    page[top : top + height, left : left + width] = bits.reshape(height, width)
+    python = scoreinv.select(square_picture(), at=(80, 80))
+    assert (page == (command > 0)).all()
+    assert (page == python).all()
+    assert page[116, 80]
 
 
 def test_masks_of_damage(tmp_path, monkeypatch, capsys):

@@ -296,6 +296,23 @@ def test_a_mask_has_notes():
     np.testing.assert_array_equal(empty.image.pixels, photo())
 
 
+def test_small_parts_of_an_object_outside_its_mask_are_noted_and_kept():
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(20, 60, (200, 200, 3)).astype(np.uint8)
+    pixels[70:150, 60:140] = pixels[54:70, 96:104] = rng.integers(190, 250, (1, 1, 3))
+    mask = np.zeros((200, 200), bool)
+    mask[67:153, 57:143] = True
+    outcome = inpaint(pixels, mask, prior=prior(), steps=1)
+    (note,) = outcome.notes
+    assert (note.code, note.level, note.values["count"]) == ("fragments_left", "warning", 1)
+    x, y = map(int, note.values["places"].split(","))
+    assert 96 <= x < 104
+    assert 54 <= y < 67
+    np.testing.assert_array_equal(outcome.image[~mask], pixels[~mask])
+    mask[51:70, 93:107] = True
+    assert inpaint(pixels, mask, prior=prior(), steps=1).notes == []
+
+
 def test_an_object_that_is_left_beside_its_mask_is_noted():
     pixels = np.random.default_rng(0).integers(20, 60, (160, 160, 3)).astype(np.uint8)
     pixels[50:110, 50:110] = (230, 150, 130)

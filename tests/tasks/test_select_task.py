@@ -134,6 +134,27 @@ def test_a_mask_is_enlarged_for_soft_edges_and_by_what_is_left_beside_it(network
     assert with_rim(picture, missing, 0) is missing
 
 
+def tip(colours: np.ndarray, *_: np.ndarray) -> np.ndarray:
+    """Return a fragment one cell below the middle square, for `fragments_beside`."""
+    found = np.zeros(colours.shape[:2], bool)
+    found[177:190, 120:136] = True
+    return found
+
+
+def test_small_tips_that_resemble_the_object_are_selected_with_it(selection, network, monkeypatch):
+    monkeypatch.setattr("scoreinv.tasks.select.fragments_beside", tip)
+    found = selection.select(Prompt.of(at=MIDDLE))
+    np.testing.assert_array_equal(found.mask, square("middle"))
+    down, across = np.nonzero(found.fragments)
+    assert (down.min(), down.max()) == (110, 118)  # joined to the square
+    assert (across.min(), across.max()) == (75, 84)
+    assert not selection.select(Prompt.of(at=MIDDLE, not_at=(80, 115))).fragments.any()
+    assert not selection.select(Prompt.of(box=(45, 45, 70, 64))).fragments[113:].any()  # beyond the box
+    pixels = square_picture()
+    np.testing.assert_array_equal(scoreinv.select(pixels, at=MIDDLE, grow=0), found.mask | found.fragments)
+    np.testing.assert_array_equal(scoreinv.select(pixels, at=MIDDLE, grow=0, fragments=False), found.mask)
+
+
 def test_what_cannot_be_done_is_said(network):
     pixels = square_picture()
     with pytest.raises(InputError, match="at is missing: say where the object is, or give a box"):

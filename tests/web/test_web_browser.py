@@ -21,6 +21,7 @@ from scoreinv.files.read import read_picture
 from scoreinv.files.write import write_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import ScoreinvError
+from scoreinv.tasks.select import Prompt, Selected, Size
 from scoreinv.web import access, jobs
 from scoreinv.web.album import Album, GoneError
 
@@ -809,6 +810,34 @@ def test_the_first_tool_points_at_objects_where_that_is_installed(waiting, monke
         monkeypatch.setattr("scoreinv.web.app.missing_extra", lambda lacks=lacks: lacks)
         visitor.page.goto(server.link)
         visitor.until("tool => document.body.dataset.tool === tool", tool)
+
+
+def test_one_click_leaves_out_the_fragments_of_an_object_and_takes_them_in(waiting, tmp_path, monkeypatch):
+    class Fixed:
+        """A selection of one object with a tip."""
+
+        def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
+            return Selected(body, "middle", 1.0, tip)
+
+    visitor, _ = waiting
+    body, tip = np.zeros((2, 120, 160), bool)
+    body[50:90, 60:100] = tip[40:50, 78:82] = True
+    monkeypatch.setattr("scoreinv.web.objects._encode", lambda photo: Fixed())
+    monkeypatch.setattr("scoreinv.web.objects.missing_extra", lambda: None)
+    monkeypatch.setattr("scoreinv.web.app.propose_shadow", lambda picture, mask: None)
+    visitor.open(photo(tmp_path))
+    for clicks in (1, 2):
+        visitor.page.click("[data-tool=object]")
+        visitor.page.mouse.click(*visitor.place(0.5, 0.55))
+        visitor.until("!document.getElementById('object-fragments').hidden")
+        for _ in range(clicks):
+            visitor.page.click("#object-fragments")
+        visitor.page.click("#object-add")
+        visitor.until("document.getElementById('object-add').disabled")
+        hole = visitor.mask()
+        assert hole[body].all()
+        assert hole[43, 80] == (clicks == 2)
+        assert visitor.page.is_hidden("#object-fragments")
 
 
 def gone(*_: object) -> None:

@@ -29,13 +29,15 @@ class Squares:
         if prompt.box is not None:
             x, y, wide, high = map(int, prompt.box)
             mask[y : y + high, x : x + wide] = True
-            return Selected(mask, None, 1.0)
+            return Selected(mask, None, 1.0, np.zeros_like(mask))
         for x, y, inside in prompt.clicks:
             if x < 0:
                 raise ScoreinvError("nothing is found there")
             reach = {None: 2, "small": 1, "middle": 2, "large": 4}[size]
             mask[int(y) - reach : int(y) + reach, int(x) - reach : int(x) + reach] = inside
-        return Selected(mask, size or "middle", 1.0)
+        tip = np.zeros_like(mask)
+        tip[:2, :3] = size == "large"
+        return Selected(mask, size or "middle", 1.0, tip)
 
     def next_size(self, prompt: Prompt, size: Size | None) -> Size | None:
         return "large" if size == "middle" else "small"
@@ -86,6 +88,20 @@ def test_clicks_and_boxes_select(browser):
     assert box["box"] == [3, 4, 10, 5]
     assert selected(box).sum() == 50
     assert Squares.looks == 1  # when it was opened
+
+
+def test_fragments_are_proposed_and_taken_in(browser):
+    photo = opened(browser, png(pixels()))
+    none = asked(browser, photo, click="10,8,1").json()
+    assert none["fragments"]["box"] is None
+    proposed = asked(browser, photo, click="10,8,1", size="large").json()
+    assert (selected(proposed) == square(10, 8, 4)).all()
+    tip = selected(proposed["fragments"])
+    assert proposed["fragments"]["box"] == [0, 0, 3, 2]
+    whole = asked(browser, photo, click="10,8,1", size="large", fragments=True).json()
+    assert (selected(whole) == square(10, 8, 4) | tip).all()
+    rim = asked(browser, photo, click="10,8,1", size="large", fragments=True, rim=True).json()
+    assert selected(rim).sum() > selected(whole).sum()
 
 
 def test_a_photograph_in_which_nothing_is_selected_is_not_looked_at(browser):

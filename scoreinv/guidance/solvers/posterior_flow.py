@@ -22,6 +22,9 @@ The start is approximate: at the first level s_1 the state is m + s_1 z + e. Its
 e is a blurred white noise, correlated over a few pixels: with independent errors, averages over several pixels would
 vary too little. s_1 is several times the error, except with two evaluations, whose only level is the last. Errors that
 are correlated over many pixels, as in wide holes, exceed that level: use a sampler that starts from noise (`DPMpp2M`).
+
+The levels above the last correct large errors, such as those of edges that cross a hole. In the narrowest holes errors
+are small, so a `Correction` limits these levels to the pixels that need them.
 """
 
 from __future__ import annotations
@@ -51,6 +54,24 @@ LAST = 0.055
 blurs."""
 
 
+LIMIT = 3.0
+"""Maximum ratio of an error that is not corrected to the last level, which cannot remove larger ones: on scratches of
+held-out photographs the outliers of `detail` are 1.03 times the mean's with it, 1.07 without."""
+
+
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """The pixels that a `PosteriorFlow` corrects at the levels above the last.
+
+    Attributes:
+        pixels: (B, 1, H, W) bool.
+        prior: the prior evaluated at these levels. It may be evaluated around these pixels alone.
+    """
+
+    pixels: Tensor
+    prior: Prior
+
+
 @dataclass(frozen=True, eq=False)
 class PosteriorFlow(Sampler):
     """Samples of a posterior with known error variance, by `steps` evaluations: one for the mean, others to correct it.
@@ -62,6 +83,9 @@ class PosteriorFlow(Sampler):
         reach: correlation length of the errors along each axis in pixels, as the standard deviation of a Gaussian blur;
             () for independent errors.
         mean: the posterior mean (B, C, H, W), if it is known; None: the first evaluation.
+        last: last noise level for pictures on [-1, 1].
+        correction: the pixels to correct above the last level; None: all. The error of others is at most `LIMIT` times
+            the last level.
     """
 
     constrainable = False
@@ -71,6 +95,8 @@ class PosteriorFlow(Sampler):
     steps: Steps = 3
     reach: Annotated[tuple[float, ...], Number()] = ()
     mean: Tensor | None = None
+    last: Annotated[float, Number(0)] = LAST
+    correction: Correction | None = None
 
     def draw(
         self, prior: Prior, shape: tuple[int, ...], rng: NoiseStream, callback: Callback | None, start: State | None
@@ -82,7 +108,12 @@ class PosteriorFlow(Sampler):
         require(start is None, "this sampler starts from the posterior mean of a prior that takes the observation")
         counted, sde = CountedPrior(prior), prior.sde
         variance, basis = (value.to(rng.device, rng.dtype) for value in (self.variance, self.basis))
-        error, grid = variance.sqrt(), self.levels(prior)
+        grid = self.levels(prior)
+        corrected = None if self.correction is None else self.correction.pixels.to(rng.device)
+        if corrected is not None and grid:
+            limited = variance.minimum((LIMIT * broadcast(grid[-1], variance)).square())
+            variance = torch.where(corrected, variance, limited)
+        error = variance.sqrt()
         x = sde.prior_std * rng.normal(shape) if self.mean is None else self.mean
         with reported(callback, self.steps if self.mean is None else max(1, len(grid)), 1.0, x) as report:
             mean = self.mean
@@ -99,7 +130,12 @@ class PosteriorFlow(Sampler):
                 s, t = broadcast(level, error), time_at(sde, level)
                 norm = (s.square() + variance).sqrt()
                 u = mean + rotated(norm * q, basis.T)
-                predicted = counted.noise(broadcast(sde.alpha(t), u) * u, t)
+                x = broadcast(sde.alpha(t), u) * u
+                if lower is None or self.correction is None:
+                    predicted = counted.noise(x, t)
+                else:
+                    predicted = self.correction.prior.noise(x, t)
+                    counted.calls += 1
                 x0 = u - s * predicted
                 if lower is None:
                     report(0.0, x0, counted.nfe)
@@ -111,17 +147,20 @@ class PosteriorFlow(Sampler):
                 slope = force
                 if before is not None:
                     slope = force + (force - before) * way / (2 * way_before).clamp_min(_TINY)
-                q = q + way * slope
-                report(float(t.mean()), broadcast(sde.alpha(t), u) * u, counted.nfe)
+                q = q + way * slope if corrected is None else torch.where(corrected, q + way * slope, q)
+                report(float(t.mean()), x, counted.nfe)
         return counted.samples(prior.finish(x0))
 
     def levels(self, prior: Prior) -> list[Tensor]:
         """Return the noise levels after the mean, float64 (B,) each: from a multiple of the rms error to the last."""
-        variance = self.variance.cpu().double().flatten(1)
+        variance = self.variance.cpu().double()
+        if self.correction is not None:
+            variance = variance * self.correction.pixels.cpu()
+        variance = variance.flatten(1)
         unknown = (variance > 0).sum(1).clamp_min(1)
         low, high = prior.data_range
         lowest = prior.sde.noise_to_signal(as_time(prior.sde.sampling_end))
-        last = torch.full_like(variance[:, 0], LAST * (high - low) / 2).clamp_min(float(lowest))
+        last = torch.full_like(variance[:, 0], self.last * (high - low) / 2).clamp_min(float(lowest))
         first = torch.maximum(START * (variance.sum(1) / unknown).sqrt(), 2 * last)
         count = self.steps - 1
         return [last * (first / last) ** (k / max(1, count - 1)) for k in reversed(range(count))]

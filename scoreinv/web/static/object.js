@@ -8,10 +8,13 @@ import { find } from "./panel.js";
 
 const SELECTED = pixel("#12a3a3");
 const SHADOW = pixel("#7b57d1");
+const FRAGMENTS = pixel("#d97a12");
 const SAME = 10; // CSS pixels within which a click repeats the first
 
 let prompt = null; // { picture, clicks: [[x, y, inside]], box, size } of the selection
 let earlier = []; // previous prompts, for undo
+let object = null; // the selected object: { box, bits, fragments: { box, bits } }
+let with_fragments = true; // whether the object has its fragments, small gaps and tips
 let shadow = null; // proposed shadow of the object: { box, bits }
 let requests = 0;
 let mark = null; // function that changes the marks as one step of undo
@@ -69,12 +72,12 @@ function select(next, more = {}) {
     if (mine !== requests || stage.picture !== picture) return;
     if (selected()) earlier.push(prompt);
     prompt = { ...next, picture, size: found.size };
-    shadow = null;
-    show(found);
+    [object, with_fragments, shadow] = [found, true, null];
+    show();
     const found_shadow = await request("shadow", picture, prompt);
     if (mine !== requests || !selected() || !found_shadow.box) return;
     shadow = found_shadow;
-    show(found);
+    show();
   });
 }
 
@@ -103,11 +106,13 @@ function bytes({ bits }) {
   return Uint8Array.from(atob(bits), (letter) => letter.charCodeAt(0));
 }
 
-function show(found) {
+function show() {
   const { width, height } = stage.picture.photo;
   stage.selection = new Layer(width, height);
   if (shadow) stage.selection.bits(bytes(shadow), SHADOW, null, shadow.box);
-  if (found.box) stage.selection.bits(bytes(found), SELECTED, null, found.box);
+  if (object.box) stage.selection.bits(bytes(object), SELECTED, null, object.box);
+  const { fragments } = object;
+  if (fragments.box && with_fragments) stage.selection.bits(bytes(fragments), FRAGMENTS, null, fragments.box);
   stage.changed("all");
   update();
 }
@@ -124,7 +129,7 @@ export function undo_click() {
 // Clears the selection.
 export function deselect(kept = []) {
   requests += 1;
-  [prompt, shadow, earlier, stage.selection] = [null, null, kept, null];
+  [prompt, object, shadow, earlier, stage.selection] = [null, null, null, kept, null];
   find("place").value = "";
   stage.changed("all");
   update();
@@ -135,7 +140,7 @@ export async function add({ colour = null, with_shadow = false } = {}) {
   if (!selected()) return;
   const { marks, picture } = stage;
   await attempt(async () => {
-    const found = await with_status(request("select", picture, prompt, colour ? {} : { rim: true }));
+    const found = await with_status(request("select", picture, prompt, { fragments: with_fragments, rim: !colour }));
     if (stage.marks !== marks || state() !== "painting" || !selected()) return;
     mark(() =>
       marks.change(() => {
@@ -151,6 +156,12 @@ export function add_with_shadow() {
   return shadow && add({ with_shadow: true });
 }
 
+// Takes the fragments in, or leaves them out.
+function change_fragments() {
+  with_fragments = !with_fragments;
+  show();
+}
+
 function show_status(words) {
   find("object-status").textContent = words;
 }
@@ -159,6 +170,8 @@ function update() {
   const is = selected();
   for (const id of ["object-add", "object-colour", "object-deselect"]) find(id).disabled = !is;
   find("object-shadow").hidden = !shadow;
+  find("object-fragments").hidden = !object?.fragments.box;
+  find("object-fragments").textContent = with_fragments ? "Leave out small parts" : "Add small parts";
   if (stage.marks) find("fill").disabled = !is && !stage.marks.hole.count;
   const again = is && !prompt.box && prompt.clicks.length === 1 ? "Click on the same point for a larger or smaller selection." : "Click to add to the selection; choose Subtract to remove from it.";
   show_status(missing ?? (is ? again : "Click on an object, or drag a box around it."));
@@ -167,6 +180,7 @@ function update() {
 on("object-add", () => add());
 on("object-colour", () => add({ colour: brush.colour }));
 on("object-shadow", add_with_shadow);
+on("object-fragments", change_fragments);
 on("object-deselect", () => deselect());
 on("place-form", (event) => {
   event.preventDefault();

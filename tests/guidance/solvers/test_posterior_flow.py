@@ -7,7 +7,7 @@ from torch import Tensor
 
 from scoreinv.guidance import ConstrainedPC, PosteriorFlow
 from scoreinv.guidance.solvers import posterior_flow
-from scoreinv.guidance.solvers.posterior_flow import LAST, blurred
+from scoreinv.guidance.solvers.posterior_flow import LAST, Correction, blurred
 from scoreinv.operators import mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import NoiseStream
@@ -67,10 +67,9 @@ def test_blurred_noise_has_unit_variance_at_any_size(side: int) -> None:
 @pytest.mark.parametrize("reach", [(), (0.0, 1.5, 2.0)])
 @pytest.mark.parametrize("steps", [1, 2, 3, 7])
 @pytest.mark.parametrize("sde", [VE(0.0001, 1000.0), VP(beta_min=1e-3)], ids=["ve", "vp"])
-def test_any_number_of_steps_is_exact_where_the_error_is_as_expected(monkeypatch, sde, steps, reach) -> None:
+def test_any_number_of_steps_is_exact_where_the_error_is_as_expected(sde, steps, reach) -> None:
     prior = posterior(sde)
-    monkeypatch.setattr(posterior_flow, "LAST", 1e-3)  # where the denoised mean is the state
-    sampler = PosteriorFlow(prior.variance, basis(), steps, reach)
+    sampler = PosteriorFlow(prior.variance, basis(), steps, reach, last=1e-3)  # where the denoised mean is the state
     result = sampler.sample(prior, SHAPE, rng=NoiseStream(0, 3))
     z = started(sampler, prior)
     expected = prior.mean + torch.einsum("kc,bkhw->bchw", basis(), prior.variance.sqrt() * z)
@@ -94,10 +93,9 @@ def test_steps_correct_an_error_that_was_expected_wrongly(monkeypatch: pytest.Mo
     """With the flow from far above the error; the sample is then scaled by the ratio of deviations."""
     prior = posterior(VE(0.00001, 1000.0), share_known=0)
     monkeypatch.setattr(posterior_flow, "START", 60.0)
-    monkeypatch.setattr(posterior_flow, "LAST", 0.001)
 
     def off(steps: int) -> float:
-        sampler = PosteriorFlow(factor * prior.variance, basis(), steps)
+        sampler = PosteriorFlow(factor * prior.variance, basis(), steps, last=0.001)
         z = started(sampler, prior)
         x0 = sampler.sample(prior, SHAPE, rng=NoiseStream(0, 3)).x0
         apart = torch.einsum("kc,bchw->bkhw", basis(), x0 - prior.mean) / prior.variance.sqrt()
@@ -106,6 +104,42 @@ def test_steps_correct_an_error_that_was_expected_wrongly(monkeypatch: pytest.Mo
     assert off(1) > 0.4
     assert off(48) < 0.01
     assert off(48) < 0.3 * off(24)  # of second order: a quarter
+
+
+@pytest.mark.parametrize("sde", [VE(0.0001, 1000.0), VP(beta_min=1e-3)], ids=["ve", "vp"])
+def test_only_the_pixels_of_a_correction_move_above_the_last_level(sde) -> None:
+    class Halved(Posterior):
+        """0 outside the correction, as windows around its pixels are."""
+
+        def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+            return super().noise(x, t) * pixels
+
+    prior = posterior(sde, share_known=0)
+    pixels = torch.zeros(3, 1, 16, 16, dtype=torch.bool)
+    pixels[..., 8:] = True
+    settings = {"variance": 3 * prior.variance, "basis": basis(), "mean": prior.mean, "last": 0.2, "steps": 5}
+    halved = Halved(prior.sde, prior.mean, prior.variance, basis())
+    samplers = [
+        PosteriorFlow(**settings, correction=Correction(pixels, halved)),
+        PosteriorFlow(**settings, correction=Correction(pixels, prior)),
+        PosteriorFlow(**settings, correction=Correction(torch.ones_like(pixels), prior)),
+    ]
+    limited, same, everywhere = (sampler.sample(prior, SHAPE, rng=NoiseStream(0, 3)) for sampler in samplers)
+    torch.testing.assert_close(limited.x0, same.x0, atol=1e-5, rtol=0)
+    assert (same.x0 - everywhere.x0)[..., :8].abs().amax() > 0.05
+    assert [result.nfe.tolist() for result in (limited, everywhere)] == [[4] * 3] * 2
+
+
+def test_an_error_that_is_not_corrected_is_at_most_three_times_the_last_level() -> None:
+    prior = posterior(VE(0.0001, 1000.0), share_known=0)
+    nowhere = Correction(torch.zeros(3, 1, 16, 16, dtype=torch.bool), prior)
+    sampler = PosteriorFlow(prior.variance, basis(), 2, mean=prior.mean, last=0.01, correction=nowhere)
+    x0 = sampler.sample(prior, SHAPE, rng=NoiseStream(0, 3)).x0
+    limited = prior.variance.sqrt().clamp_max(3 * 0.01)
+    # The state is off the mean by sqrt(s^2 + w) times white noise, and its denoised mean by v / (s^2 + v) of that.
+    kept = prior.variance / (0.01**2 + prior.variance) * (0.01**2 + limited.square()).sqrt()
+    white = torch.einsum("kc,bchw->bkhw", basis(), x0 - prior.mean) / kept
+    assert float(white.std()) == pytest.approx(1.0, abs=0.05)
 
 
 @pytest.mark.parametrize("data_range", [(-1.0, 1.0), (0.0, 1.0)])

@@ -1,0 +1,90 @@
+"""Fragments: small parts of an object that its mask misses, such as a tip of a tail or an enclosed gap.
+
+The evidence for a pixel of colour c is a log-likelihood ratio of colour histograms, inside and outside the mask:
+
+    e(c) = log p(c | object) - log p(c | surroundings) + prior log-odds.
+
+The prior is that of a segmentation network, or 0. A connected region of evidence is a fragment if it is small and
+joined to the mask. Background that resembles the object is mostly large, or apart from the mask.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import ndimage
+
+from scoreinv.analysis.leftovers import wide_holes
+from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.regions import means_of_blocks
+
+SMALLEST, LARGEST = 0.002, 0.03
+"""Minimum and maximum area of a fragment, as a fraction of the mask's."""
+_SIDE = 256  # cells of the longer side of a hole with its surroundings
+_MARGIN = 0.35  # surroundings on each side, as a fraction of the hole's longer side
+_SOFT = 2  # minimum distance from the mask in pixels; nearer ones may belong to a soft edge
+_BINS = 24  # bins of a histogram along each channel
+_UNSEEN = 1e-5  # probability of a colour that does not occur
+_EVIDENCE, _JOINED = 0.5, 0.75
+"""Minimum evidence of a cell; minimum mean evidence of a fragment times the share of its outline at the mask. Chosen by
+`tests/benchmarks/fragments.py` for few false fragments."""
+_ADJACENT = np.ones((3, 3), bool)
+
+
+def find_fragments(picture: Picture, hole: np.ndarray) -> list[tuple[int, int]]:
+    """Return (x, y) in pixels of a point in each fragment of the objects in wide holes, HxW bool, largest first."""
+    found = []
+    for (y, x, *_), alone, around in wide_holes(hole, _SOFT, _MARGIN):
+        step = math.ceil(max(around.shape) / _SIDE)
+        if min(around.shape) < step:
+            continue
+        colours = means_of_blocks(picture.rgb((y, x, *around.shape)), step)
+        own, holes = (means_of_blocks(mask, step) for mask in (alone, around))
+        fragments = fragments_beside(colours, own, holes, soft=math.ceil(_SOFT / step))
+        labels, count = ndimage.label(fragments, _ADJACENT)
+        inner = ndimage.distance_transform_edt(np.pad(fragments, 1))[1:-1, 1:-1]
+        areas = step**2 * np.bincount(labels.ravel())[1:]
+        deepest = ndimage.maximum_position(inner, labels, range(1, count + 1))
+        for area, (row, column) in zip(areas, deepest, strict=True):
+            found.append((int(area), (int(x + step * (column + 0.5)), int(y + step * (row + 0.5)))))
+    return [place for _, place in sorted(found, reverse=True)]
+
+
+def fragments_beside(
+    colours: np.ndarray, mask: np.ndarray, holes: np.ndarray, prior: np.ndarray | None = None, soft: int = 1
+) -> np.ndarray:
+    """Return the fragments of one object, hxw bool.
+
+    Args:
+        colours: hxwx3 in [0, 1].
+        mask: share of the object's mask in each cell, hxw.
+        holes: share of all masks, hxw; their colours are unknown, but for the object's.
+        prior: log-odds of the object, hxw.
+        soft: cells beside the mask that may belong to a soft edge.
+    """
+    near = ndimage.binary_dilation(holes > 0.25, _ADJACENT, iterations=soft)
+    inside, area = mask > 0.9, (mask > 0.5).sum()
+    if near.all() or not inside.any():
+        return np.zeros_like(near)
+    bins = np.ravel_multi_index(tuple(np.moveaxis((colours * (_BINS - 1e-3)).astype(int), -1, 0)), (_BINS,) * 3)
+    of_object, of_surroundings = (np.log(_densities(bins[where]) + _UNSEEN) for where in (inside, ~near))
+    evidence = ndimage.gaussian_filter((of_object - of_surroundings)[bins], 0.7)
+    if prior is not None:
+        evidence += prior
+    labels, _ = ndimage.label(ndimage.binary_opening((evidence > _EVIDENCE) & ~near, np.ones((2, 2))), _ADJACENT)
+    found = np.zeros_like(near)
+    for number, place in enumerate(ndimage.find_objects(labels), start=1):
+        wider = tuple(slice(max(0, part.start - 2), part.stop + 2) for part in place)
+        own = labels[wider] == number
+        outline = ndimage.binary_dilation(own, _ADJACENT, iterations=2) & ~own
+        joined = (near[wider] & outline).sum() / outline.sum()
+        if SMALLEST * area <= own.sum() <= LARGEST * area and evidence[wider][own].mean() * joined > _JOINED:
+            found[wider] |= own
+    return found
+
+
+def _densities(bins: np.ndarray) -> np.ndarray:
+    """Return the smoothed histogram of colours, by the flat index of their bins, as probabilities."""
+    counts = np.bincount(bins, minlength=_BINS**3).reshape((_BINS,) * 3).astype(float)
+    return (ndimage.gaussian_filter(counts, 0.7) / len(bins)).ravel()
