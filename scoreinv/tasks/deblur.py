@@ -37,7 +37,6 @@ from scoreinv.tasks.denoise import photograph, written
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import DeblurOutcome, ImageLike, Outcome, for_each
 from scoreinv.tasks.requests import (
-    DEBLURRING_STEPS,
     DeblurRequest,
     Estimate,
     Inputs,
@@ -45,14 +44,13 @@ from scoreinv.tasks.requests import (
     SolveRequest,
 )
 from scoreinv.tasks.solve import Problem, solve_problem
-from scoreinv.tasks.upscale import SPECTRUM
 
+SPECTRUM = 5e-4
+"""P of `blurred_detail`, for pixels in [0, 1], measured on held-out photographs."""
 LEAST_NOISE = 0.3 / 255
 """Noise that rounding to 8 bits leaves in a photograph: no photograph has less."""
 _LEAST_CUT_NOISE = 1 / 255
 """Less noise than this moves no stored value that black and white cut off by as much as a grey level."""
-_FIRST_LEVEL = 0.12
-"""First noise level of DPIR, for pictures in [0, 1]."""
 _EXCESS = 1.0
 """Standard deviation of the light that clipped white hides, relative to white."""
 BLUR_ITERATIONS = 12
@@ -175,9 +173,7 @@ def remove_blur(
     stored = noise_std >= _LEAST_CUT_NOISE
     missing = blurred_detail(kernel, noise_std)
     finish = partial(written, picture)
-    problem = Problem(
-        operator, y, noise_std, gray, finish, initial, True, part, missing, stored, DEBLURRING_STEPS, _FIRST_LEVEL
-    )
+    problem = Problem(operator, y, noise_std, gray, finish, initial, True, part, missing, stored)
     return solve_problem(problem, prior, request, callback)
 
 
@@ -205,8 +201,9 @@ def _in_fast_scene(kernel: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def blurred_detail(kernel: np.ndarray, noise_std: float) -> float:
     """Return the root mean square of a photograph's components, in [0, 1], that a blur and noise leave unknown.
 
-    For the spectrum P / f^2 (see `upscale.missing_detail`) and the kernel's transfer function K, the best linear
-    estimate has an error of variance 1 / (f^2 / P + |K|^2 / noise_std^2) at f.
+    Photographs look alike at every scale: their power spectrum is about P / f^2 at f cycles a pixel (Ruderman and
+    Bialek 1994). For the kernel's transfer function K, the best linear estimate has an error of variance
+    1 / (f^2 / P + |K|^2 / noise_std^2) at f.
     """
     side = max(_LEAST_TRANSFORM, *kernel.shape)
     squares = np.square(np.fft.fftfreq(side))

@@ -41,7 +41,7 @@ from scoreinv.tasks.common import Model, gathered, model_of, start_time, wide_ti
 from scoreinv.tasks.denoise import cut_off, denoise_values, expected, white_level, written
 from scoreinv.tasks.outcome import ImageLike, Outcome, in_form
 from scoreinv.tasks.posterior import pc_sampler
-from scoreinv.tasks.requests import RESTORATION_STEPS, DenoiseRequest, Estimate, RestorationMethod, SolveRequest
+from scoreinv.tasks.requests import DenoiseRequest, Estimate, RestorationMethod, SolveRequest
 from scoreinv.windows.boxes import Box
 from scoreinv.windows.ensemble import ALL, SelfEnsemble
 from scoreinv.windows.tiled import Tiled, crop
@@ -53,10 +53,8 @@ _INITIAL_LEVEL = 0.1
 _HIDING = 2.8
 """Ratio of the starting noise level to `Problem.missing`. With less noise samples would stay as smooth as the
 estimate."""
-_MEAN_LEVEL = 0.25
+_MEAN_LEVEL = 0.12
 """First noise level of DPIR from an initial estimate, for pictures in [0, 1]."""
-_MOMENTUM = 0.7
-"""Momentum of DPIR for exact observations; with noise it costs up to 0.45 dB on photographs."""
 _BLIND_LEVEL = 0.5
 """First noise level of DPIR without an initial estimate, for pictures in [0, 1]."""
 _LAST_LEVEL = 0.02
@@ -175,7 +173,6 @@ class Problem:
         missing: largest standard deviation of a component missing from the initial estimate, for pictures in [0, 1];
             sampling starts at a noise level above it.
         stored: whether y was clipped at black and white, as in files; needs an initial estimate.
-        mean_steps, first_level: steps and first noise level of DPIR from an initial estimate, for pictures in [0, 1].
     """
 
     operator: Operator
@@ -188,8 +185,6 @@ class Problem:
     part: Box | None = None
     missing: float = 0.0
     stored: bool = False
-    mean_steps: int = RESTORATION_STEPS["dpir"]
-    first_level: float = _MEAN_LEVEL
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -212,7 +207,7 @@ def solve_problem(
     """
     has_initial = problem.initial is not None
     mean_first = problem.rough and not request.mean
-    method, steps = request.decided(estimated=has_initial or mean_first, mean_steps=problem.mean_steps)
+    method, steps = request.decided(estimated=has_initial or mean_first)
     height, width = problem.shape[1:]
     # In the model's range, low + (high - low) x; the initial estimate stays in [0, 1].
     low, high = prior.data_range
@@ -234,7 +229,7 @@ def solve_problem(
     solver.of(problem, prior)  # raises for an unsuitable problem before any work
     mean_nfe = 0
     if method != "dpir" and (complete is not None or problem.rough):
-        _, mean_steps = SolveRequest().decided(estimated=has_initial, mean_steps=problem.mean_steps)
+        _, mean_steps = SolveRequest().decided(estimated=has_initial)
         part, callback = split(callback, [mean_steps, steps * request.samples])
         x0, mean_nfe = _Method("dpir", mean_steps, 1, complete).drawn(problem, prior, NoiseStream(0, 1), part)
         if problem.rough:
@@ -281,10 +276,7 @@ class _Method:
             averaged = SelfEnsemble(prior, ALL[: self.orientations])
             tiled = Tiled(averaged, *wide_tile(prior, *problem.shape[1:]), PIXELS_AT_ONCE)
             times = self._falling(problem, prior)
-            momentum = _MOMENTUM if noise == 0 and problem.initial is not None else 0.0
-            return tiled, DPIR(
-                operator, y, noise, _MEAN_STRENGTH, times=times, complete=self.complete, momentum=momentum
-            )
+            return tiled, DPIR(operator, y, noise, _MEAN_STRENGTH, times=times, complete=self.complete)
         if self.name == "ddrm":
             return tiled, DDRM(operator, y, noise, steps=self.steps)
         if self.name == "pc":
@@ -330,7 +322,7 @@ class _Method:
         scale = prior.data_range[1] - prior.data_range[0]
         ends = prior.sde.noise_to_signal(torch.tensor([prior.sde.sampling_end, 1.0], dtype=torch.float64))
         last = max(float(ends[0]), scale * _LAST_LEVEL, problem.noise_std / 2)
-        first = scale * (_BLIND_LEVEL if problem.initial is None else problem.first_level)
+        first = scale * (_BLIND_LEVEL if problem.initial is None else _MEAN_LEVEL)
         first = min(max(first, 2 * last), float(ends[1]))
         levels = torch.linspace(math.log(first), math.log(min(last, first)), self.steps, dtype=torch.float64).exp()
         return tuple(time_at(prior.sde, levels).tolist())
