@@ -119,6 +119,7 @@ def test_pictures_need_no_core() -> None:
         "operators",
         "operators.luma",
         "operators.kernels",
+        "operators.tones",
         "windows",
         "windows.boxes",
         "windows.placement",

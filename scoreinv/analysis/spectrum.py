@@ -1,4 +1,7 @@
-"""The power spectrum of a photograph, in polar coordinates."""
+"""The power spectrum of a photograph's light, in polar coordinates.
+
+Lenses and movement blur light, so that the zeros of a kernel are those of the luminance's spectrum, not of the luma's.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ import numpy as np
 from scipy import ndimage
 
 from scoreinv.imaging.picture import Picture
-from scoreinv.operators.luma import luma
 
 BLOCK = 128  # side of the averaged blocks, in pixels
 _ACROSS = 8  # maximum number of blocks along a side
@@ -17,14 +19,15 @@ _EDGES = (0.03, 0.25)  # band in cycles per pixel that measures the edges of blo
 _EXPONENTS = (1.6, 2.2, 2.8)
 """Candidates of a, where the power of photographs falls as 1 / |f|^a."""
 _LEVELS = np.geomspace(1e-6, 0.1, 16)
-"""Candidates of P, for pixels in [0, 1]."""
+"""Candidates of P, for light in [0, 1]."""
 _NOISES = np.geomspace(0.3, 10, 5) / 255
 """Candidates of n, from rounding to 8 bits upwards."""
+_SECTORS = 12  # of half a turn
 _TINY = 1e-8  # power far below that of rounding to 8 bits
 
 
 def polar_spectrum(picture: Picture, radii: int, angles: int) -> np.ndarray:
-    """Return the logarithms of two averages of the luma's block spectra, (2, radii, angles).
+    """Return the logarithms of two averages of the luminance's block spectra, (2, radii, angles).
 
     Radii go to half a cycle per pixel, angles over half a turn, anticlockwise from the right. Both use the half of the
     blocks with the stronger edges. The first is the mean power relative to the edges, dominated by the sharpest ones.
@@ -49,8 +52,8 @@ def blur_misfits(picture: Picture, kernels: Sequence[np.ndarray]) -> list[float]
     """Return Whittle's negative log-likelihood per frequency of a photograph under each blur kernel, in nats.
 
     The expected power at a frequency f is S = P |K(f)|^2 / |f|^a + n^2, with K the kernel's transfer function. The
-    misfit is the minimum mean of log S + I / S over P, a and n, with I the mean power of the luma's blocks. For a wrong
-    angle, whose zeros are elsewhere, it is larger by 0.5 nats or more.
+    misfit is the minimum mean of log S + I / S over P, a and n, with I the mean power of the luminance's blocks. Each
+    sector of directions has a P of its own, since the lines of buildings have few directions.
 
     Args:
         picture: at least `BLOCK` pixels a side.
@@ -59,26 +62,33 @@ def blur_misfits(picture: Picture, kernels: Sequence[np.ndarray]) -> list[float]
     rows, columns = np.fft.fftfreq(BLOCK)[:, None], np.fft.rfftfreq(BLOCK)
     radius = np.hypot(rows, columns)
     used = (radius > _EDGES[0]) & (radius < 0.5)
-    power, falls = _powers(picture).mean(0)[used], [radius[used] ** -exponent for exponent in _EXPONENTS]
+    sectors = (_SECTORS * (np.arctan2(rows, columns) / np.pi % 1)).astype(int)[used]
+    order = np.argsort(sectors, kind="stable")
+    starts = np.searchsorted(sectors[order], np.arange(_SECTORS))
+    power = _powers(picture).mean(0)[used][order]
+    falls = [radius[used][order] ** -exponent for exponent in _EXPONENTS]
     misfits = []
     for kernel in kernels:
         turns = [np.exp(-2j * np.pi * np.outer(np.fft.fftfreq(BLOCK), np.arange(length))) for length in kernel.shape]
-        transfer = np.square(abs(turns[0] @ kernel @ turns[1][: BLOCK // 2 + 1].T))[used]
+        transfer = np.square(abs(turns[0] @ kernel @ turns[1][: BLOCK // 2 + 1].T))[used][order]
         least = np.inf
-        for fall, level, noise in product(falls, _LEVELS, _NOISES):
-            expected = level * transfer * fall + noise**2
-            least = min(least, float((np.log(expected) + power / expected).mean()))
+        for fall, noise in product(falls, _NOISES):
+            fits = []
+            for level in _LEVELS:
+                expected = level * transfer * fall + noise**2
+                fits.append(np.add.reduceat(np.log(expected) + power / expected, starts))
+            least = min(least, float(np.min(fits, axis=0).sum() / len(power)))
         misfits.append(least)
     return misfits
 
 
 def _powers(picture: Picture) -> np.ndarray:
-    """Return the power of the luma's windowed blocks, (N, BLOCK, BLOCK // 2 + 1)."""
+    """Return the power of the luminance's windowed blocks, (N, BLOCK, BLOCK // 2 + 1)."""
     profile = np.hanning(BLOCK + 1)[:BLOCK]
     window = np.outer(profile, profile) / np.square(profile).mean()
-    powers = []
+    powers, tones = [], picture.tones
     for top, left in product(_places(picture.height), _places(picture.width)):
-        values = luma(picture.rgb((top, left, BLOCK, BLOCK))).astype(np.float32)
+        values = tones.luminance(picture.rgb((top, left, BLOCK, BLOCK)))
         powers.append(np.square(np.abs(np.fft.rfft2((values - values.mean()) * window))) / BLOCK**2)
     return np.array(powers)
 

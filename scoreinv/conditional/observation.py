@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from scoreinv.operators import LinearOperator
+from scoreinv.operators import Operator
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import Number, check, require
@@ -19,7 +19,7 @@ class Observation:
     All pictures are in the model's range. Only a network trained on observations reads the estimates.
 
     Args:
-        operator: A.
+        operator: A; `guidance` takes differentiable ones too.
         y: the data, (B, C, H, W), of the shape of A(x0).
         noise_std: standard deviation of the noise in y, at least 0.
         coarse: the pictures at half the size (rounded up), as means of 2x2 pixels; NaN where unknown.
@@ -30,7 +30,7 @@ class Observation:
     Raises InputError if y is no batch of pictures, and for a negative noise_std.
     """
 
-    operator: LinearOperator
+    operator: Operator
     y: Tensor
     noise_std: float = 0.0
     coarse: Tensor | None = None

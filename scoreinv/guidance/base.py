@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.conditional.observation import GivenObservation, Observation
-from scoreinv.operators import LinearOperator
+from scoreinv.operators import Operator
 from scoreinv.prior import Prior
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.system.errors import ScoreinvError
@@ -37,7 +37,7 @@ class LikelihoodGuidance(GivenObservation):
     `noise` raises ScoreinvError if the guidance diverges: too long a step along a gradient lengthens the next.
     """
 
-    def __init__(self, prior: Prior, operator: LinearOperator, y: Tensor, noise_std: float = 0.0) -> None:
+    def __init__(self, prior: Prior, operator: Operator, y: Tensor, noise_std: float = 0.0) -> None:
         super().__init__(prior, Observation(operator, y, noise_std))
         self.vjps_per_noise = prior.vjps_per_noise + 1
 

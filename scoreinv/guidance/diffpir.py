@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from scoreinv.conditional.observation import GivenObservation, Observation
-from scoreinv.operators import LinearOperator
+from scoreinv.operators import Operator
 from scoreinv.prior import Prior
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.system.options import Number, check
@@ -28,7 +28,7 @@ class DiffPIR(GivenObservation):
     """
 
     def __init__(
-        self, prior: Prior, operator: LinearOperator, y: Tensor, noise_std: float = 0.0, strength: float = 1.0
+        self, prior: Prior, operator: Operator, y: Tensor, noise_std: float = 0.0, strength: float = 1.0
     ) -> None:
         super().__init__(prior, Observation(operator, y, noise_std))
         check("strength", strength, Number(None))
@@ -38,8 +38,9 @@ class DiffPIR(GivenObservation):
         t = as_time(t).expand(x.shape[0])
         noise = self.prior.noise(x, t)
         alpha, sigma = broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
-        residual = self.y.to(x) - self.operator((x - sigma * noise) / alpha)
+        seen, operator = self.operator.linearised((x - sigma * noise) / alpha)
+        residual = self.y.to(x) - seen
         if not self.noise_std:
-            return noise - alpha / sigma * self.operator.pinv(residual)
+            return noise - alpha / sigma * operator.pinv(residual)
         level = self.strength * (self.noise_std / self.sde.noise_to_signal(t)).square()
-        return noise - alpha / sigma * self.operator.ridge(residual, level)
+        return noise - alpha / sigma * operator.ridge(residual, level)

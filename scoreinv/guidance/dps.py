@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from scoreinv.guidance.base import LikelihoodGuidance, Transpose
-from scoreinv.operators import LinearOperator
+from scoreinv.operators import Operator
 from scoreinv.prior import Prior
 from scoreinv.system.options import require
 
@@ -21,9 +21,10 @@ class DPS(LikelihoodGuidance):
     Raises InputError unless noise_std is positive.
     """
 
-    def __init__(self, prior: Prior, operator: LinearOperator, y: Tensor, noise_std: float) -> None:
+    def __init__(self, prior: Prior, operator: Operator, y: Tensor, noise_std: float) -> None:
         super().__init__(prior, operator, y, noise_std)
         require(noise_std > 0, "DPS divides by the observation's noise: give a positive noise_std, such as 0.05")
 
     def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
-        return self.operator.adjoint(self.y.to(mean) - self.operator(mean)) / self.noise_std**2
+        seen, operator = self.operator.linearised(mean)
+        return operator.adjoint(self.y.to(mean) - seen) / self.noise_std**2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from scoreinv.guidance.base import LikelihoodGuidance, Transpose
-from scoreinv.operators import LinearOperator
+from scoreinv.operators import Operator
 from scoreinv.operators.linalg import gmres
 from scoreinv.prior import Prior
 from scoreinv.sdes import broadcast
@@ -26,7 +26,7 @@ class MMPS(LikelihoodGuidance):
     """
 
     def __init__(
-        self, prior: Prior, operator: LinearOperator, y: Tensor, noise_std: float = 0.0, iterations: int = 3
+        self, prior: Prior, operator: Operator, y: Tensor, noise_std: float = 0.0, iterations: int = 3
     ) -> None:
         super().__init__(prior, operator, y, noise_std)
         check("iterations", iterations, Whole(1))
@@ -34,10 +34,11 @@ class MMPS(LikelihoodGuidance):
         self.vjps_per_noise = prior.vjps_per_noise + 1 + iterations
 
     def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
-        residual = self.y.to(mean) - self.operator(mean)
+        seen, operator = self.operator.linearised(mean)
+        residual = self.y.to(mean) - seen
         ratio = broadcast(self.sde.sigma(t).square() / self.sde.alpha(t), residual)
 
         def covariance(v: Tensor) -> Tensor:
-            return self.noise_std**2 * v + ratio * self.operator(transpose(self.operator.adjoint(v)))
+            return self.noise_std**2 * v + ratio * operator(transpose(operator.adjoint(v)))
 
-        return self.operator.adjoint(gmres(covariance, residual, self.iterations))
+        return operator.adjoint(gmres(covariance, residual, self.iterations))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from scoreinv.guidance.base import LikelihoodGuidance, Transpose
-from scoreinv.operators import LinearOperator
+from scoreinv.operators import Operator
 from scoreinv.prior import Prior
 from scoreinv.sdes import broadcast
 from scoreinv.system.options import Number, check
@@ -24,7 +24,7 @@ class PiGDM(LikelihoodGuidance):
     """
 
     def __init__(
-        self, prior: Prior, operator: LinearOperator, y: Tensor, noise_std: float = 0.0, variance: float = 1.0
+        self, prior: Prior, operator: Operator, y: Tensor, noise_std: float = 0.0, variance: float = 1.0
     ) -> None:
         super().__init__(prior, operator, y, noise_std)
         check("variance", variance, Number(None))
@@ -33,5 +33,6 @@ class PiGDM(LikelihoodGuidance):
     def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
         noise_variance = self.sde.noise_to_signal(t).square()
         spread = noise_variance * self.variance / (noise_variance + self.variance)
-        found = self.operator.ridge(self.y.to(mean) - self.operator(mean), self.noise_std**2 / spread)
+        seen, operator = self.operator.linearised(mean)
+        found = operator.ridge(self.y.to(mean) - seen, self.noise_std**2 / spread)
         return found / broadcast(spread, mean)

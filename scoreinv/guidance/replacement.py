@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from scoreinv.conditional.observation import GivenObservation, Observation
-from scoreinv.operators import LinearOperator
+from scoreinv.operators import Operator
 from scoreinv.prior import Prior
 from scoreinv.sdes import as_time, broadcast
 
@@ -20,7 +20,7 @@ class ConstrainedPC(GivenObservation):
     afresh at each step. The observation counts as exact. Any sampler on a grid runs with it.
     """
 
-    def __init__(self, prior: Prior, operator: LinearOperator, y: Tensor) -> None:
+    def __init__(self, prior: Prior, operator: Operator, y: Tensor) -> None:
         super().__init__(prior, Observation(operator, y))
         self.constrains = True
 

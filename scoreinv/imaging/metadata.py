@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from scoreinv.operators.tones import ToneCurve, srgb, tone_curve
+from scoreinv.system.errors import InputError
 
 EXIF_IFD, GPS_IFD = 34665, 34853
 _INTEROPERABILITY_IFD = 40965  # within the EXIF directory
@@ -99,6 +104,36 @@ def orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
 def profile_fits(icc: bytes, *, gray: bool) -> bool:
     """Return whether a colour profile is for grey or colour pictures, by the colour space in its header."""
     return icc[16:20] == (b"GRAY" if gray else b"RGB ")
+
+
+def tone_curve_of(icc: bytes | None) -> ToneCurve:
+    """Return the tone curve of a colour profile: that of grey or green, or sRGB's if it has no valid one."""
+    if icc is not None:
+        with suppress(InputError, struct.error, ValueError, ZeroDivisionError):
+            for number in range(*struct.unpack_from(">I", icc, 128)):
+                signature, offset, size = struct.unpack_from(">4sII", icc, 132 + 12 * number)
+                if signature in (b"gTRC", b"kTRC"):
+                    return tone_curve(_light(icc[offset : offset + size]))
+    return srgb()
+
+
+def _light(tag: bytes) -> np.ndarray:
+    """Return the light of equally spaced values by a tag of type `curv` or `para` (ICC.1:2022, 10.6 and 10.18)."""
+    kind, count = struct.unpack_from(">4s4xI", tag)
+    values = np.linspace(0, 1, 1024)
+    if kind == b"curv" and count > 1:
+        return np.frombuffer(tag, ">u2", count, 12).astype(np.float64)
+    if kind == b"curv":
+        return values ** (struct.unpack_from(">H", tag, 12)[0] / 256 if count else 1.0)
+    form = count >> 16
+    if kind != b"para" or form > 4:
+        raise ValueError("unknown type of tone curve")
+    given = (np.frombuffer(tag, ">i4", (1, 3, 4, 5, 7)[form], 12) / 65536).tolist()
+    exponent, a, b, c, d, e, f = given + [1.0, 0.0, 0.0, 0.0, 0.0, 0.0][len(given) - 1 :]
+    if form in (1, 2):  # constant up to -b / a
+        c, d, e, f = 0.0, -b / a, c, c
+    power = np.maximum(a * values + b, 0) ** exponent + e
+    return np.where(values >= d, power, c * values + f)
 
 
 def writable(exif: Image.Exif, tag: int) -> Any:

@@ -15,8 +15,9 @@ import numpy as np
 from PIL import Image
 
 from scoreinv.imaging.colour import GuidedUpsampling, quantize_keeping_luma, with_luma
-from scoreinv.imaging.metadata import Metadata
+from scoreinv.imaging.metadata import Metadata, tone_curve_of
 from scoreinv.operators.luma import luma
+from scoreinv.operators.tones import ToneCurve
 from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.windows.boxes import Box, crop
 
@@ -99,6 +100,11 @@ class Picture:
     def peak(self) -> float:
         """The sample value of full intensity: 255, 65535 or 1."""
         return float(np.iinfo(self.pixels.dtype).max) if self.pixels.dtype.kind == "u" else 1.0
+
+    @property
+    def tones(self) -> ToneCurve:
+        """The tone curve of the colour profile, or sRGB's."""
+        return tone_curve_of(self.metadata.icc)
 
     def is_gray(self, where: np.ndarray | None = None) -> bool:
         """Return whether all pixels, or those of `where` (HxW bool), are grey up to `_STRAY_CHROMA`, in any mode."""

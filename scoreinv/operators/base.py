@@ -1,4 +1,4 @@
-"""The base classes of linear operators: general, with a singular value decomposition, and composed."""
+"""The base classes of operators: differentiable, linear, with a singular value decomposition, and composed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,37 @@ _ADJOINT_TOLERANCE = 0.01
 """Relative tolerance between <A x, y> and <x, A^T y>; interpolating transforms need about this much."""
 
 
-class LinearOperator(ABC):
+class Operator(ABC):
+    """A differentiable map A from pictures to observations; its derivative at a picture is a linear operator."""
+
+    @abstractmethod
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return A(x)."""
+
+    @abstractmethod
+    def linearised(self, x: Tensor) -> tuple[Tensor, LinearOperator]:
+        """Return A(x) and the derivative of A at the picture x."""
+
+    def in_range(self, low: float, high: float) -> Operator:
+        """Return the same map for pictures and observations with black at `low` and white at `high`."""
+        return self
+
+    def spectral(self) -> SpectralOperator:
+        """Return the operator with its singular value decomposition; raise InputError if it has no closed form."""
+        raise InputError(
+            f"{type(self).__name__} has no singular value decomposition in closed form: choose another method"
+        )
+
+    def replace(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the picture x with its observed components replaced by the observation y, to first order."""
+        seen, derivative = self.linearised(x)
+        return x + derivative.pinv(y - seen)
+
+    def __repr__(self) -> str:
+        return one_line(self) if is_dataclass(self) else f"{type(self).__name__}()"
+
+
+class LinearOperator(Operator):
     """A linear map A from pictures to observations.
 
     A subclass defines `__call__` and `adjoint`, and `pinv` if it has a faster one than conjugate gradients.
@@ -29,15 +59,11 @@ class LinearOperator(ABC):
     """Maximum number of conjugate gradient iterations in `ridge` and `pinv`."""
 
     @abstractmethod
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return A x."""
-
-    @abstractmethod
     def adjoint(self, y: Tensor) -> Tensor:
         """Return A^T y."""
 
-    def __repr__(self) -> str:
-        return one_line(self) if is_dataclass(self) else f"{type(self).__name__}()"
+    def linearised(self, x: Tensor) -> tuple[Tensor, LinearOperator]:
+        return self(x), self
 
     def pinv(self, y: Tensor) -> Tensor:
         """Return A^+ y, with the Moore-Penrose pseudo-inverse."""
@@ -60,12 +86,6 @@ class LinearOperator(ABC):
             aim,
             self.iterations,
             tolerance=tolerance,
-        )
-
-    def spectral(self) -> SpectralOperator:
-        """Return the operator with its singular value decomposition; raise InputError if it has no closed form."""
-        raise InputError(
-            f"{type(self).__name__} has no singular value decomposition in closed form: choose another method"
         )
 
     def replace(self, x: Tensor, y: Tensor) -> Tensor:

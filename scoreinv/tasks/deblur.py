@@ -1,4 +1,4 @@
-"""The task `deblur`: estimate the blur of a photograph from its power spectrum, and remove it.
+"""The task `deblur`: estimate the blur of a photograph's light from its power spectrum, and remove it.
 
 A network reads the spectrum (`models.blur_estimator`) and gives the odds of each kind of blur, and its size. The
 likelihood of the spectrum (`analysis.spectrum.blur_misfits`) refines size and angle, and checks kernels that a user
@@ -16,6 +16,8 @@ from typing import get_args
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.fft import next_fast_len
+from torch import Tensor
 
 from scoreinv.analysis.noise import noise_under_blur
 from scoreinv.analysis.spectrum import BLOCK, blur_misfits, polar_spectrum
@@ -24,7 +26,7 @@ from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.blur import check_kernel_size, kernel_array
 from scoreinv.models.blur_estimator import ANGLES, RADII, BlurNetwork, Reading, load_blur
 from scoreinv.models.loading import Models
-from scoreinv.operators import pad_observation, photographed, valid_blur
+from scoreinv.operators import InLight, pad_observation, photographed, valid_blur
 from scoreinv.operators.kernels import BlurKind, PointSpread, normalised
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
@@ -34,7 +36,13 @@ from scoreinv.tasks.common import Model, check_samples, models_of
 from scoreinv.tasks.denoise import photograph, written
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import DeblurOutcome, ImageLike, Outcome, for_each
-from scoreinv.tasks.requests import DeblurRequest, Estimate, Inputs, RestorationMethod, SolveRequest
+from scoreinv.tasks.requests import (
+    DeblurRequest,
+    Estimate,
+    Inputs,
+    RestorationMethod,
+    SolveRequest,
+)
 from scoreinv.tasks.solve import Problem, solve_problem
 
 SPECTRUM = 5e-4
@@ -43,21 +51,26 @@ LEAST_NOISE = 0.3 / 255
 """Noise that rounding to 8 bits leaves in a photograph: no photograph has less."""
 _LEAST_CUT_NOISE = 1 / 255
 """Less noise than this moves no stored value that black and white cut off by as much as a grey level."""
-BLUR_ITERATIONS = 20
-"""Conjugate gradient iterations of the closed form of a blur with unknown boundary."""
+_EXCESS = 1.0
+"""Standard deviation of the light that clipped white hides, relative to white."""
+BLUR_ITERATIONS = 12
+"""Conjugate gradient iterations of a step."""
 _LEAST_TRANSFORM = 128
 """Side of the transform of a kernel, at least: zeros of its transfer function are narrow."""
 _KINDS: tuple[BlurKind, ...] = get_args(BlurKind)
 _LARGEST = {"gaussian": 4.5, "disk": 7.0, "motion": 24.0}
 """Pixels up to which sizes are told: the network was trained a little further."""
 _BLURRED, _ONE_KIND, _MOST_SPREAD = 0.9, 0.55, 0.2
-"""Probability of any blur, and of its kind, and deviation of the logarithm of its size, that are sure enough."""
+"""Probability of any blur, and of motion or its absence, and deviation of the logarithm of the size, that are sure
+enough."""
 _BETTER = 0.3
 """Nats per frequency by which another kernel must fit better. Of 16 pictures of 8 photographs, moved by 15 pixels, the
 true angle won by 1.3 or more over its mirror image, and no other kernel over the true one."""
 _ANGLES = range(-12, 13, 3), range(-2, 3)
 _SIZES = np.geomspace(0.8, 1.4, 13).tolist(), np.geomspace(0.96, 1.04, 5).tolist()
 """Turns in degrees and factors of the size that are tried one after the other, coarse and fine."""
+_LEAST_DISK = 2.5
+"""Radius from which the first zero of a disk, at 0.61 / radius cycles per pixel, stands out from the noise."""
 _SHARP = 0.5
 """Probability of no blur above which a kernel that is given is doubted. All of 22 photographs had it, and one of 132
 that were blurred by a pixel or more."""
@@ -146,20 +159,43 @@ def remove_blur(
         noise_std: standard deviation of the photograph's noise, in [0, 1]; at least `LEAST_NOISE` is assumed.
     """
     check_kernel_size(kernel, picture.size)
-    blurring = torch.from_numpy(kernel)
-    operator = valid_blur(blurring, *picture.size, BLUR_ITERATIONS)
+    blurring = torch.from_numpy(_in_fast_scene(kernel, picture.size))
+    operator = InLight(valid_blur(blurring, *picture.size, BLUR_ITERATIONS), picture.tones)
     values, gray = photograph(picture)
+    noise_std = max(noise_std, LEAST_NOISE)
     y = pad_observation(values, blurring)
+    weights = _trust(operator, y, noise_std)
+    operator, y = replace(operator, weights=weights), weights * y
     part = photographed(blurring, *picture.size)
     top, left, height, width = part
     below, right = y.shape[-2] - top - height, y.shape[-1] - left - width
     initial = F.pad(values, (left, right, top, below), mode="replicate")
     stored = noise_std >= _LEAST_CUT_NOISE
-    noise_std = max(noise_std, LEAST_NOISE)
     missing = blurred_detail(kernel, noise_std)
     finish = partial(written, picture)
     problem = Problem(operator, y, noise_std, gray, finish, initial, True, part, missing, stored)
     return solve_problem(problem, prior, request, callback)
+
+
+def _trust(operator: InLight, y: Tensor, noise_std: float) -> Tensor:
+    """Return weights of the observation that are small near clipped white, (1, C, H, W) in (0, 1].
+
+    The light of clipped parts of the scene exceeds white by an unknown amount, of standard deviation `_EXCESS`. The
+    blur spreads it: it adds to the noise of each value in proportion to the share of such light.
+    """
+    clipped = (y >= 1 - noise_std).float()
+    excess = _EXCESS * operator.operator(clipped) / operator.slope(y)
+    return noise_std / torch.hypot(torch.as_tensor(noise_std), excess)
+
+
+def _in_fast_scene(kernel: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return the kernel with zeros around it, so that the scene of `valid_blur` has a size with a fast transform."""
+    margins = []
+    for side, length in zip(kernel.shape, size, strict=True):
+        wider = next_fast_len(length + side - 1, real=True) - length + 1
+        before = wider // 2 - side // 2  # the centre is the element side // 2
+        margins.append((before, wider - side - before))
+    return np.pad(kernel, margins)
 
 
 def blurred_detail(kernel: np.ndarray, noise_std: float) -> float:
@@ -215,7 +251,9 @@ def find_blur(picture: Picture, network: BlurNetwork | None = None) -> PointSpre
     kind, size = _KINDS[number], math.exp(float(reading.size[0, number]))
     if 1 - odds[0] < _BLURRED:
         raise InputError("it looks sharp, or blurred in parts only: give the kernel if there is one")
-    sure = odds[1 + number] >= _ONE_KIND and math.exp(float(reading.spread[0, number])) <= _MOST_SPREAD
+    # A Gaussian and a disk of the same width remove nearly the same blur, so that one for the other is no harm.
+    shape = odds[3] if kind == "motion" else odds[1] + odds[2]
+    sure = shape >= _ONE_KIND and math.exp(float(reading.spread[0, number])) <= _MOST_SPREAD
     if not sure or size > _LARGEST[kind]:
         raise InputError("it is blurred, but the kernel is uncertain: give the kernel, or reduce the photo first")
     turns = torch.exp(2j * math.pi * torch.arange(ANGLES) / ANGLES)
@@ -229,7 +267,13 @@ def find_blur(picture: Picture, network: BlurNetwork | None = None) -> PointSpre
 
 
 def _refined(picture: Picture, blur: PointSpread) -> PointSpread:
-    """Return the most likely blur of the same kind near the given one, by the spectrum."""
+    """Return the most likely blur of the same kind near the given one, by the spectrum.
+
+    Zeros of the transfer function are where the kernel puts them, so that they tell size and angle. A Gaussian has
+    none, and a small disk's first zero is lost in noise: their size is confused with the photograph's own spectrum.
+    """
+    if blur.kind == "gaussian" or (blur.kind == "disk" and blur.size < _LEAST_DISK):
+        return replace(blur, size=round(blur.size, 2))
     for turns, factors in zip(_ANGLES, _SIZES, strict=True):
         if blur.kind == "motion":
             blur = _likeliest(picture, [replace(blur, angle=round(blur.angle + turn) % 180) for turn in turns])

@@ -408,6 +408,8 @@ RESTORATION_STEPS: dict[RestorationMethod, int] = {
     "dpir": 10,
 }
 """Times of the grid of each method if sampling begins at an estimate of the picture."""
+MEAN_STEPS = 3
+"""Times of `dpir` from a blurred photograph: 6 gain 0.1 dB."""
 FULL_STEPS = 3
 """Factor of the steps if sampling begins at the prior; `dps` takes the same number."""
 DENOISING_STEPS = 10
@@ -438,7 +440,7 @@ class SolveRequest(Request):
     steps: Annotated[
         int | None,
         Setting(
-            f"Steps of the method. (default: dpir {RESTORATION_STEPS['dpir']}; diffpir {RESTORATION_STEPS['diffpir']})",
+            f"Steps of the method. (default: dpir {MEAN_STEPS}; diffpir {RESTORATION_STEPS['diffpir']})",
             STEPS,
             advanced=True,
         ),
@@ -477,6 +479,8 @@ class SolveRequest(Request):
         method = self.method or ("dpir" if self.mean else sampler)
         if self.steps is not None:
             return method, self.steps
+        if method == "dpir" and estimated:
+            return method, MEAN_STEPS
         return method, RESTORATION_STEPS[method] * (1 if estimated or method == "dps" else FULL_STEPS)
 
 

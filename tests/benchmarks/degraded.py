@@ -5,8 +5,8 @@
 - sr-2, -3, -4: reduced by bicubic with antialiasing, and rounded to 8 bits.
 - sr-area-2, -3, -4: the same by the means of blocks.
 - sr-jpeg-2, -3, -4: the same, stored as JPEG of quality 80.
-- deblur-gaussian, deblur-motion: a Gaussian of sigma 2 and noise of .05, a movement of 15 pixels at 30 degrees and
-  noise of .01; the scene goes on beyond the crop, and what is observed is clipped.
+- deblur-gaussian, deblur-motion: the light is blurred by a Gaussian of sigma 2, with noise of .05, or by a movement of
+  15 pixels at 30 degrees, with noise of .01; the scene goes on beyond the crop, and what is observed is clipped.
 - solve-KIND-NOISE: what `solve` is given, not clipped: 70 % (most) or a third of the pixels, a Gaussian blur of 1 pixel
   with periodic boundary, means of 2x2 pixels, or half of the pixels of the blur.
 """
@@ -28,7 +28,8 @@ from PIL import Image
 import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
-from scoreinv.operators import Blur, LinearOperator, downsampling, kernels, mask
+from scoreinv.operators import Blur, InLight, LinearOperator, Operator, downsampling, kernels, mask
+from scoreinv.operators.tones import srgb
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.deblur import remove_blur
 from scoreinv.tasks.denoise import remove_noise
@@ -151,7 +152,7 @@ def enlarging(prior: ScorePrior, factor: int, kind: Downsampling, side: int, qua
 
 def deblurring(prior: ScorePrior, kernel: np.ndarray, noise: float, side: int) -> Task:
     def observe(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        blurred = _seen(Blur(kernel, *photo.shape[:2]), photo)
+        blurred = _seen(InLight(Blur(kernel, *photo.shape[:2]), srgb()), photo)
         return _noisy(middle(blurred, side), noise, random).clip(0, 1)
 
     def restore(y: np.ndarray, request: SolveRequest) -> Samples:
@@ -179,7 +180,7 @@ def _noisy(picture: np.ndarray, noise: float, random: np.random.Generator) -> np
     return (picture + noise * random.standard_normal(picture.shape)).astype(np.float32)
 
 
-def _seen(operator: LinearOperator, picture: np.ndarray) -> np.ndarray:
+def _seen(operator: Operator, picture: np.ndarray) -> np.ndarray:
     x = torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous()
     return operator(x)[0].permute(1, 2, 0).numpy()
 

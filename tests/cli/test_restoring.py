@@ -41,7 +41,7 @@ def test_json(scoreinv, small_photo, model, command):
     assert list(record) == [*COMMON, *keys, "notes", "record"]
     used = "upscaler" if command[0] == "upscale" else str(model)
     assert (record["seed"], record["model"], record["noise"]) == (3, used, 20)
-    ways = {"denoise": ("exact", 1), "upscale": ("network", 1), "deblur": ("dpir", 10)}
+    ways = {"denoise": ("exact", 1), "upscale": ("network", 1), "deblur": ("dpir", 3)}
     assert (record["method"], record["nfe"]) == ways[command[0]]
     assert outcome.err == ""
 

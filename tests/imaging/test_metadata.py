@@ -10,8 +10,9 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
 
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import picture_bytes, write_picture
-from scoreinv.imaging.metadata import Metadata
+from scoreinv.imaging.metadata import Metadata, tone_curve_of
 from scoreinv.imaging.picture import Picture
+from scoreinv.operators.tones import srgb
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GRAY_PROFILE = SRGB[:16] + b"GRAY" + SRGB[20:]
@@ -154,6 +155,59 @@ def test_the_padding_of_xmp_takes_no_time():
 
 
 # --- colour profiles --------------------------------------------------------------------------------------------------
+
+
+def profile_with(tag: bytes, name: bytes = b"gTRC") -> bytes:
+    """Return a profile with a single tag."""
+    return bytes(128) + struct.pack(">I4sII", 1, name, 144, len(tag)) + tag
+
+
+@pytest.mark.parametrize(
+    ("tag", "light"),
+    [
+        (struct.pack(">4s4xI", b"curv", 0), lambda v: v),
+        (struct.pack(">4s4xIH", b"curv", 1, 461), lambda v: v ** (461 / 256)),
+        (struct.pack(">4s4xI3H", b"curv", 3, 0, 13107, 65535), lambda v: np.interp(v, [0, 0.5, 1], [0, 0.2, 1])),
+        (struct.pack(">4s4xHxxi", b"para", 0, 2 << 16), lambda v: v**2),
+        (
+            struct.pack(">4s4xHxx3i", b"para", 1, 2 << 16, 5 << 14, -(1 << 14)),
+            lambda v: np.maximum(1.25 * v - 0.25, 0) ** 2,
+        ),
+        (
+            struct.pack(">4s4xHxx4i", b"para", 2, 2 << 16, 3 << 15, -(1 << 15), 1 << 14),
+            lambda v: np.maximum(1.5 * v - 0.5, 0) ** 2,
+        ),
+        (
+            struct.pack(">4s4xHxx5i", b"para", 3, 2 << 16, 1 << 16, 0, 1 << 14, 1 << 14),
+            lambda v: np.where(v < 0.25, v / 4, v**2),
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", [b"gTRC", b"kTRC"])
+def test_the_tone_curve_of_a_profile(tag, light, name):
+    values = np.linspace(0, 1, 1024)
+    expected = np.maximum(light(values), values / 32)
+    np.testing.assert_allclose(tone_curve_of(profile_with(tag, name)).light, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "icc",
+    [
+        None,
+        b"",
+        bytes(131),
+        SRGB,
+        profile_with(b"curv"),
+        profile_with(struct.pack(">4s4xI2H", b"curv", 9, 0, 1)),
+        profile_with(struct.pack(">4s4xI3H", b"curv", 3, 9, 5, 1)),
+        profile_with(struct.pack(">4s4xHxx", b"para", 9)),
+        profile_with(struct.pack(">4s4xHxx3i", b"para", 1, 2 << 16, 0, 0)),
+        profile_with(b"mft2" + bytes(20)),
+        long_profile(3000),
+    ],
+)
+def test_without_a_valid_tone_curve_a_photograph_is_srgb(icc):
+    np.testing.assert_allclose(tone_curve_of(icc).light, srgb().light, atol=1e-4)
 
 
 def test_a_profile_of_the_other_kind_is_not_written():

@@ -12,6 +12,7 @@ from scoreinv.operators import (
     LinearOperator,
     ObservedComponents,
     Separable,
+    Weighting,
     check_adjoint,
     downsampling,
     gray,
@@ -30,6 +31,7 @@ PER_SAMPLE = (torch.rand(4, 3, HEIGHT, WIDTH, generator=GENERATOR) > 0.4).double
 BASIS = torch.linalg.qr(torch.randn(3, 3, generator=GENERATOR, dtype=torch.float64))[0]
 LOPSIDED = torch.tensor([[0.1, 0.6, 0.0, 0.1], [0.0, 0.15, 0.05, 0.0]])
 GAUSSIAN = torch.from_numpy(kernels.gaussian(0.7))
+WEIGHTS = torch.rand(1, 3, HEIGHT, WIDTH, generator=GENERATOR).double()
 TURNED = ObservedComponents(torch.ones(1, 1, HEIGHT, WIDTH), BASIS)
 
 OPERATORS: dict[str, LinearOperator] = {
@@ -51,10 +53,12 @@ OPERATORS: dict[str, LinearOperator] = {
     "reduced components": downsampling(3, HEIGHT, WIDTH) @ ObservedComponents(PER_SAMPLE[:1], BASIS),
     "some of a reduced picture": mask(OBSERVED[..., :6, :9]) @ downsampling(2, HEIGHT, WIDTH),
     "turned after blur": TURNED @ Blur(LOPSIDED, HEIGHT, WIDTH),
+    "weights": Weighting(WEIGHTS * OBSERVED),
+    "weighted blur": Weighting(0.2 + WEIGHTS) @ Blur(LOPSIDED, HEIGHT, WIDTH),
 }
 EVERY = pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS.keys())
 WITHOUT_SVD = ["composed", "valid blur", "blurred, then reduced", "blurred components", "reduced components"]
-WITHOUT_SVD += ["some of a reduced picture", "turned after blur"]
+WITHOUT_SVD += ["some of a reduced picture", "turned after blur", "weighted blur"]
 SPECTRAL = [name for name in OPERATORS if name not in WITHOUT_SVD]
 
 
@@ -95,7 +99,7 @@ def test_pseudo_inverse_is_moore_penrose(operator):
     torch.testing.assert_close((operator.pinv(operator(x)) * other).sum(), (x * operator.pinv(operator(other))).sum())
 
 
-@pytest.mark.parametrize("name", ["turned after blur", "blur", "bicubic", "valid blur"])
+@pytest.mark.parametrize("name", ["turned after blur", "blur", "bicubic", "valid blur", "weights", "weighted blur"])
 def test_ridge_is_the_damped_inverse(name):
     operator = OPERATORS[name]
     a, y = matrix(operator), observation(operator)

@@ -1,6 +1,7 @@
 """What has blurred a photograph is told, or refused, and taken away."""
 
 import math
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,22 @@ from PIL import Image
 from scipy.signal import fftconvolve
 
 import scoreinv
+from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.blur import kernel_from_text
 from scoreinv.models.blur_estimator import ANGLES, Reading
+from scoreinv.models.loading import Models
 from scoreinv.operators import Blur, kernels, pad_observation, photographed, valid_blur
 from scoreinv.operators.kernels import PointSpread
+from scoreinv.operators.tones import srgb
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.part_progress import reporting
-from scoreinv.tasks.deblur import blurred_detail, find_blur, kernel_notes
+from scoreinv.tasks.deblur import blurred_detail, deblur_picture, find_blur, kernel_notes
+from scoreinv.tasks.requests import DeblurRequest, Inputs
 from scoreinv.windows.local import crop
 
+LINEAR = Metadata(bytes(128) + struct.pack(">I4sII4s4xI", 1, b"gTRC", 144, 12, b"curv", 0))
+"""A profile whose values are light."""
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
 
@@ -33,8 +40,10 @@ def photo(name: str, side: int = 320) -> np.ndarray:
 
 
 def blurred(values: np.ndarray, blur: PointSpread, noise: float = 0.007) -> Picture:
-    """As a file has it."""
-    seen = fftconvolve(values, blur.kernel(), mode="valid")
+    """As a file has it: light is blurred."""
+    knots = np.linspace(0, 1, len(srgb().light))
+    light = fftconvolve(np.interp(values, knots, srgb().light), blur.kernel(), mode="valid")
+    seen = np.interp(light, srgb().light, knots)
     seen = seen + noise * np.random.default_rng(0).standard_normal(seen.shape)
     return Picture(np.rint(255 * seen.clip(0, 1)).astype(np.uint8))
 
@@ -139,15 +148,18 @@ def test_a_deblurred_picture_is_near_the_posterior_mean():
     middle = torch.full_like(seen, MEAN)
     exact = middle + operator.ridge(seen - operator(middle), std**2 / STD**2)
     exact = exact[0].permute(1, 2, 0).numpy()[top : top + HEIGHT, left : left + WIDTH]
-    found = scoreinv.deblur(y, kernel=blurring.numpy(), noise_std=std, prior=prior())
+    inputs, models = Inputs(Picture(y, LINEAR)), Models(denoise=prior())
+    found = deblur_picture(inputs, DeblurRequest(kernel=blurring.numpy(), noise_std=std), models)
     assert found.method == "dpir"
-    error = np.sqrt(np.mean((found.image - exact) ** 2))
+    error = np.sqrt(np.mean((found.image.pixels - exact) ** 2))
     assert error < 0.25 * np.sqrt(np.mean((y - exact) ** 2))
     borders = np.ones(y.shape[:2], dtype=bool)
     borders[4:-4, 4:-4] = False
-    assert np.sqrt(np.mean((found.image - exact)[borders] ** 2)) < 1.5 * error
-    exact_method = {"samples": 8, "steps": 12, "method": "mmps", "estimate": "mean"}
-    by_samples = scoreinv.deblur(y, kernel=blurring.numpy(), noise_std=std, prior=prior(), **exact_method).image
+    assert np.sqrt(np.mean((found.image.pixels - exact)[borders] ** 2)) < 1.5 * error
+    sampling = DeblurRequest(
+        kernel=blurring.numpy(), noise_std=std, samples=8, steps=12, method="mmps", estimate="mean"
+    )
+    by_samples = deblur_picture(inputs, sampling, models).image.pixels
     assert np.sqrt(np.mean((by_samples - exact) ** 2)) < 0.75 * STD / math.sqrt(8)
 
 
@@ -222,3 +234,19 @@ def test_samples_of_a_blurred_photograph_vary_as_the_posterior(kernel, std):
     exact = np.mean(1 / (1 / STD**2 + transfer / std**2))
     inside = result.std[10:-10, 10:-10]  # what lies beyond is blurred in, and unknown
     assert np.mean(np.square(inside)) == pytest.approx(exact, rel=0.2)
+
+
+def test_light_that_white_hides_draws_no_rings():
+    """A lamp five times as bright as white, out of focus, on grey."""
+    light = np.full((72, 72), 0.2)
+    light[32:40, 30:42] = 5.0
+    seen = fftconvolve(light, kernels.disk(3), mode="same").clip(0, 1)[4:-4, 4:-4]
+    y = np.rint(255 * np.interp(seen, srgb().light, np.linspace(0, 1, len(srgb().light)))).astype(np.uint8)
+    ground = int(y[2, 2])
+    found = scoreinv.deblur(y, kernel=PointSpread("disk", 3), noise_std=2 / 255).image.astype(float)
+    around = np.zeros(y.shape, dtype=bool)
+    around[18:46, 16:48] = True
+    around[21:43, 19:45] = False  # the lamp and its blur
+    assert (y[around] == ground).all()
+    assert abs(found[around] - ground).max() < 12
+    assert found[30, 32] > 250

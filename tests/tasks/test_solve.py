@@ -17,7 +17,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
 from scoreinv.operators import Blur, LinearOperator, downsampling, kernels, mask
 from scoreinv.prior import ScorePrior
-from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.system.errors import Cancelled, InputError, ScoreinvError, SettingError
 from scoreinv.tasks.deblur import deblur_picture
 from scoreinv.tasks.denoise import denoise_picture
 from scoreinv.tasks.requests import DeblurRequest, DenoiseRequest, Inputs, UpscaleRequest
@@ -390,3 +390,41 @@ def test_samples_of_a_denoiser_begin_at_the_estimate_of_the_mean(seen, method):
     assert error(result.image) < 0.9 * error(y if seen == "blurred" else y + (y == 0) * y.mean())
     assert error(mean.image) < error(result.image) < 4 * error(mean.image)  # a posterior's sample: twice the mean's
     assert (operator(result.image) - y).square().mean().sqrt() < std + 0.005
+
+
+@pytest.mark.parametrize(("method", "tolerance"), [("mmps", 0.02), ("diffpir", 0.04), ("dpir", 0.08)])
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_each_value_is_weighted_by_its_own_noise(method, tolerance, kind):
+    """The posterior mean of an independent pixel is m + v / (v + n^2) (y - m), with the noise n of its value.
+
+    DPIR's denoiser has a tenth of the weight.
+    """
+    noise = np.full((HEIGHT, WIDTH, 1), STD, np.float32)
+    noise[:, :12], noise[:, 24:] = 0.1 * STD, np.inf
+    y = np.full((HEIGHT, WIDTH, 3), 0.7, np.float32)
+    if kind is np.asarray:
+        noise, given = noise.repeat(3, axis=2), y
+    else:
+        noise, given = noise.transpose(2, 0, 1).copy(), torch.from_numpy(y.transpose(2, 0, 1).copy())
+    operator = mask(torch.ones(1, 1, HEIGHT, WIDTH))
+    estimate = "mean" if method == "dpir" else "sample"
+    settings = {"prior": prior(), "method": method, "estimate": estimate, "steps": 30}
+    found = scoreinv.solve(operator, given, noise_std=kind(noise), **settings).image
+    found = np.asarray(found) if kind is np.asarray else found.numpy().transpose(1, 2, 0)
+    thirds = [found[:, left : left + 12].mean() for left in (0, 12, 24)]
+    assert thirds == pytest.approx([0.698, 0.6, 0.5], abs=tolerance)
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        np.zeros((HEIGHT, WIDTH, 3), np.float32),
+        np.full((HEIGHT, WIDTH, 3), np.inf, np.float32),
+        np.full((HEIGHT, WIDTH, 3), np.nan, np.float32),
+        np.full((HEIGHT, WIDTH + 1, 3), 0.1, np.float32),
+    ],
+)
+def test_noise_of_no_use_is_refused(noise):
+    operator = mask(torch.ones(1, 1, HEIGHT, WIDTH))
+    with pytest.raises(SettingError, match="noise_std"):
+        scoreinv.solve(operator, truth(), prior=prior(), noise_std=noise)

@@ -23,7 +23,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from scoreinv.operators import LinearOperator
+from scoreinv.operators import Operator
 from scoreinv.operators.base import in_rank
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import GridSampler
@@ -38,7 +38,7 @@ class DDRM(GridSampler):
     """Samples of a prior given an observation, by one evaluation per step without gradients.
 
     Attributes:
-        operator: A, which must have a singular value decomposition (`LinearOperator.spectral`).
+        operator: A, which must have a singular value decomposition (`Operator.spectral`).
         y: the observation, of shape A(x), in the model's range.
         noise_std: standard deviation of the noise in y, at least 0, in the model's range. Without noise the end result
             agrees with y exactly.
@@ -49,7 +49,7 @@ class DDRM(GridSampler):
 
     constrainable = False
 
-    operator: LinearOperator
+    operator: Operator
     y: Tensor
     noise_std: Annotated[float, Number(0)] = 0.0
     eta: Annotated[float, Number(0, 1)] = 0.85

@@ -5,6 +5,8 @@ Observation and denoiser alternate while the noise level s falls (arXiv 2008.137
     z = argmin_z |y - A z|^2 / noise_std^2 + strength |z - x|^2 / s^2
       = x + A^T (A A^T + strength noise_std^2 / s^2)^-1 (y - A x),        x = D(z, s)
 
+For an operator that is not linear, A^T (A A^T + ...)^-1 is that of its derivative at x: a step of Gauss-Newton.
+
 The denoiser treats the error of z as noise of that level. The result is no sample; like the posterior mean it is closer
 to the truth than a sample.
 """
@@ -18,7 +20,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from scoreinv.operators import LinearOperator
+from scoreinv.operators import Operator
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback, CountedPrior, Sampler, Samples, State, reported
 from scoreinv.samplers.rng import NoiseStream
@@ -32,7 +34,7 @@ class DPIR(Sampler):
     """An estimate of the picture given an observation, by one evaluation per step without gradients.
 
     Attributes:
-        operator: A.
+        operator: A, linear or differentiable.
         y: the observation, of shape A(x), in the model's range.
         noise_std: standard deviation of the noise in y, at least 0, in the model's range. Without noise the end result
             agrees with y exactly.
@@ -44,7 +46,7 @@ class DPIR(Sampler):
 
     constrainable = False
 
-    operator: LinearOperator
+    operator: Operator
     y: Tensor
     noise_std: Annotated[float, Number(0)] = 0.0
     strength: Annotated[float, Number(None)] = 0.23
@@ -70,9 +72,9 @@ class DPIR(Sampler):
         with reported(callback, len(times), float(times[0]), x) as report:
             for t in times:
                 level = self.strength * (self.noise_std / prior.sde.noise_to_signal(t)).square()
-                seen = self.operator(x)
+                seen, operator = self.operator.linearised(x)
                 y = y if self.complete is None else self.complete(seen)
-                z = x + self.operator.ridge(y - seen, level)
+                z = x + operator.ridge(y - seen, level)
                 x = counted.denoise(broadcast(prior.sde.alpha(t), z) * z, t)
                 report(float(t), x, counted.nfe)
             x0 = prior.finish(x if self.noise_std else self.operator.replace(x, y))

@@ -1,10 +1,11 @@
 """Train pretrained/blur/blur.safetensors, the blur estimator, on photographs with synthetic blur.
 
-    python -m scoreinv.training.recipes.blur PHOTOS [--spectra 12000] [--steps 2200] [--seed 0] [-o blur.safetensors]
+    python -m scoreinv.training.recipes.blur PHOTOS [--spectra 14500] [--steps 2600] [--seed 0] [-o blur.safetensors]
 
 PHOTOS is a folder of photographs; those named in pretrained/blur/held_out.txt are excluded. Crops at scales 0.5 to 1
-are blurred by a Gaussian, a disk or a line, get noise, and are stored as JPEG or rounded. A third is sharp; some of
-these are blurred in one part, or sharpened. Training rotates and mirrors the spectra. The loss is the cross-entropy of
+are decoded to light, half of them overexposed by a factor of up to 2. A Gaussian, a disk or a line blurs the light,
+which is clipped at white and encoded. Noise and JPEG or rounding follow. A third is sharp; some of these are blurred in
+one part, or sharpened. Training rotates and mirrors the spectra. The loss is the cross-entropy of
 the kind and of a line's angle, and the negative log likelihood of the size of the blur.
 """
 
@@ -24,6 +25,7 @@ from scoreinv.analysis.spectrum import polar_spectrum
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.blur_estimator import ANGLES, BLUR_FILE, RADII, BlurNetwork
 from scoreinv.operators import kernels
+from scoreinv.operators.tones import srgb
 from scoreinv.training.recipes.fitting import arguments, fit, photographs, store
 
 SIDE, MARGIN = (192, 320), 16
@@ -31,12 +33,14 @@ SHARP, SOFT = 0.34, 0.55
 """Share of sharp photographs; largest standard deviation of their residual blur, in pixels."""
 SIZES = ((0.6, 5.0), (0.7, 8.0), (3.0, 26.0))
 """Ranges of the sizes of Gaussians, disks and lines, in pixels."""
+EXPOSURE = 2.0
+"""Largest factor of the light of overexposed photographs."""
 NOISE, QUALITY = (0.0015, 0.03), (75, 98)
 BATCH, RATE, EMA = 128, 2e-3, 0.998
 
 
 def main() -> None:
-    options = arguments(__doc__, BLUR_FILE, "folder", spectra=12_000, steps=2200).parse_args()
+    options = arguments(__doc__, BLUR_FILE, "folder", spectra=14_500, steps=2600).parse_args()
     torch.manual_seed(options.seed)
     random = np.random.default_rng(options.seed)
     paths = photographs(options.folder, "blur")
@@ -55,6 +59,16 @@ def main() -> None:
     store(network, options.output)
 
 
+def decoded(values: np.ndarray) -> np.ndarray:
+    """Return the light of values in [0, 1]."""
+    return np.interp(values, np.linspace(0, 1, len(srgb().light)), srgb().light)
+
+
+def encoded(light: np.ndarray) -> np.ndarray:
+    """Return the values in [0, 1] of light, which is clipped."""
+    return np.interp(light, srgb().light, np.linspace(0, 1, len(srgb().light)))
+
+
 def blurred(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """Return the convolution; values beyond the border, within `MARGIN` of which it is wrong, count as black."""
     return fftconvolve(values, kernel, mode="same")
@@ -68,7 +82,9 @@ def drawn(photos: list[np.ndarray], random: np.random.Generator) -> tuple[np.nda
     wide = int(side * scale)
     top, left = (random.integers(length - wide + 1) for length in photo.shape)
     crop = Image.fromarray(photo[top : top + wide, left : left + wide])
-    values = np.asarray(crop.resize((side, side), Image.Resampling.LANCZOS) if wide > side else crop)
+    values = decoded(np.asarray(crop.resize((side, side), Image.Resampling.LANCZOS) if wide > side else crop))
+    if random.random() < 0.5:
+        values = values * random.uniform(1, EXPOSURE)
     kind, size, angle = 0, 0.0, random.uniform(0, 180)
     soft = blurred(values, kernels.gaussian(random.uniform(0.2, SOFT)))
     if random.random() >= SHARP:
@@ -82,10 +98,12 @@ def drawn(photos: list[np.ndarray], random: np.random.Generator) -> tuple[np.nda
         share = np.clip((rows * math.sin(way) + columns * math.cos(way) + 0.5 - place) * 12, 0, 1)
         values = soft + share * (part - soft)
     elif random.random() < 0.2:
-        values = soft + random.uniform(0.3, 1.2) * (soft - blurred(soft, kernels.gaussian(random.uniform(0.6, 1.5))))
+        stored = encoded(soft)
+        halo = stored - blurred(stored, kernels.gaussian(random.uniform(0.6, 1.5)))
+        values = decoded(stored + random.uniform(0.3, 1.2) * halo)
     else:
         values = soft
-    inside = values[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    inside = encoded(values[MARGIN:-MARGIN, MARGIN:-MARGIN])
     noise = np.exp(random.uniform(*np.log(NOISE)))
     inside = (inside + noise * random.standard_normal(inside.shape)).clip(0, 1)
     stored = np.rint(255 * inside).astype(np.uint8)

@@ -1,0 +1,82 @@
+"""Observations of light: an optical system acts on light, and a photograph stores encoded values.
+
+With D the tone curve that decodes values to light, the stored observation of a picture x is
+
+    y = w D^-1(A D(x)),
+
+for a linear operator A, such as a lens's blur, and weights w of the data. Gauss-Newton methods use its derivative, a
+linear operator:
+
+    J = w E A D'(x),        E = 1 / D'(y / w),
+
+with the slopes of the curve at each pixel. Noise of the stored values stays white: for the light it is larger in
+highlights, where the curve is steep.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from scoreinv.operators.base import Composed, LinearOperator, Operator
+from scoreinv.operators.pixelwise import Weighting
+from scoreinv.operators.tones import ToneCurve
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class InLight(Operator):
+    """y = w D^-1(A D(x)): a linear operator on the light of pictures.
+
+    Attributes:
+        operator: A.
+        curve: D, for values in [0, 1]; linear beyond them.
+        data_range: the values of black and white in x and y.
+        weights: w, at least 0, (1 or B, 1 or C, h, w); None: 1.
+    """
+
+    operator: LinearOperator
+    curve: ToneCurve
+    data_range: tuple[float, float] = (0.0, 1.0)
+    weights: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._weighted(self._encoded(self.operator(self._decoded(x))))
+
+    def linearised(self, x: Tensor) -> tuple[Tensor, LinearOperator]:
+        seen = self._encoded(self.operator(self._decoded(x)))
+        inner, outer = Weighting(self.slope(x)), Weighting(self._weighted(1 / self.slope(seen)))
+        return self._weighted(seen), Composed(outer, self.operator @ inner, self.operator.iterations)
+
+    def in_range(self, low: float, high: float) -> InLight:
+        return replace(self, data_range=(low, high))
+
+    @cached_property
+    def _light(self) -> Tensor:
+        return torch.from_numpy(self.curve.light)
+
+    def _decoded(self, values: Tensor) -> Tensor:
+        low, high = self.data_range
+        light = self._light.to(values)
+        place = (values - low) / (high - low) * (len(light) - 1)
+        below = place.floor().clamp(0, len(light) - 2).long()
+        return light[below] + (place - below) * (light[below + 1] - light[below])
+
+    def _encoded(self, light: Tensor) -> Tensor:
+        low, high = self.data_range
+        knots = self._light.to(light)
+        below = (torch.searchsorted(knots, light.contiguous()) - 1).clamp(0, len(knots) - 2)
+        share = (light - knots[below]) / (knots[below + 1] - knots[below])
+        return low + (high - low) * (below + share) / (len(knots) - 1)
+
+    def _weighted(self, values: Tensor) -> Tensor:
+        return values if self.weights is None else self.weights.to(values) * values
+
+    def slope(self, values: Tensor) -> Tensor:
+        """Return the slope D' of light at values, relative to the range."""
+        low, high = self.data_range
+        slopes = self._light.to(values).diff() * (len(self._light) - 1)
+        place = (values - low) / (high - low) * len(slopes)
+        return slopes[place.floor().clamp(0, len(slopes) - 1).long()]
