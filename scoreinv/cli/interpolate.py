@@ -27,7 +27,7 @@ def interpolate(
     first: Annotated[str, typer.Argument(metavar="A", help="First picture; - is stdin.", show_default=False)],
     second: Annotated[str, typer.Argument(metavar="B", help="Last picture, of the same size.", show_default=False)],
     common: Common,
-    model: ModelOption = "photo",
+    model: ModelOption = GENERATIVE_MODEL,
     count: Annotated[
         int, Setting("Number of pictures, both ends included.", Whole(2, 10_000), option="-n --count")
     ] = 8,

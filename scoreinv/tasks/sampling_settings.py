@@ -14,6 +14,9 @@ Predictor = Literal[
 ]
 Corrector = Literal["langevin", "annealed_langevin", "none"]
 
+GENERATIVE_MODEL = "photo"
+"""Bundled model for new pictures and for pictures between two."""
+
 SAMPLER_STEPS: dict[Sampler, int] = {"multistep": 25, "heun": 18, "ddim": 50}
 """Times of the grid for new pictures; of `heun` as in its paper for CIFAR-10."""
 

@@ -122,7 +122,7 @@ def solve(
     request = SolveRequest(
         method=method, steps=steps, samples=samples, seed=seed, estimate=estimate, orientations=orientations
     )
-    model = model_of("denoiser" if prior is None else prior)
+    model = model_of(prior, "denoiser")
     check("noise_std", noise_std, Number(0))
     if not isinstance(operator, LinearOperator):
         raise SettingError(
