@@ -18,7 +18,7 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.options import Number, Setting, Whole
 from scoreinv.system.progress_bar import progress_bar
 from scoreinv.system.terminal import duration
-from scoreinv.tasks.sampling_settings import FIXED_STEPS
+from scoreinv.tasks.sampling_settings import FIXED_STEPS, GENERATIVE_MODEL
 
 UNUSED = ("seed",)
 

@@ -8,12 +8,12 @@ import torch
 
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.config import ClassifierConfig, DetectorConfig, ModelConfig
-from scoreinv.models.foreign.published import published
+from scoreinv.models.foreign.published import has_discrete_times, published
 from scoreinv.networks.classifiers import WideResNetConfig
 from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.preconditioning import EDM, PaperVE
-from scoreinv.sdes import DDPM, SDE, VE
+from scoreinv.preconditioning import EDM
+from scoreinv.sdes import SDE, VE
 from scoreinv.system.errors import InputError
 from scoreinv.training.config import (
     DamageDrawing,
@@ -48,12 +48,11 @@ def paper_training(name: str, data: DataConfig = PAPER_DATA) -> TrainingConfig:
     """Return the paper's training of a published model; raise CheckpointError with the names if it is unknown."""
     model = published(name)
     is_ve, side = isinstance(model.sde, VE), model.image_size
-    is_discrete = isinstance(model.sde, DDPM) or model.preconditioning == PaperVE("index")
     return TrainingConfig(
         model=model,
         data=data,
         objective=ObjectiveConfig(
-            times="discrete" if is_discrete else "continuous",
+            times="discrete" if has_discrete_times(model) else "continuous",
             reduction="sum" if is_ve and name != "ve/ffhq_ncsnpp_continuous" else "mean",
             stratified=False,
         ),
