@@ -174,7 +174,12 @@ def _train(
             if not begun:
                 begun = True
                 start = f"from step {progress.begun:,} " if progress.begun else ""
-                notice(common, f"training in {run.path}, {start}to {_ends(config)}; Ctrl-C saves, --resume goes on")
+                left = ""
+                if progress.begun and config.minutes:
+                    total = 60 * config.minutes
+                    left = f" ({duration(max(0, total - progress.seconds))} of {duration(total)} left)"
+                ends = f"{_ends(config)}{left}"
+                notice(common, f"training in {run.path}, {start}to {ends}; Ctrl-C saves, --resume goes on")
             speed = f"{progress.images_per_second:.3g} images/s"
             show(progress.fraction, progress.seconds_left, f"loss {progress.loss:.4f}, {speed}")
 
@@ -190,9 +195,10 @@ def _train(
                 callback=callback,
             )
         except KeyboardInterrupt:
-            if training.saved_states(run.states):
+            if run.config.exists():
+                kept = "saved" if training.saved_states(run.states) else "no step was finished"
                 again = f"scoreinv train --resume --out {shlex.quote(str(run.path))}"
-                advise(common, f"saved in {run.path}; go on by: {again}")
+                advise(common, f"{kept} in {run.path}; go on by: {again}")
             else:
                 advise(common, "nothing was trained yet, and nothing is kept: start again")
             raise

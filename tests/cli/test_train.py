@@ -13,6 +13,7 @@ from shell import brief_run, start_process
 
 from scoreinv.models.codec import encode
 from scoreinv.training.config import DataConfig
+from scoreinv.training.loop import Trainer
 
 
 @pytest.fixture
@@ -175,6 +176,36 @@ def test_a_resumed_run_says_from_where_and_a_finished_one_that_nothing_is_left(s
     assert done.err == "scoreinv: run: the run of 2 steps is finished; --steps or --minutes extend it\n"
     longer = scoreinv(*again, "--steps", 3)
     assert "training in run, from step 2 to 3 steps; " in longer.err
+
+
+def test_a_resumed_run_says_how_much_of_its_time_is_left(scoreinv, configuration, monkeypatch):
+    now = 0.0
+    add_gradients = Trainer.add_gradients
+
+    def slow(*given):
+        nonlocal now
+        now += 1
+        return add_gradients(*given)
+
+    monkeypatch.setattr("scoreinv.training.loop.monotonic", lambda: now)
+    monkeypatch.setattr("scoreinv.training.loop._CALLBACK_SECONDS", 0.0)
+    monkeypatch.setattr(Trainer, "add_gradients", slow)
+    first = scoreinv("train", "--config", configuration, "--out", "run", "--minutes", 0.05)
+    assert "left" not in first.err
+    again = scoreinv("train", "--resume", "--out", "run", "--minutes", 0.1)
+    assert "training in run, from step 3 to 0.1 minutes (2 s of 6 s left); " in again.err
+
+
+def test_a_run_without_a_finished_step_can_be_resumed(scoreinv, configuration, monkeypatch):
+    def interrupted(*given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "add_gradients", interrupted)
+        stopped = scoreinv("train", "--config", configuration, "--out", "run")
+    assert stopped.code == 130
+    assert "no step was finished in run; go on by: scoreinv train --resume --out run" in stopped.err
+    assert scoreinv("train", "--resume", "--out", "run").code == 0
 
 
 def test_without_a_compiler_a_compiled_run_is_refused(scoreinv, configuration, monkeypatch):
