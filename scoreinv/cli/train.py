@@ -46,7 +46,11 @@ class Subject:
     ] = False
     damage: Annotated[bool, Setting("Instead of a prior, train a damage detector.", advanced=True)] = False
     data: Annotated[
-        str | None, Setting("Pictures. (default: a small built-in set of photographs)", metavar="FOLDER|ZIP")
+        str | None,
+        Setting(
+            "Pictures: a folder, a zip or TFRecord file, or an LMDB. (default: a small built-in set of photographs)",
+            metavar="FOLDER|FILE",
+        ),
     ] = None
 
 
@@ -132,7 +136,7 @@ def train(*, subject: Subject, run: RunOptions, common: Common) -> None:
 def _check(subject: Subject, how: RunOptions) -> None:
     """Raise InputError if options exclude each other or the pictures are missing."""
     if subject.data is not None and not os.path.lexists(subject.data):
-        raise InputError(f"{subject.data}: no such folder or zip file of pictures")
+        raise InputError(f"{subject.data}: no such folder or file of pictures")
     if how.resume and how.out is None:
         raise InputError("--resume: name the folder of the run with --out")
     if "RANK" in os.environ and how.out is None:

@@ -26,8 +26,8 @@ from scoreinv.training.config import (
 from scoreinv.training.data.batches import BatchSource
 from scoreinv.training.data.pictures import load_pictures
 
-PAPER_DATA = DataConfig(mode="resize", holdout_fraction=0.0)
-"""Whole pictures without held-out ones: the paper evaluates on separate sets."""
+PAPER_DATA = DataConfig(mode="center", holdout_fraction=0.0)
+"""Central squares without held-out pictures: the paper evaluates on separate sets."""
 
 _COMPARED_PIXELS = 2**24  # limit of memory for the estimate of sigma_max
 
