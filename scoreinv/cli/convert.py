@@ -12,7 +12,6 @@ from scoreinv.batch.outputs import check_file, check_folder, refuse_existing
 from scoreinv.cli.options import Common
 from scoreinv.cli.render import emit, notice, rehearse, warn
 from scoreinv.models.catalogue import HUB_PREFIX, configuration, full_name, load, locate
-from scoreinv.models.foreign.published import alike
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import remove_leftovers
 from scoreinv.system.options import Setting
@@ -66,6 +65,8 @@ def convert(
         path = locate(place)
         prior, notes = load(path), {"source": full_name(source, path)}
     else:
+        from scoreinv.models.foreign.published import alike
+
         official = models.read_official_config(config)
         prior = models.load_official(Path(source), official, ema=ema)
         if others := alike(official):

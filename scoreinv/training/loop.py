@@ -34,7 +34,7 @@ from scoreinv.system.memory import is_out_of_memory
 from scoreinv.system.options import says_stop
 from scoreinv.system.terminal import ENDING_SIGNALS
 from scoreinv.training.config import OptimizerConfig, TrainingConfig
-from scoreinv.training.data.batches import DROPOUT, Batch, BatchSource, stream
+from scoreinv.training.data.batches import DROPOUT, Batch, BatchSource, held_out_batch, stream
 from scoreinv.training.data.pictures import check_source, load_pictures, split
 from scoreinv.training.distributed import World, process_group
 from scoreinv.training.ema import update_average
@@ -53,7 +53,6 @@ from scoreinv.training.run import RunRecord, TrainingRun, claimed, load_state, n
 _log = logging.getLogger(__name__)
 
 _CALLBACK_SECONDS = 0.5
-_VALIDATION_SEED = 0  # the same for all runs, so that they can be compared
 
 
 def train(
@@ -221,7 +220,7 @@ class Trainer:
         self.batches = BatchSource(config, training, config.batch_size, config.seed)
         self.held_out: Batch | None = None
         if world.leads and len(held_out) and config.validation_images:
-            self.held_out = BatchSource(config, held_out, config.validation_images, _VALIDATION_SEED).batch(0)
+            self.held_out = held_out_batch(config, held_out, config.validation_images)
         if world.leads:  # last: an interrupted start leaves nothing that cannot be resumed
             run.begin(config, resume=resume)
             self.log.begin(self.state.step)
