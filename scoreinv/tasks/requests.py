@@ -407,6 +407,16 @@ RESTORATION_STEPS: dict[RestorationMethod, int] = {
     "dpir": 10,
 }
 """Times of the grid of each method if sampling begins at an estimate of the picture."""
+LEAST_STEPS: dict[RestorationMethod, int] = {
+    "diffpir": 12,
+    "ddrm": 12,
+    "pigdm": 36,
+    "dps": 100,
+    "mmps": 12,
+    "dpir": 8,
+}
+"""Times below which a method is much worse if sampling begins at the prior. For `photo` at noise of .05 the error of
+`mmps` is 14 % larger in 8 than in 36, that of `pigdm` for a blur is 0.23 in 24 and 0.41 in 12."""
 EXACT_STEPS = 5
 """Times of `dpir` for an observation without noise: with momentum they reach further than ten without."""
 FULL_STEPS = 3

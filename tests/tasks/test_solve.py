@@ -387,3 +387,13 @@ def test_samples_of_a_denoiser_begin_at_the_estimate_of_the_mean(seen, method):
     assert error(result.image) < 0.9 * error(y if seen == "blurred" else y + (y == 0) * y.mean())
     assert error(mean.image) < error(result.image) < 4 * error(mean.image)  # a posterior's sample: twice the mean's
     assert (operator(result.image) - y).square().mean().sqrt() < std + 0.005
+
+
+@pytest.mark.parametrize(("method", "few", "enough"), [("mmps", 8, 12), ("ddrm", 8, 12), ("pigdm", 24, 36)])
+def test_too_few_steps_from_pure_noise_are_warned_of(method, few, enough, caplog):
+    y = apply(operator_of(), truth())
+    scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, method=method, steps=enough)
+    scoreinv.deblur(y, kernel=KERNEL, noise_std=0.05, prior=prior(), method="diffpir", steps=4, estimate="sample")
+    assert not caplog.records  # the second begins at an estimate
+    scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, method=method, steps=few)
+    assert f"{few} steps are too few for {method} from pure noise: take at least {enough}" in caplog.text
