@@ -74,6 +74,19 @@ class Coding:
     cell: tuple[int, int]
     origin: tuple[int, int]
 
+    @property
+    def noise_std(self) -> float:
+        """Return the standard deviation of luma's quantisation error, in [0, 1]; see `quantisation_noise`."""
+        return quantisation_noise(self.luma)
+
+
+def quantisation_noise(steps: np.ndarray) -> float:
+    """Return the standard deviation, in [0, 1], of values whose coefficients are rounded to steps in levels.
+
+    A coefficient rounded to steps of q has an error of q / sqrt(12).
+    """
+    return float(steps.mean()) / 12**0.5 / 255
+
 
 def coding_of(picture: Picture) -> Coding | None:
     """Estimate the quantisation of a picture that was once a JPEG; None if there is no evidence of one.

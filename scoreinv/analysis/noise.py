@@ -9,6 +9,9 @@ import numpy as np
 from scoreinv.analysis.jpeg_quantisation import coding_of
 from scoreinv.imaging.picture import Picture
 
+FILM_GRAIN = 5 / 255
+"""Noise up to which it counts as film grain, in [0, 1]: see `white_noise`."""
+
 _HIGH_PASS = np.array([1 - 3**0.5, -(3 - 3**0.5), 3 + 3**0.5, -(1 + 3**0.5)], dtype=np.float32) / np.float32(32**0.5)
 """Daubechies' wavelet with two vanishing moments, of unit norm: zero for constants and slopes."""
 
@@ -44,13 +47,12 @@ def estimate_noise(picture: Picture) -> float:
 def noise_under_blur(picture: Picture) -> float:
     """Return the noise of a blurred picture in [0, 1] units, or its JPEG quantisation error if that is larger.
 
-    A coefficient rounded to steps of q has an error of q / sqrt(12). JPEG removes the fine noise that `estimate_noise`
-    needs, and deblurring amplifies the errors of the other coefficients. The steps are estimated from the pixels
-    (`coding_of`), because most former JPEGs come as arrays, PNGs or crops.
+    JPEG removes the fine noise that `estimate_noise` needs, and deblurring amplifies the errors of the other
+    coefficients. The steps are estimated from the pixels (`coding_of`), because most former JPEGs come as arrays, PNGs
+    or crops.
     """
     coding = coding_of(picture)
-    rounding = 0.0 if coding is None else float(coding.luma.mean()) / 12**0.5 / 255
-    return max(estimate_noise(picture), rounding)
+    return max(estimate_noise(picture), 0.0 if coding is None else coding.noise_std)
 
 
 def white_noise(picture: Picture) -> float:

@@ -25,7 +25,7 @@ from scoreinv.system.errors import InputError
 MANIFEST = "manifest.csv"
 COLUMNS = (
     *("input", "output", "outputs", "seconds", "nfe", "seed", "model", "model_sha256", "color_model", "method"),
-    *("notes", "skipped", "error"),
+    *("changes", "record", "notes", "skipped", "error"),
 )
 """Columns of a new manifest. One of an earlier version keeps its own."""
 _TAIL = 1 << 16

@@ -42,6 +42,9 @@ class OutputOptions:
         shard: `K/N`, the K-th of N parts; None: all.
         workers: number of processes, or `ray`; None: chosen.
         frame: number of the frame to read; None: the only one.
+        changes: file or folder for masks of changes.
+        provenance: results have a record of the run.
+        record_time: records have the time.
         overwrite: replace existing files.
     """
 
@@ -71,11 +74,23 @@ class OutputOptions:
         ),
     ] = None
     frame: Frame = None
+    changes: Annotated[
+        str | None,
+        Setting(
+            "Also write a mask of the changes, .png or .tif: white generated, grey altered, black bit-identical; for "
+            "several photos, a folder.",
+            metavar="FILE|FOLDER",
+        ),
+    ] = None
+    provenance: Annotated[bool, Setting("Record in the result's XMP how it was made.")] = True
+    record_time: Annotated[bool, Setting("Record the time, too.", advanced=True)] = False
     overwrite: bool = False
 
     def __post_init__(self) -> None:
         if self.workers == "ray" and find_spec("ray") is None:
             raise InputError("--workers ray: Ray is not installed: pip install 'scoreinv[ray]'")
+        if self.record_time and not (self.provenance or self.changes):
+            raise InputError("--record-time needs a record: leave out --no-provenance")
         if self.workers not in (None, "ray") and not re.fullmatch("[1-9][0-9]{0,2}", str(self.workers)):
             raise InputError(f"--workers {self.workers}: give a number of processes from 1 to 999, or ray")
 
@@ -176,6 +191,12 @@ def check_quality(paths: list[str], quality: int, choose: str) -> None:
         raise InputError(
             f"--quality {quality}: {paths[0]} has no quality; jpg, webp, heic and avif have: choose one with {choose}"
         )
+
+
+def is_lossy(path: str, quality: int | None) -> bool:
+    """Return whether the format of an output alters pixels; `-` is PNG."""
+    kind = files.FORMATS.get(Path(path).suffix.lower(), "PNG")
+    return kind in ("JPEG", "HEIC", "AVIF") or (kind == "WebP" and quality is not None)
 
 
 def check_folder(folder: Path) -> None:

@@ -19,6 +19,7 @@ from scoreinv.batch.outputs import (
     check_folder,
     check_quality,
     ending,
+    is_lossy,
     numbered,
     refuse_existing,
     refuse_inputs,
@@ -95,6 +96,7 @@ class Job:
         outputs: the output itself, or for several results NAME.1.png, NAME.2.png, ...
         mask, avoid: paths of its masks.
         uncertainty: path of the map of the samples' standard deviation.
+        changes: path of the mask of changes.
         steps: paths of the picture after each step of a restoration.
     """
 
@@ -105,12 +107,13 @@ class Job:
     mask: str | None = None
     avoid: str | None = None
     uncertainty: str | None = None
+    changes: str | None = None
     steps: tuple[str, ...] = ()
 
     @property
     def beside(self) -> tuple[str, ...]:
         """Paths of the files written beside the results."""
-        return self.steps if self.uncertainty is None else (self.uncertainty, *self.steps)
+        return (*filter(None, (self.uncertainty, self.changes)), *self.steps)
 
 
 @dataclass(frozen=True)
@@ -194,8 +197,14 @@ class Planner:
         if given.uncertainty is not None:
             maps = self._beside("--uncertainty", given.uncertainty, jobs, inputs, batch=found.batch)
             jobs = [replace(job, uncertainty=path) for job, (path,) in zip(jobs, maps, strict=True)]
+        if options.changes is not None:
+            if lossy := next((path for path in outputs if is_lossy(path, options.quality)), None):
+                _log.warning("%s: its compression alters every pixel: --changes shows those altered before", lossy)
+            masks_of = self._beside("--changes", options.changes, jobs, inputs, batch=found.batch)
+            jobs = [replace(job, changes=path) for job, (path,) in zip(jobs, masks_of, strict=True)]
         if given.steps_to is not None:
-            steps = self._beside("--steps-to", given.steps_to, jobs, inputs, batch=found.batch)
+            ends = given.endings
+            steps = self._beside("--steps-to", given.steps_to, jobs, inputs, batch=found.batch, endings=ends)
             jobs = [replace(job, steps=paths) for job, paths in zip(jobs, steps, strict=True)]
         return replace(found, jobs=_shard(options.shard, jobs), left_out=left_out)
 
@@ -235,7 +244,7 @@ class Planner:
         """Warn of subfolders with pictures, except those that hold other inputs or the results."""
         given = self.given
         others = (*self.photos, self.options.output, given.mask, given.avoid, given.uncertainty, given.steps_to)
-        others = (*others, *given.inputs(), *self.models)
+        others = (*others, self.options.changes, *given.inputs(), *self.models)
         known = [Path(path).resolve() for path in others if path is not None]
         within = [
             entry for folder in folders for entry in Path(folder).iterdir() if entry.is_dir() and not entry.is_symlink()
@@ -335,18 +344,26 @@ class Planner:
         return masks
 
     def _beside(
-        self, option: str, path: str, jobs: list[Job], inputs: Mapping[str, str], *, batch: bool
+        self,
+        option: str,
+        path: str,
+        jobs: list[Job],
+        inputs: Mapping[str, str],
+        *,
+        batch: bool,
+        endings: tuple[str, ...] = (),
     ) -> list[tuple[str, ...]]:
         """Name the files that an option adds beside the results: one for each photo, or several in a folder.
 
         Args:
             option: the option that gave the path.
             inputs: the roles of the files that are read.
+            endings: ends of the names of several files; none: one file a photo.
 
         Raises:
             InputError: a file that cannot be written, is an input or another output, or lies in a folder of photos.
         """
-        endings, in_folder = self.given.endings, batch or bool(self.given.endings)
+        in_folder = batch or bool(endings)
         if in_folder == (Path(path).suffix.lower() in (".png", ".tif", ".tiff")):
             remedy = "there are several pictures: name a folder" if in_folder else "end its name in .png or .tif"
             raise InputError(f"{option} {path}: {remedy}")
@@ -362,7 +379,8 @@ class Planner:
         named = named if in_folder else [(path,)]
         paths = [each for group in named for each in group]
         refuse_inputs(option, paths, inputs)
-        counts = Counter(map(os.path.realpath, (*paths, *(each for job in jobs for each in job.outputs))))
+        others = (each for job in jobs for each in (*job.outputs, *job.beside))
+        counts = Counter(map(os.path.realpath, (*paths, *others)))
         if taken := [each for each in paths if counts[os.path.realpath(each)] > 1]:
             raise InputError(f"{option} {taken[0]}: is another output: choose another name")
         for photo in (Path(item).resolve() for item in self.photos if Path(item).is_dir()):

@@ -20,6 +20,7 @@ from scoreinv.batch.outputs import STREAM, OutputOptions
 from scoreinv.batch.plan import Beside, Job
 from scoreinv.batch.resume import BY_ANOTHER, Row, missing, skipped
 from scoreinv.files.urls import is_url
+from scoreinv.imaging.records import Record
 from scoreinv.inputs.mask_options import DAMAGE_SUFFIX
 from scoreinv.models.loading import Models, Role
 from scoreinv.system.errors import CheckpointError, ExistsError, InputError
@@ -27,6 +28,7 @@ from scoreinv.system.memory import keep_freed
 from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.notes import info
 from scoreinv.tasks.outcome import Outcome
+from scoreinv.tasks.provenance import changes_of, recorded, signed
 from scoreinv.tasks.requests import Inputs, Request
 
 _log = logging.getLogger(__name__)
@@ -160,11 +162,17 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
             work.models.machine.start_torch()
         started = time.monotonic()
         outcome = work.task(given, work.request, work.models, callback)
+        if work.options.provenance or job.changes is not None:
+            outcome = recorded(outcome, given, work.request, work.models, timed=work.options.record_time)
         notes = list(outcome.notes)
         outputs, pictures = job.outputs, outcome.samples if len(job.outputs) > 1 else [outcome.image]
         if len(outputs) > 1 and outcome.std is not None and not outcome.std.any():
             notes.append(info("samples_equal"))
             outputs, pictures, todo = outputs[:1], pictures[:1], todo[:1]
+        if job.changes is not None and outcome.provenance is not None:
+            # Of a picture that no earlier run finished, so a batch may replace it.
+            mask = changes_of(outcome, given.picture, pictures)
+            _write_beside(job.changes, mask, work.options.overwrite or work.batch)
         written = _write(job, work, outcome, dict(zip(outputs, pictures, strict=True)), todo)
     except CheckpointError:
         raise
@@ -183,6 +191,10 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
     row |= work.provenance(outcome.method) | outcome.figures() | {"notes": [note.row() for note in notes]}
     if job.uncertainty is not None and outcome.std is not None:
         row["uncertainty"] = job.uncertainty
+    if isinstance(outcome.provenance, Record):
+        row["record"] = outcome.provenance.id
+        if job.changes is not None:
+            row["changes"] = job.changes
     return row
 
 
@@ -206,6 +218,7 @@ def _write(
     for path, picture in pictures.items():
         if path in todo:
             try:
+                picture = signed(outcome, picture) if options.provenance else picture
                 files.write_picture(path, picture, overwrite=options.overwrite, quality=options.quality)
                 written.append(path)
             except ExistsError as error:

@@ -28,7 +28,7 @@ TOML = "scoreinv.toml"
 PHOTOGRAPHS, MODELS = "Photographs", "Models"
 COMMANDS = {
     **dict.fromkeys(("restore", "inpaint", "select", "damage", "colorize"), PHOTOGRAPHS),
-    **dict.fromkeys(("denoise", "upscale", "deblur", "serve", "gimp"), PHOTOGRAPHS),
+    **dict.fromkeys(("denoise", "upscale", "deblur", "compare", "rerun", "serve", "gimp"), PHOTOGRAPHS),
     **dict.fromkeys(("models", "sample", "interpolate", "likelihood", "train", "evaluate", "convert"), MODELS),
 }
 """Commands in the order of the help, with their panels. Each is a module here, with a function of its name."""

@@ -10,6 +10,8 @@ from scoreinv.inputs.mask_options import DAMAGE_SUFFIX
 from scoreinv.models.loading import Models
 from scoreinv.tasks.requests import DamageRequest
 
+UNUSED = ("changes", "provenance", "record_time")
+
 
 def damage(
     photos: Photos, *, request: DamageRequest, model: TaskModel = "damage", output: OutputOptions, common: Common

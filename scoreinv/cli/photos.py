@@ -49,6 +49,7 @@ def run(
     Raises ScoreinvError or OSError for a single photo, and whatever would fail for all.
     """
     from scoreinv.batch.work import Work
+    from scoreinv.tasks.provenance import REQUESTS
 
     given = given or Beside()
     given.check()
@@ -57,6 +58,8 @@ def run(
         raise InputError("--uncertainty needs several samples: add --samples 4")
     sources = {role: models.source(role) for role in request.roles(given.given)}
     named = {source.name: f"the {role} model" for role, source in sources.items() if source is not None}
+    if output.changes is not None and type(request) not in REQUESTS.values():
+        raise InputError("--changes does not go with a task that makes masks")
     jobs = Planner(photos, suffix, request.results, output, given, named, kind).plan()
     if common.json and any(job.output == STREAM for job in jobs.jobs):
         raise InputError("-o - and --json both need stdout: name a file with -o")

@@ -58,6 +58,7 @@ NOTES: dict[NoteCode, str] = {
     "noise_grain": "its noise level, about {level:.1f}, is film grain and was kept (--noise removes it)",
     "noise_none": "it has no noise to remove (--noise sets a level)",
     "noise_removed": "noise of level {level:.1f} was removed (--no-denoise keeps it)",
+    "enlarged": "the result was enlarged {factor} times",
     "blur_found": "its blur was estimated (--kernel {kernel})",
     "looks_sharp": "it looks sharp: a wrong kernel causes ringing (--kernel)",
     "kernel_misfit": "its blur does not look like the given kernel; {better} fits better (--kernel)",
@@ -252,7 +253,7 @@ class Report:
         if self.common.verbose:
             notice(self.common, f"{row['input']}: method {row['method']}, {row['nfe']} network evaluations")
         if row["outputs"] != ["-"]:
-            written = [*row["outputs"], *([row["uncertainty"]] if "uncertainty" in row else [])]
+            written = [*row["outputs"], *(row[name] for name in ("uncertainty", "changes") if name in row)]
             notice(self.common, f"{', '.join(written)} ({duration(row['seconds'])})")
 
     def _rehearse(self, row: dict[str, Any]) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from scoreinv import tasks
 from scoreinv.batch.outputs import OutputOptions
 from scoreinv.batch.plan import Beside
 from scoreinv.cli.options import Common, Photos, TaskModel, Uncertainty
 from scoreinv.cli.photos import run
 from scoreinv.models.loading import Models
+from scoreinv.system.options import Setting
 from scoreinv.tasks.requests import UpscaleRequest
 
 
@@ -15,7 +18,8 @@ def upscale(
     photos: Photos,
     *,
     request: UpscaleRequest,
-    model: TaskModel = "denoiser",
+    model: TaskModel = "upscaler",
+    prior: Annotated[str, Setting("Model that draws samples.", metavar="NAME|FILE", advanced=True)] = "denoiser",
     uncertainty: Uncertainty = None,
     output: OutputOptions,
     common: Common,
@@ -26,6 +30,6 @@ def upscale(
     scoreinv upscale photo.png                         # twice as large: photo_upscaled.png
     scoreinv upscale photo.png --factor 3 -o large.png
     """
-    models = Models(denoise=model, machine=common.machine)
+    models = Models(denoise=prior, upscale=model, machine=common.machine)
     given = Beside(uncertainty=uncertainty)
     run(photos, tasks.upscale_picture, request, output, common, models, suffix="_upscaled", given=given)

@@ -29,6 +29,7 @@ from scoreinv.files.tiff import write_tiff
 from scoreinv.files.urls import exists, is_url, write_url
 from scoreinv.imaging.metadata import profile_fits
 from scoreinv.imaging.picture import Picture, eight_bits
+from scoreinv.imaging.records import records_alone
 from scoreinv.system.errors import ExistsError, InputError, ScoreinvError
 from scoreinv.system.files import atomic_write
 
@@ -247,11 +248,12 @@ def _write_by_pillow(stream: BinaryIO, picture: Picture, name: str, kind: str, q
     if kind == "JPEG":
         for key in ("exif", "xmp"):
             if keep[key] and len(keep[key]) > _JPEG_SEGMENT:
+                alone = records_alone(keep[key]) if key == "xmp" else None
                 remedy = ".png and .tif keep it"
                 _logger.warning(
                     "%s: the %s block is too long for a JPEG and is left out (%s)", name, key.upper(), remedy
                 )
-                keep[key] = None
+                keep[key] = alone if alone and len(alone) <= _JPEG_SEGMENT else None
         keep["dpi"] = metadata.dpi and tuple(round(value) for value in metadata.dpi)
     keep = {key: value for key, value in keep.items() if value}
     if kind == "HEIC":

@@ -37,6 +37,10 @@ SERVER_FILE = Path(os.environ.get("XDG_RUNTIME_DIR") or Path.home() / ".cache") 
 _EIGHT_BITS = (Gimp.Precision.U8_LINEAR, Gimp.Precision.U8_NON_LINEAR, Gimp.Precision.U8_PERCEPTUAL)
 
 
+_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"
+"""Head of the chunk of a PNG with its XMP."""
+
+
 class PluginError(Exception):
     """A failure, as a sentence for the user."""
 
@@ -199,7 +203,14 @@ def _png(layer: Gimp.Layer, area: Gegl.Rectangle, kind: Gimp.ImageType, above: S
         copy.set_offsets(each.get_offsets()[1] - area.x, each.get_offsets()[2] - area.y)
     with TemporaryDirectory() as folder:
         path = Path(folder, "layer.png")
-        Gimp.file_save(Gimp.RunMode.NONINTERACTIVE, alone, Gio.File.new_for_path(str(path)), None)
+        if metadata := image.get_metadata():
+            alone.set_metadata(metadata)  # the server adds to the records of earlier runs
+        export = Gimp.get_pdb().lookup_procedure("file-png-export")
+        config = export.create_config()
+        values = {"image": alone, "file": Gio.File.new_for_path(str(path)), "include-xmp": True}
+        for name, value in {"run-mode": Gimp.RunMode.NONINTERACTIVE, **values}.items():
+            config.set_property(name, value)
+        export.run(config)
         alone.delete()
         return path.read_bytes()
 
@@ -220,6 +231,8 @@ def _insert(content: bytes, below: Gimp.Layer, area: Gegl.Rectangle, selected: G
         layer = Gimp.Layer.new_from_drawable(result.get_layers()[0], image)
         layer.set_name(name)
         layer.set_offsets(area.x, area.y)
+        if metadata := _with_xmp(image.get_metadata(), content):
+            image.set_metadata(metadata)
         layer.attach_parasite(Gimp.Parasite.new("scoreinv", Gimp.PARASITE_PERSISTENT, b"%d" % below.get_tattoo()))
         image.insert_layer(layer, below.get_parent(), image.get_item_position([*_results(below), below][0]))
         if selected is not None:
@@ -232,6 +245,17 @@ def _insert(content: bytes, below: Gimp.Layer, area: Gegl.Rectangle, selected: G
     finally:
         image.undo_group_end()
         result.delete()
+
+
+def _with_xmp(metadata: Gimp.Metadata | None, content: bytes) -> Gimp.Metadata | None:
+    """Return the metadata of an image with the XMP of a PNG, which has the records of all runs; None if it has none."""
+    start = content.find(_XMP)
+    if start < 0:
+        return None
+    length = int.from_bytes(content[start - 8 : start - 4], "big")  # of the chunk
+    metadata = metadata or Gimp.Metadata.new()
+    metadata.set_from_xmp(content[start + len(_XMP) : start + length])
+    return metadata
 
 
 @contextlib.contextmanager

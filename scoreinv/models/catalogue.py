@@ -6,8 +6,10 @@ Torch is imported only when a model is read.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from scoreinv.system.errors import CheckpointError
 from scoreinv.system.files import PRETRAINED
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from scoreinv.models.config import AnyConfig, AnyModel, ModelConfig
     from scoreinv.models.damage_detector import DamageDetector
     from scoreinv.models.noise_classifier import NoiseClassifier
+    from scoreinv.models.upscaler import Upscaler
     from scoreinv.prior import ScorePrior
     from scoreinv.sdes import SDE
 
@@ -104,6 +107,11 @@ def load_damage_detector(model: str | Path) -> DamageDetector:
     return _load("a damage detector", model, None)
 
 
+def load_upscaler(model: str | Path) -> Upscaler:
+    """Load an upscaler by bundled name or file; errors are those of `load`."""
+    return _load("an upscaler", model, None)
+
+
 def _load(kind: str, model: str | Path, sde: SDE | None) -> Any:
     path = locate(model)
     loaded: AnyModel
@@ -117,7 +125,24 @@ def _load(kind: str, model: str | Path, sde: SDE | None) -> Any:
         loaded = read_model(path, sde)
     if loaded.kind != kind:
         raise CheckpointError(f"{path}: is {loaded.kind}, not {kind}")
+    _ORIGINS[loaded.network] = str(model), path
     return loaded
+
+
+_ORIGINS: WeakKeyDictionary[Any, tuple[str, Path]] = WeakKeyDictionary()
+"""Name and path of each network that was loaded, until another replaces it in its model."""
+
+
+def origin_of(model: AnyModel) -> tuple[str, Path] | None:
+    """Return the name and the path by which a model was loaded; None if it was built or copied."""
+    network = getattr(model, "network", None)
+    return None if network is None else _ORIGINS.get(network)
+
+
+def public_name(model: str, path: Path) -> str | None:
+    """Return the name of a located model that is bundled or on the hub; None for a path, which may be personal."""
+    bundled = path.parent.parent == PRETRAINED and path.parent.name == model
+    return full_name(model, path) if bundled or model.startswith(HUB_PREFIX) else None
 
 
 def configuration(path: Path) -> ModelConfig:
@@ -139,10 +164,16 @@ def _read_notes(path: Path) -> tuple[AnyConfig, dict[str, Any]]:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of the weights of a located model, in hexadecimal."""
+    """Return the SHA-256 of the weights of a located model, in hexadecimal; computed once for a version of its file."""
     from scoreinv.models.foreign.diffusers import weights_file
 
-    with (weights_file(path) or path).open("rb") as file:
+    file = weights_file(path) or path
+    return _sha256(file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, changed: int) -> str:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -10,6 +10,7 @@ from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.codec import cut, decode, unsupported
 from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.noise_classifier import NoiseClassifier
+from scoreinv.models.upscaler import Upscaler
 from scoreinv.models.weights import load_encoder
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
@@ -17,6 +18,7 @@ from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.networks.encoder import FEATURES, STRIDES
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.networks.span import SPANConfig
 from scoreinv.preconditioning import EDM, DataPrediction, PaperVE, PaperVP, Preconditioning
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
@@ -57,7 +59,7 @@ PRECONDITIONINGS: dict[str, type[Any]] = {
     "residual_edm": ResidualPreconditioning,
 }
 CLASSIFIERS: dict[str, type[Any]] = {"wide_resnet": WideResNetConfig, "convnet": ConvNetConfig}
-_DETECTOR = "damage"
+_DETECTOR, _UPSCALER = "damage", "span"
 
 
 SIDE = Whole(1, 2**15)  # of training pictures
@@ -208,24 +210,51 @@ class DetectorConfig:
         return DamageDetector(self.network.build(), load_encoder(), self.image_size).eval()
 
 
-def decode_model(data: Any) -> ModelConfig | ClassifierConfig | DetectorConfig:
+@dataclass(frozen=True)
+class UpscalerConfig:
+    """Configuration of an upscaler: everything but the weights.
+
+    Attributes:
+        network: options of the network.
+        image_size: side of the small training crops, in pixels.
+    """
+
+    network: Annotated[SPANConfig, {_UPSCALER: SPANConfig}]
+    image_size: Annotated[int, SIDE] = 48
+
+    task: ClassVar = "upscale"
+    sde: ClassVar[None] = None
+    data_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def build(self) -> Upscaler:
+        """Build the upscaler with random weights, in evaluation mode."""
+        return Upscaler(self.network.build(), self.image_size).eval()
+
+
+def decode_model(data: Any) -> ModelConfig | ClassifierConfig | DetectorConfig | UpscalerConfig:
     """Decode the configuration of any model; raise InputError naming a missing, unknown or wrong entry.
 
-    Classifiers have `classes`, detectors a damage network; all other configurations are those of priors.
+    Classifiers have `classes`, detectors and upscalers a network of their name; all others are priors.
     """
     if not isinstance(data, dict):
         raise CheckpointError(unsupported("model", data, "a JSON object"))
     if "classes" in data:
         return decode(ClassifierConfig, data)
     network = data.get("network")
-    if isinstance(network, dict) and network.get("name") == _DETECTOR:
+    name = network.get("name") if isinstance(network, dict) else None
+    if name == _DETECTOR:
         return decode(DetectorConfig, data)
+    if name == _UPSCALER:
+        return decode(UpscalerConfig, data)
     return decode(ModelConfig, data)
 
 
-AnyConfig = Annotated[ModelConfig | ClassifierConfig | DetectorConfig, decode_model]
+AnyConfig = Annotated[ModelConfig | ClassifierConfig | DetectorConfig | UpscalerConfig, decode_model]
 """Configuration of any model."""
-AnyModel = ScorePrior | NoiseClassifier | DamageDetector
+AnyModel = ScorePrior | NoiseClassifier | DamageDetector | Upscaler
 """Any model stored in a file."""
 
 
@@ -236,6 +265,8 @@ def config_of(model: AnyModel) -> AnyConfig:
         raise CheckpointError(f"{type(network).__name__} has no `config`, the options stored in a model's file")
     if isinstance(model, DamageDetector):
         return DetectorConfig(network.config, model.image_size)
+    if isinstance(model, Upscaler):
+        return UpscalerConfig(network.config, model.image_size)
     if isinstance(model, NoiseClassifier):
         rest = (model.sde, model.classes, model.data_range, model.image_size, model.guidance)
         return ClassifierConfig(network.config, *rest)

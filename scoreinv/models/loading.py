@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -24,9 +25,12 @@ from scoreinv.system.threads import OPENMP, set_threads
 if TYPE_CHECKING:
     from scoreinv.models.config import ModelConfig
     from scoreinv.models.damage_detector import DamageDetector
+    from scoreinv.models.upscaler import Upscaler
     from scoreinv.prior import ScorePrior
 
-Role = Literal["damage", "inpaint", "denoise", "colorize"]
+Role = Literal["damage", "inpaint", "denoise", "colorize", "upscale"]
+_KINDS: dict[str, Literal["detector", "upscaler"]] = {"damage": "detector", "upscale": "upscaler"}
+"""Kinds of the models of roles; those of the others are priors."""
 
 _log = logging.getLogger(__name__)
 _loading = RLock()
@@ -78,13 +82,13 @@ class ModelSource:
 
     Attributes:
         name: bundled name, path, or `hf:OWNER/NAME`.
-        kind: a prior or a damage detector.
+        kind: a prior, a damage detector or an upscaler.
         exact: compute in float32: bfloat16 rounding multiplies the steps of ODE solvers.
     """
 
     name: str
     machine: Machine = field(default_factory=Machine)
-    kind: Literal["prior", "detector"] = "prior"
+    kind: Literal["prior", "detector", "upscaler"] = "prior"
     exact: bool = False
 
     def __post_init__(self) -> None:
@@ -150,8 +154,12 @@ def _load(source: ModelSource) -> Any:
     if device == "cpu":
         given = source.machine.threads is not None or OPENMP in os.environ
         _log.info("threads %d%s", torch.get_num_threads(), " (requested)" if given else "")
-    loaded = catalogue.load_damage_detector(source.path) if source.kind == "detector" else catalogue.load(source.path)
-    return loaded.to(torch.device(device), getattr(torch, precision))
+    loaders: dict[str, Callable[[Path], Any]] = {
+        "prior": catalogue.load,
+        "detector": catalogue.load_damage_detector,
+        "upscaler": catalogue.load_upscaler,
+    }
+    return loaders[source.kind](source.path).to(torch.device(device), getattr(torch, precision))
 
 
 @dataclass(frozen=True)
@@ -161,8 +169,9 @@ class Models:
     Attributes:
         damage: finds damage.
         inpaint: fills holes.
-        denoise: removes noise and blur, and enlarges.
+        denoise: removes noise and blur, and draws samples of enlarged photographs.
         colorize: draws colours.
+        upscale: enlarges.
         machine: where models given by name compute.
     """
 
@@ -170,6 +179,7 @@ class Models:
     inpaint: str | Path | ScorePrior = "photo"
     denoise: str | Path | ScorePrior = "denoiser"
     colorize: str | Path | ScorePrior = "scene"
+    upscale: str | Path | Upscaler = "upscaler"
     machine: Machine = field(default_factory=Machine)
 
     def detector(self) -> DamageDetector:
@@ -188,13 +198,34 @@ class Models:
         """Return the prior that draws colours."""
         return self._load("colorize")
 
+    def upscaler(self) -> Upscaler:
+        """Return the network that enlarges."""
+        return self._load("upscale")
+
     def source(self, role: Role) -> ModelSource | None:
         """Return the named model of a role; None if it is a loaded model."""
         model = getattr(self, role)
         if not isinstance(model, str | Path):
             return None
         name = model if isinstance(model, str) else str(model.absolute())  # a path is no bundled name
-        return ModelSource(name, self.machine, "detector" if role == "damage" else "prior")
+        return ModelSource(name, self.machine, _KINDS.get(role, "prior"))
+
+    def identity(self, role: Role) -> dict[str, str | None]:
+        """Return name and SHA-256 of a role's model for records; None for a private name, and a model from no file."""
+        source = self.source(role)
+        origin = catalogue.origin_of(getattr(self, role)) if source is None else (source.name, source.path)
+        if origin is None:
+            return {"name": None, "sha256": None}
+        return {"name": catalogue.public_name(*origin), "sha256": catalogue.sha256(origin[1])}
+
+    def place(self, role: Role) -> tuple[str, str]:
+        """Return the device of a role's model, and the precision of its network."""
+        source = self.source(role)
+        if source is not None:
+            return source.place
+        weights = getattr(self, role).network.parameters()
+        dtype = min((weight.dtype for weight in weights), key=lambda dtype: dtype.itemsize)
+        return getattr(self, role).device.type, str(dtype).removeprefix("torch.")
 
     def _load(self, role: Role) -> Any:
         source = self.source(role)

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save as serialised
 
 from scoreinv.models.codec import encode, in_file, parse_json
-from scoreinv.models.config import AnyConfig, AnyModel, DetectorConfig, NamedSDE, config_of, decode_model
+from scoreinv.models.config import AnyConfig, AnyModel, NamedSDE, config_of, decode_model
 from scoreinv.models.weights import check_shapes, install, opened
 from scoreinv.sdes import SDE
 from scoreinv.system.errors import CheckpointError, SettingError
@@ -64,7 +64,7 @@ def read_model(path: Path, sde: SDE | None = None) -> AnyModel:
     """
     with opened(path) as (metadata, shapes, read):
         config, _ = _described(path, metadata)
-        if sde is not None and not isinstance(config, DetectorConfig):
+        if sde is not None and config.sde is not None:
             config = replace(config, sde=sde)
         if isinstance(config.sde, NamedSDE):
             raise CheckpointError(f"{path}: {config.sde.missing()}")

@@ -13,5 +13,6 @@ from .pixelwise import ObservedComponents as ObservedComponents
 from .pixelwise import gray as gray
 from .pixelwise import gray_and_hints as gray_and_hints
 from .pixelwise import mask as mask
+from .resize import BlockMeans as BlockMeans
 from .resize import Separable as Separable
 from .resize import downsampling as downsampling

@@ -1,4 +1,4 @@
-"""Separable operators on rows and columns: downsampling with antialiasing, including the borders."""
+"""Downsampling: block means, and separable operators on rows and columns with antialiasing, including the borders."""
 
 from __future__ import annotations
 
@@ -57,7 +57,34 @@ class Separable(SpectralOperator):
         return _between(self._down[0].mT, y, self._across[0])
 
 
-def downsampling(factor: int, height: int, width: int, kind: str = "area") -> Separable:
+@dataclass(frozen=True)
+class BlockMeans(SpectralOperator):
+    """The means of blocks of factor x factor pixels; the singular values are 1 / factor."""
+
+    factor: int
+
+    @property
+    def singular(self) -> Tensor:
+        return torch.full((1, 1, 1, 1), 1 / self.factor, dtype=torch.float64)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        report()
+        return F.avg_pool2d(x, self.factor)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self.synthesise(y) / self.factor
+
+    def analyse(self, x: Tensor) -> Tensor:
+        return self.factor * self(x)
+
+    def synthesise(self, spectrum: Tensor) -> Tensor:
+        return F.interpolate(spectrum / self.factor, scale_factor=self.factor, mode="nearest")
+
+    def analyse_observation(self, y: Tensor) -> Tensor:
+        return y
+
+
+def downsampling(factor: int, height: int, width: int, kind: str = "area") -> SpectralOperator:
     """Return the operator that reduces pictures of height x width by an integer factor.
 
     Args:
@@ -71,11 +98,13 @@ def downsampling(factor: int, height: int, width: int, kind: str = "area") -> Se
     check("factor", factor, Whole(1))
     if height % factor or width % factor:
         raise InputError(f"the sides of the large picture must be multiples of {factor}, not {width}x{height}")
+    if kind == "area":
+        return BlockMeans(factor)
 
     def reduction(side: int) -> Tensor:
         """Return the matrix (1, side / factor, side), from the reductions of the unit vectors."""
         units, size = torch.eye(side, dtype=torch.float64)[None, None], (side // factor, side)
-        return F.interpolate(units, size, mode=kind, antialias=kind == "bicubic")[0]
+        return F.interpolate(units, size, mode="bicubic", antialias=True)[0]
 
     return Separable(reduction(height), reduction(width))
 
@@ -91,13 +120,9 @@ def _svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         v, s, u = _svd(matrix.mT)
         return u.mT, s, v.mT
     gram = matrix @ matrix.mT
-    squares = gram.diagonal(dim1=-2, dim2=-1)
-    if torch.equal(gram, squares.diag_embed()):  # orthogonal rows, as for block means
-        u, turned = torch.eye(gram.shape[-1], dtype=gram.dtype).expand_as(gram), matrix
-    else:
-        report()
-        squares, u = torch.linalg.eigh(gram)
-        turned = u.mT @ matrix
+    report()
+    squares, u = torch.linalg.eigh(gram)
+    turned = u.mT @ matrix
     s = squares.clamp_min(0).sqrt()
     counts = s > RANK_TOLERANCE * s.amax(-1, keepdim=True)
     inverse = torch.where(counts, 1 / torch.where(counts, s, 1), 0)

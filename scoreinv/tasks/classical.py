@@ -60,7 +60,7 @@ def inpaint_classically(
         notify(part, 1.0)
     pixels[~hole] = kept.pixels[~hole]
     filled = replace(picture, pixels=pixels)
-    return InpaintOutcome(filled, [filled], None, 0, method, damage, notes=notes)
+    return InpaintOutcome(filled, [filled], None, 0, method, damage, notes=notes, generated=hole)
 
 
 def _filled(values: np.ndarray, hole: np.ndarray, method: ClassicalMethod) -> np.ndarray:

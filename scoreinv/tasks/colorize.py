@@ -52,6 +52,7 @@ from scoreinv.tasks.noise_streams import PictureNoise, ddof_of_pairs, noise_weig
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import ColorizeOutcome, ImageLike, in_form
 from scoreinv.tasks.posterior import MEAN_WINDOW, Windows, draw_given
+from scoreinv.tasks.provenance import all_recorded
 from scoreinv.tasks.requests import (
     COLOR_TEMPERATURE,
     MEAN_DRAWS,
@@ -133,7 +134,7 @@ def colorize(
     references = _references_from_api(like)
     inputs = [Inputs(picture, hints=one, references=references) for picture, one in zip(pictures, given, strict=True)]
     with running("colouring", callback, progress=progress) as forward:
-        return in_form(_colorize_all(inputs, request, models, forward), form)
+        return in_form(all_recorded(_colorize_all(inputs, request, models, forward), inputs, request, models), form)
 
 
 def hints_for(hints: Any, count: int) -> list[KnownColours | None]:

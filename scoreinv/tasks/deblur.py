@@ -36,8 +36,9 @@ from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import DeblurOutcome, ImageLike, Outcome, for_each
 from scoreinv.tasks.requests import DeblurRequest, Estimate, Inputs, RestorationMethod, SolveRequest
 from scoreinv.tasks.solve import Problem, solve_problem
-from scoreinv.tasks.upscale import SPECTRUM
 
+SPECTRUM = 5e-4
+"""P of `blurred_detail`, for pixels in [0, 1], measured on held-out photographs."""
 LEAST_NOISE = 0.3 / 255
 """Noise that rounding to 8 bits leaves in a photograph: no photograph has less."""
 _LEAST_CUT_NOISE = 1 / 255
@@ -164,8 +165,9 @@ def remove_blur(
 def blurred_detail(kernel: np.ndarray, noise_std: float) -> float:
     """Return the root mean square of a photograph's components, in [0, 1], that a blur and noise leave unknown.
 
-    For the spectrum P / f^2 (see `upscale.missing_detail`) and the kernel's transfer function K, the best linear
-    estimate has an error of variance 1 / (f^2 / P + |K|^2 / noise_std^2) at f.
+    Photographs look alike at every scale: their power spectrum is about P / f^2 at f cycles a pixel (Ruderman and
+    Bialek 1994). For the kernel's transfer function K, the best linear estimate has an error of variance
+    1 / (f^2 / P + |K|^2 / noise_std^2) at f.
     """
     side = max(_LEAST_TRANSFORM, *kernel.shape)
     squares = np.square(np.fft.fftfreq(side))

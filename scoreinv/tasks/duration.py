@@ -9,16 +9,21 @@ from typing import Literal
 
 import torch
 
+from scoreinv.models.loading import Models
+from scoreinv.models.upscaler import Upscaler
 from scoreinv.operators import Blur
-from scoreinv.prior import ScorePrior
 from scoreinv.tasks.common import wide_tile
 from scoreinv.tasks.deblur import BLUR_ITERATIONS
 from scoreinv.tasks.requests import SolveRequest
+from scoreinv.tasks.upscale import upscaling_windows
 from scoreinv.windows.placement import grid
+
+_PROBE = 96
+"""Side of the window that is timed, in pixels of the small picture."""
 
 
 def improvement_seconds(
-    work: Literal["denoise", "upscale", "deblur"], size: tuple[int, int], factor: int, prior: ScorePrior
+    work: Literal["denoise", "upscale", "deblur"], size: tuple[int, int], factor: int, models: Models
 ) -> float:
     """Estimate the seconds for the mean of a photograph by timing one window and one product with A.
 
@@ -26,11 +31,11 @@ def improvement_seconds(
         size: (height, width) of the photograph.
         factor: factor of `upscale`.
     """
-    steps, products = 1, 0.0
-    if work != "denoise":
-        _, steps = SolveRequest().decided(estimated=True, exact=work == "upscale")
     if work == "upscale":
-        size = size[0] * factor, size[1] * factor
+        return _upscaling_seconds(size, factor, models.upscaler())
+    steps, products, prior = 1, 0.0, models.denoiser()
+    if work == "deblur":
+        _, steps = SolveRequest().decided(estimated=True)
     boxes = grid(*size, *wide_tile(prior, *size), prior.stride)
     windows = len(boxes) * _seconds(partial(prior.noise, torch.zeros(1, 3, *boxes[0][2:], device=prior.device), 0.5))
     if work == "deblur":  # in closed form the products take a tenth of the evaluations
@@ -38,6 +43,13 @@ def improvement_seconds(
         product = _seconds(partial(blurring, torch.zeros(1, 3, *size, device=prior.device)))
         products = 2 * BLUR_ITERATIONS * product
     return steps * (windows + products)
+
+
+def _upscaling_seconds(size: tuple[int, int], factor: int, model: Upscaler) -> float:
+    boxes = upscaling_windows(*size, model.reach)
+    pixels = sum(height * width for _, _, height, width in boxes)
+    probe = torch.zeros(1, 3, _PROBE, _PROBE, device=model.device)
+    return pixels / _PROBE**2 * _seconds(partial(model.enlarged, probe, factor, 0.0, means=True))
 
 
 @torch.no_grad()

@@ -55,6 +55,7 @@ from scoreinv.tasks.holes import mask_notes, with_hole
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import ImageLike, InpaintOutcome, for_each, in_form
 from scoreinv.tasks.posterior import MEAN_WINDOW, Windows, accepts_holes, draw_given
+from scoreinv.tasks.provenance import all_recorded
 from scoreinv.tasks.requests import FillEstimate, FillMethod, InpaintRequest, Inputs, Sampling
 from scoreinv.windows.boxes import Box, crop
 from scoreinv.windows.ensemble import ALL
@@ -134,7 +135,7 @@ def inpaint(
         return for_each(inpaint_classically, inputs, request, models, form, title, callback, progress=progress)
     with running(title, callback, progress=progress) as forward:
         prepared = [PreparedFill(each, request, models) for each in inputs]
-        return in_form(draw_fills(prepared, request, forward), form)
+        return in_form(all_recorded(draw_fills(prepared, request, forward), inputs, request, models), form)
 
 
 def inpaint_picture(
@@ -296,7 +297,8 @@ class PreparedFill:
                 means.append(replace(same[0], rgb=values.mean(axis=0)))
             if request.estimate == "mean":
                 image = self.kept.with_fills(means)
-        return InpaintOutcome(image, filled, std, self.nfe, sampling.method, notes=list(self.notes))
+        notes = list(self.notes)
+        return InpaintOutcome(image, filled, std, self.nfe, sampling.method, notes=notes, generated=self.hole)
 
 
 _Row = tuple[PreparedFill, int, Region]

@@ -49,6 +49,7 @@ NoteCode = Literal[
     "noise_grain",  # level: left, as film grain
     "noise_none",
     "noise_removed",  # level, estimated: whether it was
+    "enlarged",  # factor
     # blur
     "blur_found",  # kernel, kind, size, angle
     "looks_sharp",  # a given kernel may ring

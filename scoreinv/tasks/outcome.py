@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
 import numpy as np
 from PIL import Image
@@ -14,12 +14,14 @@ from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.system.text import one_line
 from scoreinv.tasks.callbacks import Callback, running, split
 from scoreinv.tasks.notes import Note
-from scoreinv.tasks.requests import FillMethod, Inputs, Request, RestorationMethod, StepName
+from scoreinv.tasks.provenance import all_recorded
+from scoreinv.tasks.requests import ClassicalMethod, FillMethod, Inputs, Request, RestorationMethod, StepName
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from scoreinv.analysis.kind import Kind
+    from scoreinv.imaging.records import Record
     from scoreinv.models.loading import Models
     from scoreinv.operators.kernels import PointSpread
 
@@ -27,8 +29,8 @@ ImageLike = TypeVar("ImageLike", np.ndarray, Image.Image, "Tensor")
 """The form in which a caller gives a picture, which is that of the result."""
 AnyImage = TypeVar("AnyImage")
 Images = TypeVar("Images")
-AnyMethod = FillMethod | RestorationMethod | Literal["exact", "segmentation"]
-"""How a picture was made; `exact` for noise alone, `segmentation` for a mask of damage."""
+AnyMethod = FillMethod | RestorationMethod | Literal["exact", "segmentation", "network"]
+"""How a picture was made; `exact` for noise alone, `segmentation` for a mask of damage, `network` for a larger one."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,6 +65,9 @@ class Outcome(Generic[AnyImage]):
         nfe: network evaluations at each place for one sample.
         method: how the picture was made.
         notes: what the task tells about the picture.
+        generated: HxW bool, pixels that a model or a classical method filled; None: none.
+        box: part of the original that the picture shows: top, left, height and width; None: all of it.
+        provenance: how the picture was made; None for masks, and for `solve`.
     """
 
     image: AnyImage
@@ -71,6 +76,9 @@ class Outcome(Generic[AnyImage]):
     nfe: int
     method: AnyMethod
     notes: list[Note] = field(default_factory=list, kw_only=True)
+    generated: Any = field(default=None, kw_only=True, repr=False)
+    box: Any = field(default=None, kw_only=True, repr=False)
+    provenance: Record | list[Record] | None = field(default=None, kw_only=True, repr=False)
 
     def __repr__(self) -> str:
         return one_line(self)
@@ -82,6 +90,12 @@ class Outcome(Generic[AnyImage]):
     def step_pictures(self) -> list[AnyImage | None]:
         """Return the pictures after each step of a restoration, if they were kept; None for unchanged ones."""
         return []
+
+    @property
+    def invents(self) -> bool:
+        """Whether a generative model added content to the picture: filled pixels, or colours."""
+        filled = self.generated is not None and bool(self.generated.any())
+        return filled and self.method not in get_args(ClassicalMethod)
 
 
 def _share(hole: Any) -> float:
@@ -147,6 +161,10 @@ class ColorizeOutcome(Outcome[AnyImage]):
     """
 
     kind: Kind | list[Kind]
+
+    @property
+    def invents(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True, repr=False)
@@ -240,6 +258,10 @@ class RestoreOutcome(Outcome[AnyImage]):
         by_name = {step.name: step.image for step in self.steps}
         return [by_name.get(name) for name in self.wanted]
 
+    @property
+    def invents(self) -> bool:
+        return super().invents or any(step.changed and step.name == "colorize" for step in self.steps)
+
 
 def for_each(
     task: Callable[[Inputs, Any, Models, Callback], Outcome[Any]],
@@ -255,7 +277,8 @@ def for_each(
     """Run a task on the pictures of a call from Python; return their outcomes as one, in the caller's form."""
     with running(title, callback, progress=progress) as forward:
         parts = split(forward, [1] * len(inputs))
-        return in_form([task(one, request, models, part) for one, part in zip(inputs, parts, strict=True)], form)
+        outcomes = [task(one, request, models, part) for one, part in zip(inputs, parts, strict=True)]
+        return in_form(all_recorded(outcomes, inputs, request, models), form)
 
 
 def in_form(outcomes: Sequence[Outcome[Any]], form: Form) -> Any:

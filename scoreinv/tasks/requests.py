@@ -392,7 +392,8 @@ class ColorizeRequest(DrawRequest):
         return COLOR_SATURATION if near_mean and not hinted else 1.0
 
 
-RestorationMethod = Literal["diffpir", "ddrm", "pigdm", "dps", "mmps", "pc", "dpir"]
+SampleMethod = Literal["diffpir", "ddrm", "pigdm", "dps", "mmps", "pc"]
+RestorationMethod = Literal[SampleMethod, "dpir"]
 Downsampling = Literal["area", "bicubic"]
 ORIENTATIONS = (1, 2, 4, 8)
 """Numbers of flips and turns that an estimate can be averaged over."""
@@ -417,8 +418,6 @@ LEAST_STEPS: dict[RestorationMethod, int] = {
 }
 """Times below which a method is much worse if sampling begins at the prior. For `photo` at noise of .05 the error of
 `mmps` is 14 % larger in 8 than in 36, that of `pigdm` for a blur is 0.23 in 24 and 0.41 in 12."""
-EXACT_STEPS = 5
-"""Times of `dpir` for an observation without noise: with momentum they reach further than ten without."""
 FULL_STEPS = 3
 """Factor of the steps if sampling begins at the prior; `dps` takes the same number."""
 DENOISING_STEPS = 10
@@ -449,8 +448,7 @@ class SolveRequest(Request):
     steps: Annotated[
         int | None,
         Setting(
-            f"Steps of the method. (default: dpir {RESTORATION_STEPS['dpir']}, {EXACT_STEPS} without noise; diffpir "
-            f"{RESTORATION_STEPS['diffpir']})",
+            f"Steps of the method. (default: dpir {RESTORATION_STEPS['dpir']}; diffpir {RESTORATION_STEPS['diffpir']})",
             STEPS,
             advanced=True,
         ),
@@ -483,18 +481,12 @@ class SolveRequest(Request):
     def roles(self, given: Collection[Given]) -> list[Role]:
         return ["denoise"]
 
-    def decided(self, *, estimated: bool, exact: bool) -> tuple[RestorationMethod, int]:
-        """Return method and steps for work that begins at an estimate (`estimated`) or at the prior.
-
-        Args:
-            exact: the observation has no noise.
-        """
+    def decided(self, *, estimated: bool) -> tuple[RestorationMethod, int]:
+        """Return method and steps for work that begins at an estimate (`estimated`) or at the prior."""
         sampler: RestorationMethod = "diffpir" if estimated else "mmps"
         method = self.method or ("dpir" if self.mean else sampler)
         if self.steps is not None:
             return method, self.steps
-        if method == "dpir" and estimated and exact:
-            return method, EXACT_STEPS
         return method, RESTORATION_STEPS[method] * (1 if estimated or method == "dps" else FULL_STEPS)
 
 
@@ -531,11 +523,21 @@ class DenoiseRequest(SolveRequest):
 
 @dataclass(frozen=True)
 class UpscaleRequest(SolveRequest):
-    """How a picture is enlarged.
+    """How a picture is enlarged: for the mean by a network's estimate, from which samples start.
 
     Attributes:
-        noise_std: standard deviation of the picture's noise, in [0, 1]; 0: the reduced result equals the picture.
+        noise_std: standard deviation of the picture's noise, in [0, 1]; 0: the reduced result equals the picture. None:
+            that of its JPEG quantisation, or of noise that exceeds film grain, or 0.
     """
+
+    method: Annotated[
+        SampleMethod | None,
+        Setting("Method that draws samples around the network's estimate. (default: diffpir)", advanced=True),
+    ] = None
+    steps: Annotated[
+        int | None,
+        Setting(f"Steps of the method. (default: diffpir {RESTORATION_STEPS['diffpir']})", STEPS, advanced=True),
+    ] = None
 
     factor: Annotated[int, Setting("Enlarge this many times.", Whole(2, 4))] = 2
     downsampling: Annotated[
@@ -546,14 +548,23 @@ class UpscaleRequest(SolveRequest):
         ),
     ] = "area"
     noise_std: Annotated[
-        float,
+        float | None,
         Setting(
-            "Noise level, 0 to 255. With 0 the result, reduced again, is exactly the photo.",
+            "Noise level, 0 to 255. With 0 the result, reduced again, is exactly the photo. (default: that of its JPEG "
+            "compression or of visible noise, else 0)",
             option="noise",
             metavar="LEVEL",
             read=noise_from_levels,
         ),
-    ] = 0.0
+    ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mean and self.steps is not None:
+            raise SettingError("steps", "needs samples: the mean takes one evaluation")
+
+    def roles(self, given: Collection[Given]) -> list[Role]:
+        return ["upscale"] if self.mean else ["denoise", "upscale"]
 
     def result_of(self, picture: Picture) -> Picture:
         return picture.enlarged(self.factor)
@@ -653,7 +664,7 @@ def _black_mask(picture: Picture) -> Picture:
     return picture_of_hole(np.zeros(picture.size, dtype=bool))
 
 
-StepName = Literal["damage", "border", "tint", "tone", "inpaint", "denoise", "colorize"]
+StepName = Literal["damage", "border", "tint", "tone", "inpaint", "denoise", "colorize", "enlarge"]
 RESTORATION: tuple[StepName, ...] = get_args(StepName)
 """Steps of `restore` in order, see `tasks.restore`."""
 
@@ -689,6 +700,9 @@ class RestoreRequest(Request):
     colorize: Annotated[bool, Setting("Add colour to grey and tinted photos.")] = True
     keep_tint: Annotated[bool, Setting("Keep the tint of a tinted print (sepia).")] = False
     crop_border: Annotated[bool, Setting("Cut off a plain border and torn edges.")] = False
+    enlarge: Annotated[
+        int | None, Setting("Enlarge the result this many times. (default: not enlarged)", Whole(2, 4))
+    ] = None
     sensitivity: Annotated[
         float | None,
         Setting(
@@ -730,6 +744,7 @@ class RestoreRequest(Request):
             "inpaint": not self.inpaint,
             "denoise": not self.denoise,
             "colorize": not self.colorize,
+            "enlarge": self.enlarge is None,
         }
         return [step for step in RESTORATION if not off[step]]
 
@@ -739,8 +754,12 @@ class RestoreRequest(Request):
             "denoise": self.denoise,
             "colorize": self.colorize,
             "damage": self.inpaint and "mask" not in given,
+            "upscale": self.enlarge is not None,
         }
         return [role for role, is_used in used.items() if is_used]
+
+    def result_of(self, picture: Picture) -> Picture:
+        return picture if self.enlarge is None else picture.enlarged(self.enlarge)
 
     def check_given(self, given: Collection[Given]) -> None:
         if "mask" in given and not self.inpaint:

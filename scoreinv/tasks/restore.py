@@ -8,7 +8,8 @@ Each step takes the result of the one before, in this order:
 4. faded tones are corrected (*tone*), so that later models see tones as in training;
 5. damage is filled (*inpaint*), before dust counts as noise, and in grey if the print was tinted;
 6. noise is removed (*denoise*) if it is more than film grain;
-7. colours are drawn (*colorize*) for a picture that is grey then, except on the paper around it.
+7. colours are drawn (*colorize*) for a picture that is grey then, except on the paper around it;
+8. the result is enlarged (*enlarge*) if requested.
 
 A step that finds nothing to do returns the picture itself, so a healthy photograph in colours comes back bit-identical.
 """
@@ -24,7 +25,7 @@ import numpy as np
 from scoreinv.analysis.borders import within_border, within_paper
 from scoreinv.analysis.effective_resolution import enlarged_fills, oversampling, reduced
 from scoreinv.analysis.kind import Kind, seen, untinted
-from scoreinv.analysis.noise import white_noise
+from scoreinv.analysis.noise import FILM_GRAIN, white_noise
 from scoreinv.imaging.picture import Picture, picture_of_hole
 from scoreinv.imaging.regions import touched_blocks
 from scoreinv.inputs.arrays import pictures_from_api
@@ -53,12 +54,11 @@ from scoreinv.tasks.requests import (
     Inputs,
     RestoreRequest,
     StepName,
+    UpscaleRequest,
 )
 from scoreinv.tasks.tone import tone_picture
+from scoreinv.tasks.upscale import upscale_picture
 from scoreinv.windows.boxes import Box, crop
-
-LEAST_REMOVED = 5 / GRAY_LEVELS
-"""Noise below which it counts as film grain, and is kept: see `analysis.noise.white_noise`."""
 
 _SURELY = 0.005
 """Share of surely damaged pixels from which a photograph in colours is an old one; healthy ones have up to 0.003."""
@@ -72,6 +72,8 @@ _WORN = 0.01
 
 _DURATIONS: dict[StepName, float] = {"damage": 4, "tone": 0.2, "inpaint": 10, "denoise": 5, "colorize": 1}
 """Relative durations of the steps for a scan of two megapixels with 2 % damage."""
+_ENLARGING = 10.0
+"""That of its enlargement, if requested."""
 
 
 def restore(
@@ -85,6 +87,7 @@ def restore(
     colorize: bool = True,
     keep_tint: bool = False,
     crop_border: bool = False,
+    enlarge: int | None = None,
     sensitivity: float | None = None,
     grow: int = FOUND_GROW,
     noise_std: float | None = None,
@@ -115,6 +118,7 @@ def restore(
         tone: treat the picture as faded; strength of the correction, 0 to 1. None: 1 if it is surely faded.
         keep_tint: keep the tint of a tinted print (sepia), without colours.
         crop_border: cut off a plain border and torn edges: the result is smaller, and so is `damage`.
+        enlarge: 2, 3 or 4: enlarge the result, see `upscale`. `damage` keeps the size of the photograph.
         sensitivity: of damage detection, see `find_damage`. None: 0.5, for photographs in colours 0.05, and 0 if
             little is detected that does not stand out.
         grow: pixels by which detected damage is enlarged, for soft edges.
@@ -141,6 +145,7 @@ def restore(
         colorize=colorize,
         keep_tint=keep_tint,
         crop_border=crop_border,
+        enlarge=enlarge,
         sensitivity=sensitivity,
         grow=grow,
         samples=samples,
@@ -182,12 +187,13 @@ def restore_picture(
     request.check_given(inputs.given)
     picture, hole, hints = inputs.picture, inputs.hole, inputs.hints
     channels = 3 if request.colorize and picture.is_gray_mode else 1
-    check_samples(request.samples, channels * picture.pixels.nbytes)
+    check_samples(request.samples, channels * request.result_of(picture).pixels.nbytes)
     if hints is not None:
         hints.check_size(picture.size, "the hints")
     if request.noise_std is not None:
         denoising_time(models.denoiser(), white_level(request.noise_std, gray=picture.is_gray()))  # checks the range
-    parts = dict(zip(_DURATIONS, split(callback, _DURATIONS.values()), strict=True))
+    durations = _DURATIONS if request.enlarge is None else {**_DURATIONS, "enlarge": _ENLARGING}
+    parts = dict(zip(durations, split(callback, durations.values()), strict=True))
     work = _Restoration([picture], request, models, parts)
     if hole is not None:
         work.notes += mask_notes(hole)
@@ -210,6 +216,8 @@ def restore_picture(
         work.remove_noise()
     if request.colorize:
         work.add_colors(hints)
+    if request.enlarge is not None:
+        work.enlarge(request.enlarge)
     if hints is not None and not any(step.name == "colorize" and step.changed for step in work.steps):
         work.notes.append(warning("hints_unused"))
     notify(callback, 1.0)
@@ -223,6 +231,7 @@ class _Restoration:
     Attributes:
         pictures: one, or all samples once something was drawn.
         callbacks: of the steps.
+        inside: box inside a border that was cut off.
         notes: about the inputs.
     """
 
@@ -232,6 +241,7 @@ class _Restoration:
     callbacks: dict[StepName, Callback]
     kind: Kind = "grey"
     damage: np.ndarray | None = None
+    inside: Box | None = None
     noise_std: float | None = None
     steps: list[Step[Picture]] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
@@ -277,6 +287,7 @@ class _Restoration:
             return None
         self.damage = None if self.damage is None else crop(self.damage, inside)
         self._finish_step("border", info("border_cropped", **size), [picture.part(inside)])
+        self.inside = inside
         return inside
 
     def remove_tint(self) -> Picture:
@@ -330,7 +341,7 @@ class _Restoration:
         given = self.request.noise_std
         self.noise_std = white_noise(self.pictures[0]) if given is None else given
         level = self.noise_std * GRAY_LEVELS
-        if given is None and self.noise_std < LEAST_REMOVED:
+        if given is None and self.noise_std < FILM_GRAIN:
             note = info("noise_grain", level=level) if self.noise_std else info("noise_none")
             self._finish_step("denoise", note)
             return
@@ -368,6 +379,17 @@ class _Restoration:
         self.nfe, self.method = self.nfe + drawn.nfe, drawn.method
         self._finish_step("colorize", info("colors_drawn"), colored)
 
+    def enlarge(self, factor: int) -> None:
+        """Enlarge the restored pictures."""
+        request, enlarged = UpscaleRequest(factor=factor), []
+        for picture, part in zip(
+            self.pictures, split(self.callbacks["enlarge"], [1] * len(self.pictures)), strict=True
+        ):
+            outcome = upscale_picture(Inputs(picture), request, self.models, part)
+            enlarged.append(outcome.image)
+        self.nfe += outcome.nfe
+        self._finish_step("enlarge", info("enlarged", factor=factor), enlarged)
+
     def samples(self) -> list[Picture]:
         """Return as many pictures as samples are wanted, equal if nothing was drawn."""
         count = self.request.samples
@@ -384,7 +406,7 @@ class _Restoration:
             if any(step.name == "colorize" and step.changed for step in self.steps):
                 # Colours come in pairs; fills, which differ most in the damage, do not.
                 pairs = running_spread.std(ddof_of_pairs(len(samples)))
-                std = pairs if self.damage is None else np.where(self.damage, std, pairs)
+                std = pairs if self.damage is None else np.where(self._enlarged_damage(), std, pairs)
         notes = [*self.notes, *(step.note for step in self.steps)]
         return RestoreOutcome(
             samples[0],
@@ -398,7 +420,15 @@ class _Restoration:
             self.steps,
             self.request.steps,
             notes=notes,
+            generated=self.damage if any(step.name == "inpaint" for step in self.steps) else None,
+            box=self.inside,
         )
+
+    def _enlarged_damage(self) -> np.ndarray:
+        """Return the damage at the size of the result."""
+        assert self.damage is not None
+        factor = self.request.enlarge or 1
+        return self.damage.repeat(factor, 0).repeat(factor, 1)
 
     def _finish_step(
         self, name: StepName, note: Note, pictures: list[Picture] | None = None, *, mask: np.ndarray | None = None

@@ -190,11 +190,11 @@ class Restorer(OnRows):
         scoreinv.Restorer(kernel=kernels.motion(15, 30))({"image": blurred})["result"]
 
     Args:
-        model: name or file.
+        model: name or file; None: the bundled one.
         kernel: the blur, an array (h, w) of at least 0; None: none.
         factor: of the enlargement, 2 to 4; None: none.
         downsampling: the kernel that would reduce the large picture to the given one.
-        noise_std: standard deviation of the noise, in [0, 1]. None: estimated from each picture; 0 for enlarging.
+        noise_std: standard deviation of the noise, in [0, 1]. None: estimated from each picture.
         image, result, name: columns, see `OnRows`.
         device, precision: of the network, in each process; `auto` takes the fastest.
         settings: `method`, `steps`, `samples`, `seed`, `estimate` and `orientations`.
@@ -202,7 +202,7 @@ class Restorer(OnRows):
 
     def __init__(
         self,
-        model: str | Path = "denoiser",
+        model: str | Path | None = None,
         *,
         kernel: np.ndarray | None = None,
         factor: int | None = None,
@@ -222,14 +222,16 @@ class Restorer(OnRows):
         request: SolveRequest
         if factor is not None:
             kind: Downsampling = "area" if downsampling is None else downsampling
-            noise = 0.0 if noise_std is None else noise_std
-            request = UpscaleRequest(factor=factor, downsampling=kind, noise_std=noise, **settings)
+            request = UpscaleRequest(factor=factor, downsampling=kind, noise_std=noise_std, **settings)
         elif kernel is not None:
             request = DeblurRequest(kernel=normalised(kernel, "the kernel"), noise_std=noise_std, **settings)
         else:
             request = DenoiseRequest(noise_std=noise_std, **settings)
-        models = Models(denoise=model, machine=Machine(device, precision))
-        super().__init__(request, models, "denoise", [image], result, name)
+        role, named = request.roles(())[0], dict[str, Any]()
+        if model is not None:
+            named[role] = model
+        models = Models(**named, machine=Machine(device, precision))
+        super().__init__(request, models, role, [image], result, name)
 
     def run(self, picture: Picture, *others: np.ndarray) -> Outcome[Picture]:
         if isinstance(self.request, UpscaleRequest):

@@ -58,8 +58,6 @@ _HIDING = 2.8
 estimate."""
 _MEAN_LEVEL = 0.25
 """First noise level of DPIR from an initial estimate, for pictures in [0, 1]."""
-_MOMENTUM = 0.7
-"""Momentum of DPIR for exact observations; with noise it costs up to 0.45 dB on photographs."""
 _BLIND_LEVEL = 0.5
 """First noise level of DPIR without an initial estimate, for pictures in [0, 1]."""
 _LAST_LEVEL = 0.02
@@ -199,9 +197,9 @@ def solve_problem(
         Cancelled: the callback stopped the work.
         ScoreinvError: the model returned values that are not finite, or the method diverges.
     """
-    exact, has_initial = problem.noise_std == 0, problem.initial is not None
+    has_initial = problem.initial is not None
     mean_first = problem.rough and not request.mean
-    method, steps = request.decided(estimated=has_initial or mean_first, exact=exact)
+    method, steps = request.decided(estimated=has_initial or mean_first)
     if not (has_initial or mean_first) and steps < (least := LEAST_STEPS.get(method, 0)):
         _log.warning("solve: %d steps are too few for %s from pure noise: take at least %d", steps, method, least)
     height, width = problem.operator.adjoint(problem.y).shape[-2:]
@@ -224,7 +222,7 @@ def solve_problem(
     solver.of(problem, prior)  # raises for an unsuitable problem before any work
     mean_nfe = 0
     if method != "dpir" and (complete is not None or problem.rough):
-        _, mean_steps = SolveRequest().decided(estimated=has_initial, exact=exact)
+        _, mean_steps = SolveRequest().decided(estimated=has_initial)
         part, callback = split(callback, [mean_steps, steps * request.samples])
         x0, mean_nfe = _Method("dpir", mean_steps, 1, complete).drawn(problem, prior, NoiseStream(0, 1), part)
         if problem.rough:
@@ -272,10 +270,7 @@ class _Method:
             size = operator.adjoint(y).shape[-2:]
             tiled = Tiled(averaged, *wide_tile(prior, *size), PIXELS_AT_ONCE)
             times = self._falling(problem, prior)
-            momentum = _MOMENTUM if noise == 0 and problem.initial is not None else 0.0
-            return tiled, DPIR(
-                operator, y, noise, _MEAN_STRENGTH, times=times, complete=self.complete, momentum=momentum
-            )
+            return tiled, DPIR(operator, y, noise, _MEAN_STRENGTH, times=times, complete=self.complete)
         if self.name == "ddrm":
             return tiled, DDRM(operator, y, noise, steps=self.steps)
         if self.name == "pc":

@@ -46,6 +46,7 @@ NOTES: dict[NoteCode, str] = {
     "noise_grain": "The noise level, {level:.2g}, is that of film grain: the grain was kept.",
     "noise_none": "No noise was found.",
     "noise_removed": "Noise was removed (level {level:.2g}).",
+    "enlarged": "The result was enlarged {factor} times.",
     "blur_found": "Estimated blur: {kernel}.",
     "looks_sharp": "The photograph looks sharp already: bright and dark rings may appear at edges.",
     "kernel_misfit": "Another blur fits the photograph better: {better}.",

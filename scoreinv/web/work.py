@@ -24,6 +24,7 @@ from scoreinv.system.options import USUAL_SENSITIVITY
 from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.notes import Note
 from scoreinv.tasks.outcome import Outcome
+from scoreinv.tasks.provenance import recorded, signed
 from scoreinv.tasks.requests import (
     ColorizeRequest,
     DamageRequest,
@@ -75,6 +76,22 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
 
         return {"job": queue.submit(start).key}
 
+    def finished(
+        photo: Photo,
+        inputs: Inputs,
+        request: Request,
+        outcome: Outcome[Picture],
+        suffix: str,
+        seed: int = 0,
+        *,
+        another: bool = False,
+    ) -> Result:
+        """Hold the picture of an outcome with its record, and return the job's JSON."""
+        made = outcome.image
+        if made is not photo.picture:
+            made = signed(recorded(outcome, inputs, request, models), made)
+        return result(photo, made, outcome.notes, suffix, seed, another=another)
+
     def result(
         photo: Photo, made: Picture | None, notes: list[Note], suffix: str, seed: int = 0, *, another: bool = False
     ) -> Result:
@@ -106,7 +123,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
 
         def improve(callback: Callback) -> Result:
             outcome = task(inputs, request, models, callback)
-            return result(photo, outcome.image, outcome.notes, suffix)
+            return finished(photo, inputs, request, outcome, suffix)
 
         return submit(photo, inputs, request, improve, times)
 
@@ -136,7 +153,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
             masks = (None if each is None else np.packbits(each).tobytes() for each in (inputs.hole, inputs.avoid))
             prepare = partial(tasks.PreparedFill, inputs, request, models)
             outcome = _cached(fills, 1, (photo.key, exact, *masks), prepare).draw(request, callback)
-            return result(photo, outcome.image, outcome.notes, "inpainted", seed, another=True)
+            return finished(photo, inputs, request, outcome, "inpainted", seed, another=True)
 
         return submit(photo, inputs, request, draw)
 
@@ -150,7 +167,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
 
         def draw(callback: Callback) -> Result:
             outcome = tasks.colorize_picture(inputs, request, models, callback)
-            return result(photo, outcome.image, outcome.notes, "colorized", seed, another=True)
+            return finished(photo, inputs, request, outcome, "colorized", seed, another=True)
 
         return submit(photo, inputs, request, draw, _planes(photo))
 
@@ -164,6 +181,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         denoise: bool = True,
         colorize: bool = True,
         keep_tint: bool = False,
+        enlarge: int | None = None,
         sensitivity: float | None = None,
         seed: int = 0,
     ) -> Any:
@@ -174,6 +192,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
             denoise=denoise,
             colorize=colorize,
             keep_tint=keep_tint,
+            enlarge=enlarge,
             sensitivity=sensitivity,
             seed=seed,
             estimate="sample" if seed else "mean",  # later results are samples
@@ -184,9 +203,10 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         def mend(callback: Callback) -> Result:
             outcome = tasks.restore_picture(inputs, request, models, callback)
             drawn = any(step.changed and step.name in ("inpaint", "colorize") for step in outcome.steps)
-            return result(photo, outcome.image, outcome.notes, "restored", seed if drawn else 0, another=drawn)
+            kept = seed if drawn else 0
+            return finished(photo, inputs, request, outcome, "restored", kept, another=drawn)
 
-        return submit(photo, inputs, request, mend, _planes(photo))
+        return submit(photo, inputs, request, mend, _planes(photo) * (enlarge or 1) ** 2)
 
     @app.post("/api/photos/{key}/denoise", status_code=202)
     async def denoise(key: str, noise: float | None = None) -> Any:
@@ -194,8 +214,8 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         return run(photo, Inputs(photo.picture), request, lambda *given: tasks.denoise_picture(*given), "denoised")
 
     @app.post("/api/photos/{key}/upscale", status_code=202)
-    async def upscale(key: str, factor: int = 2, noise: float = 0.0) -> Any:
-        photo, request = album.get(key), UpscaleRequest(factor=factor, noise_std=noise_from_levels(noise) or 0.0)
+    async def upscale(key: str, factor: int = 2, noise: float | None = None) -> Any:
+        photo, request = album.get(key), UpscaleRequest(factor=factor, noise_std=noise_from_levels(noise))
         return run(
             photo, Inputs(photo.picture), request, lambda *given: tasks.upscale_picture(*given), "upscaled", factor**2
         )
@@ -214,7 +234,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         """Estimate the duration of an improvement before it is requested."""
         photo, factor = album.get(key), UpscaleRequest(factor=factor).factor
         models.machine.start_torch()
-        return {"seconds": tasks.improvement_seconds(work, photo.picture.size, factor, models.denoiser())}
+        return {"seconds": tasks.improvement_seconds(work, photo.picture.size, factor, models)}
 
 
 def _cached(cache: dict[Hashable, Prepared], most: int, key: Hashable, make: Callable[[], Prepared]) -> Prepared:

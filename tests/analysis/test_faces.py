@@ -61,6 +61,16 @@ def test_a_spot_on_the_cheek_is_damage_and_so_is_a_scratch_through_an_eye(portra
     assert not mask[EYES[1]].any()
 
 
+def test_a_piece_of_a_broken_crease_in_an_eye_is_damage(portrait):
+    marked = np.zeros(portrait.shape, bool)
+    marked[101:104, 199:208] = True
+    boxes = faces(portrait)
+    assert (facial_features(marked, portrait, boxes) == marked).all()
+    for left in range(140, 240, 12):  # pieces of 9 pixels with gaps of 3
+        marked[101:104, left : left + 9] = True
+    assert not facial_features(marked, portrait, boxes)[101:104, 199:208].any()
+
+
 def test_a_bright_speck_in_an_eye_is_damage(portrait):
     marked = np.zeros(portrait.shape, bool)
     marked[101:104, 201:204] = True

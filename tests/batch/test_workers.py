@@ -165,12 +165,12 @@ def test_workers_return_the_rows_of_jobs(tmp_path, monkeypatch, kind):
 
 @kinds_of_workers
 @pytest.mark.slow
-def test_workers_give_the_same_results_and_rows_as_one_process(model, tmp_path, kind):
+def test_workers_give_the_same_results_and_rows_as_one_process(tmp_path, kind):
     """The same files, lines and rows as without them; the failure of one is its own, what is finished is skipped."""
     scans = pictures(tmp_path / "scans", 4)
     (scans / "0001.png").write_bytes(b"no picture")
     (scans / "0002.jpg").symlink_to(scans / "0002.png")
-    words = [sys.executable, "-m", "scoreinv", "upscale", "scans", "--model", str(model), "--json"]
+    words = [sys.executable, "-m", "scoreinv", "upscale", "scans", "--json"]
     told, rows = {}, {}
     for name, more in {"alone": ("--workers", "1"), kind: TWO_WORKERS[kind]}.items():
         (tmp_path / name).mkdir()

@@ -4,12 +4,14 @@
 - denoise-stored-15, -25, -50: the same, clipped to black and white as files are.
 - sr-2, -3, -4: reduced by bicubic with antialiasing, and rounded to 8 bits.
 - sr-area-2, -3, -4: the same by the means of blocks.
+- sr-jpeg-2, -3, -4: the same, stored as JPEG of quality 80.
 - deblur-gaussian, deblur-motion: a Gaussian of sigma 2 and noise of .05, a movement of 15 pixels at 30 degrees and
   noise of .01; the scene goes on beyond the crop, and what is observed is clipped.
 - solve-KIND-NOISE: what `solve` is given, not clipped: 70 % (most) or a third of the pixels, a Gaussian blur of 1 pixel
   with periodic boundary, means of 2x2 pixels, or half of the pixels of the blur.
 """
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +23,7 @@ import torch
 from classical import Variants, deblurrers, denoisers, enlargers
 from peers import Peer, deepinv_samplers, span
 from photographs import middle, pictures_in
+from PIL import Image
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
@@ -33,6 +36,8 @@ from scoreinv.tasks.outcome import Outcome
 from scoreinv.tasks.requests import Downsampling, Inputs, SolveRequest, UpscaleRequest
 from scoreinv.tasks.upscale import upscale_picture
 
+QUALITY = 80
+"""Of enlarged JPEGs."""
 MARGIN = 16
 """Of the scene around the crops of blurred pictures."""
 Samples = tuple[list[np.ndarray], int]
@@ -71,6 +76,7 @@ def tasks(prior: ScorePrior, side: int, steps: int = 100) -> dict[str, Callable[
     for factor in (2, 3, 4):
         found[f"sr-{factor}"] = partial(enlarging, prior, factor, "bicubic", side)
         found[f"sr-area-{factor}"] = partial(enlarging, prior, factor, "area", side)
+        found[f"sr-jpeg-{factor}"] = partial(enlarging, prior, factor, "area", side, QUALITY)
     found["deblur-gaussian"] = partial(deblurring, prior, kernels.gaussian(2), 0.05, side)
     found["deblur-motion"] = partial(deblurring, prior, kernels.motion(15, 30), 0.01, side)
     found["solve-most-.01"] = partial(inpainting, prior, most, 0.01, side, steps)
@@ -123,12 +129,17 @@ def inpainting(prior: ScorePrior, known: LinearOperator, noise: float, side: int
     return Task(side, task.observe, task.restore, peers=peers, missing=missing)
 
 
-def enlarging(prior: ScorePrior, factor: int, kind: Downsampling, side: int) -> Task:
+def enlarging(prior: ScorePrior, factor: int, kind: Downsampling, side: int, quality: int | None = None) -> Task:
     side -= side % factor
 
     def observe(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
         small = _seen(downsampling(factor, side, side, kind), middle(photo, side))
-        return np.rint(255 * small.clip(0, 1)) / np.float32(255)
+        levels = np.rint(255 * small.clip(0, 1)).astype(np.uint8)
+        if quality is not None:
+            file = io.BytesIO()
+            Image.fromarray(levels).save(file, "JPEG", quality=quality)
+            levels = np.asarray(Image.open(file))
+        return levels / np.float32(255)
 
     def restore(y: np.ndarray, request: SolveRequest) -> Samples:
         upscaling = UpscaleRequest(**vars(request), factor=factor, downsampling=kind)

@@ -21,6 +21,8 @@ UNUSED = {
     "serve": ["--seed", "--overwrite"],
     "interpolate": ["--seed"],
     "evaluate": ["--seed", "--overwrite", "--precision"],
+    "compare": ["--seed", "--device", "--precision", "--threads"],
+    "rerun": ["--seed"],
     "convert": ["--seed", "--device", "--precision", "--threads"],
     "models list": ["--seed", "--overwrite", "--dry-run", "--quiet", "--device", "--precision", "--threads"],
     "models show": ["--seed", "--overwrite", "--dry-run", "--quiet", "--device", "--precision", "--threads"],

@@ -14,7 +14,20 @@ from scoreinv.files.write import write_picture
 from scoreinv.imaging.opencv import viridis
 from scoreinv.imaging.picture import Picture
 
-JSON_KEYS = ["input", "output", "outputs", "seconds", "nfe", "seed", "model", "method", "device", "precision", "notes"]
+JSON_KEYS = [
+    "input",
+    "output",
+    "outputs",
+    "seconds",
+    "nfe",
+    "seed",
+    "model",
+    "method",
+    "device",
+    "precision",
+    "notes",
+    "record",
+]
 
 
 def test_what_is_known_is_kept_and_the_method_told(scoreinv, conditional, photo, mask, tmp_path):

@@ -122,7 +122,7 @@ def test_the_defaults_of_a_folder_leave_steps_out(scoreinv, old, tmp_path, monke
 def test_json(scoreinv, old, model):
     outcome = scoreinv("restore", "old.png", "--json", "--seed", 3, "--device", "cpu", "--precision", "float32")
     record = json.loads(outcome.out)
-    assert list(record) == [*COMMON, "color_model", "found", "steps", "damaged", "noise", "notes"]
+    assert list(record) == [*COMMON, "color_model", "found", "steps", "damaged", "noise", "notes", "record"]
     assert (record["seed"], record["model"], record["color_model"]) == (3, str(model), str(model))
     assert (record["found"], record["damaged"]) == ("tinted", SCRATCH.mean())
     assert record["steps"] == ["tint", "inpaint", "denoise", "colorize"]
@@ -133,7 +133,7 @@ def test_json(scoreinv, old, model):
 def test_json_of_a_tint_alone_names_no_model(scoreinv, old):
     outcome = scoreinv("restore", "old.png", "--no-inpaint", "--no-denoise", "--no-colorize", "--json")
     record = json.loads(outcome.out)
-    assert list(record) == [*COMMON, "found", "steps", "notes"]
+    assert list(record) == [*COMMON, "found", "steps", "notes", "record"]
     assert (record["model"], record["steps"]) == (None, ["tint"])
 
 

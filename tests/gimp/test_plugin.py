@@ -36,6 +36,7 @@ pytestmark = [
 BEFORE = '''
 import json
 import os
+import re
 from gi.repository import Gio
 
 def opened(path):
@@ -228,6 +229,8 @@ image = opened("scratched.png")
 told(said=run("restore", image.get_layers()[0], colorize=False))
 told(said=run("denoise", image.get_layers()[0]), names=[each.get_name() for each in image.get_layers()])
 told(said=run("fill", image.get_layers()[0]))
+told(said=run("denoise", image.get_layers()[0], noise=9.0),
+     tasks=re.findall(r'scoreinv:task">(\\w+)<', image.get_metadata().serialize()))
 """
 
 
@@ -239,7 +242,7 @@ def test_colours_noise_and_damage(gimp, served, tmp_path):
     strokes = np.zeros((96, 96, 4), np.uint8)
     strokes[20:30, 20:80] = 30, 200, 30, 255
     (tmp_path / "strokes.png").write_bytes(picture_bytes(Picture(strokes), "strokes.png"))
-    coloured, clean, restored, twice, unselected = gimp.run(OTHERS, tmp_path)
+    coloured, clean, restored, twice, unselected, recorded = gimp.run(OTHERS, tmp_path)
     assert [report["said"] for report in (coloured, clean, restored, twice)] == [["success", ""]] * 4
     assert (coloured["names"][0], coloured["rgb"], coloured["at"]) == ("Colorize", True, [3, 5])
     found = pixels(tmp_path / "coloured.png")[..., :3].astype(float)
@@ -251,6 +254,8 @@ def test_colours_noise_and_damage(gimp, served, tmp_path):
     error = np.square(pixels(tmp_path / "clean.png")[..., :3] - truth.astype(float)).mean()
     assert error < 0.5 * np.square(noisy - truth.astype(float)).mean()
     assert unselected["said"] == ["execution-error", "Select an area of this layer to fill."]
+    assert recorded["said"] == ["success", ""]
+    assert (recorded["tasks"][0], recorded["tasks"][-1]) == ("restore", "denoise")
 
 
 LARGE = """

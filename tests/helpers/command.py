@@ -23,7 +23,7 @@ from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationCon
 
 DRAWING = ("inpaint", "colorize", "sample", "interpolate")
 CLASSICAL = ("telea", "navier-stokes", "biharmonic")
-RESTORING = ("denoise", "upscale", "deblur")
+RESTORING = ("denoise", "deblur")
 
 
 @pytest.fixture(scope="session")

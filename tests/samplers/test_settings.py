@@ -38,7 +38,7 @@ WRONG: list[Callable[[], object]] = [
     *(partial(PC, **wrong) for wrong in ({"corrector_steps": -1}, {"snr": -0.1}, {"snr": math.nan})),
     partial(Ancestral, "best"),
     *(partial(DDRM, MASK, Y, **wrong) for wrong in ({"steps": 0}, {"eta": 2}, {"eta_b": -1}, {"noise_std": -1})),
-    *(partial(DPIR, MASK, Y, **wrong) for wrong in ({"steps": 0}, {"strength": 0}, {"momentum": 1}, {"noise_std": -1})),
+    *(partial(DPIR, MASK, Y, **wrong) for wrong in ({"steps": 0}, {"strength": 0}, {"noise_std": -1})),
     *(partial(PosteriorFlow, Y, torch.eye(3), **wrong) for wrong in ({"steps": 0}, {"reach": (-1.0,)})),
     partial(ClassifierGuidance, gaussian(SDES["ve"]), lambda x, t: x, 0, -1),
     partial(ClassifierGuidance, gaussian(SDES["ve"]), lambda x, t: x, 0, math.nan),

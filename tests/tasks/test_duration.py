@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from independent_pixels import prior
 
+from scoreinv.models.loading import LIBRARY, Models
 from scoreinv.tasks.duration import improvement_seconds
 from scoreinv.tasks.requests import SolveRequest
 
@@ -12,9 +13,9 @@ from scoreinv.tasks.requests import SolveRequest
 def test_the_time_of_an_improvement_is_its_windows_times_that_of_one(monkeypatch):
     monkeypatch.setattr("scoreinv.tasks.duration._seconds", lambda do: 0.25)
     known = prior()
-    side, steps = known.image_size, SolveRequest().decided(estimated=True, exact=True)[1]
-    one = improvement_seconds("denoise", (side, side), 2, known)
-    assert one == 0.25
-    assert improvement_seconds("upscale", (side // 2, side // 2), 2, known) == pytest.approx(0.25 * steps)
-    assert improvement_seconds("upscale", (8 * side, 8 * side), 2, known) > 4 * 0.25 * steps
-    assert improvement_seconds("deblur", (side, side), 2, known) > 20 * 0.25
+    models = Models(denoise=known, machine=LIBRARY)
+    side, steps = known.image_size, SolveRequest().decided(estimated=True)[1]
+    assert improvement_seconds("denoise", (side, side), 2, models) == 0.25
+    assert improvement_seconds("deblur", (side, side), 2, models) > 0.25 * steps
+    assert improvement_seconds("upscale", (96, 96), 2, models) == pytest.approx(0.25)
+    assert 10 * 0.25 < improvement_seconds("upscale", (3 * 96, 4 * 96), 2, models) < 20 * 0.25

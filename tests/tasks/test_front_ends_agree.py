@@ -4,7 +4,7 @@ import base64
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from small_model import save_small
 
 import scoreinv
 from scoreinv.cli.main import main
+from scoreinv.files.read import read_picture
+from scoreinv.imaging.records import Record, history_of
 from scoreinv.models.loading import Machine, Models
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.tasks.select import Selection
@@ -123,6 +125,14 @@ CASES = {
         lambda image, model: scoreinv.restore(image, filler=model, denoiser=model, colorizer=model),
         codes=frozenset({"filled", "colors_drawn"}),
     ),
+    "enlarged restoration": Case(
+        photo,
+        ("restore", "--no-inpaint", "--no-denoise", "--no-colorize", "--enlarge", "2"),
+        "restore",
+        lambda image, model: scoreinv.restore(image, inpaint=False, denoise=False, colorize=False, enlarge=2),
+        {"inpaint": False, "denoise": False, "colorize": False, "enlarge": 2},
+        codes=frozenset({"enlarged"}),
+    ),
     "denoise": Case(
         photo,
         ("denoise", "--model", MODEL),
@@ -146,10 +156,11 @@ CASES = {
     ),
     "upscale": Case(
         photo,
-        ("upscale", "--model", MODEL, "--factor", "3"),
+        ("upscale", "--factor", "3"),
         "upscale",
-        lambda image, model: scoreinv.upscale(image, 3, prior=model),
+        lambda image, model: scoreinv.upscale(image, 3),
         {"factor": 3},
+        codes=frozenset({"noise_estimated"}),
     ),
     "deblur": Case(
         photo,
@@ -176,8 +187,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_command(
     case: Case, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> tuple[np.ndarray, list[str]]:
-    """Return the pixels that the command writes, and the codes that it prints."""
+) -> tuple[np.ndarray, list[str], Record]:
+    """Return the pixels and the record that the command writes, and the codes that it prints."""
     source, result = folder / "photo.png", folder / "result.png"
     Image.fromarray(case.photo()).save(source)
     if case.mask is not None:
@@ -187,11 +198,12 @@ def run_command(
     monkeypatch.setattr(sys, "argv", ["scoreinv", words[0], str(source), *words[1:], *common])
     assert main() == 0
     row = json.loads(capsys.readouterr().out)
-    return np.asarray(Image.open(result)), [note["code"] for note in row["notes"]]
+    codes = [note["code"] for note in row["notes"]]
+    return np.asarray(Image.open(result)), codes, next(iter(recorded(result.read_bytes())), NONE)
 
 
-def run_page(case: Case, model: Path) -> tuple[np.ndarray, list[str]]:
-    """Return the pixels and codes of the page's job; the photograph itself if nothing changed."""
+def run_page(case: Case, model: Path) -> tuple[np.ndarray, list[str], Record]:
+    """Return pixels, codes and record of the page's job; the photograph itself if nothing changed."""
     name = str(model)
     models = Models(inpaint=name, denoise=name, colorize=name, machine=Machine("cpu", "float32"))
     with client(models=models) as browser:
@@ -199,8 +211,22 @@ def run_page(case: Case, model: Path) -> tuple[np.ndarray, list[str]]:
         content = b"" if case.mask is None else png(case.mask)
         end = done(browser, f"/api/photos/{key}/{case.route}", content, **case.settings)
         made = key if end["photo"] is None else end["photo"]["key"]
-        pixels = read(browser.get(f"/api/photos/{made}/file?kind=PNG").content)
-    return pixels, [note["code"] for note in end["notes"]]
+        content = browser.get(f"/api/photos/{made}/file?kind=PNG").content
+    return read(content), [note["code"] for note in end["notes"]], next(iter(recorded(content)), NONE)
+
+
+NONE = Record("", {}, {}, {}, "")
+
+
+def recorded(content: bytes) -> list[Record]:
+    return history_of(read_picture(content).metadata.xmp)
+
+
+def comparable(record: Record) -> Record:
+    """Return a record without its rounded figures, and without the estimate, which one sample of `pc` ignores."""
+    settings = record.settings | {"estimate": None}
+    notes = [{"code": note["code"]} for note in record.notes]
+    return replace(record, settings=settings, notes=notes, result="")
 
 
 @pytest.mark.parametrize(
@@ -208,9 +234,12 @@ def run_page(case: Case, model: Path) -> tuple[np.ndarray, list[str]]:
 )
 def test_pixels_and_notes(name, model, tmp_path, monkeypatch, capsys):
     case = CASES[name]
-    command, command_codes = run_command(case, tmp_path, model, monkeypatch, capsys)
-    page, page_codes = run_page(case, model)
+    command, command_codes, command_record = run_command(case, tmp_path, model, monkeypatch, capsys)
+    page, page_codes, page_record = run_page(case, model)
     outcome = case.python(case.photo(), model)
+    assert comparable(command_record) == comparable(outcome.provenance)
+    assert page_record in (NONE, command_record) or comparable(page_record) == comparable(command_record)
+    assert (page_record == NONE) == (page_codes == ["noise_low"])  # the page keeps the photograph itself
     assert command_codes == page_codes == [note.code for note in outcome.notes]
     assert case.codes <= set(page_codes)
     assert command.shape == page.shape == outcome.image.shape
@@ -236,7 +265,7 @@ def test_selections_with_fragments(tmp_path, monkeypatch, capsys):
     }.items():
         monkeypatch.setattr(name, value)
     case = Case(square_picture, ("select", "--at", "80,80"), "", lambda *_: None)
-    command, codes = run_command(case, tmp_path, tmp_path, monkeypatch, capsys)
+    command, codes, _ = run_command(case, tmp_path, tmp_path, monkeypatch, capsys)
     assert codes == ["object_selected", "fragments_selected"]
     with client() as browser:
         key = opened(browser, png(square_picture()))["key"]
@@ -255,8 +284,9 @@ def test_selections_with_fragments(tmp_path, monkeypatch, capsys):
 def test_masks_of_damage(tmp_path, monkeypatch, capsys):
     """Python returns the mask alone."""
     case = Case(scratched, ("damage", "--sensitivity", "0.7"), "damage", lambda *_: None, {"sensitivity": 0.7})
-    command, command_codes = run_command(case, tmp_path, tmp_path, monkeypatch, capsys)
-    page, page_codes = run_page(case, tmp_path)
+    command, command_codes, command_record = run_command(case, tmp_path, tmp_path, monkeypatch, capsys)
+    page, page_codes, page_record = run_page(case, tmp_path)
+    assert command_record == page_record == NONE
     assert command_codes == page_codes == ["damage_found"]
     assert (command == page).all()
     assert ((command > 127) == scoreinv.find_damage(scratched(), sensitivity=0.7)).all()

@@ -30,6 +30,7 @@ from scoreinv.training.data.pictures import BUILTIN
 HEIGHT, WIDTH = 72, 96
 HEALTHY = sorted([*BUILTIN.glob("*.jpg"), *(Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg")])
 NOISE = 12 / 255
+USUAL = [name for name in RESTORATION if name not in ("border", "tone", "enlarge")]
 
 
 def prior():
@@ -164,7 +165,7 @@ def test_a_damaged_noisy_sepia_print_takes_every_step_in_order():
     photo = scratched(levels(sepia(noisy(gray_scene()))))
     result = restored(photo)
     assert (result.kind, changed(result)) == ("tinted", ["tint", "inpaint", "denoise", "colorize"])
-    assert [step.name for step in result.steps] == [name for name in RESTORATION if name not in ("border", "tone")]
+    assert [step.name for step in result.steps] == USUAL
     assert (result.damage == SCRATCH).all()
     assert result.noise_std == pytest.approx(NOISE, rel=0.25)
     gray = luma(result.image / 255.0)
@@ -455,11 +456,28 @@ def test_a_border_is_told_and_cut_off_where_that_is_asked():
         restored(torch.zeros(2, 3, 40, 40), crop_border=True)
 
 
+def test_the_result_is_enlarged_last():
+    """It reduces to the result without; the damage keeps its size, and each sample is enlarged."""
+    photo = scratched(levels(sepia(gray_scene())))
+    small, large = (restored(photo, tone=0.0, denoise=False, samples=2, enlarge=factor) for factor in (None, 2))
+    assert large.steps[-1] == Step("enlarge", info("enlarged", factor=2), True)
+    assert "enlarge" not in [step.name for step in small.steps]
+    assert (large.damage == small.damage).all()
+    for one, other in zip(small.samples, large.samples, strict=True):
+        assert other.shape == (2 * HEIGHT, 2 * WIDTH, 3)
+        means = other.reshape(HEIGHT, 2, WIDTH, 2, 3).mean((1, 3))
+        assert abs(means - one).mean() < 0.3
+    assert large.std.shape == (2 * HEIGHT, 2 * WIDTH)
+    assert large.std[large.damage.repeat(2, 0).repeat(2, 1)].mean() > 0
+    with pytest.raises(SettingError, match="enlarge"):
+        restored(photo, enlarge=5)
+
+
 def test_each_step_is_told_with_its_picture():
     photo = Picture(scratched(levels(sepia(gray_scene()))))
     result = restore_picture(Inputs(photo), RestoreRequest(tone=0.0, keep_steps=True), models())
     shown = {step.name: step.image for step in result.steps}
-    assert list(shown) == [name for name in RESTORATION if name not in ("border", "tone")]
+    assert list(shown) == USUAL
     assert (shown["damage"].pixels == SCRATCH * 255).all()
     assert shown["tint"].is_gray()
     assert (shown["inpaint"].pixels[~SCRATCH] == shown["tint"].pixels[~SCRATCH]).all()

@@ -64,7 +64,7 @@ MADE: dict[str, Callable[[str], rows.OnRows]] = {
     "colorize": lambda model: Colorizer(model, steps=2),
     "denoise": lambda model: Restorer(model),
     "denoise, known": lambda model: Restorer(model, noise_std=0.1, orientations=2),
-    "upscale": lambda model: Restorer(model, factor=2, steps=2),
+    "upscale": lambda model: Restorer(factor=2),
     "deblur": lambda model: Restorer(model, kernel=kernels.gaussian(1.0), steps=2),
 }
 
@@ -143,7 +143,7 @@ def test_the_model_is_loaded_once_a_process(model: str, monkeypatch: pytest.Monk
     assert loaded == [model]
     for result in results:
         np.testing.assert_array_equal(result, results[0])
-    Restorer(model, factor=2, steps=1)(table(1))
+    Restorer(model, kernel=kernels.gaussian(1.0), steps=1)(table(1))
     assert loaded == [model]
 
 

@@ -95,7 +95,7 @@ def test_noise_and_size_and_old_photographs() -> None:
     models = Models(denoise=prior())
     for task, request in (
         (denoise_picture, lambda picture: DenoiseRequest(noise_std=0.02 + estimate_noise(picture))),
-        (upscale_picture, lambda _: UpscaleRequest(steps=2)),
+        (upscale_picture, lambda _: UpscaleRequest()),
         (restore_picture, lambda _: RestoreRequest(inpaint=False, colorize=False)),
     ):
         file, *others = (task(Inputs(each), request(each), models).image.rgb() for each in pictures())

@@ -200,6 +200,9 @@ def test_every_method_calls_back_at_every_window(method, monkeypatch):
     def work(callback):
         if method == "denoise":
             return scoreinv.denoise(wide, noise_std=0.05, prior=known, orientations=4, callback=callback)
+        if method == "dpir":
+            reduction = downsampling(2, 2 * wide.shape[0], 2 * wide.shape[1])
+            return scoreinv.solve(reduction, wide, prior=known, method=method, steps=2, callback=callback)
         noise_std = 0.05 if method in ("dps", "pigdm", "mmps") else 0.0
         return scoreinv.upscale(wide, 2, noise_std=noise_std, prior=known, method=method, steps=2, callback=callback)
 

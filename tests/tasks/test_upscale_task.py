@@ -1,46 +1,129 @@
-"""Enlarged photographs, with priors of independent pixels."""
+"""Enlarged photographs: the network's estimate, its consistency with the photograph, and samples around it."""
 
-import math
+from __future__ import annotations
+
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from independent_pixels import HEIGHT, STD, WIDTH, apply, prior, truth
+from independent_pixels import HEIGHT, WIDTH, apply, prior, truth
 from PIL import Image
 
 import scoreinv
+from scoreinv.analysis.jpeg_quantisation import quantisation_noise
 from scoreinv.files.read import read_picture
+from scoreinv.imaging.picture import Picture
+from scoreinv.models.loading import LIBRARY, Models
 from scoreinv.operators import downsampling
-from scoreinv.tasks.upscale import missing_detail
+from scoreinv.system.errors import Cancelled
+from scoreinv.tasks.requests import Inputs, UpscaleRequest
+from scoreinv.tasks.upscale import upscale_picture, upscaling_windows
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
 
+def large(rows: int = 144, columns: int = 192) -> np.ndarray:
+    """Return a part of a photograph, HxWx3 in [0, 1]."""
+    return read_picture(PHOTOS / "facade.jpg").rgb()[184 : 184 + rows, 288 : 288 + columns]
+
+
+def small(photo: np.ndarray, factor: int = 2, kind: str = "area") -> np.ndarray:
+    """Return the photograph, reduced and rounded to 8 bits."""
+    values = apply(downsampling(factor, *photo.shape[:2], kind), photo)
+    return np.rint(255 * values.clip(0, 1)).astype(np.uint8)
+
+
+def rms(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.sqrt(np.square(one.astype(float) - other).mean()))
+
+
 @pytest.mark.parametrize(
-    ("kind", "sampling"),
-    [("area", {}), ("bicubic", {"steps": 10, "estimate": "sample"})],
-    ids=["mean", "sample"],
+    ("factor", "kind"),
+    [(2, "area"), (3, "bicubic"), (4, "area")],
+    ids=["twice", "three times", "four times"],
 )
-def test_an_upscaled_picture_reduces_to_the_one_that_was_given(kind, sampling):
-    operator = downsampling(2, HEIGHT, WIDTH, kind)
+def test_an_enlarged_picture_reduces_to_the_one_that_was_given(factor, kind):
+    """Up to the rounding of the result."""
+    y = small(large(), factor, kind)
+    outcome = scoreinv.upscale(y, factor, downsampling=kind)
+    again = small(outcome.image / np.float32(255), factor, kind)
+    assert outcome.noise_std == 0
+    assert rms(again, y) < 0.2
+    assert abs(again.astype(int) - y).max() <= 1
+
+
+def test_so_does_a_sample():
+    operator = downsampling(2, HEIGHT, WIDTH, "bicubic")
     y = apply(operator, truth()).clip(0, 1)
-    image = scoreinv.upscale(y, 2, downsampling=kind, prior=prior(), **sampling).image
-    assert image.shape == (HEIGHT, WIDTH, 3)
+    image = scoreinv.upscale(
+        y, 2, downsampling="bicubic", noise_std=0.0, prior=prior(), steps=10, estimate="sample"
+    ).image
     np.testing.assert_allclose(apply(operator, image), y, atol=2e-3)
 
 
-def test_samples_of_an_enlarged_picture_vary_as_the_posterior():
-    """Of independent pixels of variance v with known means of 4x4: v (1 - 1/16), however smooth the initial estimate
-    was.
+def test_the_estimate_is_nearer_to_the_photograph_than_interpolation():
+    photo = 255 * large()
+    for factor, share in ((2, 0.88), (4, 0.92)):
+        y = small(photo / 255, factor)
+        cubic = Image.fromarray(y).resize(photo.shape[1::-1], Image.Resampling.BICUBIC)
+        outcome = scoreinv.upscale(y, factor)
+        assert (outcome.method, outcome.nfe, outcome.notes) == ("network", 1, [])
+        assert rms(outcome.image, photo) < share * rms(np.asarray(cubic), photo)
 
-    From a noise level of sqrt(v), where less is missing, they would begin with half of the initial estimate, and have
-    0.87 of it.
-    """
-    assert missing_detail(4) > STD
-    y = apply(downsampling(4, 48, 48), truth(48, 48))
-    result = scoreinv.upscale(y, 4, prior=prior(), samples=4, steps=25)
-    assert np.sqrt(np.mean(result.std**2)) == pytest.approx(STD * math.sqrt(15 / 16), rel=0.06)
+
+def test_the_blocks_of_a_jpeg_are_not_enlarged():
+    """Its quantisation is the noise: the result keeps to the file within it, and is nearer to the photograph."""
+    photo = 255 * large()
+    file = io.BytesIO()
+    Image.fromarray(small(photo / 255)).save(file, "JPEG", quality=75)
+    stored = Image.open(file)
+    y, noise_std = np.asarray(stored), quantisation_noise(np.array(stored.quantization[0]))
+    outcome, exact = scoreinv.upscale(y), scoreinv.upscale(y, noise_std=0.0)
+    assert outcome.noise_std == pytest.approx(noise_std, rel=0.1)
+    assert [note.code for note in outcome.notes] == ["noise_estimated"]
+    residual = rms(small(outcome.image / np.float32(255)), y)
+    assert 1 < residual < 255 * noise_std
+    assert rms(outcome.image, photo) < 0.98 * rms(exact.image, photo)
+
+
+def test_windows_give_the_picture_of_the_whole(monkeypatch):
+    y = small(large(240, 240))
+    whole = scoreinv.upscale(y, downsampling="bicubic").image
+    monkeypatch.setattr("scoreinv.tasks.upscale._LEAST_SIDE", 60)
+    monkeypatch.setattr("scoreinv.tasks.upscale._MOST_SIDE", 64)
+    shares: list[float] = []
+    parts = scoreinv.upscale(y, downsampling="bicubic", callback=shares.append).image
+    assert abs(parts.astype(int) - whole).max() <= 1
+    assert len(set(shares)) > len(upscaling_windows(*y.shape[:2], 21)) > 12
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    with pytest.raises(Cancelled):
+        scoreinv.upscale(y, callback=lambda share: share < 0.2)
+
+
+def test_samples_vary_around_the_estimate():
+    """Their mean is near it, and they differ where it is uncertain: at edges more than in flat parts."""
+    y = small(large(96, 96))
+    estimate = scoreinv.upscale(y).image
+    outcome = scoreinv.upscale(y, samples=4, estimate="mean", steps=4)
+    assert 0 < rms(outcome.image, estimate) < 10
+    steep = np.abs(np.diff(estimate.astype(float).mean(2), axis=1, append=0)) > 12
+    assert outcome.std[steep].mean() > 1.2 * outcome.std[~steep].mean() > 0
+
+
+def test_turned_estimates_are_averaged():
+    y = small(large(64, 64))
+    one, eight = (upscale_picture(*_direct(y, orientations)) for orientations in (1, 8))
+    assert (one.nfe, eight.nfe) == (1, 8)
+    turned = upscale_picture(*_direct(np.rot90(y).copy(), 8))
+    assert abs(np.rot90(eight.image.pixels).astype(int) - turned.image.pixels).max() <= 1
+    assert (one.image.pixels != eight.image.pixels).any()
+
+
+def _direct(y, orientations):
+    return Inputs(Picture(y)), UpscaleRequest(orientations=orientations, noise_std=0.0), Models(machine=LIBRARY)
 
 
 @pytest.mark.slow

@@ -5,9 +5,6 @@ Observation and denoiser alternate while the noise level s falls (arXiv 2008.137
     z = argmin_z |y - A z|^2 / noise_std^2 + strength |z - x|^2 / s^2
       = x + A^T (A A^T + strength noise_std^2 / s^2)^-1 (y - A x),        x = D(z, s)
 
-With momentum (Polyak 1964) the denoiser's input is z + momentum (z - z'), where z' is the previous z, which needs fewer
-steps.
-
 The denoiser treats the error of z as noise of that level. The result is no sample; like the posterior mean it is closer
 to the truth than a sample.
 """
@@ -27,7 +24,7 @@ from scoreinv.samplers.base import Callback, CountedPrior, Sampler, Samples, Sta
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, Steps, Times, log_times, time_grid
 from scoreinv.sdes import broadcast
-from scoreinv.system.options import Number, require
+from scoreinv.system.options import Number
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +40,6 @@ class DPIR(Sampler):
         steps, spacing, times: as in `PC`.
         complete: returns y from A x at each step, x the current estimate, if y is known only in part, such as clipped
             values (`tasks.denoise`); None if y is known.
-        momentum: in [0, 1). For observations without noise, since it amplifies the noise in z.
     """
 
     constrainable = False
@@ -56,11 +52,6 @@ class DPIR(Sampler):
     spacing: Spacing = log_times
     times: Times = None
     complete: Callable[[Tensor], Tensor] | None = None
-    momentum: Annotated[float, Number(0, 1)] = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.momentum < 1, "momentum must be below 1")
 
     def draw(
         self, prior: Prior, shape: tuple[int, ...], rng: NoiseStream, callback: Callback | None, start: State | None
@@ -76,15 +67,13 @@ class DPIR(Sampler):
         else:
             x = start.x / broadcast(prior.sde.alpha(times[0]), start.x)
         counted, y = CountedPrior(prior), self.y.to(x)
-        before: Tensor | None = None
         with reported(callback, len(times), float(times[0]), x) as report:
             for t in times:
                 level = self.strength * (self.noise_std / prior.sde.noise_to_signal(t)).square()
                 seen = self.operator(x)
                 y = y if self.complete is None else self.complete(seen)
                 z = x + self.operator.ridge(y - seen, level)
-                moved = z if before is None else z + self.momentum * (z - before)
-                x, before = counted.denoise(broadcast(prior.sde.alpha(t), z) * moved, t), z
+                x = counted.denoise(broadcast(prior.sde.alpha(t), z) * z, t)
                 report(float(t), x, counted.nfe)
             x0 = prior.finish(x if self.noise_std else self.operator.replace(x, y))
         return counted.samples(x0)

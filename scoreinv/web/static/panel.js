@@ -72,7 +72,6 @@ export function show_colour(colour) {
 // Shows the settings of the chosen improvement.
 export function show_improvement(kind, blur) {
   for (const part of document.querySelectorAll("[data-of]")) part.hidden = part.dataset.of !== kind;
-  find("noise").placeholder = kind === "upscale" ? "none" : "estimated";
   find("blur-extent").hidden = kind !== "deblur" || !blur; // otherwise it is estimated
   find("blur-turn").hidden = kind !== "deblur" || blur !== "motion";
   find("blur-name").textContent = { disk: "Radius", motion: "Length", gaussian: "Width" }[blur];

@@ -357,7 +357,7 @@ export async function resume({ job: before, group: saved }) {
 
 // --- buttons ---
 
-const STEPS = ["inpaint", "tone", "denoise", "colorize", "tint"];
+const STEPS = ["inpaint", "tone", "denoise", "colorize", "tint", "enlarge"];
 const step = (name) => find(`step-${name}`).checked;
 
 // Adds the selection to the mask first.
@@ -370,7 +370,8 @@ function restore() {
   const layers = [...(step("inpaint") ? ["mask"] : []), ...(step("colorize") ? ["strokes"] : [])];
   const steps = { inpaint: step("inpaint"), denoise: step("denoise"), colorize: step("colorize") };
   const tone = step("tone") ? step("faded") && { tone: 1 } : { tone: 0 };
-  return work("restore", { ...steps, ...tone, keep_tint: !step("tint"), ...changed_sensitivity() }, layers);
+  const size = step("enlarge") && { enlarge: 2 };
+  return work("restore", { ...steps, ...tone, keep_tint: !step("tint"), ...size, ...changed_sensitivity() }, layers);
 }
 
 // Sends the sensitivity only if it was changed: the default depends on the photograph.

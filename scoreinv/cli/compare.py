@@ -1,0 +1,107 @@
+"""`scoreinv compare ORIGINAL RESULT`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from scoreinv.batch.outputs import STREAM, Frame, refuse_existing, refuse_inputs
+from scoreinv.cli.options import Common
+from scoreinv.cli.render import emit, put, rehearse
+from scoreinv.system.errors import InputError
+from scoreinv.system.options import Setting
+from scoreinv.system.text import percent
+
+UNUSED = ("seed", "device", "precision", "threads")
+
+
+def compare(
+    original: Annotated[str, typer.Argument(metavar="ORIGINAL", help="The original.", show_default=False)],
+    result: Annotated[str, typer.Argument(metavar="RESULT", help="The restored photo.", show_default=False)],
+    *,
+    changes: Annotated[
+        str | None, Setting("Mask of the changes, from --changes of the command that made the result.", metavar="FILE")
+    ] = None,
+    output: Annotated[
+        str | None,
+        Setting(
+            "Both photos side by side: generated pixels red, altered ones blue, others that differ yellow.",
+            metavar="FILE",
+            option="-o --output",
+        ),
+    ] = None,
+    frame: Frame = None,
+    common: Common,
+) -> None:
+    """Check that a result is the original outside the mask of its changes; exit status 1 if it is not.
+
+    \b
+    scoreinv compare old.jpg result.png                     # how many pixels differ
+    scoreinv compare old.jpg result.png --changes mask.png  # any outside the mask?
+    """
+    from scoreinv import files
+    from scoreinv.imaging.changes import ALTERED, GENERATED, IDENTICAL, differing, marked
+    from scoreinv.imaging.records import history_of, pixel_hash
+
+    if [original, result, changes].count(STREAM) > 1:
+        raise InputError("- (stdin) can be read once")
+    if output is not None:
+        refuse_existing([output], overwrite=common.overwrite)
+        inputs = {original: "the original", result: "the result", **({changes: "the mask"} if changes else {})}
+        refuse_inputs("-o", [output], inputs)
+        if common.json and output == STREAM:
+            raise InputError("-o - and --json both need stdout: name a file with -o")
+        files.check_output(output, overwrite=common.overwrite)
+    before, after = files.read_picture(original, frame), files.read_picture(result)
+    mask = None if changes is None else files.read_picture(changes)
+    records = [*history_of(after.metadata.xmp), *([] if mask is None else history_of(mask.metadata.xmp))]
+    own, made = pixel_hash(before), pixel_hash(after)
+    record = next((each for each in reversed(records) if each.original == own), None)
+    if mask is not None and (known := history_of(mask.metadata.xmp)) and known[-1].original != own:
+        raise InputError(f"{changes}: is the mask of another original, with the SHA-256 {known[-1].original}")
+    part = before if record is None or record.box is None else before.part(record.box)
+    differs = differing(part, after)
+    levels = ALTERED * differs.astype("uint8") if mask is None else mask.pixels
+    if levels.shape != after.size or levels.dtype != "uint8":
+        raise InputError(f"{changes}: is not a mask of changes for this result: it needs its size, in 8-bit grey")
+    stray = differs & (levels == IDENTICAL)
+    row: dict[str, Any] = {"input": original, "result": result, "changes": changes}
+    row |= {"outside": int(stray.sum()), "untouched": not stray.any() if mask is not None else None}
+    row |= {"identical": 1 - float(differs.mean())}
+    row |= {
+        name: float((levels == value).mean()) if mask is not None else None
+        for name, value in (("generated", GENERATED), ("altered", ALTERED))
+    }
+    row |= {"recorded": record is not None, "as_recorded": None if record is None else record.result == made}
+    if common.dry_run:
+        rehearse(common, row, f"{result}: would be compared{f', and written to {output}' if output else ''}")
+        return
+    if output is not None:
+        files.write_picture(output, marked(part, after, levels, stray), overwrite=common.overwrite)
+        row["output"] = output
+    if common.json:
+        emit(common, row)
+    elif output != STREAM:
+        for line in _lines(row):
+            put(f"{result}: {line}")
+    raise typer.Exit(1 if mask is not None and stray.any() else 0)
+
+
+def _lines(row: dict[str, Any]) -> list[str]:
+    """Return the sentences of a row."""
+    if row["changes"] is None:
+        lines = [f"{percent(row['identical'])} of its pixels are the original's (--changes checks them by a mask)"]
+    elif row["untouched"]:
+        lines = ["all pixels outside the mask are the original's"]
+    else:
+        lines = [f"{row['outside']} pixels outside the mask are not the original's"]
+    if row["changes"] is not None:
+        lines.append(f"{percent(row['generated'])} is generated and {percent(row['altered'])} altered, by the mask")
+    if not row["recorded"]:
+        lines.append("there is no record that it was made from this original")
+    elif row["as_recorded"]:
+        lines.append("its pixels are those of its record")
+    else:
+        lines.append("its pixels are not those of its record: its format is lossy, or it was edited afterwards")
+    return lines

@@ -1,0 +1,49 @@
+"""The network that enlarges photographs, for tasks."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scoreinv.networks.span import SPAN
+from scoreinv.prior import Model
+
+
+class Upscaler(Model):
+    """An estimate of the large picture of a small one with noise.
+
+    Args:
+        network: the trained network.
+        image_size: side of the small training crops, in pixels.
+    """
+
+    kind = "an upscaler"
+
+    network: SPAN
+
+    def __init__(self, network: SPAN, image_size: int) -> None:
+        super().__init__()
+        self.network = network
+        self.image_size = image_size
+
+    @property
+    def reach(self) -> int:
+        """Return the number of pixels around one of x that determine the estimate there."""
+        return self.network.reach
+
+    def enlarged(self, x: Tensor, factor: int, noise_std: float, *, means: bool) -> Tensor:
+        """Return the large pictures, (B, 3, factor H, factor W), of small ones (B, 3, H, W) in [0, 1].
+
+        Args:
+            factor: 2 to 4; 3 is a reduction of 4.
+            noise_std: standard deviation of the noise of x.
+            means: whether the pixels of x are block means of the large picture; if not, it was reduced by a cubic.
+        """
+        level, kind = (x.new_full((len(x),), float(value)) for value in (noise_std, means))
+        x = x.contiguous(memory_format=torch.channels_last)
+        large = self.network(x, 2 if factor == 2 else 4, level, kind)
+        if factor == 3:
+            size = [factor * side for side in x.shape[2:]]
+            large = F.interpolate(large, size, mode="bicubic", antialias=True)
+        return large

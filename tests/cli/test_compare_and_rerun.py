@@ -1,0 +1,191 @@
+"""Records of results on the command line: masks of changes, `compare` and `rerun`."""
+
+import csv
+import getpass
+import json
+import platform
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from shell import hole_array, photo_array
+
+from scoreinv.files.read import read_picture
+from scoreinv.files.write import write_picture
+from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.records import history_of, pixel_hash
+
+FAST = ("--precision", "float32", "--device", "cpu")
+
+
+def records(path: Path | bytes) -> list:
+    return history_of(read_picture(path).metadata.xmp)
+
+
+def made(scoreinv, photo, mask, *more: str | Path) -> None:
+    done = scoreinv("inpaint", photo, "--mask", mask, *FAST, "--seed", "3", "--changes", "changes.png", *more)
+    assert done.code == 0, done.err
+
+
+def test_a_result_is_made_again_to_the_bit(scoreinv, photo, mask, model, tmp_path):
+    made(scoreinv, photo, mask)
+    for masked in (mask, "changes.png"):  # the mask of changes is that of the holes
+        out = tmp_path / f"again_{Path(masked).stem}.png"
+        again = scoreinv("rerun", "photo_inpainted.png", "--mask", masked, "--model", model, "-o", out, "--json")
+        assert again.code == 0, again.err
+        row = json.loads(again.out)
+        assert (row["equal"], row["differences"]) == (True, {})
+        assert np.array_equal(read_picture(out).pixels, read_picture("photo_inpainted.png").pixels)
+        assert row["input"] == str(photo)  # found by its pixels
+
+
+def test_a_jpeg_is_made_again(scoreinv, photo, mask, model):
+    made(scoreinv, photo, mask, "-o", "lossy.jpg")
+    again = scoreinv("rerun", "lossy.jpg", "--original", photo, "--mask", mask, "--model", model, "--json")
+    assert (again.code, json.loads(again.out)["equal"]) == (0, True)
+    assert Path("lossy_rerun.png").exists()
+
+
+def test_another_version_is_named(scoreinv, photo, mask, model, monkeypatch):
+    monkeypatch.setattr("scoreinv.tasks.provenance.__version__", "0.0.1")
+    made(scoreinv, photo, mask)
+    monkeypatch.undo()
+    monkeypatch.chdir(photo.parent)
+    again = scoreinv("rerun", "photo_inpainted.png", "--mask", mask, "--model", model, "--json")
+    row = json.loads(again.out)
+    assert (again.code, row["equal"], row["differences"]["scoreinv"][0]) == (0, True, "0.0.1")
+
+
+def test_restorations_enlargements_and_blurs_are_made_again(scoreinv, photo, model, white_detector):
+    for words in (("restore", "--noise", "9"), ("upscale",), ("deblur", "--kernel", "disk:2"), ("colorize",)):
+        done = scoreinv(words[0], photo, *words[1:], *FAST, "-o", f"{words[0]}.png")
+        assert done.code == 0, done.err
+        again = scoreinv("rerun", f"{words[0]}.png", "--original", photo, "--model", model)
+        assert again.code == 0, (words, again.err)
+
+
+def test_wrong_inputs_of_rerun(scoreinv, photo, mask, model, tmp_path):
+    made(scoreinv, photo, mask)
+    Image.fromarray(photo_array()[::-1]).save("other.png")
+    Image.fromarray(hole_array()[::-1]).save("other_mask.png")
+    right = ("--mask", mask, "--model", model)
+    for words in (
+        ("rerun", "photo_inpainted.png", "--original", "other.png", *right),
+        ("rerun", "photo_inpainted.png", "--model", model),
+        ("rerun", "photo_inpainted.png", "--mask", "other_mask.png", "--model", model),
+        ("rerun", "photo_inpainted.png", "--mask", mask),  # its model is a file
+        ("rerun", "photo_inpainted.png", "--mask", mask, "--model", "none.safetensors"),
+        ("rerun", "photo.png", *right),  # no record
+        ("rerun", "none.png", *right),
+    ):
+        refused = scoreinv(*words)
+        assert refused.code == 2, words
+        assert refused.err.count("\n") == 1
+    photo.unlink()
+    assert scoreinv("rerun", "photo_inpainted.png", *right).code == 2
+    assert not Path("photo_inpainted_rerun.png").exists()
+
+
+def test_compare_finds_a_pixel_outside_the_mask(scoreinv, photo, mask):
+    made(scoreinv, photo, mask)
+    words = ("compare", photo, "photo_inpainted.png", "--json")
+    row = json.loads(scoreinv(*words).out)
+    assert (row["untouched"], row["recorded"], row["as_recorded"]) == (None, True, True)
+    checked = scoreinv(*words, "--changes", "changes.png", "-o", "both.png")
+    row = json.loads(checked.out)
+    assert (checked.code, row["untouched"], row["outside"]) == (0, True, 0)
+    assert row["generated"] == pytest.approx(hole_array().mean())
+    assert read_picture("both.png").size == (24, 82)
+    picture = read_picture("photo_inpainted.png")
+    for place, code in (((9, 12), 0), ((0, 0), 1)):
+        pixels = picture.pixels.copy()
+        pixels[place] ^= 1
+        write_picture("photo_inpainted.png", picture.with_pixels(pixels), overwrite=True)
+        checked = scoreinv(*words, "--changes", "changes.png")
+        row = json.loads(checked.out)
+        assert (checked.code, row["outside"], row["as_recorded"]) == (code, code, False)
+        assert row["untouched"] is (code == 0)
+
+
+def test_wrong_inputs_of_compare(scoreinv, photo, mask):
+    made(scoreinv, photo, mask)
+    Image.fromarray(photo_array()[::-1]).save("other.png")
+    Image.fromarray(np.zeros((5, 5), np.uint8)).save("small.png")
+    result = "photo_inpainted.png"
+    for words in (
+        ("other.png", result, "--changes", "changes.png"),  # the mask is of another original
+        (photo, result, "--changes", "small.png"),
+        (photo, result, "--changes", "other.png"),
+        (photo, "none.png"),
+        (photo, result, "-o", result, "--overwrite"),
+        (photo, result, "-o", "changes.png"),
+        ("-", "-"),
+    ):
+        assert scoreinv("compare", *words).code == 2, words
+
+
+def test_an_enlarged_result_has_no_original_pixel(scoreinv, photo):
+    assert scoreinv("upscale", photo, *FAST, "--changes", "up.png").code == 0
+    checked = scoreinv("compare", photo, "photo_upscaled.png", "--changes", "up.png", "-o", "both.png", "--json")
+    row = json.loads(checked.out)
+    assert (checked.code, row["altered"], row["identical"]) == (0, 1.0, 0.0)
+
+
+def test_nothing_personal_is_recorded(scoreinv, photo, mask, model):
+    made(scoreinv, photo, mask)
+    (record,) = records(Path("photo_inpainted.png"))
+    text = (read_picture("photo_inpainted.png").metadata.xmp or b"").decode()
+    for secret in (str(photo.parent), photo.name, model.name, str(model.parent), getpass.getuser(), platform.node()):
+        assert secret not in text
+    assert record.created == ""
+
+
+def test_options_of_the_record(scoreinv, photo, mask):
+    words = ("inpaint", photo, "--mask", mask, "--method", "biharmonic")
+    assert scoreinv(*words, "-o", "a.png", "--record-time").code == 0
+    (record,) = records(Path("a.png"))
+    assert record.created.endswith("+00:00")
+    assert scoreinv(*words, "-o", "b.png", "--no-provenance").code == 0
+    assert read_picture("b.png").metadata.xmp is None
+    assert np.array_equal(read_picture("a.png").pixels, read_picture("b.png").pixels)
+    assert scoreinv(*words, "-o", "c.png", "--no-provenance", "--record-time").code == 2
+    assert scoreinv(*words, "-o", "c.png", "--changes", "c.png").code == 2
+    assert scoreinv(*words, "-o", "c.png", "--changes", "c.jpg").code == 2
+    assert scoreinv(*words, "-o", "c.png", "--changes", photo).code == 2
+    assert scoreinv("damage", photo, "--changes", "c.png").code == 2
+    assert not Path("c.png").exists()
+
+
+def test_runs_on_a_result_append_to_its_history(scoreinv, photo, mask):
+    words = ("--method", "biharmonic", "--mask", mask)
+    assert scoreinv("inpaint", photo, *words, "-o", "a.png").code == 0
+    assert scoreinv("inpaint", "a.png", *words, "-o", "b.webp").code == 0
+    first, second = records(Path("b.webp"))
+    assert first == records(Path("a.png"))[0]
+    assert (first.result, second.original) == (second.original, first.result)
+    assert second.original == pixel_hash(read_picture("a.png"))
+
+
+def test_the_manifest_names_record_and_mask(scoreinv, mask, tmp_path):
+    (tmp_path / "scans").mkdir()
+    for name in ("a", "b"):
+        write_picture(tmp_path / "scans" / f"{name}.png", Picture(photo_array()))
+    words = ("inpaint", "scans", "--mask", mask, "--samples", "2", "--changes", "masks")
+    assert scoreinv(*words, *FAST).code == 0
+    with (tmp_path / "scans_inpainted" / "manifest.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["changes"] for row in rows] == ["masks/a_inpainted.png", "masks/b_inpainted.png"]
+    for row in rows:
+        (of_mask,) = records(Path(row["changes"]))
+        found = [records(Path(output))[0] for output in json.loads(row["outputs"])]
+        assert {record.id for record in (of_mask, *found)} == {row["record"]}
+        assert [record.sample for record in found] == [None, 1]
+
+
+@pytest.mark.opencv
+def test_two_files_of_one_name_are_refused(scoreinv, mask, tmp_path):
+    (tmp_path / "scans").mkdir()
+    write_picture(tmp_path / "scans" / "a.png", Picture(photo_array()))
+    words = ("inpaint", "scans", "--mask", mask, "--samples", "2", "--changes", "more", "--uncertainty", "more")
+    assert scoreinv(*words).code == 2

@@ -1,0 +1,74 @@
+"""Masks of changes: classes, sizes and modes; and the pictures that show them."""
+
+import numpy as np
+import pytest
+
+from scoreinv.imaging.changes import ALTERED, GENERATED, IDENTICAL, changes, differing, enlarged, marked
+from scoreinv.imaging.picture import Picture
+
+PIXELS = np.random.default_rng(0).integers(1, 250, (6, 8, 3)).astype(np.uint8)
+
+
+def with_change(pixels: np.ndarray, row: int, column: int) -> np.ndarray:
+    changed = pixels.copy()
+    changed[row, column] += 1
+    return changed
+
+
+def test_classes():
+    generated = np.zeros((6, 8), dtype=bool)
+    generated[2, 2:4] = True
+    results = [Picture(with_change(PIXELS, 0, 1)), Picture(with_change(PIXELS, 5, 7))]
+    expected = np.full((6, 8), IDENTICAL, np.uint8)
+    expected[0, 1] = expected[5, 7] = ALTERED
+    expected[generated] = GENERATED  # even of the original's value
+    assert np.array_equal(changes(Picture(PIXELS), results, generated), expected)
+    assert not changes(Picture(PIXELS), [Picture(PIXELS.copy())], None).any()
+
+
+def test_a_part_and_other_sizes():
+    result = Picture(with_change(PIXELS[1:5, 2:7], 3, 4))
+    assert np.argwhere(changes(Picture(PIXELS), [result], None, (1, 2, 4, 5))).tolist() == [[3, 4]]
+    generated = np.zeros((6, 8), dtype=bool)
+    generated[1, 1] = True
+    large = changes(Picture(PIXELS), [Picture(PIXELS).enlarged(2)], generated)
+    assert (large[2:4, 2:4] == GENERATED).all()
+    assert (large == GENERATED).sum() == 4
+    assert (large != IDENTICAL).all()
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        pytest.param(PIXELS[..., 0], np.repeat(PIXELS[..., :1], 3, axis=2), id="grey"),
+        pytest.param(PIXELS, np.dstack([PIXELS, np.full((6, 8), 255, np.uint8)]), id="opaque"),
+        pytest.param(PIXELS, PIXELS.astype(np.uint16) * 257, id="16 bits"),
+    ],
+)
+def test_modes_of_equal_pictures(a, b):
+    assert not differing(Picture(a), Picture(b)).any()
+    assert np.argwhere(differing(Picture(a), Picture(with_change(b, 2, 3)))).tolist() == [[2, 3]]
+    assert np.argwhere(differing(Picture(with_change(b, 2, 3)), Picture(a))).tolist() == [[2, 3]]
+
+
+def test_nearest_neighbours():
+    assert np.array_equal(enlarged(PIXELS, (12, 16)), PIXELS.repeat(2, axis=0).repeat(2, axis=1))
+    assert enlarged(PIXELS, (6, 8)) is PIXELS
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_marks(dtype):
+    gray = np.full((6, 8), 100, dtype) * dtype(1 if dtype == np.uint8 else 257)
+    mask = np.zeros((6, 8), np.uint8)
+    mask[0, 0], mask[1, 1] = GENERATED, ALTERED
+    stray = np.zeros((6, 8), dtype=bool)
+    stray[2, 2] = True
+    shown = marked(Picture(gray), Picture(gray), mask, stray).pixels
+    assert (shown.dtype, shown.shape) == (np.uint8, (6, 18, 3))
+    for side in (shown[:, :8], shown[:, 10:]):
+        red, _, blue = side[0, 0].astype(int)
+        assert red > blue + 50
+        red, _, blue = side[1, 1].astype(int)
+        assert blue > red + 50
+        assert side[2, 2].tolist() == [255, 224, 0]
+        assert (side[3:] == 100).all()

@@ -1,0 +1,226 @@
+"""Records in XMP: in each format, beside other properties, in a history, and read safely."""
+
+import io
+import json
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scoreinv.files.read import read_picture
+from scoreinv.files.write import picture_bytes
+from scoreinv.imaging.metadata import Metadata
+from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.records import (
+    MOST_BYTES,
+    SOURCE_TYPES,
+    Record,
+    history_of,
+    pixel_hash,
+    with_record,
+)
+
+IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+GENERATED, ALTERED = "compositeWithTrainedAlgorithmicMedia", "algorithmicallyEnhanced"
+RECORD = Record(
+    task="inpaint",
+    settings={"seed": 3, "start": None, "kernel": {"kind": "disk", "size": 2.5, "angle": 0.0}},
+    models={"inpaint": {"name": "photo", "sha256": "ab" * 32}},
+    software={"scoreinv": "0.3.0", "torch": "2.9"},
+    original="cd" * 32,
+    inputs={"mask": "ef" * 32},
+    method="conditioned",
+    device="cpu",
+    precision="float32",
+    source_type=GENERATED,
+    box=(1, 2, 30, 40),
+    notes=[{"code": "object_left", "severity": "warning", "grow": 3, "text": 'a "quote" <&> é \n'}],
+    result="01" * 32,
+)
+
+
+def packet(properties: str, attributes: str = "") -> bytes:
+    """Return an XMP packet as other programs write it, with another prefix of RDF."""
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+        f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="{RDF}"><r:Description r:about="" '
+        f'xmlns:e="{IPTC}" xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:p="urn:p/" {attributes}>'
+        f"{properties}</r:Description></r:RDF></x:xmpmeta>{' ' * 2000}<?xpacket end='w'?>"
+    ).encode()
+
+
+def properties(xmp: bytes, name: str) -> list[str]:
+    """Return the texts of a property, as elements and attributes."""
+    tree = ElementTree.fromstring(xmp.strip())
+    return [each.text or "" for each in tree.iter(name)] + [
+        each.attrib[name] for each in tree.iter() if name in each.attrib
+    ]
+
+
+def picture(*shape: int, dtype: type = np.uint8, **metadata) -> Picture:
+    pixels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape).astype(dtype)
+    return Picture(pixels, Metadata(**metadata))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "webp", "heic", "avif"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_each_format_has_the_record(suffix, dtype):
+    if suffix == "heic":
+        pytest.importorskip("pillow_heif")
+    made = with_record(picture(24, 40, 3, dtype=dtype, dpi=(300.0, 300.0)), RECORD)
+    content = picture_bytes(made, f"a.{suffix}")
+    again = read_picture(content)
+    (found,) = history_of(again.metadata.xmp)
+    assert found == replace(RECORD, result=pixel_hash(made))
+    assert properties(again.metadata.xmp, f"{{{IPTC}}}DigitalSourceType") == [SOURCE_TYPES + GENERATED]
+    if suffix in ("png", "tif"):
+        assert pixel_hash(again) == found.result
+    if suffix != "heic" and dtype == np.uint8:  # Pillow knows no HEIC
+        with Image.open(io.BytesIO(content)) as image:
+            xmp = image.info["xmp"]
+            assert history_of(xmp if isinstance(xmp, bytes) else xmp.encode()) == [found]
+
+
+def test_pixels_do_not_change():
+    plain = picture(24, 40, 3)
+    assert np.array_equal(with_record(plain, RECORD).pixels, plain.pixels)
+
+
+def test_other_properties_are_kept():
+    lines = "<dc:creator><r:Seq><r:li>Ada</r:li><r:li>Ben &amp; C</r:li></r:Seq></dc:creator><!-- kept -->"
+    before = packet(lines, 'p:caption="two&#10;lines&#9;&amp; more"')
+    after = RECORD.xmp(before)
+    assert [each.text for each in ElementTree.fromstring(after).iter(f"{{{RDF}}}li")][:2] == ["Ada", "Ben & C"]
+    assert properties(after, "{urn:p/}caption") == ["two\nlines\t& more"]
+    assert b"<!-- kept -->" in after
+    assert history_of(after) == [RECORD]
+    assert RECORD.xmp(after).count(b"&#10;") == 1  # once more
+
+
+def test_runs_append_to_the_history():
+    records = [
+        replace(RECORD, task=task, source_type=kind)
+        for task, kind in zip("abc", (GENERATED, ALTERED, None), strict=True)
+    ]
+    xmp = None
+    for number, record in enumerate(records, 1):
+        xmp = record.xmp(xmp)
+        assert history_of(xmp) == records[:number]
+        # What was generated once stays so.
+        assert properties(xmp, f"{{{IPTC}}}DigitalSourceType") == [SOURCE_TYPES + GENERATED]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "after"),
+    [
+        ("print", GENERATED, GENERATED),
+        ("negativeFilm", ALTERED, ALTERED),
+        ("negativeFilm", None, None),
+        ("trainedAlgorithmicMedia", GENERATED, "trainedAlgorithmicMedia"),
+        ("compositeSynthetic", ALTERED, "compositeSynthetic"),
+        (GENERATED, ALTERED, GENERATED),
+        ("", None, None),
+        ("", ALTERED, ALTERED),
+    ],
+)
+@pytest.mark.parametrize("form", ["attribute", "element", "resource"])
+def test_the_source_type_is_of_the_whole_history(before, now, after, form):
+    uri = SOURCE_TYPES + before if before else ""
+    element = f"<e:DigitalSourceType>{uri}</e:DigitalSourceType>"
+    xmp = {
+        "attribute": packet("", f'e:DigitalSourceType="{uri}"'),
+        "element": packet(element),
+        "resource": packet(f'<e:DigitalSourceType r:resource="{uri}"/>'),
+    }[form]
+    made = replace(RECORD, source_type=now).xmp(xmp)
+    expected = after or before
+    assert properties(made, f"{{{IPTC}}}DigitalSourceType") == ([SOURCE_TYPES + expected] if expected else [])
+
+
+BOMB = b'<!DOCTYPE a [<!ENTITY b "bbbbbbbbbb"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;">]>'
+HOSTILE = {
+    "empty": b"",
+    "text": b"no XML",
+    "truncated": packet("")[:200],
+    "other XML": b"<a/>",
+    "entities": BOMB + packet("&c;"),
+    "external": b'<!DOCTYPE a SYSTEM "file:///etc/passwd">' + packet(""),
+    "encoding": packet("").decode().encode("utf-16"),
+    "bytes": b"\xff\xfe\x00" * 99,
+    "long": packet("") + b" " * MOST_BYTES,
+    "deeper than Python": packet("<p:a>" * 900 + "</p:a>" * 900),
+    "deep": packet("<p:a>" * 5000 + "</p:a>" * 5000),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_damaged_packets_are_replaced(name, caplog):
+    assert history_of(HOSTILE[name]) == []
+    assert history_of(RECORD.xmp(HOSTILE[name])) == [RECORD]
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("settings", "[]"),
+        ("settings", "{"),
+        ("settings", "[" * 100_000),
+        ("models", '{"inpaint": 3}'),
+        ("notes", '["x"]'),
+        ("notes", "3"),
+        ("sample", '"x"'),
+        ("sample", "true"),
+        ("box", "[1, 2]"),
+        ("box", '"abcd"'),
+        ("inputs", "null"),
+    ],
+)
+def test_entries_of_another_form_are_left_out(name, text):
+    made = RECORD.xmp().decode()
+    value = json.dumps(getattr(RECORD, name)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    element = f"<scoreinv:{name}>{value}</scoreinv:{name}>".replace('"', "&quot;") if value != "null" else ""
+    broken = f"<scoreinv:{name}>{text}</scoreinv:{name}>"
+    assert element in made
+    made = made.replace(element, broken) if element else made.replace("<scoreinv:task>", f"{broken}<scoreinv:task>")
+    assert history_of(made.encode()) == []
+    assert len(history_of(RECORD.xmp(made.encode()))) == 1  # and the entry stays for others
+    assert made.count("rdf:li") // 2 + 1 == RECORD.xmp(made.encode()).count(b"<rdf:li")
+
+
+def test_many_attributes_take_linear_time():
+    xmp = packet("", " ".join(f'p:a{number}="b"' for number in range(20_000)))
+    assert RECORD.xmp(xmp).count(b"p:a") == 20_000
+
+
+def test_a_long_packet_leaves_the_record_in_a_jpeg(caplog):
+    made = with_record(picture(24, 40, 3, xmp=packet(f"<p:long>{'a' * 70_000}</p:long>")), RECORD)
+    again = read_picture(picture_bytes(made, "a.jpg"))
+    assert [record.task for record in history_of(again.metadata.xmp)] == ["inpaint"]
+    assert b"p:long" not in again.metadata.xmp
+    assert len(caplog.records) == 1
+    assert b"p:long" in read_picture(picture_bytes(made, "a.png")).metadata.xmp
+
+
+def test_the_hash_is_of_pixels():
+    plain = picture(24, 40, 3)
+    assert pixel_hash(replace(plain, metadata=Metadata(xmp=b"x"))) == pixel_hash(plain)
+    assert pixel_hash(plain.with_pixels(plain.pixels[:, ::-1])) != pixel_hash(plain)
+    assert pixel_hash(plain.with_pixels(plain.pixels.reshape(40, 24, 3))) != pixel_hash(plain)
+    assert pixel_hash(plain.with_pixels(plain.pixels[..., 0])) != pixel_hash(plain)
+    assert pixel_hash(plain.with_pixels(np.asfortranarray(plain.pixels))) == pixel_hash(plain)
+    big = picture(4, 5, dtype=np.uint16)
+    assert pixel_hash(big.with_pixels(big.pixels.astype(">u2").astype(np.uint16))) == pixel_hash(big)
+
+
+def test_a_record_without_models_comes_back():
+    plain = Record("inpaint", {}, {}, {}, "ab")
+    assert history_of(plain.xmp()) == [plain]
+
+
+def test_the_samples_of_a_run_have_one_identifier():
+    assert replace(RECORD, sample=1, result="x").id == RECORD.id
+    assert replace(RECORD, settings={"seed": 4}).id != RECORD.id

@@ -1,0 +1,196 @@
+"""Records of outcomes: their content, requests made from them, and repeated runs."""
+
+import json
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from formula_detector import FormulaDetector
+from small_model import save_small
+
+import scoreinv
+from scoreinv import tasks
+from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.records import Record, history_of, pixel_hash
+from scoreinv.models.catalogue import load, sha256
+from scoreinv.models.loading import LIBRARY, Models
+from scoreinv.operators.kernels import PointSpread
+from scoreinv.system.errors import InputError
+from scoreinv.tasks.provenance import REQUESTS, all_recorded, changes_of, recorded, request_of, settings_of, signed
+from scoreinv.tasks.requests import (
+    ColorizeRequest,
+    DamageRequest,
+    DeblurRequest,
+    DenoiseRequest,
+    InpaintRequest,
+    Inputs,
+    RestoreRequest,
+    UpscaleRequest,
+)
+from scoreinv.tasks.rerun import differences, repeated, rerun
+
+PIXELS = np.random.default_rng(1).integers(60, 190, (24, 40, 3)).astype(np.uint8)
+HOLE = np.zeros((24, 40), dtype=bool)
+HOLE[8:13, 10:17] = True
+WHITE = FormulaDetector(lambda pictures: 20 * (pictures.amin(1, keepdim=True) - 0.9))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_small(tmp_path_factory.mktemp("model") / "small.safetensors")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        InpaintRequest(method="pc", start=float("inf"), steps=3, samples=2, seed=2**40),
+        InpaintRequest(method="telea"),
+        ColorizeRequest(saturation=1.5, whiten=True),
+        DenoiseRequest(noise_std=0.1, orientations=4),
+        UpscaleRequest(factor=3, downsampling="bicubic"),
+        DeblurRequest(kernel=PointSpread("motion", 7.123456789, 30.0)),
+        RestoreRequest(tone=0.5, crop_border=True, samples=2),
+    ],
+    ids=lambda request: type(request).__name__,
+)
+def test_requests_come_back(request_):
+    task = next(name for name, kind in REQUESTS.items() if type(request_) is kind)
+    settings = json.loads(json.dumps(settings_of(request_)))
+    again = request_of(Record(task, settings, {}, {}, ""))
+    assert [getattr(again, each.name) for each in fields(again)] == [
+        getattr(request_, each.name) for each in fields(request_)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("task", "settings"),
+    [
+        ("select", {}),
+        ("../inpaint", {}),
+        ("inpaint", {"unknown": 1}),
+        ("inpaint", {"seed": -1}),
+        ("inpaint", {"samples": "3"}),
+        ("deblur", {"kernel": {"sha256": "ab"}}),
+        ("deblur", {"kernel": {"kind": "disk"}}),
+        ("deblur", {"kernel": {"kind": "disk", "size": -1}}),
+        ("deblur", {"kernel": 3}),
+        ("upscale", {"factor": 100}),
+    ],
+)
+def test_settings_that_no_request_has(task, settings):
+    with pytest.raises(InputError):
+        request_of(Record(task, settings, {}, {}, ""))
+
+
+def test_python_returns_the_record(model):
+    prior = load(model)
+    record = scoreinv.inpaint(PIXELS, HOLE, prior=prior, steps=2, seed=3).provenance
+    assert (record.task, record.settings["seed"], record.settings["steps"]) == ("inpaint", 3, 2)
+    assert record.models == {"inpaint": {"name": None, "sha256": sha256(model)}}
+    assert record.original == pixel_hash(Picture(PIXELS))
+    assert (record.device, record.precision, record.method) == ("cpu", "float32", "pc")
+    assert record.source_type == "compositeWithTrainedAlgorithmicMedia"
+    assert set(record.inputs) == {"mask"}
+    assert history_of(record.xmp()) == [record]
+    prior.network = type(prior.network)(prior.network.config)  # no longer the file's
+    again = scoreinv.inpaint(PIXELS, HOLE, prior=prior, steps=2).provenance
+    assert again.models == {"inpaint": {"name": None, "sha256": None}}
+
+
+def test_a_batch_has_a_record_for_each_picture():
+    import torch
+
+    batch = torch.from_numpy(np.stack([PIXELS, PIXELS[::-1].copy()])).permute(0, 3, 1, 2)
+    result = scoreinv.inpaint(batch, HOLE, method="biharmonic")
+    assert [record.original for record in result.provenance] == [
+        pixel_hash(Picture(PIXELS)),
+        pixel_hash(Picture(PIXELS[::-1].copy())),
+    ]
+    assert result.provenance[0].models == {}
+    assert [hole.tolist() for hole in result.generated] == [HOLE.tolist()] * 2
+
+
+def test_the_source_type_follows_the_changes(model):
+    smooth = np.full((48, 64, 3), 90, np.uint8)
+    assert scoreinv.denoise(smooth, prior=model).provenance.source_type is None  # nothing to remove
+    assert scoreinv.denoise(smooth, prior=model, noise_std=0.1).provenance.source_type == "algorithmicallyEnhanced"
+    gray = scoreinv.colorize(PIXELS[..., 0], prior=model, steps=2)
+    assert gray.provenance.source_type == "compositeWithTrainedAlgorithmicMedia"  # colours are invented
+    assert gray.generated is None
+    classical = scoreinv.inpaint(PIXELS, HOLE, method="biharmonic")
+    assert classical.provenance.source_type == "algorithmicallyEnhanced"  # no model was trained
+
+
+def test_masks_have_no_record():
+    models = Models(damage=WHITE, machine=LIBRARY)
+    inputs, request = Inputs(Picture(PIXELS)), DamageRequest()
+    outcome = tasks.damage_picture(inputs, request, models)
+    assert recorded(outcome, inputs, request, models) is outcome
+
+
+def test_a_restoration_marks_its_fills(model):
+    pixels = PIXELS.copy()
+    pixels[HOLE] = 255
+    inputs = Inputs(Picture(pixels), HOLE)
+    request = RestoreRequest(denoise=False, colorize=False, tone=0)
+    models = Models(inpaint=str(model), damage=WHITE, machine=LIBRARY)
+    outcome = recorded(tasks.restore_picture(inputs, request, models), inputs, request, models)
+    mask = changes_of(outcome, inputs.picture, [outcome.image])
+    assert np.array_equal(mask.pixels == 255, HOLE)
+    assert not mask.pixels[~HOLE].any()
+    (found,) = history_of(mask.metadata.xmp)
+    assert (found.original, found.result) == (pixel_hash(inputs.picture), pixel_hash(outcome.image))
+    assert b"DigitalSourceType" not in mask.metadata.xmp
+
+
+def test_a_border_that_is_cut_off_alters_no_pixel():
+    paper = np.full((100, 140, 3), 235, np.uint8)
+    paper[20:80, 25:115] = np.random.default_rng(0).integers(0, 200, (60, 90, 3))
+    steps = {"inpaint": False, "denoise": False, "colorize": False, "tone": 0}
+    result = scoreinv.restore(paper, crop_border=True, detector=WHITE, **steps)
+    record = result.provenance
+    assert record.source_type is None
+    top, left, height, width = record.box
+    assert (height, width) == result.image.shape[:2]
+    assert np.array_equal(result.image, paper[top : top + height, left : left + width])
+    assert history_of(record.xmp()) == [record]
+
+
+def test_a_run_repeats_to_the_bit(model):
+    inputs, request = Inputs(Picture(PIXELS), HOLE), InpaintRequest(method="pc", steps=2, samples=2, seed=5)
+    models = Models(inpaint=str(model), machine=LIBRARY)
+    outcome = recorded(tasks.inpaint_picture(inputs, request, models), inputs, request, models)
+    for sample in outcome.samples:
+        (record,) = history_of(signed(outcome, sample).metadata.xmp)
+        again = rerun(record, inputs, models)
+        assert np.array_equal(repeated(again, record).pixels, sample.pixels)
+        assert differences(record, again.provenance) == {}
+
+
+def test_what_differs_is_named(model):
+    inputs, request = Inputs(Picture(PIXELS), HOLE), InpaintRequest(method="biharmonic")
+    (outcome,) = all_recorded([tasks.inpaint_picture(inputs, request, Models())], [inputs], request, Models())
+    record = outcome.provenance
+    older = replace(record, software=record.software | {"scoreinv": "0.1"}, device="cuda")
+    assert differences(older, record) == {
+        "scoreinv": ("0.1", record.software["scoreinv"]),
+        "device": ("cuda", "cpu"),
+    }
+    other = replace(record, models={"inpaint": {"name": "photo", "sha256": "a"}})
+    assert differences(other, record)["inpaint model"] == ("a", None)
+
+
+def test_a_repetition_needs_the_same_inputs():
+    inputs, request = Inputs(Picture(PIXELS), HOLE), InpaintRequest(method="biharmonic")
+    outcome = recorded(tasks.inpaint_picture(inputs, request, Models()), inputs, request, Models())
+    record = outcome.provenance
+    for wrong in (
+        replace(inputs, picture=Picture(PIXELS[::-1].copy())),
+        replace(inputs, hole=None),
+        replace(inputs, hole=HOLE[::-1].copy()),
+        replace(inputs, avoid=HOLE),
+    ):
+        with pytest.raises(InputError):
+            rerun(record, wrong, Models())
+    with pytest.raises(InputError):
+        repeated(outcome, replace(record, sample=7))
