@@ -8,6 +8,7 @@ starts at t = 1e-5, with the picture as the state. `encode` and `decode` follow 
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, field
 
@@ -21,6 +22,8 @@ from scoreinv.sdes import TRAINING_START
 from scoreinv.system.errors import SettingError
 from scoreinv.system.options import require
 from scoreinv.system.text import shown
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,8 @@ def bits_per_dim(
         scoreinv.bits_per_dim(prior, x, steps=16).bits_per_dim
 
     This is the likelihood of 8-bit data k for x = (k + u) / 256, mapped to the prior's range [lo, hi]. The caller must
-    dequantise, that is, add u uniform on [0, 1). Values in another range, such as [0, 1] under a prior of [-1, 1],
-    raise no error but have the likelihood of a paler picture.
+    dequantise, that is, add u uniform on [0, 1). A warning is logged if no value is negative under
+    a prior of [-1, 1]: values in [0, 1] have the likelihood of paler pictures.
 
     Args:
         x: pictures (B, C, H, W) in the model's range; `prior.to_model` maps [0, 1] to it.
@@ -73,6 +76,29 @@ def bits_per_dim(
 
     Raises InputError if x is no such tensor, the probe has another shape, or `steps` is below 1.
     """
+    check_states(x)
+    low, high = prior.data_range
+    if low < 0 <= x.min():
+        _log.warning(
+            "bits_per_dim: no value is negative, and the prior's range is [%g, %g]: map pictures in [0, 1] by "
+            "prior.to_model first",
+            low,
+            high,
+        )
+    return flow_likelihood(prior, x, probe=probe, steps=steps, rtol=rtol, atol=atol, callback=callback)
+
+
+def flow_likelihood(
+    prior: Prior,
+    x: Tensor,
+    *,
+    probe: Tensor | None,
+    steps: int | None,
+    rtol: float,
+    atol: float,
+    callback: Callback | None,
+) -> Likelihood:
+    """Compute `bits_per_dim` of pictures that are known to be in the prior's range, however bright they are."""
     check_states(x)
     if probe is not None and not isinstance(probe, Tensor):
         raise SettingError("probe", f"must be a tensor, not {shown(probe)}")

@@ -7,7 +7,7 @@ import torch
 from mixture import SDES, correlated, gaussian
 
 from scoreinv.guidance import ClassifierGuidance
-from scoreinv.likelihood import bits_per_dim
+from scoreinv.likelihood import bits_per_dim, flow_likelihood
 from scoreinv.samplers import NoiseStream
 from scoreinv.samplers.base import CountedPrior
 from scoreinv.samplers.ode import decode, encode
@@ -161,3 +161,17 @@ def test_wrong_probe_and_tolerance_are_named():
         bits_per_dim(prior, x, rtol=0)
     with pytest.raises(InputError, match="steps must be at least 1"):
         bits_per_dim(prior, x, steps=0)
+
+
+def test_pictures_in_the_unit_range_are_warned_of_under_a_wider_prior(caplog):
+    prior = gaussian(SDES["vp"])
+    x = prior.sample(2, torch.Generator().manual_seed(3))
+    bits_per_dim(prior, x, steps=1)
+    assert not caplog.records
+    bits_per_dim(prior, x.abs(), steps=1)
+    assert "prior.to_model" in caplog.text
+    caplog.clear()
+    prior.data_range = (0.0, 1.0)
+    bits_per_dim(prior, x.abs(), steps=1)
+    flow_likelihood(gaussian(SDES["vp"]), x.abs(), probe=None, steps=1, rtol=1e-5, atol=1e-5, callback=None)
+    assert not caplog.records

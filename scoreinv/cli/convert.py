@@ -10,7 +10,7 @@ import typer
 from scoreinv import models
 from scoreinv.batch.outputs import check_file, check_folder, refuse_existing
 from scoreinv.cli.options import Common
-from scoreinv.cli.render import emit, notice, rehearse
+from scoreinv.cli.render import emit, notice, rehearse, warn
 from scoreinv.models.catalogue import HUB_PREFIX, configuration, full_name, load, locate
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import remove_leftovers
@@ -65,7 +65,15 @@ def convert(
         path = locate(place)
         prior, notes = load(path), {"source": full_name(source, path)}
     else:
-        prior = models.load_official(Path(source), models.read_official_config(config), ema=ema)
+        from scoreinv.models.foreign.published import alike
+
+        official = models.read_official_config(config)
+        prior = models.load_official(Path(source), official, ema=ema)
+        if others := alike(official):
+            warn(
+                f"{source}: has the tensors of continuous and of discrete times: if samples are noise, "
+                f"--config {config} is wrong; the others are {', '.join(others)}"
+            )
         notes = {"source": Path(source).name, "config": config, "weights": "ema" if ema else "raw"}
     Path(output).parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(Path(output).parent)

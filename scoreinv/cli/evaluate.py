@@ -1,11 +1,14 @@
-"""`scoreinv evaluate GENERATED --reference REAL`."""
+"""`scoreinv evaluate GENERATED --reference REAL`, `scoreinv evaluate RUN`."""
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +26,7 @@ from scoreinv.system.errors import CheckpointError, InputError
 from scoreinv.system.options import Setting
 from scoreinv.system.progress_bar import progress_bar
 from scoreinv.system.threads import set_threads
+from scoreinv.tasks.sampling_settings import RunEvaluationSettings
 
 if TYPE_CHECKING:
     from scoreinv.models.noise_classifier import NoiseClassifier
@@ -30,14 +34,29 @@ if TYPE_CHECKING:
 UNUSED = ("seed", "overwrite", "precision")
 _JUDGE = "cifar10-judge"
 """Bundled classifier of clean pictures."""
+_FIGURES = (
+    *("validation_loss", "bits_per_dim", "frechet_distance", "kernel_distance"),
+    *("fid", "kid", "inception_score", "accuracy", "unconditional"),
+)
+"""Columns of the table of a run."""
 
 
 def evaluate(
     generated: Annotated[
-        str, typer.Argument(metavar="GENERATED", help="Folder of generated pictures, or of folders named by classes.")
+        str,
+        typer.Argument(
+            metavar="GENERATED|RUN", help="Folder of generated pictures (or of folders named by classes), or of a run."
+        ),
     ],
     common: Common,
-    reference: Annotated[str, Setting("Real pictures of the same kind, ideally as many.", metavar="FOLDER")],
+    settings: RunEvaluationSettings,
+    reference: Annotated[
+        str | None,
+        Setting(
+            "Real pictures of the same kind, ideally as many. (default for a run: its held-out pictures)",
+            metavar="FOLDER",
+        ),
+    ] = None,
     classifier: Annotated[
         str | None,
         Setting(
@@ -59,11 +78,23 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Compare generated pictures with real ones: feature distances, FID, KID, Inception score.
+    """Compare generated pictures with real ones, or follow a training run: feature distances, FID, KID.
 
     \b
     scoreinv evaluate drawn/ --reference photographs/
+    scoreinv evaluate runs/mine/   # held-out loss, bits/dim and samples of its snapshots
     """
+    if inception is not None:
+        _check_inception(inception)
+    if Path(generated, "config.json").is_file():
+        if class_ is not None:
+            raise InputError("--class: is for generated pictures, not for a run")
+        evaluate_run(generated, reference, settings, classifier or _JUDGE, inception, common)
+        return
+    if reference is None:
+        raise InputError(f"{generated}: is no training run: compare its pictures with --reference FOLDER")
+    if settings != RunEvaluationSettings():
+        raise InputError(f"{generated}: is no training run, which --from, --to, --every, -n and --likelihood are for")
     for name, folder in (("GENERATED", generated), ("--reference", reference)):
         if not Path(folder).is_dir():
             raise InputError(f"{name} {folder}: is not a folder of pictures (scoreinv sample -o FOLDER/ makes one)")
@@ -71,8 +102,6 @@ def evaluate(
     for folder, found in ((generated, drawn), (reference, real)):
         if len(found) < 2:
             raise InputError(f"{folder}: has one picture; a comparison needs two")
-    if inception is not None:
-        _check_inception(inception)
     judge = classifier or _JUDGE
     record: dict[str, Any] = {"input": generated, "reference": reference, "pictures": len(drawn)}
     if common.dry_run:
@@ -100,6 +129,78 @@ def evaluate(
             shares = isinstance(value, dict)
             text = ", ".join(f"{name} {share:.1%}" for name, share in value.items()) if shares else value
             put(f"{key.replace('_', ' ')}: {f'{value:.4f}' if isinstance(value, float) else text}")
+
+
+def evaluate_run(
+    folder: str,
+    reference: str | None,
+    settings: RunEvaluationSettings,
+    judge: str,
+    inception: str | None,
+    common: Common,
+) -> None:
+    """Print a table of a run's snapshots, and plot it; figures that an earlier call has written are kept."""
+    from scoreinv.imaging.plot import line_plots
+    from scoreinv.tasks.evaluate_run import RunEvaluation, snapshots_of
+    from scoreinv.training import TrainingRun, read_config
+
+    run = TrainingRun(Path(folder))
+    snapshots = snapshots_of(run, settings)
+    if common.dry_run:
+        steps = ", ".join(f"{snapshot.step:,}" for snapshot in snapshots)
+        rehearse(common, {"input": folder}, f"{folder}: the models of the steps {steps} would be evaluated")
+        return
+    set_threads(common.threads)
+    side, judged = read_config(run.config).model.image_size, _judge(judge, None, common)[0].image_size
+    if settings.samples and side != judged and inception is None:
+        notice(common, f"no samples are compared: {judge} takes {judged}x{judged} pixels; others need --inception")
+        settings = replace(settings, samples=0)
+    evaluation = RunEvaluation(run, settings, device_of(common.device))
+    if settings.samples and reference is None and not len(evaluation.held_out):
+        raise InputError(f"{folder}: the run holds out no pictures to compare its samples with: give --reference")
+    log, rows = run.evaluation / "evaluation.jsonl", []
+    measured: dict[str, Any] = {name: getattr(settings, name) for name in ("samples", "likelihood", "exact")}
+    measured |= {"classifier": judge, "reference": reference, "inception": inception is not None}
+    known = list(_lines(log))
+    for snapshot in snapshots:
+        key = {"step": snapshot.step, "run": snapshot.run, **measured}
+        record = next((each for each in known if key.items() <= each.items()), None)
+        if record is None:
+            started = time.monotonic()
+            with progress_bar(snapshot.path.name, quiet=common.quiet) as show:
+                record = key | evaluation.measure(snapshot, show)
+            drawn = sorted(map(str, evaluation.samples_of(snapshot).glob("*.png")))[: settings.samples]
+            if len(drawn) > 1:
+                real = evaluation.write_real() if reference is None else expand(reference, recursive=True)
+                record |= _by_classifier(drawn, real, judge, None, common) if side == judged else {}
+                record |= {} if inception is None else _by_inception(drawn, real, inception, common)
+            record["seconds"] = round(time.monotonic() - started, 3)
+            log.parent.mkdir(exist_ok=True)
+            with log.open("a") as file:
+                file.write(f"{json.dumps(record)}\n")
+        emit(common, {"input": folder, **record})
+        rows.append(record)
+    figures = {name: [row.get(name) for row in rows] for name in _FIGURES if any(name in row for row in rows)}
+    plot = run.evaluation / "evaluation.png"
+    if figures and len(rows) > 1:
+        files.write_picture(plot, imaging.Picture(line_plots([row["step"] for row in rows], figures)), overwrite=True)
+        notice(common, f"{plot}, {log}")
+    if not common.json:
+        names = ["step", *figures]
+        put("  ".join(f"{name.replace('_', ' '):>16}" for name in names))
+        for row in rows:
+            put("  ".join(f"{_figure(row.get(name)):>16}" for name in names))
+
+
+def _lines(log: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of a log but for a line that was cut."""
+    for line in log.read_text().splitlines() if log.exists() else ():
+        with suppress(ValueError):
+            yield json.loads(line)
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
 
 
 def _by_classifier(

@@ -18,7 +18,7 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.options import Number, Setting, Whole
 from scoreinv.system.progress_bar import progress_bar
 from scoreinv.system.terminal import duration
-from scoreinv.tasks.sampling_settings import FIXED_STEPS
+from scoreinv.tasks.sampling_settings import FIXED_STEPS, GENERATIVE_MODEL
 
 UNUSED = ("seed",)
 
@@ -27,7 +27,7 @@ def interpolate(
     first: Annotated[str, typer.Argument(metavar="A", help="First picture; - is stdin.", show_default=False)],
     second: Annotated[str, typer.Argument(metavar="B", help="Last picture, of the same size.", show_default=False)],
     common: Common,
-    model: ModelOption = "photo",
+    model: ModelOption = GENERATIVE_MODEL,
     count: Annotated[
         int, Setting("Number of pictures, both ends included.", Whole(2, 10_000), option="-n --count")
     ] = 8,

@@ -19,7 +19,7 @@ from scoreinv.system.errors import CheckpointError, InputError
 from scoreinv.system.options import GUIDANCE, Setting, Whole
 from scoreinv.system.progress_bar import progress_bar
 from scoreinv.system.terminal import duration
-from scoreinv.tasks.sampling_settings import SamplerSettings
+from scoreinv.tasks.sampling_settings import GENERATIVE_MODEL, SamplerSettings
 
 if TYPE_CHECKING:
     from scoreinv.models.noise_classifier import NoiseClassifier
@@ -70,7 +70,7 @@ class ClassOptions:
 
 def sample(
     *,
-    model: ModelOption = "photo",
+    model: ModelOption = GENERATIVE_MODEL,
     count: Annotated[int, Setting("Number of pictures.", Whole(1, 100_000), option="-n --count")] = 16,
     sampler: SamplerSettings,
     wanted: ClassOptions,

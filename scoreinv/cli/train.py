@@ -17,7 +17,7 @@ from scoreinv.models.loading import ModelSource
 from scoreinv.system.devices import device_of
 from scoreinv.system.errors import InputError
 from scoreinv.system.memory import keep_freed
-from scoreinv.system.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES, TRAINING_STEPS, Setting
+from scoreinv.system.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES, TRAINING_STEPS, Setting, Whole
 from scoreinv.system.progress_bar import progress_bar
 from scoreinv.system.terminal import duration
 from scoreinv.system.threads import set_threads
@@ -27,8 +27,10 @@ from scoreinv.system.threads import set_threads
 class Subject:
     """Model to train, and its pictures."""
 
-    sde: Annotated[
-        Literal["ve", "vp", "subvp"] | None, Setting("SDE of the paper, with a small network for crops of photographs.")
+    sde: Annotated[Literal["ve", "vp", "subvp"] | None, Setting("SDE of the paper, with a small network.")] = None
+    size: Annotated[
+        int | None,
+        Setting("With --sde: side of the pictures in pixels. (default: 64, without a GPU 32)", Whole(8, 4096)),
     ] = None
     config: Annotated[
         str | None,
@@ -46,7 +48,11 @@ class Subject:
     ] = False
     damage: Annotated[bool, Setting("Instead of a prior, train a damage detector.", advanced=True)] = False
     data: Annotated[
-        str | None, Setting("Pictures. (default: a small built-in set of photographs)", metavar="FOLDER|ZIP")
+        str | None,
+        Setting(
+            "Pictures: a folder, a zip or TFRecord file, or an LMDB. (default: a small built-in set of photographs)",
+            metavar="FOLDER|FILE",
+        ),
     ] = None
 
 
@@ -132,7 +138,7 @@ def train(*, subject: Subject, run: RunOptions, common: Common) -> None:
 def _check(subject: Subject, how: RunOptions) -> None:
     """Raise InputError if options exclude each other or the pictures are missing."""
     if subject.data is not None and not os.path.lexists(subject.data):
-        raise InputError(f"{subject.data}: no such folder or zip file of pictures")
+        raise InputError(f"{subject.data}: no such folder or file of pictures")
     if how.resume and how.out is None:
         raise InputError("--resume: name the folder of the run with --out")
     if "RANK" in os.environ and how.out is None:
@@ -146,9 +152,15 @@ def _check(subject: Subject, how: RunOptions) -> None:
         raise InputError("nothing to train: give --sde ve, vp or subvp, --damage, or --config FILE")
     if subject.damage and how.resume:
         raise InputError("--damage: is for a new run; the configuration of a resumed one names its model")
-    for name, given in (("--conditional", subject.conditional), ("--classifier", subject.classifier)):
+    for name, given in (
+        ("--size", subject.size),
+        ("--conditional", subject.conditional),
+        ("--classifier", subject.classifier),
+    ):
         if given and (subject.sde is None or how.resume):
             raise InputError(f"{name}: goes with --sde, for a new run; a configuration contains it")
+    if subject.size is not None and (subject.conditional or subject.classifier):
+        raise InputError("--size: these networks have one size: --conditional 64 pixels, --classifier 32")
     if subject.conditional and subject.classifier:
         raise InputError("--conditional and --classifier: a prior, or a classifier; give one of them")
     if subject.classifier and subject.data is None:
@@ -174,7 +186,12 @@ def _train(
             if not begun:
                 begun = True
                 start = f"from step {progress.begun:,} " if progress.begun else ""
-                notice(common, f"training in {run.path}, {start}to {_ends(config)}; Ctrl-C saves, --resume goes on")
+                left = ""
+                if progress.begun and config.minutes:
+                    total = 60 * config.minutes
+                    left = f" ({duration(max(0, total - progress.seconds))} of {duration(total)} left)"
+                ends = f"{_ends(config)}{left}"
+                notice(common, f"training in {run.path}, {start}to {ends}; Ctrl-C saves, --resume goes on")
             speed = f"{progress.images_per_second:.3g} images/s"
             show(progress.fraction, progress.seconds_left, f"loss {progress.loss:.4f}, {speed}")
 
@@ -190,9 +207,10 @@ def _train(
                 callback=callback,
             )
         except KeyboardInterrupt:
-            if training.saved_states(run.states):
+            if run.config.exists():
+                kept = "saved" if training.saved_states(run.states) else "no step was finished"
                 again = f"scoreinv train --resume --out {shlex.quote(str(run.path))}"
-                advise(common, f"saved in {run.path}; go on by: {again}")
+                advise(common, f"{kept} in {run.path}; go on by: {again}")
             else:
                 advise(common, "nothing was trained yet, and nothing is kept: start again")
             raise
@@ -200,7 +218,7 @@ def _train(
 
 def _configuration(subject: Subject, how: RunOptions, common: Common) -> training.TrainingConfig:
     """Return the configuration of the run, with the command's options applied."""
-    config = _named(subject, Path(how.out) if how.resume and how.out is not None else None)
+    config = _named(subject, how, common)
     if subject.damage and how.init is not None:  # continue with the network of that model
         known, _ = models.read_metadata(locate(how.init))
         if isinstance(known, models.DetectorConfig):  # other models are refused when they are loaded
@@ -231,10 +249,11 @@ def _configuration(subject: Subject, how: RunOptions, common: Common) -> trainin
     return replace(config, model=replace(config.model, sde=sde))
 
 
-def _named(subject: Subject, resumed: Path | None) -> training.TrainingConfig:
+def _named(subject: Subject, how: RunOptions, common: Common) -> training.TrainingConfig:
     """Return the configuration in a file, of a published model, of the resumed run, or for an SDE."""
     from scoreinv.training import presets
 
+    resumed = Path(how.out) if how.resume and how.out is not None else None
     if subject.config is not None:
         is_file = subject.config.endswith(".json")
         return training.read_config(Path(subject.config)) if is_file else presets.paper_training(subject.config)
@@ -251,7 +270,18 @@ def _named(subject: Subject, resumed: Path | None) -> training.TrainingConfig:
     sde = models.SDES[subject.sde]()
     if subject.classifier and subject.data is not None:
         return presets.classifier_training(sde, data, training.class_names(Path(subject.data)))
-    return presets.conditional_training(sde, data) if subject.conditional else presets.small_training(sde, data)
+    if subject.conditional:
+        return presets.conditional_training(sde, data)
+    if how.init is not None:
+        from scoreinv.preconditioning import EDM
+
+        known, _ = models.read_metadata(locate(how.init))
+        if isinstance(known, models.ModelConfig) and isinstance(known.preconditioning, EDM):
+            return presets.continued_training(known, sde, data, subject.size)
+    if subject.size is None and device_of(common.device) == "cpu":
+        notice(common, f"without a GPU: pictures of {presets.CPU_SIZE} pixels (--size and --config choose others)")
+        return presets.small_training(sde, data, presets.CPU_SIZE)
+    return presets.small_training(sde, data, subject.size or 64)
 
 
 def _ends(config: training.TrainingConfig) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from scoreinv.imaging.picture import Picture
-from scoreinv.likelihood import bits_per_dim
+from scoreinv.likelihood import flow_likelihood
 from scoreinv.models.peak_memory import gradient_bytes
 from scoreinv.networks.ncsnpp import NCSNpp
 from scoreinv.prior import ScorePrior
@@ -80,7 +80,7 @@ def pictures_bits_per_dim(
         u = np.stack([generator(*key, _DEQUANTISATION).random(levels.shape[1:], np.float32) for key in keys])
         x = prior.to_model((levels[[item for item, _ in some]] + torch.from_numpy(u).to(levels)) / 256)
         noise = NoiseStream.keyed([(*key, _PROBE) for key in keys], prior.device)
-        result = bits_per_dim(
+        result = flow_likelihood(
             prior,
             x,
             probe=noise.rademacher(x.shape) if settings.probe == "rademacher" else noise.normal(x.shape),

@@ -29,11 +29,12 @@ Model = ScorePrior | str | Path
 """A model, or its name or path for `scoreinv.load`."""
 
 
-def model_of(prior: object) -> ScorePrior:
-    """Return a model, or load it from its name or file.
+def model_of(prior: object, default: str | None = None) -> ScorePrior:
+    """Return a model, or load it from its name or file; None: the model named `default`.
 
     Raises SettingError for anything else, and CheckpointError if there is no such model.
     """
+    prior = default if prior is None else prior
     if isinstance(prior, str | Path):
         return load(prior)
     if not isinstance(prior, ScorePrior):

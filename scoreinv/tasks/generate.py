@@ -23,7 +23,14 @@ from scoreinv.system.text import shown
 from scoreinv.tasks.callbacks import Callback, for_sampler, running
 from scoreinv.tasks.common import Model, finite, in_batches, model_of, to_arrays
 from scoreinv.tasks.outcome import Drawn
-from scoreinv.tasks.sampling_settings import SAMPLER_STEPS, Corrector, Predictor, Sampler, SamplerSettings
+from scoreinv.tasks.sampling_settings import (
+    GENERATIVE_MODEL,
+    SAMPLER_STEPS,
+    Corrector,
+    Predictor,
+    Sampler,
+    SamplerSettings,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +43,7 @@ after 100; pictures have 5."""
 
 
 def generate(
-    prior: Model,
+    prior: Model | None,
     count: int,
     *,
     sampler: Sampler | Solver | None = None,
@@ -62,7 +69,7 @@ def generate(
         result.images
 
     Args:
-        prior: the model, its name or its file.
+        prior: the model, its name or its file; None: `photo`.
         count: number of pictures.
         sampler: `pc` (the paper's), `ode` (adaptive probability flow), `multistep` (DPM-Solver++), `heun` (EDM's) or
             `ddim`; or a sampler object, such as those of `scoreinv.samplers`. None: `pc` if settings were published
@@ -93,7 +100,7 @@ def generate(
         raise SettingError("sampler", f"must be a name or a sampler of scoreinv.samplers, not {shown(given)}")
     if given is not None and settings != SamplerSettings():
         raise SettingError("sampler", f"is an object with its own settings: give them to {type(given).__name__}")
-    model = model_of(prior)
+    model = model_of(prior, GENERATIVE_MODEL)
     check("count", count, Whole(1))
     check("seed", seed, SEED)
     check("first", first, Whole())

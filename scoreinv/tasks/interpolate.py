@@ -19,6 +19,7 @@ from scoreinv.tasks.callbacks import Callback, for_sampler, running, split
 from scoreinv.tasks.common import Model, check_sides, colours_for, finite, in_batches, model_of, to_arrays, to_tensor
 from scoreinv.tasks.denoise import written
 from scoreinv.tasks.outcome import Drawn, ImageLike
+from scoreinv.tasks.sampling_settings import GENERATIVE_MODEL
 
 
 def interpolate(
@@ -26,7 +27,7 @@ def interpolate(
     b: ImageLike,
     count: int = 8,
     *,
-    prior: Model,
+    prior: Model | None = None,
     temperature: float = 1.0,
     steps: int | None = None,
     rtol: float = 1e-5,
@@ -45,7 +46,7 @@ def interpolate(
         a, b: array HxW, HxWx3 or HxWx4, PIL image, or tensor CxHxW of uint8, uint16 or floats in [0, 1], of
             one size whose sides are multiples of the model's stride.
         count: number of pictures, including both ends.
-        prior: the model, its name or its file.
+        prior: the model, its name or its file; None: `photo`.
         temperature: factor of the codes before decoding; pictures are smoother below 1.
         steps: steps of a fixed grid, four evaluations each; 16 suffice. None: adaptive RK45.
         rtol: tolerance of RK45, relative and absolute.
@@ -57,7 +58,7 @@ def interpolate(
         Cancelled: the callback stopped the work.
         ScoreinvError: the model returned values that are not finite.
     """
-    model = model_of(prior)
+    model = model_of(prior, GENERATIVE_MODEL)
     starts, form = pictures_from_api(a)
     ends, _ = pictures_from_api(b)
     if len(starts) != 1 or len(ends) != 1:

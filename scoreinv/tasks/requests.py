@@ -410,6 +410,16 @@ RESTORATION_STEPS: dict[RestorationMethod, int] = {
 """Times of the grid of each method if sampling begins at an estimate of the picture."""
 MEAN_STEPS = 3
 """Times of `dpir` from a blurred photograph: 6 gain 0.1 dB."""
+LEAST_STEPS: dict[RestorationMethod, int] = {
+    "diffpir": 12,
+    "ddrm": 12,
+    "pigdm": 36,
+    "dps": 100,
+    "mmps": 12,
+    "dpir": 8,
+}
+"""Times below which a method is much worse if sampling begins at the prior. For `photo` at noise of .05 the error of
+`mmps` is 14 % larger in 8 than in 36, that of `pigdm` for a blur is 0.23 in 24 and 0.41 in 12."""
 FULL_STEPS = 3
 """Factor of the steps if sampling begins at the prior; `dps` takes the same number."""
 DENOISING_STEPS = 10

@@ -14,6 +14,9 @@ Predictor = Literal[
 ]
 Corrector = Literal["langevin", "annealed_langevin", "none"]
 
+GENERATIVE_MODEL = "photo"
+"""Bundled model for new pictures and for pictures between two."""
+
 SAMPLER_STEPS: dict[Sampler, int] = {"multistep": 25, "heun": 18, "ddim": 50}
 """Times of the grid for new pictures; of `heun` as in its paper for CIFAR-10."""
 
@@ -127,6 +130,39 @@ Probe = Literal["rademacher", "gaussian"]
 FIXED_STEPS = Setting(
     "Solve the ODE in so many equal steps of four evaluations; 16 are good. (default: adaptive)", STEPS
 )
+
+
+@dataclass(frozen=True)
+class RunEvaluationSettings:
+    """Snapshots of a training run to evaluate, and what to measure.
+
+    Attributes:
+        from_, to: first and last step; None: of all.
+        every: only steps that are multiples of it.
+        samples: number of samples of each snapshot.
+        likelihood: number of held-out pictures for bits/dim.
+        exact: solve the ODE of the likelihood adaptively, as in the paper.
+    """
+
+    from_: Annotated[int | None, Setting("Of a run: first step to evaluate.", Whole(), option="--from")] = None
+    to: Annotated[int | None, Setting("Of a run: last step to evaluate.", Whole())] = None
+    every: Annotated[int, Setting("Of a run: only snapshots whose step is a multiple.", Whole(1))] = 1
+    samples: Annotated[
+        int, Setting("Of a run: samples of each snapshot; 0 for none.", Whole(0, 100_000), option="-n --count")
+    ] = 256
+    likelihood: Annotated[
+        int, Setting("Of a run: held-out pictures for bits/dim; 0 for none.", Whole(0, 100_000), option="--likelihood")
+    ] = 16
+    exact: Annotated[
+        bool, Setting("Of a run: bits/dim by the paper's adaptive solver, not 16 steps.", advanced=True)
+    ] = False
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def includes(self, step: int) -> bool:
+        """Return whether a snapshot is to be evaluated."""
+        return (self.from_ or 0) <= step <= (step if self.to is None else self.to) and step % self.every == 0
 
 
 @dataclass(frozen=True)

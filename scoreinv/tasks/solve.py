@@ -6,6 +6,7 @@ while the method imposes the observation on the whole picture (`Tiled` inside a 
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from contextlib import suppress
@@ -41,10 +42,12 @@ from scoreinv.tasks.common import Model, gathered, model_of, start_time, wide_ti
 from scoreinv.tasks.denoise import cut_off, denoise_values, expected, white_level, written
 from scoreinv.tasks.outcome import ImageLike, Outcome, in_form
 from scoreinv.tasks.posterior import pc_sampler
-from scoreinv.tasks.requests import DenoiseRequest, Estimate, RestorationMethod, SolveRequest
+from scoreinv.tasks.requests import LEAST_STEPS, DenoiseRequest, Estimate, RestorationMethod, SolveRequest
 from scoreinv.windows.boxes import Box
 from scoreinv.windows.ensemble import ALL, SelfEnsemble
 from scoreinv.windows.tiled import Tiled, crop
+
+_log = logging.getLogger(__name__)
 
 _UNKNOWN = 0.055
 """Assumed `Problem.missing` of the mean for any observation, for pictures in [0, 1]."""
@@ -121,7 +124,7 @@ def solve(
     request = SolveRequest(
         method=method, steps=steps, samples=samples, seed=seed, estimate=estimate, orientations=orientations
     )
-    model = model_of("denoiser" if prior is None else prior)
+    model = model_of(prior, "denoiser")
     if not isinstance(operator, LinearOperator):
         raise SettingError(
             "operator", f"must be a scoreinv.operators.LinearOperator or a subclass of it, not {shown(operator)}"
@@ -208,6 +211,8 @@ def solve_problem(
     has_initial = problem.initial is not None
     mean_first = problem.rough and not request.mean
     method, steps = request.decided(estimated=has_initial or mean_first)
+    if not (has_initial or mean_first) and steps < (least := LEAST_STEPS.get(method, 0)):
+        _log.warning("solve: %d steps are too few for %s from pure noise: take at least %d", steps, method, least)
     height, width = problem.shape[1:]
     # In the model's range, low + (high - low) x; the initial estimate stays in [0, 1].
     low, high = prior.data_range

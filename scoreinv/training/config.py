@@ -31,10 +31,11 @@ class DataConfig:
     """Training pictures, and how crops are drawn from them; `TrainingConfig.drawn_side` is the side of a crop.
 
     Attributes:
-        source: a folder (read recursively) or a zip file; None for the small built-in set of photographs.
+        source: a folder (read recursively), a zip file, a TFRecord file of pictures, or LSUN's LMDB; None for the small
+            built-in set of photographs.
         mode: `crops` of large pictures at several scales; `resize`, whole pictures with the shorter side resized to the
-            drawn one, and a random part of the longer side; or `zooms`, random squares from `least_zoom` of the shorter
-            side up to all of it, resized.
+            drawn one, and a random part of the longer side; `zooms`, random squares from `least_zoom` of the shorter
+            side up to all of it, resized; or `center`, the central square, resized, as in the reference implementation.
         scales: of the pictures to crop, at most 1; equally likely if the picture is large enough.
         least_zoom: side of the smallest square of `zooms`, as a share of the picture's shorter side.
         shares: share of a folder's pictures in each pass, drawn again for each pass, so that large sets of few subjects
@@ -48,7 +49,7 @@ class DataConfig:
     """
 
     source: str | None = None
-    mode: Literal["crops", "resize", "zooms"] = "crops"
+    mode: Literal["crops", "resize", "zooms", "center"] = "crops"
     scales: tuple[float, ...] = (1.0, 0.7, 0.5, 0.35, 0.25)
     least_zoom: Annotated[float, Number(None, 1.0)] = 0.5
     shares: tuple[tuple[str, float], ...] = ()

@@ -11,9 +11,9 @@ import logging
 import math
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ from scoreinv.system.memory import is_out_of_memory
 from scoreinv.system.options import says_stop
 from scoreinv.system.terminal import ENDING_SIGNALS
 from scoreinv.training.config import OptimizerConfig, TrainingConfig
-from scoreinv.training.data.batches import DROPOUT, Batch, BatchSource, stream
+from scoreinv.training.data.batches import DROPOUT, Batch, BatchSource, held_out_batch, stream
 from scoreinv.training.data.pictures import check_source, load_pictures, split
 from scoreinv.training.distributed import World, process_group
 from scoreinv.training.ema import update_average
@@ -53,7 +53,6 @@ from scoreinv.training.run import RunRecord, TrainingRun, claimed, load_state, n
 _log = logging.getLogger(__name__)
 
 _CALLBACK_SECONDS = 0.5
-_VALIDATION_SEED = 0  # the same for all runs, so that they can be compared
 
 
 def train(
@@ -104,7 +103,7 @@ def train(
         if init is not None and state.step == 0:
             trainer.save()  # a killed run keeps the initial weights
         stack.enter_context(_memory_remedy(config, world))
-        signals = stack.enter_context(deferred_signals())
+        signals = trainer.signals = stack.enter_context(deferred_signals())
         pool = stack.enter_context(ThreadPoolExecutor(1))
         drawn = pool.submit(trainer.batches.batch, state.step, trainer.part)
         while (fraction := trainer.fraction()) < 1:
@@ -218,19 +217,20 @@ class Trainer:
             saved.refuse_other_pictures(pictures.digest, run.path)
             self.record = replace(saved, config=config)
         training, held_out = split(pictures, config.data)
-        if world.leads:
-            run.begin(config, resume=resume)
-            self.log.begin(self.state.step)
         self.batches = BatchSource(config, training, config.batch_size, config.seed)
         self.held_out: Batch | None = None
         if world.leads and len(held_out) and config.validation_images:
-            self.held_out = BatchSource(config, held_out, config.validation_images, _VALIDATION_SEED).batch(0)
+            self.held_out = held_out_batch(config, held_out, config.validation_images)
+        if world.leads:  # last: an interrupted start leaves nothing that cannot be resumed
+            run.begin(config, resume=resume)
+            self.log.begin(self.state.step)
         self.validation: HeldOut | None = None
         self.baseline_loss: float | None = None
         self.samples: Path | None = None
         self.last_loss: float | None = None  # of the last line of metrics
         self.losses: list[Tensor] = []  # of the steps since then
         self.step_loss = self.norm = torch.zeros(())  # of the last step, and the norm of its gradient
+        self.signals: Sequence[signal.Signals] = ()  # that came during the run
         self.begun = self.saved = self.reported = monotonic()
         self.begun_step, self.begun_fraction = self.state.step, self._fraction()
 
@@ -283,6 +283,7 @@ class Trainer:
             fraction=fraction,
             loss=self.step_loss.item(),
             images_per_second=self._images_per_second(),
+            seconds=self.seconds(),
             seconds_left=(now - self.begun) * (1 - fraction) / max(fraction - self.begun_fraction, 1e-12),
         )
         try:
@@ -300,10 +301,11 @@ class Trainer:
                 self._log_losses()
             if not self.world.leads:
                 return
-            if self._is_due(config.validate_every):
-                self._validate()
-            if self._is_due(config.sample_every):
-                self._sample()
+            with suppress(Cancelled):  # by a signal, after which only saving is left
+                if self._is_due(config.validate_every):
+                    self._validate()
+                if self._is_due(config.sample_every):
+                    self._sample()
             if self._is_due(config.snapshot_every):
                 self._save_model(self.run.snapshots / f"step-{self.state.step:09d}.safetensors")
             if monotonic() - self.saved >= 60 * config.save_minutes:
@@ -355,6 +357,10 @@ class Trainer:
         save_state(self.run.states, self.state, replace(self.record, step=self.state.step, seconds=self.seconds()))
         self._save_model(self.run.model)
 
+    def _goes_on(self, _: object = None) -> bool:
+        """Return False, which stops validation and sampling, after a signal."""
+        return not self.signals
+
     def _validate(self) -> None:
         """Log the held-out figures of the averaged weights."""
         data = self.held_out
@@ -362,7 +368,9 @@ class Trainer:
             return
         measures = partial(self.learner.measures, self.model)
         with self._autocast():
-            found = evaluate(measures, data, batch_size=self.config.batch_size, device=self.world.device)
+            found = evaluate(
+                measures, data, batch_size=self.config.batch_size, device=self.world.device, callback=self._goes_on
+            )
         self.validation = found["validation"]
         self.baseline_loss = self.learner.baseline_loss(self.model, data)
         validated = len(data.times)
@@ -375,7 +383,7 @@ class Trainer:
         if isinstance(self.learner, ScoreLearner) and isinstance(prior, ScorePrior):
             path = self.run.samples / f"step-{self.state.step:09d}.png"
             with self._autocast():
-                write_samples(path, prior, self.config.samples, self.config.seed)
+                write_samples(path, prior, self.config.samples, self.config.seed, self._goes_on)
             self.samples = path
 
     def _log_losses(self) -> None:
@@ -456,8 +464,8 @@ def _memory_remedy(config: TrainingConfig, world: World) -> Iterator[None]:
 def deferred_signals() -> Iterator[list[signal.Signals]]:
     """Collect Ctrl-C, SIGTERM and SIGHUP in the block; afterwards, pass the first on to its previous handler.
 
-    A second signal has its usual effect at once. Ignored signals stay ignored: `nohup` ignores SIGHUP, and shells
-    ignore SIGINT in background jobs. Outside of the main thread nothing is collected.
+    The first is logged. A second signal has its usual effect at once. Ignored signals stay ignored: `nohup` ignores
+    SIGHUP, and shells ignore SIGINT in background jobs. Outside of the main thread nothing is collected.
     """
     came: list[signal.Signals] = []
     numbers = ENDING_SIGNALS if threading.current_thread() is threading.main_thread() else []
@@ -472,6 +480,8 @@ def deferred_signals() -> Iterator[list[signal.Signals]]:
     def collect(number: int, frame: FrameType | None) -> None:
         came.append(signal.Signals(number))
         restore()
+        with suppress(RuntimeError):  # the signal came while the same stream was being written
+            _log.warning("finishing the step, saving")
 
     for number in handlers:
         signal.signal(number, collect)

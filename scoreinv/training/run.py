@@ -67,6 +67,7 @@ class TrainingRun:
         self.samples = path / "samples"
         self.tensorboard = path / "tensorboard"
         self.cache = path / "cache"
+        self.evaluation = path / "evaluation"
 
     def refuse_files(self, config: TrainingConfig, *, resume: bool, overwrite: bool) -> None:
         """Raise InputError if a run at step 0 would replace another run or (without `overwrite`) other files.

@@ -1,11 +1,16 @@
 """`scoreinv convert` as a user runs it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import scoreinv as library
+from scoreinv.models.foreign.official import read_official_config
+from scoreinv.models.foreign.published import has_discrete_times
+from scoreinv.preconditioning import PaperVP
+from scoreinv.sdes import DDPM, VP
 from scoreinv.system.files import PRETRAINED
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
@@ -28,6 +33,22 @@ def test_convert_and_load(scoreinv, tmp_path):
     )
     assert other.code == 2
     assert "do not belong together" in other.err
+
+
+def test_a_checkpoint_that_suits_discrete_and_continuous_times_is_warned_of(scoreinv, monkeypatch):
+    folder = sorted(path for path in PARITY.iterdir() if path.is_dir())[0]
+    words = ["convert", folder / "checkpoint.pth", "--config", folder / "config.json", "-o", "m.safetensors"]
+    assert "warning" not in scoreinv(*words).err
+    given = read_official_config(str(folder / "config.json"))
+    other = (
+        replace(given, sde=VP(), preconditioning=PaperVP())
+        if has_discrete_times(given)
+        else replace(given, sde=DDPM(), preconditioning=PaperVP())
+    )
+    monkeypatch.setattr("scoreinv.models.foreign.published.PUBLISHED", {"vp/other": other})
+    done = scoreinv(*words, "--overwrite")
+    assert done.code == 0
+    assert f"--config {folder / 'config.json'} is wrong; the others are vp/other" in done.err
 
 
 def test_convert_a_folder(scoreinv, capsys):

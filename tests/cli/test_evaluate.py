@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from shell import small_config
+from shell import brief_run, small_config
 
+from scoreinv import training
 from scoreinv.cli.main import main
 from scoreinv.models.model_file import save
 from scoreinv.sdes import VP
+from scoreinv.training.config import DataConfig
 
 
 def write_classes(folder: Path) -> Path:
@@ -97,6 +99,65 @@ def test_evaluate_pictures_by_a_classifier(scoreinv, classes, guide):
     Image.new("RGB", (40, 32)).save(classes / "day" / "wide.png")
     odd = scoreinv("evaluate", classes / "day", *judge)
     assert (odd.code, "wide.png: is 40x32" in odd.err) == (2, True)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of four steps on whole pictures of 32 pixels, with two snapshots and the last model."""
+    folder = tmp_path_factory.mktemp("run")
+    data = DataConfig(str(write_classes(folder)), mode="center", holdout_fraction=0.3)
+    config = replace(brief_run(data, steps=5, snapshot_every=2), model=replace(small_config(), image_size=32))
+    training.train(config, folder / "run")
+    return folder / "run"
+
+
+def records(outcome) -> list[dict]:
+    assert outcome.code == 0, outcome.err
+    return [json.loads(line) for line in outcome.out.splitlines()]
+
+
+@pytest.mark.slow
+def test_evaluate_the_snapshots_of_a_run(scoreinv, run, monkeypatch):
+    words = ["evaluate", run, "-n", 4, "--likelihood", 2]
+    every = records(scoreinv(*words, "--json"))
+    assert [record["step"] for record in every] == [2, 4, 5]
+    for record in every:
+        assert {"validation_loss", "bits_per_dim", "frechet_distance", "kernel_distance", "seconds"} <= record.keys()
+    (trained,) = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines() if "validation" in line]
+    assert every[-1]["validation_loss"] == pytest.approx(trained["validation"]["mean"], rel=1e-5)
+    assert len(list((run / "evaluation").glob("*/step-000000004/*.png"))) == 4
+    assert Image.open(run / "evaluation/evaluation.png").width > 100
+    with monkeypatch.context() as patched:  # an evaluated snapshot is not evaluated again
+        patched.setattr("scoreinv.tasks.evaluate_run.RunEvaluation.measure", None)
+        assert records(scoreinv(*words, "--json")) == every
+        assert records(scoreinv(*words, "--json", "--from", 3, "--to", 4)) == every[1:2]
+        assert records(scoreinv(*words, "--json", "--every", 5)) == every[2:]
+    table = scoreinv(*words).out.splitlines()
+    assert [line.split()[0] for line in table] == ["step", "2", "4", "5"]
+    assert f"{every[0]['validation_loss']:.4f}" in table[1].split()
+
+
+def test_more_samples_of_a_run_are_added_to_those_drawn(scoreinv, run):
+    few = ["evaluate", run, "--likelihood", 0, "--to", 2, "--json"]
+    records(scoreinv(*few, "-n", 2))
+    (first,) = (run / "evaluation").glob("*/step-000000002/000000.png")
+    before = first.stat().st_mtime_ns
+    records(scoreinv(*few, "-n", 6))
+    assert len(list(first.parent.iterdir())) == 6
+    assert first.stat().st_mtime_ns == before
+
+
+def test_what_does_not_suit_a_run_is_refused(scoreinv, run, classes):
+    for words, said in (
+        ((run, "--from", 9), "holds no snapshots of those steps, but of the steps 2, 4, 5"),
+        ((run, "--class", "day"), "--class: is for generated pictures"),
+        ((classes / "day", "--every", 2, "--reference", classes / "night"), "day: is no training run"),
+        ((classes / "day",), "--reference FOLDER"),
+    ):
+        outcome = scoreinv("evaluate", *words)
+        assert (outcome.code, said in outcome.err) == (2, True), outcome.err
+    rehearsed = scoreinv("evaluate", run, "--dry-run")
+    assert "the models of the steps 2, 4, 5 would be evaluated" in rehearsed.out
 
 
 def test_a_reference_of_another_size_is_told_before_the_work(scoreinv, classes, monkeypatch):

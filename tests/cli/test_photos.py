@@ -147,7 +147,7 @@ def test_dry_run_of_a_folder(scoreinv, photo, mask, tmp_path):
         (("sample", "-n", 4, "-o", "new/"), "4 pictures by MODEL would be written to new/"),
         (("interpolate", "photo.png", "photo.png"), "8 pictures from photo.png to photo.png would be written to"),
         (("likelihood", "photo.png"), "photo.png: its likelihood would be estimated"),
-        (("train", "--sde", "ve", "--steps", 5, "--out", "new"), "would train 5 steps in new"),
+        (("train", "--sde", "ve", "--size", 64, "--steps", 5, "--out", "new"), "would train 5 steps in new"),
         (("sample", "--class", "cat", "--classifier", "hf:no/one"), "16 pictures by MODEL would be written to"),
         (("evaluate", ".", "--reference", "."), "2 pictures in . would be compared with 2 in ."),
         (("convert", FOLDER, "-o", "new.safetensors"), f"{FOLDER}: would be written to new.safetensors"),

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from processes import wait_for
 from shell import brief_run, start_process
 
+import scoreinv as library
 from scoreinv.models.codec import encode
+from scoreinv.sdes import SubVP
 from scoreinv.training.config import DataConfig
+from scoreinv.training.loop import Trainer
 
 
 @pytest.fixture
@@ -101,7 +105,7 @@ def test_a_published_model_is_trained_on_all_pictures(scoreinv, monkeypatch, tmp
     (tmp_path / "photos").mkdir()
     outcome = scoreinv("train", "--config", "vp/cifar10_ddpm", "--data", "photos", "--steps", 9)
     assert outcome.code == 130
-    assert (runs[0].data.source, runs[0].data.mode, runs[0].data.holdout_fraction) == ("photos", "resize", 0)
+    assert (runs[0].data.source, runs[0].data.mode, runs[0].data.holdout_fraction) == ("photos", "center", 0)
     assert (runs[0].steps, runs[0].ema_decay) == (9, 0.9999)
 
 
@@ -177,6 +181,36 @@ def test_a_resumed_run_says_from_where_and_a_finished_one_that_nothing_is_left(s
     assert "training in run, from step 2 to 3 steps; " in longer.err
 
 
+def test_a_resumed_run_says_how_much_of_its_time_is_left(scoreinv, configuration, monkeypatch):
+    now = 0.0
+    add_gradients = Trainer.add_gradients
+
+    def slow(*given):
+        nonlocal now
+        now += 1
+        return add_gradients(*given)
+
+    monkeypatch.setattr("scoreinv.training.loop.monotonic", lambda: now)
+    monkeypatch.setattr("scoreinv.training.loop._CALLBACK_SECONDS", 0.0)
+    monkeypatch.setattr(Trainer, "add_gradients", slow)
+    first = scoreinv("train", "--config", configuration, "--out", "run", "--minutes", 0.05)
+    assert "left" not in first.err
+    again = scoreinv("train", "--resume", "--out", "run", "--minutes", 0.1)
+    assert "training in run, from step 3 to 0.1 minutes (2 s of 6 s left); " in again.err
+
+
+def test_a_run_without_a_finished_step_can_be_resumed(scoreinv, configuration, monkeypatch):
+    def interrupted(*given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "add_gradients", interrupted)
+        stopped = scoreinv("train", "--config", configuration, "--out", "run")
+    assert stopped.code == 130
+    assert "no step was finished in run; go on by: scoreinv train --resume --out run" in stopped.err
+    assert scoreinv("train", "--resume", "--out", "run").code == 0
+
+
 def test_without_a_compiler_a_compiled_run_is_refused(scoreinv, configuration, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
     outcome = scoreinv("train", "--config", configuration, "--compile", "--out", "run")
@@ -200,3 +234,38 @@ def test_a_rehearsal_refuses_what_the_run_would_refuse(scoreinv, configuration, 
         assert (refused.code, refused.out) == (2, "")
         assert said in refused.err
     assert scoreinv(*words, "--resume", "--dry-run").code == 0
+
+
+def dry(scoreinv, *words):
+    """The configuration of a run that is not begun, and what was said."""
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("scoreinv.training.check_run", lambda config, *_, **__: found.append(config))
+        outcome = scoreinv("train", *words, "--out", "run", "--dry-run")
+    assert outcome.code == 0, outcome.err
+    return found[0], outcome.err
+
+
+def test_without_a_gpu_a_run_is_small_and_says_so(scoreinv, monkeypatch):
+    small, said = dry(scoreinv, "--sde", "ve", "--device", "cpu")
+    assert (small.model.image_size, small.data.mode) == (32, "center")
+    assert "without a GPU: pictures of 32 pixels (--size and --config choose others)" in said
+    chosen, said = dry(scoreinv, "--sde", "ve", "--device", "cpu", "--size", 64)
+    assert (chosen.model.image_size, chosen.data.mode, said) == (64, "crops", "")
+    monkeypatch.setattr("scoreinv.cli.train.device_of", lambda name: "cuda")
+    assert dry(scoreinv, "--sde", "ve")[0] == chosen
+    assert dry(scoreinv, "--sde", "ve", "--size", 32)[0] == small
+    for word in ("--conditional", "--classifier"):
+        refused = scoreinv("train", "--sde", "ve", word, "--size", 32, "--data", ".")
+        assert (refused.code, "--size: these networks have one size" in refused.err) == (2, True)
+
+
+@pytest.mark.slow
+def test_a_run_starts_from_bundled_weights_under_another_sde(scoreinv):
+    words = ("--sde", "subvp", "--init", "cifar10", "--steps", 1, "--batch-size", 2, "--out", "run", "--quiet")
+    assert scoreinv("train", *words).code == 0
+    trained, start = library.load("run/model.safetensors"), library.load("cifar10")
+    assert isinstance(trained.sde, SubVP)
+    x, level = torch.zeros(1, 3, 32, 32), torch.tensor([0.3], dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(trained.network(x, level), start.network(x, level), atol=0.02, rtol=0)

@@ -25,6 +25,7 @@ from scoreinv.models.codec import encode
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_model
 from scoreinv.preconditioning import EDM
+from scoreinv.samplers.dpmpp_2m import DPMpp2M
 from scoreinv.sdes import VE, SubVP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.training import run as run_module
@@ -537,6 +538,47 @@ def test_a_step_in_parts_or_compiled_is_the_same(folder, tmp_path, monkeypatch, 
 def _training_lines(out: Path) -> list[dict[str, float]]:
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     return [line for line in lines if "loss" in line]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize("work", ["validation", "samples"])
+def test_a_signal_ends_validation_and_sampling_and_keeps_the_snapshot(config, out, monkeypatch, caplog, work) -> None:
+    config = replace(config, sample_every=2, validate_every=2, snapshot_every=2, batch_size=2, steps=4)
+    calls = 0
+
+    def interrupt() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            signal.raise_signal(signal.SIGINT)
+            assert "finishing the step, saving" in caplog.text
+
+    class Sampler(DPMpp2M):
+        def sample(self, *given: object, callback: object, **named: object) -> object:
+            return super().sample(*given, callback=lambda progress: (interrupt(), callback(progress))[1], **named)
+
+    measures = ScoreLearner.measures
+    with monkeypatch.context() as patch:
+        if work == "samples":
+            patch.setattr("scoreinv.training.metrics.DPMpp2M", Sampler)
+        else:
+            patch.setattr(ScoreLearner, "measures", lambda *given: (interrupt(), measures(*given))[1])
+        with pytest.raises(KeyboardInterrupt):
+            train(config, out)
+    assert calls == 1
+    assert not (out / "samples").exists()
+    assert (out / "snapshots/step-000000002.safetensors").exists()
+    assert train(config, out, resume=True).steps == 4
+
+
+def test_a_start_that_is_interrupted_leaves_no_folder(config, out, monkeypatch) -> None:
+    def interrupted(*given: object) -> Batch:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(BatchSource, "batch", interrupted)  # of the held-out pictures
+    with pytest.raises(KeyboardInterrupt):
+        train(config, out)
+    assert not out.exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")

@@ -123,6 +123,23 @@ def source(name: str) -> str:
     return f"its weights were not published (`scoreinv train --config {name}` trains it)"
 
 
+def alike(config: ModelConfig) -> list[str]:
+    """Return the published models of the same network whose times are discrete if the configuration's are continuous.
+
+    Their checkpoints have the same tensors, so only the configuration tells continuous times from discrete ones.
+    """
+    return [
+        name
+        for name, other in PUBLISHED.items()
+        if other.network == config.network and has_discrete_times(other) != has_discrete_times(config)
+    ]
+
+
+def has_discrete_times(config: ModelConfig) -> bool:
+    """Return whether the paper trains a model at the times of a grid."""
+    return isinstance(config.sde, DDPM) or config.preconditioning == PaperVE("index")
+
+
 def published(name: str) -> ModelConfig:
     """Return the configuration of a published model. Raise CheckpointError listing the names if there is none."""
     if name not in PUBLISHED:

@@ -33,6 +33,7 @@ from scoreinv.training.data.synthetic_damage import draw_hints, draw_hole, draw_
 TIMES, ORDER, NOISE, PICTURE, DROPOUT, OBSERVED, FILM, COLOUR_FILM, DAMAGE = range(9)
 """Purposes of streams; streams of different purposes are independent."""
 
+_VALIDATION_SEED = 0
 _FINE_WITHHELD = 0.05  # share of the pictures without finer luma, for networks that take it
 
 
@@ -211,6 +212,11 @@ class BatchSource:
         else:
             np.multiply(pixels, np.float32((high - low) / 255), out=out)
         out += low
+
+
+def held_out_batch(config: TrainingConfig, held_out: Pictures, count: int) -> Batch:
+    """Return held-out pictures with times and noise that are the same for all runs, so that they can be compared."""
+    return BatchSource(config, held_out, count, _VALIDATION_SEED).batch(0)
 
 
 def draw_observed(config: ObservationConfig, side: int, generator: np.random.Generator) -> tuple[np.ndarray, bool]:

@@ -1,4 +1,7 @@
-"""Training pictures: files in a folder (recursively) or a zip, decoded once to 8-bit arrays and cached in a file."""
+"""Training pictures: files in a folder (recursively) or a zip, or the records of a TFRecord file or an LMDB.
+
+They are decoded once to 8-bit arrays and cached in a file.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,12 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,6 +32,7 @@ from scoreinv.imaging.picture import Picture, eight_bits
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import atomic_write
 from scoreinv.training.config import DataConfig
+from scoreinv.training.data.tfrecord import example_picture, is_tfrecord, record_places
 
 _log = logging.getLogger(__name__)
 
@@ -45,17 +51,27 @@ _ENLARGED_PIXELS = 2**26
 
 
 @dataclass(frozen=True)
+class Record:
+    """A picture in a TFRecord file or an LMDB: functions that read its bytes and decode them."""
+
+    read: Callable[[], bytes]
+    decode: Callable[[bytes, str], Picture]
+
+
+@dataclass(frozen=True)
 class PictureFile:
-    """A picture file in a folder, or an entry of a zip file; `version` changes with its content."""
+    """A picture file in a folder, an entry of a zip file or a record; `version` changes with its content."""
 
     name: str
     version: tuple[int, int]
-    content: Path | tuple[zipfile.ZipFile, zipfile.ZipInfo]
+    content: Path | tuple[zipfile.ZipFile, zipfile.ZipInfo] | Record
 
     def picture(self) -> Picture:
         """Decode the first frame."""
         if isinstance(self.content, Path):
             return decode(self.content, 0).picture
+        if isinstance(self.content, Record):
+            return self.content.decode(self.content.read(), self.name)
         archive, entry = self.content
         if entry.file_size > ENTRY_BYTES:
             raise InputError(f"{self.name}: unfolds to more than {ENTRY_BYTES / 1e6:.0f} MB, too large for a picture")
@@ -70,14 +86,16 @@ class PictureFile:
         if isinstance(self.content, Path):
             with self.content.open("rb") as stream:
                 return zlib.crc32(stream.read(_HASHED_BYTES))
+        if isinstance(self.content, Record):
+            return zlib.crc32(self.content.read()[:_HASHED_BYTES])
         return self.content[1].CRC
 
 
 @contextmanager
 def picture_files(config: DataConfig) -> Iterator[list[PictureFile]]:
-    """Find the picture files of the source, sorted by name; a zip file stays open during the block.
+    """Find the picture files of the source, sorted by name; a zip, TFRecord file or LMDB stays open during the block.
 
-    Raises InputError if the source is neither a folder nor a zip file, or lacks pictures or names in the configuration.
+    Raises InputError if the source is none of these and no folder, or lacks pictures or names in the configuration.
     """
     source = BUILTIN if config.source is None else Path(config.source)
     with _files(source) as files:
@@ -130,23 +148,64 @@ def aliases(name: str) -> set[str]:
 @contextmanager
 def _files(source: Path) -> Iterator[list[PictureFile]]:
     with ExitStack() as stack:
-        if source.is_dir():
+        if (source / "data.mdb").is_file():
+            files = _lmdb_files(source, stack)
+        elif source.is_dir():
             found = (path for path in sorted(source.rglob("*")) if is_picture(path.relative_to(source)))
             stats = [(path, path.stat()) for path in found if path.is_file() and not _SAMPLE.search(path.as_posix())]
             files = [PictureFile(p.relative_to(source).as_posix(), (s.st_size, s.st_mtime_ns), p) for p, s in stats]
+        elif source.is_file() and is_tfrecord(source):
+            files = _tfrecord_files(source)
         elif source.is_file():
             try:
                 archive = stack.enter_context(zipfile.ZipFile(source))
             except Exception as error:  # damaged tables raise all kinds of errors
-                raise InputError(f"{source}: neither a folder nor a readable zip file") from error
+                raise InputError(f"{source}: neither a folder nor a readable zip or TFRecord file") from error
             entries = sorted(archive.infolist(), key=lambda info: info.filename)
             pictures = [info for info in entries if is_picture(PurePosixPath(info.filename))]
             files = [PictureFile(i.filename, (i.file_size, i.CRC), (archive, i)) for i in pictures]
         else:
-            raise InputError(f"{source}: no such folder or zip file")
+            raise InputError(f"{source}: no such folder or file")
         if not files:
             raise InputError(f"{source}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
         yield files
+
+
+def _tfrecord_files(source: Path) -> list[PictureFile]:
+    def read(offset: int, length: int) -> bytes:
+        with source.open("rb") as file:  # several threads read
+            file.seek(offset)
+            return file.read(length)
+
+    changed = source.stat().st_mtime_ns
+    return [
+        PictureFile(f"{number:08d}", (length, changed), Record(partial(read, offset, length), example_picture))
+        for number, (offset, length) in enumerate(record_places(source))
+    ]
+
+
+def _lmdb_files(source: Path, stack: ExitStack) -> list[PictureFile]:
+    """Return the pictures of an LMDB such as LSUN's, which holds encoded files by key."""
+    try:
+        lmdb = import_module("lmdb")
+    except ImportError as error:
+        raise InputError(f"{source}: an LMDB needs the package lmdb: pip install lmdb") from error
+    try:
+        environment = stack.enter_context(lmdb.open(str(source), readonly=True, lock=False, readahead=False))
+    except lmdb.Error as error:
+        raise InputError(f"{source}: no readable LMDB: {error}") from error
+
+    def read(key: bytes) -> bytes:
+        with environment.begin() as transaction:
+            return bytes(transaction.get(key))
+
+    def decoded(content: bytes, name: str) -> Picture:
+        return decode(content, 0, name=name).picture
+
+    changed = (source / "data.mdb").stat().st_mtime_ns
+    with environment.begin() as transaction:
+        keys = list(transaction.cursor().iternext(values=False))
+    return [PictureFile(os.fsdecode(key), (0, changed), Record(partial(read, key), decoded)) for key in keys]
 
 
 @dataclass(frozen=True)
@@ -325,6 +384,11 @@ def _pyramid(file: PictureFile, config: DataConfig, side: int, channels: int) ->
     pixels = np.ascontiguousarray(eight_bits(pixels) if pixels.dtype == np.uint16 else pixels)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).convert("L" if channels == 1 else "RGB")
     width, height = image.size
+    if config.mode == "center":
+        least = min(width, height)
+        left, top = (width - least) // 2, (height - least) // 2
+        square = image.crop((left, top, left + least, top + least)).resize((side, side), Image.Resampling.BICUBIC)
+        return (np.atleast_3d(np.asarray(square)),)
     if config.mode == "crops":
         sizes = [(round(width * scale), round(height * scale)) for scale in sorted(config.scales, reverse=True)]
         sizes = [size for size in sizes if min(size) >= side]

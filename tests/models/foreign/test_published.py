@@ -7,7 +7,7 @@ import torch
 
 import scoreinv
 from scoreinv.models.catalogue import describe
-from scoreinv.models.foreign.published import PUBLISHED, published
+from scoreinv.models.foreign.published import PUBLISHED, alike, published
 from scoreinv.preconditioning import PaperVE
 from scoreinv.prior import RecommendedSampler
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
@@ -131,3 +131,10 @@ def test_published_weights_and_those_that_were_not() -> None:
     assert describe("ve/church_ncsnpp_continuous")["source"].startswith("hf:")
     with pytest.raises(CheckpointError, match="a published model, not bundled; its weights"):
         scoreinv.load("vp/cifar10_ncsnpp")
+
+
+def test_models_of_other_times_with_the_same_tensors() -> None:
+    continuous = {"vp/cifar10_ddpmpp_continuous", "subvp/cifar10_ddpmpp_continuous"}
+    assert set(alike(published("vp/cifar10_ddpmpp"))) == continuous
+    assert alike(published("subvp/cifar10_ddpmpp_continuous")) == ["vp/cifar10_ddpmpp"]
+    assert alike(published("ve/cifar10_ncsnpp_continuous")) == []  # with Fourier embedding

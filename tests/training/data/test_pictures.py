@@ -108,7 +108,7 @@ def test_a_zip_that_is_damaged_or_encrypted(good: bytes, tmp_path: Path, caplog:
     assert "b.png: cannot be read from the zip file" in caplog.text
     whole[whole.index(b"PK\x01\x02") + 6] = 101  # needs version 10.1 of the format
     archive.write_bytes(whole)
-    with pytest.raises(InputError, match=r"a\.zip: neither a folder nor a readable zip file"):
+    with pytest.raises(InputError, match=r"a\.zip: neither a folder nor a readable zip or TFRecord file"):
         load_pictures(DataConfig(str(archive)), 8, 3)
 
 
@@ -120,7 +120,7 @@ def test_neither_devices_nor_pipes_are_read(tmp_path: Path, caplog: pytest.LogCa
     assert load_pictures(DataConfig(str(tmp_path)), 8, 3).names == ("a.png",)
     assert not caplog.records  # they are no pictures that could not be read
     for source in ("/dev/zero", tmp_path / "pipe.png"):
-        with pytest.raises(InputError, match="no such folder or zip file"):
+        with pytest.raises(InputError, match="no such folder or file"):
             load_pictures(DataConfig(str(source)), 8, 3)
 
 

@@ -1,0 +1,150 @@
+"""The task `evaluate` for the kept snapshots of a training run: held-out loss, bits/dim and samples of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from scoreinv.files.write import write_picture
+from scoreinv.imaging.picture import Picture
+from scoreinv.models.model_file import read_metadata, read_model
+from scoreinv.prior import ScorePrior
+from scoreinv.system.errors import InputError
+from scoreinv.system.files import remove_leftovers
+from scoreinv.tasks.bits_per_dim import pictures_bits_per_dim, standard_error
+from scoreinv.tasks.callbacks import Callback, split
+from scoreinv.tasks.generate import generate
+from scoreinv.tasks.sampling_settings import LikelihoodSettings, RunEvaluationSettings
+from scoreinv.training.config import TrainingConfig, read_config
+from scoreinv.training.data.batches import held_out_batch
+from scoreinv.training.data.pictures import Pictures, load_pictures
+from scoreinv.training.data.pictures import split as split_pictures
+from scoreinv.training.losses import learner_of
+from scoreinv.training.metrics import evaluate
+from scoreinv.training.run import TrainingRun
+
+_FAST_STEPS = 16
+"""Steps of the likelihood's fixed grid; within 0.005 bits/dim of the adaptive solver."""
+_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A model that a run has written.
+
+    Attributes:
+        path: its file.
+        step: number of steps done.
+        run: identifier of the run.
+    """
+
+    path: Path
+    step: int
+    run: str
+
+
+def snapshots_of(run: TrainingRun, settings: RunEvaluationSettings) -> list[Snapshot]:
+    """Return the chosen snapshots and the last model of a run, by step; raise InputError if there are none."""
+    found: dict[int, Snapshot] = {}
+    for path in (run.model, *sorted(run.snapshots.glob("step-*.safetensors"))):
+        if path.is_file():
+            notes = read_metadata(path)[1]
+            found[notes["step"]] = Snapshot(path, notes["step"], notes["run"])
+    chosen = [found[step] for step in sorted(found) if settings.includes(step)]
+    if not chosen:
+        steps = f", but of the steps {', '.join(map(str, sorted(found)))}" if found else ""
+        raise InputError(f"{run.path}: holds no snapshots of those steps{steps}")
+    return chosen
+
+
+@dataclass(frozen=True)
+class RunEvaluation:
+    """The evaluation of a run's snapshots on the same held-out pictures, draws and noise.
+
+    Attributes:
+        run: its folder.
+        settings: what is measured.
+        device: to compute on.
+    """
+
+    run: TrainingRun
+    settings: RunEvaluationSettings
+    device: str
+
+    @cached_property
+    def config(self) -> TrainingConfig:
+        return read_config(self.run.config)
+
+    @cached_property
+    def held_out(self) -> Pictures:
+        """The pictures that the run does not train on; none if it holds out none."""
+        config = self.config
+        pictures = load_pictures(config.data, config.drawn_side, config.model.network.channels, cache=self.run.cache)
+        return split_pictures(pictures, config.data)[1]
+
+    def measure(self, snapshot: Snapshot, callback: Callback) -> dict[str, Any]:
+        """Return held-out loss and bits/dim of a snapshot, and draw its missing samples to `samples_of`.
+
+        A figure is missing if the run holds out no pictures, or if the model is no prior.
+
+        Raises:
+            InputError: the snapshot or the run's pictures cannot be read.
+            Cancelled: the callback stopped the work.
+        """
+        config, settings = self.config, self.settings
+        model = read_model(snapshot.path).to(torch.device(self.device))
+        found: dict[str, Any] = {}
+        bits, samples = split(callback, [max(1, settings.likelihood), max(1, settings.samples)])
+        if len(self.held_out) and config.validation_images:
+            batch = held_out_batch(config, self.held_out, config.validation_images)
+            measures = partial(learner_of(config).measures, model)
+            means = evaluate(measures, batch, batch_size=config.batch_size, device=self.device)
+            found |= {f"{name}_loss" if name == "validation" else name: value.mean for name, value in means.items()}
+        if not isinstance(model, ScorePrior):
+            return found
+        if len(self.held_out) and settings.likelihood:
+            likelihood = LikelihoodSettings(steps=None if settings.exact else _FAST_STEPS)
+            densities = pictures_bits_per_dim(self.real(settings.likelihood), model, likelihood, bits)
+            values = [density.bits_per_dim for density in densities]
+            found |= {"bits_per_dim": float(np.mean(values)), "standard_error": standard_error(values)}
+        self._draw(model, self.samples_of(snapshot), samples)
+        return found
+
+    def samples_of(self, snapshot: Snapshot) -> Path:
+        """Return the folder of a snapshot's samples; models of another run have other folders."""
+        return self.run.evaluation / snapshot.run / f"step-{snapshot.step:09d}"
+
+    def real(self, count: int) -> list[Picture]:
+        """Return held-out pictures, drawn as in training and rounded to 8 bits."""
+        low, high = self.config.model.data_range
+        images = held_out_batch(self.config, self.held_out, count).images.permute(0, 2, 3, 1).numpy()
+        pixels = ((images - low) / (high - low) * 255).round().clip(0, 255).astype(np.uint8)
+        return [Picture(value[..., 0] if value.shape[2] == 1 else value) for value in pixels]
+
+    def write_real(self) -> list[str]:
+        """Write as many held-out pictures as samples for the comparison, and return their paths."""
+        return _write(self.run.evaluation / "real", self.real(self.settings.samples), 0)
+
+    def _draw(self, prior: ScorePrior, folder: Path, callback: Callback) -> None:
+        count = self.settings.samples
+        remove_leftovers(folder)
+        done = len(list(folder.glob("*.png")))
+        starts = range(done, count, _AT_ONCE)
+        for first, part in zip(starts, split(callback, [1] * len(starts)), strict=True):
+            images = generate(prior, min(_AT_ONCE, count - first), first=first, callback=part).images
+            pixels = (images * 255).round().astype(np.uint8)
+            _write(folder, [Picture(value[..., 0] if value.shape[2] == 1 else value) for value in pixels], first)
+
+
+def _write(folder: Path, pictures: list[Picture], first: int) -> list[str]:
+    """Write pictures with numbers from `first`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [str(folder / f"{number:06d}.png") for number, _ in enumerate(pictures, first)]
+    for path, picture in zip(paths, pictures, strict=True):
+        write_picture(path, picture, overwrite=True)
+    return paths
