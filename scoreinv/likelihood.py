@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from scoreinv.prior import Prior
+from scoreinv.prior import Prior, check_prior
 from scoreinv.samplers.base import Callback
 from scoreinv.samplers.ode import ODE, check_states
 from scoreinv.samplers.rng import NoiseStream
@@ -77,6 +77,7 @@ def bits_per_dim(
     Raises InputError if x is no such tensor, the probe has another shape, or `steps` is below 1.
     """
     check_states(x)
+    check_prior(prior)
     low, high = prior.data_range
     if low < 0 <= x.min():
         _log.warning(

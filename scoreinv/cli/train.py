@@ -94,12 +94,15 @@ def train(*, subject: Subject, run: RunOptions, common: Common) -> None:
     set_threads(common.threads)
     config = _configuration(subject, run, common)
     kind = "damage" if config.damage is not None else type(config.model.sde).__name__.lower()
+    remark = _remark(config, subject, run)
     folder = training.TrainingRun(Path(run.out or f"runs/{kind}-{datetime.now():%Y-%m-%d-%H%M%S}"))
     if common.dry_run:
         if leads:
             if run.init is not None:
                 ModelSource(run.init, common.machine).check()
             training.check_run(config, folder.path, resume=run.resume, overwrite=common.overwrite)
+            if remark:
+                notice(common, remark)
             rehearse(common, {"output": str(folder.path)}, f"would train {_ends(config)} in {folder.path}")
         return
     if run.resume and (notes := folder.finished(config)):
@@ -107,7 +110,7 @@ def train(*, subject: Subject, run: RunOptions, common: Common) -> None:
         emit(common, {"output": model, "outputs": [model], "steps": notes["step"], "images": notes["images"]})
         notice(common, f"{folder.path}: the run of {_ends(config)} is finished; --steps or --minutes extend it")
         return
-    result = _train(config, folder, run, device, common)
+    result = _train(config, folder, run, device, common, remark)
     outputs = [str(path) for path in (result.model, result.samples) if path is not None]
     record = {
         "output": str(result.model),
@@ -168,9 +171,14 @@ def _check(subject: Subject, how: RunOptions) -> None:
 
 
 def _train(
-    config: training.TrainingConfig, run: training.TrainingRun, how: RunOptions, device: str, common: Common
+    config: training.TrainingConfig,
+    run: training.TrainingRun,
+    how: RunOptions,
+    device: str,
+    common: Common,
+    remark: str,
 ) -> training.TrainResult:
-    """Train with a progress bar; say how to continue after an interrupt."""
+    """Train with a progress bar; print the remark at the first step, and how to continue after an interrupt."""
     init: models.AnyModel | None = None
     if how.init is not None:
         if config.damage is not None:
@@ -191,6 +199,8 @@ def _train(
                     total = 60 * config.minutes
                     left = f" ({duration(max(0, total - progress.seconds))} of {duration(total)} left)"
                 ends = f"{_ends(config)}{left}"
+                if remark:
+                    notice(common, remark)
                 notice(common, f"training in {run.path}, {start}to {ends}; Ctrl-C saves, --resume goes on")
             speed = f"{progress.images_per_second:.3g} images/s"
             show(progress.fraction, progress.seconds_left, f"loss {progress.loss:.4f}, {speed}")
@@ -279,9 +289,18 @@ def _named(subject: Subject, how: RunOptions, common: Common) -> training.Traini
         if isinstance(known, models.ModelConfig) and isinstance(known.preconditioning, EDM):
             return presets.continued_training(known, sde, data, subject.size)
     if subject.size is None and device_of(common.device) == "cpu":
-        notice(common, f"without a GPU: pictures of {presets.CPU_SIZE} pixels (--size and --config choose others)")
         return presets.small_training(sde, data, presets.CPU_SIZE)
     return presets.small_training(sde, data, subject.size or 64)
+
+
+def _remark(config: training.TrainingConfig, subject: Subject, how: RunOptions) -> str:
+    """Return what to say of the size that a machine without a GPU chose; empty if the user or a model chose it."""
+    from scoreinv.training.presets import CPU_SIZE
+
+    chosen = subject.sde is None or subject.size is not None or subject.classifier or how.resume or how.init is not None
+    if chosen or config.model.image_size != CPU_SIZE:
+        return ""
+    return f"without a GPU: pictures of {CPU_SIZE} pixels (--size and --config choose others)"
 
 
 def _ends(config: training.TrainingConfig) -> str:

@@ -46,7 +46,7 @@ WRONG_OF = {
     "solve": {key: value for key, value in WRONG.items() if key != "start"}
     | {"noise_std": -0.1, "operator": abs, "orientations": 3},
     "generate": {
-        "prior": None,
+        "prior": object(),
         "count": 0,
         "sampler": "magic",
         "steps": 0,
@@ -61,7 +61,7 @@ WRONG_OF = {
         "first": -1,
         "callback": 1,
     },
-    "interpolate": {"prior": None, "count": 1, "temperature": -1, "steps": 2.5, "rtol": "4", "callback": 1},
+    "interpolate": {"prior": object(), "count": 1, "temperature": -1, "steps": 2.5, "rtol": "4", "callback": 1},
     "bits_per_dim": WRONG_FLOW | {"probe": "rademacher"},
     "encode": WRONG_FLOW,
     "decode": WRONG_FLOW | {"temperature": math.inf, "end": [0.1]},
