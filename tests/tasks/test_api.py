@@ -147,7 +147,7 @@ def test_long_calls_show_a_bar_where_that_is_asked(model, capsys, monkeypatch) -
         "inpainting": lambda **given: scoreinv.inpaint(PICTURE, HOLE, prior=model, steps=3, **given),
         "colouring": lambda **given: scoreinv.colorize(PICTURE[..., 0], prior=model, steps=3, **given),
         "solving": lambda **given: scoreinv.solve(
-            EveryOther(), np.zeros((16, 8, 3), np.float32), prior=model, steps=3, **given
+            EveryOther(), np.zeros((16, 8, 3), np.float32), prior=model, steps=12, **given
         ),
         "sampling": lambda **given: scoreinv.generate(model, 1, sampler="multistep", steps=3, **given),
     }

@@ -816,7 +816,7 @@ def test_one_click_leaves_out_the_fragments_of_an_object_and_takes_them_in(waiti
     class Fixed:
         """A selection of one object with a tip."""
 
-        def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
+        def select(self, prompt: Prompt, size: Size | None = None, callback: object = None) -> Selected:
             return Selected(body, "middle", 1.0, tip)
 
     visitor, _ = waiting

@@ -33,7 +33,7 @@ async function reason(answer) {
   }
 }
 
-// Sends a file. Checks its size first: the browser would not report a refusal during the upload.
+// Sends a file, if it is not too large: the browser would not report a refusal.
 export async function send(path, file) {
   const { bytes } = await (await ask("GET", "/api/limits")).json();
   if (file.size > bytes) throw new Error(`${file.name} is larger than ${bytes >> 20} MB: use the command line for it.`);

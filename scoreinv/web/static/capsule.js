@@ -1,6 +1,6 @@
-// The pixels of a stroke between two points: those whose centres lie within `radius` of the line.
+// The pixels of a stroke between two points: centres within `radius` of the line.
 
-// Calls row(y, first, last) for each row of the capsule within a picture of the given size.
+// Calls row(y, first, last) for each row of the capsule within a picture's size.
 export function capsule(x0, y0, x1, y1, radius, width, height, row) {
   const r = Math.max(radius, 0.5);
   const length = Math.hypot(x1 - x0, y1 - y0);

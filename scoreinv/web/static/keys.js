@@ -21,7 +21,7 @@ export function listen(actions, held) {
     event.preventDefault();
     action();
   });
-  // A clicked control loses the focus: otherwise the space bar would press it again instead of panning.
+  // Blur a clicked control: else the space bar would press it instead of panning.
   window.addEventListener("click", (event) => event.detail && event.target.closest?.("button, input[type=radio], input[type=checkbox]") && document.activeElement.blur());
   window.addEventListener("keyup", (event) => held[key_of(event)]?.(false));
   window.addEventListener("blur", () => Object.values(held).forEach((callback) => callback(false)));

@@ -1,4 +1,4 @@
-// A layer over a photograph at its full resolution, in tiles that are created when needed. Edges are hard.
+// A layer over a photograph at full resolution, in tiles created when needed. Edges are hard.
 
 import { capsule } from "./capsule.js";
 
@@ -52,7 +52,7 @@ export class Layer {
     }
   }
 
-  // Paints a mask of packed bits, row by row, over the whole picture or a box (left, top, width, height).
+  // Paints packed bits over the picture or a box (left, top, width, height).
   // free: a layer; only pixels that are empty in both layers are painted.
   bits(bytes, colour, free = null, [left, top, width, height] = [0, 0, this.width, this.height]) {
     const end = width * height;

@@ -29,7 +29,7 @@ async function open(file) {
   });
 }
 
-// Disables the page while a photograph is opened: changes to the previous one would be lost.
+// Disables the page while a photograph opens: changes to the previous one would be lost.
 function busy(is) {
   find("busy").hidden = !is;
   document.querySelector("main").inert = is;

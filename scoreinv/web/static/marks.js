@@ -29,7 +29,7 @@ export class Marks {
     this.layers.forEach((layer) => layer.begin());
   }
 
-  // tool: mask, avoid, colour (with a colour such as #3f7fbf) or eraser. Returns the box that has changed.
+  // tool: mask, avoid, colour (such as #3f7fbf) or eraser. Returns the changed box.
   line(tool, colour, ...stroke) {
     if (tool === "mask") return this.hole.line(...stroke, PAINTED);
     if (tool === "avoid") return this.avoid.line(...stroke, AVOIDED);

@@ -13,7 +13,7 @@ const SAME = 10; // CSS pixels within which a click repeats the first
 
 let prompt = null; // { picture, clicks: [[x, y, inside]], box, size } of the selection
 let earlier = []; // previous prompts, for undo
-let object = null; // the selected object: { box, bits, fragments: { box, bits } }
+let object = null; // { box, bits, fragments: { box, bits } }
 let with_fragments = true; // whether the object has its fragments, small gaps and tips
 let shadow = null; // proposed shadow of the object: { box, bits }
 let requests = 0;
@@ -35,7 +35,7 @@ export function selected() {
   return prompt !== null && prompt.picture === stage.picture;
 }
 
-// Adds a click on the object or, with a modifier key or the choice “Subtract”, beside it.
+// Adds a click on the object or, by key or “Subtract”, beside it.
 export function click(place, event) {
   const inside = (chosen_of("pointing") === "in") !== Boolean(event?.altKey || event?.shiftKey);
   if (!selected()) {
@@ -156,7 +156,6 @@ export function add_with_shadow() {
   return shadow && add({ with_shadow: true });
 }
 
-// Takes the fragments in, or leaves them out.
 function change_fragments() {
   with_fragments = !with_fragments;
   show();

@@ -1,4 +1,4 @@
-// State shared by all modules: the stage, the history, and the page's state, which selects the visible controls.
+// State shared by all modules: stage, history, and the state that selects the visible controls.
 
 import { History } from "./history.js";
 import { find, show_error } from "./panel.js";

@@ -1,4 +1,4 @@
-// A photograph as bitmaps: the whole, and halves of it, so that reduced views are fast and smooth.
+// A photograph as bitmaps: the whole and its halves, for fast and smooth reduced views.
 
 import { ask } from "./api.js";
 
@@ -8,7 +8,7 @@ const MOST_BYTES = 500e6; // of all full-size bitmaps
 const large = new Set(); // pictures with full-size bitmaps, the latest last
 
 export class Picture {
-  // photo: the server's description. The bitmap may be smaller than the photograph, whose pixels the marks have.
+  // photo: the server's description. The bitmap may be smaller; marks have the photograph's pixels.
   static async load(photo) {
     const picture = new Picture(photo);
     await picture.enlarge();
@@ -33,7 +33,7 @@ export class Picture {
     this.use();
   }
 
-  // Keeps this picture's bitmaps, and reduces others to the smallest. Returns a promise if bitmaps must be loaded.
+  // Keeps this picture's bitmaps, and reduces others. Returns a promise if bitmaps must be loaded.
   use() {
     large.delete(this);
     large.add(this);

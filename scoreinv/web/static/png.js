@@ -1,4 +1,4 @@
-// PNG encoder for layers, row by row: exact in every browser, and without a canvas's limit of size.
+// PNG encoder for layers, row by row: exact, without a canvas's limit of size.
 
 const ROWS = 64; // compressed at once
 

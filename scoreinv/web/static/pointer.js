@@ -1,4 +1,4 @@
-// Mouse, pen and touch: one pointer paints or selects, two pan and zoom; the wheel zooms, space or the middle button pans.
+// Mouse, pen and touch: one pointer paints or selects, two pan and zoom, as do wheel and space.
 
 const STILL = 4; // CSS pixels that a finger moves involuntarily
 

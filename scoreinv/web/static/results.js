@@ -1,4 +1,4 @@
-// Results of one task for the same photograph, marks and settings: they differ by their seeds.
+// Results of one task on one photograph, with the same marks and settings, by seed.
 
 export class ResultGroup {
   // settings: the query without layers and seed; layers: { name: PNG }.

@@ -1,4 +1,4 @@
-// Draws the photograph, its results, and the marks. Two canvases, so that a stroke redraws only the marks.
+// Draws photograph, results and marks: two canvases, so that a stroke redraws only the marks.
 
 import { TILE } from "./layer.js";
 import { View } from "./view.js";
@@ -140,7 +140,7 @@ export class Stage {
     return this.results[this.chosen];
   }
 
-  // Draws a picture between two fractions of its cell's width, at the photograph's position, whatever its size.
+  // Draws a picture between two fractions of its cell's width, where the photograph is.
   drawPicture(context, cell, picture, from, to) {
     const r = this.ratio;
     const { photo } = this.picture;
@@ -200,7 +200,7 @@ export class Stage {
     context.setLineDash([]);
   }
 
-  // Returns the centre of a part of the photograph as a fraction of the stage's width: the divider starts there.
+  // Returns a part's centre as a fraction of the stage's width: the divider starts there.
   shareOf([left, , width]) {
     const share = (this.view.x + (left + width / 2) * this.view.scale) / this.width;
     return Math.min(0.95, Math.max(0.05, share));

@@ -135,7 +135,7 @@ async function send_layers({ picture, layers, keys }, signal) {
   }
 }
 
-// Requests the next result of a group; sends its layers again if the server has dropped them.
+// Requests a group's next result; sends its layers again if the server dropped them.
 async function submit(mine) {
   const { kind, settings, layers, keys, seed, picture } = mine.group;
   const drawn = ["fill", "colorize", "restore"].includes(kind) && { seed };
