@@ -179,7 +179,7 @@ def test_workers_give_the_same_results_and_rows_as_one_process(tmp_path, kind):
         assert ended.returncode == 1
         assert ended.stderr.count("scoreinv: error: scans/0001.png: not a supported picture") == 1, ended.stderr
         assert ended.stderr.count("\n") == 1, ended.stderr
-        lines = [json.loads(line.replace(name, "OUT")) for line in ended.stdout.splitlines()]
+        lines = [json.loads(line.replace(f"{name}/", "OUT/")) for line in ended.stdout.splitlines()]
         told[name] = sorted((line | {"seconds": 0} for line in lines), key=lambda line: line["input"])
         with (tmp_path / name / "manifest.csv").open() as file:
             rows[name] = sorted((row["input"], row["model_sha256"], row["error"]) for row in csv.DictReader(file))
