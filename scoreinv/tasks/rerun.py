@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from scoreinv import tasks
@@ -17,7 +16,7 @@ from scoreinv.tasks.requests import Inputs
 
 
 def rerun(record: Record, inputs: Inputs, models: Models, callback: Callback | None = None) -> Outcome[Picture]:
-    """Run the task of a record again; the outcome has a record of its own.
+    """Run the task of a record again; the outcome has its own record.
 
     Raises InputError if an input is missing or is not that of the record, or if this version cannot run it.
     """
@@ -29,7 +28,8 @@ def rerun(record: Record, inputs: Inputs, models: Models, callback: Callback | N
             raise InputError(f"the run was given {name}: give the same")
         if record.inputs.get(name) != given[name]:
             raise InputError(f"{name}: not what the run was given")
-    outcome = _task(record.task)(inputs, request, models, callback)
+    run = getattr(tasks, f"{record.task}_picture")
+    outcome = run(inputs, request, models, callback)
     return recorded(outcome, inputs, request, models)  # type: ignore[no-any-return]
 
 
@@ -55,10 +55,3 @@ def differences(record: Record, now: Record) -> dict[str, tuple[Any, Any]]:
     for name in ("method", "device", "precision"):
         found[name] = getattr(record, name), getattr(now, name)
     return {name: (before, after) for name, (before, after) in found.items() if before != after}
-
-
-def _task(name: str) -> Callable[..., Outcome[Picture]]:
-    """Return the function of a task, which imports torch if it needs it."""
-    if name == "inpaint":
-        return tasks.inpaint_picture
-    return getattr(tasks, f"{name}_picture")  # type: ignore[no-any-return]
