@@ -53,7 +53,7 @@ def blur_misfits(picture: Picture, kernels: Sequence[np.ndarray]) -> list[float]
 
     The expected power at a frequency f is S = P |K(f)|^2 / |f|^a + n^2, with K the kernel's transfer function. The
     misfit is the minimum mean of log S + I / S over P, a and n, with I the mean power of the luminance's blocks. Each
-    sector of directions has a P of its own, since the lines of buildings have few directions.
+    sector of directions has its own P, since the lines of buildings have few directions.
 
     Args:
         picture: at least `BLOCK` pixels a side.

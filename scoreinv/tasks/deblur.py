@@ -59,7 +59,7 @@ _LEAST_TRANSFORM = 128
 """Side of the transform of a kernel, at least: zeros of its transfer function are narrow."""
 _KINDS: tuple[BlurKind, ...] = get_args(BlurKind)
 _LARGEST = {"gaussian": 4.5, "disk": 7.0, "motion": 24.0}
-"""Pixels up to which sizes are told: the network was trained a little further."""
+"""Largest sizes in pixels that are estimated; the network was trained with slightly larger ones."""
 _BLURRED, _ONE_KIND, _MOST_SPREAD = 0.9, 0.55, 0.2
 """Probability of any blur, and of motion or its absence, and deviation of the logarithm of the size, that are sure
 enough."""
@@ -269,8 +269,8 @@ def find_blur(picture: Picture, network: BlurNetwork | None = None) -> PointSpre
 def _refined(picture: Picture, blur: PointSpread) -> PointSpread:
     """Return the most likely blur of the same kind near the given one, by the spectrum.
 
-    Zeros of the transfer function are where the kernel puts them, so that they tell size and angle. A Gaussian has
-    none, and a small disk's first zero is lost in noise: their size is confused with the photograph's own spectrum.
+    The zeros of the transfer function give size and angle. A Gaussian has none, and a small disk's first zero is lost
+    in noise: their size is confused with the photograph's own spectrum.
     """
     if blur.kind == "gaussian" or (blur.kind == "disk" and blur.size < _LEAST_DISK):
         return replace(blur, size=round(blur.size, 2))
