@@ -41,6 +41,7 @@ from scoreinv.web.album import Album
 from scoreinv.web.body import Content
 from scoreinv.web.frame import add_frame
 from scoreinv.web.jobs import BusyError, Job, JobQueue
+from scoreinv.web.many import add_many
 from scoreinv.web.objects import Objects, boxed_bits, missing_extra
 from scoreinv.web.photo import GoneError, Photo
 from scoreinv.web.sessions import ConflictError
@@ -148,6 +149,7 @@ def make_app(models: Models, access: Access, queue: JobQueue) -> ASGIApp:
     _add_objects(app, album, objects)
     add_work(app, album, queue, models)
     add_frame(app, album)
+    add_many(app, album.sessions, queue, models)
     _add_jobs(app, queue)
     return Guard(app, access)  # outermost: Starlette handles unexpected errors outside its middleware
 

@@ -78,6 +78,11 @@ def sentences(notes: Iterable[Note]) -> list[str]:
     return [NOTES[note.code].format_map(_words(note.values)) for note in notes]
 
 
+def row_text(rows: Iterable[dict[str, Any]]) -> str:
+    """Return the sentences for the notes of a row of a batch."""
+    return "\n".join(NOTES[row["code"]].format_map(_words(row)) for row in rows)
+
+
 def actions(notes: Iterable[Note]) -> list[dict[str, Any]]:
     """Return label and settings of a button for each note with a remedy. Settings are those of the route."""
     found = [(note, remedy(note)) for note in notes]

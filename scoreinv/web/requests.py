@@ -1,4 +1,4 @@
-"""Requests of the tasks from the query of a route of a photograph.
+"""Requests of the tasks from the query of a route, for one photograph and for many.
 
 The functions are asynchronous, since FastAPI runs others in the few threads that encode photographs.
 """

@@ -1,7 +1,9 @@
 """The page in a real browser."""
 
+import io
 import re
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -920,6 +922,30 @@ def test_a_photograph_is_framed_first(visitor, tmp_path):
         visitor.until("angle => import('/static/views.js').then(v => v.sheet().straight?.angle === angle)", angle)
     sizes = [int(side) for side in re.findall(r"\d+", visitor.text("#title"))]
     assert sizes[0] > 145
+
+
+def test_many_photographs_are_restored(visitor, tmp_path):
+    for name in ("a.png", "b.png"):
+        photo(tmp_path, 60, 80, name=name, channels=1)
+    (tmp_path / "c.png").write_text("no picture")
+    visitor.page.set_input_files("#file", sorted(tmp_path.glob("*.png")))
+    visitor.wait("many")
+    visitor.until("document.querySelectorAll('#cards button').length === 3")
+    visitor.page.uncheck("#step-inpaint")
+    visitor.page.click("#restore")
+    visitor.until("document.querySelectorAll('#cards [data-state=done]').length === 2")
+    wait_until_idle(visitor)
+    assert visitor.text("#note") == "2 photographs are finished, 1 failed."
+    with zipfile.ZipFile(io.BytesIO(visitor.saved("#zip"))) as archive:
+        assert archive.namelist() == ["a_restored.png", "b_restored.png", "manifest.csv"]
+    visitor.page.click("#cards button:nth-child(1)")
+    assert visitor.page.locator("#look-images img").count() == 2
+    visitor.page.click("#look button")
+    visitor.page.reload()
+    visitor.wait("many")
+    assert visitor.page.locator("#cards [data-state=done]").count() == 2
+    visitor.page.click("#forget")
+    visitor.wait("empty")
 
 
 def test_what_the_server_no_longer_holds(waiting, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ from typing import get_args
 
 from scoreinv.tasks.notes import Note, NoteCode, info, warning
 from scoreinv.tasks.remedies import remedy
-from scoreinv.web.notes import ACTIONS, NOTES, actions, sentences
+from scoreinv.web.notes import ACTIONS, NOTES, actions, row_text, sentences
 
 
 def test_every_code_has_a_sentence() -> None:
@@ -41,3 +41,8 @@ def test_every_remedy_has_a_button() -> None:
 def test_the_button_of_a_note_has_the_settings_of_its_route() -> None:
     notes = [info("colors_kept"), info("noise_grain", level=3.2), info("tone_not_faded"), info("filled")]
     assert [action["settings"] for action in actions(notes)] == [{"recolor": True}, {"noise": 3.2}, {"tone": 1.0}]
+
+
+def test_rows_of_a_batch_have_the_same_sentences() -> None:
+    notes = [warning("damage_uncertain", share=0.00012), info("noise_low", level=1.234)]
+    assert row_text([note.row() for note in notes]).splitlines() == sentences(notes)

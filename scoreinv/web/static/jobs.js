@@ -54,6 +54,16 @@ export function resume(saved) {
   return finish(make(saved), () => {});
 }
 
+// Runs a job that is no task on a sheet. begin(): requests it and returns its key; begun(key), update(), done(report).
+export function run_at(kind, { begin, begun, update, done }) {
+  const mine = make({ kind, count: 1, sheet: null, done });
+  mine.update = update;
+  return finish(mine, async () => {
+    mine.key = await begin();
+    begun(mine.key);
+  });
+}
+
 function make({ kind, count, sheet, request = null, key = null, seed = 0, done = null }) {
   return { kind, count, sheet, request, key, seed, done: done ?? takers[kind], stop: new AbortController(), last: history.done.at(-1) };
 }
@@ -144,6 +154,7 @@ export function forget() {
 async function next(mine) {
   const update = (now) => {
     if (job === mine && !mine.stop.signal.aborted) show_job(mine, now);
+    mine.update?.(now);
     return job === mine;
   };
   const report = job === mine && (await follow(mine.key, update));

@@ -5,6 +5,7 @@ import "./damage.js";
 import "./frame.js";
 import * as jobs from "./jobs.js";
 import { listen } from "./keys.js";
+import * as many from "./many.js";
 import { Marks } from "./marks.js";
 import * as object from "./object.js";
 import { attempt, history, on, stage, state } from "./page.js";
@@ -20,6 +21,23 @@ import "./work.js";
 let opening = 0; // number of requested photographs: only the latest is opened
 
 // --- opening ---
+
+// Opens a photograph, or many.
+function open_all(files) {
+  const pictures = [...files];
+  return pictures.length > 1 ? open_many(pictures.filter(many.is_picture)) : open(pictures[0]);
+}
+
+async function open_many(files) {
+  ++opening;
+  await attempt(async () => {
+    if (!files.length) throw new Error("There are no pictures among these files.");
+    await leave();
+    close();
+    await many.begin(files);
+    await show_kept();
+  });
+}
 
 function close() {
   views.close();
@@ -65,6 +83,7 @@ async function begin(photo, mine) {
 
 // Leaves the current photograph, whose work is kept.
 async function leave() {
+  many.leave();
   await jobs.cancel();
   jobs.forget();
   await session.leave();
@@ -93,12 +112,13 @@ async function resume(key) {
 
 // Deletes the current photograph from the server.
 async function forget() {
-  if (!confirm("Delete this photograph, its marks and all results from the server?")) return;
+  if (!confirm(state() === "many" ? "Delete these photographs and all results from the server?" : "Delete this photograph, its marks and all results from the server?")) return;
   await attempt(async () => {
     await jobs.cancel();
     jobs.forget();
+    const forgets = state() === "many" ? many.forget : session.forget;
     close();
-    await session.forget();
+    await forgets();
     await show_kept();
   });
 }
@@ -147,7 +167,8 @@ on("choose", () => find("file").click());
 on("open", () => (find("kept").children.length ? find("others").showModal() : find("file").click()));
 on("open-file", () => find("file").click());
 on("others", (event) => event.target.closest("button:not(.forget)") && find("others").close());
-on("file", (event) => open(event.target.files[0]).then(() => (event.target.value = "")), "change");
+for (const id of ["file", "folder"]) on(id, (event) => open_all(event.target.files).then(() => (event.target.value = "")), "change");
+on("choose-folder", () => find("folder").click());
 on("undo", undo);
 on("redo", redo);
 on("zoom-in", () => stage.zoom(1.5));
@@ -197,9 +218,28 @@ window.addEventListener("drop", (event) => {
   find("drop").hidden = true;
   if (event.target.id === "like") return; // the file input handles it
   event.preventDefault();
-  open(event.dataTransfer.files[0]);
+  files_of(event.dataTransfer).then(open_all);
 });
-window.addEventListener("paste", (event) => open(event.clipboardData.files[0]));
+window.addEventListener("paste", (event) => open_all(event.clipboardData.files));
+
+// Returns the dropped files, also those of folders.
+async function files_of(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.());
+  if (!entries.some((entry) => entry?.isDirectory)) return [...transfer.files];
+  const found = await Promise.all(entries.filter(Boolean).map(files_in));
+  return found.flat();
+}
+
+async function files_in(entry) {
+  if (entry.isFile) return [await new Promise((done, failed) => entry.file(done, failed))];
+  const reader = entry.createReader();
+  const files = [];
+  for (;;) {
+    const some = await new Promise((done, failed) => reader.readEntries(done, failed)); // a hundred at a time
+    if (!some.length) return files;
+    for (const each of some) files.push(...(await files_in(each)));
+  }
+}
 
 stage.onview = () => (find("fit").textContent = `${Math.round(100 * stage.view.scale * stage.ratio)} %`);
 
@@ -211,5 +251,6 @@ settings.show();
 attempt(async () => {
   const before = session.of_tab(); // read first: a photograph may be opened meanwhile
   if (before) await resume(before);
+  else await many.resume();
   await show_kept();
 });

@@ -2,12 +2,16 @@
 
 import { ask } from "./api.js";
 import * as jobs from "./jobs.js";
+import * as many from "./many.js";
 import * as object from "./object.js";
-import { attempt, chosen_of, on, save, stage } from "./page.js";
+import { attempt, chosen_of, on, save, stage, state } from "./page.js";
 import { brush, pointer, show_before } from "./painting.js";
 import { find, show_note } from "./panel.js";
 import { forget_reference, reference_keys, step, strength, take_reference } from "./settings.js";
 import * as views from "./views.js";
+
+// Runs a task on the photograph, or on many.
+const run = (kind, settings, layers) => (state() === "many" ? many.start(kind, settings) : jobs.run(kind, settings, layers));
 
 // Adds the selection to the mask first, also if it is still being computed.
 async function with_selection(then) {
@@ -30,7 +34,7 @@ function restore() {
   const layers = [...(step("inpaint") ? ["mask"] : []), ...(step("colorize") ? ["strokes"] : [])];
   const steps = { inpaint: step("inpaint"), denoise: step("denoise"), colorize: step("colorize") };
   const size = step("enlarge") && { enlarge: 2 };
-  return jobs.run("restore", { ...steps, ...strengths(), keep_tint: !step("tint"), ...size, ...changed_sensitivity() }, { layers });
+  return run("restore", { ...steps, ...strengths(), keep_tint: !step("tint"), ...size, ...changed_sensitivity() }, { layers });
 }
 
 function strengths() {
@@ -90,11 +94,11 @@ async function download() {
 }
 
 on("fill", () => with_selection(fill));
-on("colorize", () => jobs.run("colorize", {}, { layers: ["strokes"], keys: reference_keys() }));
+on("colorize", () => run("colorize", {}, { layers: ["strokes"], keys: reference_keys() }));
 on("restore", () => with_selection(restore));
-on("denoise", () => jobs.run("denoise", noise()));
-on("upscale", () => jobs.run("upscale", { factor: chosen_of("factor"), ...noise() }));
-on("deblur", () => jobs.run("deblur", { ...blur(), ...noise() }));
+on("denoise", () => run("denoise", noise()));
+on("upscale", () => run("upscale", { factor: chosen_of("factor"), ...noise() }));
+on("deblur", () => run("deblur", { ...blur(), ...noise() }));
 on("again", () => jobs.repeat(views.result().request, 1));
 on("four", () => jobs.repeat(views.result().request, 4));
 on("download", download);
