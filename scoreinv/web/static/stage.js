@@ -34,6 +34,7 @@ export class Stage {
   }
 
   set selection(layer) {
+    if (layer === this.selected) return;
     this.selected = layer;
     this.onselection();
   }
