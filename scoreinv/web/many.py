@@ -1,6 +1,6 @@
 """Many photographs: `scoreinv.batch` behind the page, on the files of a session.
 
-The folder `photos` of the session holds what was sent, `results` what the batch wrote, with its manifest.
+The folder `photos` of the session holds the uploads, `results` the files of the batch with its manifest.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _SMALL = 400
 
 @dataclass
 class Batch:
-    """The files of a session, and what became of them.
+    """The files of a session, and the rows of their batch.
 
     Attributes:
         names: names of the files, in the order in which they came.
@@ -84,7 +84,7 @@ class Batch:
         self.rows = {}
         with manifest_of(plan) as manifest:
             for row in run_batch(plan, work, lambda done, *_: notify(callback, done)):
-                notify(callback, len(self.rows) / len(plan.jobs))  # a batch goes on after what was cancelled
+                notify(callback, len(self.rows) / len(plan.jobs))  # raises: the batch would go on after a cancelled photograph
                 if manifest is not None:
                     manifest.add(row)
                 self.rows[Path(row["input"]).name] = row

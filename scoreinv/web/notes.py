@@ -62,7 +62,7 @@ UNCHANGED = "Nothing was changed."
 ACTIONS: dict[NoteCode, str] = {
     "tone_too_small": "Correct fading anyway",
     "tone_not_faded": "Correct fading anyway",
-    "noise_grain": "Remove it anyway",
+    "noise_grain": "Remove noise of {level:.2g} anyway",
     "noise_none": "Remove a little noise anyway",
     "colors_kept": "Replace the colours",
     "damage_uncertain": "Fill it anyway",
@@ -86,7 +86,11 @@ def row_text(rows: Iterable[dict[str, Any]]) -> str:
 def actions(notes: Iterable[Note]) -> list[dict[str, Any]]:
     """Return label and settings of a button for each note with a remedy. Settings are those of the route."""
     found = [(note, remedy(note)) for note in notes]
-    return [{"label": ACTIONS[note.code], "settings": _settings(fields)} for note, fields in found if fields]
+    return [
+        {"label": ACTIONS[note.code].format_map(_words(note.values)), "settings": _settings(fields)}
+        for note, fields in found
+        if fields
+    ]
 
 
 def _settings(fields: dict[str, Any]) -> dict[str, Any]:

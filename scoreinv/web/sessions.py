@@ -1,4 +1,4 @@
-"""Sessions: what the page keeps of an opened photograph, in files that only this user can read.
+"""Sessions: an opened photograph and the work on it, in files that only this user can read.
 
 A session is a folder with the photograph, its results and layers, and the state of the page, which only the page
 reads. Its unguessable key is in the browser that opened the photograph. Sessions end on request, after a day without

@@ -9,7 +9,7 @@ import * as views from "./views.js";
 
 let tool = "object"; // the tool before the crop
 
-// path: the route with its query; of: the picture that is framed; straight: what the new sheet was straightened from.
+// path: the route with its query; of: the picture that is framed; straight: the source and angle of a straightened sheet.
 function frame(path, of = stage.picture, straight = null) {
   const { picture, marks } = stage;
   const was_marked = !marks.empty;

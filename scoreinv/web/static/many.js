@@ -46,7 +46,7 @@ async function follow(kind, begin) {
   await refresh();
 }
 
-// Shows what has become of the photographs.
+// Shows the state of each photograph.
 async function refresh() {
   const mine = key;
   if (!mine) return;

@@ -39,7 +39,7 @@ export function changed() {
   timer ??= setTimeout(() => save().catch(show_error), DELAY);
 }
 
-// Saves now what has changed.
+// Saves changes now.
 export async function save() {
   clearTimeout(timer);
   timer = null;

@@ -1,4 +1,4 @@
-// Settings of the tasks: the values of the panel's controls, and what depends on them.
+// Settings of the tasks: the values of the panel's controls, and the texts that depend on them.
 
 import { ask } from "./api.js";
 import { chosen_of, on, stage, state } from "./page.js";
@@ -42,7 +42,7 @@ export function set(saved = {}) {
   show();
 }
 
-// Shows what depends on the settings.
+// Updates the controls and texts that depend on the settings.
 export function show() {
   show_improvement(chosen_of("improve"), chosen_of("blur"));
   find("restore").disabled = !STEPS.some(step);

@@ -78,7 +78,7 @@ export function close() {
   stage.redraw();
 }
 
-// The title has the size of what a download gives.
+// The title has the size of a download.
 function show_title() {
   show_photo((result() && face(result()).photo) ?? current.sheet.picture.photo, current.sheet.picture.photo);
 }
@@ -128,7 +128,7 @@ function use(picture) {
   picture.use()?.then(() => stage.redraw()).catch(() => {});
 }
 
-// Fits the photograph; side by side, what the results have changed.
+// Fits the photograph; side by side, the area that the results have changed.
 function fit() {
   stage.fit(stage.mode === "side" ? changed_part() : null);
 }
