@@ -5,6 +5,7 @@ The folder `photos` of the session holds the uploads, `results` the files of the
 
 from __future__ import annotations
 
+import os
 import threading
 import zipfile
 from collections.abc import Callable
@@ -84,10 +85,11 @@ class Batch:
         self.rows = {}
         with manifest_of(plan) as manifest:
             for row in run_batch(plan, work, lambda done, *_: notify(callback, done)):
-                notify(callback, len(self.rows) / len(plan.jobs))  # raises: the batch would go on after a cancelled photograph
+                notify(callback, len(self.rows) / len(plan.jobs))  # a batch goes on after a cancelled photograph
+                row = self._named(row)
                 if manifest is not None:
                     manifest.add(row)
-                self.rows[Path(row["input"]).name] = row
+                self.rows[row["input"]] = row
         failed = sum("error" in row for row in self.rows.values())
         note = f"{len(self.rows) - failed} photographs are finished" + (f", {failed} failed." if failed else ".")
         return {"photo": None, "notes": [], "note": note, "another": False}
@@ -101,7 +103,16 @@ class Batch:
         row = self.rows.get(name, {})
         if name not in self.names or (result and "output" not in row):
             raise GoneError("This photograph is not here.")
-        return Path(row["output"]) if result else self.photos / name
+        return self.results / row["output"] if result else self.photos / name
+
+    def _named(self, row: Row) -> Row:
+        """Return a row with the names of its files, since their paths hold the session's key."""
+        named: Row = {"input": Path(row["input"]).name}
+        if "output" in row:
+            named |= {"output": Path(row["output"]).name, "outputs": [Path(path).name for path in row["outputs"]]}
+        if "error" in row:
+            named["error"] = row["error"].replace(f"{self.photos}{os.sep}", "")
+        return row | named
 
     def zipped(self) -> Path:
         """Write all results and the manifest to a file; return its path."""

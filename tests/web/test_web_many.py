@@ -45,6 +45,9 @@ def test_all_are_restored_and_one_that_fails_does_not_stop_the_others(browser: T
     assert "Colour was added." in rows["a.png"]["note"]
     archive = zipfile.ZipFile(io.BytesIO(browser.get(f"{path}/zip").content))
     assert archive.namelist() == ["a_restored.png", "b_restored.png", "manifest.csv"]
+    key = path.rpartition("/")[2]
+    assert key not in archive.read("manifest.csv").decode()  # whoever has it has the photographs
+    assert rows["broken.png"]["note"].startswith("broken.png: ")
     assert (read(archive.read("b_restored.png")) == colour).all()
     assert read(archive.read("a_restored.png")).shape == (*gray.shape, 3)
     shown = browser.get(f"{path}/view", params={"name": "a.png", "result": True})
