@@ -380,6 +380,9 @@ def test_noise_size_and_blur_are_improved(visitor, tmp_path):
     visitor.page.click("label:has([name=task][value=improve])")
     assert visitor.page.is_hidden("[data-tool=eraser]")  # nothing is painted for an improvement
     assert visitor.page.is_hidden("#size")
+    place = visitor.page.locator("#denoise").bounding_box()
+    visitor.until("document.getElementById('seconds').textContent !== ''")
+    assert visitor.page.locator("#denoise").bounding_box() == place  # it does not move while it is pressed
     visitor.page.fill("#noise", "12")
     visitor.page.click("#denoise")
     visitor.wait("comparing")
