@@ -6,6 +6,7 @@ The folder `photos` of the session holds the uploads, `results` the files of the
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import zipfile
 from collections.abc import Callable
@@ -83,6 +84,7 @@ class Batch:
         plan = Planner([str(self.photos)], suffix, 1, options, Beside(), {}).plan()
         work = Work(task, request, models, Beside(), options, batch=True)
         self.rows = {}
+        shutil.rmtree(self.results, ignore_errors=True)  # of an earlier run
         with manifest_of(plan) as manifest:
             for row in run_batch(plan, work, lambda done, *_: notify(callback, done)):
                 notify(callback, len(self.rows) / len(plan.jobs))  # a batch goes on after a cancelled photograph

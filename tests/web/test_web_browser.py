@@ -946,9 +946,14 @@ def test_many_photographs_are_restored(visitor, tmp_path):
     visitor.page.click("#look button")
     visitor.page.reload()
     visitor.wait("many")
-    assert visitor.page.locator("#cards [data-state=done]").count() == 2
+    visitor.until("document.querySelectorAll('#cards [data-state=done]').length === 2")
+    visitor.page.close()
+    visitor.page = visitor.tab()
+    visitor.page.click("text=Continue with 3 photographs")
+    visitor.until("document.querySelectorAll('#cards [data-state=done]').length === 2")
     visitor.page.click("#forget")
     visitor.wait("empty")
+    assert visitor.page.locator("#kept li").count() == 0
 
 
 def test_what_the_server_no_longer_holds(waiting, tmp_path, monkeypatch):

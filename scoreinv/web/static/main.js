@@ -110,6 +110,16 @@ async function resume(key) {
   });
 }
 
+async function resume_many(saved) {
+  ++opening;
+  await attempt(async () => {
+    await leave();
+    close();
+    await many.resume(saved);
+  });
+  await show_kept();
+}
+
 // Deletes the current photograph from the server.
 async function forget() {
   if (!confirm(state() === "many" ? "Delete these photographs and all results from the server?" : "Delete this photograph, its marks and all results from the server?")) return;
@@ -125,10 +135,10 @@ async function forget() {
 
 // Lists the photographs that can be continued.
 async function show_kept() {
-  const listed = await session.list();
+  const listed = (await session.list()).filter(({ key }) => key !== many.current());
   find(state() === "empty" ? "card" : "others-list").append(find("kept"));
   find("kept").hidden = !listed.length;
-  const rows = listed.map(({ key, name }) => {
+  const rows = listed.map(({ key, name, many: has_many }) => {
     const row = document.createElement("li");
     const button = (text, action) => {
       const made = Object.assign(document.createElement("button"), { type: "button", textContent: text });
@@ -138,7 +148,7 @@ async function show_kept() {
     const drop = button("Forget", () => attempt(() => session.forget(key).then(show_kept)));
     drop.className = "forget";
     drop.title = `Delete ${name} from the server`;
-    row.append(button(`Continue with ${name}`, () => resume(key)), drop);
+    row.append(button(`Continue with ${name}`, () => (has_many ? resume_many({ key }) : resume(key))), drop);
     return row;
   });
   find("kept").replaceChildren(...rows);
@@ -250,7 +260,8 @@ set_diameter(brush.diameter);
 settings.show();
 attempt(async () => {
   const before = session.of_tab(); // read first: a photograph may be opened meanwhile
+  const batch = many.of_tab();
   if (before) await resume(before);
-  else await many.resume();
+  else if (batch) await resume_many(batch);
   await show_kept();
 });

@@ -5,6 +5,7 @@ import * as jobs from "./jobs.js";
 import { attempt, on, save } from "./page.js";
 import { choose_task } from "./painting.js";
 import { find, show_note } from "./panel.js";
+import * as session from "./session.js";
 
 const PICTURES = /\.(jpe?g|png|tiff?|webp|heic|heif|hif|avif|bmp|gif|p[gnp]m)$/i;
 
@@ -98,26 +99,31 @@ function look(name, done) {
 // --- after a reload of the tab ---
 
 function remember(running = null) {
+  if (!key) return;
   sessionStorage.setItem("batch", JSON.stringify({ key, ...running }));
+  session.add({ key, name: find("title").textContent, many: true });
 }
 
-// Returns whether photographs were taken up again.
-export async function resume() {
-  const saved = JSON.parse(sessionStorage.getItem("batch") ?? "null");
-  if (!saved) return false;
+export const current = () => key;
+
+// Returns the photographs that this tab had before it was reloaded: { key, kind, job }, or null.
+export const of_tab = () => JSON.parse(sessionStorage.getItem("batch") ?? "null");
+
+// Takes up photographs, and their job if one was running.
+export async function resume(saved) {
   key = saved.key;
   try {
     await refresh();
-  } catch {
-    leave();
-    return false;
+  } catch (error) {
+    await forget();
+    throw error;
   }
-  if (key !== saved.key) return true; // something else was opened meanwhile
+  if (key !== saved.key) return; // something else was opened meanwhile
   show();
   choose_task("restore");
   await refresh();
+  remember(saved);
   if (saved.job) follow(saved.kind, () => saved.job);
-  return true;
 }
 
 // Leaves the photographs, before something else is opened.
@@ -130,7 +136,7 @@ export function leave() {
 export async function forget() {
   const gone = key;
   leave();
-  await ask("DELETE", `/api/sessions/${gone}`);
+  await session.forget(gone);
 }
 
 on("zip", () => attempt(async () => save(`/api/batches/${key}/zip`, "")));

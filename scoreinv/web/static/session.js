@@ -183,9 +183,14 @@ function known() {
 }
 
 function remember() {
-  const { key } = current;
-  sessionStorage.setItem("session", key);
-  localStorage.setItem("sessions", JSON.stringify([{ key, name, time: Date.now() }, ...known().filter((each) => each.key !== key)]));
+  sessionStorage.setItem("session", current.key);
+  add({ key: current.key, name });
+}
+
+// Adds a session that can be continued: { key, name, many: whether it has many photographs }.
+export function add(session) {
+  const others = known().filter((each) => each.key !== session.key);
+  localStorage.setItem("sessions", JSON.stringify([{ ...session, time: Date.now() }, ...others]));
 }
 
 function drop(key) {
@@ -193,7 +198,7 @@ function drop(key) {
   if (sessionStorage.getItem("session") === key) sessionStorage.removeItem("session");
 }
 
-// Returns the sessions that can be continued, the latest first: { key, name }.
+// Returns the sessions that can be continued, the latest first.
 export async function list() {
   const exists = ({ key }) => ask("HEAD", `/api/sessions/${key}`).then(() => true, (error) => error.status !== 404 || drop(key));
   const listed = known().filter(({ key }) => key !== current?.key);
