@@ -464,7 +464,7 @@ def test_results_are_kept_and_undo_goes_back_to_any(visitor, tmp_path):
     visitor.page.click("#fill")
     wait_for_results(visitor, 8)  # with other marks, in the same gallery
     visitor.page.click("label:has([name=compare][value=side])")
-    assert visitor.page.locator("#labels .tag").count() == 9
+    visitor.until("document.querySelectorAll('#labels .tag').length === 9")  # drawn with the next frame
     seeds = [parse_qs(urlsplit(url).query)["seed"][0] for url in visitor.asked if "/fill?" in url]
     assert seeds == ["0", "1", "2", "3", "4", "5", "6", "0"]
     assert sum("/layers" in url for url in visitor.asked) == 2
