@@ -20,7 +20,7 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 from scoreinv.analysis.noise import noise_under_blur
-from scoreinv.analysis.spectrum import BLOCK, blur_misfits, polar_spectrum
+from scoreinv.analysis.spectrum import BLOCK, block_powers, blur_misfits, polar_spectrum
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.blur import check_kernel_size, kernel_array
@@ -219,7 +219,9 @@ def kernel_notes(picture: Picture, kernel: PointSpread | np.ndarray) -> list[Not
     """
     if min(picture.size) < BLOCK:
         return []
-    if looks_sharp(picture):
+    powers = block_powers(picture)
+    reading = _reading(powers)
+    if _odds(reading)[0] > _SHARP:
         return [warning("looks_sharp")]
     values = kernel_array(kernel)
     others = [("mirrored", values[:, ::-1])]
@@ -227,14 +229,13 @@ def kernel_notes(picture: Picture, kernel: PointSpread | np.ndarray) -> list[Not
         mirrored = replace(kernel, angle=-kernel.angle % 180)
         others = [(str(mirrored), mirrored.kernel())]
     with suppress(InputError):
-        blur = find_blur(picture)
+        blur = _estimate(powers, reading)
         others.append((str(blur), blur.kernel()))
-    misfit, *misfits = blur_misfits(picture, [values, *(other for _, other in others)])
+    misfit, *misfits = blur_misfits(powers, [values, *(other for _, other in others)])
     best = int(np.argmin(misfits))
     return [warning("kernel_misfit", better=others[best][0])] if misfit - misfits[best] >= _BETTER else []
 
 
-@torch.no_grad()
 def find_blur(picture: Picture, network: BlurNetwork | None = None) -> PointSpread:
     """Estimate the blur of a whole photograph: a Gaussian, a disk (defocus) or a straight movement.
 
@@ -245,8 +246,12 @@ def find_blur(picture: Picture, network: BlurNetwork | None = None) -> PointSpre
     """
     if min(picture.size) < BLOCK:
         raise InputError(f"the blur of less than {BLOCK}x{BLOCK} pixels cannot be estimated: give the kernel")
-    reading = _reading(picture, network or load_blur())
-    odds = reading.kinds[0].softmax(0).tolist()
+    powers = block_powers(picture)
+    return _estimate(powers, _reading(powers, network))
+
+
+def _estimate(powers: np.ndarray, reading: Reading) -> PointSpread:
+    odds = _odds(reading)
     number = int(np.argmax(odds[1:]))
     kind, size = _KINDS[number], math.exp(float(reading.size[0, number]))
     if 1 - odds[0] < _BLURRED:
@@ -259,14 +264,14 @@ def find_blur(picture: Picture, network: BlurNetwork | None = None) -> PointSpre
     turns = torch.exp(2j * math.pi * torch.arange(ANGLES) / ANGLES)
     middle = (reading.angles[0].softmax(0) * turns).sum()
     angle = math.degrees(float(middle.angle())) / 2 % 180 if kind == "motion" else 0.0
-    found = _refined(picture, PointSpread(kind, size, angle))
-    misfit, without = blur_misfits(picture, [found.kernel(), np.ones((1, 1))])
+    found = _refined(powers, PointSpread(kind, size, angle))
+    misfit, without = blur_misfits(powers, [found.kernel(), np.ones((1, 1))])
     if misfit >= without:
         raise InputError("it looks blurred, but no kernel fits its spectrum: give the kernel")
     return found
 
 
-def _refined(picture: Picture, blur: PointSpread) -> PointSpread:
+def _refined(powers: np.ndarray, blur: PointSpread) -> PointSpread:
     """Return the most likely blur of the same kind near the given one, by the spectrum.
 
     The zeros of the transfer function give size and angle. A Gaussian has none, and a small disk's first zero is lost
@@ -276,20 +281,20 @@ def _refined(picture: Picture, blur: PointSpread) -> PointSpread:
         return replace(blur, size=round(blur.size, 2))
     for turns, factors in zip(_ANGLES, _SIZES, strict=True):
         if blur.kind == "motion":
-            blur = _likeliest(picture, [replace(blur, angle=round(blur.angle + turn) % 180) for turn in turns])
-        blur = _likeliest(picture, [replace(blur, size=round(blur.size * factor, 2)) for factor in factors])
+            blur = _likeliest(powers, [replace(blur, angle=round(blur.angle + turn) % 180) for turn in turns])
+        blur = _likeliest(powers, [replace(blur, size=round(blur.size * factor, 2)) for factor in factors])
     return blur
 
 
-def _likeliest(picture: Picture, blurs: list[PointSpread]) -> PointSpread:
-    return blurs[int(np.argmin(blur_misfits(picture, [blur.kernel() for blur in blurs])))]
+def _likeliest(powers: np.ndarray, blurs: list[PointSpread]) -> PointSpread:
+    return blurs[int(np.argmin(blur_misfits(powers, [blur.kernel() for blur in blurs])))]
 
 
 @torch.no_grad()
-def looks_sharp(picture: Picture) -> bool:
-    """Return whether a photograph probably has no blur: removing one would draw rings."""
-    return min(picture.size) >= BLOCK and float(_reading(picture, load_blur()).kinds[0].softmax(0)[0]) > _SHARP
+def _reading(powers: np.ndarray, network: BlurNetwork | None = None) -> Reading:
+    return (network or load_blur())(torch.from_numpy(polar_spectrum(powers, RADII, ANGLES))[None])
 
 
-def _reading(picture: Picture, network: BlurNetwork) -> Reading:
-    return network(torch.from_numpy(polar_spectrum(picture, RADII, ANGLES))[None])
+def _odds(reading: Reading) -> list[float]:
+    """Return the probabilities of no blur, a Gaussian, a disk and motion."""
+    return reading.kinds[0].softmax(0).tolist()

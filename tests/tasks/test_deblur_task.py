@@ -13,6 +13,7 @@ from PIL import Image
 from scipy.signal import fftconvolve
 
 import scoreinv
+from scoreinv.analysis.spectrum import block_powers
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.blur import kernel_from_text
@@ -82,6 +83,16 @@ def test_a_kernel_that_turns_the_wrong_way_is_doubted():
     assert note.code == "looks_sharp"
 
 
+def test_the_spectrum_of_a_photograph_is_computed_once(monkeypatch):
+    pictures = []
+    monkeypatch.setattr("scoreinv.tasks.deblur.block_powers", lambda one: pictures.append(one) or block_powers(one))
+    picture = blurred(photo("lake"), PointSpread("motion", 15, 150))
+    find_blur(picture)
+    assert len(pictures) == 1
+    kernel_notes(picture, PointSpread("motion", 15, 30))
+    assert len(pictures) == 2
+
+
 def test_a_sharp_photograph_and_what_cannot_be_told_are_refused():
     with pytest.raises(InputError, match="it looks sharp"):
         find_blur(Picture((255 * photo("facade")).astype(np.uint8)))
@@ -98,8 +109,8 @@ def test_blurs_beyond_the_estimable_sizes_are_refused(monkeypatch, size):
     logs = torch.full((1, 3), math.log(size))
     reading = Reading(sure, logs, torch.full((1, 3), -9.0), torch.zeros(1, ANGLES))
     monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading)
-    monkeypatch.setattr("scoreinv.tasks.deblur._refined", lambda picture, blur: blur)
-    monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda picture, kernels: (0.0, 1.0))
+    monkeypatch.setattr("scoreinv.tasks.deblur._refined", lambda powers, blur: blur)
+    monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda powers, kernels: (0.0, 1.0))
     picture = Picture(np.zeros((200, 200), np.uint8))
     if size == 5:
         assert find_blur(picture).kind == "disk"
