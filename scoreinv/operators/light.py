@@ -21,8 +21,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from scoreinv.operators.base import Composed, LinearOperator, Operator
-from scoreinv.operators.pixelwise import Weighting
+from scoreinv.operators.base import Composed, LinearOperator, Operator, Weighting
 from scoreinv.operators.tones import ToneCurve
 
 
@@ -49,6 +48,12 @@ class InLight(Operator):
         seen = self._encoded(self.operator(self._decoded(x)))
         inner, outer = Weighting(self.slope(x)), Weighting(self._weighted(1 / self.slope(seen)))
         return self._weighted(seen), Composed(outer, self.operator @ inner, self.operator.iterations)
+
+    def picture_like(self, y: Tensor) -> Tensor:
+        return self.operator.adjoint(y)
+
+    def weighted(self, weights: Tensor) -> InLight:
+        return replace(self, weights=self._weighted(weights))
 
     def in_range(self, low: float, high: float) -> InLight:
         return replace(self, data_range=(low, high))
