@@ -393,6 +393,18 @@ def test_samples_of_a_denoiser_begin_at_the_estimate_of_the_mean(seen, method):
     assert (operator(result.image) - y).square().mean().sqrt() < std + 0.005
 
 
+@pytest.mark.slow
+def test_many_steps_of_dpir_do_not_amplify_noise():
+    """A denoiser with too little weight lets the noise that a blur amplifies grow from step to step."""
+    rgb = read_picture(PHOTOS / "lake.jpg").resized_rgb(96, 144)[16:80, 40:104].copy()
+    x = torch.from_numpy(rgb).permute(2, 0, 1)[None].float()
+    operator = Blur(kernels.motion(15, 30), 64, 64)
+    y = operator(x)
+    y = y + 0.01 * torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
+    found = scoreinv.solve(operator, y, noise_std=0.01, estimate="mean").image
+    assert (found - x).square().mean() < 0.3 * (y - x).square().mean()
+
+
 @pytest.mark.parametrize(("method", "tolerance"), [("mmps", 0.02), ("diffpir", 0.04), ("dpir", 0.08)])
 @pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
 def test_each_value_is_weighted_by_its_own_noise(method, tolerance, kind):
