@@ -42,10 +42,10 @@ class InLight(Operator):
     weights: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self._weighted(self._encoded(self.operator(self._decoded(x))))
+        return self._weighted(self._encoded(self.operator(self.decoded(x))))
 
     def linearised(self, x: Tensor) -> tuple[Tensor, LinearOperator]:
-        seen = self._encoded(self.operator(self._decoded(x)))
+        seen = self._encoded(self.operator(self.decoded(x)))
         inner, outer = Weighting(self.slope(x)), Weighting(self._weighted(1 / self.slope(seen)))
         return self._weighted(seen), Composed(outer, self.operator @ inner, self.operator.iterations)
 
@@ -62,7 +62,8 @@ class InLight(Operator):
     def _light(self) -> Tensor:
         return torch.from_numpy(self.curve.light)
 
-    def _decoded(self, values: Tensor) -> Tensor:
+    def decoded(self, values: Tensor) -> Tensor:
+        """Return the light D of values."""
         low, high = self.data_range
         light = self._light.to(values)
         place = (values - low) / (high - low) * (len(light) - 1)
