@@ -334,6 +334,9 @@ COLOR_SATURATION = 1.45
 of the truth's, at a cost of 0.6 dB (256 pixels, held-out photographs)."""
 
 
+SATURATION = Number(0.0, 10.0)
+
+
 @dataclass(frozen=True)
 class ColorizeRequest(DrawRequest):
     """How a grey picture is coloured.
@@ -369,7 +372,7 @@ class ColorizeRequest(DrawRequest):
         Setting(
             f"Saturation: 0 is grey, 1 as the model draws, more is stronger. (default: {COLOR_SATURATION:g}; 1 for the "
             "mean, with the method pc, and with given colours)",
-            Number(0.0, 10.0),
+            SATURATION,
         ),
     ] = None
     estimate: Annotated[
@@ -705,6 +708,11 @@ class RestoreRequest(Request):
     ] = None
     denoise: Annotated[bool, Setting("Remove noise.")] = True
     colorize: Annotated[bool, Setting("Add colour to grey and tinted photos.")] = True
+    recolor: Annotated[bool, Setting("Replace the colours of photos in colour.")] = False
+    saturation: Annotated[
+        float | None,
+        Setting("Saturation of added colours: 0 is grey, 1 as the model draws. (default: as colorize)", SATURATION),
+    ] = None
     keep_tint: Annotated[bool, Setting("Keep the tint of a tinted print (sepia).")] = False
     crop_border: Annotated[bool, Setting("Cut off a plain border and torn edges.")] = False
     enlarge: Annotated[
@@ -737,6 +745,9 @@ class RestoreRequest(Request):
             raise SettingError("samples", f"{self.samples} cannot be combined with the estimate mean")
         if self.noise_std is not None and not self.denoise:
             raise SettingError("noise_std", "needs noise removal, which is off")
+        for name in ("recolor", "saturation"):
+            if getattr(self, name) not in (None, False) and not self.colorize:
+                raise SettingError(name, "needs the step that adds colour, which is off")
         if self.keep_tint and not self.steps:
             raise SettingError("keep_tint", "leaves nothing to do: every step is off")
 

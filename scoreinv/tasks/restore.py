@@ -85,6 +85,8 @@ def restore(
     tone: float | None = None,
     denoise: bool = True,
     colorize: bool = True,
+    recolor: bool = False,
+    saturation: float | None = None,
     keep_tint: bool = False,
     crop_border: bool = False,
     enlarge: int | None = None,
@@ -108,7 +110,7 @@ def restore(
         for step in result.steps:
             print(step.name, step.note.code, step.note.values)
 
-    A photograph in colours keeps them.
+    A photograph in colours keeps them, unless `recolor`.
 
     Args:
         image: array HxW, HxWx3 or HxWx4, PIL image, or tensor (B)xCxHxW of uint8, uint16 or floats in [0, 1].
@@ -116,6 +118,8 @@ def restore(
         hints: colours, as `colorize` takes them.
         inpaint, denoise, colorize: fill damage, remove noise, draw colours.
         tone: treat the picture as faded; strength of the correction, 0 to 1. None: 1 if it is surely faded.
+        recolor: replace the colours of a photograph in colour.
+        saturation: of added colours, see `colorize`.
         keep_tint: keep the tint of a tinted print (sepia), without colours.
         crop_border: cut off a plain border and torn edges: the result is smaller, and so is `damage`.
         enlarge: 2, 3 or 4: enlarge the result, see `upscale`. `damage` keeps the size of the photograph.
@@ -143,6 +147,8 @@ def restore(
         tone=tone,
         denoise=denoise,
         colorize=colorize,
+        recolor=recolor,
+        saturation=saturation,
         keep_tint=keep_tint,
         crop_border=crop_border,
         enlarge=enlarge,
@@ -355,7 +361,7 @@ class _Restoration:
 
     def add_colors(self, hints: KnownColours | None) -> None:
         """Draw colours for a grey picture."""
-        if self.kind == "coloured":
+        if self.kind == "coloured" and not self.request.recolor:
             self._finish_step("colorize", info("colors_kept"))
             return
         if self.kind == "tinted" and self.request.keep_tint:
@@ -366,6 +372,8 @@ class _Restoration:
             # Samples differ from the mean by patches of red around hands, and at the borders of prints.
             strength = COLOR_SATURATION if hints is None else None
             request = replace(request, estimate="mean", saturation=strength)
+        if self.request.saturation is not None:
+            request = replace(request, saturation=self.request.saturation)
         # Paper has only given colours, and is no evidence of the picture's.
         inside = within_paper(samples[0]) if hints is None else None
         shown = samples if inside is None else [sample.part(inside) for sample in samples]
@@ -377,7 +385,7 @@ class _Restoration:
             )
             colored.append(drawn.image if inside is None else samples[number].around(drawn.image, inside))
         self.nfe, self.method = self.nfe + drawn.nfe, drawn.method
-        self._finish_step("colorize", info("colors_drawn"), colored)
+        self._finish_step("colorize", info("colors_replaced" if self.kind == "coloured" else "colors_drawn"), colored)
 
     def enlarge(self, factor: int) -> None:
         """Enlarge the restored pictures."""

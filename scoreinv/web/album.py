@@ -1,173 +1,63 @@
-"""Photographs in memory: those that were opened, and results."""
+"""The photographs of the page by key: in memory, and in sessions on disk."""
 
 from __future__ import annotations
 
-import io
-import secrets
 import threading
-from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import PurePath
-from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from scoreinv.files.read import decode
-from scoreinv.files.write import check_format, picture_bytes
-from scoreinv.imaging.metadata import profile_fits
-from scoreinv.imaging.picture import Picture, eight_bits
-from scoreinv.inputs.masks import check_mask_size
-from scoreinv.system.errors import InputError, SettingError
-from scoreinv.system.memory import available_bytes, shortage
-from scoreinv.system.text import printable
+from scoreinv.system.memory import available_bytes
+from scoreinv.web.photo import GoneError, Photo
+from scoreinv.web.sessions import Sessions
 
 MOST_BYTES = 2 << 30
-"""Limit for all photographs together, or half of the free memory at the start. The least recently used goes first."""
-
-_LEAST_BYTES = 1 << 14  # smallest size that a photograph counts as: this limits their number
-
-_VIEW_PIXELS = 24_000_000
-_VIEW_SIDE = 16_384
-"""Largest view. Larger photographs are reduced for it; masks keep the full size. Browsers draw no longer sides, and
-JPEG ends at 65,500."""
-_SUFFIXES = {"PNG": ".png", "TIFF": ".tif", "WebP": ".webp", "JPEG": ".jpg", "HEIC": ".heic", "AVIF": ".avif"}
-_LONGEST_NAME = 120
-
-
-class GoneError(InputError):
-    """The photograph or job is not held, or no longer."""
-
-
-@dataclass(frozen=True, eq=False)
-class Photo:
-    """A photograph, mask or layer of strokes.
-
-    Attributes:
-        stem: the file's name without its suffix.
-        kind: the file's format, as JPEG.
-        note: a note about how the file was read.
-        key: unguessable name in requests.
-    """
-
-    picture: Picture
-    stem: str
-    kind: str
-    note: str | None = None
-    key: str = field(default_factory=lambda: secrets.token_urlsafe(12))
-
-    @classmethod
-    def read(cls, name: str, content: bytes, size: tuple[int, int] | None = None) -> Photo:
-        """Decode a file.
-
-        Args:
-            size: required (height, width), for a mask or strokes.
-
-        Raises InputError for a damaged file, another size, or too little memory. Size and memory are checked before
-        decoding, since a few bytes may stand for 400 megapixels.
-        """
-        name = printable(PurePath(name.replace("\\", "/")).name)[:_LONGEST_NAME] or "photo"
-
-        def check(width: int, height: int, needed: int) -> None:
-            if size is not None and (width, height) != size:  # an orientation tag may swap them
-                check_mask_size((height, width), size, name)
-            if lacking := shortage(needed):
-                raise InputError(f"{name}: opening it {lacking}: close other programs, or reduce it first")
-
-        try:
-            decoded = decode(content, name=name, look=check)
-        except SettingError as error:  # about frames, which the page cannot choose
-            raise InputError(
-                f"{name}: has several pages or frames: save one as a separate file, and open that"
-            ) from error
-        return cls(decoded.picture, PurePath(name).stem, decoded.kind, decoded.note)
-
-    def result(self, picture: Picture, suffix: str, seed: int = 0) -> Photo:
-        """Return a result for this photograph. Its name ends with the suffix, and the seed unless that is 0."""
-        return Photo(picture, f"{self.stem}_{suffix}{f'_{seed}' if seed else ''}", self.kind)
-
-    @property
-    def nbytes(self) -> int:
-        """Memory of pixels and metadata, which a file can make as large."""
-        metadata = self.picture.metadata
-        blocks = (metadata.icc, metadata.exif, metadata.xmp)
-        return max(_LEAST_BYTES, self.picture.pixels.nbytes + sum(len(block) for block in blocks if block))
-
-    @property
-    def formats(self) -> list[str]:
-        """File formats that can store the photograph; that of its own file is first, else PNG."""
-        formats = []
-        for kind, suffix in _SUFFIXES.items():
-            with suppress(InputError):
-                check_format(self.stem + suffix, self.picture)
-                formats.append(kind)
-        return sorted(formats, key=lambda kind: kind != self.kind)
-
-    def file(self, kind: str) -> tuple[str, bytes]:
-        """Return the name and bytes of a file, as the commands write it; raise InputError for an unsuitable format."""
-        if kind not in _SUFFIXES:
-            raise InputError(f"{kind}: choose one of {', '.join(_SUFFIXES)}")
-        name = self.stem + _SUFFIXES[kind]
-        return name, picture_bytes(self.picture, name)
-
-    def view(self) -> tuple[str, bytes]:
-        """Return media type and bytes of a picture for the browser: 8 bits, at most `_VIEW_PIXELS` and `_VIEW_SIDE`."""
-        pixels = self.picture.pixels
-        image = Image.fromarray(eight_bits(pixels) if pixels.dtype == np.uint16 else pixels)
-        scale = min((_VIEW_PIXELS / (image.width * image.height)) ** 0.5, _VIEW_SIDE / max(image.size))
-        if scale < 1:
-            size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-            image = image.resize(size, Image.Resampling.BOX, reducing_gap=2)
-        icc = self.picture.metadata.icc
-        keep: dict[str, Any] = {}
-        if icc and profile_fits(icc, gray=self.picture.is_gray_mode):
-            keep["icc_profile"] = icc
-        stream = io.BytesIO()
-        if self.picture.has_alpha:
-            image.save(stream, "PNG", compress_level=1, **keep)
-            return "image/png", stream.getvalue()
-        image.save(stream, "JPEG", quality=92, subsampling=0, **keep)
-        return "image/jpeg", stream.getvalue()
-
-    def describe(self) -> dict[str, Any]:
-        """Return the JSON that the page gets."""
-        return {
-            "key": self.key,
-            "name": self.stem,
-            "width": self.picture.width,
-            "height": self.picture.height,
-            "bits": 8 * self.picture.pixels.itemsize,
-            "grey": self.picture.is_gray_mode,
-            "kind": self.kind,
-            "formats": self.formats,
-            "note": self.note,
-        }
+"""Limit for all photographs in memory, or half of the free memory at the start. The least recently used goes first."""
 
 
 class Album:
-    """Photographs by key, up to a limit of memory; for several threads."""
+    """Photographs by key, up to a limit of memory; for several threads. Those of a session come back from disk.
+
+    Args:
+        most: limit in bytes; None: see `MOST_BYTES`.
+    """
 
     def __init__(self, most: int | None = None) -> None:
         self._most = min(MOST_BYTES, (available_bytes() or MOST_BYTES) // 2) if most is None else most
         self._photos: dict[str, Photo] = {}
         self._lock = threading.Lock()
+        self.sessions = Sessions()
 
     def add(self, *photos: Photo) -> None:
-        """Add photographs, and drop the least recently used others beyond the limit."""
+        """Add photographs, write those of a session, and drop the least recently used others beyond the limit."""
+        known = self._hold(*photos)
+        for photo in photos:
+            if photo.key not in known and photo.session is not None:
+                self.sessions.keep(photo)
+
+    def get(self, key: str) -> Photo:
+        """Return the photograph of a key; raise GoneError if there is none."""
         with self._lock:
-            for photo in photos:
-                self._photos.pop(photo.key, None)
-                self._photos[photo.key] = photo  # the latest is last
+            if key in self._photos:
+                self._photos[key] = held = self._photos.pop(key)  # the latest is last
+                return held
+        photo = self.sessions.photo(key)
+        if photo is None:
+            raise GoneError("This photograph is no longer in memory: open it again.")
+        self._hold(photo)
+        return photo
+
+    def forget(self, session: str) -> None:
+        """Delete a session and its photographs."""
+        with self._lock:
+            self._photos = {key: photo for key, photo in self._photos.items() if photo.session != session}
+        self.sessions.forget(session)
+
+    def _hold(self, *photos: Photo) -> set[str]:
+        """Hold photographs in memory as the latest; return the keys of those that were held before."""
+        with self._lock:
+            known = {photo.key for photo in photos if self._photos.pop(photo.key, None) is not None}
+            self._photos |= {photo.key: photo for photo in photos}
             held = sum(photo.nbytes for photo in self._photos.values())
             for key in list(self._photos)[: -len(photos)]:
                 if held <= self._most:
                     break
                 held -= self._photos.pop(key).nbytes
-
-    def get(self, key: str) -> Photo:
-        """Return the photograph of a key; raise GoneError if there is none."""
-        with self._lock:
-            if key not in self._photos:
-                raise GoneError("This photograph is no longer in memory: open it again.")
-            self._photos[key] = photo = self._photos.pop(key)  # the latest is last
-            return photo
+        return known

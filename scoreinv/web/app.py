@@ -35,22 +35,26 @@ from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.memory import is_out_of_memory
 from scoreinv.tasks.select import Prompt, Size, propose_shadow, with_rim
+from scoreinv.web import body
 from scoreinv.web.access import Access, Guard
-from scoreinv.web.album import Album, GoneError, Photo
+from scoreinv.web.album import Album
+from scoreinv.web.body import Content
+from scoreinv.web.frame import add_frame
 from scoreinv.web.jobs import BusyError, Job, JobQueue
+from scoreinv.web.many import add_many
 from scoreinv.web.objects import Objects, boxed_bits, missing_extra
+from scoreinv.web.photo import GoneError, Photo
+from scoreinv.web.sessions import ConflictError
 from scoreinv.web.work import add_work, hole_of
 
-MOST_BYTES = 256 << 20
-"""Largest upload."""
-_MOST_UPLOADING = 2 * MOST_BYTES  # bodies of all requests in memory
 _THREADS = 2  # photographs encoded at once: each takes several times its memory
 _CONNECTIONS = 64  # at once; protection from slow clients needs a proxy
+_EXPIRY_INTERVAL = 600  # seconds between deletions of old sessions
 _GRACE = 3  # seconds for open responses after an interrupt
 _STATIC = Path(__file__).parent / "static"
 _LABELS = {
     "noise_std": "Noise level",
-    "hints": "The strokes of colour",
+    "hints": "The colour hints",
     "mask": "The mask",
     "avoid": "Don't copy",
     "tone": "The correction of fading",
@@ -58,7 +62,8 @@ _LABELS = {
 }
 """Labels of settings on the page, if they differ from their names."""
 _log = logging.getLogger(__name__)
-_STATUS = {GoneError: 404, BusyError: 503, InputError: 422}  # the first match counts: GoneError is an InputError
+# The first match counts: GoneError is an InputError.
+_STATUS = {GoneError: 404, ConflictError: 409, BusyError: 503, InputError: 422}
 
 
 def serve(listener: socket.socket, models: Models, access: Access) -> None:
@@ -124,9 +129,12 @@ def make_app(models: Models, access: Access, queue: JobQueue) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         current_default_thread_limiter().total_tokens = _THREADS
+        expiring = asyncio.create_task(_expire(album))
         yield
+        expiring.cancel()
         objects.close()
         await run_in_threadpool(queue.close)
+        await run_in_threadpool(album.sessions.close)
 
     # Without FastAPI's documentation pages, which load scripts from another host.
     app = FastAPI(lifespan=lifespan, openapi_url=None)
@@ -137,29 +145,43 @@ def make_app(models: Models, access: Access, queue: JobQueue) -> ASGIApp:
     app.mount("/static", StaticFiles(directory=_STATIC))
     app.add_api_route("/", lambda: FileResponse(_STATIC / "index.html"))
     _add_photos(app, album, queue, objects)
+    _add_sessions(app, album)
     _add_objects(app, album, objects)
     add_work(app, album, queue, models)
+    add_frame(app, album)
+    add_many(app, album.sessions, queue, models)
     _add_jobs(app, queue)
     return Guard(app, access)  # outermost: Starlette handles unexpected errors outside its middleware
+
+
+async def _expire(album: Album) -> None:
+    """Delete old sessions from time to time."""
+    while True:
+        await asyncio.sleep(_EXPIRY_INTERVAL)
+        await run_in_threadpool(album.sessions.expire)
 
 
 def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -> None:
     decoding = asyncio.Lock()
 
-    async def read(name: str, content: bytes, size: tuple[int, int] | None = None) -> Photo:
+    async def read(name: str, content: bytes, size: tuple[int, int] | None = None, session: str | None = None) -> Photo:
         async with decoding:  # one at a time: a few bytes may stand for 400 megapixels, which take gigabytes
-            return await run_in_threadpool(Photo.read, name, content, size)
+            return await run_in_threadpool(Photo.read, name, content, size, session)
 
     @app.get("/api/limits")
     async def limits() -> dict[str, Any]:
         """Return the largest upload, and how to install what selection needs (null: it is installed)."""
-        return {"bytes": MOST_BYTES, "objects": missing_extra()}
+        return {"bytes": body.MOST_BYTES, "objects": missing_extra()}
 
     @app.post("/api/photos", status_code=201)
-    async def open_photo(content: Content, name: str = "photo", look: bool = True) -> dict[str, Any]:
-        """Open a photograph. look: encode it for the selection of objects."""
+    async def open_photo(
+        content: Content, name: str = "photo", look: bool = True, keep: bool = False
+    ) -> dict[str, Any]:
+        """Open a photograph. look: encode it for the selection of objects; keep: begin a session for it."""
         photo = await read(name, content)
-        album.add(photo)
+        if keep:
+            photo = replace(photo, session=await run_in_threadpool(album.sessions.begin))
+        await run_in_threadpool(album.add, photo)
         if look and missing_extra() is None:
             objects.encode(photo)
         queue.expect()
@@ -200,42 +222,35 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
         of: its name in the task's request; beside: a layer that was sent before, to be held as well.
         """
         photo = album.get(key)
-        layer = await read("the layer", content, None if of == "like" else photo.picture.size)
+        size = None if of == "like" else photo.picture.size
+        layer = await read("the layer", content, size, photo.session)
         earlier = [album.get(beside)] if beside else []
-        album.add(photo, *earlier, layer)
+        await run_in_threadpool(album.add, photo, *earlier, layer)
         return {"key": layer.key}
 
 
-async def _content(request: Request) -> AsyncIterator[bytes]:
-    """Yield the body of a request until its response is ready.
+def _add_sessions(app: FastAPI, album: Album) -> None:
+    sessions = album.sessions
 
-    Raises HTTPException if the body is too long or not declared as a picture, or all bodies together are too long.
-    """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if not (kind.startswith("image/") or kind == "application/octet-stream"):
-        raise HTTPException(415, "Send a picture file.")
-    too_long = HTTPException(413, f"The file is larger than {MOST_BYTES >> 20} MB: use the command line for it.")
-    stated = request.headers.get("content-length", "0")
-    if not stated.isdecimal() or len(stated) > len(str(MOST_BYTES)) or int(stated) > MOST_BYTES:
-        raise too_long
-    content, received = bytearray(), 0
-    try:
-        async for part in request.stream():
-            content += part
-            received += len(part)
-            request.app.state.uploading += len(part)
-            if received > MOST_BYTES:
-                raise too_long
-            if request.app.state.uploading > _MOST_UPLOADING:
-                raise HTTPException(503, "Other files are being sent: try again in a moment.")
-        whole = bytes(content)
-        content.clear()
-        yield whole
-    finally:
-        request.app.state.uploading -= received
+    @app.head("/api/sessions/{key}")
+    def exists(key: str) -> Response:
+        return Response(status_code=204 if key in sessions else 404)
 
+    @app.get("/api/sessions/{key}")
+    def resume(key: str) -> Response:
+        """Return the state that the page saved; its version is in a header."""
+        state, version = sessions.state(key)
+        return Response(state, media_type="application/octet-stream", headers={"x-version": str(version)})
 
-Content = Annotated[bytes, Depends(_content)]
+    @app.post("/api/sessions/{key}")
+    async def save(key: str, content: Content, after: int = 0) -> dict[str, int]:
+        """Save the state of the page; after: the version that it follows."""
+        return {"version": await run_in_threadpool(sessions.save, key, content, after)}
+
+    @app.delete("/api/sessions/{key}", status_code=204)
+    def forget(key: str) -> None:
+        """Delete a session, with its photograph and results."""
+        album.forget(key)
 
 
 def _bits(hole: np.ndarray) -> Response:

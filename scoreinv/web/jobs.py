@@ -16,7 +16,7 @@ from scoreinv.system.errors import Cancelled, ScoreinvError
 from scoreinv.system.part_progress import reporting
 from scoreinv.system.progress_bar import ETA
 from scoreinv.tasks.callbacks import Callback, notify
-from scoreinv.web.album import GoneError
+from scoreinv.web.photo import GoneError
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 

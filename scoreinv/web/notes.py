@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.system.text import percent
 from scoreinv.tasks.notes import Note, NoteCode
+from scoreinv.tasks.remedies import remedy
 
 NOTES: dict[NoteCode, str] = {
     "file_converted": "{change}.",
@@ -26,7 +28,7 @@ NOTES: dict[NoteCode, str] = {
     "damage_implausible": "{share} of the photograph resembles damage, which is implausible. Nothing was filled.",
     "object_left": "Part of the object seems to be left. Go back to the mask and extend it by about {grow} pixels.",
     "fragments_left": "Small parts of the object seem to be left at {places}. Go back and add them to the mask.",
-    "jpeg_rim_redrawn": "JPEG had smeared the removed colours: pixels beside the mask were redrawn too.",
+    "jpeg_rim_redrawn": "Colour fringes around it were cleaned too.",
     "avoid_unused": "The hole is too narrow to copy from elsewhere: “Don't copy” had no effect.",
     "filled": "The damage was filled.",
     "kind_gray": "The photograph is grey and has no tint.",
@@ -35,7 +37,7 @@ NOTES: dict[NoteCode, str] = {
     "tint_removed": "The tint of the print was removed.",
     "tint_kept": "The tint of the print was kept.",
     "gray_weights_unknown": "The model does not know the grey weights {given}: it used {known}.",
-    "hints_unused": "The colour strokes had no effect: the photograph is in colour.",
+    "hints_unused": "The colour hints had no effect: the photograph is in colour.",
     "colors_kept": "The colours were kept.",
     "colors_not_drawn": "No colour was added, because the tint was kept.",
     "colors_drawn": "Colour was added.",
@@ -57,6 +59,16 @@ NOTES: dict[NoteCode, str] = {
 UNCHANGED = "Nothing was changed."
 """Sentence for a task that returned the photograph itself."""
 
+ACTIONS: dict[NoteCode, str] = {
+    "tone_too_small": "Correct fading anyway",
+    "tone_not_faded": "Correct fading anyway",
+    "noise_grain": "Remove noise of {level:.2g} anyway",
+    "noise_none": "Remove a little noise anyway",
+    "colors_kept": "Replace the colours",
+    "damage_uncertain": "Fill it anyway",
+}
+"""Labels of the buttons that do a step anyway, for the codes that have a remedy."""
+
 _BLURS = {"gaussian": "soft", "disk": "out of focus", "motion": "motion"}
 """Names of the kinds of blur on the page."""
 
@@ -64,6 +76,27 @@ _BLURS = {"gaussian": "soft", "disk": "out of focus", "motion": "motion"}
 def sentences(notes: Iterable[Note]) -> list[str]:
     """Return a sentence for each note."""
     return [NOTES[note.code].format_map(_words(note.values)) for note in notes]
+
+
+def row_text(rows: Iterable[dict[str, Any]]) -> str:
+    """Return the sentences for the notes of a row of a batch."""
+    return "\n".join(NOTES[row["code"]].format_map(_words(row)) for row in rows)
+
+
+def actions(notes: Iterable[Note]) -> list[dict[str, Any]]:
+    """Return label and settings of a button for each note with a remedy. Settings are those of the route."""
+    found = [(note, remedy(note)) for note in notes]
+    return [
+        {"label": ACTIONS[note.code].format_map(_words(note.values)), "settings": _settings(fields)}
+        for note, fields in found
+        if fields
+    ]
+
+
+def _settings(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields of a request as the route takes them, with noise in grey levels."""
+    levels = {"noise": round(fields["noise_std"] * GRAY_LEVELS, 2)} if "noise_std" in fields else {}
+    return {name: value for name, value in fields.items() if name != "noise_std"} | levels
 
 
 def _words(values: dict[str, Any]) -> dict[str, Any]:

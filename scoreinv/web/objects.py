@@ -18,7 +18,7 @@ import numpy as np
 
 from scoreinv.imaging.regions import extent
 from scoreinv.system.errors import InputError
-from scoreinv.web.album import Photo
+from scoreinv.web.photo import Photo
 
 if TYPE_CHECKING:
     from scoreinv.models.segment_anything import SegmentAnything

@@ -5,22 +5,24 @@ A job makes one result, drawn with the seed of the request. More results are mor
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from fastapi import FastAPI
+from fastapi import FastAPI, Query
 
 from scoreinv import tasks
 from scoreinv.imaging.picture import Picture, picture_of_hole
 from scoreinv.inputs.hints import KnownColours, check_reference, hints_from_picture
 from scoreinv.inputs.masks import hole_from_picture
 from scoreinv.models.loading import Models
-from scoreinv.operators.kernels import BlurKind, PointSpread
 from scoreinv.system.errors import InputError
 from scoreinv.system.memory import shortage
-from scoreinv.system.options import USUAL_SENSITIVITY
+from scoreinv.system.options import MOST_GROW, USUAL_SENSITIVITY
+from scoreinv.tasks.blend import blend_result
 from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.notes import Note
 from scoreinv.tasks.outcome import Outcome
@@ -28,29 +30,31 @@ from scoreinv.tasks.provenance import recorded, signed
 from scoreinv.tasks.requests import (
     ColorizeRequest,
     DamageRequest,
-    DeblurRequest,
-    DenoiseRequest,
     FillEstimate,
     InpaintRequest,
     Inputs,
     Request,
-    RestoreRequest,
     UpscaleRequest,
-    noise_from_levels,
 )
-from scoreinv.web.album import Album, Photo
+from scoreinv.web.album import Album
 from scoreinv.web.jobs import JobQueue
-from scoreinv.web.notes import UNCHANGED, sentences
+from scoreinv.web.notes import UNCHANGED, actions, sentences
+from scoreinv.web.photo import Photo
+from scoreinv.web.requests import Deblurring, Denoising, Enlarging, Restoring
 
 Result = dict[str, Any]
 """JSON of a finished job: `photo` (None if nothing changed), `notes` as rows, `note` as text, and `another`: whether
 another seed gives another result."""
 Prepared = TypeVar("Prepared")
+Grow = Annotated[int, Query(ge=0, le=MOST_GROW)]
 
 
-def hole_of(photo: Photo, mask: Photo) -> np.ndarray:
-    """Return the holes of a mask for a photograph, HxW bool; raise InputError if it is not a mask for it."""
-    return hole_from_picture(mask.picture, photo.picture.size, name="the mask")
+def hole_of(photo: Photo, mask: Photo, grow: int = 0) -> np.ndarray:
+    """Return the holes of a mask for a photograph, HxW bool, enlarged by `grow` pixels.
+
+    Raises InputError if it is not a mask for it.
+    """
+    return hole_from_picture(mask.picture, photo.picture.size, name="the mask", grow=grow)
 
 
 def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> None:
@@ -143,10 +147,10 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         return submit(photo, Inputs(photo.picture), request, find)
 
     @app.post("/api/photos/{key}/fill", status_code=202)
-    def fill(key: str, mask: str, avoid: str | None = None, exact: bool = False, seed: int = 0) -> Any:
+    def fill(key: str, mask: str, avoid: str | None = None, exact: bool = False, grow: Grow = 0, seed: int = 0) -> Any:
         estimate: FillEstimate = "sample" if seed else "detail"  # later results are samples
         photo, request = album.get(key), InpaintRequest(exact=exact, seed=seed, estimate=estimate)
-        hole, spared = hole_of(photo, album.get(mask)), layer(avoid)
+        hole, spared = hole_of(photo, album.get(mask), grow), layer(avoid)
         inputs = Inputs(photo.picture, hole, avoid=None if spared is None else hole_of(photo, spared))
 
         def draw(callback: Callback) -> Result:
@@ -172,62 +176,48 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         return submit(photo, inputs, request, draw, _planes(photo))
 
     @app.post("/api/photos/{key}/restore", status_code=202)
-    def restore(
-        key: str,
-        mask: str | None = None,
-        strokes: str | None = None,
-        inpaint: bool = True,
-        tone: float | None = None,
-        denoise: bool = True,
-        colorize: bool = True,
-        keep_tint: bool = False,
-        enlarge: int | None = None,
-        sensitivity: float | None = None,
-        seed: int = 0,
-    ) -> Any:
+    def restore(key: str, request: Restoring, mask: str | None = None, strokes: str | None = None) -> Any:
         photo, holes = album.get(key), layer(mask)
-        request = RestoreRequest(
-            inpaint=inpaint,
-            tone=tone,
-            denoise=denoise,
-            colorize=colorize,
-            keep_tint=keep_tint,
-            enlarge=enlarge,
-            sensitivity=sensitivity,
-            seed=seed,
-            estimate="sample" if seed else "mean",  # later results are samples
-        )
         hole = None if holes is None else hole_of(photo, holes)
         inputs = Inputs(photo.picture, hole, hints=_hints(photo, layer(strokes)))
 
         def mend(callback: Callback) -> Result:
             outcome = tasks.restore_picture(inputs, request, models, callback)
             drawn = any(step.changed and step.name in ("inpaint", "colorize") for step in outcome.steps)
-            kept = seed if drawn else 0
-            return finished(photo, inputs, request, outcome, "restored", kept, another=drawn)
+            kept = request.seed if drawn else 0
+            made = finished(photo, inputs, request, outcome, "restored", kept, another=drawn)
+            return made | {"actions": actions(outcome.notes)}
 
-        return submit(photo, inputs, request, mend, _planes(photo) * (enlarge or 1) ** 2)
+        return submit(photo, inputs, request, mend, _planes(photo) * (request.enlarge or 1) ** 2)
 
     @app.post("/api/photos/{key}/denoise", status_code=202)
-    async def denoise(key: str, noise: float | None = None) -> Any:
-        photo, request = album.get(key), DenoiseRequest(noise_std=noise_from_levels(noise))
+    async def denoise(key: str, request: Denoising) -> Any:
+        photo = album.get(key)
         return run(photo, Inputs(photo.picture), request, lambda *given: tasks.denoise_picture(*given), "denoised")
 
     @app.post("/api/photos/{key}/upscale", status_code=202)
-    async def upscale(key: str, factor: int = 2, noise: float | None = None) -> Any:
-        photo, request = album.get(key), UpscaleRequest(factor=factor, noise_std=noise_from_levels(noise))
-        return run(
-            photo, Inputs(photo.picture), request, lambda *given: tasks.upscale_picture(*given), "upscaled", factor**2
-        )
+    async def upscale(key: str, request: Enlarging) -> Any:
+        photo, times = album.get(key), request.factor**2
+        inputs = Inputs(photo.picture)
+        return run(photo, inputs, request, lambda *given: tasks.upscale_picture(*given), "upscaled", times)
 
     @app.post("/api/photos/{key}/deblur", status_code=202)
-    async def deblur(
-        key: str, blur: BlurKind | None = None, size: float = 2.0, angle: float = 0.0, noise: float | None = None
-    ) -> Any:
-        photo, kernel = album.get(key), None if blur is None else PointSpread(blur, size, angle)
-        request = DeblurRequest(kernel=kernel, noise_std=noise_from_levels(noise))
+    async def deblur(key: str, request: Deblurring) -> Any:
+        photo = album.get(key)
         request.result_of(photo.picture)  # checks the kernel's size
         return run(photo, Inputs(photo.picture), request, lambda *given: tasks.deblur_picture(*given), "deblurred")
+
+    @app.post("/api/photos/{key}/blend", status_code=201)
+    def blend(
+        key: str, result: str, opacity: float = 1.0, feather: int = 0, mask: str | None = None, grow: Grow = 0
+    ) -> dict[str, Any]:
+        """Blend a result with its photograph; mask, grow: those of a fill, whose edge is feathered."""
+        photo, made = album.get(key), album.get(result)
+        hole = hole_of(photo, album.get(mask), grow) if mask else None
+        blended = blend_result(photo.picture, made.picture, opacity, hole, feather)
+        mixed = replace(made, picture=blended, key=secrets.token_urlsafe(12))
+        album.add(mixed)
+        return mixed.describe()
 
     @app.get("/api/photos/{key}/seconds")
     def seconds(key: str, work: Literal["denoise", "upscale", "deblur"], factor: int = 2) -> dict[str, float]:

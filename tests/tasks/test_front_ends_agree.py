@@ -23,7 +23,7 @@ from scoreinv.imaging.records import Record, history_of
 from scoreinv.models.loading import Machine, Models
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.tasks.select import Selection
-from scoreinv.web.album import Photo
+from scoreinv.web.photo import Photo
 
 PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "lake.jpg"
 MASK, MODEL = "MASK", "MODEL"  # stand for paths

@@ -174,6 +174,28 @@ def test_a_damaged_noisy_sepia_print_takes_every_step_in_order():
     assert np.quantile(gray, 0.99) == pytest.approx(np.quantile(gray_scene(), 0.99), abs=0.06)
 
 
+def test_a_photograph_in_colours_is_recoloured_on_request():
+    pixels = levels(coloured_scene())
+    assert restored(pixels, inpaint=False, denoise=False).steps[-1].note.code == "colors_kept"
+    outcome = restored(pixels, inpaint=False, denoise=False, recolor=True)
+    assert outcome.steps[-1].note.code == "colors_replaced"
+    gray, after = (luma(values / 255) for values in (pixels, outcome.image))
+    assert abs(after - gray).max() < 0.01
+    assert (outcome.image != pixels).any()
+    with pytest.raises(SettingError):
+        RestoreRequest(colorize=False, recolor=True)
+
+
+def test_the_saturation_of_added_colours():
+    pixels = levels(gray_scene())
+    chroma = [
+        float(np.ptp(restored(pixels, saturation=saturation).image.astype(int), axis=-1).mean())
+        for saturation in (0.0, 1.0, 2.0)
+    ]
+    assert chroma[0] < 1
+    assert chroma[2] == pytest.approx(2 * chroma[1], rel=0.1)
+
+
 def test_the_tint_is_kept_where_that_is_asked_for():
     photo = scratched(levels(sepia(gray_scene())))
     result = restored(photo, keep_tint=True, tone=None)  # neither are its tones changed

@@ -24,7 +24,8 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
 from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.system.options import FOUND_GROW
-from scoreinv.web import album, app
+from scoreinv.web import album, body
+from scoreinv.web import photo as photo_module
 from scoreinv.web.notes import UNCHANGED
 
 STATIC = Path(scoreinv.web.__file__).parent / "static"
@@ -41,7 +42,7 @@ def test_the_page_has_all_its_files_and_nothing_from_elsewhere(browser):
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     named = set(re.findall(r'(?:src|href)="(/[^"]*)"', page.text))
     for path in STATIC.glob("*.js"):
-        named |= {f"/static/{name}" for name in re.findall(r'from "\./([^"]+)"', path.read_text())}
+        named |= {f"/static/{name}" for name in re.findall(r'(?:from|import) "\./([^"]+)"', path.read_text())}
     assert len(named) > 10
     assert {path: browser.get(path).status_code for path in named} == dict.fromkeys(named, 200)
     assert {f"/static/{path.name}" for path in STATIC.iterdir()} - {"/static/index.html"} == named
@@ -111,7 +112,7 @@ def test_what_is_shown_is_the_photograph(browser, channels, dtype, monkeypatch):
     levels = before / np.iinfo(dtype).max * 255
     assert shown.shape == before.shape
     assert abs(shown - levels).mean() < 6
-    monkeypatch.setattr("scoreinv.web.album._VIEW_PIXELS", 240)
+    monkeypatch.setattr("scoreinv.web.photo._VIEW_PIXELS", 240)
     assert read(browser.get(f"/api/photos/{photo['key']}/view").content).shape[:2] == (12, 20)
 
 
@@ -126,7 +127,7 @@ def test_one_file_is_decoded_at_a_time(browser, monkeypatch):
         at_once.remove(name)
         return decode(content, name=name, look=look)
 
-    monkeypatch.setattr(album, "decode", decoded)
+    monkeypatch.setattr(photo_module, "decode", decoded)
     paths = [f"/api/photos/{photo['key']}/mask", f"/api/photos/{photo['key']}/layers", "/api/photos"]
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda path: browser.post(path, content=sent, headers=OPAQUE), 2 * paths))
@@ -295,7 +296,7 @@ def test_mask_and_strokes_of_a_restored_photograph(browser, monkeypatch):
 def test_work_begins_while_photographs_are_shown(browser, monkeypatch):
     """It waited for one of the two threads that show them, unless it has masks or strokes to read."""
     photo, free = opened(browser, png(pixels())), threading.Event()
-    monkeypatch.setattr(album.Photo, "view", lambda _: ("image/png", b"" if free.wait(5) else b"late"))
+    monkeypatch.setattr(album.Photo, "view", lambda *_: ("image/png", b"" if free.wait(5) else b"late"))
     path = f"/api/photos/{photo['key']}"
     with ThreadPoolExecutor(2) as views:
         shown = [views.submit(browser.get, f"{path}/view") for _ in range(2)]
@@ -385,7 +386,7 @@ def test_other_types_are_refused(browser, kind):
 
 
 def test_long_files_are_refused_by_what_they_say_and_by_what_they_are(browser, monkeypatch):
-    monkeypatch.setattr(app, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(body, "MOST_BYTES", 1 << 20)
     read_bytes = 0
 
     def endless():
@@ -400,7 +401,7 @@ def test_long_files_are_refused_by_what_they_say_and_by_what_they_are(browser, m
 
 
 def test_uploads_share_a_limit_of_memory(monkeypatch):
-    monkeypatch.setattr(app, "_MOST_UPLOADING", 15)
+    monkeypatch.setattr(body, "_MOST_UPLOADING", 15)
     owner = FastAPI()
     owner.state.uploading = 0
 
@@ -412,7 +413,7 @@ def test_uploads_share_a_limit_of_memory(monkeypatch):
             return messages.pop(0)
 
         headers = [(b"content-type", b"image/png")]
-        return app._content(Request({"type": "http", "app": owner, "headers": headers}, receive))
+        return body._content(Request({"type": "http", "app": owner, "headers": headers}, receive))
 
     async def run() -> None:
         first = upload(bytes(5), bytes(5))
@@ -486,7 +487,7 @@ def test_very_long_photographs_are_shown(browser, channels):
     photo = opened(browser, png(np.zeros((3, 70_000, channels), np.uint8)))
     shown = browser.get(f"/api/photos/{photo['key']}/view")
     assert shown.status_code == 200
-    assert read(shown.content).shape[:2] == (1, album._VIEW_SIDE)
+    assert read(shown.content).shape[:2] == (1, photo_module._VIEW_SIDE)
 
 
 def test_unexpected_errors_are_answered_as_others(monkeypatch):
@@ -495,7 +496,7 @@ def test_unexpected_errors_are_answered_as_others(monkeypatch):
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("scoreinv.web.album.Photo.view", broken)
+    monkeypatch.setattr("scoreinv.web.photo.Photo.view", broken)
     with client(raises=False) as browser:
         photo = opened(browser, png(pixels()))
         answer = browser.get(f"/api/photos/{photo['key']}/view")

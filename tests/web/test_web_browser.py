@@ -1,7 +1,9 @@
 """The page in a real browser."""
 
+import io
 import re
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -23,9 +25,11 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import ScoreinvError
 from scoreinv.tasks.select import Prompt, Selected, Size
 from scoreinv.web import access, jobs
-from scoreinv.web.album import Album, GoneError
+from scoreinv.web.album import Album
+from scoreinv.web.photo import GoneError
 
 CPU = ("--device", "cpu")
+STATIC = Path(scoreinv.__file__).parent / "web" / "static"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 pytestmark = pytest.mark.slow
 
@@ -299,7 +303,7 @@ def test_all_is_done_by_the_keyboard(visitor, tmp_path):
     visitor.wait("comparing")
     visitor.page.focus("#again")
     visitor.page.keyboard.press("Enter")
-    wait_for_results(visitor, 2)
+    wait_for_results(visitor, 3)  # with the coloured one
     visitor.page.focus("#thumbs button:nth-child(1)")
     visitor.page.keyboard.press("Enter")
     assert visitor.text("#thumbs button:nth-child(1)") == "Result 1"
@@ -327,7 +331,7 @@ def test_an_old_photograph_is_restored(visitor, tmp_path):
     visitor.page.click("#restore")
     visitor.wait("comparing")
     assert visitor.codes() == ["damage_given", "kind_gray", "tone_too_small", "filled", "noise_removed", "colors_drawn"]
-    assert len(visitor.text("#note").splitlines()) == 6
+    assert len(visitor.text("#note p").splitlines()) == 6
     assert visitor.page.is_hidden("#exact")  # more than the hole may have changed
     after = read(visitor.saved("#download"))
     assert after.shape == (120, 160, 3)
@@ -341,7 +345,7 @@ def test_an_old_photograph_is_restored(visitor, tmp_path):
         visitor.wait("comparing")
         assert "damage_given" not in visitor.codes()
         visitor.page.click("#back")
-        visitor.page.check("#step-faded")
+        visitor.page.evaluate("document.getElementById('strength-tone').value = 100")
     visitor.page.uncheck("#step-inpaint")
     for step in ("colorize", "denoise", "tone", "tint"):
         assert visitor.page.is_enabled("#restore")
@@ -374,6 +378,11 @@ def test_noise_size_and_blur_are_improved(visitor, tmp_path):
     """Each has its settings and one result; an enlarged one is shown where the photograph was."""
     visitor.open(photo(tmp_path, 60, 80))
     visitor.page.click("label:has([name=task][value=improve])")
+    assert visitor.page.is_hidden("[data-tool=eraser]")  # nothing is painted for an improvement
+    assert visitor.page.is_hidden("#size")
+    place = visitor.page.locator("#denoise").bounding_box()
+    visitor.until("document.getElementById('seconds').textContent !== ''")
+    assert visitor.page.locator("#denoise").bounding_box() == place  # it does not move while it is pressed
     visitor.page.fill("#noise", "12")
     visitor.page.click("#denoise")
     visitor.wait("comparing")
@@ -395,6 +404,7 @@ def test_noise_size_and_blur_are_improved(visitor, tmp_path):
     visitor.page.click("#upscale")
     visitor.wait("comparing")
     assert np.allclose(visitor.place(1, 1), corner)
+    assert "240" in visitor.text("#title")
     assert read(visitor.saved("#download")).shape == (180, 240, 3)
     visitor.keep()
     assert "240" in visitor.text("#title")
@@ -452,7 +462,9 @@ def test_results_are_kept_and_undo_goes_back_to_any(visitor, tmp_path):
     visitor.page.click("#back")
     visitor.paint((0.3, 0.2), (0.7, 0.2))
     visitor.page.click("#fill")
-    wait_for_results(visitor, 1)
+    wait_for_results(visitor, 8)  # with other marks, in the same gallery
+    visitor.page.click("label:has([name=compare][value=side])")
+    visitor.until("document.querySelectorAll('#labels .tag').length === 9")  # drawn with the next frame
     seeds = [parse_qs(urlsplit(url).query)["seed"][0] for url in visitor.asked if "/fill?" in url]
     assert seeds == ["0", "1", "2", "3", "4", "5", "6", "0"]
     assert sum("/layers" in url for url in visitor.asked) == 2
@@ -595,7 +607,7 @@ def test_cancel_and_what_comes_after(waiting, tmp_path):
     visitor.page.click("#cancel")
     wait_for(lambda: server.jobs[0].should_stop())
     server.model.free.set()
-    visitor.wait("painting")
+    wait_until_idle(visitor)
     assert (visitor.mask() == hole).all()
     assert server.jobs[0].state == "cancelled"
     visitor.fill()
@@ -706,14 +718,57 @@ def test_a_job_that_fails_after_the_page_was_loaded_anew(waiting, tmp_path):
     visitor.wait("painting")  # the photograph is still there
 
 
-def test_a_result_that_was_not_kept_is_not_lost_without_a_question(visitor, tmp_path):
-    visitor.open(photo(tmp_path, channels=1))
-    visitor.page.click("[data-tool=colour]")
-    visitor.page.click("#colorize")
-    visitor.wait("comparing")
+def test_a_photograph_that_was_left_can_be_continued_and_forgotten(visitor, tmp_path):
+    """In another tab, with its settings, which the next photograph does not get; no question is asked."""
+    hole = visitor.open_painted(photo(tmp_path))
+    visitor.page.check("#go")
+    visitor.page.click("label:has([name=task][value=restore])")
+    visitor.page.check("#step-enlarge")
+    visitor.page.set_input_files("#file", photo(tmp_path, name="other.png"))
+    visitor.until("document.title.startsWith('other')")
+    assert visitor.page.input_value("[name=task]:checked") == "fill"
+    assert not visitor.page.is_checked("#go")
+    assert not visitor.page.is_checked("#step-enlarge")
+    visitor.page.click("#open")
+    assert visitor.page.locator("#kept li > :first-child").all_inner_texts() == ["Continue with photo"]
+    visitor.page.close()
+    visitor.page = visitor.tab()
+    visitor.page.click("text=Continue with photo")
+    visitor.wait("painting")
+    assert (visitor.page.input_value("[name=task]:checked"), visitor.page.is_checked("#step-enlarge")) == (
+        "restore",
+        True,
+    )
+    assert (visitor.mask() == hole).all()
+    visitor.page.keyboard.press("Control+z")
+    assert visitor.page.is_disabled("#mask-save")
+    visitor.page.keyboard.press("Control+y")
+    assert (visitor.mask() == hole).all()
     assert visitor.questions == []
-    visitor.open(photo(tmp_path, name="other.png"))
-    assert [question[:23] for question in visitor.questions] == ["Leave this photograph? "]
+    visitor.page.click("#forget")
+    visitor.wait("empty")
+    assert visitor.page.locator("#kept li > :first-child").all_inner_texts() == ["Continue with other"]
+    visitor.page.click("#kept .forget")
+    visitor.until("document.querySelectorAll('#kept li').length === 0")
+
+
+def test_two_tabs_do_not_overwrite_each_other(visitor, tmp_path):
+    visitor.open_painted(photo(tmp_path))
+    saved = "import('/static/session.js').then(session => session.save())"
+    visitor.page.evaluate(saved)
+    first, visitor.page = visitor.page, visitor.tab()
+    visitor.page.click("text=Continue with photo")
+    visitor.wait("painting")
+    visitor.paint((0.2, 0.2), (0.8, 0.2))
+    both = visitor.mask()
+    visitor.page.evaluate(saved)
+    second, visitor.page = visitor.page, first
+    visitor.paint((0.2, 0.8), (0.8, 0.8))
+    assert "another tab" in visitor.error()
+    visitor.page.reload()
+    visitor.wait("painting")
+    assert (visitor.mask() == both).all()
+    second.close()
 
 
 def held_back(visitor: Visitor, pattern: str) -> list[Any]:
@@ -756,22 +811,149 @@ def test_of_two_photographs_the_last_that_was_asked_for_is_opened(visitor, tmp_p
     visitor.until("document.title.startsWith('last')")
 
 
-def test_a_mask_that_comes_while_something_is_done_changes_nothing(waiting, tmp_path):
-    """What was sent is what is shown."""
+def test_the_photograph_is_edited_while_a_task_runs(waiting, tmp_path):
+    """The result has the marks that were sent; it waits in the gallery, since the marks were changed."""
     visitor, server = waiting
     hole = visitor.open_painted(photo(tmp_path), 0.3)
-    Image.fromarray(np.random.default_rng(0).random((120, 160)) > 0.5).save(tmp_path / "mask.png")
-    held = held_back(visitor, "**/mask")
-    visitor.page.set_input_files("#mask-file", tmp_path / "mask.png")
-    wait_for(lambda: visitor.page.evaluate("1") and held)
     visitor.page.click("#fill")
     wait_for_the_model(visitor)
-    held[0].continue_()
-    assert visitor.error().startswith("mask.png was loaded during")
+    visitor.paint((0.2, 0.7), (0.8, 0.7))
+    both = visitor.mask()
+    assert both.sum() > hole.sum()
     server.model.free.set()
+    visitor.until("document.querySelectorAll('#thumbs button').length === 1")
+    wait_until_idle(visitor)
+    assert visitor.page.evaluate("document.body.dataset.state") == "painting"
+    assert (visitor.mask() == both).all()
+    visitor.page.click("#thumbs button")
     visitor.wait("comparing")
-    visitor.page.click("#back")
+    before, after = (read(content) for content in ((tmp_path / "photo.png").read_bytes(), visitor.saved("#download")))
+    assert (after[~hole] == before[~hole]).all()
+    visitor.page.keyboard.press("Control+z")
+    visitor.wait("painting")
+    assert (visitor.mask() == both).all()
+
+
+def test_the_brush_fills_when_it_is_released(waiting, tmp_path):
+    """What is painted meanwhile is filled next; undo goes back through both."""
+    visitor, server = waiting
+    visitor.open(photo(tmp_path))
+    visitor.page.check("#go")
+    visitor.paint((0.2, 0.3), (0.8, 0.3))
+    wait_for_the_model(visitor)
+    visitor.paint((0.2, 0.7), (0.8, 0.7))
+    server.model.free.set()
+    visitor.until("document.getElementById('hole').textContent.startsWith('Select')")
+    wait_until_idle(visitor)
+    assert len(server.jobs) == 2
+    before, after = (read(content) for content in ((tmp_path / "photo.png").read_bytes(), visitor.saved("#download")))
+    changed = (before != after).any(-1)
+    assert changed[36].any()
+    assert changed[84].any()
+    assert visitor.text("#title").startswith("photo_inpainted ")
+    assert visitor.page.is_disabled("#mask-save")
+    visitor.page.click("#undo")
+    hole = visitor.mask()  # of the second stroke
+    assert hole[84, 80]
+    assert not hole[36, 80]
+    for _ in range(3):
+        visitor.page.click("#undo")
+    assert visitor.text("#title").startswith("photo ")
+    assert visitor.page.is_disabled("#undo")
+
+
+def wait_until_idle(visitor: Visitor) -> None:
+    visitor.until("!document.body.hasAttribute('data-working')")
+
+
+def test_the_button_of_a_note_does_a_step_anyway(visitor, tmp_path):
+    """The strength of a step, and the opacity of a result, are kept with it."""
+    y, x = np.mgrid[:120, :160]
+    colours = np.stack([90 + 0.4 * x, 120 + 0.3 * y, 160 - 0.3 * x], -1).astype(np.uint8)
+    write_picture(tmp_path / "colours.png", Picture(colours))
+    visitor.open(tmp_path / "colours.png")
+    visitor.page.click("label:has([name=task][value=restore])")
+    for step in ("inpaint", "tone", "denoise"):
+        visitor.page.uncheck(f"#step-{step}")
+    visitor.page.evaluate("document.getElementById('strength-colorize').value = 150")
+    visitor.page.click("#restore")
+    visitor.page.click("#note button")
+    visitor.wait("comparing")
+    assert "colors_replaced" in visitor.codes()
+    asked = [parse_qs(urlsplit(url).query) for url in visitor.asked if "/restore?" in url]
+    assert [query.get("recolor") for query in asked] == [None, ["true"]]
+    assert [query["saturation"] for query in asked] == [["1.5"], ["1.5"]]
+    full = read(visitor.saved("#download")).astype(float)
+    visitor.page.evaluate("document.getElementById('opacity').value = 50")
+    visitor.page.dispatch_event("#opacity", "change")
+    visitor.until("import('/static/views.js').then(views => Boolean(views.result().blend))")
+    half = read(visitor.saved("#download")).astype(float)
+    assert abs(half - (full + colours) / 2).max() <= 0.51
+    visitor.page.reload()
+    visitor.wait("comparing")
+    assert visitor.page.input_value("#opacity") == "50"
+
+
+@pytest.mark.opencv
+def test_a_photograph_is_framed_first(visitor, tmp_path):
+    """Each step can be undone, with the marks before it."""
+    hole = visitor.open_painted(photo(tmp_path))
+    visitor.page.click("#frame summary")
+
+    def title(width: int, height: int) -> None:
+        expected = f"{width} \u00d7 {height}"
+        visitor.until("size => document.getElementById('title').textContent.includes(size)", expected)
+
+    visitor.page.click("#turn-right")
+    title(120, 160)
+    assert visitor.page.is_disabled("#mask-save")
+    turned = read(visitor.saved("#download"))
+    assert (turned == np.rot90(pixels(height=120, width=160), -1)).all()
+    visitor.page.click("#crop")
+    visitor.paint((0.25, 0.25), (0.75, 0.75))
+    title(60, 80)
+    visitor.page.click("#cut-border")
+    assert visitor.error() == "No paper border was found."
+    visitor.page.keyboard.press("Control+z")
+    title(120, 160)
+    visitor.page.keyboard.press("Control+z")
+    title(160, 120)
     assert (visitor.mask() == hole).all()
+    for angle in (5, 3):  # both of the photograph that was opened
+        visitor.page.evaluate("angle => (document.getElementById('angle').value = angle)", angle)
+        visitor.page.dispatch_event("#angle", "change")
+        visitor.until("angle => import('/static/views.js').then(v => v.sheet().straight?.angle === angle)", angle)
+    sizes = [int(side) for side in re.findall(r"\d+", visitor.text("#title"))]
+    assert sizes[0] > 145
+
+
+def test_many_photographs_are_restored(visitor, tmp_path):
+    for name in ("a.png", "b.png"):
+        photo(tmp_path, 60, 80, name=name, channels=1)
+    (tmp_path / "c.png").write_text("no picture")
+    visitor.page.set_input_files("#file", sorted(tmp_path.glob("*.png")))
+    visitor.wait("many")
+    visitor.until("document.querySelectorAll('#cards button').length === 3")
+    visitor.page.uncheck("#step-inpaint")
+    visitor.page.click("#restore")
+    visitor.until("document.querySelectorAll('#cards [data-state=done]').length === 2")
+    wait_until_idle(visitor)
+    assert visitor.text("#note") == "2 photographs are finished, 1 failed."
+    with zipfile.ZipFile(io.BytesIO(visitor.saved("#zip"))) as archive:
+        assert archive.namelist() == ["a_restored.png", "b_restored.png", "manifest.csv"]
+    visitor.page.click("#cards button:nth-child(1)")
+    assert visitor.page.locator("#look-images img").count() == 2
+    visitor.page.click("#look button")
+    visitor.page.reload()
+    visitor.wait("many")
+    visitor.until("document.querySelectorAll('#cards [data-state=done]').length === 2")
+    visitor.page.close()
+    visitor.page = visitor.tab()
+    visitor.page.click("text=Continue with 3 photographs")
+    visitor.until("document.querySelectorAll('#cards [data-state=done]').length === 2")
+    visitor.page.click("#forget")
+    visitor.wait("empty")
+    assert visitor.page.locator("#kept li").count() == 0
 
 
 def test_what_the_server_no_longer_holds(waiting, tmp_path, monkeypatch):
@@ -782,7 +964,7 @@ def test_what_the_server_no_longer_holds(waiting, tmp_path, monkeypatch):
     assert visitor.error() == "It is gone."
     visitor.page.reload()
     visitor.page.wait_for_selector("#error")
-    assert visitor.page.evaluate("sessionStorage.page") is None
+    assert visitor.page.evaluate("sessionStorage.session") is None
 
 
 def test_marks_that_the_server_no_longer_holds_are_sent_again(waiting, tmp_path, monkeypatch):
@@ -847,18 +1029,23 @@ def gone(*_: object) -> None:
 def test_a_file_that_is_too_large_is_not_sent(waiting, tmp_path, monkeypatch):
     visitor, _ = waiting
     path = photo(tmp_path)
-    monkeypatch.setattr("scoreinv.web.app.MOST_BYTES", 1 << 20)
+    monkeypatch.setattr("scoreinv.web.body.MOST_BYTES", 1 << 20)
     path.write_bytes(path.read_bytes() + bytes(1 << 20))
     visitor.page.set_input_files("#file", path)
     assert visitor.error() == "photo.png is larger than 1 MB: use the command line for it."
     assert not [url for url in visitor.asked if "/api/photos" in url]
 
 
+def wait_for_the_state(visitor: Visitor) -> None:
+    """Wait until the server has the job."""
+    visitor.until("import('/static/jobs.js').then(jobs => Boolean(jobs.current()?.key) || jobs.current() === null)")
+
+
 def test_a_page_that_is_loaded_anew_goes_on(visitor, tmp_path):
     path = photo(tmp_path, 300, 400)
     hole = visitor.open_painted(path)
     visitor.page.click("#fill")
-    visitor.until('sessionStorage.page.includes(\'"key":"\')')
+    wait_for_the_state(visitor)
     visitor.page.reload()
     visitor.wait("comparing")
     after = read(visitor.saved("#download"))
@@ -877,19 +1064,6 @@ def test_a_page_that_is_loaded_anew_goes_on(visitor, tmp_path):
     assert (visitor.mask() == hole).all()
     visitor.page.reload()
     visitor.wait("painting")
-
-
-@pytest.mark.parametrize("back", ["pageshow", "by itself"])
-def test_a_page_that_did_not_end_after_all_is_remembered(visitor, tmp_path, back):
-    """By the button that goes back, or since who was asked has stayed."""
-    visitor.open(photo(tmp_path))
-    visitor.page.evaluate("window.dispatchEvent(new Event('beforeunload')) && 0")
-    visitor.page.set_input_files("#file", photo(tmp_path, name="other.png"))
-    visitor.until("document.title.startsWith('other')")
-    if back == "pageshow":
-        visitor.page.evaluate("window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })) && 0")
-    shown = visitor.page.evaluate("async () => (await import('/static/page.js')).stage.picture.photo.key")
-    visitor.until("shown => JSON.parse(sessionStorage.page).photo === shown", shown)
 
 
 def test_errors_are_sentences_on_the_page(visitor, tmp_path):
@@ -952,8 +1126,73 @@ def test_fingers_paint_and_two_of_them_stretch(browser, link, tmp_path):
     assert wider > 1.3 * (b[0] - a[0])
     assert (phone.mask() == hole).all()
     assert phone.text("#hole") == before
+    phone.fill()
+    keep, back = (phone.page.locator(name).bounding_box() for name in ("#keep", "#back"))
+    assert keep["x"] + keep["width"] <= back["x"]
+    phone.page.click("label:has([name=compare][value=divider])")
+    phone.page.wait_for_selector("#divider")
+    split = "import('/static/page.js').then(page => page.stage.split)"
+    share, bar = phone.page.evaluate(split), phone.page.locator("#divider").bounding_box()
+    a, b = (bar["x"] + bar["width"] / 2, 150), (60, 260)
+    wide = phone.place(1, 0)[0] - phone.place(0, 0)[0]
+    touch("touchStart", a)  # one finger on the divider, then another beside it
+    touch("touchMove", (a[0] + 20, a[1]))
+    touch("touchStart", (a[0] + 20, a[1]), b)
+    touch("touchMove", (a[0] + 60, a[1] - 40), (b[0] - 40, b[1] + 40))
+    touch("touchEnd")
+    assert phone.page.evaluate(split) == share
+    assert phone.place(1, 0)[0] - phone.place(0, 0)[0] > 1.2 * wide
     assert phone.errors == []
     phone.context.close()
+
+
+def test_a_tablet_folds_the_panel_away_and_dark_mode_is_dark(browser, link, tmp_path):
+    tablet = Visitor(browser, link, viewport={"width": 820, "height": 1180}, color_scheme="dark")
+    tablet.open(photo(tmp_path))
+    narrow = tablet.page.locator("#stage").bounding_box()["width"]
+    tablet.page.click("#fold")
+    assert tablet.page.is_hidden("#panel")
+    assert tablet.page.locator("#stage").bounding_box()["width"] == 820
+    tablet.page.click("#fold")
+    assert tablet.page.locator("#stage").bounding_box()["width"] == narrow
+    colours = [
+        tablet.page.evaluate(f"getComputedStyle(document.querySelector('{name}')).backgroundColor")
+        for name in ("header", "#panel")
+    ]
+    assert all(max(map(int, re.findall(r"\d+", colour)[:3])) < 64 for colour in colours)
+    assert tablet.errors == []
+    tablet.context.close()
+
+
+def test_the_photograph_has_the_focus_after_a_selection_by_keys(waiting, tmp_path, monkeypatch):
+    class Fixed:
+        """A selection of one object."""
+
+        def select(self, prompt: Prompt, size: Size | None = None, callback: object = None) -> Selected:
+            return Selected(body, "middle", 1.0, np.zeros_like(body))
+
+    visitor, server = waiting
+    body = np.zeros((120, 160), bool)
+    body[50:90, 60:100] = True
+    monkeypatch.setattr("scoreinv.web.objects._encode", lambda photo: Fixed())
+    monkeypatch.setattr("scoreinv.web.objects.missing_extra", lambda: None)
+    monkeypatch.setattr("scoreinv.web.app.propose_shadow", lambda picture, mask: None)
+    visitor.open(photo(tmp_path))
+    visitor.page.keyboard.press("o")
+    visitor.page.focus("#place")
+    visitor.page.keyboard.type("80, 70")
+    visitor.page.keyboard.press("Enter")
+    visitor.until("!document.getElementById('object-add').disabled")
+    assert visitor.page.evaluate("document.activeElement.id") == "marks"
+    assert visitor.page.is_enabled("#undo")  # as Ctrl-Z, which removes the click
+    visitor.page.click("#undo")
+    assert visitor.page.is_disabled("#object-add")
+    assert visitor.page.is_disabled("#undo")
+    visitor.page.mouse.click(*visitor.place(0.5, 0.5))
+    visitor.page.click("#fill")  # at once: it waits for the selection
+    wait_for_the_model(visitor)
+    server.model.free.set()
+    visitor.wait("comparing")
 
 
 def test_a_phone_on_its_side_shows_the_photograph(browser, link, tmp_path):
@@ -1016,14 +1255,14 @@ def test_the_first_paint_waits_for_little(visitor):
         "performance.getEntriesByType('resource').map(e => [e.name, e.renderBlockingStatus, e.decodedBodySize])"
     )
     assert [urlsplit(name).path for name, blocks, _ in loaded if blocks == "blocking"] == ["/static/style.css"]
-    assert sum(size for *_, size in loaded) < 100_000
+    assert sum(size for *_, size in loaded) < 180_000 - (STATIC / "index.html").stat().st_size
 
 
 def test_other_pages_get_nothing(waiting, tmp_path):
     """A page of another origin, open in the same browser, can neither write nor read here."""
     visitor, server = waiting
     visitor.open(photo(tmp_path))
-    key = visitor.page.evaluate("JSON.parse(sessionStorage.page).photo")
+    key = visitor.page.evaluate("import('/static/page.js').then(page => page.stage.picture.photo.key)")
     work = f"{server.link}api/photos/{key}/damage"  # for which a key is enough
     fetched = "([link, options]) => fetch(link, options).then(answer => answer.type, () => 'refused')"
     with served() as other:

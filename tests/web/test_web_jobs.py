@@ -16,9 +16,10 @@ from scoreinv.system.errors import Cancelled, ScoreinvError
 from scoreinv.system.part_progress import report
 from scoreinv.tasks.callbacks import notify
 from scoreinv.web import jobs
-from scoreinv.web.album import Album, GoneError, Photo
+from scoreinv.web.album import Album
 from scoreinv.web.app import _report
 from scoreinv.web.jobs import BusyError, Job, JobQueue
+from scoreinv.web.photo import GoneError, Photo
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 from typing import get_args
 
-from scoreinv.tasks.notes import NoteCode, info, warning
-from scoreinv.web.notes import NOTES, sentences
+from scoreinv.tasks.notes import Note, NoteCode, info, warning
+from scoreinv.tasks.remedies import remedy
+from scoreinv.web.notes import ACTIONS, NOTES, actions, row_text, sentences
 
 
 def test_every_code_has_a_sentence() -> None:
@@ -30,3 +31,19 @@ def test_values_are_shown_in_the_pages_units() -> None:
         "Another blur fits the photograph better: motion, 15 pixels, 30°.",
     ]
     assert sentences([]) == []
+
+
+def test_every_remedy_has_a_button() -> None:
+    codes = get_args(NoteCode)
+    assert {code for code in codes if remedy(Note(code, "info", {"level": 4.0}))} == set(ACTIONS)
+
+
+def test_the_button_of_a_note_has_the_settings_of_its_route() -> None:
+    notes = [info("colors_kept"), info("noise_grain", level=3.2), info("tone_not_faded"), info("filled")]
+    assert actions(notes)[1]["label"] == "Remove noise of 3.2 anyway"
+    assert [action["settings"] for action in actions(notes)] == [{"recolor": True}, {"noise": 3.2}, {"tone": 1.0}]
+
+
+def test_rows_of_a_batch_have_the_same_sentences() -> None:
+    notes = [warning("damage_uncertain", share=0.00012), info("noise_low", level=1.234)]
+    assert row_text([note.row() for note in notes]).splitlines() == sentences(notes)

@@ -6,12 +6,13 @@ const MOST_FAILURES = 20; // failed polls before a job is given up: a phone that
 
 const OPAQUE = { "content-type": "application/octet-stream" };
 
-// signal: an AbortSignal. An Error has the `status` of the response, if there was one.
-export async function ask(method, path, body, signal) {
+// signal: an AbortSignal; keepalive: whether the request outlives the page. An Error has the `status` of the response,
+// if there was one.
+export async function ask(method, path, body, signal, keepalive = false) {
   const headers = method === "POST" ? OPAQUE : {};
   let answer;
   try {
-    answer = await fetch(path, { method, body, headers, signal });
+    answer = await fetch(path, { method, body, headers, signal, keepalive });
   } catch (error) {
     throw signal?.aborted ? error : new Error(UNREACHABLE);
   }

@@ -14,6 +14,12 @@ export class History {
     this.changed();
   }
 
+  // Sets the steps, the latest last.
+  set(done, undone) {
+    Object.assign(this, { done, undone });
+    this.changed();
+  }
+
   // step: { undo(), redo(), bytes }
   add(step) {
     this.done.push(step);

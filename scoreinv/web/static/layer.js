@@ -74,6 +74,34 @@ export class Layer {
     }
   }
 
+  // Returns the pixels of all tiles, for storage.
+  get pixels() {
+    return new Map([...this.tiles].map(([number, tile]) => [number, tile.pixels]));
+  }
+
+  // Sets the pixels of all tiles.
+  set pixels(tiles) {
+    this.tiles = new Map([...tiles].map(([number, pixels]) => [number, new Tile(pixels)]));
+  }
+
+  copy() {
+    const made = new Layer(this.width, this.height);
+    made.pixels = new Map([...this.pixels].map(([number, pixels]) => [number, pixels.slice()]));
+    return made;
+  }
+
+  // Returns a copy without the pixels that are in another layer.
+  without(other) {
+    const made = this.copy();
+    for (const [number, tile] of made.tiles) {
+      const taken = other.tiles.get(number)?.pixels;
+      if (taken) tile.pixels.forEach((_, i) => taken[i] && (tile.pixels[i] = 0));
+      tile.recount();
+      if (!tile.count) made.tiles.delete(number);
+    }
+    return made;
+  }
+
   get count() {
     let sum = 0;
     for (const tile of this.tiles.values()) sum += tile.count;

@@ -1,27 +1,59 @@
 // Entry point: opening photographs, undo, keyboard shortcuts, drop and paste.
 
-import { ask, send } from "./api.js";
+import { send } from "./api.js";
+import "./damage.js";
+import "./frame.js";
+import * as jobs from "./jobs.js";
 import { listen } from "./keys.js";
+import * as many from "./many.js";
 import { Marks } from "./marks.js";
 import * as object from "./object.js";
-import { attempt, chosen_of, history, on, stage, state } from "./page.js";
+import { attempt, history, on, stage, state } from "./page.js";
 import { brush, changed, choose_colour, choose_task, choose_tool, pointer, set_diameter, show_before } from "./painting.js";
-import { find, show_exact, show_note, show_improvement } from "./panel.js";
+import { find, show_note } from "./panel.js";
 import { Picture } from "./picture.js";
-import { cancel, enter, estimate, forget, resume, show, unsaved } from "./work.js";
+import * as session from "./session.js";
+import * as settings from "./settings.js";
+import { Sheet } from "./sheet.js";
+import * as views from "./views.js";
+import "./work.js";
 
 let opening = 0; // number of requested photographs: only the latest is opened
 
 // --- opening ---
 
+// Opens a photograph, or many.
+function open_all(files) {
+  const pictures = [...files];
+  return pictures.length > 1 ? open_many(pictures.filter(many.is_picture)) : open(pictures[0]);
+}
+
+async function open_many(files) {
+  ++opening;
+  await attempt(async () => {
+    if (!files.length) throw new Error("There are no pictures among these files.");
+    await leave();
+    close();
+    await many.begin(files);
+    await show_kept();
+  });
+}
+
+function close() {
+  views.close();
+  history.clear();
+  settings.set();
+}
+
 async function open(file) {
-  if (!file || (unsaved() && !confirm("Leave this photograph? The mask, strokes and results that were not downloaded will be lost."))) return;
+  if (!file) return;
   const mine = ++opening;
   await attempt(async () => {
     busy(true);
     try {
-      if (state() === "working") await cancel();
-      const answer = await send(`/api/photos?name=${encodeURIComponent(file.name || "photo")}`, file);
+      await jobs.cancel();
+      await session.save();
+      const answer = await send(`/api/photos?keep=true&name=${encodeURIComponent(file.name || "photo")}`, file);
       await begin(await answer.json(), mine);
     } finally {
       if (mine === opening) busy(false);
@@ -39,30 +71,87 @@ function busy(is) {
 async function begin(photo, mine) {
   const picture = await Picture.load(photo);
   if (mine !== opening) return;
-  if (state() === "working") await cancel();
-  forget();
-  find("format").replaceChildren(); // resets the choice: the photograph's own format comes first
-  show(picture, new Marks(photo.width, photo.height));
+  await leave();
+  await views.go({ sheet: new Sheet(picture, new Marks(photo.width, photo.height)), number: -1 });
+  settings.set();
   history.clear();
   set_diameter(Math.max(6, Math.min(photo.width, photo.height) * 0.03));
-  stage.view.fitted = true;
   show_note(photo.note && `${photo.note[0].toUpperCase()}${photo.note.slice(1)}.`);
-  enter("painting");
+  session.begin(photo.session, photo.name);
+  await show_kept();
 }
 
-// Restores the photograph and its results after a reload.
-async function reopen() {
-  const before = JSON.parse(sessionStorage.getItem("page") ?? "{}");
-  if (!before.photo) return;
+// Leaves the current photograph, whose work is kept.
+async function leave() {
+  many.leave();
+  await jobs.cancel();
+  jobs.forget();
+  await session.leave();
+  stage.view.fitted = true;
+  find("format").replaceChildren(); // resets the choice: the photograph's own format comes first
+}
+
+// Takes up a photograph with its marks and results.
+async function resume(key) {
   const mine = ++opening;
-  try {
-    await begin(await (await ask("GET", `/api/photos/${before.photo}`)).json(), mine);
-  } catch (error) {
-    if (mine !== opening) return;
-    if (error.status === 404) sessionStorage.removeItem("page"); // the server no longer holds it
-    throw error;
-  }
-  if (mine === opening) await resume(before);
+  await attempt(async () => {
+    busy(true);
+    try {
+      await leave();
+      await session.take_up(key, () => mine === opening);
+    } catch (error) {
+      if (mine !== opening) return;
+      if (error.status === 404) await session.forget(key); // the server no longer has it
+      throw error;
+    } finally {
+      if (mine === opening) busy(false);
+      show_kept();
+    }
+  });
+}
+
+async function resume_many(saved) {
+  ++opening;
+  await attempt(async () => {
+    await leave();
+    close();
+    await many.resume(saved);
+  });
+  await show_kept();
+}
+
+// Deletes the current photograph from the server.
+async function forget() {
+  if (!confirm(state() === "many" ? "Delete these photographs and all results from the server?" : "Delete this photograph, its marks and all results from the server?")) return;
+  await attempt(async () => {
+    await jobs.cancel();
+    jobs.forget();
+    const forgets = state() === "many" ? many.forget : session.forget;
+    close();
+    await forgets();
+    await show_kept();
+  });
+}
+
+// Lists the photographs that can be continued.
+async function show_kept() {
+  const listed = (await session.list()).filter(({ key }) => key !== many.current());
+  find(state() === "empty" ? "card" : "others-list").append(find("kept"));
+  find("kept").hidden = !listed.length;
+  const rows = listed.map(({ key, name, many: has_many }) => {
+    const row = document.createElement("li");
+    const button = (text, action) => {
+      const made = Object.assign(document.createElement("button"), { type: "button", textContent: text });
+      made.addEventListener("click", action);
+      return made;
+    };
+    const drop = button("Forget", () => attempt(() => session.forget(key).then(show_kept)));
+    drop.className = "forget";
+    drop.title = `Delete ${name} from the server`;
+    row.append(button(`Continue with ${name}`, () => (has_many ? resume_many({ key }) : resume(key))), drop);
+    return row;
+  });
+  find("kept").replaceChildren(...rows);
 }
 
 // --- undo of strokes and results; during a stroke it removes the stroke ---
@@ -80,21 +169,27 @@ async function redo() {
 
 // --- buttons, keys, drop and paste ---
 
-function improve() {
-  show_improvement(chosen_of("improve"), chosen_of("blur"));
-}
-
-history.changed = changed;
-for (const id of ["open", "choose"]) on(id, () => find("file").click());
-on("file", (event) => open(event.target.files[0]).then(() => (event.target.value = "")), "change");
+history.changed = () => {
+  changed();
+  session.changed();
+};
+on("choose", () => find("file").click());
+on("open", () => (find("kept").children.length ? find("others").showModal() : find("file").click()));
+on("open-file", () => find("file").click());
+on("others", (event) => event.target.closest("button:not(.forget)") && find("others").close());
+for (const id of ["file", "folder"]) on(id, (event) => open_all(event.target.files).then(() => (event.target.value = "")), "change");
+on("choose-folder", () => find("folder").click());
 on("undo", undo);
 on("redo", redo);
 on("zoom-in", () => stage.zoom(1.5));
 on("zoom-out", () => stage.zoom(1 / 1.5));
 on("fit", () => stage.fit());
-for (const id of ["format", "exactly"]) on(id, show_exact, "change");
-on("improve", improve, "input");
-for (const id of ["improve", "tasks"]) on(id, estimate, "change");
+on("forget", forget);
+on("fold", () => {
+  const folded = document.body.toggleAttribute("data-folded");
+  find("fold").setAttribute("aria-pressed", folded);
+});
+for (const event of ["input", "change"]) on("panel", session.changed, event);
 on("help-open", () => find("help").showModal());
 find("error").querySelector("button").addEventListener("click", () => (find("error").hidden = true));
 
@@ -133,9 +228,28 @@ window.addEventListener("drop", (event) => {
   find("drop").hidden = true;
   if (event.target.id === "like") return; // the file input handles it
   event.preventDefault();
-  open(event.dataTransfer.files[0]);
+  files_of(event.dataTransfer).then(open_all);
 });
-window.addEventListener("paste", (event) => open(event.clipboardData.files[0]));
+window.addEventListener("paste", (event) => open_all(event.clipboardData.files));
+
+// Returns the dropped files, also those of folders.
+async function files_of(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.());
+  if (!entries.some((entry) => entry?.isDirectory)) return [...transfer.files];
+  const found = await Promise.all(entries.filter(Boolean).map(files_in));
+  return found.flat();
+}
+
+async function files_in(entry) {
+  if (entry.isFile) return [await new Promise((done, failed) => entry.file(done, failed))];
+  const reader = entry.createReader();
+  const files = [];
+  for (;;) {
+    const some = await new Promise((done, failed) => reader.readEntries(done, failed)); // a hundred at a time
+    if (!some.length) return files;
+    for (const each of some) files.push(...(await files_in(each)));
+  }
+}
 
 stage.onview = () => (find("fit").textContent = `${Math.round(100 * stage.view.scale * stage.ratio)} %`);
 
@@ -143,5 +257,11 @@ choose_task("fill");
 choose_tool(brush.tool);
 choose_colour(brush.colour);
 set_diameter(brush.diameter);
-improve();
-attempt(reopen);
+settings.show();
+attempt(async () => {
+  const before = session.of_tab(); // read first: a photograph may be opened meanwhile
+  const batch = many.of_tab();
+  if (before) await resume(before);
+  else if (batch) await resume_many(batch);
+  await show_kept();
+});

@@ -1,6 +1,7 @@
 // Marks on a photograph: the mask, the area not to copy from, and strokes of colour.
 
 import { Layer } from "./layer.js";
+import { pack } from "./tiles.js";
 
 const PAINTED = pixel("#e5383b");
 const FOUND = pixel("#f08a24");
@@ -15,6 +16,7 @@ export class Marks {
     this.colours = new Layer(width, height);
     this.erased = new Layer(width, height); // erased by hand: detection adds nothing here
     this.searched = false; // whether damage was detected
+    this.stored = null; // packed layers, until they change
   }
 
   get layers() {
@@ -42,7 +44,31 @@ export class Marks {
 
   // Ends a change; returns a step of undo, or null if nothing changed.
   end() {
-    return step(this.layers, this.layers.map((layer) => layer.end()));
+    const patches = this.layers.map((layer) => layer.end());
+    this.stored = null;
+    return patches.every((patch) => patch === null) ? null : new MarkStep(this, patches);
+  }
+
+  get is_changing() {
+    return this.hole.before !== null;
+  }
+
+  // Returns the layers as numbers, for storage.
+  packed() {
+    return (this.stored ??= pack(this.layers.map((layer) => layer.pixels)));
+  }
+
+  // Sets the layers to stored tiles.
+  restore(tiles, searched) {
+    this.layers.forEach((layer, i) => (layer.pixels = tiles[i]));
+    this.searched = searched;
+  }
+
+  // Returns a copy without the mask's pixels that are in another layer.
+  without(hole) {
+    const made = new Marks(this.width, this.height);
+    [made.avoid, made.colours, made.hole] = [this.avoid.copy(), this.colours.copy(), this.hole.without(hole)];
+    return made;
   }
 
   // Runs paint() as one step of undo, and returns the step.
@@ -80,11 +106,28 @@ export class Marks {
   }
 }
 
-function step(layers, patches) {
-  if (patches.every((patch) => patch === null)) return null;
-  const swap = () => layers.forEach((layer, i) => patches[i] && layer.swap(patches[i]));
-  const bytes = patches.reduce((sum, patch) => sum + (patch?.size ?? 0) * 4 * 256 * 256, 0);
-  return { undo: swap, redo: swap, bytes };
+// A change of marks as a step of undo.
+export class MarkStep {
+  // patches: one for each layer, or null.
+  constructor(marks, patches) {
+    this.marks = marks;
+    this.patches = patches;
+    this.bytes = patches.reduce((sum, patch) => sum + (patch?.size ?? 0) * 4 * 256 * 256, 0);
+    this.stored = null; // packed patches, until they change
+  }
+
+  undo() {
+    this.marks.layers.forEach((layer, i) => this.patches[i] && layer.swap(this.patches[i]));
+    this.stored = this.marks.stored = null;
+  }
+
+  redo() {
+    this.undo();
+  }
+
+  packed() {
+    return (this.stored ??= pack(this.patches));
+  }
 }
 
 export function pixel(colour) {

@@ -19,6 +19,7 @@ let shadow = null; // proposed shadow of the object: { box, bits }
 let requests = 0;
 let mark = null; // function that changes the marks as one step of undo
 let brush = null;
+let running = null; // promise of the last request
 let missing = null; // how to install what selection needs
 
 // Returns how to install what selection needs; null if it is installed.
@@ -30,6 +31,9 @@ export async function start(marking, with_brush) {
   update();
   return missing;
 }
+
+// Returns a promise that ends when nothing is being computed.
+export const settled = async () => running;
 
 export function selected() {
   return prompt !== null && prompt.picture === stage.picture;
@@ -67,7 +71,7 @@ function select_typed() {
 function select(next, more = {}) {
   const { picture } = stage;
   const mine = ++requests;
-  return attempt(async () => {
+  return (running = attempt(async () => {
     const found = await with_status(request("select", picture, next, more));
     if (mine !== requests || stage.picture !== picture) return;
     if (selected()) earlier.push(prompt);
@@ -78,12 +82,13 @@ function select(next, more = {}) {
     if (mine !== requests || !selected() || !found_shadow.box) return;
     shadow = found_shadow;
     show();
-  });
+  }));
 }
 
 // Shows a message if the work takes long, as the first click in a photograph may.
 async function with_status(work) {
   find("stage").dataset.waiting = "";
+  find("fill").disabled = false; // it waits for the selection
   const long = setTimeout(() => show_status("Analysing the photograph …"), 400);
   try {
     return await work;
@@ -139,7 +144,7 @@ export function deselect(kept = []) {
 export async function add({ colour = null, with_shadow = false } = {}) {
   if (!selected()) return;
   const { marks, picture } = stage;
-  await attempt(async () => {
+  await (running = attempt(async () => {
     const found = await with_status(request("select", picture, prompt, { fragments: with_fragments, rim: !colour }));
     if (stage.marks !== marks || state() !== "painting" || !selected()) return;
     mark(() =>
@@ -148,7 +153,7 @@ export async function add({ colour = null, with_shadow = false } = {}) {
       }),
     );
     deselect();
-  });
+  }));
 }
 
 // Adds the object with the proposed shadow.

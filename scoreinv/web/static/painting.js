@@ -8,24 +8,39 @@ import { mask_png } from "./png.js";
 import { Pointer } from "./pointer.js";
 
 export const brush = { tool: "object", colour: "#3f7fbf", diameter: 40 };
-export const pointer = new Pointer(stage, () => (state() === "painting" ? brush : null), {
+export const crops = { done: () => {} }; // takes the two corners of a crop
+const paints = () => state() === "painting" && (chosen_of("task") !== "improve" || brush.tool === "crop");
+export const pointer = new Pointer(stage, () => (paints() ? brush : null), {
   stroke: (step) => history.add(step),
-  click: object.click,
-  box: object.select_box,
+  painted: () => {},
+  click: (place, event) => brush.tool === "object" && object.click(place, event),
+  box: (places) => (brush.tool === "crop" ? crops.done(places) : object.select_box(places)),
   press: choose_at,
   hold: show_before,
 });
 
-// Updates the controls after a change of marks or history.
+// Updates the controls after a change of marks, history or selection.
 export function changed() {
   if (!stage.picture) return;
-  find("undo").disabled = !history.done.length;
-  find("redo").disabled = !history.undone.length;
+  show_undo();
   show_hole(stage.marks.hole.count, stage.picture.photo);
   if (object.selected()) find("fill").disabled = false;
   find("mask-clear").disabled = stage.marks.empty;
   stage.changed("all");
 }
+
+// The buttons follow the keys: while an object is selected, undo removes its last click.
+function show_undo() {
+  const selected = stage.selection && state() === "painting";
+  find("undo").disabled = !history.done.length && !selected;
+  find("redo").disabled = !history.undone.length;
+}
+
+stage.onselection = () => {
+  show_undo();
+  // A button that the selection disables hands the focus to the photograph, where keys go on.
+  setTimeout(() => document.activeElement.matches("body, :disabled") && stage.picture && stage.top.focus());
+};
 
 // Changes the marks as one step of undo; change() returns the step, or null.
 export function mark(change) {
@@ -39,12 +54,14 @@ export function mark(change) {
 export function choose_task(task) {
   find("tasks").querySelector(`[value=${task}]`).checked = true;
   document.body.dataset.task = task;
+  pointer.cursor();
   if (task === "colorize") choose_tool("colour");
   else if (brush.tool === (task === "fill" ? "colour" : "avoid")) choose_tool("mask");
 }
 
 export function choose_tool(tool) {
   brush.tool = tool;
+  find("crop").setAttribute("aria-pressed", tool === "crop");
   show_tool(tool);
   const task = chosen_of("task");
   if (tool === "colour" && ["fill", "improve"].includes(task)) choose_task("colorize");
@@ -104,6 +121,7 @@ function choose_at(x, y) {
 object.start(mark, brush)
   .then((missing) => missing && brush.tool === "object" && choose_tool("mask"))
   .catch(() => {}); // the tool reports it when it is used
+on("place-form", () => stage.top.focus(), "submit");
 on("mask-open", () => find("mask-file").click());
 on("mask-file", (event) => open_mask(event.target.files[0]).then(() => (event.target.value = "")), "change");
 on("mask-save", save_mask);

@@ -18,14 +18,24 @@ export function show_error(error) {
   find("error").querySelector("span").textContent = error?.message ?? "";
 }
 
-export function show_note(text) {
+// actions: buttons below the text, each { label, run }.
+export function show_note(text, actions = []) {
+  const [words, buttons] = find("note").children;
   find("note").hidden = !text;
-  find("note").textContent = text ?? "";
+  words.textContent = text ?? "";
+  buttons.replaceChildren(
+    ...actions.map(({ label, run }) => {
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: label });
+      button.addEventListener("click", run);
+      return button;
+    }),
+  );
 }
 
-export function show_photo(photo) {
-  find("title").textContent = photo ? `${photo.name} · ${photo.width} × ${photo.height}${photo.bits === 16 ? " · 16 bit" : ""}` : "";
-  document.title = photo ? `${photo.name} – scoreinv` : "scoreinv";
+// photo: what a download gives: the photograph, or a result of `of`.
+export function show_photo(photo, of) {
+  find("title").textContent = photo ? `${of.name} · ${photo.width} × ${photo.height}${photo.bits === 16 ? " · 16 bit" : ""}` : "";
+  document.title = photo ? `${of.name} – scoreinv` : "scoreinv";
   if (!photo) return;
   const chosen = find("format").value;
   find("format").replaceChildren(...photo.formats.map((kind) => new Option(kind, kind)));
@@ -111,20 +121,18 @@ function duration(seconds) {
   return `about ${Math.ceil(seconds / 60)} min`;
 }
 
-let listed = null; // the group whose thumbnails are listed
+let listed = null; // the results whose thumbnails are listed
 
-// Shows a thumbnail of each result of a group; choose(number) is called on a click.
-export function show_results(group, choose) {
-  const { results, part } = group;
-  if (listed === group && find("thumbs").children.length === results.length) return; // keeps the focus
-  listed = group;
+// Shows a thumbnail of each result of a photograph; choose(number) is called on a click.
+export function show_results({ results, picture: { photo } }, choose) {
+  if (listed === results && find("thumbs").children.length === results.length) return; // keeps the focus
+  listed = results;
   find("result-title").textContent = results.length > 1 ? `${results.length} results` : "Result";
-  find("more").hidden = !results.at(-1).another;
   const buttons = results.map((result, i) => {
     const button = document.createElement("button");
     button.type = "button";
     if (result.another) button.title = `Seed ${result.seed}`;
-    result.thumbnail ??= thumbnail(result.picture, part);
+    result.thumbnail ??= thumbnail(result.picture, part_around(result.request.box, photo));
     button.append(result.thumbnail, Object.assign(document.createElement("span"), { textContent: `Result ${i + 1}` }));
     button.addEventListener("click", () => choose(i));
     return button;
@@ -135,7 +143,7 @@ export function show_results(group, choose) {
 export function show_chosen(number) {
   const chosen = find("thumbs").children[number];
   for (const button of find("thumbs").children) button.setAttribute("aria-pressed", button === chosen);
-  chosen.scrollIntoView({ block: "nearest" });
+  chosen?.scrollIntoView({ block: "nearest" });
 }
 
 // part: left, top, width and height in pixels of the photograph.

@@ -55,6 +55,6 @@ export class Picture {
 
   // Returns the smallest bitmap with enough pixels for this width of the photograph.
   at(width) {
-    return this.levels.findLast((level) => level.width >= width) ?? this.levels[0];
+    return this.levels.findLast((level) => level.width >= width) ?? this.levels[0]; // undefined until it is loaded
   }
 }

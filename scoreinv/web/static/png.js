@@ -12,6 +12,11 @@ export const colour_png = (layer) =>
     out.set(new Uint8Array(row.buffer));
   });
 
+// Returns a fingerprint of a file, to find equal ones.
+export async function fingerprint(file) {
+  return `${file.size}-${crc(new Uint8Array(await file.arrayBuffer())).toString(16)}`;
+}
+
 // kind: PNG's colour type; write(row, out) writes the samples of a row, `channels` bytes per pixel.
 async function png(layer, kind, channels, write) {
   const { width, height } = layer;

@@ -4,7 +4,7 @@ const STILL = 4; // CSS pixels that a finger moves involuntarily
 
 export class Pointer {
   // brush(): the current { tool, colour, diameter }, or null if nothing can be painted.
-  // callbacks: stroke(step) after a stroke, with its step of undo; click(point, event) and box([point, point], event) of
+  // callbacks: stroke(step) after a stroke, with its step of undo; painted() when its pointer is lifted; click(point, event) and box([point, point], event) of
   // the tool Object, in pixels of the picture; hold(down) while the stage is pressed, and press(x, y) after a press without
   // a movement, in pixels of the stage.
   constructor(stage, brush, callbacks) {
@@ -14,17 +14,18 @@ export class Pointer {
     this.down = new Map(); // pressed pointers: id -> [x, y]
     this.last = null; // latest point of the stroke, in pixels of the picture
     this.first = null; // where the tool Object was pressed, in pixels of the stage
+    this.divided = null; // where the divider was when it was pressed
     this.panning = false;
     this.space = false;
     this.ring = stage.element.querySelector("#ring");
-    const surface = stage.top;
-    surface.addEventListener("pointerdown", (event) => this.press(event));
+    const surface = stage.top; // captures all pointers, also those that begin on the divider
+    for (const part of [surface, stage.divider]) part.addEventListener("pointerdown", (event) => this.press(event));
     surface.addEventListener("pointermove", (event) => this.move(event));
     for (const name of ["pointerup", "pointercancel"]) surface.addEventListener(name, (event) => this.lift(event));
     surface.addEventListener("pointerleave", () => (this.ring.hidden = true));
     surface.addEventListener("contextmenu", (event) => event.preventDefault());
     stage.element.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    this.divide(stage.divider);
+    this.keys(stage.divider);
   }
 
   place(event) {
@@ -37,8 +38,10 @@ export class Pointer {
     this.stage.top.setPointerCapture(event.pointerId);
     this.down.set(event.pointerId, this.place(event));
     const brush = this.brush();
-    if (brush && event.button === 0 && !this.space && this.down.size === 1) {
-      if (brush.tool === "object") {
+    if (event.currentTarget === this.stage.divider && this.down.size === 1) {
+      this.divided = this.stage.split;
+    } else if (brush && event.button === 0 && !this.space && this.down.size === 1) {
+      if (["object", "crop"].includes(brush.tool)) {
         this.first = this.place(event);
       } else {
         this.stage.marks.begin();
@@ -46,7 +49,7 @@ export class Pointer {
         this.paint(event);
       }
     } else {
-      this.cancel(); // a second finger: cancel the stroke
+      this.cancel(); // a second finger: cancel the stroke, box or move of the divider
       this.panning = true;
       this.still = this.down.size === 1;
       this.callbacks.hold(this.still && !brush);
@@ -58,7 +61,9 @@ export class Pointer {
     const now = this.place(event);
     this.circle(event, now);
     if (!this.down.has(event.pointerId)) return;
-    if (this.last) {
+    if (this.divided !== null) {
+      this.divide(now[0] / this.stage.width);
+    } else if (this.last) {
       // Includes all events since the last frame, so that fast strokes stay smooth.
       const all = event.getCoalescedEvents?.() ?? [];
       for (const each of all.length ? all : [event]) this.paint(each);
@@ -77,7 +82,10 @@ export class Pointer {
 
   lift(event) {
     if (!this.down.delete(event.pointerId)) return;
+    const painted = this.last !== null;
     this.end();
+    if (painted) this.callbacks.painted();
+    this.divided = null;
     if (this.first) {
       const places = [this.first, this.place(event)].map((place) => this.stage.view.toPicture(...place));
       const is_box = this.stage.frame;
@@ -116,6 +124,8 @@ export class Pointer {
 
   cancel() {
     if (this.first) this.draw_frame(null);
+    if (this.divided !== null) this.divide(this.divided);
+    this.divided = null;
     if (!this.last) return;
     this.last = null;
     this.stage.marks.end()?.undo();
@@ -145,7 +155,7 @@ export class Pointer {
 
   cursor() {
     const brush = this.brush();
-    const marking = brush?.tool === "object" ? "point" : "none";
+    const marking = ["object", "crop"].includes(brush?.tool) ? "point" : "none";
     const hand = this.panning ? "grabbing" : this.space || !brush ? "grab" : marking;
     this.stage.element.dataset.cursor = this.stage.picture ? hand : "";
     if (hand !== "none") this.ring.hidden = true;
@@ -160,21 +170,18 @@ export class Pointer {
     this.ring.style.transform = `translate(${x - side / 2}px, ${y - side / 2}px)`;
   }
 
-  // Moves the divider between before and after, by pointer and by keys.
-  divide(divider) {
-    const to = (share) => {
-      this.stage.split = Math.min(1, Math.max(0, share));
-      this.stage.redraw();
-    };
-    divider.addEventListener("pointerdown", (event) => divider.setPointerCapture(event.pointerId));
-    divider.addEventListener("pointermove", (event) => {
-      if (divider.hasPointerCapture(event.pointerId)) to(this.place(event)[0] / this.stage.width);
-    });
+  // Moves the divider between before and after; share: of the stage's width.
+  divide(share) {
+    this.stage.split = Math.min(1, Math.max(0, share));
+    this.stage.redraw();
+  }
+
+  keys(divider) {
     divider.addEventListener("keydown", (event) => {
       const way = { ArrowLeft: -0.02, ArrowDown: -0.02, ArrowRight: 0.02, ArrowUp: 0.02, Home: -1, End: 1 }[event.key];
       if (!way) return;
       event.preventDefault(); // otherwise the page would scroll
-      to(this.stage.split + way);
+      this.divide(this.stage.split + way);
     });
   }
 }

@@ -20,12 +20,23 @@ export class Stage {
     this.mode = "paint"; // or result, divider, side
     this.before = false; // whether the original is shown instead of the result
     this.split = 0.5;
-    this.selection = null; // the selected object, a Layer
+    this.onselection = () => {};
+    this.selected = null; // the selected object, a Layer
     this.frame = null; // box that is being dragged: two corners in pixels of the picture
     this.dirty = null; // box of changed marks in pixels of the picture; "all" for everything
     this.onview = () => {};
     new ResizeObserver(() => this.resize()).observe(element);
     this.watch_density();
+  }
+
+  get selection() {
+    return this.selected;
+  }
+
+  set selection(layer) {
+    if (layer === this.selected) return;
+    this.selected = layer;
+    this.onselection();
   }
 
   // Follows a change of the screen's resolution.
@@ -46,7 +57,7 @@ export class Stage {
       canvas.width = Math.max(1, Math.round(width * this.ratio));
       canvas.height = Math.max(1, Math.round(height * this.ratio));
     }
-    if (this.view.fitted) this.fit();
+    if (this.view.fitted) this.fit(this.view.part);
     this.redraw();
   }
 
@@ -74,11 +85,12 @@ export class Stage {
     return window.innerWidth > 760 ? TOOLS : 0;
   }
 
-  fit() {
+  // Fits the photograph, or a part of it: left, top, width and height.
+  fit(part = null) {
     if (!this.picture || !this.width) return;
     const [cell] = this.cells();
     const space = this.width < 600 ? 12 : this.mode === "side" ? 8 : 24;
-    this.view.fit(this.picture.photo, cell.width, cell.height, space);
+    this.view.fit(this.picture.photo, cell.width, cell.height, space, part);
     this.redraw();
   }
 
@@ -154,7 +166,8 @@ export class Stage {
     context.fillStyle = "#fff"; // behind transparent pixels
     context.fillRect(left, top, width, height);
     context.imageSmoothingEnabled = scale * r < 3;
-    context.drawImage(picture.at(width), left, top, width, height);
+    const level = picture.at(width);
+    if (level) context.drawImage(level, left, top, width, height);
     context.strokeStyle = "rgb(0 0 0 / 18%)";
     context.strokeRect(left - 0.5, top - 0.5, width + 1, height + 1);
     context.restore();

@@ -8,16 +8,20 @@ export class View {
     this.x = 0;
     this.y = 0;
     this.fitted = true;
+    this.part = null; // the part that is fitted; null: the photograph
   }
 
-  // Centres the photograph, as large as the space allows, at most eightfold.
-  fit(photo, width, height, margin) {
+  // Centres the photograph or a part of it (left, top, width, height), as large as the space allows, at most eightfold.
+  fit(photo, width, height, margin, part = null) {
+    const [left, top, wide, high] = part ?? [0, 0, photo.width, photo.height];
     const inside = (length) => Math.max(40, length - 2 * margin);
-    this.least = Math.min(inside(width) / photo.width, inside(height) / photo.height, 8);
-    this.scale = this.least;
-    this.x = (width - photo.width * this.scale) / 2;
-    this.y = (height - photo.height * this.scale) / 2;
+    const scale = (across, down) => Math.min(inside(width) / across, inside(height) / down, 8);
+    this.least = scale(photo.width, photo.height);
+    this.scale = scale(wide, high);
+    this.x = width / 2 - (left + wide / 2) * this.scale;
+    this.y = height / 2 - (top + high / 2) * this.scale;
     this.fitted = true;
+    this.part = part;
   }
 
   // Zooms about a point of the stage.

@@ -1,0 +1,64 @@
+"""Framing of a picture: turn, straighten, crop, cut off its border."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from scoreinv.analysis.borders import within_border
+from scoreinv.imaging.opencv import load_opencv
+from scoreinv.imaging.picture import Picture
+from scoreinv.system.errors import InputError, SettingError
+from scoreinv.system.options import Number, check
+
+MOST_ANGLE = 45.0
+"""Largest angle of straightening, in degrees."""
+
+
+def turn_picture(picture: Picture, quarters: int) -> Picture:
+    """Return a picture turned clockwise by quarter turns, pixels unchanged."""
+    return picture.with_pixels(np.ascontiguousarray(np.rot90(picture.pixels, -quarters)))
+
+
+def straighten_picture(picture: Picture, degrees: float) -> Picture:
+    """Return a picture turned clockwise by an angle, cropped to the largest rectangle of its shape without corners.
+
+    Raises SettingError for an angle of more than `MOST_ANGLE`.
+    """
+    check("angle", degrees, Number(-MOST_ANGLE, MOST_ANGLE))
+    if not degrees:
+        return picture
+    cv2, (height, width) = load_opencv(), picture.size
+    angle = math.radians(abs(degrees))
+    scale = 1 / max(math.cos(angle) + math.sin(angle) * side for side in (height / width, width / height))
+    wide, high = max(1, int(width * scale)), max(1, int(height * scale))
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -degrees, 1.0)
+    matrix[:, 2] -= (width - wide) / 2, (height - high) / 2
+    turned = cv2.warpAffine(
+        picture.pixels, matrix, (wide, high), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    return picture.with_pixels(turned)
+
+
+def crop_picture(picture: Picture, box: Sequence[float]) -> Picture:
+    """Return the part of a picture in a box (x, y, width, height) in pixels.
+
+    Raises SettingError for a box of less than a pixel in the picture.
+    """
+    left, top, width, height = box
+    columns = np.clip([round(left), round(left + width)], 0, picture.width)
+    rows = np.clip([round(top), round(top + height)], 0, picture.height)
+    wide, high = int(columns[1] - columns[0]), int(rows[1] - rows[0])
+    if wide < 1 or high < 1:
+        raise SettingError("box", "has no pixel of the photograph")
+    return picture.part((int(rows[0]), int(columns[0]), high, wide))
+
+
+def cut_border(picture: Picture) -> Picture:
+    """Return the part of a picture inside its paper border; raise InputError if no border is found."""
+    inside = within_border(picture)
+    if inside is None:
+        raise InputError("No paper border was found")
+    return picture.part(inside)

@@ -1,0 +1,44 @@
+"""Bodies of requests, in memory and bounded."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Depends, HTTPException, Request
+
+MOST_BYTES = 256 << 20
+"""Largest upload."""
+_MOST_UPLOADING = 2 * MOST_BYTES  # bodies of all requests in memory
+
+
+async def _content(request: Request) -> AsyncIterator[bytes]:
+    """Yield the body of a request until its response is ready.
+
+    Raises HTTPException if the body is too long or not declared as a picture, or all bodies together are too long.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not (kind.startswith("image/") or kind == "application/octet-stream"):
+        raise HTTPException(415, "Send a picture file.")
+    too_long = HTTPException(413, f"The file is larger than {MOST_BYTES >> 20} MB: use the command line for it.")
+    stated = request.headers.get("content-length", "0")
+    if not stated.isdecimal() or len(stated) > len(str(MOST_BYTES)) or int(stated) > MOST_BYTES:
+        raise too_long
+    content, received = bytearray(), 0
+    try:
+        async for part in request.stream():
+            content += part
+            received += len(part)
+            request.app.state.uploading += len(part)
+            if received > MOST_BYTES:
+                raise too_long
+            if request.app.state.uploading > _MOST_UPLOADING:
+                raise HTTPException(503, "Other files are being sent: try again in a moment.")
+        whole = bytes(content)
+        content.clear()
+        yield whole
+    finally:
+        request.app.state.uploading -= received
+
+
+Content = Annotated[bytes, Depends(_content)]

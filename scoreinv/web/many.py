@@ -1,0 +1,203 @@
+"""Many photographs: `scoreinv.batch` behind the page, on the files of a session.
+
+The folder `photos` of the session holds the uploads, `results` the files of the batch with its manifest.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import FastAPI, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse
+
+from scoreinv import tasks
+from scoreinv.batch.manifest import manifest_of
+from scoreinv.batch.outputs import OutputOptions
+from scoreinv.batch.plan import Beside, Planner
+from scoreinv.batch.resume import Row
+from scoreinv.batch.run import run as run_batch
+from scoreinv.batch.work import Task, Work
+from scoreinv.models.loading import Models
+from scoreinv.system.errors import InputError
+from scoreinv.system.text import printable
+from scoreinv.tasks.callbacks import Callback, notify
+from scoreinv.tasks.requests import ColorizeRequest, Request
+from scoreinv.web.body import Content
+from scoreinv.web.jobs import JobQueue
+from scoreinv.web.notes import row_text
+from scoreinv.web.photo import GoneError, Photo
+from scoreinv.web.requests import Deblurring, Denoising, Enlarging, Restoring
+from scoreinv.web.sessions import Sessions
+
+MOST_FILES = 500
+_SMALL = 400
+"""Side of a thumbnail, in pixels."""
+
+
+@dataclass
+class Batch:
+    """The files of a session, and the rows of their batch.
+
+    Attributes:
+        names: names of the files, in the order in which they came.
+        rows: rows of the batch by name.
+    """
+
+    folder: Path
+    names: list[str] = field(default_factory=list)
+    rows: dict[str, Row] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def photos(self) -> Path:
+        return self.folder / "photos"
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    def add(self, name: str, content: bytes) -> str:
+        """Write a file under its name, or one beside it that is free; return the name."""
+        given = PurePath(printable(PurePath(name.replace("\\", "/")).name)[-120:].lstrip(".-") or "photo")
+        with self.lock:
+            if len(self.names) >= MOST_FILES:
+                raise InputError(f"More than {MOST_FILES} photographs: use the command line for them")
+            free = (f"{given.stem}{f' {n}' if n > 1 else ''}{given.suffix}" for n in range(1, MOST_FILES + 2))
+            name = next(each for each in free if each not in self.names)
+            self.names.append(name)
+        self.photos.mkdir(exist_ok=True)
+        (self.photos / name).write_bytes(content)
+        return name
+
+    def run(self, task: Task, request: Request, suffix: str, models: Models, callback: Callback) -> dict[str, Any]:
+        """Process all files, and record their rows; return the JSON of the job."""
+        options = OutputOptions(output=str(self.results), workers="1", overwrite=True)
+        plan = Planner([str(self.photos)], suffix, 1, options, Beside(), {}).plan()
+        work = Work(task, request, models, Beside(), options, batch=True)
+        self.rows = {}
+        shutil.rmtree(self.results, ignore_errors=True)  # of an earlier run
+        with manifest_of(plan) as manifest:
+            for row in run_batch(plan, work, lambda done, *_: notify(callback, done)):
+                notify(callback, len(self.rows) / len(plan.jobs))  # a batch goes on after a cancelled photograph
+                row = self._named(row)
+                if manifest is not None:
+                    manifest.add(row)
+                self.rows[row["input"]] = row
+        failed = sum("error" in row for row in self.rows.values())
+        note = f"{len(self.rows) - failed} photographs are finished" + (f", {failed} failed." if failed else ".")
+        return {"photo": None, "notes": [], "note": note, "another": False}
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return name, state, and the text about the result of each file."""
+        return [{"name": name, **_state(self.rows.get(name))} for name in self.names]
+
+    def path(self, name: str, *, result: bool) -> Path:
+        """Return the path of a file or its result; raise GoneError if there is none."""
+        row = self.rows.get(name, {})
+        if name not in self.names or (result and "output" not in row):
+            raise GoneError("This photograph is not here.")
+        return self.results / row["output"] if result else self.photos / name
+
+    def _named(self, row: Row) -> Row:
+        """Return a row with the names of its files, since their paths hold the session's key."""
+        named: Row = {"input": Path(row["input"]).name}
+        if "output" in row:
+            named |= {"output": Path(row["output"]).name, "outputs": [Path(path).name for path in row["outputs"]]}
+        if "error" in row:
+            named["error"] = row["error"].replace(f"{self.photos}{os.sep}", "")
+        return row | named
+
+    def zipped(self) -> Path:
+        """Write all results and the manifest to a file; return its path."""
+        path = self.folder / "results.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:  # pictures are compressed already
+            for result in sorted(self.results.iterdir()):
+                archive.write(result, result.name)
+        return path
+
+
+def _state(row: Row | None) -> dict[str, Any]:
+    if row is None:
+        return {"state": "waiting", "note": None}
+    if "error" in row:
+        return {"state": "failed", "note": row["error"]}
+    return {"state": "done", "note": row_text(row.get("notes", []))}
+
+
+def add_many(app: FastAPI, sessions: Sessions, queue: JobQueue, models: Models) -> None:
+    """Add the routes to the application."""
+    batches: dict[str, Batch] = {}
+
+    def get(key: str) -> Batch:
+        sessions.touch(key)  # raises GoneError
+        if key not in batches:
+            raise GoneError("These photographs are no longer kept: open them again.")
+        return batches[key]
+
+    def submit(key: str, task: Callable[[], Task], request: Request, suffix: str) -> dict[str, str]:
+        """Queue a task for all files. It is looked up when the job starts: it imports torch."""
+        batch = get(key)
+
+        def run(callback: Callback) -> dict[str, Any]:
+            models.machine.start_torch()
+            return batch.run(task(), request, suffix, models, callback)
+
+        return {"job": queue.submit(run).key}
+
+    @app.post("/api/batches", status_code=201)
+    def begin() -> dict[str, str]:
+        key = sessions.begin()
+        batches[key] = Batch(sessions.touch(key))
+        for old in [each for each in batches if each not in sessions]:
+            del batches[old]
+        return {"session": key}
+
+    @app.post("/api/batches/{key}/files", status_code=201)
+    async def send(key: str, content: Content, name: str = "photo") -> dict[str, str]:
+        batch = get(key)
+        sessions.make_room(key, len(content))
+        return {"name": await run_in_threadpool(batch.add, name, content)}
+
+    @app.get("/api/batches/{key}")
+    def describe(key: str) -> list[dict[str, Any]]:
+        return get(key).describe()
+
+    @app.get("/api/batches/{key}/view")
+    def view(key: str, name: str, result: bool = False, small: bool = True) -> Response:
+        path = get(key).path(name, result=result)
+        kind, content = Photo.read(path.name, path.read_bytes()).view(_SMALL if small else None)
+        return Response(content, media_type=kind)
+
+    @app.get("/api/batches/{key}/zip")
+    def download(key: str) -> Response:
+        named = {"content-disposition": f"attachment; filename*=UTF-8''{quote('restored.zip')}"}
+        return FileResponse(get(key).zipped(), media_type="application/octet-stream", headers=named)
+
+    @app.post("/api/batches/{key}/restore", status_code=202)
+    def restore(key: str, request: Restoring) -> Any:
+        return submit(key, lambda: tasks.restore_picture, request, "_restored")
+
+    @app.post("/api/batches/{key}/colorize", status_code=202)
+    def colorize(key: str) -> Any:
+        return submit(key, lambda: tasks.colorize_picture, ColorizeRequest(), "_colorized")
+
+    @app.post("/api/batches/{key}/denoise", status_code=202)
+    def denoise(key: str, request: Denoising) -> Any:
+        return submit(key, lambda: tasks.denoise_picture, request, "_denoised")
+
+    @app.post("/api/batches/{key}/upscale", status_code=202)
+    def upscale(key: str, request: Enlarging) -> Any:
+        return submit(key, lambda: tasks.upscale_picture, request, "_upscaled")
+
+    @app.post("/api/batches/{key}/deblur", status_code=202)
+    def deblur(key: str, request: Deblurring) -> Any:
+        return submit(key, lambda: tasks.deblur_picture, request, "_deblurred")

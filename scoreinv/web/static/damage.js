@@ -1,0 +1,45 @@
+// Detected damage: after the first search, the slider updates the mask at once.
+
+import { ask, follow } from "./api.js";
+import { bits, current, run, takers } from "./jobs.js";
+import { attempt, history, on, stage, state } from "./page.js";
+import { mark } from "./painting.js";
+import { find, show_note } from "./panel.js";
+
+let last = null; // step of undo of the last search
+let moving = false;
+
+takers.damage = ({ state: end, found, note }, mine) => {
+  if (end === "done" && stage.marks === mine.sheet.marks) replace(found);
+  show_note(note);
+};
+
+function replace(found) {
+  // While the slider moves, each mask replaces the last one in the history, too.
+  if (moving && last && history.done.at(-1) === last) history.drop();
+  last = mark(() => stage.marks.replaceFound(found));
+}
+
+async function change_sensitivity() {
+  const { marks, picture } = stage;
+  if (!marks.searched || moving || current() || state() !== "painting") return;
+  moving = true;
+  await attempt(async () => {
+    const is_shown = () => stage.marks === marks && state() === "painting";
+    for (let done = null; done !== find("sensitivity").value && is_shown(); ) {
+      done = find("sensitivity").value;
+      const answer = await ask("POST", `/api/photos/${picture.photo.key}/damage?sensitivity=${done}`);
+      const report = await follow((await answer.json()).job, () => stage.marks === marks);
+      if (report?.state === "failed") throw new Error(report.error);
+      const found = report?.photo ? await bits(report.photo.key) : new Uint8Array();
+      if (!report || !is_shown()) return;
+      replace(found);
+      show_note(report.note);
+    }
+  });
+  moving = false;
+}
+
+on("damage", () => run("damage", { sensitivity: find("sensitivity").value }));
+on("sensitivity", change_sensitivity, "input");
+on("sensitivity", () => stage.marks.searched || current() || find("damage").click(), "change");

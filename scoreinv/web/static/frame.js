@@ -1,0 +1,55 @@
+// Crop, turn and straighten: each step makes a new photograph, without marks, that can be undone.
+
+import { ask } from "./api.js";
+import { attempt, on, stage, state } from "./page.js";
+import { choose_tool, crops, brush } from "./painting.js";
+import { find, show_note } from "./panel.js";
+import { Picture } from "./picture.js";
+import * as views from "./views.js";
+
+let tool = "object"; // the tool before the crop
+
+// path: the route with its query; of: the picture that is framed; straight: the source and angle of a straightened sheet.
+function frame(path, of = stage.picture, straight = null) {
+  const { picture, marks } = stage;
+  const was_marked = !marks.empty;
+  return attempt(async () => {
+    const made = await Picture.load(await (await ask("POST", `/api/photos/${of.photo.key}/${path}`)).json());
+    if (stage.picture !== picture || state() !== "painting") return;
+    stage.view.fitted = true;
+    await views.replace(made, { straight });
+    if (was_marked) show_note("The mask and hints belong to the photograph before: Undo brings them back.");
+  });
+}
+
+// Several angles one after another all turn the same picture, so that it is resampled once.
+function straighten() {
+  const { straight } = views.sheet();
+  const source = straight?.picture ?? stage.picture;
+  const angle = Number(find("angle").value);
+  return frame(`straighten?angle=${angle}`, source, { picture: source, angle });
+}
+
+export function show_angle(angle) {
+  find("angle").value = angle;
+  find("angle").nextElementSibling.textContent = `${Number(find("angle").value).toFixed(1)}°`;
+}
+
+function choose_crop() {
+  if (brush.tool !== "crop") tool = brush.tool;
+  choose_tool(brush.tool === "crop" ? tool : "crop");
+}
+
+crops.done = ([a, b]) => {
+  const [left, top] = [Math.min(a[0], b[0]), Math.min(a[1], b[1])];
+  choose_tool(tool);
+  const box = [left, top, Math.abs(a[0] - b[0]), Math.abs(a[1] - b[1])].map((each) => each.toFixed(1));
+  return frame(`crop?box=${box.join()}`);
+};
+
+on("turn-left", () => frame("turn?quarters=-1"));
+on("turn-right", () => frame("turn?quarters=1"));
+on("crop", choose_crop);
+on("cut-border", () => frame("border"));
+on("angle", () => show_angle(find("angle").value), "input");
+on("angle", straighten, "change");

@@ -1,0 +1,214 @@
+// Jobs: a task on a sheet, from its request to its results. The photograph can be edited meanwhile.
+
+import { ask, follow, send_last } from "./api.js";
+import { attempt, history, on, stage, state } from "./page.js";
+import { pointer } from "./painting.js";
+import { find, show_job, show_note } from "./panel.js";
+import { Picture } from "./picture.js";
+import { colour_png, fingerprint, mask_png } from "./png.js";
+import * as session from "./session.js";
+import { Request } from "./sheet.js";
+import * as views from "./views.js";
+
+const LAYERS = {
+  mask: (marks) => marks.hole.count && mask_png(marks.hole),
+  avoid: (marks) => marks.avoid.count && mask_png(marks.avoid),
+  strokes: (marks) => marks.colours.count && colour_png(marks.colours),
+};
+
+export const takers = {}; // by kind: functions that take a result, instead of the gallery
+
+let job = null; // the current job; its state is in an object, since it may be replaced at any time
+
+export const current = () => job;
+
+// Runs a task on the current sheet. kind: the route; settings: its query; layers: marks that are sent first; keys: of
+// layers that the server has; done(report, job): takes a result, instead of the gallery.
+export function run(kind, settings = {}, { layers = [], keys = {}, done = null } = {}) {
+  views.remember_button(kind);
+  const mine = make({ kind, count: 1, sheet: views.sheet(), done });
+  return finish(mine, async () => {
+    mine.request = await request_of(mine, settings, layers, keys);
+    await submit(mine);
+  });
+}
+
+// Adds `count` results of a request.
+export function repeat(request, count) {
+  const mine = make({ kind: request.kind, count, sheet: views.sheet(), request });
+  return finish(mine, () => submit(mine));
+}
+
+// Runs a request with other settings, as the button of a note does.
+export function vary(request, settings) {
+  const made = new Request({ ...request.saved, settings: { ...request.settings, ...settings } });
+  made.layers = request.layers;
+  return repeat(made, 1);
+}
+
+// Returns the buttons of a note.
+export const buttons = (actions, request) => (actions ?? []).map(({ label, settings }) => ({ label, run: () => job || vary(request, settings) }));
+
+// Follows a job that began before the page was reloaded.
+export function resume(saved) {
+  return finish(make(saved), () => {});
+}
+
+// Runs a job that is no task on a sheet. begin(): requests it and returns its key; begun(key), update(), done(report).
+export function run_at(kind, { begin, begun, update, done }) {
+  const mine = make({ kind, count: 1, sheet: null, done });
+  mine.update = update;
+  return finish(mine, async () => {
+    mine.key = await begin();
+    begun(mine.key);
+  });
+}
+
+function make({ kind, count, sheet, request = null, key = null, seed = 0, done = null }) {
+  return { kind, count, sheet, request, key, seed, done: done ?? takers[kind], stop: new AbortController(), last: history.done.at(-1) };
+}
+
+// Draws and sends the layers.
+async function request_of({ kind, sheet, stop }, settings, layers, keys) {
+  const { marks, picture } = sheet;
+  const box = kind === "fill" ? marks.hole.box() : null;
+  const made = new Request({ kind, settings, keys, prints: { ...keys }, box });
+  for (const layer of layers) {
+    const sent = await LAYERS[layer](marks);
+    if (!sent) continue;
+    made.layers[layer] = sent;
+    made.prints[layer] = await fingerprint(sent);
+  }
+  const known = sheet.results.find((each) => each.request.id === made.id);
+  if (known) return known.request;
+  await send_layers(made, picture, stop.signal);
+  stop.signal.throwIfAborted();
+  return made;
+}
+
+async function send_layers({ layers, keys }, { photo }, signal) {
+  let beside = ""; // the previous layer, which the server holds until all are sent
+  for (const [layer, sent] of Object.entries(layers)) {
+    const answer = await ask("POST", `/api/photos/${photo.key}/layers?of=${layer}${beside}`, sent, signal);
+    keys[layer] = (await answer.json()).key;
+    beside = `&beside=${keys[layer]}`;
+  }
+}
+
+// Requests the next result; sends the layers again if the server dropped them.
+async function submit(mine) {
+  const { sheet, request, stop } = mine;
+  const { kind, settings, layers, keys } = request;
+  mine.seed = sheet.seed(request);
+  const drawn = ["fill", "colorize", "restore"].includes(kind) && { seed: mine.seed };
+  const path = () => `/api/photos/${sheet.picture.photo.key}/${kind}?${new URLSearchParams({ ...settings, ...keys, ...drawn })}`;
+  const answer = await ask("POST", path()).catch(async (error) => {
+    if (error.status !== 404 || !Object.keys(layers).length) throw error;
+    await send_layers(request, sheet.picture, stop.signal);
+    return ask("POST", path());
+  });
+  mine.key = (await answer.json()).job;
+  if (stop.signal.aborted) await ask("DELETE", `/api/jobs/${mine.key}`); // it was cancelled before it had a key
+  else session.changed();
+}
+
+// Follows a job to its end; first() runs before.
+function finish(mine, first) {
+  return attempt(async () => {
+    job = mine;
+    show_note(null);
+    show_job(mine, null);
+    working(true);
+    try {
+      await first();
+      while (await next(mine)) await submit(mine);
+    } catch (error) {
+      if (job !== mine) return; // another job has replaced it
+      leave();
+      throw error;
+    }
+  });
+}
+
+function working(is) {
+  const focused = document.activeElement;
+  const by_keys = focused.matches(":focus-visible");
+  document.body.toggleAttribute("data-working", is);
+  for (const part of document.querySelectorAll(".when-idle")) part.inert = is;
+  if (by_keys) views.keep_focus(focused);
+}
+
+// Ends the current job.
+function leave() {
+  job = null;
+  working(false);
+  session.changed();
+}
+
+// Forgets the current job; its results are not shown.
+export function forget() {
+  if (job) leave();
+}
+
+// Waits for a result and takes it; returns whether another one is to be requested.
+async function next(mine) {
+  const update = (now) => {
+    if (job === mine && !mine.stop.signal.aborted) show_job(mine, now);
+    mine.update?.(now);
+    return job === mine;
+  };
+  const report = job === mine && (await follow(mine.key, update));
+  if (!report) return false;
+  if (report.state === "failed") throw new Error(report.error);
+  const has_picture = report.photo && mine.kind !== "damage";
+  const found = report.photo && !has_picture ? await bits(report.photo.key) : new Uint8Array();
+  const picture = has_picture ? await Picture.load(report.photo) : null;
+  while (pointer.last) await new Promise((resolve) => setTimeout(resolve, 50)); // a stroke is not interrupted
+  if (job !== mine) return false;
+  mine.count -= 1;
+  const stopped = mine.stop.signal.aborted; // possibly after its end
+  const more = picture && !stopped && mine.count > 0 && report.another;
+  if (!more) leave();
+  if (stopped) return false;
+  if (mine.done) await mine.done({ ...report, picture, found }, mine);
+  else if (picture) await add(mine, { picture, request: mine.request, seed: mine.seed, note: report.note, actions: report.actions, another: report.another });
+  else show_note(report.note, buttons(report.actions, mine.request));
+  return more;
+}
+
+export async function bits(key) {
+  return new Uint8Array(await (await ask("GET", `/api/photos/${key}/bits`)).arrayBuffer());
+}
+
+// Adds a result, and shows it unless the marks were changed meanwhile.
+async function add(mine, result) {
+  const { sheet } = mine;
+  const number = sheet.results.push(result) - 1;
+  const is_editing = state() === "painting" && (history.done.at(-1) !== mine.last || stage.selection);
+  if (views.sheet() === sheet && !is_editing) {
+    await views.step({ sheet, number });
+    mine.last = history.done.at(-1);
+    return;
+  }
+  if (views.sheet() !== sheet) return;
+  views.list();
+  show_note(`Result ${number + 1} is ready: click on it below.`);
+  session.changed();
+}
+
+export async function cancel() {
+  const mine = job;
+  if (!mine) return;
+  mine.stop.abort();
+  find("job-text").textContent = "Stopping …";
+  if (!mine.key) return leave();
+  try {
+    await ask("DELETE", `/api/jobs/${mine.key}`);
+  } catch (error) {
+    mine.stop = new AbortController(); // it was not cancelled: follow it again
+    throw error;
+  }
+}
+
+on("cancel", () => attempt(cancel));
+window.addEventListener("pagehide", () => job?.key && send_last(`/api/jobs/${job.key}/left`));

@@ -1,0 +1,142 @@
+// Many photographs: one set of settings for all, their progress, before and after, and a zip of the results.
+
+import { ask, send } from "./api.js";
+import * as jobs from "./jobs.js";
+import { attempt, on, save } from "./page.js";
+import { choose_task } from "./painting.js";
+import { find, show_note } from "./panel.js";
+import * as session from "./session.js";
+
+const PICTURES = /\.(jpe?g|png|tiff?|webp|heic|heif|hif|avif|bmp|gif|p[gnp]m)$/i;
+
+let key = null; // of the session with the photographs
+
+export const is_picture = (file) => PICTURES.test(file.name) && !file.name.startsWith(".");
+
+// Sends photographs and shows them; the page has been cleared.
+export async function begin(files) {
+  key = (await (await ask("POST", "/api/batches")).json()).session;
+  show();
+  choose_task("restore");
+  const refused = [];
+  for (const [i, file] of files.entries()) {
+    show_note(`Sending ${i + 1} of ${files.length} …`);
+    await send(`/api/batches/${key}/files?name=${encodeURIComponent(file.name)}`, file).catch((error) => refused.push(error.message));
+    if (i % 5 === 0) await refresh();
+  }
+  show_note(refused.join("\n"));
+  await refresh();
+  remember();
+}
+
+function show() {
+  document.body.dataset.state = "many";
+  find("cards").replaceChildren();
+}
+
+// Runs a task on all photographs.
+export function start(kind, settings) {
+  const path = `/api/batches/${key}/${kind}?${new URLSearchParams(settings)}`;
+  return follow(kind, async () => (await (await ask("POST", path)).json()).job);
+}
+
+async function follow(kind, begin) {
+  const done = ({ note }) => show_note(note);
+  await jobs.run_at(kind, { begin, done, update: refresh, begun: (job) => remember({ kind, job }) });
+  remember();
+  await refresh();
+}
+
+// Shows the state of each photograph.
+async function refresh() {
+  const mine = key;
+  if (!mine) return;
+  const rows = await (await ask("GET", `/api/batches/${mine}`)).json();
+  if (key !== mine) return;
+  find("title").textContent = `${rows.length} photographs`;
+  find("zip").disabled = !rows.some((row) => row.state === "done");
+  const cards = find("cards").children;
+  rows.forEach((row, i) => {
+    if (!cards[i]) find("cards").append(card(row.name));
+    if (cards[i].dataset.state !== row.state) update(cards[i], row);
+  });
+}
+
+function address(name, result, small) {
+  return `/api/batches/${key}/view?${new URLSearchParams({ name, result, small })}`;
+}
+
+function card(name) {
+  const made = Object.assign(document.createElement("button"), { type: "button", title: name });
+  made.append(image(address(name, false, true), ""), document.createElement("span"));
+  made.addEventListener("click", () => look(name, made.dataset.state === "done"));
+  return made;
+}
+
+function image(src, alt) {
+  const made = Object.assign(document.createElement("img"), { src, alt, loading: "lazy" });
+  made.addEventListener("error", () => made.remove()); // the file is no picture
+  return made;
+}
+
+function update(made, { name, state, note }) {
+  made.querySelectorAll("img.after").forEach((each) => each.remove());
+  if (state === "done") made.querySelector("span").before(Object.assign(image(`${address(name, true, true)}&at=${Date.now()}`, ""), { className: "after" }));
+  made.dataset.state = state;
+  made.title = note ?? name;
+  made.querySelector("span").textContent = `${name} · ${{ waiting: "waiting", done: "done", failed: "failed" }[state]}`;
+}
+
+// Shows a photograph and its result in full.
+function look(name, done) {
+  find("look-title").textContent = name;
+  const images = [image(address(name, false, false), "before")];
+  if (done) images.push(image(`${address(name, true, false)}&at=${Date.now()}`, "after"));
+  find("look-images").replaceChildren(...images);
+  find("look").showModal();
+}
+
+// --- after a reload of the tab ---
+
+function remember(running = null) {
+  if (!key) return;
+  sessionStorage.setItem("batch", JSON.stringify({ key, ...running }));
+  session.add({ key, name: find("title").textContent, many: true });
+}
+
+export const current = () => key;
+
+// Returns the photographs that this tab had before it was reloaded: { key, kind, job }, or null.
+export const of_tab = () => JSON.parse(sessionStorage.getItem("batch") ?? "null");
+
+// Takes up photographs, and their job if one was running.
+export async function resume(saved) {
+  key = saved.key;
+  try {
+    await refresh();
+  } catch (error) {
+    await forget();
+    throw error;
+  }
+  if (key !== saved.key) return; // something else was opened meanwhile
+  show();
+  choose_task("restore");
+  await refresh();
+  remember(saved);
+  if (saved.job) follow(saved.kind, () => saved.job);
+}
+
+// Leaves the photographs, before something else is opened.
+export function leave() {
+  key = null;
+  sessionStorage.removeItem("batch");
+}
+
+// Deletes the photographs and results from the server.
+export async function forget() {
+  const gone = key;
+  leave();
+  await session.forget(gone);
+}
+
+on("zip", () => attempt(async () => save(`/api/batches/${key}/zip`, "")));

@@ -1,0 +1,93 @@
+// Settings of the tasks: the values of the panel's controls, and the texts that depend on them.
+
+import { ask } from "./api.js";
+import { chosen_of, on, stage, state } from "./page.js";
+import { choose_task } from "./painting.js";
+import { find, show_exact, show_improvement, show_seconds } from "./panel.js";
+
+export const STEPS = ["inpaint", "tone", "denoise", "colorize", "tint", "enlarge"];
+export const step = (name) => find(`step-${name}`).checked;
+
+// Returns the strength of a step; null: decided by the task.
+export const strength = (name) => Number(find(`strength-${name}`).value) || null;
+
+const reference = find("like");
+let like = null; // the reference photograph: { key, name } of its layer on the server
+
+// The controls that belong to the photograph. Others, such as the brush, belong to the user.
+const controls = () => document.querySelectorAll("#panel :is(input[data-setting], fieldset[data-setting] input), #format");
+
+// Returns the values of all controls.
+export function values() {
+  const out = { like };
+  for (const control of controls()) {
+    if (control.type === "radio") {
+      if (control.checked) out[control.name] = control.value;
+    } else out[control.id] = control.type === "checkbox" ? control.checked : control.value;
+  }
+  return out;
+}
+
+// Sets the controls; those without a value get their defaults.
+export function set(saved = {}) {
+  for (const control of controls()) {
+    const given = saved[control.type === "radio" ? control.name : control.id];
+    if (control.type === "radio") control.checked = given === undefined ? control.defaultChecked : control.value === given;
+    else if (control.type === "checkbox") control.checked = given ?? control.defaultChecked;
+    else if (control.id !== "format") control.value = given ?? control.defaultValue;
+    else if ([...control.options].some((option) => option.value === given)) control.value = given;
+  }
+  set_reference(saved.like ?? null);
+  choose_task(chosen_of("task"));
+  show();
+}
+
+// Updates the controls and texts that depend on the settings.
+export function show() {
+  show_improvement(chosen_of("improve"), chosen_of("blur"));
+  find("restore").disabled = !STEPS.some(step);
+  for (const slider of document.querySelectorAll("input[data-auto]")) {
+    const [, name] = slider.id.split("-");
+    slider.parentElement.hidden = !step(name);
+    slider.nextElementSibling.textContent = slider.value === "0" ? "auto" : `${slider.value} ${slider.dataset.auto}`;
+  }
+  find("grow").nextElementSibling.textContent = `${find("grow").value} px`;
+  show_exact();
+}
+
+function set_reference(of) {
+  like = of;
+  if (!of) reference.value = "";
+  find("like-name").textContent = of ? `Reference: ${of.name}` : "Optional: a colour photograph of the same subject. Similar areas take its colours.";
+}
+
+// The layers of Colorize that are on the server already.
+export function reference_keys() {
+  return like ? { like: like.key } : {};
+}
+
+// Sends a reference photograph.
+export async function take_reference(file) {
+  const { picture } = stage;
+  set_reference(null);
+  const answer = await ask("POST", `/api/photos/${picture.photo.key}/layers?of=like`, file);
+  if (stage.picture === picture) set_reference({ key: (await answer.json()).key, name: file.name });
+}
+
+export const forget_reference = () => set_reference(null);
+
+// Shows the estimated duration of the chosen improvement.
+let estimated = null; // path of the last request
+
+export async function estimate() {
+  show_seconds(null);
+  if (!stage.picture || chosen_of("task") !== "improve" || state() !== "painting") return;
+  const query = new URLSearchParams({ work: chosen_of("improve"), factor: chosen_of("factor") });
+  const mine = (estimated = `/api/photos/${stage.picture.photo.key}/seconds?${query}`);
+  const estimate = await ask("GET", mine).then((answer) => answer.json()).catch(() => null); // optional
+  if (estimate && estimated === mine) show_seconds(estimate.seconds);
+}
+
+on("panel", show, "input");
+for (const id of ["improve", "tasks"]) on(id, estimate, "change");
+on("format", show_exact, "change");

@@ -1,0 +1,51 @@
+// A photograph with its marks and the results made of it.
+
+export class Sheet {
+  // straight: the { picture, angle } that it was straightened from, or null.
+  constructor(picture, marks, straight = null) {
+    this.straight = straight;
+    this.picture = picture;
+    this.marks = marks;
+    this.results = []; // each { picture, request, seed, note, actions, another, blend }, and its thumbnail
+  }
+
+  get pictures() {
+    return [this.picture, ...this.results.flatMap((result) => [result.picture, face(result)])];
+  }
+
+  get loaded() {
+    return this.pictures.every((picture) => picture.levels.length);
+  }
+
+  load() {
+    return Promise.all(this.pictures.map((picture) => picture.levels.length || picture.enlarge()));
+  }
+
+  // Returns the next unused seed of a request.
+  seed(request) {
+    const used = this.results.filter((result) => result.request.id === request.id).map((result) => result.seed);
+    return Math.max(-1, ...used) + 1;
+  }
+}
+
+// Returns the picture of a result as it is shown: blended with the photograph, or alone.
+export const face = ({ picture, blend }) => blend?.picture ?? picture;
+
+// What the server is asked for: the route, its query without layers and seed, and the layers.
+export class Request {
+  // prints: { name: fingerprint } of the layers; box: of the mask, for the view of its results; null: everything.
+  constructor({ kind, settings, prints = {}, keys = {}, box = null }) {
+    Object.assign(this, { kind, settings, prints, keys, box });
+    this.layers = {}; // { name: PNG }, to send them again; empty after a reload
+  }
+
+  // Equal for requests whose results differ by their seeds alone.
+  get id() {
+    return JSON.stringify([this.kind, this.settings, this.prints]);
+  }
+
+  get saved() {
+    const { kind, settings, prints, keys, box } = this;
+    return { kind, settings, prints, keys, box };
+  }
+}

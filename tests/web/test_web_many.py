@@ -1,0 +1,86 @@
+"""Many photographs: the batch behind the page."""
+
+import io
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from client import OPAQUE, client, ended, pixels, png, read
+from fastapi.testclient import TestClient
+
+from scoreinv.web import many
+
+
+@pytest.fixture
+def browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with client() as opened:
+        yield opened
+
+
+def begun(browser: TestClient, files: dict[str, bytes]) -> str:
+    """Send photographs; return the path of their batch."""
+    path = f"/api/batches/{browser.post('/api/batches', headers=OPAQUE).json()['session']}"
+    for name, content in files.items():
+        answer = browser.post(f"{path}/files", params={"name": name}, content=content, headers=OPAQUE)
+        assert answer.status_code == 201, answer.text
+    return path
+
+
+def test_all_are_restored_and_one_that_fails_does_not_stop_the_others(browser: TestClient) -> None:
+    gray, colour = pixels(channels=1), pixels()
+    path = begun(browser, {"a.png": png(gray), "broken.png": b"no picture", "b.png": png(colour)})
+    job = browser.post(f"{path}/restore", params={"inpaint": False, "denoise": False}, headers=OPAQUE).json()["job"]
+    end = ended(browser, job)
+    assert end["state"] == "done", end
+    rows = {row["name"]: row for row in browser.get(path).json()}
+    assert {name: row["state"] for name, row in rows.items()} == {
+        "a.png": "done",
+        "broken.png": "failed",
+        "b.png": "done",
+    }
+    assert "Colour was added." in rows["a.png"]["note"]
+    archive = zipfile.ZipFile(io.BytesIO(browser.get(f"{path}/zip").content))
+    assert archive.namelist() == ["a_restored.png", "b_restored.png", "manifest.csv"]
+    key = path.rpartition("/")[2]
+    assert key not in archive.read("manifest.csv").decode()  # whoever has it has the photographs
+    assert rows["broken.png"]["note"].startswith("broken.png: ")
+    assert (read(archive.read("b_restored.png")) == colour).all()
+    assert read(archive.read("a_restored.png")).shape == (*gray.shape, 3)
+    shown = browser.get(f"{path}/view", params={"name": "a.png", "result": True})
+    assert read(shown.content).shape == (*gray.shape, 3)
+
+
+def test_names_stay_within_their_folder_and_apart(browser: TestClient, tmp_path: Path) -> None:
+    path = begun(browser, {})
+    given = ("../../a.png", "..\\a.png", "/etc/a.png", ".hidden.png", "-o.png", "")
+    names = [
+        browser.post(f"{path}/files", params={"name": name}, content=png(pixels()), headers=OPAQUE).json()["name"]
+        for name in given
+    ]
+    assert names == ["a.png", "a 2.png", "a 3.png", "hidden.png", "o.png", "photo"]
+    written = {file.name for file in tmp_path.rglob("*") if file.is_file()}
+    assert written == set(names)
+    for name in ("../a.png", "b.png"):
+        assert browser.get(f"{path}/view", params={"name": name}).status_code == 404
+
+
+def test_their_number_and_size_are_bounded(browser: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = begun(browser, {"a.png": png(pixels())})
+    monkeypatch.setattr(many, "MOST_FILES", 1)
+    assert browser.post(f"{path}/files", content=png(pixels()), headers=OPAQUE).status_code == 422
+    monkeypatch.setattr(many, "MOST_FILES", 9)
+    monkeypatch.setattr("scoreinv.web.sessions.Sessions._bytes", lambda _: np.inf)
+    assert browser.post(f"{path}/files", content=png(pixels()), headers=OPAQUE).status_code == 422
+
+
+def test_they_are_forgotten_on_request(browser: TestClient, tmp_path: Path) -> None:
+    path = begun(browser, {"a.png": png(pixels())})
+    answer = browser.delete(path.replace("batches", "sessions"), headers={"origin": OPAQUE["origin"]})
+    assert answer.status_code == 204
+    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert browser.get(path).status_code == 404
+    assert browser.post(f"{path}/files", content=png(pixels()), headers=OPAQUE).status_code == 404

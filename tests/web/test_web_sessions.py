@@ -1,0 +1,163 @@
+"""Sessions: files of this user alone, bounded in number, size and time, and deleted on request."""
+
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from client import OPAQUE, client, hole, pixels, png, read
+
+from scoreinv.imaging.metadata import Metadata
+from scoreinv.imaging.picture import Picture
+from scoreinv.web import sessions
+from scoreinv.web.photo import GoneError, Photo
+from scoreinv.web.sessions import ConflictError, Sessions
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sessions]:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    made = Sessions()
+    yield made
+    made.close()
+
+
+def photo_of(session: str, **kind: type) -> Photo:
+    metadata = Metadata(exif=b"Exif\0\0abc", dpi=(300.0, 299.0))
+    return Photo(Picture(pixels(**kind), metadata), "a", "TIFF", "a note", session=session)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_photograph_comes_back_exactly(kept: Sessions, dtype: type) -> None:
+    photo = photo_of(kept.begin(), dtype=dtype)
+    kept.keep(photo)
+    back = kept.photo(photo.key)
+    assert back is not None
+    assert (back.picture.pixels == photo.picture.pixels).all()
+    assert back.picture.pixels.dtype == dtype
+    assert back.picture.metadata == photo.picture.metadata
+    assert (back.key, back.stem, back.kind, back.note, back.session) == (
+        photo.key,
+        "a",
+        "TIFF",
+        "a note",
+        photo.session,
+    )
+
+
+def test_only_this_user_can_read_the_files(kept: Sessions, tmp_path: Path) -> None:
+    assert not list(tmp_path.iterdir())  # nothing is made before the first session
+    kept.keep(photo_of(kept.begin()))
+    (folder,) = tmp_path.iterdir()
+    (session,) = folder.iterdir()
+    if os.name == "posix":
+        assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, session)] == [0o700, 0o700]
+    kept.close()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("key", ["", ".", "..", "../..", "*", "a/../b", "?" * 16, "\0"])
+def test_other_keys_name_no_files(kept: Sessions, key: str) -> None:
+    kept.keep(photo_of(kept.begin()))
+    assert kept.photo(key) is None
+    for call in (kept.state, lambda key: kept.save(key, b"", 0)):
+        with pytest.raises(GoneError):
+            call(key)
+    kept.forget(key)
+    assert len(kept._used) == 1
+
+
+def test_the_oldest_session_goes_first(kept: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MOST_SESSIONS", 2)
+    first, second = kept.begin(), kept.begin()
+    kept.save(first, b"state", 0)  # used last
+    third = kept.begin()
+    assert [key in kept for key in (first, second, third)] == [True, False, True]
+
+
+def test_sessions_end_a_day_after_their_last_use(kept: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = kept.begin(), kept.begin()
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + sessions.MOST_AGE - 60)
+    kept.save(second, b"state", 0)
+    monkeypatch.setattr(time, "time", lambda: now + sessions.MOST_AGE + 60)
+    kept.expire()
+    assert [key in kept for key in (first, second)] == [False, True]
+
+
+def test_all_files_together_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    kept = Sessions(most=45_000)
+    photos = [photo_of(kept.begin()) for _ in range(3)]  # each counts for 16 kB
+    for photo in photos:
+        kept.keep(photo)
+    more = [photo_of(photos[-1].session or "") for _ in range(20)]
+    for photo in more:
+        kept.keep(photo)
+    assert kept._bytes() <= 45_000
+    assert kept.photo(more[-1].key) is None  # it is in memory only
+    kept.close()
+
+
+def test_states_have_versions(kept: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = kept.begin()
+    with pytest.raises(GoneError):
+        kept.state(key)
+    assert kept.save(key, b"first", 0) == 1
+    with pytest.raises(ConflictError):
+        kept.save(key, b"of another tab", 0)
+    assert kept.save(key, b"second", 1) == 2
+    assert kept.state(key) == (b"second", 2)
+    monkeypatch.setattr(sessions, "MOST_STATE", 3)
+    with pytest.raises(sessions.InputError):
+        kept.save(key, b"long", 2)
+
+
+def test_folders_of_killed_servers_are_deleted(kept: Sessions, tmp_path: Path) -> None:
+    old, new = tmp_path / "scoreinv-page-old", tmp_path / "scoreinv-page-new"
+    for folder in (old, new):
+        folder.mkdir()
+    os.utime(old, (0, 0))
+    kept.begin()
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_the_routes_of_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A photograph that memory dropped comes back from its session, and nothing of it after it was forgotten."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("scoreinv.web.album.MOST_BYTES", 1)
+    with client() as browser:
+        photo = browser.post("/api/photos?keep=true", content=png(pixels()), headers=OPAQUE).json()
+        layer = browser.post(f"/api/photos/{photo['key']}/layers", content=png(hole()), headers=OPAQUE).json()["key"]
+        for _ in range(3):  # these are in memory alone
+            other = browser.post("/api/photos", content=png(pixels()), headers=OPAQUE).json()
+            assert other["session"] is None
+        shown = browser.get(f"/api/photos/{photo['key']}/file?kind=PNG")
+        assert (read(shown.content) == pixels()).all()
+        assert browser.get(f"/api/photos/{layer}/bits").status_code == 200
+        path = f"/api/sessions/{photo['session']}"
+        assert browser.get(path).status_code == 404  # nothing was saved yet
+        assert browser.post(path, content=b"state", headers=OPAQUE).json() == {"version": 1}
+        assert browser.post(path, content=b"other", headers=OPAQUE).status_code == 409
+        assert (browser.get(path).content, browser.get(path).headers["x-version"]) == (b"state", "1")
+        assert browser.head(path).status_code == 204
+        for method in ("post", "delete"):  # from another page
+            options = {"headers": {"origin": "http://evil.example"}}
+            assert getattr(browser, method)(path, **options).status_code == 403
+        assert browser.delete(path, headers={"origin": OPAQUE["origin"]}).status_code == 204
+        for gone in (path, f"/api/photos/{photo['key']}", f"/api/photos/{layer}/bits"):
+            assert browser.get(gone).status_code == 404
+        assert browser.head(path).status_code == 404
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_token_guards_sessions() -> None:
+    with client("192.0.2.7") as browser:
+        for method, path in (("GET", "a"), ("HEAD", "a"), ("POST", "a"), ("DELETE", "a")):
+            answer = browser.request(method, f"/api/sessions/{path}", headers=OPAQUE)
+            assert answer.status_code == 403
