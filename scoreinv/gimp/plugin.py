@@ -184,7 +184,7 @@ def _run_task(task: str, layer: Gimp.Layer, options: dict[str, Any]) -> Gimp.Ima
     opaque = Gimp.ImageType.RGB_IMAGE if layer.is_rgb() else Gimp.ImageType.GRAY_IMAGE
     kind = opaque if task == "fill" else layer.type()  # erased pixels are filled, too
     report: dict[str, Any] = {"another": True, "note": None}
-    contents = []
+    contents: list[bytes] = []
     with _server() as ask:
         photo = ask("POST", "/api/photos", _png(layer, area, kind, _results(layer)), look=False)["key"]
         if task == "select":
