@@ -355,15 +355,15 @@ class Selection:
     def _changed(self, before: np.ndarray, after: np.ndarray, click: tuple[float, float, bool]) -> np.ndarray:
         """Return the logits `before` with the part of `after` that a click adds or removes.
 
-        It is the connected part, at the click, of the pixels that the masks decide differently. If `after` contradicts
-        the click, return it whole: further clicks correct it.
+        It is the connected part, at the click, of the pixels that the masks decide differently. If they agree there, or
+        `after` contradicts the click, return `after` whole.
         """
         x, y, inside = click
-        cell = self._decoder_cell(x, y)
-        if (after[cell] > 0) != inside:
-            return after
         labels, _ = ndimage.label((before > 0) != (after > 0), np.ones((3, 3)))
-        return np.where((labels == labels[cell]) & (labels > 0), after, before)
+        cell = self._decoder_cell(x, y)
+        if not labels[cell] or (after[cell] > 0) != inside:
+            return after
+        return np.where(labels == labels[cell], after, before)
 
     def _in_box(
         self, box: tuple[float, float, float, float], masks: np.ndarray, iou: np.ndarray
