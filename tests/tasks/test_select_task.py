@@ -121,12 +121,12 @@ def test_a_box_means_the_mask_that_colours_explain(selection, monkeypatch):
 
 def test_a_click_adds_or_removes_its_part_and_nothing_else(selection, monkeypatch):
     trust = np.full(4, 0.9, np.float32)
-    answers = iter([boxed(*[(50, 80)] * 4), boxed(*[(65, 110)] * 4), boxed(*[(60, 90)] * 4)])
+    answers = iter(boxed(*[columns] * 4) for columns in ((50, 80), (65, 110), (60, 90), (40, 120)))
     monkeypatch.setattr(selection.network, "masks", lambda *_: (next(answers), trust))
-    clicks = ((60, 80, True), (100, 80, True), (105, 80, False))
-    for count, right in ((1, 80), (2, 110), (3, 90)):
+    clicks = ((60, 80, True), (100, 80, True), (105, 80, False), (70, 80, True))
+    for count, columns in enumerate(((50, 80), (50, 110), (50, 90), (40, 120)), start=1):  # the last was selected
         across = np.nonzero(selection.select(Prompt(clicks[:count])).mask.any(axis=0))[0]
-        np.testing.assert_allclose((across.min(), across.max() + 1), (50, right), atol=1)
+        np.testing.assert_allclose((across.min(), across.max() + 1), columns, atol=1)
 
 
 def test_a_size_chooses_among_the_masks_of_a_box(selection):
