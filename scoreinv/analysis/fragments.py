@@ -15,6 +15,7 @@ import math
 import numpy as np
 from scipy import ndimage
 
+from scoreinv.analysis.colour_evidence import bins_of, log_densities
 from scoreinv.analysis.leftovers import wide_holes
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.regions import means_of_blocks
@@ -24,8 +25,6 @@ SMALLEST, LARGEST = 0.002, 0.03
 _SIDE = 256  # cells of the longer side of a hole with its surroundings
 _MARGIN = 0.35  # surroundings on each side, as a fraction of the hole's longer side
 _SOFT = 2  # minimum distance from the mask in pixels; nearer ones may belong to a soft edge
-_BINS = 24  # bins of a histogram along each channel
-_UNSEEN = 1e-5  # probability of a colour that does not occur
 _EVIDENCE, _JOINED = 0.5, 0.75
 """Minimum evidence of a cell; minimum mean evidence of a fragment times the share of its outline at the mask. Chosen by
 `tests/benchmarks/fragments.py` for few false fragments."""
@@ -67,8 +66,8 @@ def fragments_beside(
     inside, area = mask > 0.9, (mask > 0.5).sum()
     if near.all() or not inside.any():
         return np.zeros_like(near)
-    bins = np.ravel_multi_index(tuple(np.moveaxis((colours * (_BINS - 1e-3)).astype(int), -1, 0)), (_BINS,) * 3)
-    of_object, of_surroundings = (np.log(_densities(bins[where]) + _UNSEEN) for where in (inside, ~near))
+    bins = bins_of(colours)
+    of_object, of_surroundings = (log_densities(bins[where]) for where in (inside, ~near))
     evidence = ndimage.gaussian_filter((of_object - of_surroundings)[bins], 0.7)
     if prior is not None:
         evidence += prior
@@ -82,9 +81,3 @@ def fragments_beside(
         if SMALLEST * area <= own.sum() <= LARGEST * area and evidence[wider][own].mean() * joined > _JOINED:
             found[wider] |= own
     return found
-
-
-def _densities(bins: np.ndarray) -> np.ndarray:
-    """Return the smoothed histogram of colours, by the flat index of their bins, as probabilities."""
-    counts = np.bincount(bins, minlength=_BINS**3).reshape((_BINS,) * 3).astype(float)
-    return (ndimage.gaussian_filter(counts, 0.7) / len(bins)).ravel()

@@ -18,7 +18,7 @@ _SYSTEM_PYTHON = Path("/usr/bin/python3")
 
 
 def install(common: Common) -> None:
-    """Install the plug-in: Filters > Scoreinv fills selections, restores, colours, denoises.
+    """Install the plug-in: Filters > Scoreinv fills, selects, restores, colours, enlarges.
 
     \b
     scoreinv gimp install   # then restart GIMP

@@ -119,9 +119,23 @@ def resemblance(cosines: Tensor) -> Tensor:
     return torch.minimum(*best)
 
 
+def similarity_to(places: Tensor, looks: Looks) -> Tensor:
+    """Return the similarity in material of each place to the most similar of some places, (h, w) in [0, 1].
+
+    Args:
+        places: (h, w) bool, at least one.
+    """
+    return _same_material(looks.colours, looks.colours[:, places.flatten()]).amax(1).reshape(looks.size)
+
+
+def _same_material(one: Tensor, other: Tensor) -> Tensor:
+    """Return the powers of the Bhattacharyya coefficients of densities (K, N) and (K, M), (N, M)."""
+    return (one.sqrt().T @ other.sqrt()) ** _MATERIAL
+
+
 def _material_similarity(looks: Looks, reference: Looks, components: Tensor) -> Tensor:
     """Return the factor of k_i by the densities of chroma, (N, M), at most 1."""
-    similarity = (looks.colours.sqrt().T @ reference.colours.sqrt()) ** _MATERIAL
+    similarity = _same_material(looks.colours, reference.colours)
     ratio = looks.colours.T @ components / (reference.colours * components).sum(0)
     return similarity * ratio.clamp(max=1)
 

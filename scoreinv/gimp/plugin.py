@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""GIMP 3 plug-in, Filters > Scoreinv: Fill the selection, Restore, Colorize, Denoise.
+"""GIMP 3 plug-in, Filters > Scoreinv: the tasks of the page on a layer.
 
 GIMP runs this file with its own Python. `scoreinv gimp install` copies it to GIMP's folder of plug-ins and sets
 `COMMAND`. The plug-in sends the layer with its results, the selection and the strokes to the server of the page: the
-one that the user runs, with its models loaded, or a new one that ends with this process. The result is a new layer on
-top, transparent outside the selection; the original layer is unchanged. GIMP's Cancel kills this process. Its own
-server then ends with its stdin, and any other server stops the job twenty seconds after the last `left`.
+one that the user runs, with its models loaded, or a new one that ends with this process. Results are new layers on
+top, transparent outside the selection; the original layer is unchanged. An object or damage becomes the selection, and
+an enlarged picture a new image. GIMP's Cancel kills this process. Its own server then ends with its stdin, and any
+other server stops the job twenty seconds after the last `left`.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -34,9 +36,12 @@ from gi.repository import Gegl, Gimp, GimpUi, Gio, GLib, GObject  # noqa: E402 -
 COMMAND = ["scoreinv"]  # `scoreinv gimp install` sets this
 SERVER_FILE = Path(os.environ.get("XDG_RUNTIME_DIR") or Path.home() / ".cache") / "scoreinv-serve.json"
 """Written by `scoreinv serve`: the link and process of a running server."""
+MOST_RESULTS = 8
 _EIGHT_BITS = (Gimp.Precision.U8_LINEAR, Gimp.Precision.U8_NON_LINEAR, Gimp.Precision.U8_PERCEPTUAL)
 
 
+_LEVELS = [bytes(255 * (byte >> bit & 1) for bit in range(7, -1, -1)) for byte in range(256)]
+"""Levels of the pixels of a mask for each byte of packed bits."""
 _XMP = b"XML:com.adobe.xmp\0\0\0\0\0"
 """Head of the chunk of a PNG with its XMP."""
 
@@ -46,13 +51,31 @@ class PluginError(Exception):
 
 
 FILTERS = {
-    "fill": ("Fill the selection", "Replaces the selection with content that matches its surroundings.", ("seed",)),
-    "restore": ("Restore", "Repairs damage, and removes tint, fading and noise.", ("colorize", "seed")),
-    "colorize": ("Colorize", "Adds colour to a grey photograph.", ("strokes", "seed")),
-    "denoise": ("Denoise", "Removes noise.", ("noise",)),
+    "fill": (
+        "_Fill the selection",
+        "Replaces the selection with content that matches its surroundings.",
+        ("results", "seed"),
+    ),
+    "select": (
+        "Select _object",
+        "Selects the object that the selection surrounds, such as a rectangle around it.",
+        ("shadow",),
+    ),
+    "damage": ("Find _damage", "Selects scratches, creases, stains and dust.", ("sensitivity",)),
+    "restore": (
+        "_Restore",
+        "Repairs damage, and removes tint, fading and noise.",
+        ("inpaint", "tone", "denoise", "colorize", "sensitivity", "results", "seed"),
+    ),
+    "colorize": ("_Colorize", "Adds colour to a grey photograph.", ("strokes", "results", "seed")),
+    "denoise": ("De_noise", "Removes noise.", ("noise",)),
+    "deblur": ("De_blur", "Removes the blur of the lens or of motion, which is estimated.", ("noise",)),
+    "upscale": ("_Enlarge", "Enlarges the picture, as a new image.", ("factor",)),
 }
 """Label, description and options (see `_add_options`) of each task, by its name on the server, which ends the name of
 the procedure."""
+_ESTIMATED = -1.0
+"""Value of `tone` and `sensitivity` for the server's own."""
 
 
 class Scoreinv(Gimp.PlugIn):
@@ -84,11 +107,29 @@ def _add_options(procedure: Gimp.ImageProcedure, names: tuple[str, ...]) -> None
     flags = GObject.ParamFlags.READWRITE
     if "strokes" in names:
         procedure.add_layer_argument("strokes", "S_trokes", "Layer with strokes of colour", True, flags)
-    if "colorize" in names:
-        procedure.add_boolean_argument("colorize", "Colo_urs", "Add colour to a grey photograph", True, flags)
+    for name, label, words in (
+        ("inpaint", "_Damage", "Fill detected damage"),
+        ("denoise", "No_ise", "Remove noise"),
+        ("colorize", "Colo_urs", "Add colour to a grey photograph"),
+    ):
+        if name in names:
+            procedure.add_boolean_argument(name, label, words, True, flags)
+    if "shadow" in names:
+        procedure.add_boolean_argument("shadow", "_Shadow", "Include its cast shadow, if it is clear", False, flags)
+    if "tone" in names:
+        words = "Strength of the correction of fading, 0 (none) to 1; -1: 1 if the photograph is surely faded"
+        procedure.add_double_argument("tone", "_Fading", words, _ESTIMATED, 1, _ESTIMATED, flags)
+    if "sensitivity" in names:
+        words = "Sensitivity of the detection of damage, 0 to 1; -1: the usual one"
+        procedure.add_double_argument("sensitivity", "Sensi_tivity", words, _ESTIMATED, 1, _ESTIMATED, flags)
     if "noise" in names:
         words = "Noise level, 0 to 255; 0: estimated"
         procedure.add_double_argument("noise", "_Noise", words, 0, 255, 0, flags)
+    if "factor" in names:
+        procedure.add_int_argument("factor", "_Factor", "Enlarge this many times", 2, 4, 2, flags)
+    if "results" in names:
+        words = "Number of results, each a layer; the first is visible"
+        procedure.add_int_argument("results", "R_esults", words, 1, MOST_RESULTS, 1, flags)
     if "seed" in names:
         procedure.add_int_argument("seed", "See_d", "Each seed gives a different result", 0, 2**31 - 1, 0, flags)
 
@@ -107,12 +148,14 @@ def run(
         _selection(task, layer)
         if mode == Gimp.RunMode.INTERACTIVE:
             GimpUi.init(procedure.get_name())
-            dialog = GimpUi.ProcedureDialog.new(procedure, config, label)
+            dialog = GimpUi.ProcedureDialog.new(procedure, config, label.replace("_", ""))
             dialog.fill(None)
             if not dialog.run():
                 return procedure.new_return_values(Gimp.PDBStatusType.CANCEL, None)
             dialog.destroy()
-        _run_task(task, layer, {name: config.get_property(name) for name in options})
+        large = _run_task(task, layer, {name: config.get_property(name) for name in options})
+        if large is not None and mode != Gimp.RunMode.NONINTERACTIVE:
+            Gimp.Display.new(large)
     except PluginError as error:
         message = GLib.Error.new_literal(Gimp.PlugIn.error_quark(), str(error), 0)
         return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, message)
@@ -121,24 +164,34 @@ def run(
 
 
 def _selection(task: str, layer: Gimp.Layer) -> Gegl.Buffer | None:
-    """Return the selection, None if there is none; raise PluginError if `fill` has nothing to fill."""
+    """Return the selection, None if there is none; raise PluginError if the task needs one on the layer."""
     image = layer.get_image()
     selected = None if Gimp.Selection.is_empty(image) else image.get_selection().get_buffer().dup()
-    if task == "fill" and (selected is None or not layer.mask_intersect()[0]):
-        raise PluginError("Select an area of this layer to fill.")
+    if task in ("fill", "select") and (selected is None or not layer.mask_intersect()[0]):
+        what = "an area of this layer to fill" if task == "fill" else "a rectangle around an object of this layer"
+        raise PluginError(f"Select {what}.")
     return selected
 
 
-def _run_task(task: str, layer: Gimp.Layer, options: dict[str, Any]) -> None:
-    """Run a task on a layer with its results, and insert the new result on top."""
+def _run_task(task: str, layer: Gimp.Layer, options: dict[str, Any]) -> Gimp.Image | None:
+    """Run a task on a layer with its results, and insert the new results on top, or select what was found.
+
+    Return the enlarged image of `upscale`, else None.
+    """
     selected = _selection(task, layer)
     Gimp.progress_init("Scoreinv: starting")
     area = Gegl.Rectangle.new(*layer.get_offsets()[1:], layer.get_width(), layer.get_height())
     opaque = Gimp.ImageType.RGB_IMAGE if layer.is_rgb() else Gimp.ImageType.GRAY_IMAGE
     kind = opaque if task == "fill" else layer.type()  # erased pixels are filled, too
+    report: dict[str, Any] = {"another": True, "note": None}
+    contents: list[bytes] = []
     with _server() as ask:
         photo = ask("POST", "/api/photos", _png(layer, area, kind, _results(layer)), look=False)["key"]
-        query = {name: value for name, value in options.items() if name != "strokes" and (name, value) != ("noise", 0)}
+        if task == "select":
+            _select_object(ask, photo, layer, area, **options)
+            return None
+        query = {name: value for name, value in options.items() if name not in ("results", "strokes")}
+        query = {name: value for name, value in query.items() if value != _ESTIMATED and (name, value) != ("noise", 0)}
         if task == "fill" and selected is not None:
             levels = selected.get(area, 1.0, "Y u8", Gegl.AbyssPolicy.NONE)
             levels = levels.translate(bytes([0] + 255 * [255]))  # fill the soft edges too: the layer mask fades them
@@ -146,18 +199,64 @@ def _run_task(task: str, layer: Gimp.Layer, options: dict[str, Any]) -> None:
             query["mask"] = ask("POST", f"/api/photos/{photo}/layers", mask)["key"]
         if (strokes := options.get("strokes")) is not None:
             query["strokes"] = ask("POST", f"/api/photos/{photo}/layers", _png(strokes, area, strokes.type()))["key"]
-        report = _await_job(ask, ask("POST", f"/api/photos/{photo}/{task}", **query)["job"])
-        if report["photo"] is not None:
-            content = ask("GET", f"/api/photos/{report['photo']['key']}/file", kind="PNG")
-            _insert(content, layer, area, selected, FILTERS[task][0])
+        while report["another"] and len(contents) < options.get("results", 1):
+            report = _await_job(ask, ask("POST", f"/api/photos/{photo}/{task}", **query)["job"])
+            if report["photo"] is not None:
+                contents.append(ask("GET", f"/api/photos/{report['photo']['key']}/file", kind="PNG"))
+            query["seed"] = query.get("seed", 0) + 1
     if report["note"]:
         Gimp.message(report["note"])
+    if task == "upscale":
+        return _loaded(contents[0])
+    if task == "damage" and contents:
+        with _opened(contents[0]) as mask:
+            _select(layer, mask.get_layers()[0].get_buffer(), area)
+    elif task != "damage":
+        _insert(contents, layer, area, selected, FILTERS[task][0].replace("_", ""))
+    return None
+
+
+def _select_object(
+    ask: Callable[..., Any], photo: str, layer: Gimp.Layer, area: Gegl.Rectangle, *, shadow: bool
+) -> None:
+    """Replace the selection with the object in its bounding box, and with the object's shadow if that is asked for."""
+    _, left, top, width, height = layer.mask_intersect()
+    prompt = {"box": f"{left},{top},{width},{height}"}
+    found = [ask("POST", f"/api/photos/{photo}/select", fragments=True, rim=True, **prompt)]
+    if shadow:
+        found.append(ask("POST", f"/api/photos/{photo}/shadow", **prompt))
+    operation = Gimp.ChannelOps.REPLACE
+    for box, bits in ((part["box"], base64.b64decode(part["bits"])) for part in found if part["box"]):
+        place = Gegl.Rectangle.new(*box)
+        mask = Gegl.Buffer.new("Y u8", *box)
+        mask.set(place, "Y u8", b"".join(_LEVELS[byte] for byte in bits)[: place.width * place.height])
+        _select(layer, mask, area, operation)
+        operation = Gimp.ChannelOps.ADD
+
+
+def _select(
+    layer: Gimp.Layer, mask: Gegl.Buffer, area: Gegl.Rectangle, operation: Gimp.ChannelOps = Gimp.ChannelOps.REPLACE
+) -> None:
+    """Select a mask of a layer's area, as one step of undo."""
+    image = layer.get_image()
+    image.undo_group_start()
+    try:
+        size = image.get_width(), image.get_height()
+        channel = Gimp.Channel.new(image, "Scoreinv", *size, 0, Gegl.Color.new("white"))
+        image.insert_channel(channel, None, 0)
+        _copy(mask, -area.x, -area.y, channel)
+        image.select_item(operation, channel)
+        image.remove_channel(channel)
+        image.set_selected_layers([layer])
+    finally:
+        image.undo_group_end()
 
 
 def _await_job(ask: Callable[..., Any], job: str) -> dict[str, Any]:
     """Show the progress of a job until it ends; return its last report."""
-    Gimp.progress_set_text("Scoreinv: working")
     while (report := ask("GET", f"/api/jobs/{job}"))["state"] in ("waiting", "running"):
+        waiting = report["state"] == "waiting" and report["ahead"] > 0
+        Gimp.progress_set_text("Scoreinv: waiting for another picture" if waiting else "Scoreinv: working")
         ask("POST", f"/api/jobs/{job}/left")  # this process may be killed before the next poll
         Gimp.progress_update(report["done"])
         time.sleep(0.1)
@@ -215,36 +314,59 @@ def _png(layer: Gimp.Layer, area: Gegl.Rectangle, kind: Gimp.ImageType, above: S
         return path.read_bytes()
 
 
-def _insert(content: bytes, below: Gimp.Layer, area: Gegl.Rectangle, selected: Gegl.Buffer | None, name: str) -> None:
-    """Insert a result above its layer and earlier results, masked by the selection, as one step of undo."""
+def _insert(
+    contents: list[bytes], below: Gimp.Layer, area: Gegl.Rectangle, selected: Gegl.Buffer | None, name: str
+) -> None:
+    """Insert results above their layer and earlier results, masked by the selection, as one step of undo.
+
+    The first is on top, and the others are hidden.
+    """
     if not below.is_valid():
         raise PluginError("The layer was deleted meanwhile.")
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "result.png")
-        path.write_bytes(content)
-        result = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path(str(path)))
     image = below.get_image()
     image.undo_group_start()
     try:
-        if result.get_base_type() == Gimp.ImageBaseType.RGB and image.get_base_type() == Gimp.ImageBaseType.GRAY:
-            image.convert_rgb()
-        layer = Gimp.Layer.new_from_drawable(result.get_layers()[0], image)
-        layer.set_name(name)
-        layer.set_offsets(area.x, area.y)
-        if metadata := _with_xmp(image.get_metadata(), content):
-            image.set_metadata(metadata)
-        layer.attach_parasite(Gimp.Parasite.new("scoreinv", Gimp.PARASITE_PERSISTENT, b"%d" % below.get_tattoo()))
-        image.insert_layer(layer, below.get_parent(), image.get_item_position([*_results(below), below][0]))
-        if selected is not None:
-            layer.add_alpha()
-            mask = layer.create_mask(Gimp.AddMaskType.WHITE)
-            layer.add_mask(mask)
-            _copy(selected, area.x, area.y, mask)
-            layer.remove_mask(Gimp.MaskApplyMode.APPLY)
+        for number, content in reversed(list(enumerate(contents, start=1))):
+            with _opened(content) as result:
+                if (
+                    result.get_base_type() == Gimp.ImageBaseType.RGB
+                    and image.get_base_type() == Gimp.ImageBaseType.GRAY
+                ):
+                    image.convert_rgb()
+                layer = Gimp.Layer.new_from_drawable(result.get_layers()[0], image)
+            layer.set_name(name if len(contents) == 1 else f"{name} {number}")
+            layer.set_offsets(area.x, area.y)
+            layer.set_visible(number == 1)
+            layer.attach_parasite(Gimp.Parasite.new("scoreinv", Gimp.PARASITE_PERSISTENT, b"%d" % below.get_tattoo()))
+            image.insert_layer(layer, below.get_parent(), image.get_item_position([*_results(below), below][0]))
+            if selected is not None:
+                layer.add_alpha()
+                mask = layer.create_mask(Gimp.AddMaskType.WHITE)
+                layer.add_mask(mask)
+                _copy(selected, area.x, area.y, mask)
+                layer.remove_mask(Gimp.MaskApplyMode.APPLY)
+            if metadata := _with_xmp(image.get_metadata(), content):
+                image.set_metadata(metadata)
         image.set_selected_layers([below])  # the next filter also runs on the photograph
     finally:
         image.undo_group_end()
-        result.delete()
+
+
+@contextlib.contextmanager
+def _opened(content: bytes) -> Iterator[Gimp.Image]:
+    """Yield the image of a PNG, and delete it."""
+    image = _loaded(content)
+    try:
+        yield image
+    finally:
+        image.delete()
+
+
+def _loaded(content: bytes) -> Gimp.Image:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "result.png")
+        path.write_bytes(content)
+        return Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path(str(path)))
 
 
 def _with_xmp(metadata: Gimp.Metadata | None, content: bytes) -> Gimp.Metadata | None:

@@ -15,7 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -25,8 +25,14 @@ from PIL import Image
 from scoreinv.analysis.kind import Kind, untinted
 from scoreinv.conditional import Observation
 from scoreinv.conditional.colour import GrayView, view_gray
-from scoreinv.conditional.prior import at_size_of, check_references, known_gray_weights, trained_task
-from scoreinv.conditional.references import Places, ReferenceColours, match_references
+from scoreinv.conditional.prior import (
+    ConditionalPrior,
+    at_size_of,
+    check_references,
+    known_gray_weights,
+    trained_task,
+)
+from scoreinv.conditional.references import Looks, Places, ReferenceColours, match_references, similarity_to
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
 from scoreinv.imaging.picture import Picture, scaled
 from scoreinv.inputs.arrays import pictures_from_api
@@ -309,6 +315,7 @@ class _Gray:
         rgb: hxwx3 in [0, 1], with that luma, and the chroma of `known` pixels.
         known: hxw bool, pixels with known chroma.
         view: input of the model.
+        looks: the places of the picture; None without strokes and references, or if the model has no encoder.
         references: colours from reference photos.
     """
 
@@ -322,6 +329,7 @@ class _Gray:
     rgb: np.ndarray
     known: np.ndarray
     view: GrayView
+    looks: Looks | None
     references: ReferenceColours | None
 
     @classmethod
@@ -352,12 +360,15 @@ class _Gray:
             view = GrayView(luma_at(height, width))
         if references and view.seen is None:
             raise InputError("references go with the method conditioned and a model that looks at pictures, as scene")
-        colours = None
-        if references and view.seen is not None:
-            colours = match_references(references, looks_of(view.seen, check_references(prior)))
+        looks = colours = None
+        seeing = check_references(prior) if references else prior
+        if view.seen is not None and (references or strokes is not None) and _compares_places(seeing):
+            looks = looks_of(view.seen, seeing)
+        if references and looks is not None:
+            colours = match_references(references, looks)
         rgb, known = np.repeat(view.luma[..., None], 3, axis=2), np.zeros((height, width), dtype=bool)
         kept = present_colours(picture) if request.keep_color and kind != "tinted" else None
-        one = cls(picture, kind, weights, kept, strokes, noise_weights, view.luma, rgb, known, view, colours)
+        one = cls(picture, kind, weights, kept, strokes, noise_weights, view.luma, rgb, known, view, looks, colours)
         return one if kept is None else one.given(kept)
 
     @property
@@ -377,6 +388,20 @@ class _Gray:
         rgb = np.where(where[..., None], self.luma[..., None] + chroma, self.rgb)
         return replace(self, rgb=rgb, known=self.known | where)
 
+    def reach_of(self, strokes: KnownColours) -> np.ndarray:
+        """Return the weight of strokes at each pixel, hxw in [0, 1].
+
+        It is small behind edges of the luma, and in other materials than those under the strokes.
+        """
+        height, width = self.luma.shape
+        _, painted = strokes.small(height, width, self.weights)
+        found = reach(self.luma, painted)
+        if self.looks is not None:
+            _, places = strokes.small(*self.looks.size, self.weights)
+            alike = similarity_to(torch.from_numpy(places), self.looks)
+            found *= at_size_of(alike[None, None], torch.empty(1, 1, height, width))[0, 0].numpy()
+        return np.where(painted, 1, found)
+
     def like_references(self, drawn: np.ndarray) -> np.ndarray:
         """Return drawn colours, hxwx3, blended with those of the references."""
         if self.references is None:
@@ -388,12 +413,17 @@ class _Gray:
         return gray + prior_weight * (drawn - gray) + chroma
 
 
+def _compares_places(prior: ScorePrior) -> TypeGuard[ConditionalPrior]:
+    return isinstance(prior, ConditionalPrior) and prior.chroma is not None
+
+
 def _draw_hinted(
     grays: list[_Gray], prior: ScorePrior, request: ColorizeRequest, samplings: list[Sampling], callback: Callback
 ) -> tuple[list[list[np.ndarray]], int]:
-    """Draw colours and limit the effect of colour hints to their reach. All pictures have hints, or none has.
+    """Draw colours, and limit the effect of colour hints to their reach. All pictures have hints, or none has.
 
-    The network would treat a hint as evidence about the whole scene.
+    The network would treat a hint as evidence about the whole scene. Beyond the reach are the colours without hints,
+    with those of references.
     """
     strokes = [one.strokes for one in grays if one.strokes is not None]
     part, *rest = split(callback, [1, 1] if strokes else [1])
@@ -405,9 +435,7 @@ def _draw_hinted(
     drawn, more = _draw_tempered(hinted, prior, request, samplings, *rest)
     found = []
     for one, some, befores, afters in zip(grays, strokes, without, drawn, strict=True):
-        height, width = one.luma.shape
-        _, painted = some.small(height, width, one.weights)
-        here = reach(one.luma, painted)[..., None]
+        here = one.reach_of(some)[..., None]
         found.append([before + here * (after - before) for before, after in zip(befores, afters, strict=True)])
     return found, nfe + more
 

@@ -2,7 +2,8 @@
 
 The encoder embeds the picture once; a small decoder answers each prompt (`models.segment_anything`). A single click may
 mean a part, a larger part or the whole, so the decoder returns three masks. The one with the highest predicted IoU is
-chosen, with a penalty for unusual sizes. A box needs no choice. Each further click is decoded with the previous mask.
+chosen, with a penalty for unusual sizes. For a box it is the median of three masks (`Selection._in_box`). Each further
+click is decoded with the previous mask, and adds or removes its part of it.
 
 Postprocessing keeps the components that contain a click, or large ones in a box, and fills small gaps. A mask's cell is
 1/256 of the longer side, so the mask is upsampled along the edges of the photograph (`analysis.edges`).
@@ -21,11 +22,13 @@ from PIL import Image
 from scipy import ndimage
 from scipy.special import expit
 
+from scoreinv.analysis.colour_evidence import bins_of, explained_share
 from scoreinv.analysis.edges import EdgesOfPicture
 from scoreinv.analysis.fragments import fragments_beside
 from scoreinv.analysis.leftovers import take_in_leftovers
 from scoreinv.analysis.shadows import propose_shadow
 from scoreinv.imaging.picture import Picture, picture_of_hole, scaled
+from scoreinv.imaging.regions import extent
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.loading import LIBRARY, Models
@@ -66,6 +69,8 @@ _PART = 0.01
 """Area of specks and gaps, at most, as a fraction of a mask's largest component or of the mask."""
 _BEYOND = 0.03
 """Margin of a hand-drawn box that a selection may use, as a fraction of its sides."""
+_AROUND = 0.15
+"""Margin of a box within which its masks are compared by colour, as a fraction of its sides."""
 _ALIKE = 0.9
 """IoU from which two masks look the same."""
 _MISSED = 4.0
@@ -292,7 +297,7 @@ class Selection:
         prior = (self._at_low(logits) + _MISSED) / 2
         labels, _ = ndimage.label(fragments_beside(self._colours, inside, inside, prior), np.ones((3, 3)))
         beside = {labels[self._cell(x, y)] for x, y, inside in prompt.clicks if not inside}
-        found = self._within(prompt) & (labels > 0) & ~np.isin(labels, list(beside))
+        found = self._within(prompt.box) & (labels > 0) & ~np.isin(labels, list(beside))
         # The cells between the mask and its fragments belong to neither.
         around = np.ones((3, 3))
         joined = ndimage.binary_dilation(found, around) & ndimage.binary_closing(found | inside, around)
@@ -303,12 +308,12 @@ class Selection:
         """Return the row and column of a point at the picture's low resolution."""
         return int(y * self._low[0] / self.picture.height), int(x * self._low[1] / self.picture.width)
 
-    def _within(self, prompt: Prompt) -> np.ndarray:
-        """Return the cells at low resolution in the prompt's box with its margin; without a box, all."""
+    def _within(self, box: tuple[float, float, float, float] | None, margin: float = _BEYOND) -> np.ndarray:
+        """Return the cells at low resolution in a box with a margin, a fraction of its sides; without a box, all."""
         height, width = self._low
-        if prompt.box is None:
+        if box is None:
             return np.ones(self._low, bool)
-        left, top, right, bottom = self._corners(prompt.box, _BEYOND)
+        left, top, right, bottom = self._corners(box, margin)
         rows = (np.arange(height) + 0.5) * (self.picture.height / height)
         columns = (np.arange(width) + 0.5) * (self.picture.width / width)
         return ((rows > top) & (rows < bottom))[:, None] & (columns > left) & (columns < right)
@@ -329,21 +334,61 @@ class Selection:
         prompt.check(self.picture.size)
         first = int(prompt.box is None)  # clicks of the first prompt; each further click refines its mask
         masks, iou = self._decoded(replace(prompt, clicks=prompt.clicks[:first]))
-        number, chosen = 0, None
         if prompt.box is None or size is not None:
             by_area = sorted(range(1, len(masks)), key=lambda mask: int((masks[mask] > 0).sum()))
             number = self._likeliest(masks, iou) if size is None else by_area[SIZES.index(size)]
-            chosen = SIZES[by_area.index(number)]
+            found, trust, chosen = masks[number], float(iou[number]), SIZES[by_area.index(number)]
+        else:
+            (found, trust), chosen = self._in_box(prompt.box, masks, iou), None
         for count in range(first + 1, len(prompt.clicks) + 1):
             notify(callback, count / (len(prompt.clicks) + 1))
-            clicked, previous = replace(prompt, clicks=prompt.clicks[:count]), masks[number]
-            masks, iou = self._decoded(clicked, size, previous)
+            clicked = replace(prompt, clicks=prompt.clicks[:count])
+            masks, iou = self._decoded(clicked, size, found)
             agrees = [self._keeps(mask, clicked) for mask in masks]
-            overlap = [_iou(mask > 0, previous > 0) for mask in masks]
+            overlap = [_iou(mask > 0, found > 0) for mask in masks]
             bonus = _OBEYED * np.array(agrees) + _LIKE * np.array(overlap)
             bonus[0] += _PLAIN
-            number, chosen = int(np.argmax(iou + bonus)), None
-        return masks[number], float(iou[number]), chosen
+            number = int(np.argmax(iou + bonus))
+            found, trust, chosen = self._changed(found, masks[number], clicked.clicks[-1]), float(iou[number]), None
+        return found, trust, chosen
+
+    def _changed(self, before: np.ndarray, after: np.ndarray, click: tuple[float, float, bool]) -> np.ndarray:
+        """Return the logits `before` with the part of `after` that a click adds or removes.
+
+        It is the connected part, at the click, of the pixels that the masks decide differently. If they agree there, or
+        `after` contradicts the click, return `after` whole.
+        """
+        x, y, inside = click
+        labels, _ = ndimage.label((before > 0) != (after > 0), np.ones((3, 3)))
+        cell = self._decoder_cell(x, y)
+        if not labels[cell] or (after[cell] > 0) != inside:
+            return after
+        return np.where(labels == labels[cell], after, before)
+
+    def _in_box(
+        self, box: tuple[float, float, float, float], masks: np.ndarray, iou: np.ndarray
+    ) -> tuple[np.ndarray, float]:
+        """Return the logits of the mask of a box, and its predicted IoU, as medians over three masks.
+
+        They are the mask for unambiguous prompts, the mask that colours explain best, and the mask for unambiguous
+        prompts of the bounding box of the latter. A box drawn by hand is wider than the object.
+        """
+        cleaned = [self._cleaned(expit(mask), Prompt(box=box)) > 0.5 for mask in masks]
+        around = self._within(box, _AROUND)
+        rows, columns = extent(around)
+        bins = bins_of(self._colours[rows, columns])
+        best = int(np.argmax([explained_share(bins, mask[rows, columns]) for mask in cleaned]))
+        if not cleaned[best].any():
+            return masks[0], float(iou[0])
+        again, trust = self._decoded(Prompt(box=self._box_around(cleaned[best])))
+        return np.median([masks[0], masks[best], again[0]], axis=0), float(np.median([iou[0], iou[best], trust[0]]))
+
+    def _box_around(self, mask: np.ndarray) -> tuple[float, float, float, float]:
+        """Return the bounding box in pixels of a mask at low resolution."""
+        rows, columns = extent(mask)
+        high, wide = (full / low for full, low in zip(self.picture.size, self._low, strict=True))
+        left, top = wide * columns.start, high * rows.start
+        return left, top, wide * columns.stop - left, high * rows.stop - top
 
     def _decoded(
         self, prompt: Prompt, size: Size | None = None, previous: np.ndarray | None = None
@@ -363,8 +408,11 @@ class Selection:
 
     def _keeps(self, mask: np.ndarray, prompt: Prompt) -> bool:
         """Return whether a mask contains all clicks inside the object and none of the others."""
-        cells = [(int(self.scale * y / CELL), int(self.scale * x / CELL), inside) for x, y, inside in prompt.clicks]
-        return all((mask[row, column] > 0) == inside for row, column, inside in cells)
+        return all((mask[self._decoder_cell(x, y)] > 0) == inside for x, y, inside in prompt.clicks)
+
+    def _decoder_cell(self, x: float, y: float) -> tuple[int, int]:
+        """Return the row and column of a point in the decoder's masks."""
+        return int(self.scale * y / CELL), int(self.scale * x / CELL)
 
     def _points(self, prompt: Prompt) -> tuple[np.ndarray, list[int]]:
         """Return the prompt's points (N, 2) in the encoder's input, and their labels."""
@@ -396,7 +444,7 @@ class Selection:
             square: probabilities in the encoder's square input.
         """
         found = self._at_low(square)
-        found[~self._within(prompt)] = 0
+        found[~self._within(prompt.box)] = 0
         labels, count = ndimage.label(found > 0.5, np.ones((3, 3)))
         areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
         if not count:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scoreinv.conditional import references as matching
 from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.conditional.references import Looks, Places, match_references, resemblance
+from scoreinv.conditional.references import Looks, Places, match_references, resemblance, similarity_to
 from scoreinv.models.places import looks_of, places_of
 from scoreinv.networks.place_embedding import Colours
 
@@ -55,6 +55,15 @@ def test_a_translated_copy_matches_by_its_displacement() -> None:
         told.prior_weight, torch.tensor(1 / (1 + ALIKE**2)).expand(1, 1, SIDE, SIDE), rtol=0.01, atol=0
     )
     torch.testing.assert_close(told.chroma[0], CHROMA, rtol=0, atol=1e-3)
+
+
+def test_places_resemble_the_material_that_is_most_like_theirs() -> None:
+    one, other = torch.eye(48)[:2]
+    both = (one + other) / 2
+    looks = unlike()._replace(colours=torch.stack([one, other, both, one], dim=1), size=(2, 2))
+    found = similarity_to(torch.tensor([[True, False], [False, False]]), looks)
+    torch.testing.assert_close(found, torch.tensor([[1.0, 0.0], [0.5 ** (matching._MATERIAL / 2), 1.0]]))
+    assert similarity_to(torch.tensor([[True, True], [False, False]]), looks)[0, 1] == 1
 
 
 def test_noise_matches_nothing() -> None:

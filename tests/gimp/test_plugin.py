@@ -17,6 +17,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from processes import cpu_seconds, wait_for
+from scipy.ndimage import gaussian_filter
 
 from scoreinv.cli.gimp import plugin
 from scoreinv.files.read import read_picture
@@ -144,10 +145,10 @@ def served(gimp: Gimp) -> Iterator[None]:
         process.communicate()
 
 
-def photo(path: Path, *, bits: int = 8, grey: bool = False, noise: float = 0.0) -> np.ndarray:
+def photo(path: Path, *, bits: int = 8, grey: bool = False, noise: float = 0.0, side: int = 96) -> np.ndarray:
     """A piece of a bundled photograph with a scratch, as a file; of 16 bits with the last ones used."""
     rng = np.random.default_rng(0)
-    pixels = read_picture(PHOTO).pixels[200:296, 0:96].astype(float)
+    pixels = read_picture(PHOTO).pixels[200 : 200 + side, 0:side].astype(float)
     if grey:
         pixels = pixels[..., 1]
     if bits == 16:
@@ -375,3 +376,45 @@ def test_another_result_is_on_top_and_begins_with_what_is_seen(gimp, served, tmp
     for place in (same, elsewhere):
         drawn = np.abs(seen[place] - known[place]).mean()
         assert np.abs(denoised[place] - seen[place]).mean() < 0.5 * drawn
+
+
+MORE = """
+def bounds():
+    return list(Gimp.Selection.bounds(image))[1:]
+image = opened("photo.png")
+layer = image.get_layers()[0]
+layer.set_offsets(4, 6)
+told(said=run("select", layer))
+image.select_rectangle(Gimp.ChannelOps.REPLACE, 4 + 8, 6 + 8, 120, 120)
+told(said=run("select", layer, shadow=True), bounds=bounds(), layers=len(image.get_layers()),
+     channels=len(image.get_channels()), chosen=[each.get_name() for each in image.get_selected_layers()],
+     was=layer.get_name())
+Gimp.Selection.none(image)
+told(said=run("damage", layer, sensitivity=0.9), empty=Gimp.Selection.is_empty(image))
+Gimp.Selection.none(image)
+blurred = opened("blurred.png").get_layers()[0]
+told(said=run("deblur", blurred), names=[each.get_name() for each in blurred.get_image().get_layers()])
+told(said=run("upscale", layer, factor=3), size=max(each.get_width() for each in Gimp.get_images()))
+image.select_rectangle(Gimp.ChannelOps.REPLACE, 30, 30, 20, 20)
+told(said=run("fill", layer, results=3),
+     shown=[[each.get_name(), each.get_visible()] for each in image.get_layers()[:3]])
+"""
+
+
+def test_objects_damage_blur_size_and_several_results(gimp, served, tmp_path):
+    """A rectangle becomes the selection of the object in it; damage becomes one, too."""
+    photo(tmp_path / "photo.png", side=144)
+    blurred = gaussian_filter(read_picture(PHOTO).pixels[:256, :256], (1.5, 1.5, 0))
+    (tmp_path / "blurred.png").write_bytes(picture_bytes(Picture(blurred), "blurred.png"))
+    without, selected, damaged, sharp, large, fills = gimp.run(MORE, tmp_path)
+    assert without["said"] == ["execution-error", "Select a rectangle around an object of this layer."]
+    assert [report["said"] for report in (selected, damaged, sharp, large, fills)] == [["success", ""]] * 5
+    left, top, right, bottom = selected["bounds"][-4:]
+    assert 4 <= left < right <= 148
+    assert 6 <= top < bottom <= 150
+    assert selected["bounds"] != [12, 14, 132, 134]
+    assert (selected["layers"], selected["channels"], selected["chosen"]) == (1, 0, [selected["was"]])
+    assert not damaged["empty"]
+    assert sharp["names"][0] == "Deblur"
+    assert large["size"] == 432
+    assert fills["shown"] == [[f"Fill the selection {number}", number == 1] for number in (1, 2, 3)]

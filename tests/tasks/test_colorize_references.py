@@ -30,6 +30,21 @@ def error(image: np.ndarray, truth: np.ndarray) -> float:
     return float(np.square(image - truth).mean())
 
 
+def test_strokes_win_where_they_are_and_references_beyond_a_strong_edge() -> None:
+    truth, prior = 0.4 * blocks(2), chroma_prior()
+    truth[:, 32:] += 0.55
+    gray = luma(truth)
+    strokes = np.zeros((64, 64, 4), np.uint8)
+    strokes[4:12, 4:12] = (90, 60, 50, 255)
+    settings = {"prior": prior, "estimate": "mean", "like": truth}
+    like = colorize(gray, **settings).image
+    both = colorize(gray, hints=strokes, **settings).image
+    colour = strokes[8, 8, :3] / 255
+    chroma = (both - gray[..., None])[6:10, 6:10]
+    assert np.abs(chroma - (colour - luma(colour))).max() < 0.02
+    assert error(both[:, 36:], like[:, 36:]) < 0.01 * error(both[:16, :16], like[:16, :16])
+
+
 @pytest.mark.parametrize("estimate", ["sample", "mean"])
 def test_a_picture_takes_the_colours_of_its_own_photograph(estimate: str) -> None:
     truth, prior = blocks(2), chroma_prior()

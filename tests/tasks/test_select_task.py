@@ -22,6 +22,10 @@ def square(size: str, height: int = LENGTH) -> np.ndarray:
     return mask
 
 
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    return float((one & other).sum() / (one | other).sum())
+
+
 @pytest.fixture
 def selection() -> Selection:
     return Selection(Picture(square_picture()), Network())  # type: ignore[arg-type]
@@ -95,6 +99,36 @@ def test_the_mask_after_several_clicks(selection, monkeypatch, click, masks, iou
     assert selection.select(Prompt.of(at=[(10, 10), click])).iou == pytest.approx(expected)
 
 
+def boxed(*columns: tuple[int, int]) -> np.ndarray:
+    """Return logits of masks of some columns of a `square_picture`."""
+    masks = np.full((len(columns), SIDE // CELL, SIDE // CELL), -9.0, np.float32)
+    for mask, (left, right) in zip(masks, columns, strict=True):
+        mask[80:176, left * 256 // LENGTH : right * 256 // LENGTH] = 9
+    return masks
+
+
+def test_a_box_means_the_mask_that_colours_explain(selection, monkeypatch):
+    """A wide box made the first mask leak into the background beside the middle square, columns 50 to 110."""
+    trust = np.array([0.9, 0.8, 0.95, 0.7], np.float32)
+    answers = iter([(boxed((30, 110), (50, 110), (50, 80), (20, 130)), trust), (boxed(*[(50, 110)] * 4), trust - 0.2)])
+    asked = []
+    monkeypatch.setattr(selection.network, "masks", lambda _, points, *__: asked.append(points) or next(answers))
+    found = selection.select(Prompt.of(box=(28, 40, 100, 80)))
+    assert iou(found.mask, square("middle")) > 0.95
+    assert found.iou == pytest.approx(0.8)  # the median of 0.9, 0.8 and 0.7
+    np.testing.assert_allclose(asked[1] / selection.scale, [(50, 50), (110, 110)], atol=1)  # its bounding box
+
+
+def test_a_click_adds_or_removes_its_part_and_nothing_else(selection, monkeypatch):
+    trust = np.full(4, 0.9, np.float32)
+    answers = iter(boxed(*[columns] * 4) for columns in ((50, 80), (65, 110), (60, 90), (40, 120)))
+    monkeypatch.setattr(selection.network, "masks", lambda *_: (next(answers), trust))
+    clicks = ((60, 80, True), (100, 80, True), (105, 80, False), (70, 80, True))
+    for count, columns in enumerate(((50, 80), (50, 110), (50, 90), (40, 120)), start=1):  # the last was selected
+        across = np.nonzero(selection.select(Prompt(clicks[:count])).mask.any(axis=0))[0]
+        np.testing.assert_allclose((across.min(), across.max() + 1), columns, atol=1)
+
+
 def test_a_size_chooses_among_the_masks_of_a_box(selection):
     assert selection.select(Prompt.of(box=(10, 10, 140, 140)), "large").size == "large"
 
@@ -133,7 +167,7 @@ def test_each_further_click_goes_to_the_decoder_with_the_mask_so_far(selection):
         selection.select(Prompt(clicks[:count]))
     assert selection.network.asked == [([1, -1], False), ([1, 0, -1], True), ([1, 0, 1, -1], True)]
     selection.select(Prompt(clicks[:1], (40, 40, 80, 80)))
-    assert selection.network.asked[3:] == [([2, 3], False), ([1, 2, 3], True)]
+    assert selection.network.asked[3:] == [([2, 3], False), ([2, 3], False), ([1, 2, 3], True)]
 
 
 def test_each_click_costs_one_run_of_the_decoder(selection):

@@ -1022,6 +1022,32 @@ def test_one_click_leaves_out_the_fragments_of_an_object_and_takes_them_in(waiti
         assert visitor.page.is_hidden("#object-fragments")
 
 
+def test_further_clicks_keep_the_size_of_the_first(waiting, tmp_path, monkeypatch):
+    """The third click was sent without it, so that the selection shrank to the likeliest again."""
+
+    class Sizes:
+        def select(self, prompt: Prompt, size: Size | None = None, callback: object = None) -> Selected:
+            chosen = (size or "middle") if len(prompt.clicks) == 1 else None
+            return Selected(np.ones((120, 160), bool), chosen, 1.0, np.zeros((120, 160), bool))
+
+        def next_size(self, prompt: Prompt, size: Size | None, callback: object = None) -> Size:
+            return "large"
+
+    visitor, _ = waiting
+    monkeypatch.setattr("scoreinv.web.objects._encode", lambda photo: Sizes())
+    monkeypatch.setattr("scoreinv.web.objects.missing_extra", lambda: None)
+    monkeypatch.setattr("scoreinv.web.app.propose_shadow", lambda picture, mask: None)
+    visitor.open(photo(tmp_path))
+    visitor.page.click("[data-tool=object]")
+    for place in ((0.5, 0.5), (0.5, 0.5), (0.4, 0.5), (0.6, 0.5)):
+        with visitor.page.expect_response(re.compile(r"/shadow\?")):
+            visitor.page.mouse.click(*visitor.place(*place))
+    assert [parse_qs(urlsplit(url).query).get("size") for url in visitor.asked if "/shadow?" in url] == [
+        ["middle"],
+        *[["large"]] * 3,
+    ]
+
+
 def gone(*_: object) -> None:
     raise GoneError("It is gone.")
 

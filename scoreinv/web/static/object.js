@@ -75,7 +75,7 @@ function select(next, more = {}) {
     const found = await with_status(request("select", picture, next, more));
     if (mine !== requests || stage.picture !== picture) return;
     if (selected()) earlier.push(prompt);
-    prompt = { ...next, picture, size: found.size };
+    prompt = { ...next, picture, size: found.size ?? next.size }; // further clicks change the mask of this size
     [object, with_fragments, shadow] = [found, true, null];
     show();
     const found_shadow = await request("shadow", picture, prompt);
