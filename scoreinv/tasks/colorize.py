@@ -1,7 +1,7 @@
 """The task `colorize`: samples of the prior whose luma is the picture's.
 
-A model that takes the luma as an observation is sampled by `conditioned`; samples are pulled towards the posterior mean
-(`COLOR_TEMPERATURE`), and their chroma is strengthened (`COLOR_SATURATION`). Other models are sampled by `pc`, which
+A model that takes the luma as an observation gives the posterior mean, or samples pulled towards it
+(`COLOR_TEMPERATURE`); the chroma of both is strengthened (`COLOR_SATURATION`). Other models are sampled by `pc`, which
 holds each state to the luma (Song et al. 2021, appendix I.3).
 
 Colour is smooth and depends on the whole scene, so it is drawn at the model's own scale (`work_size`) and enlarged
@@ -82,7 +82,7 @@ def colorize(
     steps: int | None = None,
     samples: int = 1,
     seed: int = 0,
-    estimate: Estimate = "sample",
+    estimate: Estimate | None = None,
     start: float | None = None,
     hints: Any = None,
     like: Any = None,
@@ -105,8 +105,8 @@ def colorize(
         steps: steps of the sampler. None: 15 for `conditioned`, 30 for `pc`.
         samples: number of colourings.
         seed: the same seed gives the same colours; samples come in pairs of opposite noise.
-        estimate: `sample`: one possible colouring; `mean`: the average of the samples, or for one of `conditioned` the
-            posterior mean, paler and seldom wrong.
+        estimate: `mean`: the average of the samples, or for one of `conditioned` the posterior mean; `sample`: one
+            possible colouring. None: the mean for one of `conditioned`, else `sample`.
         start: starting noise level of `pc`, for pictures in [0, 1]; `math.inf` is pure noise. None: 0.5, and pure noise
             from 1000 steps on.
         hints: picture of the same size with alpha, as array, PIL image or tensor. Its chroma is used where it is more
@@ -115,7 +115,7 @@ def colorize(
         gray_weights: weights of red, green and blue in the grey: `rec601`, `average` or `rec709`.
         keep_color: keep a picture in colours; in a mostly grey one, keep the coloured parts and let them guide the
             rest.
-        saturation: factor of the drawn chroma. None: 1.45 for samples of `conditioned` without given colours, else 1.
+        saturation: factor of the drawn chroma. None: 1.45 for `conditioned` without given colours, else 1.
         whiten: make the lightest tone of a tinted print white. It loses its tint anyway.
         callback: called with the fraction of work done; stops the work by returning False.
         progress: show a bar with the time left on stderr, or occasional lines if that is not a terminal.
