@@ -25,14 +25,14 @@ from PIL import Image
 from scoreinv.analysis.kind import Kind, untinted
 from scoreinv.conditional import Observation
 from scoreinv.conditional.colour import GrayView, view_gray
-from scoreinv.conditional.prior import at_size_of, check_references, known_gray_weights, trained_task
+from scoreinv.conditional.prior import ConditionalPrior, at_size_of, check_references, known_gray_weights, trained_task
 from scoreinv.conditional.references import Places, ReferenceColours, match_references
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
 from scoreinv.imaging.picture import Picture, scaled
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.hints import KnownColours, check_reference, hints_from_picture, present_colours
 from scoreinv.models.loading import Models
-from scoreinv.models.places import looks_of, places_of
+from scoreinv.models.places import looks_of, paleness_of, places_of
 from scoreinv.operators import gray, gray_and_hints
 from scoreinv.operators.luma import luma
 from scoreinv.prior import ScorePrior
@@ -115,7 +115,7 @@ def colorize(
         gray_weights: weights of red, green and blue in the grey: `rec601`, `average` or `rec709`.
         keep_color: keep a picture in colours; in a mostly grey one, keep the coloured parts and let them guide the
             rest.
-        saturation: factor of the drawn chroma. None: 1.45 for `conditioned` without given colours, else 1.
+        saturation: factor of the drawn chroma. None: up to 1.45 for `conditioned` without given colours, else 1.
         whiten: make the lightest tone of a tinted print white. It loses its tint anyway.
         callback: called with the fraction of work done; stops the work by returning False.
         progress: show a bar with the time left on stderr, or occasional lines if that is not a terminal.
@@ -377,6 +377,16 @@ class _Gray:
         rgb = np.where(where[..., None], self.luma[..., None] + chroma, self.rgb)
         return replace(self, rgb=rgb, known=self.known | where)
 
+    def strengths(self, most: float, prior: ScorePrior) -> np.ndarray | float:
+        """Return the factor of the chroma, hxwx1: by how much the mean is paler than possible colours, at most `most`.
+
+        Without a network of the mean chroma it is `most`.
+        """
+        if self.view.seen is None or not isinstance(prior, ConditionalPrior) or prior.chroma is None:
+            return most
+        paleness = at_size_of(paleness_of(self.view.seen, prior), torch.empty(1, 1, *self.luma.shape))
+        return paleness[0].permute(1, 2, 0).clamp(max=most).numpy()
+
     def like_references(self, drawn: np.ndarray) -> np.ndarray:
         """Return drawn colours, hxwx3, blended with those of the references."""
         if self.references is None:
@@ -428,10 +438,13 @@ def _draw_tempered(
             for samples, (mean,) in zip(*results, strict=True)
         ]
     for one, samples in zip(grays, drawn, strict=True):
-        factor = request.saturation_of(samplings[0], hinted=bool(one.known.any()))
-        if factor != 1:
-            gray, known = one.luma[..., None], one.known[..., None]
-            samples[:] = [np.where(known, sample, gray + factor * (sample - gray)) for sample in samples]
+        factor: Any = request.saturation_of(samplings[0], hinted=bool(one.known.any()))
+        if factor == 1:
+            continue
+        if request.saturation is None:
+            factor = one.strengths(factor, prior)
+        gray, known = one.luma[..., None], one.known[..., None]
+        samples[:] = [np.where(known, sample, gray + factor * (sample - gray)) for sample in samples]
     return drawn, nfe
 
 
