@@ -10,6 +10,7 @@ from .likelihood import bits_per_dim as bits_per_dim
 from .models.catalogue import load as load
 from .models.catalogue import load_classifier as load_classifier
 from .models.catalogue import load_damage_detector as load_damage_detector
+from .models.catalogue import load_upscaler as load_upscaler
 from .models.model_file import save as save
 from .samplers.ode import decode as decode
 from .samplers.ode import encode as encode

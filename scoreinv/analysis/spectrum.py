@@ -26,37 +26,51 @@ _SECTORS = 12  # of half a turn
 _TINY = 1e-8  # power far below that of rounding to 8 bits
 
 
-def polar_spectrum(picture: Picture, radii: int, angles: int) -> np.ndarray:
-    """Return the logarithms of two averages of the luminance's block spectra, (2, radii, angles).
+def block_powers(picture: Picture) -> np.ndarray:
+    """Return the power of the luminance's windowed blocks, (N, BLOCK, BLOCK // 2 + 1).
+
+    Args:
+        picture: at least `BLOCK` pixels a side.
+    """
+    profile = np.hanning(BLOCK + 1)[:BLOCK]
+    window = np.outer(profile, profile) / np.square(profile).mean()
+    powers, tones = [], picture.tones
+    for top, left in product(_places(picture.height), _places(picture.width)):
+        values = tones.luminance(picture.rgb((top, left, BLOCK, BLOCK)))
+        powers.append(np.square(np.abs(np.fft.rfft2((values - values.mean()) * window))) / BLOCK**2)
+    return np.array(powers)
+
+
+def polar_spectrum(powers: np.ndarray, radii: int, angles: int) -> np.ndarray:
+    """Return the logarithms of two averages of `block_powers`, (2, radii, angles).
 
     Radii go to half a cycle per pixel, angles over half a turn, anticlockwise from the right. Both use the half of the
     blocks with the stronger edges. The first is the mean power relative to the edges, dominated by the sharpest ones.
     The second is the mean logarithm, in which differences between blocks cancel.
 
     Args:
-        picture: at least `BLOCK` pixels a side.
+        powers: from `block_powers`.
     """
-    found = _powers(picture)
     rows, columns = np.fft.fftfreq(BLOCK)[:, None], np.fft.rfftfreq(BLOCK)
     radius = np.hypot(rows, columns)
     middle = (radius > _EDGES[0]) & (radius < _EDGES[1])
-    edges = (found * np.square(radius))[:, middle].mean(1)
-    found, edges = found[edges >= np.median(edges)], edges[edges >= np.median(edges)]
+    edges = (powers * np.square(radius))[:, middle].mean(1)
+    found, edges = powers[edges >= np.median(edges)], edges[edges >= np.median(edges)]
     weights = 1 / np.sqrt(edges + _TINY)
     one = np.log(np.tensordot(weights / weights.sum(), found, 1) + _TINY)
     other = np.log(found + _TINY).mean(0)
     return np.stack([_in_polar(values, radii, angles) for values in (one, other)]).astype(np.float32)
 
 
-def blur_misfits(picture: Picture, kernels: Sequence[np.ndarray]) -> list[float]:
+def blur_misfits(powers: np.ndarray, kernels: Sequence[np.ndarray]) -> list[float]:
     """Return Whittle's negative log-likelihood per frequency of a photograph under each blur kernel, in nats.
 
     The expected power at a frequency f is S = P |K(f)|^2 / |f|^a + n^2, with K the kernel's transfer function. The
-    misfit is the minimum mean of log S + I / S over P, a and n, with I the mean power of the luminance's blocks. Each
+    misfit is the minimum mean of log S + I / S over P, a and n, with I the mean of `block_powers`. Each
     sector of directions has its own P, since the lines of buildings have few directions.
 
     Args:
-        picture: at least `BLOCK` pixels a side.
+        powers: from `block_powers`.
         kernels: (h, w), of sum 1. Parts beyond `BLOCK` pixels are wrapped.
     """
     rows, columns = np.fft.fftfreq(BLOCK)[:, None], np.fft.rfftfreq(BLOCK)
@@ -65,7 +79,7 @@ def blur_misfits(picture: Picture, kernels: Sequence[np.ndarray]) -> list[float]
     sectors = (_SECTORS * (np.arctan2(rows, columns) / np.pi % 1)).astype(int)[used]
     order = np.argsort(sectors, kind="stable")
     starts = np.searchsorted(sectors[order], np.arange(_SECTORS))
-    power = _powers(picture).mean(0)[used][order]
+    power = powers.mean(0)[used][order]
     falls = [radius[used][order] ** -exponent for exponent in _EXPONENTS]
     misfits = []
     for kernel in kernels:
@@ -80,17 +94,6 @@ def blur_misfits(picture: Picture, kernels: Sequence[np.ndarray]) -> list[float]
             least = min(least, float(np.min(fits, axis=0).sum() / len(power)))
         misfits.append(least)
     return misfits
-
-
-def _powers(picture: Picture) -> np.ndarray:
-    """Return the power of the luminance's windowed blocks, (N, BLOCK, BLOCK // 2 + 1)."""
-    profile = np.hanning(BLOCK + 1)[:BLOCK]
-    window = np.outer(profile, profile) / np.square(profile).mean()
-    powers, tones = [], picture.tones
-    for top, left in product(_places(picture.height), _places(picture.width)):
-        values = tones.luminance(picture.rgb((top, left, BLOCK, BLOCK)))
-        powers.append(np.square(np.abs(np.fft.rfft2((values - values.mean()) * window))) / BLOCK**2)
-    return np.array(powers)
 
 
 def _places(side: int) -> list[int]:

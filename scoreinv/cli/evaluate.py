@@ -266,6 +266,7 @@ def _by_inception(drawn: list[str], real: list[str], weights: str, common: Commo
             kid_subset_size=min(1000, len(drawn), len(real)),
             feature_extractor_weights_path=weights,
             cuda=device_of(common.device) == "cuda",
+            save_cpu_ram=True,  # no worker processes, of which torch would warn on few cores
             verbose=False,
         )
     keys = {"fid": "frechet_inception_distance", "kid": "kernel_inception_distance_mean"}

@@ -8,8 +8,9 @@ stack of convolutions at the size of the small picture. In each block, features 
 The factor is a parameter-free attention: it is large where c(h) is, at edges and texture. The features of four depths
 are joined, and a last convolution returns the factor x factor pixels of each given one.
 
-Two maps beside the picture describe the observation, as in SRMD (Zhang, Zuo & Zhang 2018): the noise level, and
-whether the small picture has block means. The published weights ignore them.
+The published weights are for pictures reduced by a cubic. A linear filter first makes block means resemble those. The
+noise level and the kind of reduction then scale and shift the features of every 3x3 convolution but the last (Perez et
+al. 2018, "FiLM", arXiv 1709.07871). Without noise, the features of a cubic reduction stay as they are.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from scoreinv.networks.blocks import Layers, conv, inner_dtype
 from scoreinv.prior import Network
 from scoreinv.system.options import Checked, Whole
 
-MAPS = 2
-"""Channels of the input beside the picture: noise level, block means."""
+CONDITIONS = 2
+"""Numbers that describe the observation: noise level, block means."""
 _MEAN, _LEVELS = (0.4488, 0.4371, 0.4040), 255.0
 """Mean colour and scale of the published networks' inputs."""
-_MEANS = 16.0
-"""Value of the map of block means, of the order of the other inputs."""
-
+_NOISE = 64.0
+"""Scale of the noise level: 4 grey levels of 255 are about 1."""
+_FILTER = 5
+"""Side of the filter of block means."""
 
 FACTORS = (2, 4)
 """Factors of the published networks."""
@@ -56,42 +58,64 @@ class SPANConfig(Checked):
         return SPAN(self)
 
 
+class Modulation(nn.Module):
+    """Scale and shift features by linear functions of the conditions; the initial weights are 0."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(CONDITIONS, 2 * width))
+
+    def forward(self, h: Tensor, conditions: Tensor) -> Tensor:
+        scale, shift = (conditions @ self.weight)[..., None, None].chunk(2, 1)
+        return torch.addcmul(shift.to(h), h, (1 + scale).to(h))
+
+
 class Block(nn.Module):
     """A block of SPAN; `forward` also returns the features after the first convolution."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.layers = Layers(conv(width, width, 3) for _ in range(3))
+        self.modulations = Layers(Modulation(width) for _ in range(3))
 
-    def forward(self, h: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, h: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         inplace = not torch.is_grad_enabled()
-        first = F.silu(self.layers[0](h), inplace=inplace)
-        out = self.layers[2](F.silu(self.layers[1](first), inplace=inplace))
+        first = F.silu(self.modulations[0](self.layers[0](h), conditions), inplace=inplace)
+        second = F.silu(self.modulations[1](self.layers[1](first), conditions), inplace=inplace)
+        out = self.modulations[2](self.layers[2](second), conditions)
         return (out + h) * (out.sigmoid() - 0.5), first
 
 
 class Stack(nn.Module):
-    """The network of one factor: inputs (B, 3 + MAPS, H, W) to large pictures (B, 3, factor H, factor W)."""
+    """The network of one factor: pictures (B, 3, H, W) to (B, 3, factor H, factor W), given (B, CONDITIONS)."""
 
     def __init__(self, width: int, blocks: int, factor: int) -> None:
         super().__init__()
         self.factor = factor
-        self.conv_in = conv(3 + MAPS, width, 3)
+        self.filter = nn.Conv2d(1, 1, _FILTER, padding=_FILTER // 2, padding_mode="replicate")
+        self.conv_in = conv(3, width, 3)
+        self.modulation = Modulation(width)
         self.blocks = Layers(Block(width) for _ in range(blocks))
         self.conv_last = conv(width, width, 3)
+        self.modulation_last = Modulation(width)
         self.join = conv(4 * width, width, 1)
         self.conv_out = conv(width, 3 * factor**2, 3)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def filtered(self, x: Tensor) -> Tensor:
+        """Return pictures of block means (B, 3, H, W) as if a cubic had reduced them."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self.filter(x.to(self.filter.weight.dtype).flatten(0, 1)[:, None]).reshape(x.shape)
+
+    def forward(self, x: Tensor, conditions: Tensor) -> Tensor:
         # The first and last layers are not autocast.
         with torch.autocast(x.device.type, enabled=False):
-            shallow = self.conv_in(x.to(self.conv_in.weight.dtype))
+            shallow = self.modulation(self.conv_in(x.to(self.conv_in.weight.dtype)), conditions)
         h = shallow = shallow.to(inner_dtype(x, self.join))
         kept = []
         for block in self.blocks:
-            h, first = block(h)
+            h, first = block(h, conditions)
             kept.append(h)
-        h = self.join(torch.cat((shallow, self.conv_last(h), kept[0], first), 1))
+        h = self.join(torch.cat((shallow, self.modulation_last(self.conv_last(h), conditions), kept[0], first), 1))
         with torch.autocast(x.device.type, enabled=False):
             return F.pixel_shuffle(self.conv_out(h.to(self.conv_out.weight.dtype)), self.factor)
 
@@ -100,7 +124,7 @@ class SPAN(Network):
     """Small pictures (B, 3, H, W) in [0, 1] to large ones, (B, 3, factor H, factor W)."""
 
     config: SPANConfig
-    exact = tuple(f"{name}.{part}" for name in ("x2", "x4") for part in ("conv_in", "conv_out"))
+    exact = ("Modulation", *(f"{name}.{part}" for name in ("x2", "x4") for part in ("filter", "conv_in", "conv_out")))
 
     def __init__(self, config: SPANConfig) -> None:
         super().__init__(config)
@@ -109,7 +133,7 @@ class SPAN(Network):
     @property
     def reach(self) -> int:
         """Return the radius of the receptive field, in pixels of the small picture."""
-        return 3 * self.config.blocks + 3
+        return 3 * self.config.blocks + 3 + _FILTER // 2
 
     def stack(self, factor: int) -> Stack:
         """Return the network of a factor, 2 or 4."""
@@ -123,6 +147,7 @@ class SPAN(Network):
             noise_std: (B,), standard deviation of the noise of x, in [0, 1].
             means: (B,), 1 if the pixels of x are block means of the large picture, 0 if it was reduced by a cubic.
         """
-        maps = torch.stack((_LEVELS * noise_std, _MEANS * means), 1)[..., None, None].expand(-1, -1, *x.shape[2:])
-        mean = x.new_tensor(_MEAN)[:, None, None]
-        return self.stack(factor)(torch.cat((_LEVELS * (x - mean), maps.to(x)), 1))
+        conditions = torch.stack((_NOISE * noise_std, means), 1)
+        mean, stack = x.new_tensor(_MEAN)[:, None, None], self.stack(factor)
+        x = torch.where(means[:, None, None, None] > 0, stack.filtered(x), x)
+        return stack(_LEVELS * (x - mean), conditions)

@@ -6,6 +6,7 @@ from .base import Composed as Composed
 from .base import LinearOperator as LinearOperator
 from .base import Operator as Operator
 from .base import SpectralOperator as SpectralOperator
+from .base import Weighting as Weighting
 from .base import check_adjoint as check_adjoint
 from .blur import Blur as Blur
 from .blur import pad_observation as pad_observation
@@ -13,7 +14,6 @@ from .blur import photographed as photographed
 from .blur import valid_blur as valid_blur
 from .light import InLight as InLight
 from .pixelwise import ObservedComponents as ObservedComponents
-from .pixelwise import Weighting as Weighting
 from .pixelwise import gray as gray
 from .pixelwise import gray_and_hints as gray_and_hints
 from .pixelwise import mask as mask

@@ -1,4 +1,4 @@
-"""The base classes of operators: differentiable, linear, with a singular value decomposition, and composed."""
+"""The base classes of operators: differentiable, linear, with a singular value decomposition, composed, and weights."""
 
 from __future__ import annotations
 
@@ -34,6 +34,14 @@ class Operator(ABC):
         """Return the same map for pictures and observations with black at `low` and white at `high`."""
         return self
 
+    def picture_like(self, y: Tensor) -> Tensor:
+        """Return a picture of the shape that belongs to the observation y."""
+        return torch.zeros_like(y)
+
+    def weighted(self, weights: Tensor) -> Operator:
+        """Return the map x -> w A(x), for weights w of the observation; raise InputError if it is not supported."""
+        raise InputError(f"{type(self).__name__} takes no weights: give one noise_std for the whole observation")
+
     def spectral(self) -> SpectralOperator:
         """Return the operator with its singular value decomposition; raise InputError if it has no closed form."""
         raise InputError(
@@ -64,6 +72,12 @@ class LinearOperator(Operator):
 
     def linearised(self, x: Tensor) -> tuple[Tensor, LinearOperator]:
         return self(x), self
+
+    def picture_like(self, y: Tensor) -> Tensor:
+        return self.adjoint(y)
+
+    def weighted(self, weights: Tensor) -> LinearOperator:
+        return Weighting(weights) @ self
 
     def pinv(self, y: Tensor) -> Tensor:
         """Return A^+ y, with the Moore-Penrose pseudo-inverse."""
@@ -126,6 +140,36 @@ class SpectralOperator(LinearOperator):
 
     def spectral(self) -> SpectralOperator:
         return self
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Weighting(SpectralOperator):
+    """y = w x for each component. Before an operator A it weights the data: |w (y - A x)|^2 for `Weighting(w) @ A`.
+
+    Attributes:
+        weights: w, at least 0, (1 or B, 1 or C, H, W).
+    """
+
+    weights: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.weights.to(x) * x
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self.weights.to(y) * y
+
+    @property
+    def singular(self) -> Tensor:
+        return self.weights
+
+    def analyse(self, x: Tensor) -> Tensor:
+        return x
+
+    def synthesise(self, spectrum: Tensor) -> Tensor:
+        return spectrum
+
+    def analyse_observation(self, y: Tensor) -> Tensor:
+        return y
 
 
 @dataclass(frozen=True, repr=False)

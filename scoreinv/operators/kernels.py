@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -88,6 +89,28 @@ def motion(length: float, angle: float) -> np.ndarray:
             inside = share > 1e-9
             np.add.at(kernel, (top[inside] + down + reach, left[inside] + across + reach), share[inside])
     return _trim(kernel / kernel.sum())
+
+
+def kernel_moments(kernels: Sequence[np.ndarray], weights: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of random kernels, (h, w), and the principal components D_r of their covariance, (2, h, w).
+
+    The components are scaled, so that a picture x blurred by a random kernel has the variance sum_r (D_r * x)^2, up to
+    smaller components.
+
+    Args:
+        kernels: with an odd number of rows and columns; they differ.
+        weights: probabilities, up to a factor.
+    """
+    rows, columns = (max(sides) for sides in zip(*(kernel.shape for kernel in kernels), strict=True))
+    padded = np.zeros((len(kernels), rows, columns))
+    for values, kernel in zip(padded, kernels, strict=True):
+        top, left = (rows - kernel.shape[0]) // 2, (columns - kernel.shape[1]) // 2
+        values[top : top + kernel.shape[0], left : left + kernel.shape[1]] = kernel
+    probabilities = np.array(weights) / np.sum(weights)
+    mean = np.tensordot(probabilities, padded, 1)
+    deviations = np.sqrt(probabilities)[:, None] * (padded - mean).reshape(len(kernels), -1)
+    _, sizes, components = np.linalg.svd(deviations, full_matrices=False)
+    return mean, (sizes[:2, None] * components[:2]).reshape(-1, rows, columns)
 
 
 def normalised(values: np.ndarray, name: str) -> np.ndarray:

@@ -21,8 +21,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from scoreinv.operators.base import Composed, LinearOperator, Operator
-from scoreinv.operators.pixelwise import Weighting
+from scoreinv.operators.base import Composed, LinearOperator, Operator, Weighting
 from scoreinv.operators.tones import ToneCurve
 
 
@@ -43,12 +42,18 @@ class InLight(Operator):
     weights: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self._weighted(self._encoded(self.operator(self._decoded(x))))
+        return self._weighted(self._encoded(self.operator(self.decoded(x))))
 
     def linearised(self, x: Tensor) -> tuple[Tensor, LinearOperator]:
-        seen = self._encoded(self.operator(self._decoded(x)))
+        seen = self._encoded(self.operator(self.decoded(x)))
         inner, outer = Weighting(self.slope(x)), Weighting(self._weighted(1 / self.slope(seen)))
         return self._weighted(seen), Composed(outer, self.operator @ inner, self.operator.iterations)
+
+    def picture_like(self, y: Tensor) -> Tensor:
+        return self.operator.adjoint(y)
+
+    def weighted(self, weights: Tensor) -> InLight:
+        return replace(self, weights=self._weighted(weights))
 
     def in_range(self, low: float, high: float) -> InLight:
         return replace(self, data_range=(low, high))
@@ -57,7 +62,8 @@ class InLight(Operator):
     def _light(self) -> Tensor:
         return torch.from_numpy(self.curve.light)
 
-    def _decoded(self, values: Tensor) -> Tensor:
+    def decoded(self, values: Tensor) -> Tensor:
+        """Return the light D of values."""
         low, high = self.data_range
         light = self._light.to(values)
         place = (values - low) / (high - low) * (len(light) - 1)

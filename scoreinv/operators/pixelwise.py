@@ -1,4 +1,4 @@
-"""Operators on each pixel's colour: masks, grey pictures, rotations of colour, weights."""
+"""Operators on each pixel's colour: masks, grey pictures, rotations of colour."""
 
 from __future__ import annotations
 
@@ -56,36 +56,6 @@ class ObservedComponents(SpectralOperator):
 
     def synthesise(self, spectrum: Tensor) -> Tensor:
         return rotated(spectrum, None if self.basis is None else self.basis.T)
-
-    def analyse_observation(self, y: Tensor) -> Tensor:
-        return y
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Weighting(SpectralOperator):
-    """y = w x for each component. Before an operator A it weights the data: |w (y - A x)|^2 for `Weighting(w) @ A`.
-
-    Attributes:
-        weights: w, at least 0, (1 or B, 1 or C, H, W).
-    """
-
-    weights: Tensor
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.weights.to(x) * x
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        return self.weights.to(y) * y
-
-    @property
-    def singular(self) -> Tensor:
-        return self.weights
-
-    def analyse(self, x: Tensor) -> Tensor:
-        return x
-
-    def synthesise(self, spectrum: Tensor) -> Tensor:
-        return spectrum
 
     def analyse_observation(self, y: Tensor) -> Tensor:
         return y

@@ -15,7 +15,9 @@ many give the result of the whole picture.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache, partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,10 +28,13 @@ from scoreinv.analysis.jpeg_quantisation import coding_of
 from scoreinv.analysis.noise import FILM_GRAIN, white_noise
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.inputs.arrays import pictures_from_api
+from scoreinv.models.catalogue import load_upscaler
 from scoreinv.models.loading import Models
 from scoreinv.models.upscaler import Upscaler
+from scoreinv.system.errors import SettingError
 from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.system.part_progress import reporting
+from scoreinv.system.text import shown
 from scoreinv.tasks.callbacks import Callback, notify, split
 from scoreinv.tasks.common import Model, check_samples, finite, models_of
 from scoreinv.tasks.denoise import photograph, written
@@ -44,7 +49,7 @@ from scoreinv.windows.placement import covering_tile, grid
 
 _LEAST_SIDE, _MOST_SIDE = 192, 320
 """Range of the side of windows, in pixels of the small picture; the largest take about a second of a core."""
-_ERROR = 0.01
+ERROR = 0.01
 """e, for pictures in [0, 1]; with noise, .003 to .03 are level on held-out photographs."""
 _LIMITINGS = 5
 """Alternating projections onto [0, 1] and the photograph; the reduced result is then within a level of it."""
@@ -63,6 +68,7 @@ def upscale(
     samples: int = 1,
     seed: int = 0,
     estimate: Estimate | None = None,
+    model: Upscaler | str | Path | None = None,
     prior: Model | None = None,
     callback: Callback | None = None,
     progress: bool = False,
@@ -80,6 +86,7 @@ def upscale(
         method, steps, samples, seed: of samples, see `solve`.
         estimate: `mean` for one sample is the network's estimate, in one evaluation; otherwise see `solve`. None:
             `mean` for one sample without a method.
+        model: the upscaler, its name or its file; None: the bundled one.
         prior: the model of samples, its name or its file; None: the bundled one.
         callback: called with the fraction of work done; stops the work by returning False.
         progress: show a bar with the time left on stderr, or occasional lines if that is not a terminal.
@@ -100,7 +107,18 @@ def upscale(
     )
     pictures, form = pictures_from_api(image)
     inputs, models = [Inputs(picture) for picture in pictures], models_of(denoise=prior)
+    if model is not None:
+        models = replace(models, upscale=upscaler_of(model))
     return for_each(upscale_picture, inputs, request, models, form, "upscaling", callback, progress=progress)
+
+
+def upscaler_of(model: object) -> Upscaler:
+    """Return the model, or load it from its name or file; raise SettingError for anything else."""
+    if isinstance(model, str | Path):
+        return load_upscaler(model)
+    if not isinstance(model, Upscaler):
+        raise SettingError("model", f"must be one from scoreinv.load_upscaler, or its name, not {shown(model)}")
+    return model
 
 
 def upscale_picture(
@@ -114,6 +132,7 @@ def upscale_picture(
         noise_std = stored_noise(picture)
         if noise_std:
             notes.append(info("noise_estimated", level=noise_std * GRAY_LEVELS))
+    notify(callback, 0.0)  # the noise of a large photograph and its first window together take over 2 seconds
     enlarging = Enlarging(picture, noise_std, request, models.upscaler())
     if request.mean:
         result = frame.with_fills(enlarging.fills(callback))
@@ -190,7 +209,7 @@ class Enlarging:
 
     def _corrected(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the estimate x, corrected by the photograph y and limited to [0, 1] as far as y allows."""
-        reduce, level = self._reduction(*y.shape[2:]), (self.noise_std / _ERROR) ** 2
+        reduce, level = self._reduction(*y.shape[2:]), (self.noise_std / ERROR) ** 2
         x = x + reduce.ridge(y - reduce(x), level)
         for _ in range(_LIMITINGS):
             limited = x.clamp(0, 1)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scoreinv.analysis.spectrum import polar_spectrum
+from scoreinv.analysis.spectrum import block_powers, polar_spectrum
 from scoreinv.imaging.picture import Picture
 
 ANGLES = 24
@@ -18,7 +18,7 @@ def waves(angle: float, cycles: float, size: tuple[int, int] = (160, 200)) -> Pi
 
 @pytest.mark.parametrize(("angle", "cycles"), [(0, 0.1), (30, 0.2), (90, 0.15), (120, 0.2)])
 def test_waves_are_seen_at_their_angle_and_radius(angle, cycles):
-    spectrum = polar_spectrum(waves(angle, cycles), 64, ANGLES)
+    spectrum = polar_spectrum(block_powers(waves(angle, cycles)), 64, ANGLES)
     assert spectrum.shape == (2, 64, ANGLES)
     for values in spectrum:
         radius, column = np.unravel_index(values.argmax(), values.shape)
@@ -27,7 +27,7 @@ def test_waves_are_seen_at_their_angle_and_radius(angle, cycles):
 
 
 def test_blocks_cover_pictures_of_any_size_and_plain_ones_have_a_spectrum_too():
-    small = polar_spectrum(waves(0, 0.1, (128, 128)), 8, ANGLES)
+    small = polar_spectrum(block_powers(waves(0, 0.1, (128, 128))), 8, ANGLES)
     assert np.isfinite(small).all()
-    assert polar_spectrum(waves(0, 0.1, (131, 1500)), 8, ANGLES) == pytest.approx(small, abs=2)
-    assert np.isfinite(polar_spectrum(Picture(np.full((130, 130, 3), 7, np.uint8)), 8, ANGLES)).all()
+    assert polar_spectrum(block_powers(waves(0, 0.1, (131, 1500))), 8, ANGLES) == pytest.approx(small, abs=2)
+    assert np.isfinite(polar_spectrum(block_powers(Picture(np.full((130, 130, 3), 7, np.uint8))), 8, ANGLES)).all()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.signal import fftconvolve
 
 from scoreinv.operators import kernels
 from scoreinv.operators.kernels import PointSpread
@@ -76,3 +77,16 @@ def test_a_blur_is_written_as_the_command_line_takes_it(blur, text, kernel):
     assert str(blur) == text
     np.testing.assert_array_equal(blur.kernel(), kernel)
     assert f"{blur.size:g}" in blur.words
+
+
+def test_the_moments_of_random_kernels_are_those_of_the_blurred_picture():
+    """Three kernels differ from their mean in two dimensions, so that two components are exact."""
+    some, weights = [np.ones((1, 1)), kernels.gaussian(0.8), kernels.motion(5, 30)], [1.0, 2.0, 5.0]
+    mean, components = kernels.kernel_moments(some, weights)
+    picture = np.random.default_rng(0).random((24, 24))
+    blurred = np.stack([fftconvolve(picture, kernel, "same") for kernel in some])
+    expected = np.average(blurred, axis=0, weights=weights)
+    variance = np.average(np.square(blurred - expected), axis=0, weights=weights)
+    np.testing.assert_allclose(fftconvolve(picture, mean, "same"), expected, atol=1e-12)
+    found = sum(np.square(fftconvolve(picture, component, "same")) for component in components)
+    np.testing.assert_allclose(found, variance, atol=1e-12)

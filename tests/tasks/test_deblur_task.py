@@ -13,6 +13,7 @@ from PIL import Image
 from scipy.signal import fftconvolve
 
 import scoreinv
+from scoreinv.analysis.spectrum import block_powers
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.blur import kernel_from_text
@@ -23,7 +24,14 @@ from scoreinv.operators.kernels import PointSpread
 from scoreinv.operators.tones import srgb
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.part_progress import reporting
-from scoreinv.tasks.deblur import blurred_detail, deblur_picture, find_blur, kernel_notes
+from scoreinv.tasks.deblur import (
+    blurred_detail,
+    check_detail,
+    deblur_picture,
+    find_blur,
+    kernel_notes,
+    remove_blur,
+)
 from scoreinv.tasks.requests import DeblurRequest, Inputs
 from scoreinv.windows.local import crop
 
@@ -52,7 +60,7 @@ def blurred(values: np.ndarray, blur: PointSpread, noise: float = 0.007) -> Pict
     "truth", [PointSpread("disk", 4), PointSpread("gaussian", 2), PointSpread("motion", 12, 60)], ids=str
 )
 def test_a_blur_is_told(truth):
-    found = find_blur(blurred(photo("facade"), truth))
+    found = find_blur(blurred(photo("facade"), truth)).likeliest
     assert found.kind == truth.kind
     assert found.size == pytest.approx(truth.size, rel=0.15)
     assert abs((found.angle - truth.angle + 90) % 180 - 90) <= 8
@@ -61,7 +69,7 @@ def test_a_blur_is_told(truth):
 @pytest.mark.parametrize("name", ["facade", "moose"])
 @pytest.mark.parametrize("angle", [30, 150])
 def test_a_movement_is_refined_by_its_likelihood(name, angle):
-    found = find_blur(blurred(photo(name), PointSpread("motion", 15, angle)))
+    found = find_blur(blurred(photo(name), PointSpread("motion", 15, angle))).likeliest
     assert found.size == pytest.approx(15, rel=0.05)
     assert abs(found.angle - angle) <= 2
 
@@ -82,6 +90,16 @@ def test_a_kernel_that_turns_the_wrong_way_is_doubted():
     assert note.code == "looks_sharp"
 
 
+def test_the_spectrum_of_a_photograph_is_computed_once(monkeypatch):
+    pictures = []
+    monkeypatch.setattr("scoreinv.tasks.deblur.block_powers", lambda one: pictures.append(one) or block_powers(one))
+    picture = blurred(photo("lake"), PointSpread("motion", 15, 150))
+    find_blur(picture)
+    assert len(pictures) == 1
+    kernel_notes(picture, PointSpread("motion", 15, 30))
+    assert len(pictures) == 2
+
+
 def test_a_sharp_photograph_and_what_cannot_be_told_are_refused():
     with pytest.raises(InputError, match="it looks sharp"):
         find_blur(Picture((255 * photo("facade")).astype(np.uint8)))
@@ -98,14 +116,104 @@ def test_blurs_beyond_the_estimable_sizes_are_refused(monkeypatch, size):
     logs = torch.full((1, 3), math.log(size))
     reading = Reading(sure, logs, torch.full((1, 3), -9.0), torch.zeros(1, ANGLES))
     monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading)
-    monkeypatch.setattr("scoreinv.tasks.deblur._refined", lambda picture, blur: blur)
-    monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda picture, kernels: (0.0, 1.0))
+    monkeypatch.setattr("scoreinv.tasks.deblur._refined", lambda powers, *found: found)
+    monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda powers, kernels: (0.0, 1.0))
     picture = Picture(np.zeros((200, 200), np.uint8))
     if size == 5:
-        assert find_blur(picture).kind == "disk"
+        assert find_blur(picture).likeliest.kind == "disk"
     else:
         with pytest.raises(InputError, match="kernel is uncertain"):
             find_blur(picture)
+
+
+def reading_of(odds: list[float], sizes: list[float], spread: float = 0.1) -> Reading:
+    """Of no blur, a Gaussian, a disk and motion."""
+    logits = torch.tensor([odds]).clamp_min(1e-9).log()
+    return Reading(logits, torch.tensor([sizes]).log(), torch.full((1, 3), math.log(spread)), torch.zeros(1, ANGLES))
+
+
+def test_the_kernel_is_the_mean_over_the_posterior(monkeypatch):
+    """The size's logarithm is normal; a disk of 2 pixels is not refined."""
+    monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading_of([0.05, 0.55, 0.4, 0], [1.5, 2, 9]))
+    found = find_blur(blurred(photo("facade"), PointSpread("gaussian", 1.5)))
+    assert found.likeliest == PointSpread("gaussian", 1.5)
+    side = 33
+    mean = np.zeros((side, side))
+    mean[side // 2, side // 2] = 0.05
+    steps = np.linspace(-4, 4, 81)
+    for kind, size, odds in (("gaussian", 1.5, 0.55), ("disk", 2, 0.4)):
+        for step, weight in zip(steps, np.exp(-np.square(steps) / 2), strict=True):
+            kernel = PointSpread(kind, size * math.exp(0.1 * step)).kernel()
+            rim = (side - len(kernel)) // 2
+            mean += odds * weight / np.exp(-np.square(steps) / 2).sum() * np.pad(kernel, rim)
+    rim = (side - len(found.kernel)) // 2
+    np.testing.assert_allclose(np.pad(found.kernel, rim), mean, atol=0.004)
+    assert found.kernel.sum() == pytest.approx(1)
+
+
+def test_a_disk_that_is_taken_for_a_gaussian_does_little_harm(monkeypatch):
+    sharp = photo("facade", 152)
+    picture = blurred(sharp, PointSpread("disk", 4))
+    monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading_of([0, 0.6, 0.4, 0], [3.2, 4, 9]))
+    found = find_blur(picture)
+    assert found.likeliest.kind == "gaussian"
+    prior = scoreinv.load("denoiser")
+
+    def error(*kernel):
+        seen = picture
+        if kernel:
+            seen = remove_blur(picture, kernel[0], 0.008, prior, DeblurRequest(), None, *kernel[1:]).image
+        return np.square(seen.pixels / 255 - sharp[4:-4, 4:-4])[8:-8, 8:-8].mean()
+
+    assert error(found.likeliest.kernel()) > 1.1 * error()
+    assert error(found.kernel) < 0.8 * error()
+    assert error(found.kernel, found.deviations) < 0.95 * error(found.kernel)
+
+
+def test_the_error_of_an_uncertain_kernel_counts_as_noise(monkeypatch):
+    """The weights are 1 / the deviation of the observation over the kernels and the noise; slopes vary little here."""
+    some, odds, std = [np.ones((1, 1)), kernels.gaussian(0.8), kernels.motion(5, 30)], [1.0, 2.0, 5.0], 0.01
+    kernel, deviations = kernels.kernel_moments(some, odds)
+    sharp = np.clip(photo("facade", 48) * 0.2 + 0.5, 0, 1)
+    problems = []
+    monkeypatch.setattr("scoreinv.tasks.deblur.solve_problem", lambda problem, *_: problems.append(problem))
+    remove_blur(Picture(sharp), kernel, std, None, DeblurRequest(), None, deviations)
+    (problem,) = problems
+    top, left, height, width = problem.part
+    weights = problem.operator.weights[0, 0, top : top + height, left : left + width].numpy()
+    knots = np.linspace(0, 1, len(srgb().light))
+    light = np.interp(sharp, knots, srgb().light)
+    seen = [np.interp(fftconvolve(light, one, "same"), srgb().light, knots) for one in some]
+    mean = np.average(seen, axis=0, weights=odds)
+    variance = np.average(np.square(seen - mean), axis=0, weights=odds) + std**2
+    inside = np.s_[4:-4, 4:-4]
+    np.testing.assert_allclose(weights[inside], (std / np.sqrt(variance))[inside], rtol=0.1)
+    assert weights[inside].min() < 0.5
+
+
+def test_a_result_without_new_detail_or_with_too_much_is_refused():
+    """The inverse of a Gaussian of 0.8 pixels makes differences 2.5 times as large, in scenes like photographs."""
+    kernel, values = kernels.gaussian(0.8), photo("facade", 64)
+    picture = Picture(values)
+    for factor, refused in ((0.5, "noise hides"), (2.7, "sharper than")):
+        with pytest.raises(InputError, match=refused):
+            check_detail(picture, Picture(np.float32(factor) * values), kernel)
+    check_detail(picture, Picture(2.3 * values), kernel)
+    noisy = values + np.random.default_rng(0).normal(0, 0.1, values.shape).astype(np.float32)
+    check_detail(Picture(noisy), picture, kernel)
+
+
+@pytest.mark.parametrize("blurs", [True, False])
+def test_a_sharp_photograph_that_is_taken_for_blurred_is_refused_after_solving(monkeypatch, blurs):
+    reading = reading_of([0, 1, 0, 0], [0.9, 2, 9], 0.02)
+    monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading)
+    monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda powers, kernels: range(len(kernels)))
+    seen = blurred(photo("moose", 144), PointSpread("gaussian", 0.9 if blurs else 0.1), 0.002).pixels
+    if blurs:
+        assert scoreinv.deblur(seen).blur == PointSpread("gaussian", 0.9)
+    else:
+        with pytest.raises(InputError, match="sharper than"):
+            scoreinv.deblur(seen)
 
 
 def test_a_photograph_without_the_blur_that_was_found():

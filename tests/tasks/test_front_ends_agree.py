@@ -162,6 +162,13 @@ CASES = {
         {"factor": 3},
         codes=frozenset({"noise_estimated"}),
     ),
+    "upscale by a model": Case(
+        photo,
+        ("upscale", "--model", "upscaler"),
+        "upscale",
+        lambda image, model: scoreinv.upscale(image, model="upscaler"),
+        codes=frozenset({"noise_estimated"}),
+    ),
     "deblur": Case(
         photo,
         ("deblur", "--model", MODEL, "--kernel", "motion:5,30"),

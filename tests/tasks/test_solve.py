@@ -15,7 +15,8 @@ from scoreinv.files.read import read_picture
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
-from scoreinv.operators import Blur, LinearOperator, downsampling, kernels, mask
+from scoreinv.operators import Blur, InLight, LinearOperator, Weighting, downsampling, kernels, mask
+from scoreinv.operators.tones import srgb
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError, SettingError
 from scoreinv.tasks.deblur import deblur_picture
@@ -392,6 +393,18 @@ def test_samples_of_a_denoiser_begin_at_the_estimate_of_the_mean(seen, method):
     assert (operator(result.image) - y).square().mean().sqrt() < std + 0.005
 
 
+@pytest.mark.slow
+def test_many_steps_of_dpir_do_not_amplify_noise():
+    """A denoiser with too little weight lets the noise that a blur amplifies grow from step to step."""
+    rgb = read_picture(PHOTOS / "lake.jpg").resized_rgb(96, 144)[16:80, 40:104].copy()
+    x = torch.from_numpy(rgb).permute(2, 0, 1)[None].float()
+    operator = Blur(kernels.motion(15, 30), 64, 64)
+    y = operator(x)
+    y = y + 0.01 * torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
+    found = scoreinv.solve(operator, y, noise_std=0.01, estimate="mean").image
+    assert (found - x).square().mean() < 0.3 * (y - x).square().mean()
+
+
 @pytest.mark.parametrize(("method", "tolerance"), [("mmps", 0.02), ("diffpir", 0.04), ("dpir", 0.08)])
 @pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
 def test_each_value_is_weighted_by_its_own_noise(method, tolerance, kind):
@@ -413,6 +426,37 @@ def test_each_value_is_weighted_by_its_own_noise(method, tolerance, kind):
     found = np.asarray(found) if kind is np.asarray else found.numpy().transpose(1, 2, 0)
     thirds = [found[:, left : left + 12].mean() for left in (0, 12, 24)]
     assert thirds == pytest.approx([0.698, 0.6, 0.5], abs=tolerance)
+
+
+@pytest.mark.parametrize(("method", "tolerance"), [("mmps", 0.01), ("diffpir", 0.02), ("pigdm", 0.02), ("dpir", 0.06)])
+def test_observations_of_light_have_the_posterior_of_their_noise(method, tolerance):
+    """Light at 0.4 of its exposure, 0.45 as stored. The posterior of an independent pixel is integrated numerically.
+
+    DPIR's denoiser has a tenth of the weight.
+    """
+    stds, x, knots = (0.1 * STD, 0.5 * STD, math.inf), np.linspace(0, 1, 4001), np.linspace(0, 1, len(srgb().light))
+    seen = np.interp(0.4 * np.interp(x, knots, srgb().light), srgb().light, knots)
+    noise = np.repeat(np.float32(stds), WIDTH // 3)[None, :, None].repeat(HEIGHT, 0).repeat(3, 2)
+    operator = InLight(Weighting(torch.full((1, 1, HEIGHT, WIDTH), 0.4)), srgb())
+    estimate = "mean" if method == "dpir" else "sample"
+    settings = {"method": method, "estimate": estimate, "noise_std": noise}
+    y = np.full((HEIGHT, WIDTH, 3), 0.45, np.float32)
+    for data_range in ((0.0, 1.0), (-1.0, 1.0)):
+        found = scoreinv.solve(operator, y, prior=prior(data_range=data_range), **settings).image
+        for number, std in enumerate(stds):
+            odds = np.exp(-(((x - MEAN) / STD) ** 2) / 2 - ((0.45 - seen) / std) ** 2 / 2)
+            mean = np.average(x, weights=odds)
+            part = found[:, number * WIDTH // 3 : (number + 1) * WIDTH // 3]
+            assert part.mean() == pytest.approx(mean, abs=tolerance)
+            if estimate == "sample":
+                assert part.std() == pytest.approx(np.average((x - mean) ** 2, weights=odds) ** 0.5, rel=0.2)
+
+
+@pytest.mark.parametrize("method", ["ddrm", "pc"])
+def test_methods_of_linear_operators_refuse_others(method):
+    operator = InLight(mask(torch.ones(1, 1, HEIGHT, WIDTH)), srgb())
+    with pytest.raises(InputError, match="choose another method"):
+        scoreinv.solve(operator, truth(), prior=prior(), method=method)
 
 
 @pytest.mark.parametrize(

