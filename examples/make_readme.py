@@ -66,13 +66,14 @@ def above(*rows: Image.Image) -> Image.Image:
 
 
 def colours(photo: Image.Image, prior: ScorePrior) -> Image.Image:
-    """A photograph's middle square: grey, the default sample, the posterior mean, the photograph."""
+    """A photograph's middle square: grey, a sample, the posterior mean, the photograph."""
     side = min(photo.size)
     left, top = (photo.width - side) // 2, (photo.height - side) // 2
     square = photo.crop((left, top, left + side, top + side))
     gray = square.convert("L")
-    estimates = [scoreinv.colorize(gray, prior=prior, estimate=estimate).image for estimate in ("sample", "mean")]
-    return beside(*(small(picture.convert("RGB"), 240) for picture in (gray, *estimates, square)))
+    sample = scoreinv.colorize(gray, prior=prior, estimate="sample").image
+    mean = scoreinv.colorize(gray, prior=prior, saturation=1.0).image
+    return beside(*(small(picture.convert("RGB"), 240) for picture in (gray, sample, mean, square)))
 
 
 def like_its_half(name: str, prior: ScorePrior) -> Image.Image:
@@ -165,7 +166,7 @@ def main() -> None:
     small(beside(gray, *result.samples), 1200).save(HERE / "readme" / "colorize_lake.jpg", quality=90)
     like_its_half("moose", prior).save(HERE / "readme" / "colorize_like.jpg", quality=88)
     gray, hints = Image.open(HERE / "grey" / "dog.jpg").convert("RGB"), Image.open(HERE / "hints" / "dog.png")
-    result = scoreinv.colorize(gray, prior=prior, hints=hints, estimate="mean")
+    result = scoreinv.colorize(gray, prior=prior, hints=hints)
     gray.paste(hints, mask=hints)
     small(beside(gray, result.image), 800).save(HERE / "readme" / "colorize_dog.jpg", quality=90)
     above(*restored(scoreinv.load("denoiser"))).save(HERE / "readme" / "restored.jpg", quality=90)

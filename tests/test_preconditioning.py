@@ -43,3 +43,17 @@ def test_edm_on_another_range_is_the_same_prior() -> None:
 def test_paper_ve_needs_ve() -> None:
     with pytest.raises(InputError, match="VE"):
         ScorePrior(network(), VP(), PaperVE())
+
+
+def test_the_index_of_a_discrete_ve_model_counts_from_the_largest_noise() -> None:
+    """Level i of N is at t = i / (N - 1), and its label is N - 1 - i."""
+    labels: list[torch.Tensor] = []
+
+    def record(x: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        labels.append(label)
+        return torch.ones_like(x)
+
+    sde, t = VE(0.01, 50.0, steps=11), torch.tensor([0.0, 0.3, 1.0])
+    noise = PaperVE("index").noise(record, torch.zeros(3, 1, 2, 2), t, sde, (-1.0, 1.0))  # type: ignore[arg-type]
+    torch.testing.assert_close(labels[0], torch.tensor([10.0, 7.0, 0.0]))
+    torch.testing.assert_close(noise, -torch.ones(3, 1, 2, 2))

@@ -45,6 +45,15 @@ def places_of(rgb: Tensor, luma: Tensor, prior: ConditionalPrior) -> Places:
     return Places(looks, chroma, components)
 
 
+def paleness_of(luma: Tensor, prior: ConditionalPrior) -> Tensor:
+    """Return the `paleness` of the mean colours of a grey picture (1, 1, H, W) in [0, 1], (1, 1, H / 8, W / 8)."""
+    assert prior.chroma is not None
+    with torch.no_grad():
+        seen = prior.chroma.seen(luma)[0].float().cpu()
+        colours = load_place_network().colours
+        return colours.paleness(colours(seen)).reshape(1, 1, *seen.shape[-2:])
+
+
 def maps_of(luma: Tensor, prior: ConditionalPrior) -> list[Tensor]:
     """Return the maps for `PlaceNetwork`, on the CPU."""
     assert prior.chroma is not None  # as `check_references` checked

@@ -47,6 +47,14 @@ class Colours(nn.Module):
         far = torch.cdist(self.centres.T, chroma.T) / self.log_width.exp()
         return -far.square() / 2 - 2 * self.log_width
 
+    def paleness(self, shares: Tensor) -> Tensor:
+        """Return how much paler the mean colour is than the colours: E|c| / |E c| of mixtures (`_COLOURS`, N), (N,).
+
+        It is near 1 if one hue is likely, as of skin, and large for clothes, whose hues cancel in the mean.
+        """
+        strengths = (self.centres.square().sum(0) + 2 * (2 * self.log_width[:, 0]).exp()).sqrt()
+        return strengths @ shares / (self.centres @ shares).norm(dim=0).clamp_min(1e-6)
+
 
 class PlaceNetwork(nn.Module):
     """Maps (1, C, h, w) of a picture to the embedding of its places; the first map is HxW.

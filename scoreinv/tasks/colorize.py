@@ -1,7 +1,7 @@
 """The task `colorize`: samples of the prior whose luma is the picture's.
 
-A model that takes the luma as an observation is sampled by `conditioned`; samples are pulled towards the posterior mean
-(`COLOR_TEMPERATURE`), and their chroma is strengthened (`COLOR_SATURATION`). Other models are sampled by `pc`, which
+A model that takes the luma as an observation gives the posterior mean, or samples pulled towards it
+(`COLOR_TEMPERATURE`); the chroma of both is strengthened (`COLOR_SATURATION`). Other models are sampled by `pc`, which
 holds each state to the luma (Song et al. 2021, appendix I.3).
 
 Colour is smooth and depends on the whole scene, so it is drawn at the model's own scale (`work_size`) and enlarged
@@ -25,20 +25,14 @@ from PIL import Image
 from scoreinv.analysis.kind import Kind, untinted
 from scoreinv.conditional import Observation
 from scoreinv.conditional.colour import GrayView, view_gray
-from scoreinv.conditional.prior import (
-    ConditionalPrior,
-    at_size_of,
-    check_references,
-    known_gray_weights,
-    trained_task,
-)
+from scoreinv.conditional.prior import ConditionalPrior, at_size_of, check_references, known_gray_weights, trained_task
 from scoreinv.conditional.references import Looks, Places, ReferenceColours, match_references, similarity_to
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
 from scoreinv.imaging.picture import Picture, scaled
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.hints import KnownColours, check_reference, hints_from_picture, present_colours
 from scoreinv.models.loading import Models
-from scoreinv.models.places import looks_of, places_of
+from scoreinv.models.places import looks_of, paleness_of, places_of
 from scoreinv.operators import gray, gray_and_hints
 from scoreinv.operators.luma import luma
 from scoreinv.prior import ScorePrior
@@ -88,7 +82,7 @@ def colorize(
     steps: int | None = None,
     samples: int = 1,
     seed: int = 0,
-    estimate: Estimate = "sample",
+    estimate: Estimate | None = None,
     start: float | None = None,
     hints: Any = None,
     like: Any = None,
@@ -111,8 +105,8 @@ def colorize(
         steps: steps of the sampler. None: 15 for `conditioned`, 30 for `pc`.
         samples: number of colourings.
         seed: the same seed gives the same colours; samples come in pairs of opposite noise.
-        estimate: `sample`: one possible colouring; `mean`: the average of the samples, or for one of `conditioned` the
-            posterior mean, paler and seldom wrong.
+        estimate: `mean`: the average of the samples, or for one of `conditioned` the posterior mean; `sample`: one
+            possible colouring. None: the mean for one of `conditioned`, else `sample`.
         start: starting noise level of `pc`, for pictures in [0, 1]; `math.inf` is pure noise. None: 0.5, and pure noise
             from 1000 steps on.
         hints: picture of the same size with alpha, as array, PIL image or tensor. Its chroma is used where it is more
@@ -121,7 +115,7 @@ def colorize(
         gray_weights: weights of red, green and blue in the grey: `rec601`, `average` or `rec709`.
         keep_color: keep a picture in colours; in a mostly grey one, keep the coloured parts and let them guide the
             rest.
-        saturation: factor of the drawn chroma. None: 1.45 for samples of `conditioned` without given colours, else 1.
+        saturation: factor of the drawn chroma. None: up to 1.45 for `conditioned` without given colours, else 1.
         whiten: make the lightest tone of a tinted print white. It loses its tint anyway.
         callback: called with the fraction of work done; stops the work by returning False.
         progress: show a bar with the time left on stderr, or occasional lines if that is not a terminal.
@@ -402,6 +396,16 @@ class _Gray:
             found *= at_size_of(alike[None, None], torch.empty(1, 1, height, width))[0, 0].numpy()
         return np.where(painted, 1, found)
 
+    def strengths(self, most: float, prior: ScorePrior) -> np.ndarray | float:
+        """Return the factor of the chroma, hxwx1: by how much the mean is paler than possible colours, at most `most`.
+
+        Without a network of the mean chroma it is `most`.
+        """
+        if self.view.seen is None or not isinstance(prior, ConditionalPrior) or prior.chroma is None:
+            return most
+        paleness = at_size_of(paleness_of(self.view.seen, prior), torch.empty(1, 1, *self.luma.shape))
+        return paleness[0].permute(1, 2, 0).clamp(max=most).numpy()
+
     def like_references(self, drawn: np.ndarray) -> np.ndarray:
         """Return drawn colours, hxwx3, blended with those of the references."""
         if self.references is None:
@@ -456,10 +460,13 @@ def _draw_tempered(
             for samples, (mean,) in zip(*results, strict=True)
         ]
     for one, samples in zip(grays, drawn, strict=True):
-        factor = request.saturation_of(samplings[0], hinted=bool(one.known.any()))
-        if factor != 1:
-            gray, known = one.luma[..., None], one.known[..., None]
-            samples[:] = [np.where(known, sample, gray + factor * (sample - gray)) for sample in samples]
+        factor: Any = request.saturation_of(samplings[0], hinted=bool(one.known.any()))
+        if factor == 1:
+            continue
+        if request.saturation is None:
+            factor = one.strengths(factor, prior)
+        gray, known = one.luma[..., None], one.known[..., None]
+        samples[:] = [np.where(known, sample, gray + factor * (sample - gray)) for sample in samples]
     return drawn, nfe
 
 

@@ -79,8 +79,8 @@ _SIZES = np.geomspace(0.8, 1.4, 13).tolist(), np.geomspace(0.96, 1.04, 5).tolist
 _LEAST_DISK = 2.5
 """Radius from which the first zero of a disk, at 0.61 / radius cycles per pixel, stands out from the noise."""
 _SHARP = 0.5
-"""Probability of no blur above which a kernel that is given is doubted. All of 22 photographs had it, and one of 132
-that were blurred by a pixel or more."""
+"""Probability of no blur above which a kernel that is given is doubted. 35 of 41 photographs have it (skies, waves and
+bark do not), and none of them if blurred in light by a Gaussian of 1 or 2 pixels."""
 
 
 def deblur(

@@ -26,7 +26,7 @@ from scoreinv.analysis.borders import within_border, within_paper
 from scoreinv.analysis.effective_resolution import enlarged_fills, oversampling, reduced
 from scoreinv.analysis.kind import Kind, seen, untinted
 from scoreinv.analysis.noise import FILM_GRAIN, white_noise
-from scoreinv.imaging.picture import Picture, picture_of_hole
+from scoreinv.imaging.picture import Picture, colour_planes, picture_of_hole, to_samples
 from scoreinv.imaging.regions import touched_blocks
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.hints import KnownColours
@@ -35,7 +35,7 @@ from scoreinv.models.loading import Models
 from scoreinv.system.errors import SettingError
 from scoreinv.system.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY
 from scoreinv.tasks.callbacks import Callback, notify, split
-from scoreinv.tasks.colorize import draw_colors, hints_for, knows_gray
+from scoreinv.tasks.colorize import draw_colors, hints_for
 from scoreinv.tasks.common import Model, RunningSpread, check_samples, models_of
 from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, detector_of, kind_of
 from scoreinv.tasks.denoise import denoising_time, remove_noise, white_level
@@ -45,7 +45,6 @@ from scoreinv.tasks.noise_streams import ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import AnyMethod, ImageLike, RestoreOutcome, Step, for_each
 from scoreinv.tasks.requests import (
-    COLOR_SATURATION,
     SURE_SENSITIVITY,
     ColorizeRequest,
     DenoiseRequest,
@@ -130,7 +129,7 @@ def restore(
             grey levels of 255 on.
         samples: number of fills and colourings.
         seed: the same seed gives the same fills and colours.
-        estimate: of colours, `mean` or `sample`, see `colorize`; None: the mean for one sample.
+        estimate: of colours, `mean` or `sample`, see `colorize`; `mean` of several samples is their average.
         keep_steps: keep the picture after each step in `steps`.
         detector, filler, denoiser, colorizer: the models, their names or files; None: the bundled ones.
         callback: called with the fraction of work done; stops the work by returning False.
@@ -367,13 +366,9 @@ class _Restoration:
         if self.kind == "tinted" and self.request.keep_tint:
             self._finish_step("colorize", info("colors_not_drawn"))
             return
-        request, samples, prior = ColorizeRequest(seed=self.request.seed), self.samples(), self.models.colorizer()
-        if self.request.mean and knows_gray(prior, request):
-            # Samples differ from the mean by patches of red around hands, and at the borders of prints.
-            strength = COLOR_SATURATION if hints is None else None
-            request = replace(request, estimate="mean", saturation=strength)
-        if self.request.saturation is not None:
-            request = replace(request, saturation=self.request.saturation)
+        samples, prior = self.samples(), self.models.colorizer()
+        estimate: Estimate | None = self.request.estimate if len(samples) == 1 else "sample"
+        request = ColorizeRequest(seed=self.request.seed, estimate=estimate, saturation=self.request.saturation)
         # Paper has only given colours, and is no evidence of the picture's.
         inside = within_paper(samples[0]) if hints is None else None
         shown = samples if inside is None else [sample.part(inside) for sample in samples]
@@ -406,6 +401,7 @@ class _Restoration:
     def outcome(self) -> RestoreOutcome[Picture]:
         """Return the restored photograph with its samples' standard deviation."""
         samples, std = self.samples(), None
+        image = samples[0]
         if len(samples) > 1:
             running_spread = RunningSpread()
             for sample in samples:
@@ -415,9 +411,13 @@ class _Restoration:
                 # Colours come in pairs; fills, which differ most in the damage, do not.
                 pairs = running_spread.std(ddof_of_pairs(len(samples)))
                 std = pairs if self.damage is None else np.where(self._enlarged_damage(), std, pairs)
+            if self.request.estimate == "mean":
+                image = image.with_pixels(image.pixels.copy())
+                planes = colour_planes(image.pixels)
+                planes[:] = to_samples(running_spread.mean[..., : planes.shape[2]], planes.dtype)
         notes = [*self.notes, *(step.note for step in self.steps)]
         return RestoreOutcome(
-            samples[0],
+            image,
             samples,
             std,
             self.nfe,

@@ -97,8 +97,8 @@ def solve(
         result = scoreinv.solve(blur, y, prior=scoreinv.load("denoiser"), noise_std=0.02)
 
     Args:
-        operator: A, on pictures with values in [0, 1]. If it is not linear, such as `InLight`, the methods use its
-            derivative at each estimate; `ddrm` needs a singular value decomposition, which it lacks.
+        operator: A, on pictures with values in [0, 1]. If it is not linear, such as `operators.InLight`, the methods
+            use its derivative at each estimate; `ddrm` needs a singular value decomposition, which it lacks.
         y: the observation, of the shape of A(x): array HxW or HxWx3, PIL image, or tensor (B)xCxHxW, of floats, or of
             uint8 or uint16 scaled to [0, 1]. If A returns three channels, one channel of y stands for three equal ones
             with the same noise: the picture is grey.

@@ -45,7 +45,7 @@ async def restore_request(
         enlarge=enlarge,
         sensitivity=sensitivity,
         seed=seed,
-        estimate="sample" if seed else "mean",  # later results are samples
+        estimate="sample" if seed else None,  # later results are samples
     )
 
 

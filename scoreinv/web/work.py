@@ -163,7 +163,8 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
 
     @app.post("/api/photos/{key}/colorize", status_code=202)
     def colorize(key: str, strokes: str | None = None, like: str | None = None, seed: int = 0) -> Any:
-        photo, request, reference = album.get(key), ColorizeRequest(seed=seed), layer(like)
+        photo, reference = album.get(key), layer(like)
+        request = ColorizeRequest(seed=seed, estimate="sample" if seed else None)  # later results are samples
         if reference is not None:
             check_reference(reference.picture, "The reference photograph")
         references = () if reference is None else (reference.picture,)

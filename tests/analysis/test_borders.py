@@ -25,6 +25,13 @@ def test_a_plain_border_is_found_to_the_pixel(level):
         assert within(Picture(bordered(level, 3.0))) == (12, 15, 150, 200)
 
 
+def test_three_sides_are_a_border_and_two_are_none():
+    framed = bordered(240, 3.0)
+    for within in (within_border, within_paper):
+        assert within(Picture(framed[:, 15:])) is not None
+        assert within(Picture(framed[:162, 15:])) is None
+
+
 def test_a_line_of_the_picture_is_no_border():
     framed = np.pad(PHOTO, ((1, 1), (1, 1), (0, 0)), constant_values=240)
     assert within_border(Picture(framed)) is None

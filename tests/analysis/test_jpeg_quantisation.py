@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scoreinv.analysis.jpeg_quantisation import coding_of
+from scoreinv.analysis.jpeg_quantisation import _CHROMA_TABLE, _LUMA_TABLE, coding_of
 from scoreinv.imaging.picture import Picture
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
@@ -27,6 +27,11 @@ def decoded(pixels: np.ndarray, quality: int, subsampling: int = 2) -> tuple[np.
     Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=subsampling)
     image = Image.open(file)
     return np.asarray(image), [np.reshape(table, (8, 8)) for table in image.quantization.values()]
+
+
+def test_the_tables_are_those_that_encoders_write_unscaled() -> None:
+    _, tables = decoded(np.zeros((8, 8, 3), np.uint8), quality=50)
+    np.testing.assert_array_equal(tables, [_LUMA_TABLE, _CHROMA_TABLE])
 
 
 @pytest.mark.parametrize("quality", [75, 85, 92])

@@ -89,7 +89,7 @@ def main() -> None:
         base = psnr(flat, truth)
         grays.append((base, difference(flat, truth)))
         start = time.perf_counter()
-        asked = {"method": options.method, "samples": options.samples}
+        asked = {"method": options.method, "samples": options.samples, "estimate": "sample"}
         result = scoreinv.colorize(gray, prior=prior, **asked)
         seconds += time.perf_counter() - start
         nfe = result.nfe
@@ -99,8 +99,9 @@ def main() -> None:
             f"best of {options.samples}": [max(result.samples, key=lambda picture: psnr(picture, truth))],
         }
         if result.method == "conditioned":
-            mean = scoreinv.colorize(gray, prior=prior, method="conditioned", estimate="mean")
-            pictures["posterior mean"] = [mean.image]
+            for name, saturation in (("posterior mean", 1.0), ("one result", None)):
+                mean = scoreinv.colorize(gray, prior=prior, method="conditioned", saturation=saturation)
+                pictures[name] = [mean.image]
         for name, same in pictures.items():
             measured = [(psnr(p, truth) - base, difference(p, truth), colourfulness(p)) for p in same]
             gain, error, colours = np.mean(measured, axis=0)

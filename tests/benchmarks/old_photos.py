@@ -1,12 +1,17 @@
 """Faded photographs and the step `tone` of `restore`: CIEDE2000 to the truth, before and after.
 
-    python tests/benchmarks/old_photos.py FOLDER [--side 384] [--seed 1] [--sheet FILE.jpg]
+    python tests/benchmarks/old_photos.py FOLDER [--family dyes] [--photos 100] [--side 384] [--seed 1] [--sheet FILE]
 
-The photographs are those that pretrained/tone/held_out.txt names as held out; each is faded once, by other curves than
-those of the training: what remains of each dye's density in linear light is .35 to .95 of it, with a toe of its own; a
-yellow stain, flare and a scanner's exposure are added, and three in ten fade more towards their borders. The same
-photographs unfaded tell what the step does to healthy ones. Beside it: the step told that they have faded (`--tone 1`),
-and each channel stretched between its percentiles.
+The photographs are the first of those that pretrained/tone/held_out.txt names as held out; each is faded once, by other
+curves than those of the training. Families of curves (`--family`):
+
+- dyes: what remains of each dye's density in linear light is .35 to .95 of it, with a toe of its own; a yellow stain,
+  flare and a scanner's exposure are added, and three in ten fade more towards their borders;
+- levels: each channel has a lift of up to .3, a loss of white of up to .15, and a gamma of its own;
+- light: a cast in linear light that varies smoothly over the print, and a veil.
+
+The same photographs unfaded tell what the step does to healthy ones. Beside it: the step told that they have faded
+(`--tone 1`), and each channel stretched between its percentiles.
 
 With `--steps` those that no model has seen are printed besides, grained, stained and cracked, as colour prints and as
 grey ones (`training.data.synthetic_damage`), and restored whole: CIEDE2000, PSNR and structural similarity after
@@ -25,6 +30,7 @@ from pathlib import Path
 import numpy as np
 from damage import DAMAGE
 from PIL import Image, ImageOps
+from scipy.interpolate import RectBivariateSpline
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -46,6 +52,8 @@ DRAWN = 200
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--family", choices=FAMILIES, default="dyes")
+    parser.add_argument("--photos", type=int, default=100)
     parser.add_argument("--side", type=int, default=384, help="longer side, in pixels")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sheet", type=Path, help="a contact sheet: truth, faded, restored, and unfaded restored")
@@ -55,7 +63,7 @@ def main() -> None:
     if options.tint:
         tints(sorted(options.folder.glob("*.jpg")), np.random.default_rng(options.seed))
         return
-    held = (PRETRAINED / "tone" / "held_out.txt").read_text().split()
+    held = (PRETRAINED / "tone" / "held_out.txt").read_text().split()[: options.photos]
     paths = {path.stem: path for path in options.folder.iterdir()}
     rng = np.random.default_rng(options.seed)
     seen_by_none = json.loads((PRETRAINED / "photo" / "training.json").read_text())["data"]["holdout"]
@@ -65,9 +73,9 @@ def main() -> None:
     rows, sheet = [], []
     for stem in held:
         truth = reduced(paths[stem], options.side)
-        scan = np.rint(255 * faded(truth / 255, rng)).astype(np.uint8)
+        scan = np.rint(255 * FAMILIES[options.family](truth / 255, rng)).astype(np.uint8)
         restored, told, kept, told_too = (
-            tone_picture(Picture(pixels), share).image.pixels for pixels in (scan, truth) for share in (None, 1.0)
+            tone_picture(Picture(pixels), share)[0].pixels for pixels in (scan, truth) for share in (None, 1.0)
         )
         of_faded, of_unfaded = (scan, stretched(scan), restored, told), (stretched(truth), kept, told_too)
         rows.append([distance(image, truth) for image in (*of_faded, *of_unfaded)])
@@ -173,8 +181,7 @@ def reduced(path: Path, side: int) -> np.ndarray:
 def faded(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A scan of the faded print of a photograph, both HxWx3 in [0, 1]."""
     height, width = rgb.shape[:2]
-    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    density = -np.log10(np.clip(linear, 0.002, 1))
+    density = -np.log10(np.clip(light_of(rgb), 0.002, 1))
     remains = rng.uniform(0.35, 0.95, 3)
     toe = rng.uniform(0.85, 1.15, 3)
     down = remains * density.max() * (density / density.max()) ** toe
@@ -185,7 +192,36 @@ def faded(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         more = rng.uniform(0.1, 0.4) * np.maximum(np.abs(x), np.abs(y))[..., None] ** 2
         down = down * (1 - more)
     light = 10**-down + rng.uniform(0, 0.02)
-    light = light * rng.uniform(0.85, 1.1) / max(1.0, float(light.max()))
+    return values_of(light * rng.uniform(0.85, 1.1) / max(1.0, float(light.max())))
+
+
+def lifted(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same, with lift, white and gamma of each channel changed."""
+    black, white, gamma = rng.uniform(0, 0.3, 3), 1 - rng.uniform(0, 0.15, 3), np.exp(rng.normal(0, 0.2, 3))
+    return black + (white - black) * rgb**gamma
+
+
+def unevenly_cast(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same, under a cast that varies over the print, and a veil."""
+    field, mean, spread = rng.uniform(0, 1, (3, 3, 3)), rng.uniform(0, 0.5, 3), rng.uniform(0, 0.6)
+    y, x = (np.linspace(0, 2, length) for length in rgb.shape[:2])
+    planes = [RectBivariateSpline(range(3), range(3), field[..., channel], kx=2, ky=2)(y, x) for channel in range(3)]
+    light = light_of(rgb) * np.exp(-(mean + spread * np.stack(planes, axis=-1)))
+    veil = rng.uniform(0, 0.06) * np.exp(rng.normal(0, 0.3, 3))
+    light = veil + (1 - veil) * light
+    return values_of(light * min(1 / light.max(), 1.3))
+
+
+FAMILIES = {"dyes": faded, "levels": lifted, "light": unevenly_cast}
+
+
+def light_of(rgb: np.ndarray) -> np.ndarray:
+    """The light of values in sRGB."""
+    return np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+
+
+def values_of(light: np.ndarray) -> np.ndarray:
+    """The values in sRGB of light, clipped to [0, 1]."""
     return np.clip(np.where(light > 0.0031308, 1.055 * light ** (1 / 2.4) - 0.055, 12.92 * light), 0, 1)
 
 

@@ -168,21 +168,21 @@ def test_a_posterior_mean_tells_its_end_and_can_be_stopped(task) -> None:
 
 def test_colours_deviate_from_the_mean_by_a_part_of_the_drawn_deviation(monkeypatch: pytest.MonkeyPatch) -> None:
     draw_colours = partial(colorize, np.full((16, 16), 0.5), prior=conditional_prior(), saturation=0.2)  # in gamut
-    mean, default = draw_colours(estimate="mean").image, draw_colours(steps=3)
+    mean, default = draw_colours().image, draw_colours(steps=3, estimate="sample")
     monkeypatch.setattr("scoreinv.tasks.colorize.COLOR_TEMPERATURE", 1.0)
-    whole = draw_colours(steps=3).image
+    whole = draw_colours(steps=3, estimate="sample").image
     assert abs(whole - mean).max() > 0.02
     np.testing.assert_allclose(default.image - mean, COLOR_TEMPERATURE * (whole - mean), atol=1e-5)
     assert default.nfe == 3 + MEAN_DRAWS * len(MIRRORED)
 
 
-def test_the_chroma_of_samples_is_strengthened() -> None:
+def test_the_chroma_of_the_mean_and_of_samples_is_strengthened() -> None:
     def factor(*, hinted: bool = False, **options: Any) -> float:
         settings = ColorizeRequest(**options)
         return settings.saturation_of(settings.sampling(conditional=True), hinted=hinted)
 
-    assert factor() == COLOR_SATURATION > 1
-    assert factor(estimate="mean") == factor(method="pc") == factor(hinted=True) == 1
+    assert factor() == factor(estimate="mean") == factor(estimate="sample") == COLOR_SATURATION > 1
+    assert factor(method="pc") == factor(hinted=True) == 1
     assert factor(saturation=0.8) == factor(saturation=0.8, estimate="mean") == 0.8
     gray = np.full((16, 16), 0.5)
     default, same, plain = (

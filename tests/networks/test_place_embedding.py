@@ -31,3 +31,18 @@ def test_colours_have_the_density_of_a_mixture() -> None:
     axes = [Normal(colours.centres[k, None], colours.log_width.exp().T) for k in (0, 1)]
     gaussians = sum(axes[k].log_prob(chroma[k, :, None]) for k in (0, 1)).exp()  # (5, 48)
     torch.testing.assert_close(colours.log_densities(chroma).exp().T @ shares, 2 * math.pi * gaussians @ shares)
+
+
+def test_a_mean_is_paler_by_as_much_as_hues_cancel() -> None:
+    colours = Colours().requires_grad_(False)
+    colours.log_width[:] = -20
+    colours.centres[:, :3] = torch.tensor([[0.3, -0.3, 0.0], [-0.3, 0.3, 0.4], [0.0, 0.0, -0.4]])
+    shares = torch.zeros(48, 3)
+    shares[0, 0] = 1  # one colour
+    shares[:2, 1] = torch.tensor([0.75, 0.25])  # two of opposite hues
+    shares[[0, 2], 2] = 0.5
+    strengths = 0.5 * (0.18**0.5 + 0.32**0.5)
+    mean = torch.tensor([0.15, 0.05, -0.2]).norm()
+    torch.testing.assert_close(colours.paleness(shares), torch.tensor([1.0, 2.0, strengths / mean]))
+    colours.log_width[0] = math.log(0.1)  # of a Gaussian in a plane
+    torch.testing.assert_close(colours.paleness(shares)[0], torch.tensor((0.2 / 0.18) ** 0.5))

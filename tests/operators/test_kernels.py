@@ -6,6 +6,7 @@ from scipy.signal import fftconvolve
 
 from scoreinv.operators import kernels
 from scoreinv.operators.kernels import PointSpread
+from scoreinv.system.errors import InputError
 
 EVERY = [
     kernels.gaussian(0.3),
@@ -34,6 +35,13 @@ def test_light_is_neither_lost_nor_moved(kernel):
     assert [n % 2 for n in kernel.shape] == [1, 1]
     assert kernel[0].any()
     assert kernel[:, 0].any()
+
+
+def test_a_kernel_may_have_zeros_but_no_negative_values():
+    values = np.array([[0.0, 1.0], [1.0, 2.0]])
+    np.testing.assert_allclose(kernels.normalised(values, "kernel"), values / 4)
+    with pytest.raises(InputError):
+        kernels.normalised(values - 1, "kernel")
 
 
 def test_spreads():

@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 from scoreinv.guidance import ConstrainedPC
 from scoreinv.operators import mask
 from scoreinv.samplers.ode import ODE, decode, encode
-from scoreinv.samplers.runge_kutta import rk45
+from scoreinv.samplers.runge_kutta import _first_step, rk45
 from scoreinv.sdes import TRAINING_START, VE, SubVP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.windows.ensemble import ALL, SelfEnsemble
@@ -27,6 +27,15 @@ def velocity(prior, x, t):
     """dx/dt of the probability flow at times t (B,): f - g^2 score / 2 (Song et al. 2021, eq. 13)."""
     drift, strength = (rate.reshape(-1, 1, 1, 1) for rate in (prior.sde.drift_rate(t), prior.sde.diffusion_squared(t)))
     return drift * x - strength / 2 * prior.score(x, t)
+
+
+def test_the_first_step_is_that_of_the_algorithm():
+    """Hairer, Norsett and Wanner, II.4: of y' = 0 it is 1e-6, of y' = -y by the tolerances."""
+    start, y = torch.zeros(1, dtype=torch.float64), torch.ones(1, 4, dtype=torch.float64)
+    still = _first_step(lambda t, y: 0 * y, start, y, 0 * y, 1.0, 1e-3, 1e-3)
+    torch.testing.assert_close(still, torch.full_like(start, 1e-6))
+    decay = _first_step(lambda t, y: -y, start, y, -y, 1.0, 1e-3, 1e-3)
+    torch.testing.assert_close(decay, torch.full_like(start, (0.01 / 500) ** 0.2))
 
 
 def by_scipy(prior, x, start, end, tolerance):

@@ -27,6 +27,7 @@ from scoreinv.samplers import (
     State,
 )
 from scoreinv.system.errors import Cancelled
+from scoreinv.system.part_progress import report
 from scoreinv.windows import Tiled
 
 pytestmark = pytest.mark.portable
@@ -275,6 +276,26 @@ def test_progress_is_told_and_can_stop_the_work(sampler):
     assert all(p.x.shape == (2, *SHAPE) for p in seen)
     with pytest.raises(Cancelled):
         sampler.sample(prior, (2, *SHAPE), callback=lambda p: p.step < 3, **arguments)
+
+
+def test_work_stops_within_an_evaluation():
+    """A window of a large picture takes seconds, so it reports to the callback of the sampler."""
+    prior, seen = correlated(SDES["vp"]), []
+    noise = prior.noise
+
+    def in_parts(x, t):
+        report(0.5)
+        return noise(x, t)
+
+    def callback(progress):
+        seen.append(progress.fraction)
+        return progress.fraction < 0.6
+
+    prior.noise = in_parts
+    with pytest.raises(Cancelled):
+        Heun(steps=2).sample(prior, (1, *SHAPE), rng=NoiseStream(0, 1), callback=callback)
+    assert seen[0] == pytest.approx(0.25)
+    assert seen[-1] == pytest.approx(0.75)
 
 
 @EACH_KIND

@@ -86,7 +86,7 @@ def test_front_doors_tell_the_steps_there_are() -> None:
     steps = {method: requests.FULL_STEPS * count for method, count in requests.RESTORATION_STEPS.items()}
     for method, count in {"diffpir": steps["diffpir"], "dpir": steps["dpir"], "dps": dps}.items():
         assert f"{count} for `{method}`" in doc["solve"]
-    assert f"None: {requests.COLOR_SATURATION:g} for samples" in doc["colorize"]
+    assert f"None: up to {requests.COLOR_SATURATION:g} for `conditioned`" in doc["colorize"]
     for sampler, count in sampling_settings.SAMPLER_STEPS.items():
         assert f"{count} for `{sampler}`" in (scoreinv.generate.__doc__ or "")
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from analytic import gaussian_colour_prior
 from PIL import Image
+from small_chroma import chroma_prior
 
 import scoreinv
 from scoreinv.analysis.kind import untinted
@@ -17,7 +18,7 @@ from scoreinv.tasks.colorize import colorize, colorize_picture, draw_colors, hin
 from scoreinv.tasks.common import spread
 from scoreinv.tasks.noise_streams import ddof_of_pairs
 from scoreinv.tasks.notes import warning
-from scoreinv.tasks.requests import ColorizeRequest, Inputs
+from scoreinv.tasks.requests import COLOR_SATURATION, ColorizeRequest, Inputs
 
 pytestmark = pytest.mark.portable
 
@@ -61,6 +62,21 @@ def test_the_samples_of_a_pair_average_to_the_posterior_mean():
     assert abs(samples[0] - samples[2]).max() > 0.1 * SPREAD[2]
     alone = colorize(gray, prior=prior("rec601"), steps=30)
     np.testing.assert_allclose(alone.image, result.samples[0], atol=1e-5)
+
+
+def test_chroma_is_strengthened_by_as_much_as_the_mean_is_paler_than_colours(monkeypatch):
+    """By `COLOR_SATURATION` at most, and nowhere if a saturation is given."""
+    paleness = torch.ones(1, 1, 8, 8)
+    paleness[..., 4:] = 3.0
+    monkeypatch.setattr("scoreinv.tasks.colorize.paleness_of", lambda *_: paleness)
+    gray, model = np.full((64, 64), 0.5, np.float32), chroma_prior()
+    plain, strong, most = (
+        colorize(gray, prior=model, saturation=value).image - gray[..., None] for value in (1.0, None, COLOR_SATURATION)
+    )
+    assert abs(plain).mean() > 0.01
+    np.testing.assert_allclose(strong[:, :16], plain[:, :16], atol=2e-3)
+    np.testing.assert_allclose(strong[:, -16:], most[:, -16:], atol=2e-3)
+    assert abs(most - plain).mean() > 0.004
 
 
 @pytest.mark.parametrize("count", [2, 3])

@@ -117,7 +117,6 @@ def test_a_kernel_as_an_array_can_be_sent_to_another_process() -> None:
         (UpscaleRequest, {"method": "dpir"}, "method"),
         (UpscaleRequest, {"steps": 3}, "steps"),
         (DeblurRequest, {"method": "mmps", "estimate": "mean"}, "estimate"),
-        (RestoreRequest, {"samples": 2, "estimate": "mean"}, "samples"),
         (RestoreRequest, {"denoise": False, "noise_std": 0.1}, "noise_std"),
     ],
 )

@@ -9,11 +9,11 @@ import torch
 from analytic import gaussian_colour_prior
 from formula_detector import FormulaDetector, whites
 from PIL import Image
+from small_conditional import conditional_prior
 from torch import Tensor
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
-from scoreinv.inputs.hints import KnownColours
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.loading import Models
 from scoreinv.operators.luma import luma
@@ -23,7 +23,7 @@ from scoreinv.tasks import restore
 from scoreinv.tasks.common import spread
 from scoreinv.tasks.notes import Note, info
 from scoreinv.tasks.outcome import ColorizeOutcome, InpaintOutcome, Step
-from scoreinv.tasks.requests import COLOR_SATURATION, RESTORATION, Inputs, RestoreRequest
+from scoreinv.tasks.requests import RESTORATION, Inputs, RestoreRequest
 from scoreinv.tasks.restore import restore_picture
 from scoreinv.training.data.pictures import BUILTIN
 
@@ -319,30 +319,29 @@ def test_the_spread_is_that_of_pairs_where_colours_alone_are_drawn(count, monkey
 
 
 @pytest.mark.parametrize(
-    ("count", "estimate", "hinted", "asked"),
-    [
-        (1, None, False, ("mean", COLOR_SATURATION)),
-        (1, "mean", True, ("mean", None)),
-        (1, "sample", False, ("sample", None)),
-        (2, None, False, ("sample", None)),
-    ],
+    ("count", "estimate", "hinted"),
+    [(1, None, False), (1, "mean", True), (1, "sample", False), (3, None, False)],
 )
-def test_colours_drawn_once_are_the_mean_as_strong_as_samples(count, estimate, hinted, asked, monkeypatch):
-    """As a network gives it that knows the grey, whatever the seed; in the colours of hints nothing is strengthened."""
-    photo, found = Picture(levels(gray_scene())), []
-    hints = (
-        KnownColours(np.zeros((HEIGHT, WIDTH, 3), np.float32), np.eye(HEIGHT, WIDTH, dtype=bool)) if hinted else None
-    )
+def test_colours_are_those_of_colorize(count, estimate, hinted):
+    """`estimate` and `seed` mean the same in both tasks."""
+    gray, model, hints = levels(gray_scene()), conditional_prior(), None
+    if hinted:
+        hints = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+        hints[20:30, 20:30] = (200, 40, 40, 255)
+    settings: dict[str, Any] = {"samples": count, "estimate": estimate, "seed": 3, "hints": hints}
+    restored = scoreinv.restore(gray, inpaint=False, denoise=False, tone=0.0, colorizer=model, **settings)
+    colorized = scoreinv.colorize(gray, prior=model, **settings)
+    shown = zip([restored.image, *restored.samples], [colorized.image, *colorized.samples], strict=True)
+    for one, other in shown:
+        assert abs(one.astype(int) - other).max() <= 1
+    assert abs(restored.image.astype(int) - gray[..., None]).max() > 5
 
-    def coloured(pictures, kinds, _, request, *__, **___):
-        found.append((request.estimate, request.saturation))
-        return [ColorizeOutcome(pictures[0], [], None, 1, "conditioned", "grey")]
 
-    monkeypatch.setattr(restore, "draw_colors", coloured)
-    monkeypatch.setattr(restore, "knows_gray", lambda *_: True)
-    request = RestoreRequest(inpaint=False, denoise=False, samples=count, seed=3, estimate=estimate, tone=0.0)
-    restore_picture(Inputs(photo, hints=hints), request, models())
-    assert found == [asked] * count
+def test_the_mean_of_several_samples_is_their_average():
+    pixels = scratched(levels(gray_scene()))
+    result = scoreinv.restore(pixels, mask=SCRATCH, filler=prior(), colorize=False, samples=2, estimate="mean")
+    assert (result.samples[0] != result.samples[1]).any()
+    np.testing.assert_allclose(result.image, np.mean(result.samples, axis=0), atol=0.51)
 
 
 @pytest.mark.parametrize(("rows", "worn"), [(0, False), (1, True)])
@@ -404,7 +403,6 @@ def test_models_of_steps_that_are_left_out_are_not_loaded():
         ({"inpaint": False, "tone": 0.0, "denoise": False, "colorize": False, "keep_tint": True}, "^keep_tint leaves"),
         ({"sensitivity": 1.5}, "^sensitivity"),
         ({"noise_std": 10}, "25/255"),
-        ({"samples": 2, "estimate": "mean"}, "^samples 2"),
         ({"mask": SCRATCH[:20]}, "the mask is 96x20, .* photo is 96x72"),
         ({"hints": np.full((20, 20, 4), 255, np.uint8)}, "everything is opaque"),
         ({"noise_std": 1e-4}, "out of the model's range"),

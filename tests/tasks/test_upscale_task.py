@@ -16,6 +16,7 @@ from scoreinv.analysis.jpeg_quantisation import quantisation_noise
 from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import LIBRARY, Models
+from scoreinv.models.upscaler import Upscaler
 from scoreinv.operators import downsampling
 from scoreinv.system.errors import Cancelled, SettingError
 from scoreinv.system.files import PRETRAINED
@@ -121,6 +122,19 @@ def test_turned_estimates_are_averaged():
     turned = upscale_picture(*_direct(np.rot90(y).copy(), 8))
     assert abs(np.rot90(eight.image.pixels).astype(int) - turned.image.pixels).max() <= 1
     assert (one.image.pixels != eight.image.pixels).any()
+
+
+@pytest.mark.parametrize("kind", ["area", "bicubic"])
+def test_the_network_gets_the_kind_of_reduction(kind, monkeypatch):
+    found, enlarged = [], Upscaler.enlarged
+
+    def record(*given, means):
+        found.append(means)
+        return enlarged(*given, means=means)
+
+    monkeypatch.setattr(Upscaler, "enlarged", record)
+    scoreinv.upscale(small(large(48, 48)), downsampling=kind)
+    assert found == [kind == "area"]
 
 
 def _direct(y, orientations):

@@ -247,19 +247,21 @@ def test_damage_is_found(browser, monkeypatch):
     assert found(1.0).sum() > found(0.5).sum()
 
 
-def test_the_first_restoration_has_mean_colours_and_others_are_samples(browser, monkeypatch):
+@pytest.mark.parametrize("task", ["restore", "colorize"])
+def test_the_first_result_has_mean_colours_and_others_are_samples(task, browser, monkeypatch):
     requests: list[Any] = []
-    restore = tasks.restore_picture
+    run = getattr(tasks, f"{task}_picture")
 
     def record(inputs: Any, request: Any, *given: Any) -> Any:
         requests.append((request.estimate, request.seed))
-        return restore(inputs, request, *given)
+        return run(inputs, request, *given)
 
-    monkeypatch.setattr(tasks, "restore_picture", record)
-    path = f"/api/photos/{opened(browser, png(pixels(1)))['key']}/restore"
+    monkeypatch.setattr(tasks, f"{task}_picture", record)
+    path = f"/api/photos/{opened(browser, png(pixels(1)))['key']}/{task}"
+    settings = {"inpaint": False, "denoise": False, "tone": 0} if task == "restore" else {}
     for seed in (0, 1, 2):
-        assert done(browser, path, seed=seed, inpaint=False, denoise=False, tone=0)["another"]
-    assert requests == [("mean", 0), ("sample", 1), ("sample", 2)]
+        assert done(browser, path, seed=seed, **settings)["another"]
+    assert requests == [(None, 0), ("sample", 1), ("sample", 2)]
 
 
 def test_steps_of_a_restoration_are_left_out(browser):

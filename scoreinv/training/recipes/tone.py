@@ -5,11 +5,11 @@
 PHOTOS and MORE are folders of photographs; `--most` limits each folder of MORE, to balance the subjects. Photographs
 named in pretrained/tone/held_out.txt are excluded. The cache keeps the colours that `scene` predicts for them.
 
-A third of the pictures is healthy. The others lose density by dye, get stains and fog, are scanned with another curve,
-and fade unevenly. Healthy photographs vary in exposure, saturation, haze and a slight cast, so the network learns to
-keep these; some lie in mist, which increases with the distance. The loss is the colour difference (CIEDE2000) between
-the corrected and the true picture, weighted more if it exceeds that before the correction, plus the cross-entropy of
-whether the picture has faded, weighted less if the difference is small. Curves are those of a faded picture.
+A third of the pictures is healthy. The others fade by curves of three families (`by_dyes`, `by_levels`, `by_light`).
+Healthy photographs vary in exposure, saturation, haze and a slight cast, so the network learns to keep these; some lie
+in mist, which increases with the distance. The loss is the colour difference (CIEDE2000) between the corrected and the
+true picture, weighted more if it exceeds that before the correction, plus the cross-entropy of whether the picture has
+faded, weighted less if the difference is small. Curves are those of a faded picture.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ GUESSES = 3
 HEALTHY, GRAY, HAZY, PALE, TINGED = 0.33, 0.12, 0.06, 0.05, 0.05
 """Shares of healthy, grey and hazy pictures; and of the faded ones, shares of slightly faded ones, and of those with
 a strong colour filter."""
+FAMILIES = (0.4, 0.3, 0.3)
+"""Shares of `by_dyes`, `by_levels` and `by_light` among the faded pictures."""
 MISTY, BLACK = 0.1, 0.12
 """Share of the photographs of MORE with synthetic mist; largest darkest value in mist, in all channels."""
 MATTED = 0.1
@@ -149,13 +151,13 @@ def read(path: Path) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
 
 
-def loss_of(network: ToneNetwork, truth: Tensor, guess: Tensor, radius: Tensor, matted: float) -> Tensor:
+def loss_of(network: ToneNetwork, truth: Tensor, guess: Tensor, place: Tensor, matted: float) -> Tensor:
     """Fade photographs and return the loss of their correction; arguments are those of `cropped`.
 
     matted: share of the pictures in a mat.
     """
-    truth, scan, faded = faded_by_drawing(truth, radius)
-    truth, scan = in_mats(truth, scan, radius, matted)
+    truth, scan, faded = faded_by_drawing(truth, place)
+    truth, scan = in_mats(truth, scan, place, matted)
     rgb, known, quantiles, parts = inputs_of_pixels(scan[:, :DRAWN], guess, ends_of(scan[:, DRAWN:]))
     specks = (torch.rand(BATCH, 2, 1) < SPECKED) * torch.rand(BATCH, 2, 1)
     quantiles[:, [0, -1]] = torch.lerp(quantiles[:, [0, -1]], torch.tensor([[0.0], [1.0]]), specks)
@@ -167,13 +169,13 @@ def loss_of(network: ToneNetwork, truth: Tensor, guess: Tensor, radius: Tensor, 
     gone = faded > 0
     at_stake = torch.where(gone, before / AT_STAKE, 1.5).clamp_max(1.5)
     told = F.binary_cross_entropy_with_logits(odds, faded, at_stake)
-    return after[gone].mean() + F.relu(after - before)[gone].mean() / 4 + told
+    return after[gone].mean() + F.relu(after - before)[gone].mean() / 2 + told
 
 
 def cropped(photos: Tensor, guesses: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Draw `DRAWN` pixels of crops with 0.85 to 1 of each side, some mirrored, and append `ends`.
 
-    Also return the predictions at the first `PIXELS`, and each pixel's squared distance from the centre, 1 in corners.
+    Also return the predictions at the first `PIXELS`, and the place of each pixel in the crop, from -1 to 1 per axis.
     """
     place = uniform(-1, 1, len(photos), DRAWN, 2)
     size = uniform(0.85, 1, len(photos), 1, 2)
@@ -184,16 +186,17 @@ def cropped(photos: Tensor, guesses: Tensor, ends: Tensor) -> tuple[Tensor, Tens
         F.grid_sample(one.float(), where, align_corners=False, padding_mode="border")[:, :, 0].transpose(1, 2)
         for one, where in ((photos, grid), (guesses, grid[:, :, :PIXELS]))
     )
-    line = ((torch.arange(PARTS) + 0.5) * 2 / PARTS - 1) ** 2
-    of_parts = ((line[:, None] + line) / 2).flatten().repeat_interleave(6)
-    radius = torch.cat([place.square().mean(-1), of_parts.expand(len(photos), -1)], dim=1)
-    return torch.cat([pixels, ends.flatten(1, 2)], dim=1) / 255, guess, radius[..., None]
+    line = (torch.arange(PARTS) + 0.5) * 2 / PARTS - 1
+    of_parts = torch.stack([line.repeat(PARTS), line.repeat_interleave(PARTS)], dim=1).repeat_interleave(6, 0)
+    of_parts = of_parts * torch.stack([size[..., 0].sign(), torch.ones(len(photos), 1)], dim=2)
+    place = torch.cat([place, of_parts], dim=1)
+    return torch.cat([pixels, ends.flatten(1, 2)], dim=1) / 255, guess, place
 
 
-def faded_by_drawing(pixels: Tensor, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def faded_by_drawing(pixels: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return pixels (B, N, 3) of varied photographs and of scans of their prints, and 1 for faded ones, else 0.
 
-    radius: (B, N, 1) squared distance of each pixel from the centre, 1 in the corners.
+    place: (B, N, 2), see `cropped`.
     """
     number = len(pixels)
     one, each = (number, 1, 1), (number, 1, 3)
@@ -205,6 +208,22 @@ def faded_by_drawing(pixels: Tensor, radius: Tensor) -> tuple[Tensor, Tensor, Te
     truth = haze + (1 - haze) * truth
     faded = (torch.rand(one) > HEALTHY).float()
     far = faded * torch.where(torch.rand(one) < PALE, uniform(0.15, 0.5, *one), uniform(0.3, 1.6, *one))
+    family = torch.multinomial(torch.tensor(FAMILIES), number, replacement=True)[:, None, None]
+    scan = by_dyes(truth, far, place)
+    scan = torch.where(family == 1, by_levels(truth, far), scan)
+    scan = torch.where(family == 2, by_light(truth, far, place), scan)
+    scan = torch.where(is_gray, scan[..., 1:2], scan + faded * normal(0.006, *scan.shape))
+    return truth, scan.clamp(0, 1), faded[:, 0, 0]
+
+
+def by_dyes(truth: Tensor, far: Tensor, place: Tensor) -> Tensor:
+    """Fade by loss of density in each dye, with stain, fog, a scanner's curve, and less or more towards the borders.
+
+    Args:
+        truth: (B, N, 3); far: (B, 1, 1), strength of the fading, 0 for none; place: see `cropped`.
+    """
+    number = len(truth)
+    one, each = (number, 1, 1), (number, 1, 3)
     gain = (1 + ((uniform(0.35, 0.95, *one) * torch.exp(normal(0.3, *each))).clamp(0.25, 1.1) - 1) * far).clamp_min(0.2)
     mixing = torch.eye(3) + normal(0.06, number, 3, 3) * (1 - torch.eye(3)) * far
     mixing = mixing / mixing.sum(2, keepdim=True)
@@ -218,18 +237,48 @@ def faded_by_drawing(pixels: Tensor, radius: Tensor) -> tuple[Tensor, Tensor, Te
     scan = scan + far * normal(0.15, *one) * torch.sin(2 * math.pi * scan) / (2 * math.pi)
     scan = scan.clamp(1e-3, 1) ** torch.exp(far * normal(0.15, *one))
     uneven = uniform(0, 0.5, *one) * (torch.rand(one) < 0.3)
-    scan = truth + (scan - truth) * (1 + uneven * (radius - 0.4)).clamp(0, 1.2)
-    scan = torch.where(is_gray, scan[..., 1:2], scan + faded * normal(0.006, *scan.shape))
-    return truth, scan.clamp(0, 1), faded[:, 0, 0]
+    return truth + (scan - truth) * (1 + uneven * (square_radius(place) - 0.4)).clamp(0, 1.2)
 
 
-def in_mats(truth: Tensor, scan: Tensor, radius: Tensor, matted: float) -> tuple[Tensor, Tensor]:
+def by_levels(truth: Tensor, far: Tensor) -> Tensor:
+    """Shift black and white of each channel by stray light and exposure, and change its contrast; see `by_dyes`."""
+    one, each = (len(truth), 1, 1), (len(truth), 1, 3)
+    power = uniform(1.4, 2.6, *one)
+    black = far * (uniform(0, 0.18, *one) + uniform(0, 0.2, *each))
+    white = 1 - far * (uniform(0, 0.1, *one) + uniform(0, 0.12, *each))
+    contrast = torch.exp(far * (normal(0.12, *one) + normal(0.12, *each)))
+    black, white = black.clamp_max(0.5) ** power, white**power
+    return (black + (white - black) * truth.clamp_min(1e-3) ** (power * contrast)).clamp_min(1e-6) ** (1 / power)
+
+
+def by_light(truth: Tensor, far: Tensor, place: Tensor) -> Tensor:
+    """Fade by a cast and a veil that vary over the print as quadratic functions of the place; see `by_dyes`."""
+    number = len(truth)
+    one, each = (number, 1, 1), (number, 1, 3)
+    x, y = place.unbind(2)
+    terms = torch.stack([x, y, x * y, x * x, y * y], dim=2)
+    field = terms @ normal(0.5, number, 5, 1)
+    cast = normal(0.15, *each) + field * normal(0.12, *each)
+    cast = far * (cast - cast.mean(2, keepdim=True) + uniform(0, 0.15, *one))
+    veil = far * (uniform(0, 0.2, *one) * (1 + field / 2) + uniform(0, 0.08, *each)).clamp(0, 0.35)
+    contrast = torch.exp(far * uniform(-0.5, 0.05, *one))
+    scan = truth.clamp_min(1e-3) ** contrast * torch.exp(-cast)
+    return veil + (1 - veil) * scan.clamp(0, 1)
+
+
+def square_radius(place: Tensor) -> Tensor:
+    """Return the squared distance of places (B, N, 2) from the centre, (B, N, 1), 1 in the corners."""
+    return place.square().mean(-1, keepdim=True)
+
+
+def in_mats(truth: Tensor, scan: Tensor, place: Tensor, matted: float) -> tuple[Tensor, Tensor]:
     """Put a share of photographs and scans (B, N, 3) into a black or white mat of 5 to 40 % of the area.
 
-    The mat has not faded. radius: see `faded_by_drawing`.
+    The mat has not faded. place: see `cropped`.
     """
     one = (len(scan), 1, 1)
-    far = radius + torch.cat([torch.zeros(DRAWN, 1), uniform(-0.15, 0.15, radius.shape[1] - DRAWN, 1)])
+    far = square_radius(place)
+    far = far + torch.cat([torch.zeros(DRAWN, 1), uniform(-0.15, 0.15, far.shape[1] - DRAWN, 1)])
     share = torch.where(torch.rand(one) < matted, uniform(0.05, 0.4, *one), 0.0)
     inner = far[:, :DRAWN].sort(1).values.gather(1, ((1 - share) * (DRAWN - 1)).long())
     black, white = (depth * torch.rand(one) * torch.rand(len(scan), 1, 3) for depth in (0.04, 0.06))
