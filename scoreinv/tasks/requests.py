@@ -377,8 +377,8 @@ class ColorizeRequest(DrawRequest):
     saturation: Annotated[
         float | None,
         Setting(
-            f"Saturation: 0 is grey, 1 as the model draws, more is stronger. (default: up to {COLOR_SATURATION:g}, less "
-            "where one hue is likely; 1 with the method pc, and with given colours)",
+            f"Saturation: 0 is grey, 1 as the model draws, more is stronger. (default: up to {COLOR_SATURATION:g}, "
+            "less where one hue is likely; 1 with the method pc, and with given colours)",
             SATURATION,
         ),
     ] = None
