@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 
 import scoreinv
-from scoreinv.operators import Blur, LinearOperator, downsampling, kernels
+from scoreinv.operators import Blur, InLight, Operator, downsampling, kernels
+from scoreinv.operators.tones import srgb
 from scoreinv.prior import ScorePrior
 
 HERE = Path(__file__).resolve().parent
@@ -66,14 +67,13 @@ def above(*rows: Image.Image) -> Image.Image:
 
 
 def colours(photo: Image.Image, prior: ScorePrior) -> Image.Image:
-    """A photograph's middle square: grey, a sample, the posterior mean, the photograph."""
+    """A photograph's middle square: grey, the default result, a sample, the photograph."""
     side = min(photo.size)
     left, top = (photo.width - side) // 2, (photo.height - side) // 2
     square = photo.crop((left, top, left + side, top + side))
     gray = square.convert("L")
-    sample = scoreinv.colorize(gray, prior=prior, estimate="sample").image
-    mean = scoreinv.colorize(gray, prior=prior, saturation=1.0).image
-    return beside(*(small(picture.convert("RGB"), 240) for picture in (gray, sample, mean, square)))
+    results = [scoreinv.colorize(gray, prior=prior, estimate=estimate).image for estimate in (None, "sample")]
+    return beside(*(small(picture.convert("RGB"), 240) for picture in (gray, *results, square)))
 
 
 def like_its_half(name: str, prior: ScorePrior) -> Image.Image:
@@ -104,7 +104,7 @@ def restored(prior: ScorePrior) -> Iterator[Image.Image]:
         ("moose", (330, 60), kernels.motion(15, 30)),
     ):
         wide = square(name, corner, MARGIN)
-        blurred = photographed(Blur(torch.from_numpy(kernel), *wide.shape[:2]), wide)[MARGIN:-MARGIN, MARGIN:-MARGIN]
+        blurred = photographed(in_light(kernel, wide), wide)[MARGIN:-MARGIN, MARGIN:-MARGIN]
         result = scoreinv.deblur(blurred, kernel=kernel, noise_std=1 / 255, prior=prior, estimate="mean")
         truth = wide[MARGIN:-MARGIN, MARGIN:-MARGIN]
         yield beside(*map(as_image, (blurred, result.image, truth)))
@@ -128,7 +128,12 @@ def square(name: str, corner: tuple[int, int], margin: int = 0) -> np.ndarray:
     return np.asarray(Image.open(HERE / "photos" / f"{name}.jpg").crop(box), dtype=np.float32) / 255
 
 
-def photographed(operator: LinearOperator, truth: np.ndarray) -> np.ndarray:
+def in_light(kernel: np.ndarray, photo: np.ndarray) -> InLight:
+    """The blur of a photograph's light."""
+    return InLight(Blur(torch.from_numpy(kernel), *photo.shape[:2]), srgb())
+
+
+def photographed(operator: Operator, truth: np.ndarray) -> np.ndarray:
     """What is seen of a picture, in 8 bits."""
     seen = operator(torch.from_numpy(truth).permute(2, 0, 1)[None].contiguous())[0].permute(1, 2, 0).numpy()
     return np.rint(255 * seen.clip(0, 1)).astype(np.uint8)
@@ -143,7 +148,7 @@ def moved() -> Image.Image:
     photo, panels = square("tulips", (250, 150)), []
     for angle in (30, 150):
         kernel = kernels.motion(25, angle)
-        panel = as_image(photographed(Blur(torch.from_numpy(kernel), *photo.shape[:2]), photo))
+        panel = as_image(photographed(in_light(kernel, photo), photo))
         point = as_image(kernel / kernel.max())
         panel.paste(point.resize((2 * point.width, 2 * point.height)), (0, 0))
         panels.append(panel)
