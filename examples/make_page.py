@@ -40,7 +40,7 @@ def paint(page: Page) -> None:
     page.click("[data-tool=object]")
     page.fill("#place", BOX)
     page.press("#place", "Enter")
-    page.click("#object-take:enabled", timeout=PATIENCE)
+    page.click("#object-add:enabled", timeout=PATIENCE)
     page.wait_for_selector("#mask-save:enabled")
     page.wait_for_timeout(300)
     keep(page, "page_paint")
