@@ -65,7 +65,7 @@ FILTERS = {
     "restore": (
         "_Restore",
         "Repairs damage, and removes tint, fading and noise.",
-        ("inpaint", "tone", "denoise", "colorize", "sensitivity", "results", "seed"),
+        ("inpaint", "tone", "denoise", "noise", "colorize", "saturation", "sensitivity", "results", "seed"),
     ),
     "colorize": ("_Colorize", "Adds colour to a grey photograph.", ("strokes", "results", "seed")),
     "denoise": ("De_noise", "Removes noise.", ("noise",)),
@@ -75,7 +75,7 @@ FILTERS = {
 """Label, description and options (see `_add_options`) of each task, by its name on the server, which ends the name of
 the procedure."""
 _ESTIMATED = -1.0
-"""Value of `tone` and `sensitivity` for the server's own."""
+"""Value of `tone`, `saturation` and `sensitivity` for the server's own."""
 
 
 class Scoreinv(Gimp.PlugIn):
@@ -119,6 +119,9 @@ def _add_options(procedure: Gimp.ImageProcedure, names: tuple[str, ...]) -> None
     if "tone" in names:
         words = "Strength of the correction of fading, 0 (none) to 1; -1: 1 if the photograph is surely faded"
         procedure.add_double_argument("tone", "_Fading", words, _ESTIMATED, 1, _ESTIMATED, flags)
+    if "saturation" in names:
+        words = "Saturation of added colours: 0 is grey, 1 as the model draws; -1: the usual one"
+        procedure.add_double_argument("saturation", "Sat_uration", words, _ESTIMATED, 10, _ESTIMATED, flags)
     if "sensitivity" in names:
         words = "Sensitivity of the detection of damage, 0 to 1; -1: the usual one"
         procedure.add_double_argument("sensitivity", "Sensi_tivity", words, _ESTIMATED, 1, _ESTIMATED, flags)

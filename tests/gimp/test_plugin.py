@@ -232,6 +232,9 @@ told(said=run("denoise", image.get_layers()[0]), names=[each.get_name() for each
 told(said=run("fill", image.get_layers()[0]))
 told(said=run("denoise", image.get_layers()[0], noise=9.0),
      tasks=re.findall(r'scoreinv:task">(\\w+)<', image.get_metadata().serialize()))
+image = opened("grey.png")
+told(said=run("restore", image.get_layers()[0], inpaint=False, denoise=False, saturation=0.0))
+saved(image, "uncoloured.png")
 """
 
 
@@ -243,14 +246,15 @@ def test_colours_noise_and_damage(gimp, served, tmp_path):
     strokes = np.zeros((96, 96, 4), np.uint8)
     strokes[20:30, 20:80] = 30, 200, 30, 255
     (tmp_path / "strokes.png").write_bytes(picture_bytes(Picture(strokes), "strokes.png"))
-    coloured, clean, restored, twice, unselected, recorded = gimp.run(OTHERS, tmp_path)
-    assert [report["said"] for report in (coloured, clean, restored, twice)] == [["success", ""]] * 4
+    coloured, clean, restored, twice, unselected, recorded, uncoloured = gimp.run(OTHERS, tmp_path)
+    assert [report["said"] for report in (coloured, clean, restored, twice, uncoloured)] == [["success", ""]] * 5
     assert (coloured["names"][0], coloured["rgb"], coloured["at"]) == ("Colorize", True, [3, 5])
     found = pixels(tmp_path / "coloured.png")[..., :3].astype(float)
     luma = found @ [0.299, 0.587, 0.114]
     assert np.abs(luma - grey).mean() < 1
     red, green, blue = found[20:30, 20:80].reshape(-1, 3).mean(0)
     assert green > max(red, blue) + 20
+    assert np.ptp(pixels(tmp_path / "uncoloured.png")[..., :3], axis=-1).max() <= 1
     assert clean["names"][0] == "Denoise"
     error = np.square(pixels(tmp_path / "clean.png")[..., :3] - truth.astype(float)).mean()
     assert error < 0.5 * np.square(noisy - truth.astype(float)).mean()
