@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from scoreinv.operators.linalg import conjugate_gradients
 from scoreinv.system.errors import InputError
+from scoreinv.system.part_progress import report
 from scoreinv.system.text import one_line
 
 RANK_TOLERANCE = 1e-6
@@ -249,3 +251,12 @@ def scaled(factor: Tensor, spectrum: Tensor) -> Tensor:
 def _column(values: float | Tensor, like: Tensor) -> Tensor:
     """Return a number or (B,) in the dtype and on the device of a real tensor (B, ...), shaped to multiply it."""
     return torch.as_tensor(values).to(like).reshape(-1, *[1] * (like.ndim - 1))
+
+
+def by_channel(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+    """Apply a function to channels (B, 1, ...) one by one, and report before each: a large one can take a second."""
+    channels = []
+    for channel in values.split(1, 1):
+        report()
+        channels.append(function(channel))
+    return torch.cat(channels, 1)

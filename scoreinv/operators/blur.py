@@ -16,11 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.operators.base import Composed, SpectralOperator
+from scoreinv.operators.base import Composed, SpectralOperator, by_channel
 from scoreinv.operators.pixelwise import mask
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import require
-from scoreinv.system.part_progress import report
 from scoreinv.system.text import shown
 
 Kernel = Tensor | np.ndarray
@@ -76,11 +75,11 @@ class Blur(SpectralOperator):
         return self.synthesise(_as(self._transfer.conj(), y) * self.analyse(y))
 
     def analyse(self, x: Tensor) -> Tensor:
-        report()  # a transform of 3 megapixels takes half a second
-        return torch.fft.rfft2(x, norm="ortho")
+        return by_channel(lambda channel: torch.fft.rfft2(channel, norm="ortho"), x)
 
     def synthesise(self, spectrum: Tensor) -> Tensor:
-        return torch.fft.irfft2(spectrum, s=(self.height, self.width), norm="ortho")
+        side = self.height, self.width
+        return by_channel(lambda channel: torch.fft.irfft2(channel, s=side, norm="ortho"), spectrum)
 
     def analyse_observation(self, y: Tensor) -> Tensor:
         phase = torch.where(self.singular == 0, 1, torch.sgn(self._transfer))  # k^ / |k^|, or 1 for 0

@@ -21,7 +21,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from scoreinv.operators.base import Composed, LinearOperator, Operator, Weighting
+from scoreinv.operators.base import Composed, LinearOperator, Operator, Weighting, by_channel
 from scoreinv.operators.tones import ToneCurve
 
 
@@ -66,16 +66,24 @@ class InLight(Operator):
         """Return the light D of values."""
         low, high = self.data_range
         light = self._light.to(values)
-        place = (values - low) / (high - low) * (len(light) - 1)
-        below = place.floor().clamp(0, len(light) - 2).long()
-        return light[below] + (place - below) * (light[below + 1] - light[below])
+
+        def decode(channel: Tensor) -> Tensor:
+            place = (channel - low) / (high - low) * (len(light) - 1)
+            below = place.floor().clamp(0, len(light) - 2).long()
+            return light[below] + (place - below) * (light[below + 1] - light[below])
+
+        return by_channel(decode, values)
 
     def _encoded(self, light: Tensor) -> Tensor:
         low, high = self.data_range
         knots = self._light.to(light)
-        below = (torch.searchsorted(knots, light.contiguous()) - 1).clamp(0, len(knots) - 2)
-        share = (light - knots[below]) / (knots[below + 1] - knots[below])
-        return low + (high - low) * (below + share) / (len(knots) - 1)
+
+        def encode(channel: Tensor) -> Tensor:
+            below = (torch.searchsorted(knots, channel.contiguous()) - 1).clamp(0, len(knots) - 2)
+            share = (channel - knots[below]) / (knots[below + 1] - knots[below])
+            return low + (high - low) * (below + share) / (len(knots) - 1)
+
+        return by_channel(encode, light)
 
     def _weighted(self, values: Tensor) -> Tensor:
         return values if self.weights is None else self.weights.to(values) * values
@@ -84,5 +92,9 @@ class InLight(Operator):
         """Return the slope D' of light at values, relative to the range."""
         low, high = self.data_range
         slopes = self._light.to(values).diff() * (len(self._light) - 1)
-        place = (values - low) / (high - low) * len(slopes)
-        return slopes[place.floor().clamp(0, len(slopes) - 1).long()]
+
+        def slope(channel: Tensor) -> Tensor:
+            place = (channel - low) / (high - low) * len(slopes)
+            return slopes[place.floor().clamp(0, len(slopes) - 1).long()]
+
+        return by_channel(slope, values)

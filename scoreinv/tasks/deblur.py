@@ -32,7 +32,7 @@ from scoreinv.operators.kernels import SMALLEST, BlurKind, PointSpread, kernel_m
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import GRAY_LEVELS
-from scoreinv.tasks.callbacks import Callback
+from scoreinv.tasks.callbacks import Callback, notify
 from scoreinv.tasks.common import Model, check_samples, models_of
 from scoreinv.tasks.denoise import photograph, written
 from scoreinv.tasks.notes import Note, info, warning
@@ -143,6 +143,7 @@ def deblur_picture(
         notes = [info("blur_found", kernel=str(blur), kind=blur.kind, size=blur.size, angle=blur.angle)]
     else:
         values, notes = kernel_array(kernel), kernel_notes(picture, kernel)
+    notify(callback, 0.0)
     noise_std = request.noise_std
     if noise_std is None:
         noise_std = noise_under_blur(picture)

@@ -22,7 +22,7 @@ from scoreinv.models.loading import Models
 from scoreinv.operators import Blur, kernels, pad_observation, photographed, valid_blur
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.operators.tones import srgb
-from scoreinv.system.errors import InputError, SettingError
+from scoreinv.system.errors import Cancelled, InputError, SettingError
 from scoreinv.system.part_progress import reporting
 from scoreinv.tasks.deblur import (
     blurred_detail,
@@ -314,7 +314,13 @@ def test_the_solver_of_a_blur_calls_back_before_each_product(monkeypatch):
         y = pad_observation(torch.rand(1, 3, HEIGHT, WIDTH), KERNEL)
         valid_blur(KERNEL, HEIGHT, WIDTH, 20).ridge(y, 0.01)
     assert len(products) > 20
-    assert len(told) >= len(products)
+    assert len(told) >= 6 * len(products)  # three channels, there and back
+
+
+def test_a_callback_stops_the_work_before_the_model_is_loaded():
+    request = DeblurRequest(kernel=kernels.disk(1.5))
+    with pytest.raises(Cancelled):
+        deblur_picture(Inputs(Picture(np.zeros((32, 32, 3), np.uint8))), request, Models(denoise="no"), lambda _: False)
 
 
 def test_what_a_blur_leaves_open() -> None:
