@@ -1063,8 +1063,9 @@ def test_a_file_that_is_too_large_is_not_sent(waiting, tmp_path, monkeypatch):
 
 
 def wait_for_the_state(visitor: Visitor) -> None:
-    """Wait until the server has the job."""
+    """Wait until the server has the job, and the saved state its key."""
     visitor.until("import('/static/jobs.js').then(jobs => Boolean(jobs.current()?.key) || jobs.current() === null)")
+    visitor.until("import('/static/session.js').then(session => session.save()).then(() => true)")
 
 
 def test_a_page_that_is_loaded_anew_goes_on(visitor, tmp_path):
