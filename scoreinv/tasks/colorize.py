@@ -401,7 +401,7 @@ class _Gray:
 
         Without a network of the mean chroma it is `most`.
         """
-        if self.view.seen is None or not isinstance(prior, ConditionalPrior) or prior.chroma is None:
+        if self.view.seen is None or not _compares_places(prior):
             return most
         paleness = at_size_of(paleness_of(self.view.seen, prior), torch.empty(1, 1, *self.luma.shape))
         return paleness[0].permute(1, 2, 0).clamp(max=most).numpy()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from fastapi import FastAPI, HTTPException
@@ -19,7 +17,7 @@ def add_frame(app: FastAPI, album: Album) -> None:
 
     def framed(key: str, frame: Callable[[Picture], Picture]) -> dict[str, Any]:
         photo = album.get(key)
-        made = replace(photo, picture=frame(photo.picture), key=secrets.token_urlsafe(12), note=None)
+        made = photo.edited(frame(photo.picture))
         album.add(made)
         return made.describe()
 

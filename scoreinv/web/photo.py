@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -35,6 +35,10 @@ class GoneError(InputError):
     """The photograph or job is not held, or no longer."""
 
 
+def _new_key() -> str:
+    return secrets.token_urlsafe(12)
+
+
 @dataclass(frozen=True, eq=False)
 class Photo:
     """A photograph, mask or layer of strokes.
@@ -51,7 +55,7 @@ class Photo:
     stem: str
     kind: str
     note: str | None = None
-    key: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    key: str = field(default_factory=_new_key)
     session: str | None = None
 
     @classmethod
@@ -86,6 +90,10 @@ class Photo:
         done = f"_{suffix}"
         stem = f"{self.stem.removesuffix(done)}{done}{f'_{seed}' if seed else ''}"
         return Photo(picture, stem, self.kind, session=self.session)
+
+    def edited(self, picture: Picture) -> Photo:
+        """Return the photograph with another picture, under a new key."""
+        return replace(self, picture=picture, key=_new_key(), note=None)
 
     @property
     def nbytes(self) -> int:

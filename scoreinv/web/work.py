@@ -5,9 +5,7 @@ A job makes one result, drawn with the seed of the request. More results are mor
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Hashable
-from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -216,7 +214,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         photo, made = album.get(key), album.get(result)
         hole = hole_of(photo, album.get(mask), grow) if mask else None
         blended = blend_result(photo.picture, made.picture, opacity, hole, feather)
-        mixed = replace(made, picture=blended, key=secrets.token_urlsafe(12))
+        mixed = made.edited(blended)
         album.add(mixed)
         return mixed.describe()
 

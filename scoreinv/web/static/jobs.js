@@ -40,7 +40,7 @@ export function repeat(request, count) {
 }
 
 // Runs a request with other settings, as the button of a note does.
-export function vary(request, settings) {
+function vary(request, settings) {
   const made = new Request({ ...request.saved, settings: { ...request.settings, ...settings } });
   made.layers = request.layers;
   return repeat(made, 1);

@@ -65,7 +65,7 @@ async function store(mine, body) {
 }
 
 // Saves while the page ends; returns whether changes would be lost.
-export function save_last() {
+function save_last() {
   if (is_saved || !current) return saving !== null;
   const body = state();
   if (saving || body.size >= KEEPALIVE) return true;

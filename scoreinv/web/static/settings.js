@@ -5,7 +5,7 @@ import { chosen_of, on, stage, state } from "./page.js";
 import { choose_task } from "./painting.js";
 import { find, show_exact, show_improvement, show_seconds } from "./panel.js";
 
-export const STEPS = ["inpaint", "tone", "denoise", "colorize", "tint", "enlarge"];
+const STEPS = ["inpaint", "tone", "denoise", "colorize", "tint", "enlarge"];
 export const step = (name) => find(`step-${name}`).checked;
 
 // Returns the strength of a step; null: decided by the task.
