@@ -32,7 +32,7 @@ from scoreinv.imaging.picture import Picture, eight_bits
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import atomic_write
 from scoreinv.training.config import DataConfig
-from scoreinv.training.data.tfrecord import example_picture, is_tfrecord, record_places
+from scoreinv.training.data.tfrecord import example_picture, record_places
 
 _log = logging.getLogger(__name__)
 
@@ -154,13 +154,13 @@ def _files(source: Path) -> Iterator[list[PictureFile]]:
             found = (path for path in sorted(source.rglob("*")) if is_picture(path.relative_to(source)))
             stats = [(path, path.stat()) for path in found if path.is_file() and not _SAMPLE.search(path.as_posix())]
             files = [PictureFile(p.relative_to(source).as_posix(), (s.st_size, s.st_mtime_ns), p) for p, s in stats]
-        elif source.is_file() and is_tfrecord(source):
+        elif source.is_file() and not zipfile.is_zipfile(source):
             files = _tfrecord_files(source)
         elif source.is_file():
             try:
                 archive = stack.enter_context(zipfile.ZipFile(source))
             except Exception as error:  # damaged tables raise all kinds of errors
-                raise InputError(f"{source}: neither a folder nor a readable zip or TFRecord file") from error
+                raise InputError(f"{source}: cannot be read as a zip file ({error})") from error
             entries = sorted(archive.infolist(), key=lambda info: info.filename)
             pictures = [info for info in entries if is_picture(PurePosixPath(info.filename))]
             files = [PictureFile(i.filename, (i.file_size, i.CRC), (archive, i)) for i in pictures]

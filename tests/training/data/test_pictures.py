@@ -108,7 +108,7 @@ def test_a_zip_that_is_damaged_or_encrypted(good: bytes, tmp_path: Path, caplog:
     assert "b.png: cannot be read from the zip file" in caplog.text
     whole[whole.index(b"PK\x01\x02") + 6] = 101  # needs version 10.1 of the format
     archive.write_bytes(whole)
-    with pytest.raises(InputError, match=r"a\.zip: neither a folder nor a readable zip or TFRecord file"):
+    with pytest.raises(InputError, match=r"a\.zip: cannot be read as a zip file"):
         load_pictures(DataConfig(str(archive)), 8, 3)
 
 

@@ -78,12 +78,16 @@ def test_a_damaged_file_names_the_place(pixels, tmp_path: Path) -> None:
     write_records(path, [example(image=png(value)) for value in pixels])
     whole = path.read_bytes()
     second = 16 + int.from_bytes(whole[:8], "little")
-    path.write_bytes(whole[:second] + b"\1" + whole[second + 1 :])
-    with pytest.raises(InputError, match=f"some.tfrecords: damaged at byte {second}"):
-        load_pictures(DataConfig(str(path)), 8, 3)
-    path.write_bytes(whole[:-200])  # an interrupted copy
-    with pytest.raises(InputError, match=f"some.tfrecords: damaged at byte {second}"):
-        load_pictures(DataConfig(str(path)), 8, 3)
+    for damaged in (
+        whole[: second + 2] + b"\1" + whole[second + 3 :],  # the length exceeds the file
+        whole[:-200],  # an interrupted copy
+        whole[:-1],
+        whole[: second + 9],
+        whole[:second] + bytes(200),
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=rf"some.tfrecords: .*\(damaged at byte {second}\)"):
+            load_pictures(DataConfig(str(path)), 8, 3)
 
 
 def test_an_lmdb(pixels, tmp_path: Path) -> None:
