@@ -186,6 +186,7 @@ def _train(
         else:
             init = load_classifier(how.init) if isinstance(config.model, models.ClassifierConfig) else load(how.init)
     keep_freed()
+    notice(common, f"reading {config.data.source or 'the built-in pictures'}")
     with progress_bar("training", quiet=common.quiet) as show:
         begun = False
 
@@ -201,7 +202,7 @@ def _train(
                 ends = f"{_ends(config)}{left}"
                 if remark:
                     notice(common, remark)
-                notice(common, f"training in {run.path}, {start}to {ends}; Ctrl-C saves, --resume goes on")
+                notice(common, f"training in {run.path}, {start}to {ends}; Ctrl-C saves, --resume continues")
             speed = f"{progress.images_per_second:.3g} images/s"
             show(progress.fraction, progress.seconds_left, f"loss {progress.loss:.4f}, {speed}")
 
@@ -220,7 +221,7 @@ def _train(
             if run.config.exists():
                 kept = "saved" if training.saved_states(run.states) else "no step was finished"
                 again = f"scoreinv train --resume --out {shlex.quote(str(run.path))}"
-                advise(common, f"{kept} in {run.path}; go on by: {again}")
+                advise(common, f"{kept} in {run.path}; continue with: {again}")
             else:
                 advise(common, "nothing was trained yet, and nothing is kept: start again")
             raise

@@ -201,7 +201,7 @@ class Trainer:
         elif world.leads:
             run.refuse_files(config, resume=resume, overwrite=overwrite)
             if resume:
-                _log.warning("%s: there is no state of a run to go on from: it starts at step 0", run.path)
+                _log.warning("%s: holds no state of a run to resume: it starts at step 0", run.path)
         with world.first_leads():  # the others read the cache of the first
             pictures = load_pictures(config.data, config.drawn_side, config.model.network.channels, cache=run.cache)
         if isinstance(config.model, ClassifierConfig) and pictures.classes != config.model.classes:

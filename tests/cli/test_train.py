@@ -134,7 +134,7 @@ def test_a_signal_saves_training_first(configuration, tmp_path):
     assert (process.returncode, out) == (143, b""), err
     said = err.decode().splitlines()
     assert said[-1] == "scoreinv: terminated"
-    assert said[-2] == "scoreinv: saved in run; go on by: scoreinv train --resume --out run"
+    assert said[-2] == "scoreinv: saved in run; continue with: scoreinv train --resume --out run"
     assert len(list((tmp_path / "run/state").iterdir())) == 1
     assert (tmp_path / "run/model.safetensors").exists()
 
@@ -147,12 +147,15 @@ def test_a_run_says_what_to_expect_what_it_has_written_and_that_it_is_noise(scor
     done = scoreinv("train", "--config", configuration, "--out", "my run", "--steps", 10)
     assert done.code == 0
     said = [line for line in done.err.splitlines() if line.startswith("scoreinv: ")]  # without progress
-    assert said[0] == "scoreinv: training in my run, to 10 steps; Ctrl-C saves, --resume goes on"
+    assert said[:2] == [
+        "scoreinv: reading data",
+        "scoreinv: training in my run, to 10 steps; Ctrl-C saves, --resume continues",
+    ]
     written = "my run/model.safetensors, my run/samples/step-000000010.png (10 steps, "
-    assert said[1].startswith(f"scoreinv: {written}")
-    assert said[3].startswith("scoreinv: warning: my run/model.safetensors: hardly better than no model yet: ")
+    assert said[2].startswith(f"scoreinv: {written}")
+    assert said[4].startswith("scoreinv: warning: my run/model.safetensors: hardly better than no model yet: ")
     for remedy in ("--resume --out 'my run' --steps 50000", "--init"):
-        assert remedy in said[3]
+        assert remedy in said[4]
 
 
 def test_a_model_that_takes_observations_starts_one_that_does(scoreinv, tmp_path):
@@ -207,7 +210,7 @@ def test_a_run_without_a_finished_step_can_be_resumed(scoreinv, configuration, m
         patched.setattr(Trainer, "add_gradients", interrupted)
         stopped = scoreinv("train", "--config", configuration, "--out", "run")
     assert stopped.code == 130
-    assert "no step was finished in run; go on by: scoreinv train --resume --out run" in stopped.err
+    assert "no step was finished in run; continue with: scoreinv train --resume --out run" in stopped.err
     assert scoreinv("train", "--resume", "--out", "run").code == 0
 
 
