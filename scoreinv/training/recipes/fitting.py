@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from scoreinv.system.files import PRETRAINED
+from scoreinv.training.ema import update_average
 
 
 def arguments(about: str, output: Path, *folders: str, **numbers: float) -> ArgumentParser:
@@ -57,8 +59,8 @@ def fit(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1, (step + 1) / warmup) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
     )
-    trained = [value for group in optimizer.param_groups for value in group["params"]]
-    average = [value.detach().clone() for value in trained]
+    trained = nn.ParameterList(value for group in optimizer.param_groups for value in group["params"])
+    average = deepcopy(trained)
     losses: list[float] = []
     for step in range(1, steps + 1):
         loss = draw_loss()
@@ -67,16 +69,12 @@ def fit(
         nn.utils.clip_grad_norm_(trained, clip)
         optimizer.step()
         schedule.step()
-        with torch.no_grad():
-            for mean, value in zip(average, trained, strict=True):
-                mean.lerp_(value, 1 - min(ema, step / (9 + step)))
+        update_average(average, trained, step, ema)
         losses.append(loss.item())
         if step % 500 == 0 or step == steps:
             print(f"step {step}: loss {sum(losses) / len(losses):.3f}", flush=True)
             losses.clear()
-    with torch.no_grad():
-        for value, mean in zip(trained, average, strict=True):
-            value.copy_(mean)
+    trained.load_state_dict(average.state_dict())
 
 
 def store(network: nn.Module, path: Path, *, half: bool = False) -> None:
