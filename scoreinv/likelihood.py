@@ -100,7 +100,6 @@ def flow_likelihood(
     callback: Callback | None,
 ) -> Likelihood:
     """Compute `bits_per_dim` of pictures that are known to be in the prior's range, however bright they are."""
-    check_states(x)
     if probe is not None and not isinstance(probe, Tensor):
         raise SettingError("probe", f"must be a tensor, not {shown(probe)}")
     if probe is None:
