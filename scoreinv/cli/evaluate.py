@@ -181,10 +181,10 @@ def evaluate_run(
         emit(common, {"input": folder, **record})
         rows.append(record)
     figures = {name: [row.get(name) for row in rows] for name in _FIGURES if any(name in row for row in rows)}
-    plot = run.evaluation / "evaluation.png"
     if figures and len(rows) > 1:
-        files.write_picture(plot, imaging.Picture(line_plots([row["step"] for row in rows], figures)), overwrite=True)
-        notice(common, f"{plot}, {log}")
+        plot = imaging.Picture(line_plots([row["step"] for row in rows], figures))
+        files.write_picture(run.evaluation / "evaluation.png", plot, overwrite=True)
+    notice(common, f"figures and samples are in {run.evaluation}")
     if not common.json:
         names = ["step", *figures]
         put("  ".join(f"{name.replace('_', ' '):>16}" for name in names))

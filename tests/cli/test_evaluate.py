@@ -135,6 +135,7 @@ def test_evaluate_the_snapshots_of_a_run(scoreinv, run, monkeypatch):
     table = scoreinv(*words).out.splitlines()
     assert [line.split()[0] for line in table] == ["step", "2", "4", "5"]
     assert f"{every[0]['validation_loss']:.4f}" in table[1].split()
+    assert str(run / "evaluation") in scoreinv(*words, "--to", 2).err
 
 
 def test_more_samples_of_a_run_are_added_to_those_drawn(scoreinv, run):
