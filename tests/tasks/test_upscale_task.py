@@ -124,6 +124,23 @@ def test_turned_estimates_are_averaged():
     assert (one.image.pixels != eight.image.pixels).any()
 
 
+@pytest.mark.parametrize("factor", [2, 4])
+def test_the_callback_is_called_within_a_window(factor):
+    """At most four convolutions, a fifth of a window's, run between two calls."""
+    model = scoreinv.load_upscaler("upscaler")
+    calls, numbers = 0, []
+
+    def called(_: float) -> None:
+        nonlocal calls
+        calls += 1
+
+    for layer in (layer for layer in model.modules() if isinstance(layer, torch.nn.Conv2d)):
+        layer.register_forward_hook(lambda *_: numbers.append(calls))
+    scoreinv.upscale(small(large(48, 48)), factor, model=model, callback=called)
+    assert len(numbers) > 20
+    assert max(np.bincount(numbers)) <= 4
+
+
 @pytest.mark.parametrize("kind", ["area", "bicubic"])
 def test_the_network_gets_the_kind_of_reduction(kind, monkeypatch):
     found, enlarged = [], Upscaler.enlarged
