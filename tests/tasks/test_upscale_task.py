@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from independent_pixels import HEIGHT, WIDTH, apply, prior, truth
 from PIL import Image
 
@@ -21,7 +22,7 @@ from scoreinv.operators import downsampling
 from scoreinv.system.errors import Cancelled, SettingError
 from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.requests import Inputs, UpscaleRequest
-from scoreinv.tasks.upscale import upscale_picture, upscaling_windows
+from scoreinv.tasks.upscale import ERROR, upscale_picture, upscaling_windows
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
@@ -122,6 +123,24 @@ def test_turned_estimates_are_averaged():
     turned = upscale_picture(*_direct(np.rot90(y).copy(), 8))
     assert abs(np.rot90(eight.image.pixels).astype(int) - turned.image.pixels).max() <= 1
     assert (one.image.pixels != eight.image.pixels).any()
+
+
+@pytest.mark.parametrize("noise_std", [0.0, 0.02])
+def test_the_correction_weighs_the_noise_against_the_error_of_the_estimate(noise_std, monkeypatch):
+    """For block means A A^T = 1 / 4, so a constant error is corrected by 1 / (1 + 4 (noise / e)^2)."""
+    monkeypatch.setattr(Upscaler, "enlarged", lambda self, x, factor, *_, **__: x.new_full((1, 3, 48, 48), 0.4))
+    y = np.full((24, 24, 3), 0.5, np.float32)
+    image = scoreinv.upscale(y, 2, noise_std=noise_std).image
+    np.testing.assert_allclose(image, 0.4 + 0.1 / (1 + 4 * (noise_std / ERROR) ** 2), atol=1e-5)
+
+
+def test_three_times_is_a_reduction_of_four_times():
+    model, x = scoreinv.load_upscaler("upscaler"), torch.rand(1, 3, 12, 10, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        four, three = (model.enlarged(x, factor, 0.0, means=False) for factor in (4, 3))
+    assert three.shape == (1, 3, 36, 30)
+    expected = F.interpolate(four, (36, 30), mode="bicubic", antialias=True)
+    torch.testing.assert_close(three, expected)
 
 
 @pytest.mark.parametrize("kind", ["area", "bicubic"])
