@@ -134,6 +134,14 @@ def test_the_correction_weighs_the_noise_against_the_error_of_the_estimate(noise
     np.testing.assert_allclose(image, 0.4 + 0.1 / (1 + 4 * (noise_std / ERROR) ** 2), atol=1e-5)
 
 
+def test_an_estimate_beyond_white_is_limited_and_still_reduces_to_the_photograph(monkeypatch):
+    board = 0.95 + 0.2 * (-1.0) ** torch.arange(48).expand(1, 3, 48, 48)
+    monkeypatch.setattr(Upscaler, "enlarged", lambda self, *_, **__: board)
+    image = scoreinv.upscale(np.full((24, 24, 3), 0.95, np.float32), 2, noise_std=0.0).image
+    assert image.max() <= 1
+    assert abs(image.reshape(24, 2, 24, 2, 3).mean((1, 3)) - 0.95).max() < 1 / 255
+
+
 def test_three_times_is_a_reduction_of_four_times():
     model, x = scoreinv.load_upscaler("upscaler"), torch.rand(1, 3, 12, 10, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
