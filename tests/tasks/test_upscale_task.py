@@ -116,6 +116,22 @@ def test_samples_vary_around_the_estimate():
     assert outcome.std[steep].mean() > 1.2 * outcome.std[~steep].mean() > 0
 
 
+def test_samples_start_at_a_noise_level_in_proportion_to_the_factor(monkeypatch):
+    """Larger pixels hide more of the picture."""
+    levels = []
+
+    def first(problem, *_):
+        levels.append(problem.missing)
+        raise Cancelled
+
+    monkeypatch.setattr("scoreinv.tasks.upscale.solve_problem", first)
+    for factor in (2, 4):
+        with pytest.raises(Cancelled):
+            scoreinv.upscale(small(large(48, 48)), factor, prior=prior(), estimate="sample")
+    assert levels[1] == pytest.approx(2 * levels[0])
+    assert levels[0] > 0
+
+
 def test_turned_estimates_are_averaged():
     y = small(large(64, 64))
     one, eight = (upscale_picture(*_direct(y, orientations)) for orientations in (1, 8))
