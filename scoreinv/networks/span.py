@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from scoreinv.networks.blocks import Layers, conv, inner_dtype
 from scoreinv.prior import Network
 from scoreinv.system.options import Checked, Whole
+from scoreinv.system.part_progress import report
 
 CONDITIONS = 2
 """Numbers that describe the observation: noise level, block means."""
@@ -113,8 +114,10 @@ class Stack(nn.Module):
         h = shallow = shallow.to(inner_dtype(x, self.join))
         kept = []
         for block in self.blocks:
+            report()  # a window of 320x320 takes a second of a core
             h, first = block(h, conditions)
             kept.append(h)
+        report()
         h = self.join(torch.cat((shallow, self.modulation_last(self.conv_last(h), conditions), kept[0], first), 1))
         with torch.autocast(x.device.type, enabled=False):
             return F.pixel_shuffle(self.conv_out(h.to(self.conv_out.weight.dtype)), self.factor)

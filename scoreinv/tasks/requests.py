@@ -435,6 +435,14 @@ DENOISING_STEPS = 10
 """Times of the grid for samples of a noisy picture."""
 
 
+AVERAGED = Setting(
+    "Average the mean over this many flips and turns: 1, 2, 4 or 8. More is slightly better and takes as many times as "
+    "long.",
+    Whole(ORIENTATIONS[0], ORIENTATIONS[-1]),
+    advanced=True,
+)
+
+
 @dataclass(frozen=True)
 class SolveRequest(Request):
     """How a picture is restored from an observation y = A x + noise.
@@ -515,15 +523,7 @@ class DenoiseRequest(SolveRequest):
     steps: Annotated[
         int | None, Setting(f"Sampler steps for a sample. (default: {DENOISING_STEPS})", STEPS, advanced=True)
     ] = None
-    orientations: Annotated[
-        int,
-        Setting(
-            "Average the mean over this many flips and turns: 1, 2, 4 or 8. More is slightly better and takes as many "
-            "times as long.",
-            Whole(ORIENTATIONS[0], ORIENTATIONS[-1]),
-            advanced=True,
-        ),
-    ] = 1
+    orientations: Annotated[int, AVERAGED] = 1
     noise_std: Annotated[float | None, NOISE] = None
 
     def __post_init__(self) -> None:
@@ -552,6 +552,7 @@ class UpscaleRequest(SolveRequest):
         Setting(f"Steps of the method. (default: diffpir {RESTORATION_STEPS['diffpir']})", STEPS, advanced=True),
     ] = None
 
+    orientations: Annotated[int, AVERAGED] = 1
     factor: Annotated[int, Setting("Enlarge this many times.", Whole(2, 4))] = 2
     downsampling: Annotated[
         Downsampling,

@@ -33,7 +33,7 @@ from scoreinv.models.loading import Models
 from scoreinv.models.upscaler import Upscaler
 from scoreinv.system.errors import SettingError
 from scoreinv.system.options import GRAY_LEVELS
-from scoreinv.system.part_progress import reporting
+from scoreinv.system.part_progress import part, reporting
 from scoreinv.system.text import shown
 from scoreinv.tasks.callbacks import Callback, notify, split
 from scoreinv.tasks.common import Model, check_samples, finite, models_of
@@ -68,6 +68,7 @@ def upscale(
     samples: int = 1,
     seed: int = 0,
     estimate: Estimate | None = None,
+    orientations: int = 1,
     model: Upscaler | str | Path | None = None,
     prior: Model | None = None,
     callback: Callback | None = None,
@@ -86,6 +87,7 @@ def upscale(
         method, steps, samples, seed: of samples, see `solve`.
         estimate: `mean` for one sample is the network's estimate, in one evaluation; otherwise see `solve`. None:
             `mean` for one sample without a method.
+        orientations: flips and turns that the network's estimate is averaged over: 1, 2, 4 or 8.
         model: the upscaler, its name or its file; None: the bundled one.
         prior: the model of samples, its name or its file; None: the bundled one.
         callback: called with the fraction of work done; stops the work by returning False.
@@ -101,6 +103,7 @@ def upscale(
         samples=samples,
         seed=seed,
         estimate=estimate,
+        orientations=orientations,
         factor=factor,
         downsampling=downsampling,
         noise_std=noise_std,
@@ -183,10 +186,10 @@ class Enlarging:
         factor, model = self.request.factor, self.model
         height, width = self.values.shape[-2:]
         boxes = upscaling_windows(height, width, model.reach)
-        for box, part in zip(boxes, split(callback, [1] * len(boxes)), strict=True):
+        for box, progress in zip(boxes, split(callback, [1] * len(boxes)), strict=True):
             y = crop(self.values, box).to(model.device)
-            with reporting(partial(notify, part)):
-                x = self._corrected(finite(self._estimate(y)), y)
+            with reporting(partial(notify, progress)):
+                x = self._estimate(y)
             x = x.mean(1, keepdim=True).expand_as(x) if self.gray else x
             top, left, tall, wide = box
             # What the network sees of the border of a window is wrong, except at that of the picture.
@@ -196,16 +199,18 @@ class Enlarging:
             size = factor * (tall - above - below), factor * (wide - before - after)
             inner = crop(x, (factor * above, factor * before, *size))
             yield (factor * (top + above), factor * (left + before), *size), inner
-            notify(part, 1.0)
+            notify(progress, 1.0)
 
     def _estimate(self, y: Tensor) -> Tensor:
-        """Return the network's estimate for a window y, averaged over the request's orientations."""
+        """Return the corrected estimate for a window y, averaged over the request's orientations."""
         request, means = self.request, self.request.downsampling == "area"
-        estimates = [
-            turn_back(self.model.enlarged(turn(y, each), request.factor, self.noise_std, means=means), each)
-            for each in ALL[: request.orientations]
-        ]
-        return torch.stack(estimates).mean(0)
+        parts, estimates = request.orientations + 1, []
+        for number, each in enumerate(ALL[: request.orientations]):
+            with part(number, parts):
+                large = self.model.enlarged(turn(y, each), request.factor, self.noise_std, means=means)
+            estimates.append(turn_back(large, each))
+        with part(request.orientations, parts):
+            return self._corrected(finite(torch.stack(estimates).mean(0)), y)
 
     def _corrected(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the estimate x, corrected by the photograph y and limited to [0, 1] as far as y allows."""

@@ -40,7 +40,7 @@ GIVEN: dict[type[Request], dict[str, Any]] = {
     ColorizeRequest: {"saturation": 2.0, "keep_color": True, "gray_weights": "average"},
     RestoreRequest: {"tone": 0.5, "noise_std": 0.1, "sensitivity": 0.2, "keep_steps": True},
     DenoiseRequest: {"noise_std": 0.1, "orientations": 8},
-    UpscaleRequest: {"factor": 3, "downsampling": "bicubic", "samples": 2},
+    UpscaleRequest: {"factor": 3, "downsampling": "bicubic", "orientations": 4},
     DeblurRequest: {"kernel": PointSpread("motion", 9, 30), "method": "mmps", "steps": 4},
     DamageRequest: {"sensitivity": 0.9, "grow": 0},
 }
@@ -116,6 +116,7 @@ def test_a_kernel_as_an_array_can_be_sent_to_another_process() -> None:
         (DenoiseRequest, {"orientations": 3}, "orientations"),
         (UpscaleRequest, {"method": "dpir"}, "method"),
         (UpscaleRequest, {"steps": 3}, "steps"),
+        (UpscaleRequest, {"samples": 2, "orientations": 2}, "orientations"),
         (DeblurRequest, {"method": "mmps", "estimate": "mean"}, "estimate"),
         (RestoreRequest, {"denoise": False, "noise_std": 0.1}, "noise_std"),
     ],

@@ -16,7 +16,7 @@ import scoreinv
 from scoreinv.analysis.jpeg_quantisation import quantisation_noise
 from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
-from scoreinv.models.loading import LIBRARY, Models
+from scoreinv.models.loading import Models
 from scoreinv.models.upscaler import Upscaler
 from scoreinv.operators import downsampling
 from scoreinv.system.errors import Cancelled, SettingError
@@ -133,12 +133,31 @@ def test_samples_start_at_a_noise_level_in_proportion_to_the_factor(monkeypatch)
 
 
 def test_turned_estimates_are_averaged():
-    y = small(large(64, 64))
-    one, eight = (upscale_picture(*_direct(y, orientations)) for orientations in (1, 8))
+    y, shares = small(large(64, 64)), []
+    one, eight = (scoreinv.upscale(y, orientations=count) for count in (1, 8))
     assert (one.nfe, eight.nfe) == (1, 8)
-    turned = upscale_picture(*_direct(np.rot90(y).copy(), 8))
-    assert abs(np.rot90(eight.image.pixels).astype(int) - turned.image.pixels).max() <= 1
-    assert (one.image.pixels != eight.image.pixels).any()
+    turned = scoreinv.upscale(np.rot90(y).copy(), orientations=8, callback=shares.append)
+    assert abs(np.rot90(eight.image).astype(int) - turned.image).max() <= 1
+    assert (one.image != eight.image).any()
+    assert shares == sorted(shares)
+    assert len(set(shares)) > 8
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_the_callback_is_called_within_a_window(factor):
+    """At most four convolutions, a fifth of a window's, run between two calls."""
+    model = scoreinv.load_upscaler("upscaler")
+    calls, numbers = 0, []
+
+    def called(_: float) -> None:
+        nonlocal calls
+        calls += 1
+
+    for layer in (layer for layer in model.modules() if isinstance(layer, torch.nn.Conv2d)):
+        layer.register_forward_hook(lambda *_: numbers.append(calls))
+    scoreinv.upscale(small(large(48, 48)), factor, model=model, callback=called)
+    assert len(numbers) > 20
+    assert max(np.bincount(numbers)) <= 4
 
 
 @pytest.mark.parametrize("noise_std", [0.0, 0.02])
@@ -178,10 +197,6 @@ def test_the_network_gets_the_kind_of_reduction(kind, monkeypatch):
     monkeypatch.setattr(Upscaler, "enlarged", record)
     scoreinv.upscale(small(large(48, 48)), downsampling=kind)
     assert found == [kind == "area"]
-
-
-def _direct(y, orientations):
-    return Inputs(Picture(y)), UpscaleRequest(orientations=orientations, noise_std=0.0), Models(machine=LIBRARY)
 
 
 @pytest.mark.slow
