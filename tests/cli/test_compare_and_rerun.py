@@ -157,7 +157,7 @@ def test_options_of_the_record(scoreinv, photo, mask):
     assert not Path("c.png").exists()
 
 
-def test_runs_on_a_result_append_to_its_history(scoreinv, photo, mask):
+def test_runs_on_a_result_append_to_its_history_and_the_last_is_repeated(scoreinv, photo, mask):
     words = ("--method", "biharmonic", "--mask", mask)
     assert scoreinv("inpaint", photo, *words, "-o", "a.png").code == 0
     assert scoreinv("inpaint", "a.png", *words, "-o", "b.webp").code == 0
@@ -165,6 +165,9 @@ def test_runs_on_a_result_append_to_its_history(scoreinv, photo, mask):
     assert first == records(Path("a.png"))[0]
     assert (first.result, second.original) == (second.original, first.result)
     assert second.original == pixel_hash(read_picture("a.png"))
+    again = scoreinv("rerun", "b.webp", "--mask", mask, "--json")  # the last run
+    row = json.loads(again.out)
+    assert (again.code, Path(row["input"]).name) == (0, "a.png")
 
 
 def test_the_manifest_names_record_and_mask(scoreinv, mask, tmp_path):

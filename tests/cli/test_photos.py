@@ -121,6 +121,11 @@ def test_the_maps_of_a_folder_go_into_a_folder(scoreinv, mask, tmp_path):
     records = [json.loads(line) for line in outcome.out.splitlines()]
     assert [record["uncertainty"] for record in records] == ["maps/a_inpainted.png", "maps/within/b_inpainted.png"]
     assert all((tmp_path / record["uncertainty"]).exists() for record in records)
+    found = (tmp_path / "maps/a_inpainted.png").read_bytes()
+    (tmp_path / "maps/a_inpainted.png").write_bytes(b"of a killed run")
+    (tmp_path / records[0]["output"]).unlink()
+    assert scoreinv(*words, "maps").code == 0
+    assert (tmp_path / "maps/a_inpainted.png").read_bytes() == found
 
 
 def test_dry_run_of_a_folder(scoreinv, photo, mask, tmp_path):

@@ -302,6 +302,7 @@ def test_kinds_come_in_their_shares() -> None:
         observed, refined = draw_observed(config, 32, batches.stream(0, batches.OBSERVED, 0, index))
         luma, chroma = observed[0], observed[1:]
         assert (chroma[0] == chroma[1]).all()
+        assert (luma | ~chroma[0]).all()  # no colour where the luma is unknown
         if refined:
             assert (chroma == luma).all()
             counts["refined"] += 1

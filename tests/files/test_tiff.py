@@ -73,6 +73,15 @@ def test_white_is_zero(tmp_path, dtype):
     assert_array_equal(read_picture(tmp_path / "a.tif").pixels, np.iinfo(dtype).max - stored)
 
 
+@pytest.mark.parametrize(("unit", "inches"), [("inch", 1), ("centimeter", 2.54)])
+@pytest.mark.parametrize("mode", ["RGB", "LA"])  # by Pillow, and by tifffile
+def test_resolutions_are_in_dots_per_inch(tmp_path, mode, unit, inches):
+    photometric, extra = ("rgb", None) if mode == "RGB" else ("minisblack", ["unassalpha"])
+    stored = {"resolution": (100, 200), "resolutionunit": unit, "planarconfig": "contig", "extrasamples": extra}
+    tifffile.imwrite(tmp_path / "a.tif", samples(mode, np.uint16), photometric=photometric, **stored)
+    assert read_picture(tmp_path / "a.tif").metadata.dpi == pytest.approx((100 * inches, 200 * inches))
+
+
 def test_previews_are_not_frames(tmp_path):
     pixels = samples("RGB", np.uint16)
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:

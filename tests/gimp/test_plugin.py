@@ -377,6 +377,8 @@ def test_another_result_is_on_top_and_begins_with_what_is_seen(gimp, served, tmp
     same, elsewhere = (slice(30, 50), slice(10, 30)), (slice(30, 50), slice(60, 80))
     assert (seen[same] != first[same]).any()  # of the other seed
     assert np.array_equal(seen[elsewhere], first[elsewhere])
+    earlier = np.abs(denoised[same] - first[same]).mean()
+    assert np.abs(denoised[same] - seen[same]).mean() < 0.5 * earlier  # it began with the later result
     for place in (same, elsewhere):
         drawn = np.abs(seen[place] - known[place]).mean()
         assert np.abs(denoised[place] - seen[place]).mean() < 0.5 * drawn

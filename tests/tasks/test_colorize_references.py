@@ -11,6 +11,7 @@ from analytic import gaussian_colour_prior
 from small_chroma import chroma_prior
 
 from scoreinv.imaging.picture import Picture
+from scoreinv.inputs.hints import KnownColours
 from scoreinv.models.loading import Models
 from scoreinv.models.places import places_of
 from scoreinv.operators.luma import luma
@@ -43,6 +44,21 @@ def test_strokes_win_where_they_are_and_references_beyond_a_strong_edge() -> Non
     chroma = (both - gray[..., None])[6:10, 6:10]
     assert np.abs(chroma - (colour - luma(colour))).max() < 0.02
     assert error(both[:, 36:], like[:, 36:]) < 0.01 * error(both[:16, :16], like[:16, :16])
+
+
+def test_a_stroke_over_several_materials_has_its_whole_weight_on_all_of_them() -> None:
+    """The similarity of places is coarse: interpolated, it is 0.88 at the ends of the stroke."""
+    prior, request = chroma_prior(), ColorizeRequest(estimate="mean")
+    gray = np.random.default_rng(0).random((64, 64), np.float32)
+    known = np.zeros((64, 64), dtype=bool)
+    known[8:24, 20:28] = True
+    strokes = KnownColours(np.where(known[..., None], np.float32([0.7, 0.3, 0.2]), 0), known)
+    sampling = request.sampling(conditional=True)
+    one = colorize_module._Gray.of(Picture(gray), "grey", prior, request, sampling, strokes, (), None)
+    weight = one.reach_of(strokes)
+    painted = known.reshape(16, 4, 16, 4).all((1, 3))
+    assert (weight[painted] == 1).all()
+    assert weight[~painted].max() < 1
 
 
 @pytest.mark.parametrize("estimate", ["sample", "mean"])

@@ -79,6 +79,18 @@ def test_chroma_is_strengthened_by_as_much_as_the_mean_is_paler_than_colours(mon
     assert abs(most - plain).mean() > 0.004
 
 
+def test_chroma_beside_kept_colours_is_not_strengthened(monkeypatch):
+    """It would stand out."""
+    monkeypatch.setattr("scoreinv.tasks.colorize.paleness_of", lambda *_: torch.full((1, 1, 8, 8), 3.0))
+    photo, model = np.full((64, 64, 3), 0.5, np.float32), chroma_prior()
+    photo[16:40, 16:40] *= (1.2, 0.9, 0.6)
+    default, plain, strong = (
+        colorize(photo, prior=model, keep_color=True, saturation=value).image for value in (None, 1.0, COLOR_SATURATION)
+    )
+    np.testing.assert_allclose(default, plain, atol=1e-5)
+    assert abs(strong - plain).mean() > 0.004
+
+
 @pytest.mark.parametrize("count", [2, 3])
 def test_the_spread_is_that_of_pairs(count):
     flat = np.full((16, 16), 0.5, np.float32)

@@ -32,6 +32,7 @@ from scoreinv.tasks.deblur import (
     kernel_notes,
     remove_blur,
 )
+from scoreinv.tasks.notes import warning
 from scoreinv.tasks.requests import DeblurRequest, Inputs
 from scoreinv.windows.local import crop
 
@@ -130,6 +131,28 @@ def reading_of(odds: list[float], sizes: list[float], spread: float = 0.1) -> Re
     """Of no blur, a Gaussian, a disk and motion."""
     logits = torch.tensor([odds]).clamp_min(1e-9).log()
     return Reading(logits, torch.tensor([sizes]).log(), torch.full((1, 3), math.log(spread)), torch.zeros(1, ANGLES))
+
+
+@pytest.mark.parametrize(("odds", "kind"), [([0, 0.5, 0.4, 0.1], "gaussian"), ([0, 0.3, 0.2, 0.5], None)])
+def test_a_gaussian_and_a_disk_are_one_kind_and_motion_is_another(monkeypatch, odds, kind):
+    """Either kind needs a probability of 0.55."""
+    monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading_of(odds, [1.5, 3, 9]))
+    monkeypatch.setattr("scoreinv.tasks.deblur._refined", lambda powers, *found: found)
+    monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda powers, kernels: (0.0, 1.0))
+    picture = Picture(np.zeros((200, 200), np.uint8))
+    if kind is not None:
+        assert find_blur(picture).likeliest.kind == kind
+    else:
+        with pytest.raises(InputError, match="kernel is uncertain"):
+            find_blur(picture)
+
+
+@pytest.mark.parametrize(("angle", "mirrored"), [(30.0, "motion:15,150"), (0.0, "motion:15,0")])
+def test_a_kernel_is_compared_with_its_mirror_image(monkeypatch, angle, mirrored):
+    monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading_of([0.1, 0.3, 0.3, 0.3], [1.5, 3, 9]))
+    monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda powers, kernels: (1.0, 0.0))
+    picture = Picture(np.zeros((200, 200), np.uint8))
+    assert kernel_notes(picture, PointSpread("motion", 15, angle)) == [warning("kernel_misfit", better=mirrored)]
 
 
 def test_the_kernel_is_the_mean_over_the_posterior(monkeypatch):

@@ -6,12 +6,14 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 from formula_detector import FormulaDetector
+from independent_pixels import prior
 from small_model import save_small
 
 import scoreinv
 from scoreinv import tasks
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.records import Record, history_of, pixel_hash
+from scoreinv.inputs.hints import KnownColours
 from scoreinv.models.catalogue import load, sha256
 from scoreinv.models.loading import LIBRARY, Models
 from scoreinv.operators.kernels import PointSpread
@@ -194,3 +196,11 @@ def test_a_repetition_needs_the_same_inputs():
             rerun(record, wrong, Models())
     with pytest.raises(InputError):
         repeated(outcome, replace(record, sample=7))
+
+
+def test_a_repetition_refuses_inputs_that_the_run_did_not_have():
+    inputs, request, models = Inputs(Picture(PIXELS[..., 0])), ColorizeRequest(steps=2), Models(colorize=prior())
+    outcome = recorded(tasks.colorize_picture(inputs, request, models), inputs, request, models)
+    with pytest.raises(InputError):
+        rerun(outcome.provenance, replace(inputs, hints=KnownColours(PIXELS / np.float32(255), HOLE)), models)
+    assert np.array_equal(rerun(outcome.provenance, inputs, models).image.pixels, outcome.image.pixels)

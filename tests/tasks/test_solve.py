@@ -21,7 +21,8 @@ from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError, SettingError
 from scoreinv.tasks.deblur import deblur_picture
 from scoreinv.tasks.denoise import denoise_picture
-from scoreinv.tasks.requests import DeblurRequest, DenoiseRequest, Inputs, UpscaleRequest
+from scoreinv.tasks.requests import DeblurRequest, DenoiseRequest, Inputs, SolveRequest, UpscaleRequest
+from scoreinv.tasks.solve import Problem, solve_problem
 from scoreinv.tasks.upscale import upscale_picture
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
@@ -90,6 +91,16 @@ def test_every_method_weighs_the_noise_of_the_observation(method, tolerance):
             assert 0.4 < result.image.std() / (STD / math.sqrt(2)) < 1.15
         found.append(result.image.mean())
     assert found[0] == pytest.approx(found[1], abs=0.02)
+
+
+def test_samples_start_above_the_noise_of_their_initial_estimate():
+    """Below it that noise would stay: 0.7 seen with noise of 0.3 stands for pictures of 0.52."""
+    y = torch.full((1, 3, HEIGHT, WIDTH), 0.7)
+    problem = Problem(mask(torch.ones(1, 1, HEIGHT, WIDTH)), y, 3 * STD, False, Picture, initial=y)
+    for data_range in ((0.0, 1.0), (-1.0, 1.0)):
+        request = SolveRequest(method="mmps", steps=6, estimate="sample")
+        image = solve_problem(problem, prior(data_range=data_range), request).image
+        assert image.pixels.mean() == pytest.approx(0.52, abs=0.02)
 
 
 def test_dpir_is_an_estimate_of_the_mean_by_itself():

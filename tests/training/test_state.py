@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from scoreinv.system.errors import InputError
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.loop import train
-from scoreinv.training.run import TrainingState
+from scoreinv.training.run import RunRecord, TrainingState, save_state, saved_states
 
 
 def test_a_parameter_that_missed_a_step_goes_on_by_its_own_count() -> None:
@@ -41,6 +41,16 @@ def test_a_parameter_that_missed_a_step_goes_on_by_its_own_count() -> None:
         step(each, "a", "b")
     for name in "ab":
         assert torch.equal(whole.network[name].weight, resumed.network[name].weight)
+
+
+def test_the_last_two_states_are_kept(config: TrainingConfig, tmp_path: Path) -> None:
+    network = nn.Linear(2, 1)
+    state = TrainingState(network, copy.deepcopy(network), torch.optim.Adam(network.parameters()), nn.ModuleList())
+    for step in (1, 2, 3, 4):
+        state.step = step
+        save_state(tmp_path / "state", state, RunRecord(config, "", bfloat16=False, step=step))
+    kept = [path.name for path in saved_states(tmp_path / "state")]
+    assert kept == ["000000003.safetensors", "000000004.safetensors"]
 
 
 @pytest.mark.slow

@@ -448,10 +448,10 @@ def test_a_wrong_setting_is_named_by_its_label(browser, work, query, error):
 def test_results_that_do_not_fit_in_memory(browser, monkeypatch):
     photo = opened(browser, png(pixels()))
     monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 30_000)
-    path = f"/api/photos/{photo['key']}/upscale"
-    assert asked(browser, path, factor=2).status_code == 202
-    answer = asked(browser, path, factor=4)
-    assert (answer.status_code, "Making a result of this size" in answer.json()["error"]) == (422, True)
+    path = f"/api/photos/{photo['key']}"
+    assert asked(browser, f"{path}/upscale", factor=2).status_code == 202
+    for answer in (asked(browser, f"{path}/upscale", factor=4), asked(browser, f"{path}/restore", enlarge=4)):
+        assert (answer.status_code, "Making a result of this size" in answer.json()["error"]) == (422, True)
 
 
 def no_decoding(monkeypatch):

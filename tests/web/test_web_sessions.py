@@ -103,6 +103,20 @@ def test_all_files_together_are_bounded(tmp_path: Path, monkeypatch: pytest.Monk
     kept.close()
 
 
+def test_a_session_that_takes_a_photograph_is_not_the_one_that_makes_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    kept = Sessions(most=17_000)  # for one photograph
+    first, second = kept.begin(), kept.begin()
+    kept.keep(photo_of(second))
+    taken = photo_of(first)
+    kept.keep(taken)
+    assert [key in kept for key in (first, second)] == [True, False]
+    assert kept.photo(taken.key) is not None
+    kept.close()
+
+
 def test_states_have_versions(kept: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     key = kept.begin()
     with pytest.raises(GoneError):

@@ -107,6 +107,32 @@ def test_steps_correct_an_error_that_was_expected_wrongly(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("sde", [VE(0.0001, 1000.0), VP(beta_min=1e-3)], ids=["ve", "vp"])
+def test_after_the_first_step_a_force_linear_in_the_angle_is_integrated_exactly(sde) -> None:
+    """Whatever the lengths of the steps; the first takes the force for constant."""
+    variance = torch.full(SHAPE, 0.05)
+
+    def force(angle: Tensor) -> Tensor:
+        return 0.3 + 0.8 * angle
+
+    class Linear(Posterior):
+        def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+            s = broadcast(sde.noise_to_signal(as_time(t)), x)
+            q = (x / broadcast(sde.alpha(as_time(t)), x) - self.mean) / (s.square() + self.variance).sqrt()
+            angle = torch.atan2(s, self.variance.sqrt())
+            return q * angle.sin() - force(angle) * angle.cos()
+
+    prior = Linear(sde, 0.3 * drawn(SHAPE, 2), variance, torch.eye(3))
+    sampler = PosteriorFlow(variance, torch.eye(3), 4, mean=prior.mean)
+    first, second, last = (torch.atan(level[0] / 0.05**0.5).float() for level in sampler.levels(prior))
+    noise = NoiseStream(0, 3)
+    q = first.sin() * noise.normal(SHAPE) + first.cos() * noise.normal(SHAPE)
+    q = q + (first - second) * force(first) + (second - last) * force((second + last) / 2)
+    expected = prior.mean + 0.05**0.5 * (q * last.cos() + force(last) * last.sin())
+    x0 = sampler.sample(prior, SHAPE, rng=NoiseStream(0, 3)).x0
+    torch.testing.assert_close(x0, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("sde", [VE(0.0001, 1000.0), VP(beta_min=1e-3)], ids=["ve", "vp"])
 def test_only_the_pixels_of_a_correction_move_above_the_last_level(sde) -> None:
     class Halved(Posterior):
         """0 outside the correction, as windows around its pixels are."""
