@@ -155,6 +155,14 @@ def test_a_kernel_is_compared_with_its_mirror_image(monkeypatch, angle, mirrored
     assert kernel_notes(picture, PointSpread("motion", 15, angle)) == [warning("kernel_misfit", better=mirrored)]
 
 
+def test_a_kernel_from_a_file_is_compared_with_its_mirror_image(monkeypatch):
+    """Also if the network cannot estimate the blur."""
+    monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading_of([0.1, 0.3, 0.3, 0.3], [1.5, 3, 9]))
+    picture = blurred(photo("lake"), PointSpread("motion", 15, 150))
+    assert kernel_notes(picture, kernels.motion(15, 30)) == [warning("kernel_misfit", better="mirrored")]
+    assert kernel_notes(picture, kernels.motion(15, 150)) == []
+
+
 def test_the_kernel_is_the_mean_over_the_posterior(monkeypatch):
     """The size's logarithm is normal; a disk of 2 pixels is not refined."""
     monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading_of([0.05, 0.55, 0.4, 0], [1.5, 2, 9]))

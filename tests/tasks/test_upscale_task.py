@@ -22,7 +22,7 @@ from scoreinv.operators import downsampling
 from scoreinv.system.errors import Cancelled, SettingError
 from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.requests import Inputs, UpscaleRequest
-from scoreinv.tasks.upscale import ERROR, upscale_picture, upscaling_windows
+from scoreinv.tasks.upscale import ERROR, stored_noise, upscale_picture, upscaling_windows
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
@@ -240,3 +240,9 @@ def test_another_upscaler_is_a_model_or_its_file():
 def test_a_callback_stops_the_work_before_the_model_is_loaded():
     with pytest.raises(Cancelled):
         upscale_picture(Inputs(Picture(small(large()))), UpscaleRequest(), Models(upscale="missing"), lambda _: False)
+
+
+@pytest.mark.parametrize(("level", "found"), [(3, 0), (8, 8)])
+def test_film_grain_counts_as_no_noise(level, found):
+    noise = level * np.random.default_rng(0).standard_normal((192, 192))
+    assert 255 * stored_noise(Picture(np.float32(0.5 + noise / 255))) == pytest.approx(found, rel=0.1)
