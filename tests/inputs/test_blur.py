@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scoreinv.inputs.blur import check_kernel_size, kernel_from_text
+from scoreinv.inputs.blur import kernel_from_text
 from scoreinv.operators import kernels
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.system.errors import InputError
@@ -58,11 +58,3 @@ def test_kernels_that_are_none(tmp_path, monkeypatch, text, said):
     Image.new("L", (5, 5)).save("black.png")
     with pytest.raises(InputError, match=said):
         kernel_from_text(text)
-
-
-def test_a_kernel_is_no_larger_than_the_photo_in_either_direction():
-    kernel = np.full((5, 9), 1 / 45)
-    check_kernel_size(kernel, (5, 9))
-    for size in ((4, 9), (5, 8)):
-        with pytest.raises(InputError):
-            check_kernel_size(kernel, size)

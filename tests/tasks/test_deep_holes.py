@@ -22,7 +22,6 @@ from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.models.loading import Models
 from scoreinv.prior import ScorePrior
-from scoreinv.samplers import NoiseStream
 from scoreinv.sdes import VE
 from scoreinv.system.errors import Cancelled, InputError, SettingError
 from scoreinv.tasks import deep_holes
@@ -214,25 +213,6 @@ def test_samples_after_the_first_leave_the_colours_of_the_mean(monkeypatch: pyte
     np.testing.assert_allclose(plain[0], several[0], atol=1e-4)
     elsewhere, here = (x[1:, hole].std(0).mean() for x in (several, plain))
     assert elsewhere > 1.3 * here
-
-
-def test_a_sample_looks_as_far_away_in_the_whole_picture_at_each_scale(monkeypatch: pytest.MonkeyPatch) -> None:
-    centres = {}
-
-    class Noted(deep_holes.PatchPrior):
-        def __init__(self, sde: VE, pictures: Tensor, observed: Tensor, elsewhere: Tensor, sources: Tensor) -> None:
-            centres[observed.shape[-1]] = elsewhere.tolist()
-            super().__init__(sde, pictures, observed, elsewhere, sources)
-
-    monkeypatch.setattr(deep_holes, "PatchPrior", Noted)
-    observed = torch.from_numpy(~deep()).float()[None, None]
-    scales = [deep_holes.Scale(torch.from_numpy(waves()).permute(2, 0, 1)[None], observed, observed)]
-    for _ in range(2):
-        scales.append(deep_holes._halved(scales[-1]))
-    estimates = {number: scales[number].values for number in (1, 2)}
-    elsewhere = torch.tensor([[8.0, -24.0]])
-    deep_holes.continue_surroundings(scales, estimates, elsewhere, lambda scale: NoiseStream(scale, 1), None)
-    assert centres == {100: [[4, -12]], 50: [[2, -6]]}
 
 
 def test_the_mean_and_other_methods_stay_at_one_scale() -> None:
