@@ -57,6 +57,12 @@ def test_an_enlarged_picture_reduces_to_the_one_that_was_given(factor, kind):
     assert abs(again.astype(int) - y).max() <= 1
 
 
+def test_a_grey_photograph_in_three_channels_stays_grey():
+    y = np.repeat(small(large(48, 64))[..., 1:2], 3, axis=2)
+    image = scoreinv.upscale(y, noise_std=0.0).image
+    assert (image == image[..., :1]).all()
+
+
 def test_so_does_a_sample():
     operator = downsampling(2, HEIGHT, WIDTH, "bicubic")
     y = apply(operator, truth()).clip(0, 1)
