@@ -44,6 +44,17 @@ def test_hints_are_the_colours_at_their_pixels_on_the_photos_luma() -> None:
     assert np.abs(result.astype(int) - without)[~where].mean() < 3  # a prior of separate pixels spreads nothing
 
 
+def test_strokes_change_colours_in_proportion_to_their_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    def drawn(reach: float) -> np.ndarray:
+        monkeypatch.setattr("scoreinv.tasks.colorize._Gray.reach_of", lambda one, _: np.full(one.luma.shape, reach))
+        return colorize(gray() / np.float32(255), prior=prior(), steps=4, hints=hints()).image
+
+    without, half, whole = map(drawn, (0, 0.5, 1))
+    away = hints()[..., 3] < 128
+    assert abs(whole - without)[away].max() > 0.02
+    np.testing.assert_allclose(half[away], (without + whole)[away] / 2, atol=1e-4)
+
+
 def test_kept_colours_are_bit_identical_and_the_rest_is_drawn() -> None:
     photo = np.repeat(gray()[..., None], 3, 2)
     photo[20:40, 10:30] = (photo[20:40, 10:30] * np.array([1.2, 0.9, 0.6])).astype(np.uint8)

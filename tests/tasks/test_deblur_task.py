@@ -234,6 +234,15 @@ def test_a_result_without_new_detail_or_with_too_much_is_refused():
     check_detail(Picture(noisy), picture, kernel)
 
 
+def test_grain_does_not_excuse_a_result_that_is_too_sharp():
+    """A single pixel blurs nothing: differences may not grow."""
+    grain = np.float32(0.02) * np.random.default_rng(0).standard_normal((64, 64), np.float32)
+    picture, kernel = Picture(0.5 + grain), np.ones((1, 1))
+    check_detail(picture, picture, kernel)
+    with pytest.raises(InputError, match="sharper than"):
+        check_detail(picture, Picture(0.5 + np.float32(1.2) * grain), kernel)
+
+
 @pytest.mark.parametrize("blurs", [True, False])
 def test_a_sharp_photograph_that_is_taken_for_blurred_is_refused_after_solving(monkeypatch, blurs):
     reading = reading_of([0, 1, 0, 0], [0.9, 2, 9], 0.02)

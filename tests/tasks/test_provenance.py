@@ -18,7 +18,16 @@ from scoreinv.models.catalogue import load, sha256
 from scoreinv.models.loading import LIBRARY, Models
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.system.errors import InputError
-from scoreinv.tasks.provenance import REQUESTS, all_recorded, changes_of, recorded, request_of, settings_of, signed
+from scoreinv.tasks.provenance import (
+    REQUESTS,
+    all_recorded,
+    changes_of,
+    hashes,
+    recorded,
+    request_of,
+    settings_of,
+    signed,
+)
 from scoreinv.tasks.requests import (
     ColorizeRequest,
     DamageRequest,
@@ -197,6 +206,15 @@ def test_a_repetition_needs_the_same_inputs():
     for number in (-1, 1):  # there is one sample
         with pytest.raises(InputError):
             repeated(outcome, replace(record, sample=number))
+
+
+def test_the_hash_of_hints_is_of_their_strokes():
+    def hash_of(rgb: np.ndarray) -> str:
+        return hashes(Inputs(Picture(PIXELS), hints=KnownColours(rgb, HOLE)))["hints"]
+
+    rgb = PIXELS / np.float32(255)
+    assert hash_of(np.where(HOLE[..., None], rgb, 1)) == hash_of(rgb)
+    assert hash_of(np.where(HOLE[..., None], 1, rgb)) != hash_of(rgb)
 
 
 def test_a_repetition_refuses_inputs_that_the_run_did_not_have():
