@@ -8,7 +8,7 @@ import scoreinv
 from scoreinv.guidance import DPS
 from scoreinv.operators import Blur, kernels
 from scoreinv.samplers import DPMpp2M, NoiseStream
-from scoreinv.sdes import VE, VP
+from scoreinv.sdes import VE, VP, as_time
 from scoreinv.system.errors import InputError
 from scoreinv.windows import Tiled
 
@@ -50,9 +50,15 @@ def test_the_denoiser_is_tweedie_s_formula(sde, data_range, size):
     assert denoiser(x.double(), 0.1).dtype == torch.float64
 
 
+@pytest.mark.parametrize("sde", [VE(0.004, 4.0), VP()], ids=["VE", "VP"])
+def test_less_noise_than_the_prior_knows(sde):
+    """It is taken for the noise at which sampling ends."""
+    x, least = picture(1, 3, 8, 8), float(sde.noise_to_signal(as_time(sde.sampling_end))) / 2
+    torch.testing.assert_close(interop.Denoiser(gaussian(sde))(x, 0), shrunk(x, least), rtol=0, atol=1e-6)
+
+
 def test_noise_beyond_what_the_prior_knows():
     denoiser, x = interop.Denoiser(gaussian(VE(0.004, 4.0))), picture(1, 3, 8, 8)
-    torch.testing.assert_close(denoiser(x, 0), shrunk(x, 0.002), rtol=0, atol=1e-6)
     noisy = x + 1000 * torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     # Noise of 1000 says nothing: all that is left is the mean, and what the shrunk noise is taken for.
     assert (denoiser(noisy, 1000.0) - MEAN).abs().max() < 0.1
