@@ -47,6 +47,13 @@ def test_steps_cells_and_grid_of_a_crop(quality: int, subsampling: int) -> None:
         assert steps.mean() == pytest.approx(table.mean(), rel=0.05)
 
 
+def test_the_grid_of_a_large_picture_is_found_in_its_middle() -> None:
+    pixels, _ = decoded(np.tile(reduced("lake"), (3, 3, 1)), 85)
+    found = coding_of(Picture(np.ascontiguousarray(pixels[3:, 5:])))
+    assert found is not None
+    assert (found.cell, found.origin) == ((2, 2), (13, 11))
+
+
 def test_steps_of_a_picture_with_mostly_clipped_blocks() -> None:
     pixels = reduced("lake").copy()
     pixels[:, :150] = np.clip(4.0 * pixels[:, :150] - 300, 0, 255)

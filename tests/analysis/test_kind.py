@@ -111,3 +111,10 @@ def test_the_noise_of_a_large_grey_scan_is_no_colour() -> None:
     scan = eight_bit(np.repeat(tones(32, 1536)[..., None], 3, 2), noise=0.06)
     assert coloured_at(scan).any()
     assert kind_by_colours(scan) == "grey"
+
+
+def test_a_reduced_picture_has_the_means_of_its_known_pixels():
+    """Of each block of 2x2 pixels half is a hole."""
+    hole = np.indices((8, 1024)).sum(0) % 2 == 0
+    picture = Picture(np.where(hole[..., None], np.float32(1), np.float32([0.6, 0.5, 0.4])))
+    np.testing.assert_allclose(seen(picture, hole).pixels, np.broadcast_to([0.6, 0.5, 0.4], (4, 512, 3)), atol=1e-5)

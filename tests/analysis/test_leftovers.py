@@ -55,6 +55,16 @@ def test_grey_pictures_and_pictures_of_16_bits() -> None:
         assert leftover.grow in (5, 6, 7)
 
 
+def test_what_other_holes_hide_is_no_ground() -> None:
+    """Pieces around the object have its colour, and are in the mask."""
+    pieces = (np.abs(AWAY - RADIUS - 16) < 6) & (np.sin(8 * np.arctan2(DOWN - 70, ACROSS - 90)) > 0.3)
+    pixels = with_object().pixels.copy()
+    pixels[pieces] = pixels[70, 90]
+    leftover = find_leftover(Picture(pixels), disk(RADIUS - 4) | ndimage.binary_dilation(pieces, iterations=2))
+    assert leftover is not None
+    assert leftover.share > 0.8
+
+
 def test_masks_with_room_around_the_object_are_good() -> None:
     for room in (3, 5, 8):
         assert find_leftover(with_object(), disk(RADIUS + room)) is None

@@ -47,6 +47,15 @@ def test_a_jpeg_is_made_again(scoreinv, photo, mask, model):
     assert Path("lossy_rerun.png").exists()
 
 
+def test_inverting_and_growing_the_mask_leave_what_is_avoided(scoreinv, conditional, photo):
+    Image.fromarray(np.where(hole_array(), 0, 255).astype(np.uint8)).save("known.png")
+    Image.fromarray(np.where(hole_array()[::-1, ::-1], 255, 0).astype(np.uint8)).save("avoid.png")
+    words = ("--mask", "known.png", "--invert-mask", "--grow", "1", "--avoid", "avoid.png", "--model", conditional)
+    assert scoreinv("inpaint", photo, *words, *FAST).code == 0
+    again = scoreinv("rerun", "photo_inpainted.png", *words, "--json")
+    assert (again.code, json.loads(again.out)["equal"]) == (0, True)
+
+
 def test_another_version_is_named(scoreinv, photo, mask, model, monkeypatch):
     monkeypatch.setattr("scoreinv.tasks.provenance.__version__", "0.0.1")
     made(scoreinv, photo, mask)

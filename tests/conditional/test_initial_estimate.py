@@ -1,12 +1,14 @@
 """The smooth initial estimate of what is not observed, and the error that it expects of itself."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from skimage.restoration import inpaint_biharmonic
 
-from scoreinv.conditional.initial_estimate import smooth_estimate
+from scoreinv.conditional.initial_estimate import TENSION, smooth_estimate
 from scoreinv.training.data.pictures import BUILTIN
 
 
@@ -41,6 +43,17 @@ def test_a_ramp_is_continued_across_a_scratch() -> None:
     observed = torch.ones(1, 1, 64, 64)
     observed[..., 30:33] = 0
     assert (smooth_estimate(ramp, observed).mean - ramp).abs().max() < 0.03
+
+
+def test_a_wide_hole_between_slopes_overshoots_no_more_than_a_plate_under_tension() -> None:
+    """Between slopes of s the plate's middle rises by s / k tanh(k L / 4), with k^2 the tension and L the width."""
+    x, slope, width = torch.arange(192.0), 0.02, 80
+    begin, end = (192 - width) // 2, (192 + width) // 2
+    values = torch.where(x < begin, slope * (x - begin + 1), (slope * (end - x)).clamp_max(0)).expand(1, 1, 192, 192)
+    observed = torch.ones(1, 1, 192, 192)
+    observed[..., begin:end] = 0
+    k = TENSION**0.5
+    assert 0 < smooth_estimate(values, observed).mean.max() < slope / k * math.tanh(k * width / 4)
 
 
 def test_pictures_and_channels_are_filled_apart() -> None:

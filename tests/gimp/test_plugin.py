@@ -205,6 +205,8 @@ def test_a_selection_is_filled_and_all_else_is_kept_to_the_bit(gimp, served, tmp
         assert (seen[inside] != known[inside]).any(axis=-1).mean() > 0.5
         assert layer.shape == (96, 96, channels + 1)
         assert not layer[outside, -1].any()
+        faint = (layer[..., -1] > 0) & (layer[..., -1] < np.iinfo(layer.dtype).max / 2)
+        assert (layer[faint, :channels] != known[faint]).any(axis=-1).mean() > 0.5  # filled, as the rest of the ellipse
         assert (layer[inside, -1] == np.iinfo(layer.dtype).max).all()
     assert not list(gimp.folder.rglob("*.part")) + list(gimp.folder.glob("tmp*"))
     for bits in (8, 16):

@@ -51,6 +51,14 @@ def test_modes_of_equal_pictures(a, b):
     assert np.argwhere(differing(Picture(with_change(b, 2, 3)), Picture(a))).tolist() == [[2, 3]]
 
 
+def test_transparency_is_a_change():
+    alpha = np.full((6, 8), 255, np.uint8)
+    alpha[4, 5] = 254
+    opaque, clear = Picture(PIXELS), Picture(np.dstack([PIXELS, alpha]))
+    for pair in ((opaque, clear), (clear, opaque)):
+        assert np.argwhere(differing(*pair)).tolist() == [[4, 5]]
+
+
 def test_nearest_neighbours():
     assert np.array_equal(enlarged(PIXELS, (12, 16)), PIXELS.repeat(2, axis=0).repeat(2, axis=1))
     assert enlarged(PIXELS, (6, 8)) is PIXELS

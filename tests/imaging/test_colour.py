@@ -55,6 +55,16 @@ def test_guided_chroma_has_no_luma_and_agrees_at_low_resolution():
     assert_allclose(np.concatenate(parts), fit.rows(full, 0, 50), atol=1e-6)
 
 
+def test_chroma_of_a_flat_guide_is_linear_between_the_centres_of_pixels():
+    rows, columns = np.mgrid[:4, :6].astype(np.float32)
+    fit = GuidedUpsampling.fit(np.stack([rows, columns, rows - columns], axis=-1), np.zeros((4, 6), np.float32))
+    down, across = np.meshgrid(
+        *(((np.arange(3 * side) + 0.5) / 3 - 0.5).clip(0, side - 1) for side in (4, 6)), indexing="ij"
+    )
+    expected = np.stack([down, across, down - across], axis=-1)
+    assert_allclose(fit.rows(np.zeros((12, 18), np.float32), 0, 12), expected, atol=1e-5)
+
+
 def test_strokes_reach_over_smooth_ground_and_not_across_edges():
     gray = np.full((20, 30), 0.35, np.float32)
     gray[:, 15:] = 0.65

@@ -222,5 +222,5 @@ def test_a_record_without_models_comes_back():
 
 
 def test_the_samples_of_a_run_have_one_identifier():
-    assert replace(RECORD, sample=1, result="x").id == RECORD.id
+    assert replace(RECORD, sample=1, result="x", source_type=ALTERED).id == RECORD.id
     assert replace(RECORD, settings={"seed": 4}).id != RECORD.id

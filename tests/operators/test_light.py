@@ -53,6 +53,12 @@ def test_the_derivative_is_that_of_differences(data_range):
     torch.testing.assert_close((derivative(way) * y).sum(), (way * derivative.adjoint(y)).sum())
 
 
+def test_weights_of_a_weighted_operator_multiply():
+    operator, x = InLight(Blur(LOPSIDED, HEIGHT, WIDTH), srgb()), picture()
+    first, second = (torch.rand(x.shape, generator=GENERATOR, dtype=torch.float64) for _ in range(2))
+    torch.testing.assert_close(operator.weighted(first).weighted(second)(x), first * second * operator(x))
+
+
 def test_gauss_newton_finds_the_picture_of_an_observation():
     x = torch.nn.functional.avg_pool2d(picture(), 3, 1, 1).clamp(0.05, 0.95)
     operator = InLight(Blur(torch.from_numpy(kernels.gaussian(0.5)), HEIGHT, WIDTH), srgb())

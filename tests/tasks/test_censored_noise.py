@@ -81,6 +81,13 @@ def test_what_was_cut_off_is_told_by_what_lies_around(deviations, detail):
     np.testing.assert_allclose((found - y).mean((0, 2, 3)) / lost, 0, atol=0.3)
 
 
+def test_what_was_cut_off_beside_an_edge_is_no_darker_than_its_noise():
+    """The bright side does not count as noise: with a deviation of at most 2 s, black lies 2 s sqrt(2/pi) below."""
+    y = torch.zeros(1, 1, 32, 32)
+    y[..., 16:] = 0.8
+    assert expected_around(y, 0.02).min() >= -2 * 0.02 * math.sqrt(2 / math.pi)
+
+
 def test_the_mean_nearby_is_of_what_lies_within_the_borders():
     y = torch.arange(20.0).reshape(1, 1, 4, 5)
     found = nearby(y, 1)[0, 0]

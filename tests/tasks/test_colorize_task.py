@@ -188,6 +188,14 @@ def test_what_a_picture_was_is_said_in_every_form():
     assert result.image.shape == batch.shape
 
 
+def test_a_tint_is_no_colour_to_keep():
+    gray = np.random.default_rng(5).uniform(0.3, 0.6, (16, 24))
+    sepia = (255 * gray[..., None] * np.array([1.0, 0.85, 0.65])).astype(np.uint8)
+    kept, drawn = (colorize(sepia, prior=prior("rec601"), steps=2, keep_color=keep).image for keep in (True, False))
+    assert (kept != sepia).any()
+    np.testing.assert_array_equal(kept, drawn)
+
+
 def test_a_pale_tint_is_found_and_its_lightest_tone_made_white():
     gray = np.random.default_rng(5).uniform(0.5, 0.8, (16, 24))
     pale = Image.fromarray(np.rint(255 * gray[..., None] * np.array([1.0, 0.97, 0.93])).astype(np.uint8))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from formula_detector import FormulaDetector, whites
 from PIL import Image
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from scoreinv.models.loading import Models
 from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.system.options import FOUND_GROW
-from scoreinv.tasks.damage import WORKING_SIDE, DamageOdds, damage_logits, damage_picture, working_sizes
+from scoreinv.tasks.damage import WORKING_SIDE, DamageOdds, damage_logits, damage_picture, kind_of, working_sizes
 from scoreinv.tasks.requests import DamageRequest, Inputs
 
 SMALL = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8, regions=3), image_size=32)
@@ -174,3 +175,12 @@ def test_notes_tell_the_share_and_the_corners_of_damage(bright):
     assert note.values == {"share": share, "sensitivity": 0.5, "corners": 2}
     np.testing.assert_array_equal(marked.image.pixels, pixels)
     assert marked.figures() == {"damaged": pytest.approx((pixels > 0).mean(), abs=1e-6)}
+
+
+def test_the_rim_of_damage_of_an_enlarged_picture_is_as_wide_as_it_is_soft():
+    """At twice the size a coloured rim of twice the width belongs to the scratch of a grey picture."""
+    tones = 120 + 80 * np.sin(np.arange(800) / 60)
+    pixels = np.repeat(np.tile(tones, (96, 1))[..., None], 3, axis=2).astype(np.uint8)
+    pixels[44 - 2 * FOUND_GROW : 48 + 2 * FOUND_GROW, :, 2] //= 2
+    pixels[44:48] = 255
+    assert kind_of(Picture(pixels), Models(damage=FormulaDetector(whites))) == "grey"

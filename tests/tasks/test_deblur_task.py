@@ -155,6 +155,14 @@ def test_a_kernel_is_compared_with_its_mirror_image(monkeypatch, angle, mirrored
     assert kernel_notes(picture, PointSpread("motion", 15, angle)) == [warning("kernel_misfit", better=mirrored)]
 
 
+def test_a_kernel_from_a_file_is_compared_with_its_mirror_image(monkeypatch):
+    """Also if the network cannot estimate the blur."""
+    monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading_of([0.1, 0.3, 0.3, 0.3], [1.5, 3, 9]))
+    picture = blurred(photo("lake"), PointSpread("motion", 15, 150))
+    assert kernel_notes(picture, kernels.motion(15, 30)) == [warning("kernel_misfit", better="mirrored")]
+    assert kernel_notes(picture, kernels.motion(15, 150)) == []
+
+
 def test_the_kernel_is_the_mean_over_the_posterior(monkeypatch):
     """The size's logarithm is normal; a disk of 2 pixels is not refined."""
     monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading_of([0.05, 0.55, 0.4, 0], [1.5, 2, 9]))
@@ -373,13 +381,14 @@ def test_samples_of_a_blurred_photograph_vary_as_the_posterior(kernel, std):
     assert np.mean(np.square(inside)) == pytest.approx(exact, rel=0.2)
 
 
-def test_light_that_white_hides_draws_no_rings():
-    """A lamp five times as bright as white, out of focus, on grey."""
+@pytest.mark.parametrize("white", [255, 254])
+def test_light_that_white_hides_draws_no_rings(white):
+    """A lamp five times as bright as white, out of focus, on grey; within its noise, a value may be white."""
     light = np.full((72, 72), 0.2)
     light[32:40, 30:42] = 5.0
     seen = fftconvolve(light, kernels.disk(3), mode="same").clip(0, 1)[4:-4, 4:-4]
     y = np.rint(255 * np.interp(seen, srgb().light, np.linspace(0, 1, len(srgb().light)))).astype(np.uint8)
-    ground = int(y[2, 2])
+    y, ground = y.clip(max=white), int(y[2, 2])
     found = scoreinv.deblur(y, kernel=PointSpread("disk", 3), noise_std=2 / 255).image.astype(float)
     around = np.zeros(y.shape, dtype=bool)
     around[18:46, 16:48] = True

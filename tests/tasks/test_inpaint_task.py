@@ -11,7 +11,7 @@ from small_conditional import conditional_prior
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.loading import Models
-from scoreinv.sdes import VP
+from scoreinv.sdes import VE, VP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks.inpaint import PreparedFill, inpaint, inpaint_picture
@@ -122,6 +122,26 @@ def test_a_picture_is_filled_alike_beside_others_of_its_size(height, width):
     for number in range(2):
         alone = inpaint(images[number], masks[number], prior=model, steps=3, seed=4)
         torch.testing.assert_close(together.image[number], alone.image, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("estimate", ["sample", "mean", "detail"])
+def test_what_a_hole_hides_does_not_enter(estimate):
+    """Nor through the part of a long hole that is filled first."""
+    picture, scratch = photo(48, 260) / 2, np.zeros((48, 260), dtype=bool)
+    scratch[20:23, 4:256] = True
+    other = np.where(scratch[..., None], np.float32(1), picture)
+    results = [
+        inpaint(one, scratch, prior=conditional_prior(), estimate=estimate, steps=2).image for one in (picture, other)
+    ]
+    np.testing.assert_array_equal(*results)
+
+
+def test_the_fill_of_a_scratch_does_not_depend_on_the_range_of_the_model():
+    scratch = np.zeros((32, 32), dtype=bool)
+    scratch[10:13, 4:28] = True
+    models = conditional_prior(VE(0.01, 20.0)), conditional_prior(VE(0.005, 10.0), (0.0, 1.0))
+    results = [inpaint(photo(32, 32), scratch, prior=model, estimate="sample", steps=3).image for model in models]
+    np.testing.assert_allclose(*results, atol=5e-3)
 
 
 def test_equal_holes_in_different_places_get_different_noise():

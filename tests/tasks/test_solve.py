@@ -12,12 +12,14 @@ from PIL import Image
 
 import scoreinv
 from scoreinv.files.read import read_picture
+from scoreinv.guidance import DPIR
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
 from scoreinv.operators import Blur, InLight, LinearOperator, Weighting, downsampling, kernels, mask
 from scoreinv.operators.tones import srgb
 from scoreinv.prior import ScorePrior
+from scoreinv.sdes import VP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError, SettingError
 from scoreinv.tasks.deblur import deblur_picture
 from scoreinv.tasks.denoise import denoise_picture
@@ -101,6 +103,24 @@ def test_samples_start_above_the_noise_of_their_initial_estimate():
         request = SolveRequest(method="mmps", steps=6, estimate="sample")
         image = solve_problem(problem, prior(data_range=data_range), request).image
         assert image.pixels.mean() == pytest.approx(0.52, abs=0.02)
+
+
+@pytest.mark.parametrize("options", [{}, {"data_range": (-1.0, 1.0)}, {"sde": VP()}], ids=["VE", "range", "VP"])
+@pytest.mark.parametrize(("noise_std", "first", "last"), [(0.01, 0.12, 0.02), (0.2, 0.2, 0.1)])
+def test_dpir_falls_to_half_the_noise_and_from_twice_as_much_or_more(monkeypatch, options, noise_std, first, last):
+    seen = []
+
+    def noted(*given, times, **more):
+        seen.append(times)
+        return DPIR(*given, times=times, **more)
+
+    monkeypatch.setattr("scoreinv.tasks.solve.DPIR", noted)
+    y, model = torch.full((1, 3, HEIGHT, WIDTH), 0.7), prior(**options)
+    problem = Problem(mask(torch.ones(1, 1, HEIGHT, WIDTH)), y, noise_std, False, Picture, initial=y)
+    solve_problem(problem, model, SolveRequest(method="dpir", steps=3, estimate="mean"))
+    low, high = model.data_range
+    levels = model.sde.noise_to_signal(torch.tensor(seen[0], dtype=torch.float64)) / (high - low)
+    np.testing.assert_allclose(levels, np.geomspace(first, last, 3), rtol=1e-6)
 
 
 def test_dpir_is_an_estimate_of_the_mean_by_itself():

@@ -13,7 +13,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load
 from scoreinv.models.tone_estimator import PARTS
 from scoreinv.networks.chroma import SEEN
-from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, network_inputs, tone_network, tone_picture
+from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, curves_of, network_inputs, tone_network, tone_picture
 from scoreinv.training.data.pictures import BUILTIN
 
 PHOTOS = sorted([*BUILTIN.glob("*.jpg"), *(Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg")])
@@ -90,6 +90,17 @@ def test_a_dark_channel_overrules_the_odds(pairs, monkeypatch):
     dark = pairs[0][1] // np.array([6, 1, 1], np.uint8)
     dark[..., 0] -= dark[..., 0].min()
     assert tone_picture(Picture(dark))[1].code == "tone_not_faded"
+
+
+def test_specks_do_not_stretch_the_curves(monkeypatch):
+    """They end at the quantiles 0.005 and 0.995 of means over parts of the picture."""
+    monkeypatch.setattr("scoreinv.tasks.tone.tone_network", surely_faded(0.5))
+    ramp = np.linspace(0.2, 0.8, SEEN_SIDE, dtype=np.float32)
+    values = np.repeat(np.tile(ramp, (SEEN_SIDE, 1))[..., None], 3, axis=2)
+    values[100:104, 60:64], values[100:104, 160:164] = 0, 1
+    curves, *_ = curves_of(Picture(values), worn=False)
+    np.testing.assert_allclose(curves.low, 0.2, atol=0.01)
+    np.testing.assert_allclose(curves.high, 0.8, atol=0.01)
 
 
 def test_the_odds_are_told_the_ends_of_each_part_but_of_a_worn_print_not_of_single_pixels():

@@ -22,7 +22,7 @@ from scoreinv.operators import downsampling
 from scoreinv.system.errors import Cancelled, SettingError
 from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.requests import Inputs, UpscaleRequest
-from scoreinv.tasks.upscale import ERROR, upscale_picture, upscaling_windows
+from scoreinv.tasks.upscale import ERROR, stored_noise, upscale_picture, upscaling_windows
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
@@ -55,6 +55,12 @@ def test_an_enlarged_picture_reduces_to_the_one_that_was_given(factor, kind):
     assert outcome.noise_std == 0
     assert rms(again, y) < 0.2
     assert abs(again.astype(int) - y).max() <= 1
+
+
+def test_a_grey_photograph_in_three_channels_stays_grey():
+    y = np.repeat(small(large(48, 64))[..., 1:2], 3, axis=2)
+    image = scoreinv.upscale(y, noise_std=0.0).image
+    assert (image == image[..., :1]).all()
 
 
 def test_so_does_a_sample():
@@ -240,3 +246,9 @@ def test_another_upscaler_is_a_model_or_its_file():
 def test_a_callback_stops_the_work_before_the_model_is_loaded():
     with pytest.raises(Cancelled):
         upscale_picture(Inputs(Picture(small(large()))), UpscaleRequest(), Models(upscale="missing"), lambda _: False)
+
+
+@pytest.mark.parametrize(("level", "found"), [(3, 0), (8, 8)])
+def test_film_grain_counts_as_no_noise(level, found):
+    noise = level * np.random.default_rng(0).standard_normal((192, 192))
+    assert 255 * stored_noise(Picture(np.float32(0.5 + noise / 255))) == pytest.approx(found, rel=0.1)

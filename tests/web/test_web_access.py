@@ -39,7 +39,9 @@ def test_other_names_are_refused(browser, host, path):
     assert (answer.status_code, list(answer.json())) == (421, ["error"])
 
 
-@pytest.mark.parametrize("origin", [None, "null", "", "http://evil.example", "http://localhost:8421", "["])
+@pytest.mark.parametrize(
+    "origin", [None, "null", "", "http://evil.example", "http://localhost:8421", "http://127.0.0.1:9000", "["]
+)
 def test_writes_come_from_the_page_and_reads_from_anywhere(browser, origin):
     photo = opened(browser, png(pixels()))
     headers = {name: value for name, value in OPAQUE.items() if name != "origin"}

@@ -52,6 +52,10 @@ def test_all_are_restored_and_one_that_fails_does_not_stop_the_others(browser: T
     assert read(archive.read("a_restored.png")).shape == (*gray.shape, 3)
     shown = browser.get(f"{path}/view", params={"name": "a.png", "result": True})
     assert read(shown.content).shape == (*gray.shape, 3)
+    job = browser.post(f"{path}/upscale", headers=OPAQUE).json()["job"]
+    assert ended(browser, job)["state"] == "done"
+    archive = zipfile.ZipFile(io.BytesIO(browser.get(f"{path}/zip").content))
+    assert archive.namelist() == ["a_upscaled.png", "b_upscaled.png", "manifest.csv"]  # of the last run
 
 
 def test_names_stay_within_their_folder_and_apart(browser: TestClient, tmp_path: Path) -> None:

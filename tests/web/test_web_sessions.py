@@ -100,6 +100,7 @@ def test_all_files_together_are_bounded(tmp_path: Path, monkeypatch: pytest.Monk
         kept.keep(photo)
     assert kept._bytes() <= 45_000
     assert kept.photo(more[-1].key) is None  # it is in memory only
+    assert kept.photo(photos[-1].key) is not None
     kept.close()
 
 

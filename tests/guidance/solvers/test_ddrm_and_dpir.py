@@ -246,15 +246,15 @@ def test_half_quadratic_splitting_takes_the_papers_steps(share):
     """The observation is given, or depends in part on the estimate."""
     prior, operator, noise_std = smooth(SDES["vp"]), OPERATORS["valid blur"], 0.2
     y = observe(prior, operator, noise_std)
-    a, x = matrix(operator), torch.zeros(SIZE).double()
+    a, x = matrix(operator), prior.moments()[0].flatten() + 0.5
     times = (0.7, 0.4, 0.2)
+    start = State(prior.sde.alpha(as_time(times[0])) * x.reshape(1, *SHAPE), times[0])
     for t in times:
         s = float(prior.sde.noise_to_signal(as_time(t)))
         left = a.T @ a / noise_std**2 + 0.4 / s**2 * torch.eye(SIZE)
         observed = (1 - share) * y.flatten() + share * a @ x
         z = torch.linalg.solve(left, a.T @ observed / noise_std**2 + 0.4 / s**2 * x)
         x = prior.denoise(prior.sde.alpha(as_time(t)) * z.reshape(1, *SHAPE), t).flatten()
-    start = State(torch.zeros(1, *SHAPE).double(), 0.7)
     complete = (lambda seen: (1 - share) * y + share * seen) if share else None
     settings = DPIR(operator, y, noise_std, 0.4, times=times, complete=complete)
     found = settings.sample(prior, (1, *SHAPE), rng=Recorded(), start=start).x0
