@@ -179,6 +179,8 @@ def _train(
     remark: str,
 ) -> training.TrainResult:
     """Train with a progress bar; print the remark at the first step, and how to continue after an interrupt."""
+    from scoreinv.training.data.pictures import picture_files
+
     init: models.AnyModel | None = None
     if how.init is not None:
         if config.damage is not None:
@@ -186,7 +188,8 @@ def _train(
         else:
             init = load_classifier(how.init) if isinstance(config.model, models.ClassifierConfig) else load(how.init)
     keep_freed()
-    notice(common, f"reading {config.data.source or 'the built-in pictures'}")
+    with picture_files(config.data) as files:
+        notice(common, f"reading {len(files):,} pictures from {config.data.source or 'the built-in set'}")
     with progress_bar("training", quiet=common.quiet) as show:
         begun = False
 

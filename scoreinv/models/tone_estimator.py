@@ -3,7 +3,7 @@
 For each pixel of a reduced picture, the inputs are its colour, the expected colour of its grey, and the features behind
 that expectation (`networks.chroma`). Skin, leaves and sky have known colours and so reveal a cast; clothes do not. The
 pixels' features are pooled and joined with the quantiles of the channels. A head returns three numbers per channel, and
-the log odds of fading.
+the log odds of a gain by these curves.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _FARTHEST = 0.97
 
 
 class ToneNetwork(nn.Module):
-    """Network from reduced pictures and their tones to correcting curves and log odds of fading.
+    """Network from reduced pictures and their tones to correcting curves and log odds of a gain.
 
     `forward` takes
         rgb (B, N, 3): pixels of the reduced pictures, in [0, 1];
@@ -44,7 +44,8 @@ class ToneNetwork(nn.Module):
             most healthy pictures;
         ends (B, 2, `PARTS`^2, 3): darkest and lightest values of the parts, in ascending order.
 
-    It returns black, white and log exponent of each channel's curve, (B, 3, 3), and the log odds of fading, (B,).
+    It returns black, white and log exponent of each channel's curve, (B, 3, 3), and the log odds of a gain, (B,). Above
+    0, the expected gain is more than `training.recipes.tone.AVERSION` times the expected loss.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
 """Correction of faded tones in `restore`: black and white points, contrast and cast, by one curve per channel.
 
 A network compares a reduced picture with the expected colours of its greys, which `scene` predicts. It returns the
-inverse curves of the fading, and the odds that the picture is faded (`models.tone_estimator`). If the odds are low, the
-picture stays unchanged, unless the user sets a strength.
+inverse curves of the fading, and the odds that they bring the picture closer to what it was (`models.tone_estimator`).
+If the odds are low, the picture stays unchanged, unless the user sets a strength.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ SEEN_SIDE = 224
 """Side of the square to which pictures are resized for predicting colours, in pixels."""
 LEAST_SIDE = 144
 """Smallest side of a picture whose tones can be estimated, in pixels."""
-_LEAST_ODDS, _LEAST_OF_GRAY, _LEAST_OF_WORN = 2.0, 0.5, -0.5
-"""Log odds of fading from which a picture is corrected: in colour, in grey, and a damaged print."""
+_LEAST_ODDS, _LEAST_OF_GRAY, _LEAST_OF_WORN = 0.0, -0.5, -1.5
+"""Log odds of a gain from which a picture is corrected: in colour, in grey, and a damaged print."""
 _LEAST_CHANGE = 3.5
 """Smallest correction, as mean CIEDE2000; smaller estimates are unreliable."""
 _BLACK, _DARKER = 0.01, 0.5

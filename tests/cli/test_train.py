@@ -103,6 +103,7 @@ def test_a_published_model_is_trained_on_all_pictures(scoreinv, monkeypatch, tmp
 
     monkeypatch.setattr("scoreinv.training.train", train)
     (tmp_path / "photos").mkdir()
+    Image.new("RGB", (32, 32)).save(tmp_path / "photos" / "a.png")
     outcome = scoreinv("train", "--config", "vp/cifar10_ddpm", "--data", "photos", "--steps", 9)
     assert outcome.code == 130
     assert (runs[0].data.source, runs[0].data.mode, runs[0].data.holdout_fraction) == ("photos", "center", 0)
@@ -148,7 +149,7 @@ def test_a_run_says_what_to_expect_what_it_has_written_and_that_it_is_noise(scor
     assert done.code == 0
     said = [line for line in done.err.splitlines() if line.startswith("scoreinv: ")]  # without progress
     assert said[:2] == [
-        "scoreinv: reading data",
+        "scoreinv: reading 4 pictures from data",
         "scoreinv: training in my run, to 10 steps; Ctrl-C saves, --resume continues",
     ]
     written = "my run/model.safetensors, my run/samples/step-000000010.png (10 steps, "

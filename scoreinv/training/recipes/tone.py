@@ -8,8 +8,9 @@ named in pretrained/tone/held_out.txt are excluded. The cache keeps the colours 
 A third of the pictures is healthy. The others fade by curves of three families (`by_dyes`, `by_levels`, `by_light`).
 Healthy photographs vary in exposure, saturation, haze and a slight cast, so the network learns to keep these; some lie
 in mist, which increases with the distance. The loss is the colour difference (CIEDE2000) between the corrected and the
-true picture, weighted more if it exceeds that before the correction, plus the cross-entropy of whether the picture has
-faded, weighted less if the difference is small. Curves are those of a faded picture.
+true picture, weighted more if it exceeds that before the correction, plus the cross-entropy of whether the correction
+reduces it, weighted by the change, and by `AVERSION` if it increases. Log odds above 0 thus mean that the expected gain
+is more than `AVERSION` times the expected loss. Curves are those of a faded picture.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ GUESSES = 3
 HEALTHY, GRAY, HAZY, PALE, TINGED = 0.33, 0.12, 0.06, 0.05, 0.05
 """Shares of healthy, grey and hazy pictures; and of the faded ones, shares of slightly faded ones, and of those with
 a strong colour filter."""
-FAMILIES = (0.4, 0.3, 0.3)
+FAMILIES = (0.5, 0.25, 0.25)
 """Shares of `by_dyes`, `by_levels` and `by_light` among the faded pictures."""
 MISTY, BLACK = 0.1, 0.12
 """Share of the photographs of MORE with synthetic mist; largest darkest value in mist, in all channels."""
@@ -47,8 +48,10 @@ MATTED = 0.1
 """Share of the pictures in a mat, or in the black around a round print, for training the odds."""
 OF_FIRST = 0.15
 """Share of draws from PHOTOS, which has more kinds of photographs than MORE."""
+AVERSION = 8.0
+"""Weight of a loss by the correction against a gain of the same CIEDE2000."""
 AT_STAKE = 8.0
-"""CIEDE2000 from which the classification of a faded photograph has its full weight."""
+"""CIEDE2000 of a gain whose classification has the weight 1."""
 
 
 def main() -> None:
@@ -167,9 +170,10 @@ def loss_of(network: ToneNetwork, truth: Tensor, guess: Tensor, place: Tensor, m
         before = distance(lab(rgb), wanted).mean(1)
     after = distance(lab(through(rgb, curves)), wanted).mean(1)
     gone = faded > 0
-    at_stake = torch.where(gone, before / AT_STAKE, 1.5).clamp_max(1.5)
-    told = F.binary_cross_entropy_with_logits(odds, faded, at_stake)
-    return after[gone].mean() + F.relu(after - before)[gone].mean() / 2 + told
+    gain = (before - after).detach()
+    at_stake = torch.where(gain > 0, gain, -AVERSION * gain) / AT_STAKE
+    decided = F.binary_cross_entropy_with_logits(odds, (gain > 0).float(), at_stake)
+    return after[gone].mean() + F.relu(after - before)[gone].mean() / 2 + decided
 
 
 def cropped(photos: Tensor, guesses: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
