@@ -34,6 +34,9 @@ CPU_SIZE = 32
 
 _COMPARED_PIXELS = 2**24  # limit of memory for the estimate of sigma_max
 
+_FOCUS = (-1.2, 1.2)
+"""Mean and deviation of ln sigma in training (Karras et al. 2022, table 1), for pictures on [-1, 1]."""
+
 _SMALL_NETWORK = NCSNppConfig(
     width=64,
     multipliers=(1, 2, 2, 2),
@@ -112,18 +115,19 @@ def damage_training(data: DataConfig) -> TrainingConfig:
 
 
 def small_training(sde: SDE, data: DataConfig, size: int = 64) -> TrainingConfig:
-    """Return the training of a prior with pixel-unshuffle stem and EDM preconditioning.
+    """Return the training of a prior with EDM preconditioning and EDM's noise levels.
 
-    Up to `CPU_SIZE` pixels 1.3 million weights learn central squares; beyond, 7 million weights learn crops.
+    Up to `CPU_SIZE` pixels 1.2 million weights learn central squares; beyond, 7 million weights with a pixel-unshuffle
+    stem learn crops.
     """
     network, optimizer = _SMALL_NETWORK, OptimizerConfig(learning_rate=5e-4, warmup=500, anneal="cosine")
     if size <= CPU_SIZE:
-        network = replace(network, width=32, multipliers=(1, 2, 2), attention_levels=(2,))
-        data, optimizer = replace(data, mode="center"), replace(optimizer, learning_rate=1e-3, warmup=200)
+        network = replace(network, width=16, multipliers=(1, 2, 4, 4), patch=1)
+        data, optimizer = replace(data, mode="center"), replace(optimizer, learning_rate=3e-3, warmup=200)
     return TrainingConfig(
         model=ModelConfig(network, sde, EDM(), image_size=size),
         data=data,
-        objective=ObjectiveConfig(weighting="uniform"),
+        objective=ObjectiveConfig(weighting="uniform", focus=_FOCUS),
         optimizer=optimizer,
         batch_size=16,
         steps=20_000,
