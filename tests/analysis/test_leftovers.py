@@ -128,3 +128,14 @@ def test_another_hole_is_not_looked_into() -> None:
     values = ground()
     values[other] = 1.0
     assert find_leftover(as_picture(values), hole | other) is None
+
+
+@pytest.mark.parametrize("cut", [np.s_[37:], np.s_[:103], np.s_[:, 57:], np.s_[:, :123]])
+def test_a_rim_at_the_border_of_the_picture_is_taken_in(cut: slice | tuple[slice, ...]) -> None:
+    """The object touches the border; there it has no ground to compare with."""
+    pixels = np.ascontiguousarray(with_object().pixels[cut])
+    hole = np.ascontiguousarray(disk(RADIUS - 4)[cut])
+    grown = take_in_leftovers(Picture(pixels), hole)
+    missed = disk(RADIUS)[cut] & ~grown
+    assert missed[8:-8, 8:-8].sum() < 20
+    assert not grown[~disk(RADIUS + 8)[cut]].any()
