@@ -176,7 +176,7 @@ def test_formats_and_numbers_of_outputs():
     assert numbered("a/b.c.png", 1) == ("a/b.c.png",)
     assert numbered("a/b.c.png", 3) == ("a/b.c.1.png", "a/b.c.2.png", "a/b.c.3.png")
     for name in ("a.png", "a.TIF", "-"):
-        assert not (is_lossy(name, None) or is_lossy(name, 90))
+        assert not any(is_lossy(name, quality) for quality in (None, 90))
     for name in ("a.jpg", "a.avif", "a.heic"):
         assert is_lossy(name, None)
     assert (is_lossy("a.webp", None), is_lossy("a.webp", 90)) == (False, True)

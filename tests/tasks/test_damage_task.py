@@ -16,7 +16,16 @@ from scoreinv.models.loading import Models
 from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.system.options import FOUND_GROW
-from scoreinv.tasks.damage import WORKING_SIDE, DamageOdds, damage_logits, damage_picture, kind_of, working_sizes
+from scoreinv.tasks.damage import (
+    WORKING_SIDE,
+    DamageOdds,
+    damage_logits,
+    damage_note,
+    damage_picture,
+    kind_of,
+    working_sizes,
+)
+from scoreinv.tasks.notes import info
 from scoreinv.tasks.requests import DamageRequest, Inputs
 
 SMALL = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8, regions=3), image_size=32)
@@ -173,6 +182,10 @@ def test_notes_tell_the_share_and_the_corners_of_damage(bright):
     share = pytest.approx((pixels > 0).mean())
     assert (note.code, note.level) == ("damage_found", "info")
     assert note.values == {"share": share, "sensitivity": 0.5, "corners": 2}
+    for corner in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+        alone = np.zeros((4, 5), bool)
+        alone[corner] = True
+        assert damage_note(alone, 0.5) == info("damage_found", share=0.05, sensitivity=0.5, corners=1)
     np.testing.assert_array_equal(marked.image.pixels, pixels)
     assert marked.figures() == {"damaged": pytest.approx((pixels > 0).mean(), abs=1e-6)}
 
