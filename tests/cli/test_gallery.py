@@ -1,5 +1,7 @@
 """Pictures that would take more memory than there is, are told before the work."""
 
+import json
+
 import pytest
 from PIL import Image
 from shell import photo_array
@@ -42,3 +44,9 @@ def test_one_picture_of_too_many(scoreinv, tmp_path, monkeypatch):
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert "-n 4000: one file of all would have 1 megapixels, and the limit is 1: name a folder" in outcome.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_and_json_both_need_stdout(scoreinv, photo):
+    for words in (("sample", "-n", 1), ("interpolate", photo, photo), ("compare", photo, photo)):
+        outcome = scoreinv(*words, "-o", "-", "--json")
+        assert (outcome.code, list(json.loads(outcome.out))) == (2, ["error"])

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -262,6 +263,28 @@ def test_without_a_gpu_a_run_is_small_and_says_so(scoreinv, monkeypatch):
     for word in ("--conditional", "--classifier"):
         refused = scoreinv("train", "--sde", "ve", word, "--size", 32, "--data", ".")
         assert (refused.code, "--size: these networks have one size" in refused.err) == (2, True)
+
+
+def test_settings_of_a_run_are_those_of_the_command(scoreinv, configuration):
+    words = ("--config", configuration, "--seed", 7, "--batch-size", 3, "--learning-rate", 0.01, "--data", "data")
+    config, _ = dry(scoreinv, *words, "--minutes", 2, "--precision", "bfloat16")
+    assert (config.seed, config.batch_size, config.optimizer.learning_rate) == (7, 3, 0.01)
+    assert (config.data.source, config.steps, config.minutes, config.precision) == ("data", None, 2, "bfloat16")
+    config, _ = dry(scoreinv, "--config", configuration, "--steps", 9)
+    assert (config.seed, config.batch_size, config.steps, config.minutes, config.precision) == (0, 2, 9, None, "auto")
+    config, _ = dry(scoreinv, "--config", configuration, "--steps", 9, "--minutes", 2)
+    assert (config.steps, config.minutes) == (9, 2)
+
+
+@pytest.mark.parametrize(("given", "found"), [("30", 30.0), ("data", 12.5)])
+def test_the_largest_noise_is_given_or_estimated(scoreinv, monkeypatch, given, found):
+    def estimated(config):
+        sde = replace(config.model.sde, sigma_max=12.5)
+        return replace(config, model=replace(config.model, sde=sde))
+
+    monkeypatch.setattr("scoreinv.training.with_estimated_sigma_max", estimated)
+    config, _ = dry(scoreinv, "--sde", "ve", "--sigma-max", given, "--size", 32)
+    assert config.model.sde.sigma_max == found
 
 
 @pytest.mark.slow
