@@ -105,6 +105,18 @@ def test_slivers_within_the_outline_are_noticed_and_taken_in() -> None:
     assert not grown[~disk(RADIUS + 8)].any()
 
 
+def test_slivers_of_a_large_object_are_searched_in_a_reduced_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    hole, picture = disk(RADIUS + 4) & ~SLIVERS, with_object()
+    grown = take_in_leftovers(picture, hole)
+    monkeypatch.setattr("scoreinv.analysis.leftovers._SIDE", 60)
+    twice = Picture(picture.pixels.repeat(2, 0).repeat(2, 1))
+    hole, grown = (each.repeat(2, 0).repeat(2, 1) for each in (hole, grown))
+    leftover = find_leftover(twice, hole)
+    assert leftover is not None
+    assert leftover.grow in (8, 10, 12)
+    assert (take_in_leftovers(twice, hole) != grown).mean() < 0.001
+
+
 def test_gaps_through_which_the_ground_is_seen_are_no_slivers_of_the_object() -> None:
     share = ndimage.gaussian_filter((disk(RADIUS) & ~SLIVERS).astype(float), 0.7)[..., None]
     picture = as_picture(share * np.array([0.9, 0.6, 0.5]) + (1 - share) * ground())
