@@ -77,7 +77,7 @@ def test_pictures_that_fail_together_are_evaluated_one_by_one(scoreinv, in_turn)
 
 def test_the_columns_of_a_table(scoreinv, in_turn):
     assert scoreinv("likelihood", "scans/2.png", "--repeats", 3, "--csv", "table.csv").code == 0
-    (row,) = csv.DictReader(Path("table.csv").open())
+    (row,) = csv.DictReader(Path("table.csv").read_text().splitlines())
     del row["seconds"]
     assert row == {
         **{"input": "scans/2.png", "width": "12", "height": "8"},

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from numpy.testing import assert_array_equal
 from picture_files import PIXELS, png_with, refused, samples, saved
-from PIL import GifImagePlugin, Image, ImageFile
+from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageCms, ImageFile
 
 from scoreinv.files import read
 from scoreinv.files.read import decode, read_picture
@@ -133,6 +133,35 @@ def test_truncated_files(suffix, dtype):
     data = picture_bytes(Picture(samples("RGB", dtype, 64, 64) | 1), f"a.{suffix}")
     for part in (0.3, 0.7):
         refused(data[: int(len(data) * part)])
+
+
+def test_what_pillow_takes_for_a_bomb_has_a_remedy(monkeypatch):
+    def bomb(*_):
+        raise Image.DecompressionBombError
+
+    bmp = saved(Image.fromarray(PIXELS), "BMP")
+    monkeypatch.setattr(BmpImagePlugin.BmpImageFile, "_open", bomb)
+    refused(bmp, "too large for a BMP file", "PNG or TIFF")
+
+
+@pytest.mark.parametrize("mode", ["LAB", "CMYK"])
+def test_a_profile_that_cannot_be_used(monkeypatch, mode):
+    """Lab has no other conversion; that of CMYK is Pillow's own."""
+    asked = []
+
+    def unable(image, *_, **__):
+        asked.append(image.mode)
+        raise ImageCms.PyCMSError("no")
+
+    profile = {"icc_profile": bytes(16) + b"CMYK" + bytes(108)}
+    monkeypatch.setattr(ImageCms, "ImageCmsProfile", lambda _: None)
+    monkeypatch.setattr(ImageCms, "profileToProfile", unable)
+    data = saved(Image.new(mode, (8, 6)), "TIFF", **profile)
+    if mode == "LAB":
+        refused(data, "Lab colours cannot be converted", "RGB")
+    else:
+        assert read_picture(data).pixels.min() == 255
+    assert asked == [mode]
 
 
 def test_damaged_png_content():
