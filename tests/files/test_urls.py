@@ -57,7 +57,7 @@ def test_errors_name_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
         read_url("s3://scans/gone", 10)
     assert not isinstance(caught.value, InputError)
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    with pytest.raises(InputError, match="s3://scans/a.png: .*fsspec"):
+    with pytest.raises(InputError, match=r"s3://scans/a.png: .*fsspec"):
         read_url("s3://scans/a.png", 10)
 
 
