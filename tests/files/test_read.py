@@ -5,6 +5,7 @@ import logging
 import struct
 import sys
 import zlib
+from pathlib import PurePath
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from picture_files import PIXELS, png_with, refused, samples, saved
 from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageCms, ImageFile
 
 from scoreinv.files import read
-from scoreinv.files.read import decode, read_picture
+from scoreinv.files.read import decode, is_picture, read_picture
 from scoreinv.files.write import picture_bytes
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import InputError
@@ -31,6 +32,15 @@ def test_16_bit_files_of_other_software_keep_all_bits(tmp_path, mode, suffix):
     path = tmp_path / f"a{suffix}"
     assert cv2.imwrite(str(path), pixels[..., [2, 1, 0, 3][: pixels.shape[2]]])
     assert_array_equal(read_picture(path).pixels, pixels)
+
+
+def test_pictures_of_a_folder_are_known_by_their_suffix():
+    known = "png jpg jpeg jpe jfif tif tiff webp bmp gif pnm pbm pgm ppm heic heif hif avif"
+    for suffix in known.split():
+        assert is_picture(PurePath(f"in/a.{suffix}"))
+        assert is_picture(PurePath(f"a.{suffix.upper()}"))
+    for other in ("a", "png", "a.txt", "a.png.part", ".a.png", ".in/a.png", "in/.deep/a.png"):
+        assert not is_picture(PurePath(other))
 
 
 def test_16_bit_pgm():

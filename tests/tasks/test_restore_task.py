@@ -106,7 +106,9 @@ def test_a_healthy_photograph_in_colours_comes_back_bit_for_bit():
     assert (result.kind, changed(result), result.nfe, result.method) == ("coloured", [], 0, "exact")
     assert not result.damage.any()
     assert result.noise_std == pytest.approx(2 / 255, rel=0.3)
-    assert [step.name for step in result.steps] == ["damage", "tint", "denoise", "colorize"]
+    codes = {step.name: step.note.code for step in result.steps}
+    left = {"damage": "damage_none", "tint": "kind_color", "denoise": "noise_grain", "colorize": "colors_kept"}
+    assert codes == left
 
 
 def test_a_print_of_one_tint_with_dirt_on_it_is_known_by_the_damage_that_is_found():
@@ -156,6 +158,7 @@ def test_a_healthy_grey_photograph_is_only_coloured(dtype):
     gray = np.rint(gray_scene() * np.iinfo(dtype).max).astype(dtype)
     result = restored(gray)
     assert (result.kind, changed(result)) == ("grey", ["colorize"])
+    assert [step_note(result, name).code for name in ("tint", "colorize")] == ["kind_gray", "colors_drawn"]
     assert (result.image.shape, result.image.dtype) == ((HEIGHT, WIDTH, 3), dtype)
     assert abs(result.image @ np.array([0.299, 0.587, 0.114]) - gray).max() <= 0.5
     assert np.ptp(result.image, axis=-1).max() > 0
@@ -200,8 +203,9 @@ def test_the_tint_is_kept_where_that_is_asked_for():
     photo = scratched(levels(sepia(gray_scene())))
     result = restored(photo, keep_tint=True, tone=None)  # neither are its tones changed
     assert (result.kind, changed(result)) == ("tinted", ["inpaint"])
-    codes = [step.note.code for step in result.steps]
-    assert codes == ["damage_found", "tint_kept", "filled", "noise_grain", "colors_not_drawn"]
+    codes = {step.name: step.note.code for step in result.steps}
+    left = ("damage_found", "tint_kept", "filled", "noise_grain", "colors_not_drawn")
+    assert codes == dict(zip(USUAL, left, strict=True))
     assert (result.image[~SCRATCH] == photo[~SCRATCH]).all()
 
 

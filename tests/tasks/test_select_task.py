@@ -129,6 +129,14 @@ def test_a_click_adds_or_removes_its_part_and_nothing_else(selection, monkeypatc
         np.testing.assert_allclose((across.min(), across.max() + 1), columns, atol=1)
 
 
+def test_a_box_without_an_object_and_a_prompt_without_a_size(selection, monkeypatch):
+    nothing = boxed(*[(0, 0)] * 4), np.array([0.9, 0.8, 0.7, 0.6], np.float32)
+    monkeypatch.setattr(selection.network, "masks", lambda *_: nothing)
+    with pytest.raises(ScoreinvError, match="no object was found"):
+        selection.select(Prompt.of(box=(28, 40, 100, 80)))
+    assert selection.next_size(Prompt.of(box=(28, 40, 100, 80)), None) is None
+
+
 def test_a_size_chooses_among_the_masks_of_a_box(selection):
     assert selection.select(Prompt.of(box=(10, 10, 140, 140)), "large").size == "large"
 
