@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from scoreinv.analysis.shadows import _uniformity, propose_shadow
+from scoreinv.analysis.shadows import _shadow, _uniformity, propose_shadow
 from scoreinv.imaging.picture import Picture
 
 HEIGHT, WIDTH, FOOT = 240, 300, 170
@@ -112,3 +112,17 @@ def test_a_shadow_falls_to_either_side_and_a_picture_may_end_beside_the_object(t
     proposed = propose_shadow(Picture(scene), own)
     assert proposed is not None
     assert overlap(proposed, shadow) > 0.8
+
+
+def test_of_even_ground_the_shadow_alone_is_found_beside_a_large_object() -> None:
+    """Colours are averaged over two pixels there, without those of the object."""
+    down, across = np.mgrid[:330, :360]
+    own = ((down - 150) / 120) ** 2 + ((across - 150) / 60) ** 2 <= 1
+    shadow = (((265 - down) / 80 - 1) ** 2 + ((across - 150 - 1.5 * (265 - down)) / 70) ** 2 <= 1) & ~own
+    for colour in (0.05, 0.9):
+        rgb = np.full((*own.shape, 3), 0.5)
+        rgb[shadow], rgb[own] = 0.25, colour
+        found = _shadow(rgb, own)
+        assert found is not None
+        assert overlap(found, shadow) > 0.95
+        assert (found & ~shadow).sum() < 20
