@@ -1,5 +1,6 @@
 """`scoreinv likelihood` as a user runs it."""
 
+import contextlib
 import csv
 import errno
 import json
@@ -73,6 +74,23 @@ def test_pictures_that_fail_together_are_evaluated_one_by_one(scoreinv, in_turn)
     assert [row.get("bits_per_dim") for row in rows] == [2, None, 6]
     assert [set(row) for row in rows[1:2]] == [{"input", "error"}]
     assert (rows[0]["standard_error"], rows[0]["repeats"], rows[0]["nfe"], rows[0]["method"]) == (0.5, 1, 3, "ode")
+
+
+def test_the_progress_of_pictures_of_one_size_names_the_first_and_the_number_of_others(
+    scoreinv, in_turn, monkeypatch
+) -> None:
+    titles = []
+
+    def shown(title, **_):
+        titles.append(title)
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr("scoreinv.cli.likelihood.progress_bar", shown)
+    scoreinv("likelihood", "scans")
+    together, *alone = titles
+    assert together.startswith("scans/2.png ")
+    assert "2" in together.split(" ")
+    assert alone == [f"scans/{number}.png" for number in (2, 4, 6)]
 
 
 def test_the_columns_of_a_table(scoreinv, in_turn):

@@ -65,6 +65,7 @@ CASES = [
     (f"{INPAINT} --model phto", "no bundled model is named 'phto'"),
     ("sample --model ve/church_ncsnpp_continuous", "a published model, not bundled"),
     ("evaluate photo.png --reference scans", "photo.png: is not a folder of pictures"),
+    ("evaluate scans --reference scans --inception weights.pth", "--inception weights.pth: "),
     ("evaluate scans --reference scans --inception gone.pth", "--inception gone.pth: no such file"),
     ("train --sde ve --data gone", "gone: no such folder or file of pictures"),
     ("sample --class x --classifier gone.safetensors", "--class: needs a classifier of noisy pictures"),

@@ -5,6 +5,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -214,6 +215,39 @@ def test_a_run_without_a_finished_step_can_be_resumed(scoreinv, configuration, m
     assert stopped.code == 130
     assert "no step was finished in run; continue with: scoreinv train --resume --out run" in stopped.err
     assert scoreinv("train", "--resume", "--out", "run").code == 0
+
+
+def test_a_run_that_is_interrupted_before_it_is_written_cannot_be_resumed(scoreinv, configuration, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scoreinv.training.train", interrupted)
+    stopped = scoreinv("train", "--config", configuration, "--out", "run")
+    assert (stopped.code, "nothing is kept" in stopped.err, "--resume" in stopped.err) == (130, True, False)
+
+
+@pytest.mark.parametrize(("done", "warmup", "advised"), [(20, 3, "--steps 200,"), (3, 20, "--steps 200,")])
+def test_a_model_that_is_no_better_than_none_is_to_be_trained_ten_times_longer(
+    scoreinv, configuration, monkeypatch, done, warmup, advised
+):
+    def trained(config, folder, **given):
+        assert (folder, given["resume"], given["overwrite"], given["init"]) == (Path("run"), False, False, None)
+        return SimpleNamespace(
+            **{"model": folder / "m", "samples": None, "steps": done, "images": 9, "loss": 0.5, "useful": False},
+            **{"validation": SimpleNamespace(mean=0.75), "baseline_loss": 0.7, "seconds": 1.23456},
+            precision="float32",
+        )
+
+    run = json.loads(configuration.read_text())
+    run["optimizer"]["warmup"] = warmup
+    configuration.write_text(json.dumps(run))
+    monkeypatch.setattr("scoreinv.training.train", trained)
+    told = scoreinv("train", "--config", configuration, "--out", "run", "--json")
+    assert (told.code, told.err.count("warning"), advised in told.err) == (0, 1, True)
+    assert json.loads(told.out) == {
+        **{"output": "run/m", "outputs": ["run/m"], "steps": done, "images": 9, "loss": 0.5, "validation_loss": 0.75},
+        **{"seconds": 1.235, "seed": 0, "device": "cpu", "precision": "float32"},
+    }
 
 
 def test_without_a_compiler_a_compiled_run_is_refused(scoreinv, configuration, monkeypatch):

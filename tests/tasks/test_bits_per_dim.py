@@ -1,6 +1,7 @@
 """Bits per dimension of pictures, against Gaussians in closed form."""
 
 import math
+import types
 from dataclasses import replace
 
 import numpy as np
@@ -102,10 +103,16 @@ def test_a_picture_too_big_for_the_memory_is_refused(monkeypatch):
         picture_bits_per_dim(picture, model, steps=2)
 
 
-def test_a_likelihood_that_is_not_finite_is_an_error():
+def test_a_likelihood_that_is_not_finite_is_an_error(monkeypatch):
     broken = gaussian_colour_prior(torch.full((3,), math.nan), torch.eye(3), sde=VE())
+    picture = Picture(np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(ScoreinvError, match="not finite"):
-        picture_bits_per_dim(Picture(np.zeros((4, 4, 3), np.uint8)), broken, steps=1)
+        picture_bits_per_dim(picture, broken, steps=1)
+    infinite = types.SimpleNamespace(bits_per_dim=torch.tensor([math.inf]), nfe=torch.tensor([1]))
+    monkeypatch.setattr("scoreinv.tasks.bits_per_dim.flow_likelihood", lambda *_, **__: infinite)
+    whole = gaussian_colour_prior(torch.full((3,), 0.5), torch.eye(3), sde=VE())
+    with pytest.raises(ScoreinvError, match="not finite"):
+        picture_bits_per_dim(picture, whole, steps=1)
 
 
 @pytest.mark.parametrize(("size", "count"), [((1, 1), 1 << 17), ((256, 256), 2), ((300, 300), 1), ((999, 999), 1)])

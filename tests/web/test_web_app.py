@@ -3,6 +3,7 @@
 import asyncio
 import io
 import logging
+import mimetypes
 import re
 import signal
 import threading
@@ -73,6 +74,14 @@ def test_answers_have_their_headers_whatever_they_are(browser):
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "no-referrer"
         assert not {name for name in answer.headers if name.startswith("access-control")}
+
+
+def test_scripts_have_their_type_where_the_system_says_otherwise(monkeypatch):
+    mimetypes.init()
+    monkeypatch.setitem(mimetypes.types_map, ".js", "text/plain")
+    with client() as browser:
+        answer = browser.get("/static/page.js")
+    assert (answer.status_code, answer.headers["content-type"].split(";")[0]) == (200, "text/javascript")
 
 
 @pytest.mark.parametrize("path", ["docs", "openapi.json", "static/", "static/..%2fapp.py", "static/index.html%00.js"])
