@@ -226,7 +226,7 @@ def test_a_run_that_is_interrupted_before_it_is_written_cannot_be_resumed(scorei
     assert (stopped.code, "nothing is kept" in stopped.err, "--resume" in stopped.err) == (130, True, False)
 
 
-@pytest.mark.parametrize(("done", "warmup", "advised"), [(20, 3, "--steps 200,"), (3, 20, "--steps 200,")])
+@pytest.mark.parametrize(("done", "warmup", "advised"), [(20, 3, "--steps 200)"), (3, 20, "--steps 200)")])
 def test_a_model_that_is_no_better_than_none_is_to_be_trained_ten_times_longer(
     scoreinv, configuration, monkeypatch, done, warmup, advised
 ):
