@@ -46,5 +46,5 @@ def test_a_name_that_has_moved_is_found_with_a_warning_and_others_as_before():
     with pytest.warns(DeprecationWarning, match=r"here\.old is math\.pi"):
         assert 3.14 < find("old") < 3.15
     assert find("other") == 2
-    with pytest.raises(AttributeError, match="here.*other"):
+    with pytest.raises(AttributeError, match=r"here.*other"):
         moved("here", {"old": "math.pi"})("other")
