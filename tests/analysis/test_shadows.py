@@ -126,3 +126,18 @@ def test_of_even_ground_the_shadow_alone_is_found_beside_a_large_object() -> Non
         assert found is not None
         assert overlap(found, shadow) > 0.95
         assert (found & ~shadow).sum() < 20
+
+
+def test_what_is_far_from_the_object_does_not_count() -> None:
+    soft = ndimage.gaussian_filter(SHADOW.astype(float), 1.5)[..., None]
+    margin = ((500, 500), (500, 500))
+    pixels = np.pad(standing(ground() * (1 - 0.5 * soft)).pixels, (*margin, (0, 0)), "reflect")
+    own = np.pad(OWN, margin)
+    found = []
+    for rim in (0, 300):
+        near = np.s_[rim : len(own) - rim, rim : own.shape[1] - rim]
+        part = propose_shadow(Picture(np.ascontiguousarray(pixels[near])), np.ascontiguousarray(own[near]))
+        assert part is not None
+        found.append(np.pad(part, rim))
+    np.testing.assert_array_equal(*found)
+    assert overlap(found[0][500:-500, 500:-500], SHADOW) > 0.8
