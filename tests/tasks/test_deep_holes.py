@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.models.loading import Models
 from scoreinv.prior import ScorePrior
@@ -26,7 +27,7 @@ from scoreinv.samplers import NoiseStream
 from scoreinv.sdes import VE
 from scoreinv.system.errors import Cancelled, InputError, SettingError
 from scoreinv.tasks import deep_holes
-from scoreinv.tasks.inpaint import inpaint, inpaint_picture
+from scoreinv.tasks.inpaint import PreparedFill, inpaint, inpaint_picture
 from scoreinv.tasks.notes import warning
 from scoreinv.tasks.requests import InpaintRequest, Inputs
 
@@ -371,6 +372,30 @@ def test_what_copies_nothing_says_so() -> None:
     filled = inpaint(picture, narrow, prior=prior(), avoid=hole)
     assert warning("avoid_unused") in filled.notes
     assert (filled.image == inpaint(picture, narrow, prior=prior()).image).all()
+
+
+def test_people_are_looked_for_a_quarter_beyond_a_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture, hole = waves(), deep()
+    seen, bright = [], picture.mean(2) > 0.5
+
+    def beside(hole: np.ndarray, gray: np.ndarray) -> np.ndarray:
+        seen.append(hole.shape)
+        return gray > 0.5
+
+    monkeypatch.setattr("scoreinv.tasks.inpaint.people_beside", beside)
+    prepared = PreparedFill(Inputs(Picture(picture), hole), InpaintRequest(), Models(inpaint=prior()))
+    height, width = hole.shape
+    for box, wide in (
+        ((40, 60, 16, 24), (24, 36)),
+        ((2, 3, 16, 24), (22, 33)),
+        ((height - 18, width - 27, 16, 24), (22, 33)),
+        ((0, 0, height, width), (height, width)),
+    ):
+        found = prepared._people(box)
+        top, left, rows, columns = box
+        np.testing.assert_array_equal(found, bright[top : top + rows, left : left + columns])
+        assert seen[-1] == wide
+    assert 0 < bright.mean() < 1
 
 
 @pytest.mark.slow
