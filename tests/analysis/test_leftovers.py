@@ -158,7 +158,7 @@ def test_a_rim_at_the_border_of_the_picture_is_taken_in(cut: slice | tuple[slice
 def test_a_sliver_is_compared_with_the_object_on_all_its_sides(turn: int, axes: tuple[int, int]) -> None:
     """The object has two colours: that of the sliver is on one of its sides alone."""
     gap = (np.abs(ACROSS - 90) < 4) & (DOWN < 66)
-    colours = np.where((ACROSS < 94)[..., None], (0.9, 0.6, 0.5), (0.1, 0.1, 0.9))
+    colours = np.where(((ACROSS < 94) & (DOWN < 66))[..., None], (0.9, 0.6, 0.5), (0.1, 0.1, 0.9))
     scene = np.where(disk(RADIUS)[..., None], colours, ground())[30:110, 50:130]
     hole = (disk(RADIUS + 4) & ~gap)[30:110, 50:130][:, ::turn].transpose(axes)
     found = _leftover_slivers(scene[:, ::turn].transpose(*axes, 2), hole, hole)
