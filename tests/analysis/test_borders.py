@@ -32,6 +32,36 @@ def test_three_sides_are_a_border_and_two_are_none():
         assert within(Picture(framed[:162, 15:])) is None
 
 
+def test_borders_of_a_large_picture_are_in_its_own_pixels():
+    """It is analysed at 512 pixels or fewer a side, and none of a border is left."""
+    large = bordered(240).repeat(3, 0).repeat(3, 1)
+    torn = np.zeros(large.shape[:2], bool)
+    torn[:45] = True
+    for within in (within_border, within_paper):
+        found = np.array(within(Picture(large)))
+        assert abs(found - (36, 45, 450, 600)).max() <= 2
+        assert (found[:2] >= (36, 45)).all()
+        assert (found[:2] + found[2:] <= (486, 645)).all()
+    assert within_border(Picture(large), torn)[0] in range(45, 48)
+
+
+def test_a_side_of_another_level_is_no_border():
+    """A lid is black, and paper white."""
+    framed = bordered(240)
+    framed[-20:] = 20
+    assert within_border(Picture(framed)) == (12, 15, 170, 200)
+
+
+def test_an_end_that_is_not_straight_is_no_end_of_paper():
+    """Of one side of three; the border itself ends where most of a line is plain no longer."""
+    framed = bordered(240)[:, 15:]
+    ragged = framed.copy()
+    ragged[12:40, :80] = 240
+    assert within_paper(Picture(framed)) is not None
+    assert within_paper(Picture(ragged)) is None
+    assert within_border(Picture(ragged))[0] == 12
+
+
 def test_a_line_of_the_picture_is_no_border():
     framed = np.pad(PHOTO, ((1, 1), (1, 1), (0, 0)), constant_values=240)
     assert within_border(Picture(framed)) is None

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scoreinv.analysis.colour_evidence import bins_of, explained_share
+from scoreinv.analysis.colour_evidence import bins_of, explained_share, log_densities
 
 
 def halves(*columns: int) -> np.ndarray:
@@ -27,3 +27,13 @@ def test_noise_explains_nothing():
     bins = bins_of(np.full((40, 60, 3), 0.5))
     assert explained_share(bins, rng.random((40, 60)) < 0.3) == pytest.approx(0, abs=1e-6)
     assert explained_share(bins, halves(0, 0)) == explained_share(bins, halves(0, 60)) == 0
+
+
+def test_bins_and_densities_of_colours():
+    ends = np.array([[[0, 0, 0], [0, 0, 1], [0, 1, 0], [1, 1, 1], [0.5 / 24, 1.5 / 24, 2.5 / 24]]], float)
+    assert bins_of(ends).tolist() == [[0, 23, 23 * 24, 24**3 - 1, 24 + 2]]
+    middle = bins_of(np.full((2, 3, 3), 0.5))
+    densities = np.exp(log_densities(middle))
+    assert densities.argmax() == middle[0, 0]
+    assert densities.sum() == pytest.approx(1 + 1e-5 * 24**3)
+    assert densities.min() == pytest.approx(1e-5)

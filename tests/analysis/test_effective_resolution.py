@@ -23,6 +23,25 @@ def test_a_scan_is_told_from_a_photograph_that_was_enlarged(factor):
     assert oversampling(Picture(grainy.clip(0, 255).astype(np.uint8)), hole) == 1
 
 
+@pytest.mark.parametrize(("side", "factor"), [(767, 1), (768, 2), (1535, 2), (1536, 4), (3072, 8), (6144, 8)])
+def test_the_longer_side_limits_the_reduction(side, factor):
+    flat, hole = np.full((40, side), 99, np.uint8), np.zeros((40, side), bool)
+    for pixels, holes in ((flat, hole), (flat.T, hole.T)):
+        assert oversampling(Picture(pixels), holes) == factor
+        assert oversampling(Picture(pixels), ~holes) == 1
+
+
+def test_detail_beside_a_hole_does_not_count_and_a_thousandth_elsewhere_may_be_lost():
+    pixels, hole = np.full((100, 800), 99, np.uint8), np.zeros((100, 800), bool)
+    hole[40:60, 40:60] = True
+    pixels[38:62, 38:62] = 255
+    assert oversampling(Picture(pixels), hole) == 2
+    pixels[80, 100:790:30] = 255  # each is lost, and its neighbours
+    assert oversampling(Picture(pixels), hole) == 1
+    pixels[80, 160:] = 99
+    assert oversampling(Picture(pixels), hole) == 2
+
+
 @pytest.mark.parametrize("shape", [(300, 41), (300, 41, 3)])
 def test_what_is_reduced_comes_back_where_the_hole_is(shape):
     rows, columns = np.mgrid[: shape[0], : shape[1]]

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw
 from scipy import fft, ndimage
 
-from scoreinv.analysis.jpeg import RIM, _estimate_plane, _is_smeared, _ringing_weight, without_smears
+from scoreinv.analysis.jpeg import RIM, _dilate, _estimate_plane, _is_smeared, _ringing_weight, without_smears
 from scoreinv.files.read import read_picture
 from scoreinv.imaging.metadata import orient
 from scoreinv.imaging.picture import Picture
@@ -256,3 +256,12 @@ def test_a_former_jpeg_is_treated_as_the_file_is(top: int, left: int) -> None:
         for one, other in zip(found, (shown, kept), strict=True):
             apart = one.rgb()[inside] - other.rgb()[top:, left:][inside]
             assert np.abs(apart[~hole[inside]]).mean() < 0.2 / 255
+
+
+@pytest.mark.parametrize("by", [0, 1, 3])
+def test_holes_are_grown_by_a_square_each_alone(by: int) -> None:
+    holes = np.zeros((3, 12, 12), bool)
+    holes[1, 6, 5] = True
+    wanted = np.zeros_like(holes)
+    wanted[1, 6 - by : 7 + by, 5 - by : 6 + by] = True
+    np.testing.assert_array_equal(_dilate(holes, by), wanted)

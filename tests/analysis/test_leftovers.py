@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from scoreinv.analysis.leftovers import find_leftover, take_in_leftovers
+from scoreinv.analysis.leftovers import _leftover_slivers, find_leftover, take_in_leftovers
 from scoreinv.imaging.picture import Picture
 
 HEIGHT, WIDTH = 140, 180
@@ -105,6 +105,18 @@ def test_slivers_within_the_outline_are_noticed_and_taken_in() -> None:
     assert not grown[~disk(RADIUS + 8)].any()
 
 
+def test_slivers_of_a_large_object_are_searched_in_a_reduced_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    hole, picture = disk(RADIUS + 4) & ~SLIVERS, with_object()
+    grown = take_in_leftovers(picture, hole)
+    monkeypatch.setattr("scoreinv.analysis.leftovers._SIDE", 60)
+    twice = Picture(picture.pixels.repeat(2, 0).repeat(2, 1))
+    hole, grown = (each.repeat(2, 0).repeat(2, 1) for each in (hole, grown))
+    leftover = find_leftover(twice, hole)
+    assert leftover is not None
+    assert leftover.grow in (8, 10, 12)
+    assert (take_in_leftovers(twice, hole) != grown).mean() < 0.001
+
+
 def test_gaps_through_which_the_ground_is_seen_are_no_slivers_of_the_object() -> None:
     share = ndimage.gaussian_filter((disk(RADIUS) & ~SLIVERS).astype(float), 0.7)[..., None]
     picture = as_picture(share * np.array([0.9, 0.6, 0.5]) + (1 - share) * ground())
@@ -128,3 +140,41 @@ def test_another_hole_is_not_looked_into() -> None:
     values = ground()
     values[other] = 1.0
     assert find_leftover(as_picture(values), hole | other) is None
+
+
+@pytest.mark.parametrize("cut", [np.s_[37:], np.s_[:103], np.s_[:, 57:], np.s_[:, :123]])
+def test_a_rim_at_the_border_of_the_picture_is_taken_in(cut: slice | tuple[slice, ...]) -> None:
+    """The object touches the border; there it has no ground to compare with."""
+    pixels = np.ascontiguousarray(with_object().pixels[cut])
+    hole = np.ascontiguousarray(disk(RADIUS - 4)[cut])
+    grown = take_in_leftovers(Picture(pixels), hole)
+    missed = disk(RADIUS)[cut] & ~grown
+    assert missed[8:-8, 8:-8].sum() < 20
+    assert not grown[~disk(RADIUS + 8)[cut]].any()
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+@pytest.mark.parametrize("axes", [(0, 1), (1, 0)])
+def test_a_sliver_is_compared_with_the_object_on_all_its_sides(turn: int, axes: tuple[int, int]) -> None:
+    """The object has two colours: that of the sliver is on one of its sides alone."""
+    gap = (np.abs(ACROSS - 90) < 4) & (DOWN < 66)
+    colours = np.where(((ACROSS < 94) & (DOWN < 66))[..., None], (0.9, 0.6, 0.5), (0.1, 0.1, 0.9))
+    scene = np.where(disk(RADIUS)[..., None], colours, ground())[30:110, 50:130]
+    hole = (disk(RADIUS + 4) & ~gap)[30:110, 50:130][:, ::turn].transpose(axes)
+    found = _leftover_slivers(scene[:, ::turn].transpose(*axes, 2), hole, hole)
+    assert found is not None
+    assert found[2].sum() > 100
+
+
+def test_what_other_holes_hide_is_neither_ground_nor_rim() -> None:
+    """The other hole has the object's colour, and covers a quarter of its rim."""
+    scene = np.where((disk(RADIUS) | (DOWN > 104))[..., None], (0.9, 0.6, 0.5), ground())
+    hole = disk(RADIUS + 4) & ~SLIVERS
+    found, alone = (
+        _leftover_slivers(each, hole, hole | other)
+        for each, other in ((scene, DOWN > 102), (np.where((DOWN > 104)[..., None], ground(), scene), DOWN < 0))
+    )
+    assert found is not None
+    assert alone is not None
+    assert found[0] > 1.1 * alone[0]
+    assert found[1] == alone[1]

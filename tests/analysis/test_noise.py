@@ -64,6 +64,12 @@ def test_what_has_none():
     assert estimate_noise(Picture(scene().astype(np.float32))) < 5e-4
 
 
+def test_the_smallest_pictures_of_noise():
+    values = np.random.default_rng(0).random((4, 5), np.float32)
+    assert estimate_noise(Picture(values)) > 0
+    assert estimate_noise(Picture(values[:3])) == estimate_noise(Picture(values[:, :3].copy())) == 0
+
+
 @pytest.mark.parametrize("std", [0.01, 0.03])
 def test_texture_in_most_of_a_picture_is_no_noise_where_it_is_quiet(std):
     values = noisy(std)

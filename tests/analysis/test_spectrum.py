@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from scoreinv.analysis.spectrum import block_powers, polar_spectrum
+from scoreinv.analysis.spectrum import BLOCK, block_powers, blur_misfits, polar_spectrum
 from scoreinv.imaging.picture import Picture
+from scoreinv.operators import kernels
 
 ANGLES = 24
 
@@ -31,3 +32,21 @@ def test_blocks_cover_pictures_of_any_size_and_plain_ones_have_a_spectrum_too():
     assert np.isfinite(small).all()
     assert polar_spectrum(block_powers(waves(0, 0.1, (131, 1500))), 8, ANGLES) == pytest.approx(small, abs=2)
     assert np.isfinite(polar_spectrum(block_powers(Picture(np.full((130, 130, 3), 7, np.uint8))), 8, ANGLES)).all()
+
+
+@pytest.mark.parametrize("kernel", [np.ones((1, 1)), kernels.motion(9, 30)], ids=["sharp", "moved"])
+def test_the_misfit_of_the_true_spectrum_is_its_entropy(kernel):
+    """Whittle's mean of log S + I / S is least for S = I, and is then the mean of log I + 1."""
+    rows, columns = np.fft.fftfreq(BLOCK)[:, None], np.fft.rfftfreq(BLOCK)
+    radius = np.hypot(rows, columns)
+    used = (radius > 0.03) & (radius < 0.5)
+    transfer = np.abs(np.fft.rfft2(kernel, (BLOCK, BLOCK))) ** 2
+    power = 1e-6 * (0.1 / 1e-6) ** (10 / 15) * transfer / np.maximum(radius, 1e-3) ** 2.2 + (0.3 / 255) ** 2
+    wrong = [kernels.gaussian(1.5), kernels.motion(9, 120), kernels.motion(9, 60)]
+    powers = np.stack([0.5 * power, 1.5 * power])
+    misfit, *others = blur_misfits(powers, [kernel, *wrong])
+    assert misfit == pytest.approx(np.mean(np.log(power[used]) + 1), abs=1e-6)
+    assert min(others) > misfit + 0.05
+    # Each of twelve sectors has its own power.
+    sector = 12 * (np.arctan2(rows, columns) / np.pi % 1) // 1
+    assert blur_misfits(powers * np.where(sector == 3, 10 ** (5 / 15), 1), [kernel])[0] < misfit + 0.2

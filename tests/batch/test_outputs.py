@@ -1,5 +1,6 @@
-"""Files and folders that may not be read or written: exit status 2, one line, nothing made."""
+"""Names of outputs. Files and folders that may not be read or written: exit status 2, one line, nothing made."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -10,6 +11,20 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from shell import hole_array, photo_array
+
+from scoreinv.batch.outputs import (
+    OutputOptions,
+    check_folder,
+    check_quality,
+    ending,
+    is_lossy,
+    numbered,
+    refuse_existing,
+    refuse_inputs,
+    results_folder,
+    single_output,
+)
+from scoreinv.system.errors import ExistsError, InputError
 
 _NOBODY = 65534
 
@@ -111,3 +126,100 @@ def test_a_batch_goes_on_past_what_is_closed(scoreinv, folder):
     assert outcome.code == 1
     assert "scans/b.png: cannot be read (Permission denied)" in outcome.err
     assert "1 done, 0 skipped because they exist, 1 failed" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "output"),
+    [
+        ("a/b.jpg", {}, "a/b_x.png"),
+        ("a/b.TIFF", {}, "a/b_x.tif"),
+        ("a/b.jpg", {"format": "webp"}, "a/b_x.webp"),
+        ("a/b.jpg", {"output": "new/"}, "new/b_x.png"),
+        ("a/b.jpg", {"output": "there"}, "there/b_x.png"),
+        ("a/b.jpg", {"output": "there", "format": "jpg"}, "there/b_x.jpg"),
+        ("a/b.jpg", {"output": "c.tif"}, "c.tif"),
+        ("a/b.jpg", {"output": "-"}, "-"),
+        ("-", {"output": "there"}, "there/stdin_x.png"),
+        ("-", {}, "-"),
+        ("a/b.jpg", {"output": "c.tif", "format": "jpg"}, None),
+        ("a/b.jpg", {"output": "-", "format": "jpg"}, None),
+        ("-", {"format": "jpg"}, None),
+        ("a/b.jpg", {"output": "c.txt"}, None),
+    ],
+)
+def test_the_output_of_one_photo(tmp_path, monkeypatch, source, options, output):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    chosen = OutputOptions(**options)
+    if output is None:
+        with pytest.raises(InputError):
+            single_output(source, chosen, ending(source, "_x", chosen, None))
+    else:
+        assert single_output(source, chosen, ending(source, "_x", chosen, None)) == output
+
+
+def test_the_folder_of_several_results(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    assert results_folder("a/scans", "_x", OutputOptions()) == Path("a/scans_x")
+    assert results_folder(".", "_x", OutputOptions()) == tmp_path.with_name(f"{tmp_path.name}_x")
+    assert results_folder("a/..", "_x", OutputOptions()) == tmp_path.with_name(f"{tmp_path.name}_x")
+    assert results_folder("a/scans", "_x", OutputOptions(output="new.d")) == Path("new.d")
+    for wrong in ("-", "file", "new.PNG"):
+        with pytest.raises(InputError):
+            results_folder("scans", "_x", OutputOptions(output=wrong))
+
+
+def test_formats_and_numbers_of_outputs():
+    assert ending("a.jpg", "_x", OutputOptions(), "tif") == "_x.tif"
+    assert ending("a.tif", "_x", OutputOptions(format="png"), "webp") == "_x.png"
+    assert numbered("a/b.c.png", 1) == ("a/b.c.png",)
+    assert numbered("a/b.c.png", 3) == ("a/b.c.1.png", "a/b.c.2.png", "a/b.c.3.png")
+    for name in ("a.png", "a.TIF", "-"):
+        assert not any(is_lossy(name, quality) for quality in (None, 90))
+    for name in ("a.jpg", "a.avif", "a.heic"):
+        assert is_lossy(name, None)
+    assert (is_lossy("a.webp", None), is_lossy("a.webp", 90)) == (False, True)
+    check_quality(["a.png", "b.webp"], 80, "-o")
+    for wrong in ("a.png", "a.tiff", "-"):
+        with pytest.raises(InputError):
+            check_quality([wrong], 80, "-o")
+
+
+def test_outputs_that_exist_and_inputs_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.png").touch()
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "link.png").symlink_to("a.png")
+    refuse_existing(["-", "new.png"], overwrite=False)
+    refuse_existing(["a.png"], overwrite=True)
+    with pytest.raises(ExistsError):
+        refuse_existing(["new.png", "a.png"], overwrite=False)
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="not a file"):
+            refuse_existing(["folder.png"], overwrite=overwrite)
+    refuse_inputs("-o", ["new.png"], {"a.png": "a photo", "gone.png": "a photo"})
+    refuse_inputs("-o", ["gone.png"], {"gone.png": "a photo"})
+    for same in ("a.png", "./a.png", "link.png"):
+        with pytest.raises(InputError, match="a photo"):
+            refuse_inputs("-o", ["new.png", same], {"a.png": "a photo"})
+    check_folder(tmp_path / "new" / "deep")
+    for wrong in ("a.png", "a.png/new"):
+        with pytest.raises(InputError, match="is not a folder"):
+            check_folder(Path(wrong))
+
+
+@pytest.mark.parametrize(
+    ("options", "allowed"),
+    [
+        ({"workers": "1"}, True),
+        ({"workers": "999"}, True),
+        ({"workers": "01"}, False),
+        ({"record_time": True}, True),
+        ({"record_time": True, "provenance": False}, False),
+        ({"record_time": True, "provenance": False, "changes": "masks"}, True),
+    ],
+)
+def test_options_of_outputs_fit_together(options, allowed):
+    with contextlib.nullcontext() if allowed else pytest.raises(InputError):
+        OutputOptions(**options)

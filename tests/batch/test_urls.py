@@ -75,6 +75,7 @@ def test_a_folder_is_processed_once(run, store):
     assert len(made) == len(RESULTS) + 1
     assert Image.open(io.BytesIO(made[f"{DEEP}/c_denoised.png"])).size == (24, 16)
     assert {row["output"] for row in rows(store)} == {f"{store}/clean/{name}" for name in RESULTS}
+    assert {len(row["model_sha256"]) for row in rows(store)} == {64}
     again = run()
     assert (again.code, "0 done, 3 skipped because they exist" in again.err) == (0, True)
     assert stored(f"{store}/clean") == made

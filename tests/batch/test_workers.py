@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -19,8 +20,9 @@ from shell import photo_array, start_process
 
 from scoreinv.batch import workers
 from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import Job
-from scoreinv.batch.resume import BY_ANOTHER
+from scoreinv.batch.plan import Job, Plan
+from scoreinv.batch.resume import BY_ANOTHER, EXISTS
+from scoreinv.batch.run import run
 from scoreinv.batch.work import Work
 from scoreinv.models.loading import Machine, Models
 from scoreinv.tasks.outcome import DenoiseOutcome
@@ -106,6 +108,51 @@ def test_pixels_are_counted_without_decoding(tmp_path):
     photo.write_bytes(photo.read_bytes()[:60])
     assert workers._pixels(str(photo)) == Image.open(photo).width * Image.open(photo).height
     assert workers._pixels(str(tmp_path / "gone.png")) == 0
+
+
+@pytest.mark.parametrize("kind", [2, "ray"])
+def test_the_rows_and_the_pace_of_several_workers(monkeypatch, tmp_path, kind):
+    """Finished pictures are told first, and count neither for the share nor for the pace."""
+    now, told, closed = [0.0], [], []
+
+    def in_parallel(wanted, work, *count):
+        assert count == (() if kind == "ray" else (2,))
+        try:
+            for job in reversed(wanted):
+                now[0] += 6
+                yield {"input": job.source}
+        finally:
+            closed.append(True)
+
+    monkeypatch.setattr(workers, "choose_workers", lambda jobs, work: kind)
+    monkeypatch.setattr(workers, "process_in_workers", in_parallel)
+    monkeypatch.setitem(sys.modules, "scoreinv.batch.cluster", SimpleNamespace(process_on_ray=in_parallel))
+    monkeypatch.setattr("scoreinv.batch.run.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(Work, "check", lambda _: None)
+    done = tmp_path / "done.png"
+    done.touch()
+    jobs = [Job(name, "out", outputs=(str(done if name == "b" else tmp_path / name),)) for name in "abc"]
+    rows = run(Plan(jobs), some_work(), lambda *progress: told.append(progress))
+    assert [(row["input"], row.get("skipped")) for row in rows] == [("b", EXISTS), ("c", None), ("a", None)]
+    assert told == [(0.5, 6, ""), (1, 0, "")]
+    next(stopped := run(Plan(jobs[:1]), some_work()))
+    stopped.close()
+    assert closed == [True, True]
+
+
+def test_work_in_this_process_tells_the_share_and_the_picture(monkeypatch, tmp_path):
+    def processed(job, work, callback):
+        callback(0.5)
+        return {"input": job.source}
+
+    monkeypatch.setattr("scoreinv.batch.run.process", processed)
+    monkeypatch.setattr(workers, "choose_workers", lambda jobs, work: 1)
+    monkeypatch.setattr(Work, "check", lambda _: None)
+    jobs = [Job(name, "out", outputs=(str(tmp_path / name),)) for name in "ab"]
+    told = []
+    assert len(list(run(Plan(jobs), some_work(), lambda *progress: told.append(progress)))) == 2
+    assert len(list(run(Plan(jobs[:1]), some_work(), lambda *progress: told.append(progress)))) == 1
+    assert told == [(0.25, None, "a"), (0.75, None, "b"), (0.5, None, "")]
 
 
 class Pool:

@@ -1,5 +1,6 @@
 """Help: what every command has."""
 
+import re
 import subprocess
 import sys
 
@@ -41,6 +42,24 @@ def test_help_is_a_screen_and_help_all_names_all_options_that_a_command_uses(sco
     assert [option for option in COMMON if (option in words) == (option in unused)] == []
     assert len(full.out) > len(page.out)
     assert f"scoreinv {command} " in page.out  # an example
+
+
+@pytest.mark.parametrize(
+    ("command", "hidden", "shown"),
+    [
+        ("select", ("--changes", "--provenance", "--record-time"), ("--frame", "--format")),
+        (
+            "rerun",
+            ("--recursive", "--format", "--shard", "--workers", "--changes", "--provenance", "--record-time"),
+            ("--frame", "--quality"),
+        ),
+    ],
+)
+def test_help_leaves_out_options_of_outputs_that_a_command_does_not_use(scoreinv, command, hidden, shown, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    options = set(re.findall(r"(?m)^\W*(--[a-z-]+)", scoreinv(command, "--help-all").out))
+    assert not set(hidden) & options
+    assert set(shown) <= options
 
 
 def test_options_that_a_command_has_no_use_for_still_pass(scoreinv, model):

@@ -40,6 +40,17 @@ def test_a_result_is_made_again_to_the_bit(scoreinv, photo, mask, model, tmp_pat
         assert row["input"] == str(photo)  # found by its pixels
 
 
+def test_a_rehearsed_rerun_finds_the_original_beside_other_files(scoreinv, photo, mask, model):
+    made(scoreinv, photo, mask)
+    Path("photo_broken.png").write_bytes(b"no picture")
+    Image.fromarray(photo_array()[::-1]).save("photo_in.png")  # of a closer name
+    words = ("rerun", "photo_inpainted.png", "--mask", mask, "--model", model, "--dry-run")
+    row = json.loads(scoreinv(*words, "--json").out)
+    assert row == {"input": str(photo), "outputs": ["photo_inpainted_rerun.png"], "dry_run": True}
+    assert "would be written to photo_inpainted_rerun.png" in scoreinv(*words).out
+    assert not Path("photo_inpainted_rerun.png").exists()
+
+
 def test_a_jpeg_is_made_again(scoreinv, photo, mask, model):
     made(scoreinv, photo, mask, "-o", "lossy.jpg")
     again = scoreinv("rerun", "lossy.jpg", "--original", photo, "--mask", mask, "--model", model, "--json")
@@ -115,6 +126,33 @@ def test_compare_finds_a_pixel_outside_the_mask(scoreinv, photo, mask):
         row = json.loads(checked.out)
         assert (checked.code, row["outside"], row["as_recorded"]) == (code, code, False)
         assert row["untouched"] is (code == 0)
+
+
+def test_sentences_of_compare(scoreinv, photo, mask):
+    made(scoreinv, photo, mask)
+    words = ("compare", photo, "photo_inpainted.png")
+    dry = scoreinv(*words, "--dry-run", "-o", "both.png")
+    assert (dry.code, "photo_inpainted.png: would be compared, and written to both.png" in dry.out) == (0, True)
+    assert not Path("both.png").exists()
+    assert " and written" not in scoreinv(*words, "--dry-run").out
+    share = hole_array().mean()
+    told = {"alone": scoreinv(*words), "masked": scoreinv(*words, "--changes", "changes.png")}
+    picture = read_picture("photo_inpainted.png")
+    pixels = picture.pixels.copy()
+    pixels[0, 0] ^= 1
+    write_picture("photo_inpainted.png", picture.with_pixels(pixels), overwrite=True)
+    told["edited"] = scoreinv(*words, "--changes", "changes.png")
+    write_picture("photo_inpainted.png", Picture(pixels), overwrite=True)
+    told["unrecorded"] = scoreinv(*words)
+    lines = {name: [line.partition(": ")[2] for line in one.out.splitlines()] for name, one in told.items()}
+    assert {name: len(said) for name, said in lines.items()} == {"alone": 2, "masked": 3, "edited": 3, "unrecorded": 2}
+    assert lines["alone"][0].startswith(f"{100 * (1 - share):.0f} % of its pixels")
+    assert lines["masked"][0] == "all pixels outside the mask are the original's"
+    assert lines["masked"][1] == f"{100 * share:.2g} % is generated and 0 % altered, by the mask"
+    assert lines["masked"][2] == lines["alone"][1] == "its pixels are those of its record"
+    assert lines["edited"][0].startswith("1 pixels outside")
+    assert "are not those of its record" in lines["edited"][2]
+    assert "there is no record" in lines["unrecorded"][1]
 
 
 def test_wrong_inputs_of_compare(scoreinv, photo, mask):

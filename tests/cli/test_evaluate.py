@@ -1,6 +1,7 @@
 """Class-conditional pictures as a user makes them: train a classifier on folders, sample a class."""
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,10 @@ from scoreinv import training
 from scoreinv.cli.main import main
 from scoreinv.models.model_file import save
 from scoreinv.sdes import VP
+from scoreinv.tasks.bits_per_dim import PictureDensity
+from scoreinv.tasks.evaluate import Seen
+from scoreinv.tasks.evaluate_run import RunEvaluation, snapshots_of
+from scoreinv.tasks.sampling_settings import RunEvaluationSettings
 from scoreinv.training.config import DataConfig
 
 
@@ -101,6 +106,44 @@ def test_evaluate_pictures_by_a_classifier(scoreinv, classes, guide):
     assert (odd.code, "wide.png: is 40x32" in odd.err) == (2, True)
 
 
+class Judge:
+    """Sees whether pictures are bright."""
+
+    classes, image_size = ("day", "night"), 32
+
+    def to(self, _: object) -> "Judge":
+        return self
+
+
+@pytest.fixture
+def judge(monkeypatch) -> None:
+    def look_at(pictures, _):
+        levels = np.array([picture.rgb().mean() for _, picture in pictures])
+        return Seen(np.stack([levels, levels**2], axis=1), (levels < 0.5).astype(int))
+
+    monkeypatch.setattr("scoreinv.cli.evaluate.load_classifier", lambda _: Judge())
+    monkeypatch.setattr("scoreinv.tasks.look_at", look_at)
+
+
+@pytest.mark.usefixtures("judge")
+def test_figures_of_pictures_in_json_and_in_words(scoreinv, classes):
+    words = ("evaluate", classes / "day", "--reference", classes / "night")
+    record = json.loads(scoreinv(*words, "--json").out)
+    assert (record["pictures"], record["classifier"], record["accuracy"]) == (6, "cifar10-judge", 1)
+    assert record["class_shares"] == {"day": 1, "night": 0}
+    assert record["frechet_distance"] > 0.1
+    told = scoreinv(*words)
+    lines = dict(line.split(": ", 1) for line in told.out.splitlines())
+    assert (lines["class shares"], lines["accuracy"], lines["pictures"]) == ("day 100.0%, night 0.0%", "1.0000", "6")
+    assert lines["frechet distance"] == f"{record['frechet_distance']:.4f}"
+    assert "--inception" in told.err
+    assert json.loads(scoreinv(*words, "--class", "night", "--json").out)["accuracy"] == 0
+    both = json.loads(scoreinv("evaluate", classes, "--reference", classes / "night", "--json").out)
+    assert (both["pictures"], both["accuracy"], both["class_shares"]["day"]) == (12, 1, 0.5)
+    (classes / "day").rename(classes / "dawn")
+    assert "accuracy" not in json.loads(scoreinv("evaluate", classes, "--reference", classes / "night", "--json").out)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of four steps on whole pictures of 32 pixels, with two snapshots and the last model."""
@@ -136,6 +179,49 @@ def test_evaluate_the_snapshots_of_a_run(scoreinv, run, monkeypatch):
     assert [line.split()[0] for line in table] == ["step", "2", "4", "5"]
     assert f"{every[0]['validation_loss']:.4f}" in table[1].split()
     assert str(run / "evaluation") in scoreinv(*words, "--to", 2).err
+
+
+@pytest.mark.usefixtures("judge")
+def test_the_table_of_a_run(scoreinv, run, tmp_path, monkeypatch):
+    run, measured = shutil.copytree(run, tmp_path / "run"), []
+
+    def measure(_, snapshot, callback):
+        measured.append(snapshot.step)
+        return {"validation_loss": snapshot.step / 8} | ({"bits_per_dim": 3.0} if snapshot.step > 2 else {})
+
+    monkeypatch.setattr("scoreinv.tasks.evaluate_run.RunEvaluation.measure", measure)
+    words = ("evaluate", run, "-n", 0, "--likelihood", 2)
+    header, *rows = scoreinv(*words).out.splitlines()
+    assert header.split() == ["step", "validation", "loss", "bits", "per", "dim"]
+    assert [row.split() for row in rows] == [["2", "0.2500"], ["4", "0.5000", "3.0000"], ["5", "0.6250", "3.0000"]]
+    assert (run / "evaluation/evaluation.png").exists()
+    log = run / "evaluation/evaluation.jsonl"
+    log.write_text(log.read_text() + '{"step": 2, "cut')  # by a full disk
+    again = records(scoreinv(*words, "--json", "--from", 4))
+    assert [(row["input"], row["step"], row["samples"], row["likelihood"]) for row in again] == [
+        (str(run), step, 0, 2) for step in (4, 5)
+    ]
+    assert measured == [2, 4, 5]
+    records(scoreinv(*words, "--json", "--to", 2, "--exact"))
+    assert measured == [2, 4, 5, 2]
+
+
+@pytest.mark.parametrize(("exact", "steps"), [(False, 16), (True, None)])
+def test_a_snapshot_has_the_mean_of_its_likelihoods(run, monkeypatch, exact, steps):
+    given = []
+
+    def densities(pictures, prior, settings, callback):
+        given.append((len(pictures), pictures[0].size, settings.steps))
+        return [PictureDensity(bits, None, 1) for bits in (3.0, 5.0)]
+
+    monkeypatch.setattr("scoreinv.tasks.evaluate_run.pictures_bits_per_dim", densities)
+    settings = RunEvaluationSettings(samples=0, likelihood=2, exact=exact)
+    evaluation = RunEvaluation(training.TrainingRun(run), settings, "cpu")
+    snapshot, *_ = snapshots_of(evaluation.run, settings)
+    found = evaluation.measure(snapshot, lambda _: None)
+    assert (found["bits_per_dim"], found["standard_error"]) == (4, pytest.approx(1))
+    assert found["validation_loss"] > 0
+    assert given == [(2, (32, 32), steps)]
 
 
 def test_more_samples_of_a_run_are_added_to_those_drawn(scoreinv, run):

@@ -1,8 +1,14 @@
 """Pictures that would take more memory than there is, are told before the work."""
 
+import json
+
 import pytest
 from PIL import Image
 from shell import photo_array
+
+from scoreinv.cli.gallery import Gallery
+from scoreinv.cli.options import Common
+from scoreinv.system.errors import InputError
 
 
 @pytest.fixture
@@ -42,3 +48,16 @@ def test_one_picture_of_too_many(scoreinv, tmp_path, monkeypatch):
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert "-n 4000: one file of all would have 1 megapixels, and the limit is 1: name a folder" in outcome.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_of_a_folder_are_not_limited_together(monkeypatch, tmp_path):
+    monkeypatch.setattr("scoreinv.imaging.MAX_MEGAPIXELS", 1)
+    Gallery(f"{tmp_path}/many/", 70, None, Common()).check((150, 100))
+    with pytest.raises(InputError, match="1 megapixels"):
+        Gallery(str(tmp_path / "one.png"), 70, None, Common()).check((150, 100))
+
+
+def test_a_file_and_json_both_need_stdout(scoreinv, photo):
+    for words in (("sample", "-n", 1), ("interpolate", photo, photo), ("compare", photo, photo)):
+        outcome = scoreinv(*words, "-o", "-", "--json")
+        assert (outcome.code, list(json.loads(outcome.out))) == (2, ["error"])

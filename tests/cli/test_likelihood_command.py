@@ -1,6 +1,8 @@
 """`scoreinv likelihood` as a user runs it."""
 
+import contextlib
 import csv
+import errno
 import json
 from pathlib import Path
 
@@ -8,6 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from shell import photo_array
+
+from scoreinv.system.errors import ScoreinvError
+from scoreinv.tasks.bits_per_dim import PictureDensity
 
 
 def test_likelihood(scoreinv, tmp_path, model):
@@ -33,6 +38,78 @@ def test_a_likelihood_of_few_steps_is_warned_of(scoreinv, tmp_path):
     assert few.code == enough.code == 0
     assert "warning: --steps 2: is too few" in few.err
     assert "warning" not in enough.err
+
+
+@pytest.fixture
+def in_turn(tmp_path, monkeypatch) -> list[int]:
+    """Three pictures in `scans`, whose densities are their numbers; returns the sizes of groups that are evaluated."""
+    (tmp_path / "scans").mkdir()
+    for number in (2, 4, 6):
+        Image.fromarray(np.full((8, 12), number, np.uint8)).save(tmp_path / "scans" / f"{number}.png")
+    groups = []
+
+    def densities(pictures, *_):
+        groups.append(len(pictures))
+        if len(pictures) > 1:
+            raise MemoryError
+        (number,) = {int(value) for picture in pictures for value in np.unique(picture.pixels)}
+        if number == 4:
+            raise ScoreinvError("in vain")
+        return [PictureDensity(float(number), 0.5, 3)]
+
+    monkeypatch.setattr("scoreinv.tasks.pictures_bits_per_dim", densities)
+    return groups
+
+
+def test_pictures_that_fail_together_are_evaluated_one_by_one(scoreinv, in_turn):
+    told = scoreinv("likelihood", "scans")
+    assert in_turn == [3, 1, 1, 1]
+    assert told.code == 1
+    first, last, mean = told.out.splitlines()
+    assert [line.split(" ")[:3] for line in (first, last)] == [["2.0000", "±", "0.5000"], ["6.0000", "±", "0.5000"]]
+    assert (mean.split(" ")[:3], mean.endswith("mean of 2 pictures")) == (["4.0000", "±", "2.0000"], True)
+    assert (told.err.count("in vain"), "Traceback" in told.err) == (1, False)
+    assert "Traceback" in scoreinv("likelihood", "scans", "--debug").err
+    rows = [json.loads(line) for line in scoreinv("likelihood", "scans", "--json").out.splitlines()]
+    assert [row.get("bits_per_dim") for row in rows] == [2, None, 6]
+    assert [set(row) for row in rows[1:2]] == [{"input", "error"}]
+    assert (rows[0]["standard_error"], rows[0]["repeats"], rows[0]["nfe"], rows[0]["method"]) == (0.5, 1, 3, "ode")
+
+
+def test_the_progress_of_pictures_of_one_size_names_the_first_and_the_number_of_others(
+    scoreinv, in_turn, monkeypatch
+) -> None:
+    titles = []
+
+    def shown(title, **_):
+        titles.append(title)
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr("scoreinv.cli.likelihood.progress_bar", shown)
+    scoreinv("likelihood", "scans")
+    together, *alone = titles
+    assert together.startswith("scans/2.png ")
+    assert "2" in together.split(" ")
+    assert alone == [f"scans/{number}.png" for number in (2, 4, 6)]
+
+
+def test_the_columns_of_a_table(scoreinv, in_turn):
+    assert scoreinv("likelihood", "scans/2.png", "--repeats", 3, "--csv", "table.csv").code == 0
+    (row,) = csv.DictReader(Path("table.csv").read_text().splitlines())
+    del row["seconds"]
+    assert row == {
+        **{"input": "scans/2.png", "width": "12", "height": "8"},
+        **{"bits_per_dim": "2.0", "standard_error": "0.5", "repeats": "3", "nfe": "3"},
+    }
+
+
+def test_lines_of_a_table_that_are_lost_are_counted(scoreinv, in_turn, monkeypatch):
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left")
+
+    monkeypatch.setattr("scoreinv.batch.manifest._lock", full)
+    told = scoreinv("likelihood", "scans/2.png", "scans/6.png", "--csv", "table.csv")
+    assert (told.code, "2 of 2 lines are missing in table.csv" in told.err) == (1, True)
 
 
 @pytest.mark.slow

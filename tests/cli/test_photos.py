@@ -506,3 +506,5 @@ def test_a_folder_has_one_progress(scoreinv, scans, mask, monkeypatch):
         monkeypatch.setattr(f"scoreinv.system.progress_bar.{name}", 0)
     told = scoreinv("inpaint", "scans", "--mask", mask, "--method", "biharmonic").err
     assert re.search(r"3 photographs: 66 %, \d+ s left, scans/b\.jpg", told)
+    rehearsed = scoreinv("inpaint", "scans", "--mask", mask, "--method", "biharmonic", "--overwrite", "--dry-run")
+    assert rehearsed.err == ""

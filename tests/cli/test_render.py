@@ -27,6 +27,22 @@ def test_every_note_has_a_sentence(code):
     assert "{" not in text
 
 
+def test_what_a_note_lacks_is_left_out():
+    bare, full = (
+        note_text(info("tone_corrected", contrast=contrast, cast=cast).row())
+        for contrast, cast in ((0.0, ""), (0.25, "blue"))
+    )
+    assert [word in full for word in ("+25%", "blue cast")] == [True, True]
+    assert [word in bare for word in ("contrast", "cast removed", ",")] == [False] * 3
+    alone, whole = (
+        note_text(info("object_selected", share=0.5, shadow=shadow, size=size).row())
+        for shadow, size in ((False, ""), (True, "small"))
+    )
+    assert [word in whole for word in ("50 %", "shadow", "smallest")] == [True] * 3
+    assert [word in alone for word in ("50 %", "shadow", "possible")] == [True, False, False]
+    assert "motion:15,30" in note_text(info("kernel_misfit", better="motion:15,30").row())
+
+
 def test_there_are_no_sentences_for_other_codes():
     assert set(NOTES) == set(get_args(NoteCode))
 

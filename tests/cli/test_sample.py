@@ -3,7 +3,9 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 from shell import small_config
 
 from scoreinv.files.read import read_picture
@@ -25,6 +27,7 @@ from scoreinv.samplers import (
 )
 from scoreinv.sdes import VP, SubVP
 from scoreinv.tasks.generate import make_sampler
+from scoreinv.tasks.outcome import Drawn
 from scoreinv.tasks.sampling_settings import SamplerSettings
 
 PREDICTORS = {
@@ -51,6 +54,31 @@ def test_sample_a_grid_and_a_folder(scoreinv, tmp_path, model):
     refused = scoreinv("sample", "-n", 2, "-o", "many")
     assert refused.code == 2
     assert ": exists:" in refused.err
+
+
+@pytest.mark.parametrize(("guidance", "told"), [((), 1.5), (("--guidance", 3), 3)])
+def test_json_of_a_class(scoreinv, monkeypatch, guidance, told):
+    class Guide:
+        classes, guidance = ("day", "night"), 1.5
+
+        def to(self, *place: object) -> "Guide":
+            moved.append(place)
+            return self
+
+    moved, given = [], []
+
+    def drawn(prior, count, **settings):
+        given.append(settings)
+        return Drawn(np.zeros((count, 16, 16, 3)), 7)
+
+    monkeypatch.setattr("scoreinv.cli.sample.load_classifier", lambda name: Guide())
+    monkeypatch.setattr("scoreinv.tasks.generate.generate", drawn)
+    words = ("sample", "-n", 2, "--class", "night", "--classifier", "mine", *guidance, "--precision", "float32")
+    record = json.loads(scoreinv(*words, "--device", "cpu", "--json").out)
+    assert (record["class"], record["classifier"], record["guidance"]) == ("night", "mine", told)
+    assert moved == [("cpu", torch.float32)]
+    assert (given[0]["label"], given[0]["guidance"]) == (1, guidance[1] if guidance else None)
+    assert (record["nfe"], record["seed"]) == (7, 0)
 
 
 def test_a_folder_is_written_in_parts(scoreinv, tmp_path, model, monkeypatch):

@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -215,6 +217,39 @@ def test_a_run_without_a_finished_step_can_be_resumed(scoreinv, configuration, m
     assert scoreinv("train", "--resume", "--out", "run").code == 0
 
 
+def test_a_run_that_is_interrupted_before_it_is_written_cannot_be_resumed(scoreinv, configuration, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scoreinv.training.train", interrupted)
+    stopped = scoreinv("train", "--config", configuration, "--out", "run")
+    assert (stopped.code, "nothing is kept" in stopped.err, "--resume" in stopped.err) == (130, True, False)
+
+
+@pytest.mark.parametrize(("done", "warmup", "advised"), [(20, 3, "--steps 200)"), (3, 20, "--steps 200)")])
+def test_a_model_that_is_no_better_than_none_is_to_be_trained_ten_times_longer(
+    scoreinv, configuration, monkeypatch, done, warmup, advised
+):
+    def trained(config, folder, **given):
+        assert (folder, given["resume"], given["overwrite"], given["init"]) == (Path("run"), False, False, None)
+        return SimpleNamespace(
+            **{"model": folder / "m", "samples": None, "steps": done, "images": 9, "loss": 0.5, "useful": False},
+            **{"validation": SimpleNamespace(mean=0.75), "baseline_loss": 0.7, "seconds": 1.23456},
+            precision="float32",
+        )
+
+    run = json.loads(configuration.read_text())
+    run["optimizer"]["warmup"] = warmup
+    configuration.write_text(json.dumps(run))
+    monkeypatch.setattr("scoreinv.training.train", trained)
+    told = scoreinv("train", "--config", configuration, "--out", "run", "--json")
+    assert (told.code, told.err.count("warning"), advised in told.err) == (0, 1, True)
+    assert json.loads(told.out) == {
+        **{"output": "run/m", "outputs": ["run/m"], "steps": done, "images": 9, "loss": 0.5, "validation_loss": 0.75},
+        **{"seconds": 1.235, "seed": 0, "device": "cpu", "precision": "float32"},
+    }
+
+
 def test_without_a_compiler_a_compiled_run_is_refused(scoreinv, configuration, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
     outcome = scoreinv("train", "--config", configuration, "--compile", "--out", "run")
@@ -262,6 +297,28 @@ def test_without_a_gpu_a_run_is_small_and_says_so(scoreinv, monkeypatch):
     for word in ("--conditional", "--classifier"):
         refused = scoreinv("train", "--sde", "ve", word, "--size", 32, "--data", ".")
         assert (refused.code, "--size: these networks have one size" in refused.err) == (2, True)
+
+
+def test_settings_of_a_run_are_those_of_the_command(scoreinv, configuration):
+    words = ("--config", configuration, "--seed", 7, "--batch-size", 3, "--learning-rate", 0.01, "--data", "data")
+    config, _ = dry(scoreinv, *words, "--minutes", 2, "--precision", "bfloat16")
+    assert (config.seed, config.batch_size, config.optimizer.learning_rate) == (7, 3, 0.01)
+    assert (config.data.source, config.steps, config.minutes, config.precision) == ("data", None, 2, "bfloat16")
+    config, _ = dry(scoreinv, "--config", configuration, "--steps", 9)
+    assert (config.seed, config.batch_size, config.steps, config.minutes, config.precision) == (0, 2, 9, None, "auto")
+    config, _ = dry(scoreinv, "--config", configuration, "--steps", 9, "--minutes", 2)
+    assert (config.steps, config.minutes) == (9, 2)
+
+
+@pytest.mark.parametrize(("given", "found"), [("30", 30.0), ("data", 12.5)])
+def test_the_largest_noise_is_given_or_estimated(scoreinv, monkeypatch, given, found):
+    def estimated(config):
+        sde = replace(config.model.sde, sigma_max=12.5)
+        return replace(config, model=replace(config.model, sde=sde))
+
+    monkeypatch.setattr("scoreinv.training.with_estimated_sigma_max", estimated)
+    config, _ = dry(scoreinv, "--sde", "ve", "--sigma-max", given, "--size", 32)
+    assert config.model.sde.sigma_max == found
 
 
 @pytest.mark.slow

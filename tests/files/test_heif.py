@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 from picture_files import refused, saved
 from PIL import Image, ImageCms
 
-from scoreinv.files import heif
+from scoreinv.files import heif, read
 from scoreinv.files.read import decode, read_picture
 from scoreinv.files.write import check_format, picture_bytes
 from scoreinv.imaging.metadata import Metadata, orient
@@ -161,3 +161,48 @@ def test_what_is_not_installed_is_told_with_the_remedy(suffix, monkeypatch):
 def test_avif_by_a_brand_that_it_is_compatible_with():
     data = picture_bytes(Picture(ramp()), "a.avif")
     assert decode(data[:8] + b"mif1" + data[12:]).kind == "AVIF"
+
+
+class Stated:
+    """A picture as pillow-heif has it."""
+
+    def __init__(self, pixels: np.ndarray, mode: str = "RGBA;16", **info: object) -> None:
+        self.pixels, self.mode, self.size = pixels, mode, pixels.shape[1::-1]
+        self.info = {"bit_depth": 10, "exif": None} | info
+        self.premultiplied_alpha = True
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        return self.pixels
+
+
+def test_premultiplied_colours_are_divided_by_their_alpha():
+    """And the lowest bits are filled: 1,023 of 1,023 is white."""
+    pixels = np.array([[[1023 << 6] * 4, [256 << 6, 128 << 6, 0, 512 << 6]]], np.uint16)
+    found, _, note = heif.decode_heic(Stated(pixels))
+    assert_array_equal(found[0, 0], [65535] * 4)
+    assert np.abs(found[0, 1] / 65535 - [256 / 512, 128 / 512, 0, 512 / 1023]).max() < 0.002
+    assert note is None
+    assert heif.decoding_bytes(Stated(pixels)) == 2 * 1 * (4 + 2 * 4) * 2
+    assert heif.decoding_bytes(Stated(pixels, "RGB")) == 2 * (4 + 2 * 3)
+    assert heif.decoding_bytes(Stated(pixels, "L")) == 2 * (4 + 2)
+
+
+def test_a_file_without_pictures_or_of_another_size_than_stated(monkeypatch):
+    data = picture_bytes(Picture(ramp()), "a.heic")
+    monkeypatch.setattr(heif, "decode_heic", lambda _: (ramp(20, 20), Metadata(), None))
+    refused(data, "another size than stated")
+    accepts, _, density = read._KINDS["HEIC"]
+    monkeypatch.setitem(read._KINDS, "HEIC", (accepts, lambda _: [], density))
+    refused(data, "contains no picture")
+
+
+def test_prefixes_of_both_formats():
+    for brand, kind in ((b"heic", heif.is_heic), (b"mif1", heif.is_heic), (b"avif", heif.is_avif)):
+        prefix = b"\0\0\0\x10ftyp" + brand + b"\0\0\0\0"
+        assert [accepts(prefix) for accepts in (heif.is_heic, heif.is_avif)] == [
+            kind is heif.is_heic,
+            kind is heif.is_avif,
+        ]
+        assert not kind(prefix.replace(b"ftyp", b"free"))
+    beyond = b"\0\0\0\x10ftypheic\0\0\0\0avif"
+    assert (heif.is_heic(beyond), heif.is_avif(beyond)) == (True, False)

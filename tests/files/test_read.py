@@ -5,16 +5,17 @@ import logging
 import struct
 import sys
 import zlib
+from pathlib import PurePath
 
 import numpy as np
 import pytest
 import tifffile
 from numpy.testing import assert_array_equal
 from picture_files import PIXELS, png_with, refused, samples, saved
-from PIL import GifImagePlugin, Image, ImageFile
+from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageCms, ImageFile
 
 from scoreinv.files import read
-from scoreinv.files.read import decode, read_picture
+from scoreinv.files.read import decode, is_picture, read_picture
 from scoreinv.files.write import picture_bytes
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import InputError
@@ -31,6 +32,15 @@ def test_16_bit_files_of_other_software_keep_all_bits(tmp_path, mode, suffix):
     path = tmp_path / f"a{suffix}"
     assert cv2.imwrite(str(path), pixels[..., [2, 1, 0, 3][: pixels.shape[2]]])
     assert_array_equal(read_picture(path).pixels, pixels)
+
+
+def test_pictures_of_a_folder_are_known_by_their_suffix():
+    known = "png jpg jpeg jpe jfif tif tiff webp bmp gif pnm pbm pgm ppm heic heif hif avif"
+    for suffix in known.split():
+        assert is_picture(PurePath(f"in/a.{suffix}"))
+        assert is_picture(PurePath(f"a.{suffix.upper()}"))
+    for other in ("a", "png", "a.txt", "a.png.part", ".a.png", ".in/a.png", "in/.deep/a.png"):
+        assert not is_picture(PurePath(other))
 
 
 def test_16_bit_pgm():
@@ -133,6 +143,35 @@ def test_truncated_files(suffix, dtype):
     data = picture_bytes(Picture(samples("RGB", dtype, 64, 64) | 1), f"a.{suffix}")
     for part in (0.3, 0.7):
         refused(data[: int(len(data) * part)])
+
+
+def test_what_pillow_takes_for_a_bomb_has_a_remedy(monkeypatch):
+    def bomb(*_):
+        raise Image.DecompressionBombError
+
+    bmp = saved(Image.fromarray(PIXELS), "BMP")
+    monkeypatch.setattr(BmpImagePlugin.BmpImageFile, "_open", bomb)
+    refused(bmp, "too large for a BMP file", "PNG or TIFF")
+
+
+@pytest.mark.parametrize("mode", ["LAB", "CMYK"])
+def test_a_profile_that_cannot_be_used(monkeypatch, mode):
+    """Lab has no other conversion; that of CMYK is Pillow's own."""
+    asked = []
+
+    def unable(image, *_, **__):
+        asked.append(image.mode)
+        raise ImageCms.PyCMSError("no")
+
+    profile = {"icc_profile": bytes(16) + b"CMYK" + bytes(108)}
+    monkeypatch.setattr(ImageCms, "ImageCmsProfile", lambda _: None)
+    monkeypatch.setattr(ImageCms, "profileToProfile", unable)
+    data = saved(Image.new(mode, (8, 6)), "TIFF", **profile)
+    if mode == "LAB":
+        refused(data, "Lab colours cannot be converted", "RGB")
+    else:
+        assert read_picture(data).pixels.min() == 255
+    assert asked == [mode]
 
 
 def test_damaged_png_content():

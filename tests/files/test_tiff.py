@@ -73,6 +73,15 @@ def test_white_is_zero(tmp_path, dtype):
     assert_array_equal(read_picture(tmp_path / "a.tif").pixels, np.iinfo(dtype).max - stored)
 
 
+def test_white_is_zero_beside_an_alpha_channel(tmp_path):
+    """Which Pillow does not read."""
+    stored = samples("LA", np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="miniswhite", extrasamples=["unassalpha"])
+    again = read_picture(tmp_path / "a.tif").pixels
+    assert_array_equal(again[..., 0], 65535 - stored[..., 0])
+    assert_array_equal(again[..., 1], stored[..., 1])
+
+
 @pytest.mark.parametrize(("unit", "inches"), [("inch", 1), ("centimeter", 2.54)])
 @pytest.mark.parametrize("mode", ["RGB", "LA"])  # by Pillow, and by tifffile
 def test_resolutions_are_in_dots_per_inch(tmp_path, mode, unit, inches):

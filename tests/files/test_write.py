@@ -9,6 +9,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from scoreinv.files.read import read_picture
 from scoreinv.files.write import check_output, picture_bytes, write_picture
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
-from scoreinv.system.errors import InputError, ScoreinvError
+from scoreinv.system.errors import ExistsError, InputError, ScoreinvError
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
@@ -86,6 +87,35 @@ def test_standard_input_and_output_are_png(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     with pytest.raises(InputError, match="is closed"):
         write_picture("-", picture)
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"), [(BrokenPipeError(), BrokenPipeError), (OSError(28, "full"), ScoreinvError)]
+)
+def test_standard_output_that_fails(monkeypatch, error, raised):
+    """A reader that has ended is no error of the writing."""
+
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=SimpleNamespace(write=fail)))
+    assert check_output("-") == Path("-")
+    with pytest.raises(raised):
+        write_picture("-", Picture(samples("L")))
+
+
+def test_files_of_a_store_are_replaced_only_when_asked():
+    fsspec = pytest.importorskip("fsspec")
+    url, first, second = "memory://store/new/a.png", Picture(samples("L")), Picture(samples("L")[::-1].copy())
+    try:
+        write_picture(url, first)
+        with pytest.raises(ExistsError):
+            write_picture(url, second)
+        assert_array_equal(read_picture(url).pixels, first.pixels)
+        write_picture(url, second, overwrite=True)
+        assert_array_equal(read_picture(url).pixels, second.pixels)
+    finally:
+        fsspec.filesystem("memory").rm("/store", recursive=True)
 
 
 def unwritable(path: Path, *words: str, picture: Picture | None = None) -> None:

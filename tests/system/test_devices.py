@@ -15,7 +15,8 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers import ODE, PC, DPMpp2M, NoiseStream
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import VP
-from scoreinv.system.devices import true_float32, uses_bfloat16
+from scoreinv.system.devices import device_of, true_float32, uses_bfloat16
+from scoreinv.system.errors import SettingError
 
 CUDNN, PRODUCTS = torch.backends.cudnn, torch.backends.cuda.matmul
 NEWER = [(CUDNN.conv, "fp32_precision"), (CUDNN.rnn, "fp32_precision"), (PRODUCTS, "fp32_precision")]
@@ -125,6 +126,31 @@ def test_auto_takes_bfloat16_only_where_a_convolution_is_faster(monkeypatch, hal
     assert decide("auto", cpu) is expected
     assert decide("bfloat16", cpu)
     assert not decide("float32", cpu)
+
+
+def test_auto_of_a_gpu_follows_its_support(monkeypatch) -> None:
+    decide = uses_bfloat16.__wrapped__
+    for supported in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, found=supported: found)
+        assert decide("auto", torch.device("cuda")) is supported
+        assert decide("bfloat16", torch.device("cuda"))
+    assert not decide("auto", torch.device("mps"))
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "automatic"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]
+)
+def test_the_device_is_there(monkeypatch, cuda, mps, automatic) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert device_of("auto") == automatic
+    for name, present in (("cuda", cuda), ("mps", mps), ("cpu", True)):
+        if present:
+            assert device_of(name) == name
+        else:
+            with pytest.raises(SettingError) as caught:
+                device_of(name)
+            assert caught.value.setting == "device"
 
 
 def test_timing_leaves_random_numbers_alone() -> None:

@@ -74,3 +74,18 @@ def test_what_nobody_will_finish_is_removed(tmp_path: Path) -> None:
         os.utime(tmp_path / ".a.png.part", (0, 0))
         remove_leftovers(tmp_path)
         assert {entry.name for entry in tmp_path.iterdir()} == {own, other, ".a.png.part"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks processes by signals")
+def test_files_of_another_users_process_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with atomic_write(tmp_path / "a.png") as temporary:
+        temporary.touch()
+        for error, left in ((PermissionError, True), (ProcessLookupError, False)):
+
+            def kill(*_: object, error: type[OSError] = error) -> None:
+                raise error
+
+            monkeypatch.setattr(os, "kill", kill)
+            remove_leftovers(tmp_path)
+            assert temporary.exists() == left
+        temporary.touch()

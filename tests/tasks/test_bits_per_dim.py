@@ -1,6 +1,7 @@
 """Bits per dimension of pictures, against Gaussians in closed form."""
 
 import math
+import types
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +14,14 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.models.config import ModelConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
-from scoreinv.system.errors import InputError
-from scoreinv.tasks.bits_per_dim import PictureDensity, check_picture, pictures_bits_per_dim
+from scoreinv.system.errors import InputError, ScoreinvError
+from scoreinv.tasks.bits_per_dim import (
+    PictureDensity,
+    check_picture,
+    pictures_at_once,
+    pictures_bits_per_dim,
+    standard_error,
+)
 from scoreinv.tasks.sampling_settings import LikelihoodSettings
 
 STD = 0.1
@@ -94,3 +101,26 @@ def test_a_picture_too_big_for_the_memory_is_refused(monkeypatch):
     monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 10)
     with pytest.raises(InputError, match=r"16x16 pixels needs about .* GB .* reduce or crop"):
         picture_bits_per_dim(picture, model, steps=2)
+
+
+def test_a_likelihood_that_is_not_finite_is_an_error(monkeypatch):
+    broken = gaussian_colour_prior(torch.full((3,), math.nan), torch.eye(3), sde=VE())
+    picture = Picture(np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(ScoreinvError, match="not finite"):
+        picture_bits_per_dim(picture, broken, steps=1)
+    infinite = types.SimpleNamespace(bits_per_dim=torch.tensor([math.inf]), nfe=torch.tensor([1]))
+    monkeypatch.setattr("scoreinv.tasks.bits_per_dim.flow_likelihood", lambda *_, **__: infinite)
+    whole = gaussian_colour_prior(torch.full((3,), 0.5), torch.eye(3), sde=VE())
+    with pytest.raises(ScoreinvError, match="not finite"):
+        picture_bits_per_dim(picture, whole, steps=1)
+
+
+@pytest.mark.parametrize(("size", "count"), [((1, 1), 1 << 17), ((256, 256), 2), ((300, 300), 1), ((999, 999), 1)])
+def test_how_many_pictures_are_evaluated_together(size, count):
+    assert pictures_at_once(size) == count
+
+
+def test_the_standard_error_of_a_mean():
+    assert standard_error([3.0]) is None
+    assert standard_error([1.0, 3.0]) == pytest.approx(1)
+    assert standard_error([1.0, 2.0, 3.0, 4.0]) == pytest.approx(math.sqrt(5 / 3) / 2)

@@ -44,6 +44,14 @@ def test_hints_are_the_colours_at_their_pixels_on_the_photos_luma() -> None:
     assert np.abs(result.astype(int) - without)[~where].mean() < 3  # a prior of separate pixels spreads nothing
 
 
+def test_the_evaluations_with_hints_and_without_them_are_added() -> None:
+    photo = gray(16, 16)
+    without, with_them = (
+        colorize(photo, prior=prior(), steps=2, samples=2, hints=layer).nfe for layer in (None, hints()[:16, :16])
+    )
+    assert with_them == 2 * without > 0
+
+
 def test_strokes_change_colours_in_proportion_to_their_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     def drawn(reach: float) -> np.ndarray:
         monkeypatch.setattr("scoreinv.tasks.colorize._Gray.reach_of", lambda one, _: np.full(one.luma.shape, reach))

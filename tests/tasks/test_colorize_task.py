@@ -76,7 +76,7 @@ def test_chroma_is_strengthened_by_as_much_as_the_mean_is_paler_than_colours(mon
     assert abs(plain).mean() > 0.01
     np.testing.assert_allclose(strong[:, :16], plain[:, :16], atol=2e-3)
     np.testing.assert_allclose(strong[:, -16:], most[:, -16:], atol=2e-3)
-    assert abs(most - plain).mean() > 0.004
+    assert abs(most - plain)[:, :16].mean() > 0.004
 
 
 def test_chroma_beside_kept_colours_is_not_strengthened(monkeypatch):

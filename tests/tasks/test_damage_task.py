@@ -6,6 +6,7 @@ import torch
 from formula_detector import FormulaDetector, whites
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
@@ -16,7 +17,16 @@ from scoreinv.models.loading import Models
 from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.system.options import FOUND_GROW
-from scoreinv.tasks.damage import WORKING_SIDE, DamageOdds, damage_logits, damage_picture, kind_of, working_sizes
+from scoreinv.tasks.damage import (
+    WORKING_SIDE,
+    DamageOdds,
+    damage_logits,
+    damage_note,
+    damage_picture,
+    kind_of,
+    working_sizes,
+)
+from scoreinv.tasks.notes import info
 from scoreinv.tasks.requests import DamageRequest, Inputs
 
 SMALL = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8, regions=3), image_size=32)
@@ -46,6 +56,32 @@ def test_windows_cover_a_picture_once_and_leave_no_seam(bright):
     logits = damage_logits(np.repeat(pixels[..., None], 3, axis=2), bright)
     np.testing.assert_allclose(logits, 10 * (pixels - 0.6), atol=1e-5)
     assert max(max(shape) for shape in bright.seen) <= 640
+
+
+def test_a_window_is_seen_with_what_is_around_it(monkeypatch):
+    """Means over 17 x 17 pixels are those of the whole picture, however it is divided."""
+
+    class Blurred(Bright):
+        def logits(self, pictures: Tensor) -> Tensor:
+            return avg_pool2d(pictures.mean(1, keepdim=True), 17, 1, 8, count_include_pad=False)
+
+    pixels = np.random.default_rng(0).random((96, 128, 3)).astype(np.float32)
+    whole = damage_logits(pixels, Blurred())
+    monkeypatch.setattr("scoreinv.tasks.damage._CORE", 32)
+    monkeypatch.setattr("scoreinv.tasks.damage._MARGIN", 32)
+    np.testing.assert_allclose(damage_logits(pixels, Blurred()), whole, atol=1e-5)
+
+
+def test_the_last_row_and_column_are_repeated_to_the_sides_that_a_network_takes():
+    class Seeing(Bright):
+        def logits(self, pictures: Tensor) -> Tensor:
+            assert pictures.shape[-2:] == (32, 64)
+            assert (pictures[..., 20:, :] == pictures[..., 19:20, :]).all()
+            assert (pictures[..., 40:] == pictures[..., 39:40]).all()
+            return super().logits(pictures) - 10
+
+    pixels = np.random.default_rng(0).random((20, 40, 3)).astype(np.float32)
+    assert damage_logits(pixels, Seeing()).shape == (20, 40)
 
 
 def test_a_window_is_seen_mirrored_too():
@@ -173,6 +209,10 @@ def test_notes_tell_the_share_and_the_corners_of_damage(bright):
     share = pytest.approx((pixels > 0).mean())
     assert (note.code, note.level) == ("damage_found", "info")
     assert note.values == {"share": share, "sensitivity": 0.5, "corners": 2}
+    for corner in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+        alone = np.zeros((4, 5), bool)
+        alone[corner] = True
+        assert damage_note(alone, 0.5) == info("damage_found", share=0.05, sensitivity=0.5, corners=1)
     np.testing.assert_array_equal(marked.image.pixels, pixels)
     assert marked.figures() == {"damaged": pytest.approx((pixels > 0).mean(), abs=1e-6)}
 

@@ -147,6 +147,18 @@ def test_a_gaussian_and_a_disk_are_one_kind_and_motion_is_another(monkeypatch, o
             find_blur(picture)
 
 
+@pytest.mark.parametrize(("misfits", "fits"), [((0.9, 1.0), True), ((1.0, 1.0), False), ((1.1, 1.0), False)])
+def test_a_kernel_fits_the_spectrum_better_than_none(monkeypatch, misfits, fits):
+    monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading_of([0, 1, 0, 0], [1.5, 3, 9]))
+    monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda *_: misfits)
+    picture = Picture(np.zeros((200, 200), np.uint8))
+    if fits:
+        assert find_blur(picture).likeliest == PointSpread("gaussian", 1.5)
+    else:
+        with pytest.raises(InputError, match="no kernel fits its spectrum"):
+            find_blur(picture)
+
+
 @pytest.mark.parametrize(("angle", "mirrored"), [(30.0, "motion:15,150"), (0.0, "motion:15,0")])
 def test_a_kernel_is_compared_with_its_mirror_image(monkeypatch, angle, mirrored):
     monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading_of([0.1, 0.3, 0.3, 0.3], [1.5, 3, 9]))

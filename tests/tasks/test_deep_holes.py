@@ -19,13 +19,15 @@ from torch import Tensor, nn
 
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.models.loading import Models
 from scoreinv.prior import ScorePrior
+from scoreinv.samplers import NoiseStream
 from scoreinv.sdes import VE
 from scoreinv.system.errors import Cancelled, InputError, SettingError
 from scoreinv.tasks import deep_holes
-from scoreinv.tasks.inpaint import inpaint, inpaint_picture
+from scoreinv.tasks.inpaint import PreparedFill, inpaint, inpaint_picture
 from scoreinv.tasks.notes import warning
 from scoreinv.tasks.requests import InpaintRequest, Inputs
 
@@ -113,14 +115,85 @@ def test_a_hole_that_is_halved_once_is_begun_from_a_quarter_of_the_size_too(side
 
 def test_a_hole_that_takes_most_of_the_picture_is_continued_from_twice_the_size() -> None:
     """Of an eighth of its size six pixels are known on each side, so that no patch is; of a quarter twelve."""
-    picture = waves(160, 160, phases=range(3))
+    picture = waves(160, 160)  # grey, so that patches have one channel
     hole = np.zeros((160, 160), dtype=bool)
     hole[50:110, 50:110] = True
     model = prior()
     result = inpaint(picture, hole, prior=model)
     assert result.nfe == 1
     assert (result.image[~hole] == picture[~hole]).all()
+    assert (result.image == result.image[..., :1]).all()
     assert 0.7 < result.image[hole].std() / picture[hole].std() < 1.2
+
+
+@pytest.mark.parametrize(("sides", "numbers"), [((48, 48), [1, 2]), ((20, 60), [1])])
+def test_the_scales_at_which_patches_are_laid_out(sides, numbers, monkeypatch) -> None:
+    """A hole that is halved once is begun from a quarter of the size too, if it is wide there; the mean has colours."""
+    found = []
+
+    def continued(scales, estimates, elsewhere, noise, callback):
+        found.extend((scales, estimates, elsewhere))
+        return scales[0].values
+
+    monkeypatch.setattr(deep_holes, "continue_surroundings", continued)
+    values = torch.from_numpy(waves()).permute(2, 0, 1)[None, :1].repeat(2, 1, 1, 1)
+    observed = torch.ones(2, 1, 160, 200)
+    observed[..., 60 : 60 + sides[0], 80 : 80 + sides[1]] = 0
+    finest = deep_holes.Scale(values, observed, observed)
+    sampling = InpaintRequest(seed=3).sampling(conditional=True)
+    typical = torch.tensor([True, False])
+
+    def noise(scale: int) -> NoiseStream:
+        return NoiseStream.keyed([(3, 0, scale), (3, 1, scale)])
+
+    drawn, nfe = deep_holes.draw_in_scales(sampling, prior(64), finest, 1, typical, noise, None)
+    scales, estimates, elsewhere = found
+    assert (nfe, list(estimates), len(scales)) == (len(numbers), numbers, numbers[-1] + 1)
+    assert [tuple(scale.values.shape[2:]) for scale in scales] == [(160 >> k, 200 >> k) for k in range(len(scales))]
+    for number, estimate in estimates.items():
+        assert estimate.shape == (2, 3, *scales[number].values.shape[2:])
+        known = scales[number].observed.expand_as(estimate) == 1
+        torch.testing.assert_close(estimate[known], scales[number].values.expand_as(estimate)[known])
+    assert (elsewhere[0] == 0).all()
+    assert (elsewhere[1] != 0).all()
+    assert torch.equal(drawn, values.expand(-1, 3, -1, -1))
+
+
+def test_a_coarser_pixel_is_known_if_all_below_it_are() -> None:
+    values = torch.arange(24.0).reshape(1, 1, 4, 6)
+    observed, sources = torch.ones(1, 1, 4, 6), torch.ones(1, 1, 4, 6)
+    observed[0, 0, 0, 1] = sources[0, 0, 3, 5] = 0
+    half = deep_holes._halved(deep_holes.Scale(values, observed, sources))
+    assert half.observed[0, 0].tolist() == [[0, 1, 1], [1, 1, 1]]
+    assert half.sources[0, 0].tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert half.values[0, 0, :, 1:].tolist() == [[5.5, 7.5], [17.5, 19.5]]
+
+
+def test_samples_take_patches_from_about_the_size_of_the_hole_away() -> None:
+    observed = torch.ones(400, 1, 20, 30)
+    observed[..., 5:15, 5:15] = 0
+    observed[200:, :, 5:15, 15:20], observed[200:, :, 15:20, 5:11] = 0, 0  # 180 pixels
+    places = deep_holes.drawn_elsewhere(observed, NoiseStream(0, 400))
+    for some, side in ((places[:200], 10), (places[200:], 180**0.5)):
+        assert some.mean(0).abs().max() < 0.2 * side
+        torch.testing.assert_close(some.std(0) / side, torch.tensor([0.3, 1.0]), rtol=0.15, atol=0)
+
+
+def test_whether_there_is_enough_to_copy() -> None:
+    """At the last two scales, of known pixels; and at any but the full size, of those that may be copied."""
+    few, many = np.zeros((160, 160), bool), np.ones((160, 160), bool)
+    few[:20, :20] = True
+    assert deep_holes.enough_to_copy(many, many, 2) is True
+    assert deep_holes.enough_to_copy(many, few, 2) is False
+    assert deep_holes.enough_to_copy(few, few, 2) is None
+    middle = np.zeros((160, 160), bool)
+    middle[:70, :70] = True
+    scales = [deep_holes.PatchPrior.enough(torch.ones(1, 1, 70 >> k, 70 >> k)) for k in range(5)]
+    least = scales.index(False)  # 70 pixels are enough for so many scales
+    for halvings in range(1, 6):
+        expected = None if max(1, halvings - 1) >= least else True
+        assert deep_holes.enough_to_copy(middle, middle, halvings) is expected
+    assert deep_holes.enough_to_copy(many, middle, 3) is True
 
 
 @pytest.mark.slow
@@ -299,6 +372,30 @@ def test_what_copies_nothing_says_so() -> None:
     filled = inpaint(picture, narrow, prior=prior(), avoid=hole)
     assert warning("avoid_unused") in filled.notes
     assert (filled.image == inpaint(picture, narrow, prior=prior()).image).all()
+
+
+def test_people_are_looked_for_a_quarter_beyond_a_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture, hole = waves(), deep()
+    seen, bright = [], picture.mean(2) > 0.5
+
+    def beside(hole: np.ndarray, gray: np.ndarray) -> np.ndarray:
+        seen.append(hole.shape)
+        return gray > 0.5
+
+    monkeypatch.setattr("scoreinv.tasks.inpaint.people_beside", beside)
+    prepared = PreparedFill(Inputs(Picture(picture), hole), InpaintRequest(), Models(inpaint=prior()))
+    height, width = hole.shape
+    for box, wide in (
+        ((40, 60, 16, 24), (24, 36)),
+        ((2, 3, 16, 24), (22, 33)),
+        ((height - 18, width - 27, 16, 24), (22, 33)),
+        ((0, 0, height, width), (height, width)),
+    ):
+        found = prepared._people(box)
+        top, left, rows, columns = box
+        np.testing.assert_array_equal(found, bright[top : top + rows, left : left + columns])
+        assert seen[-1] == wide
+    assert 0 < bright.mean() < 1
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from client import pixels
+from scipy import ndimage
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import InputError, SettingError
@@ -35,6 +36,16 @@ def test_straightening_turns_a_slope_level(dtype: type, degrees: float) -> None:
     assert straighten_picture(picture, 0) is picture
     with pytest.raises(SettingError):
         straighten_picture(picture, 46)
+
+
+@pytest.mark.opencv
+@pytest.mark.parametrize("degrees", [-45.0, 8.0, 30.0])
+def test_straightening_turns_about_the_middle(degrees: float) -> None:
+    """A picture that stands on its head gives the result that stands on its head."""
+    grain = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(60, 81)), 2)
+    values = np.rint(128 + 400 * grain.clip(-0.3, 0.3)).astype(np.uint8)
+    one, other = (straighten_picture(Picture(each.copy()), degrees).pixels for each in (values, values[::-1, ::-1]))
+    assert abs(one.astype(int) - other[::-1, ::-1]).max() <= 3
 
 
 def test_a_crop_is_clipped_to_the_picture() -> None:

@@ -102,6 +102,33 @@ def test_a_class_by_its_classifier():
         generate(prior(VE()), 1, classifier=classifier, label="bright")
 
 
+def test_a_classifier_is_of_the_priors_states():
+    model = prior(VP())
+
+    class Small(nn.Module):
+        channels, stride, noise_conditional = 3, 8, True
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(1))
+
+    def refused(**change) -> str:
+        given = {"sde": VP(), "data_range": (0.0, 1.0)} | change
+        network = given.pop("network", Small())
+        classifier = NoiseClassifier(network, given["sde"], given["data_range"], 16, ("day", "night"))
+        with pytest.raises(InputError) as caught:
+            generate(model, 1, classifier=classifier, label="day")
+        return str(caught.value)
+
+    for change in ({"sde": VE()}, {"data_range": (-1.0, 1.0)}):
+        assert "another SDE, range or number of channels" in refused(**change)
+    gray, coarse, clean = Small(), Small(), Small()
+    gray.channels, coarse.stride, clean.noise_conditional = 1, 32, False
+    assert "another SDE, range or number of channels" in refused(network=gray)
+    assert "multiples of 32" in refused(network=coarse)
+    assert "clean pictures only" in refused(network=clean)
+
+
 def test_classes_by_name_and_number():
     named = NoiseClassifier(nn.Identity(), VP(), (-1.0, 1.0), 8, ("day", "7", "night"))
     assert [class_index(named, name) for name in ("night", "7", "0", 2, np.int64(0))] == [2, 1, 0, 2, 0]

@@ -342,3 +342,27 @@ def test_an_object_that_is_left_beside_its_mask_is_noted():
     assert (note.code, note.level) == ("object_left", "warning")
     assert note.values["grow"] >= 4
     assert inpaint(pixels, mask, prior=prior(), steps=1, grow=note.values["grow"]).notes == []
+
+
+@pytest.mark.parametrize("method", ["pc", "biharmonic"])
+def test_the_rim_of_a_smeared_jpeg_is_redrawn_unless_it_is_to_be_exact(method, monkeypatch):
+    """The scene around the hole is that without the smear; the result has the picture to be kept."""
+    levels = {"picture": 0.3, "seen": 0.7, "kept": 0.5}
+    picture, seen, kept = (Picture(np.full((24, 24, 3), level, np.float32)) for level in levels.values())
+    mask = np.zeros((24, 24), bool)
+    mask[10:13, 10:13] = True
+    for module in ("inpaint", "classical"):
+        monkeypatch.setattr(f"scoreinv.tasks.{module}.without_smears", lambda *_: (seen, kept))
+    inputs, models = Inputs(picture, mask), Models(inpaint=prior())
+    for exact, outside, inside, notes in (
+        (False, 0.5, 0.7, [info("jpeg_rim_redrawn", pixels=8)]),
+        (True, 0.3, 0.3, []),
+    ):
+        request = InpaintRequest(method=method, exact=exact)
+        outcome = inpaint_picture(inputs, request, models)
+        assert (outcome.image.pixels[~mask] == np.float32(outside)).all()
+        assert outcome.notes == notes
+        if method == "biharmonic":
+            np.testing.assert_allclose(outcome.image.pixels[mask], inside, atol=1e-5)
+        else:
+            assert PreparedFill(inputs, request, models).picture is (picture if exact else seen)

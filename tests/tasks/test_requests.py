@@ -11,20 +11,26 @@ import numpy as np
 import pytest
 
 from scoreinv.imaging.picture import Picture
+from scoreinv.inputs.hints import KnownColours
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.system.errors import SettingError
 from scoreinv.system.options import Range, Setting
 from scoreinv.tasks.requests import (
+    COLOR_SATURATION,
     ColorizeRequest,
     DamageRequest,
     DeblurRequest,
     DenoiseRequest,
     InpaintRequest,
+    Inputs,
     Request,
     RestoreRequest,
+    SelectRequest,
+    SolveRequest,
     UpscaleRequest,
     noise_from_levels,
 )
+from scoreinv.tasks.sampling_settings import LikelihoodSettings, RunEvaluationSettings, SamplerSettings
 
 REQUESTS: list[type[Request]] = [
     InpaintRequest,
@@ -44,6 +50,8 @@ GIVEN: dict[type[Request], dict[str, Any]] = {
     DeblurRequest: {"kernel": PointSpread("motion", 9, 30), "method": "mmps", "steps": 4},
     DamageRequest: {"sensitivity": 0.9, "grow": 0},
 }
+NOTHING: dict[str, Any] = {"inpaint": False, "tone": 0, "denoise": False, "colorize": False}
+"""Settings of a restoration that turn off all steps that can be."""
 
 
 def wrong_values(request: type[Request]) -> Iterator[tuple[str, object]]:
@@ -119,6 +127,19 @@ def test_a_kernel_as_an_array_can_be_sent_to_another_process() -> None:
         (UpscaleRequest, {"samples": 2, "orientations": 2}, "orientations"),
         (DeblurRequest, {"method": "mmps", "estimate": "mean"}, "estimate"),
         (RestoreRequest, {"denoise": False, "noise_std": 0.1}, "noise_std"),
+        (RestoreRequest, {"colorize": False, "recolor": True}, "recolor"),
+        (RestoreRequest, {"colorize": False, "saturation": 1.0}, "saturation"),
+        (RestoreRequest, NOTHING | {"keep_tint": True}, "keep_tint"),
+        (InpaintRequest, {"method": "telea", "start": 0.5}, "start"),
+        (InpaintRequest, {"method": "telea", "estimate": "mean"}, "estimate"),
+        (ColorizeRequest, {"start": 0.5, "estimate": "mean"}, "estimate"),
+        (SolveRequest, {"method": "dpir", "samples": 2}, "method"),
+        (SolveRequest, {"method": "dpir", "estimate": "sample"}, "method"),
+        (SolveRequest, {"orientations": 2, "estimate": "sample"}, "orientations"),
+        (LikelihoodSettings, {"steps": 3, "rtol": 1e-3}, "rtol"),
+        (SamplerSettings, {"corrector": "none", "corrector_steps": 1}, "corrector_steps"),
+        (SamplerSettings, {"predictor": "none", "corrector_steps": 0}, "predictor"),
+        (SamplerSettings, {"eta": 0.0, "churn": 0.0}, "eta"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(request_type, settings, setting) -> None:
@@ -137,6 +158,7 @@ def test_settings_that_do_not_go_together_are_refused(request_type, settings, se
         (RestoreRequest(inpaint=False), {"mask"}, "mask"),
         (RestoreRequest(sensitivity=0.3), {"mask"}, "sensitivity"),
         (RestoreRequest(colorize=False), {"hints"}, "hints"),
+        (InpaintRequest(start=0.5), {"mask", "avoid"}, "avoid"),
     ],
 )
 def test_what_is_given_beside_the_picture_must_fit(request_: Request, given: set[Any], setting: str) -> None:
@@ -162,3 +184,141 @@ def test_front_ends_give_noise_in_grey_levels() -> None:
     for wrong in ("-1", "256", "nan", "much"):
         with pytest.raises(SettingError, match="0 to 255"):
             noise_from_levels(wrong)
+
+
+@pytest.mark.parametrize(
+    ("request_", "given", "roles"),
+    [
+        (InpaintRequest(), {"mask"}, ["inpaint"]),
+        (InpaintRequest(), set(), ["inpaint", "damage"]),
+        (InpaintRequest(method="telea"), {"mask"}, []),
+        (InpaintRequest(method="telea"), set(), ["damage"]),
+        (ColorizeRequest(), set(), ["colorize"]),
+        (DenoiseRequest(), set(), ["denoise"]),
+        (DeblurRequest(), set(), ["denoise"]),
+        (UpscaleRequest(), set(), ["upscale"]),
+        (UpscaleRequest(samples=2), set(), ["denoise", "upscale"]),
+        (DamageRequest(), set(), ["damage"]),
+        (SelectRequest(), set(), []),
+        (RestoreRequest(), set(), ["inpaint", "denoise", "colorize", "damage"]),
+        (RestoreRequest(enlarge=2), {"mask"}, ["inpaint", "denoise", "colorize", "upscale"]),
+        (RestoreRequest(**NOTHING), set(), []),
+    ],
+)
+def test_a_request_names_the_models_that_it_needs(request_: Request, given: set[Any], roles: list[str]) -> None:
+    assert request_.roles(given) == roles
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({}, ["damage", "tint", "tone", "inpaint", "denoise", "colorize"]),
+        ({"inpaint": False, "tone": 0}, ["tint", "denoise", "colorize"]),
+        ({"keep_tint": True, "denoise": False}, ["damage", "tone", "inpaint", "colorize"]),
+        (NOTHING | {"crop_border": True, "enlarge": 3}, ["border", "tint", "enlarge"]),
+    ],
+)
+def test_the_steps_of_a_restoration(settings: dict[str, Any], steps: list[str]) -> None:
+    assert RestoreRequest(**settings).steps == steps
+
+
+@pytest.mark.parametrize(
+    ("settings", "estimated", "decided"),
+    [
+        ({}, True, ("dpir", 3)),
+        ({}, False, ("dpir", 30)),
+        ({"samples": 2}, True, ("diffpir", 8)),
+        ({"samples": 2}, False, ("mmps", 36)),
+        ({"method": "dps"}, True, ("dps", 300)),
+        ({"method": "dps"}, False, ("dps", 300)),
+        ({"method": "pc", "steps": 5}, False, ("pc", 5)),
+    ],
+)
+def test_methods_and_steps_that_a_user_leaves_open(settings: dict[str, Any], estimated: bool, decided: object) -> None:
+    assert SolveRequest(**settings).decided(estimated=estimated) == decided
+
+
+@pytest.mark.parametrize(
+    ("request_", "estimate", "results", "mean"),
+    [
+        (InpaintRequest(samples=3), "sample", 3, False),
+        (InpaintRequest(samples=3, estimate="mean"), "mean", 1, False),
+        (InpaintRequest(estimate="mean"), "mean", 1, True),
+        (ColorizeRequest(samples=2), "sample", 2, False),
+        (ColorizeRequest(), None, 1, False),
+        (RestoreRequest(samples=2), "sample", 2, False),
+        (RestoreRequest(), None, 1, False),
+        (SolveRequest(), "mean", 1, True),
+        (SolveRequest(samples=2), "sample", 2, False),
+        (SolveRequest(method="mmps"), "sample", 1, False),
+        (DamageRequest(), "sample", 1, False),
+    ],
+)
+def test_estimates_and_numbers_of_results(request_: Request, estimate: str | None, results: int, mean: bool) -> None:
+    assert (request_.estimate, request_.results, request_.mean) == (estimate, results, mean)
+
+
+@pytest.mark.parametrize(
+    ("request_", "conditional", "expected"),
+    [
+        (InpaintRequest(), True, ("conditioned", 10, "detail")),
+        (InpaintRequest(), False, ("pc", 30, "sample")),
+        (InpaintRequest(start=0.5, steps=7), True, ("pc", 7, "sample")),
+        (InpaintRequest(samples=2, estimate="mean"), True, ("conditioned", 10, "sample")),
+        (ColorizeRequest(), True, ("conditioned", 15, "mean")),
+        (ColorizeRequest(estimate="sample"), True, ("conditioned", 15, "sample")),
+        (ColorizeRequest(method="pc"), True, ("pc", 30, "sample")),
+        (ColorizeRequest(method="conditioned"), False, ("conditioned", 15, "mean")),
+    ],
+)
+def test_how_a_model_samples(request_: InpaintRequest | ColorizeRequest, conditional: bool, expected: object) -> None:
+    sampling = request_.sampling(conditional=conditional)
+    assert (sampling.method, sampling.steps, sampling.estimate) == expected
+    assert sampling.mean == (sampling.estimate == "mean")
+    if isinstance(request_, ColorizeRequest):
+        strongest = {hinted: request_.saturation_of(sampling, hinted=hinted) for hinted in (False, True)}
+        assert strongest == {False: COLOR_SATURATION if sampling.method == "conditioned" else 1, True: 1}
+
+
+def test_the_ends_of_ranges_are_allowed() -> None:
+    assert (noise_from_levels("0"), noise_from_levels(255)) == (0, 1)
+    for noise_std in (0.0, 1.0):
+        assert DenoiseRequest(noise_std=noise_std).noise_std == noise_std
+    read = get_args(get_type_hints(InpaintRequest, include_extras=True)["start"])[1].read
+    assert [read(text) for text in (None, "prior", "0.5")] == [None, math.inf, 0.5]
+    for text in ("inf", "nan", "much"):
+        with pytest.raises(SettingError):
+            read(text)
+
+
+def test_inputs_name_what_is_given() -> None:
+    picture, hole = Picture(np.zeros((2, 3), np.uint8)), np.zeros((2, 3), bool)
+    hints = KnownColours(np.zeros((2, 3, 3), np.float32), hole)
+    assert Inputs(picture).given == set()
+    assert Inputs(picture, hole, hole, hints, [picture]).given == {"mask", "avoid", "hints", "references"}
+    assert Inputs(picture, avoid=hole).given == {"avoid"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [({}, range(10)), ({"from_": 2, "to": 6}, range(2, 7)), ({"every": 3}, (0, 3, 6, 9)), ({"to": 0}, (0,))],
+)
+def test_the_snapshots_that_are_evaluated(settings: dict[str, int], steps: object) -> None:
+    chosen = RunEvaluationSettings(**settings)
+    assert [step for step in range(10) if chosen.includes(step)] == list(steps)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sampler"),
+    [
+        ({}, None),
+        ({"sampler": "heun"}, "heun"),
+        ({"rtol": 1e-3}, "ode"),
+        ({"churn": 0.0}, "heun"),
+        ({"eta": 0.0}, "ddim"),
+        *(({name: value}, "pc") for name, value in (("predictor", "none"), ("corrector", "none"))),
+        *(({name: value}, "pc") for name, value in (("corrector_steps", 0), ("snr", 0.1))),
+    ],
+)
+def test_a_setting_of_one_sampler_names_it(settings: dict[str, Any], sampler: str | None) -> None:
+    assert SamplerSettings(**settings).asked == sampler

@@ -106,7 +106,9 @@ def test_a_healthy_photograph_in_colours_comes_back_bit_for_bit():
     assert (result.kind, changed(result), result.nfe, result.method) == ("coloured", [], 0, "exact")
     assert not result.damage.any()
     assert result.noise_std == pytest.approx(2 / 255, rel=0.3)
-    assert [step.name for step in result.steps] == ["damage", "tint", "denoise", "colorize"]
+    codes = {step.name: step.note.code for step in result.steps}
+    left = {"damage": "damage_none", "tint": "kind_color", "denoise": "noise_grain", "colorize": "colors_kept"}
+    assert codes == left
 
 
 def test_a_print_of_one_tint_with_dirt_on_it_is_known_by_the_damage_that_is_found():
@@ -156,6 +158,7 @@ def test_a_healthy_grey_photograph_is_only_coloured(dtype):
     gray = np.rint(gray_scene() * np.iinfo(dtype).max).astype(dtype)
     result = restored(gray)
     assert (result.kind, changed(result)) == ("grey", ["colorize"])
+    assert [step_note(result, name).code for name in ("tint", "colorize")] == ["kind_gray", "colors_drawn"]
     assert (result.image.shape, result.image.dtype) == ((HEIGHT, WIDTH, 3), dtype)
     assert abs(result.image @ np.array([0.299, 0.587, 0.114]) - gray).max() <= 0.5
     assert np.ptp(result.image, axis=-1).max() > 0
@@ -200,6 +203,9 @@ def test_the_tint_is_kept_where_that_is_asked_for():
     photo = scratched(levels(sepia(gray_scene())))
     result = restored(photo, keep_tint=True, tone=None)  # neither are its tones changed
     assert (result.kind, changed(result)) == ("tinted", ["inpaint"])
+    codes = {step.name: step.note.code for step in result.steps}
+    left = ("damage_found", "tint_kept", "filled", "noise_grain", "colors_not_drawn")
+    assert codes == dict(zip(USUAL, left, strict=True))
     assert (result.image[~SCRATCH] == photo[~SCRATCH]).all()
 
 
@@ -215,8 +221,13 @@ def test_noise_is_left_below_five_grey_levels_and_removed_above():
     for std, removed in ((3, False), (8, True)):
         result = restored(levels(noisy(gray_scene(), std / 255)), colorize=False)
         assert changed(result) == (["denoise"] if removed else []), std
+        level = pytest.approx(255 * result.noise_std)
+        more = {"estimated": True} if removed else {}
+        assert step_note(result, "denoise") == info("noise_removed" if removed else "noise_grain", level=level, **more)
+    assert step_note(restored(np.full((8, 8), 99, np.uint8), colorize=False), "denoise") == info("noise_none")
     given = restored(levels(noisy(gray_scene(), 4 / 255)), colorize=False, noise_std=4 / 255)
     assert (changed(given), given.noise_std) == (["denoise"], 4 / 255)
+    assert step_note(given, "denoise") == info("noise_removed", level=4, estimated=False)
     # A print of one tint has the noise of a grey picture.
     assert "denoise" in changed(restored(levels(sepia(noisy(gray_scene()))), colorize=False))
 
@@ -259,6 +270,27 @@ def test_a_few_marks_that_do_not_stand_out_are_left(scene):
     assert step_note(left, "damage") == info("damage_uncertain", share=pytest.approx(60 / (HEIGHT * WIDTH)))
     assert changed(restored(photo, detector=doubtful, colorize=False, sensitivity=0.05)) == ["inpaint"]
     assert changed(restored(scratched(photo), detector=doubtful, colorize=False)) == ["inpaint"]
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (0, -1), (-1, 0), (-1, -1)])
+def test_torn_corners_are_counted(corner, monkeypatch):
+    monkeypatch.setattr("scoreinv.tasks.restore._Restoration.fill", lambda _: None)
+    pixels = levels(gray_scene())[:12, :16]
+    pixels[corner] = 255
+    note = step_note(restored(pixels, colorize=False, denoise=False, sensitivity=0.5, grow=0), "damage")
+    assert (note.code, note.values["corners"]) == ("damage_found", 1)
+
+
+def test_the_evaluations_of_all_steps_are_added():
+    photo = scratched(levels(noisy(gray_scene())))[26:42, :20]
+    steps = ("inpaint", "denoise", "colorize")
+    off, model = dict.fromkeys(steps, False), {"filler": conditional_prior(), "colorizer": conditional_prior()}
+    alone = [restored(photo, **off | {step: True} | model) for step in steps]
+    assert [one.nfe > 0 for one in alone] == [True] * 3
+    assert [one.method for one in alone] == ["conditioned", "exact", "conditioned"]
+    together = restored(photo, **model)
+    assert (together.nfe, together.method) == (sum(one.nfe for one in alone), "conditioned")
+    assert changed(together) == list(steps)
 
 
 def test_found_damage_is_enlarged_and_what_is_none_is_not():

@@ -129,6 +129,14 @@ def test_a_click_adds_or_removes_its_part_and_nothing_else(selection, monkeypatc
         np.testing.assert_allclose((across.min(), across.max() + 1), columns, atol=1)
 
 
+def test_a_box_without_an_object_and_a_prompt_without_a_size(selection, monkeypatch):
+    nothing = boxed(*[(0, 0)] * 4), np.array([0.9, 0.8, 0.7, 0.6], np.float32)
+    monkeypatch.setattr(selection.network, "masks", lambda *_: nothing)
+    with pytest.raises(ScoreinvError, match="no object was found"):
+        selection.select(Prompt.of(box=(28, 40, 100, 80)))
+    assert selection.next_size(Prompt.of(box=(28, 40, 100, 80)), None) is None
+
+
 def test_a_size_chooses_among_the_masks_of_a_box(selection):
     assert selection.select(Prompt.of(box=(10, 10, 140, 140)), "large").size == "large"
 
@@ -254,6 +262,22 @@ def test_small_tips_that_resemble_the_object_are_selected_with_it(selection, net
     pixels = square_picture()
     np.testing.assert_array_equal(scoreinv.select(pixels, at=MIDDLE, grow=0), found.mask | found.fragments)
     np.testing.assert_array_equal(scoreinv.select(pixels, at=MIDDLE, grow=0, fragments=False), found.mask)
+
+
+def test_fragments_are_looked_for_with_halved_logits_that_favour_the_object(selection, monkeypatch):
+    priors = []
+
+    def none(colours: np.ndarray, given: np.ndarray, inside: np.ndarray, prior: np.ndarray) -> np.ndarray:
+        assert given is inside
+        priors.append(prior)
+        return np.zeros_like(inside)
+
+    monkeypatch.setattr("scoreinv.tasks.select.fragments_beside", none)
+    prompt = Prompt.of(at=MIDDLE)
+    assert not selection.select(prompt).fragments.any()
+    favoured = 2 * priors[0] - selection._at_low(selection._answer(prompt, None, None)[0])
+    assert favoured.mean() > 1
+    assert np.ptp(favoured) < 1e-4
 
 
 def test_what_cannot_be_done_is_said(network):

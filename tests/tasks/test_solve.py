@@ -19,6 +19,7 @@ from scoreinv.models.loading import Models
 from scoreinv.operators import Blur, InLight, LinearOperator, Weighting, downsampling, kernels, mask
 from scoreinv.operators.tones import srgb
 from scoreinv.prior import ScorePrior
+from scoreinv.samplers import DPMpp2M
 from scoreinv.sdes import VP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError, SettingError
 from scoreinv.tasks.deblur import deblur_picture
@@ -103,6 +104,34 @@ def test_samples_start_above_the_noise_of_their_initial_estimate():
         request = SolveRequest(method="mmps", steps=6, estimate="sample")
         image = solve_problem(problem, prior(data_range=data_range), request).image
         assert image.pixels.mean() == pytest.approx(0.52, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("noise_std", "missing", "level"), [(0.3, 0.0, 0.3), (0.01, 0.0, 0.1), (0.01, 0.2, 0.56), (0.01, 1e9, None)]
+)
+@pytest.mark.parametrize("options", [{}, {"data_range": (-1.0, 1.0)}, {"sde": VP()}], ids=["VE", "range", "VP"])
+def test_the_level_at_which_sampling_starts(monkeypatch, options, noise_std, missing, level):
+    """It hides the noise and what the initial estimate lacks; if the SDE has no such level, the estimate has no use."""
+    starts, sample = [], DPMpp2M.sample
+
+    def noted(self, *given, start=None, **more):
+        starts.append(start)
+        return sample(self, *given, start=start, **more)
+
+    monkeypatch.setattr(DPMpp2M, "sample", noted)
+    y, model = torch.full((1, 3, 8, 8), 0.7), prior(**options)
+    operator = mask(torch.ones(1, 1, 8, 8))
+    problem = Problem(operator, y, noise_std, False, Picture, initial=y, missing=missing)
+    solve_problem(problem, model, SolveRequest(method="mmps", steps=1, estimate="sample"))
+    (start,) = starts
+    if level is None:
+        assert start is None
+    else:
+        low, high = model.data_range
+        ratio = model.sde.noise_to_signal(torch.tensor(start.t, dtype=torch.float64)) / (high - low)
+        assert float(ratio) == pytest.approx(level, rel=1e-6)
+        mean = float((start.x / model.sde.alpha(torch.tensor(start.t))).mean())
+        assert mean == pytest.approx(low + 0.7 * (high - low), abs=5 * level * (high - low) / 192**0.5)
 
 
 @pytest.mark.parametrize("options", [{}, {"data_range": (-1.0, 1.0)}, {"sde": VP()}], ids=["VE", "range", "VP"])
@@ -298,6 +327,9 @@ def test_methods_that_do_not_go_with_what_is_asked_for(options, said):
         (np.zeros((HEIGHT, WIDTH, 4), np.uint8), "alpha"),
         (torch.zeros(2, HEIGHT, WIDTH), "2x24x36 from it: it must map pictures of three channels"),
         (torch.zeros(3, HEIGHT, WIDTH, device="meta"), "without plain values"),
+        (torch.zeros(HEIGHT, WIDTH), r"\(B\)xCxHxW"),
+        (torch.zeros(0, 3, HEIGHT, WIDTH), r"\(B\)xCxHxW"),
+        (np.zeros((0, WIDTH), np.float32), "HxW or HxWx3"),
     ],
 )
 def test_observations_that_are_none(y, said):

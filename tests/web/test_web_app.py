@@ -2,14 +2,19 @@
 
 import asyncio
 import io
+import logging
+import mimetypes
 import re
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import h11
 import numpy as np
 import pytest
 from client import OPAQUE, PORT, asked, client, done, ended, hole, opened, pixels, png, read
@@ -20,12 +25,14 @@ import scoreinv.web
 from scoreinv import tasks
 from scoreinv.files.read import Decoded, Look, decode, read_picture
 from scoreinv.files.write import picture_bytes, write_picture
+from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
 from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.web import album, body
 from scoreinv.web import photo as photo_module
+from scoreinv.web.app import _ends_with_terminal, _ServerLog
 from scoreinv.web.notes import UNCHANGED
 
 STATIC = Path(scoreinv.web.__file__).parent / "static"
@@ -67,6 +74,14 @@ def test_answers_have_their_headers_whatever_they_are(browser):
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "no-referrer"
         assert not {name for name in answer.headers if name.startswith("access-control")}
+
+
+def test_scripts_have_their_type_where_the_system_says_otherwise(monkeypatch):
+    mimetypes.init()
+    monkeypatch.setitem(mimetypes.types_map, ".js", "text/plain")
+    with client() as browser:
+        answer = browser.get("/static/page.js")
+    assert (answer.status_code, answer.headers["content-type"].split(";")[0]) == (200, "text/javascript")
 
 
 @pytest.mark.parametrize("path", ["docs", "openapi.json", "static/", "static/..%2fapp.py", "static/index.html%00.js"])
@@ -330,6 +345,115 @@ def test_noise_blur_and_size_are_improved(browser):
     smooth = opened(browser, png(np.full((24, 40, 3), 90, np.uint8)))
     end = done(browser, f"/api/photos/{smooth['key']}/denoise")
     assert (end["photo"], codes(end)) == (None, ["noise_low"])
+
+
+def changed(browser, photo, what, **query) -> np.ndarray:
+    """Return the pixels of the photograph that a route makes of another."""
+    answer = browser.post(f"/api/photos/{photo['key']}/{what}", params=query, headers=OPAQUE)
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    assert made["key"] != photo["key"]
+    assert (made["name"], made["kind"], made["note"]) == (photo["name"], photo["kind"], None)
+    return read(browser.get(f"/api/photos/{made['key']}/file?kind=PNG").content)
+
+
+def test_a_photograph_is_framed(browser):
+    before = pixels()
+    photo = opened(browser, png(before))
+    assert (changed(browser, photo, "turn") == np.rot90(before, -1)).all()
+    assert (changed(browser, photo, "turn", quarters=2) == before[::-1, ::-1]).all()
+    assert (changed(browser, photo, "crop", box="3,2,10,5") == before[2:7, 3:13]).all()
+    assert (changed(browser, photo, "straighten", angle=0) == before).all()
+    paper = np.pad(pixels(height=60, width=80) // 2, ((9, 9), (12, 12), (0, 0)), constant_values=250)
+    cut = changed(browser, opened(browser, png(paper)), "border")
+    assert abs(np.subtract(cut.shape, (60, 80, 3))).max() <= 2
+    path = f"/api/photos/{photo['key']}"
+    for wrong in ("crop?box=1,2,3", "crop?box=1,2,3,x", "crop?box=90,0,3,3", "straighten?angle=46", "border"):
+        answer = browser.post(f"{path}/{wrong}", headers=OPAQUE)
+        assert (answer.status_code, list(answer.json())) == (422, ["error"]), wrong
+
+
+def test_a_result_is_blended_with_its_photograph(browser):
+    before, after = np.full((24, 40, 3), 40, np.uint8), np.full((24, 40, 3), 240, np.uint8)
+    photo, result = opened(browser, png(before)), opened(browser, png(after), "result.png")
+
+    def blended(**query) -> np.ndarray:
+        answer = browser.post(f"/api/photos/{photo['key']}/blend", params=query, headers=OPAQUE)
+        assert answer.json()["name"] == "result"
+        return read(browser.get(f"/api/photos/{answer.json()['key']}/file?kind=PNG").content)[..., 0]
+
+    assert (blended(result=result["key"], opacity=0.25) == 90).all()
+    mask = opened(browser, png(hole()))
+    soft = blended(result=result["key"], feather=1, mask=mask["key"])
+    assert (soft[8, 10:17] == 140).all()
+    assert (soft[9:12, 11:16] == 240).all()
+    wider = blended(result=result["key"], feather=1, mask=mask["key"], grow=1)
+    assert (wider[7, 10:17] == 140).all()
+    assert (wider[8:13, 11:16] == 240).all()
+
+
+def test_a_job_is_cancelled_by_its_page(browser, monkeypatch):
+    begun, free = threading.Event(), threading.Event()
+
+    def waits(*_: object) -> Any:
+        begun.set()
+        free.wait(10)
+        raise InputError("in vain")
+
+    monkeypatch.setattr(tasks, "denoise_picture", waits)
+    path = f"/api/photos/{opened(browser, png(pixels()))['key']}/denoise"
+    running, waiting = (asked(browser, path).json()["job"] for _ in range(2))
+    assert begun.wait(10)
+    assert browser.delete(f"/api/jobs/{waiting}", headers=OPAQUE).status_code == 204
+    assert browser.get(f"/api/jobs/{waiting}").json() == {"state": "cancelled", "done": 0}
+    assert browser.get(f"/api/jobs/{running}").json() == {"state": "running", "done": 0, "left": None}
+    free.set()
+    assert ended(browser, running)["error"] == "In vain."
+
+
+def test_the_profile_is_shown_if_it_fits(browser):
+    for mode, kept in ((b"RGB ", True), (b"GRAY", False)):
+        profile = bytes(16) + mode + bytes(108)
+        photo = opened(browser, picture_bytes(Picture(pixels(), Metadata(icc=profile)), "a.tif"))
+        shown = Image.open(io.BytesIO(browser.get(f"/api/photos/{photo['key']}/view").content))
+        assert (shown.info.get("icc_profile") == profile) == kept
+
+
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [
+        (None, logging.DEBUG),
+        (asyncio.CancelledError(), logging.DEBUG),
+        (h11.RemoteProtocolError("no request"), logging.DEBUG),
+        (ZeroDivisionError(), logging.ERROR),
+    ],
+)
+def test_the_servers_log_tells_unexpected_errors_alone(error, level, caplog):
+    record = logging.makeLogRecord({"msg": "first\nsecond", "exc_info": error and (type(error), error, None)})
+    with caplog.at_level(logging.DEBUG, "scoreinv.web.app"):
+        _ServerLog().emit(record)
+    (told,) = caplog.records
+    assert (told.levelno, told.getMessage()) == (level, "first")
+    assert (told.exc_info is not None) == (level == logging.ERROR)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="has no such signal")
+@pytest.mark.parametrize(
+    ("ignored", "comes", "stops"), [(False, True, True), (False, False, False), (True, True, False)]
+)
+def test_the_server_ends_with_its_terminal(ignored, comes, stops):
+    server, handled = SimpleNamespace(should_exit=False), []
+    own = signal.SIG_IGN if ignored else lambda *_: handled.append(server.should_exit)
+    before = signal.signal(signal.SIGHUP, own)
+    try:
+        with _ends_with_terminal(server):
+            if comes:
+                signal.raise_signal(signal.SIGHUP)
+            assert handled == []
+        assert (server.should_exit, handled) == (stops, [True] * stops)  # raised again for those that wait for it
+        assert signal.getsignal(signal.SIGHUP) is own
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_time_of_an_improvement_is_estimated(browser, monkeypatch):

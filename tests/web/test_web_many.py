@@ -11,6 +11,10 @@ import pytest
 from client import OPAQUE, client, ended, pixels, png, read
 from fastapi.testclient import TestClient
 
+from scoreinv import tasks
+from scoreinv.imaging.picture import Picture
+from scoreinv.tasks.outcome import Outcome
+from scoreinv.tasks.requests import Inputs, Request
 from scoreinv.web import many
 
 
@@ -56,6 +60,25 @@ def test_all_are_restored_and_one_that_fails_does_not_stop_the_others(browser: T
     assert ended(browser, job)["state"] == "done"
     archive = zipfile.ZipFile(io.BytesIO(browser.get(f"{path}/zip").content))
     assert archive.namelist() == ["a_upscaled.png", "b_upscaled.png", "manifest.csv"]  # of the last run
+
+
+def test_each_task_names_its_results_and_waits_are_told(browser: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, given = begun(browser, {"a.png": png(pixels())}), []
+    assert browser.get(path).json() == [{"name": "a.png", "state": "waiting", "note": None}]
+    assert browser.get(f"{path}/view", params={"name": "a.png", "result": True}).status_code == 404
+
+    def unchanged(inputs: Inputs, request: Request, *_: object) -> Outcome[Picture]:
+        given.append(request.noise_std)
+        return Outcome(inputs.picture, [inputs.picture], None, 0, "exact")
+
+    for task, name in {"colorize": "colorized", "denoise": "denoised", "deblur": "deblurred"}.items():
+        monkeypatch.setattr(tasks, f"{task}_picture", unchanged)
+        job = browser.post(f"{path}/{task}", params={"noise": 51}, headers=OPAQUE).json()["job"]
+        assert ended(browser, job)["note"] == "1 photographs are finished."
+        archive = zipfile.ZipFile(io.BytesIO(browser.get(f"{path}/zip").content))
+        assert archive.namelist() == [f"a_{name}.png", "manifest.csv"]
+    assert given == [None, 0.2, 0.2]
+    assert browser.get(path).json()[0]["state"] == "done"
 
 
 def test_names_stay_within_their_folder_and_apart(browser: TestClient, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from processes import wait_for
 from small_model import save_small
 
 from scoreinv.cli.main import main
+from scoreinv.cli.serve import _end_with_stdin
 from scoreinv.web.access import TOKEN_HEADER
 
 SOON = 120.0
@@ -218,6 +219,34 @@ def test_the_page_is_opened_where_there_is_a_browser(monkeypatch, capsys, tmp_pa
     monkeypatch.setattr("scoreinv.web.app.serve", lambda *_: wait_for(lambda: asked) if opens else time.sleep(0.1))
     assert run(monkeypatch, capsys, "--port", "0", *words)[0] == 0
     assert [link.startswith("http://127.0.0.1:") for link in asked] == [True] * opens
+
+
+@posix
+def test_the_plug_in_is_told_of_the_server_until_it_ends(monkeypatch, capsys, tmp_path):
+    place, told = tmp_path / "runtime" / "scoreinv-serve.json", []
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(place.parent))
+
+    def serve(*_):
+        told.append((json.loads(place.read_text()), stat.S_IMODE(place.stat().st_mode)) if place.exists() else None)
+        if told[-1] and len(told) > 1:
+            place.write_text("another server's")
+
+    monkeypatch.setattr("scoreinv.web.app.serve", serve)
+    link = json.loads(run(monkeypatch, capsys, "--port", "0", "--json")[1])["link"]
+    assert told == [({"link": link, "process": os.getpid()}, 0o600)]
+    assert not place.exists()
+    run(monkeypatch, capsys, "--port", "0", "--json", "--host", "127.0.0.1")  # for others, by the link alone
+    assert told[1] is None
+    run(monkeypatch, capsys, "--port", "0", "--json")
+    assert place.read_text() == "another server's"
+
+
+def test_a_server_that_is_tied_ends_at_the_end_of_its_input(monkeypatch):
+    rest, ended = [b"", b"\n", b"a line"], []
+    monkeypatch.setattr("os.read", lambda number, most: rest.pop())
+    monkeypatch.setattr("os.kill", lambda process, number: ended.append((process, number, len(rest))))
+    _end_with_stdin()
+    assert ended == [(os.getpid(), signal.SIGTERM, 0)]
 
 
 def test_a_port_that_is_taken(monkeypatch, capsys):
