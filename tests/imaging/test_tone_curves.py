@@ -96,8 +96,10 @@ def test_a_part_of_the_strength():
 
 @pytest.mark.parametrize(
     ("hue", "name"),
-    [(5, "magenta"), (35, "red"), (60, "orange"), (90, "yellow"), (150, "green"), (200, "cyan"), (270, "blue")]
-    + [(340, "magenta")],
+    [
+        *((5, "magenta"), (35, "red"), (60, "orange"), (90, "yellow")),
+        *((150, "green"), (200, "cyan"), (270, "blue"), (340, "magenta")),
+    ],
 )
 def test_casts_have_the_name_of_their_hue(hue: float, name: str):
     """From a shift of 3 in CIELAB on; a change of the lightness's spread counts from 5 % on."""

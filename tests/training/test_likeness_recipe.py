@@ -105,11 +105,8 @@ def test_things_match_things_of_their_sort(task: str) -> None:
     half = (torch.arange(16) < 8).float()
     keys = torch.stack([half, 1 - half])
     group = "clothes" if task == "clothes" else "kinds"
-    marks = 1 + half if task == "clothes" else half
-    with_them, across = (
-        (view(keys, "x", marks), view(keys, "x", other))
-        for other in (marks, 3 - marks if task == "clothes" else 1 - half)
-    )
+    marks, others = (1 + half, 2 - half) if task == "clothes" else (half, 1 - half)
+    with_them, across = ((view(keys, "x", marks), view(keys, "x", there)) for there in (marks, others))
     assert loss(task, with_them, with_them, group=group) < 0.2
     assert loss(task, (across[0], across[0]), (across[1], across[1]), group=group) > 1
 

@@ -36,7 +36,7 @@ def test_differences_are_ciede2000_but_for_the_rotation_of_blues(lightness: floa
     one = np.stack([np.full(len(hue), lightness), radius * np.cos(hue), radius * np.sin(hue)], axis=1)
     further = hue + 0.03
     turned = np.stack([one[:, 0], radius * np.cos(further), radius * np.sin(further)], axis=1)
-    for other in (one + [3, 0, 0], one * [1, 1.1, 1.1], turned, turned + [2, 0, 0]):
+    for other in (one + np.array([3, 0, 0]), one * [1, 1.1, 1.1], turned, turned + np.array([2, 0, 0])):
         found = recipe.distance(*(torch.from_numpy(colours) for colours in (one, other)))
         np.testing.assert_allclose((found**2 - 1e-4).sqrt(), deltaE_ciede2000(one, other), rtol=2e-3)
 
