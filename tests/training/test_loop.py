@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from scoreinv.models.codec import encode
 from scoreinv.models.config import ModelConfig
-from scoreinv.models.model_file import read_model
+from scoreinv.models.model_file import read_model, save
 from scoreinv.preconditioning import EDM
 from scoreinv.samplers.dpmpp_2m import DPMpp2M
 from scoreinv.sdes import VE, SubVP
@@ -444,6 +444,15 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(folder, tmp_p
         train(config, out)
     states = [load_file(path) for path in (out / "state").iterdir()]
     assert all(value.isfinite().all() for state in states for value in state.values())
+
+
+def test_a_resumed_run_does_not_replace_the_model_of_another(config, out) -> None:
+    train(config, out)
+    other = config.model.build()
+    save(other, out / "model.safetensors", notes={"run": "another"})
+    with pytest.raises(InputError, match="this run has not written it"):
+        train(replace(config, steps=3), out, resume=True)
+    assert train(replace(config, steps=3), out, resume=True, overwrite=True).steps == 3
 
 
 def test_weights_to_start_from(folder: Path, tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scoreinv.operators.luma import luma
 from scoreinv.training.data import prints
-from scoreinv.training.data.prints import Medium, Sheet, blurred, draw_medium, on_old_film, scanned
+from scoreinv.training.data.prints import Medium, Sheet, blurred, draw_medium, on_old_film, on_other_film, scanned
 
 WHITE, BLACK = np.ones(3, np.float32), np.zeros(3, np.float32)
 PLAIN = Medium(False, WHITE, BLACK, 0.0, 0.5, 0.0, None)
@@ -203,3 +204,18 @@ class Everywhere(Straight):
 
     def random(self, *shape: int) -> np.ndarray:
         return np.zeros(*shape)
+
+
+def test_other_films_have_greys_for_black_and_white_and_weights_of_colours() -> None:
+    """With the power of a middle grey taken back, the light of three primaries adds up to white's."""
+    rgb = np.array([[0, 0, 0], [1, 1, 1], [0.5, 0.5, 0.5], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
+    found = np.array([luma(on_other_film(rgb, "rec601", np.random.default_rng(seed))) for seed in range(500)])
+    black, white = found[:, 0], found[:, 1]
+    np.testing.assert_allclose([black.min(), black.mean(), black.max()], [0, 0.06, 0.12], atol=0.006)
+    np.testing.assert_allclose([white.min(), white.mean(), white.max()], [0.88, 0.94, 1], atol=0.006)
+    light = (found - black[:, None]) / (white - black)[:, None]
+    power = np.log(light[:, 2]) / np.log(0.5)
+    np.testing.assert_allclose([np.log(power).mean(), np.log(power).std()], [0, 0.3], atol=0.04)
+    weights = light[:, 3:].clip(1e-9) ** (1 / power)[:, None]
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-3)
+    np.testing.assert_allclose(weights.mean(0), [0.3, 0.4, 0.3], atol=0.03)
