@@ -171,6 +171,22 @@ def test_what_a_piece_misses_fades_from_known_pixels_and_not_from_the_border() -
     assert (along.diff() < 0.01).all()
 
 
+def test_a_turned_picture_is_filled_the_same_turned() -> None:
+    """By pieces of several places under uneven light: rims and seams count on all sides alike."""
+    generator = torch.Generator().manual_seed(0)
+    y, x = torch.arange(48)[:, None] / 48, torch.arange(48) / 48
+    picture = 0.05 * torch.randn(3, 48, 48, generator=generator) + 0.3 * (x + 2 * y.sin())
+    observed = holed(48, 48, (17, 17, 14, 14))  # with its rim, 16 pixels a side
+    start = moved(48, 48, 12, 13)
+    start[:, :24], start[0, :, 24:], start[1, 24:, :20] = -start[:, :24], -12, 14
+    filled = NearestNeighbourField(picture, observed, start).fill()
+    assert (filled - picture)[:, 17:31, 17:31].abs().max() > 0.1
+    across = NearestNeighbourField(picture.mT.contiguous(), observed.mT.contiguous(), start.mT.flip(0)).fill()
+    torch.testing.assert_close(across, filled.mT, atol=1e-3, rtol=0)
+    around = NearestNeighbourField(picture.flip(1, 2), observed.flip(1, 2), -start.flip(1, 2)).fill()
+    torch.testing.assert_close(around, filled.flip(1, 2), atol=1e-3, rtol=0)
+
+
 def test_sweeps_mend_a_field_of_wrong_places() -> None:
     y, x = torch.arange(40)[:, None], torch.arange(60)
     picture = torch.stack([torch.sin(2 * math.pi * (x + y + k) / 10) for k in range(3)]) * 0.5
