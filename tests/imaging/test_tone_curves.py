@@ -61,15 +61,6 @@ def test_alpha_and_grey_modes_are_kept():
     assert np.ptp(both[..., 0].astype(int)) > 1.5 * np.ptp(gray.astype(int))
 
 
-def test_changes_of_contrast_and_cast():
-    gray = np.linspace(0.3, 0.7, 500)[:, None] * np.ones(3)
-    red = np.clip(gray * [1.15, 1, 0.95], 0, 1)
-    assert changes(red, gray)["cast"] in ("red", "orange")
-    stretched = changes(gray, (gray - 0.5) * 1.5 + 0.5)
-    assert (stretched["contrast"], stretched["cast"]) == (pytest.approx(0.55, abs=0.05), "")
-    assert changes(gray, gray) == {"contrast": 0.0, "cast": ""}
-
-
 def test_the_curve_of_a_channel_is_its_formula():
     """A power between the tones, and lines to 0 and to 1 outside them."""
     curves = ToneCurves(

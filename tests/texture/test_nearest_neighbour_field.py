@@ -98,7 +98,7 @@ def test_two_pixels_are_drawn_as_often_as_their_distribution_says(monkeypatch: p
     assert (drawn - shares).abs().max() < 0.04
 
 
-@pytest.mark.parametrize("box", [(7, 7, 2, 2), (0, 7, 2, 3), (12, 0, 3, 2)])
+@pytest.mark.parametrize("box", [(7, 7, 2, 2), (13, 0, 2, 2)])
 def test_without_temperature_no_other_source_has_a_lower_energy(
     monkeypatch: pytest.MonkeyPatch, box: tuple[int, int, int, int]
 ) -> None:
@@ -109,7 +109,7 @@ def test_without_temperature_no_other_source_has_a_lower_energy(
     start[0, hole], start[1, hole] = 7 - hole.nonzero()[:, 0], 18 - hole.nonzero()[:, 1]  # all from one place
     field = NearestNeighbourField(picture, observed, start)
     monkeypatch.setattr(field, "_precision", 1e6)
-    places = [(7 + down, 18 + across) for down in (-1, 0, 2) for across in (-3, 0, 4)]
+    places = [(7 + down, 18 + across) for down in (-1, 0) for across in (-3, 0, 4)]
     allowed = torch.tensor([(y + REACH) * field._row + x + REACH for y, x in places], dtype=torch.int32)
     monkeypatch.setattr(field, "_candidates", lambda own, *_: allowed.expand(len(own), -1))
     generator = torch.Generator().manual_seed(0)
