@@ -37,6 +37,7 @@ from scoreinv.training.ema import update_average
 from scoreinv.training.loop import Trainer, deferred_signals, learning_rate, train
 from scoreinv.training.losses import ScoreLearner
 from scoreinv.training.metrics import TrainProgress
+from scoreinv.training.run import TrainingRun
 
 pytestmark = pytest.mark.usefixtures("single_thread")
 
@@ -453,6 +454,16 @@ def test_a_resumed_run_does_not_replace_the_model_of_another(config, out) -> Non
     with pytest.raises(InputError, match="this run has not written it"):
         train(replace(config, steps=3), out, resume=True)
     assert train(replace(config, steps=3), out, resume=True, overwrite=True).steps == 3
+
+
+def test_a_run_is_finished_when_its_model_is_that_of_the_end(config, out) -> None:
+    train(config, out)
+    run = TrainingRun(out)
+    notes = run.finished(config)
+    assert notes["ended"] == [2, None]
+    assert run.finished(replace(config, steps=3)) is None
+    save(read_model(run.model), run.model, notes=notes | {"ended": [1, None]})  # as of a run that was killed
+    assert run.finished(config) is None
 
 
 def test_weights_to_start_from(folder: Path, tmp_path: Path) -> None:
