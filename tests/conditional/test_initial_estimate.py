@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from skimage.restoration import inpaint_biharmonic
 
-from scoreinv.conditional.initial_estimate import TENSION, smooth_estimate
+from scoreinv.conditional.initial_estimate import TENSION, block_means, push, smooth_estimate
 from scoreinv.training.data.pictures import BUILTIN
 
 
@@ -127,3 +127,29 @@ def test_variance_is_that_of_the_error_for_a_picture_of_independent_details() ->
     error = (initial.mean - picture)[middle].square().mean()
     expected = initial.variance.expand_as(picture)[middle].mean()
     assert float(error / expected) == pytest.approx(1, abs=0.35)  # levels mix where blocks are cut
+
+
+def test_the_expected_variance_of_a_pixel_follows_the_energy_of_details_around_it() -> None:
+    """In units of the octave's variance, the coarser level's activity counting as two of 5x5 values."""
+    values, observed = uniform((1, 1, 16, 16)), torch.ones(1, 1, 16, 16)
+    observed[..., 7, 6] = 0
+    details = torch.tensor([[0.05, 0.2, 0.3]])
+    levels = [(values * observed, observed)]
+    for _ in range(4):
+        mean, known = (block_means(value) for value in (levels[-1][0], levels[-1][1]))
+        levels.append((mean / known, torch.ones_like(known)))
+
+    def around(value: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.conv2d(value, torch.ones(1, 1, 5, 5), padding=2)
+
+    activity = torch.ones(1, 1, 1, 1)
+    for level in (3, 2, 1, 0):
+        mean, known = levels[level]
+        energy = known * (mean - push(levels[level + 1][0], mean.shape)).square() / details[0, min(level, 2)]
+        activity = push(activity, mean.shape)
+        activity = ((around(energy) + 2 * activity) / (around(known) + 2)).clamp_min(0.02)
+    found = smooth_estimate(values, observed, details).variance
+    assert found.flatten().nonzero().numel() == 1
+    torch.testing.assert_close(found[..., 7, 6], 0.05 * activity[..., 7, 6])
+    flat = smooth_estimate(0 * values, observed, details).variance
+    torch.testing.assert_close(flat[..., 7, 6], torch.tensor([[0.05 * 0.02]]))

@@ -1,5 +1,6 @@
 """Guidance by likelihoods and by null-space projection, against exact conditionals of Gaussians."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -8,11 +9,12 @@ from mixture import SDES, SHAPE, BatchStream, correlated, gaussian
 from torch import Tensor
 
 from scoreinv.guidance import DPS, MMPS, DiffPIR, PiGDM
+from scoreinv.guidance.base import _BEYOND, LikelihoodGuidance
 from scoreinv.operators import LinearOperator, gray, mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import ODE, DPMpp2M, resampling_times, uniform_times
 from scoreinv.sdes import SDE, VE, VP, as_time, broadcast
-from scoreinv.system.errors import InputError
+from scoreinv.system.errors import InputError, ScoreinvError
 
 pytestmark = pytest.mark.portable
 
@@ -192,3 +194,39 @@ def test_resampling_goes_through_each_stretch_again() -> None:
     )
     with pytest.raises(InputError, match="at least 1"):
         resampling_times(VE(), 10, repeats=0)
+
+
+@NAMES
+@pytest.mark.parametrize("data_range", [(-1.0, 1.0), (0.0, 1.0)])
+def test_means_far_beyond_the_range_and_its_noise_are_divergence(name: str, data_range: tuple[float, float]) -> None:
+    """Of either sign; and so is a gradient that is not finite, wherever the mean is."""
+
+    class Known(Prior):
+        """The denoised mean is `mean` of any state."""
+
+        def __init__(self, mean: float) -> None:
+            self.sde, self.data_range, self.mean = SDES[name], data_range, mean
+
+        def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+            alpha, sigma = (broadcast(of(as_time(t)), x) for of in (self.sde.alpha, self.sde.sigma))
+            return (x - alpha * (self.mean + 0 * x)) / sigma
+
+    class Pulled(LikelihoodGuidance):
+        pull = 1.0
+
+        def back_projected(self, mean: Tensor, t: Tensor, transpose: object) -> Tensor:
+            return torch.full_like(mean, self.pull)
+
+    x, y = draw(2, *SHAPE), torch.zeros(2, *SHAPE).double()
+    for t in (0.05, 0.9):
+        most = _BEYOND * (data_range[1] - data_range[0] + float(SDES[name].noise_to_signal(as_time(t))))
+        for mean in (0.9 * most, -0.9 * most):
+            prior = Known(mean)
+            torch.testing.assert_close(Pulled(prior, LEFT, y).noise(x, t), prior.noise(x, t))
+        for mean in (1.1 * most, -1.1 * most, math.nan):
+            with pytest.raises(ScoreinvError, match="Pulled: the guidance diverges"):
+                Pulled(Known(mean), LEFT, y).noise(x, t)
+        Pulled.pull = math.inf
+        with pytest.raises(ScoreinvError, match="diverges"):
+            Pulled(gaussian(SDES[name]), LEFT, y).noise(x, t)
+        Pulled.pull = 1.0

@@ -80,3 +80,22 @@ def test_marks(dtype):
         assert blue > red + 50
         assert side[2, 2].tolist() == [255, 224, 0]
         assert (side[3:] == 100).all()
+
+
+def test_tints_are_mixed_by_their_opacity_and_a_white_gap_divides() -> None:
+    gray = np.full((2, 400), 100, np.uint8)
+    mask = np.zeros((2, 400), np.uint8)
+    mask[0, 0], mask[1, 1] = GENERATED, ALTERED
+    shown = marked(Picture(gray), Picture(gray), mask, np.zeros((2, 400), bool)).pixels
+    assert shown.shape == (2, 804, 3)
+    assert (shown[:, 400:404] == 255).all()
+    for side in (shown[:, :400], shown[:, 404:]):
+        assert side[0, 0].tolist() == [178, 50, 82]  # half of (255, 0, 64)
+        assert side[1, 1].tolist() == [75, 99, 139]  # a quarter of (0, 96, 255)
+
+
+def test_pictures_of_other_sizes_differ_everywhere() -> None:
+    assert differing(Picture(PIXELS), Picture(PIXELS[:5])).tolist() == [[True] * 8] * 5
+    smaller = np.arange(48).reshape(6, 8)
+    assert enlarged(smaller, (3, 4)).tolist() == smaller[::2, ::2].tolist()
+    assert enlarged(smaller, (4, 8)).tolist() == smaller[[0, 1, 3, 4]].tolist()

@@ -5,8 +5,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
+from scoreinv.imaging.changes import differing
 from scoreinv.imaging.metadata import Metadata
-from scoreinv.imaging.picture import Fill, Picture
+from scoreinv.imaging.picture import Fill, Picture, check_megapixels, eight_bits, scaled
 from scoreinv.operators.luma import GRAY_WEIGHTS, luma, luma_weights
 from scoreinv.system.errors import InputError, ScoreinvError
 
@@ -174,3 +175,72 @@ def test_is_gray():
     assert not Picture(rgb).is_gray()
     assert not Picture((rgb / 255).astype(np.float32)).is_gray()
     assert Picture(rgb).is_gray(np.ones((600, 8), bool) & ~(np.arange(8) == 7))
+
+
+def test_sixteen_bits_are_rounded_to_eight():
+    every = np.arange(65536, dtype=np.uint16).reshape(512, 128)
+    assert_array_equal(eight_bits(every), np.rint(every / 257))
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_an_enlarged_picture_is_black_with_interpolated_alpha(dtype):
+    peak = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    pixels = np.full((6, 8, 2), peak, dtype)
+    pixels[:, :4, 1] = 0
+    large = Picture(pixels, Metadata(icc=b"profile", dpi=(300.0, 200.0))).enlarged(3)
+    assert (large.size, large.mode, large.pixels.dtype) == ((18, 24), "LA", dtype)
+    assert (large.metadata.icc, large.metadata.dpi) == (b"profile", (900.0, 600.0))
+    assert not large.pixels[..., 0].any()
+    alpha = large.pixels[..., 1].astype(np.float64) / peak
+    assert_array_equal(alpha[:, :11], 0)  # the cubic's overshoots are clipped
+    assert_allclose(alpha[:, 11:13], [[8 / 27, 19 / 27]] * 18, atol=0.5 / 255)
+    assert_array_equal(alpha[:, 13:], 1)
+    assert Picture(pixels[..., 0]).enlarged(2).metadata.dpi is None
+
+
+def test_pictures_have_at_most_400_megapixels():
+    check_megapixels(20_000, 20_000, "large")
+    with pytest.raises(InputError, match="larger: 20001x20000 is 400 megapixels, the limit is 400"):
+        check_megapixels(20_001, 20_000, "larger")
+    with pytest.raises(InputError, match="the picture, enlarged 20001 times"):
+        Picture(np.zeros((1, 1), np.uint8)).enlarged(20_001)
+    assert (scaled((30, 50), 0.5), scaled((3, 500), 0.1)) == ((15, 25), (1, 50))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_parts_are_pasted_in_colour(mode):
+    given, box = picture(mode, np.uint8), (3, 4, 10, 12)
+    part = given.part(box)
+    assert_array_equal(part.pixels, given.pixels[3:13, 4:16])
+    coloured = part.colorized(np.random.default_rng(2).random((10, 12, 3)))
+    whole = given.around(coloured, box)
+    assert whole.mode == ("RGBA" if given.has_alpha else "RGB")
+    inside = np.zeros(given.size, bool)
+    inside[3:13, 4:16] = True
+    assert_array_equal(whole.pixels[inside].reshape(10, 12, -1), coloured.pixels)
+    assert not differing(given, whole)[~inside].any()
+    assert_array_equal(given.part(box).pixels, part.pixels)  # it has not changed
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_colours_are_put_on_the_luma_of_a_picture_where_they_belong(dtype):
+    """In strips, of which some have none; alpha and all other pixels stay."""
+    given, gray = picture("RGBA", dtype, 600, 5), picture("L", dtype, 600, 5)
+    rgb = np.random.default_rng(5).random((600, 5, 3)).astype(np.float32)
+    where = np.zeros((600, 5), bool)
+    where[250:260, 1:4] = where[590, 2] = True
+    found = given.with_colours_at(rgb, where, gray)
+    assert_array_equal(found.pixels[~where], given.pixels[~where])
+    assert_array_equal(found.pixels[..., 3], given.pixels[..., 3])
+    expected = gray.colorized(rgb).pixels
+    if dtype == np.float32:
+        assert_allclose(found.pixels[where][:, :3], expected[where], atol=1e-6)
+    else:
+        assert_array_equal(found.pixels[where][:, :3], expected[where])
+
+
+def test_progress_of_colours_is_by_rows():
+    shares = []
+    gray = Picture(np.full((600, 4), 100, np.uint8))
+    gray.with_chroma(np.full((6, 4, 3), 0.5, np.float32), callback=shares.append)
+    assert shares == pytest.approx([256 / 600, 512 / 600, 1])

@@ -5,7 +5,19 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import ndimage
 
-from scoreinv.imaging.regions import Region, halvings_of_holes, hole_regions, regions_to_fill, widened
+from scoreinv.imaging.regions import (
+    Region,
+    clusters,
+    extent,
+    halvings_of_holes,
+    hole_regions,
+    mask_of_blocks,
+    means_of_blocks,
+    overlap,
+    regions_to_fill,
+    touched_blocks,
+    widened,
+)
 from scoreinv.windows.boxes import crop
 
 
@@ -152,6 +164,15 @@ def test_halvings_bring_every_pixel_of_a_hole_within_reach():
     assert not times[~hole].any()
 
 
+def test_halvings_turn_with_the_picture():
+    """What lies beyond a border is known at none of the four."""
+    hole = holes((160, 200), (30, 40, 34, 50), (120, 0, 40, 12), (0, 150, 9, 50), (80, 60, 13, 13), (90, 130, 70, 70))
+    times = halvings_of_holes(hole, 16)
+    assert set(times[hole].tolist()) == {0, 1, 3}
+    for turned, expected in ((hole.T, times.T), (hole[::-1], times[::-1]), (hole[:, ::-1], times[:, ::-1])):
+        assert_array_equal(halvings_of_holes(turned, 16), expected)
+
+
 @pytest.mark.parametrize("depth", [20, 40])
 def test_the_arms_of_a_deep_hole_are_scratches(depth: int) -> None:
     """What is narrow of it and 24 pixels from what is 8 deep is not drawn at a coarser scale."""
@@ -275,3 +296,37 @@ def test_a_region_is_widened_to_all_of_the_picture_in_a_few_steps(place):
             assert min(2 * before, whole) <= side + 4
         region = wide
     assert region.box == (0, 0, 101, 203)
+
+
+def test_overlaps_and_extents_of_boxes():
+    assert overlap((2, 3, 10, 12), (5, 1, 20, 6)) == (
+        (slice(3, 10), slice(0, 4)),
+        (slice(0, 7), slice(2, 6)),
+    )
+    assert overlap((0, 0, 5, 5), (5, 0, 5, 5)) is None
+    assert overlap((0, 0, 5, 5), (0, 5, 5, 5)) is None
+    assert overlap((0, 0, 5, 5), (4, 4, 5, 5)) == ((slice(4, 5), slice(4, 5)), (slice(0, 1), slice(0, 1)))
+    assert extent(holes((20, 30), (3, 7, 4, 5), (9, 2, 1, 3))) == (slice(3, 10), slice(2, 12))
+
+
+def test_clusters_are_of_holes_in_cells_of_16_pixels_that_touch():
+    """By their first row, each with its own pixels of the bounding box."""
+    hole = holes((70, 90), (14, 70, 2, 3), (17, 60, 1, 2), (1, 2, 3, 4), (60, 80, 10, 10), (17, 20, 2, 2))
+    found = [(box, int(own.sum())) for box, own in clusters(hole)]
+    assert found == [((1, 2, 18, 20), 16), ((14, 60, 4, 13), 8), ((60, 80, 10, 10), 100)]
+    for box, own in clusters(hole):
+        assert_array_equal(own, crop(hole, box))
+
+
+def test_blocks_of_pixels():
+    values = np.arange(7 * 9).reshape(7, 9).astype(float)
+    means = means_of_blocks(values, 3)
+    assert means.tolist() == [[values[3 * i : 3 * i + 3, 3 * j : 3 * j + 3].mean() for j in range(3)] for i in range(2)]
+    colours = np.stack([values, -values], axis=-1)
+    assert_array_equal(means_of_blocks(colours, 3), np.stack([means, -means], axis=-1))
+    hole = holes((7, 9), (2, 5, 2, 1), (6, 8, 1, 1))
+    touched = touched_blocks(hole, 3)
+    assert touched.tolist() == [[False, True, False], [False, True, False], [False, False, True]]
+    whole = mask_of_blocks(touched[:2], 3, (7, 9))
+    assert whole.shape == (7, 9)
+    assert_array_equal(whole, holes((7, 9), (0, 3, 6, 3)))

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from skimage.color import deltaE_ciede2000, lab2rgb, rgb2lab
 
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.tone_curves import ToneCurves, changes, with_tones
+from scoreinv.imaging.tone_curves import ToneCurves, changes, difference, with_tones
 
 GAIN, STAIN, INK = np.array([0.45, 0.7, 0.9]), np.array([1.0, 0.95, 0.8]), np.array([0.1, 0.05, 0.02])
 
@@ -60,10 +61,56 @@ def test_alpha_and_grey_modes_are_kept():
     assert np.ptp(both[..., 0].astype(int)) > 1.5 * np.ptp(gray.astype(int))
 
 
-def test_changes_of_contrast_and_cast():
-    gray = np.linspace(0.3, 0.7, 500)[:, None] * np.ones(3)
-    red = np.clip(gray * [1.15, 1, 0.95], 0, 1)
-    assert changes(red, gray)["cast"] in ("red", "orange")
-    stretched = changes(gray, (gray - 0.5) * 1.5 + 0.5)
-    assert (stretched["contrast"], stretched["cast"]) == (pytest.approx(0.55, abs=0.05), "")
-    assert changes(gray, gray) == {"contrast": 0.0, "cast": ""}
+def test_the_curve_of_a_channel_is_its_formula():
+    """A power between the tones, and lines to 0 and to 1 outside them."""
+    curves = ToneCurves(
+        *(np.array(values) for values in ([0.1, 0, 0], [0.9, 1, 1], [0.5, 1, 1], [0.2, 0.3, 0], [0.8, 0.6, 1]))
+    )
+    values = np.array([0.0, 0.1, 0.2, 0.5, 0.8, 0.9, 1.0])
+    at_low, at_high = 0.125**0.5, 0.875**0.5
+    expected = [0, at_low / 2, at_low, 0.5**0.5, at_high, (at_high + 1) / 2, 1]
+    np.testing.assert_allclose(curves.channel(values, 0), expected, atol=1e-6)
+    assert curves.channel(values, 1) is values
+    toned = curves.toned(np.stack([values] * 3, axis=1))
+    np.testing.assert_allclose(toned, np.stack([expected, values, values], axis=1), atol=1e-6)
+
+
+def test_a_part_of_the_strength():
+    whole = undoing(0.02, 0.98)
+    part = whole.part(0.25)
+    np.testing.assert_allclose(part.black, INK / 4)
+    np.testing.assert_allclose(part.white, 1 - (1 - STAIN) / 4)
+    np.testing.assert_allclose(part.exponent, GAIN**-0.25)
+    assert part.low is whole.low
+    assert part.high is whole.high
+
+
+@pytest.mark.parametrize(
+    ("hue", "name"),
+    [
+        *((5, "magenta"), (35, "red"), (60, "orange"), (90, "yellow")),
+        *((150, "green"), (200, "cyan"), (270, "blue"), (340, "magenta")),
+    ],
+)
+def test_casts_have_the_name_of_their_hue(hue: float, name: str):
+    """From a shift of 3 in CIELAB on; a change of the lightness's spread counts from 5 % on."""
+    lightness = np.linspace(40, 60, 50)
+
+    def colours(chroma: float, spread: float = 1.0) -> np.ndarray:
+        shift = chroma * np.array([np.cos(np.radians(hue)), np.sin(np.radians(hue))])
+        return lab2rgb(np.stack([50 + spread * (lightness - 50), *np.full((50, 2), shift).T], axis=1)[None])[0]
+
+    assert changes(colours(3.3), colours(0)) == {"contrast": 0.0, "cast": name}
+    assert changes(colours(2.7), colours(0)) == {"contrast": 0.0, "cast": ""}
+    for spread in (0.96, 1.04):
+        assert changes(colours(0), colours(0, spread))["contrast"] == 0
+    for spread in (0.9, 1.08):
+        assert changes(colours(0), colours(0, spread))["contrast"] == pytest.approx(spread - 1, abs=2e-3)
+
+
+def test_the_difference_is_the_mean_over_colours():
+    one = np.array([[0.5, 0.5, 0.5], [0.2, 0.4, 0.6]])
+    other = np.array([[0.6, 0.5, 0.5], [0.2, 0.4, 0.6]])
+    alone = deltaE_ciede2000(rgb2lab(one), rgb2lab(other))
+    assert alone[1] == 0
+    assert difference(one, other) == pytest.approx(alone[0] / 2)

@@ -57,8 +57,12 @@ def test_less_noise_than_the_prior_knows(sde):
     torch.testing.assert_close(interop.Denoiser(gaussian(sde))(x, 0), shrunk(x, least), rtol=0, atol=1e-6)
 
 
-def test_noise_beyond_what_the_prior_knows():
-    denoiser, x = interop.Denoiser(gaussian(VE(0.004, 4.0))), picture(1, 3, 8, 8)
+@pytest.mark.parametrize("data_range", [(-1.0, 1.0), (0.0, 1.0)])
+def test_noise_beyond_what_the_prior_knows(data_range):
+    denoiser, x = interop.Denoiser(gaussian(VE(0.004, 4.0), data_range)), picture(1, 3, 8, 8)
+    largest = 4 / (data_range[1] - data_range[0])
+    weaker = 0.5 + (x - 0.5) / 3  # contrast is reduced about the middle of the range
+    torch.testing.assert_close(denoiser(x, 3 * largest), shrunk(weaker, largest), rtol=0, atol=1e-4)
     noisy = x + 1000 * torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     # Noise of 1000 says nothing: all that is left is the mean, and what the shrunk noise is taken for.
     assert (denoiser(noisy, 1000.0) - MEAN).abs().max() < 0.1

@@ -16,16 +16,19 @@ from safetensors.torch import load_file, save_file
 import scoreinv
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.catalogue import configuration, load_classifier
-from scoreinv.models.codec import encode, parse_json
-from scoreinv.models.config import ClassifierConfig, ModelConfig, decode_model
+from scoreinv.models.codec import decode, encode, parse_json
+from scoreinv.models.config import ClassifierConfig, DetectorConfig, ModelConfig, UpscalerConfig, decode_model
 from scoreinv.models.foreign.official import read_official_config
 from scoreinv.models.model_file import read_metadata, read_model, save
 from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
+from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.networks.encoder import FEATURES
+from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.preconditioning import EDM, PaperVE
+from scoreinv.networks.span import SPANConfig
+from scoreinv.preconditioning import EDM, DataPrediction, PaperVE, PaperVP
 from scoreinv.prior import RecommendedSampler
-from scoreinv.sdes import DDPM, VE, VP
+from scoreinv.sdes import DDPM, VE, VP, SubVP
 from scoreinv.system.errors import CheckpointError, InputError
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
@@ -260,3 +263,43 @@ def test_words_of_the_reference_in_capitals(tmp_path: Path) -> None:
     path.write_text(json.dumps(changed(data, ("model", "nonlinearity"), "Swish")))
     assert read_official_config(str(path)) == expected
     assert isinstance(expected.preconditioning, PaperVE)
+
+
+def test_entries_that_files_leave_out_have_the_values_that_released_files_mean() -> None:
+    network = NCSNppConfig(
+        *(3, 0, (), 128, (1, 2, 2, 2), 4, (1,), "once", None, "biggan", (1, 3, 3, 1), True, True, "residual", "none"),
+        *("sum", "fourier", 16.0, True, 0.1, 0.0, 4, None, 1e-6, "swish", 1),
+    )
+    ve = {"name": "ve"}
+    least = {"network": {}, "sde": ve, "preconditioning": {"name": "edm"}}
+    assert decode_model(least) == ModelConfig(
+        network, VE(0.01, 50.0, 1000), EDM(0.5), (-1.0, 1.0), 32, None, 0, 1.0, False
+    )
+    for sde in (VP(0.1, 20.0, 1000), SubVP(0.1, 20.0, 1000), DDPM(0.1, 20.0, 1000)):
+        assert decode_model(least | {"sde": {"name": type(sde).__name__.lower()}}).sde == sde
+    for name, reading in (
+        ("paper_ve", PaperVE("sigma", True)),
+        ("paper_vp", PaperVP(1000)),
+        ("data", DataPrediction(0.01)),
+    ):
+        assert decode_model(least | {"preconditioning": {"name": name}}).preconditioning == reading
+    residual = least | {"network": {"condition_channels": 12}, "preconditioning": {"name": "residual_edm"}}
+    details = (
+        (0.031, 0.037, 0.048, 0.066, 0.086, 0.110, 0.180),
+        (0.0018, 0.0034, 0.0057, 0.0092, 0.0138, 0.0200, 0.0800),
+        (0.0007, 0.0013, 0.0020, 0.0030, 0.0041, 0.0050, 0.0250),
+    )
+    assert decode_model(residual).preconditioning == ResidualPreconditioning(details, "rec601", 1)
+    denoiser = decode_model(least | {"network": {"name": "ffdnet"}})
+    assert denoiser.network == FFDNetConfig(3, 96, 12, 150 / 255)
+    classifier = {"sde": ve, "classes": ["a", "b"]}
+    assert decode_model(classifier | {"network": {"name": "wide_resnet", "classes": 2}}) == ClassifierConfig(
+        WideResNetConfig(3, 2, 16, 4, 0.1, 1.0), VE(0.01, 50.0), ("a", "b"), (-1.0, 1.0), 32, 1.0
+    )
+    plain = decode_model(classifier | {"network": {"name": "convnet", "classes": 2}})
+    assert plain.network == ConvNetConfig(3, 2, (64, 192, 256))
+    detector = DetectorNetworkConfig((12, 24, 48, 64), 96, 0, False)
+    assert decode_model({"network": {"name": "damage"}}) == DetectorConfig(detector, 160)
+    assert decode_model({"network": {"name": "span"}}) == UpscalerConfig(SPANConfig(48, 6), 48)
+    sampler = decode(RecommendedSampler, {"predictor": "ancestral"})
+    assert sampler == RecommendedSampler("ancestral", "none", 0.16, 1000, False)

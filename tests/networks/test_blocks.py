@@ -1,6 +1,7 @@
 """Layers: normalisation and attention against their definitions, filters that are learnt under autocasting."""
 
 import copy
+import math
 from dataclasses import replace
 
 import pytest
@@ -8,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from scoreinv.networks.blocks import convolved, norm_activate, normalise
+from scoreinv.networks.blocks import conv, convolved, group_norm, initialised, norm_activate, normalise
 from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig
+from scoreinv.system.errors import InputError
 
 SMALL = NCSNppConfig(width=8, multipliers=(1, 2), blocks=1, dropout=0.0, init_scale=1.0)
 
@@ -79,3 +81,20 @@ def test_filters_of_single_channels_are_learnt_in_float32(stride: int) -> None:
     again = weight.clone().requires_grad_()
     F.conv2d(x, again, bias, stride, 1, groups=3).sum().backward()
     torch.testing.assert_close(learnt.grad, again.grad)
+
+
+def test_groups_are_equal_large_enough_and_at_most_32() -> None:
+    for channels, least, expected in ((7, 4, 1), (7, 1, 7), (12, 5, 2), (24, 4, 6), (128, 4, 32), (129, 1, 3)):
+        assert group_norm(channels, least).num_groups == expected
+    with pytest.raises(InputError, match="3 channels do not make a group of 4"):
+        group_norm(3, 4)
+
+
+@pytest.mark.parametrize(("scale", "variance"), [(1.0, 1.0), (0.25, 0.25), (0.0, 1e-10)])
+def test_first_weights_are_uniform_with_the_variance_of_their_fans(scale: float, variance: float) -> None:
+    torch.manual_seed(0)
+    for layer, fans in ((conv(20, 30, 3, scale), 9 * 25), (initialised(nn.Linear(90, 30), scale), 60)):
+        weight, bound = layer.weight.detach(), math.sqrt(3 * variance / fans)
+        assert 0.99 * bound < float(weight.abs().max()) <= bound
+        assert float(weight.var()) == pytest.approx(variance / fans, rel=0.1)
+        assert not layer.bias.any()

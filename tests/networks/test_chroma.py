@@ -159,6 +159,11 @@ def test_pictures_that_are_not_looked_at_expect_nothing(prior: ConditionalPrior)
     torch.testing.assert_close(plain.mean, none.mean)
 
 
+def test_features_have_the_shapes_that_are_told_before(prior: ConditionalPrior) -> None:
+    found = [tuple(value.shape[1:]) for value in prior.look(luma(64, 96))]
+    assert prior.feature_shapes(64, 96) == found
+
+
 def test_a_file_has_both_networks(prior: ConditionalPrior, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save(prior, path)

@@ -23,15 +23,18 @@ def test_fir_resampling_keeps_constants_and_matches_its_definition() -> None:
     torch.testing.assert_close(inside, torch.ones_like(inside))
 
 
-@pytest.mark.parametrize("kernel", [None, (1, 3, 3, 1)])
+@pytest.mark.parametrize(
+    "kernel", [None, (1, 3, 3, 1), (1, 1), (1, 2, 1), (3, 2, 1), (1, 2, 4, 2, 3), (1, 2, 3, 4, 2, 1)]
+)
 def test_learned_resampling_is_resampling_when_its_convolution_is_the_identity(kernel: tuple[int, ...] | None) -> None:
     x = torch.randn(1, 2, 8, 8)
     up = Upsample(2, 2, True, kernel)
     with torch.no_grad():
         up.conv.weight.zero_()
         up.conv.weight[range(2), range(2), 1, 1] = 1
-        torch.testing.assert_close(up(x)[..., 2:-2, 2:-2], upsample(x, kernel)[..., 2:-2, 2:-2])
+        assert up(x).shape == (1, 2, 16, 16)
+        torch.testing.assert_close(up(x)[..., 4:-4, 4:-4], upsample(x, kernel)[..., 4:-4, 4:-4])
         if kernel is not None:
             down = Downsample(2, 2, True, kernel)
             down.conv.load_state_dict(up.conv.state_dict())
-            torch.testing.assert_close(down(x)[..., 1:-1, 1:-1], downsample(x, kernel)[..., 1:-1, 1:-1])
+            torch.testing.assert_close(down(x)[..., 2:-2, 2:-2], downsample(x, kernel)[..., 2:-2, 2:-2])

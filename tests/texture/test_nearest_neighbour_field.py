@@ -98,6 +98,36 @@ def test_two_pixels_are_drawn_as_often_as_their_distribution_says(monkeypatch: p
     assert (drawn - shares).abs().max() < 0.04
 
 
+@pytest.mark.parametrize("box", [(7, 7, 2, 2), (13, 0, 2, 2)])
+def test_without_temperature_no_other_source_has_a_lower_energy(
+    monkeypatch: pytest.MonkeyPatch, box: tuple[int, int, int, int]
+) -> None:
+    """Given the others, by the formula of all pixels: seams with neighbours in the hole, and outside it, count."""
+    picture = of_8_bits(torch.rand(3, 15, 30, generator=torch.Generator().manual_seed(3)))
+    observed, start = holed(15, 30, box), moved(15, 30, 0, 0)
+    hole = observed[0] == 0
+    start[0, hole], start[1, hole] = 7 - hole.nonzero()[:, 0], 18 - hole.nonzero()[:, 1]  # all from one place
+    field = NearestNeighbourField(picture, observed, start)
+    monkeypatch.setattr(field, "_precision", 1e6)
+    places = [(7 + down, 18 + across) for down in (-1, 0) for across in (-3, 0, 4)]
+    allowed = torch.tensor([(y + REACH) * field._row + x + REACH for y, x in places], dtype=torch.int32)
+    monkeypatch.setattr(field, "_candidates", lambda own, *_: allowed.expand(len(own), -1))
+    generator = torch.Generator().manual_seed(0)
+    found = field.displacements
+    for _ in range(20):
+        field.sweep(generator)
+        found, before = field.displacements, found
+        if torch.equal(found, before):
+            break
+    assert len({tuple(each) for each in field._source[field._pixels][:, None].tolist()}) > 1
+    least = energy(picture, observed, found)
+    for y, x in hole.nonzero().tolist():
+        for place in places:
+            other = found.clone()
+            other[0, y, x], other[1, y, x] = place[0] - y, place[1] - x
+            assert energy(picture, observed, other) > least - 1e-4
+
+
 def test_heights_are_drawn_as_often_as_their_distribution_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a flat picture all pieces fit: where they come from is normal around c."""
     picture, observed = torch.zeros(3, 60, 30), holed(60, 30, (30, 12, 1, 4))
@@ -139,6 +169,22 @@ def test_what_a_piece_misses_fades_from_known_pixels_and_not_from_the_border() -
     assert along[-1] < 0  # at the rim
     assert along[0] > 0.15  # light goes on to the border, and what is of things has faded
     assert (along.diff() < 0.01).all()
+
+
+def test_a_turned_picture_is_filled_the_same_turned() -> None:
+    """By pieces of several places under uneven light: rims and seams count on all sides alike."""
+    generator = torch.Generator().manual_seed(0)
+    y, x = torch.arange(48)[:, None] / 48, torch.arange(48) / 48
+    picture = 0.05 * torch.randn(3, 48, 48, generator=generator) + 0.3 * (x + 2 * y.sin())
+    observed = holed(48, 48, (17, 17, 14, 14))  # with its rim, 16 pixels a side
+    start = moved(48, 48, 12, 13)
+    start[:, :24], start[0, :, 24:], start[1, 24:, :20] = -start[:, :24], -12, 14
+    filled = NearestNeighbourField(picture, observed, start).fill()
+    assert (filled - picture)[:, 17:31, 17:31].abs().max() > 0.1
+    across = NearestNeighbourField(picture.mT.contiguous(), observed.mT.contiguous(), start.mT.flip(0)).fill()
+    torch.testing.assert_close(across, filled.mT, atol=1e-3, rtol=0)
+    around = NearestNeighbourField(picture.flip(1, 2), observed.flip(1, 2), -start.flip(1, 2)).fill()
+    torch.testing.assert_close(around, filled.flip(1, 2), atol=1e-3, rtol=0)
 
 
 def test_sweeps_mend_a_field_of_wrong_places() -> None:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from scoreinv.models.codec import encode
 from scoreinv.models.config import ModelConfig
-from scoreinv.models.model_file import read_model
+from scoreinv.models.model_file import read_model, save
 from scoreinv.preconditioning import EDM
 from scoreinv.samplers.dpmpp_2m import DPMpp2M
 from scoreinv.sdes import VE, SubVP
@@ -37,6 +37,7 @@ from scoreinv.training.ema import update_average
 from scoreinv.training.loop import Trainer, deferred_signals, learning_rate, train
 from scoreinv.training.losses import ScoreLearner
 from scoreinv.training.metrics import TrainProgress
+from scoreinv.training.run import TrainingRun
 
 pytestmark = pytest.mark.usefixtures("single_thread")
 
@@ -444,6 +445,25 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(folder, tmp_p
         train(config, out)
     states = [load_file(path) for path in (out / "state").iterdir()]
     assert all(value.isfinite().all() for state in states for value in state.values())
+
+
+def test_a_resumed_run_does_not_replace_the_model_of_another(config, out) -> None:
+    train(config, out)
+    other = config.model.build()
+    save(other, out / "model.safetensors", notes={"run": "another"})
+    with pytest.raises(InputError, match="this run has not written it"):
+        train(replace(config, steps=3), out, resume=True)
+    assert train(replace(config, steps=3), out, resume=True, overwrite=True).steps == 3
+
+
+def test_a_run_is_finished_when_its_model_is_that_of_the_end(config, out) -> None:
+    train(config, out)
+    run = TrainingRun(out)
+    notes = run.finished(config)
+    assert notes["ended"] == [2, None]
+    assert run.finished(replace(config, steps=3)) is None
+    save(read_model(run.model), run.model, notes=notes | {"ended": [1, None]})  # as of a run that was killed
+    assert run.finished(config) is None
 
 
 def test_weights_to_start_from(folder: Path, tmp_path: Path) -> None:

@@ -6,17 +6,30 @@ import numpy as np
 import pytest
 import torch
 from gaussian import GaussianPrior, standard_normal
+from small_conditional import conditional_prior
 
+from scoreinv.conditional import Observation
+from scoreinv.conditional.initial_estimate import block_means
 from scoreinv.models.codec import decode
 from scoreinv.models.config import ModelConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.operators import ObservedComponents
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP, broadcast
 from scoreinv.system.errors import InputError
 from scoreinv.training.config import DataConfig, ObjectiveConfig
 from scoreinv.training.data.batches import Batch
-from scoreinv.training.losses import ScoreLearner, per_image_loss, weight
-from scoreinv.training.presets import small_training
+from scoreinv.training.losses import (
+    ClassifierLearner,
+    ConditionalLearner,
+    DamageLearner,
+    ScoreLearner,
+    learner_of,
+    per_image_loss,
+    useful_loss,
+    weight,
+)
+from scoreinv.training.presets import classifier_training, conditional_training, damage_training, small_training
 
 SDES = [VE(0.01, 50.0), VP(), SubVP()]
 
@@ -135,3 +148,105 @@ def test_smld_is_the_loss_of_the_published_code() -> None:
     target = -noise / broadcast(sigmas, z) ** 2
     losses = (prior.score(x0 + noise, t) - target).square().flatten(1).mean(1) * sigmas**2
     torch.testing.assert_close(per_image_loss(ObjectiveConfig(times="discrete"), prior, x0, t, z), losses)
+
+
+class _Logits:
+    """A model of given logits, on pictures or states."""
+
+    classes, sde = ("a", "b", "c"), VE(0.01, 50.0)
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        self.given, self.seen = logits, []
+
+    def logits(self, pictures: torch.Tensor) -> torch.Tensor:
+        return self.given
+
+    def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        self.seen += [x, t]
+        return self.given
+
+
+def test_the_loss_of_damage_is_entropy_and_overlap_of_what_is_certain() -> None:
+    """Dice with 100 pixels more on both sides, beside twenty times the mean entropy; NaN marks faint damage."""
+    learner = DamageLearner(damage_training(DataConfig()))
+    logits = 3 * standard_normal((2, 1, 6, 8), 1)
+    damaged = (standard_normal((2, 1, 6, 8), 2) > 0.7).float()
+    damaged[0, :, :2] = torch.nan
+    batch = Batch(torch.zeros(2, 3, 6, 8), torch.zeros(2), torch.empty(0), damaged=damaged)
+    expected, shares = [], {"damaged": [], "missed": [], "wrong": []}
+    for row in range(2):
+        certain = damaged[row].isfinite()
+        p, y = logits[row][certain].sigmoid().double(), damaged[row][certain].double()
+        entropy = -(y * p.log() + (1 - y) * (1 - p).log()).sum() / 48
+        dice = (2 * (p * y).sum() + 100) / (p.sum() + y.sum() + 100)
+        expected.append(20 * entropy + 1 - dice)
+        found = p > 0.5
+        counts = {"damaged": y.sum(), "missed": (y * ~found).sum(), "wrong": ((1 - y) * found).sum()}
+        for name, count in counts.items():
+            shares[name].append(count / 48)
+    model = _Logits(logits)
+    torch.testing.assert_close(learner.losses(model, batch).double(), torch.stack(expected), rtol=1e-5, atol=1e-6)
+    measured = learner.measures(model, batch)
+    assert set(measured) == {"validation", *shares}
+    for name, values in shares.items():
+        torch.testing.assert_close(measured[name].double(), torch.stack(values), rtol=1e-5, atol=1e-7)
+    share = float(damaged.nan_to_num(0).mean())
+    entropy = -(share * np.log(share) + (1 - share) * np.log(1 - share))
+    assert learner.baseline_loss(model, batch) == pytest.approx(20 * entropy + 1 - share)
+    healthy = replace(batch, damaged=0 * damaged)
+    assert learner.baseline_loss(model, healthy) == pytest.approx(1, abs=1e-3)
+
+
+def test_the_loss_of_a_classifier_is_cross_entropy_of_noisy_pictures() -> None:
+    run = classifier_training(VE(0.01, 50.0), DataConfig(), ("a", "b", "c"))
+    run = replace(run, objective=replace(run.objective, label_smoothing=0.3))
+    learner, model = ClassifierLearner(run), _Logits(2 * standard_normal((4, 3), 1))
+    images, noise = standard_normal((4, 3, 8, 8), 2), standard_normal((4, 3, 8, 8), 3)
+    times = torch.tensor([0.1, 0.4, 0.7, 1.0], dtype=torch.float64)
+    labels = torch.tensor([0, 2, 1, 1])
+    batch = Batch(images, times, noise, labels=labels)
+    logs = model.given.log_softmax(1)
+    own = -logs[torch.arange(4), labels]
+    torch.testing.assert_close(learner.losses(model, batch), 0.7 * own - 0.3 * logs.mean(1))
+    torch.testing.assert_close(model.seen[0], images + broadcast(model.sde.sigma(times), noise) * noise)
+    measured = learner.measures(model, batch)
+    torch.testing.assert_close(measured["validation"], own)
+    assert measured["accuracy"].tolist() == (model.given.argmax(1) == labels).float().tolist()
+    assert learner.baseline_loss(model, batch) == pytest.approx(np.log(3))
+
+
+def test_a_conditional_prior_is_trained_given_what_is_observed() -> None:
+    """Of a picture that refines a coarser one also the means of its blocks; beside it, the error without any."""
+    run = conditional_training(VE(0.01, 20.0), DataConfig())
+    learner, prior = ConditionalLearner(run), conditional_prior()
+    images, noise = standard_normal((2, 3, 16, 16), 1).clamp(-1, 1), standard_normal((2, 3, 16, 16), 2)
+    observed = torch.ones(2, 3, 16, 16, dtype=torch.bool)
+    observed[:, :, 3:13, 3:13] = False
+    times = torch.tensor([0.4, 0.9], dtype=torch.float64)
+    batch = Batch(images, times, noise, observed=observed, refined=torch.tensor([False, True]))
+    operator = ObservedComponents(observed, prior.preconditioning.basis)
+    given = [Observation(operator, operator(images), coarse=coarse) for coarse in (None, block_means(images))]
+    apart = [per_image_loss(run.objective, prior.given(one), images, times, noise) for one in given]
+    with torch.no_grad():
+        losses, measured = learner.losses(prior, batch), learner.measures(prior, batch)
+    torch.testing.assert_close(losses, torch.stack([apart[0][0], apart[1][1]]).detach(), rtol=1e-4, atol=1e-5)
+    assert (apart[0][1] - apart[1][1]).abs() > 1e-3
+    torch.testing.assert_close(measured["validation"], losses)
+    alone = per_image_loss(run.objective, prior, images, times, noise).detach()
+    torch.testing.assert_close(measured["unconditional"], alone, rtol=1e-4, atol=1e-5)
+    assert learner.baseline_loss(prior, batch) == 1
+
+
+def test_each_kind_of_run_has_its_learner_and_its_bound_of_use() -> None:
+    """Half of what knowing nothing gives; a conditional prior starts near the best, and classifiers have no bound."""
+    sde, data = VE(), DataConfig()
+    conditional = conditional_training(sde, data)
+    runs = {
+        ScoreLearner: (small_training(sde, data), 0.5),
+        ConditionalLearner: (conditional, 0.95),
+        ClassifierLearner: (classifier_training(sde, data, ("a", "b")), np.inf),
+        DamageLearner: (damage_training(data), 0.5),
+    }
+    for learner, (run, share) in runs.items():
+        assert type(learner_of(run)) is learner
+        assert useful_loss(run, 0.8) == pytest.approx(0.8 * share)

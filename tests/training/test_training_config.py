@@ -9,7 +9,15 @@ from scoreinv.models.foreign.published import PUBLISHED
 from scoreinv.sdes import VP
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import PRETRAINED
-from scoreinv.training.config import DamageDrawing, DataConfig, OptimizerConfig, TrainingConfig, read_config
+from scoreinv.training.config import (
+    DamageDrawing,
+    DataConfig,
+    ObjectiveConfig,
+    ObservationConfig,
+    OptimizerConfig,
+    TrainingConfig,
+    read_config,
+)
 from scoreinv.training.presets import classifier_training, paper_training, small_training
 
 
@@ -75,3 +83,17 @@ def test_a_classifier_has_no_likelihood_weighting() -> None:
     data = encode(classifier_training(VP(), DataConfig(), ("a", "b")))
     with pytest.raises(InputError, match="a classifier has no likelihood weighting"):
         decode(TrainingConfig, data | {"objective": {"weighting": "likelihood"}})
+
+
+def test_entries_that_runs_leave_out_have_the_values_of_released_ones() -> None:
+    model = {"network": {}, "sde": {"name": "ve"}, "preconditioning": {"name": "edm"}}
+    found = decode(TrainingConfig, {"model": model, "minutes": 2.0})
+    assert found.data == DataConfig(
+        *(None, "crops", (1.0, 0.7, 0.5, 0.35, 0.25), 0.5, (), True, 0, False, (), 0.05, 6.0)
+    )
+    assert found.objective == ObjectiveConfig("continuous", "paper", "mean", None, True, 0.0)
+    assert found.optimizer == OptimizerConfig(2e-4, 0.9, 0.999, 1e-8, 5000, 1.0, 0.0, "constant")
+    rest = (None, None, "score", 64, 1, False, 0.999, None, 2.0, 0, "auto", False, 50, 1000, 5000, 10000, 256, 16, 5.0)
+    assert found == TrainingConfig(found.model, found.data, found.objective, found.optimizer, *rest)
+    assert decode(ObservationConfig, {}) == ObservationConfig(0.15, 0.4, 0.15, 0.1, 0.1, 0.1, 0.0, 0.0, 0.0)
+    assert decode(DamageDrawing, {}) == DamageDrawing(0.3, (), 4)

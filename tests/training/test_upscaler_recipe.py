@@ -75,3 +75,62 @@ def test_the_loss_sees_corrected_pictures(kind):
     left = (downsampling(2, 24, 24, kind)(recipe.corrected(x, small, level, kind)) - small).abs().mean((1, 2, 3))
     assert left[0] < 1e-6
     assert left[1] > 1e-3
+
+
+@pytest.mark.parametrize("means", [0.0, 1.0])
+def test_the_loss_is_the_mean_psnr_inside_the_borders(monkeypatch, means):
+    """Of a picture without noise an even error is corrected, of one with much noise not; both have the floor."""
+    noises = iter([0.0, 1e3])
+
+    def drawn(photos, factor, random):
+        flat = [np.full((3, side, side), 51, np.uint8) for side in (16, 32)]
+        flat[1][:, :5] = flat[1][:, :, -6:] = 255  # does not count
+        flat[1][:, :5, :] = 255
+        return *flat, np.float32(next(noises)), np.float32(means)
+
+    monkeypatch.setattr(recipe, "BATCH", 2)
+    monkeypatch.setattr(recipe, "drawn", drawn)
+    asked = []
+
+    def network(small, factor, noise_std, kinds):
+        asked.append((small.min(), small.max(), factor, noise_std.tolist(), kinds.tolist()))
+        return torch.full((2, 3, 32, 32), 0.3)
+
+    found = recipe.loss(network, 2, [], np.random.default_rng(0))
+    uncorrected = 10 * np.log10(0.1**2 + recipe.FLOOR)
+    assert float(found) == pytest.approx((10 * np.log10(recipe.FLOOR) + uncorrected) / 2, abs=0.05)
+    assert asked == [(pytest.approx(0.2), pytest.approx(0.2), 2, [0.0, 1e3], [means] * 2)]
+
+
+def test_rates_are_relative_to_published_weights():
+    stack = Stack(3, 2, 2)
+    with torch.no_grad():
+        stack.conv_in.weight.fill_(0.5)
+        stack.conv_in.bias.fill_(1e-4)
+    groups = recipe.rates(stack)
+    found = {name: group["lr"] for (name, _), group in zip(stack.named_parameters(), groups, strict=True)}
+    assert found["conv_in.weight"] == pytest.approx(0.5e-4)
+    assert found["conv_in.bias"] == pytest.approx(1e-6)
+    assert found["filter.weight"] == found["filter.bias"] == 3e-4
+    assert found["modulation.weight"] == found["modulation_last.weight"] == 3e-3
+    assert all(group["params"][0] is weight for group, weight in zip(groups, stack.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_kernels_have_their_shapes(factor):
+    """Even, of sum 1, and zero where they say: Lanczos' has three lobes, a Gaussian its width."""
+    place = abs((np.arange(7 * factor) + 0.5) / factor - 3.5)
+    for kind in recipe.KERNELS:
+        weights = recipe.profile(kind, factor, 0.4)
+        assert weights.shape == (7 * factor,)
+        assert weights.sum() == pytest.approx(1)
+        np.testing.assert_allclose(weights, weights[::-1], atol=1e-12)
+    np.testing.assert_allclose(recipe.profile("area", factor, 0.4)[place < 0.5], 1 / factor)
+    gaussian = recipe.profile("gaussian", factor, 0.4)
+    assert gaussian @ place**2 == pytest.approx(0.16, rel=0.02)
+    lanczos = recipe.profile("lanczos", factor, 0.4)
+    near = lanczos / lanczos.max()
+    assert (near[(place > 1) & (place < 2)] < 0).all()
+    assert (near[(place > 2) & (place < 3)] > 0).all()
+    expected = np.sinc(place) * np.sinc(place / 3)
+    np.testing.assert_allclose(near, np.where(place < 3, expected, 0) / expected.max(), atol=1e-9)

@@ -97,6 +97,25 @@ def test_blend_is_continuous_across_windows():
     assert float(blended[0, 0, 0, -1] - blended[0, 0, 0, 0]) == pytest.approx(48)
 
 
+@pytest.mark.parametrize("overlap", [2, 4])
+def test_weights_fall_linearly_over_the_overlap(overlap: int) -> None:
+    """From the middle of its first pixel to that of its last, in both directions."""
+
+    class Numbered(PriorWrapper):
+        """The estimate of a window is the number of its box."""
+
+        def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+            return torch.arange(len(x), dtype=x.dtype)[:, None, None, None].expand_as(x)
+
+        def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
+            return self
+
+    side = 16 - overlap
+    blended = Tiled(Numbered(Scene(torch.zeros(1, 1, 1, 1))), 8, overlap).noise(torch.zeros(1, 1, side, side), 0.4)
+    line = ((torch.arange(side) - 8 + overlap + 0.5) / overlap).clamp(0, 1)  # share of the second of two windows
+    torch.testing.assert_close(blended[0, 0], 2 * line[:, None] + line)
+
+
 @pytest.mark.parametrize("sampler", [PC(steps=6), DPMpp2M(1.0, steps=6), ODE(1e-3, 1e-3)])
 def test_tiles_inside_of_a_condition(sampler):
     """condition(Tiled(prior)) and condition(prior) are one sampler for separate pixels."""

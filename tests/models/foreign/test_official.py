@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from scoreinv.models.foreign.official import load_official, read_official_config
+from scoreinv.prior import RecommendedSampler
 from scoreinv.system.errors import CheckpointError
 
 PARITY = Path(__file__).parents[2] / "data" / "parity"
@@ -88,3 +89,26 @@ def test_wrong_configurations(tmp_path: Path) -> None:
     truncated.write_bytes(checkpoint.read_bytes()[:10_000])
     with pytest.raises(CheckpointError, match="truncated"):
         load_official(truncated, read_official_config("vp/cifar10_ddpm"), ema=True)
+
+
+@pytest.mark.parametrize(
+    ("predictor", "corrector", "method", "expected"),
+    [
+        ("reverse_diffusion", "langevin", "pc", ("reverse_diffusion", "langevin")),
+        ("euler_maruyama", "none", "pc", ("euler_maruyama", "none")),
+        ("ancestral_sampling", "none", "pc", ("ancestral", "none")),
+        ("reverse_diffusion", "ald", "pc", None),
+        ("none", "langevin", "pc", None),
+        ("reverse_diffusion", "langevin", "ode", None),
+    ],
+)
+def test_a_sampler_is_recommended_if_it_is_of_this_package(predictor, corrector, method, expected, tmp_path) -> None:
+    config = json.loads((PARITY / "vp_ddpm_cifar10" / "config.json").read_text())
+    config["sampling"] |= {"predictor": predictor, "corrector": corrector, "method": method, "snr": 0.2}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    found = read_official_config(str(path)).sampler
+    if expected is None:
+        assert found is None
+    else:
+        assert found == RecommendedSampler(*expected, 0.2, config["model"]["num_scales"])

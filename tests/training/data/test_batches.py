@@ -12,7 +12,7 @@ from small_runs import TINY, tiny_run, write_gradient
 from scoreinv.sdes import VP
 from scoreinv.system.errors import InputError
 from scoreinv.training.config import DataConfig
-from scoreinv.training.data.batches import BatchSource
+from scoreinv.training.data.batches import Batch, BatchSource
 from scoreinv.training.data.pictures import Pictures, load_pictures, split
 from scoreinv.training.presets import small_training, with_estimated_sigma_max
 
@@ -133,6 +133,34 @@ def test_a_pass_takes_pictures_more_than_once(tmp_path: Path) -> None:
         taken = ((source.batch(step).images[:, 0, 0, 0] + 1) * 127.5).round().long().tolist()
         assert sorted(taken[index] for index in range(9) if taken[index] >= 2) == [2, 3, 4, 5]
         assert {taken.count(0), taken.count(1)} == {2, 3}
+
+
+def test_shifted_pictures_are_reflected_at_their_borders(tmp_path: Path) -> None:
+    write_gradient(tmp_path / "a.png", 16, 16)
+    data = DataConfig(str(tmp_path), scales=(1.0,), flip=False, shift=3)
+    source = _source(load_pictures(data, 16, 3), data, 16, batch_size=300)
+    pixels = ((source.batch(0).images + 1) * 127.5).round().long()
+    line = torch.arange(16)
+    moved = {}
+    for step in range(-3, 4):
+        place = (line - step).abs()
+        moved[tuple(torch.where(place > 15, 30 - place, place).tolist())] = step
+    counts = torch.zeros(7, 7)
+    for columns, rows in zip(pixels[:, 0, 0].tolist(), pixels[:, 1, :, 0].tolist(), strict=True):
+        counts[moved[tuple(rows)], moved[tuple(columns)]] += 1
+    assert (counts > 0).sum() > 40  # each of 49, six times on average
+    assert torch.equal(pixels[:, 0], pixels[:, 0, :1].expand(-1, 16, -1))
+    assert torch.equal(pixels[:, 1], pixels[:, 1, :, :1].expand(-1, -1, 16))
+
+
+def test_parts_of_batches_and_their_device() -> None:
+    batch = Batch(torch.rand(4, 1, 2, 2), torch.arange(4.0), torch.rand(4, 1, 2, 2), labels=torch.arange(4))
+    for rows in (slice(1, 3), torch.tensor([1, 2])):
+        part = batch.part(rows)
+        assert (part.times.tolist(), part.labels.tolist(), part.observed) == ([1, 2], [1, 2], None)
+        assert torch.equal(part.images, batch.images[1:3])
+    moved = batch.to("meta")
+    assert (moved.images.device.type, moved.labels.device.type, moved.times.device.type) == ("meta", "meta", "cpu")
 
 
 def test_dequantisation_fills_the_interval_of_each_level(tmp_path: Path) -> None:

@@ -222,6 +222,21 @@ def test_decoded_pictures_are_kept_and_found_again(
     assert "cat/a.png" not in load_pictures(data, 8, 3, cache=cache).names
 
 
+@pytest.mark.parametrize("description", [None, "[["])
+def test_a_cache_whose_description_is_lost_or_damaged_is_made_anew(tmp_path: Path, description: str | None) -> None:
+    write_gradient(tmp_path / "a.png", 20, 20)
+    data, cache = DataConfig(str(tmp_path), scales=(1.0,)), tmp_path / "cache"
+    first = load_pictures(data, 8, 3, cache=cache)
+    (path,) = cache.glob("*.json")
+    path.unlink()
+    if description is not None:
+        path.write_text(description)
+    again = load_pictures(data, 8, 3, cache=cache)
+    assert (again.names, again.digest) == (first.names, first.digest)
+    assert np.array_equal(again.levels[0][0], first.levels[0][0])
+    assert path.exists()
+
+
 def test_a_disk_too_full_for_the_cache(mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
