@@ -1,5 +1,6 @@
 """Objects that are pointed at on the page: looked at once, selected by clicks and boxes, and what is not installed."""
 
+import asyncio
 import base64
 import threading
 import time
@@ -17,6 +18,7 @@ from scoreinv.system.errors import Cancelled, ScoreinvError
 from scoreinv.tasks.callbacks import Callback, notify
 from scoreinv.tasks.select import MOST_CLICKS, Prompt, Selected, Size
 from scoreinv.web import objects
+from scoreinv.web.photo import Photo
 
 SOON = 30.0
 """Timeout in seconds, far more than any step needs."""
@@ -157,38 +159,65 @@ def test_too_many_clicks_are_refused(browser):
 
 
 class Endless(Squares):
-    """Selects until it is stopped."""
+    """Selects until it is cancelled or `enough` is set."""
 
     def __init__(self, picture: Picture) -> None:
         super().__init__(picture)
-        self.began, self.stopped = threading.Event(), threading.Event()
+        self.began, self.stopped, self.enough = threading.Event(), threading.Event(), threading.Event()
 
     def select(self, prompt: Prompt, size: Size | None = None, callback: Callback | None = None) -> Selected:
         self.began.set()
         end = time.monotonic() + SOON
-        while time.monotonic() < end:
+        while time.monotonic() < end and not self.enough.wait(0.01):
             try:
                 notify(callback, 0.5)
             except Cancelled:
                 self.stopped.set()
                 raise
-            time.sleep(0.01)
         return super().select(prompt, size)
 
 
-def test_long_selections_block_no_other_request_and_end_with_the_server(squares, monkeypatch):
+@pytest.fixture
+def endless(squares, monkeypatch) -> Endless:
     endless = Endless(Picture(pixels()))
     monkeypatch.setattr(objects, "_encode", lambda photo: endless)
-    with ThreadPoolExecutor() as pool:
-        with client(raises=False) as browser:
-            photo = opened(browser, png(pixels()))
-            for _ in range(3):
-                pool.submit(asked, browser, photo, click="10,8,1")
+    return endless
+
+
+def test_long_selections_block_no_other_request(endless):
+    # The requests end before the client: Starlette's would close their streams outside its event loop.
+    with ThreadPoolExecutor() as pool, client() as browser:
+        photo = opened(browser, png(pixels()))
+        selections = [pool.submit(asked, browser, photo, click="10,8,1") for _ in range(3)]
+        try:
             assert endless.began.wait(SOON)
             view = pool.submit(browser.get, f"/api/photos/{photo['key']}/view")
             assert view.result(SOON).status_code == 200
-            assert not endless.stopped.is_set()
-        assert endless.stopped.wait(SOON)
+            assert not any(selection.done() for selection in selections)
+        finally:
+            endless.enough.set()
+        assert [selection.result(SOON).status_code for selection in selections] == [200, 200, 200]
+
+
+def test_selections_end_with_the_server(endless, monkeypatch):
+    held, prompt = objects.Objects(), Prompt(clicks=((10, 8, True),))
+    photo = Photo.read("a.png", png(pixels()))
+
+    async def ended() -> list[Any]:
+        running = [asyncio.create_task(held.select(photo, prompt, None)) for _ in range(3)]
+        await asyncio.to_thread(endless.began.wait, SOON)
+        held.close()
+        return await asyncio.gather(*running, return_exceptions=True)
+
+    # The running selection ends at its next click, and those that wait are cancelled.
+    errors = [type(error) for error in asyncio.run(ended())]
+    assert errors == [Cancelled, asyncio.CancelledError, asyncio.CancelledError]
+    assert endless.stopped.is_set()
+    closed = []
+    monkeypatch.setattr(objects.Objects, "close", lambda self: closed.append(self))
+    with client():
+        assert not closed
+    assert len(closed) == 1
 
 
 def test_what_is_not_installed_is_said():
