@@ -30,7 +30,7 @@ PAPER_DATA = DataConfig(mode="center", holdout_fraction=0.0)
 """Central squares without held-out pictures: the paper evaluates on separate sets."""
 
 CPU_SIZE = 32
-"""Default side of the pictures on a processor. A step takes a tenth of the time at 64 pixels."""
+"""Default side of the pictures on a processor. A step takes a ninth of the time at 64 pixels."""
 
 _COMPARED_PIXELS = 2**24  # limit of memory for the estimate of sigma_max
 

@@ -6,9 +6,10 @@ import torch
 from gaussian import GaussianPrior
 
 from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, VP, SubVP
-from scoreinv.training.config import ObjectiveConfig
+from scoreinv.training.config import DataConfig, ObjectiveConfig
 from scoreinv.training.data.batches import TIMES, draw_times, importance, stream
 from scoreinv.training.losses import weight
+from scoreinv.training.presets import small_training
 
 SDES = [VE(0.01, 50.0), VP(), SubVP()]
 UNIT = (-1.0, 1.0)
@@ -35,6 +36,15 @@ def test_focused_times_have_log_normal_noise_levels_of_centred_pictures(sde: SDE
         levels = (scale * sde.noise_to_signal(times)).log()
         assert float(levels.mean()) == pytest.approx(-1, abs=0.01)
         assert float(levels.std()) == pytest.approx(0.7, abs=0.01)
+
+
+@pytest.mark.parametrize("sde", SDES, ids=lambda sde: type(sde).__name__)
+def test_small_priors_are_trained_at_the_noise_levels_of_edm(sde: SDE) -> None:
+    config = small_training(sde, DataConfig())
+    times = draw_times(config.objective, sde, config.model.data_range, 4000, stream(0, TIMES, 0))
+    levels = sde.noise_to_signal(times).log()
+    assert float(levels.mean()) == pytest.approx(-1.2, abs=0.02)
+    assert float(levels.std()) == pytest.approx(1.2, abs=0.02)
 
 
 LIKELIHOOD = ObjectiveConfig(weighting="likelihood")
