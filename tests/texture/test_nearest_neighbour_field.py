@@ -171,6 +171,19 @@ def test_what_a_piece_misses_fades_from_known_pixels_and_not_from_the_border() -
     assert (along.diff() < 0.01).all()
 
 
+def test_a_hole_at_the_border_of_a_plain_picture_is_filled_plain() -> None:
+    """Beyond the border nothing is known that a piece could miss."""
+    plain = torch.full((3, 30, 40), 0.4)
+    for box, start in (
+        ((0, 12, 9, 11), (14, 0)),
+        ((21, 12, 9, 11), (-14, 0)),
+        ((9, 0, 11, 9), (0, 15)),
+        ((9, 31, 11, 9), (0, -15)),
+    ):
+        field = NearestNeighbourField(plain, holed(30, 40, box), moved(30, 40, *start))
+        torch.testing.assert_close(field.fill(), plain)
+
+
 def test_a_turned_picture_is_filled_the_same_turned() -> None:
     """By pieces of several places under uneven light: rims and seams count on all sides alike."""
     generator = torch.Generator().manual_seed(0)
