@@ -37,6 +37,13 @@ def test_what_is_sure_is_as_it_is_whatever_the_picture_shows():
     assert not edges.raised(np.zeros((30, 22), np.float32)).any()
 
 
+@pytest.mark.parametrize(("probability", "inside"), [(0.6, True), (0.4, False)])
+def test_an_even_mask_stays_even_up_to_the_border(probability, inside):
+    picture, _ = scene(120, 90)
+    edges = EdgesOfPicture(picture, picture.resized_rgb(30, 22))
+    assert (edges.raised(np.full((30, 22), probability, np.float32)) == inside).all()
+
+
 def test_a_picture_may_be_smaller_than_the_mask():
     pixels = np.zeros((6, 9, 3), np.uint8)
     pixels[:, 4:] = 200

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scoreinv.analysis.jpeg_quantisation import _CHROMA_TABLE, _LUMA_TABLE, coding_of
+from scoreinv.analysis.jpeg_quantisation import _CHROMA_TABLE, _LUMA_TABLE, chroma_samples, coding_of
 from scoreinv.imaging.picture import Picture
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
@@ -87,3 +87,17 @@ def test_a_photograph_that_was_never_compressed_has_none(name: str) -> None:
 def test_too_small_or_flat_pictures_have_none() -> None:
     assert coding_of(Picture(np.full((7, 40), 9, np.uint8))) is None
     assert coding_of(Picture(np.full((64, 64, 3), 99, np.uint8))) is None
+
+
+@pytest.mark.parametrize("cell", [(1, 1), (1, 2), (2, 1), (2, 2)])
+def test_samples_come_back_from_a_decoder_up_to_the_border(cell: tuple[int, int]) -> None:
+    """A decoder puts (3 a + b) / 4 beside each sample a, b being its neighbour on that side; the border repeats."""
+    samples = np.random.default_rng(0).uniform(-99, 99, (2, 7, 9))
+    planes = samples
+    for axis, size in enumerate(cell, start=1):
+        if size == 2:
+            padded = np.pad(planes, [(int(axis == other),) * 2 for other in range(3)], mode="edge")
+            before, after = (np.delete(padded, place, axis) for place in ([-2, -1], [0, 1]))
+            both = [(3 * planes + beside) / 4 for beside in (before, after)]
+            planes = np.stack(both, axis + 1).reshape(*planes.shape[:axis], -1, *planes.shape[axis + 1 :])
+    np.testing.assert_allclose(chroma_samples(planes, cell), samples, rtol=0, atol=1e-3)

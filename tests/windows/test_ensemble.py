@@ -47,6 +47,13 @@ def test_evaluations_are_counted_and_windows_are_the_same():
     torch.testing.assert_close(Tiled(averaged, 4, 0).noise(x, 0.5), averaged.noise(x, 0.5))
 
 
+def test_each_orientation_costs_what_the_prior_costs():
+    prior = Lopsided()
+    prior.evaluations_per_noise, prior.vjps_per_noise = 2, 3
+    averaged = SelfEnsemble(prior, MIRRORED)
+    assert (averaged.evaluations_per_noise, averaged.vjps_per_noise) == (4, 6)
+
+
 def test_an_estimate_by_splitting_can_be_averaged_too():
     prior = scoreinv.load("denoiser")
     y = np.random.default_rng(1).uniform(size=(16, 16, 3)).astype(np.float32)
