@@ -148,6 +148,20 @@ def test_an_interrupted_run_keeps_its_results_and_manifest(run, store, monkeypat
     assert "2 done, 1 skipped" in run().err
 
 
+def test_a_failed_photo_is_not_left_when_a_run_is_interrupted(run, store, monkeypatch):
+    process = batch_work.process
+
+    def interrupted(job, *more):
+        if job.source.endswith("b.jpg"):
+            raise KeyboardInterrupt
+        return process(job, *more)
+
+    write(f"{store}/scans/a.png", b"\x89PNG\r\n\x1a\n")
+    monkeypatch.setattr("scoreinv.batch.run.process", interrupted)
+    ended = run()
+    assert (ended.code, "0 done and kept, 2 left" in ended.err) == (130, True), ended.err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -164,6 +178,11 @@ def test_other_runs_are_refused(scoreinv, words, said):
     ended = scoreinv("denoise", *words)
     assert (ended.code, said in ended.err) == (1 if said == "nosuchthing" else 2, True), ended.err
     assert ended.err.count("\n") == 1
+
+
+def test_a_folder_whose_name_begins_like_that_of_the_photos_is_another(scoreinv, store):
+    ended = scoreinv("denoise", f"{store}/scans", "-o", f"{store}/scans-clean", "--dry-run")
+    assert ended.code == 0, ended.err
 
 
 @pytest.mark.slow

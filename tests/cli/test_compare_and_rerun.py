@@ -4,6 +4,7 @@ import csv
 import getpass
 import json
 import platform
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from shell import hole_array, photo_array
 
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import write_picture
+from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.records import history_of, pixel_hash
+from scoreinv.imaging.records import history_of, pixel_hash, with_record
 
 FAST = ("--precision", "float32", "--device", "cpu")
 
@@ -215,6 +217,20 @@ def test_runs_on_a_result_append_to_its_history_and_the_last_is_repeated(scorein
     again = scoreinv("rerun", "b.webp", "--mask", mask, "--json")  # the last run
     row = json.loads(again.out)
     assert (again.code, Path(row["input"]).name) == (0, "a.png")
+
+
+def test_the_last_of_several_runs_on_the_same_pixels_is_compared(scoreinv, photo, mask):
+    assert scoreinv("inpaint", photo, "--method", "biharmonic", "--mask", mask, "-o", "a.png").code == 0
+    assert (
+        scoreinv("inpaint", "a.png", "--method", "biharmonic", "--mask", mask, "--grow", "2", "-o", "b.png").code == 0
+    )
+    once, again = records(Path("b.png"))
+    same = replace(once, original=again.original, result=again.original)  # a run that changed nothing
+    result = Picture(read_picture("b.png").pixels, Metadata(xmp=same.xmp(None)))
+    write_picture("c.png", with_record(result, again))
+    assert [record.original for record in records(Path("c.png"))] == 2 * [again.original]
+    row = json.loads(scoreinv("compare", "a.png", "c.png", "--json").out)
+    assert (row["recorded"], row["as_recorded"]) == (True, True)
 
 
 def test_the_manifest_names_record_and_mask(scoreinv, mask, tmp_path):

@@ -92,6 +92,7 @@ def test_a_transparent_colour_becomes_alpha(dtype):
     """PNG's tRNS chunk, put in by hand since Pillow writes it for 8 bits only."""
     pixels = samples("RGB", dtype)
     pixels[3, 4] = pixels[0, 0] = (1, 2, 3)
+    pixels[5, 6] = (1, 2, 200)  # one channel is another
     again = read_picture(png_with(b"tRNS", struct.pack(">HHH", 1, 2, 3), pixels))
     assert again.pixels.dtype == dtype
     assert_array_equal(again.pixels[..., :3], pixels)

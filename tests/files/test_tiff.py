@@ -57,6 +57,12 @@ def test_16_bits_of_every_layout(tmp_path, byteorder, compression, planes, tile,
     assert_array_equal(again.pixels, pixels)
 
 
+def test_colours_above_their_alpha_become_full():
+    pixels = np.array([[[200, 50, 0, 100], [3, 0, 0, 0]]], np.uint8)
+    directories.unpremultiply(pixels)
+    assert pixels.tolist() == [[[255, 127, 0, 100], [255, 0, 0, 0]]]
+
+
 @pytest.mark.parametrize("planes", ["contig", "separate"])
 def test_premultiplied_16_bits_are_divided_by_their_alpha(tmp_path, planes):
     stored = np.full((4, 5, 4), (1000, 2000, 3000, 32768), dtype=np.uint16)

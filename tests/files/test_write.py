@@ -54,6 +54,13 @@ def test_16_bit_files_are_what_other_software_reads(tmp_path, mode):
         assert_array_equal(seen if mode == "L" else seen[..., order], pixels)
 
 
+def test_exif_of_a_16_bit_png_begins_with_its_byte_order():
+    """PNG's chunk has no prefix, which JPEG's segment has (PNG 3, section 11.3.2.8)."""
+    directory = b"MM\0*\0\0\0\x08\0\0\0\0\0\0"
+    data = picture_bytes(Picture(samples("RGB", np.uint16), metadata=Metadata(exif=b"Exif\0\0" + directory)), "a.png")
+    assert b"eXIf" + directory in data
+
+
 @pytest.mark.parametrize("mode", CHANNELS)
 def test_webp_is_lossless_unless_asked(tmp_path, mode):
     picture = Picture(samples(mode))
