@@ -4,9 +4,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -229,6 +229,17 @@ def test_notes_of_any_kind_are_notes(tmp_path: Path) -> None:
     save_file(tensors, path, {"format": "scoreinv"})
     with pytest.raises(CheckpointError, match="holds no configuration"):
         read_model(path)
+
+
+@dataclass(frozen=True)
+class Attentive:
+    attention: Literal[True] = True
+
+
+def test_one_is_not_true() -> None:
+    assert decode(Attentive, {"attention": True}) == Attentive()
+    with pytest.raises(CheckpointError, match="attention = 1 "):
+        decode(Attentive, {"attention": 1})
 
 
 def official(folder: str) -> dict[str, Any]:
