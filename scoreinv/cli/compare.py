@@ -55,10 +55,12 @@ def compare(
         files.check_output(output, overwrite=common.overwrite)
     before, after = files.read_picture(original, frame), files.read_picture(result)
     mask = None if changes is None else files.read_picture(changes)
-    records = [*history_of(after.metadata.xmp), *([] if mask is None else history_of(mask.metadata.xmp))]
+    known = [] if mask is None else history_of(mask.metadata.xmp)
     own, made = pixel_hash(before), pixel_hash(after)
-    record = next((each for each in reversed(records) if each.original == own), None)
-    if mask is not None and (known := history_of(mask.metadata.xmp)) and known[-1].original != own:
+    # The result's own records first: a mask is shared by all samples, and has the record of one.
+    latest = (*reversed(history_of(after.metadata.xmp)), *reversed(known))
+    record = next((each for each in latest if each.original == own), None)
+    if known and known[-1].original != own:
         raise InputError(f"{changes}: is the mask of another original, with the SHA-256 {known[-1].original}")
     part = before if record is None or record.box is None else before.part(record.box)
     differs = differing(part, after)

@@ -219,6 +219,14 @@ def test_runs_on_a_result_append_to_its_history_and_the_last_is_repeated(scorein
     assert (again.code, Path(row["input"]).name) == (0, "a.png")
 
 
+def test_each_sample_is_compared_with_its_own_record(scoreinv, conditional, photo, mask):
+    words = ("--samples", "2", "--model", conditional, *FAST)
+    assert scoreinv("inpaint", photo, "--mask", mask, *words, "--changes", "c.png", "-o", "out.png").code == 0
+    for sample in ("out.1.png", "out.2.png"):
+        row = json.loads(scoreinv("compare", photo, sample, "--changes", "c.png", "--json").out)
+        assert (row["recorded"], row["as_recorded"]) == (True, True)
+
+
 def test_the_last_of_several_runs_on_the_same_pixels_is_compared(scoreinv, photo, mask):
     assert scoreinv("inpaint", photo, "--method", "biharmonic", "--mask", mask, "-o", "a.png").code == 0
     assert (
