@@ -285,6 +285,18 @@ def test_neighbours_of_one_size_and_kind_are_done_together() -> None:
     assert [len(group) for group in regions_to_fill(hole, 64, 16, deep=False, at_once=2 * 64 * 64)] == [2, 2, 1]
 
 
+def test_neighbours_that_overlap_are_done_one_after_the_other() -> None:
+    """A crack is divided in blocks, and a branch crosses their corner: its second piece sees the fill of the first."""
+    along = np.arange(300)
+    hole = np.eye(300, dtype=bool) | np.eye(300, k=1, dtype=bool)
+    branch = along[144:157]
+    hole[branch, 300 - branch] = hole[branch, 299 - branch] = True
+    groups = regions_to_fill(hole, 16, 4, deep=False, at_once=99 * 16 * 16)
+    small = [[region.box for region in group] for group in groups if group[0].in_one_window]
+    assert [len(boxes) for boxes in small] == [1, 1]
+    assert overlap(*(boxes[0] for boxes in small))
+
+
 @pytest.mark.parametrize("place", [(30, 40), (0, 0), (97, 179)])
 def test_a_region_is_widened_to_all_of_the_picture_in_a_few_steps(place):
     hole = holes((101, 203), (*place, 4, 24))
