@@ -131,34 +131,34 @@ def test_a_dry_run_copies_nothing(run, store, monkeypatch):
     assert stored(f"{store}/clean").keys() == {"a_denoised.png"}
 
 
-def test_an_interrupted_run_keeps_its_results_and_manifest(run, store, monkeypatch):
-    process = batch_work.process
+@pytest.fixture
+def interrupted(run, monkeypatch):
+    """Runs `run`, interrupted at b.jpg."""
 
-    def interrupted(job, *more):
+    def process(job, *more):
         if job.source.endswith("b.jpg"):
             raise KeyboardInterrupt
-        return process(job, *more)
+        return batch_work.process(job, *more)
 
-    with monkeypatch.context() as patch:
-        patch.setattr("scoreinv.batch.run.process", interrupted)
-        ended = run()
+    def ended():
+        with monkeypatch.context() as patch:
+            patch.setattr("scoreinv.batch.run.process", process)
+            return run()
+
+    return ended
+
+
+def test_an_interrupted_run_keeps_its_results_and_manifest(run, store, interrupted):
+    ended = interrupted()
     assert (ended.code, "1 done and kept, 2 left" in ended.err) == (130, True)
     assert results(store).keys() == {"a_denoised.png"}
     assert [row["input"] for row in rows(store)] == [f"{store}/scans/a.png"]
     assert "2 done, 1 skipped" in run().err
 
 
-def test_a_failed_photo_is_not_left_when_a_run_is_interrupted(run, store, monkeypatch):
-    process = batch_work.process
-
-    def interrupted(job, *more):
-        if job.source.endswith("b.jpg"):
-            raise KeyboardInterrupt
-        return process(job, *more)
-
+def test_a_failed_photo_is_not_left_when_a_run_is_interrupted(store, interrupted):
     write(f"{store}/scans/a.png", b"\x89PNG\r\n\x1a\n")
-    monkeypatch.setattr("scoreinv.batch.run.process", interrupted)
-    ended = run()
+    ended = interrupted()
     assert (ended.code, "0 done and kept, 2 left" in ended.err) == (130, True), ended.err
 
 
