@@ -102,9 +102,9 @@ def test_casts_have_the_name_of_their_hue(hue: float, name: str):
 
     assert changes(colours(3.3), colours(0)) == {"contrast": 0.0, "cast": name}
     assert changes(colours(2.7), colours(0)) == {"contrast": 0.0, "cast": ""}
-    for spread in (0.96, 1.04):
+    for spread in (0.96, 1.0, 1.04):
         assert changes(colours(0), colours(0, spread))["contrast"] == 0
-    for spread in (0.9, 1.08):
+    for spread in (0.9, 1.08, 1.5):
         assert changes(colours(0), colours(0, spread))["contrast"] == pytest.approx(spread - 1, abs=2e-3)
 
 

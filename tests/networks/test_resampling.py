@@ -28,13 +28,16 @@ def test_fir_resampling_keeps_constants_and_matches_its_definition() -> None:
 )
 def test_learned_resampling_is_resampling_when_its_convolution_is_the_identity(kernel: tuple[int, ...] | None) -> None:
     x = torch.randn(1, 2, 8, 8)
+    rim = 2 if kernel is None or len(kernel) <= 4 else 4
     up = Upsample(2, 2, True, kernel)
     with torch.no_grad():
         up.conv.weight.zero_()
         up.conv.weight[range(2), range(2), 1, 1] = 1
         assert up(x).shape == (1, 2, 16, 16)
-        torch.testing.assert_close(up(x)[..., 4:-4, 4:-4], upsample(x, kernel)[..., 4:-4, 4:-4])
+        inner = slice(rim, -rim)
+        torch.testing.assert_close(up(x)[..., inner, inner], upsample(x, kernel)[..., inner, inner])
         if kernel is not None:
             down = Downsample(2, 2, True, kernel)
             down.conv.load_state_dict(up.conv.state_dict())
-            torch.testing.assert_close(down(x)[..., 2:-2, 2:-2], downsample(x, kernel)[..., 2:-2, 2:-2])
+            inner = slice(rim // 2, -(rim // 2))
+            torch.testing.assert_close(down(x)[..., inner, inner], downsample(x, kernel)[..., inner, inner])
