@@ -35,7 +35,7 @@ CPU_SIZE = 32
 _COMPARED_PIXELS = 2**24  # limit of memory for the estimate of sigma_max
 
 _FOCUS = (-1.2, 1.2)
-"""Mean and deviation of ln sigma in training (Karras et al. 2022, table 1), for pictures on [-1, 1]."""
+"""Mean and standard deviation of ln sigma in training (Karras et al. 2022, table 1), for pictures on [-1, 1]."""
 
 _SMALL_NETWORK = NCSNppConfig(
     width=64,
