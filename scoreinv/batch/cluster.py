@@ -88,7 +88,7 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
         if not room:
             raise InputError(f"--threads {threads}: no machine of the cluster has as many processors")
         attempts = ray.remote(num_cpus=0)(Attempts).remote()
-        rows = ray.data.range(len(jobs), override_num_blocks=len(jobs)).map(
+        rows = ray.data.from_items([{"id": number} for number in range(len(jobs))], override_num_blocks=len(jobs)).map(
             Processor,  # type: ignore[arg-type]
             fn_constructor_args=(jobs, work, str(Path.cwd()), attempts),
             concurrency=min(len(jobs), room),
