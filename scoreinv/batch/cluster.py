@@ -11,12 +11,14 @@ import logging
 import os
 import platform
 import signal
+import sys
+import threading
 from collections import Counter
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, redirect_stdout
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from scoreinv.batch.plan import Job
 from scoreinv.batch.resume import Row
@@ -81,8 +83,9 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
     machine = work.models.machine
     threads = machine.threads or 1
     work = replace(work, models=replace(work.models, machine=replace(machine, threads=threads)))
+    stack = ExitStack()
     try:
-        _connect(ray)
+        stack.enter_context(redirect_stdout(_StdoutWithout(sys.stdout, _connect(ray))))  # type: ignore[type-var]
         gpus = int(machine.device != "cpu" and _room(ray, "GPU", 1) > 0)
         room = _room(ray, "GPU", 1) if gpus else _room(ray, "CPU", threads)
         if not room:
@@ -95,23 +98,34 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
             num_cpus=threads,
             num_gpus=gpus,
         )
-        answers = iter(rows.iter_rows())
-        while True:
-            with redirect_stdout(io.StringIO()):  # Ray prints there when a worker is lost
-                answer = next(answers, None)
-            if answer is None:
-                break
+        for answer in rows.iter_rows():
             if answer["unusable"]:
                 raise CheckpointError(answer["unusable"])
             yield json.loads(answer["row"])
     finally:
         with redirect_stdout(io.StringIO()):
             ray.shutdown()
+        stack.close()
 
 
-def _connect(ray: Any) -> None:
-    """Connect to the cluster, silently; keep this process's signal handlers."""
+@dataclass(frozen=True)
+class _StdoutWithout:
+    """Standard output that drops what some threads print: one of Ray's prints of lost workers among the results."""
+
+    stream: TextIO
+    dropped: frozenset[threading.Thread]
+
+    def write(self, text: str) -> int:
+        return len(text) if threading.current_thread() in self.dropped else self.stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def _connect(ray: Any) -> frozenset[threading.Thread]:
+    """Connect to the cluster, silently; keep this process's signal handlers. Return the threads that this started."""
     address = os.environ.get("RAY_ADDRESS", "local")
+    others = frozenset(threading.enumerate())
     handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
     try:
         with redirect_stdout(io.StringIO()), _without_stderr():  # stdout is for results
@@ -125,6 +139,7 @@ def _connect(ray: Any) -> None:
     context.enable_progress_bars = False
     context.max_errored_blocks = -1  # a picture whose worker is lost does not end the others
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    return frozenset(threading.enumerate()) - others
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
@@ -208,6 +209,29 @@ def test_workers_return_the_rows_of_jobs(tmp_path, monkeypatch, kind):
     assert sorted(row["input"] for row in rows) == [job.source for job in jobs]
     assert [row["input"] for row in rows if "error" in row] == [jobs[1].source]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0000.png", "0002.png", "0003.png"]
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
+def test_a_lost_worker_of_ray_is_not_told_among_results(tmp_path, monkeypatch, capsys):
+    """One of Ray's threads prints of it, while this one handles a row."""
+    from scoreinv.batch.cluster import process_on_ray
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
+    monkeypatch.chdir(tmp_path)
+    scans = pictures(tmp_path / "scans", 40)
+    jobs = [Job(str(path), f"out/{path.name}", outputs=(f"out/{path.name}",)) for path in scans.iterdir()]
+    rows = process_on_ray(jobs, some_work(threads=os.cpu_count()))
+    told = [next(rows)]
+    for pid, command in descendants(os.getpid()).items():
+        if BUSY["ray"] in command:
+            os.kill(pid, signal.SIGKILL)
+    time.sleep(5)
+    print("a result")
+    told += list(rows)
+    assert sorted(row["input"] for row in told) == sorted(job.source for job in jobs)
+    assert capsys.readouterr().out == "a result\n"
 
 
 @kinds_of_workers
