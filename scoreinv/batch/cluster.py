@@ -61,11 +61,11 @@ class Processor:
         job = self._jobs[row["id"]]
         if ray.get(self._attempts.begin.remote(row["id"])) > RETRIES + 1:
             error = f"its worker was lost {RETRIES + 1} times: is there enough memory?"
-            return {"row": json.dumps({"input": job.source, "error": error}), "unusable": ""}
+            return row | {"row": json.dumps({"input": job.source, "error": error}), "unusable": ""}
         try:
-            return {"row": json.dumps(process(job, self._work)), "unusable": ""}
+            return row | {"row": json.dumps(process(job, self._work)), "unusable": ""}
         except CheckpointError as error:
-            return {"row": "{}", "unusable": str(error)}
+            return row | {"row": "{}", "unusable": str(error)}
 
 
 def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
@@ -90,7 +90,8 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
         room = _room(ray, "GPU", 1) if gpus else _room(ray, "CPU", threads)
         if not room:
             raise InputError(f"--threads {threads}: no machine of the cluster has as many processors")
-        attempts = ray.remote(num_cpus=0)(Attempts).remote()
+        attempts = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Attempts).remote()
+        left = dict(enumerate(jobs))
         rows = ray.data.from_items([{"id": number} for number in range(len(jobs))], override_num_blocks=len(jobs)).map(
             Processor,  # type: ignore[arg-type]
             fn_constructor_args=(jobs, work, str(Path.cwd()), attempts),
@@ -101,7 +102,10 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
         for answer in rows.iter_rows():
             if answer["unusable"]:
                 raise CheckpointError(answer["unusable"])
+            del left[answer["id"]]
             yield json.loads(answer["row"])
+        for job in left.values():
+            yield {"input": job.source, "error": "was lost by Ray: repeat the command, which continues"}
     finally:
         with redirect_stdout(io.StringIO()):
             ray.shutdown()
