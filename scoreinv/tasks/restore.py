@@ -24,7 +24,7 @@ import numpy as np
 
 from scoreinv.analysis.borders import within_border, within_paper
 from scoreinv.analysis.effective_resolution import enlarged_fills, oversampling, reduced
-from scoreinv.analysis.kind import Kind, seen, untinted
+from scoreinv.analysis.kind import Kind, analysis_picture, untinted
 from scoreinv.analysis.noise import FILM_GRAIN, white_noise
 from scoreinv.imaging.picture import Picture, colour_planes, picture_of_hole, to_samples
 from scoreinv.imaging.regions import touched_blocks
@@ -298,7 +298,7 @@ class _Restoration:
     def remove_tint(self) -> Picture:
         """Make a tinted print grey; return the small picture without its damage."""
         (picture,) = self.pictures
-        whole = seen(picture, self.damage)
+        whole = analysis_picture(picture, self.damage)
         if self.kind != "tinted":
             self._finish_step("tint", info("kind_gray" if self.kind == "grey" else "kind_color"))
         elif self.request.keep_tint:

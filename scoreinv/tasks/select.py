@@ -267,7 +267,7 @@ class Selection:
         """
         logits, iou, chosen = self._answer(prompt, size, callback)
         low = self._cleaned(expit(logits), prompt)
-        mask = self._edges.raised(low)
+        mask = self._edges.upsampled(low)
         if not mask.any():
             raise ScoreinvError("no object was found: point at the middle of an object, or give a box around it")
         return Selected(mask, chosen, iou, self._fragments(low > 0.5, logits, prompt) & ~mask)
