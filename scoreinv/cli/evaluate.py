@@ -210,7 +210,7 @@ def _by_classifier(
 
     classifier, label = _judge(name, class_name, common)
     for first in (generated[0], real[0]):  # fail early for pictures of another size
-        tasks.look_at([(first, files.read_picture(first))], classifier)
+        tasks.picture_features([(first, files.read_picture(first))], classifier)
     seen, true = (_look(paths, classifier, common) for paths in (generated, real))
     record = {"classifier": name, **compare(seen, true, classifier.classes)}
     folders = [Path(path).parent.name for path in generated]
@@ -227,7 +227,7 @@ def _judge(name: str, class_name: str | None, common: Common) -> tuple[NoiseClas
     return classifier, None if class_name is None else tasks.class_index(classifier, class_name)
 
 
-def _look(paths: list[str], classifier: NoiseClassifier, common: Common) -> tasks.Seen:
+def _look(paths: list[str], classifier: NoiseClassifier, common: Common) -> tasks.PictureFeatures:
     title = os.path.commonpath([Path(path).parent for path in paths])
     with progress_bar(title, quiet=common.quiet) as show:
 
@@ -236,7 +236,7 @@ def _look(paths: list[str], classifier: NoiseClassifier, common: Common) -> task
                 yield path, files.read_picture(path)
                 show(number / len(paths))
 
-        return tasks.look_at(pictures(), classifier)
+        return tasks.picture_features(pictures(), classifier)
 
 
 def _check_inception(weights: str) -> None:

@@ -61,7 +61,7 @@ def colours_for(picture: Picture, channels: int) -> np.ndarray:
     return picture.rgb() if channels == 3 else picture.luma()[..., None]
 
 
-class Sided(Protocol):
+class SizedModel(Protocol):
     """A model or its configuration, with its constraints on picture sizes."""
 
     @property
@@ -71,7 +71,7 @@ class Sided(Protocol):
     def image_size(self) -> int: ...
 
 
-def check_sides(picture: Picture, model: Sided) -> None:
+def check_sides(picture: Picture, model: SizedModel) -> None:
     """Raise InputError unless the picture's sides are multiples of the model's stride."""
     if picture.height % model.stride or picture.width % model.stride:
         raise InputError(

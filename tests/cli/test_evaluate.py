@@ -17,7 +17,7 @@ from scoreinv.cli.main import main
 from scoreinv.models.model_file import save
 from scoreinv.sdes import VP
 from scoreinv.tasks.bits_per_dim import PictureDensity
-from scoreinv.tasks.evaluate import Seen
+from scoreinv.tasks.evaluate import PictureFeatures
 from scoreinv.tasks.evaluate_run import RunEvaluation, snapshots_of
 from scoreinv.tasks.sampling_settings import RunEvaluationSettings
 from scoreinv.training.config import DataConfig
@@ -117,12 +117,12 @@ class Judge:
 
 @pytest.fixture
 def judge(monkeypatch) -> None:
-    def look_at(pictures, _):
+    def picture_features(pictures, _):
         levels = np.array([picture.rgb().mean() for _, picture in pictures])
-        return Seen(np.stack([levels, levels**2], axis=1), (levels < 0.5).astype(int))
+        return PictureFeatures(np.stack([levels, levels**2], axis=1), (levels < 0.5).astype(int))
 
     monkeypatch.setattr("scoreinv.cli.evaluate.load_classifier", lambda _: Judge())
-    monkeypatch.setattr("scoreinv.tasks.look_at", look_at)
+    monkeypatch.setattr("scoreinv.tasks.picture_features", picture_features)
 
 
 @pytest.mark.usefixtures("judge")
