@@ -400,7 +400,7 @@ class ColorizeRequest(DrawRequest):
         return ["colorize"]
 
     def saturation_of(self, sampling: Sampling, *, hinted: bool) -> float:
-        """Return the largest factor of the chroma. It is 1 with given colours (`hinted`): drawn ones then match them."""
+        """Return the largest factor of the chroma, 1 with given colours (`hinted`), which drawn ones should match."""
         if self.saturation is not None:
             return self.saturation
         return COLOR_SATURATION if sampling.method == "conditioned" and not hinted else 1.0
