@@ -49,6 +49,11 @@ _VISIBLE, _VISIBLE_RINGING = 3.0, 2.0
 """Visibility thresholds of chroma smears and of luma ringing, in rms levels in excess of the changes elsewhere."""
 _TOLERANCE, _ITERATIONS = 3e-4, 300  # of conjugate gradients, which converge slowly beside a hole
 _FROM_YCC = np.linalg.inv(TO_YCC)
+_NEIGHBOURS: tuple[tuple[tuple[slice, ...], ...], ...] = (
+    (np.s_[:, :-1], np.s_[:, 1:]),
+    (np.s_[:, :, :-1], np.s_[:, :, 1:]),
+)
+"""Indices of planes NxHxW: each pixel and the one below it; each pixel and the one to its right."""
 
 
 def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture]:
@@ -217,13 +222,6 @@ def _estimate_scene(ycc: np.ndarray, hole: np.ndarray, coding: Coding) -> np.nda
     links = _links(found, near, _CHROMA_STEP, _CHROMA_EDGE)
     planes = [_estimate_plane(plane, hole, coding.chroma, coding.cell, links, _CHROMA_CONTENT_STEP) for plane in chroma]
     return np.stack([found, *planes], axis=-1)
-
-
-_NEIGHBOURS: tuple[tuple[tuple[slice, ...], ...], ...] = (
-    (np.s_[:, :-1], np.s_[:, 1:]),
-    (np.s_[:, :, :-1], np.s_[:, :, 1:]),
-)
-"""Each pixel with the one below it, and with the one to its right."""
 
 
 def _links(guide: np.ndarray, near: np.ndarray, step: float, edge: float) -> list[np.ndarray]:

@@ -1,7 +1,7 @@
 """Guidance by an approximate likelihood of the observation given a noisy state.
 
-The prior gives the denoised mean D(x_t) = E[x0 | x_t] by Tweedie's formula. DPS, PiGDM and MMPS model y given x_t as a
-Gaussian about A D(x_t), each with another covariance S:
+By Tweedie's formula, the prior predicts the denoised mean D(x_t) = E[x0 | x_t]. DPS, PiGDM and MMPS model y given x_t
+as a Gaussian about A D(x_t), with different covariances S:
 
     grad log p_t(x | y) ~ score + J^T A^T S^-1 (y - A D(x_t)),        J = dD/dx_t
 

@@ -129,8 +129,8 @@ def remove_noise(
 ) -> Outcome[Picture]:
     """Remove white noise of standard deviation `noise_std`, in [0, 1], from a photograph.
 
-    The posterior mean takes one evaluation of the network in each orientation, or two if black and white censor more
-    than 15 % of the values. The result of a grey photograph is grey, whatever its mode.
+    The posterior mean takes one evaluation of the network in each orientation, or two if more than 15 % of the values
+    are clipped. The result of a grey photograph is grey, whatever its mode.
     """
     values, gray = photograph(picture)
     finish = partial(written, picture)

@@ -38,8 +38,8 @@ class Snapshot:
     """A model that a run has written.
 
     Attributes:
-        path: its file.
-        step: number of steps done.
+        path: the model's file.
+        step: number of finished training steps.
         run: identifier of the run.
     """
 
@@ -64,12 +64,12 @@ def snapshots_of(run: TrainingRun, settings: RunEvaluationSettings) -> list[Snap
 
 @dataclass(frozen=True)
 class RunEvaluation:
-    """The evaluation of a run's snapshots on the same held-out pictures, draws and noise.
+    """The evaluation of a run's snapshots, all on the same held-out pictures, draws and noise.
 
     Attributes:
-        run: its folder.
-        settings: what is measured.
-        device: to compute on.
+        run: the training run.
+        settings: the snapshots and measures.
+        device: the device to compute on.
     """
 
     run: TrainingRun

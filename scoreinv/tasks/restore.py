@@ -202,7 +202,7 @@ def restore_picture(
     work = _Restoration([picture], request, models, parts)
     if hole is not None:
         work.notes += mask_notes(hole)
-    find_odds = cache(lambda: DamageOdds.of(picture, models.detector(), parts["damage"]))
+    find_odds = cache(lambda: DamageOdds.of(picture, models.detector(), parts["damage"]))  # once, if at all
     work.kind = kind_of(picture, models, find_odds)
     if request.inpaint and hole is None:
         work.detect_damage(find_odds())

@@ -10,7 +10,7 @@ s = sigma / alpha and the observed pixels y, the posterior mean of a patch is, u
     E[x_P | x_t, y] = sum_j w_j e_j,
     w_j proportional to p_j exp(-|y - e_j|^2 / (2 tau^2) - |x_t / alpha - e_j|^2 / (2 (s^2 + tau^2))),
 
-with the first distance over the patch's observed pixels, and the second over the others. Each pixel takes the centre of
+with the first distance over the patch's observed pixels, and the second over the others. Each pixel gets the centre of
 its patch: the local score machine of Kamb & Ganguli 2024 (arXiv 2412.20292), for one picture. At s = 0 this is texture
 synthesis by nearest neighbours (Efros & Leung 1999; Wexler, Shechtman & Irani 2007). From large s, a sampler draws
 patches that agree with each other.

@@ -5,8 +5,8 @@ Observation and denoiser alternate while the noise level s falls (arXiv 2008.137
     z = argmin_z |y - A z|^2 / noise_std^2 + strength |z - x|^2 / s^2
       = x + A^T (A A^T + strength noise_std^2 / s^2)^-1 (y - A x),        x = D(z, s)
 
-If the operator is not linear, y - A x has the operator itself, and A^T (A A^T + ...)^-1 its derivative at x: a
-Gauss-Newton step.
+If the operator is not linear, the residual y - A x is computed with the operator itself, and A^T (A A^T + ...)^-1 with
+its derivative at x: a Gauss-Newton step.
 
 The denoiser treats the error of z as noise of level s. The result is not a sample: like the posterior mean, it is
 smoother and closer to the truth than one.
