@@ -79,11 +79,11 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
         if not begins.any():
             continue
         tiles, hidden, before = list(compress(tiles, begins)), hidden[begins], before[begins]
-        decoded = _estimate_scene(before @ TO_YCC.T, hidden, coding)
-        change = decoded - before @ TO_YCC.T
-        after = decoded @ _FROM_YCC.T
+        before_ycc = before @ TO_YCC.T
+        scene_ycc = _estimate_scene(before_ycc, hidden, coding)
+        change, scene = scene_ycc - before_ycc, scene_ycc @ _FROM_YCC.T
         beside, middle, rim = (_dilate(hidden, by) & ~hidden for by in (2, RIM - 2, RIM))
-        touched = _touched_blocks(hidden)
+        in_touched_block = _touched_blocks(hidden)
         for number, tile in enumerate(tiles):
             at = (number, *tile.inside)
             at_end = rim[at] & ~middle[at]
@@ -91,9 +91,9 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
             chroma_at_end.append(change[at][at_end][:, 1:])
             weight = _ringing_weight(change[at][beside[at]][:, 0], change[at][at_end][:, 0])
             ringing |= weight > 0
-            kept_luma = luma(before[at]) + weight * touched[at] * change[at][..., 0]
+            kept_luma = luma(before[at]) + weight * in_touched_block[at] * change[at][..., 0]
             box = (tile.place[0].start, tile.place[1].start, *rim[at].shape)
-            where, colour = rim[at].copy(), (after[at] / 255).astype(np.float32)
+            where, colour = rim[at].copy(), (scene[at] / 255).astype(np.float32)
             cleaned.append(Fill(box, where, colour))
             kept.append(Fill(box, where, with_luma(kept_luma / 255, colour).astype(np.float32)))
     smeared = not picture.is_gray_mode and _is_smeared(np.concatenate(chroma_beside), np.concatenate(chroma_at_end))

@@ -25,7 +25,7 @@ from scoreinv.analysis.spectrum import BLOCK, block_powers, blur_misfits, polar_
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.blur import check_kernel_size, kernel_array
-from scoreinv.models.blur_estimator import ANGLES, RADII, BlurNetwork, Reading, load_blur
+from scoreinv.models.blur_estimator import ANGLES, RADII, BlurNetwork, BlurPrediction, load_blur
 from scoreinv.models.loading import Models
 from scoreinv.operators import Blur, InLight, pad_observation, photographed, valid_blur
 from scoreinv.operators.kernels import SMALLEST, BlurKind, PointSpread, kernel_moments, normalised
@@ -283,8 +283,8 @@ def kernel_notes(picture: Picture, kernel: PointSpread | np.ndarray) -> list[Not
     if min(picture.size) < BLOCK:
         return []
     powers = block_powers(picture)
-    reading = _reading(powers)
-    if _odds(reading)[0] > _SHARP:
+    prediction = _predicted(powers)
+    if _probabilities(prediction)[0] > _SHARP:
         return [warning("looks_sharp")]
     values = kernel_array(kernel)
     others = [("mirrored", values[:, ::-1])]
@@ -292,7 +292,7 @@ def kernel_notes(picture: Picture, kernel: PointSpread | np.ndarray) -> list[Not
         mirrored = replace(kernel, angle=-kernel.angle % 180)
         others = [(str(mirrored), mirrored.kernel())]
     with suppress(InputError):
-        blur = _estimate(powers, reading).likeliest
+        blur = _estimate(powers, prediction).likeliest
         others.append((str(blur), blur.kernel()))
     misfit, *misfits = blur_misfits(powers, [values, *(other for _, other in others)])
     best = int(np.argmin(misfits))
@@ -322,36 +322,37 @@ def find_blur(picture: Picture, network: BlurNetwork | None = None) -> BlurEstim
     covariance adds to the noise: frequencies that only some of the kernels transmit are hardly amplified.
 
     Args:
-        network: reads spectra; None: the bundled one.
+        network: the blur estimator; None: the bundled one.
 
     Raises InputError if the photograph is sharp or too small, or if its blur is uncertain.
     """
     if min(picture.size) < BLOCK:
         raise InputError(f"the blur of less than {BLOCK}x{BLOCK} pixels cannot be estimated: give the kernel")
     powers = block_powers(picture)
-    return _estimate(powers, _reading(powers, network))
+    return _estimate(powers, _predicted(powers, network))
 
 
-def _estimate(powers: np.ndarray, reading: Reading) -> BlurEstimate:
-    sharp, *odds = _odds(reading)
-    sizes, spreads = reading.size[0].exp().tolist(), reading.spread[0].exp().tolist()
-    number = int(np.argmax(odds))
+def _estimate(powers: np.ndarray, prediction: BlurPrediction) -> BlurEstimate:
+    """Return the estimate of `find_blur` from the power of the blocks and the network's prediction."""
+    sharp, *probabilities = _probabilities(prediction)
+    sizes, spreads = prediction.size[0].exp().tolist(), prediction.spread[0].exp().tolist()
+    best = int(np.argmax(probabilities))
     if 1 - sharp < _BLURRED:
         raise InputError("it looks sharp, or blurred in parts only: give the kernel if there is one")
     # Gaussians and disks of the same width are nearly the same blur, so confusing them does no harm.
-    one_kind = odds[2] if _KINDS[number] == "motion" else odds[0] + odds[1]
-    if one_kind < _ONE_KIND or spreads[number] > _MOST_SPREAD or sizes[number] > _LARGEST[_KINDS[number]]:
+    one_kind = probabilities[2] if _KINDS[best] == "motion" else probabilities[0] + probabilities[1]
+    if one_kind < _ONE_KIND or spreads[best] > _MOST_SPREAD or sizes[best] > _LARGEST[_KINDS[best]]:
         raise InputError("it is blurred, but the kernel is uncertain: give the kernel, or reduce the photo first")
+    # The circular mean of the doubled angle, since motion has a period of half a turn.
     turns = torch.exp(2j * math.pi * torch.arange(ANGLES) / ANGLES)
-    angle = math.degrees(float((reading.angles[0].softmax(0) * turns).sum().angle())) / 2 % 180
+    angle = math.degrees(float((prediction.angles[0].softmax(0) * turns).sum().angle())) / 2 % 180
     kernels, weights = [np.ones((1, 1))], [sharp]
-    for kind, probability in zip(_KINDS, odds, strict=True):
+    for number, (kind, probability) in enumerate(zip(_KINDS, probabilities, strict=True)):
         if probability < _LEAST_PROBABILITY:
             continue
-        place = _KINDS.index(kind)
-        start = PointSpread(kind, min(sizes[place], _LARGEST[kind]), angle if kind == "motion" else 0.0)
-        blur, spread = _refined(powers, start, spreads[place])
-        if place == number:
+        start = PointSpread(kind, min(sizes[number], _LARGEST[kind]), angle if kind == "motion" else 0.0)
+        blur, spread = _refined(powers, start, spreads[number])
+        if number == best:
             likeliest = blur
         for deviations, weight in _NODES:
             size = min(max(SMALLEST, blur.size * math.exp(deviations * spread)), _LARGEST[kind])
@@ -383,10 +384,10 @@ def _likeliest(powers: np.ndarray, blurs: list[PointSpread]) -> PointSpread:
 
 
 @torch.no_grad()
-def _reading(powers: np.ndarray, network: BlurNetwork | None = None) -> Reading:
+def _predicted(powers: np.ndarray, network: BlurNetwork | None = None) -> BlurPrediction:
     return (network or load_blur())(torch.from_numpy(polar_spectrum(powers, RADII, ANGLES))[None])
 
 
-def _odds(reading: Reading) -> list[float]:
+def _probabilities(prediction: BlurPrediction) -> list[float]:
     """Return the probabilities of no blur, a Gaussian, a disk and motion."""
-    return reading.kinds[0].softmax(0).tolist()
+    return prediction.kinds[0].softmax(0).tolist()
