@@ -94,6 +94,7 @@ def smooth_estimate(
     for level in reversed(range(len(levels))):
         mean, weight = levels[level]
         detail = details[:, min(level, details.shape[1] - 1)]
+        # missing: variance of the detail that an interpolation from the coarser level lacks.
         if level == len(levels) - 1:  # the top level represents all coarser ones
             missing: Tensor | float = details[:, level:].sum(1)
         else:

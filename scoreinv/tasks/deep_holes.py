@@ -9,8 +9,8 @@ is. Scale k is the picture reduced by 2^k. A fill has three stages:
 3. On each finer scale the sources are sampled again, starting from those of the scale before (`NearestNeighbourField`).
 
 Averages over patches remove the starting noise, so all samples would have the mean's colours and the same pieces. The
-first sample, the most likely one, remains so. Each of the others prefers patches from elsewhere, at a distance of about
-the size of the hole (`drawn_elsewhere`).
+first sample is this most likely fill. Each of the others prefers patches from elsewhere, at a distance of about the
+size of the hole (`drawn_elsewhere`).
 
 At half the size, a wide hole is large compared with the patches, and fills lose windows and horizons. At a quarter of
 the size, patches span the hole, but fine detail is lost. So if the first scale is half the size, and many patches in

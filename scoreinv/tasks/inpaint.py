@@ -166,9 +166,9 @@ def draw_fills(
     for fill in prepared:
         fill.unknown, fill.nfe = fill.hole.copy(), 0
         fill.fills = [[] for _ in range(sampling.samples)]
-    steps = list(_steps(prepared, sampling.samples))
-    sizes = [sum(region.hole.size for _, _, region in rows) for rows in steps]
-    for rows, part in zip(steps, split(callback, sizes), strict=True):
+    row_groups = list(_row_groups(prepared, sampling.samples))
+    sizes = [sum(region.hole.size for _, _, region in rows) for rows in row_groups]
+    for rows, part in zip(row_groups, split(callback, sizes), strict=True):
         drawn: list[np.ndarray] = []
         for batch, forward in in_batches(rows, rows[0][2].hole.size, part):
             drawn += _draw(batch, prior, sampling, forward)
@@ -310,7 +310,7 @@ _Row = tuple[PreparedFill, int, Region]
 """A sample of a region of a picture: one row of a batch."""
 
 
-def _steps(prepared: list[PreparedFill], samples: int) -> Iterator[list[_Row]]:
+def _row_groups(prepared: list[PreparedFill], samples: int) -> Iterator[list[_Row]]:
     """Yield the rows that are drawn together: samples of regions that are alike, of all pictures."""
     for groups in zip_longest(*(fill.groups for fill in prepared)):
         alike: defaultdict[Hashable, list[_Row]] = defaultdict(list)
