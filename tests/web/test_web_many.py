@@ -1,5 +1,6 @@
 """Many photographs: the batch behind the page."""
 
+import errno
 import io
 import tempfile
 import zipfile
@@ -102,6 +103,46 @@ def test_their_number_and_size_are_bounded(browser: TestClient, monkeypatch: pyt
     monkeypatch.setattr(many, "MOST_FILES", 9)
     monkeypatch.setattr("scoreinv.web.sessions.Sessions._bytes", lambda _: np.inf)
     assert browser.post(f"{path}/files", content=png(pixels()), headers=OPAQUE).status_code == 422
+
+
+def test_files_that_no_batch_takes_fail(browser: TestClient) -> None:
+    """Without a row they would wait for ever."""
+    names = ("a.png", "a_denoised.png", "photo")
+    path = begun(browser, {name: png(pixels()) for name in names})
+    job = browser.post(f"{path}/denoise", headers=OPAQUE).json()["job"]
+    assert ended(browser, job)["state"] == "done"
+    assert [row["state"] for row in browser.get(path).json()] == ["done", "failed", "failed"]
+
+
+def test_a_file_that_cannot_be_written_is_no_photograph(
+    browser: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = begun(browser, {"写" * 100 + ".png": png(pixels())})  # a name of 304 bytes
+    (before,) = browser.get(path).json()
+    assert before["name"].endswith(".png")
+
+    def full(path: Path, content: bytes) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        answer = browser.post(f"{path}/files", params={"name": "b.png"}, content=png(pixels()), headers=OPAQUE)
+    assert answer.status_code == 422
+    assert browser.get(path).json() == [before]
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == [before["name"]]
+
+
+def test_an_archive_is_whole_while_another_is_made(tmp_path: Path) -> None:
+    """As for two clicks on the button of a large download."""
+    batch = many.Batch(tmp_path)
+    batch.results.mkdir()
+    (batch.results / "a.png").write_bytes(png(pixels()))
+    with batch.zipped().open("rb") as sent:
+        begin = sent.read(10)
+        (batch.results / "b.png").write_bytes(png(pixels()))
+        batch.zipped()
+        assert zipfile.ZipFile(io.BytesIO(begin + sent.read())).namelist() == ["a.png"]
 
 
 def test_they_are_forgotten_on_request(browser: TestClient, tmp_path: Path) -> None:
