@@ -2,9 +2,11 @@
 
 import errno
 import io
+import re
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from client import OPAQUE, client, ended, pixels, png, read
 from fastapi.testclient import TestClient
 
 from scoreinv import tasks
+from scoreinv.files.read import SUFFIXES
 from scoreinv.imaging.picture import Picture
 from scoreinv.tasks.outcome import Outcome
 from scoreinv.tasks.requests import Inputs, Request
@@ -131,6 +134,13 @@ def test_a_file_that_cannot_be_written_is_no_photograph(
     assert answer.status_code == 422
     assert browser.get(path).json() == [before]
     assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == [before["name"]]
+
+
+def test_the_page_sends_files_of_all_suffixes() -> None:
+    script = (files("scoreinv.web") / "static" / "many.js").read_text()
+    found = re.search(r"PICTURES = /(.*)/i;", script)
+    assert found is not None
+    assert [suffix for suffix in SUFFIXES if not re.search(found[1], f"a{suffix}")] == []
 
 
 def test_an_archive_is_whole_while_another_is_made(tmp_path: Path) -> None:
