@@ -65,7 +65,8 @@ class Objects:
             return not self._closed.is_set()
 
         def run() -> Selected:
-            encoded = selection.result()
+            # Photographs that were opened meanwhile may have cancelled it.
+            encoded = _encode(photo) if selection.cancelled() else selection.result()
             chosen = encoded.next_size(prompt, size, goes_on) if another else size
             return encoded.select(prompt, chosen, goes_on)
 
