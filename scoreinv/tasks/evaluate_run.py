@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -120,9 +120,10 @@ class RunEvaluation:
         return self.run.evaluation / snapshot.run / f"step-{snapshot.step:09d}"
 
     def real(self, count: int) -> list[Picture]:
-        """Return held-out pictures, drawn as in training and rounded to 8 bits."""
+        """Return held-out pictures of 8 bits, drawn as in training without dequantisation."""
         low, high = self.config.model.data_range
-        images = held_out_batch(self.config, self.held_out, count).images.permute(0, 2, 3, 1).numpy()
+        config = replace(self.config, data=replace(self.config.data, dequantise=False))
+        images = held_out_batch(config, self.held_out, count).images.permute(0, 2, 3, 1).numpy()
         pixels = ((images - low) / (high - low) * 255).round().clip(0, 255).astype(np.uint8)
         return [Picture(value[..., 0] if value.shape[2] == 1 else value) for value in pixels]
 

@@ -14,6 +14,7 @@ from shell import brief_run, small_config
 
 from scoreinv import training
 from scoreinv.cli.main import main
+from scoreinv.models.codec import encode
 from scoreinv.models.model_file import save
 from scoreinv.sdes import VP
 from scoreinv.tasks.bits_per_dim import PictureDensity
@@ -222,6 +223,16 @@ def test_a_snapshot_has_the_mean_of_its_likelihoods(run, monkeypatch, exact, ste
     assert (found["bits_per_dim"], found["standard_error"]) == (4, pytest.approx(1))
     assert found["validation_loss"] > 0
     assert given == [(2, (32, 32), steps)]
+
+
+def test_held_out_pictures_are_the_same_if_training_dequantises(run, tmp_path):
+    run = shutil.copytree(run, tmp_path / "run")
+    plain = RunEvaluation(training.TrainingRun(run), RunEvaluationSettings(), "cpu")
+    noisy = RunEvaluation(training.TrainingRun(run), RunEvaluationSettings(), "cpu")
+    data = replace(plain.config.data, dequantise=True)
+    (run / "config.json").write_text(json.dumps(encode(replace(plain.config, data=data))))
+    for one, other in zip(plain.real(4), noisy.real(4), strict=True):
+        assert (one.pixels == other.pixels).all()
 
 
 def test_more_samples_of_a_run_are_added_to_those_drawn(scoreinv, run):
