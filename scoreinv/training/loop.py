@@ -192,6 +192,9 @@ class Trainer:
         if world.size > 1:
             self.loss = DistributedDataParallel(self.loss)
         saved = load_state(run.states, self.state) if resume else None
+        found = torch.tensor(-1 if saved is None else saved.step, dtype=torch.float64)
+        if world.mean(found) != found:
+            raise InputError(f"{run.path}: the processes found different states: name a folder that all machines share")
         if saved is not None:
             saved.refuse_change(config, run.path)
             if world.leads:

@@ -520,6 +520,15 @@ def test_two_processes_match_one_at_the_same_global_batch(folder: Path, tmp_path
     assert [a for a in losses[0] if a] == pytest.approx([b for b in losses[1] if b], rel=1e-4)
 
 
+def test_processes_that_found_different_states_train_nothing(config, out, monkeypatch) -> None:
+    """As machines do whose folders are not shared: their weights would differ, or they wait for each other for ever."""
+    train(config, out)
+    states = torch.tensor([2.0, -1.0], dtype=torch.float64)  # this process's, and none in another
+    monkeypatch.setattr(World, "mean", lambda self, value: states.mean() if value == states[0] else value)
+    with pytest.raises(InputError, match="different states"):
+        train(replace(config, steps=3), out, resume=True)
+
+
 @pytest.mark.parametrize(
     "change",
     [
