@@ -99,6 +99,7 @@ def train(
         world = stack.enter_context(process_group(torch.device(device)))
         run = stack.enter_context(claimed(Path(out))) if world.leads else TrainingRun(Path(out))
         trainer = Trainer(config, run, world, resume=resume, overwrite=overwrite, init=init, tensorboard=tensorboard)
+        stack.callback(trainer.log.close)
         state = trainer.state
         if init is not None and state.step == 0:
             trainer.save()  # a killed run keeps the initial weights
