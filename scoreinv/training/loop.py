@@ -11,6 +11,7 @@ import logging
 import math
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
@@ -232,7 +233,7 @@ class Trainer:
         self.baseline_loss: float | None = None
         self.samples: Path | None = None
         self.last_loss: float | None = None  # of the last line of metrics
-        self.losses: list[Tensor] = []  # of the steps since then
+        self.losses = deque[Tensor](maxlen=config.log_every or TrainingConfig.log_every)  # of the steps since then
         self.step_loss = self.norm = torch.zeros(())  # of the last step, and the norm of its gradient
         self.signals: Sequence[signal.Signals] = ()  # that came during the run
         self.begun = self.saved = self.reported = monotonic()
@@ -327,7 +328,7 @@ class Trainer:
                 self.save()  # before the rest, which may be interrupted
                 if self.validation is None or not self._is_due(config.validate_every):
                     self._validate()
-                if config.sample_every and not self._is_due(config.sample_every):
+                if config.sample_every and (self.samples is None or not self._is_due(config.sample_every)):
                     self._sample()
                 self._save_model(self.run.model, ended=[config.steps, config.minutes])
         except OSError as error:
@@ -392,8 +393,8 @@ class Trainer:
 
     def _log_losses(self) -> None:
         """Write a line of metrics; raise ScoreinvError if the loss is not finite."""
-        self.last_loss = self.world.mean(torch.stack(self.losses).mean()).item()
-        self.losses = []
+        self.last_loss = self.world.mean(torch.stack([*self.losses]).mean()).item()
+        self.losses.clear()
         if self.world.leads:
             self._require_finite()
             self.log.append(

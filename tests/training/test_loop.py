@@ -600,6 +600,38 @@ def test_a_signal_ends_validation_and_sampling_and_keeps_the_snapshot(config, ou
     assert train(config, out, resume=True).steps == 4
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+def test_samples_of_the_last_step_that_were_interrupted_are_drawn_by_the_resumed_run(config, out, monkeypatch) -> None:
+    config = replace(config, sample_every=2)
+
+    def interrupted(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise Cancelled
+
+    with monkeypatch.context() as patch:
+        patch.setattr("scoreinv.training.loop.write_samples", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, out)
+    result = train(config, out, resume=True)
+    assert result.samples == out / "samples/step-000000002.png"
+    assert result.samples.exists()
+
+
+def test_a_run_without_lines_of_metrics_holds_few_losses(config, out, monkeypatch) -> None:
+    monkeypatch.setattr(TrainingConfig, "log_every", 2)
+    losses: list[float] = []
+    write_due = Trainer.write_due
+
+    def kept(self: Trainer, loss: Tensor, norm: Tensor) -> None:
+        losses.append(loss.item())
+        write_due(self, loss, norm)
+        assert len(self.losses) <= 2
+
+    monkeypatch.setattr(Trainer, "write_due", kept)
+    result = train(replace(config, steps=5, log_every=0), out)
+    assert result.loss == pytest.approx(sum(losses[-2:]) / 2)
+
+
 def test_a_start_that_is_interrupted_leaves_no_folder(config, out, monkeypatch) -> None:
     def interrupted(*given: object) -> Batch:
         raise KeyboardInterrupt
