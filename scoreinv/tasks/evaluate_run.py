@@ -48,13 +48,19 @@ class Snapshot:
     run: str
 
 
+def snapshot_in(path: Path) -> Snapshot:
+    """Return the snapshot in a file; a run in progress replaces its last model by later ones."""
+    notes = read_metadata(path)[1]
+    return Snapshot(path, notes["step"], notes["run"])
+
+
 def snapshots_of(run: TrainingRun, settings: RunEvaluationSettings) -> list[Snapshot]:
     """Return the chosen snapshots and the last model of a run, by step; raise InputError if there are none."""
     found: dict[int, Snapshot] = {}
     for path in (run.model, *sorted(run.snapshots.glob("step-*.safetensors"))):
         if path.is_file():
-            notes = read_metadata(path)[1]
-            found[notes["step"]] = Snapshot(path, notes["step"], notes["run"])
+            snapshot = snapshot_in(path)
+            found[snapshot.step] = snapshot
     chosen = [found[step] for step in sorted(found) if settings.includes(step)]
     if not chosen:
         steps = f", but of the steps {', '.join(map(str, sorted(found)))}" if found else ""

@@ -15,7 +15,7 @@ from shell import brief_run, small_config
 from scoreinv import training
 from scoreinv.cli.main import main
 from scoreinv.models.codec import encode
-from scoreinv.models.model_file import save
+from scoreinv.models.model_file import read_metadata, read_model, save
 from scoreinv.sdes import VP
 from scoreinv.tasks.bits_per_dim import PictureDensity
 from scoreinv.tasks.evaluate import Seen
@@ -205,6 +205,21 @@ def test_the_table_of_a_run(scoreinv, run, tmp_path, monkeypatch):
     assert measured == [2, 4, 5]
     records(scoreinv(*words, "--json", "--to", 2, "--exact"))
     assert measured == [2, 4, 5, 2]
+
+
+@pytest.mark.usefixtures("judge")
+def test_a_model_that_the_run_replaces_meanwhile_has_its_own_step(scoreinv, run, tmp_path, monkeypatch):
+    run = shutil.copytree(run, tmp_path / "run")
+    last = run / "model.safetensors"
+
+    def measure(_, snapshot, callback):
+        _, notes = read_metadata(snapshot.path)
+        save(read_model(last), last, notes=notes | {"step": 7})
+        return {"measured": notes["step"]}
+
+    monkeypatch.setattr("scoreinv.tasks.evaluate_run.RunEvaluation.measure", measure)
+    rows = records(scoreinv("evaluate", run, "-n", 0, "--json"))
+    assert [(row["step"], row["measured"]) for row in rows] == [(2, 2), (4, 4), (7, 7)]
 
 
 @pytest.mark.parametrize(("exact", "steps"), [(False, 16), (True, None)])
