@@ -27,7 +27,7 @@ from scoreinv.batch.resume import Row
 from scoreinv.batch.run import run as run_batch
 from scoreinv.batch.work import Task, Work
 from scoreinv.models.loading import Models
-from scoreinv.system.errors import InputError
+from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.system.files import atomic_write
 from scoreinv.system.text import printable
 from scoreinv.tasks.callbacks import Callback, notify
@@ -92,7 +92,7 @@ class Batch:
     def run(self, task: Task, request: Request, suffix: str, models: Models, callback: Callback) -> dict[str, Any]:
         """Process all files, and record their rows; return the JSON of the job.
 
-        Files that the plan leaves out fail.
+        Files that the plan leaves out fail. Raises Cancelled if the callback stops the work, or the files are gone.
         """
         options = OutputOptions(output=str(self.results), workers="1", overwrite=True)
         names = {*self.names}  # before the plan: files may still come
@@ -104,7 +104,11 @@ class Batch:
         shutil.rmtree(self.results, ignore_errors=True)  # of an earlier run
         with manifest_of(plan) as manifest:
             for done, row in enumerate(run_batch(plan, work, lambda done, *_: notify(callback, done))):
-                notify(callback, done / len(plan.jobs))  # a batch goes on after a cancelled photograph
+                if not self.photos.exists():  # the session was forgotten
+                    shutil.rmtree(self.folder, ignore_errors=True)
+                    raise Cancelled("the photographs were forgotten")
+                if "error" in row:
+                    notify(callback, done / len(plan.jobs))  # a batch goes on after a cancelled photograph
                 row = self._named(row)
                 if manifest is not None:
                     manifest.add(row)

@@ -3,6 +3,7 @@
 import errno
 import io
 import re
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -11,14 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from client import OPAQUE, client, ended, pixels, png, read
+from client import OPAQUE, client, ended, pixels, png, quick_models, read
 from fastapi.testclient import TestClient
 
 from scoreinv import tasks
 from scoreinv.files.read import SUFFIXES
 from scoreinv.imaging.picture import Picture
+from scoreinv.system.errors import Cancelled
+from scoreinv.tasks.callbacks import Callback, notify
 from scoreinv.tasks.outcome import Outcome
-from scoreinv.tasks.requests import Inputs, Request
+from scoreinv.tasks.requests import DenoiseRequest, Inputs, Request
 from scoreinv.web import many
 
 
@@ -153,6 +156,31 @@ def test_an_archive_is_whole_while_another_is_made(tmp_path: Path) -> None:
         (batch.results / "b.png").write_bytes(png(pixels()))
         batch.zipped()
         assert zipfile.ZipFile(io.BytesIO(begin + sent.read())).namelist() == ["a.png"]
+
+
+@pytest.mark.parametrize("end", ["stopped", "forgotten"])
+def test_a_batch_that_ends_early_keeps_what_is_finished_or_nothing(tmp_path: Path, end: str) -> None:
+    batch, over = many.Batch(tmp_path / "session"), False
+    batch.folder.mkdir()
+    for name in ("a.png", "b.png"):
+        batch.add(name, png(pixels()))
+
+    def ended_meanwhile(inputs: Inputs, request: Request, models: object, callback: Callback) -> Outcome[Picture]:
+        nonlocal over
+        notify(callback, 0.0)
+        if end == "forgotten":
+            shutil.rmtree(batch.folder)
+        over = True
+        return Outcome(inputs.picture, [inputs.picture], None, 0, "exact")
+
+    with pytest.raises(Cancelled):
+        batch.run(
+            ended_meanwhile, DenoiseRequest(), "_denoised", quick_models(), lambda _: not over or end != "stopped"
+        )
+    assert batch.folder.exists() == (end == "stopped")
+    if end == "stopped":
+        assert [row["state"] for row in batch.describe()] == ["done", "waiting"]
+        assert zipfile.ZipFile(batch.zipped()).namelist() == ["a_denoised.png", "manifest.csv"]
 
 
 def test_they_are_forgotten_on_request(browser: TestClient, tmp_path: Path) -> None:
