@@ -199,6 +199,18 @@ def test_long_selections_block_no_other_request(endless):
         assert [selection.result(SOON).status_code for selection in selections] == [200, 200, 200]
 
 
+def test_a_photograph_is_encoded_again_after_a_failure(squares, monkeypatch):
+    def encode(photo: Photo) -> Squares:
+        raise MemoryError
+
+    with client(raises=False) as browser:
+        with monkeypatch.context() as patched:
+            patched.setattr(objects, "_encode", encode)
+            photo = opened(browser, png(pixels()))
+            assert asked(browser, photo, click="10,8,1").status_code == 500
+        assert asked(browser, photo, click="10,8,1").status_code == 200
+
+
 def test_a_selection_survives_photographs_that_are_opened_meanwhile(squares, monkeypatch):
     """They cancel the encoding that it waits for."""
     free = threading.Event()
