@@ -102,8 +102,7 @@ def train(
         trainer = Trainer(config, run, world, resume=resume, overwrite=overwrite, init=init, tensorboard=tensorboard)
         stack.callback(trainer.log.close)
         state = trainer.state
-        if init is not None and state.step == 0:
-            trainer.save()  # a killed run keeps the initial weights
+        trainer.begin(resume=resume, initial=init is not None and state.step == 0)
         stack.enter_context(_memory_remedy(config, world))
         signals = trainer.signals = stack.enter_context(deferred_signals())
         pool = stack.enter_context(ThreadPoolExecutor(1))
@@ -226,9 +225,6 @@ class Trainer:
         self.held_out: Batch | None = None
         if world.leads and len(held_out) and config.validation_images:
             self.held_out = held_out_batch(config, held_out, config.validation_images)
-        if world.leads:  # last: an interrupted start leaves nothing that cannot be resumed
-            run.begin(config, resume=resume)
-            self.log.begin(self.state.step)
         self.validation: HeldOut | None = None
         self.baseline_loss: float | None = None
         self.samples: Path | None = None
@@ -238,6 +234,19 @@ class Trainer:
         self.signals: Sequence[signal.Signals] = ()  # that came during the run
         self.begun = self.saved = self.reported = monotonic()
         self.begun_step, self.begun_fraction = self.state.step, self._fraction()
+
+    def begin(self, *, resume: bool, initial: bool) -> None:
+        """Write the first files of the run.
+
+        Args:
+            resume: remove files that a killed process left unfinished.
+            initial: first save the state. Without it, a run that ended here would resume from random weights.
+        """
+        if self.world.leads:
+            if initial:
+                self._save_state()
+            self.run.begin(self.config, resume=resume)
+            self.log.begin(self.state.step)
 
     @property
     def images(self) -> int:
@@ -359,8 +368,11 @@ class Trainer:
             return
         self._require_finite()
         self.saved = monotonic()
-        save_state(self.run.states, self.state, replace(self.record, step=self.state.step, seconds=self.seconds()))
+        self._save_state()
         self._save_model(self.run.model)
+
+    def _save_state(self) -> None:
+        save_state(self.run.states, self.state, replace(self.record, step=self.state.step, seconds=self.seconds()))
 
     def _goes_on(self, _: object = None) -> bool:
         """Return False, which stops validation and sampling, after a signal."""

@@ -432,6 +432,18 @@ def test_a_run_that_is_killed_at_once_goes_on_from_the_weights_it_was_given(fold
         assert torch.equal(value, resumed[name])
 
 
+def test_a_run_whose_initial_weights_could_not_be_written_leaves_nothing_to_resume(config, out, monkeypatch) -> None:
+    """A resumed run would start from random weights."""
+
+    def full(path: Path) -> object:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(run_module, "atomic_write", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(config, out, init=config.model.build())
+    assert not out.exists()
+
+
 def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(folder, tmp_path, monkeypatch) -> None:
     config, out = replace(tiny_run(folder), save_minutes=0.0), tmp_path / "out"
     draw = BatchSource.batch
