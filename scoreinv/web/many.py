@@ -138,10 +138,16 @@ class Batch:
         return row | named
 
     def zipped(self) -> Path:
-        """Write all results and the manifest to a file; return its path. An earlier file may still be sent."""
+        """Write all results and the manifest to a file; return its path. An earlier file may still be sent.
+
+        Raises GoneError if there are no results.
+        """
+        results = sorted(self.results.glob("[!.]*"))  # a running batch writes hidden files
+        if not results:
+            raise GoneError("There are no results yet.")
         path = self.folder / "results.zip"
         with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:  # pictures are compressed
-            for result in sorted(self.results.iterdir()):
+            for result in results:
                 archive.write(result, result.name)
         return path
 

@@ -23,6 +23,7 @@ from scoreinv.tasks.callbacks import Callback, notify
 from scoreinv.tasks.outcome import Outcome
 from scoreinv.tasks.requests import DenoiseRequest, Inputs, Request
 from scoreinv.web import many
+from scoreinv.web.photo import GoneError
 
 
 @pytest.fixture
@@ -144,6 +145,16 @@ def test_the_page_sends_files_of_all_suffixes() -> None:
     found = re.search(r"PICTURES = /(.*)/i;", script)
     assert found is not None
     assert [suffix for suffix in SUFFIXES if not re.search(found[1], f"a{suffix}")] == []
+
+
+def test_an_archive_has_finished_results(tmp_path: Path) -> None:
+    batch = many.Batch(tmp_path)
+    with pytest.raises(GoneError):
+        batch.zipped()
+    batch.results.mkdir()
+    for name in ("a.png", ".b.png.scoreinv-host-1-0123abcd.part"):
+        (batch.results / name).write_bytes(b"")
+    assert zipfile.ZipFile(batch.zipped()).namelist() == ["a.png"]
 
 
 def test_an_archive_is_whole_while_another_is_made(tmp_path: Path) -> None:
