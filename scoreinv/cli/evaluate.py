@@ -141,7 +141,7 @@ def evaluate_run(
 ) -> None:
     """Print a table of a run's snapshots, and plot it; figures that an earlier call has written are kept."""
     from scoreinv.imaging.plot import line_plots
-    from scoreinv.tasks.evaluate_run import RunEvaluation, snapshots_of
+    from scoreinv.tasks.evaluate_run import RunEvaluation, snapshot_in, snapshots_of
     from scoreinv.training import TrainingRun, read_config
 
     run = TrainingRun(Path(folder))
@@ -162,12 +162,13 @@ def evaluate_run(
     measured: dict[str, Any] = {name: getattr(settings, name) for name in ("samples", "likelihood", "exact")}
     measured |= {"classifier": judge, "reference": reference, "inception": inception is not None}
     known = list(_lines(log))
-    for snapshot in snapshots:
+    for path in [snapshot.path for snapshot in snapshots]:
+        snapshot = snapshot_in(path)  # the run may have gone on meanwhile
         key = {"step": snapshot.step, "run": snapshot.run, **measured}
         record = next((each for each in known if key.items() <= each.items()), None)
         if record is None:
             started = time.monotonic()
-            with progress_bar(snapshot.path.name, quiet=common.quiet) as show:
+            with progress_bar(path.name, quiet=common.quiet) as show:
                 record = key | evaluation.measure(snapshot, show)
             drawn = sorted(map(str, evaluation.samples_of(snapshot).glob("*.png")))[: settings.samples]
             if len(drawn) > 1:
