@@ -1,4 +1,4 @@
-"""`scoreinv` and `python -m scoreinv` are the command line, in a process of its own."""
+"""Entry point of the commands `scoreinv` and `python -m scoreinv`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from scoreinv.system.threads import limit_blas
 
 
 def main() -> int:
-    """`cli.main.main`, after which the process ends without taking torch apart, which takes an eighth of a second.
+    """Run `cli.main.main`, then end the process without unloading torch, which would take an eighth of a second.
 
-    What others have registered for the end is done before.
+    Exit functions registered by other modules run first.
     """
     status: int | None = None  # None: the shell asked for completions
 
-    def leave() -> None:
+    def end_process() -> None:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
@@ -26,7 +26,7 @@ def main() -> int:
             os._exit(status)
 
     limit_blas()
-    atexit.register(leave)  # the first of all, and so the last that is called
+    atexit.register(end_process)  # registered first, so called last
     status = run()
     return status
 

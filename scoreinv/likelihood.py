@@ -61,8 +61,8 @@ def bits_per_dim(
         scoreinv.bits_per_dim(prior, x, steps=16).bits_per_dim
 
     This is the likelihood of 8-bit data k for x = (k + u) / 256, mapped to the prior's range [lo, hi]. The caller must
-    dequantise, that is, add u uniform on [0, 1). A warning is logged if no value is negative under
-    a prior of [-1, 1]: values in [0, 1] have the likelihood of paler pictures.
+    dequantise, that is, add u uniform on [0, 1). A warning is logged if the prior's range is [-1, 1] and no value is
+    negative: pictures left in [0, 1] would get the likelihood of paler ones.
 
     Args:
         x: pictures (B, C, H, W) in the model's range; `prior.to_model` maps [0, 1] to it.
@@ -72,9 +72,10 @@ def bits_per_dim(
         rtol, atol: tolerances of the adaptive RK45, which controls the error of each sample separately.
         callback: called after each step; may stop the work.
 
-    The probe estimates only the divergence in the scaled variables of `samplers.ode`; the scaling's own is exact.
+    The probe estimates only the divergence in the scaled variables of `samplers.ode`; the volume change of the scaling
+    is exact.
 
-    Raises InputError if x is no such tensor, the probe has another shape, or `steps` is below 1.
+    Raises InputError if x is not a float tensor (B, C, H, W), the probe has another shape, or `steps` is below 1.
     """
     check_states(x)
     check_prior(prior)
@@ -99,7 +100,7 @@ def flow_likelihood(
     atol: float,
     callback: Callback | None,
 ) -> Likelihood:
-    """Compute `bits_per_dim` of pictures that are known to be in the prior's range, however bright they are."""
+    """Compute `bits_per_dim` without its warning, for pictures that the caller has mapped to the prior's range."""
     if probe is not None and not isinstance(probe, Tensor):
         raise SettingError("probe", f"must be a tensor, not {shown(probe)}")
     if probe is None:

@@ -51,7 +51,7 @@ class Prior(Protocol):
     data_range: tuple[float, float]
     """Model values of black and white."""
     stride: int = 1
-    """Multiple of the pictures' sides."""
+    """The sides of pictures must be multiples of this."""
     evaluations_per_noise: int = 1
     """Network evaluations per call of `noise`, at each pixel."""
     vjps_per_noise: int = 0
@@ -92,11 +92,11 @@ class Prior(Protocol):
         return x0
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
-        """Return the prior over crops of one size, with its observation: row k of a batch is box k // samples."""
+        """Return the prior over crops of one size, with its observation: batch row k is box k // samples."""
         return self
 
     def turned(self, orientation: Orientation) -> Prior:
-        """Return the prior of the picture in this orientation, with its observation."""
+        """Return the prior over pictures in this orientation, with its observation turned likewise."""
         return self
 
 
@@ -147,7 +147,7 @@ class Clipped(PriorWrapper):
     """noise(x, t) = (x - alpha(t) clip(D(x, t))) / sigma(t), with D = E[x0 | x_t = x] clipped to the data range.
 
     The default of DDPM samplers ("static thresholding": Ho et al. 2020, reference code; Saharia et al. 2022, section
-    2.3). It keeps estimates at large noise that leave the range out of all later steps.
+    2.3). Otherwise estimates outside the range, which occur at large noise, would affect all later steps.
     """
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
@@ -193,9 +193,9 @@ class Network(nn.Module):
     config: Any
     """Options it was built from, which a model file keeps."""
     channels: int
-    """C."""
+    """Number of channels C."""
     stride: int
-    """Multiple of H and W."""
+    """H and W must be multiples of this."""
 
     def __init__(self, config: Any = None) -> None:
         super().__init__()
@@ -203,8 +203,7 @@ class Network(nn.Module):
             self.config, self.channels, self.stride = config, config.channels, config.stride
 
     exact: ClassVar[tuple[str, ...]] = ()
-    """Names of parts, or of their classes, kept in float32, where weak noise beside the picture would lose its digits.
-    """
+    """Names of submodules, or of their classes, that stay in float32: bfloat16 would round weak noise away."""
 
     def set_precision(self, dtype: torch.dtype) -> None:
         """Evaluate in a dtype; below float32 the `exact` parts stay in float32."""
@@ -217,7 +216,7 @@ class Network(nn.Module):
 
 
 class Model(nn.Module):
-    """Base class of what a model file holds: a network with its reading, such as a prior, a classifier or a detector.
+    """Base class of models in files: a network and the meaning of its output (a prior, a classifier or a detector).
 
     Attributes:
         kind: name of the kind, for messages.
@@ -245,7 +244,7 @@ class Model(nn.Module):
         """Return the device of the weights."""
         return next(self.network.parameters()).device
 
-    def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # it takes less on purpose
+    def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # fewer arguments
         """Move to a device or to a dtype of evaluation; below float32 the network's `exact` parts stay in float32.
 
         Raises InputError for a dtype not in `dtypes`, and for a device that is not available.
@@ -256,7 +255,7 @@ class Model(nn.Module):
                     super().to(device=target)
                 except torch.OutOfMemoryError:
                     raise
-                except (AssertionError, RuntimeError) as error:  # by a torch without CUDA, no driver, an unknown name
+                except (AssertionError, RuntimeError) as error:  # torch without CUDA, no driver, an unknown name
                     reason = str(error).partition("\n")[0]
                     raise SettingError("device", f"{target}: not available ({reason})") from error
             elif target in self.dtypes:
@@ -268,13 +267,13 @@ class Model(nn.Module):
 
 
 class ScorePrior(Model, Prior):
-    """A prior by a network, an SDE and a preconditioning.
+    """A prior defined by a network, an SDE and a preconditioning.
 
     For the same model with other weights, copy it by `copy.deepcopy(prior)` and replace `network`.
 
     Args:
         network: maps (B, C, H, W) and noise labels (B,) to (B, C, H, W).
-        sde: forward process of its training.
+        sde: forward process that it was trained with.
         preconditioning: relates the network's output to the noise prediction.
         data_range: model values of black and white.
         image_size: side of the training pictures or crops in pixels, a multiple of the network's stride. Windows of
