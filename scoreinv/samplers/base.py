@@ -112,7 +112,7 @@ class Sampler(Checked, ABC):
 
 
 class Stepper(Protocol):
-    """What moves a state from one time to the next: a predictor, a sampler, or a trajectory of a multistep sampler."""
+    """Moves a state from one time to the next: a predictor, a sampler, or a trajectory of a multistep sampler."""
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
         """Return the state at time s < t from the state x at time t; t and s are float64 of shape ()."""
@@ -158,20 +158,20 @@ class GridSampler(Sampler):
     ) -> Samples:
         times = time_grid(prior.sde, self.spacing, self.steps, self.times, None if start is None else start.t)
         counted = CountedPrior(prior)
-        own = rng.with_fixed_noise() if self.deterministic else rng  # the noise of steps and constraints
+        stream = rng.with_fixed_noise() if self.deterministic else rng  # of steps and constraints
         x = initial_state(prior, shape, times[0], rng, start)
         with reported(callback, len(times), float(times[0]), x) as report:
-            x = self.begin(counted, x, times[0], own)
+            x = self.begin(counted, x, times[0], stream)
             trajectory = self.trajectory()
             for t, s in pairwise(times):
                 if s < t:
-                    x = trajectory.step(counted, x, t, s, own)
+                    x = trajectory.step(counted, x, t, s, stream)
                 else:
                     x = prior.sde.diffuse(x, t, s, rng.like(x))
                     trajectory = self.trajectory()
-                x = constrain(counted, x, s, own)
+                x = constrain(counted, x, s, stream)
                 report(float(s), x, counted.nfe)
-            x0 = prior.finish(self.end(counted, x, times[-1], own))
+            x0 = prior.finish(self.end(counted, x, times[-1], stream))
             report(0.0, x0, counted.nfe)
         return counted.samples(x0)
 
@@ -219,13 +219,13 @@ Report = Callable[..., None]
 
 @contextmanager
 def reported(callback: Callback | None, steps: int | None, t: float, x: Tensor) -> Iterator[Report]:
-    """Yield a function that reports each step of a run to the callback, and pass on reports of evaluations to it.
+    """Yield a function that reports the end of each step to the callback; forward reports from within evaluations too.
 
     Args:
-        steps: total number of steps; None if it is unknown. Reports of evaluations then repeat the fraction.
+        steps: total number of steps. None if it is unknown: reports from within evaluations then repeat the fraction.
         t, x: time and state at the beginning.
 
-    The function and the evaluations raise Cancelled if the callback returns False.
+    Both kinds of reports raise Cancelled if the callback returns False.
     """
     progress = Progress(0.0, 0, steps, t, x, 0)
 
@@ -235,14 +235,14 @@ def reported(callback: Callback | None, steps: int | None, t: float, x: Tensor) 
         if callback is not None and says_stop(callback(progress)):
             raise Cancelled(f"stopped after step {progress.step}")
 
-    def within(share: float) -> None:
-        # The share falls if a step has several evaluations, and in a backward pass.
-        now = 0.0 if steps is None else (progress.step + share) / steps
-        send(fraction=max(progress.fraction, now))
+    def report_evaluation(share: float) -> None:
+        # Each evaluation of a step, and a backward pass, counts from 0 again, but the fraction must not fall.
+        fraction = 0.0 if steps is None else (progress.step + share) / steps
+        send(fraction=max(progress.fraction, fraction))
 
     def report(t: float, x: Tensor, nfe: int, fraction: float = 0.0) -> None:
         step = progress.step + 1
         send(step=step, fraction=fraction if steps is None else step / steps, t=t, x=x, nfe=nfe)
 
-    with nullcontext() if callback is None else reporting(within):
+    with nullcontext() if callback is None else reporting(report_evaluation):
         yield report

@@ -9,8 +9,8 @@ solved in variables that change slowly everywhere. The scaled state
 
 with m and c near the mean and the standard deviation of pictures, has unit variance at every s. It moves only as far as
 the data differ from a Gaussian (the scaling of Karras et al. 2022, table 1). The clock is log((s + d) / (s + k)).
-Between d and k it equals -lambda = -log(alpha / sigma); it is bounded at both ends, where y hardly moves: at noise
-below a grey level, and far above the range of pictures. For mixtures of Gaussians at the default tolerance these
+Between d and k it is about log s up to a constant. Below d, about a grey level, and above k, far above the range of
+pictures, y hardly moves, and the clock is bounded. For mixtures of Gaussians at the default tolerance these
 variables take 60 to 100 evaluations, against 90 to 150 in t or in lambda.
 
 The solver's state is float64; the prior gets states in the dtype of the picture, without TF32. A network that computes
@@ -39,7 +39,7 @@ from scoreinv.system.options import Number, Whole, check, check_callback
 
 _SPREAD, _FINEST, _COARSEST = 0.5, 0.01, 10.0  # c, d and k for pictures on [-1, 1]
 _LARGEST_LEVEL = 1e7
-"""Largest noise level solved, for pictures on [-1, 1]: beyond it y moves by 1e-6, no more than by rounding."""
+"""Noise level, for pictures on [-1, 1], at which the clock stops: beyond it y moves by 1e-6, as much as by rounding."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,10 @@ class ODE(Sampler):
             probes: (K, B, C, H, W), for the volume: the divergence is the mean of e^T (dv/dx) e over these.
 
         Returns:
-            The states, float64; log |det dx(end)/dx(start)|, the integral of the divergence, float64 (B,), or that of
-            the scaling alone without probes; and evaluations of the noise prediction for each sample, int64 (B,).
+            - the states at `end`, float64 (B, C, H, W);
+            - log |det dx(end)/dx(start)|, the integral of the divergence, float64 (B,); without probes only the part of
+              the scaling x = alpha (r y + m);
+            - the number of noise predictions for each sample, int64 (B,).
 
         Raises InputError for invalid states, and ScoreinvError if the prior is not finite.
         """
@@ -103,6 +105,7 @@ class ODE(Sampler):
         drift, values = _Drift(prior, constraint), x[0].numel()
         first, last = drift.clock(start), drift.clock(end)
 
+        # The solver's rows are the values of y and, with probes, the integral of the divergence so far.
         def function(clock: Tensor, y: Tensor) -> Tensor:
             state = y[:, :values].reshape(-1, *x.shape[1:]).to(x)
             if probes is None:
@@ -223,7 +226,13 @@ def _flat(x: Tensor) -> Tensor:
 class _Drift:
     """The probability flow in the clock and the scaled state y of this module.
 
-    constraint: noise with which the prior constrains every evaluated state. None: no constraint.
+    Args:
+        prior: the prior.
+        constraint: noise with which the prior constrains every evaluated state. None: no constraint.
+
+    Attributes:
+        middle: m, the middle of the prior's range.
+        unit: half of the prior's range: noise levels of pictures on [-1, 1] times this are those of the prior.
     """
 
     def __init__(self, prior: Prior, constraint: Tensor | None) -> None:
@@ -232,6 +241,7 @@ class _Drift:
         self.middle, self.unit = (low + high) / 2, (high - low) / 2
 
     def clock(self, t: float) -> float:
+        """Return log((s + d) / (s + k)) at time t."""
         s, finest, coarsest = (self.unit * level for level in (_LARGEST_LEVEL, _FINEST, _COARSEST))
         s = min(s, float(self.sde.noise_to_signal(as_time(t))))
         return -math.log1p((coarsest - finest) / (s + finest))
@@ -255,8 +265,8 @@ class _Drift:
         if self.constraint is not None:
             x = self.prior.constrain(x, t, self.constraint)
             y = (x - shift) / scale
-        pace = (s + self.unit * _FINEST) * (s + self.unit * _COARSEST) / (self.unit * (_COARSEST - _FINEST))
-        return broadcast(pace / r, y) * (self.prior.noise(x, t) - broadcast(s / r, y) * y)
+        ds = (s + self.unit * _FINEST) * (s + self.unit * _COARSEST) / (self.unit * (_COARSEST - _FINEST))  # ds/dclock
+        return broadcast(ds / r, y) * (self.prior.noise(x, t) - broadcast(s / r, y) * y)
 
     def rate_and_divergence(self, y: Tensor, clock: Tensor, probes: Tensor) -> tuple[Tensor, Tensor]:
         """Return the rate (B, C, H, W) and the mean over the probes (K, B, C, H, W) of e^T (drate/dy) e, (B, 1)."""

@@ -125,6 +125,8 @@ class NoPredictor:
 
 
 class Corrector(Protocol):
+    """Moves a state towards p_t at a constant time t."""
+
     def step(self, prior: Prior, x: Tensor, t: Tensor, snr: float, rng: NoiseStream) -> Tensor:
         """Take one step at time t, float64 of shape (), with signal-to-noise ratio `snr`."""
         ...

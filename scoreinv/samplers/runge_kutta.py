@@ -20,7 +20,8 @@ Function = Callable[[Tensor, Tensor], Tensor]
 Solution = Iterator[tuple[Tensor, Tensor, Tensor]]
 """After each round of steps: times (B,), states (B, D) and evaluations (B,), int64."""
 
-_SAFETY, _SMALLEST, _LARGEST = 0.9, 0.2, 10.0
+_SAFETY, _LEAST_FACTOR, _LARGEST_FACTOR = 0.9, 0.2, 10.0
+"""Constants of scipy's step control: the factor between consecutive step sizes."""
 _EXPONENT = 1 / 5
 
 
@@ -36,24 +37,24 @@ def rk45(function: Function, y: Tensor, start: float, end: float, rtol: float, a
     size = _first_step(function, t, y, slope, end, rtol, atol)
     nfe = torch.full((len(y),), 2)
     rejected = torch.zeros(len(y), dtype=torch.bool)
-    while (going := t != end).any():
-        then = t + direction * size
-        then = torch.where(going, then.clamp(max=end) if direction > 0 else then.clamp(min=end), t)
-        if (then == t)[going].any():
+    while (active := t != end).any():
+        t_new = t + direction * size
+        t_new = torch.where(active, t_new.clamp(max=end) if direction > 0 else t_new.clamp(min=end), t)
+        if (t_new == t)[active].any():
             raise ScoreinvError("the step size of the ODE solver vanished: use larger tolerances")
-        y_new, slope_new, error = _step(function, t, then - t, y, slope)
-        nfe += 6 * going
+        y_new, slope_new, error = _step(function, t, t_new - t, y, slope)
+        nfe += 6 * active
         norm = _rms(error / (atol + rtol * torch.maximum(y.abs(), y_new.abs())))
         accepted = norm < 1
-        factor = (_SAFETY * norm.clamp(min=1e-300) ** -_EXPONENT).clamp(min=_SMALLEST, max=_LARGEST)
+        factor = (_SAFETY * norm.clamp(min=1e-300) ** -_EXPONENT).clamp(min=_LEAST_FACTOR, max=_LARGEST_FACTOR)
         # No growth right after a rejection; a rejected step always shrinks.
         factor = torch.where(accepted & ~rejected, factor, factor.clamp(max=1))
-        size = (then - t).abs() * factor
+        size = (t_new - t).abs() * factor
         rejected = ~accepted
-        moved = accepted & going
-        where = moved.to(y.device)[:, None]
-        y, slope = torch.where(where, y_new, y), torch.where(where, slope_new, slope)
-        t = torch.where(moved, then, t)
+        advances = accepted & active
+        rows = advances.to(y.device)[:, None]
+        y, slope = torch.where(rows, y_new, y), torch.where(rows, slope_new, slope)
+        t = torch.where(advances, t_new, t)
         yield t, y, nfe
 
 
@@ -87,6 +88,7 @@ def _step(function: Function, t: Tensor, h: Tensor, y: Tensor, slope: Tensor) ->
 
 
 def _combine(weights: Iterable[float], slopes: list[Tensor]) -> Tensor:
+    """Return the weighted sum of the slopes."""
     total = torch.zeros_like(slopes[0])
     for weight, slope in zip(weights, slopes, strict=True):
         total = total.add(slope, alpha=float(weight))

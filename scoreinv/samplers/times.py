@@ -39,8 +39,8 @@ def resampling_times(sde: SDE, steps: int, jump: int = 10, repeats: int = 10) ->
     """Return a grid with jumps up, for `PC(times=...)` with a constrained prior (RePaint, Lugmayr et al. 2022, 4.2).
 
     Each stretch of `jump` of the `steps` uniform times is visited `repeats` times, with a jump back to its first time
-    in between. This harmonises the sampled components with the observation. Raises InputError unless all are at least
-    1.
+    in between. This harmonises the sampled components with the observation. Raises InputError unless the three numbers
+    are at least 1.
     """
     for name, value in {"steps": steps, "jump": jump, "repeats": repeats}.items():
         check(name, value, Whole(1))
