@@ -17,7 +17,7 @@
 | A @ B | no | no |
 
 `Weighting(w) @ A` weights the data, |w (y - A x)|^2. `InLight(A, curve)` observes the light of encoded pictures: it is
-an `Operator` with a derivative, not a linear one. Own maps subclass `Operator` or `LinearOperator`.
+an `Operator` with a derivative, not a linear one. Custom operators subclass `Operator` or `LinearOperator`.
 
 Pictures are (B, C, H, W). Operators hold tensors for a batch of 1 (shared) or B, and cast them to the picture's device
 and dtype.

@@ -52,8 +52,8 @@ class Operator(ABC):
 
     def replace(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the picture x with its observed components replaced by the observation y, to first order."""
-        seen, derivative = self.linearised(x)
-        return x + derivative.pinv(y - seen)
+        value, derivative = self.linearised(x)
+        return x + derivative.pinv(y - value)
 
     def __repr__(self) -> str:
         return one_line(self) if is_dataclass(self) else f"{type(self).__name__}()"
@@ -197,18 +197,18 @@ class Composed(LinearOperator):
 def check_adjoint(operator: LinearOperator, like: Tensor) -> None:
     """Raise InputError unless <A x, y> = <x, A^T y> for a random x and y = A x, and for a random y and x = A^T y.
 
-    `like` has the shape of x. It finds an adjoint with a wrong scale, orientation, shift or boundary, one nonzero
-    outside the range of A, and an A that is not linear.
+    The check finds an adjoint with a wrong scale, orientation, shift or boundary, an adjoint that is not 0 for
+    observations orthogonal to the range of A, and an A that is not linear. `like` has the shape of x.
     """
     generator = torch.Generator().manual_seed(0)
     first = _probe(like, generator)
     second = _probe(operator(first), generator)
     for x, y in ((first, operator(first)), (operator.adjoint(second), second)):
-        there, here = _product(operator(x), y), _product(x, operator.adjoint(y))
-        if not abs(there - here) <= _ADJOINT_TOLERANCE * max(abs(there), abs(here)):
+        forward, backward = _product(operator(x), y), _product(x, operator.adjoint(y))
+        if not abs(forward - backward) <= _ADJOINT_TOLERANCE * max(abs(forward), abs(backward)):
             raise InputError(
-                f"{type(operator).__name__}.adjoint is not the adjoint of a linear A: <A x, y> is {there:.6g}, but "
-                f"<x, A^T y> is {here:.6g}"
+                f"{type(operator).__name__}.adjoint is not the adjoint of a linear A: <A x, y> is {forward:.6g}, but "
+                f"<x, A^T y> is {backward:.6g}"
             )
 
 
@@ -222,6 +222,7 @@ def _probe(like: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _product(a: Tensor, b: Tensor) -> float:
+    """Return the inner product <a, b>, summed in float64."""
     return float((a.cpu().double() * b.cpu().double()).sum())
 
 
@@ -254,7 +255,7 @@ def _column(values: float | Tensor, like: Tensor) -> Tensor:
 
 
 def by_channel(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
-    """Apply a function to channels (B, 1, ...) one by one, and report before each: a large one can take a second."""
+    """Apply a function to channels (B, 1, ...) one by one; report before each, since a large one can take a second."""
     channels = []
     for channel in values.split(1, 1):
         report()

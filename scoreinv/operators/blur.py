@@ -69,10 +69,10 @@ class Blur(SpectralOperator):
         return self._transfer.abs()
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self.synthesise(_as(self._transfer, x) * self.analyse(x))
+        return self.synthesise(_cast(self._transfer, x) * self.analyse(x))
 
     def adjoint(self, y: Tensor) -> Tensor:
-        return self.synthesise(_as(self._transfer.conj(), y) * self.analyse(y))
+        return self.synthesise(_cast(self._transfer.conj(), y) * self.analyse(y))
 
     def analyse(self, x: Tensor) -> Tensor:
         return by_channel(lambda channel: torch.fft.rfft2(channel, norm="ortho"), x)
@@ -83,7 +83,7 @@ class Blur(SpectralOperator):
 
     def analyse_observation(self, y: Tensor) -> Tensor:
         phase = torch.where(self.singular == 0, 1, torch.sgn(self._transfer))  # k^ / |k^|, or 1 for 0
-        return self.analyse(y) * _as(phase.conj(), y)
+        return self.analyse(y) * _cast(phase.conj(), y)
 
 
 def valid_blur(kernel: Kernel, height: int, width: int, iterations: int = Composed.iterations) -> Composed:
@@ -124,6 +124,6 @@ def _margins(kernel: Kernel) -> tuple[int, int, int, int]:
     return columns - 1 - columns // 2, columns // 2, rows - 1 - rows // 2, rows // 2
 
 
-def _as(factor: Tensor, like: Tensor) -> Tensor:
+def _cast(factor: Tensor, like: Tensor) -> Tensor:
     """Cast a complex factor to the precision and device of real values."""
     return factor.to(like.device, like.dtype.to_complex())

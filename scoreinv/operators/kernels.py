@@ -67,27 +67,27 @@ def disk(radius: float) -> np.ndarray:
     """Return a defocus kernel: a uniform disk of `radius` pixels, antialiased."""
     _check("a disk's radius", radius)
     reach = math.ceil(radius - 0.5) if radius > 0.5 else 0
-    places = (np.arange((2 * reach + 1) * _SUPERSAMPLING) + 0.5) / _SUPERSAMPLING - reach - 0.5
-    covered = (places[:, None] ** 2 + places**2 <= radius**2).astype(float)
+    points = (np.arange((2 * reach + 1) * _SUPERSAMPLING) + 0.5) / _SUPERSAMPLING - reach - 0.5
+    covered = (points[:, None] ** 2 + points**2 <= radius**2).astype(float)
     kernel = covered.reshape(2 * reach + 1, _SUPERSAMPLING, 2 * reach + 1, _SUPERSAMPLING).mean((1, 3))
     return kernel / kernel.sum()
 
 
 def motion(length: float, angle: float) -> np.ndarray:
-    """Return straight uniform motion over `length` pixels at `angle` degrees anticlockwise from the right."""
+    """Return the kernel of uniform motion over `length` pixels at `angle` degrees anticlockwise from the right."""
     _check("a movement's length", length)
     require(math.isfinite(angle), f"a movement's angle must be a number of degrees, not {angle}")
     count = 2 * math.ceil(_SUPERSAMPLING * length) + 1
-    way = (np.arange(count) + 0.5) / count * length - length / 2
-    x, y = way * math.cos(math.radians(angle)), -way * math.sin(math.radians(angle))
+    distances = (np.arange(count) + 0.5) / count * length - length / 2  # along the motion, from its middle
+    x, y = distances * math.cos(math.radians(angle)), -distances * math.sin(math.radians(angle))
     reach = math.ceil(length / 2)
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1))
     left, top = np.floor(x).astype(int), np.floor(y).astype(int)
-    for down in (0, 1):
+    for down in (0, 1):  # each point adds to the four pixels around it, with bilinear weights
         for across in (0, 1):
-            share = (1 - abs(top + down - y)) * (1 - abs(left + across - x))
-            inside = share > 1e-9
-            np.add.at(kernel, (top[inside] + down + reach, left[inside] + across + reach), share[inside])
+            weight = (1 - abs(top + down - y)) * (1 - abs(left + across - x))
+            inside = weight > 1e-9
+            np.add.at(kernel, (top[inside] + down + reach, left[inside] + across + reach), weight[inside])
     return _trim(kernel / kernel.sum())
 
 
@@ -98,7 +98,7 @@ def kernel_moments(kernels: Sequence[np.ndarray], weights: Sequence[float]) -> t
     smaller components.
 
     Args:
-        kernels: with an odd number of rows and columns; they differ.
+        kernels: at least two, which differ, each with an odd number of rows and of columns.
         weights: probabilities, up to a factor.
     """
     rows, columns = (max(sides) for sides in zip(*(kernel.shape for kernel in kernels), strict=True))

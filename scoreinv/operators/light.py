@@ -9,8 +9,8 @@ linear operator:
 
     J = w E A D'(x),        E = 1 / D'(y / w),
 
-with the slopes of the curve at each pixel. Noise of the stored values stays white: for the light it is larger in
-highlights, where the curve is steep.
+with the slopes of the curve at each pixel. The noise of the stored values is white. In units of light it is
+larger in highlights, where the curve is steep.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class InLight(Operator):
         return self._weighted(self._encoded(self.operator(self.decoded(x))))
 
     def linearised(self, x: Tensor) -> tuple[Tensor, LinearOperator]:
-        seen = self._encoded(self.operator(self.decoded(x)))
-        inner, outer = Weighting(self.slope(x)), Weighting(self._weighted(1 / self.slope(seen)))
-        return self._weighted(seen), Composed(outer, self.operator @ inner, self.operator.iterations)
+        stored = self._encoded(self.operator(self.decoded(x)))
+        inner, outer = Weighting(self.slope(x)), Weighting(self._weighted(1 / self.slope(stored)))
+        return self._weighted(stored), Composed(outer, self.operator @ inner, self.operator.iterations)
 
     def picture_like(self, y: Tensor) -> Tensor:
         return self.operator.adjoint(y)
@@ -68,20 +68,21 @@ class InLight(Operator):
         light = self._light.to(values)
 
         def decode(channel: Tensor) -> Tensor:
-            place = (channel - low) / (high - low) * (len(light) - 1)
-            below = place.floor().clamp(0, len(light) - 2).long()
-            return light[below] + (place - below) * (light[below + 1] - light[below])
+            position = (channel - low) / (high - low) * (len(light) - 1)
+            below = position.floor().clamp(0, len(light) - 2).long()
+            return light[below] + (position - below) * (light[below + 1] - light[below])
 
         return by_channel(decode, values)
 
     def _encoded(self, light: Tensor) -> Tensor:
+        """Return D^-1 of light."""
         low, high = self.data_range
         knots = self._light.to(light)
 
         def encode(channel: Tensor) -> Tensor:
             below = (torch.searchsorted(knots, channel.contiguous()) - 1).clamp(0, len(knots) - 2)
-            share = (channel - knots[below]) / (knots[below + 1] - knots[below])
-            return low + (high - low) * (below + share) / (len(knots) - 1)
+            fraction = (channel - knots[below]) / (knots[below + 1] - knots[below])
+            return low + (high - low) * (below + fraction) / (len(knots) - 1)
 
         return by_channel(encode, light)
 
@@ -89,12 +90,12 @@ class InLight(Operator):
         return values if self.weights is None else self.weights.to(values) * values
 
     def slope(self, values: Tensor) -> Tensor:
-        """Return the slope D' of light at values, relative to the range."""
+        """Return the slope D' at values, for values in units of the data range."""
         low, high = self.data_range
         slopes = self._light.to(values).diff() * (len(self._light) - 1)
 
         def slope(channel: Tensor) -> Tensor:
-            place = (channel - low) / (high - low) * len(slopes)
-            return slopes[place.floor().clamp(0, len(slopes) - 1).long()]
+            position = (channel - low) / (high - low) * len(slopes)
+            return slopes[position.floor().clamp(0, len(slopes) - 1).long()]
 
         return by_channel(slope, values)

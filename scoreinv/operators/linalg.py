@@ -26,24 +26,24 @@ def conjugate_gradients(
         matvec: v -> A v, for a symmetric positive semidefinite A; `gmres` accepts any A.
         x: initial solution.
         residual: b - A x.
-        iterations: largest number of iterations.
+        iterations: maximum number of iterations.
         dims: axes of one system; the other axes count independent systems.
         tolerance: relative tolerance on the squared residual norm; the iterations end when all systems reach it.
     """
     tiny = torch.finfo(residual.dtype).tiny
     direction, rr = residual, residual.square().sum(dims, keepdim=True)
-    enough = tolerance * rr
+    target = tolerance * rr
     for _ in range(iterations):
-        if (rr <= enough).all():
+        if (rr <= target).all():
             break
         report()
-        product = matvec(direction)
-        curvature = (direction * product).sum(dims, keepdim=True)
-        length = torch.where(curvature > 0, rr / curvature.clamp_min(tiny), 0)  # rounding can make it negative
-        x = torch.addcmul(x, length, direction)
-        residual = torch.addcmul(residual, length, product, value=-1)
-        before, rr = rr, residual.square().sum(dims, keepdim=True)
-        direction = torch.addcmul(residual, rr / before.clamp_min(tiny), direction)
+        Ap = matvec(direction)
+        curvature = (direction * Ap).sum(dims, keepdim=True)
+        step = torch.where(curvature > 0, rr / curvature.clamp_min(tiny), 0)  # rounding can make it negative
+        x = torch.addcmul(x, step, direction)
+        residual = torch.addcmul(residual, step, Ap, value=-1)
+        previous_rr, rr = rr, residual.square().sum(dims, keepdim=True)
+        direction = torch.addcmul(residual, rr / previous_rr.clamp_min(tiny), direction)
     return x
 
 
@@ -64,21 +64,21 @@ def gmres(matvec: Callable[[Tensor], Tensor], b: Tensor, iterations: int) -> Ten
 
     rounding = torch.finfo(b.dtype).eps ** 1.5
     x, residual, direction = torch.zeros_like(b), b, b
-    earlier: list[tuple[Tensor, Tensor, Tensor]] = []  # directions p, products A p orthogonal to each other, |A p|^2
+    history: list[tuple[Tensor, Tensor, Tensor]] = []  # p, A p and |A p|^2, with all A p orthogonal to each other
     for _ in range(iterations):
         report()
         product = matvec(direction)
-        whole = dot(product, product)
-        for p, image, square in earlier:
-            along = dot(product, image) / square
-            direction = torch.addcmul(direction, along, p, value=-1)
-            product = torch.addcmul(product, along, image, value=-1)
+        before = dot(product, product)
+        for p, Ap, square in history:  # Gram-Schmidt
+            projection = dot(product, Ap) / square
+            direction = torch.addcmul(direction, projection, p, value=-1)
+            product = torch.addcmul(product, projection, Ap, value=-1)
         square = dot(product, product)
-        # Once the space is exhausted only rounding is left; an infinite norm stops the system there.
-        square = torch.where(square > rounding * whole, square, math.inf)
-        length = dot(residual, product) / square
-        x = torch.addcmul(x, length, direction)
-        residual = torch.addcmul(residual, length, product, value=-1)
-        earlier.append((direction, product, square))
+        # Only rounding is left once the space is exhausted: with an infinite norm, the step of this system is 0.
+        square = torch.where(square > rounding * before, square, math.inf)
+        step = dot(residual, product) / square
+        x = torch.addcmul(x, step, direction)
+        residual = torch.addcmul(residual, step, product, value=-1)
+        history.append((direction, product, square))
         direction = product / square
     return x

@@ -32,8 +32,8 @@ def colour_basis(name: str = "rec601") -> np.ndarray:
     """Return an orthonormal basis of colour space as the rows of a 3x3 float64 array.
 
     Row 0 is the grey direction: the grey weights w, scaled to length 1. Row 1 is the (red - blue) direction made
-    orthogonal to row 0, and row 2 the cross product of rows 0 and 1. Unlike a numerical
-    decomposition, this has the same signs and order on every machine.
+    orthogonal to row 0, and row 2 the cross product of rows 0 and 1. Unlike a numerical decomposition, this has the
+    same signs and order on every machine.
     """
     gray = luma_weights(name)
     gray /= np.linalg.norm(gray)

@@ -12,12 +12,12 @@ from scoreinv.system.options import require
 
 _VALUES = np.linspace(0, 1, 1024)
 _LEAST_SLOPE = 1 / 32
-"""Slope at black, as colour engines limit it: a pure power has none, and its inverse no bound."""
+"""Smallest ratio of light to value, as in colour engines: a power curve has slope 0 at black, its inverse none."""
 
 
 @dataclass(frozen=True, eq=False)
 class ToneCurve:
-    """The light of stored values: linear between equally spaced values in [0, 1], and beyond them.
+    """The light of stored values, interpolated linearly between equally spaced values and extrapolated beyond [0, 1].
 
     Attributes:
         light: (N,), strictly increasing from 0 to 1, the light of the values k / (N - 1).

@@ -295,7 +295,7 @@ def test_the_decomposition_of_rows_and_columns(kind: str) -> None:
         "deficient": torch.cat([matrix[:, :5], matrix[:, :1]], 1),
     }[kind]
     operator = Separable(matrix, torch.eye(4, dtype=torch.float64)[None])
-    u, s, vt = operator._down
+    u, s, vt = operator._p
     torch.testing.assert_close(u * s[:, None] @ vt, matrix, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(s.sort()[0], torch.linalg.svdvals(matrix).sort()[0], rtol=1e-9, atol=1e-7)
     if kind != "deficient":
