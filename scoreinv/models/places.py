@@ -49,14 +49,14 @@ def paleness_of(luma: Tensor, prior: ConditionalPrior) -> Tensor:
     """Return the `paleness` of the mean colours of a grey picture (1, 1, H, W) in [0, 1], (1, 1, H / 8, W / 8)."""
     assert prior.chroma is not None
     with torch.no_grad():
-        seen = prior.chroma.seen(luma)[0].float().cpu()
+        features = prior.chroma.decoder_features(luma)[0].float().cpu()
         colours = load_place_network().colours
-        return colours.paleness(colours(seen)).reshape(1, 1, *seen.shape[-2:])
+        return colours.paleness(colours(features)).reshape(1, 1, *features.shape[-2:])
 
 
 def maps_of(luma: Tensor, prior: ConditionalPrior) -> list[Tensor]:
     """Return the input maps of `PlaceNetwork` for a grey picture (1, 1, H, W) in [0, 1], on the CPU."""
     assert prior.chroma is not None  # as `check_references` checked
-    seen, maps = prior.chroma.seen(luma)
+    features, maps = prior.chroma.decoder_features(luma)
     large = _encoder().of_gray(F.interpolate(luma.cpu(), scale_factor=2, mode="bilinear"))
-    return [value.float().cpu() for value in (seen, *maps[1:], *large[1:])]
+    return [value.float().cpu() for value in (features, *maps[1:], *large[1:])]

@@ -22,10 +22,10 @@ TUNED_STAGES = 4
 """Number of the encoder's last stages that are trained with the decoder."""
 
 _WIDTHS = (64, 128, 192)
-SEEN = _WIDTHS[0]
-"""Channels of the finest level's features."""
+DECODER_FEATURES = _WIDTHS[0]
+"""Channels of the decoder's last features."""
 
-_PER_GROUP = 16
+_PER_GROUP = 16  # channels of a normalisation group
 _HEADS = 4
 _LUMA_BLOCK = 4  # side of the block of luma, reduced by two, for each pixel of chroma
 
@@ -34,7 +34,7 @@ class ChromaNetwork(nn.Module):
     """Luma (B, 1, H, W) in [0, 1], sides multiples of 32, to the mean chroma and the encoder's maps.
 
     `forward` returns the chroma (B, 2, H / 8, W / 8): the last two components of centred pictures on [-1, 1] in the
-    colour basis, relative to a grey of the same luma. It also returns the maps of `Encoder`, at unit strength.
+    colour basis, relative to a grey of the same luma. It also returns the maps of `Encoder.of_gray`.
     """
 
     def __init__(self) -> None:
@@ -51,20 +51,20 @@ class ChromaNetwork(nn.Module):
         self.conv_out = conv(fine, 2, 3, 0.0)
 
     def forward(self, luma: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        h, maps = self.seen(luma)
+        h, maps = self.decoder_features(luma)
         return self.conv_out(h).to(luma.dtype), maps
 
-    def seen(self, luma: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def decoder_features(self, luma: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return the features from which the last convolution predicts the chroma, and the encoder's maps.
 
-        The features are (B, `SEEN`, H / 8, W / 8).
+        The features are (B, `DECODER_FEATURES`, H / 8, W / 8).
         """
         maps = self.encoder.of_gray(luma)
         fine, middle, coarse = maps
         h = self.coarse(self.coarse_in(coarse))
         h = self.middle(self.middle_in(torch.cat([_upsample(h), middle.to(h.dtype)], dim=1)))
-        blocks = F.pixel_unshuffle(F.avg_pool2d(luma, 2), _LUMA_BLOCK) * 4 - 2
-        h = self.fine(self.fine_in(torch.cat([_upsample(h), fine.to(h.dtype), blocks.to(h.dtype)], dim=1)))
+        luma_blocks = F.pixel_unshuffle(F.avg_pool2d(luma, 2), _LUMA_BLOCK) * 4 - 2
+        h = self.fine(self.fine_in(torch.cat([_upsample(h), fine.to(h.dtype), luma_blocks.to(h.dtype)], dim=1)))
         return norm_activate(self.norm, F.silu, h), maps
 
     def train_last_stages(self) -> None:

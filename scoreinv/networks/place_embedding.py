@@ -1,9 +1,9 @@
 """The embedding of places of pictures: a metric of similarity, and a density of colour.
 
-The metric maps features to vectors of unit length. Places of one kind of thing (two dresses, two dogs) have a large
-cosine, whatever their size, light and colour; places of other things have a small one. The density of chroma is a
-mixture of Gaussians with weights predicted from the features (Bishop 1994, "Mixture density networks"): a petal may be
-red, a leaf hardly.
+A place is a pixel of the finest feature map, 8x8 pixels of the picture. The metric maps its features to a vector of
+unit length. Places of one kind of thing (two dresses, two dogs) have a large cosine, whatever their size, light and
+colour; places of other things have a small one. The density of chroma is a mixture of Gaussians with weights predicted
+from the features (Bishop 1994, "Mixture density networks"): a petal may be red, a leaf hardly.
 """
 
 from __future__ import annotations
@@ -15,45 +15,47 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scoreinv.networks.blocks import conv
-from scoreinv.networks.chroma import SEEN
+from scoreinv.networks.chroma import DECODER_FEATURES
 from scoreinv.networks.encoder import FEATURES
 
-_MAPS = (SEEN, *FEATURES[1:], *FEATURES[1:])
+_MAPS = (DECODER_FEATURES, *FEATURES[1:], *FEATURES[1:])
 """Channels of the compared maps: the last features of the chroma network, the two coarser maps of its encoder, and
 those of the original encoder at twice the size."""
 
 _WIDTH, _KEYS = 128, 64
+"""Features of each map in the sum, and dimension of the keys."""
 
 _COLOURS = 48
 """Components of the mixture."""
-_ANY = 0.01
+_UNIFORM_SHARE = 0.01
 """Share of the uniform weights in the mixture."""
 
 
 class Colours(nn.Module):
-    """Features (1, `SEEN`, h, w) of a picture to mixture weights of its places' colours, (`_COLOURS`, h w)."""
+    """Features (1, `DECODER_FEATURES`, h, w) of places to the mixture weights of their colours, (`_COLOURS`, h w)."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.shares = nn.Conv2d(SEEN, _COLOURS, 1)
+        self.shares = nn.Conv2d(DECODER_FEATURES, _COLOURS, 1)
         self.centres = nn.Parameter(torch.zeros(3, _COLOURS))
         self.log_width = nn.Parameter(torch.zeros(_COLOURS, 1))
 
-    def forward(self, seen: Tensor) -> Tensor:
-        return torch.lerp(self.shares(seen)[0].flatten(1).softmax(0), torch.tensor(1 / _COLOURS), _ANY)
+    def forward(self, features: Tensor) -> Tensor:
+        weights = self.shares(features)[0].flatten(1).softmax(0)
+        return torch.lerp(weights, torch.tensor(1 / _COLOURS), _UNIFORM_SHARE)
 
     def log_densities(self, chroma: Tensor) -> Tensor:
         """Return each component's log density, up to a constant, at chroma (3, N), RGB less luma: (`_COLOURS`, N)."""
-        far = torch.cdist(self.centres.T, chroma.T) / self.log_width.exp()
-        return -far.square() / 2 - 2 * self.log_width
+        distance = torch.cdist(self.centres.T, chroma.T) / self.log_width.exp()
+        return -distance.square() / 2 - 2 * self.log_width
 
-    def paleness(self, shares: Tensor) -> Tensor:
-        """Return how much paler the mean colour is than the colours: E|c| / |E c| of mixtures (`_COLOURS`, N), (N,).
+    def paleness(self, weights: Tensor) -> Tensor:
+        """Return how much paler the mean colour is than the colours: E|c| / |E c|, (N,), for weights (`_COLOURS`, N).
 
         It is near 1 if one hue is likely, as of skin, and large for clothes, whose hues cancel in the mean.
         """
-        strengths = (self.centres.square().sum(0) + 2 * (2 * self.log_width[:, 0]).exp()).sqrt()
-        return strengths @ shares / (self.centres @ shares).norm(dim=0).clamp_min(1e-6)
+        rms = (self.centres.square().sum(0) + 2 * (2 * self.log_width[:, 0]).exp()).sqrt()
+        return rms @ weights / (self.centres @ weights).norm(dim=0).clamp_min(1e-6)
 
 
 class PlaceNetwork(nn.Module):

@@ -25,7 +25,7 @@ from scoreinv.operators.luma import colour_basis, luma_weights
 from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.notes import Note, info
 
-SEEN_SIDE = 224
+REDUCED_SIDE = 224
 """Side of the square to which pictures are resized for predicting colours, in pixels."""
 LEAST_SIDE = 144
 """Smallest side of a picture whose tones can be estimated, in pixels."""
@@ -74,44 +74,44 @@ def curves_of(picture: Picture, worn: bool) -> tuple[ToneCurves, np.ndarray, boo
     """Return the correcting curves, the picture's colours (N, 3) at a small size, and whether it is clearly faded."""
     box = within_border(picture)
     inside = picture if box is None else picture.part(box)
-    reduced = torch.from_numpy(inside.resized_rgb(SEEN_SIDE, SEEN_SIDE)).permute(2, 0, 1)[None]
+    reduced = torch.from_numpy(inside.resized_rgb(REDUCED_SIDE, REDUCED_SIDE)).permute(2, 0, 1)[None]
     rgb, expected, quantiles, ends = network_inputs(reduced, expected_chroma(reduced, chroma_network()), worn)
     raw, odds = tone_network()(rgb, expected, quantiles, ends)
     small, least, largest = rgb[0].numpy(), quantiles[0, 0], quantiles[0, -1]
     dark = (least < _BLACK) & (largest < _DARKER * largest.max())
     enough = _LEAST_OF_WORN if worn else _LEAST_OF_GRAY if inside.is_gray() else _LEAST_ODDS
     faded = float(odds[0]) >= enough and not bool(dark.any())
-    black, white, power = raw[0].double().numpy()
+    black, white, log_exponent = raw[0].double().numpy()
     low, high = quantiles[0, 1].numpy(), quantiles[0, -2].numpy()
-    curves = ToneCurves(black, white, np.exp(power), low, high)
+    curves = ToneCurves(black, white, np.exp(log_exponent), low, high)
     if inside.is_gray():
         mean = {name: np.full(3, values.mean()) for name, values in vars(curves).items()}
         curves = ToneCurves(**mean)
     return curves, small, faded
 
 
-def expected_chroma(seen: Tensor, network: ChromaNetwork) -> Tensor:
+def expected_chroma(pictures: Tensor, network: ChromaNetwork) -> Tensor:
     """Return the mean chroma predicted from the luma of pictures (B, 3, H, W) in [0, 1], and the network's features.
 
-    The result is (B, 3 + SEEN, H / 16, W / 16): chroma, then features.
+    The result is (B, 3 + DECODER_FEATURES, H / 16, W / 16): chroma, then features.
     """
-    gray = seen.movedim(1, -1) @ torch.tensor(luma_weights("rec601"), dtype=torch.float32)
+    gray = pictures.movedim(1, -1) @ torch.tensor(luma_weights("rec601"), dtype=torch.float32)
     low, high = torch.quantile(gray.flatten(1), torch.tensor([0.005, 0.995]), dim=1)[..., None, None]
     stretched = ((gray - low) / (high - low).clamp_min(0.1)).clamp(0, 1)
-    features, _ = network.seen(stretched[:, None])
+    features, _ = network.decoder_features(stretched[:, None])
     axes = torch.tensor(colour_basis()[1:], dtype=torch.float32)
     chroma = torch.einsum("bkhw,kc->bchw", network.conv_out(features), axes) / 2
     return F.avg_pool2d(torch.cat([chroma, features], dim=1), 2)
 
 
-def network_inputs(seen: Tensor, expected: Tensor, worn: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def network_inputs(pictures: Tensor, expected: Tensor, worn: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the inputs of `ToneNetwork` for pictures (B, 3, H, W) and the result of `expected_chroma`.
 
     worn: measure extreme tones in the reduced pictures, which have no grain.
     """
-    small = F.adaptive_avg_pool2d(seen, SIDE)
+    small = F.adaptive_avg_pool2d(pictures, SIDE)
     expected = F.interpolate(expected, size=(SIDE, SIDE), mode="bilinear")
-    source = small if worn else seen
+    source = small if worn else pictures
     ends = torch.stack([sign * F.adaptive_max_pool2d(sign * source, PARTS) for sign in (-1, 1)], dim=1)
     rgb, expected, ends = (one.flatten(-2).transpose(-1, -2) for one in (small, expected, ends))
     return inputs_of_pixels(rgb, expected, ends)
@@ -121,7 +121,7 @@ def inputs_of_pixels(rgb: Tensor, expected: Tensor, ends: Tensor) -> tuple[Tenso
     """Return the inputs of `ToneNetwork` for pixels (B, N, 3).
 
     Args:
-        expected: (B, n, 3 + SEEN), for the first n pixels; the others contribute to the quantiles only.
+        expected: (B, n, 3 + DECODER_FEATURES), for the first n pixels; the others contribute to the quantiles only.
         ends: (B, 2, `PARTS`^2, 3), darkest and lightest values of the parts of the pictures.
     """
     ordered, ends = rgb.sort(1).values, ends.sort(2).values

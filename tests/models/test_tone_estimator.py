@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import save_file
 
 from scoreinv.imaging.tone_curves import ToneCurves
-from scoreinv.models.tone_estimator import PARTS, QUANTILES, ToneNetwork, _moments, load_tone, through
-from scoreinv.networks.chroma import SEEN
+from scoreinv.models.tone_estimator import PARTS, QUANTILES, ToneNetwork, _moments, apply_curves, load_tone
+from scoreinv.networks.chroma import DECODER_FEATURES
 from scoreinv.system.errors import CheckpointError
 
 
@@ -15,7 +15,7 @@ def pictures() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Pixels, what is known of them, their quantiles, and the ends of their parts."""
     rng = torch.Generator().manual_seed(0)
     rgb = 0.1 + 0.7 * torch.rand(4, 200, 3, generator=rng)
-    known = torch.randn(4, 200, 3 + SEEN, generator=rng)
+    known = torch.randn(4, 200, 3 + DECODER_FEATURES, generator=rng)
     quantiles = torch.quantile(rgb, torch.tensor([0.0, *QUANTILES, 1.0]), dim=1).transpose(0, 1)
     return rgb, known, quantiles, torch.rand(4, 2, PARTS**2, 3, generator=rng).sort(2).values
 
@@ -51,7 +51,7 @@ def test_training_goes_through_the_curves_that_pictures_are_given():
     low, high = quantiles[0, 1].numpy(), quantiles[0, -2].numpy()
     curves = ToneCurves(black, white, np.exp(power), low, high)
     inside = ((rgb[0].numpy() > low) & (rgb[0].numpy() < high)).all(-1)
-    assert np.allclose(through(rgb, raw)[0].numpy()[inside], curves.toned(rgb[0].numpy())[inside], atol=1e-5)
+    assert np.allclose(apply_curves(rgb, raw)[0].numpy()[inside], curves.toned(rgb[0].numpy())[inside], atol=1e-5)
 
 
 def test_another_file_is_told(tmp_path):

@@ -12,8 +12,8 @@ import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load
 from scoreinv.models.tone_estimator import PARTS
-from scoreinv.networks.chroma import SEEN
-from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, curves_of, network_inputs, tone_network, tone_picture
+from scoreinv.networks.chroma import DECODER_FEATURES
+from scoreinv.tasks.tone import REDUCED_SIDE, chroma_network, curves_of, network_inputs, tone_network, tone_picture
 from scoreinv.training.data.pictures import BUILTIN
 
 PHOTOS = sorted([*BUILTIN.glob("*.jpg"), *(Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg")])
@@ -95,8 +95,8 @@ def test_a_dark_channel_overrules_the_odds(pairs, monkeypatch):
 def test_specks_do_not_stretch_the_curves(monkeypatch):
     """They end at the quantiles 0.005 and 0.995 of means over parts of the picture."""
     monkeypatch.setattr("scoreinv.tasks.tone.tone_network", surely_faded(0.5))
-    ramp = np.linspace(0.2, 0.8, SEEN_SIDE, dtype=np.float32)
-    values = np.repeat(np.tile(ramp, (SEEN_SIDE, 1))[..., None], 3, axis=2)
+    ramp = np.linspace(0.2, 0.8, REDUCED_SIDE, dtype=np.float32)
+    values = np.repeat(np.tile(ramp, (REDUCED_SIDE, 1))[..., None], 3, axis=2)
     values[100:104, 60:64], values[100:104, 160:164] = 0, 1
     curves, *_ = curves_of(Picture(values), worn=False)
     np.testing.assert_allclose(curves.low, 0.2, atol=0.01)
@@ -104,15 +104,15 @@ def test_specks_do_not_stretch_the_curves(monkeypatch):
 
 
 def test_the_odds_are_told_the_ends_of_each_part_but_of_a_worn_print_not_of_single_pixels():
-    seen = torch.full((1, 3, SEEN_SIDE, SEEN_SIDE), 0.5)
+    seen = torch.full((1, 3, REDUCED_SIDE, REDUCED_SIDE), 0.5)
     seen[0, 0, :60, :60], seen[0, 2, 7, 9] = 0.75, 0.25
-    _, _, quantiles, ends = network_inputs(seen, torch.zeros(1, 3 + SEEN, 14, 14), worn=False)
+    _, _, quantiles, ends = network_inputs(seen, torch.zeros(1, 3 + DECODER_FEATURES, 14, 14), worn=False)
     wanted = torch.full((2, PARTS**2, 3), 0.5)
     wanted[0, 0, 2] = 0.25
     wanted[0, -1, 0], wanted[1, -4:, 0] = 0.75, 0.75
     assert (ends[0] == wanted).all()
     assert quantiles[0, 0].tolist() == [0.5, 0.5, 0.25]
-    _, _, quantiles, ends = network_inputs(seen, torch.zeros(1, 3 + SEEN, 14, 14), worn=True)
+    _, _, quantiles, ends = network_inputs(seen, torch.zeros(1, 3 + DECODER_FEATURES, 14, 14), worn=True)
     assert ends[0, 0, 0, 2] == quantiles[0, 0, 2] == (15 * 0.5 + 0.25) / 16
 
 

@@ -10,7 +10,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor
 
 from scoreinv.models.tone_estimator import PARTS
-from scoreinv.networks.chroma import SEEN
+from scoreinv.networks.chroma import DECODER_FEATURES
 from scoreinv.training.recipes import tone as recipe
 
 
@@ -244,7 +244,7 @@ def test_the_loss_of_a_correction(monkeypatch: pytest.MonkeyPatch, odds: float) 
         return curves, torch.full((3,), odds)
 
     monkeypatch.setattr(recipe, "faded_by_drawing", lambda *_: (truth, scan, torch.tensor([1.0, 1.0, 0.0])))
-    guess = torch.rand(3, 8, 3 + SEEN)
+    guess = torch.rand(3, 8, 3 + DECODER_FEATURES)
     found = recipe.loss_of(network, truth, guess, torch.zeros(3, 16 + 6 * PARTS**2, 2), 0.0)
     wanted, given, worse = (recipe.lab(one[:, :8]) for one in (truth, scan, truth.square()))
     none, far = 0.01, recipe.distance(given, wanted).mean(1)[0]

@@ -26,8 +26,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from scoreinv.models.tone_estimator import PARTS, SIDE, TONE_FILE, ToneNetwork, load_tone, through
-from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, expected_chroma, inputs_of_pixels
+from scoreinv.models.tone_estimator import PARTS, SIDE, TONE_FILE, ToneNetwork, apply_curves, load_tone
+from scoreinv.tasks.tone import REDUCED_SIDE, chroma_network, expected_chroma, inputs_of_pixels
 from scoreinv.training.recipes.fitting import arguments, fit, photographs, store
 
 BATCH, PIXELS, EMA = 48, 192, 0.998
@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def computed(first: Path, more: list[Path], most: int) -> dict[str, Tensor]:
-    """Return photographs (N, 3, 56, 56), colour predictions (N, 3 + SEEN, 14, 14) and `extremes`.
+    """Return photographs (N, 3, 56, 56), colour predictions (N, 3 + DECODER_FEATURES, 14, 14) and `extremes`.
 
     The photographs of `first` come first. All values are uint8 except the predictions.
     """
@@ -150,7 +150,7 @@ def ends_of(pixels: Tensor) -> Tensor:
 
 def read(path: Path) -> Tensor:
     """Read a photograph, 3x224x224 in [0, 1]."""
-    image = Image.open(path).convert("RGB").resize((SEEN_SIDE, SEEN_SIDE), Image.Resampling.BOX)
+    image = Image.open(path).convert("RGB").resize((REDUCED_SIDE, REDUCED_SIDE), Image.Resampling.BOX)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
 
 
@@ -161,14 +161,14 @@ def loss_of(network: ToneNetwork, truth: Tensor, guess: Tensor, place: Tensor, m
     """
     truth, scan, faded = faded_by_drawing(truth, place)
     truth, scan = in_mats(truth, scan, place, matted)
-    rgb, known, quantiles, parts = inputs_of_pixels(scan[:, :DRAWN], guess, ends_of(scan[:, DRAWN:]))
+    rgb, expected, quantiles, parts = inputs_of_pixels(scan[:, :DRAWN], guess, ends_of(scan[:, DRAWN:]))
     specks = (torch.rand(BATCH, 2, 1) < SPECKED) * torch.rand(BATCH, 2, 1)
     quantiles[:, [0, -1]] = torch.lerp(quantiles[:, [0, -1]], torch.tensor([[0.0], [1.0]]), specks)
-    curves, odds = network(rgb, known, quantiles, parts)
+    curves, odds = network(rgb, expected, quantiles, parts)
     wanted = lab(truth[:, :PIXELS])
     with torch.no_grad():
         before = distance(lab(rgb), wanted).mean(1)
-    after = distance(lab(through(rgb, curves)), wanted).mean(1)
+    after = distance(lab(apply_curves(rgb, curves)), wanted).mean(1)
     gone = faded > 0
     gain = (before - after).detach()
     at_stake = torch.where(gain > 0, gain, -AVERSION * gain) / AT_STAKE
