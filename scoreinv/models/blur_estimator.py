@@ -22,7 +22,8 @@ BLUR_FILE = PRETRAINED / "blur" / "blur.safetensors"
 RADII, ANGLES = 48, 24
 """Samples of the spectrum: radii up to 0.5 cycles per pixel, and angles over half a turn."""
 
-_WIDTH, _REACH = 64, 5
+_WIDTH, _KERNEL = 64, 5
+"""Features of each layer, and taps of its kernel along the angle."""
 
 
 class BlurPrediction(NamedTuple):
@@ -30,14 +31,14 @@ class BlurPrediction(NamedTuple):
 
     Attributes:
         kinds: (B, 4), logits of no blur, Gaussian, disk and motion.
-        size: (B, 3), mean of the log of each blur's size in pixels.
-        spread: (B, 3), log of the standard deviation of that log.
+        log_size: (B, 3), mean of the logarithm of each blur's size in pixels.
+        log_spread: (B, 3), logarithm of the standard deviation of that logarithm.
         angles: (B, ANGLES), logits of the angle of motion.
     """
 
     kinds: Tensor
-    size: Tensor
-    spread: Tensor
+    log_size: Tensor
+    log_spread: Tensor
     angles: Tensor
 
 
@@ -47,7 +48,7 @@ class BlurNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            [nn.Conv1d(2 * RADII + 1, _WIDTH, _REACH), *(nn.Conv1d(_WIDTH, _WIDTH, _REACH) for _ in range(2))]
+            [nn.Conv1d(2 * RADII + 1, _WIDTH, _KERNEL), *(nn.Conv1d(_WIDTH, _WIDTH, _KERNEL) for _ in range(2))]
         )
         self.angle = nn.Conv1d(_WIDTH, 1, 1)
         self.head = nn.Sequential(nn.Linear(3 * _WIDTH, 96), nn.SiLU(), nn.Dropout(0.1), nn.Linear(96, 10))
@@ -56,12 +57,12 @@ class BlurNetwork(nn.Module):
         level = spectra[:, :1].mean((2, 3), keepdim=True)
         h = torch.cat([(spectra - level).flatten(1, 2), level.expand(-1, 1, 1, ANGLES).flatten(1, 2)], dim=1) / 3
         for number, layer in enumerate(self.layers):
-            new = F.silu(layer(F.pad(h, (_REACH // 2, _REACH // 2), mode="circular")))
+            new = F.silu(layer(F.pad(h, (_KERNEL // 2, _KERNEL // 2), mode="circular")))
             h = h + new if number else new
         angles = self.angle(h)[:, 0]
         pooled = torch.cat([h.mean(2), h.amax(2), (angles.softmax(1)[:, None] * h).sum(2)], dim=1)
-        kinds, size, spread = self.head(pooled).split((4, 3, 3), dim=1)
-        return BlurPrediction(kinds, size, spread, angles)
+        kinds, log_size, log_spread = self.head(pooled).split((4, 3, 3), dim=1)
+        return BlurPrediction(kinds, log_size, log_spread, angles)
 
 
 @cache

@@ -335,7 +335,7 @@ def find_blur(picture: Picture, network: BlurNetwork | None = None) -> BlurEstim
 def _estimate(powers: np.ndarray, prediction: BlurPrediction) -> BlurEstimate:
     """Return the estimate of `find_blur` from the power of the blocks and the network's prediction."""
     sharp, *probabilities = _probabilities(prediction)
-    sizes, spreads = prediction.size[0].exp().tolist(), prediction.spread[0].exp().tolist()
+    sizes, spreads = prediction.log_size[0].exp().tolist(), prediction.log_spread[0].exp().tolist()
     best = int(np.argmax(probabilities))
     if 1 - sharp < _BLURRED:
         raise InputError("it looks sharp, or blurred in parts only: give the kernel if there is one")

@@ -51,14 +51,14 @@ def test_the_loss_is_of_the_kind_the_size_and_the_angle_of_lines() -> None:
     kinds, sizes = torch.tensor([0, 1, 3]), torch.tensor([0.0, 1.5, 2.0])
     angles = torch.tensor([0.0, 50.0, 180 * 23.25 / ANGLES])  # between the last column and the first
     torch.manual_seed(0)
-    reading = BlurPrediction(torch.randn(3, 4), torch.randn(3, 3), 0.3 * torch.randn(3, 3), torch.randn(3, ANGLES))
-    found = recipe.loss_of(lambda spectra: reading, torch.zeros(3, 2, RADII, ANGLES), kinds, sizes, angles)
-    kind = -sum(math.log(reading.kinds[row].softmax(0)[kinds[row]]) for row in range(3)) / 3
+    prediction = BlurPrediction(torch.randn(3, 4), torch.randn(3, 3), 0.3 * torch.randn(3, 3), torch.randn(3, ANGLES))
+    found = recipe.loss_of(lambda spectra: prediction, torch.zeros(3, 2, RADII, ANGLES), kinds, sizes, angles)
+    kind = -sum(math.log(prediction.kinds[row].softmax(0)[kinds[row]]) for row in range(3)) / 3
     size = 0.0
     for row in (1, 2):
-        mean, spread = (float(values[row, kinds[row] - 1]) for values in (reading.size, reading.spread))
+        mean, spread = (float(values[row, kinds[row] - 1]) for values in (prediction.log_size, prediction.log_spread))
         size += ((float(sizes[row]) - mean) / math.exp(spread)) ** 2 / 2 + spread
-    odds = reading.angles[2].softmax(0)
+    odds = prediction.angles[2].softmax(0)
     angle = -(0.75 * math.log(odds[23]) + 0.25 * math.log(odds[0]))
     assert float(found) == pytest.approx(kind + 0.5 * (size + angle) / 3, rel=1e-5)
 

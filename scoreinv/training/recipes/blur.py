@@ -135,8 +135,8 @@ def loss_of(network: BlurNetwork, spectra: Tensor, kinds: Tensor, sizes: Tensor,
     loss = F.cross_entropy(estimate.kinds, kinds)
     blurs = kinds > 0
     which = (kinds[blurs] - 1)[:, None]
-    size, spread = (values[blurs].gather(1, which)[:, 0] for values in (estimate.size, estimate.spread))
-    loss = loss + 0.5 * (((sizes[blurs] - size) * (-spread).exp()).square() / 2 + spread).sum() / len(kinds)
+    mean, log_std = (values[blurs].gather(1, which)[:, 0] for values in (estimate.log_size, estimate.log_spread))
+    loss = loss + 0.5 * (((sizes[blurs] - mean) * (-log_std).exp()).square() / 2 + log_std).sum() / len(kinds)
     lines = kinds == 3
     place = angles[lines] * ANGLES / 180
     low = place.floor().long() % ANGLES
