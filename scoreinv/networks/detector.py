@@ -5,8 +5,9 @@ network's own path, from the full resolution to an eighth, preserves the pixels.
 classification, provides the content. The decoder joins both, from the coarsest map up, and shares features between
 similar parts of the window (`_Regions`). Batch norms use stored statistics in evaluation.
 
-A second training stage adds levels beside the existing ones: they add the odds of other kinds of damage, and reduce the
-odds of false positives such as fences, cords and twigs (the veto). Nothing is unlearnt: a veto leaves uncertain odds.
+A second training stage adds levels beside the first ones, which it keeps fixed. The second levels add the odds of other
+kinds of damage, and reduce the odds of false positives such as fences, cords and twigs (the veto). A veto reduces log
+odds no further than to `_VETO_FLOOR`, so that sensitivity 0.5 still marks the pixels.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _INITIAL_LOGIT = -3.0
 _INITIAL_VETO = -4.0
 """Initial logit of the veto: it hardly reduces any odds."""
 _VETO_FLOOR = 2.9
-"""Log odds below which the veto has no effect: still marked at sensitivity 0.5, but not at a probability of 0.95."""
+"""Log odds below which the veto has no effect: a probability of just below 0.95, still marked at sensitivity 0.5."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class DetectorNetworkConfig(Checked):
 
     Attributes:
         widths: channels at the full resolution, at a half, a fourth and an eighth of it.
-        coarse_width: channels below that.
+        coarse_width: channels at a sixteenth of it.
         regions: number of soft regions that each level below the full resolution compares (`_Regions`); 0 for none.
         second: add a second copy of the levels above an eighth of the resolution, and train only this copy.
     """
@@ -104,11 +105,11 @@ class DetectorNetwork(Network):
         h = _decoded(h, [eighth])
         logits: Tensor = self.out(_decoded(h, levels))
         if self.second is not None:
-            others, veto = self.second.out(_decoded(h, _levels(self.second, pictures, finer[:-1]))).chunk(2, dim=1)
-            logits, taken = torch.logaddexp(logits, others), F.softplus(veto)
+            other_kinds, veto = self.second.out(_decoded(h, _levels(self.second, pictures, finer[:-1]))).chunk(2, dim=1)
+            logits, reduction = torch.logaddexp(logits, other_kinds), F.softplus(veto)
             if not self.training:
-                taken = torch.minimum(taken, F.relu(logits - _VETO_FLOOR))
-            logits = logits - taken
+                reduction = torch.minimum(reduction, F.relu(logits - _VETO_FLOOR))
+            logits = logits - reduction
         return logits
 
 
@@ -128,7 +129,7 @@ class _Second(nn.Module):
 
 
 _Level = tuple[nn.ModuleList, nn.Module, Tensor]
-"""The modules that join a level's maps with a coarser one, the module that compares regions, and the maps."""
+"""The two layers that join a level's map with a coarser one, the module that compares regions, and the map."""
 
 
 def _levels(network: DetectorNetwork | _Second, pictures: Tensor, maps: list[Tensor]) -> list[_Level]:
@@ -143,8 +144,8 @@ def _levels(network: DetectorNetwork | _Second, pictures: Tensor, maps: list[Ten
 
 def _decoded(h: Tensor, levels: list[_Level]) -> Tensor:
     """Return the map of the finest level, from a map coarser than all levels."""
-    for (join, after), compared, at_size in reversed(levels):
-        h = compared(after(join(at_size, h)))
+    for (join, refine), compared, level_map in reversed(levels):
+        h = compared(refine(join(level_map, h)))
     return h
 
 
@@ -165,10 +166,10 @@ class _Layer(nn.Module):
         self.rectified = rectified
 
     def forward(self, x: Tensor, coarser: Tensor | None = None) -> Tensor:
-        """Return the layer of x, or of a coarser map, upsampled by two, and x: their channels in this order.
+        """Apply the layer to x, or to the channels of a coarser map, upsampled by two, followed by those of x.
 
-        The convolution of the coarser map is pointwise, and comes before the upsampling, where it has a quarter of the
-        positions.
+        With a coarser map the convolution is pointwise. It is applied to that map before the upsampling, which saves
+        three quarters of the work.
         """
         weight: Tensor = self.filter.weight
         bias: Tensor | None = None

@@ -25,8 +25,8 @@ from scoreinv.system.options import CHANNELS, Checked, Number, Whole
 
 PATCH = 2
 """Pixel-unshuffle factor."""
-LAST_KNOWN = 17.0
-"""Noise level at which halving the estimate is optimal, measured on 96x96 crops of photographs."""
+HALVING_LEVEL = 17.0
+"""Noise level, for pictures on [-1, 1], at which half the estimate is best, measured on 96x96 crops."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,17 @@ class FFDNet(Network):
 
     def forward(self, x: Tensor, label: Tensor, condition: Tensor | None = None) -> Tensor:
         level = label[:, None, None, None].to(x.device, x.dtype)
-        shrunk = (self.config.noise_limit / level).clamp_max(1)
-        kept = 1 / (1 + (level / LAST_KNOWN).square())
-        return kept / shrunk * self.stack(shrunk * x, shrunk * level)
+        contrast = (self.config.noise_limit / level).clamp_max(1)
+        shrinkage = 1 / (1 + (level / HALVING_LEVEL).square())
+        return shrinkage / contrast * self.stack(contrast * x, contrast * level)
 
     def stack(self, x: Tensor, level: Tensor) -> Tensor:
         """Apply the published network to pictures (B, C, H, W) at noise levels (B, 1, 1, 1)."""
         # Its weights are for pictures on [0, 1]. The first and last layers are not autocast.
         with torch.autocast(x.device.type, enabled=False):
             picture = F.pixel_unshuffle((x + 1) / 2, PATCH)
-            map_of_level = (level / 2).expand(-1, 1, *picture.shape[2:])
-            h = F.relu(self.conv_in(torch.cat((picture, map_of_level), 1).to(self.conv_in.weight.dtype)))
+            noise_map = (level / 2).expand(-1, 1, *picture.shape[2:])
+            h = F.relu(self.conv_in(torch.cat((picture, noise_map), 1).to(self.conv_in.weight.dtype)))
         h = h.to(inner_dtype(x, self.middle[0]))
         for convolution in self.middle:
             h = F.relu(convolution(h))

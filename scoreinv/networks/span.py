@@ -28,7 +28,7 @@ from scoreinv.system.options import Checked, Whole
 from scoreinv.system.part_progress import report
 
 CONDITIONS = 2
-"""Numbers that describe the observation: noise level, block means."""
+"""Number of conditions: the noise level, and whether the pixels are block means."""
 _MEAN, _LEVELS = (0.4488, 0.4371, 0.4040), 255.0
 """Mean colour and scale of the published networks' inputs."""
 _NOISE = 64.0
@@ -103,7 +103,7 @@ class Stack(nn.Module):
         self.conv_out = conv(width, 3 * factor**2, 3)
 
     def filtered(self, x: Tensor) -> Tensor:
-        """Return pictures of block means (B, 3, H, W) as if a cubic had reduced them."""
+        """Convert block means (B, 3, H, W) to an estimate of the picture that a cubic reduction would give."""
         with torch.autocast(x.device.type, enabled=False):
             return self.filter(x.to(self.filter.weight.dtype).flatten(0, 1)[:, None]).reshape(x.shape)
 
@@ -112,13 +112,13 @@ class Stack(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             shallow = self.modulation(self.conv_in(x.to(self.conv_in.weight.dtype)), conditions)
         h = shallow = shallow.to(inner_dtype(x, self.join))
-        kept = []
+        outputs = []
         for block in self.blocks:
             report()  # a window of 320x320 takes a second of a core
             h, first = block(h, conditions)
-            kept.append(h)
+            outputs.append(h)
         report()
-        h = self.join(torch.cat((shallow, self.modulation_last(self.conv_last(h), conditions), kept[0], first), 1))
+        h = self.join(torch.cat((shallow, self.modulation_last(self.conv_last(h), conditions), outputs[0], first), 1))
         with torch.autocast(x.device.type, enabled=False):
             return F.pixel_shuffle(self.conv_out(h.to(self.conv_out.weight.dtype)), self.factor)
 

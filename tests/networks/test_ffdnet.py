@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.models.config import ModelConfig
-from scoreinv.networks.ffdnet import LAST_KNOWN, FFDNet, FFDNetConfig
+from scoreinv.networks.ffdnet import HALVING_LEVEL, FFDNet, FFDNetConfig
 from scoreinv.preconditioning import DataPrediction
 from scoreinv.prior import Network, ScorePrior
 from scoreinv.sdes import VE, VP, time_at
@@ -51,7 +51,7 @@ def test_up_to_its_limit_it_is_the_published_network() -> None:
     with torch.no_grad():
         ours = network(x, torch.full((2,), level, dtype=torch.float64))
         published = _published(network, (x + 1) / 2, level / 2)
-    left = 1 / (1 + (level / LAST_KNOWN) ** 2)
+    left = 1 / (1 + (level / HALVING_LEVEL) ** 2)
     torch.testing.assert_close(ours, left * (2 * published - 1))
 
 
