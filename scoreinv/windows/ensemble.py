@@ -16,9 +16,9 @@ from scoreinv.windows.local import Orientation, turn, turn_back
 UPRIGHT: tuple[Orientation, ...] = ((False, 0),)
 """The picture itself."""
 MIRRORED: tuple[Orientation, ...] = ((False, 0), (True, 0))
-"""Scenes, where the sky is above but left and right are alike."""
+"""For scenes, whose mirror images are equally likely."""
 ALL: tuple[Orientation, ...] = tuple((mirrored, quarters) for quarters in range(4) for mirrored in (False, True))
-"""For texture, which has no upright orientation."""
+"""All eight, for texture, which has no upright orientation."""
 
 
 class SelfEnsemble(PriorWrapper):
@@ -27,7 +27,7 @@ class SelfEnsemble(PriorWrapper):
     A conditional prior's observation turns with the picture.
 
     Args:
-        prior: of pictures that are equally likely in all of the orientations.
+        prior: a distribution in which pictures are equally likely in all orientations.
         orientations: at least one.
 
     `noise` raises InputError for an observation that cannot turn, such as that of `DPS(prior, operator, y, noise_std)`.

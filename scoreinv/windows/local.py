@@ -1,4 +1,4 @@
-"""Windows and turns of pictures."""
+"""Windows and orientations of tensors of pictures."""
 
 from __future__ import annotations
 
@@ -38,5 +38,9 @@ def crop(picture: Tensor, box: Box) -> Tensor:
 
 
 def crops(batch: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:
-    """Return windows of one size, those of each box in turn, of a batch of `samples` or of one picture for all."""
+    """Return windows of one size, (len(boxes) samples, ...): for each box, those of all samples.
+
+    Args:
+        batch: (samples, ..., H, W), or (1, ..., H, W) for a picture that all samples share.
+    """
     return torch.cat([crop(batch, box).expand(samples, *[-1] * (batch.ndim - 1)) for box in boxes])

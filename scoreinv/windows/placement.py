@@ -29,8 +29,8 @@ def cheapest_tile(needed: np.ndarray, overlap: int, stride: int, least: int, mos
     }
     cheapest = min(pixels, key=pixels.__getitem__)
     whole = max(least, *needed.shape)
-    alone = whole <= most and not any(side % stride for side in needed.shape)
-    return whole if alone and needed.size <= _WHOLE_RATIO * pixels[cheapest] else cheapest
+    fits = whole <= most and not any(side % stride for side in needed.shape)
+    return whole if fits and needed.size <= _WHOLE_RATIO * pixels[cheapest] else cheapest
 
 
 def covering_tile(height: int, width: int, overlap: int, stride: int, least: int, most: int) -> int:
@@ -49,11 +49,11 @@ def grid(height: int, width: int, tile: int, overlap: int, stride: int) -> list[
     """Return evenly spaced windows of one size that cover a whole picture."""
     sizes, starts = [], []
     for length in (height, width):
-        size, shared = side_of(length, tile, overlap, stride)
-        over = max(length, stride) - size
-        count = 1 + -(-over // (size - shared))
+        size, overlapping = side_and_overlap(length, tile, overlap, stride)
+        beyond = max(length, stride) - size  # what the first window leaves
+        count = 1 + -(-beyond // (size - overlapping))
         sizes.append(size)
-        starts.append([round(k * over / max(1, count - 1)) for k in range(count)])
+        starts.append([round(k * beyond / max(1, count - 1)) for k in range(count)])
     high, wide = sizes
     return [(top, left, high, wide) for top in starts[0] for left in starts[1]]
 
@@ -64,11 +64,13 @@ def windows_around(needed: np.ndarray, tile: int, overlap: int, stride: int) -> 
     Rows of windows are placed from the top, each from the first needed row left; so are the windows within a row.
     """
     height, width = needed.shape
-    (high, shared_y), (wide, shared_x) = (side_of(length, tile, overlap, stride) for length in (height, width))
+    (high, overlap_y), (wide, overlap_x) = (
+        side_and_overlap(length, tile, overlap, stride) for length in (height, width)
+    )
     boxes = []
-    for top, bottom in _spans(np.flatnonzero(needed.any(axis=1)), high, shared_y // 2, height):
+    for top, bottom in _spans(np.flatnonzero(needed.any(axis=1)), high, overlap_y // 2, height):
         row = needed[top:bottom]
-        for left, right in _spans(np.flatnonzero(row.any(axis=0)), wide, shared_x // 2, width):
+        for left, right in _spans(np.flatnonzero(row.any(axis=0)), wide, overlap_x // 2, width):
             rows, columns = (np.flatnonzero(row[:, left:right].any(axis=axis)) for axis in (1, 0))
             y = top + int(rows[0] + rows[-1] + 1 - high) // 2
             x = left + int(columns[0] + columns[-1] + 1 - wide) // 2
@@ -77,9 +79,13 @@ def windows_around(needed: np.ndarray, tile: int, overlap: int, stride: int) -> 
 
 
 def _spans(places: np.ndarray, size: int, edge: int, length: int) -> Iterator[tuple[int, int]]:
-    """Yield consecutive (start, end) spans along an axis, each covered by one window.
+    """Yield consecutive (start, end) spans along an axis that hold all places, each covered by one window.
 
-    edge: distance from a window's end to the covered span, except at the ends of the axis.
+    Args:
+        places: ascending indices.
+        size: length of a window.
+        edge: distance from a window's end to the span that it covers, except at the ends of the axis.
+        length: length of the axis.
     """
     while len(places):
         first = int(places[0])
@@ -89,7 +95,7 @@ def _spans(places: np.ndarray, size: int, edge: int, length: int) -> Iterator[tu
         places = places[places >= end]
 
 
-def side_of(length: int, tile: int, overlap: int, stride: int) -> tuple[int, int]:
+def side_and_overlap(length: int, tile: int, overlap: int, stride: int) -> tuple[int, int]:
     """Return the side of windows along an axis, and the minimum overlap of neighbours.
 
     The side is `tile`, or on a shorter axis its largest multiple of the stride; then at most half is shared.

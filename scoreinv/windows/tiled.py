@@ -26,7 +26,7 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.part_progress import part
 from scoreinv.windows.boxes import Box
 from scoreinv.windows.local import crop
-from scoreinv.windows.placement import grid, side_of, windows_around
+from scoreinv.windows.placement import grid, side_and_overlap, windows_around
 
 _CACHE_PIXELS = 1 << 21  # limit of the window pixels whose crops of an observation are cached, to bound memory
 
@@ -34,18 +34,18 @@ _CACHE_PIXELS = 1 << 21  # limit of the window pixels whose crops of an observat
 class Tiled(PriorWrapper):
     """A model on pictures of any size, by blended noise estimates of windows.
 
-    Conditions go around it, `MMPS(Tiled(prior, 64, 8), operator, y)`, because they need the whole picture. Only a
-    conditional prior goes inside, `Tiled(prior.given(observation), 64, 8)`: its observation is cropped to the windows.
-    The backward pass evaluates groups of windows again, so that memory is that of one group.
+    Guidance needs the whole picture, so it wraps the tiled prior: `MMPS(Tiled(prior, 64, 8), operator, y)`. A
+    conditional prior is tiled itself, and its observation cropped: `Tiled(prior.given(observation), 64, 8)`. The
+    backward pass evaluates each group of windows again, so that it needs the memory of one group only.
 
     Args:
         prior: the model.
         tile: side of the windows in pixels, a multiple of the prior's stride. On a shorter side of the picture, or one
             that is no multiple of the stride, windows are shorter.
-        overlap: least overlap of neighbouring windows in pixels, in [0, tile).
-        pixels_at_once: most pixels of windows in one evaluation, to bound memory.
+        overlap: minimum overlap of neighbouring windows in pixels, in [0, tile).
+        pixels_at_once: maximum number of pixels of windows in one evaluation, to bound memory.
         needed: (H, W) bool, the pixels whose estimate is used; None for all. Each is at least half the overlap from the
-            border of a window, unless that is the picture's. The estimate is 0 outside of windows.
+            border of a window, unless that is the picture's. Outside the windows the estimate is 0.
 
     Raises InputError for a tile or overlap out of range; `noise` does for a picture of another size than `needed`, and
     for an observation that cannot be cropped.
@@ -64,7 +64,9 @@ class Tiled(PriorWrapper):
         self.overlap = overlap
         self.pixels_at_once = pixels_at_once
         self.needed = needed
-        self._around = None if needed is None else windows_around(needed.cpu().numpy(), tile, overlap, prior.stride)
+        self._needed_windows = (
+            None if needed is None else windows_around(needed.cpu().numpy(), tile, overlap, prior.stride)
+        )
         # An observation is cropped once for all steps of a sampler, as far as memory allows.
         self._crops: dict[tuple[tuple[Box, ...], int], Prior] = {}
 
@@ -77,7 +79,7 @@ class Tiled(PriorWrapper):
         if self.needed is not None and self.needed.shape != (height, width):
             needed = "x".join(map(str, self.needed.shape))
             raise InputError(f"the needed pixels are {needed} and the picture {height}x{width}: give them one size")
-        boxes = self._around
+        boxes = self._needed_windows
         if boxes is None:
             boxes = grid(height, width, self.tile, self.overlap, self.prior.stride)
         if boxes == [(0, 0, height, width)]:
@@ -85,7 +87,9 @@ class Tiled(PriorWrapper):
         if not boxes:
             return torch.zeros_like(x)
         stride = self.prior.stride
-        down, across = (_ramp(*side_of(side, self.tile, self.overlap, stride)).to(x) for side in (height, width))
+        down, across = (
+            _ramp(*side_and_overlap(side, self.tile, self.overlap, stride)).to(x) for side in (height, width)
+        )
         weight = down[:, None] * across
         total, weights = torch.zeros_like(x), x.new_zeros(height, width)
         for box, estimate in zip(boxes, self._estimates(x, t, boxes), strict=True):
@@ -99,26 +103,26 @@ class Tiled(PriorWrapper):
     def _estimates(self, x: Tensor, t: Tensor, boxes: list[Box]) -> Iterator[Tensor]:
         """Yield the noise estimate of each box, in order."""
         samples = x.shape[0]
-        together = max(1, self.pixels_at_once // (samples * boxes[0][2] * boxes[0][3]))
-        count = math.ceil(len(boxes) / together)
-        together = math.ceil(len(boxes) / count)  # equal groups: a small last one would take longer
+        most = max(1, self.pixels_at_once // (samples * boxes[0][2] * boxes[0][3]))
+        count = math.ceil(len(boxes) / most)
+        group_size = math.ceil(len(boxes) / count)  # equal groups: a small last one would take longer
 
         def evaluate(prior: Prior, windows: Tensor, times: Tensor, number: int) -> Tensor:
             with part(number, count):
                 return prior.noise(windows, times)
 
-        for number, first in enumerate(range(0, len(boxes), together)):
-            group = tuple(boxes[first : first + together])
+        for number, first in enumerate(range(0, len(boxes), group_size)):
+            group = tuple(boxes[first : first + group_size])
             windows = torch.cat([crop(x, box) for box in group])
             if (prior := self._crops.get((group, samples))) is None:
                 prior = self.prior.windows(group, samples)
                 if len(self._crops) < max(1, _CACHE_PIXELS // self.pixels_at_once):
                     self._crops[group, samples] = prior
-            given = prior, windows, t.repeat(len(group)), number
+            arguments = prior, windows, t.repeat(len(group)), number
             if count > 1 and windows.requires_grad and torch.is_grad_enabled():
-                noise = checkpoint(evaluate, *given, use_reentrant=False, preserve_rng_state=False)
+                noise = checkpoint(evaluate, *arguments, use_reentrant=False, preserve_rng_state=False)
             else:
-                noise = evaluate(*given)
+                noise = evaluate(*arguments)
             yield from noise.split(samples)
 
 
