@@ -1,6 +1,6 @@
 """Model files: scoreinv's own format, the published `.pth` checkpoints, and the catalogue of named models.
 
-The names of `__init__.pyi`, which commands take, are imported when they are first used: torch comes late.
+The names of `__init__.pyi` are imported on first use, so that commands start without torch.
 """
 
 import lazy_loader

@@ -20,8 +20,8 @@ from scoreinv.system.errors import CheckpointError, InputError
 from scoreinv.system.options import Range
 from scoreinv.system.text import shown
 
-_MOST = 4_000_000
-_INTEGERS = 2**63  # bound of whole numbers: torch counts sizes in 64 bits
+_MAX_CHARACTERS = 4_000_000  # of a configuration
+_INTEGER_BOUND = 2**63  # torch counts sizes in 64 bits
 
 _hints = cache(partial(get_type_hints, include_extras=True))
 
@@ -34,10 +34,12 @@ Built = TypeVar("Built", bound="DataclassInstance")
 def encode(config: DataclassInstance) -> dict[str, Any]:
     """Encode a configuration for JSON; `decode` is its inverse.
 
-    A field that may hold several classes is `Annotated` with a table from names to classes. The encoded object gets a
-    `name`, unless the class's name is None. An object of any other class is encoded as `table["custom"].of(object)`. A
-    field without names is annotated with its decoding function. A `Range` is checked by
-    `system.options.check_settings`.
+    Annotations of a field determine its encoding:
+
+    - a table from names to classes: the encoded object gets the `name` of its class, unless that is None. An object of
+      a class that is not in the table is encoded as `table["custom"].of(object)`;
+    - a function: `decode` calls it on the JSON value;
+    - a `Range`: none here, `system.options.check_settings` checks the value.
 
     Raises CheckpointError for an object of a class without a name.
     """
@@ -48,8 +50,8 @@ def encode(config: DataclassInstance) -> dict[str, Any]:
 def decode(cls: type[Built], data: Any, name: str = "") -> Built:
     """Build a frozen dataclass from a JSON object; lists become tuples, and integers become floats if the hint says so.
 
-    Values may also be dataclasses. For files of released versions, the metadata `was` of a field holds its former name,
-    and entries in the class's `removed_fields` are ignored.
+    Values in the data may already be dataclasses. For files of released versions, the metadata `was` of a field holds
+    its former name, and entries in the class's `removed_fields` are ignored.
 
     Args:
         name: name of the entry, for messages.
@@ -109,7 +111,7 @@ def read_json(path: Path) -> dict[str, Any]:
         if path.exists() and not path.is_file():
             raise CheckpointError(f"{path}: not a file")
         with path.open("rb") as file:
-            text = file.read(_MOST + 1)
+            text = file.read(_MAX_CHARACTERS + 1)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     with in_file(path):
@@ -118,8 +120,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def parse_json(text: str | bytes) -> dict[str, Any]:
     """Parse a JSON object of at most 4 MB; raises CheckpointError."""
-    if len(text) > _MOST:
-        raise CheckpointError(f"not a configuration: longer than {_MOST // 10**6} MB")
+    if len(text) > _MAX_CHARACTERS:
+        raise CheckpointError(f"not a configuration: longer than {_MAX_CHARACTERS // 10**6} MB")
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -162,16 +164,7 @@ def _decoded(hint: Any, value: Any, name: str) -> Any:
         annotation = hint.__metadata__[0]
         if isinstance(annotation, Range):
             return _decoded(choices[0], value, name)
-        if not isinstance(annotation, Mapping):
-            return annotation(value)
-        if not isinstance(value, dict):
-            raise CheckpointError(unsupported(name, value, "a JSON object"))
-        kind = value.get("name")
-        if kind is None and None not in annotation:
-            raise CheckpointError(f"{name} lacks 'name'")
-        if not isinstance(kind, str | None) or kind not in annotation:
-            raise CheckpointError(f"{name} has the unknown name {shown(kind)}: this file needs another version")
-        return decode(annotation[kind], {entry: part for entry, part in value.items() if entry != "name"}, name)
+        return _decoded_named(annotation, value, name) if isinstance(annotation, Mapping) else annotation(value)
     if origin in (Union, types.UnionType):
         if value is None and types.NoneType in choices:
             return None
@@ -192,13 +185,25 @@ def _decoded(hint: Any, value: Any, name: str) -> Any:
             return tuple(_decoded(choice, item, name) for choice, item in zip(choices, value, strict=True))
     if origin is Literal and any(type(value) is type(choice) and value == choice for choice in choices):
         return value
-    if hint in (int, float) and type(value) is int and -_INTEGERS <= value < _INTEGERS:
+    if hint in (int, float) and type(value) is int and -_INTEGER_BOUND <= value < _INTEGER_BOUND:
         return hint(value)
     if hint is float and isinstance(value, float) and math.isfinite(value):
         return value
     if hint in (bool, str) and type(value) is hint:
         return value
     raise CheckpointError(unsupported(name, value, _words(hint)))
+
+
+def _decoded_named(classes: Mapping[str | None, type], value: Any, name: str) -> Any:
+    """Decode a JSON object as the class that its entry `name` selects."""
+    if not isinstance(value, dict):
+        raise CheckpointError(unsupported(name, value, "a JSON object"))
+    kind = value.get("name")
+    if kind is None and None not in classes:
+        raise CheckpointError(f"{name} lacks 'name'")
+    if not isinstance(kind, str | None) or kind not in classes:
+        raise CheckpointError(f"{name} has the unknown name {shown(kind)}: this file needs another version")
+    return decode(classes[kind], {entry: part for entry, part in value.items() if entry != "name"}, name)
 
 
 def _words(hint: Any) -> str:

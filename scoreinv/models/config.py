@@ -49,7 +49,7 @@ class NamedSDE:
 
 
 NETWORKS: dict[str | None, type[Any]] = {None: NCSNppConfig, "ncsnpp": NCSNppConfig, "ffdnet": FFDNetConfig}
-"""Networks of priors; a new kind is a new line. Files without a name mean the first."""
+"""Networks of priors by their names in files. A network without a name is an NCSN++."""
 SDES: dict[str, type[Any]] = {"ve": VE, "vp": VP, "subvp": SubVP, "ddpm": DDPM, "custom": NamedSDE}
 PRECONDITIONINGS: dict[str, type[Any]] = {
     "paper_ve": PaperVE,
@@ -126,7 +126,7 @@ class ModelConfig:
 
     @property
     def stride(self) -> int:
-        """Return the number of which pictures' sides must be multiples."""
+        """Return the stride; the sides of pictures must be multiples of it."""
         return self.network.stride
 
     @property

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Role = Literal["damage", "inpaint", "denoise", "colorize", "upscale"]
 _KINDS: dict[str, Literal["detector", "upscaler"]] = {"damage": "detector", "upscale": "upscaler"}
-"""Kinds of the models of roles; those of the others are priors."""
+"""Kinds of models by role; the other roles have priors."""
 
 _log = logging.getLogger(__name__)
 _loading = RLock()
@@ -42,7 +42,7 @@ class Machine:
 
     Attributes:
         device, precision: `auto` chooses the fastest.
-        threads: CPU threads; None: chosen.
+        threads: number of CPU threads; None: chosen by `set_threads`.
     """
 
     device: Device = "auto"
@@ -83,7 +83,7 @@ class ModelSource:
     Attributes:
         name: bundled name, path, or `hf:OWNER/NAME`.
         kind: a prior, a damage detector or an upscaler.
-        exact: compute in float32: bfloat16 rounding multiplies the steps of ODE solvers.
+        exact: compute in float32, as ODE solvers need: with the rounding of bfloat16 they take many times the steps.
     """
 
     name: str
@@ -142,18 +142,18 @@ class ModelSource:
 
 @lru_cache(maxsize=8)
 def _load(source: ModelSource) -> Any:
-    """Load a model to its device."""
+    """Load a model to its device, and log the device, the precision and the reasons."""
     import torch
 
     device, precision = source.place
     _log.info("model %s: %s", source.name, source.path)
-    first = "requested" if source.machine.device != "auto" else "first available of cuda, mps, cpu"
-    _log.info("device %s (%s)", device, first)
-    chosen = "needed by ODE and likelihood" if source.exact else "faster here"
-    _log.info("precision %s (%s)", precision, chosen if source.machine.precision == "auto" else "requested")
+    reason = "requested" if source.machine.device != "auto" else "first available of cuda, mps, cpu"
+    _log.info("device %s (%s)", device, reason)
+    reason = "needed by ODE and likelihood" if source.exact else "faster here"
+    _log.info("precision %s (%s)", precision, reason if source.machine.precision == "auto" else "requested")
     if device == "cpu":
-        given = source.machine.threads is not None or OPENMP in os.environ
-        _log.info("threads %d%s", torch.get_num_threads(), " (requested)" if given else "")
+        requested = source.machine.threads is not None or OPENMP in os.environ
+        _log.info("threads %d%s", torch.get_num_threads(), " (requested)" if requested else "")
     loaders: dict[str, Callable[[Path], Any]] = {
         "prior": catalogue.load,
         "detector": catalogue.load_damage_detector,
@@ -211,7 +211,10 @@ class Models:
         return ModelSource(name, self.machine, _KINDS.get(role, "prior"))
 
     def identity(self, role: Role) -> dict[str, str | None]:
-        """Return name and SHA-256 of a role's model for records; None for a private name, and a model from no file."""
+        """Return name and SHA-256 of a role's model, for records.
+
+        The name is None for a path, which may be private; both are None for a model that was not loaded from a file.
+        """
         source = self.source(role)
         origin = catalogue.origin_of(getattr(self, role)) if source is None else (source.name, source.path)
         if origin is None:

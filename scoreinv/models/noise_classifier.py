@@ -1,4 +1,4 @@
-"""Noise-conditional classifier."""
+"""The noise-conditional classifier."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class NoiseClassifier(Model):
     """Logits of the classes given a state x_t of a forward process (Song et al. 2021, appendix I.1).
 
     logits(x, t) = F((x / alpha) / sqrt(s^2 + 1/4), s) / sqrt(1 + (s / 5)^2) at the noise level s = sigma / alpha, with
-    x / alpha centred on [-1, 1] and s in its units. Input and output of F are of order one at every noise level. Its
+    x / alpha centred on [-1, 1] and s scaled likewise. Input and output of F are of order one at every noise level. Its
     errors stay small at large noise, where guidance multiplies them by s.
 
     Args:
@@ -70,9 +70,10 @@ class NoiseClassifier(Model):
         return self.network.features(*self._inputs(x, t)).to(x.dtype)
 
     def _inputs(self, x: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Return the inputs of F: scaled states, in the dtype of its weights, and noise levels s."""
         t = as_time(t).expand(len(x))
         level = noise_level(t, self.sde, self.data_range)
-        clean_scale = centre(x / broadcast(self.sde.alpha(t), x), self.data_range)
+        centred = centre(x / broadcast(self.sde.alpha(t), x), self.data_range)
         scale = (level.square() + _DATA_STD**2).rsqrt()
         weights = next(self.network.parameters(), x)
-        return (clean_scale * broadcast(scale, x)).to(weights.dtype), level
+        return (centred * broadcast(scale, x)).to(weights.dtype), level

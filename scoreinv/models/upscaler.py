@@ -36,7 +36,7 @@ class Upscaler(Model):
         """Return the large pictures, (B, 3, factor H, factor W), of small ones (B, 3, H, W) in [0, 1].
 
         Args:
-            factor: 2 to 4; 3 is a reduction of 4.
+            factor: 2, 3 or 4; a result of 3 is that of 4, reduced.
             noise_std: standard deviation of the noise of x.
             means: whether the pixels of x are block means of the large picture; if not, it was reduced by a cubic.
         """

@@ -46,8 +46,8 @@ def read_network(path: Path, build: Callable[[], Module], prefix: str = "") -> M
         network = build()
     # The model around it may be built on the device `meta`.
     with torch.device("cpu"), opened(path) as (_, shapes, read):
-        own = {name: shape for name, shape in shapes.items() if name.startswith(prefix)}
-        install(path, {prefix: network}, own, read)
+        prefixed = {name: shape for name, shape in shapes.items() if name.startswith(prefix)}
+        install(path, {prefix: network}, prefixed, read)
     return network.eval().requires_grad_(False)
 
 
@@ -76,7 +76,7 @@ def install(path: Path, parts: Parts, shapes: Shapes, read: Callable[[str], Tens
             shape = shapes[prefix + name]
             layout = torch.channels_last if len(shape) == 4 else torch.preserve_format
             value = read(prefix + name).reshape(shape).to(torch.float32, copy=True, memory_format=layout)
-            if not (value.sum().isfinite() or value.isfinite().all()):  # a sum, which may overflow, is sooner made
+            if not (value.sum().isfinite() or value.isfinite().all()):  # the sum is faster, but may overflow
                 raise CheckpointError(
                     f"{path}: weights are not finite ({prefix}{name}); the file is damaged or training diverged"
                 )
@@ -86,14 +86,14 @@ def install(path: Path, parts: Parts, shapes: Shapes, read: Callable[[str], Tens
 
 def check_shapes(path: Path, parts: Parts, shapes: Shapes) -> None:
     """Raise CheckpointError unless the tensors are those of the networks, of the same shapes."""
-    apart = "file and configuration do not belong together"
+    mismatch = "file and configuration do not belong together"
     expected = {
         prefix + name: tuple(value.shape) for prefix, part in parts.items() for name, value in part.state_dict().items()
     }
     for name in expected.keys() - shapes.keys():
-        raise CheckpointError(f"{path}: lacks the tensor {name}: {apart}")
+        raise CheckpointError(f"{path}: lacks the tensor {name}: {mismatch}")
     for name in shapes.keys() - expected.keys():
-        raise CheckpointError(f"{path}: has the unknown tensor {cut(name)}: {apart}")
+        raise CheckpointError(f"{path}: has the unknown tensor {cut(name)}: {mismatch}")
     for name, shape in expected.items():
         if shape != shapes[name]:
             raise CheckpointError(f"{path}: {name} has shape {shapes[name]}, the configuration says {shape}")
@@ -109,10 +109,12 @@ def opened(path: Path) -> Iterator[tuple[dict[str, str], Shapes, Callable[[str],
         with safe_open(path, framework="pt") as file:
             shapes: Shapes = {}
             for name in file.keys():  # noqa: SIM118
-                part = file.get_slice(name)
-                if part.get_dtype() not in FLOATS:
-                    raise CheckpointError(f"{path}: {cut(name)} holds {part.get_dtype()}, which no weights are of")
-                shapes[name] = tuple(part.get_shape())
+                tensor = file.get_slice(name)
+                if tensor.get_dtype() not in FLOATS:
+                    raise CheckpointError(
+                        f"{path}: {cut(name)} holds {tensor.get_dtype()}, which is not a type of weights"
+                    )
+                shapes[name] = tuple(tensor.get_shape())
             yield file.metadata() or {}, shapes, file.get_tensor
     except (SafetensorError, OSError) as error:
         hint = "`scoreinv convert` reads an official .pth" if path.suffix in {".pth", ".pt"} else "truncated?"
