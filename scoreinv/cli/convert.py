@@ -65,11 +65,11 @@ def convert(
         path = locate(place)
         prior, notes = load(path), {"source": full_name(source, path)}
     else:
-        from scoreinv.models.foreign.published import alike
+        from scoreinv.models.foreign.published import with_other_times
 
         official = models.read_official_config(config)
         prior = models.load_official(Path(source), official, ema=ema)
-        if others := alike(official):
+        if others := with_other_times(official):
             warn(
                 f"{source}: has the tensors of continuous and of discrete times: if samples are noise, "
                 f"--config {config} is wrong; the others are {', '.join(others)}"

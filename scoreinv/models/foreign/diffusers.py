@@ -38,7 +38,7 @@ _ACTIVATIONS: dict[str, Activation] = {"silu": "swish", "swish": "swish", "relu"
 
 
 def weights_file(folder: Path) -> Path | None:
-    """Find the weights of a folder in diffusers' format, safetensors before pickled ones; None if it is no such one."""
+    """Return the weights file of a folder in diffusers' format, preferably safetensors; None for another folder."""
     paths = (part / name for name in WEIGHTS_FILES for part in (folder / "unet", folder))
     return next((path for path in paths if path.is_file()), None)
 
@@ -59,8 +59,8 @@ def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
     network = prior.network
     assert isinstance(prior, ScorePrior)
     assert isinstance(network, NCSNpp)
-    with opened(path) if path.suffix == ".safetensors" else opened_pickle(path) as (_, found, read):
-        unused = {_replaced(name, _OLD_NAMES): name for name in found}
+    with opened(path) if path.suffix == ".safetensors" else opened_pickle(path) as (_, stored, read):
+        unused = {_replaced(name, _OLD_NAMES): name for name in stored}  # present names to those in the file
         names, shapes = {}, {}
         last = len(network.up) - 1
         top = ((rf"^up\.{last}\.norm\.", "conv_norm_out."), (rf"^up\.{last}\.pyramid\.", "conv_out."))
@@ -70,9 +70,9 @@ def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
                 raise CheckpointError(f"{path}: lacks {theirs}: weights and config.json do not belong together")
             names[ours] = name = unused.pop(theirs)
             # Attention has linear layers there, 1x1 convolutions here.
-            linear = len(found[name]) == 2 and tensor.ndim == 4
-            shapes[ours] = (*found[name], 1, 1) if linear else found[name]
-        shapes |= {name: found[name] for name in unused.values()}
+            linear = len(stored[name]) == 2 and tensor.ndim == 4
+            shapes[ours] = (*stored[name], 1, 1) if linear else stored[name]
+        shapes |= {name: stored[name] for name in unused.values()}  # `install` refuses these
         install(path, prior.parts(), shapes, lambda ours: read(names[ours]))
     return prior
 
@@ -86,10 +86,11 @@ def read_diffusers_config(folder: Path) -> ModelConfig:
         unet = decode_foreign(_UNet, {"attention_head_dim": options.get("num_head_channels", 8)} | options)
         network = _network(unet)
     sde, preconditioning, sampler = _schedule(folder, network.embedding)
-    span = (0.0, 1.0) if unet.center_input_sample else (-1.0, 1.0)
+    data_range = (0.0, 1.0) if unet.center_input_sample else (-1.0, 1.0)
     size = unet.sample_size or 32
     with in_file(path):
-        return ModelConfig(network, sde, preconditioning, span, size if isinstance(size, int) else min(size), sampler)
+        side = size if isinstance(size, int) else min(size)
+        return ModelConfig(network, sde, preconditioning, data_range, side, sampler)
 
 
 @dataclass(frozen=True)
@@ -127,15 +128,16 @@ class _UNet:
 
 
 def _network(unet: _UNet) -> NCSNppConfig:
+    """Translate the options of a network; raise InputError naming an unsupported entry."""
     skip = all("Skip" in kind for kind in (*unet.down_block_types, *unet.up_block_types))
     down, up = ("SkipDownBlock2D", "SkipUpBlock2D") if skip else ("DownBlock2D", "UpBlock2D")
-    attends = [kind.startswith("Attn") for kind in unet.down_block_types]
+    attention = [kind.startswith("Attn") for kind in unet.down_block_types]
     widths = unet.block_out_channels
     width = widths[0] if widths else 0
     supported = {
-        "down_block_types": unet.down_block_types == tuple(f"Attn{down}" if there else down for there in attends),
-        "up_block_types": unet.up_block_types[::-1] == tuple(f"Attn{up}" if there else up for there in attends),
-        "block_out_channels": len(widths) == len(attends) and width > 0 and not any(one % width for one in widths),
+        "down_block_types": unet.down_block_types == tuple(f"Attn{down}" if there else down for there in attention),
+        "up_block_types": unet.up_block_types[::-1] == tuple(f"Attn{up}" if there else up for there in attention),
+        "block_out_channels": len(widths) == len(attention) and width > 0 and not any(each % width for each in widths),
         "time_embedding_type": (unet.time_embedding_type == "fourier") == skip,
         "freq_shift": skip or unet.freq_shift == 1,
         "flip_sin_to_cos": skip or not unet.flip_sin_to_cos,
@@ -152,7 +154,7 @@ def _network(unet: _UNet) -> NCSNppConfig:
         width=width,
         multipliers=tuple(features // width for features in widths),
         blocks=unet.layers_per_block,
-        attention_levels=tuple(level for level, there in enumerate(attends) if there),
+        attention_levels=tuple(level for level, there in enumerate(attention) if there),
         up_attention="once" if skip else "each",
         attention_head=unet.attention_head_dim,
         block="biggan" if skip else "ddpm",
@@ -170,10 +172,10 @@ def _network(unet: _UNet) -> NCSNppConfig:
 
 
 def _with_groups(config: NCSNppConfig, fixed: int | None) -> NCSNppConfig:
-    """Return the configuration with diffusers' numbers of groups if they differ from those of our rule.
+    """Return the configuration with diffusers' numbers of normalisation groups if they differ from ours.
 
     Args:
-        fixed: `norm_num_groups`, which the Skip blocks ignore.
+        fixed: `norm_num_groups`, the number of all plain blocks; of Skip networks, only of the middle and the output.
     """
     with torch.device("meta"):
         network = NCSNpp(config)
@@ -183,16 +185,16 @@ def _with_groups(config: NCSNppConfig, fixed: int | None) -> NCSNppConfig:
     groups = by_four if skip or fixed is None else dict.fromkeys(norms, fixed)
     if skip:
         groups |= {layer.norm: 32 for level in network.down for layer in level.attention}
-        below = network.down[-1].outputs
+        inputs = network.down[-1].outputs
         for level in network.up:
             if level.attention is not None:
                 groups[level.attention.norm] = 32
                 for block in level.blocks:
                     # An oddity of diffusers: it divides only the channels of the skip connection by four.
                     total = block.norm_in.num_channels
-                    groups[block.norm_in] = min(below + (total - below) // 4, 32)
-                    below = level.outputs
-            below = level.outputs
+                    groups[block.norm_in] = min(inputs + (total - inputs) // 4, 32)
+                    inputs = level.outputs
+            inputs = level.outputs
         if fixed is not None:
             middle = (network.middle_in, network.middle_attention, network.middle_out, network.up[-1].norm)
             parts = [module for part in middle if part is not None for module in part.modules()]
@@ -226,10 +228,11 @@ class _DDPMSchedule:
 
 
 def _schedule(folder: Path, embedding: str) -> tuple[SDE, Preconditioning, RecommendedSampler]:
+    """Read the scheduler's configuration: of VE for Fourier embedding, else of DDPM; use defaults if it is missing."""
     paths = (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json")
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
-        _log.warning("%s: has no scheduler_config.json: its noise levels are taken to be the usual ones", folder)
+        _log.warning("%s: has no scheduler_config.json: diffusers' default noise levels are used", folder)
     with in_file(path or folder):
         options = {} if path is None else read_json(path)
         if embedding == "fourier":
@@ -287,6 +290,7 @@ _OLD_NAMES = (
 
 
 def _replaced(name: str, table: tuple[tuple[str, str], ...]) -> str:
+    """Apply substitutions (pattern, replacement) to a tensor's name, in order."""
     for pattern, replacement in table:
         name = re.sub(pattern, replacement, name)
     return name
@@ -314,9 +318,8 @@ def fetch(name: str) -> Path:
         except Exception as error:  # the library raises many kinds of errors, including those of its transport
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise CheckpointError(
-                f"{name}: neither in the cache nor to be had from the hub ({reason}); without a network "
-                "bring its config.json, scheduler_config.json and diffusion_pytorch_model file in a folder, and name "
-                "FOLDER/ instead"
+                f"{name}: neither in the cache nor available from the hub ({reason}); without a network, put its "
+                "config.json, scheduler_config.json and diffusion_pytorch_model file into a folder and name FOLDER/"
             ) from error
         if weights_file(folder) is not None:
             return folder

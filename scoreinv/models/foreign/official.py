@@ -69,7 +69,7 @@ def read_official_config(name_or_file: str) -> ModelConfig:
 
 @dataclass(frozen=True)
 class _Training:
-    """Entries of the reference's `training`, and below of its other sections; words are lowercase."""
+    """Entries of `training`, a section of the reference's configuration, with words in lowercase."""
 
     sde: Literal["vesde", "vpsde", "subvpsde"]
     continuous: bool
@@ -77,6 +77,8 @@ class _Training:
 
 @dataclass(frozen=True)
 class _Data:
+    """Entries of `data`."""
+
     image_size: int
     num_channels: int
     centered: bool
@@ -99,6 +101,8 @@ class _NCSNpp(_DDPM):
 
 @dataclass(frozen=True)
 class _Sampling:
+    """Entries of `sampling`."""
+
     method: str = ""
     predictor: str = ""
     corrector: str = ""
@@ -130,6 +134,7 @@ _VP_ENTRIES = {"beta_min": "beta_min", "beta_max": "beta_max", "num_scales": "st
 
 
 def _translate(config: dict[str, Any]) -> ModelConfig:
+    """Translate a configuration of the reference; raise CheckpointError naming an unsupported entry."""
     model, data, training = (
         {name: value.lower() if isinstance(value, str) else value for name, value in config[section].items()}
         for section in ("model", "data", "training")
@@ -153,15 +158,17 @@ def _translate(config: dict[str, Any]) -> ModelConfig:
         if model.get("scale_by_sigma"):
             raise CheckpointError("scale_by_sigma belongs to VE models; this configuration is VP")
         is_chain = objective.sde == "vpsde" and not continuous
-        family = DDPM if is_chain else VP if objective.sde == "vpsde" else SubVP
-        sde = family(**decode_entries(family, _VP_ENTRIES, model, "model"))
+        sde_class = DDPM if is_chain else VP if objective.sde == "vpsde" else SubVP
+        sde = sde_class(**decode_entries(sde_class, _VP_ENTRIES, model, "model"))
         preconditioning = PaperVP(sde.steps) if is_chain else PaperVP()
-    span = (-1.0, 1.0) if pictures.centered else (0.0, 1.0)
+    data_range = (-1.0, 1.0) if pictures.centered else (0.0, 1.0)
     sampling = decode_foreign(_Sampling, config.get("sampling", {}), "sampling")
-    return ModelConfig(network, sde, preconditioning, span, pictures.image_size, _sampler(sampling, sde.steps))
+    sampler = _sampler(sampling, sde.steps)
+    return ModelConfig(network, sde, preconditioning, data_range, pictures.image_size, sampler)
 
 
 def _network(model: dict[str, Any], pictures: _Data) -> NCSNppConfig:
+    """Translate the section `model`."""
     is_plus = model["name"] == "ncsnpp"
     rest = decode_foreign(_NCSNpp if is_plus else _DDPM, model, "model")
     options = decode_entries(NCSNppConfig, _NCSNPP_ENTRIES if is_plus else _DDPM_ENTRIES, model, "model")
@@ -191,8 +198,11 @@ def _averaged(path: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> 
     average = ema.get("shadow_params") if isinstance(ema, dict) else None
     names = [name for name in weights if name != "all_modules.0.W"]
     if not isinstance(average, list) or len(average) != len(names):
-        raise CheckpointError(f"{path}: has no EMA weights that fit (the last raw ones may be there)")
+        raise CheckpointError(f"{path}: has no EMA weights of this network (its raw weights may be complete)")
     return plain_tensors(path, dict(zip(names, average, strict=True)))
+
+
+_MISMATCH = "checkpoint and configuration do not belong together"
 
 
 def _renamed(path: Path, network: NCSNpp, weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -200,14 +210,14 @@ def _renamed(path: Path, network: NCSNpp, weights: dict[str, Tensor]) -> dict[st
     renamed, unused = {}, dict(weights)
     for source, target in _tensor_names(network):
         if source not in unused:
-            raise CheckpointError(f"{path}: lacks {source}: checkpoint and configuration do not belong together")
+            raise CheckpointError(f"{path}: lacks {source}: {_MISMATCH}")
         value = unused.pop(source)
         # The reference's 1x1 "NIN" layers are (in, out) matrices; ours are 1x1 convolutions.
         renamed[target] = value.t()[:, :, None, None] if source.endswith(".W") and value.ndim == 2 else value
     for source in unused:
         # The reference's blocks have a layer for the noise level even if the network is unconditional.
         if network.config.noise_conditional or ".Dense_0." not in source:
-            raise CheckpointError(f"{path}: has {source} besides: checkpoint and configuration do not belong together")
+            raise CheckpointError(f"{path}: has the unknown tensor {source}: {_MISMATCH}")
     return renamed
 
 

@@ -30,7 +30,7 @@ def read_pickled(path: Path) -> Any:
         size = path.stat().st_size
         if lacking := shortage(size):
             raise CheckpointError(f"{path}: {lacking}")
-        if _unfolded(path) > size:
+        if _uncompressed_size(path) > size:
             raise CheckpointError(f"{path}: not a readable checkpoint (its entries are larger than the file)")
         with warnings.catch_warnings():  # torch warns before it raises
             warnings.simplefilter("ignore")
@@ -65,7 +65,7 @@ def opened_pickle(path: Path) -> Iterator[tuple[dict[str, str], Shapes, Callable
     yield {}, {name: tuple(value.shape) for name, value in tensors.items()}, tensors.__getitem__
 
 
-def _unfolded(path: Path) -> int:
+def _uncompressed_size(path: Path) -> int:
     """Return the sum of the declared sizes of a zip file's entries; 0 for other files."""
     with path.open("rb") as file:
         if file.read(4) != b"PK\x03\x04":

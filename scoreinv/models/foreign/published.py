@@ -18,7 +18,10 @@ def _cifar(
     network: NCSNppConfig,
     predictor: Literal["reverse_diffusion", "ancestral"] | None = None,
 ) -> ModelConfig:
-    """Return a model of CIFAR-10; predictor: of a model with discrete noise levels, None for continuous ones."""
+    """Return a model of CIFAR-10.
+
+    predictor: that of a model with discrete times; None for continuous times.
+    """
     if kind == "ve":
         sampler = RecommendedSampler(predictor or "reverse_diffusion", "langevin")
         return ModelConfig(network, VE(0.01, 50.0), PaperVE("index" if predictor else "sigma"), (0.0, 1.0), 32, sampler)
@@ -123,10 +126,10 @@ def source(name: str) -> str:
     return f"its weights were not published (`scoreinv train --config {name}` trains it)"
 
 
-def alike(config: ModelConfig) -> list[str]:
-    """Return the published models of the same network whose times are discrete if the configuration's are continuous.
+def with_other_times(config: ModelConfig) -> list[str]:
+    """Return the published models with the same network but the other kind of times, discrete or continuous.
 
-    Their checkpoints have the same tensors, so only the configuration tells continuous times from discrete ones.
+    Their checkpoints have the same tensors, so a checkpoint does not reveal its kind.
     """
     return [
         name

@@ -90,7 +90,7 @@ def test_torch_has_nothing_to_say(tmp_path: Path) -> None:
     [
         ({"model": 3}, "no 'model' in it"),
         ({"model": {3: torch.zeros(1)}}, "3 is not a plain tensor"),
-        ({"model": {"w": torch.zeros(1)}, "ema": 5}, "no EMA weights that fit"),
+        ({"model": {"w": torch.zeros(1)}, "ema": 5}, "no EMA weights of this network"),
         ({"model": {"w": torch.zeros(1)}, "ema": {"shadow_params": [3]}}, "'w' is not a plain tensor"),
         ({"model": {"w": torch.zeros(1)}, "ema": {"shadow_params": [torch.zeros(1)]}}, "do not belong together"),
     ],

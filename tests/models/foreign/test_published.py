@@ -7,7 +7,7 @@ import torch
 
 import scoreinv
 from scoreinv.models.catalogue import describe
-from scoreinv.models.foreign.published import PUBLISHED, alike, published
+from scoreinv.models.foreign.published import PUBLISHED, published, with_other_times
 from scoreinv.preconditioning import PaperVE
 from scoreinv.prior import RecommendedSampler
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
@@ -135,6 +135,6 @@ def test_published_weights_and_those_that_were_not() -> None:
 
 def test_models_of_other_times_with_the_same_tensors() -> None:
     continuous = {"vp/cifar10_ddpmpp_continuous", "subvp/cifar10_ddpmpp_continuous"}
-    assert set(alike(published("vp/cifar10_ddpmpp"))) == continuous
-    assert alike(published("subvp/cifar10_ddpmpp_continuous")) == ["vp/cifar10_ddpmpp"]
-    assert alike(published("ve/cifar10_ncsnpp_continuous")) == []  # with Fourier embedding
+    assert set(with_other_times(published("vp/cifar10_ddpmpp"))) == continuous
+    assert with_other_times(published("subvp/cifar10_ddpmpp_continuous")) == ["vp/cifar10_ddpmpp"]
+    assert with_other_times(published("ve/cifar10_ncsnpp_continuous")) == []  # with Fourier embedding
