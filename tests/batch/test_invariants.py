@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import pytest
@@ -20,17 +20,21 @@ import typer
 from PIL import Image
 
 from scoreinv import files
+from scoreinv.batch import workers
 from scoreinv.batch.manifest import MANIFEST
 from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import Beside, Plan, Planner
+from scoreinv.batch.plan import Beside, Job, Plan, Planner
 from scoreinv.batch.resume import Row
+from scoreinv.batch.work import Work
+from scoreinv.batch.workers import RETRIES
+from scoreinv.cli import photos
 from scoreinv.cli.options import Common
-from scoreinv.models.loading import Models, Role
+from scoreinv.models.loading import Machine, Models, ModelSource, Role
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import _HOST
 from scoreinv.tasks.outcome import DenoiseOutcome
 from scoreinv.tasks.provenance import REQUESTS
-from scoreinv.tasks.requests import DenoiseRequest
+from scoreinv.tasks.requests import DamageRequest, DenoiseRequest, RestoreRequest
 
 SUFFIX = "_made"
 STEMS = ("a", "a.jpg", "a_made", "a_made.1", "b_made.2", "a.jpg_made", "c.d")
@@ -59,35 +63,36 @@ def draw_tree(rng: np.random.Generator) -> None:
         Path(name).touch()
 
 
-def draw_planner(rng: np.random.Generator) -> Planner:
-    one = rng.permutation([str(path) for path in sorted(Path("scans").glob("[!.]*.*"))]).tolist()
-    two = ["gone.png"]
-    folders = (
+def draw_planner(rng: np.random.Generator, photos: int, output: int) -> Planner:
+    """Draw the options of a planner of one kind of inputs, from 9, and one kind of output, from 6."""
+    files = rng.permutation([str(path) for path in sorted(Path("scans").glob("[!.]*.*"))]).tolist()
+    items = (
         ["scans"],
         ["scans", "others"],
         ["others", "scans/in"],
         ["others/b.png", "scans"],
         ["scans", "others/b.png"],
-    )
-    photos = some(rng, *folders, one[:3], one[:1], [*one[:1], *two], ["others", f"{Path.cwd()}/others"])
-    single = len(photos) == 1 and not Path(photos[0]).is_dir()
+        ["others", f"{Path.cwd()}/others"],
+        files[:3],
+        files[:1],
+        [files[0], "gone.png"],
+    )[photos]
+    single = items == files[:1]
     beside = ("beside.png", "masks/other.png") if single else ("maps", "out", "scans/in/maps")
     options = OutputOptions(
-        output=some(
-            rng, None, None, None, "out", "out/", "scans", "scans", "scans/in", *(["new.png"] if single else [])
-        ),
+        output=(None, "out", "out/", "scans", "scans/in", "new.png" if single else None)[output],
         recursive=bool(rng.integers(2)),
-        format=some(rng, None, None, "jpg"),
-        changes=some(rng, *4 * [None], *beside),
+        format=some(rng, *5 * [None], "jpg"),
+        changes=some(rng, *5 * [None], *beside),
     )
     given = Beside(
-        mask=some(rng, *4 * [None], *3 * ["masks"], "mask.png", "out/b_made.png", "scans/b.png"),
-        uncertainty=some(rng, *4 * [None], *beside),
-        steps_to=some(rng, *6 * [None], "steps", "out"),
+        mask=some(rng, *6 * [None], *3 * ["masks"], "mask.png", "out/b_made.png"),
+        uncertainty=some(rng, *5 * [None], *beside),
+        steps_to=some(rng, *8 * [None], "steps", "out"),
         endings=("_1_tone", "_2_fill"),
     )
-    models = some(rng, {}, {}, {}, {"out/b_made.png": "a model"})
-    return Planner(photos, SUFFIX, some(rng, 1, 3), options, given, models, some(rng, None, "png"))
+    models = some(rng, *5 * [{}], {"out/b_made.png": "a model"})
+    return Planner(items, SUFFIX, some(rng, 1, 3), options, given, models, some(rng, None, "png"))
 
 
 def pictures(planner: Planner) -> Counter[str]:
@@ -108,13 +113,13 @@ def written(plan: Plan) -> list[str]:
 def test_plans(tmp_path, monkeypatch):
     """No file has two roles, each picture has one job, and neither finished results nor shards change jobs."""
     rng, planned = np.random.default_rng(0), 0
-    for number in range(60):
-        if number % 5 == 0:
+    for number, kinds in enumerate(rng.permutation(list(itertools.product(range(9), range(6))))):
+        if number % 6 == 0:
             monkeypatch.chdir(tmp_path)
             Path(str(number)).mkdir()
             monkeypatch.chdir(str(number))
             draw_tree(rng)
-        planner = draw_planner(rng)
+        planner = draw_planner(rng, *kinds)
         before = sorted(Path().rglob("*"))
         try:
             plan = planner.plan()
@@ -154,7 +159,7 @@ def test_plans(tmp_path, monkeypatch):
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
                 Path(path).touch()
         assert Counter(planner.plan().jobs) == Counter(plan.jobs)
-    assert planned > 15
+    assert planned > 25
 
 
 @dataclass(frozen=True)
@@ -182,20 +187,22 @@ class Pool:
     """A pool of one process that works at once, and is killed now and then, before or after the work."""
 
     rng: ClassVar[np.random.Generator]
+    killed: ClassVar[Counter[Job]]
 
     def __init__(self, *given: object) -> None:
         self.broken = False
 
-    def submit(self, work: Callable[..., Row], *given: Any) -> Future[Row]:
+    def submit(self, process: Callable[..., Row], job: Job, work: Work) -> Future[Row]:
         if self.broken:
             raise BrokenProcessPool
         future: Future[Row] = Future()
-        row = work(*given) if self.rng.random() < 0.8 else None
-        if self.rng.random() < 0.3:
-            self.broken = True
+        self.broken = self.rng.random() < 0.3 and self.killed[job] < RETRIES
+        if not self.broken or self.rng.random() < 0.5:
+            future.set_result(process(job, work))
+        if self.broken:
+            self.killed[job] += 1
+            future = Future()
             future.set_exception(BrokenProcessPool())
-        else:
-            future.set_result(row or work(*given))
         return future
 
     def shutdown(self, *, cancel_futures: bool) -> None: ...
@@ -225,13 +232,11 @@ class Run:
 @pytest.fixture
 def run(monkeypatch, capsys) -> Callable[..., Run]:
     """Runs `same` by the front end of commands; a number interrupts it at that file."""
-    from scoreinv.batch import workers
-    from scoreinv.cli import photos
-
     shares: list[float] = []
     monkeypatch.setattr(photos, "progress_bar", lambda *_, **__: nullcontext(lambda share, *_: shares.append(share)))
     monkeypatch.setattr(workers, "ProcessPoolExecutor", Pool)
     monkeypatch.setitem(REQUESTS, "same", Same)
+    monkeypatch.setattr(os, "fsync", lambda _: None)
     write = files.write_picture
 
     def ran(items: list[str], given: Beside, options: dict[str, Any], samples: int, at: int | None = None) -> Run:
@@ -245,8 +250,10 @@ def run(monkeypatch, capsys) -> Callable[..., Run]:
                 raise KeyboardInterrupt
 
         monkeypatch.setattr(files, "write_picture", written)
+        Pool.killed = Counter()
         shares.clear()
         capsys.readouterr()
+        models = Models(machine=Machine(threads=1))  # the container's limits are not read
         common = Common(json=True, overwrite=options.get("overwrite", False))
         with pytest.raises((typer.Exit, KeyboardInterrupt)) as ended:
             photos.run(
@@ -255,7 +262,7 @@ def run(monkeypatch, capsys) -> Callable[..., Run]:
                 Same(samples=samples),
                 OutputOptions(**options),
                 common,
-                Models(),
+                models,
                 suffix=SUFFIX,
                 given=given,
             )
@@ -282,26 +289,25 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_interrupted_runs(tmp_path, monkeypatch, run):
     """A run that was interrupted and resumed leaves the files and the manifest of one run, and each job has a row."""
     rng = Pool.rng = np.random.default_rng(0)
-    for number in range(5):
+    for number in range(4):
         names = [f"{place}{name}" for place in ("", "in/") for name in ("a.png", "a.jpg", "b.png", "c.PNG")]
-        for name in rng.choice(names, 5, replace=False):
-            save(tmp_path / f"{number}/scans/{name}", rng, some(rng, "good", "good", "broken", "tall"))
+        for name in ("a.png", *rng.choice(names[1:], 4, replace=False)):
+            save(tmp_path / f"{number}/scans/{name}", rng, some(rng, *5 * ["good"], "broken", "tall"))
         mask = Image.fromarray(np.array([[0, 255, 0]] * 2, "uint8"))
         (tmp_path / f"{number}/masks").mkdir()
         mask.save(tmp_path / f"{number}/masks/a.png")
         mask.save(tmp_path / f"{number}/masks/b_damage.png")
         shutil.copytree(tmp_path / str(number), tmp_path / f"{number}-in-parts")
         options = {"recursive": True, "changes": some(rng, None, "changes"), "output": some(rng, None, "out", "scans")}
-        given = Beside(mask=some(rng, None, "masks"))
-        words = (["scans"], given, options, int(some(rng, 1, 3)))
+        given = Beside(mask=some(rng, None, None, None, "masks"))
+        samples = some(rng, 1, 3)
         monkeypatch.chdir(tmp_path / str(number))
-        whole = run(*words[:2], options | {"workers": "1"}, words[3])
+        whole = run(["scans"], given, options | {"workers": "1"}, samples)
         failed = {row["input"] for row in whole.rows if "error" in row}
         assert whole.code == bool(failed)
         assert whole.shares == sorted(whole.shares)
         monkeypatch.chdir(tmp_path / f"{number}-in-parts")
-        rows = []
-        for at in (*rng.integers(0, 4, 2), None, None):
+        for at in (*rng.integers(0, 7, 2), None, None):
             options["workers"] = some(rng, "1", "2")
             manifest = Path(options["output"] or "scans_made", MANIFEST)
             if manifest.exists() and rng.random() < 0.5:
@@ -309,8 +315,7 @@ def test_interrupted_runs(tmp_path, monkeypatch, run):
             for folder in (manifest.parent, Path("changes")):
                 if folder.exists():
                     (folder / f".a.png.scoreinv-{_HOST}-{2**40}-00000000.part").touch()
-            last = run(*words[:2], options, words[3], at)
-            rows += last.rows
+            last = run(["scans"], given, options, samples, at)
             assert last.shares == sorted(last.shares)
             if last.code != 130 and last.shares:
                 assert last.shares[-1] == (1 if options["workers"] == "2" else last.reached)
@@ -325,3 +330,18 @@ def test_interrupted_runs(tmp_path, monkeypatch, run):
         assert len(set(recorded)) == len(recorded)
         assert {source for source, _ in recorded} == set(whole.done)
         assert set(recorded) <= {(row["input"], output) for row in whole.rows for output in row.get("outputs", ())}
+        again = run(["scans"], given, options | {"overwrite": True}, samples)
+        assert (again.code, sorted(again.done)) == (whole.code, sorted(whole.done))
+        assert content(Path()) == content(Path("..", str(number)))
+
+
+def test_rows_name_the_models_of_a_request(monkeypatch):
+    monkeypatch.setattr(ModelSource, "record", lambda source: {"model": source.name})
+    names = Models(**{role: f"{role}.safetensors" for role in get_args(Role)})
+    requests = [RestoreRequest(colorize=False), RestoreRequest(inpaint=False)]
+    for request in (*requests, *(kind() for kind in (*REQUESTS.values(), DamageRequest))):
+        for given in (Beside(), Beside(mask="mask.png")):
+            first, *others = request.roles(given.given)
+            row = Work(same, request, names, given).provenance("exact")
+            assert row["model"] == f"{first}.safetensors"
+            assert row.get("color_model") == ("colorize.safetensors" if "colorize" in others else None)
