@@ -100,9 +100,9 @@ def pictures(planner: Planner) -> Counter[str]:
     found = Counter[str]()
     for item in planner.photos:
         entries = Path(item).rglob("*") if planner.options.recursive else Path(item).glob("*")
-        visible = (path for path in entries if not path.relative_to(item).as_posix().startswith("."))
-        visible = (path for path in visible if "/." not in path.as_posix() and path.suffix.lower() in files.SUFFIXES)
-        found.update(map(str, visible) if Path(item).is_dir() else [item])
+        shown = (path for path in entries if "/." not in f"/{path.relative_to(item).as_posix()}")
+        pictures = (str(path) for path in shown if path.suffix.lower() in files.SUFFIXES)
+        found.update(pictures if Path(item).is_dir() else [item])
     return found
 
 
@@ -220,9 +220,8 @@ class Run:
     def reached(self) -> float:
         """Share of the pictures that were worked on, up to the last that was read."""
         worked = [row for row in self.rows if "skipped" not in row]
-        return max(number for number, row in enumerate(worked, 1) if "too tall" in row.get("error", "too tall")) / len(
-            worked
-        )
+        read = [number for number, row in enumerate(worked, 1) if "too tall" in row.get("error", "too tall")]
+        return read[-1] / len(worked)
 
     @property
     def done(self) -> list[str]:
@@ -255,17 +254,9 @@ def run(monkeypatch, capsys) -> Callable[..., Run]:
         capsys.readouterr()
         models = Models(machine=Machine(threads=1))  # the container's limits are not read
         common = Common(json=True, overwrite=options.get("overwrite", False))
+        request, output = Same(samples=samples), OutputOptions(**options)
         with pytest.raises((typer.Exit, KeyboardInterrupt)) as ended:
-            photos.run(
-                items,
-                same,
-                Same(samples=samples),
-                OutputOptions(**options),
-                common,
-                models,
-                suffix=SUFFIX,
-                given=given,
-            )
+            photos.run(items, same, request, output, common, models, suffix=SUFFIX, given=given)
         rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         return Run(getattr(ended.value, "exit_code", 130), rows, [*shares])
 

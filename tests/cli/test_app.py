@@ -8,6 +8,7 @@ import sys
 from collections import defaultdict
 from importlib import import_module
 from pathlib import Path
+from types import NoneType
 from typing import Any, get_args, get_origin
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 import typer
 
 from scoreinv.cli.app import COMMANDS, GROUPS, _app, run
+from scoreinv.cli.command import command
 from scoreinv.system.errors import InputError
 
 
@@ -187,12 +189,18 @@ TEXTS = ("a b.png", "\"é'.png", "#1=2.tif", "true", "0.50", "[x]/", "\\n.png", 
 PLAIN = sorted(set(COMMANDS) - set(GROUPS))
 
 
-def drawn_value(rng: np.random.Generator, option: Any) -> Any:
-    """Return a value of an option's type."""
-    kind = option.type_descriptor.annotation
-    values = {bool: (True, False), int: (1, 2, 3, 64), float: (0.25, 1.0, 3.0)}.get(kind, get_args(kind) or TEXTS)
-    values = TEXTS[1:] if option.multiple else values  # a variable of several texts has spaces between them
-    return values[rng.integers(len(values))]
+def kind_of(hint: Any) -> Any:
+    """Return the type of an option's value, without None, from its annotation."""
+    kind = get_args(hint)[0]
+    members = get_args(kind)
+    return next(each for each in members if each is not NoneType) if NoneType in members else kind
+
+
+def drawn_value(rng: np.random.Generator, kind: Any) -> Any:
+    """Return a value of a type; of a list, one entry without spaces, which separate entries in a variable."""
+    values = {bool: (True, False), int: (1, 2, 3, 64), float: (0.25, 1.0, 3.0), list[str]: TEXTS[1:]}
+    choices = values.get(kind, get_args(kind) or TEXTS)
+    return choices[rng.integers(len(choices))]
 
 
 def typed(option: Any, value: Any) -> list[str]:
@@ -215,16 +223,16 @@ def test_values_by_any_way(monkeypatch, tmp_path):
     made = {name: _app([name]) for name in PLAIN}
     monkeypatch.setattr("scoreinv.cli.app._app", lambda words: made[words[0]])
     needed: dict[str, list[str]] = {}
-    kinds: dict[Any, list[tuple[str, Any]]] = defaultdict(list)
+    kinds: dict[Any, list[tuple[str, Any, Any]]] = defaultdict(list)
     for name in PLAIN:
+        hints = command(getattr(import_module(f"scoreinv.cli.{name}"), name), name).__annotations__
         parameters = [each for each in made[name].commands[name].params if not each.is_eager]
         words = [f"{each.opts[-1]}=x.png" for each in parameters if each.required]
         needed[name] = [name, *(word if word[0] == "-" else "x.png" for word in words)]
         for each in parameters:
             if each.opts[0][0] == "-" and not each.required:
-                kinds[get_origin(each.type_descriptor.annotation) or each.type_descriptor.annotation].append(
-                    (name, each)
-                )
+                kind = kind_of(hints[each.name])
+                kinds[get_origin(kind) or kind].append((name, each, kind))
     rng, allowed = np.random.default_rng(0), 0
 
     def result(words: list[str]) -> dict[str, Any] | None:
@@ -238,12 +246,12 @@ def test_values_by_any_way(monkeypatch, tmp_path):
         return dict(caught)
 
     for _ in range(50):
-        kind = list(kinds.values())[rng.integers(len(kinds))]
-        name, option = kind[rng.integers(len(kind))]
+        alike = list(kinds.values())[rng.integers(len(kinds))]
+        name, option, kind = alike[rng.integers(len(alike))]
         ways = [own, Path("scoreinv.toml"), *option.envvar[::-1]]
-        values = [drawn_value(rng, option) if rng.random() < 0.5 else None for _ in (*ways, "typed")]
+        values = [drawn_value(rng, kind) if rng.random() < 0.5 else None for _ in (*ways, "typed")]
         top = rng.integers(len(values))
-        values[top:] = [last := drawn_value(rng, option), *[None] * (len(ways) - top)]
+        values[top:] = [last := drawn_value(rng, kind), *[None] * (len(ways) - top)]
         with monkeypatch.context() as patch:
             for way, value in zip(ways, values, strict=False):
                 if isinstance(way, Path):
