@@ -33,6 +33,7 @@ _DEFLATE = 6
 _SUBFILE_TYPE, _PREVIEWS = 254, (1, 3, 5, 7)  # the tag, and its values for a reduced copy of another picture
 _FAX, _OLD_JPEG, _JPEG = (2, 3, 4), 6, 7
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR = 0, 1, 2, 6
+_ORIENTATION = 274
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _SIGNED = 2
 
@@ -110,12 +111,21 @@ def check_directory(directory: ImageFileDirectory_v2, length: int, name: str) ->
 
 
 class PillowTiff(Tag.TiffImageFile):
-    """A TIFF of any size: allocates the pixels here, without Pillow's limit."""
+    """A TIFF of any size: allocates the pixels here, without Pillow's limit.
+
+    Pillow turns the loaded pixels upright; this class turns the resolution with them.
+    """
 
     def load_prepare(self) -> None:
         if self._im is None:
             self.im = Image.core.new(self.mode, self._tile_size)
         super().load_prepare()
+
+    def load_end(self) -> None:
+        sideways = self.tag_v2.get(_ORIENTATION) in (5, 6, 7, 8)
+        super().load_end()
+        if sideways and "dpi" in self.info:
+            self.info["dpi"] = self.info["dpi"][::-1]
 
 
 def open_by_pillow(stream: BinaryIO, directory: ImageFileDirectory_v2, index: int) -> PillowTiff | None:
