@@ -116,6 +116,12 @@ class PillowTiff(Tag.TiffImageFile):
     Pillow turns the loaded pixels upright; this class turns the resolution with them.
     """
 
+    def _setup(self) -> None:
+        # Pillow shortens the raw mode of a single separate plane to its first letter and so inverts or misreads it.
+        if self.tag_v2.get(Tag.SAMPLESPERPIXEL, 1) == 1:
+            self.tag_v2[Tag.PLANAR_CONFIGURATION] = 1
+        super()._setup()
+
     def load_prepare(self) -> None:
         if self._im is None:
             self.im = Image.core.new(self.mode, self._tile_size)
@@ -138,9 +144,10 @@ def open_by_pillow(stream: BinaryIO, directory: ImageFileDirectory_v2, index: in
         opened = PillowTiff(stream)
         opened.seek(index)
         bits = directory.get(Tag.BITSPERSAMPLE, (1,))
-        # Pillow does not read separate planes of such samples, or misreads them.
-        deep = len(bits) > 1 and (max(bits) > 8 or opened.mode == "LA")
-        if not (deep and directory.get(Tag.PLANAR_CONFIGURATION, 1) == 2):
+        apart = directory.get(Tag.PLANAR_CONFIGURATION) == 2 and directory.get(Tag.SAMPLESPERPIXEL, 1) > 1
+        # Pillow does not read separate planes of such samples, or misreads them; "a" is premultiplied alpha.
+        misread = max(bits) > 8 or opened.mode in ("LA", "La", "LAB") or "a" in (opened.tile[-1].args or ())
+        if not (apart and misread):
             return opened
     return None
 
