@@ -7,7 +7,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from scoreinv.analysis.kind import LOOKED_AT, seen
+from scoreinv.analysis.kind import ANALYSIS_SIDE, analysis_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators.luma import luma
 from scoreinv.windows.boxes import Box
@@ -17,9 +17,10 @@ _LEAST, _MOST = 0.01, 0.2
 _PLAIN = 0.06
 """Maximum luma difference of a border's pixels from its median, and between the borders of a picture."""
 _ALONG, _TORN, _ENDED = 0.9, 0.5, 0.1
-"""Minimum fraction of a line in a plain border, and in a torn edge; and the maximum in a line outside the border."""
+"""Minimum share of border pixels in a line of a plain border and of a torn edge. Maximum share in a line that is
+inside the border, in the picture."""
 _LEAN = 0.02
-"""Range in which the end of a skewed border may lie, as a fraction of the side."""
+"""Maximum depth difference along the end of a skewed border, as a fraction of the side."""
 
 
 def within_border(picture: Picture, torn: np.ndarray | None = None) -> Box | None:
@@ -30,7 +31,7 @@ def within_border(picture: Picture, torn: np.ndarray | None = None) -> Box | Non
     Args:
         torn: HxW bool, the damage. An edge that is mostly torn away counts as border too.
     """
-    gray = luma(seen(picture).rgb())
+    gray = luma(analysis_picture(picture).rgb())
     gone = np.zeros(gray.shape, bool)
     if torn is not None:
         height, width = gray.shape
@@ -48,7 +49,7 @@ def within_paper(picture: Picture) -> Box | None:
     Three sides or more must end along a straight line, which few subjects on a plain ground do. In 275 photographs
     without a border `within_border` finds five, this function none.
     """
-    gray = luma(seen(picture).rgb())
+    gray = luma(analysis_picture(picture).rgb())
     sides = _plain_sides(gray)
     if sum(straight for _, straight in sides) < 3:
         return None
@@ -66,23 +67,25 @@ def _plain_sides(gray: np.ndarray) -> list[tuple[int, bool]]:
 
 
 def _within(picture: Picture, depths: list[int]) -> Box | None:
-    """Return the box within borders of these depths, measured in the picture of `seen`."""
+    """Return the box within borders of these depths, measured in `analysis_picture`."""
     if not any(depths):
         return None
-    scale = min(1.0, LOOKED_AT / max(picture.size))
+    scale = min(1.0, ANALYSIS_SIDE / max(picture.size))
     top, bottom, left, right = (math.ceil(depth / scale) for depth in depths)
     return top, left, picture.height - top - bottom, picture.width - left - right
 
 
 def _from_all_sides(values: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return the values with the top, the bottom, the left and the right side first."""
+    """Return views of the values whose rows run inwards from the top, the bottom, the left and the right side."""
     return values, values[::-1], values.T, values.T[::-1]
 
 
 def _depth(outside: np.ndarray, least: float) -> tuple[int, bool]:
     """Return the depth of a border in lines (0 if it does not end), including skew, and whether its end is straight.
 
-    least: minimum fraction of a line of the border.
+    Args:
+        outside: border pixels, bool, with rows from the border inwards.
+        least: minimum share of border pixels in a line of the border.
     """
     sideways = int(_MOST * outside.shape[1])  # excludes the borders of the adjacent sides
     shares = outside[: math.ceil((_MOST + _LEAN) * len(outside)), sideways : -sideways or None].mean(1)

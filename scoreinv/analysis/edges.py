@@ -14,8 +14,8 @@ from scoreinv.windows.boxes import Box
 _RADIUS = 2
 """Radius of the windows, in pixels of the mask. With 1 and 3 the outlines of sixteen objects are less exact."""
 _FLAT = 1e-3  # variance of colours below which a window is flat
-_TILE = 8  # side of the tiles, in pixels of the mask. Most have one value
-_SURE = 0.02  # tiles whose probabilities are all within this of 0 or 1 have one value
+_TILE = 8  # side of the tiles that are upsampled separately, in pixels of the mask
+_SURE = 0.02  # tiles whose probabilities are all within this of 0 or of 1 are constant; most are
 
 
 class EdgesOfPicture:
@@ -39,8 +39,8 @@ class EdgesOfPicture:
         covariance = _mean(products) - self._mean[..., :, None] * self._mean[..., None, :]
         self._inverse = np.linalg.inv(covariance + _FLAT * np.eye(3, dtype=np.float32))
 
-    def raised(self, probability: np.ndarray) -> np.ndarray:
-        """Upsample the probabilities of a mask, hxw, and return where they exceed one half, HxW bool."""
+    def upsampled(self, probability: np.ndarray) -> np.ndarray:
+        """Upsample the probabilities of a mask, hxw, and return the mask where they exceed one half, HxW bool."""
         mean = _mean(probability)
         covariance = _mean(self._colours * probability[..., None]) - self._mean * mean[..., None]
         slope = (self._inverse @ covariance[..., None])[..., 0]

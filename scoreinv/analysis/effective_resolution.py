@@ -1,4 +1,4 @@
-"""The effective resolution of scans: oversampled ones are filled at a smaller size, where cracks are thinner."""
+"""The effective resolution of scans. Oversampled scans are filled at a smaller size, where cracks are thinner."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from scoreinv.imaging.regions import touched_blocks
 
 _MOST, _LEAST_SIDE = 8, 384  # maximum reduction, and minimum longer side after it, in pixels
 _LOST, _MAX_LOST_SHARE = 4 / 255, 0.001
-"""Visible loss of luma, and the maximum share of pixels above it. In photographs that are not oversampled, a thousandth
-of the pixels lose over 11/255."""
-_AROUND = 2  # pixels at that size around a hole, affected by its content
+"""Change of luma by a reduction above which it is visible, and the maximum share of pixels with a visible change. In
+photographs that are not oversampled, a thousandth of the pixels change by more than 11/255."""
+_AROUND = 2  # distance from a hole within which its content affects pixels of the reduced picture
 
 
 def oversampling(picture: Picture, hole: np.ndarray) -> int:
@@ -43,15 +43,16 @@ def enlarged_fills(small: Picture, picture: Picture, hole: np.ndarray, factor: i
 
 
 def _is_kept(picture: Picture, hole: np.ndarray, factor: int) -> bool:
+    """Return whether a reduction by `factor` keeps the visible detail of a picture outside a hole (HxW bool)."""
     near = ndimage.binary_dilation(touched_blocks(hole, factor), np.ones((3, 3), bool), _AROUND)
     total = lost = 0
     for top, left, rows, width in _strips(picture):
         gray = picture.luma((top, left, rows, width))[..., None]
         inner = slice(_AROUND * factor, rows - _AROUND * factor)  # strips are interpolated separately
         beside = near[top // factor : -(-(top + rows) // factor)].repeat(factor, 0).repeat(factor, 1)[:rows, :width]
-        away = np.abs(_enlarged(_reduced(gray, factor), 0, rows, width, factor) - gray)[inner, :, 0]
+        change = np.abs(_enlarged(_reduced(gray, factor), 0, rows, width, factor) - gray)[inner, :, 0]
         known = ~beside[inner]
-        total, lost = total + int(known.sum()), lost + int((away[known] > _LOST).sum())
+        total, lost = total + int(known.sum()), lost + int((change[known] > _LOST).sum())
     return lost <= _MAX_LOST_SHARE * total and total > 0
 
 

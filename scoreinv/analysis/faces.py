@@ -41,9 +41,8 @@ _EIGHT = np.ones((3, 3), bool)
 def facial_features(marked: np.ndarray, gray: np.ndarray, boxes: list[Box]) -> np.ndarray:
     """Return the marks that are an eye, a brow, a nostril or a mouth, HxW bool.
 
-    Such a mark lies within that part of a face, and is darker than the face. Brighter marks are dust or lost emulsion,
-    and longer ones scratches. Pieces that meet when enlarged by `FOUND_GROW` pixels are one mark, such as a broken
-    crease.
+    Such a mark is inside that part of a face, and darker than the face. Brighter marks are dust or lost emulsion, and
+    longer ones scratches. Pieces that touch after dilation by `FOUND_GROW` pixels, as of a broken crease, are one mark.
 
     Args:
         marked: HxW bool, detected damage.

@@ -4,8 +4,8 @@ The evidence for a pixel of colour c is a log-likelihood ratio of colour histogr
 
     e(c) = log p(c | object) - log p(c | surroundings) + prior log-odds.
 
-The prior is that of a segmentation network, or 0. A connected region of evidence is a fragment if it is small and
-joined to the mask. Background that resembles the object is mostly large, or apart from the mask.
+The prior log-odds are those of a segmentation network, or 0. A connected region of evidence is a fragment if it is
+small and joined to the mask. Background that resembles the object is mostly large, or apart from the mask.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def fragments_beside(
     Args:
         colours: hxwx3 in [0, 1].
         mask: share of the object's mask in each cell, hxw.
-        holes: share of all masks, hxw; their colours are unknown, but for the object's.
+        holes: share of all masks in each cell, hxw; colours of cells within other masks are ignored.
         prior: log-odds of the object, hxw.
         soft: cells beside the mask that may belong to a soft edge.
     """

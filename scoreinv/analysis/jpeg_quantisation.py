@@ -171,8 +171,9 @@ def evidence(planes: np.ndarray, clipped: np.ndarray, steps: np.ndarray) -> np.n
 def _luma_ratios(ycc: list[np.ndarray], clipped: list[np.ndarray]) -> np.ndarray:
     """Return L(q) of the luma of several pictures HxWx3, (N, 64, `_LARGEST`).
 
-    Of each picture this is L of all blocks, or of those without clipped pixels (HxW bool): of those with more gain.
-    Clipping hides the quantisation of a block, but all blocks of a high-contrast picture may have a clipped pixel.
+    Clipping hides the quantisation of a block, but all blocks of a high-contrast picture may have a clipped pixel. So L
+    is computed both from all blocks and from those without clipped pixels (HxW bool). The one with the larger gain is
+    returned.
     """
     counts = []
     for picture, lost in zip(ycc, clipped, strict=True):

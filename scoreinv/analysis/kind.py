@@ -1,4 +1,4 @@
-"""The colours of a picture: grey, many, or one tint; `tasks.damage.kind_of` decides what counts as an old print."""
+"""The kind of a picture by its colours: grey, tinted (an old print) or coloured; see also `tasks.damage.kind_of`."""
 
 from __future__ import annotations
 
@@ -13,48 +13,49 @@ from scoreinv.operators.luma import luma
 Kind = Literal["grey", "tinted", "coloured"]
 """`tinted` is a print of one tint, such as sepia: each of its tones has one colour."""
 
-LOOKED_AT = 512
+ANALYSIS_SIDE = 512
 """Maximum longer side in pixels of the picture in which borders and colours are searched."""
 _COLOURED = 0.06
-"""Minimum channel difference, averaged over a few pixels, of a coloured place, as a fraction of the range."""
+"""Minimum difference of the channels at a coloured pixel, averaged over 5x5 pixels, in [0, 1]."""
+_COLOURLESS = 1 / 255
+"""Maximum difference of the channels at a pixel without colour, averaged over 5x5 pixels, in [0, 1]."""
 _KNOWN = 0.25
-"""Minimum share of known pixels of a reduced pixel that counts as known."""
+"""Minimum share of known pixels in a pixel of the reduced picture that counts as known."""
 _SIDE = 128
 """Maximum longer side in pixels of the picture in which a tint is searched."""
-_BINS = 12
+_BINS = 12  # classes of luma, of equal numbers of pixels
 _GRAY = 0.01
 """Chroma (rms, in [0, 1]) below which a picture is grey."""
-_STRAY = 0.015
+_MAX_RESIDUAL = 0.015
 """Maximum residual chroma (rms) of a tinted picture given its tones: noise, stains, compression."""
-_PALE_STRAY = 0.006
-"""Residual chroma that is accepted in a print however pale."""
-_ACROSS = 0.17
-"""Maximum chroma of a print across its hue, as a fraction of that along it."""
-_THINGS = (0.035, 0.003)
-"""Maximum chroma (rms) along the hue that neither tones nor slow changes explain, relative and absolute. More comes
-from coloured objects: red rock, leaves, the sea."""
-_WORN_THINGS = 0.1
-"""The relative limit for a worn print, whose grain, dirt and faded patches have other colours."""
-_DAMAGED = 0.1
-"""Share of a print that may be scratched or stained, and is then of another colour than its tones."""
-_COLOURLESS = 1 / 255
-"""Difference of the channels over a few pixels up to which a picture has no colour there: one level of 8 bits."""
+_PALE_RESIDUAL = 0.006
+"""Residual chroma (rms) that is accepted in a print however pale."""
+_ACROSS_HUE = 0.17
+"""Maximum chroma of a print across its main hue, as a fraction of the chroma along it."""
 _OPPOSITE = 0.02
 """Maximum share of a print with the opposite hue."""
+_OBJECTS = (0.035, 0.003)
+"""Maximum chroma (rms) along the hue that neither tones nor slow changes explain: relative to all chroma, and absolute.
+More comes from coloured objects: red rock, leaves, the sea."""
+_WORN_OBJECTS = 0.1
+"""The relative limit for a worn print, whose grain, dirt and faded patches have other colours."""
+_DAMAGED = 0.1
+"""Maximum share of a print with scratches or stains, which are ignored since their colour is not that of the tones."""
 _HUES = (0.25, 1.3)
 """Hues of prints, from yellow to red brown: excess of red over grey, divided by the deficit of blue."""
-_RARE_HUES = (0.15, 1.6)
-"""Hues of pale prints, including greenish and purplish ones, whose tones explain nearly all chroma."""
-_RARE_CHROMA = 0.08
-_RARE_STRAY = 0.007
+_RARE_HUES, _RARE_CHROMA, _RARE_RESIDUAL = (0.15, 1.6), 0.08, 0.007
+"""Hues of rare prints, greenish or purplish, and the chroma and residual chroma (rms) below which they are accepted."""
 
 
-def seen(picture: Picture, hole: np.ndarray | None = None) -> Picture:
-    """Return a picture as it is analysed: small, in floats, and with a hole (HxW bool, not all true) covered.
+def analysis_picture(picture: Picture, hole: np.ndarray | None = None) -> Picture:
+    """Return a picture prepared for analysis: reduced to `ANALYSIS_SIDE`, in floats, with a hole covered.
 
     A small picture without a hole is returned unchanged.
+
+    Args:
+        hole: HxW bool, not all true.
     """
-    size = scaled(picture.size, min(1.0, LOOKED_AT / max(picture.size)))
+    size = scaled(picture.size, min(1.0, ANALYSIS_SIDE / max(picture.size)))
     if hole is None or not hole.any():
         return picture if size == picture.size else Picture(picture.resized_rgb(*size))
     if size == picture.size:
@@ -69,20 +70,21 @@ def seen(picture: Picture, hole: np.ndarray | None = None) -> Picture:
 def kind_by_colours(picture: Picture, hole: np.ndarray | None = None, *, worn: bool = False) -> Kind:
     """Classify a picture by its colours alone; `tasks.damage.kind_of` adds the evidence of damage.
 
-    The chroma of a print is a function of its luma: the means in 12 classes of luma predict it. So is that of
-    photographs of fog, the sea or a leaf, which count as coloured: a print has one hue, from red brown to yellow, and
-    strays less from its tones. Of 275 photographs in colours luma predicts the chroma of 13, and none is a print.
+    In a print, luma predicts chroma: by the mean chroma in each of 12 classes of luma. This is also true of photographs
+    of fog, the sea or a leaf, which count as coloured. So a print must also have one hue, from red brown to yellow, and
+    a smaller residual (`_is_print`). Of 275 colour photographs luma predicts the chroma of 13, and none is classified
+    as a print.
 
     Args:
-        hole: HxW bool, pixels that do not count.
-        worn: the picture is damaged; grain and dirt may stray more from the tones of a print.
+        hole: HxW bool, pixels to ignore.
+        worn: the picture is damaged; grain and dirt may then have a larger residual.
     """
-    small = seen(picture, hole)
+    small = analysis_picture(picture, hole)
     if small.is_gray():
         return "grey"
-    chroma, stray = _chroma(small)
-    if _rms(chroma) >= _GRAY and stray < min(_STRAY, _rms(chroma) / 3):
-        return "tinted" if _is_print(small, chroma, stray, worn) else "coloured"
+    chroma, residual = _chroma(small)
+    if _rms(chroma) >= _GRAY and residual < min(_MAX_RESIDUAL, _rms(chroma) / 3):
+        return "tinted" if _is_print(small, chroma, residual, worn) else "coloured"
     return "coloured" if coloured_at(small).any() else "grey"
 
 
@@ -93,7 +95,7 @@ def coloured_at(picture: Picture) -> np.ndarray:
 
 def is_partly_coloured(picture: Picture) -> bool:
     """Return whether most of a picture has no colour at all, as in a grey photograph with one coloured object."""
-    return bool((_channel_difference(seen(picture)) <= _COLOURLESS).mean() > 0.5)
+    return bool((_channel_difference(analysis_picture(picture)) <= _COLOURLESS).mean() > 0.5)
 
 
 def _channel_difference(picture: Picture) -> np.ndarray:
@@ -104,21 +106,27 @@ def _channel_difference(picture: Picture) -> np.ndarray:
     return np.asarray(ndimage.uniform_filter(rgb.max(-1) - rgb.min(-1), 5))
 
 
-def _is_print(picture: Picture, chroma: np.ndarray, stray: float, worn: bool) -> bool:
-    """Return whether a tinted picture is a print: see `kind_by_colours`.
+def _is_print(picture: Picture, chroma: np.ndarray, residual: float, worn: bool) -> bool:
+    """Return whether a picture whose luma predicts its chroma is a print: see `kind_by_colours`.
 
     Purplish and greenish prints are accepted if they are pale and their tones explain nearly all of their chroma.
+
+    Args:
+        chroma: Nx3, from `_chroma`.
+        residual: rms of the residual chroma, from `_chroma`.
     """
-    _, sizes, axes = np.linalg.svd(chroma, full_matrices=False)
+    _, strengths, axes = np.linalg.svd(chroma, full_matrices=False)
     along = chroma @ axes[0]
-    red, _, blue = axes[0] * np.sign(along.sum())
-    one_hue = (sizes[1:] < _ACROSS * sizes[0]).all() and np.mean(along * np.sign(along.sum()) < -_GRAY) < _OPPOSITE
-    if not one_hue or blue >= 0 or stray >= max(_rms(chroma) / 4, _PALE_STRAY):
+    sign = np.sign(along.sum())
+    red, _, blue = axes[0] * sign
+    one_hue = (strengths[1:] < _ACROSS_HUE * strengths[0]).all() and np.mean(along * sign < -_GRAY) < _OPPOSITE
+    if not one_hue or blue >= 0 or residual >= max(_rms(chroma) / 4, _PALE_RESIDUAL):
         return False
-    share, least_things = _THINGS
-    if _of_things(picture, along) >= max((_WORN_THINGS if worn else share) * _rms(chroma), least_things):
+    relative, absolute = _OBJECTS
+    if _object_chroma(picture, along) >= max((_WORN_OBJECTS if worn else relative) * _rms(chroma), absolute):
         return False
-    least, most = _RARE_HUES if stray < _RARE_STRAY and _rms(chroma) < _RARE_CHROMA else _HUES
+    rare = residual < _RARE_RESIDUAL and _rms(chroma) < _RARE_CHROMA
+    least, most = _RARE_HUES if rare else _HUES
     return bool(least < red / -blue < most)
 
 
@@ -137,11 +145,14 @@ def _chroma(picture: Picture) -> tuple[np.ndarray, float]:
     return chroma, _rms(chroma - expected)
 
 
-def _of_things(picture: Picture, along: np.ndarray) -> float:
-    """Return the rms of the smoothed residual of the chroma along a hue (N,), regressed on tones and position.
+def _object_chroma(picture: Picture, along: np.ndarray) -> float:
+    """Return the rms of the chroma of objects: the smoothed residual of a regression on tones and position.
 
-    Tones are piecewise linear in the luma, slow changes of second order in the position, and each may grow with the
-    luma.
+    The terms are piecewise linear in the luma, quadratic in the position, and the latter times the luma. The regression
+    is repeated without the `_DAMAGED` share of pixels with the largest residuals, and the rms leaves out the largest.
+
+    Args:
+        along: (N,), chroma along the hue of the picture's `_small_colours`.
     """
     from scipy import ndimage  # see coloured_at
 
@@ -159,9 +170,9 @@ def _of_things(picture: Picture, along: np.ndarray) -> float:
 
 
 def untinted(picture: Picture, weights: str = "rec601", tones: Picture | None = None) -> Picture:
-    """Return a colour picture with its luma in all channels, brightened so that its lightest tone is white.
+    """Return a colour picture with its luma in all channels, brightened as if its lightest tone had been white.
 
-    White is as bright as the brightest channel of that tone.
+    The luma of the lightest tone is raised to the value of its brightest channel.
 
     Args:
         picture: a picture of colour mode; mode, metadata and alpha are kept.
@@ -181,7 +192,7 @@ def untinted(picture: Picture, weights: str = "rec601", tones: Picture | None = 
 
 
 def _small_colours(picture: Picture) -> np.ndarray:
-    """Return the colours averaged to 128 pixels or fewer a side, hxwx3, which removes most noise."""
+    """Return the colours reduced to `_SIDE` pixels or fewer a side, hxwx3, which removes most noise."""
     return picture.resized_rgb(*scaled(picture.size, min(1.0, _SIDE / max(picture.size))))
 
 

@@ -1,10 +1,10 @@
 """Leftovers: if a mask is too small, a rim of the object remains beside the hole, and a fill would continue it.
 
-Colours are sampled along normals from points of the rim outwards. A point has a leftover of w pixels if three things
-hold. The colours at 1 to w pixels are rare farther out, 10 to 26 pixels from this part of the rim; those from w + 2 on
-are not; and they jump in between. In texture this happens by chance, but along an object's edge at all points. So a
-point counts only if most of its neighbours along the rim have a leftover too. An edge of the scene along the rim
-continues beyond the hole, so its colours are not rare farther out.
+Colours are sampled from points of the rim outwards, along the normals. The ground is sampled 10 to 26 pixels from this
+part of the rim. A point has a leftover of w pixels if three things hold: the colours at 1 to w pixels are rare in the
+ground, those from w + 2 pixels on are not, and there is a jump in between. In texture this happens by chance, but along
+an object's edge at nearly all points. So a point counts only if most of its neighbours along the rim have a leftover,
+too. An edge of the scene along the rim continues beyond the hole, so its colours are not rare in the ground.
 
 A mask may also miss slivers within its outline, such as between two limbs. A sliver belongs to the object if its
 colours occur beside it in the hole, in the original picture, and not on the ground around the outline.
@@ -35,7 +35,7 @@ _POINTS = 500  # maximum number of points of a rim
 _NORMAL = 6  # radius in pixels of the disk that determines the normal
 _LEAST_SHARE = 0.18
 """Minimum share of a rim with a leftover, chosen by `tests/benchmarks/leftovers.py` and on real objects."""
-_GAP = 8  # radius in pixels of the closing that gives a mask's outline
+_GAP = 8  # radius in pixels of the closing that turns a mask into its outline
 _INSIDE = 16  # pixels of a hole around a sliver that show the object's colours
 _LEAST_PIXELS = 40  # minimum size of a sliver
 _SLIVER_SHARE = 0.8  # minimum share of a sliver with colours of the object and not of the ground
@@ -79,8 +79,8 @@ def _leftovers(picture: Picture, hole: np.ndarray) -> list[Leftover]:
     found = []
     for box, alone, around in wide_holes(hole, margin):
         rgb = picture.rgb(box)
-        for look in (_leftover_on_rim, _leftover_slivers):
-            if (finding := look(rgb, alone, around)) is not None:
+        for find in (_leftover_on_rim, _leftover_slivers):
+            if (finding := find(rgb, alone, around)) is not None:
                 share, grow, pixels = finding
                 found.append(Leftover(share, grow, box, pixels & ~around))
     return found
@@ -170,38 +170,60 @@ def _leftover_on_rim(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Fin
     points, outwards = _rim(own, hole)
     if not len(points):
         return None
+    apart = np.linalg.norm(points[:, None] - points, axis=2)
+    widths = _leftover_widths(*_colours_along_normals(rgb, hole, points, outwards), apart)
+    has_leftover = widths > 0
+    spacing = max(1.0, float(np.median(np.partition(apart, 1, axis=1)[:, 1]))) if len(points) > 1 else 1.0
+    beside = apart < _BESIDE * spacing
+    confirmed = has_leftover & ((beside & has_leftover).sum(1) > beside.sum(1) / 2)
+    if confirmed.mean() < _LEAST_SHARE:
+        return None
+    pixels = _disks(points[confirmed], widths[confirmed] + _SOFT, hole.shape)
+    return float(confirmed.mean()), int(np.percentile(widths[confirmed], 90)) + _SOFT, pixels
+
+
+def _colours_along_normals(
+    rgb: np.ndarray, hole: np.ndarray, points: np.ndarray, outwards: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the colours at 1, 2, ... pixels from points of a rim, NxKx3, and whether they are known, NxK bool."""
     steps = np.arange(1, _GROUND_DISTANCES[-1] + 1)
     at = np.rint(points[:, None] + outwards[:, None] * steps[:, None]).astype(int)
     known = ((at >= 0) & (at < hole.shape)).all(2)
     down, across = np.moveaxis(np.where(known[..., None], at, 0), 2, 0)
     known &= ~hole[down, across]
-    colours = rgb[down, across]
-    apart = np.linalg.norm(points[:, None] - points, axis=2)
+    return rgb[down, across], known
+
+
+def _leftover_widths(colours: np.ndarray, known: np.ndarray, apart: np.ndarray) -> np.ndarray:
+    """Return the width in pixels of the leftover at each of N points of a rim, 0 for none.
+
+    Args:
+        colours, known: from `_colours_along_normals`.
+        apart: distances between the points, NxN.
+    """
     band = WIDEST + _SOFT
-    rare = np.zeros((len(points), band), dtype=bool)
+    rare = np.zeros((len(colours), band), dtype=bool)
     for number, near in enumerate(apart < _NEAR):
         ground = colours[near][:, _GROUND_DISTANCES - 1][known[near][:, _GROUND_DISTANCES - 1]]
         if len(ground) >= _LEAST_SAMPLES:
             distances = np.linalg.norm(colours[number, :band, None] - ground, axis=2)
             rare[number] = (distances < _SAME_COLOUR).mean(1) < _RARE
-    widths = np.zeros(len(points), dtype=int)
+    widths = np.zeros(len(colours), dtype=int)
     for width in range(1, WIDEST + 1):
         jumps = np.linalg.norm(colours[:, width - 1] - colours[:, width + _SOFT - 1], axis=1) > _SAME_COLOUR
         ends = rare[:, :width].all(1) & ~rare[:, width + _SOFT - 1 :].any(1)
         widths[ends & jumps & known[:, :band].all(1)] = width
-    has_leftover = widths > 0
-    spacing = max(1.0, float(np.median(np.partition(apart, 1, axis=1)[:, 1]))) if len(points) > 1 else 1.0
-    beside = apart < _BESIDE * spacing
-    solid = has_leftover & ((beside & has_leftover).sum(1) > beside.sum(1) / 2)
-    if solid.mean() < _LEAST_SHARE:
-        return None
-    left = np.zeros_like(hole)
-    for (down, across), width in zip(points[solid], widths[solid], strict=True):
-        reach = width + _SOFT
-        near = np.s_[max(0, down - reach) : down + reach + 1, max(0, across - reach) : across + reach + 1]
+    return widths
+
+
+def _disks(centres: np.ndarray, radii: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the mask of the pixels in disks around N centres, Nx2."""
+    mask = np.zeros(shape, dtype=bool)
+    for (down, across), radius in zip(centres, radii, strict=True):
+        near = np.s_[max(0, down - radius) : down + radius + 1, max(0, across - radius) : across + radius + 1]
         at = np.ogrid[near]
-        left[near] |= np.hypot(at[0] - down, at[1] - across)[: left[near].shape[0], : left[near].shape[1]] <= reach
-    return float(solid.mean()), int(np.percentile(widths[solid], 90)) + _SOFT, left
+        mask[near] |= np.hypot(at[0] - down, at[1] - across)[: mask[near].shape[0], : mask[near].shape[1]] <= radius
+    return mask
 
 
 def _rim(own: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

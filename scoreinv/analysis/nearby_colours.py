@@ -13,8 +13,8 @@ from scoreinv.imaging.regions import means_of_blocks
 
 _BESIDE = 6  # pixels beside a hole, at its coarsest scale
 _SAME_COLOUR = 0.1  # maximum distance of equal colours, RGB in [0, 1]
-_RARE = 0.01  # share of the pixels beside a hole that a colour must match
-_PLACE = 5  # side in pixels of a place, half a patch: it is foreign if most of its pixels are
+_RARE = 0.01  # minimum share of pixels beside a hole with the same colour, for a colour that occurs there
+_PLACE = 5  # side in pixels of a square, half a patch, that is foreign if most of its pixels are
 
 
 def foreign(rgb: np.ndarray, hole: np.ndarray, halvings: int) -> np.ndarray:
@@ -23,7 +23,7 @@ def foreign(rgb: np.ndarray, hole: np.ndarray, halvings: int) -> np.ndarray:
     Args:
         rgb: HxWx3 in [0, 1]; ignored in the hole.
         hole: HxW bool.
-        halvings: number of halvings to the scale of the comparison.
+        halvings: colours are compared in the picture reduced by 2^halvings.
     """
     from scipy.spatial import cKDTree
 
@@ -37,7 +37,7 @@ def foreign(rgb: np.ndarray, hole: np.ndarray, halvings: int) -> np.ndarray:
     if not len(beside):
         return np.zeros_like(hole)
     apart, _ = cKDTree(beside).query(colours[known], k=[max(1, int(_RARE * len(beside)))])
-    unseen = np.zeros(known.shape)
-    unseen[known] = apart[:, 0] > _SAME_COLOUR
-    places = known & (ndimage.uniform_filter(unseen, _PLACE) > 0.5)
+    absent = np.zeros(known.shape)  # 1: a colour that does not occur beside the hole
+    absent[known] = apart[:, 0] > _SAME_COLOUR
+    places = known & (ndimage.uniform_filter(absent, _PLACE) > 0.5)
     return places.repeat(side, 0).repeat(side, 1)[: hole.shape[0], : hole.shape[1]]

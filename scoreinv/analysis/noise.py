@@ -10,12 +10,12 @@ from scoreinv.analysis.jpeg_quantisation import coding_of
 from scoreinv.imaging.picture import Picture
 
 FILM_GRAIN = 5 / 255
-"""Noise up to which it counts as film grain, in [0, 1]: see `white_noise`."""
+"""Maximum standard deviation of noise that counts as film grain, in [0, 1]: see `white_noise`."""
 
 _HIGH_PASS = np.array([1 - 3**0.5, -(3 - 3**0.5), 3 + 3**0.5, -(1 + 3**0.5)], dtype=np.float32) / np.float32(32**0.5)
 """Daubechies' wavelet with two vanishing moments, of unit norm: zero for constants and slopes."""
 
-_STRIP = 256  # rows at a time (even), so that a large picture is never held in floats
+_STRIP = 256  # number of rows at a time, even; the floats of a large picture would take too much memory
 _BLOCK = 64  # side of the blocks of `white_noise` in pixels: a thousand finest-scale coefficients
 _WHITE = 0.75  # maximum ratio of noise after averaging 2x2 pixels: 0.5 for white noise, 0.8 or more for texture
 _GAUSSIAN_MEDIAN = 0.6744897501960817  # median of |z| for a standard normal z
@@ -59,9 +59,9 @@ def white_noise(picture: Picture) -> float:
     """Return the standard deviation of a picture's white noise, in [0, 1] units, or 0 if there is only texture.
 
     This is the lower quartile of `estimate_noise` over blocks of 64x64 pixels, without constant ones such as a black
-    frame: noise is everywhere and texture is not. These quiet blocks contain noise if averaging 2x2 pixels halves it,
-    as for white noise; texture keeps nearly all. Of 735 photographs one exceeds 5 grey levels; with added white noise
-    of 6, 33 of 35 do.
+    frame: noise is everywhere, texture is not. What these quiet blocks contain is white noise if averaging 2x2 pixels
+    nearly halves it; texture hardly decreases. Of 735 photographs one exceeds 5 grey levels; with added white noise of
+    6 grey levels, 33 of 35 do.
     """
     if min(picture.size) < _BLOCK:
         blocks = [picture]

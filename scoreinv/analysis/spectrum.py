@@ -1,6 +1,7 @@
 """The power spectrum of a photograph's light, in polar coordinates.
 
-Lenses and movement blur light, so that the zeros of a kernel are those of the luminance's spectrum, not of the luma's.
+Lenses and movement blur light. So the zeros of a kernel's transfer function are zeros of the spectrum of the luminance,
+but not of the luma.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from scoreinv.imaging.picture import Picture
 
 BLOCK = 128  # side of the averaged blocks, in pixels
 _ACROSS = 8  # maximum number of blocks along a side
-_EDGES = (0.03, 0.25)  # band in cycles per pixel that measures the edges of blocks
+_EDGES = (0.03, 0.25)  # band in cycles per pixel whose power measures the strength of the edges in a block
 _EXPONENTS = (1.6, 2.2, 2.8)
 """Candidates of a, where the power of photographs falls as 1 / |f|^a."""
 _LEVELS = np.geomspace(1e-6, 0.1, 16)
@@ -44,9 +45,9 @@ def block_powers(picture: Picture) -> np.ndarray:
 def polar_spectrum(powers: np.ndarray, radii: int, angles: int) -> np.ndarray:
     """Return the logarithms of two averages of `block_powers`, (2, radii, angles).
 
-    Radii go to half a cycle per pixel, angles over half a turn, anticlockwise from the right. Both use the half of the
-    blocks with the stronger edges. The first is the mean power relative to the edges, dominated by the sharpest ones.
-    The second is the mean logarithm, in which differences between blocks cancel.
+    Radii go up to half a cycle per pixel, angles over half a turn, anticlockwise from the right. Both averages are over
+    the half of the blocks with the stronger edges. The first is a mean of the power, dominated by the sharpest edges;
+    the second is the mean of its logarithm, in which differences between blocks cancel.
 
     Args:
         powers: from `block_powers`.
@@ -57,9 +58,9 @@ def polar_spectrum(powers: np.ndarray, radii: int, angles: int) -> np.ndarray:
     edges = (powers * np.square(radius))[:, middle].mean(1)
     found, edges = powers[edges >= np.median(edges)], edges[edges >= np.median(edges)]
     weights = 1 / np.sqrt(edges + _TINY)
-    one = np.log(np.tensordot(weights / weights.sum(), found, 1) + _TINY)
-    other = np.log(found + _TINY).mean(0)
-    return np.stack([_in_polar(values, radii, angles) for values in (one, other)]).astype(np.float32)
+    log_of_mean = np.log(np.tensordot(weights / weights.sum(), found, 1) + _TINY)
+    mean_of_log = np.log(found + _TINY).mean(0)
+    return np.stack([_in_polar(values, radii, angles) for values in (log_of_mean, mean_of_log)]).astype(np.float32)
 
 
 def blur_misfits(powers: np.ndarray, kernels: Sequence[np.ndarray]) -> list[float]:
@@ -83,8 +84,10 @@ def blur_misfits(powers: np.ndarray, kernels: Sequence[np.ndarray]) -> list[floa
     falls = [radius[used][order] ** -exponent for exponent in _EXPONENTS]
     misfits = []
     for kernel in kernels:
-        turns = [np.exp(-2j * np.pi * np.outer(np.fft.fftfreq(BLOCK), np.arange(length))) for length in kernel.shape]
-        transfer = np.square(abs(turns[0] @ kernel @ turns[1][: BLOCK // 2 + 1].T))[used][order]
+        down, across = (
+            np.exp(-2j * np.pi * np.outer(np.fft.fftfreq(BLOCK), np.arange(length))) for length in kernel.shape
+        )
+        transfer = np.square(abs(down @ kernel @ across[: BLOCK // 2 + 1].T))[used][order]
         least = np.inf
         for fall, noise in product(falls, _NOISES):
             fits = []

@@ -29,7 +29,7 @@ from scoreinv.system.memory import keep_freed
 from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import Outcome
-from scoreinv.tasks.provenance import changes_of, recorded, signed
+from scoreinv.tasks.provenance import changes_of, recorded, with_provenance
 from scoreinv.tasks.requests import Inputs, Request
 
 _log = logging.getLogger(__name__)
@@ -223,7 +223,7 @@ def _write(
     for path, picture in pictures.items():
         if path in todo:
             try:
-                picture = signed(outcome, picture) if options.provenance else picture
+                picture = with_provenance(outcome, picture) if options.provenance else picture
                 files.write_picture(path, picture, overwrite=options.overwrite, quality=options.quality)
                 written.append(path)
             except ExistsError as error:

@@ -141,7 +141,7 @@ def evaluate_run(
 ) -> None:
     """Print a table of a run's snapshots, and plot it; figures that an earlier call has written are kept."""
     from scoreinv.imaging.plot import line_plots
-    from scoreinv.tasks.evaluate_run import RunEvaluation, snapshots_of
+    from scoreinv.tasks.evaluate_run import RunEvaluation, snapshot_in, snapshots_of
     from scoreinv.training import TrainingRun, read_config
 
     run = TrainingRun(Path(folder))
@@ -162,12 +162,13 @@ def evaluate_run(
     measured: dict[str, Any] = {name: getattr(settings, name) for name in ("samples", "likelihood", "exact")}
     measured |= {"classifier": judge, "reference": reference, "inception": inception is not None}
     known = list(_lines(log))
-    for snapshot in snapshots:
+    for path in [snapshot.path for snapshot in snapshots]:
+        snapshot = snapshot_in(path)  # the run may have gone on meanwhile
         key = {"step": snapshot.step, "run": snapshot.run, **measured}
         record = next((each for each in known if key.items() <= each.items()), None)
         if record is None:
             started = time.monotonic()
-            with progress_bar(snapshot.path.name, quiet=common.quiet) as show:
+            with progress_bar(path.name, quiet=common.quiet) as show:
                 record = key | evaluation.measure(snapshot, show)
             drawn = sorted(map(str, evaluation.samples_of(snapshot).glob("*.png")))[: settings.samples]
             if len(drawn) > 1:
@@ -210,7 +211,7 @@ def _by_classifier(
 
     classifier, label = _judge(name, class_name, common)
     for first in (generated[0], real[0]):  # fail early for pictures of another size
-        tasks.look_at([(first, files.read_picture(first))], classifier)
+        tasks.picture_features([(first, files.read_picture(first))], classifier)
     seen, true = (_look(paths, classifier, common) for paths in (generated, real))
     record = {"classifier": name, **compare(seen, true, classifier.classes)}
     folders = [Path(path).parent.name for path in generated]
@@ -227,7 +228,7 @@ def _judge(name: str, class_name: str | None, common: Common) -> tuple[NoiseClas
     return classifier, None if class_name is None else tasks.class_index(classifier, class_name)
 
 
-def _look(paths: list[str], classifier: NoiseClassifier, common: Common) -> tasks.Seen:
+def _look(paths: list[str], classifier: NoiseClassifier, common: Common) -> tasks.PictureFeatures:
     title = os.path.commonpath([Path(path).parent for path in paths])
     with progress_bar(title, quiet=common.quiet) as show:
 
@@ -236,7 +237,7 @@ def _look(paths: list[str], classifier: NoiseClassifier, common: Common) -> task
                 yield path, files.read_picture(path)
                 show(number / len(paths))
 
-        return tasks.look_at(pictures(), classifier)
+        return tasks.picture_features(pictures(), classifier)
 
 
 def _check_inception(weights: str) -> None:

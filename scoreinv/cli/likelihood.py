@@ -82,7 +82,7 @@ def likelihood(
     raise typer.Exit(1 if run.failed or lost else 0)
 
 
-def _open(source: str, frame: int | None, sides: tasks.Sided | None) -> imaging.Picture | Exception:
+def _open(source: str, frame: int | None, sides: tasks.SizedModel | None) -> imaging.Picture | Exception:
     """Return a picture, or the error if it cannot be read or does not suit a model with these sides (None: any)."""
     try:
         picture = files.read_picture(source, frame)

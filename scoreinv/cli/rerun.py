@@ -55,7 +55,7 @@ def rerun(
     """
     from scoreinv import files, inputs
     from scoreinv.imaging.records import history_of
-    from scoreinv.tasks.provenance import signed
+    from scoreinv.tasks.provenance import with_provenance
     from scoreinv.tasks.requests import Inputs
     from scoreinv.tasks.rerun import differences, repeated
     from scoreinv.tasks.rerun import rerun as run_again
@@ -86,7 +86,7 @@ def rerun(
     started = time.monotonic()
     with progress_bar(source, quiet=common.quiet or common.json) as show:
         outcome = run_again(record, given, models, lambda done: show(done, None, ""))
-    made = signed(outcome, repeated(outcome, record))
+    made = with_provenance(outcome, repeated(outcome, record))
     files.write_picture(target, made, overwrite=common.overwrite, quality=output.quality)
     now = history_of(made.metadata.xmp)[-1]
     equal, changed = now.result == record.result, differences(record, now)

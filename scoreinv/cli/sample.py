@@ -92,7 +92,7 @@ def sample(
     scoreinv sample --model cifar10 --class horse -n 64 -o horses.png
     """
     target = output if output is not None else f"{Path(model).stem}_samples.png"
-    source = ModelSource(model, common.machine, exact=sampler.asked == "ode")
+    source = ModelSource(model, common.machine, exact=sampler.chosen == "ode")
     refuse_inputs("-o", [target], {model: "the model", wanted.classifier or "": "the classifier"})
     gallery = Gallery(target, count, quality, common)
     if common.dry_run:
@@ -112,8 +112,8 @@ def sample(
         device, precision = source.place
         guide = guide.to(device, getattr(torch, precision))
     warn_of_completing(source, "new pictures are blots of colour (--model cifar10 draws pictures of 32x32 pixels)")
-    method = sampler.asked or tasks.default_sampler(prior)
-    _log.info("sampler %s%s", method, "" if sampler.asked else ", recommended with the model")
+    method = sampler.chosen or tasks.default_sampler(prior)
+    _log.info("sampler %s%s", method, "" if sampler.chosen else ", recommended with the model")
     started, side = time.monotonic(), prior.image_size
     # Each part is written before the next is drawn; all at once if they share a file.
     size = count if gallery.is_file else max(1, min(_WRITTEN_AT_ONCE, _PIXELS_AT_ONCE // side**2))

@@ -1,4 +1,4 @@
-"""A grey picture as a prior takes it: its luma at several sizes, and its features."""
+"""The inputs of a prior that colours a grey picture: luma at several sizes, and features."""
 
 from __future__ import annotations
 
@@ -18,38 +18,39 @@ LumaAt = Callable[[int, int], np.ndarray]
 
 @dataclass(frozen=True)
 class GrayView:
-    """A grey picture as a prior takes it.
+    """The inputs of a prior that colours a grey picture. All lumas are in [0, 1].
 
     Attributes:
         luma: (h, w), at the size at which colours are drawn.
-        fine: (s h, s w), at the prior's `luma_scale` s; None if the prior takes none or the picture is smaller.
-        features: for an `Observation`; None if the prior takes none.
-        seen: the encoder's luma, (1, 1, kh, kw); None if the prior has no encoder.
+        fine: (s h, s w), with s the prior's `luma_scale`; None if s is 1 or the picture is smaller than that.
+        features: `Observation.features`; None if the prior has no encoder.
+        encoder_luma: input of the encoder, (1, 1, kh, kw); None if the prior has no encoder.
     """
 
     luma: np.ndarray
     fine: np.ndarray | None = None
     features: tuple[Tensor, ...] | None = None
-    seen: Tensor | None = None
+    encoder_luma: Tensor | None = None
 
 
 def view_gray(prior: Prior, luma_at: LumaAt, full: tuple[int, int], size: tuple[int, int]) -> GrayView:
-    """Return a grey picture as a prior takes it, by at most one evaluation of its encoder.
+    """Return the inputs of the prior for a grey picture, by at most one evaluation of its encoder.
 
     Args:
-        luma_at: gives the luma of the picture.
-        full: its height and width.
-        size: the height and width at which its colours are drawn.
+        luma_at: returns the luma of the picture at a height and width.
+        full: height and width of the picture.
+        size: height and width at which its colours are drawn.
     """
     height, width = size
     scale = prior.luma_scale if isinstance(prior, ConditionalPrior) else 1
-    fine = features = seen = None
+    fine = features = encoder_luma = None
     if scale > 1 and full[0] >= scale * height and full[1] >= scale * width:
         fine = luma_at(scale * height, scale * width)
         luma = fine.reshape(height, scale, width, scale).mean((1, 3))
     else:
         luma = luma_at(height, width)
     if isinstance(prior, ConditionalPrior) and prior.encoder is not None:
-        seen = torch.from_numpy(luma_at(*prior.seen_size(height, width))).to(prior.device, torch.float32)[None, None]
-        features = prior.look(seen)
-    return GrayView(luma, fine, features, seen)
+        encoder_luma = torch.from_numpy(luma_at(*prior.encoder_size(height, width)))
+        encoder_luma = encoder_luma.to(prior.device, torch.float32)[None, None]
+        features = prior.gray_features(encoder_luma)
+    return GrayView(luma, fine, features, encoder_luma)

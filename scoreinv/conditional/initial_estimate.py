@@ -30,10 +30,10 @@ TENSION = 0.1
 
 _LEAST_ACTIVITY = 0.02  # least expected activity, because flat surroundings may hide an edge
 
-_STEPS = 10  # conjugate gradient steps at full size; more change the error by under 1 %
-_COARSE_STEPS = 6  # the same on coarser levels
+_STEPS = 10  # conjugate gradient steps at full size; further steps change the error by less than 1 %
+_COARSE_STEPS = 6  # conjugate gradient steps on coarser levels
 
-Change = Callable[[Tensor], Tensor]
+Transform = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,17 @@ class InitialEstimate:
     fine: Tensor | None = None
     features: tuple[Tensor, ...] | None = None
 
-    def changed(self, change: Change, of_fine: Change, of_features: Change) -> InitialEstimate:
-        """Return the estimate of a changed picture, given the changes of tensors of its size, `fine` and `features`."""
+    def transformed(self, transform: Transform, of_fine: Transform, of_features: Transform) -> InitialEstimate:
+        """Return the estimate of a turned or cropped picture.
+
+        Args:
+            transform: applied to `mean` and `variance`.
+            of_fine: applied to `fine`.
+            of_features: applied to each of `features`.
+        """
         fine = None if self.fine is None else of_fine(self.fine)
         features = None if self.features is None else tuple(map(of_features, self.features))
-        return InitialEstimate(change(self.mean), change(self.variance), fine, features)
+        return InitialEstimate(transform(self.mean), transform(self.variance), fine, features)
 
 
 def smooth_estimate(
@@ -69,8 +75,8 @@ def smooth_estimate(
     Args:
         values: (B, C, H, W) float; unobserved values are not read and may be NaN.
         observed: (B or 1, C or 1, H, W), 0 or 1.
-        details: (C or 1, K), variances d_k > 0 of a picture's details at each octave from the finest. The last is that
-            of means of blocks with 2^(K - 1) pixels a side. None: unit variance in all.
+        details: (C or 1, K), variances d_k > 0 of a picture's details at each octave from the finest. The last entry is
+            the variance of means over blocks of 2^(K - 1) pixels a side. None: one octave of unit variance.
         coarse: (B, C, ceil(H / 2), ceil(W / 2)), known means of blocks of 2x2 pixels; NaN where unknown.
     """
     details = (torch.ones(1, 1) if details is None else details).to(values)[..., None, None]
@@ -88,11 +94,12 @@ def smooth_estimate(
     for level in reversed(range(len(levels))):
         mean, weight = levels[level]
         detail = details[:, min(level, details.shape[1] - 1)]
+        # missing: variance of the detail that an interpolation from the coarser level lacks.
         if level == len(levels) - 1:  # the top level represents all coarser ones
             missing: Tensor | float = details[:, level:].sum(1)
         else:
             filled, variance, activity = (push(value, mean.shape) for value in (filled, variance, activity))
-            # Mean energy of the known values in 5x5 pixels; the coarser level's counts as two of them.
+            # Mean energy of the known values within 5x5 pixels; the coarser level's activity counts as two more values.
             energy = weight * (mean - filled).square() / detail
             total, known = (F.avg_pool2d(value, 5, 1, 2, divisor_override=1) for value in (energy, weight))
             activity = ((total + 2 * activity) / (known + 2)).clamp_min(_LEAST_ACTIVITY)

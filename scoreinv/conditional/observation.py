@@ -1,4 +1,4 @@
-"""Observations of pictures, and the base class of priors that are given one."""
+"""Observations of pictures, and the base class of priors given an observation."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Observation:
     All pictures are in the model's range. Only a network trained on observations reads the estimates.
 
     Args:
-        operator: A; `guidance` takes differentiable ones too.
+        operator: A, linear; for `guidance` differentiable is enough.
         y: the data, (B, C, H, W), of the shape of A(x0).
         noise_std: standard deviation of the noise in y, at least 0.
         coarse: the pictures at half the size (rounded up), as means of 2x2 pixels; NaN where unknown.
         fine: the pictures at the prior's `luma_scale` times the size. Their luma is used where the operator observes
             luma.
-        features: feature maps of the whole pictures, from `ConditionalPrior.look`.
+        features: feature maps of the whole pictures, from `ConditionalPrior.gray_features`.
 
-    Raises InputError if y is no batch of pictures, and for a negative noise_std.
+    Raises InputError if y is not (B, C, H, W) or noise_std is negative.
     """
 
     operator: Operator
@@ -43,9 +43,9 @@ class Observation:
 
 
 class GivenObservation(PriorWrapper):
-    """A prior given an observation.
+    """Base class of priors given an observation.
 
-    Without noise the end result agrees with y exactly: finish(x0) = x0 - A^+ A x0 + A^+ y.
+    For exact observations (noise_std 0) the end result agrees with y: finish(x0) = x0 - A^+ A x0 + A^+ y.
     """
 
     def __init__(self, prior: Prior, observation: Observation) -> None:

@@ -1,4 +1,4 @@
-"""Conditional priors, whose networks were trained to take an observation, and those priors given one."""
+"""Conditional priors, whose networks were trained with observations as input, and such priors given an observation."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from scoreinv.windows.local import Orientation, crops, turn
 
 
 class ConditionalPrior(ScorePrior):
-    """A `ScorePrior` whose network also takes an observation: `given` returns grad log p_t(x | y).
+    """A `ScorePrior` whose network has an observation as second input: `given` returns a prior of p_t(x | y).
 
     Args:
         network, sde, preconditioning, data_range, image_size, sampler: see `ScorePrior`.
-        encoder: computes the network's features of grey pictures; None if the network takes none.
-        encoder_scale: size of the encoder's luma over that of the picture.
-        chroma: computes the mean chroma of grey pictures. Its encoder replaces `encoder`. If None, the initial estimate
-            of a grey picture's colours is the grey picture.
+        encoder: computes features of grey pictures for the network; None if it has no such input.
+        encoder_scale: ratio of the sizes of the encoder's input and of the picture.
+        chroma: computes the mean chroma of grey pictures. Its encoder replaces `encoder`. None: the initial estimate of
+            a grey picture's colours is the grey picture.
     """
 
     preconditioning: ResidualPreconditioning
@@ -92,81 +92,94 @@ class ConditionalPrior(ScorePrior):
     def initial_estimate(self, observation: Observation) -> InitialEstimate:
         """Return the initial estimate of pictures from an observation that the prior accepts.
 
-        It interpolates the luma, and the chroma beyond that of a grey of the same luma, or beyond the mean chroma in
-        the features. So a grey picture stays grey if its features hold no mean chroma.
+        Let u be the pictures' components along the basis, u_1 the luma, g the chroma of a grey of luma 1, and c the
+        mean chroma in the features, or 0. The interpolated quantity is
+
+            r = u - g u_1 - c,        so that u = r + g r_1 + c,
+
+        because g and c have no luma. Without c a grey picture stays grey.
         """
-        operator, fine, features = observation.operator, observation.fine, observation.features
+        operator, features = observation.operator, observation.features
         assert isinstance(operator, ObservedComponents)
         pictures = operator.pinv(observation.y.to(self.device))
-        preconditioning, scale = self.preconditioning, self.luma_scale
-        basis = preconditioning.basis
+        preconditioning, basis = self.preconditioning, self.preconditioning.basis
+        # u at the full size and, if it was observed, at half the size.
         scales = [rotated(centre(x, self.data_range), basis) for x in (pictures, observation.coarse) if x is not None]
-        components, (gray, _) = scales[0], preconditioning.of_grays(scales[0])
-        beyond = [u - gray * u[:, :1] for u in scales]
+        components, gray = scales[0], preconditioning.gray_chroma(scales[0])
+        residuals = [u - gray * u[:, :1] for u in scales]
         chroma = None
         if self.chroma is not None and features is not None:
             chroma, features = features[0], features[1:]
-            for u in beyond:
-                u[:, 1:] -= at_size_of(chroma, u)
+            for r in residuals:
+                r[:, 1:] -= resized_like(chroma, r)
         observed = operator.observed.to(components.device).expand(-1, 3, -1, -1)
         details = torch.tensor(preconditioning.details)
-        smooth = smooth_estimate(beyond[0], observed * observed[:, :1], details, *beyond[1:])
+        # The residual of chroma is known only if the luma is, too.
+        smooth = smooth_estimate(residuals[0], observed * observed[:, :1], details, *residuals[1:])
         mean = smooth.mean + gray * smooth.mean[:, :1]
         if chroma is not None:
-            mean[:, 1:] += at_size_of(chroma, mean)
+            mean[:, 1:] += resized_like(chroma, mean)
         variance = smooth.variance + gray.square() * smooth.variance[:, :1]
-        known = observed > 0
-        if fine is not None:
-            luma = rotated(centre(fine, self.data_range).to(components), basis)[:, :1]
-            known_luma = known[:, :1].repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-            fine = torch.where(known_luma, luma.expand(len(components), -1, -1, -1), torch.nan)
+        known = (observed > 0).expand_as(components)
+        fine = None if observation.fine is None else self._known_fine_luma(observation.fine.to(components), known)
         return InitialEstimate(torch.where(known, components, mean), torch.where(known, 0.0, variance), fine, features)
+
+    def _known_fine_luma(self, fine: Tensor, known: Tensor) -> Tensor:
+        """Return the luma component of finer pictures, (B, 1, sH, sW), NaN where the luma is unknown.
+
+        Args:
+            fine: (B or 1, 3, sH, sW), with s the `luma_scale`.
+            known: (B, 3, H, W) bool, the known components.
+        """
+        luma = rotated(centre(fine, self.data_range), self.preconditioning.basis)[:, :1]
+        known_luma = known[:, :1].repeat_interleave(self.luma_scale, 2).repeat_interleave(self.luma_scale, 3)
+        return torch.where(known_luma, luma.expand(len(known), -1, -1, -1), torch.nan)
 
     def parts(self) -> dict[str, nn.Module]:
         chroma = {} if self.chroma is None else {"chroma.": self.chroma}
         return super().parts() | chroma
 
-    def seen_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return the size of the luma that `look` takes of a picture: `encoder_scale` times it, in multiples of 32."""
+    def encoder_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the size of the luma for `gray_features`: `encoder_scale` times the picture's, in multiples of 32."""
         coarsest = STRIDES[-1]
         high, wide = (coarsest * max(1, round(self.encoder_scale * side / coarsest)) for side in (height, width))
         return high, wide
 
-    def look(self, luma: Tensor) -> tuple[Tensor, ...]:
+    def gray_features(self, luma: Tensor) -> tuple[Tensor, ...]:
         """Return the feature maps of grey pictures for an `Observation`, by one evaluation of the encoder.
 
         The first is the mean chroma, if the prior has a network for it. The others are the encoder's coarsest maps, one
-        for each level of the score network that takes features.
+        for each level of the score network that has features as input.
 
         Args:
-            luma: (B, 1, H, W) in [0, 1] of whole pictures, with sides in multiples of 32 (`seen_size`).
+            luma: (B, 1, H, W) in [0, 1] of whole pictures, with sides in multiples of 32 (`encoder_size`).
 
         Raises InputError for a prior without an encoder.
         """
         if self.encoder is None:
             raise InputError("this model was trained without an encoder, and computes no features")
-        taken = len(self.network.config.feature_channels)
+        count = len(self.network.config.feature_channels)
         with torch.no_grad():
             if self.chroma is None:
-                return self.encoder.of_gray(luma)[-taken:]
+                return self.encoder.of_gray(luma)[-count:]
             chroma, maps = self.chroma(luma)
-        return chroma, *maps[-taken:]
+        return chroma, *maps[-count:]
 
     def feature_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
-        """Return (C, h, w) of each map that `look` computes for a luma of height x width."""
+        """Return (C, h, w) of each map that `gray_features` computes for a luma of height x width."""
         channels = self.network.config.feature_channels
-        kinds = [*zip(channels, STRIDES[-len(channels) :], strict=True)]
+        maps = [*zip(channels, STRIDES[-len(channels) :], strict=True)]
         if self.chroma is not None:
-            kinds.insert(0, (2, CHROMA_STRIDE))
-        return [(count, height // stride, width // stride) for count, stride in kinds]
+            maps.insert(0, (2, CHROMA_STRIDE))
+        return [(count, height // stride, width // stride) for count, stride in maps]
 
 
 class Conditioned(GivenObservation):
-    """grad log p_t(x | y) of a conditional prior given an observation, one evaluation of the network each.
+    """A conditional prior given an observation: grad log p_t(x | y) by one evaluation of the network.
 
-    The network takes y as an input, so only its training approximates, and a few steps of any sampler draw from
-    p(x0 | y). At sigma_max its prediction is the posterior mean E[x0 | y] (`denoise`). The observed components of the
-    estimate equal y.
+    y is an input of the network, so the only approximation is the network's, and a few steps of any sampler draw from
+    p(x0 | y). At sigma_max its prediction (`denoise`) is the posterior mean E[x0 | y]. The observed components of the
+    prediction equal y.
 
     Attributes:
         initial: the initial estimate from y.
@@ -190,22 +203,22 @@ class Conditioned(GivenObservation):
 
     def turned(self, orientation: Orientation) -> Conditioned:
         """Return the prior of the picture in this orientation; only `noise` is called on it."""
-        change = partial(turn, orientation=orientation)
-        return self._about(self.initial.changed(change, change, change))
+        turned = partial(turn, orientation=orientation)
+        return self._with_initial(self.initial.transformed(turned, turned, turned))
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Conditioned:
         """Return the prior over crops of the picture; only `noise` is called on it."""
-        # The initial estimate is cropped, not recomputed, so that it uses the observation beyond the window.
+        # The initial estimate is cropped, not recomputed: it depends on the observation beyond the window, too.
         scale, (height, width) = self.prior.luma_scale, self.initial.mean.shape[-2:]
-        larger = [(scale * top, scale * left, scale * tall, scale * wide) for top, left, tall, wide in boxes]
+        fine_boxes = [(scale * top, scale * left, scale * tall, scale * wide) for top, left, tall, wide in boxes]
 
-        def cut(maps: Tensor) -> Tensor:
-            return torch.cat([window(maps, box, (height, width)).expand(samples, -1, -1, -1) for box in boxes])
+        def cropped_features(maps: Tensor) -> Tensor:
+            return torch.cat([crop_features(maps, box, (height, width)).expand(samples, -1, -1, -1) for box in boxes])
 
-        whole, fine = (partial(crops, boxes=each, samples=samples) for each in (boxes, larger))
-        return self._about(self.initial.changed(whole, fine, cut))
+        cropped, cropped_fine = (partial(crops, boxes=each, samples=samples) for each in (boxes, fine_boxes))
+        return self._with_initial(self.initial.transformed(cropped, cropped_fine, cropped_features))
 
-    def _about(self, initial: InitialEstimate) -> Conditioned:
+    def _with_initial(self, initial: InitialEstimate) -> Conditioned:
         changed = copy(self)
         changed.initial, changed._condition = initial, None
         return changed
@@ -229,26 +242,29 @@ def known_gray_weights(prior: object) -> str | None:
 def check_references(prior: Prior) -> ConditionalPrior:
     """Return the prior. Raise InputError if it has no network of the mean chroma, which references need."""
     if not isinstance(prior, ConditionalPrior) or prior.chroma is None:
-        raise InputError("this model compares no pictures: scene takes references")
+        raise InputError("this model has no support for reference photos: use the model scene")
     return prior
 
 
 def expected_error(prior: Prior, x0: Tensor, t: Tensor) -> Tensor:
-    """Return the expected squared error of the noise prediction with F = 0, (B,), of a conditional prior.
+    """Return the expected squared error of the noise prediction with F = 0, (B,): see `ResidualPreconditioning`.
 
-    It may be given an observation. x0 has the pictures' shape; t is (B,).
+    Args:
+        prior: a conditional prior, given an observation or not.
+        x0: pictures (B, 3, H, W), used for their shape.
+        t: (B,).
     """
     initial, inner = (prior.initial, prior.prior) if isinstance(prior, Conditioned) else (None, prior)
     assert isinstance(inner, ConditionalPrior)  # as the training configuration checks
     return inner.preconditioning.expected_error(x0, t, inner.sde, inner.data_range, initial)
 
 
-def at_size_of(chroma: Tensor, u: Tensor) -> Tensor:
-    """Return chroma (B, 2, h, w) resized to the size of pictures u."""
-    return F.interpolate(chroma.to(u), size=u.shape[-2:], mode="bilinear", align_corners=False)
+def resized_like(values: Tensor, like: Tensor) -> Tensor:
+    """Return values (B, C, h, w) resized bilinearly to the size of `like`, in its dtype and on its device."""
+    return F.interpolate(values.to(like), size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def window(features: Tensor, box: Box, size: tuple[int, int]) -> Tensor:
+def crop_features(features: Tensor, box: Box, size: tuple[int, int]) -> Tensor:
     """Return the part of a feature map that covers a window of a picture, by bilinear interpolation.
 
     Args:

@@ -30,17 +30,18 @@ class ResidualPreconditioning:
     Both m and v have a value per pixel and component. F has at most unit variance everywhere: beside a known pixel and
     in the middle of a hole, in luma and in chroma. An observed component has v = 0, so D is the observation.
 
-    The condition is m, whether a component is observed, 1 - sqrt(v / v_total), and the detail of m in units of its
-    local strength. It is 0 if nothing is observed, which is the unconditional network. The factor
-    c = (v / (s^2 + v))^(1/4) suppresses an input drowned in noise, so that the network need not learn to.
+    The condition has four channels per component: m, whether the component is observed, 1 - sqrt(v / v_total), and the
+    detail of m in units of its local strength. If nothing is observed, it is 0, and the network is unconditional. The
+    factor c = (v / (s^2 + v))^(1/4) suppresses inputs dominated by noise, which the network would have to learn to
+    ignore.
 
     Attributes:
-        details: variances of a picture's details at each octave (`smooth_estimate`), of the luma and of the two axes
-            of chroma beyond that of a grey. Fitted on photographs: the squared error of the initial estimate on
-            held-out ones is 0.8 to 1.6 of the expected, for each component and all kinds of holes.
+        details: variances of a picture's details at each octave (`smooth_estimate`): of the luma, and of both axes of
+            chroma less that of a grey of the same luma. Fitted on photographs. On held-out ones the squared error of
+            the initial estimate is 0.8 to 1.6 times the expected one, for each component and all kinds of holes.
         gray_weights: name of the grey weights of the basis.
-        luma_scale: size of the luma in `InitialEstimate.fine` over that of the picture. Fine texture distinguishes
-            leaves from stone. 1: the network takes no finer luma.
+        luma_scale: ratio of the sizes of the luma in `InitialEstimate.fine` and of the picture. Fine texture
+            distinguishes leaves from stone. 1: the network has no input of finer luma.
     """
 
     details: tuple[tuple[float, ...], ...] = (
@@ -86,9 +87,9 @@ class ResidualPreconditioning:
             condition: `condition(initial)` if it was computed before.
         """
         s = noise_level(t, sde, data_range)
-        level, (_, total), basis = broadcast(s, x), self.of_grays(x), self.basis
+        level, basis = broadcast(s, x), self.basis
         mean = torch.zeros_like(x) if initial is None else initial.mean
-        variance = total.expand_as(x) if initial is None else initial.variance
+        variance = self.total_variance(x).expand_as(x) if initial is None else initial.variance
         residual = rotated(centre(x / broadcast(sde.alpha(t), x), data_range), basis) - mean
         norm = (level.square() + variance).sqrt()
         free = (variance > 0).to(x.dtype)
@@ -103,11 +104,11 @@ class ResidualPreconditioning:
     def condition(self, initial: InitialEstimate) -> Tensor:
         """Return the network's condition, (B, `condition_channels`, H, W)."""
         mean, variance = initial.mean, initial.variance
-        # Detail beyond 5x5 means over its rms in 9x9 pixels, so that faint detail counts as much as strong.
+        # Difference from 5x5 means, divided by its rms over 9x9 pixels: faint detail counts as much as strong.
         detail = mean - _box(mean, 2)
         contrast = detail / (_box(detail.square(), 4) + 3e-4).sqrt()
         known = (variance == 0).to(mean.dtype)
-        parts = [mean, known, 1 - (variance / self.of_grays(mean)[1]).sqrt(), contrast]
+        parts = [mean, known, 1 - (variance / self.total_variance(mean)).sqrt(), contrast]
         if self.luma_scale > 1:
             parts.append(self._texture(mean, initial.fine))
         return torch.cat(parts, dim=1)
@@ -117,32 +118,35 @@ class ResidualPreconditioning:
     ) -> Tensor:
         """Return the mean of v / (s^2 + v), (B,): the expected squared error of the noise prediction with F = 0.
 
-        x has the pictures' shape.
+        x serves for its shape, (B, 3, H, W), dtype and device.
         """
-        variance = self.of_grays(x)[1].expand_as(x) if initial is None else initial.variance
+        variance = self.total_variance(x).expand_as(x) if initial is None else initial.variance
         level = broadcast(noise_level(t, sde, data_range), x)
         return (variance / (level.square() + variance)).flatten(1).mean(1)
 
     def chroma_beyond_gray(self, pictures: Tensor) -> Tensor:
         """Return the chroma of centred pictures (B, 3, H, W) less that of a grey of the same luma, (B, 2, H, W)."""
         components = rotated(pictures, self.basis)
-        return (components - self.of_grays(components)[0] * components[:, :1])[:, 1:]
+        return (components - self.gray_chroma(components) * components[:, :1])[:, 1:]
 
     @property
     def chroma_variance(self) -> float:
         """Return the expected variance of `chroma_beyond_gray`, the mean of both axes."""
         return sum(map(sum, self.details[1:])) / 2
 
-    def of_grays(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Return two tensors (1, 3, 1, 1): the components of a grey of luma 1, and the variance of each component.
+    def gray_chroma(self, like: Tensor) -> Tensor:
+        """Return the components of a grey of luma 1 along the axes of the basis, (1, 3, 1, 1), with 0 for the luma.
 
-        The first entry of the grey is set to 0.
+        They are 0 for equal grey weights.
         """
-        share = self.basis.sum(1) / self.basis[0].sum()
-        share[0] = 0
-        gray = share.to(like)[None, :, None, None]
+        chroma = self.basis.sum(1) / self.basis[0].sum()
+        chroma[0] = 0
+        return chroma.to(like)[None, :, None, None]
+
+    def total_variance(self, like: Tensor) -> Tensor:
+        """Return the variance of each component in photographs, v_total, (1, 3, 1, 1)."""
         beyond = torch.tensor(self.details, dtype=like.dtype, device=like.device).sum(1)[None, :, None, None]
-        return gray, beyond + gray.square() * beyond[:, :1]
+        return beyond + self.gray_chroma(like).square() * beyond[:, :1]
 
     def _texture(self, mean: Tensor, fine: Tensor | None) -> Tensor:
         """Return the finer luma's detail within each pixel in units of its local strength, and the strength's log.

@@ -1,6 +1,7 @@
-"""Conditions on a prior, which wrap it: grad log p_t(x | y) = grad log p_t(x) + grad log p_t(y | x).
+"""Priors conditioned on an observation or a class y: grad log p_t(x | y) = grad log p_t(x) + grad log p_t(y | x).
 
-A condition is a prior again, so every sampler takes it. Networks trained on observations stand in `conditional`.
+Each condition wraps a prior and is itself a prior, so every sampler can draw from it. Priors whose networks were
+trained with observations are in `conditional`.
 """
 
 from __future__ import annotations

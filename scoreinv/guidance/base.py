@@ -1,7 +1,7 @@
 """Guidance by an approximate likelihood of the observation given a noisy state.
 
-The prior gives the denoised mean D(x_t) = E[x0 | x_t] by Tweedie's formula. DPS, PiGDM and MMPS model y given x_t as a
-Gaussian about A D(x_t), each with another covariance S:
+By Tweedie's formula, the prior predicts the denoised mean D(x_t) = E[x0 | x_t]. DPS, PiGDM and MMPS model y given x_t
+as a Gaussian about A D(x_t), with different covariances S:
 
     grad log p_t(x | y) ~ score + J^T A^T S^-1 (y - A D(x_t)),        J = dD/dx_t
 
@@ -24,17 +24,17 @@ from scoreinv.prior import Prior
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.system.errors import ScoreinvError
 
-_BEYOND = 1000.0
-"""Denoised means beyond this multiple of (the data's range + sigma / alpha) count as divergence: good runs reach 6, and
-some that recovered reached 200."""
+_DIVERGED = 1000.0
+"""Ratio of a denoised mean to (the data's range + sigma / alpha) above which the guidance has diverged. Good runs reach
+6, and some that recovered reached 200."""
 Transpose = Callable[[Tensor], Tensor]
 """v -> J^T v, a vector-Jacobian product of the denoised mean."""
 
 
 class LikelihoodGuidance(GivenObservation):
-    """A prior given an observation by a Gaussian likelihood of the noisy state, for any linear A.
+    """A prior given an observation, with y given x_t modelled as a Gaussian, for any linear or differentiable A.
 
-    `noise` raises ScoreinvError if the guidance diverges: too long a step along a gradient lengthens the next.
+    `noise` raises ScoreinvError if the guidance diverges: each overlong step along a gradient makes the next longer.
     """
 
     def __init__(self, prior: Prior, operator: Operator, y: Tensor, noise_std: float = 0.0) -> None:
@@ -57,12 +57,12 @@ class LikelihoodGuidance(GivenObservation):
             def transpose(v: Tensor) -> Tensor:
                 return torch.autograd.grad(mean, probe, v, create_graph=differentiable, retain_graph=True)[0]
 
-            given = mean if differentiable else mean.detach()  # the solvers of a subclass then keep no graph
-            gradient = transpose(self.back_projected(given, t, transpose))
+            estimate = mean if differentiable else mean.detach()  # solvers in subclasses then build no graph
+            gradient = transpose(self.back_projected(estimate, t, transpose))
             guided = noise - sigma * gradient
         low, high = self.data_range
-        most = _BEYOND * (high - low + sigma / alpha)
-        if not (guided.isfinite().all() and (mean.detach().abs() < most).all()):
+        limit = _DIVERGED * (high - low + sigma / alpha)
+        if not (guided.isfinite().all() and (mean.detach().abs() < limit).all()):
             raise ScoreinvError(
                 f"{type(self).__name__}: the guidance diverges (at t = {float(t.max()):.3g}): give a larger noise_std, "
                 "more steps, a prior in torch.float32, or take another method"

@@ -19,12 +19,12 @@ class DiffPIR(GivenObservation):
 
     This is the posterior mean for a Gaussian about D of variance s^2 / strength. It overweights y if the prior's
     uncertainty is smaller. For Gaussian fields, nominal 90 % intervals cover 87 to 94 % from 12 steps on, and 12 to 84
-    % with 4. It takes no gradients. Without noise it is DDNM, D' = D + A^+ (y - A D) (Wang et al. 2023, arXiv
+    % with 4. It needs no gradients. Without noise it is DDNM, D' = D + A^+ (y - A D) (Wang et al. 2023, arXiv
     2212.00490, eq. 10). The paper's zeta, the share of fresh noise in a step from s to s' (its Algorithm 1),
     corresponds to eta^2 (1 - (s' / s)^2) of `DDIM` and 1 - (s' / s)^(2 eta) of `DPMpp2M`.
 
     Args:
-        strength: the paper's lambda, above 0; a larger value gives the prior more weight.
+        strength: the paper's lambda, above 0; a larger value means more weight of the prior.
     """
 
     def __init__(
@@ -38,8 +38,8 @@ class DiffPIR(GivenObservation):
         t = as_time(t).expand(x.shape[0])
         noise = self.prior.noise(x, t)
         alpha, sigma = broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
-        seen, operator = self.operator.linearised((x - sigma * noise) / alpha)
-        residual = self.y.to(x) - seen
+        predicted, operator = self.operator.linearised((x - sigma * noise) / alpha)
+        residual = self.y.to(x) - predicted
         if not self.noise_std:
             return noise - alpha / sigma * operator.pinv(residual)
         level = self.strength * (self.noise_std / self.sde.noise_to_signal(t)).square()

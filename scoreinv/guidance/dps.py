@@ -13,10 +13,10 @@ from scoreinv.system.options import require
 class DPS(LikelihoodGuidance):
     """Diffusion posterior sampling (Chung et al. 2023, arXiv 2209.14687, eq. 10): y given x_t as if D(x_t) were x0.
 
-    It is a likelihood with S = noise_std^2; the paper's code has a step size that depends on the residual and the grid
-    instead. Exact observations need a noise_std, too: a smaller one is stricter and needs more steps. Use a sampler
-    that adds noise, with some hundred steps: samples by an ODE hardly vary. For Gaussian fields, nominal 90 % intervals
-    then cover 83 to 90 %, unless it diverges, as it may with little noise.
+    The likelihood has S = noise_std^2; the paper's code instead uses a step size that depends on the residual and the
+    grid. Exact observations need a positive noise_std, too: a smaller one is stricter and needs more steps. Use a
+    sampler that adds noise, with a few hundred steps, because samples by an ODE hardly vary. For Gaussian fields,
+    nominal 90 % intervals then cover 83 to 90 %. With little noise the method may diverge.
 
     Raises InputError unless noise_std is positive.
     """
@@ -26,5 +26,5 @@ class DPS(LikelihoodGuidance):
         require(noise_std > 0, "DPS divides by the observation's noise: give a positive noise_std, such as 0.05")
 
     def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
-        seen, operator = self.operator.linearised(mean)
-        return operator.adjoint(self.y.to(mean) - seen) / self.noise_std**2
+        predicted, operator = self.operator.linearised(mean)
+        return operator.adjoint(self.y.to(mean) - predicted) / self.noise_std**2

@@ -17,9 +17,9 @@ class MMPS(LikelihoodGuidance):
 
     The covariance of x0 given x_t is (sigma^2 / alpha) J for the true score. GMRES applies S^-1 by one vector-Jacobian
     product per iteration. For Gaussian data it is exact after as many iterations as the covariance has distinct
-    eigenvalues. A network's J is neither symmetric nor definite, and so S is not, either: |J - J^T| is 0.3 to 0.5 of
-    |J| for `denoiser`. The variance implied by this J is 1.1 times the squared error at noise of 5 grey levels, and 0.8
-    times at 50. Trust intervals of its samples only as far as measured (`tests/benchmarks/restoration.py`).
+    eigenvalues. A network's J, and therefore S, is neither symmetric nor definite: |J - J^T| is 0.3 to 0.5 of |J| for
+    `denoiser`. The variance implied by this J is 1.1 times the squared error at noise of 5 grey levels, and 0.8 times
+    at 50. The coverage of intervals is measured by `tests/benchmarks/restoration.py`.
 
     Args:
         iterations: iterations of GMRES, at least 1.
@@ -34,8 +34,8 @@ class MMPS(LikelihoodGuidance):
         self.vjps_per_noise = prior.vjps_per_noise + 1 + iterations
 
     def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
-        seen, operator = self.operator.linearised(mean)
-        residual = self.y.to(mean) - seen
+        predicted, operator = self.operator.linearised(mean)
+        residual = self.y.to(mean) - predicted
         ratio = broadcast(self.sde.sigma(t).square() / self.sde.alpha(t), residual)
 
         def covariance(v: Tensor) -> Tensor:

@@ -15,9 +15,9 @@ class PiGDM(LikelihoodGuidance):
     """Pseudoinverse-guided diffusion (Song et al. 2023, ICLR, "Pseudoinverse-guided diffusion models", eq. 7, 8).
 
     S = r^2 A A^T + noise_std^2 with r^2 = s^2 v / (s^2 + v), s = sigma / alpha: exact for white Gaussian data of
-    variance v. `LinearOperator.ridge` takes the true A A^T. If that is nearly singular, an observation without noise is
-    ill-posed: give its noise. For coloured Gaussian fields, intervals are right from 36 steps on; with fewer steps
-    samples may overshoot and vary too much.
+    variance v. `LinearOperator.ridge` uses the true A A^T. If that is nearly singular, the problem without noise is
+    ill-posed: set `noise_std` above 0. For coloured Gaussian fields, intervals are right from 36 steps on. With fewer
+    steps samples may overshoot and vary too much.
 
     Args:
         variance: v, variance of the data's values in the model's range; the paper's is 1.
@@ -32,7 +32,7 @@ class PiGDM(LikelihoodGuidance):
 
     def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
         noise_variance = self.sde.noise_to_signal(t).square()
-        spread = noise_variance * self.variance / (noise_variance + self.variance)
-        seen, operator = self.operator.linearised(mean)
-        found = operator.ridge(self.y.to(mean) - seen, self.noise_std**2 / spread)
-        return found / broadcast(spread, mean)
+        r_squared = noise_variance * self.variance / (noise_variance + self.variance)
+        predicted, operator = self.operator.linearised(mean)
+        solution = operator.ridge(self.y.to(mean) - predicted, self.noise_std**2 / r_squared)
+        return solution / broadcast(r_squared, mean)

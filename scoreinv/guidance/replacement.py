@@ -15,9 +15,9 @@ class ConstrainedPC(GivenObservation):
 
         constrain(x, t, z) = x - A^+ A x + A^+ (alpha(t) y + sigma(t) A z),        finish(x0) = x0 - A^+ A x0 + A^+ y
 
-    so that the noise of observed components, A^+ A z, is projected white noise for any A. This is an approximation,
-    since the score does not depend on the observation; corrector steps improve it. Samplers that add noise draw z
-    afresh at each step. The observation counts as exact. Any sampler on a grid runs with it.
+    The noise of observed components, A^+ A z, is projected white noise for any A. The method is approximate, because
+    the score does not depend on the observation; corrector steps improve it. Samplers that add noise draw a new z at
+    each step. The observation is assumed to be exact. Any sampler on a time grid can be used.
     """
 
     def __init__(self, prior: Prior, operator: Operator, y: Tensor) -> None:

@@ -25,8 +25,8 @@ RADII, ANGLES = 48, 24
 _WIDTH, _REACH = 64, 5
 
 
-class Reading(NamedTuple):
-    """Estimated blur of B spectra.
+class BlurPrediction(NamedTuple):
+    """The network's estimate of the blur of B spectra.
 
     Attributes:
         kinds: (B, 4), logits of no blur, Gaussian, disk and motion.
@@ -42,7 +42,7 @@ class Reading(NamedTuple):
 
 
 class BlurNetwork(nn.Module):
-    """Map spectra (B, 2, RADII, ANGLES), logarithms of two averages of a photograph's power, to a `Reading`."""
+    """Map spectra (B, 2, RADII, ANGLES), logarithms of two averages of a photograph's power, to a `BlurPrediction`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class BlurNetwork(nn.Module):
         self.angle = nn.Conv1d(_WIDTH, 1, 1)
         self.head = nn.Sequential(nn.Linear(3 * _WIDTH, 96), nn.SiLU(), nn.Dropout(0.1), nn.Linear(96, 10))
 
-    def forward(self, spectra: Tensor) -> Reading:
+    def forward(self, spectra: Tensor) -> BlurPrediction:
         level = spectra[:, :1].mean((2, 3), keepdim=True)
         h = torch.cat([(spectra - level).flatten(1, 2), level.expand(-1, 1, 1, ANGLES).flatten(1, 2)], dim=1) / 3
         for number, layer in enumerate(self.layers):
@@ -61,7 +61,7 @@ class BlurNetwork(nn.Module):
         angles = self.angle(h)[:, 0]
         pooled = torch.cat([h.mean(2), h.amax(2), (angles.softmax(1)[:, None] * h).sum(2)], dim=1)
         kinds, size, spread = self.head(pooled).split((4, 3, 3), dim=1)
-        return Reading(kinds, size, spread, angles)
+        return BlurPrediction(kinds, size, spread, angles)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The places of pictures as colour references compare them, by the bundled place embedding."""
+"""Places of pictures for `conditional.references`, computed by the bundled place embedding."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.conditional.references import Looks, Places
+from scoreinv.conditional.references import ColourPlaces, GrayPlaces
 from scoreinv.models.weights import load_encoder, read_network
 from scoreinv.networks.place_embedding import PlaceNetwork
 from scoreinv.system.files import PRETRAINED
@@ -26,23 +26,23 @@ def load_place_network() -> PlaceNetwork:
     return read_network(LIKENESS_FILE, PlaceNetwork)
 
 
-def looks_of(luma: Tensor, prior: ConditionalPrior) -> Looks:
+def gray_places_of(luma: Tensor, prior: ConditionalPrior) -> GrayPlaces:
     """Return the places of a grey picture (1, 1, H, W) in [0, 1], for a prior with a network of the mean chroma."""
     with torch.no_grad():
         maps = maps_of(luma, prior)
-        keys, colours = load_place_network()(maps)
+        keys, colour_weights = load_place_network()(maps)
     height, width = maps[0].shape[-2:]
-    small = F.interpolate(luma.cpu(), (height, width), mode="area")
-    return Looks(keys, F.normalize(maps[0], dim=1)[0].flatten(1), colours, small.flatten(), (height, width))
+    small = F.interpolate(luma.cpu(), (height, width), mode="area").flatten()
+    return GrayPlaces(keys, F.normalize(maps[0], dim=1)[0].flatten(1), colour_weights, small, (height, width))
 
 
-def places_of(rgb: Tensor, luma: Tensor, prior: ConditionalPrior) -> Places:
+def colour_places_of(rgb: Tensor, luma: Tensor, prior: ConditionalPrior) -> ColourPlaces:
     """Return the places of a colour photograph (1, 3, H, W) in [0, 1], with its luma (1, 1, H, W)."""
-    looks = looks_of(luma, prior)
-    chroma = F.interpolate(rgb.cpu(), looks.size, mode="area")[0].flatten(1) - looks.luma
+    gray = gray_places_of(luma, prior)
+    chroma = F.interpolate(rgb.cpu(), gray.size, mode="area")[0].flatten(1) - gray.luma
     with torch.no_grad():
         components = load_place_network().colours.log_densities(chroma).softmax(0)
-    return Places(looks, chroma, components)
+    return ColourPlaces(gray, chroma, components)
 
 
 def paleness_of(luma: Tensor, prior: ConditionalPrior) -> Tensor:
@@ -55,7 +55,7 @@ def paleness_of(luma: Tensor, prior: ConditionalPrior) -> Tensor:
 
 
 def maps_of(luma: Tensor, prior: ConditionalPrior) -> list[Tensor]:
-    """Return the maps for `PlaceNetwork`, on the CPU."""
+    """Return the input maps of `PlaceNetwork` for a grey picture (1, 1, H, W) in [0, 1], on the CPU."""
     assert prior.chroma is not None  # as `check_references` checked
     seen, maps = prior.chroma.seen(luma)
     large = _encoder().of_gray(F.interpolate(luma.cpu(), scale_factor=2, mode="bilinear"))

@@ -6,7 +6,7 @@ from .bits_per_dim import standard_error as standard_error
 from .callbacks import split as split
 from .classical import inpaint_classically as inpaint_classically
 from .colorize import colorize_picture as colorize_picture
-from .common import Sided as Sided
+from .common import SizedModel as SizedModel
 from .common import check_sides as check_sides
 from .damage import DamageOdds as DamageOdds
 from .damage import damage_note as damage_note
@@ -14,8 +14,8 @@ from .damage import damage_picture as damage_picture
 from .deblur import deblur_picture as deblur_picture
 from .denoise import denoise_picture as denoise_picture
 from .duration import improvement_seconds as improvement_seconds
-from .evaluate import Seen as Seen
-from .evaluate import look_at as look_at
+from .evaluate import PictureFeatures as PictureFeatures
+from .evaluate import picture_features as picture_features
 from .generate import class_index as class_index
 from .generate import default_sampler as default_sampler
 from .inpaint import PreparedFill as PreparedFill

@@ -21,7 +21,7 @@ from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.system.memory import PIXELS_AT_ONCE, shortage
 from scoreinv.system.options import ODE_RTOL
 from scoreinv.tasks.callbacks import Callback, for_sampler
-from scoreinv.tasks.common import Sided, check_sides, colours_for, in_batches, to_tensor
+from scoreinv.tasks.common import SizedModel, check_sides, colours_for, in_batches, to_tensor
 from scoreinv.tasks.sampling_settings import LikelihoodSettings
 
 _DEQUANTISATION, _PROBE = 0, 1
@@ -101,7 +101,7 @@ def pictures_bits_per_dim(
     return densities
 
 
-def check_picture(picture: Picture, model: Sided) -> None:
+def check_picture(picture: Picture, model: SizedModel) -> None:
     """Raise InputError unless a picture has 8 bits per channel and sides that are multiples of the model's stride."""
     if picture.pixels.dtype != np.uint8:
         raise InputError("likelihood in bits per dimension is defined for 8-bit pictures: convert the picture first")

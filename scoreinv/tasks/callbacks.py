@@ -29,7 +29,7 @@ def notify(callback: Callback | None, fraction: float) -> None:
 
 @contextmanager
 def running(title: str, callback: Callback | None, *, progress: bool) -> Iterator[Callback]:
-    """Run a call from Python: leave processors to other programs, and show a bar if `progress` asks for one.
+    """Run a call from Python: yield processors to other programs, and show a progress bar if `progress` is True.
 
     Yields:
         The callback of the work. Work outside a sampler reports through `system.part_progress`.
@@ -57,10 +57,10 @@ def for_sampler(callback: Callback | None) -> Callable[[Progress], bool | None] 
 
 
 def split(callback: Callback | None, sizes: Iterable[float]) -> list[Callback]:
-    """Return a callback for each part of the work, which reports the progress of the whole.
+    """Return a callback for each part of the work; each reports the progress of the whole.
 
     Args:
-        sizes: of the parts, in any unit.
+        sizes: durations of the parts, in any unit.
     """
     sizes = list(sizes)
     *begins, total = accumulate(sizes, initial=0.0)

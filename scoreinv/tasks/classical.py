@@ -22,9 +22,7 @@ from scoreinv.tasks.requests import ClassicalMethod, InpaintRequest, Inputs
 from scoreinv.windows.boxes import crop
 
 _CONTEXT = 16
-"""Pixels around a hole that a fill is given; methods use 3."""
-
-
+"""Width in pixels of the known surroundings of a fill; the methods use 3."""
 _BLOCKS: dict[ClassicalMethod, int] = {"telea": 2048, "navier-stokes": 2048, "biharmonic": 256}
 """Longest side of a block; larger holes are filled block by block. The time of the biharmonic fill grows faster than
 the pixels: 90,000 at once take 3 seconds and 0.5 GB."""
@@ -46,17 +44,17 @@ def inpaint_classically(
     picture, hole, method = inputs.picture, inputs.hole, request.classical
     assert hole is not None
     assert method is not None
-    seen, kept = (picture, picture) if request.exact else without_smears(picture, hole)
+    cleaned, kept = (picture, picture) if request.exact else without_smears(picture, hole)
     if kept is not picture:
         notes.append(info("jpeg_rim_redrawn", pixels=RIM))
-    pixels, unknown = seen.pixels.copy(), hole.copy()
+    pixels, unknown = cleaned.pixels.copy(), hole.copy()
     colours = colour_planes(pixels)
     regions = list(known_first(hole_regions(hole, context=_CONTEXT, maximum=_BLOCKS[method]), hole))
     parts = split(callback, [region.hole.size for region in regions])
     for region, part in zip(regions, parts, strict=True):
-        own, target, still = region.hole, crop(colours, region.box), crop(unknown, region.box)
-        target[own] = to_samples(_filled(to_float(target), still, method)[own], pixels.dtype)
-        still[own] = False
+        own, target, unfilled = region.hole, crop(colours, region.box), crop(unknown, region.box)
+        target[own] = to_samples(_filled(to_float(target), unfilled, method)[own], pixels.dtype)
+        unfilled[own] = False
         notify(part, 1.0)
     pixels[~hole] = kept.pixels[~hole]
     filled = replace(picture, pixels=pixels)
@@ -64,7 +62,7 @@ def inpaint_classically(
 
 
 def _filled(values: np.ndarray, hole: np.ndarray, method: ClassicalMethod) -> np.ndarray:
-    """Fill the holes (HxW bool) of HxWxC float in [0, 1]."""
+    """Return HxWxC floats in [0, 1] with their holes (HxW bool) filled."""
     if method != "biharmonic":
         return opencv.inpaint(values, hole, method)
     from skimage.restoration import inpaint_biharmonic

@@ -1,12 +1,12 @@
 """The task `colorize`: samples of the prior whose luma is the picture's.
 
-A model that takes the luma as an observation gives the posterior mean, or samples pulled towards it
+A conditional model, with the luma as observation, predicts the posterior mean, or samples that are pulled towards it
 (`COLOR_TEMPERATURE`); the chroma of both is strengthened (`COLOR_SATURATION`). Other models are sampled by `pc`, which
-holds each state to the luma (Song et al. 2021, appendix I.3).
+replaces the luma of each state by the picture's (Song et al. 2021, appendix I.3).
 
-Colour is smooth and depends on the whole scene, so it is drawn at the model's own scale (`work_size`) and enlarged
-along the edges of the picture's luma. The luma, and so all detail, stays the picture's own, to the grey level. Colours
-of several pictures of one size are drawn together.
+Colour is smooth and depends on the whole scene, so it is drawn at the model's own scale (`work_size`) and upsampled
+along the edges of the picture's luma. The luma, and with it all detail, does not change by a grey level. Colours of
+several pictures of one size are drawn together.
 """
 
 from __future__ import annotations
@@ -25,14 +25,20 @@ from PIL import Image
 from scoreinv.analysis.kind import Kind, untinted
 from scoreinv.conditional import Observation
 from scoreinv.conditional.colour import GrayView, view_gray
-from scoreinv.conditional.prior import ConditionalPrior, at_size_of, check_references, known_gray_weights, trained_task
-from scoreinv.conditional.references import Looks, Places, ReferenceColours, match_references, similarity_to
+from scoreinv.conditional.prior import (
+    ConditionalPrior,
+    check_references,
+    known_gray_weights,
+    resized_like,
+    trained_task,
+)
+from scoreinv.conditional.references import ColourPlaces, GrayPlaces, ReferenceColours, match_references, similarity_to
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
 from scoreinv.imaging.picture import Picture, scaled
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.hints import KnownColours, check_reference, hints_from_picture, present_colours
 from scoreinv.models.loading import Models
-from scoreinv.models.places import looks_of, paleness_of, places_of
+from scoreinv.models.places import colour_places_of, gray_places_of, paleness_of
 from scoreinv.operators import gray, gray_and_hints
 from scoreinv.operators.luma import luma
 from scoreinv.prior import ScorePrior
@@ -68,9 +74,9 @@ from scoreinv.windows.ensemble import MIRRORED
 _LONGEST = 4
 """Ratio of the sides of a picture up to which its colours are drawn at the model's own scale."""
 _FINE_PIXELS = 1 << 16
-"""Most pixels in one solve of chroma along edges; it takes 0.25 s and 100 MB."""
-_RAISED_AT_ONCE = 300
-"""Pixels upsampled in the time in which the network evaluates one, on a CPU; for the progress."""
+"""Maximum number of pixels when chroma is fitted along edges: 0.25 s and 100 MB."""
+_UPSAMPLED_PIXELS = 300
+"""Number of pixels upsampled in the time of one network evaluation of one pixel, on a CPU; for the progress."""
 
 
 def colorize(
@@ -113,8 +119,8 @@ def colorize(
             than half opaque. One applies to all pictures; a tensor may have one for each.
         like: a colour photograph of any size, or a list: a source of colours for similar things.
         gray_weights: weights of red, green and blue in the grey: `rec601`, `average` or `rec709`.
-        keep_color: keep a picture in colours; in a mostly grey one, keep the coloured parts and let them guide the
-            rest.
+        keep_color: keep the colours of a colour picture; in a mostly grey one, keep the coloured parts, which guide
+            the colours of the rest.
         saturation: factor of the drawn chroma. None: up to 1.45 for `conditioned` without given colours, else 1.
         whiten: make the lightest tone of a tinted print white. It loses its tint anyway.
         callback: called with the fraction of work done; stops the work by returning False.
@@ -183,26 +189,26 @@ def _colorize_all(
     ]
 
 
-_PLACES: WeakKeyDictionary[Picture, tuple[ScorePrior, Places]] = WeakKeyDictionary()
-"""What the latest model saw of each reference photo, as long as somebody holds the photo."""
+_PLACES: WeakKeyDictionary[Picture, tuple[ScorePrior, ColourPlaces]] = WeakKeyDictionary()
+"""Cache: the places of each reference photo, and the model that computed them."""
 
 
-def _places(picture: Picture, prior: ScorePrior) -> Places:
-    """Return what a model sees of a reference photo, once for all pictures of a batch.
+def _places(picture: Picture, prior: ScorePrior) -> ColourPlaces:
+    """Return the places of a reference photo, computed once for all pictures of a batch.
 
-    Raises InputError if the model takes no references.
+    Raises InputError if the model does not support references.
     """
     if picture not in _PLACES or _PLACES[picture][0] is not prior:
-        _PLACES[picture] = prior, _looked_at(picture, prior)
+        _PLACES[picture] = prior, _computed_places(picture, prior)
     return _PLACES[picture][1]
 
 
-def _looked_at(picture: Picture, prior: ScorePrior) -> Places:
+def _computed_places(picture: Picture, prior: ScorePrior) -> ColourPlaces:
     conditional = check_references(prior)
     size = work_size(picture.size, conditional.image_size, conditional.stride)
-    rgb = picture.resized_rgb(*conditional.seen_size(*size))
+    rgb = picture.resized_rgb(*conditional.encoder_size(*size))
     gray = luma(rgb, conditional.gray_weights)[..., None]
-    return places_of(to_tensor([rgb], prior.device), to_tensor([gray], prior.device), conditional)
+    return colour_places_of(to_tensor([rgb], prior.device), to_tensor([gray], prior.device), conditional)
 
 
 def work_size(size: tuple[int, int], side: int, stride: int) -> tuple[int, int]:
@@ -212,12 +218,12 @@ def work_size(size: tuple[int, int], side: int, stride: int) -> tuple[int, int]:
 
     Args:
         size: height and width of the picture.
-        side: of the model's windows.
-        stride: least side of a window.
+        side: side of the model's windows in pixels.
+        stride: minimum side of a window in pixels.
     """
     shorter, longer = min(size), max(size)
-    most = _LONGEST * side * side
-    scale = min(1.0, side / shorter, math.sqrt(most / (shorter * longer)), most / (stride * longer))
+    max_pixels = _LONGEST * side * side
+    scale = min(1.0, side / shorter, math.sqrt(max_pixels / (shorter * longer)), max_pixels / (stride * longer))
     return scaled(size, scale)
 
 
@@ -226,8 +232,8 @@ def _model_notes(prior: ScorePrior, request: ColorizeRequest) -> list[Note]:
     notes, known = [], known_gray_weights(prior)
     if trained_task(prior) == "fill":
         notes.append(warning("model_other_task", task="fill"))
-    undecided = request.method is None and request.start is None
-    if undecided and known not in (None, request.gray_weights):
+    is_default_method = request.method is None and request.start is None
+    if is_default_method and known not in (None, request.gray_weights):
         notes.append(warning("gray_weights_unknown", given=request.gray_weights, known=known))
     return notes
 
@@ -247,7 +253,7 @@ def draw_colors(
     hints: Sequence[KnownColours | None],
     callback: Callback | None = None,
     *,
-    references: Sequence[Places] = (),
+    references: Sequence[ColourPlaces] = (),
     first: int = 0,
     noise_weights: np.ndarray | None = None,
 ) -> list[ColorizeOutcome[Picture]]:
@@ -256,40 +262,43 @@ def draw_colors(
     Args:
         kinds: kind of each picture.
         hints: hints for each picture, or None.
-        references: reference photos as the model sees them; they need the method `conditioned`.
+        references: places of reference photos; they need the method `conditioned`.
         first: number of the first sample.
-        noise_weights: weights of the noise of all pictures; None: those of each (`noise_weights_of`).
+        noise_weights: weights of the noise, the same for all pictures; None: each picture's `noise_weights_of`.
     """
-    sampling = replace(request.sampling(conditional=knows_gray(prior, request)), first=first)
-    samplings = [sampling]
-    if sampling.method == "conditioned" and not sampling.mean:
-        samplings.append(replace(sampling, samples=1, estimate="mean"))  # samples are pulled towards the mean
+    sampling = replace(request.sampling(conditional=accepts_gray(prior, request)), first=first)
     grays = [
-        _Gray.of(picture, kind, prior, request, sampling, strokes, references, noise_weights)
-        for picture, kind, strokes in zip(pictures, kinds, hints, strict=True)
+        _Gray.of(picture, kind, prior, request, sampling, own_hints, references, noise_weights)
+        for picture, kind, own_hints in zip(pictures, kinds, hints, strict=True)
     ]
     if all(one.is_finished for one in grays):
         notify(callback, 1.0)
         return [one.unchanged(sampling.samples) for one in grays]
     averaged = request.estimate == "mean" and sampling.samples > 1
-    evaluations = sum(map(_evaluations, samplings))
-    drawing = evaluations * sum(one.luma.size * (1 if one.strokes is None else 2) for one in grays)
-    raising = [(sampling.samples + averaged) * math.prod(one.picture.size) / _RAISED_AT_ONCE for one in grays]
-    draw_part, *raise_parts = split(callback, [drawing, *raising])
-    drawn, nfe = _draw_hinted(grays, prior, request, samplings, draw_part)
+    evaluations = sum(map(_evaluations, [sampling, *_mean_samplings(sampling)]))
+    draw_work = evaluations * sum(one.luma.size * (1 if one.hints is None else 2) for one in grays)
+    upsample_work = [(sampling.samples + averaged) * math.prod(one.picture.size) / _UPSAMPLED_PIXELS for one in grays]
+    draw_part, *upsample_parts = split(callback, [draw_work, *upsample_work])
+    drawn, nfe = _draw_hinted(grays, prior, request, sampling, draw_part)
     outcomes = []
-    for one, samples, part in zip(grays, drawn, raise_parts, strict=True):
-        raised = _raised([*samples, np.mean(samples, axis=0)] if averaged else samples, one, part)
-        image, std = raised.pop() if averaged else raised[0], None
+    for one, samples, part in zip(grays, drawn, upsample_parts, strict=True):
+        results = _upsampled([*samples, np.mean(samples, axis=0)] if averaged else samples, one, part)
+        image, std = results.pop() if averaged else results[0], None
         if len(samples) > 1:
             small = Image.fromarray(spread(np.stack(samples), ddof_of_pairs(len(samples))))
             size = (one.picture.width, one.picture.height)
             std = np.array(small.resize(size, Image.Resampling.BILINEAR))  # writable
-        outcomes.append(ColorizeOutcome(image, raised, std, nfe, sampling.method, one.kind))
+        outcomes.append(ColorizeOutcome(image, results, std, nfe, sampling.method, one.kind))
     return outcomes
 
 
-def knows_gray(prior: ScorePrior, request: ColorizeRequest) -> bool:
+def _mean_samplings(sampling: Sampling) -> list[Sampling]:
+    """Return the sampling of the mean towards which samples are pulled; none if they are not, or are the mean."""
+    pulled = sampling.method == "conditioned" and not sampling.mean
+    return [replace(sampling, samples=1, estimate="mean")] if pulled else []
+
+
+def accepts_gray(prior: ScorePrior, request: ColorizeRequest) -> bool:
     """Return whether the prior accepts the luma by these grey weights as an observation."""
     return prior.accepts(Observation(gray(request.gray_weights, 1, 1), torch.zeros(1, 3, 1, 1))) is None
 
@@ -303,13 +312,14 @@ class _Gray:
         kind: kind of the original.
         weights: name of the grey weights.
         kept: original colours to keep.
-        strokes: colour hints.
+        hints: the user's colour hints.
         noise_weights: weights of the noise, see `noise_weights_of`.
         luma: hxw in [0, 1].
         rgb: hxwx3 in [0, 1], with that luma, and the chroma of `known` pixels.
         known: hxw bool, pixels with known chroma.
         view: input of the model.
-        looks: the places of the picture; None without strokes and references, or if the model has no encoder.
+        places: the places of the picture; None without hints and references, or if the model does not support
+            references.
         references: colours from reference photos.
     """
 
@@ -317,13 +327,13 @@ class _Gray:
     kind: Kind
     weights: GrayWeights
     kept: KnownColours | None
-    strokes: KnownColours | None
+    hints: KnownColours | None
     noise_weights: np.ndarray
     luma: np.ndarray
     rgb: np.ndarray
     known: np.ndarray
     view: GrayView
-    looks: Looks | None
+    places: GrayPlaces | None
     references: ReferenceColours | None
 
     @classmethod
@@ -334,10 +344,11 @@ class _Gray:
         prior: ScorePrior,
         request: ColorizeRequest,
         sampling: Sampling,
-        strokes: KnownColours | None,
-        references: Sequence[Places],
+        hints: KnownColours | None,
+        references: Sequence[ColourPlaces],
         noise_weights: np.ndarray | None,
     ) -> _Gray:
+        """Prepare a picture to be coloured; raise InputError if the method or model does not support references."""
         weights = request.gray_weights
         if kind == "tinted" and request.whiten:
             picture = untinted(picture, weights)
@@ -352,23 +363,24 @@ class _Gray:
             view = view_gray(prior, luma_at, picture.size, (height, width))
         else:
             view = GrayView(luma_at(height, width))
-        if references and view.seen is None:
-            raise InputError("references go with the method conditioned and a model that looks at pictures, as scene")
-        looks = colours = None
-        seeing = check_references(prior) if references else prior
-        if view.seen is not None and (references or strokes is not None) and _compares_places(seeing):
-            looks = looks_of(view.seen, seeing)
-        if references and looks is not None:
-            colours = match_references(references, looks)
+        if references and view.encoder_luma is None:
+            raise InputError("references need the method conditioned and a model that supports them, such as scene")
+        if references:
+            check_references(prior)
+        places = colours = None
+        if view.encoder_luma is not None and (references or hints is not None) and _compares_places(prior):
+            places = gray_places_of(view.encoder_luma, prior)
+        if references and places is not None:
+            colours = match_references(references, places)
         rgb, known = np.repeat(view.luma[..., None], 3, axis=2), np.zeros((height, width), dtype=bool)
         kept = present_colours(picture) if request.keep_color and kind != "tinted" else None
-        one = cls(picture, kind, weights, kept, strokes, noise_weights, view.luma, rgb, known, view, looks, colours)
+        one = cls(picture, kind, weights, kept, hints, noise_weights, view.luma, rgb, known, view, places, colours)
         return one if kept is None else one.given(kept)
 
     @property
     def is_finished(self) -> bool:
         """Whether the picture keeps all its colours."""
-        return self.kept is not None and self.strokes is None and bool(self.kept.known.all())
+        return self.kept is not None and self.hints is None and bool(self.kept.known.all())
 
     def unchanged(self, samples: int) -> ColorizeOutcome[Picture]:
         """Return the picture itself as every sample."""
@@ -376,43 +388,44 @@ class _Gray:
         return ColorizeOutcome(self.picture, [self.picture] * samples, std, 0, "exact", self.kind)
 
     def given(self, colours: KnownColours) -> _Gray:
-        """Return the same with more known colours, which replace others."""
+        """Return a copy with more known colours; they take precedence over earlier ones."""
         height, width = self.luma.shape
         chroma, where = colours.small(height, width, self.weights)
         rgb = np.where(where[..., None], self.luma[..., None] + chroma, self.rgb)
         return replace(self, rgb=rgb, known=self.known | where)
 
-    def reach_of(self, strokes: KnownColours) -> np.ndarray:
-        """Return the weight of strokes at each pixel, hxw in [0, 1].
+    def reach_of(self, hints: KnownColours) -> np.ndarray:
+        """Return the weight of hints at each pixel, hxw in [0, 1].
 
-        It is small behind edges of the luma, and in other materials than those under the strokes.
+        It is small behind edges of the luma, and in other materials than those under the hints.
         """
         height, width = self.luma.shape
-        _, painted = strokes.small(height, width, self.weights)
-        found = reach(self.luma, painted)
-        if self.looks is not None:
-            _, places = strokes.small(*self.looks.size, self.weights)
-            alike = similarity_to(torch.from_numpy(places), self.looks)
-            found *= at_size_of(alike[None, None], torch.empty(1, 1, height, width))[0, 0].numpy()
-        return np.where(painted, 1, found)
+        _, painted = hints.small(height, width, self.weights)
+        weights = reach(self.luma, painted)
+        if self.places is not None:
+            _, painted_places = hints.small(*self.places.size, self.weights)
+            similarity = similarity_to(torch.from_numpy(painted_places), self.places)
+            weights *= resized_like(similarity[None, None], torch.empty(1, 1, height, width))[0, 0].numpy()
+        return np.where(painted, 1, weights)
 
     def strengths(self, most: float, prior: ScorePrior) -> np.ndarray | float:
-        """Return the factor of the chroma, hxwx1: by how much the mean is paler than possible colours, at most `most`.
+        """Return the factor of the chroma, hxwx1, at most `most`: the `paleness` of the mean, which it compensates.
 
-        Without a network of the mean chroma it is `most`.
+        Without a network of the mean chroma the factor is `most` everywhere.
         """
-        if self.view.seen is None or not _compares_places(prior):
+        if self.view.encoder_luma is None or not _compares_places(prior):
             return most
-        paleness = at_size_of(paleness_of(self.view.seen, prior), torch.empty(1, 1, *self.luma.shape))
+        paleness = resized_like(paleness_of(self.view.encoder_luma, prior), torch.empty(1, 1, *self.luma.shape))
         return paleness[0].permute(1, 2, 0).clamp(max=most).numpy()
 
-    def like_references(self, drawn: np.ndarray) -> np.ndarray:
+    def with_references(self, drawn: np.ndarray) -> np.ndarray:
         """Return drawn colours, hxwx3, blended with those of the references."""
         if self.references is None:
             return drawn
         like = torch.empty(1, 1, *self.luma.shape)
-        maps = (at_size_of(value.cpu(), like)[0].permute(1, 2, 0).numpy() for value in self.references)
-        chroma, prior_weight = maps
+        chroma, prior_weight = (
+            resized_like(value.cpu(), like)[0].permute(1, 2, 0).numpy() for value in self.references
+        )
         gray = self.luma[..., None]
         return gray + prior_weight * (drawn - gray) + chroma
 
@@ -422,45 +435,50 @@ def _compares_places(prior: ScorePrior) -> TypeGuard[ConditionalPrior]:
 
 
 def _draw_hinted(
-    grays: list[_Gray], prior: ScorePrior, request: ColorizeRequest, samplings: list[Sampling], callback: Callback
+    grays: list[_Gray], prior: ScorePrior, request: ColorizeRequest, sampling: Sampling, callback: Callback
 ) -> tuple[list[list[np.ndarray]], int]:
     """Draw colours, and limit the effect of colour hints to their reach. All pictures have hints, or none has.
 
-    The network would treat a hint as evidence about the whole scene. Beyond the reach are the colours without hints,
-    with those of references.
+    The network would treat a hint as evidence about the whole scene. So colours are drawn with and without hints, and
+    the former are used within the reach. References affect only the latter.
+
+    Returns:
+        The samples of each picture, hxwx3, and the evaluations for each.
     """
-    strokes = [one.strokes for one in grays if one.strokes is not None]
-    part, *rest = split(callback, [1, 1] if strokes else [1])
-    alone, nfe = _draw_tempered(grays, prior, request, samplings, part)
-    without = [list(map(one.like_references, samples)) for one, samples in zip(grays, alone, strict=True)]
-    if not strokes:
+    hints = [one.hints for one in grays if one.hints is not None]
+    part, *rest = split(callback, [1, 1] if hints else [1])
+    drawn, nfe = _draw_tempered(grays, prior, request, sampling, part)
+    without = [list(map(one.with_references, samples)) for one, samples in zip(grays, drawn, strict=True)]
+    if not hints:
         return without, nfe
-    hinted = [one.given(some) for one, some in zip(grays, strokes, strict=True)]
-    drawn, more = _draw_tempered(hinted, prior, request, samplings, *rest)
-    found = []
-    for one, some, befores, afters in zip(grays, strokes, without, drawn, strict=True):
-        here = one.reach_of(some)[..., None]
-        found.append([before + here * (after - before) for before, after in zip(befores, afters, strict=True)])
-    return found, nfe + more
+    hinted = [one.given(own_hints) for one, own_hints in zip(grays, hints, strict=True)]
+    with_hints, more = _draw_tempered(hinted, prior, request, sampling, *rest)
+    blended = []
+    for one, own_hints, befores, afters in zip(grays, hints, without, with_hints, strict=True):
+        weight = one.reach_of(own_hints)[..., None]
+        blended.append([before + weight * (after - before) for before, after in zip(befores, afters, strict=True)])
+    return blended, nfe + more
 
 
 def _draw_tempered(
-    grays: list[_Gray], prior: ScorePrior, request: ColorizeRequest, samplings: list[Sampling], callback: Callback
+    grays: list[_Gray], prior: ScorePrior, request: ColorizeRequest, sampling: Sampling, callback: Callback
 ) -> tuple[list[list[np.ndarray]], int]:
-    """Draw the first sampling, pull it towards the mean if that is the second, and apply the requested saturation."""
-    results, nfe = [], 0
-    for sampling, part in zip(samplings, split(callback, map(_evaluations, samplings)), strict=True):
-        pictures, more = _draw(grays, prior, sampling, part)
-        results.append(pictures)
+    """Draw colours, pull samples of a conditional model towards their mean, and apply the requested saturation.
+
+    Returns as `_draw_hinted`.
+    """
+    samplings = [sampling, *_mean_samplings(sampling)]
+    part, *rest = split(callback, map(_evaluations, samplings))
+    drawn, nfe = _draw(grays, prior, sampling, part)
+    for mean_sampling in samplings[1:]:
+        means, more = _draw(grays, prior, mean_sampling, *rest)
         nfe += more
-    drawn = results[0]
-    if len(results) > 1:
         drawn = [
             [mean + COLOR_TEMPERATURE * (sample - mean) for sample in samples]
-            for samples, (mean,) in zip(*results, strict=True)
+            for samples, (mean,) in zip(drawn, means, strict=True)
         ]
     for one, samples in zip(grays, drawn, strict=True):
-        factor: Any = request.saturation_of(samplings[0], hinted=bool(one.known.any()))
+        factor: Any = request.saturation_of(sampling, hinted=bool(one.known.any()))
         if factor == 1:
             continue
         if request.saturation is None:
@@ -485,8 +503,8 @@ def _draw(
 
     All pictures have hints, or none has.
     """
-    # Antithetic pairs: the tints of single samples cancel in the mean. Draws of a posterior mean do better without,
-    # since their noise hardly enters the network.
+    # Samples come in antithetic pairs, so the tints of single samples cancel in their mean. For draws of the posterior
+    # mean independent noise is better, since it hardly enters the network: they have even numbers.
     numbers = [sampling.first + sample for sample in range(sampling.samples)]
     if sampling.mean:
         numbers = [2 * k for k in range(MEAN_DRAWS)]
@@ -513,24 +531,26 @@ def _draw(
         x, nfe = draw_given(sampling, prior, observation, windows, stream, part, initial=initial)
         drawn += to_arrays(x)
     pictures = [drawn[begin : begin + len(numbers)] for begin in range(0, len(drawn), len(numbers))]
-    return ([[np.mean(some, axis=0)] for some in pictures], nfe * len(numbers)) if sampling.mean else (pictures, nfe)
+    if sampling.mean:
+        return [[np.mean(draws, axis=0)] for draws in pictures], nfe * len(numbers)
+    return pictures, nfe
 
 
-def _raised(drawn: list[np.ndarray], one: _Gray, callback: Callback) -> list[Picture]:
-    """Return the picture with each of the colours, upsampled, and with its kept colours and hints."""
+def _upsampled(drawn: list[np.ndarray], one: _Gray, callback: Callback) -> list[Picture]:
+    """Return the picture in each of the drawn colours (hxwx3, upsampled), with its kept colours and hints."""
     picture, (height, width), edges = one.picture, one.luma.shape, None
     scale = min(FINER, math.isqrt(_FINE_PIXELS // (height * width)), picture.height // height, picture.width // width)
     if scale >= 2:
         fine = luma(picture.resized_rgb(scale * height, scale * width), one.weights)
         edges = ChromaAlongEdges.fit(fine, scale)
-    raised = []
+    coloured_pictures = []
     for small, part in zip(drawn, split(callback, [1] * len(drawn)), strict=True):
         chroma = small - luma(small, one.weights)[..., None]
         finer = chroma if edges is None else edges.finer(chroma)
         coloured = picture.with_chroma(finer, one.weights, callback=partial(notify, part))
         if one.kept is not None:
             coloured = coloured.with_pixels(np.where(one.kept.known[..., None], picture.pixels, coloured.pixels))
-        if one.strokes is not None:
-            coloured = coloured.with_colours_at(one.strokes.rgb, one.strokes.known, picture, one.weights)
-        raised.append(coloured)
-    return raised
+        if one.hints is not None:
+            coloured = coloured.with_colours_at(one.hints.rgb, one.hints.known, picture, one.weights)
+        coloured_pictures.append(coloured)
+    return coloured_pictures

@@ -45,20 +45,23 @@ def model_of(prior: object, default: str | None = None) -> ScorePrior:
 def models_of(**given: Model | None) -> Models:
     """Return the models of a call from Python by role: given ones are loaded now, bundled ones when they are needed.
 
-    Raises as `model_of`.
+    Raises the errors of `model_of`.
     """
     loaded: dict[str, Any] = {role: model_of(model) for role, model in given.items() if model is not None}
     return Models(**loaded, machine=LIBRARY)
 
 
 def colours_for(picture: Picture, channels: int) -> np.ndarray:
-    """Return colours HxWx3 in [0, 1] for 3 channels, luma HxWx1 for 1; raise InputError for other numbers."""
+    """Return the input of a model: colours HxWx3 in [0, 1] for 3 channels, luma HxWx1 for one.
+
+    Raises InputError for other numbers of channels.
+    """
     if channels not in (1, 3):
         raise InputError(f"this task needs a model of grey or colour pictures, not of {channels} channels")
     return picture.rgb() if channels == 3 else picture.luma()[..., None]
 
 
-class Sided(Protocol):
+class SizedModel(Protocol):
     """A model or its configuration, with its constraints on picture sizes."""
 
     @property
@@ -68,7 +71,7 @@ class Sided(Protocol):
     def image_size(self) -> int: ...
 
 
-def check_sides(picture: Picture, model: Sided) -> None:
+def check_sides(picture: Picture, model: SizedModel) -> None:
     """Raise InputError unless the picture's sides are multiples of the model's stride."""
     if picture.height % model.stride or picture.width % model.stride:
         raise InputError(
@@ -86,11 +89,11 @@ def check_samples(count: int, picture_bytes: int) -> None:
 def in_batches(
     rows: Sequence[_Row], pixels: int, callback: Callback | None, most: int | None = None
 ) -> Iterator[tuple[Sequence[_Row], Callback]]:
-    """Yield the rows of a batch in parts that fit memory, each with its share of the callback.
+    """Yield rows in parts that fit memory, each with its part of the callback.
 
     Args:
-        pixels: of a row.
-        most: pixels of a part; None: `PIXELS_AT_ONCE`.
+        pixels: number of pixels of a row.
+        most: maximum number of pixels of a part; None: `PIXELS_AT_ONCE`.
     """
     at_once = max(1, (most or PIXELS_AT_ONCE) // pixels)
     parts = [rows[first : first + at_once] for first in range(0, len(rows), at_once)]
@@ -98,13 +101,13 @@ def in_batches(
 
 
 def wide_tile(prior: ScorePrior, height: int, width: int) -> tuple[int, int]:
-    """Return side and overlap of windows, up to 3 training sizes, that cover a picture with the fewest pixels."""
+    """Return side and overlap of the windows, of 1 to 3 training sizes, that cover a picture with the fewest pixels."""
     tile, overlap = prior.image_size, prior.image_size // 4
     return covering_tile(height, width, overlap, prior.stride, tile, 3 * tile), overlap
 
 
 def start_time(prior: ScorePrior, level: float) -> float | None:
-    """Return the time at which a picture in [0, 1] has noise of standard deviation `level`; None from t = 1 on.
+    """Return the time at which a picture in [0, 1] has noise of standard deviation `level`; None if it is 1 or later.
 
     Raises SettingError for a level below the end of sampling.
     """
@@ -136,9 +139,9 @@ def to_arrays(batch: Tensor) -> list[np.ndarray]:
 
 
 def spread(samples: np.ndarray, ddof: float = 1) -> np.ndarray:
-    """Return the standard deviation over the first axis as rms over the last: (S, ..., C) to (...).
+    """Return the standard deviation of samples, as rms over channels: (S, ..., C) to (...).
 
-    ddof: the divisor is S - ddof (`ddof_of_pairs`).
+    ddof: the divisor is S - ddof; see `ddof_of_pairs` for antithetic samples.
     """
     return np.sqrt(samples.var(axis=0, ddof=ddof).mean(axis=-1)).astype(np.float32)
 
@@ -178,7 +181,7 @@ class RunningSpread:
         return np.sqrt(self._squares.mean(axis=-1) / (self.count - ddof))
 
 
-def gathered(
+def draw_outcome(
     draw: Callable[[NoiseStream, Callback], tuple[Tensor, int]],
     size: tuple[int, int],
     prior: ScorePrior,
@@ -189,13 +192,13 @@ def gathered(
     gray: bool,
     method: AnyMethod,
 ) -> Outcome[Picture]:
-    """Draw all samples of a picture in batches that fit memory; return them with mean and standard deviation.
+    """Draw all samples of a picture, in batches that fit memory; return their outcome with mean and std.
 
     Args:
         draw: returns samples (B, 3, H, W) in the model's range for a stream of B, and the evaluations for each.
         size: (height, width) of the samples.
         finish: converts colours HxWx3 in [0, 1] to a picture.
-        gray: whether the pictures are grey.
+        gray: the pictures are grey.
     """
     pictures: list[Picture] = []
     running, nfe = RunningSpread(), 0

@@ -1,12 +1,12 @@
 """The task `damage`: scratches, creases, dust, hairs, stains, torn corners and writing of scanned photographs.
 
-The detector was trained on scratches of 1 to 8 pixels; those of a large scan may be wider. It therefore sees the
-picture with its longer side reduced to `WORKING_SIDE` pixels, to half of that, and so on, and its odds are enlarged
-again. It sees windows with a margin, so that memory is bounded. A window with damage is also seen mirrored: what looks
-damaged in one orientation alone seldom is.
+The detector was trained on scratches of 1 to 8 pixels, but those of a large scan may be wider. Therefore the picture is
+evaluated at several working sizes: with its longer side reduced to `WORKING_SIDE` pixels, to half of that, and so on.
+The odds are then upsampled. Evaluation in windows with a margin bounds the memory. A window with possible damage is
+evaluated again as its mirror image, because damage that appears in one orientation only is seldom real.
 
-Marks begin at sure damage and continue to less sure pixels: two thresholds (hysteresis: Canny 1986). Eyes and mouths of
-faces are left out (`analysis.faces`).
+Damage is marked by two thresholds (hysteresis: Canny 1986): pixels above the lower one are marked if they are connected
+to pixels above the higher one. Eyes and mouths of faces are excluded (`analysis.faces`).
 """
 
 from __future__ import annotations
@@ -51,27 +51,27 @@ Detector = DamageDetector | str | Path
 """A loaded model, or its name or file."""
 
 MOST_FOUND = 0.5
-"""Share of a picture above which detections are implausible: a drawing, a page of text."""
+"""Share of damage above which the detection is implausible, as in a drawing or a page of text."""
 _SCRATCHED = 0.0025
 """Fraction of clearly damaged pixels, with rims, above which a picture may be a worn print. Ten colour photographs that
 only this separates from prints have 0, three worn prints at least 0.0054."""
 WORKING_SIDE = 1536
-"""Longer side, in pixels, of the largest picture that the detector sees."""
+"""Longer side of the largest working size, in pixels."""
 _LEAST_SIDE = 384
-"""Longer side of the smallest one, unless the picture is smaller."""
+"""Minimum longer side of the smallest working size in pixels, unless the picture is smaller."""
 _SURER = 7.0
-"""Factor of the odds that reduced pictures need: in them antlers and spokes look like hairs."""
+"""Divisor of the odds at working sizes other than the largest: there, antlers and spokes look like hairs."""
 
 _CORE, _MARGIN = 512, 48
 """Side of a window without its margin, and the margin, in pixels."""
 _CLEAN = -2.0
-"""Largest log odds of a window that counts as clean, and is not seen mirrored."""
+"""Maximum log odds of a window that counts as clean, and is not evaluated again as its mirror image."""
 
 _BESIDE = 16.0
-"""Factor of the odds next to sure damage: scratches and stains seldom end there."""
+"""Factor of the odds of pixels connected to sure damage, because scratches and stains continue."""
 _EIGHT = np.ones((3, 3), bool)
 _SOUND = -9.0
-"""Log odds of damage below which pixels are equally sound."""
+"""Minimum log odds in the mean probability of `DamageOdds.evidence`; lower ones carry no information."""
 
 
 def find_damage(
@@ -179,18 +179,20 @@ class DamageOdds:
 
     def marked(self, sensitivity: float, grow: int = FOUND_GROW) -> np.ndarray:
         """Return the damage, HxW bool, enlarged by `grow` pixels."""
-        return dilate(_enlarged(self._chance(sensitivity), self.size) > 1 - sensitivity, grow)
+        return dilate(_enlarged(self._score(sensitivity), self.size) > 1 - sensitivity, grow)
 
     def evidence(self, sensitivity: float) -> float:
         """Return how far sure damage stands out: -inf if there is none, about 17 for a clear scratch.
 
-        The mean log odds at the peaks of the marks that are sure at `sensitivity`, weighted by area, plus the log of
-        the largest area in pixels, minus the log of the mean probability elsewhere: in a picture of a fence, twigs or
-        the veins of a leaf, much of the rest resembles damage too.
+        For the connected marks that are sure at `sensitivity`, it is
+
+            (mean peak log odds, weighted by area) + log(largest area in pixels) - log(mean probability elsewhere).
+
+        The last term is large in pictures of a fence, twigs or the veins of a leaf, which resemble damage everywhere.
         """
         size, *_ = working_sizes(self.size)
         logits = np.max([_enlarged(each, size) for each in self.logits], axis=0)
-        labels, count = ndimage.label(self._chance(USUAL_SENSITIVITY) > 1 - USUAL_SENSITIVITY, _EIGHT)
+        labels, count = ndimage.label(self._score(USUAL_SENSITIVITY) > 1 - USUAL_SENSITIVITY, _EIGHT)
         peaks = ndimage.maximum(logits, labels, range(1, count + 1)) if count else np.zeros(0)
         sure = expit(peaks) > 1 - sensitivity
         if not sure.any():
@@ -199,19 +201,23 @@ class DamageOdds:
         elsewhere = np.average(expit(np.maximum(logits, _SOUND)), weights=np.where(labels, 1e-9, 1))
         return float(np.average(peaks[sure], weights=areas) + np.log(areas.max()) - np.log(elsewhere))
 
-    def _chance(self, sensitivity: float) -> np.ndarray:
-        """Return the probability of damage at the largest working size, where it is connected to sure damage."""
+    def _score(self, sensitivity: float) -> np.ndarray:
+        """Return a score at the largest working size, which exceeds 1 - sensitivity at the pixels to mark.
+
+        It is the probability of damage with odds times `_BESIDE`, and 0 for likely damage that is not connected to sure
+        damage, and for facial features.
+        """
         size, *_ = working_sizes(self.size)
-        probability = np.zeros(size, np.float32)
+        score = np.zeros(size, np.float32)
         for logits in self.logits:
             sure = expit(logits) > 1 - sensitivity
-            chance = expit(logits + math.log(_BESIDE))
-            likely = chance > 1 - sensitivity
-            chance[likely & ~ndimage.binary_propagation(sure, _EIGHT, mask=likely)] = 0  # not connected to sure damage
-            np.maximum(probability, _enlarged(chance, size), out=probability)
-        if (found := probability > 1 - sensitivity).any():
-            probability[facial_features(found, self.gray, self.faces)] = 0
-        return probability
+            raised = expit(logits + math.log(_BESIDE))
+            likely = raised > 1 - sensitivity
+            raised[likely & ~ndimage.binary_propagation(sure, _EIGHT, mask=likely)] = 0  # not connected to sure damage
+            np.maximum(score, _enlarged(raised, size), out=score)
+        if (found := score > 1 - sensitivity).any():
+            score[facial_features(found, self.gray, self.faces)] = 0
+        return score
 
 
 def kind_of(picture: Picture, models: Models, odds: Callable[[], DamageOdds] | None = None) -> Kind:
@@ -245,7 +251,7 @@ def detector_of(model: object) -> DamageDetector:
 
 
 def working_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
-    """Return sizes (height, width) at which the detector sees a picture, from the largest, each half the last."""
+    """Return the working sizes (height, width) of a picture, from the largest, each half the one before."""
     sizes = [scaled(size, min(1.0, WORKING_SIDE / max(size)))]
     while max(sizes[-1]) >= 2 * _LEAST_SIDE:
         sizes.append((max(1, sizes[-1][0] // 2), max(1, sizes[-1][1] // 2)))

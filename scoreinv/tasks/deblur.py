@@ -1,9 +1,9 @@
 """The task `deblur`: estimate the blur of a photograph's light from its power spectrum, and remove it.
 
-A network reads the spectrum (`models.blur_estimator`) and gives the odds of each kind of blur, and its size. The
-likelihood of the spectrum (`analysis.spectrum.blur_misfits`) refines size and angle, and checks kernels that a user
-gives. A wrong kernel draws stripes and rings. So the mean of the possible kernels is removed, their covariance counts
-as noise, and nothing is done if the network is not sure, or the result has too little or too much detail.
+From the spectrum a network (`models.blur_estimator`) estimates the probability and the size of each kind of blur. The
+likelihood of the spectrum (`analysis.spectrum.blur_misfits`) refines size and angle, and checks the user's kernels. A
+wrong kernel causes stripes and rings. Therefore the mean of the possible kernels is deconvolved, their covariance
+counts as noise, and the task fails if the network is uncertain, or if the result has too little or too much detail.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scoreinv.analysis.spectrum import BLOCK, block_powers, blur_misfits, polar_
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.blur import check_kernel_size, kernel_array
-from scoreinv.models.blur_estimator import ANGLES, RADII, BlurNetwork, Reading, load_blur
+from scoreinv.models.blur_estimator import ANGLES, RADII, BlurNetwork, BlurPrediction, load_blur
 from scoreinv.models.loading import Models
 from scoreinv.operators import Blur, InLight, pad_observation, photographed, valid_blur
 from scoreinv.operators.kernels import SMALLEST, BlurKind, PointSpread, kernel_moments, normalised
@@ -50,37 +50,38 @@ SPECTRUM = 5e-4
 """P of `_spectra`, for pixels in [0, 1], measured on held-out photographs."""
 LEAST_NOISE = 0.3 / 255
 """Noise that rounding to 8 bits leaves in a photograph: no photograph has less."""
-_LEAST_CUT_NOISE = 1 / 255
-"""Less noise than this moves no stored value that black and white cut off by as much as a grey level."""
+_LEAST_CLIPPED_NOISE = 1 / 255
+"""Noise from which clipped values are treated as censored: with less, clipping changed them by under a grey level."""
 _EXCESS = 1.0
-"""Standard deviation of the light that clipped white hides, relative to white."""
+"""Standard deviation of the light above white in clipped areas, relative to white."""
 BLUR_ITERATIONS = 12
 """Conjugate gradient iterations of a step."""
 _LEAST_TRANSFORM = 128
-"""Side of the transform of a kernel, at least: zeros of its transfer function are narrow."""
+"""Minimum side of the transform of a kernel: the zeros of its transfer function are narrow."""
 _KINDS: tuple[BlurKind, ...] = get_args(BlurKind)
 _LARGEST = {"gaussian": 4.5, "disk": 7.0, "motion": 24.0}
 """Largest sizes in pixels that are estimated; the network was trained with slightly larger ones."""
 _BLURRED, _ONE_KIND, _MOST_SPREAD = 0.95, 0.55, 0.2
-"""Probability of any blur, and of motion or its absence, and deviation of the logarithm of the size, that are sure
-enough. Of 157 sharp photographs for tuning one has 0.93, the others less; of 103 blurred ones three have 0.93."""
+"""Minimum probability of blur, minimum probability of motion (or of no motion), and maximum standard deviation of the
+log size, for an estimate to count as certain. The probability of blur in photographs for tuning: of 157 sharp ones, one
+has 0.93, the others less; of 103 blurred ones, three have 0.93."""
 _BETTER = 0.3
-"""Nats per frequency by which another kernel must fit better. Of 16 pictures of 8 photographs, moved by 15 pixels, the
-true angle won by 1.3 or more over its mirror image, and no other kernel over the true one."""
+"""Nats per frequency by which another kernel must fit better for a warning. In 16 tests with motion blur of 15 pixels,
+the true angle led its mirror image by 1.3 or more, and no other kernel led the true one."""
 _LEAST_PROBABILITY = 0.01
-"""Probability from which a kind of blur counts in the mean kernel."""
+"""Minimum probability of a kind of blur in the mean kernel."""
 _NODES = ((-(3**0.5), 1 / 6), (0.0, 2 / 3), (3**0.5, 1 / 6))
 """Standard deviations and weights of the Gauss-Hermite quadrature of order 3."""
 _REFINED_SPREAD = 0.03
 """Standard deviation of the logarithm of a refined size: on 24 blurs for tuning all were within 3 %."""
 _ANGLES = range(-12, 13, 3), range(-2, 3)
 _SIZES = np.geomspace(0.8, 1.4, 13).tolist(), np.geomspace(0.96, 1.04, 5).tolist()
-"""Turns in degrees and factors of the size that are tried one after the other, coarse and fine."""
+"""Grid search for angle (turns in degrees) and size (factors): a coarse grid, then a fine one."""
 _LEAST_DISK = 2.5
 """Radius from which the first zero of a disk, at 0.61 / radius cycles per pixel, stands out from the noise."""
 _SHARP = 0.5
-"""Probability of no blur above which a kernel that is given is doubted. 35 of 41 photographs have it (skies, waves and
-bark do not), and none of them if blurred in light by a Gaussian of 1 or 2 pixels."""
+"""Probability of no blur above which the user's kernel causes a warning. 35 of 41 sharp photographs exceed it (not
+skies, waves and bark), and none of them after blur of the light by a Gaussian of 1 or 2 pixels."""
 
 
 def deblur(
@@ -182,17 +183,26 @@ def remove_blur(
     top, left, height, width = part
     below, right = y.shape[-2] - top - height, y.shape[-1] - left - width
     initial = F.pad(values, (left, right, top, below), mode="replicate")
-    weights = _trust(operator, y, initial, noise_std, deviations)
-    operator, y = replace(operator, weights=weights), weights * y
-    stored = noise_std >= _LEAST_CUT_NOISE
-    missing = blurred_detail(kernel, noise_std)
-    finish = partial(written, picture)
-    problem = Problem(operator, y, noise_std, gray, finish, initial, True, part, missing, stored)
+    weights = _observation_weights(operator, y, initial, noise_std, deviations)
+    problem = Problem(
+        replace(operator, weights=weights),
+        weights * y,
+        noise_std,
+        gray,
+        partial(written, picture),
+        initial,
+        starts_from_mean=True,
+        part=part,
+        missing=blurred_detail(kernel, noise_std),
+        stored=noise_std >= _LEAST_CLIPPED_NOISE,
+    )
     return solve_problem(problem, prior, request, callback)
 
 
-def _trust(operator: InLight, y: Tensor, initial: Tensor, noise_std: float, deviations: np.ndarray | None) -> Tensor:
-    """Return weights of the observation in proportion to 1 / its deviation from the blurred scene, (1, C, H, W).
+def _observation_weights(
+    operator: InLight, y: Tensor, initial: Tensor, noise_std: float, deviations: np.ndarray | None
+) -> Tensor:
+    """Return the weights of the observed values, (1, C, H, W): noise_std over the standard deviation of their error.
 
     Two errors of light add to the noise. The light of clipped parts of the scene exceeds white by an unknown amount, of
     standard deviation `_EXCESS`, and the blur spreads it. An uncertain kernel has an error of variance
@@ -273,8 +283,8 @@ def kernel_notes(picture: Picture, kernel: PointSpread | np.ndarray) -> list[Not
     if min(picture.size) < BLOCK:
         return []
     powers = block_powers(picture)
-    reading = _reading(powers)
-    if _odds(reading)[0] > _SHARP:
+    prediction = _predicted(powers)
+    if _probabilities(prediction)[0] > _SHARP:
         return [warning("looks_sharp")]
     values = kernel_array(kernel)
     others = [("mirrored", values[:, ::-1])]
@@ -282,7 +292,7 @@ def kernel_notes(picture: Picture, kernel: PointSpread | np.ndarray) -> list[Not
         mirrored = replace(kernel, angle=-kernel.angle % 180)
         others = [(str(mirrored), mirrored.kernel())]
     with suppress(InputError):
-        blur = _estimate(powers, reading).likeliest
+        blur = _estimate(powers, prediction).likeliest
         others.append((str(blur), blur.kernel()))
     misfit, *misfits = blur_misfits(powers, [values, *(other for _, other in others)])
     best = int(np.argmin(misfits))
@@ -308,40 +318,41 @@ def find_blur(picture: Picture, network: BlurNetwork | None = None) -> BlurEstim
     """Estimate the blur of a whole photograph: a Gaussian, a disk (defocus) or a straight movement.
 
     For an uncertain transfer function K, power P of the scene and noise n, the best linear estimate multiplies the
-    spectrum by E[K]* P / ((|E[K]|^2 + var K) P + n^2). So the kernel to remove is the mean of the possible ones, and
-    its covariance adds to the noise: what some of them keep and others delete is amplified little.
+    spectrum by E[K]* P / ((|E[K]|^2 + var K) P + n^2). So the mean of the possible kernels is deconvolved, and their
+    covariance adds to the noise: frequencies that only some of the kernels transmit are hardly amplified.
 
     Args:
-        network: reads spectra; None: the bundled one.
+        network: the blur estimator; None: the bundled one.
 
     Raises InputError if the photograph is sharp or too small, or if its blur is uncertain.
     """
     if min(picture.size) < BLOCK:
         raise InputError(f"the blur of less than {BLOCK}x{BLOCK} pixels cannot be estimated: give the kernel")
     powers = block_powers(picture)
-    return _estimate(powers, _reading(powers, network))
+    return _estimate(powers, _predicted(powers, network))
 
 
-def _estimate(powers: np.ndarray, reading: Reading) -> BlurEstimate:
-    sharp, *odds = _odds(reading)
-    sizes, spreads = reading.size[0].exp().tolist(), reading.spread[0].exp().tolist()
-    number = int(np.argmax(odds))
+def _estimate(powers: np.ndarray, prediction: BlurPrediction) -> BlurEstimate:
+    """Return the estimate of `find_blur` from the power of the blocks and the network's prediction."""
+    sharp, *probabilities = _probabilities(prediction)
+    sizes, spreads = prediction.size[0].exp().tolist(), prediction.spread[0].exp().tolist()
+    best = int(np.argmax(probabilities))
     if 1 - sharp < _BLURRED:
         raise InputError("it looks sharp, or blurred in parts only: give the kernel if there is one")
-    # A Gaussian and a disk of the same width remove nearly the same blur, so that one for the other is no harm.
-    shape = odds[2] if _KINDS[number] == "motion" else odds[0] + odds[1]
-    if shape < _ONE_KIND or spreads[number] > _MOST_SPREAD or sizes[number] > _LARGEST[_KINDS[number]]:
+    # Gaussians and disks of the same width are nearly the same blur, so confusing them does no harm.
+    one_kind = probabilities[2] if _KINDS[best] == "motion" else probabilities[0] + probabilities[1]
+    if one_kind < _ONE_KIND or spreads[best] > _MOST_SPREAD or sizes[best] > _LARGEST[_KINDS[best]]:
         raise InputError("it is blurred, but the kernel is uncertain: give the kernel, or reduce the photo first")
+    # The circular mean of the doubled angle, since motion has a period of half a turn.
     turns = torch.exp(2j * math.pi * torch.arange(ANGLES) / ANGLES)
-    angle = math.degrees(float((reading.angles[0].softmax(0) * turns).sum().angle())) / 2 % 180
+    angle = math.degrees(float((prediction.angles[0].softmax(0) * turns).sum().angle())) / 2 % 180
     kernels, weights = [np.ones((1, 1))], [sharp]
-    for kind, probability in zip(_KINDS, odds, strict=True):
+    for number, (kind, probability) in enumerate(zip(_KINDS, probabilities, strict=True)):
         if probability < _LEAST_PROBABILITY:
             continue
-        place = _KINDS.index(kind)
-        start = PointSpread(kind, min(sizes[place], _LARGEST[kind]), angle if kind == "motion" else 0.0)
-        blur, spread = _refined(powers, start, spreads[place])
-        if place == number:
+        start = PointSpread(kind, min(sizes[number], _LARGEST[kind]), angle if kind == "motion" else 0.0)
+        blur, spread = _refined(powers, start, spreads[number])
+        if number == best:
             likeliest = blur
         for deviations, weight in _NODES:
             size = min(max(SMALLEST, blur.size * math.exp(deviations * spread)), _LARGEST[kind])
@@ -373,10 +384,10 @@ def _likeliest(powers: np.ndarray, blurs: list[PointSpread]) -> PointSpread:
 
 
 @torch.no_grad()
-def _reading(powers: np.ndarray, network: BlurNetwork | None = None) -> Reading:
+def _predicted(powers: np.ndarray, network: BlurNetwork | None = None) -> BlurPrediction:
     return (network or load_blur())(torch.from_numpy(polar_spectrum(powers, RADII, ANGLES))[None])
 
 
-def _odds(reading: Reading) -> list[float]:
+def _probabilities(prediction: BlurPrediction) -> list[float]:
     """Return the probabilities of no blur, a Gaussian, a disk and motion."""
-    return reading.kinds[0].softmax(0).tolist()
+    return prediction.kinds[0].softmax(0).tolist()

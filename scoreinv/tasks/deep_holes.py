@@ -1,24 +1,27 @@
 """The task `inpaint` in deep holes, from coarse to fine.
 
-The surroundings of a deep hole determine its texture better than a small network, and the network its colours. If there
-are enough patches, the network first gives its posterior mean, by one evaluation at a scale where its window spans the
-hole. From this mean, with noise as strong as its error, ancestral sampling by the score of the picture's own patches
-begins (`PatchPrior`). On finer scales the source of each pixel is sampled, starting from that at half the size
-(`NearestNeighbourField`).
+For the texture of a deep hole, its surroundings are a better source than a small network; for its colours, the network
+is. Scale k is the picture reduced by 2^k. A fill has three stages:
 
-Averages over patches remove white noise, so that all samples would keep the mean's colours and the same pieces. The
-first sample does, as the most likely one. The others take their patches from elsewhere, at a distance of about the size
-of the hole (`drawn_elsewhere`).
+1. At the first scale, where one window of the network spans the hole, one evaluation predicts the posterior mean.
+2. From this mean, with noise of the strength of its error, ancestral sampling by the score of the picture's own patches
+   (`PatchPrior`) draws a fill. The likeliest patch of each pixel is its source.
+3. On each finer scale the sources are sampled again, starting from those of the scale before (`NearestNeighbourField`).
 
-At half the size a hole may be wide compared with the patches, which then lose windows and horizons. At a quarter they
-span it but lose fine detail. So a hole whose first scale is half the size is also filled from a quarter, if it is as
-wide as a patch even there, and the fill with the lower energy at half the size is kept. The energy is no guide at an
-eighth: shores and roofs are lost there, and flat fills have little energy.
+Averages over patches remove the starting noise, so all samples would have the mean's colours and the same pieces. The
+first sample is this most likely fill. Each of the others prefers patches from elsewhere, at a distance of about the
+size of the hole (`drawn_elsewhere`).
 
-If a hole leaves too few patches at that scale, the first scale is twice the size. If there are too few at that scale,
-too (only a corner is known), the network draws the picture first at a scale where its window spans the hole. On each
-finer scale it is given the known pixels and, as block means, the picture drawn below. Only one octave of detail is then
-unknown, so sampling starts at a noise level just above it and takes few steps.
+At half the size, a wide hole is large compared with the patches, and fills lose windows and horizons. At a quarter of
+the size, patches span the hole, but fine detail is lost. So if the first scale is half the size, and many patches in
+the hole contain no known pixel even at a quarter (`PatchPrior.touch_known`), both scales are tried, and the fill with
+the lower energy at half the size is kept. An eighth is not tried, because there the energy is no guide: shores and
+roofs are lost, and flat fills have little energy.
+
+If there are too few known patches at the first scale, the next finer one comes first. If there are too few there, too,
+as when only a corner is known, the network draws the whole fill: first at a scale where its window spans the hole, then
+on each finer scale given the known pixels and the coarser fill as block means. Then only one octave of detail is
+unknown, so sampling starts at a noise level just above it and needs few steps.
 """
 
 from __future__ import annotations
@@ -52,20 +55,21 @@ detail."""
 _NETWORK_STEPS = 8
 
 _FIRST = (0.02, 0.5)
-"""Noise range of the patches' process at the first scale, for colours on [-1, 1]. It starts at the error of the
-network's mean; from noise that hides the mean, objects are continued into their neighbours."""
+"""Last and first noise level of sampling by patches at the first scale, for colours on [-1, 1]. The first level is the
+error of the network's mean. More noise would hide the mean, and objects would grow into their neighbours."""
 _FIRST_STEPS = (4, 4, 12)
-"""Steps at the full size, at half, and at smaller sizes; more steps bring large holes 1 % closer to the truth."""
-_BEGUN_IN = 0.25
-"""Rounding of the starting state on [-1, 1], below its noise of 0.5. The choice of patches must not depend on the last
-bits of the network's mean, which differ between threads and processors."""
+"""Steps of sampling by patches at the full size, at half, and at smaller sizes; with more steps, fills of large holes
+are 1 % closer to the truth."""
+_START_ROUNDING = 0.25
+"""Unit to which the starting state is rounded, on [-1, 1]; its noise of 0.5 is larger. The choice of patches must not
+depend on the last bits of the network's mean, which differ between threads and processors."""
 _ELSEWHERE = (0.3, 1.0)
-"""Standard deviation of the distance of a sample's patches, down and across, in sides of the hole. Patches from far
-above or below seldom fit."""
+"""Standard deviation of the offset of a sample's patches, down and across, in sides of the hole. Patches from far above
+or below seldom fit."""
 _SWEEPS = (2, 4, 8)
 """Sweeps over the displacements at the finest scale, at half the size, and at all coarser ones."""
-_PATCHES_IN_THE_TIME = 100
-"""Patches compared with a place in one step at the first scale, in the time of a sweep for a pixel."""
+_PATCHES_PER_SWEEP = 100
+"""Number of patches that are compared with a place in the time in which a sweep handles a pixel; for the progress."""
 
 
 class Scale(NamedTuple):
@@ -97,7 +101,7 @@ def draw_in_scales(
         sampling: of the method `conditioned`.
         finest: the pictures; unobserved values are not read.
         halvings: halvings of the size to the first scale.
-        typical: (B,) bool, samples that take patches from nearby, the most likely choice.
+        typical: (B,) bool, samples with patches from nearby, the most likely choice.
         noise: returns the noise of each scale, 0 the finest.
 
     Raises ScoreinvError for values that are not finite.
@@ -105,17 +109,17 @@ def draw_in_scales(
     scales = [finest]
     for _ in range(halvings):
         scales.append(_halved(scales[-1]))
-    # In a hole that takes most of the picture, more patches are entirely known at twice the size.
-    if not any(PatchPrior.enough(scale.observed) for scale in scales[_few(halvings) :]):
+    # If the hole covers most of the picture, more patches are entirely known at the next finer scale.
+    if not any(PatchPrior.enough(scale.observed) for scale in scales[_first_copying_scale(halvings) :]):
         return _drawn_by_network(sampling, prior, scales, noise, callback)
     while len(scales) > 2 and not PatchPrior.enough(scales[-1].sources):
         scales.pop()
     drawn, nfe = _drawn_by_patches(prior, scales, typical, noise, callback)
-    return _coloured(drawn), nfe
+    return _three_channels(drawn), nfe
 
 
 def enough_to_copy(known: np.ndarray, sources: np.ndarray, halvings: int) -> bool | None:
-    """Return whether the sources suffice for `draw_in_scales` to copy patches; None if it would not copy any.
+    """Return whether the sources suffice for copies by `draw_in_scales`; None if the network will draw the whole fill.
 
     Args:
         known, sources: HxW bool, the known pixels, and those that may be copied.
@@ -123,13 +127,13 @@ def enough_to_copy(known: np.ndarray, sources: np.ndarray, halvings: int) -> boo
     scales = [torch.from_numpy(np.stack([known, sources]))[:, None].float()]
     for _ in range(halvings):
         scales.append((block_means(scales[-1]) == 1).float())
-    if not any(PatchPrior.enough(scale[:1]) for scale in scales[_few(halvings) :]):
+    if not any(PatchPrior.enough(scale[:1]) for scale in scales[_first_copying_scale(halvings) :]):
         return None
     return any(PatchPrior.enough(scale[1:]) for scale in scales[1:])
 
 
-def _few(halvings: int) -> int:
-    """Return the first of the scales that may start the copying: the last two, without the full size."""
+def _first_copying_scale(halvings: int) -> int:
+    """Return the number of the finest scale at which copying may start: the last but one, but not the full size, 0."""
     return max(1, halvings - 1)
 
 
@@ -140,18 +144,18 @@ def _drawn_by_patches(
     noise: Callable[[int], NoiseStream],
     callback: Callback | None,
 ) -> tuple[Tensor, int]:
-    """As `draw_in_scales`, from the network's posterior mean at the last scale, and one beyond if that may help."""
+    """As `draw_in_scales`, by patches: from the last scale and, if that may help, also from the next coarser one."""
     first = len(scales) - 1
     observed, coarser = scales[0].observed, _halved(scales[first])
-    if first == 1 and PatchPrior.enough(coarser.sources) and not PatchPrior.reached(coarser.observed):
+    if first == 1 and PatchPrior.enough(coarser.sources) and not PatchPrior.touch_known(coarser.observed):
         scales = [*scales, coarser]
     estimates, nfe = {}, 0
     for number in range(first, len(scales)):
         tiled = _windows(scales[number], MEAN_WINDOW * prior.image_size).around(
             prior.given(_observation(prior, scales[number])), prior.device
         )
-        z = noise(len(scales) + number - first).normal(_coloured(scales[number].values).shape)
-        with torch.no_grad(), limit_threads(1):  # the choice of patches must not depend on the order of sums
+        z = noise(len(scales) + number - first).normal(_three_channels(scales[number].values).shape)
+        with torch.no_grad(), limit_threads(1):  # the sum's order, and so the choice of patches, is then fixed
             mean = tiled.finish(tiled.denoise(z * prior.sde.prior_std, 1.0))
         estimates[number] = prior.to_image(finite(mean))
         nfe += tiled.evaluations_per_noise
@@ -183,7 +187,7 @@ def _drawn_by_network(
     for (number, scale), part in zip(reversed(list(enumerate(found))), callbacks, strict=True):
         given = prior.given(_observation(prior, scale, drawn))
         tiled = _windows(scale, prior.image_size).around(given, prior.device)
-        stream, start, steps, shape = noise(number), None, sampling.steps, _coloured(scale.values).shape
+        stream, start, steps, shape = noise(number), None, sampling.steps, _three_channels(scale.values).shape
         if drawn is not None:
             time, steps = start_time(prior, _NETWORK_START), _NETWORK_STEPS
             z = stream.normal(shape)
@@ -197,7 +201,7 @@ def _drawn_by_network(
 def _observation(prior: ScorePrior, scale: Scale, coarse: Tensor | None = None) -> Observation:
     """Return the known pixels as an observation; coarse: the pictures at half the size, in [0, 1]."""
     operator = mask(scale.observed)
-    y = operator(prior.to_model(_coloured(scale.values)))
+    y = operator(prior.to_model(_three_channels(scale.values)))
     return Observation(operator, y, coarse=None if coarse is None else prior.to_model(coarse))
 
 
@@ -219,26 +223,27 @@ def continue_surroundings(
         scales: each at half the size of the previous one; starting scales have enough patches (`PatchPrior.enough`).
         estimates: colour estimates of the pictures at the starting scales, at least one, by the number of the scale.
             Each hole keeps the fill with the lowest energy.
-        elsewhere: (B, 2), distance of the patches from a place, in pixels of the finest scale.
+        elsewhere: (B, 2), expected offset of the patches from a place, in pixels of the finest scale.
         noise: returns the noise of each scale, 0 the finest.
     """
     coarsest = max(estimates)
-    callbacks = iter(split(callback, _work(scales, estimates)))
+    callbacks = iter(split(callback, _work(scales, estimates)))  # taken in the order of `_work`
     fields: list[NearestNeighbourField] = []
     for number in reversed(range(coarsest + 1)):
         pictures, observed, sources = scales[number]
-        below = elsewhere / 2**number
-        starts = []
+        offset = elsewhere / 2**number
+        starts = []  # initial displacements: from the coarser scale, or from an estimate, or both
         if fields:
             coarse = torch.stack([field.displacements for field in fields])
             doubled = 2 * coarse.repeat_interleave(2, 2).repeat_interleave(2, 3)
             starts.append(doubled[..., : observed.shape[2], : observed.shape[3]])
         if number in estimates:
             steps = _at(_FIRST_STEPS, number)
-            starts.append(_laid_out(scales[number], estimates[number], below, steps, noise(number), next(callbacks)))
+            part = next(callbacks)
+            starts.append(_initial_displacements(scales[number], estimates[number], offset, steps, noise(number), part))
         fields = []
         for displacements in starts:
-            rows = zip(2 * pictures - 1, observed, displacements, sources, below[:, 0].tolist(), strict=True)
+            rows = zip(2 * pictures - 1, observed, displacements, sources, offset[:, 0].tolist(), strict=True)
             drawn = [NearestNeighbourField(*row, reach=REACH[0] * 2 ** (coarsest - number)) for row in rows]
             generators, part, sweeps = noise(number).generators(), next(callbacks), _at(_SWEEPS, number)
             for sweep in range(sweeps):
@@ -251,25 +256,25 @@ def continue_surroundings(
     return (torch.stack([field.fill() for field in fields]) + 1) / 2
 
 
-def _laid_out(
+def _initial_displacements(
     scale: Scale, initial: Tensor, elsewhere: Tensor, steps: int, noise: NoiseStream, callback: Callback
 ) -> Tensor:
     """Return displacements (B, 2, H, W) of the most likely patches of samples drawn around an initial estimate."""
     pictures, observed, sources = scale
-    least, most = (of_channels(sigma, pictures.shape[1]) for sigma in _FIRST)
-    sde = VE(least, most)
+    last, first = (of_channels(sigma, pictures.shape[1]) for sigma in _FIRST)
+    sde = VE(last, first)
     patches = PatchPrior(sde, 2 * pictures - 1, observed, elsewhere, sources)
     if pictures.shape[1] == 1:
         initial = initial.mean(1, keepdim=True)
-    begun = 2 * initial.double() - 1 + sde.prior_std * noise.normal(initial.shape, dtype=torch.float64)
-    start = State(_BEGUN_IN * (begun / _BEGUN_IN).round(), 1.0)
+    noisy = 2 * initial.double() - 1 + sde.prior_std * noise.normal(initial.shape, dtype=torch.float64)
+    start = State(_START_ROUNDING * (noisy / _START_ROUNDING).round(), 1.0)
     sampler = PC(Ancestral(), corrector_steps=0, steps=steps)
     result = sampler.sample(patches, tuple(initial.shape), rng=noise, callback=for_sampler(callback), start=start)
     return patches.displacements(result.x0)
 
 
 def drawn_elsewhere(observed: Tensor, noise: NoiseStream) -> Tensor:
-    """Draw the distance of each sample's patches, (B, 2) in pixels down and across, given the observed (B, 1, H, W).
+    """Draw the offset of each sample's patches, (B, 2) in pixels down and across, given the observed (B, 1, H, W).
 
     It is normal, with standard deviations proportional to the side of a square of the hole's area (`_ELSEWHERE`).
     """
@@ -278,7 +283,10 @@ def drawn_elsewhere(observed: Tensor, noise: NoiseStream) -> Tensor:
 
 
 def _work(scales: list[Scale], begun: Collection[int]) -> list[float]:
-    """Return the relative time of each part of a fill: first draws of starting scales, and sweeps of each start."""
+    """Return the relative time of each part of a fill, from the coarsest scale on.
+
+    A scale in `begun` has one part for the sampling by patches. Then each set of initial displacements has its sweeps.
+    """
     work: list[float] = []
     for number in reversed(range(max(begun) + 1)):
         hidden, copied = (float(pixels.sum()) for pixels in (1 - scales[number].observed, scales[number].sources))
@@ -286,12 +294,12 @@ def _work(scales: list[Scale], begun: Collection[int]) -> list[float]:
         if number in begun:
             count = len(scales[number].sources)
             compared = min(most_patches(math.ceil(hidden / count)), copied / count)
-            work.append(_at(_FIRST_STEPS, number) * hidden * compared / _PATCHES_IN_THE_TIME)
+            work.append(_at(_FIRST_STEPS, number) * hidden * compared / _PATCHES_PER_SWEEP)
         work += starts * [_at(_SWEEPS, number) * hidden]
     return work
 
 
-def _coloured(values: Tensor) -> Tensor:
+def _three_channels(values: Tensor) -> Tensor:
     """Return pictures with three channels for the network."""
     return values.expand(-1, 3, -1, -1)
 
@@ -302,7 +310,7 @@ def _at(numbers: tuple[int, ...], scale: int) -> int:
 
 
 def _halved(scale: Scale) -> Scale:
-    """Return the scale at half the size; a pixel is known only if all four below it are."""
+    """Return the scale at half the size; a pixel is known only if all four pixels that it covers are."""
     values = block_means(torch.where(scale.observed > 0, scale.values, 0.0))
     observed, sources = ((block_means(known) == 1).to(values) for known in (scale.observed, scale.sources))
     return Scale(values, observed, sources)

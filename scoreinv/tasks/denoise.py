@@ -10,9 +10,9 @@ estimated picture (Dempster, Laird and Rubin 1977, example 4.2):
 
     E[x + n | x + n <= 0] = x - s phi(a) / Phi(a),   a = -x / s,   n ~ N(0, s^2),
 
-and its mirror image at white; for samples, by draws from the truncated normal distribution. In the first pass no
-estimate exists, so the local mean replaces x. The local deviation, which includes edges and texture, replaces s. The
-picture is then estimated from the completed values, and a second time if much was clipped.
+and its mirror image at white. For samples, they are replaced by draws from the truncated normal distribution. The first
+pass has no estimate yet, so the local mean replaces x, and the local deviation, which includes edges and texture,
+replaces s. The picture is then estimated from the completed values, and a second time if much was clipped.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.system.part_progress import report, reporting
 from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
-from scoreinv.tasks.common import Model, check_samples, gathered, models_of, noise_range, start_time, wide_tile
+from scoreinv.tasks.common import Model, check_samples, draw_outcome, models_of, noise_range, start_time, wide_tile
 from scoreinv.tasks.notes import info, warning
 from scoreinv.tasks.outcome import DenoiseOutcome, ImageLike, Outcome, for_each
 from scoreinv.tasks.requests import DENOISING_STEPS, DenoiseRequest, Estimate, Inputs, SolveRequest
 from scoreinv.windows.ensemble import ALL, SelfEnsemble
 from scoreinv.windows.tiled import Tiled
 
-_MUCH_CUT_OFF = 0.15
-"""Fraction of clipped values from which a second estimate pays; below it gains at most 0.02 dB."""
+_MUCH_CLIPPED = 0.15
+"""Fraction of clipped values above which a second estimate is made; below, it would gain at most 0.02 dB."""
 _MIXED = 3
-"""Radius in pixels of the mean that approximates a denoiser's response to a correction."""
+"""Radius in pixels of the local mean that approximates a denoiser's response to a small change of its input."""
 _AROUND = 2
 """Radius in pixels of the local mean and deviation in the first pass."""
 _ROUNDS = 2
@@ -56,8 +56,8 @@ _ROUNDS = 2
 _WIDEST = 2.0
 """Largest local deviation, as a multiple of the noise's; across edges it would be larger."""
 _DRAWN = 4.0
-"""Largest distance of x from black or white in draws, in standard deviations; float32 has no smaller tail
-probabilities. Draws then lie a quarter of a deviation beyond the end on average."""
+"""Largest distance of x from black or white in draws, in standard deviations, because float32 has no smaller tail
+probabilities. At this distance draws are a quarter of a standard deviation beyond black or white on average."""
 _LEAST = 1e-12
 """Smallest probability of a draw; the quantile of 0 would be infinite."""
 
@@ -129,8 +129,8 @@ def remove_noise(
 ) -> Outcome[Picture]:
     """Remove white noise of standard deviation `noise_std`, in [0, 1], from a photograph.
 
-    The posterior mean takes one evaluation of the network in each orientation, or two if black and white censor more
-    than 15 % of the values. The result of a grey photograph is grey, whatever its mode.
+    The posterior mean takes one evaluation of the network in each orientation, or two if more than 15 % of the values
+    are clipped. The result of a grey photograph is grey, whatever its mode.
     """
     values, gray = photograph(picture)
     finish = partial(written, picture)
@@ -168,69 +168,95 @@ def denoise_values(
 
     Args:
         y: (1, 3, H, W), of pictures in [0, 1].
-        noise_std: standard deviation of its noise, in `noise_range`.
+        noise_std: standard deviation of its noise, in [0, 1] and in `noise_range`.
         request: its method is ignored. The mean takes an evaluation in each orientation.
         finish: converts colours HxWx3 in [0, 1] to the result.
         gray: the channels of y, and their noise, are equal.
         stored: y was clipped at black and white, as files are; the mean then takes up to twice the evaluations.
     """
-    time = denoising_time(prior, white_level(noise_std, gray=gray))
-    y = y.to(prior.device)
-    height, width = y.shape[-2:]
-    alpha, sigma = (broadcast(f(as_time(time)), y) for f in (prior.sde.alpha, prior.sde.sigma))
-    clipped = float(cut_off(y).float().mean()) if stored else 0.0
-    passes = 2 if clipped > _MUCH_CUT_OFF else 1
+    picture = _NoisyPicture(y, noise_std, prior, gray=gray, stored=stored)
     steps = DENOISING_STEPS if request.steps is None else request.steps
+    mean, mean_nfe = None, 0
+    if picture.clipped and not request.mean:
+        part, callback = split(callback, [picture.passes, steps * request.samples])
+        mean, mean_nfe = picture.mean(1, part)
 
-    def estimate(orientations: int, callback: Callback) -> tuple[Tensor, int]:
-        callbacks = iter(split(callback, [1] * passes))
-        tiled = Tiled(SelfEnsemble(prior, ALL[:orientations]), *wide_tile(prior, height, width), PIXELS_AT_ONCE)
-
-        def mean(y: Tensor) -> Tensor:
-            part = next(callbacks)
-            with reporting(partial(notify, part)):
-                x = prior.to_image(tiled.denoise(alpha * prior.to_model(y), time))
-            notify(part, 1.0)
-            return x
-
-        with torch.no_grad():
-            if not clipped:
-                return mean(y), orientations
-            completed = expected_around(y, noise_std)
-            x = mean(completed)
-            refined = expected(y, x, noise_std)
-            x = mean(refined) if passes > 1 else x + nearby(refined - completed, _MIXED)
-        return x, passes * orientations
-
-    first, first_nfe = None, 0
-    if clipped and not request.mean:
-        part, callback = split(callback, [passes, steps * request.samples])
-        first, first_nfe = estimate(1, part)
-
-    def draw(noise: NoiseStream, callback: Callback) -> tuple[Tensor, int]:
+    def draw(noise: NoiseStream, part: Callback) -> tuple[Tensor, int]:
         if request.mean:
-            x0, nfe = estimate(request.orientations, callback)
+            x0, nfe = picture.mean(request.orientations, part)
             return prior.to_model(x0), nfe
-        unclipped = y
-        if first is not None:  # clipped values are drawn for each sample; equal channels if the picture is grey
-            channels, mean = (y[:, :1], first.mean(1, keepdim=True)) if gray else (y, first)
-            unclipped = drawn(channels, mean.expand(len(noise), -1, -1, -1), noise_std, noise).expand(-1, 3, -1, -1)
-        x = (alpha * prior.to_model(unclipped)).expand(len(noise), -1, -1, -1)
-        if gray:  # add the chroma of white noise: only then is this a state of the process
+        x0, nfe = picture.sample(steps, mean, noise, part)
+        return x0, mean_nfe + nfe
+
+    return draw_outcome(draw, (y.shape[-2], y.shape[-1]), prior, request, finish, callback, gray=gray, method="exact")
+
+
+class _NoisyPicture:
+    """A picture with white noise, which times alpha is a state of a prior's forward process.
+
+    Args:
+        y, noise_std, gray, stored: see `denoise_values`.
+
+    Attributes:
+        clipped: share of values at black or white; 0 if y is not `stored`.
+        passes: number of estimates for the mean, 1 or 2.
+    """
+
+    def __init__(self, y: Tensor, noise_std: float, prior: ScorePrior, *, gray: bool, stored: bool) -> None:
+        self.y, self.noise_std, self.prior, self.gray = y.to(prior.device), noise_std, prior, gray
+        self.time = denoising_time(prior, white_level(noise_std, gray=gray))
+        self.alpha, self.sigma = (broadcast(f(as_time(self.time)), self.y) for f in (prior.sde.alpha, prior.sde.sigma))
+        self.clipped = float(is_clipped(self.y).float().mean()) if stored else 0.0
+        self.passes = 2 if self.clipped > _MUCH_CLIPPED else 1
+
+    @torch.no_grad()
+    def mean(self, orientations: int, callback: Callback | None) -> tuple[Tensor, int]:
+        """Return the posterior mean (1, 3, H, W) in [0, 1], averaged over orientations, and its evaluations."""
+        first, *second = split(callback, [1] * self.passes)
+        if not self.clipped:
+            return self._denoised(self.y, orientations, first), orientations
+        completed = expected_around(self.y, self.noise_std)
+        x = self._denoised(completed, orientations, first)
+        refined = expected(self.y, x, self.noise_std)
+        x = self._denoised(refined, orientations, *second) if second else x + local_mean(refined - completed, _MIXED)
+        return x, self.passes * orientations
+
+    def _denoised(self, y: Tensor, orientations: int, callback: Callback) -> Tensor:
+        """Return the mean given y without clipped values, in [0, 1], by one evaluation in each orientation."""
+        windows = wide_tile(self.prior, *y.shape[-2:])
+        tiled = Tiled(SelfEnsemble(self.prior, ALL[:orientations]), *windows, PIXELS_AT_ONCE)
+        with reporting(partial(notify, callback)):
+            x = self.prior.to_image(tiled.denoise(self.alpha * self.prior.to_model(y), self.time))
+        notify(callback, 1.0)
+        return x
+
+    def sample(self, steps: int, mean: Tensor | None, noise: NoiseStream, callback: Callback) -> tuple[Tensor, int]:
+        """Return samples (B, 3, H, W) in the model's range, one per stream of `noise`, and the evaluations for each.
+
+        Args:
+            mean: the posterior mean, given which clipped values are drawn for each sample; None if none is clipped.
+        """
+        prior, unclipped = self.prior, self.y
+        if mean is not None:  # equal channels if the picture is grey
+            channels, mean = (self.y[:, :1], mean.mean(1, keepdim=True)) if self.gray else (self.y, mean)
+            given = mean.expand(len(noise), -1, -1, -1)
+            unclipped = drawn_beyond(channels, given, self.noise_std, noise).expand(-1, 3, -1, -1)
+        x = (self.alpha * prior.to_model(unclipped)).expand(len(noise), -1, -1, -1)
+        if self.gray:  # add the chroma of white noise: only then is this a state of the process
             z = noise.normal(x.shape)
-            x = x + sigma * (z - z.mean(1, keepdim=True))
+            x = x + self.sigma * (z - z.mean(1, keepdim=True))
         tiled = Tiled(prior, prior.image_size, prior.image_size // 8, PIXELS_AT_ONCE)
         sampler = DPMpp2M(eta=1.0, steps=steps, s_noise=prior.s_noise)
-        result = sampler.sample(tiled, tuple(x.shape), rng=noise, callback=for_sampler(callback), start=State(x, time))
-        return result.x0, first_nfe + int(result.nfe[0])
-
-    return gathered(draw, (height, width), prior, request, finish, callback, gray=gray, method="exact")
+        start = State(x, self.time)
+        result = sampler.sample(tiled, tuple(x.shape), rng=noise, callback=for_sampler(callback), start=start)
+        return result.x0, int(result.nfe[0])
 
 
 def white_level(noise_std: float, *, gray: bool) -> float:
-    """Return the level of white colour noise that hides as much as this noise.
+    """Return the standard deviation of white colour noise with the same effect on the picture as this noise.
 
-    Noise shared by the channels of a grey picture has sqrt(3) times the standard deviation along the grey axis.
+    In a grey picture the three channels share their noise. Along the grey axis it has sqrt(3) times the standard
+    deviation of noise that is independent between channels.
     """
     return noise_std * math.sqrt(3) if gray else noise_std
 
@@ -247,7 +273,7 @@ def denoising_time(prior: ScorePrior, noise_std: float) -> float:
     return 1.0 if time is None else time
 
 
-def cut_off(y: Tensor) -> Tensor:
+def is_clipped(y: Tensor) -> Tensor:
     """Return the mask of values of y, in [0, 1], at black or white, which may have been clipped."""
     return (y <= 0) | (y >= 1)
 
@@ -264,16 +290,16 @@ def expected(y: Tensor, x: Tensor, noise_std: float) -> Tensor:
 def expected_around(y: Tensor, noise_std: float) -> Tensor:
     """Return y, (B, C, H, W), with clipped values replaced by their expectation given their neighbourhood.
 
-    Nearby values are modelled as N(m, v), v >= noise_std^2. The estimates of m and v use the truncated normal's mean in
-    place of clipped values.
+    Nearby values are modelled as N(m, v), v >= noise_std^2. To estimate m and v, clipped values are replaced by their
+    expectation in the previous iteration.
     """
     filled = y.clone()
     for channel in filled.split(1, 1):  # one after the other, to bound memory
         report()
-        where = cut_off(channel)
+        where = is_clipped(channel)
         white = channel[where] >= 1
         for _ in range(_ROUNDS):
-            mean, square = (nearby(values, _AROUND)[where] for values in (channel, channel.square()))
+            mean, square = (local_mean(values, _AROUND)[where] for values in (channel, channel.square()))
             std = (square - mean.square()).clamp(noise_std**2, (_WIDEST * noise_std) ** 2).sqrt()
             within = torch.where(white, 1 - mean, mean) / std
             beyond = (std * (within - _mills(within))).clamp_max(0)
@@ -281,7 +307,7 @@ def expected_around(y: Tensor, noise_std: float) -> Tensor:
     return filled
 
 
-def nearby(values: Tensor, reach: int) -> Tensor:
+def local_mean(values: Tensor, reach: int) -> Tensor:
     """Return the mean of (B, C, H, W) over squares of side 2 reach + 1, clipped to the picture."""
     for down, across in ((reach, 0), (0, reach)):  # separable passes are faster
         size, padding = (2 * down + 1, 2 * across + 1), (down, across)
@@ -290,15 +316,15 @@ def nearby(values: Tensor, reach: int) -> Tensor:
 
 
 def _mills(within: Tensor) -> Tensor:
-    """Return phi(a) / Phi(a) at a = -within, by the scaled erfc; in float32, Phi is 0 beyond five deviations."""
+    """Return phi(a) / Phi(a) at a = -within. It uses the scaled erfc, since Phi is 0 in float32 below a = -5."""
     scaled = within / math.sqrt(2)
     if scaled.device.type == "mps":  # some versions lack erfcx there
         scaled = scaled.cpu()
     return math.sqrt(2 / math.pi) / torch.special.erfcx(scaled).to(within)
 
 
-def drawn(y: Tensor, x: Tensor, noise_std: float, noise: NoiseStream) -> Tensor:
-    """Return y with clipped values replaced by draws given x; x has one row per draw."""
+def drawn_beyond(y: Tensor, x: Tensor, noise_std: float, noise: NoiseStream) -> Tensor:
+    """Return y with clipped values replaced by draws given the picture x, (B, C, H, W); x has one row per draw."""
     # Inverse transform sampling of the truncated normal distribution.
     uniform = torch.special.ndtr(noise.normal(x.shape))
 

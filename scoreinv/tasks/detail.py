@@ -1,9 +1,9 @@
 """The estimate `detail` of a fill: the posterior mean, with the fine luma of a posterior sample.
 
 The mean is closest to the truth, but smooth: it has a third to a half of a photograph's texture. A sample has all of
-it, and specks: its chroma and its coarse luma err 1.4 times as much as the mean's. A speck is an error over a few
-pixels, a texture varies from pixel to pixel. So with the sample's deviation d from the mean in luma, and a blur G of
-0.7 pixels within the hole,
+the texture, but also specks: the errors of its chroma and its coarse luma are 1.4 times those of the mean. A speck is
+an error over a few pixels, whereas texture varies from pixel to pixel. So with the sample's deviation d from the mean
+in luma, and a blur G of 0.7 pixels within the hole,
 
     detail = mean + (d - G d) + 0.2 G d        (the same in R, G and B: the chroma is the mean's)
 

@@ -28,8 +28,8 @@ _ROWS = 1024  # rows of the kernel matrix per block; the whole matrix of 50,000 
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Features of N pictures.
+class PictureFeatures:
+    """Features of N pictures by a classifier.
 
     Attributes:
         features: (N, D) float64.
@@ -40,7 +40,7 @@ class Seen:
     labels: np.ndarray
 
 
-def evaluate(generated: Seen, real: Seen, classes: Sequence[str]) -> dict[str, Any]:
+def evaluate(generated: PictureFeatures, real: PictureFeatures, classes: Sequence[str]) -> dict[str, Any]:
     """Return the distances of two sets, 0 being best, and the fraction of generated pictures in each class.
 
     Raises InputError if a set has fewer than two pictures.
@@ -56,7 +56,7 @@ def evaluate(generated: Seen, real: Seen, classes: Sequence[str]) -> dict[str, A
 
 
 @torch.no_grad()
-def look_at(pictures: Iterable[tuple[str, Picture]], classifier: NoiseClassifier) -> Seen:
+def picture_features(pictures: Iterable[tuple[str, Picture]], classifier: NoiseClassifier) -> PictureFeatures:
     """Return the classifier's features of pictures, each averaged over the picture and its mirror image.
 
     Args:
@@ -78,7 +78,7 @@ def look_at(pictures: Iterable[tuple[str, Picture]], classifier: NoiseClassifier
         labels.append(classifier.network.head(averaged).argmax(1).cpu().numpy())
     if not features:
         raise InputError("there are no pictures to evaluate")
-    return Seen(np.concatenate(features), np.concatenate(labels))
+    return PictureFeatures(np.concatenate(features), np.concatenate(labels))
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,8 @@ class Snapshot:
     """A model that a run has written.
 
     Attributes:
-        path: its file.
-        step: number of steps done.
+        path: the model's file.
+        step: number of finished training steps.
         run: identifier of the run.
     """
 
@@ -48,13 +48,19 @@ class Snapshot:
     run: str
 
 
+def snapshot_in(path: Path) -> Snapshot:
+    """Return the snapshot in a file; a run in progress replaces its last model by later ones."""
+    notes = read_metadata(path)[1]
+    return Snapshot(path, notes["step"], notes["run"])
+
+
 def snapshots_of(run: TrainingRun, settings: RunEvaluationSettings) -> list[Snapshot]:
     """Return the chosen snapshots and the last model of a run, by step; raise InputError if there are none."""
     found: dict[int, Snapshot] = {}
     for path in (run.model, *sorted(run.snapshots.glob("step-*.safetensors"))):
         if path.is_file():
-            notes = read_metadata(path)[1]
-            found[notes["step"]] = Snapshot(path, notes["step"], notes["run"])
+            snapshot = snapshot_in(path)
+            found[snapshot.step] = snapshot
     chosen = [found[step] for step in sorted(found) if settings.includes(step)]
     if not chosen:
         steps = f", but of the steps {', '.join(map(str, sorted(found)))}" if found else ""
@@ -64,12 +70,12 @@ def snapshots_of(run: TrainingRun, settings: RunEvaluationSettings) -> list[Snap
 
 @dataclass(frozen=True)
 class RunEvaluation:
-    """The evaluation of a run's snapshots on the same held-out pictures, draws and noise.
+    """The evaluation of a run's snapshots, all on the same held-out pictures, draws and noise.
 
     Attributes:
-        run: its folder.
-        settings: what is measured.
-        device: to compute on.
+        run: the training run.
+        settings: the snapshots and measures.
+        device: the device to compute on.
     """
 
     run: TrainingRun
@@ -120,9 +126,15 @@ class RunEvaluation:
         return self.run.evaluation / snapshot.run / f"step-{snapshot.step:09d}"
 
     def real(self, count: int) -> list[Picture]:
-        """Return held-out pictures, drawn as in training and rounded to 8 bits."""
+        """Return held-out pictures of 8 bits, drawn as in training without dequantisation.
+
+        Mode `center` draws one square of a picture, so there are at most as many as held-out pictures.
+        """
         low, high = self.config.model.data_range
-        images = held_out_batch(self.config, self.held_out, count).images.permute(0, 2, 3, 1).numpy()
+        if self.config.data.mode == "center":
+            count = min(count, len(self.held_out))
+        config = replace(self.config, data=replace(self.config.data, dequantise=False))
+        images = held_out_batch(config, self.held_out, count).images.permute(0, 2, 3, 1).numpy()
         pixels = ((images - low) / (high - low) * 255).round().clip(0, 255).astype(np.uint8)
         return [Picture(value[..., 0] if value.shape[2] == 1 else value) for value in pixels]
 

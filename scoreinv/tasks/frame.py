@@ -45,8 +45,10 @@ def straighten_picture(picture: Picture, degrees: float) -> Picture:
 def crop_picture(picture: Picture, box: Sequence[float]) -> Picture:
     """Return the part of a picture in a box (x, y, width, height) in pixels.
 
-    Raises SettingError for a box of less than a pixel in the picture.
+    Raises SettingError for a box of less than a pixel in the picture, or with a number that is not finite.
     """
+    for number in box:
+        check("box", number, Number(-math.inf))
     left, top, width, height = box
     columns = np.clip([round(left), round(left + width)], 0, picture.width)
     rows = np.clip([round(top), round(top + height)], 0, picture.height)

@@ -171,7 +171,7 @@ def default_sampler(prior: ScorePrior) -> Sampler:
 
 def make_sampler(prior: ScorePrior, settings: SamplerSettings) -> Solver:
     """Return the sampler of the settings; missing ones are those recommended for the prior."""
-    name = settings.asked or default_sampler(prior)
+    name = settings.chosen or default_sampler(prior)
     if name == "ode":
         return samplers.ODE() if settings.rtol is None else samplers.ODE(settings.rtol, settings.rtol)
     if name in SAMPLER_STEPS:

@@ -1,8 +1,8 @@
 """The task `inpaint`: holes filled by samples of the prior given their surroundings (Song et al. 2021, appendix I.2).
 
-The network never sees the picture as a whole. Holes are grouped into regions with known pixels around; regions are
-filled in a fixed order, each given the fills before it. Windows of about the model's training size lie around the holes
-of a region, and their estimates are blended at every step (`windows.Tiled`). So memory is bounded whatever the
+The network never evaluates the picture as a whole. Holes are grouped into regions with known pixels around. Regions are
+filled in a fixed order, each with the earlier fills as known pixels. Windows of about the model's training size cover
+the holes of a region, and their estimates are blended at every step (`windows.Tiled`). So memory does not grow with the
 picture's size. Only the fill is written: known pixels are bit-identical.
 
 Regions of several pictures that fit one window are evaluated together: a network is up to five times as fast with many
@@ -92,14 +92,14 @@ def inpaint(
         prior: the model, its name or its file; None: the bundled one, or none for a classical method.
         mask_threshold: fraction of a mask's range, from 0, which suits the values 0 and 1, to below 1.
         invert: the mask marks the known pixels.
-        grow: pixels by which holes are enlarged, for soft edges. A note tells if part of the object seems to be left
-            beside a hole, and how many pixels would include it.
-        avoid: a mask, as `mask`, of pixels that deep holes do not copy. They never copy people's heads and shoulders,
-            if a face is found, or colours that are not near the hole.
+        grow: pixels by which holes are enlarged, for soft edges. If part of the object seems to remain beside a hole, a
+            note states the number of pixels that would include it.
+        avoid: a mask, in the form of `mask`, of pixels that fills of deep holes do not copy. They never copy heads and
+            shoulders of people whose face is found, or colours that do not occur near the hole.
         exact: keep every known pixel. Otherwise, if a JPEG smeared the object over its blocks, the 8 pixels beside the
-            mask are redrawn, and a note tells so: in chroma, and where ringing is visible in luma.
-        method: `conditioned` (a network that takes the observation) or `pc` (constrained predictor-corrector, with any
-            model), None for the model's; or `telea`, `navier-stokes` or `biharmonic`, without a model.
+            mask are redrawn (chroma, and luma where ringing is visible), and the outcome has a note.
+        method: `conditioned` (a network with the observation as input) or `pc` (constrained predictor-corrector, with
+            any model), None for the model's; or `telea`, `navier-stokes` or `biharmonic`, without a model.
         steps: of the sampler. None: 10 for `conditioned`, for narrow holes 3; 30 for `pc`.
         samples: number of fills.
         seed: the same seed gives the same fills; each sample has its own noise.
@@ -166,9 +166,9 @@ def draw_fills(
     for fill in prepared:
         fill.unknown, fill.nfe = fill.hole.copy(), 0
         fill.fills = [[] for _ in range(sampling.samples)]
-    steps = list(_steps(prepared, sampling.samples))
-    sizes = [sum(region.hole.size for _, _, region in rows) for rows in steps]
-    for rows, part in zip(steps, split(callback, sizes), strict=True):
+    row_groups = list(_row_groups(prepared, sampling.samples))
+    sizes = [sum(region.hole.size for _, _, region in rows) for rows in row_groups]
+    for rows, part in zip(row_groups, split(callback, sizes), strict=True):
         drawn: list[np.ndarray] = []
         for batch, forward in in_batches(rows, rows[0][2].hole.size, part):
             drawn += _draw(batch, prior, sampling, forward)
@@ -185,22 +185,24 @@ def draw_fills(
 
 
 class PreparedFill:
-    """A picture prepared for filling: what all its fills share.
+    """A picture prepared for filling, which several requests can share, and the state of the current fill.
+
+    `draw_fills` resets `unknown`, `fills` and `nfe`, and updates them region by region.
 
     Args:
         inputs: the picture with its mask.
-        notes: about the mask; None: they are made. Detected damage needs none.
+        notes: notes about the mask; None: computed by `mask_notes`.
 
     Attributes:
-        picture: the picture as the model sees it.
-        kept: the picture that fills are written into.
+        picture: the input of the model.
+        kept: the picture into which fills are written.
         hole: HxW bool.
         unknown: HxW bool, pixels of the hole that are not filled yet.
         gray: the fill is grey.
         groups: regions in the order in which they are filled; those of a group are alike and filled together.
-        fills: of each sample.
-        nfe: network evaluations at each place.
-        window: side of the model's windows.
+        fills: for each sample, its fills so far.
+        nfe: maximum number of network evaluations at a place so far.
+        window: side of the model's windows in pixels.
 
     Raises InputError if `avoid` leaves too little to copy from.
     """
@@ -236,15 +238,18 @@ class PreparedFill:
         return draw_fills([self], request, callback)[0]
 
     def _with_sources(self, region: Region, prior: ScorePrior, avoid: np.ndarray | None) -> Region:
-        """Return a region; if it is deep, with the pixels it must not copy, and enlarged if too few others are left.
+        """Return a region; if it is deep, with the pixels that it must not copy, and enlarged to have enough others.
 
-        These are the user's `avoid`, people, and colours that are foreign to the hole's surroundings. People are copied
-        if nothing else is left. Raises InputError if `avoid` leaves too little.
+        The excluded pixels are the user's `avoid`, people, and colours that are foreign to the hole's surroundings. If
+        too few others are left, foreign colours are allowed, then the region is enlarged up to the whole picture, and
+        then people are allowed.
+
+        Raises InputError if `avoid` leaves too little.
         """
         wanted = region.halvings
         while True:
             box = region.box
-            most = int(math.log2(max(1, min(box[2:]) // prior.stride)))  # to the model's least side
+            most = int(math.log2(max(1, min(box[2:]) // prior.stride)))  # reduces to the model's minimum side
             region = replace(region, halvings=min(wanted, most))
             if not region.halvings:
                 return region
@@ -261,12 +266,12 @@ class PreparedFill:
                 break
             region = widened(region, self.picture.size, prior.stride)
         if not enough_to_copy(known, known & ~marked, region.halvings):
-            raise InputError("what is avoided leaves too little of the picture to copy from: mark less of it")
+            raise InputError("the mask to avoid leaves too little of the picture to copy from: mark less of it")
         return replace(region, avoid=marked)
 
     def _people(self, box: Box) -> np.ndarray:
         """Return where people are in a box, hxw bool: a fill should not repeat them."""
-        # A face that the box cuts is found with what is beside it.
+        # A margin finds faces that the box cuts.
         top, left = (max(0, first - side // 4) for first, side in zip(box[:2], box[2:], strict=True))
         bottom, right = (first + side + side // 4 for first, side in zip(box[:2], box[2:], strict=True))
         height, width = self.picture.size
@@ -305,14 +310,14 @@ _Row = tuple[PreparedFill, int, Region]
 """A sample of a region of a picture: one row of a batch."""
 
 
-def _steps(prepared: list[PreparedFill], samples: int) -> Iterator[list[_Row]]:
-    """Yield what is drawn together: rows of regions that are alike, of all pictures and samples."""
+def _row_groups(prepared: list[PreparedFill], samples: int) -> Iterator[list[_Row]]:
+    """Yield the rows that are drawn together: samples of regions that are alike, of all pictures."""
     for groups in zip_longest(*(fill.groups for fill in prepared)):
         alike: defaultdict[Hashable, list[_Row]] = defaultdict(list)
         for fill, group in zip(prepared, groups, strict=True):
             for sample in range(samples if group else 0):
-                # Regions within one window are evaluated together, whatever their holes. Windows around holes make
-                # their own batch, and each deep hole may be drawn in its own way.
+                # Regions within one window are evaluated together, whatever their holes. A picture with windows around
+                # holes makes its own batch, and so does a picture's deep hole, which may need another method.
                 lead = group[0]
                 kind = (lead.hole.shape, lead.narrow, lead.window, None if lead.in_one_window else fill)
                 alike[kind] += [(fill, sample, region) for region in group]
@@ -320,7 +325,7 @@ def _steps(prepared: list[PreparedFill], samples: int) -> Iterator[list[_Row]]:
 
 
 def _draw(rows: Sequence[_Row], prior: ScorePrior, sampling: Sampling, callback: Callback) -> list[np.ndarray]:
-    """Return the colours of the box of each row; the regions are alike."""
+    """Draw the regions of the rows, which are alike; return the colours of each box, hxwx3 in [0, 1]."""
     keys = [(sampling.seed, sample, *region.box[:2]) for _, sample, region in rows]
     values = to_tensor([fill.known(sample, region.box) for fill, sample, region in rows], prior.device)
     unknown = [crop(fill.unknown, region.box) for fill, _, region in rows]  # also of holes of other regions

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 NoteCode = Literal[
-    "file_converted",  # change: of mode, or the choice of a frame, in words
+    "file_converted",  # change: the change of mode or the choice of a frame, in words
     "noise_estimated",  # level: standard deviation in grey levels
     "noise_low",  # level: below the least noise level of the model; the picture is unchanged
-    "samples_equal",  # nothing was drawn: one result serves all
+    "samples_equal",  # nothing was drawn, so all samples are the same picture
     "model_other_task",  # model task: "fill" or "colour"
     # masks and fills
-    "object_selected",  # share, size: for a single point, which of the objects there, else "", shadow: with its shadow
+    "object_selected",  # share; size: of the object at a single point, else ""; shadow: whether it is included
     "fragments_selected",  # share of the object in gaps and tips that were added to it
     "shadow_none",  # no cast shadow is clear enough
     "mask_mostly_hole",  # share of the picture in the mask
@@ -46,7 +46,7 @@ NoteCode = Literal[
     "border_cropped",  # width, height that are left
     "tone_too_small",
     "tone_not_faded",
-    "tone_corrected",  # changes: what the curves do
+    "tone_corrected",  # contrast: its relative change; cast: hue of the removed colour cast, or ""
     "noise_grain",  # level: left, as film grain
     "noise_none",
     "noise_removed",  # level, estimated: whether it was

@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from scoreinv.operators.kernels import PointSpread
 
 ImageLike = TypeVar("ImageLike", np.ndarray, Image.Image, "Tensor")
-"""The form in which a caller gives a picture, which is that of the result."""
+"""The type of the caller's picture; results have the same type."""
 AnyImage = TypeVar("AnyImage")
 Images = TypeVar("Images")
 AnyMethod = FillMethod | RestorationMethod | Literal["exact", "segmentation", "network"]
-"""How a picture was made; `exact` for noise alone, `segmentation` for a mask of damage, `network` for a larger one."""
+"""How a picture was made. Besides methods of requests: `exact` for denoising and unchanged pictures, `segmentation` for
+masks, `network` for pictures enlarged by a network alone."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,18 +54,18 @@ class Drawn(Generic[Images]):
 class Outcome(Generic[AnyImage]):
     """The outcome of a task, as a `Picture` or in the caller's form (array, PIL image, tensor).
 
-    Of a batch of pictures, `nfe` and `method` are those of the picture with the most evaluations, and notes and the
-    figures of subclasses are lists with an entry for each picture.
+    For a batch of pictures, `nfe` and `method` are those of the picture with the most evaluations. Notes and the added
+    attributes of subclasses are lists with an entry for each picture.
 
     Attributes:
         image: the first sample, or the mean of all.
         samples: all samples.
-        std: standard deviation of the samples at each pixel, HxW, for tensors (B)x1xHxW, in [0, 1]: root mean square
-            over the channels. For colours it is that at the working scale, interpolated. None for one sample. Its
-            relation to the error was measured (`tests/benchmarks/README.md`).
+        std: standard deviation of the samples at each pixel, in [0, 1], as root mean square over the channels: HxW, for
+            tensors (B)x1xHxW. For colours it is computed at the working scale and interpolated. None for one sample.
+            Its relation to the error was measured (`tests/benchmarks/README.md`).
         nfe: network evaluations at each place for one sample.
         method: how the picture was made.
-        notes: what the task tells about the picture.
+        notes: findings and events of the task.
         generated: HxW bool, pixels that a model or a classical method filled; None: none.
         box: part of the original that the picture shows: top, left, height and width; None: all of it.
         provenance: how the picture was made; None for masks, and for `solve`.
@@ -201,7 +202,7 @@ class DeblurOutcome(DenoiseOutcome[AnyImage]):
 
     Attributes:
         blur: the estimated blur; None if a kernel was given.
-        kernel: name of the kernel, as the command line takes it; `file` for an array.
+        kernel: name of the kernel, in the form of the command line's option; `file` for an array.
     """
 
     blur: PointSpread | list[PointSpread | None] | None
@@ -218,7 +219,7 @@ class Step(Generic[AnyImage]):
     Attributes:
         note: what the step found or did.
         changed: whether it changed the picture.
-        image: the first sample after the step, after `damage` its mask; None if unchanged or not kept.
+        image: the first sample after the step, or the mask after the step `damage`; None if unchanged or not kept.
     """
 
     name: StepName

@@ -33,19 +33,20 @@ MEAN_WINDOW = 2
 """Side of the windows of posterior means, in training sizes. Few evaluations allow large windows. They gain 0.7 dB in
 boxes of 48 pixels and nothing in small holes."""
 _ERROR_SHARE = (1.0, 0.4, 0.4)
-"""Ratio of the error variances of posterior mean and initial estimate in narrow holes, of luma and chroma. A larger
-ratio of chroma would draw its long-range errors as coloured grain."""
+"""Error variance of the posterior mean over that of the initial estimate in narrow holes, for luma and chroma axes. A
+larger ratio for chroma would draw its long-range errors as coloured grain."""
 _ERROR_REACH = (0.7, 2.0, 2.0)
-"""Correlation length of these errors in pixels, fitted on held-out photographs: the spread of samples is then closest
-to their error. In lines of 8 to 11 pixels spread over error is 0.72 in luma, 0.77 in chroma."""
+"""Correlation length of these errors in pixels. It was fitted on held-out photographs, to bring the spread of samples
+closest to their error: in lines of 8 to 11 pixels their ratio is 0.72 in luma and 0.77 in chroma."""
 _DETAIL_REACH = (0.0, 2.0, 2.0)
-"""The same for `detail`, which has no spread: it is then 0.1 dB closer to the truth, with 0.04 more of its detail."""
+"""Correlation length for `detail`, whose spread does not matter. Results are 0.1 dB closer to the truth than with
+`_ERROR_REACH`, and have 0.04 more of its detail."""
 _DETAIL_LEVEL = 0.08
-"""Last noise level of `detail`: ten grey levels. At seven two evaluations leave dots at edges; a higher one blurs."""
+"""Last noise level of `detail` for pictures on [-1, 1]: ten grey levels. With seven, two evaluations leave dots at
+edges; a higher level blurs."""
 _WIDE = 7
-"""Side in pixels of the squares that fit into the wider parts of narrow holes, whose errors `detail` corrects by one
-more evaluation. Parts less wide look the same without it: on held-out photographs they are 0.2 dB closer to the truth.
-Wider ones would have grain at edges."""
+"""Width in pixels from which a part of a narrow hole gets one more evaluation in `detail`. With it, narrower parts look
+the same and are 0.2 dB further from the truth (held-out photographs); without it, wider parts have grain at edges."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Windows:
         return Tiled(prior, self.tile, self.overlap, pixels_at_once(device), self.needed)
 
     def reduced_to(self, needed: Tensor, prior: ScorePrior) -> Windows:
-        """Return windows around fewer pixels of narrow holes, (H, W) bool, of the side that covers these cheapest."""
+        """Return windows around `needed` alone, pixels of narrow holes (H, W) bool, of the side with the least work."""
         tile = narrow_tile(needed.cpu().numpy(), prior.image_size, prior.stride) if needed.any() else self.tile
         return replace(self, tile=tile, needed=needed)
 
@@ -78,7 +79,7 @@ def accepts_holes(prior: ScorePrior) -> bool:
 
 
 Sampled = tuple[Tensor, int]
-"""Pictures (B, C, H, W) of 0 black and 1 white, not clipped, and the evaluations of the network for each."""
+"""Pictures (B, C, H, W), 0 for black and 1 for white, not clipped, and the evaluations of the network for each."""
 
 
 def draw_given(
@@ -99,7 +100,7 @@ def draw_given(
     of the mean are hardly correlated, by `PosteriorFlow`. `pc` works with any model.
 
     Args:
-        initial: for `pc`: pictures (B, C, H, W) in [0, 1], at which it begins, unless at the SDE's prior.
+        initial: for `pc`: pictures (B, C, H, W) in [0, 1] to start from, unless it starts from the SDE's prior.
         known: for `detail`: (B, 1, H, W), 1 at known pixels and 0 in holes.
         narrow: all holes are narrow.
 
@@ -135,7 +136,7 @@ def posterior_mean(
     noise: NoiseStream,
     callback: Callback | None,
 ) -> Sampled:
-    """Return the posterior mean: at the largest noise one evaluation in each orientation."""
+    """Return the posterior mean: the prediction at the largest noise, by one evaluation in each orientation."""
     given = windows.around(SelfEnsemble(conditioned, windows.orientations), prior.device)
     z = noise.normal(tuple(shape))
     with torch.no_grad(), reporting(partial(notify, callback)):

@@ -43,7 +43,7 @@ REQUESTS: dict[str, type[Request]] = {
     "upscale": UpscaleRequest,
     "deblur": DeblurRequest,
 }
-"""Requests by the name of their task: those whose results are photographs, and recorded."""
+"""The request of each task whose results are recorded, by the name of the task. Results of other tasks are masks."""
 
 
 def recorded(
@@ -88,8 +88,8 @@ def all_recorded(
     ]
 
 
-def signed(outcome: Outcome[Picture], picture: Picture) -> Picture:
-    """Return the image or a sample of an outcome with the record, if there is one, in its metadata."""
+def with_provenance(outcome: Outcome[Picture], picture: Picture) -> Picture:
+    """Return the image or a sample of an outcome with the outcome's record, if any, in its metadata."""
     record = outcome.provenance
     if not isinstance(record, Record):
         return picture
@@ -108,7 +108,7 @@ def changes_of(outcome: Outcome[Picture], original: Picture, results: Sequence[P
 
 
 def settings_of(request: Request) -> dict[str, Any]:
-    """Return the settings of a request for JSON; `request_of` is the inverse, but for a kernel from a file."""
+    """Return the settings of a request for JSON. `request_of` is the inverse, except for a kernel from a file."""
     return {each.name: _plain(getattr(request, each.name)) for each in fields(request)}  # type: ignore[arg-type]
 
 
@@ -156,7 +156,7 @@ def _plain(value: Any) -> Any:
 
 
 def _software(*, torch: bool) -> dict[str, str]:
-    """Return the versions of what computes."""
+    """Return the versions of scoreinv and of the libraries that compute the result."""
     modules = {"numpy": np, **({"torch": sys.modules.get("torch")} if torch else {})}
     versions = {name: str(module.__version__) for name, module in modules.items() if module is not None}
     return {"scoreinv": __version__} | versions

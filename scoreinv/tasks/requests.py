@@ -1,7 +1,7 @@
-"""Requests, what a user asks of a task, one frozen data class each, checked when it is made; and its inputs.
+"""Requests: the settings of each task, as a frozen data class that checks them when it is made. Also a task's inputs.
 
-Choices, ranges, defaults and help texts stand here once, for the command line, the page, Python and worker processes.
-What depends on the picture is decided by the task. Imports no torch.
+Choices, ranges, defaults and help texts are declared here once, for the command line, the page, Python and worker
+processes. The task decides whatever depends on the picture. Imports no torch.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Estimate = Literal["sample", "mean"]
 FillEstimate = Literal["detail", Estimate]
 ClassicalMethod = Literal["telea", "navier-stokes", "biharmonic"]
 Given = Literal["mask", "avoid", "hints", "references"]
-"""What a user can give beside a picture."""
+"""Names of the inputs that a user can add to a picture."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Inputs:
 
     Attributes:
         picture: the photo.
-        hole: HxW bool, pixels to fill; None: tasks that fill holes detect damage.
+        hole: HxW bool, pixels to fill; None: detected damage, in tasks that fill holes.
         avoid: HxW bool, pixels that fills do not copy.
         hints: colour hints.
         references: photos with example colours.
@@ -64,18 +64,19 @@ class Inputs:
 
     @property
     def given(self) -> set[Given]:
-        """Return the names of the inputs beside the picture."""
+        """Return the names of the present inputs, without the picture."""
         present: dict[Given, Any] = {"mask": self.hole, "avoid": self.avoid, "hints": self.hints}
         names = {name for name, value in present.items() if value is not None}
         return names | {"references"} if self.references else names
 
 
 START_LEVEL = 0.5
-"""Noise level at which few steps of `pc` begin: twice the deviation of pictures, which hides the initial estimate."""
+"""Noise level, for pictures in [0, 1], from which `pc` starts if it has few steps. It is twice the standard deviation
+of pictures, and hides the initial estimate."""
 
 
 def _number(text: str | float) -> float:
-    """Return the number of a text, NaN if it is none."""
+    """Return the number that a text stands for, NaN if it is not a number."""
     try:
         return float(text)
     except ValueError:
@@ -83,19 +84,18 @@ def _number(text: str | float) -> float:
 
 
 def _level_from_text(text: str | None) -> float | None:
-    """Return the starting noise level that a command line gives; `prior` is infinite."""
-    if text is None or text == "prior":
-        return None if text is None else math.inf
+    """Convert the starting noise level from a command line; `prior` is infinite."""
+    if text is None:
+        return None
+    if text == "prior":
+        return math.inf
     if not math.isfinite(level := _number(text)):
         raise SettingError("start", f"must be a noise level such as 1, or prior, not {shown(text)}")
     return level
 
 
 def noise_from_levels(text: str | float | None) -> float | None:
-    """Return the noise level in [0, 1] that a front end gives in grey levels, 0 to 255.
-
-    Raises SettingError for another number.
-    """
+    """Convert a noise level from grey levels, 0 to 255, to [0, 1]; raise SettingError for anything else."""
     if text is None:
         return None
     if not 0 <= (level := _number(text)) <= GRAY_LEVELS:
@@ -110,12 +110,12 @@ METHOD_HELP = "conditioned: a network that takes the observation; pc: predictor-
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a model draws: the settings of a fill or of colours with all defaults decided.
+    """Settings with which a model draws fills or colours, after all defaults have been decided.
 
     Attributes:
         method: `conditioned`: DPM-Solver++(2M) of the reverse SDE, for narrow holes the flow from the posterior mean;
             `pc`: constrained predictor-corrector sampling (Song et al. 2021, appendix I.2 and I.3).
-        steps: times of the grid.
+        steps: number of times in the grid.
         start: noise level at which `pc` begins, for pictures in [0, 1]; infinite: the SDE's prior. None: a level that
             hides the initial estimate, or the prior if there are as many steps as on the SDE's own grid.
         samples: number of samples.
@@ -139,7 +139,7 @@ class Sampling:
 
 
 class Request:
-    """Base of all requests, which are data classes; a task without these settings has the values here."""
+    """Base of all requests, which are data classes. The values here are for tasks without such settings."""
 
     samples: int = 1
     estimate: FillEstimate | None = "sample"
@@ -152,23 +152,26 @@ class Request:
 
     @property
     def mean(self) -> bool:
-        """Whether one estimate of the posterior mean is wanted, without samples."""
+        """Whether the result is one estimate of the posterior mean, without samples."""
         return self.estimate == "mean" and self.samples == 1
 
     @property
     def results(self) -> int:
-        """Number of pictures wanted: all samples, or the one mean."""
+        """Number of resulting pictures: all samples, or the one mean."""
         return self.samples if self.estimate == "sample" else 1
 
     def roles(self, given: Collection[Given]) -> list[Role]:
-        """Return the models that the task uses if this is given beside the picture; rows name the first."""
+        """Return the roles of the models that the task uses with these inputs, the task's main model first."""
         return []
 
     def check_given(self, given: Collection[Given]) -> None:
-        """Raise SettingError if what is given beside the picture does not fit the request."""
+        """Raise SettingError if these inputs do not fit the request."""
 
     def result_of(self, picture: Picture) -> Picture:
-        """Return a picture of the result's size and mode, to check outputs early; raise InputError if there is none."""
+        """Return a picture of the result's size and mode, to check outputs early.
+
+        Raises InputError if the request cannot be done on this picture.
+        """
         return picture
 
 
@@ -178,7 +181,7 @@ class DrawRequest(Request):
 
     Attributes:
         start: noise level for pictures in [0, 1]; infinite is the SDE's prior.
-        seed: seed of the noise. Each picture has its own stream for colours, and samples 2k and 2k + 1 have opposite
+        seed: seed of the noise. For colours, each picture has its own stream, and samples 2k and 2k + 1 have opposite
             noise.
         estimate: for one sample of `conditioned`, `mean` is the posterior's, from one evaluation in each orientation
             (for colours: for each of `MEAN_DRAWS` noises).
@@ -225,18 +228,20 @@ class DrawRequest(Request):
         if self.mean and method == "pc":
             raise SettingError("estimate", "mean with the method pc needs 2 samples or more")
         steps = self.default_steps[method] if self.steps is None else self.steps
-        # Several pictures are samples, whatever is made of them, and so is the result of `pc`.
-        estimate = self.estimate or "mean" if method == "conditioned" and self.samples == 1 else "sample"
+        # `pc` draws only samples. The mean of several pictures is computed from samples.
+        estimate: FillEstimate = "sample"
+        if method == "conditioned" and self.samples == 1:
+            estimate = self.estimate or "mean"
         return Sampling(method, steps, self.start, self.samples, self.seed, estimate)
 
 
 FillMethod = Literal[Method, ClassicalMethod]
 
 FILL_STEPS: dict[Method, int] = {"conditioned": 10, "pc": 30}
-"""Times of the grid for holes. With 10 the detail of `photo`'s fills is 1.0 to 1.1 times the photographs', with 25
-1.2; more than 30 steps of `pc` change little."""
+"""Number of times in the grid for holes. With 10, fills by `photo` have 1.0 to 1.1 times the photographs' detail, with
+25, 1.2 times. More than 30 steps of `pc` change little."""
 NARROW_FILL_STEPS = 3
-"""Evaluations of `PosteriorFlow` for scratches, specks and writing: more change little. `detail` takes two if all holes
+"""Evaluations of `PosteriorFlow` for scratches, specks and writing; more change little. `detail` makes two if all holes
 are less than 7 pixels wide."""
 
 
@@ -248,9 +253,8 @@ class InpaintRequest(DrawRequest):
     (`tasks.deep_holes`). A classical method needs no model, so no other setting goes with it.
 
     Attributes:
-        estimate: None: `detail` for one sample of a model that takes the observation, else `sample`. Deep holes are
-            samples with either.
-        sensitivity, grow: of detected damage, if no mask is given.
+        estimate: None: `detail` for one sample of `conditioned`, else `sample`. For deep holes both are a sample.
+        sensitivity, grow: settings of damage detection, if no mask is given.
     """
 
     default_steps = FILL_STEPS
@@ -323,15 +327,16 @@ class InpaintRequest(DrawRequest):
 GrayWeights = Literal["rec601", "average", "rec709"]
 
 COLOR_STEPS: dict[Method, int] = {"conditioned": 15, "pc": 30}
-"""Times of the grid for colours."""
+"""Number of times in the grid for colours."""
 MEAN_DRAWS = 4
-"""Noises that the posterior mean of colours is averaged over: a single one leaves a tint."""
+"""Number of noises over which the posterior mean of colours is averaged: a single one leaves a tint."""
 COLOR_TEMPERATURE = 0.2
-"""Factor of the deviation of drawn colours from the posterior mean. At larger ones, samples of `scene` have patches of
-odd colours: between 0.5 and 0.7, a sample's error is that of the grey picture (Kodak), at 1 it is larger."""
+"""Factor of the deviation of drawn colours from the posterior mean. With larger ones, samples of `scene` have patches
+of odd colours: between 0.5 and 0.7 a sample's error is that of the grey picture (Kodak), at 1 it is larger."""
 COLOR_SATURATION = 1.45
-"""Largest factor of the chroma of the mean and of such samples, which are as pale. `scene` has less where one hue is
-likely (`Colours.paleness`): in 30 portraits, skin is 0.96 times as strong as the truth, with 1.45 everywhere 1.17."""
+"""Largest factor of the chroma of the mean, and of samples pulled towards it: both are paler than photographs. `scene`
+uses less where one hue is likely (`Colours.paleness`): the chroma of skin in 30 portraits is then 0.96 times the truth,
+with 1.45 everywhere it is 1.17 times."""
 
 
 COLOR_ESTIMATE_HELP = (
@@ -348,7 +353,7 @@ class ColorizeRequest(DrawRequest):
     """How a grey picture is coloured.
 
     Attributes:
-        estimate: None: `mean` for one result of a model that takes the grey, else `sample`.
+        estimate: None: `mean` for one sample of `conditioned`, else `sample`.
         saturation: factor of the chroma; None: see `saturation_of`.
         whiten: make the lightest tone of a tinted print white; otherwise its luma is kept. The tint is removed anyway.
     """
@@ -395,7 +400,7 @@ class ColorizeRequest(DrawRequest):
         return ["colorize"]
 
     def saturation_of(self, sampling: Sampling, *, hinted: bool) -> float:
-        """Return the largest factor of the chroma; given colours (`hinted`) would stand out if others were stronger."""
+        """Return the largest factor of the chroma, 1 with given colours (`hinted`), which drawn ones should match."""
         if self.saturation is not None:
             return self.saturation
         return COLOR_SATURATION if sampling.method == "conditioned" and not hinted else 1.0
@@ -416,9 +421,9 @@ RESTORATION_STEPS: dict[RestorationMethod, int] = {
     "pc": 30,
     "dpir": 10,
 }
-"""Times of the grid of each method if sampling begins at an estimate of the picture."""
+"""Number of times in the grid of each method if it starts from an estimate of the picture."""
 MEAN_STEPS = 3
-"""Times of `dpir` from a blurred photograph: 6 gain 0.1 dB."""
+"""Number of steps of `dpir` from a blurred photograph; 6 gain 0.1 dB."""
 LEAST_STEPS: dict[RestorationMethod, int] = {
     "diffpir": 12,
     "ddrm": 12,
@@ -427,12 +432,13 @@ LEAST_STEPS: dict[RestorationMethod, int] = {
     "mmps": 12,
     "dpir": 8,
 }
-"""Times below which a method is much worse if sampling begins at the prior. For `photo` at noise of .05 the error of
-`mmps` is 14 % larger in 8 than in 36, that of `pigdm` for a blur is 0.23 in 24 and 0.41 in 12."""
+"""Number of steps below which a method is much worse if it starts from the SDE's prior. For `photo` at noise of .05,
+the error of `mmps` is 14 % larger with 8 than with 36 steps. The error of `pigdm` for a blur is 0.23 with 24 steps and
+0.41 with 12."""
 FULL_STEPS = 3
-"""Factor of the steps if sampling begins at the prior; `dps` takes the same number."""
+"""Factor of the steps if a method starts from the SDE's prior; not for `dps`."""
 DENOISING_STEPS = 10
-"""Times of the grid for samples of a noisy picture."""
+"""Number of times in the grid for samples of a noisy picture."""
 
 
 AVERAGED = Setting(
@@ -501,7 +507,7 @@ class SolveRequest(Request):
         return ["denoise"]
 
     def decided(self, *, estimated: bool) -> tuple[RestorationMethod, int]:
-        """Return method and steps for work that begins at an estimate (`estimated`) or at the prior."""
+        """Return method and steps for a start from an estimate (`estimated`) or from the SDE's prior."""
         sampler: RestorationMethod = "diffpir" if estimated else "mmps"
         method = self.method or ("dpir" if self.mean else sampler)
         if self.steps is not None:
@@ -513,7 +519,7 @@ class SolveRequest(Request):
 
 @dataclass(frozen=True)
 class DenoiseRequest(SolveRequest):
-    """How noise is removed: by one method, whose steps are for samples alone.
+    """How noise is removed: by one method. Only samples take steps.
 
     Attributes:
         noise_std: standard deviation of the noise, in [0, 1]; None: estimated.
@@ -536,7 +542,7 @@ class DenoiseRequest(SolveRequest):
 
 @dataclass(frozen=True)
 class UpscaleRequest(SolveRequest):
-    """How a picture is enlarged: for the mean by a network's estimate, from which samples start.
+    """How a picture is enlarged: the mean is a network's estimate, and samples start from it.
 
     Attributes:
         noise_std: standard deviation of the picture's noise, in [0, 1]; 0: the reduced result equals the picture. None:
@@ -585,7 +591,7 @@ class UpscaleRequest(SolveRequest):
 
 
 def _kernel_from_text(text: str | None) -> Any:
-    """Return the blur that a command line gives: a `PointSpread`, or the luma of a picture file as an array."""
+    """Convert the kernel from a command line to a `PointSpread`, or to an array, the luma of a picture file."""
     if text is None:
         return None
     if text == "-":
@@ -686,21 +692,21 @@ RESTORATION: tuple[StepName, ...] = get_args(StepName)
 """Steps of `restore` in order, see `tasks.restore`."""
 
 SURE_SENSITIVITY = 0.05
-"""Sensitivity for photographs in colour, where damage is rare: of 24 healthy ones it changes 0.3 % of one and nothing
-of the others; 0.2 changes three, and the default four, two of them by more than 0.5 %."""
+"""Sensitivity for photographs in colour, where damage is rare. Of 24 healthy ones it changes 0.3 % of one and nothing
+in the others; 0.2 changes three, and the default four, two of them by more than 0.5 %."""
 
 
 @dataclass(frozen=True)
 class RestoreRequest(Request):
-    """Which steps a restoration of an old photograph takes.
+    """The steps of a restoration of an old photograph, and their settings.
 
     Attributes:
-        sensitivity: None: 0.5; `SURE_SENSITIVITY` for photographs in colour, unless much of them is surely damaged.
-            Little damage that does not stand out is then left.
+        sensitivity: None: 0.5, or `SURE_SENSITIVITY` for photographs in colour unless much of them is surely damaged.
+            With None, little damage that does not stand out is left.
         grow: pixels by which detected damage is enlarged, for its soft edges.
         noise_std: standard deviation of the noise in [0, 1], which is then removed; None: estimated, and removed if it
             is more than film grain.
-        estimate: of colours, see `ColorizeRequest`; `mean` of several samples averages their fills, too.
+        estimate: for colours, see `ColorizeRequest`; the `mean` of several samples averages fills, too.
         keep_steps: keep the picture after each step in the outcome.
     """
 

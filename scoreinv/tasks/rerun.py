@@ -34,9 +34,9 @@ def rerun(record: Record, inputs: Inputs, models: Models, callback: Callback | N
 
 
 def repeated(outcome: Outcome[Picture], record: Record) -> Picture:
-    """Return the picture of a repeated run that the record is of: a sample, or the first or mean of all.
+    """Return the picture of a repeated run to which the record belongs: one of the samples, or the outcome's image.
 
-    Raises InputError if there is no such sample.
+    Raises InputError if the run has no such sample.
     """
     if record.sample is None:
         return outcome.image

@@ -1,17 +1,17 @@
 """The task `restore`: damage, tint, tones, noise and colours of old photographs.
 
-Each step takes the result of the one before, in this order:
+The steps, each on the result of the one before:
 
 1. *damage* is detected, or given as a mask;
-2. a plain *border* is found, and torn edges, and cut off if requested;
-3. the *tint* of a tinted print is removed; colours of stains and tears do not count for it;
-4. faded tones are corrected (*tone*), so that later models see tones as in training;
-5. damage is filled (*inpaint*), before dust counts as noise, and in grey if the print was tinted;
+2. a plain *border* and torn edges are found, and cut off if requested;
+3. the *tint* of a tinted print is removed; it is measured without stains and tears;
+4. faded tones are corrected (*tone*), because later models were trained with correct ones;
+5. damage is filled (*inpaint*): before denoising, for which dust would be noise, and after the removal of the tint;
 6. noise is removed (*denoise*) if it is more than film grain;
-7. colours are drawn (*colorize*) for a picture that is grey then, except on the paper around it;
+7. colours are drawn (*colorize*) if the picture is grey by then, except on the paper around it;
 8. the result is enlarged (*enlarge*) if requested.
 
-A step that finds nothing to do returns the picture itself, so a healthy photograph in colours comes back bit-identical.
+A step that finds nothing to do returns the picture itself, so a healthy photograph in colour comes back bit-identical.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 
 from scoreinv.analysis.borders import within_border, within_paper
 from scoreinv.analysis.effective_resolution import enlarged_fills, oversampling, reduced
-from scoreinv.analysis.kind import Kind, seen, untinted
+from scoreinv.analysis.kind import Kind, analysis_picture, untinted
 from scoreinv.analysis.noise import FILM_GRAIN, white_noise
 from scoreinv.imaging.picture import Picture, colour_planes, picture_of_hole, to_samples
 from scoreinv.imaging.regions import touched_blocks
@@ -60,11 +60,11 @@ from scoreinv.tasks.upscale import upscale_picture
 from scoreinv.windows.boxes import Box, crop
 
 _SURELY = 0.005
-"""Share of surely damaged pixels from which a photograph in colours is an old one; healthy ones have up to 0.003."""
+"""Share of surely damaged pixels from which a photograph in colour is an old one; healthy ones have up to 0.003."""
 
 _EVIDENCE = 16.0
-"""How far damage of less than `_WORN` must stand out (`DamageOdds.evidence`), as in most scans with a few marks:
-otherwise it is a wire, the veins of a leaf, or specks on water."""
+"""Minimum `DamageOdds.evidence` of damage that covers less than `_WORN`. Most scans with a few marks exceed it; wires,
+the veins of a leaf, or specks on water do not."""
 
 _WORN = 0.01
 """Share of damaged pixels, with rims, from which a picture is a worn, grainy print."""
@@ -72,7 +72,7 @@ _WORN = 0.01
 _DURATIONS: dict[StepName, float] = {"damage": 4, "tone": 0.2, "inpaint": 10, "denoise": 5, "colorize": 1}
 """Relative durations of the steps for a scan of two megapixels with 2 % damage."""
 _ENLARGING = 10.0
-"""That of its enlargement, if requested."""
+"""Relative duration of the step `enlarge`."""
 
 
 def restore(
@@ -113,8 +113,8 @@ def restore(
 
     Args:
         image: array HxW, HxWx3 or HxWx4, PIL image, or tensor (B)xCxHxW of uint8, uint16 or floats in [0, 1].
-        mask: the damage, as `inpaint` takes it; None: detected.
-        hints: colours, as `colorize` takes them.
+        mask: the damage, in the form of the mask of `inpaint`; None: detected.
+        hints: colours, in the form of the hints of `colorize`.
         inpaint, denoise, colorize: fill damage, remove noise, draw colours.
         tone: treat the picture as faded; strength of the correction, 0 to 1. None: 1 if it is surely faded.
         recolor: replace the colours of a photograph in colour.
@@ -165,8 +165,8 @@ def restore(
     holes: list[Any] = [None] * len(pictures)
     if mask is not None:
         holes = list(as_holes(mask, [picture.size for picture in pictures]))
-    strokes = hints_for(hints, len(pictures))
-    inputs = [Inputs(picture, hole, hints=one) for picture, hole, one in zip(pictures, holes, strokes, strict=True)]
+    each_hints = hints_for(hints, len(pictures))
+    inputs = [Inputs(picture, hole, hints=one) for picture, hole, one in zip(pictures, holes, each_hints, strict=True)]
     request.check_given(inputs[0].given)
     models = models_of(
         inpaint=filler if inpaint else None,
@@ -178,8 +178,8 @@ def restore(
 
     def restored(one: Inputs, request: RestoreRequest, models: Models, part: Callback) -> RestoreOutcome[Any]:
         outcome = restore_picture(one, request, models, part)
-        alone = replace(form, dims=3)
-        steps = [replace(step, image=step.image and alone.pictures([step.image])) for step in outcome.steps]
+        single = replace(form, dims=3)  # steps are kept per picture, not as a batch
+        steps = [replace(step, image=step.image and single.pictures([step.image])) for step in outcome.steps]
         return replace(outcome, steps=steps)
 
     return for_each(restored, inputs, request, models, form, "restoring", callback, progress=progress)
@@ -202,7 +202,7 @@ def restore_picture(
     work = _Restoration([picture], request, models, parts)
     if hole is not None:
         work.notes += mask_notes(hole)
-    find_odds = cache(lambda: DamageOdds.of(picture, models.detector(), parts["damage"]))
+    find_odds = cache(lambda: DamageOdds.of(picture, models.detector(), parts["damage"]))  # once, if at all
     work.kind = kind_of(picture, models, find_odds)
     if request.inpaint and hole is None:
         work.detect_damage(find_odds())
@@ -231,13 +231,17 @@ def restore_picture(
 
 @dataclass
 class _Restoration:
-    """The state of a restoration.
+    """The state of a restoration. The methods are its steps, called in the order of `tasks.restore`.
 
     Attributes:
-        pictures: one, or all samples once something was drawn.
-        callbacks: of the steps.
+        pictures: the picture; after a step that draws samples, all samples.
+        callbacks: the callback of each step.
+        kind: kind of the photograph, without its damage.
+        damage: HxW bool, detected or given; None if that step is off.
         inside: box inside a border that was cut off.
-        notes: about the inputs.
+        noise_std: standard deviation of the noise, in [0, 1]; None before or without that step.
+        steps: finished steps.
+        notes: notes about the inputs.
     """
 
     pictures: list[Picture]
@@ -254,16 +258,16 @@ class _Restoration:
     method: AnyMethod = "exact"
 
     def take_damage(self, hole: np.ndarray | None) -> None:
-        """Take the user's mask, HxW bool, for the damage."""
+        """Use the user's mask, HxW bool, as the damage."""
         assert hole is not None
         self.damage = hole
         self._finish_step("damage", info("damage_given", share=float(hole.mean())), mask=hole)
 
     def detect_damage(self, odds: DamageOdds) -> None:
-        """Detect damage; little of it that does not stand out, and too much of it, is left."""
+        """Detect damage. Ignore little damage that does not stand out, and an implausibly large share of damage."""
         (picture,), sensitivity = self.pictures, self.request.sensitivity
         hole = odds.marked(USUAL_SENSITIVITY if sensitivity is None else sensitivity, 0)
-        factor = oversampling(picture, hole)  # rims are as soft
+        factor = oversampling(picture, hole)  # soft edges are wider by this factor
         if sensitivity is None and self.kind == "coloured":
             sure = odds.marked(SURE_SENSITIVITY, 0)
             hole = sure if sure.mean() < _SURELY else hole
@@ -296,9 +300,9 @@ class _Restoration:
         return inside
 
     def remove_tint(self) -> Picture:
-        """Make a tinted print grey; return the small picture without its damage."""
+        """Make a tinted print grey; return the result reduced and without damage (`analysis_picture`)."""
         (picture,) = self.pictures
-        whole = seen(picture, self.damage)
+        whole = analysis_picture(picture, self.damage)
         if self.kind != "tinted":
             self._finish_step("tint", info("kind_gray" if self.kind == "grey" else "kind_color"))
         elif self.request.keep_tint:
@@ -312,7 +316,7 @@ class _Restoration:
         """Correct faded tones; a print that keeps its tint keeps its tones.
 
         Args:
-            whole: the small picture without its damage.
+            whole: the result of `remove_tint`.
         """
         if self.kind == "tinted" and self.request.keep_tint:
             return
@@ -369,12 +373,12 @@ class _Restoration:
         samples, prior = self.samples(), self.models.colorizer()
         estimate: Estimate | None = self.request.estimate if len(samples) == 1 else "sample"
         request = ColorizeRequest(seed=self.request.seed, estimate=estimate, saturation=self.request.saturation)
-        # Paper has only given colours, and is no evidence of the picture's.
+        # Paper around the picture gets colours only from hints. Without hints it is cut off: it is no evidence.
         inside = within_paper(samples[0]) if hints is None else None
-        shown = samples if inside is None else [sample.part(inside) for sample in samples]
-        weights = noise_weights_of(shown[0])  # one for all: pairs of opposite noise stay pairs
+        grays = samples if inside is None else [sample.part(inside) for sample in samples]
+        weights = noise_weights_of(grays[0])  # the same for all samples, so that pairs have opposite noise
         parts, colored = split(self.callbacks["colorize"], [1] * len(samples)), []
-        for number, (sample, part) in enumerate(zip(shown, parts, strict=True)):
+        for number, (sample, part) in enumerate(zip(grays, parts, strict=True)):
             (drawn,) = draw_colors(
                 [sample], ["grey"], prior, request, [hints], part, first=number, noise_weights=weights
             )
@@ -394,7 +398,7 @@ class _Restoration:
         self._finish_step("enlarge", info("enlarged", factor=factor), enlarged)
 
     def samples(self) -> list[Picture]:
-        """Return as many pictures as samples are wanted, equal if nothing was drawn."""
+        """Return the requested number of samples; they are equal if nothing was drawn."""
         count = self.request.samples
         return self.pictures if len(self.pictures) == count else self.pictures * count
 
@@ -408,7 +412,7 @@ class _Restoration:
                 running_spread.add(sample.rgb())
             std = running_spread.std()
             if any(step.name == "colorize" and step.changed for step in self.steps):
-                # Colours come in pairs; fills, which differ most in the damage, do not.
+                # Colours come in antithetic pairs. Fills do not, and in the damage they differ more than colours.
                 pairs = running_spread.std(ddof_of_pairs(len(samples)))
                 std = pairs if self.damage is None else np.where(self._enlarged_damage(), std, pairs)
             if self.request.estimate == "mean":
@@ -417,16 +421,16 @@ class _Restoration:
                 planes[:] = to_samples(running_spread.mean[..., : planes.shape[2]], planes.dtype)
         notes = [*self.notes, *(step.note for step in self.steps)]
         return RestoreOutcome(
-            image,
-            samples,
-            std,
-            self.nfe,
-            self.method,
-            self.kind,
-            self.damage,
-            self.noise_std,
-            self.steps,
-            self.request.steps,
+            image=image,
+            samples=samples,
+            std=std,
+            nfe=self.nfe,
+            method=self.method,
+            kind=self.kind,
+            damage=self.damage,
+            noise_std=self.noise_std,
+            steps=self.steps,
+            wanted=self.request.steps,
             notes=notes,
             generated=self.damage if any(step.name == "inpaint" for step in self.steps) else None,
             box=self.inside,
@@ -441,10 +445,15 @@ class _Restoration:
     def _finish_step(
         self, name: StepName, note: Note, pictures: list[Picture] | None = None, *, mask: np.ndarray | None = None
     ) -> None:
-        """Record a step; `pictures` are its results, None if it changed nothing."""
-        shown = None
+        """Record a step.
+
+        Args:
+            pictures: results of the step; None if it changed nothing.
+            mask: HxW bool, the damage after the step `damage`.
+        """
+        image = None
         if self.request.keep_steps:
-            shown = pictures[0] if pictures else None
-            shown = picture_of_hole(mask) if mask is not None and mask.any() else shown
-        self.steps.append(Step(name, note, pictures is not None, shown))
+            image = pictures[0] if pictures else None
+            image = picture_of_hole(mask) if mask is not None and mask.any() else image
+        self.steps.append(Step(name, note, pictures is not None, image))
         self.pictures = pictures or self.pictures

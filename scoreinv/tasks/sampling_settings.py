@@ -1,4 +1,4 @@
-"""Settings of sampling from nothing and of the likelihood: data classes that check themselves. Imports no torch."""
+"""Settings of generation, of the likelihood and of run evaluations, checked when they are made. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Predictor = Literal[
 Corrector = Literal["langevin", "annealed_langevin", "none"]
 
 GENERATIVE_MODEL = "photo"
-"""Bundled model for new pictures and for pictures between two."""
+"""Bundled model for generation and interpolation."""
 
 SAMPLER_STEPS: dict[Sampler, int] = {"multistep": 25, "heun": 18, "ddim": 50}
 """Times of the grid for new pictures; of `heun` as in its paper for CIFAR-10."""
@@ -25,10 +25,10 @@ SAMPLER_STEPS: dict[Sampler, int] = {"multistep": 25, "heun": 18, "ddim": 50}
 class SamplerSettings:
     """Settings of generation; None means the model's recommendation, else the paper's setting for its SDE.
 
-    Without a name, the sampler is the one that has one of the given settings, else the model's. The corrector is
-    `langevin` if its steps or snr are given, or if the predictor is `none`. Predictors and correctors are those of Song
-    et al. 2021, appendix D to G. Step sizes of `langevin` follow the norms of score and noise, those of
-    `annealed_langevin` the noise level.
+    If `sampler` is None, a setting that only one sampler has chooses it (`chosen`). The corrector is `langevin` if its
+    steps or snr are given, or if the predictor is `none`. Predictors and correctors are those of Song et al. 2021,
+    appendix D to G. Step sizes of `langevin` follow the norms of score and noise; those of `annealed_langevin` follow
+    the noise level.
     """
 
     sampler: Annotated[
@@ -97,12 +97,12 @@ class SamplerSettings:
     def __post_init__(self) -> None:
         check_settings(self)
         for setting in ("predictor", "corrector", "corrector_steps", "snr"):
-            if getattr(self, setting) is not None and self.asked not in (None, "pc"):
-                raise SettingError(setting, f"belongs to the sampler pc, not to {self.asked}")
+            if getattr(self, setting) is not None and self.chosen not in (None, "pc"):
+                raise SettingError(setting, f"belongs to the sampler pc, not to {self.chosen}")
         for setting, sampler in _OWNERS.items():
-            if getattr(self, setting) is not None and self.asked != sampler:
-                raise SettingError(setting, f"belongs to the sampler {sampler}, not to {self.asked}")
-        if self.steps is not None and self.asked == "ode":
+            if getattr(self, setting) is not None and self.chosen != sampler:
+                raise SettingError(setting, f"belongs to the sampler {sampler}, not to {self.chosen}")
+        if self.steps is not None and self.chosen == "ode":
             raise SettingError("steps", "do not go with the sampler ode, which chooses its steps by itself")
         if self.corrector == "none":
             for setting in ("corrector_steps", "snr"):
@@ -112,8 +112,8 @@ class SamplerSettings:
             raise SettingError("predictor", "none leaves the work to a corrector, and no corrector is asked for")
 
     @property
-    def asked(self) -> Sampler | None:
-        """Return the requested sampler, by name or by a setting that only it has; None for the model's."""
+    def chosen(self) -> Sampler | None:
+        """Return the chosen sampler, by name or by a setting that only it has; None: the model's default."""
         if self.sampler is not None:
             return self.sampler
         if any(value is not None for value in (self.predictor, self.corrector, self.corrector_steps, self.snr)):
@@ -137,8 +137,8 @@ class RunEvaluationSettings:
     """Snapshots of a training run to evaluate, and what to measure.
 
     Attributes:
-        from_, to: first and last step; None: of all.
-        every: only steps that are multiples of it.
+        from_, to: first and last step to evaluate; None: the run's.
+        every: evaluate only steps that are multiples of this number.
         samples: number of samples of each snapshot.
         likelihood: number of held-out pictures for bits/dim.
         exact: solve the ODE of the likelihood adaptively, as in the paper.

@@ -63,7 +63,8 @@ _WHOLE = 0.03
 """Bonus for each mask over the next smaller one. Mean IoU of random clicks on sixteen objects: .75 with penalty and
 bonus, .65 with the predicted IoU alone, .82 for the best of the three."""
 _PLAIN, _OBEYED, _LIKE = 0.2, 0.1, 0.3
-"""Bonuses after several clicks: the mask for several points, agreement with all clicks, IoU with the previous mask.
+"""Bonuses after several clicks: for the first mask, which is for several points; for agreement with all clicks; and per
+unit of IoU with the previous mask.
 Mean IoU after two clicks on sixteen objects: .84, against .74 with the first mask alone, which may fall apart."""
 _PART = 0.01
 """Area of specks and gaps, at most, as a fraction of a mask's largest component or of the mask."""
@@ -79,7 +80,7 @@ Chosen with the thresholds of `analysis.fragments`, by `tests/benchmarks/fragmen
 _KEPT = 32
 """Cached masks per picture, 1 MB each; undoing a click then needs no decoding."""
 MOST_CLICKS = 32
-"""Limit on the points of a prompt; each takes a run of the decoder, about 0.1 s."""
+"""Maximum number of points of a prompt. Each needs a run of the decoder, about 0.1 s."""
 
 
 @dataclass(frozen=True)
@@ -248,9 +249,11 @@ class Selection:
         input_size = scaled(picture.size, self.scale)
         rgb = picture.resized_rgb(*input_size)
         self.embedding = self.network.embedding(rgb)
-        self._seen = input_size[0] / CELL, input_size[1] / CELL
-        self._low = max(1, round(self._seen[0])), max(1, round(self._seen[1]))
-        self._colours = Picture(rgb).resized_rgb(*self._low)  # reuses the slow reduction
+        self._extent = input_size[0] / CELL, input_size[1] / CELL
+        """Height and width of the picture in the decoder's square masks, in cells; the rest is padding."""
+        self._low = max(1, round(self._extent[0])), max(1, round(self._extent[1]))
+        """The low resolution of the picture: one pixel per cell."""
+        self._colours = Picture(rgb).resized_rgb(*self._low)  # from `rgb`, since reducing a large picture is slow
         self._edges = EdgesOfPicture(picture, self._colours)
         self._masks: dict[tuple[Prompt, Size | None], tuple[np.ndarray, np.ndarray]] = {}
 
@@ -267,7 +270,7 @@ class Selection:
         """
         logits, iou, chosen = self._answer(prompt, size, callback)
         low = self._cleaned(expit(logits), prompt)
-        mask = self._edges.raised(low)
+        mask = self._edges.upsampled(low)
         if not mask.any():
             raise ScoreinvError("no object was found: point at the middle of an object, or give a box around it")
         return Selected(mask, chosen, iou, self._fragments(low > 0.5, logits, prompt) & ~mask)
@@ -321,7 +324,7 @@ class Selection:
     def _at_low(self, square: np.ndarray) -> np.ndarray:
         """Return values in the encoder's square input at the picture's low resolution."""
         height, width = self._low
-        view = (0, 0, self._seen[1], self._seen[0])
+        view = (0, 0, self._extent[1], self._extent[0])
         return np.array(Image.fromarray(square).resize((width, height), Image.Resampling.BILINEAR, box=view))
 
     def _answer(
@@ -370,8 +373,9 @@ class Selection:
     ) -> tuple[np.ndarray, float]:
         """Return the logits of the mask of a box, and its predicted IoU, as medians over three masks.
 
-        They are the mask for unambiguous prompts, the mask that colours explain best, and the mask for unambiguous
-        prompts of the bounding box of the latter. A box drawn by hand is wider than the object.
+        The decoder's first mask is for unambiguous prompts, the others for ambiguous ones. The three masks are: the
+        first mask of the box; the mask that colours explain best; and, because a hand-drawn box is wider than the
+        object, the first mask of that mask's bounding box.
         """
         cleaned = [self._cleaned(expit(mask), Prompt(box=box)) > 0.5 for mask in masks]
         around = self._within(box, _AROUND)
@@ -432,7 +436,7 @@ class Selection:
 
     def _likeliest(self, logits: np.ndarray, iou: np.ndarray) -> int:
         """Return the index of the most likely mask of a single click, by predicted IoU and area."""
-        rows, columns = (math.ceil(side) for side in self._seen)
+        rows, columns = (math.ceil(side) for side in self._extent)
         area = (logits[:, :rows, :columns] > 0).mean(axis=(1, 2)).clip(1e-6)
         unusual = np.log10(_SMALL / area).clip(0) + 4 * (area - _LARGE).clip(0)
         return 1 + int(np.argmax((iou - _UNUSUAL * unusual)[1:] + _WHOLE * np.argsort(np.argsort(area[1:]))))

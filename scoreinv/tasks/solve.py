@@ -38,8 +38,8 @@ from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import Number, check
 from scoreinv.system.text import shown
 from scoreinv.tasks.callbacks import Callback, for_sampler, running, split
-from scoreinv.tasks.common import Model, gathered, model_of, start_time, wide_tile
-from scoreinv.tasks.denoise import cut_off, denoise_values, expected, white_level, written
+from scoreinv.tasks.common import Model, draw_outcome, model_of, start_time, wide_tile
+from scoreinv.tasks.denoise import denoise_values, expected, is_clipped, white_level, written
 from scoreinv.tasks.outcome import ImageLike, Outcome, in_form
 from scoreinv.tasks.posterior import pc_sampler
 from scoreinv.tasks.requests import LEAST_STEPS, DenoiseRequest, Estimate, RestorationMethod, SolveRequest
@@ -49,8 +49,8 @@ from scoreinv.windows.tiled import Tiled, crop
 
 _log = logging.getLogger(__name__)
 
-_UNKNOWN = 0.055
-"""Assumed `Problem.missing` of the mean for any observation, for pictures in [0, 1]."""
+_USUAL_MISSING = 0.055
+"""`Problem.missing` of DPIR's mean for an arbitrary observation, for pictures in [0, 1]."""
 _INITIAL_LEVEL = 0.1
 """Smallest noise level at which sampling starts from an initial estimate, for pictures in [0, 1]."""
 _HIDING = 2.8
@@ -64,13 +64,13 @@ _LAST_LEVEL = 0.02
 """Last noise level of DPIR, or half the observation's noise if that is larger; lower levels gain nothing."""
 _MEAN_STRENGTH = 0.1
 """Strength of the denoiser in DPIR from an initial estimate, in three steps; 0.15 costs 0.07 dB on twelve blurred JPEGs
-of quality 92 and makes one worse."""
+of quality 92 and makes one of them worse."""
 _BLIND_STRENGTH = 0.2
 """Strength of the denoiser in DPIR without an initial estimate, in thirty steps. On six photographs moved by 15 pixels,
 with noise of 0.01, 0.15 loses 1.6 dB and 0.1 loses 11; on blurred, noisy ones 0.1 gains 0.2 dB."""
 _PICTURE_STD = 0.25
 """Standard deviation of the values of photographs in [0, 1]."""
-_BEYOND = 10.0
+_DIVERGED = 10.0
 """Root mean square above which a picture in [0, 1] has diverged; good runs have 0.8, poor ones 2."""
 _LEAST_DPS_NOISE = 0.02
 """Noise that DPS assumes in an exact observation, since it divides by the noise; for pictures in [0, 1]."""
@@ -144,7 +144,7 @@ def solve(
         request = DenoiseRequest(steps=steps, samples=samples, seed=seed, estimate=estimate, orientations=orientations)
 
     def solved(number: int, part: Callback) -> Outcome[Any]:
-        values, gray = _as_seen(operator, observations[number])
+        values, gray = _with_channels_of(operator, observations[number])
 
         def finish(rgb: np.ndarray) -> Picture:
             return written(Picture(np.zeros(rgb.shape[:2] if gray else rgb.shape, dtype)), rgb)
@@ -154,7 +154,7 @@ def solve(
             return denoise_values(noisy, noise_std, model, request, finish, part, gray=gray, stored=False)
         problem = Problem(operator, values, noise_std, gray, finish)
         if isinstance(model.network, FFDNet):  # its noise range is too small to start from pure noise
-            problem = replace(problem, rough=True, missing=_UNKNOWN)
+            problem = replace(problem, starts_from_mean=True, missing=_USUAL_MISSING)
         return solve_problem(problem, model, request, part)
 
     with running("solving", callback, progress=progress) as forward:
@@ -170,15 +170,14 @@ class Problem:
         operator: A.
         y: (1, C, h, w), of pictures in [0, 1].
         noise_std: standard deviation of the noise in y, at least 0.
-        gray: whether the picture is grey: the channels of y, and their noise, are equal.
+        gray: the picture is grey: the channels of y, and their noise, are equal.
         finish: converts colours HxWx3 in [0, 1] to the result.
         initial: smooth estimate of the picture, (1, 3, H, W) in [0, 1]; None if there is none.
-        rough: whether samples start from DPIR's mean, which is computed from `initial` or blindly, instead of from
-            `initial`.
+        starts_from_mean: samples start from DPIR's mean. DPIR in turn starts from `initial`, if that is given.
         part: the part of the picture to return; None: all of it.
-        missing: largest standard deviation of a component missing from the initial estimate, for pictures in [0, 1];
-            sampling starts at a noise level above it.
-        stored: whether y was clipped at black and white, as in files; needs an initial estimate.
+        missing: largest standard deviation of a component that the starting point of samples lacks, for pictures in
+            [0, 1]; sampling starts at a noise level above it.
+        stored: y was clipped at black and white, as in files; needs an initial estimate.
     """
 
     operator: Operator
@@ -187,7 +186,7 @@ class Problem:
     gray: bool
     finish: Callable[[np.ndarray], Picture]
     initial: Tensor | None = None
-    rough: bool = False
+    starts_from_mean: bool = False
     part: Box | None = None
     missing: float = 0.0
     stored: bool = False
@@ -210,52 +209,70 @@ def solve_problem(
         ScoreinvError: the model returned values that are not finite, or the method diverges.
     """
     has_initial = problem.initial is not None
-    mean_first = problem.rough and not request.mean
+    mean_first = problem.starts_from_mean and not request.mean
     method, steps = request.decided(estimated=has_initial or mean_first)
     if not (has_initial or mean_first) and steps < (least := LEAST_STEPS.get(method, 0)):
         _log.warning("solve: %d steps are too few for %s from pure noise: take at least %d", steps, method, least)
-    height, width = problem.shape[1:]
-    # In the model's range, low + (high - low) x; the initial estimate stays in [0, 1].
-    low, high = prior.data_range
-    operator = problem.operator.in_range(low, high)
-    y, stored_noise = problem.y.to(prior.device), problem.noise_std
-    black, white = (operator(torch.full((1, *problem.shape), end, device=prior.device)) for end in (low, high))
-
-    def completed(observed: Tensor) -> Tensor:
-        """Return y for A x, with its clipped values replaced by their expectation, in the model's range."""
-        return black + (high - low) * expected(y, (observed - black) / (high - low), stored_noise)
-
-    # Equal values for white and black mean that nothing is observed there, as in zero padding around a blurred photo.
-    clipped = problem.stored and bool((cut_off(y) & (white != black)).any())
-    complete = completed if clipped else None
-    noise_std = white_level(problem.noise_std, gray=problem.gray) * (high - low)
-    problem = replace(problem, operator=operator, y=black + (high - low) * y, noise_std=noise_std)
-
+    problem, complete = _in_model_range(problem, prior)
     solver = _Method(method, steps, request.orientations, complete)
-    solver.of(problem, prior)  # raises for an unsuitable problem before any work
+    solver.guided(problem, prior)  # raises for an unsuitable problem before any work
     mean_nfe = 0
-    if method != "dpir" and (complete is not None or problem.rough):
+    if method != "dpir" and (complete is not None or problem.starts_from_mean):
         _, mean_steps = SolveRequest().decided(estimated=has_initial)
         part, callback = split(callback, [mean_steps, steps * request.samples])
-        x0, mean_nfe = _Method("dpir", mean_steps, 1, complete).drawn(problem, prior, NoiseStream(0, 1), part)
-        if problem.rough:
-            problem = replace(problem, initial=prior.to_image(x0))
-        if complete is not None:
-            problem = replace(problem, y=complete(problem.operator(x0)))
+        problem, mean_nfe = _with_mean(problem, prior, _Method("dpir", mean_steps, 1, complete), part)
 
     def draw(noise: NoiseStream, part: Callback) -> tuple[Tensor, int]:
         x0, nfe = solver.drawn(problem, prior, noise, part)
         # Clipping to [0, 1] would hide divergence.
         rms = float(prior.to_image(x0).square().mean((1, 2, 3)).max().sqrt())
-        if rms > _BEYOND:
+        if rms > _DIVERGED:
             raise ScoreinvError(
                 f"{method} diverges (the root mean square of its picture is {rms:.3g}; white has 1): take more steps, "
                 "a larger noise_std, or another method"
             )
         return x0 if problem.part is None else crop(x0, problem.part), mean_nfe + nfe
 
-    size = (height, width)
-    return gathered(draw, size, prior, request, problem.finish, callback, gray=problem.gray, method=method)
+    height, width = problem.shape[1:]
+    finish, gray = problem.finish, problem.gray
+    return draw_outcome(draw, (height, width), prior, request, finish, callback, gray=gray, method=method)
+
+
+Completion = Callable[[Tensor], Tensor]
+"""Returns y with its clipped values replaced by their expectation, given A x; see `DPIR.complete`."""
+
+
+def _in_model_range(problem: Problem, prior: ScorePrior) -> tuple[Problem, Completion | None]:
+    """Return the problem in the model's range, low + (high - low) x, and the completion of y if values are clipped.
+
+    The initial estimate stays in [0, 1].
+    """
+    low, high = prior.data_range
+    operator = problem.operator.in_range(low, high)
+    y, stored_noise = problem.y.to(prior.device), problem.noise_std
+    black, white = (operator(torch.full((1, *problem.shape), end, device=prior.device)) for end in (low, high))
+
+    def completed(predicted: Tensor) -> Tensor:
+        return black + (high - low) * expected(y, (predicted - black) / (high - low), stored_noise)
+
+    # Equal values for white and black mean that nothing is observed there, as in zero padding around a blurred photo.
+    clipped = problem.stored and bool((is_clipped(y) & (white != black)).any())
+    noise_std = white_level(problem.noise_std, gray=problem.gray) * (high - low)
+    problem = replace(problem, operator=operator, y=black + (high - low) * y, noise_std=noise_std)
+    return problem, completed if clipped else None
+
+
+def _with_mean(problem: Problem, prior: ScorePrior, dpir: _Method, callback: Callback) -> tuple[Problem, int]:
+    """Return the problem with DPIR's mean put to use, and the evaluations for it.
+
+    The mean completes clipped values of y. If samples start from it, it replaces the initial estimate.
+    """
+    x0, nfe = dpir.drawn(problem, prior, NoiseStream(0, 1), callback)
+    if problem.starts_from_mean:
+        problem = replace(problem, initial=prior.to_image(x0))
+    if dpir.complete is not None:
+        problem = replace(problem, y=dpir.complete(problem.operator(x0)))
+    return problem, nfe
 
 
 @dataclass(frozen=True)
@@ -264,15 +281,15 @@ class _Method:
 
     Attributes:
         orientations: number of orientations over which a mean is averaged.
-        complete: see `DPIR`.
+        complete: see `DPIR.complete`; other methods ignore it.
     """
 
     name: RestorationMethod
     steps: int
     orientations: int
-    complete: Callable[[Tensor], Tensor] | None
+    complete: Completion | None
 
-    def of(self, problem: Problem, prior: ScorePrior) -> tuple[Prior, Sampler]:
+    def guided(self, problem: Problem, prior: ScorePrior) -> tuple[Prior, Sampler]:
         """Return the guided prior and the sampler; raise InputError if the method does not suit the problem."""
         operator, y, noise = problem.operator, problem.y, problem.noise_std
         scale = prior.data_range[1] - prior.data_range[0]
@@ -281,7 +298,7 @@ class _Method:
         if self.name == "dpir":
             averaged = SelfEnsemble(prior, ALL[: self.orientations])
             tiled = Tiled(averaged, *wide_tile(prior, *problem.shape[1:]), PIXELS_AT_ONCE)
-            times = self._falling(problem, prior)
+            times = self._dpir_times(problem, prior)
             strength = _BLIND_STRENGTH if problem.initial is None else _MEAN_STRENGTH
             return tiled, DPIR(operator, y, noise, strength, times=times, complete=self.complete)
         if self.name == "ddrm":
@@ -302,7 +319,7 @@ class _Method:
 
     def drawn(self, problem: Problem, prior: ScorePrior, noise: NoiseStream, callback: Callback) -> tuple[Tensor, int]:
         """Draw one picture per noise stream, in the model's range; return them with the evaluations for each."""
-        condition, sampler = self.of(problem, prior)
+        condition, sampler = self.guided(problem, prior)
         shape = (len(noise), *problem.shape)
         start = self._start(problem, prior, noise, shape)
         result = sampler.sample(condition, shape, rng=noise, callback=for_sampler(callback), start=start)
@@ -313,7 +330,7 @@ class _Method:
         initial = problem.initial
         if self.name == "dpir":
             initial = torch.full((1, *shape[1:]), 0.5) if initial is None else initial
-            time = self._falling(problem, prior)[0]
+            time = self._dpir_times(problem, prior)[0]
             picture = prior.to_model(initial.to(prior.device)).expand(shape)
             return State(broadcast(prior.sde.alpha(as_time(time)), picture) * picture, time)
         if initial is None:
@@ -326,8 +343,8 @@ class _Method:
         picture = prior.to_model(initial.to(prior.device)).expand(shape)
         return State(prior.sde.perturb(picture, as_time(start), noise.normal(shape)), start)
 
-    def _falling(self, problem: Problem, prior: ScorePrior) -> tuple[float, ...]:
-        """Return the times of half-quadratic splitting, evenly spaced in the logarithm of the noise level."""
+    def _dpir_times(self, problem: Problem, prior: ScorePrior) -> tuple[float, ...]:
+        """Return the times of DPIR, evenly spaced in the logarithm of the noise level."""
         scale = prior.data_range[1] - prior.data_range[0]
         ends = prior.sde.noise_to_signal(torch.tensor([prior.sde.sampling_end, 1.0], dtype=torch.float64))
         last = max(float(ends[0]), scale * _LAST_LEVEL, problem.noise_std / 2)
@@ -395,7 +412,7 @@ def _check_observed(operator: Operator, observations: list[Tensor], noise_std: f
         raise SettingError(
             "noise_std", f"is in [0, 1] units, and {noise_std:g} exceeds the observation: 25 grey levels are 25/255"
         )
-    y, _ = _as_seen(operator, observations[0])
+    y, _ = _with_channels_of(operator, observations[0])
     back = again = None
     with suppress(RuntimeError):
         back = operator.picture_like(y)
@@ -411,8 +428,8 @@ def _check_observed(operator: Operator, observations: list[Tensor], noise_std: f
     check_adjoint(operator.linearised(back)[1], back)
 
 
-def _as_seen(operator: Operator, y: Tensor) -> tuple[Tensor, bool]:
-    """Return an observation of the shape of A x, and whether the picture is grey (one channel for three equal ones)."""
+def _with_channels_of(operator: Operator, y: Tensor) -> tuple[Tensor, bool]:
+    """Return y with as many channels as A x, and whether the picture is grey: y then had one channel for three."""
     if y.shape[1] != 1:
         return y, False
     with suppress(RuntimeError):  # some operators accept three channels only

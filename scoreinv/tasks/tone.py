@@ -1,8 +1,8 @@
 """Correction of faded tones in `restore`: black and white points, contrast and cast, by one curve per channel.
 
-A network compares a reduced picture with the expected colours of its greys, which `scene` predicts. It returns the
-inverse curves of the fading, and the odds that they bring the picture closer to what it was (`models.tone_estimator`).
-If the odds are low, the picture stays unchanged, unless the user sets a strength.
+A network (`models.tone_estimator`) compares a reduced picture with its expected colours, predicted by `scene` from the
+luma. It estimates the curves that invert the fading, and the odds that they bring the picture closer to its original
+state. If the odds are low, the picture stays unchanged, unless the user sets a strength.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ SEEN_SIDE = 224
 LEAST_SIDE = 144
 """Smallest side of a picture whose tones can be estimated, in pixels."""
 _LEAST_ODDS, _LEAST_OF_GRAY, _LEAST_OF_WORN = 0.0, -0.5, -1.5
-"""Log odds of a gain from which a picture is corrected: in colour, in grey, and a damaged print."""
+"""Minimum log odds of a gain for a correction: of a colour picture, a grey picture, and a damaged print."""
 _LEAST_CHANGE = 3.5
 """Smallest correction, as mean CIEDE2000; smaller estimates are unreliable."""
 _BLACK, _DARKER = 0.01, 0.5
-"""Darkest value of a dark channel, and its maximum relative to the lightest channel's. No channel of a faded print is
-so dark, since fading raises its black; red under water is."""
+"""Limits below which a channel is dark: of its minimum, and of its maximum relative to that of the lightest channel. A
+faded print has no dark channel, because fading raises black; a picture under water has, red."""
 
 
 @lru_cache(maxsize=1)
@@ -91,9 +91,9 @@ def curves_of(picture: Picture, worn: bool) -> tuple[ToneCurves, np.ndarray, boo
 
 
 def expected_chroma(seen: Tensor, network: ChromaNetwork) -> Tensor:
-    """Return the predicted mean chroma of the greys of pictures (B, 3, H, W), and its features.
+    """Return the mean chroma predicted from the luma of pictures (B, 3, H, W) in [0, 1], and the network's features.
 
-    The channels of the result (B, 3 + SEEN, H / 16, W / 16) are chroma, then features.
+    The result is (B, 3 + SEEN, H / 16, W / 16): chroma, then features.
     """
     gray = seen.movedim(1, -1) @ torch.tensor(luma_weights("rec601"), dtype=torch.float32)
     low, high = torch.quantile(gray.flatten(1), torch.tensor([0.005, 0.995]), dim=1)[..., None, None]

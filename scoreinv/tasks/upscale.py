@@ -8,8 +8,8 @@ corrects it:
 the most likely picture if the errors of x0 are white with standard deviation e. Without noise, A x = y. Samples start
 from this estimate.
 
-The network sees `SPAN.reach` pixels around a pixel, and the correction decays faster. So windows that share twice as
-many give the result of the whole picture.
+The network's receptive field has a radius of `SPAN.reach` pixels, and the correction decays faster. So windows that
+overlap by twice the radius have the same result as the whole picture.
 """
 
 from __future__ import annotations
@@ -50,11 +50,13 @@ from scoreinv.windows.placement import covering_tile, grid
 _LEAST_SIDE, _MOST_SIDE = 192, 320
 """Range of the side of windows, in pixels of the small picture; the largest take about a second of a core."""
 ERROR = 0.01
-"""e, for pictures in [0, 1]; with noise, .003 to .03 are level on held-out photographs."""
+"""e, for pictures in [0, 1]. With noise, results on held-out photographs are the same from .003 to .03."""
 _LIMITINGS = 5
-"""Alternating projections onto [0, 1] and the photograph; the reduced result is then within a level of it."""
+"""Number of alternating projections onto [0, 1] and onto the pictures that reduce to the photograph. The reduced result
+is then within a grey level of the photograph."""
 _MISSING = 0.045
-"""`Problem.missing` over the factor. Of .02 to .09 over it, it has the best CRPS of samples (eight photographs)."""
+"""`Problem.missing` divided by the factor. Of values from .02 to .09, it has the best CRPS of samples on eight
+photographs."""
 
 
 def upscale(
@@ -182,7 +184,7 @@ class Enlarging:
 
     @torch.no_grad()
     def windows(self, callback: Callback | None) -> Iterator[tuple[Box, Tensor]]:
-        """Yield boxes of the large picture, which cover it, with their colours (1, 3, h, w)."""
+        """Yield boxes that cover the large picture, and their colours (1, 3, h, w) in [0, 1]."""
         factor, model = self.request.factor, self.model
         height, width = self.values.shape[-2:]
         boxes = upscaling_windows(height, width, model.reach)
@@ -192,7 +194,7 @@ class Enlarging:
                 x = self._estimate(y)
             x = x.mean(1, keepdim=True).expand_as(x) if self.gray else x
             top, left, tall, wide = box
-            # What the network sees of the border of a window is wrong, except at that of the picture.
+            # The estimate is wrong near the borders of a window that are not borders of the picture.
             above, before = (self.model.reach if start else 0 for start in (top, left))
             below = self.model.reach if top + tall < height else 0
             after = self.model.reach if left + wide < width else 0
@@ -213,7 +215,7 @@ class Enlarging:
             return self._corrected(finite(torch.stack(estimates).mean(0)), y)
 
     def _corrected(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the estimate x, corrected by the photograph y and limited to [0, 1] as far as y allows."""
+        """Return the estimate x corrected by the photograph y, and limited to [0, 1] where that agrees with y."""
         reduce, level = self._reduction(*y.shape[2:]), (self.noise_std / ERROR) ** 2
         x = x + reduce.ridge(y - reduce(x), level)
         for _ in range(_LIMITINGS):

@@ -1,27 +1,27 @@
-"""The score of a picture's own patches, for fills of deep holes that continue the surroundings.
+"""A prior over fills of deep holes, in which every patch is a copy of one of the picture's known patches.
 
-Suppose each patch of a picture is one of its known patches e_j, up to a deviation tau and from a nearby place:
+Each patch is one of the known patches e_j, up to noise of standard deviation tau, and probably from a nearby place:
 
     p(x_P) = sum_j p_j N(x_P; e_j, tau^2 I),      p_j proportional to exp(-|(displacement_j - c) / reach|^2 / 2).
 
-c is 0, or an offset that makes samples differ. Given the noisy state at the level s = sigma / alpha and the observed
-pixels y, the posterior mean of a patch is, up to tau,
+The offset c is 0, or differs between samples to make their fills differ. Given the noisy state at the level
+s = sigma / alpha and the observed pixels y, the posterior mean of a patch is, up to tau,
 
     E[x_P | x_t, y] = sum_j w_j e_j,
     w_j proportional to p_j exp(-|y - e_j|^2 / (2 tau^2) - |x_t / alpha - e_j|^2 / (2 (s^2 + tau^2))),
 
-with the first distance over the patch's observed pixels, and the second over the others. Each pixel takes the centre of
+with the first distance over the patch's observed pixels, and the second over the others. Each pixel gets the centre of
 its patch: the local score machine of Kamb & Ganguli 2024 (arXiv 2412.20292), for one picture. At s = 0 this is texture
 synthesis by nearest neighbours (Efros & Leung 1999; Wexler, Shechtman & Irani 2007). From large s, a sampler draws
 patches that agree with each other.
 
 The mean's mismatch at the known pixels around a hole is interpolated into the hole and added, which hides the seam.
-Patches have independent posteriors and contribute one pixel each; agreement of the whole picture comes only from
-sampling in steps. Comparing with all patches is feasible for a few thousand pixels; `nearest_neighbour_field` continues
-on finer scales.
+Patches have independent posteriors and contribute one pixel each; overlapping patches agree only because sampling takes
+several steps. Comparing all patches is feasible for a few thousand pixels; `nearest_neighbour_field` continues on finer
+scales.
 
-Distances are between whole grey levels (`grey_levels`), exact in any order of summation. All else is rounded once per
-value, or computed in float64. So samples do not depend on the number of threads or the processor, unless a state is
+Distances are between whole grey levels (`grey_levels`), exact in any order of summation. All other values are rounded
+once, or computed in float64. So samples do not depend on the number of threads or the processor, unless a state is
 within 1e-15 of the border between two levels.
 """
 
@@ -42,10 +42,10 @@ from scoreinv.system.options import require
 from scoreinv.texture.nearest_neighbour_field import GREY_LEVEL, TOLERANCE, grey_levels, of_channels
 
 REACH = (0.5, 2.0)
-"""Standard deviations of displacements down and across in pixels, by eye on removed objects. Across is larger, since
-scenes vary less that way. Both are below a patch's size since overlapping patches overcount differences."""
+"""Standard deviations of displacements down and across in pixels, by eye on removed objects. Across it is larger, since
+scenes vary less that way. Both are below a patch's size, because overlapping patches count differences repeatedly."""
 _PATCHES = (512, 4096)
-"""Maximum number of patches per comparison, for many places and for few."""
+"""Maximum number of patches that a place is compared with, if there are many places and if there are few."""
 _COMPARISONS = 1 << 23  # maximum number of comparisons per step; more places get fewer patches
 _MARGIN = 4  # radius of a patch in pixels
 _SIDE = 2 * _MARGIN + 1
@@ -55,8 +55,8 @@ _NEGLIGIBLE = 20.0
 """Patches whose log weight is lower than the largest by this are ignored: 4,096 of them weigh less than 1e-5."""
 _TILE = 48  # maximum side of a group of places: each group of a long crack has its own patches
 _MAX_UNOBSERVED = 0.1
-"""Maximum share of a hole's pixels with an unobserved patch, as at crossings of cracks. Below it, starting at twice the
-scale does not improve fills."""
+"""Maximum share of a hole's pixels whose patch has no observed pixel, as at crossings of cracks, in `touch_known`. With
+fewer of them, a start at the next coarser scale does not improve fills."""
 
 
 def most_patches(places: int, parts: int = 1) -> int:
@@ -68,14 +68,14 @@ def most_patches(places: int, parts: int = 1) -> int:
 class PatchPrior(Prior):
     """A distribution over the fills of pictures whose patches are all among the known ones.
 
+    Every picture must have a hole, and enough patches that may be copied (`enough`).
+
     Args:
         sde: the SDE of the noise.
-        pictures: (B, C, H, W) on [-1, 1], of 3 channels or 1 (`of_channels`), independent; ignored where not observed.
+        pictures: (B, C, H, W) on [-1, 1], of 3 channels or 1 (`of_channels`); values are ignored where not observed.
         observed: (B or 1, 1, H, W), 0 or 1.
         elsewhere: (B, 2), c of each picture, in pixels down and across. None: 0.
         sources: (B or 1, 1, H, W), 0 or 1, the pixels that may be copied. None: all observed ones.
-
-    Each picture has a hole, and patches that may be copied (`enough`).
     """
 
     data_range = (-1.0, 1.0)
@@ -95,7 +95,7 @@ class PatchPrior(Prior):
         centres = pictures.new_zeros(len(pictures), 2) if elsewhere is None else elsewhere
         self._centres, self._patches = centres.tolist(), list[_Patches]()
         for picture, known, copied in zip(pictures, observed, sources, strict=True):
-            alike = (other for other in self._patches if other.are_of(picture, known, copied))  # shared by samples
+            alike = (other for other in self._patches if other.is_same(picture, known, copied))  # shared by samples
             self._patches.append(next(alike, None) or _Patches(picture, known, copied))
 
     @staticmethod
@@ -106,8 +106,11 @@ class PatchPrior(Prior):
         return bool((_wholly_known(sources, _SIDE).flatten(1).sum(1) >= _FEWEST).all())
 
     @staticmethod
-    def reached(observed: Tensor) -> bool:
-        """Return whether the patches of nearly all hidden pixels contain observed ones, (B, 1, H, W)."""
+    def touch_known(observed: Tensor) -> bool:
+        """Return whether the patches of nearly all hidden pixels contain observed pixels.
+
+        observed: (B, 1, H, W), 0 or 1.
+        """
         hidden = 1 - observed
         return bool(_wholly_known(hidden, _SIDE).sum() <= _MAX_UNOBSERVED * hidden.sum())
 
@@ -139,10 +142,11 @@ class PatchPrior(Prior):
 
 
 class _Patches:
-    """A picture's patches that may be copied (a subset if there are many), compared with the places of its hole.
+    """The patches of one picture that may be copied (a subset if there are many), compared with places.
 
-    Patches of C channels are rows of D = C side^2 values. Each is identified by the number of its first pixel in the
-    picture padded by the margin (`_padded`), with rows of `_row` pixels.
+    The places are the pixels of the hole and of a rim of `_RIM` pixels around it. A patch of C channels is a row of
+    D = C side^2 values, identified by the number of its first pixel in the picture padded by `_MARGIN` (`_padded`),
+    whose rows have `_row` pixels.
     """
 
     def __init__(self, picture: Tensor, observed: Tensor, sources: Tensor) -> None:
@@ -156,21 +160,21 @@ class _Patches:
         most = most_patches(places.shape[1], len(tiles))
         self.tiles = [self._tile(tile, _near_and_far(at, tile, most)) for tile in tiles]
 
-    def are_of(self, picture: Tensor, observed: Tensor, sources: Tensor) -> bool:
+    def is_same(self, picture: Tensor, observed: Tensor, sources: Tensor) -> bool:
         """Return whether the picture (C, H, W) and its masks are the same as this object's."""
         alike = torch.equal(self.observed, observed) and torch.equal(self.sources, sources)
         return alike and torch.equal(torch.where(observed > 0, picture, 0.0), self.picture)
 
     def mean(self, x: Tensor, level: float, centre: list[float]) -> Tensor:
-        """Return the posterior mean (C, H, W), given the state x at this noise level, with offset `centre`."""
+        """Return the posterior mean (C, H, W), given the state x at this noise level, with offset c = `centre`."""
         estimate, covered = self.estimate(x, level, centre)
         rim = covered & (self.observed > 0)
-        missed = (self.picture - estimate)[:, *self.box][None]
-        estimate[:, *self.box] += smooth_estimate(missed, rim[:, *self.box][None].to(estimate)).mean[0]
+        mismatch = (self.picture - estimate)[:, *self.box][None]
+        estimate[:, *self.box] += smooth_estimate(mismatch, rim[:, *self.box][None].to(estimate)).mean[0]
         return self.exact(estimate)
 
     def estimate(self, x: Tensor, level: float, centre: list[float]) -> tuple[Tensor, Tensor]:
-        """Return the centres of the patches' means (C, H, W) in float64, and their mask, (1, H, W)."""
+        """Return the centres of the patches' posterior means, (C, H, W) float64, and the mask of places, (1, H, W)."""
         total = x.new_zeros(len(x) + 1, *x.shape[-2:], dtype=torch.float64)
         for tile, weights in self._log_weights(x, level, centre):
             sums = _weighted(weights, F.pad(tile.middles, (0, 1), value=1.0))
@@ -239,10 +243,11 @@ class _Tile:
 
     Attributes:
         places: (2, n).
-        at, middles: (2, M) and (M, C), the patches' centres and the values there.
+        at: (2, M), the centres of the patches to compare with.
+        middles: (M, C), the values at these centres.
         values: (M, D), the patches in grey levels.
-        known: (n, M), log weights by observed pixels and displacements, up to a constant per place.
-        hidden: (n, M), the patches' squares over hidden pixels.
+        known: (n, M), log weights from the observed pixels and the displacements, up to a constant per place.
+        hidden: (n, M), sums of squares of the patches over hidden pixels.
     """
 
     places: Tensor
@@ -254,7 +259,10 @@ class _Tile:
 
 
 def _weighted(log_weights: Tensor, values: Tensor) -> Tensor:
-    """Return weighted sums (n, C) of values (M, C) in float64, up to a factor per row; overwrites these."""
+    """Return sums (n, C) of values (M, C) in float64 with weights exp(log_weights), up to a factor per row.
+
+    log_weights: (n, M), overwritten.
+    """
     log_weights -= log_weights.amax(1, keepdim=True)
     row, patch = (log_weights > -_NEGLIGIBLE).nonzero().T
     shares = log_weights[row, patch].double().exp()
@@ -280,10 +288,10 @@ def _near_and_far(at: Tensor, places: Tensor, most: int) -> Tensor:
         return at
     from scipy import ndimage  # slow to import, and only these fills need it
 
-    apart = torch.ones((torch.maximum(at.amax(1), places.amax(1)) + 1).tolist(), dtype=torch.bool)
-    apart[*places.cpu()] = False
-    away = torch.from_numpy(ndimage.distance_transform_edt(apart.numpy())).to(at.device)
-    order = away[*at].argsort(stable=True)
+    outside = torch.ones((torch.maximum(at.amax(1), places.amax(1)) + 1).tolist(), dtype=torch.bool)
+    outside[*places.cpu()] = False
+    distance = torch.from_numpy(ndimage.distance_transform_edt(outside.numpy())).to(at.device)
+    order = distance[*at].argsort(stable=True)
     near, far = order[: most // 2], order[most // 2 :]
     spread = torch.arange(most - len(near), device=far.device) * (len(far) - 1) // (most - len(near) - 1)
     return at[:, torch.cat([near, far[spread]]).sort().values]

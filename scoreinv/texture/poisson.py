@@ -1,12 +1,12 @@
 """Poisson blending: combine pieces of a picture without steps of light between them.
 
-A smooth correction u is added to the fill of a hole. Its prescribed change between adjacent pixels p and q is t_pq,
+A smooth correction u is added to the fill of a hole. Its target change between adjacent pixels p and q is t_pq,
 which is 0 within a piece. Beside known pixels it should equal the mismatch m of the piece:
 
     minimise  sum_pq |u_p - u_q - t_pq|^2 + sum_rim |u_p - m_p|^2,
 
-Poisson's equation on the hole (Perez, Gangnet and Blake 2003). The steps t are differences of patch means on both
-sides: with single pixels, the correction would average out the grain where neighbours have many sources.
+Poisson's equation on the hole (Perez, Gangnet and Blake 2003). The changes t are differences of patch means, because
+differences of single pixels would remove the grain from areas of many small pieces.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_STEPS = 100  # maximum number of iterations: enough for seams; the start has the large scales
+_STEPS = 100  # maximum number of iterations: enough for seams, because the start is right at large scales
 _TOLERANCE = 1e-6  # relative tolerance of the residual norm
 
 
@@ -44,12 +44,10 @@ def poisson_correction(start: Tensor, hole: Tensor, down: Tensor, across: Tensor
     signs = np.concatenate([np.ones_like(one), -np.ones_like(one)], dtype=np.float32)
     places = np.concatenate([pair, pair]), np.concatenate([one, other])
     change = sparse.csr_array((signs, places), shape=(len(pair), int(inside.sum())))  # u_p - u_q of each pair
-    vertical, horizontal, outside, missing, begun = (
-        values.cpu().numpy() for values in (down, across, known, rim, start)
-    )
-    matrix = change.T @ change + sparse.diags_array(outside[inside])
-    wanted = missing[:, inside] + np.concatenate([vertical[:, below], horizontal[:, right]], 1) @ change
-    even = np.zeros_like(begun)
-    for channel, aim in enumerate(wanted):
-        even[channel, inside] = cg(matrix, aim, x0=begun[channel, inside], rtol=_TOLERANCE, maxiter=_STEPS)[0]
-    return torch.from_numpy(even).to(start)
+    t_down, t_across, count, mismatch, initial = (values.cpu().numpy() for values in (down, across, known, rim, start))
+    matrix = change.T @ change + sparse.diags_array(count[inside])
+    right_sides = mismatch[:, inside] + np.concatenate([t_down[:, below], t_across[:, right]], 1) @ change
+    correction = np.zeros_like(initial)
+    for channel, side in enumerate(right_sides):
+        correction[channel, inside] = cg(matrix, side, x0=initial[channel, inside], rtol=_TOLERANCE, maxiter=_STEPS)[0]
+    return torch.from_numpy(correction).to(start)

@@ -11,6 +11,7 @@ import logging
 import math
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
@@ -99,9 +100,9 @@ def train(
         world = stack.enter_context(process_group(torch.device(device)))
         run = stack.enter_context(claimed(Path(out))) if world.leads else TrainingRun(Path(out))
         trainer = Trainer(config, run, world, resume=resume, overwrite=overwrite, init=init, tensorboard=tensorboard)
+        stack.callback(trainer.log.close)
         state = trainer.state
-        if init is not None and state.step == 0:
-            trainer.save()  # a killed run keeps the initial weights
+        trainer.begin(resume=resume, initial=init is not None and state.step == 0)
         stack.enter_context(_memory_remedy(config, world))
         signals = trainer.signals = stack.enter_context(deferred_signals())
         pool = stack.enter_context(ThreadPoolExecutor(1))
@@ -192,6 +193,9 @@ class Trainer:
         if world.size > 1:
             self.loss = DistributedDataParallel(self.loss)
         saved = load_state(run.states, self.state) if resume else None
+        found = torch.tensor(-1 if saved is None else saved.step, dtype=torch.float64)
+        if world.mean(found) != found:
+            raise InputError(f"{run.path}: the processes found different states: name a folder that all machines share")
         if saved is not None:
             saved.refuse_change(config, run.path)
             if world.leads:
@@ -221,18 +225,28 @@ class Trainer:
         self.held_out: Batch | None = None
         if world.leads and len(held_out) and config.validation_images:
             self.held_out = held_out_batch(config, held_out, config.validation_images)
-        if world.leads:  # last: an interrupted start leaves nothing that cannot be resumed
-            run.begin(config, resume=resume)
-            self.log.begin(self.state.step)
         self.validation: HeldOut | None = None
         self.baseline_loss: float | None = None
         self.samples: Path | None = None
         self.last_loss: float | None = None  # of the last line of metrics
-        self.losses: list[Tensor] = []  # of the steps since then
+        self.losses = deque[Tensor](maxlen=config.log_every or TrainingConfig.log_every)  # of the steps since then
         self.step_loss = self.norm = torch.zeros(())  # of the last step, and the norm of its gradient
         self.signals: Sequence[signal.Signals] = ()  # that came during the run
         self.begun = self.saved = self.reported = monotonic()
         self.begun_step, self.begun_fraction = self.state.step, self._fraction()
+
+    def begin(self, *, resume: bool, initial: bool) -> None:
+        """Write the first files of the run.
+
+        Args:
+            resume: remove files that a killed process left unfinished.
+            initial: first save the state. Without it, a run that ended here would resume from random weights.
+        """
+        if self.world.leads:
+            if initial:
+                self._save_state()
+            self.run.begin(self.config, resume=resume)
+            self.log.begin(self.state.step)
 
     @property
     def images(self) -> int:
@@ -323,7 +337,7 @@ class Trainer:
                 self.save()  # before the rest, which may be interrupted
                 if self.validation is None or not self._is_due(config.validate_every):
                     self._validate()
-                if config.sample_every and not self._is_due(config.sample_every):
+                if config.sample_every and (self.samples is None or not self._is_due(config.sample_every)):
                     self._sample()
                 self._save_model(self.run.model, ended=[config.steps, config.minutes])
         except OSError as error:
@@ -354,8 +368,11 @@ class Trainer:
             return
         self._require_finite()
         self.saved = monotonic()
-        save_state(self.run.states, self.state, replace(self.record, step=self.state.step, seconds=self.seconds()))
+        self._save_state()
         self._save_model(self.run.model)
+
+    def _save_state(self) -> None:
+        save_state(self.run.states, self.state, replace(self.record, step=self.state.step, seconds=self.seconds()))
 
     def _goes_on(self, _: object = None) -> bool:
         """Return False, which stops validation and sampling, after a signal."""
@@ -388,8 +405,8 @@ class Trainer:
 
     def _log_losses(self) -> None:
         """Write a line of metrics; raise ScoreinvError if the loss is not finite."""
-        self.last_loss = self.world.mean(torch.stack(self.losses).mean()).item()
-        self.losses = []
+        self.last_loss = self.world.mean(torch.stack([*self.losses]).mean()).item()
+        self.losses.clear()
         if self.world.leads:
             self._require_finite()
             self.log.append(

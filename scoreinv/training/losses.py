@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from scoreinv.conditional import Observation
 from scoreinv.conditional.initial_estimate import block_means
-from scoreinv.conditional.prior import ConditionalPrior, at_size_of, expected_error
+from scoreinv.conditional.prior import ConditionalPrior, expected_error, resized_like
 from scoreinv.models.config import AnyModel, ClassifierConfig
 from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.noise_classifier import NoiseClassifier
@@ -167,7 +167,7 @@ class ChromaLearner(Learner[ConditionalPrior]):
         assert batch.encoder_luma is not None
         found, _ = self.network(model)(batch.encoder_luma)
         truth = self._truth(model, batch)
-        error = self._energy(model, at_size_of(found, batch.images) - truth)
+        error = self._energy(model, resized_like(found, batch.images) - truth)
         return error / (self._energy(model, truth) + _PALE)
 
     def baseline_loss(self, model: ConditionalPrior, batch: Batch) -> float:
@@ -238,10 +238,10 @@ class DamageLearner(Learner[DamageDetector]):
 
 
 def luma_features(model: ConditionalPrior, observed: Tensor, luma: Tensor) -> tuple[Tensor, ...]:
-    """Return encoder features (`ConditionalPrior.look`) of the pictures with all luma observed, zeros for the others.
+    """Return `ConditionalPrior.gray_features` of the pictures with all luma observed, and zeros for the others.
 
-    If there are no such pictures, all features are zeros, so that each step has a gradient for the layers that take
-    them: distributed processes wait for it.
+    Features are returned even if they are all zeros: distributed processes wait for a gradient of the layers that use
+    them.
 
     Args:
         observed: observed components of the pictures, (B, 3, H, W).
@@ -250,7 +250,7 @@ def luma_features(model: ConditionalPrior, observed: Tensor, luma: Tensor) -> tu
     whole = observed[:, 0].flatten(1).all(1)
     if not whole.any():
         return tuple(luma.new_zeros(len(luma), *shape) for shape in model.feature_shapes(*luma.shape[-2:]))
-    found = model.look(luma[whole])
+    found = model.gray_features(luma[whole])
     return tuple(value.new_zeros(len(luma), *value.shape[1:]).index_put((whole,), value) for value in found)
 
 

@@ -139,6 +139,11 @@ class MetricsLog:
             file.write(f"{json.dumps(line)}\n")
         self._show(line)
 
+    def close(self) -> None:
+        """End TensorBoard's thread."""
+        if self._writer is not None:
+            self._writer.close()
+
     def _show(self, line: dict[str, Any]) -> None:
         if self._writer is not None:
             for name, value in _scalars(line):

@@ -111,7 +111,7 @@ class TrainingRun:
             return {}
 
     def begin(self, config: TrainingConfig, *, resume: bool) -> None:
-        """Write the configuration, the first file of a run; raises InputError if that fails."""
+        """Write the configuration, with which a run begins; raises InputError if that fails."""
         try:
             if resume:  # a killed process leaves unfinished files
                 for folder in (".", "state", "snapshots", "samples", "cache"):
@@ -139,7 +139,7 @@ def claimed(path: Path) -> Iterator[TrainingRun]:
     Raises InputError if the folder cannot be created, or another run has locked it.
     """
     run, lock = TrainingRun(path), path / ".scoreinv.lock"
-    new = [place for place in (run.cache, path, *path.parents) if not place.exists()]
+    new = [place for place in (run.states, run.cache, path, *path.parents) if not place.exists()]
     held = FileLock(lock, timeout=0)  # the system releases it however the process ends
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,8 @@ from scoreinv.batch.resume import Row
 from scoreinv.batch.run import run as run_batch
 from scoreinv.batch.work import Task, Work
 from scoreinv.models.loading import Models
-from scoreinv.system.errors import InputError
+from scoreinv.system.errors import Cancelled, InputError
+from scoreinv.system.files import atomic_write
 from scoreinv.system.text import printable
 from scoreinv.tasks.callbacks import Callback, notify
 from scoreinv.tasks.requests import ColorizeRequest, Request
@@ -41,6 +42,8 @@ from scoreinv.web.sessions import Sessions
 MOST_FILES = 500
 _SMALL = 400
 """Side of a thumbnail, in pixels."""
+_LONGEST_NAME = 120
+"""Bytes of a file's name in UTF-8. File systems allow 255; results have longer names."""
 
 
 @dataclass
@@ -66,28 +69,46 @@ class Batch:
         return self.folder / "results"
 
     def add(self, name: str, content: bytes) -> str:
-        """Write a file under its name, or one beside it that is free; return the name."""
-        given = PurePath(printable(PurePath(name.replace("\\", "/")).name)[-120:].lstrip(".-") or "photo")
+        """Write a file under its name, or one beside it that is free; return the name.
+
+        Raises InputError if there are too many files, or this one cannot be written.
+        """
+        end = printable(PurePath(name.replace("\\", "/")).name).encode()[-_LONGEST_NAME:].decode(errors="ignore")
+        given = PurePath(end.lstrip(".-") or "photo")
+        free = (f"{given.stem}{f' {n}' if n > 1 else ''}{given.suffix}" for n in range(1, MOST_FILES + 2))
         with self.lock:
             if len(self.names) >= MOST_FILES:
                 raise InputError(f"More than {MOST_FILES} photographs: use the command line for them")
-            free = (f"{given.stem}{f' {n}' if n > 1 else ''}{given.suffix}" for n in range(1, MOST_FILES + 2))
-            name = next(each for each in free if each not in self.names)
+            try:
+                self.photos.mkdir(exist_ok=True)
+                name = next(each for each in free if not (self.photos / each).exists())
+                with atomic_write(self.photos / name) as temporary:  # a running batch may list the folder
+                    temporary.write_bytes(content)
+            except OSError as error:
+                raise InputError(f"{given}: cannot be kept ({error.strerror}): use the command line for it") from error
             self.names.append(name)
-        self.photos.mkdir(exist_ok=True)
-        (self.photos / name).write_bytes(content)
         return name
 
     def run(self, task: Task, request: Request, suffix: str, models: Models, callback: Callback) -> dict[str, Any]:
-        """Process all files, and record their rows; return the JSON of the job."""
+        """Process all files, and record their rows; return the JSON of the job.
+
+        Files that the plan leaves out fail. Raises Cancelled if the callback stops the work, or the files are gone.
+        """
         options = OutputOptions(output=str(self.results), workers="1", overwrite=True)
+        names = {*self.names}  # before the plan: files may still come
         plan = Planner([str(self.photos)], suffix, 1, options, Beside(), {}).plan()
         work = Work(task, request, models, Beside(), options, batch=True)
-        self.rows = {}
+        left_out = "is left out: its name is that of no picture, or of another photograph's result"
+        others = names.difference(Path(job.source).name for job in plan.jobs)
+        self.rows = {name: {"input": name, "error": f"{name}: {left_out}"} for name in others}
         shutil.rmtree(self.results, ignore_errors=True)  # of an earlier run
         with manifest_of(plan) as manifest:
-            for row in run_batch(plan, work, lambda done, *_: notify(callback, done)):
-                notify(callback, len(self.rows) / len(plan.jobs))  # a batch goes on after a cancelled photograph
+            for done, row in enumerate(run_batch(plan, work, lambda done, *_: notify(callback, done))):
+                if not self.photos.exists():  # the session was forgotten
+                    shutil.rmtree(self.folder, ignore_errors=True)
+                    raise Cancelled("the photographs were forgotten")
+                if "error" in row:
+                    notify(callback, done / len(plan.jobs))  # a batch goes on after a cancelled photograph
                 row = self._named(row)
                 if manifest is not None:
                     manifest.add(row)
@@ -117,10 +138,16 @@ class Batch:
         return row | named
 
     def zipped(self) -> Path:
-        """Write all results and the manifest to a file; return its path."""
+        """Write all results and the manifest to a file; return its path. An earlier file may still be sent.
+
+        Raises GoneError if there are no results.
+        """
+        results = sorted(self.results.glob("[!.]*"))  # a running batch writes hidden files
+        if not results:
+            raise GoneError("There are no results yet.")
         path = self.folder / "results.zip"
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:  # pictures are compressed already
-            for result in sorted(self.results.iterdir()):
+        with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:  # pictures are compressed
+            for result in results:
                 archive.write(result, result.name)
         return path
 

@@ -43,10 +43,15 @@ class Objects:
         self._closed = threading.Event()
 
     def encode(self, photo: Photo) -> Future[Selection]:
-        """Encode a photograph in the background, once; raise InputError if the extra is not installed."""
+        """Encode a photograph in the background, once, and again after a failure.
+
+        Raises InputError if the extra is not installed.
+        """
         if (remedy := missing_extra()) is not None:
             raise InputError(remedy)
-        selection = self._selections.pop(photo.key, None) or self._thread.submit(_encode, photo)
+        selection = self._selections.pop(photo.key, None)
+        if selection is None or (selection.done() and selection.exception() is not None):  # memory may be free by now
+            selection = self._thread.submit(_encode, photo)
         self._selections[photo.key] = selection  # the latest is last
         while len(self._selections) > _MOST_ENCODED:
             self._selections.popitem(last=False)[1].cancel()
@@ -65,7 +70,8 @@ class Objects:
             return not self._closed.is_set()
 
         def run() -> Selected:
-            encoded = selection.result()
+            # Photographs that were opened meanwhile may have cancelled it.
+            encoded = _encode(photo) if selection.cancelled() else selection.result()
             chosen = encoded.next_size(prompt, size, goes_on) if another else size
             return encoded.select(prompt, chosen, goes_on)
 

@@ -54,7 +54,7 @@ class Sessions:
 
     def __init__(self, most: int | None = None) -> None:
         self._most = most
-        self._folder: Path | None = None  # made by the first session
+        self._folder: Path | None = None  # made by the first session, and again if something has deleted it
         self._used: dict[str, float] = {}  # time of the last use by key, the latest last
         self._versions: dict[str, int] = {}
         self._lock = threading.RLock()
@@ -63,7 +63,7 @@ class Sessions:
         """Begin a session; return its key."""
         key = secrets.token_urlsafe(18)
         with self._lock:
-            if self._folder is None:
+            if self._folder is None or not self._folder.is_dir():
                 _remove_abandoned()
                 self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))  # of mode 0700
                 if self._most is None:
@@ -147,8 +147,11 @@ class Sessions:
                 shutil.rmtree(self._folder / key, ignore_errors=True)
 
     def expire(self) -> None:
-        """Delete sessions that were not used for `MOST_AGE`."""
+        """Delete sessions that were not used for `MOST_AGE`, and mark the folder as that of a running server."""
         with self._lock:
+            if self._folder is not None:
+                with suppress(OSError):
+                    os.utime(self._folder)  # other servers, and cleaners of temporary files, delete old folders
             for key in [key for key, used in self._used.items() if time.time() - used > MOST_AGE]:
                 self.forget(key)
 

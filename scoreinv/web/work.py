@@ -24,7 +24,7 @@ from scoreinv.tasks.blend import blend_result
 from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.notes import Note
 from scoreinv.tasks.outcome import Outcome
-from scoreinv.tasks.provenance import recorded, signed
+from scoreinv.tasks.provenance import recorded, with_provenance
 from scoreinv.tasks.requests import (
     ColorizeRequest,
     DamageRequest,
@@ -91,7 +91,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         """Hold the picture of an outcome with its record, and return the job's JSON."""
         made = outcome.image
         if made is not photo.picture:
-            made = signed(recorded(outcome, inputs, request, models), made)
+            made = with_provenance(recorded(outcome, inputs, request, models), made)
         return result(photo, made, outcome.notes, suffix, seed, another=another)
 
     def result(

@@ -24,7 +24,7 @@ def test_a_mask_follows_the_edges(size):
     low = (40, 60)
     small = np.asarray(Image.fromarray(inside.astype(np.float32)).resize(low[::-1], Image.Resampling.BOX))
     blurred = ndimage.gaussian_filter(np.roll(small, 1, axis=1), 0.7)  # half a cell or so beside it
-    mask = EdgesOfPicture(picture, picture.resized_rgb(*low)).raised(blurred)
+    mask = EdgesOfPicture(picture, picture.resized_rgb(*low)).upsampled(blurred)
     plain = np.asarray(Image.fromarray(blurred).resize(size[::-1], Image.Resampling.BILINEAR)) > 0.5
     wrong, wrong_plainly = (mask != inside).sum(), (plain != inside).sum()
     assert wrong < 0.5 * wrong_plainly
@@ -33,15 +33,15 @@ def test_a_mask_follows_the_edges(size):
 def test_what_is_sure_is_as_it_is_whatever_the_picture_shows():
     picture, _ = scene(120, 90)
     edges = EdgesOfPicture(picture, picture.resized_rgb(30, 22))
-    assert edges.raised(np.ones((30, 22), np.float32)).all()
-    assert not edges.raised(np.zeros((30, 22), np.float32)).any()
+    assert edges.upsampled(np.ones((30, 22), np.float32)).all()
+    assert not edges.upsampled(np.zeros((30, 22), np.float32)).any()
 
 
 @pytest.mark.parametrize(("probability", "inside"), [(0.6, True), (0.4, False)])
 def test_an_even_mask_stays_even_up_to_the_border(probability, inside):
     picture, _ = scene(120, 90)
     edges = EdgesOfPicture(picture, picture.resized_rgb(30, 22))
-    assert (edges.raised(np.full((30, 22), probability, np.float32)) == inside).all()
+    assert (edges.upsampled(np.full((30, 22), probability, np.float32)) == inside).all()
 
 
 def test_a_picture_may_be_smaller_than_the_mask():
@@ -50,5 +50,5 @@ def test_a_picture_may_be_smaller_than_the_mask():
     mask = np.zeros((60, 90), np.float32)
     mask[:, 40:] = 1
     picture = Picture(pixels)
-    found = EdgesOfPicture(picture, picture.resized_rgb(60, 90)).raised(mask)
+    found = EdgesOfPicture(picture, picture.resized_rgb(60, 90)).upsampled(mask)
     np.testing.assert_array_equal(found, pixels[..., 0] > 0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scoreinv.analysis.kind import coloured_at, kind_by_colours, seen, untinted
+from scoreinv.analysis.kind import analysis_picture, coloured_at, kind_by_colours, untinted
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators.luma import luma
 
@@ -100,9 +100,9 @@ def test_a_large_print_is_seen_small_and_without_its_damage() -> None:
     hole[:, 700:900] = True
     torn = print_.pixels.copy()
     torn[hole] = (20, 60, 250)
-    small, away = seen(Picture(torn), hole), np.abs(np.arange(512) - 200) > 27
+    small, away = analysis_picture(Picture(torn), hole), np.abs(np.arange(512) - 200) > 27
     assert small.size == (10, 512)
-    np.testing.assert_allclose(small.pixels[:, away], seen(print_).pixels[:, away], atol=1e-6)
+    np.testing.assert_allclose(small.pixels[:, away], analysis_picture(print_).pixels[:, away], atol=1e-6)
     assert (small.pixels[..., 0] > small.pixels[..., 2]).all()
     assert (kind_by_colours(Picture(torn)), kind_by_colours(Picture(torn), hole)) == ("coloured", "tinted")
 
@@ -117,4 +117,6 @@ def test_a_reduced_picture_has_the_means_of_its_known_pixels():
     """Of each block of 2x2 pixels half is a hole."""
     hole = np.indices((8, 1024)).sum(0) % 2 == 0
     picture = Picture(np.where(hole[..., None], np.float32(1), np.float32([0.6, 0.5, 0.4])))
-    np.testing.assert_allclose(seen(picture, hole).pixels, np.broadcast_to([0.6, 0.5, 0.4], (4, 512, 3)), atol=1e-5)
+    np.testing.assert_allclose(
+        analysis_picture(picture, hole).pixels, np.broadcast_to([0.6, 0.5, 0.4], (4, 512, 3)), atol=1e-5
+    )

@@ -33,7 +33,7 @@ from scoreinv.samplers import (
     karras_times,
 )
 from scoreinv.sdes import VE, SubVP
-from scoreinv.tasks.evaluate import Seen, evaluate, frechet_distance, look_at
+from scoreinv.tasks.evaluate import PictureFeatures, evaluate, frechet_distance, picture_features
 from scoreinv.tasks.generate import generate
 
 SNR = {"ve": (0.16, 0.22), "vp": (0.01, 0.27)}
@@ -58,9 +58,9 @@ def samplers(prior: ScorePrior, evaluations: list[int]) -> list[tuple[str, Sampl
     return chosen
 
 
-def look_at_arrays(images: np.ndarray, classifier: NoiseClassifier) -> Seen:
+def array_features(images: np.ndarray, classifier: NoiseClassifier) -> PictureFeatures:
     names = map(str, range(len(images)))
-    return look_at(
+    return picture_features(
         ((name, picture_from_array(image.clip(0, 1), name)) for name, image in zip(names, images, strict=True)),
         classifier,
     )
@@ -80,9 +80,9 @@ def main() -> None:
     prior, classifier = load_fast(options.model), load_classifier(options.classifier)
     paths = sorted(path for path in options.reference.rglob("*") if path.suffix.lower() in {".png", ".jpg"})
     paths = [paths[i] for i in np.random.default_rng(0).permutation(len(paths))[: options.reference_n + options.n]]
-    seen = look_at(((str(path), read_picture(path)) for path in paths), classifier)
-    held = Seen(seen.features[: options.n], seen.labels[: options.n])
-    real = Seen(seen.features[options.n :], seen.labels[options.n :])
+    seen = picture_features(((str(path), read_picture(path)) for path in paths), classifier)
+    held = PictureFeatures(seen.features[: options.n], seen.labels[: options.n])
+    real = PictureFeatures(seen.features[options.n :], seen.labels[options.n :])
     floor = frechet_distance(held.features, real.features)
     print(f"{options.n} draws, {len(real.labels)} real pictures, {torch.get_num_threads()} threads")
     print(f"{'sampler':<26}{'NFE':>6}{'distance':>10}{'least':>8}{'most':>7}{'s/picture':>11}")
@@ -91,7 +91,7 @@ def main() -> None:
         start = time.perf_counter()
         drawn = generate(prior, options.n, sampler=sampler)
         seconds = (time.perf_counter() - start) / options.n
-        result = evaluate(look_at_arrays(drawn.images, classifier), real, classifier.classes)
+        result = evaluate(array_features(drawn.images, classifier), real, classifier.classes)
         distance, shares = result["frechet_distance"], result["class_shares"].values()
         print(
             f"{name:<26}{drawn.nfe:>6}{distance:>10.2f}{min(shares):>8.1%}{max(shares):>7.1%}{seconds:>11.3f}",

@@ -14,10 +14,11 @@ from shell import brief_run, small_config
 
 from scoreinv import training
 from scoreinv.cli.main import main
-from scoreinv.models.model_file import save
+from scoreinv.models.codec import encode
+from scoreinv.models.model_file import read_metadata, read_model, save
 from scoreinv.sdes import VP
 from scoreinv.tasks.bits_per_dim import PictureDensity
-from scoreinv.tasks.evaluate import Seen
+from scoreinv.tasks.evaluate import PictureFeatures
 from scoreinv.tasks.evaluate_run import RunEvaluation, snapshots_of
 from scoreinv.tasks.sampling_settings import RunEvaluationSettings
 from scoreinv.training.config import DataConfig
@@ -117,12 +118,12 @@ class Judge:
 
 @pytest.fixture
 def judge(monkeypatch) -> None:
-    def look_at(pictures, _):
+    def picture_features(pictures, _):
         levels = np.array([picture.rgb().mean() for _, picture in pictures])
-        return Seen(np.stack([levels, levels**2], axis=1), (levels < 0.5).astype(int))
+        return PictureFeatures(np.stack([levels, levels**2], axis=1), (levels < 0.5).astype(int))
 
     monkeypatch.setattr("scoreinv.cli.evaluate.load_classifier", lambda _: Judge())
-    monkeypatch.setattr("scoreinv.tasks.look_at", look_at)
+    monkeypatch.setattr("scoreinv.tasks.picture_features", picture_features)
 
 
 @pytest.mark.usefixtures("judge")
@@ -206,6 +207,21 @@ def test_the_table_of_a_run(scoreinv, run, tmp_path, monkeypatch):
     assert measured == [2, 4, 5, 2]
 
 
+@pytest.mark.usefixtures("judge")
+def test_a_model_that_the_run_replaces_meanwhile_has_its_own_step(scoreinv, run, tmp_path, monkeypatch):
+    run = shutil.copytree(run, tmp_path / "run")
+    last = run / "model.safetensors"
+
+    def measure(_, snapshot, callback):
+        _, notes = read_metadata(snapshot.path)
+        save(read_model(last), last, notes=notes | {"step": 7})
+        return {"measured": notes["step"]}
+
+    monkeypatch.setattr("scoreinv.tasks.evaluate_run.RunEvaluation.measure", measure)
+    rows = records(scoreinv("evaluate", run, "-n", 0, "--json"))
+    assert [(row["step"], row["measured"]) for row in rows] == [(2, 2), (4, 4), (7, 7)]
+
+
 @pytest.mark.parametrize(("exact", "steps"), [(False, 16), (True, None)])
 def test_a_snapshot_has_the_mean_of_its_likelihoods(run, monkeypatch, exact, steps):
     given = []
@@ -222,6 +238,28 @@ def test_a_snapshot_has_the_mean_of_its_likelihoods(run, monkeypatch, exact, ste
     assert (found["bits_per_dim"], found["standard_error"]) == (4, pytest.approx(1))
     assert found["validation_loss"] > 0
     assert given == [(2, (32, 32), steps)]
+
+
+def test_held_out_pictures_are_the_same_if_training_dequantises(run, tmp_path):
+    run = shutil.copytree(run, tmp_path / "run")
+    plain = RunEvaluation(training.TrainingRun(run), RunEvaluationSettings(), "cpu")
+    noisy = RunEvaluation(training.TrainingRun(run), RunEvaluationSettings(), "cpu")
+    data = replace(plain.config.data, dequantise=True)
+    (run / "config.json").write_text(json.dumps(encode(replace(plain.config, data=data))))
+    for one, other in zip(plain.real(4), noisy.real(4), strict=True):
+        assert (one.pixels == other.pixels).all()
+
+
+def test_no_central_square_of_a_held_out_picture_counts_twice(run, tmp_path):
+    run = shutil.copytree(run, tmp_path / "run")
+    evaluation = RunEvaluation(training.TrainingRun(run), RunEvaluationSettings(), "cpu")
+    assert evaluation.config.data.mode == "center"
+    count = len(evaluation.held_out)
+    assert len(evaluation.real(count + 2)) == count
+    crops = replace(evaluation.config.data, mode="crops")
+    (run / "config.json").write_text(json.dumps(encode(replace(evaluation.config, data=crops))))
+    evaluation = RunEvaluation(training.TrainingRun(run), RunEvaluationSettings(), "cpu")
+    assert len(evaluation.real(count + 2)) == count + 2
 
 
 def test_more_samples_of_a_run_are_added_to_those_drawn(scoreinv, run):

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from scoreinv.conditional import references as matching
 from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.conditional.references import Looks, Places, match_references, resemblance, similarity_to
-from scoreinv.models.places import looks_of, places_of
+from scoreinv.conditional.references import ColourPlaces, GrayPlaces, match_references, resemblance, similarity_to
+from scoreinv.models.places import colour_places_of, gray_places_of
 from scoreinv.networks.place_embedding import Colours
 
 SIDE, DEPTH = 10, 400
 WEIGHTS = torch.tensor([0.299, 0.587, 0.114])
-ALIKE = math.exp(matching._SHARPNESS * (1 - matching._ALIKE))
+ALIKE = math.exp(matching._SHARPNESS * (1 - matching._THRESHOLD))
 """How much a place of the same looks counts beside what is drawn."""
 ANY = torch.full((48, 1), 1 / 48)
 """Shares of places that may have one colour as well as another."""
@@ -31,16 +31,16 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def unlike(seed: int = 0) -> Looks:
+def unlike(seed: int = 0) -> GrayPlaces:
     """Of a picture none of whose places looks like another."""
     keys = F.normalize(drawn(DEPTH, SIDE * SIDE, seed=seed), dim=0)
     seen = 100 * torch.eye(SIDE * SIDE)  # no place shares with another
-    return Looks(keys, seen, ANY, torch.full((SIDE * SIDE,), 0.5), (SIDE, SIDE))
+    return GrayPlaces(keys, seen, ANY, torch.full((SIDE * SIDE,), 0.5), (SIDE, SIDE))
 
 
-def photograph(looks: Looks, chroma: Tensor) -> Places:
+def photograph(looks: GrayPlaces, chroma: Tensor) -> ColourPlaces:
     """Places whose chroma is as likely by each component."""
-    return Places(looks, chroma, torch.full((48, chroma.shape[1]), 1 / 48))
+    return ColourPlaces(looks, chroma, torch.full((48, chroma.shape[1]), 1 / 48))
 
 
 CHROMA = drawn(3, SIDE, SIDE, seed=6)
@@ -60,7 +60,7 @@ def test_a_translated_copy_matches_by_its_displacement() -> None:
 def test_places_resemble_the_material_that_is_most_like_theirs() -> None:
     one, other = torch.eye(48)[:2]
     both = (one + other) / 2
-    looks = unlike()._replace(colours=torch.stack([one, other, both, one], dim=1), size=(2, 2))
+    looks = unlike()._replace(colour_weights=torch.stack([one, other, both, one], dim=1), size=(2, 2))
     found = similarity_to(torch.tensor([[True, False], [False, False]]), looks)
     torch.testing.assert_close(found, torch.tensor([[1.0, 0.0], [0.5 ** (matching._MATERIAL / 2), 1.0]]))
     assert similarity_to(torch.tensor([[True, True], [False, False]]), looks)[0, 1] == 1
@@ -75,9 +75,9 @@ def test_noise_matches_nothing() -> None:
 def test_pictures_that_resemble_each_other_need_be_less_alike_and_other_luma_more() -> None:
     """A cosine of .6 and a difference of luma of .2, beside a place that both have, or not."""
     axes, luma = torch.eye(4), torch.full((2,), 0.5)
-    one = Looks(axes[:, :2], 100 * axes[:, :2], ANY, luma, (1, 2))
+    one = GrayPlaces(axes[:, :2], 100 * axes[:, :2], ANY, luma, (1, 2))
     some, shared, new = 0.6 * axes[0] + 0.8 * axes[2], axes[1], axes[3]
-    unlike = matching._UNLIKE * (matching._KIND - 0.6)
+    unlike = matching._THRESHOLD_RISE * (matching._SAME_KIND - 0.6)
     for keys, lighter, needed in (
         ((some, shared), 0.0, 0.0),
         ((some, new), 0.0, unlike),
@@ -85,7 +85,7 @@ def test_pictures_that_resemble_each_other_need_be_less_alike_and_other_luma_mor
     ):
         other = one._replace(keys=torch.stack(keys, dim=1), luma=luma + torch.tensor([lighter, 0.0]))
         told = match_references([photograph(other, torch.zeros(3, 2))], one)
-        odds = math.exp(matching._SHARPNESS * (0.6 - matching._ALIKE - needed))
+        odds = math.exp(matching._SHARPNESS * (0.6 - matching._THRESHOLD - needed))
         assert float(told.prior_weight[0, 0, 0, 0]) == pytest.approx(1 / (1 + odds**2), rel=1e-4)
 
 
@@ -97,7 +97,7 @@ def test_pictures_resemble_each_other_as_the_one_does_that_has_more_of_its_own()
 
 
 def test_what_is_darker_takes_as_much_less_colour_and_what_is_lighter_no_more() -> None:
-    one = Looks(torch.eye(2), 100 * torch.eye(2), ANY, torch.tensor([0.3, 0.3]), (1, 2))
+    one = GrayPlaces(torch.eye(2), 100 * torch.eye(2), ANY, torch.tensor([0.3, 0.3]), (1, 2))
     chroma = torch.tensor([[0.4, 0.0], [-0.1, 0.0], [-0.2, 0.0]])
     for luma, share in ((0.3, 1), (0.5, 0.35 / 0.55), (0.2, 1)):
         told = match_references([photograph(one._replace(luma=torch.tensor([luma, 0.3])), chroma)], one)
@@ -111,15 +111,15 @@ def test_places_count_as_far_as_their_colours_are_those_of_one_stuff() -> None:
     colours.centres[:] = drawn(3, 48)
     colours.log_width[:] = -6  # so that a chroma belongs to one Gaussian alone
     centres = colours.centres[:, :2]
-    looks = Looks(torch.eye(2), 100 * torch.eye(2), ANY, torch.full((2,), 0.5), (1, 2))
+    looks = GrayPlaces(torch.eye(2), 100 * torch.eye(2), ANY, torch.full((2,), 0.5), (1, 2))
     for here, there in ((0.3, 0.5), (0.5, 0.3)):
         one, other = (
-            looks._replace(colours=torch.eye(48)[:, :2] * share + (1 - share) / 48) for share in (here, there)
+            looks._replace(colour_weights=torch.eye(48)[:, :2] * share + (1 - share) / 48) for share in (here, there)
         )
         of_it = [share + (1 - share) / 48 for share in (here, there)]
         alike = math.sqrt(math.prod(of_it)) + 47 / 48 * math.sqrt((1 - here) * (1 - there))
         odds = ALIKE * alike**matching._MATERIAL * min(1, of_it[0] / of_it[1])
-        told = match_references([Places(other, centres, colours.log_densities(centres).softmax(0))], one)
+        told = match_references([ColourPlaces(other, centres, colours.log_densities(centres).softmax(0))], one)
         torch.testing.assert_close(
             told.prior_weight, torch.full_like(told.prior_weight, 1 / (1 + odds**2)), rtol=0.01, atol=0
         )
@@ -131,7 +131,7 @@ def test_most_of_a_thing_decides_for_all_of_it() -> None:
     columns = torch.arange(SIDE).repeat(SIDE)
     matched, left = (columns >= 2) & (columns < 6), columns < 5
     looks.keys[0, matched] = 1
-    looks = looks._replace(seen=F.one_hot(left.long(), 2).T.float())
+    looks = looks._replace(features=F.one_hot(left.long(), 2).T.float())
     whole = photograph(looks, torch.ones(3, SIDE * SIDE))
     told = match_references([whole], looks)
     trust = 1 - told.prior_weight[0, 0, SIDE // 2]
@@ -155,7 +155,7 @@ def test_a_picture_is_told_its_own_colours(prior: ConditionalPrior) -> None:
     rgb = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)).repeat_interleave(8, 2)
     rgb = rgb.repeat_interleave(8, 3)
     luma = torch.einsum("c,bchw->bhw", WEIGHTS, rgb)[:, None]
-    own, looks = places_of(rgb, luma, prior), looks_of(luma, prior)
+    own, looks = colour_places_of(rgb, luma, prior), gray_places_of(luma, prior)
     torch.testing.assert_close(looks.keys.square().sum(0), torch.ones(64))
     torch.testing.assert_close(looks.luma, luma[0, 0, ::8, ::8].flatten())
     torch.testing.assert_close(own.chroma, (rgb - luma)[0, :, ::8, ::8].flatten(1))

@@ -63,7 +63,7 @@ def gray_picture(height: int, width: int, seed: int = 0) -> Tensor:
 
 def given(prior: ConditionalPrior, height: int, width: int, luma: Tensor | None = None) -> Conditioned:
     operator = gray("rec601", height, width)
-    features = None if luma is None else prior.look(luma)
+    features = None if luma is None else prior.gray_features(luma)
     return prior.given(Observation(operator, operator(draw(1, 3, height, width, seed=1)), features=features))
 
 
@@ -89,14 +89,14 @@ def test_the_network_is_told_what_the_picture_shows(prior: ConditionalPrior) -> 
 
 
 def test_a_picture_is_looked_at_in_multiples_of_the_coarsest_stride(prior: ConditionalPrior) -> None:
-    assert prior.seen_size(64, 64) == (256, 256)
-    assert prior.seen_size(64, 85) == (256, 352)
-    assert prior.seen_size(3, 64) == (32, 256)
+    assert prior.encoder_size(64, 64) == (256, 256)
+    assert prior.encoder_size(64, 85) == (256, 352)
+    assert prior.encoder_size(3, 64) == (32, 256)
 
 
 def test_a_network_of_few_levels_takes_the_coarsest_maps() -> None:
     model = replace(CONFIG, network=replace(SHOWN, feature_channels=FEATURES[1:])).build()
-    maps = model.look(gray_picture(64, 64))
+    maps = model.gray_features(gray_picture(64, 64))
     assert [shown.shape for shown in maps] == [(1, FEATURES[1], 4, 4), (1, FEATURES[2], 2, 2)]
     assert given(model, 16, 16, gray_picture(64, 64)).noise(draw(1, 3, 16, 16), 0.5).isfinite().all()
 
@@ -122,7 +122,7 @@ def test_mirrored_pictures_show_the_same_mirrored(prior: ConditionalPrior) -> No
     condition = given(prior, 16, 16, gray_picture(64, 64))
     x = draw(1, 3, 16, 16)
     upright = condition.noise(x, 0.5)
-    turned = condition.initial.changed(*3 * [lambda part: turn(part, MIRRORED[1])])
+    turned = condition.initial.transformed(*3 * [lambda part: turn(part, MIRRORED[1])])
     mirrored = turn_back(prior.noise(turn(x, MIRRORED[1]), 0.5, turned), MIRRORED[1])
     torch.testing.assert_close(SelfEnsemble(condition, MIRRORED).noise(x, 0.5), (upright + mirrored) / 2)
 

@@ -9,7 +9,7 @@ from mixture import SDES, SHAPE, BatchStream, correlated, gaussian
 from torch import Tensor
 
 from scoreinv.guidance import DPS, MMPS, DiffPIR, PiGDM
-from scoreinv.guidance.base import _BEYOND, LikelihoodGuidance
+from scoreinv.guidance.base import _DIVERGED, LikelihoodGuidance
 from scoreinv.operators import LinearOperator, gray, mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import ODE, DPMpp2M, resampling_times, uniform_times
@@ -219,7 +219,7 @@ def test_means_far_beyond_the_range_and_its_noise_are_divergence(name: str, data
 
     x, y = draw(2, *SHAPE), torch.zeros(2, *SHAPE).double()
     for t in (0.05, 0.9):
-        most = _BEYOND * (data_range[1] - data_range[0] + float(SDES[name].noise_to_signal(as_time(t))))
+        most = _DIVERGED * (data_range[1] - data_range[0] + float(SDES[name].noise_to_signal(as_time(t))))
         for mean in (0.9 * most, -0.9 * most):
             prior = Known(mean)
             torch.testing.assert_close(Pulled(prior, LEFT, y).noise(x, t), prior.noise(x, t))

@@ -72,7 +72,7 @@ def training(folder: Path, steps: int = 3) -> TrainingConfig:
 
 def test_there_is_a_chroma_for_every_eight_pixels_and_the_maps_are_the_encoders(prior: ConditionalPrior) -> None:
     shown = luma(96, 64)
-    chroma, *maps = prior.look(shown)
+    chroma, *maps = prior.gray_features(shown)
     assert chroma.shape == (1, 2, 12, 8)
     assert not chroma.requires_grad
     assert prior.feature_shapes(96, 64) == [tuple(value.shape[1:]) for value in (chroma, *maps)]
@@ -139,7 +139,7 @@ def test_a_score_network_that_adds_nothing_leaves_the_expected_chroma(prior: Con
     nn.init.zeros_(quiet.network.conv_out.weight)
     shown, operator = luma(64, 64), gray("rec601", 16, 16)
     y = operator(torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1)
-    features = quiet.look(shown)
+    features = quiet.gray_features(shown)
     given = quiet.given(Observation(operator, y, features=features))
     noise = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(2)) * 20
     mean = given.denoise(noise, 1.0)
@@ -154,13 +154,13 @@ def test_pictures_that_are_not_looked_at_expect_nothing(prior: ConditionalPrior)
     observed = torch.ones(1, 3, 16, 16)
     observed[:, 1:] = 0
     plain = prior.initial_estimate(seen(pictures, observed))
-    nothing = tuple(torch.zeros_like(v) for v in prior.look(luma(64, 64)))
+    nothing = tuple(torch.zeros_like(v) for v in prior.gray_features(luma(64, 64)))
     none = prior.initial_estimate(seen(pictures, observed, nothing))
     torch.testing.assert_close(plain.mean, none.mean)
 
 
 def test_features_have_the_shapes_that_are_told_before(prior: ConditionalPrior) -> None:
-    found = [tuple(value.shape[1:]) for value in prior.look(luma(64, 96))]
+    found = [tuple(value.shape[1:]) for value in prior.gray_features(luma(64, 96))]
     assert prior.feature_shapes(64, 96) == found
 
 
@@ -171,7 +171,7 @@ def test_a_file_has_both_networks(prior: ConditionalPrior, tmp_path: Path) -> No
     assert read_metadata(path)[0] == CONFIG
     weights = [value for part in prior.parts().values() for value in part.parameters()]
     assert describe(str(path))["parameters"] == sum(value.numel() for value in weights)
-    for value, expected in zip(again.look(luma(64, 64)), prior.look(luma(64, 64)), strict=True):
+    for value, expected in zip(again.gray_features(luma(64, 64)), prior.gray_features(luma(64, 64)), strict=True):
         torch.testing.assert_close(value, expected)
     without = replace(CONFIG, chroma=False).build()
     save(without, tmp_path / "without.safetensors")
@@ -225,7 +225,7 @@ def test_it_learns_the_colour_that_all_pictures_have(tinted: Path, tmp_path: Pat
     result = train(quick, tmp_path / "run")
     assert result.validation.mean < 0.3  # knowing nothing it is all but 1
     trained = read_model(tmp_path / "run" / "model.safetensors")
-    chroma = trained.look(luma(64, 64) * 0.5 + 0.2)[0].mean((0, 2, 3))
+    chroma = trained.gray_features(luma(64, 64) * 0.5 + 0.2)[0].mean((0, 2, 3))
     colour = torch.tensor([0.2, 0.0, -0.15])[None, :, None, None] * 2
     torch.testing.assert_close(chroma, AXES.chroma_beyond_gray(colour)[0, :, 0, 0], atol=0.12, rtol=0)
     fresh = CONFIG.build()

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from scoreinv.conditional.prior import window
+from scoreinv.conditional.prior import crop_features
 from scoreinv.models.weights import load_encoder
 from scoreinv.networks.encoder import FEATURES, STRIDES, Encoder
 from scoreinv.system.errors import CheckpointError
@@ -81,11 +81,11 @@ def test_windows_cover_their_part_of_the_picture_wherever_it_lies() -> None:
     rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(12.0), indexing="ij")
     features = torch.stack([rows, columns])[None]  # 8 pixels of the picture to each
     size = (64, 96)
-    torch.testing.assert_close(window(features, (0, 0, 64, 96), size), features)
-    torch.testing.assert_close(window(features, (16, 32, 32, 40), size), features[..., 2:6, 4:9])
-    between = window(features, (4, 12, 32, 40), size)
+    torch.testing.assert_close(crop_features(features, (0, 0, 64, 96), size), features)
+    torch.testing.assert_close(crop_features(features, (16, 32, 32, 40), size), features[..., 2:6, 4:9])
+    between = crop_features(features, (4, 12, 32, 40), size)
     torch.testing.assert_close(between, features[..., :4, 1:6] + 0.5)
-    beyond = window(features, (48, 64, 32, 40), size)  # what lies beyond the border continues it
+    beyond = crop_features(features, (48, 64, 32, 40), size)  # what lies beyond the border continues it
     torch.testing.assert_close(beyond[..., :2, :4], features[..., 6:, 8:])
     assert (beyond[:, 0, 2:] == 7).all()
 

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import kstest, truncnorm
 
 from scoreinv.samplers import NoiseStream
-from scoreinv.tasks.denoise import drawn, expected, expected_around, nearby
+from scoreinv.tasks.denoise import drawn_beyond, expected, expected_around, local_mean
 
 STD = 0.1
 PICTURES = torch.tensor([-0.2, -0.05, 0.0, 0.03, 0.25])
@@ -40,7 +40,7 @@ def test_it_is_near_the_end_for_a_picture_far_within():
 def test_what_is_drawn_has_the_truncated_normal(white):
     x = PICTURES[:4].reshape(1, 1, 1, 4).expand(2, 1, 2000, 4)
     y = torch.full((1, 1, 2000, 4), float(white))
-    values = drawn(y, 1 - x if white else x, STD, NoiseStream(0, 2))
+    values = drawn_beyond(y, 1 - x if white else x, STD, NoiseStream(0, 2))
     values = 1 - values if white else values
     for k in range(4):
         assert kstest(values[..., k].flatten().numpy(), beyond(float(PICTURES[k])).cdf).pvalue > 1e-3
@@ -51,7 +51,7 @@ def test_what_is_drawn_has_the_truncated_normal(white):
 def test_what_is_drawn_for_a_picture_far_within_is_near_the_end(deviations):
     """Its deviation from there falls as s^2 / x."""
     x = torch.full((1, 1, 1, 5000), deviations * STD)
-    values = drawn(torch.zeros_like(x), x, STD, NoiseStream(0, 1))
+    values = drawn_beyond(torch.zeros_like(x), x, STD, NoiseStream(0, 1))
     assert -0.35 * STD < values.mean() < 0
     assert values.min() > -3 * STD
 
@@ -59,7 +59,7 @@ def test_what_is_drawn_for_a_picture_far_within_is_near_the_end(deviations):
 def test_values_within_stay_as_they_are():
     y, x = torch.tensor([0.001, 0.5, 0.999]), torch.tensor([0.0, 0.5, 1.0])
     assert torch.equal(expected(y, x, STD), y)
-    assert torch.equal(drawn(y[None], x[None], STD, NoiseStream(0, 1))[0], y)
+    assert torch.equal(drawn_beyond(y[None], x[None], STD, NoiseStream(0, 1))[0], y)
 
 
 def test_far_from_the_end_it_is_finite():
@@ -90,6 +90,6 @@ def test_what_was_cut_off_beside_an_edge_is_no_darker_than_its_noise():
 
 def test_the_mean_nearby_is_of_what_lies_within_the_borders():
     y = torch.arange(20.0).reshape(1, 1, 4, 5)
-    found = nearby(y, 1)[0, 0]
+    found = local_mean(y, 1)[0, 0]
     assert found[1, 1] == pytest.approx(float(y[0, 0, :3, :3].mean()))
     assert found[3, 4] == pytest.approx(float(y[0, 0, 2:, 3:].mean()))

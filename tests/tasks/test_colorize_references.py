@@ -13,7 +13,7 @@ from small_chroma import chroma_prior
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.hints import KnownColours
 from scoreinv.models.loading import Models
-from scoreinv.models.places import places_of
+from scoreinv.models.places import colour_places_of
 from scoreinv.operators.luma import luma
 from scoreinv.system.errors import InputError
 from scoreinv.tasks.colorize import colorize, colorize_picture
@@ -77,7 +77,7 @@ def test_a_reference_is_looked_at_once_and_not_kept() -> None:
     photo, models, seen = Picture(blocks()), Models(colorize=chroma_prior()), []
     inputs = Inputs(Picture(luma(blocks(1))), references=(photo,))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(colorize_module, "places_of", lambda *given: seen.append(1) or places_of(*given))
+        patch.setattr(colorize_module, "colour_places_of", lambda *given: seen.append(1) or colour_places_of(*given))
         for seed in (0, 1):
             colorize_picture(inputs, ColorizeRequest(steps=2, seed=seed), models)
     assert len(seen) == 1
@@ -93,5 +93,5 @@ def test_what_is_no_reference() -> None:
         colorize(gray, prior=prior, like=gray)
     with pytest.raises(InputError, match="method conditioned"):
         colorize(gray, prior=prior, like=blocks(), method="pc", steps=2)
-    with pytest.raises(InputError, match="scene takes references"):
+    with pytest.raises(InputError, match="use the model scene"):
         colorize(gray, prior=gaussian_colour_prior(torch.zeros(3), torch.eye(3)), like=blocks(), steps=2)

@@ -17,7 +17,7 @@ from scoreinv.analysis.spectrum import block_powers
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.blur import kernel_from_text
-from scoreinv.models.blur_estimator import ANGLES, Reading
+from scoreinv.models.blur_estimator import ANGLES, BlurPrediction
 from scoreinv.models.loading import Models
 from scoreinv.operators import Blur, kernels, pad_observation, photographed, valid_blur
 from scoreinv.operators.kernels import PointSpread
@@ -115,8 +115,8 @@ def test_a_sharp_photograph_and_what_cannot_be_told_are_refused():
 def test_blurs_beyond_the_estimable_sizes_are_refused(monkeypatch, size):
     sure = torch.tensor([[-9.0, -9.0, 9.0, -9.0]])
     logs = torch.full((1, 3), math.log(size))
-    reading = Reading(sure, logs, torch.full((1, 3), -9.0), torch.zeros(1, ANGLES))
-    monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading)
+    reading = BlurPrediction(sure, logs, torch.full((1, 3), -9.0), torch.zeros(1, ANGLES))
+    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: reading)
     monkeypatch.setattr("scoreinv.tasks.deblur._refined", lambda powers, *found: found)
     monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda powers, kernels: (0.0, 1.0))
     picture = Picture(np.zeros((200, 200), np.uint8))
@@ -127,16 +127,18 @@ def test_blurs_beyond_the_estimable_sizes_are_refused(monkeypatch, size):
             find_blur(picture)
 
 
-def reading_of(odds: list[float], sizes: list[float], spread: float = 0.1) -> Reading:
+def reading_of(odds: list[float], sizes: list[float], spread: float = 0.1) -> BlurPrediction:
     """Of no blur, a Gaussian, a disk and motion."""
     logits = torch.tensor([odds]).clamp_min(1e-9).log()
-    return Reading(logits, torch.tensor([sizes]).log(), torch.full((1, 3), math.log(spread)), torch.zeros(1, ANGLES))
+    return BlurPrediction(
+        logits, torch.tensor([sizes]).log(), torch.full((1, 3), math.log(spread)), torch.zeros(1, ANGLES)
+    )
 
 
 @pytest.mark.parametrize(("odds", "kind"), [([0, 0.5, 0.4, 0.1], "gaussian"), ([0, 0.3, 0.2, 0.5], None)])
 def test_a_gaussian_and_a_disk_are_one_kind_and_motion_is_another(monkeypatch, odds, kind):
     """Either kind needs a probability of 0.55."""
-    monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading_of(odds, [1.5, 3, 9]))
+    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: reading_of(odds, [1.5, 3, 9]))
     monkeypatch.setattr("scoreinv.tasks.deblur._refined", lambda powers, *found: found)
     monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda powers, kernels: (0.0, 1.0))
     picture = Picture(np.zeros((200, 200), np.uint8))
@@ -149,7 +151,7 @@ def test_a_gaussian_and_a_disk_are_one_kind_and_motion_is_another(monkeypatch, o
 
 @pytest.mark.parametrize(("misfits", "fits"), [((0.9, 1.0), True), ((1.0, 1.0), False), ((1.1, 1.0), False)])
 def test_a_kernel_fits_the_spectrum_better_than_none(monkeypatch, misfits, fits):
-    monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading_of([0, 1, 0, 0], [1.5, 3, 9]))
+    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: reading_of([0, 1, 0, 0], [1.5, 3, 9]))
     monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda *_: misfits)
     picture = Picture(np.zeros((200, 200), np.uint8))
     if fits:
@@ -161,7 +163,7 @@ def test_a_kernel_fits_the_spectrum_better_than_none(monkeypatch, misfits, fits)
 
 @pytest.mark.parametrize(("angle", "mirrored"), [(30.0, "motion:15,150"), (0.0, "motion:15,0")])
 def test_a_kernel_is_compared_with_its_mirror_image(monkeypatch, angle, mirrored):
-    monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading_of([0.1, 0.3, 0.3, 0.3], [1.5, 3, 9]))
+    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: reading_of([0.1, 0.3, 0.3, 0.3], [1.5, 3, 9]))
     monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda powers, kernels: (1.0, 0.0))
     picture = Picture(np.zeros((200, 200), np.uint8))
     assert kernel_notes(picture, PointSpread("motion", 15, angle)) == [warning("kernel_misfit", better=mirrored)]
@@ -169,7 +171,7 @@ def test_a_kernel_is_compared_with_its_mirror_image(monkeypatch, angle, mirrored
 
 def test_a_kernel_from_a_file_is_compared_with_its_mirror_image(monkeypatch):
     """Also if the network cannot estimate the blur."""
-    monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading_of([0.1, 0.3, 0.3, 0.3], [1.5, 3, 9]))
+    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: reading_of([0.1, 0.3, 0.3, 0.3], [1.5, 3, 9]))
     picture = blurred(photo("lake"), PointSpread("motion", 15, 150))
     assert kernel_notes(picture, kernels.motion(15, 30)) == [warning("kernel_misfit", better="mirrored")]
     assert kernel_notes(picture, kernels.motion(15, 150)) == []
@@ -177,7 +179,7 @@ def test_a_kernel_from_a_file_is_compared_with_its_mirror_image(monkeypatch):
 
 def test_the_kernel_is_the_mean_over_the_posterior(monkeypatch):
     """The size's logarithm is normal; a disk of 2 pixels is not refined."""
-    monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading_of([0.05, 0.55, 0.4, 0], [1.5, 2, 9]))
+    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: reading_of([0.05, 0.55, 0.4, 0], [1.5, 2, 9]))
     found = find_blur(blurred(photo("facade"), PointSpread("gaussian", 1.5)))
     assert found.likeliest == PointSpread("gaussian", 1.5)
     side = 33
@@ -197,7 +199,7 @@ def test_the_kernel_is_the_mean_over_the_posterior(monkeypatch):
 def test_a_disk_that_is_taken_for_a_gaussian_does_little_harm(monkeypatch):
     sharp = photo("facade", 152)
     picture = blurred(sharp, PointSpread("disk", 4))
-    monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading_of([0, 0.6, 0.4, 0], [3.2, 4, 9]))
+    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: reading_of([0, 0.6, 0.4, 0], [3.2, 4, 9]))
     found = find_blur(picture)
     assert found.likeliest.kind == "gaussian"
     prior = scoreinv.load("denoiser")
@@ -258,7 +260,7 @@ def test_grain_does_not_excuse_a_result_that_is_too_sharp():
 @pytest.mark.parametrize("blurs", [True, False])
 def test_a_sharp_photograph_that_is_taken_for_blurred_is_refused_after_solving(monkeypatch, blurs):
     reading = reading_of([0, 1, 0, 0], [0.9, 2, 9], 0.02)
-    monkeypatch.setattr("scoreinv.tasks.deblur._reading", lambda *_: reading)
+    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: reading)
     monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda powers, kernels: range(len(kernels)))
     seen = blurred(photo("moose", 144), PointSpread("gaussian", 0.9 if blurs else 0.1), 0.002).pixels
     if blurs:

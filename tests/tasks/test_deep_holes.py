@@ -357,7 +357,7 @@ def test_what_leaves_nothing_to_copy_is_refused_before_any_work() -> None:
     avoid = ~hole
     avoid[:6] = False
     model = prior()
-    with pytest.raises(InputError, match="what is avoided leaves too little of the picture to copy from"):
+    with pytest.raises(InputError, match="the mask to avoid leaves too little"):
         inpaint(picture, hole, prior=model, avoid=avoid)
     assert not model.network.seen
 

@@ -9,7 +9,7 @@ from scoreinv.models.config import ClassifierConfig
 from scoreinv.networks.classifiers import WideResNetConfig
 from scoreinv.sdes import VP
 from scoreinv.system.errors import InputError
-from scoreinv.tasks.evaluate import evaluate, frechet_distance, kernel_distance, look_at
+from scoreinv.tasks.evaluate import evaluate, frechet_distance, kernel_distance, picture_features
 
 CONFIG = ClassifierConfig(
     WideResNetConfig(channels=3, classes=2, depth=10, width=1), VP(), ("bright", "dark"), image_size=8
@@ -65,7 +65,8 @@ def test_features_are_those_of_the_picture_and_its_mirror_image() -> None:
     classifier = CONFIG.build()
     turned = {"no": pixels, "across": pixels[:, ::-1], "down": pixels[::-1]}
     features = [
-        look_at([(name, Picture(np.ascontiguousarray(each)))], classifier).features for name, each in turned.items()
+        picture_features([(name, Picture(np.ascontiguousarray(each)))], classifier).features
+        for name, each in turned.items()
     ]
     np.testing.assert_allclose(features[1], features[0], rtol=1e-5, atol=1e-6)
     assert np.abs(features[2] - features[0]).max() > 1e-4
@@ -81,7 +82,7 @@ def test_sets_of_pictures() -> None:
         ]
 
     classifier = CONFIG.build()
-    bright, again, dark = (look_at(pictures(*what), classifier) for what in ((200, 70), (200, 70), (50, 70)))
+    bright, again, dark = (picture_features(pictures(*what), classifier) for what in ((200, 70), (200, 70), (50, 70)))
     assert bright.features.shape == (70, 64)
     same, other = evaluate(bright, again, CONFIG.classes), evaluate(dark, again, CONFIG.classes)
     assert same["frechet_distance"] < other["frechet_distance"]
@@ -89,8 +90,8 @@ def test_sets_of_pictures() -> None:
     assert sum(same["class_shares"].values()) == pytest.approx(1)
     assert list(same["class_shares"]) == ["bright", "dark"]
     with pytest.raises(InputError, match="at least two"):
-        evaluate(look_at(pictures(0, 1), classifier), again, CONFIG.classes)
+        evaluate(picture_features(pictures(0, 1), classifier), again, CONFIG.classes)
     with pytest.raises(InputError, match="no pictures"):
-        look_at([], classifier)
+        picture_features([], classifier)
     with pytest.raises(InputError, match=r"x\.png: is 9x8"):
-        look_at([("x.png", Picture(np.zeros((8, 9, 3), np.uint8)))], classifier)
+        picture_features([("x.png", Picture(np.zeros((8, 9, 3), np.uint8)))], classifier)

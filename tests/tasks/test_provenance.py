@@ -26,7 +26,7 @@ from scoreinv.tasks.provenance import (
     recorded,
     request_of,
     settings_of,
-    signed,
+    with_provenance,
 )
 from scoreinv.tasks.requests import (
     ColorizeRequest,
@@ -172,7 +172,7 @@ def test_a_run_repeats_to_the_bit(model):
     models = Models(inpaint=str(model), machine=LIBRARY)
     outcome = recorded(tasks.inpaint_picture(inputs, request, models), inputs, request, models)
     for sample in outcome.samples:
-        (record,) = history_of(signed(outcome, sample).metadata.xmp)
+        (record,) = history_of(with_provenance(outcome, sample).metadata.xmp)
         again = rerun(record, inputs, models)
         assert np.array_equal(repeated(again, record).pixels, sample.pixels)
         assert differences(record, again.provenance) == {}

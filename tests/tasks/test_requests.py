@@ -321,4 +321,4 @@ def test_the_snapshots_that_are_evaluated(settings: dict[str, int], steps: objec
     ],
 )
 def test_a_setting_of_one_sampler_names_it(settings: dict[str, Any], sampler: str | None) -> None:
-    assert SamplerSettings(**settings).asked == sampler
+    assert SamplerSettings(**settings).chosen == sampler

@@ -228,9 +228,9 @@ def test_too_little_to_continue() -> None:
     assert not PatchPrior.enough(torch.zeros(1, 1, 5, 40))
     assert not PatchPrior.enough(holed(12, 12, (0, 0, 2, 12)))
     assert PatchPrior.enough(holed(32, 32, (0, 0, 2, 12)))
-    assert PatchPrior.reached(holed(32, 32, (4, 4, 8, 20)))
-    assert PatchPrior.reached(holed(32, 32, (4, 4, 11, 11)))  # all but 9 of 121
-    assert not PatchPrior.reached(holed(32, 32, (4, 4, 12, 12)))
+    assert PatchPrior.touch_known(holed(32, 32, (4, 4, 8, 20)))
+    assert PatchPrior.touch_known(holed(32, 32, (4, 4, 11, 11)))  # all but 9 of 121
+    assert not PatchPrior.touch_known(holed(32, 32, (4, 4, 12, 12)))
 
 
 def test_samples_look_as_far_away_as_the_hole_is_wide() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scoreinv.models.blur_estimator import ANGLES, RADII, Reading
+from scoreinv.models.blur_estimator import ANGLES, RADII, BlurPrediction
 from scoreinv.operators import kernels
 from scoreinv.training.recipes import blur as recipe
 
@@ -51,7 +51,7 @@ def test_the_loss_is_of_the_kind_the_size_and_the_angle_of_lines() -> None:
     kinds, sizes = torch.tensor([0, 1, 3]), torch.tensor([0.0, 1.5, 2.0])
     angles = torch.tensor([0.0, 50.0, 180 * 23.25 / ANGLES])  # between the last column and the first
     torch.manual_seed(0)
-    reading = Reading(torch.randn(3, 4), torch.randn(3, 3), 0.3 * torch.randn(3, 3), torch.randn(3, ANGLES))
+    reading = BlurPrediction(torch.randn(3, 4), torch.randn(3, 3), 0.3 * torch.randn(3, 3), torch.randn(3, ANGLES))
     found = recipe.loss_of(lambda spectra: reading, torch.zeros(3, 2, RADII, ANGLES), kinds, sizes, angles)
     kind = -sum(math.log(reading.kinds[row].softmax(0)[kinds[row]]) for row in range(3)) / 3
     size = 0.0

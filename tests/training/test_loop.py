@@ -432,6 +432,18 @@ def test_a_run_that_is_killed_at_once_goes_on_from_the_weights_it_was_given(fold
         assert torch.equal(value, resumed[name])
 
 
+def test_a_run_whose_initial_weights_could_not_be_written_leaves_nothing_to_resume(config, out, monkeypatch) -> None:
+    """A resumed run would start from random weights."""
+
+    def full(path: Path) -> object:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(run_module, "atomic_write", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(config, out, init=config.model.build())
+    assert not out.exists()
+
+
 def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(folder, tmp_path, monkeypatch) -> None:
     config, out = replace(tiny_run(folder), save_minutes=0.0), tmp_path / "out"
     draw = BatchSource.batch
@@ -520,6 +532,15 @@ def test_two_processes_match_one_at_the_same_global_batch(folder: Path, tmp_path
     assert [a for a in losses[0] if a] == pytest.approx([b for b in losses[1] if b], rel=1e-4)
 
 
+def test_processes_that_found_different_states_train_nothing(config, out, monkeypatch) -> None:
+    """As machines do whose folders are not shared: their weights would differ, or they wait for each other for ever."""
+    train(config, out)
+    states = torch.tensor([2.0, -1.0], dtype=torch.float64)  # this process's, and none in another
+    monkeypatch.setattr(World, "mean", lambda self, value: states.mean() if value == states[0] else value)
+    with pytest.raises(InputError, match="different states"):
+        train(replace(config, steps=3), out, resume=True)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -589,6 +610,38 @@ def test_a_signal_ends_validation_and_sampling_and_keeps_the_snapshot(config, ou
     assert not (out / "samples").exists()
     assert (out / "snapshots/step-000000002.safetensors").exists()
     assert train(config, out, resume=True).steps == 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+def test_samples_of_the_last_step_that_were_interrupted_are_drawn_by_the_resumed_run(config, out, monkeypatch) -> None:
+    config = replace(config, sample_every=2)
+
+    def interrupted(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise Cancelled
+
+    with monkeypatch.context() as patch:
+        patch.setattr("scoreinv.training.loop.write_samples", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, out)
+    result = train(config, out, resume=True)
+    assert result.samples == out / "samples/step-000000002.png"
+    assert result.samples.exists()
+
+
+def test_a_run_without_lines_of_metrics_holds_few_losses(config, out, monkeypatch) -> None:
+    monkeypatch.setattr(TrainingConfig, "log_every", 2)
+    losses: list[float] = []
+    write_due = Trainer.write_due
+
+    def kept(self: Trainer, loss: Tensor, norm: Tensor) -> None:
+        losses.append(loss.item())
+        write_due(self, loss, norm)
+        assert len(self.losses) <= 2
+
+    monkeypatch.setattr(Trainer, "write_due", kept)
+    result = train(replace(config, steps=5, log_every=0), out)
+    assert result.loss == pytest.approx(sum(losses[-2:]) / 2)
 
 
 def test_a_start_that_is_interrupted_leaves_no_folder(config, out, monkeypatch) -> None:

@@ -368,7 +368,14 @@ def test_a_photograph_is_framed(browser):
     cut = changed(browser, opened(browser, png(paper)), "border")
     assert abs(np.subtract(cut.shape, (60, 80, 3))).max() <= 2
     path = f"/api/photos/{photo['key']}"
-    for wrong in ("crop?box=1,2,3", "crop?box=1,2,3,x", "crop?box=90,0,3,3", "straighten?angle=46", "border"):
+    for wrong in (
+        "crop?box=1,2,3",
+        "crop?box=1,2,3,x",
+        "crop?box=90,0,3,3",
+        "crop?box=0,0,nan,3",
+        "straighten?angle=46",
+        "border",
+    ):
         answer = browser.post(f"{path}/{wrong}", headers=OPAQUE)
         assert (answer.status_code, list(answer.json())) == (422, ["error"]), wrong
 

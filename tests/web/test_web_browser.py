@@ -2,6 +2,7 @@
 
 import io
 import re
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from browser import Visitor, chromium, read
 from client import pixels
-from held import served
+from held import SOON, served
 from PIL import Image
 from process import started
 from processes import cpu_seconds, wait_for
@@ -26,6 +27,7 @@ from scoreinv.system.errors import ScoreinvError
 from scoreinv.tasks.select import Prompt, Selected, Size
 from scoreinv.web import access, jobs
 from scoreinv.web.album import Album
+from scoreinv.web.many import Batch
 from scoreinv.web.photo import GoneError
 
 CPU = ("--device", "cpu")
@@ -954,6 +956,36 @@ def test_many_photographs_are_restored(visitor, tmp_path):
     visitor.page.click("#forget")
     visitor.wait("empty")
     assert visitor.page.locator("#kept li").count() == 0
+
+
+def test_photographs_that_are_sent_stay_apart_from_those_opened_meanwhile(waiting, tmp_path, monkeypatch):
+    visitor, _ = waiting
+    first, second = ([photo(tmp_path, name=f"{letter}{n}.png") for n in range(3)] for letter in "ab")
+    stored: list[tuple[Path, str]] = []
+    coming, other = threading.Event(), threading.Event()
+    add = Batch.add
+
+    def held(batch: Batch, name: str, content: bytes) -> str:
+        if name == first[0].name:
+            coming.set()
+            assert other.wait(SOON)
+        stored.append((batch.folder, name))
+        return add(batch, name, content)
+
+    monkeypatch.setattr(Batch, "add", held)
+    visitor.page.set_input_files("#file", first)
+    assert coming.wait(SOON)
+    visitor.page.set_input_files("#file", second)
+    visitor.until("document.querySelectorAll('#cards button').length === 3")
+    with visitor.page.expect_response(lambda answer: first[0].name in answer.url):
+        other.set()
+    visitor.page.evaluate("new Promise((done) => setTimeout(done, 300))")  # the next file would be sent
+    assert visitor.page.locator("#cards button").count() == 3
+    folders = {folder for folder, _ in stored}
+    assert sorted([name for at, name in stored if at == folder] for folder in folders) == [
+        [first[0].name],
+        [path.name for path in second],
+    ]
 
 
 def test_what_the_server_no_longer_holds(waiting, tmp_path, monkeypatch):

@@ -1,21 +1,29 @@
 """Many photographs: the batch behind the page."""
 
+import errno
 import io
+import re
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
-from client import OPAQUE, client, ended, pixels, png, read
+from client import OPAQUE, client, ended, pixels, png, quick_models, read
 from fastapi.testclient import TestClient
 
 from scoreinv import tasks
+from scoreinv.files.read import SUFFIXES
 from scoreinv.imaging.picture import Picture
+from scoreinv.system.errors import Cancelled
+from scoreinv.tasks.callbacks import Callback, notify
 from scoreinv.tasks.outcome import Outcome
-from scoreinv.tasks.requests import Inputs, Request
+from scoreinv.tasks.requests import DenoiseRequest, Inputs, Request
 from scoreinv.web import many
+from scoreinv.web.photo import GoneError
 
 
 @pytest.fixture
@@ -102,6 +110,88 @@ def test_their_number_and_size_are_bounded(browser: TestClient, monkeypatch: pyt
     monkeypatch.setattr(many, "MOST_FILES", 9)
     monkeypatch.setattr("scoreinv.web.sessions.Sessions._bytes", lambda _: np.inf)
     assert browser.post(f"{path}/files", content=png(pixels()), headers=OPAQUE).status_code == 422
+
+
+def test_files_that_no_batch_takes_fail(browser: TestClient) -> None:
+    """Without a row they would wait for ever."""
+    names = ("a.png", "a_denoised.png", "photo")
+    path = begun(browser, {name: png(pixels()) for name in names})
+    job = browser.post(f"{path}/denoise", headers=OPAQUE).json()["job"]
+    assert ended(browser, job)["state"] == "done"
+    assert [row["state"] for row in browser.get(path).json()] == ["done", "failed", "failed"]
+
+
+def test_a_file_that_cannot_be_written_is_no_photograph(
+    browser: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = begun(browser, {"写" * 100 + ".png": png(pixels())})  # a name of 304 bytes
+    (before,) = browser.get(path).json()
+    assert before["name"].endswith(".png")
+
+    def full(path: Path, content: bytes) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        answer = browser.post(f"{path}/files", params={"name": "b.png"}, content=png(pixels()), headers=OPAQUE)
+    assert answer.status_code == 422
+    assert browser.get(path).json() == [before]
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == [before["name"]]
+
+
+def test_the_page_sends_files_of_all_suffixes() -> None:
+    script = (files("scoreinv.web") / "static" / "many.js").read_text()
+    found = re.search(r"PICTURES = /(.*)/i;", script)
+    assert found is not None
+    assert [suffix for suffix in SUFFIXES if not re.search(found[1], f"a{suffix}")] == []
+
+
+def test_an_archive_has_finished_results(tmp_path: Path) -> None:
+    batch = many.Batch(tmp_path)
+    with pytest.raises(GoneError):
+        batch.zipped()
+    batch.results.mkdir()
+    for name in ("a.png", ".b.png.scoreinv-host-1-0123abcd.part"):
+        (batch.results / name).write_bytes(b"")
+    assert zipfile.ZipFile(batch.zipped()).namelist() == ["a.png"]
+
+
+def test_an_archive_is_whole_while_another_is_made(tmp_path: Path) -> None:
+    """As for two clicks on the button of a large download."""
+    batch = many.Batch(tmp_path)
+    batch.results.mkdir()
+    (batch.results / "a.png").write_bytes(png(pixels()))
+    with batch.zipped().open("rb") as sent:
+        begin = sent.read(10)
+        (batch.results / "b.png").write_bytes(png(pixels()))
+        batch.zipped()
+        assert zipfile.ZipFile(io.BytesIO(begin + sent.read())).namelist() == ["a.png"]
+
+
+@pytest.mark.parametrize("end", ["stopped", "forgotten"])
+def test_a_batch_that_ends_early_keeps_what_is_finished_or_nothing(tmp_path: Path, end: str) -> None:
+    batch, over = many.Batch(tmp_path / "session"), False
+    batch.folder.mkdir()
+    for name in ("a.png", "b.png"):
+        batch.add(name, png(pixels()))
+
+    def ended_meanwhile(inputs: Inputs, request: Request, models: object, callback: Callback) -> Outcome[Picture]:
+        nonlocal over
+        notify(callback, 0.0)
+        if end == "forgotten":
+            shutil.rmtree(batch.folder)
+        over = True
+        return Outcome(inputs.picture, [inputs.picture], None, 0, "exact")
+
+    with pytest.raises(Cancelled):
+        batch.run(
+            ended_meanwhile, DenoiseRequest(), "_denoised", quick_models(), lambda _: not over or end != "stopped"
+        )
+    assert batch.folder.exists() == (end == "stopped")
+    if end == "stopped":
+        assert [row["state"] for row in batch.describe()] == ["done", "waiting"]
+        assert zipfile.ZipFile(batch.zipped()).namelist() == ["a_denoised.png", "manifest.csv"]
 
 
 def test_they_are_forgotten_on_request(browser: TestClient, tmp_path: Path) -> None:

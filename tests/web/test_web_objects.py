@@ -199,6 +199,43 @@ def test_long_selections_block_no_other_request(endless):
         assert [selection.result(SOON).status_code for selection in selections] == [200, 200, 200]
 
 
+def test_a_photograph_is_encoded_again_after_a_failure(squares, monkeypatch):
+    def encode(photo: Photo) -> Squares:
+        raise MemoryError
+
+    with client(raises=False) as browser:
+        with monkeypatch.context() as patched:
+            patched.setattr(objects, "_encode", encode)
+            photo = opened(browser, png(pixels()))
+            assert asked(browser, photo, click="10,8,1").status_code == 500
+        assert asked(browser, photo, click="10,8,1").status_code == 200
+
+
+def test_a_selection_survives_photographs_that_are_opened_meanwhile(squares, monkeypatch):
+    """They cancel the encoding that it waits for."""
+    free = threading.Event()
+
+    def encode(photo: Photo) -> Squares:
+        assert free.wait(SOON)
+        return Squares(photo.picture)
+
+    monkeypatch.setattr(objects, "_encode", encode)
+    held, prompt = objects.Objects(), Prompt(clicks=((10, 8, True),))
+    busy, photo, *others = [Photo.read("a.png", png(pixels())) for _ in range(4)]
+
+    async def selected() -> Selected:
+        held.encode(busy)
+        running = asyncio.create_task(held.select(photo, prompt, None))
+        await asyncio.sleep(0)
+        for other in others:
+            held.encode(other)
+        free.set()
+        return await running
+
+    assert (asyncio.run(selected()).mask == square(10, 8, 2)).all()
+    held.close()
+
+
 def test_selections_end_with_the_server(endless, monkeypatch):
     held, prompt = objects.Objects(), Prompt(clicks=((10, 8, True),))
     photo = Photo.read("a.png", png(pixels()))

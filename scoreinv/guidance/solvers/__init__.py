@@ -1,1 +1,1 @@
-"""Solvers that hold the observation themselves: DDRM, DPIR and the flow from the posterior mean."""
+"""Samplers for one observation: `DDRM` and `DPIR` contain it, and `PosteriorFlow` starts from the posterior mean."""

@@ -1,17 +1,18 @@
 """Denoising diffusion restoration models: separate updates of an observation's components (Kawar et al. 2022).
 
-With A = U diag(a) V^T and y = A x0 + n, n of standard deviation noise_std, component i of V^T x0 is observed as y_i =
-(U^T y)_i / a_i with noise of standard deviation tau_i = noise_std / a_i. A step from a noise level sigma / alpha to
-the next lower one is (arXiv 2201.11793, eq. 7, 8; D the denoised mean, z fresh noise)
+Let A = U diag(a) V^T and y = A x0 + n, with n of standard deviation noise_std. Component i of V^T x0 is observed as
+y_i = (U^T y)_i / a_i, with noise of standard deviation tau_i = noise_std / a_i. Let D be the denoised mean and z fresh
+noise. A step from the noise level `level` = sigma / alpha to the next one, `lower`, sets component i of x / alpha to
+(arXiv 2201.11793, eq. 7, 8)
 
     a_i = 0            D_i + sqrt(1 - eta^2) lower (x_i - D_i) / level + eta lower z_i
     lower < tau_i      D_i + sqrt(1 - eta^2) lower (y_i - D_i) / tau_i + eta lower z_i
     lower >= tau_i     (1 - eta_b) D_i + eta_b y_i + sqrt(lower^2 - eta_b^2 tau_i^2) z_i
 
-in x / alpha, so that it runs on any SDE. It approximates the posterior and is overconfident: for Gaussian fields
-nominal 90 % intervals cover 58 to 78 % with 12 steps (`tests/benchmarks/gaussian_calibration.py`). For a blur more
-steps are worse: 36 cover 53 %, 400 cover 27 %, and samples of photographs have larger errors. For half of the pixels 36
-steps have smaller errors (`tests/benchmarks/README.md`).
+This holds for any SDE. The method approximates the posterior and is overconfident: for Gaussian fields nominal 90 %
+intervals cover 58 to 78 % with 12 steps (`tests/benchmarks/gaussian_calibration.py`). For a blur more steps are worse:
+36 cover 53 %, 400 cover 27 %, and samples of photographs have larger errors. If A observes half of the pixels, 36 steps
+have smaller errors than 12 (`tests/benchmarks/README.md`).
 """
 
 from __future__ import annotations
@@ -65,25 +66,25 @@ class DDRM(GridSampler):
         require(falling, "DDRM needs decreasing times")
 
     def begin(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
-        """Return the state with components that are less noisy in y than its noise level taken from y."""
+        """Return the initial state: components whose noise in y is below the noise level of x are taken from y."""
         alpha, level = broadcast(prior.sde.alpha(t), x), float(prior.sde.noise_to_signal(t))
-        seen = _Observed(self, x)
-        fresh = (level**2 - seen.noise.square()).clamp_min(0).sqrt()
-        target = seen.values + fresh * seen.operator.analyse(rng.like(x))
-        return alpha * seen.replace(x / alpha, target, seen.known & (seen.noise < level))
+        observed = _Observed(self, x)
+        fresh = (level**2 - observed.noise.square()).clamp_min(0).sqrt()
+        target = observed.values + fresh * observed.operator.analyse(rng.like(x))
+        return alpha * observed.replace(x / alpha, target, observed.known & (observed.noise < level))
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
         level, lower = (float(prior.sde.noise_to_signal(time)) for time in (t, s))
         mean = prior.denoise(x, t)
         x, z = x / broadcast(prior.sde.alpha(t), x), rng.like(x)
-        seen, kept = _Observed(self, x), (1 - self.eta**2) ** 0.5
-        free = mean + kept * lower / level * (x - mean) + self.eta * lower * z
-        mean, z = seen.operator.analyse(mean), seen.operator.analyse(z)
-        towards = (seen.values - mean) / seen.noise.clamp_min(torch.finfo(seen.noise.dtype).tiny)
-        unclear = mean + kept * lower * towards + self.eta * lower * z
-        fresh = (lower**2 - (self.eta_b * seen.noise).square()).clamp_min(0).sqrt()
-        clear = (1 - self.eta_b) * mean + self.eta_b * seen.values + fresh * z
-        x = seen.replace(free, torch.where(lower < seen.noise, unclear, clear), seen.known)
+        observed, kept = _Observed(self, x), (1 - self.eta**2) ** 0.5
+        unobserved = mean + kept * lower / level * (x - mean) + self.eta * lower * z
+        mean, z = observed.operator.analyse(mean), observed.operator.analyse(z)
+        direction = (observed.values - mean) / observed.noise.clamp_min(torch.finfo(observed.noise.dtype).tiny)
+        noisier = mean + kept * lower * direction + self.eta * lower * z  # y has more noise than the next level
+        fresh = (lower**2 - (self.eta_b * observed.noise).square()).clamp_min(0).sqrt()
+        cleaner = (1 - self.eta_b) * mean + self.eta_b * observed.values + fresh * z
+        x = observed.replace(unobserved, torch.where(lower < observed.noise, noisier, cleaner), observed.known)
         return broadcast(prior.sde.alpha(s), x) * x
 
     def end(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
@@ -92,7 +93,13 @@ class DDRM(GridSampler):
 
 
 class _Observed:
-    """The observed components of V^T x0 for pictures like x: which, their values y_i and noise tau_i."""
+    """The observed components of V^T x0, on the device and in the dtype of x.
+
+    Attributes:
+        known: whether each component is observed.
+        values: y_i, arbitrary for unobserved components.
+        noise: tau_i, likewise.
+    """
 
     def __init__(self, settings: DDRM, x: Tensor) -> None:
         self.operator = settings.operator.spectral()

@@ -5,10 +5,11 @@ Observation and denoiser alternate while the noise level s falls (arXiv 2008.137
     z = argmin_z |y - A z|^2 / noise_std^2 + strength |z - x|^2 / s^2
       = x + A^T (A A^T + strength noise_std^2 / s^2)^-1 (y - A x),        x = D(z, s)
 
-For an operator that is not linear, A^T (A A^T + ...)^-1 is that of its derivative at x: a step of Gauss-Newton.
+If the operator is not linear, the residual y - A x is computed with the operator itself, and A^T (A A^T + ...)^-1 with
+its derivative at x: a Gauss-Newton step.
 
-The denoiser treats the error of z as noise of that level. The result is no sample; like the posterior mean it is closer
-to the truth than a sample.
+The denoiser treats the error of z as noise of level s. The result is not a sample: like the posterior mean, it is
+smoother and closer to the truth than one.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ from scoreinv.system.options import Number
 
 @dataclass(frozen=True, eq=False)
 class DPIR(Sampler):
-    """An estimate of the picture given an observation, by one evaluation per step without gradients.
+    """One estimate of the picture given an observation; each step takes one evaluation and no gradient.
 
     Attributes:
         operator: A, linear or differentiable.
         y: the observation, of shape A(x), in the model's range.
         noise_std: standard deviation of the noise in y, at least 0, in the model's range. Without noise the end result
             agrees with y exactly.
-        strength: the paper's lambda, above 0; a larger value gives the denoiser more weight.
+        strength: the paper's lambda, above 0; a larger value means more weight of the denoiser.
         steps, spacing, times: as in `PC`.
-        complete: returns y from A x at each step, x the current estimate, if y is known only in part, such as clipped
-            values (`tasks.denoise`); None if y is known.
+        complete: estimates the unknown values of y, such as clipped ones (`tasks.denoise`): called at each step with
+            A x of the current estimate x, it returns all of y. None if y is known.
     """
 
     constrainable = False
@@ -71,10 +72,10 @@ class DPIR(Sampler):
         counted, y = CountedPrior(prior), self.y.to(x)
         with reported(callback, len(times), float(times[0]), x) as report:
             for t in times:
-                level = self.strength * (self.noise_std / prior.sde.noise_to_signal(t)).square()
-                seen, operator = self.operator.linearised(x)
-                y = y if self.complete is None else self.complete(seen)
-                z = x + operator.ridge(y - seen, level)
+                ridge_level = self.strength * (self.noise_std / prior.sde.noise_to_signal(t)).square()
+                predicted, operator = self.operator.linearised(x)
+                y = y if self.complete is None else self.complete(predicted)
+                z = x + operator.ridge(y - predicted, ridge_level)
                 x = counted.denoise(broadcast(prior.sde.alpha(t), z) * z, t)
                 report(float(t), x, counted.nfe)
             x0 = prior.finish(x if self.noise_std else self.operator.replace(x, y))

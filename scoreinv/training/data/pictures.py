@@ -152,7 +152,7 @@ def _files(source: Path) -> Iterator[list[PictureFile]]:
             files = _lmdb_files(source, stack)
         elif source.is_dir():
             found = (path for path in sorted(source.rglob("*")) if is_picture(path.relative_to(source)))
-            stats = [(path, path.stat()) for path in found if path.is_file() and not _SAMPLE.search(path.as_posix())]
+            stats = [(path, path.stat()) for path in found if path.is_file() and not _is_of_run(path, source)]
             files = [PictureFile(p.relative_to(source).as_posix(), (s.st_size, s.st_mtime_ns), p) for p, s in stats]
         elif source.is_file() and not zipfile.is_zipfile(source):
             files = _tfrecord_files(source)
@@ -169,6 +169,13 @@ def _files(source: Path) -> Iterator[list[PictureFile]]:
         if not files:
             raise InputError(f"{source}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
         yield files
+
+
+def _is_of_run(path: Path, source: Path) -> bool:
+    """Return whether a picture in the source is a sample grid of a training run, or in the folder of its evaluation."""
+    folders = (folder for folder in path.relative_to(source).parents if folder.name == "evaluation")
+    is_evaluation = any((source / folder.parent / "metrics.jsonl").is_file() for folder in folders)
+    return is_evaluation or _SAMPLE.search(path.as_posix()) is not None
 
 
 def _tfrecord_files(source: Path) -> list[PictureFile]:

@@ -7,21 +7,22 @@ import { choose_task } from "./painting.js";
 import { find, show_note } from "./panel.js";
 import * as session from "./session.js";
 
-const PICTURES = /\.(jpe?g|png|tiff?|webp|heic|heif|hif|avif|bmp|gif|p[gnp]m)$/i;
+const PICTURES = /\.(jpe?g|jpe|jfif|png|tiff?|webp|heic|heif|hif|avif|bmp|gif|p[bgnp]m)$/i; // as `files.read.SUFFIXES`
 
 let key = null; // of the session with the photographs
 
 export const is_picture = (file) => PICTURES.test(file.name) && !file.name.startsWith(".");
 
-// Sends photographs and shows them; the page has been cleared.
+// Sends photographs and shows them, until something else is opened; the page has been cleared.
 export async function begin(files) {
-  key = (await (await ask("POST", "/api/batches")).json()).session;
+  const mine = (key = (await (await ask("POST", "/api/batches")).json()).session);
   show();
   choose_task("restore");
   const refused = [];
   for (const [i, file] of files.entries()) {
     show_note(`Sending ${i + 1} of ${files.length} …`);
-    await send(`/api/batches/${key}/files?name=${encodeURIComponent(file.name)}`, file).catch((error) => refused.push(error.message));
+    await send(`/api/batches/${mine}/files?name=${encodeURIComponent(file.name)}`, file).catch((error) => refused.push(error.message));
+    if (key !== mine) return;
     if (i % 5 === 0) await refresh();
   }
   show_note(refused.join("\n"));

@@ -124,13 +124,20 @@ def test_neither_devices_nor_pipes_are_read(tmp_path: Path, caplog: pytest.LogCa
             load_pictures(DataConfig(str(source)), 8, 3)
 
 
-def test_what_a_run_has_drawn_is_no_picture_to_train_on(tmp_path: Path) -> None:
+def test_what_a_run_and_its_evaluation_have_drawn_is_no_picture_to_train_on(tmp_path: Path) -> None:
     write_gradient(tmp_path / "photos/a.png", 20, 20)
     for run in (".", "runs/one"):  # a run in the folder of the pictures itself, and one below it
         write_gradient(tmp_path / run / "samples/step-000001000.png", 20, 20)
-    write_gradient(tmp_path / "samples/mine.png", 20, 20)
+        for drawn in ("real/000000.png", "0123456789abcdef/step-000001000/000000.png", "evaluation.png"):
+            write_gradient(tmp_path / run / "evaluation" / drawn, 20, 20)
+        (tmp_path / run / "metrics.jsonl").touch()
+    mine = ("evaluation/a.png", "samples/mine.png")
+    for name in mine:
+        write_gradient(tmp_path / "others" / name, 20, 20)
     names = load_pictures(DataConfig(str(tmp_path)), 8, 3).names
-    assert names == ("photos/a.png", "samples/mine.png")
+    assert names == (*(f"others/{name}" for name in mine), "photos/a.png")
+    real = tmp_path / "runs/one/evaluation/real"  # named itself
+    assert load_pictures(DataConfig(str(real)), 8, 3).names == ("000000.png",)
 
 
 def test_the_digest_is_of_names_and_contents_wherever_they_lie(tmp_path: Path) -> None:
