@@ -288,10 +288,11 @@ class Planner:
         for job, folder, output in zip(jobs, folders, named, strict=True):
             whole = str(folder / f"{Path(job.source).name}{ending(job.source, self.suffix, self.options, self.kind)}")
             name = whole if counts[output] > 1 else output
-            if name in outputs:
-                sources = f"{outputs[name].source} and {job.source}"
+            real = os.path.realpath(name)  # a folder may be given by two paths
+            if real in outputs:
+                sources = f"{outputs[real].source} and {job.source}"
                 raise InputError(f"{sources} have one output, {name}: process them apart, with -o")
-            outputs[name] = replace(job, output=name)
+            outputs[real] = replace(job, output=name)
         return list(outputs.values())
 
     def _results_among(self, sources: list[str]) -> set[str]:

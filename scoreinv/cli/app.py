@@ -108,6 +108,7 @@ def _defaults(group: Any, arguments: list[str]) -> dict[str, Any]:
     options = [each for each in command.params if not each.is_eager]
     names = {each.name.replace("_", "-"): each.name for each in options}
     names |= {option.lstrip("-"): each.name for each in options for option in each.opts}
+    repeatable = {each.name for each in options if getattr(each, "multiple", False)}
     common = {field.name for field in fields(Common)}
     values: dict[str, Any] = {}
     for path in (Path(typer.get_app_dir("scoreinv")) / TOML, Path(TOML)):
@@ -126,7 +127,7 @@ def _defaults(group: Any, arguments: list[str]) -> dict[str, Any]:
                 elif name is None:
                     wrong = f"{key} is not an option of {asked}: see scoreinv {asked} --help-all"
                 else:
-                    values[name] = str(value)
+                    values[name] = [str(value)] if name in repeatable else str(value)
                 if wrong:
                     raise InputError(f"{path}: {wrong}")
             table = table.get(words[depth], {}) if depth < len(words) else {}

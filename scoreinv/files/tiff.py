@@ -33,6 +33,7 @@ _DEFLATE = 6
 _SUBFILE_TYPE, _PREVIEWS = 254, (1, 3, 5, 7)  # the tag, and its values for a reduced copy of another picture
 _FAX, _OLD_JPEG, _JPEG = (2, 3, 4), 6, 7
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR = 0, 1, 2, 6
+_ORIENTATION = 274
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _SIGNED = 2
 
@@ -110,12 +111,27 @@ def check_directory(directory: ImageFileDirectory_v2, length: int, name: str) ->
 
 
 class PillowTiff(Tag.TiffImageFile):
-    """A TIFF of any size: allocates the pixels here, without Pillow's limit."""
+    """A TIFF of any size: allocates the pixels here, without Pillow's limit.
+
+    Pillow turns the loaded pixels upright; this class turns the resolution with them.
+    """
+
+    def _setup(self) -> None:
+        # Pillow shortens the raw mode of a single separate plane to its first letter and so inverts or misreads it.
+        if self.tag_v2.get(Tag.SAMPLESPERPIXEL, 1) == 1:
+            self.tag_v2[Tag.PLANAR_CONFIGURATION] = 1
+        super()._setup()
 
     def load_prepare(self) -> None:
         if self._im is None:
             self.im = Image.core.new(self.mode, self._tile_size)
         super().load_prepare()
+
+    def load_end(self) -> None:
+        sideways = self.tag_v2.get(_ORIENTATION) in (5, 6, 7, 8)
+        super().load_end()
+        if sideways and "dpi" in self.info:
+            self.info["dpi"] = self.info["dpi"][::-1]
 
 
 def open_by_pillow(stream: BinaryIO, directory: ImageFileDirectory_v2, index: int) -> PillowTiff | None:
@@ -128,9 +144,10 @@ def open_by_pillow(stream: BinaryIO, directory: ImageFileDirectory_v2, index: in
         opened = PillowTiff(stream)
         opened.seek(index)
         bits = directory.get(Tag.BITSPERSAMPLE, (1,))
-        # Pillow does not read separate planes of such samples, or misreads them.
-        deep = len(bits) > 1 and (max(bits) > 8 or opened.mode == "LA")
-        if not (deep and directory.get(Tag.PLANAR_CONFIGURATION, 1) == 2):
+        apart = directory.get(Tag.PLANAR_CONFIGURATION) == 2 and directory.get(Tag.SAMPLESPERPIXEL, 1) > 1
+        # Pillow does not read separate planes of such samples, or misreads them; "a" is premultiplied alpha.
+        misread = max(bits) > 8 or opened.mode in ("LA", "La", "LAB") or "a" in (opened.tile[-1].args or ())
+        if not (apart and misread):
             return opened
     return None
 

@@ -254,7 +254,8 @@ def _write_by_pillow(stream: BinaryIO, picture: Picture, name: str, kind: str, q
                     "%s: the %s block is too long for a JPEG and is left out (%s)", name, key.upper(), remedy
                 )
                 keep[key] = alone if alone and len(alone) <= _JPEG_SEGMENT else None
-        keep["dpi"] = metadata.dpi and tuple(round(value) for value in metadata.dpi)
+        dpi = tuple(round(value) for value in metadata.dpi or ())
+        keep["dpi"] = dpi if max(dpi, default=0) < 1 << 16 else None  # JFIF has 16 bits, which would overflow
     keep = {key: value for key, value in keep.items() if value}
     if kind == "HEIC":
         heif.encode_heic(stream, picture.pixels, picture.mode, keep)

@@ -126,8 +126,13 @@ class RunEvaluation:
         return self.run.evaluation / snapshot.run / f"step-{snapshot.step:09d}"
 
     def real(self, count: int) -> list[Picture]:
-        """Return held-out pictures of 8 bits, drawn as in training without dequantisation."""
+        """Return held-out pictures of 8 bits, drawn as in training without dequantisation.
+
+        Mode `center` draws one square of a picture, so there are at most as many as held-out pictures.
+        """
         low, high = self.config.model.data_range
+        if self.config.data.mode == "center":
+            count = min(count, len(self.held_out))
         config = replace(self.config, data=replace(self.config.data, dequantise=False))
         images = held_out_batch(config, self.held_out, count).images.permute(0, 2, 3, 1).numpy()
         pixels = ((images - low) / (high - low) * 255).round().clip(0, 255).astype(np.uint8)

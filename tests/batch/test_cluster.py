@@ -32,6 +32,8 @@ class Cluster:
         works: whether there is a cluster.
         asked: how the workers are asked for.
         begun: addresses that were connected to, and `ended` for each end.
+        items: the rows of the dataset.
+        lost: numbers of the rows that never return.
         context: settings of Ray Data.
     """
 
@@ -39,6 +41,8 @@ class Cluster:
     works: bool = True
     asked: dict[str, Any] = field(default_factory=dict)
     begun: list[str] = field(default_factory=list)
+    items: list[dict[str, Any]] = field(default_factory=list)
+    lost: set[int] = field(default_factory=set)
     context: SimpleNamespace = field(default_factory=SimpleNamespace)
 
     def init(self, address: str, **_: Any) -> None:
@@ -73,13 +77,15 @@ class Cluster:
             self.asked.update(asked)
             worker = kind(*fn_constructor_args)
             self.asked["threads"] = fn_constructor_args[1].models.machine.threads
-            return SimpleNamespace(iter_rows=lambda: (worker({"id": number}) for number in range(self.asked["count"])))
+            kept = (item for item in self.items if item["id"] not in self.lost)
+            return SimpleNamespace(iter_rows=lambda: map(worker, kept))
 
-        def numbers(count: int, override_num_blocks: int) -> SimpleNamespace:
-            self.asked |= {"count": count, "blocks": override_num_blocks}
+        def from_items(items: list[dict[str, Any]], override_num_blocks: int) -> SimpleNamespace:
+            self.items = items
+            self.asked["blocks"] = override_num_blocks
             return SimpleNamespace(map=mapped)
 
-        return SimpleNamespace(range=numbers, DataContext=SimpleNamespace(get_current=lambda: self.context))
+        return SimpleNamespace(from_items=from_items, DataContext=SimpleNamespace(get_current=lambda: self.context))
 
 
 def work(device: str = "cpu", threads: int | None = None) -> Any:
@@ -110,7 +116,7 @@ def test_as_many_workers_as_machines_have_room_for(ray, capfd, device, threads, 
     rows = list(process_on_ray(jobs(count), work(device, threads)))
     assert rows == [{"input": f"{number}.png"} for number in range(count)]
     assert ray.asked == {
-        **{"count": count, "blocks": count, "concurrency": workers, "num_gpus": gpus},
+        **{"blocks": count, "concurrency": workers, "num_gpus": gpus},
         **{"num_cpus": threads or 1, "threads": threads or 1},
     }
     assert ray.begun == ["local", "ended"]
@@ -128,6 +134,13 @@ def test_without_gpus_or_room(ray):
     with pytest.raises(InputError, match="--threads 6"):
         next(process_on_ray(jobs(2), work("auto", 6)))
     assert ray.begun == ["local", "ended"] * 2
+
+
+def test_lost_rows_are_replaced_by_errors(ray):
+    ray.lost = {1, 3}
+    rows = list(process_on_ray(jobs(5), work()))
+    assert [row["input"] for row in rows] == [f"{number}.png" for number in (0, 2, 4, 1, 3)]
+    assert [row["input"] for row in rows if "error" in row] == ["1.png", "3.png"]
 
 
 def test_a_cluster_that_is_not_there(ray, monkeypatch):

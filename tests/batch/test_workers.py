@@ -107,6 +107,11 @@ def test_the_number_of_workers_follows_processors_photos_and_memory(
     with monkeypatch.context() as patch:  # 16 megapixels take 4 GB
         patch.setattr(workers, "_pixels", lambda path: 16_000_000)
         assert workers.choose_workers(jobs, work) == as_asked
+    with monkeypatch.context() as patch:  # so does one of the largest files
+        patch.setattr(workers, "_file_bytes", int)
+        patch.setattr(workers, "_pixels", lambda path: 16_000_000 if path == "100" else 1)
+        many = [Job(str(number), "out") for number in (100, *range(wanted - 1))]
+        assert workers.choose_workers(many, work) == as_asked
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     assert workers.choose_workers(jobs, work) == as_asked
 

@@ -250,6 +250,18 @@ def test_held_out_pictures_are_the_same_if_training_dequantises(run, tmp_path):
         assert (one.pixels == other.pixels).all()
 
 
+def test_no_central_square_of_a_held_out_picture_counts_twice(run, tmp_path):
+    run = shutil.copytree(run, tmp_path / "run")
+    evaluation = RunEvaluation(training.TrainingRun(run), RunEvaluationSettings(), "cpu")
+    assert evaluation.config.data.mode == "center"
+    count = len(evaluation.held_out)
+    assert len(evaluation.real(count + 2)) == count
+    crops = replace(evaluation.config.data, mode="crops")
+    (run / "config.json").write_text(json.dumps(encode(replace(evaluation.config, data=crops))))
+    evaluation = RunEvaluation(training.TrainingRun(run), RunEvaluationSettings(), "cpu")
+    assert len(evaluation.real(count + 2)) == count + 2
+
+
 def test_more_samples_of_a_run_are_added_to_those_drawn(scoreinv, run):
     few = ["evaluate", run, "--likelihood", 0, "--to", 2, "--json"]
     records(scoreinv(*few, "-n", 2))

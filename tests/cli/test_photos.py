@@ -171,6 +171,7 @@ def test_dry_run_of_other_commands(scoreinv, photo, mask, model, tmp_path, words
     [
         (("train", "--sde", "ve", "--init", "missing", "--out", "new"), "no bundled model is named 'missing'"),
         (("convert", "photo.png", "--config", "ve/missing", "-o", "new.safetensors"), "ve/missing"),
+        (("denoise", "photo.png", "--model", "missing"), "no bundled model is named 'missing'"),
         (("sample", "--class", "cat"), "has no classifier"),
         (("sample", "--class", "cow", "--classifier", "cifar10-classifier"), "no class is named 'cow'"),
         (("likelihood", "odd.png", "--model", "cifar10"), "odd.png: the picture is 30x27, and this model needs sides"),

@@ -6,7 +6,9 @@ from typing import get_args
 import pytest
 import torch
 
-from scoreinv.cli.render import NOTES, describe, note_text, show_log
+from scoreinv.batch.plan import Plan
+from scoreinv.cli.options import Common
+from scoreinv.cli.render import NOTES, Report, describe, note_text, show_log
 from scoreinv.system.errors import ExistsError, SettingError
 from scoreinv.tasks.notes import NoteCode, info
 
@@ -84,3 +86,10 @@ def test_an_exhausted_memory_has_a_remedy() -> None:
     assert len({describe(error) for error in errors}) == 1
     assert "out of memory: " in describe(errors[0])
     assert "out of memory" not in describe(RuntimeError("shapes"))
+
+
+def test_a_result_on_stdout_is_not_named(capsys):
+    for outputs, said in ((["-"], ""), (["a.png", "b.png"], "scoreinv: a.png, b.png (2 s)\n")):
+        row = {"input": "photo.jpg", "notes": [], "outputs": outputs, "seconds": 2.0}
+        Report(Plan([], batch=False), Common(), 1).add(row)
+        assert capsys.readouterr().err == said

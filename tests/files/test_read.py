@@ -219,6 +219,15 @@ def test_a_file_that_is_too_short_for_its_size(monkeypatch):
     refused(b"P5 10000 10000 255\n" + bytes(100), "10000x10000", "short")
 
 
+def test_a_frame_that_is_larger_than_the_first_is_checked():
+    first, second = Image.fromarray(PIXELS), Image.fromarray(PIXELS[::-1])
+    gif = saved(first, "GIF", save_all=True, append_images=[second])
+    at = gif.rindex(b"\x2c") + 5  # the sides in the descriptor of the last frame
+    large = gif[:at] + struct.pack("<HH", 12000, 12000) + gif[at + 4 :]
+    assert read_picture(large, 0).size == PIXELS.shape
+    refused(large, "12000x12000", "short", frame=1)
+
+
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "PNG", "WEBP"])
 def test_an_empty_picture_is_short_by_right(kind):
     lossless = {"lossless": True} if kind == "WEBP" else {}

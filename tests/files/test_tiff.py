@@ -2,6 +2,7 @@
 
 import io
 import struct
+from itertools import product
 
 import numpy as np
 import pytest
@@ -63,13 +64,25 @@ def test_colours_above_their_alpha_become_full():
     assert pixels.tolist() == [[[255, 127, 0, 100], [255, 0, 0, 0]]]
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
 @pytest.mark.parametrize("planes", ["contig", "separate"])
-def test_premultiplied_16_bits_are_divided_by_their_alpha(tmp_path, planes):
-    stored = np.full((4, 5, 4), (1000, 2000, 3000, 32768), dtype=np.uint16)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_premultiplied_samples_are_divided_by_their_alpha(tmp_path, mode, dtype, planes, compression):
+    peak, colours = np.iinfo(dtype).max, np.array([0.1, 0.2, 0.3][: len(mode) - 1])
+    stored = np.full((4, 5, len(mode)), [*colours * peak, peak // 2], dtype)
     stored = np.moveaxis(stored, -1, 0) if planes == "separate" else stored
-    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planes, extrasamples=["assocalpha"])
-    expected = np.rint(np.array([1000, 2000, 3000]) * 65535 / 32768)
-    assert_array_equal(read_picture(tmp_path / "a.tif").pixels[0, 0], [*expected, 32768])
+    layout = {"photometric": "rgb" if mode == "RGBA" else "minisblack", "planarconfig": planes}
+    tifffile.imwrite(tmp_path / "a.tif", stored, extrasamples=["assocalpha"], compression=compression, **layout)
+    expected = [*(colours * peak).astype(dtype) / (peak // 2) * peak, peak // 2]
+    found = read_picture(tmp_path / "a.tif").pixels
+    assert found.dtype == dtype
+    assert np.abs(found - np.array(expected)).max() <= 1  # Pillow rounds down
+
+
+def test_lab_in_planes_is_refused_rather_than_misread(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 6, 5), np.uint8), photometric="cielab", planarconfig="separate")
+    refused(tmp_path / "a.tif", "only grey and RGB")
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -223,6 +236,34 @@ def test_broken_strips_and_tiles(data, words, monkeypatch):
     monkeypatch.setattr(TiffImagePlugin.TiffImageFile, "load", None)
     monkeypatch.setattr(tifffile.TiffPage, "asarray", None)
     refused(data, "the picture: damaged or incomplete TIFF file", words)
+
+
+def test_every_layout_is_read_and_without_a_part_refused():
+    """Strips and tiles, side by side or in planes, of 1 to 4 samples, 8 and 16 bits and both byte orders."""
+    rng = np.random.default_rng(1)
+    for count, dtype, planes, in_tiles in product(range(1, 5), (np.uint8, np.uint16), (1, 2), (False, True)):
+        pixels = rng.integers(0, np.iinfo(dtype).max, (*rng.integers(20, 40, 2), count), dtype, endpoint=True)
+        order, (height, width) = "<>"[rng.integers(2)], pixels.shape[:2]
+        down, across = (16, 16) if in_tiles else (int(rng.integers(3, 12)), width)
+        stored = pixels.astype(np.dtype(dtype).newbyteorder(order))
+        parts = [
+            np.pad(part, [(0, (down - len(part)) * in_tiles), (0, across - part.shape[1]), (0, 0)]).tobytes()
+            for plane in (np.split(stored, count, axis=2) if planes == 2 else [stored])
+            for top, left in product(range(0, height, down), range(0, width, across))
+            for part in [plane[top : top + down, left : left + across]]
+        ]
+        sizes = [len(part) for part in parts]
+        offsets = [8 + sum(sizes[:number]) for number in range(len(parts))]
+        tags = {256: (SHORT, width), 257: (SHORT, height), 258: (SHORT, *[8 * pixels.itemsize] * count)}
+        tags |= {259: (SHORT, 1), 262: (SHORT, 1 if count < 3 else 2), 277: (SHORT, count), 284: (SHORT, planes)}
+        tags |= {338: (SHORT, 2)} if count in (2, 4) else {}
+        tags |= {322: (SHORT, across), 323: (SHORT, down)} if in_tiles else {278: (SHORT, down)}
+        places, lengths = (324, 325) if in_tiles else (273, 279)
+        whole = tags | {places: (LONG, *offsets), lengths: (LONG, *sizes)}
+        assert_array_equal(read_picture(tiff(whole, b"".join(parts), order=order)).pixels, np.squeeze(pixels))
+        for broken in ((offsets[:-1], sizes[:-1]), ([*offsets[:-1], 0], sizes), (offsets, [0, *sizes[1:]])):
+            change = {places: (LONG, *broken[0]), lengths: (LONG, *broken[1])}
+            refused(tiff(tags | change, b"".join(parts), order=order), "strips or tiles are missing")
 
 
 @pytest.mark.parametrize("change", [{273: (LONG, 10**6)}, {273: (LONG, 150)}, {259: (SHORT, 8), 279: (LONG, 1000)}])

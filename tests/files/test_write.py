@@ -25,18 +25,6 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import ExistsError, InputError, ScoreinvError
 
 
-@pytest.mark.parametrize("suffix", ["png", "tif"])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("mode", CHANNELS)
-@pytest.mark.parametrize("size", [(23, 37), (1, 1), (300, 1)])
-def test_lossless_formats_keep_every_sample(suffix, dtype, mode, size):
-    pixels = samples(mode, dtype, *size)
-    again = read_picture(picture_bytes(Picture(pixels), f"a.{suffix}"))
-    assert again.mode == mode
-    assert again.pixels.dtype == dtype
-    assert_array_equal(again.pixels, pixels)
-
-
 @pytest.mark.opencv
 @pytest.mark.parametrize("mode", CHANNELS)
 def test_16_bit_files_are_what_other_software_reads(tmp_path, mode):
@@ -111,9 +99,12 @@ def test_standard_output_that_fails(monkeypatch, error, raised):
         write_picture("-", Picture(samples("L")))
 
 
-def test_files_of_a_store_are_replaced_only_when_asked():
+@pytest.mark.parametrize("store", ["memory", "file"])
+def test_files_of_a_store_are_replaced_only_when_asked(store, tmp_path):
+    """In a folder that does not exist yet."""
     fsspec = pytest.importorskip("fsspec")
-    url, first, second = "memory://store/new/a.png", Picture(samples("L")), Picture(samples("L")[::-1].copy())
+    folder = tmp_path.as_posix() if store == "file" else "/store"
+    url, first, second = f"{store}://{folder}/new/a.png", Picture(samples("L")), Picture(samples("L")[::-1].copy())
     try:
         write_picture(url, first)
         with pytest.raises(ExistsError):
@@ -122,7 +113,7 @@ def test_files_of_a_store_are_replaced_only_when_asked():
         write_picture(url, second, overwrite=True)
         assert_array_equal(read_picture(url).pixels, second.pixels)
     finally:
-        fsspec.filesystem("memory").rm("/store", recursive=True)
+        fsspec.filesystem(store).rm(f"{folder}/new", recursive=True)
 
 
 def unwritable(path: Path, *words: str, picture: Picture | None = None) -> None:
@@ -223,6 +214,8 @@ def test_what_jpeg_and_webp_cannot_hold(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         write_picture(tmp_path / "long.jpg", Picture(samples("L"), Metadata(xmp=b"x" * 70000)))
     assert "XMP block is too long" in caplog.text
+    for dpi, kept in (((300.0, 65535.4), (300, 65535)), ((300.0, 70000.0), None)):
+        assert read_picture(picture_bytes(Picture(samples("L"), Metadata(dpi=dpi)), "a.jpg")).metadata.dpi == kept
 
 
 # --- what is no file --------------------------------------------------------------------------------------------------

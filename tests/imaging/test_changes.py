@@ -51,6 +51,23 @@ def test_modes_of_equal_pictures(a, b):
     assert np.argwhere(differing(Picture(with_change(b, 2, 3)), Picture(a))).tolist() == [[2, 3]]
 
 
+def test_differences_of_drawn_modes_and_types_are_those_of_deep_colours():
+    """Grey and colour, with alpha and without, 8 bits and 16: as both are in 16 bits, colour and alpha."""
+    rng = np.random.default_rng(1)
+
+    def drawn() -> tuple[Picture, np.ndarray]:
+        channels, deep = int(rng.integers(1, 5)), bool(rng.integers(2))
+        pixels = rng.choice(np.array([0, 255], np.uint16), (5, 6, channels)) * np.uint16(257)
+        colours = pixels[..., :1].repeat(3, axis=2) if channels < 3 else pixels[..., :3]
+        alpha = pixels[..., -1] if channels in (2, 4) else np.full((5, 6), 65535, np.uint16)
+        stored = pixels if deep else (pixels // 257).astype(np.uint8)
+        return Picture(stored[..., 0] if channels == 1 else stored), np.dstack([colours, alpha])
+
+    for _ in range(100):
+        (one, ours), (other, theirs) = drawn(), drawn()
+        assert np.array_equal(differing(one, other), (ours != theirs).any(axis=-1))
+
+
 def test_transparency_is_a_change():
     alpha = np.full((6, 8), 255, np.uint8)
     alpha[4, 5] = 254

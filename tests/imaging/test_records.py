@@ -3,6 +3,8 @@
 import io
 import json
 from dataclasses import replace
+from html import escape
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -19,6 +21,7 @@ from scoreinv.imaging.records import (
     Record,
     history_of,
     pixel_hash,
+    records_alone,
     with_record,
 )
 
@@ -224,3 +227,54 @@ def test_a_record_without_models_comes_back():
 def test_the_samples_of_a_run_have_one_identifier():
     assert replace(RECORD, sample=1, result="x", source_type=ALTERED).id == RECORD.id
     assert replace(RECORD, settings={"seed": 4}).id != RECORD.id
+
+
+def drawn_text(rng: np.random.Generator) -> str:
+    return "".join(rng.choice(list("aB1 .<>&\"'\n\t{}[]:,/é字\U0001f600]]>"), rng.integers(1, 12)))
+
+
+def drawn_value(rng: np.random.Generator, depth: int = 2) -> Any:
+    """Return a value of a setting or note, as JSON has it."""
+    if depth and rng.random() < 0.3:
+        return {drawn_text(rng): drawn_value(rng, depth - 1) for _ in range(3)}
+    if depth and rng.random() < 0.2:
+        return [drawn_value(rng, depth - 1) for _ in range(2)]
+    values = (None, True, int(rng.integers(-9, 9)), float(rng.normal()), drawn_text(rng))
+    return values[rng.integers(len(values))]
+
+
+def drawn_record(rng: np.random.Generator) -> Record:
+    def values() -> dict[str, Any]:
+        return {drawn_text(rng): drawn_value(rng) for _ in range(rng.integers(3))}
+
+    return Record(
+        *(drawn_text(rng), values(), {drawn_text(rng): {"name": None, "sha256": drawn_text(rng)}}, values()),
+        *(drawn_text(rng), values(), drawn_text(rng), drawn_text(rng), drawn_text(rng)),
+        source_type=[None, GENERATED, ALTERED][rng.integers(3)],
+        box=[None, tuple(rng.integers(0, 99, 4).tolist())][rng.integers(2)],
+        notes=[values() for _ in range(rng.integers(3))],
+        sample=[None, 0, 7][rng.integers(3)],
+        result=drawn_text(rng),
+        created=["", "2026-01-02T03:04:05Z"][rng.integers(2)],
+    )
+
+
+def test_drawn_records_come_back_beside_other_properties():
+    """In packets of other programs with one description or two, all about one resource."""
+    rng = np.random.default_rng(1)
+    for number in range(24):
+        about = escape(drawn_text(rng), quote=True).replace("\n", "&#10;").replace("\t", "&#9;") * (number % 2)
+        second = f"</r:Description><r:Description r:about='{about}' xmlns:p='urn:p/' p:b='1'>" * (number % 3 == 0)
+        title = drawn_text(rng)
+        before = packet(f"<p:a>{escape(title)}</p:a>{second}").replace(b'r:about=""', f"r:about='{about}'".encode())
+        records: list[Record] = []
+        xmp = before if number % 5 else None
+        for _ in range(rng.integers(1, 4)):
+            records.append(drawn_record(rng))
+            xmp = records[-1].xmp(xmp)
+        assert history_of(xmp) == records
+        assert history_of(records_alone(xmp)) == records
+        if number % 5:
+            assert properties(xmp, "{urn:p/}a") == [title]
+            assert properties(xmp, "{urn:p/}b") == ["1"] * (number % 3 == 0)
+            assert len(set(properties(xmp, f"{{{RDF}}}about")) - {properties(before, f"{{{RDF}}}about")[0]}) == 0

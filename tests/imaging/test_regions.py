@@ -1,5 +1,7 @@
 """Regions around holes."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -310,6 +312,65 @@ def test_a_region_is_widened_to_all_of_the_picture_in_a_few_steps(place):
     assert region.box == (0, 0, 101, 203)
 
 
+def drawn_hole(rng: np.random.Generator) -> np.ndarray:
+    """Return specks, scratches and blots in a picture, not all of it."""
+    hole = np.zeros(rng.integers(1, 260, 2), bool)
+    height, width = hole.shape
+    for _ in range(rng.integers(1, 9)):
+        tall, wide = rng.choice((1, 3, 20, 90, 300), 2)
+        top, left = rng.integers(-5, height), rng.integers(-5, width)
+        hole[max(0, top) : top + tall, max(0, left) : left + wide] = True
+    hole.flat[rng.integers(hole.size)] = False
+    return hole
+
+
+def test_regions_of_drawn_holes():
+    """Each hole pixel once, beside known pixels, in sides and groups as promised."""
+    rng = np.random.default_rng(1)
+    for _ in range(40):
+        hole, deep = drawn_hole(rng), bool(rng.random() < 0.5)
+        window, multiple = [(16, 4), (32, 1), (48, 16), (64, 16)][rng.integers(4)]
+        at_once = int(rng.choice((0, 4 * window**2)))
+        groups = regions_to_fill(hole, window, multiple, deep=deep, at_once=at_once)
+        regions = [region for group in groups for region in group]
+        check(hole, regions)
+        unknown = hole.copy()
+        for region in regions:
+            assert not crop(unknown, region.box).all()
+            crop(unknown, region.box)[region.hole] = False
+            tops = zip(region.box[:2], region.box[2:], extent(region.hole), hole.shape, strict=True)
+            context = max(window // 4, 32 if region.halvings else 0) << region.halvings
+            for start, side, own, size in tops:
+                assert side == size or (side % multiple == 0 and side >= min(window, size // multiple * multiple))
+                length, end = own.stop - own.start, start + side
+                assert side - length >= min(context, size - length) / 2
+                if side >= length + 2 * context:  # no border of the picture is near
+                    assert start == 0 or own.start >= context or end == size
+                    assert end == size or side - own.stop >= context or start == 0
+            assert region.in_one_window == (not region.halvings and max(region.hole.shape) <= region.window)
+            if region.narrow:
+                assert not region.halvings
+                assert deep
+        for group in groups:
+            kinds = {(region.narrow, region.hole.shape, region.in_one_window) for region in group}
+            apart = all(not overlap(a.box, b.box) for a, b in combinations(group, 2))
+            assert len(group) == 1 or (len(kinds) == 1 and group[0].in_one_window and apart)
+            assert len(group) == 1 or sum(region.hole.size for region in group) <= at_once
+
+
+def test_overlaps_are_those_of_painted_boxes():
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        a, b = (tuple(map(int, (*rng.integers(0, 8, 2), *rng.integers(1, 6, 2)))) for _ in range(2))
+        both = holes((14, 14), a) & holes((14, 14), b)
+        found = overlap(a, b)
+        assert (found is not None) == both.any()
+        for box, place in zip((a, b), found or (), strict=False):
+            expected = np.zeros(box[2:], bool)
+            expected[place] = True
+            assert_array_equal(expected, crop(both, box))
+
+
 def test_overlaps_and_extents_of_boxes():
     assert overlap((2, 3, 10, 12), (5, 1, 20, 6)) == (
         (slice(3, 10), slice(0, 4)),
@@ -328,6 +389,21 @@ def test_clusters_are_of_holes_in_cells_of_16_pixels_that_touch():
     assert found == [((1, 2, 18, 20), 16), ((14, 60, 4, 13), 8), ((60, 80, 10, 10), 100)]
     for box, own in clusters(hole):
         assert_array_equal(own, crop(hole, box))
+
+
+def test_clusters_of_drawn_frames_share_no_pixel():
+    """A frame's box holds other clusters, which are not part of it."""
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        hole, found = np.zeros((200, 260), bool), np.zeros((200, 260), int)
+        for _ in range(rng.integers(1, 7)):
+            top, left, (tall, wide) = rng.integers(0, 180), rng.integers(0, 240), rng.choice((2, 40, 150), 2)
+            frame = hole[top : top + tall, left : left + wide]
+            frame[[0, -1]] = frame[:, [0, -1]] = True
+        for box, own in clusters(hole):
+            assert extent(own) == (slice(0, box[2]), slice(0, box[3]))
+            crop(found, box)[own] += 1
+        assert_array_equal(found, hole)
 
 
 def test_blocks_of_pixels():

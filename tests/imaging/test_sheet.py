@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scoreinv.imaging.opencv import viridis
-from scoreinv.imaging.sheet import captioned, deviation_map
+from scoreinv.imaging.sheet import captioned, contact_sheet, deviation_map, sheet_size
 
 
 @pytest.mark.parametrize("shape", [(20, 300, 3), (20, 300), (5, 3, 3), (5, 3)])
@@ -63,3 +63,19 @@ def test_captions_grow_with_the_picture():
     rows, columns = np.flatnonzero(margins.any(axis=1)), np.flatnonzero(margins.any(axis=0))
     assert (rows[0], len(margins) - 1 - rows[-1]) == (4, 4)
     assert abs(columns[0] - (margins.shape[1] - 1 - columns[-1])) <= 2
+
+
+def test_a_sheet_has_its_pictures_row_by_row():
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        count, (height, width), channels = int(rng.integers(1, 12)), rng.integers(1, 6, 2).tolist(), rng.choice((1, 3))
+        columns = [None, int(rng.integers(1, 6))][rng.integers(2)]
+        pictures = rng.integers(1, 255, (count, height, width, channels), dtype=np.uint8)
+        sheet = contact_sheet(pictures, columns)
+        assert sheet.shape[:2] == sheet_size(count, (height, width), columns)
+        across = sheet.shape[1] // width
+        assert across == columns if columns else 0 <= across**2 - count < 2 * across
+        for number, picture in enumerate(pictures):
+            top, left = number // across * height, number % across * width
+            np.testing.assert_array_equal(np.atleast_3d(sheet)[top : top + height, left : left + width], picture)
+        assert np.count_nonzero(sheet) == pictures.size

@@ -1,6 +1,7 @@
 """Pictures from Python: the kind that came in goes out, known samples bit-identical."""
 
 import io
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -120,6 +121,19 @@ def test_unfit_pictures(image, words):
         pictures_from_api(image)
     with pytest.raises(InputError):
         as_holes(image, [(8, 8)])
+
+
+def test_floats_may_exceed_the_range_by_their_rounding():
+    """On both sides, in arrays and tensors of both precisions; by more than 1e-6 they are refused."""
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        values, beyond = rng.random((4, 5)), float(np.exp(rng.uniform(-18, -10)))
+        values[rng.integers(4), rng.integers(5)] = rng.choice((-beyond, 1 + beyond))
+        allowed = nullcontext() if beyond < 0.9e-6 else pytest.raises(InputError, match="in \\[0, 1\\]")
+        for image in (values, values.astype(np.float32), torch.from_numpy(values)[None]):
+            if not 0.9e-6 < beyond < 1.1e-6:
+                with allowed:
+                    pictures_from_api(image)
 
 
 class OwnTensor(torch.Tensor):

@@ -1,10 +1,13 @@
 """Blur kernels by name and from a file."""
 
+from contextlib import nullcontext
+from itertools import product
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from scoreinv.inputs.blur import kernel_from_text
+from scoreinv.inputs.blur import check_kernel_size, kernel_from_text
 from scoreinv.operators import kernels
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.system.errors import InputError
@@ -58,3 +61,11 @@ def test_kernels_that_are_none(tmp_path, monkeypatch, text, said):
     Image.new("L", (5, 5)).save("black.png")
     with pytest.raises(InputError, match=said):
         kernel_from_text(text)
+
+
+def test_a_kernel_is_not_larger_than_the_photo_along_either_axis() -> None:
+    sides = (3, 5, 7)
+    for height, width, *size in product(sides, repeat=4):
+        fits = height <= size[0] and width <= size[1]
+        with nullcontext() if fits else pytest.raises(InputError, match=f"{width}x{height} and the photo"):
+            check_kernel_size(np.ones((height, width)), tuple(size))

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from scoreinv.files.write import write_picture
 from scoreinv.imaging.picture import Picture
-from scoreinv.inputs.hints import KnownColours, gives_colours, hints_from_picture, present_colours
+from scoreinv.inputs.hints import KnownColours, gives_colours, hints_from_picture, present_colours, read_reference
 from scoreinv.system.errors import InputError
 
 
@@ -58,3 +59,13 @@ def test_a_reference_is_neither_grey_nor_sepia_but_may_be_of_one_hue() -> None:
     for picture in (Picture(levels), Picture(levels * np.array([1.0, 0.86, 0.66]))):
         assert not gives_colours(picture)
     assert gives_colours(Picture(levels * np.array([0.5, 0.8, 1.0])))
+
+
+def test_a_large_reference_is_reduced_and_a_small_one_keeps_its_pixels(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    for size, expected in (((600, 1100), (512, 939)), ((40, 30), (40, 30)), ((512, 700), (512, 700))):
+        pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+        write_picture(tmp_path / "a.tif", Picture(pixels), overwrite=True)
+        reference = read_reference(str(tmp_path / "a.tif"))
+        assert reference.size == expected
+        assert size != expected or np.array_equal(reference.pixels, pixels)

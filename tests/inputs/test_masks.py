@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import nullcontext
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_array_equal
 from PIL import Image
+from scipy import ndimage
 
+from scoreinv.files.write import picture_bytes
+from scoreinv.imaging.picture import Picture
+from scoreinv.inputs import masks
 from scoreinv.inputs.masks import as_holes, dilate, observed_from_hole, read_mask
-from scoreinv.system.errors import InputError
+from scoreinv.system.errors import EmptyMaskError, InputError
 
 HOLE = np.zeros((20, 30), dtype=bool)
 HOLE[4:9, 6:15] = True
@@ -86,6 +93,20 @@ def test_invert_and_grow(tmp_path):
     refused(lambda: as_holes(HOLE, [HOLE.shape], grow=-1), "grow must be at least 0")
     refused(lambda: as_holes(HOLE, [HOLE.shape], grow=1.5), "grow must be a whole number")
     refused(lambda: read_mask(path, HOLE.shape, invert=True, grow=2**70), "leaves no known pixel")
+
+
+def test_a_mask_with_many_intermediate_values_looks_like_a_photograph(caplog, monkeypatch):
+    """More than a fifth of all rows, wherever they are; soft edges have fewer."""
+    monkeypatch.setattr(masks, "_ROWS", 3)
+    rng = np.random.default_rng(1)
+    for share in (0.1, 0.19, 0.21, 0.4, 0.9):
+        soft = np.zeros(200, bool)
+        start = rng.integers(200)
+        soft[np.arange(start, start + int(200 * share)) % 200] = True
+        values = np.where(soft, rng.integers(30, 220, 200), 255 * rng.integers(2, size=200)).astype(np.uint8)
+        caplog.clear()
+        as_holes(values.reshape(20, 10), [(20, 10)])
+        assert len(caplog.records) == (share > 0.2)
 
 
 def test_growing_is_by_a_disk_across_strips():
@@ -171,6 +192,49 @@ def test_one_mask_for_all_pictures_or_one_each():
 )
 def test_unfit_masks_from_python(mask, word):
     refused(lambda: as_holes(mask, [HOLE.shape]), word)
+
+
+def forms_of(pixels: np.ndarray) -> list[Any]:
+    """Return the mask of 8-bit pixels HxWxC in its other forms; arrays and tensors have no grey with alpha."""
+    samples = pixels[..., 0] if pixels.shape[2] == 1 else pixels
+    deep = samples * np.uint16(257)
+    both = [picture_bytes(Picture(samples), "a.png"), picture_bytes(Picture(deep), "a.tif"), Image.fromarray(samples)]
+    planes = torch.from_numpy(pixels).movedim(-1, 0)
+    alone = [samples, deep, samples / np.float32(255), samples / 255.0, planes, planes / 255]
+    return both if pixels.shape[2] == 2 else both + alone
+
+
+def test_every_form_of_a_mask_is_one_array():
+    """By drawn settings; what cannot be a mask is refused in every form."""
+    rng, outcomes = np.random.default_rng(1), Counter()
+    for number in range(80):
+        channels, size = (1, 2, 3, 4)[number % 4], tuple(rng.integers(1, 9, 2))
+        levels = ((0, 255), (0, 0, 0, 1), (0,), (255,), (0, 90, 127, 128, 170, 255))[rng.integers(5)]
+        pixels = rng.choice(np.array(levels, np.uint8), (*size, channels))
+        if channels in (2, 4) and rng.random() < 0.5:
+            pixels[..., -1] = 255
+        threshold, grow = float(rng.choice((0, 0.3, 0.5, 0.6))), int(rng.choice((0, 0, 1, 2)))
+        invert, may_be_black = map(bool, rng.integers(2, size=2))
+
+        shares = np.float32(pixels) / np.float32(255)
+        values = shares[..., : 1 if channels < 3 else 3].max(-1) * (shares[..., -1] if channels in (2, 4) else 1)
+        expected = (values > np.float32(threshold)) != invert
+        if grow and not expected.all():
+            squares = np.arange(-grow, grow + 1) ** 2
+            expected = ndimage.binary_dilation(expected, np.add.outer(squares, squares) <= grow**2)
+        error = InputError if expected.all() else None if expected.any() else EmptyMaskError
+        if may_be_black and not invert and not values.any():
+            error = None
+        outcomes[error] += 1
+
+        options = {"threshold": threshold, "invert": invert, "grow": grow, "may_be_black": may_be_black}
+        forms = forms_of(pixels)
+        for form in (forms[index] for index in rng.permutation(len(forms))[:3]):
+            with nullcontext() if error is None else pytest.raises(error):
+                is_file = isinstance(form, bytes)
+                hole = read_mask(form, size, **options) if is_file else as_holes(form, [size], **options)[0]
+                assert_array_equal(hole, expected)
+    assert min(outcomes[kind] for kind in (None, InputError, EmptyMaskError)) > 10
 
 
 def test_operators_have_the_other_polarity():

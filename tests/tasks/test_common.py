@@ -1,4 +1,4 @@
-"""What the tasks rest on: windows where they are needed, streams by place, sheets of pictures."""
+"""What the tasks rest on: windows where they are needed, streams by place, memory of samples."""
 
 import tracemalloc
 
@@ -8,7 +8,6 @@ import torch
 from analytic import gaussian_colour_prior
 
 from scoreinv.conditional import Observation
-from scoreinv.imaging.sheet import contact_sheet
 from scoreinv.operators import mask
 from scoreinv.samplers import PC, NoiseStream
 from scoreinv.samplers.base import Samples
@@ -70,18 +69,6 @@ def test_streams_by_place():
     two = NoiseStream.keyed([(3, 1, 16, 32), (3, 0, 16, 32)]).normal((2, 5))
     assert torch.equal(one[0], two[1])
     assert not torch.equal(two[0], two[1])
-
-
-def test_sheets():
-    pictures = np.arange(3 * 2 * 4 * 3, dtype=np.uint8).reshape(3, 2, 4, 3)
-    sheet = contact_sheet(pictures)
-    assert sheet.shape == (4, 8, 3)
-    assert (sheet[:2, 4:] == pictures[1]).all()
-    assert (sheet[2:, :4] == pictures[2]).all()
-    assert (sheet[2:, 4:] == 0).all()
-    assert contact_sheet(pictures[..., :1]).shape == (4, 8)
-    row = contact_sheet(pictures, columns=len(pictures))
-    assert np.array_equal(row, np.concatenate(list(pictures), axis=1))
 
 
 @pytest.mark.parametrize("data_range", [(0.0, 1.0), (-1.0, 1.0)])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 from gaussian import GaussianPrior
@@ -82,6 +83,34 @@ def test_pictures_smaller_than_the_stride(height, width):
     scene = Scene(random(1, 1, 1, 1), stride=4)
     x = random(1, 3, height, width)
     assert torch.allclose(Tiled(scene, 8, 2).noise(x, 0.4), Scene(scene.means).noise(x, 0.4))
+
+
+def test_drawn_tiles_estimate_what_is_needed():
+    """Of pixels apart, in groups of drawn sizes; a constant is blended to itself, and is 0 beyond the windows."""
+    rng = np.random.default_rng(1)
+    for number in range(30):
+        stride, tile = 4, 4 * int(rng.integers(2, 6))
+        height, width, samples = (*rng.integers(2, 50, 2).tolist(), int(rng.integers(1, 4)))
+        overlap = int(rng.integers(tile // 2))
+        needed = torch.from_numpy(rng.random((height, width)) < rng.choice((0.01, 0.1))) if number % 3 else None
+        settings = {"pixels_at_once": int(rng.integers(1, 20 * samples * tile**2)), "needed": needed}
+        scene = Scene(random(samples, 3, height, width, seed=number), stride)
+        x, t = random(samples, 3, height, width), torch.linspace(0.2, 0.9, samples, dtype=torch.float64)
+        found, where = Tiled(scene, tile, overlap, **settings).noise(x, t), slice(None) if needed is None else needed
+        torch.testing.assert_close(found[:, :, where], Scene(scene.means).noise(x, t)[:, :, where])
+        flat = Tiled(Constant(Scene(random(1, 1, 1, 1), stride)), tile, overlap, **settings).noise(x, t)
+        torch.testing.assert_close(flat, (found != 0).to(x))
+        assert bool((flat[:, :, where] != 0).all())
+
+
+class Constant(PriorWrapper):
+    """Estimates 1 everywhere."""
+
+    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        return torch.ones_like(x)
+
+    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
+        return self
 
 
 def test_blend_is_continuous_across_windows():
