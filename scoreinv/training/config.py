@@ -183,8 +183,8 @@ class TrainingConfig:
 
     Attributes:
         model: a prior, a classifier of noisy pictures, or a damage detector.
-        data, objective, optimizer: see there. A classifier uses only the times and the label smoothing of the
-            objective, a damage detector nothing of it.
+        data, optimizer: see their classes.
+        objective: see its class. A classifier uses its times and label smoothing only, a damage detector nothing.
         observations: for a conditional prior; None for the others.
         damage: for a damage detector; None for the others.
         trained: network of a prior to train: `score`, or the `chroma` network, which estimates mean colours.
@@ -243,17 +243,17 @@ class TrainingConfig:
         if not 0 <= self.ema_decay < 1:
             raise InputError("ema_decay must lie in [0, 1)")
         if self.trained == "chroma" and (prior is None or not prior.chroma):
-            raise InputError("only a model with a network of chroma can have that trained")
+            raise InputError("trained: chroma needs a model with a chroma network")
         if conditional != (self.residual is not None):
-            raise InputError("a conditional prior is trained with observations, and no other is")
+            raise InputError("a conditional prior needs observations, and no other model takes them")
         if isinstance(model, DetectorConfig) != (self.damage is not None):
-            raise InputError("a damage detector is trained with damage, and no other is")
+            raise InputError("a damage detector needs damage, and no other model takes it")
         if isinstance(model, DetectorConfig) and model.network.second and not self.frozen_norms:
-            raise InputError("second levels are trained with frozen_norms: the other levels stay fixed")
+            raise InputError("a detector with second levels needs frozen_norms: the first levels stay fixed")
         if objective.times == "discrete" and not isinstance(model.sde, VE | DDPM | None):
             raise InputError("discrete times need the VE SDE (SMLD) or the DDPM chain (DDPM)")
         if prior is not None and (objective.weighting == "residual") != conditional:
-            raise InputError("the residual weighting and a network that takes observations need each other")
+            raise InputError("a conditional prior needs the residual weighting, and no other prior takes it")
         if isinstance(model, ClassifierConfig) and objective.weighting == "likelihood":
             raise InputError("a classifier has no likelihood weighting: leave objective.weighting out")
 
@@ -278,8 +278,8 @@ class TrainingConfig:
 
         They exclude the length of the run, its reports, the location of the pictures and the use of memory.
         """
-        entries = {name: value for name, value in encode(self).items() if name not in _FREE}
-        data = {name: value for name, value in entries["data"].items() if name not in _FREE}
+        entries = {name: value for name, value in encode(self).items() if name not in _CHANGEABLE}
+        data = {name: value for name, value in entries["data"].items() if name not in _CHANGEABLE}
         return entries | {"data": data}
 
 
@@ -290,7 +290,7 @@ def read_config(path: Path) -> TrainingConfig:
         return decode(TrainingConfig, data)
 
 
-_FREE = {
+_CHANGEABLE = {
     *("source", "memory_gb", "accumulate", "compile", "steps", "minutes", "validation_images", "samples"),
     *("log_every", "validate_every", "sample_every", "snapshot_every", "save_minutes"),
 }

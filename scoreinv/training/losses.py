@@ -44,7 +44,7 @@ from scoreinv.training.data.batches import Batch, importance
 CROSS_ENTROPY = 20.0
 """Weight of the cross-entropy relative to the Dice loss, for the damage detector."""
 _DICE_OFFSET = 100.0  # e, in pixels: makes the Dice loss of undamaged pictures finite
-_PALE = 0.15  # e: chroma energy of a nearly grey picture; the average picture's is 1
+_PALE = 0.15  # e: chroma energy of a nearly grey picture, relative to the average picture's
 
 Trained = TypeVar("Trained", bound=AnyModel)
 TrainedPrior = TypeVar("TrainedPrior", bound=ScorePrior)
@@ -59,8 +59,8 @@ def weight(objective: ObjectiveConfig, prior: Prior, t: Tensor) -> Tensor:
         return torch.ones_like(t)
     if objective.weighting == "likelihood":
         return prior.sde.diffusion_squared(t) / prior.sde.sigma(t).square()
-    own = getattr(prior, "preconditioning", None)
-    edm = own if isinstance(own, EDM) else EDM()
+    preconditioning = getattr(prior, "preconditioning", None)
+    edm = preconditioning if isinstance(preconditioning, EDM) else EDM()
     return (noise_level(t, prior.sde, prior.data_range) / edm.sigma_data).square() + 1
 
 
@@ -81,7 +81,7 @@ def per_image_loss(objective: ObjectiveConfig, prior: Prior, x0: Tensor, t: Tens
 
 
 class Learner(ABC, Generic[Trained]):
-    """How one kind of model is trained: its network, its loss and its held-out figures."""
+    """The training of one kind of model: the network to train, its loss and its held-out figures."""
 
     def __init__(self, config: TrainingConfig) -> None:
         self.config = config
@@ -124,6 +124,7 @@ class ScoreLearner(Learner[TrainedPrior]):
         return (values * factors * error).mean().item()
 
     def _corrected(self, prior: Prior, batch: Batch) -> Tensor:
+        """Return the loss of each picture times the importance of its time."""
         losses = per_image_loss(self.config.objective, prior, batch.images, batch.times, batch.noise)
         return losses * importance(self.config.objective, prior.sde, batch.times).to(losses)
 
@@ -160,22 +161,23 @@ class ChromaLearner(Learner[ConditionalPrior]):
         return model.chroma
 
     def losses(self, model: ConditionalPrior, batch: Batch) -> Tensor:
-        """Return |chroma - truth|^2 / (|truth|^2 + e), (B,): the error relative to grey's.
+        """Return |chroma - truth|^2 / (|truth|^2 + e), (B,): the error relative to that of a grey prediction.
 
         Plain squared errors are dominated by vivid pictures, and a network trained on them oversaturates pale ones.
         """
         assert batch.encoder_luma is not None
-        found, _ = self.network(model)(batch.encoder_luma)
+        predicted, _ = self.network(model)(batch.encoder_luma)
         truth = self._truth(model, batch)
-        error = self._energy(model, resized_like(found, batch.images) - truth)
+        error = self._energy(model, resized_like(predicted, batch.images) - truth)
         return error / (self._energy(model, truth) + _PALE)
 
     def baseline_loss(self, model: ConditionalPrior, batch: Batch) -> float:
-        """Return the loss of grey."""
+        """Return the loss of a grey prediction."""
         energy = self._energy(model, self._truth(model, batch))
         return float((energy / (energy + _PALE)).mean())
 
     def _truth(self, model: ConditionalPrior, batch: Batch) -> Tensor:
+        """Return the true chroma, relative to a grey of the same luma."""
         return model.preconditioning.chroma_beyond_gray(centre(batch.images, model.data_range))
 
     def _energy(self, model: ConditionalPrior, chroma: Tensor) -> Tensor:
@@ -215,8 +217,8 @@ class DamageLearner(Learner[DamageDetector]):
         damaged, certain = self._masks(batch)
         logits = model.logits(batch.images).float()
         entropy = F.binary_cross_entropy_with_logits(logits, damaged, certain, reduction="none").flatten(1).mean(1)
-        found, truth = (certain * logits.sigmoid()).flatten(1), damaged.flatten(1)
-        overlap = (2 * (found * truth).sum(1) + _DICE_OFFSET) / (found.sum(1) + truth.sum(1) + _DICE_OFFSET)
+        p, y = (certain * logits.sigmoid()).flatten(1), damaged.flatten(1)
+        overlap = (2 * (p * y).sum(1) + _DICE_OFFSET) / (p.sum(1) + y.sum(1) + _DICE_OFFSET)
         return CROSS_ENTROPY * entropy + 1 - overlap
 
     def measures(self, model: DamageDetector, batch: Batch) -> dict[str, Tensor]:
@@ -247,15 +249,15 @@ def luma_features(model: ConditionalPrior, observed: Tensor, luma: Tensor) -> tu
         observed: observed components of the pictures, (B, 3, H, W).
         luma: the encoder's input for each picture, (B, 1, kH, kW).
     """
-    whole = observed[:, 0].flatten(1).all(1)
-    if not whole.any():
+    complete = observed[:, 0].flatten(1).all(1)  # (B,)
+    if not complete.any():
         return tuple(luma.new_zeros(len(luma), *shape) for shape in model.feature_shapes(*luma.shape[-2:]))
-    found = model.gray_features(luma[whole])
-    return tuple(value.new_zeros(len(luma), *value.shape[1:]).index_put((whole,), value) for value in found)
+    maps = model.gray_features(luma[complete])
+    return tuple(value.new_zeros(len(luma), *value.shape[1:]).index_put((complete,), value) for value in maps)
 
 
 def useful_loss(config: TrainingConfig, baseline: float) -> float:
-    """Return the held-out loss above which samples are noise, or results hardly better than a classical method's."""
+    """Return the held-out loss above which samples are noise, or results are hardly better than classical ones."""
     if isinstance(config.model, ClassifierConfig):
         return math.inf
     return (0.95 if config.trained == "chroma" or config.observations is not None else 0.5) * baseline

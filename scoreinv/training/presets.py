@@ -136,13 +136,13 @@ def small_training(sde: SDE, data: DataConfig, size: int = 64) -> TrainingConfig
     )
 
 
-def continued_training(known: ModelConfig, sde: SDE, data: DataConfig, size: int | None = None) -> TrainingConfig:
-    """Return `small_training` that starts from a model with EDM preconditioning, at the paper's learning rate.
+def continued_training(start: ModelConfig, sde: SDE, data: DataConfig, size: int | None = None) -> TrainingConfig:
+    """Return `small_training` for a start from a model with EDM preconditioning, at the paper's learning rate.
 
-    The network takes a noise level instead of a time, so the SDE may be another than the model's.
+    The network takes a noise level instead of a time, so the SDE may differ from that of the model `start`.
     """
-    run = small_training(sde, data, size or known.image_size)
-    model = replace(known, sde=sde, image_size=size or known.image_size, sampler=None)
+    run = small_training(sde, data, size or start.image_size)
+    model = replace(start, sde=sde, image_size=size or start.image_size, sampler=None)
     return replace(run, model=model, optimizer=replace(run.optimizer, learning_rate=OptimizerConfig().learning_rate))
 
 
@@ -163,5 +163,5 @@ def with_estimated_sigma_max(config: TrainingConfig, count: int = 1000) -> Train
     sigma_max = round(torch.nn.functional.pdist(images.flatten(1)).max().item(), 1)
     if not sigma_max > model.sde.sigma_min:
         where = config.data.source or "the built-in pictures"
-        raise InputError(f"{where}: sigma_max cannot be estimated from pictures that are all alike: give a number")
+        raise InputError(f"{where}: sigma_max cannot be estimated, because all pictures are alike: give a number")
     return replace(config, model=replace(model, sde=replace(model.sde, sigma_max=sigma_max)))

@@ -31,7 +31,7 @@ from scoreinv.training.data.prints import Film, on_colour_film, on_old_print, on
 from scoreinv.training.data.synthetic_damage import draw_hints, draw_hole, draw_scan
 
 TIMES, ORDER, NOISE, PICTURE, DROPOUT, OBSERVED, FILM, COLOUR_FILM, DAMAGE = range(9)
-"""Purposes of streams; streams of different purposes are independent."""
+"""Purposes of streams. Streams of different purposes are independent."""
 
 _VALIDATION_SEED = 0
 _FINE_WITHHELD = 0.05  # share of the pictures without finer luma, for networks that take it
@@ -70,7 +70,7 @@ class Batch:
     damaged: Tensor | None = None
 
     def part(self, rows: slice | Tensor) -> Batch:
-        """Return some of the pictures, by a slice or their indices."""
+        """Return the data of some of the pictures, by a slice or by indices."""
         return replace(self, **{name: value[rows] for name, value in vars(self).items() if value is not None})
 
     def to(self, device: torch.device | str) -> Batch:
@@ -84,10 +84,10 @@ class BatchSource:
     """Draws batches; the same (seed, step) gives the same global batch for any number of processes.
 
     Attributes:
-        config: of the run.
-        pictures: to draw from.
-        batch_size: of the global batch.
-        seed: of all draws.
+        config: configuration of the run.
+        pictures: pictures to draw from.
+        batch_size: number of pictures in the global batch.
+        seed: seed of all draws.
     """
 
     config: TrainingConfig

@@ -185,7 +185,7 @@ def test_the_largest_noise_is_the_largest_distance_of_two_pictures(tmp_path: Pat
     assert with_estimated_sigma_max(run, 40).model.sde.sigma_max == pytest.approx(2 * 64**0.5, abs=0.05)
     for index in range(1, 4):
         (tmp_path / f"{index}.png").unlink()
-    with pytest.raises(InputError, match="sigma_max cannot be estimated from pictures that are all alike"):
+    with pytest.raises(InputError, match="sigma_max cannot be estimated, because all pictures are alike"):
         with_estimated_sigma_max(run)
     with pytest.raises(InputError, match="for the VE SDE only"):
         with_estimated_sigma_max(small_training(VP(), DataConfig()))
