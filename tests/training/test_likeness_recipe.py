@@ -27,7 +27,7 @@ def _seeded() -> None:
 def test_marks_of_places() -> None:
     marks = torch.arange(12).reshape(3, 4)
     places = torch.tensor([[0.0, 0.0], [0.4, 0.3], [0.99, 0.99], [0.7, 0.1]])
-    assert recipe.at(marks, places).tolist() == [0, 5, 11, 8]
+    assert recipe.values_at(marks, places).tolist() == [0, 5, 11, 8]
 
 
 def test_what_a_match_misses() -> None:
@@ -35,7 +35,7 @@ def test_what_a_match_misses() -> None:
     right, nothing = torch.tensor([[True, False, True], [False, False, False]]), torch.tensor([False, True])
     shares = F.pad(logits, (0, 1)).softmax(1)
     expected = -(math.log(shares[0, 0] + shares[0, 2]) + math.log(shares[1, 3])) / 2
-    assert float(recipe.missed(logits, right, nothing)) == pytest.approx(expected, rel=1e-5)
+    assert float(recipe.match_loss(logits, right, nothing)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_gain_of_colours_that_are_taken() -> None:
@@ -129,7 +129,7 @@ def test_objects_are_marked_where_their_kind_shows() -> None:
             whole["maps"] = [*whole["maps"], coarse]
             pictures.append([whole, crop])
         kinds.append(pictures)
-    recipe.mark_things(kinds)
+    recipe.mark_objects(kinds)
     for pictures in kinds:
         for whole, crop in pictures:
             marks = whole["marks"].reshape(SIDE, SIDE)
@@ -225,11 +225,11 @@ def test_clothes_are_marked_by_their_annotations(tmp_path: Path) -> None:
     savemat(tmp_path / "label_list.mat", {"label_list": np.array([["null", "hair", "dress", "jeans"]], dtype=object)})
     truth = np.repeat(np.repeat([[0, 1, 2], [3, 3, 2]], 4, axis=0), 4, axis=1)
     savemat(folder / "0007.mat", {"groundtruth": truth})
-    assert recipe.worn(tmp_path / "photos" / "0007.jpg", 2, 3).tolist() == [[0, 2, 5], [4, 4, 5]]
+    assert recipe.garments(tmp_path / "photos" / "0007.jpg", 2, 3).tolist() == [[0, 2, 5], [4, 4, 5]]
 
 
 def test_some_photographs_of_a_folder(tmp_path: Path) -> None:
     for name in "abcde":
         (tmp_path / f"{name}.jpg").touch()
-    assert len({path.stem for path in recipe.some(tmp_path, 3)}) == 3
-    assert {path.stem for path in recipe.some(tmp_path, 9)} == set("abcde")
+    assert len({path.stem for path in recipe.random_files(tmp_path, 3)}) == 3
+    assert {path.stem for path in recipe.random_files(tmp_path, 9)} == set("abcde")
