@@ -36,7 +36,7 @@ from scoreinv.system.options import says_stop
 from scoreinv.system.terminal import ENDING_SIGNALS
 from scoreinv.training.config import OptimizerConfig, TrainingConfig
 from scoreinv.training.data.batches import DROPOUT, Batch, BatchSource, held_out_batch, stream
-from scoreinv.training.data.pictures import check_source, load_pictures, split
+from scoreinv.training.data.pictures import Pictures, check_source, load_pictures, split
 from scoreinv.training.distributed import World, process_group
 from scoreinv.training.ema import update_average
 from scoreinv.training.losses import ScoreLearner, learner_of, useful_loss
@@ -81,7 +81,7 @@ def train(
         config: configuration of the run.
         out: folder of the run; created if necessary, and removed again if the run cannot begin.
         resume: continue from the last state in `out`, if there is one.
-        overwrite: allow the run to replace files of its names that it has not written.
+        overwrite: allow the run to replace files that have its names but that it has not written.
         init: model to start from instead of random weights.
         device: to compute on; under torchrun with `cuda`, each process takes its own GPU.
         tensorboard: also write the metrics to `tensorboard/` in the folder.
@@ -137,7 +137,7 @@ def learning_rate(config: OptimizerConfig, step: int, fraction: float) -> float:
 
 
 def check_run(config: TrainingConfig, out: Path | str, *, resume: bool = False, overwrite: bool = False) -> None:
-    """Raise the InputError of `train` as far as it depends on neither pictures nor states; leave no new folder."""
+    """Raise the InputErrors of `train` that depend on neither pictures nor states; leave no new folder."""
     _refuse_named_sde(config, out)
     check_source(config.data)
     with claimed(Path(out)) as run:
@@ -145,9 +145,9 @@ def check_run(config: TrainingConfig, out: Path | str, *, resume: bool = False, 
 
 
 def _refuse_named_sde(config: TrainingConfig, out: Path | str) -> None:
-    """Raise InputError if the configuration has the name of an own SDE instead of its class."""
+    """Raise InputError if the configuration has the name of a custom SDE instead of the SDE."""
     if isinstance(config.model.sde, NamedSDE):
-        raise InputError(f"{out}: the run {config.model.sde.missing()}, in the configuration to train or resume by")
+        raise InputError(f"{out}: the run {config.model.sde.missing()}, in the configuration given to `train`")
 
 
 class BatchLoss(nn.Module):
@@ -192,27 +192,8 @@ class Trainer:
         self.loss: nn.Module = BatchLoss(self.state.network, partial(self.learner.losses, trained))
         if world.size > 1:
             self.loss = DistributedDataParallel(self.loss)
-        saved = load_state(run.states, self.state) if resume else None
-        found = torch.tensor(-1 if saved is None else saved.step, dtype=torch.float64)
-        if world.mean(found) != found:
-            raise InputError(f"{run.path}: the processes found different states: name a folder that all machines share")
-        if saved is not None:
-            saved.refuse_change(config, run.path)
-            if world.leads:
-                run.refuse_model_of_others(saved, overwrite=overwrite)
-        elif config.frozen_norms and init is None:
-            raise InputError("frozen_norms needs the statistics of trained weights: give a model to start from")
-        elif world.leads:
-            run.refuse_files(config, resume=resume, overwrite=overwrite)
-            if resume:
-                _log.warning("%s: holds no state of a run to resume: it starts at step 0", run.path)
-        with world.first_leads():  # the others read the cache of the first
-            pictures = load_pictures(config.data, config.drawn_side, config.model.network.channels, cache=run.cache)
-        if isinstance(config.model, ClassifierConfig) and pictures.classes != config.model.classes:
-            raise InputError(
-                f"{config.data.source}: its folders are {', '.join(pictures.classes) or 'no classes'}, and the "
-                f"classifier's classes {', '.join(config.model.classes)}"
-            )
+        saved = self._restored(init, resume=resume, overwrite=overwrite)
+        pictures = self._pictures()
         if saved is None:
             # `auto` is measured, so the processes have to agree on it; a resumed run keeps it.
             bfloat16 = bool(world.agreed(float(uses_bfloat16(config.precision, world.device))))
@@ -232,8 +213,44 @@ class Trainer:
         self.losses = deque[Tensor](maxlen=config.log_every or TrainingConfig.log_every)  # of the steps since then
         self.step_loss = self.norm = torch.zeros(())  # of the last step, and the norm of its gradient
         self.signals: Sequence[signal.Signals] = ()  # that came during the run
-        self.begun = self.saved = self.reported = monotonic()
+        self.begun_at = self.saved_at = self.reported_at = monotonic()
         self.begun_step, self.begun_fraction = self.state.step, self._fraction()
+
+    def _restored(self, init: AnyModel | None, *, resume: bool, overwrite: bool) -> RunRecord | None:
+        """Load the last state to resume from and return its record; None if the run starts at step 0.
+
+        Raises InputError if that state belongs to another run, or if a new run would replace files of others or freeze
+        norms of random weights.
+        """
+        config, run, world = self.config, self.run, self.world
+        saved = load_state(run.states, self.state) if resume else None
+        step = torch.tensor(-1 if saved is None else saved.step, dtype=torch.float64)
+        if world.mean(step) != step:
+            raise InputError(f"{run.path}: the processes found different states: name a folder that all machines share")
+        if saved is not None:
+            saved.refuse_change(config, run.path)
+            if world.leads:
+                run.refuse_model_of_others(saved, overwrite=overwrite)
+        elif config.frozen_norms and init is None:
+            raise InputError("frozen_norms needs the statistics of trained weights: give a model to start from")
+        elif world.leads:
+            run.refuse_files(config, resume=resume, overwrite=overwrite)
+            if resume:
+                _log.warning("%s: holds no state of a run to resume: it starts at step 0", run.path)
+        return saved
+
+    def _pictures(self) -> Pictures:
+        """Load the pictures; raise InputError if their folders are not the classes of the classifier."""
+        config = self.config
+        with self.world.first_leads():  # the others read the cache of the first
+            channels = config.model.network.channels
+            pictures = load_pictures(config.data, config.drawn_side, channels, cache=self.run.cache)
+        if isinstance(config.model, ClassifierConfig) and pictures.classes != config.model.classes:
+            raise InputError(
+                f"{config.data.source}: its folders are {', '.join(pictures.classes) or 'no classes'}, and the "
+                f"classifier's classes {', '.join(config.model.classes)}"
+            )
+        return pictures
 
     def begin(self, *, resume: bool, initial: bool) -> None:
         """Write the first files of the run.
@@ -254,7 +271,7 @@ class Trainer:
 
     def seconds(self) -> float:
         """Return the training time, over all resumptions."""
-        return self.record.seconds + monotonic() - self.begun
+        return self.record.seconds + monotonic() - self.begun_at
 
     def fraction(self) -> float:
         """Return the completed fraction of the run, by steps or by time, in all processes alike."""
@@ -286,9 +303,9 @@ class Trainer:
     def report(self, callback: TrainCallback | None) -> BaseException | None:
         """Call the callback, at most twice a second; return its exception, or Cancelled if it ends the run."""
         now = monotonic()
-        if callback is None or not self.world.leads or now - self.reported < _CALLBACK_SECONDS:
+        if callback is None or not self.world.leads or now - self.reported_at < _CALLBACK_SECONDS:
             return None
-        self.reported = now
+        self.reported_at = now
         fraction = self._fraction()
         progress = TrainProgress(
             step=self.state.step,
@@ -298,7 +315,7 @@ class Trainer:
             loss=self.step_loss.item(),
             images_per_second=self._images_per_second(),
             seconds=self.seconds(),
-            seconds_left=(now - self.begun) * (1 - fraction) / max(fraction - self.begun_fraction, 1e-12),
+            seconds_left=(now - self.begun_at) * (1 - fraction) / max(fraction - self.begun_fraction, 1e-12),
         )
         try:
             return Cancelled("training was stopped") if says_stop(callback(progress)) else None
@@ -322,7 +339,7 @@ class Trainer:
                     self._sample()
             if self._is_due(config.snapshot_every):
                 self._save_model(self.run.snapshots / f"step-{self.state.step:09d}.safetensors")
-            if monotonic() - self.saved >= 60 * config.save_minutes:
+            if monotonic() - self.saved_at >= 60 * config.save_minutes:
                 self.save()
         except OSError as error:
             _log.error("%s: step %d was not written: %s", self.run.path, self.state.step, error)
@@ -367,15 +384,15 @@ class Trainer:
         if not self.world.leads:
             return
         self._require_finite()
-        self.saved = monotonic()
+        self.saved_at = monotonic()
         self._save_state()
         self._save_model(self.run.model)
 
     def _save_state(self) -> None:
         save_state(self.run.states, self.state, replace(self.record, step=self.state.step, seconds=self.seconds()))
 
-    def _goes_on(self, _: object = None) -> bool:
-        """Return False, which stops validation and sampling, after a signal."""
+    def _may_continue(self, _: object = None) -> bool:
+        """Return False after a signal: as a callback, this stops validation and sampling."""
         return not self.signals
 
     def _validate(self) -> None:
@@ -386,7 +403,7 @@ class Trainer:
         measures = partial(self.learner.measures, self.model)
         with self._autocast():
             found = evaluate(
-                measures, data, batch_size=self.config.batch_size, device=self.world.device, callback=self._goes_on
+                measures, data, batch_size=self.config.batch_size, device=self.world.device, callback=self._may_continue
             )
         self.validation = found["validation"]
         self.baseline_loss = self.learner.baseline_loss(self.model, data)
@@ -400,7 +417,7 @@ class Trainer:
         if isinstance(self.learner, ScoreLearner) and isinstance(prior, ScorePrior):
             path = self.run.samples / f"step-{self.state.step:09d}.png"
             with self._autocast():
-                write_samples(path, prior, self.config.samples, self.config.seed, self._goes_on)
+                write_samples(path, prior, self.config.samples, self.config.seed, self._may_continue)
             self.samples = path
 
     def _log_losses(self) -> None:
@@ -422,6 +439,7 @@ class Trainer:
             )
 
     def _save_model(self, path: Path, **notes: Any) -> None:
+        """Write the averaged weights; the notes get step, images, run and held-out loss."""
         notes |= {"step": self.state.step, "images": self.images, "run": self.record.run}
         if self.validation is not None:
             notes["validation_loss"] = self.validation.mean
@@ -441,7 +459,7 @@ class Trainer:
 
     def _images_per_second(self) -> float:
         """Return the speed since the run was started or resumed."""
-        return (self.state.step - self.begun_step) * self.config.batch_size / max(monotonic() - self.begun, 1e-9)
+        return (self.state.step - self.begun_step) * self.config.batch_size / max(monotonic() - self.begun_at, 1e-9)
 
     def _autocast(self) -> torch.autocast | nullcontext[None]:
         """Return a context with the precision of inner layers."""

@@ -47,7 +47,7 @@ _FILES = (
     *("config.json", MODEL_FILE, "metrics.jsonl", f"state/{_DIGITS}.safetensors"),
     *(f"snapshots/step-{_DIGITS}.safetensors", f"samples/step-{_DIGITS}.png", "tensorboard/events.out.tfevents.*"),
 )
-"""Patterns of the files that a run writes; the cache of decoded pictures comes on top."""
+"""Patterns of the files that a run writes, besides the cache of decoded pictures."""
 
 
 class TrainingRun:

@@ -314,7 +314,7 @@ def _within_memory(decoded: Iterator[_Decoded], config: DataConfig) -> Iterator[
 
 
 def _cached(files: list[PictureFile], config: DataConfig, side: int, channels: int, cache: Path) -> list[_Decoded]:
-    """Return all pictures from the cache, after writing it if it is of other files or another decoding."""
+    """Return all pictures from the cache; first write it unless it holds these files in this decoding."""
     versions = [(file.name, file.version) for file in files]
     key = _hash([config.mode, config.scales if config.mode == "crops" else (), side, channels, versions])[:16]
     values, description = cache / f"pictures-{key}.bin", cache / f"pictures-{key}.json"
@@ -323,14 +323,7 @@ def _cached(files: list[PictureFile], config: DataConfig, side: int, channels: i
             cache.mkdir(parents=True, exist_ok=True)
             for old in cache.glob(f"pictures-{16 * '[0-9a-f]'}.*"):
                 old.unlink()
-            entries = []
-            with atomic_write(values) as temporary, temporary.open("wb") as file:
-                for picture in _decode(files, config, side, channels):
-                    entries.append([picture.name, [level.shape for level in picture.levels], picture.checksum])
-                    for level in picture.levels:
-                        file.write(level.tobytes())
-            with atomic_write(description) as temporary:
-                temporary.write_text(json.dumps(entries))
+            _write_cache(_decode(files, config, side, channels), values, description)
         is_mapped = values.stat().st_size > config.memory_gb * 2**30
         flat = np.memmap(values, np.uint8, mode="r") if is_mapped else np.fromfile(values, np.uint8)
         index = json.loads(description.read_text())
@@ -348,6 +341,18 @@ def _cached(files: list[PictureFile], config: DataConfig, side: int, channels: i
             offset += count
         decoded.append(_Decoded(name, tuple(pyramid), checksum))
     return decoded
+
+
+def _write_cache(pictures: Iterator[_Decoded], values: Path, description: Path) -> None:
+    """Write the values of all levels to one file, and names, shapes and checksums as JSON to another."""
+    entries = []
+    with atomic_write(values) as temporary, temporary.open("wb") as file:
+        for picture in pictures:
+            entries.append([picture.name, [level.shape for level in picture.levels], picture.checksum])
+            for level in picture.levels:
+                file.write(level.tobytes())
+    with atomic_write(description) as temporary:
+        temporary.write_text(json.dumps(entries))
 
 
 def _decode(files: list[PictureFile], config: DataConfig, side: int, channels: int) -> Iterator[_Decoded]:
