@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from scoreinv.conditional.observation import Observation
     from scoreinv.conditional.prior import Conditioned
     from scoreinv.windows.boxes import Box
-    from scoreinv.windows.local import Orientation
+    from scoreinv.windows.transforms import Orientation
 
 
 @runtime_checkable

@@ -23,7 +23,7 @@ from scoreinv.prior import Network, Prior, RecommendedSampler, ScorePrior
 from scoreinv.sdes import SDE, as_time
 from scoreinv.system.errors import InputError
 from scoreinv.windows.boxes import Box
-from scoreinv.windows.local import Orientation, crops, turn
+from scoreinv.windows.transforms import Orientation, crops, turn
 
 
 class ConditionalPrior(ScorePrior):

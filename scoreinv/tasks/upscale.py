@@ -44,8 +44,8 @@ from scoreinv.tasks.requests import Downsampling, Estimate, Inputs, SampleMethod
 from scoreinv.tasks.solve import Problem, solve_problem
 from scoreinv.windows.boxes import Box
 from scoreinv.windows.ensemble import ALL
-from scoreinv.windows.local import crop, turn, turn_back
 from scoreinv.windows.placement import covering_tile, grid
+from scoreinv.windows.transforms import crop, turn, turn_back
 
 _LEAST_SIDE, _MOST_SIDE = 192, 320
 """Range of the side of windows, in pixels of the small picture; the largest take about a second of a core."""

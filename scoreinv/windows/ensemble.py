@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.system.part_progress import part
-from scoreinv.windows.local import Orientation, turn, turn_back
+from scoreinv.windows.transforms import Orientation, turn, turn_back
 
 UPRIGHT: tuple[Orientation, ...] = ((False, 0),)
 """The picture itself."""

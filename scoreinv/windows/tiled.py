@@ -25,8 +25,8 @@ from scoreinv.sdes import as_time
 from scoreinv.system.errors import InputError
 from scoreinv.system.part_progress import part
 from scoreinv.windows.boxes import Box
-from scoreinv.windows.local import crop
 from scoreinv.windows.placement import grid, side_and_overlap, windows_around
+from scoreinv.windows.transforms import crop
 
 _CACHE_PIXELS = 1 << 21  # limit of the window pixels whose crops of an observation are cached, to bound memory
 

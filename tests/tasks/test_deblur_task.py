@@ -34,7 +34,7 @@ from scoreinv.tasks.deblur import (
 )
 from scoreinv.tasks.notes import warning
 from scoreinv.tasks.requests import DeblurRequest, Inputs
-from scoreinv.windows.local import crop
+from scoreinv.windows.transforms import crop
 
 LINEAR = Metadata(bytes(128) + struct.pack(">I4sII4s4xI", 1, b"gTRC", 144, 12, b"curv", 0))
 """A profile whose values are light."""

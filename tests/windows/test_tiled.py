@@ -18,8 +18,8 @@ from scoreinv.system.errors import InputError
 from scoreinv.windows import tiled as tiling
 from scoreinv.windows.boxes import Box
 from scoreinv.windows.ensemble import UPRIGHT, SelfEnsemble
-from scoreinv.windows.local import Orientation, crops, turn
 from scoreinv.windows.tiled import Tiled
+from scoreinv.windows.transforms import Orientation, crops, turn
 
 pytestmark = pytest.mark.portable
 

@@ -1,4 +1,4 @@
-"""Windows and orientations of tensors of pictures."""
+"""Crops and orientations of pictures as tensors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def turn_back(x: Tensor, orientation: Orientation) -> Tensor:
 
 
 def crop(picture: Tensor, box: Box) -> Tensor:
-    """Return the window of a picture (..., H, W); the last row and column are repeated beyond its border."""
+    """Return the window of a picture (..., H, W): a view, or with the last row and column repeated beyond the border."""
     top, left, height, width = box
     window = picture[..., top : top + height, left : left + width]
     if window.shape[-2:] == (height, width):
