@@ -27,7 +27,7 @@ def turn_back(x: Tensor, orientation: Orientation) -> Tensor:
 
 
 def crop(picture: Tensor, box: Box) -> Tensor:
-    """Return the window of a picture (..., H, W): a view, or with the last row and column repeated beyond the border."""
+    """Return the window of a picture (..., H, W): a view, or beyond the border a copy with repeated edges."""
     top, left, height, width = box
     window = picture[..., top : top + height, left : left + width]
     if window.shape[-2:] == (height, width):

@@ -60,7 +60,7 @@ def test_filtered_block_means_resemble_a_cubic_reduction(factor, monkeypatch):
     smooth = Image.fromarray(random.integers(0, 256, (150, 150, 3), dtype=np.uint8))
     photo = np.asarray(smooth.resize((400, 400), Image.Resampling.BICUBIC))
     stack = Stack(3, 2, factor)
-    recipe.begin_filter(stack, [[photo]], random)
+    recipe.initialise_filter(stack, [[photo]], random)
     values = torch.from_numpy(photo / 255).permute(2, 0, 1)[None].float()
     means, cubic = (downsampling(factor, 400, 400, kind)(values) for kind in ("area", "bicubic"))
     after, before = ((x - cubic).square().mean() for x in (stack.filtered(means), means))

@@ -176,12 +176,12 @@ class BatchSource:
     def _picture(self, position: int) -> int:
         """Return the index of the picture at a position in the endless sequence of shuffled passes."""
         groups = self._groups
-        number, place = divmod(position, sum(taken for _, taken in groups))
-        return int(_order(self.seed, number, groups)[place])
+        epoch, place = divmod(position, sum(taken for _, taken in groups))
+        return int(_order(self.seed, epoch, groups)[place])
 
     @cached_property
     def _groups(self) -> tuple[tuple[int, int], ...]:
-        """Return groups of consecutive pictures with the same share: their number, and the number that a pass takes."""
+        """Return groups of consecutive pictures with the same share, each as (size, number taken in a pass)."""
         shares = dict(self.config.data.shares)
         each = [shares.get(PurePosixPath(name).parts[0], 1.0) for name in self.pictures.names] if shares else []
         runs = [(share, len(list(run))) for share, run in groupby(each)] or [(1.0, len(self.pictures))]

