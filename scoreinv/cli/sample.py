@@ -109,7 +109,7 @@ def sample(
     guide, label = _guide(wanted, model)
     prior = source.load()
     if guide is not None:
-        device, precision = source.place
+        device, precision = source.device_and_precision
         guide = guide.to(device, getattr(torch, precision))
     warn_of_completing(source, "new pictures are blots of colour (--model cifar10 draws pictures of 32x32 pixels)")
     method = sampler.chosen or tasks.default_sampler(prior)

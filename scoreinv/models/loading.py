@@ -112,11 +112,11 @@ class ModelSource:
 
     def record(self) -> dict[str, Any]:
         """Return name, device and precision, for JSON lines and manifests."""
-        device, precision = self.place
+        device, precision = self.device_and_precision
         return {"model": catalogue.full_name(self.name, self.path), "device": device, "precision": precision}
 
     @cached_property
-    def place(self) -> tuple[str, str]:
+    def device_and_precision(self) -> tuple[str, str]:
         """Return the device, and the precision of the network: `float32` or `bfloat16`."""
         device = device_of(self.machine.device)
         import torch
@@ -145,7 +145,7 @@ def _load(source: ModelSource) -> Any:
     """Load a model to its device, and log the device, the precision and the reasons."""
     import torch
 
-    device, precision = source.place
+    device, precision = source.device_and_precision
     _log.info("model %s: %s", source.name, source.path)
     reason = "requested" if source.machine.device != "auto" else "first available of cuda, mps, cpu"
     _log.info("device %s (%s)", device, reason)
@@ -221,11 +221,11 @@ class Models:
             return {"name": None, "sha256": None}
         return {"name": catalogue.public_name(*origin), "sha256": catalogue.sha256(origin[1])}
 
-    def place(self, role: Role) -> tuple[str, str]:
+    def device_and_precision(self, role: Role) -> tuple[str, str]:
         """Return the device of a role's model, and the precision of its network."""
         source = self.source(role)
         if source is not None:
-            return source.place
+            return source.device_and_precision
         weights = getattr(self, role).network.parameters()
         dtype = min((weight.dtype for weight in weights), key=lambda dtype: dtype.itemsize)
         return getattr(self, role).device.type, str(dtype).removeprefix("torch.")

@@ -58,7 +58,7 @@ def recorded(
     if task is None:
         return outcome
     roles, picture = request.roles(inputs.given), inputs.picture
-    device, precision = models.place(roles[0]) if roles else ("cpu", "")
+    device, precision = models.device_and_precision(roles[0]) if roles else ("cpu", "")
     record = Record(
         task=task,
         settings=settings_of(request),

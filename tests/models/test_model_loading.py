@@ -55,7 +55,7 @@ def test_other_machines_and_precisions_are_other_models(model: str, loaded: list
     assert single.load() is ModelSource(model, Machine("cpu", "float32")).load()
     assert len(loaded) == 2
     assert single.record() == {"model": model, "device": "cpu", "precision": "float32"}
-    assert half.place == ("cpu", "bfloat16")
+    assert half.device_and_precision == ("cpu", "bfloat16")
 
 
 def test_bundled_detectors_and_priors_are_loaded_by_role() -> None:
