@@ -143,9 +143,9 @@ def test_faint_damage_counts_for_nothing():
 
 def test_a_detector_and_nothing_else_is_trained_with_damage():
     config = replace(small_run(), damage=DamageDrawing(often=(("stains", 2.0),)))
-    with pytest.raises(InputError, match="trained with damage"):
+    with pytest.raises(InputError, match="detector needs damage"):
         replace(config, damage=None)
-    with pytest.raises(InputError, match="trained with frozen_norms"):
+    with pytest.raises(InputError, match="needs frozen_norms"):
         replace(config, model=replace(config.model, network=replace(config.model.network, second=True)))
     assert decode(TrainingConfig, encode(config)) == config
 
