@@ -39,7 +39,7 @@ def encode(config: DataclassInstance) -> dict[str, Any]:
     - a table from names to classes: the encoded object gets the `name` of its class, unless that is None. An object of
       a class that is not in the table is encoded as `table["custom"].of(object)`;
     - a function: `decode` calls it on the JSON value;
-    - a `Range`: none here, `system.options.check_settings` checks the value.
+    - a `Range` has no effect: `system.options.check_settings` checks it.
 
     Raises CheckpointError for an object of a class without a name.
     """

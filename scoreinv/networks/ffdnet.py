@@ -26,7 +26,7 @@ from scoreinv.system.options import CHANNELS, Checked, Number, Whole
 PATCH = 2
 """Pixel-unshuffle factor."""
 HALVING_LEVEL = 17.0
-"""Noise level, for pictures on [-1, 1], at which half the estimate is best, measured on 96x96 crops."""
+"""Noise level, for pictures on [-1, 1], at which half of the stack's output is best, measured on 96x96 crops."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The embedding of places of pictures: a metric of similarity, and a density of colour.
+"""The embedding of places in pictures: a metric of similarity, and a density of colour.
 
 A place is a pixel of the finest feature map, 8x8 pixels of the picture. The metric maps its features to a vector of
 unit length. Places of one kind of thing (two dresses, two dogs) have a large cosine, whatever their size, light and

@@ -9,8 +9,8 @@ linear operator:
 
     J = w E A D'(x),        E = 1 / D'(y / w),
 
-with the slopes of the curve at each pixel. The noise of the stored values is white. In units of light it is
-larger in highlights, where the curve is steep.
+with the slopes of the curve at each pixel. The noise of the stored values is white. In units of light it is larger in
+highlights, where the curve is steep.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from scoreinv.system.options import require
 
 _VALUES = np.linspace(0, 1, 1024)
 _LEAST_SLOPE = 1 / 32
-"""Smallest ratio of light to value, as in colour engines: a power curve has slope 0 at black, its inverse none."""
+"""Smallest ratio of light to value, as in colour engines. A power curve has slope 0 at black, so the slope of its
+inverse has no bound."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,7 +50,7 @@ def grid(height: int, width: int, tile: int, overlap: int, stride: int) -> list[
     sizes, starts = [], []
     for length in (height, width):
         size, overlapping = side_and_overlap(length, tile, overlap, stride)
-        beyond = max(length, stride) - size  # what the first window leaves
+        beyond = max(length, stride) - size  # pixels outside the first window
         count = 1 + -(-beyond // (size - overlapping))
         sizes.append(size)
         starts.append([round(k * beyond / max(1, count - 1)) for k in range(count)])
