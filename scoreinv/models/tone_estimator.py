@@ -97,9 +97,8 @@ def _moments(rgb: Tensor, expected: Tensor) -> Tensor:
     """Return means, deviations and correlations of pixels and expected ones, (B, N, 3), by channel: (B, 27)."""
     log_rgb, log_expected = (torch.log(x.clamp_min(0) + 0.05) for x in (rgb, expected))
     std, expected_std = log_rgb.std(1), log_expected.std(1)
-    covariance = ((log_rgb - log_rgb.mean(1, keepdim=True)) * (log_expected - log_expected.mean(1, keepdim=True))).mean(
-        1
-    )
+    deviations, expected_deviations = (x - x.mean(1, keepdim=True) for x in (log_rgb, log_expected))
+    covariance = (deviations * expected_deviations).mean(1)
     chroma, expected_chroma = rgb - rgb.mean(2, keepdim=True), expected - expected.mean(2, keepdim=True)
     slope = (chroma * expected_chroma).mean(1) / (expected_chroma.square().mean(1) + 1e-3)
     logs = [log_rgb.mean(1), log_expected.mean(1), std, expected_std, covariance / (std * expected_std + 0.05), slope]

@@ -175,7 +175,7 @@ def _with_groups(config: NCSNppConfig, fixed: int | None) -> NCSNppConfig:
     """Return the configuration with diffusers' numbers of normalisation groups if they differ from ours.
 
     Args:
-        fixed: `norm_num_groups`, the number of all plain blocks; of Skip networks, only of the middle and the output.
+        fixed: `norm_num_groups`: the number for all norms of plain networks, for the middle and output of Skip ones.
     """
     with torch.device("meta"):
         network = NCSNpp(config)
