@@ -39,7 +39,7 @@ from scoreinv.system.options import Number, Whole, check, check_callback
 
 _SPREAD, _FINEST, _COARSEST = 0.5, 0.01, 10.0  # c, d and k for pictures on [-1, 1]
 _LARGEST_LEVEL = 1e7
-"""Noise level, for pictures on [-1, 1], at which the clock stops: beyond it y moves by 1e-6, less than rounding."""
+"""Noise level, for pictures on [-1, 1], at which the clock stops: beyond it y moves by 1e-6, no more than rounding."""
 
 
 @dataclass(frozen=True)
