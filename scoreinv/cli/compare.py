@@ -41,7 +41,7 @@ def compare(
     scoreinv compare old.jpg result.png --changes mask.png  # any outside the mask?
     """
     from scoreinv import files
-    from scoreinv.imaging.changes import ALTERED, GENERATED, IDENTICAL, differing, marked
+    from scoreinv.imaging.changes import ALTERED, GENERATED, IDENTICAL, differing, side_by_side
     from scoreinv.imaging.records import history_of, pixel_hash
 
     if [original, result, changes].count(STREAM) > 1:
@@ -67,9 +67,9 @@ def compare(
     levels = ALTERED * differs.astype("uint8") if mask is None else mask.pixels
     if levels.shape != after.size or levels.dtype != "uint8":
         raise InputError(f"{changes}: is not a mask of changes for this result: it needs its size, in 8-bit grey")
-    stray = differs & (levels == IDENTICAL)
+    unmarked = differs & (levels == IDENTICAL)
     row: dict[str, Any] = {"input": original, "result": result, "changes": changes}
-    row |= {"outside": int(stray.sum()), "untouched": not stray.any() if mask is not None else None}
+    row |= {"outside": int(unmarked.sum()), "untouched": not unmarked.any() if mask is not None else None}
     row |= {"identical": 1 - float(differs.mean())}
     row |= {
         name: float((levels == value).mean()) if mask is not None else None
@@ -80,14 +80,14 @@ def compare(
         rehearse(common, row, f"{result}: would be compared{f', and written to {output}' if output else ''}")
         return
     if output is not None:
-        files.write_picture(output, marked(part, after, levels, stray), overwrite=common.overwrite)
+        files.write_picture(output, side_by_side(part, after, levels, unmarked), overwrite=common.overwrite)
         row["output"] = output
     if common.json:
         emit(common, row)
     elif output != STREAM:
         for line in _lines(row):
             put(f"{result}: {line}")
-    raise typer.Exit(1 if mask is not None and stray.any() else 0)
+    raise typer.Exit(1 if mask is not None and unmarked.any() else 0)
 
 
 def _lines(row: dict[str, Any]) -> list[str]:
