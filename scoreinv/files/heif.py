@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from scoreinv.files.tiff import unpremultiply
-from scoreinv.imaging.metadata import Metadata, describe
+from scoreinv.imaging.metadata import Metadata, metadata_of
 from scoreinv.system.errors import InputError
 
 SUFFIXES = {".heic": "HEIC", ".heif": "HEIC", ".hif": "HEIC", ".avif": "AVIF"}
@@ -95,7 +95,7 @@ def decode_heic(image: Any) -> tuple[np.ndarray, Metadata, str | None]:
         exif.load(image.info["exif"] or b"")
         return exif
 
-    _, metadata = describe(image.info, read_exif)
+    _, metadata = metadata_of(image.info, read_exif)
     curve = _HDR_CURVES.get(image.info.get("nclx_profile", {}).get("transfer_characteristics"))
     return (
         pixels,

@@ -53,7 +53,7 @@ from scoreinv.files.tiff import (
     unpremultiply,
 )
 from scoreinv.files.urls import is_url, read_url
-from scoreinv.imaging.metadata import describe, orient
+from scoreinv.imaging.metadata import metadata_of, orient
 from scoreinv.imaging.picture import Picture, check_megapixels
 from scoreinv.system.errors import InputError, SettingError
 
@@ -175,7 +175,7 @@ def decode_image(image: Image.Image, name: str) -> tuple[Picture, str | None]:
     """
     image.load()
     white_is_zero = getattr(image, "tag_v2", {}).get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
-    orientation, metadata = describe(image.info, image.getexif)
+    orientation, metadata = metadata_of(image.info, image.getexif)
     note = None
     if image.mode in ("CMYK", "LAB", "YCbCr", "RGBX", "HSV"):
         note = f"{image.mode} becomes sRGB"
@@ -384,7 +384,7 @@ def _decode_opened(
     if not deep:
         return decode_image(image, name)
     pixels = _decode_sixteen_bits(image, stream, index, str(first))
-    orientation, metadata = describe(image.info, image.getexif)
+    orientation, metadata = metadata_of(image.info, image.getexif)
     return Picture(orient(pixels, orientation), metadata), None
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 from PIL import TiffImagePlugin as Tag
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from scoreinv.imaging.metadata import describe, orient, writable
+from scoreinv.imaging.metadata import metadata_of, orient, writable
 from scoreinv.imaging.picture import Picture, check_megapixels
 from scoreinv.system.errors import InputError
 
@@ -175,7 +175,7 @@ def decode_by_tifffile(stream: BinaryIO, name: str, index: int) -> Picture:
         unit: Any = {2: 1.0, 3: 2.54}.get(exif.get(Tag.RESOLUTION_UNIT, 2))  # converts to inches
         if unit and Tag.X_RESOLUTION in exif and Tag.Y_RESOLUTION in exif:
             info["dpi"] = (float(exif[Tag.X_RESOLUTION]) * unit, float(exif[Tag.Y_RESOLUTION]) * unit)
-        orientation, metadata = describe(info, lambda: exif)
+        orientation, metadata = metadata_of(info, lambda: exif)
         return Picture(orient(pixels, orientation), metadata)
 
 
