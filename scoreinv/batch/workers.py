@@ -130,13 +130,13 @@ def _pixels(path: str) -> int:
     """Return the number of pixels of a picture from its header; 0 if it cannot be read."""
     found = 0
 
-    def look(width: int, height: int, needed: int) -> None:
+    def check_size(width: int, height: int, needed: int) -> None:
         nonlocal found
         found = width * height
         raise InputError("the header is enough")
 
     with suppress(InputError):
-        decode(path, 0, look=look)
+        decode(path, 0, check_size=check_size)
     return found
 
 

@@ -71,14 +71,14 @@ class Photo:
         """
         name = printable(PurePath(name.replace("\\", "/")).name)[:_LONGEST_NAME] or "photo"
 
-        def check(width: int, height: int, needed: int) -> None:
+        def check_size(width: int, height: int, needed: int) -> None:
             if size is not None and (width, height) != size:  # an orientation tag may swap them
                 check_mask_size((height, width), size, name)
             if lacking := shortage(needed):
                 raise InputError(f"{name}: opening it {lacking}: close other programs, or reduce it first")
 
         try:
-            decoded = decode(content, name=name, look=check)
+            decoded = decode(content, name=name, check_size=check_size)
         except SettingError as error:  # about frames, which the page cannot choose
             raise InputError(
                 f"{name}: has several pages or frames: save one as a separate file, and open that"
