@@ -1,7 +1,7 @@
-"""Worker processes on this machine: each gets jobs and the `Work`, loads its models once, and returns rows.
+"""Worker processes on this machine. Each gets jobs and the `Work`, loads its models once, and returns rows.
 
-A processor does most with one thread: networks on small windows gain little from several. So by default there are as
-many workers as processors, if the batch is large enough to repay their start and there is memory for them.
+Each worker uses one thread, since networks on small windows gain little from several. By default there are as many
+workers as processors, if the batch is large enough to repay their start and the memory suffices.
 """
 
 from __future__ import annotations
@@ -32,24 +32,27 @@ from scoreinv.system.terminal import ENDING_SIGNALS
 from scoreinv.system.threads import OPENMP, processors
 
 RETRIES = 3
-"""How often a picture is processed again whose worker was killed."""
+"""Maximum number of repetitions of a picture whose worker was killed."""
 _WORTH_A_WORKER = 8
-"""Pictures for each further worker: below, its start takes longer than it saves."""
+"""Minimum number of pictures per worker: with fewer, starting a worker takes longer than it saves."""
 _PROCESS_BYTES, _PIXEL_BYTES = 600_000_000, 250
-"""Memory of a worker with its models, and for each pixel of a picture. Measured at 2 megapixels with 4 % scratched:
-`inpaint` 0.98 GB, `restore` 0.91; `denoise` 0.62 and `colorize` 0.46."""
+"""Memory of a worker with its models, and per pixel of a picture. Measured at 2 megapixels with 4 % scratched:
+`inpaint` 0.98 GB, `restore` 0.91, `denoise` 0.62 and `colorize` 0.46."""
 _SAMPLED = 5
-"""Largest files that are opened to find the largest picture."""
+"""Number of the largest files whose headers are read to find the largest picture."""
 _THREAD_VARIABLES = (OPENMP, "OPENCV_FOR_THREADS_NUM")
 
 
 def choose_workers(jobs: list[Job], work: Work) -> int | str:
-    """Return the number of processes (1: this one alone), or `ray`; if none is asked for, one for a GPU."""
-    asked = work.options.workers
-    if asked == "ray":
-        return asked
-    if asked is not None:
-        return min(int(asked), len(jobs))
+    """Return the number of processes, or `ray`: as requested, or on a CPU by the number of pictures and the memory.
+
+    1 means this process alone, for example with a GPU, with --threads, or for tasks without models.
+    """
+    requested = work.options.workers
+    if requested == "ray":
+        return requested
+    if requested is not None:
+        return min(int(requested), len(jobs))
     machine = work.models.machine
     count = min(processors(), len(jobs) // _WORTH_A_WORKER)
     if count < 2 or machine.threads is not None or OPENMP in os.environ or not work.roles:
@@ -63,13 +66,13 @@ def choose_workers(jobs: list[Job], work: Work) -> int | str:
 def process_in_workers(jobs: list[Job], work: Work, count: int) -> Generator[Row, None, None]:
     """Process pictures in `count` processes; yield their rows as they finish.
 
-    Each process is a pool of its own: if one is killed, the others go on.
+    Each process has its own pool, so that the others continue if one is killed.
 
     Raises ScoreinvError if a model cannot be used.
     """
     threads = work.models.machine.threads or 1
     work = replace(work, models=replace(work.models, machine=replace(work.models.machine, threads=threads)))
-    # Not by fork: a copy of a process with threads may wait forever for a lock that one of them held.
+    # Not by fork: the copy of a process with threads may wait forever for a lock that one of the threads held.
     context = multiprocessing.get_context("spawn")
     records = context.Queue()
     listener = logging.handlers.QueueListener(records, *logging.getLogger("scoreinv").handlers)
@@ -142,7 +145,7 @@ def _pixels(path: str) -> int:
 
 @contextmanager
 def _without_signals() -> Iterator[None]:
-    """Start processes that Ctrl-C on the terminal does not reach: this process ends them in order."""
+    """Start processes in this block that ignore Ctrl-C on the terminal, since this process ends them in order."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -154,7 +157,7 @@ def _without_signals() -> Iterator[None]:
 
 
 def _begin(threads: int, records: Any, level: int) -> None:
-    """Make this process a worker: it ends with its parent, and its log goes there."""
+    """Initialise a worker: it ends with its parent, and sends its log to it."""
     for name in _THREAD_VARIABLES:
         os.environ.setdefault(name, str(threads))
     logger = logging.getLogger("scoreinv")

@@ -22,7 +22,7 @@ from fastapi.responses import FileResponse
 from scoreinv import tasks
 from scoreinv.batch.manifest import manifest_of
 from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import Beside, Planner
+from scoreinv.batch.plan import AuxiliaryFiles, Planner
 from scoreinv.batch.resume import Row
 from scoreinv.batch.run import run as run_batch
 from scoreinv.batch.work import Task, Work
@@ -96,8 +96,8 @@ class Batch:
         """
         options = OutputOptions(output=str(self.results), workers="1", overwrite=True)
         names = {*self.names}  # before the plan: files may still come
-        plan = Planner([str(self.photos)], suffix, 1, options, Beside(), {}).plan()
-        work = Work(task, request, models, Beside(), options, batch=True)
+        plan = Planner([str(self.photos)], suffix, 1, options, AuxiliaryFiles(), {}).plan()
+        work = Work(task, request, models, AuxiliaryFiles(), options, batch=True)
         left_out = "is left out: its name is that of no picture, or of another photograph's result"
         others = names.difference(Path(job.source).name for job in plan.jobs)
         self.rows = {name: {"input": name, "error": f"{name}: {left_out}"} for name in others}
