@@ -1,13 +1,15 @@
 """The commands of `scoreinv`, imported on use, and their defaults in `scoreinv.toml`.
 
-Options of all commands stand at the head of the file, those of one command in its table, named without dashes. A file
-in the working folder overrides that in the user's configuration folder. Environment variables
-(`SCOREINV_COMMAND_OPTION`, for all commands `SCOREINV_OPTION`) override both, and typed options override everything.
+The top of the file sets options that all commands have. A table sets the options of the command of its name. Options
+are named without leading dashes:
 
     device = "cpu"
 
     [inpaint]
     samples = 4
+
+`scoreinv.toml` in the working folder overrides the one in the user's configuration folder. Environment variables
+override both: `SCOREINV_COMMAND_OPTION`, or for all commands `SCOREINV_OPTION`. Typed options override everything.
 """
 
 from __future__ import annotations
@@ -31,9 +33,10 @@ COMMANDS = {
     **dict.fromkeys(("denoise", "upscale", "deblur", "compare", "rerun", "serve", "gimp"), PHOTOGRAPHS),
     **dict.fromkeys(("models", "sample", "interpolate", "likelihood", "train", "evaluate", "convert"), MODELS),
 }
-"""Commands in the order of the help, with their panels. Each is a module here, with a function of its name."""
+"""The panel of each command, in the order of the help. A command is a module of this package with a function of its
+name."""
 GROUPS = {"models": ("list", "show"), "gimp": ("install",)}
-"""Commands with subcommands: their modules have a table of them, `PARTS`."""
+"""The subcommands of commands. The module of such a command has a table of their functions, `PARTS`."""
 _APP: dict[str, Any] = {
     "no_args_is_help": True,
     "rich_markup_mode": "rich",
@@ -51,7 +54,7 @@ def _root(version: Version = False, help: Help = False) -> None:
 
 
 def _app(arguments: list[str]) -> Any:
-    """Return the command line with the requested command, or with all if none is."""
+    """Return the command line with the requested command, or with all commands if none is requested."""
     app = typer.Typer(callback=_root, **_APP)
     for name in arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS:
         module, panel = import_module(f"scoreinv.cli.{name}"), COMMANDS[name]
@@ -83,7 +86,7 @@ def run(arguments: list[str]) -> int:
     if f"_{PREFIX}_COMPLETE" in os.environ:
         group.main([], prog_name="scoreinv")  # answers the shell, and exits
     settings: dict[str, Any] = {}
-    if not {"--help", "-h", HELP_ALL, "--version"} & set(arguments):  # they work with a wrong file, too
+    if not {"--help", "-h", HELP_ALL, "--version"} & set(arguments):  # these options work with an invalid file
         settings = {"default_map": _defaults(group, arguments)}
     try:
         # Not by the command's `main`, which reports interruptions in its own way.
@@ -95,15 +98,15 @@ def run(arguments: list[str]) -> int:
 
 
 def _defaults(group: Any, arguments: list[str]) -> dict[str, Any]:
-    """Return the defaults of the files for the requested command, as Click takes them.
+    """Return the defaults of both `scoreinv.toml` for the requested command, in the form of Click's `default_map`.
 
-    Raises InputError for a wrong file.
+    Raises InputError if a file is not valid.
     """
     words = arguments[: 2 if arguments[:1] and arguments[0] in GROUPS else 1]
     command = group
     for word in words:
         command = getattr(command, "commands", {}).get(word)
-    if command is None or hasattr(command, "commands"):  # Click refuses it, or shows its help
+    if command is None or hasattr(command, "commands"):  # Click reports it, or shows the help
         return {}
     options = [each for each in command.params if not each.is_eager]
     names = {each.name.replace("_", "-"): each.name for each in options}
@@ -137,12 +140,12 @@ def _defaults(group: Any, arguments: list[str]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return the content of a file of defaults; nothing if there is none."""
+    """Return the content of a file of defaults; empty if the file does not exist or cannot be accessed."""
     import tomllib
 
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):
-        return {}  # a closed folder may be the home of a service
+        return {}  # a service may have no access to its home folder
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is not TOML ({error}): correct it, or move it away") from error

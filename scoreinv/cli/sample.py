@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _OWN = "-classifier"
-"""Ending of the name of a model's own classifier."""
+"""Suffix of the name of a model's own classifier."""
 _WRITTEN_AT_ONCE = 512
-"""Pictures of a folder that are drawn before they are written: an interruption loses them."""
+"""Maximum number of pictures of a folder that are drawn before they are written; an interruption loses them."""
 _PIXELS_AT_ONCE = 1 << 24
-"""Largest number of their pixels, which bounds memory."""
+"""Maximum number of pixels of these pictures, to limit the memory."""
 
 
 @dataclass(frozen=True)
 class ClassOptions:
-    """Class of the pictures.
+    """Options for drawing pictures of one class.
 
     Attributes:
-        class_: name or number of a class; None: any.
-        guidance: strength of the classifier; None: recommended with it.
-        classifier: name or file; None: the model's own.
+        class_: name or number of the class; None: any class.
+        guidance: strength of the classifier; None: the strength that is recommended with the classifier.
+        classifier: name or file of the classifier; None: the model's own.
     """
 
     class_: Annotated[
@@ -149,7 +149,7 @@ def _pictures(count: int) -> str:
 
 
 def _guide(wanted: ClassOptions, model: str) -> tuple[NoiseClassifier, int] | tuple[None, None]:
-    """Return the given classifier, or the model's own, and its label of the requested class."""
+    """Return the classifier and the label of the requested class; None for both without a class."""
     if wanted.class_ is None:
         return None, None
     name = wanted.classifier_of(model)

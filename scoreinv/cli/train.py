@@ -25,7 +25,7 @@ from scoreinv.system.threads import set_threads
 
 @dataclass(frozen=True)
 class Subject:
-    """Model to train, and its pictures."""
+    """Options for the model to train, and for its pictures."""
 
     sde: Annotated[Literal["ve", "vp", "subvp"] | None, Setting("SDE of the paper, with a small network.")] = None
     size: Annotated[
@@ -58,7 +58,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Folder, start, end and settings of a run; None leaves the default."""
+    """Options for the folder, start, end and optimisation of a run; None: the default."""
 
     out: Annotated[str | None, Setting("Folder of this run. (default: runs/SDE-DATE)", metavar="FOLDER")] = None
     steps: Annotated[int | None, Setting("Total number of steps.", TRAINING_STEPS)] = None
@@ -178,7 +178,10 @@ def _train(
     common: Common,
     remark: str,
 ) -> training.TrainResult:
-    """Train with a progress bar; print the remark at the first step, and how to continue after an interrupt."""
+    """Train with a progress bar.
+
+    Print `remark` and the end of the run at the first step, and after an interrupt how to continue.
+    """
     from scoreinv.training.data.pictures import picture_files
 
     init: models.AnyModel | None = None
@@ -264,7 +267,7 @@ def _configuration(subject: Subject, how: RunOptions, common: Common) -> trainin
 
 
 def _named(subject: Subject, how: RunOptions, common: Common) -> training.TrainingConfig:
-    """Return the configuration in a file, of a published model, of the resumed run, or for an SDE."""
+    """Return the configuration of a file, of a published model or of the resumed run, else the preset for an SDE."""
     from scoreinv.training import presets
 
     resumed = Path(how.out) if how.resume and how.out is not None else None
@@ -298,7 +301,7 @@ def _named(subject: Subject, how: RunOptions, common: Common) -> training.Traini
 
 
 def _remark(config: training.TrainingConfig, subject: Subject, how: RunOptions) -> str:
-    """Return what to say of the size that a machine without a GPU chose; empty if the user or a model chose it."""
+    """Return a notice that the pictures are small for lack of a GPU; empty if the user or a model chose their size."""
     from scoreinv.training.presets import CPU_SIZE
 
     chosen = subject.sde is None or subject.size is not None or subject.classifier or how.resume or how.init is not None
