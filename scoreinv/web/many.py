@@ -1,4 +1,4 @@
-"""Many photographs: `scoreinv.batch` behind the page, on the files of a session.
+"""Routes for many photographs: the page runs `scoreinv.batch` on the files of a session.
 
 The folder `photos` of the session holds the uploads, `results` the files of the batch with its manifest.
 """
@@ -92,7 +92,9 @@ class Batch:
     def run(self, task: Task, request: Request, suffix: str, models: Models, callback: Callback) -> dict[str, Any]:
         """Process all files, and record their rows; return the JSON of the job.
 
-        Files that the plan leaves out fail. Raises Cancelled if the callback stops the work, or the files are gone.
+        Files that the plan leaves out count as failed.
+
+        Raises Cancelled if the callback stops the work, or if the session is deleted meanwhile.
         """
         options = OutputOptions(output=str(self.results), workers="1", overwrite=True)
         names = {*self.names}  # before the plan: files may still come
@@ -138,7 +140,9 @@ class Batch:
         return row | named
 
     def zipped(self) -> Path:
-        """Write all results and the manifest to a file; return its path. An earlier file may still be sent.
+        """Write all results and the manifest to a zip file; return its path.
+
+        An earlier file is replaced, not overwritten, since it may still be sent.
 
         Raises GoneError if there are no results.
         """
