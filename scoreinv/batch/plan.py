@@ -116,7 +116,7 @@ class Job:
     steps: tuple[str, ...] = ()
 
     @property
-    def beside(self) -> tuple[str, ...]:
+    def auxiliary(self) -> tuple[str, ...]:
         """Paths of the files that are written in addition to the results."""
         return (*filter(None, (self.uncertainty, self.changes)), *self.steps)
 
@@ -200,16 +200,18 @@ class Planner:
         refuse_inputs("-o", outputs, inputs if found.batch else self.models)
         inputs |= {job.source: "a photo" for job in jobs}
         if auxiliary.uncertainty is not None:
-            maps = self._beside("--uncertainty", auxiliary.uncertainty, jobs, inputs, batch=found.batch)
+            maps = self._auxiliary_paths("--uncertainty", auxiliary.uncertainty, jobs, inputs, batch=found.batch)
             jobs = [replace(job, uncertainty=path) for job, (path,) in zip(jobs, maps, strict=True)]
         if options.changes is not None:
             if lossy := next((path for path in outputs if is_lossy(path, options.quality)), None):
                 _log.warning("%s: its compression alters every pixel: --changes shows those altered before", lossy)
-            masks_of = self._beside("--changes", options.changes, jobs, inputs, batch=found.batch)
+            masks_of = self._auxiliary_paths("--changes", options.changes, jobs, inputs, batch=found.batch)
             jobs = [replace(job, changes=path) for job, (path,) in zip(jobs, masks_of, strict=True)]
         if auxiliary.steps_to is not None:
             ends = auxiliary.endings
-            steps = self._beside("--steps-to", auxiliary.steps_to, jobs, inputs, batch=found.batch, endings=ends)
+            steps = self._auxiliary_paths(
+                "--steps-to", auxiliary.steps_to, jobs, inputs, batch=found.batch, endings=ends
+            )
             jobs = [replace(job, steps=paths) for job, paths in zip(jobs, steps, strict=True)]
         return replace(found, jobs=_shard(options.shard, jobs), left_out=left_out)
 
@@ -362,7 +364,7 @@ class Planner:
         refuse_inputs(option, masks.values(), {job.source: "a photo" for job in jobs})
         return masks
 
-    def _beside(
+    def _auxiliary_paths(
         self,
         option: str,
         path: str,
@@ -398,7 +400,7 @@ class Planner:
         named = named if in_folder else [(path,)]
         paths = [each for group in named for each in group]
         refuse_inputs(option, paths, inputs)
-        others = (each for job in jobs for each in (*job.outputs, *job.beside))
+        others = (each for job in jobs for each in (*job.outputs, *job.auxiliary))
         counts = Counter(map(os.path.realpath, (*paths, *others)))
         if taken := [each for each in paths if counts[os.path.realpath(each)] > 1]:
             raise InputError(f"{option} {taken[0]}: is another output: choose another name")

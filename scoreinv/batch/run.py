@@ -56,7 +56,7 @@ def run(plan: Plan, work: Work, progress: Progress = lambda *_: None) -> Generat
 
 def _remove_leftovers_of(plan: Plan) -> None:
     """Remove unfinished files of killed runs from the folders of a plan's outputs."""
-    written = {path for job in plan.jobs for path in (*job.outputs, *job.beside) if path != STREAM}
+    written = {path for job in plan.jobs for path in (*job.outputs, *job.auxiliary) if path != STREAM}
     for folder in {Path(path).parent for path in written if not is_url(path)}:
         remove_leftovers(folder)
 

@@ -162,7 +162,7 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
         if work.dry_run:
             if not is_url(job.source):  # nothing is fetched
                 prepare(job, work)
-            return {"input": job.source, "outputs": todo, **({"beside": [*job.beside]} if job.beside else {})}
+            return {"input": job.source, "outputs": todo, **({"beside": [*job.auxiliary]} if job.auxiliary else {})}
         given, notes = prepare(job, work)
         keep_freed()
         if work.roles or "torch" in sys.modules:  # some tasks compute without a model
@@ -179,7 +179,7 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
         if job.changes is not None and outcome.provenance is not None:
             # No earlier run has finished this picture, so a batch may replace its mask.
             mask = changes_of(outcome, given.picture, pictures)
-            _write_beside(job.changes, mask, work.options.overwrite or work.batch)
+            _write_auxiliary(job.changes, mask, work.options.overwrite or work.batch)
         written = _write(job, work, outcome, dict(zip(outputs, pictures, strict=True)), todo)
     except CheckpointError:
         raise
@@ -222,10 +222,10 @@ def _write(
     # No earlier run has finished this picture, so a batch may replace its auxiliary files.
     replace = work.options.overwrite or work.batch
     if job.uncertainty is not None and outcome.std is not None:
-        _write_beside(job.uncertainty, imaging.Picture(imaging.deviation_map(outcome.std)), replace)
+        _write_auxiliary(job.uncertainty, imaging.Picture(imaging.deviation_map(outcome.std)), replace)
     for path, picture in zip(job.steps, outcome.step_pictures(), strict=True) if job.steps else ():
         if picture is not None:
-            _write_beside(path, picture, replace)
+            _write_auxiliary(path, picture, replace)
     if job.output != STREAM and not is_url(job.output):
         Path(job.output).parent.mkdir(parents=True, exist_ok=True)
     options, written, existing = work.options, [], None
@@ -242,6 +242,6 @@ def _write(
     return written or [*pictures]
 
 
-def _write_beside(path: str, picture: imaging.Picture, overwrite: bool) -> None:
+def _write_auxiliary(path: str, picture: imaging.Picture, overwrite: bool) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     files.write_picture(path, picture, overwrite=overwrite)

@@ -79,12 +79,14 @@ def process_in_workers(jobs: list[Job], work: Work, count: int) -> Generator[Row
     level = logging.getLogger("scoreinv").getEffectiveLevel()
 
     def start() -> ProcessPoolExecutor:
+        """Start a pool of one process."""
         return ProcessPoolExecutor(1, context, _begin, (threads, records, level))
 
     waiting, killed, running = deque(jobs), Counter[Job](), dict[Future[Row], tuple[int, Job]]()
     pools = [start() for _ in range(count)]
 
     def submit(number: int) -> None:
+        """Give the next picture to a pool; start the pool again if its process was killed."""
         if waiting:
             job = waiting.popleft()
             with _without_signals():

@@ -15,6 +15,7 @@ override both: `SCOREINV_COMMAND_OPTION`, or for all commands `SCOREINV_OPTION`.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
@@ -112,31 +113,40 @@ def _defaults(group: Any, arguments: list[str]) -> dict[str, Any]:
     names = {each.name.replace("_", "-"): each.name for each in options}
     names |= {option.lstrip("-"): each.name for each in options for option in each.opts}
     repeatable = {each.name for each in options if getattr(each, "multiple", False)}
-    common = {field.name for field in fields(Common)}
     values: dict[str, Any] = {}
     for path in (Path(typer.get_app_dir("scoreinv")) / TOML, Path(TOML)):
         table = _read(path)
-        for depth, tables in enumerate((COMMANDS, GROUPS.get(words[0], ()), ())[: len(words) + 1]):
-            asked = " ".join(words[:depth])
+        for depth, subcommands in enumerate((COMMANDS, GROUPS.get(words[0], ()), ())[: len(words) + 1]):
             for key, value in table.items():
-                name, wrong = names.get(key.replace("_", "-")), ""
-                if isinstance(value, dict):
-                    if key not in tables:
-                        wrong = f"[{'.'.join([*words[:depth], key])}] is not a command: see scoreinv --help"
-                elif not isinstance(value, bool | int | float | str):
-                    wrong = f"{key}: give one text, number, true or false"
-                elif depth == 0 and name not in common:
-                    wrong = f"{key} is not an option of all commands: put it in a table, such as [inpaint]"
-                elif name is None:
-                    wrong = f"{key} is not an option of {asked}: see scoreinv {asked} --help-all"
-                else:
-                    values[name] = [str(value)] if name in repeatable else str(value)
-                if wrong:
-                    raise InputError(f"{path}: {wrong}")
+                name = names.get(key.replace("_", "-"))
+                if problem := _entry_problem(key, value, name, words[:depth], subcommands):
+                    raise InputError(f"{path}: {problem}")
+                if not isinstance(value, dict):
+                    values[str(name)] = [str(value)] if name in repeatable else str(value)
             table = table.get(words[depth], {}) if depth < len(words) else {}
     for word in reversed(words):
         values = {word: values}
     return values
+
+
+def _entry_problem(key: str, value: Any, name: str | None, words: list[str], subcommands: Collection[str]) -> str:
+    """Return what is wrong with an entry of a file of defaults; empty if it is valid.
+
+    Args:
+        name: the parameter that the key names; None: the command has no such option.
+        words: the command of the entry's table; empty at the top of the file.
+        subcommands: names of the tables that may be in this one.
+    """
+    words_text = " ".join(words)
+    if isinstance(value, dict):
+        return "" if key in subcommands else f"[{'.'.join([*words, key])}] is not a command: see scoreinv --help"
+    if not isinstance(value, bool | int | float | str):
+        return f"{key}: give one text, number, true or false"
+    if not words and name not in {field.name for field in fields(Common)}:
+        return f"{key} is not an option of all commands: put it in a table, such as [inpaint]"
+    if name is None:
+        return f"{key} is not an option of {words_text}: see scoreinv {words_text} --help-all"
+    return ""
 
 
 def _read(path: Path) -> dict[str, Any]:

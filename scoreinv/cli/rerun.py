@@ -135,7 +135,7 @@ def _original(result: str, given: str | None, record: Record, frame: int | None)
 
     if given is not None:
         return given, files.read_picture(given, frame)
-    for path in _beside(Path(result)):
+    for path in _candidates(Path(result)):
         try:
             picture = files.read_picture(path)
         except InputError:
@@ -145,7 +145,7 @@ def _original(result: str, given: str | None, record: Record, frame: int | None)
     raise InputError(f"{result}: its original is not beside it: name it with --original")
 
 
-def _beside(result: Path) -> Iterator[Path]:
+def _candidates(result: Path) -> Iterator[Path]:
     """Yield the pictures in which to look for a result's original, the likeliest names first.
 
     They are in the result's folder, and for a result in `NAME_inpainted/` in the folder `NAME`.

@@ -120,7 +120,7 @@ def sample(
     ranges = [range(first, min(first + size, count)) for first in range(0, count, size)]
     if len(ranges) == 1:
         gallery.check((side, side))
-    nfe = 0
+    nfe = 0  # of all pictures
     with progress_bar("sampling", quiet=common.quiet) as show:
         for part, report in zip(ranges, tasks.split(show, map(len, ranges)), strict=True):
             result = generate(

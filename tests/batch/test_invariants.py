@@ -107,7 +107,7 @@ def pictures(planner: Planner) -> Counter[str]:
 
 
 def written(plan: Plan) -> list[str]:
-    return [os.path.realpath(path) for job in plan.jobs for path in (*job.outputs, *job.beside)]
+    return [os.path.realpath(path) for job in plan.jobs for path in (*job.outputs, *job.auxiliary)]
 
 
 def test_plans(tmp_path, monkeypatch):
