@@ -51,7 +51,7 @@ def test_what_is_no_photo_to_colour_like(scoreinv, conditional, tmp_path):
         (("--like", "colours.png", "--like", "torn.png"), "torn.png"),
         (("--like", "absent.png"), "--like absent.png: no such file"),
         (("--like", "-"), "stdin is for the photo"),
-        (("--like", "colours.png", "--model", conditional), "scene takes references"),
+        (("--like", "colours.png", "--model", conditional), "scene"),
     ):
         refused = scoreinv("colorize", "grey.png", *words)
         assert refused.code == 2

@@ -236,7 +236,7 @@ def test_colours_of_another_photograph(browser):
     refused = asked(browser, f"{path}/colorize", like=grey)
     assert (refused.status_code, refused.json()["error"].startswith("The reference photograph")) == (422, True)
     end = done(browser, f"{path}/colorize", like=coloured)
-    assert (end["state"], "references" in end["error"]) == ("failed", True)
+    assert (end["state"], "scene" in end["error"]) == ("failed", True)
 
 
 def test_damage_is_found(browser, monkeypatch):
