@@ -184,12 +184,7 @@ def _train(
     """
     from scoreinv.training.data.pictures import picture_files
 
-    init: models.AnyModel | None = None
-    if how.init is not None:
-        if config.damage is not None:
-            init = load_damage_detector(how.init)
-        else:
-            init = load_classifier(how.init) if isinstance(config.model, models.ClassifierConfig) else load(how.init)
+    init = None if how.init is None else _initial_model(how.init, config)
     keep_freed()
     with picture_files(config.data) as files:
         notice(common, f"reading {len(files):,} pictures from {config.data.source or 'the built-in set'}")
@@ -200,15 +195,9 @@ def _train(
             nonlocal begun
             if not begun:
                 begun = True
-                start = f"from step {progress.begun:,} " if progress.begun else ""
-                left = ""
-                if progress.begun and config.minutes:
-                    total = 60 * config.minutes
-                    left = f" ({duration(max(0, total - progress.seconds))} of {duration(total)} left)"
-                ends = f"{_ends(config)}{left}"
                 if remark:
                     notice(common, remark)
-                notice(common, f"training in {run.path}, {start}to {ends}; Ctrl-C saves, --resume continues")
+                notice(common, _start_notice(config, run, progress))
             speed = f"{progress.images_per_second:.3g} images/s"
             show(progress.fraction, progress.seconds_left, f"loss {progress.loss:.4f}, {speed}")
 
@@ -224,13 +213,33 @@ def _train(
                 callback=callback,
             )
         except KeyboardInterrupt:
-            if run.config.exists():
-                kept = "saved" if training.saved_states(run.states) else "no step was finished"
-                again = f"scoreinv train --resume --out {shlex.quote(str(run.path))}"
-                advise(common, f"{kept} in {run.path}; continue with: {again}")
-            else:
-                advise(common, "nothing was trained yet, and nothing is kept: start again")
+            advise(common, _interrupt_advice(run))
             raise
+
+
+def _initial_model(name: str, config: training.TrainingConfig) -> models.AnyModel:
+    """Load the model of --init, of the kind that the configuration trains."""
+    if config.damage is not None:
+        return load_damage_detector(name)
+    return load_classifier(name) if isinstance(config.model, models.ClassifierConfig) else load(name)
+
+
+def _start_notice(config: training.TrainingConfig, run: training.TrainingRun, progress: training.TrainProgress) -> str:
+    """Return the notice at the first step: the run's folder, its end, and for a resumed run its start."""
+    start = f"from step {progress.begun:,} " if progress.begun else ""
+    left = ""
+    if progress.begun and config.minutes:
+        total = 60 * config.minutes
+        left = f" ({duration(max(0, total - progress.seconds))} of {duration(total)} left)"
+    return f"training in {run.path}, {start}to {_ends(config)}{left}; Ctrl-C saves, --resume continues"
+
+
+def _interrupt_advice(run: training.TrainingRun) -> str:
+    """Return how to continue an interrupted run."""
+    if not run.config.exists():
+        return "nothing was trained yet, and nothing is kept: start again"
+    kept = "saved" if training.saved_states(run.states) else "no step was finished"
+    return f"{kept} in {run.path}; continue with: scoreinv train --resume --out {shlex.quote(str(run.path))}"
 
 
 def _configuration(subject: Subject, how: RunOptions, common: Common) -> training.TrainingConfig:
