@@ -14,11 +14,12 @@ import signal
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,51 +79,70 @@ def process_in_workers(jobs: list[Job], work: Work, count: int) -> Generator[Row
     listener = logging.handlers.QueueListener(records, *logging.getLogger("scoreinv").handlers)
     level = logging.getLogger("scoreinv").getEffectiveLevel()
 
-    def start() -> ProcessPoolExecutor:
-        """Start a pool of one process."""
-        return ProcessPoolExecutor(1, context, _begin, (threads, records, level))
-
-    waiting, killed, running = deque(jobs), Counter[Job](), dict[Future[Row], tuple[int, Job]]()
-    pools = [start() for _ in range(count)]
-
-    def submit(number: int) -> None:
-        """Give the next picture to a pool; start the pool again if its process was killed."""
-        if waiting:
-            job = waiting.popleft()
-            with _without_signals():
-                try:
-                    future = pools[number].submit(process, job, work)
-                except BrokenProcessPool:  # killed between two pictures
-                    pools[number] = start()
-                    future = pools[number].submit(process, job, work)
-            running[future] = number, job
-
+    start = partial(ProcessPoolExecutor, 1, context, _begin, (threads, records, level))
+    pools = _Pools(jobs, work, count, start)
     listener.start()
     try:
-        for number in range(count):
-            submit(number)
-        while running:
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                number, job = running.pop(future)
+        yield from pools.rows()
+    finally:
+        pools.close()
+        listener.stop()
+
+
+class _Pools:
+    """Pools of one process each, which process pictures. A pool whose process was killed is started again.
+
+    Args:
+        count: number of pools.
+        start: starts a pool.
+    """
+
+    def __init__(self, jobs: list[Job], work: Work, count: int, start: Callable[[], ProcessPoolExecutor]) -> None:
+        self._work, self._count, self._start = work, count, start
+        self._waiting, self._killed = deque(jobs), Counter[Job]()
+        self._running: dict[Future[Row], tuple[int, Job]] = {}
+        self._pools = [start() for _ in range(count)]
+
+    def rows(self) -> Iterator[Row]:
+        """Process all pictures; yield their rows as they finish. Pictures of killed processes are repeated."""
+        for number in range(self._count):
+            self._submit(number)
+        while self._running:
+            for future in wait(self._running, return_when=FIRST_COMPLETED).done:
+                number, job = self._running.pop(future)
                 try:
                     row = future.result()
                 except BrokenProcessPool:
-                    killed[job] += 1
-                    if killed[job] <= RETRIES:
-                        waiting.append(job)
-                        submit(number)
+                    self._killed[job] += 1
+                    if self._killed[job] <= RETRIES:
+                        self._waiting.append(job)
+                        self._submit(number)
                         continue
-                    reason = f"its worker was killed {RETRIES + 1} times: is there memory for {count}?"
+                    reason = f"its worker was killed {RETRIES + 1} times: is there memory for {self._count}?"
                     row = {"input": job.source, "error": reason}
                 yield row
-                submit(number)
-    finally:
-        if running:
+                self._submit(number)
+
+    def close(self) -> None:
+        """End the processes, also those that are still processing a picture."""
+        if self._running:
             for child in multiprocessing.active_children():
                 child.terminate()
-        for pool in pools:
+        for pool in self._pools:
             pool.shutdown(cancel_futures=True)
-        listener.stop()
+
+    def _submit(self, number: int) -> None:
+        """Give the next picture to a pool, if any is left."""
+        if not self._waiting:
+            return
+        job = self._waiting.popleft()
+        with _without_signals():
+            try:
+                future = self._pools[number].submit(process, job, self._work)
+            except BrokenProcessPool:  # killed between two pictures
+                self._pools[number] = self._start()
+                future = self._pools[number].submit(process, job, self._work)
+        self._running[future] = number, job
 
 
 def _file_bytes(path: str) -> int:
