@@ -114,12 +114,8 @@ def sample(
     warn_of_completing(source, "new pictures are blots of colour (--model cifar10 draws pictures of 32x32 pixels)")
     method = sampler.chosen or tasks.default_sampler(prior)
     _log.info("sampler %s%s", method, "" if sampler.chosen else ", recommended with the model")
-    started, side = time.monotonic(), prior.image_size
-    # Each part is written before the next is drawn; all at once if they share a file.
-    size = count if gallery.is_file else max(1, min(_WRITTEN_AT_ONCE, _PIXELS_AT_ONCE // side**2))
-    ranges = [range(first, min(first + size, count)) for first in range(0, count, size)]
-    if len(ranges) == 1:
-        gallery.check((side, side))
+    started = time.monotonic()
+    ranges = _ranges(gallery, prior.image_size)
     nfe = 0  # of all pictures
     with progress_bar("sampling", quiet=common.quiet) as show:
         for part, report in zip(ranges, tasks.split(show, map(len, ranges)), strict=True):
@@ -142,6 +138,19 @@ def sample(
         record |= {"class": guide.classes[label], "classifier": wanted.classifier_of(model), "guidance": guidance}
     emit(common, record)
     notice(common, f"{_pictures(count)} in {target} ({duration(record['seconds'])})")
+
+
+def _ranges(gallery: Gallery, side: int) -> list[range]:
+    """Return the numbers of the pictures that are drawn together; each range is written before the next is drawn.
+
+    Pictures that share a file are drawn together. Raises InputError if those of a single range need too much memory.
+    """
+    count = gallery.count
+    size = count if gallery.is_file else max(1, min(_WRITTEN_AT_ONCE, _PIXELS_AT_ONCE // side**2))
+    ranges = [range(first, min(first + size, count)) for first in range(0, count, size)]
+    if len(ranges) == 1:
+        gallery.check((side, side))
+    return ranges
 
 
 def _pictures(count: int) -> str:

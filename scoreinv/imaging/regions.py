@@ -20,7 +20,7 @@ from scoreinv.windows.boxes import Box, crop
 from scoreinv.windows.placement import cheapest_tile
 
 _CELL = 16
-"""Side in pixels of the cells on which holes are grouped, so that labelling a 30-megapixel mask is fast."""
+"""Side in pixels of the cells by which holes are grouped: labelling the pixels of a large mask would be slow."""
 
 BLOCK_WINDOWS = 12
 """Maximum side of a region, in windows; larger clusters of holes are filled in blocks, one after another."""
@@ -313,8 +313,7 @@ def _with_context(box: Box, shape: tuple[int, int], context: int, multiple: int,
     for first, length, size in zip(box[:2], box[2:], shape, strict=True):
         side = -(-max(length + 2 * context, minimum) // multiple) * multiple
         if side > size:
-            # Accept half of the context, if there is any: without it a hole across the whole other axis would have no
-            # known pixels.
+            # Accept half of the context. Without any context, a hole that spans the other axis has no known pixels.
             side = size // multiple * multiple
             side = side if side >= length + min(context, size - length) / 2 else size
         starts.append(min(max(first - (side - length) // 2, 0), size - side))

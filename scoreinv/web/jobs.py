@@ -38,7 +38,7 @@ class Job:
     """A job, from its request until its result is fetched.
 
     Args:
-        work: takes a callback for its progress, and returns the JSON of the result.
+        work: the function to run. Its argument is a callback for the progress; it returns the JSON of the result.
 
     Attributes:
         state: waiting, running, done, failed or cancelled.
@@ -148,7 +148,7 @@ class JobQueue:
             self._jobs[job.key] = job
             for key in [key for key, old in self._jobs.items() if old.over][:-_MOST_FINISHED]:
                 del self._jobs[key]
-            self._prepare = None  # the job prepares what it needs
+            self._prepare = None  # the job loads its own model
             self._calls.put(job.run)
         return job
 

@@ -90,7 +90,7 @@ class Sessions:
                 raise InputError("There is no space for more photographs: use the command line for them")
 
     def keep(self, photo: Photo) -> None:
-        """Write a photograph, result or layer of a session. If there is no space, it is in memory only."""
+        """Write a photograph, result or layer of a session to disk, unless there is too little space."""
         with self._lock:
             if self._folder is None or photo.session not in self._used or self._most is None:
                 return
