@@ -1,6 +1,6 @@
-"""A Ray cluster: pictures are rows of a Ray dataset, processed wherever there is room.
+"""Batches on a Ray cluster: pictures are the rows of a Ray dataset, which Ray distributes to processes.
 
-All machines have scoreinv, and see the same files under the same names; those of object stores are copied by each.
+Each machine needs scoreinv, and the files under the same paths, or URLs of an object store.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from scoreinv.system.terminal import ENDING_SIGNALS
 
 
 class Attempts:
-    """An actor that counts how often each picture is begun: Ray Data repeats lost work without end."""
+    """A Ray actor that counts the attempts at each picture, since Ray Data repeats lost work without a limit."""
 
     def __init__(self) -> None:
         self._counts = Counter[int]()
@@ -41,11 +41,12 @@ class Attempts:
 
 
 class Processor:
-    """Process the pictures of rows in one process of the cluster, which loads its models once.
+    """Processes pictures in one process of the cluster, which loads its models once.
 
     Args:
+        jobs: all jobs of the run; a row has the index of its job.
         folder: working folder of the run.
-        attempts: handle of `Attempts`.
+        attempts: handle of the `Attempts` actor.
     """
 
     def __init__(self, jobs: list[Job], work: Work, folder: str, attempts: Any) -> None:
@@ -55,7 +56,7 @@ class Processor:
         self._jobs, self._work, self._attempts = jobs, work, attempts
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return the row of a picture as JSON, or the error of an unusable model."""
+        """Add to a Ray row the picture's row as JSON, or the message about an unusable model."""
         import ray
 
         job = self._jobs[row["id"]]
@@ -73,11 +74,11 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
 
     Raises:
         CheckpointError: a model cannot be used.
-        InputError: a process needs more processors than a machine has.
-        ScoreinvError: there is no cluster.
+        InputError: no machine has enough processors for a process.
+        ScoreinvError: no cluster can be reached.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports, unless the user wants them
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # rows tell of lost workers
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # rows report lost workers
     import ray
 
     machine = work.models.machine
@@ -85,17 +86,17 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
     work = replace(work, models=replace(work.models, machine=replace(machine, threads=threads)))
     stack = ExitStack()
     try:
-        stack.enter_context(redirect_stdout(_StdoutWithout(sys.stdout, _connect(ray))))  # type: ignore[type-var]
-        gpus = int(machine.device != "cpu" and _room(ray, "GPU", 1) > 0)
-        room = _room(ray, "GPU", 1) if gpus else _room(ray, "CPU", threads)
-        if not room:
+        stack.enter_context(redirect_stdout(_FilteredStdout(sys.stdout, _connect(ray))))  # type: ignore[type-var]
+        gpus = int(machine.device != "cpu" and _capacity(ray, "GPU", 1) > 0)
+        capacity = _capacity(ray, "GPU", 1) if gpus else _capacity(ray, "CPU", threads)
+        if not capacity:
             raise InputError(f"--threads {threads}: no machine of the cluster has as many processors")
         attempts = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Attempts).remote()
         left = dict(enumerate(jobs))
         rows = ray.data.from_items([{"id": number} for number in range(len(jobs))], override_num_blocks=len(jobs)).map(
             Processor,  # type: ignore[arg-type]
             fn_constructor_args=(jobs, work, str(Path.cwd()), attempts),
-            concurrency=min(len(jobs), room),
+            concurrency=min(len(jobs), capacity),
             num_cpus=threads,
             num_gpus=gpus,
         )
@@ -113,8 +114,13 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
 
 
 @dataclass(frozen=True)
-class _StdoutWithout:
-    """Standard output that drops what some threads print: one of Ray's prints of lost workers among the results."""
+class _FilteredStdout:
+    """Standard output without the text of some threads: one of Ray's would print about lost workers among the results.
+
+    Attributes:
+        stream: the standard output.
+        dropped: threads whose text is discarded.
+    """
 
     stream: TextIO
     dropped: frozenset[threading.Thread]
@@ -127,14 +133,14 @@ class _StdoutWithout:
 
 
 def _connect(ray: Any) -> frozenset[threading.Thread]:
-    """Connect to the cluster, silently; keep this process's signal handlers. Return the threads that this started."""
+    """Connect to the cluster without messages; keep the signal handlers. Return the threads that Ray has started."""
     address = os.environ.get("RAY_ADDRESS", "local")
     others = frozenset(threading.enumerate())
     handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
     try:
         with redirect_stdout(io.StringIO()), _without_stderr():  # stdout is for results
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-    except Exception as error:  # Ray has no class of its own for these
+    except Exception as error:  # Ray raises errors of many classes
         reason = str(error).strip().partition("\n")[0]
         raise ScoreinvError(f"--workers ray: no cluster at {address}: {reason}") from error
     for number, handler in handlers.items():
@@ -148,7 +154,7 @@ def _connect(ray: Any) -> frozenset[threading.Thread]:
 
 @contextmanager
 def _without_stderr() -> Iterator[None]:
-    """Hide the first lines of Ray's C++ code, which knows no setting for them."""
+    """Hide the first messages of Ray's C++ code, for which it has no setting."""
     kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:
@@ -159,7 +165,7 @@ def _without_stderr() -> Iterator[None]:
         os.close(null)
 
 
-def _room(ray: Any, resource: str, each: int) -> int:
-    """Return how many processes the machines have room for, which take this much of a resource each."""
+def _capacity(ray: Any, resource: str, each: int) -> int:
+    """Return the number of processes that fit on the machines if each needs this amount of a resource."""
     machines = [machine["Resources"] for machine in ray.nodes() if machine["Alive"]]
     return sum(int(machine.get(resource, 0) // each) for machine in machines)

@@ -27,12 +27,12 @@ COLUMNS = (
     *("input", "output", "outputs", "seconds", "nfe", "seed", "model", "model_sha256", "color_model", "method"),
     *("changes", "record", "notes", "skipped", "error"),
 )
-"""Columns of a new manifest. One of an earlier version keeps its own."""
+"""Columns of a new manifest. A manifest of an earlier version keeps its columns."""
 _TAIL = 1 << 16
-"""Bytes at the end of a table in which an unfinished row is looked for."""
+"""Bytes at the end of a table that are searched for an unfinished row, and at its beginning for the header."""
 
 _LOCKED_BYTE = 1 << 30
-"""The byte that is locked on Windows, where a locked byte cannot be read: beyond the end."""
+"""Position of the byte to lock on Windows: beyond the end of the file, since a locked byte cannot be read there."""
 
 if sys.platform == "win32":
     import msvcrt
@@ -43,20 +43,21 @@ _log = logging.getLogger(__name__)
 
 
 class Table:
-    """A CSV file that grows by one line for each finished picture; several processes may append to it.
+    """A CSV file with a line for each finished picture, to which several processes may append.
 
-    They take turns by a lock on it. An unfinished row of a killed process or a full disk is removed before the next.
+    A lock on the file makes them take turns. The unfinished row of a killed process or a full disk is removed before
+    the next row is appended.
 
     Args:
-        path: of the file.
+        path: path of the file.
         columns: header of a new file.
-        replace: the first line replaces an existing file.
+        replace: whether the first line replaces an existing file.
 
     Attributes:
         lost: number of lines that could not be written.
 
     Raises:
-        InputError: the path is not a file, is not writable, or has no table of this kind.
+        InputError: the path is not a file, is not writable, or has a table with other columns.
     """
 
     def __init__(self, path: Path, columns: tuple[str, ...], *, replace: bool = False) -> None:
@@ -74,7 +75,7 @@ class Table:
             raise InputError(f"{path}: is not writable ({error.strerror}): move it away") from error
 
     def _columns_of(self, file: BinaryIO) -> tuple[str, ...]:
-        """Return the columns of an existing file, those of a new one if its header is unfinished."""
+        """Return the columns of an existing file; if its header is unfinished, those of a new file."""
         first, ended, _ = file.read(_TAIL).partition(b"\n")
         if not ended and _line(self.columns, dict(zip(self.columns, self.columns, strict=True))).startswith(first):
             return self.columns
@@ -84,7 +85,7 @@ class Table:
         return found
 
     def add(self, row: Row) -> None:
-        """Append a row; entries without a column are left out. A warning tells of the first line that is lost."""
+        """Append a row, without the entries that have no column. Log a warning about the first lost line."""
         try:
             if self._replace:
                 self.path.unlink(missing_ok=True)
@@ -98,7 +99,7 @@ class Table:
                 file.write(header + _line(self.columns, row))
         except OSError as error:
             if not self.lost:
-                _log.warning("%s: is not writable (%s): the work goes on without it", self.path, error.strerror)
+                _log.warning("%s: is not writable (%s): the work continues without it", self.path, error.strerror)
             self.lost += 1
 
 
@@ -110,14 +111,14 @@ class Manifest(Table):
 
     @cached_property
     def finished(self) -> set[str]:
-        """Inputs whose last line, when this is first read, names a result."""
+        """Inputs whose last line names a result. Read once, before this run appends lines."""
         last: dict[str, str] = {}
         with suppress(OSError), self.path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             last = {row["input"]: row["output"] for row in csv.DictReader(file)}
         return {name for name, output in last.items() if output}
 
     def add(self, row: Row) -> None:
-        """Append a row, unless the run or process that made the results has."""
+        """Append a row, unless it only repeats a result that an earlier run or another process has recorded."""
         if row.get("skipped") == BY_ANOTHER or (row.get("skipped") == EXISTS and row["input"] in self.finished):
             return
         lists = {key: json.dumps(row[key]) for key in ("outputs", "notes") if key in row}
@@ -126,9 +127,10 @@ class Manifest(Table):
 
 @contextmanager
 def manifest_of(jobs: Plan) -> Iterator[Manifest | None]:
-    """Yield the manifest of a plan; None if its results have no folder of their own.
+    """Yield the manifest of a plan; None if its results are not in one folder.
 
-    That of an object store, whose files cannot be appended to, is put there at the end as `manifests/TIME-NUMBER.csv`.
+    Files of an object store cannot be appended to: there the manifest is written at the end, as
+    `manifests/TIME-NUMBER.csv`.
     """
     if jobs.store is None:
         yield None if jobs.folder is None else Manifest(jobs.folder / MANIFEST)
@@ -162,7 +164,7 @@ def _lock(file: BinaryIO) -> None:
 
 
 def _remove_unfinished_row(file: BinaryIO) -> None:
-    """Cut off what follows the last end of a line."""
+    """Remove everything after the last line break."""
     size = file.seek(0, os.SEEK_END)
     begin = max(0, size - _TAIL)
     file.seek(begin)

@@ -1,7 +1,7 @@
 """Names of outputs, and their checks before anything is computed.
 
-A result goes beside its photo as `STEM_inpainted.png`, or where `-o` says; those of a folder go to `FOLDER_inpainted/`.
-Folders of outputs are made with the first result.
+By default a result is written beside its photo as `STEM_inpainted.png`, and the results of a folder to
+`FOLDER_inpainted/`; `-o` names another file or folder. Folders of outputs are created with the first result.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ Frame = Annotated[int | None, Setting("Frame of a file with several; the first i
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Where results go and how they are written.
+    """Options of reading pictures and writing results.
 
     Attributes:
-        output: file or folder; None: beside the input.
-        recursive: include subfolders.
+        output: file or folder of the results; None: beside the input.
+        recursive: whether to include subfolders.
         format: file suffix of results that `output` does not name; None: tif for a TIFF, else png.
-        quality: of lossy formats.
-        shard: `K/N`, the K-th of N parts; None: all.
-        workers: number of processes, or `ray`; None: chosen.
-        frame: number of the frame to read; None: the only one.
+        quality: quality of lossy formats, 1 to 100; None: the format's default.
+        shard: `K/N`, the K-th of N parts of the pictures; None: all.
+        workers: number of processes, or `ray`; None: chosen by the number of pictures.
+        frame: index of the frame to read; None: the only one.
         changes: file or folder for masks of changes.
-        provenance: results have a record of the run.
-        record_time: records have the time.
-        overwrite: replace existing files.
+        provenance: whether results have a record of the run.
+        record_time: whether records have the time.
+        overwrite: whether existing files are replaced.
     """
 
     output: Annotated[
@@ -96,18 +96,22 @@ class OutputOptions:
 
     @property
     def names_folder(self) -> bool:
-        """Whether `output` ends like a folder, which is then made."""
+        """Whether `output` ends like a folder; a missing folder is then created."""
         return (self.output or "").endswith(("/", os.sep))
 
 
 def ending(source: str, suffix: str, options: OutputOptions, kind: str | None) -> str:
-    """Return what replaces a photo's suffix in its result's name; `kind` is the task's own format, if it has one."""
+    """Return the ending of a result's name after the photo's stem, such as `_inpainted.png`.
+
+    Args:
+        kind: file suffix of the task's results; None: the task has no fixed one.
+    """
     usual = "tif" if Path(source).suffix.lower() in (".tif", ".tiff") else "png"
     return f"{suffix}.{options.format or kind or usual}"
 
 
 def results_folder(given: str, suffix: str, options: OutputOptions) -> Path:
-    """Return the folder of a batch's results: that of `-o`, or one beside the given folder."""
+    """Return the folder of a batch's results: `-o`, or a folder beside the given one."""
     output = options.output
     if output is not None:
         if output == STREAM or Path(output).is_file() or Path(output).suffix.lower() in files.FORMATS:
@@ -164,7 +168,7 @@ def refuse_inputs(option: str, outputs: Iterable[str], inputs: Mapping[str, str]
 
     Args:
         option: the option that names the outputs.
-        inputs: what the error calls each input, such as "a photo", by its path; missing files are ignored.
+        inputs: the role of each input in the message, such as "a photo", by its path; missing files are ignored.
     """
     roles = {os.path.realpath(path): role for path, role in inputs.items() if os.path.exists(path)}  # noqa: PTH110
     for output in outputs:
@@ -179,14 +183,18 @@ def check_stdout() -> None:
 
 
 def check_file(path: str, option: str | None = None) -> None:
-    """Raise InputError, naming the option that gave it, unless `path` is a file or `-`."""
+    """Raise InputError unless `path` is a file or `-`; the message names the option, if any."""
     if path != STREAM and not Path(path).is_file():
         given = path if option is None else f"{option} {path}"
         raise InputError(f"{given}: no such file" if not Path(path).exists() else f"{given}: not a file")
 
 
 def check_quality(paths: list[str], quality: int, choose: str) -> None:
-    """Raise InputError if no output has a format with a quality; `choose` names the options of the format."""
+    """Raise InputError if no output has a format with a quality.
+
+    Args:
+        choose: the options that choose the format, in the message's words.
+    """
     if all(files.FORMATS.get(Path(path).suffix.lower(), "PNG") in ("PNG", "TIFF") for path in paths):
         raise InputError(
             f"--quality {quality}: {paths[0]} has no quality; jpg, webp, heic and avif have: choose one with {choose}"
@@ -206,6 +214,6 @@ def check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise InputError(f"{folder}: is not a folder: name another")
     try:
-        TemporaryFile(dir=folder).close()  # permissions do not tell everything
+        TemporaryFile(dir=folder).close()  # permission bits alone do not decide
     except OSError as error:
         raise InputError(f"{folder}: is not writable ({error.strerror}): choose another place with -o") from error

@@ -1,4 +1,7 @@
-"""Which pictures are processed, with which masks. Inputs are files and folders; results among them are left out."""
+"""The plan of a run: the photos to process, their masks, and the files to write.
+
+Inputs are files and folders. Results of earlier runs among them are left out.
+"""
 
 from __future__ import annotations
 
@@ -38,16 +41,18 @@ OTHER_FORMATS = frozenset([".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef
 
 
 @dataclass(frozen=True)
-class Beside:
-    """What the user gives with the photos, or wants beside the results, as paths.
+class AuxiliaryFiles:
+    """Paths of a run apart from photos and results: inputs of the task, and further outputs.
 
     Attributes:
-        mask: None: the task detects damage, if it fills any.
-        masks: how mask files are read.
+        mask: file or folder of masks; None: the task detects damage, if it fills any.
+        avoid: file or folder of masks of pixels that a fill must not copy.
+        masks: options for reading mask files.
+        hints: picture with strokes of colour.
         references: photos with example colours.
         uncertainty: file or folder for maps of the samples' standard deviation.
-        steps_to: folder for the picture after each step.
-        endings: what the names of these pictures add to the photo's.
+        steps_to: folder for the picture after each step of a restoration.
+        endings: a suffix for the name of the picture after each step.
     """
 
     mask: str | None = None
@@ -61,12 +66,12 @@ class Beside:
 
     @property
     def given(self) -> set[Given]:
-        """Names of what is given for the task."""
+        """The names of the inputs that the task gets besides the photo."""
         names: tuple[Given, ...] = get_args(Given)
         return {name for name in names if getattr(self, name)}
 
     def check(self) -> None:
-        """Raise InputError for files that do not exist or options without a mask file."""
+        """Raise InputError if a file does not exist, stdin is used twice, or an option needs a mask file."""
         if self.mask == self.avoid == STREAM:
             raise InputError("--avoid -: stdin can be read once, and --mask has it")
         if self.masks.mask_threshold == 1:
@@ -79,10 +84,10 @@ class Beside:
             check_file(self.hints, "--hints")
 
     def inputs(self) -> dict[str, str]:
-        """Return the role of each path that is read."""
-        own = {self.mask: "the mask", self.avoid: "the mask of --avoid", self.hints: "the hints"}
+        """Return the role of each input, in words, by its path."""
+        roles = {self.mask: "the mask", self.avoid: "the mask of --avoid", self.hints: "the hints"}
         references = dict.fromkeys(self.references, "a photo of --like")
-        return {path: role for path, role in own.items() if path is not None} | references
+        return {path: role for path, role in roles.items() if path is not None} | references
 
 
 @dataclass(frozen=True)
@@ -92,9 +97,9 @@ class Job:
     Attributes:
         source: path, or `-` for stdin.
         output: path of the result, or `-` for stdout.
-        inside: folder of the source relative to the given folder.
-        outputs: the output itself, or for several results NAME.1.png, NAME.2.png, ...
-        mask, avoid: paths of its masks.
+        inside: folder of the source, relative to the folder that the user gave.
+        outputs: paths of all results: the output itself, or for several NAME.1.png, NAME.2.png, ...
+        mask, avoid: paths of its masks, see `AuxiliaryFiles`.
         uncertainty: path of the map of the samples' standard deviation.
         changes: path of the mask of changes.
         steps: paths of the picture after each step of a restoration.
@@ -111,8 +116,8 @@ class Job:
     steps: tuple[str, ...] = ()
 
     @property
-    def beside(self) -> tuple[str, ...]:
-        """Paths of the files written beside the results."""
+    def auxiliary(self) -> tuple[str, ...]:
+        """Paths of the files that are written in addition to the results."""
         return (*filter(None, (self.uncertainty, self.changes)), *self.steps)
 
 
@@ -121,13 +126,13 @@ class Plan:
     """The jobs of a run.
 
     Attributes:
-        jobs: those of this shard. Inputs alone decide them: neither finished results nor masks do.
-        batch: several inputs or a folder: failures are counted and finished files skipped.
-        folder: the one folder of a batch's results, which gets the manifest.
-        results_skipped: number of inputs left out since they are results of others.
-        left_out: reasons of photos that are not processed, by source.
+        jobs: the jobs of this shard. They depend on the inputs alone, not on finished results or masks.
+        batch: whether there are several inputs or a folder. A batch continues after failures and skips finished files.
+        folder: the folder that gets the manifest; None if a batch's results are in several folders.
+        results_skipped: number of inputs that are left out because they are results of other inputs.
+        left_out: why photos are not processed, by source.
         store: URL of the results' folder, if photos and results are in an object store.
-        stored: URLs of files in that folder.
+        stored: URLs of the files in that folder.
     """
 
     jobs: list[Job]
@@ -138,7 +143,7 @@ class Plan:
     store: str | None = None
     stored: frozenset[str] = frozenset()
 
-    def has(self, job: Job) -> bool:
+    def has_results(self, job: Job) -> bool:
         """Return whether all results of a job exist."""
         return self.stored.issuperset(job.outputs) if self.store else all(map(os.path.exists, job.outputs))
 
@@ -149,11 +154,11 @@ class Planner:
 
     Args:
         photos: files and folders.
-        suffix: of the results' names, as `_inpainted`.
+        suffix: suffix of the results' names, such as `_inpainted`.
         results: number of results of each photo.
-        options: where they go.
-        given: what is given beside the photos.
-        models: the role of each model, by name.
+        options: options of the results' paths.
+        auxiliary: other inputs and outputs.
+        models: the role of each model, in words, by its name or path.
         kind: default file suffix of results; None: tif for a TIFF, else png.
     """
 
@@ -161,7 +166,7 @@ class Planner:
     suffix: str
     results: int
     options: OutputOptions
-    given: Beside
+    auxiliary: AuxiliaryFiles
     models: Mapping[str, str]
     kind: str | None = None
 
@@ -172,7 +177,7 @@ class Planner:
             InputError: an empty folder, stdin among other inputs, an output of an unknown format, not writable or equal
                 to an input, a quality without use, or two inputs with one output.
         """
-        given, options = self.given, self.options
+        auxiliary, options = self.auxiliary, self.options
         found = self._in_store() if any(map(is_url, (*self.photos, options.output or ""))) else self._on_disk()
         jobs = [replace(job, outputs=numbered(job.output, self.results)) for job in found.jobs]
         outputs = [path for job in jobs for path in job.outputs]
@@ -181,30 +186,32 @@ class Planner:
         if options.quality is not None:
             check_quality(outputs, options.quality, "-o or --format")
         left_out: dict[str, str] = {}
-        if given.mask is not None:
-            masks = self._masks("--mask", given.mask, found)
+        if auxiliary.mask is not None:
+            masks = self._masks("--mask", auxiliary.mask, found)
             jobs = [replace(job, mask=masks.get(job.source)) for job in jobs]
             missing = {job.source: job.inside / Path(job.source).stem for job in jobs if job.mask is None}
-            left_out = {source: f"{given.mask} has no mask named {stem}" for source, stem in missing.items()}
-        if given.avoid is not None:  # a photo without one is filled from all of it
-            masks = self._masks("--avoid", given.avoid, found)
+            left_out = {source: f"{auxiliary.mask} has no mask named {stem}" for source, stem in missing.items()}
+        if auxiliary.avoid is not None:  # a photo without such a mask is filled from all its known pixels
+            masks = self._masks("--avoid", auxiliary.avoid, found)
             jobs = [replace(job, avoid=masks.get(job.source)) for job in jobs]
         matched = {path: "a mask" for job in jobs for path in (job.mask, job.avoid) if path is not None}
-        inputs = {**matched, **given.inputs(), **self.models}
+        inputs = {**matched, **auxiliary.inputs(), **self.models}
         # A single photo's own files may be replaced like any other; a model serves other photos, too.
         refuse_inputs("-o", outputs, inputs if found.batch else self.models)
         inputs |= {job.source: "a photo" for job in jobs}
-        if given.uncertainty is not None:
-            maps = self._beside("--uncertainty", given.uncertainty, jobs, inputs, batch=found.batch)
+        if auxiliary.uncertainty is not None:
+            maps = self._auxiliary_paths("--uncertainty", auxiliary.uncertainty, jobs, inputs, batch=found.batch)
             jobs = [replace(job, uncertainty=path) for job, (path,) in zip(jobs, maps, strict=True)]
         if options.changes is not None:
             if lossy := next((path for path in outputs if is_lossy(path, options.quality)), None):
                 _log.warning("%s: its compression alters every pixel: --changes shows those altered before", lossy)
-            masks_of = self._beside("--changes", options.changes, jobs, inputs, batch=found.batch)
+            masks_of = self._auxiliary_paths("--changes", options.changes, jobs, inputs, batch=found.batch)
             jobs = [replace(job, changes=path) for job, (path,) in zip(jobs, masks_of, strict=True)]
-        if given.steps_to is not None:
-            ends = given.endings
-            steps = self._beside("--steps-to", given.steps_to, jobs, inputs, batch=found.batch, endings=ends)
+        if auxiliary.steps_to is not None:
+            ends = auxiliary.endings
+            steps = self._auxiliary_paths(
+                "--steps-to", auxiliary.steps_to, jobs, inputs, batch=found.batch, endings=ends
+            )
             jobs = [replace(job, steps=paths) for job, paths in zip(jobs, steps, strict=True)]
         return replace(found, jobs=_shard(options.shard, jobs), left_out=left_out)
 
@@ -235,16 +242,23 @@ class Planner:
                 places.append(Path(source).parent if is_beside else results_folder(item, self.suffix, options) / inside)
                 jobs.append(Job(source, "", inside))
         for place in {place for job, place in zip(jobs, places, strict=True) if os.path.lexists(job.source)}:
-            check_folder(place)  # a missing photo fails by itself
+            check_folder(place)  # only for existing photos: a missing one has its own error
         has_folder = options.output is not None or len(folders) == len(photos) == 1
         folder = results_folder(photos[0], self.suffix, options) if has_folder else None
         return Plan(self._with_outputs(jobs, places), folder=folder, results_skipped=len(results))
 
     def _warn_of_subfolders(self, folders: list[str]) -> None:
         """Warn of subfolders with pictures, except those that hold other inputs or the results."""
-        given = self.given
-        others = (*self.photos, self.options.output, given.mask, given.avoid, given.uncertainty, given.steps_to)
-        others = (*others, self.options.changes, *given.inputs(), *self.models)
+        auxiliary = self.auxiliary
+        others = (
+            *self.photos,
+            self.options.output,
+            auxiliary.mask,
+            auxiliary.avoid,
+            auxiliary.uncertainty,
+            auxiliary.steps_to,
+        )
+        others = (*others, self.options.changes, *auxiliary.inputs(), *self.models)
         known = [Path(path).resolve() for path in others if path is not None]
         within = [
             entry for folder in folders for entry in Path(folder).iterdir() if entry.is_dir() and not entry.is_symlink()
@@ -277,7 +291,10 @@ class Planner:
         return Plan([replace(job, output=f"{target}/{job.output}") for job in jobs], store=target, stored=stored)
 
     def _with_outputs(self, jobs: list[Job], folders: list[Path]) -> list[Job]:
-        """Return the jobs with their outputs, in folders; whole file names are used if two stems are equal."""
+        """Return the jobs with the paths of their outputs in the given folders.
+
+        A result is named by the photo's stem, or by its whole file name if two photos in a folder share the stem.
+        """
         names = [str(folder / Path(job.source).stem) for job, folder in zip(jobs, folders, strict=True)]
         named = [
             f"{name}{ending(job.source, self.suffix, self.options, self.kind)}"
@@ -296,7 +313,10 @@ class Planner:
         return list(outputs.values())
 
     def _results_among(self, sources: list[str]) -> set[str]:
-        """Return the inputs that are results of others, by name: a killed run may not have recorded its last result."""
+        """Return the inputs whose names are those of results of other inputs.
+
+        The manifest does not decide, since a killed run may not have recorded its last result.
+        """
         options = self.options
         places = {(Path(source).parent, name) for source in sources for name in (Path(source).name, Path(source).stem)}
         names = {name for _, name in places}
@@ -344,7 +364,7 @@ class Planner:
         refuse_inputs(option, masks.values(), {job.source: "a photo" for job in jobs})
         return masks
 
-    def _beside(
+    def _auxiliary_paths(
         self,
         option: str,
         path: str,
@@ -354,7 +374,7 @@ class Planner:
         batch: bool,
         endings: tuple[str, ...] = (),
     ) -> list[tuple[str, ...]]:
-        """Name the files that an option adds beside the results: one for each photo, or several in a folder.
+        """Name the files that an option adds to the results: one for each photo, or several in a folder.
 
         Args:
             option: the option that gave the path.
@@ -380,12 +400,12 @@ class Planner:
         named = named if in_folder else [(path,)]
         paths = [each for group in named for each in group]
         refuse_inputs(option, paths, inputs)
-        others = (each for job in jobs for each in (*job.outputs, *job.beside))
+        others = (each for job in jobs for each in (*job.outputs, *job.auxiliary))
         counts = Counter(map(os.path.realpath, (*paths, *others)))
         if taken := [each for each in paths if counts[os.path.realpath(each)] > 1]:
             raise InputError(f"{option} {taken[0]}: is another output: choose another name")
         for photo in (Path(item).resolve() for item in self.photos if Path(item).is_dir()):
-            # The next run would take these files for photos.
+            # The next run would process these files as photos.
             if folder.resolve() == photo or (self.options.recursive and photo in folder.resolve().parents):
                 raise InputError(f"{option} {path}: is a folder of the photos: name another")
         if not batch:
@@ -394,10 +414,11 @@ class Planner:
 
 
 def expand(item: str, *, recursive: bool) -> list[str]:
-    """Return the pictures of an input: itself, or those in a folder.
+    """Return the paths of the pictures of an input: the input itself, or the pictures in a folder or at a URL.
 
     Args:
-        recursive: include subfolders.
+        item: path of a file or folder, a URL, or `-`.
+        recursive: include subfolders; a URL always includes them.
 
     Raises InputError if a folder has no picture.
     """
@@ -432,7 +453,10 @@ def expand(item: str, *, recursive: bool) -> list[str]:
 
 
 def _shard(text: str | None, jobs: list[Job]) -> list[Job]:
-    """Return every N-th job from the K-th of `K/N`, ordered by source: independent of the order of the inputs."""
+    """Return the K-th of N parts of the jobs, for a text `K/N`; None: all.
+
+    The jobs are ordered by source, so the parts do not depend on the order of the inputs.
+    """
     if text is None:
         return jobs
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)

@@ -1,61 +1,73 @@
-"""The loop over the pictures of a plan: in this process or in several, resumable."""
+"""The loop over the pictures of a plan, in this process or in several. A repeated run skips finished pictures."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from scoreinv.batch.outputs import STREAM
-from scoreinv.batch.plan import Plan
-from scoreinv.batch.resume import Row, unneeded
+from scoreinv.batch.plan import Job, Plan
+from scoreinv.batch.resume import Row, row_if_skipped
 from scoreinv.batch.work import Work, process
 from scoreinv.files.urls import is_url
 from scoreinv.system.files import remove_leftovers
 
 Progress = Callable[..., None]
-"""Called with the share of the batch that is done, the seconds left (None: unknown), and the current picture."""
+"""Called with the finished fraction of the batch, the seconds left (None: unknown), and the current picture's path."""
 
 
-def run(jobs: Plan, work: Work, progress: Progress = lambda *_: None) -> Generator[Row, None, None]:
-    """Process the pictures of a plan, and yield each row.
+def run(plan: Plan, work: Work, progress: Progress = lambda *_: None) -> Generator[Row, None, None]:
+    """Process the pictures of a plan, and yield the row of each when it finishes.
 
-    A batch goes on after a failed picture. Rows come in the order in which pictures finish.
+    A batch continues after a failed picture.
 
     Args:
         progress: see `Progress`.
 
     Raises:
         CheckpointError: a model cannot be used.
-        ScoreinvError, OSError: outside a batch, whatever fails.
+        ScoreinvError, OSError: any other failure, outside a batch.
     """
-    rows = {job: unneeded(job, jobs, overwrite=work.options.overwrite) for job in jobs.jobs}
+    rows = {job: row_if_skipped(job, plan, overwrite=work.options.overwrite) for job in plan.jobs}
     wanted = [job for job, row in rows.items() if row is None]
     workers: int | str = 1
-    if work.dry_run or (jobs.batch and wanted):
-        work.check()  # else every picture fails
-    if jobs.batch and wanted and not work.dry_run:
+    if work.dry_run or (plan.batch and wanted):
+        work.check()  # before the pictures, since each would fail
+    if plan.batch and wanted and not work.dry_run:
         from scoreinv.batch.workers import choose_workers
 
         workers = choose_workers(wanted, work)
     if not work.dry_run:
-        written = {path for job in jobs.jobs for path in (*job.outputs, *job.beside) if path != STREAM}
-        for folder in {Path(path).parent for path in written if not is_url(path)}:
-            remove_leftovers(folder)
+        _remove_leftovers_of(plan)
     done = 0
-
-    def share(part: float) -> None:
-        progress((done + part) / len(wanted), None, job.source if len(wanted) > 1 else "")
-
     for job, row in rows.items():
         if row is not None:
             yield row
         elif workers == 1:
-            yield process(job, work, share)
+            name = job.source if len(wanted) > 1 else ""
+            yield process(job, work, partial(_report_part, progress, done, len(wanted), name))
             done += 1
-    if workers == 1:
-        return
+    if workers != 1:
+        yield from _run_parallel(wanted, work, workers, progress)
+
+
+def _remove_leftovers_of(plan: Plan) -> None:
+    """Remove unfinished files of killed runs from the folders of a plan's outputs."""
+    written = {path for job in plan.jobs for path in (*job.outputs, *job.auxiliary) if path != STREAM}
+    for folder in {Path(path).parent for path in written if not is_url(path)}:
+        remove_leftovers(folder)
+
+
+def _report_part(progress: Progress, done: int, count: int, name: str, part: float) -> None:
+    """Report the progress of a batch of `count` pictures: `done`, and a fraction of the current one."""
+    progress((done + part) / count, None, name)
+
+
+def _run_parallel(wanted: list[Job], work: Work, workers: int | str, progress: Progress) -> Generator[Row, None, None]:
+    """Process pictures in several processes, or on a Ray cluster (`ray`)."""
     if workers == "ray":
         from scoreinv.batch.cluster import process_on_ray
 
@@ -68,5 +80,7 @@ def run(jobs: Plan, work: Work, progress: Progress = lambda *_: None) -> Generat
     with closing(parallel) as finished:
         for done, row in enumerate(finished, 1):
             yield row
-            pace = (time.monotonic() - begun) / done  # of all pictures: they finish in bursts
+            pace = (
+                time.monotonic() - begun
+            ) / done  # seconds per picture since the start, as pictures finish in bursts
             progress(done / len(wanted), (len(wanted) - done) * pace, "")

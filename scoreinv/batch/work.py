@@ -1,7 +1,7 @@
-"""One picture: read it and its files, run the task, write the results, describe them in a row.
+"""One picture: read it and its files, run the task, write the results, and describe them in a row.
 
-A row is what `--json` prints and the manifest records: input, output, outputs, seconds, nfe, method, model, notes and
-the task's figures; or input, error.
+`--json` prints the rows, and the manifest records them. A row has the keys input, output, outputs, seconds, nfe,
+method, model, notes and the task's figures; or input and error.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 
 from scoreinv import files, imaging, inputs
 from scoreinv.batch.outputs import STREAM, OutputOptions
-from scoreinv.batch.plan import Beside, Job
-from scoreinv.batch.resume import BY_ANOTHER, Row, missing, skipped
+from scoreinv.batch.plan import AuxiliaryFiles, Job
+from scoreinv.batch.resume import BY_ANOTHER, Row, finished_row, outputs_to_write
 from scoreinv.files.read import decode
 from scoreinv.files.urls import is_url
 from scoreinv.imaging.records import Record
@@ -39,24 +39,24 @@ Task = Callable[[Inputs, Any, Models, Callback | None], Outcome[imaging.Picture]
 
 @dataclass(frozen=True)
 class Work:
-    """What is done with each picture. It can be pickled, so that a worker process gets jobs and this.
+    """The task to run on each picture, and its settings. Picklable, to be sent to worker processes.
 
     Attributes:
-        task: a function of `scoreinv.tasks`, as `inpaint_picture`.
-        request: its settings.
-        models: names of the models, and where they compute.
-        given: what is given beside the photos.
-        options: how pictures are read and written.
-        batch: finished results are kept, and the next picture follows a failed one.
-        hashed: rows have the hash of the model.
-        dry_run: only check the inputs; rows have the files that would be written.
-        describe: returns the line about an error, for rows.
+        task: a function of `scoreinv.tasks`, such as `inpaint_picture`.
+        request: the task's settings.
+        models: names of the models, and their device and precision.
+        auxiliary: inputs and outputs apart from photos and results.
+        options: options of reading and writing pictures.
+        batch: whether existing results are kept, and the next picture is processed after a failure.
+        hashed: whether rows have the hash of the model.
+        dry_run: whether only the inputs are checked; rows then have the files that would be written.
+        describe: returns one line about an error, for rows.
     """
 
     task: Task
     request: Request
     models: Models
-    given: Beside = field(default_factory=Beside)
+    auxiliary: AuxiliaryFiles = field(default_factory=AuxiliaryFiles)
     options: OutputOptions = field(default_factory=OutputOptions)
     batch: bool = False
     hashed: bool = False
@@ -65,12 +65,12 @@ class Work:
 
     @property
     def roles(self) -> list[Role]:
-        """The models that are used; rows name the first."""
-        return self.request.roles(self.given.given)
+        """Roles of the models that the request needs; rows name the first."""
+        return self.request.roles(self.auxiliary.given)
 
     @property
     def keeps(self) -> bool:
-        """Whether results that exist are kept: those of a batch, unless they may be overwritten."""
+        """Whether existing results are kept: in a batch without --overwrite."""
         return self.batch and not self.options.overwrite
 
     def check(self) -> None:
@@ -78,13 +78,13 @@ class Work:
         self.models.machine.check()
         for source in filter(None, map(self.models.source, self.roles)):
             source.check()
-        _read_references(self.given.references)
+        _read_references(self.auxiliary.references)
 
     def provenance(self, method: str) -> Row:
-        """Return how a result was made: seed, model, method, device and precision."""
+        """Return the seed, model, method, device and precision of a result, for its row."""
         row: Row = {"seed": getattr(self.request, "seed", 0), "model": None, "method": method}
         source = self.models.source(self.roles[0]) if self.roles else None
-        if source is None:  # on the CPU, in the picture's own numbers
+        if source is None:  # without a model: on the CPU, in the picture's sample type
             return row | {"device": "cpu", "precision": None}
         row |= source.record()
         if self.hashed:
@@ -103,17 +103,17 @@ def prepare(job: Job, work: Work) -> tuple[Inputs, list[Note]]:
 
     Raises InputError if anything is wrong with them.
     """
-    options, given = work.options, work.given
+    options, auxiliary = work.options, work.auxiliary
     decoded = decode(job.source, options.frame)
     picture, notes = decoded.picture, [warning("file_converted", change=decoded.note)] if decoded.note else []
-    if Path(job.output).parent.is_dir() or not (work.batch or options.names_folder):  # else it is made
-        for output in missing(job, keep=work.keeps):
+    if Path(job.output).parent.is_dir() or not (work.batch or options.names_folder):  # else the folder is created later
+        for output in outputs_to_write(job, keep=work.keeps):
             files.check_output(output, overwrite=options.overwrite)
     try:
         files.check_format(job.output, work.request.result_of(picture))
     except InputError as error:
         raise InputError(f"{job.source}: {error}") from error
-    masks, hole, avoid = given.masks, None, None
+    masks, hole, avoid = auxiliary.masks, None, None
     if job.mask is not None:
         hole = inputs.read_mask(
             job.mask,
@@ -125,13 +125,15 @@ def prepare(job: Job, work: Work) -> tuple[Inputs, list[Note]]:
         )
     if job.avoid is not None:
         avoid = inputs.read_mask(job.avoid, picture.size, threshold=masks.mask_threshold, may_be_black=True)
-    hints = None if given.hints is None else inputs.read_hints(given.hints, picture.size)
-    return Inputs(picture, hole, avoid, hints, _read_references(given.references)), notes
+    hints = None if auxiliary.hints is None else inputs.read_hints(auxiliary.hints, picture.size)
+    return Inputs(picture, hole, avoid, hints, _read_references(auxiliary.references)), notes
 
 
 @lru_cache(maxsize=1)
 def _read_references(paths: tuple[str, ...]) -> list[imaging.Picture]:
-    """Read the reference photos that have colours, once a process: what a model sees in them is kept by picture.
+    """Read the reference photos that have colours.
+
+    They are cached, since tasks cache the features of a reference by its `Picture` object.
 
     Raises InputError if none has colours.
     """
@@ -147,20 +149,20 @@ def _read_references(paths: tuple[str, ...]) -> list[imaging.Picture]:
 def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
     """Read a picture, run the task, write the results, and return the row.
 
-    Existing results of a batch are kept: samples do not depend on their number.
+    A batch keeps existing samples and writes the missing ones, since a sample does not depend on the number of samples.
 
     Raises:
-        CheckpointError: a model cannot be used: no other picture would succeed.
-        ScoreinvError, OSError: outside a batch, whatever fails; in a batch the row has the error.
+        CheckpointError: a model cannot be used, so no other picture would succeed.
+        ScoreinvError, OSError: any other failure, outside a batch; in a batch the row has the error.
     """
-    todo = missing(job, keep=work.keeps)
+    todo = outputs_to_write(job, keep=work.keeps)
     if not todo:
-        return skipped(job, BY_ANOTHER)
+        return finished_row(job, BY_ANOTHER)
     try:
         if work.dry_run:
             if not is_url(job.source):  # nothing is fetched
                 prepare(job, work)
-            return {"input": job.source, "outputs": todo, **({"beside": [*job.beside]} if job.beside else {})}
+            return {"input": job.source, "outputs": todo, **({"beside": [*job.auxiliary]} if job.auxiliary else {})}
         given, notes = prepare(job, work)
         keep_freed()
         if work.roles or "torch" in sys.modules:  # some tasks compute without a model
@@ -175,15 +177,15 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
             notes.append(info("samples_equal"))
             outputs, pictures, todo = outputs[:1], pictures[:1], todo[:1]
         if job.changes is not None and outcome.provenance is not None:
-            # Of a picture that no earlier run finished, so a batch may replace it.
+            # No earlier run has finished this picture, so a batch may replace its mask.
             mask = changes_of(outcome, given.picture, pictures)
-            _write_beside(job.changes, mask, work.options.overwrite or work.batch)
+            _write_auxiliary(job.changes, mask, work.options.overwrite or work.batch)
         written = _write(job, work, outcome, dict(zip(outputs, pictures, strict=True)), todo)
     except CheckpointError:
         raise
     except ExistsError:
         if work.batch:
-            return skipped(job, BY_ANOTHER)
+            return finished_row(job, BY_ANOTHER)
         raise
     except Exception as error:
         if work.batch:
@@ -191,8 +193,15 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
             return {"input": job.source, "error": work.describe(error)}
         vars(error)["source"] = job.source
         raise
+    return _row(job, work, outcome, written, time.monotonic() - started, notes)
+
+
+def _row(
+    job: Job, work: Work, outcome: Outcome[imaging.Picture], written: list[str], seconds: float, notes: list[Note]
+) -> Row:
+    """Return the row of a finished picture."""
     row: Row = {"input": job.source, "output": written[0], "outputs": written}
-    row |= {"seconds": round(time.monotonic() - started, 3), "nfe": outcome.nfe}
+    row |= {"seconds": round(seconds, 3), "nfe": outcome.nfe}
     row |= work.provenance(outcome.method) | outcome.figures() | {"notes": [note.row() for note in notes]}
     if job.uncertainty is not None and outcome.std is not None:
         row["uncertainty"] = job.uncertainty
@@ -206,17 +215,17 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
 def _write(
     job: Job, work: Work, outcome: Outcome[imaging.Picture], pictures: dict[str, imaging.Picture], todo: list[str]
 ) -> list[str]:
-    """Write the results that are missing, and the files beside them; return the results' paths.
+    """Write the results in `todo` and the auxiliary files; return the paths of the results.
 
-    Raises ExistsError if another process wrote all of them meanwhile.
+    Raises ExistsError if another process has written all results meanwhile; outside a batch, if any exists.
     """
-    # Files beside the results are of a picture that no earlier run finished, so a batch may replace them.
+    # No earlier run has finished this picture, so a batch may replace its auxiliary files.
     replace = work.options.overwrite or work.batch
     if job.uncertainty is not None and outcome.std is not None:
-        _write_beside(job.uncertainty, imaging.Picture(imaging.deviation_map(outcome.std)), replace)
+        _write_auxiliary(job.uncertainty, imaging.Picture(imaging.deviation_map(outcome.std)), replace)
     for path, picture in zip(job.steps, outcome.step_pictures(), strict=True) if job.steps else ():
         if picture is not None:
-            _write_beside(path, picture, replace)
+            _write_auxiliary(path, picture, replace)
     if job.output != STREAM and not is_url(job.output):
         Path(job.output).parent.mkdir(parents=True, exist_ok=True)
     options, written, existing = work.options, [], None
@@ -233,6 +242,6 @@ def _write(
     return written or [*pictures]
 
 
-def _write_beside(path: str, picture: imaging.Picture, overwrite: bool) -> None:
+def _write_auxiliary(path: str, picture: imaging.Picture, overwrite: bool) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     files.write_picture(path, picture, overwrite=overwrite)

@@ -1,7 +1,7 @@
-"""Worker processes on this machine: each gets jobs and the `Work`, loads its models once, and returns rows.
+"""Worker processes on this machine. Each gets jobs and the `Work`, loads its models once, and returns rows.
 
-A processor does most with one thread: networks on small windows gain little from several. So by default there are as
-many workers as processors, if the batch is large enough to repay their start and there is memory for them.
+Each worker uses one thread, since networks on small windows gain little from several. By default there are as many
+workers as processors, if the batch is large enough to repay their start and the memory suffices.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import signal
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,24 +33,27 @@ from scoreinv.system.terminal import ENDING_SIGNALS
 from scoreinv.system.threads import OPENMP, processors
 
 RETRIES = 3
-"""How often a picture is processed again whose worker was killed."""
+"""Maximum number of repetitions of a picture whose worker was killed."""
 _WORTH_A_WORKER = 8
-"""Pictures for each further worker: below, its start takes longer than it saves."""
+"""Minimum number of pictures per worker: with fewer, starting a worker takes longer than it saves."""
 _PROCESS_BYTES, _PIXEL_BYTES = 600_000_000, 250
-"""Memory of a worker with its models, and for each pixel of a picture. Measured at 2 megapixels with 4 % scratched:
-`inpaint` 0.98 GB, `restore` 0.91; `denoise` 0.62 and `colorize` 0.46."""
+"""Memory of a worker with its models, and per pixel of a picture. Measured at 2 megapixels with 4 % scratched:
+`inpaint` 0.98 GB, `restore` 0.91, `denoise` 0.62 and `colorize` 0.46."""
 _SAMPLED = 5
-"""Largest files that are opened to find the largest picture."""
+"""Number of the largest files whose headers are read to find the largest picture."""
 _THREAD_VARIABLES = (OPENMP, "OPENCV_FOR_THREADS_NUM")
 
 
 def choose_workers(jobs: list[Job], work: Work) -> int | str:
-    """Return the number of processes (1: this one alone), or `ray`; if none is asked for, one for a GPU."""
-    asked = work.options.workers
-    if asked == "ray":
-        return asked
-    if asked is not None:
-        return min(int(asked), len(jobs))
+    """Return the number of processes, or `ray`: as requested, or on a CPU by the number of pictures and the memory.
+
+    1 means this process alone, for example with a GPU, with --threads, or for tasks without models.
+    """
+    requested = work.options.workers
+    if requested == "ray":
+        return requested
+    if requested is not None:
+        return min(int(requested), len(jobs))
     machine = work.models.machine
     count = min(processors(), len(jobs) // _WORTH_A_WORKER)
     if count < 2 or machine.threads is not None or OPENMP in os.environ or not work.roles:
@@ -63,61 +67,82 @@ def choose_workers(jobs: list[Job], work: Work) -> int | str:
 def process_in_workers(jobs: list[Job], work: Work, count: int) -> Generator[Row, None, None]:
     """Process pictures in `count` processes; yield their rows as they finish.
 
-    Each process is a pool of its own: if one is killed, the others go on.
+    Each process has its own pool, so that the others continue if one is killed.
 
     Raises ScoreinvError if a model cannot be used.
     """
     threads = work.models.machine.threads or 1
     work = replace(work, models=replace(work.models, machine=replace(work.models.machine, threads=threads)))
-    # Not by fork: a copy of a process with threads may wait forever for a lock that one of them held.
+    # Not by fork: the copy of a process with threads may wait forever for a lock that one of the threads held.
     context = multiprocessing.get_context("spawn")
     records = context.Queue()
     listener = logging.handlers.QueueListener(records, *logging.getLogger("scoreinv").handlers)
     level = logging.getLogger("scoreinv").getEffectiveLevel()
 
-    def start() -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(1, context, _begin, (threads, records, level))
-
-    waiting, killed, running = deque(jobs), Counter[Job](), dict[Future[Row], tuple[int, Job]]()
-    pools = [start() for _ in range(count)]
-
-    def submit(number: int) -> None:
-        if waiting:
-            job = waiting.popleft()
-            with _without_signals():
-                try:
-                    future = pools[number].submit(process, job, work)
-                except BrokenProcessPool:  # killed between two pictures
-                    pools[number] = start()
-                    future = pools[number].submit(process, job, work)
-            running[future] = number, job
-
+    start = partial(ProcessPoolExecutor, 1, context, _begin, (threads, records, level))
+    pools = _Pools(jobs, work, count, start)
     listener.start()
     try:
-        for number in range(count):
-            submit(number)
-        while running:
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                number, job = running.pop(future)
+        yield from pools.rows()
+    finally:
+        pools.close()
+        listener.stop()
+
+
+class _Pools:
+    """Pools of one process each, which process pictures. A pool whose process was killed is started again.
+
+    Args:
+        count: number of pools.
+        start: starts a pool.
+    """
+
+    def __init__(self, jobs: list[Job], work: Work, count: int, start: Callable[[], ProcessPoolExecutor]) -> None:
+        self._work, self._count, self._start = work, count, start
+        self._waiting, self._killed = deque(jobs), Counter[Job]()
+        self._running: dict[Future[Row], tuple[int, Job]] = {}
+        self._pools = [start() for _ in range(count)]
+
+    def rows(self) -> Iterator[Row]:
+        """Process all pictures; yield their rows as they finish. Pictures of killed processes are repeated."""
+        for number in range(self._count):
+            self._submit(number)
+        while self._running:
+            for future in wait(self._running, return_when=FIRST_COMPLETED).done:
+                number, job = self._running.pop(future)
                 try:
                     row = future.result()
                 except BrokenProcessPool:
-                    killed[job] += 1
-                    if killed[job] <= RETRIES:
-                        waiting.append(job)
-                        submit(number)
+                    self._killed[job] += 1
+                    if self._killed[job] <= RETRIES:
+                        self._waiting.append(job)
+                        self._submit(number)
                         continue
-                    reason = f"its worker was killed {RETRIES + 1} times: is there memory for {count}?"
+                    reason = f"its worker was killed {RETRIES + 1} times: is there memory for {self._count}?"
                     row = {"input": job.source, "error": reason}
                 yield row
-                submit(number)
-    finally:
-        if running:
+                self._submit(number)
+
+    def close(self) -> None:
+        """End the processes, also those that are still processing a picture."""
+        if self._running:
             for child in multiprocessing.active_children():
                 child.terminate()
-        for pool in pools:
+        for pool in self._pools:
             pool.shutdown(cancel_futures=True)
-        listener.stop()
+
+    def _submit(self, number: int) -> None:
+        """Give the next picture to a pool, if any is left."""
+        if not self._waiting:
+            return
+        job = self._waiting.popleft()
+        with _without_signals():
+            try:
+                future = self._pools[number].submit(process, job, self._work)
+            except BrokenProcessPool:  # killed between two pictures
+                self._pools[number] = self._start()
+                future = self._pools[number].submit(process, job, self._work)
+        self._running[future] = number, job
 
 
 def _file_bytes(path: str) -> int:
@@ -130,19 +155,19 @@ def _pixels(path: str) -> int:
     """Return the number of pixels of a picture from its header; 0 if it cannot be read."""
     found = 0
 
-    def look(width: int, height: int, needed: int) -> None:
+    def check_size(width: int, height: int, needed: int) -> None:
         nonlocal found
         found = width * height
         raise InputError("the header is enough")
 
     with suppress(InputError):
-        decode(path, 0, look=look)
+        decode(path, 0, check_size=check_size)
     return found
 
 
 @contextmanager
 def _without_signals() -> Iterator[None]:
-    """Start processes that Ctrl-C on the terminal does not reach: this process ends them in order."""
+    """Start processes in this block that ignore Ctrl-C on the terminal, since this process ends them in order."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -154,7 +179,7 @@ def _without_signals() -> Iterator[None]:
 
 
 def _begin(threads: int, records: Any, level: int) -> None:
-    """Make this process a worker: it ends with its parent, and its log goes there."""
+    """Initialise a worker: it ends with its parent, and sends its log to it."""
     for name in _THREAD_VARIABLES:
         os.environ.setdefault(name, str(threads))
     logger = logging.getLogger("scoreinv")

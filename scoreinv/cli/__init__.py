@@ -1,4 +1,4 @@
-"""The command line: reads files, calls tasks, writes files. One file a command; no mathematics.
+"""The command line: reads files, calls tasks, writes files. One file per command, without mathematics.
 
-Nothing heavy (torch, numpy, Pillow, rich) is imported before a command runs, so that `--help` answers at once.
+Slow packages (torch, numpy, Pillow, rich) are imported only when a command runs, to keep `--help` fast.
 """

@@ -1,18 +1,21 @@
 """The commands of `scoreinv`, imported on use, and their defaults in `scoreinv.toml`.
 
-Options of all commands stand at the head of the file, those of one command in its table, named without dashes. A file
-in the working folder overrides that in the user's configuration folder. Environment variables
-(`SCOREINV_COMMAND_OPTION`, for all commands `SCOREINV_OPTION`) override both, and typed options override everything.
+The top of the file sets options that all commands have. A table sets the options of the command of its name. Options
+are named without leading dashes:
 
     device = "cpu"
 
     [inpaint]
     samples = 4
+
+`scoreinv.toml` in the working folder overrides the one in the user's configuration folder. Environment variables
+override both: `SCOREINV_COMMAND_OPTION`, or for all commands `SCOREINV_OPTION`. Typed options override everything.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
@@ -31,9 +34,10 @@ COMMANDS = {
     **dict.fromkeys(("denoise", "upscale", "deblur", "compare", "rerun", "serve", "gimp"), PHOTOGRAPHS),
     **dict.fromkeys(("models", "sample", "interpolate", "likelihood", "train", "evaluate", "convert"), MODELS),
 }
-"""Commands in the order of the help, with their panels. Each is a module here, with a function of its name."""
+"""The panel of each command, in the order of the help. A command is a module of this package with a function of its
+name."""
 GROUPS = {"models": ("list", "show"), "gimp": ("install",)}
-"""Commands with subcommands: their modules have a table of them, `PARTS`."""
+"""The subcommands of commands. The module of such a command has a table of their functions, `PARTS`."""
 _APP: dict[str, Any] = {
     "no_args_is_help": True,
     "rich_markup_mode": "rich",
@@ -51,7 +55,7 @@ def _root(version: Version = False, help: Help = False) -> None:
 
 
 def _app(arguments: list[str]) -> Any:
-    """Return the command line with the requested command, or with all if none is."""
+    """Return the command line with the requested command, or with all commands if none is requested."""
     app = typer.Typer(callback=_root, **_APP)
     for name in arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS:
         module, panel = import_module(f"scoreinv.cli.{name}"), COMMANDS[name]
@@ -83,7 +87,7 @@ def run(arguments: list[str]) -> int:
     if f"_{PREFIX}_COMPLETE" in os.environ:
         group.main([], prog_name="scoreinv")  # answers the shell, and exits
     settings: dict[str, Any] = {}
-    if not {"--help", "-h", HELP_ALL, "--version"} & set(arguments):  # they work with a wrong file, too
+    if not {"--help", "-h", HELP_ALL, "--version"} & set(arguments):  # these options work with an invalid file
         settings = {"default_map": _defaults(group, arguments)}
     try:
         # Not by the command's `main`, which reports interruptions in its own way.
@@ -95,54 +99,63 @@ def run(arguments: list[str]) -> int:
 
 
 def _defaults(group: Any, arguments: list[str]) -> dict[str, Any]:
-    """Return the defaults of the files for the requested command, as Click takes them.
+    """Return the defaults of both `scoreinv.toml` for the requested command, in the form of Click's `default_map`.
 
-    Raises InputError for a wrong file.
+    Raises InputError if a file is not valid.
     """
     words = arguments[: 2 if arguments[:1] and arguments[0] in GROUPS else 1]
     command = group
     for word in words:
         command = getattr(command, "commands", {}).get(word)
-    if command is None or hasattr(command, "commands"):  # Click refuses it, or shows its help
+    if command is None or hasattr(command, "commands"):  # Click reports it, or shows the help
         return {}
     options = [each for each in command.params if not each.is_eager]
     names = {each.name.replace("_", "-"): each.name for each in options}
     names |= {option.lstrip("-"): each.name for each in options for option in each.opts}
     repeatable = {each.name for each in options if getattr(each, "multiple", False)}
-    common = {field.name for field in fields(Common)}
     values: dict[str, Any] = {}
     for path in (Path(typer.get_app_dir("scoreinv")) / TOML, Path(TOML)):
         table = _read(path)
-        for depth, tables in enumerate((COMMANDS, GROUPS.get(words[0], ()), ())[: len(words) + 1]):
-            asked = " ".join(words[:depth])
+        for depth, subcommands in enumerate((COMMANDS, GROUPS.get(words[0], ()), ())[: len(words) + 1]):
             for key, value in table.items():
-                name, wrong = names.get(key.replace("_", "-")), ""
-                if isinstance(value, dict):
-                    if key not in tables:
-                        wrong = f"[{'.'.join([*words[:depth], key])}] is not a command: see scoreinv --help"
-                elif not isinstance(value, bool | int | float | str):
-                    wrong = f"{key}: give one text, number, true or false"
-                elif depth == 0 and name not in common:
-                    wrong = f"{key} is not an option of all commands: put it in a table, such as [inpaint]"
-                elif name is None:
-                    wrong = f"{key} is not an option of {asked}: see scoreinv {asked} --help-all"
-                else:
-                    values[name] = [str(value)] if name in repeatable else str(value)
-                if wrong:
-                    raise InputError(f"{path}: {wrong}")
+                name = names.get(key.replace("_", "-"))
+                if problem := _entry_problem(key, value, name, words[:depth], subcommands):
+                    raise InputError(f"{path}: {problem}")
+                if not isinstance(value, dict):
+                    values[str(name)] = [str(value)] if name in repeatable else str(value)
             table = table.get(words[depth], {}) if depth < len(words) else {}
     for word in reversed(words):
         values = {word: values}
     return values
 
 
+def _entry_problem(key: str, value: Any, name: str | None, words: list[str], subcommands: Collection[str]) -> str:
+    """Return what is wrong with an entry of a file of defaults; empty if it is valid.
+
+    Args:
+        name: the parameter that the key names; None: the command has no such option.
+        words: the command of the entry's table; empty at the top of the file.
+        subcommands: names of the tables that may be in this one.
+    """
+    words_text = " ".join(words)
+    if isinstance(value, dict):
+        return "" if key in subcommands else f"[{'.'.join([*words, key])}] is not a command: see scoreinv --help"
+    if not isinstance(value, bool | int | float | str):
+        return f"{key}: give one text, number, true or false"
+    if not words and name not in {field.name for field in fields(Common)}:
+        return f"{key} is not an option of all commands: put it in a table, such as [inpaint]"
+    if name is None:
+        return f"{key} is not an option of {words_text}: see scoreinv {words_text} --help-all"
+    return ""
+
+
 def _read(path: Path) -> dict[str, Any]:
-    """Return the content of a file of defaults; nothing if there is none."""
+    """Return the content of a file of defaults; empty if the file does not exist or cannot be accessed."""
     import tomllib
 
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):
-        return {}  # a closed folder may be the home of a service
+        return {}  # a service may have no access to its home folder
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is not TOML ({error}): correct it, or move it away") from error

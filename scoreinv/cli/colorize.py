@@ -9,7 +9,7 @@ import typer
 
 from scoreinv import tasks
 from scoreinv.batch.outputs import STREAM, OutputOptions, check_file
-from scoreinv.batch.plan import Beside, expand
+from scoreinv.batch.plan import AuxiliaryFiles, expand
 from scoreinv.cli.options import Common, Hints, TaskModel, Uncertainty
 from scoreinv.cli.photos import run
 from scoreinv.models.loading import Models
@@ -51,6 +51,6 @@ def colorize(
     for path in references:
         check_file(path, "--like")
     request = replace(request, whiten=tint == "white")
-    given = Beside(hints=hints, references=tuple(references), uncertainty=uncertainty)
+    auxiliary = AuxiliaryFiles(hints=hints, references=tuple(references), uncertainty=uncertainty)
     models = Models(colorize=model, machine=common.machine)
-    run(photos, tasks.colorize_picture, request, output, common, models, suffix="_colorized", given=given)
+    run(photos, tasks.colorize_picture, request, output, common, models, suffix="_colorized", auxiliary=auxiliary)

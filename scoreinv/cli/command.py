@@ -1,7 +1,7 @@
 """Turn a function into a command: its parameters and the fields of its data classes become Typer options.
 
-A field or parameter is an option if it is annotated with a `Setting`. A field without one takes the value of the common
-option of its name: `seed`, `overwrite`.
+A field or parameter is an option if it is annotated with a `Setting`. A field without a `Setting` gets the value of the
+common option of the same name, such as `seed` or `overwrite`.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ _log = logging.getLogger(__name__)
 HELP_ALL = "--help-all"
 ADVANCED, COMMON = "For scripts and researchers", "Common options"
 _PANELS = {"output": "Output", "quality": "Output", "common": COMMON, "run": "Run"}
-"""Panels of the help by parameter. `ADVANCED` is shown by `--help-all` alone."""
+"""Panels of the help by parameter. Only `--help-all` shows the panel `ADVANCED`."""
 _LARGEST = 10_000
-"""Largest upper end of a range that help prints."""
+"""Maximum upper end of a range that the help prints."""
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 _COMMON = {field.name for field in fields(Common)}
 SOURCES = {"ENVIRONMENT": "the environment", "DEFAULT_MAP": "scoreinv.toml"}
-"""Names of what set an option that was not typed, by Click's name."""
+"""Words for the source of an option that was not typed, by Click's name."""
 
 
-def _answer(context: typer.Context, asked: typer.CallbackParam, value: bool) -> None:
+def _show_and_exit(context: typer.Context, option: typer.CallbackParam, value: bool) -> None:
     """Print the version or a help page, and exit. `--help` leaves out the options for scripts and researchers."""
     if not value:
         return
-    if asked.name == "version":
+    if option.name == "version":
         typer.echo(f"scoreinv {__version__}")
     else:
         for parameter in context.command.params:
             if isinstance(parameter, typer.core.TyperOption):
-                parameter.hidden |= parameter.rich_help_panel == ADVANCED and asked.name != "help_all"
+                parameter.hidden |= parameter.rich_help_panel == ADVANCED and option.name != "help_all"
                 if parameter.is_flag:
                     parameter.metavar = " "
                     if parameter.default is not True:
@@ -57,10 +57,10 @@ def _answer(context: typer.Context, asked: typer.CallbackParam, value: bool) -> 
     raise typer.Exit
 
 
-_flag = partial(typer.Option, callback=_answer, is_eager=True, show_default=False, show_envvar=False)
+_flag = partial(typer.Option, callback=_show_and_exit, is_eager=True, show_default=False, show_envvar=False)
 Version = Annotated[bool, _flag("--version", help="Show the version and exit.")]
 Help = Annotated[bool, _flag("--help", "-h", help="Show this message and exit.")]
-_QUESTIONS = {
+_EAGER_OPTIONS = {
     "help_all": Annotated[bool, _flag(HELP_ALL, help="Show all options and exit.", rich_help_panel=COMMON)],
     "version": Annotated[bool, _flag("--version", help="Show the version and exit.", rich_help_panel=ADVANCED)],
     "help": Annotated[bool, _flag("--help", "-h", help="Show this message and exit.", rich_help_panel=COMMON)],
@@ -69,11 +69,12 @@ _QUESTIONS = {
 
 
 def command(function: Callable[..., None], words: str, unused: Collection[str] = ()) -> Callable[..., None]:
-    """Return the function as Typer takes it.
+    """Return a function with the signature and annotations that Typer needs.
 
     Args:
-        words: of the command, such as `models list`.
-        unused: common options that the command accepts and ignores; the help leaves them out.
+        function: the command; its parameters are options, or data classes whose fields are options.
+        words: name of the command, such as `models list`.
+        unused: names of common options that the command accepts but ignores; the help omits them.
     """
     signature = inspect.signature(function, eval_str=True)
     groups = {name: each.annotation for name, each in signature.parameters.items() if is_dataclass(each.annotation)}
@@ -98,9 +99,9 @@ def command(function: Callable[..., None], words: str, unused: Collection[str] =
             default = inspect.Parameter.empty if field.default is MISSING else field.default
             add(field.name, hints[field.name], default, name)
     parameters.sort(key=lambda each: each.name in settings and settings[each.name].advanced)
-    own = {"context": typer.Context, **{each.name: each.annotation for each in parameters}, **_QUESTIONS}
+    own = {"context": typer.Context, **{each.name: each.annotation for each in parameters}, **_EAGER_OPTIONS}
     parameters.insert(0, inspect.Parameter("context", _KEYWORD))
-    parameters += [inspect.Parameter(name, _KEYWORD, default=False) for name in _QUESTIONS]
+    parameters += [inspect.Parameter(name, _KEYWORD, default=False) for name in _EAGER_OPTIONS]
 
     def run(context: typer.Context, **given: Any) -> None:
         common = Common(**{field.name: given[field.name] for field in fields(Common)})
@@ -110,7 +111,7 @@ def command(function: Callable[..., None], words: str, unused: Collection[str] =
             made = {name: _made(kind, given, settings) for name, kind in groups.items()}
             function(**{name: given[name] for name in signature.parameters if name not in groups}, **made)
         except Exception as error:
-            vars(error)["common"] = common  # how it is rendered
+            vars(error)["common"] = common  # for `main`, which prints the error
             if isinstance(error, SettingError) and (source := source_of(context, error.setting)):
                 raise _with_source(error, source) from error
             raise
@@ -123,7 +124,7 @@ def command(function: Callable[..., None], words: str, unused: Collection[str] =
 
 
 def source_of(context: typer.Context, name: str) -> str | None:
-    """Return the file or variable that set an option; None if it was typed or is the default."""
+    """Return the words for the file or variable that set an option; None if it was typed or has its default."""
     source = context.get_parameter_source(name)
     where = SOURCES.get("" if source is None else source.name)
     if where != SOURCES["ENVIRONMENT"]:
@@ -155,7 +156,7 @@ def _check_given(context: typer.Context, given: dict[str, Any], settings: dict[s
 
 
 def _made(kind: Any, given: dict[str, Any], settings: dict[str, Setting]) -> Any:
-    """Make a data class of the options."""
+    """Return an instance of a data class with the values of the options."""
     values: dict[str, Any] = {}
     for name, hint in get_type_hints(kind, include_extras=True).items():
         if get_origin(hint) is Annotated:
@@ -169,7 +170,10 @@ def _made(kind: Any, given: dict[str, Any], settings: dict[str, Setting]) -> Any
 
 
 def _option(kind: Any, setting: Setting, panel: str | None, **more: Any) -> Any:
-    """Return the annotation of a setting for Typer. Its range is checked here, so that help shows it as `0-1`."""
+    """Return Typer's annotation for a setting.
+
+    The range is only the placeholder in the help, such as `0-1`; `_check_given` checks it.
+    """
     plain = (
         next((each for each in get_args(kind) if each is not NoneType), kind) if NoneType in get_args(kind) else kind
     )

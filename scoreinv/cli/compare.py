@@ -26,7 +26,7 @@ def compare(
     output: Annotated[
         str | None,
         Setting(
-            "Both photos side by side: generated pixels red, altered ones blue, others that differ yellow.",
+            "Also write both photos side by side: generated pixels red, altered ones blue, unrecorded changes yellow.",
             metavar="FILE",
             option="-o --output",
         ),
@@ -41,57 +41,65 @@ def compare(
     scoreinv compare old.jpg result.png --changes mask.png  # any outside the mask?
     """
     from scoreinv import files
-    from scoreinv.imaging.changes import ALTERED, GENERATED, IDENTICAL, differing, marked
+    from scoreinv.imaging.changes import ALTERED, GENERATED, IDENTICAL, differing, side_by_side
     from scoreinv.imaging.records import history_of, pixel_hash
 
     if [original, result, changes].count(STREAM) > 1:
         raise InputError("- (stdin) can be read once")
     if output is not None:
-        refuse_existing([output], overwrite=common.overwrite)
-        inputs = {original: "the original", result: "the result", **({changes: "the mask"} if changes else {})}
-        refuse_inputs("-o", [output], inputs)
-        if common.json and output == STREAM:
-            raise InputError("-o - and --json both need stdout: name a file with -o")
-        files.check_output(output, overwrite=common.overwrite)
+        _check_output(output, original, result, changes, common)
     before, after = files.read_picture(original, frame), files.read_picture(result)
     mask = None if changes is None else files.read_picture(changes)
-    known = [] if mask is None else history_of(mask.metadata.xmp)
-    own, made = pixel_hash(before), pixel_hash(after)
-    # The result's own records first: a mask is shared by all samples, and has the record of one.
-    latest = (*reversed(history_of(after.metadata.xmp)), *reversed(known))
-    record = next((each for each in latest if each.original == own), None)
-    if known and known[-1].original != own:
-        raise InputError(f"{changes}: is the mask of another original, with the SHA-256 {known[-1].original}")
+    mask_records = [] if mask is None else history_of(mask.metadata.xmp)
+    original_hash = pixel_hash(before)
+    # The result's own records come first: a mask is shared by all samples, and has the record of only one.
+    records = (*reversed(history_of(after.metadata.xmp)), *reversed(mask_records))
+    record = next((each for each in records if each.original == original_hash), None)
+    if mask_records and mask_records[-1].original != original_hash:
+        raise InputError(f"{changes}: is the mask of another original, with the SHA-256 {mask_records[-1].original}")
     part = before if record is None or record.box is None else before.part(record.box)
     differs = differing(part, after)
     levels = ALTERED * differs.astype("uint8") if mask is None else mask.pixels
     if levels.shape != after.size or levels.dtype != "uint8":
         raise InputError(f"{changes}: is not a mask of changes for this result: it needs its size, in 8-bit grey")
-    stray = differs & (levels == IDENTICAL)
+    unmarked = differs & (levels == IDENTICAL)
     row: dict[str, Any] = {"input": original, "result": result, "changes": changes}
-    row |= {"outside": int(stray.sum()), "untouched": not stray.any() if mask is not None else None}
+    row |= {"outside": int(unmarked.sum()), "untouched": not unmarked.any() if mask is not None else None}
     row |= {"identical": 1 - float(differs.mean())}
     row |= {
         name: float((levels == value).mean()) if mask is not None else None
         for name, value in (("generated", GENERATED), ("altered", ALTERED))
     }
-    row |= {"recorded": record is not None, "as_recorded": None if record is None else record.result == made}
+    as_recorded = None if record is None else record.result == pixel_hash(after)
+    row |= {"recorded": record is not None, "as_recorded": as_recorded}
     if common.dry_run:
         rehearse(common, row, f"{result}: would be compared{f', and written to {output}' if output else ''}")
         return
     if output is not None:
-        files.write_picture(output, marked(part, after, levels, stray), overwrite=common.overwrite)
+        files.write_picture(output, side_by_side(part, after, levels, unmarked), overwrite=common.overwrite)
         row["output"] = output
     if common.json:
         emit(common, row)
     elif output != STREAM:
-        for line in _lines(row):
+        for line in _sentences(row):
             put(f"{result}: {line}")
-    raise typer.Exit(1 if mask is not None and stray.any() else 0)
+    raise typer.Exit(1 if mask is not None and unmarked.any() else 0)
 
 
-def _lines(row: dict[str, Any]) -> list[str]:
-    """Return the sentences of a row."""
+def _check_output(output: str, original: str, result: str, changes: str | None, common: Common) -> None:
+    """Raise InputError unless the comparison can be written to a path, or to stdout."""
+    from scoreinv import files
+
+    refuse_existing([output], overwrite=common.overwrite)
+    inputs = {original: "the original", result: "the result", **({changes: "the mask"} if changes else {})}
+    refuse_inputs("-o", [output], inputs)
+    if common.json and output == STREAM:
+        raise InputError("-o - and --json both need stdout: name a file with -o")
+    files.check_output(output, overwrite=common.overwrite)
+
+
+def _sentences(row: dict[str, Any]) -> list[str]:
+    """Return sentences about a comparison, by its JSON record."""
     if row["changes"] is None:
         lines = [f"{percent(row['identical'])} of its pixels are the original's (--changes checks them by a mask)"]
     elif row["untouched"]:

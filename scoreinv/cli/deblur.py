@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scoreinv import tasks
 from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import Beside
+from scoreinv.batch.plan import AuxiliaryFiles
 from scoreinv.cli.options import Common, Photos, TaskModel, Uncertainty
 from scoreinv.cli.photos import run
 from scoreinv.models.loading import Models
@@ -28,5 +28,5 @@ def deblur(
     scoreinv deblur photo.jpg --kernel disk:3        # out of focus
     """
     models = Models(denoise=model, machine=common.machine)
-    given = Beside(uncertainty=uncertainty)
-    run(photos, tasks.deblur_picture, request, output, common, models, suffix="_deblurred", given=given)
+    auxiliary = AuxiliaryFiles(uncertainty=uncertainty)
+    run(photos, tasks.deblur_picture, request, output, common, models, suffix="_deblurred", auxiliary=auxiliary)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scoreinv import tasks
 from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import Beside
+from scoreinv.batch.plan import AuxiliaryFiles
 from scoreinv.cli.options import Common, Photos, TaskModel, Uncertainty
 from scoreinv.cli.photos import run
 from scoreinv.models.loading import Models
@@ -27,5 +27,5 @@ def denoise(
     scoreinv denoise photo.jpg --noise 12   # noise of a known level
     """
     models = Models(denoise=model, machine=common.machine)
-    given = Beside(uncertainty=uncertainty)
-    run(photos, tasks.denoise_picture, request, output, common, models, suffix="_denoised", given=given)
+    auxiliary = AuxiliaryFiles(uncertainty=uncertainty)
+    run(photos, tasks.denoise_picture, request, output, common, models, suffix="_denoised", auxiliary=auxiliary)

@@ -92,16 +92,10 @@ def evaluate(
         evaluate_run(generated, reference, settings, classifier or _JUDGE, inception, common)
         return
     if reference is None:
-        raise InputError(f"{generated}: is no training run: compare its pictures with --reference FOLDER")
+        raise InputError(f"{generated}: is not a training run: compare its pictures with --reference FOLDER")
     if settings != RunEvaluationSettings():
-        raise InputError(f"{generated}: is no training run, which --from, --to, --every, -n and --likelihood are for")
-    for name, folder in (("GENERATED", generated), ("--reference", reference)):
-        if not Path(folder).is_dir():
-            raise InputError(f"{name} {folder}: is not a folder of pictures (scoreinv sample -o FOLDER/ makes one)")
-    drawn, real = expand(generated, recursive=True), expand(reference, recursive=True)
-    for folder, found in ((generated, drawn), (reference, real)):
-        if len(found) < 2:
-            raise InputError(f"{folder}: has one picture; a comparison needs two")
+        raise InputError(f"{generated}: is not a training run: leave out --from, --to, --every, -n and --likelihood")
+    drawn, real = _pictures("GENERATED", generated), _pictures("--reference", reference)
     judge = classifier or _JUDGE
     record: dict[str, Any] = {"input": generated, "reference": reference, "pictures": len(drawn)}
     if common.dry_run:
@@ -131,6 +125,16 @@ def evaluate(
             put(f"{key.replace('_', ' ')}: {f'{value:.4f}' if isinstance(value, float) else text}")
 
 
+def _pictures(option: str, folder: str) -> list[str]:
+    """Return the paths of the pictures in a folder and its subfolders; raise InputError for fewer than two."""
+    if not Path(folder).is_dir():
+        raise InputError(f"{option} {folder}: is not a folder of pictures (scoreinv sample -o FOLDER/ makes one)")
+    found = expand(folder, recursive=True)
+    if len(found) < 2:
+        raise InputError(f"{folder}: has one picture; a comparison needs two")
+    return found
+
+
 def evaluate_run(
     folder: str,
     reference: str | None,
@@ -139,7 +143,10 @@ def evaluate_run(
     inception: str | None,
     common: Common,
 ) -> None:
-    """Print a table of a run's snapshots, and plot it; figures that an earlier call has written are kept."""
+    """Evaluate the snapshots of a run, print a table of their figures, and plot it.
+
+    Figures are appended to `evaluation.jsonl`, and a snapshot with figures there is not evaluated again.
+    """
     from scoreinv.imaging.plot import line_plots
     from scoreinv.tasks.evaluate_run import RunEvaluation, snapshot_in, snapshots_of
     from scoreinv.training import TrainingRun, read_config
@@ -161,7 +168,7 @@ def evaluate_run(
     log, rows = run.evaluation / "evaluation.jsonl", []
     measured: dict[str, Any] = {name: getattr(settings, name) for name in ("samples", "likelihood", "exact")}
     measured |= {"classifier": judge, "reference": reference, "inception": inception is not None}
-    known = list(_lines(log))
+    known = list(_records(log))
     for path in [snapshot.path for snapshot in snapshots]:
         snapshot = snapshot_in(path)  # the run may have gone on meanwhile
         key = {"step": snapshot.step, "run": snapshot.run, **measured}
@@ -187,14 +194,18 @@ def evaluate_run(
         files.write_picture(run.evaluation / "evaluation.png", plot, overwrite=True)
     notice(common, f"figures and samples are in {run.evaluation}")
     if not common.json:
-        names = ["step", *figures]
-        put("  ".join(f"{name.replace('_', ' '):>16}" for name in names))
-        for row in rows:
-            put("  ".join(f"{_figure(row.get(name)):>16}" for name in names))
+        _print_table(["step", *figures], rows)
 
 
-def _lines(log: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of a log but for a line that was cut."""
+def _print_table(names: list[str], rows: list[dict[str, Any]]) -> None:
+    """Print the named figures of each snapshot, one snapshot per line."""
+    put("  ".join(f"{name.replace('_', ' '):>16}" for name in names))
+    for row in rows:
+        put("  ".join(f"{_figure(row.get(name)):>16}" for name in names))
+
+
+def _records(log: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of a log; skip a line that a killed process left unfinished."""
     for line in log.read_text().splitlines() if log.exists() else ():
         with suppress(ValueError):
             yield json.loads(line)
@@ -207,28 +218,31 @@ def _figure(value: float | None) -> str:
 def _by_classifier(
     generated: list[str], real: list[str], name: str, class_name: str | None, common: Common
 ) -> dict[str, Any]:
+    """Return the feature distances of two sets of pictures, and the accuracy for a class or for folders of classes."""
     from scoreinv.tasks.evaluate import evaluate as compare
 
     classifier, label = _judge(name, class_name, common)
     for first in (generated[0], real[0]):  # fail early for pictures of another size
         tasks.picture_features([(first, files.read_picture(first))], classifier)
-    seen, true = (_look(paths, classifier, common) for paths in (generated, real))
-    record = {"classifier": name, **compare(seen, true, classifier.classes)}
+    drawn_features, real_features = (_features(paths, classifier, common) for paths in (generated, real))
+    record = {"classifier": name, **compare(drawn_features, real_features, classifier.classes)}
     folders = [Path(path).parent.name for path in generated]
     if label is not None:
-        record["accuracy"] = float((seen.labels == label).mean())
+        record["accuracy"] = float((drawn_features.labels == label).mean())
     elif set(folders) <= set(classifier.classes):
-        record["accuracy"] = float((seen.labels == list(map(classifier.classes.index, folders))).mean())
+        labels = list(map(classifier.classes.index, folders))
+        record["accuracy"] = float((drawn_features.labels == labels).mean())
     return record
 
 
 def _judge(name: str, class_name: str | None, common: Common) -> tuple[NoiseClassifier, int | None]:
-    """Return the classifier on its device, and its label of the requested class."""
+    """Return the classifier on its device, and the label of the requested class; None without one."""
     classifier = load_classifier(name).to(device_of(common.device))
     return classifier, None if class_name is None else tasks.class_index(classifier, class_name)
 
 
-def _look(paths: list[str], classifier: NoiseClassifier, common: Common) -> tasks.PictureFeatures:
+def _features(paths: list[str], classifier: NoiseClassifier, common: Common) -> tasks.PictureFeatures:
+    """Return the classifier's features of pictures, and show the progress."""
     title = os.path.commonpath([Path(path).parent for path in paths])
     with progress_bar(title, quiet=common.quiet) as show:
 
@@ -252,6 +266,7 @@ def _check_inception(weights: str) -> None:
 
 
 def _by_inception(drawn: list[str], real: list[str], weights: str, common: Common) -> dict[str, float]:
+    """Return FID, KID and Inception score by torch-fidelity."""
     from torch_fidelity import calculate_metrics
     from torch_fidelity.datasets import ImagesPathDataset
 
@@ -267,7 +282,7 @@ def _by_inception(drawn: list[str], real: list[str], weights: str, common: Commo
             kid_subset_size=min(1000, len(drawn), len(real)),
             feature_extractor_weights_path=weights,
             cuda=device_of(common.device) == "cuda",
-            save_cpu_ram=True,  # no worker processes, of which torch would warn on few cores
+            save_cpu_ram=True,  # without worker processes, about which torch warns on few cores
             verbose=False,
         )
     keys = {"fid": "frechet_inception_distance", "kid": "kernel_inception_distance_mean"}

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     import numpy as np
 
 _PIXEL_BYTES = 3 * (4 + 4 + 4 + 1)
-"""Memory of a pixel in its picture, in the array of all, as grey levels and rounded."""
+"""Memory per RGB pixel: as float32 in its picture, in the array of all pictures and in grey levels, and as uint8."""
 
 
 class Gallery:
-    """Files of `count` pictures: one for all, or one each in a folder, whose names do not depend on the count.
+    """The files of `count` pictures: one sheet of all, or a folder with a numbered file for each.
 
     Args:
-        target: file, `-` or folder.
-        columns: of a single file; None: about square.
+        target: path of the sheet (`-`: stdout) or the folder.
+        columns: number of columns of the sheet; None: the sheet is about square.
 
     Attributes:
         outputs: paths of the files.
@@ -85,13 +85,22 @@ class Gallery:
             files.write_picture(path, imaging.Picture(sheet), overwrite=self.overwrite, quality=self.quality)
 
     def record(self, started: float, nfe: int) -> dict[str, Any]:
-        """Return what the JSON line tells of the files; `started` is the time of `time.monotonic`."""
+        """Return the entries about the files for a JSON line.
+
+        Args:
+            started: start of the work by `time.monotonic`.
+            nfe: network evaluations per picture.
+        """
         seconds = round(time.monotonic() - started, 3)
         return {"output": self.outputs[0], "outputs": self.outputs, "seconds": seconds, "nfe": nfe}
 
 
 def warn_of_completing(source: ModelSource, result: str) -> None:
-    """Warn if the model was trained to complete pictures; `result` says what it does here."""
+    """Warn if the model was trained to complete pictures, and so draws no new ones well.
+
+    Args:
+        result: a clause about the expected result, for the warning.
+    """
     from scoreinv.conditional.prior import trained_task
 
     if trained_task(source.load()) is not None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from scoreinv import imaging, tasks
 from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import Beside
+from scoreinv.batch.plan import AuxiliaryFiles
 from scoreinv.cli.options import Common, Photos, TaskModel, Uncertainty
 from scoreinv.cli.photos import AUTO, run
 from scoreinv.inputs.mask_options import MaskOptions
@@ -48,7 +48,7 @@ def inpaint(
             imaging.load_opencv()
     if mask == AUTO and masks.grow is not None:
         request = replace(request, grow=masks.grow)
-    given = Beside(None if mask == AUTO else mask, avoid, masks, uncertainty=uncertainty)
+    auxiliary = AuxiliaryFiles(None if mask == AUTO else mask, avoid, masks, uncertainty=uncertainty)
     models = Models(inpaint=model, machine=common.machine)
     task = tasks.inpaint_picture if request.classical is None else tasks.inpaint_classically  # which needs no torch
-    run(photos, task, request, output, common, models, suffix="_inpainted", given=given)
+    run(photos, task, request, output, common, models, suffix="_inpainted", auxiliary=auxiliary)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from scoreinv.batch.manifest import Table
 
 _LEAST_STEPS = 8
-"""Steps of the fixed grid below which the error exceeds some hundredths of a bit."""
+"""Minimum steps of the fixed grid without a warning: with fewer, the error exceeds some hundredths of a bit."""
 COLUMNS = ("input", "width", "height", "bits_per_dim", "standard_error", "repeats", "nfe", "seconds")
 
 
@@ -83,7 +83,11 @@ def likelihood(
 
 
 def _open(source: str, frame: int | None, sides: tasks.SizedModel | None) -> imaging.Picture | Exception:
-    """Return a picture, or the error if it cannot be read or does not suit a model with these sides (None: any)."""
+    """Return a picture, or the error if it cannot be read or does not suit the model.
+
+    Args:
+        sides: constraints of the model on the picture's sides; None: any sides.
+    """
     try:
         picture = files.read_picture(source, frame)
         if sides is not None:
@@ -109,10 +113,11 @@ def _new_table(path: str, sources: list[str], model: str, common: Common) -> Tab
 
 @dataclass
 class _Evaluation:
-    """The evaluation of pictures.
+    """Estimates and prints the likelihood of pictures.
 
     Attributes:
-        bits: bits per dimension of finished pictures.
+        batch: whether there are several pictures: failures are then printed and counted, not raised.
+        bits: bits per dimension of the finished pictures.
         failed: number of failed pictures.
     """
 
@@ -125,7 +130,11 @@ class _Evaluation:
     failed: int = 0
 
     def evaluate(self, group: list[tuple[str, Any]]) -> None:
-        """Evaluate paths with pictures of one size and print each; if they fail together, one by one."""
+        """Evaluate pictures of one size together and print their results; after a failure, evaluate them one by one.
+
+        Args:
+            group: the path of each picture, and the picture, or the error of a single one.
+        """
         first, pictures = group[0][0], [picture for _, picture in group]
         started = time.monotonic()
         try:

@@ -1,8 +1,9 @@
 """The process of a command: signals, streams, and exit statuses.
 
-0 done; 1 a failure; 2 usage or bad input, nothing computed; 130 Ctrl-C, 143 terminated, 129 the terminal was closed.
+Exit status: 0 success; 1 failure; 2 wrong usage or input, nothing computed; 130 Ctrl-C; 143 terminated; 129 the
+terminal was closed.
 
-Commands are imported inside functions, so that a signal during an import also ends in one line.
+Commands are imported inside functions, so a signal during an import is also reported in one line.
 """
 
 from __future__ import annotations
@@ -18,35 +19,36 @@ from types import FrameType
 from typing import Any
 
 _WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "ended with its terminal"}
-"""Signals that end a command, with the word for it. Each raises an exception, so that unfinished files are removed."""
+"""Signals that end a command, with the message for each. They raise an exception, which removes unfinished files."""
 
 _PATHS = {
     getattr(errno, name, None)
     for name in ("ENOENT", "ENOTDIR", "EISDIR", "EACCES", "EPERM", "EROFS", "ELOOP", "ENAMETOOLONG", "ENXIO")
 } - {None}
-"""Errors of a path that the user gave, in contrast to those of the machine."""
+"""Error numbers that mean a wrong path from the user rather than a failure of the machine."""
 
 
 def main() -> int:
     """Run the command line on `sys.argv`, and return the exit status."""
-    came: list[int] = []
+    received: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        came.append(number)
+        received.append(number)
         raise _Ended
 
-    # Signals that are ignored stay so: `nohup` ignores SIGHUP, and shells SIGINT in what they run in the background.
+    # Signals that the parent made this process ignore stay ignored: `nohup` does so with SIGHUP, and shells with SIGINT
+    # for background jobs.
     names = _WORDS if threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.getsignal(number) for name in names if (number := getattr(signal, name, None))}
     try:
         for number, handler in before.items():
             if handler in (signal.SIG_DFL, signal.default_int_handler):
                 signal.signal(number, interrupt)
-        status = _run(sys.argv[1:], came)
+        status = _run(sys.argv[1:], received)
     except KeyboardInterrupt:
-        ended = signal.Signals(came[-1] if came else signal.SIGINT)
+        ended = signal.Signals(received[-1] if received else signal.SIGINT)
         status = 128 + ended
-        with contextlib.suppress(KeyboardInterrupt):  # once more
+        with contextlib.suppress(KeyboardInterrupt):  # a second signal
             from scoreinv.system.terminal import say
 
             say(f"scoreinv: {_WORDS[ended.name]}")
@@ -59,16 +61,16 @@ def main() -> int:
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
-            except OSError:  # it would be an error when the interpreter ends
+            except OSError:  # the interpreter would report it at its end
                 give_up(stream)
     return status
 
 
-def _run(arguments: list[str], came: list[int]) -> int:
+def _run(arguments: list[str], received: list[int]) -> int:
     """Run a command line, and return the exit status.
 
     Args:
-        came: the signals so far.
+        received: numbers of the signals received so far.
     """
     _open_streams()
     from scoreinv.cli.render import show_log
@@ -85,7 +87,7 @@ def _run(arguments: list[str], came: list[int]) -> int:
         give_up(sys.stdout)  # its reader has ended (`scoreinv ... | head`)
         return 1
     except Exception as error:
-        if came:  # the exception became another error, for example during an import
+        if received:  # other code, such as an import, replaced the signal's exception with its own
             raise KeyboardInterrupt from error
         return _failed(error, arguments)
 
@@ -131,18 +133,18 @@ def _usage(error: Any) -> str:
 
 
 class _Ended(KeyboardInterrupt):
-    """A signal came.
+    """A signal has been received.
 
-    Not KeyboardInterrupt itself: once that has passed through code executed from a string, as during imports, Python
-    ends the process by SIGINT, whatever its exit status.
+    If KeyboardInterrupt itself has passed through code executed from a string, as during imports, Python ends the
+    process by SIGINT, whatever its exit status. A subclass does not have this effect.
     """
 
 
 def _open_streams() -> None:
-    """Open the null device in place of each closed standard stream, and let stdout take any text.
+    """Open the null device in place of each closed standard stream, and let stdout accept any text.
 
-    Otherwise the next file opened would become the process's stdout or stderr. Letters that an encoding lacks are
-    escaped; Python does the same on stderr.
+    Without it the next opened file would become the process's stdout or stderr. Letters that the encoding lacks are
+    escaped, as Python does on stderr.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest free number
         pass

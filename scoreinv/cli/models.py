@@ -64,7 +64,7 @@ def show(
 
 
 def _lines(name: str, value: Any, indent: str = "") -> Iterator[str]:
-    """Yield the line of a value; for a dictionary, its name and then its entries; nothing for an empty one."""
+    """Yield `name: value`; for a dictionary its name and its indented entries, unless it is empty."""
     if isinstance(value, dict):
         if value:
             yield printable(f"{indent}{name}:")

@@ -19,7 +19,7 @@ Photos = Annotated[
 _MODEL = "Bundled model, or path of a model file (with / or a suffix)."
 ModelOption = Annotated[str, Setting(_MODEL, metavar="NAME|FILE")]
 TaskModel = Annotated[str, Setting(_MODEL, metavar="NAME|FILE", advanced=True)]
-"""Model of a command whose default serves all photos."""
+"""Model of a command whose default model suits all photos, so that few users change it."""
 Hints = Annotated[str | None, Setting("Colour strokes, on a transparent picture of the photo's size.", metavar="FILE")]
 Uncertainty = Annotated[
     str | None,
@@ -35,7 +35,7 @@ class Common:
     """Options of every command.
 
     Attributes:
-        seed: None if not given: 0, but for `train`.
+        seed: None: 0, except for `train`, whose configuration has a seed.
         dry_run: check the inputs and print what would be written.
         quiet: print neither progress nor information; warnings and errors stay.
         json: print JSON lines on stdout.
@@ -59,5 +59,5 @@ class Common:
 
     @property
     def machine(self) -> Machine:
-        """Where models compute."""
+        """The device, precision and threads of models."""
         return Machine(self.device, self.precision, self.threads)

@@ -1,6 +1,6 @@
-"""Run a task on photographs: from the options of a command to a batch, and from its rows to lines on the terminal.
+"""Run a task on photographs: plan a batch from the options of a command, run it, and print its rows.
 
-Help imports this module, so numpy and the batch are imported by the functions.
+The help imports this module, so functions import numpy and the batch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import typer
 
 from scoreinv import imaging
 from scoreinv.batch.outputs import STREAM, OutputOptions
-from scoreinv.batch.plan import Beside, Plan, Planner
+from scoreinv.batch.plan import AuxiliaryFiles, Plan, Planner
 from scoreinv.cli.options import Common
 from scoreinv.cli.render import Report, describe
 from scoreinv.models.loading import Models
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scoreinv.batch.work import Task, Work
 
 AUTO = "auto"
-"""Mask that stands for detected damage."""
+"""Value of --mask that means detected damage."""
 
 
 def run(
@@ -36,37 +36,37 @@ def run(
     models: Models,
     *,
     suffix: str,
-    given: Beside | None = None,
+    auxiliary: AuxiliaryFiles | None = None,
     kind: str | None = None,
 ) -> None:
-    """Process photos, and end the command: with status 1 if a photo of a batch failed.
+    """Process photos, and end the command with its exit status: 1 if a photo of a batch failed.
 
     Args:
-        suffix: of the results' names.
-        given: what is given beside the photos.
+        suffix: suffix of the results' names.
+        auxiliary: other inputs and outputs.
         kind: default file suffix of results; None: tif for a TIFF, else png.
 
-    Raises ScoreinvError or OSError for a single photo, and whatever would fail for all.
+    Raises ScoreinvError or OSError if a single photo fails, or if all photos would fail.
     """
     from scoreinv.batch.work import Work
     from scoreinv.tasks.provenance import REQUESTS
 
-    given = given or Beside()
-    given.check()
-    request.check_given(given.given)
-    if given.uncertainty is not None and request.samples < 2:
+    auxiliary = auxiliary or AuxiliaryFiles()
+    auxiliary.check()
+    request.check_given(auxiliary.given)
+    if auxiliary.uncertainty is not None and request.samples < 2:
         raise InputError("--uncertainty needs several samples: add --samples 4")
-    sources = {role: models.source(role) for role in request.roles(given.given)}
+    sources = {role: models.source(role) for role in request.roles(auxiliary.given)}
     named = {source.name: f"the {role} model" for role, source in sources.items() if source is not None}
     if output.changes is not None and type(request) not in REQUESTS.values():
         raise InputError("--changes does not go with a task that makes masks")
-    jobs = Planner(photos, suffix, request.results, output, given, named, kind).plan()
+    jobs = Planner(photos, suffix, request.results, output, auxiliary, named, kind).plan()
     if common.json and any(job.output == STREAM for job in jobs.jobs):
         raise InputError("-o - and --json both need stdout: name a file with -o")
-    if given.uncertainty is not None:
+    if auxiliary.uncertainty is not None:
         imaging.load_opencv()  # for its colour map
     hashed = jobs.folder is not None or jobs.store is not None
-    work = Work(task, request, models, given, output, jobs.batch, hashed, common.dry_run, describe)
+    work = Work(task, request, models, auxiliary, output, jobs.batch, hashed, common.dry_run, describe)
     models.machine.check()
     raise typer.Exit(_process(jobs, work, common))
 
@@ -74,10 +74,10 @@ def run(
 def _process(jobs: Plan, work: Work, common: Common) -> int:
     """Process the photos and print their rows; return the exit status."""
     from scoreinv.batch.manifest import manifest_of
-    from scoreinv.batch.resume import unneeded
+    from scoreinv.batch.resume import row_if_skipped
     from scoreinv.batch.run import run as run_batch
 
-    wanted = [job for job in jobs.jobs if unneeded(job, jobs, overwrite=work.options.overwrite) is None]
+    wanted = [job for job in jobs.jobs if row_if_skipped(job, jobs, overwrite=work.options.overwrite) is None]
     title = wanted[0].source if len(wanted) == 1 else f"{len(wanted)} photographs"
     report = Report(jobs, common, len(wanted))
     with nullcontext() if common.dry_run else manifest_of(jobs) as manifest:

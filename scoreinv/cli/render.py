@@ -1,4 +1,4 @@
-"""What commands print: JSON lines on stdout for programs; sentences, progress and errors on stderr for people."""
+"""Output of commands: JSON lines on stdout for programs; sentences, progress and errors on stderr for people."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ SIZES = {"small": "smallest", "middle": "middle one", "large": "largest"}
 
 
 def note_text(note: dict[str, Any]) -> str:
-    """Return the sentence of a note of a row."""
+    """Return the sentence for a note of a row, such as {"code": "noise_removed", "level": 8.2}."""
     values = dict(note)
     if "share" in values:
         values["share"] = percent(values["share"])
@@ -119,25 +119,25 @@ def notice(common: Common, text: str) -> None:
 
 
 def advise(common: Common, text: str) -> None:
-    """Print how to continue on stderr, unless `--quiet`."""
+    """Print advice on how to continue on stderr, unless `--quiet`; unlike `notice`, also with `--json`."""
     if not common.quiet:
         say(f"scoreinv: {text}")
 
 
 def emit(common: Common, record: dict[str, Any]) -> None:
-    """Print a JSON object on a line of stdout if `--json`."""
+    """With `--json`, print a record as one line of JSON on stdout."""
     if common.json:
         put(json.dumps(record, allow_nan=False))
 
 
 def provenance(source: ModelSource, method: str, common: Common) -> dict[str, Any]:
-    """Return how a result was made, for its JSON line."""
+    """Return the seed, model, method, device and precision of a result, for its JSON line."""
     made = source.record()
     return {"seed": common.seed or 0, "model": made.pop("model"), "method": method, **made}
 
 
 def rehearse(common: Common, record: dict[str, Any], text: str) -> None:
-    """Print on stdout what a run would do: a sentence, or JSON."""
+    """Print the effect of a run on stdout, for --dry-run: a sentence, or with `--json` a record."""
     if common.json:
         emit(common, record | {"dry_run": True})
     else:
@@ -157,7 +157,7 @@ def say_error(message: str, source: str | None) -> None:
 
 
 def describe(error: BaseException) -> str:
-    """Return one line about an error, with the option of a setting. Unexpected errors name their type and --debug."""
+    """Return one line about an error: a setting is named by its option, an unexpected error by its type."""
     if isinstance(error, SettingError):
         option = OPTIONS.get(error.setting, f"--{error.setting.replace('_', '-')}")
         return printable(f"{option} {error.problem}")
@@ -175,7 +175,7 @@ def _one_line(error: BaseException) -> str:
 
 
 class Lines(logging.Handler):
-    """Print log records on stderr: warnings and errors; what was chosen if `verbose`; tracebacks if `debug`."""
+    """Print log records on stderr: warnings and errors, with `verbose` also choices, with `debug` also tracebacks."""
 
     def __init__(self, *, verbose: bool, debug: bool) -> None:
         super().__init__()
@@ -212,11 +212,12 @@ def print_traceback(error: BaseException) -> None:
 
 @dataclass
 class Report:
-    """Print the rows of a run, count them, and print the sum at the end.
+    """Prints the rows of a run and their totals.
 
     Attributes:
         wanted: number of pictures to process.
-        counts: number of rows that are `done`, `exist`, `another` (another process wrote it), `left`, `failed`.
+        counts: number of rows by kind: `done`, `exist` (finished before), `another` (another process wrote the result),
+            `left` (left out by the plan), `failed`.
     """
 
     plan: Plan
@@ -257,7 +258,7 @@ class Report:
             notice(self.common, f"{', '.join(written)} ({duration(row['seconds'])})")
 
     def _rehearse(self, row: dict[str, Any]) -> None:
-        """Print what would be done with a picture."""
+        """Print the row of a dry run."""
         if "skipped" in row:
             row = {key: row[key] for key in ("input", "skipped", "finished")}
             text = f"would be skipped: {row['skipped']}"
@@ -268,14 +269,18 @@ class Report:
         rehearse(self.common, row, f"{row['input']}: {text}")
 
     def interrupted(self) -> None:
-        """Print what is kept of an interrupted batch, and how to continue it."""
+        """Print the progress of an interrupted batch, and how to continue it."""
         if self.plan.batch:
             left = self.wanted - sum(self.counts[kind] for kind in ("done", "another", "failed"))
             again = "processes all again (--no-overwrite: the others)" if self.common.overwrite else "goes on"
             advise(self.common, f"{self.counts['done']} done and kept, {left} left; the same command {again}")
 
     def close(self, lost: int) -> int:
-        """Print the sum of a batch; return the exit status, 1 if a picture failed or a line of the manifest is lost."""
+        """Print the totals of a batch, and return the exit status: 1 if a picture failed or the manifest lost a line.
+
+        Args:
+            lost: number of lines that could not be written to the manifest.
+        """
         counts, plan = self.counts, self.plan
         if plan.batch and not self.common.dry_run:
             remedy = " (--overwrite replaces them)" if counts["exist"] else ""

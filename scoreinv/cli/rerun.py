@@ -34,9 +34,9 @@ def rerun(
         str | None, Setting("The original. (default: found beside the result by its pixels)", metavar="FILE")
     ] = None,
     mask: Annotated[
-        str | None, Setting("The mask that the run was given; that of --changes serves for inpaint.", metavar="MASK")
+        str | None, Setting("Mask of the run; for inpaint its mask of --changes will do.", metavar="MASK")
     ] = None,
-    avoid: Annotated[str | None, Setting("The mask of --avoid of the run.", metavar="MASK")] = None,
+    avoid: Annotated[str | None, Setting("Mask given to the run with --avoid.", metavar="MASK")] = None,
     hints: Hints = None,
     like: Annotated[list[str] | None, Setting("Reference photos of the run. Repeatable.", metavar="FILE")] = None,
     model: Annotated[
@@ -46,7 +46,7 @@ def rerun(
     output: OutputOptions,
     common: Common,
 ) -> None:
-    """Make a result again from the record in its file; exit status 1 if the pixels differ.
+    """Repeat the run that made a result, by the record in the result; exit status 1 if the pixels differ.
 
     \b
     scoreinv rerun result.png                      # writes result_rerun.png
@@ -135,7 +135,7 @@ def _original(result: str, given: str | None, record: Record, frame: int | None)
 
     if given is not None:
         return given, files.read_picture(given, frame)
-    for path in _beside(Path(result)):
+    for path in _candidates(Path(result)):
         try:
             picture = files.read_picture(path)
         except InputError:
@@ -145,8 +145,11 @@ def _original(result: str, given: str | None, record: Record, frame: int | None)
     raise InputError(f"{result}: its original is not beside it: name it with --original")
 
 
-def _beside(result: Path) -> Iterator[Path]:
-    """Yield the pictures of a result's folder and of the folder it is named after, the closest names first."""
+def _candidates(result: Path) -> Iterator[Path]:
+    """Yield the pictures in which to look for a result's original, the likeliest names first.
+
+    They are in the result's folder, and for a result in `NAME_inpainted/` in the folder `NAME`.
+    """
     from scoreinv import files
 
     folder = result.absolute().parent

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from scoreinv import tasks
 from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import Beside
+from scoreinv.batch.plan import AuxiliaryFiles
 from scoreinv.cli.options import Common, Hints, Photos
 from scoreinv.cli.photos import AUTO, run
 from scoreinv.inputs.mask_options import MaskOptions
@@ -60,8 +60,8 @@ def restore(
         request = replace(request, grow=masks.grow)
     request = replace(request, keep_steps=steps_to is not None)
     endings = tuple(f"_{number}_{step}" for number, step in enumerate(RESTORATION, 1) if step in request.steps)
-    given = Beside(mask, masks=masks, hints=hints, steps_to=steps_to, endings=endings)
+    auxiliary = AuxiliaryFiles(mask, masks=masks, hints=hints, steps_to=steps_to, endings=endings)
     models = Models(
         names.damage_model, names.inpaint_model, names.denoise_model, names.color_model, machine=common.machine
     )
-    run(photos, tasks.restore_picture, request, output, common, models, suffix="_restored", given=given)
+    run(photos, tasks.restore_picture, request, output, common, models, suffix="_restored", auxiliary=auxiliary)

@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _OWN = "-classifier"
-"""Ending of the name of a model's own classifier."""
+"""Suffix of the name of a model's own classifier."""
 _WRITTEN_AT_ONCE = 512
-"""Pictures of a folder that are drawn before they are written: an interruption loses them."""
+"""Maximum number of pictures of a folder that are drawn before they are written; an interruption loses them."""
 _PIXELS_AT_ONCE = 1 << 24
-"""Largest number of their pixels, which bounds memory."""
+"""Maximum number of pixels of these pictures, to limit the memory."""
 
 
 @dataclass(frozen=True)
 class ClassOptions:
-    """Class of the pictures.
+    """Options for drawing pictures of one class.
 
     Attributes:
-        class_: name or number of a class; None: any.
-        guidance: strength of the classifier; None: recommended with it.
-        classifier: name or file; None: the model's own.
+        class_: name or number of the class; None: any class.
+        guidance: strength of the classifier; None: the strength that is recommended with the classifier.
+        classifier: name or file of the classifier; None: the model's own.
     """
 
     class_: Annotated[
@@ -114,13 +114,9 @@ def sample(
     warn_of_completing(source, "new pictures are blots of colour (--model cifar10 draws pictures of 32x32 pixels)")
     method = sampler.chosen or tasks.default_sampler(prior)
     _log.info("sampler %s%s", method, "" if sampler.chosen else ", recommended with the model")
-    started, side = time.monotonic(), prior.image_size
-    # Each part is written before the next is drawn; all at once if they share a file.
-    size = count if gallery.is_file else max(1, min(_WRITTEN_AT_ONCE, _PIXELS_AT_ONCE // side**2))
-    ranges = [range(first, min(first + size, count)) for first in range(0, count, size)]
-    if len(ranges) == 1:
-        gallery.check((side, side))
-    nfe = 0
+    started = time.monotonic()
+    ranges = _ranges(gallery, prior.image_size)
+    nfe = 0  # of all pictures
     with progress_bar("sampling", quiet=common.quiet) as show:
         for part, report in zip(ranges, tasks.split(show, map(len, ranges)), strict=True):
             result = generate(
@@ -144,12 +140,25 @@ def sample(
     notice(common, f"{_pictures(count)} in {target} ({duration(record['seconds'])})")
 
 
+def _ranges(gallery: Gallery, side: int) -> list[range]:
+    """Return the numbers of the pictures that are drawn together; each range is written before the next is drawn.
+
+    Pictures that share a file are drawn together. Raises InputError if those of a single range need too much memory.
+    """
+    count = gallery.count
+    size = count if gallery.is_file else max(1, min(_WRITTEN_AT_ONCE, _PIXELS_AT_ONCE // side**2))
+    ranges = [range(first, min(first + size, count)) for first in range(0, count, size)]
+    if len(ranges) == 1:
+        gallery.check((side, side))
+    return ranges
+
+
 def _pictures(count: int) -> str:
     return "1 picture" if count == 1 else f"{count} pictures"
 
 
 def _guide(wanted: ClassOptions, model: str) -> tuple[NoiseClassifier, int] | tuple[None, None]:
-    """Return the given classifier, or the model's own, and its label of the requested class."""
+    """Return the classifier and the label of the requested class; None for both without a class."""
     if wanted.class_ is None:
         return None, None
     name = wanted.classifier_of(model)

@@ -34,7 +34,7 @@ def serve(
     ] = None,
     port: Annotated[int, Setting("Port to listen on; 0 picks a free one.", Whole(0, 65535), metavar="PORT")] = PORT,
     opened: Annotated[bool, Setting("Open the page in the browser.", option="--open/--no-open")] = True,
-    tied: Annotated[bool, Setting("End at the end of stdin, with the program that started it.", advanced=True)] = False,
+    tied: Annotated[bool, Setting("End when stdin ends, with the program that started it.", advanced=True)] = False,
     model: TaskModel = "photo",
     color_model: Annotated[str, Setting("Model that adds colour.", metavar="NAME|FILE", advanced=True)] = "scene",
     common: Common,
@@ -55,7 +55,7 @@ def serve(
     from scoreinv.web.app import serve
 
     if tied:
-        host = host or LOOPBACK  # with a token: only the program that started it has it
+        host = host or LOOPBACK  # a host means a token, which only the program that started this one gets
     with listen(host or LOOPBACK, port) as listener:
         access = Access.to(host, listener.getsockname()[1])
         record: dict[str, Any] = {"link": access.link}
@@ -105,7 +105,7 @@ def _end_with_stdin() -> None:
 
 
 def _has_browser() -> bool:
-    """Return whether the user sees a browser of this machine: not over SSH, nor without a screen."""
+    """Return whether this machine can show the user a browser: not over SSH or without a screen."""
     if "SSH_CONNECTION" in os.environ:
         return False
     return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))

@@ -25,7 +25,7 @@ from scoreinv.system.threads import set_threads
 
 @dataclass(frozen=True)
 class Subject:
-    """Model to train, and its pictures."""
+    """Options for the model to train, and for its pictures."""
 
     sde: Annotated[Literal["ve", "vp", "subvp"] | None, Setting("SDE of the paper, with a small network.")] = None
     size: Annotated[
@@ -58,7 +58,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Folder, start, end and settings of a run; None leaves the default."""
+    """Options for the folder, start, end and optimisation of a run; None: the default."""
 
     out: Annotated[str | None, Setting("Folder of this run. (default: runs/SDE-DATE)", metavar="FOLDER")] = None
     steps: Annotated[int | None, Setting("Total number of steps.", TRAINING_STEPS)] = None
@@ -178,15 +178,13 @@ def _train(
     common: Common,
     remark: str,
 ) -> training.TrainResult:
-    """Train with a progress bar; print the remark at the first step, and how to continue after an interrupt."""
+    """Train with a progress bar.
+
+    Print `remark` and the end of the run at the first step, and after an interrupt how to continue.
+    """
     from scoreinv.training.data.pictures import picture_files
 
-    init: models.AnyModel | None = None
-    if how.init is not None:
-        if config.damage is not None:
-            init = load_damage_detector(how.init)
-        else:
-            init = load_classifier(how.init) if isinstance(config.model, models.ClassifierConfig) else load(how.init)
+    init = None if how.init is None else _initial_model(how.init, config)
     keep_freed()
     with picture_files(config.data) as files:
         notice(common, f"reading {len(files):,} pictures from {config.data.source or 'the built-in set'}")
@@ -197,15 +195,9 @@ def _train(
             nonlocal begun
             if not begun:
                 begun = True
-                start = f"from step {progress.begun:,} " if progress.begun else ""
-                left = ""
-                if progress.begun and config.minutes:
-                    total = 60 * config.minutes
-                    left = f" ({duration(max(0, total - progress.seconds))} of {duration(total)} left)"
-                ends = f"{_ends(config)}{left}"
                 if remark:
                     notice(common, remark)
-                notice(common, f"training in {run.path}, {start}to {ends}; Ctrl-C saves, --resume continues")
+                notice(common, _start_notice(config, run, progress))
             speed = f"{progress.images_per_second:.3g} images/s"
             show(progress.fraction, progress.seconds_left, f"loss {progress.loss:.4f}, {speed}")
 
@@ -221,13 +213,33 @@ def _train(
                 callback=callback,
             )
         except KeyboardInterrupt:
-            if run.config.exists():
-                kept = "saved" if training.saved_states(run.states) else "no step was finished"
-                again = f"scoreinv train --resume --out {shlex.quote(str(run.path))}"
-                advise(common, f"{kept} in {run.path}; continue with: {again}")
-            else:
-                advise(common, "nothing was trained yet, and nothing is kept: start again")
+            advise(common, _interrupt_advice(run))
             raise
+
+
+def _initial_model(name: str, config: training.TrainingConfig) -> models.AnyModel:
+    """Load the model of --init, of the kind that the configuration trains."""
+    if config.damage is not None:
+        return load_damage_detector(name)
+    return load_classifier(name) if isinstance(config.model, models.ClassifierConfig) else load(name)
+
+
+def _start_notice(config: training.TrainingConfig, run: training.TrainingRun, progress: training.TrainProgress) -> str:
+    """Return the notice at the first step: the run's folder, its end, and for a resumed run its start."""
+    start = f"from step {progress.begun:,} " if progress.begun else ""
+    left = ""
+    if progress.begun and config.minutes:
+        total = 60 * config.minutes
+        left = f" ({duration(max(0, total - progress.seconds))} of {duration(total)} left)"
+    return f"training in {run.path}, {start}to {_ends(config)}{left}; Ctrl-C saves, --resume continues"
+
+
+def _interrupt_advice(run: training.TrainingRun) -> str:
+    """Return how to continue an interrupted run."""
+    if not run.config.exists():
+        return "nothing was trained yet, and nothing is kept: start again"
+    kept = "saved" if training.saved_states(run.states) else "no step was finished"
+    return f"{kept} in {run.path}; continue with: scoreinv train --resume --out {shlex.quote(str(run.path))}"
 
 
 def _configuration(subject: Subject, how: RunOptions, common: Common) -> training.TrainingConfig:
@@ -264,7 +276,7 @@ def _configuration(subject: Subject, how: RunOptions, common: Common) -> trainin
 
 
 def _named(subject: Subject, how: RunOptions, common: Common) -> training.TrainingConfig:
-    """Return the configuration in a file, of a published model, of the resumed run, or for an SDE."""
+    """Return the configuration of a file, of a published model or of the resumed run, else the preset for an SDE."""
     from scoreinv.training import presets
 
     resumed = Path(how.out) if how.resume and how.out is not None else None
@@ -298,7 +310,7 @@ def _named(subject: Subject, how: RunOptions, common: Common) -> training.Traini
 
 
 def _remark(config: training.TrainingConfig, subject: Subject, how: RunOptions) -> str:
-    """Return what to say of the size that a machine without a GPU chose; empty if the user or a model chose it."""
+    """Return a notice that the pictures are small for lack of a GPU; empty if the user or a model chose their size."""
     from scoreinv.training.presets import CPU_SIZE
 
     chosen = subject.sde is None or subject.size is not None or subject.classifier or how.resume or how.init is not None

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from scoreinv import tasks
 from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import Beside
+from scoreinv.batch.plan import AuxiliaryFiles
 from scoreinv.cli.options import Common, Photos, TaskModel, Uncertainty
 from scoreinv.cli.photos import run
 from scoreinv.models.loading import Models
@@ -31,5 +31,5 @@ def upscale(
     scoreinv upscale photo.png --factor 3 -o large.png
     """
     models = Models(denoise=prior, upscale=model, machine=common.machine)
-    given = Beside(uncertainty=uncertainty)
-    run(photos, tasks.upscale_picture, request, output, common, models, suffix="_upscaled", given=given)
+    auxiliary = AuxiliaryFiles(uncertainty=uncertainty)
+    run(photos, tasks.upscale_picture, request, output, common, models, suffix="_upscaled", auxiliary=auxiliary)

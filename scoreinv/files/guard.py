@@ -1,8 +1,8 @@
 """Guard for decoders of other libraries: turn every failure into one error that names the file, and silence them.
 
 For damaged files Pillow and tifffile issue Python warnings and log lines, and libtiff writes to file descriptor 2. All
-are suppressed while any thread decodes: the first to decode turns them off and the last turns them on again. Other
-libraries are not affected.
+these messages are suppressed while any thread decodes: the first thread to begin turns them off, the last to end turns
+them on again. Messages of other libraries are not affected.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _restore = contextlib.ExitStack()
 _inside = 0
 """Number of active blocks of `guarded` in all threads: the first suppresses messages, the last runs `_restore`."""
 _LONGEST_PROFILE = 16 << 20
-"""Maximum size of a PNG's profile or text, in bytes; Pillow's limit, 1/16 of it, would refuse the whole picture."""
+"""Maximum size of a PNG's profile or text, in bytes. By default Pillow refuses pictures with 1/16 of it."""
 
 _LIBTIFF: list[Callable[[int | None], int | None]] = []
 """The functions that set libtiff's message handlers (None: no messages) and return the previous one.

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from scoreinv.files.tiff import unpremultiply
-from scoreinv.imaging.metadata import Metadata, describe
+from scoreinv.imaging.metadata import Metadata, metadata_of
 from scoreinv.system.errors import InputError
 
 SUFFIXES = {".heic": "HEIC", ".heif": "HEIC", ".hif": "HEIC", ".avif": "AVIF"}
@@ -30,12 +30,12 @@ _HDR_CURVES = {16: "PQ", 18: "HLG"}
 
 
 def is_heic(prefix: bytes) -> bool:
-    """Return whether the beginning of a file is that of HEVC pictures, or of a brand that may contain them."""
+    """Return whether a file begins as HEIC, or with a brand that may contain HEVC pictures."""
     return prefix[4:8] == b"ftyp" and prefix[8:12] in _HEIC_BRANDS and not is_avif(prefix)
 
 
 def is_avif(prefix: bytes) -> bool:
-    """Return whether the beginning of a file names AVIF as its brand or as a compatible one."""
+    """Return whether AVIF is the brand of a file, or one of its compatible brands, by the file's beginning."""
     brands = prefix[8 : int.from_bytes(prefix[:4])]
     return prefix[4:8] == b"ftyp" and any(brands[at : at + 4] in _AVIF_BRANDS for at in range(0, len(brands), 4))
 
@@ -81,8 +81,9 @@ def decoding_bytes(image: Any) -> int:
 def decode_heic(image: Any) -> tuple[np.ndarray, Metadata, str | None]:
     """Return the pixels of one of pillow-heif's pictures, its metadata, and a note.
 
-    The pixels are upright by the rotation in the file; its EXIF orientation only repeats it (ISO/IEC 23008-12,
-    annex A). Samples of 10 and 12 bits become 16 by repeating the highest bits below the lowest, so white stays white.
+    pillow-heif applies the file's rotation, so the EXIF orientation, which repeats it (ISO/IEC 23008-12, annex A), is
+    ignored. Samples of 10 and 12 bits become 16: their highest bits are repeated below the lowest, so white stays
+    white.
     """
     pixels = np.array(image)  # a copy: up to version 1.3 the array shares memory that is freed with `image`
     if pixels.dtype == np.uint16:
@@ -95,7 +96,7 @@ def decode_heic(image: Any) -> tuple[np.ndarray, Metadata, str | None]:
         exif.load(image.info["exif"] or b"")
         return exif
 
-    _, metadata = describe(image.info, read_exif)
+    _, metadata = metadata_of(image.info, read_exif)
     curve = _HDR_CURVES.get(image.info.get("nclx_profile", {}).get("transfer_characteristics"))
     return (
         pixels,

@@ -2,10 +2,10 @@
 
 Pillow decodes. Two of its limits are avoided here:
 
-- It has no mode for 16-bit samples of several channels, and returns their upper bytes. The unpacker for the other byte
-  order returns the lower bytes, so such a file is decoded twice and the halves are joined. This supports every
-  compression, predictor, tiling and interlacing of Pillow. OpenCV needs system libraries and ignores orientation when
-  it keeps 16 bits.
+- It has no mode for 16-bit samples of several channels, and returns their upper bytes. Its unpacker for the other byte
+  order returns the lower bytes. So such a file is decoded twice, and the bytes are joined. This supports every
+  compression, predictor, tiling and interlacing of Pillow. (OpenCV needs system libraries, and ignores the orientation
+  when it keeps 16 bits.)
 - `Image.open` refuses more than 179 megapixels and warns from 89 by a global setting. So the plugins are called
   directly, and the size is checked before decoding.
 
@@ -53,7 +53,7 @@ from scoreinv.files.tiff import (
     unpremultiply,
 )
 from scoreinv.files.urls import is_url, read_url
-from scoreinv.imaging.metadata import describe, orient
+from scoreinv.imaging.metadata import metadata_of, orient
 from scoreinv.imaging.picture import Picture, check_megapixels
 from scoreinv.system.errors import InputError, SettingError
 
@@ -66,8 +66,9 @@ SUFFIXES = frozenset(
 
 PREFIX_BYTES = 64  # bytes at the beginning of a file that determine its kind
 
-Look = Callable[[int, int, int], None]
-"""Called with a picture's width and height (possibly before rotation) and the peak memory of decoding in bytes."""
+SizeCheck = Callable[[int, int, int], None]
+"""Called before decoding with a picture's width and height (possibly before rotation) and the peak memory of decoding
+in bytes; raises InputError to refuse the picture."""
 
 _LONGEST_STREAM = 1 << 30
 _LONGEST_FILE = 4 << 30
@@ -75,9 +76,11 @@ _LONGEST_FILE = 4 << 30
 _BLOCK = 1 << 20
 _PEAK_BYTES = 24  # peak memory of decoding, in bytes per pixel of four 16-bit samples
 _PLAIN_MODES = {"1": "L", "L": "L", "RGB": "RGB", "La": "LA", "RGBa": "RGBA", "P": "RGB", "PA": "RGBA"}
-"""Modes that convert without loss, and to which, if no colour is transparent."""
+"""Modes that convert without loss to the given ones, with an alpha channel added if one colour is transparent."""
 _SIXTEEN_BITS = re.compile(r"(RGB|RGBA|RGBX|RGBa);16([LBN])")
+"""Pillow's raw modes of 16-bit samples, with their byte order: little-endian, big-endian or native."""
 _OTHER_BYTE = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
+"""The opposite byte order."""
 _logger = logging.getLogger(__name__)
 
 
@@ -88,7 +91,7 @@ class Decoded:
     Attributes:
         name: name of the file in messages.
         kind: PNG, JPEG, TIFF, WebP, HEIC, AVIF, GIF, BMP or PNM.
-        note: a change of mode and the choice of a frame, in words.
+        note: a sentence about a changed mode, omitted frames or lost precision.
     """
 
     picture: Picture
@@ -100,7 +103,8 @@ class Decoded:
 def read_picture(path: str | os.PathLike[str] | bytes, frame: int | None = None) -> Picture:
     """Read a picture file: L, LA, RGB or RGBA of 8 or 16 bits as stored, with orientation applied.
 
-    CMYK, Lab and palette pictures become sRGB, and bilevel ones L. The log warns of it, and if frames are left out.
+    CMYK, Lab and palette pictures become sRGB, and bilevel ones L. The log has a warning about each change, and about
+    frames that are left out.
 
     Args:
         path: file or URL; "-" is standard input; bytes are the content of a file.
@@ -121,41 +125,22 @@ def decode(
     frame: int | None = None,
     *,
     name: str | None = None,
-    look: Look = lambda *_: None,
+    check_size: SizeCheck = lambda *_: None,
 ) -> Decoded:
     """Read a picture like `read_picture`, but return its note instead of logging it.
 
     Args:
         name: name of the file in messages, if not its path.
-        look: called before memory is allocated for the pixels; raises InputError to refuse the picture.
+        check_size: called before memory is allocated for the pixels.
     """
+    if name is None:
+        name = "the picture" if isinstance(path, bytes) else os.fsdecode(path)
+        name = "standard input" if name == STREAM else name
     try:
-        if isinstance(path, bytes):
-            name, content = name or "the picture", path
-            kind = check_kind(content[:PREFIX_BYTES], name)
-        elif os.fsdecode(path) == STREAM:
-            name = name or "standard input"
-            kind, content = _read_stream(name)
-        elif is_url(os.fsdecode(path)):
-            name = name or os.fsdecode(path)
-            content = read_url(os.fsdecode(path), _LONGEST_FILE)
-            kind = check_kind(content[:PREFIX_BYTES], name)
-        else:
-            name = name or os.fsdecode(path)
-            there = Path(path).stat()
-            if not stat.S_ISREG(there.st_mode):  # reading a pipe could block forever
-                raise InputError(f"{name}: is {special_file(there.st_mode)}, not a file: name one, or pass - for stdin")
-            if there.st_size > _LONGEST_FILE:
-                size = f"{there.st_size / 1e9:.0f} GB long, above the limit"
-                raise InputError(f"{name}: is {size}: save the part or frame that you need as a separate file")
-            with Path(path).open("rb") as file:
-                kind = check_kind(file.read(PREFIX_BYTES), name)
-                file.seek(0)
-                # Read all at once: decoders may request more bytes than there are, and Python allocates them first.
-                content = file.read()
+        kind, content = _read_bytes(path, name)
         decoder = _DECODERS.get(kind) or partial(_decode_other, kind)
         with guarded(name, f"damaged or incomplete {kind} file"):
-            picture, note = decoder(io.BytesIO(content), name, frame, look)
+            picture, note = decoder(io.BytesIO(content), name, frame, check_size)
             return Decoded(picture, name, kind, note)
     except InputError:
         raise
@@ -175,7 +160,7 @@ def decode_image(image: Image.Image, name: str) -> tuple[Picture, str | None]:
     """
     image.load()
     white_is_zero = getattr(image, "tag_v2", {}).get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
-    orientation, metadata = describe(image.info, image.getexif)
+    orientation, metadata = metadata_of(image.info, image.getexif)
     note = None
     if image.mode in ("CMYK", "LAB", "YCbCr", "RGBX", "HSV"):
         note = f"{image.mode} becomes sRGB"
@@ -220,9 +205,34 @@ def is_picture(path: PurePath) -> bool:
 
 
 def special_file(mode: int) -> str:
-    """Describe what is not a file, by its mode from `stat`."""
+    """Return the kind of a path that is not a regular file, in words, by its mode from `stat`."""
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
     return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def _read_bytes(path: str | os.PathLike[str] | bytes, name: str) -> tuple[str, bytes]:
+    """Return the kind and content of a file, URL or standard input, or of the bytes of a file.
+
+    Raises InputError for an unsupported kind, a path that is not a regular file, and a file above the size limit.
+    """
+    if isinstance(path, bytes):
+        return check_kind(path[:PREFIX_BYTES], name), path
+    if os.fsdecode(path) == STREAM:
+        return _read_stream(name)
+    if is_url(os.fsdecode(path)):
+        content = read_url(os.fsdecode(path), _LONGEST_FILE)
+        return check_kind(content[:PREFIX_BYTES], name), content
+    status = Path(path).stat()
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe could block forever
+        raise InputError(f"{name}: is {special_file(status.st_mode)}, not a file: name one, or pass - for stdin")
+    if status.st_size > _LONGEST_FILE:
+        size = f"{status.st_size / 1e9:.0f} GB long, above the limit"
+        raise InputError(f"{name}: is {size}: save the part or frame that you need as a separate file")
+    with Path(path).open("rb") as file:
+        kind = check_kind(file.read(PREFIX_BYTES), name)
+        file.seek(0)
+        # The whole file: decoders may request more bytes than a file has, and Python would allocate them first.
+        return kind, file.read()
 
 
 def _read_stream(name: str) -> tuple[str, bytes]:
@@ -254,9 +264,9 @@ _KINDS: dict[str, tuple[Callable[[bytes], Any], Callable[[BinaryIO], Any], int]]
     "BMP": (BmpImagePlugin._accept, BmpImagePlugin.BmpImageFile, 4096),
     "PNM": (PpmImagePlugin._accept, PpmImagePlugin.PpmImageFile, 8),
 }
-"""By kind: a test of the file's beginning, Pillow's class, and the maximum number of pixels per byte of the file. PNG's
-deflate makes 8256 pixels of a byte, and a 12-bit code of GIF less than 4096. JPEG, BMP and PNM have fewer. Nearly empty
-pictures have 26,000 pixels per byte in WebP, 5,000 in HEIC and 570,000 in AVIF."""
+"""By kind: a test of the file's beginning, the function that opens it, and the maximum number of pixels per byte of the
+file. A byte of PNG's deflate holds at most 8256 pixels, and a 12-bit code of GIF fewer than 4096. JPEG, BMP and PNM
+have fewer. Nearly uniform pictures have 26,000 pixels per byte in WebP, 5,000 in HEIC and 570,000 in AVIF."""
 
 
 def check_kind(prefix: bytes, name: str) -> str:
@@ -270,23 +280,26 @@ def check_kind(prefix: bytes, name: str) -> str:
     raise InputError(f"{name}: not a supported picture ({readable}): convert it first")
 
 
-def _decode_other(kind: str, stream: BinaryIO, name: str, frame: int | None, look: Look) -> tuple[Picture, str | None]:
+def _decode_other(
+    kind: str, stream: BinaryIO, name: str, frame: int | None, check_size: SizeCheck
+) -> tuple[Picture, str | None]:
+    """Decode a frame of a file by Pillow; like all decoders, return the picture and a note."""
     _, plugin, density = _KINDS[kind]
-    most = density * stream.seek(0, os.SEEK_END)
+    most_pixels = density * stream.seek(0, os.SEEK_END)
     stream.seek(0)
     try:
         image = plugin(stream)
     except Image.DecompressionBombError as error:
         raise InputError(f"{name}: too large for a {kind} file: save it as PNG or TIFF") from error
-    _check_pixels(image, most, name)  # before frames allocate memory
+    _check_pixels(image, most_pixels, name)  # before frames allocate memory
     index, chosen = _frame(getattr(image, "n_frames", 1), frame, name)
     image.seek(index)
-    _check_pixels(image, most, name)  # this frame may be larger than the first
-    picture, note = _decode_opened(image, stream, index, name, look)
+    _check_pixels(image, most_pixels, name)  # this frame may be larger than the first
+    picture, note = _decode_opened(image, stream, index, name, check_size)
     return picture, _joined(chosen, note)
 
 
-def _decode_tiff(stream: BinaryIO, name: str, frame: int | None, look: Look) -> tuple[Picture, str | None]:
+def _decode_tiff(stream: BinaryIO, name: str, frame: int | None, check_size: SizeCheck) -> tuple[Picture, str | None]:
     directories = read_directories(stream)
     frames = [number for number, each in enumerate(directories) if not is_preview(each)] or [0]
     number, chosen = _frame(len(frames), frame, name)
@@ -295,22 +308,22 @@ def _decode_tiff(stream: BinaryIO, name: str, frame: int | None, look: Look) -> 
     check_directory(directory, stream.seek(0, os.SEEK_END), name)
     image = open_by_pillow(stream, directory, index)
     if image is not None:
-        picture, note = _decode_opened(image, stream, index, name, look)
+        picture, note = _decode_opened(image, stream, index, name, check_size)
         return picture, _joined(chosen, note)
     width, height = directory[TiffImagePlugin.IMAGEWIDTH], directory[TiffImagePlugin.IMAGELENGTH]
-    look(width, height, _PEAK_BYTES * width * height)
+    check_size(width, height, _PEAK_BYTES * width * height)
     what = "damaged or unsupported TIFF file: save it again as PNG, or as an uncompressed TIFF"
     with guarded(name, what):
         return decode_by_tifffile(stream, name, index), chosen
 
 
-def _decode_avif(stream: BinaryIO, name: str, frame: int | None, look: Look) -> tuple[Picture, str | None]:
+def _decode_avif(stream: BinaryIO, name: str, frame: int | None, check_size: SizeCheck) -> tuple[Picture, str | None]:
     heif.codec("AVIF", name)
-    picture, note = _decode_other("AVIF", stream, name, frame, look)
+    picture, note = _decode_other("AVIF", stream, name, frame, check_size)
     return picture, _joined(note, heif.avif_note(stream))
 
 
-def _decode_heic(stream: BinaryIO, name: str, frame: int | None, look: Look) -> tuple[Picture, str | None]:
+def _decode_heic(stream: BinaryIO, name: str, frame: int | None, check_size: SizeCheck) -> tuple[Picture, str | None]:
     """Decode the chosen picture of several, such as a burst, or by default the primary one."""
     heif.codec("HEIC", name)
     _, opens, density = _KINDS["HEIC"]
@@ -321,7 +334,7 @@ def _decode_heic(stream: BinaryIO, name: str, frame: int | None, look: Look) -> 
     image = pictures[index]
     width, height = image.size
     _check_pixels(image, density * stream.seek(0, os.SEEK_END), name)
-    look(width, height, heif.decoding_bytes(image))
+    check_size(width, height, heif.decoding_bytes(image))
     pixels, metadata, note = heif.decode_heic(image)
     if pixels.shape[:2] != (height, width):
         raise InputError(f"{name}: damaged: its picture has another size than stated")
@@ -332,11 +345,11 @@ _DECODERS = {"TIFF": _decode_tiff, "HEIC": _decode_heic, "AVIF": _decode_avif}
 """Decoders of the kinds that need more than `_decode_other`."""
 
 
-def _check_pixels(image: ImageFile.ImageFile, most: int, name: str) -> None:
+def _check_pixels(image: ImageFile.ImageFile, most_pixels: int, name: str) -> None:
     """Raise InputError if the picture exceeds the size limit, or the file is too short for it."""
     width, height = image.size
     check_megapixels(width, height, name)
-    if width * height > most:
+    if width * height > most_pixels:
         raise InputError(f"{name}: damaged or incomplete: the file is too short for a picture of {width}x{height}")
 
 
@@ -346,9 +359,9 @@ def _joined(*notes: str | None) -> str | None:
 
 
 def _frame(count: int, frame: int | None, name: str) -> tuple[int, str | None]:
-    """Return the index of the frame to read, and a note if others are left out.
+    """Return the index of the frame to read, and a note if the file has others.
 
-    Raises InputError if several exist and none or an absent one is chosen.
+    Raises InputError if the file has several frames and none is chosen, or if the chosen one does not exist.
     """
     if frame is not None and not isinstance(frame, int):
         raise InputError(f"{name}: the frame must be a whole number of at least 0, not {frame!r}")
@@ -356,16 +369,16 @@ def _frame(count: int, frame: int | None, name: str) -> tuple[int, str | None]:
         raise SettingError("frame", f"must be chosen, from 0 to {count - 1}: {name} has {count} frames")
     if frame is not None and not 0 <= frame < count:
         raise SettingError("frame", f"must be from 0 to {count - 1}, not {frame}: {name} has {count} frames")
-    return frame or 0, f"frame {frame} is read; the result has it alone, of {count}" if count > 1 else None
+    return frame or 0, f"only frame {frame} of the frames 0 to {count - 1} is read" if count > 1 else None
 
 
 def _decode_opened(
-    image: ImageFile.ImageFile, stream: BinaryIO, index: int, name: str, look: Look
+    image: ImageFile.ImageFile, stream: BinaryIO, index: int, name: str, check_size: SizeCheck
 ) -> tuple[Picture, str | None]:
     """Decode a file that Pillow has opened, at the frame `index`.
 
-    It must be opened as a stream without a name: Pillow would memory-map a named file, and then misapply TIFF
-    orientation.
+    The file must be opened as a stream without a name: Pillow would memory-map a named file, and then apply a TIFF's
+    orientation wrongly.
     """
     arguments = image.tile[0].args if image.tile else None
     first, last = (arguments[0], arguments[-1]) if isinstance(arguments, tuple) else (arguments, arguments)
@@ -377,14 +390,14 @@ def _decode_opened(
     if is_colour_pnm and last not in ("RGB", 255):  # the maximum value
         raise InputError(f"{name}: PNM colours must have 8 bits: save the picture as PNG or TIFF")
     deep = first == "LA;16B" or (isinstance(first, str) and _SIXTEEN_BITS.fullmatch(first) is not None)
-    # Measured: Pillow's storage and twice the array's bytes; twice that for 16 bits and for WebP.
+    # Measured peak: Pillow's storage and twice the array's bytes; twice as much for 16 bits and for WebP.
     channels = {"L": 1, "LA": 2, "I;16": 2, "RGB": 3}.get(image.mode, 4)
-    twice = deep or isinstance(image, WebPImagePlugin.WebPImageFile)
-    look(*image.size, image.width * image.height * (4 + 2 * channels) * (1 + twice))
+    is_doubled = deep or isinstance(image, WebPImagePlugin.WebPImageFile)
+    check_size(*image.size, image.width * image.height * (4 + 2 * channels) * (1 + is_doubled))
     if not deep:
         return decode_image(image, name)
     pixels = _decode_sixteen_bits(image, stream, index, str(first))
-    orientation, metadata = describe(image.info, image.getexif)
+    orientation, metadata = metadata_of(image.info, image.getexif)
     return Picture(orient(pixels, orientation), metadata), None
 
 
@@ -408,6 +421,7 @@ def _decode_sixteen_bits(image: ImageFile.ImageFile, stream: BinaryIO, index: in
 
 
 def _decoded_as(raw_mode: str, image: ImageFile.ImageFile) -> np.ndarray:
+    """Decode an opened file as if its samples had another raw mode."""
     tiles = []
     for tile in image.tile:
         tiles.append(tile._replace(args=(raw_mode, *tile.args[1:]) if isinstance(tile.args, tuple) else raw_mode))
@@ -416,7 +430,7 @@ def _decoded_as(raw_mode: str, image: ImageFile.ImageFile) -> np.ndarray:
 
 
 def _alpha_from_key(samples: np.ndarray, key: Any) -> np.ndarray:
-    """Append the alpha of a PNG with one transparent colour."""
+    """Append an alpha channel to the 16-bit samples of a PNG with one transparent colour; None: there is none."""
     if key is None:
         return samples
     colours = samples if samples.ndim == 3 else samples[..., None]
@@ -428,7 +442,7 @@ def _alpha_from_key(samples: np.ndarray, key: Any) -> np.ndarray:
 
 
 def _to_srgb(image: Image.Image, name: str) -> Image.Image:
-    """Convert by the picture's own profile, if usable, else by Pillow's formula."""
+    """Convert an image of another colour space to sRGB by its colour profile, if usable, else by Pillow's formula."""
     profile = image.info.get("icc_profile") or b""
     converted = None
     if image.mode == "LAB" or profile[16:20] == b"CMYK" == image.mode.encode():

@@ -1,4 +1,4 @@
-"""TIFF: checks of directories before decoding, opening by Pillow, the kinds that it cannot read, and writing.
+"""TIFF: checks of directories before decoding, decoding by Pillow or tifffile, and writing.
 
 A directory (TIFF 6.0; BigTIFF as in libtiff 4) states the size of a picture, the offsets of its strips or tiles, and
 the next directory. Damaged or forged tags make decoders allocate gigabytes, so the size is first compared with the
@@ -20,7 +20,7 @@ from PIL import Image
 from PIL import TiffImagePlugin as Tag
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from scoreinv.imaging.metadata import describe, orient, writable
+from scoreinv.imaging.metadata import metadata_of, orient, writable
 from scoreinv.imaging.picture import Picture, check_megapixels
 from scoreinv.system.errors import InputError
 
@@ -37,36 +37,36 @@ _ORIENTATION = 274
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _SIGNED = 2
 
-# Maximum number of picture bytes per file byte, by compression: LZW has less than 4096 bytes per code of 12 bits,
-# deflate 258 bytes per 2 bits, JPEG 64 samples per bit, PackBits 128 bytes per 2. Fax codes take a bit per row. The
-# others have no such limit.
+# Maximum number of picture bytes per file byte, by compression: LZW has fewer than 4096 bytes per code of 12 bits,
+# deflate 258 bytes per 2 bits, JPEG 64 samples per bit, PackBits 128 bytes per 2 bytes. A fax code needs at least a bit
+# per row. Other compressions have no known limit.
 _EXPANSION = {1: 1, 5: 4096, _OLD_JPEG: 1024, _JPEG: 1024, 8: 1032, 32771: 1, 32773: 64, 32946: 1032}
 _UNLIMITED = 100_000
 
 
 def read_directories(stream: BinaryIO) -> list[ImageFileDirectory_v2]:
-    """Return all directories of the chain, which ends at the first repeated one.
+    """Return all directories of the file in order; the chain ends at the first repeated one.
 
-    Raises ValueError if there are none, more than `MAX_FRAMES`, or if they do not fit in the file.
+    Raises ValueError if there are none or more than `MAX_FRAMES`, or if they do not fit in the file.
     """
     end = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     header = stream.read(16)
-    # Pillow takes a BigTIFF with the byte order MM for a classic one; this header prevents that.
+    # Pillow mistakes a BigTIFF with the byte order MM for a classic TIFF. This little-endian header prevents that.
     start = b"II+\0" + header[4:] if 43 in header[2:4] else b"II*\0" + header[4:8]
-    place, taken = ImageFileDirectory_v2(start, header[:2]).next, 0
+    offset, total_bytes = ImageFileDirectory_v2(start, header[:2]).next, 0
     found: dict[int, ImageFileDirectory_v2] = {}
-    while place and place not in found:
+    while offset and offset not in found:
         directory = ImageFileDirectory_v2(start, header[:2])
         directory.next = 0  # the final link may be missing
-        taken -= stream.seek(min(place, end))
+        begin = stream.seek(min(offset, end))
         directory.load(stream)
-        taken += stream.tell()
-        if taken > end:  # for example overlapping directories
+        total_bytes += stream.tell() - begin
+        if total_bytes > end:  # for example overlapping directories
             raise ValueError("its directories do not fit in the file")
         if len(directory):
-            found[place] = directory
-        place = directory.next
+            found[offset] = directory
+        offset = directory.next
         if len(found) > MAX_FRAMES:
             raise ValueError(f"it has more than {MAX_FRAMES} frames")
     if not found:
@@ -80,17 +80,18 @@ def is_preview(directory: ImageFileDirectory_v2) -> bool:
 
 
 def check_directory(directory: ImageFileDirectory_v2, length: int, name: str) -> None:
-    """Check that a directory's whole picture can be in a file of `length` bytes.
+    """Check that a directory is valid, and that its whole picture fits in a file of `length` bytes.
 
     Raises:
         InputError: too many megapixels, or signed samples.
         ValueError: the file is too short, or the directory is invalid.
     """
     width, height = directory[Tag.IMAGEWIDTH], directory[Tag.IMAGELENGTH]
-    across = directory.get(Tag.TILEWIDTH, width)
-    down = directory.get(Tag.TILELENGTH, min(directory.get(Tag.ROWSPERSTRIP, height), height))
+    tile_width = directory.get(Tag.TILEWIDTH, width)  # a strip is a tile of the picture's width
+    tile_height = directory.get(Tag.TILELENGTH, min(directory.get(Tag.ROWSPERSTRIP, height), height))
     samples, bits = directory.get(Tag.SAMPLESPERPIXEL, 1), min(directory.get(Tag.BITSPERSAMPLE, (1,)))
-    if not (all(isinstance(value, int) for value in (width, height, across, down)) and min(across, down, samples) > 0):
+    sides = (width, height, tile_width, tile_height)
+    if not (all(isinstance(value, int) for value in sides) and min(tile_width, tile_height, samples) > 0):
         raise ValueError("its picture has no size")
     check_megapixels(width, height, name)
     if _SIGNED in directory.get(Tag.SAMPLEFORMAT, ()):
@@ -99,21 +100,22 @@ def check_directory(directory: ImageFileDirectory_v2, length: int, name: str) ->
     planes = samples if directory.get(Tag.PLANAR_CONFIGURATION) == 2 else 1
     offsets = directory.get(Tag.TILEOFFSETS) or directory.get(Tag.STRIPOFFSETS) or ()
     counts = directory.get(Tag.TILEBYTECOUNTS) or directory.get(Tag.STRIPBYTECOUNTS) or ()
-    there = len(offsets) >= planes * math.ceil(height / down) * math.ceil(width / across) or compression == _OLD_JPEG
-    if not (there and all(offsets) and all(counts)):  # a truncated file; decoders may show the missing part black
+    tiles = planes * math.ceil(height / tile_height) * math.ceil(width / tile_width)
+    has_all = len(offsets) >= tiles or compression == _OLD_JPEG
+    if not (has_all and all(offsets) and all(counts)):  # a truncated file; decoders may show the missing part black
         raise ValueError("strips or tiles are missing")
     # A lower bound: JPEG and YCbCr may subsample all samples but the first.
     subsampled = compression in (_OLD_JPEG, _JPEG) or directory.get(Tag.PHOTOMETRIC_INTERPRETATION) == _YCBCR
-    needed = max(width * height, across * down) * bits * (1 if subsampled else samples) / 8
-    most = width if compression in _FAX else _EXPANSION.get(compression, _UNLIMITED)
-    if needed > length * most:
+    needed = max(width * height, tile_width * tile_height) * bits * (1 if subsampled else samples) / 8
+    expansion = width if compression in _FAX else _EXPANSION.get(compression, _UNLIMITED)
+    if needed > length * expansion:
         raise ValueError("the file is too short for its picture")
 
 
 class PillowTiff(Tag.TiffImageFile):
-    """A TIFF of any size: allocates the pixels here, without Pillow's limit.
+    """Pillow's TIFF without its limit on the size: this class allocates the pixels.
 
-    Pillow turns the loaded pixels upright; this class turns the resolution with them.
+    Pillow turns the loaded pixels upright. This class exchanges the resolutions of a TIFF that was stored sideways.
     """
 
     def _setup(self) -> None:
@@ -144,10 +146,10 @@ def open_by_pillow(stream: BinaryIO, directory: ImageFileDirectory_v2, index: in
         opened = PillowTiff(stream)
         opened.seek(index)
         bits = directory.get(Tag.BITSPERSAMPLE, (1,))
-        apart = directory.get(Tag.PLANAR_CONFIGURATION) == 2 and directory.get(Tag.SAMPLESPERPIXEL, 1) > 1
-        # Pillow does not read separate planes of such samples, or misreads them; "a" is premultiplied alpha.
+        is_planar = directory.get(Tag.PLANAR_CONFIGURATION) == 2 and directory.get(Tag.SAMPLESPERPIXEL, 1) > 1
+        # Pillow misreads or rejects separate planes of such samples; "a" is premultiplied alpha.
         misread = max(bits) > 8 or opened.mode in ("LA", "La", "LAB") or "a" in (opened.tile[-1].args or ())
-        if not (apart and misread):
+        if not (is_planar and misread):
             return opened
     return None
 
@@ -155,8 +157,11 @@ def open_by_pillow(stream: BinaryIO, directory: ImageFileDirectory_v2, index: in
 def decode_by_tifffile(stream: BinaryIO, name: str, index: int) -> Picture:
     """Decode the picture of a checked directory with tifffile: 1 to 4 samples of 8 or 16 bits.
 
-    Pillow cannot read some of these, such as 16-bit grey with alpha and 16-bit planes. `index` is the index of the
-    directory.
+    Pillow cannot read some of these, such as 16-bit grey with alpha and 16-bit planes.
+
+    Args:
+        name: name of the file in messages.
+        index: index of the directory.
 
     Raises:
         InputError: an unsupported kind. For damaged files tifffile raises exceptions of any type.
@@ -175,7 +180,7 @@ def decode_by_tifffile(stream: BinaryIO, name: str, index: int) -> Picture:
         unit: Any = {2: 1.0, 3: 2.54}.get(exif.get(Tag.RESOLUTION_UNIT, 2))  # converts to inches
         if unit and Tag.X_RESOLUTION in exif and Tag.Y_RESOLUTION in exif:
             info["dpi"] = (float(exif[Tag.X_RESOLUTION]) * unit, float(exif[Tag.Y_RESOLUTION]) * unit)
-        orientation, metadata = describe(info, lambda: exif)
+        orientation, metadata = metadata_of(info, lambda: exif)
         return Picture(orient(pixels, orientation), metadata)
 
 

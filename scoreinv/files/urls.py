@@ -21,11 +21,11 @@ def list_files(url: str) -> list[str]:
 
 
 def check_bucket(url: str) -> None:
-    """Raise InputError if the bucket of a URL does not exist; some stores would make it silently."""
+    """Raise InputError if the bucket of a URL does not exist; some stores would create it silently."""
     with _opened(url) as (store, path):
         bucket = path.partition("/")[0]
         if bucket and not store.exists(bucket):
-            raise InputError(f"{url}: there is no bucket {bucket}: make it, or name another")
+            raise InputError(f"{url}: there is no bucket {bucket}: create it, or name another")
 
 
 def exists(path: str) -> bool:
@@ -45,7 +45,7 @@ def read_url(url: str, most: int) -> bytes:
 
 
 def write_url(url: str, content: bytes) -> None:
-    """Write a file, and make its folder."""
+    """Write a file, and create its folder."""
     with _opened(url) as (store, inside):
         store.makedirs(inside.rpartition("/")[0], exist_ok=True)
         store.pipe_file(inside, content)
@@ -62,5 +62,5 @@ def _opened(url: str) -> Iterator[tuple[Any, str]]:
         raise
     except ImportError as error:
         raise InputError(f"{url}: {error}") from error
-    except Exception as error:  # each store has error classes of its own
+    except Exception as error:  # each store has its own error classes
         raise ScoreinvError(f"{url}: {type(error).__name__}: {error}") from error

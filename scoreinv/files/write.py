@@ -42,9 +42,9 @@ _QUALITY = {"JPEG": 95, "HEIC": 90, "AVIF": 90}
 _SUBSAMPLING = {"JPEG": "4:4:4", "HEIC": "4:2:0", "AVIF": "4:4:4"}
 """Chroma subsampling; 4:2:0 is the only one that all phones can display in HEIC."""
 _LONGEST_SIDE = {"WebP": 16383, "JPEG": 65500, "HEIC": heif.LONGEST_SIDE, "AVIF": heif.LONGEST_SIDE}
-# Limit of PNG readers built on Pillow, and 255 segments of a JPEG.
+# Maximum bytes of a colour profile: the limit of PNG readers built on Pillow, and 255 segments of a JPEG.
 _LONGEST_PROFILE = {"PNG": PngImagePlugin.MAX_TEXT_CHUNK - 1, "JPEG": 255 * 65519}
-_JPEG_SEGMENT = 65533 - 64  # bytes of EXIF or XMP, without the header
+_JPEG_SEGMENT = 65533 - 64  # maximum bytes of EXIF or XMP in a JPEG, without the header
 _STRIP_BYTES = 1 << 20
 _DEFLATE = 6
 _PNG_LEVEL = 3  # compression level of Pillow's PNGs: 2/5 of the time of its default, files 2 % larger
@@ -57,10 +57,11 @@ def write_picture(
     """Write a picture in the format of the suffix, one of `FORMATS`, completely or not at all.
 
     A temporary file beside the target is written, synced and renamed. The folder must exist.
+
     PNG and TIFF keep every sample. WebP is lossless unless a quality is given; JPEG (default quality 95), HEIC and AVIF
-    (90) are lossy. These four round 16 bits to 8, with a warning. JPEG has no alpha: an opaque one is dropped.
-    A colour profile that does not fit the pixels (grey on colour) is dropped, and with a warning one too long for the
-    format.
+    (90) are lossy. These four round 16 bits to 8, with a warning. JPEG has no alpha: an opaque alpha channel is
+    dropped. A colour profile that does not fit the pixels (grey on colour) is dropped; so is one that is too long for
+    the format, with a warning.
 
     Args:
         path: file or URL; "-" is standard output, as PNG.
@@ -141,7 +142,10 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
 
 
 def format_of(path: str | os.PathLike[str], size: tuple[int, int]) -> str:
-    """Return the format of a path; raise InputError if it is missing, or cannot hold a picture of (height, width)."""
+    """Return the format of a path; raise InputError if it cannot hold a picture of (height, width).
+
+    HEIC and AVIF may also lack a package.
+    """
     name = os.fsdecode(path)
     kind = "PNG" if name == STREAM else FORMATS[Path(name).suffix.lower()]
     if max(size) > _LONGEST_SIDE.get(kind, max(size)):
@@ -163,7 +167,7 @@ def check_format(path: str | os.PathLike[str], picture: Picture) -> str:
 
 
 def to_pillow(picture: Picture) -> Image.Image:
-    """Return a Pillow image with the metadata; Pillow has no 16-bit colour, so it is rounded to 8 bits."""
+    """Return a Pillow image with the metadata. Pillow has no 16-bit colour: such samples are rounded to 8 bits."""
     pixels = picture.pixels
     if pixels.dtype == np.uint16 and picture.mode != "L":
         _logger.warning("Pillow has no 16-bit mode %s: the picture's 16 bits are rounded to 8", picture.mode)
@@ -197,6 +201,7 @@ def _write_stream(picture: Picture) -> None:
 
 
 def _why(error: Exception) -> str:
+    """Return the reason of a failure: that of the operating system, or the first line of the error."""
     return getattr(error, "strerror", None) or reason(error)
 
 
@@ -226,7 +231,7 @@ def encode(stream: BinaryIO, picture: Picture, name: str, quality: int | None = 
 
 
 def _is_stored_gray(picture: Picture, kind: str) -> bool:
-    """Return whether this format stores the picture as grey; some have no grey, or none with alpha."""
+    """Return whether this format stores the picture as grey: some have no grey, or no grey with alpha."""
     if kind == "HEIC":
         return picture.mode == "L"
     return picture.is_gray_mode and kind not in ("WebP", "AVIF")

@@ -177,9 +177,9 @@ def _selection(task: str, layer: Gimp.Layer) -> Gegl.Buffer | None:
 
 
 def _run_task(task: str, layer: Gimp.Layer, options: dict[str, Any]) -> Gimp.Image | None:
-    """Run a task on a layer with its results, and insert the new results on top, or select what was found.
+    """Run a task on a layer and its earlier results. Insert the new results on top, or select the object or damage.
 
-    Return the enlarged image of `upscale`, else None.
+    Returns the enlarged image of `upscale`, else None.
     """
     selected = _selection(task, layer)
     Gimp.progress_init("Scoreinv: starting")
@@ -222,7 +222,7 @@ def _run_task(task: str, layer: Gimp.Layer, options: dict[str, Any]) -> Gimp.Ima
 def _select_object(
     ask: Callable[..., Any], photo: str, layer: Gimp.Layer, area: Gegl.Rectangle, *, shadow: bool
 ) -> None:
-    """Replace the selection with the object in its bounding box, and with the object's shadow if that is asked for."""
+    """Replace the selection with the object in its bounding box, optionally with the object's shadow."""
     _, left, top, width, height = layer.mask_intersect()
     prompt = {"box": f"{left},{top},{width},{height}"}
     found = [ask("POST", f"/api/photos/{photo}/select", fragments=True, rim=True, **prompt)]
@@ -282,7 +282,7 @@ def _results(layer: Gimp.Layer) -> list[Gimp.Layer]:
 
 
 def _copy(source: Gegl.Buffer, x: int, y: int, target: Gimp.Drawable) -> None:
-    """Copy a buffer from (x, y) on to a drawable; pixels beyond the buffer become transparent."""
+    """Copy the part of a buffer that begins at (x, y) to a drawable; pixels beyond the buffer become transparent."""
     buffer, width, height = target.get_buffer(), target.get_width(), target.get_height()
     whole = Gegl.Rectangle.new(0, 0, width, height)
     source.copy(Gegl.Rectangle.new(x, y, width, height), Gegl.AbyssPolicy.NONE, buffer, whole)

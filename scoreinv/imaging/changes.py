@@ -10,24 +10,25 @@ from scoreinv.imaging.picture import Picture, colour_planes, eight_bits
 from scoreinv.windows.boxes import Box
 
 IDENTICAL, ALTERED, GENERATED = 0, 127, 255
-"""Values of a mask of changes. As a mask of holes, which begin above half of the range, it has the generated pixels."""
+"""Values of a mask of changes. Read as a mask of holes (values above half the range), it marks the generated pixels."""
 _TINTS = {ALTERED: (0, 96, 255, 0.25), GENERATED: (255, 0, 64, 0.5)}
-"""Red, green, blue and opacity by value."""
-_STRAY = (255, 224, 0)
-"""Colour of changes outside the mask."""
+"""Red, green and blue (0 to 255) and opacity (0 to 1) of the tint for each value of the mask."""
+_UNMARKED_COLOUR = (255, 224, 0)
+"""Red, green and blue of changed pixels that the mask calls identical."""
 
 
 def differing(a: Picture, b: Picture) -> np.ndarray:
-    """Return where b differs from a, HxW bool of b's size; everywhere if the sizes differ.
+    """Return the pixels of b that differ from those of a, HxW bool of b's size; all if the sizes differ.
 
-    Grey equals three equal colours, and no alpha is opaque.
+    Grey counts as equal to RGB with three equal values, 8 bits as equal to 16 bits of the same intensity, and a picture
+    without alpha as opaque.
     """
     if a.size != b.size:
         return np.ones(b.size, dtype=bool)
-    deep = a.pixels.dtype != b.pixels.dtype  # 8 bits and 16
+    one_is_deep = a.pixels.dtype != b.pixels.dtype  # 8 bits and 16
 
     def samples(picture: Picture, pixels: np.ndarray) -> np.ndarray:
-        return pixels.astype(np.uint16) * np.uint16(257) if deep and picture.pixels.itemsize == 1 else pixels
+        return pixels.astype(np.uint16) * np.uint16(257) if one_is_deep and picture.pixels.itemsize == 1 else pixels
 
     equal = (samples(a, colour_planes(a.pixels)) == samples(b, colour_planes(b.pixels))).all(axis=-1)
     if a.has_alpha or b.has_alpha:
@@ -42,44 +43,46 @@ def differing(a: Picture, b: Picture) -> np.ndarray:
 def changes(
     original: Picture, results: Sequence[Picture], generated: np.ndarray | None, box: Box | None = None
 ) -> np.ndarray:
-    """Return the mask of changes of results, HxW uint8: `GENERATED`, `ALTERED` in any of them, or `IDENTICAL`.
+    """Return the mask of changes of results of one size, HxW uint8.
+
+    Its values are `GENERATED`, `ALTERED` (in any of the results) and `IDENTICAL`.
 
     Args:
-        generated: HxW bool, of the original's part or of the results' size; None: nothing is.
-        box: the part of the original that the results show; None: all of it.
+        generated: the generated pixels, bool, at the size of the results or of the original's part; None: no pixel.
+        box: the part of the original that the results show; None: the whole original.
     """
     part, size = original if box is None else original.part(box), results[0].size
     mask = np.where(np.any([differing(part, result) for result in results], axis=0), np.uint8(ALTERED), np.uint8(0))
     if generated is not None:
-        mask[enlarged(generated, size)] = GENERATED
+        mask[resized(generated, size)] = GENERATED
     return mask
 
 
-def enlarged(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return HxW(xC) values at a size (height, width), by their nearest neighbours."""
+def resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize values HxW(xC) to (height, width) by nearest neighbours."""
     if values.shape[:2] == size:
         return values
     rows, columns = (np.arange(to) * side // to for side, to in zip(values.shape, size, strict=False))
     return values[rows[:, None], columns]
 
 
-def marked(original: Picture, result: Picture, mask: np.ndarray, stray: np.ndarray) -> Picture:
-    """Return original and result side by side, 8 bits, with the mask's areas tinted: red generated, blue altered.
+def side_by_side(original: Picture, result: Picture, mask: np.ndarray, unmarked: np.ndarray) -> Picture:
+    """Return original and result side by side, 8-bit RGB: generated pixels tinted red, altered ones blue.
 
     Args:
         original: the part of the original that the result shows.
-        mask: the mask of changes, of the result's size.
-        stray: HxW bool, changes outside the mask, shown in yellow.
+        mask: the mask of changes, HxW uint8 of the result's size.
+        unmarked: HxW bool, changed pixels that the mask calls identical; they become yellow.
     """
     sides = []
     for picture in (original, result):
         pixels = picture.pixels if picture.pixels.dtype == np.uint8 else eight_bits(picture.pixels)
-        colours = colour_planes(enlarged(pixels, result.size)).repeat(3 if picture.is_gray_mode else 1, axis=2)
+        colours = colour_planes(resized(pixels, result.size)).repeat(3 if picture.is_gray_mode else 1, axis=2)
         shown = colours.astype(np.float32)
         for value, (*colour, opacity) in _TINTS.items():
             where = mask == value
             shown[where] += opacity * (np.asarray(colour, np.float32) - shown[where])
-        shown[stray] = _STRAY
+        shown[unmarked] = _UNMARKED_COLOUR
         sides.append(np.rint(shown).astype(np.uint8))
     gap = np.full((result.height, max(2, result.width // 100), 3), 255, np.uint8)
     return Picture(np.concatenate([sides[0], gap, sides[1]], axis=1))

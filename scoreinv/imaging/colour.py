@@ -1,4 +1,4 @@
-"""Chroma of arrays: merging with a photograph's luma, and upsampling along its edges.
+"""Chroma of a photograph: combining it with a given luma, and upsampling it along the edges of the luma.
 
 `reach` and `ChromaAlongEdges` solve for the steady state of a diffusion on the pixel grid, with weights w_ij that are
 small at steps of the luma (Levin, Lischinski and Weiss, Colorization Using Optimization, 2004).
@@ -24,7 +24,7 @@ _FLAT = 1e-2
 """Epsilon of `GuidedUpsampling`: windows with a smaller variance of luma count as flat, with constant chroma."""
 
 _STROKE_EDGE = 0.1
-"""Luma difference between neighbouring pixels of the drawn size that strokes hardly cross."""
+"""Luma difference between neighbouring pixels that strokes hardly cross, at the size at which colours are drawn."""
 _FADING = 3e-4
 """Decay of the reach of strokes: without edges it falls to 1/e in 1 / sqrt(_FADING) pixels, two sides of a picture."""
 
@@ -35,20 +35,22 @@ _DATA_WEIGHT = 0.05
 """Weight of the low-resolution chroma per fine pixel, relative to the smoothness between fine pixels."""
 
 
-def with_luma(gray: np.ndarray, rgb: np.ndarray, name: str = "rec601") -> np.ndarray:
+def with_luma(gray: np.ndarray, rgb: np.ndarray, weights: str = "rec601") -> np.ndarray:
     """Combine the luma `gray` with the chroma of `rgb`, keeping the luma within the gamut.
 
     `out = gray + s (rgb - w.rgb)` with the largest s in [0, 1] that keeps every channel in [0, 1]. Out-of-gamut colours
     move towards grey, since clipping their channels would change the luma.
+
     Args:
         gray: (...) float in [0, 1].
         rgb: (..., 3) float, any range.
+        weights: name of the luma weights w, see `operators.luma`.
     """
-    chroma = rgb - luma(rgb, name)[..., None]
+    chroma = rgb - luma(rgb, weights)[..., None]
     coloured = gray[..., None] + chroma
     red, green, blue = np.moveaxis(coloured, -1, 0)
     fits = (np.minimum(np.minimum(red, green), blue) >= 0) & (np.maximum(np.maximum(red, green), blue) <= 1)
-    if not fits.all():  # the rest is slow, and few pixels need it
+    if not fits.all():  # scaling is slow, and few pixels need it
         beyond = ~fits
         coloured[beyond] = _towards_gray(gray[beyond][:, None], chroma[beyond])
     return coloured
@@ -64,7 +66,7 @@ def _towards_gray(level: np.ndarray, chroma: np.ndarray) -> np.ndarray:
 
 
 def quantize_keeping_luma(
-    gray_levels: np.ndarray, rgb: np.ndarray, dtype: np.dtype, name: str = "rec601"
+    gray_levels: np.ndarray, rgb: np.ndarray, dtype: np.dtype, weights: str = "rec601"
 ) -> np.ndarray:
     """Round colours to integers so that their luma still rounds to the original grey level.
 
@@ -76,12 +78,13 @@ def quantize_keeping_luma(
         gray_levels: (...) luma in levels of `dtype` (0 to 255 or 65535).
         rgb: (..., 3) float in [0, 1] with that luma, as from `with_luma`.
         dtype: uint8 or uint16.
+        weights: name of the luma weights w.
     """
-    weights = luma_weights(name)
+    w = luma_weights(weights)
     peak = np.iinfo(dtype).max
     red = np.rint(rgb[..., 0] * peak)
     blue = np.rint(rgb[..., 2] * peak)
-    green = np.rint((gray_levels - weights[0] * red - weights[2] * blue) / weights[1])
+    green = np.rint((gray_levels - w[0] * red - w[2] * blue) / w[1])
     return np.clip(np.stack([red, green, blue], axis=-1), 0, peak).astype(dtype)
 
 
@@ -133,27 +136,31 @@ class GuidedUpsampling:
 
 
 def _neighbourhoods(values: np.ndarray) -> np.ndarray:
-    """Return 3x3 neighbourhoods of HxW..., borders replicated, on two more axes; faster than SciPy's filters."""
+    """Return the 3x3 neighbourhoods of HxW(xC) as HxW(xC)x3x3, borders replicated; faster than SciPy's filters."""
     padded = np.pad(values, ((1, 1), (1, 1)) + ((0, 0),) * (values.ndim - 2), mode="edge")
     return np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(0, 1))
 
 
 def _linear_taps(positions: np.ndarray, size: int, low_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return left index, right index and right weight of linear interpolation from `low_size` to `size` pixels."""
+    """Return the taps of linear interpolation from `low_size` to `size` pixels, at some positions of the latter.
+
+    Returns:
+        The left index, the right index and the weight of the right one.
+    """
     where = np.clip((positions + 0.5) * low_size / size - 0.5, 0, low_size - 1)
     left = np.floor(where).astype(np.intp)
     return left, np.minimum(left + 1, low_size - 1), (where - left).astype(np.float32)
 
 
 def reach(gray: np.ndarray, strokes: np.ndarray) -> np.ndarray:
-    """Return the weight of strokes of colour at each pixel, HxW in [0, 1]: large on smooth ground, small behind edges.
+    """Return the weight of strokes of colour at each pixel, HxW in [0, 1]: large in smooth areas, small across edges.
 
-    It is the steady state, with u = 1 on the strokes, of
+    It is the steady state u, with u = 1 on the strokes, of
 
         sum over neighbours j of w_ij (u_i - u_j) + fading u_i = 0,    w_ij = exp(-(step of luma / edge)^4).
 
     Args:
-        gray: HxW, the luma in [0, 1], at the drawn size.
+        gray: HxW, the luma in [0, 1], at the size at which colours are drawn.
         strokes: HxW bool, not empty.
     """
     from scipy import sparse
@@ -231,9 +238,10 @@ def _stiffness(gray: np.ndarray, link: Callable[[np.ndarray], np.ndarray]) -> cs
 
 
 def _luma_steps(gray: np.ndarray, axis: int) -> np.ndarray:
-    """Return the luma step from each pixel to the next; both steps of an edge within a pixel count in full.
+    """Return the size of the luma step from each pixel to the next along an axis.
 
-    That is, two consecutive steps count as their sum, unless one of them is less than a third of it.
+    An edge within a pixel makes two consecutive steps. Both then count as the full edge: a step counts as its sum with
+    a neighbour, unless it is less than a third of the sum.
     """
     steps = np.diff(np.moveaxis(gray, axis, 0), axis=0)
     around = np.pad(steps, ((1, 1), (0, 0)))

@@ -22,8 +22,8 @@ _FILE_PROPERTIES = rb"tiff:Orientation|tiff:ImageWidth|tiff:ImageLength|exif:Pix
 """XMP properties of the file rather than the picture; a result may change them."""
 _ORIENTATION = 274
 _REVERSE = (3, 4, 7, 8), (2, 3, 6, 7)  # orientations that reverse the rows, and the columns
-# The descriptive tags of the first directory. The others describe the encoding of one file (in a TIFF both are in the
-# same directory) or show the old picture, as the thumbnail does.
+# The tags of the first directory that describe the photograph. Others describe the encoding of one file (in a TIFF they
+# are in the same directory) or hold a reduced copy of the old picture (the thumbnail).
 _KEPT_TAGS = frozenset(
     [270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, EXIF_IFD, GPS_IFD, 40091, 40092, 40093, 40094, 40095]
 )
@@ -31,11 +31,13 @@ _KEPT_TAGS = frozenset(
 
 @dataclass(frozen=True)
 class Metadata:
-    """Attributes:
-    icc: colour profile.
-    exif: EXIF block ("Exif\\0\\0" and a TIFF structure) without orientation and thumbnail.
-    xmp: XMP packet, without orientation.
-    dpi: horizontal and vertical resolution.
+    """Metadata of a picture that a result keeps.
+
+    Attributes:
+        icc: colour profile.
+        exif: EXIF block ("Exif\\0\\0" and a TIFF structure) without orientation and thumbnail.
+        xmp: XMP packet, without orientation and size.
+        dpi: horizontal and vertical resolution, in pixels per inch.
     """
 
     icc: bytes | None = None
@@ -44,13 +46,15 @@ class Metadata:
     dpi: tuple[float, float] | None = None
 
 
-def describe(info: Mapping[Any, Any], get_exif: Callable[[], Image.Exif]) -> tuple[int, Metadata]:
-    """Return the orientation (1 to 8) still to be applied and the metadata, without invalid profile or resolution.
+def metadata_of(info: Mapping[Any, Any], get_exif: Callable[[], Image.Exif]) -> tuple[int, Metadata]:
+    """Return the EXIF orientation (1 to 8) of stored pixels, and the metadata of the picture with it applied.
+
+    An invalid profile, EXIF block or resolution is left out.
 
     Args:
-        info: as of a Pillow image: "icc_profile" (bytes), "xmp" (bytes, text or a sequence of byte values), "dpi" (a
-            pair of numbers; anything else counts as none).
-        get_exif: returns the EXIF directory with its nested ones.
+        info: the `info` of a Pillow image: "icc_profile" (bytes), "xmp" (bytes, text or a sequence of byte values) and
+            "dpi" (a pair of numbers).
+        get_exif: returns the EXIF directory with its nested directories.
 
     Raises:
         ValueError: XMP of another type.
@@ -60,7 +64,17 @@ def describe(info: Mapping[Any, Any], get_exif: Callable[[], Image.Exif]) -> tup
         orientation = int(exif.get(_ORIENTATION, 1))
     except Exception:  # Pillow raises many types; a broken EXIF block is no reason to refuse a picture
         exif, orientation = Image.Exif(), 1
-    icc, xmp = info.get("icc_profile"), info.get("xmp")
+    icc = info.get("icc_profile")
+    return orientation, Metadata(
+        icc=icc if icc and isinstance(icc, bytes) else None,
+        exif=_kept_exif(exif),
+        xmp=_kept_xmp(info.get("xmp")),
+        dpi=_resolution(info.get("dpi"), sideways=orientation >= 5),
+    )
+
+
+def _kept_exif(exif: Image.Exif) -> bytes | None:
+    """Return an EXIF block with the tags of `_KEPT_TAGS` that Pillow can write; None if there are none."""
     kept = Image.Exif()
     for tag in _KEPT_TAGS:
         try:
@@ -71,6 +85,11 @@ def describe(info: Mapping[Any, Any], get_exif: Callable[[], Image.Exif]) -> tup
                 kept[tag] = value
         except Exception:  # Pillow raises many types for malformed values
             continue
+    return kept.tobytes() if len(kept) else None
+
+
+def _kept_xmp(xmp: Any) -> bytes | None:
+    """Return an XMP packet without `_FILE_PROPERTIES`; raise ValueError for another type than text or bytes."""
     if isinstance(xmp, str):
         xmp = xmp.encode(errors="replace")
     elif isinstance(xmp, tuple | list) and all(isinstance(value, int) for value in xmp):
@@ -81,17 +100,18 @@ def describe(info: Mapping[Any, Any], get_exif: Callable[[], Image.Exif]) -> tup
         # (?<!\s) keeps the search linear in the padding of a packet, a long run of spaces.
         xmp = re.sub(rb"(?<!\s)\s*(?:" + _FILE_PROPERTIES + rb')="[0-9]{1,9}"', b"", xmp)
         xmp = re.sub(rb"(?<!\s)\s*<(" + _FILE_PROPERTIES + rb")>[0-9]{1,9}</\1>", b"", xmp)
+    return xmp or None
+
+
+def _resolution(dpi: Any, *, sideways: bool) -> tuple[float, float] | None:
+    """Return a file's resolution, exchanged if its pixels are stored sideways; None if it is not a valid pair."""
     try:
-        across, down = (float(value) for value in info.get("dpi") or ())
+        across, down = (float(value) for value in dpi or ())
     except (TypeError, ValueError, ArithmeticError):
-        across = down = 0.0
-    known = 1 < across < 1e6 and 1 < down < 1e6  # Pillow reports 1x1 for a TIFF without resolution; rejects NaN
-    return orientation, Metadata(
-        icc=icc if icc and isinstance(icc, bytes) else None,
-        exif=kept.tobytes() if len(kept) else None,
-        xmp=xmp or None,
-        dpi=((down, across) if orientation >= 5 else (across, down)) if known else None,
-    )
+        return None
+    if not (1 < across < 1e6 and 1 < down < 1e6):  # Pillow reports 1x1 for a TIFF without resolution; rejects NaN
+        return None
+    return (down, across) if sideways else (across, down)
 
 
 def orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -107,7 +127,7 @@ def profile_fits(icc: bytes, *, gray: bool) -> bool:
 
 
 def tone_curve_of(icc: bytes | None) -> ToneCurve:
-    """Return the tone curve of a colour profile: that of grey or green, or sRGB's if it has no valid one."""
+    """Return the tone curve of a colour profile: the curve of its grey or green channel, or sRGB's if it has none."""
     if icc is not None:
         with suppress(InputError, struct.error, ValueError, ZeroDivisionError):
             for number in range(*struct.unpack_from(">I", icc, 128)):
@@ -118,7 +138,10 @@ def tone_curve_of(icc: bytes | None) -> ToneCurve:
 
 
 def _light(tag: bytes) -> np.ndarray:
-    """Return the light of equally spaced values by a tag of type `curv` or `para` (ICC.1:2022, 10.6 and 10.18)."""
+    """Return the linear light of equally spaced values in [0, 1] by a `curv` or `para` tag.
+
+    See ICC.1:2022, sections 10.6 and 10.18.
+    """
     kind, count = struct.unpack_from(">4s4xI", tag)
     values = np.linspace(0, 1, 1024)
     if kind == b"curv" and count > 1:
@@ -145,7 +168,7 @@ def writable(exif: Image.Exif, tag: int) -> Any:
     nested = tag in (EXIF_IFD, GPS_IFD)
     if nested:
         values = dict(values[tag] if isinstance(values[tag], dict) else exif.get_ifd(tag))
-        # Drop the sides, which a result may change, and Pillow's offset of the nested directory.
+        # Without the sides, which a result may change, and the file offset of the nested directory.
         within = values.pop(_INTEROPERABILITY_IFD, None)
         values = {key: value for key, value in values.items() if key not in _SIDES}
         if tag == EXIF_IFD and within is not None:

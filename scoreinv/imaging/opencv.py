@@ -32,13 +32,20 @@ def viridis(values: np.ndarray) -> np.ndarray:
 
 
 def inpaint(values: np.ndarray, hole: np.ndarray, method: Literal["telea", "navier-stokes"]) -> np.ndarray:
-    """Fill by weighted means of the neighbours, from the edge inwards (`telea`: Telea, J. Graphics Tools 9(1), 2004).
+    """Fill a hole by a classical method.
 
-    `navier-stokes` fills along isophotes, as a fluid flows (Bertalmio, Bertozzi and Sapiro, CVPR 2001). Takes and
-    returns HxWxC float in [0, 1], with 16 bits of precision; hole: HxW bool, not true everywhere.
+    `telea` fills by weighted means of the neighbours, from the edge inwards (Telea, J. Graphics Tools 9(1), 2004), and
+    `navier-stokes` along isophotes, like the flow of a fluid (Bertalmio, Bertozzi and Sapiro, CVPR 2001).
+
+    Args:
+        values: HxWxC float in [0, 1].
+        hole: HxW bool, not true everywhere.
+
+    Returns:
+        HxWxC float in [0, 1], rounded to 16 bits.
     """
-    # Telea's method adds up to 1.5 levels at each pixel. In 8 bits that costs 0.2 to 0.4 dB and brightens pixels far
-    # from the edge; in floats it exceeds the range. With 16 bits OpenCV takes one channel at a time.
+    # Telea's method in OpenCV adds up to 1.5 levels at each pixel. In 8 bits that costs 0.2 to 0.4 dB and brightens
+    # pixels far from the edge; in floats the result exceeds the range. OpenCV accepts 16 bits for single channels only.
     cv2 = load_opencv()
     flag = cv2.INPAINT_TELEA if method == "telea" else cv2.INPAINT_NS
     levels, unknown = np.rint(_LEVELS * np.clip(values, 0, 1)).astype(np.uint16), hole.astype(np.uint8)

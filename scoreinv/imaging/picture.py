@@ -24,9 +24,11 @@ from scoreinv.windows.boxes import Box, crop
 _Item = TypeVar("_Item")
 
 MAX_MEGAPIXELS = 400
+"""Maximum size of a picture, read or written."""
 
 STRIP_ROWS = 256
 _STRIP_PIXELS = 1 << 20
+"""Maximum rows and pixels of a strip. Large pictures are converted to floats in strips, to save memory."""
 _STRAY_CHROMA = 0.02
 """Largest channel difference of a grey picture, as a fraction of the range: JPEG adds some chroma."""
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -107,7 +109,11 @@ class Picture:
         return tone_curve_of(self.metadata.icc)
 
     def is_gray(self, where: np.ndarray | None = None) -> bool:
-        """Return whether all pixels, or those of `where` (HxW bool), are grey up to `_STRAY_CHROMA`, in any mode."""
+        """Return whether all pixels are grey up to `_STRAY_CHROMA`, also in mode RGB.
+
+        Args:
+            where: HxW bool, the pixels to check; None: all.
+        """
         if self.is_gray_mode:
             return True
         pixels = self.pixels if where is None else self.pixels[where][None]
@@ -126,7 +132,7 @@ class Picture:
         return np.repeat(values, 3, axis=2) if self.is_gray_mode else values
 
     def luma(self, box: Box | None = None, weights: str = "rec601") -> np.ndarray:
-        """Return the luma of a box, hxw float32 in [0, 1]; for a grey picture its value, whatever the weights."""
+        """Return the luma of a box (default: all), hxw float32 in [0, 1]; a grey picture's values for any weights."""
         if self.is_gray_mode:
             planes = colour_planes(self.pixels)
             return to_float(planes if box is None else crop(planes, box))[..., 0]
@@ -189,7 +195,8 @@ class Picture:
 
         Args:
             low_rgb: hxwx3 float in [0, 1], the whole picture at any smaller size.
-            callback: called with the completed share of the rows, in (0, 1].
+            weights: weights of the luma.
+            callback: called with the completed fraction of the rows, in (0, 1].
         """
         low_rgb = low_rgb.astype(np.float32)
         height, width = low_rgb.shape[:2]
@@ -226,18 +233,18 @@ class Picture:
         return replace(self, pixels=pixels)
 
     def part(self, box: Box) -> Picture:
-        """Return a copy of a box."""
+        """Return the part of the picture in a box."""
         return self.with_pixels(crop(self.pixels, box))
 
-    def around(self, part: Picture, box: Box) -> Picture:
-        """Return a copy in colour, with the colour picture `part` pasted into a box."""
+    def with_coloured_part(self, part: Picture, box: Box) -> Picture:
+        """Return a copy in mode RGB or RGBA with the colour picture `part` pasted into a box."""
         channels = [0, 0, 0, 1] if self.has_alpha else [0, 0, 0]
         pixels = np.atleast_3d(self.pixels)[..., channels] if self.is_gray_mode else self.pixels.copy()
         crop(pixels, box)[:] = part.pixels
         return part.with_pixels(pixels)
 
     def covered(self, hole: np.ndarray) -> Picture:
-        """Return a copy whose hole (HxW bool, not all true) repeats the nearest pixels outside it."""
+        """Return a copy in which each pixel of the hole (HxW bool, not all true) repeats the nearest pixel outside."""
         from scipy import ndimage  # slow to import, and needed by few commands
 
         rows, columns = ndimage.distance_transform_edt(hole, return_distances=False, return_indices=True)
@@ -246,7 +253,14 @@ class Picture:
         return self.with_pixels(pixels)
 
     def with_colours_at(self, rgb: np.ndarray, where: np.ndarray, gray: Picture, weights: str = "rec601") -> Picture:
-        """Return a copy with the chroma of `rgb` (HxWx3 float) on the luma of `gray`, where `where` (HxW bool)."""
+        """Return a copy of a colour picture that has the luma of `gray` and the chroma of `rgb` at some pixels.
+
+        Args:
+            rgb: HxWx3 float in [0, 1].
+            where: HxW bool, the pixels to change.
+            gray: a picture of the same size.
+            weights: weights of the luma.
+        """
         pixels = self.pixels.copy()
         for top, rows in self._strips():
             part = slice(top, top + rows)
@@ -260,6 +274,7 @@ class Picture:
         return self.with_pixels(pixels)
 
     def _strips(self) -> Iterator[tuple[int, int]]:
+        """Yield the first row and the number of rows of each strip."""
         rows = max(1, min(STRIP_ROWS, _STRIP_PIXELS // self.width))
         for top in range(0, self.height, rows):
             yield top, min(rows, self.height - top)
@@ -274,6 +289,7 @@ class Picture:
     def _recoloured(
         self, strips: Iterator[tuple[int, np.ndarray]], weights: str, callback: Callable[[float], object] | None = None
     ) -> Picture:
+        """Return `colorized` with the colours of strips, each its first row and nxWx3 float."""
         pixels = np.empty((*self.size, 4 if self.has_alpha else 3), dtype=self.pixels.dtype)
         for top, rgb in _prefetch(strips):
             rows = slice(top, top + rgb.shape[0])
@@ -288,12 +304,12 @@ class Picture:
 
 
 def _prefetch(items: Iterator[_Item]) -> Iterator[_Item]:
-    """Yield the items, computing each in another thread while the previous one is used."""
-    nothing = object()
+    """Yield the items; compute the next in another thread while the caller uses the current one."""
+    end = object()
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, items, nothing)
-        while (item := coming.result()) is not nothing:
-            coming = pool.submit(next, items, nothing)
+        future = pool.submit(next, items, end)
+        while (item := future.result()) is not end:
+            future = pool.submit(next, items, end)
             yield cast(_Item, item)
 
 
@@ -341,5 +357,5 @@ def eight_bits(samples: np.ndarray) -> np.ndarray:
 
 
 def picture_of_hole(hole: np.ndarray) -> Picture:
-    """Return a mask (HxW bool) as a picture of mode L, as `read_mask` expects it: white is a hole."""
+    """Return a mask (HxW bool) as a picture of mode L in the polarity of mask files: white is a hole."""
     return Picture(np.where(hole, np.uint8(255), np.uint8(0)))

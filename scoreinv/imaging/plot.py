@@ -11,10 +11,10 @@ _WIDTH, _HEIGHT, _MARGIN = 480, 240, 32
 
 
 def line_plots(x: Sequence[float], figures: Mapping[str, Sequence[float | None]]) -> np.ndarray:
-    """Return panels one below another, HxWx3 uint8: each has a figure's name, its range, and its values over x."""
+    """Return a panel for each figure, one below another, as HxWx3 uint8: its name, its range, and its values over x."""
     font, panels = ImageFont.load_default(12), []
     for name, values in figures.items():
-        points = [(place, value) for place, value in zip(x, values, strict=True) if value is not None]
+        points = [(step, value) for step, value in zip(x, values, strict=True) if value is not None]
         panel = Image.new("RGB", (_WIDTH, _HEIGHT), "white")
         draw = ImageDraw.Draw(panel)
         left, top, right, bottom = _MARGIN, _MARGIN, _WIDTH - _MARGIN, _HEIGHT - _MARGIN
@@ -22,8 +22,8 @@ def line_plots(x: Sequence[float], figures: Mapping[str, Sequence[float | None]]
         low, high = min(value for _, value in points), max(value for _, value in points)
         first, last = min(x), max(x)
 
-        def at(place: float, value: float, ends: tuple[float, ...] = (first, last, low, high)) -> tuple[float, float]:
-            across = (place - ends[0]) / ((ends[1] - ends[0]) or 1)
+        def at(step: float, value: float, ends: tuple[float, ...] = (first, last, low, high)) -> tuple[float, float]:
+            across = (step - ends[0]) / ((ends[1] - ends[0]) or 1)
             up = (value - ends[2]) / ((ends[3] - ends[2]) or 1)
             return _MARGIN + across * (_WIDTH - 2 * _MARGIN), _HEIGHT - _MARGIN - up * (_HEIGHT - 2 * _MARGIN)
 

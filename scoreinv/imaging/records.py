@@ -22,23 +22,23 @@ from scoreinv.windows.boxes import Box
 
 NAMESPACE = "urn:scoreinv:provenance/1/"
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-"""The IPTC's vocabulary of `SourceType`."""
+"""The IPTC's vocabulary that defines each `SourceType`."""
 SourceType = Literal["compositeWithTrainedAlgorithmicMedia", "algorithmicallyEnhanced"]
-"""Edited with generative models; altered by algorithms without them."""
+"""Edited with generative models, or altered by algorithms without them."""
 _SYNTHETIC = ("trainedAlgorithmicMedia", "compositeSynthetic", "compositeWithTrainedAlgorithmicMedia")
-"""Source types that a later run does not weaken, the strongest first."""
+"""Source types of pictures with generated pixels, the strongest first. A later run does not weaken them."""
 
 MOST_BYTES = 4 << 20
-"""Longest XMP packet that is parsed."""
+"""Maximum size of an XMP packet that is parsed."""
 _MOST_DEPTH = 100
-"""Deepest nesting of its elements; those of the standard have up to 15."""
+"""Maximum nesting of its elements; the standard's structures need up to 15."""
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _XMLNS = "http://www.w3.org/2000/xmlns/"
 _EMPTY = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>'
 _PACKET = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n{}\n<?xpacket end="w"?>'
 _BREAKS = {"\t": "\ufdd0", "\n": "\ufdd1", "\r": "\ufdd2"}
-"""Noncharacters that stand for white space in attributes, which minidom would not escape."""
+"""Noncharacters that replace white space in attributes until the document is serialised: minidom does not escape it."""
 _log = logging.getLogger(__name__)
 
 
@@ -48,13 +48,13 @@ class Record:
 
     Attributes:
         task: the task, as the command is named.
-        settings: the fields of its request.
-        models: name and SHA-256 of the model of each role. A model from a file of the user has no name, and one that
-            was loaded before the call has neither.
+        settings: the fields of the task's request.
+        models: name and SHA-256 of the model of each role. A model file of the user has no name; a model that the
+            caller passed as an object has neither.
         software: versions of the packages that computed the result.
         original: `pixel_hash` of the original.
         inputs: hashes of the other inputs, such as the mask.
-        method, device, precision: how and where networks computed.
+        method, device, precision: the task's method, and the device and number format of its networks.
         source_type: None if no pixel changed.
         box: part of the original that was kept: top, left, height and width; None: all of it.
         notes: codes of the task's notes, with their values.
@@ -91,7 +91,7 @@ class Record:
             image.save("result.jpg", xmp=result.provenance.xmp())
 
         Args:
-            packet: of the original, whose properties are kept; one that is damaged is replaced, with a warning.
+            packet: XMP packet of the original. Its properties are kept; a damaged packet is replaced, with a warning.
         """
         document = None
         if packet is not None and (document := _parsed(packet)) is None:
@@ -102,7 +102,7 @@ class Record:
 def pixel_hash(picture: Picture) -> str:
     """Return the SHA-256 of a picture's mode, size, sample type and samples (rows from the top, little-endian).
 
-    It is that of the decoded picture, upright: changes of a file's metadata do not change it.
+    It identifies the decoded, upright picture, and does not depend on the file's format or metadata.
     """
     pixels = picture.pixels
     header = f"{picture.mode} {pixels.dtype.name} {picture.width}x{picture.height}\n"
@@ -112,24 +112,24 @@ def pixel_hash(picture: Picture) -> str:
 
 
 def with_record(picture: Picture, record: Record) -> Picture:
-    """Return a picture whose XMP has the record, with the picture's hash as that of the result."""
+    """Return a picture with the record in its XMP, completed by the picture's hash as the `result`."""
     record = replace(record, result=pixel_hash(picture))
     return replace(picture, metadata=replace(picture.metadata, xmp=record.xmp(picture.metadata.xmp)))
 
 
 def history_of(packet: bytes | None) -> list[Record]:
-    """Return the records of an XMP packet, the latest last; those of another form are left out."""
+    """Return the records of an XMP packet, the latest last; malformed ones are left out."""
     document = None if packet is None else _parsed(packet)
     entries = [] if document is None else list(_entries(document))
     return [record for entry in entries if (record := _record(entry)) is not None]
 
 
 def records_alone(packet: bytes) -> bytes | None:
-    """Return an XMP packet with the records of a packet, without its other properties; None if it has none."""
-    alone: bytes | None = None
+    """Return an XMP packet with only the records of a packet; None if it has no records."""
+    records: bytes | None = None
     for record in history_of(packet):
-        alone = record.xmp(alone)
-    return alone
+        records = record.xmp(records)
+    return records
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -194,8 +194,8 @@ def _text(element: Any) -> str:
 
 
 def _record(entry: Any) -> Record | None:
-    """Return the record of an entry of the history, None if it is not one."""
-    # Properties may also be attributes, or in a description inside the entry.
+    """Return the record of an entry of the history; None if it is malformed."""
+    # XMP allows properties as elements or attributes, of the entry or of a description in it.
     found = {node.localName: _text(node) for node in entry.getElementsByTagNameNS(NAMESPACE, "*")}
     for holder in (entry, *entry.getElementsByTagNameNS(_RDF, "Description")):
         found |= {each.localName: each.value for each in holder.attributes.values() if each.namespaceURI == NAMESPACE}
@@ -231,24 +231,29 @@ _TEXTS = {each.name for each in fields(Record) if str(each.type).startswith(("st
 def _extended(document: Any, record: Record) -> bytes:
     """Return the packet of a document with a record."""
     about = next((each.getAttributeNS(_RDF, "about") for each in _descriptions(document)), "")
-    own = document.createElementNS(_RDF, "rdf:Description")
+    description = document.createElementNS(_RDF, "rdf:Description")
     for prefix, uri in (("rdf", _RDF), ("Iptc4xmpExt", _IPTC), ("scoreinv", NAMESPACE)):
-        own.setAttributeNS(_XMLNS, f"xmlns:{prefix}", uri)
-    own.setAttributeNS(_RDF, "rdf:about", about)
+        description.setAttributeNS(_XMLNS, f"xmlns:{prefix}", uri)
+    description.setAttributeNS(_RDF, "rdf:about", about)
     earlier = list(_entries(document))
     for old in list(_properties(document, NAMESPACE, "history")):
         old.parentNode.removeChild(old)
     source = _source_type(_without_source_type(document), record.source_type)
     if source:
-        own.appendChild(_element(document, _IPTC, "Iptc4xmpExt:DigitalSourceType", source))
+        description.appendChild(_element(document, _IPTC, "Iptc4xmpExt:DigitalSourceType", source))
     entries = document.createElementNS(_RDF, "rdf:Seq")
     for entry in earlier:
         entries.appendChild(entry)
     entries.appendChild(_entry(document, record))
     history = _element(document, NAMESPACE, "scoreinv:history")
     history.appendChild(entries)
-    own.appendChild(history)
-    document.getElementsByTagNameNS(_RDF, "RDF")[0].appendChild(own)
+    description.appendChild(history)
+    document.getElementsByTagNameNS(_RDF, "RDF")[0].appendChild(description)
+    return _PACKET.format(_serialised(document)).encode()
+
+
+def _serialised(document: Any) -> str:
+    """Return the XML of a document, with line breaks and tabs of attributes escaped, as minidom does not."""
     for element in document.getElementsByTagName("*"):
         for attribute in element.attributes.values():
             for char, mark in _BREAKS.items():
@@ -256,7 +261,7 @@ def _extended(document: Any, record: Record) -> bytes:
     text = document.documentElement.toxml()
     for char, mark in _BREAKS.items():
         text = text.replace(mark, f"&#{ord(char)};")
-    return _PACKET.format(text).encode()
+    return text
 
 
 def _element(document: Any, namespace: str, name: str, text: str = "") -> Any:
@@ -267,7 +272,7 @@ def _element(document: Any, namespace: str, name: str, text: str = "") -> Any:
 
 
 def _entry(document: Any, record: Record) -> Any:
-    """Return the entry of the history for a record, which declares its own prefixes."""
+    """Return the entry of the history for a record; it declares the namespace prefixes that it uses."""
     entry = _element(document, _RDF, "rdf:li")
     for prefix, uri in (("rdf", _RDF), ("scoreinv", NAMESPACE)):
         entry.setAttributeNS(_XMLNS, f"xmlns:{prefix}", uri)
@@ -280,7 +285,7 @@ def _entry(document: Any, record: Record) -> Any:
 
 
 def _without_source_type(document: Any) -> str:
-    """Remove the picture's source type, and return it; empty if there is none."""
+    """Remove the picture's source type, and return its URI; empty if the picture has none."""
     found = ""
     for description in _descriptions(document):
         if description.hasAttributeNS(_IPTC, "DigitalSourceType"):
@@ -293,7 +298,7 @@ def _without_source_type(document: Any) -> str:
 
 
 def _source_type(before: str, now: SourceType | None) -> str:
-    """Return the URI of the source type after a run: what was generated once stays so."""
+    """Return the URI of the source type after a run: the stronger of the old and the new one, see `_SYNTHETIC`."""
     names = [before.rpartition("/")[2], now or ""]
     strongest = next((name for name in _SYNTHETIC if name in names), now)
     return before if strongest in (None, names[0]) else f"{SOURCE_TYPES}{strongest}"

@@ -1,10 +1,14 @@
-"""Regions of a large picture around its holes, with known pixels on each side; and means and masks of blocks."""
+"""Regions of a large picture: boxes around its holes, with known pixels on each side. Also means and masks of blocks.
+
+A picture's holes are found in three steps: `clusters` of neighbouring holes, boxes with context around them
+(`hole_regions`), and the order in which the boxes are filled (`regions_to_fill`).
+"""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import product
@@ -16,7 +20,7 @@ from scoreinv.windows.boxes import Box, crop
 from scoreinv.windows.placement import cheapest_tile
 
 _CELL = 16
-"""Side in pixels of the cells on which holes are grouped, so that labelling a 30-megapixel mask is fast."""
+"""Side in pixels of the cells by which holes are grouped: labelling the pixels of a large mask would be slow."""
 
 BLOCK_WINDOWS = 12
 """Maximum side of a region, in windows; larger clusters of holes are filled in blocks, one after another."""
@@ -24,7 +28,8 @@ BLOCK_WINDOWS = 12
 _DEEP_CONTEXT = 32  # pixels of context around a deep hole at its coarsest scale
 
 _DEEP_BLOCK = 5
-"""Maximum side of a block of a deep hole, in half windows: each place is compared with many patches of the context."""
+"""Maximum side of a block of a deep hole, in half windows at its coarsest scale. It limits the time of texture
+synthesis, which compares each patch of the hole with many patches of the context."""
 
 _STRIP = 8  # minimum depth in pixels of a strip that is filled by texture synthesis
 
@@ -42,8 +47,8 @@ class Region:
 
     Attributes:
         box: (top, left, height, width).
-        hole: hxw bool, the holes that this region fills. The box may contain holes of other regions, also unknown.
-        halvings: number of halvings to the coarsest scale.
+        hole: hxw bool, the holes that this region fills. The box may also contain holes of other regions.
+        halvings: how often the picture is halved for the coarsest scale of a deep hole; 0: the hole is not deep.
         narrow: whether all holes but crossings are narrow: scratches, specks, writing.
         window: side of the model's windows. Narrow holes look the same in larger windows and in slightly smaller ones.
         in_one_window: whether one window covers the region.
@@ -62,38 +67,45 @@ class Region:
 def regions_to_fill(
     hole: np.ndarray, window: int, multiple: int, *, deep: bool, at_once: int = 0
 ) -> list[list[Region]]:
-    """Return the regions around the holes of a picture, in the order of filling, in groups.
+    """Return the regions around the holes of a picture, in groups, in the order of filling.
 
-    Deep holes come last, since they continue their surroundings. Each region contains known pixels, or pixels filled
-    before it. The holes of a region extend over one block at most (`BLOCK_WINDOWS`, `_DEEP_BLOCK`). A group is one
-    region, or consecutive ones of equal size and kind that fit in one window each and do not overlap.
+    Deep holes come last, since they continue the content around them. Each region contains known pixels, or pixels of
+    a region before it. The holes of a region extend over one block at most (`BLOCK_WINDOWS`, `_DEEP_BLOCK`). The
+    regions of a group are filled together. A group is a single region, or several consecutive ones of equal size and
+    kind that do not overlap and fit in one window each.
 
     Args:
         hole: HxW bool.
         window: side of the model's windows.
         multiple: divisor of the sides of regions.
-        deep: whether to fill deep holes at coarser scales first.
+        deep: whether deep holes are filled at coarser scales first.
         at_once: maximum number of pixels of a group of several regions.
     """
-    times = halvings_of_holes(hole, window / 4) if deep else np.zeros(hole.shape, dtype=np.int8)
+    halvings = halvings_of_holes(hole, window / 4) if deep else np.zeros(hole.shape, dtype=np.int8)
     regions: list[Region] = []
-    for count in np.unique(times[hole]).tolist():
+    for count in np.unique(halvings[hole]).tolist():
         context = max(window // 4, _DEEP_CONTEXT if count else 0) << count
         limit = BLOCK_WINDOWS * window
         if count:
             limit = min(2 * limit, _DEEP_BLOCK * window // 2 << count)
-        own_holes = hole & (times == count)
-        for region in hole_regions(own_holes, context=context, maximum=limit, multiple=multiple, minimum=window):
-            own = region.hole
-            # Nearly all of a narrow hole is within NARROW of known pixels; beyond the border nothing is known.
-            inner = ndimage.minimum_filter(own, 2 * NARROW + 1, mode="constant", cval=1)
-            narrow = deep and not count and bool(inner.sum() <= _EXCEPTIONS * own.sum())
-            tile = window
-            if narrow and max(own.shape) > window:
-                tile = narrow_tile(own, window, multiple)
-            one = not count and max(own.shape) <= tile
-            regions.append(replace(region, halvings=count, narrow=narrow, window=tile, in_one_window=one))
+        holes = hole & (halvings == count)
+        found = hole_regions(holes, context=context, maximum=limit, multiple=multiple, minimum=window)
+        if count:
+            regions += [replace(region, halvings=count, window=window) for region in found]
+        else:
+            regions += [_with_window(region, window, multiple, may_be_narrow=deep) for region in found]
     return _group(known_first(regions, hole), at_once)
+
+
+def _with_window(region: Region, window: int, multiple: int, *, may_be_narrow: bool) -> Region:
+    """Return a region without deep holes, with its window, and whether it is narrow; see `regions_to_fill`."""
+    hole = region.hole
+    # A narrow hole has few pixels farther than NARROW from known ones. Pixels beyond the border are not known.
+    inner = ndimage.minimum_filter(hole, 2 * NARROW + 1, mode="constant", cval=1)
+    narrow = may_be_narrow and bool(inner.sum() <= _EXCEPTIONS * hole.sum())
+    if narrow and max(hole.shape) > window:
+        window = narrow_tile(hole, window, multiple)
+    return replace(region, narrow=narrow, window=window, in_one_window=max(hole.shape) <= window)
 
 
 def narrow_tile(needed: np.ndarray, window: int, multiple: int) -> int:
@@ -120,24 +132,25 @@ def _group(regions: Iterable[Region], at_once: int) -> list[list[Region]]:
 def known_first(regions: Iterable[Region], hole: np.ndarray) -> Iterator[Region]:
     """Yield the regions in order, but defer those without any known or already filled pixel.
 
-    hole: HxW bool, the union of their holes.
+    Args:
+        hole: HxW bool, the union of the regions' holes.
     """
-    unknown, pending, passed = hole.copy(), deque(regions), 0
+    unknown, pending, deferred = hole.copy(), deque(regions), 0
     while pending:
         region = pending.popleft()
-        if passed <= len(pending) and crop(unknown, region.box).all():  # its neighbours will fill part of it
+        if deferred <= len(pending) and crop(unknown, region.box).all():  # its neighbours will fill part of it
             pending.append(region)
-            passed += 1
+            deferred += 1
             continue
-        passed = 0
+        deferred = 0
         crop(unknown, region.box)[region.hole] = False
         yield region
 
 
 def widened(region: Region, shape: tuple[int, int], multiple: int) -> Region:
-    """Extend a region by its own size on each side, as far as a picture of this shape reaches.
+    """Extend a region by its own size on each side, within a picture of this shape.
 
-    Sides are then cut to multiples of `multiple`, unless they span the picture.
+    Sides are then reduced to multiples of `multiple`, unless they span the picture.
     """
     bounds = []
     for first, length, size in zip(region.box[:2], region.box[2:], shape, strict=True):
@@ -169,7 +182,10 @@ def overlap(a: Box, b: Box) -> tuple[tuple[slice, slice], tuple[slice, slice]] |
 
 
 def clusters(hole: np.ndarray) -> list[tuple[Box, np.ndarray]]:
-    """Return clusters of holes in touching cells, by their first row: the bounding box and the mask of each."""
+    """Return the bounding box and mask of each cluster of holes, by their first row.
+
+    Holes are in one cluster if their cells of `_CELL` pixels touch, also at corners.
+    """
     labels, _ = ndimage.label(touched_blocks(hole, _CELL), structure=np.ones((3, 3)))
     found = []
     for number, place in enumerate(ndimage.find_objects(labels), 1):
@@ -184,11 +200,11 @@ def clusters(hole: np.ndarray) -> list[tuple[Box, np.ndarray]]:
 
 
 def hole_regions(hole: np.ndarray, *, context: int, maximum: int, multiple: int = 1, minimum: int = 1) -> list[Region]:
-    """Group the holes of a picture into boxes with context, top to bottom.
+    """Group the holes of a picture into boxes with context, from top to bottom.
 
-    Clusters of holes (see `clusters`) whose boxes overlap form one region, unless it would exceed both `maximum` and
-    the larger cluster. A cluster larger than `maximum` is split into blocks, each with context around its own holes.
-    Every hole pixel belongs to exactly one region.
+    Clusters of holes (see `clusters`) whose boxes with context overlap form one region, unless its holes would extend
+    over more than `maximum` and more than the larger cluster. A cluster larger than `maximum` is split into blocks,
+    each with context around its own holes. Every hole pixel belongs to exactly one region.
 
     Args:
         hole: HxW bool.
@@ -198,8 +214,29 @@ def hole_regions(hole: np.ndarray, *, context: int, maximum: int, multiple: int 
         minimum: minimum side, if the picture is large enough.
     """
     around = cache(partial(_with_context, shape=hole.shape, context=context, multiple=multiple, minimum=minimum))
-    groups: list[tuple[Box, list[tuple[Box, np.ndarray]]]] = []
-    for box, own in clusters(hole):
+    regions = []
+    for box, members in _merged(clusters(hole), around, maximum):
+        for bounds, own in _blocks(box, members, maximum):
+            context_box = around(bounds)
+            holes = np.zeros(context_box[2:], dtype=bool)
+            crop(holes, (bounds[0] - context_box[0], bounds[1] - context_box[1], *own.shape))[...] = own
+            regions.append(Region(context_box, holes))
+    return regions
+
+
+_Cluster = tuple[Box, np.ndarray]
+"""The bounding box and mask of holes."""
+
+
+def _merged(found: list[_Cluster], around: Callable[[Box], Box], maximum: int) -> list[tuple[Box, list[_Cluster]]]:
+    """Merge clusters whose boxes with context overlap; return the bounding box and clusters of each group.
+
+    Args:
+        around: adds the context to a box.
+        maximum: maximum side of a merged box, unless one of the clusters is larger.
+    """
+    groups: list[tuple[Box, list[_Cluster]]] = []
+    for box, own in found:
         members, number = [(box, own)], 0
         while number < len(groups):
             other, theirs = groups[number]
@@ -214,38 +251,42 @@ def hole_regions(hole: np.ndarray, *, context: int, maximum: int, multiple: int 
             else:
                 number += 1
         groups.append((box, members))
-    regions = []
-    for (top, left, *sides), members in sorted(groups, key=lambda group: around(group[0])):
-        whole = np.zeros(sides, dtype=bool)
-        for (y, x, height, width), own in members:
-            crop(whole, (y - top, x - left, height, width))[...] |= own
-        cuts = (np.array_split(np.arange(side), math.ceil(side / maximum)) for side in sides)
-        for rows, columns in product(*cuts):
-            block = whole[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-            if block.any():
-                down, across = extent(block)
-                own = block[down, across]
-                y, x = top + int(rows[0]) + down.start, left + int(columns[0]) + across.start
-                box = around((y, x, *own.shape))
-                holes = np.zeros(box[2:], dtype=bool)
-                crop(holes, (y - box[0], x - box[1], *own.shape))[...] = own
-                regions.append(Region(box, holes))
-    return regions
+    return sorted(groups, key=lambda group: around(group[0]))
+
+
+def _blocks(box: Box, members: list[_Cluster], maximum: int) -> Iterator[_Cluster]:
+    """Split the clusters in a box into equal blocks of at most `maximum` pixels a side; yield those with holes."""
+    top, left, *sides = box
+    whole = np.zeros(sides, dtype=bool)
+    for (y, x, height, width), own in members:
+        crop(whole, (y - top, x - left, height, width))[...] |= own
+    cuts = (np.array_split(np.arange(side), math.ceil(side / maximum)) for side in sides)
+    for rows, columns in product(*cuts):
+        block = whole[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        if block.any():
+            down, across = extent(block)
+            own = block[down, across]
+            yield (top + int(rows[0]) + down.start, left + int(columns[0]) + across.start, *own.shape), own
 
 
 def halvings_of_holes(hole: np.ndarray, reach: float) -> np.ndarray:
     """Return how often to halve the picture until every hole pixel is within `reach` pixels of a known one.
 
-    At least once for holes whose deepest pixel is `reach` / 2 and `_STRIP` pixels or more from known ones: there the
-    network produces blots and grain, and texture synthesis is closer to the truth.
+    Holes whose deepest pixel is at least `reach` / 2 and `_STRIP` pixels from known ones are halved at least once:
+    there the network produces blots and grain, and texture synthesis is closer to the truth.
 
-    Takes HxW bool and returns HxW int8, constant on a connected hole. Its arms (`_ARM`) and known pixels get 0.
+    Args:
+        hole: HxW bool.
+        reach: distance in pixels.
+
+    Returns:
+        HxW int8, constant on each connected hole; 0 on its arms (`_ARM`) and on known pixels.
     """
     strip = max(reach / 2, _STRIP)
     out = np.zeros(hole.shape, dtype=np.int8)
     for box, own in clusters(hole):
         top, left, height, width = box
-        above, below = int(top > 0), int(top + height < hole.shape[0])  # whether known pixels are beside it
+        above, below = int(top > 0), int(top + height < hole.shape[0])  # 1 if known pixels are on this side
         before, after = int(left > 0), int(left + width < hole.shape[1])
         if above and below and before and after and min(height, width) < reach - 1:
             continue  # too narrow to be deep
@@ -272,8 +313,7 @@ def _with_context(box: Box, shape: tuple[int, int], context: int, multiple: int,
     for first, length, size in zip(box[:2], box[2:], shape, strict=True):
         side = -(-max(length + 2 * context, minimum) // multiple) * multiple
         if side > size:
-            # Accept half of the context, if there is any: without it a hole across the whole other axis would have no
-            # known pixels.
+            # Accept half of the context. Without any context, a hole that spans the other axis has no known pixels.
             side = size // multiple * multiple
             side = side if side >= length + min(context, size - length) / 2 else size
         starts.append(min(max(first - (side - length) // 2, 0), size - side))

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from scoreinv.imaging.opencv import viridis
 
-_LEAST, _SHARE = 11, 40  # font size: 1/40 of the picture's width, at least 11 pixels
+_LEAST, _PARTS = 11, 40  # font size, and height of the colour scale: 1/40 of the picture's side, at least 11 pixels
 _QUANTILE = 0.99  # quantile of the nonzero deviations at the end of the colour scale
 
 
@@ -41,7 +41,7 @@ def _grid(count: int, columns: int | None) -> tuple[int, int]:
 
 def captioned(pixels: np.ndarray, words: str) -> np.ndarray:
     """Return the picture, HxW or HxWx3 uint8, with a caption on black below it, widened to fit the text."""
-    font = ImageFont.load_default(max(_LEAST, pixels.shape[1] // _SHARE))
+    font = ImageFont.load_default(max(_LEAST, pixels.shape[1] // _PARTS))
     left, top, right, bottom = map(round, font.getbbox(words))
     margin = 4
     width = max(pixels.shape[1], right - left + 2 * margin)
@@ -54,14 +54,14 @@ def captioned(pixels: np.ndarray, words: str) -> np.ndarray:
 
 
 def deviation_map(std: np.ndarray) -> np.ndarray:
-    """Return a standard deviation HxW, in [0, 1] units, as a colour map with a scale below it: uint8, HxWx3 or larger.
+    """Draw a standard deviation, HxW in [0, 1] units, as a colour map with a scale and a caption below it.
 
-    Violet is 0. Yellow is the 99 % quantile of the nonzero deviations, at least one grey level, to resist outliers. The
-    caption states the scale and the maximum.
+    Violet is 0. Yellow is the 99 % quantile of the nonzero deviations, which resists outliers, at least one grey level.
+    The caption states the scale and the maximum. Returns uint8 with 3 channels, at least as large as the map.
     """
     deviating = std[std > 0]
     top = max(float(np.quantile(deviating, _QUANTILE, method="inverted_cdf")) if deviating.size else 0.0, 1 / 255)
-    scale = np.repeat(viridis(np.linspace(0, 1, std.shape[1]))[None], max(_LEAST, std.shape[0] // _SHARE), axis=0)
+    scale = np.repeat(viridis(np.linspace(0, 1, std.shape[1]))[None], max(_LEAST, std.shape[0] // _PARTS), axis=0)
     shown = np.concatenate([viridis(std / top), scale])
     beyond = 255 * float(std.max())
     more = f", at most {beyond:.1f}" if beyond > 255 * top + 0.05 else ""

@@ -1,7 +1,7 @@
 """Tone curves that restore a faded photograph, one per channel.
 
-If a fraction g of a dye is left, its density is g times the original, so a value v, a power of the light, becomes v^g.
-Stains and stray light shift black and white. The curve undoes both,
+If a fraction g of a dye is left, its density is g times the original. A pixel's value v is a power of the light, so it
+becomes v^g. Stains and stray light shift black and white. The curve undoes both,
 
     y = ((x - black) / (white - black)) ^ exponent        for low <= x <= high,
 
@@ -18,8 +18,10 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from scoreinv.imaging.picture import STRIP_ROWS, Picture, colour_planes, to_float, to_samples
 
 _LEAST_CONTRAST = 0.05
+"""Minimum relative change of the contrast that is reported."""
 _LEAST_CAST = 3.0
 """Minimum shift of the mean colour that counts as a cast, in CIELAB units."""
+# Upper end of the range of each hue, in degrees in the a*b* plane of CIELAB; beyond the last the hue is magenta again.
 _HUES = ((20, "magenta"), (50, "red"), (75, "orange"), (110, "yellow"), (170, "green"), (230, "cyan"), (310, "blue"))
 
 
@@ -30,7 +32,7 @@ class ToneCurves:
     Attributes:
         black, white: values that become 0 and 1; black < low and high < white.
         exponent: exponent between them.
-        low, high: the range of tones without outliers, within which the curve bends.
+        low, high: the range of the picture's tones without outliers, to which the power is applied.
     """
 
     black: np.ndarray
@@ -55,13 +57,13 @@ class ToneCurves:
         above = at_high + (1 - at_high) * (np.maximum(values, high) - high) / max(1 - high, 1e-6)
         return np.where(values < low, below, np.where(values > high, above, within)).astype(np.float32)
 
-    def part(self, share: float) -> ToneCurves:
-        """Return curves of a reduced strength, from 0 (identity) to 1."""
+    def weakened(self, strength: float) -> ToneCurves:
+        """Return curves of a reduced strength, from 0 (identity) to 1 (unchanged)."""
         return replace(
             self,
-            black=share * self.black,
-            white=1 - share * (1 - self.white),
-            exponent=np.exp(share * np.log(self.exponent)),
+            black=strength * self.black,
+            white=1 - strength * (1 - self.white),
+            exponent=np.exp(strength * np.log(self.exponent)),
         )
 
 
@@ -81,16 +83,17 @@ def with_tones(picture: Picture, curves: ToneCurves) -> Picture:
     return picture.with_pixels(pixels)
 
 
-def difference(before: np.ndarray, after: np.ndarray) -> float:
+def mean_difference(before: np.ndarray, after: np.ndarray) -> float:
     """Return the mean CIEDE2000 difference between colours (N, 3) in [0, 1]."""
     return float(deltaE_ciede2000(rgb2lab(before[None]), rgb2lab(after[None])).mean())
 
 
-def changes(before: np.ndarray, after: np.ndarray) -> dict[str, float | str]:
-    """Return what changed between colours (N, 3) in [0, 1].
+def tone_changes(before: np.ndarray, after: np.ndarray) -> dict[str, float | str]:
+    """Return the change of contrast and colour cast between colours (N, 3) in [0, 1].
 
     Returns:
-        `contrast`, its relative change, 0 if small; `cast`, the hue of the colour cast that is gone, or an empty text.
+        `contrast`: the relative change of the standard deviation of L*, 0 if it is below `_LEAST_CONTRAST`.
+        `cast`: the hue of the removed colour cast, empty if the mean colour moved by less than `_LEAST_CAST`.
     """
     one, other = (rgb2lab(rgb[None])[0] for rgb in (before, after))
     contrast = float(other[:, 0].std() / max(one[:, 0].std(), 1e-3)) - 1

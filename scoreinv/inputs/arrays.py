@@ -25,8 +25,8 @@ class Form:
 
     Attributes:
         kind: "array", "pil" or "tensor".
-        dims: of a tensor, 3 (CxHxW) or 4 (BxCxHxW).
-        dtype, device: of a tensor.
+        dims: number of axes of a tensor: 3 (CxHxW) or 4 (BxCxHxW).
+        dtype, device: type and device of a tensor.
     """
 
     kind: str
@@ -114,7 +114,7 @@ def refuse_masked(array: np.ndarray, name: str) -> None:
 
 
 def layout_remedy(shape: tuple[int, ...]) -> str:
-    """Return the end of an error message: the change that makes a picture of an array of this shape, or nothing."""
+    """Return the remedy for an array of a wrong shape, as the end of an error message; empty if there is none."""
     if len(shape) == 4:
         return ": pass the pictures of a batch one by one, or as a tensor BxCxHxW"
     if len(shape) == 3 and shape[2] == 1:

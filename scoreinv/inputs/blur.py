@@ -1,4 +1,4 @@
-"""Blur kernels that users name. Imports no torch."""
+"""Blur kernels as users give them: by kind and size, or as a picture. Imports no torch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def kernel_from_text(text: str) -> PointSpread | np.ndarray:
 
 
 def kernel_array(kernel: PointSpread | np.ndarray) -> np.ndarray:
-    """Return the image of a point, (h, w)."""
+    """Return a kernel as an array (h, w): the image of a point."""
     return kernel.kernel() if isinstance(kernel, PointSpread) else kernel
 
 

@@ -1,4 +1,4 @@
-"""Known colours of a picture to be coloured: hints by hand, and colours already present."""
+"""Known colours of a picture to be coloured: hints painted by the user, and colours of the picture itself."""
 
 from __future__ import annotations
 
@@ -40,10 +40,13 @@ class KnownColours:
         return KnownColours(crop(self.rgb, box), crop(self.known, box))
 
     def small(self, height: int, width: int, weights: str) -> tuple[np.ndarray, np.ndarray]:
-        """Resize: return chroma height x width x 3, and the mask of its known pixels.
+        """Reduce the hints to a size: return the chroma, height x width x 3, and the mask of its known pixels.
 
-        A small pixel is known if a quarter of it is, or more than of any neighbour: this keeps thin strokes, and does
-        not widen thick ones.
+        A pixel is known if a quarter of its area is known. So that thin strokes remain, it is also known if its known
+        area is the largest in its 3x3 neighbourhood.
+
+        Args:
+            weights: name of the luma weights, see `operators.luma`.
         """
         from scipy import ndimage  # slow to import, and only hints need it
 
@@ -66,7 +69,7 @@ def read_hints(path: str, size: tuple[int, int]) -> KnownColours:
 
 
 def hints_from_picture(picture: Picture, name: str = "the hints") -> KnownColours:
-    """Return hints from a picture with alpha: its colours where it is more than half opaque."""
+    """Return hints from a picture with alpha: the colours of pixels that are more than half opaque."""
     if not picture.has_alpha:
         raise InputError(f"{name} need an alpha channel: strokes of colour on a transparent layer (RGBA)")
     known = picture.pixels[..., -1] > picture.peak / 2
@@ -85,7 +88,7 @@ def present_colours(picture: Picture) -> KnownColours | None:
 
 
 def read_reference(path: str) -> Picture:
-    """Read a reference photo, reduced to the size that is used."""
+    """Read a reference photo, reduced to `_REFERENCE_SIDE` pixels and 8 bits."""
     picture = read_picture(path)
     scale = min(1.0, _REFERENCE_SIDE / min(picture.size))
     return Picture(to_samples(picture.resized_rgb(*scaled(picture.size, scale)), np.dtype(np.uint8)))

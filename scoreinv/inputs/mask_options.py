@@ -8,7 +8,7 @@ from typing import Annotated
 from scoreinv.system.options import FOUND_GROW, MASK_THRESHOLD, MOST_GROW, Number, Setting, Whole
 
 DAMAGE_SUFFIX = "_damage"
-"""Ends the name of a detected mask, which may be all black: that photograph is healthy."""
+"""Suffix of the names of detected masks. Such a mask may be all black, if the photograph has no damage."""
 
 
 @dataclass(frozen=True)

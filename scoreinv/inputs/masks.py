@@ -24,7 +24,7 @@ from scoreinv.system.options import MASK_THRESHOLD, Number, Whole, check
 
 _log = logging.getLogger(__name__)
 _ROWS = 512
-_BETWEEN = 0.2  # maximum share of intermediate values, as from soft edges: photographs have more
+_BETWEEN = 0.2  # maximum fraction of intermediate values in a mask, from soft edges; photographs have more
 
 
 def read_mask(
@@ -141,9 +141,12 @@ def hole_from_picture(
     grow: int = 0,
     may_be_black: bool = False,
 ) -> np.ndarray:
-    """Convert a picture to a mask; see `read_mask`. `name` is its name in messages.
+    """Convert a picture to a mask, HxW bool with true for holes; see `read_mask`.
 
-    Logs a warning if it looks like a photograph, such as a copy with painted holes.
+    Log a warning if it looks like a photograph, such as a copy with painted holes.
+
+    Args:
+        name: name of the mask in messages.
     """
     check_mask_size(picture.size, size, name)
     hole = np.empty(picture.size, dtype=bool)
@@ -165,20 +168,37 @@ def hole_from_picture(
         hole = dilate(hole, grow)
         if hole.all():
             raise InputError(f"{name}, grown by {grow} pixels, leaves no known pixel: use a smaller value")
-    empty = not hole.any()
-    if not (empty or hole.all()) or (highest == 0 and may_be_black and not invert):
+    if (hole.any() and not hole.all()) or (highest == 0 and may_be_black and not invert):
         return hole
     level = f"{highest:.3g} of 1" if picture.peak == 1 else f"{highest * picture.peak:g} of {picture.peak:g}"
+    raise _useless_mask(name, level, is_empty=not hole.any(), marked=marked, has_levels=highest > 0, inverted=invert)
+
+
+def _useless_mask(
+    name: str, level: str, *, is_empty: bool, marked: bool, has_levels: bool, inverted: bool
+) -> InputError:
+    """Return the error for a mask without any hole or without any known pixel, with a remedy.
+
+    Args:
+        level: the largest value of the mask, in words.
+        is_empty: whether it has no hole, after inversion.
+        marked: whether a value is above the threshold.
+        has_levels: whether a value is above 0.
+    """
     if marked:
         remedy = (
-            "do not invert it" if invert else "is it the other way round? inverted, holes and known pixels are swapped"
+            "do not invert it"
+            if inverted
+            else "is it the other way round? inverted, holes and known pixels are swapped"
         )
-    elif highest > 0:
+    elif has_levels:
         remedy = "if it holds 0 and 1, use a mask threshold of 0"
     else:
-        remedy = "paint the known pixels white" if invert else "paint the holes white"
-    problem = f"{name} {'has no hole' if empty else 'leaves no known pixel'} (the largest value is {level}): {remedy}"
-    raise EmptyMaskError(problem) if empty else InputError(problem)
+        remedy = "paint the known pixels white" if inverted else "paint the holes white"
+    problem = (
+        f"{name} {'has no hole' if is_empty else 'leaves no known pixel'} (the largest value is {level}): {remedy}"
+    )
+    return EmptyMaskError(problem) if is_empty else InputError(problem)
 
 
 def observed_from_hole(hole: np.ndarray) -> np.ndarray:

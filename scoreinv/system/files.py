@@ -58,9 +58,9 @@ def atomic_write(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove abandoned unfinished files in a folder, if it exists.
+    """Remove the unfinished files of `atomic_write` that are abandoned in a folder, if the folder exists.
 
-    Their process, on this machine, has ended, or they were not modified for a day.
+    A file is abandoned if its process on this machine has ended, or if it was not modified for a day.
     """
     with suppress(OSError):
         for entry in folder.iterdir():
@@ -85,13 +85,13 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _claim(temporary: Path, path: Path) -> None:
-    """Link the file to its name; raise FileExistsError if that exists by now."""
+    """Create `path` as a hard link to the file; raise FileExistsError if the path exists by now."""
     try:
         path.hardlink_to(temporary)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        if path.exists():  # without hard links a short race remains
+        if path.exists():  # without hard links, a file created after this check would be replaced
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
 
 

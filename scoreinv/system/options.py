@@ -49,7 +49,7 @@ TRAINING_MINUTES = Number(None, 1e7)  # nineteen years
 BATCH_SIZE = Whole(1, 2**20)  # far beyond any memory
 LEARNING_RATE = Number(None, 1000.0)
 SENSITIVITY = Number(0.0, 1.0)
-USUAL_SENSITIVITY = 0.5  # damage is where its probability exceeds 1 - 0.5
+USUAL_SENSITIVITY = 0.5  # a pixel is damaged if its probability exceeds 1 - sensitivity
 MOST_GROW = 100_000  # largest --grow in pixels: more than a picture's side
 FOUND_GROW = 2  # dilation of detected damage in pixels, since soft edges would outline the fill
 MASK_THRESHOLD = 0.5  # mask values in [0, 1] above it are holes
@@ -63,9 +63,9 @@ class Setting:
         words: its help, in one or two sentences.
         range: of a number.
         metavar: placeholder of the value in the command line's help.
-        read: parses the value from the command line's text, None from None, if it is not a plain number or word.
+        read: converts the command line's text (None: not given) to the value; None: the value is a number or a word.
         advanced: for scripts and researchers; the help lists it separately.
-        option: name on the command line, if it differs from the field's.
+        option: name on the command line; None: the field's name.
     """
 
     words: str
@@ -80,10 +80,13 @@ SampleCount = Annotated[int, Setting("Draw this many: NAME.1.png, NAME.2.png, ..
 
 
 def check_settings(settings: Any, within: str = "") -> None:
-    """Raise SettingError for a field that is not one of its choices, not a flag or out of range.
+    """Raise SettingError for a field with a wrong type, an unknown choice, or a value out of range.
 
-    Checked are a seed, fields of type `Literal`, and fields annotated with a `Setting` or a `Range`; a tuple's range
-    holds for each entry. within: prefix of the names in messages.
+    Checks the field `seed`, fields of type `Literal`, and fields annotated with a `Setting` or a `Range`. The range of
+    a tuple applies to each entry.
+
+    Args:
+        within: prefix of the names in messages.
     """
     if hasattr(settings, "seed"):
         check("seed", settings.seed, SEED)

@@ -35,7 +35,7 @@ def report(share: float = 0.0) -> None:
 
 @contextmanager
 def part(number: int, count: int) -> Iterator[None]:
-    """Report the start of part `number`, from 0, of `count` equal parts, and rescale reports within the block."""
+    """Report the start of part `number` (from 0) of `count` equal parts; map reports in the block to that part."""
     outer = _reporter.get()
     if outer is None:
         yield

@@ -19,30 +19,32 @@ if TYPE_CHECKING:
 SHOW_AFTER_SECONDS = 1.0
 LINE_EVERY_SECONDS = 30.0
 LONG_SECONDS = 60.0
-_MINIMUM = 0.02  # minimum share of the work for an estimate of its pace
-_APART = 0.002  # minimum share of the work between stored reports: at most 500
+_MINIMUM = 0.02  # minimum fraction of the work for an estimate of its pace
+_APART = 0.002  # minimum fraction of the work between stored reports, so at most 500 are stored
 
 
 @dataclass
 class ETA:
-    """Estimate the time left by the slower of two paces: of all completed work, and of its later half.
+    """Estimates the time left by the slower of two paces: that of all completed work, and that of its later half.
 
-    The estimate rises when the work slows down. It is never below what the completed work implies. The time before the
-    first progress (loading, and the slower first evaluation) does not count. Does not read a clock.
+    So the estimate rises when the work slows down, and is never below what the completed work implies. The time before
+    the first report (loading, and the slower first evaluation) does not count. The class reads no clock.
     """
 
     _reports: list[tuple[float, float]] = field(default_factory=list)
 
     def left(self, now: float, done: float) -> float | None:
-        """Return the seconds left at the time `now`, in seconds of any clock, with this share in [0, 1] completed.
+        """Record a report, and return the seconds left; None if there are too few reports.
 
-        Returns None if there are too few reports.
+        Args:
+            now: time of the report, in seconds of any clock.
+            done: completed fraction of the work, in [0, 1].
         """
         if not 0 < done < 1:
             return None if done <= 0 else 0.0
         reports = self._reports
         while reports and done < reports[-1][1]:
-            reports.pop()  # failed work is repeated
+            reports.pop()  # the fraction falls if failed work is repeated
         if not reports or done >= reports[-1][1] + _APART:
             reports.append((now, done))
         half = (reports[0][1] + done) / 2
@@ -56,8 +58,7 @@ class ETA:
 def progress_bar(title: str, *, quiet: bool) -> Iterator[Callable[..., None]]:
     """Show the progress of work: a bar by rich on a terminal, else a line every `LINE_EVERY_SECONDS`.
 
-    rich has no lines for logs, and its estimate of the time left averages over another part of the work. Percentages
-    are rounded down, so that 100 % means the end.
+    The lines and the estimate of the time left (`ETA`) are not rich's. Percentages are rounded down: 100 % is the end.
 
     Args:
         title: name of the work.

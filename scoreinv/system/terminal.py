@@ -1,4 +1,4 @@
-"""Lines on stderr, and durations in words."""
+"""Lines on stderr, durations in words, and the signals that end a process."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import contextlib
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from scoreinv.system.text import printable
-
-if TYPE_CHECKING:
-    pass
 
 ENDING_SIGNALS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """Signals of this system that end a process: Ctrl-C, termination, loss of the terminal."""

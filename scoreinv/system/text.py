@@ -28,14 +28,14 @@ def printable(text: str) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share in [0, 1] as a percentage with two digits; at least 0.01 % if it is not 0."""
+    """Format a fraction in [0, 1] as a percentage with two digits; a positive one as at least 0.01 %."""
     if share >= 0.1 or not share:
         return f"{100 * share:.0f} %"
     return f"{max(100 * share, 0.01):.2g} %"
 
 
 def shown(value: object) -> str:
-    """Return a value as shown in messages: its `repr` if it is short, else its type."""
+    """Return a value's text for messages: the `repr` of text and numbers, shortened if it is long, else the type."""
     if value is not None and not isinstance(value, str | Real):
         return type(value).__name__
     if isinstance(value, Integral) and abs(value) > 10**_LONGEST:

@@ -27,7 +27,7 @@ _OWN_THREADS = Path("/proc/self/task")
 
 _log = logging.getLogger(__name__)
 _spinning = False
-"""Whether torch was imported before `sleep_when_idle`, so that its threads spin."""
+"""Whether torch's threads spin, because torch was imported before `sleep_when_idle` was called."""
 _advised = False
 _limiting = Lock()
 _unlimited: dict[int, int] = {}

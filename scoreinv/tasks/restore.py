@@ -382,7 +382,7 @@ class _Restoration:
             (drawn,) = draw_colors(
                 [sample], ["grey"], prior, request, [hints], part, first=number, noise_weights=weights
             )
-            colored.append(drawn.image if inside is None else samples[number].around(drawn.image, inside))
+            colored.append(drawn.image if inside is None else samples[number].with_coloured_part(drawn.image, inside))
         self.nfe, self.method = self.nfe + drawn.nfe, drawn.method
         self._finish_step("colorize", info("colors_replaced" if self.kind == "coloured" else "colors_drawn"), colored)
 

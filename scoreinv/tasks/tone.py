@@ -16,7 +16,7 @@ from torch import Tensor
 
 from scoreinv.analysis.borders import within_border
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.tone_curves import ToneCurves, changes, difference, with_tones
+from scoreinv.imaging.tone_curves import ToneCurves, mean_difference, tone_changes, with_tones
 from scoreinv.models.catalogue import MODEL_FILE
 from scoreinv.models.tone_estimator import PARTS, QUANTILES, SIDE, ToneNetwork, load_tone
 from scoreinv.models.weights import read_network
@@ -63,10 +63,10 @@ def tone_picture(
     if share is None and min(picture.size) < LEAST_SIDE:
         return picture, info("tone_too_small")
     curves, small, faded = curves_of(tones or picture, worn)
-    if share is None and not (faded and difference(small, curves.toned(small)) >= _LEAST_CHANGE):
+    if share is None and not (faded and mean_difference(small, curves.toned(small)) >= _LEAST_CHANGE):
         return picture, info("tone_not_faded")
-    curves = curves.part(1.0 if share is None else share)
-    return with_tones(picture, curves), info("tone_corrected", **changes(small, curves.toned(small)))
+    curves = curves.weakened(1.0 if share is None else share)
+    return with_tones(picture, curves), info("tone_corrected", **tone_changes(small, curves.toned(small)))
 
 
 @torch.no_grad()

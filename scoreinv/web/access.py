@@ -114,7 +114,7 @@ class Access:
 
 
 def _network_address(remote: str) -> str:
-    """Return this machine's address on the route to a remote one, for other devices; its name if there is no route."""
+    """Return this machine's address on the route to a remote address, for links; without a route its host name."""
     family = socket.AF_INET6 if ":" in remote else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

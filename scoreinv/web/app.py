@@ -155,7 +155,7 @@ def make_app(models: Models, access: Access, queue: JobQueue) -> ASGIApp:
 
 
 async def _expire(album: Album) -> None:
-    """Delete old sessions from time to time."""
+    """Delete old sessions every `_EXPIRY_INTERVAL` seconds, until cancelled."""
     while True:
         await asyncio.sleep(_EXPIRY_INTERVAL)
         await run_in_threadpool(album.sessions.expire)
@@ -170,14 +170,19 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
 
     @app.get("/api/limits")
     async def limits() -> dict[str, Any]:
-        """Return the largest upload, and how to install what selection needs (null: it is installed)."""
+        """Return the maximum size of an upload, and how to install the packages for selection (null: installed)."""
         return {"bytes": body.MOST_BYTES, "objects": missing_extra()}
 
     @app.post("/api/photos", status_code=201)
     async def open_photo(
         content: Content, name: str = "photo", look: bool = True, keep: bool = False
     ) -> dict[str, Any]:
-        """Open a photograph. look: encode it for the selection of objects; keep: begin a session for it."""
+        """Open a photograph.
+
+        Args:
+            look: encode it for the selection of objects.
+            keep: begin a session for it.
+        """
         photo = await read(name, content)
         if keep:
             photo = replace(photo, session=await run_in_threadpool(album.sessions.begin))
@@ -217,9 +222,11 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
 
     @app.post("/api/photos/{key}/layers", status_code=201)
     async def hold_layer(key: str, content: Content, of: str = "mask", beside: str | None = None) -> dict[str, str]:
-        """Hold a mask, strokes of colour or a reference photograph for a task.
+        """Store a mask, strokes of colour or a reference photograph for a task.
 
-        of: its name in the task's request; beside: a layer that was sent before, to be held as well.
+        Args:
+            of: role of the layer in the task: mask, avoid, strokes or like.
+            beside: key of an earlier layer for the same task, which must not be dropped from memory.
         """
         photo = album.get(key)
         size = None if of == "like" else photo.picture.size
@@ -244,7 +251,11 @@ def _add_sessions(app: FastAPI, album: Album) -> None:
 
     @app.post("/api/sessions/{key}")
     async def save(key: str, content: Content, after: int = 0) -> dict[str, int]:
-        """Save the state of the page; after: the version that it follows."""
+        """Save the state of the page.
+
+        Args:
+            after: version of the saved state that the page has changed.
+        """
         return {"version": await run_in_threadpool(sessions.save, key, content, after)}
 
     @app.delete("/api/sessions/{key}", status_code=204)
@@ -272,9 +283,11 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
         rim: bool = False,
         fragments: bool = False,
     ) -> dict[str, Any]:
-        """Return the object of a prompt, see `Objects.select`, and its fragments.
+        """Return the object of a prompt, see `Objects.select`, and separately its fragments.
 
-        rim: with its soft edge, as a mask; fragments: with its fragments.
+        Args:
+            rim: add the object's soft edge, as a mask needs it.
+            fragments: add the fragments to the object.
         """
         photo = album.get(key)
         found = await objects.select(photo, prompt, size, another=another)
@@ -288,7 +301,7 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
 
     @app.post("/api/photos/{key}/shadow")
     async def shadow(key: str, prompt: Selecting, size: Size | None = None) -> dict[str, Any]:
-        """Return the shadow of the object, if it is clear."""
+        """Return the cast shadow of the object; an empty mask if the photograph shows no clear one."""
         photo = album.get(key)
         found = await objects.select(photo, prompt, size)
         return boxed_bits(await run_in_threadpool(propose_shadow, photo.picture, found.mask))
@@ -328,7 +341,7 @@ def _add_jobs(app: FastAPI, queue: JobQueue) -> None:
 
 def _report(job: Job, queue: JobQueue) -> dict[str, Any]:
     """Return the JSON of a job: its state, and the progress, result or error of that state."""
-    state = job.state  # read once: the job runs on, and sets its state last
+    state = job.state  # read once: the job's thread changes it, after all other attributes
     report: dict[str, Any] = {"state": state, "done": round(job.done, 4)}
     if state == "waiting":
         report["ahead"] = queue.ahead(job)

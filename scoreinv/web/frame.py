@@ -1,4 +1,4 @@
-"""Routes that frame a photograph: each gives a new one, and the page undoes by going back."""
+"""Routes that crop, turn and straighten a photograph. Each makes a new one, so the page can return to the old one."""
 
 from __future__ import annotations
 

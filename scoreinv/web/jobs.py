@@ -24,7 +24,7 @@ MOST_WAITING = 8
 TIMEOUT = 300.0
 """Seconds without a poll before a job is abandoned: its page may be in the background, or on a locked phone."""
 SHORT_TIMEOUT = 20.0
-"""The same after its page was left: a reloaded page polls again, a closed one does not."""
+"""Timeout after the page was closed or reloaded, in seconds: a reloaded page polls again."""
 _IN_FLIGHT = 2.0  # seconds that a poll may take to arrive
 _MOST_FINISHED = 64  # finished jobs that are remembered
 _log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Job:
     """A job, from its request until its result is fetched.
 
     Args:
-        work: takes a callback for its progress, and returns the JSON of the result.
+        work: the function to run. Its argument is a callback for the progress; it returns the JSON of the result.
 
     Attributes:
         state: waiting, running, done, failed or cancelled.
@@ -125,10 +125,10 @@ class Job:
 
 
 class JobQueue:
-    """Runs jobs one after another, in a thread of its own.
+    """Runs jobs one after another, in one thread.
 
     Args:
-        prepare: slow preparation that the first job needs; run after `expect`, unless a job comes first.
+        prepare: slow preparation for the first job, such as loading a model. `expect` runs it if no job has come.
     """
 
     def __init__(self, prepare: Callable[[], object]) -> None:
@@ -148,12 +148,12 @@ class JobQueue:
             self._jobs[job.key] = job
             for key in [key for key, old in self._jobs.items() if old.over][:-_MOST_FINISHED]:
                 del self._jobs[key]
-            self._prepare = None  # the job prepares what it needs
+            self._prepare = None  # the job loads its own model
             self._calls.put(job.run)
         return job
 
     def expect(self) -> None:
-        """Prepare for a job that will come soon."""
+        """Prepare for a job that is expected soon."""
         self._calls.put(self._run_prepare)
 
     def get(self, key: str) -> Job:

@@ -1,4 +1,4 @@
-"""Many photographs: `scoreinv.batch` behind the page, on the files of a session.
+"""Routes for many photographs: the page runs `scoreinv.batch` on the files of a session.
 
 The folder `photos` of the session holds the uploads, `results` the files of the batch with its manifest.
 """
@@ -22,7 +22,7 @@ from fastapi.responses import FileResponse
 from scoreinv import tasks
 from scoreinv.batch.manifest import manifest_of
 from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import Beside, Planner
+from scoreinv.batch.plan import AuxiliaryFiles, Planner
 from scoreinv.batch.resume import Row
 from scoreinv.batch.run import run as run_batch
 from scoreinv.batch.work import Task, Work
@@ -92,12 +92,14 @@ class Batch:
     def run(self, task: Task, request: Request, suffix: str, models: Models, callback: Callback) -> dict[str, Any]:
         """Process all files, and record their rows; return the JSON of the job.
 
-        Files that the plan leaves out fail. Raises Cancelled if the callback stops the work, or the files are gone.
+        Files that the plan leaves out count as failed.
+
+        Raises Cancelled if the callback stops the work, or if the session is deleted meanwhile.
         """
         options = OutputOptions(output=str(self.results), workers="1", overwrite=True)
         names = {*self.names}  # before the plan: files may still come
-        plan = Planner([str(self.photos)], suffix, 1, options, Beside(), {}).plan()
-        work = Work(task, request, models, Beside(), options, batch=True)
+        plan = Planner([str(self.photos)], suffix, 1, options, AuxiliaryFiles(), {}).plan()
+        work = Work(task, request, models, AuxiliaryFiles(), options, batch=True)
         left_out = "is left out: its name is that of no picture, or of another photograph's result"
         others = names.difference(Path(job.source).name for job in plan.jobs)
         self.rows = {name: {"input": name, "error": f"{name}: {left_out}"} for name in others}
@@ -108,7 +110,7 @@ class Batch:
                     shutil.rmtree(self.folder, ignore_errors=True)
                     raise Cancelled("the photographs were forgotten")
                 if "error" in row:
-                    notify(callback, done / len(plan.jobs))  # a batch goes on after a cancelled photograph
+                    notify(callback, done / len(plan.jobs))  # if the job was cancelled: the batch would continue
                 row = self._named(row)
                 if manifest is not None:
                     manifest.add(row)
@@ -138,7 +140,9 @@ class Batch:
         return row | named
 
     def zipped(self) -> Path:
-        """Write all results and the manifest to a file; return its path. An earlier file may still be sent.
+        """Write all results and the manifest to a zip file; return its path.
+
+        An earlier file is replaced, not overwritten, since it may still be sent.
 
         Raises GoneError if there are no results.
         """

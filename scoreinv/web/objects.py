@@ -28,14 +28,14 @@ _MOST_ENCODED = 2  # photographs; each encoding takes some tens of megabytes
 
 
 def missing_extra() -> str | None:
-    """Return how to install what selection needs; None if it is installed."""
+    """Return how to install the packages for selection; None if they are installed."""
     if find_spec("onnxruntime") is not None:
         return None
     return "To select objects, install ONNX Runtime: pip install 'scoreinv[select]'"
 
 
 class Objects:
-    """Selections in the latest photographs."""
+    """The encoded photographs, of which the latest are kept, and the selections in them."""
 
     def __init__(self) -> None:
         self._selections: OrderedDict[str, Future[Selection]] = OrderedDict()
@@ -61,8 +61,8 @@ class Objects:
         """Return the object of a prompt.
 
         Args:
-            size: one of the sizes that a single click may mean; None: the likeliest.
-            another: return the next size instead.
+            size: the size of the object, since a click may mean a part or the whole; None: the likeliest.
+            another: whether to return the object of the next size instead.
         """
         selection = self.encode(photo)
 

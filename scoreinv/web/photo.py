@@ -21,12 +21,12 @@ from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.memory import shortage
 from scoreinv.system.text import printable
 
-_LEAST_BYTES = 1 << 14  # smallest size that a photograph counts as: this limits their number
+_LEAST_BYTES = 1 << 14  # minimum size counted for a photograph, which limits the number of photographs
 
 _VIEW_PIXELS = 24_000_000
 _VIEW_SIDE = 16_384
-"""Largest view. Larger photographs are reduced for it; masks keep the full size. Browsers draw no longer sides, and
-JPEG ends at 65,500."""
+"""Maximum pixels and side of a view. Larger photographs are reduced for the view, but masks keep the full size.
+Browsers draw no longer sides."""
 _SUFFIXES = {"PNG": ".png", "TIFF": ".tif", "WebP": ".webp", "JPEG": ".jpg", "HEIC": ".heic", "AVIF": ".avif"}
 _LONGEST_NAME = 120
 
@@ -71,14 +71,14 @@ class Photo:
         """
         name = printable(PurePath(name.replace("\\", "/")).name)[:_LONGEST_NAME] or "photo"
 
-        def check(width: int, height: int, needed: int) -> None:
+        def check_size(width: int, height: int, needed: int) -> None:
             if size is not None and (width, height) != size:  # an orientation tag may swap them
                 check_mask_size((height, width), size, name)
             if lacking := shortage(needed):
                 raise InputError(f"{name}: opening it {lacking}: close other programs, or reduce it first")
 
         try:
-            decoded = decode(content, name=name, look=check)
+            decoded = decode(content, name=name, check_size=check_size)
         except SettingError as error:  # about frames, which the page cannot choose
             raise InputError(
                 f"{name}: has several pages or frames: save one as a separate file, and open that"
@@ -97,7 +97,7 @@ class Photo:
 
     @property
     def nbytes(self) -> int:
-        """Memory of pixels and metadata, which a file can make as large."""
+        """Memory of pixels and metadata; a file's metadata may be as large as its pixels."""
         metadata = self.picture.metadata
         blocks = (metadata.icc, metadata.exif, metadata.xmp)
         return max(_LEAST_BYTES, self.picture.pixels.nbytes + sum(len(block) for block in blocks if block))

@@ -90,7 +90,7 @@ class Sessions:
                 raise InputError("There is no space for more photographs: use the command line for them")
 
     def keep(self, photo: Photo) -> None:
-        """Write a photograph, result or layer of a session. If there is no space, it is in memory only."""
+        """Write a photograph, result or layer of a session to disk, unless there is too little space."""
         with self._lock:
             if self._folder is None or photo.session not in self._used or self._most is None:
                 return
@@ -147,11 +147,11 @@ class Sessions:
                 shutil.rmtree(self._folder / key, ignore_errors=True)
 
     def expire(self) -> None:
-        """Delete sessions that were not used for `MOST_AGE`, and mark the folder as that of a running server."""
+        """Delete sessions that were not used for `MOST_AGE`, and touch the folder of this running server."""
         with self._lock:
             if self._folder is not None:
                 with suppress(OSError):
-                    os.utime(self._folder)  # other servers, and cleaners of temporary files, delete old folders
+                    os.utime(self._folder)  # other servers, and services that clean /tmp, delete old folders
             for key in [key for key, used in self._used.items() if time.time() - used > MOST_AGE]:
                 self.forget(key)
 

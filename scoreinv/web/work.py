@@ -41,8 +41,11 @@ from scoreinv.web.photo import Photo
 from scoreinv.web.requests import Deblurring, Denoising, Enlarging, Restoring
 
 Result = dict[str, Any]
-"""JSON of a finished job: `photo` (None if nothing changed), `notes` as rows, `note` as text, and `another`: whether
-another seed gives another result."""
+"""JSON of a finished job.
+
+`photo`: the description of the new photograph, or None if nothing changed. `notes`, and as text `note`. `another`:
+whether another seed gives another result.
+"""
 Prepared = TypeVar("Prepared")
 Grow = Annotated[int, Query(ge=0, le=MOST_GROW)]
 
@@ -64,9 +67,13 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
     def submit(
         photo: Photo, inputs: Inputs, request: Request, run: Callable[[Callback], Result], times: int = 1
     ) -> dict[str, str]:
-        """Check a request and queue its job.
+        """Check a request and queue its job; return the job's key.
 
-        Raises InputError if the request does not fit its inputs, or a result of `times` the size exceeds the memory.
+        Args:
+            run: the work, which takes a callback.
+            times: memory of the result, relative to the photograph's.
+
+        Raises InputError if the request does not fit its inputs, or if the memory does not suffice for the result.
         """
         request.check_given(inputs.given)
         if lacking := shortage(times * photo.picture.pixels.nbytes):
@@ -88,7 +95,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         *,
         another: bool = False,
     ) -> Result:
-        """Hold the picture of an outcome with its record, and return the job's JSON."""
+        """Add the picture of an outcome, with its record, to the album; return the job's JSON."""
         made = outcome.image
         if made is not photo.picture:
             made = with_provenance(recorded(outcome, inputs, request, models), made)
@@ -97,7 +104,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
     def result(
         photo: Photo, made: Picture | None, notes: list[Note], suffix: str, seed: int = 0, *, another: bool = False
     ) -> Result:
-        """Hold a new picture, unless it is None or the photograph itself, and return the job's JSON."""
+        """Add a new picture to the album, unless it is None or the photograph itself; return the job's JSON."""
         lines = sentences(notes)
         described = None
         if made is photo.picture:
@@ -121,7 +128,11 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         suffix: str,
         times: int = 1,
     ) -> dict[str, str]:
-        """Queue a task that draws nothing. The task is looked up when the job starts: it imports torch."""
+        """Queue a task that draws no samples; see `submit`.
+
+        Args:
+            task: calls the task. A lambda looks the task up when the job starts, since it imports torch.
+        """
 
         def improve(callback: Callback) -> Result:
             outcome = task(inputs, request, models, callback)
@@ -210,7 +221,13 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
     def blend(
         key: str, result: str, opacity: float = 1.0, feather: int = 0, mask: str | None = None, grow: Grow = 0
     ) -> dict[str, Any]:
-        """Blend a result with its photograph; mask, grow: those of a fill, whose edge is feathered."""
+        """Blend a result with its photograph.
+
+        Args:
+            opacity: weight of the result, in [0, 1].
+            feather: width of the soft edge of a fill, in pixels.
+            mask, grow: the mask of a fill, and its dilation in pixels.
+        """
         photo, made = album.get(key), album.get(result)
         hole = hole_of(photo, album.get(mask), grow) if mask else None
         blended = blend_result(photo.picture, made.picture, opacity, hole, feather)
@@ -227,7 +244,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
 
 
 def _cached(cache: dict[Hashable, Prepared], most: int, key: Hashable, make: Callable[[], Prepared]) -> Prepared:
-    """Return what was prepared for the key, or prepare it; the last `most` are kept."""
+    """Return the cached value of a key; make and cache it if it is missing. The cache keeps the last `most` values."""
     if key not in cache:
         cache[key] = make()
         for old in list(cache)[:-most]:
@@ -245,5 +262,5 @@ def _hints(photo: Photo, strokes: Photo | None) -> KnownColours | None:
 
 
 def _planes(photo: Photo) -> int:
-    """Return the factor of a photograph's memory in colour."""
+    """Return the memory of a photograph in colour, relative to its own."""
     return 3 if photo.picture.is_gray_mode else 1

@@ -23,7 +23,7 @@ from scoreinv import files
 from scoreinv.batch import workers
 from scoreinv.batch.manifest import MANIFEST
 from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import Beside, Job, Plan, Planner
+from scoreinv.batch.plan import AuxiliaryFiles, Job, Plan, Planner
 from scoreinv.batch.resume import Row
 from scoreinv.batch.work import Work
 from scoreinv.batch.workers import RETRIES
@@ -85,7 +85,7 @@ def draw_planner(rng: np.random.Generator, photos: int, output: int) -> Planner:
         format=some(rng, *5 * [None], "jpg"),
         changes=some(rng, *5 * [None], *beside),
     )
-    given = Beside(
+    given = AuxiliaryFiles(
         mask=some(rng, *6 * [None], *3 * ["masks"], "mask.png", "out/b_made.png"),
         uncertainty=some(rng, *5 * [None], *beside),
         steps_to=some(rng, *8 * [None], "steps", "out"),
@@ -107,7 +107,7 @@ def pictures(planner: Planner) -> Counter[str]:
 
 
 def written(plan: Plan) -> list[str]:
-    return [os.path.realpath(path) for job in plan.jobs for path in (*job.outputs, *job.beside)]
+    return [os.path.realpath(path) for job in plan.jobs for path in (*job.outputs, *job.auxiliary)]
 
 
 def test_plans(tmp_path, monkeypatch):
@@ -139,7 +139,7 @@ def test_plans(tmp_path, monkeypatch):
         assert not set(map(os.path.realpath, filter(os.path.exists, read))) & set(paths)
         if plan.folder is not None:
             assert all(Path(path).is_relative_to(plan.folder) for job in plan.jobs for path in job.outputs)
-        if planner.given.mask == "masks":
+        if planner.auxiliary.mask == "masks":
             masks = {
                 path.with_suffix(""): str(path) for path in map(Path, pictures(replace(planner, photos=["masks"])))
             }
@@ -238,7 +238,9 @@ def run(monkeypatch, capsys) -> Callable[..., Run]:
     monkeypatch.setattr(os, "fsync", lambda _: None)
     write = files.write_picture
 
-    def ran(items: list[str], given: Beside, options: dict[str, Any], samples: int, at: int | None = None) -> Run:
+    def ran(
+        items: list[str], given: AuxiliaryFiles, options: dict[str, Any], samples: int, at: int | None = None
+    ) -> Run:
         left = itertools.count(0 if at is None else -at)
 
         def written(*words: Any, **more: Any) -> None:
@@ -256,7 +258,7 @@ def run(monkeypatch, capsys) -> Callable[..., Run]:
         common = Common(json=True, overwrite=options.get("overwrite", False))
         request, output = Same(samples=samples), OutputOptions(**options)
         with pytest.raises((typer.Exit, KeyboardInterrupt)) as ended:
-            photos.run(items, same, request, output, common, models, suffix=SUFFIX, given=given)
+            photos.run(items, same, request, output, common, models, suffix=SUFFIX, auxiliary=given)
         rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         return Run(getattr(ended.value, "exit_code", 130), rows, [*shares])
 
@@ -290,7 +292,7 @@ def test_interrupted_runs(tmp_path, monkeypatch, run):
         mask.save(tmp_path / f"{number}/masks/b_damage.png")
         shutil.copytree(tmp_path / str(number), tmp_path / f"{number}-in-parts")
         options = {"recursive": True, "changes": some(rng, None, "changes"), "output": some(rng, None, "out", "scans")}
-        given = Beside(mask=some(rng, None, None, None, "masks"))
+        given = AuxiliaryFiles(mask=some(rng, None, None, None, "masks"))
         samples = some(rng, 1, 3)
         monkeypatch.chdir(tmp_path / str(number))
         whole = run(["scans"], given, options | {"workers": "1"}, samples)
@@ -331,7 +333,7 @@ def test_rows_name_the_models_of_a_request(monkeypatch):
     names = Models(**{role: f"{role}.safetensors" for role in get_args(Role)})
     requests = [RestoreRequest(colorize=False), RestoreRequest(inpaint=False)]
     for request in (*requests, *(kind() for kind in (*REQUESTS.values(), DamageRequest))):
-        for given in (Beside(), Beside(mask="mask.png")):
+        for given in (AuxiliaryFiles(), AuxiliaryFiles(mask="mask.png")):
             first, *others = request.roles(given.given)
             row = Work(same, request, names, given).provenance("exact")
             assert row["model"] == f"{first}.safetensors"

@@ -276,7 +276,7 @@ def test_what_does_not_suit_a_run_is_refused(scoreinv, run, classes):
     for words, said in (
         ((run, "--from", 9), "holds no snapshots of those steps, but of the steps 2, 4, 5"),
         ((run, "--class", "day"), "--class: is for generated pictures"),
-        ((classes / "day", "--every", 2, "--reference", classes / "night"), "day: is no training run"),
+        ((classes / "day", "--every", 2, "--reference", classes / "night"), "day: is not a training run"),
         ((classes / "day",), "--reference FOLDER"),
     ):
         outcome = scoreinv("evaluate", *words)
@@ -288,7 +288,7 @@ def test_what_does_not_suit_a_run_is_refused(scoreinv, run, classes):
 def test_a_reference_of_another_size_is_told_before_the_work(scoreinv, classes, monkeypatch):
     for path in (classes / "night").iterdir():
         Image.new("RGB", (40, 32)).save(path)
-    monkeypatch.delattr("scoreinv.cli.evaluate._look")
+    monkeypatch.delattr("scoreinv.cli.evaluate._features")
     odd = scoreinv("evaluate", classes / "day", "--reference", classes / "night")
     assert (odd.code, "night/0.png: is 40x32" in odd.err) == (2, True)
 

@@ -105,14 +105,14 @@ def test_of_several_pictures_the_main_one():
 def test_sizes_are_checked_before_it_is_decoded(suffix, monkeypatch):
     data, seen = picture_bytes(Picture(ramp()), f"a.{suffix}"), []
 
-    def look(*numbers: int) -> None:
+    def check_size(*numbers: int) -> None:
         seen.append(numbers)
         raise InputError("too large")
 
     monkeypatch.setattr("pillow_heif.HeifImage.load", lambda _: pytest.fail("was decoded"))
     monkeypatch.setattr("PIL.AvifImagePlugin.AvifImageFile.load", lambda _: pytest.fail("was decoded"))
     with pytest.raises(InputError, match="too large"):
-        decode(data, look=look)
+        decode(data, check_size=check_size)
     ((width, height, needed),) = seen
     assert (width, height) == (64, 40)
     assert needed >= 5 * 64 * 40

@@ -262,13 +262,13 @@ def test_what_decoding_takes_is_told_before_it_is_taken(monkeypatch, suffix, mod
     monkeypatch.setattr(tifffile.TiffPage, "asarray", lambda _: pytest.fail("was decoded"))
     told = []
 
-    def look(width: int, height: int, needed: int) -> None:
+    def check_size(width: int, height: int, needed: int) -> None:
         told.append((width, height))
         assert 2 * held <= needed <= 24 * width * height
         raise InputError("enough")
 
     with pytest.raises(InputError, match="enough"):
-        decode(data, look=look)
+        decode(data, check_size=check_size)
     assert told == [(37, 23)]
 
 

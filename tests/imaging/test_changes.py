@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scoreinv.imaging.changes import ALTERED, GENERATED, IDENTICAL, changes, differing, enlarged, marked
+from scoreinv.imaging.changes import ALTERED, GENERATED, IDENTICAL, changes, differing, resized, side_by_side
 from scoreinv.imaging.picture import Picture
 
 PIXELS = np.random.default_rng(0).integers(1, 250, (6, 8, 3)).astype(np.uint8)
@@ -77,8 +77,8 @@ def test_transparency_is_a_change():
 
 
 def test_nearest_neighbours():
-    assert np.array_equal(enlarged(PIXELS, (12, 16)), PIXELS.repeat(2, axis=0).repeat(2, axis=1))
-    assert enlarged(PIXELS, (6, 8)) is PIXELS
+    assert np.array_equal(resized(PIXELS, (12, 16)), PIXELS.repeat(2, axis=0).repeat(2, axis=1))
+    assert resized(PIXELS, (6, 8)) is PIXELS
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -86,9 +86,9 @@ def test_marks(dtype):
     gray = np.full((6, 8), 100, dtype) * dtype(1 if dtype == np.uint8 else 257)
     mask = np.zeros((6, 8), np.uint8)
     mask[0, 0], mask[1, 1] = GENERATED, ALTERED
-    stray = np.zeros((6, 8), dtype=bool)
-    stray[2, 2] = True
-    shown = marked(Picture(gray), Picture(gray), mask, stray).pixels
+    unmarked = np.zeros((6, 8), dtype=bool)
+    unmarked[2, 2] = True
+    shown = side_by_side(Picture(gray), Picture(gray), mask, unmarked).pixels
     assert (shown.dtype, shown.shape) == (np.uint8, (6, 18, 3))
     for side in (shown[:, :8], shown[:, 10:]):
         red, _, blue = side[0, 0].astype(int)
@@ -103,7 +103,7 @@ def test_tints_are_mixed_by_their_opacity_and_a_white_gap_divides() -> None:
     gray = np.full((2, 400), 100, np.uint8)
     mask = np.zeros((2, 400), np.uint8)
     mask[0, 0], mask[1, 1] = GENERATED, ALTERED
-    shown = marked(Picture(gray), Picture(gray), mask, np.zeros((2, 400), bool)).pixels
+    shown = side_by_side(Picture(gray), Picture(gray), mask, np.zeros((2, 400), bool)).pixels
     assert shown.shape == (2, 804, 3)
     assert (shown[:, 400:404] == 255).all()
     for side in (shown[:, :400], shown[:, 404:]):
@@ -114,5 +114,5 @@ def test_tints_are_mixed_by_their_opacity_and_a_white_gap_divides() -> None:
 def test_pictures_of_other_sizes_differ_everywhere() -> None:
     assert differing(Picture(PIXELS), Picture(PIXELS[:5])).tolist() == [[True] * 8] * 5
     smaller = np.arange(48).reshape(6, 8)
-    assert enlarged(smaller, (3, 4)).tolist() == smaller[::2, ::2].tolist()
-    assert enlarged(smaller, (4, 8)).tolist() == smaller[[0, 1, 3, 4]].tolist()
+    assert resized(smaller, (3, 4)).tolist() == smaller[::2, ::2].tolist()
+    assert resized(smaller, (4, 8)).tolist() == smaller[[0, 1, 3, 4]].tolist()

@@ -117,7 +117,11 @@ def test_results_keep_metadata_and_a_profile_that_fits(mode: str) -> None:
     height, width = picture.size
     whole = (0, 0, height, width)
     coloured = picture.colorized(scene.rgb)
-    in_colour = (coloured, picture.with_chroma(scene.low), picture.around(coloured.part((0, 0, 2, 2)), (1, 1, 2, 2)))
+    in_colour = (
+        coloured,
+        picture.with_chroma(scene.low),
+        picture.with_coloured_part(coloured.part((0, 0, 2, 2)), (1, 1, 2, 2)),
+    )
     assert {result.metadata for result in in_colour} == {replace(metadata, icc=None) if gray else metadata}
     filled = picture.with_fills([Fill(whole, scene.hole, scene.rgb)])
     for result in (filled, picture.part(whole), picture.covered(scene.hole), with_tones(picture, CURVES)):

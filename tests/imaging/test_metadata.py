@@ -12,7 +12,7 @@ from PIL.TiffImagePlugin import IFDRational
 
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import picture_bytes, write_picture
-from scoreinv.imaging.metadata import Metadata, describe, tone_curve_of
+from scoreinv.imaging.metadata import Metadata, metadata_of, tone_curve_of
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators.tones import srgb
 
@@ -136,9 +136,9 @@ def test_a_resolution_of_anything_but_two_positive_numbers_is_none():
         if all(isinstance(value, int | float | str) and value in good for value in key):
             expected = tuple(good[value] for value in key)
         for dpi in ((across, down), [across, down]):
-            assert describe({"dpi": dpi}, Image.Exif)[1].dpi == expected
+            assert metadata_of({"dpi": dpi}, Image.Exif)[1].dpi == expected
     for dpi in (300, "300", (300,), (300, 300, 300), {}):
-        assert describe({"dpi": dpi}, Image.Exif)[1].dpi is None
+        assert metadata_of({"dpi": dpi}, Image.Exif)[1].dpi is None
 
 
 def test_exif_of_wrong_types_is_left_out_and_the_rest_kept():

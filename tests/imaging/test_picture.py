@@ -213,7 +213,7 @@ def test_parts_are_pasted_in_colour(mode):
     part = given.part(box)
     assert_array_equal(part.pixels, given.pixels[3:13, 4:16])
     coloured = part.colorized(np.random.default_rng(2).random((10, 12, 3)))
-    whole = given.around(coloured, box)
+    whole = given.with_coloured_part(coloured, box)
     assert whole.mode == ("RGBA" if given.has_alpha else "RGB")
     inside = np.zeros(given.size, bool)
     inside[3:13, 4:16] = True

@@ -5,7 +5,7 @@ import pytest
 from skimage.color import deltaE_ciede2000, lab2rgb, rgb2lab
 
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.tone_curves import ToneCurves, changes, difference, with_tones
+from scoreinv.imaging.tone_curves import ToneCurves, mean_difference, tone_changes, with_tones
 
 GAIN, STAIN, INK = np.array([0.45, 0.7, 0.9]), np.array([1.0, 0.95, 0.8]), np.array([0.1, 0.05, 0.02])
 
@@ -45,8 +45,8 @@ def test_the_curves_rise_everywhere_and_clip_nothing():
 def test_no_part_of_the_way_is_the_picture_itself_and_half_of_it_lies_between():
     curves = undoing(0.02, 0.98)
     scan = faded(scene())
-    assert curves.part(0).toned(scan) == pytest.approx(scan, abs=1e-6)
-    half = curves.part(0.5).toned(scan)
+    assert curves.weakened(0).toned(scan) == pytest.approx(scan, abs=1e-6)
+    half = curves.weakened(0.5).toned(scan)
     assert abs(half - scene()).mean() < abs(scan - scene()).mean()
 
 
@@ -77,7 +77,7 @@ def test_the_curve_of_a_channel_is_its_formula():
 
 def test_a_part_of_the_strength():
     whole = undoing(0.02, 0.98)
-    part = whole.part(0.25)
+    part = whole.weakened(0.25)
     np.testing.assert_allclose(part.black, INK / 4)
     np.testing.assert_allclose(part.white, 1 - (1 - STAIN) / 4)
     np.testing.assert_allclose(part.exponent, GAIN**-0.25)
@@ -100,12 +100,12 @@ def test_casts_have_the_name_of_their_hue(hue: float, name: str):
         shift = chroma * np.array([np.cos(np.radians(hue)), np.sin(np.radians(hue))])
         return lab2rgb(np.stack([50 + spread * (lightness - 50), *np.full((50, 2), shift).T], axis=1)[None])[0]
 
-    assert changes(colours(3.3), colours(0)) == {"contrast": 0.0, "cast": name}
-    assert changes(colours(2.7), colours(0)) == {"contrast": 0.0, "cast": ""}
+    assert tone_changes(colours(3.3), colours(0)) == {"contrast": 0.0, "cast": name}
+    assert tone_changes(colours(2.7), colours(0)) == {"contrast": 0.0, "cast": ""}
     for spread in (0.96, 1.0, 1.04):
-        assert changes(colours(0), colours(0, spread))["contrast"] == 0
+        assert tone_changes(colours(0), colours(0, spread))["contrast"] == 0
     for spread in (0.9, 1.08, 1.5):
-        assert changes(colours(0), colours(0, spread))["contrast"] == pytest.approx(spread - 1, abs=2e-3)
+        assert tone_changes(colours(0), colours(0, spread))["contrast"] == pytest.approx(spread - 1, abs=2e-3)
 
 
 def test_the_difference_is_the_mean_over_colours():
@@ -113,4 +113,4 @@ def test_the_difference_is_the_mean_over_colours():
     other = np.array([[0.6, 0.5, 0.5], [0.2, 0.4, 0.6]])
     alone = deltaE_ciede2000(rgb2lab(one), rgb2lab(other))
     assert alone[1] == 0
-    assert difference(one, other) == pytest.approx(alone[0] / 2)
+    assert mean_difference(one, other) == pytest.approx(alone[0] / 2)

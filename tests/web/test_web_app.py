@@ -23,7 +23,7 @@ from PIL import Image
 
 import scoreinv.web
 from scoreinv import tasks
-from scoreinv.files.read import Decoded, Look, decode, read_picture
+from scoreinv.files.read import Decoded, SizeCheck, decode, read_picture
 from scoreinv.files.write import picture_bytes, write_picture
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
@@ -135,12 +135,12 @@ def test_one_file_is_decoded_at_a_time(browser, monkeypatch):
     """Photographs, masks and strokes: some bytes may stand for gigabytes of pixels."""
     photo, sent, at_once, most = opened(browser, png(pixels())), png(hole()), [], []
 
-    def decoded(content: bytes, name: str, look: Look) -> Decoded:
+    def decoded(content: bytes, name: str, check_size: SizeCheck) -> Decoded:
         at_once.append(name)
         most.append(len(at_once))
         time.sleep(0.02)
         at_once.remove(name)
-        return decode(content, name=name, look=look)
+        return decode(content, name=name, check_size=check_size)
 
     monkeypatch.setattr(photo_module, "decode", decoded)
     paths = [f"/api/photos/{photo['key']}/mask", f"/api/photos/{photo['key']}/layers", "/api/photos"]

@@ -1,7 +1,7 @@
 // Detected damage: after the first search, the slider updates the mask at once.
 
 import { ask, follow } from "./api.js";
-import { bits, current, run, takers } from "./jobs.js";
+import { bits, current, handlers, run } from "./jobs.js";
 import { attempt, history, on, stage, state } from "./page.js";
 import { mark } from "./painting.js";
 import { find, show_note } from "./panel.js";
@@ -9,7 +9,7 @@ import { find, show_note } from "./panel.js";
 let last = null; // step of undo of the last search
 let moving = false;
 
-takers.damage = ({ state: end, found, note }, mine) => {
+handlers.damage = ({ state: end, found, note }, mine) => {
   if (end === "done" && stage.marks === mine.sheet.marks) replace(found);
   show_note(note);
 };

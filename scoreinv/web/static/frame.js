@@ -7,9 +7,10 @@ import { find, show_note } from "./panel.js";
 import { Picture } from "./picture.js";
 import * as views from "./views.js";
 
-let tool = "object"; // the tool before the crop
+let tool_before = "object"; // the tool before the crop
 
-// path: the route with its query; of: the picture that is framed; straight: the source and angle of a straightened sheet.
+// Requests a cropped or turned picture, and makes it the photograph.
+// path: the route with its query; of: the picture to change; straight: the source and angle if it is straightened.
 function frame(path, of = stage.picture, straight = null) {
   const { picture, marks } = stage;
   const was_marked = !marks.empty;
@@ -22,7 +23,7 @@ function frame(path, of = stage.picture, straight = null) {
   });
 }
 
-// Several angles one after another all turn the same picture, so that it is resampled once.
+// Each new angle turns the unturned picture, so that the result is resampled once.
 function straighten() {
   const { straight } = views.sheet();
   const source = straight?.picture ?? stage.picture;
@@ -36,13 +37,13 @@ export function show_angle(angle) {
 }
 
 function choose_crop() {
-  if (brush.tool !== "crop") tool = brush.tool;
-  choose_tool(brush.tool === "crop" ? tool : "crop");
+  if (brush.tool !== "crop") tool_before = brush.tool;
+  choose_tool(brush.tool === "crop" ? tool_before : "crop");
 }
 
 crops.done = ([a, b]) => {
   const [left, top] = [Math.min(a[0], b[0]), Math.min(a[1], b[1])];
-  choose_tool(tool);
+  choose_tool(tool_before);
   const box = [left, top, Math.abs(a[0] - b[0]), Math.abs(a[1] - b[1])].map((each) => each.toFixed(1));
   return frame(`crop?box=${box.join()}`);
 };

@@ -1,4 +1,4 @@
-// Jobs: a task on a sheet, from its request to its results. The photograph can be edited meanwhile.
+// Jobs: the run of a task on a sheet, from its request to its results. The photograph can be edited meanwhile.
 
 import { ask, follow, send_last } from "./api.js";
 import { attempt, history, on, stage, state } from "./page.js";
@@ -16,18 +16,20 @@ const LAYERS = {
   strokes: (marks) => marks.colours.count && colour_png(marks.colours),
 };
 
-export const takers = {}; // by kind: functions that take a result, instead of the gallery
+export const handlers = {}; // by kind of task: functions that process a result, which is then not added to the results
 
-let job = null; // the current job; its state is in an object, since it may be replaced at any time
+let job = null; // the current job; asynchronous functions compare it with their own, since another may replace it
 
 export const current = () => job;
 
-// Runs a task on the current sheet. kind: the route; settings: its query; layers: marks that are sent first; keys: of
-// layers that the server has; done(report, job): takes a result, instead of the gallery.
+// Runs a task on the current sheet.
+// kind: the route; settings: its query.
+// layers: names of the marks to send first; keys: keys of layers that are on the server already.
+// done(report, job): processes a result, which is then not added to the sheet's results.
 export function run(kind, settings = {}, { layers = [], keys = {}, done = null } = {}) {
   views.remember_button(kind);
   const mine = make({ kind, count: 1, sheet: views.sheet(), done });
-  return finish(mine, async () => {
+  return start(mine, async () => {
     mine.request = await request_of(mine, settings, layers, keys);
     await submit(mine);
   });
@@ -36,10 +38,10 @@ export function run(kind, settings = {}, { layers = [], keys = {}, done = null }
 // Adds `count` results of a request.
 export function repeat(request, count) {
   const mine = make({ kind: request.kind, count, sheet: views.sheet(), request });
-  return finish(mine, () => submit(mine));
+  return start(mine, () => submit(mine));
 }
 
-// Runs a request with other settings, as the button of a note does.
+// Runs a request again with changed settings, for the button of a note.
 function vary(request, settings) {
   const made = new Request({ ...request.saved, settings: { ...request.settings, ...settings } });
   made.layers = request.layers;
@@ -51,24 +53,25 @@ export const buttons = (actions, request) => (actions ?? []).map(({ label, setti
 
 // Follows a job that began before the page was reloaded.
 export function resume(saved) {
-  return finish(make(saved), () => {});
+  return start(make(saved), () => {});
 }
 
-// Runs a job that is no task on a sheet. begin(): requests it and returns its key; begun(key), update(), done(report).
+// Runs a job that belongs to no sheet. begin() requests it and returns its key. Callbacks: begun(key) after the request,
+// update() for each report, done(report) at the end.
 export function run_at(kind, { begin, begun, update, done }) {
   const mine = make({ kind, count: 1, sheet: null, done });
   mine.update = update;
-  return finish(mine, async () => {
+  return start(mine, async () => {
     mine.key = await begin();
     begun(mine.key);
   });
 }
 
 function make({ kind, count, sheet, request = null, key = null, seed = 0, done = null }) {
-  return { kind, count, sheet, request, key, seed, done: done ?? takers[kind], stop: new AbortController(), last: history.done.at(-1) };
+  return { kind, count, sheet, request, key, seed, done: done ?? handlers[kind], stop: new AbortController(), last: history.done.at(-1) };
 }
 
-// Draws and sends the layers.
+// Returns the request of a task; encodes and sends its layers, unless the sheet has results of an equal request.
 async function request_of({ kind, sheet, stop }, settings, layers, keys) {
   const { marks, picture } = sheet;
   const box = kind === "fill" ? marks.hole.box() : null;
@@ -112,15 +115,15 @@ async function submit(mine) {
   else session.changed();
 }
 
-// Follows a job to its end; first() runs before.
-function finish(mine, first) {
+// Makes a job the current one, runs begin(), and follows the job to its end.
+function start(mine, begin) {
   return attempt(async () => {
     job = mine;
     show_note(null);
     show_job(mine, null);
-    working(true);
+    set_working(true);
     try {
-      await first();
+      await begin();
       while (await next(mine)) await submit(mine);
     } catch (error) {
       if (job !== mine) return; // another job has replaced it
@@ -130,7 +133,8 @@ function finish(mine, first) {
   });
 }
 
-function working(is) {
+// Disables or enables the controls that cannot be used during a job.
+function set_working(is) {
   const focused = document.activeElement;
   const by_keys = focused.matches(":focus-visible");
   document.body.toggleAttribute("data-working", is);
@@ -141,16 +145,16 @@ function working(is) {
 // Ends the current job.
 function leave() {
   job = null;
-  working(false);
+  set_working(false);
   session.changed();
 }
 
-// Forgets the current job; its results are not shown.
+// Stops following the current job; its results are not shown.
 export function forget() {
   if (job) leave();
 }
 
-// Waits for a result and takes it; returns whether another one is to be requested.
+// Waits for a result and processes it; returns whether to request another one.
 async function next(mine) {
   const update = (now) => {
     if (job === mine && !mine.stop.signal.aborted) show_job(mine, now);

@@ -33,7 +33,7 @@ export class Layer {
     return [Math.min(x0, x1) - r, Math.min(y0, y1) - r, Math.max(x0, x1) + r, Math.max(y0, y1) + r];
   }
 
-  // Exchanges tiles with those of a patch.
+  // Exchanges the layer's tiles with those of a patch: undoes a stroke, or redoes it.
   swap(patch) {
     for (const [number, pixels] of patch) {
       patch.set(number, this.tiles.get(number)?.pixels ?? null);
@@ -42,18 +42,18 @@ export class Layer {
     }
   }
 
-  // Removes the pixels whose value goes(value) selects, within a stroke.
-  replace(goes) {
+  // Removes the pixels for whose value matches(value) is true, as part of a stroke.
+  remove(matches) {
     for (const [number, tile] of [...this.tiles]) {
-      if (!tile.pixels.some((value) => value && goes(value))) continue;
+      if (!tile.pixels.some((value) => value && matches(value))) continue;
       const { pixels } = this.touched(number, 0);
-      pixels.forEach((value, i) => value && goes(value) && (pixels[i] = 0));
+      pixels.forEach((value, i) => value && matches(value) && (pixels[i] = 0));
       tile.changed(0, TILE);
     }
   }
 
-  // Paints packed bits over the picture or a box (left, top, width, height).
-  // free: a layer; only pixels that are empty in both layers are painted.
+  // Paints the set bits of packed bits, which cover the picture or a box (left, top, width, height).
+  // free: another layer; pixels are then painted only if they are empty in both layers.
   bits(bytes, colour, free = null, [left, top, width, height] = [0, 0, this.width, this.height]) {
     const end = width * height;
     for (let at = 0; at < end; ) {

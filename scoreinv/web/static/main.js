@@ -91,14 +91,14 @@ async function leave() {
   find("format").replaceChildren(); // resets the choice: the photograph's own format comes first
 }
 
-// Takes up a photograph with its marks and results.
+// Continues with a photograph, its marks and its results.
 async function resume(key) {
   const mine = ++opening;
   await attempt(async () => {
     busy(true);
     try {
       await leave();
-      await session.take_up(key, () => mine === opening);
+      await session.resume(key, () => mine === opening);
     } catch (error) {
       if (mine !== opening) return;
       if (error.status === 404) await session.forget(key); // the server no longer has it

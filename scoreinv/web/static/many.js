@@ -110,7 +110,7 @@ export const current = () => key;
 // Returns the photographs that this tab had before it was reloaded: { key, kind, job }, or null.
 export const of_tab = () => JSON.parse(sessionStorage.getItem("batch") ?? "null");
 
-// Takes up photographs, and their job if one was running.
+// Continues with photographs, and follows their job if one was running.
 export async function resume(saved) {
   key = saved.key;
   try {

@@ -64,7 +64,7 @@ export class Marks {
     this.searched = searched;
   }
 
-  // Returns a copy without the mask's pixels that are in another layer.
+  // Returns a copy whose mask lacks the pixels of another layer.
   without(hole) {
     const made = new Marks(this.width, this.height);
     [made.avoid, made.colours, made.hole] = [this.avoid.copy(), this.colours.copy(), this.hole.without(hole)];
@@ -79,13 +79,13 @@ export class Marks {
   }
 
   clear() {
-    return this.change(() => this.layers.forEach((layer) => layer.replace(() => true)));
+    return this.change(() => this.layers.forEach((layer) => layer.remove(() => true)));
   }
 
   // Replaces the mask with packed bits.
   replaceHole(bytes) {
     return this.change(() => {
-      this.hole.replace(() => true);
+      this.hole.remove(() => true);
       this.hole.bits(bytes, PAINTED);
     });
   }
@@ -94,7 +94,7 @@ export class Marks {
   replaceFound(bytes) {
     this.searched = true;
     return this.change(() => {
-      this.hole.replace((value) => value === FOUND);
+      this.hole.remove((value) => value === FOUND);
       this.hole.bits(bytes, FOUND, this.erased);
     });
   }

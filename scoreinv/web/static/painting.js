@@ -8,7 +8,7 @@ import { mask_png } from "./png.js";
 import { Pointer } from "./pointer.js";
 
 export const brush = { tool: "object", colour: "#3f7fbf", diameter: 40 };
-export const crops = { done: () => {} }; // takes the two corners of a crop
+export const crops = { done: () => {} }; // done([corner, corner]): a box was dragged with the tool Crop
 const paints = () => state() === "painting" && (chosen_of("task") !== "improve" || brush.tool === "crop");
 export const pointer = new Pointer(stage, () => (paints() ? brush : null), {
   stroke: (step) => history.add(step),

@@ -32,7 +32,7 @@ export function show_note(text, actions = []) {
   );
 }
 
-// photo: what a download gives: the photograph, or a result of `of`.
+// photo: the description of the picture that a download gives: of the photograph `of`, or of its result.
 export function show_photo(photo, of) {
   find("title").textContent = photo ? `${of.name} · ${photo.width} × ${photo.height}${photo.bits === 16 ? " · 16 bit" : ""}` : "";
   document.title = photo ? `${of.name} – scoreinv` : "scoreinv";

@@ -3,10 +3,12 @@
 const STILL = 4; // CSS pixels that a finger moves involuntarily
 
 export class Pointer {
-  // brush(): the current { tool, colour, diameter }, or null if nothing can be painted.
-  // callbacks: stroke(step) after a stroke, with its step of undo; painted() when its pointer is lifted; click(point, event) and box([point, point], event) of
-  // the tool Object, in pixels of the picture; hold(down) while the stage is pressed, and press(x, y) after a press without
-  // a movement, in pixels of the stage.
+  // brush(): returns the current { tool, colour, diameter }, or null if nothing can be painted.
+  // callbacks: stroke(step): a stroke has ended; step undoes it.
+  //   painted(): the pointer was lifted after a stroke.
+  //   click(point, event), box([point, point], event): of the tools Object and Crop, in pixels of the picture.
+  //   hold(down): without a brush, the stage is pressed or released.
+  //   press(x, y): without a brush, the stage was pressed without a movement, in pixels of the stage.
   constructor(stage, brush, callbacks) {
     this.stage = stage;
     this.brush = brush;
@@ -147,7 +149,7 @@ export class Pointer {
     this.stage.zoom(Math.exp(-Math.max(-200, Math.min(200, pixels)) * (event.ctrlKey ? 0.01 : 0.0018)), ...this.place(event));
   }
 
-  // Space is pressed or released.
+  // Takes the state of the space bar, which moves the photograph while it is pressed.
   hold(space) {
     this.space = space;
     this.cursor();

@@ -1,5 +1,5 @@
-// The session: keeps the work on a photograph on the server, and takes it up again after a reload or a closed tab.
-// The state is one file: the length of its JSON, the JSON, and the parts that it names by number.
+// The session: keeps the work on a photograph on the server, and resumes it after a reload or in another tab.
+// The state is one file: the length of its JSON, the JSON, and arrays to which the JSON refers by their numbers.
 
 import { ask } from "./api.js";
 import * as jobs from "./jobs.js";
@@ -50,7 +50,7 @@ export async function save() {
   const mine = current;
   saving = store(mine, state())
     .catch((error) => {
-      if (mine === current) current = null; // it is said once
+      if (mine === current) current = null; // save no more: the error is shown only once
       throw error;
     })
     .finally(() => (saving = null));
@@ -64,7 +64,7 @@ async function store(mine, body) {
   if (mine === current) remember();
 }
 
-// Saves while the page ends; returns whether changes would be lost.
+// Saves while the page is being closed; returns whether changes would be lost.
 function save_last() {
   if (is_saved || !current) return saving !== null;
   const body = state();
@@ -127,8 +127,8 @@ function read(buffer) {
   return { header, parts };
 }
 
-// Takes up a session; is_wanted(): whether it is still wanted when it is loaded. Returns whether it was taken up.
-export async function take_up(key, is_wanted) {
+// Loads a session and shows it, unless is_wanted() is false by then. Returns whether it is shown.
+export async function resume(key, is_wanted) {
   const answer = await ask("GET", `/api/sessions/${key}`);
   const version = Number(answer.headers.get("x-version"));
   const { header, parts } = read(await answer.arrayBuffer());
@@ -221,7 +221,7 @@ export async function forget(key = current?.key) {
   await ask("DELETE", `/api/sessions/${key}`);
 }
 
-// Stops keeping the current photograph up to date, before another is opened.
+// Saves the current photograph a last time, before another is opened.
 export async function leave() {
   await save().catch(() => {});
   current = null;

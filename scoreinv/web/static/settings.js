@@ -14,7 +14,7 @@ export const strength = (name) => Number(find(`strength-${name}`).value) || null
 const reference = find("like");
 let like = null; // the reference photograph: { key, name } of its layer on the server
 
-// The controls that belong to the photograph. Others, such as the brush, belong to the user.
+// The controls whose values belong to the photograph. Other controls, such as the brush, keep theirs for the next one.
 const controls = () => document.querySelectorAll("#panel :is(input[data-setting], fieldset[data-setting] input), #format");
 
 // Returns the values of all controls.
@@ -61,7 +61,7 @@ function set_reference(of) {
   find("like-name").textContent = of ? `Reference: ${of.name}` : "Optional: a colour photograph of the same subject. Similar areas take its colours.";
 }
 
-// The layers of Colorize that are on the server already.
+// The keys of Colorize's layers that are on the server already.
 export function reference_keys() {
   return like ? { like: like.key } : {};
 }

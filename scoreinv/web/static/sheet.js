@@ -10,7 +10,7 @@ export class Sheet {
   }
 
   get pictures() {
-    return [this.picture, ...this.results.flatMap((result) => [result.picture, face(result)])];
+    return [this.picture, ...this.results.flatMap((result) => [result.picture, shown_picture(result)])];
   }
 
   get loaded() {
@@ -28,10 +28,10 @@ export class Sheet {
   }
 }
 
-// Returns the picture of a result as it is shown: blended with the photograph, or alone.
-export const face = ({ picture, blend }) => blend?.picture ?? picture;
+// Returns the picture to show for a result: blended with the photograph, or the result alone.
+export const shown_picture = ({ picture, blend }) => blend?.picture ?? picture;
 
-// What the server is asked for: the route, its query without layers and seed, and the layers.
+// A request for results: the route, its query without layers and seed, and the layers.
 export class Request {
   // prints: { name: fingerprint } of the layers; box: of the mask, for the view of its results; null: everything.
   constructor({ kind, settings, prints = {}, keys = {}, box = null }) {

@@ -17,11 +17,11 @@ export class Stage {
     this.marks = null;
     this.results = []; // pictures
     this.chosen = 0;
-    this.mode = "paint"; // or result, divider, side
+    this.mode = "paint"; // paint: the marks; result: one result; divider: before and after; side: all side by side
     this.before = false; // whether the original is shown instead of the result
     this.split = 0.5;
     this.onselection = () => {};
-    this.selected = null; // the selected object, a Layer
+    this.selected = null; // the pixels of the selected object, a Layer
     this.frame = null; // box that is being dragged: two corners in pixels of the picture
     this.dirty = null; // box of changed marks in pixels of the picture; "all" for everything
     this.onview = () => {};
@@ -152,7 +152,7 @@ export class Stage {
     return this.results[this.chosen];
   }
 
-  // Draws a picture between two fractions of its cell's width, where the photograph is.
+  // Draws a picture at the photograph's place in a cell, clipped to the columns between two fractions of the cell's width.
   drawPicture(context, cell, picture, from, to) {
     const r = this.ratio;
     const { photo } = this.picture;

@@ -1,10 +1,11 @@
-// Tiles of layers as numbers, for storage: maps of tile number -> pixels (null: no tile), by runs of equal pixels.
+// Storage format of layers: 32-bit numbers, with run-length encoded tiles. A layer is a map of tile number -> pixels, or
+// null for a tile that was absent.
 
 import { TILE } from "./layer.js";
 
 const NONE = 0xffffffff;
 
-// maps: one for each layer, or null for an empty one. Returns a Uint32Array.
+// maps: the map of each layer, or null for an empty one. Returns a Uint32Array.
 export function pack(maps) {
   const words = [];
   for (const map of maps) {

@@ -8,7 +8,7 @@ import { chosen_of, history, on, stage, state } from "./page.js";
 import { changed, pointer } from "./painting.js";
 import { find, part_around, show_chosen, show_note, show_photo, show_results } from "./panel.js";
 import { Marks } from "./marks.js";
-import { face, Sheet } from "./sheet.js";
+import { Sheet, shown_picture } from "./sheet.js";
 import { estimate } from "./settings.js";
 import * as session from "./session.js";
 
@@ -26,10 +26,10 @@ export async function go(next) {
   const of = next.sheet;
   pointer.end();
   current = next;
-  stage.results = next.number < 0 ? [] : of.results.map(face);
+  stage.results = next.number < 0 ? [] : of.results.map(shown_picture);
   stage.chosen = Math.max(0, next.number);
   if (before?.sheet !== of) open(of);
-  if (result()) use(face(result()));
+  if (result()) use(shown_picture(result()));
   show_note(result()?.note, buttons(result()?.actions, result()?.request));
   show_blend(current.sheet, result());
   find("more").hidden = !result()?.another;
@@ -66,7 +66,7 @@ function open({ picture, marks, straight }) {
   changed();
 }
 
-// Shows nothing: the photograph was forgotten.
+// Clears the page: no photograph is shown.
 export function close() {
   pointer.end();
   current = null;
@@ -80,10 +80,10 @@ export function close() {
 
 // The title has the size of a download.
 function show_title() {
-  show_photo((result() && face(result()).photo) ?? current.sheet.picture.photo, current.sheet.picture.photo);
+  show_photo((result() && shown_picture(result()).photo) ?? current.sheet.picture.photo, current.sheet.picture.photo);
 }
 
-// Lists the results, also those that came while something else was done.
+// Lists all results, also those that arrived while the marks were edited.
 export function list() {
   show_results(current.sheet, choose);
   show_chosen(current.number);
@@ -107,7 +107,7 @@ function enter() {
   session.changed();
 }
 
-// Moves the focus on if its element has gone.
+// Moves the focus to another control if its element is hidden or disabled.
 export function keep_focus(focused) {
   if (focused.getClientRects().length && !focused.closest("[inert]")) return;
   const working = document.body.hasAttribute("data-working");
@@ -123,7 +123,7 @@ export function remember_button(id) {
   last_button = id;
 }
 
-// A reduced picture is drawn as it is until its bitmap is loaded.
+// Keeps a picture's bitmaps in memory. Until the full-size one is loaded, a reduced one is drawn.
 function use(picture) {
   picture.use()?.then(() => stage.redraw()).catch(() => {});
 }
@@ -149,7 +149,7 @@ function choose(number) {
 
 // Makes the chosen result the photograph; undo restores all results, then the marks.
 function keep() {
-  return replace(face(result()));
+  return replace(shown_picture(result()));
 }
 
 // Makes a picture the photograph, as a step of undo.

@@ -13,11 +13,11 @@ import * as views from "./views.js";
 // Runs a task on the photograph, or on many.
 const run = (kind, settings, layers) => (state() === "many" ? many.start(kind, settings) : jobs.run(kind, settings, layers));
 
-// Adds the selection to the mask first, also if it is still being computed.
-async function with_selection(then) {
+// Adds the selection to the mask, also if it is still being computed, and then runs a task.
+async function with_selection(task) {
   await object.settled();
   await object.add();
-  if (!object.selected() && !jobs.current()) await then();
+  if (!object.selected() && !jobs.current()) await task();
 }
 
 function fill() {
@@ -46,7 +46,7 @@ function strengths() {
   };
 }
 
-// Sends the sensitivity only if it was changed: the default depends on the photograph.
+// Returns the sensitivity if it was changed: the server's default depends on the photograph.
 function changed_sensitivity() {
   const { value, defaultValue } = find("sensitivity");
   const detects = step("inpaint") && !stage.marks?.hole.count;
@@ -70,11 +70,11 @@ function blur() {
 function fill_stroke() {
   if (!find("go").checked || chosen_of("task") !== "fill" || brush.tool !== "mask" || jobs.current() || !stage.marks.hole.count) return;
   const sent = stage.marks.hole.copy();
-  return jobs.run("fill", fill_settings(), { layers: ["mask", "avoid"], done: (report, mine) => carry_on(report, mine, sent) });
+  return jobs.run("fill", fill_settings(), { layers: ["mask", "avoid"], done: (report, mine) => continue_filling(report, mine, sent) });
 }
 
-// Shows a result as the photograph, with the marks that were painted meanwhile.
-async function carry_on({ picture, note }, { sheet }, sent) {
+// Makes a result the photograph, keeps the marks that were painted meanwhile, and fills them.
+async function continue_filling({ picture, note }, { sheet }, sent) {
   if (!picture || views.sheet() !== sheet) return show_note(note);
   await views.replace(picture, { marks: sheet.marks.without(sent) });
   show_note(note);
