@@ -80,7 +80,5 @@ def _run_parallel(wanted: list[Job], work: Work, workers: int | str, progress: P
     with closing(parallel) as finished:
         for done, row in enumerate(finished, 1):
             yield row
-            pace = (
-                time.monotonic() - begun
-            ) / done  # seconds per picture since the start, as pictures finish in bursts
+            pace = (time.monotonic() - begun) / done  # of all pictures, because they finish in bursts
             progress(done / len(wanted), (len(wanted) - done) * pace, "")
