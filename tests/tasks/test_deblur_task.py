@@ -196,6 +196,7 @@ def test_the_kernel_is_the_mean_over_the_posterior(monkeypatch):
     assert found.kernel.sum() == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_taken_for_a_gaussian_does_little_harm(monkeypatch):
     sharp = photo("facade", 152)
     picture = blurred(sharp, PointSpread("disk", 4))

@@ -508,6 +508,7 @@ def test_a_border_is_told_and_cut_off_where_that_is_asked():
         restored(torch.zeros(2, 3, 40, 40), crop_border=True)
 
 
+@pytest.mark.slow
 def test_the_result_is_enlarged_last():
     """It reduces to the result without; the damage keeps its size, and each sample is enlarged."""
     photo = scratched(levels(sepia(gray_scene())))

@@ -81,6 +81,7 @@ def worn_print() -> np.ndarray:
     return np.asarray(print_)
 
 
+@pytest.mark.slow
 def test_a_print_comes_back_the_same_whoever_found_its_damage(browser, command, tmp_path):
     photo = worn_print()
     path = tmp_path / "old.png"
