@@ -84,8 +84,8 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
     machine = work.models.machine
     threads = machine.threads or 1
     work = replace(work, models=replace(work.models, machine=replace(machine, threads=threads)))
-    stack = ExitStack()
-    try:
+    with ExitStack() as stack:
+        stack.callback(_disconnect, ray)
         stack.enter_context(redirect_stdout(_FilteredStdout(sys.stdout, _connect(ray))))  # type: ignore[type-var]
         gpus = int(machine.device != "cpu" and _capacity(ray, "GPU", 1) > 0)
         capacity = _capacity(ray, "GPU", 1) if gpus else _capacity(ray, "CPU", threads)
@@ -107,10 +107,6 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
             yield json.loads(answer["row"])
         for job in left.values():
             yield {"input": job.source, "error": "was lost by Ray: repeat the command, which continues"}
-    finally:
-        with redirect_stdout(io.StringIO()):
-            ray.shutdown()
-        stack.close()
 
 
 @dataclass(frozen=True)
@@ -150,6 +146,12 @@ def _connect(ray: Any) -> frozenset[threading.Thread]:
     context.max_errored_blocks = -1  # a picture whose worker is lost does not end the others
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     return frozenset(threading.enumerate()) - others
+
+
+def _disconnect(ray: Any) -> None:
+    """Disconnect from the cluster, silently: messages may be left to print."""
+    with redirect_stdout(io.StringIO()):
+        ray.shutdown()
 
 
 @contextmanager
