@@ -1,4 +1,4 @@
-"""Batches on a Ray cluster: pictures are the rows of a Ray dataset, which Ray distributes to processes.
+"""Batches on a Ray cluster: actors, one a process, get pictures one after another.
 
 Each machine needs scoreinv, and the files under the same paths, or URLs of an object store.
 """
@@ -6,17 +6,17 @@ Each machine needs scoreinv, and the files under the same paths, or URLs of an o
 from __future__ import annotations
 
 import io
-import json
 import logging
 import os
 import platform
 import signal
 import sys
 import threading
-from collections import Counter
-from collections.abc import Generator, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -24,49 +24,35 @@ from scoreinv.batch.plan import Job
 from scoreinv.batch.resume import Row
 from scoreinv.batch.work import Work, process
 from scoreinv.batch.workers import RETRIES
-from scoreinv.system.errors import CheckpointError, InputError, ScoreinvError
+from scoreinv.models.loading import Machine
+from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.system.terminal import ENDING_SIGNALS
 
 
-class Attempts:
-    """A Ray actor that counts the attempts at each picture, since Ray Data repeats lost work without a limit."""
-
-    def __init__(self) -> None:
-        self._counts = Counter[int]()
-
-    def begin(self, number: int) -> int:
-        """Return the number of the attempt, from 1."""
-        self._counts[number] += 1
-        return self._counts[number]
-
-
 class Processor:
-    """Processes pictures in one process of the cluster, which loads its models once.
+    """A Ray actor: one process of the cluster, which processes pictures and loads its models once.
 
     Args:
-        jobs: all jobs of the run; a row has the index of its job.
         folder: working folder of the run.
-        attempts: handle of the `Attempts` actor.
     """
 
-    def __init__(self, jobs: list[Job], work: Work, folder: str, attempts: Any) -> None:
-        if not Path(folder).is_dir():
-            raise InputError(f"{folder}: is not on {platform.node()}: --workers ray needs shared files")
-        os.chdir(folder)
-        self._jobs, self._work, self._attempts = jobs, work, attempts
+    def __init__(self, work: Work, folder: str) -> None:
+        self._work, self._folder = work, folder
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Add to a Ray row the picture's row as JSON, or the message about an unusable model."""
-        import ray
+    def start(self) -> Machine:
+        """Enter the folder; return the machine with the precision that `auto` chooses in this process.
 
-        job = self._jobs[row["id"]]
-        if ray.get(self._attempts.begin.remote(row["id"])) > RETRIES + 1:
-            error = f"its worker was lost {RETRIES + 1} times: is there enough memory?"
-            return row | {"row": json.dumps({"input": job.source, "error": error}), "unusable": ""}
-        try:
-            return row | {"row": json.dumps(process(job, self._work)), "unusable": ""}
-        except CheckpointError as error:
-            return row | {"row": "{}", "unusable": str(error)}
+        Raises InputError if the folder is not on this machine.
+        """
+        if not Path(self._folder).is_dir():
+            raise InputError(f"{self._folder}: is not on {platform.node()}: --workers ray needs shared files")
+        os.chdir(self._folder)
+        machine = self._work.models.machine
+        return machine.with_precision() if self._work.roles else machine
+
+    def process(self, job: Job, machine: Machine) -> Row:
+        """Process a picture; return its row. Raises CheckpointError if a model cannot be used."""
+        return process(job, self._work.on(machine))
 
 
 def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
@@ -74,8 +60,8 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
 
     Raises:
         CheckpointError: a model cannot be used.
-        InputError: no machine has enough processors for a process.
-        ScoreinvError: no cluster can be reached.
+        InputError: a process needs more processors than a machine has, or files are not shared.
+        ScoreinvError: no cluster can be reached, or its processes cannot be started.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports, unless the user wants them
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # rows report lost workers
@@ -83,7 +69,6 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
 
     machine = work.models.machine
     threads = machine.threads or 1
-    work = replace(work, models=replace(work.models, machine=replace(machine, threads=threads)))
     with ExitStack() as stack:
         stack.callback(_disconnect, ray)
         stack.enter_context(redirect_stdout(_FilteredStdout(sys.stdout, _connect(ray))))  # type: ignore[type-var]
@@ -91,22 +76,67 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
         capacity = _capacity(ray, "GPU", 1) if gpus else _capacity(ray, "CPU", threads)
         if not capacity:
             raise InputError(f"--threads {threads}: no machine of the cluster has as many processors")
-        attempts = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Attempts).remote()
-        left = dict(enumerate(jobs))
-        rows = ray.data.from_items([{"id": number} for number in range(len(jobs))], override_num_blocks=len(jobs)).map(
-            Processor,  # type: ignore[arg-type]
-            fn_constructor_args=(jobs, work, str(Path.cwd()), attempts),
-            concurrency=min(len(jobs), capacity),
-            num_cpus=threads,
-            num_gpus=gpus,
-        )
-        for answer in rows.iter_rows():
-            if answer["unusable"]:
-                raise CheckpointError(answer["unusable"])
-            del left[answer["id"]]
-            yield json.loads(answer["row"])
-        for job in left.values():
-            yield {"input": job.source, "error": "was lost by Ray: repeat the command, which continues"}
+        kind = ray.remote(num_cpus=threads, num_gpus=gpus)(Processor)
+        start = partial(kind.remote, work.on(replace(machine, threads=threads)), str(Path.cwd()))
+        yield from _Actors(ray, jobs, min(len(jobs), capacity), start).rows()
+
+
+class _Actors:
+    """Actors that process pictures. One whose process was lost is replaced.
+
+    Not by Ray Data: its threads go on after an interrupt, and end this process silently once Ray is shut down.
+
+    Args:
+        count: number of actors.
+        start: starts an actor.
+    """
+
+    def __init__(self, ray: Any, jobs: list[Job], count: int, start: Callable[[], Any]) -> None:
+        self._ray, self._start = ray, start
+        self._waiting, self._lost = deque(jobs), Counter[Job | None]()
+        self._machine: Machine | None = None  # that of the first actor, so that all use one precision
+        self._running: dict[Any, tuple[Any, Job | None]] = {}  # by reference: the actor, and its job unless it starts
+        for _ in range(count):
+            self._add()
+
+    def rows(self) -> Iterator[Row]:
+        """Process all pictures; yield their rows as they finish. Pictures of lost processes are repeated."""
+        errors = self._ray.exceptions
+        while self._waiting or any(job is not None for _, job in self._running.values()):
+            (reference,), _ = self._ray.wait(list(self._running))
+            actor, job = self._running.pop(reference)
+            try:
+                answer = self._ray.get(reference)
+            except errors.RayTaskError as error:
+                raise error.cause from None
+            except errors.RayError:
+                self._add()
+                self._lost[job] += 1
+                if job is None and self._lost[job] > RETRIES:
+                    raise ScoreinvError("--workers ray: processes are lost as they start") from None
+                if job is not None and self._lost[job] > RETRIES:
+                    reason = f"its worker was lost {RETRIES + 1} times: is there enough memory?"
+                    yield {"input": job.source, "error": reason}
+                elif job is not None:
+                    self._waiting.append(job)
+                continue
+            if job is None:
+                self._machine = self._machine or answer
+                self._lost[job] = 0
+            else:
+                yield answer
+            self._submit(actor)
+
+    def _add(self) -> None:
+        """Start an actor; it gets pictures once it has started, since there may be no room for it any more."""
+        actor = self._start()
+        self._running[actor.start.remote()] = actor, None
+
+    def _submit(self, actor: Any) -> None:
+        """Give the next picture to an actor, if any is left."""
+        if self._waiting:
+            job = self._waiting.popleft()
+            self._running[actor.process.remote(job, self._machine)] = actor, job
 
 
 @dataclass(frozen=True)
@@ -133,18 +163,20 @@ def _connect(ray: Any) -> frozenset[threading.Thread]:
     address = os.environ.get("RAY_ADDRESS", "local")
     others = frozenset(threading.enumerate())
     handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    terminated = False
     try:
         with redirect_stdout(io.StringIO()), _without_stderr():  # stdout is for results
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     except Exception as error:  # Ray raises errors of many classes
         reason = str(error).strip().partition("\n")[0]
         raise ScoreinvError(f"--workers ray: no cluster at {address}: {reason}") from error
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.max_errored_blocks = -1  # a picture whose worker is lost does not end the others
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    except SystemExit:  # of Ray's handler
+        terminated = True
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if terminated:
+        signal.raise_signal(signal.SIGTERM)
     return frozenset(threading.enumerate()) - others
 
 

@@ -10,7 +10,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from scoreinv.files.read import decode
 from scoreinv.files.urls import is_url
 from scoreinv.imaging.records import Record
 from scoreinv.inputs.mask_options import DAMAGE_SUFFIX
-from scoreinv.models.loading import Models, Role
+from scoreinv.models.loading import Machine, Models, Role
 from scoreinv.system.errors import CheckpointError, ExistsError, InputError
 from scoreinv.system.memory import keep_freed
 from scoreinv.tasks.callbacks import Callback
@@ -72,6 +72,10 @@ class Work:
     def keeps(self) -> bool:
         """Whether existing results are kept: in a batch without --overwrite."""
         return self.batch and not self.options.overwrite
+
+    def on(self, machine: Machine) -> Work:
+        """Return this work with its models on another machine."""
+        return replace(self, models=replace(self.models, machine=machine))
 
     def check(self) -> None:
         """Raise InputError if a model or the device does not exist, or no reference has colours."""

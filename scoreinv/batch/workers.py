@@ -1,7 +1,8 @@
 """Worker processes on this machine. Each gets jobs and the `Work`, loads its models once, and returns rows.
 
-Each worker uses one thread, since networks on small windows gain little from several. By default there are as many
-workers as processors, if the batch is large enough to repay their start and the memory suffices.
+Each worker uses one thread, since networks on small windows gain little from several. All use the precision that `auto`
+chooses once. By default there are as many workers as processors, if the batch is large enough to repay their start and
+the memory suffices.
 """
 
 from __future__ import annotations
@@ -71,16 +72,16 @@ def process_in_workers(jobs: list[Job], work: Work, count: int) -> Generator[Row
 
     Raises ScoreinvError if a model cannot be used.
     """
-    threads = work.models.machine.threads or 1
-    work = replace(work, models=replace(work.models, machine=replace(work.models.machine, threads=threads)))
+    machine = work.models.machine
+    machine = replace(machine.with_precision() if work.roles else machine, threads=machine.threads or 1)
     # Not by fork: the copy of a process with threads may wait forever for a lock that one of the threads held.
     context = multiprocessing.get_context("spawn")
     records = context.Queue()
     listener = logging.handlers.QueueListener(records, *logging.getLogger("scoreinv").handlers)
     level = logging.getLogger("scoreinv").getEffectiveLevel()
 
-    start = partial(ProcessPoolExecutor, 1, context, _begin, (threads, records, level))
-    pools = _Pools(jobs, work, count, start)
+    start = partial(ProcessPoolExecutor, 1, context, _begin, (machine.threads, records, level))
+    pools = _Pools(jobs, work.on(machine), count, start)
     listener.start()
     try:
         yield from pools.rows()

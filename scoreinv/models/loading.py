@@ -10,7 +10,7 @@ import gc
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from threading import RLock
@@ -56,6 +56,13 @@ class Machine:
         """
         _import_torch()
         set_threads(self.threads)
+
+    def with_precision(self) -> Machine:
+        """Return this machine with the precision that `auto` chooses in this process, for others to use the same."""
+        import torch
+
+        fast = uses_bfloat16(self.precision, torch.device(device_of(self.device)))
+        return replace(self, precision="bfloat16" if fast else "float32")
 
     def check(self) -> None:
         """Raise SettingError if the device is absent. `auto` and `cpu` never are, and torch is slow to import."""
@@ -118,11 +125,7 @@ class ModelSource:
     @cached_property
     def device_and_precision(self) -> tuple[str, str]:
         """Return the device, and the precision of the network: `float32` or `bfloat16`."""
-        device = device_of(self.machine.device)
-        import torch
-
-        fast = not self.exact and uses_bfloat16(self.machine.precision, torch.device(device))
-        return device, "bfloat16" if fast else "float32"
+        return device_of(self.machine.device), "float32" if self.exact else self.machine.with_precision().precision
 
     @cached_property
     def path(self) -> Path:
@@ -150,7 +153,7 @@ def _load(source: ModelSource) -> Any:
     reason = "requested" if source.machine.device != "auto" else "first available of cuda, mps, cpu"
     _log.info("device %s (%s)", device, reason)
     reason = "needed by ODE and likelihood" if source.exact else "faster here"
-    _log.info("precision %s (%s)", precision, reason if source.machine.precision == "auto" else "requested")
+    _log.info("precision %s%s", precision, f" ({reason})" if source.machine.precision == "auto" else "")
     if device == "cpu":
         requested = source.machine.threads is not None or OPENMP in os.environ
         _log.info("threads %d%s", torch.get_num_threads(), " (requested)" if requested else "")

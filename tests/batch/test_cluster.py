@@ -1,26 +1,36 @@
 """What Ray is asked for: a stand-in of it does everything in this process."""
 
-import json
 import os
 import signal
 import sys
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from scoreinv.batch.cluster import Processor, process_on_ray
+from scoreinv.batch.plan import Job
+from scoreinv.batch.work import Work
 from scoreinv.models.loading import Machine, Models
 from scoreinv.system.errors import CheckpointError, InputError, ScoreinvError
+from scoreinv.tasks.denoise import denoise_picture
+from scoreinv.tasks.requests import DenoiseRequest
 
 
-@dataclass(frozen=True)
-class Work:
-    """As much of `scoreinv.batch.work.Work` as the cluster looks at."""
+class LostError(Exception):
+    """An actor's process was lost."""
 
-    models: Models
+
+class TaskError(Exception):
+    """A method of an actor raised an error."""
+
+    def __init__(self, cause: Exception) -> None:
+        self.cause = cause
 
 
 @dataclass
@@ -29,71 +39,76 @@ class Cluster:
 
     Attributes:
         machines: resources of each machine, and whether it is not lost.
-        works: whether there is a cluster.
-        asked: how the workers are asked for.
+        init_error: raised in place of a connection.
+        asked: resources that each actor is asked for.
+        actors: all actors.
         begun: addresses that were connected to, and `ended` for each end.
-        items: the rows of the dataset.
-        lost: numbers of the rows that never return.
-        context: settings of Ray Data.
+        losses: how many of the next calls of a method lose the process, by the method's name.
     """
 
     machines: list[tuple[dict[str, float], bool]]
-    works: bool = True
+    init_error: BaseException | None = None
     asked: dict[str, Any] = field(default_factory=dict)
+    actors: list[Processor] = field(default_factory=list)
     begun: list[str] = field(default_factory=list)
-    items: list[dict[str, Any]] = field(default_factory=list)
-    lost: set[int] = field(default_factory=set)
-    context: SimpleNamespace = field(default_factory=SimpleNamespace)
+    losses: Counter[str] = field(default_factory=Counter)
+    exceptions: ClassVar = SimpleNamespace(RayTaskError=TaskError, RayError=LostError)
 
     def init(self, address: str, **_: Any) -> None:
         self.begun.append(address)
         print("Ray says much")
         os.write(2, b"in C++ too")
-        if not self.works:
-            raise ConnectionError("nobody\nanswers")
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if self.init_error is not None:
+            raise self.init_error
 
     def nodes(self) -> list[dict[str, Any]]:
         return [{"Resources": resources, "Alive": lives} for resources, lives in self.machines]
 
-    def remote(self, **_: Any) -> Any:
-        def created(kind: type) -> Any:
-            actor = kind()
-            handle = SimpleNamespace(begin=SimpleNamespace(remote=actor.begin))
-            return SimpleNamespace(remote=lambda: handle)
+    def remote(self, **asked: Any) -> Any:
+        self.asked = asked
 
-        return created
+        def start(kind: type[Processor], *given: Any) -> SimpleNamespace:
+            self.actors.append(actor := kind(*given))
+            return SimpleNamespace(start=self._method(actor.start), process=self._method(actor.process))
 
-    def get(self, value: Any) -> Any:
-        return value
+        return lambda kind: SimpleNamespace(remote=partial(start, kind))
+
+    def _method(self, method: Callable[..., Any]) -> SimpleNamespace:
+        """The method of a handle: its reference is a call without arguments, which `get` makes."""
+        return SimpleNamespace(remote=lambda *given: partial(self._call, method, *given))
+
+    def _call(self, method: Callable[..., Any], *given: Any) -> Any:
+        if self.losses[method.__name__]:
+            self.losses[method.__name__] -= 1
+            raise LostError
+        try:
+            return method(*given)
+        except ScoreinvError as error:
+            raise TaskError(error) from error
+
+    def wait(self, references: list[Any]) -> tuple[list[Any], list[Any]]:
+        return references[:1], references[1:]
+
+    def get(self, reference: Callable[[], Any]) -> Any:
+        return reference()
 
     def shutdown(self) -> None:
         print("It ends")
         self.begun.append("ended")
 
-    @property
-    def data(self) -> SimpleNamespace:
-        def mapped(kind: type, fn_constructor_args: tuple[Any, ...], **asked: Any) -> SimpleNamespace:
-            self.asked.update(asked)
-            worker = kind(*fn_constructor_args)
-            self.asked["threads"] = fn_constructor_args[1].models.machine.threads
-            kept = (item for item in self.items if item["id"] not in self.lost)
-            return SimpleNamespace(iter_rows=lambda: map(worker, kept))
 
-        def from_items(items: list[dict[str, Any]], override_num_blocks: int) -> SimpleNamespace:
-            self.items = items
-            self.asked["blocks"] = override_num_blocks
-            return SimpleNamespace(map=mapped)
-
-        return SimpleNamespace(from_items=from_items, DataContext=SimpleNamespace(get_current=lambda: self.context))
+def work(device: Any = "cpu", threads: int | None = None) -> Work:
+    return Work(denoise_picture, DenoiseRequest(), Models(machine=Machine(device=device, threads=threads)))
 
 
-def work(device: str = "cpu", threads: int | None = None) -> Any:
-    return Work(Models(machine=Machine(device=device, threads=threads)))
+def jobs(count: int) -> list[Job]:
+    return [Job(f"{number}.png", "out") for number in range(count)]
 
 
-def jobs(count: int) -> list[Any]:
-    return [SimpleNamespace(source=f"{number}.png") for number in range(count)]
+def described(job: Any, work: Work) -> dict[str, Any]:
+    machine = work.models.machine
+    return {"input": job.source, "threads": machine.threads, "precision": machine.precision}
 
 
 @pytest.fixture
@@ -103,25 +118,22 @@ def ray(monkeypatch) -> Cluster:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     for name in ("RAY_USAGE_STATS_ENABLED", "RAY_BACKEND_LOG_LEVEL"):
         monkeypatch.setenv(name, "of the user")
-    monkeypatch.setattr("scoreinv.batch.cluster.process", lambda job, _: {"input": job.source})
+    monkeypatch.setattr("scoreinv.batch.cluster.process", described)
     return found
 
 
 @pytest.mark.parametrize(
-    ("device", "threads", "count", "workers", "gpus"),
+    ("device", "threads", "count", "actors", "gpus"),
     [("cpu", None, 20, 9, 0), ("cpu", 2, 20, 4, 0), ("cpu", 3, 20, 2, 0), ("cpu", 2, 3, 3, 0), ("auto", 2, 20, 2, 1)],
 )
-def test_as_many_workers_as_machines_have_room_for(ray, capfd, device, threads, count, workers, gpus):
+def test_as_many_actors_as_machines_have_room_for(ray, capfd, device, threads, count, actors, gpus):
     before = signal.getsignal(signal.SIGTERM)
     rows = list(process_on_ray(jobs(count), work(device, threads)))
-    assert rows == [{"input": f"{number}.png"} for number in range(count)]
-    assert ray.asked == {
-        **{"blocks": count, "concurrency": workers, "num_gpus": gpus},
-        **{"num_cpus": threads or 1, "threads": threads or 1},
-    }
+    assert sorted(row["input"] for row in rows) == sorted(f"{number}.png" for number in range(count))
+    assert {row["threads"] for row in rows} == {threads or 1}
+    assert ray.asked == {"num_cpus": threads or 1, "num_gpus": gpus}
+    assert len(ray.actors) == actors
     assert ray.begun == ["local", "ended"]
-    assert ray.context.max_errored_blocks == -1
-    assert ray.context.enable_progress_bars is False
     assert signal.getsignal(signal.SIGTERM) is before
     assert tuple(capfd.readouterr()) == ("", "")
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "of the user"
@@ -136,19 +148,23 @@ def test_without_gpus_or_room(ray):
     assert ray.begun == ["local", "ended"] * 2
 
 
-def test_lost_rows_are_replaced_by_errors(ray):
-    ray.lost = {1, 3}
-    rows = list(process_on_ray(jobs(5), work()))
-    assert [row["input"] for row in rows] == [f"{number}.png" for number in (0, 2, 4, 1, 3)]
-    assert [row["input"] for row in rows if "error" in row] == ["1.png", "3.png"]
-
-
 def test_a_cluster_that_is_not_there(ray, monkeypatch):
-    ray.works = False
+    ray.init_error = ConnectionError("nobody\nanswers")
     monkeypatch.setenv("RAY_ADDRESS", "there:1")
     with pytest.raises(ScoreinvError, match=r"there:1: nobody$"):
         next(process_on_ray(jobs(1), work()))
     assert ray.begun == ["there:1", "ended"]
+
+
+def test_a_signal_while_it_connects_comes_to_the_own_handler(ray):
+    """Ray's handler exits."""
+    ray.init_error, came = SystemExit(15), []
+    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    try:
+        list(process_on_ray(jobs(1), work()))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert came == [signal.SIGTERM]
 
 
 def test_a_model_that_cannot_be_used_ends_the_work(ray, monkeypatch):
@@ -165,17 +181,42 @@ def test_a_model_that_cannot_be_used_ends_the_work(ray, monkeypatch):
     assert ray.begun[-1] == "ended"
 
 
-def test_a_picture_whose_worker_is_lost_again_and_again_is_given_up(ray, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("times", "errors"), [(1, 0), (9, 0), (10, 1), (12, 3)])
+def test_a_picture_whose_process_is_lost_is_repeated_three_times(ray, times, errors):
+    ray.machines = [({"CPU": 1}, True)]
+    ray.losses["process"] = times
+    rows = list(process_on_ray(jobs(3), work()))
+    assert sorted(row["input"] for row in rows) == ["0.png", "1.png", "2.png"]
+    assert ["4 times" in row["error"] for row in rows if "error" in row] == [True] * errors
+    assert len(ray.actors) == 1 + times
+
+
+def test_actors_that_are_lost_as_they_start(ray):
+    ray.losses["start"] = 3
+    assert len(list(process_on_ray(jobs(2), work()))) == 2
+    ray.losses["start"] = 99
+    with pytest.raises(ScoreinvError, match="as they start"):
+        list(process_on_ray(jobs(2), work()))
+
+
+def test_work_ends_though_an_actor_finds_no_room_any_more(ray, monkeypatch):
+    """That which replaces one of a machine that was lost starts after everything else, if at all."""
+    monkeypatch.setattr(ray, "wait", lambda references: (references[-1:], references[:-1]))
+    assert len(list(process_on_ray(jobs(5), work()))) == 5
+
+
+def test_a_machine_without_the_files(ray, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
-    attempts = iter((4, 5))
-    handle = SimpleNamespace(begin=SimpleNamespace(remote=lambda number: next(attempts) if number else 1 / 0))
-    worker = Processor(jobs(2), work(), "run", handle)
+    Processor(work(), "run").start()
     assert Path.cwd() == tmp_path / "run"
-    assert json.loads(worker({"id": 1})["row"]) == {"input": "1.png"}
-    lost = worker({"id": 1})
-    assert lost["unusable"] == ""
-    row = json.loads(lost["row"])
-    assert (list(row), row["input"], "4 times" in row["error"]) == (["input", "error"], "1.png", True)
+    monkeypatch.setattr("scoreinv.batch.cluster.Path.cwd", lambda: tmp_path / "gone")
     with pytest.raises(InputError, match="gone: is not on"):
-        Processor(jobs(2), work(), "gone", handle)
+        list(process_on_ray(jobs(2), work()))
+
+
+def test_all_processes_use_the_precision_that_the_first_chose(ray, monkeypatch):
+    chosen = iter((True, False, True))
+    monkeypatch.setattr("scoreinv.models.loading.uses_bfloat16", lambda *_: next(chosen))
+    rows = list(process_on_ray(jobs(3), work()))
+    assert [row["precision"] for row in rows] == ["bfloat16"] * 3

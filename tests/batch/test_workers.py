@@ -9,7 +9,6 @@ import sys
 import time
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,7 +34,7 @@ TWO_WORKERS = {
     "ray": ("--workers", "ray", "--threads", str(max(1, (os.cpu_count() or 2) // 2))),
     "two": ("--workers", "2"),
 }
-BUSY = {"ray": "ray::MapWorker", "two": "spawn_main"}
+BUSY = {"ray": "ray::Processor", "two": "spawn_main"}
 """Part of the command lines of processes that process a photograph."""
 kinds_of_workers = pytest.mark.parametrize("kind", [pytest.param("ray", marks=needs_ray), "two"])
 
@@ -65,12 +64,6 @@ def descendants(pid: int) -> dict[int, str]:
 def same_picture(inputs: Any, request: Any, models: Any, callback: Any = None) -> DenoiseOutcome:
     """A task that changes nothing."""
     return DenoiseOutcome(inputs.picture, [inputs.picture], None, 1, "exact", 0.0)
-
-
-def no_row_of_tall(inputs: Any, request: Any, models: Any, callback: Any = None) -> DenoiseOutcome:
-    """A task whose row of a tall picture is no JSON."""
-    nfe: Any = object() if inputs.picture.pixels.shape[0] > inputs.picture.pixels.shape[1] else 1
-    return DenoiseOutcome(inputs.picture, [inputs.picture], None, nfe, "exact", 0.0)
 
 
 def some_work(workers: str | None = None, **machine: Any) -> Work:
@@ -202,6 +195,22 @@ def test_a_photograph_whose_worker_is_killed_is_processed_again(monkeypatch):
     assert Pool.fragile == {"3": 5, "5": 0}
 
 
+@pytest.mark.parametrize(("fast", "precision"), [(True, "bfloat16"), (False, "float32")])
+def test_the_precision_is_chosen_once_for_all_workers(monkeypatch, fast, precision):
+    sent = []
+
+    class Recording(Pool):
+        def submit(self, process: object, job: Job, work: Work) -> Future[dict[str, Any]]:
+            sent.append(work.models.machine)
+            return super().submit(process, job, work)
+
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", Recording)
+    monkeypatch.setattr("scoreinv.models.loading.uses_bfloat16", lambda *_: fast)
+    jobs = [Job(str(number), "out", outputs=("out",)) for number in range(4)]
+    assert len(list(workers.process_in_workers(jobs, some_work(), 2))) == 4
+    assert sent == [Machine(precision=precision, threads=1)] * 4
+
+
 @kinds_of_workers
 @pytest.mark.slow
 def test_workers_return_the_rows_of_jobs(tmp_path, monkeypatch, kind):
@@ -225,21 +234,6 @@ def test_workers_return_the_rows_of_jobs(tmp_path, monkeypatch, kind):
 
 @needs_ray
 @pytest.mark.slow
-def test_a_picture_that_ray_loses_has_a_row(tmp_path, monkeypatch):
-    from scoreinv.batch.cluster import process_on_ray
-
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
-    monkeypatch.chdir(tmp_path)
-    scans = pictures(tmp_path / "scans", 3)
-    Image.fromarray(photo_array(24, 16)).save(scans / "0001.png")
-    jobs = [Job(str(path), f"out/{path.name}", outputs=(f"out/{path.name}",)) for path in sorted(scans.iterdir())]
-    rows = list(process_on_ray(jobs, replace(some_work(threads=1), task=no_row_of_tall)))
-    assert sorted(row["input"] for row in rows) == [job.source for job in jobs]
-    assert [row["input"] for row in rows if "error" in row] == [jobs[1].source]
-
-
-@needs_ray
-@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
 def test_a_lost_worker_of_ray_is_not_told_among_results(tmp_path, monkeypatch, capsys):
     """One of Ray's threads prints of it, while this one handles a row."""
@@ -252,7 +246,7 @@ def test_a_lost_worker_of_ray_is_not_told_among_results(tmp_path, monkeypatch, c
     rows = process_on_ray(jobs, some_work(threads=os.cpu_count()))
     told = [next(rows)]
     for pid, command in descendants(os.getpid()).items():
-        if BUSY["ray"] in command or "ray::Attempts" in command:
+        if BUSY["ray"] in command:
             os.kill(pid, signal.SIGKILL)
     time.sleep(5)
     print("a result")
