@@ -29,6 +29,7 @@ from scoreinv.web import access, jobs
 from scoreinv.web.album import Album
 from scoreinv.web.many import Batch
 from scoreinv.web.photo import GoneError
+from scoreinv.web.sessions import Sessions
 
 CPU = ("--device", "cpu")
 STATIC = Path(scoreinv.__file__).parent / "web" / "static"
@@ -718,6 +719,31 @@ def test_a_job_that_fails_after_the_page_was_loaded_anew(waiting, tmp_path):
     assert (visitor.mask() == hole).all()
     visitor.page.reload()
     visitor.wait("painting")  # the photograph is still there
+
+
+def test_a_job_begins_and_the_page_is_loaded_anew_while_an_earlier_state_is_saved(waiting, tmp_path, monkeypatch):
+    """The state with the job is sent after it, and no question is asked."""
+    visitor, _ = waiting
+    came, both, save = [], threading.Event(), Sessions.save
+    in_order = threading.Lock()
+
+    def slowly(self: Sessions, key: str, state: bytes, after: int) -> int:
+        came.append(after)
+        if len(came) == 2:
+            both.set()
+        with in_order:
+            assert both.wait(SOON)
+            return save(self, key, state, after)
+
+    monkeypatch.setattr(Sessions, "save", slowly)
+    visitor.open(photo(tmp_path))
+    wait_for(lambda: came)
+    visitor.paint((0.2, 0.5), (0.8, 0.5))
+    visitor.page.click("#fill")
+    wait_for_the_model(visitor)
+    visitor.page.reload()
+    wait_for_the_model(visitor)
+    assert (came[:2], visitor.questions) == ([0, 1], [])
 
 
 def test_a_photograph_that_was_left_can_be_continued_and_forgotten(visitor, tmp_path):

@@ -16,12 +16,13 @@ import * as views from "./views.js";
 const DELAY = 400; // milliseconds between a change and its saving
 const MOST_STEPS = 100; // of undo, and of redo, that are saved
 const MOST_AGE = 24 * 3600e3;
-const KEEPALIVE = 60_000; // bytes that a request may send while the page ends
+const KEEPALIVE = 60_000; // bytes that requests may send, in all, while the page ends
 
 let current = null; // { key, version }
 let name = "";
 let timer = null;
 let saving = null; // promise of the request that is under way
+let sending = 0; // bytes that are under way
 let is_saved = true;
 
 // Begins to keep a photograph.
@@ -57,18 +58,24 @@ export async function save() {
   await saving;
 }
 
-// A small state is saved even if the page ends meanwhile.
+// A small state is saved even if the page ends meanwhile. It follows the one that is under way.
 async function store(mine, body) {
-  const answer = await ask("POST", `/api/sessions/${mine.key}?after=${mine.version}`, body, null, body.size < KEEPALIVE);
-  mine.version = (await answer.json()).version;
+  const after = mine.version + Number(saving !== null);
+  sending += body.size;
+  try {
+    const answer = await ask("POST", `/api/sessions/${mine.key}?after=${after}`, body, null, sending < KEEPALIVE);
+    mine.version = Math.max(mine.version, (await answer.json()).version);
+  } finally {
+    sending -= body.size;
+  }
   if (mine === current) remember();
 }
 
 // Saves while the page is being closed; returns whether changes would be lost.
 function save_last() {
-  if (is_saved || !current) return saving !== null;
+  if (is_saved || !current) return sending >= KEEPALIVE;
   const body = state();
-  if (saving || body.size >= KEEPALIVE) return true;
+  if (sending + body.size >= KEEPALIVE) return true;
   is_saved = true;
   saving = store(current, body).catch(() => {}).finally(() => (saving = null));
   return false;
