@@ -958,10 +958,12 @@ def test_a_photograph_is_framed_first(visitor, tmp_path):
 def test_many_photographs_are_restored(visitor, tmp_path):
     for name in ("a.png", "b.png"):
         photo(tmp_path, 60, 80, name=name, channels=1)
-    (tmp_path / "c.png").write_text("no picture")
-    visitor.page.set_input_files("#file", sorted(tmp_path.glob("*.png")))
+    for name in ("c.png", "d.txt", ".e.txt"):
+        (tmp_path / name).write_text("no picture")
+    visitor.page.set_input_files("#file", sorted(tmp_path.iterdir()))
     visitor.wait("many")
     visitor.until("document.querySelectorAll('#cards button').length === 3")
+    visitor.until("document.querySelector('#note p').textContent.startsWith('d.txt left out')")
     visitor.page.uncheck("#step-inpaint")
     visitor.page.click("#restore")
     visitor.until("document.querySelectorAll('#cards [data-state=done]').length === 2")

@@ -24,14 +24,14 @@ let opening = 0; // number of requested photographs: only the latest is opened
 
 // Opens a photograph, or many.
 function open_all(files) {
-  const pictures = [...files];
-  return pictures.length > 1 ? open_many(pictures.filter(many.is_picture)) : open(pictures[0]);
+  const all = [...files];
+  return all.length > 1 ? open_many(all) : open(all[0]);
 }
 
 async function open_many(files) {
   ++opening;
   await attempt(async () => {
-    if (!files.length) throw new Error("There are no pictures among these files.");
+    if (!files.some(many.is_picture)) throw new Error("There are no pictures among these files.");
     await leave();
     close();
     await many.begin(files);

@@ -11,16 +11,26 @@ const PICTURES = /\.(jpe?g|jpe|jfif|png|tiff?|webp|heic|heif|hif|avif|bmp|gif|p[
 
 let key = null; // of the session with the photographs
 
-export const is_picture = (file) => PICTURES.test(file.name) && !file.name.startsWith(".");
+const is_hidden = (file) => file.name.startsWith(".");
 
-// Sends photographs and shows them, until something else is opened; the page has been cleared.
+export const is_picture = (file) => PICTURES.test(file.name) && !is_hidden(file);
+
+// Returns a sentence about the files that are no pictures, if there are any.
+function left_out(files) {
+  const [first, ...more] = files.filter((file) => !is_picture(file) && !is_hidden(file));
+  if (!first) return [];
+  return [`${first.name}${more.length ? ` and ${more.length} more ${more.length === 1 ? "file" : "files"}` : ""} left out: no pictures.`];
+}
+
+// Sends the photographs among files and shows them, until something else is opened; the page has been cleared.
 export async function begin(files) {
   const mine = (key = (await (await ask("POST", "/api/batches")).json()).session);
   show();
   choose_task("restore");
-  const refused = [];
-  for (const [i, file] of files.entries()) {
-    show_note(`Sending ${i + 1} of ${files.length} …`);
+  const refused = left_out(files);
+  const photos = files.filter(is_picture);
+  for (const [i, file] of photos.entries()) {
+    show_note(`Sending ${i + 1} of ${photos.length} …`);
     await send(`/api/batches/${mine}/files?name=${encodeURIComponent(file.name)}`, file).catch((error) => refused.push(error.message));
     if (key !== mine) return;
     if (i % 5 === 0) await refresh();
