@@ -61,8 +61,8 @@ def bits_per_dim(
         scoreinv.bits_per_dim(prior, x, steps=16).bits_per_dim
 
     This is the likelihood of 8-bit data k for x = (k + u) / 256, mapped to the prior's range [lo, hi]. The caller must
-    dequantise, that is, add u uniform on [0, 1). A warning is logged if the prior's range is [-1, 1] and no value is
-    negative: pictures left in [0, 1] would get the likelihood of paler ones.
+    dequantise, that is, add u uniform on [0, 1). A warning is logged if the prior's range extends below 0 and no value
+    does: pictures left in [0, 1] would get the likelihood of paler ones.
 
     Args:
         x: pictures (B, C, H, W) in the model's range; `prior.to_model` maps [0, 1] to it.

@@ -29,7 +29,7 @@ class Upscaler(Model):
 
     @property
     def reach(self) -> int:
-        """Return the number of pixels around one of x that determine the estimate there."""
+        """Return the radius of the receptive field, in pixels of the small picture."""
         return self.network.reach
 
     def enlarged(self, x: Tensor, factor: int, noise_std: float, *, means: bool) -> Tensor:

@@ -119,7 +119,7 @@ def _values(kernel: Kernel) -> Tensor:
 
 
 def _margins(kernel: Kernel) -> tuple[int, int, int, int]:
-    """Return how far the kernel extends beyond a pixel: left, right, above, below."""
+    """Return how far the scene that determines a blurred pixel extends beyond it: left, right, above, below."""
     rows, columns = kernel.shape
     return columns - 1 - columns // 2, columns // 2, rows - 1 - rows // 2, rows // 2
 

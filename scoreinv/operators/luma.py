@@ -17,7 +17,7 @@ GRAY_WEIGHTS: dict[str, tuple[float, float, float]] = {
     "average": (1 / 3, 1 / 3, 1 / 3),
     "rec709": (0.2126, 0.7152, 0.0722),
 }
-"""Weights of R, G and B in the luma; they sum to 1, and green has the largest."""
+"""Weights of R, G and B in the luma; they sum to 1, and none exceeds that of green."""
 
 
 def luma_weights(name: str) -> np.ndarray:

@@ -98,7 +98,8 @@ def _spans(places: np.ndarray, size: int, edge: int, length: int) -> Iterator[tu
 def side_and_overlap(length: int, tile: int, overlap: int, stride: int) -> tuple[int, int]:
     """Return the side of windows along an axis, and the minimum overlap of neighbours.
 
-    The side is `tile`, or on a shorter axis its largest multiple of the stride; then at most half is shared.
+    The side is `tile`. On a shorter axis it is the axis's largest multiple of the stride, or one stride, and at most
+    half of it is shared.
     """
     size = min(tile, max(length, stride) // stride * stride)
     return size, min(overlap, size // 2) if size < tile else overlap

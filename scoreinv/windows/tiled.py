@@ -40,12 +40,12 @@ class Tiled(PriorWrapper):
 
     Args:
         prior: the model.
-        tile: side of the windows in pixels, a multiple of the prior's stride. On a shorter side of the picture, or one
-            that is no multiple of the stride, windows are shorter.
+        tile: side of the windows in pixels, a multiple of the prior's stride. On a shorter side of the picture, windows
+            have its largest multiple of the stride, or one stride if it is shorter still.
         overlap: minimum overlap of neighbouring windows in pixels, in [0, tile).
         pixels_at_once: maximum number of pixels of windows in one evaluation, to bound memory.
         needed: (H, W) bool, the pixels whose estimate is used; None for all. Each is at least half the overlap from the
-            border of a window, unless that is the picture's. Outside the windows the estimate is 0.
+            border of a window, except at the picture's border. Outside the windows the estimate is 0.
 
     Raises InputError for a tile or overlap out of range; `noise` does for a picture of another size than `needed`, and
     for an observation that cannot be cropped.

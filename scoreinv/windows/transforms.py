@@ -27,7 +27,10 @@ def turn_back(x: Tensor, orientation: Orientation) -> Tensor:
 
 
 def crop(picture: Tensor, box: Box) -> Tensor:
-    """Return the window of a picture (..., H, W): a view, or beyond the border a copy with repeated edges."""
+    """Return the window of a picture (..., H, W): a view, or a copy if it reaches beyond the border.
+
+    The copy repeats the last row and column. A window must not begin before the first ones.
+    """
     top, left, height, width = box
     window = picture[..., top : top + height, left : left + width]
     if window.shape[-2:] == (height, width):
