@@ -97,9 +97,9 @@ def match_references(references: Sequence[ColourPlaces], gray: GrayPlaces) -> Re
     total, chroma = torch.ones_like(gray.luma), gray.luma.new_zeros(3, len(gray.luma))
     for reference, colours, components in references:  # one at a time: all places of an album would take gigabytes
         luma_steps = gray.luma[:, None] - reference.luma
-        cosines = gray.keys.T @ reference.keys - _LUMA * luma_steps.square()
-        rise = _THRESHOLD_RISE * (_SAME_KIND - resemblance(cosines)).clamp(min=0)
-        logits = _SHARPNESS * (cosines - _THRESHOLD - rise)
+        similarities = gray.keys.T @ reference.keys - _LUMA * luma_steps.square()
+        rise = _THRESHOLD_RISE * (_SAME_KIND - resemblance(similarities)).clamp(min=0)
+        logits = _SHARPNESS * (similarities - _THRESHOLD - rise)
         weights = logits.exp() * _material_similarity(gray, reference, components)
         total += weights.sum(1)
         shade = ((gray.luma[:, None] + _DARKEST) / (reference.luma + _DARKEST)).clamp(max=1)
@@ -111,13 +111,16 @@ def match_references(references: Sequence[ColourPlaces], gray: GrayPlaces) -> Re
     return ReferenceColours(chroma * weight / votes, prior_weight.square() / votes)
 
 
-def resemblance(cosines: Tensor) -> Tensor:
-    """Return the resemblance of two pictures from the cosines of their places (N, M), in [-1, 1].
+def resemblance(similarities: Tensor) -> Tensor:
+    """Return the resemblance of two pictures, at most 1, from the similarities of their places (N, M).
 
-    It is the mean cosine of the best-matched places of a picture, for the picture with the lower mean. In pictures of
-    one kind many places have a good match; in others only places that all pictures have, such as sky.
+    A similarity is the cosine of the keys less `_LUMA` times the squared difference of luma. The resemblance is the
+    mean similarity of the best-matched places of a picture, for the picture with the lower mean. In pictures of one
+    kind many places have a good match; in others only places that all pictures have, such as sky.
     """
-    best = [cosines.amax(axis).topk(math.ceil(_BEST * cosines.shape[1 - axis])).values.mean() for axis in (0, 1)]
+    best = [
+        similarities.amax(axis).topk(math.ceil(_BEST * similarities.shape[1 - axis])).values.mean() for axis in (0, 1)
+    ]
     return torch.minimum(*best)
 
 
