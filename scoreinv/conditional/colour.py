@@ -24,7 +24,7 @@ class GrayView:
         luma: (h, w), at the size at which colours are drawn.
         fine: (s h, s w), with s the prior's `luma_scale`; None if s is 1 or the picture is smaller than that.
         features: `Observation.features`; None if the prior has no encoder.
-        encoder_luma: input of the encoder, (1, 1, kh, kw); None if the prior has no encoder.
+        encoder_luma: input of the encoder, (1, 1, H, W), of the size `encoder_size`; None if the prior has no encoder.
     """
 
     luma: np.ndarray

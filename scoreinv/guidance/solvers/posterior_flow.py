@@ -63,7 +63,7 @@ class Correction:
 
     Attributes:
         pixels: (B, 1, H, W) bool.
-        prior: the prior evaluated at these levels. It may be evaluated around these pixels alone.
+        prior: the prior at these levels; only its estimates at these pixels are used.
     """
 
     pixels: Tensor
@@ -152,7 +152,8 @@ class PosteriorFlow(Sampler):
     def levels(self, prior: Prior) -> list[Tensor]:
         """Return the `steps` - 1 noise levels, float64 (B,) each, falling from `START` times the rms error to the last.
 
-        The rms is over unknown values, and over the pixels of `correction` if it is given.
+        The first is at least twice the last; a single level is the last. The rms is over unknown values, and over the
+        pixels of `correction` if it is given.
         """
         variance = self.variance.cpu().double()
         if self.correction is not None:
