@@ -43,7 +43,7 @@ class DataConfig:
         flip: mirror half of the pictures.
         shift: largest shift of a drawn picture in both directions, in pixels, reflected at its borders.
         dequantise: values (k + u) / 256 with u uniform on [0, 1) instead of k / 255.
-        holdout: names of pictures (with or without their folder) to keep for validation.
+        holdout: pictures to keep for validation: their paths in the source, file names, or file names without suffix.
         holdout_fraction: share of further pictures to keep for validation, chosen by a hash of their names.
         memory_gb: beyond this size, the decoded pictures in the run's folder are memory-mapped.
     """
@@ -184,7 +184,8 @@ class TrainingConfig:
     Attributes:
         model: a prior, a classifier of noisy pictures, or a damage detector.
         data, optimizer: see their classes.
-        objective: see its class. A classifier uses its times and label smoothing only, a damage detector nothing.
+        objective: see its class. A classifier uses only the settings of times and the label smoothing; a damage
+            detector uses none.
         observations: for a conditional prior; None for the others.
         damage: for a damage detector; None for the others.
         trained: network of a prior to train: `score`, or the `chroma` network, which estimates mean colours.

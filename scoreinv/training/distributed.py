@@ -29,7 +29,10 @@ class World:
         return self.rank == 0
 
     def part(self, batch_size: int, accumulate: int = 1) -> slice:
-        """Return this process's part of a batch; raise InputError unless it divides evenly, `accumulate` times."""
+        """Return this process's part of a batch.
+
+        Raises InputError unless the batch divides evenly among the processes, and each part into `accumulate` parts.
+        """
         if batch_size % (self.size * accumulate):
             among = f"{self.size} processes" + (f", in {accumulate} parts each" if accumulate > 1 else "")
             raise InputError(f"a batch of {batch_size} cannot be shared out evenly among {among}")

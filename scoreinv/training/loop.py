@@ -85,7 +85,7 @@ def train(
         init: model to start from instead of random weights.
         device: to compute on; under torchrun with `cuda`, each process takes its own GPU.
         tensorboard: also write the metrics to `tensorboard/` in the folder.
-        callback: receives the progress twice a second; returning False ends the run.
+        callback: receives the progress at most twice a second; returning False ends the run.
 
     Raises:
         InputError: bad configuration or data; `out` holds a run (without `resume`), a different run (with `resume`),
@@ -137,7 +137,10 @@ def learning_rate(config: OptimizerConfig, step: int, fraction: float) -> float:
 
 
 def check_run(config: TrainingConfig, out: Path | str, *, resume: bool = False, overwrite: bool = False) -> None:
-    """Raise the InputErrors of `train` that depend on neither pictures nor states; leave no new folder."""
+    """Raise the InputErrors of `train` that depend neither on the content of pictures nor on that of states.
+
+    Leaves no new folder.
+    """
     _refuse_named_sde(config, out)
     check_source(config.data)
     with claimed(Path(out)) as run:

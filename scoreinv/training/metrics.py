@@ -40,7 +40,7 @@ class TrainProgress:
         images: number of training pictures so far.
         fraction: completed fraction of the run.
         loss: of the last step.
-        images_per_second: current speed.
+        images_per_second: mean speed since this call started.
         seconds: training time so far, over all resumptions.
         seconds_left: estimated time left.
     """

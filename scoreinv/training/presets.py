@@ -30,7 +30,7 @@ PAPER_DATA = DataConfig(mode="center", holdout_fraction=0.0)
 """Central squares without held-out pictures: the paper evaluates on separate sets."""
 
 CPU_SIZE = 32
-"""Default side of the pictures on a processor. A step takes a ninth of the time at 64 pixels."""
+"""Default side of the pictures on a processor. A step takes a ninth of the time of one at 64 pixels."""
 
 _COMPARED_PIXELS = 2**24  # limit of memory for the estimate of sigma_max
 
@@ -70,7 +70,7 @@ def paper_training(name: str, data: DataConfig = PAPER_DATA) -> TrainingConfig:
 
 
 def conditional_training(sde: SDE, data: DataConfig) -> TrainingConfig:
-    """Return `small_training` for a network that takes an observation: shallower levels, more blocks."""
+    """Return `small_training` for a network that takes an observation: a narrower second level, twice the blocks."""
     run = small_training(sde, data)
     preconditioning = ResidualPreconditioning()
     network = replace(

@@ -140,7 +140,7 @@ def refuse_absent(names: Sequence[str], config: DataConfig) -> None:
 
 
 def aliases(name: str) -> set[str]:
-    """Return the names in `holdout` that match a picture: with or without its folders and suffix."""
+    """Return the names in `holdout` that match a picture: its path, its file name, and that without suffix."""
     path = PurePosixPath(name)
     return {name, path.name, path.stem}
 
@@ -304,7 +304,7 @@ def split(pictures: Pictures, config: DataConfig) -> tuple[Pictures, Pictures]:
 
 
 def _within_memory(decoded: Iterator[_Decoded], config: DataConfig) -> Iterator[_Decoded]:
-    """Yield pictures up to the first that exceeds `memory_gb`."""
+    """Yield pictures until their total size exceeds `memory_gb`."""
     size = 0
     for picture in decoded:
         yield picture
@@ -388,8 +388,9 @@ def _is_transient(error: BaseException | None) -> bool:
 def _pyramid(file: PictureFile, config: DataConfig, side: int, channels: int) -> tuple[np.ndarray, ...]:
     """Return a picture at the scales of training, HxWxC uint8, finest first.
 
-    Pictures are reduced by area averaging. A picture that is smaller than a crop is enlarged to its size, as its only
-    level. Zooms use one level, with a shorter side of at most `_ZOOMED_SIDES` times the drawn side.
+    Pictures are reduced by area averaging, those of the mode `center` by a bicubic filter. A picture that is smaller
+    than a crop is enlarged to its size, as its only level. Zooms use one level, with a shorter side of at most
+    `_ZOOMED_SIDES` times the drawn side.
     """
     picture = file.picture()
     pixels = np.atleast_3d(picture.pixels)[..., : -1 if picture.has_alpha else None]

@@ -23,7 +23,7 @@ from scoreinv.operators.luma import luma
 _EDGED = 0.15  # share of the prints with a visible edge
 
 _EXTENT = 160
-"""Largest picture, in pixels, to which the sizes of stains, torn corners, letters and faded borders are relative."""
+"""Maximum in pixels of the length to which sizes of stains, torn corners, letters and faded borders are relative."""
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -145,7 +145,7 @@ def on_old_print(rgb: np.ndarray, gray_weights: str, generator: Generator) -> np
 
 
 def draw_medium(generator: Generator) -> Medium:
-    """Draw a medium: 60 % are grey or toned, some have no grain or a lossless file."""
+    """Draw a medium: 60 % are grey, half of these toned; some have no grain or a lossless file."""
     faded = generator.random() < 0.6
     paper = generator.uniform(0.75, 1.0) if faded else 1.0
     ink = generator.uniform(0.0, 0.25) if faded else 0.0

@@ -202,7 +202,7 @@ def _cracks(sheet: Sheet) -> Cover:
 
 
 def _dust(sheet: Sheet) -> Cover:
-    """Draw specks: many small ones and a few of up to 8 pixels, round or angular."""
+    """Draw specks: many small ones and a few with a radius of about 8 pixels at most, round or angular."""
     rng, canvas = sheet.rng, _Canvas(sheet)
     largest = _log_uniform(rng, 1.2, 8)
     for _ in range(2 + _several(sheet, 25, 0.8)):

@@ -31,7 +31,7 @@ from scoreinv.training.recipes.fitting import arguments, fit, photographs, store
 SIDE, MARGIN = (192, 320), 16
 """Range of the side of a crop, and the margin that is cut off after the blur, in pixels."""
 SHARP, SOFT = 0.34, 0.55
-"""Share of sharp photographs; largest standard deviation of their residual blur, in pixels."""
+"""Share of sharp photographs; largest standard deviation of the residual blur of all photographs, in pixels."""
 SIZES = ((0.6, 5.0), (0.7, 8.0), (3.0, 26.0))
 """Ranges of the sizes of Gaussians, disks and lines, in pixels."""
 EXPOSURE = 2.0
@@ -72,7 +72,7 @@ def encoded(light: np.ndarray) -> np.ndarray:
 
 
 def blurred(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Return the convolution; values beyond the border, within `MARGIN` of which it is wrong, count as black."""
+    """Return the convolution. Values beyond the border count as black, so it is wrong near the border (`MARGIN`)."""
     return fftconvolve(values, kernel, mode="same")
 
 

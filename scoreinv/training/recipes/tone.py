@@ -40,8 +40,8 @@ SPECKED = 0.1
 GUESSES = 3
 """Colour predictions for each photograph of PHOTOS, from healthy or faded greys; one for those of MORE."""
 HEALTHY, GRAY, HAZY, PALE, TINGED = 0.33, 0.12, 0.06, 0.05, 0.05
-"""Shares of healthy, grey and hazy pictures; and of the faded ones, shares of slightly faded ones, and of those with
-a strong colour filter."""
+"""Shares of healthy, grey and hazy pictures; share of slightly faded ones among the faded; share of strong colour
+filters in `by_dyes`."""
 FAMILIES = (0.5, 0.25, 0.25)
 """Shares of `by_dyes`, `by_levels` and `by_light` among the faded pictures."""
 MISTY, BLACK = 0.1, 0.12
@@ -157,9 +157,11 @@ def read(path: Path) -> Tensor:
 
 
 def loss_of(network: ToneNetwork, truth: Tensor, guess: Tensor, place: Tensor, matted: float) -> Tensor:
-    """Fade photographs and return the loss of their correction; arguments are those of `cropped`.
+    """Fade photographs and return the loss of their correction.
 
-    matted: share of the pictures in a mat.
+    Args:
+        truth, guess, place: the results of `cropped`.
+        matted: share of the pictures in a mat.
     """
     truth, scan, faded = faded_by_drawing(truth, place)
     truth, scan = in_mats(truth, scan, place, matted)

@@ -188,7 +188,7 @@ def original(photos: list[list[np.ndarray]], factor: int, random: np.random.Gene
 def drawn(
     photos: list[list[np.ndarray]], factor: int, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.float32, np.float32]:
-    """Draw a small crop and its large original, 3xhxw uint8, the noise of the small one, and whether it has means."""
+    """Draw a small crop and its large original, 3xhxw uint8, the small one's noise, and 1 for block means."""
     large = original(photos, factor, random)
     gray = (large == large[..., :1]).all()
     kind = str(random.choice(list(KERNELS), p=list(KERNELS.values())))
