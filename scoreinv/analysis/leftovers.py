@@ -40,7 +40,8 @@ _INSIDE = 16  # pixels of a hole around a sliver that show the object's colours
 _LEAST_PIXELS = 40  # minimum size of a sliver
 _SLIVER_SHARE = 0.8  # minimum share of a sliver with colours of the object and not of the ground
 _SIDE = 1024
-"""Longer side in pixels above which slivers are searched in a reduced picture."""
+"""Minimum longer side in pixels of a reduced picture in which slivers are searched; pictures below twice this side are
+not reduced."""
 _LEAST_WIDTH = 16  # minimum width of holes to examine: narrow ones are mostly scratches
 
 

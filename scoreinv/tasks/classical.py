@@ -33,8 +33,8 @@ def inpaint_classically(
 ) -> InpaintOutcome[Picture]:
     """Fill the holes of a photograph, or its detected damage, by the classical method of the request.
 
-    The sample type is the picture's own, and other pixels are bit-identical. Memory is bounded: only a few hundred
-    pixels around a hole are read, and large holes are filled in blocks.
+    The sample type is the picture's own, and other pixels are bit-identical. To bound the memory, only holes and their
+    surroundings are converted to floats, and large holes are filled in blocks.
 
     Raises:
         ScoreinvError: OpenCV cannot be loaded.

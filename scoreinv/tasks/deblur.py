@@ -109,7 +109,9 @@ def deblur(
         kernel: the blur, or its image of a point, as `scoreinv.operators.kernels` makes it; None: estimated.
         prior: the model, its name or its file; None: the bundled one.
         noise_std: standard deviation of the photograph's noise, in [0, 1]; None: estimated, see `noise_under_blur`.
-        method, steps, samples, seed, estimate: see `solve`; None for `estimate`: `mean` for one sample.
+        method, samples, seed: see `solve`; None for `method`: `dpir` for the mean, `diffpir` for samples.
+        steps: steps of the method. None: 3 for `dpir`, 8 for `diffpir`, 300 for `dps`, 12 for the others.
+        estimate: see `solve`. None: `mean` for one sample without a method or by `dpir`, otherwise `sample`.
         callback: called with the fraction of work done; stops the work by returning False.
         progress: show a bar with the time left on stderr, or occasional lines if that is not a terminal.
 
@@ -240,7 +242,9 @@ def blurred_detail(kernel: np.ndarray, noise_std: float) -> float:
 
 
 def check_detail(picture: Picture, result: Picture, kernel: np.ndarray) -> None:
-    """Raise InputError if a deblurred photograph has less detail than before, or more than its blur can hide.
+    """Raise InputError if a deblurred photograph has no more detail than it had, or more than its blur can hide.
+
+    The detail that it had excludes that of the noise.
 
     Detail is the mean square difference d of neighbouring pixels. For the power S of photographs, the kernel's
     transfer function K and that of differences, D, the scene has d mean(D S) / mean(D S |K|^2). A sharper result means

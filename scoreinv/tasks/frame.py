@@ -23,7 +23,7 @@ def turn_picture(picture: Picture, quarters: int) -> Picture:
 
 
 def straighten_picture(picture: Picture, degrees: float) -> Picture:
-    """Return a picture turned clockwise by an angle, cropped to the largest rectangle of its shape without corners.
+    """Return a picture turned clockwise by an angle, cropped to the largest rectangle of its aspect ratio within it.
 
     Raises SettingError for an angle of more than `MOST_ANGLE`.
     """

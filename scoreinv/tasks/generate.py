@@ -34,8 +34,8 @@ from scoreinv.tasks.sampling_settings import (
 
 _log = logging.getLogger(__name__)
 
-_LONGEST_NUMBER = 10
-"""Largest number of digits of a class index; Python refuses to parse thousands."""
+_TOO_MANY_DIGITS = 10
+"""Number of digits from which a name is no class index; Python refuses to parse thousands."""
 
 _FEW_PC_STEPS = 100
 """Steps of `pc` below which noise is visible. Its level with `cifar10`: 30 grey levels after 20 steps, 14 after 50, 8
@@ -144,7 +144,7 @@ def class_index(classifier: NoiseClassifier, name: str | int) -> int:
     """Return the index of a class given its name or index; raise InputError listing all names if there is none."""
     if name in classifier.classes:
         return classifier.classes.index(name)
-    number = int(name) if isinstance(name, str) and name.isdecimal() and len(name) < _LONGEST_NUMBER else name
+    number = int(name) if isinstance(name, str) and name.isdecimal() and len(name) < _TOO_MANY_DIGITS else name
     if isinstance(number, Integral) and 0 <= number < len(classifier.classes):
         return int(number)
     raise InputError(f"no class is named {shown(name)}; the classes are: {', '.join(classifier.classes)}")

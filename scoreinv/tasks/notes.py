@@ -20,12 +20,12 @@ NoteCode = Literal[
     "shadow_none",  # no cast shadow is clear enough
     "mask_mostly_hole",  # share of the picture in the mask
     "mask_empty",  # a detected mask without damage
-    "damage_found",  # share, sensitivity, corners: how many corners of the picture are marked
-    "damage_none",  # sensitivity
+    "damage_found",  # share; corners: how many corners of the picture are marked; sensitivity, but not in `restore`
+    "damage_none",  # sensitivity, but not in `restore`
     "damage_given",  # share
     "damage_uncertain",  # share: left unless a sensitivity is given
     "damage_implausible",  # share: more than half of the picture
-    "object_left",  # grow: pixels by which to grow the mask
+    "object_left",  # grow: pixels by which to grow the mask; share of the hole's rim
     "fragments_left",  # count, places: up to five points "x,y" in small parts of the object outside the mask
     "jpeg_rim_redrawn",  # pixels beside the mask redrawn, since the JPEG had smeared the object over them
     "avoid_unused",  # no hole is deep enough to copy from elsewhere
@@ -34,7 +34,7 @@ NoteCode = Literal[
     "kind_gray",
     "kind_color",
     "colors_replaced",
-    "tint_removed",  # whiten: whether the lightest tone became white
+    "tint_removed",  # whiten: whether the lightest tone became white; in `restore` it always does, without this value
     "tint_kept",
     "gray_weights_unknown",  # given, known: names of grey weights; the method is pc
     "hints_unused",  # the picture is not grey
@@ -56,7 +56,7 @@ NoteCode = Literal[
     "looks_sharp",  # a given kernel may ring
     "kernel_misfit",  # better: the kernel that fits the spectrum better, or "mirrored"
 ]
-"""Codes of all notes; the comment names their values."""
+"""Codes of all notes; the comments name their values."""
 
 
 @dataclass(frozen=True)

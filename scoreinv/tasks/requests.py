@@ -161,7 +161,11 @@ class Request:
         return self.samples if self.estimate == "sample" else 1
 
     def roles(self, given: Collection[Given]) -> list[Role]:
-        """Return the roles of the models that the task uses with these inputs, the task's main model first."""
+        """Return the roles of the models that make the result from these inputs, the task's main model first.
+
+        The detector is among them only if it finds the damage to fill, not if it only helps to classify a photograph in
+        colour (`tasks.damage.kind_of`).
+        """
         return []
 
     def check_given(self, given: Collection[Given]) -> None:

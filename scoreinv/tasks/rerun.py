@@ -46,7 +46,7 @@ def repeated(outcome: Outcome[Picture], record: Record) -> Picture:
 
 
 def differences(record: Record, now: Record) -> dict[str, tuple[Any, Any]]:
-    """Return the versions, models, methods and places that differ between a run and its repetition, by name."""
+    """Return the versions, models, method, device and precision that differ between a run and its repetition."""
     found: dict[str, tuple[Any, Any]] = {}
     for name in sorted(record.software.keys() | now.software.keys()):
         found[name] = record.software.get(name), now.software.get(name)

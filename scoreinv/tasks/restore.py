@@ -122,8 +122,8 @@ def restore(
         keep_tint: keep the tint of a tinted print (sepia), without colours.
         crop_border: cut off a plain border and torn edges: the result is smaller, and so is `damage`.
         enlarge: 2, 3 or 4: enlarge the result, see `upscale`. `damage` keeps the size of the photograph.
-        sensitivity: of damage detection, see `find_damage`. None: 0.5, for photographs in colours 0.05, and 0 if
-            little is detected that does not stand out.
+        sensitivity: of damage detection, see `find_damage`. None: 0.5, or 0.05 for photographs in colours unless much
+            of them is surely damaged; little damage that does not stand out is left.
         grow: pixels by which detected damage is enlarged, for soft edges.
         noise_std: standard deviation of the noise in [0, 1], which is then removed; None: estimated, and removed from 5
             grey levels of 255 on.
@@ -188,7 +188,10 @@ def restore(
 def restore_picture(
     inputs: Inputs, request: RestoreRequest, models: Models, callback: Callback | None = None
 ) -> RestoreOutcome[Picture]:
-    """Restore a photograph; see `restore`. Models of steps that are off are not loaded."""
+    """Restore a photograph; see `restore`.
+
+    Models of steps that are off are not loaded, except the detector, by which a photograph in colour is classified.
+    """
     request.check_given(inputs.given)
     picture, hole, hints = inputs.picture, inputs.hole, inputs.hints
     channels = 3 if request.colorize and picture.is_gray_mode else 1

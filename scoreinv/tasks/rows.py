@@ -42,7 +42,7 @@ class OnRows(ABC):
     """A task applied to each row of a batch.
 
     Args:
-        request: settings of the task; with several samples, results are all samples, SxHxW(xC).
+        request: settings of the task; if it has several `results`, each row gets all of them, SxHxW(xC).
         models: names or files of the models.
         role: the model of the task; None if it needs none.
         columns: names of the input columns; the first has pictures, arrays HxW, HxWx3 or HxWx4 of uint8, uint16 or
