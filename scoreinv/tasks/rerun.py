@@ -25,9 +25,9 @@ def rerun(record: Record, inputs: Inputs, models: Models, callback: Callback | N
         raise InputError(f"the original has the SHA-256 {own}, and that of the record {record.original}")
     for name in sorted(record.inputs.keys() | given.keys()):
         if name not in given:
-            raise InputError(f"the run was given {name}: give the same")
+            raise InputError(f"the run had {name}: give the same")
         if record.inputs.get(name) != given[name]:
-            raise InputError(f"{name}: not what the run was given")
+            raise InputError(f"{name}: the run had none, or another")
     run = getattr(tasks, f"{record.task}_picture")
     outcome = run(inputs, request, models, callback)
     return recorded(outcome, inputs, request, models)  # type: ignore[no-any-return]

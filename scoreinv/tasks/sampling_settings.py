@@ -103,7 +103,7 @@ class SamplerSettings:
             if getattr(self, setting) is not None and self.chosen != sampler:
                 raise SettingError(setting, f"belongs to the sampler {sampler}, not to {self.chosen}")
         if self.steps is not None and self.chosen == "ode":
-            raise SettingError("steps", "do not go with the sampler ode, which chooses its steps by itself")
+            raise SettingError("steps", "do not go with the sampler ode, whose steps are adaptive")
         if self.corrector == "none":
             for setting in ("corrector_steps", "snr"):
                 if getattr(self, setting):

@@ -186,7 +186,7 @@ def select(
     request = SelectRequest(at, not_at, box, size, grow, shadow, fragments)
     pictures, form = pictures_from_api(image)
     if len(pictures) > 1:
-        raise InputError(f"{len(pictures)} pictures: points are of one, so give them one by one")
+        raise InputError(f"{len(pictures)} pictures: select in one at a time, since points belong to one")
     request.result_of(pictures[0])  # raises for points outside, before the picture is embedded
     return form.holes([select_picture(Inputs(pictures[0]), request, Models(machine=LIBRARY)).mask])
 

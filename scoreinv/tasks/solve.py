@@ -359,7 +359,7 @@ def _observations(y: Any) -> tuple[list[Tensor], np.dtype, Form]:
     if is_tensor(y):
         refuse_nested(y, "the observation")
         if y.ndim not in (3, 4) or 0 in y.shape:
-            raise InputError(f"an observation is a (B)xCxHxW, not {tuple(y.shape)}")
+            raise InputError(f"an observation is a tensor (B)xCxHxW, not {tuple(y.shape)}")
         values = plain_values(y, "the observation")
         peak = 1 if values.dtype.kind == "f" else np.iinfo(values.dtype).max
         dtype = np.dtype(np.float32) if peak == 1 else values.dtype

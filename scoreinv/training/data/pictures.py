@@ -265,7 +265,7 @@ def load_pictures(
         limit: largest number of files, chosen by a hash of their names; they stay within `memory_gb`.
 
     Raises:
-        InputError: the source is missing, holds no readable picture, or lacks a named one; the cache has no room.
+        InputError: the source is missing, holds no readable picture, or lacks a named one; the cache cannot be written.
     """
     with picture_files(config) as files:
         if limit is not None:
@@ -331,7 +331,8 @@ def _cached(files: list[PictureFile], config: DataConfig, side: int, channels: i
         description.unlink()
         return _cached(files, config, side, channels, cache)
     except OSError as error:
-        raise InputError(f"{cache}: no room for the decoded pictures ({error}): use fewer data.scales") from error
+        remedy = "make room, or use fewer data.scales"
+        raise InputError(f"{cache}: the decoded pictures cannot be stored ({error}): {remedy}") from error
     decoded, offset = [], 0
     for name, shapes, checksum in index:
         pyramid = []
