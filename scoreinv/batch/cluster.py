@@ -72,10 +72,11 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
     with ExitStack() as stack:
         stack.callback(_disconnect, ray)
         stack.enter_context(redirect_stdout(_FilteredStdout(sys.stdout, _connect(ray))))  # type: ignore[type-var]
-        gpus = int(machine.device != "cpu" and _capacity(ray, "GPU", 1) > 0)
-        capacity = _capacity(ray, "GPU", 1) if gpus else _capacity(ray, "CPU", threads)
+        gpus = int(machine.device != "cpu" and _capacity(ray, GPU=1) > 0)
+        capacity = _capacity(ray, CPU=threads, GPU=gpus)
         if not capacity:
-            raise InputError(f"--threads {threads}: no machine of the cluster has as many processors")
+            which = "machine of the cluster with a GPU" if gpus else "machine of the cluster"
+            raise InputError(f"--threads {threads}: no {which} has as many processors")
         kind = ray.remote(num_cpus=threads, num_gpus=gpus)(Processor)
         start = partial(kind.remote, work.on(replace(machine, threads=threads)), str(Path.cwd()))
         yield from _Actors(ray, jobs, min(len(jobs), capacity), start).rows()
@@ -199,7 +200,7 @@ def _without_stderr() -> Iterator[None]:
         os.close(null)
 
 
-def _capacity(ray: Any, resource: str, each: int) -> int:
-    """Return the number of processes that fit on the machines if each needs this amount of a resource."""
+def _capacity(ray: Any, **needs: int) -> int:
+    """Return the number of processes that fit on the machines if each needs these amounts of resources."""
     machines = [machine["Resources"] for machine in ray.nodes() if machine["Alive"]]
-    return sum(int(machine.get(resource, 0) // each) for machine in machines)
+    return sum(min(int(machine.get(name, 0) // each) for name, each in needs.items() if each) for machine in machines)

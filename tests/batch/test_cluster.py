@@ -148,6 +148,14 @@ def test_without_gpus_or_room(ray):
     assert ray.begun == ["local", "ended"] * 2
 
 
+def test_a_process_needs_its_processors_and_its_gpu_on_one_machine(ray):
+    ray.machines = [({"CPU": 8}, True), ({"CPU": 4, "GPU": 4}, True)]
+    list(process_on_ray(jobs(9), work("auto", 2)))
+    assert len(ray.actors) == 2
+    with pytest.raises(InputError, match="--threads 6"):  # Ray would wait for such a machine without end
+        next(process_on_ray(jobs(2), work("auto", 6)))
+
+
 def test_a_cluster_that_is_not_there(ray, monkeypatch):
     ray.init_error = ConnectionError("nobody\nanswers")
     monkeypatch.setenv("RAY_ADDRESS", "there:1")
