@@ -93,7 +93,7 @@ class _Actors:
     """
 
     def __init__(self, ray: Any, jobs: list[Job], count: int, start: Callable[[], Any]) -> None:
-        self._ray, self._start = ray, start
+        self._ray, self._start, self._count = ray, start, count
         self._waiting, self._lost = deque(jobs), Counter[Job | None]()
         self._machine: Machine | None = None  # that of the first actor, so that all use one precision
         self._running: dict[Any, tuple[Any, Job | None]] = {}  # by reference: the actor, and its job unless it starts
@@ -101,7 +101,10 @@ class _Actors:
             self._add()
 
     def rows(self) -> Iterator[Row]:
-        """Process all pictures; yield their rows as they finish. Pictures of lost processes are repeated."""
+        """Process all pictures; yield their rows as they finish.
+
+        A picture whose process was lost is repeated up to `RETRIES` times.
+        """
         errors = self._ray.exceptions
         while self._waiting or any(job is not None for _, job in self._running.values()):
             (reference,), _ = self._ray.wait(list(self._running))
@@ -110,11 +113,12 @@ class _Actors:
                 answer = self._ray.get(reference)
             except errors.RayTaskError as error:
                 raise error.cause from None
-            except errors.RayError:
+            except errors.RayError as error:
                 self._add()
                 self._lost[job] += 1
-                if job is None and self._lost[job] > RETRIES:
-                    raise ScoreinvError("--workers ray: processes are lost as they start") from None
+                if job is None and self._lost[job] > RETRIES * self._count:  # a lost machine may take many with it
+                    problem = "processes end as they start: is scoreinv installed on all machines?"
+                    raise ScoreinvError(f"--workers ray: {problem} (--debug shows Ray's error)") from error
                 if job is not None and self._lost[job] > RETRIES:
                     reason = f"its worker was lost {RETRIES + 1} times: is there enough memory?"
                     yield {"input": job.source, "error": reason}
