@@ -1,6 +1,6 @@
 """Batches on a Ray cluster: actors, one a process, get pictures one after another.
 
-Each machine needs scoreinv, and the files under the same paths, or URLs of an object store.
+Each machine needs scoreinv, and access to the files: under the same paths, or in an object store.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class _Actors:
             self._submit(actor)
 
     def _add(self) -> None:
-        """Start an actor; it gets pictures once it has started, since there may be no room for it any more."""
+        """Start an actor. It gets no picture before it has started: the cluster may have no room for it any more."""
         actor = self._start()
         self._running[actor.start.remote()] = actor, None
 

@@ -52,7 +52,7 @@ class AuxiliaryFiles:
         references: photos with example colours.
         uncertainty: file or folder for maps of the samples' standard deviation.
         steps_to: folder for the picture after each step of a restoration.
-        endings: a suffix for the name of the picture after each step.
+        endings: suffixes of the names of these pictures, one for each step.
     """
 
     mask: str | None = None
