@@ -986,6 +986,18 @@ def test_many_photographs_are_restored(visitor, tmp_path):
     assert visitor.page.locator("#kept li").count() == 0
 
 
+def test_many_photographs_are_kept_if_the_server_does_not_respond(waiting, tmp_path):
+    visitor, _ = waiting
+    visitor.page.set_input_files("#file", [photo(tmp_path, 60, 80, name=name) for name in ("a.png", "b.png")])
+    visitor.until("sessionStorage.batch !== undefined")
+    visitor.page.route("**/api/batches/*", lambda route: route.abort())
+    visitor.page.reload()
+    assert "does not respond" in visitor.error()
+    visitor.page.unroute("**/api/batches/*")
+    visitor.page.click("text=Continue with 2 photographs")
+    visitor.until("document.querySelectorAll('#cards button').length === 2")
+
+
 def test_photographs_that_are_sent_stay_apart_from_those_opened_meanwhile(waiting, tmp_path, monkeypatch):
     visitor, _ = waiting
     first, second = ([photo(tmp_path, name=f"{letter}{n}.png") for n in range(3)] for letter in "ab")
