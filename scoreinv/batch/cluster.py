@@ -1,6 +1,6 @@
 """Batches on a Ray cluster: actors, one a process, get pictures one after another.
 
-Each machine needs scoreinv, and the files under the same paths, or URLs of an object store.
+Each machine needs scoreinv, and access to the files: under the same paths, or in an object store.
 """
 
 from __future__ import annotations
@@ -72,10 +72,11 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
     with ExitStack() as stack:
         stack.callback(_disconnect, ray)
         stack.enter_context(redirect_stdout(_FilteredStdout(sys.stdout, _connect(ray))))  # type: ignore[type-var]
-        gpus = int(machine.device != "cpu" and _capacity(ray, "GPU", 1) > 0)
-        capacity = _capacity(ray, "GPU", 1) if gpus else _capacity(ray, "CPU", threads)
+        gpus = int(machine.device != "cpu" and _capacity(ray, GPU=1) > 0)
+        capacity = _capacity(ray, CPU=threads, GPU=gpus)
         if not capacity:
-            raise InputError(f"--threads {threads}: no machine of the cluster has as many processors")
+            which = "machine of the cluster with a GPU" if gpus else "machine of the cluster"
+            raise InputError(f"--threads {threads}: no {which} has as many processors")
         kind = ray.remote(num_cpus=threads, num_gpus=gpus)(Processor)
         start = partial(kind.remote, work.on(replace(machine, threads=threads)), str(Path.cwd()))
         yield from _Actors(ray, jobs, min(len(jobs), capacity), start).rows()
@@ -92,7 +93,7 @@ class _Actors:
     """
 
     def __init__(self, ray: Any, jobs: list[Job], count: int, start: Callable[[], Any]) -> None:
-        self._ray, self._start = ray, start
+        self._ray, self._start, self._count = ray, start, count
         self._waiting, self._lost = deque(jobs), Counter[Job | None]()
         self._machine: Machine | None = None  # that of the first actor, so that all use one precision
         self._running: dict[Any, tuple[Any, Job | None]] = {}  # by reference: the actor, and its job unless it starts
@@ -100,7 +101,10 @@ class _Actors:
             self._add()
 
     def rows(self) -> Iterator[Row]:
-        """Process all pictures; yield their rows as they finish. Pictures of lost processes are repeated."""
+        """Process all pictures; yield their rows as they finish.
+
+        A picture whose process was lost is repeated up to `RETRIES` times.
+        """
         errors = self._ray.exceptions
         while self._waiting or any(job is not None for _, job in self._running.values()):
             (reference,), _ = self._ray.wait(list(self._running))
@@ -109,11 +113,12 @@ class _Actors:
                 answer = self._ray.get(reference)
             except errors.RayTaskError as error:
                 raise error.cause from None
-            except errors.RayError:
+            except errors.RayError as error:
                 self._add()
                 self._lost[job] += 1
-                if job is None and self._lost[job] > RETRIES:
-                    raise ScoreinvError("--workers ray: processes are lost as they start") from None
+                if job is None and self._lost[job] > RETRIES * self._count:  # a lost machine may take many with it
+                    problem = "processes end as they start: is scoreinv installed on all machines?"
+                    raise ScoreinvError(f"--workers ray: {problem} (--debug shows Ray's error)") from error
                 if job is not None and self._lost[job] > RETRIES:
                     reason = f"its worker was lost {RETRIES + 1} times: is there enough memory?"
                     yield {"input": job.source, "error": reason}
@@ -128,7 +133,7 @@ class _Actors:
             self._submit(actor)
 
     def _add(self) -> None:
-        """Start an actor; it gets pictures once it has started, since there may be no room for it any more."""
+        """Start an actor. It gets no picture before it has started: the cluster may have no room for it any more."""
         actor = self._start()
         self._running[actor.start.remote()] = actor, None
 
@@ -199,7 +204,7 @@ def _without_stderr() -> Iterator[None]:
         os.close(null)
 
 
-def _capacity(ray: Any, resource: str, each: int) -> int:
-    """Return the number of processes that fit on the machines if each needs this amount of a resource."""
+def _capacity(ray: Any, **needs: int) -> int:
+    """Return the number of processes that fit on the machines if each needs these amounts of resources."""
     machines = [machine["Resources"] for machine in ray.nodes() if machine["Alive"]]
-    return sum(int(machine.get(resource, 0) // each) for machine in machines)
+    return sum(min(int(machine.get(name, 0) // each) for name, each in needs.items() if each) for machine in machines)

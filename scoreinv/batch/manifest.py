@@ -111,7 +111,7 @@ class Manifest(Table):
 
     @cached_property
     def finished(self) -> set[str]:
-        """Inputs whose last line names a result. Read once, before this run appends lines."""
+        """Inputs whose last line names a result. Read once, at the first picture that is skipped because it exists."""
         last: dict[str, str] = {}
         with suppress(OSError), self.path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             last = {row["input"]: row["output"] for row in csv.DictReader(file)}
@@ -127,7 +127,7 @@ class Manifest(Table):
 
 @contextmanager
 def manifest_of(jobs: Plan) -> Iterator[Manifest | None]:
-    """Yield the manifest of a plan; None if its results are not in one folder.
+    """Yield the manifest of a plan; None if the plan has neither a folder nor a store for it.
 
     Files of an object store cannot be appended to: there the manifest is written at the end, as
     `manifests/TIME-NUMBER.csv`.

@@ -40,7 +40,7 @@ class OutputOptions:
         format: file suffix of results that `output` does not name; None: tif for a TIFF, else png.
         quality: quality of lossy formats, 1 to 100; None: the format's default.
         shard: `K/N`, the K-th of N parts of the pictures; None: all.
-        workers: number of processes, or `ray`; None: chosen by the number of pictures.
+        workers: number of processes, or `ray`; None: see `workers.choose_workers`.
         frame: index of the frame to read; None: the only one.
         changes: file or folder for masks of changes.
         provenance: whether results have a record of the run.
@@ -104,7 +104,7 @@ def ending(source: str, suffix: str, options: OutputOptions, kind: str | None) -
     """Return the ending of a result's name after the photo's stem, such as `_inpainted.png`.
 
     Args:
-        kind: file suffix of the task's results; None: the task has no fixed one.
+        kind: the task's default file suffix; None: tif for a TIFF, else png.
     """
     usual = "tif" if Path(source).suffix.lower() in (".tif", ".tiff") else "png"
     return f"{suffix}.{options.format or kind or usual}"

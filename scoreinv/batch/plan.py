@@ -52,7 +52,7 @@ class AuxiliaryFiles:
         references: photos with example colours.
         uncertainty: file or folder for maps of the samples' standard deviation.
         steps_to: folder for the picture after each step of a restoration.
-        endings: a suffix for the name of the picture after each step.
+        endings: suffixes of the names of these pictures, one for each step.
     """
 
     mask: str | None = None
@@ -71,7 +71,7 @@ class AuxiliaryFiles:
         return {name for name in names if getattr(self, name)}
 
     def check(self) -> None:
-        """Raise InputError if a file does not exist, stdin is used twice, or an option needs a mask file."""
+        """Raise InputError for missing hints, for stdin in a second role, and for mask options without effect."""
         if self.mask == self.avoid == STREAM:
             raise InputError("--avoid -: stdin can be read once, and --mask has it")
         if self.masks.mask_threshold == 1:
@@ -128,7 +128,8 @@ class Plan:
     Attributes:
         jobs: the jobs of this shard. They depend on the inputs alone, not on finished results or masks.
         batch: whether there are several inputs or a folder. A batch continues after failures and skips finished files.
-        folder: the folder that gets the manifest; None if a batch's results are in several folders.
+        folder: local folder that gets the manifest; None for a single photo, an object store, or several inputs without
+            `-o`.
         results_skipped: number of inputs that are left out because they are results of other inputs.
         left_out: why photos are not processed, by source.
         store: URL of the results' folder, if photos and results are in an object store.

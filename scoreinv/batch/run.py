@@ -16,7 +16,8 @@ from scoreinv.files.urls import is_url
 from scoreinv.system.files import remove_leftovers
 
 Progress = Callable[..., None]
-"""Called with the finished fraction of the batch, the seconds left (None: unknown), and the current picture's path."""
+"""Called with the finished fraction of the batch, the seconds left (None: unknown), and the current picture's path:
+empty for a single picture, and with several processes."""
 
 
 def run(plan: Plan, work: Work, progress: Progress = lambda *_: None) -> Generator[Row, None, None]:
@@ -29,7 +30,7 @@ def run(plan: Plan, work: Work, progress: Progress = lambda *_: None) -> Generat
 
     Raises:
         CheckpointError: a model cannot be used.
-        ScoreinvError, OSError: any other failure, outside a batch.
+        ScoreinvError, OSError: any other failure outside a batch, or of the whole batch, such as a missing cluster.
     """
     rows = {job: row_if_skipped(job, plan, overwrite=work.options.overwrite) for job in plan.jobs}
     wanted = [job for job, row in rows.items() if row is None]

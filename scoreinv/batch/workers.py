@@ -1,8 +1,8 @@
 """Worker processes on this machine. Each gets jobs and the `Work`, loads its models once, and returns rows.
 
-Each worker uses one thread, since networks on small windows gain little from several. All use the precision that `auto`
-chooses once. By default there are as many workers as processors, if the batch is large enough to repay their start and
-the memory suffices.
+By default each worker uses one thread, since networks on small windows gain little from several, and there are as many
+workers as processors, if the batch is large enough to repay their start and the memory suffices. `auto` chooses the
+precision once, for all workers.
 """
 
 from __future__ import annotations
@@ -105,7 +105,10 @@ class _Pools:
         self._pools = [start() for _ in range(count)]
 
     def rows(self) -> Iterator[Row]:
-        """Process all pictures; yield their rows as they finish. Pictures of killed processes are repeated."""
+        """Process all pictures; yield their rows as they finish.
+
+        A picture whose process was killed is repeated up to `RETRIES` times.
+        """
         for number in range(self._count):
             self._submit(number)
         while self._running:

@@ -26,7 +26,7 @@ def compare(
     output: Annotated[
         str | None,
         Setting(
-            "Also write both photos side by side: generated pixels red, altered ones blue, unrecorded changes yellow.",
+            "Also write both photos side by side: generated pixels red, altered blue, changes outside the mask yellow.",
             metavar="FILE",
             option="-o --output",
         ),

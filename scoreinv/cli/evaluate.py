@@ -145,7 +145,8 @@ def evaluate_run(
 ) -> None:
     """Evaluate the snapshots of a run, print a table of their figures, and plot it.
 
-    Figures are appended to `evaluation.jsonl`, and a snapshot with figures there is not evaluated again.
+    Figures are appended to `evaluation.jsonl`. A snapshot that has figures there for the same settings is not evaluated
+    again.
     """
     from scoreinv.imaging.plot import line_plots
     from scoreinv.tasks.evaluate_run import RunEvaluation, snapshot_in, snapshots_of

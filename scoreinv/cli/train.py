@@ -276,7 +276,7 @@ def _configuration(subject: Subject, how: RunOptions, common: Common) -> trainin
 
 
 def _named(subject: Subject, how: RunOptions, common: Common) -> training.TrainingConfig:
-    """Return the configuration of a file, of a published model or of the resumed run, else the preset for an SDE."""
+    """Return the configuration of a file, of a published model or of the resumed run, else a preset."""
     from scoreinv.training import presets
 
     resumed = Path(how.out) if how.resume and how.out is not None else None

@@ -27,7 +27,7 @@ _restore = contextlib.ExitStack()
 _inside = 0
 """Number of active blocks of `guarded` in all threads: the first suppresses messages, the last runs `_restore`."""
 _LONGEST_PROFILE = 16 << 20
-"""Maximum size of a PNG's profile or text, in bytes. By default Pillow refuses pictures with 1/16 of it."""
+"""Maximum size of a PNG's profile or text, in bytes. By default Pillow refuses pictures with more than 1/16 of it."""
 
 _LIBTIFF: list[Callable[[int | None], int | None]] = []
 """The functions that set libtiff's message handlers (None: no messages) and return the previous one.

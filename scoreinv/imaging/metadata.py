@@ -89,7 +89,7 @@ def _kept_exif(exif: Image.Exif) -> bytes | None:
 
 
 def _kept_xmp(xmp: Any) -> bytes | None:
-    """Return an XMP packet without `_FILE_PROPERTIES`; raise ValueError for another type than text or bytes."""
+    """Return an XMP packet without `_FILE_PROPERTIES`; raise ValueError for other types than `metadata_of` lists."""
     if isinstance(xmp, str):
         xmp = xmp.encode(errors="replace")
     elif isinstance(xmp, tuple | list) and all(isinstance(value, int) for value in xmp):
@@ -127,7 +127,7 @@ def profile_fits(icc: bytes, *, gray: bool) -> bool:
 
 
 def tone_curve_of(icc: bytes | None) -> ToneCurve:
-    """Return the tone curve of a colour profile: the curve of its grey or green channel, or sRGB's if it has none."""
+    """Return the tone curve of a colour profile, by its grey or green channel; without a valid one sRGB's."""
     if icc is not None:
         with suppress(InputError, struct.error, ValueError, ZeroDivisionError):
             for number in range(*struct.unpack_from(">I", icc, 128)):

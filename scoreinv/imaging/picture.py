@@ -24,7 +24,7 @@ from scoreinv.windows.boxes import Box, crop
 _Item = TypeVar("_Item")
 
 MAX_MEGAPIXELS = 400
-"""Maximum size of a picture, read or written."""
+"""Maximum size of a picture that is read or made."""
 
 STRIP_ROWS = 256
 _STRIP_PIXELS = 1 << 20
@@ -195,7 +195,7 @@ class Picture:
 
         Args:
             low_rgb: hxwx3 float in [0, 1], the whole picture at any smaller size.
-            weights: weights of the luma.
+            weights: name of the luma weights.
             callback: called with the completed fraction of the rows, in (0, 1].
         """
         low_rgb = low_rgb.astype(np.float32)
@@ -259,7 +259,7 @@ class Picture:
             rgb: HxWx3 float in [0, 1].
             where: HxW bool, the pixels to change.
             gray: a picture of the same size.
-            weights: weights of the luma.
+            weights: name of the luma weights.
         """
         pixels = self.pixels.copy()
         for top, rows in self._strips():

@@ -253,7 +253,7 @@ def _extended(document: Any, record: Record) -> bytes:
 
 
 def _serialised(document: Any) -> str:
-    """Return the XML of a document, with line breaks and tabs of attributes escaped, as minidom does not."""
+    """Return the XML of a document, with the line breaks and tabs of attributes escaped: minidom leaves them."""
     for element in document.getElementsByTagName("*"):
         for attribute in element.attributes.values():
             for char, mark in _BREAKS.items():

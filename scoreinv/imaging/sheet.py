@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from scoreinv.imaging.opencv import viridis
 
-_LEAST, _PARTS = 11, 40  # font size, and height of the colour scale: 1/40 of the picture's side, at least 11 pixels
+_LEAST, _PARTS = 11, 40  # least pixels, and divisor: font size by the width, height of the colour scale by the height
 _QUANTILE = 0.99  # quantile of the nonzero deviations at the end of the colour scale
 
 

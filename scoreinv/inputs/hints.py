@@ -88,7 +88,7 @@ def present_colours(picture: Picture) -> KnownColours | None:
 
 
 def read_reference(path: str) -> Picture:
-    """Read a reference photo, reduced to `_REFERENCE_SIDE` pixels and 8 bits."""
+    """Read a reference photo as 8-bit RGB, with its shorter side reduced to at most `_REFERENCE_SIDE` pixels."""
     picture = read_picture(path)
     scale = min(1.0, _REFERENCE_SIDE / min(picture.size))
     return Picture(to_samples(picture.resized_rgb(*scaled(picture.size, scale)), np.dtype(np.uint8)))

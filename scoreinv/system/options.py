@@ -61,7 +61,7 @@ class Setting:
 
     Attributes:
         words: its help, in one or two sentences.
-        range: of a number.
+        range: the allowed values of a number.
         metavar: placeholder of the value in the command line's help.
         read: converts the command line's text (None: not given) to the value; None: the value is a number or a word.
         advanced: for scripts and researchers; the help lists it separately.

@@ -34,7 +34,7 @@ class ETA:
     _reports: list[tuple[float, float]] = field(default_factory=list)
 
     def left(self, now: float, done: float) -> float | None:
-        """Record a report, and return the seconds left; None if there are too few reports.
+        """Record a report, and return the seconds left; None if too little work was completed since the first report.
 
         Args:
             now: time of the report, in seconds of any clock.

@@ -110,7 +110,7 @@ class Batch:
                     shutil.rmtree(self.folder, ignore_errors=True)
                     raise Cancelled("the photographs were forgotten")
                 if "error" in row:
-                    notify(callback, done / len(plan.jobs))  # if the job was cancelled: the batch would continue
+                    notify(callback, done / len(plan.jobs))  # ends a stopped job: the batch would continue
                 row = self._named(row)
                 if manifest is not None:
                     manifest.add(row)

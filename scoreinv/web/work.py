@@ -131,7 +131,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         """Queue a task that draws no samples; see `submit`.
 
         Args:
-            task: calls the task. A lambda looks the task up when the job starts, since it imports torch.
+            task: runs the task; a lambda, so that the task's module and torch are imported when the job starts.
         """
 
         def improve(callback: Callback) -> Result:

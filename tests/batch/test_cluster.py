@@ -148,6 +148,14 @@ def test_without_gpus_or_room(ray):
     assert ray.begun == ["local", "ended"] * 2
 
 
+def test_a_process_needs_its_processors_and_its_gpu_on_one_machine(ray):
+    ray.machines = [({"CPU": 8}, True), ({"CPU": 4, "GPU": 4}, True)]
+    list(process_on_ray(jobs(9), work("auto", 2)))
+    assert len(ray.actors) == 2
+    with pytest.raises(InputError, match="--threads 6"):  # Ray would wait for such a machine without end
+        next(process_on_ray(jobs(2), work("auto", 6)))
+
+
 def test_a_cluster_that_is_not_there(ray, monkeypatch):
     ray.init_error = ConnectionError("nobody\nanswers")
     monkeypatch.setenv("RAY_ADDRESS", "there:1")
@@ -192,11 +200,12 @@ def test_a_picture_whose_process_is_lost_is_repeated_three_times(ray, times, err
 
 
 def test_actors_that_are_lost_as_they_start(ray):
-    ray.losses["start"] = 3
+    ray.losses["start"] = 6  # a lost machine takes several with it
     assert len(list(process_on_ray(jobs(2), work()))) == 2
     ray.losses["start"] = 99
-    with pytest.raises(ScoreinvError, match="as they start"):
+    with pytest.raises(ScoreinvError, match="as they start") as raised:
         list(process_on_ray(jobs(2), work()))
+    assert isinstance(raised.value.__cause__, LostError)
 
 
 def test_work_ends_though_an_actor_finds_no_room_any_more(ray, monkeypatch):

@@ -746,6 +746,36 @@ def test_a_job_begins_and_the_page_is_loaded_anew_while_an_earlier_state_is_save
     assert (came[:2], visitor.questions) == ([0, 1], [])
 
 
+def test_a_page_that_stays_after_its_last_save(waiting, tmp_path, monkeypatch):
+    """States that were sent at once follow each other; after a failure the page saves again."""
+    visitor, _ = waiting
+    came, save = [], Sessions.save
+    visitor.open(photo(tmp_path))
+    visitor.page.evaluate("import('/static/session.js').then(session => session.save())")
+
+    def failing(self: Sessions, key: str, state: bytes, after: int) -> int:
+        came.append(after)
+        if len(came) <= 3:
+            raise OSError("the disk is full")
+        return save(self, key, state, after)
+
+    monkeypatch.setattr(Sessions, "save", failing)
+    ending = "session.changed(), window.dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    visitor.page.evaluate(f"import('/static/session.js').then(session => {{ for (const _ of '123') {ending}; }})")
+    wait_for(lambda: len(came) == 4)
+    assert [after - came[3] for after in sorted(came[:3])] == [0, 1, 2]
+    assert visitor.page.is_hidden("#error")
+
+
+def test_an_error_of_the_save_before_another_photograph_opens(waiting, tmp_path):
+    visitor, _ = waiting
+    visitor.open(photo(tmp_path))
+    visitor.page.evaluate("import('/static/session.js').then(session => session.save())")
+    visitor.page.route("**/api/sessions/*", lambda route: route.abort())
+    visitor.page.evaluate("import('/static/session.js').then(session => (session.changed(), session.leave()))")
+    assert "does not respond" in visitor.error()
+
+
 def test_a_photograph_that_was_left_can_be_continued_and_forgotten(visitor, tmp_path):
     """In another tab, with its settings, which the next photograph does not get; no question is asked."""
     hole = visitor.open_painted(photo(tmp_path))
@@ -984,6 +1014,18 @@ def test_many_photographs_are_restored(visitor, tmp_path):
     visitor.page.click("#forget")
     visitor.wait("empty")
     assert visitor.page.locator("#kept li").count() == 0
+
+
+def test_many_photographs_are_kept_if_the_server_does_not_respond(waiting, tmp_path):
+    visitor, _ = waiting
+    visitor.page.set_input_files("#file", [photo(tmp_path, 60, 80, name=name) for name in ("a.png", "b.png")])
+    visitor.until("sessionStorage.batch !== undefined")
+    visitor.page.route("**/api/batches/*", lambda route: route.abort())
+    visitor.page.reload()
+    assert "does not respond" in visitor.error()
+    visitor.page.unroute("**/api/batches/*")
+    visitor.page.click("text=Continue with 2 photographs")
+    visitor.until("document.querySelectorAll('#cards button').length === 2")
 
 
 def test_photographs_that_are_sent_stay_apart_from_those_opened_meanwhile(waiting, tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ const is_hidden = (file) => file.name.startsWith(".");
 
 export const is_picture = (file) => PICTURES.test(file.name) && !is_hidden(file);
 
-// Returns a sentence about the files that are no pictures, if there are any.
+// Returns a list with a sentence about the files that are no pictures, or an empty list. Hidden files do not count.
 function left_out(files) {
   const [first, ...more] = files.filter((file) => !is_picture(file) && !is_hidden(file));
   if (!first) return [];
@@ -126,7 +126,8 @@ export async function resume(saved) {
   try {
     await refresh();
   } catch (error) {
-    await forget();
+    if (key === saved.key) leave();
+    if (error.status === 404) await session.forget(saved.key); // the server no longer has them
     throw error;
   }
   if (key !== saved.key) return; // something else was opened meanwhile

@@ -32,7 +32,7 @@ export function show_note(text, actions = []) {
   );
 }
 
-// photo: the description of the picture that a download gives: of the photograph `of`, or of its result.
+// photo: the server's description of the picture to download, which is the photograph `of` or one of its results.
 export function show_photo(photo, of) {
   find("title").textContent = photo ? `${of.name} · ${photo.width} × ${photo.height}${photo.bits === 16 ? " · 16 bit" : ""}` : "";
   document.title = photo ? `${of.name} – scoreinv` : "scoreinv";

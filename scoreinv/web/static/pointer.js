@@ -5,9 +5,9 @@ const STILL = 4; // CSS pixels that a finger moves involuntarily
 export class Pointer {
   // brush(): returns the current { tool, colour, diameter }, or null if nothing can be painted.
   // callbacks: stroke(step): a stroke has ended; step undoes it.
-  //   painted(): the pointer was lifted after a stroke.
+  //   painted(): the pointer of a stroke was lifted.
   //   click(point, event), box([point, point], event): of the tools Object and Crop, in pixels of the picture.
-  //   hold(down): without a brush, the stage is pressed or released.
+  //   hold(down): true when the stage is pressed without a brush, false when it is released or dragged.
   //   press(x, y): without a brush, the stage was pressed without a movement, in pixels of the stage.
   constructor(stage, brush, callbacks) {
     this.stage = stage;
@@ -15,7 +15,7 @@ export class Pointer {
     this.callbacks = callbacks;
     this.down = new Map(); // pressed pointers: id -> [x, y]
     this.last = null; // latest point of the stroke, in pixels of the picture
-    this.first = null; // where the tool Object was pressed, in pixels of the stage
+    this.first = null; // where the tool Object or Crop was pressed, in pixels of the stage
     this.divided = null; // where the divider was when it was pressed
     this.panning = false;
     this.space = false;

@@ -18,7 +18,7 @@ const MOST_STEPS = 100; // of undo, and of redo, that are saved
 const MOST_AGE = 24 * 3600e3;
 const KEEPALIVE = 60_000; // bytes that requests may send, in all, while the page ends
 
-let current = null; // { key, version }
+let current = null; // { key, version: of the latest state that was sent }
 let name = "";
 let timer = null;
 let saving = null; // promise of the request that is under way
@@ -58,26 +58,29 @@ export async function save() {
   await saving;
 }
 
-// A small state is saved even if the page ends meanwhile. It follows the one that is under way.
+// A small state is saved even if the page ends meanwhile. It follows those that are under way.
 async function store(mine, body) {
-  const after = mine.version + Number(saving !== null);
+  const after = mine.version++;
   sending += body.size;
   try {
-    const answer = await ask("POST", `/api/sessions/${mine.key}?after=${after}`, body, null, sending < KEEPALIVE);
-    mine.version = Math.max(mine.version, (await answer.json()).version);
+    await ask("POST", `/api/sessions/${mine.key}?after=${after}`, body, null, sending < KEEPALIVE);
+  } catch (error) {
+    mine.version -= 1;
+    throw error;
   } finally {
     sending -= body.size;
   }
   if (mine === current) remember();
 }
 
-// Saves while the page is being closed; returns whether changes would be lost.
+// Saves while the page is being closed; returns whether changes would be lost. If that fails and the page stays, it saves
+// again.
 function save_last() {
   if (is_saved || !current) return sending >= KEEPALIVE;
   const body = state();
   if (sending + body.size >= KEEPALIVE) return true;
   is_saved = true;
-  saving = store(current, body).catch(() => {}).finally(() => (saving = null));
+  saving = store(current, body).catch(changed).finally(() => (saving = null));
   return false;
 }
 
@@ -228,9 +231,9 @@ export async function forget(key = current?.key) {
   await ask("DELETE", `/api/sessions/${key}`);
 }
 
-// Saves the current photograph a last time, before another is opened.
+// Saves the current photograph a last time, before another is opened; shows an error.
 export async function leave() {
-  await save().catch(() => {});
+  await save().catch(show_error);
   current = null;
   sessionStorage.removeItem("session");
 }
