@@ -30,7 +30,9 @@ def colorize(
     ] = None,
     tint: Annotated[
         Literal["luma", "white"],
-        Setting("Tone of a tinted print (sepia) without its tint: its brightness, or its lightest tone white."),
+        Setting(
+            "Tones of a sepia print without its tint. luma: its brightness; white: its lightest tone becomes white."
+        ),
     ] = "luma",
     request: ColorizeRequest,
     model: TaskModel = "scene",

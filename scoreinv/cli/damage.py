@@ -10,7 +10,7 @@ from scoreinv.inputs.mask_options import DAMAGE_SUFFIX
 from scoreinv.models.loading import Models
 from scoreinv.tasks.requests import DamageRequest
 
-UNUSED = ("changes", "provenance", "record_time")
+UNUSED = ("seed", "changes", "provenance", "record_time")
 
 
 def damage(

@@ -26,7 +26,7 @@ UNUSED = ("seed",)
 def interpolate(
     first: Annotated[str, typer.Argument(metavar="A", help="First picture; - is stdin.", show_default=False)],
     second: Annotated[str, typer.Argument(metavar="B", help="Last picture, of the same size.", show_default=False)],
-    common: Common,
+    *,
     model: ModelOption = GENERATIVE_MODEL,
     count: Annotated[
         int, Setting("Number of pictures, both ends included.", Whole(2, 10_000), option="-n --count")
@@ -45,6 +45,7 @@ def interpolate(
     ] = None,
     quality: Quality = None,
     frame: Frame = None,
+    common: Common,
 ) -> None:
     """Interpolate between two pictures, by an arc between their latent codes.
 

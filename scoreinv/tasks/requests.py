@@ -751,7 +751,7 @@ class RestoreRequest(Request):
     noise_std: Annotated[float | None, NOISE] = None
     samples: SampleCount = 1
     seed: int = 0
-    estimate: Annotated[Estimate | None, Setting(f"Of the colours, {COLOR_ESTIMATE_HELP}")] = None
+    estimate: Annotated[Estimate | None, Setting(f"Choice of colours. {COLOR_ESTIMATE_HELP}")] = None
     keep_steps: bool = False
 
     def __post_init__(self) -> None:

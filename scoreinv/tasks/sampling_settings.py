@@ -36,7 +36,7 @@ class SamplerSettings:
         Setting(
             "pc: predictor-corrector, the paper's; ode: adaptive probability flow; multistep: DPM-Solver++, fast; "
             "heun: EDM's; ddim. "
-            "(default: pc where settings were published with the model, else multistep)",
+            "(default: pc if settings were published with the model, else multistep)",
             advanced=True,
         ),
     ] = None
@@ -128,7 +128,7 @@ _OWNERS: dict[str, Sampler] = {"rtol": "ode", "churn": "heun", "eta": "ddim"}
 Probe = Literal["rademacher", "gaussian"]
 
 FIXED_STEPS = Setting(
-    "Solve the ODE in so many equal steps of four evaluations; 16 are good. (default: adaptive)", STEPS
+    "Number of equal steps of the ODE solver, of four evaluations each; 16 suffice. (default: adaptive)", STEPS
 )
 
 
@@ -146,7 +146,7 @@ class RunEvaluationSettings:
 
     from_: Annotated[int | None, Setting("Of a run: first step to evaluate.", Whole(), option="from")] = None
     to: Annotated[int | None, Setting("Of a run: last step to evaluate.", Whole())] = None
-    every: Annotated[int, Setting("Of a run: only snapshots whose step is a multiple.", Whole(1))] = 1
+    every: Annotated[int, Setting("Of a run: only snapshots at multiples of this step.", Whole(1))] = 1
     samples: Annotated[
         int, Setting("Of a run: samples of each snapshot; 0 for none.", Whole(0, 100_000), option="-n count")
     ] = 256

@@ -36,7 +36,7 @@ NOTES: dict[NoteCode, str] = {
     "colors_replaced": "The photograph was in colour: its colours were replaced.",
     "tint_removed": "The tint of the print was removed.",
     "tint_kept": "The tint of the print was kept.",
-    "gray_weights_unknown": "The model does not know the grey weights {given}: it used {known}.",
+    "gray_weights_unknown": "The model does not know the grey weights {given}: the method pc was used.",
     "hints_unused": "The colour hints had no effect: the photograph is in colour.",
     "colors_kept": "The colours were kept.",
     "colors_not_drawn": "No colour was added, because the tint was kept.",

@@ -19,6 +19,7 @@ COMMON = [
 
 UNUSED = {
     "select": ["--seed", "--device", "--precision"],
+    "damage": ["--seed"],
     "serve": ["--seed", "--overwrite"],
     "interpolate": ["--seed"],
     "evaluate": ["--seed", "--overwrite", "--precision"],

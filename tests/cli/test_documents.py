@@ -240,12 +240,30 @@ def names(node: ast.Import) -> list[str]:
     return [alias.name.split(".")[0] for alias in node.names]
 
 
+def documents() -> list[Path]:
+    folders = ("examples", "pretrained", "scoreinv", "tests")
+    return [*ROOT.glob("*.md"), *(path for name in folders for path in (ROOT / name).rglob("*.md"))]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives the headings of a page."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", documents(), ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_to_files_and_headings(page):
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text("utf-8")):
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
 def test_no_page_replaces_the_editable_installation_by_one_with_extras():
     """After `pip install '.[web]'` edits of the checkout would silently have no effect."""
-    for path in [
-        *ROOT.glob("*.md"),
-        *(path for name in ("examples", "pretrained", "scoreinv") for path in (ROOT / name).rglob("*.md")),
-    ]:
+    for path in documents():
         assert re.findall(r"pip install [\"']?\.\S*", path.read_text("utf-8")) == [], path
 
 
