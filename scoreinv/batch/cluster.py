@@ -12,7 +12,6 @@ import platform
 import signal
 import sys
 import threading
-from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from typing import Any, TextIO
 from scoreinv.batch.plan import Job
 from scoreinv.batch.resume import Row
 from scoreinv.batch.work import Work, process
-from scoreinv.batch.workers import RETRIES
+from scoreinv.batch.workers import RETRIES, PendingJobs
 from scoreinv.models.loading import Machine
 from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.system.terminal import ENDING_SIGNALS
@@ -94,7 +93,8 @@ class _Actors:
 
     def __init__(self, ray: Any, jobs: list[Job], count: int, start: Callable[[], Any]) -> None:
         self._ray, self._start, self._count = ray, start, count
-        self._waiting, self._lost = deque(jobs), Counter[Job | None]()
+        self._pending = PendingJobs(jobs)
+        self._lost_starts = 0  # since an actor last started
         self._machine: Machine | None = None  # that of the first actor, so that all use one precision
         self._running: dict[Any, tuple[Any, Job | None]] = {}  # by reference: the actor, and its job unless it starts
         for _ in range(count):
@@ -106,7 +106,7 @@ class _Actors:
         A picture whose process was lost is repeated up to `RETRIES` times.
         """
         errors = self._ray.exceptions
-        while self._waiting or any(job is not None for _, job in self._running.values()):
+        while self._pending or any(job is not None for _, job in self._running.values()):
             (reference,), _ = self._ray.wait(list(self._running))
             actor, job = self._running.pop(reference)
             try:
@@ -115,19 +115,14 @@ class _Actors:
                 raise error.cause from None
             except errors.RayError as error:
                 self._add()
-                self._lost[job] += 1
-                if job is None and self._lost[job] > RETRIES * self._count:  # a lost machine may take many with it
-                    problem = "processes end as they start: is scoreinv installed on all machines?"
-                    raise ScoreinvError(f"--workers ray: {problem} (--debug shows Ray's error)") from error
-                if job is not None and self._lost[job] > RETRIES:
-                    reason = f"its worker was lost {RETRIES + 1} times: is there enough memory?"
-                    yield {"input": job.source, "error": reason}
-                elif job is not None:
-                    self._waiting.append(job)
+                if job is None:
+                    self._count_lost_start(error)
+                elif (row := self._pending.repeat(job)) is not None:
+                    yield row
                 continue
             if job is None:
                 self._machine = self._machine or answer
-                self._lost[job] = 0
+                self._lost_starts = 0
             else:
                 yield answer
             self._submit(actor)
@@ -137,10 +132,17 @@ class _Actors:
         actor = self._start()
         self._running[actor.start.remote()] = actor, None
 
+    def _count_lost_start(self, error: Exception) -> None:
+        """Raise ScoreinvError if too many processes were lost as they started, and none started since."""
+        self._lost_starts += 1
+        if self._lost_starts > RETRIES * self._count:  # a lost machine may take many with it
+            problem = "processes end as they start: is scoreinv installed on all machines?"
+            raise ScoreinvError(f"--workers ray: {problem} (--debug shows Ray's error)") from error
+
     def _submit(self, actor: Any) -> None:
         """Give the next picture to an actor, if any is left."""
-        if self._waiting:
-            job = self._waiting.popleft()
+        if self._pending:
+            job = self._pending.take()
             self._running[actor.process.remote(job, self._machine)] = actor, job
 
 

@@ -90,6 +90,28 @@ def process_in_workers(jobs: list[Job], work: Work, count: int) -> Generator[Row
         listener.stop()
 
 
+class PendingJobs:
+    """Jobs that no process has. One whose process was killed is repeated up to `RETRIES` times."""
+
+    def __init__(self, jobs: list[Job]) -> None:
+        self._waiting, self._killed = deque(jobs), Counter[Job]()
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def take(self) -> Job:
+        """Remove the next job."""
+        return self._waiting.popleft()
+
+    def repeat(self, job: Job) -> Row | None:
+        """Add a job whose process was killed; if that was too often, return its row instead."""
+        self._killed[job] += 1
+        if self._killed[job] > RETRIES:
+            return {"input": job.source, "error": f"its worker was killed {RETRIES + 1} times: is there enough memory?"}
+        self._waiting.append(job)
+        return None
+
+
 class _Pools:
     """Pools of one process each, which process pictures. A pool whose process was killed is started again.
 
@@ -99,8 +121,7 @@ class _Pools:
     """
 
     def __init__(self, jobs: list[Job], work: Work, count: int, start: Callable[[], ProcessPoolExecutor]) -> None:
-        self._work, self._count, self._start = work, count, start
-        self._waiting, self._killed = deque(jobs), Counter[Job]()
+        self._work, self._start, self._pending = work, start, PendingJobs(jobs)
         self._running: dict[Future[Row], tuple[int, Job]] = {}
         self._pools = [start() for _ in range(count)]
 
@@ -109,22 +130,17 @@ class _Pools:
 
         A picture whose process was killed is repeated up to `RETRIES` times.
         """
-        for number in range(self._count):
+        for number in range(len(self._pools)):
             self._submit(number)
         while self._running:
             for future in wait(self._running, return_when=FIRST_COMPLETED).done:
                 number, job = self._running.pop(future)
                 try:
-                    row = future.result()
+                    row: Row | None = future.result()
                 except BrokenProcessPool:
-                    self._killed[job] += 1
-                    if self._killed[job] <= RETRIES:
-                        self._waiting.append(job)
-                        self._submit(number)
-                        continue
-                    reason = f"its worker was killed {RETRIES + 1} times: is there memory for {self._count}?"
-                    row = {"input": job.source, "error": reason}
-                yield row
+                    row = self._pending.repeat(job)
+                if row is not None:
+                    yield row
                 self._submit(number)
 
     def close(self) -> None:
@@ -137,9 +153,9 @@ class _Pools:
 
     def _submit(self, number: int) -> None:
         """Give the next picture to a pool, if any is left."""
-        if not self._waiting:
+        if not self._pending:
             return
-        job = self._waiting.popleft()
+        job = self._pending.take()
         with _without_signals():
             try:
                 future = self._pools[number].submit(process, job, self._work)
