@@ -275,7 +275,7 @@ def draw_colors(
         notify(callback, 1.0)
         return [one.unchanged(sampling.samples) for one in grays]
     averaged = request.estimate == "mean" and sampling.samples > 1
-    evaluations = sum(map(_evaluations, [sampling, *_mean_samplings(sampling)]))
+    evaluations = sum(map(_evaluations, _with_mean(sampling)))
     draw_work = evaluations * sum(one.luma.size * (1 if one.hints is None else 2) for one in grays)
     upsample_work = [(sampling.samples + averaged) * math.prod(one.picture.size) / _UPSAMPLED_PIXELS for one in grays]
     draw_part, *upsample_parts = split(callback, [draw_work, *upsample_work])
@@ -292,10 +292,11 @@ def draw_colors(
     return outcomes
 
 
-def _mean_samplings(sampling: Sampling) -> list[Sampling]:
-    """Return the sampling of the mean towards which samples are pulled; none if they are not, or are the mean."""
-    pulled = sampling.method == "conditioned" and not sampling.mean
-    return [replace(sampling, samples=1, estimate="mean")] if pulled else []
+def _with_mean(sampling: Sampling) -> list[Sampling]:
+    """Return the sampling, and that of the mean towards which samples of a conditional model are pulled."""
+    if sampling.method == "pc" or sampling.mean:
+        return [sampling]
+    return [sampling, replace(sampling, samples=1, estimate="mean")]
 
 
 def accepts_gray(prior: ScorePrior, request: ColorizeRequest) -> bool:
@@ -467,7 +468,7 @@ def _draw_tempered(
 
     Returns as `_draw_hinted`.
     """
-    samplings = [sampling, *_mean_samplings(sampling)]
+    samplings = _with_mean(sampling)
     part, *rest = split(callback, map(_evaluations, samplings))
     drawn, nfe = _draw(grays, prior, sampling, part)
     for mean_sampling in samplings[1:]:
