@@ -249,14 +249,14 @@ def _add_sessions(app: FastAPI, album: Album) -> None:
         state, version = sessions.state(key)
         return Response(state, media_type="application/octet-stream", headers={"x-version": str(version)})
 
-    @app.post("/api/sessions/{key}")
-    async def save(key: str, content: Content, after: int = 0) -> dict[str, int]:
+    @app.post("/api/sessions/{key}", status_code=204)
+    async def save(key: str, content: Content, after: int = 0) -> None:
         """Save the state of the page.
 
         Args:
             after: version of the saved state that the page has changed.
         """
-        return {"version": await run_in_threadpool(sessions.save, key, content, after)}
+        await run_in_threadpool(sessions.save, key, content, after)
 
     @app.delete("/api/sessions/{key}", status_code=204)
     def forget(key: str) -> None:

@@ -111,11 +111,11 @@ class Sessions:
             self._use(path.parent.name)
             return _read_photo(path)
 
-    def save(self, key: str, state: bytes, after: int) -> int:
-        """Save the state of the page; return its version.
+    def save(self, key: str, state: bytes, after: int) -> None:
+        """Save the state of the page. Its version is `after` + 1.
 
         Args:
-            after: version that this state follows.
+            after: version that this state follows; 0 for the first.
 
         Raises GoneError for an unknown key, ConflictError if another tab saved since, InputError if it is too long.
         """
@@ -129,7 +129,6 @@ class Sessions:
             temporary.write_bytes(state)
             temporary.replace(folder / _STATE)
             self._versions[key] = after + 1
-            return after + 1
 
     def state(self, key: str) -> tuple[bytes, int]:
         """Return the saved state of the page and its version; raise GoneError if there is none."""
