@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from scoreinv.cli.render import emit, put, rehearse
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import Setting
 from scoreinv.system.text import percent
+
+if TYPE_CHECKING:
+    from scoreinv.tasks.compare import Comparison
 
 UNUSED = ("seed", "device", "precision", "threads")
 
@@ -40,9 +43,7 @@ def compare(
     scoreinv compare old.jpg result.png                     # how many pixels differ
     scoreinv compare old.jpg result.png --changes mask.png  # any outside the mask?
     """
-    from scoreinv import files
-    from scoreinv.imaging.changes import ALTERED, GENERATED, IDENTICAL, differing, side_by_side
-    from scoreinv.imaging.records import history_of, pixel_hash
+    from scoreinv import files, tasks
 
     if [original, result, changes].count(STREAM) > 1:
         raise InputError("- (stdin) can be read once")
@@ -50,40 +51,33 @@ def compare(
         _check_output(output, original, result, changes, common)
     before, after = files.read_picture(original, frame), files.read_picture(result)
     mask = None if changes is None else files.read_picture(changes)
-    mask_records = [] if mask is None else history_of(mask.metadata.xmp)
-    original_hash = pixel_hash(before)
-    # The result's own records come first: a mask is shared by all samples, and has the record of only one.
-    records = (*reversed(history_of(after.metadata.xmp)), *reversed(mask_records))
-    record = next((each for each in records if each.original == original_hash), None)
-    if mask_records and mask_records[-1].original != original_hash:
-        raise InputError(f"{changes}: is the mask of another original, with the SHA-256 {mask_records[-1].original}")
-    part = before if record is None or record.box is None else before.part(record.box)
-    differs = differing(part, after)
-    levels = ALTERED * differs.astype("uint8") if mask is None else mask.pixels
-    if levels.shape != after.size or levels.dtype != "uint8":
-        raise InputError(f"{changes}: is not a mask of changes for this result: it needs its size, in 8-bit grey")
-    unmarked = differs & (levels == IDENTICAL)
-    row: dict[str, Any] = {"input": original, "result": result, "changes": changes}
-    row |= {"outside": int(unmarked.sum()), "untouched": not unmarked.any() if mask is not None else None}
-    row |= {"identical": 1 - float(differs.mean())}
-    row |= {
-        name: float((levels == value).mean()) if mask is not None else None
-        for name, value in (("generated", GENERATED), ("altered", ALTERED))
-    }
-    as_recorded = None if record is None else record.result == pixel_hash(after)
-    row |= {"recorded": record is not None, "as_recorded": as_recorded}
+    found = tasks.compare_pictures(before, after, mask, name=str(changes))
+    row = {"input": original, "result": result, "changes": changes} | _row(found)
     if common.dry_run:
         rehearse(common, row, f"{result}: would be compared{f', and written to {output}' if output else ''}")
         return
     if output is not None:
-        files.write_picture(output, side_by_side(part, after, levels, unmarked), overwrite=common.overwrite)
+        files.write_picture(output, found.side_by_side(), overwrite=common.overwrite)
         row["output"] = output
     if common.json:
         emit(common, row)
     elif output != STREAM:
         for line in _sentences(row):
             put(f"{result}: {line}")
-    raise typer.Exit(1 if mask is not None and unmarked.any() else 0)
+    raise typer.Exit(1 if found.unmarked.any() else 0)
+
+
+def _row(found: Comparison) -> dict[str, Any]:
+    """Return the figures of a comparison for its JSON record; those of a missing mask or record are null."""
+    return {
+        "outside": int(found.unmarked.sum()),
+        "untouched": found.untouched,
+        "identical": found.identical,
+        "generated": found.generated,
+        "altered": found.altered,
+        "recorded": found.record is not None,
+        "as_recorded": found.as_recorded,
+    }
 
 
 def _check_output(output: str, original: str, result: str, changes: str | None, common: Common) -> None:

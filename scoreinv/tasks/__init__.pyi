@@ -8,6 +8,7 @@ from .classical import inpaint_classically as inpaint_classically
 from .colorize import colorize_picture as colorize_picture
 from .common import SizedModel as SizedModel
 from .common import check_sides as check_sides
+from .compare import compare_pictures as compare_pictures
 from .damage import DamageOdds as DamageOdds
 from .damage import damage_note as damage_note
 from .damage import damage_picture as damage_picture
