@@ -53,7 +53,8 @@ def evaluate(
     reference: Annotated[
         str | None,
         Setting(
-            "Real pictures of the same kind, ideally as many. (default for a run: its held-out pictures)",
+            "Real pictures of the same kind, ideally as many; for a run of any size. "
+            "(default for a run: its held-out pictures)",
             metavar="FOLDER",
         ),
     ] = None,
@@ -149,6 +150,7 @@ def evaluate_run(
     again.
     """
     from scoreinv.imaging.plot import line_plots
+    from scoreinv.models.config import ModelConfig
     from scoreinv.tasks.evaluate_run import RunEvaluation, snapshot_in, snapshots_of
     from scoreinv.training import TrainingRun, read_config
 
@@ -159,14 +161,16 @@ def evaluate_run(
         rehearse(common, {"input": folder}, f"{folder}: the models of the steps {steps} would be evaluated")
         return
     set_threads(common.threads)
-    side, judged = read_config(run.config).model.image_size, _judge(judge, None, common)[0].image_size
+    model, judged = read_config(run.config).model, _judge(judge, None, common)[0].image_size
+    side = model.image_size
+    if not isinstance(model, ModelConfig):  # only priors have samples
+        settings = replace(settings, samples=0)
     if settings.samples and side != judged and inception is None:
         notice(common, f"no samples are compared: {judge} takes {judged}x{judged} pixels; others need --inception")
         settings = replace(settings, samples=0)
     evaluation = RunEvaluation(run, settings, device_of(common.device))
-    if settings.samples and reference is None and not len(evaluation.held_out):
-        raise InputError(f"{folder}: the run holds out no pictures to compare its samples with: give --reference")
     log, rows = run.evaluation / "evaluation.jsonl", []
+    real: list[str] = []
     measured: dict[str, Any] = {name: getattr(settings, name) for name in ("samples", "likelihood", "exact")}
     measured |= {"classifier": judge, "reference": reference, "inception": inception is not None}
     known = list(_records(log))
@@ -176,11 +180,12 @@ def evaluate_run(
         record = next((each for each in known if key.items() <= each.items()), None)
         if record is None:
             started = time.monotonic()
+            if settings.samples and not real:  # before the work, since there may be none
+                real = evaluation.write_real(reference)
             with progress_bar(path.name, quiet=common.quiet) as show:
                 record = key | evaluation.measure(snapshot, show)
             drawn = sorted(map(str, evaluation.samples_of(snapshot).glob("*.png")))[: settings.samples]
             if len(drawn) > 1:
-                real = evaluation.write_real() if reference is None else expand(reference, recursive=True)
                 record |= _by_classifier(drawn, real, judge, None, common) if side == judged else {}
                 record |= {} if inception is None else _by_inception(drawn, real, inception, common)
             record["seconds"] = round(time.monotonic() - started, 3)

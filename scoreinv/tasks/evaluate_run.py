@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -115,7 +116,8 @@ class RunEvaluation:
             return found
         if len(self.held_out) and settings.likelihood:
             likelihood = LikelihoodSettings(steps=None if settings.exact else _FAST_STEPS)
-            densities = pictures_bits_per_dim(self.real(settings.likelihood), model, likelihood, bits)
+            pictures = list(self.real(self.held_out, settings.likelihood))
+            densities = pictures_bits_per_dim(pictures, model, likelihood, bits)
             values = [density.bits_per_dim for density in densities]
             found |= {"bits_per_dim": float(np.mean(values)), "standard_error": standard_error(values)}
         self._draw(model, self.samples_of(snapshot), samples)
@@ -125,22 +127,37 @@ class RunEvaluation:
         """Return the folder of a snapshot's samples; models of another run have other folders."""
         return self.run.evaluation / snapshot.run / f"step-{snapshot.step:09d}"
 
-    def real(self, count: int) -> list[Picture]:
-        """Return held-out pictures of 8 bits, drawn as in training without dequantisation.
+    def real(self, pictures: Pictures, count: int) -> Iterator[Picture]:
+        """Yield pictures of 8 bits, drawn as in training without dequantisation.
 
-        Mode `center` draws one square of a picture, so there are at most as many as held-out pictures.
+        Mode `center` draws one square of a picture, so there are at most as many as pictures.
         """
         low, high = self.config.model.data_range
         if self.config.data.mode == "center":
-            count = min(count, len(self.held_out))
+            count = min(count, len(pictures))
         config = replace(self.config, data=replace(self.config.data, dequantise=False))
-        images = held_out_batch(config, self.held_out, count).images.permute(0, 2, 3, 1).numpy()
-        pixels = ((images - low) / (high - low) * 255).round().clip(0, 255).astype(np.uint8)
-        return [Picture(value[..., 0] if value.shape[2] == 1 else value) for value in pixels]
+        for number, first in enumerate(range(0, count, _AT_ONCE)):
+            images = held_out_batch(config, pictures, _AT_ONCE, number).images[: count - first]
+            pixels = ((images - low) / (high - low) * 255).round().clamp(0, 255).to(torch.uint8)
+            yield from map(_picture, pixels.permute(0, 2, 3, 1).numpy())
 
-    def write_real(self) -> list[str]:
-        """Write as many held-out pictures as samples for the comparison, and return their paths."""
-        return _write(self.run.evaluation / "real", self.real(self.settings.samples), 0)
+    def write_real(self, reference: str | None) -> list[str]:
+        """Write the real pictures for the comparison, and return their paths.
+
+        Args:
+            reference: a folder of photographs of any size, each drawn at least once; None: as many held-out pictures as
+                samples.
+
+        Raises InputError if the folder has no readable picture, or if the run holds out none.
+        """
+        pictures, count = self.held_out, self.settings.samples
+        if reference is not None:
+            data = replace(self.config.data, source=reference, holdout=(), shares=())
+            pictures = load_pictures(data, self.config.drawn_side, self.config.model.network.channels)
+            count = max(count, len(pictures))
+        elif not len(pictures):
+            raise InputError(f"{self.run.path}: the run holds out no pictures to compare its samples with")
+        return _write(self.run.evaluation / "real", self.real(pictures, count), 0)
 
     def _draw(self, prior: ScorePrior, folder: Path, callback: Callback) -> None:
         count = self.settings.samples
@@ -150,13 +167,19 @@ class RunEvaluation:
         for first, part in zip(starts, split(callback, [1] * len(starts)), strict=True):
             images = generate(prior, min(_AT_ONCE, count - first), first=first, callback=part).images
             pixels = (images * 255).round().astype(np.uint8)
-            _write(folder, [Picture(value[..., 0] if value.shape[2] == 1 else value) for value in pixels], first)
+            _write(folder, map(_picture, pixels), first)
 
 
-def _write(folder: Path, pictures: list[Picture], first: int) -> list[str]:
-    """Write pictures with numbers from `first`."""
+def _picture(pixels: np.ndarray) -> Picture:
+    """Return the picture with pixels HxWx1 or HxWx3."""
+    return Picture(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+
+def _write(folder: Path, pictures: Iterable[Picture], first: int) -> list[str]:
+    """Write pictures with numbers from `first`; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [str(folder / f"{number:06d}.png") for number, _ in enumerate(pictures, first)]
-    for path, picture in zip(paths, pictures, strict=True):
-        write_picture(path, picture, overwrite=True)
+    paths = []
+    for number, picture in enumerate(pictures, first):
+        paths.append(str(folder / f"{number:06d}.png"))
+        write_picture(paths[-1], picture, overwrite=True)
     return paths

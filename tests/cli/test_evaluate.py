@@ -14,6 +14,7 @@ from shell import brief_run, small_config
 
 from scoreinv import training
 from scoreinv.cli.main import main
+from scoreinv.files.read import read_picture
 from scoreinv.models.codec import encode
 from scoreinv.models.model_file import read_metadata, read_model, save
 from scoreinv.sdes import VP
@@ -246,7 +247,7 @@ def test_held_out_pictures_are_the_same_if_training_dequantises(run, tmp_path):
     noisy = RunEvaluation(training.TrainingRun(run), RunEvaluationSettings(), "cpu")
     data = replace(plain.config.data, dequantise=True)
     (run / "config.json").write_text(json.dumps(encode(replace(plain.config, data=data))))
-    for one, other in zip(plain.real(4), noisy.real(4), strict=True):
+    for one, other in zip(plain.real(plain.held_out, 4), noisy.real(noisy.held_out, 4), strict=True):
         assert (one.pixels == other.pixels).all()
 
 
@@ -254,12 +255,33 @@ def test_no_central_square_of_a_held_out_picture_counts_twice(run, tmp_path):
     run = shutil.copytree(run, tmp_path / "run")
     evaluation = RunEvaluation(training.TrainingRun(run), RunEvaluationSettings(), "cpu")
     assert evaluation.config.data.mode == "center"
-    count = len(evaluation.held_out)
-    assert len(evaluation.real(count + 2)) == count
+    held_out = evaluation.held_out
+    count = len(held_out)
+    assert len(list(evaluation.real(held_out, count + 2))) == count
     crops = replace(evaluation.config.data, mode="crops")
     (run / "config.json").write_text(json.dumps(encode(replace(evaluation.config, data=crops))))
     evaluation = RunEvaluation(training.TrainingRun(run), RunEvaluationSettings(), "cpu")
-    assert len(evaluation.real(count + 2)) == count + 2
+    assert len(list(evaluation.real(held_out, count + 2))) == count + 2
+
+
+def test_a_run_is_compared_with_photographs_of_any_size(scoreinv, run, tmp_path, monkeypatch):
+    run, photos = shutil.copytree(run, tmp_path / "run"), tmp_path / "photos"
+    photos.mkdir()
+    small = np.arange(32 * 32 * 3, dtype=np.uint8).reshape(32, 32, 3)
+    wide = np.zeros((64, 100, 3), np.uint8)
+    wide[:, 18:82] = 90  # its central square
+    for name, pixels in {"small": small, "wide": wide}.items():
+        Image.fromarray(pixels).save(photos / f"{name}.png")
+    evaluation = RunEvaluation(training.TrainingRun(run), RunEvaluationSettings(), "cpu")
+    drawn = [read_picture(path).pixels for path in evaluation.write_real(str(photos))]
+    drawn.sort(key=np.ptp)
+    assert (drawn[0] == 90).all()
+    assert any(np.array_equal(drawn[1], one) for one in (small, small[:, ::-1]))
+    assert len(drawn) == 2
+    monkeypatch.delattr("scoreinv.tasks.evaluate_run.RunEvaluation.measure")  # refused before the work
+    (tmp_path / "empty").mkdir()
+    outcome = scoreinv("evaluate", run, "--reference", tmp_path / "empty")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
 
 
 def test_more_samples_of_a_run_are_added_to_those_drawn(scoreinv, run):

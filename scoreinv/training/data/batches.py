@@ -214,9 +214,14 @@ class BatchSource:
         out += low
 
 
-def held_out_batch(config: TrainingConfig, held_out: Pictures, count: int) -> Batch:
-    """Return held-out pictures with times and noise that are the same for all runs, so that they can be compared."""
-    return BatchSource(config, held_out, count, _VALIDATION_SEED).batch(0)
+def held_out_batch(config: TrainingConfig, held_out: Pictures, count: int, number: int = 0) -> Batch:
+    """Return held-out pictures with times and noise that are the same for all runs, so that they can be compared.
+
+    Args:
+        count: pictures in a batch.
+        number: number of the batch; the first batches of this size have all held-out pictures once.
+    """
+    return BatchSource(config, held_out, count, _VALIDATION_SEED).batch(number)
 
 
 def draw_observed(config: ObservationConfig, side: int, generator: np.random.Generator) -> tuple[np.ndarray, bool]:
