@@ -27,6 +27,8 @@ from PIL import Image, TiffImagePlugin
 
 from scoreinv.files import tiff as directories
 from scoreinv.files.read import read_picture
+from scoreinv.files.write import picture_bytes
+from scoreinv.imaging.picture import Picture
 
 
 def test_the_files_made_here_are_read():
@@ -101,21 +103,50 @@ def test_white_is_zero_beside_an_alpha_channel(tmp_path):
     assert_array_equal(again[..., 1], stored[..., 1])
 
 
-@pytest.mark.parametrize(("unit", "inches"), [("inch", 1), ("centimeter", 2.54)])
-@pytest.mark.parametrize("mode", ["RGB", "LA"])  # by Pillow, and by tifffile
-def test_resolutions_are_in_dots_per_inch(tmp_path, mode, unit, inches):
-    photometric, extra = ("rgb", None) if mode == "RGB" else ("minisblack", ["unassalpha"])
-    stored = {"resolution": (100, 200), "resolutionunit": unit, "planarconfig": "contig", "extrasamples": extra}
-    tifffile.imwrite(tmp_path / "a.tif", samples(mode, np.uint16), photometric=photometric, **stored)
-    assert read_picture(tmp_path / "a.tif").metadata.dpi == pytest.approx((100 * inches, 200 * inches))
+FORMS = {
+    "RGB": {"photometric": "rgb", "planarconfig": "contig"},
+    "LA": {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": ["unassalpha"]},
+}
+"""By mode, how tifffile writes 16 bits: Pillow reads RGB, and tifffile LA."""
 
 
-def test_previews_are_not_frames(tmp_path):
+@pytest.mark.parametrize(("unit", "dpi"), [("inch", (100, 200)), ("centimeter", (254, 508)), ("none", None)])
+@pytest.mark.parametrize("mode", FORMS)
+def test_resolutions_are_in_dots_per_inch(tmp_path, mode, unit, dpi):
+    stored = {"resolution": (100, 200), "resolutionunit": unit, **FORMS[mode]}
+    tifffile.imwrite(tmp_path / "a.tif", samples(mode, np.uint16), **stored)
+    assert read_picture(tmp_path / "a.tif").metadata.dpi == (dpi and pytest.approx(dpi))
+
+
+@pytest.mark.parametrize("kind", [1, 3, 5, 7])
+def test_previews_are_not_frames(kind):
     pixels = samples("RGB", np.uint16)
-    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+    data = io.BytesIO()
+    with tifffile.TiffWriter(data) as writer:
         writer.write(pixels[::2, ::2], photometric="rgb", subfiletype=1)
         writer.write(pixels, photometric="rgb")
-    assert_array_equal(read_picture(tmp_path / "a.tif").pixels, pixels)
+    tags = (struct.pack("<HHII", 254, LONG, 1, each) for each in (1, kind))
+    assert_array_equal(read_picture(data.getvalue().replace(*tags)).pixels, pixels)
+    assert_array_equal(read_picture(plain(change={254: (LONG, kind)})).pixels, PIXELS)  # the only one is read
+
+
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_extra_samples_of_no_stated_kind_are_dropped(tmp_path, planes):
+    stored = samples("RGBA", np.uint16)
+    layout = {"photometric": "rgb", "planarconfig": planes, "extrasamples": ["unspecified"]}
+    tifffile.imwrite(tmp_path / "a.tif", np.moveaxis(stored, -1, 0) if planes == "separate" else stored, **layout)
+    assert_array_equal(read_picture(tmp_path / "a.tif").pixels, stored[..., :3])
+
+
+@pytest.mark.parametrize("mode", CHANNELS)
+def test_files_have_the_tags_of_their_layout(mode):
+    """Also those whose value is the default."""
+    with tifffile.TiffFile(io.BytesIO(picture_bytes(Picture(samples(mode)), "a.tif"))) as file:
+        tags, count = file.pages.first.tags, len(mode)
+        found = [tags[name].value for name in ("BitsPerSample", "SampleFormat")]
+        assert [np.ravel(value).tolist() for value in found] == [[8] * count, [1] * count]
+        names = "PhotometricInterpretation", "SamplesPerPixel", "PlanarConfiguration", "Compression", "Predictor"
+        assert [int(tags[name].value) for name in names] == [1 if count < 3 else 2, count, 1, 8, 2]
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32])
@@ -125,9 +156,11 @@ def test_signed_samples_are_refused(dtype):
     refused(buffer.getvalue(), "signed samples", "8 or 16 bits")
 
 
-def test_samples_of_12_bits_are_refused():
+@pytest.mark.parametrize("bits", [12, 32])
+def test_samples_of_12_and_32_bits_are_refused(bits):
     """Pillow would give them as 16-bit ones, and so the picture almost black."""
-    refused(plain(data=bytes(48), change={258: (SHORT, 12), 279: (LONG, 48)}), "12 or 32 bits", "16 bits")
+    size = 30 * bits // 8
+    refused(plain(data=bytes(size), change={258: (SHORT, bits), 279: (LONG, size)}), "12 or 32 bits", "16 bits")
 
 
 # --- directories ------------------------------------------------------------------------------------------------------
@@ -275,10 +308,15 @@ def test_strips_of_unstated_or_wrong_length_are_read():
     assert_array_equal(read_picture(plain(change={279: None})).pixels, PIXELS)
     assert_array_equal(read_picture(plain(change={279: (LONG, 10**6)})).pixels, PIXELS)
     assert_array_equal(read_picture(plain(change={278: (LONG, 2**32 - 1)})).pixels, PIXELS)
+    assert_array_equal(read_picture(plain(change={277: None, 278: None})).pixels, PIXELS)
 
 
 @pytest.mark.parametrize(
-    ("compression", "mode"), [("group4", "1"), ("group3", "1"), ("tiff_lzw", "L"), ("packbits", "L"), ("jpeg", "L")]
+    ("compression", "mode"),
+    [
+        *(("group4", "1"), ("group3", "1"), ("tiff_lzw", "L"), ("packbits", "L"), ("jpeg", "L")),
+        *(("tiff_adobe_deflate", "L"), ("tiff_deflate", "L")),
+    ],
 )
 def test_an_empty_picture_is_short_by_right(compression, mode):
     assert read_picture(saved(Image.new(mode, (3000, 4000)), "TIFF", compression=compression)).pixels.max() == 0
