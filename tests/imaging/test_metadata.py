@@ -88,11 +88,17 @@ def test_orientation_of_uncompressed_tiff(tmp_path, orientation, mode, dtype):
 
 def test_what_is_said_of_orientation_and_sides_is_dropped():
     """It would be wrong of an enlarged picture."""
-    sides = b'<a exif:PixelXDimension="37" c="2"><tiff:ImageLength>23</tiff:ImageLength></a>'
     exif = exif_block(6, sides={40962: 37, 40963: 23})
-    read = read_picture(saved(Image.fromarray(samples("RGB")), "JPEG", xmp=XMP + sides, exif=exif)).metadata
-    assert read.xmp == XMP.replace(b' tiff:Orientation="6"', b"") + b'<a c="2"></a>'
-    assert exif_of(read.exif) == exif_of(exif_block())
+    for name in b"tiff:ImageWidth tiff:ImageLength exif:PixelXDimension exif:PixelYDimension".split():
+        sides = b'<a %b="37" c="2"><%b>23</%b></a>' % (name, name, name)
+        read = read_picture(saved(Image.fromarray(samples("RGB")), "JPEG", xmp=XMP + sides, exif=exif)).metadata
+        assert read.xmp == XMP.replace(b' tiff:Orientation="6"', b"") + b'<a c="2"></a>'
+        assert exif_of(read.exif) == exif_of(exif_block())
+
+
+@pytest.mark.parametrize("form", [bytes, bytes.decode, tuple, list])
+def test_xmp_of_every_form_is_bytes(form):
+    assert metadata_of({"xmp": form(b"<x/>")}, Image.Exif)[1].xmp == b"<x/>"
 
 
 def test_the_thumbnail_of_the_unedited_picture_is_dropped():
@@ -141,6 +147,14 @@ def test_a_resolution_of_anything_but_two_positive_numbers_is_none():
         assert metadata_of({"dpi": dpi}, Image.Exif)[1].dpi is None
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_block_that_is_no_exif_is_left_out(dtype):
+    pixels = samples("RGB", dtype)
+    picture = read_picture(png_with(b"eXIf", b"no TIFF", pixels))
+    assert picture.metadata.exif is None
+    np.testing.assert_array_equal(picture.pixels, pixels)
+
+
 def test_exif_of_wrong_types_is_left_out_and_the_rest_kept():
     change = {271: (RATIONAL, 1, 0), 33432: (LONG, 2**31), 34665: (LONG, 2**31), 34853: (SHORT, 4), 305: (SHORT, 9)}
     picture = read_picture(plain(change=change))
@@ -181,6 +195,10 @@ def profile_with(tag: bytes, name: bytes = b"gTRC") -> bytes:
         (
             struct.pack(">4s4xHxx5i", b"para", 3, 2 << 16, 1 << 16, 0, 1 << 14, 1 << 14),
             lambda v: np.where(v < 0.25, v / 4, v**2),
+        ),
+        (  # with offsets of the power and of the line
+            struct.pack(">4s4xHxx7i", b"para", 4, 2 << 16, 58982, 0, 1 << 15, 1 << 15, 12452, 6554),
+            lambda v: (np.where(v < 0.5, v / 2 + 0.1, 0.81 * v**2 + 0.19) - 0.1) / 0.9,
         ),
     ],
 )

@@ -103,6 +103,30 @@ def test_other_properties_are_kept():
     assert RECORD.xmp(after).count(b"&#10;") == 1  # once more
 
 
+def test_elements_beside_each_other_are_not_nested():
+    """So a history may be long."""
+    assert RECORD.xmp(packet("<p:a/>" * 300)).count(b"<p:a/>") == 300
+
+
+def test_packets_may_have_padding_around_them():
+    made = RECORD.xmp()
+    for padded in (made + bytes(9), b"\xef\xbb\xbf \n<?xml version='1.0'?>" + made + b"\n"):
+        assert history_of(padded) == [RECORD]
+        assert len(history_of(RECORD.xmp(padded))) == 2
+
+
+@pytest.mark.parametrize("form", ["<r:li {}/>", "<r:li><r:Description {}/></r:li>"])
+def test_properties_of_a_record_may_be_attributes(form):
+    """As other programs write a packet anew (XMP, part 1, section 7)."""
+    values = {name: getattr(RECORD, name) for name in RECORD.__dataclass_fields__}
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
+    attributes = " ".join(f'h:{name}="{escape(text)}"' for name, text in texts.items())
+    xmp = packet(
+        f"<h:history xmlns:h='urn:scoreinv:provenance/1/'><r:Seq>{form.format(attributes)}</r:Seq></h:history>"
+    )
+    assert history_of(xmp) == [RECORD]
+
+
 def test_runs_append_to_the_history():
     records = [
         replace(RECORD, task=task, source_type=kind)
