@@ -61,12 +61,14 @@ def test_pil_images(mode):
     dtype = np.uint16 if mode == "I;16" else np.uint8
     pixels = rng.integers(0, np.iinfo(dtype).max, (6, 5, len(bands)), dtype=dtype)
     image = Image.fromarray(pixels[..., 0] if len(bands) == 1 else pixels)
-    image.info["icc_profile"] = b"profile"
+    exif = Image.Exif()
+    exif[271] = "Maker"
+    image.info |= {"icc_profile": b"profile", "exif": exif.tobytes(), "xmp": b"<x/>", "dpi": (300.0, 200.0)}
     (picture,), form = pictures_from_api(image)
     out = form.pictures([picture])
     assert out.mode == mode
     assert_array_equal(np.asarray(out), np.asarray(image))
-    assert out.info["icc_profile"] == b"profile"
+    assert out.info == image.info
 
 
 def test_pil_modes_are_converted_and_turned_upright():
@@ -76,8 +78,10 @@ def test_pil_modes_are_converted_and_turned_upright():
     image.info["exif"] = image.getexif().tobytes()
     (picture,), form = pictures_from_api(image)
     assert_array_equal(np.asarray(form.pictures([picture])), np.rot90(pixels, -1))
-    for mode, becomes in {"P": "RGB", "PA": "RGBA", "La": "LA", "CMYK": "RGB", "YCbCr": "RGB", "1": "L"}.items():
-        image = Image.fromarray(pixels).convert("LA" if mode in ("PA", "La") else "L").convert(mode)
+    becoming = {"P": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA", "1": "L"}
+    for mode, becomes in (becoming | dict.fromkeys(("CMYK", "YCbCr", "RGBX", "HSV", "LAB"), "RGB")).items():
+        between = {"PA": "LA", "La": "LA", "RGBa": "RGBA"}.get(mode, "L")
+        image = Image.fromarray(pixels).convert(between).convert(mode)
         (picture,), form = pictures_from_api(image)
         assert form.pictures([picture]).mode == becomes
 
@@ -114,6 +118,7 @@ def test_a_truncated_pil_image_is_refused():
         (np.ma.zeros((8, 8)), "masked array"),
         (torch.zeros(3, 8, 8, device="meta"), "without plain values"),
         (Image.new("I", (2, 2), -5), "outside 0 to 65535"),
+        (Image.new("I", (2, 2), 65536), "outside 0 to 65535"),
     ],
 )
 def test_unfit_pictures(image, words):
