@@ -198,7 +198,6 @@ class Picture:
             weights: name of the luma weights.
             callback: called with the completed fraction of the rows, in (0, 1].
         """
-        low_rgb = low_rgb.astype(np.float32)
         height, width = low_rgb.shape[:2]
         small = self.resized_rgb(height, width)
         guide = small[..., 0] if self.is_gray_mode else luma(small, weights)
