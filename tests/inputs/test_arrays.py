@@ -112,6 +112,8 @@ def test_a_truncated_pil_image_is_refused():
         (np.full((8, 8), 200.0), "divide by 255"),
         (torch.zeros(8, 8), "8x8.*CxHxW"),
         (torch.zeros(8, 8, 3), "8x8x3.*channels first"),
+        (torch.zeros(0, 3, 8, 8), "0x3x8x8"),
+        (torch.nested.nested_tensor([torch.zeros(8)] * 2), "a nested tensor"),
         (torch.nested.nested_tensor([torch.zeros(3, 8, 8)] * 2), "a nested tensor: pass its pictures one by one"),
         (Image.fromarray(np.ones((2, 2), np.float32)), "mode F"),
         ("photo.png", "not str: read the file"),
