@@ -51,6 +51,19 @@ def test_the_lightest_tone_becomes_white() -> None:
     light = old >= np.quantile(old, 0.99)
     assert new[light].mean() > old[light].mean() + 0.02
     assert np.corrcoef(old.ravel(), new.ravel())[0, 1] > 0.999
+    with np.errstate(all="raise"):
+        assert not untinted(Picture(np.zeros((4, 5, 3), np.uint8))).pixels.any()
+
+
+@pytest.mark.parametrize("weights", ["rec601", "average"])
+def test_the_grey_of_a_print_is_its_luma_times_one_factor(weights) -> None:
+    """That of the lightest tone, which may be another picture's."""
+    rgb = np.array([[[0.8, 0.6, 0.2], [0.4, 0.3, 0.1]]])
+    lightest = Picture(np.full((3, 3, 3), [0.9, 0.6, 0.6]))
+    for tones_of, white in ((None, rgb[0, 0]), (lightest, lightest.pixels[0, 0])):
+        factor = white.max() / luma(white, weights)
+        found = untinted(Picture(rgb), weights, tones_of).pixels
+        np.testing.assert_allclose(found, np.repeat((luma(rgb, weights) * factor)[..., None], 3, 2), atol=1e-6)
 
 
 @pytest.mark.parametrize("alpha", [False, True])
@@ -89,6 +102,8 @@ def test_red_rock_is_no_print() -> None:
     rows = np.sin(np.arange(60) / 4)[:, None] * np.cos(np.arange(90) / 5)
     rock = gray[..., None] + (0.05 + 0.035 * rows)[..., None] * np.array([1.0, -0.25, -1.3])
     assert not is_print(eight_bit(rock))
+    worn = eight_bit(gray[..., None] + (0.05 + 0.006 * rows)[..., None] * np.array([1.0, -0.25, -1.3]))
+    assert (kind_by_colours(worn), kind_by_colours(worn, worn=True)) == ("coloured", "tinted")  # grain and dirt
     stain = np.linspace(-1, 1, 90)[None] ** 2
     stained = gray[..., None] + (0.07 + 0.02 * stain)[..., None] * np.array([1.0, -0.25, -1.3]) * np.ones((60, 1, 1))
     assert is_print(eight_bit(stained))
@@ -108,6 +123,7 @@ def test_a_large_print_is_seen_small_and_without_its_damage() -> None:
 
 
 def test_the_noise_of_a_large_grey_scan_is_no_colour() -> None:
+    assert kind_by_colours(eight_bit(np.repeat(tones()[..., None], 3, 2), noise=0.014)) == "grey"
     scan = eight_bit(np.repeat(tones(32, 1536)[..., None], 3, 2), noise=0.06)
     assert coloured_at(scan).any()
     assert kind_by_colours(scan) == "grey"
@@ -119,4 +135,9 @@ def test_a_reduced_picture_has_the_means_of_its_known_pixels():
     picture = Picture(np.where(hole[..., None], np.float32(1), np.float32([0.6, 0.5, 0.4])))
     np.testing.assert_allclose(
         analysis_picture(picture, hole).pixels, np.broadcast_to([0.6, 0.5, 0.4], (4, 512, 3)), atol=1e-5
+    )
+    hole[:] = True
+    hole[3, 501] = False  # a quarter of a block, or less, is all that is known
+    np.testing.assert_allclose(
+        analysis_picture(picture, hole).pixels, np.broadcast_to(picture.pixels[3, 501], (4, 512, 3)), atol=1e-5
     )

@@ -153,6 +153,19 @@ def test_a_rim_at_the_border_of_the_picture_is_taken_in(cut: slice | tuple[slice
     assert not grown[~disk(RADIUS + 8)[cut]].any()
 
 
+@pytest.mark.parametrize(("side", "found"), [(6, False), (7, True)])
+def test_slivers_have_forty_pixels_or_more(side: int, found: bool) -> None:
+    hole = disk(RADIUS + 4)
+    hole[66 : 66 + side, 86 : 86 + side] = False
+    assert (find_leftover(with_object(), hole) is not None) == found
+
+
+def test_without_ground_nothing_is_compared() -> None:
+    hole = np.ones((60, 60), bool)
+    hole[26:34, 26:34] = False
+    assert _leftover_slivers(np.zeros((60, 60, 3)), hole, hole) is None
+
+
 @pytest.mark.parametrize("turn", [1, -1])
 @pytest.mark.parametrize("axes", [(0, 1), (1, 0)])
 def test_a_sliver_is_compared_with_the_object_on_all_its_sides(turn: int, axes: tuple[int, int]) -> None:

@@ -93,5 +93,7 @@ def test_texture_everywhere_is_no_white_noise():
 def test_white_noise_looks_beyond_a_black_frame():
     values = np.pad(noisy(0.03), ((100, 100), (100, 100), (0, 0)))
     assert white_noise(Picture(values.clip(0, 1).astype(np.float32))) == pytest.approx(0.03, rel=0.1)
+    small = noisy(0.03)[:60, :100].clip(0, 1).astype(np.float32)  # of less than a block
+    assert white_noise(Picture(small)) == pytest.approx(0.03, rel=0.1)
     assert white_noise(Picture(np.zeros((200, 200), np.uint8))) == 0
     assert white_noise(Picture(np.zeros((3, 200), np.uint8))) == 0

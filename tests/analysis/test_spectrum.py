@@ -34,6 +34,20 @@ def test_blocks_cover_pictures_of_any_size_and_plain_ones_have_a_spectrum_too():
     assert np.isfinite(polar_spectrum(block_powers(Picture(np.full((130, 130, 3), 7, np.uint8))), 8, ANGLES)).all()
 
 
+def test_both_averages_are_over_the_half_of_the_blocks_with_the_stronger_edges():
+    """Of powers by the roots of their edges, and of logarithms."""
+    powers = np.array([400.0, 0.1, 4.0, 0.2, 100.0])[:, None, None] * np.ones((5, BLOCK, BLOCK // 2 + 1))
+    found = polar_spectrum(powers, 6, ANGLES)
+    expected = np.log((2 + 10 + 20) / (1 / 2 + 1 / 10 + 1 / 20)), np.log(4 * 100 * 400) / 3
+    for values, value in zip(found, expected, strict=True):
+        np.testing.assert_allclose(values, value, atol=1e-3)
+
+
+@pytest.mark.parametrize(("side", "count"), [(128, 1), (250, 3), (300, 4), (1500, 8)])
+def test_blocks_overlap_by_half_up_to_eight_a_side(side: int, count: int) -> None:
+    assert len(block_powers(Picture(np.zeros((128, side), np.uint8)))) == count
+
+
 @pytest.mark.parametrize("kernel", [np.ones((1, 1)), kernels.motion(9, 30)], ids=["sharp", "moved"])
 def test_the_misfit_of_the_true_spectrum_is_its_entropy(kernel):
     """Whittle's mean of log S + I / S is least for S = I, and is then the mean of log I + 1."""
