@@ -57,7 +57,9 @@ def energy_of(field: NearestNeighbourField) -> float:
     return float(field._own_differences().double().sum()) * GREY_LEVEL**2
 
 
-def test_the_energy_is_that_of_the_formula() -> None:
+@pytest.mark.parametrize("at_once", [2048, 7])
+def test_the_energy_is_that_of_the_formula(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scoreinv.texture.nearest_neighbour_field._PIXELS_AT_ONCE", at_once)
     picture = of_8_bits(torch.rand(3, 30, 24, generator=torch.Generator().manual_seed(0)))
     observed = holed(30, 24, (26, 0, 4, 6))  # at the corner: what is beyond the border does not count
     field = moved(30, 24, -14, 8)
