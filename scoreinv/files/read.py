@@ -313,7 +313,7 @@ def _decode_tiff(stream: BinaryIO, name: str, frame: int | None, check_size: Siz
     check_size(width, height, _PEAK_BYTES * width * height)
     what = "damaged or unsupported TIFF file: save it again as PNG, or as an uncompressed TIFF"
     with guarded(name, what):
-        return decode_by_tifffile(stream, name, index), chosen
+        return decode_by_tifffile(stream, name, directory, index), chosen
 
 
 def _decode_avif(stream: BinaryIO, name: str, frame: int | None, check_size: SizeCheck) -> tuple[Picture, str | None]:

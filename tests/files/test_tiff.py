@@ -163,6 +163,40 @@ def test_samples_of_12_and_32_bits_are_refused(bits):
     refused(plain(data=bytes(size), change={258: (SHORT, bits), 279: (LONG, size)}), "12 or 32 bits", "16 bits")
 
 
+def nested(tags: dict[int, int], order: str, big: bool) -> bytes:
+    """A directory of whole numbers."""
+    word, sides = ("Q", 8) if big else ("I", 4)
+    entries = (
+        struct.pack(f"{order}HH{word}", tag, LONG, 1) + struct.pack(f"{order}I", value).ljust(sides, b"\0")
+        for tag, value in tags.items()
+    )
+    return struct.pack(order + ("Q" if big else "H"), len(tags)) + b"".join(entries) + bytes(sides)
+
+
+@pytest.mark.parametrize("channels", [1, 2])  # Pillow reads the first, but no BigTIFF of the order MM
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("order", "<>")
+def test_orientation_and_metadata_of_every_format(order, big, channels):
+    """With an EXIF directory behind the pixels, and one within that."""
+    head = 16 if big else 8
+    pixels = np.arange(30 * channels, dtype=np.uint16).reshape(6, 5, channels)
+    data = pixels.astype(f"{order}u2").tobytes()
+    size = len(data)
+    for tags in ({4097: 7}, {34855: 400, 40965: head + size}):
+        place, data = head + len(data), data + nested(tags, order, big)
+    tags = {258: (SHORT, *[16] * channels), 277: (SHORT, channels), 278: (SHORT, 6), 338: (SHORT, 2)}
+    tags |= {273: (LONG, head), 279: (LONG, size), 274: (SHORT, 6), 18246: (SHORT, 4), 34665: (LONG, place)}
+    tags |= {282: (RATIONAL, 100, 1), 283: (RATIONAL, 200, 1), 296: (SHORT, 2)}
+    whole = tiff(LAYOUT | tags, data, order=order, big=big, change={338: None} if channels == 1 else None)
+    picture = read_picture(whole)
+    assert_array_equal(picture.pixels, np.rot90(pixels.squeeze(), -1))
+    assert picture.metadata.dpi == (200, 100)
+    exif = Image.Exif()
+    exif.load(picture.metadata.exif)
+    assert dict(exif) | {34665: None} == {18246: 4, 34665: None}
+    assert (exif.get_ifd(34665)[34855], exif.get_ifd(40965)) == (400, {4097: 7})
+
+
 # --- directories ------------------------------------------------------------------------------------------------------
 
 
