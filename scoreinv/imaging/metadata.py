@@ -69,7 +69,7 @@ def metadata_of(info: Mapping[Any, Any], get_exif: Callable[[], Image.Exif]) -> 
         icc=icc if icc and isinstance(icc, bytes) else None,
         exif=_kept_exif(exif),
         xmp=_kept_xmp(info.get("xmp")),
-        dpi=_resolution(info.get("dpi"), sideways=orientation >= 5),
+        dpi=_resolution(info.get("dpi"), sideways=5 <= orientation <= 8),
     )
 
 

@@ -86,6 +86,14 @@ def test_orientation_of_uncompressed_tiff(tmp_path, orientation, mode, dtype):
     np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, turned)
 
 
+@pytest.mark.parametrize("orientation", [0, 1, 9, 65535])
+def test_an_orientation_of_no_meaning_turns_neither_pixels_nor_resolution(orientation):
+    pixels, exif = samples("RGB"), exif_block(orientation)
+    picture = read_picture(saved(Image.fromarray(pixels), "PNG", exif=exif, dpi=(300, 150)))
+    np.testing.assert_array_equal(picture.pixels, pixels)
+    assert picture.metadata.dpi == pytest.approx((300, 150), abs=0.0128)
+
+
 def test_what_is_said_of_orientation_and_sides_is_dropped():
     """It would be wrong of an enlarged picture."""
     exif = exif_block(6, sides={40962: 37, 40963: 23})
