@@ -171,7 +171,7 @@ def writable(exif: Image.Exif, tag: int) -> Any:
         # Without the sides, which a result may change, and the file offset of the nested directory.
         within = values.pop(INTEROPERABILITY_IFD, None)
         values = {key: value for key, value in values.items() if key not in _SIDES}
-        if tag == EXIF_IFD and within is not None:
+        if within is not None:
             values[INTEROPERABILITY_IFD] = dict(
                 within if isinstance(within, dict) else exif.get_ifd(INTEROPERABILITY_IFD)
             )

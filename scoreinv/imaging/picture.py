@@ -267,9 +267,7 @@ class Picture:
             if not inside.any():
                 continue
             level = gray.luma((top, 0, rows, self.width), weights)[inside]
-            given = rgb[part][inside]
-            chroma = given - luma(given, weights)[..., None]
-            pixels[part, :, :3][inside] = self._samples(level, level[..., None] + chroma, weights)
+            pixels[part, :, :3][inside] = self._samples(level, rgb[part][inside], weights)
         return self.with_pixels(pixels)
 
     def _strips(self) -> Iterator[tuple[int, int]]:
