@@ -86,9 +86,10 @@ def test_bits_that_are_lost_are_told(monkeypatch):
     assert decode(data).note == "bits are lost"
 
 
-def test_an_hdr_curve_is_told():
-    hdr = {"color_primaries": 9, "transfer_characteristics": 16, "matrix_coefficients": 9, "full_range_flag": 1}
-    assert "HDR (PQ)" in (decode(heic(ramp(), **hdr)).note or "")
+@pytest.mark.parametrize(("code", "curve"), [(16, "PQ"), (18, "HLG")])
+def test_an_hdr_curve_is_told(code, curve):
+    hdr = {"color_primaries": 9, "transfer_characteristics": code, "matrix_coefficients": 9, "full_range_flag": 1}
+    assert f"HDR ({curve})" in (decode(heic(ramp(), **hdr)).note or "")
 
 
 def test_of_several_pictures_the_main_one():

@@ -138,6 +138,12 @@ def test_extra_samples_of_no_stated_kind_are_dropped(tmp_path, planes):
     assert_array_equal(read_picture(tmp_path / "a.tif").pixels, stored[..., :3])
 
 
+def test_more_than_four_samples_are_refused(tmp_path):
+    layout = {"photometric": "rgb", "planarconfig": "separate", "extrasamples": ["unassalpha", "unspecified"]}
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 6, 7), np.uint16), **layout)
+    refused(tmp_path / "a.tif", "too many samples")
+
+
 @pytest.mark.parametrize("mode", CHANNELS)
 def test_files_have_the_tags_of_their_layout(mode):
     """Also those whose value is the default."""

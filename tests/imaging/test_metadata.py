@@ -107,6 +107,14 @@ def test_what_is_said_of_orientation_and_sides_is_dropped():
 @pytest.mark.parametrize("form", [bytes, bytes.decode, tuple, list])
 def test_xmp_of_every_form_is_bytes(form):
     assert metadata_of({"xmp": form(b"<x/>")}, Image.Exif)[1].xmp == b"<x/>"
+    assert metadata_of({"xmp": form(b""), "icc_profile": b""}, Image.Exif)[1] == Metadata()
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "webp"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_xmp_that_is_no_utf_8_is_no_reason_to_write_nothing(suffix, dtype):
+    picture = Picture(samples("RGB", dtype), Metadata(xmp=b"<x a='\xfc'/>"))
+    assert read_picture(picture_bytes(picture, f"a.{suffix}")).size == picture.size
 
 
 def test_the_thumbnail_of_the_unedited_picture_is_dropped():
@@ -138,6 +146,7 @@ def test_what_is_of_a_wrong_type_is_left_out(make):
     for resolution in ((RATIONAL, 1, 0), (RATIONAL, 2**32 - 1, 1), (LONG, 1, 8, 9)):
         change = {282: resolution, 283: resolution, 296: (SHORT, 2)}
         assert read_picture(make(change=change)).metadata.dpi is None
+    assert read_picture(make(change={282: (RATIONAL, 300, 1), 296: (SHORT, 2)})).metadata.dpi is None  # only across
     assert read_picture(png_with(b"iCCP", b"Name\0\0" + bytes(2000), samples("RGB"))).metadata.icc is None
 
 
@@ -215,6 +224,8 @@ def test_the_tone_curve_of_a_profile(tag, light, name):
     values = np.linspace(0, 1, 1024)
     expected = np.maximum(light(values), values / 32)
     np.testing.assert_allclose(tone_curve_of(profile_with(tag, name)).light, expected, atol=1e-4)
+    tones = Picture(PIXELS, Metadata(icc=profile_with(tag, name))).tones
+    np.testing.assert_allclose(tones.light, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -240,6 +240,19 @@ def test_colours_are_put_on_the_luma_of_a_picture_where_they_belong(dtype):
         assert_array_equal(found.pixels[where][:, :3], expected[where])
 
 
+@pytest.mark.parametrize("weights", GRAY_WEIGHTS)
+def test_a_picture_in_colour_gets_colours_by_its_luma(weights):
+    """As the grey picture of that luma does."""
+    rng = np.random.default_rng(4)
+    rgb, other, low = (rng.random(shape).astype(np.float32) for shape in ((30, 40, 3), (30, 40, 3), (5, 7, 3)))
+    colour, gray = Picture(rgb), Picture(luma(rgb, weights))
+    assert_allclose(colour.with_chroma(low, weights).pixels, gray.with_chroma(low, weights).pixels, atol=1e-5)
+    where = rng.random((30, 40)) < 0.5
+    found = [colour.with_colours_at(other, where, each, weights).pixels for each in (colour, gray)]
+    assert_allclose(*found, atol=1e-5)
+    assert_allclose(found[0][where], gray.colorized(other, weights).pixels[where], atol=1e-5)
+
+
 def test_progress_of_colours_is_by_rows():
     shares = []
     gray = Picture(np.full((600, 4), 100, np.uint8))

@@ -49,7 +49,7 @@ def packet(properties: str, attributes: str = "") -> bytes:
     """Return an XMP packet as other programs write it, with another prefix of RDF."""
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
-        f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="{RDF}"><r:Description r:about="" '
+        f'<x:xmpmeta xmlns:x="adobe:ns:meta/">\n <r:RDF xmlns:r="{RDF}">\n  <r:Description r:about="" '
         f'xmlns:e="{IPTC}" xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:p="urn:p/" {attributes}>'
         f"{properties}</r:Description></r:RDF></x:xmpmeta>{' ' * 2000}<?xpacket end='w'?>"
     ).encode()
@@ -106,6 +106,11 @@ def test_other_properties_are_kept():
 def test_elements_beside_each_other_are_not_nested():
     """So a history may be long."""
     assert RECORD.xmp(packet("<p:a/>" * 300)).count(b"<p:a/>") == 300
+
+
+def test_texts_may_be_character_data():
+    made = RECORD.xmp().replace(b">conditioned<", b"><![CDATA[condi]]>tioned<")
+    assert history_of(made) == [RECORD]
 
 
 def test_packets_may_have_padding_around_them():
@@ -250,6 +255,7 @@ def test_a_record_without_models_comes_back():
 
 def test_the_samples_of_a_run_have_one_identifier():
     assert replace(RECORD, sample=1, result="x", source_type=ALTERED).id == RECORD.id
+    assert properties(RECORD.xmp(), "{urn:scoreinv:provenance/1/}id") == [RECORD.id]
     assert replace(RECORD, settings={"seed": 4}).id != RECORD.id
 
 
