@@ -22,6 +22,7 @@ def test_arrays(shape, dtype):
     array = (values * (1 if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max)).astype(dtype)
     (picture,), form = pictures_from_api(array)
     assert picture.rgb().dtype == np.float32
+    assert not np.shares_memory(form.pictures([picture]), array)
     hole = np.zeros((6, 5), bool)
     hole[2, 2] = True
     out = form.pictures([picture.with_fills([Fill((0, 0, 6, 5), hole, np.full((6, 5, 3), 0.5))])])
@@ -110,6 +111,7 @@ def test_a_truncated_pil_image_is_refused():
         (np.zeros((8, 8), np.int64), "int64.*uint8, uint16 or float"),
         (np.full((8, 8), np.nan), "NaN"),
         (np.full((8, 8), 200.0), "divide by 255"),
+        (np.full((8, 8), 300.0), r"from 300 to 300, but floats must be in \[0, 1\]$"),
         (torch.zeros(8, 8), "8x8.*CxHxW"),
         (torch.zeros(8, 8, 3), "8x8x3.*channels first"),
         (torch.zeros(0, 3, 8, 8), "0x3x8x8"),
