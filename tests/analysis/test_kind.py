@@ -7,6 +7,9 @@ from scoreinv.analysis.kind import analysis_picture, coloured_at, kind_by_colour
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators.luma import luma
 
+BROWN = np.array([1.0, -0.25, -1.3])
+"""A chroma of nearly no luma."""
+
 
 def tones(height: int = 60, width: int = 90) -> np.ndarray:
     rng = np.random.default_rng(0)
@@ -96,16 +99,34 @@ def test_a_print_is_brown_to_yellow_in_all_its_tones() -> None:
     assert not is_print(eight_bit(split))
 
 
+@pytest.mark.parametrize(("across", "kind"), [(0.02, "tinted"), (0.08, "coloured")])
+def test_the_tones_of_a_print_have_one_hue(across: float, kind: str) -> None:
+    """From shadows to lights it changes by little."""
+    gray = tones()[..., None]
+    turning = across * (gray - 0.5) * np.array([1.0, -0.65, 0.724])  # of no luma
+    assert kind_by_colours(eight_bit(0.1 + 0.8 * gray + 0.06 * BROWN + turning)) == kind
+
+
+def test_a_pale_print_may_have_grain_and_a_print_a_stained_corner() -> None:
+    gray = tones()[..., None]
+    grain = 0.005 * np.random.default_rng(2).standard_normal(gray.shape)
+    assert is_print(eight_bit(0.1 + 0.8 * gray + (0.0165 + grain) * BROWN))
+    down, across = np.mgrid[-1:1:60j, -1:1:90j]
+    corner = ((across > 0.6) & (down > 0.5))[..., None]
+    assert corner.mean() == pytest.approx(0.05)
+    assert is_print(eight_bit(0.1 + 0.8 * gray + (0.06 + 0.041 * corner) * BROWN))
+
+
 def test_red_rock_is_no_print() -> None:
     """A photograph of one hue has things of more and of less colour among the same tones; a stained print has none."""
     gray = tones()
     rows = np.sin(np.arange(60) / 4)[:, None] * np.cos(np.arange(90) / 5)
-    rock = gray[..., None] + (0.05 + 0.035 * rows)[..., None] * np.array([1.0, -0.25, -1.3])
+    rock = gray[..., None] + (0.05 + 0.035 * rows)[..., None] * BROWN
     assert not is_print(eight_bit(rock))
-    worn = eight_bit(gray[..., None] + (0.05 + 0.006 * rows)[..., None] * np.array([1.0, -0.25, -1.3]))
+    worn = eight_bit(gray[..., None] + (0.05 + 0.006 * rows)[..., None] * BROWN)
     assert (kind_by_colours(worn), kind_by_colours(worn, worn=True)) == ("coloured", "tinted")  # grain and dirt
     stain = np.linspace(-1, 1, 90)[None] ** 2
-    stained = gray[..., None] + (0.07 + 0.02 * stain)[..., None] * np.array([1.0, -0.25, -1.3]) * np.ones((60, 1, 1))
+    stained = gray[..., None] + (0.07 + 0.02 * stain)[..., None] * BROWN * np.ones((60, 1, 1))
     assert is_print(eight_bit(stained))
 
 

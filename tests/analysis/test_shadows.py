@@ -47,6 +47,15 @@ def test_it_is_found_on_a_picture_of_a_larger_size() -> None:
     assert overlap(proposed, SHADOW.repeat(4, 0).repeat(4, 1)) > 0.75
 
 
+def test_a_shadow_may_have_parts_on_both_sides_of_a_foot() -> None:
+    parts = [((FOOT - DOWN) / 20 - 0.4) ** 2 + ((ACROSS - 150 - side) / 22) ** 2 <= 1 for side in (-45, 45)]
+    shadow = np.any(parts, axis=0) & ~OWN
+    soft = ndimage.gaussian_filter(shadow.astype(float), 1.5)[..., None]
+    proposed = propose_shadow(standing(ground() * (1 - 0.5 * soft)), OWN)
+    assert proposed is not None
+    assert overlap(proposed, shadow) > 0.8
+
+
 def test_nothing_is_proposed_where_there_is_none() -> None:
     assert propose_shadow(standing(ground()), OWN) is None
     assert propose_shadow(standing(ground()), np.zeros_like(OWN)) is None
