@@ -42,6 +42,13 @@ def test_detail_beside_a_hole_does_not_count_and_a_thousandth_elsewhere_may_be_l
     assert oversampling(Picture(pixels), hole) == 2
 
 
+def test_the_ends_of_strips_are_not_detail() -> None:
+    """Steep there, where each strip is enlarged without the next one."""
+    waves = 128 + 100 * np.sin((np.arange(520) - 256) / 8)
+    picture = Picture(np.rint(waves).astype(np.uint8)[:, None].repeat(800, 1))
+    assert oversampling(picture, np.zeros(picture.size, bool)) == 2
+
+
 @pytest.mark.parametrize("shape", [(300, 41), (300, 41, 3)])
 def test_what_is_reduced_comes_back_where_the_hole_is(shape):
     rows, columns = np.mgrid[: shape[0], : shape[1]]

@@ -8,7 +8,13 @@ import pytest
 from PIL import Image
 from scipy import fft
 
-from scoreinv.analysis.jpeg_quantisation import _CHROMA_TABLE, _LUMA_TABLE, chroma_samples, coding_of
+from scoreinv.analysis.jpeg_quantisation import (
+    _CHROMA_TABLE,
+    _LUMA_TABLE,
+    chroma_samples,
+    coding_of,
+    quantisation_noise,
+)
 from scoreinv.imaging.picture import Picture
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
@@ -28,6 +34,12 @@ def decoded(pixels: np.ndarray, quality: int, subsampling: int = 2) -> tuple[np.
     Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=subsampling)
     image = Image.open(file)
     return np.asarray(image), [np.reshape(table, (8, 8)) for table in image.quantization.values()]
+
+
+def test_the_noise_of_steps_is_that_of_rounding() -> None:
+    coefficients = np.random.default_rng(0).normal(0, 300, (4000, 8, 8))
+    errors = fft.idctn(20 * np.rint(coefficients / 20) - coefficients, axes=(1, 2), norm="ortho")
+    assert quantisation_noise(np.full((8, 8), 20.0)) == pytest.approx(errors.std() / 255, rel=0.01)
 
 
 def test_the_tables_are_those_that_encoders_write_unscaled() -> None:

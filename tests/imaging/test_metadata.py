@@ -151,7 +151,25 @@ def test_what_is_of_a_wrong_type_is_left_out(make):
 
 
 def test_a_resolution_of_anything_but_two_positive_numbers_is_none():
-    values = (300, 1.5, "300", "x", None, 0, -72, np.nan, np.inf, 10**400, 1e7, 1j, b"1", (1, 2), [], IFDRational(1, 0))
+    values = (
+        300,
+        1.5,
+        "300",
+        "x",
+        None,
+        1,
+        0,
+        -72,
+        np.nan,
+        np.inf,
+        10**400,
+        1e7,
+        1j,
+        b"1",
+        (1, 2),
+        [],
+        IFDRational(1, 0),
+    )
     for across, down in product(values, repeat=2):
         good = {300: 300, 1.5: 1.5, "300": 300}
         key = (across, down)

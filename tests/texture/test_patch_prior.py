@@ -182,6 +182,14 @@ def test_noise_is_what_the_mean_leaves_on_any_sde() -> None:
         assert torch.equal(mean[:, :, :8], picture[:, :, :8])
 
 
+def test_patches_of_small_weights_count_together() -> None:
+    """One of weight 1, and 4,000 of 1/400."""
+    logs = torch.cat([torch.zeros(2, 1), torch.full((2, 4000), -6.0)], 1)
+    values = torch.rand(4001, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected = logs.double().exp() @ values
+    torch.testing.assert_close(patch_prior._weighted(logs, values), expected, rtol=1e-5, atol=0)
+
+
 def test_its_gradient_is_refused() -> None:
     prior = PatchPrior(SDE, stripes(20, 24), holed(20, 24, (8, 8, 4, 4)))
     x = stripes(20, 24).requires_grad_()
