@@ -42,6 +42,11 @@ def test_grey_in_three_channels_and_alpha():
     assert estimate_noise(Picture(np.concatenate([three, alpha], axis=2))) == pytest.approx(alone, rel=1e-5)
 
 
+def test_the_estimate_is_the_mean_over_channels():
+    grain = np.random.default_rng(3).standard_normal((300, 211, 3)) * np.array([0.01, 0.04, 0.07])
+    assert estimate_noise(Picture((scene() + grain).astype(np.float32))) == pytest.approx(0.04, rel=0.05)
+
+
 def test_what_a_jpeg_rounds_is_noise_under_a_blur():
     """Of 1.5 levels nothing is left to be found; of a finer JPEG, or none, it is."""
     y, x = np.mgrid[:128, :128]

@@ -183,6 +183,14 @@ def test_halvings_turn_with_the_picture():
         assert_array_equal(halvings_of_holes(turned, 16), expected)
 
 
+@pytest.mark.parametrize("size", [(34, 80), (80, 34)])
+def test_a_single_line_between_a_hole_and_the_border_is_known(size: tuple[int, int]) -> None:
+    """34 lines are 17 deep between known ones."""
+    for place in ((40, 50), (1, 1), (159 - size[0], 199 - size[1])):
+        hole = holes((160, 200), (*place, *size))
+        assert set(halvings_of_holes(hole, 16)[hole].tolist()) == {1}
+
+
 @pytest.mark.parametrize("depth", [20, 40])
 def test_the_arms_of_a_deep_hole_are_scratches(depth: int) -> None:
     """What is narrow of it and 24 pixels from what is 8 deep is not drawn at a coarser scale."""

@@ -182,6 +182,14 @@ def test_noise_is_what_the_mean_leaves_on_any_sde() -> None:
         assert torch.equal(mean[:, :, :8], picture[:, :, :8])
 
 
+def test_of_equal_patches_that_at_the_offset_is_likeliest() -> None:
+    """Each of two samples has its own."""
+    observed, offsets = holed(40, 60, (18, 28, 2, 3)), torch.tensor([[1.0, -8.0], [-2.0, 9.0]])
+    prior = PatchPrior(SDE, torch.zeros(2, 3, 40, 60), observed, offsets)
+    found = prior.displacements(torch.zeros(2, 3, 40, 60))[:, :, observed[0, 0] == 0]
+    assert torch.equal(found, offsets.long()[..., None].expand(2, 2, 6))
+
+
 def test_patches_of_small_weights_count_together() -> None:
     """One of weight 1, and 4,000 of 1/400."""
     logs = torch.cat([torch.zeros(2, 1), torch.full((2, 4000), -6.0)], 1)
