@@ -138,6 +138,13 @@ def test_extra_samples_of_no_stated_kind_are_dropped(tmp_path, planes):
     assert_array_equal(read_picture(tmp_path / "a.tif").pixels, stored[..., :3])
 
 
+def test_an_alpha_channel_may_be_followed_by_another_sample(tmp_path):
+    stored = samples("RGB", np.uint16)
+    layout = {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": ["unassalpha", "unspecified"]}
+    tifffile.imwrite(tmp_path / "a.tif", stored, **layout)
+    assert_array_equal(read_picture(tmp_path / "a.tif").pixels, stored[..., :2])
+
+
 def test_more_than_four_samples_are_refused(tmp_path):
     layout = {"photometric": "rgb", "planarconfig": "separate", "extrasamples": ["unassalpha", "unspecified"]}
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 6, 7), np.uint16), **layout)

@@ -32,6 +32,15 @@ def test_thin_strokes_count_at_a_smaller_size_and_wide_ones_do_not_spread() -> N
     np.testing.assert_allclose(chroma[where], np.broadcast_to(expected, chroma[where].shape), atol=1e-5)
 
 
+@pytest.mark.parametrize(("columns", "expected"), [(1, False), (2, True), (3, True)])
+def test_a_small_pixel_is_known_if_a_quarter_of_it_is(columns: int, expected: bool) -> None:
+    """Beside one that is known as a whole."""
+    known = np.zeros((64, 64), bool)
+    known[24:32, 16 : 24 + columns] = True
+    _, where = KnownColours(np.full((64, 64, 3), 0.5, np.float32), known).small(8, 8, "rec601")
+    assert where[3, 2:5].tolist() == [True, expected, False]
+
+
 def test_layers_that_are_no_hints() -> None:
     for pixels, said in (
         (np.zeros((8, 8, 3), np.uint8), "alpha channel"),

@@ -328,6 +328,8 @@ def test_patches_that_touch_what_may_not_be_copied_are_not_compared() -> None:
     assert torch.equal(at, everywhere[:, ~near])
     both = PatchPrior(SDE, picture.expand(2, -1, -1, -1), observed, sources=torch.cat([observed, sources]))
     assert both._patches[0] is not both._patches[1]
+    both = PatchPrior(SDE, picture.expand(2, -1, -1, -1), observed)
+    assert both._patches[0] is both._patches[1]
     for pictures, masks in (
         (torch.cat([picture, -picture]), observed),
         (torch.zeros(2, 3, 30, 40), torch.cat([observed, holed(30, 40, (12, 6, 5, 5))])),
