@@ -89,9 +89,7 @@ def _depth(outside: np.ndarray, least: float) -> tuple[int, bool]:
     """
     sideways = int(_MOST * outside.shape[1])  # excludes the borders of the adjacent sides
     shares = outside[: math.ceil((_MOST + _LEAN) * len(outside)), sideways : -sideways or None].mean(1)
-    if (shares >= least).all():
-        return 0, False
-    first = int((shares < least).argmax())
+    first = int((shares < least).argmax())  # 0 if there is none
     if first <= _LEAST * len(outside):
         return 0, False
     ended = shares[first : first + math.ceil(_LEAN * len(outside)) + 1] < _ENDED

@@ -87,7 +87,7 @@ def people_beside(hole: np.ndarray, gray: np.ndarray) -> np.ndarray:
         for middle, high, wide in (_HEAD, _SHOULDERS):
             away = ((down - top) / height - middle) ** 2 / high**2 + ((across - left) / width - 0.5) ** 2 / wide**2
             part = away <= 1
-            if part.any() and hole[part].mean() <= _DAMAGED:
+            if hole[part].mean() <= _DAMAGED:
                 people |= part
     return people
 
@@ -99,8 +99,6 @@ def faces(gray: np.ndarray) -> list[Box]:
     small = Image.fromarray(np.rint(255 * gray.clip(0, 1)).astype(np.uint8))
     small = small.resize((max(1, round(scale * width)), max(1, round(scale * height))), Image.Resampling.BOX)
     most = min(small.size)
-    if most < _LEAST:
-        return []
     found = _cascade().detect_multi_scale(
         np.asarray(small),
         scale_factor=_LARGER,

@@ -96,7 +96,7 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
             where, colour = rim[at].copy(), (scene[at] / 255).astype(np.float32)
             cleaned.append(Fill(box, where, colour))
             kept.append(Fill(box, where, with_luma(kept_luma / 255, colour).astype(np.float32)))
-    smeared = not picture.is_gray_mode and _is_smeared(np.concatenate(chroma_beside), np.concatenate(chroma_at_end))
+    smeared = _is_smeared(np.concatenate(chroma_beside), np.concatenate(chroma_at_end))
     return picture.with_fills(cleaned), picture.with_fills(kept) if smeared or ringing else picture
 
 

@@ -175,7 +175,6 @@ def decode_image(image: Image.Image, name: str) -> tuple[Picture, str | None]:
             note = "black and white becomes 8-bit grey"
         if image.mode != target:
             image = image.convert(target)
-            image.info.pop("transparency", None)
     elif image.mode not in ("LA", "RGBA", "I", "I;16", "I;16B", "I;16L", "I;16N"):
         raise InputError(f"{name}: the mode {image.mode} is not supported: convert the picture to RGB")
     if "icc_profile" not in image.info:
@@ -314,7 +313,7 @@ def _decode_tiff(stream: BinaryIO, name: str, frame: int | None, check_size: Siz
     check_size(width, height, _PEAK_BYTES * width * height)
     what = "damaged or unsupported TIFF file: save it again as PNG, or as an uncompressed TIFF"
     with guarded(name, what):
-        return decode_by_tifffile(stream, name, index), chosen
+        return decode_by_tifffile(stream, name, directory, index), chosen
 
 
 def _decode_avif(stream: BinaryIO, name: str, frame: int | None, check_size: SizeCheck) -> tuple[Picture, str | None]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import os
 import zlib
+from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -20,7 +21,7 @@ from PIL import Image
 from PIL import TiffImagePlugin as Tag
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from scoreinv.imaging.metadata import metadata_of, orient, writable
+from scoreinv.imaging.metadata import EXIF_IFD, GPS_IFD, INTEROPERABILITY_IFD, metadata_of, orient, writable
 from scoreinv.imaging.picture import Picture, check_megapixels
 from scoreinv.system.errors import InputError
 
@@ -52,12 +53,10 @@ def read_directories(stream: BinaryIO) -> list[ImageFileDirectory_v2]:
     end = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     header = stream.read(16)
-    # Pillow mistakes a BigTIFF with the byte order MM for a classic TIFF. This little-endian header prevents that.
-    start = b"II+\0" + header[4:] if 43 in header[2:4] else b"II*\0" + header[4:8]
-    offset, total_bytes = ImageFileDirectory_v2(start, header[:2]).next, 0
+    offset, total_bytes = _unread_directory(header).next, 0
     found: dict[int, ImageFileDirectory_v2] = {}
     while offset and offset not in found:
-        directory = ImageFileDirectory_v2(start, header[:2])
+        directory = _unread_directory(header)
         directory.next = 0  # the final link may be missing
         begin = stream.seek(min(offset, end))
         directory.load(stream)
@@ -72,6 +71,13 @@ def read_directories(stream: BinaryIO) -> list[ImageFileDirectory_v2]:
     if not found:
         raise ValueError("it has no directory")
     return list(found.values())
+
+
+def _unread_directory(header: bytes) -> ImageFileDirectory_v2:
+    """Return an empty directory that reads the format and byte order of a file, by its first 16 bytes."""
+    # Pillow mistakes a BigTIFF with the byte order MM for a classic TIFF. This little-endian header prevents that.
+    start = b"II+\0" + header[4:] if 43 in header[2:4] else b"II*\0" + header[4:8]
+    return ImageFileDirectory_v2(start, header[:2])
 
 
 def is_preview(directory: ImageFileDirectory_v2) -> bool:
@@ -154,14 +160,14 @@ def open_by_pillow(stream: BinaryIO, directory: ImageFileDirectory_v2, index: in
     return None
 
 
-def decode_by_tifffile(stream: BinaryIO, name: str, index: int) -> Picture:
+def decode_by_tifffile(stream: BinaryIO, name: str, directory: ImageFileDirectory_v2, index: int) -> Picture:
     """Decode the picture of a checked directory with tifffile: 1 to 4 samples of 8 or 16 bits.
 
     Pillow cannot read some of these, such as 16-bit grey with alpha and 16-bit planes.
 
     Args:
         name: name of the file in messages.
-        index: index of the directory.
+        index: index of the directory in the file.
 
     Raises:
         InputError: an unsupported kind. For damaged files tifffile raises exceptions of any type.
@@ -173,15 +179,39 @@ def decode_by_tifffile(stream: BinaryIO, name: str, index: int) -> Picture:
         page = tiff.pages[index].aspage()
         check_megapixels(page.imagewidth, page.imagelength, name)
         pixels = _samples(page, name)
-        exif = Image.Exif()
-        exif.endian = page.parent.byteorder
-        exif.load_from_fp(stream, page.offset)
+        exif = _exif(stream, directory)
         info: dict[str, Any] = {"icc_profile": exif.get(Tag.ICCPROFILE), "xmp": exif.get(Tag.XMP)}
         unit: Any = {2: 1.0, 3: 2.54}.get(exif.get(Tag.RESOLUTION_UNIT, 2))  # converts to inches
         if unit and Tag.X_RESOLUTION in exif and Tag.Y_RESOLUTION in exif:
             info["dpi"] = (float(exif[Tag.X_RESOLUTION]) * unit, float(exif[Tag.Y_RESOLUTION]) * unit)
         orientation, metadata = metadata_of(info, lambda: exif)
         return Picture(orient(pixels, orientation), metadata)
+
+
+def _exif(stream: BinaryIO, directory: ImageFileDirectory_v2) -> Image.Exif:
+    """Return the tags of a directory with those of its nested directories; invalid ones are left out.
+
+    `Image.Exif.load_from_fp` misreads BigTIFFs of the byte order MM.
+    """
+    stream.seek(0)
+    header = stream.read(16)
+    exif = Image.Exif()
+    for tag in directory:
+        with suppress(Exception):  # Pillow raises many types
+            exif[tag] = directory[tag]
+
+    def read_nested(tags: MutableMapping[int, Any], tag: int) -> None:
+        if (offset := tags.pop(tag, None)) is not None:
+            with suppress(Exception):
+                nested = _unread_directory(header)
+                stream.seek(offset)
+                nested.load(stream)
+                tags[tag] = dict(nested)
+
+    for tag in (EXIF_IFD, GPS_IFD):
+        read_nested(exif, tag)
+    read_nested(exif.get(EXIF_IFD, {}), INTEROPERABILITY_IFD)
+    return exif
 
 
 def _samples(page: tifffile.TiffPage, name: str) -> np.ndarray:

@@ -172,7 +172,7 @@ def to_pillow(picture: Picture) -> Image.Image:
     if pixels.dtype == np.uint16 and picture.mode != "L":
         _logger.warning("Pillow has no 16-bit mode %s: the picture's 16 bits are rounded to 8", picture.mode)
         pixels = eight_bits(pixels)
-    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image = Image.fromarray(pixels)
     metadata = picture.metadata
     info = {"icc_profile": metadata.icc, "exif": metadata.exif, "xmp": metadata.xmp, "dpi": metadata.dpi}
     image.info.update({key: value for key, value in info.items() if value})

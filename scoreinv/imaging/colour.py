@@ -117,7 +117,7 @@ class GuidedUpsampling:
         chroma = chroma.astype(np.float64)  # variances are differences of squares
         guide = guide.astype(np.float64)
         guide_mean, chroma_mean = mean(guide), mean(chroma)
-        variance = np.maximum(mean(guide * guide) - guide_mean**2, 0)
+        variance = mean(guide * guide) - guide_mean**2
         covariance = mean(guide[..., None] * chroma) - guide_mean[..., None] * chroma_mean
         slope = mean(covariance / (variance + _FLAT)[..., None])
         offset = chroma - slope * guide[..., None]

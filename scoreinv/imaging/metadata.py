@@ -16,7 +16,7 @@ from scoreinv.operators.tones import ToneCurve, srgb, tone_curve
 from scoreinv.system.errors import InputError
 
 EXIF_IFD, GPS_IFD = 34665, 34853
-_INTEROPERABILITY_IFD = 40965  # within the EXIF directory
+INTEROPERABILITY_IFD = 40965  # within the EXIF directory
 _SIDES = 40962, 40963  # tags of width and height, which a result may change
 _FILE_PROPERTIES = rb"tiff:Orientation|tiff:ImageWidth|tiff:ImageLength|exif:PixelXDimension|exif:PixelYDimension"
 """XMP properties of the file rather than the picture; a result may change them."""
@@ -69,7 +69,7 @@ def metadata_of(info: Mapping[Any, Any], get_exif: Callable[[], Image.Exif]) -> 
         icc=icc if icc and isinstance(icc, bytes) else None,
         exif=_kept_exif(exif),
         xmp=_kept_xmp(info.get("xmp")),
-        dpi=_resolution(info.get("dpi"), sideways=orientation >= 5),
+        dpi=_resolution(info.get("dpi"), sideways=5 <= orientation <= 8),
     )
 
 
@@ -169,11 +169,11 @@ def writable(exif: Image.Exif, tag: int) -> Any:
     if nested:
         values = dict(values[tag] if isinstance(values[tag], dict) else exif.get_ifd(tag))
         # Without the sides, which a result may change, and the file offset of the nested directory.
-        within = values.pop(_INTEROPERABILITY_IFD, None)
+        within = values.pop(INTEROPERABILITY_IFD, None)
         values = {key: value for key, value in values.items() if key not in _SIDES}
-        if tag == EXIF_IFD and within is not None:
-            values[_INTEROPERABILITY_IFD] = dict(
-                within if isinstance(within, dict) else exif.get_ifd(_INTEROPERABILITY_IFD)
+        if within is not None:
+            values[INTEROPERABILITY_IFD] = dict(
+                within if isinstance(within, dict) else exif.get_ifd(INTEROPERABILITY_IFD)
             )
     for key, value in values.items():
         if isinstance(value, str) and not value.isascii():

@@ -198,7 +198,6 @@ class Picture:
             weights: name of the luma weights.
             callback: called with the completed fraction of the rows, in (0, 1].
         """
-        low_rgb = low_rgb.astype(np.float32)
         height, width = low_rgb.shape[:2]
         small = self.resized_rgb(height, width)
         guide = small[..., 0] if self.is_gray_mode else luma(small, weights)
@@ -268,9 +267,7 @@ class Picture:
             if not inside.any():
                 continue
             level = gray.luma((top, 0, rows, self.width), weights)[inside]
-            given = rgb[part][inside]
-            chroma = given - luma(given, weights)[..., None]
-            pixels[part, :, :3][inside] = self._samples(level, level[..., None] + chroma, weights)
+            pixels[part, :, :3][inside] = self._samples(level, rgb[part][inside], weights)
         return self.with_pixels(pixels)
 
     def _strips(self) -> Iterator[tuple[int, int]]:

@@ -76,11 +76,13 @@ def test_one_that_leans_is_cut_where_it_ends():
     assert height * width > 0.9 * 150 * 200
 
 
-def test_edges_that_are_torn_away_are_border():
+@pytest.mark.parametrize(("share", "left"), [(0.8, 4), (0.6, 4), (0.4, 0)])
+def test_edges_that_are_torn_away_are_border(share, left):
+    """Of more than half a line."""
     torn = np.zeros(PHOTO.shape[:2], bool)
     torn[:8] = True
-    torn[8:, :4] = np.random.default_rng(1).random((142, 4)) < 0.8
-    assert within_border(Picture(PHOTO), torn) == (8, 4, 142, 196)
+    torn[8:, :4] = np.random.default_rng(1).random((142, 4)) < share
+    assert within_border(Picture(PHOTO), torn) == (8, left, 142, 200 - left)
 
 
 def test_photographs_have_none():

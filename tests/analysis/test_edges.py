@@ -44,6 +44,41 @@ def test_an_even_mask_stays_even_up_to_the_border(probability, inside):
     assert (edges.upsampled(np.full((30, 22), probability, np.float32)) == inside).all()
 
 
+def test_an_edge_is_followed_into_a_tile_without_part_of_the_mask():
+    """The mask begins with the second tile of eight cells; the picture's edge lies a cell before."""
+    pixels = np.full((64, 64, 3), 60, np.uint8)
+    pixels[:, 28:] = 200
+    for turned in (pixels, pixels.swapaxes(0, 1)):
+        picture, mask = Picture(np.ascontiguousarray(turned)), np.zeros((16, 16), np.float32)
+        mask[:, 8:] = 1
+        mask = mask if turned is pixels else mask.T
+        found = EdgesOfPicture(picture, picture.resized_rgb(16, 16)).upsampled(mask)
+        np.testing.assert_array_equal(found, turned[..., 0] > 100)
+
+
+def test_at_the_size_of_the_picture_it_is_the_guided_filter():
+    """By the means of windows of 5x5 cells, written out."""
+    rng = np.random.default_rng(0)
+    colours, probability = rng.random((24, 29, 3)).astype(np.float32) * 0.2, rng.random((24, 29)).astype(np.float32)
+
+    def windows(values: np.ndarray) -> np.ndarray:
+        padded = np.pad(values, [(2, 2), (2, 2)] + [(0, 0)] * (values.ndim - 2), mode="edge")
+        return np.lib.stride_tricks.sliding_window_view(padded.astype(float), (5, 5), (0, 1))
+
+    slopes, offsets = np.empty((24, 29, 3)), np.empty((24, 29))
+    seen, shares = windows(colours), windows(probability)
+    for place in np.ndindex(24, 29):
+        each, share = seen[place].reshape(3, 25), shares[place].ravel()
+        both = np.cov(np.vstack([each, share]), bias=True)
+        slopes[place] = np.linalg.solve(both[:3, :3] + 1e-3 * np.eye(3), both[:3, 3])
+        offsets[place] = share.mean() - slopes[place] @ each.mean(1)
+    expected = (windows(slopes).mean((-2, -1)) * colours).sum(-1) + windows(offsets).mean((-2, -1))
+    found = EdgesOfPicture(Picture(colours), colours).upsampled(probability)
+    sure = np.abs(expected - 0.5) > 1e-3
+    assert sure.mean() > 0.95
+    np.testing.assert_array_equal(found[sure], expected[sure] > 0.5)
+
+
 def test_a_picture_may_be_smaller_than_the_mask():
     pixels = np.zeros((6, 9, 3), np.uint8)
     pixels[:, 4:] = 200

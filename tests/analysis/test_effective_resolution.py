@@ -40,6 +40,17 @@ def test_detail_beside_a_hole_does_not_count_and_a_thousandth_elsewhere_may_be_l
     assert oversampling(Picture(pixels), hole) == 1
     pixels[80, 160:] = 99
     assert oversampling(Picture(pixels), hole) == 2
+    for count, factor in ((7, 2), (9, 1)):  # 12 pixels each are lost, of 92,000
+        pixels = np.full((100, 1000), 99, np.uint8)
+        pixels[80, 20 : 20 + 40 * count : 40] = 255
+        assert oversampling(Picture(pixels), np.zeros(pixels.shape, bool)) == factor
+
+
+def test_the_ends_of_strips_are_not_detail() -> None:
+    """Steep there, where each strip is enlarged without the next one."""
+    waves = 128 + 100 * np.sin((np.arange(520) - 256) / 8)
+    picture = Picture(np.rint(waves).astype(np.uint8)[:, None].repeat(800, 1))
+    assert oversampling(picture, np.zeros(picture.size, bool)) == 2
 
 
 @pytest.mark.parametrize("shape", [(300, 41), (300, 41, 3)])

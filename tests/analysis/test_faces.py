@@ -71,6 +71,32 @@ def test_a_piece_of_a_broken_crease_in_an_eye_is_damage(portrait):
     assert not facial_features(marked, portrait, boxes)[101:104, 199:208].any()
 
 
+FEATURES = {"eyes": (0.22, 0.52, 0.05, 0.97), "nostrils": (0.5, 0.7, 0.33, 0.67), "mouth": (0.7, 0.92, 0.22, 0.8)}
+"""Top, bottom, left and right in the box of a face."""
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_a_dark_mark_is_a_feature_if_the_part_of_the_face_holds_it(name):
+    """Whole, and not if it goes on beyond one of the part's four ends; a cheek and a forehead have none."""
+    top, bottom, left, right = (
+        round(100 * end) + offset for end, offset in zip(FEATURES[name], (7, 7, 9, 9), strict=True)
+    )
+    marks = [(slice(top, bottom), slice(left, right))]
+    middle = slice((top + bottom) // 2, (top + bottom) // 2 + 2), slice((left + right) // 2, (left + right) // 2 + 2)
+    for rows, columns in (
+        (slice(top - 30, top + 2), middle[1]),
+        (slice(bottom - 2, bottom + 30), middle[1]),
+        (middle[0], slice(max(0, left - 30), left + 2)),
+        (middle[0], slice(right - 2, right + 30)),
+    ):
+        marks.append((rows, columns))
+    for number, mark in enumerate(marks):
+        marked, gray = np.zeros((140, 150), bool), np.full((140, 150), 0.6)
+        marked[mark], gray[mark] = True, 0.1
+        assert facial_features(marked, gray, [(7, 9, 100, 100)]).any() == (number == 0)
+        assert not facial_features(marked, gray.max() - gray, [(7, 9, 100, 100)]).any()
+
+
 def test_a_bright_speck_in_an_eye_is_damage(portrait):
     marked = np.zeros(portrait.shape, bool)
     marked[101:104, 201:204] = True

@@ -46,6 +46,26 @@ def test_masks_of_all_leave_no_fragments(room):
     assert find_fragments(scene(BODY, EAR), grown(BODY | EAR, room)) == []
 
 
+@pytest.mark.parametrize(("wide", "found"), [(2, False), (3, True)])
+def test_what_is_less_than_two_thousandths_of_the_object_is_no_fragment(wide, found):
+    """Of 3,600 cells."""
+    colours = np.full((90, 90, 3), 0.3) + np.random.default_rng(0).normal(0, 0.05, (90, 90, 3))
+    mask, tip = np.zeros((90, 90)), np.zeros((90, 90), bool)
+    mask[15:75, 15:75] = tip[30:33, 76 : 76 + wide] = 1
+    colours[(mask > 0) | tip | np.roll(tip, -1, 1)] = (0.8, 0.5, 0.4)
+    assert fragments_beside(colours.clip(0, 1), mask, mask)[tip].any() == found
+
+
+@pytest.mark.filterwarnings("error")
+def test_without_a_cell_that_is_wholly_of_the_object_there_are_no_fragments():
+    mask = np.zeros((40, 50))
+    mask[10:20, 10:20] = 0.7
+    assert not fragments_beside(np.full((40, 50, 3), 0.5), mask, mask).any()
+    strip = np.zeros((17, 5000), bool)  # of a picture that is lower than a cell
+    strip[:, 1000:4000] = True
+    assert find_fragments(Picture(np.zeros(strip.shape, np.uint8)), strip) == []
+
+
 def test_parts_of_the_scene_are_no_fragments():
     picture = scene(BODY, FAR)
     assert find_fragments(picture, grown(BODY)) == []  # alike, but apart from the mask

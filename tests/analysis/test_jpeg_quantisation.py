@@ -6,8 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import fft
 
-from scoreinv.analysis.jpeg_quantisation import _CHROMA_TABLE, _LUMA_TABLE, chroma_samples, coding_of
+from scoreinv.analysis.jpeg_quantisation import (
+    _CHROMA_TABLE,
+    _LUMA_TABLE,
+    chroma_samples,
+    coding_of,
+    quantisation_noise,
+)
 from scoreinv.imaging.picture import Picture
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
@@ -27,6 +34,12 @@ def decoded(pixels: np.ndarray, quality: int, subsampling: int = 2) -> tuple[np.
     Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=subsampling)
     image = Image.open(file)
     return np.asarray(image), [np.reshape(table, (8, 8)) for table in image.quantization.values()]
+
+
+def test_the_noise_of_steps_is_that_of_rounding() -> None:
+    coefficients = np.random.default_rng(0).normal(0, 300, (4000, 8, 8))
+    errors = fft.idctn(20 * np.rint(coefficients / 20) - coefficients, axes=(1, 2), norm="ortho")
+    assert quantisation_noise(np.full((8, 8), 20.0)) == pytest.approx(errors.std() / 255, rel=0.01)
 
 
 def test_the_tables_are_those_that_encoders_write_unscaled() -> None:
@@ -82,6 +95,14 @@ def test_any_form_of_the_same_pixels(kind: str) -> None:
 @pytest.mark.parametrize("name", ["lake", "facade", "moose", "dog"])
 def test_a_photograph_that_was_never_compressed_has_none(name: str) -> None:
     assert coding_of(Picture(reduced(name, 200))) is None
+
+
+def test_a_pattern_of_one_frequency_is_no_quantisation() -> None:
+    rng = np.random.default_rng(0)
+    blocks = rng.normal(0, 6, (20, 20, 8, 8))
+    blocks[..., 3, 4] = 24 * rng.integers(-2, 3, (20, 20))
+    values = 128 + fft.idctn(blocks, axes=(2, 3), norm="ortho").swapaxes(1, 2).reshape(160, 160)
+    assert coding_of(Picture(np.rint(values).clip(0, 255).astype(np.uint8))) is None
 
 
 def test_too_small_or_flat_pictures_have_none() -> None:

@@ -7,6 +7,9 @@ from scoreinv.analysis.kind import analysis_picture, coloured_at, kind_by_colour
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators.luma import luma
 
+BROWN = np.array([1.0, -0.25, -1.3])
+"""A chroma of nearly no luma."""
+
 
 def tones(height: int = 60, width: int = 90) -> np.ndarray:
     rng = np.random.default_rng(0)
@@ -51,6 +54,19 @@ def test_the_lightest_tone_becomes_white() -> None:
     light = old >= np.quantile(old, 0.99)
     assert new[light].mean() > old[light].mean() + 0.02
     assert np.corrcoef(old.ravel(), new.ravel())[0, 1] > 0.999
+    with np.errstate(all="raise"):
+        assert not untinted(Picture(np.zeros((4, 5, 3), np.uint8))).pixels.any()
+
+
+@pytest.mark.parametrize("weights", ["rec601", "average"])
+def test_the_grey_of_a_print_is_its_luma_times_one_factor(weights) -> None:
+    """That of the lightest tone, which may be another picture's."""
+    rgb = np.array([[[0.8, 0.6, 0.2], [0.4, 0.3, 0.1]]])
+    lightest = Picture(np.full((3, 3, 3), [0.9, 0.6, 0.6]))
+    for tones_of, white in ((None, rgb[0, 0]), (lightest, lightest.pixels[0, 0])):
+        factor = white.max() / luma(white, weights)
+        found = untinted(Picture(rgb), weights, tones_of).pixels
+        np.testing.assert_allclose(found, np.repeat((luma(rgb, weights) * factor)[..., None], 3, 2), atol=1e-6)
 
 
 @pytest.mark.parametrize("alpha", [False, True])
@@ -83,14 +99,34 @@ def test_a_print_is_brown_to_yellow_in_all_its_tones() -> None:
     assert not is_print(eight_bit(split))
 
 
+@pytest.mark.parametrize(("across", "kind"), [(0.02, "tinted"), (0.08, "coloured")])
+def test_the_tones_of_a_print_have_one_hue(across: float, kind: str) -> None:
+    """From shadows to lights it changes by little."""
+    gray = tones()[..., None]
+    turning = across * (gray - 0.5) * np.array([1.0, -0.65, 0.724])  # of no luma
+    assert kind_by_colours(eight_bit(0.1 + 0.8 * gray + 0.06 * BROWN + turning)) == kind
+
+
+def test_a_pale_print_may_have_grain_and_a_print_a_stained_corner() -> None:
+    gray = tones()[..., None]
+    grain = 0.005 * np.random.default_rng(2).standard_normal(gray.shape)
+    assert is_print(eight_bit(0.1 + 0.8 * gray + (0.0165 + grain) * BROWN))
+    down, across = np.mgrid[-1:1:60j, -1:1:90j]
+    corner = ((across > 0.6) & (down > 0.5))[..., None]
+    assert corner.mean() == pytest.approx(0.05)
+    assert is_print(eight_bit(0.1 + 0.8 * gray + (0.06 + 0.041 * corner) * BROWN))
+
+
 def test_red_rock_is_no_print() -> None:
     """A photograph of one hue has things of more and of less colour among the same tones; a stained print has none."""
     gray = tones()
     rows = np.sin(np.arange(60) / 4)[:, None] * np.cos(np.arange(90) / 5)
-    rock = gray[..., None] + (0.05 + 0.035 * rows)[..., None] * np.array([1.0, -0.25, -1.3])
+    rock = gray[..., None] + (0.05 + 0.035 * rows)[..., None] * BROWN
     assert not is_print(eight_bit(rock))
+    worn = eight_bit(gray[..., None] + (0.05 + 0.006 * rows)[..., None] * BROWN)
+    assert (kind_by_colours(worn), kind_by_colours(worn, worn=True)) == ("coloured", "tinted")  # grain and dirt
     stain = np.linspace(-1, 1, 90)[None] ** 2
-    stained = gray[..., None] + (0.07 + 0.02 * stain)[..., None] * np.array([1.0, -0.25, -1.3]) * np.ones((60, 1, 1))
+    stained = gray[..., None] + (0.07 + 0.02 * stain)[..., None] * BROWN * np.ones((60, 1, 1))
     assert is_print(eight_bit(stained))
 
 
@@ -108,6 +144,7 @@ def test_a_large_print_is_seen_small_and_without_its_damage() -> None:
 
 
 def test_the_noise_of_a_large_grey_scan_is_no_colour() -> None:
+    assert kind_by_colours(eight_bit(np.repeat(tones()[..., None], 3, 2), noise=0.014)) == "grey"
     scan = eight_bit(np.repeat(tones(32, 1536)[..., None], 3, 2), noise=0.06)
     assert coloured_at(scan).any()
     assert kind_by_colours(scan) == "grey"
@@ -119,4 +156,9 @@ def test_a_reduced_picture_has_the_means_of_its_known_pixels():
     picture = Picture(np.where(hole[..., None], np.float32(1), np.float32([0.6, 0.5, 0.4])))
     np.testing.assert_allclose(
         analysis_picture(picture, hole).pixels, np.broadcast_to([0.6, 0.5, 0.4], (4, 512, 3)), atol=1e-5
+    )
+    hole[:] = True
+    hole[3, 501] = False  # a quarter of a block, or less, is all that is known
+    np.testing.assert_allclose(
+        analysis_picture(picture, hole).pixels, np.broadcast_to(picture.pixels[3, 501], (4, 512, 3)), atol=1e-5
     )

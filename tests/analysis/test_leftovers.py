@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from scoreinv.analysis.leftovers import _leftover_slivers, find_leftover, take_in_leftovers
+from scoreinv.analysis.leftovers import _leftover_slivers, _leftover_widths, find_leftover, take_in_leftovers
 from scoreinv.imaging.picture import Picture
 
 HEIGHT, WIDTH = 140, 180
@@ -151,6 +151,67 @@ def test_a_rim_at_the_border_of_the_picture_is_taken_in(cut: slice | tuple[slice
     missed = disk(RADIUS)[cut] & ~grown
     assert missed[8:-8, 8:-8].sum() < 20
     assert not grown[~disk(RADIUS + 8)[cut]].any()
+
+
+@pytest.mark.parametrize("width", [1, 3, 6])
+def test_widths_end_by_a_jump_to_the_ground_that_goes_on(width: int) -> None:
+    """The ground has two colours; the distances of the last cases are about that which counts as equal."""
+    ground, thing = np.array([[0.2, 0.4, 0.1], [0.3, 0.6, 0.1]]), np.array([0.9, 0.6, 0.5])
+    colours = ground[np.random.default_rng(0).integers(2, size=(40, 26))]
+    colours[:, :width] = thing
+    known = np.ones((40, 26), bool)
+    cases = {"plain": (colours, known, width), "unknown": (colours, known.copy(), 0)}
+    cases["unknown"][1][:, 7] = False
+    for name, column, value, found in (
+        ("rare again", 7, thing, 0),
+        ("no jump", slice(width - 1, 8), ground[0] - [0.105, 0, 0], 0),
+        ("a jump", slice(width + 1, 8), ground[0] + [0.05, 0, 0], width),
+    ):
+        cases[name] = (colours.copy(), known, found)
+        cases[name][0][:, column] = value
+    cases["no jump"][0][:, width + 1 : 8] = ground[0] - [0.095, 0, 0]
+    for name, (values, there, expected) in cases.items():
+        found = _leftover_widths(values, there, np.zeros((40, 40)))
+        assert (found == expected).all(), (name, found)
+
+
+def test_points_count_if_most_of_their_neighbours_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nearly all of their widths give how much to grow; each point grows by its own, and a soft edge."""
+    hole, shares = disk(RADIUS), {}
+    for together in (True, False):
+        rng = np.random.default_rng(1)
+
+        def widths(colours: np.ndarray, *_: np.ndarray, rng=rng, together=together) -> np.ndarray:
+            count = len(colours)
+            chosen = np.arange(count) < 0.4 * count if together else rng.random(count) < 0.4
+            return np.where(chosen, np.where(np.arange(count) % 20, 3, 6), 0)
+
+        monkeypatch.setattr("scoreinv.analysis.leftovers._leftover_widths", widths)
+        shares[together] = find_leftover(with_object(), hole)
+    assert shares[False] is None
+    found = shares[True]
+    assert found is not None
+    assert found.share == pytest.approx(0.4, abs=0.03)
+    assert found.grow == 5
+    top, left, height, width = found.box
+    inside = hole[top : top + height, left : left + width]
+    assert not (found.pixels & inside).any()
+    away = ndimage.distance_transform_edt(~inside)[found.pixels]
+    assert 7 < away.max() <= 8
+    assert (away > 5).mean() < 0.4
+
+
+@pytest.mark.parametrize(("side", "found"), [(6, False), (7, True)])
+def test_slivers_have_forty_pixels_or_more(side: int, found: bool) -> None:
+    hole = disk(RADIUS + 4)
+    hole[66 : 66 + side, 86 : 86 + side] = False
+    assert (find_leftover(with_object(), hole) is not None) == found
+
+
+def test_without_ground_nothing_is_compared() -> None:
+    hole = np.ones((60, 60), bool)
+    hole[26:34, 26:34] = False
+    assert _leftover_slivers(np.zeros((60, 60, 3)), hole, hole) is None
 
 
 @pytest.mark.parametrize("turn", [1, -1])

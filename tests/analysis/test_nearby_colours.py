@@ -21,6 +21,7 @@ def scene() -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("halvings", [0, 1, 2])
 def test_what_has_other_colours_than_what_is_beside_the_hole(halvings: int) -> None:
     rgb, hole = scene()
+    rgb[32, 51] = 0.8, 0.1, 0.1  # a speck beside it
     found = foreign(rgb, hole, halvings)
     assert found.shape == hole.shape
     assert found[48:60, 100:112].all()
@@ -41,7 +42,7 @@ def test_a_block_beside_the_hole_and_specks_are_not_foreign() -> None:
     assert not foreign(rgb, hole, 0)[48:60, 100:112].any()
     rgb, hole = scene()
     rgb[40:70, 90:120] = 0.5
-    rgb[45:47, 100:102] = 0.8, 0.1, 0.1
+    rgb[45:48, 100:103] = 0.8, 0.1, 0.1
     assert not foreign(rgb, hole, 0).any()
 
 

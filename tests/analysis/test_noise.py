@@ -42,6 +42,11 @@ def test_grey_in_three_channels_and_alpha():
     assert estimate_noise(Picture(np.concatenate([three, alpha], axis=2))) == pytest.approx(alone, rel=1e-5)
 
 
+def test_the_estimate_is_the_mean_over_channels():
+    grain = np.random.default_rng(3).standard_normal((300, 211, 3)) * np.array([0.01, 0.04, 0.07])
+    assert estimate_noise(Picture((scene() + grain).astype(np.float32))) == pytest.approx(0.04, rel=0.05)
+
+
 def test_what_a_jpeg_rounds_is_noise_under_a_blur():
     """Of 1.5 levels nothing is left to be found; of a finer JPEG, or none, it is."""
     y, x = np.mgrid[:128, :128]
@@ -93,5 +98,7 @@ def test_texture_everywhere_is_no_white_noise():
 def test_white_noise_looks_beyond_a_black_frame():
     values = np.pad(noisy(0.03), ((100, 100), (100, 100), (0, 0)))
     assert white_noise(Picture(values.clip(0, 1).astype(np.float32))) == pytest.approx(0.03, rel=0.1)
+    small = noisy(0.03)[:60, :100].clip(0, 1).astype(np.float32)  # of less than a block
+    assert white_noise(Picture(small)) == pytest.approx(0.03, rel=0.1)
     assert white_noise(Picture(np.zeros((200, 200), np.uint8))) == 0
     assert white_noise(Picture(np.zeros((3, 200), np.uint8))) == 0

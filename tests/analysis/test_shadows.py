@@ -36,6 +36,7 @@ def test_a_shadow_is_where_light_is_less_by_one_ratio(ratio: float) -> None:
     assert proposed is not None
     assert not (proposed & OWN).any()
     assert overlap(proposed, SHADOW) > 0.8
+    assert proposed[SHADOW].mean() > 0.98  # with its soft edge
 
 
 def test_it_is_found_on_a_picture_of_a_larger_size() -> None:
@@ -46,10 +47,25 @@ def test_it_is_found_on_a_picture_of_a_larger_size() -> None:
     assert overlap(proposed, SHADOW.repeat(4, 0).repeat(4, 1)) > 0.75
 
 
+def test_a_shadow_may_have_parts_on_both_sides_of_a_foot() -> None:
+    parts = [((FOOT - DOWN) / 20 - 0.4) ** 2 + ((ACROSS - 150 - side) / 22) ** 2 <= 1 for side in (-45, 45)]
+    shadow = np.any(parts, axis=0) & ~OWN
+    soft = ndimage.gaussian_filter(shadow.astype(float), 1.5)[..., None]
+    proposed = propose_shadow(standing(ground() * (1 - 0.5 * soft)), OWN)
+    assert proposed is not None
+    assert overlap(proposed, shadow) > 0.8
+
+
 def test_nothing_is_proposed_where_there_is_none() -> None:
     assert propose_shadow(standing(ground()), OWN) is None
     assert propose_shadow(standing(ground()), np.zeros_like(OWN)) is None
     assert propose_shadow(standing(ground()), np.ones_like(OWN)) is None
+
+
+def test_what_is_thinner_than_the_pixels_that_are_compared_has_no_shadow() -> None:
+    wire = np.zeros((120, 800), bool)
+    wire[60, 200:500] = True
+    assert propose_shadow(Picture(np.full((120, 800), 90, np.uint8)), wire) is None
 
 
 def test_a_dark_thing_of_another_hue_and_one_that_is_apart_are_no_shadow() -> None:

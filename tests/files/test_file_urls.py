@@ -1,6 +1,7 @@
 """Files of object stores: buckets, lengths and errors."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,9 +41,10 @@ def test_the_bucket_of_results_exists() -> None:
     check_bucket("s3:///clean")  # a store without buckets
 
 
-def test_files_are_named_within_their_folder() -> None:
+def test_files_are_named_within_their_folder(tmp_path: Path) -> None:
     assert list_files("s3://scans/in") == ["a.png", "deep/b.png"]
     assert [exists(f"s3://scans/{name}") for name in ("a.png", "b.png")] == [True, False]
+    assert [exists(str(path)) for path in (tmp_path, tmp_path / "a.png")] == [True, False]
 
 
 def test_a_file_is_read_up_to_its_limit() -> None:

@@ -73,7 +73,7 @@ def test_ten_bits_are_kept_and_white_is_white(mode, caplog):
     assert not caplog.records
 
 
-def test_bits_that_are_lost_are_told():
+def test_bits_that_are_lost_are_told(monkeypatch):
     """The configuration of an AV1 stream stands in the file's head."""
     data = saved(Image.fromarray(ramp()), "AVIF")
     assert decode(data).note is None
@@ -82,11 +82,14 @@ def test_bits_that_are_lost_are_told():
         stream = io.BytesIO(data[:place] + bytes([data[place] | byte]) + data[place + 1 :])
         stream.seek(0, io.SEEK_END)  # where decoding leaves it
         assert heif.avif_note(stream) == f"its {bits} bits are rounded to 8"
+    monkeypatch.setattr(heif, "avif_note", lambda _: "bits are lost")
+    assert decode(data).note == "bits are lost"
 
 
-def test_an_hdr_curve_is_told():
-    hdr = {"color_primaries": 9, "transfer_characteristics": 16, "matrix_coefficients": 9, "full_range_flag": 1}
-    assert "HDR (PQ)" in (decode(heic(ramp(), **hdr)).note or "")
+@pytest.mark.parametrize(("code", "curve"), [(16, "PQ"), (18, "HLG")])
+def test_an_hdr_curve_is_told(code, curve):
+    hdr = {"color_primaries": 9, "transfer_characteristics": code, "matrix_coefficients": 9, "full_range_flag": 1}
+    assert f"HDR ({curve})" in (decode(heic(ramp(), **hdr)).note or "")
 
 
 def test_of_several_pictures_the_main_one():
@@ -97,6 +100,7 @@ def test_of_several_pictures_the_main_one():
     file.save(stream, primary_index=1, quality=95)
     levels = [round(read_picture(stream.getvalue(), frame).pixels.mean()) for frame in (None, 0, 2)]
     assert_array_equal(np.abs(np.subtract(levels, [100, 10, 200])) <= 1, True)
+    assert "frame 2 " in (decode(stream.getvalue(), 2).note or "")
     with pytest.raises(SettingError, match="from 0 to 2"):
         read_picture(stream.getvalue(), 3)
 
@@ -177,8 +181,9 @@ def test_a_file_without_pictures_or_of_another_size_than_stated(monkeypatch):
 
 
 def test_prefixes_of_both_formats():
-    for brand, kind in ((b"heic", heif.is_heic), (b"mif1", heif.is_heic), (b"avif", heif.is_avif)):
-        prefix = b"\0\0\0\x10ftyp" + brand + b"\0\0\0\0"
+    brands = {heif.is_heic: "heic heix heim heis hevc hevx mif1 msf1", heif.is_avif: "avif avis"}
+    for kind, brand in ((kind, brand) for kind, names in brands.items() for brand in names.split()):
+        prefix = b"\0\0\0\x10ftyp" + brand.encode() + b"\0\0\0\0"
         assert [accepts(prefix) for accepts in (heif.is_heic, heif.is_avif)] == [
             kind is heif.is_heic,
             kind is heif.is_avif,

@@ -48,6 +48,10 @@ def test_16_bit_pgm():
     assert_array_equal(read_picture(b"P5 37 23 65535\n" + pixels.astype(">u2").tobytes()).pixels, pixels)
 
 
+def test_pnm_of_numbers_in_text():
+    assert read_picture(b"P3 2 1 255 1 2 3 4 5 6").pixels.tolist() == [[[1, 2, 3], [4, 5, 6]]]
+
+
 def test_two_level_pictures_become_grey_with_a_note():
     bits = samples("L") > 127
     for kind in ("PNG", "TIFF"):
@@ -88,16 +92,18 @@ def test_cmyk_becomes_srgb_and_says_so_once(caplog, kind):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_transparent_colour_becomes_alpha(dtype):
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_transparent_colour_becomes_alpha(mode, dtype):
     """PNG's tRNS chunk, put in by hand since Pillow writes it for 8 bits only."""
-    pixels = samples("RGB", dtype)
-    pixels[3, 4] = pixels[0, 0] = (1, 2, 3)
-    pixels[5, 6] = (1, 2, 200)  # one channel is another
-    again = read_picture(png_with(b"tRNS", struct.pack(">HHH", 1, 2, 3), pixels))
+    key = (1, 2, 3)[: len(mode)]
+    pixels = samples(mode, dtype).reshape(23, 37, -1)
+    pixels[3, 4] = pixels[0, 0] = key
+    pixels[5, 6, -1] = 200  # one channel is another
+    again = read_picture(png_with(b"tRNS", struct.pack(f">{len(key)}H", *key), pixels.squeeze()))
     assert again.pixels.dtype == dtype
-    assert_array_equal(again.pixels[..., :3], pixels)
-    clear = (pixels == (1, 2, 3)).all(axis=-1)
-    assert_array_equal(again.pixels[..., 3], np.where(clear, 0, np.iinfo(dtype).max))
+    assert_array_equal(again.pixels[..., :-1], pixels)
+    clear = (pixels == key).all(axis=-1)
+    assert_array_equal(again.pixels[..., -1], np.where(clear, 0, np.iinfo(dtype).max))
 
 
 def test_a_jpeg_that_carries_further_pictures_is_its_first(tmp_path):
@@ -175,6 +181,14 @@ def test_a_profile_that_cannot_be_used(monkeypatch, mode):
     assert asked == [mode]
 
 
+def test_lab_becomes_srgb():
+    """White, a grey, and sRGB's red; the file has L* as a fraction of 255, and a* and b* as signed bytes."""
+    lab = np.array([[[255, 0, 0], [137, 0, 0], [138, 81, 70]]], np.uint8)
+    decoded = decode(saved(Image.fromarray(lab, "LAB"), "TIFF"))
+    assert decoded.note == "LAB becomes sRGB"
+    assert np.abs(decoded.picture.pixels.astype(int) - [[[255] * 3, [128] * 3, [254, 0, 0]]]).max() <= 6
+
+
 def test_damaged_png_content():
     data = bytearray(saved(Image.fromarray(samples("RGB")), "PNG"))
     data[len(data) // 2] ^= 255
@@ -228,10 +242,10 @@ def test_a_frame_that_is_larger_than_the_first_is_checked():
     refused(large, "12000x12000", "short", frame=1)
 
 
-@pytest.mark.parametrize("kind", ["GIF", "BMP", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "PNG", "PPM", "JPEG", "WEBP"])
 def test_an_empty_picture_is_short_by_right(kind):
-    lossless = {"lossless": True} if kind == "WEBP" else {}
-    data = saved(Image.new("1" if kind == "PNG" else "RGB", (1500, 2000)), kind, **lossless)
+    options = {"WEBP": {"lossless": True}, "JPEG": {"optimize": True}}.get(kind, {})
+    data = saved(Image.new("1" if kind in ("PNG", "PPM") else "RGB", (1500, 2000)), kind, **options)
     assert read_picture(data).size == (2000, 1500)
 
 

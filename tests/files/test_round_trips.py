@@ -23,8 +23,15 @@ LOSSLESS, LOSSY = ("png", "tif", "webp"), ("jpg", "avif", "heic")
 EXIF: dict[int, Any] = {
     270: "Großmutter".encode(),
     271: "Maker",
+    272: "Model",
+    305: "software",
+    306: "2021:01:02 03:04:05",
     315: "someone",
+    316: "host",
+    18246: 4,
+    18249: 80,
     33432: "© Müller".encode(),
+    **dict.fromkeys(range(40091, 40096), "é".encode("utf-16-le")),
     34665: {36867: "2020:01:02 03:04:05", 33434: (1, 100), 37500: b"note", 40965: {1: "R98"}},
     34853: {1: "N", 2: (52.0, 30.0, 1.5), 3: "E", 4: (13.0, 24.0, 0.25)},
 }

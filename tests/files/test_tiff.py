@@ -27,6 +27,8 @@ from PIL import Image, TiffImagePlugin
 
 from scoreinv.files import tiff as directories
 from scoreinv.files.read import read_picture
+from scoreinv.files.write import picture_bytes
+from scoreinv.imaging.picture import Picture
 
 
 def test_the_files_made_here_are_read():
@@ -101,21 +103,63 @@ def test_white_is_zero_beside_an_alpha_channel(tmp_path):
     assert_array_equal(again[..., 1], stored[..., 1])
 
 
-@pytest.mark.parametrize(("unit", "inches"), [("inch", 1), ("centimeter", 2.54)])
-@pytest.mark.parametrize("mode", ["RGB", "LA"])  # by Pillow, and by tifffile
-def test_resolutions_are_in_dots_per_inch(tmp_path, mode, unit, inches):
-    photometric, extra = ("rgb", None) if mode == "RGB" else ("minisblack", ["unassalpha"])
-    stored = {"resolution": (100, 200), "resolutionunit": unit, "planarconfig": "contig", "extrasamples": extra}
-    tifffile.imwrite(tmp_path / "a.tif", samples(mode, np.uint16), photometric=photometric, **stored)
-    assert read_picture(tmp_path / "a.tif").metadata.dpi == pytest.approx((100 * inches, 200 * inches))
+FORMS = {
+    "RGB": {"photometric": "rgb", "planarconfig": "contig"},
+    "LA": {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": ["unassalpha"]},
+}
+"""By mode, how tifffile writes 16 bits: Pillow reads RGB, and tifffile LA."""
 
 
-def test_previews_are_not_frames(tmp_path):
+@pytest.mark.parametrize(("unit", "dpi"), [("inch", (100, 200)), ("centimeter", (254, 508)), ("none", None)])
+@pytest.mark.parametrize("mode", FORMS)
+def test_resolutions_are_in_dots_per_inch(tmp_path, mode, unit, dpi):
+    stored = {"resolution": (100, 200), "resolutionunit": unit, **FORMS[mode]}
+    tifffile.imwrite(tmp_path / "a.tif", samples(mode, np.uint16), **stored)
+    assert read_picture(tmp_path / "a.tif").metadata.dpi == (dpi and pytest.approx(dpi))
+
+
+@pytest.mark.parametrize("kind", [1, 3, 5, 7])
+def test_previews_are_not_frames(kind):
     pixels = samples("RGB", np.uint16)
-    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+    data = io.BytesIO()
+    with tifffile.TiffWriter(data) as writer:
         writer.write(pixels[::2, ::2], photometric="rgb", subfiletype=1)
         writer.write(pixels, photometric="rgb")
-    assert_array_equal(read_picture(tmp_path / "a.tif").pixels, pixels)
+    tags = (struct.pack("<HHII", 254, LONG, 1, each) for each in (1, kind))
+    assert_array_equal(read_picture(data.getvalue().replace(*tags)).pixels, pixels)
+    assert_array_equal(read_picture(plain(change={254: (LONG, kind)})).pixels, PIXELS)  # the only one is read
+
+
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_extra_samples_of_no_stated_kind_are_dropped(tmp_path, planes):
+    stored = samples("RGBA", np.uint16)
+    layout = {"photometric": "rgb", "planarconfig": planes, "extrasamples": ["unspecified"]}
+    tifffile.imwrite(tmp_path / "a.tif", np.moveaxis(stored, -1, 0) if planes == "separate" else stored, **layout)
+    assert_array_equal(read_picture(tmp_path / "a.tif").pixels, stored[..., :3])
+
+
+def test_an_alpha_channel_may_be_followed_by_another_sample(tmp_path):
+    stored = samples("RGB", np.uint16)
+    layout = {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": ["unassalpha", "unspecified"]}
+    tifffile.imwrite(tmp_path / "a.tif", stored, **layout)
+    assert_array_equal(read_picture(tmp_path / "a.tif").pixels, stored[..., :2])
+
+
+def test_more_than_four_samples_are_refused(tmp_path):
+    layout = {"photometric": "rgb", "planarconfig": "separate", "extrasamples": ["unassalpha", "unspecified"]}
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 6, 7), np.uint16), **layout)
+    refused(tmp_path / "a.tif", "too many samples")
+
+
+@pytest.mark.parametrize("mode", CHANNELS)
+def test_files_have_the_tags_of_their_layout(mode):
+    """Also those whose value is the default."""
+    with tifffile.TiffFile(io.BytesIO(picture_bytes(Picture(samples(mode)), "a.tif"))) as file:
+        tags, count = file.pages.first.tags, len(mode)
+        found = [tags[name].value for name in ("BitsPerSample", "SampleFormat")]
+        assert [np.ravel(value).tolist() for value in found] == [[8] * count, [1] * count]
+        names = "PhotometricInterpretation", "SamplesPerPixel", "PlanarConfiguration", "Compression", "Predictor"
+        assert [int(tags[name].value) for name in names] == [1 if count < 3 else 2, count, 1, 8, 2]
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32])
@@ -125,9 +169,45 @@ def test_signed_samples_are_refused(dtype):
     refused(buffer.getvalue(), "signed samples", "8 or 16 bits")
 
 
-def test_samples_of_12_bits_are_refused():
+@pytest.mark.parametrize("bits", [12, 32])
+def test_samples_of_12_and_32_bits_are_refused(bits):
     """Pillow would give them as 16-bit ones, and so the picture almost black."""
-    refused(plain(data=bytes(48), change={258: (SHORT, 12), 279: (LONG, 48)}), "12 or 32 bits", "16 bits")
+    size = 30 * bits // 8
+    refused(plain(data=bytes(size), change={258: (SHORT, bits), 279: (LONG, size)}), "12 or 32 bits", "16 bits")
+
+
+def nested(tags: dict[int, int], order: str, big: bool) -> bytes:
+    """A directory of whole numbers."""
+    word, sides = ("Q", 8) if big else ("I", 4)
+    entries = (
+        struct.pack(f"{order}HH{word}", tag, LONG, 1) + struct.pack(f"{order}I", value).ljust(sides, b"\0")
+        for tag, value in tags.items()
+    )
+    return struct.pack(order + ("Q" if big else "H"), len(tags)) + b"".join(entries) + bytes(sides)
+
+
+@pytest.mark.parametrize("channels", [1, 2])  # Pillow reads the first, but no BigTIFF of the order MM
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("order", "<>")
+def test_orientation_and_metadata_of_every_format(order, big, channels):
+    """With an EXIF directory behind the pixels, and one within that."""
+    head = 16 if big else 8
+    pixels = np.arange(30 * channels, dtype=np.uint16).reshape(6, 5, channels)
+    data = pixels.astype(f"{order}u2").tobytes()
+    size = len(data)
+    for tags in ({4097: 7}, {34855: 400, 40965: head + size}):
+        place, data = head + len(data), data + nested(tags, order, big)
+    tags = {258: (SHORT, *[16] * channels), 277: (SHORT, channels), 278: (SHORT, 6), 338: (SHORT, 2)}
+    tags |= {273: (LONG, head), 279: (LONG, size), 274: (SHORT, 6), 18246: (SHORT, 4), 34665: (LONG, place)}
+    tags |= {282: (RATIONAL, 100, 1), 283: (RATIONAL, 200, 1), 296: (SHORT, 2)}
+    whole = tiff(LAYOUT | tags, data, order=order, big=big, change={338: None} if channels == 1 else None)
+    picture = read_picture(whole)
+    assert_array_equal(picture.pixels, np.rot90(pixels.squeeze(), -1))
+    assert picture.metadata.dpi == (200, 100)
+    exif = Image.Exif()
+    exif.load(picture.metadata.exif)
+    assert dict(exif) | {34665: None} == {18246: 4, 34665: None}
+    assert (exif.get_ifd(34665)[34855], exif.get_ifd(40965)) == (400, {4097: 7})
 
 
 # --- directories ------------------------------------------------------------------------------------------------------
@@ -275,10 +355,15 @@ def test_strips_of_unstated_or_wrong_length_are_read():
     assert_array_equal(read_picture(plain(change={279: None})).pixels, PIXELS)
     assert_array_equal(read_picture(plain(change={279: (LONG, 10**6)})).pixels, PIXELS)
     assert_array_equal(read_picture(plain(change={278: (LONG, 2**32 - 1)})).pixels, PIXELS)
+    assert_array_equal(read_picture(plain(change={277: None, 278: None})).pixels, PIXELS)
 
 
 @pytest.mark.parametrize(
-    ("compression", "mode"), [("group4", "1"), ("group3", "1"), ("tiff_lzw", "L"), ("packbits", "L"), ("jpeg", "L")]
+    ("compression", "mode"),
+    [
+        *(("group4", "1"), ("group3", "1"), ("tiff_lzw", "L"), ("packbits", "L"), ("jpeg", "L")),
+        *(("tiff_adobe_deflate", "L"), ("tiff_deflate", "L")),
+    ],
 )
 def test_an_empty_picture_is_short_by_right(compression, mode):
     assert read_picture(saved(Image.new(mode, (3000, 4000)), "TIFF", compression=compression)).pixels.max() == 0

@@ -16,6 +16,7 @@ import pytest
 import tifffile
 from numpy.testing import assert_array_equal
 from picture_files import CHANNELS, samples
+from PIL import Image
 
 from scoreinv.files import write
 from scoreinv.files.read import read_picture
@@ -87,13 +88,15 @@ def test_standard_input_and_output_are_png(monkeypatch):
 @pytest.mark.parametrize(
     ("error", "raised"), [(BrokenPipeError(), BrokenPipeError), (OSError(28, "full"), ScoreinvError)]
 )
-def test_standard_output_that_fails(monkeypatch, error, raised):
+@pytest.mark.parametrize("method", ["write", "flush"])
+def test_standard_output_that_fails(monkeypatch, method, error, raised):
     """A reader that has ended is no error of the writing."""
 
-    def fail(_):
+    def fail(*_):
         raise error
 
-    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=SimpleNamespace(write=fail)))
+    methods = dict.fromkeys(("write", "flush"), lambda *_: None) | {method: fail}
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=SimpleNamespace(**methods)))
     assert check_output("-") == Path("-")
     with pytest.raises(raised):
         write_picture("-", Picture(samples("L")))
@@ -205,17 +208,40 @@ def test_what_jpeg_and_webp_cannot_hold(tmp_path, caplog):
     opaque[..., 3] = 255
     write_picture(tmp_path / "opaque.jpg", Picture(opaque))
     assert read_picture(tmp_path / "opaque.jpg").mode == "RGB"
-    unwritable(tmp_path / "wide.webp", "16383", picture=Picture(np.zeros((1, 16384), np.uint8)))
+    for suffix, longest in (("webp", 16383), ("jpg", 65500), ("heic", 16384), ("avif", 16384)):
+        unwritable(tmp_path / f"wide.{suffix}", str(longest), picture=Picture(np.zeros((1, longest + 1), np.uint8)))
     unwritable(tmp_path / "a.png", "8 or 16 bits", picture=Picture(np.zeros((2, 2), np.float32)))
     with caplog.at_level(logging.WARNING):
         write_picture(tmp_path / "deep.webp", Picture(samples("RGB", np.uint16)))
     assert "16 are rounded" in caplog.text
     assert_array_equal(read_picture(tmp_path / "deep.webp").pixels, np.rint(samples("RGB", np.uint16) / 257))
-    with caplog.at_level(logging.WARNING):
-        write_picture(tmp_path / "long.jpg", Picture(samples("L"), Metadata(xmp=b"x" * 70000)))
-    assert "XMP block is too long" in caplog.text
     for dpi, kept in (((300.0, 65535.4), (300, 65535)), ((300.0, 70000.0), None)):
         assert read_picture(picture_bytes(Picture(samples("L"), Metadata(dpi=dpi)), "a.jpg")).metadata.dpi == kept
+
+
+@pytest.mark.parametrize("key", ["exif", "xmp"])
+def test_blocks_that_no_segment_of_a_jpeg_holds_are_left_out(key, caplog):
+    """The limit is below 2^16 bytes, by the length of the segment's header."""
+    kept = []
+    for count in (65_000, *range(65_420, 65_560, 5), 70_000):
+        exif = Image.Exif()
+        exif[270] = "x" * (count - 40)
+        block = exif.tobytes() if key == "exif" else b"x" * count
+        caplog.clear()
+        data = picture_bytes(Picture(samples("L"), Metadata(**{key: block})), "a.jpg")
+        again = getattr(read_picture(data).metadata, key)
+        assert again in (block, None)
+        assert (f"{key.upper()} block is too long" in caplog.text) == (again is None)
+        kept.append(again is not None)
+    assert (kept[0], kept[-1]) == (True, False)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "webp"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_pixels_in_any_order_of_memory(suffix, dtype):
+    pixels = np.asfortranarray(samples("RGB", dtype))
+    again = read_picture(picture_bytes(Picture(pixels), f"a.{suffix}")).pixels
+    assert_array_equal(again, pixels if again.dtype == dtype else np.rint(pixels / 257))
 
 
 # --- what is no file --------------------------------------------------------------------------------------------------
@@ -245,8 +271,18 @@ def test_pipes_and_devices_are_neither_read_nor_replaced(special, tmp_path):
     assert special[2].is_symlink()
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "webp"])
+@pytest.mark.parametrize("suffix", ["jpg", "avif"])
+def test_colours_of_single_pixels_survive_by_default(suffix):
+    """With one sample of chroma for four pixels they would be lost."""
+    columns = np.array([[200, 60, 60], [60, 60, 200]], np.uint8)[np.arange(32) % 2]
+    pixels = np.tile(columns, (32, 1, 1))
+    assert np.abs(read_picture(picture_bytes(Picture(pixels), f"a.{suffix}")).pixels.astype(int) - pixels).mean() < 5
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp", "avif", "heic"])
 def test_a_lower_quality_takes_fewer_bytes(tmp_path, suffix):
+    if suffix == "heic":
+        pytest.importorskip("pillow_heif")
     picture, paths = Picture(np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)), []
     for quality in (20, 80, None):
         paths.append(tmp_path / f"{quality}.{suffix}")

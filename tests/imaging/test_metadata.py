@@ -86,13 +86,35 @@ def test_orientation_of_uncompressed_tiff(tmp_path, orientation, mode, dtype):
     np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, turned)
 
 
+@pytest.mark.parametrize("orientation", [0, 1, 9, 65535])
+def test_an_orientation_of_no_meaning_turns_neither_pixels_nor_resolution(orientation):
+    pixels, exif = samples("RGB"), exif_block(orientation)
+    picture = read_picture(saved(Image.fromarray(pixels), "PNG", exif=exif, dpi=(300, 150)))
+    np.testing.assert_array_equal(picture.pixels, pixels)
+    assert picture.metadata.dpi == pytest.approx((300, 150), abs=0.0128)
+
+
 def test_what_is_said_of_orientation_and_sides_is_dropped():
     """It would be wrong of an enlarged picture."""
-    sides = b'<a exif:PixelXDimension="37" c="2"><tiff:ImageLength>23</tiff:ImageLength></a>'
     exif = exif_block(6, sides={40962: 37, 40963: 23})
-    read = read_picture(saved(Image.fromarray(samples("RGB")), "JPEG", xmp=XMP + sides, exif=exif)).metadata
-    assert read.xmp == XMP.replace(b' tiff:Orientation="6"', b"") + b'<a c="2"></a>'
-    assert exif_of(read.exif) == exif_of(exif_block())
+    for name in b"tiff:ImageWidth tiff:ImageLength exif:PixelXDimension exif:PixelYDimension".split():
+        sides = b'<a %b="37" c="2"><%b>23</%b></a>' % (name, name, name)
+        read = read_picture(saved(Image.fromarray(samples("RGB")), "JPEG", xmp=XMP + sides, exif=exif)).metadata
+        assert read.xmp == XMP.replace(b' tiff:Orientation="6"', b"") + b'<a c="2"></a>'
+        assert exif_of(read.exif) == exif_of(exif_block())
+
+
+@pytest.mark.parametrize("form", [bytes, bytes.decode, tuple, list])
+def test_xmp_of_every_form_is_bytes(form):
+    assert metadata_of({"xmp": form(b"<x/>")}, Image.Exif)[1].xmp == b"<x/>"
+    assert metadata_of({"xmp": form(b""), "icc_profile": b""}, Image.Exif)[1] == Metadata()
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "webp"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_xmp_that_is_no_utf_8_is_no_reason_to_write_nothing(suffix, dtype):
+    picture = Picture(samples("RGB", dtype), Metadata(xmp=b"<x a='\xfc'/>"))
+    assert read_picture(picture_bytes(picture, f"a.{suffix}")).size == picture.size
 
 
 def test_the_thumbnail_of_the_unedited_picture_is_dropped():
@@ -124,11 +146,30 @@ def test_what_is_of_a_wrong_type_is_left_out(make):
     for resolution in ((RATIONAL, 1, 0), (RATIONAL, 2**32 - 1, 1), (LONG, 1, 8, 9)):
         change = {282: resolution, 283: resolution, 296: (SHORT, 2)}
         assert read_picture(make(change=change)).metadata.dpi is None
+    assert read_picture(make(change={282: (RATIONAL, 300, 1), 296: (SHORT, 2)})).metadata.dpi is None  # only across
     assert read_picture(png_with(b"iCCP", b"Name\0\0" + bytes(2000), samples("RGB"))).metadata.icc is None
 
 
 def test_a_resolution_of_anything_but_two_positive_numbers_is_none():
-    values = (300, 1.5, "300", "x", None, 0, -72, np.nan, np.inf, 10**400, 1e7, 1j, b"1", (1, 2), [], IFDRational(1, 0))
+    values = (
+        300,
+        1.5,
+        "300",
+        "x",
+        None,
+        1,
+        0,
+        -72,
+        np.nan,
+        np.inf,
+        10**400,
+        1e7,
+        1j,
+        b"1",
+        (1, 2),
+        [],
+        IFDRational(1, 0),
+    )
     for across, down in product(values, repeat=2):
         good = {300: 300, 1.5: 1.5, "300": 300}
         key = (across, down)
@@ -139,6 +180,14 @@ def test_a_resolution_of_anything_but_two_positive_numbers_is_none():
             assert metadata_of({"dpi": dpi}, Image.Exif)[1].dpi == expected
     for dpi in (300, "300", (300,), (300, 300, 300), {}):
         assert metadata_of({"dpi": dpi}, Image.Exif)[1].dpi is None
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_block_that_is_no_exif_is_left_out(dtype):
+    pixels = samples("RGB", dtype)
+    picture = read_picture(png_with(b"eXIf", b"no TIFF", pixels))
+    assert picture.metadata.exif is None
+    np.testing.assert_array_equal(picture.pixels, pixels)
 
 
 def test_exif_of_wrong_types_is_left_out_and_the_rest_kept():
@@ -182,6 +231,10 @@ def profile_with(tag: bytes, name: bytes = b"gTRC") -> bytes:
             struct.pack(">4s4xHxx5i", b"para", 3, 2 << 16, 1 << 16, 0, 1 << 14, 1 << 14),
             lambda v: np.where(v < 0.25, v / 4, v**2),
         ),
+        (  # with offsets of the power and of the line
+            struct.pack(">4s4xHxx7i", b"para", 4, 2 << 16, 58982, 0, 1 << 15, 1 << 15, 12452, 6554),
+            lambda v: (np.where(v < 0.5, v / 2 + 0.1, 0.81 * v**2 + 0.19) - 0.1) / 0.9,
+        ),
     ],
 )
 @pytest.mark.parametrize("name", [b"gTRC", b"kTRC"])
@@ -189,6 +242,8 @@ def test_the_tone_curve_of_a_profile(tag, light, name):
     values = np.linspace(0, 1, 1024)
     expected = np.maximum(light(values), values / 32)
     np.testing.assert_allclose(tone_curve_of(profile_with(tag, name)).light, expected, atol=1e-4)
+    tones = Picture(PIXELS, Metadata(icc=profile_with(tag, name))).tones
+    np.testing.assert_allclose(tones.light, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(

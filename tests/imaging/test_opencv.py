@@ -34,6 +34,21 @@ def test_a_missing_opencv_names_the_remedy(monkeypatch):
 
 
 @pytest.mark.opencv
+@pytest.mark.parametrize(("method", "flag"), [("telea", "INPAINT_TELEA"), ("navier-stokes", "INPAINT_NS")])
+def test_each_channel_is_filled_in_16_bits_from_three_pixels_around(method, flag):
+    import cv2
+
+    rng = np.random.default_rng(0)
+    values, hole = rng.random((20, 30, 3)), np.zeros((20, 30), bool)
+    hole[6:12, 8:21] = True
+    found = opencv.inpaint(values, hole, method)
+    for channel, filled in zip(np.moveaxis(values, -1, 0), np.moveaxis(found, -1, 0), strict=True):
+        levels = np.rint(channel * 65535).astype(np.uint16)
+        expected = cv2.inpaint(levels, hole.astype(np.uint8), 3, getattr(cv2, flag))
+        assert_allclose(filled * 65535, expected, atol=0.1)
+
+
+@pytest.mark.opencv
 @pytest.mark.parametrize("method", ["telea", "navier-stokes"])
 def test_a_flat_picture_is_filled_flat(method):
     hole = np.zeros((80, 80), bool)

@@ -139,6 +139,7 @@ def test_resizing_in_bands_is_resizing(mode, size):
         for plane in np.moveaxis(given.rgb(), -1, 0)
     ]
     assert_allclose(given.resized_rgb(*size), np.stack(expected, axis=-1), atol=1e-5)
+    assert Picture(np.full((9, 7), 1 + 5e-7, np.float32)).resized_rgb(3, 4).max() == 1  # arrays may have such values
 
 
 @pytest.mark.parametrize("shape", [(0, 4), (4,), (4, 4, 1), (4, 4, 5), (1, 4, 4, 3)])
@@ -237,6 +238,19 @@ def test_colours_are_put_on_the_luma_of_a_picture_where_they_belong(dtype):
         assert_allclose(found.pixels[where][:, :3], expected[where], atol=1e-6)
     else:
         assert_array_equal(found.pixels[where][:, :3], expected[where])
+
+
+@pytest.mark.parametrize("weights", GRAY_WEIGHTS)
+def test_a_picture_in_colour_gets_colours_by_its_luma(weights):
+    """As the grey picture of that luma does."""
+    rng = np.random.default_rng(4)
+    rgb, other, low = (rng.random(shape).astype(np.float32) for shape in ((30, 40, 3), (30, 40, 3), (5, 7, 3)))
+    colour, gray = Picture(rgb), Picture(luma(rgb, weights))
+    assert_allclose(colour.with_chroma(low, weights).pixels, gray.with_chroma(low, weights).pixels, atol=1e-5)
+    where = rng.random((30, 40)) < 0.5
+    found = [colour.with_colours_at(other, where, each, weights).pixels for each in (colour, gray)]
+    assert_allclose(*found, atol=1e-5)
+    assert_allclose(found[0][where], gray.colorized(other, weights).pixels[where], atol=1e-5)
 
 
 def test_progress_of_colours_is_by_rows():

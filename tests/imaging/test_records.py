@@ -49,7 +49,7 @@ def packet(properties: str, attributes: str = "") -> bytes:
     """Return an XMP packet as other programs write it, with another prefix of RDF."""
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
-        f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="{RDF}"><r:Description r:about="" '
+        f'<x:xmpmeta xmlns:x="adobe:ns:meta/">\n <r:RDF xmlns:r="{RDF}">\n  <r:Description r:about="" '
         f'xmlns:e="{IPTC}" xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:p="urn:p/" {attributes}>'
         f"{properties}</r:Description></r:RDF></x:xmpmeta>{' ' * 2000}<?xpacket end='w'?>"
     ).encode()
@@ -101,6 +101,35 @@ def test_other_properties_are_kept():
     assert b"<!-- kept -->" in after
     assert history_of(after) == [RECORD]
     assert RECORD.xmp(after).count(b"&#10;") == 1  # once more
+
+
+def test_elements_beside_each_other_are_not_nested():
+    """So a history may be long."""
+    assert RECORD.xmp(packet("<p:a/>" * 300)).count(b"<p:a/>") == 300
+
+
+def test_texts_may_be_character_data():
+    made = RECORD.xmp().replace(b">conditioned<", b"><![CDATA[condi]]>tioned<")
+    assert history_of(made) == [RECORD]
+
+
+def test_packets_may_have_padding_around_them():
+    made = RECORD.xmp()
+    for padded in (made + bytes(9), b"\xef\xbb\xbf \n<?xml version='1.0'?>" + made + b"\n"):
+        assert history_of(padded) == [RECORD]
+        assert len(history_of(RECORD.xmp(padded))) == 2
+
+
+@pytest.mark.parametrize("form", ["<r:li {}/>", "<r:li><r:Description {}/></r:li>"])
+def test_properties_of_a_record_may_be_attributes(form):
+    """As other programs write a packet anew (XMP, part 1, section 7)."""
+    values = {name: getattr(RECORD, name) for name in RECORD.__dataclass_fields__}
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
+    attributes = " ".join(f'h:{name}="{escape(text)}"' for name, text in texts.items())
+    xmp = packet(
+        f"<h:history xmlns:h='urn:scoreinv:provenance/1/'><r:Seq>{form.format(attributes)}</r:Seq></h:history>"
+    )
+    assert history_of(xmp) == [RECORD]
 
 
 def test_runs_append_to_the_history():
@@ -226,6 +255,7 @@ def test_a_record_without_models_comes_back():
 
 def test_the_samples_of_a_run_have_one_identifier():
     assert replace(RECORD, sample=1, result="x", source_type=ALTERED).id == RECORD.id
+    assert properties(RECORD.xmp(), "{urn:scoreinv:provenance/1/}id") == [RECORD.id]
     assert replace(RECORD, settings={"seed": 4}).id != RECORD.id
 
 

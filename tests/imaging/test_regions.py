@@ -142,9 +142,17 @@ def test_a_maximum_bounds_boxes_of_many_holes_and_keeps_each_hole_whole():
         hole[top : top + 6, left : left + 6] = True
     regions = hole_regions(hole, context=32, multiple=32, minimum=128, maximum=256)
     check(hole, regions)
+    assert [region.box for region in regions] == sorted(region.box for region in regions)
     assert max(max(region.box[2:]) for region in regions) <= 320
     labels, count = ndimage.label(hole)
     assert sum(len(np.unique(crop(labels, region.box)[region.hole])) for region in regions) == count
+
+
+def test_a_speck_within_the_extent_of_a_long_hole_is_in_one_of_its_blocks():
+    hole = holes((300, 300), (20, 50, 200, 2), (120, 90, 4, 4))
+    regions = hole_regions(hole, context=24, maximum=50)
+    check(hole, regions)
+    assert [region.box[3] for region in regions] == [50, 50, 92, 50]
 
 
 def test_halvings_bring_every_pixel_of_a_hole_within_reach():
@@ -173,6 +181,14 @@ def test_halvings_turn_with_the_picture():
     assert set(times[hole].tolist()) == {0, 1, 3}
     for turned, expected in ((hole.T, times.T), (hole[::-1], times[::-1]), (hole[:, ::-1], times[:, ::-1])):
         assert_array_equal(halvings_of_holes(turned, 16), expected)
+
+
+@pytest.mark.parametrize("size", [(34, 80), (80, 34)])
+def test_a_single_line_between_a_hole_and_the_border_is_known(size: tuple[int, int]) -> None:
+    """34 lines are 17 deep between known ones."""
+    for place in ((40, 50), (1, 1), (159 - size[0], 199 - size[1])):
+        hole = holes((160, 200), (*place, *size))
+        assert set(halvings_of_holes(hole, 16)[hole].tolist()) == {1}
 
 
 @pytest.mark.parametrize("depth", [20, 40])
@@ -265,6 +281,11 @@ def test_scratches_are_narrow(width: int, expected: bool, across: bool) -> None:
     hole = np.zeros((64, 80), dtype=bool)
     hole[10 : 10 + width, 5:70] = True
     assert narrow(hole.T if across else hole) is expected
+
+
+@pytest.mark.parametrize(("width", "expected"), [(5, True), (8, False)])
+def test_beyond_the_border_of_the_picture_nothing_is_known(width: int, expected: bool) -> None:
+    assert narrow(holes((64, 80), (0, 5, width, 65))) is expected
 
 
 def test_few_crossings_leave_a_hole_narrow_and_a_blot_does_not() -> None:

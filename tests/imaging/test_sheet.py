@@ -54,6 +54,7 @@ def test_the_scale_reaches_one_grey_level_at_least():
     shown = deviation_map(std)
     assert (shown[3, 5] == viridis(np.array(0.5))).all()
     assert (shown[30 : 30 + 11, [0, 39]] == viridis(np.array([0.0, 1.0]))).all()
+    assert (deviation_map(np.zeros((880, 40)))[880:902, 39] == viridis(np.array(1.0))).all()  # it grows with the map
 
 
 def test_captions_grow_with_the_picture():

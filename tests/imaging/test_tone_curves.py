@@ -1,5 +1,7 @@
 """Tone curves: fading by known gains and stains is undone, and no curve clips what was not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from skimage.color import deltaE_ciede2000, lab2rgb, rgb2lab
@@ -71,6 +73,9 @@ def test_the_curve_of_a_channel_is_its_formula():
     expected = [0, at_low / 2, at_low, 0.5**0.5, at_high, (at_high + 1) / 2, 1]
     np.testing.assert_allclose(curves.channel(values, 0), expected, atol=1e-6)
     assert curves.channel(values, 1) is values
+    whole = replace(curves, low=np.zeros(3), high=np.ones(3), black=np.full(3, -0.1), white=np.full(3, 1.1))
+    with np.errstate(all="raise"):  # without lines outside
+        np.testing.assert_allclose(whole.channel(values, 0), ((values + 0.1) / 1.2) ** 0.5, atol=1e-6)
     toned = curves.toned(np.stack([values] * 3, axis=1))
     np.testing.assert_allclose(toned, np.stack([expected, values, values], axis=1), atol=1e-6)
 
@@ -106,6 +111,7 @@ def test_casts_have_the_name_of_their_hue(hue: float, name: str):
         assert tone_changes(colours(0), colours(0, spread))["contrast"] == 0
     for spread in (0.9, 1.08, 1.5):
         assert tone_changes(colours(0), colours(0, spread))["contrast"] == pytest.approx(spread - 1, abs=2e-3)
+    assert np.isfinite(tone_changes(np.full((50, 3), 0.5), colours(0))["contrast"])
 
 
 def test_the_difference_is_the_mean_over_colours():

@@ -22,6 +22,7 @@ def test_arrays(shape, dtype):
     array = (values * (1 if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max)).astype(dtype)
     (picture,), form = pictures_from_api(array)
     assert picture.rgb().dtype == np.float32
+    assert not np.shares_memory(form.pictures([picture]), array)
     hole = np.zeros((6, 5), bool)
     hole[2, 2] = True
     out = form.pictures([picture.with_fills([Fill((0, 0, 6, 5), hole, np.full((6, 5, 3), 0.5))])])
@@ -61,12 +62,14 @@ def test_pil_images(mode):
     dtype = np.uint16 if mode == "I;16" else np.uint8
     pixels = rng.integers(0, np.iinfo(dtype).max, (6, 5, len(bands)), dtype=dtype)
     image = Image.fromarray(pixels[..., 0] if len(bands) == 1 else pixels)
-    image.info["icc_profile"] = b"profile"
+    exif = Image.Exif()
+    exif[271] = "Maker"
+    image.info |= {"icc_profile": b"profile", "exif": exif.tobytes(), "xmp": b"<x/>", "dpi": (300.0, 200.0)}
     (picture,), form = pictures_from_api(image)
     out = form.pictures([picture])
     assert out.mode == mode
     assert_array_equal(np.asarray(out), np.asarray(image))
-    assert out.info["icc_profile"] == b"profile"
+    assert out.info == image.info
 
 
 def test_pil_modes_are_converted_and_turned_upright():
@@ -76,8 +79,10 @@ def test_pil_modes_are_converted_and_turned_upright():
     image.info["exif"] = image.getexif().tobytes()
     (picture,), form = pictures_from_api(image)
     assert_array_equal(np.asarray(form.pictures([picture])), np.rot90(pixels, -1))
-    for mode, becomes in {"P": "RGB", "PA": "RGBA", "La": "LA", "CMYK": "RGB", "YCbCr": "RGB", "1": "L"}.items():
-        image = Image.fromarray(pixels).convert("LA" if mode in ("PA", "La") else "L").convert(mode)
+    becoming = {"P": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA", "1": "L"}
+    for mode, becomes in (becoming | dict.fromkeys(("CMYK", "YCbCr", "RGBX", "HSV", "LAB"), "RGB")).items():
+        between = {"PA": "LA", "La": "LA", "RGBa": "RGBA"}.get(mode, "L")
+        image = Image.fromarray(pixels).convert(between).convert(mode)
         (picture,), form = pictures_from_api(image)
         assert form.pictures([picture]).mode == becomes
 
@@ -106,14 +111,18 @@ def test_a_truncated_pil_image_is_refused():
         (np.zeros((8, 8), np.int64), "int64.*uint8, uint16 or float"),
         (np.full((8, 8), np.nan), "NaN"),
         (np.full((8, 8), 200.0), "divide by 255"),
+        (np.full((8, 8), 300.0), r"from 300 to 300, but floats must be in \[0, 1\]$"),
         (torch.zeros(8, 8), "8x8.*CxHxW"),
         (torch.zeros(8, 8, 3), "8x8x3.*channels first"),
+        (torch.zeros(0, 3, 8, 8), "0x3x8x8"),
+        (torch.nested.nested_tensor([torch.zeros(8)] * 2), "a nested tensor"),
         (torch.nested.nested_tensor([torch.zeros(3, 8, 8)] * 2), "a nested tensor: pass its pictures one by one"),
         (Image.fromarray(np.ones((2, 2), np.float32)), "mode F"),
         ("photo.png", "not str: read the file"),
         (np.ma.zeros((8, 8)), "masked array"),
         (torch.zeros(3, 8, 8, device="meta"), "without plain values"),
         (Image.new("I", (2, 2), -5), "outside 0 to 65535"),
+        (Image.new("I", (2, 2), 65536), "outside 0 to 65535"),
     ],
 )
 def test_unfit_pictures(image, words):

@@ -5,7 +5,15 @@ import pytest
 
 from scoreinv.files.write import write_picture
 from scoreinv.imaging.picture import Picture
-from scoreinv.inputs.hints import KnownColours, gives_colours, hints_from_picture, present_colours, read_reference
+from scoreinv.inputs.hints import (
+    KnownColours,
+    check_reference,
+    gives_colours,
+    hints_from_picture,
+    present_colours,
+    read_hints,
+    read_reference,
+)
 from scoreinv.system.errors import InputError
 
 
@@ -24,6 +32,15 @@ def test_thin_strokes_count_at_a_smaller_size_and_wide_ones_do_not_spread() -> N
     np.testing.assert_allclose(chroma[where], np.broadcast_to(expected, chroma[where].shape), atol=1e-5)
 
 
+@pytest.mark.parametrize(("columns", "expected"), [(1, False), (2, True), (3, True)])
+def test_a_small_pixel_is_known_if_a_quarter_of_it_is(columns: int, expected: bool) -> None:
+    """Beside one that is known as a whole."""
+    known = np.zeros((64, 64), bool)
+    known[24:32, 16 : 24 + columns] = True
+    _, where = KnownColours(np.full((64, 64, 3), 0.5, np.float32), known).small(8, 8, "rec601")
+    assert where[3, 2:5].tolist() == [True, expected, False]
+
+
 def test_layers_that_are_no_hints() -> None:
     for pixels, said in (
         (np.zeros((8, 8, 3), np.uint8), "alpha channel"),
@@ -32,6 +49,17 @@ def test_layers_that_are_no_hints() -> None:
     ):
         with pytest.raises(InputError, match=said):
             hints_from_picture(Picture(pixels))
+
+
+def test_files_of_hints_have_the_size_of_their_photo(tmp_path) -> None:
+    path, pixels = str(tmp_path / "hints.png"), np.zeros((8, 12, 4), np.uint8)
+    pixels[2:5, 3:9] = (200, 40, 40, 255)
+    write_picture(path, Picture(pixels))
+    hints = read_hints(path, (8, 12))
+    assert hints.part((1, 2, 3, 4)).known.tolist() == [[False] * 4] + [[False, True, True, True]] * 2
+    assert (hints.part((1, 2, 3, 4)).rgb == hints.rgb[1:4, 2:6]).all()
+    with pytest.raises(InputError, match=r"hints.png: the hints are 12x8, but the photo is 8x12"):
+        read_hints(path, (12, 8))
 
 
 def test_a_grey_photo_has_no_colours() -> None:
@@ -58,7 +86,10 @@ def test_a_reference_is_neither_grey_nor_sepia_but_may_be_of_one_hue() -> None:
     levels = np.linspace(0.1, 0.9, 64 * 64).reshape(64, 64, 1) + np.zeros(3)
     for picture in (Picture(levels), Picture(levels * np.array([1.0, 0.86, 0.66]))):
         assert not gives_colours(picture)
+        with pytest.raises(InputError, match="like: has no colours"):
+            check_reference(picture, "like")
     assert gives_colours(Picture(levels * np.array([0.5, 0.8, 1.0])))
+    check_reference(Picture(levels * np.array([0.5, 0.8, 1.0])), "like")
 
 
 def test_a_large_reference_is_reduced_and_a_small_one_keeps_its_pixels(tmp_path) -> None:

@@ -57,7 +57,9 @@ def energy_of(field: NearestNeighbourField) -> float:
     return float(field._own_differences().double().sum()) * GREY_LEVEL**2
 
 
-def test_the_energy_is_that_of_the_formula() -> None:
+@pytest.mark.parametrize("at_once", [2048, 7])
+def test_the_energy_is_that_of_the_formula(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scoreinv.texture.nearest_neighbour_field._PIXELS_AT_ONCE", at_once)
     picture = of_8_bits(torch.rand(3, 30, 24, generator=torch.Generator().manual_seed(0)))
     observed = holed(30, 24, (26, 0, 4, 6))  # at the corner: what is beyond the border does not count
     field = moved(30, 24, -14, 8)
@@ -141,6 +143,39 @@ def test_heights_are_drawn_as_often_as_their_distribution_says(monkeypatch: pyte
     drawn = torch.stack(seen).double()
     assert drawn.mean() == pytest.approx(10, abs=0.3)
     assert drawn.std() == pytest.approx(2, abs=0.25)
+
+
+def test_candidates_are_the_own_source_usable_continuations_and_places_around_each_once() -> None:
+    picture, observed = torch.zeros(3, 40, 60), holed(40, 60, (14, 14, 8, 8))
+    field = NearestNeighbourField(picture, observed, moved(40, 60, 0, 20))
+    own = field._source[field._pixels]
+    around = torch.zeros(len(own), len(field._offsets), dtype=torch.int32)
+    beside = field._touching.nonzero()[:, 0]
+    around[:, beside[:2]] = own[:, None] + 1
+    around[:, beside[2]] = field._pixels  # in the hole
+    around[:, (~field._touching).nonzero()[0, 0]] = own + 7  # not beside
+    found = field._candidates(own, around, torch.Generator().manual_seed(0))
+    for row, source, pixel in zip(found.tolist(), own.tolist(), field._pixels.tolist(), strict=True):
+        taken = [each for each in row if each >= 0]
+        assert len(set(taken)) == len(taken)
+        assert {source, source + 1} <= set(taken)
+        assert pixel not in taken
+        assert all(field._usable[each] for each in taken)
+        near = [(each // field._row - source // field._row, each % field._row - source % field._row) for each in taken]
+        assert max(max(abs(down), abs(across)) for down, across in near) <= 16
+    assert (found >= 0).sum(1).double().mean() > 4  # and places around
+
+
+def test_pixels_inside_a_piece_keep_their_source() -> None:
+    """In a flat picture, where all others fit as well; those with a neighbour outside the hole do not."""
+    field = NearestNeighbourField(torch.zeros(3, 60, 60), holed(60, 60, (10, 10, 16, 16)), moved(60, 60, 22, 20))
+    before, generator = field._source.clone(), torch.Generator().manual_seed(0)
+    at = field._at - REACH - 10
+    inner = ((at >= REACH) & (at < 16 - REACH)).all(0)
+    field._resample(field._pixels[inner], generator)
+    assert torch.equal(field._source, before)
+    field._resample(field._pixels[~inner], generator)
+    assert (field._source[field._pixels[~inner]] != before[field._pixels[~inner]]).double().mean() > 0.5
 
 
 def test_a_piece_that_fits_stays_and_its_rim_is_met() -> None:

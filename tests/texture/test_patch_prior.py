@@ -182,6 +182,22 @@ def test_noise_is_what_the_mean_leaves_on_any_sde() -> None:
         assert torch.equal(mean[:, :, :8], picture[:, :, :8])
 
 
+def test_of_equal_patches_that_at_the_offset_is_likeliest() -> None:
+    """Each of two samples has its own."""
+    observed, offsets = holed(40, 60, (18, 28, 2, 3)), torch.tensor([[1.0, -8.0], [-2.0, 9.0]])
+    prior = PatchPrior(SDE, torch.zeros(2, 3, 40, 60), observed, offsets)
+    found = prior.displacements(torch.zeros(2, 3, 40, 60))[:, :, observed[0, 0] == 0]
+    assert torch.equal(found, offsets.long()[..., None].expand(2, 2, 6))
+
+
+def test_patches_of_small_weights_count_together() -> None:
+    """One of weight 1, and 4,000 of 1/400."""
+    logs = torch.cat([torch.zeros(2, 1), torch.full((2, 4000), -6.0)], 1)
+    values = torch.rand(4001, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected = logs.double().exp() @ values
+    torch.testing.assert_close(patch_prior._weighted(logs, values), expected, rtol=1e-5, atol=0)
+
+
 def test_its_gradient_is_refused() -> None:
     prior = PatchPrior(SDE, stripes(20, 24), holed(20, 24, (8, 8, 4, 4)))
     x = stripes(20, 24).requires_grad_()
@@ -312,6 +328,14 @@ def test_patches_that_touch_what_may_not_be_copied_are_not_compared() -> None:
     assert torch.equal(at, everywhere[:, ~near])
     both = PatchPrior(SDE, picture.expand(2, -1, -1, -1), observed, sources=torch.cat([observed, sources]))
     assert both._patches[0] is not both._patches[1]
+    both = PatchPrior(SDE, picture.expand(2, -1, -1, -1), observed)
+    assert both._patches[0] is both._patches[1]
+    for pictures, masks in (
+        (torch.cat([picture, -picture]), observed),
+        (torch.zeros(2, 3, 30, 40), torch.cat([observed, holed(30, 40, (12, 6, 5, 5))])),
+    ):
+        both = PatchPrior(SDE, pictures, masks, sources=torch.minimum(sources, masks.amin(0, keepdim=True)))
+        assert both._patches[0] is not both._patches[1]
 
 
 def test_all_scales_look_at_the_same_place(monkeypatch: pytest.MonkeyPatch) -> None:
