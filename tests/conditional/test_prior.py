@@ -133,6 +133,7 @@ def test_chroma_known_without_luma_is_kept() -> None:
     torch.testing.assert_close(initial.mean[:, 1:, :8], rotated(x0, prior.preconditioning.basis)[:, 1:, :8])
     assert (initial.variance[:, 1:, :8] == 0).all()
     assert (initial.variance[:, 0] > 0).all()
+    assert (initial.mean[:, 1:, 8:] == 0).all()  # without luma it tells nothing of its surroundings
 
 
 def test_another_range_of_values_is_the_same_prior() -> None:

@@ -44,6 +44,27 @@ def test_a_kernel_may_have_zeros_but_no_negative_values():
         kernels.normalised(values - 1, "kernel")
 
 
+def test_zeros_around_a_kernel_are_trimmed_as_far_as_its_centre_stays():
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        values = np.zeros(rng.integers(1, 8, 2))
+        values.flat[rng.integers(values.size, size=2)] = rng.uniform(0.5, 1, 2)
+        places = np.argwhere(values) - np.array(values.shape) // 2
+        kernel = kernels.normalised(values, "kernel")
+        np.testing.assert_array_equal(np.argwhere(kernel) - np.array(kernel.shape) // 2, places)
+        reach = np.abs(places).max(0)
+        assert (np.array(kernel.shape) <= 2 * reach + 1).all()
+
+
+@pytest.mark.parametrize("size", [0.09, 201.0, np.nan])
+@pytest.mark.parametrize("kind", [kernels.gaussian, kernels.disk, lambda size: kernels.motion(size, 30)])
+def test_kernels_out_of_range(kind, size):
+    with pytest.raises(InputError, match=r"must be from 0\.1 to 200 pixels"):
+        kind(size)
+    with pytest.raises(InputError, match="angle"):
+        kernels.motion(3, np.inf)
+
+
 def test_spreads():
     np.testing.assert_allclose(moments(kernels.gaussian(2.5))[1], 6.25 * np.eye(2), rtol=2e-3, atol=1e-9)
     # of an even disk r^2 / 4
