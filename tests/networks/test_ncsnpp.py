@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from scoreinv.networks.classifiers import WideResNetConfig
 from scoreinv.networks.ncsnpp import DDPM_UNET, NCSNpp, NCSNppConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior
@@ -43,6 +44,19 @@ def test_every_option_uses_every_weight_at_any_size(options: dict[str, object]) 
     assert y.shape == x.shape
     y.square().sum().backward()
     assert [name for name, weight in net.named_parameters() if weight.grad is None] == []
+
+
+@pytest.mark.parametrize(
+    "config",
+    [SMALL, WideResNetConfig(classes=2, depth=10, width=1)],
+    ids=["ncsnpp", "wide resnet"],
+)
+def test_dropout_is_of_training_alone(config: NCSNppConfig | WideResNetConfig) -> None:
+    torch.manual_seed(0)
+    x, label = torch.randn(2, 3, 8, 8), torch.tensor([0.3, 2.0])
+    for dropout, training, changes in ((0.5, True, True), (0.5, False, False), (0.0, True, False)):
+        net = replace(config, dropout=dropout).build().train(training)
+        assert torch.equal(net(x, label), net(x, label)) != changes
 
 
 def test_ddpm_is_a_choice_of_options() -> None:

@@ -179,7 +179,7 @@ def _by_hand(config: TrainingConfig) -> tuple[dict[str, Tensor], dict[str, Tenso
             loss = ScoreLearner(config).losses(prior, batch).mean()
         gradients = dict(zip(values, torch.autograd.grad(loss, list(values.values())), strict=True))
         norms.append(math.sqrt(sum(float(g.double().square().sum()) for g in gradients.values())))
-        share = min(1.0, options.clip / norms[-1])
+        share = min(1.0, options.clip / norms[-1]) if options.clip else 1.0
         rate = options.learning_rate * min(1, (step + 1) / options.warmup)
         rate *= (1 + math.cos(math.pi * step / config.steps)) / 2
         decay = min(config.ema_decay, (2 + step) / (11 + step)) if step else 0.0
@@ -203,8 +203,11 @@ def _trained(config: TrainingConfig, out: Path) -> tuple[dict[str, Tensor], dict
     return tuple({k.removeprefix(p): v for k, v in state.items() if k.startswith(p)} for p in parts)
 
 
-def test_three_steps_are_those_of_a_loop_written_by_hand(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("clip", [0.7, 0.0])
+def test_three_steps_are_those_of_a_loop_written_by_hand(folder: Path, tmp_path: Path, clip: float) -> None:
+    """Gradients are clipped, or not (0)."""
     config = _config(folder)
+    config = replace(config, optimizer=replace(config.optimizer, clip=clip))
     start = {name: value.clone() for name, value in _start(config).named_parameters()}
     expected, expected_average, norms = _by_hand(config)
     assert min(norms) > config.optimizer.clip  # or the clipping would not be seen
@@ -498,6 +501,11 @@ def test_a_resumed_run_keeps_the_precision_that_was_measured(config, out, monkey
     for measured, steps in ((True, 2), (False, 3)):
         monkeypatch.setattr("scoreinv.training.loop.uses_bfloat16", lambda precision, device, found=measured: found)
         assert train(replace(config, steps=steps), out, resume=True).precision == "bfloat16"
+
+
+def test_norms_that_a_network_has_not_cannot_be_frozen(config, out) -> None:
+    with pytest.raises(InputError, match="no batch norms"):
+        train(replace(config, frozen_norms=True), out, init=config.model.build())
 
 
 def test_a_batch_is_shared_out_evenly_or_not_at_all() -> None:
