@@ -23,14 +23,14 @@ from torch import Tensor, nn
 
 from scoreinv.models.codec import encode
 from scoreinv.models.config import ModelConfig
-from scoreinv.models.model_file import read_model, save
+from scoreinv.models.model_file import read_metadata, read_model, save
 from scoreinv.preconditioning import EDM
 from scoreinv.samplers.dpmpp_2m import DPMpp2M
 from scoreinv.sdes import VE, SubVP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.training import run as run_module
 from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig, read_config
-from scoreinv.training.data.batches import DROPOUT, Batch, BatchSource, stream
+from scoreinv.training.data.batches import DROPOUT, Batch, BatchSource, held_out_batch, stream
 from scoreinv.training.data.pictures import load_pictures, split
 from scoreinv.training.distributed import World
 from scoreinv.training.ema import update_average
@@ -350,6 +350,29 @@ def test_a_killed_run_goes_on_with_the_same_bits(folder: Path, tmp_path: Path) -
     train(replace(config, save_minutes=5.0), tmp_path / "whole")
     _assert_same_bits(tmp_path / "whole", out, 4)
     assert not list(out.rglob("*.part"))
+
+
+def test_a_run_reports_what_it_has_measured(config, out, monkeypatch) -> None:
+    """In lines of metrics, in the result and in the notes of the model; a loss below the bound is useful."""
+    monkeypatch.setattr("scoreinv.training.loop.useful_loss", lambda *_: math.inf)
+    config = replace(config, batch_size=4, log_every=1, validate_every=2, optimizer=OptimizerConfig(warmup=2))
+    result = train(config, out)
+    *losses, held_out = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["images"]) for line in (*losses, held_out)] == [(1, 4), (2, 8), (2, 8)]
+    for line in losses:
+        assert line["learning_rate"] == learning_rate(config.optimizer, line["step"] - 1, (line["step"] - 1) / 2)
+        assert min(line["gradient_norm"], line["images_per_second"], line["seconds"]) > 0
+    _, apart = split(load_pictures(config.data, 8, 1), config.data)
+    data = held_out_batch(config, apart, config.validation_images)
+    with torch.no_grad():
+        expected = ScoreLearner(config).losses(result.trained, data).mean().item()
+    baseline = ScoreLearner(config).baseline_loss(result.trained, data)
+    assert (held_out["validated"], held_out["ignorant"]) == (config.validation_images, pytest.approx(baseline))
+    assert held_out["validation"]["mean"] == pytest.approx(expected, rel=1e-5)
+    assert (result.loss, result.validation.mean) == (losses[1]["loss"], held_out["validation"]["mean"])
+    assert (result.baseline_loss, result.useful) == (held_out["ignorant"], True)
+    notes = read_metadata(result.model)[1]
+    assert (notes["step"], notes["images"], notes["validation_loss"]) == (2, 8, result.validation.mean)
 
 
 def test_an_end_that_is_interrupted_was_saved_before(folder, tmp_path, monkeypatch) -> None:

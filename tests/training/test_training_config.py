@@ -7,7 +7,8 @@ import pytest
 
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.foreign.published import PUBLISHED
-from scoreinv.sdes import VP
+from scoreinv.prior import RecommendedSampler
+from scoreinv.sdes import VE, VP
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import PRETRAINED
 from scoreinv.training.config import (
@@ -19,7 +20,7 @@ from scoreinv.training.config import (
     TrainingConfig,
     read_config,
 )
-from scoreinv.training.presets import classifier_training, paper_training, small_training
+from scoreinv.training.presets import classifier_training, continued_training, paper_training, small_training
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -78,6 +79,17 @@ def test_bad_configurations_name_the_entry(change: dict, message: str) -> None:
         del data["model"]
     with pytest.raises(InputError, match=message):
         decode(TrainingConfig, data)
+
+
+@pytest.mark.parametrize("size", [None, 16])
+def test_a_model_is_trained_further_with_another_sde(size: int | None) -> None:
+    start = replace(small_training(VE(), DataConfig(), 32).model, sampler=RecommendedSampler("ancestral"))
+    run = continued_training(start, VP(), DataConfig("photos"), size)
+    assert run.model == replace(start, sde=VP(), image_size=size or 32, sampler=None)
+    assert run.optimizer.learning_rate == 2e-4
+    assert run == replace(
+        small_training(VP(), DataConfig("photos"), size or 32), model=run.model, optimizer=run.optimizer
+    )
 
 
 def test_a_resumed_run_may_change_its_length_its_reports_its_place_and_its_memory() -> None:
