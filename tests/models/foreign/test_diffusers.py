@@ -107,6 +107,19 @@ def folder(tmp_path: Path) -> Path:
     return Path(shutil.copytree(DATA / "ncsnpp", tmp_path / "folder"))
 
 
+def test_network_and_scheduler_may_lie_in_folders_of_their_own(folder: Path) -> None:
+    expected = scoreinv.load(folder)
+    for name, files in (("unet", ("config.json", WEIGHTS_FILES[0])), ("scheduler", ("scheduler_config.json",))):
+        (folder / name).mkdir()
+        for file in files:
+            (folder / file).rename(folder / name / file)
+    found = scoreinv.load(folder)
+    assert found.sde == expected.sde
+    assert found.image_size == expected.image_size
+    for value, before in zip(found.network.parameters(), expected.network.parameters(), strict=True):
+        assert torch.equal(value, before)
+
+
 def test_a_folder_without_a_scheduler_takes_the_usual_noise_levels(folder: Path, caplog) -> None:
     (folder / "scheduler_config.json").unlink()
     assert scoreinv.load(folder).sde == VE(0.01, 1348.0, 2000)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from scoreinv.training.data import prints, synthetic_damage
 from scoreinv.training.data.prints import Medium, Sheet, on_colour_film, on_old_film, on_other_film
-from scoreinv.training.recipes import blur
+from scoreinv.training.recipes import blur, tone, upscaler
 
 pytestmark = pytest.mark.portable
 
@@ -33,6 +34,31 @@ def picture() -> np.ndarray:
     return (0.5 + 0.4 * np.stack([np.sin(rows), np.cos(columns), np.sin(rows + columns)], axis=2)).astype(np.float32)
 
 
+def medium(rng: np.random.Generator) -> list[np.ndarray]:
+    one = prints.draw_medium(rng)
+    numbers = (one.gray, *one.paper, *one.ink, one.grain, one.grain_size, one.focus, one.quality or 0)
+    return [np.array(numbers)]
+
+
+def enlarged(rng: np.random.Generator) -> list[np.ndarray]:
+    photo = (255 * picture().clip(0, 1)).astype(np.uint8).repeat(5, 0).repeat(5, 1)
+    small, large, *rest = upscaler.drawn([[photo]], 2, rng)
+    return [small / 255, large / 255, np.array(rest)]
+
+
+def faded(rng: np.random.Generator) -> list[np.ndarray]:
+    """Draws of torch's generator, of photographs whose pixels lie anywhere in the print."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(int(rng.integers(1000)))
+        pixels = torch.from_numpy(picture().reshape(1, -1, 3)).expand(6, -1, -1)
+        place = 2 * torch.rand(6, pixels.shape[1], 2) - 1
+        strength = torch.rand(6, 1, 1)
+        found = [tone.by_dyes(pixels, strength, place), tone.by_levels(pixels, strength)]
+        found += [tone.by_light(pixels, strength, place), *tone.faded_by_drawing(pixels, place)]
+        found.append(tone.in_mist(torch.from_numpy(picture()).permute(2, 0, 1).expand(6, -1, -1, -1) - 0.1))
+    return [value.numpy() for value in found]
+
+
 def covers(kind: Callable[[Sheet], prints.Cover]) -> Draw:
     return lambda rng: list(kind(Sheet(picture(), MEDIA[int(rng.integers(2))], rng)))
 
@@ -48,6 +74,9 @@ CASES: dict[str, Draw] = {
     "old film": lambda rng: [on_old_film(picture(), MEDIA[int(rng.integers(2))], rng)],
     "other film": lambda rng: [on_other_film(picture(), "rec601", rng)],
     "colour film": lambda rng: [on_colour_film(picture(), "rec601", rng)],
+    "medium": medium,
+    "enlarged": enlarged,
+    "faded": faded,
     "light": lambda rng: [blur.drawn_light([picture().repeat(6, 0).repeat(6, 1)[..., 0]], rng)],
     "blur": lambda rng: [np.asarray(each) for each in blur.randomly_blurred(picture()[:, :60, 0], rng)],
 }
