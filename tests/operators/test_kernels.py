@@ -40,8 +40,10 @@ def test_light_is_neither_lost_nor_moved(kernel):
 def test_a_kernel_may_have_zeros_but_no_negative_values():
     values = np.array([[0.0, 1.0], [1.0, 2.0]])
     np.testing.assert_allclose(kernels.normalised(values, "kernel"), values / 4)
-    with pytest.raises(InputError):
-        kernels.normalised(values - 1, "kernel")
+    wrong = (values - 1, 0 * values, values[0], values[:0], values * np.nan, values * 1j, values.astype(str), [[1.0]])
+    for each in wrong:
+        with pytest.raises(InputError, match=r"^mine: "):
+            kernels.normalised(each, "mine")
 
 
 def test_zeros_around_a_kernel_are_trimmed_as_far_as_its_centre_stays():

@@ -37,7 +37,7 @@ from scoreinv.training.ema import update_average
 from scoreinv.training.loop import Trainer, deferred_signals, learning_rate, train
 from scoreinv.training.losses import ScoreLearner
 from scoreinv.training.metrics import TrainProgress
-from scoreinv.training.run import TrainingRun
+from scoreinv.training.run import RunRecord, TrainingRun, TrainingState
 
 pytestmark = pytest.mark.usefixtures("single_thread")
 
@@ -117,6 +117,27 @@ def test_a_run_ends_by_steps_or_by_training_time_over_all_resumptions(
     assert [report.fraction for report in reports] == pytest.approx([step / end for step in range(1, end + 1)])
     assert [report.seconds_left for report in reports] == pytest.approx([end - step for step in range(1, end + 1)])
     assert {report.images_per_second for report in reports} == {config.batch_size}
+
+
+def test_states_are_saved_after_the_minutes_that_are_asked(config, out, monkeypatch) -> None:
+    """Each step takes a second; a state is due after a second and a half, and at the end."""
+    now, saved = 100.0, []
+    add_gradients, save_state = Trainer.add_gradients, run_module.save_state
+
+    def slow(self: Trainer, batch: Batch) -> Tensor:
+        nonlocal now
+        now += 1
+        return add_gradients(self, batch)
+
+    def noted(folder: Path, state: TrainingState, record: RunRecord) -> None:
+        saved.append((state.step, record.step, record.seconds))
+        save_state(folder, state, record)
+
+    monkeypatch.setattr("scoreinv.training.loop.monotonic", lambda: now)
+    monkeypatch.setattr("scoreinv.training.loop.save_state", noted)
+    monkeypatch.setattr(Trainer, "add_gradients", slow)
+    train(replace(config, steps=5, save_minutes=1.5 / 60), out)
+    assert saved == [(2, 2, 2.0), (4, 4, 4.0), (5, 5, 5.0)]
 
 
 def test_exhausted_memory_has_a_remedy(config: TrainingConfig, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
