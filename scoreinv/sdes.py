@@ -201,7 +201,7 @@ class DDPM(VP):
         """Return B(t) = -2 ln alpha(t), interpolated from the chain's."""
         pieces = torch.from_numpy(_ddpm_pieces(self.beta_min, self.beta_max, self.steps))
         position = t * (self.steps - 1)
-        index = position.detach().floor().long().clamp(0, self.steps - 2)
+        index = position.long().clamp(0, self.steps - 2)
         cubic, square, slope, value = pieces[index].unbind(-1)
         offset = position - index
         return ((cubic * offset + square) * offset + slope) * offset + value

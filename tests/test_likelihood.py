@@ -12,7 +12,8 @@ from scoreinv.samplers import NoiseStream
 from scoreinv.samplers.base import CountedPrior
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import VE
-from scoreinv.system.errors import InputError
+from scoreinv.system.errors import InputError, SettingError
+from scoreinv.windows.ensemble import ALL, SelfEnsemble
 
 pytestmark = pytest.mark.portable
 
@@ -107,6 +108,28 @@ def test_counts_are_the_calls():
         counted.calls = 0
         result = run(counted, x, steps=7)
         assert counted.calls == int(result.nfe[0]) == 28
+
+
+def test_counts_are_of_all_that_a_call_takes():
+    """Eight orientations of a picture; a classifier's gradient, beside that of the probe."""
+    prior = correlated(SDES["vp"])
+    x = prior.sample(1, torch.Generator().manual_seed(3))
+    for run in (bits_per_dim, encode, decode):
+        assert run(SelfEnsemble(prior, ALL), x, steps=2).nfe.tolist() == [64]
+    guided = ClassifierGuidance(prior, lambda x, t: prior.responsibilities(x, t).log(), 1)
+    assert decode(guided, x, steps=2).vjps.tolist() == [8]
+
+
+def test_results_have_the_precision_of_the_pictures():
+    """Solved in float64; a probe may have another precision."""
+    prior = gaussian(SDES["vp"])
+    x = prior.sample(2, torch.Generator().manual_seed(3)).float()
+    result = bits_per_dim(prior, x, probe=torch.ones(x.shape, dtype=torch.float64), steps=2)
+    assert (result.latent.dtype, result.bits_per_dim.dtype) == (torch.float32, torch.float64)
+    assert encode(prior, x, steps=2).z.dtype == decode(prior, x, steps=2).x0.dtype == torch.float32
+    with pytest.raises(SettingError) as caught:
+        bits_per_dim(prior, x, probe="ones")
+    assert caught.value.setting == "probe"
 
 
 @pytest.mark.slow

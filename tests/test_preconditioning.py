@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig
-from scoreinv.preconditioning import EDM, PaperVE
+from scoreinv.preconditioning import EDM, PaperVE, PaperVP, Preconditioning
 from scoreinv.prior import ScorePrior
-from scoreinv.sdes import VE, VP
+from scoreinv.sdes import SDE, VE, VP
 from scoreinv.system.errors import InputError
 
 SMALL = NCSNppConfig(width=8, multipliers=(1, 2), blocks=1, dropout=0.0, init_scale=1.0)
@@ -43,6 +43,29 @@ def test_edm_on_another_range_is_the_same_prior() -> None:
 def test_paper_ve_needs_ve() -> None:
     with pytest.raises(InputError, match="VE"):
         ScorePrior(network(), VP(), PaperVE())
+
+
+@pytest.mark.parametrize(
+    ("reading", "sde", "label", "factor"),
+    [
+        (PaperVE(), VE(0.01, 50.0), [0.01, 0.01 * 5000**0.25], [-1.0, -1.0]),
+        (PaperVE(scale_by_sigma=False), VE(0.01, 50.0), [0.01, 0.01 * 5000**0.25], [-0.01, -0.01 * 5000**0.25]),
+        (PaperVP(9), VP(), [0.0, 2.0], [1.0, 1.0]),
+    ],
+)
+def test_readings_of_the_paper(reading: Preconditioning, sde: SDE, label: list[float], factor: list[float]) -> None:
+    """noise = -F or -sigma F(x, sigma) for VE, F(x, t (N - 1)) for VP, with x centred."""
+    seen: list[torch.Tensor] = []
+
+    def network(x: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        seen.extend((x, label))
+        return 3 * x
+
+    x, t = torch.tensor([0.25, 2.0])[:, None, None, None], torch.tensor([0.0, 0.25], dtype=torch.float64)
+    noise = reading.noise(network, x, t, sde, (0.0, 1.0))  # type: ignore[arg-type]
+    torch.testing.assert_close(seen[0].flatten(), torch.tensor([-0.5, 3.0]))
+    torch.testing.assert_close(seen[1], torch.tensor(label, dtype=torch.float64))
+    torch.testing.assert_close(noise.flatten(), 3 * torch.tensor([-0.5, 3.0]) * torch.tensor(factor))
 
 
 def test_the_index_of_a_discrete_ve_model_counts_from_the_largest_noise() -> None:

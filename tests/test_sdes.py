@@ -9,7 +9,7 @@ from mixture import SHAPE, gaussian
 
 from scoreinv.samplers import AnnealedLangevin, Langevin, NoiseStream
 from scoreinv.samplers.pc import one_minus_beta
-from scoreinv.sdes import DDPM, VE, VP, SubVP, time_at
+from scoreinv.sdes import DDPM, VE, VP, SubVP, as_time, time_at
 from scoreinv.system.errors import InputError
 
 T = torch.tensor([1e-5, 1e-3, 0.05, 0.3, 0.77, 1.0], dtype=torch.float64)
@@ -51,6 +51,7 @@ def test_vp_and_subvp_marginals_and_drift(sde, power):
         lambda: VE(0.01, math.inf),
         lambda: VP(beta_min=0.0),
         lambda: SubVP(beta_min=2.0, beta_max=1.0),
+        lambda: VP(beta_max=161.0),  # alpha(1) would be below e^-80
     ],
 )
 def test_ranges_that_are_not_such(make):
@@ -148,6 +149,25 @@ def test_prior_log_prob_and_marginal_at_the_end(sde):
     assert torch.allclose(sde.prior_log_prob(x), expected)
     one = torch.tensor(1.0, dtype=torch.float64)
     assert float(sde.sigma(one)) == pytest.approx(sde.prior_std, rel=1e-4)
+    single = sde.prior_log_prob(x.float())
+    assert single.dtype == torch.float64
+    torch.testing.assert_close(single, expected, rtol=1e-6, atol=0)
+
+
+def test_times_are_of_float64() -> None:
+    for t in (0.3, torch.tensor(0.3), torch.tensor([0.3, 0.7])):
+        assert as_time(t).dtype == torch.float64
+    assert float(as_time(0.3)) == 0.3
+
+
+@pytest.mark.parametrize("sde", [VE_SDE, VP_SDE, SUBVP_SDE, DDPM_SDE], ids=["ve", "vp", "subvp", "ddpm"])
+def test_rates_are_the_same_in_inference_mode(sde) -> None:
+    drift, diffusion = sde.drift_rate(T), sde.diffusion_squared(T)
+    with torch.inference_mode():
+        t = T.clone()  # made in that mode, which records no gradients
+        assert torch.equal(sde.drift_rate(t), drift)
+        assert torch.equal(sde.diffusion_squared(t), diffusion)
+    assert not diffusion.requires_grad
 
 
 def test_a_state_diffused_further_has_the_marginal():

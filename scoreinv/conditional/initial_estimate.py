@@ -111,7 +111,7 @@ def smooth_estimate(
             steps = _COARSE_STEPS if level else _STEPS
             filled = conjugate_gradients(force, filled, -force(filled), steps, dims=(-2, -1))
         variance = (variance + missing) * (1 - weight)
-    return InitialEstimate(filled, variance.expand_as(filled))
+    return InitialEstimate(filled, variance)
 
 
 def _force(u: Tensor, free: Tensor, tension: float) -> Tensor:

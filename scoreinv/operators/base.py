@@ -240,7 +240,7 @@ def damped_inverse(singular: Tensor, level: float | Tensor) -> Tensor:
         level: at least 0; a number or (B,).
     """
     singular = singular if singular.device.type == "mps" else singular.double()
-    inverse = singular / (singular.square() + _column(level, singular)).clamp_min(torch.finfo(singular.dtype).tiny)
+    inverse = singular / (singular.square() + _column(level, singular))
     return torch.where(in_rank(singular), inverse, 0)
 
 

@@ -82,8 +82,7 @@ class Blur(SpectralOperator):
         return by_channel(lambda channel: torch.fft.irfft2(channel, s=side, norm="ortho"), spectrum)
 
     def analyse_observation(self, y: Tensor) -> Tensor:
-        phase = torch.where(self.singular == 0, 1, torch.sgn(self._transfer))  # k^ / |k^|, or 1 for 0
-        return self.analyse(y) * _cast(phase.conj(), y)
+        return self.analyse(y) * _cast(torch.sgn(self._transfer.conj()), y)  # sgn k^ = k^ / |k^|, or 0 for 0
 
 
 def valid_blur(kernel: Kernel, height: int, width: int, iterations: int = Composed.iterations) -> Composed:

@@ -128,10 +128,8 @@ def _trim(kernel: np.ndarray) -> np.ndarray:
         centre = kernel.shape[axis] // 2
         used = np.flatnonzero(kernel.any(axis=1 - axis))
         reach = max(centre - used[0], used[-1] - centre)
-        first, last = max(0, centre - reach), min(kernel.shape[axis], centre + reach + 1)
-        # The centre of the trimmed kernel, (last - first) // 2, must be the same element.
-        if (last - first) // 2 == centre - first:
-            kernel = kernel.take(range(first, last), axis)
+        # Where an even side ends, one element fewer follows the centre: it is at h // 2 or w // 2 again.
+        kernel = kernel.take(range(centre - reach, min(kernel.shape[axis], centre + reach + 1)), axis)
     return kernel
 
 

@@ -143,7 +143,7 @@ class Langevin:
     def step(self, prior: Prior, x: Tensor, t: Tensor, snr: float, rng: NoiseStream) -> Tensor:
         z = rng.like(x)
         score = prior.score(x, t)
-        ratio = _norm(z) / _norm(score).clamp(min=torch.finfo(x.dtype).tiny)
+        ratio = _norm(z) / _norm(score)
         size = 2 * broadcast(one_minus_beta(prior.sde, t), x) * (snr * ratio).square()
         return x + size * score + (2 * size).sqrt() * z
 

@@ -46,7 +46,7 @@ def rk45(function: Function, y: Tensor, start: float, end: float, rtol: float, a
         nfe += 6 * active
         norm = _rms(error / (atol + rtol * torch.maximum(y.abs(), y_new.abs())))
         accepted = norm < 1
-        factor = (_SAFETY * norm.clamp(min=1e-300) ** -_EXPONENT).clamp(min=_LEAST_FACTOR, max=_LARGEST_FACTOR)
+        factor = (_SAFETY * norm**-_EXPONENT).clamp(min=_LEAST_FACTOR, max=_LARGEST_FACTOR)
         # No growth right after a rejection; a rejected step always shrinks.
         factor = torch.where(accepted & ~rejected, factor, factor.clamp(max=1))
         size = (t_new - t).abs() * factor
@@ -103,7 +103,7 @@ def _first_step(
     direction = (end - t).sign()
     scale = atol + rtol * y.abs()
     d0, d1 = _rms(y / scale), _rms(slope / scale)
-    h0 = torch.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6, 0.01 * d0 / d1.clamp(min=1e-300))
+    h0 = torch.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6, 0.01 * d0 / d1)
     h0 = torch.minimum(h0, length)
     probe = y + (h0 * direction).to(y.device)[:, None] * slope
     d2 = _rms((function(t + h0 * direction, probe) - slope) / scale) / h0

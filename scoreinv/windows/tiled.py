@@ -26,7 +26,7 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.part_progress import part
 from scoreinv.windows.boxes import Box
 from scoreinv.windows.placement import grid, side_and_overlap, windows_around
-from scoreinv.windows.transforms import crop
+from scoreinv.windows.transforms import Orientation, crop, turn
 
 _CACHE_PIXELS = 1 << 21  # limit of the window pixels whose crops of an observation are cached, to bound memory
 
@@ -72,6 +72,10 @@ class Tiled(PriorWrapper):
 
     def around(self, prior: Prior) -> Tiled:
         return Tiled(prior, self.tile, self.overlap, self.pixels_at_once, self.needed)
+
+    def turned(self, orientation: Orientation) -> Tiled:
+        needed = None if self.needed is None else turn(self.needed, orientation)
+        return Tiled(self.prior.turned(orientation), self.tile, self.overlap, self.pixels_at_once, needed)
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         t = as_time(t).expand(x.shape[0])

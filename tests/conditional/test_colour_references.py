@@ -1,6 +1,7 @@
 """Colours of references: which places look alike, and what they tell."""
 
 import math
+from itertools import product
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor
 from scoreinv.conditional import references as matching
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.references import ColourPlaces, GrayPlaces, match_references, resemblance, similarity_to
-from scoreinv.models.places import colour_places_of, gray_places_of
+from scoreinv.models.places import colour_places_of, gray_places_of, maps_of
+from scoreinv.models.weights import load_encoder
 from scoreinv.networks.place_embedding import Colours
 
 SIDE, DEPTH = 10, 400
@@ -137,6 +139,33 @@ def test_most_of_a_thing_decides_for_all_of_it() -> None:
     trust = 1 - told.prior_weight[0, 0, SIDE // 2]
     assert trust[:2].min() > 0.6  # of themselves nothing
     assert trust[5:].max() < 0.25  # one of them of itself all
+
+
+def test_neighbours_vote_by_distance_luma_and_features() -> None:
+    """Terms of a log weight: half the squares of a distance over 5 and of a step of luma over .06, and 12 cosines."""
+    luma, features = torch.rand(6), F.normalize(drawn(3, 6), dim=0)
+    looks = GrayPlaces(torch.eye(6), features, ANY, luma, (2, 3))
+    places = [(row, column) for row in range(2) for column in range(3)]
+    weights = torch.empty(6, 6)
+    for i, j in product(range(6), repeat=2):
+        away = math.dist(places[i], places[j]) / 5
+        step = float(luma[i] - luma[j]) / 0.06
+        weights[i, j] = math.exp(12 * float(features[:, i] @ features[:, j]) - (away**2 + step**2) / 2)
+    torch.testing.assert_close(
+        matching._neighbours(looks), weights / weights.sum(1, keepdim=True), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_places_are_compared_by_maps_of_the_picture_and_of_twice_its_size(prior: ConditionalPrior) -> None:
+    """The features behind the colours, the coarser maps of the prior's encoder, and those of the original one."""
+    luma = torch.rand(1, 1, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        features, (_, *tuned) = prior.chroma.decoder_features(luma)
+        _, *original = load_encoder().of_gray(F.interpolate(luma, scale_factor=2, mode="bilinear"))
+        found = maps_of(luma, prior)
+    assert len(found) == 5
+    for one, expected in zip(found, (features, *tuned, *original), strict=True):
+        torch.testing.assert_close(one, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_several_references_tell_what_one_of_all_their_places_does() -> None:

@@ -6,13 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mixture import gaussian
 from PIL import Image
 from scipy import ndimage
-from small_conditional import SMALL, random_prior
+from small_chroma import chroma_prior
+from small_conditional import SMALL, conditional_prior, random_prior
 from torch import Tensor, nn
 
 from scoreinv.conditional import Observation
-from scoreinv.conditional.prior import ConditionalPrior, Conditioned
+from scoreinv.conditional.colour import view_gray
+from scoreinv.conditional.prior import (
+    ConditionalPrior,
+    Conditioned,
+    check_references,
+    known_gray_weights,
+    trained_task,
+)
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_metadata, read_model
@@ -21,7 +30,7 @@ from scoreinv.operators import ObservedComponents, gray
 from scoreinv.operators.luma import luma
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
-from scoreinv.system.errors import CheckpointError
+from scoreinv.system.errors import CheckpointError, InputError
 from scoreinv.tasks.colorize import colorize
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
 from scoreinv.training.data.batches import Batch, BatchSource
@@ -192,6 +201,42 @@ def test_a_prior_is_trained_with_it_and_saved_without_the_encoder(photographs: P
 def test_network_and_encoder_belong_together(change: dict[str, object]) -> None:
     with pytest.raises(CheckpointError, match=r"encoder|observation"):
         replace(CONFIG, **change)
+
+
+@pytest.mark.parametrize("full", [(64, 96), (31, 48), (32, 47)])
+def test_a_grey_picture_is_viewed_at_the_sizes_that_the_prior_takes(prior: ConditionalPrior, full) -> None:
+    """Twice the size for the finer luma, if the picture has it; four times for the encoder, in multiples of 32."""
+    asked = []
+
+    def luma_at(height: int, width: int) -> np.ndarray:
+        asked.append((height, width))
+        return np.random.default_rng(height).random((height, width), np.float32)
+
+    seen = view_gray(prior, luma_at, full, (16, 24))
+    finer = full == (64, 96)
+    assert asked == [(32, 48) if finer else (16, 24), (64, 96)]
+    if finer:
+        np.testing.assert_allclose(seen.luma, seen.fine.reshape(16, 2, 24, 2).mean((1, 3)), rtol=1e-6)
+        assert np.array_equal(seen.fine, luma_at(32, 48))
+    else:
+        assert seen.fine is None
+        assert np.array_equal(seen.luma, luma_at(16, 24))
+    assert np.array_equal(seen.encoder_luma[0, 0].numpy(), luma_at(64, 96))
+    for found, expected in zip(seen.features, prior.gray_features(seen.encoder_luma), strict=True):
+        assert torch.equal(found, expected)
+    plain = view_gray(gaussian(VE()), luma_at, full, (16, 24))
+    assert (plain.fine, plain.features, plain.encoder_luma) == (None, None, None)
+
+
+def test_what_a_model_is_for_and_can_do(prior: ConditionalPrior) -> None:
+    fill, plain = conditional_prior(), gaussian(VE())
+    assert [trained_task(model) for model in (prior, fill, plain)] == ["colour", "fill", None]
+    assert [known_gray_weights(model) for model in (prior, plain)] == ["rec601", None]
+    chroma = chroma_prior()
+    assert check_references(chroma) is chroma
+    for model in (prior, fill, plain):
+        with pytest.raises(InputError, match="no support for reference photos"):
+            check_references(model)
 
 
 def test_the_encoder_is_run_once_a_picture(prior: ConditionalPrior) -> None:

@@ -133,6 +133,7 @@ def test_chroma_known_without_luma_is_kept() -> None:
     torch.testing.assert_close(initial.mean[:, 1:, :8], rotated(x0, prior.preconditioning.basis)[:, 1:, :8])
     assert (initial.variance[:, 1:, :8] == 0).all()
     assert (initial.variance[:, 0] > 0).all()
+    assert (initial.mean[:, 1:, 8:] == 0).all()  # without luma it tells nothing of its surroundings
 
 
 def test_another_range_of_values_is_the_same_prior() -> None:
@@ -273,6 +274,8 @@ def test_priors_without_observations_and_other_operators_are_refused() -> None:
     assert conditional_prior().accepts(Observation(operator, y)) is None
     with pytest.raises(InputError, match="without noise"):
         conditional_prior().given(Observation(operator, y, noise_std=0.1))
+    with pytest.raises(InputError, match="without an encoder"):
+        conditional_prior().gray_features(torch.zeros(1, 1, 64, 64))
 
 
 def test_network_and_reading_belong_together() -> None:

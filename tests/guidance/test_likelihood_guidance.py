@@ -8,7 +8,7 @@ import torch
 from mixture import SDES, SHAPE, BatchStream, correlated, gaussian
 from torch import Tensor
 
-from scoreinv.guidance import DPS, MMPS, DiffPIR, PiGDM
+from scoreinv.guidance import DPS, MMPS, ClassifierGuidance, DiffPIR, PiGDM
 from scoreinv.guidance.base import _DIVERGED, LikelihoodGuidance
 from scoreinv.operators import LinearOperator, gray, mask
 from scoreinv.prior import Prior
@@ -168,7 +168,20 @@ def test_vector_jacobian_products_are_counted(method: Callable[..., Prior]) -> N
     prior = gaussian(SDES["ve"], (3, 2, 2))
     operator = mask((draw(3, 1, 2, 2) > 0).double())
     guided = method(prior, operator, operator(draw(3, 3, 2, 2, seed=1)))
-    assert guided.vjps_per_noise == {"DiffPIR": 0, "MMPS": 13}.get(type(guided).__name__, 1)
+    count = {"DiffPIR": 0, "MMPS": 13}.get(type(guided).__name__, 1)
+    assert guided.vjps_per_noise == count
+    classified = ClassifierGuidance(prior, lambda x, t: x.flatten(1)[:, :2], 0)
+    assert method(classified, operator, operator(draw(3, 3, 2, 2, seed=1))).vjps_per_noise == count + 1
+
+
+@EVERY
+def test_the_guided_noise_has_the_precision_of_the_state_and_no_graph(method: Callable[..., Prior]) -> None:
+    prior = gaussian(SDES["vp"])
+    guided, x = method(prior, LEFT, LEFT(draw(1, *SHAPE))), draw(2, *SHAPE, seed=1).float()
+    with torch.no_grad():
+        noise = guided.noise(x, 0.4)
+    assert noise.dtype == torch.float32
+    assert not noise.requires_grad
 
 
 def test_settings_that_are_none() -> None:

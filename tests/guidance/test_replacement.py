@@ -6,6 +6,7 @@ import pytest
 import torch
 from mixture import SDES, SHAPE, BatchStream, correlated, energy_distance, energy_threshold, gaussian
 
+from scoreinv.conditional.observation import GivenObservation, Observation
 from scoreinv.guidance import ConstrainedPC
 from scoreinv.operators import gray, mask
 from scoreinv.prior import Prior, PriorWrapper
@@ -145,6 +146,24 @@ def test_ode_solvers_agree_on_the_constrained_flow():
     )
     assert (adaptive - multistep).abs().max() < 2e-3
     assert (adaptive - GRAY.pinv(y) - (free - GRAY.pinv(GRAY(free)))).abs().max() > 0.1
+
+
+@CONTINUOUS
+def test_two_observations_of_a_picture_both_hold(name):
+    """Nested, they constrain states and results as one observation of both does."""
+    prior, x, z = (
+        gaussian(SDES[name]),
+        *(torch.randn(2, 2, *SHAPE, generator=torch.Generator().manual_seed(0)).double()),
+    )
+    above, both = (mask(torch.tensor(seen).double()[None, None]) for seen in ([[0, 1], [0, 0]], [[1, 1], [1, 0]]))
+    y = gaussian(SDES[name]).sample(1, torch.Generator().manual_seed(1))
+    nested = ConstrainedPC(ConstrainedPC(prior, LEFT, LEFT(y)), above, above(y))
+    one, t = ConstrainedPC(prior, both, both(y)), torch.tensor(0.4, dtype=torch.float64)
+    assert nested.constrains
+    torch.testing.assert_close(nested.constrain(x, t, z), one.constrain(x, t, z))
+    torch.testing.assert_close(nested.finish(x), one.finish(x))
+    noisy = GivenObservation(prior, Observation(LEFT, LEFT(y), 0.1))
+    assert torch.equal(noisy.finish(x), x)
 
 
 def test_wrong_observation_is_named():

@@ -41,6 +41,8 @@ SHOWN = ModelConfig(
     image_size=16,
     encoder_scale=4,
 )
+HALVED = ResidualPreconditioning(luma_scale=2)
+HALVING = replace(SHOWN.network, condition_channels=HALVED.condition_channels)
 CLASSIFIER = ClassifierConfig(WideResNetConfig(classes=2, depth=10, width=1), VP(), ("a", "b"), image_size=8)
 JUDGE = replace(CLASSIFIER, network=ConvNetConfig(classes=2, widths=(16, 32)))
 EACH = pytest.mark.parametrize("config", [CONFIG, SHOWN, JUDGE], ids=["prior", "shown", "judge"])
@@ -105,6 +107,12 @@ def test_a_wrong_entry_is_named(tmp_path: Path, path: tuple[str, ...], value: An
         (lambda: WideResNetConfig(depth=11), "6 n"),
         (lambda: ConvNetConfig(widths=()), "widths"),
         (lambda: replace(CLASSIFIER, classes=("a",)), "2 classes, but 1 names"),
+        (lambda: replace(CLASSIFIER, data_range=(1.0, -1.0)), "data_range must be two ascending numbers"),
+        (lambda: replace(CLASSIFIER, image_size=0), "image_size must be"),
+        (lambda: DetectorConfig(DetectorNetworkConfig(), image_size=33), "image_size must be a multiple of 32, not 33"),
+        (lambda: UpscalerConfig(SPANConfig(), image_size=0), "image_size must be"),
+        (lambda: replace(SHOWN, encoder_scale=0), "feature_channels must be the last"),
+        (lambda: replace(SHOWN, encoder_scale=3, preconditioning=HALVED, network=HALVING), "a multiple of luma_scale"),
     ],
 )
 def test_ranges(make: Callable[[], object], said: str) -> None:

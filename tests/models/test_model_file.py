@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from small_runs import TINY
 
 import scoreinv
@@ -44,6 +44,10 @@ def test_half_precision_halves_the_file(model: Path, tmp_path: Path) -> None:
     torch.testing.assert_close(
         read_model(small).network.conv_in.weight, read_model(model).network.conv_in.weight, atol=1e-7, rtol=2**-11
     )
+    exact, stored = load_file(model), load_file(small)
+    for name, value in exact.items():
+        assert stored[name].dtype == (torch.float16 if value.ndim > 1 else torch.float32), name
+        assert value.ndim > 1 or torch.equal(stored[name], value)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Models by name: loaded when they are needed, once a process, and sent to others as names."""
 
+import hashlib
+import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,6 +40,26 @@ def test_models_by_name_are_sent_as_names_and_loaded_once_a_process(model: str, 
     priors += [copies[0].denoiser(), copies[1].colorizer(), pickle.loads(packed).filler()]
     assert loaded == [model]
     assert all(prior is priors[0] for prior in priors)
+
+
+def test_names_of_models_for_records(tmp_path: Path) -> None:
+    """Of the hub with the revision; of a file none, since its path may be private."""
+    bundled, own = catalogue.locate("photo"), tmp_path / "photo" / "model.safetensors"
+    for name, path, full, public in (
+        ("photo", bundled, "photo", "photo"),
+        ("hf:owner/name@main", tmp_path / "0a1b", "hf:owner/name@0a1b", "hf:owner/name@0a1b"),
+        (str(own), own, str(own), None),
+        ("photo", own, "photo", None),
+    ):
+        assert (catalogue.full_name(name, path), catalogue.public_name(name, path)) == (full, public)
+
+
+def test_the_hash_of_a_file_follows_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    for content, time in ((b"one", 10), (b"two", 20)):
+        path.write_bytes(content)
+        os.utime(path, ns=(time, time))
+        assert catalogue.sha256(path) == hashlib.sha256(content).hexdigest()
 
 
 def test_a_loaded_model_is_returned_itself() -> None:

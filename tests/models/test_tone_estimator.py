@@ -36,6 +36,14 @@ def test_its_curves_clip_nothing_whatever_its_weights():
     assert odds.shape == (4,)
 
 
+def test_a_picture_of_one_tone_has_curves():
+    """Its black and white lie together, and nothing can be stretched between them."""
+    rgb, known, quantiles, ends = (0 * values + 0.5 for values in pictures())
+    curves, odds = network()(rgb, known, quantiles, ends)
+    assert curves.isfinite().all()
+    assert odds.isfinite().all()
+
+
 def test_the_order_of_the_pixels_has_no_part_in_it():
     rgb, known, *tones = pictures()
     order = torch.randperm(200, generator=torch.Generator().manual_seed(2))

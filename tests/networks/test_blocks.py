@@ -9,7 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from scoreinv.networks.blocks import conv, convolved, group_norm, initialised, norm_activate, normalise
+from scoreinv.networks.blocks import (
+    FourierEmbedding,
+    PositionalEmbedding,
+    conv,
+    convolved,
+    group_norm,
+    initialised,
+    norm_activate,
+    normalise,
+)
 from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig
 from scoreinv.system.errors import InputError
 
@@ -88,6 +97,21 @@ def test_groups_are_equal_large_enough_and_at_most_32() -> None:
         assert group_norm(channels, least).num_groups == expected
     with pytest.raises(InputError, match="3 channels do not make a group of 4"):
         group_norm(3, 4)
+
+
+def test_embeddings_keep_the_digits_of_large_phases() -> None:
+    """Of thousands of radians float32 would lose a thousandth."""
+    level = torch.tensor([0.01, 3.0, 1348.0], dtype=torch.float64)
+    torch.manual_seed(0)
+    fourier = FourierEmbedding(4000, 300.0)
+    assert float(fourier.frequencies.std()) == pytest.approx(300, rel=0.05)
+    phases = 2 * math.pi * level.log()[:, None] * fourier.frequencies.double()
+    expected = torch.cat([phases.sin(), phases.cos()], 1).float()
+    torch.testing.assert_close(fourier(level), expected, atol=1e-6, rtol=0)
+    index = torch.tensor([0.0, 7.5, 99_999.0], dtype=torch.float64)
+    phases = index[:, None] * (10_000.0 ** (-torch.arange(4).double() / 3)).float().double()
+    expected = torch.cat([phases.sin(), phases.cos(), torch.zeros(3, 1)], 1).float()
+    torch.testing.assert_close(PositionalEmbedding(9)(index), expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(("scale", "variance"), [(1.0, 1.0), (0.25, 0.25), (0.0, 1e-10)])

@@ -18,7 +18,7 @@ from scoreinv.models.catalogue import describe
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_metadata, read_model, save
-from scoreinv.networks.chroma import TUNED_STAGES
+from scoreinv.networks.chroma import TUNED_STAGES, ChromaNetwork
 from scoreinv.operators import ObservedComponents, gray
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.sdes import VE
@@ -91,6 +91,15 @@ def test_the_luma_itself_is_seen_and_not_only_its_features(prior: ConditionalPri
         blind = network(shown)[0]
         network.fine_in.weight.copy_(weight)
     assert (before - blind).abs().max() > 1e-3
+
+
+def test_a_new_network_predicts_grey_by_branches_that_add_nothing() -> None:
+    network = ChromaNetwork()
+    assert network(luma(32, 32))[0].abs().max() < 1e-4
+    for level in (network.coarse, network.middle, network.fine):
+        for block in level:
+            x = torch.randn(1, block.norm_1.num_channels if hasattr(block, "norm_1") else block.norm.num_channels, 4, 4)
+            torch.testing.assert_close(block(x), x, atol=1e-3, rtol=0)
 
 
 def test_gradients_reach_the_decoder_and_the_last_stages_only() -> None:

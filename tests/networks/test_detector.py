@@ -100,6 +100,13 @@ def test_bfloat16_finds_what_float32_finds():
     assert (half - full).square().mean() < 0.05**2 * full.square().mean()  # a thousandth each, through twenty layers
 
 
+def test_a_new_detector_finds_little_and_vetoes_little():
+    """Log odds of -3 for damage; second levels add as much, and divide the odds by 1 + exp -4."""
+    network = replace(SMALL.network, second=True).build()
+    assert network.out.bias.tolist() == [-3]
+    assert network.second.out.bias.tolist() == [-3, -4]
+
+
 def test_no_gradient_reaches_the_encoder():
     detector = SMALL.build()
     detector.logits(torch.rand(1, 3, 32, 32)).sum().backward()

@@ -1,10 +1,13 @@
 """NCSN++: every option of the paper runs, any size that the stride divides, both precisions, both derivatives."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
+from scoreinv.networks.classifiers import WideResNetConfig
 from scoreinv.networks.ncsnpp import DDPM_UNET, NCSNpp, NCSNppConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior
@@ -45,10 +48,40 @@ def test_every_option_uses_every_weight_at_any_size(options: dict[str, object]) 
     assert [name for name, weight in net.named_parameters() if weight.grad is None] == []
 
 
+@pytest.mark.parametrize(
+    "config",
+    [SMALL, WideResNetConfig(classes=2, depth=10, width=1)],
+    ids=["ncsnpp", "wide resnet"],
+)
+def test_dropout_is_of_training_alone(config: NCSNppConfig | WideResNetConfig) -> None:
+    torch.manual_seed(0)
+    x, label = torch.randn(2, 3, 8, 8), torch.tensor([0.3, 2.0])
+    for dropout, training, changes in ((0.5, True, True), (0.5, False, False), (0.0, True, False)):
+        net = replace(config, dropout=dropout).build().train(training)
+        assert torch.equal(net(x, label), net(x, label)) != changes
+
+
 def test_ddpm_is_a_choice_of_options() -> None:
     net = NCSNpp(replace(DDPM_UNET, width=32, multipliers=(1, 2), blocks=1))
     assert net.middle_in.norm_in.num_groups == 32
     assert net(torch.randn(1, 3, 8, 8), torch.tensor([5.0])).shape == (1, 3, 8, 8)
+
+
+@pytest.mark.parametrize(("block", "shortcut"), [("biggan", 1.0), ("ddpm", 0.1)])
+def test_first_weights_have_the_scale_of_their_layer(block: str, shortcut: float) -> None:
+    """Attention begins even, branches end at about 0, and DDPM's shortcuts are small (Ho et al. 2020)."""
+    torch.manual_seed(0)
+    net = NCSNpp(replace(SMALL, width=32, block=block, init_scale=0.0))
+    scales = {"query": 0.1, "key": 0.1, "value": 0.1, "output": 1e-10, "conv_out": 1e-10, "shortcut": shortcut}
+    found = set()
+    for name, layer in net.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            kind = name.rpartition(".")[2]
+            fans = layer.weight[0, 0].numel() * sum(layer.weight.shape[:2]) / 2
+            bound = math.sqrt(3 * scales.get(kind, 1.0) / fans)
+            assert 0.9 * bound < float(layer.weight.detach().abs().max()) <= 1.0001 * bound, name
+            found.add(kind)
+    assert {*scales} <= found
 
 
 def test_a_zero_init_scale_starts_at_zero() -> None:

@@ -40,8 +40,31 @@ def test_light_is_neither_lost_nor_moved(kernel):
 def test_a_kernel_may_have_zeros_but_no_negative_values():
     values = np.array([[0.0, 1.0], [1.0, 2.0]])
     np.testing.assert_allclose(kernels.normalised(values, "kernel"), values / 4)
-    with pytest.raises(InputError):
-        kernels.normalised(values - 1, "kernel")
+    wrong = (values - 1, 0 * values, values[0], values[:0], values * np.nan, values * 1j, values.astype(str), [[1.0]])
+    for each in wrong:
+        with pytest.raises(InputError, match=r"^mine: "):
+            kernels.normalised(each, "mine")
+
+
+def test_zeros_around_a_kernel_are_trimmed_as_far_as_its_centre_stays():
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        values = np.zeros(rng.integers(1, 8, 2))
+        values.flat[rng.integers(values.size, size=2)] = rng.uniform(0.5, 1, 2)
+        places = np.argwhere(values) - np.array(values.shape) // 2
+        kernel = kernels.normalised(values, "kernel")
+        np.testing.assert_array_equal(np.argwhere(kernel) - np.array(kernel.shape) // 2, places)
+        reach = np.abs(places).max(0)
+        assert (np.array(kernel.shape) <= 2 * reach + 1).all()
+
+
+@pytest.mark.parametrize("size", [0.09, 201.0, np.nan])
+@pytest.mark.parametrize("kind", [kernels.gaussian, kernels.disk, lambda size: kernels.motion(size, 30)])
+def test_kernels_out_of_range(kind, size):
+    with pytest.raises(InputError, match=r"must be from 0\.1 to 200 pixels"):
+        kind(size)
+    with pytest.raises(InputError, match="angle"):
+        kernels.motion(3, np.inf)
 
 
 def test_spreads():

@@ -42,10 +42,12 @@ def test_a_blur_of_light_is_that_of_srgb(data_range):
 
 @pytest.mark.parametrize("data_range", [(0.0, 1.0), (-1.0, 1.0)])
 def test_the_derivative_is_that_of_differences(data_range):
-    operator = InLight(valid_blur(LOPSIDED, HEIGHT - 1, WIDTH - 3), srgb(), data_range)
+    weights = torch.rand(1, 3, HEIGHT, WIDTH, generator=GENERATOR)
+    operator = InLight(valid_blur(LOPSIDED, HEIGHT - 1, WIDTH - 3, 7), srgb(), data_range).weighted(weights)
     x, way = picture(*data_range), torch.randn(2, 3, HEIGHT, WIDTH, generator=GENERATOR, dtype=torch.float64)
     # The curve has knots: the median leaves out the values whose difference crosses one.
     seen, derivative = operator.linearised(x)
+    assert derivative.iterations == 7
     torch.testing.assert_close(seen, operator(x))
     errors = (operator(x + 1e-7 * way) - operator(x - 1e-7 * way)) / 2e-7 - derivative(way)
     assert errors.abs().median() < 1e-6

@@ -186,6 +186,26 @@ def test_an_adjoint_of_another_boundary_is_found_in_a_large_picture(goes_round):
         check_adjoint(Mean3x3(goes_round, not goes_round), large)
 
 
+@pytest.mark.parametrize(
+    "adjoint",
+    [lambda y: y, lambda y: torch.full_like(y, torch.nan), lambda y: 2 * PER_SAMPLE[:1] * y],
+    ids=["of unobserved pixels", "of no number", "of twice the scale"],
+)
+def test_wrong_adjoints_of_a_mask_are_found(adjoint):
+    """The first one differs only for observations that no picture has."""
+
+    class Masked(LinearOperator):
+        def __call__(self, x):
+            return PER_SAMPLE[:1] * x
+
+        def adjoint(self, y):
+            return adjoint(y)
+
+    check_adjoint(mask(PER_SAMPLE[:1]), picture(1))
+    with pytest.raises(InputError, match=r"Masked\.adjoint is not the adjoint"):
+        check_adjoint(Masked(), picture(1))
+
+
 # --- blur -------------------------------------------------------------------------------------------------------------
 
 
@@ -209,6 +229,7 @@ def test_valid_blur_is_what_a_photograph_sees_of_the_scene():
     top, left, tall, wide = photographed(LOPSIDED, height, width)
     cut = pad_observation(photograph, LOPSIDED)[..., top : top + tall, left : left + wide]
     torch.testing.assert_close(cut, photograph)
+    assert valid_blur(LOPSIDED, height, width, 7).iterations == 7
 
 
 def test_kernels_as_the_package_makes_them():
@@ -225,6 +246,8 @@ def test_kernels_that_are_none():
         (torch.zeros(3, 3), "not all 0"),
         (torch.full((3, 3), torch.nan), "finite"),
         (torch.ones(3, 19), "larger than the picture"),
+        (torch.ones(13, 3), "larger than the picture"),
+        (torch.ones(0, 3), "shape"),
         (np.array([["a", "b"]]), "real numbers"),
         ([[1.0]], "an array or a tensor"),
     ):
@@ -247,7 +270,8 @@ def test_downsampling_is_pillows(kind, resampling, factor):
 def test_factors_that_are_none():
     for wrong in (
         lambda: downsampling(0, HEIGHT, WIDTH),
-        lambda: downsampling(5, HEIGHT, WIDTH),
+        lambda: downsampling(4, HEIGHT, WIDTH),
+        lambda: downsampling(9, HEIGHT, WIDTH),
         lambda: downsampling(2, HEIGHT, WIDTH, "nearest"),
     ):
         with pytest.raises(InputError):

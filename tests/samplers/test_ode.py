@@ -1,6 +1,7 @@
 """The probability-flow ODE: solvers against scipy and closed forms, encoding and decoding."""
 
 import math
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -36,6 +37,36 @@ def test_the_first_step_is_that_of_the_algorithm():
     torch.testing.assert_close(still, torch.full_like(start, 1e-6))
     decay = _first_step(lambda t, y: -y, start, y, -y, 1.0, 1e-3, 1e-3)
     torch.testing.assert_close(decay, torch.full_like(start, (0.01 / 500) ** 0.2))
+    for begin, end in ((0.0, 1e-7), (1.0, 1 - 1e-7)):  # within a short interval, in both directions
+        start, seen = torch.full((1,), begin, dtype=torch.float64), []
+        short = _first_step(lambda t, y, seen=seen: seen.append(float(t)) or 0 * y, start, y, 0 * y, end, 1e-3, 1e-3)
+        assert float(short) == pytest.approx(1e-7)
+        assert seen == [pytest.approx(end, abs=1e-12)]
+
+
+def test_the_steps_are_those_of_scipy_also_after_one_that_is_refused():
+    """The force jumps at t = 1: steps across are refused, and the next accepted one does not grow."""
+
+    def function(t, y):
+        return -y + 40 * (t[:, None] > 1)
+
+    expected = solve_ivp(lambda t, y: -y + 40 * (t > 1), (0, 3), [2.0, -1.0], rtol=1e-6, atol=1e-6)
+    start = torch.tensor([[2.0, -1.0]], dtype=torch.float64)
+    *times, (last, y, nfe) = rk45(function, start, 0.0, 3.0, 1e-6, 1e-6)
+    visited = [0.0]
+    for t in (*(each[0] for each in times), last):
+        visited += [float(t)] if float(t) > visited[-1] else []
+    assert len(times) + 1 > len(visited) + 2  # some were refused
+    np.testing.assert_allclose(visited, expected.t, rtol=1e-6)
+    np.testing.assert_allclose(y[0], expected.y[:, -1], rtol=1e-9)
+    assert int(nfe) == expected.nfev
+
+
+def test_a_step_that_vanishes_is_an_error():
+    """Slopes that change their sign at each evaluation have no limit of small steps."""
+    signs = cycle((1.0, -1.0))
+    with pytest.raises(ScoreinvError, match="step size"):
+        [*rk45(lambda t, y: 0 * y + next(signs), torch.ones(1, 1, dtype=torch.float64), 1.0, 2.0, 1e-20, 1e-20)]
 
 
 def by_scipy(prior, x, start, end, tolerance):
@@ -133,8 +164,9 @@ def test_a_chain_is_decoded_to_its_first_step():
     std = (0.25 * alpha.square() + sde.sigma(t).square()).sqrt()
     back = decode(prior, alpha[1] * 0.3 + std[1] * x, rtol=1e-7, atol=1e-7)
     torch.testing.assert_close(back.x0, alpha[0] * 0.3 + std[0] * x, atol=1e-3, rtol=0)
-    with pytest.raises(InputError, match="between 0 and 1"):
-        decode(gaussian(SDES["vp"]), x, end=0.0)
+    for sde, wrong in ((SDES["vp"], 0.0), (SDES["ve"], -0.1), (SDES["ve"], 1.0)):
+        with pytest.raises(InputError, match="between 0 and 1"):
+            decode(gaussian(sde), x, end=wrong)
 
 
 @EVERY
@@ -202,7 +234,8 @@ def test_a_callback_stops_the_work():
 def test_progress_on_the_fixed_grid():
     prior, seen = gaussian(SDES["vp"]), []
     x = prior.sample(2, torch.Generator().manual_seed(3))
-    encode(prior, x, steps=4, callback=seen.append)
+    z = encode(prior, x, steps=4, callback=seen.append).z
+    torch.testing.assert_close(seen[-1].x, z, rtol=1e-6, atol=1e-6)
     assert [(p.step, p.steps, p.nfe) for p in seen] == [(i, 4, 4 * i) for i in (1, 2, 3, 4)]
     assert [p.fraction for p in seen] == pytest.approx([0.25, 0.5, 0.75, 1.0])
     assert [p.t for p in seen] == sorted(p.t for p in seen)

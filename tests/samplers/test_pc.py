@@ -51,6 +51,8 @@ def test_ancestral_is_the_paper_s():
     sigma_t, sigma_s = 0.01 * 2000**0.6, 0.01 * 2000**0.55
     g2 = sigma_t**2 - sigma_s**2
     assert torch.allclose(after, x + g2 * score + math.sqrt(sigma_s**2 * g2 / sigma_t**2) * z)
+    _, _, _, after = one_step(Ancestral("forward"), SDES["ve"])
+    assert torch.allclose(after, x + g2 * score + math.sqrt(g2) * z)
     x, score, z, after = one_step(Ancestral(), SDES["vp"])
     beta = 1 - math.exp(-((0.1 * 0.6 + 9.95 * 0.6**2) - (0.1 * 0.55 + 9.95 * 0.55**2)))
     assert torch.allclose(after, (x + beta * score) / math.sqrt(1 - beta) + math.sqrt(beta) * z)

@@ -211,6 +211,7 @@ class Draws(NoiseStream):
         (PC(steps=3, corrector_steps=2), 1 + 6 + 2, 1 + 6 + 2),  # each state but the first has moved by noise
         (PC(ReverseDiffusion(eta=0.0), corrector_steps=0, steps=3), 1, 1 + 2),
         (DPMpp2M(steps=3), 1, 1),
+        (DPMpp2M(times=(1.0, 0.5, 0.8, 0.4, 0.6, 0.2)), 1 + 2, 1),  # each jump up has its own noise
         (DPMpp2M(1.0, steps=3), 1 + 2, 1 + 2),
         (Heun(steps=3), 1, 1),
         (Heun(1.0, steps=3), 1 + 2, 1 + 2 * 2),  # none above the SDE's largest level, where it begins
@@ -298,11 +299,29 @@ def test_work_stops_within_an_evaluation():
     assert seen[-1] == pytest.approx(0.75)
 
 
+@pytest.mark.parametrize("sampler", [Heun(steps=3), ODE(1e-2, 1e-2)], ids=["heun", "ode"])
+def test_parts_of_evaluations_turn_no_progress_back(sampler):
+    """Each evaluation counts its parts from 0 again, and an adaptive solver does not know its number of steps."""
+    prior, seen = correlated(SDES["vp"]), []
+    noise = prior.noise
+
+    def in_parts(x, t):
+        for share in (0.2, 0.8):
+            report(share)
+        return noise(x, t)
+
+    prior.noise = in_parts
+    sampler.sample(prior, (1, *SHAPE), rng=NoiseStream(0, 1), callback=lambda progress: seen.append(progress.fraction))
+    assert seen == sorted(seen)
+    assert seen[-1] == pytest.approx(1)
+
+
 @EACH_KIND
 def test_no_gradient_is_recorded_and_no_global_state_changes(sampler):
     state = torch.random.get_rng_state()
     result = sampler.sample(correlated(SDES["vp"]), (1, *SHAPE), rng=NoiseStream(0, 1))
     assert not result.x0.requires_grad
+    assert result.x0.dtype == torch.float32
     assert not result.x0.is_inference()
     assert torch.equal(state, torch.random.get_rng_state())
 

@@ -23,21 +23,21 @@ from torch import Tensor, nn
 
 from scoreinv.models.codec import encode
 from scoreinv.models.config import ModelConfig
-from scoreinv.models.model_file import read_model, save
+from scoreinv.models.model_file import read_metadata, read_model, save
 from scoreinv.preconditioning import EDM
 from scoreinv.samplers.dpmpp_2m import DPMpp2M
 from scoreinv.sdes import VE, SubVP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.training import run as run_module
 from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig, read_config
-from scoreinv.training.data.batches import DROPOUT, Batch, BatchSource, stream
+from scoreinv.training.data.batches import DROPOUT, Batch, BatchSource, held_out_batch, stream
 from scoreinv.training.data.pictures import load_pictures, split
 from scoreinv.training.distributed import World
 from scoreinv.training.ema import update_average
 from scoreinv.training.loop import Trainer, deferred_signals, learning_rate, train
 from scoreinv.training.losses import ScoreLearner
 from scoreinv.training.metrics import TrainProgress
-from scoreinv.training.run import TrainingRun
+from scoreinv.training.run import RunRecord, TrainingRun, TrainingState
 
 pytestmark = pytest.mark.usefixtures("single_thread")
 
@@ -119,6 +119,27 @@ def test_a_run_ends_by_steps_or_by_training_time_over_all_resumptions(
     assert {report.images_per_second for report in reports} == {config.batch_size}
 
 
+def test_states_are_saved_after_the_minutes_that_are_asked(config, out, monkeypatch) -> None:
+    """Each step takes a second; a state is due after a second and a half, and at the end."""
+    now, saved = 100.0, []
+    add_gradients, save_state = Trainer.add_gradients, run_module.save_state
+
+    def slow(self: Trainer, batch: Batch) -> Tensor:
+        nonlocal now
+        now += 1
+        return add_gradients(self, batch)
+
+    def noted(folder: Path, state: TrainingState, record: RunRecord) -> None:
+        saved.append((state.step, record.step, record.seconds))
+        save_state(folder, state, record)
+
+    monkeypatch.setattr("scoreinv.training.loop.monotonic", lambda: now)
+    monkeypatch.setattr("scoreinv.training.loop.save_state", noted)
+    monkeypatch.setattr(Trainer, "add_gradients", slow)
+    train(replace(config, steps=5, save_minutes=1.5 / 60), out)
+    assert saved == [(2, 2, 2.0), (4, 4, 4.0), (5, 5, 5.0)]
+
+
 def test_exhausted_memory_has_a_remedy(config: TrainingConfig, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(self: Trainer, batch: Batch) -> Tensor:
         return torch.empty(2**60, dtype=torch.uint8)
@@ -179,7 +200,7 @@ def _by_hand(config: TrainingConfig) -> tuple[dict[str, Tensor], dict[str, Tenso
             loss = ScoreLearner(config).losses(prior, batch).mean()
         gradients = dict(zip(values, torch.autograd.grad(loss, list(values.values())), strict=True))
         norms.append(math.sqrt(sum(float(g.double().square().sum()) for g in gradients.values())))
-        share = min(1.0, options.clip / norms[-1])
+        share = min(1.0, options.clip / norms[-1]) if options.clip else 1.0
         rate = options.learning_rate * min(1, (step + 1) / options.warmup)
         rate *= (1 + math.cos(math.pi * step / config.steps)) / 2
         decay = min(config.ema_decay, (2 + step) / (11 + step)) if step else 0.0
@@ -203,8 +224,11 @@ def _trained(config: TrainingConfig, out: Path) -> tuple[dict[str, Tensor], dict
     return tuple({k.removeprefix(p): v for k, v in state.items() if k.startswith(p)} for p in parts)
 
 
-def test_three_steps_are_those_of_a_loop_written_by_hand(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("clip", [0.7, 0.0])
+def test_three_steps_are_those_of_a_loop_written_by_hand(folder: Path, tmp_path: Path, clip: float) -> None:
+    """Gradients are clipped, or not (0)."""
     config = _config(folder)
+    config = replace(config, optimizer=replace(config.optimizer, clip=clip))
     start = {name: value.clone() for name, value in _start(config).named_parameters()}
     expected, expected_average, norms = _by_hand(config)
     assert min(norms) > config.optimizer.clip  # or the clipping would not be seen
@@ -347,6 +371,29 @@ def test_a_killed_run_goes_on_with_the_same_bits(folder: Path, tmp_path: Path) -
     train(replace(config, save_minutes=5.0), tmp_path / "whole")
     _assert_same_bits(tmp_path / "whole", out, 4)
     assert not list(out.rglob("*.part"))
+
+
+def test_a_run_reports_what_it_has_measured(config, out, monkeypatch) -> None:
+    """In lines of metrics, in the result and in the notes of the model; a loss below the bound is useful."""
+    monkeypatch.setattr("scoreinv.training.loop.useful_loss", lambda *_: math.inf)
+    config = replace(config, batch_size=4, log_every=1, validate_every=2, optimizer=OptimizerConfig(warmup=2))
+    result = train(config, out)
+    *losses, held_out = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["images"]) for line in (*losses, held_out)] == [(1, 4), (2, 8), (2, 8)]
+    for line in losses:
+        assert line["learning_rate"] == learning_rate(config.optimizer, line["step"] - 1, (line["step"] - 1) / 2)
+        assert min(line["gradient_norm"], line["images_per_second"], line["seconds"]) > 0
+    _, apart = split(load_pictures(config.data, 8, 1), config.data)
+    data = held_out_batch(config, apart, config.validation_images)
+    with torch.no_grad():
+        expected = ScoreLearner(config).losses(result.trained, data).mean().item()
+    baseline = ScoreLearner(config).baseline_loss(result.trained, data)
+    assert (held_out["validated"], held_out["ignorant"]) == (config.validation_images, pytest.approx(baseline))
+    assert held_out["validation"]["mean"] == pytest.approx(expected, rel=1e-5)
+    assert (result.loss, result.validation.mean) == (losses[1]["loss"], held_out["validation"]["mean"])
+    assert (result.baseline_loss, result.useful) == (held_out["ignorant"], True)
+    notes = read_metadata(result.model)[1]
+    assert (notes["step"], notes["images"], notes["validation_loss"]) == (2, 8, result.validation.mean)
 
 
 def test_an_end_that_is_interrupted_was_saved_before(folder, tmp_path, monkeypatch) -> None:
@@ -498,6 +545,11 @@ def test_a_resumed_run_keeps_the_precision_that_was_measured(config, out, monkey
     for measured, steps in ((True, 2), (False, 3)):
         monkeypatch.setattr("scoreinv.training.loop.uses_bfloat16", lambda precision, device, found=measured: found)
         assert train(replace(config, steps=steps), out, resume=True).precision == "bfloat16"
+
+
+def test_norms_that_a_network_has_not_cannot_be_frozen(config, out) -> None:
+    with pytest.raises(InputError, match="no batch norms"):
+        train(replace(config, frozen_norms=True), out, init=config.model.build())
 
 
 def test_a_batch_is_shared_out_evenly_or_not_at_all() -> None:

@@ -1,12 +1,14 @@
 """Configurations of runs: what they may say, and those of the paper."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.foreign.published import PUBLISHED
-from scoreinv.sdes import VP
+from scoreinv.prior import RecommendedSampler
+from scoreinv.sdes import VE, VP
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import PRETRAINED
 from scoreinv.training.config import (
@@ -18,7 +20,7 @@ from scoreinv.training.config import (
     TrainingConfig,
     read_config,
 )
-from scoreinv.training.presets import classifier_training, paper_training, small_training
+from scoreinv.training.presets import classifier_training, continued_training, paper_training, small_training
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -59,6 +61,7 @@ def test_the_bundled_configurations_and_those_of_version_0_1_are_read() -> None:
         ({"observations": {"nothing": -0.1, "holes": 0.65}}, "shares must not be negative"),
         ({"observations": {"holes": 0.5}}, "shares must add up to 1, not 1.1"),
         ({"observations": {}}, "a conditional prior needs observations"),
+        ({"damage": {}}, "a damage detector needs damage, and no other model takes it"),
         ({"trained": "chroma"}, "needs a model with a chroma network"),
         ({"objective": {"weighting": "residual"}}, "a conditional prior needs the residual weighting"),
         ({"objective": {"label_smoothing": 1.0}}, "label_smoothing must lie in"),
@@ -76,6 +79,34 @@ def test_bad_configurations_name_the_entry(change: dict, message: str) -> None:
         del data["model"]
     with pytest.raises(InputError, match=message):
         decode(TrainingConfig, data)
+
+
+@pytest.mark.parametrize("size", [None, 16])
+def test_a_model_is_trained_further_with_another_sde(size: int | None) -> None:
+    start = replace(small_training(VE(), DataConfig(), 32).model, sampler=RecommendedSampler("ancestral"))
+    run = continued_training(start, VP(), DataConfig("photos"), size)
+    assert run.model == replace(start, sde=VP(), image_size=size or 32, sampler=None)
+    assert run.optimizer.learning_rate == 2e-4
+    assert run == replace(
+        small_training(VP(), DataConfig("photos"), size or 32), model=run.model, optimizer=run.optimizer
+    )
+
+
+def test_a_resumed_run_may_change_its_length_its_reports_its_place_and_its_memory() -> None:
+    config = small_training(VP(), DataConfig())
+    key = config.resume_key()
+    free = {"accumulate": 2, "compile": True, "steps": 7, "minutes": 3.0, "validation_images": 3, "samples": 5}
+    free |= dict.fromkeys(("log_every", "validate_every", "sample_every", "snapshot_every"), 9) | {"save_minutes": 1.0}
+    for name, value in free.items():
+        assert replace(config, **{name: value}).resume_key() == key, name
+    for name, value in {"source": "elsewhere", "memory_gb": 1.0}.items():
+        assert replace(config, data=replace(config.data, **{name: value})).resume_key() == key, name
+    fixed = {"batch_size": 4, "ema_decay": 0.5, "seed": 3, "precision": "float32", "frozen_norms": True}
+    fixed |= {"optimizer": OptimizerConfig(), "model": replace(config.model, image_size=32)}
+    for name, value in fixed.items():
+        assert replace(config, **{name: value}).resume_key() != key, name
+    for name, value in {"flip": False, "holdout": ("a",), "mode": "resize"}.items():
+        assert replace(config, data=replace(config.data, **{name: value})).resume_key() != key, name
 
 
 def test_a_classifier_has_no_likelihood_weighting() -> None:

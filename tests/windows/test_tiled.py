@@ -17,7 +17,7 @@ from scoreinv.sdes import VE, as_time, broadcast
 from scoreinv.system.errors import InputError
 from scoreinv.windows import tiled as tiling
 from scoreinv.windows.boxes import Box
-from scoreinv.windows.ensemble import UPRIGHT, SelfEnsemble
+from scoreinv.windows.ensemble import ALL, UPRIGHT, SelfEnsemble
 from scoreinv.windows.tiled import Tiled
 from scoreinv.windows.transforms import Orientation, crops, turn
 
@@ -262,6 +262,16 @@ def test_a_condition_inside_is_refused() -> None:
     for inside in (DiffPIR(prior, operator, y), SelfEnsemble(DiffPIR(prior, operator, y), UPRIGHT)):
         with pytest.raises(InputError, match="put the tiles inside, DiffPIR"):
             Tiled(inside, 8, 0).noise(y, 0.5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(24, 24), (12, 32)])
+def test_needed_pixels_turn_with_the_picture(height: int, width: int) -> None:
+    """A mean over orientations is known where it is needed, though that lies elsewhere in a turned picture."""
+    scene, x = Scene(random(1, 3, height, width)), random(1, 3, height, width, seed=5)
+    needed = torch.zeros(height, width, dtype=torch.bool)
+    needed[2:5, 1:4] = True
+    found = SelfEnsemble(Tiled(scene, 8, 2, needed=needed), ALL).noise(x, 0.4)
+    torch.testing.assert_close(found[..., needed], scene.noise(x, 0.4)[..., needed])
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [(0, 0), (6, 0), (8, 8), (8, -1)])

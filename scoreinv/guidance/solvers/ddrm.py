@@ -80,7 +80,7 @@ class DDRM(GridSampler):
         observed, kept = _Observed(self, x), (1 - self.eta**2) ** 0.5
         unobserved = mean + kept * lower / level * (x - mean) + self.eta * lower * z
         mean, z = observed.operator.analyse(mean), observed.operator.analyse(z)
-        direction = (observed.values - mean) / observed.noise.clamp_min(torch.finfo(observed.noise.dtype).tiny)
+        direction = (observed.values - mean) / observed.noise
         noisier = mean + kept * lower * direction + self.eta * lower * z  # y has more noise than the next level
         fresh = (lower**2 - (self.eta_b * observed.noise).square()).clamp_min(0).sqrt()
         cleaner = (1 - self.eta_b) * mean + self.eta_b * observed.values + fresh * z

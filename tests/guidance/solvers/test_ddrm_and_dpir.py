@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scoreinv.guidance import DDRM, DPIR, MMPS, ConstrainedPC, DiffPIR
 from scoreinv.operators import Blur, LinearOperator, Separable, downsampling, gray, kernels, mask, valid_blur
+from scoreinv.prior import PriorWrapper
 from scoreinv.samplers import DDIM, PC, AnnealedLangevin, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import SDE, as_time
 from scoreinv.system.errors import InputError
@@ -189,8 +190,8 @@ def test_ddrm_takes_the_papers_steps(name, sde, noise_std):
         mean = prior.denoise((alphas[k - 1] * x).reshape(1, *SHAPE), times[k - 1]).flatten()
         x = paper_step(settings, a, x, mean, levels[k - 1], levels[k], draws.normal((1, *SHAPE)).flatten())
         torch.testing.assert_close(states[k - 1].x.flatten(), alphas[k] * x, rtol=1e-5, atol=1e-6)
-    if noise_std == 0:
-        torch.testing.assert_close(operator(x0), y, rtol=1e-5, atol=1e-6)
+    end = prior.denoise((alphas[-1] * x).reshape(1, *SHAPE), times[-1])
+    torch.testing.assert_close(x0, end if noise_std else operator.replace(end, y), rtol=1e-5, atol=1e-6)
 
 
 class Recorded(NoiseStream):
@@ -237,6 +238,13 @@ def test_half_quadratic_splitting_comes_near_the_posterior_mean(operator, noise_
     before, after = (initial.flatten() - exact).norm(), (found.x0.flatten() - exact).norm()
     assert after < 0.45 * before
     assert int(found.nfe[0]) == 12
+
+    class Marked(PriorWrapper):
+        def finish(self, x0):
+            return x0 + 1
+
+    marked = DPIR(operator, y, noise_std, steps=12).sample(Marked(prior), (1, *SHAPE), rng=Recorded(), start=start)
+    torch.testing.assert_close(marked.x0, found.x0 + 1)
     if noise_std == 0:
         seen = operator(found.x0)
         torch.testing.assert_close(seen, y.expand_as(seen), rtol=1e-5, atol=1e-6)

@@ -178,6 +178,40 @@ def test_the_levels_go_from_three_times_the_rms_of_what_is_unknown_to_seven_grey
     torch.testing.assert_close(last, torch.full_like(last, seven), rtol=0.01, atol=0)
 
 
+@pytest.mark.parametrize("sde", [VE(0.01, 80.0), VP()], ids=["ve", "vp"])
+def test_levels_of_a_known_picture_and_below_the_noise_of_the_sde(sde: SDE) -> None:
+    """Two evaluations have a level each even so; and what is known is the mean itself, to which `finish` is applied."""
+
+    class Marked(Posterior):
+        def finish(self, x0: Tensor) -> Tensor:
+            return x0 + 1
+
+    prior = posterior(sde, share_known=1)
+    first, last = PosteriorFlow(prior.variance, basis(), 3).levels(prior)
+    torch.testing.assert_close(last, torch.full((3,), LAST, dtype=torch.float64))
+    torch.testing.assert_close(first, 2 * last)
+    least = PosteriorFlow(prior.variance, basis(), 2, last=0.0).levels(prior)[0]
+    torch.testing.assert_close(least, sde.noise_to_signal(as_time(sde.sampling_end)).expand(3))
+    marked = Marked(sde, prior.mean, prior.variance, basis())
+    for steps in (1, 3):
+        x0 = (
+            PosteriorFlow(prior.variance, basis(), steps, mean=prior.mean)
+            .sample(marked, SHAPE, rng=NoiseStream(0, 3))
+            .x0
+        )
+        torch.testing.assert_close(x0, prior.mean + 1, atol=1e-5, rtol=0)
+
+
+def test_without_levels_there_is_nothing_to_correct() -> None:
+    prior = posterior(VE(0.01, 80.0))
+    pixels = torch.zeros(3, 1, 16, 16, dtype=torch.bool)
+    plain, corrected = (
+        PosteriorFlow(prior.variance, basis(), 1, correction=correction).sample(prior, SHAPE, rng=NoiseStream(0, 3)).x0
+        for correction in (None, Correction(pixels, prior))
+    )
+    assert torch.equal(plain, corrected)
+
+
 def test_a_sample_does_not_depend_on_its_neighbours() -> None:
     prior = posterior(VE(0.01, 80.0))
     together = PosteriorFlow(2 * prior.variance, basis()).sample(prior, SHAPE, rng=NoiseStream(5, 3)).x0
@@ -197,6 +231,11 @@ def test_it_tells_of_each_evaluation_and_stops() -> None:
         prior, SHAPE, rng=NoiseStream(0, 3), callback=lambda progress: told.append((progress.fraction, progress.nfe))
     )
     assert told == [(pytest.approx(1 / 3), 1), (pytest.approx(2 / 3), 2), (1.0, 3)]
+    told.clear()
+    PosteriorFlow(prior.variance, basis(), 3, mean=prior.mean).sample(
+        prior, SHAPE, rng=NoiseStream(0, 3), callback=lambda progress: told.append((progress.fraction, progress.nfe))
+    )
+    assert told == [(pytest.approx(1 / 2), 1), (1.0, 2)]
     with pytest.raises(Cancelled):
         PosteriorFlow(prior.variance, basis()).sample(prior, SHAPE, rng=NoiseStream(0, 3), callback=lambda _: False)
 

@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import scoreinv
-from scoreinv.models.foreign.diffusers import read_diffusers_config
+from scoreinv.models.foreign.diffusers import WEIGHTS_FILES, fetch, read_diffusers_config
 from scoreinv.models.foreign.published import PUBLISHED
+from scoreinv.prior import RecommendedSampler
 from scoreinv.samplers import PC
 from scoreinv.sdes import DDPM, VE
 from scoreinv.system.errors import CheckpointError
@@ -106,6 +107,19 @@ def folder(tmp_path: Path) -> Path:
     return Path(shutil.copytree(DATA / "ncsnpp", tmp_path / "folder"))
 
 
+def test_network_and_scheduler_may_lie_in_folders_of_their_own(folder: Path) -> None:
+    expected = scoreinv.load(folder)
+    for name, files in (("unet", ("config.json", WEIGHTS_FILES[0])), ("scheduler", ("scheduler_config.json",))):
+        (folder / name).mkdir()
+        for file in files:
+            (folder / file).rename(folder / name / file)
+    found = scoreinv.load(folder)
+    assert found.sde == expected.sde
+    assert found.image_size == expected.image_size
+    for value, before in zip(found.network.parameters(), expected.network.parameters(), strict=True):
+        assert torch.equal(value, before)
+
+
 def test_a_folder_without_a_scheduler_takes_the_usual_noise_levels(folder: Path, caplog) -> None:
     (folder / "scheduler_config.json").unlink()
     assert scoreinv.load(folder).sde == VE(0.01, 1348.0, 2000)
@@ -119,6 +133,9 @@ def test_a_folder_without_a_scheduler_takes_the_usual_noise_levels(folder: Path,
         ("block_out_channels", [8, 12, 32, 32]),
         ("mid_block_scale_factor", 1),
         ("in_channels", 4),
+        ("out_channels", 4),
+        ("up_block_types", ["SkipUpBlock2D"] * 3),
+        ("time_embedding_type", "positional"),
         ("_class_name", "UNet2DConditionModel"),
         ("class_embed_type", "timestep"),
     ],
@@ -128,6 +145,50 @@ def test_what_is_not_supported_is_named(folder: Path, entry: str, value: object)
     path.write_text(json.dumps(json.loads(path.read_text()) | {entry: value}))
     with pytest.raises(CheckpointError, match=f"config.json: {entry} = .* is not supported"):
         scoreinv.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "sampler"),
+    [
+        ({}, RecommendedSampler("ancestral_posterior", "none", steps=20, clip=True)),
+        ({"variance_type": "fixed_large"}, RecommendedSampler("ancestral", "none", steps=20, clip=True)),
+        ({"clip_sample": False}, RecommendedSampler("ancestral_posterior", "none", steps=20, clip=False)),
+    ],
+)
+def test_the_sampler_of_a_schedule(tmp_path: Path, schedule: dict[str, object], sampler: RecommendedSampler) -> None:
+    folder = Path(shutil.copytree(DATA / "ddpm", tmp_path / "folder"))
+    for name, changes in (("scheduler_config.json", schedule), ("config.json", {"sample_size": [32, 16]})):
+        path = folder / name
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    found = read_diffusers_config(folder)
+    assert found.sampler == sampler
+    assert found.image_size == 16  # the shorter side
+
+
+@pytest.mark.parametrize("kept", WEIGHTS_FILES)
+def test_a_model_of_the_hub_is_fetched_by_its_name_and_revision(monkeypatch, tmp_path: Path, kept: str) -> None:
+    """Pickled weights only if there are no others."""
+    asked = []
+
+    def download(repository: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+        asked.append((repository, revision, allow_patterns[-2:]))
+        assert {"config.json", "unet/config.json", "scheduler_config.json"} <= {*allow_patterns}
+        if f"unet/{kept}" in allow_patterns:
+            (tmp_path / "unet").mkdir(exist_ok=True)
+            (tmp_path / "unet" / kept).touch()
+        return str(tmp_path)
+
+    monkeypatch.setattr(pytest.importorskip("huggingface_hub"), "snapshot_download", download)
+    tried = WEIGHTS_FILES[: WEIGHTS_FILES.index(kept) + 1]
+    assert fetch("hf:owner/name@v1") == tmp_path
+    assert asked == [("owner/name", "v1", [name, f"unet/{name}"]) for name in tried]
+    asked.clear()
+    fetch("hf:owner/name")
+    assert asked[0][1] is None
+    shutil.rmtree(tmp_path / "unet")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(tmp_path))
+    with pytest.raises(CheckpointError, match="holds no model"):
+        fetch("hf:owner/name")
 
 
 def test_a_schedule_that_is_not_supported(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from scoreinv.models.foreign.official import load_official, read_official_config
+from scoreinv.preconditioning import PaperVP
 from scoreinv.prior import RecommendedSampler
 from scoreinv.system.errors import CheckpointError
 
@@ -73,6 +74,18 @@ def test_a_configuration_needs_only_the_entries_of_its_sde_and_network(folder: P
             path.write_text(json.dumps(lacking))
             with pytest.raises(CheckpointError, match=entry if entry != "name" else "None"):
                 read_official_config(str(path))
+
+
+@pytest.mark.parametrize(("name", "labels"), [("vp_ddpm_cifar10", 500), ("vp_cifar10_ddpmpp_continuous", 1000)])
+def test_labels_of_a_chain_count_its_steps(name: str, labels: int, tmp_path: Path) -> None:
+    """Continuous models have labels up to 999, whatever the grid of their sampler."""
+    config = json.loads((PARITY / name / "config.json").read_text())
+    config["model"]["num_scales"] = 500
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    found = read_official_config(str(path))
+    assert found.preconditioning == PaperVP(labels)
+    assert (found.sde.steps, found.sampler.steps) == (500, 500)
 
 
 def test_wrong_configurations(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The paper's models, against numbers written down by hand from the reference implementation's `configs/`."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 import scoreinv
 from scoreinv.models.catalogue import describe
+from scoreinv.models.foreign.official import read_official_config
 from scoreinv.models.foreign.published import PUBLISHED, published, with_other_times
 from scoreinv.preconditioning import PaperVE
 from scoreinv.prior import RecommendedSampler
@@ -28,6 +30,7 @@ class Row(NamedTuple):
     dropout: float
 
 
+PARITY = Path(__file__).parents[2] / "data" / "parity"
 LANGEVIN = RecommendedSampler("reverse_diffusion", "langevin", 0.16, 1000)
 LANGEVIN_256 = RecommendedSampler("reverse_diffusion", "langevin", 0.075, 2000)
 LANGEVIN_1024 = RecommendedSampler("reverse_diffusion", "langevin", 0.15, 2000)
@@ -99,6 +102,30 @@ def test_a_published_model_is_that_of_the_reference(name: str) -> None:
     assert run.objective.times == expected.times
     assert run.objective.reduction == expected.reduction
     assert run.steps == expected.iterations
+    plain_ddpm = "ddpm" in name and "ddpmpp" not in name
+    blocks = {32: 8 if "deep" in name else 2 if plain_ddpm else 4, 256: 2, 1024: 1}
+    assert model.network.blocks == blocks[expected.side]
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("ve_cifar10_ncsnpp", "ve/cifar10_ncsnpp"),
+        ("ve_cifar10_ncsnpp_continuous", "ve/cifar10_ncsnpp_continuous"),
+        ("ve_church_ncsnpp_continuous", "ve/church_ncsnpp_continuous"),
+        ("vp_ddpm_cifar10", "vp/cifar10_ddpm"),
+        ("vp_cifar10_ddpmpp_continuous", "vp/cifar10_ddpmpp_continuous"),
+        ("subvp_cifar10_ddpmpp_continuous", "subvp/cifar10_ddpmpp_continuous"),
+    ],
+)
+def test_published_networks_have_the_options_of_the_references(folder: str, name: str) -> None:
+    """The reference's own configurations, but for the size of the networks that tests are made with."""
+    small, whole = read_official_config(str(PARITY / folder / "config.json")), published(name)
+    size = {"width": 0, "multipliers": (), "blocks": 0, "attention_levels": ()}
+    options, expected = (vars(config.network) | size for config in (whole, small))
+    assert options == expected
+    assert whole.preconditioning == small.preconditioning
+    assert (type(whole.sde), whole.data_range) == (type(small.sde), small.data_range)
 
 
 def test_published_size() -> None:

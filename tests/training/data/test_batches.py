@@ -12,7 +12,7 @@ from small_runs import TINY, tiny_run, write_gradient
 from scoreinv.sdes import VP
 from scoreinv.system.errors import InputError
 from scoreinv.training.config import DataConfig
-from scoreinv.training.data.batches import Batch, BatchSource
+from scoreinv.training.data.batches import Batch, BatchSource, held_out_batch
 from scoreinv.training.data.pictures import Pictures, load_pictures, split
 from scoreinv.training.presets import small_training, with_estimated_sigma_max
 
@@ -151,6 +151,15 @@ def test_shifted_pictures_are_reflected_at_their_borders(tmp_path: Path) -> None
     assert (counts > 0).sum() > 40  # each of 49, six times on average
     assert torch.equal(pixels[:, 0], pixels[:, 0, :1].expand(-1, 16, -1))
     assert torch.equal(pixels[:, 1], pixels[:, 1, :, :1].expand(-1, -1, 16))
+
+
+def test_held_out_pictures_are_the_same_whatever_the_seed_of_the_run(tmp_path: Path) -> None:
+    write_noise_pictures(tmp_path, 6, 12, 0.5, 0.1)
+    pictures = load_pictures(DataConfig(str(tmp_path)), 8, 1)
+    one, other = (held_out_batch(replace(tiny_run(tmp_path), seed=seed), pictures, 5) for seed in (1, 2))
+    for name in ("images", "times", "noise"):
+        assert len(getattr(one, name)) == 5
+        assert torch.equal(getattr(one, name), getattr(other, name))
 
 
 def test_parts_of_batches_and_their_device() -> None:

@@ -16,7 +16,7 @@ from small_runs import write_gradient
 from scoreinv.system.errors import InputError
 from scoreinv.training.config import DataConfig
 from scoreinv.training.data import pictures as pictures_module
-from scoreinv.training.data.pictures import check_source, load_pictures, split
+from scoreinv.training.data.pictures import check_source, class_labels, class_names, load_pictures, split
 
 
 @pytest.fixture
@@ -46,6 +46,15 @@ def test_broken_pictures_are_warned_of_once_and_cost_nothing_else(mixed, caplog)
     assert shapes == [[(30, 40, 3)], [(16, 16, 3)], [(16, 16, 3)], [(64, 20, 3)]]
     assert set(np.unique(loaded.levels[1][0])) == {round(40000 / 257)}
     assert loaded.levels[2][0][0, 0].tolist() == [10, 20, 30]
+
+
+def test_classes_are_the_first_folders_if_all_pictures_have_one_and_there_are_two(mixed, tmp_path) -> None:
+    assert class_names(mixed) == ("cat", "dog")
+    assert class_labels(["b/1.png", "a/x/2.png", "b/3.png"])[0].tolist() == [1, 0, 1]
+    for names in (["a/1.png", "2.png", "b/3.png"], ["a/1.png", "a/b/2.png"]):
+        assert class_labels(names) == (None, ())
+    with pytest.raises(InputError, match="no folders that could be classes"):
+        class_names(mixed / "cat")
 
 
 def test_a_zip_holds_the_same_pictures_as_its_folder(mixed: Path, tmp_path: Path) -> None:
