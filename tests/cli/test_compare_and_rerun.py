@@ -69,6 +69,34 @@ def test_inverting_and_growing_the_mask_leave_what_is_avoided(scoreinv, conditio
     assert (again.code, json.loads(again.out)["equal"]) == (0, True)
 
 
+def test_a_run_is_repeated_in_the_precision_of_its_record(scoreinv, photo, mask, model, monkeypatch):
+    made(scoreinv, photo, mask)
+    monkeypatch.setattr("scoreinv.models.loading.uses_bfloat16", lambda precision, _: precision != "float32")
+    again = scoreinv("rerun", "photo_inpainted.png", "--mask", mask, "--model", model, "--json")
+    assert (again.code, json.loads(again.out)["differences"]) == (0, {})
+
+
+def test_the_original_of_a_result_in_its_own_folder_is_found(scoreinv, mask, tmp_path):
+    (tmp_path / "scans").mkdir()
+    write_picture(tmp_path / "scans" / "a.png", Picture(photo_array()))
+    words = ("--mask", mask, "--method", "biharmonic")
+    assert scoreinv("inpaint", "scans", *words).code == 0
+    again = scoreinv("rerun", "scans_inpainted/a_inpainted.png", "--mask", mask, "--json")
+    assert (again.code, json.loads(again.out)["input"]) == (0, str(tmp_path / "scans" / "a.png"))
+
+
+def test_a_repetition_with_other_pixels_or_an_unknown_model_fails(scoreinv, photo, mask):
+    assert scoreinv("inpaint", photo, "--method", "biharmonic", "--mask", mask, "-o", "a.png").code == 0
+    result = read_picture("a.png")
+    (record,) = records(Path("a.png"))
+    words = ("rerun", "b.png", "--original", photo, "--mask", mask, "--overwrite", "--json")
+    for changed, code in (({"result": "0" * 64}, 1), ({"models": {"magic": {"name": "photo"}}}, 2)):
+        metadata = Metadata(xmp=replace(record, **changed).xmp(None))
+        write_picture("b.png", Picture(result.pixels, metadata), overwrite=True)
+        again = scoreinv(*words)
+        assert (again.code, json.loads(again.out).get("equal")) == (code, False if code == 1 else None)
+
+
 def test_another_version_is_named(scoreinv, photo, mask, model, monkeypatch):
     monkeypatch.setattr("scoreinv.tasks.provenance.__version__", "0.0.1")
     made(scoreinv, photo, mask)
@@ -128,6 +156,14 @@ def test_compare_finds_a_pixel_outside_the_mask(scoreinv, photo, mask):
         row = json.loads(checked.out)
         assert (checked.code, row["outside"], row["as_recorded"]) == (code, code, False)
         assert row["untouched"] is (code == 0)
+
+
+def test_a_comparison_on_stdout_is_a_picture_alone(scoreinv, photo, mask, monkeypatch):
+    made(scoreinv, photo, mask)
+    written = []
+    monkeypatch.setattr("scoreinv.files.write_picture", lambda path, *_, **__: written.append(path))
+    outcome = scoreinv("compare", photo, "photo_inpainted.png", "-o", "-")
+    assert (outcome.code, outcome.out, written) == (0, "", ["-"])
 
 
 def test_sentences_of_compare(scoreinv, photo, mask):
