@@ -223,6 +223,21 @@ def test_grey_that_the_model_does_not_know_is_coloured_by_pc_with_a_note():
         assert colorize(gray, prior=model, gray_weights="average", steps=2, **decided).notes == []
 
 
+def test_colours_follow_the_edges_of_a_picture_that_is_larger_than_the_model(monkeypatch):
+    gray, fitted = np.random.default_rng(0).random((64, 96), np.float32), []
+
+    class Grey:
+        def finer(self, chroma):
+            return np.zeros((64, 96, 3), np.float32)
+
+    monkeypatch.setattr(
+        "scoreinv.tasks.colorize.ChromaAlongEdges.fit", lambda fine, scale: fitted.append((fine.shape, scale)) or Grey()
+    )
+    result = colorize(gray, prior=prior("rec601"), steps=2)
+    assert fitted == [((64, 96), 4)]
+    np.testing.assert_allclose(result.image, np.repeat(gray[..., None], 3, axis=2), atol=1e-6)
+
+
 @pytest.mark.parametrize("estimate", ["sample", "mean"])
 def test_raising_colours_to_full_size_is_part_of_the_progress(estimate):
     """A tall picture is raised in strips, each of which is told and can stop the work."""

@@ -290,6 +290,9 @@ def test_a_kernel_that_is_given_is_taken():
     result = scoreinv.deblur(seen, kernel=kernels.gaussian(0.5), prior=prior(), noise_std=0.05, samples=2, steps=2)
     assert (result.blur, result.kernel, result.notes, len(result.samples)) == (None, "file", [], 2)
     assert result.image.shape == seen.shape
+    exact = scoreinv.deblur(seen, kernel=PointSpread("gaussian", 0.5), prior=prior(), noise_std=0.0)
+    assert (exact.noise_std, exact.kernel) == (0, "gaussian:0.5")  # though rounding to levels leaves some noise
+    assert np.abs(exact.image - seen).max() < 1
     with pytest.raises(InputError, match="the kernel"):
         scoreinv.deblur(seen, kernel=np.full((3, 3), -1.0))
     with pytest.raises(SettingError, match="noise_std"):

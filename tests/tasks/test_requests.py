@@ -83,7 +83,7 @@ def wrong_values(request: type[Request]) -> Iterator[tuple[str, object]]:
 WRONG = [
     pytest.param(request, name, value, id=f"{request.__name__} {name} {value!r}")
     for request in REQUESTS
-    for name, value in [*wrong_values(request), *([("seed", -1)] if hasattr(request, "seed") else [])]
+    for name, value in [*wrong_values(request), *((name, -1) for name in ("seed", "grow") if hasattr(request, name))]
 ]
 
 

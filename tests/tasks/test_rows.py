@@ -167,6 +167,9 @@ def test_a_path_is_none_of_a_bundled_name() -> None:
     [
         (lambda: Inpainter(method="magic"), "method must be"),
         (lambda: Inpainter("photo", method="telea"), "model does not go with telea"),
+        (lambda: Inpainter(device="gpu"), "device must be"),
+        (lambda: Inpainter(precision="float16"), "precision must be"),
+        (lambda: Inpainter(mask_threshold=2), "mask_threshold must be"),
         (lambda: Inpainter("foto"), "no bundled model is named 'foto' .*photo"),
         (lambda: Restorer(factor=1), "factor must be from 2 to 4"),
         (lambda: Restorer(factor=2, kernel=np.ones((3, 3))), "factor does not go with a kernel"),
