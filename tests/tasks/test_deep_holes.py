@@ -30,6 +30,7 @@ from scoreinv.tasks import deep_holes
 from scoreinv.tasks.inpaint import PreparedFill, inpaint, inpaint_picture
 from scoreinv.tasks.notes import warning
 from scoreinv.tasks.requests import InpaintRequest, Inputs
+from scoreinv.windows.boxes import crop
 
 pytestmark = pytest.mark.portable
 
@@ -372,6 +373,34 @@ def test_what_copies_nothing_says_so() -> None:
     filled = inpaint(picture, narrow, prior=prior(), avoid=hole)
     assert warning("avoid_unused") in filled.notes
     assert (filled.image == inpaint(picture, narrow, prior=prior()).image).all()
+
+
+@pytest.mark.parametrize(
+    ("people", "foreign", "marked", "left"),
+    [
+        ("none", "none", "none", "all"),
+        ("right", "none", "none", "left"),
+        ("none", "right", "none", "left"),
+        ("none", "none", "right", "left"),
+        ("right", "left", "none", "left"),  # foreign colours are better than people
+        ("all", "none", "right", "left"),  # and people than what the user avoids
+    ],
+)
+def test_what_a_deep_hole_may_copy(monkeypatch, people, foreign, marked, left) -> None:
+    picture, hole = waves(), deep()
+    picture[..., 0] = np.arange(hole.shape[1]) > 93
+
+    def side(name: str, rgb: np.ndarray) -> np.ndarray:
+        is_right = rgb[..., 0] > 0.5
+        return {"none": is_right & ~is_right, "all": is_right | ~is_right, "left": ~is_right, "right": is_right}[name]
+
+    monkeypatch.setattr(PreparedFill, "_people", lambda fill, box: side(people, fill.picture.rgb(box)))
+    monkeypatch.setattr("scoreinv.tasks.inpaint.foreign", lambda rgb, *_: side(foreign, rgb))
+    avoid = None if marked == "none" else side(marked, picture)
+    prepared = PreparedFill(Inputs(Picture(picture), hole, avoid), InpaintRequest(), Models(inpaint=prior()), [])
+    ((region,),) = prepared.groups
+    known = ~crop(hole, region.box)
+    np.testing.assert_array_equal(known & ~region.avoid, known & side(left, crop(picture, region.box)))
 
 
 def test_people_are_looked_for_a_quarter_beyond_a_box(monkeypatch: pytest.MonkeyPatch) -> None:
