@@ -300,6 +300,19 @@ def test_a_snapshot_has_the_mean_of_its_likelihoods(run, monkeypatch, exact, ste
     assert given == [(2, (32, 32), steps)]
 
 
+def test_a_snapshot_that_is_no_prior_has_its_losses_alone(run, tmp_path, monkeypatch):
+    run = shutil.copytree(run, tmp_path / "run")
+    shutil.rmtree(run / "evaluation", ignore_errors=True)
+    values = {"validation": SimpleNamespace(mean=0.5), "accuracy": SimpleNamespace(mean=0.75)}
+    monkeypatch.setattr("scoreinv.tasks.evaluate_run.evaluate", lambda *_, **__: values)
+    monkeypatch.setattr("scoreinv.tasks.evaluate_run.read_model", lambda _: torch.nn.Identity())
+    settings = RunEvaluationSettings(samples=2, likelihood=2)
+    evaluation = RunEvaluation(training.TrainingRun(run), settings, "cpu")
+    snapshot, *_ = snapshots_of(evaluation.run, settings)
+    assert evaluation.measure(snapshot, lambda _: None) == {"validation_loss": 0.5, "accuracy": 0.75}
+    assert not (run / "evaluation").exists()
+
+
 def test_held_out_pictures_are_the_same_if_training_dequantises(run, tmp_path):
     run = shutil.copytree(run, tmp_path / "run")
     plain = RunEvaluation(training.TrainingRun(run), RunEvaluationSettings(), "cpu")

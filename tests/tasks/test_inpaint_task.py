@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.loading import Models
 from scoreinv.sdes import VE, VP
-from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.system.errors import Cancelled, InputError, ScoreinvError, SettingError
 from scoreinv.system.options import FOUND_GROW
+from scoreinv.tasks.holes import mask_notes
 from scoreinv.tasks.inpaint import PreparedFill, inpaint, inpaint_picture
 from scoreinv.tasks.notes import info, warning
 from scoreinv.tasks.outcome import InpaintOutcome
@@ -314,6 +316,26 @@ def test_a_mask_has_notes():
     empty = inpaint_picture(Inputs(Picture(photo()), most & ~most), InpaintRequest(), Models(inpaint=prior()))
     assert empty.notes == [warning("mask_empty")]
     np.testing.assert_array_equal(empty.image.pixels, photo())
+
+
+def test_fragments_are_looked_for_beside_the_rim_that_is_left_and_five_are_named(monkeypatch):
+    mask, wider, seen = hole(), dilate(hole(), 2), []
+    monkeypatch.setattr("scoreinv.tasks.holes.find_leftover", lambda *_: SimpleNamespace(grow=2, share=0.25))
+    monkeypatch.setattr("scoreinv.tasks.holes.take_in_leftovers", lambda *_: wider)
+    monkeypatch.setattr(
+        "scoreinv.tasks.holes.find_fragments", lambda _, hole: seen.append(hole) or [(x, 3) for x in range(7)]
+    )
+    notes = mask_notes(mask, Picture(photo()))
+    assert notes == [
+        warning("object_left", grow=2, share=0.25),
+        warning("fragments_left", count=7, places="0,3 1,3 2,3 3,3 4,3"),
+    ]
+    assert seen == [wider]
+
+
+def test_a_sensitivity_has_no_effect_on_a_mask():
+    with pytest.raises(SettingError, match="sensitivity"):
+        inpaint_picture(Inputs(Picture(photo()), hole()), InpaintRequest(sensitivity=0.3), Models(inpaint=prior()))
 
 
 def test_small_parts_of_an_object_outside_its_mask_are_noted_and_kept():
