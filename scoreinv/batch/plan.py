@@ -318,7 +318,7 @@ class Planner:
         found = set()
         for source in sources:
             of, _, number = Path(source).stem.rpartition(self.suffix)
-            if of and re.fullmatch(r"(\.\d+)?", number):
+            if re.fullmatch(r"(\.\d+)?", number):
                 parent = Path(source).parent
                 where = [parent.resolve(), *(parent.resolve().parents if options.recursive else ())]
                 if (parent, of) in places or (target in where and of in names):

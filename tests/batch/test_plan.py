@@ -105,7 +105,26 @@ def test_hidden_pictures_are_not_counted(tmp_path):
     for name in ("1.png", "in/2.pnm", ".thumbnails/3.png", "in/.4.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(photo_array()).save(tmp_path / name, "PNG")
-    assert [Path(path).name for path in expand(str(tmp_path), recursive=True)] == ["1.png", "2.pnm"]
+    (tmp_path / "5.png").mkdir()
+    for recursive, names in ((True, ["1.png", "2.pnm"]), (False, ["1.png"])):
+        assert [Path(path).name for path in expand(str(tmp_path), recursive=recursive)] == names
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "results"),
+    [
+        (["s/a.png", "s/a_made.png", "s/a_made.2.png"], {}, ["s/a_made.2.png", "s/a_made.png"]),
+        (["s/a.png", "s/a.png_made.png"], {}, ["s/a.png_made.png"]),
+        (["s/a.png", "s/a_made_2.png", "s/b_made.png", "s/_made.png"], {}, []),
+        (["s/a.png", "t/a_made.png"], {}, []),
+        (["s/a.png", "t/a_made.png"], {"output": "t"}, ["t/a_made.png"]),
+        (["s/a.png", "t/in/a_made.png"], {"output": "t"}, []),
+        (["s/a.png", "t/in/a_made.png"], {"output": "t", "recursive": True}, ["t/in/a_made.png"]),
+    ],
+)
+def test_results_of_earlier_runs_among_the_photos(names, options, results):
+    planner = Planner(names, "_made", 1, OutputOptions(**options), AuxiliaryFiles(), {})
+    assert sorted(planner._results_among(names)) == results
 
 
 def test_tiffs_of_a_folder_give_tiffs_and_masks_are_png(scoreinv, tmp_path):

@@ -156,7 +156,7 @@ CASES = [
     ("inpaint scans --mask mask.png --avoid masks", "--avoid masks: no mask in this folder has the name of a photo"),
     # outputs
     (
-        "denoise photo.png -o existing.png",
+        "denoise photo.png -o existing.png --model gone.safetensors",
         "existing.png: exists already: choose another name, or allow overwriting with --overwrite",
     ),
     ("denoise photo.png -o new.xyz", "new.xyz: end the output's name in .png"),

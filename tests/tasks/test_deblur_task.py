@@ -33,7 +33,7 @@ from scoreinv.tasks.deblur import (
     remove_blur,
 )
 from scoreinv.tasks.notes import warning
-from scoreinv.tasks.requests import DeblurRequest, Inputs
+from scoreinv.tasks.requests import MEAN_STEPS, DeblurRequest, Inputs
 from scoreinv.windows.transforms import crop
 
 LINEAR = Metadata(bytes(128) + struct.pack(">I4sII4s4xI", 1, b"gTRC", 144, 12, b"curv", 0))
@@ -289,6 +289,7 @@ def test_a_kernel_that_is_given_is_taken():
     seen = truth()
     result = scoreinv.deblur(seen, kernel=kernels.gaussian(0.5), prior=prior(), noise_std=0.05, samples=2, steps=2)
     assert (result.blur, result.kernel, result.notes, len(result.samples)) == (None, "file", [], 2)
+    assert result.nfe == MEAN_STEPS + 2  # samples start from the mean
     assert result.image.shape == seen.shape
     exact = scoreinv.deblur(seen, kernel=PointSpread("gaussian", 0.5), prior=prior(), noise_std=0.0)
     assert (exact.noise_std, exact.kernel) == (0, "gaussian:0.5")  # though rounding to levels leaves some noise

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -158,6 +159,56 @@ def test_the_scales_at_which_patches_are_laid_out(sides, numbers, monkeypatch) -
     assert (elsewhere[0] == 0).all()
     assert (elsewhere[1] != 0).all()
     assert torch.equal(drawn, values.expand(-1, 3, -1, -1))
+
+
+class _Field:
+    """What stands for the patches of one sample: it notes how it was made and used."""
+
+    made: ClassVar[list["_Field"]] = []
+
+    def __init__(self, picture, observed, displacements, sources, below, *, reach) -> None:
+        self.picture, self.displacements, self.below, self.reach = picture, displacements, below, reach
+        self.sweeps, self.other = 0, None
+        self.made.append(self)
+
+    def sweep(self, generator: torch.Generator) -> None:
+        self.sweeps += 1
+
+    def take_likelier(self, other: "_Field") -> None:
+        self.other = other
+
+    def fill(self) -> Tensor:
+        return self.picture
+
+
+def test_each_scale_begins_at_the_coarser_one_and_keeps_the_likelier_of_two_fills(monkeypatch) -> None:
+    monkeypatch.setattr(_Field, "made", [])
+    monkeypatch.setattr(deep_holes, "NearestNeighbourField", _Field)
+    found = []
+
+    def initial(scale, estimate, elsewhere, steps, noise, callback):
+        found.append((tuple(scale.values.shape[2:]), elsewhere.tolist(), steps))
+        return torch.full((1, 2, *scale.values.shape[2:]), 3)
+
+    monkeypatch.setattr(deep_holes, "_initial_displacements", initial)
+    observed = torch.ones(1, 1, 10, 12)
+    observed[..., :4, :4] = 0
+    scales = [deep_holes.Scale(torch.rand(1, 1, 10, 12), observed, observed)]
+    for _ in range(2):
+        scales.append(deep_holes._halved(scales[-1]))
+    estimates = dict.fromkeys((1, 2), torch.zeros(0))
+    elsewhere, told = torch.tensor([[8.0, 4.0]]), list[float]()
+    drawn = deep_holes.continue_surroundings(scales, estimates, elsewhere, lambda _: NoiseStream(0, 1), told.append)
+    torch.testing.assert_close(drawn, scales[0].values)
+    assert found == [((3, 3), [[2, 1]], 12), ((5, 6), [[4, 2]], 4)]
+    coarse, begun, estimated, fine = _Field.made
+    assert [field.below for field in _Field.made] == [2, 4, 4, 8]
+    assert [field.reach / fine.reach for field in _Field.made] == [1 / 4, 1 / 2, 1 / 2, 1]
+    assert [field.sweeps for field in _Field.made] == [8, 4, 4, 2]
+    assert [field.other for field in _Field.made] == [None, estimated, None, None]
+    assert [tuple(field.displacements.shape[1:]) for field in _Field.made] == [(3, 3), (5, 6), (5, 6), (10, 12)]
+    assert [field.displacements.unique().tolist() for field in _Field.made] == [[3], [6], [3], [12]]
+    assert told[-1] == pytest.approx(1)
 
 
 def test_a_coarser_pixel_is_known_if_all_below_it_are() -> None:
