@@ -12,6 +12,7 @@ from small_conditional import conditional_prior
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.loading import Models
+from scoreinv.samplers import PC
 from scoreinv.sdes import VE, VP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError, SettingError
 from scoreinv.system.options import FOUND_GROW
@@ -124,6 +125,34 @@ def test_a_picture_is_filled_alike_beside_others_of_its_size(height, width):
     for number in range(2):
         alone = inpaint(images[number], masks[number], prior=model, steps=3, seed=4)
         torch.testing.assert_close(together.image[number], alone.image, atol=1e-5, rtol=0)
+
+
+def test_a_large_hole_is_filled_alike_beside_a_picture_with_a_scratch():
+    """In one window both; scratches have a sampler of their own."""
+    images = torch.from_numpy(np.stack([photo(32, 32, seed) for seed in range(2)])).permute(0, 3, 1, 2)
+    masks = torch.zeros(2, 32, 32, dtype=torch.bool)
+    masks[0, 2:30, 8] = masks[1, 9:23, 9:23] = True
+    model = conditional_prior(patch=2, image_size=32)
+    together = inpaint(images, masks[:, None], prior=model, steps=2, seed=4)
+    alone = inpaint(images[1], masks[1], prior=model, steps=2, seed=4)
+    torch.testing.assert_close(together.image[1], alone.image, atol=1e-5, rtol=0)
+
+
+def test_a_fill_that_starts_late_starts_from_the_colours_around_it(monkeypatch):
+    starts, sample = [], PC.sample
+
+    def noted(self, *given, start=None, **more):
+        starts.append(start)
+        return sample(self, *given, start=start, **more)
+
+    monkeypatch.setattr(PC, "sample", noted)
+    image = np.full((16, 16, 3), 0.8, np.float32)
+    mask = np.zeros((16, 16), bool)
+    mask[5:10, 5:10] = True
+    image[mask] = 0
+    inpaint(image, mask, prior=prior(), steps=1, start=0.05)
+    (start,) = starts
+    assert float(start.x[..., 5:10, 5:10].mean()) == pytest.approx(0.8, abs=5 * 0.05 / math.sqrt(75))
 
 
 @pytest.mark.parametrize("estimate", ["sample", "mean", "detail"])
