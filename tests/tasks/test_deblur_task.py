@@ -154,7 +154,7 @@ def test_a_gaussian_and_a_disk_are_one_kind_and_motion_is_another(monkeypatch, o
     if kind is not None:
         assert find_blur(picture).likeliest.kind == kind
     else:
-        with pytest.raises(InputError, match="kernel is uncertain|looks sharp"):
+        with pytest.raises(InputError, match=r"kernel is uncertain|looks sharp"):
             find_blur(picture)
 
 

@@ -201,7 +201,7 @@ def test_each_scale_begins_at_the_coarser_one_and_keeps_the_likelier_of_two_fill
     drawn = deep_holes.continue_surroundings(scales, estimates, elsewhere, lambda _: NoiseStream(0, 1), told.append)
     torch.testing.assert_close(drawn, scales[0].values)
     assert found == [((3, 3), [[2, 1]], 12), ((5, 6), [[4, 2]], 4)]
-    coarse, begun, estimated, fine = _Field.made
+    *_, estimated, fine = _Field.made
     assert [field.below for field in _Field.made] == [2, 4, 4, 8]
     assert [field.reach / fine.reach for field in _Field.made] == [1 / 4, 1 / 2, 1 / 2, 1]
     assert [field.sweeps for field in _Field.made] == [8, 4, 4, 2]

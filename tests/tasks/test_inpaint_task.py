@@ -12,7 +12,7 @@ from small_conditional import conditional_prior
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.loading import Models
-from scoreinv.samplers import PC
+from scoreinv.samplers import PC, State
 from scoreinv.sdes import VE, VP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError, SettingError
 from scoreinv.system.options import FOUND_GROW
@@ -20,7 +20,7 @@ from scoreinv.tasks.holes import mask_notes
 from scoreinv.tasks.inpaint import PreparedFill, inpaint, inpaint_picture
 from scoreinv.tasks.notes import info, warning
 from scoreinv.tasks.outcome import InpaintOutcome
-from scoreinv.tasks.requests import InpaintRequest, Inputs
+from scoreinv.tasks.requests import START_LEVEL, InpaintRequest, Inputs
 
 pytestmark = pytest.mark.portable
 
@@ -136,6 +136,25 @@ def test_a_large_hole_is_filled_alike_beside_a_picture_with_a_scratch():
     together = inpaint(images, masks[:, None], prior=model, steps=2, seed=4)
     alone = inpaint(images[1], masks[1], prior=model, steps=2, seed=4)
     torch.testing.assert_close(together.image[1], alone.image, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("steps", "start", "level"), [(30, None, START_LEVEL), (30, 0.05, 0.05), (30, math.inf, None), (1000, None, None)]
+)
+def test_the_noise_at_which_a_fill_starts(monkeypatch, steps, start, level):
+    """With the steps of the paper it starts from noise alone."""
+
+    def noted(self, *given, start=None, **more):
+        starts.append(start)
+        raise Cancelled
+
+    starts: list[State | None] = []
+    monkeypatch.setattr(PC, "sample", noted)
+    model = prior()
+    with pytest.raises(Cancelled):
+        inpaint(photo(), hole(), prior=model, steps=steps, start=start)
+    found = None if starts[0] is None else float(model.sde.sigma(torch.tensor(starts[0].t, dtype=torch.float64)))
+    assert found == (None if level is None else pytest.approx(level, rel=1e-4))
 
 
 def test_a_fill_that_starts_late_starts_from_the_colours_around_it(monkeypatch):

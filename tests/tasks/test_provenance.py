@@ -184,10 +184,13 @@ def test_what_differs_is_named(model):
     (outcome,) = all_recorded([tasks.inpaint_picture(inputs, request, Models())], [inputs], request, Models())
     record = outcome.provenance
     assert set(record.software) == {"scoreinv", "numpy"}  # torch has no part in it
-    older = replace(record, software=record.software | {"scoreinv": "0.1"}, device="cuda")
+    earlier = {"method": "telea", "device": "cuda", "precision": "bfloat16"}
+    older = replace(record, software=record.software | {"scoreinv": "0.1"}, **earlier)
     assert differences(older, record) == {
         "scoreinv": ("0.1", record.software["scoreinv"]),
+        "method": ("telea", "biharmonic"),
         "device": ("cuda", "cpu"),
+        "precision": ("bfloat16", record.precision),
     }
     other = replace(record, models={"inpaint": {"name": "photo", "sha256": "a"}})
     assert differences(other, record)["inpaint model"] == ("a", None)
