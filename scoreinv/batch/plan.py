@@ -250,16 +250,9 @@ class Planner:
 
     def _warn_of_subfolders(self, folders: list[str]) -> None:
         """Warn of subfolders with pictures, except those that hold other inputs or the results."""
-        auxiliary = self.auxiliary
-        others = (
-            *self.photos,
-            self.options.output,
-            auxiliary.mask,
-            auxiliary.avoid,
-            auxiliary.uncertainty,
-            auxiliary.steps_to,
-        )
-        others = (*others, self.options.changes, *auxiliary.inputs(), *self.models)
+        options, auxiliary = self.options, self.auxiliary
+        others = (*self.photos, options.output, options.changes, auxiliary.uncertainty, auxiliary.steps_to)
+        others = (*others, *auxiliary.inputs(), *self.models)
         known = [Path(path).resolve() for path in others if path is not None]
         within = [
             entry for folder in folders for entry in Path(folder).iterdir() if entry.is_dir() and not entry.is_symlink()
@@ -325,7 +318,7 @@ class Planner:
         found = set()
         for source in sources:
             of, _, number = Path(source).stem.rpartition(self.suffix)
-            if of and re.fullmatch(r"(\.\d+)?", number):
+            if re.fullmatch(r"(\.\d+)?", number):
                 parent = Path(source).parent
                 where = [parent.resolve(), *(parent.resolve().parents if options.recursive else ())]
                 if (parent, of) in places or (target in where and of in names):

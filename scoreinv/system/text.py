@@ -47,7 +47,7 @@ def shown(value: object) -> str:
 def one_line(holder: Any) -> str:
     """Return the `repr` of a data class, with arrays, tensors and PIL images described by type and shape.
 
-    >>> from scoreinv.tasks.results import Drawn
+    >>> from scoreinv.tasks.outcome import Drawn
     >>> import numpy as np
     >>> print(one_line(Drawn(np.zeros((4, 32, 32, 3)), 25)))
     Drawn(images=float64 4x32x32x3, nfe=25)

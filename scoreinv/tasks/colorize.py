@@ -349,7 +349,7 @@ class _Gray:
         references: Sequence[ColourPlaces],
         noise_weights: np.ndarray | None,
     ) -> _Gray:
-        """Prepare a picture to be coloured; raise InputError if the method or model does not support references."""
+        """Prepare a picture to be coloured; raise InputError if the method does not support references."""
         weights = request.gray_weights
         if kind == "tinted" and request.whiten:
             picture = untinted(picture, weights)
@@ -366,8 +366,6 @@ class _Gray:
             view = GrayView(luma_at(height, width))
         if references and view.encoder_luma is None:
             raise InputError("references need the method conditioned and a model that supports them, such as scene")
-        if references:
-            check_references(prior)
         places = colours = None
         if view.encoder_luma is not None and (references or hints is not None) and _compares_places(prior):
             places = gray_places_of(view.encoder_luma, prior)

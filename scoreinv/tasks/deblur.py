@@ -349,7 +349,7 @@ def _estimate(powers: np.ndarray, prediction: BlurPrediction) -> BlurEstimate:
         raise InputError("it is blurred, but the kernel is uncertain: give the kernel, or reduce the photo first")
     # The circular mean of the doubled angle, since motion has a period of half a turn.
     turns = torch.exp(2j * math.pi * torch.arange(ANGLES) / ANGLES)
-    angle = math.degrees(float((prediction.angles[0].softmax(0) * turns).sum().angle())) / 2 % 180
+    angle = math.degrees(float((prediction.angles[0].softmax(0) * turns).sum().angle())) / 2
     kernels, weights = [np.ones((1, 1))], [sharp]
     for number, (kind, probability) in enumerate(zip(_KINDS, probabilities, strict=True)):
         if probability < _LEAST_PROBABILITY:

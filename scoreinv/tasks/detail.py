@@ -33,7 +33,7 @@ def with_detail(mean: Tensor, sample: Tensor, known: Tensor) -> Tensor:
         known: (B, 1, H, W), 1 at known pixels and 0 in holes.
     """
     weights = torch.from_numpy(luma_weights("rec601")).to(mean)
-    deviation = torch.einsum("bchw,c->bhw", sample - mean, weights)[:, None] * (1 - known)
+    deviation = torch.einsum("bchw,c->bhw", sample - mean, weights)[:, None]
     # The average is over pixels of the hole alone: known pixels have no deviation.
     kernel = torch.from_numpy(gaussian(_BLUR)).to(mean)[None, None]
     coarse, share = (F.conv2d(values, kernel, padding="same") for values in (deviation, 1 - known))

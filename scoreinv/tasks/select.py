@@ -462,7 +462,6 @@ class Selection:
         sizes = np.bincount(gaps.ravel(), minlength=count + 1)
         rim = np.unique(np.concatenate([gaps[0], gaps[-1], gaps[:, 0], gaps[:, -1]]))
         small = (sizes < _PART * whole.sum()) & ~np.isin(np.arange(count + 1), rim)
-        small[0] = False
         found[ndimage.binary_dilation(small[gaps], iterations=2, mask=whole | small[gaps])] = 1
         return found
 

@@ -139,6 +139,14 @@ def test_as_many_actors_as_machines_have_room_for(ray, capfd, device, threads, c
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "of the user"
 
 
+def test_ray_reports_nothing_and_is_silent_unless_the_user_decides(ray, monkeypatch):
+    expected = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+    for name in expected:
+        monkeypatch.delenv(name)
+    list(process_on_ray(jobs(1), work()))
+    assert {name: os.environ[name] for name in expected} == expected
+
+
 def test_without_gpus_or_room(ray):
     del ray.machines[1:]
     assert len(list(process_on_ray(jobs(2), work("auto", 5)))) == 2

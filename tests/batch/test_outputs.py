@@ -186,6 +186,13 @@ def test_formats_and_numbers_of_outputs():
             check_quality([wrong], 80, "-o")
 
 
+def test_a_result_is_not_written_to_a_terminal_unless_that_is_asked_for(monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    with pytest.raises(InputError):
+        single_output("-", OutputOptions(), "_x.png")
+    assert single_output("-", OutputOptions(output="-"), "_x.png") == "-"
+
+
 def test_outputs_that_exist_and_inputs_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.png").touch()

@@ -2,13 +2,16 @@
 
 import csv
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from shell import photo_array
 
-from scoreinv.batch.plan import expand
+from scoreinv.batch.outputs import OutputOptions
+from scoreinv.batch.plan import AuxiliaryFiles, Planner, expand
+from scoreinv.system.errors import InputError
 
 
 @pytest.fixture
@@ -38,7 +41,9 @@ def test_results_keep_their_places(scoreinv, scans, tmp_path):
 
 
 def test_without_it_folders_within_are_left(scoreinv, scans, tmp_path):
-    (tmp_path / "scans" / ".hidden").mkdir()
+    for name in (".hidden", "notes"):
+        (tmp_path / "scans" / name).mkdir()
+    Image.fromarray(photo_array()).save(tmp_path / "scans" / ".hidden" / "a.png")
     outcome = scoreinv("denoise", "scans", "--noise", 10)
     assert outcome.code == 0
     assert written(tmp_path / "scans_denoised") == ["a_denoised.png"]
@@ -48,6 +53,31 @@ def test_without_it_folders_within_are_left(scoreinv, scans, tmp_path):
     scoreinv(*within)  # whose folder is none of the photos
     assert scoreinv(*within).err.count(said) == 1
     assert "subfolders" not in scoreinv("denoise", "scans", "--recursive", "--noise", 10, "--overwrite").err
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *({name: "scans/in"} for name in ("mask", "avoid", "uncertainty", "steps_to", "changes")),
+        {"hints": "scans/in/a.png"},
+        {"references": ("scans/in/a.png",)},
+        {"models": {"scans/in/a.png": "the model"}},
+        {"photos": ["scans/in/a.png"]},
+    ],
+    ids=lambda given: next(iter(given)),
+)
+def test_folders_within_that_the_run_uses_are_not_missed(tmp_path, monkeypatch, caplog, given):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scans" / "in").mkdir(parents=True)
+    for name in ("a.png", "in/a.png"):
+        Image.fromarray(photo_array()).save(tmp_path / "scans" / name)
+    files = {name: given[name] for name in given.keys() & {field.name for field in fields(AuxiliaryFiles)}}
+    photos, models = ["scans", *given.get("photos", [])], given.get("models", {})
+    options = OutputOptions(output="out", changes=given.get("changes"))
+    Planner(photos, "_made", 1, options, AuxiliaryFiles(**files), models)._warn_of_subfolders(["scans"])
+    assert not caplog.records
+    Planner(["scans"], "_made", 1, OutputOptions(output="out"), AuxiliaryFiles(), {})._warn_of_subfolders(["scans"])
+    assert len(caplog.records) == 1
 
 
 def test_linked_folders_are_passed_over_and_named(scoreinv, scans, tmp_path):
@@ -75,7 +105,26 @@ def test_hidden_pictures_are_not_counted(tmp_path):
     for name in ("1.png", "in/2.pnm", ".thumbnails/3.png", "in/.4.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(photo_array()).save(tmp_path / name, "PNG")
-    assert [Path(path).name for path in expand(str(tmp_path), recursive=True)] == ["1.png", "2.pnm"]
+    (tmp_path / "5.png").mkdir()
+    for recursive, names in ((True, ["1.png", "2.pnm"]), (False, ["1.png"])):
+        assert [Path(path).name for path in expand(str(tmp_path), recursive=recursive)] == names
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "results"),
+    [
+        (["s/a.png", "s/a_made.png", "s/a_made.2.png"], {}, ["s/a_made.2.png", "s/a_made.png"]),
+        (["s/a.png", "s/a.png_made.png"], {}, ["s/a.png_made.png"]),
+        (["s/a.png", "s/a_made_2.png", "s/b_made.png", "s/_made.png"], {}, []),
+        (["s/a.png", "t/a_made.png"], {}, []),
+        (["s/a.png", "t/a_made.png"], {"output": "t"}, ["t/a_made.png"]),
+        (["s/a.png", "t/in/a_made.png"], {"output": "t"}, []),
+        (["s/a.png", "t/in/a_made.png"], {"output": "t", "recursive": True}, ["t/in/a_made.png"]),
+    ],
+)
+def test_results_of_earlier_runs_among_the_photos(names, options, results):
+    planner = Planner(names, "_made", 1, OutputOptions(**options), AuxiliaryFiles(), {})
+    assert sorted(planner._results_among(names)) == results
 
 
 def test_tiffs_of_a_folder_give_tiffs_and_masks_are_png(scoreinv, tmp_path):
@@ -90,6 +139,26 @@ def test_tiffs_of_a_folder_give_tiffs_and_masks_are_png(scoreinv, tmp_path):
         assert f"scans_damage/{name}" in found.out
     named = scoreinv("denoise", "scans/a.TIFF", "--noise", 10, "--dry-run", "--format", "jpg")
     assert "a_denoised.jpg" in named.out
+
+
+@pytest.mark.parametrize("name", ["mask", "avoid", "hints", "references"])
+def test_no_input_of_a_batch_is_replaced(scans, mask, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    result = "out/a_made.png"
+    (tmp_path / "out").mkdir()
+    (tmp_path / result).write_bytes(mask.read_bytes())
+    given = AuxiliaryFiles(**{name: (result,) if name == "references" else result})
+    given.check()
+    options = OutputOptions(output="out", overwrite=True)
+    with pytest.raises(InputError, match=f"-o {result}: is "):
+        Planner(["scans"], "_made", 1, options, given, {}).plan()
+    assert Planner(["scans"], "_other", 1, options, given, {}).plan().jobs[0].output == "out/a_other.png"
+
+
+@pytest.mark.parametrize(("name", "warned"), [("out.jpg", True), ("out.png", False)])
+def test_a_mask_of_changes_of_a_lossy_result_is_warned_of(scoreinv, photo, mask, name, warned):
+    outcome = scoreinv("inpaint", photo, "--mask", mask, "-o", name, "--changes", "changes.png", "--dry-run")
+    assert (outcome.code, f"warning: {name}: " in outcome.err) == (0, warned)
 
 
 def test_a_picture_does_not_go_to_a_terminal(scoreinv, monkeypatch):

@@ -85,6 +85,13 @@ def test_options_by_a_file(scoreinv, photo, mask, tmp_path, monkeypatch):
     assert outputs(scoreinv("inpaint", photo, "--mask", mask)) == ["photo_inpainted.png"]
 
 
+def test_a_file_names_options_as_they_are_typed(scoreinv, tmp_path):
+    for name in ("class", "not-a-class"):
+        (tmp_path / "scoreinv.toml").write_text(f'[sample]\n{name} = "cat"\n')
+        outcome = scoreinv("sample", "--dry-run")
+        assert (outcome.code, "has no classifier" in outcome.err) == (2, name == "class")
+
+
 def test_the_file_of_the_working_folder_goes_before_the_users(scoreinv, photo, mask, model, tmp_path):
     import typer
 

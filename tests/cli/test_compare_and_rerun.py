@@ -69,6 +69,34 @@ def test_inverting_and_growing_the_mask_leave_what_is_avoided(scoreinv, conditio
     assert (again.code, json.loads(again.out)["equal"]) == (0, True)
 
 
+def test_a_run_is_repeated_in_the_precision_of_its_record(scoreinv, photo, mask, model, monkeypatch):
+    made(scoreinv, photo, mask)
+    monkeypatch.setattr("scoreinv.models.loading.uses_bfloat16", lambda precision, _: precision != "float32")
+    again = scoreinv("rerun", "photo_inpainted.png", "--mask", mask, "--model", model, "--json")
+    assert (again.code, json.loads(again.out)["differences"]) == (0, {})
+
+
+def test_the_original_of_a_result_in_its_own_folder_is_found(scoreinv, mask, tmp_path):
+    (tmp_path / "scans").mkdir()
+    write_picture(tmp_path / "scans" / "a.png", Picture(photo_array()))
+    words = ("--mask", mask, "--method", "biharmonic")
+    assert scoreinv("inpaint", "scans", *words).code == 0
+    again = scoreinv("rerun", "scans_inpainted/a_inpainted.png", "--mask", mask, "--json")
+    assert (again.code, json.loads(again.out)["input"]) == (0, str(tmp_path / "scans" / "a.png"))
+
+
+def test_a_repetition_with_other_pixels_or_an_unknown_model_fails(scoreinv, photo, mask):
+    assert scoreinv("inpaint", photo, "--method", "biharmonic", "--mask", mask, "-o", "a.png").code == 0
+    result = read_picture("a.png")
+    (record,) = records(Path("a.png"))
+    words = ("rerun", "b.png", "--original", photo, "--mask", mask, "--overwrite", "--json")
+    for changed, code in (({"result": "0" * 64}, 1), ({"models": {"magic": {"name": "photo"}}}, 2)):
+        metadata = Metadata(xmp=replace(record, **changed).xmp(None))
+        write_picture("b.png", Picture(result.pixels, metadata), overwrite=True)
+        again = scoreinv(*words)
+        assert (again.code, json.loads(again.out).get("equal")) == (code, False if code == 1 else None)
+
+
 def test_another_version_is_named(scoreinv, photo, mask, model, monkeypatch):
     monkeypatch.setattr("scoreinv.tasks.provenance.__version__", "0.0.1")
     made(scoreinv, photo, mask)
@@ -130,6 +158,14 @@ def test_compare_finds_a_pixel_outside_the_mask(scoreinv, photo, mask):
         assert row["untouched"] is (code == 0)
 
 
+def test_a_comparison_on_stdout_is_a_picture_alone(scoreinv, photo, mask, monkeypatch):
+    made(scoreinv, photo, mask)
+    written = []
+    monkeypatch.setattr("scoreinv.files.write_picture", lambda path, *_, **__: written.append(path))
+    outcome = scoreinv("compare", photo, "photo_inpainted.png", "-o", "-")
+    assert (outcome.code, outcome.out, written) == (0, "", ["-"])
+
+
 def test_sentences_of_compare(scoreinv, photo, mask):
     made(scoreinv, photo, mask)
     words = ("compare", photo, "photo_inpainted.png")
@@ -179,6 +215,17 @@ def test_an_enlarged_result_has_no_original_pixel(scoreinv, photo):
     checked = scoreinv("compare", photo, "photo_upscaled.png", "--changes", "up.png", "-o", "both.png", "--json")
     row = json.loads(checked.out)
     assert (checked.code, row["altered"], row["identical"]) == (0, 1.0, 0.0)
+
+
+def test_a_result_without_its_border_is_compared_with_the_part_that_it_shows(scoreinv):
+    paper = np.full((100, 140, 3), 235, np.uint8)
+    paper[20:80, 25:115] = np.random.default_rng(0).integers(0, 200, (60, 90, 3))
+    write_picture("paper.png", Picture(paper))
+    steps = ("--no-inpaint", "--no-denoise", "--no-colorize", "--tone", "0", "--crop-border", "--changes", "c.png")
+    assert scoreinv("restore", "paper.png", *steps).code == 0
+    checked = scoreinv("compare", "paper.png", "paper_restored.png", "--changes", "c.png", "--json")
+    row = json.loads(checked.out)
+    assert (checked.code, row["identical"], row["untouched"], row["as_recorded"]) == (0, 1, True, True)
 
 
 def test_nothing_personal_is_recorded(scoreinv, photo, mask, model):

@@ -9,6 +9,7 @@ import pytest
 import scoreinv as library
 from scoreinv.models.foreign.official import read_official_config
 from scoreinv.models.foreign.published import has_discrete_times
+from scoreinv.models.model_file import read_metadata
 from scoreinv.preconditioning import PaperVP
 from scoreinv.sdes import DDPM, VP
 from scoreinv.system.files import PRETRAINED
@@ -28,6 +29,11 @@ def test_convert_and_load(scoreinv, tmp_path):
     assert json.loads(outcome.out)["parameters"] == sum(p.numel() for p in prior.network.parameters())
     assert scoreinv(*words).code == 2
     assert scoreinv(*words, "--overwrite", "--raw").code == 0
+    raw = library.load("new/deep/m.safetensors")
+    pairs = zip(prior.network.parameters(), raw.network.parameters(), strict=True)
+    assert any((average != last).any() for average, last in pairs)
+    notes = read_metadata(Path("new/deep/m.safetensors"))[1]
+    assert (notes["source"], notes["weights"]) == ("checkpoint.pth", "raw")
     other = scoreinv(
         "convert", folder / "checkpoint.pth", "--config", "ve/ffhq_256_ncsnpp_continuous", "-o", "n.safetensors"
     )

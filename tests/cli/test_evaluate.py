@@ -5,6 +5,7 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from scoreinv.files.read import read_picture
 from scoreinv.models.codec import encode
 from scoreinv.models.model_file import read_metadata, read_model, save
 from scoreinv.sdes import VP
+from scoreinv.system.errors import InputError
 from scoreinv.tasks.bits_per_dim import PictureDensity
 from scoreinv.tasks.evaluate import PictureFeatures
 from scoreinv.tasks.evaluate_run import RunEvaluation, snapshots_of
@@ -146,6 +148,38 @@ def test_figures_of_pictures_in_json_and_in_words(scoreinv, classes):
     assert "accuracy" not in json.loads(scoreinv("evaluate", classes, "--reference", classes / "night", "--json").out)
 
 
+@pytest.mark.usefixtures("judge")
+def test_figures_by_inception(scoreinv, classes, monkeypatch):
+    """Also of pictures that the default judge does not take."""
+    asked = []
+
+    def calculate_metrics(**given):
+        asked.append(given)
+        names = ("frechet_inception_distance", "kernel_inception_distance_mean", "inception_score_mean")
+        return dict(zip(names, (1, 2, 3), strict=True))
+
+    torch.save({}, "weights.pth")
+    words = ("evaluate", classes / "day", "--reference", classes / "night", "--inception", "weights.pth", "--json")
+    with monkeypatch.context() as patched:
+        patched.setattr("scoreinv.cli.evaluate.find_spec", lambda _: None)
+        assert scoreinv(*words).code == 2
+    monkeypatch.setattr("scoreinv.cli.evaluate.find_spec", lambda _: True)
+    monkeypatch.setitem(sys.modules, "torch_fidelity", SimpleNamespace(calculate_metrics=calculate_metrics))
+    monkeypatch.setitem(sys.modules, "torch_fidelity.datasets", SimpleNamespace(ImagesPathDataset=list))
+
+    def wrong_size(*_):
+        raise InputError("another size")
+
+    monkeypatch.setattr("scoreinv.cli.evaluate._by_classifier", wrong_size)
+    (record,) = records(scoreinv(*words))
+    assert (record["fid"], record["kid"], record["inception_score"]) == (1, 2, 3)
+    assert "frechet_distance" not in record
+    assert [len(asked[0][name]) for name in ("input1", "input2")] == [6, 6]
+    assert (asked[0]["isc_splits"], asked[0]["kid_subset_size"]) == (6, 6)
+    for more in (("--class", "day"), ("--classifier", "mine")):
+        assert scoreinv(*words, *more).code == 2
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of four steps on whole pictures of 32 pixels, with two snapshots and the last model."""
@@ -209,6 +243,32 @@ def test_the_table_of_a_run(scoreinv, run, tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("judge")
+def test_samples_that_the_judge_does_not_take_are_not_drawn(scoreinv, run, tmp_path, monkeypatch):
+    run, drawn = shutil.copytree(run, tmp_path / "run"), []
+    monkeypatch.setattr(Judge, "image_size", 64)
+
+    def measure(evaluation, *_):
+        drawn.append(evaluation.settings.samples)
+        return {}
+
+    monkeypatch.setattr("scoreinv.tasks.evaluate_run.RunEvaluation.measure", measure)
+    assert [row["samples"] for row in records(scoreinv("evaluate", run, "-n", 4, "--to", 2, "--json"))] == [0]
+    assert drawn == [0]
+
+
+@pytest.mark.usefixtures("judge")
+def test_samples_of_a_run_without_held_out_pictures_need_a_reference(scoreinv, run, classes, tmp_path, monkeypatch):
+    run = shutil.copytree(run, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["holdout_fraction"] = 0.0
+    (run / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr("scoreinv.tasks.evaluate_run.RunEvaluation.measure", lambda *_: {})
+    words = ("evaluate", run, "--to", 2)
+    for more, code in (((), 2), (("--reference", classes / "day"), 0), (("-n", 0), 0)):
+        assert scoreinv(*words, *more).code == code
+
+
+@pytest.mark.usefixtures("judge")
 def test_a_model_that_the_run_replaces_meanwhile_has_its_own_step(scoreinv, run, tmp_path, monkeypatch):
     run = shutil.copytree(run, tmp_path / "run")
     last = run / "model.safetensors"
@@ -239,6 +299,19 @@ def test_a_snapshot_has_the_mean_of_its_likelihoods(run, monkeypatch, exact, ste
     assert (found["bits_per_dim"], found["standard_error"]) == (4, pytest.approx(1))
     assert found["validation_loss"] > 0
     assert given == [(2, (32, 32), steps)]
+
+
+def test_a_snapshot_that_is_no_prior_has_its_losses_alone(run, tmp_path, monkeypatch):
+    run = shutil.copytree(run, tmp_path / "run")
+    shutil.rmtree(run / "evaluation", ignore_errors=True)
+    values = {"validation": SimpleNamespace(mean=0.5), "accuracy": SimpleNamespace(mean=0.75)}
+    monkeypatch.setattr("scoreinv.tasks.evaluate_run.evaluate", lambda *_, **__: values)
+    monkeypatch.setattr("scoreinv.tasks.evaluate_run.read_model", lambda _: torch.nn.Identity())
+    settings = RunEvaluationSettings(samples=2, likelihood=2)
+    evaluation = RunEvaluation(training.TrainingRun(run), settings, "cpu")
+    snapshot, *_ = snapshots_of(evaluation.run, settings)
+    assert evaluation.measure(snapshot, lambda _: None) == {"validation_loss": 0.5, "accuracy": 0.75}
+    assert not (run / "evaluation").exists()
 
 
 def test_held_out_pictures_are_the_same_if_training_dequantises(run, tmp_path):

@@ -30,6 +30,8 @@ def test_likelihood(scoreinv, tmp_path, model):
     assert both.code == 1
     assert [set(json.loads(line)) >= {"bits_per_dim"} for line in both.out.splitlines()] == [True, False]
     assert "multiples of" in both.err
+    dry = scoreinv("likelihood", "a.png", "b.png", "--dry-run")
+    assert (dry.code, dry.out.count("a.png"), dry.out.count("b.png"), dry.err.count("b.png")) == (1, 1, 0, 1)
 
 
 def test_a_likelihood_of_few_steps_is_warned_of(scoreinv, tmp_path):

@@ -67,6 +67,7 @@ def test_an_error_is_told_in_json_too(scoreinv, tmp_path):
         (["likelihood", "gone.png"], {"input", "error"}),
         (["inpaint", "odd.png", "--mask", "gone.png"], {"error"}),
         (["sample", "--model", "phto"], {"error"}),
+        (["denoise", "odd.png", "--nonsense"], {"error"}),
     ):
         outcome = scoreinv(*words, "--json")
         (record,) = map(json.loads, outcome.out.splitlines())

@@ -171,6 +171,7 @@ def test_dry_run_of_other_commands(scoreinv, photo, mask, model, tmp_path, words
     [
         (("train", "--sde", "ve", "--init", "missing", "--out", "new"), "no bundled model is named 'missing'"),
         (("convert", "photo.png", "--config", "ve/missing", "-o", "new.safetensors"), "ve/missing"),
+        (("convert", ".", "-o", "new.safetensors"), "model.safetensors: no such model file"),
         (("denoise", "photo.png", "--model", "missing"), "no bundled model is named 'missing'"),
         (("sample", "--class", "cat"), "has no classifier"),
         (("sample", "--class", "cow", "--classifier", "cifar10-classifier"), "no class is named 'cow'"),

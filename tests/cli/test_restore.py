@@ -80,7 +80,8 @@ def test_an_old_print_takes_every_step(scoreinv, old, tmp_path):
     assert (after.shape, after.dtype) == ((40, 50, 3), np.uint8)
     again = scoreinv("restore", "old.png")
     assert (again.code, "exists" in again.err) == (2, True)
-    assert scoreinv("restore", "old.png", "--overwrite", "-q", "--grow", 1).err == ""
+    rim = scoreinv("restore", "old.png", "--mask", "auto", "--overwrite", "-q", "--grow", 1, "--json")
+    assert (rim.err, json.loads(rim.out)["damaged"]) == ("", dilate(old_print().min(-1) == 255, 1).mean())
 
 
 def test_an_absent_device_ends_a_folder_before_its_photographs(scoreinv, old, tmp_path):

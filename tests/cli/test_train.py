@@ -299,6 +299,19 @@ def test_without_a_gpu_a_run_is_small_and_says_so(scoreinv, monkeypatch):
         assert (refused.code, "--size: these networks have one size" in refused.err) == (2, True)
 
 
+def test_of_several_processes_the_first_speaks_for_all_in_a_folder_that_is_named(scoreinv, configuration, monkeypatch):
+    words = ("train", "--config", configuration)
+    monkeypatch.setattr("scoreinv.training.TrainingRun.finished", lambda *_: {"step": 2, "images": 4})
+    for rank, out in (("0", "would train 2 steps in run\n"), ("1", "")):
+        monkeypatch.setenv("RANK", rank)
+        dry = scoreinv(*words, "--out", "run", "--dry-run")
+        assert (dry.code, dry.out, dry.err) == (0, out, "")
+        finished = scoreinv(*words, "--out", "run", "--resume")
+        assert (finished.code, finished.err.count("\n")) == (0, out.count("\n"))
+        refused = scoreinv(*words)
+        assert (refused.code, "--out" in refused.err) == (2, True)
+
+
 def test_settings_of_a_run_are_those_of_the_command(scoreinv, configuration):
     words = ("--config", configuration, "--seed", 7, "--batch-size", 3, "--learning-rate", 0.01, "--data", "data")
     config, _ = dry(scoreinv, *words, "--minutes", 2, "--precision", "bfloat16")

@@ -19,8 +19,11 @@ from scoreinv.system.devices import device_of, true_float32, uses_bfloat16
 from scoreinv.system.errors import SettingError
 
 CUDNN, PRODUCTS = torch.backends.cudnn, torch.backends.cuda.matmul
-NEWER = [(CUDNN.conv, "fp32_precision"), (CUDNN.rnn, "fp32_precision"), (PRODUCTS, "fp32_precision")]
-SETTINGS = [(CUDNN, "allow_tf32"), (PRODUCTS, "allow_tf32"), *(NEWER if hasattr(CUDNN, "conv") else [])]
+NEWER = []
+if hasattr(CUDNN, "conv"):
+    MKLDNN = torch.backends.mkldnn
+    NEWER = [(part, "fp32_precision") for part in (CUDNN.conv, CUDNN.rnn, PRODUCTS, MKLDNN.conv, MKLDNN.matmul)]
+SETTINGS = [(CUDNN, "allow_tf32"), (PRODUCTS, "allow_tf32"), *NEWER]
 
 
 def settings() -> list[object]:

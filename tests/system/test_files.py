@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def test_a_name_that_is_taken_meanwhile_stays_so_without_hard_links(tmp_path, mo
     for text in ("first", "second"):
         with suppress(FileExistsError), atomic_write(tmp_path / "a.txt", overwrite=False) as temporary:
             temporary.write_text(text)
-    assert (tmp_path / "a.txt").read_text() == "first"
+    assert {entry.name: entry.read_text() for entry in tmp_path.iterdir()} == {"a.txt": "first"}
     with pytest.raises(InputError, match=r"the folder .* does not exist"), atomic_write(tmp_path / "gone/a.txt"):
         pass
 
@@ -61,8 +62,9 @@ def test_a_pipe_a_device_and_a_folder_are_not_replaced(tmp_path: Path) -> None:
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
 
-def test_what_nobody_will_finish_is_removed(tmp_path: Path) -> None:
+def test_what_nobody_will_finish_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a process that is no more, or of any machine after a day."""
+    monkeypatch.setattr(time, "time", lambda: 25 * 3600.0)
     with atomic_write(tmp_path / "a.png") as temporary:
         own = temporary.name
         temporary.touch()
@@ -70,6 +72,7 @@ def test_what_nobody_will_finish_is_removed(tmp_path: Path) -> None:
         gone = own.replace(f"-{os.getpid()}-", f"-{2**40}-")
         for name in (gone, other, old, ".a.png.part"):
             (tmp_path / name).touch()
+        os.utime(tmp_path / other, (7200, 7200))
         os.utime(tmp_path / old, (0, 0))
         os.utime(tmp_path / ".a.png.part", (0, 0))
         remove_leftovers(tmp_path)

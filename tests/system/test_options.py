@@ -14,7 +14,7 @@ import pytest
 import scoreinv
 from scoreinv.cli.render import describe
 from scoreinv.system.errors import SettingError
-from scoreinv.system.options import Number, Setting, Whole, check, check_settings
+from scoreinv.system.options import Number, Setting, Whole, check, check_noise_share, check_settings
 
 PACKAGE = Path(scoreinv.__file__).parent
 OPTION = r"(?<!`scoreinv train )--[a-z]"
@@ -26,6 +26,7 @@ class Cooking:
     minutes: Annotated[int, Setting("How long.", Whole(1, 60))] = 5
     salt: Annotated[float | None, Setting("How much.", Number(None, 10.0))] = None
     lid: Annotated[bool, Setting("Covered.")] = False
+    stirs: Annotated[tuple[int, ...], Whole(1)] = (3, 6)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -41,6 +42,7 @@ class Cooking:
         ({"salt": 0.0}, "salt must be positive, not 0.0"),
         ({"salt": 11.0}, "salt must be at most 10, not 11.0"),
         ({"lid": 1}, "lid must be True or False, not 1"),
+        ({"stirs": (3, 0)}, "each of stirs must be at least 1, not 0"),
     ],
 )
 def test_settings_check_themselves(wrong, said):
@@ -58,6 +60,7 @@ def test_numbers_of_every_kind_are_taken():
     for value in (True, np.bool_(False)):
         check("f", value, bool)
     check("c", "b", ("a", "b"))
+    check_noise_share(1.0)
 
 
 @pytest.mark.parametrize(

@@ -46,3 +46,25 @@ def test_what_goes_to_a_program_is_left_alone_while_there_is_a_bar(monkeypatch: 
         show(0.5)
         print("{}")
     assert stdout.getvalue() == "{}\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "left", "quiet", "shown"),
+    [
+        ([0.5, 1.5], 100, False, [1.5]),  # from a second on
+        ([0.5, 1.5], 100, True, []),
+        ([2, 20, 33, 50, 64], 100, False, [2, 33, 64]),  # every half minute
+        (range(1, 51), None, False, [30]),  # of less than a minute of work, not at once
+        (range(7, 295, 7), None, False, range(14, 295, 35)),
+    ],
+)
+def test_lines_come_from_a_second_on_and_every_half_minute(monkeypatch, seconds, left, quiet, shown) -> None:
+    now, times, stderr = 0.0, [], io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with progress_bar("filling", quiet=quiet) as show:
+        for now in seconds:
+            before = stderr.tell()
+            show(now / (seconds[-1] + 0.1), left)
+            times += [now] * (stderr.tell() > before)
+    assert times == list(shown)

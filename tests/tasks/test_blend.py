@@ -23,15 +23,27 @@ def test_opacity_weights_the_result(dtype: type) -> None:
 def test_a_soft_edge_lies_within_the_hole() -> None:
     before, after = Picture(np.zeros((24, 40, 3), np.uint8)), np.zeros((24, 40, 3), np.uint8)
     after[hole()] = 250
+    after[0, 0] = 99  # redrawn beside the hole
     soft = blend_result(before, Picture(after), 1.0, hole(), 1).pixels
-    assert not soft[~hole()].any()
+    assert (soft[~hole()] == after[~hole()]).all()
     assert (soft[8, 10:17] == 125).all()  # the edge has half of the result
     assert (soft[9:12, 11:16] == 250).all()
 
 
-def test_a_coloured_result_of_a_grey_photograph() -> None:
-    before, after = Picture(pixels(channels=1)), Picture(pixels())
-    assert (blend_result(before, after, 0.0).pixels == before.pixels[..., None]).all()
+def test_the_border_of_the_picture_is_no_edge_of_a_hole() -> None:
+    before, after = Picture(np.zeros((24, 40, 3), np.uint8)), Picture(np.full((24, 40, 3), 250, np.uint8))
+    left = np.arange(40) < np.full((24, 1), 10)
+    soft = blend_result(before, after, 1.0, left, 1).pixels
+    assert (soft[:, :9] == 250).all()
+    assert (soft[:, 9] == 125).all()
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_coloured_result_of_a_grey_photograph(channels: int) -> None:
+    before, after = Picture(pixels(channels)), Picture(pixels(channels + 2))
+    blended, planes = blend_result(before, after, 0.0).pixels, np.atleast_3d(before.pixels)
+    assert (blended[..., :3] == planes[..., :1]).all()
+    assert (blended[..., 3:] == planes[..., 1:]).all()
 
 
 def test_other_sizes_and_settings_are_refused() -> None:

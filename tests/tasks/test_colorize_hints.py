@@ -84,6 +84,19 @@ def test_hints_go_with_kept_colours() -> None:
     assert np.abs(result[50:52, 40:42] - photo[50:52, 40:42] - chroma).max() < 2
 
 
+def test_a_photo_that_keeps_all_its_colours_comes_back_unless_it_has_hints() -> None:
+    photo = (gray()[..., None] * np.array([1.0, 0.8, 0.5]) + np.array([0, 0, 90])).astype(np.uint8)
+    photo[:, :32] = photo[:, :32, ::-1]
+    kept = colorize(photo, prior=prior(), keep_color=True, samples=2)
+    assert [(sample == photo).all() for sample in kept.samples] == [True, True]
+    assert (kept.kind, kept.nfe, kept.method, kept.std.any()) == ("coloured", 0, "exact", False)
+    assert colorize(photo, prior=prior(), keep_color=True).std is None
+    hinted = colorize(photo, prior=prior(), steps=2, keep_color=True, hints=hints())
+    where = hints()[..., 3] > 128
+    assert (hinted.image != photo)[where].any(-1).all()
+    assert (hinted.image == photo)[~where].all()
+
+
 def test_saturation_scales_the_chroma() -> None:
     photo = gray()
 

@@ -87,6 +87,15 @@ def test_a_reference_is_looked_at_once_and_not_kept() -> None:
     assert left() is None
 
 
+def test_a_reference_is_looked_at_again_by_another_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo, seen = Picture(blocks()), []
+    monkeypatch.setattr(colorize_module, "colour_places_of", lambda rgb, gray, prior: seen.append(prior) or prior)
+    one, other = chroma_prior(), chroma_prior(1)
+    for prior in (one, one, other, one):
+        assert colorize_module._places(photo, prior) is prior
+    assert len(seen) == 3
+
+
 def test_what_is_no_reference() -> None:
     gray, prior = luma(blocks()), chroma_prior()
     with pytest.raises(InputError, match="like: has no colours"):

@@ -9,11 +9,12 @@ from analytic import gaussian_colour_prior
 
 from scoreinv.conditional import Observation
 from scoreinv.operators import mask
-from scoreinv.samplers import PC, NoiseStream
+from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, NoiseStream, ReverseDiffusion
 from scoreinv.samplers.base import Samples
+from scoreinv.sdes import DDPM, VE, VP, SubVP
 from scoreinv.system.errors import SettingError
 from scoreinv.tasks.common import RunningSpread, spread, start_time, wide_tile
-from scoreinv.tasks.posterior import Windows, draw_given
+from scoreinv.tasks.posterior import Windows, draw_given, pc_sampler
 from scoreinv.tasks.requests import START_LEVEL, InpaintRequest
 from scoreinv.windows import Tiled
 
@@ -80,6 +81,15 @@ def test_the_noise_level_is_that_of_pictures_in_unit_range(data_range):
     assert start_time(model, 100.0) is None
     with pytest.raises(SettingError, match="start 1e-06 is less than the model's smallest"):
         start_time(model, 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("sde", "predictor"),
+    [(VE(), Ancestral()), (VP(), Ancestral()), (DDPM(), Ancestral()), (SubVP(), ReverseDiffusion())],
+    ids=["VE", "VP", "DDPM", "sub-VP"],
+)
+def test_ancestral_sampling_predicts_where_the_sde_has_it(sde, predictor):
+    assert pc_sampler(prior(sde=sde), 7) == PC(predictor, AnnealedLangevin(), steps=7)
 
 
 def test_the_papers_number_of_steps_starts_from_the_prior(monkeypatch):

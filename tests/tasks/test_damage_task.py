@@ -145,6 +145,28 @@ def test_evidence_is_of_what_is_sure_and_of_all_around(bright):
     assert DamageOdds.of(Picture(np.full((60, 90), 255, np.uint8)), bright).evidence(0.2) < 16  # and nothing around
 
 
+def test_odds_at_smaller_sizes_are_a_seventh(bright):
+    small, large = DamageOdds.of(Picture(np.full((400, 800), 140, np.uint8)), bright).logits
+    assert (small.shape, large.shape) == ((200, 400), (400, 800))
+    np.testing.assert_allclose(large.mean() - small, np.log(7), atol=1e-3)
+
+
+def test_facial_features_are_no_damage(bright, monkeypatch):
+    pixels, left = np.zeros((40, 50), np.uint8), np.zeros((40, 50), bool)
+    pixels[10:12, 5:45], left[:, :25] = 255, True
+    seen = []
+    monkeypatch.setattr("scoreinv.tasks.damage.facial_features", lambda *given: seen.append(given) or given[0] & left)
+    monkeypatch.setattr("scoreinv.tasks.damage.faces", lambda gray: ["a face"])
+    mask = scoreinv.find_damage(pixels, model=bright, grow=0)
+    np.testing.assert_array_equal(mask, (pixels > 0) & ~left)
+    (marked, gray, boxes), *_ = seen
+    np.testing.assert_array_equal(marked, pixels > 0)
+    np.testing.assert_allclose(gray, pixels / 255, atol=1e-6)
+    assert boxes == ["a face"]
+    assert not scoreinv.find_damage(np.zeros((40, 50), np.uint8), model=bright).any()
+    assert len(seen) == 1  # where nothing is marked, no face is looked for
+
+
 def test_a_large_scan_is_looked_at_reduced_and_marked_at_its_own_size(bright):
     pixels = np.zeros((2 * WORKING_SIDE, 300), np.uint8)
     pixels[1000:1040, 100:140] = 255

@@ -12,6 +12,7 @@ import scoreinv
 from scoreinv.sdes import VE, VP
 from scoreinv.system.errors import InputError
 from scoreinv.tasks.common import noise_range
+from scoreinv.tasks.denoise import drawn_beyond
 
 
 @pytest.mark.parametrize("options", [{}, {"data_range": (-1.0, 1.0)}, {"sde": VP()}], ids=["VE", "range", "VP"])
@@ -88,8 +89,9 @@ def test_noise_that_was_cut_off_at_black_or_white_is_taken_for_such(end):
     result = scoreinv.denoise(stored, noise_std=std, prior=model)
     assert result.nfe == 2
     assert abs(result.image.mean() - right) < 0.15 * abs(naive - right)
-    samples = scoreinv.denoise(stored, noise_std=std, prior=model, steps=25, samples=4).samples
-    assert abs(np.mean([sample.mean() for sample in samples]) - right) < 0.3 * abs(naive - right)
+    drawn = scoreinv.denoise(stored, noise_std=std, prior=model, steps=25, samples=4)
+    assert drawn.nfe == 25 + 2  # the mean is estimated first
+    assert abs(np.mean([sample.mean() for sample in drawn.samples]) - right) < 0.3 * abs(naive - right)
 
 
 @pytest.mark.parametrize("end", [0.0, 1.0])
@@ -116,6 +118,8 @@ def test_noise_that_the_model_does_not_know():
     for std, said in ((0.0, out_of_range), (0.002, out_of_range), (11.0, "noise_std must be from 0 to 1, not 11.0")):
         with pytest.raises(InputError, match=said):
             scoreinv.denoise(truth(), noise_std=std, prior=model)
+    with pytest.raises(InputError, match=r"out of the model's range, from 1.3 to 127.5"):
+        scoreinv.denoise(truth(), noise_std=0.6, prior=prior(sde=VE(0.005, 0.5)))
 
 
 def scan(std: float, size=(48, 64)) -> np.ndarray:
@@ -147,6 +151,30 @@ def test_a_picture_with_too_little_noise_for_the_model_comes_back(samples):
     for sample in result.samples:
         np.testing.assert_array_equal(sample, pixels)
     assert (result.std is None) if samples == 1 else not result.std.any()
+
+
+@pytest.mark.parametrize(("mode", "code"), [("L", "noise_estimated"), ("RGB", "noise_low")])
+def test_the_noise_of_a_grey_picture_counts_for_more(monkeypatch, mode, code):
+    """The three channels have the same: in their mean it is larger by sqrt(3) than that of three."""
+    monkeypatch.setattr("scoreinv.tasks.denoise.estimate_noise", lambda _: 0.008)
+    pixels = truth(16, 16, channels=1)[..., 0] if mode == "L" else truth(16, 16)
+    (note,) = scoreinv.denoise(pixels, prior=prior(sde=VE(0.01, 10.0))).notes
+    assert note.code == code
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3)])
+def test_what_was_cut_off_of_a_grey_picture_is_drawn_grey(monkeypatch, mode, channels):
+    drawn = []
+
+    def noted(y, *given):
+        drawn.append(y.shape[1])
+        return drawn_beyond(y, *given)
+
+    monkeypatch.setattr("scoreinv.tasks.denoise.drawn_beyond", noted)
+    white = np.ones((16, 16) if mode == "L" else (16, 16, 3), np.float32)
+    white[::2, ::2] = np.random.default_rng(0).uniform(0.4, 0.9, white[::2, ::2].shape)
+    scoreinv.denoise(white, noise_std=0.05, prior=prior(), estimate="sample", steps=1)
+    assert drawn == [channels]
 
 
 def test_a_batch_has_levels_and_notes_of_each_picture():

@@ -34,6 +34,7 @@ def test_frechet_distance_is_the_closed_form_of_gaussians() -> None:
     assert frechet_distance(first, first) == pytest.approx(0, abs=1e-9)
     # Fewer pictures than features: the covariance is singular.
     assert np.isfinite(frechet_distance(first[:3], second[:4]))
+    assert all(0 <= frechet_distance(few, few) < 1e-9 for few in rng.standard_normal((20, 3, 40)))
 
 
 def test_kernel_distance_is_unbiased() -> None:

@@ -52,8 +52,9 @@ def test_a_crop_is_clipped_to_the_picture() -> None:
     picture = Picture(pixels())
     assert (crop_picture(picture, (3.6, 2.2, 10, 5)).pixels == picture.pixels[2:7, 4:14]).all()
     assert (crop_picture(picture, (-5, -5, 10, 10)).pixels == picture.pixels[:5, :5]).all()
-    with pytest.raises(SettingError):
-        crop_picture(picture, (100, 0, 10, 10))
+    for box in ((100, 0, 10, 10), (0, 40, 10, 10), (float("nan"), 0, 10, 10)):
+        with pytest.raises(SettingError):
+            crop_picture(picture, box)
 
 
 def test_a_paper_border_is_cut_off() -> None:

@@ -12,7 +12,7 @@ from scoreinv.models.noise_classifier import NoiseClassifier
 from scoreinv.prior import RecommendedSampler
 from scoreinv.samplers import DPMpp2M
 from scoreinv.sdes import VE, VP
-from scoreinv.system.errors import InputError, SettingError
+from scoreinv.system.errors import Cancelled, InputError, SettingError
 from scoreinv.tasks.common import colours_for
 from scoreinv.tasks.generate import class_index, default_sampler, generate
 
@@ -102,15 +102,34 @@ def test_a_class_by_its_classifier():
         generate(prior(VE()), 1, classifier=classifier, label="bright")
 
 
+class Small(nn.Module):
+    """A network of a classifier that is never evaluated."""
+
+    channels, stride, noise_conditional = 3, 8, True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+
+@pytest.mark.parametrize(("given", "named", "plain"), [(None, 2.5, 1), (4, 4, 4)])
+def test_the_strength_of_a_class_is_the_classifiers_unless_one_is_given(monkeypatch, given, named, plain):
+    guided = []
+
+    def first(sampler, target, *_, **__):
+        guided.append(target)
+        raise Cancelled
+
+    monkeypatch.setattr(DPMpp2M, "sample", first)
+    classifier = NoiseClassifier(Small(), VP(), (0.0, 1.0), 16, ("day", "night"), guidance=2.5)
+    for guide, label in ((classifier, "night"), (lambda x, t: x, 1)):
+        with pytest.raises(Cancelled):
+            generate(prior(VP()), 1, sampler=DPMpp2M(steps=2), classifier=guide, label=label, guidance=given)
+    assert [(target.scale, target.label.tolist()) for target in guided] == [(named, [1]), (plain, [1])]
+
+
 def test_a_classifier_is_of_the_priors_states():
     model = prior(VP())
-
-    class Small(nn.Module):
-        channels, stride, noise_conditional = 3, 8, True
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = nn.Parameter(torch.zeros(1))
 
     def refused(**change) -> str:
         given = {"sde": VP(), "data_range": (0.0, 1.0)} | change

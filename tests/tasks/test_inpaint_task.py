@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,13 +12,15 @@ from small_conditional import conditional_prior
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.loading import Models
+from scoreinv.samplers import PC, State
 from scoreinv.sdes import VE, VP
-from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.system.errors import Cancelled, InputError, ScoreinvError, SettingError
 from scoreinv.system.options import FOUND_GROW
+from scoreinv.tasks.holes import mask_notes
 from scoreinv.tasks.inpaint import PreparedFill, inpaint, inpaint_picture
 from scoreinv.tasks.notes import info, warning
 from scoreinv.tasks.outcome import InpaintOutcome
-from scoreinv.tasks.requests import InpaintRequest, Inputs
+from scoreinv.tasks.requests import START_LEVEL, InpaintRequest, Inputs
 
 pytestmark = pytest.mark.portable
 
@@ -122,6 +125,53 @@ def test_a_picture_is_filled_alike_beside_others_of_its_size(height, width):
     for number in range(2):
         alone = inpaint(images[number], masks[number], prior=model, steps=3, seed=4)
         torch.testing.assert_close(together.image[number], alone.image, atol=1e-5, rtol=0)
+
+
+def test_a_large_hole_is_filled_alike_beside_a_picture_with_a_scratch():
+    """In one window both; scratches have a sampler of their own."""
+    images = torch.from_numpy(np.stack([photo(32, 32, seed) for seed in range(2)])).permute(0, 3, 1, 2)
+    masks = torch.zeros(2, 32, 32, dtype=torch.bool)
+    masks[0, 2:30, 8] = masks[1, 9:23, 9:23] = True
+    model = conditional_prior(patch=2, image_size=32)
+    together = inpaint(images, masks[:, None], prior=model, steps=2, seed=4)
+    alone = inpaint(images[1], masks[1], prior=model, steps=2, seed=4)
+    torch.testing.assert_close(together.image[1], alone.image, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("steps", "start", "level"), [(30, None, START_LEVEL), (30, 0.05, 0.05), (30, math.inf, None), (1000, None, None)]
+)
+def test_the_noise_at_which_a_fill_starts(monkeypatch, steps, start, level):
+    """With the steps of the paper it starts from noise alone."""
+
+    def noted(self, *given, start=None, **more):
+        starts.append(start)
+        raise Cancelled
+
+    starts: list[State | None] = []
+    monkeypatch.setattr(PC, "sample", noted)
+    model = prior()
+    with pytest.raises(Cancelled):
+        inpaint(photo(), hole(), prior=model, steps=steps, start=start)
+    found = None if starts[0] is None else float(model.sde.sigma(torch.tensor(starts[0].t, dtype=torch.float64)))
+    assert found == (None if level is None else pytest.approx(level, rel=1e-4))
+
+
+def test_a_fill_that_starts_late_starts_from_the_colours_around_it(monkeypatch):
+    starts, sample = [], PC.sample
+
+    def noted(self, *given, start=None, **more):
+        starts.append(start)
+        return sample(self, *given, start=start, **more)
+
+    monkeypatch.setattr(PC, "sample", noted)
+    image = np.full((16, 16, 3), 0.8, np.float32)
+    mask = np.zeros((16, 16), bool)
+    mask[5:10, 5:10] = True
+    image[mask] = 0
+    inpaint(image, mask, prior=prior(), steps=1, start=0.05)
+    (start,) = starts
+    assert float(start.x[..., 5:10, 5:10].mean()) == pytest.approx(0.8, abs=5 * 0.05 / math.sqrt(75))
 
 
 @pytest.mark.parametrize("estimate", ["sample", "mean", "detail"])
@@ -314,6 +364,26 @@ def test_a_mask_has_notes():
     empty = inpaint_picture(Inputs(Picture(photo()), most & ~most), InpaintRequest(), Models(inpaint=prior()))
     assert empty.notes == [warning("mask_empty")]
     np.testing.assert_array_equal(empty.image.pixels, photo())
+
+
+def test_fragments_are_looked_for_beside_the_rim_that_is_left_and_five_are_named(monkeypatch):
+    mask, wider, seen = hole(), dilate(hole(), 2), []
+    monkeypatch.setattr("scoreinv.tasks.holes.find_leftover", lambda *_: SimpleNamespace(grow=2, share=0.25))
+    monkeypatch.setattr("scoreinv.tasks.holes.take_in_leftovers", lambda *_: wider)
+    monkeypatch.setattr(
+        "scoreinv.tasks.holes.find_fragments", lambda _, hole: seen.append(hole) or [(x, 3) for x in range(7)]
+    )
+    notes = mask_notes(mask, Picture(photo()))
+    assert notes == [
+        warning("object_left", grow=2, share=0.25),
+        warning("fragments_left", count=7, places="0,3 1,3 2,3 3,3 4,3"),
+    ]
+    assert seen == [wider]
+
+
+def test_a_sensitivity_has_no_effect_on_a_mask():
+    with pytest.raises(SettingError, match="sensitivity"):
+        inpaint_picture(Inputs(Picture(photo()), hole()), InpaintRequest(sensitivity=0.3), Models(inpaint=prior()))
 
 
 def test_small_parts_of_an_object_outside_its_mask_are_noted_and_kept():

@@ -9,6 +9,7 @@ from analytic import gaussian_colour_prior
 from PIL import Image
 
 import scoreinv
+from scoreinv.samplers import ode
 from scoreinv.sdes import VE, VP
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.tasks.interpolate import slerp
@@ -101,13 +102,37 @@ def test_many_pictures_are_decoded_in_parts(monkeypatch):
         scoreinv.interpolate(a, b, 5, steps=4, prior=prior(VE()), callback=lambda done: np.float64(done) < 0)
 
 
+def test_the_tolerance_is_that_of_the_way_there_and_back(monkeypatch):
+    seen = []
+    for name in ("encode", "decode"):
+        run = getattr(ode, name)
+
+        def noted(*given, run=run, **options):
+            seen.append((options["rtol"], options["atol"]))
+            return run(*given, **options)
+
+        monkeypatch.setattr(f"scoreinv.tasks.interpolate.{name}", noted)
+    scoreinv.interpolate(*pictures(4, 4, 3), 2, rtol=0.01, prior=prior(VE()))
+    assert seen == [(0.01, 0.01)] * 2
+
+
+def test_encoding_reports_its_share():
+    told = []
+    scoreinv.interpolate(*pictures(4, 4, 3), 2, steps=4, prior=prior(VE()), callback=told.append)
+    assert 0 < min(told) < 0.25
+
+
 def test_what_cannot_be_interpolated():
     a, b = pictures(4, 4, 3)
+    model = prior(VE())
     for one, other, options, said in (
         (a, b[:, :2], {}, "4x4 and 2x4"),
-        (a[:3], b[:3], {}, "multiples of 4"),
+        (a[:3], b[:3], {}, "multiples of 4 .*: crop the picture"),
         (a, b, {"steps": 0}, "steps must be at least 1"),
         (torch.zeros(2, 3, 4, 4), torch.zeros(3, 4, 4), {}, "single pictures"),
+        (torch.zeros(3, 4, 4), torch.zeros(2, 3, 4, 4), {}, "single pictures"),
+        (a, b, {"temperature": -1.0}, "temperature must be at least 0"),
     ):
         with pytest.raises(InputError, match=said):
-            scoreinv.interpolate(one, other, **options, prior=prior(VE()))
+            scoreinv.interpolate(one, other, **options, prior=model)
+    assert model.preconditioning.windows == []  # told before the network is asked

@@ -88,6 +88,8 @@ def test_other_pictures_have_other_noise_and_flat_ones_some() -> None:
     assert abs(correlations.mean()) < 0.2
     assert correlations.std() < 0.45
     assert np.isfinite(weights(np.full((20, 20), 0.5, np.float32))).all()
+    dark, light = (weights(np.full((20, 20), level, np.float32)) for level in (0.2, 0.8))
+    assert dark @ light < 0.5
 
 
 @pytest.mark.slow

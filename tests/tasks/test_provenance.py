@@ -102,6 +102,7 @@ def test_python_returns_the_record(model):
     assert (record.device, record.precision, record.method) == ("cpu", "float32", "pc")
     assert record.source_type == "compositeWithTrainedAlgorithmicMedia"
     assert set(record.inputs) == {"mask"}
+    assert set(record.software) == {"scoreinv", "numpy", "torch"}
     assert history_of(record.xmp()) == [record]
     prior.network = type(prior.network)(prior.network.config)  # no longer the file's
     again = scoreinv.inpaint(PIXELS, HOLE, prior=prior, steps=2).provenance
@@ -182,10 +183,14 @@ def test_what_differs_is_named(model):
     inputs, request = Inputs(Picture(PIXELS), HOLE), InpaintRequest(method="biharmonic")
     (outcome,) = all_recorded([tasks.inpaint_picture(inputs, request, Models())], [inputs], request, Models())
     record = outcome.provenance
-    older = replace(record, software=record.software | {"scoreinv": "0.1"}, device="cuda")
+    assert set(record.software) == {"scoreinv", "numpy"}  # torch has no part in it
+    earlier = {"method": "telea", "device": "cuda", "precision": "bfloat16"}
+    older = replace(record, software=record.software | {"scoreinv": "0.1"}, **earlier)
     assert differences(older, record) == {
         "scoreinv": ("0.1", record.software["scoreinv"]),
+        "method": ("telea", "biharmonic"),
         "device": ("cuda", "cpu"),
+        "precision": ("bfloat16", record.precision),
     }
     other = replace(record, models={"inpaint": {"name": "photo", "sha256": "a"}})
     assert differences(other, record)["inpaint model"] == ("a", None)
@@ -215,6 +220,11 @@ def test_the_hash_of_hints_is_of_their_strokes():
     rgb = PIXELS / np.float32(255)
     assert hash_of(np.where(HOLE[..., None], rgb, 1)) == hash_of(rgb)
     assert hash_of(np.where(HOLE[..., None], 1, rgb)) != hash_of(rgb)
+
+
+def test_the_hashes_of_references_are_those_of_their_pixels():
+    photos = [Picture(PIXELS), Picture(PIXELS[::-1].copy())]
+    assert hashes(Inputs(Picture(PIXELS), references=photos)) == {"references": list(map(pixel_hash, photos))}
 
 
 def test_a_repetition_refuses_inputs_that_the_run_did_not_have():

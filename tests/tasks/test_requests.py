@@ -83,7 +83,7 @@ def wrong_values(request: type[Request]) -> Iterator[tuple[str, object]]:
 WRONG = [
     pytest.param(request, name, value, id=f"{request.__name__} {name} {value!r}")
     for request in REQUESTS
-    for name, value in [*wrong_values(request), *([("seed", -1)] if hasattr(request, "seed") else [])]
+    for name, value in [*wrong_values(request), *((name, -1) for name in ("seed", "grow") if hasattr(request, name))]
 ]
 
 
@@ -171,6 +171,7 @@ def test_what_is_given_beside_the_picture_must_fit(request_: Request, given: set
 def test_a_request_tells_the_size_of_its_result() -> None:
     picture = Picture(np.zeros((20, 30, 3), np.uint16))
     assert UpscaleRequest(factor=3).result_of(picture).size == (60, 90)
+    assert RestoreRequest(enlarge=2).result_of(picture).size == (40, 60)
     mask = DamageRequest().result_of(picture)
     assert (mask.size, mask.mode, mask.pixels.dtype) == ((20, 30), "L", np.uint8)
     assert RestoreRequest().result_of(picture) is picture

@@ -21,6 +21,7 @@ from scoreinv.system.errors import Cancelled, InputError, SettingError
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks import restore
 from scoreinv.tasks.common import spread
+from scoreinv.tasks.noise_streams import noise_weights_of
 from scoreinv.tasks.notes import Note, info
 from scoreinv.tasks.outcome import ColorizeOutcome, InpaintOutcome, Step
 from scoreinv.tasks.requests import RESTORATION, Inputs, RestoreRequest
@@ -335,16 +336,21 @@ def test_the_spread_is_that_of_pairs_where_colours_alone_are_drawn(count, monkey
     """As `colorize` reports it of the same samples; of fills, which do not come in pairs, it is that of any samples."""
     photo, hole = Picture(levels(gray_scene())[:8, :8].copy()), np.zeros((8, 8), bool)
     hole[2:4] = True
-    draws = np.random.default_rng(0).random((count, 8, 8, 3), np.float32)
+    draws, weights = np.random.default_rng(0).random((count, 8, 8, 3), np.float32), []
 
-    def coloured(pictures, *_, first, **__):
+    def coloured(pictures, *_, first, noise_weights, **__):
+        weights.append(noise_weights)
         return [ColorizeOutcome(Picture(draws[first]), [], None, 1, "pc", "grey")]
 
     monkeypatch.setattr(restore, "draw_colors", coloured)
-    filled = InpaintOutcome(photo, [photo] * count, None, 1, "pc")
+    samples = [Picture(np.where(hole, 90 * number, photo.pixels).astype(np.uint8)) for number in range(count)]
+    filled = InpaintOutcome(photo, samples, None, 1, "pc", notes=[info("jpeg_rim_redrawn", pixels=8)])
     monkeypatch.setattr(restore.PreparedFill, "draw", lambda *_: filled)
     request = RestoreRequest(samples=count, tone=0.0, denoise=False)
-    found = restore_picture(Inputs(photo, hole), request, models()).std
+    outcome = restore_picture(Inputs(photo, hole), request, models())
+    assert filled.notes[0] in outcome.notes
+    np.testing.assert_array_equal(weights, [noise_weights_of(samples[0])] * count)  # else pairs were not opposite
+    found = outcome.std
     squares = count * np.square(spread(draws, ddof=0))
     expected = np.sqrt(squares / np.where(hole, count - 1, count - count % 2 / count))
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -437,6 +443,7 @@ def test_models_of_steps_that_are_left_out_are_not_loaded():
         ({"noise_std": 10}, "25/255"),
         ({"mask": SCRATCH[:20]}, "the mask is 96x20, .* photo is 96x72"),
         ({"hints": np.full((20, 20, 4), 255, np.uint8)}, "everything is opaque"),
+        ({"hints": np.pad(np.ones((1, 1, 4), np.uint8) * 255, ((0, 9), (0, 9), (0, 0)))}, "the hints"),
         ({"noise_std": 1e-4}, "out of the model's range"),
     ],
 )
@@ -508,6 +515,26 @@ def test_a_border_is_told_and_cut_off_where_that_is_asked():
         restored(torch.zeros(2, 3, 40, 40), crop_border=True)
 
 
+def test_a_grey_print_on_coloured_paper_is_coloured_by_its_hints_once_the_paper_is_cut_off():
+    """The kind is that of the part that is left, and so are the places of the hints."""
+    gray = levels(np.pad(gray_scene(), ((24, 24), (32, 32)), "wrap"))
+    photo = np.full((134, 175, 3), (210, 90, 40), np.uint8)
+    photo[9:-5, 7:-8] = gray[..., None]
+    hints = np.zeros((134, 175, 4), np.uint8)
+    hints[40:60, 50:70] = (60, 60, 220, 255)
+    settings = {"inpaint": False, "denoise": False, "hints": hints}
+    kept, cut = (restored(photo, crop_border=crop, **settings) for crop in (False, True))
+    assert (kept.kind, changed(kept)) == ("coloured", [])
+    assert (cut.kind, changed(cut)) == ("grey", ["border", "colorize"])
+    blue = cut.image[33:49, 45:61].astype(int)
+    assert (blue[..., 2] - blue[..., 0]).min() > 40
+
+
+def test_an_enlargement_counts_its_evaluation():
+    found = restored(levels(coloured_scene())[:24, :32], inpaint=False, denoise=False, enlarge=2)
+    assert (found.image.shape, found.nfe, changed(found)) == ((48, 64, 3), 1, ["enlarge"])
+
+
 @pytest.mark.slow
 def test_the_result_is_enlarged_last():
     """It reduces to the result without; the damage keeps its size, and each sample is enlarged."""
@@ -557,9 +584,10 @@ def test_steps_that_are_kept_are_in_the_callers_form(form):
 
 
 def test_progress_grows_to_one_and_stops_the_work():
-    seen: list[float] = []
-    restored(scratched(levels(sepia(noisy(gray_scene())))), callback=lambda share: seen.append(share))
-    assert seen == sorted(seen)
-    assert seen[-1] == 1
+    for photo in (scratched(levels(sepia(noisy(gray_scene())))), levels(coloured_scene())):
+        seen: list[float] = []
+        restored(photo, callback=seen.append)
+        assert seen == sorted(seen)
+        assert seen[-1] == 1
     with pytest.raises(Cancelled):
         restored(levels(gray_scene()), callback=lambda share: share < 0.1)

@@ -167,6 +167,9 @@ def test_a_path_is_none_of_a_bundled_name() -> None:
     [
         (lambda: Inpainter(method="magic"), "method must be"),
         (lambda: Inpainter("photo", method="telea"), "model does not go with telea"),
+        (lambda: Inpainter(device="gpu"), "device must be"),
+        (lambda: Inpainter(precision="float16"), "precision must be"),
+        (lambda: Inpainter(mask_threshold=2), "mask_threshold must be"),
         (lambda: Inpainter("foto"), "no bundled model is named 'foto' .*photo"),
         (lambda: Restorer(factor=1), "factor must be from 2 to 4"),
         (lambda: Restorer(factor=2, kernel=np.ones((3, 3))), "factor does not go with a kernel"),
@@ -198,6 +201,16 @@ def test_an_error_names_its_row(model: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(SettingError, match=r"^device cuda: not available"):
         Inpainter(model, device="cuda")(batch)
+
+
+def test_a_failure_that_is_none_of_the_input_stays_one(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise ScoreinvError("not finite")
+
+    monkeypatch.setattr(Restorer, "run", fails)
+    with pytest.raises(ScoreinvError, match=r"^row 0 of the batch: not finite$") as caught:
+        Restorer(model)(table(1))
+    assert not isinstance(caught.value, InputError)
 
 
 def test_no_rows(model: str) -> None:

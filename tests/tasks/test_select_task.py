@@ -69,12 +69,21 @@ def test_what_looks_the_same_is_no_other_size():
     assert selection.next_size(Prompt.of(at=(30, 30)), "small") == "small"
 
 
-def test_the_likeliest_mask_has_a_usual_size(selection, monkeypatch):
+@pytest.mark.parametrize(
+    ("sides", "trust", "size"),
+    [
+        ((2, 60, 250), (0.95, 0.8, 0.9), "middle"),  # of a usual area
+        ((30, 60, 90), (0.8, 0.79, 0.78), "large"),  # the whole, if they are nearly as likely
+        ((30, 60, 90), (0.9, 0.79, 0.78), "small"),
+    ],
+)
+def test_the_likeliest_mask_has_a_usual_size(selection, monkeypatch, sides, trust, size):
     logits = np.full((4, SIDE // CELL, SIDE // CELL), -9.0, np.float32)
-    logits[1, :2, :2] = logits[2, :60, :60] = logits[3, :, :250] = 9
-    answer = logits, np.array([0.5, 0.95, 0.8, 0.9], np.float32)
+    for mask, side in zip(logits[1:], sides, strict=True):
+        mask[:side, :side] = 9
+    answer = logits, np.array([0.5, *trust], np.float32)
     monkeypatch.setattr(selection.network, "masks", lambda *_: answer)
-    assert selection.select(Prompt.of(at=(1, 1))).size == "middle"
+    assert selection.select(Prompt.of(at=(1, 1))).size == size
 
 
 @pytest.mark.parametrize(
@@ -262,6 +271,16 @@ def test_small_tips_that_resemble_the_object_are_selected_with_it(selection, net
     pixels = square_picture()
     np.testing.assert_array_equal(scoreinv.select(pixels, at=MIDDLE, grow=0), found.mask | found.fragments)
     np.testing.assert_array_equal(scoreinv.select(pixels, at=MIDDLE, grow=0, fragments=False), found.mask)
+
+
+def test_a_notch_of_the_object_is_no_fragment(network):
+    """A notch is closed beside a fragment alone."""
+    pixels = square_picture()
+    pixels[50:68, 79] = 100
+    selection = Selection(Picture(pixels), Network())  # type: ignore[arg-type]
+    found = selection.select(Prompt.of(at=MIDDLE))
+    assert not found.mask[50:60, 79].any()
+    assert not found.fragments.any()
 
 
 def test_fragments_are_looked_for_with_halved_logits_that_favour_the_object(selection, monkeypatch):

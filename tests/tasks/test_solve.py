@@ -16,7 +16,17 @@ from scoreinv.guidance import DPIR
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
-from scoreinv.operators import Blur, InLight, LinearOperator, Weighting, downsampling, kernels, mask
+from scoreinv.operators import (
+    Blur,
+    InLight,
+    LinearOperator,
+    Weighting,
+    downsampling,
+    kernels,
+    mask,
+    pad_observation,
+    valid_blur,
+)
 from scoreinv.operators.tones import srgb
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import DPMpp2M
@@ -150,6 +160,94 @@ def test_dpir_falls_to_half_the_noise_and_from_twice_as_much_or_more(monkeypatch
     low, high = model.data_range
     levels = model.sde.noise_to_signal(torch.tensor(seen[0], dtype=torch.float64)) / (high - low)
     np.testing.assert_allclose(levels, np.geomspace(first, last, 3), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("estimated", "strength"), [(True, 0.1), (False, 0.2)])
+def test_dpir_is_stronger_without_an_initial_estimate(monkeypatch, estimated, strength):
+    seen = []
+
+    def noted(operator, y, noise, strength, **more):
+        seen.append(strength)
+        return DPIR(operator, y, noise, strength, **more)
+
+    monkeypatch.setattr("scoreinv.tasks.solve.DPIR", noted)
+    y = torch.full((1, 3, 8, 8), 0.7)
+    problem = Problem(mask(torch.ones(1, 1, 8, 8)), y, 0.01, False, Picture, initial=y if estimated else None)
+    solve_problem(problem, prior(), SolveRequest(method="dpir", steps=1, estimate="mean"))
+    assert set(seen) == {strength}
+
+
+def test_an_estimate_is_averaged_over_orientations():
+    y = apply(operator_of(), truth())
+    known = {"prior": prior(), "noise_std": 0.05, "estimate": "mean", "steps": 2}
+    assert scoreinv.solve(operator_of(), y, **known).nfe == 2
+    assert scoreinv.solve(operator_of(), y, orientations=4, **known).nfe == 8
+
+
+@pytest.mark.parametrize("mean_first", [True, False])
+def test_samples_start_from_the_mean_where_that_is_asked_for(monkeypatch, mean_first):
+    """Without an initial estimate."""
+    starts, sample = [], DPMpp2M.sample
+
+    def noted(self, *given, start=None, **more):
+        starts.append(start)
+        return sample(self, *given, start=start, **more)
+
+    monkeypatch.setattr(DPMpp2M, "sample", noted)
+    y = torch.full((1, 3, 8, 8), 0.7)
+    problem = Problem(mask(torch.ones(1, 1, 8, 8)), y, 0.01, False, Picture, starts_from_mean=mean_first)
+    solve_problem(problem, prior(), SolveRequest(method="diffpir", steps=1, estimate="sample"))
+    assert [start is not None for start in starts] == [mean_first]
+
+
+@pytest.mark.parametrize(("name", "mean_first"), [("denoiser", True), (None, False)])
+def test_samples_of_the_denoiser_alone_start_from_a_mean(monkeypatch, name, mean_first):
+    """Its largest noise does not hide a picture."""
+
+    def noted(problem, *_):
+        seen.append(problem)
+        raise Cancelled
+
+    seen: list[Problem] = []
+    monkeypatch.setattr("scoreinv.tasks.solve.solve_problem", noted)
+    with pytest.raises(Cancelled):
+        scoreinv.solve(operator_of(), truth(), prior=name or prior(), noise_std=0.05)
+    assert seen[0].starts_from_mean == mean_first
+    assert (seen[0].missing > 0) == mean_first
+
+
+@pytest.mark.parametrize(("value", "completed"), [(0.5, False), (1.0, True)])
+def test_zeros_around_a_blurred_photograph_are_not_clipped_values(monkeypatch, value, completed):
+    seen = []
+
+    def noted(*given, complete, **more):
+        seen.append(complete is not None)
+        return DPIR(*given, complete=complete, **more)
+
+    monkeypatch.setattr("scoreinv.tasks.solve.DPIR", noted)
+    kernel = torch.from_numpy(KERNEL)
+    y = torch.full((1, 3, 8, 8), 0.5)
+    y[..., 4, 4] = value
+    operator, padded = valid_blur(kernel, 8, 8), pad_observation(y, kernel)
+    initial = torch.full_like(padded, 0.5)
+    problem = Problem(operator, padded, 0.05, False, Picture, initial=initial, stored=True)
+    solve_problem(problem, prior(), SolveRequest(method="dpir", steps=1, estimate="mean"))
+    assert set(seen) == {completed}
+
+
+def test_the_noise_that_samplers_add_is_scaled_by_the_model(monkeypatch):
+    factors, sample = [], DPMpp2M.sample
+
+    def noted(self, *given, **more):
+        factors.append(self.s_noise)
+        return sample(self, *given, **more)
+
+    monkeypatch.setattr(DPMpp2M, "sample", noted)
+    model = prior()
+    model.s_noise = 1.02
+    scoreinv.solve(operator_of(), truth(), prior=model, noise_std=0.05, method="diffpir", steps=1)
+    scoreinv.denoise(truth(), noise_std=0.05, prior=model, estimate="sample", steps=1)
+    assert factors == [1.02, 1.02]
 
 
 def test_dpir_is_an_estimate_of_the_mean_by_itself():

@@ -103,6 +103,16 @@ def test_specks_do_not_stretch_the_curves(monkeypatch):
     np.testing.assert_allclose(curves.high, 0.8, atol=0.01)
 
 
+def test_the_border_of_a_print_does_not_count(monkeypatch):
+    values = np.ones((200, 200, 3), np.float32)
+    values[20:180, 30:190] = np.random.default_rng(0).uniform(0.2, 0.8, (160, 160, 3))
+    monkeypatch.setattr("scoreinv.tasks.tone.within_border", lambda _: None)
+    _, alone, _ = curves_of(Picture(values[20:180, 30:190]), worn=False)
+    monkeypatch.setattr("scoreinv.tasks.tone.within_border", lambda _: (20, 30, 160, 160))
+    _, small, _ = curves_of(Picture(values), worn=False)
+    np.testing.assert_allclose(small, alone, atol=1e-5)
+
+
 def test_the_odds_are_told_the_ends_of_each_part_but_of_a_worn_print_not_of_single_pixels():
     seen = torch.full((1, 3, REDUCED_SIDE, REDUCED_SIDE), 0.5)
     seen[0, 0, :60, :60], seen[0, 2, 7, 9] = 0.75, 0.25

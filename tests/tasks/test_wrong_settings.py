@@ -114,6 +114,7 @@ def test_what_is_no_picture_is_refused(value, prior):
         ({"sampler": "heun", "eta": 1}, "eta belongs to the sampler ddim, not to heun"),
         ({"corrector": "none", "snr": 0.1}, "snr belongs to a corrector"),
         ({"predictor": "none", "corrector": "none"}, "predictor none leaves the work to a corrector"),
+        ({"predictor": "none", "corrector_steps": 0}, "predictor none leaves the work to a corrector"),
         ({"label": 1}, "a class needs a classifier and a label"),
         ({"classifier": "cifar10-classifier", "label": 1}, "classifier must be one from scoreinv.load_classifier"),
         ({"classifier": lambda x, t: x, "label": 1.5}, "label must be a whole number"),
