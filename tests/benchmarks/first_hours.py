@@ -1,12 +1,12 @@
 """Samples of training runs of the first hours: table and picture of `examples/training.md`.
 
     scoreinv train --sde ve --data SMALL --steps 3800 --out ve-none-10
-    scoreinv evaluate ve-none-10 --reference HELD -n 500
+    scoreinv evaluate ve-none-10 --reference HELD -n 500 --likelihood 0
     python tests/benchmarks/first_hours.py FOLDER... [--sheet FILE.png] [--columns 16]
 
 SMALL has 2,000 photographs, HELD 500 others. A folder is a run or has pictures of 32x32 pixels. For each run the last
 evaluated model has a line: steps, held-out loss and the kernel distance of its samples from HELD. The sheet shows a row
-of samples or pictures for each folder.
+of samples or pictures for each folder. Samples of the same number begin with the same noise.
 """
 
 import argparse
