@@ -15,7 +15,7 @@ from scoreinv.files.write import write_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.model_file import read_metadata, read_model
 from scoreinv.prior import ScorePrior
-from scoreinv.system.errors import InputError
+from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.files import remove_leftovers
 from scoreinv.tasks.bits_per_dim import pictures_bits_per_dim, standard_error
 from scoreinv.tasks.callbacks import Callback, split
@@ -153,10 +153,11 @@ class RunEvaluation:
         pictures, count = self.held_out, self.settings.samples
         if reference is not None:
             data = replace(self.config.data, source=reference, holdout=(), shares=())
-            pictures = load_pictures(data, self.config.drawn_side, self.config.model.network.channels)
+            channels = self.config.model.network.channels
+            pictures = load_pictures(data, self.config.drawn_side, channels, cache=self.run.evaluation)
             count = max(count, len(pictures))
         elif not len(pictures):
-            raise InputError(f"{self.run.path}: the run holds out no pictures to compare its samples with")
+            raise SettingError("reference", f"is needed: {self.run.path} holds out no pictures to compare samples with")
         return _write(self.run.evaluation / "real", self.real(pictures, count), 0)
 
     def _draw(self, prior: ScorePrior, folder: Path, callback: Callback) -> None:

@@ -219,7 +219,7 @@ def held_out_batch(config: TrainingConfig, held_out: Pictures, count: int, numbe
 
     Args:
         count: pictures in a batch.
-        number: number of the batch; the first batches of this size have all held-out pictures once.
+        number: index of the batch; consecutive batches go through all held-out pictures before one comes again.
     """
     return BatchSource(config, held_out, count, _VALIDATION_SEED).batch(number)
 
