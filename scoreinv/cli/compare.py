@@ -51,7 +51,7 @@ def compare(
         _check_output(output, original, result, changes, common)
     before, after = files.read_picture(original, frame), files.read_picture(result)
     mask = None if changes is None else files.read_picture(changes)
-    found = tasks.compare_pictures(before, after, mask, name=str(changes))
+    found = tasks.compare_pictures(before, after, mask, name=changes or "the mask")
     row = {"input": original, "result": result, "changes": changes} | _row(found)
     if common.dry_run:
         rehearse(common, row, f"{result}: would be compared{f', and written to {output}' if output else ''}")

@@ -6,6 +6,7 @@ Imports no torch.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class Comparison:
     differs: np.ndarray
     record: Record | None
 
-    @property
+    @cached_property
     def unmarked(self) -> np.ndarray:
         """HxW bool, pixels that differ although the mask calls them identical; none without a mask."""
         return np.zeros_like(self.differs) if self.mask is None else self.differs & (self.mask == IDENTICAL)
