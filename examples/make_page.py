@@ -37,7 +37,7 @@ def paint(page: Page) -> None:
     """Open a photograph, point at what to remove, and mark it."""
     page.set_input_files("#file", HERE / "photos" / PHOTO)
     reached(page, "painting")
-    page.click("[data-tool=object]")
+    page.click("#tools [data-tool=object]")
     page.fill("#place", BOX)
     page.press("#place", "Enter")
     page.click("#object-add:enabled", timeout=PATIENCE)

@@ -87,7 +87,7 @@ class Visitor:
         self.page.set_input_files("#file", path)
         self.wait("painting")
         if self.page.evaluate("document.body.dataset.tool") == "object":
-            self.page.click("[data-tool=mask]")
+            self.page.click("#tools [data-tool=mask]")
 
     def open_painted(self, path: Path, y: float = 0.5) -> np.ndarray:
         """Open a photograph, and paint a line; return the mask."""

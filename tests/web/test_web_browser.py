@@ -196,8 +196,8 @@ def test_keys_of_other_keyboards(visitor, tmp_path, event):
 def test_space_pans_and_the_wheel_zooms_about_its_place(visitor, tmp_path):
     visitor.open(photo(tmp_path))
     start = visitor.place(0.5, 0.5)
-    visitor.page.click("[data-tool=eraser]")
-    visitor.page.click("[data-tool=mask]")  # which does not keep the keyboard
+    visitor.page.click("#tools [data-tool=eraser]")
+    visitor.page.click("#tools [data-tool=mask]")  # which does not keep the keyboard
     visitor.page.click("label:has([name=task][value=restore])")
     visitor.page.mouse.move(*start)
     visitor.page.keyboard.down("Space")
@@ -259,7 +259,7 @@ def test_damage_is_found_and_added_to_the_hole(visitor):
         return visitor.mask()
 
     y, x = np.argwhere(mask & ~painted).mean(0).astype(int)
-    visitor.page.click("[data-tool=eraser]")
+    visitor.page.click("#tools [data-tool=eraser]")
     visitor.paint((x / 512 - 0.1, y / 512), (x / 512 + 0.1, y / 512))
     erased = mask & ~visitor.mask()
     assert erased.any()
@@ -327,7 +327,7 @@ def test_an_old_photograph_is_restored(visitor, tmp_path):
     """With the mask and strokes that are painted; otherwise with detected damage, at the chosen sensitivity."""
     visitor.open(photo(tmp_path, channels=1))
     visitor.paint((0.3, 0.2), (0.7, 0.2))
-    visitor.page.click("[data-tool=colour]")
+    visitor.page.click("#tools [data-tool=colour]")
     visitor.page.click("#swatches button[title='red']")
     visitor.paint((0.2, 0.6), (0.8, 0.6))
     visitor.page.click("label:has([name=task][value=restore])")
@@ -381,7 +381,7 @@ def test_noise_size_and_blur_are_improved(visitor, tmp_path):
     """Each has its settings and one result; an enlarged one is shown where the photograph was."""
     visitor.open(photo(tmp_path, 60, 80))
     visitor.page.click("label:has([name=task][value=improve])")
-    assert visitor.page.is_hidden("[data-tool=eraser]")  # nothing is painted for an improvement
+    assert visitor.page.is_hidden("#tools [data-tool=eraser]")  # nothing is painted for an improvement
     assert visitor.page.is_hidden("#size")
     place = visitor.page.locator("#denoise").bounding_box()
     visitor.until("document.getElementById('seconds').textContent !== ''")
@@ -1111,7 +1111,7 @@ def test_one_click_leaves_out_the_fragments_of_an_object_and_takes_them_in(waiti
     monkeypatch.setattr("scoreinv.web.app.propose_shadow", lambda picture, mask: None)
     visitor.open(photo(tmp_path))
     for clicks in (1, 2):
-        visitor.page.click("[data-tool=object]")
+        visitor.page.click("#tools [data-tool=object]")
         visitor.page.mouse.click(*visitor.place(0.5, 0.55))
         visitor.until("!document.getElementById('object-fragments').hidden")
         for _ in range(clicks):
@@ -1140,7 +1140,7 @@ def test_further_clicks_keep_the_size_of_the_first(waiting, tmp_path, monkeypatc
     monkeypatch.setattr("scoreinv.web.objects.missing_extra", lambda: None)
     monkeypatch.setattr("scoreinv.web.app.propose_shadow", lambda picture, mask: None)
     visitor.open(photo(tmp_path))
-    visitor.page.click("[data-tool=object]")
+    visitor.page.click("#tools [data-tool=object]")
     for place in ((0.5, 0.5), (0.5, 0.5), (0.4, 0.5), (0.6, 0.5)):
         with visitor.page.expect_response(re.compile(r"/shadow\?")):
             visitor.page.mouse.click(*visitor.place(*place))
@@ -1439,7 +1439,7 @@ def test_an_object_is_removed(browser, bundled, tmp_path, by, suffix):
     begun, before = time.monotonic(), cpu_seconds(server)
     visitor.open(path)
     if by == "mouse":
-        visitor.page.click("[data-tool=object]")
+        visitor.page.click("#tools [data-tool=object]")
         visitor.page.mouse.click(*visitor.place(0.5, 0.55))
     else:
         keys.press("o")
