@@ -31,6 +31,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
+from scoreinv.inputs.hints import references_of
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.memory import is_out_of_memory
@@ -194,7 +195,7 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
         return photo.describe()
 
     @app.get("/api/photos/{key}")
-    async def describe(key: str) -> dict[str, Any]:
+    def describe(key: str) -> dict[str, Any]:
         return album.get(key).describe()
 
     @app.get("/api/photos/{key}/view")
@@ -211,7 +212,7 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
     @app.post("/api/photos/{key}/mask")
     async def read_mask(key: str, content: Content) -> Response:
         """Return the holes of a mask file as packed bits, row by row, the first bit of a byte highest."""
-        photo = album.get(key)
+        photo = await run_in_threadpool(album.get, key)
         mask = await read("the mask", content, photo.picture.size)
         return _bits(await run_in_threadpool(hole_of, photo, mask))
 
@@ -229,12 +230,19 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
             of: role of the layer in the task: mask, avoid, strokes or like.
             beside: key of an earlier layer for the same task, which must not be dropped from memory.
         """
-        photo = album.get(key)
+        photo = await run_in_threadpool(album.get, key)
         size = None if of == "like" else photo.picture.size
         layer = await read("the layer", content, size, photo.session)
-        earlier = [album.get(beside)] if beside else []
+        if of == "like":
+            layer = await run_in_threadpool(_reference, layer)
+        earlier = [await run_in_threadpool(album.get, beside)] if beside else []
         await run_in_threadpool(album.add, photo, *earlier, layer)
         return {"key": layer.key}
+
+
+def _reference(layer: Photo) -> Photo:
+    (picture,) = references_of([("The reference photograph", layer.picture)])
+    return layer.edited(picture)
 
 
 def _add_sessions(app: FastAPI, album: Album) -> None:
@@ -273,7 +281,7 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
     @app.post("/api/photos/{key}/look", status_code=204)
     async def look(key: str) -> None:
         """Encode a result for the selection of objects, as when a photograph is opened."""
-        objects.encode(album.get(key))
+        objects.encode(await run_in_threadpool(album.get, key))
 
     @app.post("/api/photos/{key}/select")
     async def select(
@@ -290,7 +298,7 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
             rim: add the object's soft edge, as a mask needs it.
             fragments: add the fragments to the object.
         """
-        photo = album.get(key)
+        photo = await run_in_threadpool(album.get, key)
         found = await objects.select(photo, prompt, size, another=another)
 
         def answer() -> dict[str, Any]:
@@ -303,7 +311,7 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
     @app.post("/api/photos/{key}/shadow")
     async def shadow(key: str, prompt: Selecting, size: Size | None = None) -> dict[str, Any]:
         """Return the cast shadow of the object; an empty mask if the photograph shows no clear one."""
-        photo = album.get(key)
+        photo = await run_in_threadpool(album.get, key)
         found = await objects.select(photo, prompt, size)
         return boxed_bits(await run_in_threadpool(propose_shadow, photo.picture, found.mask))
 

@@ -194,9 +194,12 @@ def add_many(app: FastAPI, sessions: Sessions, queue: JobQueue, models: Models) 
 
     @app.post("/api/batches/{key}/files", status_code=201)
     async def send(key: str, content: Content, name: str = "photo") -> dict[str, str]:
-        batch = get(key)
-        sessions.make_room(key, len(content))
-        return {"name": await run_in_threadpool(batch.add, name, content)}
+        def add() -> str:
+            batch = get(key)
+            sessions.make_room(key, len(content))
+            return batch.add(name, content)
+
+        return {"name": await run_in_threadpool(add)}
 
     @app.get("/api/batches/{key}")
     def describe(key: str) -> list[dict[str, Any]]:

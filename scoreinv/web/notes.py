@@ -37,7 +37,7 @@ NOTES: dict[NoteCode, str] = {
     "tint_removed": "The tint of the print was removed.",
     "tint_kept": "The tint of the print was kept.",
     "gray_weights_unknown": "The model does not know the grey weights {given}: the method pc was used.",
-    "hints_unused": "The colour hints had no effect: the photograph is in colour.",
+    "hints_unused": "The colour hints had no effect: no colours were added.",
     "colors_kept": "The colours were kept.",
     "colors_not_drawn": "No colour was added, because the tint was kept.",
     "colors_drawn": "Colour was added.",

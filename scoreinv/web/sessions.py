@@ -81,9 +81,12 @@ class Sessions:
             return self._known(key)
 
     def make_room(self, key: str, size: int) -> None:
-        """Delete older sessions until a session can take more bytes; raise InputError if it cannot."""
+        """Delete older sessions until a session can take more bytes.
+
+        Raises GoneError for an unknown key, InputError if there is too little space.
+        """
         with self._lock:
-            self._use(key)
+            self._known(key)
             while (held := self._bytes() + size) > (self._most or 0) and len(self._used) > 1:
                 self.forget(next(iter(self._used)))
             if held > (self._most or 0):

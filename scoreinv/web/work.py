@@ -14,7 +14,7 @@ from fastapi import FastAPI, Query
 
 from scoreinv import tasks
 from scoreinv.imaging.picture import picture_of_hole
-from scoreinv.inputs.hints import KnownColours, check_reference, hints_from_picture
+from scoreinv.inputs.hints import KnownColours, hints_from_picture
 from scoreinv.inputs.masks import hole_from_picture
 from scoreinv.system.options import MOST_GROW, USUAL_SENSITIVITY
 from scoreinv.tasks.blend import blend_result
@@ -60,7 +60,7 @@ def _add_fills(app: FastAPI, jobs: TaskJobs) -> None:
     fills: dict[Hashable, tasks.PreparedFill] = {}
 
     @app.post("/api/photos/{key}/damage", status_code=202)
-    async def damage(key: str, sensitivity: float = USUAL_SENSITIVITY) -> Any:
+    def damage(key: str, sensitivity: float = USUAL_SENSITIVITY) -> Any:
         photo, request = album.get(key), DamageRequest(sensitivity=sensitivity)
 
         def find(callback: Callback) -> Result:
@@ -128,8 +128,6 @@ def _add_restoration(app: FastAPI, jobs: TaskJobs) -> None:
     def colorize(key: str, strokes: str | None = None, like: str | None = None, seed: int = 0) -> Any:
         photo, reference = album.get(key), _layer(album, like)
         request = ColorizeRequest(seed=seed, estimate="sample" if seed else None)  # later results are samples
-        if reference is not None:
-            check_reference(reference.picture, "The reference photograph")
         references = () if reference is None else (reference.picture,)
         inputs = Inputs(photo.picture, hints=_hints(photo, _layer(album, strokes)), references=references)
 
@@ -145,17 +143,17 @@ def _add_improvements(app: FastAPI, jobs: TaskJobs) -> None:
     album = jobs.album
 
     @app.post("/api/photos/{key}/denoise", status_code=202)
-    async def denoise(key: str, request: Denoising) -> Any:
+    def denoise(key: str, request: Denoising) -> Any:
         photo = album.get(key)
         return jobs.submit_task(photo, request, lambda *given: tasks.denoise_picture(*given), "denoised")
 
     @app.post("/api/photos/{key}/upscale", status_code=202)
-    async def upscale(key: str, request: Enlarging) -> Any:
+    def upscale(key: str, request: Enlarging) -> Any:
         photo, times = album.get(key), request.factor**2
         return jobs.submit_task(photo, request, lambda *given: tasks.upscale_picture(*given), "upscaled", times)
 
     @app.post("/api/photos/{key}/deblur", status_code=202)
-    async def deblur(key: str, request: Deblurring) -> Any:
+    def deblur(key: str, request: Deblurring) -> Any:
         photo = album.get(key)
         request.result_of(photo.picture)  # checks the kernel's size
         return jobs.submit_task(photo, request, lambda *given: tasks.deblur_picture(*given), "deblurred")

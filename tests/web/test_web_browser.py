@@ -776,6 +776,22 @@ def test_an_error_of_the_save_before_another_photograph_opens(waiting, tmp_path)
     assert "does not respond" in visitor.error()
 
 
+def test_a_save_is_tried_again_when_the_server_responds(visitor, tmp_path):
+    visitor.open(photo(tmp_path))
+    visitor.page.evaluate("import('/static/session.js').then(session => session.save())")
+    visitor.page.route("**/api/sessions/*", lambda route: route.abort())
+    visitor.paint((0.2, 0.5), (0.8, 0.5))
+    assert "does not respond" in visitor.error()
+    visitor.page.unroute("**/api/sessions/*")
+    hole = visitor.mask()
+    with visitor.page.expect_response("**/api/sessions/*"):
+        pass
+    visitor.page.reload()
+    visitor.wait("painting")
+    assert (visitor.mask() == hole).all()
+    assert visitor.questions == []
+
+
 def test_a_photograph_that_was_left_can_be_continued_and_forgotten(visitor, tmp_path):
     """In another tab, with its settings, which the next photograph does not get; no question is asked."""
     hole = visitor.open_painted(photo(tmp_path))
@@ -829,6 +845,24 @@ def test_two_tabs_do_not_overwrite_each_other(visitor, tmp_path):
     second.close()
 
 
+def test_a_photograph_changed_in_another_tab_can_be_deleted(visitor, tmp_path):
+    visitor.open(photo(tmp_path))
+    other = visitor.context.new_page()
+    other.goto(visitor.page.url)
+    other.click("text=Continue with photo")
+    saved = "import('/static/session.js').then(session => (session.changed(), session.save()))"
+    other.wait_for_selector("body[data-state=painting]")
+    other.evaluate(saved)
+    other.close()
+    visitor.paint((0.2, 0.8), (0.8, 0.8))
+    assert "another tab" in visitor.error()
+    visitor.page.click("#forget")
+    visitor.wait("empty")
+    visitor.page.reload()
+    visitor.until("document.body.dataset.state === 'empty'")
+    assert visitor.page.is_hidden("#kept")
+
+
 def held_back(visitor: Visitor, pattern: str) -> list[Any]:
     """Is given what the page asks for first of these addresses, which waits for its `continue_()`."""
     held: list[Any] = []
@@ -867,6 +901,19 @@ def test_of_two_photographs_the_last_that_was_asked_for_is_opened(visitor, tmp_p
     assert visitor.page.is_hidden("#busy")
     visitor.page.reload()
     visitor.until("document.title.startsWith('last')")
+
+
+def test_many_photographs_are_opened_while_one_is_sent(visitor, tmp_path):
+    held = held_back(visitor, "**/view")
+    visitor.page.set_input_files("#file", photo(tmp_path, name="slow.png"))
+    wait_for(lambda: visitor.page.evaluate("1") and held)
+    visitor.page.set_input_files("#file", [photo(tmp_path, 60, 80, name=name) for name in ("a.png", "b.png")])
+    visitor.until("document.querySelectorAll('#cards button').length === 2")
+    held[0].continue_()
+    visitor.page.wait_for_timeout(300)  # in which it would be shown
+    assert visitor.page.evaluate("document.body.dataset.state") == "many"
+    assert visitor.page.is_hidden("#busy")
+    assert not visitor.page.evaluate("document.querySelector('main').inert")
 
 
 def test_the_photograph_is_edited_while_a_task_runs(waiting, tmp_path):
@@ -983,6 +1030,70 @@ def test_a_photograph_is_framed_first(visitor, tmp_path):
         visitor.until("angle => import('/static/views.js').then(v => v.sheet().straight?.angle === angle)", angle)
     sizes = [int(side) for side in re.findall(r"\d+", visitor.text("#title"))]
     assert sizes[0] > 145
+
+
+def test_steps_that_are_asked_for_at_once_are_all_done(visitor, tmp_path):
+    """Two turns are two turns; of several angles the last counts, of the picture before."""
+    visitor.open(photo(tmp_path))
+    visitor.page.evaluate("() => [1, 2].forEach(() => document.getElementById('turn-left').click())")
+    visitor.until("import('/static/views.js').then(views => views.sheet().picture.photo.width === 160)")
+    visitor.until("import('/static/page.js').then(({ history }) => history.done.length === 2)")
+    assert (read(visitor.saved("#download")) == pixels(height=120, width=160)[::-1, ::-1]).all()
+    visitor.page.evaluate("""() => [2, 3, 4].forEach((angle) => {
+        document.getElementById("angle").value = angle;
+        document.getElementById("angle").dispatchEvent(new Event("change"));
+    })""")
+    visitor.until("import('/static/views.js').then(views => views.sheet().straight?.angle === 4)")
+    assert visitor.page.evaluate("import('/static/page.js').then(({ history }) => history.done.length)") < 5
+
+
+def test_an_earlier_opacity_does_not_replace_a_later_one(visitor, tmp_path):
+    visitor.open_painted(photo(tmp_path))
+    visitor.fill()
+    held = held_back(visitor, "**/blend?*")
+    for opacity in ("60", "100"):
+        visitor.page.evaluate("value => (document.getElementById('opacity').value = value)", opacity)
+        visitor.page.dispatch_event("#opacity", "change")
+    wait_for(lambda: visitor.page.evaluate("1") and held)
+    with visitor.page.expect_response("**/blend?*"):
+        held[0].continue_()
+    visitor.page.wait_for_timeout(300)  # in which it would be shown
+    assert visitor.page.input_value("#opacity") == "100"
+    assert visitor.page.evaluate("import('/static/views.js').then(views => views.result().blend ?? null)") is None
+
+
+def test_a_tool_chosen_during_a_stroke_ends_it(visitor, tmp_path):
+    """A stroke with the brush was continued by the eraser."""
+    visitor.open(photo(tmp_path))
+    mouse = visitor.page.mouse
+    mouse.move(*visitor.place(0.2, 0.5))
+    mouse.down()
+    mouse.move(*visitor.place(0.6, 0.5), steps=5)
+    visitor.page.keyboard.press("o")
+    mouse.move(*visitor.place(0.4, 0.5), steps=5)
+    mouse.up()
+    hole = visitor.mask()
+    assert hole[60, [40, 64, 90]].all()
+    assert visitor.page.evaluate("import('/static/page.js').then(({ history }) => history.done.length)") == 1
+
+
+def test_equal_masks_have_equal_fingerprints_and_others_have_not(visitor, tmp_path):
+    """Files of one length that differ in one pixel; a CRC over a file with its own CRC has 16 bits, not 32."""
+    visitor.open(photo(tmp_path))
+    prints = visitor.page.evaluate("""async () => {
+        const { fingerprint, mask_png } = await import("/static/png.js");
+        const { Layer } = await import("/static/layer.js");
+        const of = (at) => {
+            const layer = new Layer(64, 64);
+            layer.begin();
+            layer.line(at % 64, Math.floor(at / 64), at % 64, Math.floor(at / 64), 0.5, 1);
+            layer.end();
+            return mask_png(layer).then(fingerprint);
+        };
+        return [await of(9), ...(await Promise.all([...Array(2000).keys()].map(of)))];
+    }""")
+    assert prints[0] == prints[10]
+    assert len({*prints}) == 2000
 
 
 def test_many_photographs_are_restored(visitor, tmp_path):

@@ -50,6 +50,15 @@ def test_a_photograph_comes_back_exactly(kept: Sessions, dtype: type) -> None:
     )
 
 
+def test_a_forgotten_session_gets_no_room(kept: Sessions) -> None:
+    """It would count as one of the sessions that are kept."""
+    key = kept.begin()
+    kept.forget(key)
+    with pytest.raises(GoneError):
+        kept.make_room(key, 10)
+    assert key not in kept
+
+
 def test_only_this_user_can_read_the_files(kept: Sessions, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())  # nothing is made before the first session
     kept.keep(photo_of(kept.begin()))

@@ -8,6 +8,7 @@ import * as session from "./session.js";
 import * as views from "./views.js";
 
 const NONE = { opacity: 100, feather: 0 };
+const latest = new WeakMap(); // result -> its latest change, as answers may come in another order
 
 // Shows the settings of a result, or hides them if it cannot be blended.
 export function show_blend({ picture: { photo } }, result) {
@@ -30,8 +31,12 @@ async function change() {
   const result = views.result();
   const view = views.view();
   const [opacity, feather] = ["opacity", "feather"].map((id) => Number(find(id).value));
+  const mine = {};
+  latest.set(result, mine);
   await attempt(async () => {
-    result.blend = await blended(view.sheet, result, opacity, feather);
+    const blend = await blended(view.sheet, result, opacity, feather);
+    if (latest.get(result) !== mine) return;
+    result.blend = blend;
     session.changed();
     if (views.view() === view) await views.go(view);
   });

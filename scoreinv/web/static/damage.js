@@ -2,7 +2,7 @@
 
 import { ask, follow } from "./api.js";
 import { bits, current, handlers, run } from "./jobs.js";
-import { attempt, history, on, stage, state } from "./page.js";
+import { attempt, history, on, stage, state, stroke_ended } from "./page.js";
 import { mark } from "./painting.js";
 import { find, show_note } from "./panel.js";
 
@@ -32,6 +32,7 @@ async function change_sensitivity() {
       const report = await follow((await answer.json()).job, () => stage.marks === marks);
       if (report?.state === "failed") throw new Error(report.error);
       const found = report?.photo ? await bits(report.photo.key) : new Uint8Array();
+      await stroke_ended();
       if (!report || !is_shown()) return;
       replace(found);
       show_note(report.note);

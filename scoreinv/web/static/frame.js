@@ -8,6 +8,8 @@ import { Picture } from "./picture.js";
 import * as views from "./views.js";
 
 let tool_before = "object"; // the tool before the crop
+let last = Promise.resolve(); // ends with the last requested step
+let angles = 0; // number of requested angles: of those that wait, only the latest is used
 
 // Requests a cropped or turned picture, and makes it the photograph.
 // path: the route with its query; of: the picture to change; straight: the source and angle if it is straightened.
@@ -23,12 +25,21 @@ function frame(path, of = stage.picture, straight = null) {
   });
 }
 
+// Runs a step after those before it, which change the picture, unless another photograph is opened meanwhile.
+function in_turn(step) {
+  const { session } = stage.picture.photo;
+  return (last = last.then(() => stage.picture?.photo.session === session && state() === "painting" && step()));
+}
+
 // Each new angle turns the unturned picture, so that the result is resampled once.
 function straighten() {
-  const { straight } = views.sheet();
-  const source = straight?.picture ?? stage.picture;
   const angle = Number(find("angle").value);
-  return frame(`straighten?angle=${angle}`, source, { picture: source, angle });
+  const mine = ++angles;
+  return in_turn(() => {
+    if (mine !== angles) return;
+    const source = views.sheet().straight?.picture ?? stage.picture;
+    return frame(`straighten?angle=${angle}`, source, { picture: source, angle });
+  });
 }
 
 export function show_angle(angle) {
@@ -45,12 +56,13 @@ crops.done = ([a, b]) => {
   const [left, top] = [Math.min(a[0], b[0]), Math.min(a[1], b[1])];
   choose_tool(tool_before);
   const box = [left, top, Math.abs(a[0] - b[0]), Math.abs(a[1] - b[1])].map((each) => each.toFixed(1));
-  return frame(`crop?box=${box.join()}`);
+  const { picture } = stage;
+  return in_turn(() => stage.picture === picture && frame(`crop?box=${box.join()}`));
 };
 
-on("turn-left", () => frame("turn?quarters=-1"));
-on("turn-right", () => frame("turn?quarters=1"));
+on("turn-left", () => in_turn(() => frame("turn?quarters=-1")));
+on("turn-right", () => in_turn(() => frame("turn?quarters=1")));
 on("crop", choose_crop);
-on("cut-border", () => frame("border"));
+on("cut-border", () => in_turn(() => frame("border")));
 on("angle", () => show_angle(find("angle").value), "input");
 on("angle", straighten, "change");

@@ -1,8 +1,7 @@
 // Jobs: the run of a task on a sheet, from its request to its results. The photograph can be edited meanwhile.
 
 import { ask, follow, send_last } from "./api.js";
-import { attempt, history, on, stage, state } from "./page.js";
-import { pointer } from "./painting.js";
+import { attempt, history, on, stage, state, stroke_ended } from "./page.js";
 import { find, show_job, show_note } from "./panel.js";
 import { Picture } from "./picture.js";
 import { colour_png, fingerprint, mask_png } from "./png.js";
@@ -58,7 +57,7 @@ export function resume(saved) {
 
 // Runs a job that belongs to no sheet. begin() requests it and returns its key. Callbacks: begun(key) after the request,
 // update() for each report, done(report) at the end.
-export function run_at(kind, { begin, begun, update, done }) {
+export function run_batch(kind, { begin, begun, update, done }) {
   const mine = make({ kind, count: 1, sheet: null, done });
   mine.update = update;
   return start(mine, async () => {
@@ -167,7 +166,7 @@ async function next(mine) {
   const has_picture = report.photo && mine.kind !== "damage";
   const found = report.photo && !has_picture ? await bits(report.photo.key) : new Uint8Array();
   const picture = has_picture ? await Picture.load(report.photo) : null;
-  while (pointer.last) await new Promise((resolve) => setTimeout(resolve, 50)); // a stroke is not interrupted
+  await stroke_ended();
   if (job !== mine) return false;
   mine.count -= 1;
   const stopped = mine.stop.signal.aborted; // possibly after its end

@@ -29,14 +29,14 @@ function open_all(files) {
 }
 
 async function open_many(files) {
-  ++opening;
-  await attempt(async () => {
+  const is_open = await while_opening(async (is_latest) => {
     if (!files.some(many.is_picture)) throw new Error("There are no pictures among these files.");
     await leave();
     close();
-    await many.begin(files);
-    await show_kept();
+    await many.begin(is_latest);
   });
+  if (is_open) await attempt(() => many.send_all(files));
+  await show_kept();
 }
 
 function close() {
@@ -47,30 +47,40 @@ function close() {
 
 async function open(file) {
   if (!file) return;
-  const mine = ++opening;
-  await attempt(async () => {
-    busy(true);
-    try {
-      await jobs.cancel();
-      await session.save();
-      const answer = await send(`/api/photos?keep=true&name=${encodeURIComponent(file.name || "photo")}`, file);
-      await begin(await answer.json(), mine);
-    } finally {
-      if (mine === opening) busy(false);
-    }
+  await while_opening(async (is_latest) => {
+    await jobs.cancel();
+    await session.save();
+    const answer = await send(`/api/photos?keep=true&name=${encodeURIComponent(file.name || "photo")}`, file);
+    await begin(await answer.json(), is_latest);
   });
 }
 
-// Disables the page while a photograph opens: changes to the previous one would be lost.
+// Runs work(is_latest) on a disabled page: changes to the previous photograph would be lost. is_latest() tells whether
+// nothing else was requested meanwhile. Shows an error; returns whether the work is done and the latest.
+async function while_opening(work) {
+  const mine = ++opening;
+  const is_latest = () => mine === opening;
+  let is_done = false;
+  await attempt(async () => {
+    busy(true);
+    try {
+      await work(is_latest);
+      is_done = is_latest();
+    } finally {
+      if (is_latest()) busy(false);
+    }
+  });
+  return is_done;
+}
+
 function busy(is) {
   find("busy").hidden = !is;
   document.querySelector("main").inert = is;
 }
 
-// mine: value of `opening` when this photograph was requested.
-async function begin(photo, mine) {
+async function begin(photo, is_latest) {
   const picture = await Picture.load(photo);
-  if (mine !== opening) return;
+  if (!is_latest()) return;
   await leave();
   await views.go({ sheet: new Sheet(picture, new Marks(photo.width, photo.height)), number: -1 });
   settings.set();
@@ -93,26 +103,21 @@ async function leave() {
 
 // Continues with a photograph, its marks and its results.
 async function resume(key) {
-  const mine = ++opening;
-  await attempt(async () => {
-    busy(true);
+  await while_opening(async (is_latest) => {
     try {
       await leave();
-      await session.resume(key, () => mine === opening);
+      await session.resume(key, is_latest);
     } catch (error) {
-      if (mine !== opening) return;
+      if (!is_latest()) return;
       if (error.status === 404) await session.forget(key); // the server no longer has it
       throw error;
-    } finally {
-      if (mine === opening) busy(false);
-      show_kept();
     }
   });
+  await show_kept();
 }
 
 async function resume_many(saved) {
-  ++opening;
-  await attempt(async () => {
+  await while_opening(async () => {
     await leave();
     close();
     await many.resume(saved);

@@ -10,6 +10,8 @@ import * as session from "./session.js";
 const PICTURES = /\.(jpe?g|jpe|jfif|png|tiff?|webp|heic|heif|hif|avif|bmp|gif|p[bgnp]m)$/i; // as `files.read.SUFFIXES`
 
 let key = null; // of the session with the photographs
+let asked = 0; // number of requests for the states of the photographs
+let shown = 0; // number of the request whose answer is shown
 
 const is_hidden = (file) => file.name.startsWith(".");
 
@@ -22,11 +24,18 @@ function left_out(files) {
   return [`${first.name}${more.length ? ` and ${more.length} more ${more.length === 1 ? "file" : "files"}` : ""} left out: no pictures.`];
 }
 
-// Sends the photographs among files and shows them, until something else is opened; the page has been cleared.
-export async function begin(files) {
-  const mine = (key = (await (await ask("POST", "/api/batches")).json()).session);
+// Shows an empty list of photographs, unless is_wanted() is false by then; the page has been cleared.
+export async function begin(is_wanted) {
+  const { session } = await (await ask("POST", "/api/batches")).json();
+  if (!is_wanted()) return;
+  key = session;
   show();
   choose_task("restore");
+}
+
+// Sends the photographs among files and shows them, until something else is opened.
+export async function send_all(files) {
+  const mine = key;
   const refused = left_out(files);
   const photos = files.filter(is_picture);
   for (const [i, file] of photos.entries()) {
@@ -53,17 +62,20 @@ export function start(kind, settings) {
 
 async function follow(kind, begin) {
   const done = ({ note }) => show_note(note);
-  await jobs.run_at(kind, { begin, done, update: refresh, begun: (job) => remember({ kind, job }) });
+  const update = () => refresh().catch(() => {}); // the next report tries again
+  await jobs.run_batch(kind, { begin, done, update, begun: (job) => remember({ kind, job }) });
   remember();
   await refresh();
 }
 
 // Shows the state of each photograph.
 async function refresh() {
-  const mine = key;
-  if (!mine) return;
-  const rows = await (await ask("GET", `/api/batches/${mine}`)).json();
-  if (key !== mine) return;
+  const of = key;
+  if (!of) return;
+  const mine = ++asked;
+  const rows = await (await ask("GET", `/api/batches/${of}`)).json();
+  if (key !== of || mine < shown) return; // an answer to a later request came first
+  shown = mine;
   find("title").textContent = `${rows.length} photographs`;
   find("zip").disabled = !rows.some((row) => row.state === "done");
   const cards = find("cards").children;

@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { Layer } from "./layer.js";
 import { pixel } from "./marks.js";
-import { attempt, chosen_of, on, stage, state } from "./page.js";
+import { attempt, chosen_of, on, stage, state, stroke_ended } from "./page.js";
 import { find } from "./panel.js";
 
 const SELECTED = pixel("#12a3a3");
@@ -146,6 +146,7 @@ export async function add({ colour = null, with_shadow = false } = {}) {
   const { marks, picture } = stage;
   await (running = attempt(async () => {
     const found = await with_status(request("select", picture, prompt, { fragments: with_fragments, rim: !colour }));
+    await stroke_ended();
     if (stage.marks !== marks || state() !== "painting" || !selected()) return;
     mark(() =>
       marks.change(() => {

@@ -7,7 +7,7 @@ import { Stage } from "./stage.js";
 export const stage = new Stage(find("stage"));
 export const history = new History();
 
-// empty, painting, working or comparing
+// empty, painting, comparing or many; during a job, the body has the attribute data-working.
 export function state() {
   return document.body.dataset.state;
 }
@@ -28,6 +28,11 @@ export async function attempt(work) {
   } catch (error) {
     show_error(error);
   }
+}
+
+// Returns a promise that ends with the current stroke, which a change of the marks would cut.
+export async function stroke_ended() {
+  while (stage.marks?.is_changing) await new Promise((resolve) => setTimeout(resolve, 50));
 }
 
 export function save(address, name) {

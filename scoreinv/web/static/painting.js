@@ -2,7 +2,7 @@
 
 import { send } from "./api.js";
 import * as object from "./object.js";
-import { attempt, chosen_of, history, on, save, stage, state } from "./page.js";
+import { attempt, chosen_of, history, on, save, stage, state, stroke_ended } from "./page.js";
 import { find, show_colour, show_hole, show_tool, SWATCHES } from "./panel.js";
 import { mask_png } from "./png.js";
 import { Pointer } from "./pointer.js";
@@ -60,6 +60,7 @@ export function choose_task(task) {
 }
 
 export function choose_tool(tool) {
+  pointer.end(); // a key may choose it during a stroke
   brush.tool = tool;
   find("crop").setAttribute("aria-pressed", tool === "crop");
   show_tool(tool);
@@ -94,6 +95,7 @@ async function open_mask(file) {
   await attempt(async () => {
     const answer = await send(`/api/photos/${stage.picture.photo.key}/mask`, file);
     const bytes = new Uint8Array(await answer.arrayBuffer());
+    await stroke_ended();
     if (stage.marks !== marks) return; // another photograph was opened meanwhile
     if (state() !== "painting") throw new Error(`${file.name} was loaded during a task: load it again afterwards.`);
     mark(() => marks.replaceHole(bytes));

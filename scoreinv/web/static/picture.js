@@ -11,16 +11,21 @@ export class Picture {
   // photo: the server's description. The bitmap may be smaller; marks have the photograph's pixels.
   static async load(photo) {
     const picture = new Picture(photo);
-    await picture.enlarge();
+    await picture.load_bitmaps();
     return picture;
   }
 
   constructor(photo) {
     this.photo = photo;
     this.levels = [];
+    this.loading = null; // promise of the bitmaps while they are loaded
   }
 
-  async enlarge() {
+  load_bitmaps() {
+    return (this.loading ??= this.read().finally(() => (this.loading = null)));
+  }
+
+  async read() {
     const blob = await (await ask("GET", `/api/photos/${this.photo.key}/view`)).blob();
     const levels = [await createImageBitmap(blob)];
     while (Math.min(levels.at(-1).width, levels.at(-1).height) > 2 * SMALLEST) {
@@ -45,7 +50,7 @@ export class Picture {
       each.reduced = true;
       large.delete(each);
     }
-    return this.reduced ? this.enlarge() : null;
+    return this.reduced ? this.load_bitmaps() : null;
   }
 
   // Memory of the bitmaps.

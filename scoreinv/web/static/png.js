@@ -12,9 +12,12 @@ export const colour_png = (layer) =>
     out.set(new Uint8Array(row.buffer));
   });
 
-// Returns a fingerprint of a file, to find equal ones.
+const END = 16; // bytes after the compressed pixels: their CRC and IEND
+
+// Returns a fingerprint of a PNG of this encoder, to find equal ones. The CRC of data with their own CRC would have 16
+// bits that differ, not 32.
 export async function fingerprint(file) {
-  return `${file.size}-${crc(new Uint8Array(await file.arrayBuffer())).toString(16)}`;
+  return `${file.size}-${crc(new Uint8Array(await file.arrayBuffer()).subarray(0, -END)).toString(16)}`;
 }
 
 // kind: PNG's colour type; write(row, out) writes the samples of a row, `channels` bytes per pixel.

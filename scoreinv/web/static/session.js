@@ -14,11 +14,12 @@ import { unpack } from "./tiles.js";
 import * as views from "./views.js";
 
 const DELAY = 400; // milliseconds between a change and its saving
+const RETRY = 5000; // milliseconds between attempts to save while the server is unreachable
 const MOST_STEPS = 100; // of undo, and of redo, that are saved
 const MOST_AGE = 24 * 3600e3;
 const KEEPALIVE = 60_000; // bytes that requests may send, in all, while the page ends
 
-let current = null; // { key, version: of the latest state that was sent }
+let current = null; // { key, version: of the latest state that was sent, refused: whether the server saves no more }
 let name = "";
 let timer = null;
 let saving = null; // promise of the request that is under way
@@ -35,9 +36,13 @@ export function begin(key, title) {
 
 // Saves soon.
 export function changed() {
-  if (!current || !views.sheet()) return;
+  if (!current || current.refused || !views.sheet()) return;
   is_saved = false;
-  timer ??= setTimeout(() => save().catch(show_error), DELAY);
+  save_in(DELAY);
+}
+
+function save_in(milliseconds) {
+  timer ??= setTimeout(() => save().catch(show_error), milliseconds);
 }
 
 // Saves changes now.
@@ -51,7 +56,11 @@ export async function save() {
   const mine = current;
   saving = store(mine, state())
     .catch((error) => {
-      if (mine === current) current = null; // save no more: the error is shown only once
+      if (error.status) mine.refused = true; // the error is shown only once
+      else if (mine === current) {
+        is_saved = false;
+        save_in(RETRY);
+      }
       throw error;
     })
     .finally(() => (saving = null));

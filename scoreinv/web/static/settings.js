@@ -13,6 +13,7 @@ export const strength = (name) => Number(find(`strength-${name}`).value) || null
 
 const reference = find("like");
 let like = null; // the reference photograph: { key, name } of its layer on the server
+let chosen = 0; // number of times that a reference was chosen or cleared
 
 // The controls whose values belong to the photograph. Other controls, such as the brush, keep theirs for the next one.
 const controls = () => document.querySelectorAll("#panel :is(input[data-setting], fieldset[data-setting] input), #format");
@@ -56,6 +57,7 @@ export function show() {
 }
 
 function set_reference(of) {
+  chosen += 1;
   like = of;
   if (!of) reference.value = "";
   find("like-name").textContent = of ? `Reference: ${of.name}` : "Optional: a colour photograph of the same subject. Similar areas take its colours.";
@@ -70,8 +72,9 @@ export function reference_keys() {
 export async function take_reference(file) {
   const { picture } = stage;
   set_reference(null);
+  const mine = chosen;
   const answer = await ask("POST", `/api/photos/${picture.photo.key}/layers?of=like`, file);
-  if (stage.picture === picture) set_reference({ key: (await answer.json()).key, name: file.name });
+  if (stage.picture === picture && mine === chosen) set_reference({ key: (await answer.json()).key, name: file.name });
 }
 
 export const forget_reference = () => set_reference(null);

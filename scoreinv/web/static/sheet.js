@@ -10,7 +10,7 @@ export class Sheet {
   }
 
   get pictures() {
-    return [this.picture, ...this.results.flatMap((result) => [result.picture, shown_picture(result)])];
+    return [...new Set([this.picture, ...this.results.flatMap((result) => [result.picture, shown_picture(result)])])];
   }
 
   get loaded() {
@@ -18,7 +18,7 @@ export class Sheet {
   }
 
   load() {
-    return Promise.all(this.pictures.map((picture) => picture.levels.length || picture.enlarge()));
+    return Promise.all(this.pictures.map((picture) => picture.levels.length || picture.load_bitmaps()));
   }
 
   // Returns the next unused seed of a request.

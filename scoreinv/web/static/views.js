@@ -13,6 +13,7 @@ import { estimate } from "./settings.js";
 import * as session from "./session.js";
 
 let current = null; // { sheet, number }: number of the result, -1 for the marks
+let wanted = 0; // number of requested views: of those that load, only the latest is shown
 let last_button = "open"; // the button of the last task, which gets the focus back
 
 export const view = () => current;
@@ -21,7 +22,9 @@ export const result = () => current?.sheet.results[current.number];
 
 // Shows a view; the pictures of a resumed session may have to be loaded first.
 export async function go(next) {
+  const mine = ++wanted;
   if (!next.sheet.loaded) await next.sheet.load();
+  if (mine !== wanted) return;
   const before = current;
   const of = next.sheet;
   pointer.end();
@@ -69,6 +72,7 @@ function open({ picture, marks, straight }) {
 // Clears the page: no photograph is shown.
 export function close() {
   pointer.end();
+  wanted += 1;
   current = null;
   Object.assign(stage, { picture: null, marks: null, results: [], selection: null });
   show_photo(null);
