@@ -135,19 +135,8 @@ def prepare(job: Job, work: Work) -> tuple[Inputs, list[Note]]:
 
 @lru_cache(maxsize=1)
 def _read_references(paths: tuple[str, ...]) -> list[imaging.Picture]:
-    """Read the reference photos that have colours.
-
-    They are cached, since tasks cache the features of a reference by its `Picture` object.
-
-    Raises InputError if none has colours.
-    """
-    pictures = {path: inputs.read_reference(path) for path in paths}
-    coloured = [picture for picture in pictures.values() if inputs.gives_colours(picture)]
-    if gray := [path for path, picture in pictures.items() if picture not in coloured]:
-        if not coloured:
-            raise InputError(f"{gray[0]}: is grey, and gives no colours")
-        _log.warning("grey reference photos are left out: %s", ", ".join(gray))
-    return coloured
+    """Read reference photos, once: tasks cache the features of a reference by its `Picture` object."""
+    return inputs.read_references(paths)
 
 
 def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
@@ -179,7 +168,6 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
         outputs, pictures = job.outputs, outcome.samples if len(job.outputs) > 1 else [outcome.image]
         if len(outputs) > 1 and outcome.std is not None and not outcome.std.any():
             notes.append(info("samples_equal"))
-            outputs, pictures, todo = outputs[:1], pictures[:1], todo[:1]
         if job.changes is not None and outcome.provenance is not None:
             # No earlier run has finished this picture, so a batch may replace its mask.
             mask = changes_of(outcome, given.picture, pictures)

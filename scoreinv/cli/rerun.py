@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from scoreinv.batch.outputs import OutputOptions, ending, single_output
+from scoreinv.batch.plan import expand
 from scoreinv.cli.options import Common, Hints
 from scoreinv.cli.render import emit, notice, rehearse, warn
 from scoreinv.inputs.mask_options import MaskOptions
@@ -38,7 +39,9 @@ def rerun(
     ] = None,
     avoid: Annotated[str | None, Setting("Mask given to the run with --avoid.", metavar="MASK")] = None,
     hints: Hints = None,
-    like: Annotated[list[str] | None, Setting("Reference photos of the run. Repeatable.", metavar="FILE")] = None,
+    like: Annotated[
+        list[str] | None, Setting("Reference photo of the run, or a folder of them. Repeatable.", metavar="PATH")
+    ] = None,
     model: Annotated[
         list[str] | None, Setting("Model file of the run, if it is not bundled. Repeatable.", metavar="FILE")
     ] = None,
@@ -75,7 +78,7 @@ def rerun(
         None if mask is None else _hole(mask, picture, masks),
         None if avoid is None else _hole(avoid, picture, replace(masks, invert_mask=False, grow=None)),
         None if hints is None else inputs.read_hints(hints, picture.size),
-        [inputs.read_reference(path) for path in like or ()],
+        inputs.read_references(path for item in like or () for path in expand(item, recursive=False)),
     )
     if common.dry_run:
         rehearse(common, {"input": source, "outputs": [target]}, f"{source}: would be written to {target}")
@@ -115,10 +118,12 @@ def _models(record: Record, files: list[str], common: Common) -> Models:
     """
     from scoreinv.models.catalogue import locate, sha256
 
-    given = {sha256(locate(Path(path))): path for path in files}
+    given = {sha256(locate(path)): path for path in files}
     chosen: dict[str, Any] = {}
     for role, model in record.models.items():
         found = given.get(str(model.get("sha256"))) or model.get("name")
+        if found is None and model.get("sha256") is None:
+            raise InputError(f"the {role} model was not loaded from a file: the run cannot be repeated")
         if found is None:
             raise InputError(f"the {role} model has no name, and the SHA-256 {model.get('sha256')}: give its --model")
         chosen[role] = found

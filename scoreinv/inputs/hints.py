@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +16,7 @@ from scoreinv.operators.luma import luma
 from scoreinv.system.errors import InputError
 from scoreinv.windows.boxes import Box, crop
 
+_log = logging.getLogger(__name__)
 _REFERENCE_SIDE = 512  # shorter side of a stored reference; the model uses a smaller size
 
 
@@ -87,22 +90,33 @@ def present_colours(picture: Picture) -> KnownColours | None:
     return KnownColours(picture.rgb(), known) if known.any() else None
 
 
-def read_reference(path: str) -> Picture:
-    """Read a reference photo as 8-bit RGB, with its shorter side reduced to at most `_REFERENCE_SIDE` pixels."""
-    picture = read_picture(path)
+def read_references(paths: Iterable[str]) -> list[Picture]:
+    """Read reference photos, see `references_of`."""
+    return references_of((path, read_picture(path)) for path in paths)
+
+
+def references_of(pictures: Iterable[tuple[str, Picture]]) -> list[Picture]:
+    """Return reference photos as 8-bit RGB, with the shorter side reduced to at most `_REFERENCE_SIDE` pixels.
+
+    Photos that are grey, or prints of one tint, are left out with a warning.
+
+    Args:
+        pictures: the photos, each after its name.
+
+    Raises InputError if there are photos, and none has colours.
+    """
+    reduced = [(name, _reference(picture)) for name, picture in pictures]
+    coloured = [picture for _, picture in reduced if kind_by_colours(picture) == "coloured"]
+    if pale := [name for name, picture in reduced if picture not in coloured]:
+        if not coloured:
+            raise InputError(f"{pale[0]}: has no colours to copy")
+        _log.warning("reference photos without colours are left out: %s", ", ".join(pale))
+    return coloured
+
+
+def _reference(picture: Picture) -> Picture:
     scale = min(1.0, _REFERENCE_SIDE / min(picture.size))
     return Picture(to_samples(picture.resized_rgb(*scaled(picture.size, scale)), np.dtype(np.uint8)))
-
-
-def gives_colours(reference: Picture) -> bool:
-    """Return whether a reference is neither grey nor a print of one tint."""
-    return kind_by_colours(reference) == "coloured"
-
-
-def check_reference(picture: Picture, name: str) -> None:
-    """Raise InputError if a reference has no colours."""
-    if not gives_colours(picture):
-        raise InputError(f"{name}: has no colours to copy")
 
 
 def _resized(values: np.ndarray, height: int, width: int) -> np.ndarray:

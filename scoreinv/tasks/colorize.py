@@ -36,7 +36,7 @@ from scoreinv.conditional.references import ColourPlaces, GrayPlaces, ReferenceC
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
 from scoreinv.imaging.picture import Picture, scaled
 from scoreinv.inputs.arrays import pictures_from_api
-from scoreinv.inputs.hints import KnownColours, check_reference, hints_from_picture, present_colours
+from scoreinv.inputs.hints import KnownColours, hints_from_picture, present_colours, references_of
 from scoreinv.models.loading import Models
 from scoreinv.models.places import colour_places_of, gray_places_of, paleness_of
 from scoreinv.operators import gray, gray_and_hints
@@ -108,7 +108,7 @@ def colorize(
         prior: the model, its name or its file; None: the bundled one.
         method: `conditioned` (a network conditional on the grey) or `pc` (constrained predictor-corrector, with any
             model); None: the model's.
-        steps: steps of the sampler. None: 15 for `conditioned`, 30 for `pc`.
+        steps: steps of the sampler; the mean takes none. None: 15 for `conditioned`, 30 for `pc`.
         samples: number of colourings.
         seed: the same seed gives the same colours; samples come in pairs of opposite noise.
         estimate: `mean`: the average of the samples, or for one of `conditioned` the posterior mean; `sample`: one
@@ -154,12 +154,11 @@ def hints_for(hints: Any, count: int) -> list[KnownColours | None]:
 
 
 def _references_from_api(like: Any) -> list[Picture]:
-    """Return reference photos, given one or a list. Raise InputError for one without colours."""
+    """Return reference photos, given one or a list. Raise InputError if none has colours."""
     given = [] if like is None else like if isinstance(like, list | tuple) else [like]
     pictures = [picture for one in given for picture in pictures_from_api(one)[0]]
-    for picture in pictures:
-        check_reference(picture, "like")
-    return pictures
+    names = ["like"] if len(pictures) == 1 else [f"like[{number}]" for number in range(len(pictures))]
+    return references_of(zip(names, pictures, strict=True))
 
 
 def colorize_picture(

@@ -8,7 +8,7 @@ from scoreinv import tasks
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.records import Record, pixel_hash
 from scoreinv.models.loading import Models
-from scoreinv.system.errors import InputError
+from scoreinv.system.errors import InputError, SettingError
 from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.outcome import Outcome
 from scoreinv.tasks.provenance import hashes, recorded, request_of
@@ -24,10 +24,11 @@ def rerun(record: Record, inputs: Inputs, models: Models, callback: Callback | N
     if (own := pixel_hash(inputs.picture)) != record.original:
         raise InputError(f"the original has the SHA-256 {own}, and that of the record {record.original}")
     for name in sorted(record.inputs.keys() | given.keys()):
+        setting = "like" if name == "references" else name
         if name not in given:
-            raise InputError(f"the run had {name}: give the same")
+            raise SettingError(setting, "is missing: give the same as for the run")
         if record.inputs.get(name) != given[name]:
-            raise InputError(f"{name}: the run had none, or another")
+            raise SettingError(setting, "is not that of the run, which had another or none")
     run = getattr(tasks, f"{record.task}_picture")
     outcome = run(inputs, request, models, callback)
     return recorded(outcome, inputs, request, models)  # type: ignore[no-any-return]

@@ -47,7 +47,7 @@ def test_what_is_no_photo_to_colour_like(scoreinv, conditional, tmp_path):
     Image.fromarray(photo_array()).save("colours.png")
     (tmp_path / "torn.png").write_bytes((tmp_path / "colours.png").read_bytes()[:60])
     for words, said in (
-        (("--like", "grey.png"), "grey.png: is grey, and gives no colours"),
+        (("--like", "grey.png"), "grey.png: has no colours"),
         (("--like", "colours.png", "--like", "torn.png"), "torn.png"),
         (("--like", "absent.png"), "--like absent.png: no such file"),
         (("--like", "-"), "stdin is for the photo"),
@@ -86,6 +86,9 @@ def test_a_half_is_coloured_like_the_other(scoreinv, tmp_path):
         np.square(np.subtract(Image.open(name), right, dtype=float)).mean() for name in ("like.png", "without.png")
     ]
     assert errors[0] < 0.7 * errors[1]
+    dog.convert("L").save("coloured/grey.png")  # which the run would have left out
+    again = scoreinv("rerun", "like.png", "--original", "right.png", "--like", "coloured", "--json")
+    assert (again.code, json.loads(again.out)["equal"]) == (0, True), again.err
 
 
 def test_a_sepia_print_is_said_to_be_one(scoreinv, conditional, tmp_path):

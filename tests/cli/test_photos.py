@@ -94,17 +94,18 @@ def test_dry_run_names_the_map_of_uncertainty(scoreinv, photo, mask):
         assert json.loads(scoreinv(words[0], photo, *words[1:], *options).out)["beside"] == ["map.png"]
 
 
-def test_samples_that_do_not_differ_are_written_once(scoreinv, tmp_path):
-    """Those of a photograph without damage; and a second run finds it so."""
+def test_samples_that_do_not_differ_are_noted(scoreinv, tmp_path):
+    """Those of a photograph without damage. A second run skips it."""
     for folder, name, mode in (("scans", "new.png", "RGB"), ("masks", "new_damage.png", "L")):
         (tmp_path / folder).mkdir()
         Image.new(mode, (16, 16)).save(tmp_path / folder / name)
-    for _ in range(2):
-        outcome = scoreinv("inpaint", "scans", "--mask", "masks", "--samples", 3)
-        assert outcome.code == 0
-        assert "scans/new.png: its samples are equal: one is written\n" in outcome.err
-        there = set(names(tmp_path / "scans_inpainted"))
-        assert there == {"new_inpainted.1.png", "manifest.csv"}
+    words = ("inpaint", "scans", "--mask", "masks", "--samples", 3, "--json")
+    row = json.loads(scoreinv(*words).out)
+    assert "samples_equal" in [note["code"] for note in row["notes"]]
+    written = {f"new_inpainted.{number}.png" for number in (1, 2, 3)}
+    assert set(names(tmp_path / "scans_inpainted")) == {*written, "manifest.csv"}
+    assert {Path(path).name for path in row["outputs"]} == written
+    assert "skipped" in json.loads(scoreinv(*words).out)
 
 
 @pytest.mark.opencv

@@ -7,12 +7,11 @@ from scoreinv.files.write import write_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.hints import (
     KnownColours,
-    check_reference,
-    gives_colours,
     hints_from_picture,
     present_colours,
     read_hints,
-    read_reference,
+    read_references,
+    references_of,
 )
 from scoreinv.system.errors import InputError
 
@@ -82,14 +81,15 @@ def test_a_photo_in_colours_has_them_everywhere() -> None:
     assert found.known.all()
 
 
-def test_a_reference_is_neither_grey_nor_sepia_but_may_be_of_one_hue() -> None:
+def test_a_reference_is_neither_grey_nor_sepia_but_may_be_of_one_hue(caplog) -> None:
     levels = np.linspace(0.1, 0.9, 64 * 64).reshape(64, 64, 1) + np.zeros(3)
-    for picture in (Picture(levels), Picture(levels * np.array([1.0, 0.86, 0.66]))):
-        assert not gives_colours(picture)
+    sepia, blue = (Picture(levels * np.array(tint)) for tint in ((1.0, 0.86, 0.66), (0.5, 0.8, 1.0)))
+    for pale in (Picture(levels), sepia):
         with pytest.raises(InputError, match="like: has no colours"):
-            check_reference(picture, "like")
-    assert gives_colours(Picture(levels * np.array([0.5, 0.8, 1.0])))
-    check_reference(Picture(levels * np.array([0.5, 0.8, 1.0])), "like")
+            references_of([("like", pale)])
+        assert len(references_of([("a", pale), ("b", blue)])) == 1
+        assert "left out: a" in caplog.text
+    assert references_of([]) == []
 
 
 def test_a_large_reference_is_reduced_and_a_small_one_keeps_its_pixels(tmp_path) -> None:
@@ -97,6 +97,6 @@ def test_a_large_reference_is_reduced_and_a_small_one_keeps_its_pixels(tmp_path)
     for size, expected in (((600, 1100), (512, 939)), ((40, 30), (40, 30)), ((512, 700), (512, 700))):
         pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
         write_picture(tmp_path / "a.tif", Picture(pixels), overwrite=True)
-        reference = read_reference(str(tmp_path / "a.tif"))
+        (reference,) = read_references([str(tmp_path / "a.tif")])
         assert reference.size == expected
         assert size != expected or np.array_equal(reference.pixels, pixels)

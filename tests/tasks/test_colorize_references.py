@@ -10,8 +10,9 @@ import torch
 from analytic import gaussian_colour_prior
 from small_chroma import chroma_prior
 
+from scoreinv.files.write import write_picture
 from scoreinv.imaging.picture import Picture
-from scoreinv.inputs.hints import KnownColours
+from scoreinv.inputs.hints import KnownColours, read_references
 from scoreinv.models.loading import Models
 from scoreinv.models.places import colour_places_of
 from scoreinv.operators.luma import luma
@@ -29,6 +30,17 @@ def blocks(seed: int = 0) -> np.ndarray:
 
 def error(image: np.ndarray, truth: np.ndarray) -> float:
     return float(np.square(image - truth).mean())
+
+
+def test_references_are_the_same_from_python_and_from_files(tmp_path) -> None:
+    """Reduced alike, so that `rerun` knows them again; grey ones are left out."""
+    large = np.random.default_rng(0).integers(0, 256, (600, 700, 3), np.uint8)
+    gray = np.zeros((20, 20), np.uint8)
+    for name, pixels in (("large.png", large), ("gray.png", gray)):
+        write_picture(tmp_path / name, Picture(pixels))
+    (read,) = read_references(str(tmp_path / name) for name in ("large.png", "gray.png"))
+    (given,) = colorize_module._references_from_api([large, gray])
+    assert np.array_equal(read.pixels, given.pixels)
 
 
 def test_strokes_win_where_they_are_and_references_beyond_a_strong_edge() -> None:
