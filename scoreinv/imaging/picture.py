@@ -210,7 +210,7 @@ class Picture:
 
         return self._recoloured(strips(), weights, callback)
 
-    def enlarged(self, factor: int) -> Picture:
+    def blank_enlarged(self, factor: int) -> Picture:
         """Return a black picture of `factor` times the size and resolution, with interpolated alpha.
 
         Raises:

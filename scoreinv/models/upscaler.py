@@ -9,6 +9,10 @@ from torch import Tensor
 from scoreinv.networks.span import SPAN
 from scoreinv.prior import Model
 
+_MOST_NOISE = 13 / 255
+"""Largest noise level of the training, that of JPEG compression of quality 60. Beyond it the scales of features grow
+without limit; with this level, pictures of quality 10 come out as well."""
+
 
 class Upscaler(Model):
     """An estimate of the large picture of a small one with noise.
@@ -37,10 +41,10 @@ class Upscaler(Model):
 
         Args:
             factor: 2, 3 or 4; a result of 3 is that of 4, reduced.
-            noise_std: standard deviation of the noise of x.
+            noise_std: standard deviation of the noise of x; above `_MOST_NOISE` it counts as that.
             means: whether the pixels of x are block means of the large picture; if not, it was reduced by a cubic.
         """
-        level, kind = (x.new_full((len(x),), float(value)) for value in (noise_std, means))
+        level, kind = (x.new_full((len(x),), float(value)) for value in (min(noise_std, _MOST_NOISE), means))
         x = x.contiguous(memory_format=torch.channels_last)
         large = self.network(x, 2 if factor == 2 else 4, level, kind)
         if factor == 3:

@@ -254,7 +254,8 @@ class InpaintRequest(DrawRequest):
     """How holes are filled: by samples of a model or by a classical method.
 
     `conditioned` copies deep holes from the rest of the picture, with one or two evaluations and no steps
-    (`tasks.deep_holes`). A classical method needs no model, so no other setting goes with it.
+    (`tasks.deep_holes`). A classical method draws no samples: `steps`, `start`, `samples` and `estimate` do not go with
+    it.
 
     Attributes:
         estimate: None: `detail` for one sample of `conditioned`, else `sample`. For deep holes both are a sample.
@@ -274,8 +275,8 @@ class InpaintRequest(DrawRequest):
     steps: Annotated[
         int | None,
         Setting(
-            f"Sampler steps. (default: {FILL_STEPS['conditioned']}, for narrow holes {NARROW_FILL_STEPS}; pc "
-            f"{FILL_STEPS['pc']}, the paper's 1000)",
+            f"Sampler steps; narrow holes take at most {NARROW_FILL_STEPS}, copied ones none. (default: "
+            f"{FILL_STEPS['conditioned']}; pc {FILL_STEPS['pc']}, the paper's 1000)",
             STEPS,
             advanced=True,
         ),
@@ -368,7 +369,8 @@ class ColorizeRequest(DrawRequest):
     steps: Annotated[
         int | None,
         Setting(
-            f"Sampler steps. (default: {COLOR_STEPS['conditioned']}; pc {COLOR_STEPS['pc']}, the paper's 1000)",
+            f"Sampler steps of samples; the mean takes none. (default: {COLOR_STEPS['conditioned']}; pc "
+            f"{COLOR_STEPS['pc']}, the paper's 1000)",
             STEPS,
             advanced=True,
         ),
@@ -510,15 +512,15 @@ class SolveRequest(Request):
     def roles(self, given: Collection[Given]) -> list[Role]:
         return ["denoise"]
 
-    def decided(self, *, estimated: bool) -> tuple[RestorationMethod, int]:
-        """Return method and steps for a start from an estimate (`estimated`) or from the SDE's prior."""
-        sampler: RestorationMethod = "diffpir" if estimated else "mmps"
+    def method_and_steps(self, *, from_estimate: bool) -> tuple[RestorationMethod, int]:
+        """Return method and steps for a start from an estimate or from the SDE's prior."""
+        sampler: RestorationMethod = "diffpir" if from_estimate else "mmps"
         method = self.method or ("dpir" if self.mean else sampler)
         if self.steps is not None:
             return method, self.steps
-        if method == "dpir" and estimated:
+        if method == "dpir" and from_estimate:
             return method, MEAN_STEPS
-        return method, RESTORATION_STEPS[method] * (1 if estimated or method == "dps" else FULL_STEPS)
+        return method, RESTORATION_STEPS[method] * (1 if from_estimate or method == "dps" else FULL_STEPS)
 
 
 @dataclass(frozen=True)
@@ -546,7 +548,7 @@ class DenoiseRequest(SolveRequest):
 
 @dataclass(frozen=True)
 class UpscaleRequest(SolveRequest):
-    """How a picture is enlarged: the mean is a network's estimate, and samples start from it.
+    """How a picture is enlarged: the mean is a network's estimate, and samples start from it. Noise is removed first.
 
     Attributes:
         noise_std: standard deviation of the picture's noise, in [0, 1]; 0: the reduced result equals the picture. None:
@@ -588,10 +590,10 @@ class UpscaleRequest(SolveRequest):
             raise SettingError("steps", "needs samples: the mean takes one evaluation")
 
     def roles(self, given: Collection[Given]) -> list[Role]:
-        return ["upscale"] if self.mean else ["denoise", "upscale"]
+        return ["upscale", "denoise"]
 
     def result_of(self, picture: Picture) -> Picture:
-        return picture.enlarged(self.factor)
+        return picture.blank_enlarged(self.factor)
 
 
 def _kernel_from_text(text: str | None) -> Any:
@@ -785,7 +787,7 @@ class RestoreRequest(Request):
     def roles(self, given: Collection[Given]) -> list[Role]:
         used: dict[Role, bool] = {
             "inpaint": self.inpaint,
-            "denoise": self.denoise,
+            "denoise": self.denoise or self.enlarge is not None,
             "colorize": self.colorize,
             "damage": self.inpaint and "mask" not in given,
             "upscale": self.enlarge is not None,
@@ -793,7 +795,7 @@ class RestoreRequest(Request):
         return [role for role, is_used in used.items() if is_used]
 
     def result_of(self, picture: Picture) -> Picture:
-        return picture if self.enlarge is None else picture.enlarged(self.enlarge)
+        return picture if self.enlarge is None else picture.blank_enlarged(self.enlarge)
 
     def check_given(self, given: Collection[Given]) -> None:
         if "mask" in given and not self.inpaint:

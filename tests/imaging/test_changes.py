@@ -31,7 +31,7 @@ def test_a_part_and_other_sizes():
     assert np.argwhere(changes(Picture(PIXELS), [result], None, (1, 2, 4, 5))).tolist() == [[3, 4]]
     generated = np.zeros((6, 8), dtype=bool)
     generated[1, 1] = True
-    large = changes(Picture(PIXELS), [Picture(PIXELS).enlarged(2)], generated)
+    large = changes(Picture(PIXELS), [Picture(PIXELS).blank_enlarged(2)], generated)
     assert (large[2:4, 2:4] == GENERATED).all()
     assert (large == GENERATED).sum() == 4
     assert (large != IDENTICAL).all()

@@ -61,7 +61,7 @@ class Scene:
             "colorized": picture.colorized(self.rgb).pixels,
             "chroma": picture.with_chroma(self.low).pixels,
             "resized": picture.resized_rgb(1 + height // 3, 1 + width // 3),
-            "enlarged": picture.enlarged(2).pixels,
+            "enlarged": picture.blank_enlarged(2).pixels,
             "tones": with_tones(picture, CURVES).pixels,
             "differing": differing(picture, other),
             "changes": changes(picture, [picture, other], self.hole),
@@ -126,4 +126,4 @@ def test_results_keep_metadata_and_a_profile_that_fits(mode: str) -> None:
     filled = picture.with_fills([Fill(whole, scene.hole, scene.rgb)])
     for result in (filled, picture.part(whole), picture.covered(scene.hole), with_tones(picture, CURVES)):
         assert (result.metadata, result.mode) == (metadata, mode)
-    assert picture.enlarged(3).metadata == replace(metadata, dpi=(900.0, 600.0))
+    assert picture.blank_enlarged(3).metadata == replace(metadata, dpi=(900.0, 600.0))

@@ -188,7 +188,7 @@ def test_an_enlarged_picture_is_black_with_interpolated_alpha(dtype):
     peak = 1 if dtype == np.float32 else np.iinfo(dtype).max
     pixels = np.full((6, 8, 2), peak, dtype)
     pixels[:, :4, 1] = 0
-    large = Picture(pixels, Metadata(icc=b"profile", dpi=(300.0, 200.0))).enlarged(3)
+    large = Picture(pixels, Metadata(icc=b"profile", dpi=(300.0, 200.0))).blank_enlarged(3)
     assert (large.size, large.mode, large.pixels.dtype) == ((18, 24), "LA", dtype)
     assert (large.metadata.icc, large.metadata.dpi) == (b"profile", (900.0, 600.0))
     assert not large.pixels[..., 0].any()
@@ -196,7 +196,7 @@ def test_an_enlarged_picture_is_black_with_interpolated_alpha(dtype):
     assert_array_equal(alpha[:, :11], 0)  # the cubic's overshoots are clipped
     assert_allclose(alpha[:, 11:13], [[8 / 27, 19 / 27]] * 18, atol=0.5 / 255)
     assert_array_equal(alpha[:, 13:], 1)
-    assert Picture(pixels[..., 0]).enlarged(2).metadata.dpi is None
+    assert Picture(pixels[..., 0]).blank_enlarged(2).metadata.dpi is None
 
 
 def test_pictures_have_at_most_400_megapixels():
@@ -204,7 +204,7 @@ def test_pictures_have_at_most_400_megapixels():
     with pytest.raises(InputError, match="larger: 20001x20000 is 400 megapixels, the limit is 400"):
         check_megapixels(20_001, 20_000, "larger")
     with pytest.raises(InputError, match="the picture, enlarged 20001 times"):
-        Picture(np.zeros((1, 1), np.uint8)).enlarged(20_001)
+        Picture(np.zeros((1, 1), np.uint8)).blank_enlarged(20_001)
     assert (scaled((30, 50), 0.5), scaled((3, 500), 0.1)) == ((15, 25), (1, 50))
 
 

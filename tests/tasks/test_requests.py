@@ -197,8 +197,7 @@ def test_front_ends_give_noise_in_grey_levels() -> None:
         (ColorizeRequest(), set(), ["colorize"]),
         (DenoiseRequest(), set(), ["denoise"]),
         (DeblurRequest(), set(), ["denoise"]),
-        (UpscaleRequest(), set(), ["upscale"]),
-        (UpscaleRequest(samples=2), set(), ["denoise", "upscale"]),
+        (UpscaleRequest(), set(), ["upscale", "denoise"]),
         (DamageRequest(), set(), ["damage"]),
         (SelectRequest(), set(), []),
         (RestoreRequest(), set(), ["inpaint", "denoise", "colorize", "damage"]),
@@ -236,7 +235,7 @@ def test_the_steps_of_a_restoration(settings: dict[str, Any], steps: list[str]) 
     ],
 )
 def test_methods_and_steps_that_a_user_leaves_open(settings: dict[str, Any], estimated: bool, decided: object) -> None:
-    assert SolveRequest(**settings).decided(estimated=estimated) == decided
+    assert SolveRequest(**settings).method_and_steps(from_estimate=estimated) == decided
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from independent_pixels import HEIGHT, WIDTH, apply, prior, truth
 from PIL import Image
+from scipy import ndimage
 
 import scoreinv
 from scoreinv.analysis.jpeg_quantisation import quantisation_noise
@@ -22,7 +23,7 @@ from scoreinv.operators import downsampling
 from scoreinv.system.errors import Cancelled, SettingError
 from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.requests import Inputs, UpscaleRequest
-from scoreinv.tasks.upscale import ERROR, stored_noise, upscale_picture, upscaling_windows
+from scoreinv.tasks.upscale import ERROR, Enlarging, stored_noise, upscale_picture, upscaling_windows
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
@@ -97,11 +98,45 @@ def test_the_blocks_of_a_jpeg_are_not_enlarged():
     assert rms(outcome.image, photo) < 0.98 * rms(exact.image, photo)
 
 
+@pytest.mark.parametrize(("level", "factor", "given"), [(10, 2, True), (30, 3, True), (30, 3, False)])
+def test_noise_is_removed_first(level, factor, given):
+    """With noise beyond that of its training, the network's output is without limit."""
+    photo = large()
+    noise = level * np.random.default_rng(0).standard_normal((144 // factor, 192 // factor, 3))
+    y = np.rint((small(photo, factor) + noise).clip(0, 255)).astype(np.uint8)
+    outcome = scoreinv.upscale(y, factor, noise_std=level / 255 if given else None)
+    assert 255 * outcome.noise_std == pytest.approx(level, rel=0.35)
+    assert rms(small(outcome.image / np.float32(255), factor), small(photo, factor)) < 0.7 * level
+
+
+@pytest.mark.parametrize("quality", [10, 25])
+def test_strong_compression_is_no_noise_without_limit(quality):
+    photo, file = large(), io.BytesIO()
+    Image.fromarray(small(photo)).save(file, "JPEG", quality=quality)
+    y = np.asarray(Image.open(file))
+    image = scoreinv.upscale(y).image
+    cubic = np.asarray(Image.fromarray(y).resize((192, 144), Image.Resampling.BICUBIC))
+    assert rms(image, 255 * photo) < rms(cubic, 255 * photo)
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_contrasts_that_the_network_does_not_know_come_out_as_they_are(factor):
+    """White specks and lines on black became bursts of colours, some pixels wide."""
+    y = np.zeros((64, 64, 3), np.uint8)
+    y[8::16, 8::16] = y[40:42] = y[:, 50] = 255
+    image = scoreinv.upscale(y, factor, noise_std=0.0).image.astype(int)
+    plain = y.repeat(factor, 0).repeat(factor, 1)
+    far = ~ndimage.binary_dilation(plain[..., 0] > 0, iterations=3 * factor)
+    assert far.any()
+    assert image[far].max() < 12
+    assert rms(image.reshape(64, factor, 64, factor, 3).mean((1, 3)), y) < 8
+
+
 def test_windows_give_the_picture_of_the_whole(monkeypatch):
     y = small(large(240, 240))
     whole = scoreinv.upscale(y, downsampling="bicubic").image
-    monkeypatch.setattr("scoreinv.tasks.upscale._LEAST_SIDE", 60)
-    monkeypatch.setattr("scoreinv.tasks.upscale._MOST_SIDE", 64)
+    monkeypatch.setattr("scoreinv.tasks.upscale._LEAST_SIDE", 78)
+    monkeypatch.setattr("scoreinv.tasks.upscale._MOST_SIDE", 80)
     shares: list[float] = []
     parts = scoreinv.upscale(y, downsampling="bicubic", callback=shares.append).image
     assert abs(parts.astype(int) - whole).max() <= 1
@@ -170,9 +205,10 @@ def test_the_callback_is_called_within_a_window(factor):
 def test_the_correction_weighs_the_noise_against_the_error_of_the_estimate(noise_std, monkeypatch):
     """For block means A A^T = 1 / 4, so a constant error is corrected by 1 / (1 + 4 (noise / e)^2)."""
     monkeypatch.setattr(Upscaler, "enlarged", lambda self, x, factor, *_, **__: x.new_full((1, 3, 48, 48), 0.4))
-    y = np.full((24, 24, 3), 0.5, np.float32)
-    image = scoreinv.upscale(y, 2, noise_std=noise_std).image
-    np.testing.assert_allclose(image, 0.4 + 0.1 / (1 + 4 * (noise_std / ERROR) ** 2), atol=1e-5)
+    y = Picture(np.full((24, 24, 3), 0.5, np.float32))
+    enlarging = Enlarging(y, noise_std, UpscaleRequest(), scoreinv.load_upscaler("upscaler"))
+    ((_, x),) = enlarging.windows(None)
+    torch.testing.assert_close(x, x.new_full(x.shape, 0.4 + 0.1 / (1 + 4 * (noise_std / ERROR) ** 2)))
 
 
 def test_an_estimate_beyond_white_is_limited_and_still_reduces_to_the_photograph(monkeypatch):
@@ -235,7 +271,7 @@ def test_another_upscaler_is_a_model_or_its_file():
     bundled = scoreinv.upscale(y, noise_std=0.1)
     loaded = scoreinv.load_upscaler("upscaler")
     with torch.no_grad():
-        loaded.network.x2.conv_out.bias += 0.1
+        loaded.network.x2.conv_out.bias[0] += 0.1  # one of the four pixels: the correction keeps their mean
     assert (scoreinv.upscale(y, model=loaded, noise_std=0.1).image != bundled.image).any()
     file = PRETRAINED / "upscaler" / "model.safetensors"
     assert (scoreinv.upscale(y, noise_std=0.1, model=file).image == bundled.image).all()
@@ -251,4 +287,6 @@ def test_a_callback_stops_the_work_before_the_model_is_loaded():
 @pytest.mark.parametrize(("level", "found"), [(3, 0), (8, 8)])
 def test_film_grain_counts_as_no_noise(level, found):
     noise = level * np.random.default_rng(0).standard_normal((192, 192))
-    assert 255 * stored_noise(Picture(np.float32(0.5 + noise / 255))) == pytest.approx(found, rel=0.1)
+    noise_std, is_white = stored_noise(Picture(np.float32(0.5 + noise / 255)))
+    assert 255 * noise_std == pytest.approx(found, rel=0.1)
+    assert is_white
