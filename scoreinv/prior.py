@@ -216,7 +216,8 @@ class Network(nn.Module):
 
 
 class Model(nn.Module):
-    """Base class of models in files: a network and the meaning of its output (a prior, a classifier or a detector).
+    """Base class of models in files: a network and the meaning of its output (a prior, a classifier, a detector
+    or an upscaler).
 
     Attributes:
         kind: name of the kind, for messages.

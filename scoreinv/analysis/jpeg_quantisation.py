@@ -81,9 +81,10 @@ class Coding:
 
 
 def quantisation_noise(steps: np.ndarray) -> float:
-    """Return the standard deviation, in [0, 1], of values whose coefficients are rounded to steps in levels.
+    """Return mean(q) / sqrt(12), the standard deviation in [0, 1] of values whose coefficients have steps of q levels.
 
-    A coefficient rounded to steps of q has an error of q / sqrt(12).
+    It is an estimate. With an error of q / sqrt(12) in each coefficient it would be the root mean square of q, but most
+    coefficients with large steps are 0, and have smaller errors.
     """
     return float(steps.mean()) / 12**0.5 / 255
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -10,6 +11,8 @@ from scoreinv.operators import Operator
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import Number, check, require
+from scoreinv.windows.boxes import Box
+from scoreinv.windows.transforms import Orientation
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +55,13 @@ class GivenObservation(PriorWrapper):
         super().__init__(prior)
         self.operator, self.y, self.noise_std = observation.operator, observation.y, observation.noise_std
 
-    def around(self, prior: Prior) -> Prior:
+    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
         order = f"put the tiles inside, {type(self).__name__}(Tiled(...), ...)"
         raise InputError(f"an observation is of the whole picture: {order}")
+
+    def turned(self, orientation: Orientation) -> Prior:
+        order = f"put the orientations inside, {type(self).__name__}(SelfEnsemble(...), ...)"
+        raise InputError(f"an observation cannot be turned: {order}")
 
     def finish(self, x0: Tensor) -> Tensor:
         x0 = self.prior.finish(x0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import GUIDANCE, check, require
+from scoreinv.windows.boxes import Box
 
 Classifier = Callable[[Tensor, Tensor], Tensor]
 """Maps states (B, C, H, W) and times (B,) to logits (B, classes)."""
@@ -35,6 +36,9 @@ class ClassifierGuidance(PriorWrapper):
         self.label = torch.as_tensor(label, dtype=torch.long).reshape(-1)
         self.scale = scale
         self.vjps_per_noise = prior.vjps_per_noise + 1
+
+    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
+        raise InputError("a class is of the whole picture: put the tiles inside, ClassifierGuidance(Tiled(...), ...)")
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         t = as_time(t).expand(x.shape[0])

@@ -30,9 +30,11 @@ class DamageDetector(Model):
         self.image_size = image_size
 
     def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # as in `Model`
+        super().to(*args)  # checks them, and moves the encoder to a device
         for target in args:
-            self.encoder.to(target)
-        return super().to(*args)
+            if isinstance(target, torch.dtype):
+                self.encoder.to(target)
+        return self
 
     def logits(self, pictures: Tensor) -> Tensor:
         """Return log p / (1 - p) of each pixel, (B, 1, H, W).

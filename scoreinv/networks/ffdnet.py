@@ -66,7 +66,7 @@ class FFDNet(Network):
         self.middle = Layers(conv(config.width, config.width, 3) for _ in range(config.layers - 2))
         self.conv_out = conv(config.width, features, 3)
 
-    def forward(self, x: Tensor, label: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
         level = label[:, None, None, None].to(x.device, x.dtype)
         contrast = (self.config.noise_limit / level).clamp_max(1)
         shrinkage = 1 / (1 + (level / HALVING_LEVEL).square())

@@ -50,7 +50,10 @@ class Colours(nn.Module):
         return -distance.square() / 2 - 2 * self.log_width
 
     def paleness(self, weights: Tensor) -> Tensor:
-        """Return how much paler the mean colour is than the colours: E|c| / |E c|, (N,), for weights (`_COLOURS`, N).
+        """Return how much paler the mean colour is than the colours, (N,), for weights w (`_COLOURS`, N).
+
+        It is sum_k w_k sqrt(E_k |c|^2) / |E c|, where E_k is the expectation over component k.
+
 
         It is near 1 if one hue is likely, as of skin, and large for clothes, whose hues cancel in the mean.
         """

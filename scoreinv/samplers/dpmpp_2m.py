@@ -7,7 +7,8 @@ with noise eta is exact for a constant denoised mean D. Extrapolating D to the m
     D   = D_t + (D_t - D_r) h / (2 (lambda(t) - lambda(r)))
 
 where D_r is the denoised mean at the time r visited before t (Lu et al. 2022, arXiv 2211.01095, eq. 12 and section 5).
-Only alpha and sigma enter, so the sampler works with any SDE.
+The paper has eta = 0 and eta = 1; values between interpolate. Second order holds for eta = 0. Only alpha and sigma
+enter, so the sampler works with any SDE.
 """
 
 from __future__ import annotations

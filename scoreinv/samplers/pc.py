@@ -52,7 +52,7 @@ class ReverseDiffusion(Checked):
     """A predictor: (2 - a) x + (1 + eta)/2 G^2 score + sqrt(eta) G z, the forward step x_t = a x_s + G z reversed.
 
     Song et al. 2021, eq. 46, with a and G of the exact forward kernel: those of SMLD for VE and of DDPM for `DDPM`.
-    eta = 0 is the discretised probability flow of appendix E.
+    eta = 0 is the discretised probability flow of appendix D.3.
     """
 
     eta: Annotated[float, Number(0, 1)] = 1.0

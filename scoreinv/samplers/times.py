@@ -69,8 +69,8 @@ def time_grid(
     else:
         grid = spacing(sde, steps, 1.0 if start is None else start)
     require(grid.ndim == 1 and len(grid) > 0, "a time grid needs at least one time")
-    inside = (grid >= 0) & (grid <= 1) & (sde.sigma(grid) > 0)
-    require(bool(inside.all()), "times must lie in [0, 1], with sigma > 0")
+    require(bool(((grid >= 0) & (grid <= 1)).all()), "times must lie in [0, 1]")
+    require(bool((sde.sigma(grid) > 0).all()), f"times without noise: end at t = {sde.sampling_end}, not at t = 0")
     require(bool((grid[1:] != grid[:-1]).all()), "consecutive times of a grid must differ")
     if start is not None and grid[0] != start:
         raise InputError(f"the grid begins at t = {float(grid[0])}, but the start state is at t = {start}")

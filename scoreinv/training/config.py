@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -174,7 +174,7 @@ class ObservationConfig:
     @property
     def kinds(self) -> dict[str, float]:
         """Return the share of each kind of observation."""
-        return {name: share for name, share in asdict(self).items() if not name.endswith(("films", "prints"))}
+        return {name: getattr(self, name) for name in ("nothing", "holes", "gray", "hints", "damaged_gray", "refined")}
 
 
 @dataclass(frozen=True)

@@ -367,7 +367,8 @@ class Trainer:
             ) from error
         useful = None
         if self.validation is not None and self.baseline_loss is not None:
-            useful = self.validation.mean <= useful_loss(config, self.baseline_loss)
+            limit = useful_loss(config, self.baseline_loss)
+            useful = None if limit is None else self.validation.mean <= limit
         return TrainResult(
             trained=self.model,
             model=self.run.model,

@@ -256,10 +256,13 @@ def luma_features(model: ConditionalPrior, observed: Tensor, luma: Tensor) -> tu
     return tuple(value.new_zeros(len(luma), *value.shape[1:]).index_put((complete,), value) for value in maps)
 
 
-def useful_loss(config: TrainingConfig, baseline: float) -> float:
-    """Return the held-out loss above which samples are noise, or results are hardly better than classical ones."""
+def useful_loss(config: TrainingConfig, baseline: float) -> float | None:
+    """Return the held-out loss above which samples are noise, or results are hardly better than classical ones.
+
+    None for classifiers.
+    """
     if isinstance(config.model, ClassifierConfig):
-        return math.inf
+        return None
     return (0.95 if config.trained == "chroma" or config.observations is not None else 0.5) * baseline
 
 

@@ -79,7 +79,8 @@ class TrainResult:
         loss: training loss in the last line of metrics; None if no step was done.
         validation: held-out loss of the averaged weights; None without held-out pictures.
         baseline_loss: held-out loss of a prediction that ignores the pictures; None without held-out pictures.
-        useful: whether the held-out loss is well below the baseline (`losses.useful_loss`); None without.
+        useful: whether the held-out loss is well below the baseline (`losses.useful_loss`); None for classifiers, and
+            without held-out pictures.
         samples: file of the last sample grid; None if there is none.
         precision: of the network's inner layers, `float32` or `bfloat16`.
     """

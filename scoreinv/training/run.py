@@ -31,7 +31,7 @@ from scoreinv.models.config import AnyModel
 from scoreinv.models.model_file import read_metadata
 from scoreinv.networks.blocks import channels_last, freeze_norms
 from scoreinv.networks.chroma import ChromaNetwork
-from scoreinv.system.errors import InputError
+from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.files import atomic_write, remove_leftovers
 from scoreinv.system.options import require
 from scoreinv.training.config import TrainingConfig, read_config
@@ -262,7 +262,9 @@ def initial_model(config: TrainingConfig, init: AnyModel | None) -> AnyModel:
             for name, part in init.parts().items():
                 parts[name].load_state_dict(part.state_dict())
         except (RuntimeError, KeyError) as error:
-            raise InputError("the model to start from has another network than the one to train") from error
+            raise SettingError(
+                "init", "has another network than the configuration: give a model of the same network"
+            ) from error
     for part in model.parts().values():
         if config.trained == "chroma" and isinstance(part, ChromaNetwork):
             part.train_last_stages()

@@ -9,7 +9,7 @@ from gaussian import GaussianPrior
 from mixture import SDES
 from torch import Tensor
 
-from scoreinv.guidance import MMPS, ConstrainedPC, DiffPIR, PiGDM
+from scoreinv.guidance import MMPS, ClassifierGuidance, ConstrainedPC, DiffPIR, PiGDM
 from scoreinv.operators import Blur, LinearOperator, kernels, mask, valid_blur
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers import ODE, PC, DPMpp2M, NoiseStream
@@ -262,6 +262,19 @@ def test_a_condition_inside_is_refused() -> None:
     for inside in (DiffPIR(prior, operator, y), SelfEnsemble(DiffPIR(prior, operator, y), UPRIGHT)):
         with pytest.raises(InputError, match="put the tiles inside, DiffPIR"):
             Tiled(inside, 8, 0).noise(y, 0.5)
+
+
+def test_a_class_of_crops_is_refused() -> None:
+    """The classifier would be shown one window, not the picture."""
+    guided = ClassifierGuidance(GaussianPrior(SDES["vp"], 0.3, 0.1), lambda x, t: x.flatten(1), 0)
+    with pytest.raises(InputError, match="put the tiles inside, ClassifierGuidance"):
+        Tiled(guided, 8, 0).noise(torch.zeros(1, 1, 16, 16), 0.5)
+
+
+def test_an_observation_is_not_turned() -> None:
+    prior, operator, y = GaussianPrior(SDES["vp"], 0.3, 0.1), mask(torch.ones(1, 1, 16, 16)), torch.zeros(1, 1, 16, 16)
+    with pytest.raises(InputError, match="put the orientations inside, DiffPIR"):
+        SelfEnsemble(DiffPIR(prior, operator, y), ALL).noise(y, 0.5)
 
 
 @pytest.mark.parametrize(("height", "width"), [(24, 24), (12, 32)])

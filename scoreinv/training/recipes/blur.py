@@ -5,8 +5,8 @@
 PHOTOS is a folder of photographs; those named in pretrained/blur/held_out.txt are excluded. Crops at scales 0.5 to 1
 are decoded to light, half of them overexposed by a factor of up to 2. A Gaussian, a disk or a line blurs the light,
 which is clipped at white and encoded. Noise and JPEG or rounding follow. A third is sharp; some of these are blurred in
-one part, or sharpened. Training rotates and mirrors the spectra. The loss is the cross-entropy of the kind and of a
-line's angle, and the negative log likelihood of the size of the blur.
+one part, or sharpened. Training rotates and mirrors the spectra. The loss is the cross-entropy of the kind, plus half
+of the cross-entropy of a line's angle and half of the negative log likelihood of the size of the blur.
 """
 
 from __future__ import annotations

