@@ -18,8 +18,8 @@ _TILE = 8  # side of the tiles that are upsampled separately, in pixels of the m
 _SURE = 0.02  # tiles whose probabilities are all within this of 0 or of 1 are constant; most are
 
 
-class EdgesOfPicture:
-    """The edges of a picture, for upsampling masks of lower resolution.
+class GuidedUpsampler:
+    """Upsamples masks of lower resolution along the edges of a picture.
 
     In each window a mask's probabilities p are a linear function of the colours I (guided filter: He, Sun and Tang,
     TPAMI 2013), fitted at low resolution and applied at full resolution (He and Sun, arXiv 1505.00996):

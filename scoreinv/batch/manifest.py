@@ -126,25 +126,25 @@ class Manifest(Table):
 
 
 @contextmanager
-def manifest_of(jobs: Plan) -> Iterator[Manifest | None]:
+def manifest_of(plan: Plan) -> Iterator[Manifest | None]:
     """Yield the manifest of a plan; None if the plan has neither a folder nor a store for it.
 
     Files of an object store cannot be appended to: there the manifest is written at the end, as
     `manifests/TIME-NUMBER.csv`.
     """
-    if jobs.store is None:
-        yield None if jobs.folder is None else Manifest(jobs.folder / MANIFEST)
+    if plan.store is None:
+        yield None if plan.folder is None else Manifest(plan.folder / MANIFEST)
         return
     with TemporaryDirectory(prefix="scoreinv-") as folder:
         path = Path(folder, MANIFEST)
         manifest = Manifest(path)
-        manifest.finished = {job.source for job in jobs.jobs}  # earlier runs recorded their results
+        manifest.finished = {job.source for job in plan.jobs}  # earlier runs recorded their results
         try:
             yield manifest
         finally:
             if path.exists():
                 when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-                write_url(f"{jobs.store}/manifests/{when}-{secrets.token_hex(4)}.csv", path.read_bytes())
+                write_url(f"{plan.store}/manifests/{when}-{secrets.token_hex(4)}.csv", path.read_bytes())
 
 
 def _line(columns: tuple[str, ...], row: dict[str, Any]) -> bytes:

@@ -60,31 +60,31 @@ def run(
     named = {source.name: f"the {role} model" for role, source in sources.items() if source is not None}
     if output.changes is not None and type(request) not in REQUESTS.values():
         raise InputError("--changes does not go with a task that makes masks")
-    jobs = Planner(photos, suffix, request.results, output, auxiliary, named, kind).plan()
-    if common.json and any(job.output == STREAM for job in jobs.jobs):
+    plan = Planner(photos, suffix, request.results, output, auxiliary, named, kind).plan()
+    if common.json and any(job.output == STREAM for job in plan.jobs):
         raise InputError("-o - and --json both need stdout: name a file with -o")
     if auxiliary.uncertainty is not None:
         imaging.load_opencv()  # for its colour map
-    hashed = jobs.folder is not None or jobs.store is not None
-    work = Work(task, request, models, auxiliary, output, jobs.batch, hashed, common.dry_run, describe)
+    hashed = plan.folder is not None or plan.store is not None
+    work = Work(task, request, models, auxiliary, output, plan.batch, hashed, common.dry_run, describe)
     models.machine.check()
-    raise typer.Exit(_process(jobs, work, common))
+    raise typer.Exit(_process(plan, work, common))
 
 
-def _process(jobs: Plan, work: Work, common: Common) -> int:
+def _process(plan: Plan, work: Work, common: Common) -> int:
     """Process the photos and print their rows; return the exit status."""
     from scoreinv.batch.manifest import manifest_of
     from scoreinv.batch.resume import row_if_skipped
     from scoreinv.batch.run import run as run_batch
 
-    wanted = [job for job in jobs.jobs if row_if_skipped(job, jobs, overwrite=work.options.overwrite) is None]
+    wanted = [job for job in plan.jobs if row_if_skipped(job, plan, overwrite=work.options.overwrite) is None]
     title = wanted[0].source if len(wanted) == 1 else f"{len(wanted)} photographs"
-    report = Report(jobs, common, len(wanted))
-    with nullcontext() if common.dry_run else manifest_of(jobs) as manifest:
+    report = Report(plan, common, len(wanted))
+    with nullcontext() if common.dry_run else manifest_of(plan) as manifest:
         try:
             with (
-                progress_bar(title, quiet=common.quiet or common.dry_run or (common.json and jobs.batch)) as show,
-                closing(run_batch(jobs, work, show)) as rows,
+                progress_bar(title, quiet=common.quiet or common.dry_run or (common.json and plan.batch)) as show,
+                closing(run_batch(plan, work, show)) as rows,
             ):
                 for row in rows:
                     if manifest is not None:

@@ -79,38 +79,38 @@ class RunOptions:
     ] = None
 
 
-def train(*, subject: Subject, run: RunOptions, common: Common) -> None:
+def train(*, subject: Subject, options: RunOptions, common: Common) -> None:
     """Train a prior, a classifier or a damage detector. Ctrl-C saves, --resume continues.
 
     \b
     scoreinv train --sde ve --conditional --init photo --data PHOTOS/ --out mine
     scoreinv train --resume --out mine   # continues where it stopped
     """
-    _check(subject, run)
+    _check(subject, options)
     leads = os.environ.get("RANK", "0") == "0"  # the first of torchrun's processes
     if not leads:
         common = replace(common, quiet=True, json=False)
     device = device_of(common.device)
     set_threads(common.threads)
-    config = _configuration(subject, run, common)
+    config = _configuration(subject, options, common)
     kind = "damage" if config.damage is not None else type(config.model.sde).__name__.lower()
-    remark = _remark(config, subject, run)
-    folder = training.TrainingRun(Path(run.out or f"runs/{kind}-{datetime.now():%Y-%m-%d-%H%M%S}"))
+    remark = _remark(config, subject, options)
+    run = training.TrainingRun(Path(options.out or f"runs/{kind}-{datetime.now():%Y-%m-%d-%H%M%S}"))
     if common.dry_run:
         if leads:
-            if run.init is not None:
-                ModelSource(run.init, common.machine).check()
-            training.check_run(config, folder.path, resume=run.resume, overwrite=common.overwrite)
+            if options.init is not None:
+                ModelSource(options.init, common.machine).check()
+            training.check_run(config, run.path, resume=options.resume, overwrite=common.overwrite)
             if remark:
                 notice(common, remark)
-            rehearse(common, {"output": str(folder.path)}, f"would train {_ends(config)} in {folder.path}")
+            rehearse(common, {"output": str(run.path)}, f"would train {_ends(config)} in {run.path}")
         return
-    if run.resume and (notes := folder.finished(config)):
-        model = str(folder.model)
+    if options.resume and (notes := run.finished(config)):
+        model = str(run.model)
         emit(common, {"output": model, "outputs": [model], "steps": notes["step"], "images": notes["images"]})
-        notice(common, f"{folder.path}: the run of {_ends(config)} is finished; --steps or --minutes extend it")
+        notice(common, f"{run.path}: the run of {_ends(config)} is finished; --steps or --minutes extend it")
         return
-    result = _train(config, folder, run, device, common, remark)
+    result = _train(config, run, options, device, common, remark)
     outputs = [str(path) for path in (result.model, result.samples) if path is not None]
     record = {
         "output": str(result.model),
@@ -127,40 +127,40 @@ def train(*, subject: Subject, run: RunOptions, common: Common) -> None:
     emit(common, record)
     loss = "" if result.loss is None else f", loss {result.loss:.4f}"
     notice(common, f"{', '.join(outputs)} ({result.steps:,} steps, {duration(result.seconds)}{loss})")
-    notice(common, f"{folder.path}: config.json, metrics.jsonl and state/; --resume continues from them")
+    notice(common, f"{run.path}: config.json, metrics.jsonl and state/; --resume continues from them")
     if result.useful is False and result.validation is not None:
         losses = f"the held-out loss is {result.validation.mean:.3g}, a constant's {result.baseline_loss:.3g}"
         # The loss of a warm-up says little, so ten times its steps are advised at least.
         steps = 10 * max(result.steps, config.optimizer.warmup)
-        longer = f"train longer (--resume --out {shlex.quote(str(folder.path))} --steps {steps})"
+        longer = f"train longer (--resume --out {shlex.quote(str(run.path))} --steps {steps})"
         warn(
             f"{result.model}: hardly better than no model yet: {losses}: {longer}, or start from a model (--init MODEL)"
         )
 
 
-def _check(subject: Subject, how: RunOptions) -> None:
+def _check(subject: Subject, options: RunOptions) -> None:
     """Raise InputError if options exclude each other or the pictures are missing."""
     if subject.data is not None and not os.path.lexists(subject.data):
         raise InputError(f"{subject.data}: no such folder or file of pictures")
-    if how.resume and how.out is None:
+    if options.resume and options.out is None:
         raise InputError("--resume: name the folder of the run with --out")
-    if "RANK" in os.environ and how.out is None:
+    if "RANK" in os.environ and options.out is None:
         raise InputError("torchrun: name one folder for all processes with --out")
-    if how.init is not None and how.resume:
+    if options.init is not None and options.resume:
         raise InputError("--init and --resume: a resumed run starts from its own state")
     kinds = sum(map(bool, (subject.sde, subject.config, subject.damage)))
     if kinds > 1:
         raise InputError("--sde, --config and --damage: a configuration names its SDE; give one of them")
-    if not (kinds or how.resume):
+    if not (kinds or options.resume):
         raise InputError("nothing to train: give --sde ve, vp or subvp, --damage, or --config FILE")
-    if subject.damage and how.resume:
+    if subject.damage and options.resume:
         raise InputError("--damage: is for a new run; the configuration of a resumed one names its model")
     for name, given in (
         ("--size", subject.size),
         ("--conditional", subject.conditional),
         ("--classifier", subject.classifier),
     ):
-        if given and (subject.sde is None or how.resume):
+        if given and (subject.sde is None or options.resume):
             raise InputError(f"{name}: goes with --sde, for a new run; a configuration contains it")
     if subject.size is not None and (subject.conditional or subject.classifier):
         raise InputError("--size: these networks have one size: --conditional 64 pixels, --classifier 32")
@@ -173,7 +173,7 @@ def _check(subject: Subject, how: RunOptions) -> None:
 def _train(
     config: training.TrainingConfig,
     run: training.TrainingRun,
-    how: RunOptions,
+    options: RunOptions,
     device: str,
     common: Common,
     remark: str,
@@ -184,7 +184,7 @@ def _train(
     """
     from scoreinv.training.data.pictures import picture_files
 
-    init = None if how.init is None else _initial_model(how.init, config)
+    init = None if options.init is None else _initial_model(options.init, config)
     keep_freed()
     with picture_files(config.data) as files:
         notice(common, f"reading {len(files):,} pictures from {config.data.source or 'the built-in set'}")
@@ -205,11 +205,11 @@ def _train(
             return training.train(
                 config,
                 run.path,
-                resume=how.resume,
+                resume=options.resume,
                 overwrite=common.overwrite,
                 init=init,
                 device=device,
-                tensorboard=how.tensorboard,
+                tensorboard=options.tensorboard,
                 callback=callback,
             )
         except KeyboardInterrupt:
@@ -242,44 +242,44 @@ def _interrupt_advice(run: training.TrainingRun) -> str:
     return f"{kept} in {run.path}; continue with: scoreinv train --resume --out {shlex.quote(str(run.path))}"
 
 
-def _configuration(subject: Subject, how: RunOptions, common: Common) -> training.TrainingConfig:
+def _configuration(subject: Subject, options: RunOptions, common: Common) -> training.TrainingConfig:
     """Return the configuration of the run, with the command's options applied."""
-    config = _named(subject, how, common)
-    if subject.damage and how.init is not None:  # continue with the network of that model
-        known, _ = models.read_metadata(locate(how.init))
+    config = _base_configuration(subject, options, common)
+    if subject.damage and options.init is not None:  # continue with the network of that model
+        known, _ = models.read_metadata(locate(options.init))
         if isinstance(known, models.DetectorConfig):  # other models are refused when they are loaded
             config = replace(config, model=models.DetectorConfig(known.network), frozen_norms=known.network.second)
-    given: dict[str, Any] = {"seed": common.seed, "batch_size": how.batch_size, "compile": how.compile or None}
+    given: dict[str, Any] = {"seed": common.seed, "batch_size": options.batch_size, "compile": options.compile or None}
     given["precision"] = None if common.precision == "auto" else common.precision
     config = replace(config, **{name: value for name, value in given.items() if value is not None})
     if subject.data is not None:
         config = replace(config, data=replace(config.data, source=subject.data))
-    if how.learning_rate is not None:
-        config = replace(config, optimizer=replace(config.optimizer, learning_rate=how.learning_rate))
-    if how.steps is not None or how.minutes is not None:
+    if options.learning_rate is not None:
+        config = replace(config, optimizer=replace(config.optimizer, learning_rate=options.learning_rate))
+    if options.steps is not None or options.minutes is not None:
         # A run by the clock has no number of steps, unless both are given.
-        config = replace(config, steps=how.steps, minutes=how.minutes)
-    if how.sigma_max is None:
+        config = replace(config, steps=options.steps, minutes=options.minutes)
+    if options.sigma_max is None:
         return config
     from scoreinv.sdes import VE
 
     if not isinstance(config.model.sde, VE):
         raise InputError("--sigma-max needs the VE SDE")
-    if how.sigma_max == "data":
+    if options.sigma_max == "data":
         return training.with_estimated_sigma_max(config)
     try:
-        sde = replace(config.model.sde, sigma_max=float(how.sigma_max))
+        sde = replace(config.model.sde, sigma_max=float(options.sigma_max))
     except ValueError:
         least = f"{config.model.sde.sigma_min:g}"
-        raise InputError(f"--sigma-max {how.sigma_max}: give data, or a number above sigma_min, {least}") from None
+        raise InputError(f"--sigma-max {options.sigma_max}: give data, or a number above sigma_min, {least}") from None
     return replace(config, model=replace(config.model, sde=sde))
 
 
-def _named(subject: Subject, how: RunOptions, common: Common) -> training.TrainingConfig:
+def _base_configuration(subject: Subject, options: RunOptions, common: Common) -> training.TrainingConfig:
     """Return the configuration of a file, of a published model or of the resumed run, else a preset."""
     from scoreinv.training import presets
 
-    resumed = Path(how.out) if how.resume and how.out is not None else None
+    resumed = Path(options.out) if options.resume and options.out is not None else None
     if subject.config is not None:
         is_file = subject.config.endswith(".json")
         return training.read_config(Path(subject.config)) if is_file else presets.paper_training(subject.config)
@@ -298,10 +298,10 @@ def _named(subject: Subject, how: RunOptions, common: Common) -> training.Traini
         return presets.classifier_training(sde, data, training.class_names(Path(subject.data)))
     if subject.conditional:
         return presets.conditional_training(sde, data)
-    if how.init is not None:
+    if options.init is not None:
         from scoreinv.preconditioning import EDM
 
-        known, _ = models.read_metadata(locate(how.init))
+        known, _ = models.read_metadata(locate(options.init))
         if isinstance(known, models.ModelConfig) and isinstance(known.preconditioning, EDM):
             return presets.continued_training(known, sde, data, subject.size)
     if subject.size is None and device_of(common.device) == "cpu":
@@ -309,11 +309,17 @@ def _named(subject: Subject, how: RunOptions, common: Common) -> training.Traini
     return presets.small_training(sde, data, subject.size or 64)
 
 
-def _remark(config: training.TrainingConfig, subject: Subject, how: RunOptions) -> str:
+def _remark(config: training.TrainingConfig, subject: Subject, options: RunOptions) -> str:
     """Return a notice that the pictures are small for lack of a GPU; empty if the user or a model chose their size."""
     from scoreinv.training.presets import CPU_SIZE
 
-    chosen = subject.sde is None or subject.size is not None or subject.classifier or how.resume or how.init is not None
+    chosen = (
+        subject.sde is None
+        or subject.size is not None
+        or subject.classifier
+        or options.resume
+        or options.init is not None
+    )
     if chosen or config.model.image_size != CPU_SIZE:
         return ""
     return f"without a GPU: pictures of {CPU_SIZE} pixels (--size and --config choose others)"

@@ -14,7 +14,7 @@ from scoreinv.models.weights import load_encoder, read_network
 from scoreinv.networks.place_embedding import PlaceNetwork
 from scoreinv.system.files import PRETRAINED
 
-LIKENESS_FILE = PRETRAINED / "scene" / "likeness.safetensors"
+PLACES_FILE = PRETRAINED / "scene" / "likeness.safetensors"
 
 _encoder = cache(load_encoder)
 """Encoder trained for classification; a prior's encoder was fine-tuned for colours."""
@@ -23,7 +23,7 @@ _encoder = cache(load_encoder)
 @cache
 def load_place_network() -> PlaceNetwork:
     """Load the bundled place embedding, once per process."""
-    return read_network(LIKENESS_FILE, PlaceNetwork)
+    return read_network(PLACES_FILE, PlaceNetwork)
 
 
 def gray_places_of(luma: Tensor, prior: ConditionalPrior) -> GrayPlaces:

@@ -102,7 +102,7 @@ def draw_in_scales(
         finest: the pictures; unobserved values are not read.
         halvings: halvings of the size to the first scale.
         typical: (B,) bool, samples with patches from nearby, the most likely choice.
-        noise: returns the noise of each scale, 0 the finest.
+        noise: returns the noise of each scale, 0 the finest; then that of each estimate, and that of `elsewhere`.
 
     Raises ScoreinvError for values that are not finite.
     """
@@ -250,8 +250,8 @@ def continue_surroundings(
                 for field, generator in zip(drawn, generators, strict=True):
                     field.sweep(generator)
                 notify(part, (sweep + 1) / sweeps)
-            for likelier, field in zip(fields, drawn, strict=False):
-                likelier.take_likelier(field)
+            for kept, field in zip(fields, drawn, strict=False):
+                kept.take_lower_energy(field)
             fields = fields or drawn
     return (torch.stack([field.fill() for field in fields]) + 1) / 2
 

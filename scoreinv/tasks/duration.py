@@ -35,7 +35,7 @@ def improvement_seconds(
         return _upscaling_seconds(size, factor, models.upscaler())
     steps, products, prior = 1, 0.0, models.denoiser()
     if work == "deblur":
-        _, steps = SolveRequest().decided(estimated=True)
+        _, steps = SolveRequest().method_and_steps(from_estimate=True)
     boxes = grid(*size, *wide_tile(prior, *size), prior.stride)
     windows = len(boxes) * _seconds(partial(prior.noise, torch.zeros(1, 3, *boxes[0][2:], device=prior.device), 0.5))
     if work == "deblur":  # in closed form the products take a tenth of the evaluations

@@ -6,7 +6,7 @@ chosen, with a penalty for unusual sizes. For a box it is the median of three ma
 click is decoded with the previous mask, and adds or removes its part of it.
 
 Postprocessing keeps the components that contain a click, or large ones in a box, and fills small gaps. A mask's cell is
-1/256 of the longer side, so the mask is upsampled along the edges of the photograph (`analysis.edges`).
+1/256 of the longer side, so the mask is upsampled along the edges of the photograph (`analysis.guided_upsampling`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from scipy import ndimage
 from scipy.special import expit
 
 from scoreinv.analysis.colour_evidence import bins_of, explained_share
-from scoreinv.analysis.edges import EdgesOfPicture
 from scoreinv.analysis.fragments import fragments_beside
+from scoreinv.analysis.guided_upsampling import GuidedUpsampler
 from scoreinv.analysis.leftovers import take_in_leftovers
 from scoreinv.analysis.shadows import propose_shadow
 from scoreinv.imaging.picture import Picture, picture_of_hole, scaled
@@ -98,7 +98,10 @@ class Prompt:
 
     def __post_init__(self) -> None:
         if len(self.clicks) > MOST_CLICKS:
-            raise SettingError("at", f"and not_at give {len(self.clicks)} points: at most {MOST_CLICKS} are possible")
+            count = len(self.clicks)
+            raise SettingError(
+                "at", f"and the points beside the object are {count}: at most {MOST_CLICKS} are possible"
+            )
 
     @classmethod
     def of(cls, at: Any = (), not_at: Any = (), box: Any = None) -> Prompt:
@@ -254,7 +257,7 @@ class Selection:
         self._low = max(1, round(self._extent[0])), max(1, round(self._extent[1]))
         """The low resolution of the picture: one pixel per cell."""
         self._colours = Picture(rgb).resized_rgb(*self._low)  # from `rgb`, since reducing a large picture is slow
-        self._edges = EdgesOfPicture(picture, self._colours)
+        self._upsampler = GuidedUpsampler(picture, self._colours)
         self._masks: dict[tuple[Prompt, Size | None], tuple[np.ndarray, np.ndarray]] = {}
 
     def select(self, prompt: Prompt, size: Size | None = None, callback: Callback | None = None) -> Selected:
@@ -270,7 +273,7 @@ class Selection:
         """
         logits, iou, chosen = self._answer(prompt, size, callback)
         low = self._cleaned(expit(logits), prompt)
-        mask = self._edges.upsampled(low)
+        mask = self._upsampler.upsampled(low)
         if not mask.any():
             raise ScoreinvError("no object was found: point at the middle of an object, or give a box around it")
         return Selected(mask, chosen, iou, self._fragments(low > 0.5, logits, prompt) & ~mask)

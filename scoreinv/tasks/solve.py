@@ -210,7 +210,7 @@ def solve_problem(
     """
     has_initial = problem.initial is not None
     mean_first = problem.starts_from_mean and not request.mean
-    method, steps = request.decided(estimated=has_initial or mean_first)
+    method, steps = request.method_and_steps(from_estimate=has_initial or mean_first)
     if not (has_initial or mean_first) and steps < (least := LEAST_STEPS.get(method, 0)):
         _log.warning("solve: %d steps are too few for %s from pure noise: take at least %d", steps, method, least)
     problem, complete = _in_model_range(problem, prior)
@@ -218,7 +218,7 @@ def solve_problem(
     solver.guided(problem, prior)  # raises for an unsuitable problem before any work
     mean_nfe = 0
     if method != "dpir" and (complete is not None or problem.starts_from_mean):
-        _, mean_steps = SolveRequest().decided(estimated=has_initial)
+        _, mean_steps = SolveRequest().method_and_steps(from_estimate=has_initial)
         part, callback = split(callback, [mean_steps, steps * request.samples])
         problem, mean_nfe = _with_mean(problem, prior, _Method("dpir", mean_steps, 1, complete), part)
 

@@ -51,21 +51,21 @@ def chroma_network() -> ChromaNetwork:
 
 
 def tone_picture(
-    picture: Picture, share: float | None = None, tones: Picture | None = None, worn: bool = False
+    picture: Picture, strength: float | None = None, tones: Picture | None = None, worn: bool = False
 ) -> tuple[Picture, Note]:
     """Correct the faded tones of a picture; return it, unchanged if nothing is corrected, with the note about it.
 
     Args:
-        share: strength of the correction, 0 to 1. None: 1 if the picture is clearly faded, else 0.
+        strength: of the correction, 0 to 1. None: 1 if the picture is clearly faded, else 0.
         tones: the picture without damage, for the estimate. None: the picture.
         worn: the picture is a damaged print; its extreme tones are measured without grain and rims of cracks.
     """
-    if share is None and min(picture.size) < LEAST_SIDE:
+    if strength is None and min(picture.size) < LEAST_SIDE:
         return picture, info("tone_too_small")
     curves, small, faded = curves_of(tones or picture, worn)
-    if share is None and not (faded and mean_difference(small, curves.toned(small)) >= _LEAST_CHANGE):
+    if strength is None and not (faded and mean_difference(small, curves.toned(small)) >= _LEAST_CHANGE):
         return picture, info("tone_not_faded")
-    curves = curves.weakened(1.0 if share is None else share)
+    curves = curves.weakened(1.0 if strength is None else strength)
     return with_tones(picture, curves), info("tone_corrected", **tone_changes(small, curves.toned(small)))
 
 

@@ -127,10 +127,11 @@ class NearestNeighbourField:
         for number in torch.randperm(spacing**2, generator=generator).tolist():
             self._resample(self._pixels[sublattices == number], generator)
 
-    def take_likelier(self, other: NearestNeighbourField) -> None:
+    def take_lower_energy(self, other: NearestNeighbourField) -> None:
         """Take the displacements of `other`, for the same picture, in each hole where their E is lower.
 
-        Holes more than a patch's radius apart are independent: E is a sum over them.
+        Holes more than a patch's radius apart are independent: E is a sum over them. The costs of offsets are not
+        compared.
         """
         from scipy import ndimage  # slow to import, and only these fills need it
 

@@ -77,7 +77,7 @@ def test_one_that_leans_is_cut_where_it_ends():
 
 
 @pytest.mark.parametrize(("share", "left"), [(0.8, 4), (0.6, 4), (0.4, 0)])
-def test_edges_that_are_torn_away_are_border(share, left):
+def test_guided_upsampling_that_are_torn_away_are_border(share, left):
     """Of more than half a line."""
     torn = np.zeros(PHOTO.shape[:2], bool)
     torn[:8] = True

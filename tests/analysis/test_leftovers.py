@@ -70,7 +70,7 @@ def test_masks_with_room_around_the_object_are_good() -> None:
         assert find_leftover(with_object(), disk(RADIUS + room)) is None
 
 
-def test_edges_of_the_scene_along_the_rim_are_not_the_object() -> None:
+def test_guided_upsampling_of_the_scene_along_the_rim_are_not_the_object() -> None:
     """The hole stands on the ground: for one of its sides, the sky ends 4 pixels above it."""
     scene = np.where((DOWN < 40)[..., None], np.array([0.5, 0.7, 0.95]), ground())
     hole = (DOWN >= 44) & (DOWN < 100) & (ACROSS >= 60) & (ACROSS < 120)

@@ -174,7 +174,7 @@ class _Field:
     def sweep(self, generator: torch.Generator) -> None:
         self.sweeps += 1
 
-    def take_likelier(self, other: "_Field") -> None:
+    def take_lower_energy(self, other: "_Field") -> None:
         self.other = other
 
     def fill(self) -> Tensor:

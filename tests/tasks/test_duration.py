@@ -15,7 +15,7 @@ def test_the_time_of_an_improvement_is_its_windows_times_that_of_one(monkeypatch
     monkeypatch.setattr("scoreinv.tasks.duration._seconds", lambda do: 0.25)
     known = prior()
     models = Models(denoise=known, machine=LIBRARY)
-    side, steps = known.image_size, SolveRequest().decided(estimated=True)[1]
+    side, steps = known.image_size, SolveRequest().method_and_steps(from_estimate=True)[1]
     assert improvement_seconds("denoise", (side, side), 2, models) == 0.25
     assert improvement_seconds("deblur", (side, side), 2, models) == 0.25 * steps * (1 + 2 * BLUR_ITERATIONS)
     assert improvement_seconds("upscale", (96, 96), 2, models) == pytest.approx(0.25)

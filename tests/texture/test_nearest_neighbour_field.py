@@ -327,7 +327,7 @@ def test_each_hole_takes_the_likelier_of_two_fields(between: int, apart: bool) -
     first, second = moved(40, 100, 0, 25), moved(40, 100, 0, 25)
     first[1, :, 34:], second[1, :, :34] = 30, 30
     found = NearestNeighbourField(picture, observed, first)
-    found.take_likelier(NearestNeighbourField(picture, observed, second))
+    found.take_lower_energy(NearestNeighbourField(picture, observed, second))
     best = moved(40, 100, 0, 30) if apart else second  # that of the wide hole, where they decide together
     assert torch.equal(found.displacements, torch.where(observed > 0, 0, best))
     assert energy_of(found) == pytest.approx(energy(picture, observed, best), abs=1e-3)
