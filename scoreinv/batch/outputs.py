@@ -207,8 +207,12 @@ def is_lossy(path: str, quality: int | None) -> bool:
     return kind in ("JPEG", "HEIC", "AVIF") or (kind == "WebP" and quality is not None)
 
 
-def check_folder(folder: Path) -> None:
-    """Raise InputError unless the folder, or its nearest existing parent, is writable."""
+def check_folder(folder: Path, option: str = "-o") -> None:
+    """Raise InputError unless the folder, or its nearest existing parent, is writable.
+
+    Args:
+        option: the option that chooses another place.
+    """
     while not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir():
@@ -216,4 +220,4 @@ def check_folder(folder: Path) -> None:
     try:
         TemporaryFile(dir=folder).close()  # permission bits alone do not decide
     except OSError as error:
-        raise InputError(f"{folder}: is not writable ({error.strerror}): choose another place with -o") from error
+        raise InputError(f"{folder}: is not writable ({error.strerror}): choose another place with {option}") from error

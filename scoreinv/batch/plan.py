@@ -378,12 +378,14 @@ class Planner:
         Raises:
             InputError: a file that cannot be written, is an input or another output, or lies in a folder of photos.
         """
+        if is_url(path):
+            raise InputError(f"{option} {path}: name a local folder")
         in_folder = batch or bool(endings)
         if in_folder == (Path(path).suffix.lower() in (".png", ".tif", ".tiff")):
             remedy = "there are several pictures: name a folder" if in_folder else "end its name in .png or .tif"
             raise InputError(f"{option} {path}: {remedy}")
         folder = Path(path) if in_folder else Path(path).parent
-        check_folder(folder)
+        check_folder(folder, option)
         stems = [Path(job.source if job.output == STREAM else job.output).stem for job in jobs]
         if endings:
             stems = [stem.removesuffix(self.suffix) for stem in stems]
@@ -418,6 +420,7 @@ def expand(item: str, *, recursive: bool) -> list[str]:
     """
     path = Path(item)
     if is_url(item):
+        item = item.rstrip("/")
         found = sorted(f"{item}/{name}" for name in list_files(item) if files.is_picture(PurePosixPath(name)))
         if not found:
             raise InputError(f"{item}: no pictures in this folder")

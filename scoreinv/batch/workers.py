@@ -27,6 +27,7 @@ from typing import Any
 from scoreinv.batch.plan import Job
 from scoreinv.batch.work import Row, Work, process
 from scoreinv.files.read import decode
+from scoreinv.files.urls import is_url
 from scoreinv.system.devices import device_of
 from scoreinv.system.errors import InputError
 from scoreinv.system.memory import available_bytes
@@ -172,7 +173,9 @@ def _file_bytes(path: str) -> int:
 
 
 def _pixels(path: str) -> int:
-    """Return the number of pixels of a picture from its header; 0 if it cannot be read."""
+    """Return the number of pixels of a local picture from its header; 0 if it cannot be read, or if it is a URL."""
+    if is_url(path):
+        return 0
     found = 0
 
     def check_size(width: int, height: int, needed: int) -> None:

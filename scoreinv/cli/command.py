@@ -27,7 +27,7 @@ from scoreinv.system.version import __version__
 _log = logging.getLogger(__name__)
 HELP_ALL = "--help-all"
 ADVANCED, COMMON = "For scripts and researchers", "Common options"
-_PANELS = {"output": "Output", "quality": "Output", "common": COMMON, "run": "Run"}
+_PANELS = {"output": "Output", "quality": "Output", "common": COMMON, "options": "Run"}
 """Panels of the help by parameter. Only `--help-all` shows the panel `ADVANCED`."""
 _LARGEST = 10_000
 """Maximum upper end of a range that the help prints."""
@@ -112,8 +112,10 @@ def command(function: Callable[..., None], words: str, unused: Collection[str] =
             function(**{name: given[name] for name in signature.parameters if name not in groups}, **made)
         except Exception as error:
             vars(error)["common"] = common  # for `main`, which prints the error
-            if isinstance(error, SettingError) and (source := source_of(context, error.setting)):
-                raise _with_source(error, source) from error
+            if isinstance(error, SettingError):
+                vars(error)["option"] = _label(context, error.setting)
+                if (source := source_of(context, error.setting)) is not None:
+                    raise _with_source(error, source) from error
             raise
 
     run.__name__, run.__module__, run.__doc__ = function.__name__, function.__module__, function.__doc__
@@ -133,6 +135,15 @@ def source_of(context: typer.Context, name: str) -> str | None:
     return next((each for each in envvar if os.environ.get(each)), where)
 
 
+def _label(context: typer.Context, name: str) -> str:
+    """Return the option or argument of a setting's name."""
+    parameter = next((each for each in context.command.params if each.name == name), None)
+    if parameter is None:
+        return f"--{name.replace('_', '-')}"
+    is_option = isinstance(parameter, typer.core.TyperOption)
+    return max(parameter.opts, key=len) if is_option else str(parameter.metavar).rstrip(".")
+
+
 def _with_source(error: SettingError, source: str) -> InputError:
     renamed = InputError(f"{source}: {describe(error)}")
     vars(renamed).update(vars(error))
@@ -143,8 +154,7 @@ def _check_given(context: typer.Context, given: dict[str, Any], settings: dict[s
     """Raise InputError for an empty value, SettingError for one out of range; log values of files and variables."""
     for parameter in (each for each in context.command.params if each.name in given):
         name, value = str(parameter.name), given[str(parameter.name)]
-        is_option = isinstance(parameter, typer.core.TyperOption)
-        label = max(parameter.opts, key=len) if is_option else str(parameter.metavar).rstrip(".")
+        label = _label(context, name)
         source = context.get_parameter_source(name)
         if source is not None and source.name in SOURCES:
             _log.info("%s %s, from %s", label, value, SOURCES[source.name])

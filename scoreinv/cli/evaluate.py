@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,7 +22,7 @@ from scoreinv.cli.options import Common
 from scoreinv.cli.render import emit, notice, put, rehearse
 from scoreinv.models.catalogue import HUB_PREFIX, load_classifier
 from scoreinv.system.devices import device_of
-from scoreinv.system.errors import CheckpointError, InputError
+from scoreinv.system.errors import CheckpointError, InputError, SettingError
 from scoreinv.system.options import Setting
 from scoreinv.system.progress_bar import progress_bar
 from scoreinv.system.threads import set_threads
@@ -94,8 +94,10 @@ def evaluate(
         return
     if reference is None:
         raise InputError(f"{generated}: is not a training run: compare its pictures with --reference FOLDER")
-    if settings != RunEvaluationSettings():
-        raise InputError(f"{generated}: is not a training run: leave out --from, --to, --every, -n and --likelihood")
+    default = RunEvaluationSettings()
+    for each in fields(settings):
+        if getattr(settings, each.name) != getattr(default, each.name):
+            raise SettingError(each.name, f"is for training runs, and {generated} is none")
     drawn, real = _pictures("GENERATED", generated), _pictures("--reference", reference)
     judge = classifier or _JUDGE
     record: dict[str, Any] = {"input": generated, "reference": reference, "pictures": len(drawn)}

@@ -52,7 +52,9 @@ def interpolate(
     \b
     scoreinv interpolate a.png b.png --model cifar10 -o row.png
     """
-    if STREAM in (first, second) and (first == second or output is None):
+    if first == second == STREAM:
+        raise InputError("- (stdin) is one picture: name the file of the other")
+    if STREAM in (first, second) and output is None:
         raise InputError("- (stdin) is one of the pictures: name the result with -o")
     target = output if output is not None else str(Path(first).parent / f"{Path(first).stem}_interpolated.png")
     refuse_inputs("-o", [target], {model: "the model"})
@@ -71,8 +73,10 @@ def interpolate(
         rehearse(common, {"inputs": [first, second], "outputs": gallery.outputs}, said)
         return
     for name, picture in ((first, a), (second, b)):
-        if picture.has_alpha or picture.peak > 255:
-            warn(f"{name}: transparency is left out, and 16 bits are rounded to 8")
+        if picture.has_alpha:
+            warn(f"{name}: transparency is left out")
+        if picture.peak > 255:
+            warn(f"{name}: 16 bits are rounded to 8")
 
     common.machine.start_torch()
     prior = source.load()

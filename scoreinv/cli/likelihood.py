@@ -106,7 +106,7 @@ def _new_table(path: str, sources: list[str], model: str, common: Common) -> Tab
     refuse_inputs("--csv", [path], {model: "the model"} | dict.fromkeys(sources, "one of the pictures"))
     if not Path(path).parent.is_dir():
         raise InputError(f"--csv {path}: there is no folder {Path(path).parent}: make it")
-    check_folder(Path(path).parent)
+    check_folder(Path(path).parent, "--csv")
     refuse_existing([path], overwrite=common.overwrite, option="--csv")
     return Table(Path(path), COLUMNS, replace=common.overwrite)
 

@@ -24,7 +24,7 @@ NOTES: dict[NoteCode, str] = {
     "file_converted": "{change}",
     "noise_estimated": "its noise level is about {level:.1f} (--noise sets it)",
     "noise_low": "its noise level, about {level:.1f}, is too low to remove; the photo is unchanged (--noise sets it)",
-    "samples_equal": "its samples are equal: one is written",
+    "samples_equal": "its samples are equal",
     "model_other_task": "the model was trained to {task}",
     "object_selected": "{share} of it is selected{shadow}{size}",
     "fragments_selected": "gaps and tips that resemble the object were added, {share} of it (--no-fragments)",
@@ -38,17 +38,17 @@ NOTES: dict[NoteCode, str] = {
     "damage_implausible": "{share} of it looks damaged, which is implausible; it was left (--sensitivity, or --mask)",
     "object_left": "a rim of the object is outside the mask: grow it by {grow} pixels more (--grow)",
     "fragments_left": "small parts of the object seem to be left outside the mask, at {places} (add them to the mask)",
-    "jpeg_rim_redrawn": "the JPEG smeared the object beyond the mask; pixels beside it were redrawn (--exact)",
+    "jpeg_rim_redrawn": "the JPEG smeared the object beyond the mask; pixels beside it were redrawn (inpaint --exact)",
     "avoid_unused": "the holes are too small to be filled by copying, so --avoid has no effect",
     "filled": "the damage was filled",
     "kind_gray": "it is grey",
-    "kind_color": "it is in colour; no colours were added",
+    "kind_color": "it is in colour (--recolor replaces its colours)",
     "colors_replaced": "it is in colour; its colours were replaced",
     "tint_removed": "its tint was removed",
     "tint_kept": "its tint was kept",
     "gray_weights_unknown": "the model was not trained for {given} grey weights: the method pc is used",
-    "hints_unused": "it is in colour; the hints were not used (scoreinv colorize --hints replaces its colours)",
-    "colors_kept": "its colours were kept (--recolor replaces them)",
+    "hints_unused": "the hints were not used: no colours were added",
+    "colors_kept": "its colours were kept",
     "colors_not_drawn": "no colours were added, since the tint is kept",
     "colors_drawn": "colours were added",
     "border_kept": "its border was kept; {width}x{height} pixels are inside it (--crop-border cuts it off)",
@@ -66,8 +66,8 @@ NOTES: dict[NoteCode, str] = {
 }
 """A sentence about a picture for each code, with the remedy in parentheses."""
 
-OPTIONS = {"count": "-n", "label": "--class", "noise_std": "--noise", "not_at": "--not"}
-"""Options whose names differ from the settings in Python."""
+OPTIONS = {"noise_std": "--noise"}
+"""Options whose names differ from the settings in Python, for errors of pictures in a batch."""
 
 
 SIZES = {"small": "smallest", "middle": "middle one", "large": "largest"}
@@ -157,10 +157,13 @@ def say_error(message: str, source: str | None) -> None:
 
 
 def describe(error: BaseException) -> str:
-    """Return one line about an error: a setting is named by its option, an unexpected error by its type."""
+    """Return one line about an error: a setting is named by its option, an unexpected error by its type.
+
+    A SettingError that has left a command knows its `option`.
+    """
     if isinstance(error, SettingError):
-        option = OPTIONS.get(error.setting, f"--{error.setting.replace('_', '-')}")
-        return printable(f"{option} {error.problem}")
+        default = OPTIONS.get(error.setting, f"--{error.setting.replace('_', '-')}")
+        return printable(f"{vars(error).get('option', default)} {error.problem}")
     if isinstance(error, ScoreinvError):
         return _one_line(error) + (" with --overwrite" if isinstance(error, ExistsError) else "")
     if is_out_of_memory(error):

@@ -136,13 +136,14 @@ def _models(record: Record, files: list[str], common: Common) -> Models:
 def _original(result: str, given: str | None, record: Record, frame: int | None) -> tuple[str, Picture]:
     """Return path and picture of the original; raise InputError if it is not found beside the result."""
     from scoreinv import files
+    from scoreinv.files.read import decode
     from scoreinv.imaging.records import pixel_hash
 
     if given is not None:
         return given, files.read_picture(given, frame)
     for path in _candidates(Path(result)):
         try:
-            picture = files.read_picture(path)
+            picture = decode(path).picture  # without warnings about files that are none of the run's
         except InputError:
             continue
         if pixel_hash(picture) == record.original:

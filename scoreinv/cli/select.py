@@ -17,7 +17,7 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.options import Setting
 from scoreinv.tasks.requests import SelectRequest
 
-UNUSED = ("seed", "device", "precision", "changes", "provenance", "record_time")
+UNUSED = ("seed", "device", "precision", "recursive", "shard", "workers", "changes", "provenance", "record_time")
 
 
 def select(

@@ -12,8 +12,7 @@ from typing import Annotated, Any, Literal
 from scoreinv import models, training
 from scoreinv.cli.options import Common
 from scoreinv.cli.render import advise, emit, notice, rehearse, warn
-from scoreinv.models.catalogue import load, load_classifier, load_damage_detector, locate
-from scoreinv.models.loading import ModelSource
+from scoreinv.models.catalogue import HUB_PREFIX, load, load_classifier, load_damage_detector, locate
 from scoreinv.system.devices import device_of
 from scoreinv.system.errors import InputError
 from scoreinv.system.memory import keep_freed
@@ -98,9 +97,9 @@ def train(*, subject: Subject, options: RunOptions, common: Common) -> None:
     run = training.TrainingRun(Path(options.out or f"runs/{kind}-{datetime.now():%Y-%m-%d-%H%M%S}"))
     if common.dry_run:
         if leads:
-            if options.init is not None:
-                ModelSource(options.init, common.machine).check()
-            training.check_run(config, run.path, resume=options.resume, overwrite=common.overwrite)
+            local = options.init if options.init and not options.init.startswith(HUB_PREFIX) else None  # fetch nothing
+            init = None if local is None else _initial_model(local, config)
+            training.check_run(config, run.path, resume=options.resume, overwrite=common.overwrite, init=init)
             if remark:
                 notice(common, remark)
             rehearse(common, {"output": str(run.path)}, f"would train {_ends(config)} in {run.path}")

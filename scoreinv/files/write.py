@@ -254,11 +254,14 @@ def _write_by_pillow(stream: BinaryIO, picture: Picture, name: str, kind: str, q
         for key in ("exif", "xmp"):
             if keep[key] and len(keep[key]) > _JPEG_SEGMENT:
                 alone = records_alone(keep[key]) if key == "xmp" else None
-                remedy = ".png and .tif keep it"
-                _logger.warning(
-                    "%s: the %s block is too long for a JPEG and is left out (%s)", name, key.upper(), remedy
-                )
                 keep[key] = alone if alone and len(alone) <= _JPEG_SEGMENT else None
+                lost = "all of it but scoreinv's records" if keep[key] else "it"
+                _logger.warning(
+                    "%s: the %s block is too long for a JPEG: %s is left out (.png and .tif keep it)",
+                    name,
+                    key.upper(),
+                    lost,
+                )
         dpi = tuple(round(value) for value in metadata.dpi or ())
         keep["dpi"] = dpi if max(dpi, default=0) < 1 << 16 else None  # JFIF has 16 bits, which would overflow
     keep = {key: value for key, value in keep.items() if value}

@@ -28,7 +28,9 @@ def printable(text: str) -> str:
 
 
 def percent(share: float) -> str:
-    """Format a fraction in [0, 1] as a percentage with two digits; a positive one as at least 0.01 %."""
+    """Format a fraction in [0, 1] as a percentage with two digits: 0 % and 100 % only if it is exactly 0 or 1."""
+    if 0.99 < share < 1:
+        return f"{min(100 * share, 99.99):.2f} %"
     if share >= 0.1 or not share:
         return f"{100 * share:.0f} %"
     return f"{max(100 * share, 0.01):.2g} %"

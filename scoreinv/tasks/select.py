@@ -115,7 +115,7 @@ class Prompt:
         if box is not None:
             box = _numbers("box", box, 4)
             if box[2] <= 0 or box[3] <= 0:
-                raise SettingError("box", f"must have a width and a height, not {shown(box)}")
+                raise SettingError("box", f"must have a width and a height, not {box[2]:g} and {box[3]:g}")
         return cls(tuple(clicks), box)
 
     def check(self, size: tuple[int, int]) -> None:
@@ -484,5 +484,6 @@ def _points(name: str, given: Any) -> list[Point]:
 def _numbers(name: str, given: Any, count: int) -> Any:
     values = tuple(given) if isinstance(given, Iterable) else ()
     if len(values) != count or not all(isinstance(value, Real) and math.isfinite(value) for value in values):
-        raise SettingError(name, f"must be {count} numbers, not {shown(given)}")
+        what = ", ".join(map(shown, values)) if isinstance(given, list | tuple) else shown(given)
+        raise SettingError(name, f"must be {count} numbers, not {what}")
     return tuple(float(value) for value in values)

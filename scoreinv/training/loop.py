@@ -49,7 +49,7 @@ from scoreinv.training.metrics import (
     evaluate,
     write_samples,
 )
-from scoreinv.training.run import RunRecord, TrainingRun, claimed, load_state, new_state, save_state
+from scoreinv.training.run import RunRecord, TrainingRun, claimed, initial_model, load_state, new_state, save_state
 
 _log = logging.getLogger(__name__)
 
@@ -136,13 +136,22 @@ def learning_rate(config: OptimizerConfig, step: int, fraction: float) -> float:
     return config.learning_rate * warm * annealed
 
 
-def check_run(config: TrainingConfig, out: Path | str, *, resume: bool = False, overwrite: bool = False) -> None:
+def check_run(
+    config: TrainingConfig,
+    out: Path | str,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    init: AnyModel | None = None,
+) -> None:
     """Raise the InputErrors of `train` that depend neither on the content of pictures nor on that of states.
 
     Leaves no new folder.
     """
     _refuse_named_sde(config, out)
     check_source(config.data)
+    if init is not None:
+        initial_model(config, init)
     with claimed(Path(out)) as run:
         run.refuse_files(config, resume=resume, overwrite=overwrite or resume)
 

@@ -256,7 +256,7 @@ def initial_model(config: TrainingConfig, init: AnyModel | None) -> AnyModel:
         model = config.model.build()
     if init is not None:
         if trained_task(init) is not None and config.observations is None:
-            raise InputError("the model to start from takes observations: train a conditional model")
+            raise SettingError("init", "takes observations: train a conditional model (--conditional)")
         parts = model.parts()
         try:
             for name, part in init.parts().items():

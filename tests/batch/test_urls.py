@@ -12,6 +12,7 @@ from PIL import Image
 from shell import hole_array, photo_array
 
 from scoreinv.batch import work as batch_work
+from scoreinv.batch.plan import expand
 
 fsspec = pytest.importorskip("fsspec")
 DEEP = "深" * 40
@@ -178,6 +179,20 @@ def test_other_runs_are_refused(scoreinv, words, said):
     ended = scoreinv("denoise", *words)
     assert (ended.code, said in ended.err) == (1 if said == "nosuchthing" else 2, True), ended.err
     assert ended.err.count("\n") == 1
+
+
+def test_other_files_of_a_run_stay_on_this_machine(scoreinv, store, tmp_path):
+    """`--changes URL` made a local folder with the URL's name."""
+    words = ("denoise", f"{store}/scans", "-o", f"{store}/clean", "--samples", 2)
+    for option in ("--changes", "--uncertainty"):
+        ended = scoreinv(*words, option, f"{store}/more")
+        assert (ended.code, option in ended.err, ended.err.count("\n")) == (2, True, 1)
+    assert list(tmp_path.rglob("*more*")) == []
+
+
+def test_a_slash_at_the_end_of_a_url_does_not_count(store):
+    expected = [f"{store}/scans/{name}" for name in NAMES]
+    assert expand(f"{store}/scans/", recursive=False) == expand(f"{store}/scans", recursive=False) == expected
 
 
 def test_a_folder_whose_name_begins_like_that_of_the_photos_is_another(scoreinv, store):

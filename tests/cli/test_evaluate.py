@@ -371,7 +371,10 @@ def test_what_does_not_suit_a_run_is_refused(scoreinv, run, classes):
     for words, said in (
         ((run, "--from", 9), "holds no snapshots of those steps, but of the steps 2, 4, 5"),
         ((run, "--class", "day"), "--class: is for generated pictures"),
-        ((classes / "day", "--every", 2, "--reference", classes / "night"), "day: is not a training run"),
+        ((classes / "day", "--every", 2, "--reference", classes / "night"), "--every is for training runs"),
+        ((classes / "day", "--exact", "--reference", classes / "night"), "--exact is for training runs"),
+        ((run, "--from", -1), "--from must be"),
+        ((run, "-n", -1), "--count must be"),
         ((classes / "day",), "--reference FOLDER"),
     ):
         outcome = scoreinv("evaluate", *words)

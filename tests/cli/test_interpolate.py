@@ -43,6 +43,14 @@ def test_a_row_that_its_format_cannot_hold_is_refused_before_the_work(scoreinv, 
         assert (outcome.code, "row.webp: WebP is limited to 16383 pixels a side" in outcome.err) == (2, True)
 
 
+@pytest.mark.parametrize(("first", "out"), [("-", ("-o", "row.png")), ("a.png", ())])
+def test_of_stdin_and_the_name_of_the_result(scoreinv, tmp_path, first, out):
+    """Stdin is one of the pictures, and then the result has no name of its own."""
+    Image.fromarray(photo_array(8, 8)).save(tmp_path / "a.png")
+    refused = scoreinv("interpolate", first, "-", *out)
+    assert (refused.code, refused.err.count("\n"), "with -o" in refused.err) == (2, 1, not out)
+
+
 def test_json_of_a_row(scoreinv, tmp_path, monkeypatch):
     given = []
 

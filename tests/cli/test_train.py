@@ -162,9 +162,10 @@ def test_a_run_says_what_to_expect_what_it_has_written_and_that_it_is_noise(scor
 
 
 def test_a_model_that_takes_observations_starts_one_that_does(scoreinv, tmp_path):
-    refused = scoreinv("train", "--sde", "ve", "--init", "photo", "--out", "run")
-    assert refused.code == 2
-    assert refused.err.endswith("takes observations: train a conditional model\n")
+    for more in ((), ("--dry-run",)):
+        refused = scoreinv("train", "--sde", "ve", "--init", "photo", "--out", "run", *more)
+        assert refused.code == 2
+        assert refused.err.endswith("takes observations: train a conditional model (--conditional)\n")
 
 
 @pytest.mark.slow
