@@ -1,9 +1,9 @@
 """Blending of a result with its photograph: opacity, and a soft edge of a fill.
 
-    blended = photo + w (result - photo),  w = opacity * min(1, depth / (feather + 1))
+    blended = photo + w (result - photo),  w = opacity * min(1, depth / (feather + 1)) in the hole, opacity outside
 
-`depth` is a pixel's distance from the edge of the hole. Pixels outside the hole do not change, so the edge is soft
-within it.
+`depth` is a pixel's distance from the edge of the hole. The edge is soft within the hole; outside, only a rim that was
+redrawn differs from the photograph.
 """
 
 from __future__ import annotations

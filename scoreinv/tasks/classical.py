@@ -40,7 +40,8 @@ def inpaint_classically(
         ScoreinvError: OpenCV cannot be loaded.
         Cancelled: the callback stopped the work.
     """
-    inputs, damage, notes = with_hole(inputs, request, models)
+    searching, filling = split(callback, [int(inputs.hole is None), 1])
+    inputs, damage, notes = with_hole(inputs, request, models, searching)
     picture, hole, method = inputs.picture, inputs.hole, request.classical
     assert hole is not None
     assert method is not None
@@ -50,7 +51,7 @@ def inpaint_classically(
     pixels, unknown = cleaned.pixels.copy(), hole.copy()
     colours = colour_planes(pixels)
     regions = list(known_first(hole_regions(hole, context=_CONTEXT, maximum=_BLOCKS[method]), hole))
-    parts = split(callback, [region.hole.size for region in regions])
+    parts = split(filling, [region.hole.size for region in regions])
     for region, part in zip(regions, parts, strict=True):
         own, target, unfilled = region.hole, crop(colours, region.box), crop(unknown, region.box)
         target[own] = to_samples(_filled(to_float(target), unfilled, method)[own], pixels.dtype)

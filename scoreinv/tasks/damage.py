@@ -130,19 +130,31 @@ def damage_note(hole: np.ndarray, sensitivity: float) -> Note:
     """Return the note about detected damage, HxW bool."""
     if not hole.any():
         return warning("damage_none", sensitivity=sensitivity)
+    return found_note(hole, sensitivity=sensitivity)
+
+
+def found_note(hole: np.ndarray, **values: float) -> Note:
+    """Return the note about damage that was found, HxW bool, with other values; `corners`: how many are damaged."""
     corners = int(hole[[0, 0, -1, -1], [0, -1, 0, -1]].sum())
-    return info("damage_found", share=float(hole.mean()), sensitivity=sensitivity, corners=corners)
+    return info("damage_found", share=float(hole.mean()), corners=corners, **values)
 
 
-def detect(picture: Picture, request: InpaintRequest, models: Models) -> tuple[np.ndarray, list[Note]]:
+def refuse_all(hole: np.ndarray) -> None:
+    """Raise InputError if the damage, HxW bool, is the whole photograph."""
+    if hole.all():
+        raise InputError("all of it is detected as damage: lower the sensitivity, or grow the damage less")
+
+
+def detect(
+    picture: Picture, request: InpaintRequest, models: Models, callback: Callback | None = None
+) -> tuple[np.ndarray, list[Note]]:
     """Return the damage to inpaint in a photograph, HxW bool, and the note about it.
 
     Raises InputError if all of the photograph is damage.
     """
     sensitivity = USUAL_SENSITIVITY if request.sensitivity is None else request.sensitivity
-    hole = DamageOdds.of(picture, models.detector()).marked(sensitivity, request.grow)
-    if hole.all():
-        raise InputError("all of it is detected as damage: lower the sensitivity, or grow the damage less")
+    hole = DamageOdds.of(picture, models.detector(), callback).marked(sensitivity, request.grow)
+    refuse_all(hole)
     return hole, [damage_note(hole, sensitivity)]
 
 

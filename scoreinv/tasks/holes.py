@@ -10,6 +10,7 @@ from scoreinv.analysis.fragments import find_fragments
 from scoreinv.analysis.leftovers import find_leftover, take_in_leftovers
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
+from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.notes import Note, warning
 from scoreinv.tasks.requests import InpaintRequest, Inputs
 
@@ -39,7 +40,9 @@ def mask_notes(hole: np.ndarray, picture: Picture | None = None) -> list[Note]:
     return notes
 
 
-def with_hole(inputs: Inputs, request: InpaintRequest, models: Models) -> tuple[Inputs, np.ndarray | None, list[Note]]:
+def with_hole(
+    inputs: Inputs, request: InpaintRequest, models: Models, callback: Callback | None
+) -> tuple[Inputs, np.ndarray | None, list[Note]]:
     """Return the inputs with a hole, the damage (HxW bool) that was detected if there was no mask, and the notes.
 
     Raises InputError if the inputs do not fit the request, or if all of the photograph is damage.
@@ -49,5 +52,5 @@ def with_hole(inputs: Inputs, request: InpaintRequest, models: Models) -> tuple[
         return inputs, None, mask_notes(inputs.hole, inputs.picture)
     from scoreinv.tasks.damage import detect  # needs torch
 
-    damage, notes = detect(inputs.picture, request, models)
+    damage, notes = detect(inputs.picture, request, models, callback)
     return replace(inputs, hole=damage), damage, notes

@@ -100,7 +100,7 @@ def inpaint(
             mask are redrawn (chroma, and luma where ringing is visible), and the outcome has a note.
         method: `conditioned` (a network with the observation as input) or `pc` (constrained predictor-corrector, with
             any model), None for the model's; or `telea`, `navier-stokes` or `biharmonic`, without a model.
-        steps: of the sampler. None: 10 for `conditioned`, for narrow holes 3; 30 for `pc`.
+        steps: of the sampler; narrow holes take at most 3, copied ones none. None: 10 for `conditioned`, 30 for `pc`.
         samples: number of fills.
         seed: the same seed gives the same fills; each sample has its own noise.
         estimate: `detail`: the posterior mean with the texture of a sample, without a sample's specks; `sample`: one
@@ -149,8 +149,9 @@ def inpaint_picture(
     """
     if request.classical is not None:
         return inpaint_classically(inputs, request, models, callback)
-    inputs, damage, notes = with_hole(inputs, request, models)
-    outcome = PreparedFill(inputs, request, models, notes).draw(request, callback)
+    searching, drawing = split(callback, [int(inputs.hole is None), 3])
+    inputs, damage, notes = with_hole(inputs, request, models, searching)
+    outcome = PreparedFill(inputs, request, models, notes).draw(request, drawing)
     return replace(outcome, damage=damage)
 
 

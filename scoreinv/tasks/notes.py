@@ -37,7 +37,7 @@ NoteCode = Literal[
     "tint_removed",  # whiten: whether the lightest tone became white; in `restore` it always does, without this value
     "tint_kept",
     "gray_weights_unknown",  # given, known: names of grey weights; the method is pc
-    "hints_unused",  # the picture is not grey
+    "hints_unused",  # no colours were added
     "colors_kept",
     "colors_not_drawn",  # since the tint is kept
     "colors_drawn",

@@ -94,7 +94,7 @@ class Outcome(Generic[AnyImage]):
 
     @property
     def invents(self) -> bool:
-        """Whether a generative model added content to the picture: filled pixels, or colours."""
+        """Whether a generative model added content, filled pixels or colours; for the outcome of one picture."""
         filled = self.generated is not None and bool(self.generated.any())
         return filled and self.method not in get_args(ClassicalMethod)
 

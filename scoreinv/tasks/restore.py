@@ -37,7 +37,7 @@ from scoreinv.system.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY
 from scoreinv.tasks.callbacks import Callback, notify, split
 from scoreinv.tasks.colorize import draw_colors, hints_for
 from scoreinv.tasks.common import Model, RunningSpread, check_samples, models_of
-from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, detector_of, kind_of
+from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, detector_of, found_note, kind_of, refuse_all
 from scoreinv.tasks.denoise import denoising_time, remove_noise, white_level
 from scoreinv.tasks.holes import mask_notes
 from scoreinv.tasks.inpaint import PreparedFill
@@ -215,9 +215,9 @@ def restore_picture(
     if inside is not None:
         work.kind = kind_of(work.pictures[0], models)
         hints = None if hints is None else hints.part(inside)
-    whole = work.remove_tint()
+    undamaged = work.remove_tint()
     if request.tone != 0:
-        work.correct_tones(whole)
+        work.correct_tones(undamaged)
     if request.inpaint:
         work.fill()
     if request.denoise:
@@ -282,9 +282,9 @@ class _Restoration:
         if note is not None:
             hole = np.zeros_like(hole)
         self.damage = dilate(hole, self.request.grow * factor)
+        refuse_all(self.damage)
         if note is None and self.damage.any():
-            corners = int(self.damage[[0, 0, -1, -1], [0, -1, 0, -1]].sum())
-            note = info("damage_found", share=float(self.damage.mean()), corners=corners)
+            note = found_note(self.damage)
         self._finish_step("damage", note or info("damage_none"), mask=self.damage)
 
     def find_border(self) -> Box | None:
@@ -305,27 +305,27 @@ class _Restoration:
     def remove_tint(self) -> Picture:
         """Make a tinted print grey; return the result reduced and without damage (`analysis_picture`)."""
         (picture,) = self.pictures
-        whole = analysis_picture(picture, self.damage)
+        undamaged = analysis_picture(picture, self.damage)
         if self.kind != "tinted":
             self._finish_step("tint", info("kind_gray" if self.kind == "grey" else "kind_color"))
         elif self.request.keep_tint:
             self._finish_step("tint", info("tint_kept"))
         else:
-            self._finish_step("tint", info("tint_removed"), [untinted(picture, tones=whole)])
-            return untinted(whole)
-        return whole
+            self._finish_step("tint", info("tint_removed"), [untinted(picture, tones=undamaged)])
+            return untinted(undamaged)
+        return undamaged
 
-    def correct_tones(self, whole: Picture) -> None:
+    def correct_tones(self, undamaged: Picture) -> None:
         """Correct faded tones; a print that keeps its tint keeps its tones.
 
         Args:
-            whole: the result of `remove_tint`.
+            undamaged: the result of `remove_tint`.
         """
         if self.kind == "tinted" and self.request.keep_tint:
             return
         (picture,) = self.pictures
         worn = self.damage is not None and bool(self.damage.mean() > _WORN)
-        toned, note = tone_picture(picture, share=self.request.tone, tones=whole, worn=worn)
+        toned, note = tone_picture(picture, strength=self.request.tone, tones=undamaged, worn=worn)
         notify(self.callbacks["tone"], 1.0)
         self._finish_step("tone", note, None if toned is picture else [toned])
 

@@ -116,7 +116,7 @@ class Inpainter(OnRows):
         mask_threshold, invert, grow: see `scoreinv.inpaint`.
         image, result, name: columns, see `OnRows`.
         device, precision: of the network, in each process; `auto` takes the fastest.
-        settings: other settings of `scoreinv.inpaint`.
+        settings: `method`, `steps`, `start`, `samples`, `seed`, `estimate` and `exact`, see `scoreinv.inpaint`.
     """
 
     def __init__(
@@ -157,7 +157,8 @@ class Colorizer(OnRows):
         hints: name of a column of pictures with alpha, whose opaque pixels give colours; None: none.
         image, result, name: columns, see `OnRows`.
         device, precision: of the network, in each process; `auto` takes the fastest.
-        settings: other settings of `scoreinv.colorize`.
+        settings: `method`, `steps`, `start`, `samples`, `seed`, `estimate`, `gray_weights`, `keep_color`, `saturation`
+            and `whiten`, see `scoreinv.colorize`.
     """
 
     def __init__(
@@ -191,6 +192,7 @@ class Restorer(OnRows):
 
     Args:
         model: name or file; None: the bundled one.
+        prior: name or file of the model that draws the samples of an enlargement; None: the bundled one.
         kernel: the blur, an array (h, w) of at least 0; None: none.
         factor: of the enlargement, 2 to 4; None: none.
         downsampling: the kernel that would reduce the large picture to the given one.
@@ -204,6 +206,7 @@ class Restorer(OnRows):
         self,
         model: str | Path | None = None,
         *,
+        prior: str | Path | None = None,
         kernel: np.ndarray | None = None,
         factor: int | None = None,
         downsampling: Downsampling | None = None,
@@ -219,6 +222,8 @@ class Restorer(OnRows):
             raise SettingError("factor", "does not go with a kernel: do one after the other")
         if factor is None and downsampling is not None:
             raise SettingError("downsampling", "needs a factor")
+        if factor is None and prior is not None:
+            raise SettingError("prior", "needs a factor: otherwise the model draws the samples")
         request: SolveRequest
         if factor is not None:
             kind: Downsampling = "area" if downsampling is None else downsampling
@@ -227,9 +232,8 @@ class Restorer(OnRows):
             request = DeblurRequest(kernel=normalised(kernel, "the kernel"), noise_std=noise_std, **settings)
         else:
             request = DenoiseRequest(noise_std=noise_std, **settings)
-        role, named = request.roles(())[0], dict[str, Any]()
-        if model is not None:
-            named[role] = model
+        role = request.roles(())[0]
+        named = {key: name for key, name in (("denoise", prior), (role, model)) if name is not None}
         models = Models(**named, machine=Machine(device, precision))
         super().__init__(request, models, role, [image], result, name)
 

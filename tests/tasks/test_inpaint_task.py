@@ -273,6 +273,22 @@ def test_progress_and_stopping():
         inpaint(photo(), hole(), prior=prior(), steps=4, callback=lambda fraction: fraction < 0.5)
 
 
+@pytest.mark.parametrize("method", [None, "biharmonic"])
+def test_the_search_for_damage_is_a_part_of_the_work(method):
+    """With progress of its own, and it can be stopped."""
+    pixels = np.full((40, 40, 3), 100, np.uint8)
+    pixels[10:20, 10:20] = 255
+    models, told = Models(inpaint=prior(), damage=FormulaDetector(whites)), []
+    inputs, request = Inputs(Picture(pixels)), InpaintRequest(method=method)
+    inpaint_picture(inputs, request, models, told.append)
+    assert told == sorted(told)
+    assert 0 < told[0] <= 0.5
+    assert told[-1] == pytest.approx(1)
+    absent = Models(inpaint="absent.safetensors", damage=FormulaDetector(whites))
+    with pytest.raises(Cancelled):
+        inpaint_picture(inputs, request, absent, lambda _: False)
+
+
 def test_of_what_was_drawn_the_holes_alone_are_kept(monkeypatch):
     """Until the last is filled; each region is of 16x16 pixels at least."""
     kept = []

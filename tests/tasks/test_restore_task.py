@@ -300,6 +300,12 @@ def test_found_damage_is_enlarged_and_what_is_none_is_not():
     assert not restored(levels(coloured_scene()), grow=9).damage.any()
 
 
+def test_damage_that_is_grown_over_everything_is_refused():
+    """Otherwise the whole photograph would be invented."""
+    with pytest.raises(InputError, match="grow the damage less"):
+        restored(scratched(levels(coloured_scene())), grow=500)
+
+
 def test_a_picture_that_is_damage_nearly_everywhere_is_not_filled():
     page = np.full((HEIGHT, WIDTH), 255, np.uint8)
     page[10:20] = 30

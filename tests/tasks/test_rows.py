@@ -162,6 +162,11 @@ def test_a_path_is_none_of_a_bundled_name() -> None:
         Inpainter(Path("photo"))(table(1))
 
 
+def test_the_model_of_an_enlargement_is_the_upscaler_whatever_is_drawn() -> None:
+    made = Restorer("upscaler", prior="photo", factor=2, samples=2)
+    assert (made.models.upscale, made.models.denoise) == ("upscaler", "photo")
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -177,6 +182,7 @@ def test_a_path_is_none_of_a_bundled_name() -> None:
         (lambda: Restorer(method="dps"), "method does not go with denoising"),
         (lambda: Restorer(steps=3), "steps needs samples"),
         (lambda: Restorer(downsampling="bicubic"), "downsampling needs a factor"),
+        (lambda: Restorer(prior="photo"), "prior needs a factor"),
     ],
 )
 def test_wrong_settings_are_told_at_once(make: Callable[[], object], said: str) -> None:
