@@ -287,7 +287,7 @@ class InpaintRequest(DrawRequest):
     sensitivity: Annotated[
         float | None,
         Setting(
-            f"Sensitivity of damage detection, with --mask auto, 0 to 1. (default: {USUAL_SENSITIVITY:g})",
+            f"Sensitivity of damage detection in place of a mask, 0 to 1. (default: {USUAL_SENSITIVITY:g})",
             SENSITIVITY,
         ),
     ] = None

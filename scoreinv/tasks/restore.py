@@ -170,7 +170,7 @@ def restore(
     request.check_given(inputs[0].given)
     models = models_of(
         inpaint=filler if inpaint else None,
-        denoise=denoiser if denoise else None,
+        denoise=denoiser if denoise or enlarge is not None else None,
         colorize=colorizer if colorize else None,
     )
     if detector is not None:

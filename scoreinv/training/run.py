@@ -256,7 +256,7 @@ def initial_model(config: TrainingConfig, init: AnyModel | None) -> AnyModel:
         model = config.model.build()
     if init is not None:
         if trained_task(init) is not None and config.observations is None:
-            raise SettingError("init", "takes observations: train a conditional model (--conditional)")
+            raise SettingError("init", "takes observations: train a conditional model")
         parts = model.parts()
         try:
             for name, part in init.parts().items():

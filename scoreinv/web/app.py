@@ -195,7 +195,7 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
         return photo.describe()
 
     @app.get("/api/photos/{key}")
-    def describe(key: str) -> dict[str, Any]:
+    async def describe(key: str) -> dict[str, Any]:
         return album.get(key).describe()
 
     @app.get("/api/photos/{key}/view")
@@ -212,7 +212,7 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
     @app.post("/api/photos/{key}/mask")
     async def read_mask(key: str, content: Content) -> Response:
         """Return the holes of a mask file as packed bits, row by row, the first bit of a byte highest."""
-        photo = await run_in_threadpool(album.get, key)
+        photo = album.get(key)
         mask = await read("the mask", content, photo.picture.size)
         return _bits(await run_in_threadpool(hole_of, photo, mask))
 
@@ -230,12 +230,12 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
             of: role of the layer in the task: mask, avoid, strokes or like.
             beside: key of an earlier layer for the same task, which must not be dropped from memory.
         """
-        photo = await run_in_threadpool(album.get, key)
+        photo = album.get(key)
         size = None if of == "like" else photo.picture.size
         layer = await read("the layer", content, size, photo.session)
         if of == "like":
             layer = await run_in_threadpool(_reference, layer)
-        earlier = [await run_in_threadpool(album.get, beside)] if beside else []
+        earlier = [album.get(beside)] if beside else []
         await run_in_threadpool(album.add, photo, *earlier, layer)
         return {"key": layer.key}
 
@@ -281,7 +281,7 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
     @app.post("/api/photos/{key}/look", status_code=204)
     async def look(key: str) -> None:
         """Encode a result for the selection of objects, as when a photograph is opened."""
-        objects.encode(await run_in_threadpool(album.get, key))
+        objects.encode(album.get(key))
 
     @app.post("/api/photos/{key}/select")
     async def select(
@@ -298,7 +298,7 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
             rim: add the object's soft edge, as a mask needs it.
             fragments: add the fragments to the object.
         """
-        photo = await run_in_threadpool(album.get, key)
+        photo = album.get(key)
         found = await objects.select(photo, prompt, size, another=another)
 
         def answer() -> dict[str, Any]:
@@ -311,7 +311,7 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
     @app.post("/api/photos/{key}/shadow")
     async def shadow(key: str, prompt: Selecting, size: Size | None = None) -> dict[str, Any]:
         """Return the cast shadow of the object; an empty mask if the photograph shows no clear one."""
-        photo = await run_in_threadpool(album.get, key)
+        photo = album.get(key)
         found = await objects.select(photo, prompt, size)
         return boxed_bits(await run_in_threadpool(propose_shadow, photo.picture, found.mask))
 

@@ -95,13 +95,17 @@ class Sessions:
     def keep(self, photo: Photo) -> None:
         """Write a photograph, result or layer of a session to disk, unless there is too little space."""
         with self._lock:
-            if self._folder is None or photo.session not in self._used or self._most is None:
+            if self._folder is None or photo.session not in self._used:
                 return
-            try:
-                self.make_room(photo.session, photo.nbytes)
-                _write_photo(self._folder / photo.session / f"{photo.key}.npy", photo)
-            except (OSError, InputError) as error:
-                _log.warning("%s: a photograph of the page is not kept: %s", self._folder, error)
+            folder = self._folder / photo.session
+        try:
+            self.make_room(photo.session, photo.nbytes)
+            _write_photo(folder / f"{photo.key}.npy", photo)  # without the lock: it may take seconds
+        except (OSError, InputError) as error:
+            if photo.session in self:
+                _log.warning("%s: a photograph of the page is not kept: %s", folder, error)
+        if photo.session not in self:  # it was forgotten meanwhile
+            shutil.rmtree(folder, ignore_errors=True)
 
     def photo(self, key: str) -> Photo | None:
         """Return the photograph of a key, or None."""

@@ -60,7 +60,7 @@ def _add_fills(app: FastAPI, jobs: TaskJobs) -> None:
     fills: dict[Hashable, tasks.PreparedFill] = {}
 
     @app.post("/api/photos/{key}/damage", status_code=202)
-    def damage(key: str, sensitivity: float = USUAL_SENSITIVITY) -> Any:
+    async def damage(key: str, sensitivity: float = USUAL_SENSITIVITY) -> Any:
         photo, request = album.get(key), DamageRequest(sensitivity=sensitivity)
 
         def find(callback: Callback) -> Result:
@@ -143,17 +143,17 @@ def _add_improvements(app: FastAPI, jobs: TaskJobs) -> None:
     album = jobs.album
 
     @app.post("/api/photos/{key}/denoise", status_code=202)
-    def denoise(key: str, request: Denoising) -> Any:
+    async def denoise(key: str, request: Denoising) -> Any:
         photo = album.get(key)
         return jobs.submit_task(photo, request, lambda *given: tasks.denoise_picture(*given), "denoised")
 
     @app.post("/api/photos/{key}/upscale", status_code=202)
-    def upscale(key: str, request: Enlarging) -> Any:
+    async def upscale(key: str, request: Enlarging) -> Any:
         photo, times = album.get(key), request.factor**2
         return jobs.submit_task(photo, request, lambda *given: tasks.upscale_picture(*given), "upscaled", times)
 
     @app.post("/api/photos/{key}/deblur", status_code=202)
-    def deblur(key: str, request: Deblurring) -> Any:
+    async def deblur(key: str, request: Deblurring) -> Any:
         photo = album.get(key)
         request.result_of(photo.picture)  # checks the kernel's size
         return jobs.submit_task(photo, request, lambda *given: tasks.deblur_picture(*given), "deblurred")

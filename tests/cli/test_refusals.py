@@ -112,7 +112,7 @@ CASES = [
     ("deblur photo.png --kernel -", "--kernel is a name or a file"),
     ("colorize gray.png --hints -", "--hints -: name a file"),
     ("colorize gray.png --hints gray.png", "alpha channel"),
-    ("colorize scans --like gray.png", "gray.png: is grey"),
+    ("colorize scans --like gray.png", "gray.png: has no colours"),
     ("denoise photo.png --steps 5", "--steps needs samples"),
     ("restore photo.png --mask mask.png --no-inpaint", "--mask needs the filling of damage"),
     ("restore photo.png --invert-mask", "need a mask file"),

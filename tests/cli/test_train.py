@@ -165,7 +165,7 @@ def test_a_model_that_takes_observations_starts_one_that_does(scoreinv, tmp_path
     for more in ((), ("--dry-run",)):
         refused = scoreinv("train", "--sde", "ve", "--init", "photo", "--out", "run", *more)
         assert refused.code == 2
-        assert refused.err.endswith("takes observations: train a conditional model (--conditional)\n")
+        assert refused.err.endswith("takes observations: train a conditional model\n")
 
 
 @pytest.mark.slow

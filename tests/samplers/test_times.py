@@ -31,7 +31,7 @@ def test_grids(sde, spacing):
         ({"times": ()}, None, "at least one"),
         ({"times": (1.0, 1.0)}, None, "differ"),
         ({"times": (1.2, 0.5)}, None, "times must"),
-        ({"times": (1.0, 0.0)}, None, "sigma"),
+        ({"times": (1.0, 0.0)}, None, "without noise"),
         ({"times": (0.5, 0.1)}, None, "start"),
         ({"times": (1.0, 0.1)}, 0.5, "begins"),
         ({"steps": 5}, 1e-4, "later"),

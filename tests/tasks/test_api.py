@@ -78,9 +78,9 @@ def test_a_front_door_explains_its_arguments_itself(name: str) -> None:
 
 def test_front_doors_tell_the_steps_there_are() -> None:
     doc = {name: " ".join((getattr(scoreinv, name).__doc__ or "").split()) for name in ("inpaint", "colorize", "solve")}
-    narrow = f"for narrow holes {requests.NARROW_FILL_STEPS}"
+    assert f"narrow holes take at most {requests.NARROW_FILL_STEPS}" in doc["inpaint"]
     fill, colour = requests.FILL_STEPS, requests.COLOR_STEPS
-    assert f"{fill['conditioned']} for `conditioned`, {narrow}; {fill['pc']} for `pc`" in doc["inpaint"]
+    assert f"{fill['conditioned']} for `conditioned`, {fill['pc']} for `pc`" in doc["inpaint"]
     assert f"{colour['conditioned']} for `conditioned`, {colour['pc']} for `pc`" in doc["colorize"]
     dps = requests.RESTORATION_STEPS["dps"]
     steps = {method: requests.FULL_STEPS * count for method, count in requests.RESTORATION_STEPS.items()}

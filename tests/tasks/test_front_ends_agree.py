@@ -127,9 +127,11 @@ CASES = {
     ),
     "enlarged restoration": Case(
         photo,
-        ("restore", "--no-inpaint", "--no-denoise", "--no-colorize", "--enlarge", "2"),
+        ("restore", "--no-inpaint", "--no-denoise", "--no-colorize", "--enlarge", "2", "--denoise-model", MODEL),
         "restore",
-        lambda image, model: scoreinv.restore(image, inpaint=False, denoise=False, colorize=False, enlarge=2),
+        lambda image, model: scoreinv.restore(
+            image, inpaint=False, denoise=False, colorize=False, enlarge=2, denoiser=model
+        ),
         {"inpaint": False, "denoise": False, "colorize": False, "enlarge": 2},
         codes=frozenset({"enlarged"}),
     ),
@@ -156,17 +158,17 @@ CASES = {
     ),
     "upscale": Case(
         photo,
-        ("upscale", "--factor", "3"),
+        ("upscale", "--factor", "3", "--prior", MODEL),
         "upscale",
-        lambda image, model: scoreinv.upscale(image, 3),
+        lambda image, model: scoreinv.upscale(image, 3, prior=model),
         {"factor": 3},
         codes=frozenset({"noise_estimated"}),
     ),
     "upscale by a model": Case(
         photo,
-        ("upscale", "--model", "upscaler"),
+        ("upscale", "--model", "upscaler", "--prior", MODEL),
         "upscale",
-        lambda image, model: scoreinv.upscale(image, model="upscaler"),
+        lambda image, model: scoreinv.upscale(image, model="upscaler", prior=model),
         codes=frozenset({"noise_estimated"}),
     ),
     "deblur": Case(

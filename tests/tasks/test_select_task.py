@@ -191,7 +191,7 @@ def test_each_click_costs_one_run_of_the_decoder(selection):
     clicks = tuple((60.0 + place, 80.0, True) for place in range(MOST_CLICKS))
     selection.select(Prompt(clicks), "small")
     assert len(selection.network.asked) == MOST_CLICKS
-    with pytest.raises(InputError, match=f"at and not_at give {MOST_CLICKS + 1} points: at most {MOST_CLICKS}"):
+    with pytest.raises(InputError, match=f"{MOST_CLICKS + 1}: at most {MOST_CLICKS}"):
         Prompt((*clicks, (80, 80, False)))
 
 

@@ -228,14 +228,12 @@ def test_colours_of_another_photograph(browser):
     """It may have another size. A grey one is refused, and so is any by a model without references."""
     photo = opened(browser, png(pixels(1)), "old.png")
     path = f"/api/photos/{photo['key']}"
-    held = [
+    refused, coloured = (
         browser.post(f"{path}/layers", content=png(content), headers=OPAQUE, params={"of": "like"})
         for content in (pixels(1, height=30), pixels(height=30) // np.array([1, 2, 4], np.uint8))
-    ]
-    grey, coloured = (answer.json()["key"] for answer in held)
-    refused = asked(browser, f"{path}/colorize", like=grey)
+    )
     assert (refused.status_code, refused.json()["error"].startswith("The reference photograph")) == (422, True)
-    end = done(browser, f"{path}/colorize", like=coloured)
+    end = done(browser, f"{path}/colorize", like=coloured.json()["key"])
     assert (end["state"], "scene" in end["error"]) == ("failed", True)
 
 
