@@ -395,8 +395,12 @@ class _Gray:
     def reach_of(self, hints: KnownColours) -> np.ndarray:
         """Return the weight of hints at each pixel, hxw in [0, 1].
 
-        It is small behind edges of the luma, and in other materials than those under the hints.
+        It is small behind edges of the luma, and in other materials than those under the hints. Places narrower than
+        three pixels have the weight of their surroundings: colours of this size are mixed there, and a spot without the
+        hints' colour amid it would be upsampled to its complement.
         """
+        from scipy import ndimage  # slow to import, and only hints need it
+
         height, width = self.luma.shape
         _, painted = hints.small(height, width, self.weights)
         weights = reach(self.luma, painted)
@@ -404,7 +408,7 @@ class _Gray:
             _, painted_places = hints.small(*self.places.size, self.weights)
             similarity = similarity_to(torch.from_numpy(painted_places), self.places)
             weights *= resized_like(similarity[None, None], torch.empty(1, 1, height, width))[0, 0].numpy()
-        return np.where(painted, 1, weights)
+        return np.where(painted, 1, ndimage.grey_closing(weights, 3))
 
     def strengths(self, most: float, prior: ScorePrior) -> np.ndarray | float:
         """Return the factor of the chroma, hxwx1, at most `most`: the `paleness` of the mean, which it compensates.

@@ -1,6 +1,7 @@
 """Colorization by hints and by the colours that a photo has."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 import scoreinv
+from scoreinv.inputs.hints import KnownColours
 from scoreinv.system.errors import InputError
-from scoreinv.tasks.colorize import colorize
+from scoreinv.tasks.colorize import _Gray, colorize
 
 
 def prior():
@@ -157,3 +159,15 @@ def test_a_stroke_ends_at_another_material():
     changed = np.abs(with_it - without).mean(-1)
     assert changed[:40].mean() < 2
     assert changed[130:142].mean() > 40
+
+
+def test_the_reach_of_hints_has_no_small_gaps() -> None:
+    """An eye amid the hinted fur got the complement of the fur's colour; a wider place is left."""
+    gray = np.full((28, 28), 0.7, np.float32)
+    gray[4:6, 10:12] = gray[4:12, 20:26] = 0.1
+    known = np.zeros((28, 28), bool)
+    known[20:22, 4:20] = True
+    one = SimpleNamespace(luma=gray, weights="rec601", places=None)
+    found = _Gray.reach_of(one, KnownColours(np.zeros((28, 28, 3), np.float32), known))
+    assert found[4:6, 10:12].min() > 0.9 * found[4, 8]
+    assert found[5:11, 21:25].max() < 0.1 * found[4, 8]
