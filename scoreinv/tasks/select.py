@@ -100,7 +100,7 @@ class Prompt:
         if len(self.clicks) > MOST_CLICKS:
             count = len(self.clicks)
             raise SettingError(
-                "at", f"and the points beside the object are {count}: at most {MOST_CLICKS} are possible"
+                "at", f"gives, with the points beside the object, {count}: at most {MOST_CLICKS} are possible"
             )
 
     @classmethod
