@@ -1,7 +1,7 @@
 // Crop, turn and straighten: each step makes a new photograph, without marks, that can be undone.
 
 import { ask } from "./api.js";
-import { attempt, on, stage, state } from "./page.js";
+import { attempt, latest, on, stage, state } from "./page.js";
 import { choose_tool, crops, brush } from "./painting.js";
 import { find, show_note } from "./panel.js";
 import { Picture } from "./picture.js";
@@ -9,7 +9,7 @@ import * as views from "./views.js";
 
 let tool_before = "object"; // the tool before the crop
 let last = Promise.resolve(); // ends with the last requested step
-let angles = 0; // number of requested angles: of those that wait, only the latest is used
+const turning = latest(); // of the angles that wait, only the latest is used
 
 // Requests a cropped or turned picture, and makes it the photograph.
 // path: the route with its query; of: the picture to change; straight: the source and angle if it is straightened.
@@ -34,9 +34,9 @@ function in_turn(step) {
 // Each new angle turns the unturned picture, so that the result is resampled once.
 function straighten() {
   const angle = Number(find("angle").value);
-  const mine = ++angles;
+  const is_latest = turning();
   return in_turn(() => {
-    if (mine !== angles) return;
+    if (!is_latest()) return;
     const source = views.sheet().straight?.picture ?? stage.picture;
     return frame(`straighten?angle=${angle}`, source, { picture: source, angle });
   });

@@ -8,7 +8,7 @@ import { listen } from "./keys.js";
 import * as many from "./many.js";
 import { Marks } from "./marks.js";
 import * as object from "./object.js";
-import { attempt, history, on, stage, state } from "./page.js";
+import { attempt, history, latest, on, stage, state } from "./page.js";
 import { brush, changed, choose_colour, choose_task, choose_tool, pointer, set_diameter, show_before } from "./painting.js";
 import { find, show_note } from "./panel.js";
 import { Picture } from "./picture.js";
@@ -18,7 +18,7 @@ import { Sheet } from "./sheet.js";
 import * as views from "./views.js";
 import "./work.js";
 
-let opening = 0; // number of requested photographs: only the latest is opened
+const opening = latest(); // of the requested photographs only the latest is opened
 
 // --- opening ---
 
@@ -58,8 +58,7 @@ async function open(file) {
 // Runs work(is_latest) on a disabled page: changes to the previous photograph would be lost. is_latest() tells whether
 // nothing else was requested meanwhile. Shows an error; returns whether the work is done and the latest.
 async function while_opening(work) {
-  const mine = ++opening;
-  const is_latest = () => mine === opening;
+  const is_latest = opening();
   let is_done = false;
   await attempt(async () => {
     busy(true);

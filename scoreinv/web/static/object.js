@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { Layer } from "./layer.js";
 import { pixel } from "./marks.js";
-import { attempt, chosen_of, on, stage, state, stroke_ended } from "./page.js";
+import { attempt, chosen_of, latest, on, stage, state, stroke_ended } from "./page.js";
 import { find } from "./panel.js";
 
 const SELECTED = pixel("#12a3a3");
@@ -16,7 +16,7 @@ let earlier = []; // previous prompts, for undo
 let object = null; // { box, bits, fragments: { box, bits } }
 let with_fragments = true; // whether the object has its fragments, small gaps and tips
 let shadow = null; // proposed shadow of the object: { box, bits }
-let requests = 0;
+const requesting = latest();
 let mark = null; // function that changes the marks as one step of undo
 let brush = null;
 let running = null; // promise of the last request
@@ -70,16 +70,16 @@ function select_typed() {
 // Shows the object of a prompt, then its shadow. Only the latest request counts.
 function select(next, more = {}) {
   const { picture } = stage;
-  const mine = ++requests;
+  const is_latest = requesting();
   return (running = attempt(async () => {
     const found = await with_status(request("select", picture, next, more));
-    if (mine !== requests || stage.picture !== picture) return;
+    if (!is_latest() || stage.picture !== picture) return;
     if (selected()) earlier.push(prompt);
     prompt = { ...next, picture, size: found.size ?? next.size }; // further clicks change the mask of this size
     [object, with_fragments, shadow] = [found, true, null];
     show();
     const found_shadow = await request("shadow", picture, prompt);
-    if (mine !== requests || !selected() || !found_shadow.box) return;
+    if (!is_latest() || !selected() || !found_shadow.box) return;
     shadow = found_shadow;
     show();
   }));
@@ -133,7 +133,7 @@ export function undo_click() {
 
 // Clears the selection.
 export function deselect(kept = []) {
-  requests += 1;
+  requesting(); // the answers that are under way do not count
   [prompt, object, shadow, earlier, stage.selection] = [null, null, null, kept, null];
   find("place").value = "";
   stage.changed("all");

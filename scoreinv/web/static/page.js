@@ -30,6 +30,15 @@ export async function attempt(work) {
   }
 }
 
+// Returns a function that is called at each request; it returns a function that tells whether that is still the latest.
+export function latest() {
+  let number = 0;
+  return () => {
+    const mine = ++number;
+    return () => mine === number;
+  };
+}
+
 // Returns a promise that ends with the current stroke, which a change of the marks would cut.
 export async function stroke_ended() {
   while (stage.marks?.is_changing) await new Promise((resolve) => setTimeout(resolve, 50));

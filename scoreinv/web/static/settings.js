@@ -1,7 +1,7 @@
 // Settings of the tasks: the values of the panel's controls, and the texts that depend on them.
 
 import { ask } from "./api.js";
-import { chosen_of, on, stage, state } from "./page.js";
+import { chosen_of, latest, on, stage, state } from "./page.js";
 import { choose_task } from "./painting.js";
 import { find, show_exact, show_improvement, show_seconds } from "./panel.js";
 
@@ -13,7 +13,7 @@ export const strength = (name) => Number(find(`strength-${name}`).value) || null
 
 const reference = find("like");
 let like = null; // the reference photograph: { key, name } of its layer on the server
-let chosen = 0; // number of times that a reference was chosen or cleared
+const choosing = latest(); // of the references that are sent, only the latest is used
 
 // The controls whose values belong to the photograph. Other controls, such as the brush, keep theirs for the next one.
 const controls = () => document.querySelectorAll("#panel :is(input[data-setting], fieldset[data-setting] input), #format");
@@ -57,7 +57,7 @@ export function show() {
 }
 
 function set_reference(of) {
-  chosen += 1;
+  choosing();
   like = of;
   if (!of) reference.value = "";
   find("like-name").textContent = of ? `Reference: ${of.name}` : "Optional: a colour photograph of the same subject. Similar areas take its colours.";
@@ -72,9 +72,9 @@ export function reference_keys() {
 export async function take_reference(file) {
   const { picture } = stage;
   set_reference(null);
-  const mine = chosen;
+  const is_latest = choosing();
   const answer = await ask("POST", `/api/photos/${picture.photo.key}/layers?of=like`, file);
-  if (stage.picture === picture && mine === chosen) set_reference({ key: (await answer.json()).key, name: file.name });
+  if (stage.picture === picture && is_latest()) set_reference({ key: (await answer.json()).key, name: file.name });
 }
 
 export const forget_reference = () => set_reference(null);

@@ -4,7 +4,7 @@ import { show_blend } from "./blend.js";
 import { show_angle } from "./frame.js";
 import { buttons } from "./jobs.js";
 import * as object from "./object.js";
-import { chosen_of, history, on, stage, state } from "./page.js";
+import { chosen_of, history, latest, on, stage, state } from "./page.js";
 import { changed, pointer } from "./painting.js";
 import { find, part_around, show_chosen, show_note, show_photo, show_results } from "./panel.js";
 import { Marks } from "./marks.js";
@@ -13,7 +13,7 @@ import { estimate } from "./settings.js";
 import * as session from "./session.js";
 
 let current = null; // { sheet, number }: number of the result, -1 for the marks
-let wanted = 0; // number of requested views: of those that load, only the latest is shown
+const showing = latest(); // of the views that load, only the latest is shown
 let last_button = "open"; // the button of the last task, which gets the focus back
 
 export const view = () => current;
@@ -22,9 +22,9 @@ export const result = () => current?.sheet.results[current.number];
 
 // Shows a view; the pictures of a resumed session may have to be loaded first.
 export async function go(next) {
-  const mine = ++wanted;
+  const is_latest = showing();
   if (!next.sheet.loaded) await next.sheet.load();
-  if (mine !== wanted) return;
+  if (!is_latest()) return;
   const before = current;
   const of = next.sheet;
   pointer.end();
@@ -72,7 +72,7 @@ function open({ picture, marks, straight }) {
 // Clears the page: no photograph is shown.
 export function close() {
   pointer.end();
-  wanted += 1;
+  showing(); // a view that loads is not shown
   current = null;
   Object.assign(stage, { picture: null, marks: null, results: [], selection: null });
   show_photo(null);
