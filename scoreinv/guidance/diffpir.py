@@ -6,6 +6,7 @@ from torch import Tensor
 
 from scoreinv.conditional.observation import GivenObservation, Observation
 from scoreinv.operators import Operator
+from scoreinv.operators.base import observation_like
 from scoreinv.prior import Prior
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.system.options import Number, check
@@ -39,7 +40,7 @@ class DiffPIR(GivenObservation):
         noise = self.prior.noise(x, t)
         alpha, sigma = broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
         predicted, operator = self.operator.linearised((x - sigma * noise) / alpha)
-        residual = self.y.to(x) - predicted
+        residual = observation_like(self.y, predicted) - predicted
         if not self.noise_std:
             return noise - alpha / sigma * operator.pinv(residual)
         level = self.strength * (self.noise_std / self.sde.noise_to_signal(t)).square()

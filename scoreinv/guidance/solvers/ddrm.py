@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.operators import Operator
-from scoreinv.operators.base import in_rank
+from scoreinv.operators.base import in_rank, observation_like
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import GridSampler
 from scoreinv.samplers.rng import NoiseStream
@@ -68,6 +68,7 @@ class DDRM(GridSampler):
     def begin(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
         """Return the initial state: components whose noise in y is below the noise level of x are taken from y."""
         alpha, level = broadcast(prior.sde.alpha(t), x), float(prior.sde.noise_to_signal(t))
+        observation_like(self.y, self.operator(x))
         observed = _Observed(self, x)
         fresh = (level**2 - observed.noise.square()).clamp_min(0).sqrt()
         target = observed.values + fresh * observed.operator.analyse(rng.like(x))
