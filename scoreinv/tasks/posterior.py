@@ -113,6 +113,7 @@ def draw_given(
         constrained = ConstrainedPC(windows.around(prior, prior.device), observation.operator, observation.y)
         return sampled(pc_sampler(prior, sampling.steps), constrained, prior, shape, noise, callback, start)
     conditioned = prior.given(observation)
+    assert isinstance(conditioned, Conditioned)
     if sampling.mean:
         return posterior_mean(prior, conditioned, shape, windows, noise, callback)
     tiled = windows.around(conditioned, prior.device)
