@@ -104,6 +104,7 @@ def noise_from_levels(text: str | float | None) -> float | None:
 
 
 NOISE = Setting("Noise level, 0 to 255. (default: estimated)", option="noise", metavar="LEVEL", read=noise_from_levels)
+KEEP_GRAIN = Setting("Share of the noise to keep, 0 (none) to 1.", Number(0.0, 1.0))
 GROW = Setting("Enlarge detected damage by this many pixels.", Whole(0, MOST_GROW))
 METHOD_HELP = "conditioned: a network that takes the observation; pc: predictor-corrector, with any model."
 
@@ -529,6 +530,7 @@ class DenoiseRequest(SolveRequest):
 
     Attributes:
         noise_std: standard deviation of the noise, in [0, 1]; None: estimated.
+        keep_grain: share of the noise to keep.
     """
 
     method: None = None
@@ -537,6 +539,7 @@ class DenoiseRequest(SolveRequest):
     ] = None
     orientations: Annotated[int, AVERAGED] = 1
     noise_std: Annotated[float | None, NOISE] = None
+    keep_grain: Annotated[float, KEEP_GRAIN] = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -544,6 +547,9 @@ class DenoiseRequest(SolveRequest):
             raise SettingError("method", "does not go with denoising, which has one method")
         if self.steps is not None and self.mean:
             raise SettingError("steps", "needs samples: the mean takes one evaluation")
+
+    def roles(self, given: Collection[Given]) -> list[Role]:
+        return ["denoise", "noise"] if self.noise_std is None else ["denoise"]
 
 
 @dataclass(frozen=True)
