@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv import operators
-from scoreinv.analysis.jpeg_quantisation import coding_of
+from scoreinv.analysis.jpeg_quantisation import coding_of, quantisation_strength
 from scoreinv.analysis.noise import FILM_GRAIN, white_noise
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.inputs.arrays import pictures_from_api
@@ -140,15 +140,15 @@ def upscale_picture(
     picture, factor = inputs.picture, request.factor
     check_samples(request.samples, factor**2 * picture.pixels.nbytes)
     frame, notes = picture.blank_enlarged(factor), []
-    noise_std, is_white = (request.noise_std, True) if request.noise_std is not None else stored_noise(picture)
+    noise_std, strength = (request.noise_std, None) if request.noise_std is not None else stored_noise(picture)
     if request.noise_std is None and noise_std:
         notes.append(info("noise_estimated", level=noise_std * GRAY_LEVELS))
     notify(callback, 0.0)  # the noise of a large photograph and its first window together take over 2 seconds
     clean, left = picture, noise_std
-    if is_white and noise_std > 0 and noise_std > noise_range(models.denoiser())[0]:
+    if strength is None and noise_std > 0 and noise_std > noise_range(models.denoiser())[0]:
         denoising, callback = split(callback, [1, 4])
         clean, left = remove_noise(picture, noise_std, models.denoiser(), DenoiseRequest(), denoising).image, 0.0
-    enlarging = Enlarging(clean, left, request, models.upscaler())
+    enlarging = Enlarging(clean, left, request, models.upscaler(), strength)
     if request.mean:
         result = frame.with_fills(enlarging.fills(callback))
         drawn = Outcome(result, [result], None, request.orientations, "network")
@@ -159,16 +159,16 @@ def upscale_picture(
     return UpscaleOutcome(**vars(drawn) | {"notes": notes}, noise_std=noise_std, factor=factor)
 
 
-def stored_noise(picture: Picture) -> tuple[float, bool]:
-    """Return the standard deviation of a picture's noise, in [0, 1], and whether the noise is white.
+def stored_noise(picture: Picture) -> tuple[float, float | None]:
+    """Return the standard deviation of a picture's noise, in [0, 1], and `quantisation_strength` if it was a JPEG.
 
-    It is that of JPEG quantisation, or else of white noise; noise up to that of film grain counts as 0.
+    The noise is that of JPEG quantisation, or else white; noise up to that of film grain counts as 0.
     """
     coding = coding_of(picture)
     if coding is not None:
-        return coding.noise_std, False
+        return coding.noise_std, quantisation_strength(coding.luma)
     level = white_noise(picture)
-    return level if level > FILM_GRAIN else 0.0, True
+    return level if level > FILM_GRAIN else 0.0, None
 
 
 class Enlarging:
@@ -178,11 +178,20 @@ class Enlarging:
         picture: the small picture.
         noise_std: standard deviation of its noise, in [0, 1], little or of JPEG quantisation.
         model: the network.
+        strength: of a JPEG, `quantisation_strength`, which the network was trained to take as the level of noise.
     """
 
-    def __init__(self, picture: Picture, noise_std: float, request: UpscaleRequest, model: Upscaler) -> None:
+    def __init__(
+        self,
+        picture: Picture,
+        noise_std: float,
+        request: UpscaleRequest,
+        model: Upscaler,
+        strength: float | None = None,
+    ) -> None:
         self.values, self.gray = photograph(picture)
         self.noise_std = noise_std
+        self.level = noise_std if strength is None else strength
         self.request = request
         self.model = model
         self._reduction = lru_cache(maxsize=1)(self._operator)
@@ -220,7 +229,7 @@ class Enlarging:
         parts, estimates = request.orientations + 1, []
         for number, each in enumerate(ALL[: request.orientations]):
             with part(number, parts):
-                large = self.model.enlarged(turn(y, each), request.factor, self.noise_std, means=means)
+                large = self.model.enlarged(turn(y, each), request.factor, self.level, means=means)
             estimates.append(turn_back(large, each))
         with part(request.orientations, parts):
             return self._corrected(self._checked(finite(torch.stack(estimates).mean(0)), y), y)

@@ -14,7 +14,6 @@ from PIL import Image
 from scipy import ndimage
 
 import scoreinv
-from scoreinv.analysis.jpeg_quantisation import quantisation_noise
 from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
@@ -89,13 +88,14 @@ def test_the_blocks_of_a_jpeg_are_not_enlarged():
     file = io.BytesIO()
     Image.fromarray(small(photo / 255)).save(file, "JPEG", quality=75)
     stored = Image.open(file)
-    y, noise_std = np.asarray(stored), quantisation_noise(np.array(stored.quantization[0]))
+    y = np.asarray(stored)
+    noise_std = float(np.std((y - small(photo / 255).astype(float)) @ [0.299, 0.587, 0.114])) / 255
     outcome, exact = scoreinv.upscale(y), scoreinv.upscale(y, noise_std=0.0)
-    assert outcome.noise_std == pytest.approx(noise_std, rel=0.1)
+    assert outcome.noise_std == pytest.approx(noise_std, rel=0.25)
     assert [note.code for note in outcome.notes] == ["noise_estimated"]
     residual = rms(small(outcome.image / np.float32(255)), y)
     assert 1 < residual < 255 * noise_std
-    assert rms(outcome.image, photo) < 0.98 * rms(exact.image, photo)
+    assert rms(outcome.image, photo) < 0.913 * rms(exact.image, photo)  # 0.919 if the network is told the error
 
 
 @pytest.mark.parametrize(("level", "factor", "given"), [(10, 2, True), (30, 3, True), (30, 3, False)])
@@ -287,6 +287,6 @@ def test_a_callback_stops_the_work_before_the_model_is_loaded():
 @pytest.mark.parametrize(("level", "found"), [(3, 0), (8, 8)])
 def test_film_grain_counts_as_no_noise(level, found):
     noise = level * np.random.default_rng(0).standard_normal((192, 192))
-    noise_std, is_white = stored_noise(Picture(np.float32(0.5 + noise / 255)))
+    noise_std, strength = stored_noise(Picture(np.float32(0.5 + noise / 255)))
     assert 255 * noise_std == pytest.approx(found, rel=0.1)
-    assert is_white
+    assert strength is None
