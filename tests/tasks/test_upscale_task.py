@@ -57,6 +57,16 @@ def test_an_enlarged_picture_reduces_to_the_one_that_was_given(factor, kind):
     assert abs(again.astype(int) - y).max() <= 1
 
 
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_block_means_of_an_enlarged_high_contrast_picture_are_that_picture(factor):
+    """Much of the estimate is limited to black and white: the other pixels make up for it."""
+    y = np.rint((2 * (255 * large(96, 96) - 128) + 128).clip(0, 255)).astype(np.uint8)
+    y[8::16, 8::16] = y[40:42] = 255
+    image = scoreinv.upscale(y, factor, noise_std=0.0).image
+    means = image.reshape(96, factor, 96, factor, 3).mean((1, 3))
+    np.testing.assert_array_equal(np.rint(means), y)
+
+
 def test_a_grey_photograph_in_three_channels_stays_grey():
     y = np.repeat(small(large(48, 64))[..., 1:2], 3, axis=2)
     image = scoreinv.upscale(y, noise_std=0.0).image
