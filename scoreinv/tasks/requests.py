@@ -557,8 +557,8 @@ class UpscaleRequest(SolveRequest):
     """How a picture is enlarged: the mean is a network's estimate, and samples start from it. Noise is removed first.
 
     Attributes:
-        noise_std: standard deviation of the picture's noise, in [0, 1]; 0: the reduced result equals the picture. None:
-            that of its JPEG quantisation, or of noise that exceeds film grain, or 0.
+        noise_std: standard deviation of the picture's noise, in [0, 1]; 0: block means of the result equal the
+            picture, up to its rounding. None: that of its JPEG quantisation, or of noise that exceeds film grain, or 0.
     """
 
     method: Annotated[
@@ -582,8 +582,8 @@ class UpscaleRequest(SolveRequest):
     noise_std: Annotated[
         float | None,
         Setting(
-            "Noise level, 0 to 255. With 0 the result, reduced again, is exactly the photo. (default: that of its JPEG "
-            "compression or of visible noise, else 0)",
+            "Noise level, 0 to 255. With 0 the result, reduced again by block means, is exactly the photo. (default: "
+            "that of its JPEG compression or of visible noise, else 0)",
             option="noise",
             metavar="LEVEL",
             read=noise_from_levels,
