@@ -21,7 +21,6 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 from scoreinv.analysis.jpeg_quantisation import coding_of
-from scoreinv.analysis.noise import estimate_noise
 from scoreinv.analysis.spectrum import BLOCK, block_powers, blur_misfits, polar_spectrum
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
@@ -36,6 +35,7 @@ from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.tasks.callbacks import Callback, notify
 from scoreinv.tasks.common import Model, check_samples, models_of
 from scoreinv.tasks.denoise import photograph, written
+from scoreinv.tasks.noise import estimate_noise
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import DeblurOutcome, ImageLike, Outcome, for_each
 from scoreinv.tasks.requests import (
@@ -151,25 +151,26 @@ def deblur_picture(
     else:
         values, notes = kernel_array(kernel), kernel_notes(picture, kernel)
     notify(callback, 0.0)
-    noise_std = request.noise_std
+    noise_std = own = request.noise_std
     if noise_std is None:
-        noise_std = deblurring_noise(picture)
-        notes.append(info("noise_estimated", level=noise_std * GRAY_LEVELS))
+        noise = estimate_noise(picture, models)
+        own, noise_std = noise.std, deblurring_noise(picture, noise.std)
+        notes.append(info("noise_estimated", level=noise_std * GRAY_LEVELS, kind=noise.words))
     drawn = remove_blur(picture, values, noise_std, models.denoiser(), request, callback, deviations)
     if blur is not None:
-        check_detail(picture, drawn.image, values)
+        check_detail(picture, drawn.image, values, own)
     name = str(kernel) if isinstance(kernel, PointSpread) else "file"
     return DeblurOutcome(**vars(drawn) | {"notes": notes}, noise_std=noise_std, blur=blur, kernel=name)
 
 
-def deblurring_noise(picture: Picture) -> float:
-    """Return the level of white noise to assume for a blurred photograph, in [0, 1].
+def deblurring_noise(picture: Picture, noise_std: float) -> float:
+    """Return the level of white noise to assume for a blurred photograph with this noise, in [0, 1].
 
-    JPEG removes the fine noise that `estimate_noise` needs. Its error is not white: the frequencies that a blur leaves
-    have more of it than their share. So a multiple of its standard deviation counts if that is larger.
+    The error of JPEG is not white: the frequencies that a blur leaves have more of it than their share. So a multiple
+    of its standard deviation counts if that is larger.
     """
     coding = coding_of(picture)
-    return max(estimate_noise(picture), 0.0 if coding is None else _JPEG_NOISE * coding.rgb_noise_std)
+    return max(noise_std, 0.0 if coding is None else _JPEG_NOISE * coding.rgb_noise_std)
 
 
 def remove_blur(
@@ -255,10 +256,10 @@ def blurred_detail(kernel: np.ndarray, noise_std: float) -> float:
     return float(np.sqrt(np.mean(1 / (1 / power + transfer / noise_std**2))))
 
 
-def check_detail(picture: Picture, result: Picture, kernel: np.ndarray) -> None:
+def check_detail(picture: Picture, result: Picture, kernel: np.ndarray, noise_std: float) -> None:
     """Raise InputError if a deblurred photograph has no more detail than it had, or more than its blur can hide.
 
-    The detail that it had excludes that of the noise.
+    The detail that it had excludes that of its noise, of standard deviation `noise_std` in [0, 1].
 
     Detail is the mean square difference d of neighbouring pixels. For the power S of photographs, the kernel's
     transfer function K and that of differences, D, the scene has d mean(D S) / mean(D S |K|^2). A sharper result means
@@ -267,7 +268,7 @@ def check_detail(picture: Picture, result: Picture, kernel: np.ndarray) -> None:
     differences, power, transfer = _spectra(kernel)
     most = np.mean(differences * power) / np.mean(differences * power * transfer)
     before = _detail(picture)
-    noise = 4 * estimate_noise(picture) ** 2
+    noise = 4 * noise_std**2
     after = _detail(result)
     if after <= before - noise:
         raise InputError("its blur was estimated, but noise hides the lost detail: give the kernel to remove it anyway")

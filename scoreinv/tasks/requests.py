@@ -596,7 +596,7 @@ class UpscaleRequest(SolveRequest):
             raise SettingError("steps", "needs samples: the mean takes one evaluation")
 
     def roles(self, given: Collection[Given]) -> list[Role]:
-        return ["upscale", "denoise"]
+        return ["upscale", "denoise", "noise"] if self.noise_std is None else ["upscale", "denoise"]
 
     def result_of(self, picture: Picture) -> Picture:
         return picture.blank_enlarged(self.factor)
@@ -635,6 +635,9 @@ class DeblurRequest(SolveRequest):
         ),
     ] = None
     noise_std: Annotated[float | None, NOISE] = None
+
+    def roles(self, given: Collection[Given]) -> list[Role]:
+        return ["denoise", "noise"] if self.noise_std is None else ["denoise"]
 
     def result_of(self, picture: Picture) -> Picture:
         if self.kernel is not None:
@@ -716,8 +719,8 @@ class RestoreRequest(Request):
         sensitivity: None: 0.5, or `SURE_SENSITIVITY` for photographs in colour unless much of them is surely damaged.
             With None, little damage that does not stand out is left.
         grow: pixels by which detected damage is enlarged, for its soft edges.
-        noise_std: standard deviation of the noise in [0, 1], which is then removed; None: estimated, and removed if it
-            is more than film grain.
+        noise_std: standard deviation of white noise in [0, 1]; None: noise of any kind is estimated.
+        keep_grain: share of the noise to keep.
         estimate: for colours, see `ColorizeRequest`; the `mean` of several samples averages fills, too.
         keep_steps: keep the picture after each step in the outcome.
     """
@@ -757,6 +760,7 @@ class RestoreRequest(Request):
     ] = None
     grow: int = FOUND_GROW
     noise_std: Annotated[float | None, NOISE] = None
+    keep_grain: Annotated[float, KEEP_GRAIN] = 0.0
     samples: SampleCount = 1
     seed: int = 0
     estimate: Annotated[Estimate | None, Setting(f"Choice of colours. {COLOR_ESTIMATE_HELP}")] = None
@@ -767,8 +771,10 @@ class RestoreRequest(Request):
         if self.estimate is None and self.samples > 1:
             object.__setattr__(self, "estimate", "sample")
         check("grow", self.grow, Whole())
-        if self.noise_std is not None and not self.denoise:
-            raise SettingError("noise_std", "needs noise removal, which is off")
+        if not self.denoise:
+            for name in ("noise_std", "keep_grain"):
+                if getattr(self, name):
+                    raise SettingError(name, "needs noise removal, which is off")
         for name in ("recolor", "saturation"):
             if getattr(self, name) not in (None, False) and not self.colorize:
                 raise SettingError(name, "needs the step that adds colour, which is off")
@@ -794,6 +800,7 @@ class RestoreRequest(Request):
         used: dict[Role, bool] = {
             "inpaint": self.inpaint,
             "denoise": self.denoise or self.enlarge is not None,
+            "noise": (self.denoise and self.noise_std is None) or self.enlarge is not None,
             "colorize": self.colorize,
             "damage": self.inpaint and "mask" not in given,
             "upscale": self.enlarge is not None,
