@@ -104,6 +104,7 @@ def noise_from_levels(text: str | float | None) -> float | None:
 
 
 NOISE = Setting("Noise level, 0 to 255. (default: estimated)", option="noise", metavar="LEVEL", read=noise_from_levels)
+KEEP_GRAIN = Setting("Share of the noise to keep, 0 (none) to 1.", Number(0.0, 1.0))
 GROW = Setting("Enlarge detected damage by this many pixels.", Whole(0, MOST_GROW))
 METHOD_HELP = "conditioned: a network that takes the observation; pc: predictor-corrector, with any model."
 
@@ -529,6 +530,7 @@ class DenoiseRequest(SolveRequest):
 
     Attributes:
         noise_std: standard deviation of the noise, in [0, 1]; None: estimated.
+        keep_grain: share of the noise to keep.
     """
 
     method: None = None
@@ -537,6 +539,7 @@ class DenoiseRequest(SolveRequest):
     ] = None
     orientations: Annotated[int, AVERAGED] = 1
     noise_std: Annotated[float | None, NOISE] = None
+    keep_grain: Annotated[float, KEEP_GRAIN] = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -545,14 +548,17 @@ class DenoiseRequest(SolveRequest):
         if self.steps is not None and self.mean:
             raise SettingError("steps", "needs samples: the mean takes one evaluation")
 
+    def roles(self, given: Collection[Given]) -> list[Role]:
+        return ["denoise", "noise"] if self.noise_std is None else ["denoise"]
+
 
 @dataclass(frozen=True)
 class UpscaleRequest(SolveRequest):
     """How a picture is enlarged: the mean is a network's estimate, and samples start from it. Noise is removed first.
 
     Attributes:
-        noise_std: standard deviation of the picture's noise, in [0, 1]; 0: the reduced result equals the picture. None:
-            that of its JPEG quantisation, or of noise that exceeds film grain, or 0.
+        noise_std: standard deviation of the picture's noise, in [0, 1]; 0: block means of the result equal the
+            picture, up to its rounding. None: that of its JPEG quantisation, or of noise that exceeds film grain, or 0.
     """
 
     method: Annotated[
@@ -576,8 +582,8 @@ class UpscaleRequest(SolveRequest):
     noise_std: Annotated[
         float | None,
         Setting(
-            "Noise level, 0 to 255. With 0 the result, reduced again, is exactly the photo. (default: that of its JPEG "
-            "compression or of visible noise, else 0)",
+            "Noise level, 0 to 255. With 0 the result, reduced again by block means, is exactly the photo. (default: "
+            "that of its JPEG compression or of visible noise, else 0)",
             option="noise",
             metavar="LEVEL",
             read=noise_from_levels,

@@ -1,13 +1,9 @@
 """The estimate of a photograph's noise, on pictures whose noise is known."""
 
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
 
-from scoreinv.analysis.noise import estimate_noise, noise_under_blur, white_noise
-from scoreinv.files.read import read_picture
+from scoreinv.analysis.noise import estimate_noise, white_noise
 from scoreinv.imaging.picture import Picture
 
 
@@ -45,22 +41,6 @@ def test_grey_in_three_channels_and_alpha():
 def test_the_estimate_is_the_mean_over_channels():
     grain = np.random.default_rng(3).standard_normal((300, 211, 3)) * np.array([0.01, 0.04, 0.07])
     assert estimate_noise(Picture((scene() + grain).astype(np.float32))) == pytest.approx(0.04, rel=0.05)
-
-
-def test_what_a_jpeg_rounds_is_noise_under_a_blur():
-    """Of 1.5 levels nothing is left to be found; of a finer JPEG, or none, it is."""
-    y, x = np.mgrid[:128, :128]
-    smooth = 128 + 60 * np.sin(x / 9) * np.cos(y / 7)
-    noisy = (smooth + np.random.default_rng(0).normal(0, 1.5, smooth.shape)).round().astype(np.uint8)
-    levels = {}
-    for quality in (75, 100):
-        file = io.BytesIO()
-        Image.fromarray(noisy).save(file, "JPEG", quality=quality)
-        picture = read_picture(file.getvalue())
-        levels[quality] = 255 * noise_under_blur(picture)
-        assert levels[quality] >= 255 * estimate_noise(picture)
-    assert 6 < levels[75] < 10  # the steps of the standard's table at this quality are 29 on average
-    assert levels[100] == pytest.approx(255 * noise_under_blur(Picture(noisy)), rel=0.1)
 
 
 def test_what_has_none():

@@ -28,7 +28,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from torch import Tensor, nn
 
-from scoreinv.analysis.jpeg_quantisation import quantisation_noise
+from scoreinv.analysis.jpeg_quantisation import quantisation_strength
 from scoreinv.models.model_file import save
 from scoreinv.models.upscaler import Upscaler
 from scoreinv.networks.blocks import channels_last
@@ -203,7 +203,7 @@ def drawn(
         picture.save(file, "JPEG", quality=int(random.integers(*QUALITY)), subsampling=sampling)
         file.seek(0)
         stored = JpegImageFile(file)
-        noise_std = max(noise_std, quantisation_noise(np.array(stored.quantization[0])))
+        noise_std = max(noise_std, quantisation_strength(np.array(stored.quantization[0])))
         small = np.asarray(stored.convert("RGB"))
     y, x = random.integers(_GRID, size=2)
     small = small[y : y + SIDE, x : x + SIDE]
