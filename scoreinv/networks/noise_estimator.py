@@ -1,7 +1,8 @@
-"""Estimator of the noise of photographs: a U-Net at half the resolution, whose coarsest features know the whole picture.
+"""Estimator of the noise of photographs: a U-Net at half the resolution.
 
 It returns the logarithm of the standard deviation of each component (`networks.noise_levels`), and is trained by the
-likelihood of the noise, N(0, level^2). So it needs no model of a camera (as Guo et al. 2019, arXiv 1807.04686).
+likelihood N(0, level^2) of the noise (as Yue et al. 2019, arXiv 1908.11314). Every block sees means over the whole
+picture.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.networks.blocks import conv
+from scoreinv.networks.blocks import conv, inner_dtype
 from scoreinv.networks.noise_levels import COMPONENTS
 from scoreinv.prior import Network
 from scoreinv.system.options import Checked, Whole
@@ -46,31 +47,29 @@ class NoiseEstimatorConfig(Checked):
 
 
 class _Block(nn.Module):
-    """x + b(silu(a(silu(x)))), with 3x3 convolutions a and b."""
+    """x + b(silu(a(silu(y)))), with 3x3 convolutions a and b.
+
+    y is x and a linear function of the mean of silu(x) over the picture.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.all = nn.Linear(channels, channels)
         self.a, self.b = conv(channels, channels, 3), conv(channels, channels, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.b(F.silu(self.a(F.silu(x))))
-
-
-class _PooledBlock(nn.Module):
-    """A block to which a linear function of the features' means over the picture is added."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.block, self.all = _Block(channels), nn.Linear(channels, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.block(x + self.all(F.silu(x).mean((2, 3)))[:, :, None, None])
+        y = x + self.all(F.silu(x).mean((2, 3)))[:, :, None, None]
+        return y + self.b(F.silu(self.a(F.silu(y))))
 
 
 class NoiseEstimatorNetwork(Network):
-    """Pictures (B, 3, H, W) on [-1, 1] to the logarithms of their noise levels, (B, COMPONENTS, H/2, W/2), rounded up."""
+    """Pictures (B, 3, H, W) on [-1, 1] to the logarithms of their noise levels, (B, COMPONENTS, H/2, W/2).
+
+    Odd sides are rounded up.
+    """
 
     config: NoiseEstimatorConfig
+    exact = ("inp",)
 
     def __init__(self, config: NoiseEstimatorConfig) -> None:
         super().__init__(config)
@@ -80,7 +79,7 @@ class NoiseEstimatorNetwork(Network):
         self.down1 = nn.Conv2d(fine, middle, 2, 2)
         self.d1 = nn.Sequential(_Block(middle), _Block(middle))
         self.down2 = nn.Conv2d(middle, coarse, 2, 2)
-        self.d2 = nn.Sequential(*(_PooledBlock(coarse) for _ in range(4)))
+        self.d2 = nn.Sequential(*(_Block(coarse) for _ in range(4)))
         self.up1, self.u1 = conv(coarse, middle, 1), _Block(middle)
         self.up0, self.u0 = conv(middle, fine, 1), _Block(fine)
         self.out = conv(fine, COMPONENTS, 3, scale=0)
@@ -89,7 +88,8 @@ class NoiseEstimatorNetwork(Network):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         x = F.pad(x, (0, -width % CELL, 0, -height % CELL), mode="replicate")
-        fine = self.d0(self.inp(F.pixel_unshuffle((_CONTRAST * x).to(self.inp.weight.dtype), PATCH)))
+        features = self.inp(F.pixel_unshuffle((_CONTRAST * x).to(self.inp.weight.dtype), PATCH))
+        fine = self.d0(features.to(inner_dtype(x, self.down1)))
         middle = self.d1(self.down1(fine))
         coarse = self.d2(self.down2(middle))
         middle = self.u1(middle + F.interpolate(self.up1(coarse), scale_factor=2.0))

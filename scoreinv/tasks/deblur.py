@@ -151,8 +151,9 @@ def deblur_picture(
     else:
         values, notes = kernel_array(kernel), kernel_notes(picture, kernel)
     notify(callback, 0.0)
-    noise_std = own = request.noise_std
-    if noise_std is None:
+    if request.noise_std is not None:
+        noise_std = own = request.noise_std
+    else:
         noise = estimate_noise(picture, models)
         own, noise_std = noise.std, deblurring_noise(picture, noise.std)
         notes.append(info("noise_estimated", level=noise_std * GRAY_LEVELS, kind=noise.words))

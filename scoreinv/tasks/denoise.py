@@ -4,9 +4,9 @@ The noise of cameras, scans and files is estimated (`tasks.noise`): a level for 
 which a network that was trained on such noise returns the posterior mean in one evaluation. Samples start from the mean
 with white noise of the same standard deviation, which the reverse process then removes.
 
-Noise of a given level is white. White noise alone needs no approximation. A picture with white noise of standard deviation sigma / alpha, times alpha, *is* a
-state of the forward process. One evaluation there gives the posterior mean (Tweedie's formula), and the reverse process
-from there draws from the posterior.
+Noise of a given level is white. White noise alone needs no approximation. A picture with white noise of standard
+deviation sigma / alpha, times alpha, *is* a state of the forward process. One evaluation there gives the posterior mean
+(Tweedie's formula), and the reverse process from there draws from the posterior.
 
 A file stores y = min(max(x + n, 0), 1). Near black, the stored values are brighter than x on average, and a denoiser
 keeps that bias. Clipped values are censored data (Tobin 1958). They are replaced by their expectation given the
@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ from scoreinv.imaging.picture import STRIP_ROWS, Fill, Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.models.loading import Models
 from scoreinv.networks.ffdnet import PATCH, FFDNet
-from scoreinv.preconditioning import centre
+from scoreinv.preconditioning import DataPrediction, centre
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import DPMpp2M, NoiseStream, State
 from scoreinv.sdes import as_time, broadcast
@@ -161,16 +162,10 @@ def remove_noise(
     """
     values, gray = photograph(picture)
     finish = partial(written, picture)
-    if isinstance(noise, float) or not _takes_levels(prior):
-        noise_std = noise if isinstance(noise, float) else noise.std
-        return denoise_values(values, noise_std, prior, request, finish, callback, gray=gray, stored=True)
-    noisy = _PictureWithLevels(values, noise, prior)
-    return _drawn(noisy, prior, request, finish, callback, gray=gray)
-
-
-def _takes_levels(prior: ScorePrior) -> bool:
-    """Return whether a model removes noise with a level for each component."""
-    return isinstance(prior.network, FFDNet) and bool(prior.network.config.adapters)
+    if isinstance(noise, Noise) and isinstance(prior.network, FFDNet) and prior.network.config.adapters:
+        return _drawn(_PictureWithLevels(values, noise, prior), prior, request, finish, callback, gray=gray)
+    noise_std = noise.std if isinstance(noise, Noise) else noise
+    return denoise_values(values, noise_std, prior, request, finish, callback, gray=gray, stored=True)
 
 
 def photograph(picture: Picture) -> tuple[Tensor, bool]:
@@ -303,7 +298,6 @@ class _NoisyPicture:
         result = sampler.sample(tiled, tuple(x.shape), rng=noise, callback=for_sampler(callback), start=start)
         return result.x0, int(result.nfe[0])
 
-
     def _noisy(self, mean: Tensor, noise: NoiseStream) -> Tensor:
         """Return y for each stream, with clipped values drawn given the mean."""
         channels, mean = (self.y[:, :1], mean.mean(1, keepdim=True)) if self.gray else (self.y, mean)
@@ -322,36 +316,39 @@ class _PictureWithLevels(_NoisyPicture):
 
     def __init__(self, y: Tensor, noise: Noise, prior: ScorePrior) -> None:
         super().__init__(y, noise.std, prior, gray=noise.gray, stored=False)
+        self.network = cast(FFDNet, prior.network)
+        self.preconditioning = cast(DataPrediction, prior.preconditioning)
         self.levels = noise.levels.to(prior.device)
         self.needs_mean = True
 
     def _denoised(self, y: Tensor, orientations: int, callback: Callback) -> Tensor:
-        estimates, sides = [], (y.shape[-2] % PATCH, y.shape[-1] % PATCH)
-        u = centre(self.prior.to_model(F.pad(y, (0, sides[1], 0, sides[0]), mode="replicate")), self.prior.data_range)
+        height, width = y.shape[-2:]
+        even = F.pad(self.prior.to_model(y), (0, width % PATCH, 0, height % PATCH), mode="replicate")
+        u, estimates = centre(even, self.prior.data_range), []
         with reporting(partial(notify, callback)):
             for number, orientation in enumerate(ALL[:orientations]):
                 with part(number, orientations):
-                    turned = self._estimate(turn(u, orientation), turn(self.levels, orientation))
-                    estimates.append(turn_back(turned, orientation))
+                    output = self._output(turn(u, orientation), turn(self.levels, orientation))
+                    estimates.append(turn_back(output, orientation))
         notify(callback, 1.0)
-        return (torch.stack(estimates).mean(0)[..., : y.shape[-2], : y.shape[-1]] + 1) / 2
+        variance = (2 * self.levels).square().mean(1, keepdim=True)
+        variance = F.interpolate(variance, scale_factor=float(PATCH))
+        x = self.preconditioning.estimate(u, torch.stack(estimates).mean(0), variance)
+        return (x[..., :height, :width] + 1) / 2
 
-    def _estimate(self, u: Tensor, levels: Tensor) -> Tensor:
-        """Return the mean of a picture (1, 3, H, W) centred on [-1, 1], with levels (1, COMPONENTS, H/2, W/2)."""
-        network, size = self.prior.network, levels.shape[-2:]
+    def _output(self, u: Tensor, levels: Tensor) -> Tensor:
+        """Return the network's output for a picture (1, 3, H, W) centred on [-1, 1], in windows."""
+        network, (high, wide) = self.network, levels.shape[-2:]
         contrast = min(1.0, network.config.noise_limit / (2 * float(levels.max())))
         overlap = 2 * network.reach // PATCH
-        boxes = grid(*size, covering_tile(*size, overlap, 1, *_TILES), overlap, 1)
-        estimates = []
-        for number, box in enumerate(boxes):
+        boxes = grid(high, wide, covering_tile(high, wide, overlap, 1, *_TILES), overlap, 1)
+        windows = [(PATCH * top, PATCH * left, PATCH * tall, PATCH * across) for top, left, tall, across in boxes]
+        outputs = []
+        for number, (box, window) in enumerate(zip(boxes, windows, strict=True)):
             with part(number, len(boxes)):
-                window = contrast * crop(u, tuple(PATCH * side for side in box))
-                window = window.contiguous(memory_format=torch.channels_last)
-                estimates.append(network.denoised(window, 2 * contrast * crop(levels, box)))
-        large = [tuple(PATCH * side for side in box) for box in boxes]
-        output = blended(large, estimates, PATCH * overlap, u.shape[-2:]) / contrast
-        variance = (2 * levels).square().mean(1, keepdim=True).repeat_interleave(PATCH, 2).repeat_interleave(PATCH, 3)
-        return self.prior.preconditioning.estimate(u, output, variance)
+                x = (contrast * crop(u, window)).contiguous(memory_format=torch.channels_last)
+                outputs.append(network.denoised(x, 2 * contrast * crop(levels, box)))
+        return blended(windows, outputs, PATCH * overlap, (PATCH * high, PATCH * wide)) / contrast
 
     def _noisy(self, mean: Tensor, noise: NoiseStream) -> Tensor:
         """Return the mean with white noise of the photograph's standard deviation for each stream."""

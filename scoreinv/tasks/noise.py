@@ -27,8 +27,8 @@ class Noise:
 
     Attributes:
         levels: standard deviations of its components (`networks.noise_levels`), (1, COMPONENTS, H/2, W/2) in [0, 1].
-            A grey photograph has those of colour noise whose effect is the same: its channels share their noise, so
-            that the level of its luma is sqrt(3) times the deviation of a value, and that of its chroma counts as equal.
+            The channels of a grey photograph share their noise. Along the grey axis, its level is sqrt(3) times the
+            deviation of a value; the chroma's levels are set to the luma's, as of white noise with the same effect.
         gray: the photograph is grey.
         words: description, such as "colour noise, strongest in the shadows".
     """
@@ -63,7 +63,7 @@ def _described(levels: Tensor, gray: bool, picture: Picture) -> str:
         kind, ratio = "noise", coarse_luma / luma
     if ratio > _SEEN:
         kind = f"coarse {kind}"
-    light = F.adaptive_avg_pool2d(torch.from_numpy(picture.luma())[None], levels.shape[-2:])[0]
+    light = F.adaptive_avg_pool2d(torch.from_numpy(picture.luma())[None], (levels.shape[-2], levels.shape[-1]))[0]
     variance, middle = level_of_values(levels)[0, 0].square().cpu(), light.median()
     dark, bright = (float(variance[part].mean().sqrt()) for part in (light <= middle, light >= middle))
     if dark > _SEEN * bright:

@@ -7,7 +7,6 @@ from typing import Any
 from scoreinv.system.options import GRAY_LEVELS, USUAL_SENSITIVITY
 from scoreinv.tasks.notes import Note
 
-
 _LITTLE = 5 / GRAY_LEVELS
 """Noise to remove from a photograph in which less than a grey level was found, in [0, 1]."""
 

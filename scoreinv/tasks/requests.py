@@ -583,7 +583,7 @@ class UpscaleRequest(SolveRequest):
         float | None,
         Setting(
             "Noise level, 0 to 255. With 0 the result, reduced again by block means, is exactly the photo. (default: "
-            "that of its JPEG compression or of visible noise, else 0)",
+            "estimated)",
             option="noise",
             metavar="LEVEL",
             read=noise_from_levels,

