@@ -88,6 +88,10 @@ class DataPrediction(Checked):
 
     floor: Annotated[float, Number(1e-6, 1e6)] = 0.01
 
+    def estimate(self, u: Tensor, output: Tensor, variance: Tensor) -> Tensor:
+        """Return D for pictures u centred on [-1, 1], the network's output and s^2, of shapes that broadcast."""
+        return u - variance / (variance + self.floor**2) * (u - output)
+
     def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
         s, u = noise_level(t, sde, data_range), centre(x / broadcast(sde.alpha(t), x), data_range)
         return broadcast(s / (s.square() + self.floor**2), x) * (u - network(u, s))

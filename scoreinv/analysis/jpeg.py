@@ -25,7 +25,7 @@ from itertools import compress, islice, product
 import numpy as np
 from scipy import ndimage
 
-from scoreinv.analysis.jpeg_quantisation import TO_YCC, Coding, chroma_samples, coding_of, evidence
+from scoreinv.analysis.jpeg_quantisation import FROM_YCC, TO_YCC, Coding, chroma_samples, coding_of, evidence
 from scoreinv.imaging.colour import with_luma
 from scoreinv.imaging.picture import Fill, Picture, colour_planes
 from scoreinv.operators.luma import luma
@@ -48,7 +48,6 @@ _HIDDEN_WEIGHT = 0.1  # weights of luma within the hole, where edges are unknown
 _VISIBLE, _VISIBLE_RINGING = 3.0, 2.0
 """Visibility thresholds of chroma smears and of luma ringing, in rms levels in excess of the changes elsewhere."""
 _TOLERANCE, _ITERATIONS = 3e-4, 300  # of conjugate gradients, which converge slowly beside a hole
-_FROM_YCC = np.linalg.inv(TO_YCC)
 _NEIGHBOURS: tuple[tuple[tuple[slice, ...], ...], ...] = (
     (np.s_[:, :-1], np.s_[:, 1:]),
     (np.s_[:, :, :-1], np.s_[:, :, 1:]),
@@ -81,7 +80,7 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
         tiles, hidden, before = list(compress(tiles, begins)), hidden[begins], before[begins]
         before_ycc = before @ TO_YCC.T
         scene_ycc = _estimate_scene(before_ycc, hidden, coding)
-        change, scene = scene_ycc - before_ycc, scene_ycc @ _FROM_YCC.T
+        change, scene = scene_ycc - before_ycc, scene_ycc @ FROM_YCC.T
         beside, middle, rim = (_dilate(hidden, by) & ~hidden for by in (2, RIM - 2, RIM))
         in_touched_block = _touched_blocks(hidden)
         for number, tile in enumerate(tiles):

@@ -24,6 +24,7 @@ from scoreinv.imaging.picture import Picture
 
 TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 """RGB to luma and chroma, in levels of 255 (JFIF)."""
+FROM_YCC = np.linalg.inv(TO_YCC)
 
 _ERROR = 0.35
 """Standard deviation of a coefficient's error, in levels: Y is rounded (0.29), and then red, green and blue (0.19)."""
@@ -40,6 +41,12 @@ _SIDE = 24
 """Side of the area that determines the grid, in blocks."""
 _MOST_SIDE = 64
 """Side of the area that determines the steps, in blocks."""
+_MULTIPLES = 16
+"""Multiples of q from which on all count as one: they hardly change the error."""
+_POINTS = 64
+"""Number of values, within an interval, that its error is computed from; even."""
+_SCALES, _EXPONENTS = np.geomspace(0.001, 200, 61), np.array([1, 1.5, 2, 3, 5, 10])
+"""Values of s / q and a among which the likeliest are chosen."""
 _PROJECTIONS = 8
 """Alternating projections of a block with clipped pixels onto the quantised ones."""
 _LUMA_TABLE = np.array(
@@ -67,26 +74,38 @@ class Coding:
         luma, chroma: quantisation steps of a block, 8x8, in levels of 255.
         cell: height and width in pixels of a sample of chroma.
         origin: row and column, at least 0, of the first whole unit of blocks.
+        noise_std, rgb_noise_std: standard deviation of the quantisation error, in [0, 1], of luma, and of red, green
+            and blue; see `quantisation_error`. The latter excludes what subsampling lost.
     """
 
     luma: np.ndarray
     chroma: np.ndarray
     cell: tuple[int, int]
     origin: tuple[int, int]
-
-    @property
-    def noise_std(self) -> float:
-        """Return the standard deviation of luma's quantisation error, in [0, 1]; see `quantisation_noise`."""
-        return quantisation_noise(self.luma)
+    noise_std: float
+    rgb_noise_std: float
 
 
-def quantisation_noise(steps: np.ndarray) -> float:
-    """Return mean(q) / sqrt(12), the standard deviation in [0, 1] of values whose coefficients have steps of q levels.
+def quantisation_error(plane: np.ndarray, steps: np.ndarray) -> float:
+    """Estimate the standard deviation of the quantisation error of a decoded plane, in [0, 1].
 
-    It is an estimate. With an error of q / sqrt(12) in each coefficient it would be the root mean square of q, but most
-    coefficients with large steps are 0, and have smaller errors.
+    Before rounding, the size of a frequency's coefficients in a block has an exponential distribution, whose rate has a
+    gamma distribution over the blocks. So P(|c| > x) = (1 + x / s)^-a. The scale s of each frequency, and the exponent
+    a of all of them, have the maximum likelihood of the decoded multiples of q. The error of a coefficient has the
+    variance of this distribution within its interval.
+
+    Args:
+        plane: luma or samples of chroma, HxW, in levels of 255; blocks begin at the first pixel.
+        steps: q, 8x8, in levels.
     """
-    return float(steps.mean()) / 12**0.5 / 255
+    multiples = np.rint(_sizes(plane[None]).reshape(-1, 64) / steps.ravel()).clip(0, _MULTIPLES).astype(int)
+    counts = np.stack([np.bincount(each, minlength=_MULTIPLES + 1) for each in multiples.T])
+    logs, errors = _intervals()
+    likelihoods = np.tensordot(counts, logs, (1, 2))  # (64, scales, exponents)
+    likeliest = int(likelihoods.max(1).sum(0).argmax())
+    scales = likelihoods[..., likeliest].argmax(1)
+    variance = (counts * errors[scales, likeliest]).sum(1) @ np.square(steps.ravel()) / multiples.size
+    return math.sqrt(variance + _ERROR**2) / 255
 
 
 def coding_of(picture: Picture) -> Coding | None:
@@ -114,11 +133,18 @@ def coding_of(picture: Picture) -> Coding | None:
             chroma = np.moveaxis(ycc[begin[0] :, begin[1] :, 1:], -1, 0)
             if min(chroma.shape[1:]) < 16:
                 continue
-            ratios = _ratios(chroma_samples(chroma, cell))
+            samples = chroma_samples(chroma, cell)
+            ratios = _ratios(samples)
             if (score := float(_gains(ratios).sum())) > best:
                 best, found, chroma_steps = score, cell, _steps(ratios, _CHROMA_TABLE, scale)[0]
+                best_samples = samples
                 origin = (top + begin[0]) % (8 * cell[0]), (left + begin[1]) % (8 * cell[1])
-    return None if best == -math.inf else Coding(luma_steps, chroma_steps, found, origin)
+    if best == -math.inf:
+        return None
+    noise_std = quantisation_error(ycc[grid][..., 0], luma_steps)
+    errors = np.array([noise_std, *(quantisation_error(plane, chroma_steps) for plane in best_samples)])
+    rgb_noise_std = float(np.sqrt((np.square(FROM_YCC) @ np.square(errors)).mean()))
+    return Coding(luma_steps, chroma_steps, found, origin, noise_std, rgb_noise_std)
 
 
 def chroma_samples(planes: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
@@ -206,12 +232,34 @@ def _sums(counts: np.ndarray) -> np.ndarray:
 
 def _binned(planes: np.ndarray) -> np.ndarray:
     """Return the bin of |c| for each coefficient of the whole blocks of planes NxHxW: (N, H // 8, W // 8, 64)."""
+    return np.minimum(_sizes(planes) / _WIDTH, _BINS).astype(int)
+
+
+def _sizes(planes: np.ndarray) -> np.ndarray:
+    """Return |c| for each coefficient of the whole blocks of planes NxHxW: (N, H // 8, W // 8, 64)."""
     from scipy import fft  # slow to import
 
     count, rows, columns = len(planes), planes.shape[1] // 8, planes.shape[2] // 8
     blocks = planes[:, : 8 * rows, : 8 * columns].reshape(count, rows, 8, columns, 8).swapaxes(2, 3)
-    sizes = abs(fft.dctn(blocks, axes=(3, 4), norm="ortho"))
-    return np.minimum(sizes / _WIDTH, _BINS).astype(int).reshape(count, rows, columns, 64)
+    return abs(fft.dctn(blocks, axes=(3, 4), norm="ortho")).reshape(count, rows, columns, 64)
+
+
+@lru_cache(maxsize=1)
+def _intervals() -> tuple[np.ndarray, np.ndarray]:
+    """Return tables for scales, exponents and multiples of q, for steps of 1: (`_SCALES`, `_EXPONENTS`, multiples).
+
+    They are the log-probability of a multiple, and the variance of its error; the last one is that of all larger ones.
+    """
+    edges = np.arange(round((_MULTIPLES - 0.5) * _POINTS) + 1) / _POINTS
+    above = (1 + edges / _SCALES[:, None, None]) ** -_EXPONENTS[:, None]
+    middle = edges[:-1] + 0.5 / _POINTS
+    first = np.arange(_MULTIPLES) * _POINTS - _POINTS // 2  # of the interval around each multiple
+    chances = -np.diff(above)
+    sums = [
+        np.add.reduceat(each, first.clip(0), axis=-1) for each in (chances, chances * (middle - np.rint(middle)) ** 2)
+    ]
+    logs = np.log(np.concatenate([sums[0], above[..., -1:]], axis=-1))
+    return logs, np.pad(sums[1] / sums[0], ((0, 0), (0, 0), (0, 1)), constant_values=1 / 12)
 
 
 @lru_cache(maxsize=1)

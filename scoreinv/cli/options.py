@@ -10,6 +10,7 @@ import typer
 from scoreinv.models.loading import Machine
 from scoreinv.system.options import SEED, Device, Precision, Setting, Whole
 
+THREADS = Whole(1, 1024)
 PREFIX = "SCOREINV"
 """Prefix of the environment variables that set options."""
 
@@ -51,9 +52,7 @@ class Common:
     precision: Annotated[
         Precision, Setting("Number format of networks; auto: bfloat16 if it is faster.", advanced=True)
     ] = "auto"
-    threads: Annotated[
-        int | None, Setting("CPU threads. (default: chosen by the load)", Whole(1, 1024), advanced=True)
-    ] = None
+    threads: Annotated[int | None, Setting("CPU threads. (default: chosen by the load)", THREADS, advanced=True)] = None
     json: Annotated[bool, Setting("Print one JSON object per input on stdout.", advanced=True)] = False
     debug: Annotated[bool, Setting("Show tracebacks.", advanced=True)] = False
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 NOTES: dict[NoteCode, str] = {
     "file_converted": "{change}",
-    "noise_estimated": "its noise level is about {level:.1f} (--noise sets it)",
-    "noise_low": "its noise level, about {level:.1f}, is too low to remove; the photo is unchanged (--noise sets it)",
+    "noise_estimated": "it has {kind} of level {level:.1f} (--noise sets it)",
+    "noise_low": "its noise level is {level:.1f}, too low to be seen; the photo is unchanged (--noise sets it)",
     "samples_equal": "its samples are equal",
     "model_other_task": "the model was trained to {task}",
     "object_selected": "{share} of it is selected{shadow}{size}",
@@ -56,9 +56,8 @@ NOTES: dict[NoteCode, str] = {
     "tone_too_small": "it is too small to tell whether it is faded (--tone 1 if it is)",
     "tone_not_faded": "its tones were kept: it is not surely faded (--tone 1 if it is)",
     "tone_corrected": "its fading was corrected{changes} (--tone 0 keeps its tones)",
-    "noise_grain": "its noise level, about {level:.1f}, is film grain and was kept (--noise removes it)",
-    "noise_none": "it has no noise to remove (--noise sets a level)",
-    "noise_removed": "noise of level {level:.1f} was removed (--no-denoise keeps it)",
+    "noise_none": "its noise level is {level:.1f}, too low to be seen, and was left (--noise sets it)",
+    "noise_removed": "{kind} of level {level:.1f} was removed (--keep-grain 0.5 keeps half)",
     "enlarged": "the result was enlarged {factor} times",
     "blur_found": "its blur was estimated (--kernel {kernel})",
     "looks_sharp": "it looks sharp: a wrong kernel causes ringing (--kernel)",

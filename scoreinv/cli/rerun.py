@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -12,12 +13,12 @@ import typer
 
 from scoreinv.batch.outputs import OutputOptions, ending, single_output
 from scoreinv.batch.plan import expand
-from scoreinv.cli.options import Common, Hints
+from scoreinv.cli.options import THREADS, Common, Hints
 from scoreinv.cli.render import emit, notice, rehearse, warn
 from scoreinv.inputs.mask_options import MaskOptions
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError
-from scoreinv.system.options import Precision, Setting
+from scoreinv.system.options import Precision, Setting, check
 from scoreinv.system.progress_bar import progress_bar
 from scoreinv.system.terminal import duration
 
@@ -71,6 +72,9 @@ def rerun(
     if common.precision == "auto":
         precision = next((each for each in get_args(Precision) if each == record.precision), common.precision)
         common = replace(common, precision=precision)
+    if common.threads is None and record.threads is not None:
+        check("threads", record.threads, THREADS)
+        common = replace(common, threads=record.threads)
     models = _models(record, model or [], common)
     source, picture = _original(result, original, record, output.frame)
     given = Inputs(
@@ -84,7 +88,7 @@ def rerun(
         rehearse(common, {"input": source, "outputs": [target]}, f"{source}: would be written to {target}")
         return
     files.check_output(target, overwrite=common.overwrite)
-    if record.models:
+    if "torch" in record.software:
         models.machine.start_torch()
     started = time.monotonic()
     with progress_bar(source, quiet=common.quiet or common.json) as show:
@@ -154,13 +158,19 @@ def _original(result: str, given: str | None, record: Record, frame: int | None)
 def _candidates(result: Path) -> Iterator[Path]:
     """Yield the pictures in which to look for a result's original, the likeliest names first.
 
-    They are in the result's folder, and for a result in `NAME_inpainted/` in the folder `NAME`.
+    They are in the result's folder, and for a result in `NAME_inpainted/` in the folder `NAME`. Folders that cannot be
+    listed have none.
     """
     from scoreinv import files
 
+    def listed(folder: Path) -> list[Path]:
+        with suppress(OSError):
+            return sorted(folder.iterdir())
+        return []
+
     folder = result.absolute().parent
-    named_after = [each for each in folder.parent.iterdir() if folder.name.startswith(f"{each.name}_")]
+    named_after = [each for each in listed(folder.parent) if folder.name.startswith(f"{each.name}_")]
     for place in (folder, *(each for each in named_after if each.is_dir())):
-        pictures = sorted(each for each in place.iterdir() if each.is_file() and files.is_picture(Path(each.name)))
+        pictures = [each for each in listed(place) if each.is_file() and files.is_picture(Path(each.name))]
         pictures = [each for each in pictures if each.absolute() != result.absolute()]
         yield from sorted(pictures, key=lambda each: not result.stem.startswith(each.stem))

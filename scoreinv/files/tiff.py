@@ -183,7 +183,7 @@ def decode_by_tifffile(stream: BinaryIO, name: str, directory: ImageFileDirector
         info: dict[str, Any] = {"icc_profile": exif.get(Tag.ICCPROFILE), "xmp": exif.get(Tag.XMP)}
         unit: Any = {2: 1.0, 3: 2.54}.get(exif.get(Tag.RESOLUTION_UNIT, 2))  # converts to inches
         if unit and Tag.X_RESOLUTION in exif and Tag.Y_RESOLUTION in exif:
-            info["dpi"] = (float(exif[Tag.X_RESOLUTION]) * unit, float(exif[Tag.Y_RESOLUTION]) * unit)
+            info["dpi"] = (exif[Tag.X_RESOLUTION] * unit, exif[Tag.Y_RESOLUTION] * unit)
         orientation, metadata = metadata_of(info, lambda: exif)
         return Picture(orient(pixels, orientation), metadata)
 

@@ -55,6 +55,7 @@ class Record:
         original: `pixel_hash` of the original.
         inputs: hashes of the other inputs, such as the mask.
         method, device, precision: the task's method, and the device and number format of its networks.
+        threads: number of torch's CPU threads, which the order of sums depends on; None if torch computed nothing.
         source_type: None if no pixel changed.
         box: part of the original that was kept: top, left, height and width; None: all of it.
         notes: codes of the task's notes, with their values.
@@ -72,6 +73,7 @@ class Record:
     method: str = ""
     device: str = ""
     precision: str = ""
+    threads: int | None = None
     source_type: SourceType | None = None
     box: Box | None = None
     notes: list[dict[str, Any]] = field(default_factory=list)
@@ -211,7 +213,7 @@ def _record(entry: Any) -> Record | None:
             return None
         if not all(isinstance(each, dict) for each in (*record.models.values(), *record.notes)):
             return None
-        if record.sample is not None and type(record.sample) is not int:
+        if not all(value is None or type(value) is int for value in (record.sample, record.threads)):
             return None
         if record.box is not None:
             top, left, height, width = map(int, record.box)

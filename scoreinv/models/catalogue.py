@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scoreinv.models.config import AnyConfig, AnyModel, ModelConfig
     from scoreinv.models.damage_detector import DamageDetector
     from scoreinv.models.noise_classifier import NoiseClassifier
+    from scoreinv.models.noise_estimator import NoiseEstimator
     from scoreinv.models.upscaler import Upscaler
     from scoreinv.prior import ScorePrior
     from scoreinv.sdes import SDE
@@ -110,6 +111,11 @@ def load_damage_detector(model: str | Path) -> DamageDetector:
 def load_upscaler(model: str | Path) -> Upscaler:
     """Load an upscaler by bundled name or file; errors are those of `load`."""
     return _load("an upscaler", model, None)
+
+
+def load_noise_estimator(model: str | Path) -> NoiseEstimator:
+    """Load a noise estimator by bundled name or file; errors are those of `load`."""
+    return _load("a noise estimator", model, None)
 
 
 def _load(kind: str, model: str | Path, sde: SDE | None) -> Any:

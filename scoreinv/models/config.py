@@ -10,6 +10,7 @@ from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.codec import cut, decode, unsupported
 from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.noise_classifier import NoiseClassifier
+from scoreinv.models.noise_estimator import NoiseEstimator
 from scoreinv.models.upscaler import Upscaler
 from scoreinv.models.weights import load_encoder
 from scoreinv.networks.chroma import ChromaNetwork
@@ -18,6 +19,7 @@ from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.networks.encoder import FEATURES, STRIDES
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.networks.noise_estimator import NoiseEstimatorConfig as NoiseEstimatorNetworkConfig
 from scoreinv.networks.span import SPANConfig
 from scoreinv.preconditioning import EDM, DataPrediction, PaperVE, PaperVP, Preconditioning
 from scoreinv.prior import RecommendedSampler, ScorePrior
@@ -59,7 +61,7 @@ PRECONDITIONINGS: dict[str, type[Any]] = {
     "residual_edm": ResidualPreconditioning,
 }
 CLASSIFIERS: dict[str, type[Any]] = {"wide_resnet": WideResNetConfig, "convnet": ConvNetConfig}
-_DETECTOR, _UPSCALER = "damage", "span"
+_DETECTOR, _UPSCALER, _ESTIMATOR = "damage", "span", "noise"
 
 
 SIDE = Whole(1, 2**15)  # of training pictures
@@ -234,10 +236,35 @@ class UpscalerConfig:
         return Upscaler(self.network.build(), self.image_size).eval()
 
 
-def decode_model(data: Any) -> ModelConfig | ClassifierConfig | DetectorConfig | UpscalerConfig:
+@dataclass(frozen=True)
+class NoiseEstimatorConfig:
+    """Configuration of a noise estimator: everything but the weights.
+
+    Attributes:
+        network: options of the network.
+        image_size: side of the training crops, in pixels.
+    """
+
+    network: Annotated[NoiseEstimatorNetworkConfig, {_ESTIMATOR: NoiseEstimatorNetworkConfig}]
+    image_size: Annotated[int, SIDE] = 128
+
+    task: ClassVar = "noise"
+    sde: ClassVar[None] = None
+    data_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def build(self) -> NoiseEstimator:
+        """Build the estimator with random weights, in evaluation mode."""
+        return NoiseEstimator(self.network.build(), self.image_size).eval()
+
+
+def decode_model(data: Any) -> AnyConfig:
     """Decode the configuration of any model; raise InputError naming a missing, unknown or wrong entry.
 
-    Classifiers have `classes`, detectors and upscalers a network of their name; all others are priors.
+    Classifiers have `classes`; detectors, upscalers and noise estimators a network of their name. All others are
+    priors.
     """
     if not isinstance(data, dict):
         raise CheckpointError(unsupported("model", data, "a JSON object"))
@@ -245,16 +272,19 @@ def decode_model(data: Any) -> ModelConfig | ClassifierConfig | DetectorConfig |
         return decode(ClassifierConfig, data)
     network = data.get("network")
     name = network.get("name") if isinstance(network, dict) else None
-    if name == _DETECTOR:
-        return decode(DetectorConfig, data)
-    if name == _UPSCALER:
-        return decode(UpscalerConfig, data)
-    return decode(ModelConfig, data)
+    others: dict[Any, type[Any]] = {
+        _DETECTOR: DetectorConfig,
+        _UPSCALER: UpscalerConfig,
+        _ESTIMATOR: NoiseEstimatorConfig,
+    }
+    return decode(others.get(name, ModelConfig), data)
 
 
-AnyConfig = Annotated[ModelConfig | ClassifierConfig | DetectorConfig | UpscalerConfig, decode_model]
+AnyConfig = Annotated[
+    ModelConfig | ClassifierConfig | DetectorConfig | UpscalerConfig | NoiseEstimatorConfig, decode_model
+]
 """Configuration of any model."""
-AnyModel = ScorePrior | NoiseClassifier | DamageDetector | Upscaler
+AnyModel = ScorePrior | NoiseClassifier | DamageDetector | Upscaler | NoiseEstimator
 """Any model stored in a file."""
 
 
@@ -267,6 +297,8 @@ def config_of(model: AnyModel) -> AnyConfig:
         return DetectorConfig(network.config, model.image_size)
     if isinstance(model, Upscaler):
         return UpscalerConfig(network.config, model.image_size)
+    if isinstance(model, NoiseEstimator):
+        return NoiseEstimatorConfig(network.config, model.image_size)
     if isinstance(model, NoiseClassifier):
         rest = (model.sde, model.classes, model.data_range, model.image_size, model.guidance)
         return ClassifierConfig(network.config, *rest)

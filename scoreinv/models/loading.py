@@ -25,11 +25,13 @@ from scoreinv.system.threads import OPENMP, set_threads
 if TYPE_CHECKING:
     from scoreinv.models.config import ModelConfig
     from scoreinv.models.damage_detector import DamageDetector
+    from scoreinv.models.noise_estimator import NoiseEstimator
     from scoreinv.models.upscaler import Upscaler
     from scoreinv.prior import ScorePrior
 
-Role = Literal["damage", "inpaint", "denoise", "colorize", "upscale"]
-_KINDS: dict[str, Literal["detector", "upscaler"]] = {"damage": "detector", "upscale": "upscaler"}
+Role = Literal["damage", "inpaint", "noise", "denoise", "colorize", "upscale"]
+Kind = Literal["prior", "detector", "upscaler", "estimator"]
+_KINDS: dict[str, Kind] = {"damage": "detector", "upscale": "upscaler", "noise": "estimator"}
 """Kinds of models by role; the other roles have priors."""
 
 _log = logging.getLogger(__name__)
@@ -89,13 +91,13 @@ class ModelSource:
 
     Attributes:
         name: bundled name, path, or `hf:OWNER/NAME`.
-        kind: a prior, a damage detector or an upscaler.
+        kind: a prior, a damage detector, an upscaler or a noise estimator.
         exact: compute in float32, as ODE solvers need: with the rounding of bfloat16 they take many times the steps.
     """
 
     name: str
     machine: Machine = field(default_factory=Machine)
-    kind: Literal["prior", "detector", "upscaler"] = "prior"
+    kind: Kind = "prior"
     exact: bool = False
 
     def __post_init__(self) -> None:
@@ -161,6 +163,7 @@ def _load(source: ModelSource) -> Any:
         "prior": catalogue.load,
         "detector": catalogue.load_damage_detector,
         "upscaler": catalogue.load_upscaler,
+        "estimator": catalogue.load_noise_estimator,
     }
     return loaders[source.kind](source.path).to(torch.device(device), getattr(torch, precision))
 
@@ -172,6 +175,7 @@ class Models:
     Attributes:
         damage: finds damage.
         inpaint: fills holes.
+        noise: estimates noise.
         denoise: removes noise and blur, and draws samples of enlarged photographs.
         colorize: draws colours.
         upscale: enlarges.
@@ -180,6 +184,7 @@ class Models:
 
     damage: str | Path | DamageDetector = "damage"
     inpaint: str | Path | ScorePrior = "photo"
+    noise: str | Path | NoiseEstimator = "noise"
     denoise: str | Path | ScorePrior = "denoiser"
     colorize: str | Path | ScorePrior = "scene"
     upscale: str | Path | Upscaler = "upscaler"
@@ -193,8 +198,19 @@ class Models:
         """Return the prior that fills holes."""
         return self._load("inpaint")
 
-    def denoiser(self) -> ScorePrior:
-        """Return the prior that removes noise and blur."""
+    def noise_estimator(self) -> NoiseEstimator:
+        """Return the estimator of noise."""
+        return self._load("noise")
+
+    def denoiser(self, *, exact: bool = False) -> ScorePrior:
+        """Return the prior that removes noise and blur.
+
+        Args:
+            exact: in float32 if the machine chooses the precision of a named model.
+        """
+        source = self.source("denoise")
+        if exact and source is not None and self.machine.precision == "auto":
+            return replace(source, exact=True).load()
         return self._load("denoise")
 
     def colorizer(self) -> ScorePrior:

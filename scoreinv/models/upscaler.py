@@ -9,13 +9,9 @@ from torch import Tensor
 from scoreinv.networks.span import SPAN
 from scoreinv.prior import Model
 
-_MOST_NOISE = 13 / 255
-"""Largest noise level of the training, that of JPEG compression of quality 60. Beyond it the scales of features grow
-without limit; with this level, pictures of quality 10 come out as well."""
-
 
 class Upscaler(Model):
-    """An estimate of the large picture of a small one with noise.
+    """An estimate of the large picture of a small one.
 
     Args:
         network: the trained network.
@@ -36,15 +32,14 @@ class Upscaler(Model):
         """Return the radius of the receptive field, in pixels of the small picture."""
         return self.network.reach
 
-    def enlarged(self, x: Tensor, factor: int, noise_std: float, *, means: bool) -> Tensor:
+    def enlarged(self, x: Tensor, factor: int, *, means: bool) -> Tensor:
         """Return the large pictures, (B, 3, factor H, factor W), of small ones (B, 3, H, W) in [0, 1].
 
         Args:
             factor: 2, 3 or 4; a result of 3 is that of 4, reduced.
-            noise_std: standard deviation of the noise of x; above `_MOST_NOISE` it counts as that.
             means: whether the pixels of x are block means of the large picture; if not, it was reduced by a cubic.
         """
-        level, kind = (x.new_full((len(x),), float(value)) for value in (min(noise_std, _MOST_NOISE), means))
+        level, kind = x.new_zeros(len(x)), x.new_full((len(x),), float(means))
         x = x.contiguous(memory_format=torch.channels_last)
         large = self.network(x, 2 if factor == 2 else 4, level, kind)
         if factor == 3:

@@ -93,8 +93,7 @@ class ODE(Sampler):
 
         Returns:
             - the states at `end`, float64 (B, C, H, W);
-            - log |det dx(end)/dx(start)|, the integral of the divergence, float64 (B,); without probes only the part of
-              the scaling x = alpha (r y + m);
+            - log |det dx(end)/dx(start)|, float64 (B,); without probes only that of the scaling x = alpha (r y + m);
             - the number of noise predictions for each sample, int64 (B,).
 
         Raises InputError for invalid states, or if the prior constrains states and no constraint is given, and

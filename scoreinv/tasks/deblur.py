@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from scoreinv.analysis.noise import estimate_noise, noise_under_blur
+from scoreinv.analysis.jpeg_quantisation import coding_of
 from scoreinv.analysis.spectrum import BLOCK, block_powers, blur_misfits, polar_spectrum
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
@@ -35,6 +35,7 @@ from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.tasks.callbacks import Callback, notify
 from scoreinv.tasks.common import Model, check_samples, models_of
 from scoreinv.tasks.denoise import photograph, written
+from scoreinv.tasks.noise import estimate_noise
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import DeblurOutcome, ImageLike, Outcome, for_each
 from scoreinv.tasks.requests import (
@@ -52,6 +53,9 @@ LEAST_NOISE = 0.3 / 255
 """Noise that rounding to 8 bits leaves in a photograph: no photograph has less."""
 _LEAST_CLIPPED_NOISE = 1 / 255
 """Noise from which clipped values are treated as censored: with less, clipping changed them by under a grey level."""
+_JPEG_NOISE = 1.5
+"""White noise to assume for a JPEG, relative to its error. At qualities of 50 and 75, Gaussians are best with 1 to 1.5,
+and defocused photographs with 1.5 to 2."""
 _EXCESS = 1.0
 """Standard deviation of the light above white in clipped areas, relative to white."""
 BLUR_ITERATIONS = 12
@@ -108,7 +112,7 @@ def deblur(
             in [0, 1].
         kernel: the blur, or its image of a point, as `scoreinv.operators.kernels` makes it; None: estimated.
         prior: the model, its name or its file; None: the bundled one.
-        noise_std: standard deviation of the photograph's noise, in [0, 1]; None: estimated, see `noise_under_blur`.
+        noise_std: standard deviation of the photograph's noise, in [0, 1]; None: estimated, see `deblurring_noise`.
         method, samples, seed: see `solve`; None for `method`: `dpir` for the mean, `diffpir` for samples.
         steps: steps of the method. None: 3 for `dpir`, 8 for `diffpir`, 300 for `dps`, 12 for the others.
         estimate: see `solve`. None: `mean` for one sample without a method or by `dpir`, otherwise `sample`.
@@ -147,15 +151,27 @@ def deblur_picture(
     else:
         values, notes = kernel_array(kernel), kernel_notes(picture, kernel)
     notify(callback, 0.0)
-    noise_std = request.noise_std
-    if noise_std is None:
-        noise_std = noise_under_blur(picture)
-        notes.append(info("noise_estimated", level=noise_std * GRAY_LEVELS))
+    if request.noise_std is not None:
+        noise_std = own = request.noise_std
+    else:
+        noise = estimate_noise(picture, models)
+        own, noise_std = noise.std, deblurring_noise(picture, noise.std)
+        notes.append(info("noise_estimated", level=noise_std * GRAY_LEVELS, kind=noise.words))
     drawn = remove_blur(picture, values, noise_std, models.denoiser(), request, callback, deviations)
     if blur is not None:
-        check_detail(picture, drawn.image, values)
+        check_detail(picture, drawn.image, values, own)
     name = str(kernel) if isinstance(kernel, PointSpread) else "file"
     return DeblurOutcome(**vars(drawn) | {"notes": notes}, noise_std=noise_std, blur=blur, kernel=name)
+
+
+def deblurring_noise(picture: Picture, noise_std: float) -> float:
+    """Return the level of white noise to assume for a blurred photograph with this noise, in [0, 1].
+
+    The error of JPEG is not white: the frequencies that a blur leaves have more of it than their share. So a multiple
+    of its standard deviation counts if that is larger.
+    """
+    coding = coding_of(picture)
+    return max(noise_std, 0.0 if coding is None else _JPEG_NOISE * coding.rgb_noise_std)
 
 
 def remove_blur(
@@ -241,10 +257,10 @@ def blurred_detail(kernel: np.ndarray, noise_std: float) -> float:
     return float(np.sqrt(np.mean(1 / (1 / power + transfer / noise_std**2))))
 
 
-def check_detail(picture: Picture, result: Picture, kernel: np.ndarray) -> None:
+def check_detail(picture: Picture, result: Picture, kernel: np.ndarray, noise_std: float) -> None:
     """Raise InputError if a deblurred photograph has no more detail than it had, or more than its blur can hide.
 
-    The detail that it had excludes that of the noise.
+    The detail that it had excludes that of its noise, of standard deviation `noise_std` in [0, 1].
 
     Detail is the mean square difference d of neighbouring pixels. For the power S of photographs, the kernel's
     transfer function K and that of differences, D, the scene has d mean(D S) / mean(D S |K|^2). A sharper result means
@@ -253,7 +269,7 @@ def check_detail(picture: Picture, result: Picture, kernel: np.ndarray) -> None:
     differences, power, transfer = _spectra(kernel)
     most = np.mean(differences * power) / np.mean(differences * power * transfer)
     before = _detail(picture)
-    noise = 4 * estimate_noise(picture) ** 2
+    noise = 4 * noise_std**2
     after = _detail(result)
     if after <= before - noise:
         raise InputError("its blur was estimated, but noise hides the lost detail: give the kernel to remove it anyway")

@@ -49,7 +49,7 @@ def _upscaling_seconds(size: tuple[int, int], factor: int, model: Upscaler) -> f
     boxes = upscaling_windows(*size, model.reach)
     pixels = sum(height * width for _, _, height, width in boxes)
     probe = torch.zeros(1, 3, _PROBE, _PROBE, device=model.device)
-    return pixels / _PROBE**2 * _seconds(partial(model.enlarged, probe, factor, 0.0, means=True))
+    return pixels / _PROBE**2 * _seconds(partial(model.enlarged, probe, factor, means=True))
 
 
 @torch.no_grad()

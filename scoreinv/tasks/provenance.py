@@ -59,16 +59,18 @@ def recorded(
         return outcome
     roles, picture = request.roles(inputs.given), inputs.picture
     device, precision = models.device_and_precision(roles[0]) if roles else ("cpu", "")
+    software = _software(torch=bool(roles) or task != "inpaint")  # classical fills need none
     record = Record(
         task=task,
         settings=settings_of(request),
         models={role: models.identity(role) for role in roles},
-        software=_software(torch=bool(roles) or task != "inpaint"),  # classical fills need none
+        software=software,
         original=pixel_hash(picture),
         inputs=hashes(inputs),
         method=outcome.method,
         device=device,
         precision=precision,
+        threads=sys.modules["torch"].get_num_threads() if "torch" in software else None,
         source_type=_source_type(outcome, picture),
         box=outcome.box,
         notes=[note.row() for note in outcome.notes],

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from scoreinv.analysis.noise import FILM_GRAIN
 from scoreinv.system.options import GRAY_LEVELS, USUAL_SENSITIVITY
 from scoreinv.tasks.notes import Note
+
+_LITTLE = 5 / GRAY_LEVELS
+"""Noise to remove from a photograph in which less than a grey level was found, in [0, 1]."""
 
 
 def remedy(note: Note) -> dict[str, Any] | None:
@@ -14,10 +16,8 @@ def remedy(note: Note) -> dict[str, Any] | None:
     match note.code:
         case "tone_too_small" | "tone_not_faded":
             return {"tone": 1.0}
-        case "noise_grain":
-            return {"noise_std": float(note.values["level"]) / GRAY_LEVELS}
         case "noise_none":
-            return {"noise_std": FILM_GRAIN}
+            return {"noise_std": _LITTLE}
         case "colors_kept":
             return {"recolor": True}
         case "damage_uncertain":

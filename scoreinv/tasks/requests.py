@@ -104,6 +104,7 @@ def noise_from_levels(text: str | float | None) -> float | None:
 
 
 NOISE = Setting("Noise level, 0 to 255. (default: estimated)", option="noise", metavar="LEVEL", read=noise_from_levels)
+KEEP_GRAIN = Setting("Share of the noise to keep, 0 (none) to 1.", Number(0.0, 1.0))
 GROW = Setting("Enlarge detected damage by this many pixels.", Whole(0, MOST_GROW))
 METHOD_HELP = "conditioned: a network that takes the observation; pc: predictor-corrector, with any model."
 
@@ -529,6 +530,7 @@ class DenoiseRequest(SolveRequest):
 
     Attributes:
         noise_std: standard deviation of the noise, in [0, 1]; None: estimated.
+        keep_grain: share of the noise to keep.
     """
 
     method: None = None
@@ -537,6 +539,7 @@ class DenoiseRequest(SolveRequest):
     ] = None
     orientations: Annotated[int, AVERAGED] = 1
     noise_std: Annotated[float | None, NOISE] = None
+    keep_grain: Annotated[float, KEEP_GRAIN] = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -545,14 +548,17 @@ class DenoiseRequest(SolveRequest):
         if self.steps is not None and self.mean:
             raise SettingError("steps", "needs samples: the mean takes one evaluation")
 
+    def roles(self, given: Collection[Given]) -> list[Role]:
+        return ["denoise", "noise"] if self.noise_std is None else ["denoise"]
+
 
 @dataclass(frozen=True)
 class UpscaleRequest(SolveRequest):
     """How a picture is enlarged: the mean is a network's estimate, and samples start from it. Noise is removed first.
 
     Attributes:
-        noise_std: standard deviation of the picture's noise, in [0, 1]; 0: the reduced result equals the picture. None:
-            that of its JPEG quantisation, or of noise that exceeds film grain, or 0.
+        noise_std: standard deviation of the picture's noise, in [0, 1]; 0: block means of the result equal the
+            picture, up to its rounding. None: that of its JPEG quantisation, or of noise that exceeds film grain, or 0.
     """
 
     method: Annotated[
@@ -576,8 +582,8 @@ class UpscaleRequest(SolveRequest):
     noise_std: Annotated[
         float | None,
         Setting(
-            "Noise level, 0 to 255. With 0 the result, reduced again, is exactly the photo. (default: that of its JPEG "
-            "compression or of visible noise, else 0)",
+            "Noise level, 0 to 255. With 0 the result, reduced again by block means, is exactly the photo. (default: "
+            "estimated)",
             option="noise",
             metavar="LEVEL",
             read=noise_from_levels,
@@ -590,7 +596,7 @@ class UpscaleRequest(SolveRequest):
             raise SettingError("steps", "needs samples: the mean takes one evaluation")
 
     def roles(self, given: Collection[Given]) -> list[Role]:
-        return ["upscale", "denoise"]
+        return ["upscale", "denoise", "noise"] if self.noise_std is None else ["upscale", "denoise"]
 
     def result_of(self, picture: Picture) -> Picture:
         return picture.blank_enlarged(self.factor)
@@ -629,6 +635,9 @@ class DeblurRequest(SolveRequest):
         ),
     ] = None
     noise_std: Annotated[float | None, NOISE] = None
+
+    def roles(self, given: Collection[Given]) -> list[Role]:
+        return ["denoise", "noise"] if self.noise_std is None else ["denoise"]
 
     def result_of(self, picture: Picture) -> Picture:
         if self.kernel is not None:
@@ -710,8 +719,8 @@ class RestoreRequest(Request):
         sensitivity: None: 0.5, or `SURE_SENSITIVITY` for photographs in colour unless much of them is surely damaged.
             With None, little damage that does not stand out is left.
         grow: pixels by which detected damage is enlarged, for its soft edges.
-        noise_std: standard deviation of the noise in [0, 1], which is then removed; None: estimated, and removed if it
-            is more than film grain.
+        noise_std: standard deviation of white noise in [0, 1]; None: noise of any kind is estimated.
+        keep_grain: share of the noise to keep.
         estimate: for colours, see `ColorizeRequest`; the `mean` of several samples averages fills, too.
         keep_steps: keep the picture after each step in the outcome.
     """
@@ -751,6 +760,7 @@ class RestoreRequest(Request):
     ] = None
     grow: int = FOUND_GROW
     noise_std: Annotated[float | None, NOISE] = None
+    keep_grain: Annotated[float, KEEP_GRAIN] = 0.0
     samples: SampleCount = 1
     seed: int = 0
     estimate: Annotated[Estimate | None, Setting(f"Choice of colours. {COLOR_ESTIMATE_HELP}")] = None
@@ -761,8 +771,10 @@ class RestoreRequest(Request):
         if self.estimate is None and self.samples > 1:
             object.__setattr__(self, "estimate", "sample")
         check("grow", self.grow, Whole())
-        if self.noise_std is not None and not self.denoise:
-            raise SettingError("noise_std", "needs noise removal, which is off")
+        if not self.denoise:
+            for name in ("noise_std", "keep_grain"):
+                if getattr(self, name):
+                    raise SettingError(name, "needs noise removal, which is off")
         for name in ("recolor", "saturation"):
             if getattr(self, name) not in (None, False) and not self.colorize:
                 raise SettingError(name, "needs the step that adds colour, which is off")
@@ -788,6 +800,7 @@ class RestoreRequest(Request):
         used: dict[Role, bool] = {
             "inpaint": self.inpaint,
             "denoise": self.denoise or self.enlarge is not None,
+            "noise": (self.denoise and self.noise_std is None) or self.enlarge is not None,
             "colorize": self.colorize,
             "damage": self.inpaint and "mask" not in given,
             "upscale": self.enlarge is not None,

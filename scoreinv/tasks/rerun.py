@@ -47,12 +47,12 @@ def repeated(outcome: Outcome[Picture], record: Record) -> Picture:
 
 
 def differences(record: Record, now: Record) -> dict[str, tuple[Any, Any]]:
-    """Return the versions, models, method, device and precision that differ between a run and its repetition."""
+    """Return what differs between a run and its repetition: versions, models, method, device, precision and threads."""
     found: dict[str, tuple[Any, Any]] = {}
     for name in sorted(record.software.keys() | now.software.keys()):
         found[name] = record.software.get(name), now.software.get(name)
     for role in sorted(record.models.keys() | now.models.keys()):
         found[f"{role} model"] = tuple(each.models.get(role, {}).get("sha256") for each in (record, now))  # type: ignore[assignment]
-    for name in ("method", "device", "precision"):
+    for name in ("method", "device", "precision", "threads"):
         found[name] = getattr(record, name), getattr(now, name)
     return {name: (before, after) for name, (before, after) in found.items() if before != after}

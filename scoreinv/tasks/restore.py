@@ -7,7 +7,7 @@ The steps, each on the result of the one before:
 3. the *tint* of a tinted print is removed; it is measured without stains and tears;
 4. faded tones are corrected (*tone*), because later models were trained with correct ones;
 5. damage is filled (*inpaint*): before denoising, for which dust would be noise, and after the removal of the tint;
-6. noise is removed (*denoise*) if it is more than film grain;
+6. noise and grain are removed (*denoise*), or a share of them;
 7. colours are drawn (*colorize*) if the picture is grey by then, except on the paper around it;
 8. the result is enlarged (*enlarge*) if requested.
 
@@ -25,7 +25,6 @@ import numpy as np
 from scoreinv.analysis.borders import within_border, within_paper
 from scoreinv.analysis.effective_resolution import enlarged_fills, oversampling, reduced
 from scoreinv.analysis.kind import Kind, analysis_picture, untinted
-from scoreinv.analysis.noise import FILM_GRAIN, white_noise
 from scoreinv.imaging.picture import Picture, colour_planes, picture_of_hole, to_samples
 from scoreinv.imaging.regions import touched_blocks
 from scoreinv.inputs.arrays import pictures_from_api
@@ -38,9 +37,10 @@ from scoreinv.tasks.callbacks import Callback, notify, split
 from scoreinv.tasks.colorize import draw_colors, hints_for
 from scoreinv.tasks.common import Model, RunningSpread, check_samples, models_of
 from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, detector_of, found_note, kind_of, refuse_all
-from scoreinv.tasks.denoise import denoising_time, remove_noise, white_level
+from scoreinv.tasks.denoise import FAINT, denoising_time, remove_noise, white_level
 from scoreinv.tasks.holes import mask_notes
 from scoreinv.tasks.inpaint import PreparedFill
+from scoreinv.tasks.noise import LEAST, estimate_noise
 from scoreinv.tasks.noise_streams import ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import AnyMethod, ImageLike, RestoreOutcome, Step, for_each
@@ -92,6 +92,7 @@ def restore(
     sensitivity: float | None = None,
     grow: int = FOUND_GROW,
     noise_std: float | None = None,
+    keep_grain: float = 0.0,
     samples: int = 1,
     seed: int = 0,
     estimate: Estimate | None = None,
@@ -125,8 +126,9 @@ def restore(
         sensitivity: of damage detection, see `find_damage`. None: 0.5, or 0.05 for photographs in colours unless much
             of them is surely damaged; little damage that does not stand out is left.
         grow: pixels by which detected damage is enlarged, for soft edges.
-        noise_std: standard deviation of the noise in [0, 1], which is then removed; None: estimated, and removed from 5
-            grey levels of 255 on.
+        noise_std: standard deviation of white noise in [0, 1]; None: noise of any kind is estimated, and removed from a
+            grey level on.
+        keep_grain: share of the noise to keep, 0 to 1.
         samples: number of fills and colourings.
         seed: the same seed gives the same fills and colours.
         estimate: of colours, `mean` or `sample`, see `colorize`; `mean` of several samples is their average.
@@ -157,6 +159,7 @@ def restore(
         seed=seed,
         estimate=estimate,
         noise_std=noise_std,
+        keep_grain=keep_grain,
         keep_steps=keep_steps,
     )
     pictures, form = pictures_from_api(image)
@@ -349,21 +352,23 @@ class _Restoration:
         self._finish_step("inpaint", info("filled"), samples)
 
     def remove_noise(self) -> None:
-        """Remove noise that is given, or estimated as more than film grain."""
+        """Remove noise that is given, or estimated as at least `noise.LEAST`."""
         given = self.request.noise_std
-        self.noise_std = white_noise(self.pictures[0]) if given is None else given
+        noise = estimate_noise(self.pictures[0], self.models) if given is None else given
+        self.noise_std = noise if isinstance(noise, float) else noise.std
         level = self.noise_std * GRAY_LEVELS
-        if given is None and self.noise_std < FILM_GRAIN:
-            note = info("noise_grain", level=level) if self.noise_std else info("noise_none")
-            self._finish_step("denoise", note)
+        if given is None and self.noise_std < LEAST:
+            self._finish_step("denoise", info("noise_none", level=level))
             return
-        clean, prior = [], self.models.denoiser()
+        clean, prior = [], self.models.denoiser(exact=self.noise_std < FAINT)
+        request = DenoiseRequest(keep_grain=self.request.keep_grain)
         parts = split(self.callbacks["denoise"], [1] * len(self.pictures))
         for picture, part in zip(self.pictures, parts, strict=True):
-            denoised = remove_noise(picture, self.noise_std, prior, DenoiseRequest(), part)
+            denoised = remove_noise(picture, noise, prior, request, part)
             clean.append(denoised.image)
         self.nfe += denoised.nfe
-        self._finish_step("denoise", info("noise_removed", level=level, estimated=given is None), clean)
+        kind = "noise" if isinstance(noise, float) else noise.words
+        self._finish_step("denoise", info("noise_removed", level=level, kind=kind), clean)
 
     def add_colors(self, hints: KnownColours | None) -> None:
         """Draw colours for a grey picture."""

@@ -56,6 +56,7 @@ _GRACE = 3  # seconds for open responses after an interrupt
 _STATIC = Path(__file__).parent / "static"
 _LABELS = {
     "noise_std": "Noise level",
+    "keep_grain": "Grain to keep",
     "hints": "The colour hints",
     "mask": "The mask",
     "avoid": "Don't copy",

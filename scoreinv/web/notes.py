@@ -12,8 +12,8 @@ from scoreinv.tasks.remedies import remedy
 
 NOTES: dict[NoteCode, str] = {
     "file_converted": "{change}.",
-    "noise_estimated": "Estimated noise level: {level:.2g}.",
-    "noise_low": "The noise level, {level:.2g}, is too low to remove. Enter a higher level to smooth the photograph.",
+    "noise_estimated": "Found {kind}, level {level:.2g}.",
+    "noise_low": "The noise level, {level:.2g}, is too low to be seen. Enter a higher level to smooth the photograph.",
     "samples_equal": "Another result would be the same.",
     "model_other_task": "The model was trained for another task: expect poor results.",
     "object_selected": "The selection covers {share} of the photograph.",
@@ -46,9 +46,8 @@ NOTES: dict[NoteCode, str] = {
     "tone_too_small": "The photograph is too small to detect fading.",
     "tone_not_faded": "No fading was found.",
     "tone_corrected": "Fading was corrected.",
-    "noise_grain": "The noise level, {level:.2g}, is that of film grain: the grain was kept.",
-    "noise_none": "No noise was found.",
-    "noise_removed": "Noise was removed (level {level:.2g}).",
+    "noise_none": "The noise level, {level:.2g}, is too low to be seen: it was left.",
+    "noise_removed": "Removed {kind}, level {level:.2g}.",
     "enlarged": "The result was enlarged {factor} times.",
     "blur_found": "Estimated blur: {kernel}.",
     "looks_sharp": "The photograph looks sharp already: bright and dark rings may appear at edges.",
@@ -62,7 +61,6 @@ UNCHANGED = "Nothing was changed."
 ACTIONS: dict[NoteCode, str] = {
     "tone_too_small": "Correct fading anyway",
     "tone_not_faded": "Correct fading anyway",
-    "noise_grain": "Remove noise of {level:.2g} anyway",
     "noise_none": "Remove a little noise anyway",
     "colors_kept": "Replace the colours",
     "damage_uncertain": "Fill it anyway",

@@ -28,6 +28,7 @@ async def restore_request(
     saturation: float | None = None,
     keep_tint: bool = False,
     noise: float | None = None,
+    keep_grain: float = 0.0,
     enlarge: int | None = None,
     sensitivity: float | None = None,
     seed: int = 0,
@@ -42,6 +43,7 @@ async def restore_request(
         saturation=saturation,
         keep_tint=keep_tint,
         noise_std=noise_from_levels(noise),
+        keep_grain=keep_grain,
         enlarge=enlarge,
         sensitivity=sensitivity,
         seed=seed,
@@ -49,9 +51,9 @@ async def restore_request(
     )
 
 
-async def denoise_request(noise: float | None = None) -> DenoiseRequest:
+async def denoise_request(noise: float | None = None, keep_grain: float = 0.0) -> DenoiseRequest:
     """Return the request of noise removal."""
-    return DenoiseRequest(noise_std=noise_from_levels(noise))
+    return DenoiseRequest(noise_std=noise_from_levels(noise), keep_grain=keep_grain)
 
 
 async def upscale_request(factor: int = 2, noise: float | None = None) -> UpscaleRequest:

@@ -14,7 +14,8 @@ Windows lie on a grid, or around the needed pixels alone (`placement`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ from scoreinv.sdes import as_time
 from scoreinv.system.errors import InputError
 from scoreinv.system.part_progress import part
 from scoreinv.windows.boxes import Box
-from scoreinv.windows.placement import grid, side_and_overlap, windows_around
+from scoreinv.windows.placement import grid, windows_around
 from scoreinv.windows.transforms import Orientation, crop, turn
 
 _CACHE_PIXELS = 1 << 21  # limit of the window pixels whose crops of an observation are cached, to bound memory
@@ -90,19 +91,7 @@ class Tiled(PriorWrapper):
             return self.prior.noise(x, t)
         if not boxes:
             return torch.zeros_like(x)
-        stride = self.prior.stride
-        down, across = (
-            _ramp(*side_and_overlap(side, self.tile, self.overlap, stride)).to(x) for side in (height, width)
-        )
-        weight = down[:, None] * across
-        total, weights = torch.zeros_like(x), x.new_zeros(height, width)
-        for box, estimate in zip(boxes, self._estimates(x, t, boxes), strict=True):
-            top, left, tall, wide = box
-            area = total[..., top : top + tall, left : left + wide]
-            inside = (slice(area.shape[-2]), slice(area.shape[-1]))  # a picture may be smaller than a window
-            area += weight[inside] * estimate[..., *inside]
-            weights[top : top + tall, left : left + wide] += weight[inside]
-        return total.div_(weights.clamp_(min=torch.finfo(x.dtype).tiny))
+        return blended(boxes, self._estimates(x, t, boxes), self.overlap, (height, width))
 
     def _estimates(self, x: Tensor, t: Tensor, boxes: list[Box]) -> Iterator[Tensor]:
         """Yield the noise estimate of each box, in order."""
@@ -128,6 +117,28 @@ class Tiled(PriorWrapper):
             else:
                 noise = evaluate(*arguments)
             yield from noise.split(samples)
+
+
+def blended(boxes: Sequence[Box], estimates: Iterable[Tensor], overlap: int, size: tuple[int, int]) -> Tensor:
+    """Return the mean of windows' estimates, (..., H, W), with weights that fall off linearly over the overlap.
+
+    Args:
+        boxes: windows of one size; one that is larger than the picture is cut off.
+        estimates: of each window, (..., h, w).
+        overlap: minimum overlap of neighbours, in pixels; on a side with smaller windows, at most half of it.
+        size: H and W. Outside the windows the mean is 0.
+    """
+    remaining = iter(estimates)
+    first = next(remaining)
+    total, weights = first.new_zeros(*first.shape[:-2], *size), first.new_zeros(size)
+    down, across = (_ramp(side, min(overlap, side // 2)).to(first) for side in boxes[0][2:])
+    weight = down[:, None] * across
+    for (top, left, tall, wide), estimate in zip(boxes, chain([first], remaining), strict=True):
+        area = total[..., top : top + tall, left : left + wide]
+        inside = (slice(area.shape[-2]), slice(area.shape[-1]))  # a picture may be smaller than a window
+        area += weight[inside] * estimate[..., *inside]
+        weights[top : top + tall, left : left + wide] += weight[inside]
+    return total.div_(weights.clamp_(min=torch.finfo(total.dtype).tiny))
 
 
 def _ramp(size: int, overlap: int) -> Tensor:

@@ -13,7 +13,7 @@ from scoreinv.analysis.jpeg_quantisation import (
     _LUMA_TABLE,
     chroma_samples,
     coding_of,
-    quantisation_noise,
+    quantisation_error,
 )
 from scoreinv.imaging.picture import Picture
 
@@ -36,10 +36,25 @@ def decoded(pixels: np.ndarray, quality: int, subsampling: int = 2) -> tuple[np.
     return np.asarray(image), [np.reshape(table, (8, 8)) for table in image.quantization.values()]
 
 
-def test_the_noise_of_steps_is_that_of_rounding() -> None:
-    coefficients = np.random.default_rng(0).normal(0, 300, (4000, 8, 8))
-    errors = fft.idctn(20 * np.rint(coefficients / 20) - coefficients, axes=(1, 2), norm="ortho")
-    assert quantisation_noise(np.full((8, 8), 20.0)) == pytest.approx(errors.std() / 255, rel=0.01)
+@pytest.mark.parametrize("scale", [3, 10, 300])
+def test_the_error_of_rounded_coefficients(scale: float) -> None:
+    """Nearly all, some and none of them become 0."""
+    coefficients = np.random.default_rng(0).laplace(0, scale, (50, 8, 50, 8))
+    rounded = 20 * np.rint(coefficients / 20)
+    luma = fft.idctn(rounded, axes=(1, 3), norm="ortho").reshape(400, 400)
+    true = float(np.std(rounded - coefficients))
+    assert 255 * quantisation_error(luma, np.full((8, 8), 20.0)) == pytest.approx(true, rel=0.15)
+
+
+@pytest.mark.parametrize("quality", [50, 75, 90])
+@pytest.mark.parametrize("path", sorted(PHOTOS.glob("*.jpg")), ids=lambda path: path.stem)
+def test_the_noise_is_the_error_of_luma(path: Path, quality: int) -> None:
+    pixels = reduced(path.stem)
+    stored, _ = decoded(pixels, quality)
+    found = coding_of(Picture(stored))
+    assert found is not None
+    true = np.std((stored.astype(float) - pixels) @ [0.299, 0.587, 0.114])
+    assert 1 / 1.25 < 255 * found.noise_std / true < 1.25
 
 
 def test_the_tables_are_those_that_encoders_write_unscaled() -> None:

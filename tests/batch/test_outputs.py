@@ -33,9 +33,10 @@ _NOBODY = 65534
 def folder(scoreinv, model, monkeypatch) -> Iterator[Path]:
     """A folder of things that are closed, as seen by somebody whom permissions bind, which root is not."""
     path = Path(tempfile.mkdtemp())
-    for name in ("scans", "closed", "readable"):
-        (path / name).mkdir()
-    for name in ("photo.png", "unreadable.png", "scans/a.png", "scans/b.png", "closed/a.png", "readable/a.png"):
+    for name in ("scans", "closed", "readable", "unlisted/scans"):
+        (path / name).mkdir(parents=True)
+    photos = ("scans/a.png", "scans/b.png", "closed/a.png", "readable/a.png", "unlisted/scans/a.png")
+    for name in ("photo.png", "unreadable.png", *photos):
         Image.fromarray(photo_array()).save(path / name)
     Image.fromarray(hole_array()).save(path / "mask.png")
     shutil.copy(model, path / "closed.safetensors")
@@ -47,6 +48,7 @@ def folder(scoreinv, model, monkeypatch) -> Iterator[Path]:
         "scans/b.png": 0,
         "closed": 0,
         "readable": 0o555,
+        "unlisted": 0o311,
         "closed.safetensors": 0,
     }.items():
         (path / name).chmod(mode)
@@ -61,9 +63,10 @@ def folder(scoreinv, model, monkeypatch) -> Iterator[Path]:
         if root:
             os.seteuid(0)
         monkeypatch.undo()
+        for name in ("closed", "unlisted"):
+            (path / name).chmod(0o700)
         for each in path.rglob("*"):
             each.chmod(0o700)
-        (path / "closed").chmod(0o700)
         shutil.rmtree(path)
 
 
@@ -85,8 +88,11 @@ def _load_all(scoreinv) -> None:
     assert scoreinv("interpolate", "photo.png", "photo.png", "-o", "row.png", *MODEL).code == 0
     assert scoreinv("likelihood", "gone.png", "--csv", "new.csv", *MODEL).code == 2
     assert scoreinv("models", "show", "model.safetensors").code == 0
+    assert scoreinv("inpaint", "photo.png", *CLASSICAL, "-o", "classical.png").code == 0
+    assert scoreinv("rerun", "classical.png", "--mask", "mask.png", "-o", "again.png").code == 0
 
 
+CLASSICAL = ("--mask", "mask.png", "--method", "biharmonic")
 MODEL = ("--model", "model.safetensors")
 
 
@@ -126,6 +132,12 @@ def test_a_batch_goes_on_past_what_is_closed(scoreinv, folder):
     assert outcome.code == 1
     assert "scans/b.png: cannot be read (Permission denied)" in outcome.err
     assert "1 done, 0 skipped because they exist, 1 failed" in outcome.err
+
+
+def test_an_original_is_found_in_a_folder_whose_parent_cannot_be_listed(scoreinv, folder):
+    assert scoreinv("inpaint", "unlisted/scans/a.png", *CLASSICAL).code == 0
+    again = scoreinv("rerun", "unlisted/scans/a_inpainted.png", "--mask", "mask.png")
+    assert again.code == 0, again.err
 
 
 @pytest.mark.parametrize(

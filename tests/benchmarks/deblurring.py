@@ -28,14 +28,13 @@ from models import load_fast
 from PIL import Image
 from scipy.signal import fftconvolve
 
-from scoreinv.analysis.noise import noise_under_blur
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.operators.tones import srgb
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import PRETRAINED
-from scoreinv.tasks.deblur import BlurEstimate, check_detail, find_blur, remove_blur
+from scoreinv.tasks.deblur import BlurEstimate, check_detail, deblurring_noise, find_blur, remove_blur
 from scoreinv.tasks.requests import DeblurRequest
 
 SIDE, RIM, TUNING = 448, 16, slice(0, 24, 2)
@@ -114,7 +113,7 @@ def gains(name: str, photo: np.ndarray, number: int, light: bool, storage: str, 
     rows, columns = kernel.shape
     clean = crop[rows // 2 :, columns // 2 :][: picture.height, : picture.width]
     part, clean = Picture(middle(picture.pixels, side)), middle(clean, side)
-    noise, before = noise_under_blur(part), psnr(part.rgb(), clean)
+    noise, before = deblurring_noise(part), psnr(part.rgb(), clean)
 
     def gain(image: Picture) -> float:
         return psnr(image.rgb(), clean) - before
@@ -179,7 +178,7 @@ def main() -> None:
         blur, words = found(picture)
         if blur is not None:
             part = Picture(middle(picture.pixels, options.side))
-            noise = noise_under_blur(part)
+            noise = deblurring_noise(part)
             image = remove_blur(part, blur.kernel, noise, prior, DeblurRequest(), deviations=blur.deviations).image
             change = 255 * float(np.square(image.rgb() - part.rgb()).mean()) ** 0.5
             with suppress(InputError):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from shell import hole_array, photo_array
 
@@ -74,6 +75,29 @@ def test_a_run_is_repeated_in_the_precision_of_its_record(scoreinv, photo, mask,
     monkeypatch.setattr("scoreinv.models.loading.uses_bfloat16", lambda precision, _: precision != "float32")
     again = scoreinv("rerun", "photo_inpainted.png", "--mask", mask, "--model", model, "--json")
     assert (again.code, json.loads(again.out)["differences"]) == (0, {})
+
+
+def test_a_run_is_repeated_with_the_threads_of_its_record(scoreinv, photo, mask, model):
+    before = torch.get_num_threads()
+    try:
+        made(scoreinv, photo, mask, "--threads", str(before + 1))
+        (record,) = records(Path("photo_inpainted.png"))
+        torch.set_num_threads(before)
+        words = ("rerun", "photo_inpainted.png", "--mask", mask, "--model", model, "--overwrite", "--json")
+        differences = [json.loads(scoreinv(*words, *more).out)["differences"] for more in ((), ("--threads", "1"))]
+    finally:
+        torch.set_num_threads(before)
+    assert record.threads == before + 1
+    assert differences == [{}, {"threads": [before + 1, 1]}]
+
+
+@pytest.mark.parametrize("threads", [0, 10**6, "all"])
+def test_a_record_with_impossible_threads_is_refused(scoreinv, photo, mask, model, threads):
+    made(scoreinv, photo, mask)
+    picture = read_picture("photo_inpainted.png")
+    record = replace(records(Path("photo_inpainted.png"))[0], threads=threads)
+    write_picture("edited.png", replace(picture, metadata=Metadata(xmp=record.xmp())))
+    assert scoreinv("rerun", "edited.png", "--original", photo, "--mask", mask, "--model", model).code == 2
 
 
 def test_the_original_of_a_result_in_its_own_folder_is_found(scoreinv, mask, tmp_path):

@@ -27,7 +27,7 @@ from scoreinv.imaging.picture import Picture
 
 ROOT = Path(__file__).parents[2]
 PAGES = {"README": ROOT / "README.md"}
-PAGES |= {name: ROOT / "examples" / f"{name}.md" for name in ("photographs", "python", "training", "scale")}
+PAGES |= {page.stem: page for page in sorted((ROOT / "examples").glob("[!R]*.md"))}
 pytestmark = pytest.mark.skipif(not PAGES["README"].exists(), reason="the package is installed without its documents")
 
 NOT_RUN = {

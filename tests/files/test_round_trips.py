@@ -178,8 +178,10 @@ def test_every_mode_has_pillows_colours_and_no_foreign_profile(kind: str) -> Non
         gray = Image.fromarray(rng.integers(0, 1 << 16, (9, 14), dtype=np.uint16))
         image = gray if mode == "I;16" else noise.convert("RGBA").convert(mode) if mode == "P" else noise.convert(mode)
         options = {"transparency": 3} if mode == "P" and kind in ("PNG", "GIF") else {}
+        # Pillow 11 cannot read its own uncompressed YCbCr.
+        options |= {"compression": "tiff_lzw"} if mode == "YCbCr" else {"quality": 100, "lossless": True}
         profile = PROFILES["RGB" if mode.startswith(("RGB", "P", "Y")) else "CMYK" if mode in ("CMYK", "LAB") else "L"]
-        data = saved(image, kind, icc_profile=profile, quality=100, lossless=True, **options)
+        data = saved(image, kind, icc_profile=profile, **options)
         picture = read_picture(data)
         with Image.open(io.BytesIO(data)) as opened:
             opened.load()

@@ -1,5 +1,6 @@
 """What has blurred a photograph is told, or refused, and taken away."""
 
+import io
 import math
 import struct
 from pathlib import Path
@@ -73,6 +74,24 @@ def test_a_movement_is_refined_by_its_likelihood(name, angle):
     found = find_blur(blurred(photo(name), PointSpread("motion", 15, angle))).likeliest
     assert found.size == pytest.approx(15, rel=0.05)
     assert abs(found.angle - angle) <= 2
+
+
+@pytest.mark.parametrize("quality", [50, 75])
+def test_the_noise_of_a_jpeg_suits_its_error(quality):
+    """At the mean of its steps detail was lost, and at the error of luma alone colours are sharpened."""
+    box, file, kernel = (300, 180, 444, 324), io.BytesIO(), PointSpread("gaussian", 1.5)
+    sharp = np.asarray(Image.open(PHOTOS / "facade.jpg").convert("RGB").crop(box), np.float32) / 255
+    image = np.dstack([blurred(channel, kernel, 0).pixels for channel in np.moveaxis(sharp, -1, 0)])
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
+    stored = Image.open(file)
+    margin = (144 - image.shape[0]) // 2
+    truth = 255 * sharp[margin:-margin, margin:-margin]
+    error = float(np.std((np.asarray(stored).astype(float) - image) @ [0.299, 0.587, 0.114])) / 255
+    steps = float(np.mean(stored.quantization[0])) / 12**0.5 / 255
+    results = [scoreinv.deblur(stored, kernel=kernel, noise_std=level).image for level in (None, error, steps)]
+    ours, at_error, at_steps = (float(np.square(result - truth).mean()) for result in results)
+    assert ours < 0.98 * at_error
+    assert ours < 0.85 * at_steps
 
 
 def test_a_kernel_that_turns_the_wrong_way_is_doubted():

