@@ -33,11 +33,11 @@ def conjugate_gradients(
     tiny = torch.finfo(residual.dtype).tiny
     direction, rr = residual, residual.square().sum(dims, keepdim=True)
     target = tolerance * rr
-    for _ in range(iterations):
+    for k in range(iterations):
         active = rr > target
         if not active.any():
             break
-        report()
+        report(k / iterations)
         Ap = matvec(direction)
         curvature = (direction * Ap).sum(dims, keepdim=True)
         # Rounding can make the curvature negative.
