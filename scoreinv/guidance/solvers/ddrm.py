@@ -10,7 +10,7 @@ noise. A step from the noise level `level` = sigma / alpha to the next one, `low
     lower >= tau_i     (1 - eta_b) D_i + eta_b y_i + sqrt(lower^2 - eta_b^2 tau_i^2) z_i
 
 This holds for any SDE. The method approximates the posterior and is overconfident: for Gaussian fields nominal 90 %
-intervals cover 58 to 78 % with 12 steps (`tests/benchmarks/gaussian_calibration.py`). For a blur more steps are worse:
+intervals cover 59 to 78 % with 12 steps (`tests/benchmarks/gaussian_calibration.py`). For a blur more steps are worse:
 36 cover 53 %, 400 cover 27 %, and samples of photographs have larger errors. If A observes half of the pixels, 36 steps
 have smaller errors than 12 (`tests/benchmarks/README.md`).
 """
