@@ -430,7 +430,10 @@ def test_the_grain_to_keep_is_previewed_and_downloaded_as_a_run_gives_it(visitor
         visitor.page.evaluate("([id, share]) => (document.getElementById(id).value = share)", [slider, share])
         visitor.page.dispatch_event(f"#{slider}", "input")
         if slider == "grain":
-            visitor.page.dispatch_event("#grain", "change")
+            assert visitor.page.evaluate("""() => {
+                document.getElementById("grain").dispatchEvent(new Event("change"));
+                return document.getElementById("download").inert; // until it is made
+            }""")
             visitor.until("share => import('/static/views.js').then(v => v.result().blend?.keep_grain === share)", 0.7)
             wait_until_idle(visitor)
         else:

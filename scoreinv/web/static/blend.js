@@ -68,7 +68,10 @@ function preview() {
 async function keep_grain() {
   const [view, result, keep_grain] = [views.view(), views.result(), find("grain").value / 100];
   const done = ({ picture }) => (result.blend = { ...NONE, keep_grain, picture });
+  const hold = (is) => ["keep", "download"].forEach((id) => find(id).classList.toggle("when-idle", is));
+  hold(true); // the picture shown is not made yet
   await jobs.run("denoise", { ...result.request.settings, keep_grain }, { done });
+  hold(false);
   if (views.view() === view) await views.go(view);
 }
 
