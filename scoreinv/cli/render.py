@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 NOTES: dict[NoteCode, str] = {
     "file_converted": "{change}",
     "noise_estimated": "it has {kind} of level {level:.1f} (--noise sets it)",
-    "noise_low": "its noise level is {level:.1f}, too low to be seen; the photo is unchanged (--noise sets it)",
+    "noise_low": "its noise, of level {level:.1f}, is faint; the photo is unchanged (--noise removes it)",
     "samples_equal": "its samples are equal",
     "model_other_task": "the model was trained to {task}",
     "object_selected": "{share} of it is selected{shadow}{size}",
@@ -56,7 +56,7 @@ NOTES: dict[NoteCode, str] = {
     "tone_too_small": "it is too small to tell whether it is faded (--tone 1 if it is)",
     "tone_not_faded": "its tones were kept: it is not surely faded (--tone 1 if it is)",
     "tone_corrected": "its fading was corrected{changes} (--tone 0 keeps its tones)",
-    "noise_none": "its noise level is {level:.1f}, too low to be seen, and was left (--noise sets it)",
+    "noise_none": "its noise, of level {level:.1f}, is faint and was left (--noise removes it)",
     "noise_removed": "{kind} of level {level:.1f} was removed (--keep-grain 0.5 keeps half)",
     "enlarged": "the result was enlarged {factor} times",
     "blur_found": "its blur was estimated (--kernel {kernel})",

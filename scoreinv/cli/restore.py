@@ -62,6 +62,10 @@ def restore(
     endings = tuple(f"_{number}_{step}" for number, step in enumerate(RESTORATION, 1) if step in request.steps)
     auxiliary = AuxiliaryFiles(mask, masks=masks, hints=hints, steps_to=steps_to, endings=endings)
     models = Models(
-        names.damage_model, names.inpaint_model, names.denoise_model, names.color_model, machine=common.machine
+        damage=names.damage_model,
+        inpaint=names.inpaint_model,
+        denoise=names.denoise_model,
+        colorize=names.color_model,
+        machine=common.machine,
     )
     run(photos, tasks.restore_picture, request, output, common, models, suffix="_restored", auxiliary=auxiliary)

@@ -111,8 +111,8 @@ class FFDNet(Network):
 
         Args:
             x: (B, 3, H, W), centred on [-1, 1], H and W even.
-            levels: standard deviations of the noise's components, (B, COMPONENTS, H/2, W/2), in the units of x; at most
-                the configuration's `noise_limit`.
+            levels: standard deviations of the noise's components, (B, COMPONENTS, H/2, W/2), in the units of x; their
+                `level_of_values` is at most the configuration's `noise_limit`.
         """
         level = level_of_values(levels)
         return self.stack(x, level, (levels / level).log())

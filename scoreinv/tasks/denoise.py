@@ -35,6 +35,7 @@ from scoreinv.imaging.picture import STRIP_ROWS, Fill, Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.models.loading import Models
 from scoreinv.networks.ffdnet import PATCH, FFDNet
+from scoreinv.networks.noise_levels import level_of_values
 from scoreinv.preconditioning import DataPrediction, centre
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import DPMpp2M, NoiseStream, State
@@ -98,7 +99,7 @@ def denoise(
     Args:
         image: array HxW, HxWx3 or HxWx4, PIL image, or tensor (B)xCxHxW of uint8, uint16 or floats in [0, 1].
         noise_std: standard deviation of white noise, in [0, 1]; None: noise of any kind is estimated, and removed from
-            a grey level on.
+            2.5 grey levels of 255 on.
         keep_grain: share of the noise to keep, 0 to 1.
         samples: number of samples.
         seed: the same seed gives the same pictures; each sample has its own noise.
@@ -131,7 +132,7 @@ def denoise(
 def denoise_picture(
     inputs: Inputs, request: DenoiseRequest, models: Models, callback: Callback | None = None
 ) -> DenoiseOutcome[Picture]:
-    """Remove the noise of a photograph, unless its estimate is below `noise.LEAST`."""
+    """Remove the noise of a photograph, unless its estimate is below `noise.LEAST` or the model's range."""
     picture, notes = inputs.picture, []
     check_samples(request.samples, picture.pixels.nbytes)
     noise: Noise | float
@@ -141,7 +142,7 @@ def denoise_picture(
         notify(callback, 0.0)
         noise = estimate_noise(picture, models)
         noise_std = noise.std
-        if noise_std < LEAST:
+        if noise_std < max(LEAST, noise_range(models.denoiser())[0]):
             std = np.zeros(picture.size, dtype=np.float32) if request.samples > 1 else None
             low = warning("noise_low", level=noise_std * GRAY_LEVELS)
             return DenoiseOutcome(picture, [picture] * request.samples, std, 0, "exact", noise_std, notes=[low])
@@ -339,7 +340,7 @@ class _PictureWithLevels(_NoisyPicture):
     def _output(self, u: Tensor, levels: Tensor) -> Tensor:
         """Return the network's output for a picture (1, 3, H, W) centred on [-1, 1], in windows."""
         network, (high, wide) = self.network, levels.shape[-2:]
-        contrast = min(1.0, network.config.noise_limit / (2 * float(levels.max())))
+        contrast = min(1.0, network.config.noise_limit / (2 * float(level_of_values(levels).max())))
         overlap = 2 * network.reach // PATCH
         boxes = grid(high, wide, covering_tile(high, wide, overlap, 1, *_TILES), overlap, 1)
         windows = [(PATCH * top, PATCH * left, PATCH * tall, PATCH * across) for top, left, tall, across in boxes]

@@ -15,8 +15,8 @@ from scoreinv.models.loading import Models
 from scoreinv.networks.noise_levels import level_of_values, of_gray
 from scoreinv.tasks.common import to_tensor
 
-LEAST = 1 / 255
-"""Noise that is left, in [0, 1]: what files of 8 bits hardly show."""
+LEAST = 2.5 / 255
+"""Noise that is left, in [0, 1]. Of 28 healthy photographs a tenth has more, reduced to half their size."""
 _SEEN = 1.5
 """Ratio of two levels from which the larger one is named in words."""
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 NoteCode = Literal[
     "file_converted",  # change: the change of mode or the choice of a frame, in words
     "noise_estimated",  # level: standard deviation in grey levels; kind: the noise in words
-    "noise_low",  # level: less than a grey level; the picture is unchanged
+    "noise_low",  # level: faint; the picture is unchanged
     "samples_equal",  # nothing was drawn, so all samples are the same picture
     "model_other_task",  # model task: "fill" or "colour"
     # masks and fills
@@ -47,7 +47,7 @@ NoteCode = Literal[
     "tone_too_small",
     "tone_not_faded",
     "tone_corrected",  # contrast: its relative change; cast: hue of the removed colour cast, or ""
-    "noise_none",  # level: less than a grey level, and left
+    "noise_none",  # level: faint, and left
     "noise_removed",  # level, kind as in noise_estimated
     "enlarged",  # factor
     # blur

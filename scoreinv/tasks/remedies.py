@@ -8,7 +8,7 @@ from scoreinv.system.options import GRAY_LEVELS, USUAL_SENSITIVITY
 from scoreinv.tasks.notes import Note
 
 _LITTLE = 5 / GRAY_LEVELS
-"""Noise to remove from a photograph in which less than a grey level was found, in [0, 1]."""
+"""Noise to remove from a photograph in which little was found, in [0, 1]."""
 
 
 def remedy(note: Note) -> dict[str, Any] | None:

@@ -104,7 +104,7 @@ def noise_from_levels(text: str | float | None) -> float | None:
 
 
 NOISE = Setting("Noise level, 0 to 255. (default: estimated)", option="noise", metavar="LEVEL", read=noise_from_levels)
-KEEP_GRAIN = Setting("Share of the noise to keep, 0 (none) to 1.", Number(0.0, 1.0))
+KEEP_GRAIN = Setting("Share of the noise to keep, 0 (none) to 1.", Number(0.0, 1.0), advanced=True)
 GROW = Setting("Enlarge detected damage by this many pixels.", Whole(0, MOST_GROW))
 METHOD_HELP = "conditioned: a network that takes the observation; pc: predictor-corrector, with any model."
 

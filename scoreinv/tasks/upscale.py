@@ -140,9 +140,9 @@ def upscale_picture(
     denoising, callback = split(callback, [1, 4])
     noise = estimate_noise(picture, models) if request.noise_std is None else request.noise_std
     noise_std = noise if isinstance(noise, float) else noise.std
-    least = LEAST if request.noise_std is None else noise_range(models.denoiser())[0]
+    least = LEAST if request.noise_std is None else 0.0
     clean = picture
-    if noise_std > least:
+    if noise_std > max(least, noise_range(models.denoiser())[0]):
         prior = models.denoiser(exact=noise_std < FAINT)
         clean = remove_noise(picture, noise, prior, DenoiseRequest(), denoising).image
         if not isinstance(noise, float):

@@ -13,7 +13,7 @@ from scoreinv.tasks.remedies import remedy
 NOTES: dict[NoteCode, str] = {
     "file_converted": "{change}.",
     "noise_estimated": "Found {kind}, level {level:.2g}.",
-    "noise_low": "The noise level, {level:.2g}, is too low to be seen. Enter a higher level to smooth the photograph.",
+    "noise_low": "The noise, of level {level:.2g}, is faint. Enter a higher level to smooth the photograph.",
     "samples_equal": "Another result would be the same.",
     "model_other_task": "The model was trained for another task: expect poor results.",
     "object_selected": "The selection covers {share} of the photograph.",
@@ -46,7 +46,7 @@ NOTES: dict[NoteCode, str] = {
     "tone_too_small": "The photograph is too small to detect fading.",
     "tone_not_faded": "No fading was found.",
     "tone_corrected": "Fading was corrected.",
-    "noise_none": "The noise level, {level:.2g}, is too low to be seen: it was left.",
+    "noise_none": "The noise, of level {level:.2g}, is faint and was left.",
     "noise_removed": "Removed {kind}, level {level:.2g}.",
     "enlarged": "The result was enlarged {factor} times.",
     "blur_found": "Estimated blur: {kernel}.",

@@ -27,7 +27,7 @@ def test_a_result_beside_the_photo(scoreinv, small_photo, tmp_path, command):
     after = read_picture(tmp_path / f"photo{SUFFIXES[command[0]]}.png")
     factor = 2 if command[0] == "upscale" else 1
     assert after.size == (14 * factor, 22 * factor)
-    assert outcome.err.count("its noise level is") == 1
+    assert outcome.err.count("--noise sets it") == 1
     again = scoreinv(*command, "photo.png")
     assert again.code == 2
     assert "exists" in again.err

@@ -271,19 +271,19 @@ def test_a_result_without_new_detail_or_with_too_much_is_refused():
     picture = Picture(values)
     for factor, refused in ((0.5, "noise hides"), (2.7, "sharper than")):
         with pytest.raises(InputError, match=refused):
-            check_detail(picture, Picture(np.float32(factor) * values), kernel)
-    check_detail(picture, Picture(2.3 * values), kernel)
+            check_detail(picture, Picture(np.float32(factor) * values), kernel, 0.0)
+    check_detail(picture, Picture(2.3 * values), kernel, 0.0)
     noisy = values + np.random.default_rng(0).normal(0, 0.1, values.shape).astype(np.float32)
-    check_detail(Picture(noisy), picture, kernel)
+    check_detail(Picture(noisy), picture, kernel, 0.1)
 
 
 def test_grain_does_not_excuse_a_result_that_is_too_sharp():
     """A single pixel blurs nothing: differences may not grow."""
     grain = np.float32(0.02) * np.random.default_rng(0).standard_normal((64, 64), np.float32)
     picture, kernel = Picture(0.5 + grain), np.ones((1, 1))
-    check_detail(picture, picture, kernel)
+    check_detail(picture, picture, kernel, 0.02)
     with pytest.raises(InputError, match="sharper than"):
-        check_detail(picture, Picture(0.5 + np.float32(1.2) * grain), kernel)
+        check_detail(picture, Picture(0.5 + np.float32(1.2) * grain), kernel, 0.02)
 
 
 @pytest.mark.parametrize("blurs", [True, False])

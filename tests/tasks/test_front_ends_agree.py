@@ -19,11 +19,11 @@ from small_model import save_small
 import scoreinv
 from scoreinv.cli.main import main
 from scoreinv.files.read import read_picture
+from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.records import Record, history_of
 from scoreinv.models.loading import Machine, Models
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.tasks.select import Selection
-from scoreinv.web.photo import Photo
 
 PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "lake.jpg"
 MASK, MODEL = "MASK", "MODEL"  # stand for paths
@@ -262,8 +262,8 @@ def test_selections_with_fragments(tmp_path, monkeypatch, capsys):
         found[177:190, 120:136] = True
         return found
 
-    def encoded(photo: Photo) -> Selection:
-        return Selection(photo.picture, Network())
+    def encoded(picture: Picture) -> Selection:
+        return Selection(picture, Network())
 
     for name, value in {
         "scoreinv.models.load_onnxruntime": lambda: None,

@@ -11,7 +11,6 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 import scoreinv
-from scoreinv.analysis.noise import estimate_noise, white_noise
 from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
@@ -19,6 +18,7 @@ from scoreinv.operators import kernels
 from scoreinv.tasks.classical import inpaint_classically
 from scoreinv.tasks.deblur import deblur_picture, deblurring_noise
 from scoreinv.tasks.denoise import denoise_picture
+from scoreinv.tasks.noise import estimate_noise
 from scoreinv.tasks.requests import (
     DeblurRequest,
     DenoiseRequest,
@@ -58,17 +58,16 @@ def pictures() -> list[Picture]:
     return [file, read_picture(png.getvalue()), Picture(file.pixels.copy()), Picture(file.pixels / np.float32(255))]
 
 
-@pytest.mark.parametrize("estimate", [estimate_noise, deblurring_noise, white_noise])
-def test_estimates_of_noise(estimate) -> None:
-    file, *others = map(estimate, pictures())
+def test_estimates_of_noise() -> None:
+    file, *others = (estimate_noise(picture, Models()).std for picture in pictures())
     assert others == pytest.approx([file] * 3, rel=1e-3)
 
 
 def test_jpeg_counts_as_noise_under_a_blur_in_every_form_and_in_a_crop() -> None:
     pixels = read_picture(jpeg()).pixels
-    levels = [deblurring_noise(picture) for picture in (*pictures(), Picture(pixels[3:, 5:].copy()))]
+    levels = [deblurring_noise(picture, 0.0) for picture in (*pictures(), Picture(pixels[3:, 5:].copy()))]
     assert levels == pytest.approx([levels[0]] * 5, rel=0.05)
-    assert levels[0] > 2 * estimate_noise(Picture(pixels))
+    assert levels[0] > 1 / 255
 
 
 def test_deblurring() -> None:
@@ -95,7 +94,7 @@ def test_fills_and_the_rims_of_their_holes() -> None:
 def test_noise_and_size_and_old_photographs() -> None:
     models = Models(denoise=prior())
     for task, request in (
-        (denoise_picture, lambda picture: DenoiseRequest(noise_std=0.02 + estimate_noise(picture))),
+        (denoise_picture, lambda _: DenoiseRequest(noise_std=0.02)),
         (upscale_picture, lambda _: UpscaleRequest()),
         (restore_picture, lambda _: RestoreRequest(inpaint=False, colorize=False)),
     ):

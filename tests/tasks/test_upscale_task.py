@@ -22,7 +22,7 @@ from scoreinv.operators import downsampling
 from scoreinv.system.errors import Cancelled, SettingError
 from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.requests import Inputs, UpscaleRequest
-from scoreinv.tasks.upscale import ERROR, Enlarging, stored_noise, upscale_picture, upscaling_windows
+from scoreinv.tasks.upscale import Enlarging, upscale_picture, upscaling_windows
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
@@ -52,7 +52,6 @@ def test_an_enlarged_picture_reduces_to_the_one_that_was_given(factor, kind):
     y = small(large(), factor, kind)
     outcome = scoreinv.upscale(y, factor, downsampling=kind)
     again = small(outcome.image / np.float32(255), factor, kind)
-    assert outcome.noise_std == 0
     assert rms(again, y) < 0.2
     assert abs(again.astype(int) - y).max() <= 1
 
@@ -101,11 +100,11 @@ def test_the_blocks_of_a_jpeg_are_not_enlarged():
     y = np.asarray(stored)
     noise_std = float(np.std((y - small(photo / 255).astype(float)) @ [0.299, 0.587, 0.114])) / 255
     outcome, exact = scoreinv.upscale(y), scoreinv.upscale(y, noise_std=0.0)
-    assert outcome.noise_std == pytest.approx(noise_std, rel=0.25)
+    assert outcome.noise_std == pytest.approx(noise_std, rel=0.4)
     assert [note.code for note in outcome.notes] == ["noise_estimated"]
     residual = rms(small(outcome.image / np.float32(255)), y)
     assert 1 < residual < 255 * noise_std
-    assert rms(outcome.image, photo) < 0.913 * rms(exact.image, photo)  # 0.919 if the network is told the error
+    assert rms(outcome.image, photo) < 0.98 * rms(exact.image, photo)
 
 
 @pytest.mark.parametrize(("level", "factor", "given"), [(10, 2, True), (30, 3, True), (30, 3, False)])
@@ -185,9 +184,9 @@ def test_samples_start_at_a_noise_level_in_proportion_to_the_factor(monkeypatch)
 
 def test_turned_estimates_are_averaged():
     y, shares = small(large(64, 64)), []
-    one, eight = (scoreinv.upscale(y, orientations=count) for count in (1, 8))
+    one, eight = (scoreinv.upscale(y, noise_std=0.0, orientations=count) for count in (1, 8))
     assert (one.nfe, eight.nfe) == (1, 8)
-    turned = scoreinv.upscale(np.rot90(y).copy(), orientations=8, callback=shares.append)
+    turned = scoreinv.upscale(np.rot90(y).copy(), noise_std=0.0, orientations=8, callback=shares.append)
     assert abs(np.rot90(eight.image).astype(int) - turned.image).max() <= 1
     assert (one.image != eight.image).any()
     assert shares == sorted(shares)
@@ -211,14 +210,11 @@ def test_the_callback_is_called_within_a_window(factor):
     assert max(np.bincount(numbers)) <= 4
 
 
-@pytest.mark.parametrize("noise_std", [0.0, 0.02])
-def test_the_correction_weighs_the_noise_against_the_error_of_the_estimate(noise_std, monkeypatch):
-    """For block means A A^T = 1 / 4, so a constant error is corrected by 1 / (1 + 4 (noise / e)^2)."""
+def test_the_correction_makes_block_means_those_of_the_photograph(monkeypatch):
     monkeypatch.setattr(Upscaler, "enlarged", lambda self, x, factor, *_, **__: x.new_full((1, 3, 48, 48), 0.4))
     y = Picture(np.full((24, 24, 3), 0.5, np.float32))
-    enlarging = Enlarging(y, noise_std, UpscaleRequest(), scoreinv.load_upscaler("upscaler"))
-    ((_, x),) = enlarging.windows(None)
-    torch.testing.assert_close(x, x.new_full(x.shape, 0.4 + 0.1 / (1 + 4 * (noise_std / ERROR) ** 2)))
+    ((_, x),) = Enlarging(y, UpscaleRequest(), scoreinv.load_upscaler("upscaler")).windows(None)
+    torch.testing.assert_close(x, x.new_full(x.shape, 0.5))
 
 
 def test_an_estimate_beyond_white_is_limited_and_still_reduces_to_the_photograph(monkeypatch):
@@ -232,7 +228,7 @@ def test_an_estimate_beyond_white_is_limited_and_still_reduces_to_the_photograph
 def test_three_times_is_a_reduction_of_four_times():
     model, x = scoreinv.load_upscaler("upscaler"), torch.rand(1, 3, 12, 10, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        four, three = (model.enlarged(x, factor, 0.0, means=False) for factor in (4, 3))
+        four, three = (model.enlarged(x, factor, means=False) for factor in (4, 3))
     assert three.shape == (1, 3, 36, 30)
     expected = F.interpolate(four, (36, 30), mode="bicubic", antialias=True)
     torch.testing.assert_close(three, expected)
@@ -292,11 +288,3 @@ def test_another_upscaler_is_a_model_or_its_file():
 def test_a_callback_stops_the_work_before_the_model_is_loaded():
     with pytest.raises(Cancelled):
         upscale_picture(Inputs(Picture(small(large()))), UpscaleRequest(), Models(upscale="missing"), lambda _: False)
-
-
-@pytest.mark.parametrize(("level", "found"), [(3, 0), (8, 8)])
-def test_film_grain_counts_as_no_noise(level, found):
-    noise = level * np.random.default_rng(0).standard_normal((192, 192))
-    noise_std, strength = stored_noise(Picture(np.float32(0.5 + noise / 255)))
-    assert 255 * noise_std == pytest.approx(found, rel=0.1)
-    assert strength is None

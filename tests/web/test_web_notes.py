@@ -39,9 +39,8 @@ def test_every_remedy_has_a_button() -> None:
 
 
 def test_the_button_of_a_note_has_the_settings_of_its_route() -> None:
-    notes = [info("colors_kept"), info("noise_grain", level=3.2), info("tone_not_faded"), info("filled")]
-    assert actions(notes)[1]["label"] == "Remove noise of 3.2 anyway"
-    assert [action["settings"] for action in actions(notes)] == [{"recolor": True}, {"noise": 3.2}, {"tone": 1.0}]
+    notes = [info("colors_kept"), info("noise_none", level=3.2), info("tone_not_faded"), info("filled")]
+    assert [action["settings"] for action in actions(notes)] == [{"recolor": True}, {"noise": 5}, {"tone": 1.0}]
 
 
 def test_rows_of_a_batch_have_the_same_sentences() -> None:

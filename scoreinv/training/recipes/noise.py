@@ -34,7 +34,7 @@ from scoreinv.models.noise_estimator import NoiseEstimator
 from scoreinv.networks.blocks import channels_last
 from scoreinv.networks.ffdnet import PATCH, FFDNet
 from scoreinv.networks.noise_estimator import NoiseEstimatorConfig, NoiseEstimatorNetwork
-from scoreinv.networks.noise_levels import energies, of_gray
+from scoreinv.networks.noise_levels import energies, level_of_values, of_gray
 from scoreinv.preconditioning import DataPrediction
 from scoreinv.prior import ScorePrior
 from scoreinv.system.files import PRETRAINED
@@ -161,7 +161,8 @@ def denoising_loss(
             levels = estimator(noisy).exp()
             gray = (noisy == noisy[:, :1]).all(1).flatten(1).all(1)
             levels = torch.where(gray[:, None, None, None], of_gray(levels), levels)
-            contrast = (network.config.noise_limit / levels.amax((1, 2, 3), keepdim=True)).clamp_max(1)
+            level = level_of_values(levels).amax((1, 2, 3), keepdim=True)
+            contrast = (network.config.noise_limit / level).clamp_max(1)
         output = network.denoised(contrast * noisy, contrast * levels) / contrast
     variance = F.interpolate(levels.square().mean(1, keepdim=True), scale_factor=float(PATCH))
     error = (preconditioning.estimate(noisy, output, variance) - clean).square().mean((1, 2, 3)) / 4
